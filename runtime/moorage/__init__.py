@@ -1,0 +1,1 @@
+"""An open, self-hosted Pod Pinner and Evictor for Kubernetes."""
