@@ -1,0 +1,231 @@
+"""Pods: what placement, pinning and eviction read of them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from .base import Condition, KubeObject, Labels, Object, Quantities
+from .selectors import LabelSelector, NodeSelector, NodeSelectorTerm
+
+
+class ResourceRequirements(Object, frozen=True):
+    """Requests and limits of a container, or of the pod as a whole."""
+
+    requests: Quantities = {}
+    limits: Quantities = {}
+
+
+class ContainerPort(Object, frozen=True):
+    """A port; only ``host_port`` decides placement."""
+
+    container_port: int = 0
+    host_port: int = 0
+    protocol: str = "TCP"
+    host_ip: str = msgspec.field(default="", name="hostIP")
+
+
+class Container(Object, frozen=True):
+    """A container or init container; ``restart_policy`` Always marks a sidecar among init containers."""
+
+    name: str = ""
+    resources: ResourceRequirements = ResourceRequirements()
+    ports: tuple[ContainerPort, ...] = ()
+    restart_policy: str = ""
+
+
+class Toleration(Object, frozen=True):
+    """A toleration; an empty operator means Equal, an empty effect means every effect."""
+
+    key: str = ""
+    operator: str = ""
+    value: str = ""
+    effect: str = ""
+    toleration_seconds: int | None = None
+
+
+class PreferredSchedulingTerm(Object, frozen=True):
+    """A weighted node preference."""
+
+    weight: int = 0
+    preference: NodeSelectorTerm = NodeSelectorTerm()
+
+
+class NodeAffinity(Object, frozen=True):
+    """Required and preferred node affinity."""
+
+    required_during_scheduling_ignored_during_execution: NodeSelector | None = None
+    preferred_during_scheduling_ignored_during_execution: tuple[PreferredSchedulingTerm, ...] = ()
+
+
+class PodAffinityTerm(Object, frozen=True):
+    """One inter-pod term; an absent ``namespace_selector`` with no ``namespaces`` means the pod's own namespace."""
+
+    label_selector: LabelSelector | None = None
+    namespaces: tuple[str, ...] = ()
+    namespace_selector: LabelSelector | None = None
+    topology_key: str = ""
+    match_label_keys: tuple[str, ...] = ()
+    mismatch_label_keys: tuple[str, ...] = ()
+
+
+class WeightedPodAffinityTerm(Object, frozen=True):
+    """A weighted inter-pod preference."""
+
+    weight: int = 0
+    pod_affinity_term: PodAffinityTerm = PodAffinityTerm()
+
+
+class PodAffinity(Object, frozen=True):
+    """Required and preferred inter-pod terms, for affinity and anti-affinity alike."""
+
+    required_during_scheduling_ignored_during_execution: tuple[PodAffinityTerm, ...] = ()
+    preferred_during_scheduling_ignored_during_execution: tuple[WeightedPodAffinityTerm, ...] = ()
+
+
+class Affinity(Object, frozen=True):
+    """``spec.affinity``."""
+
+    node_affinity: NodeAffinity | None = None
+    pod_affinity: PodAffinity | None = None
+    pod_anti_affinity: PodAffinity | None = None
+
+
+class TopologySpreadConstraint(Object, frozen=True):
+    """One spread constraint; absent policies mean Honor (affinity) and Ignore (taints)."""
+
+    max_skew: int = 1
+    topology_key: str = ""
+    when_unsatisfiable: str = ""
+    label_selector: LabelSelector | None = None
+    min_domains: int | None = None
+    node_affinity_policy: str | None = None
+    node_taints_policy: str | None = None
+    match_label_keys: tuple[str, ...] = ()
+
+
+class ClaimSource(Object, frozen=True):
+    """``volumes[].persistentVolumeClaim``."""
+
+    claim_name: str = ""
+    read_only: bool = False
+
+
+class InlineCsi(Object, frozen=True):
+    """``volumes[].csi``: an inline CSI volume, which counts against its driver's attach limit."""
+
+    driver: str = ""
+
+
+class GcePersistentDisk(Object, frozen=True):
+    """An in-tree disk that two pods may share only read-only."""
+
+    pd_name: str = ""
+    read_only: bool = False
+
+
+class AwsElasticBlockStore(Object, frozen=True):
+    """An in-tree disk that two pods of one node may not share."""
+
+    volume_id: str = msgspec.field(default="", name="volumeID")
+
+
+class Iscsi(Object, frozen=True):
+    """An in-tree iSCSI target, compared by its qualified name."""
+
+    iqn: str = ""
+    read_only: bool = False
+
+
+class Rbd(Object, frozen=True):
+    """An in-tree Ceph image, compared by monitors, pool and image."""
+
+    monitors: tuple[str, ...] = ()
+    image: str = ""
+    pool: str = "rbd"
+    read_only: bool = False
+
+
+class Volume(Object, frozen=True):
+    """A volume; sources that never decide placement are not declared and stay None throughout."""
+
+    name: str = ""
+    persistent_volume_claim: ClaimSource | None = None
+    ephemeral: dict[str, msgspec.Raw] | None = None
+    csi: InlineCsi | None = None
+    gce_persistent_disk: GcePersistentDisk | None = None
+    aws_elastic_block_store: AwsElasticBlockStore | None = None
+    iscsi: Iscsi | None = None
+    rbd: Rbd | None = None
+
+
+class NamedItem(Object, frozen=True):
+    """An entry of a list of which only the name is read (scheduling gates, resource claims)."""
+
+    name: str = ""
+
+
+class PodSpec(Object, frozen=True):
+    """``spec`` of a pod."""
+
+    node_name: str = ""
+    scheduler_name: str = ""
+    priority: int | None = None
+    preemption_policy: str = ""
+    restart_policy: str = ""
+    host_network: bool = False
+    termination_grace_period_seconds: int | None = None
+    containers: tuple[Container, ...] = ()
+    init_containers: tuple[Container, ...] = ()
+    resources: ResourceRequirements | None = None
+    overhead: Quantities = {}
+    node_selector: Labels = {}
+    affinity: Affinity | None = None
+    tolerations: tuple[Toleration, ...] = ()
+    topology_spread_constraints: tuple[TopologySpreadConstraint, ...] = ()
+    volumes: tuple[Volume, ...] = ()
+    scheduling_gates: tuple[NamedItem, ...] = ()
+    resource_claims: tuple[NamedItem, ...] = ()
+
+
+class ContainerState(Object, frozen=True):
+    """Which of the three states a container is in: exactly one is set."""
+
+    waiting: dict[str, msgspec.Raw] | None = None
+    running: dict[str, msgspec.Raw] | None = None
+    terminated: dict[str, msgspec.Raw] | None = None
+
+
+class ContainerStatus(Object, frozen=True):
+    """What the kubelet says of one container; ``allocated_resources`` differ from the spec during a resize."""
+
+    name: str = ""
+    ready: bool = False
+    restart_count: int = 0
+    state: ContainerState = ContainerState()
+    allocated_resources: Quantities = {}
+    resources: ResourceRequirements | None = None
+
+
+class PodStatus(Object, frozen=True):
+    """``status`` of a pod."""
+
+    phase: str = ""
+    reason: str = ""
+    message: str = ""
+    nominated_node_name: str = ""
+    start_time: str | None = None
+    conditions: tuple[Condition, ...] = ()
+    container_statuses: tuple[ContainerStatus, ...] = ()
+    init_container_statuses: tuple[ContainerStatus, ...] = ()
+
+
+class Pod(KubeObject, frozen=True):
+    """A pod."""
+
+    spec: PodSpec = PodSpec()
+    status: PodStatus = PodStatus()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the pod has ended and no longer uses its node."""
+        return self.status.phase in ("Succeeded", "Failed")

@@ -1,0 +1,83 @@
+"""Kubernetes quantities, exactly: no float touches a number that decides placement.
+
+Follows ``k8s.io/apimachinery/pkg/api/resource`` (quantity.go, suffix.go): decimal, binary and exponent notation, fractions
+finer than a billionth rounded up, and values beyond 2^63-1 capped there.
+"""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from functools import lru_cache
+
+MAX_INT64 = 2**63 - 1
+_NANO = 10**9
+
+_SUFFIXES: dict[str, Fraction] = {
+    "": Fraction(1),
+    "n": Fraction(1, 10**9),
+    "u": Fraction(1, 10**6),
+    "m": Fraction(1, 10**3),
+    "k": Fraction(10**3),
+    "M": Fraction(10**6),
+    "G": Fraction(10**9),
+    "T": Fraction(10**12),
+    "P": Fraction(10**15),
+    "E": Fraction(10**18),
+    **{unit + "i": Fraction(2 ** (10 * (power + 1))) for power, unit in enumerate("KMGTPE")},
+}
+
+# No {n,m} backtracking: input may come from a person's file. 64 digits are far beyond what a quantity can mean.
+_QUANTITY = re.compile(r"([+-]?)(\d{0,64})(?:\.(\d{0,64}))?([eE][+-]?\d{1,3}|[numkMGTPE]|[KMGTPE]i|)")
+
+
+class QuantityError(ValueError):
+    """A text that is not a quantity."""
+
+    def __init__(self, text: object) -> None:
+        super().__init__(f"{text!r} is not a quantity (examples: 2, 500m, 1.5, 2Gi, 1e3)")
+
+
+@lru_cache(maxsize=65536)
+def parse(text: str | int) -> Fraction:
+    """Read a quantity exactly.
+
+    Args:
+        text: as written in the API, for example ``"500m"``, ``"2Gi"``, ``"1e3"`` or an integer.
+
+    Returns:
+        The value in its base unit (cores, bytes, pieces), rounded up to a billionth and capped to int64 as upstream does.
+
+    Raises:
+        QuantityError: when the text is not a quantity.
+    """
+    match = _QUANTITY.fullmatch(str(text)) if not isinstance(text, bool) else None
+    if match is None:
+        raise QuantityError(text)
+    sign, whole, fraction, suffix = match.groups(default="")
+    if not whole and not fraction:
+        raise QuantityError(text)
+    digits = Fraction(int(whole + fraction or "0"), 10 ** len(fraction))
+    scale = _SUFFIXES[suffix] if suffix in _SUFFIXES else Fraction(10) ** int(suffix[1:])
+    value = digits * scale
+    nanos = -(-value.numerator * _NANO // value.denominator)  # away from zero: upstream never rounds a request down
+    magnitude = min(Fraction(nanos, _NANO), Fraction(MAX_INT64))
+    return -magnitude if sign == "-" else magnitude
+
+
+@lru_cache(maxsize=65536)
+def milli(text: str | int) -> int:
+    """Thousandths, rounded up (``Quantity.MilliValue``): the unit for CPU."""
+    return _round_up(parse(text) * 1000)
+
+
+@lru_cache(maxsize=65536)
+def whole(text: str | int) -> int:
+    """Whole units, rounded up (``Quantity.Value``): bytes, or pieces of an extended resource."""
+    return _round_up(parse(text))
+
+
+def _round_up(value: Fraction) -> int:
+    """Away from zero, capped to int64, as ``ScaledValue`` does."""
+    magnitude = min(-(-abs(value.numerator) // value.denominator), MAX_INT64)
+    return magnitude if value >= 0 else -magnitude
