@@ -21,7 +21,7 @@ MAX_DRIFT = 500e-6
 """Seconds per second by which two disciplined clocks may drift apart: what ntpd slews at most (``adjtime``)."""
 
 
-class ClockNotSynchronised(KubeError):  # noqa: N818 - a state, named as the issue names it
+class ClockNotSynchronised(KubeError):
     """The API server's time was asked for before any answer of it carried a ``Date`` header."""
 
 
@@ -106,6 +106,11 @@ class ServerClock:
             )
         drift = MAX_DRIFT * abs(moment - self._as_of)
         return self._low - drift, self._high + drift
+
+
+def micro_time(moment: datetime) -> str:
+    """Write a UTC time as ``metav1.MicroTime`` does: RFC 3339 with six digits, always."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _seconds(date_header: str | None) -> float | None:
