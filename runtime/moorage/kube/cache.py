@@ -144,14 +144,22 @@ class WatchCache(Generic[T]):
         """The objects that an index files under a value."""
         return tuple(self._buckets[index].get(value, {}).values())
 
-    def subscribe(self, callback: Callable[[Change[T]], None]) -> None:
+    def subscribe(self, callback: Callable[[Change[T]], None]) -> Callable[[], None]:
         """Have every later change reported, and what is there already as ADDED, at once and in order.
 
         The callback runs inside the cache's task: it must be quick, and an exception in it is logged, not spread.
+
+        Returns:
+            A function that ends the subscription; calling it twice does no harm.
         """
         for obj in self:
             self._tell(callback, Change(Kind.ADDED, None, obj))
-        self._subscribers.append(callback)
+        self._subscribers = [*self._subscribers, callback]
+
+        def unsubscribe() -> None:
+            self._subscribers = [s for s in self._subscribers if s is not callback]
+
+        return unsubscribe
 
     # --- following the server ---
 
