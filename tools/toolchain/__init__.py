@@ -26,7 +26,7 @@ def ensure(names_or_groups: Iterable[str]) -> dict[str, Path]:
     Raises:
         ToolError: an unknown name, or a tool that cannot be had; the text says why and what to do.
     """
-    from tools.toolchain import provide
+    import tools.toolchain.provide as provide
 
     return provide.ensure(names_or_groups)
 
@@ -43,6 +43,6 @@ def tool_path(name: str) -> Path:
     Raises:
         ToolError: an unknown name, or a tool that has not been built yet.
     """
-    from tools.toolchain import provide
+    import tools.toolchain.provide as provide
 
     return provide.tool_path(name)

@@ -7,7 +7,6 @@ a second `taskw` wait for the first.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import importlib.util
 import os
@@ -15,12 +14,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from tools.toolchain import guard, host
 from tools.toolchain.errors import ToolError
+from tools.toolchain.locks import locked
 
 STAMP = ".moorage-stamp"
 UNFINISHED = "unfinished"
@@ -69,7 +68,7 @@ def make(root: Path, venv: Path, stamp: str) -> None:
             installation failed.
     """
     prepare_folder(root, venv)
-    with locked(venv / ".moorage-lock"):
+    with locked(venv / ".moorage-lock", say, f"making {venv}"):
         if _read(venv / STAMP) == stamp and (venv / "bin/task").exists() and (venv / "bin/python").exists():
             return  # another taskw made it while we waited
         if (free := host.free_mib(venv)) < NEEDED_MIB:
@@ -211,7 +210,7 @@ def run(command: Sequence[str], cwd: Path) -> None:
     """
     terminal = sys.stderr.isatty()
     with tempfile.TemporaryFile() as log:
-        process = guard.spawn(command, cwd=cwd, env=os.environ, output=sys.stderr.fileno() if terminal else log)
+        process = guard.spawn(command, cwd=cwd, env=os.environ, stdout=sys.stderr.fileno() if terminal else log)
         waited = 0.0
         try:
             while True:
@@ -232,22 +231,6 @@ def run(command: Sequence[str], cwd: Path) -> None:
                     [*tail, f"{' '.join(command[:3])} failed (exit code {code}); the lines above say why. Run it again"]
                 )
             )
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold a lock file; waits for another holder and says so. The kernel frees it when the holder dies.
-
-    Args:
-        path: the lock file, created when missing.
-    """
-    with path.open("a+") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(f"another taskw is making {path.parent}; waiting for it")
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
 
 
 def say(text: str) -> None:

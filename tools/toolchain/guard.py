@@ -54,7 +54,12 @@ def interrupt_with_parent() -> None:
 
 
 def spawn(
-    command: Sequence[str], *, cwd: Path, env: Mapping[str, str], output: IO[bytes] | int
+    command: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    stdout: IO[bytes] | int,
+    stderr: int = subprocess.STDOUT,
 ) -> subprocess.Popen[bytes]:
     """Start a command that ends when this process ends, however it ends.
 
@@ -62,7 +67,8 @@ def spawn(
         command: program and arguments.
         cwd: its working folder.
         env: its whole environment.
-        output: where its standard output and standard error go; `subprocess.PIPE` for one merged pipe.
+        stdout: a file, or `subprocess.PIPE`.
+        stderr: merged into standard output unless `subprocess.PIPE`.
 
     Returns:
         The guard's process. Terminating it ends the command's whole process group; its return code is the
@@ -74,8 +80,8 @@ def spawn(
         cwd=cwd,
         env=dict(env),
         stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=subprocess.STDOUT,
+        stdout=stdout,
+        stderr=stderr,
         start_new_session=True,  # Ctrl-C reaches us alone: we end the command in order
     )
 
