@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,9 +15,6 @@ def binaries(names_or_groups: Iterable[str]) -> dict[str, Path]:
     Raises:
         ClusterError: they cannot be had; the message says why.
     """
-    override = os.environ.get("MOORAGE_TOOLS_BIN")
-    if override:
-        return {path.name: path for path in Path(override).iterdir()}
     try:
         return ensure(names_or_groups)
     except ToolError as error:

@@ -33,7 +33,7 @@ def main() -> None:
     try:
         die_with_parent(int(owner), signal.SIGKILL)
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and that would be inherited
-        os.execv(command[0], command)
+        os.execv(command[0], command)  # noqa: S606 - a shell is what must not be here
     except OSError as error:
         sys.exit(f"{command[0]} not started: {error}")
 

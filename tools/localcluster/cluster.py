@@ -105,7 +105,6 @@ class ClusterHandle:
             if component in self._state.components:
                 self._wait_component(component, deadline - time.monotonic())
         self.wait_service_account("default", max(1.0, deadline - time.monotonic()))
-        self._progress("ready")
 
     def _wait_component(self, component: str, timeout: float) -> None:
         state = self._component(component)
@@ -118,10 +117,6 @@ class ClusterHandle:
             if time.monotonic() > deadline:
                 raise ClusterError(f"{component} is not ready after {timeout:.0f} s; log {state.log}", self.logs)
             time.sleep(0.05)
-        self._progress(f"{component} ready")
-
-    def _progress(self, message: str) -> None:
-        """Reports a step; a handle has nobody to report to."""
 
     def _check_alive(self) -> None:
         for component in self._state.components:
@@ -238,12 +233,12 @@ class ClusterHandle:
             )
         return self._nodes
 
-    def _new_process(self, name: str, command: Sequence[str], temporary: Path) -> ManagedProcess:
+    def _new_process(self, name: str, command: Sequence[str]) -> ManagedProcess:
         """A process of this cluster with an environment of its own: no proxies, no credentials of the user."""
         environment = {
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": str(self.directory),
-            "TMPDIR": str(temporary),
+            "TMPDIR": str(self.directory),
         }
         return ManagedProcess(
             name,

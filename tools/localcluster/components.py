@@ -77,6 +77,9 @@ class ControlPlane:
         store = Authority.create("moorage-local-etcd")
         store.pair.write(pki, "etcd-ca")
         store.issue("etcd", sans=["127.0.0.1"]).write(pki, "etcd")
+        front_proxy = Authority.create("moorage-local-front-proxy")
+        front_proxy.pair.write(pki, "front-proxy-ca")
+        front_proxy.issue("front-proxy-client").write(pki, "front-proxy")
         token = secrets.token_hex(16)
         write_private(pki / "tokens.csv", f'{token},admin,admin,"system:masters"\n'.encode())
         write_private(self.directory / "audit-policy.yaml", _AUDIT_POLICY.encode())
@@ -98,12 +101,12 @@ class ControlPlane:
         """Program and arguments of a component."""
         program, flags = {
             ETCD: (ETCD, self._etcd()),
-            API_SERVER: (API_SERVER, self._api_server() | self.options.apiserver_flags),
+            API_SERVER: (API_SERVER, self._api_server() | dict(self.options.apiserver_flags)),
             CONTROLLER_MANAGER: (
                 CONTROLLER_MANAGER,
-                self._controller_manager() | self.options.controller_manager_flags,
+                self._controller_manager() | dict(self.options.controller_manager_flags),
             ),
-            SCHEDULER: (SCHEDULER, self._scheduler() | self.options.scheduler_flags),
+            SCHEDULER: (SCHEDULER, self._scheduler() | dict(self.options.scheduler_flags)),
         }[component]
         return [str(self.tools[program]), *(f"--{flag}={value}" for flag, value in flags.items())]
 
@@ -145,6 +148,13 @@ class ControlPlane:
             "tls-cert-file": self._pki("apiserver.crt"),
             "tls-private-key-file": self._pki("apiserver.key"),
             "client-ca-file": self._pki("ca.crt"),
+            "requestheader-client-ca-file": self._pki("front-proxy-ca.crt"),
+            "requestheader-allowed-names": "front-proxy-client",
+            "requestheader-username-headers": "X-Remote-User",
+            "requestheader-group-headers": "X-Remote-Group",
+            "requestheader-extra-headers-prefix": "X-Remote-Extra-",
+            "proxy-client-cert-file": self._pki("front-proxy.crt"),
+            "proxy-client-key-file": self._pki("front-proxy.key"),
             "token-auth-file": self._pki("tokens.csv"),
             "authorization-mode": "Node,RBAC",
             "enable-admission-plugins": "NodeRestriction",

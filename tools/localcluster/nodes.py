@@ -14,6 +14,7 @@ from tools.localcluster.api import ApiClient, ApiError
 from tools.localcluster.binaries import binaries
 from tools.localcluster.errors import ClusterError
 from tools.localcluster.kubeconfig import write_kubeconfig
+from tools.localcluster.leftovers import remove_kubelet_leftovers
 from tools.localcluster.pki import Authority
 from tools.localcluster.ports import free_ports
 from tools.localcluster.process import ManagedProcess, stop_all
@@ -30,14 +31,14 @@ _STOP_GRACE = 0.5
 class Surroundings:
     """What a node's process needs to know of its cluster.
 
-    `spawn` makes a process (not started yet) of name, command, log name and temporary folder.
+    `spawn` makes a process (not started yet) from its name and command.
     """
 
     directory: Path
     server: str
     kubeconfig: Path
     api: ApiClient
-    spawn: Callable[[str, Sequence[str], Path], ManagedProcess]
+    spawn: Callable[[str, Sequence[str]], ManagedProcess]
 
 
 class NodeProcesses:
@@ -83,19 +84,18 @@ class NodeProcesses:
                 flags[flag] = ",".join(f"{key}={value}" for key, value in pairs.items())
         if register_with_taints:
             flags["register-with-taints"] = ",".join(register_with_taints)
-        return self._start_on_free_port(name, flags, home)
+        return self._start_on_free_port(name, flags)
 
-    def _start_on_free_port(self, name: str, flags: Mapping[str, str], home: Path) -> ManagedProcess:
+    def _start_on_free_port(self, name: str, flags: Mapping[str, str]) -> ManagedProcess:
         program = str(binaries(["kubemark"])["kubemark"])
         for _ in range(_PORT_ATTEMPTS):
             # kubemark listens on all addresses, whatever we ask for.
             port = free_ports(1, "0.0.0.0")[0]  # noqa: S104
             command = [program, *(f"--{flag}={value}" for flag, value in flags.items())]
-            kubelet = self._in.spawn(f"node-{name}", [*command, f"--kubelet-port={port}"], home)
+            kubelet = self._in.spawn(f"node-{name}", [*command, f"--kubelet-port={port}"])
             self._kubelets[name] = kubelet
             kubelet.start()
             if self._listens(kubelet, port):
-                (home / "sockets").write_text("\n".join(_unix_sockets(kubelet.pid)))
                 return kubelet
             if not kubelet.lost_its_port:
                 break
@@ -129,9 +129,8 @@ class NodeProcesses:
     def stop_kubelet(self, name: str, grace: float = _STOP_GRACE) -> None:
         """Ends a hollow kubelet; its Node object stays, as it would for a machine that is switched off."""
         kubelet = self.kubelet(name)
-        sockets = _unix_sockets(kubelet.pid)
         stop_all([kubelet], grace)
-        _unlink(sockets)
+        remove_kubelet_leftovers(kubelet.log)
         self._kubelets.pop(name, None)
 
     def start_kwok(self) -> ManagedProcess:
@@ -147,9 +146,7 @@ class NodeProcesses:
             "--node-port=0",
             f"--node-ip={_KWOK_NODE_ADDRESS}",
         ]
-        home = self._in.directory / "nodes"
-        home.mkdir(exist_ok=True)
-        self._kwok = self._in.spawn(KWOK, command, home)
+        self._kwok = self._in.spawn(KWOK, command)
         self._kwok.start()
         return self._kwok
 
@@ -166,9 +163,8 @@ class NodeProcesses:
     def stop(self) -> None:
         """Ends every node process."""
         running = [*self._kubelets.values(), *([self._kwok] if self._kwok else [])]
-        sockets = [path for kubelet in self._kubelets.values() for path in _unix_sockets(kubelet.pid)]
         stop_all(running, _STOP_GRACE)
-        _unlink(sockets)
+        remove_kubelet_leftovers(*(kubelet.log for kubelet in self._kubelets.values()))
         self._kubelets.clear()
         self._kwok = None
 
@@ -208,13 +204,6 @@ def _owns_listener(pid: int | None, port: int) -> bool:
     return False
 
 
-def _unix_sockets(pid: int | None) -> list[str]:
-    """Paths of the Unix sockets a process listens on: kubemark leaves one behind in /tmp."""
-    inodes = _socket_inodes(pid)
-    rows = (line.split() for line in _proc_lines(f"/proc/{pid}/net/unix"))
-    return [row[7] for row in rows if len(row) > 7 and row[6] in inodes and row[7].startswith("/tmp/kubelet")]
-
-
 def _socket_inodes(pid: int | None) -> set[str]:
     inodes = set()
     with contextlib.suppress(FileNotFoundError):  # the process ended
@@ -231,8 +220,3 @@ def _proc_lines(path: str) -> list[str]:
         return Path(path).read_text().splitlines()[1:]
     except OSError:
         return []
-
-
-def _unlink(paths: Sequence[str]) -> None:
-    for path in paths:
-        Path(path).unlink(missing_ok=True)

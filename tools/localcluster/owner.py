@@ -15,6 +15,7 @@ from tools.localcluster.binaries import binaries
 from tools.localcluster.cluster import ClusterHandle
 from tools.localcluster.components import ControlPlane, Ports
 from tools.localcluster.errors import ClusterError, PortTaken
+from tools.localcluster.leftovers import remove_kubelet_leftovers
 from tools.localcluster.options import ClusterOptions
 from tools.localcluster.process import ManagedProcess, start_time, stop_all
 from tools.localcluster.state import (
@@ -111,16 +112,18 @@ class LocalCluster(ClusterHandle):
         state = self._state
         state.server, state.tools = plane.server, {name: str(path) for name, path in plane.tools.items()}
         state.admin_token = plane.write_files()
-        self._progress(f"starting on {plane.server}, logs in {self.logs}")
+        self._progress(f"logs in {self.logs}; starting etcd and kube-apiserver on {plane.server}")
         for component, port in plane.components.items():
             if component == components.CONTROLLER_MANAGER:
-                # Both of the rest end at once when the API server has not made their roles yet.
+                # The others end at once when the API server has not made their roles yet.
                 self._wait_component(components.API_SERVER, timeout)
-            process = self._new_process(component, plane.command(component), self.directory)
+                self._progress("kube-apiserver is ready; starting the other components")
+            process = self._new_process(component, plane.command(component))
             self._processes[component] = process
             process.start()
             self._record(component, port)
         self.wait_ready(timeout)
+        self._progress("all components are ready")
         state.ready = True
         state.write(self.directory)
 
@@ -193,6 +196,7 @@ class LocalCluster(ClusterHandle):
         self._state.ready = False
         self.stop_nodes()
         self._stop_components()
+        remove_kubelet_leftovers(*self.logs.glob("node-*.log"))  # of other processes, too
         kept = keep_failed_logs(self.directory) if keep_logs and self.logs.is_dir() else None
         self._lock.remove_directory()
         self._lock = None

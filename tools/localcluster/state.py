@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.localcluster.errors import ClusterError
+from tools.localcluster.leftovers import remove_kubelet_leftovers
 from tools.localcluster.pki import write_private
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?")
@@ -102,7 +103,8 @@ class Lock:
     @classmethod
     def take(cls, directory: Path) -> Lock | None:
         """Takes the lock, making the folder when it is missing; None while something of it still runs."""
-        while True:
+        attempts = 5
+        while attempts:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             try:
                 descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -113,9 +115,10 @@ class Lock:
                 if _same_file(descriptor, directory / "lock"):
                     return cls(directory, descriptor)
             except BlockingIOError:
-                os.close(descriptor)
-                return None
-            os.close(descriptor)  # the folder was removed while we waited: take the lock of a new one
+                attempts -= 1  # somebody who only looks (`is_running`) holds it for a moment
+                time.sleep(0.02)
+            os.close(descriptor)  # of a folder that was removed meanwhile, or held by its owner
+        return None
 
     @classmethod
     def take_empty(cls, directory: Path) -> Lock | None:
@@ -123,7 +126,7 @@ class Lock:
         while (lock := cls.take(directory)) is not None:
             if [path.name for path in directory.iterdir()] == ["lock"]:
                 return lock
-            _remove_sockets(directory)
+            remove_kubelet_leftovers(*directory.glob("logs/node-*.log"))
             lock.remove_directory()
         return None
 
@@ -168,17 +171,10 @@ def remove_stale() -> list[str]:
         elif _NAME.fullmatch(directory.name) and directory.name != _FAILED and directory.is_dir():
             lock = Lock.take(directory)
             if lock is not None:
-                _remove_sockets(directory)
+                remove_kubelet_leftovers(*directory.glob("logs/node-*.log"))
                 lock.remove_directory()
                 removed.append(directory.name)
     return removed
-
-
-def _remove_sockets(directory: Path) -> None:
-    # Hollow kubelets put one socket each into /tmp; nodes.py records which.
-    for record in directory.glob("nodes/*/sockets"):
-        for path in record.read_text().splitlines():
-            Path(path).unlink(missing_ok=True)
 
 
 def keep_failed_logs(directory: Path) -> Path:
