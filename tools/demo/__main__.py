@@ -18,7 +18,7 @@ from moorage.kube.cache import WatchCache
 from moorage.kube.client import Client
 from moorage.kube.transport import Transport
 from tools.localcluster import ClusterError, LocalCluster
-from tools.toolchain import ToolchainError, ensure
+from tools.toolchain import ToolError, ensure
 
 from .steps import DemoError, Outcome, Story
 
@@ -53,7 +53,7 @@ class Console:
         self.say(sentence, "✘", 31)
 
 
-async def play(kubeconfig: Path, start_kubelet: Callable[[str], None], say: Callable[[str], None]) -> Outcome:
+async def play(kubeconfig: Path, start_kubelet: Callable[[str], object], say: Callable[[str], None]) -> Outcome:
     """Tell the story on the cluster of a kubeconfig."""
     async with Transport(credentials.load(kubeconfig)) as transport:
         nodes, pods = WatchCache(transport, resources.NODES), WatchCache(transport, resources.PODS)
@@ -112,7 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         console.bad("interrupted; everything that was started has been ended")
         return 130
-    except (ClusterError, ToolchainError, DemoError, errors.KubeError) as error:
+    except (ClusterError, ToolError, DemoError, errors.KubeError) as error:
         console.bad(str(error))
         return 1
 
