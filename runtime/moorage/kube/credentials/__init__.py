@@ -1,8 +1,8 @@
 """Where the API server is and who we are: kubeconfig (with exec plugins) or a pod's service account.
 
-Not from the ``kubernetes`` package (37.0.2): importing ``kubernetes.aio.config`` costs 0.54 s and 25 MiB of RSS on top of
-aiohttp and yaml (measured); it goes on without credentials when a plugin fails, has no time limit, puts plugin output
-into errors and keys into temporary files, and merges several files differently from kubectl.
+Not from the ``kubernetes`` package (37.0.2): importing ``kubernetes.aio.config`` costs 0.54 s and 25 MiB of RSS on top
+of aiohttp and yaml (measured); it goes on without credentials when a plugin fails, has no time limit, puts what plugins
+print into errors and keys into temporary files, and merges several files differently from kubectl.
 """
 
 from __future__ import annotations

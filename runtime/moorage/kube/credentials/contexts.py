@@ -160,7 +160,7 @@ def _impersonation(user: User, source: str) -> dict[str, str]:
             "Impersonate a user who is in these groups"
         )
     headers = {"Impersonate-User": user.impersonate, "Impersonate-Uid": user.impersonate_uid}
-    headers |= {"Impersonate-Group": group for group in groups}
+    headers["Impersonate-Group"] = groups[0] if groups else None
     headers |= {f"Impersonate-Extra-{quote(key, safe='')}": value for key, values in extra.items() for value in values}
     return {name: value for name, value in headers.items() if value}
 

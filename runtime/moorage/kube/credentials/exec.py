@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -59,7 +60,7 @@ class ExecAuthenticator:
         self._monotonic = monotonic
         self._credential: Credential | None = None
         self._refresh_at: datetime | None = None
-        self._fetched_at = 0.0
+        self._dropped_at = -math.inf
         self._fetching: asyncio.Task[None] | None = None
 
     async def headers(self) -> Mapping[str, str]:
@@ -76,12 +77,12 @@ class ExecAuthenticator:
         return self._tls.current(self._credential.pair if self._credential else None)
 
     async def refused(self) -> bool:
-        """See ``Authenticator``; a credential younger than ``YOUNG`` seconds stays: 401s cannot run a plugin wild.
+        """See ``Authenticator``; drops the credential at most once in ``YOUNG`` seconds: 401s cannot run a plugin wild.
 
-        Many requests may have been refused with the credential before: they are told to try again with this one.
+        Many requests may have been refused with the same credential: all are told to try again with the next one.
         """
-        if self._credential is not None and self._monotonic() - self._fetched_at >= YOUNG:
-            self._credential = None
+        if self._monotonic() - self._dropped_at >= YOUNG:
+            self._credential, self._dropped_at = None, self._monotonic()
         return True
 
     def _fetch(self) -> Awaitable[None]:
@@ -97,7 +98,7 @@ class ExecAuthenticator:
         if credential.expires is not None:
             life = credential.expires - now
             self._refresh_at = max(credential.expires - min(life / 10, MARGIN), now)
-        self._credential, self._fetched_at = credential, self._monotonic()
+        self._credential = credential
 
 
 def _retrieve(task: asyncio.Task[None]) -> None:

@@ -15,12 +15,12 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 SOURCE = "in-cluster"
 
 
-def available(environ: Mapping[str, str], directory: Path = SERVICE_ACCOUNT) -> bool:
+def available(environ: Mapping[str, str]) -> bool:
     """Whether this process looks like a pod with a service account token."""
-    return bool(environ.get("KUBERNETES_SERVICE_HOST")) and (directory / "token").exists()
+    return bool(environ.get("KUBERNETES_SERVICE_HOST")) and (SERVICE_ACCOUNT / "token").exists()
 
 
-def access(environ: Mapping[str, str], directory: Path = SERVICE_ACCOUNT) -> Access:
+def access(environ: Mapping[str, str]) -> Access:
     """Access through the service account (client-go rest/config.go, InClusterConfig).
 
     Raises:
@@ -34,14 +34,14 @@ def access(environ: Mapping[str, str], directory: Path = SERVICE_ACCOUNT) -> Acc
             "The kubelet sets them; do not overwrite them, or name a kubeconfig"
         )
     server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
-    token = WatchedFile(directory / "token", f"{SOURCE}: token")
-    ca = WatchedFile(directory / "ca.crt", f"{SOURCE}: CA")
+    token = WatchedFile(SERVICE_ACCOUNT / "token", f"{SOURCE}: token")
+    ca = WatchedFile(SERVICE_ACCOUNT / "ca.crt", f"{SOURCE}: CA")
     token.read()
     tls = TlsContexts(SOURCE, ca)
     tls.current()
     return Access(
         server=server,
-        namespace=_namespace(directory / "namespace"),
+        namespace=_namespace(SERVICE_ACCOUNT / "namespace"),
         authenticator=StaticAuthenticator(SOURCE, tls, token=token),
         proxy=proxies.from_environment(server, environ),
         source=SOURCE,

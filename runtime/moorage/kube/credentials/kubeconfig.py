@@ -1,8 +1,8 @@
 """Reads and merges kubeconfig files as kubectl does (client-go tools/clientcmd/loader.go, validation.go).
 
 The first file that names a cluster, user, context or the current context wins; paths are relative to the file that
-holds them; missing files of a list are skipped. Apart from names and paths nothing that is read here is ever quoted in a
-message: a secret may have been put into the wrong field.
+holds them; missing files of a list are skipped. Apart from names and paths nothing that is read here is ever quoted in
+a message: a secret may have been put into the wrong field.
 """
 
 from __future__ import annotations
