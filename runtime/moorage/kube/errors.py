@@ -158,6 +158,7 @@ _BY_CODE: dict[int, type[ApiError]] = {
 _CONFLICT_SENTENCES: tuple[tuple[str, ConflictCause], ...] = (
     ("UID in precondition", ConflictCause.UID),
     ("the UID in the precondition", ConflictCause.UID),
+    ("metadata.uid: Invalid value", ConflictCause.UID),
     ("ResourceVersion in precondition", ConflictCause.RESOURCE_VERSION),
     ("the ResourceVersion in the precondition", ConflictCause.RESOURCE_VERSION),
     ("the object has been modified", ConflictCause.RESOURCE_VERSION),
