@@ -19,6 +19,7 @@ from moorage.kube.client import Client
 from moorage.kube.transport import Transport
 from tools.localcluster import ClusterError, LocalCluster
 from tools.toolchain import ToolError, ensure
+from tools.toolchain.guard import interrupt_with_parent
 
 from .steps import DemoError, Outcome, Story
 
@@ -59,7 +60,9 @@ async def play(kubeconfig: Path, start_kubelet: Callable[[str], object], say: Ca
         nodes, pods = WatchCache(transport, resources.NODES), WatchCache(transport, resources.PODS)
         followers = [asyncio.create_task(nodes.run()), asyncio.create_task(pods.run())]
         try:
-            await asyncio.wait_for(asyncio.gather(nodes.wait_synced(), pods.wait_synced()), 30)
+            async with asyncio.timeout(30):
+                await nodes.wait_synced()
+                await pods.wait_synced()
             return await Story(Client(transport), nodes, pods, say).tell(start_kubelet)
         finally:
             for task in followers:
@@ -107,6 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--keep", action="store_true", help="leave the cluster running until Enter is pressed")
     arguments = parser.parse_args(argv)
     console = Console()
+    interrupt_with_parent()
     try:
         return run(arguments, console)
     except KeyboardInterrupt:
