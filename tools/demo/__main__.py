@@ -7,9 +7,10 @@ import asyncio
 import dataclasses
 import json
 import os
+import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,6 +30,9 @@ examples:
   ./taskw demo -- -o json       the checked outcome as JSON on standard output, progress on standard error
   ./taskw demo -- --keep        leave the cluster running until Enter is pressed
 """
+
+
+_INTERRUPTS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
 class Console:
@@ -72,13 +76,24 @@ async def play(kubeconfig: Path, start_kubelet: Callable[[str], object], say: Ca
                     await task
 
 
+def _run_loop(coroutine: Callable[[], Coroutine[None, None, Outcome]]) -> Outcome:
+    """``asyncio.run`` that may be interrupted at any moment without a half-made event loop being left to complain."""
+    with asyncio.Runner() as runner:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
+        try:
+            runner.get_loop()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _INTERRUPTS)
+        return runner.run(coroutine())
+
+
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Bring the cluster up, play, check; returns the exit code."""
     ensure(["demo"])
     console.say("starting etcd, kube-apiserver, kube-controller-manager and kube-scheduler on loopback")
     with LocalCluster() as cluster:
         console.good(f"control plane ready at {cluster.server}")
-        outcome = asyncio.run(play(cluster.kubeconfig, cluster.start_hollow_kubelet, console.good))
+        outcome = _run_loop(lambda: play(cluster.kubeconfig, cluster.start_hollow_kubelet, console.good))
         problems = outcome.problems()
         if arguments.output == "json":
             print(json.dumps({"ok": not problems, "problems": problems, **dataclasses.asdict(outcome)}, indent=2))
