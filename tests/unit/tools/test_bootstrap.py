@@ -167,7 +167,8 @@ def run(taskw: Path, *arguments: str, **environ: str) -> subprocess.CompletedPro
 def test_made_environment_is_used_in_silence(taskw: Path) -> None:
     answer = run(taskw, "demo", "--", "a  b")
     venv = taskw.parent / ".venv"
-    assert answer.stdout.splitlines() == [f"task --exit-code --dir {taskw.parent} demo -- a  b", f"{venv}/bin/task", str(venv)]
+    called = f"task --exit-code --dir {taskw.parent} demo -- a  b"
+    assert answer.stdout.splitlines() == [called, f"{venv}/bin/task", str(venv)]
     assert answer.returncode == 3
     assert answer.stderr == ""
 
