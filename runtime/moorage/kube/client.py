@@ -315,5 +315,5 @@ D = TypeVar("D")
 def _decode(body: bytes | msgspec.Raw, kind: type[D]) -> D:
     try:
         return msgspec.json.decode(body, type=kind)
-    except msgspec.DecodeError as error:
+    except errors.UNREADABLE as error:
         raise errors.Undecodable(f"the answer is not a {kind.__name__}: {error}") from error
