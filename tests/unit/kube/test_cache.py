@@ -182,13 +182,34 @@ async def test_who_subscribes_inside_a_callback_is_told_each_change_once() -> No
     async with hostile() as server, following(server) as f:
         await f.watching()
         inner = Recorder()
-        f.cache.subscribe(lambda change: None if inner.changes else f.cache.subscribe(inner))
+
+        def outer(change: Change[Pod]) -> None:
+            if not inner.changes:
+                f.cache.subscribe(inner)
+
+        f.cache.subscribe(outer)
         server.store.put("a")
         server.store.put("b")
         server.changed()
         await f.watching()
         assert inner.wrong == []
         assert inner.changes == [("ADDED", "ns/a"), ("ADDED", "ns/b")]
+
+
+async def test_who_ends_a_subscription_hears_nothing_more() -> None:
+    async with hostile() as server, following(server) as f:
+        await f.watching()
+        heard = Recorder()
+        end = f.cache.subscribe(heard)
+        server.store.put("a")
+        server.changed()
+        await f.watching()
+        end()
+        end()
+        server.store.put("b")
+        server.changed()
+        await f.watching()
+        assert heard.changes == [("ADDED", "ns/a")]
 
 
 async def test_a_failing_subscriber_is_logged_and_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,4 +1,4 @@
-"""What follows the hostile server: a cache with its task, a subscriber that checks the law, and leak checks at the end."""
+"""What follows the hostile server: a running cache, a subscriber that checks the law, and leak checks at the end."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HANG_GUARD = 20.0
 class Tokens:
     """An authenticator whose tokens are worth what the test says; ``fresh`` are handed out after a refusal."""
 
-    def __init__(self, token: str = "t0", *fresh: str) -> None:
+    def __init__(self, token: str = "t0", *fresh: str) -> None:  # noqa: S107
         self.token = token
         self.fresh = list(fresh)
         self.refusals = 0
@@ -43,6 +43,18 @@ class Tokens:
             return False
         self.token = self.fresh.pop(0)
         return True
+
+
+class CountedBackoff(Backoff):
+    """Short delays, and the number of failures in a row at which each was drawn."""
+
+    def __init__(self) -> None:
+        super().__init__(base=0.001, cap=0.01)
+        self.drawn: list[int] = []
+
+    def next(self) -> float:
+        self.drawn.append(self.failures)
+        return super().next()
 
 
 class Recorder:
@@ -87,7 +99,7 @@ class Recorder:
 async def eventually(condition: Callable[[], object]) -> None:
     """Return once the condition holds; hang (until the guard) while it does not."""
     async with asyncio.timeout(HANG_GUARD):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - conditions span server, network and cache
             await asyncio.sleep(0.0005)
 
 
@@ -118,7 +130,7 @@ async def transport(server: HostileServer, tokens: Tokens | None = None) -> Asyn
 class Following:
     """A running pod cache and its subscriber."""
 
-    def __init__(self, server: HostileServer, cache: WatchCache[Pod], backoff: Backoff) -> None:
+    def __init__(self, server: HostileServer, cache: WatchCache[Pod], backoff: CountedBackoff) -> None:
         self.server = server
         self.cache = cache
         self.backoff = backoff
@@ -131,6 +143,12 @@ class Following:
             self.task.result()  # a cache never ends by itself: show why
         found = {p.key: (p.metadata.uid, p.metadata.resource_version) for p in self.cache}
         return self.cache.synced and found == self.server.store.state()
+
+    async def again(self, verb: str, count: int = 1) -> None:
+        """Wait until so many more requests of a verb were made since the call, and cache and store agree again."""
+        wanted = len(self.server.asked(verb)) + count
+        await eventually(lambda: self.task.done() or len(self.server.asked(verb)) >= wanted)
+        await self.watching()
 
     async def caught_up(self) -> None:
         """Wait until cache and store agree, then check what subscribers and indexes say."""
@@ -159,7 +177,7 @@ async def following(
     server: HostileServer, tokens: Tokens | None = None, *, silence: float = 30.0, **options: Any
 ) -> AsyncIterator[Following]:
     """A pod cache that follows the server; when it is cancelled, nothing it had open may stay open."""
-    backoff = Backoff(base=0.001, cap=0.01)
+    backoff = CountedBackoff()
     async with transport(server, tokens) as opened:
         cache = WatchCache(
             opened, PODS, indexes={"node": by_node, "controller": by_controller}, silence=silence, backoff=backoff

@@ -208,7 +208,10 @@ class HostileServer:
             peer = asyncio.ensure_future(reader.read(1))
             self.busy += 1
             try:
-                await asyncio.wait({answer, peer}, return_when=asyncio.FIRST_COMPLETED)
+                try:
+                    await asyncio.wait({answer, peer}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    self.busy -= 1
                 if not answer.done():
                     return  # the client hung up
                 answer.result()
@@ -216,7 +219,6 @@ class HostileServer:
                     return
                 first = await peer
             finally:
-                self.busy -= 1
                 for part in (answer, peer):
                     part.cancel()
                 await asyncio.gather(answer, peer, return_exceptions=True)

@@ -62,7 +62,8 @@ class Store:
         self.history.append((self.version, "DELETED", obj))
 
     def compact(self) -> None:
-        """Forget the history: whoever stands before now must list again."""
+        """Forget the history, after objects of other kinds moved the counter: whoever follows must list again."""
+        self.version += 1
         self.oldest = self.version
         self.history.clear()
 
@@ -78,9 +79,7 @@ class Store:
 
     def state(self) -> State:
         """What a cache that follows this store must hold."""
-        return {
-            key: (obj["metadata"]["uid"], obj["metadata"]["resourceVersion"]) for key, obj in self.objects.items()
-        }
+        return {key: (obj["metadata"]["uid"], obj["metadata"]["resourceVersion"]) for key, obj in self.objects.items()}
 
 
 def line(kind: str, obj: Json) -> bytes:
