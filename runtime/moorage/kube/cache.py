@@ -195,7 +195,9 @@ class WatchCache(Generic[T]):
                 await self._pause("answer could not be read, listing again", cause, error)
             except errors.KubeError as error:
                 await self._pause("watch interrupted, trying again", type(error).__name__, error)
-                if self._backoff.failures % STUCK_AFTER == 0:
+                # A restored server says nothing at all until it has caught up with our version, bookmarks included.
+                deaf = isinstance(error, errors.Silent) and self.last_contact_age >= 2 * self._silence
+                if deaf or self._backoff.failures % STUCK_AFTER == 0:
                     cause = cause or "stuck"
 
     async def _pause(self, sentence: str, cause: str, error: errors.KubeError | None) -> None:

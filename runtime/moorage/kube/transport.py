@@ -100,12 +100,14 @@ class Transport:
 
         Raises:
             ApiError: the server refused to open it.
-            ConnectionLost: it could not be opened, broke while it was read, or fell silent.
+            ConnectionLost: it could not be opened, or broke while it was read; Silent when nothing came for too long.
         """
         limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT, sock_read=silence)
         async with self._open("GET", path, query, None, "application/json", limits) as response:
             try:
                 yield response.content
+            except TimeoutError as error:
+                raise errors.Silent(f"watch {path}: silent for {silence:g} s") from error
             except (aiohttp.ClientError, OSError) as error:
                 raise errors.ConnectionLost(f"watch {path}: {_sentence(error)}") from error
 
@@ -163,7 +165,8 @@ class Transport:
             )
         except (aiohttp.ClientError, OSError) as error:
             metrics.REQUESTS.labels(method, "none").inc()
-            raise errors.ConnectionLost(f"{method} {path}: {_sentence(error)}") from error
+            lost = errors.Silent if isinstance(error, TimeoutError) else errors.ConnectionLost
+            raise lost(f"{method} {path}: {_sentence(error)}") from error
         self.clock.observe(response.headers.get("Date"), sent, time.monotonic())
         metrics.REQUESTS.labels(method, str(response.status)).inc()
         return response
