@@ -39,6 +39,7 @@ class Transport:
         self._base = URL(access.server.rstrip("/"), encoded=True)
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
+        self._answers: set[aiohttp.ClientResponse] = set()
 
     async def __aenter__(self) -> Self:
         return self
@@ -51,6 +52,8 @@ class Transport:
     async def close(self) -> None:
         """Close all connections, for good: requests under way and later ones fail with ConnectionLost."""
         self._closed = True
+        for response in self._answers:  # aiohttp would leave whoever reads a body waiting for ever
+            response.content.set_exception(aiohttp.ClientConnectionError("closed by us"))
         if self._session is not None:
             session, self._session = self._session, None
             await session.close()
@@ -131,8 +134,10 @@ class Transport:
             if response.status >= 300:
                 refusal = await _read_all(response, request)
                 raise errors.from_response(response.status, response.headers, refusal, request=request)
+            self._answers.add(response)
             yield response
         finally:
+            self._answers.discard(response)
             response.close() if not response.content.at_eof() else response.release()
 
     async def _send(
