@@ -45,9 +45,7 @@ def test_the_status_decides_the_class(code: int, kind: type[errors.ApiError]) ->
 
 
 _CANNOT = 'Operation cannot be fulfilled on pods "web-0": '
-_STORAGE = (
-    "StorageError: invalid object, Code: 4, Key: /registry/pods/ns/web-0, ResourceVersion: 0, AdditionalErrorMsg: "
-)
+_STORAGE = "StorageError: invalid object, Code: 4, Key: /registry/pods/ns/a, ResourceVersion: 0, AdditionalErrorMsg: "
 
 
 @pytest.mark.parametrize(
@@ -116,7 +114,7 @@ def test_a_spent_disruption_budget_is_told_from_flow_control() -> None:
         causes=[
             {
                 "reason": "DisruptionBudget",
-                "message": "The disruption budget web needs 2 healthy pods and has 2 currently",
+                "message": "The disruption budget a needs 2 healthy pods and has 2 currently",
             }
         ],
     )
@@ -132,7 +130,7 @@ def test_a_spent_disruption_budget_is_told_from_flow_control() -> None:
         causes=[
             {
                 "reason": "DisruptionBudget",
-                "message": "The disruption budget web is still being processed by the server.",
+                "message": "The disruption budget a is still being processed by the server.",
             }
         ],
     )

@@ -109,7 +109,7 @@ async def test_what_is_sent() -> None:
 async def test_no_complete_answer_is_a_lost_connection(fault: Fault) -> None:
     async with hostile() as server, transport(server) as t:
         server.fault("POST", fault)
-        with pytest.raises(errors.ConnectionLost, match="POST /api/v1/namespaces/ns/pods/a: .+"):
+        with pytest.raises(errors.ConnectionLost, match=r"POST /api/v1/namespaces/ns/pods/a: .+"):
             await t.request("POST", PATH, body=b"{}")
         # A write whose fate is unknown is never repeated behind the caller's back.
         assert len(server.requests) == 1
