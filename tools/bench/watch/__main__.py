@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tools.bench.watch import figures, rounds
-from tools.bench.watch.child import TOKEN_VARIABLE, BenchError
+from tools.bench.watch.child import TOKEN_VARIABLE, BenchError, Child
 from tools.bench.watch.rounds import Figures
 from tools.localcluster import ClusterError, ClusterOptions, LocalCluster
 from tools.localcluster.binaries import binaries
@@ -79,6 +79,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _run(arguments: argparse.Namespace) -> dict[str, Figures]:
+    _progress("starting etcd and API server")
     with tempfile.TemporaryDirectory(prefix="moorage-bench-") as folder, _cluster(Path(folder)) as cluster:
         try:
             return _measure(arguments, cluster, Path(folder), _readers(arguments))
@@ -99,7 +100,7 @@ def _cluster(folder: Path) -> Iterator[LocalCluster]:
         apiserver_flags={"audit-policy-file": str(audit)},
         controller_manager_flags={"controllers": "serviceaccount"},
     )
-    with LocalCluster(options=options, progress=_progress) as cluster:
+    with LocalCluster(options=options) as cluster:
         yield cluster
 
 
@@ -117,21 +118,13 @@ def _measure(
 ) -> dict[str, Figures]:
     os.environ[TOKEN_VARIABLE] = cluster.admin_token
     load = rounds.Load(arguments.burst, arguments.paced, arguments.rate, arguments.replay)
-    source = ["--server", cluster.server]
+    source = ["--server", cluster.server, "--pki", str(cluster.ca_file.parent)]
     with (
-        rounds.child("loader", rounds.module("loader", *source, "--authority", str(cluster.ca_file)), folder) as loader,
-        rounds.child(
-            "replay", rounds.module("replay", *source, "--pki", str(cluster.ca_file.parent)), folder
-        ) as replay,
+        rounds.child("loader", rounds.module("loader", *source, "--etcd", _etcd(cluster)), folder) as loader,
+        rounds.child("replay", rounds.module("replay", *source), folder) as replay,
     ):
         replayed = _kubeconfig(cluster.kubeconfig, replay.hear(30)["port"], folder)
-        _progress(f"creating {arguments.nodes:,} nodes and {arguments.pods:,} pods")
-        seconds = loader.ask(f"fill {arguments.nodes} {arguments.pods}", 900)["seconds"]
-        _progress(f"created in {seconds:.0f} s; recording {arguments.burst:,} events")
-        replay.ask(f"record {arguments.burst}", 60)
-        loader.ask(f"burst {arguments.burst}", 180)
-        recorded = replay.hear(60)
-        _progress(f"recorded, {recorded['bytes_per_event']:,} bytes per event")
+        size = _fill(arguments, loader, replay)
         stage = rounds.Stage(cluster.kubeconfig, replayed, loader, replay, load, folder)
         results: dict[str, list[Figures]] = {name: [] for name in readers}
         for number in range(1, arguments.rounds + 1):
@@ -140,10 +133,19 @@ def _measure(
                 if (found["nodes"], found["pods"]) != (arguments.nodes, arguments.pods):
                     raise BenchError(f"{name} synced with {found['nodes']} nodes and {found['pods']} pods")
                 _progress(f"round {number} of {arguments.rounds}, {name}: {_sentence(found)}")
-    return {
-        name: figures.medians(found) | {"bytes_per_event": recorded["bytes_per_event"]}
-        for name, found in results.items()
-    }
+    return {name: figures.medians(found) | {"bytes_per_event": size} for name, found in results.items()}
+
+
+def _fill(arguments: argparse.Namespace, loader: Child, replay: Child) -> float:
+    """Make the world and take down the first events of it; the mean size of one in bytes."""
+    _progress(f"creating {arguments.nodes:,} nodes and {arguments.pods:,} pods")
+    seconds = loader.ask(f"fill {arguments.nodes} {arguments.pods}", 600)["seconds"]
+    _progress(f"created in {seconds:.0f} s; recording {arguments.burst:,} events")
+    replay.ask(f"record {arguments.burst}", 60)
+    loader.ask(f"burst {arguments.burst}", 180)
+    size: float = replay.hear(60)["bytes_per_event"]
+    _progress(f"recorded, {size:,} bytes per event")
+    return size
 
 
 def _etcd(cluster: LocalCluster) -> str:
