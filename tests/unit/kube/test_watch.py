@@ -29,7 +29,7 @@ from tests.unit.kube.hostile import (
     transport,
 )
 
-relaxed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=150)
+relaxed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=60)
 
 
 def offline() -> Reader[Pod]:
