@@ -197,7 +197,9 @@ class WatchCache(Generic[T]):
                 await self._pause("watch interrupted, trying again", type(error).__name__, error)
                 # A restored server says nothing at all until it has caught up with our version, bookmarks included.
                 deaf = isinstance(error, errors.Silent) and self.last_contact_age >= 2 * self._silence
-                if deaf or self._backoff.failures % STUCK_AFTER == 0:
+                # A server that is away must not be met by full lists of everybody when it comes back.
+                away = isinstance(error, errors.Unreachable)
+                if deaf or (not away and self._backoff.failures % STUCK_AFTER == 0):
                     cause = cause or "stuck"
 
     async def _pause(self, sentence: str, cause: str, error: errors.KubeError | None) -> None:

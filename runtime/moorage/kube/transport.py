@@ -170,8 +170,7 @@ class Transport:
             )
         except (aiohttp.ClientError, OSError) as error:
             metrics.REQUESTS.labels(method, "none").inc()
-            lost = errors.Silent if isinstance(error, TimeoutError) else errors.ConnectionLost
-            raise lost(f"{method} {path}: {_sentence(error)}") from error
+            raise _lost(error)(f"{method} {path}: {_sentence(error)}") from error
         self.clock.observe(response.headers.get("Date"), sent, time.monotonic())
         metrics.REQUESTS.labels(method, str(response.status)).inc()
         return response
@@ -189,6 +188,12 @@ class Transport:
                 trust_env=False,
             )
         return self._session
+
+
+def _lost(error: BaseException) -> type[errors.ConnectionLost]:
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return errors.Unreachable
+    return errors.Silent if isinstance(error, TimeoutError) else errors.ConnectionLost
 
 
 async def _read_all(response: aiohttp.ClientResponse, request: str) -> bytes:

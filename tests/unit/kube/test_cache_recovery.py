@@ -344,3 +344,17 @@ async def test_jumps_of_either_wall_clock_change_nothing(monkeypatch: pytest.Mon
             await f.again("watch")
             assert len(server.asked("list")) == 1
             assert 0 <= f.cache.last_contact_age < 60
+
+
+async def test_a_server_that_was_away_for_long_is_not_met_by_a_full_list() -> None:
+    async with hostile() as server:
+        server.store.put("a")
+        async with following(server) as f:
+            await f.watching()
+            await server.stop()
+            await eventually(lambda: len(f.backoff.drawn) > 3 * cache_module.STUCK_AFTER)
+            server.store.put("b")
+            await server.start()
+            await f.watching()
+            await f.caught_up()
+            assert len(server.asked("list")) == 1
