@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from .base import Condition, KubeObject, Labels, Object, Quantities
+from .base import Condition, KubeObject, Labels, Object, Present, Quantities
 from .selectors import LabelSelector, NodeSelector, NodeSelectorTerm
 
 
@@ -150,7 +150,7 @@ class Volume(Object, frozen=True):
 
     name: str = ""
     persistent_volume_claim: ClaimSource | None = None
-    ephemeral: dict[str, msgspec.Raw] | None = None
+    ephemeral: Present | None = None
     csi: InlineCsi | None = None
     gce_persistent_disk: GcePersistentDisk | None = None
     aws_elastic_block_store: AwsElasticBlockStore | None = None
@@ -187,12 +187,18 @@ class PodSpec(Object, frozen=True):
     resource_claims: tuple[NamedItem, ...] = ()
 
 
+class StateDetail(Object, frozen=True):
+    """Why a container is in its state (``CrashLoopBackOff``, ``OOMKilled``); empty while it runs."""
+
+    reason: str = ""
+
+
 class ContainerState(Object, frozen=True):
     """Which of the three states a container is in: exactly one is set."""
 
-    waiting: dict[str, msgspec.Raw] | None = None
-    running: dict[str, msgspec.Raw] | None = None
-    terminated: dict[str, msgspec.Raw] | None = None
+    waiting: StateDetail | None = None
+    running: StateDetail | None = None
+    terminated: StateDetail | None = None
 
 
 class ContainerStatus(Object, frozen=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from .base import KubeObject, Object, Quantities
+from .base import KubeObject, Object, Present, Quantities
 from .pod import ResourceRequirements
 from .selectors import LabelSelector, NodeSelector
 
@@ -40,9 +40,9 @@ class PersistentVolumeSpec(Object, frozen=True):
     claim_ref: ClaimRef | None = None
     node_affinity: VolumeNodeAffinity | None = None
     csi: CsiVolume | None = None
-    gce_persistent_disk: dict[str, msgspec.Raw] | None = None
-    aws_elastic_block_store: dict[str, msgspec.Raw] | None = None
-    azure_disk: dict[str, msgspec.Raw] | None = None
+    gce_persistent_disk: Present | None = None
+    aws_elastic_block_store: Present | None = None
+    azure_disk: Present | None = None
 
 
 class PersistentVolumeStatus(Object, frozen=True):
