@@ -1,7 +1,7 @@
 """Kubernetes quantities, exactly: no float touches a number that decides placement.
 
-Follows ``k8s.io/apimachinery/pkg/api/resource`` (quantity.go, suffix.go): decimal, binary and exponent notation, fractions
-finer than a billionth rounded up, and values beyond 2^63-1 capped there.
+Follows ``k8s.io/apimachinery/pkg/api/resource`` (quantity.go, suffix.go): decimal, binary and exponent notation,
+fractions finer than a billionth rounded up, and values beyond 2^63-1 capped there.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ def parse(text: str | int) -> Fraction:
         text: as written in the API, for example ``"500m"``, ``"2Gi"``, ``"1e3"`` or an integer.
 
     Returns:
-        The value in its base unit (cores, bytes, pieces), rounded up to a billionth and capped to int64 as upstream does.
+        The value in its base unit (cores, bytes, pieces), rounded up to a billionth and capped
+        to int64 as upstream does.
 
     Raises:
         QuantityError: when the text is not a quantity.

@@ -1,0 +1,31 @@
+"""Full-jitter exponential back-off: after an outage, clients come back spread out instead of all at once."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Backoff:
+    """Delays that grow with each failure and are drawn evenly from zero to the current ceiling.
+
+    Attributes:
+        base: first ceiling in seconds.
+        cap: highest ceiling in seconds.
+    """
+
+    base: float = 0.2
+    cap: float = 30.0
+    failures: int = field(default=0, init=False)
+    _random: random.Random = field(default_factory=random.Random, repr=False)
+
+    def next(self) -> float:
+        """Count one more failure and draw the seconds to wait."""
+        ceiling = min(self.cap, self.base * 2.0 ** min(self.failures, 32))
+        self.failures += 1
+        return self._random.uniform(0.0, ceiling)
+
+    def reset(self) -> None:
+        """Forget the failures, after something has worked."""
+        self.failures = 0

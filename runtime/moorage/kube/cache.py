@@ -1,0 +1,328 @@
+"""The watch cache: all objects of one kind, kept current, with indexes and subscribers.
+
+One task per kind lists, then watches from the list's resourceVersion, for ever. A broken watch resumes where it stood;
+a resourceVersion that is too old (410) makes a new list, whose *difference* from the cache is what subscribers see, so
+nobody is told twice and no deletion is missed. Follows client-go's reflector (tools/cache/reflector.go) in what it
+promises: per key, changes arrive in order, and ``synced`` means that a complete list has been applied.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from moorage.objects import KubeObject
+
+from . import errors, metrics
+from .backoff import Backoff
+from .resources import Resource
+from .transport import Transport
+from .watch import Reader, Selection, Unreadable
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T", bound=KubeObject)
+
+Index = Callable[[T], Iterable[str]]
+"""The values under which an object is found in an index, possibly none."""
+
+SILENCE = 100.0
+"""Seconds without a byte after which a watch counts as dead; bookmarks come about every 60 s."""
+
+WATCH_SECONDS = (240, 300)
+"""How long the server is asked to keep one watch open: jittered, so that caches do not reconnect in step."""
+
+
+STUCK_AFTER = 8
+"""Failures in a row after which a watch is not resumed but begun with a new list: the server may have been restored
+from a backup and never reach our resourceVersion again."""
+
+
+class Kind(enum.Enum):
+    """What happened to an object."""
+
+    ADDED = "ADDED"
+    MODIFIED = "MODIFIED"
+    DELETED = "DELETED"
+
+
+@dataclass(frozen=True, slots=True)
+class Change(Generic[T]):
+    """One change of the cache; ``old`` is None when added, ``new`` is None when deleted."""
+
+    kind: Kind
+    old: T | None
+    new: T | None
+
+    @property
+    def object(self) -> T:
+        """The newest known state."""
+        found = self.new if self.new is not None else self.old
+        assert found is not None  # noqa: S101 - one of them always is
+        return found
+
+
+class WatchCache(Generic[T]):
+    """All objects of one kind.
+
+    Args:
+        transport: the connections to the API server.
+        resource: the kind.
+        selection: restricts what is cached.
+        indexes: name of the index to the function that says where an object belongs in it.
+        silence: seconds without a byte after which a watch counts as dead.
+        backoff: delays between attempts that fail.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        resource: Resource[T],
+        *,
+        selection: Selection = Selection(),  # noqa: B008 - immutable
+        indexes: Mapping[str, Index[T]] | None = None,
+        silence: float = SILENCE,
+        backoff: Backoff | None = None,
+    ) -> None:
+        self.resource = resource
+        self.unreadable: dict[str, str] = {}
+        self._reader = Reader(transport, resource, selection)
+        self._indexes = dict(indexes or {})
+        self._silence = silence
+        self._backoff = backoff or Backoff()
+        self._objects: dict[str, T] = {}
+        self._buckets: dict[str, dict[str, dict[str, T]]] = {name: {} for name in self._indexes}
+        self._subscribers: list[Callable[[Change[T]], None]] = []
+        self._synced = asyncio.Event()
+        self._resource_version = ""
+        self._last_contact = time.monotonic()
+        kind = resource.kind
+        self._counters = {change: metrics.EVENTS.labels(kind, change.value) for change in Kind}
+        self._size = metrics.OBJECTS.labels(kind)
+        metrics.CONTACT_AGE.labels(kind).set_function(lambda: self.last_contact_age)
+
+    # --- reading ---
+
+    @property
+    def synced(self) -> bool:
+        """Whether a complete list has been applied; stays true afterwards."""
+        return self._synced.is_set()
+
+    async def wait_synced(self) -> None:
+        """Return once a complete list has been applied."""
+        await self._synced.wait()
+
+    @property
+    def last_contact_age(self) -> float:
+        """Seconds since the last event, bookmark or list."""
+        return time.monotonic() - self._last_contact
+
+    @property
+    def resource_version(self) -> str:
+        """Up to where the cache has followed the server; empty before the first list."""
+        return self._resource_version
+
+    def get(self, key: str) -> T | None:
+        """The object of a key (``namespace/name``, or ``name`` when cluster-scoped), or None."""
+        return self._objects.get(key)
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+    def __iter__(self) -> Iterator[T]:
+        """All objects, as they are now; the cache may change while the caller awaits."""
+        return iter(tuple(self._objects.values()))
+
+    def by(self, index: str, value: str) -> tuple[T, ...]:
+        """The objects that an index files under a value."""
+        return tuple(self._buckets[index].get(value, {}).values())
+
+    def subscribe(self, callback: Callable[[Change[T]], None]) -> Callable[[], None]:
+        """Have every later change reported, and what is there already as ADDED, at once and in order.
+
+        The callback runs inside the cache's task: it must be quick, and an exception in it is logged, not spread.
+
+        Returns:
+            A function that ends the subscription; calling it twice does no harm.
+        """
+        for obj in self:
+            self._tell(callback, Change(Kind.ADDED, None, obj))
+        self._subscribers = [*self._subscribers, callback]
+
+        def unsubscribe() -> None:
+            self._subscribers = [s for s in self._subscribers if s is not callback]
+
+        return unsubscribe
+
+    # --- following the server ---
+
+    async def run(self) -> None:
+        """Follow the server until cancelled; failures are logged, counted and waited out."""
+        metrics.SYNCED.labels(self.resource.kind).set(0)
+        cause = "start"
+        while True:
+            try:
+                if cause:
+                    await self._list(cause)
+                    cause = ""
+                await self._watch()
+            except errors.Gone:
+                cause = "expired"
+                await self._pause("resource version expired, listing again", cause, None)
+            except errors.Undecodable as error:
+                # What was skipped is unknown, so only a new list makes the cache whole again.
+                cause = "undecodable"
+                await self._pause("answer could not be read, listing again", cause, error)
+            except errors.KubeError as error:
+                if self._backoff.failures >= STUCK_AFTER:
+                    cause = "stuck"
+                await self._pause("watch interrupted, trying again", type(error).__name__, error)
+
+    async def _pause(self, sentence: str, cause: str, error: errors.KubeError | None) -> None:
+        metrics.RECONNECTS.labels(self.resource.kind, cause).inc()
+        delay = self._backoff.next()
+        if isinstance(error, errors.ApiError) and error.retry_after:
+            delay += error.retry_after
+        # The first failure after a success is everyday life (a server restarts, a proxy cuts); a series is news.
+        level = logging.INFO if self._backoff.failures <= 1 else logging.WARNING
+        fields = {"kind": self.resource.kind, "cause": cause, "error": str(error or ""), "delay_s": round(delay, 2)}
+        logger.log(level, sentence, extra=fields)
+        await asyncio.sleep(delay)
+
+    async def _list(self, cause: str) -> None:
+        """Read everything and apply the difference; nothing is removed before the list is complete."""
+        seen: set[str] = set()
+        unreadable: dict[str, str] = {}
+        list_version = ""
+        async with aclosing(self._reader.pages()) as pages:
+            async for list_version, items in pages:  # noqa: B007 - the last page's is the list's
+                self._contact()
+                for item in items:
+                    seen.add(item.key)
+                    if isinstance(item, Unreadable):
+                        unreadable[item.key] = item.reason
+                        self._note_unreadable(item)
+                    else:
+                        self._store(item)
+                await asyncio.sleep(0)  # a list of 30,000 pods must not starve the heartbeat of a lease
+        for key in [key for key in self._objects if key not in seen]:
+            self._remove(key)
+        self.unreadable = unreadable
+        self._resource_version = list_version
+        metrics.LISTS.labels(self.resource.kind, cause).inc()
+        metrics.SYNCED.labels(self.resource.kind).set(1)
+        if not self._synced.is_set():
+            logger.info("cache synced", extra={"kind": self.resource.kind, "objects": len(self._objects)})
+            self._synced.set()
+
+    async def _watch(self) -> None:
+        """Follow one watch connection to its orderly end."""
+        seconds = random.randint(*WATCH_SECONDS)  # noqa: S311 - spreads load, guards nothing
+        stream = self._reader.events(self._resource_version, seconds=seconds, silence=self._silence)
+        opened = time.monotonic()
+        progressed = False
+        async with aclosing(stream) as events:
+            async for kind, item in events:
+                if not progressed:
+                    progressed = True
+                    self._backoff.reset()
+                self._apply(kind, item)
+        # A server that ends every watch at once without an event must not be asked in a tight loop.
+        if not progressed and time.monotonic() - opened < 1.0:
+            raise errors.ConnectionLost(f"watch {self.resource.plural}: ended at once")
+        self._backoff.reset()
+        metrics.RECONNECTS.labels(self.resource.kind, "end").inc()
+
+    def _apply(self, kind: str, item: T | Unreadable) -> None:
+        self._contact()
+        if isinstance(item, Unreadable):
+            self._resource_version = item.resource_version or self._resource_version
+            if kind == "DELETED":
+                self._remove(item.key)
+            else:
+                self.unreadable[item.key] = item.reason
+                self._note_unreadable(item)
+            return
+        if kind == "DELETED":
+            self._remove(item.key, last=item)
+        elif kind != "BOOKMARK":
+            self._store(item)
+        self._resource_version = item.metadata.resource_version or self._resource_version
+
+    def _contact(self) -> None:
+        self._last_contact = time.monotonic()
+
+    def _note_unreadable(self, item: Unreadable) -> None:
+        logger.error(
+            "object could not be read, keeping what was known of it",
+            extra={"kind": self.resource.kind, "object": item.key, "reason": item.reason},
+        )
+
+    # --- the store ---
+
+    def _store(self, obj: T) -> None:
+        key = obj.key
+        old = self._objects.get(key)
+        if old is not None and old.metadata.resource_version == obj.metadata.resource_version:
+            return
+        if old is not None and old.metadata.uid != obj.metadata.uid:
+            # Deleted and created again while nobody watched: two changes, or an index of pods by uid would go wrong.
+            self._remove(key)
+            old = None
+        if self.resource.compact is not None:
+            obj = self.resource.compact(obj)
+        if self.unreadable:
+            self.unreadable.pop(key, None)
+        self._objects[key] = obj
+        self._reindex(key, old, obj)
+        if old is None:
+            self._size.set(len(self._objects))
+            self._publish(Change(Kind.ADDED, None, obj))
+        else:
+            self._publish(Change(Kind.MODIFIED, old, obj))
+
+    def _remove(self, key: str, *, last: T | None = None) -> None:
+        self.unreadable.pop(key, None)
+        old = self._objects.pop(key, None)
+        if old is None:
+            return
+        self._reindex(key, old, None)
+        self._size.set(len(self._objects))
+        # The final state (a pod's last phase) comes with the event; after a re-list only the old state is known.
+        final = last if last is not None and last.metadata.uid == old.metadata.uid else old
+        self._publish(Change(Kind.DELETED, final, None))
+
+    def _reindex(self, key: str, old: T | None, new: T | None) -> None:
+        for name, index in self._indexes.items():
+            buckets = self._buckets[name]
+            before = set(index(old)) if old is not None else set()
+            after = set(index(new)) if new is not None else set()
+            for value in before - after:
+                bucket = buckets[value]
+                del bucket[key]
+                if not bucket:
+                    del buckets[value]
+            if new is not None:
+                for value in after:
+                    buckets.setdefault(value, {})[key] = new
+
+    def _publish(self, change: Change[T]) -> None:
+        self._counters[change.kind].inc()
+        for callback in self._subscribers:
+            self._tell(callback, change)
+
+    def _tell(self, callback: Callable[[Change[T]], None], change: Change[T]) -> None:
+        try:
+            callback(change)
+        except Exception:
+            logger.exception(
+                "subscriber failed, the cache goes on",
+                extra={"kind": self.resource.kind, "object": change.object.key},
+            )

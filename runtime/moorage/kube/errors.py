@@ -1,0 +1,214 @@
+"""What the API server, or the way to it, can answer: one family, told apart by what a caller does about it.
+
+The HTTP library never shows through. A 409 and a 429 carry their *cause*, because the same status asks for opposite
+reactions: a pod that is bound already may be a success, a stale resourceVersion wants a re-read, a spent disruption
+budget wants patience with one pod, and flow control wants less traffic from all of us.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+
+import msgspec
+
+
+class KubeError(Exception):
+    """Any failure to get an answer, or an answer that says no."""
+
+
+class ConnectionLost(KubeError):
+    """No answer came: refused, reset, timed out or cut. Whether a write took effect is unknown."""
+
+
+class Undecodable(KubeError):
+    """An answer came that is not what the API promises (a proxy's page, a cut body, garbage)."""
+
+
+class ConflictCause(enum.Enum):
+    """Why a 409 was answered."""
+
+    ALREADY_EXISTS = "already exists"
+    RESOURCE_VERSION = "resourceVersion has moved on"
+    UID = "another object bears the name now"
+    ALREADY_BOUND = "the pod is bound already"
+    GATED = "the pod has scheduling gates"
+    TERMINATING = "the object is being deleted"
+    OTHER = "conflict"
+
+
+class ThrottleCause(enum.Enum):
+    """Why a 429 was answered."""
+
+    DISRUPTION_BUDGET = "disruption budget"
+    FLOW_CONTROL = "flow control"
+
+
+class StatusCause(msgspec.Struct, frozen=True, rename="camel"):
+    """One entry of ``Status.details.causes``."""
+
+    reason: str = ""
+    message: str = ""
+    field: str = ""
+
+
+class StatusDetails(msgspec.Struct, frozen=True, rename="camel"):
+    """``Status.details``."""
+
+    name: str = ""
+    group: str = ""
+    kind: str = ""
+    uid: str = ""
+    causes: tuple[StatusCause, ...] = ()
+    retry_after_seconds: int = 0
+
+
+class Status(msgspec.Struct, frozen=True, rename="camel"):
+    """``metav1.Status``, the body of every refusal."""
+
+    message: str = ""
+    reason: str = ""
+    code: int = 0
+    details: StatusDetails | None = None
+
+
+class ApiError(KubeError):
+    """The API server answered, and the answer is no.
+
+    Attributes:
+        code: HTTP status.
+        status: the decoded ``metav1.Status``.
+        retry_after: seconds the server asks to wait, or None.
+    """
+
+    def __init__(self, code: int, status: Status, *, request: str, retry_after: float | None = None) -> None:
+        self.code = code
+        self.status = status
+        self.request = request
+        self.retry_after = retry_after
+        super().__init__(f"{request}: {code} {status.reason}: {status.message}")
+
+    @property
+    def causes(self) -> tuple[StatusCause, ...]:
+        """The causes the server named, possibly none."""
+        return self.status.details.causes if self.status.details else ()
+
+
+class Unauthorized(ApiError):
+    """401: the credentials are missing, wrong or expired."""
+
+
+class Forbidden(ApiError):
+    """403: authenticated, but RBAC or an admission policy refuses."""
+
+
+class NotFound(ApiError):
+    """404: no such object, or no such kind."""
+
+
+class Conflict(ApiError):
+    """409; ``cause`` says which of its meanings."""
+
+    @property
+    def cause(self) -> ConflictCause:
+        """Why, read off reason and message as kube-apiserver words them."""
+        return _conflict_cause(self.status)
+
+
+class Gone(ApiError):
+    """410: the resourceVersion or continue token is too old; list again."""
+
+
+class Invalid(ApiError):
+    """422: validation refused the object; ``causes`` name the fields."""
+
+
+class TooManyRequests(ApiError):
+    """429; ``cause`` tells a spent disruption budget from flow control."""
+
+    @property
+    def cause(self) -> ThrottleCause:
+        """Why, by the cause that policy/v1 puts into the Status (pod/storage/eviction.go)."""
+        if any(c.reason == "DisruptionBudget" for c in self.causes):
+            return ThrottleCause.DISRUPTION_BUDGET
+        return ThrottleCause.FLOW_CONTROL
+
+
+class ServerError(ApiError):
+    """5xx: the server failed; the request may have taken effect."""
+
+    @property
+    def several_budgets(self) -> bool:
+        """Whether an eviction failed for good because more than one disruption budget selects the pod."""
+        return "more than one PodDisruptionBudget" in self.status.message
+
+
+_BY_CODE: dict[int, type[ApiError]] = {
+    401: Unauthorized,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    410: Gone,
+    422: Invalid,
+    429: TooManyRequests,
+}
+
+# Sentences of kube-apiserver: pkg/registry/core/pod/storage/{storage,eviction}.go, apiserver/pkg/storage/interfaces.go,
+# apiserver/pkg/registry/generic/registry/store.go. tests/kube provokes each one on a real server.
+_CONFLICT_SENTENCES: tuple[tuple[str, ConflictCause], ...] = (
+    ("UID in precondition", ConflictCause.UID),
+    ("the UID in the precondition", ConflictCause.UID),
+    ("ResourceVersion in precondition", ConflictCause.RESOURCE_VERSION),
+    ("the ResourceVersion in the precondition", ConflictCause.RESOURCE_VERSION),
+    ("the object has been modified", ConflictCause.RESOURCE_VERSION),
+    ("is already assigned to node", ConflictCause.ALREADY_BOUND),
+    ("has non-empty .spec.schedulingGates", ConflictCause.GATED),
+    ("is being deleted", ConflictCause.TERMINATING),
+)
+
+
+def _conflict_cause(status: Status) -> ConflictCause:
+    if status.reason == "AlreadyExists":
+        return ConflictCause.ALREADY_EXISTS
+    for sentence, cause in _CONFLICT_SENTENCES:
+        if sentence in status.message:
+            return cause
+    return ConflictCause.OTHER
+
+
+def decode_status(body: bytes, code: int) -> Status:
+    """Read a refusal's body; a body that is no Status (a proxy's page) becomes its first 200 characters."""
+    try:
+        status = msgspec.json.decode(body, type=Status)
+    except msgspec.DecodeError:
+        text = body[:200].decode("utf-8", "replace").strip()
+        return Status(message=text or "no message", reason=f"HTTP {code}", code=code)
+    return status
+
+
+def from_response(code: int, headers: Mapping[str, str], body: bytes, *, request: str) -> ApiError:
+    """Build the error that fits an HTTP refusal.
+
+    Args:
+        code: HTTP status, 400 or above.
+        headers: response headers; ``Retry-After`` in seconds is honoured (the API server sends no dates).
+        body: response body, normally a ``metav1.Status``.
+        request: verb and path, for messages.
+    """
+    status = decode_status(body, code)
+    return from_status(code, status, request=request, retry_after=_retry_after(headers, status))
+
+
+def from_status(code: int, status: Status, *, request: str, retry_after: float | None = None) -> ApiError:
+    """Build the error that fits a Status, for example one that arrived inside a watch."""
+    kind = _BY_CODE.get(code, ServerError if code >= 500 else ApiError)
+    return kind(code, status, request=request, retry_after=retry_after)
+
+
+def _retry_after(headers: Mapping[str, str], status: Status) -> float | None:
+    text = headers.get("Retry-After", "")
+    if text.isascii() and text.isdigit():
+        return float(min(int(text[:9]), 3600))
+    if status.details and status.details.retry_after_seconds > 0:
+        return float(min(status.details.retry_after_seconds, 3600))
+    return None

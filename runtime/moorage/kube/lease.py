@@ -1,0 +1,312 @@
+"""Leader election on a coordination.k8s.io/v1 Lease, compatible with client-go's.
+
+Follows client-go tools/leaderelection/leaderelection.go (tryAcquireOrRenew, renew, release), with three differences,
+all towards safety: leadership ends by our own clock *before* anybody may take the Lease over, it counts from the moment
+a renewal was *sent*, and that clock goes on while the machine is suspended.
+
+::
+
+    sent          sent + renew_deadline            sent + duration
+     | we may act        | is_leader() is False,         | earliest moment another
+     |                   | on_lost was called            | replica may take over
+
+Others judge a Lease as we do: from the moment they *see* it change, on their own monotonic clock. No wall clocks are
+compared: renewTime is for people (and must change with each renewal, else nobody would see one).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import random
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, NoReturn
+from urllib.parse import quote
+
+import msgspec
+
+from .clock import micro_time
+from .errors import ApiError, Conflict, ConnectionLost, KubeError, NotFound, Undecodable
+from .requester import Requester
+
+logger = logging.getLogger(__name__)
+
+JITTER = 1.2
+"""Candidates wait ``retry_period`` times 1 to 2.2 (client-go's JitterFactor), so that they do not knock together."""
+
+
+def awake_and_asleep() -> float:
+    """Seconds on a monotonic clock that also counts a suspended machine's sleep, where the system has one."""
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()
+
+
+class LeaderElection:
+    """Takes part in the election for one Lease, term after term, until cancelled.
+
+    ``run()`` does the work. ``is_leader()`` is the fence to ask before each act; ``became_leader`` and ``lost`` are
+    events to wait for (exactly one of them is set); ``on_lost`` is called synchronously at the end of each term: before
+    a release, and ``duration - renew_deadline`` seconds before another replica can take an expired Lease. Only when a
+    person edits or deletes the Lease by hand do we learn of it afterwards, at the next renewal.
+
+    Args:
+        transport: how to reach the API server.
+        namespace: namespace of the Lease.
+        name: name of the Lease.
+        identity: who we are, normally the pod's name. A random suffix is added, as client-go recommends, because a
+            restarted container is another process than the one that held the Lease under the same pod name.
+        duration: seconds after which others may take over a Lease that was not renewed.
+        renew_deadline: seconds after the last renewal was sent until which we act; below ``duration``.
+        retry_period: seconds between renewals and, jittered, between attempts.
+        labels: labels of the Lease.
+        on_lost: called with the reason when a term ends; must not block.
+        monotonic: seconds on a clock that never goes back (for tests).
+        sleep: coroutine function that waits for seconds (for tests).
+        jitter: function that draws from [0, 1) (for tests).
+
+    Raises:
+        ValueError: the durations contradict each other.
+    """
+
+    def __init__(
+        self,
+        transport: Requester,
+        namespace: str,
+        name: str,
+        identity: str,
+        *,
+        duration: float = 15.0,
+        renew_deadline: float = 10.0,
+        retry_period: float = 2.0,
+        labels: Mapping[str, str] | None = None,
+        on_lost: Callable[[str], None] | None = None,
+        monotonic: Callable[[], float] = awake_and_asleep,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        if not (duration >= 1 and duration > renew_deadline > JITTER * retry_period > 0):
+            raise ValueError(
+                f"leader election needs duration > renew_deadline > {JITTER} × retry_period > 0 and duration ≥ 1 s, "
+                f"got {duration}, {renew_deadline} and {retry_period} seconds"
+            )
+        self.identity = f"{identity}_{secrets.token_hex(4)}"
+        self.became_leader = asyncio.Event()
+        self.lost = asyncio.Event()
+        self.lost.set()
+        self._transport = transport
+        self._collection = f"/apis/coordination.k8s.io/v1/namespaces/{quote(namespace)}/leases"
+        self._path = f"{self._collection}/{quote(name)}"
+        self._namespace, self._name = namespace, name
+        self._duration, self._renew_deadline, self._retry_period = duration, renew_deadline, retry_period
+        self._labels = dict(labels or {})
+        self._on_lost = on_lost
+        self._monotonic, self._sleep, self._jitter = monotonic, sleep, jitter
+        self._log_fields = {"lease": f"{namespace}/{name}", "identity": self.identity}
+
+        self._leading = False
+        self._valid_until = -math.inf
+        self._lease: dict[str, Any] | None = None  # as last seen, whole: a PUT must not drop what others wrote
+        self._changed_at = -math.inf  # when we first saw its present spec
+        self._may_hold = False  # a write of ours may have made us the holder, even if its answer was lost
+        self._complaint = ""
+
+    @property
+    def holder(self) -> str:
+        """Identity of the holder as last seen, empty when nobody is known to hold the Lease."""
+        return _holder(self._lease)
+
+    def is_leader(self) -> bool:
+        """Whether we may act *now*: our last renewal was sent less than ``renew_deadline`` ago. Costs a clock read."""
+        return self._leading and self._monotonic() < self._valid_until
+
+    async def run(self) -> NoReturn:
+        """Take part until cancelled, then end the term and give the Lease up, so that the next leader need not wait."""
+        try:
+            while True:
+                await self._rest(await self._round())
+        finally:
+            self._end_term("stopped")
+            await self._release()
+
+    async def _round(self) -> float:
+        """Acquire, renew or watch the Lease once; returns the seconds to wait before the next round."""
+        try:
+            limit = max(self._valid_until - self._monotonic(), 0.0) if self._leading else self._renew_deadline
+            await self._within(limit, self._attempt())
+        except KubeError as error:
+            self._complain(error)
+            asked = error.retry_after if isinstance(error, ApiError) else None
+            return max(self._pause(), asked or 0.0)
+        if self._complaint:
+            self._complaint = ""
+            logger.info("lease requests work again", extra=self._log_fields)
+        return self._pause()
+
+    def _pause(self) -> float:
+        return self._retry_period if self._leading else self._retry_period * (1 + JITTER * self._jitter())
+
+    async def _rest(self, delay: float) -> None:
+        """Wait, but end the term when its validity ends first."""
+        if self._leading and (left := self._valid_until - self._monotonic()) <= delay:
+            await self._sleep(max(left, 0.0))
+            self._end_term("not renewed in time")
+            delay -= max(left, 0.0)
+        await self._sleep(delay)
+
+    async def _attempt(self) -> None:
+        if self._leading and self._lease is not None:
+            try:
+                return await self._hold(self._lease)
+            except (Conflict, NotFound):
+                pass  # somebody wrote in between, or it was ourselves and the answer got lost: look
+        lease = await self._look()
+        if self._leading and _holder(lease) != self.identity:
+            return self._end_term("deleted" if lease is None else "taken over by another")
+        try:
+            if lease is None:
+                await self._create()
+            elif _holder(lease) == self.identity or self._is_free(lease):
+                await self._hold(lease)
+        except Conflict:
+            logger.debug("another candidate was faster", extra=self._log_fields)
+
+    def _is_free(self, lease: Mapping[str, Any]) -> bool:
+        """Whether nobody holds the Lease, or we have seen no renewal for as long as its holder may be silent."""
+        if not _holder(lease):
+            return True
+        silent_for = self._monotonic() - self._changed_at
+        return silent_for >= float(_spec(lease).get("leaseDurationSeconds") or self._duration)
+
+    async def _look(self) -> dict[str, Any] | None:
+        try:
+            lease = _decode(await self._transport.request("GET", self._path, timeout=self._renew_deadline))
+        except NotFound:
+            lease = None
+        self._observe(lease)
+        return lease
+
+    def _observe(self, lease: dict[str, Any] | None) -> None:
+        if _spec(lease) != _spec(self._lease):
+            self._changed_at = self._monotonic()
+        if _holder(lease) != self.holder:
+            logger.info("lease holder changed", extra={**self._log_fields, "holder": _holder(lease)})
+        if _holder(lease) != self.identity:
+            self._may_hold = False
+        self._lease = lease
+
+    async def _create(self) -> None:
+        now = self._now()
+        spec = {"holderIdentity": self.identity, "leaseTransitions": 0, "acquireTime": now, "renewTime": now}
+        await self._claim("POST", self._collection, {"metadata": {"namespace": self._namespace}}, spec)
+
+    async def _hold(self, lease: Mapping[str, Any]) -> None:
+        """Renew the Lease, or take it over when it is not ours; its resourceVersion shows if somebody was faster."""
+        now = self._now()
+        spec = {**_spec(lease), "holderIdentity": self.identity, "renewTime": now}
+        if _holder(lease) != self.identity:
+            spec["acquireTime"] = now
+            spec["leaseTransitions"] = int(spec.get("leaseTransitions") or 0) + 1
+        await self._claim("PUT", self._path, lease, spec)
+
+    async def _claim(self, method: str, path: str, lease: Mapping[str, Any], spec: dict[str, Any]) -> None:
+        spec["leaseDurationSeconds"] = math.ceil(self._duration)
+        self._may_hold = True
+        sent = self._monotonic()
+        self._observe(await self._write(method, path, lease, spec))
+        self._valid_until = sent + self._renew_deadline
+        if not self._leading and self._monotonic() < self._valid_until:
+            self._leading = True
+            self.lost.clear()
+            self.became_leader.set()
+            logger.info("became leader", extra=self._log_fields)
+
+    async def _write(self, method: str, path: str, lease: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:
+        metadata = lease["metadata"]
+        labels = {**(metadata.get("labels") or {}), **self._labels}
+        body = {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {**metadata, "name": self._name, "labels": labels},
+            "spec": spec,
+        }
+        encoded = msgspec.json.encode(body)
+        return _decode(await self._transport.request(method, path, body=encoded, timeout=self._renew_deadline))
+
+    def _now(self) -> str:
+        return micro_time(self._transport.clock.now())
+
+    def _end_term(self, reason: str) -> None:
+        if not self._leading:
+            return
+        self._leading = False
+        self._valid_until = -math.inf
+        self.became_leader.clear()
+        self.lost.set()
+        logger.warning("leadership lost", extra={**self._log_fields, "reason": reason})
+        if self._on_lost is not None:
+            try:
+                self._on_lost(reason)
+            except Exception:  # a broken callback must not keep the Lease from being given up
+                logger.exception("callback for lost leadership failed", extra=self._log_fields)
+
+    async def _release(self) -> None:
+        if not self._may_hold:
+            return
+        try:
+            await self._within(self._renew_deadline, self._give_up())
+        except KubeError as error:
+            fields = {**self._log_fields, "error": str(error), "expires_after_s": self._duration}
+            logger.warning("lease not released, the next leader waits until it expires", extra=fields)
+
+    async def _give_up(self) -> None:
+        lease = await self._look()
+        if lease is None or _holder(lease) != self.identity:
+            return
+        now = self._now()
+        spec = {**_spec(lease), "holderIdentity": "", "leaseDurationSeconds": 1, "acquireTime": now, "renewTime": now}
+        self._observe(await self._write("PUT", self._path, lease, spec))
+        logger.info("lease released", extra=self._log_fields)
+
+    async def _within(self, seconds: float, work: Coroutine[Any, Any, None]) -> None:
+        """Await work for some seconds; when they end, the fence falls before anything else happens."""
+        task = asyncio.ensure_future(work)
+        timer = asyncio.ensure_future(self._sleep(seconds))
+        try:
+            await asyncio.wait({task, timer}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                self._end_term("not renewed in time")
+                raise ConnectionLost(f"lease {self._namespace}/{self._name}: no answer within {seconds:.1f} s")
+            task.result()
+        finally:
+            timer.cancel()
+            task.cancel()
+            await asyncio.gather(task, timer, return_exceptions=True)
+
+    def _complain(self, error: KubeError) -> None:
+        """Say once what is wrong, and again only when it is something else."""
+        kind = f"{type(error).__name__} {error.code if isinstance(error, ApiError) else ''}"
+        level = logging.DEBUG if kind == self._complaint else logging.WARNING
+        self._complaint = kind
+        logger.log(level, "lease request failed, trying again", extra={**self._log_fields, "error": str(error)})
+
+
+def _decode(body: bytes) -> dict[str, Any]:
+    try:
+        lease = msgspec.json.decode(body, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise Undecodable(f"the answer to a lease request is not a Lease: {error}") from error
+    if not isinstance(lease.get("metadata"), dict):
+        raise Undecodable("the answer to a lease request is not a Lease: it has no metadata")
+    return lease
+
+
+def _spec(lease: Mapping[str, Any] | None) -> dict[str, Any]:
+    return (lease or {}).get("spec") or {}
+
+
+def _holder(lease: Mapping[str, Any] | None) -> str:
+    return _spec(lease).get("holderIdentity") or ""

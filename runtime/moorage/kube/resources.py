@@ -1,0 +1,69 @@
+"""The kinds that Moorage reads or writes: where each lives in the API and which struct it decodes into."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+from urllib.parse import quote
+
+from moorage import objects
+
+from .compact import compact_node, compact_pod
+
+T = TypeVar("T", bound=objects.KubeObject)
+
+
+@dataclass(frozen=True, slots=True)
+class Resource(Generic[T]):
+    """One kind of the API.
+
+    Attributes:
+        group_version: ``"v1"`` or ``"group/version"``.
+        plural: the name in paths.
+        kind: the name in objects and messages.
+        type: the struct its objects decode into.
+        namespaced: whether its objects live in namespaces.
+        compact: makes a decoded object share what many objects have in common, before it is cached; or None.
+    """
+
+    group_version: str
+    plural: str
+    kind: str
+    type: type[T]
+    namespaced: bool = True
+    compact: Callable[[T], T] | None = None
+
+    def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
+        """The request path of a collection (all namespaces when none is named), an object, or its subresource.
+
+        Raises:
+            ValueError: when a name is given for a namespaced kind without its namespace.
+        """
+        if name and self.namespaced and not namespace:
+            raise ValueError(f"{self.kind} {name!r} needs a namespace")
+        root = "/api" if "/" not in self.group_version else "/apis"
+        parts = [root, self.group_version]
+        if self.namespaced and namespace:
+            parts += ["namespaces", quote(namespace, safe="")]
+        parts.append(self.plural)
+        parts += [quote(part, safe="") for part in (name, subresource) if part]
+        return "/".join(parts)
+
+
+PODS = Resource("v1", "pods", "Pod", objects.Pod, compact=compact_pod)
+NODES = Resource("v1", "nodes", "Node", objects.Node, namespaced=False, compact=compact_node)
+NAMESPACES = Resource("v1", "namespaces", "Namespace", objects.Namespace, namespaced=False)
+LEASES = Resource("coordination.k8s.io/v1", "leases", "Lease", objects.Lease)
+REPLICA_SETS = Resource("apps/v1", "replicasets", "ReplicaSet", objects.Workload)
+DEPLOYMENTS = Resource("apps/v1", "deployments", "Deployment", objects.Workload)
+STATEFUL_SETS = Resource("apps/v1", "statefulsets", "StatefulSet", objects.Workload)
+DAEMON_SETS = Resource("apps/v1", "daemonsets", "DaemonSet", objects.Workload)
+DISRUPTION_BUDGETS = Resource("policy/v1", "poddisruptionbudgets", "PodDisruptionBudget", objects.PodDisruptionBudget)
+VOLUMES = Resource("v1", "persistentvolumes", "PersistentVolume", objects.PersistentVolume, namespaced=False)
+CLAIMS = Resource("v1", "persistentvolumeclaims", "PersistentVolumeClaim", objects.PersistentVolumeClaim)
+STORAGE_CLASSES = Resource(
+    "storage.k8s.io/v1", "storageclasses", "StorageClass", objects.StorageClass, namespaced=False
+)
+CSI_NODES = Resource("storage.k8s.io/v1", "csinodes", "CSINode", objects.CsiNode, namespaced=False)
+CSI_DRIVERS = Resource("storage.k8s.io/v1", "csidrivers", "CSIDriver", objects.CsiDriver, namespaced=False)

@@ -1,0 +1,185 @@
+"""HTTP to one API server: connections, credentials, time limits, and nothing about kinds.
+
+Every failure leaves here as one of ``moorage.kube.errors``; aiohttp does not show through.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+from yarl import URL
+
+from . import errors, metrics
+from .clock import ServerClock
+from .credentials import Access
+
+USER_AGENT = "moorage"
+CONNECT_TIMEOUT = 10.0
+MAX_CONNECTIONS = 64
+_STREAM_BUFFER = 1 << 20
+_MAX_REDIRECTS = 0  # the API server never redirects; following one would carry the token elsewhere
+
+
+class Transport:
+    """One pool of connections to one API server.
+
+    Args:
+        access: where the server is and how to prove who we are.
+        clock: learns the server's time from every answer.
+    """
+
+    def __init__(self, access: Access, *, clock: ServerClock | None = None) -> None:
+        self.access = access
+        self.clock = clock or ServerClock()
+        self._base = URL(access.server.rstrip("/"), encoded=True)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections; requests under way fail with ConnectionLost."""
+        if self._session is not None:
+            session, self._session = self._session, None
+            await session.close()
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        content_type: str = "application/json",
+        timeout: float = 30.0,
+    ) -> bytes:
+        """Send one request and read the whole answer.
+
+        Args:
+            method: HTTP verb.
+            path: absolute path, already quoted (``Resource.path``).
+            query: query parameters, unquoted.
+            body: request body.
+            content_type: of the body.
+            timeout: seconds for everything, connection included.
+
+        Returns:
+            The body of a 2xx answer.
+
+        Raises:
+            ApiError: the server said no; the subclass says how.
+            ConnectionLost: no complete answer came.
+        """
+        limits = aiohttp.ClientTimeout(total=timeout, sock_connect=CONNECT_TIMEOUT)
+        async with self._open(method, path, query, body, content_type, limits) as response:
+            return await _read_all(response, f"{method} {path}")
+
+    @asynccontextmanager
+    async def stream(self, path: str, *, query: Mapping[str, str]) -> AsyncIterator[aiohttp.StreamReader]:
+        """Open a watch and hand out its body as it comes; who reads decides how long silence may last.
+
+        Raises:
+            ApiError: the server refused to open it.
+            ConnectionLost: it could not be opened, or broke while it was read.
+        """
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT)
+        async with self._open("GET", path, query, None, "application/json", limits) as response:
+            try:
+                yield response.content
+            except (aiohttp.ClientError, OSError) as error:
+                raise errors.ConnectionLost(f"watch {path}: {_sentence(error)}") from error
+
+    @asynccontextmanager
+    async def _open(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: bytes | None,
+        content_type: str,
+        limits: aiohttp.ClientTimeout,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send, and send once more with fresh credentials when the server says 401."""
+        request = f"{method} {path}"
+        response = await self._send(method, path, query, body, content_type, limits)
+        try:
+            if response.status == 401 and await self.access.authenticator.refused():
+                response.release()
+                response = await self._send(method, path, query, body, content_type, limits)
+            if response.status >= 300:
+                refusal = await _read_all(response, request)
+                raise errors.from_response(response.status, response.headers, refusal, request=request)
+            yield response
+        finally:
+            response.close() if not response.content.at_eof() else response.release()
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: bytes | None,
+        content_type: str,
+        limits: aiohttp.ClientTimeout,
+    ) -> aiohttp.ClientResponse:
+        access = self.access
+        headers = dict(await access.authenticator.headers())
+        if body is not None:
+            headers["Content-Type"] = content_type
+        url = self._base.join(URL(self._base.raw_path.rstrip("/") + path, encoded=True)).with_query(query)
+        sent = time.monotonic()
+        try:
+            response = await self._connections().request(
+                method,
+                url,
+                data=body,
+                headers=headers,
+                timeout=limits,
+                ssl=access.authenticator.ssl_context() or True,
+                server_hostname=access.tls_server_name,
+                proxy=access.proxy,
+                max_redirects=_MAX_REDIRECTS,
+                allow_redirects=False,
+            )
+        except (aiohttp.ClientError, OSError) as error:
+            metrics.REQUESTS.labels(method, "none").inc()
+            raise errors.ConnectionLost(f"{method} {path}: {_sentence(error)}") from error
+        self.clock.observe(response.headers.get("Date"), sent, time.monotonic())
+        metrics.REQUESTS.labels(method, str(response.status)).inc()
+        return response
+
+    def _connections(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, keepalive_timeout=60.0),
+                # Compressing a list costs the server and us more CPU than a cluster network saves.
+                headers={"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "identity"},
+                read_bufsize=_STREAM_BUFFER,
+                auto_decompress=False,
+                trust_env=False,
+            )
+        return self._session
+
+
+async def _read_all(response: aiohttp.ClientResponse, request: str) -> bytes:
+    try:
+        return await response.read()
+    except (aiohttp.ClientError, OSError) as error:
+        raise errors.ConnectionLost(f"{request}: answer cut off: {_sentence(error)}") from error
+
+
+def _sentence(error: BaseException) -> str:
+    """A network error in words; several of aiohttp's have an empty text."""
+    if isinstance(error, TimeoutError):
+        return "no answer within the time limit"
+    return str(error) or type(error).__name__

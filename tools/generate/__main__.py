@@ -1,0 +1,50 @@
+"""``python -m tools.generate [--check]``: one table of generators, each a function from nothing to a file's text."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tools.generate import reference
+
+ROOT = Path(__file__).resolve().parents[2]
+
+GENERATED: dict[str, Callable[[], str]] = {
+    "docs/reference/metrics.md": reference.metrics,
+    "docs/reference/tools.md": reference.tools,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write or compare; returns the exit code (1 when something has drifted)."""
+    parser = argparse.ArgumentParser(prog="./taskw generate", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing, fail when a file is not up to date")
+    check = parser.parse_args(argv).check
+    drifted = 0
+    for name, generator in sorted(GENERATED.items()):
+        path, wanted = ROOT / name, generator()
+        found = path.read_text() if path.exists() else ""
+        if found == wanted:
+            continue
+        drifted += 1
+        if check:
+            diff = difflib.unified_diff(
+                found.splitlines(), wanted.splitlines(), name, f"{name} (generated)", lineterm=""
+            )
+            print("\n".join(diff))
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(wanted)
+            print(f"wrote {name}")
+    if check and drifted:
+        print(f"{drifted} generated file(s) differ from their source; run ./taskw generate and commit", file=sys.stderr)
+        return 1
+    print(f"{len(GENERATED)} generated files are up to date")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,85 @@
+"""Command line: `python -m tools.localcluster up|down|status [NAME]`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+
+from tools.localcluster import status, supervisor
+from tools.localcluster.errors import ClusterError
+
+DEFAULT_NAME = "dev"
+_EXIT_CODES = """\
+exit codes: 0 done (up: it runs; down: it does not; status: it runs and is healthy), 1 failed,
+2 wrong usage, 3 status: it does not run, 4 status: a component has ended or it is not ready yet,
+130 interrupted"""
+
+
+def main() -> int:
+    """Runs one command and returns its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.localcluster",
+        description=__doc__,
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, text in (
+        ("up", "start a cluster that runs until `down`"),
+        ("down", "end it and remove its folder"),
+        ("status", "show it"),
+    ):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("name", nargs="?", default=DEFAULT_NAME, help="name of the cluster (%(default)s)")
+        if name == "status":
+            command.add_argument("-o", "--output", choices=["text", "json"], default="text")
+    supervise = commands.add_parser("supervise")  # what `up` runs in the background
+    supervise.add_argument("name")
+    supervise.add_argument("--parent", type=int, required=True)
+    arguments = parser.parse_args()
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # the reader, say `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    except ClusterError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; nothing is left running", file=sys.stderr)
+        return 130
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    if arguments.command == "supervise":
+        return supervisor.supervise(arguments.name, arguments.parent)
+    if arguments.command == "down":
+        ran = supervisor.down(arguments.name)
+        print(f"cluster {arguments.name} {'has ended' if ran else 'did not run'}")
+        return 0
+    description = status.describe(arguments.name)
+    if arguments.command == "status":
+        as_json = arguments.output == "json"
+        print(json.dumps(description, indent=2) if as_json else status.render(description))
+        return (0 if description["healthy"] else 4) if description["running"] else 3
+    return _up(arguments.name, description["running"])
+
+
+def _up(name: str, running: bool) -> int:
+    if not running:
+        supervisor.up(name, print)
+    description = status.describe(name)
+    if not description.get("healthy"):
+        print(status.render(description), file=sys.stderr)
+        return 1
+    print(f"cluster {name} {'is already up' if running else 'is up'}: {description['server']}")
+    print(f"export KUBECONFIG={description['kubeconfig']}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,42 @@
+"""Becomes another program that the kernel kills as soon as its owner is gone.
+
+Run as `python -I -S child.py OWNER_PID PROGRAM ARGUMENTS…`. A separate program rather than code between
+fork and exec, because that code is not safe in an owner with threads.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+
+_PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent(parent: int, death_signal: int) -> None:
+    """Asks the kernel to send `death_signal` to this process when the thread that started it ends.
+
+    Raises:
+        OSError: the kernel refused.
+        ProcessLookupError: the parent was gone already.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_PDEATHSIG, death_signal, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
+    # The parent may have ended before the call above; then no signal will ever come.
+    if death_signal and os.getppid() != parent:
+        raise ProcessLookupError(f"the owner {parent} is gone")
+
+
+def main() -> None:
+    """Ties this process to its owner, then becomes the program."""
+    owner, *command = sys.argv[1:]
+    try:
+        die_with_parent(int(owner), signal.SIGKILL)
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and that would be inherited
+        os.execv(command[0], command)  # noqa: S606 - a shell is what must not be here
+    except OSError as error:
+        sys.exit(f"{command[0]} not started: {error}")
+
+
+if __name__ == "__main__":
+    main()

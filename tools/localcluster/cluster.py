@@ -1,0 +1,274 @@
+"""A running cluster as a Python object."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tools.localcluster import components
+from tools.localcluster.api import ApiClient, ApiError
+from tools.localcluster.errors import ClusterError
+from tools.localcluster.nodes import NodeProcesses, Surroundings, kwok_node
+from tools.localcluster.process import ManagedProcess, signal_exactly, start_time
+from tools.localcluster.state import ClusterState, ComponentState, cluster_dir, is_running
+
+
+class ClusterHandle:
+    """A running cluster that somebody may share; nodes started through the handle end with this process."""
+
+    def __init__(self, directory: Path, state: ClusterState) -> None:
+        self.directory = directory
+        self._state = state
+        self._nodes: NodeProcesses | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the cluster."""
+        return self._state.name
+
+    @property
+    def server(self) -> str:
+        """URL of the API server."""
+        return self._state.server
+
+    @property
+    def admin_token(self) -> str:
+        """Bearer token of a user of group system:masters."""
+        return self._state.admin_token
+
+    @property
+    def kubeconfig(self) -> Path:
+        """Kubeconfig of an administrator, by client certificate."""
+        return self.directory / "kubeconfig"
+
+    @property
+    def ca_file(self) -> Path:
+        """Certificate of the authority of the API server and of all its clients."""
+        return self.directory / "pki" / "ca.crt"
+
+    @property
+    def logs(self) -> Path:
+        """Folder of all log files."""
+        return self.directory / "logs"
+
+    @property
+    def audit_log(self) -> Path:
+        """The API server's audit log, one JSON event a line."""
+        return self.logs / "audit.log"
+
+    @property
+    def tools(self) -> dict[str, str]:
+        """Paths of the programs it was started from."""
+        return self._state.tools
+
+    @property
+    def api(self) -> ApiClient:
+        """Administrator's requests, for the harness itself."""
+        return ApiClient(self.server, self.ca_file, self.admin_token)
+
+    def component_pid(self, component: str) -> int:
+        """Process id of a control-plane component.
+
+        Raises:
+            ClusterError: there is no such component or it does not run.
+        """
+        state = self._component(component)
+        if start_time(state.pid) != state.start_time:
+            raise ClusterError(f"{component} of cluster {self.name} does not run; log {state.log}", self.logs)
+        return state.pid
+
+    def kill(self, component: str) -> None:
+        """Ends a component by SIGKILL and waits until it is gone."""
+        state = self._component(component)
+        while signal_exactly(state.pid, state.start_time, signal.SIGKILL):
+            time.sleep(0.01)
+
+    def _component(self, component: str) -> ComponentState:
+        try:
+            return self._state.components[component]
+        except KeyError:
+            known = ", ".join(self._state.components)
+            raise ClusterError(f"cluster {self.name} has no component {component} (it has {known})") from None
+
+    def wait_ready(self, timeout: float = 120) -> None:
+        """Waits until API server, controllers and scheduler are ready and pods can be created.
+
+        Raises:
+            ClusterError: a component ended, or `timeout` seconds have passed.
+        """
+        deadline = time.monotonic() + timeout
+        for component in (components.API_SERVER, components.CONTROLLER_MANAGER, components.SCHEDULER):
+            if component in self._state.components:
+                self._wait_component(component, deadline - time.monotonic())
+        self.wait_service_account("default", max(1.0, deadline - time.monotonic()))
+
+    def _wait_component(self, component: str, timeout: float) -> None:
+        state = self._component(component)
+        url = self.server if component == components.API_SERVER else f"https://127.0.0.1:{state.port}"
+        # kube-controller-manager has no /readyz.
+        path = "/healthz" if component == components.CONTROLLER_MANAGER else "/readyz"
+        api, deadline = ApiClient(url, self.ca_file, self.admin_token), time.monotonic() + timeout
+        while not api.answers_ok(path):
+            self._check_alive()
+            if time.monotonic() > deadline:
+                raise ClusterError(f"{component} is not ready after {timeout:.0f} s; log {state.log}", self.logs)
+            time.sleep(0.05)
+
+    def _check_alive(self) -> None:
+        for component in self._state.components:
+            self.component_pid(component)
+
+    def wait_service_account(self, namespace: str, timeout: float = 60) -> None:
+        """Waits until a namespace has its service account: before that no pod can be created in it."""
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/default"
+        api, deadline = self.api, time.monotonic() + timeout
+        while not api.answers_ok(path):
+            if time.monotonic() > deadline:
+                log = self._component(components.CONTROLLER_MANAGER).log
+                raise ClusterError(f"namespace {namespace} got no service account; log {log}", self.logs)
+            time.sleep(0.02)
+
+    # Nodes ----------------------------------------------------------------------------------------------
+
+    def start_hollow_kubelet(
+        self,
+        name: str,
+        *,
+        extended_resources: Mapping[str, str | int] | None = None,
+        node_labels: Mapping[str, str] | None = None,
+        register_with_taints: Sequence[str] = (),
+        max_pods: int = 110,
+    ) -> int:
+        """Starts a real kubelet over a fake runtime as `system:node:NAME`, and returns its process id.
+
+        It reports 1 core, 3840Mi of memory, `max_pods` pods and the extended resources. It returns once the
+        kubelet serves; `wait_node_ready` waits for the Node. The kubelet ends with this process.
+
+        Args:
+            name: name of the Node it registers or adopts.
+            extended_resources: quantity by resource name.
+            node_labels: labels the kubelet sets on a Node it registers (not on one it adopts).
+            register_with_taints: taints "key=value:effect" of a Node it registers (not of one it adopts).
+            max_pods: pods it takes.
+
+        Raises:
+            ClusterError: it ended at once; the message has the end of its log.
+        """
+        kubelet = self._node_processes.start_hollow_kubelet(
+            name, extended_resources or {}, node_labels or {}, register_with_taints, max_pods
+        )
+        if kubelet.pid is None:
+            raise ClusterError(f"hollow kubelet {name} was not started")
+        return kubelet.pid
+
+    def stop_hollow_kubelet(self, name: str) -> None:
+        """Ends a hollow kubelet in order; its Node object stays."""
+        self._node_processes.stop_kubelet(name)
+
+    def kill_hollow_kubelet(self, name: str) -> None:
+        """Ends a hollow kubelet by SIGKILL, like a machine that loses power; its Node object stays."""
+        self._node_processes.stop_kubelet(name, grace=0)
+
+    @property
+    def hollow_kubelets(self) -> list[str]:
+        """Names of the hollow kubelets that this process runs on the cluster."""
+        return self._node_processes.kubelet_names
+
+    def start_kwok(self) -> None:
+        """Starts kwok, which plays every Node annotated kwok.x-k8s.io/node=fake; it ends with this process."""
+        self._node_processes.start_kwok()
+
+    def create_kwok_nodes(
+        self,
+        count: int,
+        *,
+        cpu: str = "4",
+        memory: str = "16Gi",
+        pods: int = 110,
+        prefix: str = "kwok",
+        labels: Mapping[str, str] | None = None,
+        taints: Sequence[Mapping[str, str]] = (),
+        extended_resources: Mapping[str, str] | None = None,
+    ) -> list[str]:
+        """Creates `count` Nodes PREFIX-0, PREFIX-1, … that kwok plays, and returns their names.
+
+        Raises:
+            ClusterError: kwok does not run, or the API server refused a Node.
+        """
+        names = [f"{prefix}-{index}" for index in range(count)]
+        capacity = {"cpu": cpu, "memory": memory, "pods": str(pods), **(extended_resources or {})}
+        self._node_processes.create_kwok_nodes(names, lambda name: kwok_node(name, capacity, labels or {}, taints))
+        return names
+
+    def wait_node_ready(self, name: str, timeout: float = 60) -> dict[str, Any]:
+        """Waits until a Node is Ready and returns it as decoded JSON.
+
+        Raises:
+            ClusterError: `timeout` seconds have passed.
+        """
+        api, deadline = self.api, time.monotonic() + timeout
+        seen = "not registered"
+        while time.monotonic() < deadline:
+            try:
+                node: dict[str, Any] = api.get(f"/api/v1/nodes/{name}")
+            except ApiError as error:
+                seen = str(error)
+            else:
+                conditions = {c["type"]: c["status"] for c in node["status"].get("conditions", ())}
+                if conditions.get("Ready") == "True":
+                    return node
+                seen = f"conditions {conditions}"
+            time.sleep(0.05)
+        raise ClusterError(f"node {name} is not Ready after {timeout:.0f} s: {seen}; logs {self.logs}", self.logs)
+
+    @property
+    def _node_processes(self) -> NodeProcesses:
+        if self._nodes is None:
+            self._nodes = NodeProcesses(
+                Surroundings(self.directory, self.server, self.kubeconfig, self.api, self._new_process)
+            )
+        return self._nodes
+
+    def _new_process(self, name: str, command: Sequence[str]) -> ManagedProcess:
+        """A process of this cluster with an environment of its own: no proxies, no credentials of the user."""
+        environment = {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "HOME": str(self.directory),
+            "TMPDIR": str(self.directory),
+        }
+        return ManagedProcess(
+            name,
+            command,
+            log=self.logs / f"{name}.log",
+            env=environment,
+            cwd=self.directory,
+            keep_open=self._inherited,
+        )
+
+    @property
+    def _inherited(self) -> Sequence[int]:
+        return ()
+
+    def stop_nodes(self) -> None:
+        """Ends the hollow kubelets and kwok that this process started; their Node objects stay."""
+        if self._nodes is not None:
+            self._nodes.stop()
+
+
+def attach(name: str) -> ClusterHandle:
+    """Gives a handle to a cluster that another process owns.
+
+    Raises:
+        ClusterError: it does not run, or is not ready yet.
+    """
+    directory = cluster_dir(name)
+    state = ClusterState.read(directory)
+    if state is None or not is_running(directory):
+        raise ClusterError(f"no cluster {name} runs: `task cluster:up` starts one")
+    if not state.ready:
+        raise ClusterError(f"cluster {name} is being started or stopped by process {state.owner_pid}")
+    return ClusterHandle(directory, state)

@@ -1,0 +1,220 @@
+"""Command lines of the control plane."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.localcluster.kubeconfig import write_kubeconfig
+from tools.localcluster.options import ClusterOptions
+from tools.localcluster.pki import Authority, signing_pair, write_private
+from tools.localcluster.ports import free_ports
+
+ETCD = "etcd"
+API_SERVER = "kube-apiserver"
+CONTROLLER_MANAGER = "kube-controller-manager"
+SCHEDULER = "kube-scheduler"
+
+_AUDIT_POLICY = """\
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- level: Metadata
+"""
+
+
+@dataclass(frozen=True)
+class Ports:
+    """TCP ports of one control plane."""
+
+    api_server: int
+    etcd: int
+    etcd_peer: int
+    controller_manager: int
+    scheduler: int
+
+    @classmethod
+    def choose(cls) -> Ports:
+        """Picks ports that are free now."""
+        return cls(*free_ports(5))
+
+
+@dataclass(frozen=True)
+class ControlPlane:
+    """Files and ports of one control plane, and the commands that follow from them."""
+
+    directory: Path
+    options: ClusterOptions
+    ports: Ports
+    tools: Mapping[str, Path]
+
+    @property
+    def server(self) -> str:
+        """URL of the API server for clients on this machine."""
+        return f"https://{self.options.client_address}:{self.ports.api_server}"
+
+    @property
+    def components(self) -> dict[str, int]:
+        """Main port of each component, in the order of starting."""
+        ports = {
+            ETCD: self.ports.etcd,
+            API_SERVER: self.ports.api_server,
+            CONTROLLER_MANAGER: self.ports.controller_manager,
+        }
+        return ports | ({SCHEDULER: self.ports.scheduler} if self.options.scheduler else {})
+
+    def write_files(self) -> str:
+        """Writes certificates, token file, audit policy and kubeconfigs, and returns the admin's token."""
+        pki = self.directory / "pki"
+        authority = Authority.create("moorage-local-cluster")
+        authority.pair.write(pki, "ca")
+        authority.issue("kube-apiserver", sans=self.options.server_sans).write(pki, "apiserver")
+        signing_pair().write(pki, "service-account")
+        # etcd trusts another authority: else any client certificate of the cluster would open its store.
+        store = Authority.create("moorage-local-etcd")
+        store.pair.write(pki, "etcd-ca")
+        store.issue("etcd", sans=["127.0.0.1"]).write(pki, "etcd")
+        front_proxy = Authority.create("moorage-local-front-proxy")
+        front_proxy.pair.write(pki, "front-proxy-ca")
+        front_proxy.issue("front-proxy-client").write(pki, "front-proxy")
+        token = secrets.token_hex(16)
+        write_private(pki / "tokens.csv", f'{token},admin,admin,"system:masters"\n'.encode())
+        write_private(self.directory / "audit-policy.yaml", _AUDIT_POLICY.encode())
+        for file, user, groups in (
+            ("kubeconfig", "admin", ["system:masters"]),
+            ("controller-manager.kubeconfig", "system:kube-controller-manager", []),
+            ("scheduler.kubeconfig", "system:kube-scheduler", []),
+        ):
+            write_kubeconfig(
+                self.directory / file,
+                server=self.server,
+                ca=authority.pair.certificate,
+                user=user,
+                client=authority.issue(user, groups),
+            )
+        return token
+
+    def command(self, component: str) -> list[str]:
+        """Program and arguments of a component."""
+        program, flags = {
+            ETCD: (ETCD, self._etcd()),
+            API_SERVER: (API_SERVER, self._api_server() | dict(self.options.apiserver_flags)),
+            CONTROLLER_MANAGER: (
+                CONTROLLER_MANAGER,
+                self._controller_manager() | dict(self.options.controller_manager_flags),
+            ),
+            SCHEDULER: (SCHEDULER, self._scheduler() | dict(self.options.scheduler_flags)),
+        }[component]
+        return [str(self.tools[program]), *(f"--{flag}={value}" for flag, value in flags.items())]
+
+    def _pki(self, name: str) -> str:
+        return str(self.directory / "pki" / name)
+
+    def _etcd(self) -> dict[str, str]:
+        client = f"https://127.0.0.1:{self.ports.etcd}"
+        peer = f"https://127.0.0.1:{self.ports.etcd_peer}"
+        flags = {
+            "name": "default",
+            "data-dir": str(self.directory / "etcd"),
+            "listen-client-urls": client,
+            "advertise-client-urls": client,
+            "listen-peer-urls": peer,
+            "initial-advertise-peer-urls": peer,
+            "initial-cluster": f"default={peer}",
+            "unsafe-no-fsync": "true",  # the data is thrown away with the cluster
+        }
+        for prefix in ("", "peer-"):
+            flags |= {
+                f"{prefix}cert-file": self._pki("etcd.crt"),
+                f"{prefix}key-file": self._pki("etcd.key"),
+                f"{prefix}trusted-ca-file": self._pki("etcd-ca.crt"),
+                f"{prefix}client-cert-auth": "true",
+            }
+        return flags
+
+    def _api_server(self) -> dict[str, str]:
+        options = self.options
+        flags = {
+            "etcd-servers": f"https://127.0.0.1:{self.ports.etcd}",
+            "etcd-cafile": self._pki("etcd-ca.crt"),
+            "etcd-certfile": self._pki("etcd.crt"),
+            "etcd-keyfile": self._pki("etcd.key"),
+            "bind-address": options.bind_address,
+            "secure-port": str(self.ports.api_server),
+            "advertise-address": options.advertise_address or options.client_address,
+            "tls-cert-file": self._pki("apiserver.crt"),
+            "tls-private-key-file": self._pki("apiserver.key"),
+            "client-ca-file": self._pki("ca.crt"),
+            "requestheader-client-ca-file": self._pki("front-proxy-ca.crt"),
+            "requestheader-allowed-names": "front-proxy-client",
+            "requestheader-username-headers": "X-Remote-User",
+            "requestheader-group-headers": "X-Remote-Group",
+            "requestheader-extra-headers-prefix": "X-Remote-Extra-",
+            "proxy-client-cert-file": self._pki("front-proxy.crt"),
+            "proxy-client-key-file": self._pki("front-proxy.key"),
+            "token-auth-file": self._pki("tokens.csv"),
+            "authorization-mode": "Node,RBAC",
+            "enable-admission-plugins": "NodeRestriction",
+            "service-account-issuer": "https://kubernetes.default.svc",
+            "service-account-key-file": self._pki("service-account.crt"),
+            "service-account-signing-key-file": self._pki("service-account.key"),
+            "service-cluster-ip-range": options.service_cidr,
+            "allow-privileged": "true",
+            # The API server then calls webhooks at pod addresses, without kube-proxy on its side.
+            "enable-aggregator-routing": "true",
+            "audit-policy-file": str(self.directory / "audit-policy.yaml"),
+            "audit-log-path": str(self.directory / "logs" / "audit.log"),
+            "audit-log-maxsize": "200",
+            "audit-log-maxbackup": "1",
+            "profiling": "false",
+        }
+        if options.advertise_address is None:
+            # A loopback address is not allowed in an Endpoints object; trying anyway fills the log.
+            flags["endpoint-reconciler-type"] = "none"
+        if not options.flow_control:
+            flags |= {
+                "enable-priority-and-fairness": "false",
+                "max-requests-inflight": "0",
+                "max-mutating-requests-inflight": "0",
+            }
+        return flags
+
+    def _controller_manager(self) -> dict[str, str]:
+        kubeconfig = str(self.directory / "controller-manager.kubeconfig")
+        return {
+            "kubeconfig": kubeconfig,
+            "authentication-kubeconfig": kubeconfig,
+            "authorization-kubeconfig": kubeconfig,
+            "bind-address": "127.0.0.1",
+            "secure-port": str(self.ports.controller_manager),
+            "tls-cert-file": self._pki("apiserver.crt"),
+            "tls-private-key-file": self._pki("apiserver.key"),
+            "root-ca-file": self._pki("ca.crt"),
+            "cluster-signing-cert-file": self._pki("ca.crt"),
+            "cluster-signing-key-file": self._pki("ca.key"),
+            "service-account-private-key-file": self._pki("service-account.key"),
+            "use-service-account-credentials": "true",
+            "leader-elect": "false",
+            "kube-api-qps": "500",
+            "kube-api-burst": "1000",
+            "profiling": "false",
+        }
+
+    def _scheduler(self) -> dict[str, str]:
+        kubeconfig = str(self.directory / "scheduler.kubeconfig")
+        return {
+            "kubeconfig": kubeconfig,
+            "authentication-kubeconfig": kubeconfig,
+            "authorization-kubeconfig": kubeconfig,
+            "bind-address": "127.0.0.1",
+            "secure-port": str(self.ports.scheduler),
+            "tls-cert-file": self._pki("apiserver.crt"),
+            "tls-private-key-file": self._pki("apiserver.key"),
+            "leader-elect": "false",
+            "kube-api-qps": "5000",
+            "kube-api-burst": "5000",
+            "profiling": "false",
+        }

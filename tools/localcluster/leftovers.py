@@ -1,0 +1,37 @@
+"""Files that hollow kubelets leave behind: kubemark puts them into /tmp, whatever its environment says."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import socket
+from pathlib import Path
+
+_TMP = Path("/tmp")  # noqa: S108 - fixed in kubemark
+_ROOT_FOLDER = re.compile(r"Using (/tmp/hollow-kubelet\.\d+) as root dir")
+
+
+def remove_kubelet_leftovers(*logs: Path) -> None:
+    """Removes the root folders that the logs of ended hollow kubelets name, and sockets nobody serves."""
+    for log in logs:
+        with contextlib.suppress(FileNotFoundError), log.open(errors="replace") as lines:
+            for line in lines:
+                if match := _ROOT_FOLDER.search(line):
+                    shutil.rmtree(match[1], ignore_errors=True)
+    # The name of a socket appears nowhere, but a socket that refuses connections is nobody's: kubemark
+    # listens before it gives the socket this name.
+    for path in _TMP.glob("kubelet_remote_*.sock"):
+        with contextlib.suppress(OSError):
+            if path.stat().st_uid == os.getuid() and not _is_served(path):
+                path.unlink(missing_ok=True)
+
+
+def _is_served(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            return False
+    return True

@@ -1,0 +1,210 @@
+"""A cluster that lives as long as the process that started it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tools.localcluster import components
+from tools.localcluster.binaries import binaries
+from tools.localcluster.cluster import ClusterHandle
+from tools.localcluster.components import ControlPlane, Ports
+from tools.localcluster.errors import ClusterError, PortTaken
+from tools.localcluster.leftovers import remove_kubelet_leftovers
+from tools.localcluster.options import ClusterOptions
+from tools.localcluster.process import ManagedProcess, start_time, stop_all
+from tools.localcluster.state import (
+    ClusterState,
+    ComponentState,
+    Lock,
+    cluster_dir,
+    keep_failed_logs,
+    remove_stale,
+)
+
+_START_ATTEMPTS = 3
+_STOP_GRACE = 0.4
+_STOP_ORDER = (components.SCHEDULER, components.CONTROLLER_MANAGER, components.API_SERVER, components.ETCD)
+
+
+class LocalCluster(ClusterHandle):
+    """A control plane on free loopback ports, owned by this process.
+
+    `start`, or entering it as a context manager, returns when pods can be created. However this process
+    ends, the kernel ends every child with it; `stop` also removes the folder, else the next start does.
+
+    Args:
+        name: names the folder; a unique one is made up by default.
+        options: choices for the control plane.
+        progress: receives one line per step of the start.
+        kind: "supervisor" in the process behind `task cluster:up`.
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        options: ClusterOptions | None = None,
+        progress: Callable[[str], None] | None = None,
+        kind: str = "library",
+    ) -> None:
+        name = name or f"own-{os.getpid()}-{secrets.token_hex(3)}"
+        owner = os.getpid()
+        state = ClusterState(name, kind, owner, start_time(owner) or 0)
+        super().__init__(cluster_dir(name), state)
+        self._options = options or ClusterOptions()
+        state.default_options = self._options == ClusterOptions()
+        self._report = progress
+        self._started_at = 0.0
+        self._lock: Lock | None = None
+        self._processes: dict[str, ManagedProcess] = {}
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop(keep_logs=isinstance(error, Exception))
+
+    def start(self, timeout: float = 120) -> Self:
+        """Starts the control plane and waits until it is ready, at most `timeout` seconds once tools exist.
+
+        Raises:
+            ClusterError: tools are missing, a cluster of this name runs, or a component failed; the logs
+                of a failed start are kept and named.
+        """
+        tools = binaries(["demo"])
+        self._started_at = time.monotonic()
+        remove_stale()
+        self._lock = Lock.take_empty(self.directory)
+        if self._lock is None:
+            raise ClusterError(f"a cluster {self.name} runs already: `task cluster:status` shows it")
+        try:
+            self._start_with_ports(tools, timeout)
+        except ClusterError as error:
+            message, logs = str(error), self.logs
+            kept = self.stop(keep_logs=True)
+            raise ClusterError(message.replace(str(logs), str(kept)), kept) from None
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def _start_with_ports(self, tools: dict[str, Path], timeout: float) -> None:
+        for attempt in range(1, _START_ATTEMPTS + 1):
+            try:
+                self._launch(ControlPlane(self.directory, self._options, Ports.choose(), tools), timeout)
+                return
+            except PortTaken as error:
+                if attempt == _START_ATTEMPTS:
+                    raise
+                self._progress(f"{error}; trying again with other ports")
+                self._stop_components()
+
+    def _launch(self, plane: ControlPlane, timeout: float) -> None:
+        self.logs.mkdir(exist_ok=True)
+        state = self._state
+        state.server, state.tools = plane.server, {name: str(path) for name, path in plane.tools.items()}
+        state.admin_token = plane.write_files()
+        self._progress(f"logs in {self.logs}; starting etcd and kube-apiserver on {plane.server}")
+        for component, port in plane.components.items():
+            if component == components.CONTROLLER_MANAGER:
+                # The others end at once when the API server has not made their roles yet.
+                self._wait_component(components.API_SERVER, timeout)
+                self._progress("kube-apiserver is ready; starting the other components")
+            process = self._new_process(component, plane.command(component))
+            self._processes[component] = process
+            process.start()
+            self._record(component, port)
+        self.wait_ready(timeout)
+        self._progress("all components are ready")
+        state.ready = True
+        state.write(self.directory)
+
+    def _record(self, component: str, port: int) -> None:
+        process = self._processes[component]
+        pid = process.pid or 0
+        self._state.components[component] = ComponentState(pid, start_time(pid) or 0, port, str(process.log))
+        self._state.write(self.directory)
+
+    def _progress(self, message: str) -> None:
+        if self._report is not None:
+            self._report(f"{time.monotonic() - self._started_at:5.1f} s  {message}")
+
+    @property
+    def _inherited(self) -> tuple[int, ...]:
+        return (self._lock.descriptor,) if self._lock else ()
+
+    def _check_alive(self) -> None:
+        for component, process in self._processes.items():
+            if not process.running:
+                problem = PortTaken if process.lost_its_port else ClusterError
+                raise problem(
+                    f"{component} ended with exit code {process.exit_code}; log {process.log}:\n{process.log_tail()}",
+                    self.logs,
+                )
+
+    def note_exits(self) -> list[str]:
+        """Records components that ended on their own, so that `status` shows them, and returns their names."""
+        ended = []
+        for component, process in self._processes.items():
+            state = self._state.components[component]
+            if not process.running and state.exit_code is None:
+                state.exit_code = process.exit_code
+                ended.append(component)
+        if ended:
+            self._state.write(self.directory)
+        return ended
+
+    def restart(self, component: str, timeout: float = 120) -> None:
+        """Starts a component again with the same ports and data, ending it first when it runs.
+
+        Returns when the whole control plane is ready.
+
+        Raises:
+            ClusterError: no such component, or it does not come back.
+        """
+        port = self._component(component).port
+        process = self._processes[component]
+        stop_all([process], _STOP_GRACE)
+        process.start()
+        self._record(component, port)
+        self.wait_ready(timeout)
+
+    def kill(self, component: str) -> None:
+        """Ends a component by SIGKILL and waits until it is gone."""
+        self._component(component)
+        self._processes[component].kill()
+
+    def stop(self, *, keep_logs: bool = False) -> Path | None:
+        """Ends everything and removes the folder; does nothing when it does not run.
+
+        Args:
+            keep_logs: move the logs away first, as after a failure.
+
+        Returns:
+            Folder of the kept logs, if any.
+        """
+        if self._lock is None:
+            return None
+        self._state.ready = False
+        self.stop_nodes()
+        self._stop_components()
+        remove_kubelet_leftovers(*self.logs.glob("node-*.log"))  # of other processes, too
+        kept = keep_failed_logs(self.directory) if keep_logs and self.logs.is_dir() else None
+        self._lock.remove_directory()
+        self._lock = None
+        return kept
+
+    def _stop_components(self) -> None:
+        for component in _STOP_ORDER:
+            if component in self._processes:
+                stop_all([self._processes[component]], _STOP_GRACE)
+        self._processes.clear()
+        self._state.components.clear()
