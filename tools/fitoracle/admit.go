@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -72,17 +73,31 @@ func prepareForCreate(obj runtime.Object, k kind) (runtime.Object, []string, err
 	if err != nil {
 		return nil, nil, fmt.Errorf("converting: %w", err)
 	}
-	ctx := genericapirequest.WithNamespace(genericapirequest.NewContext(), accessor(obj).GetNamespace())
 	meta := accessor(internal)
 	uid := meta.GetUID()
 	rest.FillObjectMetaSystemFields(meta)
 	meta.SetUID(uid)
-	rejected := reasonsOf(rest.BeforeCreate(k.strategy, ctx, internal))
+	rejected := reasonsOf(rest.BeforeCreate(k.strategy, createContext(obj, k), internal))
 	prepared, err := legacyscheme.Scheme.ConvertToVersion(internal, k.resource.GroupVersion())
 	if err != nil {
 		return nil, nil, fmt.Errorf("converting back: %w", err)
 	}
 	return prepared, rejected, nil
+}
+
+// createContext is that of a create request: declarative validation finds the
+// version of the object in it.
+func createContext(obj runtime.Object, k kind) context.Context {
+	namespace := accessor(obj).GetNamespace()
+	ctx := genericapirequest.WithNamespace(genericapirequest.NewContext(), namespace)
+	return genericapirequest.WithRequestInfo(ctx, &genericapirequest.RequestInfo{
+		IsResourceRequest: true,
+		Verb:              "create",
+		APIGroup:          k.resource.Group,
+		APIVersion:        k.resource.Version,
+		Resource:          k.resource.Resource,
+		Namespace:         namespace,
+	})
 }
 
 // reasonsOf lists the causes of an API error, sorted; none for nil.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -89,17 +88,17 @@ type packing struct {
 }
 
 func runBench(reply *BenchReply, req *Request) (err error) {
+	// Ending the context ends the goroutines of the framework and of its cache.
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
 	before := panics.Load()
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("a plugin panicked: %v\n%s", p, debug.Stack())
+			err = panicked(ctx, p)
 		} else if err == nil && panics.Load() != before {
 			err = fmt.Errorf("a plugin panicked; run with -v to see where")
 		}
 	}()
-	// Ending the context ends the goroutines of the framework and of its cache.
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
 	p, pods, err := newPacking(ctx, reply, req)
 	if err != nil {
 		return err

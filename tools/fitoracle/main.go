@@ -16,6 +16,7 @@ import (
 	"os"
 	"runtime"
 
+	"github.com/go-logr/logr"
 	"k8s.io/klog/v2"
 )
 
@@ -27,7 +28,9 @@ func main() {
 	}
 	flag.Parse()
 	if !*verbose {
-		silencePluginLogs()
+		// What matters is in the verdicts; generated cases would fill stderr
+		// with complaints about themselves.
+		klog.SetLogger(logr.Discard())
 	}
 	if err := run(flag.Arg(0)); err != nil {
 		fmt.Fprintln(os.Stderr, "fitoracle:", err)
@@ -48,13 +51,6 @@ func run(mode string) error {
 	}
 }
 
-// silencePluginLogs drops what the plugins log: what matters is in the verdicts,
-// and generated cases would fill stderr with complaints about themselves.
-func silencePluginLogs() {
-	klog.LogToStderr(false)
-	klog.SetOutput(io.Discard)
-}
-
 // serveVerdicts answers requests with one scheduler framework per processor.
 // Replies keep the order of the requests: each request brings its own slot.
 func serveVerdicts(in io.Reader, out io.Writer) error {
@@ -73,6 +69,14 @@ func serveVerdicts(in io.Reader, out io.Writer) error {
 		go func() {
 			for j := range jobs {
 				j.reply <- w.answer(j.line)
+				if !w.broken {
+					continue
+				}
+				// A panic may have left a lock behind: this world is over.
+				if w, err = newWorld(context.Background(), 1); err != nil {
+					fmt.Fprintln(os.Stderr, "fitoracle: rebuilding the scheduler framework:", err)
+					os.Exit(1)
+				}
 			}
 		}()
 	}

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/component-base/featuregate"
+	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 )
@@ -32,11 +33,15 @@ func (w *world) answer(line []byte) []byte {
 // and, when it does so in a goroutine of the framework, also of those that are
 // being answered at the same time: better twice an error than once a wrong "yes".
 func (w *world) fill(reply *Reply, req *Request) (err error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
 	before := panics.Load()
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("a plugin panicked: %v\n%s", p, debug.Stack())
-		} else if err == nil && panics.Load() != before {
+			w.broken = true
+			err = panicked(ctx, p)
+		} else if panics.Load() != before {
+			w.broken = true
 			err = fmt.Errorf("a plugin panicked on this request or on one answered at the same time; send it alone to know")
 		}
 	}()
@@ -55,8 +60,6 @@ func (w *world) fill(reply *Reply, req *Request) (err error) {
 		return err
 	}
 
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
 	if _, reply.Ignored, err = w.load(ctx, c); err != nil {
 		return err
 	}
@@ -68,6 +71,12 @@ func (w *world) fill(reply *Reply, req *Request) (err error) {
 		reply.Verdicts = append(reply.Verdicts, verdict)
 	}
 	return nil
+}
+
+// panicked turns what recover gave into an error; the stack goes to the log.
+func panicked(ctx context.Context, p any) error {
+	klog.FromContext(ctx).Info("A plugin panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	return fmt.Errorf("a plugin panicked: %v; run with -v for the stack", p)
 }
 
 // verdict runs one scheduling cycle up to Filter, on every node.

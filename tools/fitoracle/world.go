@@ -41,6 +41,9 @@ type world struct {
 	preFilter []fwk.PreFilterPlugin
 	filters   []fwk.FilterPlugin
 
+	// broken is set once a plugin has panicked in it.
+	broken bool
+
 	// DRA keeps caches that live from events, not from the stores.
 	claimEvents *eventRelay
 	classEvents cache.ResourceEventHandler
