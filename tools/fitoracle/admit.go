@@ -40,36 +40,39 @@ func admit(c *cluster, setDefaults, validate bool) ([]InvalidObject, error) {
 }
 
 func admitList(where, key string, objs []runtime.Object, setDefaults, validate bool) ([]InvalidObject, error) {
+	k := kinds[key]
 	var invalid []InvalidObject
 	for i, obj := range objs {
 		if setDefaults {
 			legacyscheme.Scheme.Default(obj)
 		}
-		prepared, rejected, err := prepareForCreate(obj, kinds[key])
+		if k.strategy == nil || key != "pods" && !validate {
+			continue
+		}
+		prepared, rejected, err := prepareForCreate(obj, k)
 		if err != nil {
 			return nil, fmt.Errorf("%s %s: %w", where, fullName(obj), err)
 		}
 		if validate && len(rejected) > 0 {
 			invalid = append(invalid, InvalidObject{Object: where + "/" + fullName(obj), Errors: rejected})
 		}
-		if pod, ok := prepared.(*v1.Pod); ok && setDefaults {
-			// Creation empties the status; what the pod has by now stays.
-			pod.Status = obj.(*v1.Pod).Status
-			objs[i] = pod
+		if !setDefaults || key != "pods" {
+			continue
+		}
+		if objs[i], err = asStored(prepared, obj.(*v1.Pod), k); err != nil {
+			return nil, fmt.Errorf("%s %s: %w", where, fullName(obj), err)
 		}
 	}
 	return invalid, nil
 }
 
-// prepareForCreate runs the create strategy on a copy, and returns the copy in
-// the version of obj with the validation errors.
+// prepareForCreate runs the create strategy on an internal copy, and returns
+// the copy with the validation errors. Conversion shares memory with its
+// source, which the strategy would change: hence the copy before it.
 func prepareForCreate(obj runtime.Object, k kind) (runtime.Object, []string, error) {
-	if k.strategy == nil {
-		return obj, nil, nil
-	}
-	defaulted := obj.DeepCopyObject()
-	legacyscheme.Scheme.Default(defaulted)
-	internal, err := legacyscheme.Scheme.ConvertToVersion(defaulted, runtime.InternalGroupVersioner)
+	copied := obj.DeepCopyObject()
+	legacyscheme.Scheme.Default(copied)
+	internal, err := legacyscheme.Scheme.ConvertToVersion(copied, runtime.InternalGroupVersioner)
 	if err != nil {
 		return nil, nil, fmt.Errorf("converting: %w", err)
 	}
@@ -77,12 +80,18 @@ func prepareForCreate(obj runtime.Object, k kind) (runtime.Object, []string, err
 	uid := meta.GetUID()
 	rest.FillObjectMetaSystemFields(meta)
 	meta.SetUID(uid)
-	rejected := reasonsOf(rest.BeforeCreate(k.strategy, createContext(obj, k), internal))
-	prepared, err := legacyscheme.Scheme.ConvertToVersion(internal, k.resource.GroupVersion())
+	return internal, reasonsOf(rest.BeforeCreate(k.strategy, createContext(obj, k), internal)), nil
+}
+
+// asStored is the pod as the API server has it later: what the strategy has
+// made of it, with the status that it got since; creation empties the status.
+func asStored(internal runtime.Object, pod *v1.Pod, k kind) (runtime.Object, error) {
+	stored, err := legacyscheme.Scheme.ConvertToVersion(internal, k.resource.GroupVersion())
 	if err != nil {
-		return nil, nil, fmt.Errorf("converting back: %w", err)
+		return nil, fmt.Errorf("converting back: %w", err)
 	}
-	return prepared, rejected, nil
+	stored.(*v1.Pod).Status = pod.Status
+	return stored, nil
 }
 
 // createContext is that of a create request: declarative validation finds the

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -89,7 +90,8 @@ class Oracle:
     def close(self) -> None:
         """End the process; it ends by itself when its input ends."""
         if self._process.stdin:
-            self._process.stdin.close()
+            with contextlib.suppress(BrokenPipeError):  # it has ended before
+                self._process.stdin.close()
         if self._process.stdout:
             self._process.stdout.close()
         self._process.wait()
@@ -104,12 +106,10 @@ class Oracle:
 
     def _write(self, requests: Iterable[Mapping[str, Any]]) -> None:
         assert self._process.stdin
-        try:
+        with contextlib.suppress(BrokenPipeError):  # the process has ended; the reader finds out and says so
             for request in requests:
                 self._process.stdin.write(msgspec.json.encode(request) + b"\n")
             self._process.stdin.flush()
-        except BrokenPipeError:
-            pass  # the process has ended; the reader finds out and says so
 
     def _read(self) -> dict[str, Any]:
         assert self._process.stdout

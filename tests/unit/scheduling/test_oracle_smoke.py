@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tools.fitoracle import Oracle
+from tools.fitoracle import Oracle, program
 
 Object = dict[str, Any]
 
@@ -331,14 +331,23 @@ def test_a_bad_request_is_answered_and_survived(oracle: Oracle, request_: Object
 
 
 def test_many_requests_are_answered_in_their_order(oracle: Oracle) -> None:
-    requests = [
-        {
-            "id": number,
-            "objects": {"nodes": [node(allocatable={"cpu": str(number)})]},
-            "pending": [pod(requests={"cpu": "50"})],
-        }
-        for number in range(100)
-    ]
+    wish = pod(requests={"cpu": "50"})
+    sizes = [node(allocatable={"cpu": str(number)}) for number in range(100)]
+    requests = [{"id": n, "objects": {"nodes": [size]}, "pending": [wish]} for n, size in enumerate(sizes)]
     replies = oracle.ask_many(requests)
     assert [reply["id"] for reply in replies] == list(range(100))
     assert [reply["verdicts"][0]["nodes"]["n1"]["fit"] for reply in replies] == [number >= 50 for number in range(100)]
+
+
+@pytest.mark.parametrize("options", [{"mode": "all"}, {"mode": "first"}, {"mode": "all", "parallel": True}])
+def test_a_packing_fills_the_nodes_in_their_order(oracle: Oracle, options: Object) -> None:
+    pods = [pod(f"p{number}", requests={"cpu": "2"}) for number in range(3)]
+    away = [pod(f"away{number}", pod_terms("podAntiAffinity"), app="web") for number in range(4)]
+    nodes = [node(name) for name in ("n2", "n1", "n3")]
+    request = {"id": 1, "objects": {"nodes": nodes}, "pending": pods + away, "bench": options}
+    with Oracle(program(), "bench") as packing:
+        reply = packing.ask(request)
+    assert reply["assignments"] == ["n2", "n2", "n1", "n2", "n1", "n3", ""]
+    assert (reply["placed"], reply["pods"], reply["nodes"]) == (6, 7, 3)
+    assert reply["filter_calls"] == (13 if options["mode"] == "first" else 21)
+    assert reply["us_per_pod"] == pytest.approx(reply["prefilter_us_per_pod"] + reply["filter_us_per_pod"])
