@@ -136,7 +136,7 @@ class Attached:
             have = int(self._counts[driver][slot]) if driver in self._counts else 0
             detail = f"{driver}: {have} attached, {more} more, limit {limit}"
             if driver in doubtful:
-                found.append(Finding(Reason.IN_TREE_VOLUME, "spec.volumes", detail))
+                found.append(Finding(Reason.IN_TREE_LIMIT, "spec.volumes", detail))
             elif have + more > limit:
                 found.append(Finding(Reason.VOLUME_LIMIT, "spec.volumes", detail))
         return found

@@ -108,14 +108,14 @@ class Snapshot(State):
         if plan.everywhere:
             mask[:] = False
             return
-        for _, placement in plan.reachable:
+        for _, placement, _ in plan.reachable:
             facet = self._volume_facets.get(placement)
             if facet is None:
                 facet = self._volume_facets[placement] = LabelFacet(placement)
             mask &= facet.mask(self.nodes)
-        if plan.zones or plan.in_tree:
+        if plan.zones or any(plugin for _, _, plugin in plan.reachable):
             for slot in np.flatnonzero(mask):
-                if self._zone_findings(int(slot), plan):
+                if self._volume_findings(int(slot), plan):
                     mask[slot] = False
         self.attached.restrict(mask, plan, one.volumes.disks)
 
@@ -138,21 +138,19 @@ class Snapshot(State):
             for field, node in plan.selected:
                 if node != record.name:
                     found.append(Finding(Reason.SELECTED_NODE, field, node))
-            for field, placement in plan.reachable:
-                if not placement.matches("", record.labels):
-                    found.append(Finding(Reason.VOLUME_NODE, field, "; ".join(placement.errors)))
-            found += self._zone_findings(slot, plan)
+            found += self._volume_findings(slot, plan)
             found += self.attached.findings(slot, plan, one.volumes.disks)
         return Verdict.of(found)
 
-    def _zone_findings(self, slot: int, plan: Plan) -> list[Finding]:
+    def _volume_findings(self, slot: int, plan: Plan) -> list[Finding]:
         record = self.nodes.record(slot)
+        migrated = self.storage.migrated(record.name)
         found = []
-        if plan.in_tree:
-            migrated = self.storage.migrated(record.name)
-            found += [
-                Finding(Reason.IN_TREE_VOLUME, field, plugin) for field, plugin in plan.in_tree if plugin in migrated
-            ]
+        for field, placement, plugin in plan.reachable:
+            if plugin in migrated:
+                found.append(Finding(Reason.IN_TREE_VOLUME, field, plugin or ""))
+            elif not placement.matches("", record.labels):
+                found.append(Finding(Reason.VOLUME_NODE, field, "; ".join(placement.errors)))
         if any(label in record.labels for label in TOPOLOGY_LABELS):
             for field, label, zones in plan.zones:
                 value = record.labels.get(label, record.labels.get(GENERAL_LABEL.get(label, label)))

@@ -2,8 +2,9 @@
 
 Follows ``plugins/interpodaffinity/filtering.go`` and GetAffinityTerms of ``k8s.io/kube-scheduler/framework``. Corners
 kept: a pod near which another must be has to match *all* terms; the first pod of a group that must be near itself may
-go anywhere; namespace selectors of the pod at hand see existing Namespace objects only, those of pods already placed
-read a missing Namespace as one without labels; a placed pod whose terms do not parse repels nobody.
+go anywhere; a namespace selector of the pod at hand sees existing Namespace objects only, but one that matches an empty
+set of labels matches every namespace; one of a pod already placed reads a missing Namespace as one without labels; a
+placed pod whose terms do not parse repels nobody.
 ``matchLabelKeys`` is merged into the selector by the API server when a pod is created, the scheduler never reads it.
 """
 
@@ -40,7 +41,7 @@ class Term(NamedTuple):
         """Whether it selects a placed pod, as a term of the pod to be placed."""
         selected = (
             namespace in self.names
-            or self.namespaces.everything
+            or self.namespaces.matches({})  # upstream loses the "nothing" it means to put in the selector's place
             or (namespace in known and self.namespaces.matches(known[namespace]))
         )
         return selected and self.selector.matches(labels)

@@ -95,8 +95,14 @@ class Reason(Enum):
     )
     IN_TREE_VOLUME = (
         "in-tree-volume",
+        "VolumeBinding",
+        "not decidable here: the in-tree volume would be translated to its CSI driver on this node",
+        False,
+    )
+    IN_TREE_LIMIT = (
+        "in-tree-limit",
         "NodeVolumeLimits",
-        "not decidable here: an in-tree volume would be translated to its CSI driver",
+        "not decidable here: in-tree volumes count against the limit of their CSI driver after translation",
         False,
     )
     POD_QUANTITY = ("pod-quantity", "NodeResourcesFit", "a quantity of the pod cannot be read", False)

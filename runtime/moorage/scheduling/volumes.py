@@ -166,9 +166,8 @@ class Plan(NamedTuple):
 
     version: int
     everywhere: tuple[Finding, ...] = ()
-    reachable: tuple[tuple[str, Placement], ...] = ()
+    reachable: tuple[tuple[str, Placement, str | None], ...] = ()
     zones: tuple[tuple[str, str, frozenset[str]], ...] = ()
-    in_tree: tuple[tuple[str, str], ...] = ()
     selected: tuple[tuple[str, str], ...] = ()
     single: tuple[str, ...] = ()
     attached: tuple[tuple[str, str, bool], ...] = ()
@@ -182,14 +181,12 @@ def plan(needs: VolumeNeeds, storage: Storage) -> Plan:
         storage: the storage objects.
 
     Returns:
-        Findings that hold on every node; volumes' own placement and zones; (field, in-tree plugin) of volumes that
-        might be translated; (field, node) of volumes being made for a node; claims only one pod may use; what is
-        attached.
+        Findings that hold on every node; volumes' own placement (with the in-tree plugin that might translate it) and
+        zones; (field, node) of volumes being made for a node; claims only one pod may use; what is attached.
     """
     everywhere: list[Finding] = []
-    reachable: list[tuple[str, Placement]] = []
+    reachable: list[tuple[str, Placement, str | None]] = []
     zones: list[tuple[str, str, frozenset[str]]] = []
-    in_tree: list[tuple[str, str]] = []
     selected: list[tuple[str, str]] = []
     single: list[str] = []
     for use in needs.claims:
@@ -212,15 +209,14 @@ def plan(needs: VolumeNeeds, storage: Storage) -> Plan:
             continue
         required = volume.spec.node_affinity.required if volume.spec.node_affinity else None
         field = f"{use.field}: persistentvolume {volume.metadata.name}"
-        if required is not None:
-            reachable.append((field, node_affinity.of_volume(required, "spec.nodeAffinity.required")))
         plugin = in_tree_plugin(volume)
-        if plugin is not None:
-            in_tree.append((field, plugin))
+        if required is not None or plugin is not None:
+            placement = node_affinity.of_volume(required, "spec.nodeAffinity.required")
+            reachable.append((field, placement, plugin))
         if use.owner is None:
             zones += [(field, name, values) for name, values in _zones(volume)]
     attached = tuple(attachments(needs, storage))
-    lists = (tuple(reachable), tuple(zones), tuple(in_tree), tuple(selected), tuple(single), attached)
+    lists = (tuple(reachable), tuple(zones), tuple(selected), tuple(single), attached)
     return Plan(storage.version, tuple(everywhere), *lists)
 
 
