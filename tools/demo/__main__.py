@@ -7,9 +7,10 @@ import asyncio
 import dataclasses
 import json
 import os
+import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from moorage.kube.cache import WatchCache
 from moorage.kube.client import Client
 from moorage.kube.transport import Transport
 from tools.localcluster import ClusterError, LocalCluster
-from tools.toolchain import ToolchainError, ensure
+from tools.toolchain import ToolError, ensure
+from tools.toolchain.guard import interrupt_with_parent
 
 from .steps import DemoError, Outcome, Story
 
@@ -28,6 +30,9 @@ examples:
   ./taskw demo -- -o json       the checked outcome as JSON on standard output, progress on standard error
   ./taskw demo -- --keep        leave the cluster running until Enter is pressed
 """
+
+
+_INTERRUPTS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
 class Console:
@@ -53,13 +58,15 @@ class Console:
         self.say(sentence, "✘", 31)
 
 
-async def play(kubeconfig: Path, start_kubelet: Callable[[str], None], say: Callable[[str], None]) -> Outcome:
+async def play(kubeconfig: Path, start_kubelet: Callable[[str], object], say: Callable[[str], None]) -> Outcome:
     """Tell the story on the cluster of a kubeconfig."""
     async with Transport(credentials.load(kubeconfig)) as transport:
         nodes, pods = WatchCache(transport, resources.NODES), WatchCache(transport, resources.PODS)
         followers = [asyncio.create_task(nodes.run()), asyncio.create_task(pods.run())]
         try:
-            await asyncio.wait_for(asyncio.gather(nodes.wait_synced(), pods.wait_synced()), 30)
+            async with asyncio.timeout(30):
+                await nodes.wait_synced()
+                await pods.wait_synced()
             return await Story(Client(transport), nodes, pods, say).tell(start_kubelet)
         finally:
             for task in followers:
@@ -69,13 +76,24 @@ async def play(kubeconfig: Path, start_kubelet: Callable[[str], None], say: Call
                     await task
 
 
+def _run_loop(coroutine: Callable[[], Coroutine[None, None, Outcome]]) -> Outcome:
+    """``asyncio.run`` that may be interrupted at any moment without a half-made event loop being left to complain."""
+    with asyncio.Runner() as runner:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
+        try:
+            runner.get_loop()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _INTERRUPTS)
+        return runner.run(coroutine())
+
+
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Bring the cluster up, play, check; returns the exit code."""
     ensure(["demo"])
     console.say("starting etcd, kube-apiserver, kube-controller-manager and kube-scheduler on loopback")
     with LocalCluster() as cluster:
         console.good(f"control plane ready at {cluster.server}")
-        outcome = asyncio.run(play(cluster.kubeconfig, cluster.start_hollow_kubelet, console.good))
+        outcome = _run_loop(lambda: play(cluster.kubeconfig, cluster.start_hollow_kubelet, console.good))
         problems = outcome.problems()
         if arguments.output == "json":
             print(json.dumps({"ok": not problems, "problems": problems, **dataclasses.asdict(outcome)}, indent=2))
@@ -107,12 +125,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--keep", action="store_true", help="leave the cluster running until Enter is pressed")
     arguments = parser.parse_args(argv)
     console = Console()
+    interrupt_with_parent()
     try:
         return run(arguments, console)
     except KeyboardInterrupt:
         console.bad("interrupted; everything that was started has been ended")
         return 130
-    except (ClusterError, ToolchainError, DemoError, errors.KubeError) as error:
+    except (ClusterError, ToolError, DemoError, errors.KubeError) as error:
         console.bad(str(error))
         return 1
 

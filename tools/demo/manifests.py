@@ -27,8 +27,8 @@ def placeholder(name: str) -> dict[str, Any]:
         },
         "spec": {"taints": [{"key": PREPARING, "value": "true", "effect": "NoSchedule"}]},
         "status": {
-            "capacity": {"cpu": "2", "memory": "4Gi", "pods": "110"},
-            "allocatable": {"cpu": "2", "memory": "4Gi", "pods": "110"},
+            "capacity": {"cpu": "1", "memory": "3840Mi", "pods": "110"},
+            "allocatable": {"cpu": "1", "memory": "3840Mi", "pods": "110"},
         },
     }
 

@@ -71,7 +71,7 @@ class Story:
         self._pods = pods
         self._say = say
 
-    async def tell(self, start_kubelet: Callable[[str], None]) -> Outcome:
+    async def tell(self, start_kubelet: Callable[[str], object]) -> Outcome:
         """Run all steps.
 
         Args:
@@ -87,7 +87,7 @@ class Story:
         self._say(f"pod {pod.key} is Pending: there is no node")
 
         node = await self._client.create(resources.NODES, manifests.placeholder(manifests.NODE))
-        self._say(f"placeholder {manifests.NODE} created: 2 cores and 4 GiB, promised before the machine exists")
+        self._say(f"placeholder {manifests.NODE} created: 1 core and 3.75 GiB, promised before the machine exists")
         heartbeat = asyncio.create_task(self._heartbeat(node))
         try:
             await self._client.bind(pod.metadata.name, manifests.NAMESPACE, uid=pod.metadata.uid, node=manifests.NODE)

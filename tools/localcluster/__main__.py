@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+import time
 
 from tools.localcluster import status, supervisor
 from tools.localcluster.errors import ClusterError
@@ -46,7 +47,7 @@ def main() -> int:
     except BrokenPipeError:  # the reader, say `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
-    except ClusterError as error:
+    except (ClusterError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -71,8 +72,11 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _up(name: str, running: bool) -> int:
     if not running:
-        supervisor.up(name, print)
+        supervisor.up(name, lambda line: print(line, flush=True))
     description = status.describe(name)
+    while description["running"] and not description["ready"]:
+        time.sleep(0.2)  # another `up` is at it, and its own time limit ends this
+        description = status.describe(name)
     if not description.get("healthy"):
         print(status.render(description), file=sys.stderr)
         return 1

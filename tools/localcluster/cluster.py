@@ -66,6 +66,17 @@ class ClusterHandle:
         return self._state.tools
 
     @property
+    def has_default_options(self) -> bool:
+        """Whether it was started with the default `ClusterOptions`."""
+        return self._state.default_options
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether every component runs and the API server is ready."""
+        alive = all(start_time(each.pid) == each.start_time for each in self._state.components.values())
+        return alive and self.api.answers_ok("/readyz")
+
+    @property
     def api(self) -> ApiClient:
         """Administrator's requests, for the harness itself."""
         return ApiClient(self.server, self.ca_file, self.admin_token)
@@ -172,6 +183,10 @@ class ClusterHandle:
     def kill_hollow_kubelet(self, name: str) -> None:
         """Ends a hollow kubelet by SIGKILL, like a machine that loses power; its Node object stays."""
         self._node_processes.stop_kubelet(name, grace=0)
+
+    def hollow_kubeconfig(self, name: str) -> Path:
+        """Kubeconfig of a hollow kubelet's own identity `system:node:NAME`, there once it was started."""
+        return self._node_processes.home(name) / "kubeconfig"
 
     @property
     def hollow_kubelets(self) -> list[str]:

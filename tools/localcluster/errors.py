@@ -15,6 +15,11 @@ class ClusterError(Exception):
         super().__init__(message)
         self.logs = logs
 
+    def logs_moved(self, old: Path, new: Path) -> None:
+        """Makes the message name the place where the logs are now."""
+        self.args = (str(self).replace(str(old), str(new)),)
+        self.logs = new
+
 
 class PortTaken(ClusterError):
     """A component ended because another process took its port between our choice and its bind."""

@@ -60,7 +60,7 @@ class NodeProcesses:
         """Starts a hollow kubelet under its own identity; see `ClusterHandle.start_hollow_kubelet`."""
         if name in self._kubelets and self._kubelets[name].running:
             raise ClusterError(f"hollow kubelet {name} runs already")
-        home = self._in.directory / "nodes" / name
+        home = self.home(name)
         home.mkdir(parents=True, exist_ok=True)
         authority = Authority.load(self._in.directory / "pki", "ca")
         kubeconfig = write_kubeconfig(
@@ -113,6 +113,10 @@ class NodeProcesses:
                 raise ClusterError(f"{kubelet.name} does not listen after 60 s; log {kubelet.log}", kubelet.log.parent)
             time.sleep(0.05)
         return False
+
+    def home(self, name: str) -> Path:
+        """Folder with the files of a hollow kubelet."""
+        return self._in.directory / "nodes" / name
 
     def kubelet(self, name: str) -> ManagedProcess:
         """The hollow kubelet of that name that this process started."""

@@ -70,7 +70,14 @@ class LocalCluster(ClusterHandle):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop(keep_logs=isinstance(error, Exception))
+        self._stop_after(error)
+
+    def _stop_after(self, error: BaseException | None) -> None:
+        kept = self.stop(keep_logs=isinstance(error, Exception))
+        if isinstance(error, ClusterError) and kept is not None:
+            error.logs_moved(self.logs, kept)
+        elif error is not None and kept is not None:
+            error.add_note(f"logs of cluster {self.name} are kept in {kept}")
 
     def start(self, timeout: float = 120) -> Self:
         """Starts the control plane and waits until it is ready, at most `timeout` seconds once tools exist.
@@ -81,18 +88,20 @@ class LocalCluster(ClusterHandle):
         """
         tools = binaries(["demo"])
         self._started_at = time.monotonic()
-        remove_stale()
-        self._lock = Lock.take_empty(self.directory)
-        if self._lock is None:
-            raise ClusterError(f"a cluster {self.name} runs already: `task cluster:status` shows it")
         try:
+            remove_stale()
+            self._lock = Lock.take_empty(self.directory)
+            if self._lock is None:
+                raise ClusterError(f"a cluster {self.name} runs already: `task cluster:status` shows it")
             self._start_with_ports(tools, timeout)
-        except ClusterError as error:
-            message, logs = str(error), self.logs
-            kept = self.stop(keep_logs=True)
-            raise ClusterError(message.replace(str(logs), str(kept)), kept) from None
-        except BaseException:
-            self.stop()
+        except OSError as error:
+            self._stop_after(error)
+            raise ClusterError(
+                f"cluster {self.name} was not started: {error}; make room or rights below {self.directory}, "
+                "or set MOORAGE_CLUSTERS_DIR to another folder"
+            ) from error
+        except BaseException as error:
+            self._stop_after(error)
             raise
         return self
 

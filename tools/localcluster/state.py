@@ -150,7 +150,7 @@ def is_running(directory: Path) -> bool:
     """Whether anything of the cluster of this folder still runs."""
     try:
         descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -45,23 +45,21 @@ def up(name: str, say: Callable[[str], None]) -> ClusterHandle:
         cwd=_REPOSITORY,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
     )
-    lines: list[str] = []
     try:
         for line in supervisor.stdout or ():  # ends when the supervisor lets go of its output
-            lines.append(line.rstrip())
-            if supervisor.poll() is None:
-                say(lines[-1])
+            say(line.rstrip())
     except BaseException:
         supervisor.terminate()
         supervisor.wait()
         raise
     state = ClusterState.read(cluster_dir(name))
     if state is None or state.owner_pid != supervisor.pid:
-        raise ClusterError("\n".join(lines[-20:]) or f"supervisor of cluster {name} ended without a word")
+        code = supervisor.wait()
+        # The supervisor itself has said why, unless it was killed.
+        raise ClusterError(f"cluster {name} was not started (exit code of its supervisor {code})")
     return attach(name)
 
 
@@ -84,7 +82,7 @@ def supervise(name: str, parent: int) -> int:
         return 0
     except (ClusterError, OSError) as error:
         cluster.stop()
-        print(error, flush=True)
+        print(error, file=sys.stderr)
         return 1
 
 

@@ -104,7 +104,7 @@ def environment(go: Go, cache: Cache, environ: Mapping[str, str] = os.environ) -
     if go.fetched or not environ.get("HOME"):
         result |= {"GOPATH": str(cache.base / "go-path"), "GOCACHE": str(cache.base / "go-build")}
         result["GOFLAGS"] += " -modcacherw"  # so that the folder can be deleted like any other
-        result["GOENV"] = "off"
+        result |= {"GOENV": "off", "XDG_CONFIG_HOME": str(cache.base / "go-path")}  # Go's telemetry counters
         result.pop("GOMODCACHE", None)
     return result
 
@@ -142,7 +142,8 @@ def _wheel(cache: Cache) -> Path:
 
 
 def _version(go: Path) -> str:
-    env = {**os.environ, "GOTOOLCHAIN": "local"}
+    # Go writes telemetry counters into the configuration folder; asking for its version must leave nothing there.
+    env = {**os.environ, "GOTOOLCHAIN": "local", "XDG_CONFIG_HOME": os.devnull}
     try:
         answer = subprocess.run([go, "version"], env=env, capture_output=True, text=True, check=False, timeout=30)
     except (OSError, subprocess.TimeoutExpired):

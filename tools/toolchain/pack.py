@@ -112,7 +112,11 @@ def install(cache: Cache, url: str, console: Console) -> bool:
     try:
         _install(cache, url, console)
     except (ToolError, OSError, tarfile.TarError, EOFError, ValueError) as error:
-        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        reason: object = error
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()  # it holds the connection
+        elif isinstance(error, urllib.error.URLError):
+            reason = error.reason
         console.say(f"MOORAGE_TOOLS_URL={url} was not installed ({reason}); building instead")
         return False
     return True
@@ -158,9 +162,13 @@ class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
         headers: HTTPMessage,
         newurl: str,
     ) -> urllib.request.Request | None:
-        check_url(newurl)
-        if newurl.startswith("file:"):
-            raise ToolError("a redirect to a file is not allowed")
+        try:
+            check_url(newurl)
+            if newurl.startswith("file:"):
+                raise ToolError("a redirect to a file is not allowed")
+        except ToolError:
+            fp.close()
+            raise
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 

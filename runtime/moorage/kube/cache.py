@@ -39,10 +39,20 @@ SILENCE = 100.0
 WATCH_SECONDS = (240, 300)
 """How long the server is asked to keep one watch open: jittered, so that caches do not reconnect in step."""
 
+STEADY_AFTER = 1.0
+"""Seconds for which a watch must have lasted to count as a success: one that delivers something and ends or breaks
+at once must not be asked in a tight loop."""
+
+MAX_RETRY_AFTER = 60.0
+"""Seconds of a Retry-After that are obeyed: a maintenance page may name a day, and a blind cache hurts more."""
 
 STUCK_AFTER = 8
 """Failures in a row after which a watch is not resumed but begun with a new list: the server may have been restored
 from a backup and never reach our resourceVersion again."""
+
+
+class _WentBack(errors.KubeError):
+    """The server's resourceVersions went back: it was restored from a backup, and we know a future it never had."""
 
 
 class Kind(enum.Enum):
@@ -176,20 +186,23 @@ class WatchCache(Generic[T]):
             except errors.Gone:
                 cause = "expired"
                 await self._pause("resource version expired, listing again", cause, None)
+            except _WentBack as error:
+                cause = "restored"
+                await self._pause("the server went back in time, listing again", cause, error)
             except errors.Undecodable as error:
                 # What was skipped is unknown, so only a new list makes the cache whole again.
                 cause = "undecodable"
                 await self._pause("answer could not be read, listing again", cause, error)
             except errors.KubeError as error:
-                if self._backoff.failures >= STUCK_AFTER:
-                    cause = "stuck"
                 await self._pause("watch interrupted, trying again", type(error).__name__, error)
+                if self._backoff.failures % STUCK_AFTER == 0:
+                    cause = cause or "stuck"
 
     async def _pause(self, sentence: str, cause: str, error: errors.KubeError | None) -> None:
         metrics.RECONNECTS.labels(self.resource.kind, cause).inc()
         delay = self._backoff.next()
         if isinstance(error, errors.ApiError) and error.retry_after:
-            delay += error.retry_after
+            delay += min(error.retry_after, MAX_RETRY_AFTER)
         # The first failure after a success is everyday life (a server restarts, a proxy cuts); a series is news.
         level = logging.INFO if self._backoff.failures <= 1 else logging.WARNING
         fields = {"kind": self.resource.kind, "cause": cause, "error": str(error or ""), "delay_s": round(delay, 2)}
@@ -201,16 +214,18 @@ class WatchCache(Generic[T]):
         seen: set[str] = set()
         unreadable: dict[str, str] = {}
         list_version = ""
+        # After a restored backup the same resourceVersion may stand for another content.
+        by_content = cause in ("restored", "stuck")
         async with aclosing(self._reader.pages()) as pages:
             async for list_version, items in pages:  # noqa: B007 - the last page's is the list's
                 self._contact()
                 for item in items:
                     seen.add(item.key)
                     if isinstance(item, Unreadable):
+                        self._keep_known(item)
                         unreadable[item.key] = item.reason
-                        self._note_unreadable(item)
                     else:
-                        self._store(item)
+                        self._store(item, by_content=by_content)
                 await asyncio.sleep(0)  # a list of 30,000 pods must not starve the heartbeat of a lease
         for key in [key for key in self._objects if key not in seen]:
             self._remove(key)
@@ -227,39 +242,38 @@ class WatchCache(Generic[T]):
         seconds = random.randint(*WATCH_SECONDS)  # noqa: S311 - spreads load, guards nothing
         stream = self._reader.events(self._resource_version, seconds=seconds, silence=self._silence)
         opened = time.monotonic()
-        progressed = False
         async with aclosing(stream) as events:
             async for kind, item in events:
-                if not progressed:
-                    progressed = True
-                    self._backoff.reset()
                 self._apply(kind, item)
-        # A server that ends every watch at once without an event must not be asked in a tight loop.
-        if not progressed and time.monotonic() - opened < 1.0:
+                if self._backoff.failures and time.monotonic() - opened >= STEADY_AFTER:
+                    self._backoff.reset()
+        if time.monotonic() - opened < STEADY_AFTER:
             raise errors.ConnectionLost(f"watch {self.resource.plural}: ended at once")
         self._backoff.reset()
         metrics.RECONNECTS.labels(self.resource.kind, "end").inc()
 
     def _apply(self, kind: str, item: T | Unreadable) -> None:
         self._contact()
-        if isinstance(item, Unreadable):
-            self._resource_version = item.resource_version or self._resource_version
-            if kind == "DELETED":
-                self._remove(item.key)
-            else:
-                self.unreadable[item.key] = item.reason
-                self._note_unreadable(item)
-            return
+        version = item.resource_version if isinstance(item, Unreadable) else item.metadata.resource_version
+        # Of one kind's versions the longer, then the greater text is newer (KEP-5504), and a watch delivers in order.
+        if (len(version), version) < (len(self._resource_version), self._resource_version):
+            raise _WentBack(f"watch {self.resource.plural}: version {version} after {self._resource_version}")
         if kind == "DELETED":
-            self._remove(item.key, last=item)
+            self._remove(item.key, last=None if isinstance(item, Unreadable) else item)
+        elif isinstance(item, Unreadable):
+            self._keep_known(item)
         elif kind != "BOOKMARK":
             self._store(item)
-        self._resource_version = item.metadata.resource_version or self._resource_version
+        self._resource_version = version
 
     def _contact(self) -> None:
         self._last_contact = time.monotonic()
 
-    def _note_unreadable(self, item: Unreadable) -> None:
+    def _keep_known(self, item: Unreadable) -> None:
+        known = self._objects.get(item.key)
+        if known is not None and known.metadata.uid != item.uid:
+            self._remove(item.key)  # what is known is of another object that had the name
+        self.unreadable[item.key] = item.reason
         logger.error(
             "object could not be read, keeping what was known of it",
             extra={"kind": self.resource.kind, "object": item.key, "reason": item.reason},
@@ -267,19 +281,21 @@ class WatchCache(Generic[T]):
 
     # --- the store ---
 
-    def _store(self, obj: T) -> None:
+    def _store(self, obj: T, *, by_content: bool = False) -> None:
         key = obj.key
+        if self.unreadable:
+            self.unreadable.pop(key, None)
         old = self._objects.get(key)
-        if old is not None and old.metadata.resource_version == obj.metadata.resource_version:
-            return
         if old is not None and old.metadata.uid != obj.metadata.uid:
             # Deleted and created again while nobody watched: two changes, or an index of pods by uid would go wrong.
             self._remove(key)
             old = None
+        if old is not None and old.metadata.resource_version == obj.metadata.resource_version and not by_content:
+            return
         if self.resource.compact is not None:
             obj = self.resource.compact(obj)
-        if self.unreadable:
-            self.unreadable.pop(key, None)
+        if old == obj:
+            return
         self._objects[key] = obj
         self._reindex(key, old, obj)
         if old is None:

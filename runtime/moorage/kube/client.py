@@ -117,13 +117,19 @@ class Client:
         metadata = {**changes.get("metadata", {}), "uid": uid}
         if resource_version:
             metadata["resourceVersion"] = resource_version
-        answer = await self._send(
-            "PATCH",
-            resource.path(namespace, name),
-            query=self._write_query(dry_run),
-            body=_encode({**changes, "metadata": metadata}),
-            content_type=MERGE_PATCH,
-        )
+        try:
+            answer = await self._send(
+                "PATCH",
+                resource.path(namespace, name),
+                query=self._write_query(dry_run),
+                body=_encode({**changes, "metadata": metadata}),
+                content_type=MERGE_PATCH,
+            )
+        except errors.Invalid as error:
+            # A patch cannot carry preconditions: another uid reads as an attempt to change an immutable field.
+            if any(cause.field == "metadata.uid" for cause in error.causes):
+                raise errors.Conflict(409, error.status, request=error.request) from error
+            raise
         return _decode(answer, resource.type)
 
     async def apply(
@@ -252,7 +258,7 @@ class Client:
 
         Raises:
             NotFound: the pod is gone.
-            Conflict: cause UID.
+            Conflict: cause UID (the server looks at the budget first: 429 hides it).
             TooManyRequests: cause DISRUPTION_BUDGET; the budget allows none now.
             ServerError: ``several_budgets`` when more than one budget selects the pod.
         """
@@ -309,5 +315,5 @@ D = TypeVar("D")
 def _decode(body: bytes | msgspec.Raw, kind: type[D]) -> D:
     try:
         return msgspec.json.decode(body, type=kind)
-    except msgspec.DecodeError as error:
+    except errors.UNREADABLE as error:
         raise errors.Undecodable(f"the answer is not a {kind.__name__}: {error}") from error

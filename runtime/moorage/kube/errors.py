@@ -25,6 +25,10 @@ class Undecodable(KubeError):
     """An answer came that is not what the API promises (a proxy's page, a cut body, garbage)."""
 
 
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are not what was promised: invalid UTF-8 and absurd nesting come out raw."""
+
+
 class ConflictCause(enum.Enum):
     """Why a 409 was answered."""
 
@@ -158,6 +162,7 @@ _BY_CODE: dict[int, type[ApiError]] = {
 _CONFLICT_SENTENCES: tuple[tuple[str, ConflictCause], ...] = (
     ("UID in precondition", ConflictCause.UID),
     ("the UID in the precondition", ConflictCause.UID),
+    ("metadata.uid: Invalid value", ConflictCause.UID),
     ("ResourceVersion in precondition", ConflictCause.RESOURCE_VERSION),
     ("the ResourceVersion in the precondition", ConflictCause.RESOURCE_VERSION),
     ("the object has been modified", ConflictCause.RESOURCE_VERSION),
@@ -180,7 +185,7 @@ def decode_status(body: bytes, code: int) -> Status:
     """Read a refusal's body; a body that is no Status (a proxy's page) becomes its first 200 characters."""
     try:
         status = msgspec.json.decode(body, type=Status)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         text = body[:200].decode("utf-8", "replace").strip()
         return Status(message=text or "no message", reason=f"HTTP {code}", code=code)
     return status

@@ -37,6 +37,9 @@ logger = logging.getLogger(__name__)
 JITTER = 1.2
 """Candidates wait ``retry_period`` times 1 to 2.2 (client-go's JitterFactor), so that they do not knock together."""
 
+STOPPED = "stopped"
+"""Why a term ended that we ended ourselves."""
+
 
 def awake_and_asleep() -> float:
     """Seconds on a monotonic clock that also counts a suspended machine's sleep, where the system has one."""
@@ -129,7 +132,7 @@ class LeaderElection:
             while True:
                 await self._rest(await self._round())
         finally:
-            self._end_term("stopped")
+            self._end_term(STOPPED)
             await self._release()
 
     async def _round(self) -> float:
@@ -246,7 +249,8 @@ class LeaderElection:
         self._valid_until = -math.inf
         self.became_leader.clear()
         self.lost.set()
-        logger.warning("leadership lost", extra={**self._log_fields, "reason": reason})
+        level = logging.INFO if reason == STOPPED else logging.WARNING
+        logger.log(level, "leadership lost", extra={**self._log_fields, "reason": reason})
         if self._on_lost is not None:
             try:
                 self._on_lost(reason)

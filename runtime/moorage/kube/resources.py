@@ -59,6 +59,7 @@ REPLICA_SETS = Resource("apps/v1", "replicasets", "ReplicaSet", objects.Workload
 DEPLOYMENTS = Resource("apps/v1", "deployments", "Deployment", objects.Workload)
 STATEFUL_SETS = Resource("apps/v1", "statefulsets", "StatefulSet", objects.Workload)
 DAEMON_SETS = Resource("apps/v1", "daemonsets", "DaemonSet", objects.Workload)
+JOBS = Resource("batch/v1", "jobs", "Job", objects.Workload)
 DISRUPTION_BUDGETS = Resource("policy/v1", "poddisruptionbudgets", "PodDisruptionBudget", objects.PodDisruptionBudget)
 VOLUMES = Resource("v1", "persistentvolumes", "PersistentVolume", objects.PersistentVolume, namespaced=False)
 CLAIMS = Resource("v1", "persistentvolumeclaims", "PersistentVolumeClaim", objects.PersistentVolumeClaim)

@@ -38,6 +38,7 @@ class Transport:
         self.clock = clock or ServerClock()
         self._base = URL(access.server.rstrip("/"), encoded=True)
         self._session: aiohttp.ClientSession | None = None
+        self._closed = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -48,7 +49,8 @@ class Transport:
         await self.close()
 
     async def close(self) -> None:
-        """Close all connections; requests under way fail with ConnectionLost."""
+        """Close all connections, for good: requests under way and later ones fail with ConnectionLost."""
+        self._closed = True
         if self._session is not None:
             session, self._session = self._session, None
             await session.close()
@@ -85,14 +87,22 @@ class Transport:
             return await _read_all(response, f"{method} {path}")
 
     @asynccontextmanager
-    async def stream(self, path: str, *, query: Mapping[str, str]) -> AsyncIterator[aiohttp.StreamReader]:
-        """Open a watch and hand out its body as it comes; who reads decides how long silence may last.
+    async def stream(
+        self, path: str, *, query: Mapping[str, str], silence: float
+    ) -> AsyncIterator[aiohttp.StreamReader]:
+        """Open a watch and hand out its body as it comes.
+
+        Args:
+            path: absolute path, already quoted.
+            query: query parameters, unquoted.
+            silence: seconds without a byte, from the request on, after which the connection counts as dead. Time in
+                which the reader is slow and the network waits for us does not count.
 
         Raises:
             ApiError: the server refused to open it.
-            ConnectionLost: it could not be opened, or broke while it was read.
+            ConnectionLost: it could not be opened, broke while it was read, or fell silent.
         """
-        limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT)
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT, sock_read=silence)
         async with self._open("GET", path, query, None, "application/json", limits) as response:
             try:
                 yield response.content
@@ -159,6 +169,8 @@ class Transport:
         return response
 
     def _connections(self) -> aiohttp.ClientSession:
+        if self._closed:
+            raise errors.ConnectionLost(f"the connection to {self._base} was closed by us")
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, keepalive_timeout=60.0),

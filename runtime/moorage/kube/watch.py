@@ -7,7 +7,6 @@ every minute, so a connection that says nothing for longer is half-open and is g
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -25,7 +24,12 @@ from .transport import Transport
 T = TypeVar("T", bound=KubeObject)
 
 PAGE_SIZE = 500
+LIST_TIMEOUT = 60.0
+"""Seconds for one page of a list."""
+
 MAX_LINE = 64 << 20
+
+_TYPES = frozenset(("ADDED", "MODIFIED", "DELETED", "BOOKMARK"))
 
 
 class ListMeta(msgspec.Struct, frozen=True, rename="camel"):
@@ -40,9 +44,22 @@ class _Event(msgspec.Struct, Generic[T], frozen=True, gc=False):
     object: T
 
 
+class _BareMeta(msgspec.Struct, frozen=True, rename="camel"):
+    resource_version: str
+    name: str
+    namespace: str = ""
+    uid: str = ""
+
+
+class _Bare(msgspec.Struct, frozen=True):
+    """The least that an object must show to be named."""
+
+    metadata: _BareMeta
+
+
 class _BareEvent(msgspec.Struct, frozen=True):
     type: str
-    object: KubeObject
+    object: _Bare
 
 
 class _ErrorEvent(msgspec.Struct, frozen=True):
@@ -65,11 +82,13 @@ class Unreadable:
 
     Attributes:
         key: ``namespace/name``.
+        uid: whose name it is now.
         resource_version: where the stream stands after it.
         reason: the field and what is wrong with it.
     """
 
     key: str
+    uid: str
     resource_version: str
     reason: str
 
@@ -115,15 +134,18 @@ class Reader(Generic[T]):
 
         Raises:
             Gone: the list grew too old while it was paged; start again.
+            Undecodable: an answer is no page of a list; it says nothing about what exists.
             KubeError: anything else that went wrong.
         """
         query = {**self._query, "limit": str(PAGE_SIZE)}
         while True:
-            body = await self._transport.request("GET", self._path, query=query, timeout=60.0)
+            body = await self._transport.request("GET", self._path, query=query, timeout=LIST_TIMEOUT)
             meta, items = self._decode_page(body)
             yield meta.resource_version, items
             if not meta.continue_:
                 return
+            if meta.continue_ == query.get("continue"):
+                raise self._garbage(f"list {self._path}: the same page again and again")
             query["continue"] = meta.continue_
 
     async def events(
@@ -152,8 +174,8 @@ class Reader(Generic[T]):
             "timeoutSeconds": str(seconds),
         }
         async with (
-            self._transport.stream(self._path, query=query) as body,
-            aclosing(_lines(body, silence, self._path)) as batches,
+            self._transport.stream(self._path, query=query, silence=silence) as body,
+            aclosing(_lines(body, self._path)) as batches,
         ):
             async for lines in batches:
                 for line in lines:
@@ -166,16 +188,19 @@ class Reader(Generic[T]):
             event = self._events.decode(line)
         except msgspec.ValidationError as error:
             return self._salvage_event(line, error)
-        except msgspec.DecodeError as error:
+        except errors.UNREADABLE as error:
             raise self._garbage(f"watch {self._path}: a line is not JSON: {error}") from error
         if event.type == "ERROR":
             raise self._watch_error(line)
+        meta = event.object.metadata
+        if event.type not in _TYPES or not meta.resource_version or not (meta.name or event.type == "BOOKMARK"):
+            raise self._garbage(f"watch {self._path}: a line is no event: {line[:200]!r}")
         return event.type, event.object
 
     def _watch_error(self, line: bytes) -> errors.KubeError:
         try:
             status = msgspec.json.decode(line, type=_ErrorEvent).object
-        except msgspec.DecodeError as error:
+        except errors.UNREADABLE as error:
             return self._garbage(f"watch {self._path}: an error that cannot be read: {error}")
         return errors.from_status(status.code, status, request=f"watch {self._path}")
 
@@ -183,61 +208,58 @@ class Reader(Generic[T]):
         """Name the one object that has not the promised shape, so that it does not blind us to all the others."""
         try:
             event = msgspec.json.decode(line, type=_BareEvent)
-        except msgspec.DecodeError:
+        except errors.UNREADABLE:
             raise self._garbage(f"watch {self._path}: a line is no event: {reason}") from reason
         if event.type == "ERROR":
             raise self._watch_error(line)
+        if event.type not in _TYPES:
+            raise self._garbage(f"watch {self._path}: a line is no event: {reason}")
         return event.type, self._unreadable(event.object, reason)
 
     def _decode_page(self, body: bytes) -> tuple[ListMeta, tuple[T | Unreadable, ...]]:
         try:
-            page = self._items.decode(body)
-            return page.metadata, page.items or ()
-        except msgspec.ValidationError as error:
+            page: _Items[T] | _RawItems
+            items: tuple[T | Unreadable, ...]
             try:
-                raw = msgspec.json.decode(body, type=_RawItems)
-            except msgspec.DecodeError:
-                raise self._garbage(f"list {self._path}: not a list: {error}") from error
-            return raw.metadata, tuple(self._decode_item(item) for item in raw.items or ())
-        except msgspec.DecodeError as error:
-            raise self._garbage(f"list {self._path}: not JSON: {error}") from error
+                page = self._items.decode(body)
+                items = page.items or ()
+            except msgspec.ValidationError:
+                page = msgspec.json.decode(body, type=_RawItems)
+                items = tuple(self._decode_item(item) for item in page.items or ())
+        except errors.UNREADABLE as error:
+            raise self._garbage(f"list {self._path}: not a list: {error}") from error
+        # A proxy's 200 with some other JSON must not look like "nothing exists".
+        if not page.metadata.resource_version or not all(item.key for item in items):
+            raise self._garbage(f"list {self._path}: not a list: {body[:200]!r}")
+        return page.metadata, items
 
     def _decode_item(self, item: msgspec.Raw) -> T | Unreadable:
         try:
             return self._one.decode(item)
-        except msgspec.DecodeError as error:
-            try:
-                return self._unreadable(msgspec.json.decode(item, type=KubeObject), error)
-            except msgspec.DecodeError:
-                raise self._garbage(f"list {self._path}: an item has no metadata: {error}") from error
+        except msgspec.ValidationError as error:
+            return self._unreadable(msgspec.json.decode(item, type=_Bare), error)
 
-    def _unreadable(self, bare: KubeObject, reason: Exception) -> Unreadable:
+    def _unreadable(self, bare: _Bare, reason: Exception) -> Unreadable:
         self._undecodable.inc()
-        return Unreadable(bare.key, bare.metadata.resource_version, str(reason))
+        meta = bare.metadata
+        key = f"{meta.namespace}/{meta.name}" if meta.namespace else meta.name
+        return Unreadable(key, meta.uid, meta.resource_version, str(reason))
 
     def _garbage(self, sentence: str) -> errors.Undecodable:
         self._undecodable.inc()
         return errors.Undecodable(sentence)
 
 
-async def _lines(body: aiohttp.StreamReader, silence: float, path: str) -> AsyncGenerator[list[bytes], None]:
+async def _lines(body: aiohttp.StreamReader, path: str) -> AsyncGenerator[list[bytes], None]:
     """Split a stream into batches of whole lines.
 
     Raises:
-        ConnectionLost: nothing came for ``silence`` seconds, or the stream ended inside a line.
+        ConnectionLost: the stream ended inside a line.
+        Undecodable: a line grew beyond all reason.
     """
     pending: list[bytes] = []
     size = 0
-    while True:
-        try:
-            async with asyncio.timeout(silence):
-                chunk = await body.readany()
-        except TimeoutError as error:
-            raise errors.ConnectionLost(f"watch {path}: silent for {silence:g} s") from error
-        if not chunk:
-            if pending:
-                raise errors.ConnectionLost(f"watch {path}: cut off in the middle of an event")
-            return
+    while chunk := await body.readany():
         *whole, rest = chunk.split(b"\n")
         if whole:
             whole[0] = b"".join((*pending, whole[0]))
@@ -248,3 +270,5 @@ async def _lines(body: aiohttp.StreamReader, silence: float, path: str) -> Async
             size += len(rest)
             if size > MAX_LINE:
                 raise errors.Undecodable(f"watch {path}: an event is larger than {MAX_LINE >> 20} MiB")
+    if pending:
+        raise errors.ConnectionLost(f"watch {path}: cut off in the middle of an event")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .base import KubeObject, Object
+from .base import Condition, KubeObject, Object
 from .selectors import LabelSelector
 
 
@@ -22,6 +22,7 @@ class WorkloadStatus(Object, frozen=True):
     available_replicas: int = 0
     updated_replicas: int = 0
     observed_generation: int = 0
+    conditions: tuple[Condition, ...] = ()
 
 
 class Workload(KubeObject, frozen=True):

@@ -1,0 +1,190 @@
+"""Exec credential plugins, client.authentication.k8s.io v1 and v1beta1.
+
+Follows client-go plugin/pkg/client/auth/exec/exec.go. What a plugin prints never reaches a log or an error: its
+standard output is the credential, and its standard error goes to the terminal if there is one, else nowhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from .access import CredentialsError
+from .tls import KeyPair
+
+API_VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
+INTERACTIVE_MODES = ("Never", "IfAvailable", "Always")
+MAX_OUTPUT = 1 << 20
+TIME_LIMIT = 60.0
+"""Seconds for a plugin that asks nobody anything."""
+INTERACTIVE_TIME_LIMIT = 300.0
+"""Seconds for a plugin that may be waiting for a person."""
+
+
+@dataclass(frozen=True)
+class Credential:
+    """What a plugin returned; shown nowhere.
+
+    Attributes:
+        token: bearer token, or None.
+        pair: client certificate and key, or None.
+        expires: moment from which it is no longer valid, None when it lasts until refused.
+    """
+
+    token: str | None = field(repr=False)
+    pair: KeyPair | None = field(repr=False)
+    expires: datetime | None
+
+
+class _Status(msgspec.Struct, rename="camel"):
+    token: str | None = None
+    client_certificate_data: str | None = None
+    client_key_data: str | None = None
+    expiration_timestamp: datetime | None = None
+
+
+class _ExecCredential(msgspec.Struct, rename="camel"):
+    api_version: str = ""
+    kind: str = ""
+    status: _Status | None = None
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """How to run one plugin.
+
+    Attributes:
+        source: file and context, for messages.
+        command: program, by name or path.
+        args: its arguments; may hold secrets, therefore not shown.
+        env: variables added to ours; may hold secrets, therefore not shown.
+        api_version: one of ``API_VERSIONS``.
+        interactive_mode: one of ``INTERACTIVE_MODES``.
+        install_hint: what to tell a person when the program is missing.
+        cluster: ``spec.cluster`` to hand over, None unless ``provideClusterInfo``.
+        time_limit: seconds, None for the usual ones.
+    """
+
+    source: str
+    command: str
+    api_version: str
+    args: tuple[str, ...] = field(default=(), repr=False)
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    interactive_mode: str = "IfAvailable"
+    install_hint: str = ""
+    cluster: Mapping[str, Any] | None = field(default=None, repr=False)
+    time_limit: float | None = None
+
+    async def run(self) -> Credential:
+        """Run the plugin without blocking the loop.
+
+        Raises:
+            CredentialsError: it is missing, failed, took too long, or returned something unusable.
+        """
+        interactive = self._interactive()
+        output = await self._output(interactive)
+        return self._read(output)
+
+    def _interactive(self) -> bool:
+        terminal = sys.stdin is not None and sys.stdin.isatty()
+        if self.interactive_mode == "Always" and not terminal:
+            raise self._error("wants to ask a person, but standard input is not a terminal", "Run it from a terminal")
+        return terminal and self.interactive_mode != "Never"
+
+    async def _output(self, interactive: bool) -> bytes:
+        spec: dict[str, Any] = {"interactive": interactive}
+        if self.cluster is not None:
+            spec["cluster"] = self.cluster
+        info = {"apiVersion": self.api_version, "kind": "ExecCredential", "spec": spec}
+        env = {**os.environ, **self.env, "KUBERNETES_EXEC_INFO": msgspec.json.encode(info).decode()}
+        null = asyncio.subprocess.DEVNULL
+        try:
+            process = await asyncio.create_subprocess_exec(
+                self.command,
+                *self.args,
+                env=env,
+                stdin=None if interactive else null,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=None if sys.stderr is not None and sys.stderr.isatty() else null,
+                start_new_session=not interactive,  # a group of its own, so that its children end with it
+            )
+        except FileNotFoundError:
+            raise self._error("was not found", self.install_hint or "Install it, or correct exec.command") from None
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "its name, arguments or variables hold a null character"
+            raise self._error(f"cannot be started: {reason}", "Make it executable, or correct exec.command") from None
+        limit = self.time_limit or (INTERACTIVE_TIME_LIMIT if interactive else TIME_LIMIT)
+        return await self._wait(process, limit, group=not interactive)
+
+    async def _wait(self, process: asyncio.subprocess.Process, limit: float, *, group: bool) -> bytes:
+        try:
+            async with asyncio.timeout(limit):
+                output = await self._everything(process)
+                status = await process.wait()
+        except TimeoutError:
+            await _end(process, group=group)
+            raise self._error(f"took longer than {limit:g} s", "Run it by hand to see what it waits for") from None
+        except BaseException:
+            await _end(process, group=group)
+            raise
+        if status:
+            way = f"killed by signal {-status}" if status < 0 else f"exit status {status}"
+            raise self._error(f"failed ({way})", "Run it by hand to see what it says")
+        return output
+
+    async def _everything(self, process: asyncio.subprocess.Process) -> bytes:
+        output = b""
+        while process.stdout is not None and (chunk := await process.stdout.read(65536)):
+            output += chunk
+            if len(output) > MAX_OUTPUT:
+                raise self._error("printed more than 1 MiB", "Its standard output must be the credential only")
+        return output
+
+    def _read(self, output: bytes) -> Credential:
+        try:
+            answer = msgspec.json.decode(output, type=_ExecCredential)
+        except msgspec.DecodeError:  # its text could quote the output
+            raise self._error("printed something that is no ExecCredential", "Run it by hand and compare") from None
+        if answer.kind != "ExecCredential" or answer.api_version != self.api_version:
+            raise self._error(
+                f"was asked for an ExecCredential of {self.api_version}, and returned another kind or version",
+                "Set exec.apiVersion to the version that the plugin speaks",
+            )
+        status = answer.status or _Status()
+        certificate, key = status.client_certificate_data, status.client_key_data
+        if bool(certificate) != bool(key):
+            raise self._error("returned a certificate without key or the reverse", "Update the plugin")
+        if not status.token and not certificate:
+            raise self._error("returned neither a token nor a client certificate", "Log in again with its own command")
+        expires = status.expiration_timestamp
+        if expires is not None and expires.tzinfo is None:
+            expires = expires.replace(tzinfo=UTC)
+        if expires is not None and expires <= datetime.now(UTC):
+            raise self._error(
+                f"returned a credential that has expired already ({expires:%Y-%m-%d %H:%M:%S %Z})",
+                "Log in again with its own command, and check this machine's clock",
+            )
+        pair = (certificate.encode(), key.encode()) if certificate and key else None
+        return Credential(status.token or None, pair, expires)
+
+    def _error(self, what: str, way_out: str) -> CredentialsError:
+        return CredentialsError(f"{self.source}: user.exec: credential plugin {self.command!r} {what}. {way_out}")
+
+
+async def _end(process: asyncio.subprocess.Process, *, group: bool) -> None:
+    """Kill a plugin, and its children with it if it has a group of its own."""
+    with contextlib.suppress(ProcessLookupError):
+        if group:
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+    await process.wait()

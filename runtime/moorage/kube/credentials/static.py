@@ -1,0 +1,85 @@
+"""Credentials that are written down: a token, a client certificate, inline or in files that are rotated."""
+
+from __future__ import annotations
+
+import math
+import ssl
+import time
+from collections.abc import Callable, Mapping
+
+from .access import CredentialsError
+from .files import Material, content
+from .tls import KeyPair, TlsContexts
+
+YOUNG = 10.0
+"""Seconds: a credential that changed this recently may be newer than the one a refused request was sent with."""
+
+
+class StaticAuthenticator:
+    """Token and client certificate from a kubeconfig or a pod's service account.
+
+    Args:
+        source: file and context, for messages.
+        tls: TLS settings, None for plain HTTP.
+        token: bearer token, surrounded by white space or not.
+        certificate: client certificate chain and key.
+        headers: further headers (impersonation).
+        monotonic: seconds on a monotonic clock (for tests).
+    """
+
+    def __init__(
+        self,
+        source: str,
+        tls: TlsContexts | None,
+        *,
+        token: Material | None = None,
+        certificate: tuple[Material, Material] | None = None,
+        headers: Mapping[str, str] | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._source = source
+        self._tls = tls
+        self._token = token
+        self._certificate = certificate
+        self._headers = dict(headers or {})
+        self._monotonic = monotonic
+        self._last: tuple[bytes, KeyPair | None] | None = None
+        self._changed_at = -math.inf
+
+    async def headers(self) -> Mapping[str, str]:
+        """See ``Authenticator``; reads a token file when it has changed (a few hundred bytes, so without a thread)."""
+        token, _ = self._read()
+        return {**self._headers, **bearer(token, self._source)} if self._token is not None else self._headers
+
+    def ssl_context(self) -> ssl.SSLContext | None:
+        """See ``Authenticator``."""
+        return self._tls.current(self._read()[1]) if self._tls else None
+
+    async def refused(self) -> bool:
+        """See ``Authenticator``; helps when a token or certificate file has just changed."""
+        self._read(now=True)
+        return self._monotonic() - self._changed_at < YOUNG
+
+    def _read(self, *, now: bool = False) -> tuple[bytes, KeyPair | None]:
+        token = b"" if self._token is None else content(self._token, now=now)
+        pair = None
+        if self._certificate is not None:
+            pair = content(self._certificate[0], now=now), content(self._certificate[1], now=now)
+        if self._last is not None and (token, pair) != self._last:
+            self._changed_at = self._monotonic()
+        self._last = token, pair
+        return self._last
+
+
+def bearer(token: bytes, source: str) -> dict[str, str]:
+    """The header that carries a token.
+
+    Raises:
+        CredentialsError: the token cannot stand in a header (it holds a line break, or is not text).
+    """
+    text = token.strip()
+    if not text or not all(0x21 <= byte <= 0x7E for byte in text):
+        raise CredentialsError(
+            f"{source}: token: empty, or with characters that no token has. Fetch a new one and write only the token"
+        )
+    return {"Authorization": f"Bearer {text.decode('ascii')}"}

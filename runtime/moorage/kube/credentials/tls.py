@@ -1,0 +1,119 @@
+"""TLS settings for the connection to the API server, rebuilt when a certificate or CA changes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import ssl
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from .access import CredentialsError
+from .files import Material, content
+
+logger = logging.getLogger(__name__)
+
+KeyPair = tuple[bytes, bytes]
+"""Client certificate chain and private key, both PEM."""
+
+_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+
+
+class TlsContexts:
+    """The SSL context for the CA and client certificate of the moment.
+
+    Args:
+        source: file and context, for messages.
+        ca: CA bundle (PEM), None for the system's.
+        verify: False accepts any server (``insecure-skip-tls-verify``).
+    """
+
+    def __init__(self, source: str, ca: Material | None, *, verify: bool = True) -> None:
+        self._source = source
+        self._ca = ca
+        self._verify = verify
+        self._context: ssl.SSLContext | None = None
+        self._made_of: tuple[bytes | None, KeyPair | None] = (None, None)
+        self._rejected: tuple[bytes | None, KeyPair | None] | None = None
+
+    def current(self, pair: KeyPair | None = None) -> ssl.SSLContext:
+        """The context for this client certificate: the same object until something has changed.
+
+        A new CA or certificate that is unusable (half of a rotation was seen) leaves the previous one in use.
+
+        Raises:
+            CredentialsError: the very first CA, certificate or key is unusable.
+        """
+        parts = (None if self._ca is None else content(self._ca), pair)
+        if self._context is not None and parts in (self._made_of, self._rejected):
+            return self._context
+        try:
+            self._context = self._build(*parts)
+        except CredentialsError as error:
+            if self._context is None:
+                raise
+            self._rejected = parts
+            logger.warning("new certificate unusable, keeping the previous one", extra={"error": str(error)})
+        else:
+            self._made_of, self._rejected = parts, None
+        return self._context
+
+    def _build(self, ca: bytes | None, pair: KeyPair | None) -> ssl.SSLContext:
+        context = self._trusting(ca)
+        # Python 3.13 turns this on; Go does not ask for it, and CAs of running clusters lack the key identifiers.
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # as in Go, an intermediate can be the trusted CA
+        if not self._verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if pair is not None:
+            self._identify(context, pair)
+        return context
+
+    def _trusting(self, ca: bytes | None) -> ssl.SSLContext:
+        if ca is None:
+            return ssl.create_default_context()
+        certificates = b"\n".join(_CERTIFICATE.findall(ca))
+        try:
+            if not certificates:
+                raise ValueError
+            return ssl.create_default_context(cadata=certificates.decode("ascii"))
+        except (ssl.SSLError, ValueError):
+            raise CredentialsError(
+                f"{self._source}: certificate-authority: no usable certificate in it. "
+                "Give the PEM certificates of the CA that signed the API server's certificate"
+            ) from None
+
+    def _identify(self, context: ssl.SSLContext, pair: KeyPair) -> None:
+        def no_password() -> str:
+            raise CredentialsError(
+                f"{self._source}: client-key: the key is encrypted. Give a key without a pass phrase"
+            )
+
+        try:
+            with _as_file(pair[0].rstrip() + b"\n" + pair[1]) as path:
+                context.load_cert_chain(path, password=no_password)
+        except (ssl.SSLError, ValueError):
+            raise CredentialsError(
+                f"{self._source}: client-certificate and client-key are not a PEM certificate and its key. "
+                "Check that both are complete and belong together"
+            ) from None
+
+
+@contextmanager
+def _as_file(secret: bytes) -> Iterator[str]:
+    """A path under which OpenSSL, which takes keys from files only, can read bytes; in memory where the system can."""
+    if hasattr(os, "memfd_create") and os.path.isdir("/proc/self/fd"):
+        descriptor = os.memfd_create("client-certificate", os.MFD_CLOEXEC)
+        try:
+            os.write(descriptor, secret)
+            yield f"/proc/self/fd/{descriptor}"
+        finally:
+            os.close(descriptor)
+    else:
+        with tempfile.NamedTemporaryFile() as file:  # mode 0600, gone when it is closed
+            file.write(secret)
+            file.flush()
+            yield file.name

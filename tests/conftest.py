@@ -1,0 +1,158 @@
+"""Fixtures of all suites, and the figures at the end of a run.
+
+Nothing starts unless a selected test asks for the `cluster` fixture.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:  # importing it costs every unit test run a quarter of a second
+    from tools.localcluster import ClusterHandle
+
+_TESTS = Path(__file__).parent
+_CLUSTER_SUITES = {"kube", "e2e"}
+_WARM = "dev"
+_SLOWEST = 10
+
+_seconds: dict[str, float] = defaultdict(float)  # by test, over set-up, call and teardown
+_kept_logs: list[Path] = []
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks everything below the folders whose tests need a control plane."""
+    for item in items:
+        if item.path.is_relative_to(_TESTS) and item.path.relative_to(_TESTS).parts[0] in _CLUSTER_SUITES:
+            item.add_marker(pytest.mark.cluster)
+
+
+@pytest.fixture(scope="session")
+def cluster(request: pytest.FixtureRequest) -> Iterator[ClusterHandle]:
+    """A running control plane: the warm one named `dev` if it fits, else one for this session."""
+    from tools.localcluster import ClusterError, LocalCluster
+
+    warm = _warm_cluster(request.config)
+    if warm is not None:
+        yield warm
+        warm.stop_nodes()
+        return
+    own = LocalCluster(f"test-{os.getpid()}-{secrets.token_hex(3)}")
+    try:
+        own.start()
+    except ClusterError as error:
+        pytest.fail(f"no local cluster: {error}", pytrace=False)
+    try:
+        yield own
+    finally:
+        kept = own.stop(keep_logs=request.session.testsfailed > 0)
+        if kept is not None:
+            _kept_logs.append(kept)
+
+
+def _warm_cluster(config: pytest.Config) -> ClusterHandle | None:
+    from tools.localcluster import ClusterError, attach
+    from tools.localcluster.binaries import binaries
+
+    try:
+        warm = attach(_WARM)
+        tools = {name: str(path) for name, path in binaries(["demo"]).items()}
+    except ClusterError:
+        return None
+    if warm.tools == tools and warm.has_default_options and warm.is_healthy:
+        return warm
+    reporter = config.pluginmanager.getplugin("terminalreporter")
+    if reporter is not None:
+        reporter.write_line(f"cluster {_WARM} has other versions or is broken: starting another one")
+    return None
+
+
+@pytest.fixture
+def namespace(request: pytest.FixtureRequest, cluster: ClusterHandle) -> Iterator[str]:
+    """A namespace named after the test, in which pods can be created; deleted without waiting."""
+    name = _unique_name(request)
+    body = {"metadata": {"name": name, "labels": {"moorage.test": "true"}}}
+    cluster.api.request("POST", "/api/v1/namespaces", body)
+    try:
+        cluster.wait_service_account(name)
+        yield name
+    finally:
+        cluster.api.request("DELETE", f"/api/v1/namespaces/{name}")
+
+
+@pytest.fixture
+def node_name(request: pytest.FixtureRequest, cluster: ClusterHandle) -> Iterator[Callable[..., str]]:
+    """Makes up node names no other test has: `node_name()` or `node_name("b")`.
+
+    Afterwards the hollow kubelets of these names are stopped and their Nodes deleted, and so are Nodes whose
+    names begin with one of these (those of `create_kwok_nodes(prefix=…)`).
+    """
+    names: list[str] = []
+
+    def make(suffix: str = "") -> str:
+        names.append(_unique_name(request) + (f"-{suffix}" if suffix else ""))
+        return names[-1]
+
+    yield make
+    for name in names:
+        if name in cluster.hollow_kubelets:
+            cluster.kill_hollow_kubelet(name)
+    for node in cluster.api.get("/api/v1/nodes")["items"] if names else ():
+        if node["metadata"]["name"].startswith(tuple(names)):
+            cluster.api.request("DELETE", f"/api/v1/nodes/{node['metadata']['name']}")
+
+
+def _unique_name(request: pytest.FixtureRequest) -> str:
+    readable = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower().removeprefix("test_"))
+    return f"{readable[:40].strip('-')}-{secrets.token_hex(3)}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Names the logs of the clusters that a failed test used."""
+    report = yield
+    module = sys.modules.get("tools.localcluster")
+    if report.failed and module is not None:
+        for name, value in getattr(item, "funcargs", {}).items():
+            if isinstance(value, module.ClusterHandle):
+                text = f"logs {value.logs}\naudit log {value.audit_log}"
+                report.sections.append((f"local cluster of fixture {name}", text))
+    return report
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Adds up what each test took."""
+    _seconds[report.nodeid] += report.duration
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Prints minutes per suite, the slowest tests, and where logs were kept."""
+    suites: dict[str, list[float]] = defaultdict(list)
+    for nodeid, seconds in _seconds.items():
+        suites[_suite(nodeid)].append(seconds)
+    if suites:
+        figures = (f"{name} {sum(took) / 60:.1f} ({len(took)} tests)" for name, took in sorted(suites.items()))
+        terminalreporter.section("durations")
+        terminalreporter.write_line(f"minutes per suite: {', '.join(figures)}")
+        terminalreporter.write_line(f"slowest {_SLOWEST}:")
+        for nodeid, seconds in sorted(_seconds.items(), key=lambda item: -item[1])[:_SLOWEST]:
+            terminalreporter.write_line(f"{seconds:8.2f} s  {nodeid}")
+    for kept in _kept_logs:
+        terminalreporter.write_line(f"logs of this session's cluster are kept in {kept}")
+
+
+def _suite(nodeid: str) -> str:
+    with contextlib.suppress(ValueError):
+        return Path(nodeid.partition("::")[0]).relative_to(_TESTS.name).parts[0]
+    return "others"

@@ -1,0 +1,31 @@
+"""A hostile API server for tests of the access layer, and what they need to follow it."""
+
+from .following import Following, Recorder, Tokens, access, eventually, following, hostile, transport
+from .server import Exchange, Fault, HostileServer, Request, never, page, raw, refuse, reset, says
+from .store import EXPIRED, Json, Store, line, status
+
+__all__ = [
+    "EXPIRED",
+    "Exchange",
+    "Fault",
+    "Following",
+    "HostileServer",
+    "Json",
+    "Recorder",
+    "Request",
+    "Store",
+    "Tokens",
+    "access",
+    "eventually",
+    "following",
+    "hostile",
+    "line",
+    "never",
+    "page",
+    "raw",
+    "refuse",
+    "reset",
+    "says",
+    "status",
+    "transport",
+]

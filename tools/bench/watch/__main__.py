@@ -1,0 +1,186 @@
+"""`python -m tools.bench.watch`: run the benchmark, show the table, write build/bench/watch.json."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from tools.bench.watch import figures, rounds
+from tools.bench.watch.child import TOKEN_VARIABLE, BenchError
+from tools.bench.watch.rounds import Figures
+from tools.localcluster import ClusterError, ClusterOptions, LocalCluster
+from tools.localcluster.binaries import binaries
+from tools.localcluster.state import ClusterState
+
+_INFORMER = "moorage-bench-informer"
+_OUTPUT = Path("build/bench/watch.json")
+_NO_AUDIT = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: None}]\n"
+
+_console = Console(stderr=True)
+_began = time.monotonic()
+
+
+def main() -> int:
+    """Run it; 0 when figures were got (with --check: and all targets met), 1 when not."""
+    arguments = _arguments()
+    try:
+        results = _run(arguments)
+    except (BenchError, ClusterError) as error:
+        _console.print(f"bench:watch failed: {error}", style="red", markup=False)
+        return 1
+    except KeyboardInterrupt:
+        _console.print("bench:watch interrupted, nothing is left running")
+        return 130
+    ours, informer = results["ours"], results["informer"]
+    text = json.dumps(figures.result(results), indent=2) + "\n"
+    _OUTPUT.parent.mkdir(parents=True, exist_ok=True)
+    _OUTPUT.write_text(text)
+    if arguments.output == "json":
+        sys.stdout.write(text)
+    else:
+        _show(ours, informer)
+    missed = figures.missed(ours, informer)
+    _console.print(f"{_OUTPUT} written; " + (f"missed: {'; '.join(missed)}" if missed else "all targets met"))
+    return 1 if missed and arguments.check else 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="task bench:watch --", description="Measures the watch cache beside client-go's informer."
+    )
+    parser.add_argument("--nodes", type=int, default=1000)
+    parser.add_argument("--pods", type=int, default=30_000)
+    parser.add_argument("--rounds", type=int, default=3, help="rounds per reader, interleaved; medians count")
+    parser.add_argument("--burst", type=int, default=8_000, help="real events per round, as fast as the server writes")
+    parser.add_argument("--paced", type=int, default=1_500, help="real events per round at --rate")
+    parser.add_argument("--rate", type=int, default=250, help="paced events per second")
+    parser.add_argument("--replay", type=int, default=100_000, help="recorded events per round")
+    parser.add_argument("--protobuf", action="store_true", help="also measure the informer with protobuf")
+    parser.add_argument("--profile", action="store_true", help="cProfile ours into build/bench; figures do not count")
+    parser.add_argument("--check", action="store_true", help="a missed target is an error")
+    parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
+    arguments = parser.parse_args()
+    numbers = (arguments.nodes, arguments.pods, arguments.rounds, arguments.burst, arguments.paced, arguments.rate)
+    if min(*numbers, arguments.replay) < 1:
+        parser.error("all numbers must be at least 1")
+    return arguments
+
+
+def _run(arguments: argparse.Namespace) -> dict[str, Figures]:
+    with tempfile.TemporaryDirectory(prefix="moorage-bench-") as folder, _cluster(Path(folder)) as cluster:
+        try:
+            return _measure(arguments, cluster, Path(folder), _readers(arguments))
+        except BenchError:
+            kept = shutil.copytree(folder, _OUTPUT.parent / "watch-failed", dirs_exist_ok=True)
+            _progress(f"logs kept in {kept}")
+            raise
+
+
+@contextmanager
+def _cluster(folder: Path) -> Iterator[LocalCluster]:
+    """A control plane that only serves: nobody schedules, collects or taints what is made up here."""
+    audit = folder / "audit-policy.yaml"
+    audit.write_text(_NO_AUDIT)
+    options = ClusterOptions(
+        scheduler=False,
+        flow_control=False,
+        apiserver_flags={"audit-policy-file": str(audit)},
+        controller_manager_flags={"controllers": "serviceaccount"},
+    )
+    with LocalCluster(options=options, progress=_progress) as cluster:
+        yield cluster
+
+
+def _readers(arguments: argparse.Namespace) -> dict[str, list[str]]:
+    profile = ["--profile", str(_OUTPUT.with_suffix(".prof"))] if arguments.profile else []
+    if profile:
+        _OUTPUT.parent.mkdir(parents=True, exist_ok=True)
+    informer = str(binaries([_INFORMER])[_INFORMER])
+    readers = {"ours": rounds.module("reader", *profile), "informer": [informer]}
+    return readers | ({"informer_protobuf": [informer, "--protobuf"]} if arguments.protobuf else {})
+
+
+def _measure(
+    arguments: argparse.Namespace, cluster: LocalCluster, folder: Path, readers: Mapping[str, Sequence[str]]
+) -> dict[str, Figures]:
+    os.environ[TOKEN_VARIABLE] = cluster.admin_token
+    load = rounds.Load(arguments.burst, arguments.paced, arguments.rate, arguments.replay)
+    source = ["--server", cluster.server]
+    with (
+        rounds.child("loader", rounds.module("loader", *source, "--authority", str(cluster.ca_file)), folder) as loader,
+        rounds.child(
+            "replay", rounds.module("replay", *source, "--pki", str(cluster.ca_file.parent)), folder
+        ) as replay,
+    ):
+        replayed = _kubeconfig(cluster.kubeconfig, replay.hear(30)["port"], folder)
+        _progress(f"creating {arguments.nodes:,} nodes and {arguments.pods:,} pods")
+        seconds = loader.ask(f"fill {arguments.nodes} {arguments.pods}", 900)["seconds"]
+        _progress(f"created in {seconds:.0f} s; recording {arguments.burst:,} events")
+        replay.ask(f"record {arguments.burst}", 60)
+        loader.ask(f"burst {arguments.burst}", 180)
+        recorded = replay.hear(60)
+        _progress(f"recorded, {recorded['bytes_per_event']:,} bytes per event")
+        stage = rounds.Stage(cluster.kubeconfig, replayed, loader, replay, load, folder)
+        results: dict[str, list[Figures]] = {name: [] for name in readers}
+        for number in range(1, arguments.rounds + 1):
+            for name, argv in readers.items():
+                results[name].append(found := rounds.measure(name, argv, stage))
+                if (found["nodes"], found["pods"]) != (arguments.nodes, arguments.pods):
+                    raise BenchError(f"{name} synced with {found['nodes']} nodes and {found['pods']} pods")
+                _progress(f"round {number} of {arguments.rounds}, {name}: {_sentence(found)}")
+    return {
+        name: figures.medians(found) | {"bytes_per_event": recorded["bytes_per_event"]}
+        for name, found in results.items()
+    }
+
+
+def _etcd(cluster: LocalCluster) -> str:
+    state = ClusterState.read(cluster.directory)
+    assert state is not None, "a running cluster has a state file"
+    return f"https://127.0.0.1:{state.components['etcd'].port}"
+
+
+def _kubeconfig(real: Path, port: int, folder: Path) -> Path:
+    """The same kubeconfig for the replay server, which has the API server's certificate."""
+    config = yaml.safe_load(real.read_text())
+    config["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{port}"
+    path = folder / "replay.kubeconfig"
+    path.touch(mode=0o600)
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+def _sentence(found: Figures) -> str:
+    return (
+        f"RSS {found['rss_mib']:.0f} MiB, sync {found['sync_s']:.1f} s, {found['cpu_us_per_event']:.0f} µs per event, "
+        f"replay {found['events_per_s']:,.0f} events/s"
+    )
+
+
+def _progress(message: str) -> None:
+    _console.print(f"{time.monotonic() - _began:6.1f} s  {message}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _show(ours: Figures, informer: Figures) -> None:
+    table = Table(title=f"{ours['nodes']:,.0f} nodes, {ours['pods']:,.0f} pods, {os.cpu_count()} cores; medians")
+    for column in ("", "ours", "informer", "ratio", "target", ""):
+        table.add_column(column, justify="left" if column in ("", "target") else "right")
+    for line in figures.table(ours, informer):
+        table.add_row(*line, style="red" if line[-1] == "MISSED" else None)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

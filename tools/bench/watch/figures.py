@@ -1,0 +1,90 @@
+"""From the rounds of both readers to the figures, the table and the verdict: pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from tools.bench.watch.rounds import Figures
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the final table.
+
+    Attributes:
+        title: what was measured.
+        key: of the figure in a reader's figures.
+        most: the target for ours, in the figure's unit; or None.
+        ratio: the target for ours / the informer's; or None.
+    """
+
+    title: str
+    key: str
+    most: float | None = None
+    ratio: float | None = None
+
+    def met(self, ours: Figures, informer: Figures) -> bool | None:
+        """Whether all targets of the line are met; None when it has none."""
+        if self.most is None and self.ratio is None:
+            return None
+        value = ours[self.key]
+        return (self.most is None or value <= self.most) and (
+            self.ratio is None or value <= self.ratio * informer[self.key]
+        )
+
+    @property
+    def target(self) -> str:
+        """The targets in words."""
+        words = [f"≤ {self.most:g}"] if self.most is not None else []
+        words += [f"≤ {self.ratio:g} × informer"] if self.ratio is not None else []
+        return ", ".join(words)
+
+
+ROWS = (
+    Row("RSS at rest, MiB", "rss_mib", most=300, ratio=1),
+    Row("RSS after the events, MiB", "rss_after_events_mib"),
+    Row("RSS, peak, MiB", "peak_rss_mib"),
+    Row("RSS before the first request, MiB", "import_rss_mib"),
+    Row("first sync from process start, s", "sync_s"),
+    Row("CPU of the first sync, s", "sync_cpu_s"),
+    Row("CPU per event, server at full speed, µs", "cpu_us_per_event", most=60, ratio=3),
+    Row("CPU per event, paced, µs", "paced_cpu_us_per_event"),
+    Row("CPU per event, replay, µs", "replay_cpu_us_per_event"),
+    Row("events per second the server made", "server_events_per_s"),
+    Row("events per second digested from the replay", "events_per_s"),
+)
+
+
+def medians(rounds: Sequence[Figures]) -> Figures:
+    """The median of every figure over the rounds of one reader."""
+    return {key: round(median(figures[key] for figures in rounds), 3) for key in rounds[0]}
+
+
+def result(results: Mapping[str, Figures]) -> Figures:
+    """All figures under the names of build/bench/watch.json: ours bare, the others' with their name before."""
+    return {
+        (key if reader == "ours" else f"{reader}_{key}"): value
+        for reader, figures in results.items()
+        for key, value in figures.items()
+    }
+
+
+def table(ours: Figures, informer: Figures) -> list[tuple[str, str, str, str, str, str]]:
+    """The final table, one tuple per line: title, ours, informer, ratio, target, met."""
+    lines = []
+    for row in ROWS:
+        mine, theirs = ours[row.key], informer[row.key]
+        met = {True: "met", False: "MISSED", None: ""}[row.met(ours, informer)]
+        lines.append((row.title, _number(mine), _number(theirs), f"{mine / theirs:.2f}", row.target, met))
+    return lines
+
+
+def missed(ours: Figures, informer: Figures) -> list[str]:
+    """Titles of the lines whose targets are missed."""
+    return [row.title for row in ROWS if row.met(ours, informer) is False]
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"

@@ -1,0 +1,190 @@
+"""The process that fills the API server and makes events; apart from the readers, so that its CPU is not theirs.
+
+Commands: `fill NODES PODS`; `paced N RATE`, N status patches through the API server; `burst N`, N pods with a new
+status as fast as the API server passes them on. Each is answered with the seconds it took.
+
+A status patch of a pod with managedFields costs the API server some 4 ms of CPU: 30,000 pods and tens of thousands of
+events would take longer than all measuring. So one pod per service is made through the API server, and its siblings,
+copied from what the server made of it, are put into etcd, as are the events of a burst. To whoever watches the API
+server there is no difference; every put has a revision of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import json
+import os
+import ssl
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+
+import aiohttp
+import msgspec
+import uvloop
+
+from tools.bench.watch import world
+from tools.bench.watch.child import TOKEN_VARIABLE
+
+_IN_FLIGHT = 48
+_PODS = f"/api/v1/namespaces/{world.NAMESPACE}/pods"
+_encode = msgspec.json.Encoder().encode
+
+
+class Store:
+    """Puts objects into etcd, through its JSON gateway.
+
+    Args:
+        session: trusted by etcd, with etcd as base address.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+
+    async def put(self, key: str, value: bytes) -> None:
+        """Put one value below the API server's prefix."""
+        body = {"key": base64.b64encode(f"/registry/{key}".encode()), "value": base64.b64encode(value)}
+        async with self._session.post("/v3/kv/put", data=_encode({k: v.decode() for k, v in body.items()})) as answer:
+            if answer.status != 200:
+                raise SystemExit(f"etcd put: {answer.status} {(await answer.text())[:300]}")
+
+
+class Loader:
+    """Writes of one benchmark.
+
+    Args:
+        session: authenticated, with the API server as base address.
+        store: the API server's etcd.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession, store: Store) -> None:
+        self._session = session
+        self._store = store
+        self._nodes = self._pods = 0
+        self._templates: list[world.Json] = []
+        self._turn = 0
+        self._next = 0
+
+    async def fill(self, nodes: int, pods: int) -> None:
+        """Make namespace, nodes, and pods with their first status."""
+        self._nodes, self._pods = nodes, pods
+        await self._write("POST", "/api/v1/namespaces", {"metadata": {"name": world.NAMESPACE}})
+        await self._await_service_account()
+        await _all(range(nodes), lambda index: self._write("POST", "/api/v1/nodes", world.node(index)))
+        first = range(min(world.CONTROLLERS, pods))
+        await _all(first, self._create_pod)
+        self._templates = [await self._read(f"{_PODS}/{world.pod_name(index)}") for index in first]
+        await _all(range(len(first), pods), lambda index: self._put_pod(index, 0))
+
+    async def burst(self, events: int) -> None:
+        """Give pod after pod a new status, as fast as possible."""
+        await _all(range(events), lambda _: self._put_pod(*self._take_next()))
+
+    async def paced(self, events: int, rate: float) -> None:
+        """Patch the status of pod after pod, so many a second."""
+        start = time.monotonic()
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(events):
+                await asyncio.sleep(start + number / rate - time.monotonic())
+                tasks.create_task(self._patch(*self._take_next()))
+
+    async def _await_service_account(self) -> None:
+        path = f"/api/v1/namespaces/{world.NAMESPACE}/serviceaccounts/default"
+        for _ in range(300):
+            async with self._session.get(path) as answer:
+                if answer.status == 200:
+                    return
+            await asyncio.sleep(0.1)
+        raise SystemExit("the namespace got no service account within 30 s")
+
+    async def _create_pod(self, index: int) -> None:
+        await self._write("POST", _PODS, world.pod(index, self._nodes))
+        await self._patch(index, 0)
+
+    async def _put_pod(self, index: int, turn: int) -> None:
+        pod = world.stored_pod(index, turn, self._nodes, self._templates[index % world.CONTROLLERS])
+        await self._store.put(f"pods/{world.NAMESPACE}/{world.pod_name(index)}", _encode(pod))
+
+    def _take_next(self) -> tuple[int, int]:
+        """The pod whose turn it is, and how often its turn has come."""
+        if self._next % self._pods == 0:
+            self._turn += 1
+        index, self._next = self._next % self._pods, self._next + 1
+        return index, self._turn
+
+    async def _read(self, path: str) -> world.Json:
+        async with self._session.get(path) as answer:
+            found: world.Json = await answer.json()
+            return found
+
+    async def _patch(self, index: int, turn: int) -> None:
+        path = f"{_PODS}/{world.pod_name(index)}/status"
+        await self._write("PATCH", path, world.pod_status(index, turn), "application/merge-patch+json")
+
+    async def _write(self, method: str, path: str, body: world.Json, content_type: str = "application/json") -> None:
+        headers = {"Content-Type": content_type}
+        async with self._session.request(method, path, data=_encode(body), headers=headers) as answer:
+            text = await answer.text()
+            if answer.status >= 300:
+                raise SystemExit(f"{method} {path}: {answer.status} {text[:300]}")
+
+
+async def _all(numbers: Iterable[int], work: Callable[[int], Awaitable[None]]) -> None:
+    """Work through numbers with a fixed count of requests in flight."""
+    queue = iter(numbers)
+
+    async def worker() -> None:
+        for number in queue:
+            await work(number)
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(_IN_FLIGHT):
+            tasks.create_task(worker())
+
+
+async def serve(server: str, etcd: str, pki: Path) -> None:
+    """Obey until standard input ends."""
+    tls = ssl.create_default_context(cafile=str(pki / "ca.crt"))
+    store_tls = ssl.create_default_context(cafile=str(pki / "etcd-ca.crt"))
+    store_tls.load_cert_chain(pki / "etcd.crt", pki / "etcd.key")
+    headers = {"Authorization": f"Bearer {os.environ[TOKEN_VARIABLE]}"}
+    connector, store_connector = (aiohttp.TCPConnector(limit=_IN_FLIGHT, ssl=context) for context in (tls, store_tls))
+    async with (
+        aiohttp.ClientSession(server, connector=connector, headers=headers) as session,
+        aiohttp.ClientSession(etcd, connector=store_connector) as store,
+    ):
+        await _obey(Loader(session, Store(store)))
+
+
+async def _obey(loader: Loader) -> None:
+    lines = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+    while line := await lines.readline():
+        began = time.monotonic()
+        match line.decode().split():
+            case ["fill", nodes, pods]:
+                await loader.fill(int(nodes), int(pods))
+            case ["burst", events]:
+                await loader.burst(int(events))
+            case ["paced", events, rate]:
+                await loader.paced(int(events), float(rate))
+            case _:
+                raise SystemExit(f"unknown command {line!r}")
+        print(json.dumps({"seconds": time.monotonic() - began}), flush=True)
+
+
+def main() -> None:
+    """Run the loader."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--server", required=True)
+    parser.add_argument("--etcd", required=True)
+    parser.add_argument("--pki", type=Path, required=True, help="the cluster's folder of certificates")
+    arguments = parser.parse_args()
+    uvloop.run(serve(arguments.server, arguments.etcd, arguments.pki))
+
+
+if __name__ == "__main__":
+    main()

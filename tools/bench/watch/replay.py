@@ -1,0 +1,171 @@
+"""A server that tells every reader the same story at full speed: recorded lists, then recorded watch events.
+
+A real API server cannot make events faster than it can write, which is slower than any reader; what a reader can digest
+shows only when the events are there already. So the events are recorded once from the real server and sent from memory
+over TLS, one HTTP chunk and one TLS record per event as kube-apiserver flushes them. After the last recorded event
+the story goes on from the first, with later resourceVersions and another day in every time, so that no object comes
+twice with the same content.
+
+Commands: `record N` (list, then take down N pod events; answered twice: ready, done), `go N` (send N events to the next
+pod watch, answered when the last is sent).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import queue
+import ssl
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+from tools.bench.watch.child import TOKEN_VARIABLE
+from tools.bench.watch.recording import Event, RecordedList, Server
+
+_KINDS = {"/api/v1/pods": "Pod", "/api/v1/nodes": "Node"}
+_RECORDED_DAY = b"2026-01-01T"
+
+
+class Story:
+    """What has been recorded, and the orders to tell it."""
+
+    def __init__(self) -> None:
+        self.lists: dict[str, RecordedList] = {}
+        self.events: list[Event] = []
+        self.watchers: queue.Queue[queue.Queue[int]] = queue.Queue()
+
+    def tell(self, count: int) -> Iterator[bytes]:
+        """The first `count` lines of the endless story."""
+        span = self.events[-1].version - self.events[0].version + 1
+        for number in range(count):
+            turn, place = divmod(number, len(self.events))
+            event = self.events[place]
+            after = event.after.replace(_RECORDED_DAY, b"2026-%02d-%02dT" % (turn // 28 % 12 + 1, turn % 28 + 1))
+            yield event.before + b"%d" % (event.version + turn * span) + after
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Lists in pages, watches with or without initial events."""
+
+    protocol_version = "HTTP/1.1"
+    story: Story
+
+    def do_GET(self) -> None:
+        """Serve a list or a watch."""
+        address = urlsplit(self.path)
+        query = {name: values[0] for name, values in parse_qs(address.query).items()}
+        if address.path not in _KINDS:
+            self.send_error(404)
+        elif query.get("watch", "") in ("true", "1"):
+            self._watch(address.path, query)
+        else:
+            self._list(address.path, query)
+
+    def _list(self, path: str, query: dict[str, str]) -> None:
+        recorded = self.story.lists[path]
+        start, limit = int(query.get("continue", 0)), int(query.get("limit", 0)) or len(recorded.items)
+        metadata = {"resourceVersion": str(recorded.version)}
+        if start + limit < len(recorded.items):
+            metadata["continue"] = str(start + limit)
+        head = json.dumps({"kind": f"{_KINDS[path]}List", "apiVersion": "v1", "metadata": metadata}).encode()
+        body = head[:-1] + b',"items":[' + b",".join(recorded.items[start : start + limit]) + b"]}"
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _watch(self, path: str, query: dict[str, str]) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        if query.get("sendInitialEvents") == "true":
+            self._send_initial_events(path)
+        orders: queue.Queue[int] = queue.Queue()
+        if path.endswith("/pods"):
+            self.story.watchers.put(orders)
+        count = orders.get()  # for ever when this is no watch of pods, or when its reader has gone
+        for line in self.story.tell(count):
+            self._chunk(line)
+        _answer(sent=count)
+        orders.get()
+
+    def _send_initial_events(self, path: str) -> None:
+        """What client-go asks for instead of a list (KEP-3157)."""
+        kind, recorded = _KINDS[path], self.story.lists[path]
+        bare = b'{"kind":"%s","apiVersion":"v1",' % kind.encode()
+        for item in recorded.items:
+            self._chunk(b'{"type":"ADDED","object":' + bare + item[1:] + b"}\n")
+        metadata = {
+            "resourceVersion": str(recorded.version),
+            "annotations": {"k8s.io/initial-events-end": "true"},
+            "creationTimestamp": None,
+        }
+        bookmark = {"type": "BOOKMARK", "object": {"kind": kind, "apiVersion": "v1", "metadata": metadata}}
+        self._chunk(json.dumps(bookmark).encode() + b"\n")
+
+    def _chunk(self, line: bytes) -> None:
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Requests go to the log file."""
+        print(format % args, file=sys.stderr, flush=True)
+
+
+class QuietServer(ThreadingHTTPServer):
+    """A reader that is done just closes its connection."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - the base class names it
+        """Name the error in the log without a traceback."""
+        print(client_address, repr(sys.exception()), file=sys.stderr, flush=True)
+
+
+def record(story: Story, server: Server, count: int) -> None:
+    """List pods and nodes, say so, then take down the next pod events."""
+    story.lists = {path: server.list(path.rsplit("/", 1)[1]) for path in _KINDS}
+    watch = server.open_watch("pods", story.lists["/api/v1/pods"].version)
+    _answer(listed=True)
+    story.events = [Event.parse(watch.readline()) for _ in range(count)]
+    watch.close()
+    size = sum(len(event.before) + len(event.after) for event in story.events)
+    _answer(recorded=count, bytes_per_event=size // count)
+
+
+def _answer(**fields: float | bool) -> None:
+    print(json.dumps(fields), flush=True)
+
+
+def main() -> None:
+    """Run the replay server."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--server", required=True, help="the API server to record from")
+    parser.add_argument("--pki", type=Path, required=True, help="folder with ca.crt, apiserver.crt and apiserver.key")
+    arguments = parser.parse_args()
+    story = Story()
+    listener = QuietServer(("127.0.0.1", 0), type("StoryHandler", (Handler,), {"story": story}))
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(arguments.pki / "apiserver.crt", arguments.pki / "apiserver.key")
+    listener.socket = tls.wrap_socket(listener.socket, server_side=True)
+    threading.Thread(target=listener.serve_forever, daemon=True).start()
+    _answer(port=listener.server_address[1])
+    real = Server(arguments.server, arguments.pki / "ca.crt", os.environ[TOKEN_VARIABLE])
+    for line in sys.stdin:
+        match line.split():
+            case ["record", count]:
+                record(story, real, int(count))
+            case ["go", count]:
+                story.watchers.get(timeout=30).put(int(count))  # one watch, one order: each reader is told once
+            case _:
+                raise SystemExit(f"unknown command {line!r}")
+
+
+if __name__ == "__main__":
+    main()
