@@ -99,6 +99,11 @@ def ours(case: Case, shuffle: int | None = None) -> dict[str, dict[str, Verdict]
     return judged
 
 
+def request(case: Case) -> dict[str, Any]:
+    """The part of a case that the oracle reads."""
+    return {"objects": case["objects"], "pending": case["pending"]}
+
+
 def theirs(reply: dict[str, Any]) -> Judged:
     """The oracle's reply, reduced to what is compared."""
     assert "error" not in reply, reply["error"]
@@ -121,8 +126,8 @@ def theirs(reply: dict[str, Any]) -> Judged:
 def disagreement(our: dict[str, dict[str, Verdict]], their: Judged) -> str | None:
     """The first difference, in words, or None.
 
-    "Unknown" agrees with anything: what may be unknown is checked by the caller. The plugins that say no must be the same,
-    the volume plugins counting as one where they object in PreFilter, each for the same reason.
+    "Unknown" agrees with anything: what may be unknown is checked by the caller. The plugins that say no must be the
+    same, the volume plugins counting as one where they object in PreFilter, all of them for the same cause.
     """
     for pod, nodes in their.items():
         for name, expected in nodes.items():

@@ -1,7 +1,8 @@
 """Snapshots in real-world shapes, as API objects in JSON form, with each feature of placement alone and in pairs.
 
-A case is a dict as the oracle reads it: ``objects`` by plural, and ``pending`` pods. Every feature is a function that changes
-what a plain case holds; small pools of names make matches, conflicts and near misses likely.
+A case is a dict as the oracle reads it, ``objects`` by plural and ``pending`` pods, with the ``features`` that were
+used. Every feature is a function that changes what a plain case holds; small pools of names make matches, conflicts
+and near misses likely.
 """
 
 from __future__ import annotations
@@ -85,8 +86,8 @@ def cases(draw: Draw, first: str) -> Case:
         },
         "pending": [_pod(draw, f"q{i}") for i in range(3)],
     }
-    second = draw(_SECOND)
-    for feature in sorted({first, second} - {""}):
+    case["features"] = sorted({first, draw(_SECOND)} - {""})
+    for feature in case["features"]:
         FEATURES[feature](draw, case)
     return case
 
@@ -335,7 +336,7 @@ def ports(draw: Draw, case: Case) -> None:
         wanted = [
             {"containerPort": 80, "hostPort": draw(of(0, 80, 80, 443))}
             | ({"protocol": draw(of("TCP", "UDP"))} if draw(half) else {})
-            | ({"hostIP": draw(of("0.0.0.0", "127.0.0.1", "10.0.0.1", ""))} if draw(half) else {})
+            | ({"hostIP": draw(of("0.0.0.0", "127.0.0.1", "10.0.0.1", ""))} if draw(half) else {})  # noqa: S104
             for _ in range(draw(of(0, 1, 1, 2)))
         ]
         if draw(third):
