@@ -64,9 +64,13 @@ def build(case: Case, shuffle: int | None = None) -> Snapshot:
     chance.shuffle(found)
     asked = pending(case)
     for place, thing in enumerate(found):
+        if chance.random() < 0.3:
+            snapshot.apply(earlier(thing))
         snapshot.apply(thing)
         if chance.random() < 0.2:
             snapshot.fits(chance.choice(asked))
+        if chance.random() < 0.05:
+            snapshot.sweep()
         if chance.random() < 0.1:
             other = chance.choice(found[: place + 1])
             snapshot.delete(type(other), other.key)
@@ -84,6 +88,22 @@ def build(case: Case, shuffle: int | None = None) -> Snapshot:
         for pod in asked:
             snapshot.fits(pod)
     return snapshot
+
+
+def earlier(thing: KubeObject) -> KubeObject:
+    """The same object as it may have been before: without labels, elsewhere, not bound yet."""
+    bare = msgspec.structs.replace(thing, metadata=msgspec.structs.replace(thing.metadata, labels={"app": "db"}))
+    if isinstance(bare, Pod):
+        return msgspec.structs.replace(bare, spec=msgspec.structs.replace(bare.spec, node_name="n1"))
+    if isinstance(bare, PersistentVolumeClaim):
+        return msgspec.structs.replace(bare, spec=msgspec.structs.replace(bare.spec, volume_name=""))
+    if isinstance(bare, PersistentVolume):
+        return msgspec.structs.replace(bare, spec=msgspec.structs.replace(bare.spec, csi=None))
+    if isinstance(bare, CsiNode):
+        return msgspec.structs.replace(bare, spec=type(bare.spec)())
+    if isinstance(bare, Node):
+        return msgspec.structs.replace(bare, spec=type(bare.spec)(unschedulable=True), status=type(bare.status)())
+    return bare
 
 
 def ours(case: Case, shuffle: int | None = None) -> dict[str, dict[str, Verdict]]:

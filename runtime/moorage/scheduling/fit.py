@@ -78,6 +78,11 @@ class Snapshot(State):
         """The name of the node in a slot."""
         return self.nodes.record(slot).name
 
+    def sweep(self) -> None:
+        """Forget what no pod and no recent question needs."""
+        super().sweep()
+        self._volume_facets.clear()
+
     def _fits(self, pod: Pod, *, elsewhere: bool) -> Bools:
         one = self.class_of(pod)
         if not one.asked:

@@ -7,13 +7,14 @@ again.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from . import interpod, spread
+from .index import CounterIndex, LabelIndex, Places
 from .interpod import Repelling, Term, Terms, Wanted
 from .nodes import NodeTable
 from .podclass import PodClass
+from .selectors import Selector
 from .spread import SpreadCount, SpreadKey
 
 
@@ -23,23 +24,23 @@ class Relations:
     def __init__(self, nodes: NodeTable) -> None:
         self._nodes = nodes
         self.namespaces: dict[str, Mapping[str, str]] = {}
-        self.classes: dict[str, dict[bytes, PodClass]] = defaultdict(dict)
+        self.classes: dict[bytes, PodClass] = {}
+        self.spreads: dict[SpreadKey, SpreadCount] = {}
         self._wanted: dict[Terms, Wanted] = {}
         self._repelling: dict[Term, Repelling] = {}
-        self.spreads: dict[SpreadKey, SpreadCount] = {}
+        self._index()
 
     def add_class(self, one: PodClass) -> None:
         """Take in a new class, which has no pods yet."""
-        self.classes[one.namespace][one.key] = one
-        for wanted in self._wanted.values():
+        self.classes[one.key] = one
+        self._classes_by_label.add(one)
+        for wanted in self._wanted_by_label.candidates(one):
             if wanted.includes(one.namespace, one.labels, self.namespaces):
                 one.counters.append(wanted)
-        for count in self.spreads.values():
+        for count in self._spreads_by_label.candidates(one):
             if count.includes(one.namespace, one.labels, one.terminating):
                 one.counters.append(count)
-        for repelling in self._repelling.values():
-            if repelling.term.repels(one.namespace, one.labels, self.namespaces):
-                one.repelled_by.append(repelling)
+        one.repelled_by = self._who_repels(one)
         for term in one.carried:
             one.counters.append(self._repelling_for(term))
 
@@ -60,37 +61,30 @@ class Relations:
         """Take over a namespace's labels (None: it does not exist) and recount what reads them."""
         if labels == self.namespaces.get(name):
             return
-        classes = self.classes.get(name, {}).values()
-        for wanted in self._wanted.values():
-            if any(term.crosses for term in wanted.terms):
-                for one in classes:
-                    self._leave(one, wanted)
+        classes = [one for one in self.classes.values() if one.namespace == name]
+        crossing = [wanted for wanted in self._wanted.values() if any(term.crosses for term in wanted.terms)]
+        for wanted in crossing:
+            for one in classes:
+                self._leave(one, wanted)
         if labels is None:
             del self.namespaces[name]
         else:
             self.namespaces[name] = labels
-        for wanted in self._wanted.values():
-            if any(term.crosses for term in wanted.terms):
-                self._join(wanted, (c for c in classes if wanted.includes(c.namespace, c.labels, self.namespaces)))
+        for wanted in crossing:
+            self._join(wanted, (c for c in classes if wanted.includes(c.namespace, c.labels, self.namespaces)))
         for one in classes:
-            one.repelled_by = [
-                repelling
-                for repelling in self._repelling.values()
-                if repelling.term.repels(one.namespace, one.labels, self.namespaces)
-            ]
+            one.repelled_by = self._who_repels(one)
             one.asked = False  # whether the first pod may go anywhere is decided again
 
-    def sweep(self) -> None:
-        """Forget classes without pods that nobody asked about since the last sweep, and counters nobody needs."""
-        for namespace in list(self.classes):
-            kept = {key: one for key, one in self.classes[namespace].items() if one.where or one.asked}
-            if kept:
-                self.classes[namespace] = kept
-            else:
-                del self.classes[namespace]
-        alive = [one for classes in self.classes.values() for one in classes.values()]
+    def sweep(self, waiting: set[PodClass]) -> None:
+        """Forget classes without pods that nobody asked about since the last sweep, and counters nobody needs.
+
+        Args:
+            waiting: classes of pods whose nodes are not there (yet).
+        """
+        self.classes = {k: one for k, one in self.classes.items() if one.where or one.asked or one in waiting}
         needed: set[int] = set()
-        for one in alive:
+        for one in self.classes.values():
             if one.asked:
                 needed |= {id(count) for _, count in one.watched}
                 needed |= {id(wanted) for wanted in (one.relations.near, *one.relations.away)}
@@ -98,23 +92,43 @@ class Relations:
         self._wanted = {key: value for key, value in self._wanted.items() if id(value) in needed}
         self._repelling = {key: value for key, value in self._repelling.items() if id(value) in needed}
         self.spreads = {key: value for key, value in self.spreads.items() if id(value) in needed}
-        for one in alive:
+        for one in self.classes.values():
             one.counters = [counter for counter in one.counters if id(counter) in needed]
             one.repelled_by = [repelling for repelling in one.repelled_by if id(repelling) in needed]
             one.asked = False
+        self._index()
+
+    def _index(self) -> None:
+        self._classes_by_label = LabelIndex(self.classes.values())
+        self._wanted_by_label: CounterIndex[Wanted] = CounterIndex()
+        self._spreads_by_label: CounterIndex[SpreadCount] = CounterIndex()
+        self._repelling_by_label: CounterIndex[Repelling] = CounterIndex()
+        for wanted in self._wanted.values():
+            self._wanted_by_label.add(wanted, *_reach(wanted.terms))
+        for count in self.spreads.values():
+            self._spreads_by_label.add(count, frozenset((count.key.namespace,)), count.key.selector)
+        for repelling in self._repelling.values():
+            self._repelling_by_label.add(repelling, *_reach((repelling.term,)))
+
+    def _who_repels(self, one: PodClass) -> list[Repelling]:
+        candidates = self._repelling_by_label.candidates(one)
+        return [found for found in candidates if found.term.repels(one.namespace, one.labels, self.namespaces)]
 
     def _wanted_for(self, terms: Terms) -> Wanted:
         wanted = self._wanted.get(terms)
         if wanted is None:
             wanted = self._wanted[terms] = Wanted(terms, self._nodes)
-            self._join(wanted, (c for c in self._all() if wanted.includes(c.namespace, c.labels, self.namespaces)))
+            self._wanted_by_label.add(wanted, *_reach(terms))
+            classes = self._classes_by_label.candidates(*_reach(terms))
+            self._join(wanted, (c for c in classes if wanted.includes(c.namespace, c.labels, self.namespaces)))
         return wanted
 
     def _repelling_for(self, term: Term) -> Repelling:
         repelling = self._repelling.get(term)
         if repelling is None:
             repelling = self._repelling[term] = Repelling(term, self._nodes)
-            for one in self._all():
+            self._repelling_by_label.add(repelling, *_reach((term,)))
+            for one in self._classes_by_label.candidates(*_reach((term,))):
                 if term.repels(one.namespace, one.labels, self.namespaces):
                     one.repelled_by.append(repelling)
         return repelling
@@ -132,13 +146,11 @@ class Relations:
         count = self.spreads.get(key)
         if count is None:
             count = self.spreads[key] = SpreadCount(key, self._nodes)
-            classes = self.classes.get(one.namespace, {}).values()
+            where = frozenset((one.namespace,))
+            self._spreads_by_label.add(count, where, key.selector)
+            classes = self._classes_by_label.candidates(where, key.selector)
             self._join(count, (c for c in classes if count.includes(c.namespace, c.labels, c.terminating)))
         return count
-
-    def _all(self) -> Iterable[PodClass]:
-        for classes in self.classes.values():
-            yield from classes.values()
 
     @staticmethod
     def _join(counter: Wanted | SpreadCount, classes: Iterable[PodClass]) -> None:
@@ -153,3 +165,9 @@ class Relations:
             one.counters.remove(counter)
             for slot, pods in one.where.items():
                 counter.add(slot, -pods)
+
+
+def _reach(terms: Terms) -> tuple[Places, Selector]:
+    """Where pods may be that match all of these terms, and a selector that they match: those of the narrowest term."""
+    narrow = next((term for term in terms if not term.crosses), terms[0])
+    return (None if narrow.crosses else narrow.names), narrow.selector

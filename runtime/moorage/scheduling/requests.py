@@ -88,9 +88,8 @@ def placed(pod: Pod) -> dict[str, int]:
 def has_status_resources(pod: Pod) -> bool:
     """Whether the pod's status could make a difference to what it uses."""
     status = pod.status
-    return status.resources is not None or any(
-        container.resources is not None for container in (*status.container_statuses, *status.init_container_statuses)
-    )
+    containers = status.container_statuses + status.init_container_statuses
+    return status.resources is not None or any(container.resources is not None for container in containers)
 
 
 def resize_infeasible(pod: Pod) -> bool:

@@ -55,7 +55,6 @@ class State:
         self.attached = Attached(self.nodes, self.storage)
         self.relations = Relations(self.nodes)
         self.device_classes: set[str] = set()
-        self._classes: dict[bytes, PodClass] = {}
         self._facets: dict[bytes, StaticFacet] = {}
         self._requests: dict[bytes, tuple[Needs, Needs, bool, tuple[Finding, ...]]] = {}
         self._placed: dict[str, str] = {}  # pod key to node name, also of nodes that are not there (yet)
@@ -66,6 +65,8 @@ class State:
         self._journal: list[Callable[[], None]] = []
         self._marks = 0
         self._sweep_at = _SWEEP_FLOOR
+        # A pod that was just asked about is often the next one placed: its class need not be looked up again.
+        self._latest: tuple[Pod, PodClass] | tuple[None, None] = (None, None)
 
     # ---- news from the API server
 
@@ -89,7 +90,7 @@ class State:
             self.relations.set_namespace(thing.metadata.name, thing.metadata.labels)
         else:
             self._set_storage(type(thing), thing.key, thing)
-        if len(self._classes) > self._sweep_at and not self._marks:
+        if len(self.relations.classes) > self._sweep_at and not self._marks:
             self.sweep()
 
     def delete(self, kind: type[KubeObject], key: str) -> None:
@@ -232,7 +233,7 @@ class State:
         return {
             "nodes": len(self.nodes.slots),
             "pods": len(self._placed),
-            "classes": len(self._classes),
+            "classes": len(self.relations.classes),
             "facets": len(self._facets),
             "spreads": len(self.relations.spreads),
         }
@@ -241,26 +242,29 @@ class State:
 
     def class_of(self, pod: Pod) -> PodClass:
         """The class of a pod, made on first sight."""
+        if pod is self._latest[0]:
+            return self._latest[1]
         key = class_key(pod)
-        one = self._classes.get(key)
+        one = self.relations.classes.get(key)
         if one is None:
-            one = self._classes[key] = PodClass(key, pod, self._facet(pod))
+            one = PodClass(key, pod, self._facet(pod))
             one.needs, one.usage, one.unreadable, problems = self._read_requests(pod)
             one.problems += problems
             self.relations.add_class(one)
+        self._latest = (pod, one)
         return one
 
     def sweep(self) -> None:
         """Forget what no pod and no recent question needs."""
-        self.relations.sweep()
-        self._classes = {key: one for of in self.relations.classes.values() for key, one in of.items()}
-        facets = {id(one.static) for one in self._classes.values()}
+        self.relations.sweep({one for pods in self._waiting.values() for one in pods.values()})
+        facets = {id(one.static) for one in self.relations.classes.values()}
         self._facets = {key: facet for key, facet in self._facets.items() if id(facet) in facets}
         for facet in self._facets.values():
             facet.forget()
         self._requests.clear()
         self._plans.clear()
-        self._sweep_at = max(_SWEEP_FLOOR, 2 * len(self._classes))
+        self._latest = (None, None)
+        self._sweep_at = max(_SWEEP_FLOOR, 2 * len(self.relations.classes))
 
     def plan_of(self, one: PodClass) -> Plan:
         """What the class's volumes come to at the moment."""

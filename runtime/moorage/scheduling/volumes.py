@@ -9,6 +9,7 @@ translated first.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import NamedTuple
 
 from moorage.objects.pod import Pod, Volume
@@ -53,6 +54,10 @@ TOPOLOGY_LABELS = (
 )
 GENERAL_LABEL = dict(zip(TOPOLOGY_LABELS[:2], TOPOLOGY_LABELS[2:], strict=True))
 
+_SOURCES = ("persistent_volume_claim", "ephemeral", "iscsi", "rbd", *IN_TREE)
+_NO_SOURCE = (None,) * len(_SOURCES)
+_sources = attrgetter(*_SOURCES)  # most volumes are of kinds that decide nothing: they are passed over at one go
+
 Disk = tuple[str, ...]
 """Kind and identity of an in-tree disk; two pods may share it on one node only read-only, or never."""
 
@@ -86,6 +91,8 @@ def volume_needs(pod: Pod) -> VolumeNeeds | None:
     disks: list[tuple[Disk, bool]] = []
     in_tree: list[str] = []
     for place, volume in enumerate(pod.spec.volumes):
+        if _sources(volume) == _NO_SOURCE:
+            continue
         field = f"spec.volumes[{place}]"
         if volume.persistent_volume_claim is not None:
             claims.append(ClaimUse(field, volume.persistent_volume_claim.claim_name))

@@ -20,6 +20,7 @@ _SIZES = ((8, 30), (16, 61), (16, 122), (32, 122))
 _REQUESTS = (("100m", "128Mi"), ("250m", "256Mi"), ("250m", "1Gi"), ("500m", "512Mi"), ("500m", "2Gi"), ("1", "1Gi"))
 _SPOT = {"key": "example.com/spot", "value": "true", "effect": "NoSchedule"}
 _GPU = {"key": "nvidia.com/gpu", "effect": "NoSchedule"}
+_DAEMONS = 4
 _KINDS = (
     ("plain", 40),
     ("selector", 8),
@@ -76,7 +77,7 @@ def pods(count: int, node_count: int, seed: int = 2) -> Iterator[Object]:
     """Pods of many workloads, in random order.
 
     Args:
-        count: how many.
+        count: how many, but at least those of the DaemonSets.
         node_count: how many nodes they are for; workloads that keep apart stay smaller.
         seed: equal seeds give equal pods.
 
@@ -84,8 +85,10 @@ def pods(count: int, node_count: int, seed: int = 2) -> Iterator[Object]:
         Pod objects without a node.
     """
     chance = random.Random(seed)
+    kinds = ["daemon"] * _DAEMONS
+    daemons = [(workload, node) for workload in range(_DAEMONS) for node in range(node_count)]
+    count = max(0, count - len(daemons))
     slots: list[tuple[int, int]] = []
-    kinds: list[str] = []
     while len(slots) < count:
         kind = chance.choices([name for name, _ in _KINDS], [weight for _, weight in _KINDS])[0]
         size = min(int(chance.lognormvariate(2.5, 1.2)) + 1, 400, count - len(slots))
@@ -97,7 +100,7 @@ def pods(count: int, node_count: int, seed: int = 2) -> Iterator[Object]:
         kinds.append(kind)
     seeds = [chance.getrandbits(32) for _ in kinds]
     chance.shuffle(slots)
-    for workload, replica in slots:
+    for workload, replica in (*daemons, *slots):
         yield pod(workload, replica, kinds[workload], random.Random(seeds[workload]))
 
 
@@ -171,6 +174,12 @@ def _shape(kind: str, spec: Object, labels: Object, workload: int, replica: int,
         labels["apps.kubernetes.io/pod-index"] = str(replica)
         labels["statefulset.kubernetes.io/pod-name"] = f"w{workload:05}-{replica}"
         spec["volumes"].append({"name": "data", "persistentVolumeClaim": {"claimName": f"data-{workload}-{replica}"}})
+    elif kind == "daemon":
+        field = {"key": "metadata.name", "operator": "In", "values": [f"node-{replica:05}"]}
+        required = {"nodeSelectorTerms": [{"matchFields": [field]}]}
+        spec["affinity"] = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}
+        spec["tolerations"] = [{"operator": "Exists"}]
+        container["resources"] = {"requests": {"cpu": "50m", "memory": "64Mi"}}
     elif kind == "sidecar":
         requests = {"requests": {"cpu": "50m", "memory": "64Mi"}}
         sidecar = {"name": "proxy", "image": "registry.example/proxy", "restartPolicy": "Always", "resources": requests}
