@@ -180,7 +180,10 @@ def resize(draw: Draw, case: Case) -> None:
     """Placed pods whose status says other than their spec."""
     amounts = of({}, {"cpu": "500m"}, {"cpu": "2", "memory": "1Gi"}, {"cpu": "3"}, {"memory": "3Gi"})
     for pod in some(draw, everyone(case)):
-        status = {"name": draw(of("main", "main", "other"))}
+        status = {"name": draw(of("main", "main", "init", "other"))}
+        if draw(third):
+            init = {"name": "init", "image": "registry.example/i", "resources": {"requests": dict(draw(amounts))}}
+            pod["spec"]["initContainers"] = [init | ({"restartPolicy": "Always"} if draw(half) else {})]
         if draw(half):
             status["resources"] = {"requests": dict(draw(amounts))}
         if draw(half):
@@ -322,6 +325,7 @@ def taints(draw: Draw, case: Case) -> None:
         {"key": "gpu", "value": "yes"},
         {"key": "gpu", "operator": "Equal", "value": "yes", "effect": "NoSchedule"},
         {"key": "level", "operator": "Gt", "value": "3", "effect": "NoSchedule"},
+        {"key": "level", "operator": "Lt", "value": "5"},
         {"key": "level", "operator": "Odd", "value": "5"},
         {"key": "node.kubernetes.io/unschedulable", "operator": "Exists", "effect": "NoSchedule"},
         {"value": "5"},
@@ -393,6 +397,13 @@ def namespaces(draw: Draw, case: Case) -> None:
         _affinity(pod)[kind] = {"requiredDuringSchedulingIgnoredDuringExecution": [term]}
 
 
+def _racks(draw: Draw, case: Case) -> None:
+    for node in case["objects"]["nodes"]:
+        rack = draw(of(None, "r1", "r2"))
+        if rack:
+            node["metadata"]["labels"]["rack"] = rack
+
+
 def _constraint(draw: Draw) -> Object:
     constraint: Object = {
         "maxSkew": draw(of(1, 1, 2)),
@@ -410,8 +421,9 @@ def spread(draw: Draw, case: Case) -> None:
     for pod in some(draw, case["pending"]):
         pod["spec"]["topologySpreadConstraints"] = [_constraint(draw) for _ in range(draw(of(1, 1, 2)))]
     for pod in case["objects"]["pods"]:
-        if draw(tenth):
+        if draw(third):
             pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    _racks(draw, case)
 
 
 def spread_policies(draw: Draw, case: Case) -> None:
@@ -430,6 +442,8 @@ def spread_policies(draw: Draw, case: Case) -> None:
             if draw(half):
                 constraint[field] = draw(st.sampled_from(values))
         pod["spec"]["topologySpreadConstraints"] = [constraint]
+        if draw(third):
+            constraint.pop("labelSelector", None)
         if draw(half):
             pod["spec"]["nodeSelector"] = {draw(of(ZONE, HOST)): draw(of("a", "b", "n1"))}
         if draw(third):

@@ -79,7 +79,7 @@ class Snapshot(State):
         return self.nodes.record(slot).name
 
     def sweep(self) -> None:
-        """Forget what no pod and no recent question needs."""
+        """Forget what no pod and no recent question needs; during a simulation nothing, which may bring it back."""
         super().sweep()
         self._volume_facets.clear()
 

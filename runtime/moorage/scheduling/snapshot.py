@@ -90,7 +90,7 @@ class State:
             self.relations.set_namespace(thing.metadata.name, thing.metadata.labels)
         else:
             self._set_storage(type(thing), thing.key, thing)
-        if len(self.relations.classes) > self._sweep_at and not self._marks:
+        if len(self.relations.classes) > self._sweep_at:
             self.sweep()
 
     def delete(self, kind: type[KubeObject], key: str) -> None:
@@ -255,7 +255,9 @@ class State:
         return one
 
     def sweep(self) -> None:
-        """Forget what no pod and no recent question needs."""
+        """Forget what no pod and no recent question needs; during a simulation nothing, which may bring it back."""
+        if self._marks:
+            return
         self.relations.sweep({one for pods in self._waiting.values() for one in pods.values()})
         facets = {id(one.static) for one in self.relations.classes.values()}
         self._facets = {key: facet for key, facet in self._facets.items() if id(facet) in facets}
