@@ -60,8 +60,8 @@ _ZONES = of("a", "b", "a", "b", "c", None)
 
 
 @st.composite
-def cases(draw: Draw, first: str) -> Case:
-    """A case with the feature ``first`` and, half of the time, a second one."""
+def cases(draw: Draw, first: str, *, alone: bool = False) -> Case:
+    """A case with the feature ``first`` and, most of the time and unless ``alone``, a second one."""
     nodes = []
     for name in NODES[: draw(st.integers(1, 5))]:
         labels = {HOST: name}
@@ -86,7 +86,7 @@ def cases(draw: Draw, first: str) -> Case:
         },
         "pending": [_pod(draw, f"q{i}") for i in range(3)],
     }
-    case["features"] = sorted({first, draw(_SECOND)} - {""})
+    case["features"] = sorted({first, "" if alone else draw(_SECOND)} - {""})
     for feature in case["features"]:
         FEATURES[feature](draw, case)
     return case

@@ -76,6 +76,19 @@ def only_known_unknowns(our: dict[str, dict[str, Any]], features: list[str]) -> 
                     assert _MAY_BE_UNKNOWN[finding.reason] & set(features), f"pod {pod}, node {node}: {verdict}"
 
 
+@pytest.mark.parametrize("feature", ["namespaces", "spread-policies"])
+def test_pods_as_a_webhook_sees_them(oracle: Oracle, feature: str) -> None:
+    """Before the API server has merged matchLabelKeys; the oracle merges them as the API server does."""
+
+    @generated
+    @given(case=strategies.cases(feature, alone=True))
+    def agree(case: Case) -> None:
+        their = compare.theirs(oracle.ask(compare.request(case) | {"default": True}))
+        assert compare.disagreement(compare.ours(case, created=True), their) is None
+
+    agree()
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_real_world_shapes(oracle: Oracle, seed: int) -> None:
     """A small cluster filled with workloads as clusters have them, asked about the pods that are left over."""
