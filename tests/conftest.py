@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tools.toolchain.guard import interrupt_with_parent
+
 if TYPE_CHECKING:  # importing it costs every unit test run a quarter of a second
     from tools.localcluster import ClusterHandle
 
@@ -34,6 +36,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(_TESTS) and item.path.relative_to(_TESTS).parts[0] in _CLUSTER_SUITES:
             item.add_marker(pytest.mark.cluster)
+
+
+def pytest_sessionstart() -> None:
+    """Ends with whoever started us: after kill -9 of the task runner nothing goes on by itself."""
+    interrupt_with_parent()
 
 
 @pytest.fixture(scope="session")

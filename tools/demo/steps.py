@@ -167,7 +167,9 @@ class Story:
 
         unsubscribe = cache.subscribe(lambda change: look(change.new))
         try:
-            return await asyncio.wait_for(found, STEP_TIMEOUT)
+            # Not wait_for: before Python 3.12 it swallows a cancellation that coincides with the result.
+            async with asyncio.timeout(STEP_TIMEOUT):
+                return await found
         except TimeoutError as error:
             raise DemoError(f"waited {STEP_TIMEOUT:g} s for {what}") from error
         finally:

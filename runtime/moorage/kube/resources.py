@@ -38,8 +38,11 @@ class Resource(Generic[T]):
         """The request path of a collection (all namespaces when none is named), an object, or its subresource.
 
         Raises:
-            ValueError: when a name is given for a namespaced kind without its namespace.
+            ValueError: when a name is given for a namespaced kind without its namespace, or when a part is ``.`` or
+                ``..``: quoting does not protect those, and a DELETE would go to what is above.
         """
+        if not {".", ".."}.isdisjoint((namespace, name, subresource)):
+            raise ValueError(f"{self.kind} {namespace}/{name}: '.' and '..' are no names")
         if name and self.namespaced and not namespace:
             raise ValueError(f"{self.kind} {name!r} needs a namespace")
         root = "/api" if "/" not in self.group_version else "/apis"

@@ -28,7 +28,7 @@ _SUFFIXES: dict[str, Fraction] = {
 }
 
 # No {n,m} backtracking: input may come from a person's file. 64 digits are far beyond what a quantity can mean.
-_QUANTITY = re.compile(r"([+-]?)(\d{0,64})(?:\.(\d{0,64}))?([eE][+-]?\d{1,3}|[numkMGTPE]|[KMGTPE]i|)")
+_QUANTITY = re.compile(r"([+-]?)([0-9]{0,64})(?:\.([0-9]{0,64}))?([eE][+-]?[0-9]{1,3}|[numkMGTPE]|[KMGTPE]i|)")
 
 
 class QuantityError(ValueError):
@@ -38,7 +38,7 @@ class QuantityError(ValueError):
         super().__init__(f"{text!r} is not a quantity (examples: 2, 500m, 1.5, 2Gi, 1e3)")
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=65536, typed=True)  # typed: True == 1, and only one of them is a quantity
 def parse(text: str | int) -> Fraction:
     """Read a quantity exactly.
 
@@ -66,13 +66,13 @@ def parse(text: str | int) -> Fraction:
     return -magnitude if sign == "-" else magnitude
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=65536, typed=True)
 def milli(text: str | int) -> int:
     """Thousandths, rounded up (``Quantity.MilliValue``): the unit for CPU."""
     return _round_up(parse(text) * 1000)
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=65536, typed=True)
 def whole(text: str | int) -> int:
     """Whole units, rounded up (``Quantity.Value``): bytes, or pieces of an extended resource."""
     return _round_up(parse(text))

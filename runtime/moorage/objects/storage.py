@@ -123,15 +123,20 @@ class CsiNodeDriver(Object, frozen=True):
 
 
 class CsiNodeSpec(Object, frozen=True):
-    """``spec`` of a CSINode."""
+    """``spec`` of a CSINode; the server writes ``drivers: null`` for a node without any."""
 
-    drivers: tuple[CsiNodeDriver, ...] = ()
+    drivers: tuple[CsiNodeDriver, ...] | None = None
 
 
 class CsiNode(KubeObject, frozen=True):
     """The CSI drivers of one node; named after it."""
 
     spec: CsiNodeSpec = CsiNodeSpec()
+
+    @property
+    def drivers(self) -> tuple[CsiNodeDriver, ...]:
+        """The drivers registered on the node, possibly none."""
+        return self.spec.drivers or ()
 
 
 class CsiDriverSpec(Object, frozen=True):
