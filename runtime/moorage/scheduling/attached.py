@@ -66,7 +66,7 @@ class Attached:
         """Take over what a node's CSINode says its drivers can attach."""
         for limits in self._limits.values():
             limits[slot] = _NO_LIMIT
-        for driver in csi_node.spec.drivers if csi_node else ():
+        for driver in csi_node.drivers if csi_node else ():
             if driver.allocatable is not None and driver.allocatable.count is not None:
                 self._array(self._limits, driver.name, _NO_LIMIT)[slot] = max(driver.allocatable.count, -(2**31))
         self.recount(slot)
