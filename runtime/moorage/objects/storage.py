@@ -43,6 +43,10 @@ class PersistentVolumeSpec(Object, frozen=True):
     gce_persistent_disk: Present | None = None
     aws_elastic_block_store: Present | None = None
     azure_disk: Present | None = None
+    azure_file: Present | None = None
+    cinder: Present | None = None
+    vsphere_volume: Present | None = None
+    portworx_volume: Present | None = None
 
 
 class PersistentVolumeStatus(Object, frozen=True):
@@ -146,3 +150,23 @@ class CsiDriver(KubeObject, frozen=True):
     """A CSI driver."""
 
     spec: CsiDriverSpec = CsiDriverSpec()
+
+
+class VolumeAttachmentSource(Object, frozen=True):
+    """``spec.source`` of a VolumeAttachment."""
+
+    persistent_volume_name: str | None = None
+
+
+class VolumeAttachmentSpec(Object, frozen=True):
+    """``spec`` of a VolumeAttachment; ``attacher`` is the CSI driver."""
+
+    attacher: str = ""
+    node_name: str = ""
+    source: VolumeAttachmentSource = VolumeAttachmentSource()
+
+
+class VolumeAttachment(KubeObject, frozen=True):
+    """A volume that is attached to a node, or is to be: it counts against the driver's limit there."""
+
+    spec: VolumeAttachmentSpec = VolumeAttachmentSpec()
