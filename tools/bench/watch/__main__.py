@@ -7,10 +7,8 @@ import json
 import os
 import shutil
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -28,7 +26,6 @@ from tools.localcluster.state import ClusterState
 _INFORMER = "moorage-bench-informer"
 _RECORDED = 10_000
 _OUTPUT = Path("build/bench/watch.json")
-_NO_AUDIT = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: None}]\n"
 
 _console = Console(stderr=True)
 _began = time.monotonic()
@@ -81,29 +78,24 @@ def _arguments() -> argparse.Namespace:
 
 
 def _run(arguments: argparse.Namespace) -> dict[str, Figures]:
+    """Measure on a control plane that only serves: nobody schedules, collects or taints what is made up here."""
+    readers = _readers(arguments)
+    options = ClusterOptions(
+        scheduler=False, flow_control=False, controller_manager_flags={"controllers": "serviceaccount"}
+    )
     _progress("starting etcd and API server")
-    with tempfile.TemporaryDirectory(prefix="moorage-bench-") as folder, _cluster(Path(folder)) as cluster:
+    with LocalCluster(options=options) as cluster:
+        folder = cluster.directory / "bench"  # goes with the cluster, also after kill -9
+        folder.mkdir()
         try:
-            return _measure(arguments, cluster, Path(folder), _readers(arguments))
+            return _measure(arguments, cluster, folder, readers)
         except BenchError:
-            kept = shutil.copytree(folder, _OUTPUT.parent / "watch-failed", dirs_exist_ok=True)
+            kept = _OUTPUT.parent / "watch-failed"
+            kept.mkdir(parents=True, exist_ok=True)
+            for log in folder.glob("*.log"):
+                shutil.copy(log, kept)
             _progress(f"logs kept in {kept}")
             raise
-
-
-@contextmanager
-def _cluster(folder: Path) -> Iterator[LocalCluster]:
-    """A control plane that only serves: nobody schedules, collects or taints what is made up here."""
-    audit = folder / "audit-policy.yaml"
-    audit.write_text(_NO_AUDIT)
-    options = ClusterOptions(
-        scheduler=False,
-        flow_control=False,
-        apiserver_flags={"audit-policy-file": str(audit)},
-        controller_manager_flags={"controllers": "serviceaccount"},
-    )
-    with LocalCluster(options=options) as cluster:
-        yield cluster
 
 
 def _readers(arguments: argparse.Namespace) -> dict[str, list[str]]:
@@ -186,7 +178,8 @@ def _show(ours: Figures, informer: Figures) -> None:
     table = Table(
         title=f"{ours['nodes']:,.0f} nodes, {ours['pods']:,.0f} pods, {os.cpu_count()} cores; medians", box=box.SIMPLE
     )
-    for column in ("", "ours", "informer", "ratio", "target", ""):
+    table.add_column("")
+    for column in ("ours", "informer", "ratio", "target", ""):
         table.add_column(column, justify="left" if column in ("", "target") else "right", no_wrap=True)
     for line in figures.table(ours, informer):
         table.add_row(*line, style="red" if line[-1] == "MISSED" else None)

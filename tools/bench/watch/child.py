@@ -111,4 +111,4 @@ class Child:
 
     def _failure(self, reason: str) -> BenchError:
         last = self.log.read_text(errors="replace").strip().splitlines()[-1:]
-        return BenchError(f"{self.name}: {reason}; {': '.join([*last, f'log {self.log}'])}")
+        return BenchError(f"{self.name}: {reason}; {': '.join([*last, f'log {self.log.name}'])}")
