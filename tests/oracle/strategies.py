@@ -7,6 +7,7 @@ and near misses likely.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -181,7 +182,7 @@ def resize(draw: Draw, case: Case) -> None:
     amounts = of({}, {"cpu": "500m"}, {"cpu": "2", "memory": "1Gi"}, {"cpu": "3"}, {"memory": "3Gi"})
     for pod in some(draw, everyone(case)):
         status = {"name": draw(of("main", "main", "init", "other"))}
-        if draw(third):
+        if status["name"] == "init" or draw(third):
             init = {"name": "init", "image": "registry.example/i", "resources": {"requests": dict(draw(amounts))}}
             pod["spec"]["initContainers"] = [init | ({"restartPolicy": "Always"} if draw(half) else {})]
         if draw(half):
@@ -397,6 +398,15 @@ def namespaces(draw: Draw, case: Case) -> None:
         _affinity(pod)[kind] = {"requiredDuringSchedulingIgnoredDuringExecution": [term]}
 
 
+def _twins(draw: Draw, case: Case) -> None:
+    """Some pods become replicas of the first one: equal in all but name and node."""
+    first, *others = case["objects"]["pods"] or [{}]
+    for pod in others:
+        if draw(third):
+            pod["metadata"] = copy.deepcopy(first["metadata"]) | {"name": pod["metadata"]["name"]}
+            pod["spec"] = copy.deepcopy(first["spec"]) | {"nodeName": pod["spec"]["nodeName"]}
+
+
 def _racks(draw: Draw, case: Case) -> None:
     for node in case["objects"]["nodes"]:
         rack = draw(of(None, "r1", "r2"))
@@ -419,7 +429,11 @@ def _constraint(draw: Draw) -> Object:
 def spread(draw: Draw, case: Case) -> None:
     """Topology spread, also over several keys, with terminating pods around."""
     for pod in some(draw, case["pending"]):
-        pod["spec"]["topologySpreadConstraints"] = [_constraint(draw) for _ in range(draw(of(1, 1, 2)))]
+        constraints = [_constraint(draw) for _ in range(draw(of(1, 1, 2)))]
+        if len(constraints) == 2 and draw(half):
+            constraints[0]["topologyKey"], constraints[1]["topologyKey"] = ZONE, "rack"
+        pod["spec"]["topologySpreadConstraints"] = constraints
+    _twins(draw, case)
     for pod in case["objects"]["pods"]:
         if draw(third):
             pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
@@ -552,7 +566,7 @@ def volume_zones(draw: Draw, case: Case) -> None:
 
 def unbound(draw: Draw, case: Case) -> None:
     """Claims without a volume: immediate, waiting for the first consumer, of unknown classes, ephemeral."""
-    claims, _, _ = _storage(case)
+    claims, known, _ = _storage(case)
     for number, pod in enumerate(case["pending"]):
         space = pod["metadata"]["namespace"]
         mode = draw(of("fast", "wait", "wait", "unset", "none", ""))
@@ -563,13 +577,18 @@ def unbound(draw: Draw, case: Case) -> None:
             claim["metadata"]["annotations"]["volume.beta.kubernetes.io/storage-class"] = "wait"
         if draw(third):
             template = {"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}
-            volume = {"name": "scratch", "ephemeral": {"volumeClaimTemplate": template}}
-            pod["spec"].setdefault("volumes", []).append(volume)
+            scratch = {"name": "scratch", "ephemeral": {"volumeClaimTemplate": template}}
+            pod["spec"].setdefault("volumes", []).append(scratch)
             pod["metadata"]["uid"] = f"uid-{pod['metadata']['name']}"
             owner = pod["metadata"]["uid"] if draw(half) else "other"
             claim["metadata"]["name"] = f"{pod['metadata']['name']}-scratch"
             kind = {"apiVersion": "v1", "kind": "Pod", "controller": True}
             claim["metadata"]["ownerReferences"] = [kind | {"name": pod["metadata"]["name"], "uid": owner}]
+            if draw(half):
+                volume = _volume(f"pv-{space}-{claim['metadata']['name']}")
+                claim["spec"]["volumeName"] = volume["metadata"]["name"]
+                claim["metadata"]["annotations"] = {"pv.kubernetes.io/bind-completed": "yes"}
+                _add(known, volume)
         elif draw(half):
             _use(pod, f"u{number}")
         _add(claims, claim)
