@@ -13,7 +13,8 @@ from pathlib import Path
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from tests.oracle import compare, strategies
-from tests.oracle.strategies import FEATURES, Case
+from tests.oracle.shapes import Case
+from tests.oracle.strategies import FEATURES
 from tools.fitoracle import Oracle, program
 from tools.toolchain import ensure
 

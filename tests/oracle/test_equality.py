@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from moorage.scheduling import Fit, Reason
 from tests.oracle import compare, strategies
-from tests.oracle.strategies import FEATURES, Case
+from tests.oracle.shapes import Case
+from tests.oracle.strategies import FEATURES
 from tools.bench.fit import workload
 from tools.fitoracle import Oracle
 

@@ -8,7 +8,7 @@ attached already but not used by a pod of the node counts twice.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import TypeVar
 
 import numpy as np
@@ -16,8 +16,9 @@ import numpy as np
 from moorage.objects.storage import CsiNode
 
 from .nodes import Bools, Ints, NodeTable
+from .podclass import PodClass
 from .reasons import Finding, Reason
-from .volumes import Disk, Plan, Storage, VolumeNeeds
+from .volumes import Disk, Plan, Storage, VolumeNeeds, attachments
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -35,11 +36,43 @@ class Attached:
         self._volumes: dict[int, Counter[tuple[str, str, bool]]] = defaultdict(Counter)
         self._holders: dict[str, set[int]] = defaultdict(set)
         self._in_tree: Counter[int] = Counter()
+        self._resolved: dict[PodClass, tuple[tuple[str, str, bool], ...]] = {}
+        self._of_claim: dict[str, set[PodClass]] = defaultdict(set)
         self._limits: dict[str, Ints] = {}
         self._counts: dict[str, Ints] = {}
 
-    def use(self, slot: int, needs: VolumeNeeds, attached: tuple[tuple[str, str, bool], ...], sign: int) -> None:
-        """Count a pod's volumes in (+1) or out (-1)."""
+    def count(self, one: PodClass, needs: VolumeNeeds, slot: int, sign: int) -> None:
+        """Count a pod of a class in (+1) or out (-1), after ``one.where`` says so."""
+        known = self._resolved.get(one)
+        if known is None:
+            known = self._resolved[one] = tuple(attachments(needs, self._storage))
+            for claim in needs.claims:
+                self._of_claim[f"{needs.namespace}/{claim.name}"].add(one)
+        self._use(slot, needs, known, sign)
+        if not one.where:
+            del self._resolved[one]
+            for key in {f"{needs.namespace}/{claim.name}" for claim in needs.claims}:
+                self._of_claim[key].discard(one)
+                if not self._of_claim[key]:
+                    del self._of_claim[key]
+
+    def resolve(self, claims: Iterable[str]) -> None:
+        """Work out again what the pods that use these claims attach, after the storage objects have changed."""
+        for one in {one for claim in claims for one in self._of_claim.get(claim, ())}:
+            if one.volumes is None:
+                continue
+            old, new = self._resolved[one], tuple(attachments(one.volumes, self._storage))
+            for slot, pods in one.where.items() if old != new else ():
+                for _ in range(pods):
+                    self._use(slot, one.volumes, old, -1)
+                    self._use(slot, one.volumes, new, 1)
+            self._resolved[one] = new
+
+    def resolve_all(self) -> None:
+        """The same for every claim in use."""
+        self.resolve(list(self._of_claim))
+
+    def _use(self, slot: int, needs: VolumeNeeds, attached: tuple[tuple[str, str, bool], ...], sign: int) -> None:
         for use in needs.claims:
             if use.owner is None:
                 self._count(self.claim_users, f"{needs.namespace}/{use.name}", sign)

@@ -84,7 +84,7 @@ class Snapshot(State):
         self._volume_facets.clear()
 
     def _fits(self, pod: Pod, *, elsewhere: bool) -> Bools:
-        one = self.class_of(pod)
+        one = self.classes.of(pod)
         if not one.asked:
             self.relations.prepare(one)
         if one.problems:
@@ -125,7 +125,7 @@ class Snapshot(State):
         self.attached.restrict(mask, plan, one.volumes.disks)
 
     def _verdict(self, pod: Pod, slot: int, *, elsewhere: bool) -> Verdict:
-        one = self.class_of(pod)
+        one = self.classes.of(pod)
         if not one.asked:
             self.relations.prepare(one)
         record = self.nodes.record(slot)

@@ -27,15 +27,13 @@ from moorage.objects.workloads import Namespace
 
 from . import requests
 from .attached import Attached
+from .classes import Classes
 from .nodes import NodeRecord, NodeTable
-from .podclass import PodClass, class_key, encode, resize_source
+from .podclass import PodClass
 from .ports import PortTable
-from .reasons import Finding, Reason
 from .relations import Relations
-from .requests import RequestError
-from .resources import Asked, Needs, ResourceTable
-from .static import StaticFacet, facet_source
-from .volumes import Plan, Storage, attachments, plan
+from .resources import ResourceTable
+from .volumes import Plan, Storage, plan
 
 _SWEEP_FLOOR = 4096
 
@@ -54,19 +52,14 @@ class State:
         self.storage = Storage()
         self.attached = Attached(self.nodes, self.storage)
         self.relations = Relations(self.nodes)
+        self.classes = Classes(self.resources, self.relations)
         self.device_classes: set[str] = set()
-        self._facets: dict[bytes, StaticFacet] = {}
-        self._requests: dict[bytes, tuple[Asked, Needs, bool, tuple[Finding, ...]]] = {}
         self._placed: dict[str, str] = {}  # pod key to node name, also of nodes that are not there (yet)
         self._waiting: dict[str, dict[str, PodClass]] = {}
-        self._of_claim: dict[str, set[PodClass]] = {}
-        self._attachments: dict[bytes, tuple[tuple[str, str, bool], ...]] = {}
         self._plans: dict[bytes, Plan] = {}
         self._journal: list[Callable[[], None]] = []
         self._marks = 0
         self._sweep_at = _SWEEP_FLOOR
-        # A pod that was just asked about is often the next one placed: its class need not be looked up again.
-        self._latest: tuple[Pod, PodClass] | tuple[None, None] = (None, None)
 
     # ---- news from the API server
 
@@ -83,7 +76,7 @@ class State:
         self._no_simulation()
         if isinstance(thing, Pod):
             node = "" if thing.finished else thing.spec.node_name
-            self._set_pod(thing.key, self.class_of(thing) if node else None, node)
+            self._set_pod(thing.key, self.classes.of(thing) if node else None, node)
         elif isinstance(thing, Node):
             self._set_node(thing)
         elif isinstance(thing, Namespace):
@@ -160,7 +153,7 @@ class State:
         slot = self.nodes.slots.get(node)
         if slot is None:
             raise SnapshotError(f"cannot place pod {pod.key}: there is no node {node}")
-        one = self.class_of(pod)
+        one = self.classes.of(pod)
         name = pod.key if key is None else key
         if name in self._placed:
             self._change_pod(name, one, node)
@@ -234,38 +227,18 @@ class State:
             "nodes": len(self.nodes.slots),
             "pods": len(self._placed),
             "classes": len(self.relations.classes),
-            "facets": len(self._facets),
+            "facets": self.classes.facets,
             "spreads": len(self.relations.spreads),
         }
 
     # ---- classes
 
-    def class_of(self, pod: Pod) -> PodClass:
-        """The class of a pod, made on first sight."""
-        if pod is self._latest[0]:
-            return self._latest[1]
-        key = class_key(pod)
-        one = self.relations.classes.get(key)
-        if one is None:
-            one = PodClass(key, pod, self._facet(pod))
-            one.asked_for, one.usage, one.unreadable, problems = self._read_requests(pod)
-            one.problems += problems
-            self.relations.add_class(one)
-        self._latest = (pod, one)
-        return one
-
     def sweep(self) -> None:
         """Forget what no pod and no recent question needs; during a simulation nothing, which may bring it back."""
         if self._marks:
             return
-        self.relations.sweep({one for pods in self._waiting.values() for one in pods.values()})
-        facets = {id(one.static) for one in self.relations.classes.values()}
-        self._facets = {key: facet for key, facet in self._facets.items() if id(facet) in facets}
-        for facet in self._facets.values():
-            facet.forget()
-        self._requests.clear()
+        self.classes.sweep({one for pods in self._waiting.values() for one in pods.values()})
         self._plans.clear()
-        self._latest = (None, None)
         self._sweep_at = max(_SWEEP_FLOOR, 2 * len(self.relations.classes))
 
     def plan_of(self, one: PodClass) -> Plan:
@@ -275,33 +248,6 @@ class State:
             if one.volumes is None:
                 raise ValueError("a class without volumes has no plan")
             found = self._plans[one.key] = plan(one.volumes, self.storage)
-        return found
-
-    def _facet(self, pod: Pod) -> StaticFacet:
-        key = encode(facet_source(pod))
-        facet = self._facets.get(key)
-        if facet is None:
-            facet = self._facets[key] = StaticFacet(pod.spec)
-        return facet
-
-    def _read_requests(self, pod: Pod) -> tuple[Asked, Needs, bool, tuple[Finding, ...]]:
-        spec = pod.spec
-        key = encode((spec.containers, spec.init_containers, spec.resources, spec.overhead, resize_source(pod)))
-        found = self._requests.get(key)
-        if found is None:
-            asked: Asked = ()
-            usage: Needs = ()
-            problems: tuple[Finding, ...] = ()
-            try:
-                asked = self.resources.asked(requests.pending(pod))
-            except RequestError as error:
-                problems = (Finding(Reason.POD_QUANTITY, error.field, error.problem),)
-            unreadable = False
-            try:
-                usage = self.resources.needs(requests.placed(pod))
-            except RequestError:
-                unreadable = True
-            found = self._requests[key] = (asked, usage, unreadable, problems)
         return found
 
     # ---- pods
@@ -358,24 +304,7 @@ class State:
         if one.unreadable:
             self.resources.use_unreadable(slot, sign)
         if one.volumes is not None:
-            self._count_volumes(one, slot, sign)
-
-    def _count_volumes(self, one: PodClass, slot: int, sign: int) -> None:
-        if one.volumes is None:
-            return
-        known = self._attachments.get(one.key)
-        if known is None:
-            known = self._attachments[one.key] = tuple(attachments(one.volumes, self.storage))
-            for use in one.volumes.claims:
-                self._of_claim.setdefault(f"{one.namespace}/{use.name}", set()).add(one)
-        self.attached.use(slot, one.volumes, known, sign)
-        if not one.where:
-            del self._attachments[one.key]
-            for use in one.volumes.claims:
-                of = self._of_claim.get(f"{one.namespace}/{use.name}", set())
-                of.discard(one)
-                if not of:
-                    self._of_claim.pop(f"{one.namespace}/{use.name}", None)
+            self.attached.count(one, one.volumes, slot, sign)
 
     # ---- nodes
 
@@ -430,15 +359,15 @@ class State:
         storage = self.storage
         if kind is PersistentVolumeClaim:
             storage.put_claim(key, thing if isinstance(thing, PersistentVolumeClaim) else None)
-            self._reattach({key})
+            self.attached.resolve({key})
         elif kind is PersistentVolume:
             _replace(storage.volumes, key, thing if isinstance(thing, PersistentVolume) else None)
-            self._reattach(set(storage.claims_of.get(key, ())))
+            self.attached.resolve(set(storage.claims_of.get(key, ())))
             for name in {a.spec.node_name for a in storage.attachments.values()} & self.nodes.slots.keys():
                 self.attached.recount(self.nodes.slots[name])
         elif kind is StorageClass:
             _replace(storage.classes, key, thing if isinstance(thing, StorageClass) else None)
-            self._reattach(set(self._of_claim))
+            self.attached.resolve_all()
         elif kind is CsiNode:
             csi_node = thing if isinstance(thing, CsiNode) else None
             _replace(storage.csi_nodes, key, csi_node)
@@ -451,19 +380,6 @@ class State:
         else:
             return
         storage.version += 1
-
-    def _reattach(self, claims: set[str]) -> None:
-        for one in {one for claim in claims for one in self._of_claim.get(claim, ())}:
-            if one.volumes is None:
-                continue
-            old, new = self._attachments[one.key], tuple(attachments(one.volumes, self.storage))
-            if old == new:
-                continue
-            for slot, pods in one.where.items():
-                for _ in range(pods):
-                    self.attached.use(slot, one.volumes, old, -1)
-                    self.attached.use(slot, one.volumes, new, 1)
-            self._attachments[one.key] = new
 
     def _no_simulation(self) -> None:
         if self._marks:
