@@ -52,7 +52,10 @@ class PinnerSettings(ClusterSettings, LogSettings):
         parsing.remote_address,
     )
     cluster_id: str = setting(
-        "MOORAGE_CLUSTER_ID", "The name under which the planner knows this cluster", parsing.text, "default"
+        "MOORAGE_CLUSTER_ID",
+        "The name under which the planner knows this cluster; unset: the uid of namespace kube-system",
+        parsing.text,
+        "",
     )
     api_key: Secret | None = setting(
         "MOORAGE_API_KEY", "The key shown to the planner, when it is not in a file", Secret, None
@@ -122,8 +125,8 @@ class PinnerSettings(ClusterSettings, LogSettings):
         if self.planner_plaintext and not self.planner_address.is_loopback:
             raise SettingsError(
                 "MOORAGE_PLANNER_PLAINTEXT (--planner-plaintext) is for planners on this machine, and "
-                f"{self.planner_address} is elsewhere: the key would be readable on the way. Remove it, and name a CA file if the planner has "
-                "a certificate of its own: MOORAGE_PLANNER_CA_FILE (--planner-ca-file)"
+                f"{self.planner_address} is elsewhere: the key would be readable on the way. Remove it, and name a CA "
+                "file if the planner's certificate is its own: MOORAGE_PLANNER_CA_FILE (--planner-ca-file)"
             )
         if self.planner_plaintext and self.planner_ca_file is not None:
             raise SettingsError(
