@@ -10,6 +10,7 @@ from .storage import (
     PersistentVolume,
     PersistentVolumeClaim,
     StorageClass,
+    VolumeAttachment,
 )
 from .workloads import Namespace, PodDisruptionBudget, Workload
 
@@ -42,5 +43,6 @@ __all__ = [
     "StorageClass",
     "Taint",
     "Toleration",
+    "VolumeAttachment",
     "Workload",
 ]

@@ -24,6 +24,12 @@ class ContainerPort(Object, frozen=True):
     host_ip: str = msgspec.field(default="", name="hostIP")
 
 
+class ContainerRestartRule(Object, frozen=True):
+    """What happens when the container exits; RestartAllContainers needs a kubelet that declares the feature."""
+
+    action: str = ""
+
+
 class Container(Object, frozen=True):
     """A container or init container; ``restart_policy`` Always marks a sidecar among init containers."""
 
@@ -31,6 +37,7 @@ class Container(Object, frozen=True):
     resources: ResourceRequirements = ResourceRequirements()
     ports: tuple[ContainerPort, ...] = ()
     restart_policy: str = ""
+    restart_policy_rules: tuple[ContainerRestartRule, ...] = ()
 
 
 class Toleration(Object, frozen=True):
@@ -156,6 +163,11 @@ class Volume(Object, frozen=True):
     aws_elastic_block_store: AwsElasticBlockStore | None = None
     iscsi: Iscsi | None = None
     rbd: Rbd | None = None
+    azure_disk: dict[str, msgspec.Raw] | None = None
+    azure_file: dict[str, msgspec.Raw] | None = None
+    cinder: dict[str, msgspec.Raw] | None = None
+    vsphere_volume: dict[str, msgspec.Raw] | None = None
+    portworx_volume: dict[str, msgspec.Raw] | None = None
 
 
 class NamedItem(Object, frozen=True):
@@ -173,6 +185,7 @@ class PodSpec(Object, frozen=True):
     preemption_policy: str = ""
     restart_policy: str = ""
     host_network: bool = False
+    host_users: bool | None = None
     termination_grace_period_seconds: int | None = None
     containers: tuple[Container, ...] = ()
     init_containers: tuple[Container, ...] = ()
@@ -215,6 +228,8 @@ class PodStatus(Object, frozen=True):
     nominated_node_name: str = ""
     start_time: str | None = None
     conditions: tuple[Condition, ...] = ()
+    resources: ResourceRequirements | None = None
+    allocated_resources: Quantities = {}
     container_statuses: tuple[ContainerStatus, ...] = ()
     init_container_statuses: tuple[ContainerStatus, ...] = ()
 

@@ -43,6 +43,10 @@ class PersistentVolumeSpec(Object, frozen=True):
     gce_persistent_disk: dict[str, msgspec.Raw] | None = None
     aws_elastic_block_store: dict[str, msgspec.Raw] | None = None
     azure_disk: dict[str, msgspec.Raw] | None = None
+    azure_file: dict[str, msgspec.Raw] | None = None
+    cinder: dict[str, msgspec.Raw] | None = None
+    vsphere_volume: dict[str, msgspec.Raw] | None = None
+    portworx_volume: dict[str, msgspec.Raw] | None = None
 
 
 class PersistentVolumeStatus(Object, frozen=True):
@@ -146,3 +150,23 @@ class CsiDriver(KubeObject, frozen=True):
     """A CSI driver."""
 
     spec: CsiDriverSpec = CsiDriverSpec()
+
+
+class VolumeAttachmentSource(Object, frozen=True):
+    """``spec.source`` of a VolumeAttachment."""
+
+    persistent_volume_name: str | None = None
+
+
+class VolumeAttachmentSpec(Object, frozen=True):
+    """``spec`` of a VolumeAttachment; ``attacher`` is the CSI driver."""
+
+    attacher: str = ""
+    node_name: str = ""
+    source: VolumeAttachmentSource = VolumeAttachmentSource()
+
+
+class VolumeAttachment(KubeObject, frozen=True):
+    """A volume that is attached to a node, or is to be: it counts against the driver's limit there."""
+
+    spec: VolumeAttachmentSpec = VolumeAttachmentSpec()

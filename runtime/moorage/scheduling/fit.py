@@ -1,0 +1,166 @@
+"""The questions: does this pod fit there, why not, and where does it fit at all.
+
+``verdict`` answers for one node with every reason; ``fits`` answers for all nodes at once, from columns and counters,
+without reasons. Both say the same: a node is in ``fits`` exactly when its verdict is "yes".
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from moorage.objects.pod import Pod
+
+from . import spread
+from .nodes import Bools
+from .podclass import PodClass
+from .reasons import Finding, Reason, Verdict
+from .snapshot import State
+from .static import LabelFacet
+from .volumes import GENERAL_LABEL, TOPOLOGY_LABELS, Plan
+
+
+class Snapshot(State):
+    """Nodes and pods, and the answers about them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._volume_facets: dict[object, LabelFacet] = {}
+
+    def verdict(self, pod: Pod, node: str, *, elsewhere: bool = False) -> Verdict:
+        """Whether a pod fits a node, with every reason why not.
+
+        A pod that is in the snapshot is judged as if it were not, so its own use does not stand in its way.
+
+        Args:
+            pod: the pod.
+            node: the node's name.
+            elsewhere: whether to ignore ``spec.nodeName``, as for a pod that is to replace this one.
+
+        Returns:
+            The verdict; equal to what kube-scheduler v1.36.3's default PreFilter and Filter plugins say, or "unknown".
+        """
+        slot = self.nodes.slots.get(node)
+        if slot is None:
+            return Verdict.of([Finding(Reason.NODE_ABSENT, node)])
+        if pod.key in self._placed:
+            with self.trial():
+                self.remove(pod.key)
+                return self._verdict(pod, slot, elsewhere=elsewhere)
+        return self._verdict(pod, slot, elsewhere=elsewhere)
+
+    def fits(self, pod: Pod, *, elsewhere: bool = False) -> Bools:
+        """Where a pod fits.
+
+        Args:
+            pod: the pod; one that is in the snapshot is judged as if it were not.
+            elsewhere: whether to ignore ``spec.nodeName``, as for a pod that is to replace this one.
+
+        Returns:
+            One bool per slot, True where the verdict is "yes"; the caller may change it. See ``node_at``.
+        """
+        if pod.key in self._placed:
+            with self.trial():
+                self.remove(pod.key)
+                return self._fits(pod, elsewhere=elsewhere)
+        return self._fits(pod, elsewhere=elsewhere)
+
+    def first_fit(self, pod: Pod, *, elsewhere: bool = False) -> str | None:
+        """The node of the lowest slot that a pod fits, or None. Slots are given in the order nodes came."""
+        mask = self.fits(pod, elsewhere=elsewhere)
+        slot = int(mask.argmax())
+        return self.node_at(slot) if mask[slot] else None
+
+    def fitting(self, pod: Pod, *, elsewhere: bool = False) -> list[str]:
+        """The names of all nodes that a pod fits, in slot order."""
+        return [self.node_at(int(slot)) for slot in np.flatnonzero(self.fits(pod, elsewhere=elsewhere))]
+
+    def node_at(self, slot: int) -> str:
+        """The name of the node in a slot."""
+        return self.nodes.record(slot).name
+
+    def sweep(self) -> None:
+        """Forget what no pod and no recent question needs."""
+        super().sweep()
+        self._volume_facets.clear()
+
+    def _fits(self, pod: Pod, *, elsewhere: bool) -> Bools:
+        one = self.class_of(pod)
+        if not one.asked:
+            self.relations.prepare(one)
+        if one.problems:
+            return np.zeros(self.nodes.capacity, dtype=np.bool_)
+        mask = one.static.mask(self.nodes).copy()
+        if pod.spec.node_name and not elsewhere:
+            slot = self.nodes.slots.get(pod.spec.node_name)
+            here = slot is not None and bool(mask[slot])
+            mask[:] = False
+            if here:
+                mask[slot] = True
+        self.resources.restrict(mask, one.needs)
+        if one.ports:
+            self.ports.restrict(mask, one.ports)
+        one.relations.restrict(mask, one.repelled_by)
+        if one.watched:
+            spread.restrict(mask, one.watched)
+        if one.volumes is not None:
+            self._restrict_volumes(mask, one)
+        return mask
+
+    def _restrict_volumes(self, mask: Bools, one: PodClass) -> None:
+        if one.volumes is None:
+            return
+        plan = self.plan_of(one)
+        if plan.everywhere:
+            mask[:] = False
+            return
+        for _, placement, _ in plan.reachable:
+            facet = self._volume_facets.get(placement)
+            if facet is None:
+                facet = self._volume_facets[placement] = LabelFacet(placement)
+            mask &= facet.mask(self.nodes)
+        if plan.zones or any(plugin for _, _, plugin in plan.reachable):
+            for slot in np.flatnonzero(mask):
+                if self._volume_findings(int(slot), plan):
+                    mask[slot] = False
+        self.attached.restrict(mask, plan, one.volumes.disks)
+
+    def _verdict(self, pod: Pod, slot: int, *, elsewhere: bool) -> Verdict:
+        one = self.class_of(pod)
+        if not one.asked:
+            self.relations.prepare(one)
+        record = self.nodes.record(slot)
+        found = list(one.problems)
+        if pod.spec.node_name and pod.spec.node_name != record.name and not elsewhere:
+            found.append(Finding(Reason.NODE_NAME, "spec.nodeName", pod.spec.node_name))
+        found += one.static.findings(record)
+        found += self.resources.findings(slot, record, one.needs, self.device_classes)
+        found += self.ports.findings(slot, one.ports)
+        found += one.relations.findings(slot, record, one.repelled_by)
+        found += spread.findings(slot, record, one.watched)
+        if one.volumes is not None:
+            plan = self.plan_of(one)
+            found += plan.everywhere
+            for field, node in plan.selected:
+                if node != record.name:
+                    found.append(Finding(Reason.SELECTED_NODE, field, node))
+            found += self._volume_findings(slot, plan)
+            found += self.attached.findings(slot, plan, one.volumes.disks)
+        return Verdict.of(found)
+
+    def _volume_findings(self, slot: int, plan: Plan) -> list[Finding]:
+        record = self.nodes.record(slot)
+        migrated = self.storage.migrated(record.name)
+        found = []
+        for field, placement, plugin in plan.reachable:
+            if plugin in migrated:
+                found.append(Finding(Reason.IN_TREE_VOLUME, field, plugin or ""))
+            elif not placement.matches("", record.labels):
+                found.append(Finding(Reason.VOLUME_NODE, field, "; ".join(placement.errors)))
+        if any(label in record.labels for label in TOPOLOGY_LABELS):
+            for field, label, zones in plan.zones:
+                value = record.labels.get(label, record.labels.get(GENERAL_LABEL.get(label, label)))
+                if value not in zones:
+                    found.append(
+                        Finding(Reason.VOLUME_ZONE, field, f"{label} is {value}, not {', '.join(sorted(zones))}")
+                    )
+        return found
