@@ -240,7 +240,7 @@ class Hello:
         replica: who speaks, for logs (the pod's name).
         version: of the software.
         position: up to where everything was received; ``Position()`` asks for a snapshot.
-        window: how many instructions may be without a final acknowledgement at a time.
+        window: how many instructions may be without any acknowledgement at a time; 0 leaves it to the server.
     """
 
     cluster_id: str
@@ -269,16 +269,28 @@ class Welcome:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotEnd:
-    """The snapshot is complete up to here. What it did not mention is *not* to be deleted."""
+    """The snapshot is complete up to here. What it did not mention is *not* to be deleted.
+
+    Attributes:
+        position: from here on sequences have no gaps.
+        instructions: how many the snapshot had.
+    """
 
     position: Position
+    instructions: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """The server is alive; ``position`` is that of the last instruction it has issued."""
+    """The server is alive.
+
+    Attributes:
+        position: that of the last instruction issued.
+        acknowledged: how many acknowledgements the server has received on this stream; they need not be kept.
+    """
 
     position: Position
+    acknowledged: int = 0
 
 
 ClientMessage: TypeAlias = Hello | Ack
