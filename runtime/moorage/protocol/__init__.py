@@ -24,6 +24,7 @@ from .messages import (
     Welcome,
 )
 from .reasons import ReasonCode
+from .wire import ProtocolError
 
 __all__ = [
     "Ack",
@@ -42,6 +43,7 @@ __all__ = [
     "PodResult",
     "Position",
     "Promise",
+    "ProtocolError",
     "ReasonCode",
     "Release",
     "ServerMessage",

@@ -285,7 +285,7 @@ class Heartbeat:
     """The server is alive.
 
     Attributes:
-        position: that of the last instruction issued.
+        position: that of the last instruction sent on this stream.
         acknowledged: how many acknowledgements the server has received on this stream; they need not be kept.
     """
 
