@@ -115,13 +115,18 @@ async def remove_all(client: Client) -> Sequence[Leftover]:
         KubeError: the API server refused.
     """
     end = time.monotonic() + PATIENCE
-    while left := await find(client):
-        if time.monotonic() > end:
-            break
-        for each in left:
-            await _remove(client, each)
+    while True:
+        try:
+            left = await find(client)
+            for each in left:
+                await _remove(client, each)
+        except errors.TooManyRequests:  # a custom resource whose definition is just being removed answers so
+            if time.monotonic() > end:
+                raise
+        else:
+            if not left or time.monotonic() > end:
+                return left
         await asyncio.sleep(0.3)
-    return left
 
 
 async def _remove(client: Client, each: Leftover) -> None:

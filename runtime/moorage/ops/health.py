@@ -141,10 +141,10 @@ async def serve(health: Health, address: Address, *, registry: CollectorRegistry
 
     app = web.Application()
     app.add_routes([web.get("/livez", livez), web.get("/readyz", readyz), web.get("/metrics", metrics)])
-    runner = web.AppRunner(app, access_log=None, handle_signals=False)
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, address.host or None, address.port, shutdown_timeout=1.0)
+        site = web.TCPSite(runner, address.host or None, address.port)
         try:
             await site.start()
         except OSError as error:

@@ -68,7 +68,8 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info and record.exc_info[1] is not None:
             entry.setdefault("error", _clean(str(record.exc_info[1])))
             entry["stack"] = _clean("".join(traceback.format_exception(*record.exc_info)))
-        return json.dumps(entry, ensure_ascii=False, separators=(",", ":"), default=str)
+        # ASCII only: no line separator of Unicode splits the line, no lone surrogate breaks the stream.
+        return json.dumps(entry, separators=(",", ":"))
 
 
 class TextFormatter(logging.Formatter):
