@@ -8,14 +8,17 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tools.generate import protocol, reference
+from tools.demo import picture, replay
+from tools.generate import plan, protocol, reference
 
 ROOT = Path(__file__).resolve().parents[2]
 
 GENERATED: dict[str, Callable[[], str]] = {
+    "docs/images/demo.svg": lambda: picture.svg(replay.RECORDING),
     "docs/reference/metrics.md": reference.metrics,
     "docs/reference/protocol.md": protocol.reasons,
     "docs/reference/tools.md": reference.tools,
+    "runtime/moorage/schemas/plan.schema.json": plan.schema,
 }
 
 # Generators of several files at once: from nothing to a path and a text for each.
