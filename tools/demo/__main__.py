@@ -161,8 +161,8 @@ def _judge(outcome: Outcome, stage: Stage) -> None:
         stage.say(f"and {len(outcome.problems) - 10} more problems (-o json lists all)", Mark.BAD)
     if not outcome.problems:
         stage.good(
-            f"checked: all {outcome.pods} pods run on the node the plan names, nothing Failed, "
-            f"{outcome.nodes} of {outcome.nodes} placeholders adopted"
+            f"checked: {outcome.pods} pods run on the nodes the plan names, none Failed, "
+            f"{outcome.nodes} placeholders adopted"
         )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
 from typing import Any
 
 from .scenario import CAPACITY, MEMORY, App, Machine
@@ -49,16 +48,15 @@ def deployment(app: App) -> dict[str, Any]:
     }
 
 
-def promise(machine: Machine) -> dict[str, Any]:
-    """What the plan promises of a node: labels and taints that keep the rest of a cluster away from it, too."""
+def promise() -> dict[str, Any]:
+    """What the plan promises of every machine, with a taint that keeps the rest of a cluster away from it."""
     return {
         "allocatable": {"cpu": f"{CAPACITY}m", "memory": MEMORY, "pods": "110"},
-        "labels": node_labels(machine),
         "taints": [{"key": LABEL, "value": "true", "effect": "NoSchedule"}],
     }
 
 
-def node_labels(machine: Machine) -> Mapping[str, str]:
+def node_labels(machine: Machine) -> dict[str, str]:
     """All labels of the node; the kubelet that adopts it brings none of the custom ones."""
     return {
         "kubernetes.io/hostname": machine.name,

@@ -14,6 +14,7 @@ from .errors import DemoError
 ROOT = Path(__file__).resolve().parents[2]
 PLANNER = "planner"
 PINNER = "pod-pinner"
+LEASE = "moorage-demo"
 STOP_GRACE = 5.0
 
 
@@ -49,7 +50,7 @@ class Programs:
             "--planner-plaintext",
             f"--namespace={manifests.NAMESPACE}",
             "--pod-name=demo-pod-pinner",
-            "--lease-name=moorage-demo",
+            f"--lease-name={LEASE}",
             "--health-address=127.0.0.1:0",
             "--log-format=json",
         ]

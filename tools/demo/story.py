@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -57,9 +57,10 @@ class Story:
             async with observer.running():
                 machines = await self._pending(observer)
                 try:
-                    async with self._programs_of(machines):
+                    async with self._programs_of(machines, client) as fault_is_over:
                         placeholders = await self._pinned(observer, machines)
                         late = await self._joined(observer, machines)
+                        await fault_is_over()  # a late one, too, must not change what is checked now
                         outcome = await verify(client, machines, placeholders)
                 finally:
                     # Also when interrupted; and after the check, so that nobody tidies up what it looks at.
@@ -85,8 +86,14 @@ class Story:
         return machines
 
     @asynccontextmanager
-    async def _programs_of(self, machines: Sequence[Machine]) -> AsyncIterator[None]:
-        """Planner and pinner run, are looked after, and one may be killed, while the context lasts."""
+    async def _programs_of(
+        self, machines: Sequence[Machine], client: Client
+    ) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+        """Planner and pinner run, are looked after, and one may be killed, while the context lasts.
+
+        Yields:
+            What waits until the fault, if there is one, has struck and its victim runs again.
+        """
         path = self._target.directory / "plan.yaml"
         planfile.write(path, machines)
         await asyncio.to_thread(self._start_programs, path)
@@ -94,11 +101,9 @@ class Story:
         owner = asyncio.current_task()
         assert owner is not None
         looking = asyncio.create_task(self._look_after(owner))
-        striking = asyncio.create_task(self._strike()) if self._fault else None
+        striking = asyncio.create_task(self._strike(client))
         try:
-            yield
-            if striking is not None:
-                await striking  # a moment after the end is a mistake of the test: it must strike all the same
+            yield lambda: striking
         except asyncio.CancelledError:
             if looking.done() and not looking.cancelled() and (error := looking.exception()) is not None:
                 owner.uncancel()
@@ -106,8 +111,7 @@ class Story:
             raise
         finally:
             looking.cancel()
-            if striking is not None:
-                striking.cancel()
+            striking.cancel()
 
     def _start_programs(self, path: Path) -> None:
         address = f"127.0.0.1:{free_ports(1)[0]}"
@@ -124,10 +128,11 @@ class Story:
                 raise
             await asyncio.sleep(_WATCH_PERIOD)
 
-    async def _strike(self) -> None:
-        assert self._fault is not None
+    async def _strike(self, client: Client) -> None:
+        if self._fault is None:
+            return
         assert isinstance(self._target, OwnCluster)  # the command line sees to it
-        await faults.strike(self._fault, self._stage, self._programs, self._target.kill_api_server)
+        await faults.strike(self._fault, self._stage, self._programs, client, self._target.kill_api_server)
 
     async def _pinned(self, observer: Observer, machines: Sequence[Machine]) -> dict[str, str]:
         """Wait until every pod is bound to a placeholder; returns these Nodes' uids by name."""

@@ -14,7 +14,12 @@ from tools.localcluster.components import API_SERVER
 
 # What Python and exec plugins of a kubeconfig need; everything else of the user's environment stays out of our own
 # cluster's programs (proxies, credentials).
-_KEPT = ("PATH", "HOME", "LANG", "PYTHONPATH", "VIRTUAL_ENV")
+_KEPT = ("PATH", "HOME", "LANG", "PYTHONPATH", "VIRTUAL_ENV", "XDG_CACHE_HOME", "MOORAGE_CLUSTERS_DIR")
+
+
+def kept_environment() -> dict[str, str]:
+    """What programs on our own cluster get of our environment."""
+    return {name: os.environ[name] for name in _KEPT if name in os.environ}
 
 
 class Target(Protocol):
@@ -71,7 +76,7 @@ class OwnCluster:
         self.logs = cluster.logs
         self.directory = cluster.directory
         self.flags = [f"--kubeconfig={cluster.kubeconfig}"]
-        self.environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
+        self.environment = kept_environment()
 
     def access(self) -> Access:
         """The administrator's."""

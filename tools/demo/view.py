@@ -89,9 +89,9 @@ def _bar(node: NodeView, state: State) -> Text:
         (running + failed, "█", "red"),
         (bound, "▓", "yellow"),
         (max(node.promised, bound), "░", "yellow"),
-        (max(node.capacity, bound), "·", "bright_black"),
+        (max(node.capacity, node.promised, bound), "·", "bright_black"),
     ]
-    whole = max(node.capacity, bound, 1)
+    whole = max(node.capacity, node.promised, bound, 1)
     bar, drawn = Text(), 0
     for until, cell, style in edges:
         end = round(BAR * until / whole)

@@ -20,10 +20,10 @@ def test_it_is_revealed_on_request_only() -> None:
         repr(secret),
         f"{secret}",
         f"{secret!r:>20}",
-        "%s" % secret,
+        "{:s}".format(secret),  # noqa: UP032
         repr([secret]),
         repr({1: secret}),
-    ]  # noqa: UP031
+    ]
     assert not any(KEY in text for text in shown)
     assert not hasattr(secret, "__dict__")
 
