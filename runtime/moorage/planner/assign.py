@@ -50,6 +50,11 @@ class Assigner:
         self._told: set[str] = set()
         self.lacking: tuple[Lacking, ...] = ()
 
+    @property
+    def decided(self) -> dict[str, str]:
+        """Node of every pod that was decided on, by the pod's uid."""
+        return dict(self._node_of)
+
     def update(self, pods: Iterable[Pod]) -> list[tuple[str, tuple[PodRef, ...]]]:
         """Look at all pods there are and decide what can be decided.
 
@@ -62,12 +67,14 @@ class Assigner:
         """
         world = _World(pods, self._node_of, {node.name for node in self._plan.nodes})
         chosen: dict[str, list[PodRef]] = {node.name: [] for node in self._plan.nodes}
+        for node in self._plan.nodes:
+            exact = [wanted.exact for wanted in node.pods if wanted.exact is not None]
+            chosen[node.name] += exact
+            world.use(exact)
         lacking = []
         for node in self._plan.nodes:
             for wanted in node.pods:
                 if wanted.exact is not None:
-                    chosen[node.name].append(wanted.exact)
-                    world.use(wanted.exact.uid)
                     continue
                 taken = world.take(wanted, node.name, wanted.count or 1)
                 chosen[node.name] += taken
@@ -112,9 +119,9 @@ class _World:
         self._used: set[str] = set()
         self._matching: dict[tuple[object, ...], list[Pod]] = {}
 
-    def use(self, uid: str) -> None:
-        """This pod is given away."""
-        self._used.add(uid)
+    def use(self, pods: Iterable[PodRef]) -> None:
+        """These pods are given away."""
+        self._used.update(pod.uid for pod in pods)
 
     def take(self, wanted: Wanted, node: str, count: int, room: dict[str, int] | None = None) -> list[PodRef]:
         """Up to so many pods for a node: first those that are there, then free ones, oldest first.

@@ -41,7 +41,7 @@ class PlanFile:
         """
         try:
             status = os.stat(self._path)
-            seen = (status.st_mtime_ns, status.st_size, status.st_ino)
+            seen: tuple[int, ...] = (status.st_mtime_ns, status.st_size, status.st_ino)
             if seen == self._seen:
                 return None
             with self._path.open("rb") as file:
