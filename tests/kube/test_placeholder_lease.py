@@ -60,6 +60,13 @@ async def renewed(client: Client, node: Node) -> AsyncIterator[None]:
             await task
 
 
+async def test_admission_keeps_the_scheduler_off_every_new_node_until_a_controller_looks(impatient: Client) -> None:
+    created = await impatient.create(resources.NODES, placeholder("fresh", taints=[]))
+    assert [(taint.key, taint.effect) for taint in created.spec.taints] == [
+        ("node.kubernetes.io/not-ready", "NoSchedule")
+    ]
+
+
 async def test_a_renewed_lease_keeps_a_placeholder_reachable_and_without_it_it_is_not(impatient: Client) -> None:
     held = await impatient.create(resources.NODES, placeholder("held"))
     async with renewed(impatient, held):

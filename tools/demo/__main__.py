@@ -6,14 +6,16 @@ import argparse
 import asyncio
 import dataclasses
 import json
+import logging
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TextIO, TypeVar
 
 from moorage.kube import errors
+from moorage.ops.logs import JsonFormatter
 from tools.localcluster import ClusterError, LocalCluster
 from tools.toolchain import ToolError, ensure
 from tools.toolchain.guard import interrupt_with_parent
@@ -107,6 +109,7 @@ def run(arguments: argparse.Namespace, stream: TextIO) -> int:
                 cluster = stack.enter_context(LocalCluster())
                 stage.good(f"control plane ready at {cluster.server}")
                 target = OwnCluster(cluster)
+            playing.enter_context(_logs_in(target.logs / "demo.log"))
             fault = Fault(arguments.kill, arguments.at) if arguments.kill else None
             outcome = _run_loop(lambda: _ticking(Story(target, stage, fault).tell(), stage, shown))
             _judge(outcome, stage)
@@ -126,6 +129,19 @@ def _stage(path: Path | None, shown: Screen, stack: ExitStack) -> Stage:
     version = load(MANIFEST).tools["kube-apiserver"].folder.version
     writer = stack.enter_context(record.Writer(path, record.heading(version)))
     return Stage(shown.show, writer.write)
+
+
+@contextmanager
+def _logs_in(path: Path) -> Iterator[None]:
+    """Put what our own caches log beside the logs of the others, not into the picture."""
+    handler = logging.FileHandler(path)
+    handler.setFormatter(JsonFormatter())
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.close()
 
 
 def _run_loop(coroutine: Callable[[], Coroutine[None, None, T]]) -> T:

@@ -15,8 +15,9 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+import msgspec
 
 from moorage.objects import KubeObject
 
@@ -63,8 +64,7 @@ class Kind(enum.Enum):
     DELETED = "DELETED"
 
 
-@dataclass(frozen=True, slots=True)
-class Change(Generic[T]):
+class Change(msgspec.Struct, Generic[T], frozen=True, gc=False):
     """One change of the cache; ``old`` is None when added, ``new`` is None when deleted."""
 
     kind: Kind
@@ -197,7 +197,9 @@ class WatchCache(Generic[T]):
                 await self._pause("watch interrupted, trying again", type(error).__name__, error)
                 # A restored server says nothing at all until it has caught up with our version, bookmarks included.
                 deaf = isinstance(error, errors.Silent) and self.last_contact_age >= 2 * self._silence
-                if deaf or self._backoff.failures % STUCK_AFTER == 0:
+                # A server that is away must not be met by full lists of everybody when it comes back.
+                away = isinstance(error, errors.Unreachable)
+                if deaf or (not away and self._backoff.failures % STUCK_AFTER == 0):
                     cause = cause or "stuck"
 
     async def _pause(self, sentence: str, cause: str, error: errors.KubeError | None) -> None:
@@ -320,13 +322,10 @@ class WatchCache(Generic[T]):
     def _reindex(self, key: str, old: T | None, new: T | None) -> None:
         for name, index in self._indexes.items():
             buckets = self._buckets[name]
-            before = set(index(old)) if old is not None else set()
-            after = set(index(new)) if new is not None else set()
-            for value in before - after:
-                bucket = buckets[value]
-                del bucket[key]
-                if not bucket:
-                    del buckets[value]
+            before = tuple(index(old)) if old is not None else ()
+            after = tuple(index(new)) if new is not None else ()
+            if before != after:
+                _forget(buckets, key, set(before).difference(after))
             if new is not None:
                 for value in after:
                     buckets.setdefault(value, {})[key] = new
@@ -344,3 +343,12 @@ class WatchCache(Generic[T]):
                 "subscriber failed, the cache goes on",
                 extra={"kind": self.resource.kind, "object": change.object.key},
             )
+
+
+def _forget(buckets: dict[str, dict[str, T]], key: str, values: Iterable[str]) -> None:
+    """Take a key out of the buckets of an index, and empty buckets out of the index."""
+    for value in values:
+        bucket = buckets[value]
+        del bucket[key]
+        if not bucket:
+            del buckets[value]

@@ -63,12 +63,21 @@ class Client:
             namespace: restricts to one namespace; empty means all.
             labels: label selector as text.
             fields: field selector as text.
+
+        Raises:
+            Gone: the list grew too old while it was paged; start again.
+            Undecodable: an answer is no list, or an object in it is not what the kind promises.
         """
         found: list[T] = []
         query = {"limit": str(_PAGE), "labelSelector": labels, "fieldSelector": fields}
         query = {k: v for k, v in query.items() if v}
         while True:
             page = _decode(await self._send("GET", resource.path(namespace), query=query), _Page)
+            # A proxy's 200 with some other JSON must not look like "nothing exists".
+            if not page.metadata.resource_version:
+                raise errors.Undecodable(f"the answer is not a list of {resource.plural}")
+            if page.metadata.continue_ and page.metadata.continue_ == query.get("continue"):
+                raise errors.Undecodable(f"list of {resource.plural}: the same page again and again")
             found.extend(_decode(item, resource.type) for item in page.items or ())
             if not page.metadata.continue_:
                 return tuple(found)

@@ -21,6 +21,10 @@ class ConnectionLost(KubeError):
     """No answer came: refused, reset, timed out or cut. Whether a write took effect is unknown."""
 
 
+class Unreachable(ConnectionLost):
+    """Nobody took the connection, so the request was not made; what we knew before is as good as it was."""
+
+
 class Silent(ConnectionLost):
     """The connection stood, and nothing came over it for too long."""
 

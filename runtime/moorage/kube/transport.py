@@ -39,6 +39,7 @@ class Transport:
         self._base = URL(access.server.rstrip("/"), encoded=True)
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
+        self._answers: set[aiohttp.ClientResponse] = set()
 
     async def __aenter__(self) -> Self:
         return self
@@ -51,6 +52,8 @@ class Transport:
     async def close(self) -> None:
         """Close all connections, for good: requests under way and later ones fail with ConnectionLost."""
         self._closed = True
+        for response in self._answers:  # aiohttp would leave whoever reads a body waiting for ever
+            response.content.set_exception(aiohttp.ClientConnectionError("closed by us"))
         if self._session is not None:
             session, self._session = self._session, None
             await session.close()
@@ -131,8 +134,10 @@ class Transport:
             if response.status >= 300:
                 refusal = await _read_all(response, request)
                 raise errors.from_response(response.status, response.headers, refusal, request=request)
+            self._answers.add(response)
             yield response
         finally:
+            self._answers.discard(response)
             response.close() if not response.content.at_eof() else response.release()
 
     async def _send(
@@ -165,8 +170,7 @@ class Transport:
             )
         except (aiohttp.ClientError, OSError) as error:
             metrics.REQUESTS.labels(method, "none").inc()
-            lost = errors.Silent if isinstance(error, TimeoutError) else errors.ConnectionLost
-            raise lost(f"{method} {path}: {_sentence(error)}") from error
+            raise _lost(error)(f"{method} {path}: {_sentence(error)}") from error
         self.clock.observe(response.headers.get("Date"), sent, time.monotonic())
         metrics.REQUESTS.labels(method, str(response.status)).inc()
         return response
@@ -184,6 +188,12 @@ class Transport:
                 trust_env=False,
             )
         return self._session
+
+
+def _lost(error: BaseException) -> type[errors.ConnectionLost]:
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return errors.Unreachable
+    return errors.Silent if isinstance(error, TimeoutError) else errors.ConnectionLost
 
 
 async def _read_all(response: aiohttp.ClientResponse, request: str) -> bytes:

@@ -57,8 +57,11 @@ class _Bare(msgspec.Struct, frozen=True):
     metadata: _BareMeta
 
 
-class _BareEvent(msgspec.Struct, frozen=True):
+class _EventType(msgspec.Struct, frozen=True):
     type: str
+
+
+class _BareEvent(_EventType, frozen=True):
     object: _Bare
 
 
@@ -207,11 +210,11 @@ class Reader(Generic[T]):
     def _salvage_event(self, line: bytes, reason: msgspec.ValidationError) -> tuple[str, Unreadable]:
         """Name the one object that has not the promised shape, so that it does not blind us to all the others."""
         try:
+            if msgspec.json.decode(line, type=_EventType).type == "ERROR":
+                raise self._watch_error(line)
             event = msgspec.json.decode(line, type=_BareEvent)
         except errors.UNREADABLE:
             raise self._garbage(f"watch {self._path}: a line is no event: {reason}") from reason
-        if event.type == "ERROR":
-            raise self._watch_error(line)
         if event.type not in _TYPES:
             raise self._garbage(f"watch {self._path}: a line is no event: {reason}")
         return event.type, self._unreadable(event.object, reason)

@@ -126,7 +126,9 @@ def _parse(declared: Setting, given: str) -> Any:
 
 
 def _default_text(default: object) -> str:
-    return "" if default is REQUIRED or default is None or default is False or default == "" else f", default {default}"
+    if default is REQUIRED or default is None or default is False or default == "":
+        return ""
+    return f", default {f'{default:g}s' if isinstance(default, float) else default}"
 
 
 def _lower(sentence: str) -> str:

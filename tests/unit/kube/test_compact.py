@@ -1,145 +1,137 @@
-"""What compaction keeps, what it shares, and that nothing in a cache holds on to the answer it came from."""
+"""Sharing what is equal: nothing that is read may change, nothing unequal may be shared."""
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import Any
 
 import msgspec
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from moorage.kube.compact import SharedValues, compact_node, compact_pod
+from moorage.kube.indexes import by_controller, by_node
 from moorage.objects import Node, Pod
 
-TIME = "2026-01-01T00:00:00Z"
 
-
-def pod(name: str, *, started: str = TIME) -> dict[str, Any]:
-    state = {"running": {"startedAt": started}}
-    return {
+def pod(**changes: Any) -> Pod:
+    manifest: dict[str, Any] = {
         "metadata": {
-            "name": name,
+            "name": "web-1",
             "namespace": "ns",
-            "uid": f"uid-{name}",
+            "uid": "u1",
             "resourceVersion": "7",
-            "generateName": "web-",
-            "generation": 3,
-            "creationTimestamp": TIME,
-            "deletionTimestamp": TIME,
-            "deletionGracePeriodSeconds": 30,
             "labels": {"app": "web"},
-            "annotations": {"moorage.dev/pin": "a", "checksum/config": "x" * 1024},
-            "ownerReferences": [
-                {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "u", "controller": True}
-            ],
-            "finalizers": ["example.com/hold"],
+            "annotations": {
+                "kubectl.kubernetes.io/last-applied-configuration": "x" * 1000,
+                "moorage.dev/claim": "c",
+                "karpenter.sh/do-not-disrupt": "true",
+                "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+                "autoscaling.cast.ai/removal-disabled": "true",
+                "kubernetes.io/config.source": "file",
+            },
+            "ownerReferences": [{"kind": "ReplicaSet", "name": "web", "uid": "rs", "controller": True}],
+            "finalizers": ["a/b"],
         },
         "spec": {
             "nodeName": "n1",
-            "schedulerName": "default-scheduler",
-            "priority": 5,
-            "preemptionPolicy": "Never",
-            "restartPolicy": "Always",
-            "hostNetwork": True,
-            "terminationGracePeriodSeconds": 20,
-            "containers": [{"name": "a", "resources": {"requests": {"cpu": "1"}}, "ports": [{"hostPort": 80}]}],
+            "containers": [{"name": "c", "resources": {"requests": {"cpu": "1", "memory": 5}}}],
             "initContainers": [{"name": "i", "restartPolicy": "Always"}],
-            "resources": {"requests": {"cpu": "2"}},
+            "tolerations": [{"key": "k", "operator": "Exists"}],
+            "affinity": {"nodeAffinity": {}},
+            "nodeSelector": {"zone": "a"},
             "overhead": {"cpu": "10m"},
-            "nodeSelector": {"disk": "ssd"},
-            "affinity": {"nodeAffinity": {}, "podAffinity": {}, "podAntiAffinity": {}},
-            "tolerations": [{"key": "spot", "operator": "Exists"}],
-            "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone"}],
-            "volumes": [{"name": "v", "ephemeral": {"volumeClaimTemplate": {"spec": {}}}}],
-            "schedulingGates": [{"name": "g"}],
-            "resourceClaims": [{"name": "c"}],
+            "topologySpreadConstraints": [{"maxSkew": 2, "topologyKey": "zone"}],
+            "volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}],
+            "priority": 5,
         },
         "status": {
             "phase": "Running",
-            "reason": "r",
-            "message": "m",
-            "nominatedNodeName": "n2",
-            "startTime": TIME,
-            "conditions": [
-                {"type": "Ready", "status": "True", "reason": "r", "message": "m", "lastTransitionTime": started}
-            ],
-            "containerStatuses": [
-                {
-                    "name": "a",
-                    "ready": True,
-                    "restartCount": 2,
-                    "state": state,
-                    "allocatedResources": {"cpu": "1"},
-                    "resources": {"requests": {"cpu": "1"}},
-                }
-            ],
-            "initContainerStatuses": [{"name": "i", "state": {"waiting": {"reason": "CrashLoopBackOff"}}}],
+            "startTime": "2026-01-01T00:00:00Z",
+            "conditions": [{"type": "Ready", "status": "True"}],
+            "containerStatuses": [{"name": "c", "ready": True, "state": {"running": {}}}],
         },
     }
+    for path, value in changes.items():
+        part, _, key = path.partition("__")
+        manifest[part][key] = value
+    return msgspec.convert(manifest, Pod)
 
 
-def decoded(document: dict[str, Any]) -> Pod:
-    return msgspec.json.decode(json.dumps(document), type=Pod)
+def read_annotations(of: Pod) -> dict[str, str]:
+    return {k: v for k, v in of.metadata.annotations.items() if "last-applied" not in k}
 
 
-def test_everything_is_kept_but_foreign_annotations_and_when_a_container_entered_its_state() -> None:
-    document = pod("a")
-    kept = json.loads(msgspec.json.encode(compact_pod(decoded(document))))
-    del document["metadata"]["annotations"]["checksum/config"]
-    document["status"]["containerStatuses"][0]["state"] = {"running": {}}
-    document["status"]["initContainerStatuses"][0]["state"] = {"waiting": {}}
-    assert kept == json.loads(msgspec.json.encode(decoded(document)))
-    assert all(getattr(decoded(document).spec, name) for name in Pod().spec.__struct_fields__), "a field is not tried"
-    assert all(getattr(decoded(document).status, name) for name in Pod().status.__struct_fields__)
-    assert all(getattr(decoded(document).metadata, name) for name in Pod().metadata.__struct_fields__)
+def test_all_that_is_read_stays() -> None:
+    before, after = pod(), compact_pod(pod())
+    assert after.metadata.annotations == read_annotations(before)
+    plain = msgspec.structs.replace(
+        before, metadata=msgspec.structs.replace(before.metadata, annotations=read_annotations(before))
+    )
+    for part in ("metadata", "spec"):
+        mine, theirs = getattr(after, part), getattr(plain, part)
+        assert {f: getattr(mine, f) for f in mine.__struct_fields__} == {
+            f: getattr(theirs, f) for f in theirs.__struct_fields__
+        }
+    assert after.status.phase == "Running"
+    assert after.status.start_time == before.status.start_time
+    assert after.status.conditions == before.status.conditions
+    assert [(s.name, s.ready, s.state.running is not None) for s in after.status.container_statuses] == [
+        ("c", True, True)
+    ]
 
 
-def test_siblings_share_what_is_equal_whenever_they_started() -> None:
-    first, second = (compact_pod(decoded(pod(name, started=f"2026-01-01T00:00:0{name}Z"))) for name in "12")
-    assert first.spec.containers is second.spec.containers
-    assert first.spec.tolerations is second.spec.tolerations
-    assert first.metadata.labels is second.metadata.labels
-    assert first.metadata.owner_references is second.metadata.owner_references
-    assert first.status.container_statuses is second.status.container_statuses
-    assert first.status.conditions != second.status.conditions
+def test_siblings_share_their_template() -> None:
+    one, two = compact_pod(pod()), compact_pod(pod(metadata__name="web-2", metadata__uid="u2", spec__nodeName="n2"))
+    for field in ("containers", "init_containers", "tolerations", "affinity", "node_selector", "overhead", "volumes"):
+        assert getattr(one.spec, field) is getattr(two.spec, field), field
+    assert one.metadata.labels is two.metadata.labels
+    assert one.metadata.owner_references is two.metadata.owner_references
+    assert two.metadata.name == "web-2"
+    assert two.spec.node_name == "n2"
 
 
-def test_a_compact_pod_does_not_hold_the_answer_it_was_decoded_from() -> None:
-    # Names of its own: what is shared may have been kept from another test's answer.
-    document = pod("held")
-    document["spec"]["volumes"][0]["name"] = "volume-of-this-test"
-    document["status"]["containerStatuses"][0]["name"] = "container-of-this-test"
-    body = json.dumps(document).encode()
-    before = sys.getrefcount(body)
-    fresh = msgspec.json.decode(body, type=Pod)
-    assert sys.getrefcount(body) > before, "this pod has nothing that would hold the answer"
-    compacted = compact_pod(fresh)
-    del fresh
-    assert sys.getrefcount(body) == before
-    claim = compacted.spec.volumes[0].ephemeral
-    assert claim is not None
-    assert bytes(claim["volumeClaimTemplate"]) == b'{"spec": {}}'
+def test_what_differs_is_not_shared() -> None:
+    one, two = compact_pod(pod()), compact_pod(pod(spec__containers=[{"name": "d"}], metadata__labels={"app": "x"}))
+    assert one.spec.containers != two.spec.containers
+    assert two.spec.containers[0].name == "d"
+    assert two.metadata.labels == {"app": "x"}
 
 
-def test_a_compact_node_keeps_everything() -> None:
-    node = {
-        "metadata": {"name": "n", "labels": {"zone": "a"}},
-        "status": {"allocatable": {"cpu": "2"}, "conditions": [{"type": "Ready", "status": "True"}]},
-    }
-    fresh = msgspec.json.decode(json.dumps(node), type=Node)
-    assert compact_node(fresh) == fresh
+def test_an_integer_and_its_text_are_two_quantities() -> None:
+    one = compact_pod(pod(spec__overhead={"cpu": 1}))
+    two = compact_pod(pod(spec__overhead={"cpu": "1"}))
+    assert one.spec.overhead == {"cpu": 1}
+    assert two.spec.overhead == {"cpu": "1"}
 
 
-def value(text: str) -> tuple[str, ...]:
-    return (text,)
+def test_nodes_of_one_shape_share_it_and_keep_the_rest() -> None:
+    def node(name: str) -> Node:
+        status = {"allocatable": {"cpu": "4"}, "capacity": {"cpu": "4"}, "nodeInfo": {"kubeletVersion": "v1.36.3"}}
+        manifest = {"metadata": {"name": name}, "spec": {"taints": [{"key": "k"}]}, "status": status}
+        return msgspec.convert(manifest, Node)
+
+    one, two = compact_node(node("a")), compact_node(node("b"))
+    assert one == node("a")
+    assert one.status.allocatable is two.status.allocatable
+    assert one.has_kubelet
 
 
-def test_a_full_table_starts_anew_and_keeps_answering() -> None:
-    shared = SharedValues[tuple[str, ...]](limit=2)
-    first = shared.share(value("a"))
-    assert shared.share(value("a")) is first
-    shared.share(value("b"))
-    shared.share(value("c"))
-    again = shared.share(value("a"))
-    assert again == first
-    assert again is not first
+_TEXT = st.text("ab1", max_size=3)
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.dictionaries(_TEXT, _TEXT | st.integers(-2, 2), max_size=3)), st.integers(1, 5))
+def test_sharing_is_bounded_and_returns_equals(values: list[dict[str, str | int]], limit: int) -> None:
+    shared = SharedValues[dict[str, str | int]](limit=limit)
+    for value in values:
+        assert shared.share(value) == value
+        assert len(shared._values) <= limit
+        assert shared.share(dict(value)) is shared.share(value)
+
+
+def test_indexes_file_pods_by_node_and_by_managing_owner() -> None:
+    assert list(by_node(pod())) == ["n1"]
+    assert list(by_node(pod(spec__nodeName=""))) == [""]
+    assert list(by_controller(pod())) == ["rs"]
+    assert list(by_controller(pod(metadata__ownerReferences=[{"uid": "x", "controller": False}]))) == []
+    assert list(by_controller(pod(metadata__ownerReferences=[]))) == []

@@ -6,7 +6,7 @@
 //	report    memory at rest
 //	count N   once N further pod events have been handled: seconds since the first of them, CPU seconds since the command
 //
-// Everything is client-go's default (garbage collection, GOMAXPROCS, WatchList, JSON) except where a flag says so.
+// Everything is client-go's default (garbage collection, GOMAXPROCS, WatchList, protobuf) except where a flag says so.
 package main
 
 import (
@@ -30,25 +30,23 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-const protobuf = "application/vnd.kubernetes.protobuf"
-
 func main() {
 	kubeconfig := flag.String("kubeconfig", "", "kubeconfig of the API server, or of the replay server")
-	useProtobuf := flag.Bool("protobuf", false, "ask for protobuf, as Kubernetes' own components do")
+	useJSON := flag.Bool("json", false, "ask for JSON instead of protobuf, client-go's own choice for built-in kinds")
 	flag.Parse()
-	if err := run(*kubeconfig, *useProtobuf); err != nil {
+	if err := run(*kubeconfig, *useJSON); err != nil {
 		fmt.Fprintln(os.Stderr, "informer:", err)
 		os.Exit(1)
 	}
 }
 
-func run(kubeconfig string, useProtobuf bool) error {
+func run(kubeconfig string, useJSON bool) error {
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
 		return err
 	}
-	if useProtobuf {
-		config.ContentType, config.AcceptContentTypes = protobuf, protobuf+",application/json"
+	if useJSON {
+		config.ContentType = "application/json"
 	}
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {

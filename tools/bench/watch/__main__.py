@@ -7,26 +7,25 @@ import json
 import os
 import shutil
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from tools.bench.watch import figures, rounds
-from tools.bench.watch.child import TOKEN_VARIABLE, BenchError
+from tools.bench.watch.child import TOKEN_VARIABLE, BenchError, Child
 from tools.bench.watch.rounds import Figures
 from tools.localcluster import ClusterError, ClusterOptions, LocalCluster
 from tools.localcluster.binaries import binaries
 from tools.localcluster.state import ClusterState
 
 _INFORMER = "moorage-bench-informer"
+_RECORDED = 10_000
 _OUTPUT = Path("build/bench/watch.json")
-_NO_AUDIT = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: None}]\n"
 
 _console = Console(stderr=True)
 _began = time.monotonic()
@@ -63,11 +62,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--nodes", type=int, default=1000)
     parser.add_argument("--pods", type=int, default=30_000)
     parser.add_argument("--rounds", type=int, default=3, help="rounds per reader, interleaved; medians count")
-    parser.add_argument("--burst", type=int, default=8_000, help="real events per round, as fast as the server writes")
+    parser.add_argument("--burst", type=int, default=5_000, help="real events per round, as fast as the server writes")
     parser.add_argument("--paced", type=int, default=1_500, help="real events per round at --rate")
     parser.add_argument("--rate", type=int, default=250, help="paced events per second")
-    parser.add_argument("--replay", type=int, default=100_000, help="recorded events per round")
-    parser.add_argument("--protobuf", action="store_true", help="also measure the informer with protobuf")
+    parser.add_argument("--replay", type=int, default=30_000, help="recorded events per round")
+    parser.add_argument("--json-informer", action="store_true", help="also measure the informer with JSON")
     parser.add_argument("--profile", action="store_true", help="cProfile ours into build/bench; figures do not count")
     parser.add_argument("--check", action="store_true", help="a missed target is an error")
     parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
@@ -79,28 +78,24 @@ def _arguments() -> argparse.Namespace:
 
 
 def _run(arguments: argparse.Namespace) -> dict[str, Figures]:
-    with tempfile.TemporaryDirectory(prefix="moorage-bench-") as folder, _cluster(Path(folder)) as cluster:
+    """Measure on a control plane that only serves: nobody schedules, collects or taints what is made up here."""
+    readers = _readers(arguments)
+    options = ClusterOptions(
+        scheduler=False, flow_control=False, controller_manager_flags={"controllers": "serviceaccount"}
+    )
+    _progress("starting etcd and API server")
+    with LocalCluster(options=options) as cluster:
+        folder = cluster.directory / "bench"  # goes with the cluster, also after kill -9
+        folder.mkdir()
         try:
-            return _measure(arguments, cluster, Path(folder), _readers(arguments))
+            return _measure(arguments, cluster, folder, readers)
         except BenchError:
-            kept = shutil.copytree(folder, _OUTPUT.parent / "watch-failed", dirs_exist_ok=True)
+            kept = _OUTPUT.parent / "watch-failed"
+            kept.mkdir(parents=True, exist_ok=True)
+            for log in folder.glob("*.log"):
+                shutil.copy(log, kept)
             _progress(f"logs kept in {kept}")
             raise
-
-
-@contextmanager
-def _cluster(folder: Path) -> Iterator[LocalCluster]:
-    """A control plane that only serves: nobody schedules, collects or taints what is made up here."""
-    audit = folder / "audit-policy.yaml"
-    audit.write_text(_NO_AUDIT)
-    options = ClusterOptions(
-        scheduler=False,
-        flow_control=False,
-        apiserver_flags={"audit-policy-file": str(audit)},
-        controller_manager_flags={"controllers": "serviceaccount"},
-    )
-    with LocalCluster(options=options, progress=_progress) as cluster:
-        yield cluster
 
 
 def _readers(arguments: argparse.Namespace) -> dict[str, list[str]]:
@@ -109,7 +104,7 @@ def _readers(arguments: argparse.Namespace) -> dict[str, list[str]]:
         _OUTPUT.parent.mkdir(parents=True, exist_ok=True)
     informer = str(binaries([_INFORMER])[_INFORMER])
     readers = {"ours": rounds.module("reader", *profile), "informer": [informer]}
-    return readers | ({"informer_protobuf": [informer, "--protobuf"]} if arguments.protobuf else {})
+    return readers | ({"informer_json": [informer, "--json"]} if arguments.json_informer else {})
 
 
 def _measure(
@@ -117,21 +112,13 @@ def _measure(
 ) -> dict[str, Figures]:
     os.environ[TOKEN_VARIABLE] = cluster.admin_token
     load = rounds.Load(arguments.burst, arguments.paced, arguments.rate, arguments.replay)
-    source = ["--server", cluster.server]
+    source = ["--server", cluster.server, "--pki", str(cluster.ca_file.parent)]
     with (
-        rounds.child("loader", rounds.module("loader", *source, "--authority", str(cluster.ca_file)), folder) as loader,
-        rounds.child(
-            "replay", rounds.module("replay", *source, "--pki", str(cluster.ca_file.parent)), folder
-        ) as replay,
+        rounds.child("loader", rounds.module("loader", *source, "--etcd", _etcd(cluster)), folder) as loader,
+        rounds.child("replay", rounds.module("replay", *source), folder) as replay,
     ):
         replayed = _kubeconfig(cluster.kubeconfig, replay.hear(30)["port"], folder)
-        _progress(f"creating {arguments.nodes:,} nodes and {arguments.pods:,} pods")
-        seconds = loader.ask(f"fill {arguments.nodes} {arguments.pods}", 900)["seconds"]
-        _progress(f"created in {seconds:.0f} s; recording {arguments.burst:,} events")
-        replay.ask(f"record {arguments.burst}", 60)
-        loader.ask(f"burst {arguments.burst}", 180)
-        recorded = replay.hear(60)
-        _progress(f"recorded, {recorded['bytes_per_event']:,} bytes per event")
+        sizes = _fill(arguments, loader, replay)
         stage = rounds.Stage(cluster.kubeconfig, replayed, loader, replay, load, folder)
         results: dict[str, list[Figures]] = {name: [] for name in readers}
         for number in range(1, arguments.rounds + 1):
@@ -140,10 +127,23 @@ def _measure(
                 if (found["nodes"], found["pods"]) != (arguments.nodes, arguments.pods):
                     raise BenchError(f"{name} synced with {found['nodes']} nodes and {found['pods']} pods")
                 _progress(f"round {number} of {arguments.rounds}, {name}: {_sentence(found)}")
-    return {
-        name: figures.medians(found) | {"bytes_per_event": recorded["bytes_per_event"]}
-        for name, found in results.items()
-    }
+    medians = {name: figures.medians(found) for name, found in results.items()}
+    return medians | {"ours": medians["ours"] | sizes}
+
+
+def _fill(arguments: argparse.Namespace, loader: Child, replay: Child) -> Figures:
+    """Make the world and take down the first events of it; the mean sizes of one in bytes."""
+    _progress(f"creating {arguments.nodes:,} nodes and {arguments.pods:,} pods")
+    seconds = loader.ask(f"fill {arguments.nodes} {arguments.pods}", 600)["seconds"]
+    events = min(arguments.pods, arguments.replay, _RECORDED)
+    _progress(f"created in {seconds:.0f} s; recording {events:,} events")
+    replay.ask("lists", 120)
+    loader.ask(f"burst {events}", 180)
+    sizes = replay.ask(f"events {events}", 120)
+    _progress(
+        f"recorded, {sizes['bytes_per_event']:,} bytes per event, {sizes['protobuf_bytes_per_event']:,} as protobuf"
+    )
+    return {name: sizes[name] for name in ("bytes_per_event", "protobuf_bytes_per_event")}
 
 
 def _etcd(cluster: LocalCluster) -> str:
@@ -164,8 +164,9 @@ def _kubeconfig(real: Path, port: int, folder: Path) -> Path:
 
 def _sentence(found: Figures) -> str:
     return (
-        f"RSS {found['rss_mib']:.0f} MiB, sync {found['sync_s']:.1f} s, {found['cpu_us_per_event']:.0f} µs per event, "
-        f"replay {found['events_per_s']:,.0f} events/s"
+        f"RSS {found['rss_mib']:.0f} MiB, sync {found['sync_s']:.1f} s, "
+        f"replay {found['cpu_us_per_event']:.0f} µs per event, {found['events_per_s']:,.0f} events/s, "
+        f"server {found['served_cpu_us_per_event']:.0f} µs per event"
     )
 
 
@@ -174,9 +175,12 @@ def _progress(message: str) -> None:
 
 
 def _show(ours: Figures, informer: Figures) -> None:
-    table = Table(title=f"{ours['nodes']:,.0f} nodes, {ours['pods']:,.0f} pods, {os.cpu_count()} cores; medians")
-    for column in ("", "ours", "informer", "ratio", "target", ""):
-        table.add_column(column, justify="left" if column in ("", "target") else "right")
+    table = Table(
+        title=f"{ours['nodes']:,.0f} nodes, {ours['pods']:,.0f} pods, {os.cpu_count()} cores; medians", box=box.SIMPLE
+    )
+    table.add_column("")
+    for column in ("ours", "informer", "ratio", "target", ""):
+        table.add_column(column, justify="left" if column in ("", "target") else "right", no_wrap=True)
     for line in figures.table(ours, informer):
         table.add_row(*line, style="red" if line[-1] == "MISSED" else None)
     Console().print(table)

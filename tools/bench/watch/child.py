@@ -6,13 +6,18 @@ import json
 import os
 import selectors
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import tools.localcluster
+
 Answer = dict[str, Any]
+
+_CHILD = Path(tools.localcluster.__file__).with_name("child.py")  # becomes the program, which ends when we do
 
 TOKEN_VARIABLE = "MOORAGE_BENCH_TOKEN"  # noqa: S105 - the name of the environment variable that holds it
 
@@ -22,7 +27,7 @@ class BenchError(Exception):
 
 
 class Child:
-    """One process that obeys line by line; it ends when it is closed, or with us, because its input ends.
+    """One process that obeys line by line; it ends when it is closed, because its input ends, or with us.
 
     Args:
         name: what messages call it.
@@ -37,7 +42,11 @@ class Child:
         self._pending = b""
         with log.open("ab") as errors:
             self._process = subprocess.Popen(
-                list(argv), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, bufsize=0
+                [sys.executable, "-I", "-S", str(_CHILD), str(os.getpid()), *argv],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                bufsize=0,
             )
 
     def __enter__(self) -> Self:
@@ -102,4 +111,4 @@ class Child:
 
     def _failure(self, reason: str) -> BenchError:
         last = self.log.read_text(errors="replace").strip().splitlines()[-1:]
-        return BenchError(f"{self.name}: {reason}; {': '.join([*last, f'log {self.log}'])}")
+        return BenchError(f"{self.name}: {reason}; {': '.join([*last, f'log {self.log.name}'])}")

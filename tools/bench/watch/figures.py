@@ -38,22 +38,22 @@ class Row:
     def target(self) -> str:
         """The targets in words."""
         words = [f"≤ {self.most:g}"] if self.most is not None else []
-        words += [f"≤ {self.ratio:g} × informer"] if self.ratio is not None else []
+        words += [f"≤ {self.ratio:g} ×"] if self.ratio is not None else []
         return ", ".join(words)
 
 
 ROWS = (
     Row("RSS at rest, MiB", "rss_mib", most=300, ratio=1),
-    Row("RSS after the events, MiB", "rss_after_events_mib"),
-    Row("RSS, peak, MiB", "peak_rss_mib"),
-    Row("RSS before the first request, MiB", "import_rss_mib"),
-    Row("first sync from process start, s", "sync_s"),
-    Row("CPU of the first sync, s", "sync_cpu_s"),
-    Row("CPU per event, server at full speed, µs", "cpu_us_per_event", most=60, ratio=3),
-    Row("CPU per event, paced, µs", "paced_cpu_us_per_event"),
-    Row("CPU per event, replay, µs", "replay_cpu_us_per_event"),
-    Row("events per second the server made", "server_events_per_s"),
-    Row("events per second digested from the replay", "events_per_s"),
+    Row("RSS after events, MiB", "rss_after_events_mib", most=300, ratio=1),
+    Row("RSS at its peak, MiB", "peak_rss_mib"),
+    Row("RSS before requests, MiB", "import_rss_mib"),
+    Row("start to synced, s", "sync_s"),
+    Row("CPU until synced, s", "sync_cpu_s"),
+    Row("replay: events/s", "events_per_s"),
+    Row("replay: CPU µs/event", "cpu_us_per_event", most=60, ratio=3),
+    Row("server flat out: events/s", "served_events_per_s"),
+    Row("server flat out: CPU µs/event", "served_cpu_us_per_event", ratio=3),
+    Row("server paced: CPU µs/event", "paced_cpu_us_per_event", ratio=3),
 )
 
 

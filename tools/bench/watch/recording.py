@@ -1,9 +1,10 @@
-"""Takes down what a real API server says: the lists of pods and nodes, and the lines of a pod watch."""
+"""Takes down what a real API server says: lists and watches of pods and nodes, in JSON and in protobuf."""
 
 from __future__ import annotations
 
 import http.client
 import ssl
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
@@ -11,6 +12,7 @@ from urllib.parse import urlencode, urlsplit
 import msgspec
 
 _PAGE = 500
+PROTOBUF_WATCH = "application/vnd.kubernetes.protobuf;stream=watch"
 _VERSION = b'"resourceVersion":"'
 
 
@@ -44,8 +46,20 @@ class Event:
     def parse(cls, line: bytes) -> Event:
         """Cut a line."""
         before, mark, rest = line.partition(_VERSION)
+        if not mark:
+            raise SystemExit(f"the watch that is recorded said {line[:300]!r}")
         version, after = rest.split(b'"', 1)
         return cls(int(version), before + mark, b'"' + after)
+
+
+def initial_frames(events: Iterator[bytes]) -> list[bytes]:
+    """All objects at the beginning of a watch, with the bookmark that ends them."""
+    taken = []
+    for frame in events:
+        taken.append(frame)
+        if b"k8s.io/initial-events-end" in frame:
+            break
+    return taken
 
 
 class Server:
@@ -73,18 +87,36 @@ class Server:
                 return RecordedList(int(page.metadata.resource_version), items)
             query["continue"] = page.metadata.continue_
 
-    def open_watch(self, plural: str, since: int) -> http.client.HTTPResponse:
-        """Open a watch whose lines can be read one by one."""
-        return self._get(plural, {"watch": "true", "resourceVersion": str(since)})
+    def lines(self, plural: str, since: int) -> Iterator[bytes]:
+        """The events of a JSON watch as they are on the wire, one a line."""
+        watch = self._get(plural, {"watch": "true", "resourceVersion": str(since)})
+        yield from iter(watch.readline, b"")
 
-    def _get(self, plural: str, query: dict[str, str]) -> http.client.HTTPResponse:
+    def frames(self, plural: str, since: int | None) -> Iterator[bytes]:
+        """The events of a protobuf watch as they are on the wire: four bytes of length, then the event.
+
+        Args:
+            plural: the kind.
+            since: the version they follow, or None for all objects first, as client-go begins (KEP-3157).
+        """
+        query = {"watch": "true", "resourceVersion": str(since)}
+        if since is None:
+            query = {
+                "watch": "true",
+                "allowWatchBookmarks": "true",
+                "sendInitialEvents": "true",
+                "resourceVersionMatch": "NotOlderThan",
+            }
+        watch = self._get(plural, query, PROTOBUF_WATCH)
+        while head := watch.read(4):
+            yield head + watch.read(int.from_bytes(head, "big"))
+
+    def _get(self, plural: str, query: dict[str, str], accept: str = "application/json") -> http.client.HTTPResponse:
         connection = http.client.HTTPSConnection(
             self._address.hostname or "", self._address.port, timeout=60, context=self._tls
         )
         path = f"/api/v1/{plural}?{urlencode(query)}"
-        connection.request(
-            "GET", path, headers={"Authorization": f"Bearer {self._token}", "Accept": "application/json"}
-        )
+        connection.request("GET", path, headers={"Authorization": f"Bearer {self._token}", "Accept": accept})
         response = connection.getresponse()
         if response.status != 200:
             raise SystemExit(f"GET {path}: {response.status} {response.read(300)!r}")

@@ -2,12 +2,12 @@
 
 A real API server cannot make events faster than it can write, which is slower than any reader; what a reader can digest
 shows only when the events are there already. So the events are recorded once from the real server and sent from memory
-over TLS, one HTTP chunk and one TLS record per event as kube-apiserver flushes them. After the last recorded event
-the story goes on from the first, with later resourceVersions and another day in every time, so that no object comes
-twice with the same content.
+over TLS, one HTTP chunk and one TLS record per event as kube-apiserver flushes them. Each reader gets the encoding it
+asks for, JSON or protobuf. After the last recorded event the story goes on from the first; in JSON with later
+resourceVersions and another day in every time, because our cache, unlike client-go's, passes over what it knows.
 
-Commands: `record N` (list, then take down N pod events; answered twice: ready, done), `go N` (send N events to the next
-pod watch, answered when the last is sent).
+Commands: `lists` and `events N` (take down what there is, and the next N pod events once they have happened), `go N`
+(send N events to the next pod watch, answered when the last is sent).
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import cycle, islice
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from tools.bench.watch.child import TOKEN_VARIABLE
-from tools.bench.watch.recording import Event, RecordedList, Server
+from tools.bench.watch.recording import PROTOBUF_WATCH, Event, RecordedList, Server, initial_frames
 
 _KINDS = {"/api/v1/pods": "Pod", "/api/v1/nodes": "Node"}
 _RECORDED_DAY = b"2026-01-01T"
@@ -37,10 +38,15 @@ class Story:
     def __init__(self) -> None:
         self.lists: dict[str, RecordedList] = {}
         self.events: list[Event] = []
+        self.initial_frames: dict[str, list[bytes]] = {}
+        self.event_frames: list[bytes] = []
         self.watchers: queue.Queue[queue.Queue[int]] = queue.Queue()
 
-    def tell(self, count: int) -> Iterator[bytes]:
-        """The first `count` lines of the endless story."""
+    def tell(self, count: int, *, protobuf: bool) -> Iterator[bytes]:
+        """The first `count` events of the endless story."""
+        return islice(cycle(self.event_frames), count) if protobuf else self._lines(count)
+
+    def _lines(self, count: int) -> Iterator[bytes]:
         span = self.events[-1].version - self.events[0].version + 1
         for number in range(count):
             turn, place = divmod(number, len(self.events))
@@ -81,17 +87,22 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def _watch(self, path: str, query: dict[str, str]) -> None:
+        initial = query.get("sendInitialEvents") == "true"
+        protobuf = initial and self.headers.get("Accept", "").startswith("application/vnd.kubernetes.protobuf")
         self.send_response(200)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", PROTOBUF_WATCH if protobuf else "application/json")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        if query.get("sendInitialEvents") == "true":
+        if protobuf:
+            for frame in self.story.initial_frames[path]:
+                self._chunk(frame)
+        elif initial:
             self._send_initial_events(path)
         orders: queue.Queue[int] = queue.Queue()
         if path.endswith("/pods"):
             self.story.watchers.put(orders)
         count = orders.get()  # for ever when this is no watch of pods, or when its reader has gone
-        for line in self.story.tell(count):
+        for line in self.story.tell(count, protobuf=protobuf):
             self._chunk(line)
         _answer(sent=count)
         orders.get()
@@ -128,15 +139,29 @@ class QuietServer(ThreadingHTTPServer):
         print(client_address, repr(sys.exception()), file=sys.stderr, flush=True)
 
 
-def record(story: Story, server: Server, count: int) -> None:
-    """List pods and nodes, say so, then take down the next pod events."""
-    story.lists = {path: server.list(path.rsplit("/", 1)[1]) for path in _KINDS}
-    watch = server.open_watch("pods", story.lists["/api/v1/pods"].version)
+def take_lists(story: Story, server: Server) -> None:
+    """Take down what there is, in both encodings."""
+    plurals = {path: path.rsplit("/", 1)[1] for path in _KINDS}
+    story.lists = {path: server.list(plural) for path, plural in plurals.items()}
+    story.initial_frames = {path: initial_frames(server.frames(plural, None)) for path, plural in plurals.items()}
     _answer(listed=True)
-    story.events = [Event.parse(watch.readline()) for _ in range(count)]
-    watch.close()
+
+
+def take_events(story: Story, server: Server, count: int) -> None:
+    """Take down what happened to pods since the lists, in both encodings.
+
+    The API server ends a watch that does not keep up with a burst, so each is opened again where it ended.
+    """
+    start, events, binary = story.lists["/api/v1/pods"].version, story.events, story.event_frames
+    while len(events) < count:
+        since = events[-1].version if events else start
+        events.extend(Event.parse(line) for line in islice(server.lines("pods", since), count - len(events)))
+    while len(binary) < count:
+        since = events[len(binary) - 1].version if binary else start
+        binary.extend(islice(server.frames("pods", since), count - len(binary)))
     size = sum(len(event.before) + len(event.after) for event in story.events)
-    _answer(recorded=count, bytes_per_event=size // count)
+    binary_size = sum(map(len, story.event_frames))
+    _answer(recorded=count, bytes_per_event=size // count, protobuf_bytes_per_event=binary_size // count)
 
 
 def _answer(**fields: float | bool) -> None:
@@ -159,8 +184,10 @@ def main() -> None:
     real = Server(arguments.server, arguments.pki / "ca.crt", os.environ[TOKEN_VARIABLE])
     for line in sys.stdin:
         match line.split():
-            case ["record", count]:
-                record(story, real, int(count))
+            case ["lists"]:
+                take_lists(story, real)
+            case ["events", count]:
+                take_events(story, real, int(count))
             case ["go", count]:
                 story.watchers.get(timeout=30).put(int(count))  # one watch, one order: each reader is told once
             case _:

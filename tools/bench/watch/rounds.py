@@ -94,9 +94,9 @@ def _against_server(name: str, argv: Sequence[str], stage: Stage) -> Figures:
         "rss_mib": rest["rss_kib"] / 1024,
         "rss_after_events_mib": end["rss_kib"] / 1024,
         "peak_rss_mib": end["peak_kib"] / 1024,
-        "cpu_us_per_event": burst["cpu_s"] / load.burst * 1e6,
+        "served_cpu_us_per_event": burst["cpu_s"] / load.burst * 1e6,
         "paced_cpu_us_per_event": paced["cpu_s"] / load.paced * 1e6,
-        "server_events_per_s": load.burst / burst["elapsed_s"],
+        "served_events_per_s": load.burst / burst["elapsed_s"],
     }
 
 
@@ -107,7 +107,7 @@ def _against_replay(name: str, argv: Sequence[str], stage: Stage) -> Figures:
         counted = _count(reader, stage.replay, events, f"go {events}")
     return {
         "events_per_s": events / counted["elapsed_s"],
-        "replay_cpu_us_per_event": counted["cpu_s"] / events * 1e6,
+        "cpu_us_per_event": counted["cpu_s"] / events * 1e6,
     }
 
 

@@ -18,6 +18,11 @@ _ROOT = uuid.UUID("6f1d7b0e-2c55-4f0a-9f7e-0c6a4a1f3b52")
 
 Json = dict[str, Any]
 
+_RESOURCES = {
+    "server": {"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"memory": "1Gi"}},
+    "proxy": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "128Mi"}},
+}
+
 
 def node(index: int) -> Json:
     """A node as a cloud's kubelet registers it.
@@ -204,6 +209,8 @@ def pod_status(index: int, turn: int) -> Json:
                     "ready": ready,
                     "started": True,
                     "restartCount": turn // 2,
+                    "allocatedResources": _RESOURCES[name]["requests"],
+                    "resources": _RESOURCES[name],
                     "state": {"running": {"startedAt": started}},
                     "lastState": {},
                 }
@@ -240,10 +247,7 @@ def _container(service: str, *, main: bool) -> Json:
             {"name": "LOG_LEVEL", "value": "info"},
             {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
         ],
-        "resources": {
-            "requests": {"cpu": "250m" if main else "50m", "memory": "512Mi" if main else "64Mi"},
-            "limits": {"memory": "1Gi" if main else "128Mi"},
-        },
+        "resources": _RESOURCES[name],
         **probes,
         "volumeMounts": [
             {"name": "config", "mountPath": "/etc/service", "readOnly": True},

@@ -1,0 +1,121 @@
+"""What a cached pod keeps in memory: every field that is read, shared where equal, and not the answer it came from."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import msgspec
+
+from moorage.kube.compact import compact_pod
+from moorage.objects import Pod
+
+TIME = "2026-01-01T00:00:00Z"
+
+
+def pod(name: str, *, started: str = TIME) -> dict[str, Any]:
+    state = {"running": {"startedAt": started}}
+    return {
+        "metadata": {
+            "name": name,
+            "namespace": "ns",
+            "uid": f"uid-{name}",
+            "resourceVersion": "7",
+            "generateName": "web-",
+            "generation": 3,
+            "creationTimestamp": TIME,
+            "deletionTimestamp": TIME,
+            "deletionGracePeriodSeconds": 30,
+            "labels": {"app": "web"},
+            "annotations": {"moorage.dev/pin": "a", "checksum/config": "x" * 1024},
+            "ownerReferences": [
+                {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "u", "controller": True}
+            ],
+            "finalizers": ["example.com/hold"],
+        },
+        "spec": {
+            "nodeName": "n1",
+            "schedulerName": "default-scheduler",
+            "priority": 5,
+            "preemptionPolicy": "Never",
+            "restartPolicy": "Always",
+            "hostNetwork": True,
+            "terminationGracePeriodSeconds": 20,
+            "containers": [{"name": "a", "resources": {"requests": {"cpu": "1"}}, "ports": [{"hostPort": 80}]}],
+            "initContainers": [{"name": "i", "restartPolicy": "Always"}],
+            "resources": {"requests": {"cpu": "2"}},
+            "overhead": {"cpu": "10m"},
+            "nodeSelector": {"disk": "ssd"},
+            "affinity": {"nodeAffinity": {}, "podAffinity": {}, "podAntiAffinity": {}},
+            "tolerations": [{"key": "spot", "operator": "Exists"}],
+            "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone"}],
+            "volumes": [{"name": "v", "ephemeral": {"volumeClaimTemplate": {"spec": {}}}}],
+            "schedulingGates": [{"name": "g"}],
+            "resourceClaims": [{"name": "c"}],
+        },
+        "status": {
+            "phase": "Running",
+            "reason": "r",
+            "message": "m",
+            "nominatedNodeName": "n2",
+            "startTime": TIME,
+            "conditions": [
+                {"type": "Ready", "status": "True", "reason": "r", "message": "m", "lastTransitionTime": started}
+            ],
+            "containerStatuses": [
+                {
+                    "name": "a",
+                    "ready": True,
+                    "restartCount": 2,
+                    "state": state,
+                    "allocatedResources": {"cpu": "1"},
+                    "resources": {"requests": {"cpu": "1"}},
+                }
+            ],
+            "initContainerStatuses": [{"name": "i", "state": {"waiting": {"reason": "CrashLoopBackOff"}}}],
+        },
+    }
+
+
+def decoded(document: dict[str, Any]) -> Pod:
+    return msgspec.json.decode(json.dumps(document), type=Pod)
+
+
+def test_everything_is_kept_but_foreign_annotations_and_when_a_container_entered_its_state() -> None:
+    document = pod("a")
+    kept = json.loads(msgspec.json.encode(compact_pod(decoded(document))))
+    del document["metadata"]["annotations"]["checksum/config"]
+    document["status"]["containerStatuses"][0]["state"] = {"running": {}}
+    document["status"]["initContainerStatuses"][0]["state"] = {"waiting": {}}
+    assert kept == json.loads(msgspec.json.encode(decoded(document)))
+    assert all(getattr(decoded(document).spec, name) for name in Pod().spec.__struct_fields__), "a field is not tried"
+    assert all(getattr(decoded(document).status, name) for name in Pod().status.__struct_fields__)
+    assert all(getattr(decoded(document).metadata, name) for name in Pod().metadata.__struct_fields__)
+
+
+def test_siblings_share_what_is_equal_whenever_they_started() -> None:
+    first, second = (compact_pod(decoded(pod(name, started=f"2026-01-01T00:00:0{name}Z"))) for name in "12")
+    assert first.spec.containers is second.spec.containers
+    assert first.spec.tolerations is second.spec.tolerations
+    assert first.metadata.labels is second.metadata.labels
+    assert first.metadata.owner_references is second.metadata.owner_references
+    assert first.status.container_statuses is second.status.container_statuses
+    assert first.status.conditions != second.status.conditions
+
+
+def test_a_compact_pod_does_not_hold_the_answer_it_was_decoded_from() -> None:
+    # Names of its own: what is shared may have been kept from another test's answer.
+    document = pod("held")
+    document["spec"]["volumes"][0]["name"] = "volume-of-this-test"
+    document["status"]["containerStatuses"][0]["name"] = "container-of-this-test"
+    body = json.dumps(document).encode()
+    before = sys.getrefcount(body)
+    fresh = msgspec.json.decode(body, type=Pod)
+    assert sys.getrefcount(body) > before, "this pod has nothing that would hold the answer"
+    compacted = compact_pod(fresh)
+    del fresh
+    assert sys.getrefcount(body) == before
+    claim = compacted.spec.volumes[0].ephemeral
+    assert claim is not None
+    assert bytes(claim["volumeClaimTemplate"]) == b'{"spec": {}}'
