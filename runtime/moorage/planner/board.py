@@ -129,7 +129,7 @@ class Board:
         if ack.position.epoch != self.epoch:
             return None
         instruction = self._by_id.get(ack.instruction_id)
-        if instruction is None and not ack.instruction_id and 1 <= ack.position.sequence <= self.high:
+        if instruction is None and 1 <= ack.position.sequence <= self.high:
             instruction = self.at(ack.position.sequence)  # it could not be read so far as to its id
         if instruction is None:
             return None
