@@ -13,9 +13,10 @@ from typing import Any
 
 import yaml
 
-from moorage.kube import errors, resources
+from moorage.kube import credentials, errors, resources
 from moorage.kube.client import Client
 from moorage.kube.events import EventType, ObjectRef
+from moorage.kube.transport import Transport
 from moorage.objects import Node, Pod, Taint
 from moorage.pinner.caches import Caches
 from moorage.pinner.options import Options
@@ -189,6 +190,16 @@ class Driver:
     async def do(self, action: Action, **how: Any) -> Ack:
         """Hand an instruction in and wait for its final answer."""
         return await self.answer(self.send(action, **how))
+
+
+@asynccontextmanager
+async def connected(cluster: ClusterHandle) -> AsyncIterator[Client]:
+    """Administrator's access, with NodeReservations defined."""
+    install(cluster)
+    async with Transport(credentials.load(cluster.kubeconfig)) as transport:
+        yield Client(transport)
+    # Ten watches and dozens of writers end at once; their TLS goodbyes need the loop once more.
+    await asyncio.sleep(0.3)
 
 
 def install(cluster: ClusterHandle) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -18,9 +18,10 @@ from tools.localcluster import ClusterHandle
 NodeName = Callable[..., str]
 
 
-@pytest.fixture(autouse=True)
-def defined(cluster: ClusterHandle) -> None:
-    pinning.install(cluster)
+@pytest.fixture
+async def client(cluster: ClusterHandle) -> AsyncIterator[Client]:
+    async with pinning.connected(cluster) as connected:
+        yield connected
 
 
 async def test_three_placeholders_and_twelve_pods_end_running_where_they_were_planned(

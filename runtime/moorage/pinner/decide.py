@@ -84,7 +84,9 @@ def _absent(o: Observation) -> Decision:
     if o.given_up:
         return _end(o, GIVEN_UP, node=None)
     if o.made:
-        return _end(o, Refusal(ReasonCode.PLACEHOLDER_REMOVED), node=None)
+        return _end(
+            o, _overdue(o) or _unwanted(o, pins.states(o)) or Refusal(ReasonCode.PLACEHOLDER_REMOVED), node=None
+        )
     if o.refused is not None:
         return _end(o, o.refused, node=None)
     if rules.expired(o.spec, o.now):
@@ -100,19 +102,31 @@ def _absent(o: Observation) -> Decision:
     return Decision((CreateNode(manifest),), "Pending", "the placeholder is being created", found, wake=wake)
 
 
+def _overdue(o: Observation) -> Refusal | None:
+    """The machine has not come in time."""
+    if not rules.expired(o.spec, o.now):
+        return None
+    return Refusal(ReasonCode.NODE_FAILED, f"node {o.name} did not join before its deadline")
+
+
+def _unwanted(o: Observation, found: Mapping[str, PinState]) -> Refusal | None:
+    """The placeholder was released, and no pod is on it or still to come."""
+    if not o.spec.released or any(state.outcome in (None, Outcome.APPLIED) for state in found.values()):
+        return None
+    return Refusal(ReasonCode.SUPERSEDED, "the placeholder was released and holds no pods")
+
+
 # --- the Node has no kubelet ---
 
 
 def _placeholder(o: Observation, node: Node, room: Room) -> Decision:
     if o.given_up:
         return _end(o, GIVEN_UP, node=node)
-    if rules.expired(o.spec, o.now):
-        return _end(o, Refusal(ReasonCode.NODE_FAILED, f"node {o.name} did not join before its deadline"), node=node)
     found = pins.states(o)
+    over = _overdue(o) or _unwanted(o, found)
+    if over is not None:
+        return _end(o, over, node=node)
     binds = pins.bind(o, room, found)
-    waiting = any(state.outcome is None for state in found.values())
-    if o.spec.released and not waiting and not any(s.outcome is Outcome.APPLIED for s in found.values()):
-        return _end(o, Refusal(ReasonCode.SUPERSEDED, "the placeholder was released and holds no pods"), node=node)
     deletions: tuple[Step, ...] = (*pins.left_hanging(o), *pins.sweep(o, room))
     if deletions and not o.confirmed:
         deletions = (Confirm(),)  # they get no grace, which a pod that has started just now would need

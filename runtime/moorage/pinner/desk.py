@@ -15,6 +15,7 @@ from moorage.protocol import (
     PinPods,
     PodResult,
     ReasonCode,
+    Release,
 )
 
 from . import metrics
@@ -167,6 +168,8 @@ def _answer_of(each: Open, o: Observation, decision: Decision) -> tuple[Outcome,
         return Outcome.APPLIED, None
     if isinstance(action, DeletePlaceholder):
         return _deleted(o)
+    if isinstance(action, Release):
+        return Outcome.APPLIED, None
     if decision.ended is not None:
         outcome = Outcome.REJECTED if decision.ended.reason in _REJECTING else Outcome.FAILED
         return outcome, decision.ended
