@@ -20,7 +20,7 @@ from moorage.objects import (
     VolumeAttachment,
 )
 from moorage.objects.base import KubeObject
-from moorage.scheduling import Fit, Snapshot, Verdict
+from moorage.scheduling import Fit, Snapshot, Verdict, stored
 
 Case = dict[str, Any]
 Judged = dict[str, dict[str, Any]]
@@ -50,6 +50,11 @@ def things(case: Case) -> list[KubeObject]:
 
 def pending(case: Case) -> list[Pod]:
     return [decode(pod, Pod) for pod in case["pending"]]
+
+
+def request(case: Case) -> dict[str, Any]:
+    """The part of a case that the oracle reads."""
+    return {"objects": case["objects"], "pending": case["pending"]}
 
 
 def build(case: Case, shuffle: int | None = None) -> Snapshot:
@@ -106,22 +111,24 @@ def earlier(thing: KubeObject) -> KubeObject:
     return bare
 
 
-def ours(case: Case, shuffle: int | None = None) -> dict[str, dict[str, Verdict]]:
-    """Our verdicts; checks on the way that the answer for all nodes is that for each of them."""
+def ours(case: Case, shuffle: int | None = None, *, created: bool = False) -> dict[str, dict[str, Verdict]]:
+    """Our verdicts; checks on the way that the answer for all nodes is that for each of them.
+
+    With ``created`` the pods are as a client sends them, not as the API server stores them.
+    """
     snapshot = build(case, shuffle)
+    if created:
+        for thing in things(case):
+            snapshot.apply(stored(thing) if isinstance(thing, Pod) else thing)
     names = [node["metadata"]["name"] for node in case["objects"]["nodes"]]
     judged = {}
-    for pod in pending(case):
+    for asked in pending(case):
+        pod = stored(asked) if created else asked
         verdicts = {name: snapshot.verdict(pod, name) for name in names}
         fitting = {name for name, verdict in verdicts.items() if verdict.fit is Fit.YES}
         assert set(snapshot.fitting(pod)) == fitting, f"fits and verdict differ for {pod.key}"
         judged[pod.key] = verdicts
     return judged
-
-
-def request(case: Case) -> dict[str, Any]:
-    """The part of a case that the oracle reads."""
-    return {"objects": case["objects"], "pending": case["pending"]}
 
 
 def theirs(reply: dict[str, Any]) -> Judged:

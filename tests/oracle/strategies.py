@@ -7,6 +7,7 @@ and near misses likely.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -60,8 +61,8 @@ _ZONES = of("a", "b", "a", "b", "c", None)
 
 
 @st.composite
-def cases(draw: Draw, first: str) -> Case:
-    """A case with the feature ``first`` and, half of the time, a second one."""
+def cases(draw: Draw, first: str, *, alone: bool = False) -> Case:
+    """A case with the feature ``first`` and, most of the time and unless ``alone``, a second one."""
     nodes = []
     for name in NODES[: draw(st.integers(1, 5))]:
         labels = {HOST: name}
@@ -86,7 +87,7 @@ def cases(draw: Draw, first: str) -> Case:
         },
         "pending": [_pod(draw, f"q{i}") for i in range(3)],
     }
-    case["features"] = sorted({first, draw(_SECOND)} - {""})
+    case["features"] = sorted({first, "" if alone else draw(_SECOND)} - {""})
     for feature in case["features"]:
         FEATURES[feature](draw, case)
     return case
@@ -180,7 +181,10 @@ def resize(draw: Draw, case: Case) -> None:
     """Placed pods whose status says other than their spec."""
     amounts = of({}, {"cpu": "500m"}, {"cpu": "2", "memory": "1Gi"}, {"cpu": "3"}, {"memory": "3Gi"})
     for pod in some(draw, everyone(case)):
-        status = {"name": draw(of("main", "main", "other"))}
+        status = {"name": draw(of("main", "main", "init", "other"))}
+        if status["name"] == "init" or draw(third):
+            init = {"name": "init", "image": "registry.example/i", "resources": {"requests": dict(draw(amounts))}}
+            pod["spec"]["initContainers"] = [init | ({"restartPolicy": "Always"} if draw(half) else {})]
         if draw(half):
             status["resources"] = {"requests": dict(draw(amounts))}
         if draw(half):
@@ -322,6 +326,7 @@ def taints(draw: Draw, case: Case) -> None:
         {"key": "gpu", "value": "yes"},
         {"key": "gpu", "operator": "Equal", "value": "yes", "effect": "NoSchedule"},
         {"key": "level", "operator": "Gt", "value": "3", "effect": "NoSchedule"},
+        {"key": "level", "operator": "Lt", "value": "5"},
         {"key": "level", "operator": "Odd", "value": "5"},
         {"key": "node.kubernetes.io/unschedulable", "operator": "Exists", "effect": "NoSchedule"},
         {"value": "5"},
@@ -393,6 +398,22 @@ def namespaces(draw: Draw, case: Case) -> None:
         _affinity(pod)[kind] = {"requiredDuringSchedulingIgnoredDuringExecution": [term]}
 
 
+def _twins(draw: Draw, case: Case) -> None:
+    """Some pods become replicas of the first one: equal in all but name and node."""
+    first, *others = case["objects"]["pods"] or [{}]
+    for pod in others:
+        if draw(third):
+            pod["metadata"] = copy.deepcopy(first["metadata"]) | {"name": pod["metadata"]["name"]}
+            pod["spec"] = copy.deepcopy(first["spec"]) | {"nodeName": pod["spec"]["nodeName"]}
+
+
+def _racks(draw: Draw, case: Case) -> None:
+    for node in case["objects"]["nodes"]:
+        rack = draw(of(None, "r1", "r2"))
+        if rack:
+            node["metadata"]["labels"]["rack"] = rack
+
+
 def _constraint(draw: Draw) -> Object:
     constraint: Object = {
         "maxSkew": draw(of(1, 1, 2)),
@@ -408,10 +429,15 @@ def _constraint(draw: Draw) -> Object:
 def spread(draw: Draw, case: Case) -> None:
     """Topology spread, also over several keys, with terminating pods around."""
     for pod in some(draw, case["pending"]):
-        pod["spec"]["topologySpreadConstraints"] = [_constraint(draw) for _ in range(draw(of(1, 1, 2)))]
+        constraints = [_constraint(draw) for _ in range(draw(of(1, 1, 2)))]
+        if len(constraints) == 2 and draw(half):
+            constraints[0]["topologyKey"], constraints[1]["topologyKey"] = ZONE, "rack"
+        pod["spec"]["topologySpreadConstraints"] = constraints
+    _twins(draw, case)
     for pod in case["objects"]["pods"]:
-        if draw(tenth):
+        if draw(third):
             pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    _racks(draw, case)
 
 
 def spread_policies(draw: Draw, case: Case) -> None:
@@ -430,6 +456,8 @@ def spread_policies(draw: Draw, case: Case) -> None:
             if draw(half):
                 constraint[field] = draw(st.sampled_from(values))
         pod["spec"]["topologySpreadConstraints"] = [constraint]
+        if draw(third):
+            constraint.pop("labelSelector", None)
         if draw(half):
             pod["spec"]["nodeSelector"] = {draw(of(ZONE, HOST)): draw(of("a", "b", "n1"))}
         if draw(third):
@@ -538,7 +566,7 @@ def volume_zones(draw: Draw, case: Case) -> None:
 
 def unbound(draw: Draw, case: Case) -> None:
     """Claims without a volume: immediate, waiting for the first consumer, of unknown classes, ephemeral."""
-    claims, _, _ = _storage(case)
+    claims, known, _ = _storage(case)
     for number, pod in enumerate(case["pending"]):
         space = pod["metadata"]["namespace"]
         mode = draw(of("fast", "wait", "wait", "unset", "none", ""))
@@ -549,13 +577,18 @@ def unbound(draw: Draw, case: Case) -> None:
             claim["metadata"]["annotations"]["volume.beta.kubernetes.io/storage-class"] = "wait"
         if draw(third):
             template = {"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}
-            volume = {"name": "scratch", "ephemeral": {"volumeClaimTemplate": template}}
-            pod["spec"].setdefault("volumes", []).append(volume)
+            scratch = {"name": "scratch", "ephemeral": {"volumeClaimTemplate": template}}
+            pod["spec"].setdefault("volumes", []).append(scratch)
             pod["metadata"]["uid"] = f"uid-{pod['metadata']['name']}"
             owner = pod["metadata"]["uid"] if draw(half) else "other"
             claim["metadata"]["name"] = f"{pod['metadata']['name']}-scratch"
             kind = {"apiVersion": "v1", "kind": "Pod", "controller": True}
             claim["metadata"]["ownerReferences"] = [kind | {"name": pod["metadata"]["name"], "uid": owner}]
+            if draw(half):
+                volume = _volume(f"pv-{space}-{claim['metadata']['name']}")
+                claim["spec"]["volumeName"] = volume["metadata"]["name"]
+                claim["metadata"]["annotations"] = {"pv.kubernetes.io/bind-completed": "yes"}
+                _add(known, volume)
         elif draw(half):
             _use(pod, f"u{number}")
         _add(claims, claim)

@@ -316,8 +316,9 @@ class WatchCache(Generic[T]):
         self._reindex(key, old, None)
         self._size.set(len(self._objects))
         # The final state (a pod's last phase) comes with the event; after a re-list only the old state is known.
-        final = last if last is not None and last.metadata.uid == old.metadata.uid else old
-        self._publish(Change(Kind.DELETED, final, None))
+        if last is not None and last.metadata.uid == old.metadata.uid:
+            old = last if self.resource.compact is None else self.resource.compact(last)
+        self._publish(Change(Kind.DELETED, old, None))
 
     def _reindex(self, key: str, old: T | None, new: T | None) -> None:
         for name, index in self._indexes.items():

@@ -3,19 +3,18 @@
 Pods of one controller differ in name, node and times; containers, affinity, tolerations, labels and owners are equal
 byte for byte. Sharing them costs a few microseconds per object and also makes "same template" an identity check.
 
-A ``msgspec.Raw`` is a view that keeps the whole answer it was cut from, up to 500 objects: none may stay in a cache.
+No struct that is cached may hold a ``msgspec.Raw``: it is a view that keeps the whole answer it was cut from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from sys import intern
 from typing import Generic, TypeVar
 
 import msgspec
 
 from moorage.objects import Condition, Container, Labels, Node, ObjectMeta, OwnerReference, Pod, Quantities, Toleration
-from moorage.objects.pod import Affinity, ContainerState, ContainerStatus, TopologySpreadConstraint, Volume
+from moorage.objects.pod import Affinity, ContainerStatus, TopologySpreadConstraint, Volume
 
 V = TypeVar("V")
 
@@ -46,12 +45,10 @@ class SharedValues(Generic[V]):
 
     Args:
         limit: how many values are remembered.
-        own: makes a value that is kept independent of the answer it was decoded from.
     """
 
-    def __init__(self, limit: int = _POOL_LIMIT, own: Callable[[V], V] | None = None) -> None:
+    def __init__(self, limit: int = _POOL_LIMIT) -> None:
         self._limit = limit
-        self._own = own
         self._values: dict[bytes, V] = {}
 
     def share(self, value: V) -> V:
@@ -62,19 +59,8 @@ class SharedValues(Generic[V]):
             return found
         if len(self._values) >= self._limit:
             self._values.clear()
-        if self._own is not None:
-            value = self._own(value)
         self._values[key] = value
         return value
-
-
-def _owned_volumes(volumes: tuple[Volume, ...]) -> tuple[Volume, ...]:
-    return tuple(
-        msgspec.structs.replace(volume, ephemeral={name: raw.copy() for name, raw in volume.ephemeral.items()})
-        if volume.ephemeral
-        else volume
-        for volume in volumes
-    )
 
 
 _labels = SharedValues[Labels]().share
@@ -85,20 +71,10 @@ _container_statuses = SharedValues[tuple[ContainerStatus, ...]]().share
 _affinity = SharedValues[Affinity]().share
 _tolerations = SharedValues[tuple[Toleration, ...]]().share
 _spread = SharedValues[tuple[TopologySpreadConstraint, ...]]().share
-_volumes = SharedValues[tuple[Volume, ...]](own=_owned_volumes).share
+_volumes = SharedValues[tuple[Volume, ...]]().share
 
 _NO_LABELS: Labels = {}
 _NO_QUANTITIES: Quantities = {}
-
-_STATES = {
-    (waiting, running, terminated): ContainerState(
-        waiting={} if waiting else None, running={} if running else None, terminated={} if terminated else None
-    )
-    for waiting in (False, True)
-    for running in (False, True)
-    for terminated in (False, True)
-}
-"""Which states are set is all that is read; since when differs from container to container, and would share nothing."""
 
 
 def _read_annotations(annotations: Labels) -> Labels:
@@ -127,18 +103,6 @@ def _compact_condition(condition: Condition) -> Condition:
     )
 
 
-def _statuses(statuses: tuple[ContainerStatus, ...]) -> tuple[ContainerStatus, ...]:
-    if not statuses:
-        return ()
-    return _container_statuses(tuple([_compact_status(status) for status in statuses]))
-
-
-def _compact_status(status: ContainerStatus) -> ContainerStatus:
-    state = status.state
-    kept = _STATES[state.waiting is not None, state.running is not None, state.terminated is not None]
-    return msgspec.structs.replace(status, state=kept)
-
-
 def _compact_meta(meta: ObjectMeta) -> ObjectMeta:
     return msgspec.structs.replace(
         meta,
@@ -153,7 +117,7 @@ def _compact_meta(meta: ObjectMeta) -> ObjectMeta:
 
 
 def compact_pod(pod: Pod) -> Pod:
-    """Share the parts of a pod that its siblings have too; of a container's state only which it is stays."""
+    """Share the parts of a pod that its siblings have too."""
     spec, status = pod.spec, pod.status
     return Pod(
         metadata=_compact_meta(pod.metadata),
@@ -180,8 +144,10 @@ def compact_pod(pod: Pod) -> Pod:
             start_time=_time(status.start_time),
             nominated_node_name=intern(status.nominated_node_name),
             conditions=_conditions(status.conditions),
-            container_statuses=_statuses(status.container_statuses),
-            init_container_statuses=_statuses(status.init_container_statuses),
+            container_statuses=_container_statuses(status.container_statuses) if status.container_statuses else (),
+            init_container_statuses=_container_statuses(status.init_container_statuses)
+            if status.init_container_statuses
+            else (),
         ),
     )
 

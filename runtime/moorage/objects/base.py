@@ -20,6 +20,10 @@ Quantities = dict[str, str | int]
 """Resource name to quantity as written in the API (``"500m"``, ``"2Gi"``); parsed by ``moorage.objects.quantity``."""
 
 
+class Present(Object, frozen=True):
+    """Something is set, and that is all that is read of it."""
+
+
 class OwnerReference(Object, frozen=True):
     """One entry of ``metadata.ownerReferences``."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from .base import Condition, KubeObject, Labels, Object, Quantities
+from .base import Condition, KubeObject, Labels, Object, Present, Quantities
 from .selectors import LabelSelector, NodeSelector, NodeSelectorTerm
 
 
@@ -157,17 +157,17 @@ class Volume(Object, frozen=True):
 
     name: str = ""
     persistent_volume_claim: ClaimSource | None = None
-    ephemeral: dict[str, msgspec.Raw] | None = None
+    ephemeral: Present | None = None
     csi: InlineCsi | None = None
     gce_persistent_disk: GcePersistentDisk | None = None
     aws_elastic_block_store: AwsElasticBlockStore | None = None
     iscsi: Iscsi | None = None
     rbd: Rbd | None = None
-    azure_disk: dict[str, msgspec.Raw] | None = None
-    azure_file: dict[str, msgspec.Raw] | None = None
-    cinder: dict[str, msgspec.Raw] | None = None
-    vsphere_volume: dict[str, msgspec.Raw] | None = None
-    portworx_volume: dict[str, msgspec.Raw] | None = None
+    azure_disk: Present | None = None
+    azure_file: Present | None = None
+    cinder: Present | None = None
+    vsphere_volume: Present | None = None
+    portworx_volume: Present | None = None
 
 
 class NamedItem(Object, frozen=True):
@@ -200,12 +200,18 @@ class PodSpec(Object, frozen=True):
     resource_claims: tuple[NamedItem, ...] = ()
 
 
+class StateDetail(Object, frozen=True):
+    """Why a container is in its state (``CrashLoopBackOff``, ``OOMKilled``); empty while it runs."""
+
+    reason: str = ""
+
+
 class ContainerState(Object, frozen=True):
     """Which of the three states a container is in: exactly one is set."""
 
-    waiting: dict[str, msgspec.Raw] | None = None
-    running: dict[str, msgspec.Raw] | None = None
-    terminated: dict[str, msgspec.Raw] | None = None
+    waiting: StateDetail | None = None
+    running: StateDetail | None = None
+    terminated: StateDetail | None = None
 
 
 class ContainerStatus(Object, frozen=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from .base import KubeObject, Object, Quantities
+from .base import KubeObject, Object, Present, Quantities
 from .pod import ResourceRequirements
 from .selectors import LabelSelector, NodeSelector
 
@@ -40,13 +40,13 @@ class PersistentVolumeSpec(Object, frozen=True):
     claim_ref: ClaimRef | None = None
     node_affinity: VolumeNodeAffinity | None = None
     csi: CsiVolume | None = None
-    gce_persistent_disk: dict[str, msgspec.Raw] | None = None
-    aws_elastic_block_store: dict[str, msgspec.Raw] | None = None
-    azure_disk: dict[str, msgspec.Raw] | None = None
-    azure_file: dict[str, msgspec.Raw] | None = None
-    cinder: dict[str, msgspec.Raw] | None = None
-    vsphere_volume: dict[str, msgspec.Raw] | None = None
-    portworx_volume: dict[str, msgspec.Raw] | None = None
+    gce_persistent_disk: Present | None = None
+    aws_elastic_block_store: Present | None = None
+    azure_disk: Present | None = None
+    azure_file: Present | None = None
+    cinder: Present | None = None
+    vsphere_volume: Present | None = None
+    portworx_volume: Present | None = None
 
 
 class PersistentVolumeStatus(Object, frozen=True):

@@ -6,8 +6,9 @@ ask it with ``verdict``, ``fits``, ``fitting`` and ``first_fit``, try things out
 in a ``trial``).
 """
 
+from .admission import stored
 from .fit import Snapshot
 from .reasons import Finding, Fit, Reason, Verdict
 from .snapshot import SnapshotError
 
-__all__ = ["Finding", "Fit", "Reason", "Snapshot", "SnapshotError", "Verdict"]
+__all__ = ["Finding", "Fit", "Reason", "Snapshot", "SnapshotError", "Verdict", "stored"]

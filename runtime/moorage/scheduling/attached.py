@@ -66,7 +66,7 @@ class Attached:
         """Take over what a node's CSINode says its drivers can attach."""
         for limits in self._limits.values():
             limits[slot] = _NO_LIMIT
-        for driver in csi_node.spec.drivers if csi_node else ():
+        for driver in csi_node.drivers if csi_node else ():
             if driver.allocatable is not None and driver.allocatable.count is not None:
                 self._array(self._limits, driver.name, _NO_LIMIT)[slot] = max(driver.allocatable.count, -(2**31))
         self.recount(slot)
@@ -87,7 +87,7 @@ class Attached:
         """Clear every slot of ``mask`` where the volumes may not go."""
         for disk, read_only in disks:
             for slot, users in self._disks.get(disk, {}).items():
-                if _conflict(disk, read_only, users):
+                if _conflict(read_only, users):
                     mask[slot] = False
         if any(self.claim_users[key] for key in plan.single):
             mask[:] = False
@@ -111,7 +111,7 @@ class Attached:
         found = []
         for disk, read_only in disks:
             users = self._disks.get(disk, {}).get(slot)
-            if users and _conflict(disk, read_only, users):
+            if users and _conflict(read_only, users):
                 found.append(Finding(Reason.DISK_IN_USE, "spec.volumes", " ".join(disk)))
         found += [
             Finding(Reason.READ_WRITE_ONCE_POD, "spec.volumes", key) for key in plan.single if self.claim_users[key]
@@ -178,6 +178,6 @@ class Attached:
             del counter[key]
 
 
-def _conflict(disk: Disk, read_only: bool, users: list[int]) -> bool:
+def _conflict(read_only: bool, users: list[int]) -> bool:
     writers, readers = users
-    return writers > 0 or (readers > 0 and (not read_only or disk[0] == "aws"))
+    return writers > 0 or (readers > 0 and not read_only)

@@ -79,7 +79,7 @@ class Snapshot(State):
         return self.nodes.record(slot).name
 
     def sweep(self) -> None:
-        """Forget what no pod and no recent question needs."""
+        """Forget what no pod and no recent question needs; during a simulation nothing, which may bring it back."""
         super().sweep()
         self._volume_facets.clear()
 
@@ -96,7 +96,7 @@ class Snapshot(State):
             mask[:] = False
             if here:
                 mask[slot] = True
-        self.resources.restrict(mask, one.needs)
+        self.resources.restrict(mask, one.asked_for)
         if one.ports:
             self.ports.restrict(mask, one.ports)
         one.relations.restrict(mask, one.repelled_by)
@@ -133,7 +133,7 @@ class Snapshot(State):
         if pod.spec.node_name and pod.spec.node_name != record.name and not elsewhere:
             found.append(Finding(Reason.NODE_NAME, "spec.nodeName", pod.spec.node_name))
         found += one.static.findings(record)
-        found += self.resources.findings(slot, record, one.needs, self.device_classes)
+        found += self.resources.findings(slot, record, one.asked_for, self.device_classes)
         found += self.ports.findings(slot, one.ports)
         found += one.relations.findings(slot, record, one.repelled_by)
         found += spread.findings(slot, record, one.watched)

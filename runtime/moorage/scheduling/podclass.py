@@ -10,7 +10,7 @@ from . import interpod, ports, requests, spread
 from .domains import Counter
 from .interpod import Repelling
 from .reasons import Finding, Reason
-from .resources import Needs
+from .resources import Asked, Needs
 from .selectors import SelectorError
 from .static import StaticFacet
 from .volumes import VolumeNeeds, volume_needs, volume_source
@@ -76,6 +76,7 @@ class PodClass:
         "affinity",
         "anti_affinity",
         "asked",
+        "asked_for",
         "carried",
         "claims",
         "constraints",
@@ -83,7 +84,6 @@ class PodClass:
         "key",
         "labels",
         "namespace",
-        "needs",
         "ports",
         "problems",
         "relations",
@@ -104,7 +104,7 @@ class PodClass:
         self.labels = pod.metadata.labels
         self.terminating = pod.metadata.deletion_timestamp is not None
         self.problems: list[Finding] = []
-        self.needs: Needs = ()
+        self.asked_for: Asked = ()
         self.usage: Needs = ()
         self.unreadable = False
         self.ports = ports.host_ports(pod.spec)

@@ -15,8 +15,11 @@ from .reasons import Finding, Reason
 Amounts = npt.NDArray[np.int64]
 Needs = tuple[tuple[int, int], ...]
 """(row of the resource, units) for every resource that is requested at all."""
+Asked = tuple[tuple[int, Amounts], ...]
+"""The same with the units in an array without dimensions, which compares with whole rows twice as fast as an int."""
 
 PODS = 0
+_ONE = np.array(1)
 _UNREADABLE = -(2**61)
 _DEVICE_CLASS = "deviceclass.resource.kubernetes.io/"
 
@@ -47,6 +50,10 @@ class ResourceTable:
         """Requests by row."""
         return tuple((self.row(name), units) for name, units in requests.items())
 
+    def asked(self, requests: dict[str, int]) -> Asked:
+        """Requests by row, for comparing."""
+        return tuple((row, np.array(units)) for row, units in self.needs(requests))
+
     def grow(self, capacity: int) -> None:
         """Make room for more slots."""
         more = capacity - self._capacity
@@ -76,18 +83,19 @@ class ResourceTable:
         self.unreadable_pods[slot] += sign
         self.any_unreadable_pod += sign
 
-    def restrict(self, mask: Bools, needs: Needs) -> None:
+    def restrict(self, mask: Bools, asked: Asked) -> None:
         """Clear every slot of ``mask`` that has too little left."""
-        mask &= self.free[PODS] >= 1
-        for row, units in needs:
-            mask &= self.free[row] >= units
+        free = self.free
+        mask &= free[PODS] >= _ONE
+        for row, units in asked:
+            mask &= free[row] >= units
         if self.any_unreadable_pod:
             mask &= self.unreadable_pods == 0
 
-    def findings(self, slot: int, record: NodeRecord, needs: Needs, device_classes: set[str]) -> list[Finding]:
+    def findings(self, slot: int, record: NodeRecord, asked: Asked, device_classes: set[str]) -> list[Finding]:
         """Why a node has too little; empty when it has enough."""
         found = []
-        for row, units in ((PODS, 1), *needs):
+        for row, units in ((PODS, 1), *((row, int(units)) for row, units in asked)):
             name = self.names[row]
             left = int(self.free[row][slot])
             if left >= units:

@@ -33,7 +33,7 @@ from .ports import PortTable
 from .reasons import Finding, Reason
 from .relations import Relations
 from .requests import RequestError
-from .resources import Needs, ResourceTable
+from .resources import Asked, Needs, ResourceTable
 from .static import StaticFacet, facet_source
 from .volumes import Plan, Storage, attachments, plan
 
@@ -56,7 +56,7 @@ class State:
         self.relations = Relations(self.nodes)
         self.device_classes: set[str] = set()
         self._facets: dict[bytes, StaticFacet] = {}
-        self._requests: dict[bytes, tuple[Needs, Needs, bool, tuple[Finding, ...]]] = {}
+        self._requests: dict[bytes, tuple[Asked, Needs, bool, tuple[Finding, ...]]] = {}
         self._placed: dict[str, str] = {}  # pod key to node name, also of nodes that are not there (yet)
         self._waiting: dict[str, dict[str, PodClass]] = {}
         self._of_claim: dict[str, set[PodClass]] = {}
@@ -90,7 +90,7 @@ class State:
             self.relations.set_namespace(thing.metadata.name, thing.metadata.labels)
         else:
             self._set_storage(type(thing), thing.key, thing)
-        if len(self.relations.classes) > self._sweep_at and not self._marks:
+        if len(self.relations.classes) > self._sweep_at:
             self.sweep()
 
     def delete(self, kind: type[KubeObject], key: str) -> None:
@@ -248,14 +248,16 @@ class State:
         one = self.relations.classes.get(key)
         if one is None:
             one = PodClass(key, pod, self._facet(pod))
-            one.needs, one.usage, one.unreadable, problems = self._read_requests(pod)
+            one.asked_for, one.usage, one.unreadable, problems = self._read_requests(pod)
             one.problems += problems
             self.relations.add_class(one)
         self._latest = (pod, one)
         return one
 
     def sweep(self) -> None:
-        """Forget what no pod and no recent question needs."""
+        """Forget what no pod and no recent question needs; during a simulation nothing, which may bring it back."""
+        if self._marks:
+            return
         self.relations.sweep({one for pods in self._waiting.values() for one in pods.values()})
         facets = {id(one.static) for one in self.relations.classes.values()}
         self._facets = {key: facet for key, facet in self._facets.items() if id(facet) in facets}
@@ -282,16 +284,16 @@ class State:
             facet = self._facets[key] = StaticFacet(pod.spec)
         return facet
 
-    def _read_requests(self, pod: Pod) -> tuple[Needs, Needs, bool, tuple[Finding, ...]]:
+    def _read_requests(self, pod: Pod) -> tuple[Asked, Needs, bool, tuple[Finding, ...]]:
         spec = pod.spec
         key = encode((spec.containers, spec.init_containers, spec.resources, spec.overhead, resize_source(pod)))
         found = self._requests.get(key)
         if found is None:
-            needs: Needs = ()
+            asked: Asked = ()
             usage: Needs = ()
             problems: tuple[Finding, ...] = ()
             try:
-                needs = self.resources.needs(requests.pending(pod))
+                asked = self.resources.asked(requests.pending(pod))
             except RequestError as error:
                 problems = (Finding(Reason.POD_QUANTITY, error.field, error.problem),)
             unreadable = False
@@ -299,7 +301,7 @@ class State:
                 usage = self.resources.needs(requests.placed(pod))
             except RequestError:
                 unreadable = True
-            found = self._requests[key] = (needs, usage, unreadable, problems)
+            found = self._requests[key] = (asked, usage, unreadable, problems)
         return found
 
     # ---- pods

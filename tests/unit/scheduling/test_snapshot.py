@@ -108,6 +108,8 @@ def test_any_changes_and_their_undoing(number: int) -> None:
     assert answers(model.snapshot, model.asked) == middle
     if number % 4:
         model.snapshot.release(outer)
+        model.snapshot.sweep()
+        model.snapshot.sweep()
         assert answers(model.snapshot, model.asked) == middle
     else:
         model.snapshot.rollback(outer)
