@@ -39,6 +39,19 @@ from tools.localcluster import ClusterHandle
 CRD = Path(__file__).parents[2] / "schemas" / "crds" / "nodereservations.moorage.dev.yaml"
 POOL = "moorage.test/pool"
 ROOM = {"cpu": "1", "memory": "3840Mi", "pods": "20"}
+NODE_INFO = (
+    "architecture",
+    "bootID",
+    "containerRuntimeVersion",
+    "kernelVersion",
+    "kubeProxyVersion",
+    "kubeletVersion",
+    "machineID",
+    "operatingSystem",
+    "osImage",
+    "systemUUID",
+)
+"""What a kubelet says of its machine."""
 QUICK = Options(settle_delay=0.1, lease_interval=2.0, retry_cap=2.0)
 
 
@@ -129,6 +142,7 @@ class Driver:
         )
         if not self._tasks:
             self._tasks.append(asyncio.create_task(self.caches.run()))
+        await self.caches.wait_synced()
         self._tasks.append(asyncio.create_task(self._pinner.run()))
         logging.getLogger("moorage.pinner").addHandler(self.lines)
         logging.getLogger("moorage.pinner").setLevel(logging.INFO)

@@ -11,7 +11,7 @@ from moorage.kube import resources
 from moorage.kube.client import Client
 from moorage.objects import Pod, Taint
 from moorage.pinner.names import RESERVATION_ANNOTATION
-from moorage.protocol import DeletePlaceholder, ExpectPods, Outcome, Owner, PinPods, PodRef, Release, Slot
+from moorage.protocol import Action, DeletePlaceholder, ExpectPods, Outcome, Owner, PinPods, PodRef, Release, Slot
 from tests.kube import pinning
 from tests.kube.pinning import Driver
 from tests.kube.support import eventually, placeholder, pod
@@ -40,21 +40,7 @@ async def driver(client: Client) -> AsyncIterator[Driver]:
 def real(name: str) -> dict[str, Any]:
     """A Node that a kubelet has reported for, as far as anybody can see."""
     manifest = placeholder(name)
-    manifest["status"]["nodeInfo"] = dict.fromkeys(
-        (
-            "architecture",
-            "bootID",
-            "containerRuntimeVersion",
-            "kernelVersion",
-            "kubeProxyVersion",
-            "kubeletVersion",
-            "machineID",
-            "operatingSystem",
-            "osImage",
-            "systemUUID",
-        ),
-        "v1.36.3",
-    )
+    manifest["status"]["nodeInfo"] = dict.fromkeys(pinning.NODE_INFO, "v1.36.3")
     return manifest
 
 
@@ -150,7 +136,7 @@ async def test_names_that_others_have_and_promises_that_nothing_can_keep(
     real_name, foreign, good, twice = node_name("real"), node_name("foreign"), node_name("good"), node_name("twice")
     await client.create(resources.NODES, real(real_name))
     await client.create(resources.NODES, placeholder(foreign))
-    sent = {
+    sent: dict[str, Action] = {
         "NODE_IS_REAL": pinning.promise(real_name),
         "NODE_FOREIGN": pinning.promise(foreign),
         "INVALID_NODE_NAME": pinning.promise("Not_A_Name"),
