@@ -123,16 +123,18 @@ class Connection:
         try:
             async with asyncio.timeout(seconds):
                 data = await self._call.read()
+            _still_wanted()
+            if not isinstance(data, bytes):  # grpc.aio.EOF
+                code, details = await self._call.code(), await self._call.details()
+                raise _broken(code, details or "")
         except TimeoutError:
             raise StreamBroken(Cause.SILENT, f"the planner said nothing for {seconds:g} s") from None
         except grpc.aio.AioRpcError as error:
+            _still_wanted()
             raise _broken(error.code(), error.details() or "") from None
         except asyncio.CancelledError:
-            self._raise_if_ended()
-            raise
-        if not isinstance(data, bytes):  # grpc.aio.EOF
-            code, details = await self._call.code(), await self._call.details()
-            raise _broken(code, details or "")
+            _still_wanted()
+            raise StreamBroken(Cause.ENDED, "the call was cancelled") from None
         try:
             return codec.decode_response(data)
         except ProtocolError as error:
@@ -149,16 +151,23 @@ class Connection:
         try:
             await self._call.write(codec.encode_request(message))
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
+            _still_wanted()
             raise StreamBroken(Cause.ENDED, "the call has ended") from error
         except asyncio.CancelledError:
-            self._raise_if_ended()
-            raise
-
-    def _raise_if_ended(self) -> None:
-        """A call that has ended cancels whoever waits on it: that is its end, not ours."""
-        task = asyncio.current_task()
-        if self._call.done() and (task is None or not task.cancelling()):
+            _still_wanted()
             raise StreamBroken(Cause.ENDED, "the call was cancelled") from None
+        _still_wanted()
+
+
+def _still_wanted() -> None:
+    """Raise CancelledError when our task is being cancelled.
+
+    grpc.aio mixes two things up: a call that has ended raises CancelledError in whoever waits on it, and a cancellation
+    of ours that meets the end of the call gets lost (its task ``_prepare_rpc`` swallows what was meant for us).
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _metadata(endpoint: Endpoint) -> tuple[tuple[str, str], ...]:
