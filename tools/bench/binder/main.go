@@ -13,6 +13,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -62,12 +63,30 @@ func run(kubeconfig, file string, inFlight int) error {
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
 		return err
 	}
+	peak, err := peakKiB()
+	if err != nil {
+		return err
+	}
 	return json.NewEncoder(os.Stdout).Encode(map[string]any{
 		"bound":     len(bindings),
 		"elapsed_s": elapsed.Seconds(),
 		"cpu_s":     time.Duration(usage.Utime.Nano() + usage.Stime.Nano()).Seconds(),
-		"peak_kib":  usage.Maxrss,
+		"peak_kib":  peak,
 	})
+}
+
+// peakKiB is the most memory that was resident. Not Maxrss of getrusage, which remembers the program before exec.
+func peakKiB() (int, error) {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(status)) {
+		if name, rest, _ := strings.Cut(line, ":"); name == "VmHWM" {
+			return strconv.Atoi(strings.Fields(rest)[0])
+		}
+	}
+	return 0, fmt.Errorf("/proc/self/status does not tell VmHWM")
 }
 
 // read makes the bindings beforehand, so that the measured part is requests only.
