@@ -6,8 +6,9 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +37,13 @@ def clusters(tmp_path: Path) -> Path:
     return tmp_path / "clusters"
 
 
-def start(clusters: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+TASKW = ("./taskw", "demo", "--")
+
+
+def start(clusters: Path, *arguments: str, command: Sequence[str] = TASKW, **environment: str) -> subprocess.Popen[str]:
     """``./taskw demo`` in a session of its own, as a terminal would start it."""
     return subprocess.Popen(
-        ["./taskw", "demo", "--", *arguments],
+        [*command, *arguments],
         cwd=ROOT,
         env={**os.environ, "MOORAGE_CLUSTERS_DIR": str(clusters), **environment},
         stdin=subprocess.DEVNULL,
@@ -65,6 +69,11 @@ def processes_of(clusters: Path) -> Iterator[str]:
                         yield f"{process.name} {(process / 'comm').read_text().strip()}"
             except OSError:
                 continue
+
+
+def folders_in(clusters: Path) -> list[Path]:
+    """Cluster state left on disk, apart from logs kept on purpose."""
+    return [path for path in clusters.iterdir() if path.name != "failed"] if clusters.exists() else []
 
 
 def wait_until_nothing_is_left(clusters: Path) -> None:
@@ -103,7 +112,7 @@ def test_the_demo_ends_with_a_checked_outcome(clusters: Path, tmp_path: Path) ->
     assert "\x1b[" not in story, "colours are for terminals"
     assert story.index("60 pods pinned, and still no machine") < story.index("is switched on")
     assert list(processes_of(clusters)) == []
-    assert not [path for path in clusters.iterdir() if path.name != "failed"]
+    assert folders_in(clusters) == []
 
 
 MOMENTS = [
@@ -116,30 +125,32 @@ MOMENTS = [
 ]
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
-def test_ctrl_c_ends_everything_and_says_so(clusters: Path, moment: str) -> None:
+def test_ctrl_c_ends_everything_and_says_so(clusters: Path) -> None:
+    for moment in MOMENTS:
+        process = start(clusters)
+        read_until(process, moment)
+        os.killpg(process.pid, signal.SIGINT)
+        _, rest = process.communicate(timeout=PATIENCE)
+
+        assert process.returncode == 130, moment
+        assert "interrupted" in rest, moment
+        assert "Traceback" not in rest, moment
+        wait_until_nothing_is_left(clusters)
+        assert folders_in(clusters) == [], moment
+
+
+def test_kill_9_leaves_nothing_and_the_next_start_works(clusters: Path) -> None:
+    for moment in MOMENTS:  # each start finds what the last one left
+        process = start(clusters)
+        read_until(process, moment)
+        process.kill()
+        process.communicate(timeout=PATIENCE)
+        wait_until_nothing_is_left(clusters)
+
     process = start(clusters)
-    read_until(process, moment)
-    os.killpg(process.pid, signal.SIGINT)
-    _, rest = process.communicate(timeout=PATIENCE)
-
-    assert process.returncode != 0
-    assert "interrupted" in rest
-    assert "Traceback" not in rest
-    wait_until_nothing_is_left(clusters)
-
-
-@pytest.mark.parametrize("moment", MOMENTS[1::2])
-def test_kill_9_leaves_nothing_and_the_next_start_works(clusters: Path, moment: str) -> None:
-    process = start(clusters)
-    read_until(process, moment)
-    process.kill()
-    process.communicate(timeout=PATIENCE)
-    wait_until_nothing_is_left(clusters)
-
-    again = start(clusters)
-    _, story = again.communicate(timeout=PATIENCE * 3)
-    assert again.returncode == 0, story
+    _, story = process.communicate(timeout=PATIENCE * 3)
+    assert process.returncode == 0, story
+    assert folders_in(clusters) == [], "stale folders are removed"
 
 
 @pytest.mark.parametrize(
@@ -192,6 +203,15 @@ def test_an_existing_cluster_is_as_before_after_the_demo(users: LocalCluster, cl
     wait_until_nothing_is_left(clusters)
 
 
+def test_a_killed_task_runner_does_not_keep_the_demo_from_tidying_up(users: LocalCluster, clusters: Path) -> None:
+    process = on(users, clusters, "--yes")
+    read_until(process, "pods pinned")
+    process.kill()
+    process.communicate(timeout=PATIENCE)
+    wait_until_nothing_is_left(clusters)
+    assert made(users) == ["somebodys"]
+
+
 def test_nothing_is_created_without_a_yes(users: LocalCluster, clusters: Path) -> None:
     process = on(users, clusters)
     _, story = process.communicate(timeout=PATIENCE)
@@ -200,21 +220,24 @@ def test_nothing_is_created_without_a_yes(users: LocalCluster, clusters: Path) -
     assert made(users) == ["somebodys"]
 
 
-@pytest.mark.parametrize("moment", ["all Pending", "pods pinned", "switched on"])
-def test_ctrl_c_on_an_existing_cluster_removes_what_was_made(users: LocalCluster, clusters: Path, moment: str) -> None:
-    process = on(users, clusters, "--yes")
-    read_until(process, moment)
-    os.killpg(process.pid, signal.SIGINT)
-    _, rest = process.communicate(timeout=PATIENCE * 3)
-    assert process.returncode != 0
-    assert "interrupted" in rest
-    assert "Traceback" not in rest
-    assert made(users) == ["somebodys"]
-    wait_until_nothing_is_left(clusters)
+def test_ctrl_c_on_an_existing_cluster_removes_what_was_made(users: LocalCluster, clusters: Path) -> None:
+    for moment in ("all Pending", "pods pinned", "switched on"):
+        process = on(users, clusters, "--yes")
+        read_until(process, moment)
+        os.killpg(process.pid, signal.SIGINT)
+        _, rest = process.communicate(timeout=PATIENCE * 3)
+        assert process.returncode == 130, rest
+        assert "interrupted" in rest, moment
+        assert "Traceback" not in rest, moment
+        assert made(users) == ["somebodys"], moment
+        wait_until_nothing_is_left(clusters)
+        assert folders_in(clusters) == [], moment
 
 
 def test_what_a_killed_demo_left_behind_is_offered_for_removal(users: LocalCluster, clusters: Path) -> None:
-    process = on(users, clusters, "--yes")
+    # The demo itself: when only the task runner is killed, the demo notices and removes everything.
+    itself = (sys.executable, "-m", "tools.demo")
+    process = start(clusters, "--context", CONTEXT, "--yes", command=itself, KUBECONFIG=str(users.kubeconfig))
     read_until(process, "pods pinned")
     process.kill()
     process.communicate(timeout=PATIENCE)

@@ -59,6 +59,7 @@ class ExistingCluster:
         self._kubelets: dict[str, ManagedProcess] = {}
         self._kubeconfig = Path()
         self._lock: Lock | None = None
+        self._agreed = False  # until then nothing is changed, and nothing removed
         self.directory = cluster_dir(f"context-{os.getpid()}")
         self.logs = self.directory / "logs"
         self.flags = [f"--context={context}"]
@@ -82,6 +83,7 @@ class ExistingCluster:
         try:
             self.logs.mkdir()
             self._run(self._agree)
+            self._agreed = True
             self._run(self._prepare)
         except BaseException:
             self._remove()
@@ -190,7 +192,7 @@ class ExistingCluster:
         stop_all(list(self._kubelets.values()), _STOP_GRACE)
         remove_kubelet_leftovers(*(kubelet.log for kubelet in self._kubelets.values()))
         try:
-            if self._run(removal.find):
+            if self._agreed and self._run(removal.find):
                 print_line(self._stream, f"removing everything from {self._context}")
                 left = self._run(removal.remove_all)
                 if left:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from moorage.kube import errors
-from moorage.kube.client import Client
+from moorage.kube.client import MERGE_PATCH, Client
 
 from . import kubelet_access, manifests, world
 from .errors import DemoError
@@ -62,6 +62,8 @@ class Leftover:
     uid: str
     path: str
     body: tuple[tuple[str, Any], ...]
+    held: bool = False
+    """Whether finalizers keep it until a pod pinner has tidied up, of which none runs any more."""
 
 
 def our_crds() -> list[str]:
@@ -101,7 +103,8 @@ async def find(client: Client) -> Sequence[Leftover]:
             name = item["metadata"]["name"]
             if kind.name in ("Node", "NodeReservation") and not _NODE_NAME.fullmatch(name):
                 continue  # a label alone may be copied by anybody
-            found.append(Leftover(kind.name, name, item["metadata"]["uid"], f"{kind.path}/{name}", kind.body))
+            held = kind.path == _RESERVATIONS and bool(item["metadata"].get("finalizers"))
+            found.append(Leftover(kind.name, name, item["metadata"]["uid"], f"{kind.path}/{name}", kind.body, held))
     return found
 
 
@@ -115,18 +118,11 @@ async def remove_all(client: Client) -> Sequence[Leftover]:
         KubeError: the API server refused.
     """
     end = time.monotonic() + PATIENCE
-    while True:
-        try:
-            left = await find(client)
-            for each in left:
-                await _remove(client, each)
-        except errors.TooManyRequests:  # a custom resource whose definition is just being removed answers so
-            if time.monotonic() > end:
-                raise
-        else:
-            if not left or time.monotonic() > end:
-                return left
+    while (left := await find(client)) and time.monotonic() < end:
+        for each in left:
+            await _remove(client, each)
         await asyncio.sleep(0.3)
+    return left
 
 
 async def _remove(client: Client, each: Leftover) -> None:
@@ -139,14 +135,28 @@ async def _remove(client: Client, each: Leftover) -> None:
     }
     # Gone, another object by now, or a namespace that is ending: the next look tells.
     with suppress(errors.NotFound, errors.Conflict):
-        await client.transport.request("DELETE", each.path, body=json.dumps(options).encode())
+        if each.held:
+            changes = {"metadata": {"uid": each.uid, "finalizers": None}}
+            await _request(client, "PATCH", each.path, body=json.dumps(changes).encode(), content_type=MERGE_PATCH)
+        await _request(client, "DELETE", each.path, body=json.dumps(options).encode())
 
 
 async def _items(client: Client, path: str, labels: str) -> list[dict[str, Any]]:
     try:
-        query = {"labelSelector": labels} if labels else None
-        answer = json.loads(await client.transport.request("GET", path, query=query))
+        answer = json.loads(await _request(client, "GET", path, query={"labelSelector": labels} if labels else None))
     except errors.NotFound:  # the kind itself is not there
         return []
     items: list[dict[str, Any]] = answer["items"]
     return items
+
+
+async def _request(client: Client, method: str, path: str, **rest: Any) -> bytes:
+    """Ask again while the server says 429, as it does of a custom resource whose definition has just come or goes."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return await client.transport.request(method, path, **rest)
+        except errors.TooManyRequests:
+            if time.monotonic() > end:
+                raise
+        await asyncio.sleep(0.5)

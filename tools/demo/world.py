@@ -48,17 +48,18 @@ def definitions() -> list[dict[str, Any]]:
 async def _create_crd(client: Client, manifest: dict[str, Any]) -> None:
     """Create a definition with our label; one that is there already belongs to somebody and stays as it is."""
     name = manifest["metadata"]["name"]
-    if await get(client, f"{CRD_PATH}/{name}") is None:
-        manifest["metadata"].setdefault("labels", {}).update(manifests.LABELS)
-        await _apply(client, f"{CRD_PATH}/{name}", manifest)
-    end = time.monotonic() + _ESTABLISH_SECONDS
+    manifest["metadata"].setdefault("labels", {}).update(manifests.LABELS)
+    path, end = f"{CRD_PATH}/{name}", time.monotonic() + _ESTABLISH_SECONDS
     while True:
-        found = await get(client, f"{CRD_PATH}/{name}")
-        conditions = (found or {}).get("status", {}).get("conditions") or ()
-        if any(each["type"] == "Established" and each["status"] == "True" for each in conditions):
-            return
+        found = await get(client, path)
+        if found is None:
+            await _apply(client, path, manifest)
+        elif "deletionTimestamp" not in found["metadata"]:  # one that is going takes no objects any more
+            conditions = found.get("status", {}).get("conditions") or ()
+            if any(each["type"] == "Established" and each["status"] == "True" for each in conditions):
+                return
         if time.monotonic() > end:
-            raise DemoError(f"custom resource {name} is not usable after {_ESTABLISH_SECONDS:g} s: {conditions}")
+            raise DemoError(f"custom resource {name} is not usable after {_ESTABLISH_SECONDS:g} s: {found}")
         await asyncio.sleep(0.05)
 
 
