@@ -11,7 +11,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from moorage.kube import credentials
 from moorage.kube.client import Client
@@ -72,7 +72,7 @@ async def _clean_up(settings: ClusterSettings, arguments: argparse.Namespace) ->
         found = await cleanup.find(client)
         if arguments.output == "text":
             print(_show(found, transport.access.server))
-        agreed = found and not arguments.dry_run and (arguments.yes or await _ask(len(found)))
+        agreed = found and not arguments.dry_run and (arguments.yes or _ask(len(found)))
         failures = await _remove(client, found, arguments.output) if agreed else {}
     if arguments.output == "json":
         removed = [] if not agreed else [_as_json(each) for each in found if each not in failures]
@@ -105,13 +105,13 @@ def _show(found: Sequence[Leftover], server: str) -> str:
     return f"in the cluster at {server}:\n" + table(("KIND", "NAME", "WOULD", "WHY"), rows)
 
 
-async def _ask(count: int, answer: Callable[[], str] = sys.stdin.readline) -> bool:
+def _ask(count: int) -> bool:
     """Whether a person says yes; anything but a person at a terminal says no."""
     if not sys.stdin.isatty():
         print("not asked, because nobody is at a terminal: use --yes to go ahead", file=sys.stderr)
         return False
     print(f"\ndo all {count} of this? [y/N] ", end="", flush=True, file=sys.stderr)
-    return answer().strip().lower() in ("y", "yes")
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _as_json(each: Leftover) -> dict[str, str]:
