@@ -60,6 +60,8 @@ class PlannerServer:
         self._board = board
         self._settings = settings
         self._server: grpc.aio.Server | None = None
+        self._stopping = asyncio.Event()
+        self._streams: set[asyncio.Task[Any]] = set()
         self.port = 0
         self.pinners: dict[str, str] = {}
         """Who is connected: peer address to ``cluster/replica``."""
@@ -88,50 +90,77 @@ class PlannerServer:
 
     async def stop(self, grace: float = 1.0) -> None:
         """End all streams; pinners come back to whoever is there then."""
+        self._stopping.set()
+        if self._streams:
+            await asyncio.wait(self._streams, timeout=grace)
         if self._server is not None:
             server, self._server = self._server, None
-            await server.stop(grace)
+            await server.stop(0)
 
     # --- one stream ---
 
     async def _stream(self, _requests: AsyncIterator[bytes], context: Context) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - gRPC runs every call in a task
+        self._streams.add(task)
+        task.add_done_callback(self._streams.discard)
         peer = context.peer()
         if not self._may_enter(context):
             logger.warning("pinner refused, its API key is missing or wrong", extra={"peer": peer})
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "the API key is missing or wrong")
+        code, details = await self._end_of(peer, context)
+        if code is not grpc.StatusCode.OK:
+            await context.abort(code, details)
+
+    async def _end_of(self, peer: str, context: Context) -> tuple[grpc.StatusCode, str]:
+        """Serve one pinner; what is returned is how it ended."""
+        fields = {"peer": peer}
         try:
             hello = await self._hello(context)
+            fields |= {"cluster": hello.cluster_id, "replica": hello.replica, "version": hello.version}
             session = Session(self._board, hello, _sender(context), heartbeat=self._settings.heartbeat)
-        except ProtocolError as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        except StalePlanner as error:
-            logger.warning("pinner refused, a newer planner has served it", extra={"peer": peer, "error": str(error)})
-            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
-        fields = {"peer": peer, "cluster": hello.cluster_id, "replica": hello.replica, "version": hello.version}
-        logger.info("pinner connected", extra=fields)
-        self.pinners[peer] = f"{hello.cluster_id}/{hello.replica}"
-        try:
+            logger.info("pinner connected", extra=fields)
+            self.pinners[peer] = f"{hello.cluster_id}/{hello.replica}"
             await self._serve(session, context)
         except ProtocolError as error:
             logger.warning("pinner sent what cannot be read", extra={**fields, "error": str(error)})
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            return grpc.StatusCode.INVALID_ARGUMENT, str(error)
+        except StalePlanner as error:
+            logger.warning("pinner refused, a newer planner has served it", extra={**fields, "error": str(error)})
+            return grpc.StatusCode.FAILED_PRECONDITION, str(error)
+        except (grpc.aio.UsageError, asyncio.InvalidStateError, grpc.aio.InternalError):
+            pass  # written to a stream that has just ended
+        except Exception:
+            logger.exception("stream ended by a fault of the planner, please report it", extra=fields)
+            return grpc.StatusCode.INTERNAL, "the planner met an error of its own"
         finally:
-            self.pinners.pop(peer, None)
-            logger.info("pinner disconnected", extra=fields)
+            if self.pinners.pop(peer, None) is not None:
+                logger.info("pinner disconnected", extra=fields)
+        return (
+            (grpc.StatusCode.UNAVAILABLE, "the planner stops")
+            if self._stopping.is_set()
+            else (
+                grpc.StatusCode.OK,
+                "",
+            )
+        )
 
     async def _serve(self, session: Session, context: Context) -> None:
-        """Read and write at the same time; the end of either is the end of both."""
-        reader = asyncio.create_task(self._read(session, context), name="planner stream reader")
-        writer = asyncio.create_task(session.run(), name="planner stream writer")
+        """Read and write at the same time; the end of either, or of the planner, is the end of both."""
+        tasks = {
+            asyncio.create_task(self._read(session, context), name="planner stream reader"),
+            asyncio.create_task(session.run(), name="planner stream writer"),
+            asyncio.create_task(self._stopping.wait(), name="planner stream stop"),
+        }
         try:
-            await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            reader.cancel()
-            writer.cancel()
-            await asyncio.wait({reader, writer})
-        for task in (reader, writer):
-            if not task.cancelled() and (error := task.exception()) is not None:
-                raise error
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+        for task in done:
+            if not task.cancelled():
+                task.result()
 
     async def _read(self, session: Session, context: Context) -> None:
         while isinstance(data := await context.read(), bytes):

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import yaml
 
 MAX_BYTES = 8 << 20
-_MAX_NODES = 1_000_000
+_MAX_NODES = 300_000
 _MAX_DEPTH = 32
 
 Path = tuple[str | int, ...]

@@ -5,12 +5,14 @@ Messages cross as bytes, so that one that is too large or cannot be read is refu
 
 from __future__ import annotations
 
+import logging
 import os
 
-# gRPC writes lines of its own to standard error; ours are structured, and every failure reaches us as a status anyway.
+# gRPC writes lines and stacks of its own, also for streams that just end; every failure reaches us as a status anyway.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+logging.getLogger("grpc").setLevel(logging.CRITICAL)
 
-import grpc
+import grpc  # noqa: E402 - what is above must be set before
 
 SERVICE = "moorage.pinning.v1.PinningService"
 METHOD = "Stream"
