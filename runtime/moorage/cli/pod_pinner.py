@@ -14,8 +14,7 @@ from .parser import WRONG_USAGE, Parser, make
 EXAMPLES = """\
   moorage pod-pinner                                  in a pod, everything from the environment
   moorage pod-pinner --planner-address 127.0.0.1:9443 --planner-plaintext --context kind-dev
-                                                      from a shell, with a planner on this machine
-  moorage pod-pinner --dry-run …                      answer instructions, change nothing"""
+                                                      from a shell, with a planner on this machine"""
 
 
 def parser(prog: str) -> Parser:

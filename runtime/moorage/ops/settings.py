@@ -86,12 +86,6 @@ class PinnerSettings(ClusterSettings, LogSettings):
     dry_run: bool = setting(
         "MOORAGE_DRY_RUN", "Validate and answer instructions, and change nothing in the cluster", parsing.boolean, False
     )
-    placeholder_deadline: float = setting(
-        "MOORAGE_PLACEHOLDER_DEADLINE",
-        "How long a machine may take to join when the instruction does not say",
-        parsing.seconds,
-        600.0,
-    )
     connect_timeout: float = setting(
         "MOORAGE_CONNECT_TIMEOUT",
         "How long the planner may take to answer a new stream with its welcome",

@@ -33,14 +33,14 @@ def test_the_environment_alone_is_enough() -> None:
         MOORAGE_NAMESPACE="moorage",
         MOORAGE_POD_NAME="castai-pod-pinner-1",
         MOORAGE_DRY_RUN="true",
-        MOORAGE_PLACEHOLDER_DEADLINE="1m30s",
+        MOORAGE_STREAM_SILENCE="1m30s",
         MOORAGE_PROVIDER_PROFILE="gcp",
         MOORAGE_HEALTH_ADDRESS=":9090",
     )
     assert found.planner_address == Address("planner.castai-agent", 9443)
     assert (found.namespace, found.pod_name, found.profile) == ("moorage", "castai-pod-pinner-1", "gcp")
     assert found.dry_run
-    assert found.placeholder_deadline == 90.0
+    assert found.stream_silence == 90.0
     assert found.health_address == Address("", 9090)
     assert found.api_key is None
 
@@ -81,10 +81,10 @@ def test_a_missing_setting_is_named_with_variable_flag_and_meaning() -> None:
         ("MOORAGE_NAMESPACE", "Castai", "small letters"),
         ("MOORAGE_POD_NAME", "x" * 254, "small letters"),
         ("MOORAGE_DRY_RUN", "perhaps", "true or false"),
-        ("MOORAGE_PLACEHOLDER_DEADLINE", "10", "with its unit"),
-        ("MOORAGE_PLACEHOLDER_DEADLINE", "-5s", "with its unit"),
-        ("MOORAGE_PLACEHOLDER_DEADLINE", "0s", "longer than 0"),
-        ("MOORAGE_PLACEHOLDER_DEADLINE", "25h", "at most 24h"),
+        ("MOORAGE_STREAM_SILENCE", "10", "with its unit"),
+        ("MOORAGE_STREAM_SILENCE", "-5s", "with its unit"),
+        ("MOORAGE_STREAM_SILENCE", "0s", "longer than 0"),
+        ("MOORAGE_STREAM_SILENCE", "25h", "at most 24h"),
         ("MOORAGE_PROVIDER_PROFILE", "ibm", "generic, aws, gcp, azure"),
         ("MOORAGE_API_KEY_FILE", "/nowhere/key", "cannot be read"),
         ("MOORAGE_PLANNER_CA_FILE", "/dev/null", "no certificate"),
