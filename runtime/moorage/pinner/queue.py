@@ -15,6 +15,8 @@ from . import metrics
 
 QUIET_PATIENCE = 20.0
 """Seconds after which a quiet key goes first."""
+_EARLY = 0.01
+"""Seconds by which a timer may ring too early: event loops round."""
 
 
 class KeyQueue:
@@ -33,7 +35,7 @@ class KeyQueue:
         self._quiet: dict[str, float] = {}  # key to the loop time at which it may be handed out; in that order
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._backoffs: dict[str, Backoff] = {}
-        self._news = asyncio.Event()
+        self._idle: deque[asyncio.Future[None]] = deque()  # workers without a key, woken one by one
 
     def add(self, key: str) -> None:
         """Look at a key soon; if somebody is looking at it, once more afterwards."""
@@ -42,7 +44,7 @@ class KeyQueue:
         self._waiting.add(key)
         if key not in self._busy:
             self._ready.append(key)
-            self._news.set()
+            self._wake()
         metrics.QUEUED.set(len(self._waiting))
 
     def add_after(self, key: str, seconds: float) -> None:
@@ -60,8 +62,8 @@ class KeyQueue:
         """Look at a key when there is nothing better to do, after some seconds at the earliest."""
         if key not in self._quiet:
             loop = asyncio.get_running_loop()
-            self._quiet[key] = loop.time() + seconds
-            loop.call_later(seconds, self._news.set)
+            due = self._quiet[key] = loop.time() + seconds
+            loop.call_at(due, self._wake)
 
     def retry(self, key: str) -> float:
         """Look at a key again after a failure; returns the seconds until then."""
@@ -75,20 +77,25 @@ class KeyQueue:
 
     async def get(self) -> tuple[str, bool]:
         """The next key, and whether it comes quietly; ``done`` must follow."""
-        while True:
-            found = self._next(asyncio.get_running_loop().time())
-            if found is not None:
-                self._busy.add(found[0])
-                return found
-            self._news.clear()
-            await self._news.wait()
+        loop = asyncio.get_running_loop()
+        while (found := self._next(loop.time())) is None:
+            woken = loop.create_future()
+            self._idle.append(woken)
+            try:
+                await woken
+            except asyncio.CancelledError:
+                if woken.done() and not woken.cancelled():
+                    self._wake()  # somebody else must take what we were woken for
+                raise
+        self._busy.add(found[0])
+        return found
 
     def done(self, key: str) -> None:
         """Somebody has looked at a key."""
         self._busy.discard(key)
         if key in self._waiting:
             self._ready.append(key)
-        self._news.set()
+        self._wake()
 
     def close(self) -> None:
         """Ring no more."""
@@ -97,9 +104,8 @@ class KeyQueue:
         self._timers.clear()
 
     def _next(self, now: float) -> tuple[str, bool] | None:
-        quiet = next((key for key in self._quiet if key not in self._busy), None)
-        due = self._quiet[quiet] if quiet is not None else now + 1
-        if quiet is not None and (due <= now - QUIET_PATIENCE or (due <= now and not self._ready)):
+        quiet = self._quiet_since(now - QUIET_PATIENCE if self._ready else now + _EARLY)
+        if quiet is not None:
             del self._quiet[quiet]
             return quiet, True
         if not self._ready:
@@ -108,6 +114,23 @@ class KeyQueue:
         self._waiting.discard(key)
         metrics.QUEUED.set(len(self._waiting))
         return key, False
+
+    def _quiet_since(self, moment: float) -> str | None:
+        """The first quiet key that was due by then; not one that somebody looks at, or will anyway."""
+        for key, due in self._quiet.items():
+            if due > moment:
+                return None
+            if key not in self._busy and key not in self._waiting:
+                return key
+        return None
+
+    def _wake(self) -> None:
+        """Let one idle worker see whether there is a key for it."""
+        while self._idle:
+            woken = self._idle.popleft()
+            if not woken.done():
+                woken.set_result(None)
+                return
 
     def _ring(self, key: str) -> None:
         self._timers.pop(key, None)
