@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import logging
 from collections.abc import AsyncIterator, Callable
@@ -95,7 +96,7 @@ class PlannerServer:
             await asyncio.wait(self._streams, timeout=grace)
         if self._server is not None:
             server, self._server = self._server, None
-            await server.stop(0)
+            await server.stop(grace)
 
     # --- one stream ---
 
@@ -110,7 +111,8 @@ class PlannerServer:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "the API key is missing or wrong")
         code, details = await self._end_of(peer, context)
         if code is not grpc.StatusCode.OK:
-            await context.abort(code, details)
+            with contextlib.suppress(grpc.aio.InternalError):  # nobody is there any more to be told
+                await context.abort(code, details)
 
     async def _end_of(self, peer: str, context: Context) -> tuple[grpc.StatusCode, str]:
         """Serve one pinner; what is returned is how it ended."""
@@ -136,14 +138,9 @@ class PlannerServer:
         finally:
             if self.pinners.pop(peer, None) is not None:
                 logger.info("pinner disconnected", extra=fields)
-        return (
-            (grpc.StatusCode.UNAVAILABLE, "the planner stops")
-            if self._stopping.is_set()
-            else (
-                grpc.StatusCode.OK,
-                "",
-            )
-        )
+        if self._stopping.is_set():
+            return grpc.StatusCode.UNAVAILABLE, "the planner stops"
+        return grpc.StatusCode.OK, ""
 
     async def _serve(self, session: Session, context: Context) -> None:
         """Read and write at the same time; the end of either, or of the planner, is the end of both."""

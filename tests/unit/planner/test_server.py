@@ -56,7 +56,7 @@ async def _serving(board: Board, **changes: Any) -> AsyncIterator[PlannerServer]
     try:
         yield server
     finally:
-        await server.stop(0)
+        await server.stop()
 
 
 def _client(server: PlannerServer, **changes: Any) -> InstructionStream:
@@ -381,7 +381,7 @@ async def test_killing_either_side_at_random_moments_ends_in_the_same_answers(se
             await eventually(lambda: bool(board.clusters) and tally.counts(board).open == 0)
     finally:
         await pinner.kill()
-        await server.stop(0)
+        await server.stop()
     expected = {each.id: Outcome.REJECTED if each.node.endswith("3") else Outcome.APPLIED for each in wanted}
     assert _outcomes(board) == expected
     assert set(cluster.done) == set(expected)
