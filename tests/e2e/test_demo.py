@@ -1,4 +1,4 @@
-"""README's first command, as a user meets it: green, interrupted, killed."""
+"""README's first command, as a user meets it: green, interrupted, killed; and on a cluster of the user's."""
 
 from __future__ import annotations
 
@@ -6,16 +6,28 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tools.demo import moments
+from tools.localcluster import LocalCluster
 from tools.toolchain import ensure
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0
+CONTEXT = "moorage"
+MADE = (
+    "/api/v1/nodes",
+    "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+    "/apis/rbac.authorization.k8s.io/v1/clusterroles?labelSelector=moorage.dev/demo",
+    "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings?labelSelector=moorage.dev/demo",
+    "/api/v1/namespaces?labelSelector=moorage.dev/demo",
+)
 
 
 @pytest.fixture
@@ -25,12 +37,16 @@ def clusters(tmp_path: Path) -> Path:
     return tmp_path / "clusters"
 
 
-def start(clusters: Path, *arguments: str) -> subprocess.Popen[str]:
+TASKW = ("./taskw", "demo", "--")
+
+
+def start(clusters: Path, *arguments: str, command: Sequence[str] = TASKW, **environment: str) -> subprocess.Popen[str]:
     """``./taskw demo`` in a session of its own, as a terminal would start it."""
     return subprocess.Popen(
-        ["./taskw", "demo", "--", *arguments],
+        [*command, *arguments],
         cwd=ROOT,
-        env={**os.environ, "MOORAGE_CLUSTERS_DIR": str(clusters)},
+        env={**os.environ, "MOORAGE_CLUSTERS_DIR": str(clusters), **environment},
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -69,29 +85,44 @@ def wait_until_nothing_is_left(clusters: Path) -> None:
 
 def read_until(process: subprocess.Popen[str], words: str) -> None:
     assert process.stderr is not None
+    said = []
     for line in process.stderr:
         if words in line:
             return
-    raise AssertionError(f"the demo ended without saying {words!r}")
+        said.append(line)
+    raise AssertionError(f"the demo ended without saying {words!r}:\n{''.join(said)}")
 
 
-def test_the_demo_ends_with_a_checked_outcome(clusters: Path) -> None:
-    process = start(clusters, "-o", "json")
+# --- on a control plane of its own ---
+
+
+def test_the_demo_ends_with_a_checked_outcome(clusters: Path, tmp_path: Path) -> None:
+    # A cluster that only KUBECONFIG names is never used: this one does not even exist.
+    nowhere = tmp_path / "kubeconfig"
+    process = start(clusters, "-o", "json", KUBECONFIG=str(nowhere))
     output, story = process.communicate(timeout=PATIENCE * 3)
 
     assert process.returncode == 0, story
     outcome = json.loads(output)
     assert outcome["ok"]
-    assert outcome["node"] == outcome["planned_node"]
-    assert outcome["node_uid"] == outcome["placeholder_uid"]
-    assert outcome["phase"] == "Running"
-    assert outcome["kubelet_version"] == "v1.36.3"
+    assert outcome["problems"] == []
+    assert outcome["shape"] == moments.expected()
+    assert len(outcome["placement"]) == outcome["pods"] == 60
+    assert outcome["nodes"] == 12
     assert "\x1b[" not in story, "colours are for terminals"
+    assert story.index("60 pods pinned, and still no machine") < story.index("is switched on")
     assert list(processes_of(clusters)) == []
     assert folders_in(clusters) == []
 
 
-MOMENTS = ["starting etcd", "control plane ready", "is Pending", "bound to", "adopted"]
+MOMENTS = [
+    "starting etcd",
+    "control plane ready",
+    "all Pending",
+    "placeholder Nodes exist",
+    "pods pinned",
+    "switched on",
+]
 
 
 def test_ctrl_c_ends_everything_and_says_so(clusters: Path) -> None:
@@ -122,9 +153,124 @@ def test_kill_9_leaves_nothing_and_the_next_start_works(clusters: Path) -> None:
     assert folders_in(clusters) == [], "stale folders are removed"
 
 
-def test_a_wrong_option_is_answered_with_the_right_ones(clusters: Path) -> None:
-    process = start(clusters, "--nonsense")
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--nonsense",), "usage:"),
+        (("--yes",), "only --context asks"),
+        (("--context", "x", "--kill", "pinner"), "own cluster"),
+        (("--kill", "pinner", "--at", "-1"), "not below 0"),
+    ],
+)
+def test_a_wrong_option_is_answered_with_the_right_ones(clusters: Path, arguments: tuple[str, ...], words: str) -> None:
+    process = start(clusters, *arguments)
     _, story = process.communicate(timeout=PATIENCE)
     assert process.returncode != 0
-    assert "usage:" in story
+    assert words in story
+    assert "Traceback" not in story
+
+
+# --- on a cluster of the user's ---
+
+
+@pytest.fixture(scope="module")
+def users() -> Iterator[LocalCluster]:
+    """A cluster of somebody's, with something in it."""
+    with LocalCluster() as cluster:
+        cluster.start_hollow_kubelet("somebodys")
+        cluster.wait_node_ready("somebodys")
+        yield cluster
+
+
+def made(cluster: LocalCluster) -> list[str]:
+    """Everything in a cluster of the kinds that a demo makes."""
+    items: list[dict[str, Any]] = [item for path in MADE for item in cluster.api.get(path)["items"]]
+    return [item["metadata"]["name"] for item in items]
+
+
+def on(users: LocalCluster, clusters: Path, *arguments: str) -> subprocess.Popen[str]:
+    return start(clusters, "--context", CONTEXT, *arguments, KUBECONFIG=str(users.kubeconfig))
+
+
+def test_an_existing_cluster_is_as_before_after_the_demo(users: LocalCluster, clusters: Path) -> None:
+    process = on(users, clusters, "--yes", "-o", "json")
+    output, story = process.communicate(timeout=PATIENCE * 3)
+
+    assert process.returncode == 0, story
+    assert json.loads(output)["ok"]
+    assert "This will create in the cluster at " + users.server in story
+    assert made(users) == ["somebodys"]
+    wait_until_nothing_is_left(clusters)
+
+
+def test_a_killed_task_runner_does_not_keep_the_demo_from_tidying_up(users: LocalCluster, clusters: Path) -> None:
+    process = on(users, clusters, "--yes")
+    read_until(process, "pods pinned")
+    process.kill()
+    process.communicate(timeout=PATIENCE)
+    wait_until_nothing_is_left(clusters)
+    assert made(users) == ["somebodys"]
+
+
+def test_nothing_is_created_without_a_yes(users: LocalCluster, clusters: Path) -> None:
+    process = on(users, clusters)
+    _, story = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1
+    assert "use --yes to go ahead; nothing was changed" in story
+    assert made(users) == ["somebodys"]
+
+
+def test_ctrl_c_on_an_existing_cluster_removes_what_was_made(users: LocalCluster, clusters: Path) -> None:
+    for moment in ("all Pending", "pods pinned", "switched on"):
+        process = on(users, clusters, "--yes")
+        read_until(process, moment)
+        os.killpg(process.pid, signal.SIGINT)
+        _, rest = process.communicate(timeout=PATIENCE * 3)
+        assert process.returncode == 130, rest
+        assert "interrupted" in rest, moment
+        assert "Traceback" not in rest, moment
+        assert made(users) == ["somebodys"], moment
+        wait_until_nothing_is_left(clusters)
+        assert folders_in(clusters) == [], moment
+
+
+def test_what_a_killed_demo_left_behind_is_offered_for_removal(users: LocalCluster, clusters: Path) -> None:
+    # The demo itself: when only the task runner is killed, the demo notices and removes everything.
+    itself = (sys.executable, "-m", "tools.demo")
+    process = start(clusters, "--context", CONTEXT, "--yes", command=itself, KUBECONFIG=str(users.kubeconfig))
+    read_until(process, "pods pinned")
+    process.kill()
+    process.communicate(timeout=PATIENCE)
+    wait_until_nothing_is_left(clusters)
+    assert len(made(users)) > 1
+
+    declined = on(users, clusters)
+    _, story = declined.communicate(timeout=PATIENCE)
+    assert declined.returncode == 1
+    assert "An earlier demo has left behind" in story
+    assert len(made(users)) > 1, "nothing is removed without a yes"
+
+    again = on(users, clusters, "--yes")
+    _, story = again.communicate(timeout=PATIENCE * 3)
+    assert again.returncode == 0, story
+    assert made(users) == ["somebodys"]
+
+
+def test_a_namespace_that_is_somebody_elses_is_left_alone(users: LocalCluster, clusters: Path) -> None:
+    users.api.request("POST", "/api/v1/namespaces", {"metadata": {"name": "moorage-demo"}})
+    try:
+        process = on(users, clusters, "--yes")
+        _, story = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 1
+        assert "it is not the demo's" in story
+        assert users.api.get("/api/v1/namespaces/moorage-demo")["status"]["phase"] == "Active"
+    finally:
+        users.api.request("DELETE", "/api/v1/namespaces/moorage-demo")
+
+
+def test_a_context_that_does_not_exist_is_a_sentence(users: LocalCluster, clusters: Path) -> None:
+    process = start(clusters, "--context", "nobodys", "--yes", KUBECONFIG=str(users.kubeconfig))
+    _, story = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1
+    assert "there is no context 'nobodys'" in story
     assert "Traceback" not in story

@@ -1,1 +1,1 @@
-"""The demo: a placeholder, a pod bound to it before the machine exists, and a real kubelet that adopts both."""
+"""The demo: a planner streams a plan, pods are pinned before any node exists, machines join, all runs where planned."""

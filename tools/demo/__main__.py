@@ -1,4 +1,4 @@
-"""Runs the demo on a control plane of its own: ``python -m tools.demo``."""
+"""Runs the demo: ``python -m tools.demo``; on a control plane of its own unless a context is named."""
 
 from __future__ import annotations
 
@@ -6,77 +6,145 @@ import argparse
 import asyncio
 import dataclasses
 import json
-import os
+import logging
 import signal
 import sys
-import time
-from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TextIO, TypeVar
 
-from moorage.kube import credentials, errors, resources
-from moorage.kube.cache import WatchCache
-from moorage.kube.client import Client
-from moorage.kube.transport import Transport
+from moorage.kube import errors
+from moorage.ops.logs import JsonFormatter
 from tools.localcluster import ClusterError, LocalCluster
 from tools.toolchain import ToolError, ensure
 from tools.toolchain.guard import interrupt_with_parent
+from tools.toolchain.manifest import load
 
-from .steps import DemoError, Outcome, Story
+from . import record
+from .check import Outcome
+from .errors import DemoError
+from .events import Mark
+from .existing import Declined, ExistingCluster
+from .faults import VICTIMS, Fault
+from .screen import FRAME, Screen, print_line, screen
+from .stage import Stage
+from .story import Story
+from .targets import OwnCluster, Target
+
+T = TypeVar("T")
 
 EXAMPLES = """\
 examples:
-  ./taskw demo                  start a control plane on loopback, show the story, remove everything
-  ./taskw demo -- -o json       the checked outcome as JSON on standard output, progress on standard error
-  ./taskw demo -- --keep        leave the cluster running until Enter is pressed
-"""
+  ./taskw demo                        start a control plane on loopback, show it all, remove everything
+  ./taskw demo -- -o json             the checked outcome as JSON on standard output, the story on standard error
+  ./taskw demo -- --keep              leave the cluster running until Enter is pressed
+  ./taskw demo -- --context kind-dev  on a cluster of yours: shows what it will create, asks, removes it all
+  ./taskw demo -- --kill pinner --at 2.5
+                                      kill -9 the pod pinner (planner, apiserver) 2.5 s after the plan is served
 
+exit codes: 0 all is where the plan put it, 1 it is not or something failed, 2 wrong usage, 130 interrupted"""
 
+MANIFEST = Path(__file__).resolve().parents[1] / "tools.yaml"
 _INTERRUPTS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
-class Console:
-    """Lines with the time since the start; colours on a terminal only."""
-
-    def __init__(self, stream: object = sys.stderr) -> None:
-        self._started = time.monotonic()
-        self._colour = bool(getattr(stream, "isatty", lambda: False)()) and "NO_COLOR" not in os.environ
-        self._stream = stream
-
-    def say(self, sentence: str, mark: str = "·", colour: int = 36) -> None:
-        """Print one line at once."""
-        elapsed = f"{time.monotonic() - self._started:5.1f} s"
-        shown = f"\x1b[{colour}m{mark}\x1b[0m" if self._colour else mark
-        print(f"{elapsed}  {shown} {sentence}", file=self._stream, flush=True)  # type: ignore[call-overload]
-
-    def good(self, sentence: str) -> None:
-        """Print a line about something achieved."""
-        self.say(sentence, "✔", 32)
-
-    def bad(self, sentence: str) -> None:
-        """Print a line about something that failed."""
-        self.say(sentence, "✘", 31)
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="./taskw demo --",
+        description="60 pods are pinned to nodes that do not exist yet; then the machines join, one by one.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("-o", "--output", choices=["text", "json"], default="text", help="how the outcome is printed")
+    parser.add_argument("--keep", action="store_true", help="leave the cluster running until Enter is pressed")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="write what happens to a file for demo:replay")
+    parser.add_argument("--context", metavar="NAME", help="play on the cluster of this kubeconfig context")
+    parser.add_argument("-y", "--yes", action="store_true", help="with --context: do not ask")
+    parser.add_argument("--kill", choices=VICTIMS, help="kill -9 this on the way; the end must be the same")
+    parser.add_argument("--at", type=float, default=2.0, metavar="SECONDS", help="when to kill (%(default)g)")
+    return parser
 
 
-async def play(kubeconfig: Path, start_kubelet: Callable[[str], object], say: Callable[[str], None]) -> Outcome:
-    """Tell the story on the cluster of a kubeconfig."""
-    async with Transport(credentials.load(kubeconfig)) as transport:
-        nodes, pods = WatchCache(transport, resources.NODES), WatchCache(transport, resources.PODS)
-        followers = [asyncio.create_task(nodes.run()), asyncio.create_task(pods.run())]
-        try:
-            async with asyncio.timeout(30):
-                await nodes.wait_synced()
-                await pods.wait_synced()
-            return await Story(Client(transport), nodes, pods, say).tell(start_kubelet)
-        finally:
-            for task in followers:
-                task.cancel()
-            for task in followers:
-                with suppress(asyncio.CancelledError):
-                    await task
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the command line, run, and turn every end into an exit code."""
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.context and (arguments.kill or arguments.keep):
+        parser.error("--kill and --keep are for the demo's own cluster, not for yours (--context)")
+    if arguments.yes and not arguments.context:
+        parser.error("--yes answers what only --context asks")
+    if arguments.at < 0:
+        parser.error("--at is a number of seconds, not below 0")
+    interrupt_with_parent()
+    try:
+        return run(arguments, sys.stderr)
+    except KeyboardInterrupt:
+        print_line(sys.stderr, "interrupted; everything that was started has been ended", Mark.BAD)
+        return 130
+    except Declined as answer:
+        print_line(sys.stderr, str(answer))
+        return 1
+    except (ClusterError, ToolError, DemoError, errors.KubeError, OSError) as error:
+        print_line(sys.stderr, str(error), Mark.BAD)
+        return 1
 
 
-def _run_loop(coroutine: Callable[[], Coroutine[None, None, Outcome]]) -> Outcome:
+def run(arguments: argparse.Namespace, stream: TextIO) -> int:
+    """Play on the chosen cluster; returns the exit code."""
+    ensure(["demo"])
+    with ExitStack() as stack:
+        if arguments.context:
+            # Asked before the picture is on the terminal; removed after it has gone.
+            existing = stack.enter_context(ExistingCluster(arguments.context, yes=arguments.yes, stream=stream))
+        shown: Screen = screen(stream, "Moorage")
+        with ExitStack() as playing:
+            playing.enter_context(shown)
+            stage = _stage(arguments.record, shown, playing)
+            target: Target
+            if arguments.context:
+                target = existing
+            else:
+                stage.say("starting etcd, kube-apiserver, kube-controller-manager and kube-scheduler on loopback")
+                cluster = stack.enter_context(LocalCluster())
+                stage.good(f"control plane ready at {cluster.server}")
+                target = OwnCluster(cluster)
+            playing.enter_context(_logs_in(target.logs / "demo.log"))
+            fault = Fault(arguments.kill, arguments.at) if arguments.kill else None
+            outcome = _run_loop(lambda: _ticking(Story(target, stage, fault).tell(), stage, shown))
+            _judge(outcome, stage)
+        _print_outcome(outcome, arguments.output)
+        if arguments.keep:
+            print_line(stream, f"kept: export KUBECONFIG={cluster.kubeconfig}; press Enter to remove it")
+            sys.stdin.readline()
+    print_line(stream, "everything removed")
+    _next_steps(stream, good=not outcome.problems)
+    return 1 if outcome.problems else 0
+
+
+def _stage(path: Path | None, shown: Screen, stack: ExitStack) -> Stage:
+    if path is None:
+        return Stage(shown.show)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    version = load(MANIFEST).tools["kube-apiserver"].folder.version
+    writer = stack.enter_context(record.Writer(path, record.heading(version)))
+    return Stage(shown.show, writer.write)
+
+
+@contextmanager
+def _logs_in(path: Path) -> Iterator[None]:
+    """Put what our own caches log beside the logs of the others, not into the picture."""
+    handler = logging.FileHandler(path)
+    handler.setFormatter(JsonFormatter())
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.close()
+
+
+def _run_loop(coroutine: Callable[[], Coroutine[None, None, T]]) -> T:
     """``asyncio.run`` that may be interrupted at any moment without a half-made event loop being left to complain."""
     with asyncio.Runner() as runner:
         signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
@@ -87,53 +155,45 @@ def _run_loop(coroutine: Callable[[], Coroutine[None, None, Outcome]]) -> Outcom
         return runner.run(coroutine())
 
 
-def run(arguments: argparse.Namespace, console: Console) -> int:
-    """Bring the cluster up, play, check; returns the exit code."""
-    ensure(["demo"])
-    console.say("starting etcd, kube-apiserver, kube-controller-manager and kube-scheduler on loopback")
-    with LocalCluster() as cluster:
-        console.good(f"control plane ready at {cluster.server}")
-        outcome = _run_loop(lambda: play(cluster.kubeconfig, cluster.start_hollow_kubelet, console.good))
-        problems = outcome.problems()
-        if arguments.output == "json":
-            print(json.dumps({"ok": not problems, "problems": problems, **dataclasses.asdict(outcome)}, indent=2))
-        for problem in problems:
-            console.bad(problem)
-        if not problems:
-            console.good(
-                f"checked: {outcome.pod} runs on {outcome.node}, the same Node object that was the placeholder "
-                f"(kubelet {outcome.kubelet_version})"
-            )
-        if arguments.keep:
-            console.say(f"kept: export KUBECONFIG={cluster.kubeconfig}; press Enter to remove it")
-            sys.stdin.readline()
-    console.say("everything removed")
-    if not problems:
-        console.say("next: ./taskw test runs all tests; ./taskw cluster:up starts a cluster to look around in")
-    return 1 if problems else 0
+async def _ticking(story: Coroutine[None, None, T], stage: Stage, shown: Screen) -> T:
+    """The story, while the picture's clock goes on."""
 
+    async def tick() -> None:
+        while True:
+            await asyncio.sleep(FRAME)
+            shown.tick(stage.elapsed)
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parse the command line and run."""
-    parser = argparse.ArgumentParser(
-        prog="./taskw demo --",
-        description="A pod is bound to a node before its machine exists; a real kubelet adopts both.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("-o", "--output", choices=["text", "json"], default="text", help="how the outcome is printed")
-    parser.add_argument("--keep", action="store_true", help="leave the cluster running until Enter is pressed")
-    arguments = parser.parse_args(argv)
-    console = Console()
-    interrupt_with_parent()
+    ticker = asyncio.create_task(tick())
     try:
-        return run(arguments, console)
-    except KeyboardInterrupt:
-        console.bad("interrupted; everything that was started has been ended")
-        return 130
-    except (ClusterError, ToolError, DemoError, errors.KubeError) as error:
-        console.bad(str(error))
-        return 1
+        return await story
+    finally:
+        ticker.cancel()
+
+
+def _judge(outcome: Outcome, stage: Stage) -> None:
+    for problem in outcome.problems[:10]:
+        stage.say(problem, Mark.BAD)
+    if len(outcome.problems) > 10:
+        stage.say(f"and {len(outcome.problems) - 10} more problems (-o json lists all)", Mark.BAD)
+    if not outcome.problems:
+        stage.good(
+            f"checked: {outcome.pods} pods run on the nodes the plan names, none Failed, "
+            f"{outcome.nodes} placeholders adopted"
+        )
+
+
+def _print_outcome(outcome: Outcome, output: str) -> None:
+    if output == "json":
+        print(json.dumps({"ok": not outcome.problems, **dataclasses.asdict(outcome)}, indent=2), flush=True)
+
+
+def _next_steps(stream: TextIO, *, good: bool) -> None:
+    if not good:
+        print_line(stream, "please report this with the output of ./taskw demo -- -o json and ./taskw doctor")
+        return
+    print_line(stream, "on a cluster of yours: ./taskw demo -- --context NAME")
+    print_line(stream, "a plan of your own: moorage planner --help, moorage pod-pinner --help")
+    print_line(stream, "all tests: ./taskw test; a cluster to look around in: ./taskw cluster:up")
 
 
 if __name__ == "__main__":

@@ -1,70 +1,69 @@
-"""What the demo creates, as plain manifests."""
+"""What the demo creates, as plain manifests; everything bears the demo's label, by which a later run finds it."""
 
 from __future__ import annotations
 
+import platform
 from typing import Any
 
+from .scenario import CAPACITY, MEMORY, App, Machine
+
 NAMESPACE = "moorage-demo"
-NODE = "demo-node-1"
+LABEL = "moorage.dev/demo"
+LABELS = {LABEL: "true"}
+SELECTOR = f"{LABEL}=true"
 PREPARING = "scheduling.cast.ai/pod-pinning-preparing"
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
-def placeholder(name: str) -> dict[str, Any]:
-    """A Node that promises a machine before it exists, with everything the kubelet will not bring."""
+def namespace() -> dict[str, Any]:
+    """The namespace of everything that has one."""
+    return {"metadata": {"name": NAMESPACE, "labels": LABELS}}
+
+
+def deployment(app: App) -> dict[str, Any]:
+    """Managed pods that fit on the demo's own nodes only, of which there are none yet."""
+    labels = {"app": app.name, **LABELS}
     return {
-        "metadata": {
-            "name": name,
-            "labels": {
-                "kubernetes.io/hostname": name,
-                "kubernetes.io/os": "linux",
-                "kubernetes.io/arch": "amd64",
-                "topology.kubernetes.io/zone": "demo-a",
-                "node.kubernetes.io/instance-type": "demo.large",
-                # Keeps the node out of the node-lifecycle controller's zone health while nobody reports for it.
-                "node.kubernetes.io/exclude-disruption": "true",
-                "moorage.dev/demo": "true",
-            },
-        },
-        "spec": {"taints": [{"key": PREPARING, "value": "true", "effect": "NoSchedule"}]},
-        "status": {
-            "capacity": {"cpu": "1", "memory": "3840Mi", "pods": "110"},
-            "allocatable": {"cpu": "1", "memory": "3840Mi", "pods": "110"},
-        },
-    }
-
-
-def lease(node: str, node_uid: str, renew_time: str) -> dict[str, Any]:
-    """The heartbeat that keeps the placeholder from being called unreachable; the kubelet takes it over."""
-    return {
-        "metadata": {
-            "name": node,
-            "ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": node, "uid": node_uid}],
-        },
-        "spec": {"holderIdentity": node, "leaseDurationSeconds": 40, "renewTime": renew_time},
-    }
-
-
-def deployment(name: str) -> dict[str, Any]:
-    """One pod, managed, that fits nowhere until the placeholder is there."""
-    labels = {"app": name}
-    return {
-        "metadata": {"name": name, "namespace": NAMESPACE, "labels": labels},
+        "metadata": {"name": app.name, "namespace": NAMESPACE, "labels": LABELS},
         "spec": {
-            "replicas": 1,
-            "selector": {"matchLabels": labels},
+            "replicas": app.replicas,
+            "selector": {"matchLabels": {"app": app.name}},
             "template": {
                 "metadata": {"labels": labels},
                 "spec": {
                     "terminationGracePeriodSeconds": 1,
                     "automountServiceAccountToken": False,
+                    "nodeSelector": LABELS,
+                    "tolerations": [{"key": LABEL, "operator": "Equal", "value": "true", "effect": "NoSchedule"}],
                     "containers": [
                         {
-                            "name": "web",
-                            "image": "registry.invalid/web:1",
-                            "resources": {"requests": {"cpu": "500m", "memory": "256Mi"}},
+                            "name": app.name,
+                            "image": f"registry.invalid/{app.name}:1",  # a hollow kubelet pulls nothing
+                            "resources": {"requests": {"cpu": f"{app.cpu}m", "memory": "32Mi"}},
                         }
                     ],
                 },
             },
         },
+    }
+
+
+def promise() -> dict[str, Any]:
+    """What the plan promises of every machine, with a taint that keeps the rest of a cluster away from it."""
+    return {
+        "allocatable": {"cpu": f"{CAPACITY}m", "memory": MEMORY, "pods": "110"},
+        "taints": [{"key": LABEL, "value": "true", "effect": "NoSchedule"}],
+    }
+
+
+def node_labels(machine: Machine) -> dict[str, str]:
+    """All labels of the node; the kubelet that adopts it brings none of the custom ones."""
+    return {
+        "kubernetes.io/hostname": machine.name,
+        "kubernetes.io/os": "linux",
+        "kubernetes.io/arch": _ARCHITECTURES.get(platform.machine(), platform.machine()),
+        "node.kubernetes.io/instance-type": "demo.large",
+        "topology.kubernetes.io/region": "demo",
+        "topology.kubernetes.io/zone": machine.zone,
+        **LABELS,
     }

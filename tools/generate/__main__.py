@@ -1,4 +1,4 @@
-"""``python -m tools.generate [--check]``: one table of generators, each a function from nothing to a file's text."""
+"""``python -m tools.generate [--check]``: tables of generators, each a function from nothing to text."""
 
 from __future__ import annotations
 
@@ -8,14 +8,29 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tools.generate import reference
+from tools.demo import picture, replay
+from tools.generate import plan, protocol, reference
 
 ROOT = Path(__file__).resolve().parents[2]
 
 GENERATED: dict[str, Callable[[], str]] = {
+    "docs/images/demo.svg": lambda: picture.svg(replay.RECORDING),
     "docs/reference/metrics.md": reference.metrics,
+    "docs/reference/protocol.md": protocol.reasons,
     "docs/reference/tools.md": reference.tools,
+    "runtime/moorage/schemas/plan.schema.json": plan.schema,
 }
+
+# Generators of several files at once: from nothing to a path and a text for each.
+GENERATED_SETS: tuple[Callable[[], dict[str, str]], ...] = (protocol.module,)
+
+
+def texts() -> dict[str, str]:
+    """Every generated file as it should be: path below the root to text."""
+    found = {name: generator() for name, generator in GENERATED.items()}
+    for generator in GENERATED_SETS:
+        found |= generator()
+    return found
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,8 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing, fail when a file is not up to date")
     check = parser.parse_args(argv).check
     drifted = 0
-    for name, generator in sorted(GENERATED.items()):
-        path, wanted = ROOT / name, generator()
+    wanted_texts = texts()
+    for name, wanted in sorted(wanted_texts.items()):
+        path = ROOT / name
         found = path.read_text() if path.exists() else ""
         if found == wanted:
             continue
@@ -42,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if check and drifted:
         print(f"{drifted} generated file(s) differ from their source; run ./taskw generate and commit", file=sys.stderr)
         return 1
-    print(f"{len(GENERATED)} generated files are up to date")
+    print(f"{len(wanted_texts)} generated files are up to date")
     return 0
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 from urllib.parse import quote
 
-from moorage import objects
+from moorage import objects, reservations
 
 from .compact import compact_node, compact_pod
 
@@ -71,3 +71,13 @@ STORAGE_CLASSES = Resource(
 )
 CSI_NODES = Resource("storage.k8s.io/v1", "csinodes", "CSINode", objects.CsiNode, namespaced=False)
 CSI_DRIVERS = Resource("storage.k8s.io/v1", "csidrivers", "CSIDriver", objects.CsiDriver, namespaced=False)
+VOLUME_ATTACHMENTS = Resource(
+    "storage.k8s.io/v1", "volumeattachments", "VolumeAttachment", objects.VolumeAttachment, namespaced=False
+)
+NODE_RESERVATIONS = Resource(
+    reservations.GROUP_VERSION,
+    "nodereservations",
+    "NodeReservation",
+    reservations.NodeReservation,
+    namespaced=False,
+)

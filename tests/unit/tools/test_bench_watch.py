@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 
-from tools.bench.watch import figures, world
+from tools.bench.common import world
+from tools.bench.common.figures import medians
+from tools.bench.watch import figures
 from tools.bench.watch.recording import Event
 from tools.bench.watch.replay import Story
 
@@ -31,7 +33,7 @@ def test_our_figures_have_bare_names_and_the_peers_its_own() -> None:
 
 
 def test_medians_are_taken_figure_by_figure() -> None:
-    assert figures.medians([{"a": 1, "b": 9}, {"a": 5, "b": 2}, {"a": 3, "b": 4}]) == {"a": 3, "b": 4}
+    assert medians([{"a": 1, "b": 9}, {"a": 5, "b": 2}, {"a": 3, "b": 4}]) == {"a": 3, "b": 4}
 
 
 def test_the_story_never_tells_an_object_twice_with_the_same_version_or_time() -> None:

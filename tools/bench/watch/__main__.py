@@ -16,12 +16,13 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from tools.bench.common import store
+from tools.bench.common.errors import BenchError
+from tools.bench.common.figures import Figures, medians
 from tools.bench.watch import figures, rounds
-from tools.bench.watch.child import TOKEN_VARIABLE, BenchError, Child
-from tools.bench.watch.rounds import Figures
+from tools.bench.watch.child import TOKEN_VARIABLE, Child
 from tools.localcluster import ClusterError, ClusterOptions, LocalCluster
 from tools.localcluster.binaries import binaries
-from tools.localcluster.state import ClusterState
 
 _INFORMER = "moorage-bench-informer"
 _RECORDED = 10_000
@@ -114,7 +115,7 @@ def _measure(
     load = rounds.Load(arguments.burst, arguments.paced, arguments.rate, arguments.replay)
     source = ["--server", cluster.server, "--pki", str(cluster.ca_file.parent)]
     with (
-        rounds.child("loader", rounds.module("loader", *source, "--etcd", _etcd(cluster)), folder) as loader,
+        rounds.child("loader", rounds.module("loader", *source, "--etcd", store.address(cluster)), folder) as loader,
         rounds.child("replay", rounds.module("replay", *source), folder) as replay,
     ):
         replayed = _kubeconfig(cluster.kubeconfig, replay.hear(30)["port"], folder)
@@ -123,12 +124,12 @@ def _measure(
         results: dict[str, list[Figures]] = {name: [] for name in readers}
         for number in range(1, arguments.rounds + 1):
             for name, argv in readers.items():
-                results[name].append(found := rounds.measure(name, argv, stage))
-                if (found["nodes"], found["pods"]) != (arguments.nodes, arguments.pods):
-                    raise BenchError(f"{name} synced with {found['nodes']} nodes and {found['pods']} pods")
-                _progress(f"round {number} of {arguments.rounds}, {name}: {_sentence(found)}")
-    medians = {name: figures.medians(found) for name, found in results.items()}
-    return medians | {"ours": medians["ours"] | sizes}
+                results[name].append(measured := rounds.measure(name, argv, stage))
+                if (measured["nodes"], measured["pods"]) != (arguments.nodes, arguments.pods):
+                    raise BenchError(f"{name} synced with {measured['nodes']} nodes and {measured['pods']} pods")
+                _progress(f"round {number} of {arguments.rounds}, {name}: {_sentence(measured)}")
+    found = {name: medians(each) for name, each in results.items()}
+    return found | {"ours": found["ours"] | sizes}
 
 
 def _fill(arguments: argparse.Namespace, loader: Child, replay: Child) -> Figures:
@@ -144,12 +145,6 @@ def _fill(arguments: argparse.Namespace, loader: Child, replay: Child) -> Figure
         f"recorded, {sizes['bytes_per_event']:,} bytes per event, {sizes['protobuf_bytes_per_event']:,} as protobuf"
     )
     return {name: sizes[name] for name in ("bytes_per_event", "protobuf_bytes_per_event")}
-
-
-def _etcd(cluster: LocalCluster) -> str:
-    state = ClusterState.read(cluster.directory)
-    assert state is not None, "a running cluster has a state file"
-    return f"https://127.0.0.1:{state.components['etcd'].port}"
 
 
 def _kubeconfig(real: Path, port: int, folder: Path) -> Path:

@@ -14,16 +14,13 @@ from types import TracebackType
 from typing import Any, Self
 
 import tools.localcluster
+from tools.bench.common.errors import BenchError
 
 Answer = dict[str, Any]
 
 _CHILD = Path(tools.localcluster.__file__).with_name("child.py")  # becomes the program, which ends when we do
 
 TOKEN_VARIABLE = "MOORAGE_BENCH_TOKEN"  # noqa: S105 - the name of the environment variable that holds it
-
-
-class BenchError(Exception):
-    """The benchmark could not be run; the message names what failed and where its output is."""
 
 
 class Child:

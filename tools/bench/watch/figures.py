@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from statistics import median
 
-from tools.bench.watch.rounds import Figures
+from tools.bench.common.figures import Figures
 
 
 @dataclass(frozen=True)
@@ -55,11 +54,6 @@ ROWS = (
     Row("server flat out: CPU µs/event", "served_cpu_us_per_event", ratio=3),
     Row("server paced: CPU µs/event", "paced_cpu_us_per_event", ratio=3),
 )
-
-
-def medians(rounds: Sequence[Figures]) -> Figures:
-    """The median of every figure over the rounds of one reader."""
-    return {key: round(median(figures[key] for figures in rounds), 3) for key in rounds[0]}
 
 
 def result(results: Mapping[str, Figures]) -> Figures:

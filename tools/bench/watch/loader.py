@@ -13,43 +13,23 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import base64
 import json
 import os
 import ssl
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
 import aiohttp
 import msgspec
 import uvloop
 
-from tools.bench.watch import world
+from tools.bench.common import store, world
+from tools.bench.common.store import IN_FLIGHT, Store, in_parallel
 from tools.bench.watch.child import TOKEN_VARIABLE
 
-_IN_FLIGHT = 48
 _PODS = f"/api/v1/namespaces/{world.NAMESPACE}/pods"
 _encode = msgspec.json.Encoder().encode
-
-
-class Store:
-    """Puts objects into etcd, through its JSON gateway.
-
-    Args:
-        session: trusted by etcd, with etcd as base address.
-    """
-
-    def __init__(self, session: aiohttp.ClientSession) -> None:
-        self._session = session
-
-    async def put(self, key: str, value: bytes) -> None:
-        """Put one value below the API server's prefix."""
-        body = {"key": base64.b64encode(f"/registry/{key}".encode()), "value": base64.b64encode(value)}
-        async with self._session.post("/v3/kv/put", data=_encode({k: v.decode() for k, v in body.items()})) as answer:
-            if answer.status != 200:
-                raise SystemExit(f"etcd put: {answer.status} {(await answer.text())[:300]}")
 
 
 class Loader:
@@ -73,15 +53,15 @@ class Loader:
         self._nodes, self._pods = nodes, pods
         await self._write("POST", "/api/v1/namespaces", {"metadata": {"name": world.NAMESPACE}})
         await self._await_service_account()
-        await _all(range(nodes), lambda index: self._write("POST", "/api/v1/nodes", world.node(index)))
+        await in_parallel(range(nodes), lambda index: self._write("POST", "/api/v1/nodes", world.node(index)))
         first = range(min(world.CONTROLLERS, pods))
-        await _all(first, self._create_pod)
+        await in_parallel(first, self._create_pod)
         self._templates = [await self._read(f"{_PODS}/{world.pod_name(index)}") for index in first]
-        await _all(range(len(first), pods), lambda index: self._put_pod(index, 0))
+        await in_parallel(range(len(first), pods), lambda index: self._put_pod(index, 0))
 
     async def burst(self, events: int) -> None:
         """Give pod after pod a new status, as fast as possible."""
-        await _all(range(events), lambda _: self._put_pod(*self._take_next()))
+        await in_parallel(range(events), lambda _: self._put_pod(*self._take_next()))
 
     async def paced(self, events: int, rate: float) -> None:
         """Patch the status of pod after pod, so many a second."""
@@ -132,31 +112,16 @@ class Loader:
                 raise SystemExit(f"{method} {path}: {answer.status} {text[:300]}")
 
 
-async def _all(numbers: Iterable[int], work: Callable[[int], Awaitable[None]]) -> None:
-    """Work through numbers with a fixed count of requests in flight."""
-    queue = iter(numbers)
-
-    async def worker() -> None:
-        for number in queue:
-            await work(number)
-
-    async with asyncio.TaskGroup() as tasks:
-        for _ in range(_IN_FLIGHT):
-            tasks.create_task(worker())
-
-
 async def serve(server: str, etcd: str, pki: Path) -> None:
     """Obey until standard input ends."""
     tls = ssl.create_default_context(cafile=str(pki / "ca.crt"))
-    store_tls = ssl.create_default_context(cafile=str(pki / "etcd-ca.crt"))
-    store_tls.load_cert_chain(pki / "etcd.crt", pki / "etcd.key")
     headers = {"Authorization": f"Bearer {os.environ[TOKEN_VARIABLE]}"}
-    connector, store_connector = (aiohttp.TCPConnector(limit=_IN_FLIGHT, ssl=context) for context in (tls, store_tls))
+    connector = aiohttp.TCPConnector(limit=IN_FLIGHT, ssl=tls)
     async with (
         aiohttp.ClientSession(server, connector=connector, headers=headers) as session,
-        aiohttp.ClientSession(etcd, connector=store_connector) as store,
+        store.connect(etcd, pki) as opened,
     ):
-        await _obey(Loader(session, Store(store)))
+        await _obey(Loader(session, opened))
 
 
 async def _obey(loader: Loader) -> None:

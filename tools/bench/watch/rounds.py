@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tools.bench.common.figures import Figures
 from tools.bench.watch.child import Child
-
-Figures = dict[str, float]
 
 _SETTLE = 3.0
 _SYNC_TIMEOUT = 120.0

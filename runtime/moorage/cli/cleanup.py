@@ -1,0 +1,118 @@
+"""``moorage cleanup``: shows what pod pinning has left behind, asks, and removes it.
+
+What counts as left behind, and how each thing is removed without hurting anybody, is the pinner's knowledge
+(``moorage.pinner.cleanup``); here is only the conversation with the person.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Sequence
+
+from moorage.kube import credentials
+from moorage.kube.client import Client
+from moorage.kube.errors import KubeError
+from moorage.kube.transport import Transport
+from moorage.ops import configuration
+from moorage.ops.settings import ClusterSettings
+from moorage.pinner import cleanup
+from moorage.pinner.cleanup import Leftover
+
+from .parser import WRONG_USAGE, Parser, make
+from .table import table
+
+FAILED = 1
+EXAMPLES = """\
+  moorage cleanup --dry-run              only show what would be removed
+  moorage cleanup --context staging      of another cluster
+  moorage cleanup --yes -o json          without asking, for scripts"""
+EXIT_CODES = """\
+exit codes:
+  0    nothing is left behind (any more), or --dry-run
+  1    something could not be removed, or you said no
+  2    wrong usage
+  130  interrupted by Ctrl-C"""
+
+
+def parser(prog: str) -> Parser:
+    """The command's arguments."""
+    description = (
+        "Removes what pod pinning has left behind: placeholders no machine will take, our taints, reservations.\n"
+        "Real nodes and pods that run are never deleted. Stop the pod pinner first: it would make some of it again."
+    )
+    made = make(prog, description, EXAMPLES, EXIT_CODES)
+    made.add_argument("--dry-run", action="store_true", help="only show what would be removed")
+    made.add_argument("-y", "--yes", action="store_true", help="do not ask")
+    made.add_argument("-o", "--output", choices=["text", "json"], default="text", help="text or json")
+    configuration.add_flags(made, ClusterSettings)
+    return made
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Show, ask, remove."""
+    try:
+        settings = configuration.load(ClusterSettings, os.environ, vars(arguments))
+    except configuration.SettingsError as error:
+        print(f"moorage cleanup: {error}", file=sys.stderr)
+        return WRONG_USAGE
+    try:
+        return asyncio.run(_clean_up(settings, arguments))
+    except KubeError as error:
+        print(f"moorage cleanup: {error}", file=sys.stderr)
+        return FAILED
+
+
+async def _clean_up(settings: ClusterSettings, arguments: argparse.Namespace) -> int:
+    async with Transport(credentials.load(settings.kubeconfig, settings.context)) as transport:
+        client = Client(transport)
+        found = await cleanup.find(client)
+        if arguments.output == "text":
+            print(_show(found, transport.access.server))
+        agreed = found and not arguments.dry_run and (arguments.yes or _ask(len(found)))
+        failures = await _remove(client, found, arguments.output) if agreed else {}
+    if arguments.output == "json":
+        removed = [] if not agreed else [_as_json(each) for each in found if each not in failures]
+        failed = [{**_as_json(each), "error": error} for each, error in failures.items()]
+        print(json.dumps({"found": [_as_json(each) for each in found], "removed": removed, "failed": failed}, indent=2))
+    if not found or arguments.dry_run:
+        return 0
+    return 0 if agreed and not failures else FAILED
+
+
+async def _remove(client: Client, found: Sequence[Leftover], output: str) -> dict[Leftover, str]:
+    """Remove one after the other; what fails does not keep the rest from being removed."""
+    failures = {}
+    for each in found:
+        try:
+            await cleanup.remove(client, each)
+        except KubeError as error:
+            failures[each] = str(error)
+            print(f"{each.kind} {each.name}: not removed: {error}", file=sys.stderr)
+        else:
+            if output == "text":
+                print(f"{each.kind} {each.name}: {each.done}")
+    return failures
+
+
+def _show(found: Sequence[Leftover], server: str) -> str:
+    if not found:
+        return f"nothing is left behind in the cluster at {server}"
+    rows = [(each.kind, each.name, each.action, each.detail) for each in found]
+    return f"in the cluster at {server}:\n" + table(("KIND", "NAME", "WOULD", "WHY"), rows)
+
+
+def _ask(count: int) -> bool:
+    """Whether a person says yes; anything but a person at a terminal says no."""
+    if not sys.stdin.isatty():
+        print("not asked, because nobody is at a terminal: use --yes to go ahead", file=sys.stderr)
+        return False
+    print(f"\ndo all {count} of this? [y/N] ", end="", flush=True, file=sys.stderr)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _as_json(each: Leftover) -> dict[str, str]:
+    return {"kind": each.kind, "name": each.name, "action": each.action, "detail": each.detail}

@@ -1,0 +1,31 @@
+"""``moorage version``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from importlib import metadata
+
+from .parser import Parser, make
+
+EXAMPLES = """\
+  moorage version           the version alone
+  moorage version -o json   with Python's and the platform's"""
+
+
+def parser(prog: str) -> Parser:
+    """The command's arguments."""
+    made = make(prog, "Prints the version.", EXAMPLES)
+    made.add_argument("-o", "--output", choices=["text", "json"], default="text", help="text or json")
+    return made
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Print it."""
+    version = metadata.version("moorage")
+    if arguments.output == "json":
+        print(json.dumps({"version": version, "python": platform.python_version(), "platform": platform.platform()}))
+    else:
+        print(version)
+    return 0

@@ -1,0 +1,135 @@
+"""How settings are declared, and read from flags and environment variables; a flag wins over a variable.
+
+A settings class is a frozen dataclass whose fields are made by ``setting()``: that is at once the documentation, the
+flag in ``--help``, the environment variable and the check. Credentials have variables only: a flag would show them to
+everybody who can list processes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from .secret import Secret
+
+S = TypeVar("S")
+
+_KEY = "moorage.setting"
+REQUIRED = dataclasses.MISSING
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong; the message names variable and flag, the problem, and the way out."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting's declaration.
+
+    Attributes:
+        variable: environment variable.
+        meaning: one sentence for ``--help`` and the reference.
+        parse: text to value; raises ValueError with a sentence.
+        flag: ``--name-of-field``, or empty when there is none.
+        secret: whether the value is a credential, which no message may repeat.
+    """
+
+    variable: str
+    meaning: str
+    parse: Callable[[str], Any]
+    flag: str = ""
+    secret: bool = False
+
+    @property
+    def title(self) -> str:
+        """How messages call it."""
+        return f"{self.variable} ({self.flag})" if self.flag else self.variable
+
+
+def setting(variable: str, meaning: str, parse: Callable[[str], Any], default: Any = REQUIRED) -> Any:
+    """Declare a field; without a default it must be set.
+
+    Args:
+        variable: environment variable; the flag is named after the field.
+        meaning: one sentence.
+        parse: text to value; ``Secret`` makes it a credential without a flag.
+        default: value when neither flag nor variable is set.
+    """
+    declared = Setting(variable, meaning, parse, secret=parse is Secret)
+    return dataclasses.field(default=default, metadata={_KEY: declared})
+
+
+def settings_of(kind: type[Any]) -> dict[str, Setting]:
+    """The declared settings of a settings class, by field."""
+    found = {}
+    for each in dataclasses.fields(kind):
+        if (declared := each.metadata.get(_KEY)) is not None:
+            flag = "" if declared.secret else f"--{each.name.replace('_', '-')}"
+            found[each.name] = dataclasses.replace(declared, flag=flag)
+    return found
+
+
+def add_flags(parser: argparse.ArgumentParser, kind: type[Any]) -> None:
+    """Give a parser a flag for each setting; values stay text, ``load`` checks them.
+
+    Args:
+        parser: takes the flags, in a group of their own.
+        kind: a settings class.
+    """
+    group = parser.add_argument_group("settings", "each also as an environment variable; a flag wins")
+    defaults = {each.name: each.default for each in dataclasses.fields(kind)}
+    for field, declared in settings_of(kind).items():
+        said = f"{declared.meaning} [{declared.variable}{_default_text(defaults[field])}]".replace("%", "%%")
+        if declared.secret:
+            continue
+        if defaults[field] is False:
+            group.add_argument(declared.flag, dest=field, nargs="?", const="true", metavar="BOOL", help=said)
+        else:
+            choices = getattr(declared.parse, "choices", None)
+            metavar = "|".join(choices) if choices else field.rpartition("_")[2].upper()
+            group.add_argument(declared.flag, dest=field, metavar=metavar, help=said)
+
+
+def load(kind: type[S], environ: Mapping[str, str], flags: Mapping[str, str | None] | None = None) -> S:
+    """Read a settings class.
+
+    Args:
+        kind: the class; its ``__post_init__`` may raise SettingsError for what only the whole shows.
+        environ: environment variables; an empty one counts as not set.
+        flags: text by field, None where the flag was not given.
+
+    Raises:
+        SettingsError: something is missing or wrong.
+    """
+    values = {}
+    defaults = {each.name: each.default for each in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    for field, declared in settings_of(kind).items():
+        given = (flags or {}).get(field)
+        if given is None:
+            given = environ.get(declared.variable) or None
+        if given is not None:
+            values[field] = _parse(declared, given)
+        elif defaults[field] is REQUIRED:
+            raise SettingsError(f"{declared.title} is not set. It says {_lower(declared.meaning)}")
+    return kind(**values)
+
+
+def _parse(declared: Setting, given: str) -> Any:
+    try:
+        return declared.parse(given)
+    except ValueError as error:
+        shown = "" if declared.secret else f" {given[:100]!r}"
+        raise SettingsError(f"{declared.title}:{shown}: {error}") from error
+
+
+def _default_text(default: object) -> str:
+    if default is REQUIRED or default is None or default is False or default == "":
+        return ""
+    return f", default {f'{default:g}s' if isinstance(default, float) else default}"
+
+
+def _lower(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:]

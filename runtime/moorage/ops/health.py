@@ -1,0 +1,165 @@
+"""What a kubelet asks: /livez (do all loops turn?), /readyz (is everything known that is needed?), and /metrics.
+
+A loop is alive while it beats. Readiness is about our own knowledge only: a lost stream to the planner does not make a
+pod unready, because taking it out of service would help nobody. Both answer 200 ``ok`` or 503 with a line per check,
+and always a line per check with ``?verbose``, as Kubernetes' own components do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+
+from .parsing import Address
+
+
+class HealthError(Exception):
+    """The health server cannot be started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The outcome of one check."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+class Loop:
+    """One registered loop: it must call ``beat()`` more often than every ``max_age`` seconds, also while it waits."""
+
+    def __init__(
+        self, name: str, max_age: float, monotonic: Callable[[], float], forget: Callable[[Loop], None]
+    ) -> None:
+        self.name = name
+        self._max_age = max_age
+        self._monotonic = monotonic
+        self._forget = forget
+        self._last = monotonic()
+
+    def beat(self) -> None:
+        """Say that the loop has come round."""
+        self._last = self._monotonic()
+
+    def close(self) -> None:
+        """Say that the loop has ended because it should."""
+        self._forget(self)
+
+    def check(self) -> Check:
+        """Whether the last beat is recent enough."""
+        age = self._monotonic() - self._last
+        return Check(
+            f"loop {self.name}", age <= self._max_age, f"last beat {age:.0f} s ago, allowed {self._max_age:g} s"
+        )
+
+
+class Health:
+    """The checks of one program.
+
+    Args:
+        monotonic: seconds on a clock that never goes back (for tests).
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._loops: list[Loop] = []
+        self._tasks: dict[str, asyncio.Task[object]] = {}
+        self._needs: dict[str, Callable[[], bool]] = {}
+
+    def loop(self, name: str, *, max_age: float) -> Loop:
+        """Register a loop for /livez; it counts as having beaten now.
+
+        Args:
+            name: what the answer calls it.
+            max_age: seconds without a beat after which the process should be restarted.
+        """
+        made = Loop(name, max_age, self._monotonic, self._loops.remove)
+        self._loops.append(made)
+        return made
+
+    def task(self, name: str, task: asyncio.Task[object]) -> None:
+        """Register a task for /livez that must not end while the program runs (a watch, a server)."""
+        self._tasks[name] = task
+
+    def needs(self, name: str, fulfilled: Callable[[], bool]) -> None:
+        """Register a condition for /readyz.
+
+        Args:
+            name: what the answer calls it, as in ``cache of pods``.
+            fulfilled: cheap, and true once the program can do its work.
+        """
+        self._needs[name] = fulfilled
+
+    def live(self) -> list[Check]:
+        """All checks of /livez."""
+        ended = [
+            Check(f"task {name}", not task.done(), "has ended" if task.done() else "runs")
+            for name, task in self._tasks.items()
+        ]
+        return [loop.check() for loop in self._loops] + ended
+
+    def ready(self) -> list[Check]:
+        """All checks of /readyz."""
+        found = []
+        for name, fulfilled in self._needs.items():
+            passed = fulfilled()
+            found.append(Check(name, passed, "ok" if passed else "not yet"))
+        return found
+
+
+@asynccontextmanager
+async def serve(health: Health, address: Address, *, registry: CollectorRegistry = REGISTRY) -> AsyncIterator[Address]:
+    """Serve the three paths while the context lasts.
+
+    Args:
+        health: the checks.
+        address: where to listen; port 0 means any free one.
+        registry: the metrics.
+
+    Yields:
+        The address with the port that is listened on.
+
+    Raises:
+        HealthError: the address cannot be used.
+    """
+
+    async def metrics(_request: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def livez(request: web.Request) -> web.Response:
+        return _answer(health.live(), "verbose" in request.query)
+
+    async def readyz(request: web.Request) -> web.Response:
+        return _answer(health.ready(), "verbose" in request.query)
+
+    app = web.Application()
+    app.add_routes([web.get("/livez", livez), web.get("/readyz", readyz), web.get("/metrics", metrics)])
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, address.host or None, address.port)
+        try:
+            await site.start()
+        except OSError as error:
+            raise HealthError(
+                f"health address {address} cannot be listened on: {error.strerror or error}. "
+                "Choose another with MOORAGE_HEALTH_ADDRESS (--health-address)"
+            ) from error
+        yield Address(address.host, runner.addresses[0][1])
+    finally:
+        await runner.cleanup()
+
+
+def _answer(checks: list[Check], verbose: bool) -> web.Response:
+    passed = all(check.passed for check in checks)
+    if passed and not verbose:
+        return web.Response(text="ok\n")
+    lines = [f"[{'+' if check.passed else '-'}] {check.name}: {check.detail}" for check in checks]
+    return web.Response(status=200 if passed else 503, text="\n".join([*lines, "ok" if passed else "failed"]) + "\n")

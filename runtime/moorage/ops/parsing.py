@@ -1,0 +1,142 @@
+"""Text of settings to values; each function raises ValueError with what is wrong and how it should look."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h))+")
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_TRUE, _FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A host and a TCP port; an empty host means all addresses when listening.
+
+    Attributes:
+        host: name or IP address, an IPv6 address without its brackets.
+        port: 0 to 65535; 0 only for listening, where the system then chooses.
+    """
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether this address cannot be anything but this machine itself."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+
+def text(value: str) -> str:
+    """Any text that is not blank."""
+    if not value.strip():
+        raise ValueError("it is blank")
+    return value.strip()
+
+
+def name(value: str) -> str:
+    """A namespace (RFC 1123 label)."""
+    if not _NAME.fullmatch(value):
+        raise ValueError("a name has at most 63 small letters, digits and '-', like castai-agent")
+    return value
+
+
+def subdomain(value: str) -> str:
+    """The name of a pod or a Lease (RFC 1123 subdomain)."""
+    if len(value) > 253 or not _SUBDOMAIN.fullmatch(value):
+        raise ValueError("a name has small letters, digits, '-' and '.', like castai-pod-pinner-7d9c5b8f6-x2x7p")
+    return value
+
+
+def boolean(value: str) -> bool:
+    """``true`` or ``false``, also 1/0, yes/no, on/off."""
+    lowered = value.strip().lower()
+    if lowered in _TRUE | _FALSE:
+        return lowered in _TRUE
+    raise ValueError("write true or false")
+
+
+def seconds(value: str) -> float:
+    """A duration as Kubernetes writes it (``90s``, ``1m30s``), in seconds, above zero and at most a day."""
+    if not _DURATION.fullmatch(value):
+        raise ValueError("write a duration with its unit, like 500ms, 90s, 10m or 1h30m")
+    total = sum(float(amount) * _UNITS[unit] for amount, unit in _PART.findall(value))
+    if not 0 < total <= 24 * 3600:
+        raise ValueError("a duration is longer than 0 and at most 24h")
+    return total
+
+
+def remote_address(value: str) -> Address:
+    """``host:port`` to connect to."""
+    found = _address(value)
+    if not found.host or not found.port:
+        raise ValueError("write host and port, like moorage-planner.castai-agent:9443")
+    return found
+
+
+def listen_address(value: str) -> Address:
+    """``host:port`` to listen on; ``:port`` means all addresses."""
+    return _address(value)
+
+
+def _address(value: str) -> Address:
+    if "://" in value:
+        raise ValueError("write host and port without a scheme, like moorage-planner.castai-agent:9443")
+    host, colon, port = value.rpartition(":")
+    if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        raise ValueError("write host and port (0 to 65535), like moorage-planner.castai-agent:9443")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+        try:
+            ipaddress.IPv6Address(host.partition("%")[0])
+        except ValueError as error:
+            raise ValueError("what stands in brackets is no IPv6 address; write it like [::1]:9443") from error
+    elif ":" in host:
+        raise ValueError("put the IPv6 address in brackets, like [::1]:9443")
+    elif not re.fullmatch(r"[A-Za-z0-9._-]*", host):
+        raise ValueError("the host has characters no host name has; write it like moorage-planner.castai-agent:9443")
+    return Address(host, int(port))
+
+
+def readable_file(value: str) -> Path:
+    """A file that can be read now."""
+    path = Path(value).expanduser()
+    try:
+        with path.open("rb") as file:
+            file.read(1)
+    except OSError as error:
+        raise ValueError(f"it cannot be read: {error.strerror or error}; name a readable file") from error
+    return path
+
+
+def pem_file(value: str) -> Path:
+    """A file with certificates in PEM form."""
+    path = readable_file(value)
+    if b"-----BEGIN CERTIFICATE-----" not in path.read_bytes():
+        raise ValueError("it holds no certificate; name a PEM file with 'BEGIN CERTIFICATE' in it")
+    return path
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """One of some words."""
+
+    def parse(value: str) -> str:
+        if value not in choices:
+            raise ValueError(f"use one of {', '.join(choices)}")
+        return value
+
+    parse.choices = choices  # type: ignore[attr-defined]
+    return parse

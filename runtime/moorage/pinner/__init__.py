@@ -1,0 +1,1 @@
+"""The pod pinner: instructions become reservations, reservations become placeholders and pins."""

@@ -1,0 +1,159 @@
+"""What pod pinning has left behind in a cluster, and how each thing is removed without hurting anybody.
+
+For a person (``moorage cleanup``), with the pod pinner stopped. Only what is surely ours counts: placeholders that
+carry our mark, taints and labels under our names, reservations. A Node with a kubelet and a pod that runs are never
+deleted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from moorage.kube import errors, resources
+from moorage.kube.client import Client
+from moorage.objects import Node, Pod
+from moorage.reservations import NodeReservation
+
+from . import adoption, pins
+from .names import FINALIZER, RESERVATION_ANNOTATION, preparing
+
+KIND_PODS = "Pod"
+KIND_NODE = "Node"
+KIND_RESERVATION = "NodeReservation"
+
+Target: TypeAlias = Node | Pod | NodeReservation
+
+
+@dataclass(frozen=True, eq=False)
+class Leftover:
+    """One thing that was left behind.
+
+    Attributes:
+        kind: of the object.
+        name: of the object, with its namespace.
+        action: what would be done: ``delete`` or ``clean``.
+        detail: why it counts as left behind.
+        done: the action in the past tense.
+        target: the object as it was found.
+        changes: what to change, when it is cleaned.
+    """
+
+    kind: str
+    name: str
+    action: str
+    detail: str
+    done: str
+    target: Target
+    changes: tuple[tuple[str, Any], ...] = ()
+
+
+async def find(client: Client) -> list[Leftover]:
+    """Look for everything that was left behind.
+
+    Args:
+        client: of somebody who may list nodes, pods and reservations.
+
+    Returns:
+        What there is, in the order in which it is to be removed.
+
+    Raises:
+        KubeError: the cluster could not be looked at.
+    """
+    nodes, pods = await asyncio.gather(client.list(resources.NODES), client.list(resources.PODS))
+    try:
+        reservations = await client.list(resources.NODE_RESERVATIONS)
+    except errors.NotFound:  # the resource is not defined (any more)
+        reservations = ()
+    return select(nodes, pods, reservations)
+
+
+def select(nodes: Iterable[Node], pods: Iterable[Pod], reservations: Iterable[NodeReservation]) -> list[Leftover]:
+    """What of a cluster was left behind: pods on placeholders, placeholders, marks on real nodes, reservations.
+
+    The order keeps a reservation until nothing is left that only it explains.
+    """
+    held: defaultdict[str, list[Pod]] = defaultdict(list)
+    for pod in pods:
+        held[pod.spec.node_name].append(pod)
+    found_pods, found_nodes, marked = [], [], []
+    for node in nodes:
+        name = node.metadata.name
+        if node.has_kubelet:
+            # Adoption takes taint and labels off in one write: without the taint the labels are somebody else's.
+            if preparing(node):
+                changes = adoption.withdraw(node, None)
+                done, marks = "cleaned of our marks", tuple(changes.items())
+                marked.append(Leftover(KIND_NODE, name, "clean", _marks(changes), done, node, marks))
+        elif RESERVATION_ANNOTATION in node.metadata.annotations:
+            for pod in held[name]:
+                if not pins.started(pod):
+                    detail = f"bound to placeholder {name}, which no machine has taken"
+                    found_pods.append(Leftover(KIND_PODS, pod.key, "delete", detail, "deleted", pod))
+            found_nodes.append(Leftover(KIND_NODE, name, "delete", "placeholder without a machine", "deleted", node))
+    kept = [
+        Leftover(KIND_RESERVATION, each.metadata.name, "delete", "reservation", "deleted", each)
+        for each in reservations
+    ]
+    return [*found_pods, *found_nodes, *marked, *kept]
+
+
+async def remove(client: Client, leftover: Leftover) -> None:
+    """Remove one thing, if it still is what was found; what is gone already counts as removed.
+
+    Raises:
+        KubeError: it was not removed; a Conflict means that it has changed since it was found: look again.
+    """
+    try:
+        await _remove(client, leftover)
+    except errors.NotFound:
+        return
+
+
+async def _remove(client: Client, leftover: Leftover) -> None:
+    target = leftover.target
+    meta = target.metadata
+    if isinstance(target, Pod):
+        await client.delete(resources.PODS, meta.name, meta.namespace, uid=meta.uid, grace_seconds=0)
+    elif isinstance(target, Node) and leftover.action == "clean":
+        changes = dict(leftover.changes)
+        version = meta.resource_version if "spec" in changes else ""
+        await client.patch(resources.NODES, meta.name, changes=changes, uid=meta.uid, resource_version=version)
+    elif isinstance(target, Node):
+        await _remove_placeholder(client, target)
+    elif isinstance(target, NodeReservation):
+        await _remove_reservation(client, target)
+
+
+async def _remove_placeholder(client: Client, found: Node) -> None:
+    """Delete a placeholder as it is at this moment: renewed labels do not matter, a kubelet does."""
+    meta = found.metadata
+    now = await client.get(resources.NODES, meta.name)
+    if now.metadata.uid != meta.uid:
+        return
+    if now.has_kubelet:
+        status = errors.Status(message="a machine has joined meanwhile: look again", reason="Conflict", code=409)
+        raise errors.Conflict(409, status, request=f"delete node {meta.name}")
+    version = now.metadata.resource_version
+    await client.delete(resources.NODES, meta.name, uid=meta.uid, resource_version=version)
+
+
+async def _remove_reservation(client: Client, found: NodeReservation) -> None:
+    meta = found.metadata
+    if FINALIZER in meta.finalizers:
+        kept = [finalizer for finalizer in meta.finalizers if finalizer != FINALIZER]
+        await client.patch(
+            resources.NODE_RESERVATIONS, meta.name, changes={"metadata": {"finalizers": kept}}, uid=meta.uid
+        )
+    await client.delete(resources.NODE_RESERVATIONS, meta.name, uid=meta.uid)
+
+
+def _marks(changes: dict[str, Any]) -> str:
+    marks = []
+    if "spec" in changes:
+        marks.append("our taint")
+    marks += [f"label {key}" for key in changes.get("metadata", {}).get("labels", {})]
+    return ", ".join(marks)

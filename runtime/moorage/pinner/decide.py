@@ -1,0 +1,282 @@
+"""What to do about one node, from what is known of it: pure, level-triggered, and the same after any crash.
+
+The life of a placeholder (design 5): intended → created → held, pods bound to it → a kubelet joins → Ready, adopted →
+settled. Or it fails: pods, then Node, then reservation are deleted. Three rules stand above all: nothing is destroyed
+on the word of a cache, a Node with a kubelet is never deleted, and who cannot read an intent destroys nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from datetime import datetime
+
+import msgspec
+
+from moorage.objects import Node
+from moorage.protocol import Outcome, ReasonCode
+from moorage.reservations import Spec, moment, rules
+
+from . import adoption, pins
+from .names import preparing
+from .profiles import Profile
+from .promised import placeholder_manifest
+from .refusal import Refusal
+from .steps import (
+    DESTRUCTIVE,
+    Confirm,
+    CreateNode,
+    Decision,
+    DeleteNode,
+    DeletePod,
+    EditReservation,
+    EndReservation,
+    Observation,
+    PatchNode,
+    PinState,
+    Room,
+    Step,
+)
+
+GIVEN_UP = Refusal(ReasonCode.SUPERSEDED, "the placeholder was given up")
+
+
+def decide(o: Observation, room: Room) -> Decision:
+    """What to do about a node now.
+
+    Args:
+        o: what is known of it.
+        room: what is left on it; pods to be bound are admitted to it.
+
+    Returns:
+        The next steps (they may be done in any order, or together), and how things stand. Doing them and deciding
+        again ends with no steps left.
+    """
+    decision = _decide(o, room)
+    deleted = o.reservation is not None and o.reservation.metadata.deletion_timestamp is not None
+    if o.problems and not deleted:  # deleting the object says enough by itself
+        harmless = tuple(step for step in decision.steps if not isinstance(step, (*DESTRUCTIVE, Confirm)))
+        message = "the reservation cannot be read: " + "; ".join(str(problem) for problem in o.problems)
+        ended = decision.ended if harmless == decision.steps else None
+        return dataclasses.replace(decision, steps=harmless, state="Stopped", message=message, ended=ended)
+    return decision
+
+
+def _decide(o: Observation, room: Room) -> Decision:
+    if o.reservation is None:
+        return Decision()
+    if o.node is None:
+        return _absent(o)
+    if not o.ours and not (o.node.has_kubelet and o.made):
+        real = ReasonCode.NODE_IS_REAL if o.node.has_kubelet else ReasonCode.NODE_FOREIGN
+        return _end(o, Refusal(real), node=None)
+    if o.node.has_kubelet:
+        return _joined(o, o.node, room)
+    return _placeholder(o, o.node, room)
+
+
+# --- there is no Node ---
+
+
+def _absent(o: Observation) -> Decision:
+    if o.made and not o.open:  # the machine has joined, worked and gone: nothing of ours is left
+        return _end(o, Refusal(ReasonCode.NODE_FAILED, f"node {o.name} has gone"), node=None)
+    if o.given_up:
+        return _end(o, GIVEN_UP, node=None)
+    if o.made:
+        return _end(
+            o, _overdue(o) or _unwanted(o, pins.states(o)) or Refusal(ReasonCode.PLACEHOLDER_REMOVED), node=None
+        )
+    if o.refused is not None:
+        return _end(o, o.refused, node=None)
+    if rules.expired(o.spec, o.now):
+        return _end(o, Refusal(ReasonCode.DEADLINE_PASSED), node=None)
+    found = pins.states(o)
+    wake = pins.earliest(moment(o.spec.deadline), *pins.deadlines(o.spec, found))
+    if o.spec.promise is None or o.reservation is None:
+        return Decision(state="Stopped", message="nothing is promised", pins=found, wake=wake)
+    if not isinstance(o.profile, Profile):
+        text = o.profile.text if o.profile is not None else "no provider profile"
+        return Decision(state="Stopped", message=text, pins=found, wake=wake)
+    manifest = placeholder_manifest(o.name, o.reservation.metadata.uid, o.spec.promise, o.profile)
+    return Decision((CreateNode(manifest),), "Pending", "the placeholder is being created", found, wake=wake)
+
+
+def _overdue(o: Observation) -> Refusal | None:
+    """The machine has not come in time."""
+    if not rules.expired(o.spec, o.now):
+        return None
+    return Refusal(ReasonCode.NODE_FAILED, f"node {o.name} did not join before its deadline")
+
+
+def _unwanted(o: Observation, found: Mapping[str, PinState]) -> Refusal | None:
+    """The placeholder was released, and no pod is on it or still to come."""
+    if not o.spec.released or any(state.outcome in (None, Outcome.APPLIED) for state in found.values()):
+        return None
+    return Refusal(ReasonCode.SUPERSEDED, "the placeholder was released and holds no pods")
+
+
+# --- the Node has no kubelet ---
+
+
+def _placeholder(o: Observation, node: Node, room: Room) -> Decision:
+    if o.given_up:
+        return _end(o, GIVEN_UP, node=node)
+    found = pins.states(o)
+    over = _overdue(o) or _unwanted(o, found)
+    if over is not None:
+        return _end(o, over, node=node)
+    binds = pins.bind(o, room, found)
+    deletions: tuple[Step, ...] = (*pins.left_hanging(o), *pins.sweep(o, room))
+    if deletions and not o.confirmed:
+        deletions = (Confirm(),)  # they get no grace, which a pod that has started just now would need
+    wake = pins.earliest(moment(o.spec.deadline), pins.next_overdue(o), *pins.deadlines(o.spec, found))
+    steps = (*binds, *deletions, *_dropped(o, found))
+    return Decision(steps, "Placeholder", "waiting for the machine", found, wake=wake, later=_noted(o, node))
+
+
+# --- a kubelet has joined ---
+
+
+def _joined(o: Observation, node: Node, room: Room) -> Decision:
+    if o.given_up:
+        return _withdrawn(o, node)
+    found = pins.states(o)
+    guarded = preparing(node) == adoption.NO_SCHEDULE
+    late = not node.ready and o.open and rules.expired(o.spec, o.now)
+    binds: tuple[Step, ...] = ()
+    if guarded and not late:
+        binds = pins.bind(o, room, found)
+    elif not late:
+        _refuse_pending(found)
+    sweeps = pins.sweep(o, room)
+    until = (moment(o.spec.deadline) if o.open else None, moment(o.spec.expected_until))
+    wake = pins.earliest(*(m for m in until if m is not None and m > o.now), *pins.deadlines(o.spec, found))
+    if late:
+        return _never_ready(o, node, found, sweeps)
+    if not node.ready or binds:
+        message = "the last pods are being pinned" if node.ready else "the machine is getting ready"
+        steps = (*binds, *sweeps, *_dropped(o, found))
+        return Decision(steps, "Joining", message, found, wake=wake, later=_noted(o, node))
+    return _adopted(o, node, found, sweeps, wake)
+
+
+def _adopted(
+    o: Observation, node: Node, found: dict[str, PinState], sweeps: tuple[DeletePod, ...], wake: datetime | None
+) -> Decision:
+    expecting = rules.expecting(o.spec, o.now, o.pods)
+    patches: tuple[Step, ...] = ()
+    shortfalls: tuple[str, ...] = ()
+    if o.spec.promise is not None and isinstance(o.profile, Profile) and (o.open or preparing(node)):
+        effect = adoption.PREFER_NO_SCHEDULE if expecting else ""
+        changes, shortfalls = adoption.adopt(node, o.spec.promise, o.profile, preparing=effect)
+        if changes:
+            patches = (PatchNode(node, changes, adopted=o.open, shortfalls=shortfalls),)
+    edit = _edited(o, _named(pins.without_lost(o, found), node), close=True) if o.open else None
+    # The reservation is closed only once the node is as it should be; until then a new leader goes on with it.
+    closing: tuple[Step, ...] = (edit,) if edit is not None and not patches and not sweeps else ()
+    state = "Preparing" if expecting else "Ready"
+    message = "; ".join(shortfalls) or ("pods are expected" if expecting else "the machine has joined")
+    return Decision((*sweeps, *patches, *closing), state, message, found, wake=wake)
+
+
+def _never_ready(o: Observation, node: Node, found: dict[str, PinState], sweeps: tuple[DeletePod, ...]) -> Decision:
+    """The deadline has passed for a node that has joined and is not Ready: its pods go elsewhere, the node stays."""
+    why = Refusal(ReasonCode.NODE_FAILED, f"node {o.name} joined, and was not Ready at its deadline")
+    swept = {step.pod.metadata.uid for step in sweeps}
+    deletions = tuple(
+        DeletePod(pod, None, why)
+        for pod in pins.here(o)
+        if not pins.started(pod)
+        and not pod.finished
+        and pod.metadata.deletion_timestamp is None
+        and pod.metadata.uid not in swept
+    )
+    states = pins.ended(why, found)
+    profile = o.profile if isinstance(o.profile, Profile) else None
+    if (deletions or sweeps) and not o.confirmed:
+        return Decision((Confirm(),), "Failing", why.text, states, ended=why)
+    if deletions or sweeps:
+        return Decision((*deletions, *sweeps), "Failing", why.text, states, ended=why)
+    changes = adoption.withdraw(node, profile)
+    if changes:
+        return Decision((PatchNode(node, changes),), "Failing", why.text, states, ended=why)
+    edit = _edited(o, _named(pins.without_lost(o, states), node), close=True)
+    return Decision((edit,) if edit is not None else (), "Failing", why.text, states, ended=why)
+
+
+def _withdrawn(o: Observation, node: Node) -> Decision:
+    """Given up, but the machine has joined: take our marks off it and leave it, and its pods, alone."""
+    why = Refusal(ReasonCode.NODE_IS_REAL)
+    states = pins.ended(GIVEN_UP, pins.states(o))
+    profile = o.profile if isinstance(o.profile, Profile) else None
+    changes = adoption.withdraw(node, profile)
+    if changes:
+        return Decision((PatchNode(node, changes),), "Failing", why.text, states, ended=why)
+    return _end(o, why, node=None)
+
+
+# --- the end ---
+
+
+def _end(o: Observation, why: Refusal, *, node: Node | None) -> Decision:
+    """Undo everything, in the order in which nothing is lost: pods (their controllers make new ones), Node, intent.
+
+    Args:
+        o: the node.
+        why: what the planner is told.
+        node: the placeholder to delete; None when there is none, or none of ours.
+    """
+    found = pins.ended(why, pins.states(o))
+    doomed = () if _runs_elsewhere(o, node) else tuple(pod for pod in pins.here(o) if not pins.started(pod))
+    decision = Decision((), "Failing", why.text, found, ended=why)
+    if not o.confirmed:  # a kubelet may have joined, or the Node may be back: look, whatever the cache says
+        return dataclasses.replace(decision, steps=(Confirm(),))
+    if doomed:
+        return dataclasses.replace(decision, steps=tuple(DeletePod(pod, 0, why) for pod in doomed))
+    if node is not None:
+        return dataclasses.replace(decision, steps=(DeleteNode(node, why),))
+    if o.reservation is None:
+        return decision
+    return dataclasses.replace(decision, steps=(EndReservation(o.reservation),))
+
+
+def _runs_elsewhere(o: Observation, node: Node | None) -> bool:
+    """Whether the pods bound to this name are none of our concern: the Node is another's, or a machine has it."""
+    if o.node is not None:
+        return node is None
+    return not o.open  # there was a machine: what ran on it is the business of the controllers for lost nodes
+
+
+def _refuse_pending(found: dict[str, PinState]) -> None:
+    """Pods are bound only while the scheduler is kept away from the node."""
+    text = "the node runs and is open to the scheduler: only a soft pin would do, and those are not made yet"
+    for uid, state in found.items():
+        if state.outcome is None:
+            found[uid] = PinState(Outcome.REJECTED, Refusal(ReasonCode.SOFT_PIN_UNSUPPORTED, text))
+
+
+# --- edits of the reservation ---
+
+
+def _dropped(o: Observation, found: Mapping[str, PinState]) -> tuple[EditReservation, ...]:
+    """Stores that some pods will not be pinned, before anybody is told so."""
+    edit = _edited(o, pins.without_lost(o, found), close=False) if o.open else None
+    return (edit,) if edit is not None else ()
+
+
+def _noted(o: Observation, node: Node) -> EditReservation | None:
+    """Stores which Node was made, so that its disappearance is noticed even by a later leader."""
+    return _edited(o, _named(o.spec, node), close=False) if o.open else None
+
+
+def _named(spec: Spec, node: Node) -> Spec:
+    return msgspec.structs.replace(spec, node_uid=node.metadata.uid) if spec.node_uid != node.metadata.uid else spec
+
+
+def _edited(o: Observation, spec: Spec, *, close: bool) -> EditReservation | None:
+    if o.reservation is None or o.reservation.metadata.deletion_timestamp is not None:
+        return None
+    if spec == o.spec and not (close and o.open):
+        return None
+    return EditReservation(o.reservation, o.spec, spec, close=close)

@@ -1,0 +1,61 @@
+"""The labels, taints and annotations that pinning reads or writes."""
+
+from __future__ import annotations
+
+from moorage.objects import Node, Taint
+
+MANAGED_LABEL = "provisioner.cast.ai/managed-by"
+MANAGED_VALUE = "cast.ai"
+"""Marks a placeholder for people and for ``moorage cleanup``; it stays on the node that joins."""
+
+RESERVATION_ANNOTATION = "moorage.dev/reservation"
+"""On a placeholder: uid of the reservation it was created for. Tells our placeholder from another's, nothing else."""
+
+PIN_ANNOTATION = "moorage.dev/pinned-by"
+"""On a pod: id of the instruction by which it was bound. Written by the binding itself; for people and audits."""
+
+PREPARING = "scheduling.cast.ai/pod-pinning-preparing"
+PREPARING_TAINT = Taint(key=PREPARING, value="true", effect="NoSchedule")
+"""Keeps the scheduler away until the expected pods are there."""
+
+NOT_READY = "node.kubernetes.io/not-ready"
+UNREACHABLE = "node.kubernetes.io/unreachable"
+NETWORK_UNAVAILABLE = "node.kubernetes.io/network-unavailable"
+UNINITIALIZED = "node.cloudprovider.kubernetes.io/uninitialized"
+
+LIFECYCLE_TAINTS = frozenset((NOT_READY, UNREACHABLE, NETWORK_UNAVAILABLE, UNINITIALIZED))
+"""Taints that come and go while a node starts: no promise is checked against them."""
+
+EXCLUDE_DISRUPTION = "node.kubernetes.io/exclude-disruption"
+EXCLUDE_BALANCERS = "node.kubernetes.io/exclude-from-external-load-balancers"
+JOINING_LABELS = {EXCLUDE_DISRUPTION: "true", EXCLUDE_BALANCERS: "true"}
+"""On a placeholder only: it is neither counted as a failed node of its zone, nor sent traffic."""
+
+FINALIZER = "moorage.dev/placeholder"
+"""On a reservation while a placeholder may exist that only we would ever clean up."""
+
+HOSTNAME = "kubernetes.io/hostname"
+KUBELET_LABELS = frozenset(
+    (
+        HOSTNAME,
+        "kubernetes.io/os",
+        "kubernetes.io/arch",
+        "beta.kubernetes.io/os",
+        "beta.kubernetes.io/arch",
+        "node.kubernetes.io/instance-type",
+        "beta.kubernetes.io/instance-type",
+        "topology.kubernetes.io/zone",
+        "topology.kubernetes.io/region",
+        "failure-domain.beta.kubernetes.io/zone",
+        "failure-domain.beta.kubernetes.io/region",
+        "node.kubernetes.io/windows-build",
+    )
+)
+"""Labels a kubelet sets even on a Node that is there already (kubelet_node_status.go, updateDefaultLabels)."""
+
+KARPENTER_PREFIX = "karpenter.sh/"
+
+
+def preparing(node: Node) -> str:
+    """The effect of our preparing taint on a node; empty when it has none."""
+    return next((taint.effect for taint in node.spec.taints if taint.key == PREPARING), "")

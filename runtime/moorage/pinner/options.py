@@ -1,0 +1,28 @@
+"""What can be chosen about the pinner's work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """Choices for one pinner; durations in seconds.
+
+    Attributes:
+        profile: the provider profile of promises that name none.
+        writes_in_flight: how many requests may be under way at a time.
+        lease_interval: how often the Lease of a placeholder is renewed; node-lifecycle waits 40 at least.
+        settle_delay: how long notes for people and for later leaders wait for more to come.
+        sweeps_per_hour: how many failed pods of one controller are deleted in an hour; then its pods are not pinned.
+        retry_base: first ceiling of the back-off of a node whose step failed.
+        retry_cap: highest ceiling of that back-off.
+    """
+
+    profile: str = "generic"
+    writes_in_flight: int = 32
+    lease_interval: float = 15.0
+    settle_delay: float = 1.0
+    sweeps_per_hour: int = 10
+    retry_base: float = 0.2
+    retry_cap: float = 30.0

@@ -1,0 +1,92 @@
+"""The pinner as a whole: instructions in, answers out, and the cluster made to be as they say."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from moorage.kube.client import Client
+from moorage.kube.clock import ServerClock
+from moorage.protocol import Ack, Instruction
+
+from .apply import Executor
+from .caches import Caches
+from .desk import Desk
+from .leases import LeaseKeeper
+from .loop import Loop
+from .options import Options
+from .queue import KeyQueue
+from .reporting import Recorder, Reporter
+from .sweeps import Sweeps
+from .world import World
+
+
+class Pinner:
+    """One term of one leader: whatever earlier ones began is found in the cluster and finished.
+
+    Args:
+        client: reads and writes.
+        caches: the watch caches; somebody else runs them.
+        recorder: writes the Events.
+        clock: the API server's time.
+        is_leader: asked before each write.
+        options: choices.
+        acks: takes the answers; called from the event loop, must not block.
+        monotonic: seconds on a clock that never goes back.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        caches: Caches,
+        recorder: Recorder,
+        clock: ServerClock,
+        is_leader: Callable[[], bool],
+        options: Options = Options(),  # noqa: B008 - immutable
+        *,
+        acks: Callable[[Ack], None],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client, self._caches, self._clock, self._is_leader = client, caches, clock, is_leader
+        self._options, self._monotonic = options, monotonic
+        self._reporter = Reporter(recorder)
+        self._desk = Desk(acks, self._reporter, monotonic)
+        self._queue = KeyQueue(base=options.retry_base, cap=options.retry_cap)
+
+    def submit(self, instruction: Instruction) -> None:
+        """Take an instruction; its answers come later, one ACCEPTED at most and one that is final."""
+        self._desk.receive(instruction)
+        self._queue.add(instruction.node)
+
+    async def run(self) -> None:
+        """Work until cancelled; begins once the caches are complete."""
+        await self._caches.wait_synced()
+        options, sweeps = self._options, Sweeps(self._options.sweeps_per_hour, self._monotonic)
+        world = World(self._caches, default_profile=options.profile, stir=self._queue.add)
+        executor = Executor(
+            self._client,
+            world,
+            self._reporter,
+            sweeps,
+            is_leader=self._is_leader,
+            limit=asyncio.Semaphore(options.writes_in_flight),
+            received=self._desk.received,
+            monotonic=self._monotonic,
+        )
+        loop = Loop(world, executor, self._desk, self._queue, sweeps, self._reporter, self._clock, options)
+        leases = LeaseKeeper(
+            self._client,
+            world,
+            self._reporter,
+            self._clock,
+            is_leader=self._is_leader,
+            interval=options.lease_interval,
+        )
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(loop.run(), name="pinner loop")
+                group.create_task(leases.run(), name="lease keeper")
+        finally:
+            world.close()
+            self._queue.close()

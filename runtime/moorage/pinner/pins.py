@@ -1,0 +1,165 @@
+"""What has become of each pin, and which pods are to be bound or swept now. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+
+from moorage.objects import Pod
+from moorage.protocol import Outcome, ReasonCode
+from moorage.reservations import Pin, Spec, merging, moment
+
+from . import eligibility
+from .refusal import Refusal
+from .steps import Bind, DeletePod, Observation, PinState, Room
+
+PENDING = PinState(None)
+PAST_GRACE = timedelta(seconds=2)
+"""How long after its grace a pod may still be there before we finish its deletion on a node without a kubelet."""
+
+
+def states(o: Observation) -> dict[str, PinState]:
+    """What has become of each pin, by uid, whether or not it fits."""
+    deadlines = merging.pin_deadlines(o.spec)
+    return {pin.uid: _state(o, pin, deadlines) for pin in o.spec.pins}
+
+
+def _state(o: Observation, pin: Pin, deadlines: Mapping[str, str]) -> PinState:
+    pod = o.pinned.get(pin.uid)
+    if pod is None:
+        return _rejected(Refusal(ReasonCode.POD_NOT_FOUND, f"there is no pod {pin.key}"))
+    if pod.metadata.uid != pin.uid:
+        text = f"pod {pin.key} has uid {pod.metadata.uid} now, {pin.uid} was planned"
+        return _rejected(Refusal(ReasonCode.POD_UID_CHANGED, text))
+    if pod.spec.node_name == o.name:
+        return PinState(Outcome.APPLIED, node=o.name)
+    if pod.spec.node_name:
+        text = f"the pod is bound to node {pod.spec.node_name}"
+        return PinState(Outcome.REJECTED, Refusal(ReasonCode.POD_BOUND_ELSEWHERE, text), node=pod.spec.node_name)
+    refusal = eligibility.refuse(pod)
+    if refusal is not None:
+        return _rejected(refusal)
+    deadline = moment(deadlines.get(pin.instruction, ""))
+    if deadline is not None and o.now >= deadline:
+        return PinState(Outcome.FAILED, Refusal(ReasonCode.DEADLINE_PASSED))
+    return PENDING
+
+
+def _rejected(refusal: Refusal) -> PinState:
+    return PinState(Outcome.REJECTED, refusal)
+
+
+def bind(o: Observation, room: Room, found: dict[str, PinState]) -> tuple[Bind, ...]:
+    """Admit every pending pin that fits; ``found`` takes up the refusals of the others.
+
+    Args:
+        o: the node.
+        room: what is left on it.
+        found: the pins' states, by uid.
+
+    Returns:
+        The pods that were admitted, to be bound at once.
+    """
+    binds = []
+    for pin in o.spec.pins:
+        if found[pin.uid] is not PENDING:
+            continue
+        pod = o.pinned[pin.uid]
+        refusal = room.admit(pod)
+        if refusal is None:
+            binds.append(Bind(pin, pod))
+        else:
+            found[pin.uid] = _rejected(refusal)
+    return tuple(binds)
+
+
+def without_lost(o: Observation, found: Mapping[str, PinState]) -> Spec:
+    """The spec without pins that will never be bound here."""
+    lost = {uid for uid, state in found.items() if state.outcome in (Outcome.REJECTED, Outcome.FAILED)}
+    return merging.without_pins(o.spec, lost)
+
+
+def ended(why: Refusal, found: Mapping[str, PinState]) -> dict[str, PinState]:
+    """The pins' states once the node has failed: what was bound there, or was to be, has failed with it."""
+    failed = PinState(Outcome.FAILED, why)
+    return {uid: failed if state.outcome in (None, Outcome.APPLIED) else state for uid, state in found.items()}
+
+
+def here(o: Observation) -> tuple[Pod, ...]:
+    """The pinned pods that are bound to the node, whatever became of them there."""
+    uids = {pin.uid for pin in o.spec.pins}
+    return tuple(pod for pod in o.pods if pod.metadata.uid in uids)
+
+
+def started(pod: Pod) -> bool:
+    """Whether a container of the pod has ever run."""
+    statuses = (*pod.status.container_statuses, *pod.status.init_container_statuses)
+    return any(s.state.running is not None or s.state.terminated is not None or s.restart_count for s in statuses)
+
+
+def left_hanging(o: Observation) -> tuple[DeletePod, ...]:
+    """Pods that somebody deleted and that no kubelet will ever let go, because there is none."""
+    why = Refusal(ReasonCode.POD_TERMINATING, "the pod was deleted, and its node has no kubelet that would confirm it")
+    return tuple(DeletePod(pod, 0, why) for pod in here(o) if _overdue(pod, o.now) and not started(pod))
+
+
+def _overdue(pod: Pod, now: datetime) -> bool:
+    until = moment(pod.metadata.deletion_timestamp or "")  # the grace period is in it
+    return until is not None and now >= until + PAST_GRACE
+
+
+def next_overdue(o: Observation) -> datetime | None:
+    """When the next pod will be left hanging; None when none is being deleted."""
+    times = (moment(pod.metadata.deletion_timestamp or "") for pod in here(o))
+    return min((time + PAST_GRACE for time in times if time is not None), default=None)
+
+
+def sweep(o: Observation, room: Room) -> tuple[DeletePod, ...]:
+    """Pods that a kubelet has refused, or that can never start here; deleted so that their controllers try again.
+
+    Only pods that a controller creates again, and no more of one controller than is allowed.
+    """
+    uids = {pin.uid for pin in o.spec.pins}
+    left = dict(o.sweeps_left)
+    swept = []
+    for pod in o.pods:
+        if not (o.open or pod.metadata.uid in uids) or pod.metadata.deletion_timestamp is not None:
+            continue
+        why = _refused_by_kubelet(pod) or (_unstartable(pod, room) if pod.metadata.uid in uids else None)
+        owner = pod.metadata.controller()
+        if why is None or owner is None or not eligibility.recreated(pod):
+            continue
+        if left.setdefault(owner.uid, o.sweep_limit) <= 0:
+            continue
+        left[owner.uid] -= 1
+        has_kubelet = o.node is not None and o.node.has_kubelet
+        swept.append(DeletePod(pod, None if has_kubelet else 0, why, sweep=True))
+    return tuple(swept)
+
+
+def _refused_by_kubelet(pod: Pod) -> Refusal | None:
+    reason = pod.status.reason
+    if pod.status.phase != "Failed" or not (reason.startswith("OutOf") or reason == "NodeAffinity") or started(pod):
+        return None
+    return Refusal(ReasonCode.POD_CHANGED, f"the kubelet refused the pod: {reason}: {pod.status.message}".rstrip(": "))
+
+
+def _unstartable(pod: Pod, room: Room) -> Refusal | None:
+    if pod.finished or started(pod) or pod.status.start_time is not None:
+        return None
+    misplaced = room.misplaced(pod)
+    return Refusal(ReasonCode.POD_CHANGED, misplaced.text) if misplaced is not None else None
+
+
+def earliest(*moments: datetime | None) -> datetime | None:
+    """The first of some moments; None when there is none."""
+    return min((m for m in moments if m is not None), default=None)
+
+
+def deadlines(spec: Spec, found: Mapping[str, PinState]) -> Iterable[datetime]:
+    """By when the pins that are still pending are to be bound."""
+    by_instruction = merging.pin_deadlines(spec)
+    for pin in spec.pins:
+        until = moment(by_instruction.get(pin.instruction, ""))
+        if until is not None and found.get(pin.uid, PENDING).outcome is None:
+            yield until

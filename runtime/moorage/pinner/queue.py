@@ -1,0 +1,137 @@
+"""A work queue of keys, as client-go's (util/workqueue): one worker per key at a time, nothing forgotten, no key twice.
+
+Three ways in: at once, after some time, and quietly: a key that was put in quietly is handed out when nothing else
+waits, or when it has waited too long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from moorage.kube.backoff import Backoff
+
+from . import metrics
+
+QUIET_PATIENCE = 20.0
+"""Seconds after which a quiet key goes first."""
+_EARLY = 0.01
+"""Seconds by which a timer may ring too early: event loops round."""
+
+
+class KeyQueue:
+    """Keys to look at.
+
+    Args:
+        base: first ceiling (seconds) of the delays of a key that fails.
+        cap: highest ceiling of them.
+    """
+
+    def __init__(self, *, base: float, cap: float) -> None:
+        self._base, self._cap = base, cap
+        self._ready: deque[str] = deque()
+        self._waiting: set[str] = set()  # in _ready, or to be once they are done
+        self._busy: set[str] = set()
+        self._quiet: dict[str, float] = {}  # key to the loop time at which it may be handed out; in that order
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._backoffs: dict[str, Backoff] = {}
+        self._idle: deque[asyncio.Future[None]] = deque()  # workers without a key, woken one by one
+
+    def add(self, key: str) -> None:
+        """Look at a key soon; if somebody is looking at it, once more afterwards."""
+        if key in self._waiting:
+            return
+        self._waiting.add(key)
+        if key not in self._busy:
+            self._ready.append(key)
+            self._wake()
+        metrics.QUEUED.set(len(self._waiting))
+
+    def add_after(self, key: str, seconds: float) -> None:
+        """Look at a key after some seconds; of several such wishes the earliest counts."""
+        loop = asyncio.get_running_loop()
+        timer = self._timers.get(key)
+        when = loop.time() + max(seconds, 0.0)
+        if timer is not None:
+            if timer.when() <= when:
+                return
+            timer.cancel()
+        self._timers[key] = loop.call_at(when, self._ring, key)
+
+    def add_quietly(self, key: str, seconds: float) -> None:
+        """Look at a key when there is nothing better to do, after some seconds at the earliest."""
+        if key not in self._quiet:
+            loop = asyncio.get_running_loop()
+            due = self._quiet[key] = loop.time() + seconds
+            loop.call_at(due, self._wake)
+
+    def retry(self, key: str) -> float:
+        """Look at a key again after a failure; returns the seconds until then."""
+        delay = self._backoffs.setdefault(key, Backoff(self._base, self._cap)).next()
+        self.add_after(key, delay)
+        return delay
+
+    def forgive(self, key: str) -> None:
+        """Forget the failures of a key."""
+        self._backoffs.pop(key, None)
+
+    async def get(self) -> tuple[str, bool]:
+        """The next key, and whether it comes quietly; ``done`` must follow."""
+        loop = asyncio.get_running_loop()
+        while (found := self._next(loop.time())) is None:
+            woken = loop.create_future()
+            self._idle.append(woken)
+            try:
+                await woken
+            except asyncio.CancelledError:
+                if woken.done() and not woken.cancelled():
+                    self._wake()  # somebody else must take what we were woken for
+                raise
+        self._busy.add(found[0])
+        return found
+
+    def done(self, key: str) -> None:
+        """Somebody has looked at a key."""
+        self._busy.discard(key)
+        if key in self._waiting:
+            self._ready.append(key)
+        self._wake()
+
+    def close(self) -> None:
+        """Ring no more."""
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+
+    def _next(self, now: float) -> tuple[str, bool] | None:
+        quiet = self._quiet_since(now - QUIET_PATIENCE if self._ready else now + _EARLY)
+        if quiet is not None:
+            del self._quiet[quiet]
+            return quiet, True
+        if not self._ready:
+            return None
+        key = self._ready.popleft()
+        self._waiting.discard(key)
+        metrics.QUEUED.set(len(self._waiting))
+        return key, False
+
+    def _quiet_since(self, moment: float) -> str | None:
+        """The first quiet key that was due by then; not one that somebody looks at, or will anyway."""
+        for key, due in self._quiet.items():
+            if due > moment:
+                return None
+            if key not in self._busy and key not in self._waiting:
+                return key
+        return None
+
+    def _wake(self) -> None:
+        """Let one idle worker see whether there is a key for it."""
+        while self._idle:
+            woken = self._idle.popleft()
+            if not woken.done():
+                woken.set_result(None)
+                return
+
+    def _ring(self, key: str) -> None:
+        self._timers.pop(key, None)
+        self.add(key)

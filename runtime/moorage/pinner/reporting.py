@@ -1,0 +1,130 @@
+"""What people are told: constant log sentences with fields, Events on the node and the pod, and counters."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Protocol
+
+from moorage.kube.events import EventType, ObjectRef
+from moorage.objects import Node, Pod
+from moorage.protocol import PodRef
+
+from . import metrics
+from .refusal import Refusal
+
+logger = logging.getLogger("moorage.pinner")
+
+
+class Recorder(Protocol):
+    """The part of ``EventRecorder`` that is used."""
+
+    def record(
+        self,
+        regarding: ObjectRef,
+        *,
+        type: EventType,
+        reason: str,
+        action: str,
+        note: str,
+        related: ObjectRef | None = None,
+    ) -> None:
+        """Record an occurrence; never blocks and never raises."""
+
+
+def node_ref(name: str) -> ObjectRef:
+    """A node for Events; its name stands for its uid, as the kubelet has it: ``kubectl describe`` looks for both."""
+    return ObjectRef("v1", "Node", name, uid=name)
+
+
+class Reporter:
+    """Tells people what was done; ``instruction`` ids are those of the pins or of the promise concerned.
+
+    Args:
+        recorder: writes the Events.
+    """
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    def created(self, node: Node, instruction: str) -> None:
+        """A placeholder was created."""
+        name = node.metadata.name
+        logger.info("node placeholder created", extra={"node": name, "instruction": instruction})
+        self._node(name, "Normal", "PlaceholderCreated", "Create", "Created before its machine, to pin pods to it")
+
+    def create_refused(self, name: str, instruction: str, refusal: Refusal) -> None:
+        """A placeholder could not be created."""
+        fields = {"node": name, "instruction": instruction, "reason": refusal.text}
+        logger.error("node placeholder not created", extra=fields)
+        self._node(name, "Warning", "PlaceholderRefused", "Create", refusal.text)
+
+    def missing(self, name: str, instruction: str) -> None:
+        """Pods are to be pinned to a node that is not there."""
+        logger.warning("node placeholder not found", extra={"node": name, "instruction": instruction})
+
+    def pinned(self, pod: Pod, node: str, instruction: str, seconds: float | None) -> None:
+        """A pod was bound."""
+        fields = {"node": node, "pod": pod.key, "instruction": instruction}
+        logger.info("pod pinned", extra=fields)
+        metrics.PINS.labels("applied", "OK").inc()
+        if seconds is not None:
+            metrics.LATENCY.observe(seconds)
+        self._pod(pod, "Normal", "Pinned", "Bind", f"Pinned to node {node}", node)
+
+    def pin_refused(self, pod: PodRef, node: str, instruction: str, refusal: Refusal) -> None:
+        """A pod will not be pinned."""
+        fields = {"node": node, "pod": str(pod), "instruction": instruction, "reason": refusal.reason.name}
+        logger.info("pod not pinned", extra={**fields, "why": refusal.text})
+        regarding = ObjectRef("v1", "Pod", pod.name, pod.namespace, pod.uid)
+        note = f"Left to the scheduler instead of being pinned to node {node}: {refusal.text}"
+        self._recorder.record(
+            regarding, type="Warning", reason="NotPinned", action="Bind", note=note, related=node_ref(node)
+        )
+
+    def pod_deleted(self, pod: Pod, node: str, why: Refusal, *, swept: bool) -> None:
+        """A pod was deleted."""
+        fields = {"node": node, "pod": pod.key, "reason": why.reason.name, "why": why.text}
+        logger.info("pod deleted", extra=fields)
+        if swept:
+            metrics.SWEPT.inc()
+        self._pod(pod, "Warning", "PinnedPodDeleted", "Delete", f"Deleted from node {node}: {why.text}", node)
+
+    def node_deleted(self, name: str, why: Refusal) -> None:
+        """A placeholder was deleted."""
+        logger.info("node placeholder deleted", extra={"node": name, "reason": why.reason.name, "why": why.text})
+        self._node(name, "Warning", "PlaceholderDeleted", "Delete", why.text)
+
+    def adopted(self, name: str, shortfalls: Sequence[str]) -> None:
+        """A machine has joined and its Node is as promised, but for some shortfalls."""
+        logger.info("node adopted", extra={"node": name})
+        self._node(name, "Normal", "PlaceholderAdopted", "Adopt", "The machine has joined its placeholder")
+        if shortfalls:
+            note = "The machine offers other than promised: " + "; ".join(shortfalls)
+            logger.warning("node differs from its promise", extra={"node": name, "differences": list(shortfalls)})
+            self._node(name, "Warning", "NodeDiffers", "Adopt", note)
+
+    def unreadable(self, name: str, message: str) -> None:
+        """A reservation cannot be read."""
+        logger.error("reservation cannot be read", extra={"node": name, "why": message})
+        regarding = ObjectRef("moorage.dev/v1alpha1", "NodeReservation", name)
+        self._recorder.record(regarding, type="Warning", reason="Unreadable", action="Read", note=message)
+
+    def lease_ahead(self, name: str, seconds: float) -> None:
+        """The Lease of a placeholder is in the future, so that no renewal counts."""
+        logger.error(
+            "lease of a placeholder is ahead of the API server's time", extra={"node": name, "ahead_s": seconds}
+        )
+        note = (
+            f"Its Lease is {seconds:.0f} s ahead of the API server's time: node-lifecycle ignores renewals until then "
+            "and may mark the node unreachable. Somebody else has written it"
+        )
+        self._node(name, "Warning", "LeaseAhead", "Renew", note)
+
+    def _node(self, name: str, kind: EventType, reason: str, action: str, note: str) -> None:
+        self._recorder.record(node_ref(name), type=kind, reason=reason, action=action, note=note)
+
+    def _pod(self, pod: Pod, kind: EventType, reason: str, action: str, note: str, node: str) -> None:
+        self._recorder.record(
+            ObjectRef.to("v1", "Pod", pod), type=kind, reason=reason, action=action, note=note, related=node_ref(node)
+        )

@@ -1,0 +1,52 @@
+"""What is left on a promised node: the fit check as ``decide`` sees it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from moorage.objects import Pod
+from moorage.protocol import ReasonCode
+from moorage.scheduling import Reason
+
+from . import eligibility
+from .refusal import Refusal
+
+if TYPE_CHECKING:
+    from .world import World
+
+_NEVER_STARTS = frozenset((Reason.NODE_SELECTOR, Reason.NODE_AFFINITY))
+"""What a kubelet refuses a bound pod for, however much room there is (pkg/kubelet/lifecycle/predicate.go)."""
+
+
+class NodeRoom:
+    """One node's room.
+
+    Args:
+        world: what is known.
+        name: the node's name.
+    """
+
+    def __init__(self, world: World, name: str) -> None:
+        self._world = world
+        self._name = name
+
+    def admit(self, pod: Pod) -> Refusal | None:
+        """Count a pod in and return None; or return why it does not fit, with all that was admitted before."""
+        world, name = self._world, self._name
+        claim = world.claims.get(pod.key)
+        if claim is not None and claim.uid == pod.metadata.uid:
+            return Refusal(ReasonCode.POD_BOUND_ELSEWHERE, f"the pod is being bound to node {claim.node}")
+        promise = world.reading(name).spec.promise
+        refusal = eligibility.refuse_eviction(pod, promise.taints if promise is not None else ())
+        if refusal is None:
+            refusal = eligibility.refuse_fit(world.snapshot.verdict(pod, name), name)
+        if refusal is None:
+            world.claim(pod, name)
+        return refusal
+
+    def misplaced(self, pod: Pod) -> Refusal | None:
+        """Why a pod that is bound here can never start here, or None."""
+        found = [f for f in self._world.snapshot.verdict(pod, self._name).findings if f.reason in _NEVER_STARTS]
+        if not found:
+            return None
+        return Refusal(ReasonCode.POD_CHANGED, f"node {self._name}: " + "; ".join(str(finding) for finding in found))

@@ -1,0 +1,380 @@
+"""The client of the instruction stream: connected for ever, nothing lost, nothing obeyed twice or too late.
+
+Connections come and go; what was acknowledged and what was received survives them. Each reset is logged with its cause,
+and only what a person must repair is a warning, once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from prometheus_client import Counter, Gauge
+
+from moorage.kube.backoff import Backoff
+from moorage.ops.settings import PinnerSettings
+from moorage.protocol import (
+    Ack,
+    CreatePlaceholder,
+    DeletePlaceholder,
+    ExpectPods,
+    Heartbeat,
+    Hello,
+    Instruction,
+    Outcome,
+    PinPods,
+    Position,
+    ProtocolError,
+    ReasonCode,
+    Release,
+    ServerMessage,
+    SnapshotEnd,
+    Welcome,
+    validate,
+)
+
+from .stream_channel import Cause, Connection, Endpoint, StreamBroken
+from .stream_state import Outbox, Tracker, Verdict
+
+logger = logging.getLogger(__name__)
+
+RESETS = Counter("moorage_stream_resets_total", "Connections to the planner that ended, by why.", ["cause"])
+INSTRUCTIONS = Counter(
+    "moorage_instructions_total", "Acknowledgements of instructions, by action and outcome.", ["action", "outcome"]
+)
+CONNECTED = Gauge("moorage_stream_connected", "Whether a planner has welcomed us (1) or not (0).")
+
+STEADY_AFTER = 5.0
+"""Seconds for which a stream must have lasted to count as a success: one that ends at once must not be retried fast."""
+
+LASTING_AFTER = 6
+"""Failures in a row after which even an unreachable planner is worth a warning."""
+
+RESET = "failed streaming pod pinning actions, restarting..."
+"""The sentence that the seed names; people search for it."""
+
+Received: TypeAlias = Instruction | SnapshotEnd
+ProblemHook: TypeAlias = Callable[[Cause, str], None]
+
+_ACTIONS = {
+    CreatePlaceholder: "create-placeholder",
+    DeletePlaceholder: "delete-placeholder",
+    PinPods: "pin-pods",
+    ExpectPods: "expect-pods",
+    Release: "release",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamSettings:
+    """How the stream is kept; durations in seconds.
+
+    Attributes:
+        endpoint: the planner.
+        cluster_id: uid of the ``kube-system`` namespace.
+        replica: our pod's name.
+        version: of this software.
+        window: instructions that may be without any acknowledgement before no more are taken.
+        connect_timeout: for connecting and the planner's Welcome.
+        silence: without a message, after which the connection is given up.
+        backoff_base: first ceiling of the delay between attempts.
+        backoff_cap: highest ceiling of it.
+    """
+
+    endpoint: Endpoint
+    cluster_id: str
+    replica: str
+    version: str = ""
+    window: int = 256
+    connect_timeout: float = 10.0
+    silence: float = 45.0
+    backoff_base: float = 0.5
+    backoff_cap: float = 30.0
+
+    @classmethod
+    def of(cls, settings: PinnerSettings, *, cluster_id: str, version: str = "") -> StreamSettings:
+        """Take them from the program's settings; ``cluster_id`` is what was found when none is set."""
+        endpoint = Endpoint(
+            address=settings.planner_address,
+            plaintext=settings.planner_plaintext,
+            ca_file=settings.planner_ca_file,
+            key_file=settings.api_key_file,
+            key=settings.api_key,
+        )
+        return cls(
+            endpoint=endpoint,
+            cluster_id=settings.cluster_id or cluster_id,
+            replica=settings.pod_name,
+            version=version,
+            connect_timeout=settings.connect_timeout,
+            silence=settings.stream_silence,
+        )
+
+
+class InstructionStream:
+    """Instructions in, acknowledgements out, over as many connections as it takes.
+
+    Args:
+        settings: where and how.
+        position: up to where everything was received *and acknowledged* before; the default asks for a snapshot, which
+            is always safe, because the planner leaves out what was finally acknowledged.
+        on_problem: told once about each problem that a person must solve (for an Event): its cause and a sentence.
+    """
+
+    def __init__(
+        self,
+        settings: StreamSettings,
+        position: Position = Position(),  # noqa: B008 - immutable
+        *,
+        on_problem: ProblemHook | None = None,
+    ) -> None:
+        self._settings = settings
+        self._on_problem = on_problem
+        self._tracker = Tracker(position)
+        self._outbox = Outbox()
+        self._backoff = Backoff(settings.backoff_base, settings.backoff_cap)
+        self._open: dict[str, str] = {}  # instructions that were passed on and have no final answer: id to action
+        self._unanswered: set[str] = set()  # those of them that have no answer at all: they fill the window
+        self._to_write = asyncio.Event()
+        self._answered = asyncio.Event()  # the window may have room again
+        self._reported: Cause | None = None
+        self._welcomed_at: float | None = None
+
+    @property
+    def position(self) -> Position:
+        """Up to where everything was received."""
+        return self._tracker.resume
+
+    @property
+    def connected(self) -> bool:
+        """Whether a planner has welcomed us on the connection that stands."""
+        return self._welcomed_at is not None
+
+    @property
+    def unconfirmed(self) -> int:
+        """How many acknowledgements the planner may not have yet."""
+        return len(self._outbox)
+
+    def ack(self, ack: Ack) -> None:
+        """Say what became of an instruction; never blocks, and is repeated until the planner has it.
+
+        Args:
+            ack: with the position of the instruction as it was received last. One of an older epoch is dropped: the
+                newer epoch has the instruction again, with a deadline of its own.
+        """
+        action = self._open.get(ack.instruction_id, "other")
+        INSTRUCTIONS.labels(action, ack.outcome.value).inc()
+        self._unanswered.discard(ack.instruction_id)
+        if ack.outcome.final:
+            self._open.pop(ack.instruction_id, None)
+        if ack.position.epoch < self._tracker.epoch and ack.reason is not ReasonCode.STALE_EPOCH:
+            fields = {"instruction": ack.instruction_id, "outcome": ack.outcome.value, "epoch": ack.position.epoch}
+            logger.debug("acknowledgement of an older epoch dropped", extra=fields)
+        else:
+            self._outbox.add(ack)
+        self._to_write.set()
+        self._answered.set()
+
+    async def messages(self) -> AsyncGenerator[Received, None]:
+        """Instructions and ends of snapshots, for ever; use it inside ``contextlib.aclosing``.
+
+        Instructions that can be judged without the cluster (unreadable, too large, unknown fields, invalid names or
+        quantities, stale epochs) are refused here and do not appear. The same instruction may appear again.
+        """
+        if self._settings.endpoint.speaks_another_protocol:
+            await self._never()
+        while True:
+            try:
+                async with aclosing(self._session()) as session:
+                    async for received in session:
+                        yield received
+            except StreamBroken as broken:
+                await self._pause(broken)
+            finally:
+                self._welcomed_at = None
+                CONNECTED.set(0)
+
+    # --- one connection ---
+
+    async def _session(self) -> AsyncGenerator[Received, None]:
+        self._outbox.reconnect()
+        connection = Connection(self._settings.endpoint)
+        writer = asyncio.create_task(self._write(connection), name="pinning stream writer")
+        writer.add_done_callback(lambda _: self._writer_ended(connection))
+        try:
+            while True:
+                await self._room(writer)
+                try:
+                    message = await connection.read(self._patience())
+                except ProtocolError as error:
+                    self._refuse_unreadable(error)
+                    continue
+                received = self._receive(message)
+                if received is not None:
+                    yield received
+        finally:
+            writer.cancel()
+            await asyncio.wait({writer})
+            await connection.close()
+            fault = None if writer.cancelled() else writer.exception()
+            if fault is not None and not isinstance(fault, StreamBroken):
+                raise fault
+
+    def _writer_ended(self, connection: Connection) -> None:
+        connection.cancel()  # whoever reads learns why
+        self._answered.set()
+
+    def _patience(self) -> float:
+        return self._settings.silence if self.connected else self._settings.connect_timeout
+
+    async def _write(self, connection: Connection) -> None:
+        """Send the Hello, then acknowledgements as they come, until the connection ends."""
+        settings = self._settings
+        hello = Hello(
+            settings.cluster_id, settings.replica, settings.version, self._tracker.resume, window=settings.window
+        )
+        await connection.write(hello)
+        while True:
+            while (ack := self._outbox.take()) is not None:
+                await connection.write(ack)
+            self._to_write.clear()
+            await self._to_write.wait()
+
+    async def _room(self, writer: asyncio.Task[None]) -> None:
+        """Wait until the window has room: what is not read stays with the planner."""
+        while len(self._unanswered) >= self._settings.window and not writer.done():
+            self._answered.clear()
+            await self._answered.wait()
+
+    def _receive(self, message: ServerMessage | None) -> Received | None:
+        """Take note of a message; what is for our caller is returned."""
+        if not self.connected and not isinstance(message, Welcome):
+            raise StreamBroken(Cause.MALFORMED, "the planner did not begin with a Welcome")
+        match message:
+            case Welcome():
+                self._welcome(message)
+            case Instruction():
+                return self._instruction(message)
+            case SnapshotEnd():
+                self._follow(self._tracker.snapshot_end(message), f"snapshot incomplete at {message.position}")
+                return message
+            case Heartbeat():
+                self._outbox.confirm(message.acknowledged)
+                self._follow(self._tracker.high_water(message.position), f"missing up to {message.position}")
+        return None
+
+    def _welcome(self, welcome: Welcome) -> None:
+        newer = welcome.position.epoch > self._tracker.epoch
+        self._follow(self._tracker.welcome(welcome), f"welcome to {welcome.position}")
+        if newer:
+            self._outbox.forget(welcome.position.epoch)
+            self._open.clear()
+            self._unanswered.clear()
+        if not self.connected:
+            self._welcomed_at = asyncio.get_running_loop().time()
+        CONNECTED.set(1)
+        fields = {
+            "planner": str(self._settings.endpoint.address),
+            "plan": welcome.plan,
+            "epoch": welcome.position.epoch,
+            "sequence": welcome.position.sequence,
+            "snapshot": welcome.snapshot,
+        }
+        logger.info("planner has welcomed us", extra=fields)
+
+    def _instruction(self, instruction: Instruction) -> Instruction | None:
+        verdict = self._tracker.instruction(instruction.position)
+        if verdict is Verdict.STALE:
+            sentence = f"epoch {instruction.position.epoch} was replaced by {self._tracker.epoch}"
+            self._refuse(instruction, ReasonCode.STALE_EPOCH, sentence)
+            return None
+        if verdict is Verdict.REPEATED:
+            return self._repeated(instruction)
+        self._follow(verdict, f"expected the instruction after {self._tracker.resume}, got {instruction.position}")
+        problem = next(validate.problems(instruction.action), None)
+        if problem is not None:
+            self._refuse(instruction, problem.reason, str(problem))
+            return None
+        return self._pass_on(instruction)
+
+    def _repeated(self, instruction: Instruction) -> Instruction | None:
+        """Answer a repetition with what is recorded; without a record whoever handles instructions knows."""
+        recorded = self._outbox.recorded(instruction.id)
+        if recorded is not None and recorded.position == instruction.position:
+            self._outbox.add(recorded)
+            self._to_write.set()
+            return None
+        return None if instruction.id in self._open else self._pass_on(instruction)
+
+    def _pass_on(self, instruction: Instruction) -> Instruction:
+        self._open[instruction.id] = _ACTIONS[type(instruction.action)]
+        self._unanswered.add(instruction.id)
+        return instruction
+
+    def _refuse(self, instruction: Instruction, reason: ReasonCode, sentence: str) -> None:
+        self._open[instruction.id] = _ACTIONS[type(instruction.action)]
+        fields = {"instruction": instruction.id, "node": instruction.node, "reason": reason.name, "error": sentence}
+        logger.warning("instruction refused", extra=fields)
+        self.ack(Ack(instruction.id, instruction.position, Outcome.REJECTED, reason, sentence))
+
+    def _refuse_unreadable(self, error: ProtocolError) -> None:
+        """An instruction that cannot be carried out because it cannot be read; those after it can."""
+        if not self.connected:
+            raise StreamBroken(Cause.MALFORMED, "the planner did not begin with a Welcome")
+        verdict = self._tracker.instruction(error.position)
+        if verdict is Verdict.GAP:
+            raise StreamBroken(Cause.GAP, f"unreadable instruction at {error.position}: {error}")
+        reason = ReasonCode.STALE_EPOCH if verdict is Verdict.STALE else error.reason
+        fields = {"instruction": error.instruction_id, "reason": reason.name, "error": str(error)}
+        logger.warning("instruction refused", extra=fields)
+        self.ack(Ack(error.instruction_id, error.position, Outcome.REJECTED, reason, str(error)))
+
+    def _follow(self, verdict: Verdict, text: str) -> None:
+        if verdict is Verdict.GAP:
+            raise StreamBroken(Cause.GAP, text)
+        if verdict is Verdict.STALE:
+            raise StreamBroken(Cause.STALE, f"{text}, and epoch {self._tracker.epoch} was served before")
+
+    # --- between connections ---
+
+    async def _pause(self, broken: StreamBroken) -> None:
+        """Report the end of a connection and wait before the next one."""
+        RESETS.labels(broken.cause.value).inc()
+        now = asyncio.get_running_loop().time()
+        if self._welcomed_at is not None and now - self._welcomed_at >= STEADY_AFTER:
+            self._backoff.reset()
+            self._reported = None
+        delay = self._backoff.next()
+        # Everyday life (a planner restarts, a proxy cuts) is no news; what lasts, or waiting cannot mend, is: once.
+        lasting = broken.cause.wants_a_person or self._backoff.failures >= LASTING_AFTER
+        news = lasting and broken.cause is not self._reported
+        fields = {
+            "planner": str(self._settings.endpoint.address),
+            "cause": broken.cause.value,
+            "error": str(broken),
+            "delay_s": round(delay, 2),
+        }
+        logger.log(logging.WARNING if news else logging.INFO, RESET, extra=fields)
+        if news:
+            self._reported = broken.cause
+            self._tell(broken.cause, str(broken))
+        await asyncio.sleep(delay)
+
+    def _tell(self, cause: Cause, sentence: str) -> None:
+        if self._on_problem is not None:
+            self._on_problem(cause, sentence)
+
+    async def _never(self) -> None:
+        """Say once that there is nobody to talk to, and wait for other settings; the scheduler does our work."""
+        address = str(self._settings.endpoint.address)
+        sentence = (
+            f"{address} is Cast AI's service, which speaks another protocol. Neither a connection is made nor the key "
+            "sent. Set the address of a moorage planner"
+        )
+        logger.error("planner address speaks another protocol, no connection is made", extra={"planner": address})
+        self._tell(Cause.OTHER_PROTOCOL, sentence)
+        await asyncio.Event().wait()

@@ -1,0 +1,136 @@
+"""What a stream has to remember: where it stands, and which acknowledgements the server may not have. No I/O."""
+
+from __future__ import annotations
+
+import enum
+from collections import OrderedDict, deque
+
+from moorage.protocol import Ack, Position, SnapshotEnd, Welcome
+
+RECORDED = 4096
+"""Last acknowledgements that are kept for repetitions; an older one makes a repetition count as new."""
+
+
+class Verdict(enum.Enum):
+    """What an instruction is, by its position."""
+
+    NEW = "new"
+    REPEATED = "repeated"
+    STALE = "stale"
+    GAP = "gap"
+
+
+class Tracker:
+    """Follows positions, so that nothing is missed and nothing of an older planner is obeyed.
+
+    Args:
+        position: up to where everything was received.
+    """
+
+    def __init__(self, position: Position) -> None:
+        self.resume = position  # what the next Hello says: never the middle of a snapshot
+        self._last = position
+        self._epoch = position.epoch
+        self._snapshot: int | None = None  # instructions of the snapshot so far; None when there is none
+
+    @property
+    def epoch(self) -> int:
+        """The newest epoch that was ever welcomed."""
+        return self._epoch
+
+    def welcome(self, welcome: Welcome) -> Verdict:
+        """Begin what the server announces; STALE or GAP when it cannot be followed."""
+        epoch = welcome.position.epoch
+        if epoch < self._epoch:
+            return Verdict.STALE
+        if not welcome.snapshot and welcome.position != self.resume:
+            return Verdict.GAP
+        self._epoch = epoch
+        self._snapshot = 0 if welcome.snapshot else None
+        self._last = Position(epoch, 0) if welcome.snapshot else self.resume
+        return Verdict.NEW
+
+    def instruction(self, position: Position) -> Verdict:
+        """Judge an instruction and, when it is new, move on."""
+        if position.epoch < self._epoch:
+            return Verdict.STALE
+        if position.epoch > self._epoch:
+            return Verdict.GAP
+        if position.sequence <= self._last.sequence:
+            return Verdict.REPEATED
+        if self._snapshot is not None:
+            self._snapshot += 1
+            self._last = position
+            return Verdict.NEW
+        if position.sequence != self._last.sequence + 1:
+            return Verdict.GAP
+        self._last = self.resume = position
+        return Verdict.NEW
+
+    def snapshot_end(self, end: SnapshotEnd) -> Verdict:
+        """Finish a snapshot; GAP when it was not the one announced or instructions are missing."""
+        complete = self._snapshot == end.instructions and end.position >= self._last
+        if not complete or end.position.epoch != self._epoch:
+            return Verdict.GAP
+        self._snapshot = None
+        self._last = self.resume = end.position
+        return Verdict.NEW
+
+    def high_water(self, position: Position) -> Verdict:
+        """Judge a heartbeat: outside a snapshot the server cannot have issued what has not arrived."""
+        if position.epoch == self._epoch and self._snapshot is None and position > self._last:
+            return Verdict.GAP
+        return Verdict.NEW
+
+
+class Outbox:
+    """Acknowledgements on their way: kept until the server has confirmed them, whatever happens to connections."""
+
+    def __init__(self) -> None:
+        self._pending: deque[Ack] = deque()
+        self._sent: deque[Ack] = deque()
+        self._confirmed = 0
+        self._recorded: OrderedDict[str, Ack] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._pending) + len(self._sent)
+
+    def add(self, ack: Ack) -> None:
+        """Send it, and record it for repetitions."""
+        self._pending.append(ack)
+        if ack.instruction_id:
+            self._recorded[ack.instruction_id] = ack
+            self._recorded.move_to_end(ack.instruction_id)
+            if len(self._recorded) > RECORDED:
+                self._recorded.popitem(last=False)
+
+    def recorded(self, instruction_id: str) -> Ack | None:
+        """The last acknowledgement of an instruction, or None."""
+        return self._recorded.get(instruction_id)
+
+    def take(self) -> Ack | None:
+        """The next one to write, now counted as sent; None when there is none."""
+        if not self._pending:
+            return None
+        ack = self._pending.popleft()
+        self._sent.append(ack)
+        return ack
+
+    def confirm(self, count: int) -> None:
+        """The server has this many of those sent on this connection."""
+        while self._confirmed < count and self._sent:
+            self._sent.popleft()
+            self._confirmed += 1
+
+    def reconnect(self) -> None:
+        """A new connection: what was sent and not confirmed goes again, of each instruction only the last word."""
+        last = {(ack.instruction_id, ack.position): ack for ack in (*self._sent, *self._pending)}
+        self._pending = deque(last.values())
+        self._sent.clear()
+        self._confirmed = 0
+
+    def forget(self, epoch: int) -> None:
+        """Drop what belongs to older epochs: their instructions are replaced and are sent again."""
+        self._pending = deque(ack for ack in self._pending if ack.position.epoch >= epoch)
+        # Not those under way: the server counts them.
+        self._recorded = OrderedDict((i, ack) for i, ack in self._recorded.items() if ack.position.epoch >= epoch)

@@ -1,0 +1,334 @@
+"""All that is known: caches with our own writes on top, the snapshot for the fit check, and pods being bound.
+
+Nodes that are promised stand in the snapshot as promised, with the DaemonSet pods that will come to them. A pod that is
+admitted to a node is counted there from that moment (a claim), whether or not the API server has heard of it yet.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+
+from moorage.kube.cache import Change, WatchCache
+from moorage.objects import KubeObject, Node, Pod
+from moorage.reservations import NodeReservation, Reading, Spec, read
+from moorage.scheduling import Snapshot
+
+from .caches import BY_NODE, Caches, Latest
+from .coming import Coming
+from .names import RESERVATION_ANNOTATION
+from .profiles import choose
+from .promised import as_promised
+from .refusal import Refusal
+from .room import NodeRoom
+from .steps import Observation
+from .sweeps import Sweeps
+
+_NOTHING = Reading(Spec(), ())
+
+
+@dataclass(slots=True)
+class Claim:
+    """A pod that was admitted to a node: ``bound`` once the API server has said yes."""
+
+    uid: str
+    node: str
+    arrivals: int
+    bound: bool = False
+
+
+class World:
+    """What the pinner knows.
+
+    Args:
+        caches: the watch caches; followed from now on.
+        default_profile: the profile of promises that name none.
+        stir: called with the name of a node about which something has changed.
+    """
+
+    def __init__(self, caches: Caches, *, default_profile: str, stir: Callable[[str], None]) -> None:
+        self.reservations = Latest(caches.reservations)
+        self.nodes = Latest(caches.nodes)
+        self.pods = Latest(caches.pods)
+        self.snapshot = Snapshot()
+        self.claims: dict[str, Claim] = {}
+        self.refused: dict[str, Refusal] = {}  # by reservation uid: why the API server did not take the Node
+        self._caches = caches
+        self._default_profile = default_profile
+        self._stir = stir
+        self._readings: dict[str, tuple[NodeReservation, Reading]] = {}
+        self._pinned_to: dict[str, set[str]] = {}  # pod uid to the nodes whose reservations name it
+        self._landing: defaultdict[str, set[str]] = defaultdict(set)  # node to the keys of pods bound to it, not seen
+        self._arrivals: defaultdict[str, int] = defaultdict(int)  # how often a node's room was changed by others
+        self._offers: dict[str, object] = {}
+        self._made: set[str] = set()  # uids of reservations for which a placeholder was made
+        self._coming = Coming(self.snapshot, caches.daemon_sets)
+        self._subscriptions = tuple(self._subscribe())
+
+    def close(self) -> None:
+        """Follow the caches no more."""
+        for unsubscribe in self._subscriptions:
+            unsubscribe()
+
+    # --- reading ---
+
+    @property
+    def reserved(self) -> Iterator[str]:
+        """The names of all nodes that have a reservation."""
+        return iter(tuple(self._readings))
+
+    def reading(self, name: str) -> Reading:
+        """What the reservation of a node says; nothing when there is none."""
+        known = self._readings.get(name)
+        return known[1] if known is not None else _NOTHING
+
+    def reservation(self, name: str) -> NodeReservation | None:
+        """The reservation of a node."""
+        known = self._readings.get(name)
+        return known[0] if known is not None else None
+
+    def is_ours(self, name: str) -> bool:
+        """Whether the Node of a reservation was made for it."""
+        node, reservation = self.nodes.get(name), self.reservation(name)
+        if node is None or reservation is None:
+            return False
+        meta = node.metadata
+        marked = meta.annotations.get(RESERVATION_ANNOTATION) == reservation.metadata.uid
+        return marked or meta.uid == self.reading(name).spec.node_uid
+
+    def pod(self, key: str) -> Pod | None:
+        """A pod as it is, our own bindings included."""
+        pod = self.pods.get(key)
+        claim = self.claims.get(key)
+        if pod is None or claim is None or not claim.bound or claim.uid != pod.metadata.uid or pod.spec.node_name:
+            return pod
+        return msgspec.structs.replace(pod, spec=msgspec.structs.replace(pod.spec, node_name=claim.node))
+
+    def pods_on(self, name: str) -> tuple[Pod, ...]:
+        """The pods that are bound to a node, our own bindings included."""
+        seen = [pod for pod in self._caches.pods.by(BY_NODE, name) if self.pods.get(pod.key) is not None]
+        landing = [self.pod(key) for key in self._landing.get(name, ())]
+        known = {pod.key for pod in seen}
+        return (*seen, *(pod for pod in landing if pod is not None and pod.key not in known))
+
+    def observe(self, name: str, now: datetime, *, confirmed: bool, sweeps: Sweeps) -> Observation:
+        """What is known of a node at this moment.
+
+        Args:
+            name: the node's name.
+            now: the API server's time, UTC.
+            confirmed: whether the Node was read from the API server just now.
+            sweeps: how often pods were swept.
+        """
+        reservation = self.reservation(name)
+        if reservation is None:
+            return Observation(name, now, node=self.nodes.get(name))
+        spec, problems = self.reading(name)
+        uid = reservation.metadata.uid
+        promise = spec.promise
+        pinned = {pin.uid: pod for pin in spec.pins if (pod := self.pod(pin.key)) is not None}
+        observation = Observation(
+            name,
+            now,
+            reservation=reservation,
+            spec=spec,
+            problems=problems,
+            profile=choose(promise.profile, self._default_profile) if promise is not None else None,
+            node=self.nodes.get(name),
+            pods=self.pods_on(name),
+            pinned=pinned,
+            made=bool(spec.node_uid) or uid in self._made,
+            confirmed=confirmed,
+            refused=self.refused.get(uid),
+            sweeps_left=sweeps.left(),
+            sweep_limit=sweeps.limit,
+        )
+        if observation.ours and not observation.made:
+            self._made.add(uid)
+            return dataclasses.replace(observation, made=True)
+        return observation
+
+    def room(self, name: str) -> NodeRoom:
+        """What is left on a node, for ``decide``."""
+        return NodeRoom(self, name)
+
+    # --- our own writes ---
+
+    def wrote_reservation(self, reservation: NodeReservation) -> None:
+        """Take over the answer to a write."""
+        self.reservations.wrote(reservation)
+        self._read(reservation.metadata.name)
+
+    def ended_reservation(self, reservation: NodeReservation) -> None:
+        """A reservation is gone."""
+        self.reservations.deleted(reservation.key, reservation.metadata.uid)
+        self._made.discard(reservation.metadata.uid)
+        self.refused.pop(reservation.metadata.uid, None)
+        self._read(reservation.metadata.name)
+
+    def wrote_node(self, node: Node) -> None:
+        """Take over the answer to a write, or a fresh read."""
+        self.nodes.wrote(node)
+        self._place_node(node.metadata.name)
+
+    def deleted_node(self, node: Node) -> None:
+        """A Node is gone."""
+        self.nodes.deleted(node.key, node.metadata.uid)
+        self._place_node(node.metadata.name)
+
+    def made(self, reservation_uid: str) -> None:
+        """A placeholder was made for this reservation."""
+        self._made.add(reservation_uid)
+
+    def deleted_pod(self, pod: Pod) -> None:
+        """A pod is gone."""
+        self.pods.deleted(pod.key, pod.metadata.uid)
+        self.release(pod)
+        self.snapshot.delete(Pod, pod.key)
+
+    # --- claims ---
+
+    def claim(self, pod: Pod, node: str) -> None:
+        """Count a pod on a node from now on."""
+        self.claims[pod.key] = Claim(pod.metadata.uid, node, self._arrivals[node])
+        self.snapshot.place(pod, node)
+
+    def still_room(self, pod: Pod) -> bool:
+        """Whether nothing came to the node since the pod was admitted: then it still fits."""
+        claim = self.claims.get(pod.key)
+        return claim is not None and claim.arrivals == self._arrivals[claim.node]
+
+    def landed(self, pod: Pod) -> None:
+        """The API server has bound a claimed pod."""
+        claim = self.claims.get(pod.key)
+        if claim is None:
+            return  # the watch was faster, and has told already
+        claim.bound = True
+        self._landing[claim.node].add(pod.key)
+
+    def release(self, pod: Pod) -> None:
+        """A claimed pod will not be bound after all, or the watch has seen it."""
+        claim = self.claims.get(pod.key)
+        if claim is None or claim.uid != pod.metadata.uid:
+            return
+        del self.claims[pod.key]
+        landing = self._landing.get(claim.node)
+        if landing is not None:
+            landing.discard(pod.key)
+            if not landing:
+                del self._landing[claim.node]
+        known = self.pods.get(pod.key)
+        if known is None or not known.spec.node_name:
+            self.snapshot.remove(pod.key)
+
+    # --- what the caches say ---
+
+    def _subscribe(self) -> Iterator[Callable[[], None]]:
+        caches = self._caches
+        plain: Iterable[WatchCache[KubeObject]] = (
+            caches.namespaces,  # type: ignore[assignment] # only read
+            caches.storage_classes,
+            caches.volumes,
+            caches.claims,
+            caches.csi_nodes,
+            caches.attachments,
+        )
+        for cache in plain:
+            yield cache.subscribe(self._on_plain)
+        yield caches.reservations.subscribe(lambda change: self._on_reservation(change.object.metadata.name))
+        yield caches.nodes.subscribe(lambda change: self._on_node(change.object.metadata.name))
+        yield caches.pods.subscribe(self._on_pod)
+        yield caches.daemon_sets.subscribe(lambda change: self._coming.changed(change.object.key))
+
+    def _on_plain(self, change: Change[KubeObject]) -> None:
+        if change.new is None:
+            self.snapshot.delete(type(change.object), change.object.key)
+        else:
+            self.snapshot.apply(change.new)
+
+    def _on_reservation(self, name: str) -> None:
+        self._read(name)
+        self._stir(name)
+
+    def _read(self, name: str) -> None:
+        reservation = self.reservations.get(name)
+        known = self._readings.get(name)
+        if known is not None and known[0] is reservation:
+            return
+        for pin in known[1].spec.pins if known is not None else ():
+            nodes = self._pinned_to.get(pin.uid, set())
+            nodes.discard(name)
+            if not nodes:
+                self._pinned_to.pop(pin.uid, None)
+        if reservation is None:
+            self._readings.pop(name, None)
+        else:
+            reading = read(reservation)
+            self._readings[name] = (reservation, reading)
+            for pin in reading.spec.pins:
+                self._pinned_to.setdefault(pin.uid, set()).add(name)
+        before = known[1].spec.promise if known is not None else None
+        if self.reading(name).spec.promise != before or (known is None) != (reservation is None):
+            self._place_node(name)
+
+    def _on_node(self, name: str) -> None:
+        self._place_node(name)
+        if name in self._readings:
+            self._stir(name)
+
+    def _place_node(self, name: str) -> None:
+        node = self.nodes.get(name)
+        if node is None:
+            self.snapshot.delete(Node, name)
+            self._coming.forget(name)
+            self._offers.pop(name, None)
+            return
+        promise = self.reading(name).spec.promise
+        if promise is None:
+            self.snapshot.apply(node)
+            self._coming.forget(name)
+            return
+        promised = as_promised(name, promise, node)
+        offer = (
+            promised.metadata.labels,
+            promised.spec.taints,
+            promised.spec.unschedulable,
+            promised.status.allocatable,
+        )
+        if self._offers.get(name) != offer:
+            self._offers[name] = offer
+            self._arrivals[name] += 1
+        self.snapshot.apply(promised)
+        self._coming.node(promised, self._caches.pods.by(BY_NODE, name))
+
+    def _on_pod(self, change: Change[Pod]) -> None:
+        pod = change.object
+        key = pod.key
+        claim = self.claims.get(key)
+        self.pods.get(key)  # lets go of what the watch has caught up with
+        if change.new is None and claim is not None and claim.uid != pod.metadata.uid:
+            pass  # its successor of the same name is being bound
+        elif change.new is None:
+            self.snapshot.delete(Pod, key)
+            self.release(pod)
+        elif claim is not None and claim.uid == pod.metadata.uid and not pod.spec.node_name:
+            pass  # it is being bound: an older state of it must not take it off its node
+        else:
+            self.snapshot.apply(pod)
+            if claim is not None:
+                self.release(pod)
+        node = pod.spec.node_name
+        if node and node in self._readings:
+            came_by_us = claim is not None and claim.uid == pod.metadata.uid and claim.node == node
+            if not came_by_us and (change.old is None or not change.old.spec.node_name):
+                self._arrivals[node] += 1
+            self._coming.pod(node, pod, gone=change.new is None or pod.finished)
+            self._stir(node)
+        for name in self._pinned_to.get(pod.metadata.uid, ()):
+            if name != node:
+                self._stir(name)

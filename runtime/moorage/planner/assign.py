@@ -1,0 +1,218 @@
+"""Which pods go to which node: a function of the plan, the pods there are, and what was decided before.
+
+The same pods give the same answer, whenever it is asked: entries are served in the plan's order, pods oldest first, and
+whoever is on a planned node already (bound, or pinned by an earlier life of the planner) keeps its place.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from moorage.objects import Pod
+from moorage.protocol import Owner, PodRef
+from moorage.protocol.validate import MAX_PODS
+from moorage.scheduling import requests
+
+from .plan import Plan, PlannedNode, Wanted
+
+logger = logging.getLogger(__name__)
+
+_HASH = "pod-template-hash"
+
+
+@dataclass(frozen=True, slots=True)
+class Lacking:
+    """An entry of the plan for which there are too few pods."""
+
+    node: str
+    wanted: Wanted
+    found: int
+
+    def __str__(self) -> str:
+        """For people: ``node n-1, line 12: 6 × Deployment/web in shop: 4 found``."""
+        return f"node {self.node}, line {self.wanted.line}: {self.wanted}: {self.found or 'none'} found"
+
+
+class Assigner:
+    """Decides for one plan; keeps what it has decided.
+
+    Args:
+        plan: what is wanted.
+        before: pods that were pinned before by this plan, by uid: the node's name.
+    """
+
+    def __init__(self, plan: Plan, before: Mapping[str, str] | None = None) -> None:
+        self._plan = plan
+        self._node_of = dict(before or {})
+        self._told: set[str] = set()
+        self.lacking: tuple[Lacking, ...] = ()
+
+    @property
+    def decided(self) -> dict[str, str]:
+        """Node of every pod that was decided on, by the pod's uid."""
+        return dict(self._node_of)
+
+    def update(self, pods: Iterable[Pod]) -> list[tuple[str, tuple[PodRef, ...]]]:
+        """Look at all pods there are and decide what can be decided.
+
+        Args:
+            pods: of the whole cluster, in any order; none when the cluster is not looked at.
+
+        Returns:
+            For each node the pods that are to be pinned there and were not returned before, at most 1000 at a time;
+            pods that are bound there already are among them: pinning them succeeds at once.
+        """
+        world = _World(pods, self._node_of, {node.name for node in self._plan.nodes})
+        chosen: dict[str, list[PodRef]] = {node.name: [] for node in self._plan.nodes}
+        for node in self._plan.nodes:
+            exact = [wanted.exact for wanted in node.pods if wanted.exact is not None]
+            chosen[node.name] += exact
+            world.use(exact)
+        lacking = []
+        for node in self._plan.nodes:
+            for wanted in node.pods:
+                if wanted.exact is not None:
+                    continue
+                taken = world.take(wanted, node.name, wanted.count or 1)
+                chosen[node.name] += taken
+                if len(taken) < (wanted.count or 1):
+                    lacking.append(Lacking(node.name, wanted, len(taken)))
+        for wanted in self._plan.fill:
+            self._fill(wanted, world, chosen)
+        self.lacking = tuple(lacking)
+        self._node_of = {pod.uid: node for node, refs in chosen.items() for pod in refs}
+        return [pins for node, refs in chosen.items() for pins in self._news(node, refs)]
+
+    def _fill(self, wanted: Wanted, world: _World, chosen: dict[str, list[PodRef]]) -> None:
+        """Give each node, in order, as many of these pods as its room allows."""
+        for node in self._plan.nodes:
+            if node.promise is None:
+                continue
+            room = world.room(node, chosen[node.name])
+            chosen[node.name] += world.take(wanted, node.name, wanted.count or MAX_PODS, room)
+
+    def _news(self, node: str, pods: list[PodRef]) -> list[tuple[str, tuple[PodRef, ...]]]:
+        fresh = [pod for pod in pods if pod.uid not in self._told]
+        self._told.update(pod.uid for pod in fresh)
+        return [(node, tuple(fresh[start : start + MAX_PODS])) for start in range(0, len(fresh), MAX_PODS)]
+
+
+class _World:
+    """The pods of one moment: who is where, who is free, and who has been given away."""
+
+    def __init__(self, pods: Iterable[Pod], node_of: Mapping[str, str], nodes: set[str]) -> None:
+        living = (pod for pod in pods if not pod.finished and pod.metadata.deletion_timestamp is None)
+        self._pods = sorted(living, key=_age)
+        self._by_uid = {pod.metadata.uid: pod for pod in self._pods}
+        self._place: dict[str, str] = {}
+        self._on: dict[str, list[Pod]] = defaultdict(list)
+        for pod in self._pods:
+            uid = pod.metadata.uid
+            place = pod.spec.node_name or node_of.get(uid, "")
+            if place and not pod.spec.node_name and place not in nodes:
+                place = ""
+            self._place[uid] = place
+            self._on[place].append(pod)
+        self._used: set[str] = set()
+        self._matching: dict[tuple[object, ...], list[Pod]] = {}
+
+    def use(self, pods: Iterable[PodRef]) -> None:
+        """These pods are given away."""
+        self._used.update(pod.uid for pod in pods)
+
+    def take(self, wanted: Wanted, node: str, count: int, room: dict[str, int] | None = None) -> list[PodRef]:
+        """Up to so many pods for a node: first those that are there, then free ones, oldest first.
+
+        Args:
+            wanted: which pods.
+            node: for which node.
+            count: how many at most.
+            room: units that are left on the node; free pods that need more are passed over.
+        """
+        there = [pod for pod in self._on[node] if pod.metadata.uid not in self._used and _matches(wanted, pod)]
+        taken = there[:count]
+        self._used.update(pod.metadata.uid for pod in taken)
+        for pod in self._candidates(wanted):
+            if len(taken) >= count:
+                break
+            uid = pod.metadata.uid
+            if uid not in self._used and (room is None or _fits(pod, room)):
+                self._used.add(uid)
+                taken.append(pod)
+        return [PodRef(pod.metadata.namespace, pod.metadata.name, pod.metadata.uid) for pod in taken]
+
+    def room(self, node: PlannedNode, chosen: list[PodRef]) -> dict[str, int]:
+        """Units left of what is promised, after the pods on the node, those chosen for it, and what is expected."""
+        assert node.promise is not None  # noqa: S101 - the caller has looked
+        room, _ = requests.allocatable(dict(node.promise.allocatable))
+        pods = {pod.metadata.uid: pod for pod in self._on[node.name]}
+        pods |= {ref.uid: self._by_uid[ref.uid] for ref in chosen if ref.uid in self._by_uid}
+        for pod in pods.values():
+            _subtract(room, _needs(pod) or {}, 1)
+        for slot in node.slots:
+            needs, _ = requests.allocatable(dict(slot.requests))
+            _subtract(room, needs | {"pods": 1}, slot.count)
+        return room
+
+    def _candidates(self, wanted: Wanted) -> list[Pod]:
+        """The free pods that match; computed once for all nodes that want the same, and only ever shrinking."""
+        key = (wanted.namespace, wanted.name, wanted.uid, wanted.owner, wanted.labels)
+        found = self._matching.get(key)
+        if found is None:
+            found = [pod for pod in self._on[""] if _matches(wanted, pod)]
+        found = self._matching[key] = [pod for pod in found if pod.metadata.uid not in self._used]
+        return found
+
+
+def top_owner(pod: Pod) -> Owner | None:
+    """The controller that a person knows: of a ReplicaSet's pod the Deployment, told by the names it is made of."""
+    controller = pod.metadata.controller()
+    if controller is None:
+        return None
+    suffix = "-" + pod.metadata.labels.get(_HASH, "")
+    if controller.kind == "ReplicaSet" and len(suffix) > 1 and controller.name.endswith(suffix):
+        return Owner("Deployment", pod.metadata.namespace, controller.name.removesuffix(suffix))
+    return Owner(controller.kind, pod.metadata.namespace, controller.name)
+
+
+def _matches(wanted: Wanted, pod: Pod) -> bool:
+    meta = pod.metadata
+    if meta.namespace != wanted.namespace:
+        return False
+    if wanted.name:
+        return meta.name == wanted.name and wanted.uid in ("", meta.uid)
+    if wanted.owner is not None:
+        controller = meta.controller()
+        direct = controller is not None and (controller.kind, controller.name) == (wanted.owner.kind, wanted.owner.name)
+        return direct or top_owner(pod) == wanted.owner
+    return all(meta.labels.get(key) == value for key, value in wanted.labels)
+
+
+def _age(pod: Pod) -> tuple[str, str, str]:
+    return pod.metadata.creation_timestamp or "", pod.metadata.namespace, pod.metadata.name
+
+
+def _needs(pod: Pod) -> dict[str, int] | None:
+    """Units that a pod takes, itself included as one of ``pods``; None when they cannot be read."""
+    try:
+        return requests.pending(pod) | {"pods": 1}
+    except requests.RequestError as error:
+        logger.warning("requests of a pod cannot be read", extra={"pod": pod.key, "error": str(error)})
+        return None
+
+
+def _fits(pod: Pod, room: dict[str, int]) -> bool:
+    """Whether a pod fits the room that is left; if so, it is less afterwards."""
+    needs = _needs(pod)
+    if needs is None or any(amount > room.get(resource, 0) for resource, amount in needs.items()):
+        return False
+    _subtract(room, needs, 1)
+    return True
+
+
+def _subtract(room: dict[str, int], needs: Mapping[str, int], times: int) -> None:
+    for resource, amount in needs.items():
+        room[resource] = room.get(resource, 0) - amount * times

@@ -1,0 +1,76 @@
+"""The pods of the cluster, for plans that name them by owner or labels."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+
+from moorage.kube.backoff import Backoff
+from moorage.kube.cache import Change, WatchCache
+from moorage.kube.client import Client
+from moorage.kube.credentials import Access
+from moorage.kube.errors import Forbidden, KubeError, NotFound
+from moorage.kube.resources import PODS, Resource
+from moorage.kube.transport import Transport
+from moorage.objects import Pod
+from moorage.reservations import GROUP_VERSION, NodeReservation, read
+
+logger = logging.getLogger(__name__)
+
+RESERVATIONS = Resource(GROUP_VERSION, "nodereservations", "NodeReservation", NodeReservation, namespaced=False)
+
+
+class Cluster:
+    """Follows the pods of one cluster.
+
+    Args:
+        access: the way to its API server.
+    """
+
+    def __init__(self, access: Access) -> None:
+        self._transport = Transport(access)
+        self._pods: WatchCache[Pod] = WatchCache(self._transport, PODS)
+        self.changed = asyncio.Event()
+        """Set whenever a pod has changed; whoever looks clears it."""
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        unsubscribe = self._pods.subscribe(self._note)
+        try:
+            await self._pods.run()
+        finally:
+            unsubscribe()
+            await self._transport.close()
+
+    def _note(self, _change: Change[Pod]) -> None:
+        self.changed.set()
+
+    def __iter__(self) -> Iterator[Pod]:
+        """The pods as they are now."""
+        return iter(self._pods)
+
+    async def wait_synced(self) -> None:
+        """Return once all pods are known."""
+        await self._pods.wait_synced()
+
+    async def pinned_by(self, plan: str) -> dict[str, str]:
+        """What the pinner holds of a plan from an earlier life of the planner: the node of each pod, by uid.
+
+        Waits until the API server answers; a cluster without reservations, or without the right to read them, has none.
+        """
+        backoff = Backoff(base=0.5, cap=10.0)
+        while True:
+            try:
+                found = await Client(self._transport).list(RESERVATIONS)
+            except NotFound:
+                return {}
+            except Forbidden as error:
+                logger.warning("reservations cannot be read, pods are assigned anew", extra={"error": str(error)})
+                return {}
+            except KubeError as error:
+                logger.info("reservations cannot be read yet", extra={"error": str(error)})
+                await asyncio.sleep(backoff.next())
+                continue
+            specs = ((each.metadata.name, read(each).spec) for each in found)
+            return {pin.uid: name for name, spec in specs if spec.plan == plan for pin in spec.pins}

@@ -1,0 +1,69 @@
+"""``moorage planner``: its arguments, and how it ends."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import TextIO, cast
+
+from moorage.ops import configuration, logs
+
+WRONG_USAGE = 2
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Give a parser the flags of the planner: one per setting."""
+    from .settings import PlannerSettings
+
+    configuration.add_flags(parser, PlannerSettings)
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Serve the plan.
+
+    Returns:
+        0, or with ``--once`` 1 when something was not applied; 1 after an error; 2 for wrong settings or a plan file
+        that is not a plan; 130 after Ctrl-C.
+    """
+    from .settings import PlannerSettings
+
+    try:
+        settings = configuration.load(PlannerSettings, os.environ, vars(arguments))
+        key = settings.read_api_key()
+    except configuration.SettingsError as error:
+        print(f"moorage planner: {error}", file=sys.stderr)
+        return WRONG_USAGE
+    logs.configure(settings.log_level, settings.log_format, cast("TextIO", _StandardError()))
+    if key is not None:
+        logs.hide(key)
+
+    from moorage.kube.credentials import CredentialsError  # after the settings, so that a wrong one is told at once
+    from moorage.kube.errors import KubeError
+    from moorage.ops import aio
+
+    from . import service
+    from .server import ServerError
+    from .source import PlanFile
+    from .yamlfile import FileMistakes
+
+    try:
+        PlanFile(settings.plan).load()
+    except FileMistakes as error:
+        print(error, file=sys.stderr)
+        return WRONG_USAGE
+    known = (configuration.SettingsError, CredentialsError, KubeError, ServerError, FileMistakes)
+    return aio.run(lambda: service.run(settings), known=known)
+
+
+class _StandardError:
+    """Standard error as it is at the moment: while a table is on the terminal, lines go above it."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+    def isatty(self) -> bool:
+        return sys.stderr.isatty()

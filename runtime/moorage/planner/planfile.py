@@ -1,0 +1,248 @@
+"""Plan files: YAML in, a plan out, or every mistake with its line. The shape is ``schemas/plan/plan.schema.json``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from functools import cache
+from importlib import resources
+from pathlib import Path as FilePath
+from typing import Any
+
+from jsonschema import Draft7Validator
+
+from moorage.objects import Taint
+from moorage.protocol import Owner, PodRef, Promise, Slot, validate
+
+from .plan import Plan, PlannedNode, Wanted
+from .schema_errors import sentences
+from .yamlfile import Document, FileMistakes, Mistake, Path, parse
+
+DEADLINE = timedelta(minutes=10)
+MAX_DEADLINE = timedelta(hours=24)
+MAX_NODES = 5000
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours"}
+_MACHINE_MAPS = ("allocatable", "labels")
+
+
+def read(name: str, data: bytes) -> Plan:
+    """Make a plan of a file's content.
+
+    Args:
+        name: the file's name, for messages and as the default name of the plan.
+        data: its content.
+
+    Raises:
+        FileMistakes: it is not a plan.
+    """
+    document = parse(name, data)
+    if document.value is None:
+        raise FileMistakes(name, [Mistake(0, "the file is empty; a plan has at least one of nodes, delete, release")])
+    mistakes = [
+        Mistake(document.line(path), sentence)
+        for error in _validator().iter_errors(document.value)
+        for path, sentence in sentences(error)
+    ]
+    if mistakes:
+        raise FileMistakes(name, mistakes)
+    reader = _Reader(document)
+    plan = reader.plan(default_name=_plan_name(name), digest=hashlib.sha256(data).hexdigest())
+    if reader.mistakes:
+        raise FileMistakes(name, reader.mistakes)
+    return plan
+
+
+@cache
+def _validator() -> Draft7Validator:
+    text = resources.files("moorage").joinpath("schemas", "plan.schema.json").read_text(encoding="utf-8")
+    return Draft7Validator(json.loads(text))
+
+
+def _plan_name(file: str) -> str:
+    return FilePath(file).stem[:63] or "plan"
+
+
+class _Reader:
+    """Turns a document that has the right shape into a plan; what only a closer look shows becomes a mistake."""
+
+    def __init__(self, document: Document) -> None:
+        self.mistakes: list[Mistake] = []
+        self._document = document
+        self._root: Mapping[str, Any] = document.value
+        self._templates: Mapping[str, Any] = self._root.get("templates", {})
+        self._node_lines: dict[str, int] = {}
+        self._pod_lines: dict[PodRef, int] = {}
+
+    def plan(self, *, default_name: str, digest: str) -> Plan:
+        nodes = tuple(self._nodes())
+        return Plan(
+            name=self._root.get("plan", default_name),
+            digest=digest,
+            lasting=self._deadline(),
+            nodes=nodes,
+            fill=tuple(
+                self._wanted(entry, ("fill", index), count=entry.get("perNode"))
+                for index, entry in enumerate(self._root.get("fill", ()))
+            ),
+            delete=self._names("delete"),
+            release=self._names("release"),
+        )
+
+    def _wrong(self, path: Path, sentence: str) -> None:
+        self.mistakes.append(Mistake(self._document.line(path), sentence))
+
+    def _deadline(self) -> timedelta:
+        text = self._root.get("deadline")
+        if text is None:
+            return DEADLINE
+        amount = int(text[:-1]) if len(text) <= 9 else 10**9
+        if not 0 < amount * {"s": 1, "m": 60, "h": 3600}[text[-1]] <= MAX_DEADLINE.total_seconds():
+            self._wrong(("deadline",), f"deadline: {text[:20]} is not more than 0 and at most 24h")
+            return DEADLINE
+        return timedelta(**{_UNITS[text[-1]]: amount})
+
+    def _names(self, key: str) -> tuple[str, ...]:
+        names = self._root.get(key, ())
+        for index, name in enumerate(names):
+            if sentence := validate.subdomain_problem(name):
+                self._wrong((key, index), f"{key}: {sentence}")
+            if name in self._node_lines:
+                self._wrong((key, index), f"{key}: node {name} is planned in line {self._node_lines[name]}, too")
+        return tuple(names)
+
+    def _nodes(self) -> Iterator[PlannedNode]:
+        total = 0
+        for index, entry in enumerate(self._root.get("nodes", ())):
+            path: Path = ("nodes", index)
+            count = entry.get("count", 1)
+            total += count
+            if total > MAX_NODES:
+                self._wrong(path, f"more than {MAX_NODES} nodes")
+                return
+            numbered = "count" in entry
+            if numbered and "{}" not in entry["name"]:
+                self._wrong((*path, "name"), "name: with count, {} in it must stand for the number")
+                continue
+            node = self._node(entry, path)
+            if node is None:
+                continue
+            for number in range(1, count + 1):
+                name = entry["name"].replace("{}", str(number)) if numbered else entry["name"]
+                if self._is_new(name, path):
+                    yield _named(node, name)
+
+    def _is_new(self, name: str, path: Path) -> bool:
+        where = (*path, "name")
+        known = self._node_lines.get(name)
+        self._node_lines.setdefault(name, self._document.line(where))
+        if sentence := validate.subdomain_problem(name):
+            self._wrong(where, f"name: {sentence}")
+        elif known is not None:
+            self._wrong(where, f"name: node {name} is there already, in line {known}")
+        return not sentence and known is None
+
+    def _node(self, entry: Mapping[str, Any], path: Path) -> PlannedNode | None:
+        """A node without its name; None when its template is unknown."""
+        template_name = entry.get("template")
+        if template_name is not None and template_name not in self._templates:
+            known = ", ".join(self._templates) or "there are none"
+            self._wrong((*path, "template"), f"template: {template_name!r} is none of the templates ({known})")
+            return None
+        existing = entry.get("existing", False)
+        if existing:
+            for key in ("template", "allocatable", "labels", "taints", "startupTaints", "profile", "providerID"):
+                if key in entry:
+                    self._wrong((*path, key), f"{key}: not for an existing node, it has its own")
+            promise = None
+        else:
+            promise = self._promise(entry, path)
+        return PlannedNode("", promise, tuple(self._pods(entry, path)), tuple(self._slots(entry, path)))
+
+    def _promise(self, entry: Mapping[str, Any], path: Path) -> Promise:
+        template = self._templates.get(entry.get("template", ""), {})
+        machine = {**template, **entry}
+        for key in _MACHINE_MAPS:
+            machine[key] = {**template.get(key, {}), **entry.get(key, {})}
+        promise = Promise(
+            name="n",
+            allocatable={resource: _quantity(value) for resource, value in machine["allocatable"].items()},
+            labels=machine["labels"],
+            taints=_taints(machine.get("taints", ())),
+            startup_taints=_taints(machine.get("startupTaints", ())),
+            provider_id=machine.get("providerID", ""),
+            profile=machine.get("profile", ""),
+        )
+        for problem in validate.promise_problems(promise):
+            where = (*path, *problem.path)
+            in_template = ("templates", entry.get("template", ""), *problem.path)
+            line = where if where in self._document.lines else in_template
+            self._wrong(line if line in self._document.lines else path, str(problem))
+        return promise
+
+    def _pods(self, entry: Mapping[str, Any], path: Path) -> Iterator[Wanted]:
+        for index, pods in enumerate(entry.get("pods", ())):
+            where: Path = (*path, "pods", index)
+            wanted = self._wanted(pods, where, count=pods.get("count", 1))
+            if wanted.name and ("count" in pods or "count" in entry):
+                self._wrong(where, "pods: one pod cannot be on several nodes; leave count out, or name an owner")
+            if wanted.uid and not wanted.name:
+                self._wrong((*where, "uid"), "uid: only together with name")
+            if wanted.name:
+                self._once(PodRef(wanted.namespace, wanted.name, wanted.uid), where)
+            yield wanted
+
+    def _once(self, pod: PodRef, path: Path) -> None:
+        key = replace(pod, uid="")
+        known = self._pod_lines.get(key)
+        self._pod_lines.setdefault(key, self._document.line(path))
+        if known is not None:
+            self._wrong(path, f"pods: {pod} is planned already, in line {known}")
+        if sentence := validate.subdomain_problem(pod.name):
+            self._wrong((*path, "name"), f"name: {sentence}")
+
+    def _wanted(self, entry: Mapping[str, Any], path: Path, *, count: int | None) -> Wanted:
+        namespace = entry["namespace"]
+        if sentence := validate.namespace_problem(namespace):
+            self._wrong((*path, "namespace"), f"namespace: {sentence}")
+        return Wanted(
+            namespace=namespace,
+            name=entry.get("name", ""),
+            uid=entry.get("uid", ""),
+            owner=_owner(namespace, entry["owner"]) if "owner" in entry else None,
+            labels=tuple(sorted(entry.get("labels", {}).items())),
+            count=count,
+            line=self._document.line(path),
+        )
+
+    def _slots(self, entry: Mapping[str, Any], path: Path) -> Iterator[Slot]:
+        for index, slot in enumerate(entry.get("expect", ())):
+            where: Path = (*path, "expect", index)
+            if sentence := validate.namespace_problem(slot["namespace"]):
+                self._wrong((*where, "namespace"), f"namespace: {sentence}")
+            requests = {resource: _quantity(value) for resource, value in slot["requests"].items()}
+            for problem in validate.quantity_problems(requests, "requests"):
+                self._wrong((*where, *problem.path), str(problem))
+            yield Slot(_owner(slot["namespace"], slot["owner"]), requests, slot.get("count", 1))
+
+
+def _named(node: PlannedNode, name: str) -> PlannedNode:
+    promise = replace(node.promise, name=name) if node.promise is not None else None
+    return replace(node, name=name, promise=promise)
+
+
+def _owner(namespace: str, text: str) -> Owner:
+    kind, _, name = text.partition("/")
+    return Owner(kind, namespace, name)
+
+
+def _quantity(value: object) -> str:
+    """As a person wrote it, or as YAML understood it: 4 and 1.5 are numbers there, 16Gi is text."""
+    return str(value)
+
+
+def _taints(taints: Any) -> tuple[Taint, ...]:
+    return tuple(Taint(key=taint["key"], value=taint.get("value", ""), effect=taint["effect"]) for taint in taints)

@@ -1,0 +1,214 @@
+"""The gRPC side of the planner: who may connect, TLS, and one session per stream."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import logging
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from moorage.ops.parsing import Address
+from moorage.ops.secret import Secret
+from moorage.protocol import Ack, Hello, ProtocolError, ReasonCode, ServerMessage, codec, rpc
+from moorage.protocol.rpc import grpc
+
+from .board import Board
+from .session import Session, StalePlanner
+
+logger = logging.getLogger(__name__)
+
+HELLO_TIMEOUT = 10.0
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+
+class ServerError(Exception):
+    """The planner cannot serve; the text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """How the planner is reached.
+
+    Attributes:
+        address: where it listens; port 0 means any free one.
+        certificate: its chain in PEM form; None means plaintext, on loopback only.
+        private_key: of the certificate, in PEM form.
+        api_key: gives the key that pinners must show; None lets everybody in, on loopback only.
+        heartbeat: seconds between two signs of life, at most 15.
+    """
+
+    address: Address
+    certificate: Path | None = None
+    private_key: Path | None = None
+    api_key: Callable[[], Secret | None] = lambda: None
+    heartbeat: float = rpc.HEARTBEAT
+
+
+class PlannerServer:
+    """Serves a board to any number of pinners.
+
+    Args:
+        board: what is to be done.
+        settings: where and to whom.
+    """
+
+    def __init__(self, board: Board, settings: ServerSettings) -> None:
+        self._board = board
+        self._settings = settings
+        self._server: grpc.aio.Server | None = None
+        self._stopping = asyncio.Event()
+        self._streams: set[asyncio.Task[Any]] = set()
+        self.port = 0
+        self.pinners: dict[str, str] = {}
+        """Who is connected: peer address to ``cluster/replica``."""
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            ServerError: the address is taken, or certificate or key cannot be used.
+        """
+        settings = self._settings
+        server = grpc.aio.server(options=rpc.server_options())
+        handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_stream_rpc_method_handler(self._stream)
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(rpc.SERVICE, {rpc.METHOD: handler}),))
+        address = str(settings.address) if settings.address.host else f"[::]:{settings.address.port}"
+        try:
+            if settings.certificate is None or settings.private_key is None:
+                self.port = server.add_insecure_port(address)
+            else:
+                self.port = server.add_secure_port(address, _credentials(settings.certificate, settings.private_key))
+        except RuntimeError as error:
+            raise ServerError(f"cannot listen on {address}: {error}. Choose another address with --listen") from error
+        await server.start()
+        self._server = server
+        logger.info("planner listens", extra={"address": settings.address.host, "port": self.port})
+
+    async def stop(self, grace: float = 1.0) -> None:
+        """End all streams; pinners come back to whoever is there then."""
+        self._stopping.set()
+        if self._streams:
+            await asyncio.wait(self._streams, timeout=grace)
+        if self._server is not None:
+            server, self._server = self._server, None
+            await server.stop(grace)
+
+    # --- one stream ---
+
+    async def _stream(self, _requests: AsyncIterator[bytes], context: Context) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - gRPC runs every call in a task
+        self._streams.add(task)
+        task.add_done_callback(self._streams.discard)
+        peer = context.peer()
+        if not self._may_enter(context):
+            logger.warning("pinner refused, its API key is missing or wrong", extra={"peer": peer})
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "the API key is missing or wrong")
+        code, details = await self._end_of(peer, context)
+        if code is not grpc.StatusCode.OK:
+            with contextlib.suppress(grpc.aio.InternalError):  # nobody is there any more to be told
+                await context.abort(code, details)
+
+    async def _end_of(self, peer: str, context: Context) -> tuple[grpc.StatusCode, str]:
+        """Serve one pinner; what is returned is how it ended."""
+        fields = {"peer": peer}
+        try:
+            hello = await self._hello(context)
+            fields |= {"cluster": hello.cluster_id, "replica": hello.replica, "version": hello.version}
+            session = Session(self._board, hello, _sender(context), heartbeat=self._settings.heartbeat)
+            logger.info("pinner connected", extra=fields)
+            self.pinners[peer] = f"{hello.cluster_id}/{hello.replica}"
+            await self._serve(session, context)
+        except ProtocolError as error:
+            logger.warning("pinner sent what cannot be read", extra={**fields, "error": str(error)})
+            return grpc.StatusCode.INVALID_ARGUMENT, str(error)
+        except StalePlanner as error:
+            logger.warning("pinner refused, a newer planner has served it", extra={**fields, "error": str(error)})
+            return grpc.StatusCode.FAILED_PRECONDITION, str(error)
+        except (grpc.aio.UsageError, asyncio.InvalidStateError, grpc.aio.InternalError):
+            pass  # written to a stream that has just ended
+        except Exception:
+            logger.exception("stream ended by a fault of the planner, please report it", extra=fields)
+            return grpc.StatusCode.INTERNAL, "the planner met an error of its own"
+        finally:
+            if self.pinners.pop(peer, None) is not None:
+                logger.info("pinner disconnected", extra=fields)
+        if self._stopping.is_set():
+            return grpc.StatusCode.UNAVAILABLE, "the planner stops"
+        return grpc.StatusCode.OK, ""
+
+    async def _serve(self, session: Session, context: Context) -> None:
+        """Read and write at the same time; the end of either, or of the planner, is the end of both."""
+        tasks = {
+            asyncio.create_task(self._read(session, context), name="planner stream reader"),
+            asyncio.create_task(session.run(), name="planner stream writer"),
+            asyncio.create_task(self._stopping.wait(), name="planner stream stop"),
+        }
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+        for task in done:
+            if not task.cancelled():
+                task.result()
+
+    async def _read(self, session: Session, context: Context) -> None:
+        while isinstance(data := await context.read(), bytes):
+            message = codec.decode_request(data)
+            if isinstance(message, Ack):
+                session.received(message)
+
+    async def _hello(self, context: Context) -> Hello:
+        try:
+            async with asyncio.timeout(HELLO_TIMEOUT):
+                data = await context.read()
+        except TimeoutError:
+            data = None
+        message = codec.decode_request(data) if isinstance(data, bytes) else None
+        if not isinstance(message, Hello):
+            raise ProtocolError(ReasonCode.MALFORMED, "hello", "must be the first message, and soon")
+        return message
+
+    def _may_enter(self, context: Context) -> bool:
+        wanted = self._settings.api_key()
+        if wanted is None:
+            return True
+        shown = dict(context.invocation_metadata() or ())
+        key = str(shown.get(rpc.API_KEY, "")).removeprefix("Bearer ") or str(shown.get(rpc.API_KEY_PLAIN, ""))
+        return hmac.compare_digest(key.encode(), wanted.reveal().encode())
+
+
+def _sender(context: Context) -> Callable[[ServerMessage], Any]:
+    def send(message: ServerMessage) -> Any:
+        return context.write(codec.encode_response(message))
+
+    return send
+
+
+def _credentials(certificate: Path, private_key: Path) -> grpc.ServerCredentials:
+    """Certificate and key are read again for new connections, so that a rotated Secret needs no restart."""
+    try:
+        current = _configuration(certificate, private_key)
+    except OSError as error:
+        raise ServerError(f"{error.filename}: cannot be read: {error.strerror}") from error
+
+    def fetch() -> grpc.ServerCertificateConfiguration:
+        nonlocal current
+        try:
+            current = _configuration(certificate, private_key)
+        except OSError as error:
+            logger.warning("certificate cannot be read, going on with the last", extra={"error": str(error)})
+        return current
+
+    return grpc.dynamic_ssl_server_credentials(current, fetch, require_client_authentication=False)
+
+
+def _configuration(certificate: Path, private_key: Path) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration([(private_key.read_bytes(), certificate.read_bytes())])

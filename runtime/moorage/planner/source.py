@@ -1,0 +1,60 @@
+"""The plan file as it changes: a good new version replaces the plan, a broken one says why and changes nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from . import planfile
+from .plan import Plan
+from .yamlfile import MAX_BYTES, FileMistakes, Mistake
+
+
+class PlanFile:
+    """Follows one file.
+
+    Args:
+        path: the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen: tuple[int, ...] = ()
+        self._digest = ""
+
+    def load(self) -> Plan:
+        """Read it now.
+
+        Raises:
+            FileMistakes: it is not a plan; every mistake has its line.
+        """
+        plan = self.changed()
+        assert plan is not None  # noqa: S101 - nothing was seen before
+        return plan
+
+    def changed(self) -> Plan | None:
+        """The plan, if the file's content has changed since it was looked at last.
+
+        Raises:
+            FileMistakes: it has changed and is not a plan; raised once for each such version.
+        """
+        try:
+            status = os.stat(self._path)
+            seen: tuple[int, ...] = (status.st_mtime_ns, status.st_size, status.st_ino)
+            if seen == self._seen:
+                return None
+            with self._path.open("rb") as file:
+                data = file.read(MAX_BYTES + 1)
+        except OSError as error:
+            seen = (error.errno or 0,)
+            if seen == self._seen:
+                return None
+            self._seen, self._digest = seen, ""
+            raise FileMistakes(str(self._path), [Mistake(0, f"cannot be read: {error.strerror or error}")]) from error
+        self._seen = seen
+        digest = hashlib.sha256(data).hexdigest()
+        if digest == self._digest:
+            return None
+        self._digest = digest
+        return planfile.read(str(self._path), data)

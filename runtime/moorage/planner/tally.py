@@ -1,0 +1,147 @@
+"""What has become of a plan so far, for whoever shows it or decides how the program ends. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from moorage.protocol import (
+    Ack,
+    CreatePlaceholder,
+    DeletePlaceholder,
+    ExpectPods,
+    Instruction,
+    Outcome,
+    PinPods,
+    PodResult,
+    Release,
+)
+
+from .board import Board
+
+NAMES = {
+    CreatePlaceholder: "create placeholder",
+    DeletePlaceholder: "delete placeholder",
+    PinPods: "pin pods",
+    ExpectPods: "expect pods",
+    Release: "release",
+}
+
+
+@dataclass(slots=True)
+class Row:
+    """One node of one cluster.
+
+    Attributes:
+        node: its name.
+        cluster: whose answers these are; empty before anybody has answered.
+        placeholder: how far the placeholder is; None when none is planned.
+        pinned: pods whose pin was applied.
+        pods: pods that are to be pinned.
+        outcomes: of everything for this node.
+        trouble: sentences of what was rejected or failed.
+    """
+
+    node: str
+    cluster: str
+    placeholder: str | None = None
+    pinned: int = 0
+    pods: int = 0
+    outcomes: list[Outcome | None] = field(default_factory=list)
+    trouble: list[str] = field(default_factory=list)
+
+    @property
+    def state(self) -> str:
+        """``trouble``, ``done``, ``working`` or ``waiting``."""
+        if self.trouble:
+            return "trouble"
+        if all(outcome is Outcome.APPLIED for outcome in self.outcomes):
+            return "done"
+        return "working" if any(self.outcomes) else "waiting"
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many instructions there are, and how many have which answer."""
+
+    instructions: int
+    applied: int
+    rejected: int
+    failed: int
+
+    @property
+    def open(self) -> int:
+        """Without a final answer."""
+        return self.instructions - self.applied - self.rejected - self.failed
+
+
+def rows(board: Board) -> list[Row]:
+    """One row per cluster and node, in the plan's order."""
+    found: dict[tuple[str, str], Row] = {}
+    for cluster, instruction, ack in _answers(board):
+        row = found.setdefault((cluster, instruction.node), Row(instruction.node, cluster))
+        _add(row, instruction, ack)
+    return list(found.values())
+
+
+def counts(board: Board) -> Counts:
+    """Over all clusters."""
+    outcomes = [ack.outcome if ack is not None else None for _, _, ack in _answers(board)]
+    return Counts(
+        len(outcomes),
+        outcomes.count(Outcome.APPLIED),
+        outcomes.count(Outcome.REJECTED),
+        outcomes.count(Outcome.FAILED),
+    )
+
+
+def troubles(board: Board) -> list[str]:
+    """A sentence for everything that was rejected or failed, or has no final answer."""
+    found = []
+    for cluster, instruction, ack in _answers(board):
+        what = f"{NAMES[type(instruction.action)]} on {instruction.node}"
+        where = f" ({cluster})" if len(board.clusters) > 1 else ""
+        if ack is None:
+            found.append(f"{what}{where}: nobody has answered")
+        elif not ack.outcome.final:
+            found.append(f"{what}{where}: accepted, and not finished")
+        elif ack.outcome is not Outcome.APPLIED:
+            found += [f"{what}{where}: {sentence}" for sentence in sentences(ack)]
+    return found
+
+
+def sentences(ack: Ack) -> Iterator[str]:
+    """What is wrong, as people read it: per pod where pods have answers of their own."""
+    bad = [pod for pod in ack.pods if pod.outcome.final and pod.outcome is not Outcome.APPLIED]
+    if not bad:
+        yield f"{ack.reason.name}: {ack.text}"
+    for pod in bad:
+        yield f"pod {pod.pod}: {pod.reason.name}: {text(pod)}"
+
+
+def text(result: PodResult) -> str:
+    """The sentence, or the reason's own."""
+    return result.sentence or result.reason.sentence
+
+
+def _answers(board: Board) -> Iterator[tuple[str, Instruction, Ack | None]]:
+    for cluster in board.clusters or ("",):
+        for instruction in board:
+            yield cluster, instruction, board.ack(cluster, instruction)
+
+
+def _add(row: Row, instruction: Instruction, ack: Ack | None) -> None:
+    outcome = ack.outcome if ack is not None else None
+    row.outcomes.append(outcome)
+    match instruction.action:
+        case CreatePlaceholder():
+            row.placeholder = outcome.value if outcome is not None else "sent"
+        case PinPods(_, pods):
+            row.pods += len(pods)
+            if ack is not None:
+                single = sum(pod.outcome is Outcome.APPLIED for pod in ack.pods)
+                row.pinned += len(pods) if outcome is Outcome.APPLIED else single
+        case _:
+            pass
+    if ack is not None and ack.outcome in (Outcome.REJECTED, Outcome.FAILED):
+        row.trouble += sentences(ack)

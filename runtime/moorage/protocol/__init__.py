@@ -1,0 +1,53 @@
+"""The pinning protocol as typed messages; the generated code stays inside."""
+
+from .messages import (
+    Ack,
+    Action,
+    ClientMessage,
+    CreatePlaceholder,
+    DeletePlaceholder,
+    ExpectPods,
+    Heartbeat,
+    Hello,
+    Instruction,
+    Outcome,
+    Owner,
+    PinPods,
+    PodRef,
+    PodResult,
+    Position,
+    Promise,
+    Release,
+    ServerMessage,
+    Slot,
+    SnapshotEnd,
+    Welcome,
+)
+from .reasons import ReasonCode
+from .wire import ProtocolError
+
+__all__ = [
+    "Ack",
+    "Action",
+    "ClientMessage",
+    "CreatePlaceholder",
+    "DeletePlaceholder",
+    "ExpectPods",
+    "Heartbeat",
+    "Hello",
+    "Instruction",
+    "Outcome",
+    "Owner",
+    "PinPods",
+    "PodRef",
+    "PodResult",
+    "Position",
+    "Promise",
+    "ProtocolError",
+    "ReasonCode",
+    "Release",
+    "ServerMessage",
+    "Slot",
+    "SnapshotEnd",
+    "Welcome",
+]

@@ -1,0 +1,324 @@
+"""Wire format to typed messages and back: the only module that sees generated code.
+
+Reading is strict where leaving something out could do harm (an instruction) and lenient where it could not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from moorage.objects import Taint
+
+from ._generated import pinning_pb2 as pb
+from .messages import (
+    Ack,
+    Action,
+    ClientMessage,
+    CreatePlaceholder,
+    DeletePlaceholder,
+    ExpectPods,
+    Heartbeat,
+    Hello,
+    Instruction,
+    Outcome,
+    Owner,
+    PinPods,
+    PodRef,
+    PodResult,
+    Position,
+    Promise,
+    Release,
+    ServerMessage,
+    Slot,
+    SnapshotEnd,
+    Welcome,
+)
+from .reasons import ReasonCode
+from .wire import ProtocolError, from_timestamp, need, parse, refuse_unknown, text, to_duration, to_timestamp
+
+MAX_INSTRUCTION = 1 << 20
+"""Bytes of one instruction: what it asks for must fit into one NodeReservation, and etcd takes 1.5 MiB."""
+MAX_ID = 128
+MAX_TEXT = 253
+MAX_SENTENCE = 4096
+_MAX_POD_SENTENCE = 512  # times 1000 pods stays well below the 4 MiB that a gRPC server takes
+
+_REASONS = {code.number: code for code in ReasonCode}
+_OUTCOMES = {getattr(pb, f"OUTCOME_{outcome.name}"): outcome for outcome in Outcome}
+_NUMBERS = {outcome: number for number, outcome in _OUTCOMES.items()}
+
+
+# --- what a client says ---
+
+
+def encode_request(message: ClientMessage) -> bytes:
+    """Bytes of a Hello or an Ack; sentences that are too long are cut."""
+    match message:
+        case Hello():
+            hello = pb.Hello(
+                cluster_id=message.cluster_id,
+                replica=message.replica,
+                version=message.version,
+                position=_position_pb(message.position),
+                window=message.window,
+            )
+            return pb.StreamRequest(hello=hello).SerializeToString()
+        case Ack():
+            ack = pb.Ack(
+                instruction_id=message.instruction_id,
+                position=_position_pb(message.position),
+                outcome=_NUMBERS[message.outcome],
+                reason=_reason_pb(message.reason),
+                sentence=text(message.sentence, MAX_SENTENCE),
+                pods=[_pod_result_pb(result) for result in message.pods],
+            )
+            return pb.StreamRequest(ack=ack).SerializeToString()
+
+
+def decode_request(data: bytes) -> ClientMessage | None:
+    """Read what a client says; None for a kind of message that is not known here.
+
+    Raises:
+        ProtocolError: it cannot be read.
+    """
+    message = parse(pb.StreamRequest, data)
+    match message.WhichOneof("message"):
+        case "hello":
+            hello = message.hello
+            need(1 <= len(hello.cluster_id) <= MAX_TEXT, "hello.cluster_id", f"must have 1 to {MAX_TEXT} characters")
+            need(hello.window >= 0, "hello.window", "must not be negative")
+            position = _position(hello.position, "hello.position")
+            return Hello(hello.cluster_id, hello.replica[:MAX_TEXT], hello.version[:MAX_TEXT], position, hello.window)
+        case "ack":
+            return _ack(message.ack)
+    return None
+
+
+def _ack(ack: pb.Ack) -> Ack:
+    need(len(ack.instruction_id) <= MAX_ID, "ack.instruction_id", f"has more than {MAX_ID} characters")
+    return Ack(
+        instruction_id=ack.instruction_id,
+        position=_position(ack.position, "ack.position"),
+        outcome=_outcome(ack.outcome, "ack.outcome"),
+        reason=_reason(ack.reason),
+        sentence=ack.sentence[:MAX_SENTENCE],
+        pods=tuple(
+            PodResult(
+                pod=_pod_ref(result.pod),
+                outcome=_outcome(result.outcome, f"ack.pods[{index}].outcome"),
+                reason=_reason(result.reason),
+                sentence=result.sentence[:MAX_SENTENCE],
+                node=result.node[:MAX_TEXT],
+            )
+            for index, result in enumerate(ack.pods)
+        ),
+    )
+
+
+# --- what a server says ---
+
+
+def encode_response(message: ServerMessage) -> bytes:
+    """Bytes of a Welcome, an Instruction, a SnapshotEnd or a Heartbeat."""
+    match message:
+        case Welcome():
+            welcome = pb.Welcome(
+                position=_position_pb(message.position),
+                snapshot=message.snapshot,
+                plan=message.plan,
+                heartbeat=to_duration(message.heartbeat),
+            )
+            return pb.StreamResponse(welcome=welcome).SerializeToString()
+        case Instruction():
+            return pb.StreamResponse(instruction=_instruction_pb(message)).SerializeToString()
+        case SnapshotEnd():
+            end = pb.SnapshotEnd(position=_position_pb(message.position), instructions=message.instructions)
+            return pb.StreamResponse(snapshot_end=end).SerializeToString()
+        case Heartbeat():
+            beat = pb.Heartbeat(position=_position_pb(message.position), acknowledged=message.acknowledged)
+            return pb.StreamResponse(heartbeat=beat).SerializeToString()
+
+
+def decode_response(data: bytes) -> ServerMessage | None:
+    """Read what a server says; None for a kind of message that is not known here.
+
+    The action of an instruction is read, not judged: see ``validate``.
+
+    Raises:
+        ProtocolError: it cannot be read; of an instruction the error carries id and position as far as possible, so
+            that it can be refused by name.
+    """
+    message = parse(pb.StreamResponse, data)
+    match message.WhichOneof("message"):
+        case "welcome":
+            seconds = message.welcome.heartbeat.seconds + message.welcome.heartbeat.nanos / 1e9
+            need(0 < seconds <= 60, "welcome.heartbeat", f"{seconds} s is not between 0 and 60 s")
+            position = _position(message.welcome.position, "welcome.position")
+            need(position.epoch > 0, "welcome.position.epoch", "must be more than 0")
+            return Welcome(position, message.welcome.snapshot, message.welcome.plan[:MAX_TEXT], seconds)
+        case "instruction":
+            return _instruction(message.instruction, len(data))
+        case "snapshot_end":
+            end = message.snapshot_end
+            return SnapshotEnd(_position(end.position, "snapshot_end.position"), end.instructions)
+        case "heartbeat":
+            beat = message.heartbeat
+            return Heartbeat(_position(beat.position, "heartbeat.position"), beat.acknowledged)
+    return None
+
+
+def _instruction(instruction: pb.Instruction, size: int) -> Instruction:
+    position = _position(instruction.position, "instruction.position")
+    # As much of the id as an acknowledgement may carry: enough to find the culprit.
+    known = instruction.id[:MAX_ID]
+    try:
+        if size > MAX_INSTRUCTION:
+            sentence = f"{size} bytes, at most {MAX_INSTRUCTION} are taken"
+            raise ProtocolError(ReasonCode.TOO_LARGE, "instruction", sentence)
+        refuse_unknown(instruction, "instruction")
+        need(1 <= len(instruction.id) <= MAX_ID, "instruction.id", f"must have 1 to {MAX_ID} characters")
+        need(instruction.id.isprintable(), "instruction.id", "has characters that cannot be printed")
+        need(position.epoch > 0 and position.sequence > 0, "instruction.position", "is missing")
+        need(instruction.HasField("deadline"), "instruction.deadline", "is missing")
+        return Instruction(
+            id=instruction.id,
+            position=position,
+            issued=from_timestamp(instruction.issued, "instruction.issued"),
+            deadline=from_timestamp(instruction.deadline, "instruction.deadline"),
+            action=_action(instruction),
+            plan=instruction.plan[:MAX_TEXT],
+        )
+    except ProtocolError as error:
+        error.instruction_id, error.position = known, position
+        raise
+
+
+def _action(instruction: pb.Instruction) -> Action:
+    match instruction.WhichOneof("action"):
+        case "create_placeholder":
+            return CreatePlaceholder(_promise(instruction.create_placeholder.promise))
+        case "delete_placeholder":
+            return DeletePlaceholder(instruction.delete_placeholder.node)
+        case "pin_pods":
+            return PinPods(instruction.pin_pods.node, tuple(_pod_ref(pod) for pod in instruction.pin_pods.pods))
+        case "expect_pods":
+            return ExpectPods(
+                instruction.expect_pods.node, tuple(_slot(slot) for slot in instruction.expect_pods.slots)
+            )
+        case "release":
+            return Release(instruction.release.node)
+    raise ProtocolError(ReasonCode.MALFORMED, "instruction.action", "is missing")
+
+
+def _promise(promise: pb.Promise) -> Promise:
+    return Promise(
+        name=promise.name,
+        allocatable=dict(promise.allocatable),
+        labels=dict(promise.labels),
+        taints=_taints(promise.taints),
+        startup_taints=_taints(promise.startup_taints),
+        provider_id=promise.provider_id,
+        profile=promise.profile,
+    )
+
+
+def _taints(taints: Iterable[pb.Taint]) -> tuple[Taint, ...]:
+    return tuple(Taint(key=taint.key, value=taint.value, effect=taint.effect) for taint in taints)
+
+
+def _slot(slot: pb.Slot) -> Slot:
+    owner = Owner(slot.owner.kind, slot.owner.namespace, slot.owner.name, slot.owner.uid)
+    return Slot(owner, dict(slot.requests), slot.count)
+
+
+def _pod_ref(pod: pb.PodRef) -> PodRef:
+    return PodRef(pod.namespace, pod.name, pod.uid)
+
+
+def _instruction_pb(instruction: Instruction) -> pb.Instruction:
+    message = pb.Instruction(
+        id=instruction.id,
+        position=_position_pb(instruction.position),
+        issued=to_timestamp(instruction.issued),
+        deadline=to_timestamp(instruction.deadline),
+        plan=instruction.plan,
+    )
+    match instruction.action:
+        case CreatePlaceholder(promise):
+            message.create_placeholder.promise.CopyFrom(_promise_pb(promise))
+        case DeletePlaceholder(node):
+            message.delete_placeholder.node = node
+        case PinPods(node, pods):
+            message.pin_pods.CopyFrom(pb.PinPods(node=node, pods=[_pod_ref_pb(pod) for pod in pods]))
+        case ExpectPods(node, slots):
+            message.expect_pods.CopyFrom(pb.ExpectPods(node=node, slots=[_slot_pb(slot) for slot in slots]))
+        case Release(node):
+            message.release.node = node
+    return message
+
+
+def _promise_pb(promise: Promise) -> pb.Promise:
+    return pb.Promise(
+        name=promise.name,
+        allocatable=promise.allocatable,
+        labels=promise.labels,
+        taints=[_taint_pb(taint) for taint in promise.taints],
+        startup_taints=[_taint_pb(taint) for taint in promise.startup_taints],
+        provider_id=promise.provider_id,
+        profile=promise.profile,
+    )
+
+
+def _taint_pb(taint: Taint) -> pb.Taint:
+    return pb.Taint(key=taint.key, value=taint.value, effect=taint.effect)
+
+
+def _slot_pb(slot: Slot) -> pb.Slot:
+    owner = slot.owner
+    return pb.Slot(
+        owner=pb.Owner(kind=owner.kind, namespace=owner.namespace, name=owner.name, uid=owner.uid),
+        requests=slot.requests,
+        count=slot.count,
+    )
+
+
+def _pod_ref_pb(pod: PodRef) -> pb.PodRef:
+    return pb.PodRef(namespace=pod.namespace, name=pod.name, uid=pod.uid)
+
+
+def _pod_result_pb(result: PodResult) -> pb.PodResult:
+    return pb.PodResult(
+        pod=_pod_ref_pb(result.pod),
+        outcome=_NUMBERS[result.outcome],
+        reason=_reason_pb(result.reason),
+        sentence=text(result.sentence, _MAX_POD_SENTENCE),
+        node=result.node,
+    )
+
+
+# --- parts ---
+
+
+def _position(position: pb.Position, field: str) -> Position:
+    need(position.epoch >= 0 and position.sequence >= 0, field, "must not be negative")
+    return Position(position.epoch, position.sequence)
+
+
+def _position_pb(position: Position) -> pb.Position:
+    return pb.Position(epoch=position.epoch, sequence=position.sequence)
+
+
+def _outcome(number: int, field: str) -> Outcome:
+    outcome = _OUTCOMES.get(number)
+    if outcome is None:
+        raise ProtocolError(ReasonCode.MALFORMED, field, f"{number} is not an outcome")
+    return outcome
+
+
+def _reason(number: int) -> ReasonCode:
+    """A newer pinner may have reasons that are not known here; its sentence says what it means."""
+    return _REASONS.get(number, ReasonCode.INTERNAL)
+
+
+def _reason_pb(reason: ReasonCode) -> str:
+    return f"REASON_CODE_{reason.name}"

@@ -1,0 +1,250 @@
+"""Whether an action can be carried out at all, whatever the cluster looks like: names, quantities, labels, sizes.
+
+Shared by the pinner, which refuses such an instruction before it touches anything, and by plan files, which name the
+line. The rules are those of kube-apiserver (apimachinery/pkg/util/validation, core/validation), so that nothing passes
+here that the API server refuses; limits on sizes and absurd values are ours.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from typing import NamedTuple
+
+from moorage.objects import Taint
+from moorage.objects.quantity import QuantityError, parse
+
+from .messages import Action, CreatePlaceholder, ExpectPods, PinPods, PodRef, Promise, Slot
+from .reasons import ReasonCode
+
+MAX_PODS = 1000
+"""Pods of one PinPods, slots of one ExpectPods."""
+MAX_COUNT = 10_000
+"""Pods that one slot may expect."""
+MAX_RESOURCES = 64
+MAX_LABELS = 256
+MAX_TAINTS = 64
+MAX_PROVIDER_ID = 1024
+MAX_UID = 128
+
+_LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?")
+_NAME_PART = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?")
+_RESOURCES = ("cpu", "memory", "pods", "ephemeral-storage")
+_NEEDED = ("cpu", "memory", "pods")
+_OWNER_KINDS = ("Deployment", "StatefulSet", "ReplicaSet", "ReplicationController")
+_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+# Far above any machine: 100,000 cores, 1 EiB, 10,000 pods.
+_LIMITS = {"cpu": 10**5, "memory": 2**60, "ephemeral-storage": 2**60, "pods": 10**4}
+_LIMIT = 2**60
+
+Path = tuple[str | int, ...]
+
+
+class Problem(NamedTuple):
+    """What is wrong, and where: keys and indexes from the action down, in the words of plan files."""
+
+    reason: ReasonCode
+    path: Path
+    sentence: str
+
+    def __str__(self) -> str:
+        """``allocatable.cpu: …``."""
+        return f"{dotted(self.path)}: {self.sentence}" if self.path else self.sentence
+
+
+def dotted(path: Path) -> str:
+    """A path as people write it: ``pods[3].uid``; keys with dots or slashes in brackets."""
+    text = ""
+    for part in path:
+        plain = isinstance(part, str) and part.replace("_", "").isalnum()
+        text += (f".{part}" if text else str(part)) if plain else f"[{part}]"
+    return text
+
+
+def problems(action: Action) -> Iterator[Problem]:
+    """Everything that is wrong with an action, most telling first; none when it can be carried out."""
+    match action:
+        case CreatePlaceholder(promise):
+            yield from _below(promise_problems(promise), "promise")
+        case PinPods(node, pods):
+            yield from _node(node)
+            yield from _pods(pods)
+        case ExpectPods(node, slots):
+            yield from _node(node)
+            yield from _slots(slots)
+        case _:
+            yield from _node(action.node)
+
+
+def promise_problems(promise: Promise) -> Iterator[Problem]:
+    """Everything that is wrong with a promised node; paths are those of a node in a plan file."""
+    yield from _node(promise.name, "name")
+    yield from quantity_problems(promise.allocatable, "allocatable", needed=_NEEDED)
+    yield from _labels(promise.labels)
+    yield from _taints(promise.taints, "taints")
+    yield from _taints(promise.startup_taints, "startupTaints")
+    if len(promise.provider_id) > MAX_PROVIDER_ID or not promise.provider_id.isprintable():
+        yield Problem(ReasonCode.INVALID_METADATA, ("providerID",), "not a provider id (aws:///zone-a/i-0123)")
+
+
+def subdomain_problem(text: str) -> str:
+    """Why a text is no RFC 1123 subdomain (names of Nodes and pods); empty when it is one."""
+    if not text:
+        return "is empty"
+    if len(text) > 253:
+        return f"has {len(text)} characters, 253 are allowed"
+    for part in text.split("."):
+        if not _LABEL.fullmatch(part):
+            return f"{_shown(text)} is not made of lower-case letters, digits and '-', in parts separated by '.'"
+    return ""
+
+
+def namespace_problem(text: str) -> str:
+    """Why a text is no name of a namespace; empty when it is one."""
+    if not _LABEL.fullmatch(text) or len(text) > 63:
+        return f"{_shown(text)} is not a namespace (at most 63 lower-case letters, digits and '-')"
+    return ""
+
+
+def label_key_problem(text: str) -> str:
+    """Why a text is no key of a label or taint; empty when it is one."""
+    prefix, slash, name = text.rpartition("/")
+    if slash and subdomain_problem(prefix):
+        return f"the part of {_shown(text)} before '/' is not a DNS subdomain"
+    if not _NAME_PART.fullmatch(name) or len(name) > 63:
+        return f"{_shown(text)} is not a key (at most 63 letters, digits, '-', '_' and '.', after an optional prefix/)"
+    return ""
+
+
+def label_value_problem(text: str) -> str:
+    """Why a text is no value of a label or taint; empty when it is one."""
+    if text and (not _NAME_PART.fullmatch(text) or len(text) > 63):
+        return f"{_shown(text)} is not a value (at most 63 letters, digits, '-', '_' and '.')"
+    return ""
+
+
+def quantity_problems(quantities: Mapping[str, str], where: str, *, needed: Sequence[str] = ()) -> Iterator[Problem]:
+    """What is wrong with resource names and quantities; ``needed`` ones must be there and more than 0."""
+    if len(quantities) > MAX_RESOURCES:
+        sentence = f"{len(quantities)} resources, at most {MAX_RESOURCES} are allowed"
+        yield Problem(ReasonCode.TOO_LARGE, (where,), sentence)
+        return
+    for resource, text in quantities.items():
+        sentence = _resource_problem(resource) or _quantity_problem(resource, text, positive=resource in needed)
+        if sentence:
+            yield Problem(ReasonCode.INVALID_QUANTITY, (where, resource), sentence)
+    for resource in needed:
+        if resource not in quantities:
+            yield Problem(ReasonCode.INVALID_QUANTITY, (where,), f"{resource} is missing")
+
+
+def _node(name: str, where: str = "node") -> Iterator[Problem]:
+    if sentence := subdomain_problem(name):
+        yield Problem(ReasonCode.INVALID_NODE_NAME, (where,), sentence)
+
+
+def _resource_problem(name: str) -> str:
+    if "/" in name:
+        return label_key_problem(name)
+    if name in _RESOURCES or name.startswith(("hugepages-", "attachable-volumes-")):
+        return label_key_problem(name)
+    close = get_close_matches(name, _RESOURCES, 1)
+    hint = f"; did you mean {close[0]}?" if close else f" ({', '.join(_RESOURCES)}, or example.com/name)"
+    return f"{_shown(name)} is not a resource{hint}"
+
+
+def _quantity_problem(resource: str, text: str, *, positive: bool) -> str:
+    try:
+        value = parse(text)
+    except QuantityError as error:
+        return str(error) if len(text) <= 64 else f"{_shown(text)} is not a quantity"
+    if value < 0 or (positive and value == 0):
+        return f"{text} is not {'more than 0' if positive else '0 or more'}"
+    if value > _LIMITS.get(resource, _LIMIT):
+        return f"{text} is more than any machine has"
+    pieces = resource == "pods" or resource.startswith("hugepages-") or "/" in resource
+    if pieces and value.denominator != 1:
+        return f"{text} is not a whole number"
+    return ""
+
+
+def _labels(labels: Mapping[str, str]) -> Iterator[Problem]:
+    if len(labels) > MAX_LABELS:
+        sentence = f"{len(labels)} labels, at most {MAX_LABELS} are allowed"
+        yield Problem(ReasonCode.TOO_LARGE, ("labels",), sentence)
+        return
+    for key, value in labels.items():
+        if sentence := label_key_problem(key) or label_value_problem(value):
+            yield Problem(ReasonCode.INVALID_METADATA, ("labels", key), sentence)
+
+
+def _taints(taints: Sequence[Taint], where: str) -> Iterator[Problem]:
+    if len(taints) > MAX_TAINTS:
+        sentence = f"{len(taints)} taints, at most {MAX_TAINTS} are allowed"
+        yield Problem(ReasonCode.TOO_LARGE, (where,), sentence)
+        return
+    seen: set[tuple[str, str]] = set()
+    for index, taint in enumerate(taints):
+        sentence = label_key_problem(taint.key) or label_value_problem(taint.value)
+        if not sentence and taint.effect not in _EFFECTS:
+            sentence = f"effect {_shown(taint.effect)} is none of {', '.join(_EFFECTS)}"
+        if not sentence and (taint.key, taint.effect) in seen:
+            sentence = f"{taint.key}:{taint.effect} is there twice"
+        seen.add((taint.key, taint.effect))
+        if sentence:
+            yield Problem(ReasonCode.INVALID_METADATA, (where, index), sentence)
+
+
+def _pods(pods: Sequence[PodRef]) -> Iterator[Problem]:
+    if not pods:
+        yield Problem(ReasonCode.MALFORMED, ("pods",), "there is no pod in it")
+    if len(pods) > MAX_PODS:
+        yield Problem(ReasonCode.TOO_LARGE, ("pods",), f"{len(pods)} pods, at most {MAX_PODS} are allowed")
+        return
+    seen: set[PodRef] = set()
+    for index, pod in enumerate(pods):
+        sentence = namespace_problem(pod.namespace) or subdomain_problem(pod.name)
+        if not sentence and not 1 <= len(pod.uid) <= MAX_UID:
+            sentence = f"the uid has {len(pod.uid)} characters, 1 to {MAX_UID} are allowed"
+        if not sentence and pod in seen:
+            sentence = f"{pod} is there twice"
+        seen.add(pod)
+        if sentence:
+            yield Problem(ReasonCode.MALFORMED, ("pods", index), sentence)
+
+
+def _slots(slots: Sequence[Slot]) -> Iterator[Problem]:
+    if not slots:
+        yield Problem(ReasonCode.MALFORMED, ("slots",), "there is no slot in it")
+    if len(slots) > MAX_PODS:
+        yield Problem(ReasonCode.TOO_LARGE, ("slots",), f"{len(slots)} slots, at most {MAX_PODS} are allowed")
+        return
+    for index, slot in enumerate(slots):
+        yield from _below(_slot(slot), "slots", index)
+
+
+def _slot(slot: Slot) -> Iterator[Problem]:
+    owner = slot.owner
+    if owner.kind not in _OWNER_KINDS:
+        sentence = f"kind {_shown(owner.kind)} is none of {', '.join(_OWNER_KINDS)}"
+        yield Problem(ReasonCode.MALFORMED, ("owner", "kind"), sentence)
+    if sentence := namespace_problem(owner.namespace):
+        yield Problem(ReasonCode.MALFORMED, ("owner", "namespace"), sentence)
+    if sentence := subdomain_problem(owner.name):
+        yield Problem(ReasonCode.MALFORMED, ("owner", "name"), sentence)
+    if len(owner.uid) > MAX_UID:
+        yield Problem(ReasonCode.MALFORMED, ("owner", "uid"), f"has more than {MAX_UID} characters")
+    yield from quantity_problems(slot.requests, "requests")
+    if not 1 <= slot.count <= MAX_COUNT:
+        yield Problem(ReasonCode.INVALID_QUANTITY, ("count",), f"{slot.count} is not between 1 and {MAX_COUNT}")
+
+
+def _below(found: Iterator[Problem], *prefix: str | int) -> Iterator[Problem]:
+    for problem in found:
+        yield problem._replace(path=(*prefix, *problem.path))
+
+
+def _shown(text: str) -> str:
+    """A foreign text in quotes, shortened, control characters escaped."""
+    return repr(text if len(text) <= 80 else text[:77] + "...")

@@ -1,0 +1,37 @@
+"""Reservations: what is promised to whom on which node. Pure functions over one object per node; no I/O."""
+
+from . import merging, rules
+from .model import (
+    DELETE,
+    GROUP_VERSION,
+    HOLD,
+    NodeReservation,
+    Owner,
+    Pin,
+    Promise,
+    Record,
+    Slot,
+    Spec,
+    Status,
+)
+from .reading import Problem, Reading, moment, read
+
+__all__ = [
+    "DELETE",
+    "GROUP_VERSION",
+    "HOLD",
+    "NodeReservation",
+    "Owner",
+    "Pin",
+    "Problem",
+    "Promise",
+    "Reading",
+    "Record",
+    "Slot",
+    "Spec",
+    "Status",
+    "merging",
+    "moment",
+    "read",
+    "rules",
+]

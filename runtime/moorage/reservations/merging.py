@@ -1,0 +1,148 @@
+"""Putting an intent into a spec. Every function is pure, and doing it twice is doing it once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+import msgspec
+
+from moorage.objects import Quantities, Taint
+from moorage.objects.quantity import QuantityError, parse
+
+from .model import DELETE, HOLD, MAX_BYTES, MAX_PINS, MAX_RECORDS, MAX_SLOTS, Pin, Promise, Record, Slot, Spec
+from .reading import Problem, moment
+
+_encode = msgspec.json.Encoder().encode
+_KEPT_RECORDS = 32
+
+
+def with_promise(spec: Spec, promise: Promise, *, deadline: str, plan: str) -> Spec:
+    """Promise the node; the deadline and plan are those of the newest promise, and earlier ends are forgotten."""
+    return _replace(spec, intent=HOLD, released=False, promise=promise, deadline=deadline, plan=plan)
+
+
+def with_pins(spec: Spec, pins: Iterable[Pin]) -> Spec:
+    """Add pods; one that is there already stays as it is."""
+    known = {pin.uid for pin in spec.pins}
+    added = tuple({pin.uid: pin for pin in pins if pin.uid not in known}.values())
+    return _replace(spec, pins=spec.pins + added) if added else spec
+
+
+def without_pins(spec: Spec, uids: Collection[str]) -> Spec:
+    """Take pods out."""
+    kept = tuple(pin for pin in spec.pins if pin.uid not in uids)
+    return _replace(spec, pins=kept) if len(kept) < len(spec.pins) else spec
+
+
+def with_slots(spec: Spec, slots: Iterable[Slot], *, until: str) -> Spec:
+    """Expect these pods, and no others, until a time (RFC 3339)."""
+    return _replace(spec, slots=tuple(slots), expected_until=until, released=False)
+
+
+def with_release(spec: Spec) -> Spec:
+    """Expect nothing more."""
+    return _replace(spec, slots=(), expected_until="", released=True)
+
+
+def with_deletion(spec: Spec) -> Spec:
+    """The node will not come."""
+    return _replace(spec, intent=DELETE, slots=(), expected_until="")
+
+
+def with_record(spec: Spec, record: Record) -> Spec:
+    """Remember an instruction; the oldest that no pin came with are forgotten beyond ``_KEPT_RECORDS``."""
+    if any(known.id == record.id and known.position == record.position for known in spec.instructions):
+        return spec
+    records = [known for known in spec.instructions if known.id != record.id] + [record]
+    needed = {pin.instruction for pin in spec.pins}
+    surplus = len(records) - _KEPT_RECORDS
+    kept: list[Record] = []
+    for known in records:
+        if surplus > 0 and known.id not in needed:
+            surplus -= 1
+        else:
+            kept.append(known)
+    return _replace(spec, instructions=tuple(kept))
+
+
+def record_of(spec: Spec, instruction: str) -> Record | None:
+    """The record of an instruction's id, or None."""
+    return next((record for record in spec.instructions if record.id == instruction), None)
+
+
+def changes(old: Spec | None, new: Spec) -> dict[str, object]:
+    """The fields of ``spec`` that differ, as a merge patch wants them: None removes.
+
+    Args:
+        old: as stored; None gives all of ``new``.
+        new: as wanted.
+    """
+    before = msgspec.to_builtins(old) if old is not None else {}
+    after = msgspec.to_builtins(new)
+    found: dict[str, object] = {}
+    for name in {**before, **after}:
+        if before.get(name) != after.get(name):
+            found[name] = _merge_patch(before.get(name), after.get(name))
+    return found
+
+
+def _merge_patch(old: object, new: object) -> object:
+    """What turns one value into the other: a map must name the keys that go."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        return {key: _merge_patch(old.get(key), new.get(key)) for key in {**old, **new} if old.get(key) != new.get(key)}
+    return new
+
+
+def size_problem(spec: Spec) -> Problem | None:
+    """Why a spec is more than the API server is asked to keep, or None."""
+    for field, count, limit in (
+        ("spec.pins", len(spec.pins), MAX_PINS),
+        ("spec.slots", len(spec.slots), MAX_SLOTS),
+        ("spec.instructions", len(spec.instructions), MAX_RECORDS),
+    ):
+        if count > limit:
+            return Problem(field, f"would have {count} entries, more than {limit}")
+    # A pin is at most about 1.5 kB (names are limited by the API): below this many no spec can be too large.
+    if len(spec.pins) + len(spec.slots) > MAX_BYTES >> 11 and (size := len(_encode(spec))) > MAX_BYTES:
+        return Problem("spec", f"would have {size} bytes, more than {MAX_BYTES}")
+    return None
+
+
+def same_promise(one: Promise, other: Promise) -> bool:
+    """Whether two promises mean the same node: ``4`` and ``4000m`` do."""
+    return (
+        _values(one.allocatable) == _values(other.allocatable)
+        and one.labels == other.labels
+        and _taints(one.taints) == _taints(other.taints)
+        and _taints(one.startup_taints) == _taints(other.startup_taints)
+        and one.provider_id == other.provider_id
+        and one.profile == other.profile
+    )
+
+
+def latest_position(spec: Spec) -> tuple[int, int]:
+    """The greatest position of an instruction that changed what the node is to be (pins only add up)."""
+    return max((r.position for r in spec.instructions if r.action != "PinPods"), default=(0, 0))
+
+
+def pin_deadlines(spec: Spec) -> Mapping[str, str]:
+    """By when a pin is to be bound (RFC 3339), by instruction id."""
+    return {record.id: record.deadline for record in spec.instructions if moment(record.deadline) is not None}
+
+
+def _values(quantities: Quantities) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for name, text in quantities.items():
+        try:
+            values[name] = parse(text)
+        except QuantityError:
+            values[name] = text
+    return values
+
+
+def _taints(taints: tuple[Taint, ...]) -> set[tuple[str, str, str]]:
+    return {(taint.key, taint.value, taint.effect) for taint in taints}
+
+
+def _replace(spec: Spec, **fields: object) -> Spec:
+    return msgspec.structs.replace(spec, **fields)

@@ -1,0 +1,141 @@
+"""What a NodeReservation says: the promise for one node, who is pinned to it, and who is expected there.
+
+``NodeReservation`` is the object as the API server stores it, whatever a person did to it; ``Spec`` is what ``read``
+could make of it. The shapes are those of ``schemas/crds/nodereservations.moorage.dev.yaml``, and so are the limits.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from moorage.objects import KubeObject, Object, Quantities, Taint
+from moorage.objects.base import Labels
+
+GROUP_VERSION = "moorage.dev/v1alpha1"
+
+MAX_PINS = 1000
+MAX_SLOTS = 1000
+MAX_RECORDS = 256
+MAX_LABELS = 256
+MAX_TAINTS = 64
+MAX_RESOURCES = 64
+MAX_BYTES = 768 << 10
+"""Encoded size of a spec: the API server's store takes 1.5 MiB, and metadata and status need room, too."""
+
+HOLD = "Hold"
+DELETE = "Delete"
+INTENTS = (HOLD, DELETE)
+
+
+class Owner(Object, frozen=True):
+    """A controller of pods; an empty uid means any of that name."""
+
+    kind: str = ""
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+
+
+class Pin(Object, frozen=True):
+    """One pod that is to run on the node; the uid says which. ``instruction`` is the id of the record it came with."""
+
+    namespace: str
+    name: str
+    uid: str
+    owner: Owner = Owner()
+    instruction: str = ""
+
+    @property
+    def key(self) -> str:
+        """``namespace/name``."""
+        return f"{self.namespace}/{self.name}"
+
+
+class Slot(Object, frozen=True):
+    """Room for pods that do not exist yet: of whom, how much each requests, and how many."""
+
+    owner: Owner
+    requests: Quantities = msgspec.field(default_factory=dict)
+    count: int = 1
+
+
+class Promise(Object, frozen=True):
+    """The node as it will be: everything that the real one must have."""
+
+    allocatable: Quantities
+    labels: Labels = msgspec.field(default_factory=dict)
+    taints: tuple[Taint, ...] = ()
+    startup_taints: tuple[Taint, ...] = ()
+    provider_id: str = msgspec.field(default="", name="providerID")
+    profile: str = ""
+
+
+class Record(Object, frozen=True):
+    """An instruction whose intent is in the spec: what an answer to it, or to its repetition, needs.
+
+    Attributes:
+        id: the instruction's idempotency key.
+        action: its kind, for example ``PinPods``.
+        epoch: first part of its position.
+        sequence: second part of its position.
+        deadline: RFC 3339; after it nothing of the instruction is begun.
+        digest: of the action, to tell a repetition from another action under the same id.
+    """
+
+    id: str
+    action: str
+    epoch: int = 0
+    sequence: int = 0
+    deadline: str = ""
+    digest: str = ""
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """Epoch and sequence, ordered."""
+        return (self.epoch, self.sequence)
+
+
+class Spec(Object, frozen=True):
+    """The intent for one node.
+
+    Attributes:
+        intent: ``Hold``, or ``Delete`` when the node will not come.
+        node_uid: uid of the Node, once it exists.
+        promise: what the node will be.
+        pins: the pods that are to run there.
+        slots: the pods that are expected there, until ``expected_until``.
+        expected_until: RFC 3339; empty when nothing is expected.
+        released: whether nothing more is expected or held.
+        plan: name of the plan, for people.
+        deadline: RFC 3339; by then the node must have joined and be Ready.
+        instructions: the instructions this came from, oldest first.
+    """
+
+    intent: str = HOLD
+    node_uid: str = msgspec.field(default="", name="nodeUID")
+    promise: Promise | None = None
+    pins: tuple[Pin, ...] = ()
+    slots: tuple[Slot, ...] = ()
+    expected_until: str = ""
+    released: bool = False
+    plan: str = ""
+    deadline: str = ""
+    instructions: tuple[Record, ...] = ()
+
+
+class Status(Object, frozen=True):
+    """What a person sees; nothing ever decides by it."""
+
+    state: str = ""
+    pinned: str = ""
+    message: str = ""
+    problems: tuple[str, ...] = ()
+
+
+class NodeReservation(KubeObject, frozen=True):
+    """A reservation as stored. Spec and status stay as they came: a person may have written anything there."""
+
+    spec: Any = None
+    status: Any = None

@@ -1,0 +1,198 @@
+"""Reading a reservation that a person may have edited: what is unreadable is named, never guessed, never fatal.
+
+The API server's schema keeps most nonsense out, but a person may have replaced the schema, too. Every problem carries
+the field it is in. Whoever acts on a reservation with problems takes no destructive step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+
+from moorage.objects import Taint
+from moorage.objects.quantity import QuantityError, parse
+
+from .model import INTENTS, MAX_PINS, MAX_RECORDS, MAX_SLOTS, NodeReservation, Pin, Promise, Record, Slot, Spec
+
+T = TypeVar("T")
+
+EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+
+
+class Problem(NamedTuple):
+    """A field that cannot be used, and why."""
+
+    field: str
+    sentence: str
+
+    def __str__(self) -> str:
+        """``spec.deadline: …``."""
+        return f"{self.field}: {self.sentence}"
+
+
+class Reading(NamedTuple):
+    """What could be read, and what could not; what could not stands in ``spec`` as if it had not been given.
+
+    ``usable`` is False when problems exist: then nothing may be destroyed on its word.
+    """
+
+    spec: Spec
+    problems: tuple[Problem, ...]
+
+    @property
+    def usable(self) -> bool:
+        """Whether everything was understood."""
+        return not self.problems
+
+
+def read(reservation: NodeReservation) -> Reading:
+    """Read a stored reservation; never raises.
+
+    Args:
+        reservation: as it came from the API server.
+
+    Returns:
+        The spec with every field that makes sense, and a problem for each that does not. Fields this version does not
+        know are no problem: a newer one may have written them.
+    """
+    problems: list[Problem] = []
+    raw = reservation.spec
+    if not isinstance(raw, Mapping):
+        problems.append(Problem("spec", "there is none" if raw is None else "it is not an object"))
+        return Reading(Spec(), tuple(problems))
+    reader = _Reader(raw, problems)
+    spec = Spec(
+        intent=reader.one_of("intent", INTENTS),
+        node_uid=reader.text("nodeUID"),
+        promise=reader.promise(),
+        pins=tuple(pin for pin in reader.items("pins", Pin, MAX_PINS) if reader.good_pin(pin)),
+        slots=tuple(slot for slot in reader.items("slots", Slot, MAX_SLOTS) if reader.good_slot(slot)),
+        expected_until=reader.time("expectedUntil"),
+        released=reader.value("released", bool, False),
+        plan=reader.text("plan"),
+        deadline=reader.time("deadline"),
+        instructions=tuple(reader.items("instructions", Record, MAX_RECORDS)),
+    )
+    return Reading(spec, tuple(problems))
+
+
+def moment(text: str) -> datetime | None:
+    """The time an RFC 3339 text means, UTC; None when it is empty or means none."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found.astimezone(UTC) if found.tzinfo is not None else None
+
+
+class _Reader:
+    """Takes one field after the other out of a spec and writes down what is wrong."""
+
+    def __init__(self, raw: Mapping[str, Any], problems: list[Problem]) -> None:
+        self._raw = raw
+        self._problems = problems
+
+    def value(self, name: str, kind: type[T], default: T) -> T:
+        given = self._raw.get(name)
+        if given is None:
+            return default
+        if type(given) is not kind:
+            self._complain(name, f"{_short(given)} is not {_names[kind]}")
+            return default
+        return given
+
+    def text(self, name: str) -> str:
+        return self.value(name, str, "")
+
+    def one_of(self, name: str, choices: tuple[str, ...]) -> str:
+        given = self.text(name)
+        if given and given not in choices:
+            self._complain(name, f"{_short(given)} is none of {', '.join(choices)}")
+        return given if given in choices else choices[0]
+
+    def time(self, name: str) -> str:
+        given = self.text(name)
+        if given and moment(given) is None:
+            self._complain(name, f"{_short(given)} is not a time (example: 2026-01-31T12:00:00Z)")
+            return ""
+        return given
+
+    def items(self, name: str, kind: type[T], limit: int) -> Iterator[T]:
+        given = self.value(name, list, [])
+        if len(given) > limit:
+            self._complain(name, f"has {len(given)} entries, more than {limit}")
+        for index, item in enumerate(given[:limit]):
+            found = self._convert(f"{name}[{index}]", item, kind)
+            if found is not None:
+                yield found
+
+    def promise(self) -> Promise | None:
+        given = self._raw.get("promise")
+        if given is None:
+            return None
+        found = self._convert("promise", given, Promise)
+        if found is None:
+            return None
+        bad = _bad_quantity("promise.allocatable", found.allocatable) or _bad_taint(found)
+        if bad is not None:
+            self._problems.append(Problem(f"spec.{bad.field}", bad.sentence))
+            return None
+        return found
+
+    def good_pin(self, pin: Pin) -> bool:
+        if pin.namespace and pin.name and pin.uid:
+            return True
+        self._complain("pins", f"{pin.key}: a pin has a namespace, a name and a uid")
+        return False
+
+    def good_slot(self, slot: Slot) -> bool:
+        bad = _bad_quantity("slots.requests", slot.requests)
+        if bad is None and slot.count < 0:
+            bad = Problem("slots.count", f"{slot.count} is negative")
+        if bad is not None:
+            self._problems.append(Problem(f"spec.{bad.field}", bad.sentence))
+        return bad is None
+
+    def _convert(self, name: str, given: object, kind: type[T]) -> T | None:
+        try:
+            return msgspec.convert(given, kind)
+        except (msgspec.ValidationError, RecursionError) as error:
+            sentence, _, path = str(error).partition(" - at `$")
+            self._complain(f"{name}{path.rstrip('`')}", sentence)
+            return None
+
+    def _complain(self, name: str, sentence: str) -> None:
+        self._problems.append(Problem(f"spec.{name}", sentence))
+
+
+_names: dict[type, str] = {str: "a text", bool: "true or false", list: "a list"}
+
+
+def _short(given: object) -> str:
+    text = repr(given)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def _bad_quantity(field: str, quantities: Mapping[str, str | int]) -> Problem | None:
+    for name, quantity in quantities.items():
+        try:
+            if parse(quantity) < 0:
+                return Problem(f"{field}[{name}]", f"{quantity} is negative")
+        except QuantityError as error:
+            return Problem(f"{field}[{name}]", str(error))
+    return None
+
+
+def _bad_taint(promise: Promise) -> Problem | None:
+    lists: tuple[tuple[str, tuple[Taint, ...]], ...] = (
+        ("taints", promise.taints),
+        ("startupTaints", promise.startup_taints),
+    )
+    for name, taints in lists:
+        for index, taint in enumerate(taints):
+            if not taint.key or taint.effect not in EFFECTS:
+                return Problem(f"promise.{name}[{index}]", "a taint has a key and one of the three effects")
+    return None

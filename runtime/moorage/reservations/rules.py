@@ -1,0 +1,128 @@
+"""What a reservation comes to: is it over, which slots are still free, how much room is left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from moorage.objects import Pod, Quantities
+from moorage.objects.quantity import QuantityError, parse
+from moorage.scheduling import requests
+
+from .model import Owner, Promise, Slot, Spec
+from .reading import moment
+
+_REVISION = "pod-template-hash"
+
+
+def expired(spec: Spec, now: datetime) -> bool:
+    """Whether the node should have been there by now; without a readable deadline never.
+
+    Args:
+        spec: the reservation.
+        now: the API server's time, UTC.
+    """
+    deadline = moment(spec.deadline)
+    return deadline is not None and now >= deadline
+
+
+def expecting(spec: Spec, now: datetime, pods: Iterable[Pod]) -> bool:
+    """Whether pods are still expected: a slot is free, and neither its time nor a release has ended the wait.
+
+    Args:
+        spec: the reservation.
+        now: the API server's time, UTC.
+        pods: the pods that are on the node.
+    """
+    if spec.released or not spec.slots:
+        return False
+    until = moment(spec.expected_until)
+    if until is not None and now >= until:
+        return False
+    return any(slot.count for slot in slots_left(spec.slots, pods))
+
+
+def slots_left(slots: Iterable[Slot], pods: Iterable[Pod]) -> tuple[Slot, ...]:
+    """The slots with the number of pods that are still to come; several slots of one owner fill up in order.
+
+    Args:
+        slots: what was expected.
+        pods: the pods that are on the node; any revision of the owner counts, ended pods do not.
+    """
+    there = [pod for pod in pods if not pod.finished]
+    taken: set[str] = set()
+    left = []
+    for slot in slots:
+        filled = 0
+        for pod in there:
+            if filled < slot.count and pod.metadata.uid not in taken and belongs_to(pod, slot.owner):
+                taken.add(pod.metadata.uid)
+                filled += 1
+        left.append(Slot(owner=slot.owner, requests=slot.requests, count=slot.count - filled))
+    return tuple(left)
+
+
+def belongs_to(pod: Pod, owner: Owner) -> bool:
+    """Whether a pod's top controller is this owner.
+
+    A Deployment is recognised by the name of its ReplicaSet, ``<deployment>-<pod-template-hash>``
+    (deployment/sync.go), so that nobody needs to watch ReplicaSets for it.
+    """
+    if pod.metadata.namespace != owner.namespace:
+        return False
+    controller = pod.metadata.controller()
+    if controller is None:
+        return False
+    if controller.kind == owner.kind and controller.name == owner.name:
+        return not owner.uid or controller.uid == owner.uid
+    revision = pod.metadata.labels.get(_REVISION, "")
+    return (
+        owner.kind == "Deployment"
+        and controller.kind == "ReplicaSet"
+        and bool(revision)
+        and controller.name == f"{owner.name}-{revision}"
+    )
+
+
+def room_left(promise: Promise, pods: Iterable[Pod], slots: Iterable[Slot] = ()) -> dict[str, int]:
+    """What is left of a promise, by resource; negative when more is on the node than was promised.
+
+    Args:
+        promise: what the node offers.
+        pods: the pods that are on it; ended ones use nothing.
+        slots: what is held back for pods to come.
+
+    Returns:
+        Thousandths of a CPU, bytes, or pieces of anything else, ``pods`` included. Resources whose quantity cannot be
+        read are left out: there is no room of them.
+    """
+    left, _ = requests.allocatable(promise.allocatable)
+    for pod in pods:
+        if not pod.finished:
+            _take(left, _needs(pod), 1)
+    for slot in slots:
+        _take(left, _slot_needs(slot.requests), slot.count)
+    return left
+
+
+def _take(left: dict[str, int], needs: Mapping[str, int], times: int) -> None:
+    for name, amount in {**needs, "pods": 1}.items():
+        if name in left:
+            left[name] -= amount * times
+
+
+def _needs(pod: Pod) -> Mapping[str, int]:
+    try:
+        return requests.placed(pod)
+    except requests.RequestError:
+        return {}
+
+
+def _slot_needs(quantities: Quantities) -> Mapping[str, int]:
+    needs = {}
+    for name, text in quantities.items():
+        try:
+            needs[name] = requests.units(name, parse(text))
+        except QuantityError:
+            continue
+    return needs

@@ -1,0 +1,132 @@
+"""The command as a person meets it: real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from moorage.cli.main import COMMANDS
+
+ROOT = Path(__file__).parents[3]
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("MOORAGE_", "KUBE"))}
+    return subprocess.run(
+        [sys.executable, "-m", "moorage.cli", *arguments],
+        capture_output=True,
+        text=True,
+        env={**clean, "PYTHONPATH": str(ROOT / "runtime"), **environment},
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("-h",), ()])
+def test_help_lists_every_command_examples_and_exit_codes(arguments: tuple[str, ...]) -> None:
+    done = run(*arguments)
+    assert done.returncode == 0
+    assert all(f"\n  {name} " in done.stdout for name in COMMANDS)
+    assert "examples:" in done.stdout
+    assert "130  interrupted" in done.stdout
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_has_help_with_examples_and_exit_codes(name: str) -> None:
+    done = run(name, "--help")
+    assert done.returncode == 0, done.stderr
+    assert f"moorage {name}" in done.stdout
+    assert "examples:" in done.stdout
+    assert "exit codes:" in done.stdout
+
+
+def test_help_loads_nothing_heavy() -> None:
+    program = (
+        "import sys; sys.argv = ['moorage', '--help']\n"
+        "from moorage.cli import main\n"
+        "main()\n"
+        "print(sorted({name.partition('.')[0] for name in sys.modules}), file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "runtime")},
+        timeout=60,
+    )
+    loaded = set(done.stderr.strip("[]\n").replace("'", "").split(", "))
+    assert "argparse" in loaded
+    heavy = {
+        "aiohttp",
+        "asyncio",
+        "grpc",
+        "google",
+        "yaml",
+        "rich",
+        "msgspec",
+        "numpy",
+        "prometheus_client",
+        "kubernetes",
+    }
+    assert not heavy & loaded
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("pod-piner",), "did you mean pod-pinner?"),
+        (("frobnicate",), "there are pod-pinner, planner"),
+        (("--nonsense",), "unrecognized arguments: --nonsense"),
+        (("version", "--nonsense"), "unrecognized arguments: --nonsense"),
+        (("version", "-o", "yaml"), "invalid choice: 'yaml'"),
+        (("pod-pinner",), "MOORAGE_PLANNER_ADDRESS (--planner-address) is not set"),
+        (("pod-pinner", "--planner-address", "planner"), "write host and port"),
+        (("pod-pinner", "--dry", "true"), "unrecognized arguments"),
+        (("cleanup", "--kubeconfig", "/nowhere"), "cannot be read"),
+    ],
+)
+def test_wrong_input_is_one_sentence_and_exit_code_2(arguments: tuple[str, ...], words: str) -> None:
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("moorage")
+    assert words in line
+
+
+def test_version_for_people_and_programs() -> None:
+    assert run("version").stdout.strip() == metadata.version("moorage")
+    assert run("--version").stdout.strip() == metadata.version("moorage")
+    assert json.loads(run("version", "-o", "json").stdout)["version"] == metadata.version("moorage")
+
+
+def test_a_key_is_not_shown_when_a_setting_is_wrong() -> None:
+    done = run("pod-pinner", "--namespace", "X", MOORAGE_API_KEY="sesame-1234", MOORAGE_PLANNER_ADDRESS="planner:1")
+    assert done.returncode == 2
+    assert "sesame" not in done.stdout + done.stderr
+
+
+def test_a_cluster_that_cannot_be_found_is_one_sentence(tmp_path: Path) -> None:
+    done = run("cleanup", "--dry-run", HOME=str(tmp_path))
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "no kubeconfig" in line
+
+
+def test_a_reader_that_has_seen_enough_is_no_fault() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "moorage.cli", "pod-pinner", "--help"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "runtime")},
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode in (0, 1)

@@ -1,0 +1,181 @@
+"""Settings: where they come from, and the sentence a person gets when one is wrong."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import socket
+from pathlib import Path
+
+import pytest
+
+from moorage.ops import parsing
+from moorage.ops.configuration import SettingsError, add_flags, load, settings_of
+from moorage.ops.parsing import Address
+from moorage.ops.secret import Secret
+from moorage.ops.settings import PinnerSettings
+
+BASE = {"MOORAGE_PLANNER_ADDRESS": "planner.castai-agent:9443"}
+
+
+def pinner(**variables: str) -> PinnerSettings:
+    return load(PinnerSettings, {**BASE, **variables})
+
+
+def refusal(**variables: str) -> str:
+    with pytest.raises(SettingsError) as caught:
+        pinner(**variables)
+    return str(caught.value)
+
+
+def test_the_environment_alone_is_enough() -> None:
+    found = pinner(
+        MOORAGE_NAMESPACE="moorage",
+        MOORAGE_POD_NAME="castai-pod-pinner-1",
+        MOORAGE_DRY_RUN="true",
+        MOORAGE_STREAM_SILENCE="1m30s",
+        MOORAGE_PROVIDER_PROFILE="gcp",
+        MOORAGE_HEALTH_ADDRESS=":9090",
+    )
+    assert found.planner_address == Address("planner.castai-agent", 9443)
+    assert (found.namespace, found.pod_name, found.profile) == ("moorage", "castai-pod-pinner-1", "gcp")
+    assert found.dry_run
+    assert found.stream_silence == 90.0
+    assert found.health_address == Address("", 9090)
+    assert found.api_key is None
+
+
+def test_a_flag_wins_over_a_variable_and_a_blank_variable_counts_as_not_set() -> None:
+    parser = argparse.ArgumentParser()
+    add_flags(parser, PinnerSettings)
+    flags = vars(parser.parse_args(["--namespace", "from-flag", "--dry-run"]))
+    found = load(PinnerSettings, {**BASE, "MOORAGE_NAMESPACE": "from-variable", "MOORAGE_LEASE_NAME": ""}, flags)
+    assert found.namespace == "from-flag"
+    assert found.dry_run
+    assert found.lease_name == "castai-pod-pinner"
+    off = vars(parser.parse_args(["--dry-run=false"]))
+    assert not load(PinnerSettings, {**BASE, "MOORAGE_DRY_RUN": "true"}, off).dry_run
+
+
+def test_a_missing_setting_is_named_with_variable_flag_and_meaning() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(PinnerSettings, {})
+    assert str(caught.value) == (
+        "MOORAGE_PLANNER_ADDRESS (--planner-address) is not set. "
+        "It says where the planner serves pinning instructions, as host:port"
+    )
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("MOORAGE_PLANNER_ADDRESS", "planner", "write host and port"),
+        ("MOORAGE_PLANNER_ADDRESS", "https://planner:1", "without a scheme"),
+        ("MOORAGE_PLANNER_ADDRESS", "planner:70000", "0 to 65535"),
+        ("MOORAGE_PLANNER_ADDRESS", "planner:0", "write host and port"),
+        ("MOORAGE_PLANNER_ADDRESS", ":9443", "write host and port"),
+        ("MOORAGE_PLANNER_ADDRESS", "::1:9443", "brackets"),
+        ("MOORAGE_PLANNER_ADDRESS", "[nonsense]:9443", "no IPv6 address"),
+        ("MOORAGE_PLANNER_ADDRESS", "a b:9443", "no host name"),
+        ("MOORAGE_PLANNER_ADDRESS", "planner:٣", "write host and port"),
+        ("MOORAGE_NAMESPACE", "Castai", "small letters"),
+        ("MOORAGE_POD_NAME", "x" * 254, "small letters"),
+        ("MOORAGE_DRY_RUN", "perhaps", "true or false"),
+        ("MOORAGE_STREAM_SILENCE", "10", "with its unit"),
+        ("MOORAGE_STREAM_SILENCE", "-5s", "with its unit"),
+        ("MOORAGE_STREAM_SILENCE", "0s", "longer than 0"),
+        ("MOORAGE_STREAM_SILENCE", "25h", "at most 24h"),
+        ("MOORAGE_PROVIDER_PROFILE", "ibm", "generic, aws, gcp, azure"),
+        ("MOORAGE_API_KEY_FILE", "/nowhere/key", "cannot be read"),
+        ("MOORAGE_PLANNER_CA_FILE", "/dev/null", "no certificate"),
+        ("MOORAGE_LOG_LEVEL", "loud", "debug, info"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_problem(variable: str, value: str, words: str) -> None:
+    said = refusal(**{variable: value})
+    assert said.startswith(f"{variable} (--")
+    assert words in said
+    assert value[:100] in said
+
+
+def test_an_absurdly_long_value_does_not_flood_the_message() -> None:
+    assert len(refusal(MOORAGE_NAMESPACE="x" * 100_000)) < 300
+
+
+def test_the_pods_name_is_the_hosts_unless_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "castai-pod-pinner-7d9c")
+    assert pinner().pod_name == "castai-pod-pinner-7d9c"
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9443", "[::1]:9443", "localhost:9443", "127.8.9.1:1"])
+def test_plaintext_is_for_loopback(address: str) -> None:
+    assert pinner(MOORAGE_PLANNER_ADDRESS=address, MOORAGE_PLANNER_PLAINTEXT="true").planner_plaintext
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1:9443", "localhost.evil.example:9443", "127.0.0.1.nip.example:9443"])
+def test_plaintext_to_elsewhere_is_refused(address: str) -> None:
+    assert address in refusal(MOORAGE_PLANNER_ADDRESS=address, MOORAGE_PLANNER_PLAINTEXT="true")
+
+
+def test_contradictions_are_refused(tmp_path: Path) -> None:
+    key, ca = tmp_path / "key", tmp_path / "ca.pem"
+    key.write_text("sesame-1234\n")
+    ca.write_text("-----BEGIN CERTIFICATE-----\n")
+    assert "both set" in refusal(MOORAGE_API_KEY="other", MOORAGE_API_KEY_FILE=str(key))
+    said = refusal(
+        MOORAGE_PLANNER_ADDRESS="127.0.0.1:1", MOORAGE_PLANNER_PLAINTEXT="true", MOORAGE_PLANNER_CA_FILE=str(ca)
+    )
+    assert "contradicts" in said
+
+
+def test_a_rotated_key_file_is_read_again(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("sesame-1234\n")
+    found = pinner(MOORAGE_API_KEY_FILE=str(key))
+    assert found.read_api_key() == Secret("sesame-1234")
+    key.write_text("sesame-5678\n")
+    assert found.read_api_key() == Secret("sesame-5678")
+    key.unlink()
+    with pytest.raises(SettingsError, match="cannot be read"):
+        found.read_api_key()
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"one\ntwo", "schlüssel".encode(), b"\x00\x01"])
+def test_a_key_that_cannot_be_sent_is_refused_at_the_start_and_not_shown(tmp_path: Path, content: bytes) -> None:
+    key = tmp_path / "key"
+    key.write_bytes(content)
+    said = refusal(MOORAGE_API_KEY_FILE=str(key))
+    assert str(key) in said
+    assert "two" not in said
+
+
+def test_no_message_repeats_a_key() -> None:
+    said = refusal(MOORAGE_API_KEY="half\nsesame-1234")
+    assert "sesame" not in said
+    assert "sesame" not in repr(pinner(MOORAGE_API_KEY="sesame-1234"))
+
+
+def test_a_key_has_no_flag() -> None:
+    assert settings_of(PinnerSettings)["api_key"].flag == ""
+    parser = argparse.ArgumentParser()
+    add_flags(parser, PinnerSettings)
+    assert "--api-key " not in parser.format_help()
+
+
+def test_every_setting_is_documented_and_has_a_variable_of_ours() -> None:
+    declared = settings_of(PinnerSettings)
+    assert set(declared) == {field.name for field in dataclasses.fields(PinnerSettings)}
+    variables = [each.variable for each in declared.values()]
+    assert len(set(variables)) == len(variables)
+    assert all(each.startswith("MOORAGE_") for each in variables)
+    assert all(each.meaning[0].isupper() and not each.meaning.endswith(".") for each in declared.values())
+
+
+def test_durations_add_up() -> None:
+    assert parsing.seconds("1h2m3.5s") == 3723.5
+    assert parsing.seconds("250ms") == 0.25
+
+
+def test_addresses_are_written_as_they_are_read() -> None:
+    for text in ("planner:9443", "[fd00::1]:9443", "10.0.0.1:1"):
+        assert str(parsing.remote_address(text)) == text

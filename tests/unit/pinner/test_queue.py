@@ -1,0 +1,91 @@
+"""The work queue: one worker per node at a time, whatever way the node came in, and nobody sleeps through a key."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from moorage.pinner import queue as module
+from moorage.pinner.queue import KeyQueue
+
+
+@pytest.fixture
+def queue() -> KeyQueue:
+    return KeyQueue(base=0.1, cap=1)
+
+
+async def get(queue: KeyQueue) -> tuple[str, bool]:
+    async with asyncio.timeout(5):
+        return await queue.get()
+
+
+async def nothing(queue: KeyQueue) -> bool:
+    worker = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    idle = not worker.done()
+    worker.cancel()
+    await asyncio.gather(worker, return_exceptions=True)
+    return idle
+
+
+async def test_a_key_that_is_being_looked_at_comes_again_afterwards_and_once(queue: KeyQueue) -> None:
+    queue.add("a")
+    assert await get(queue) == ("a", False)
+    queue.add("a")
+    queue.add("a")
+    assert await nothing(queue)
+    queue.done("a")
+    assert await get(queue) == ("a", False)
+    queue.done("a")
+    assert await nothing(queue)
+
+
+async def test_a_quiet_key_comes_when_nothing_else_waits(queue: KeyQueue) -> None:
+    queue.add_quietly("a", 0)
+    queue.add("b")
+    assert await get(queue) == ("b", False)
+    assert await get(queue) == ("a", True)
+
+
+async def test_a_quiet_key_that_has_waited_too_long_goes_first(
+    queue: KeyQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "QUIET_PATIENCE", 0.0)
+    queue.add_quietly("a", 0)
+    queue.add("b")
+    assert await get(queue) == ("a", True)
+
+
+async def test_a_key_that_came_in_both_ways_is_never_given_to_two_workers(
+    queue: KeyQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "QUIET_PATIENCE", 0.0)  # the quiet way would go first
+    queue.add_quietly("a", 0)
+    queue.add("a")
+    assert await get(queue) == ("a", False)
+    assert await nothing(queue)
+    queue.done("a")
+    assert await get(queue) == ("a", True)
+    assert await nothing(queue)
+
+
+async def test_idle_workers_wake_for_keys_that_come_at_once_later_and_quietly(queue: KeyQueue) -> None:
+    workers = [asyncio.create_task(queue.get()) for _ in range(3)]
+    await asyncio.sleep(0)
+    queue.add("at once")
+    queue.add_after("later", 0.01)
+    queue.add_quietly("quietly", 0.02)
+    async with asyncio.timeout(5):
+        found = await asyncio.gather(*workers)
+    assert set(found) == {("at once", False), ("later", False), ("quietly", True)}
+
+
+async def test_a_key_for_which_a_cancelled_worker_was_woken_goes_to_another(queue: KeyQueue) -> None:
+    first, second = (asyncio.create_task(queue.get()) for _ in range(2))
+    await asyncio.sleep(0)
+    queue.add("a")
+    first.cancel()
+    async with asyncio.timeout(5):
+        assert await second == ("a", False)

@@ -1,0 +1,173 @@
+"""What is refused without a look at the cluster, and the sentence that says why."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from moorage.objects import Taint
+from moorage.protocol import (
+    Action,
+    CreatePlaceholder,
+    DeletePlaceholder,
+    ExpectPods,
+    Owner,
+    PinPods,
+    PodRef,
+    Promise,
+    ReasonCode,
+    Release,
+    Slot,
+    validate,
+)
+
+GOOD = Promise(
+    "node-1.example",
+    {"cpu": "4", "memory": "8Gi", "pods": "20", "nvidia.com/gpu": "1", "hugepages-2Mi": "4Mi"},
+    {"topology.kubernetes.io/zone": "a", "empty": ""},
+    (Taint(key="example.com/a", value="b", effect="NoSchedule"), Taint(key="example.com/a", effect="NoExecute")),
+    provider_id="aws:///eu-west-1a/i-0123",
+)
+POD = PodRef("shop", "web-1", "uid-1")
+SLOT = Slot(Owner("Deployment", "shop", "web"), {"cpu": "100m"}, 2)
+
+
+def _promised(**changes: Any) -> Action:
+    return CreatePlaceholder(replace(GOOD, **changes))
+
+
+def _allocatable(**changes: str) -> Action:
+    return _promised(allocatable={**GOOD.allocatable, **changes})
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        CreatePlaceholder(GOOD),
+        DeletePlaceholder("n"),
+        Release("a" * 63 + "." + "b" * 63),
+        PinPods("n", (POD,)),
+        ExpectPods("n", (SLOT,)),
+    ],
+)
+def test_what_makes_sense_has_no_problems(action: Action) -> None:
+    assert list(validate.problems(action)) == []
+
+
+@pytest.mark.parametrize("name", ["", "N", "a_b", "-a", "a-", "a..b", ".a", "a" * 254, "ä", "a/b", "a b", "a\n"])
+def test_names_that_no_node_can_have(name: str) -> None:
+    for action in (_promised(name=name), DeletePlaceholder(name), Release(name), PinPods(name, (POD,))):
+        problem = next(validate.problems(action))
+        assert problem.reason is ReasonCode.INVALID_NODE_NAME
+        assert problem.sentence
+
+
+@pytest.mark.parametrize(
+    ("allocatable", "sentence"),
+    [
+        ({"cpu": "-1"}, "allocatable.cpu: -1 is not more than 0"),
+        ({"cpu": "0"}, "allocatable.cpu: 0 is not more than 0"),
+        ({"cpu": "1e9"}, "allocatable.cpu: 1e9 is more than any machine has"),
+        ({"memory": "8GB"}, "is not a quantity"),
+        ({"memory": "9Ei"}, "more than any machine has"),
+        ({"memory": "9" * 100}, "is not a quantity"),
+        ({"pods": "1.5"}, "allocatable.pods: 1.5 is not a whole number"),
+        ({"nvidia.com/gpu": "-1"}, "allocatable[nvidia.com/gpu]: -1 is not 0 or more"),
+        ({"mem": "1"}, "'mem' is not a resource; did you mean memory?"),
+        ({"-/x": "1"}, "not a DNS subdomain"),
+    ],
+)
+def test_quantities_that_no_machine_has(allocatable: dict[str, str], sentence: str) -> None:
+    problem = next(validate.problems(_allocatable(**allocatable)))
+    assert problem.reason is ReasonCode.INVALID_QUANTITY
+    assert sentence in str(problem)
+
+
+def test_what_a_node_needs_is_named_when_it_is_missing() -> None:
+    found = [str(problem) for problem in validate.problems(_promised(allocatable={"cpu": "1"}))]
+    assert found == ["promise.allocatable: memory is missing", "promise.allocatable: pods is missing"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"labels": {"a b": ""}},
+        {"labels": {"a/b/c": ""}},
+        {"labels": {"A.b/c": ""}},
+        {"labels": {"a": "b c"}},
+        {"labels": {"a": "x" * 64}},
+        {"labels": {"x" * 64: ""}},
+        {"taints": (Taint(key="", effect="NoSchedule"),)},
+        {"taints": (Taint(key="a", effect="NoThing"),)},
+        {"startup_taints": (Taint(key="a", value="b c", effect="NoSchedule"),)},
+        {"taints": (Taint(key="a", value="1", effect="NoSchedule"), Taint(key="a", value="2", effect="NoSchedule"))},
+        {"provider_id": "a\nb"},
+        {"provider_id": "x" * 1025},
+    ],
+)
+def test_metadata_that_the_api_server_would_refuse(change: dict[str, Any]) -> None:
+    assert next(validate.problems(_promised(**change))).reason is ReasonCode.INVALID_METADATA
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        _promised(labels={f"l{i}": "" for i in range(257)}),
+        _promised(taints=tuple(Taint(key=f"t{i}", effect="NoSchedule") for i in range(65))),
+        _promised(allocatable={f"example.com/r{i}": "1" for i in range(65)}),
+        PinPods("n", tuple(replace(POD, uid=str(i)) for i in range(1001))),
+        ExpectPods("n", (SLOT,) * 1001),
+    ],
+)
+def test_too_much_of_anything(action: Action) -> None:
+    assert next(validate.problems(action)).reason is ReasonCode.TOO_LARGE
+
+
+@pytest.mark.parametrize(
+    ("action", "reason", "sentence"),
+    [
+        (PinPods("n", ()), ReasonCode.MALFORMED, "pods: there is no pod in it"),
+        (PinPods("n", (POD, POD)), ReasonCode.MALFORMED, "pods[1]: shop/web-1 is there twice"),
+        (PinPods("n", (replace(POD, uid=""),)), ReasonCode.MALFORMED, "pods[0]: the uid has 0 characters"),
+        (PinPods("n", (replace(POD, namespace="a.b"),)), ReasonCode.MALFORMED, "'a.b' is not a namespace"),
+        (PinPods("n", (replace(POD, name="A"),)), ReasonCode.MALFORMED, "'A' is not made of"),
+        (ExpectPods("n", ()), ReasonCode.MALFORMED, "slots: there is no slot in it"),
+        (ExpectPods("n", (replace(SLOT, count=0),)), ReasonCode.INVALID_QUANTITY, "slots[0].count: 0 is not between"),
+        (ExpectPods("n", (replace(SLOT, requests={"cpu": "-1"}),)), ReasonCode.INVALID_QUANTITY, "-1 is not 0 or more"),
+        (
+            ExpectPods("n", (replace(SLOT, owner=Owner("Job", "shop", "web")),)),
+            ReasonCode.MALFORMED,
+            "slots[0].owner.kind: kind 'Job' is none of",
+        ),
+        (
+            ExpectPods("n", (replace(SLOT, owner=Owner("Deployment", "", "w")),)),
+            ReasonCode.MALFORMED,
+            "not a namespace",
+        ),
+        (
+            ExpectPods(
+                "n",
+                (
+                    replace(
+                        SLOT,
+                        owner=Owner("Deployment", "s", ""),
+                    ),
+                ),
+            ),
+            ReasonCode.MALFORMED,
+            "is empty",
+        ),
+    ],
+)
+def test_pods_and_slots_that_make_no_sense(action: Action, reason: ReasonCode, sentence: str) -> None:
+    problem = next(validate.problems(action))
+    assert problem.reason is reason
+    assert sentence in str(problem)
+
+
+def test_foreign_text_is_shortened_and_escaped() -> None:
+    problem = next(validate.problems(DeletePlaceholder("\x1b[31m" + "x" * 200)))
+    assert "\x1b" not in str(problem)
+    assert len(str(problem)) < 250

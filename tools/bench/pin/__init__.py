@@ -1,0 +1,24 @@
+"""What binding pods to nodes costs and how fast it goes, beside the ceiling and kube-scheduler: `task bench:pin`.
+
+All contenders bind the same pods (managed by real ReplicaSets, 10 kB each, as many on each node) through the same API
+server, one after the other, in rounds whose order rotates; medians count:
+
+* **The ceiling**: `tools/bench/binder`, client-go that does nothing but bind, 32 requests in flight (and 64).
+* **kube-scheduler**, its client limits lifted, on empty nodes that are Ready. The pods have neither affinity nor spread
+  constraints of their own, which would slow it down.
+* **Moorage**: `moorage planner` serves a plan, `moorage pod-pinner` makes the placeholders; then the plan is replaced
+  by one that names the pods.
+
+How fast: **the API server's audit log** tells for each binding when it was asked for and answered, the same way for all
+and at no cost to any. The ceiling and kube-scheduler count from the first request to the last answer, so that starting
+up is not held against them; Moorage counts from the moment the planner began to serve the instructions, so that stream,
+checks and the writes of its own are. What Moorage still writes after the last binding (status, Events) is in its CPU.
+
+**Latency at a steady rate** is taken where the instructions come from: one pod per instruction, from the moment it is
+handed to the stream to the moment its APPLIED has come back. It contains the stream twice and the whole
+acknowledgement, so it is more than "received to bound" inside the pinner, whose own histogram has too coarse buckets
+for a percentile; the share of its 250 ms bucket is reported to compare.
+
+**Memory** is the most that was resident (VmHWM). Between measurements everything is removed from etcd and put there
+anew, and each contender is a new process.
+"""

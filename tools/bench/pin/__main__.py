@@ -1,0 +1,179 @@
+"""`python -m tools.bench.pin`: run the benchmark, show the table, write build/bench/pin.json and pin.svg."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from tools.bench.common import store
+from tools.bench.common.errors import BenchError
+from tools.bench.common.figures import Figures
+from tools.bench.pin import contenders, figures, picture
+from tools.bench.pin.audit import AuditLog
+from tools.bench.pin.contenders import Stage
+from tools.bench.pin.scene import Scene
+from tools.localcluster import ClusterError, ClusterOptions, LocalCluster
+from tools.localcluster.binaries import binaries
+from tools.localcluster.components import SCHEDULER
+
+_BINDER = "moorage-bench-binder"
+_OUTPUT = Path("build/bench/pin.json")
+_AUDIT_MEGABYTES = 8192  # never rotated: it is what tells when a pod was bound
+
+_console = Console(stderr=True)
+_began = time.monotonic()
+
+Rounds = dict[str, list[Figures]]
+Grown = dict[int, Figures]
+
+
+def main() -> int:
+    """Run it; 0 when figures were got (with --check: and all targets met), 1 when not."""
+    arguments = _arguments()
+    load = os.getloadavg()[0]
+    try:
+        rounds, grown = _run(arguments)
+    except (BenchError, ClusterError) as error:
+        _console.print(f"bench:pin failed: {error}", style="red", markup=False)
+        return 1
+    except KeyboardInterrupt:
+        _console.print("bench:pin interrupted, nothing is left running")
+        return 130
+    found = figures.result(rounds, grown)
+    text = json.dumps(found | {"load_before": round(load, 2)}, indent=2) + "\n"
+    _OUTPUT.write_text(text)
+    machine = f"{arguments.nodes:,} nodes, {arguments.pods:,} pods, {os.cpu_count()} cores; medians"
+    _OUTPUT.with_suffix(".svg").write_text(picture.svg(rounds, f"{machine} and the single rounds"))
+    if arguments.output == "json":
+        sys.stdout.write(text)
+    else:
+        _show(found, machine)
+    missed = figures.missed(found)
+    _console.print(f"{_OUTPUT} written; " + (f"missed: {'; '.join(missed)}" if missed else "all targets met"))
+    return 1 if missed and arguments.check else 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="task bench:pin --",
+        description="Measures how fast Moorage pins, beside a bare client-go program and kube-scheduler.",
+    )
+    parser.add_argument("--nodes", type=int, default=500, help="nodes that pods are bound to")
+    parser.add_argument("--pods", type=int, default=5000, help="pods that are bound in one go")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds per contender, interleaved; medians count")
+    parser.add_argument("--steady", type=int, default=2000, help="pods per round that are pinned at --rate")
+    parser.add_argument("--rate", type=float, default=100.0, help="pods a second of the steady part")
+    parser.add_argument("--pins", type=int, default=2000, help="pods that are pinned with each --cached")
+    parser.add_argument(
+        "--cached",
+        type=int,
+        nargs="*",
+        default=[1000, 5000, figures.LARGE],
+        metavar="N",
+        help="running pods in the pinner's cache, 30 on a node, to see memory and cost grow; none skips that",
+    )
+    parser.add_argument("--profile", action="store_true", help="cProfile the pinner into build/bench/pin.prof; slower")
+    parser.add_argument("--check", action="store_true", help="a missed target is an error")
+    parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
+    arguments = parser.parse_args()
+    numbers = (arguments.nodes, arguments.rounds, arguments.steady, arguments.rate, arguments.pins, *arguments.cached)
+    if min(numbers) < 1 or arguments.pods < arguments.nodes:
+        parser.error("all numbers must be at least 1, and there must be a pod for each node")
+    return arguments
+
+
+def _run(arguments: argparse.Namespace) -> tuple[Rounds, Grown]:
+    """Measure on a control plane that only serves: nobody schedules, collects or taints what is made up here."""
+    binder = binaries([_BINDER])[_BINDER]
+    _OUTPUT.parent.mkdir(parents=True, exist_ok=True)
+    options = ClusterOptions(
+        flow_control=False,
+        apiserver_flags={"audit-log-maxsize": str(_AUDIT_MEGABYTES)},
+        controller_manager_flags={"controllers": "serviceaccount"},
+    )
+    _progress("starting the control plane")
+    with LocalCluster(options=options) as cluster:
+        cluster.kill(SCHEDULER)
+        folder = cluster.directory / "bench"  # goes with the cluster, also after kill -9
+        folder.mkdir()
+        try:
+            return asyncio.run(_measure(arguments, cluster, folder, binder))
+        except BenchError:
+            kept = _OUTPUT.parent / "pin-failed"
+            kept.mkdir(parents=True, exist_ok=True)
+            for log in folder.glob("*.log"):
+                shutil.copy(log, kept)
+            _progress(f"logs kept in {kept}")
+            raise
+
+
+async def _measure(
+    arguments: argparse.Namespace, cluster: LocalCluster, folder: Path, binder: Path
+) -> tuple[Rounds, Grown]:
+    profile = _OUTPUT.with_suffix(".prof").absolute() if arguments.profile else None
+    async with store.connect(store.address(cluster), cluster.ca_file.parent) as etcd:
+        scene = Scene(cluster, etcd)
+        await scene.prepare()
+        audit = AuditLog(cluster.audit_log)
+        stage = Stage(cluster, scene, audit, folder, arguments.nodes, arguments.pods, binder, profile)
+        rounds = await _rounds(arguments, stage)
+        grown: Grown = {}
+        for running in sorted(set(arguments.cached)):
+            grown[running] = found = await contenders.grown(stage, running=running, pins=arguments.pins)
+            _progress(
+                f"{running:,} running pods in the cache: {found['cpu_us_per_pin']:.0f} µs a pin, "
+                f"RSS {found['rss_mib']:.0f} MiB, at most {found['peak_mib']:.0f}"
+            )
+        return rounds, grown
+
+
+async def _rounds(arguments: argparse.Namespace, stage: Stage) -> Rounds:
+    measure: dict[str, Callable[[], Awaitable[Figures]]] = {
+        figures.CEILING: lambda: contenders.ceiling(stage, in_flight=32),
+        figures.CEILING_64: lambda: contenders.ceiling(stage, in_flight=64),
+        figures.SCHEDULER: lambda: contenders.scheduler(stage),
+        figures.MOORAGE: lambda: contenders.moorage(stage, steady=arguments.steady, rate=arguments.rate),
+    }
+    names = list(measure)
+    rounds: Rounds = {name: [] for name in names}
+    for number in range(arguments.rounds):
+        turn = number % len(names)
+        for name in (*names[turn:], *names[:turn]):
+            rounds[name].append(found := await measure[name]())
+            _progress(f"round {number + 1} of {arguments.rounds}, {name}: {_sentence(found)}")
+    return rounds
+
+
+def _sentence(found: Figures) -> str:
+    sentence = f"{found['per_s']:.0f} pods/s, CPU {found['cpu_s']:.1f} s, at most {found['peak_mib']:.0f} MiB"
+    if "p99_ms" in found:
+        sentence += f"; steady p50 {found['p50_ms']:.0f} ms, p99 {found['p99_ms']:.0f} ms"
+    return sentence
+
+
+def _progress(message: str) -> None:
+    _console.print(f"{time.monotonic() - _began:6.1f} s  {message}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _show(found: Figures, title: str) -> None:
+    table = Table(title=title, box=box.SIMPLE)
+    for column in ("", "figure", "target", ""):
+        table.add_column(column, justify="right" if column == "figure" else "left", no_wrap=True)
+    for line in figures.table(found):
+        table.add_row(*line, style="red" if line[-1] == "MISSED" else None)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,238 @@
+"""One measurement each: the scene is set, the contender works, what it did is checked."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from tools.bench.common.errors import BenchError
+from tools.bench.common.figures import Figures
+from tools.bench.pin import issuer, plan
+from tools.bench.pin.audit import AuditLog, Bindings
+from tools.bench.pin.programs import Line, Pinner, Planner, Program
+from tools.bench.pin.scene import Scene, Target
+from tools.bench.pin.usage import quiet, usage
+from tools.localcluster import LocalCluster
+from tools.localcluster.components import SCHEDULER
+from tools.localcluster.ports import free_ports
+
+_PATIENCE = 180.0
+_REST = 2.0
+_EDGE = 0.25
+"""Seconds of the largest latency that the pinner's histogram and the target have in common."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What all measurements share.
+
+    Attributes:
+        cluster: the control plane; its kube-scheduler does not run.
+        scene: fills it.
+        audit: its log.
+        folder: for logs and plans; goes with the cluster.
+        nodes: how many are bound to.
+        pods: how many are bound in one go.
+        binder: path of the client-go program.
+        profile: where the pinner's cProfile goes, None for none.
+    """
+
+    cluster: LocalCluster
+    scene: Scene
+    audit: AuditLog
+    folder: Path
+    nodes: int
+    pods: int
+    binder: Path
+    profile: Path | None = None
+
+    def pinner(self, address: str) -> Pinner:
+        """A pod pinner that is not started yet."""
+        return Pinner(self.cluster.kubeconfig, address, self.folder, self.profile)
+
+
+async def ceiling(stage: Stage, *, in_flight: int) -> Figures:
+    """client-go that only binds."""
+    targets = await stage.scene.fill(waiting=stage.pods, over=stage.nodes, nodes=stage.nodes)
+    listed = stage.folder / "pods.txt"
+    listed.write_text("".join(f"bench {each.name} {each.uid} {each.node}\n" for each in targets))
+    argv = [str(stage.binder), f"--kubeconfig={stage.cluster.kubeconfig}", f"--pods={listed}"]
+    await asyncio.sleep(_REST)
+    stage.audit.skip()
+    answer: Line = {}
+
+    def said(line: Line) -> bool:
+        answer.update(line)
+        return True
+
+    with Program("binder", [*argv, f"--in-flight={in_flight}"], stage.folder) as binder:
+        await binder.until(said, "all pods to be bound", _PATIENCE)
+    bound = _all_bound(stage, len(targets))
+    _check_placed(stage, targets)
+    return _figures(bound, bound.first, cpu=answer["cpu_s"], peak=answer["peak_kib"] / 1024)
+
+
+async def scheduler(stage: Stage) -> Figures:
+    """kube-scheduler, started when all pods wait."""
+    targets = await stage.scene.fill(waiting=stage.pods, over=stage.nodes, nodes=stage.nodes)
+    await asyncio.sleep(_REST)
+    stage.audit.skip()
+    await asyncio.to_thread(stage.cluster.restart, SCHEDULER)
+    try:
+        pid = stage.cluster.component_pid(SCHEDULER)
+        deadline = time.monotonic() + _PATIENCE
+        while (bound := stage.audit.bindings()).count < len(targets):  # asking the API server would slow it down
+            if time.monotonic() > deadline:
+                raise BenchError(f"kube-scheduler bound {bound.count} of {len(targets)} pods in {_PATIENCE:g} s")
+            await asyncio.sleep(1)
+        await quiet(pid)
+        used = usage(pid)
+    finally:
+        stage.cluster.kill(SCHEDULER)
+    return _figures(bound, bound.first, cpu=used.cpu_s, peak=used.peak_mib)
+
+
+async def moorage(stage: Stage, *, steady: int, rate: float) -> Figures:
+    """Planner and pod pinner: all pods at once from a plan file, then some more one by one at a steady rate."""
+    targets = await stage.scene.fill(waiting=stage.pods, over=stage.nodes)
+    address = f"127.0.0.1:{free_ports(1)[0]}"
+    with stage.pinner(address) as pinner:
+        await pinner.started()
+        found = await _burst(stage, pinner, targets, address)
+        more = await stage.scene.add(waiting=steady, over=stage.nodes, first=stage.pods)
+        found |= await _steady(pinner, more, address, rate)
+        _check_placed(stage, targets + more)
+        return found | {"rss_mib": usage(pinner.pid).peak_mib}
+
+
+async def _burst(stage: Stage, pinner: Pinner, targets: Sequence[Target], address: str) -> Figures:
+    file = stage.folder / "plan.yaml"
+    plan.write(file, plan.nodes(stage.nodes))
+    with Planner(file, address, stage.folder) as planner:
+        await planner.until(_all_applied(stage.nodes), "all placeholders", _PATIENCE)
+        await quiet(pinner.pid)
+        stage.audit.skip()
+        before, planned = usage(pinner.pid), usage(planner.pid)
+        plan.write(file, plan.pins(targets))
+        began = _Began()
+        await planner.until(_both(began, _all_applied(stage.nodes)), "all pins", _PATIENCE)
+        await quiet(pinner.pid)
+        after, planning = usage(pinner.pid), usage(planner.pid)
+    bound = _all_bound(stage, len(targets))
+    figures = _figures(bound, began.moment, cpu=after.cpu_s - before.cpu_s, peak=after.peak_mib)
+    return figures | {
+        "first_bound_s": bound.first - began.moment,
+        "cpu_before_s": before.cpu_s,
+        "planner_cpu_s": planning.cpu_s - planned.cpu_s,
+    }
+
+
+async def _steady(pinner: Pinner, targets: Sequence[Target], address: str, rate: float) -> Figures:
+    async with issuer.issuer(address) as planner:
+        await quiet(pinner.pid)
+        counted, before = pinner.metrics(), usage(pinner.pid)
+        ids = await planner.paced(issuer.single_pins(targets), rate)
+        seconds = sorted(await planner.applied(ids, _PATIENCE))
+        used = usage(pinner.pid).cpu_s - before.cpu_s
+        metrics = pinner.metrics()
+    name = "moorage_pinner_pin_latency_seconds"
+    within, every = (
+        metrics[key] - counted.get(key, 0.0) for key in (f'{name}_bucket{{le="{_EDGE}"}}', f"{name}_count")
+    )
+    return {
+        "p50_ms": 1000 * percentile(seconds, 50),
+        "p99_ms": 1000 * percentile(seconds, 99),
+        "max_ms": 1000 * seconds[-1],
+        "within_250_ms": within / every if every else 0.0,
+        "steady_cpu_us_per_pin": used / len(targets) * 1e6,
+    }
+
+
+async def grown(stage: Stage, *, running: int, pins: int, per_node: int = 10) -> Figures:
+    """A pod pinner that knows so many running pods: its memory, and what a pin costs it."""
+    over = -(-pins // per_node)
+    targets = await stage.scene.fill(waiting=pins, over=over, running=running)
+    address = f"127.0.0.1:{free_ports(1)[0]}"
+    with stage.pinner(address) as pinner:
+        async with issuer.issuer(address) as planner:
+            await planner.applied(planner.issue(issuer.placeholders(over)), _PATIENCE)
+            await quiet(pinner.pid)
+            before = usage(pinner.pid)
+            await planner.applied(planner.issue(issuer.pins(targets)), _PATIENCE)
+            await quiet(pinner.pid)
+            after = usage(pinner.pid)
+        _check_placed(stage, targets)
+    return {
+        "cpu_us_per_pin": (after.cpu_s - before.cpu_s) / pins * 1e6,
+        "rss_mib": after.rss_mib,
+        "peak_mib": after.peak_mib,
+    }
+
+
+def percentile(ordered: Sequence[float], percent: float) -> float:
+    """The nearest-rank percentile of some ordered values."""
+    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
+
+
+class _Began:
+    """Notices when the planner began to serve the plan of pins."""
+
+    def __init__(self) -> None:
+        self.moment = 0.0
+
+    def __call__(self, line: Line) -> None:
+        if line.get("event") == "serving":
+            self.moment = datetime.fromisoformat(line["time"]).timestamp()
+        elif line.get("event") == "plan-broken":
+            raise BenchError(f"the planner does not take the benchmark's plan: {line['error']}")
+
+
+def _all_applied(count: int) -> Callable[[Line], bool]:
+    """Counts instructions that were applied; one that was not ends the benchmark."""
+    left = count
+
+    def seen(line: Line) -> bool:
+        nonlocal left
+        if line.get("event") == "acknowledged" and line["outcome"] != "accepted":
+            if line["outcome"] != "applied":
+                raise BenchError(f"{line['action']} on {line['node']}: {line['outcome']}: {line['sentence']}")
+            left -= 1
+        return left == 0
+
+    return seen
+
+
+def _both(first: Callable[[Line], None], then: Callable[[Line], bool]) -> Callable[[Line], bool]:
+    def seen(line: Line) -> bool:
+        first(line)
+        return then(line)
+
+    return seen
+
+
+def _all_bound(stage: Stage, count: int) -> Bindings:
+    found = stage.audit.bindings()
+    if found.count != count:
+        raise BenchError(f"{found.count} pods were bound instead of {count}")
+    return found
+
+
+def _check_placed(stage: Stage, targets: Sequence[Target]) -> None:
+    """See that every pod is where it was meant to be.
+
+    Raises:
+        BenchError: one is not.
+    """
+    placed = stage.scene.placed()
+    wrong = [each.name for each in targets if placed.get(each.name) != each.node]
+    if wrong:
+        raise BenchError(f"{len(wrong)} pods are not where they were meant to be, the first is {wrong[0]}")
+
+
+def _figures(bound: Bindings, began: float, *, cpu: float, peak: float) -> Figures:
+    return {"per_s": bound.count / (bound.last - began), "cpu_s": cpu, "peak_mib": peak}

@@ -1,0 +1,135 @@
+"""From the rounds to the figures, the table and the verdict: pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from tools.bench.common.figures import Figures, medians
+
+CEILING, CEILING_64, SCHEDULER, MOORAGE = "ceiling", "ceiling_64", "kube_scheduler", "moorage"
+CONTENDERS = (CEILING, CEILING_64, SCHEDULER, MOORAGE)
+LARGE = 30_000
+"""Pods in the cache of the figure `rss_mib_30k`."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a figure must be at least, or at most.
+
+    Attributes:
+        key: of the figure.
+        title: for people.
+        least: or None.
+        most: or None.
+    """
+
+    key: str
+    title: str
+    least: float | None = None
+    most: float | None = None
+
+    def met(self, value: float) -> bool:
+        """Whether the figure is good enough."""
+        return (self.least is None or value >= self.least) and (self.most is None or value <= self.most)
+
+    @property
+    def text(self) -> str:
+        """In words."""
+        return f"≥ {self.least:g}" if self.least is not None else f"≤ {self.most:g}"
+
+
+TARGETS = (
+    Target("ratio_ceiling", "Moorage / ceiling", least=0.85),
+    Target("ratio_scheduler", "Moorage / kube-scheduler", least=3),
+    Target("p99_ms", "p99 at a steady rate, ms", most=250),
+    Target("rss_mib", "peak RSS, MiB", most=120),
+    Target("rss_mib_30k", "peak RSS with 30,000 pods, MiB", most=350),
+    Target("cost_growth", "CPU per pin, largest / smallest cache", most=1.25),
+)
+
+
+def result(rounds: Mapping[str, Sequence[Figures]], grown: Mapping[int, Figures]) -> Figures:
+    """The figures of build/bench/pin.json.
+
+    Args:
+        rounds: of each contender, in the order in which they were run.
+        grown: what was measured with so many running pods in the pinner's cache.
+
+    Returns:
+        Medians of the rounds; a ratio is the median of the rounds' own ratios, so that what slows a whole round down
+        does not count.
+    """
+    middle = {name: medians(found) for name, found in rounds.items()}
+    ours = middle[MOORAGE]
+    figures = {f"{name}_per_s": found["per_s"] for name, found in middle.items()}
+    figures |= {
+        "ratio_ceiling": _ratio(rounds[MOORAGE], rounds[CEILING]),
+        "ratio_scheduler": _ratio(rounds[MOORAGE], rounds[SCHEDULER]),
+    }
+    figures |= {key: value for key, value in ours.items() if key not in ("per_s", "peak_mib")}
+    for name, found in middle.items():
+        if name != MOORAGE:
+            figures |= {f"{name}_cpu_s": found["cpu_s"], f"{name}_rss_mib": found["peak_mib"]}
+    for running, found in grown.items():
+        figures[f"cpu_us_per_pin_{running}"] = round(found["cpu_us_per_pin"], 1)
+        figures[f"rss_at_rest_mib_{running}"] = round(found["rss_mib"], 1)
+    if LARGE in grown:
+        figures["rss_mib_30k"] = round(grown[LARGE]["peak_mib"], 1)
+    if len(grown) > 1:
+        smallest, largest = min(grown), max(grown)
+        figures["cost_growth"] = round(grown[largest]["cpu_us_per_pin"] / grown[smallest]["cpu_us_per_pin"], 3)
+    return figures
+
+
+def _ratio(ours: Sequence[Figures], theirs: Sequence[Figures]) -> float:
+    return round(median(a["per_s"] / b["per_s"] for a, b in zip(ours, theirs, strict=True)), 3)
+
+
+def missed(figures: Figures) -> list[str]:
+    """What is missed, in words; targets whose figure was not taken are not."""
+    return [
+        f"{target.title}: {number(figures[target.key])} instead of {target.text}"
+        for target in TARGETS
+        if target.key in figures and not target.met(figures[target.key])
+    ]
+
+
+def table(figures: Figures) -> list[tuple[str, str, str, str]]:
+    """The final table, one tuple per line: title, figure, target, met."""
+    lines = [
+        ("ceiling (client-go, 32 in flight), pods/s", f"{CEILING}_per_s"),
+        ("ceiling, 64 in flight, pods/s", f"{CEILING_64}_per_s"),
+        ("kube-scheduler, pods/s", f"{SCHEDULER}_per_s"),
+        ("Moorage, pods/s", f"{MOORAGE}_per_s"),
+        ("Moorage / ceiling", "ratio_ceiling"),
+        ("Moorage / kube-scheduler", "ratio_scheduler"),
+        ("p50 at a steady rate, ms", "p50_ms"),
+        ("p99 at a steady rate, ms", "p99_ms"),
+        ("CPU of the ceiling, s", f"{CEILING}_cpu_s"),
+        ("CPU of kube-scheduler, s", f"{SCHEDULER}_cpu_s"),
+        ("CPU of the pod pinner, s", "cpu_s"),
+        ("peak RSS of the ceiling, MiB", f"{CEILING}_rss_mib"),
+        ("peak RSS of kube-scheduler, MiB", f"{SCHEDULER}_rss_mib"),
+        ("peak RSS of the pod pinner, MiB", "rss_mib"),
+        ("the same with 30,000 pods, MiB", "rss_mib_30k"),
+    ]
+    grown = sorted(int(key.rpartition("_")[2]) for key in figures if key.startswith("cpu_us_per_pin_"))
+    lines += [(f"CPU per pin with {running:,} pods, µs", f"cpu_us_per_pin_{running}") for running in grown]
+    lines.append(("the same, largest / smallest", "cost_growth"))
+    targets = {target.key: target for target in TARGETS}
+    return [_line(title, figures[key], targets.get(key)) for title, key in lines if key in figures]
+
+
+def _line(title: str, value: float, target: Target | None) -> tuple[str, str, str, str]:
+    if target is None:
+        return (title, number(value), "", "")
+    return (title, number(value), target.text, "met" if target.met(value) else "MISSED")
+
+
+def number(value: float) -> str:
+    """Three digits or so."""
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"

@@ -1,0 +1,62 @@
+"""CPU and memory of other processes, from /proc."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.bench.common.errors import BenchError
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_QUIET_CPU = 0.1
+_QUIET_FOR = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a process has used so far: CPU seconds of all its threads, resident MiB now and at most."""
+
+    cpu_s: float
+    rss_mib: float
+    peak_mib: float
+
+
+def usage(pid: int) -> Usage:
+    """Read it.
+
+    Raises:
+        BenchError: the process has ended.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError as error:
+        raise BenchError(f"process {pid} has ended while it was measured") from error
+    memory = {
+        name: int(rest.split()[0]) / 1024
+        for name, _, rest in (line.partition(":") for line in status.splitlines())
+        if name in ("VmRSS", "VmHWM")
+    }
+    return Usage((int(fields[11]) + int(fields[12])) / _TICKS, memory["VmRSS"], memory["VmHWM"])
+
+
+async def quiet(pid: int, patience: float = 60.0) -> None:
+    """Return once a process has used next to no CPU for a while.
+
+    Args:
+        pid: the process.
+        patience: seconds after which it is an error.
+    """
+    deadline = time.monotonic() + patience
+    before = usage(pid).cpu_s
+    while True:
+        await asyncio.sleep(_QUIET_FOR)
+        now = usage(pid).cpu_s
+        if now - before <= _QUIET_CPU * _QUIET_FOR:
+            return
+        if time.monotonic() > deadline:
+            raise BenchError(f"process {pid} was not at rest after {patience:g} s")
+        before = now

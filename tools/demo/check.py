@@ -1,0 +1,119 @@
+"""What is the case at the end, asked from the API server itself: this is the demo's verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from moorage.kube import errors, resources
+from moorage.kube.client import Client
+from moorage.objects import Node, Pod
+
+from . import manifests
+from .scenario import Machine, shape
+
+T = TypeVar("T")
+PATIENCE = 30.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The checked end of a demo.
+
+    Attributes:
+        pods: how many pods the plan placed.
+        nodes: how many nodes it promised.
+        placement: node by pod, as the API server has it.
+        shape: how many pods of each app are on each node.
+        problems: what is not as planned, a sentence each; empty when all is well.
+        seconds: what the story took, without starting the cluster.
+    """
+
+    pods: int
+    nodes: int
+    placement: Mapping[str, str]
+    shape: Mapping[str, Mapping[str, int]]
+    problems: tuple[str, ...] = ()
+    seconds: float = field(default=0.0)
+
+
+async def verify(client: Client, machines: Sequence[Machine], placeholders: Mapping[str, str]) -> Outcome:
+    """Compare the cluster with the plan.
+
+    Args:
+        client: reads.
+        machines: the plan.
+        placeholders: uid of each placeholder Node, by name.
+
+    Raises:
+        KubeError: the API server did not answer for half a minute.
+    """
+    pods = await _patiently(lambda: client.list(resources.PODS, manifests.NAMESPACE, labels=manifests.SELECTOR))
+    nodes = await _patiently(lambda: client.list(resources.NODES, labels=manifests.SELECTOR))
+    placement = {pod.key: pod.spec.node_name for pod in pods}
+    apps = {pod.key: pod.metadata.labels.get("app", "") for pod in pods}
+    return Outcome(
+        pods=sum(len(machine.pods) for machine in machines),
+        nodes=len(machines),
+        placement=placement,
+        shape=shape(placement, apps),
+        problems=(*pod_problems(machines, pods), *node_problems(machines, nodes, placeholders)),
+    )
+
+
+def pod_problems(machines: Sequence[Machine], pods: Sequence[Pod]) -> list[str]:
+    """Each planned pod is the one that was planned, on its node, running; nothing else is there or Failed."""
+    by_uid = {pod.metadata.uid: pod for pod in pods}
+    problems = []
+    for machine in machines:
+        for planned in machine.pods:
+            pod = by_uid.pop(planned.uid, None)
+            if pod is None:
+                problems.append(f"pod {planned.key} is gone: it was deleted or made again")
+            elif pod.spec.node_name != machine.name:
+                where = pod.spec.node_name or "no node"
+                problems.append(f"pod {pod.key} is on {where}, planned was {machine.name}")
+            elif pod.status.phase != "Running":
+                problems.append(f"pod {pod.key} on {machine.name} is {_phase(pod)}, not Running")
+    problems += [f"pod {pod.key} was not planned ({_phase(pod)})" for pod in by_uid.values()]
+    return problems
+
+
+def node_problems(machines: Sequence[Machine], nodes: Sequence[Node], placeholders: Mapping[str, str]) -> list[str]:
+    """Each planned node is the Node that was its placeholder, adopted, Ready and open; there is no other."""
+    by_name = {node.metadata.name: node for node in nodes}
+    problems = []
+    for machine in machines:
+        node = by_name.pop(machine.name, None)
+        if node is None:
+            problems.append(f"node {machine.name} does not exist")
+        elif not node.has_kubelet:
+            problems.append(f"node {machine.name} is still a placeholder")
+        elif node.metadata.uid != placeholders.get(machine.name):
+            problems.append(f"node {machine.name} was replaced instead of adopted")
+        elif not node.ready:
+            problems.append(f"node {machine.name} is not Ready")
+        elif any(taint.key == manifests.PREPARING for taint in node.spec.taints):
+            problems.append(f"node {machine.name} still has the taint {manifests.PREPARING}")
+    problems += [f"node {name} was not planned" for name in by_name]
+    return problems
+
+
+def _phase(pod: Pod) -> str:
+    reason = f" ({pod.status.reason})" if pod.status.reason else ""
+    return f"{pod.status.phase or 'unknown'}{reason}"
+
+
+async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask again while no answer comes: the API server may just be coming back."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return await ask()
+        except (errors.ConnectionLost, errors.ServerError):
+            if time.monotonic() > end:
+                raise
+            await asyncio.sleep(0.5)

@@ -1,0 +1,105 @@
+"""Reads the cluster and says what changed, as events."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+from moorage.kube import resources
+from moorage.kube.cache import Change, WatchCache
+from moorage.kube.transport import Transport
+from moorage.kube.watch import Selection
+from moorage.objects import Node, Pod
+
+from . import manifests
+from .events import NodeState, PodSeen, PodState
+from .scenario import APPS
+from .stage import Stage
+
+_CPU = {app.name: app.cpu for app in APPS}
+
+
+def node_state(node: Node, *, switched_on: bool) -> NodeState:
+    """How far a node is.
+
+    Args:
+        node: as the API server has it.
+        switched_on: whether its machine was started.
+    """
+    if not node.has_kubelet:
+        return NodeState.JOINING if switched_on else NodeState.PLACEHOLDER
+    closed = any(taint.key == manifests.PREPARING for taint in node.spec.taints)
+    return NodeState.READY if node.ready and not closed else NodeState.JOINING
+
+
+def pod_state(pod: Pod) -> PodState:
+    """How far a pod is."""
+    if pod.status.phase == "Failed":
+        return PodState.FAILED
+    if pod.status.phase == "Running":
+        return PodState.RUNNING
+    return PodState.PINNED if pod.spec.node_name else PodState.PENDING
+
+
+class Observer:
+    """Caches of the demo's nodes and pods, and the events they cause.
+
+    Args:
+        transport: connections to the API server.
+        stage: takes the events.
+    """
+
+    def __init__(self, transport: Transport, stage: Stage) -> None:
+        ours = Selection(labels=manifests.SELECTOR)
+        self.nodes = WatchCache(transport, resources.NODES, selection=ours)
+        self.pods = WatchCache(
+            transport, resources.PODS, selection=Selection(namespace=manifests.NAMESPACE, labels=manifests.SELECTOR)
+        )
+        self._stage = stage
+        self._switched_on: set[str] = set()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Follow the server while the context lasts."""
+        tasks = [asyncio.create_task(self.nodes.run()), asyncio.create_task(self.pods.run())]
+        endings: list[Callable[[], None]] = []
+        try:
+            await self.nodes.wait_synced()
+            await self.pods.wait_synced()
+            endings = [self.nodes.subscribe(self._node), self.pods.subscribe(self._pod)]
+            yield
+        finally:
+            for end in endings:
+                end()
+            for task in tasks:
+                task.cancel()
+            for task in tasks:
+                with suppress(asyncio.CancelledError):
+                    await task
+
+    def switched_on(self, name: str) -> None:
+        """A machine was started for this node."""
+        self._switched_on.add(name)
+        if (node := self.nodes.get(name)) is not None:
+            self._stage.node(name, node_state(node, switched_on=True))
+
+    def _node(self, change: Change[Node]) -> None:
+        name = change.object.metadata.name
+        gone = change.new is None
+        state = NodeState.GONE if gone else node_state(change.object, switched_on=name in self._switched_on)
+        self._stage.node(name, state)
+
+    def _pod(self, change: Change[Pod]) -> None:
+        pod = change.object
+        app = pod.metadata.labels.get("app", "")
+        self._stage.pod(
+            PodSeen(
+                at=self._stage.elapsed,
+                pod=pod.key,
+                app=app,
+                cpu=_CPU.get(app, 0),
+                state=PodState.GONE if change.new is None else pod_state(pod),
+                node=pod.spec.node_name,
+            )
+        )

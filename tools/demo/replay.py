@@ -1,0 +1,87 @@
+"""Plays a recorded demo: ``python -m tools.demo.replay``; needs nothing but this Python."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from .events import Event, Mark
+from .record import RecordingError, read
+from .screen import Screen, print_line, screen
+
+RECORDING = Path(__file__).resolve().parents[2] / "docs" / "images" / "demo.jsonl"
+SECONDS = 20.0
+EXAMPLES = """\
+examples:
+  ./taskw demo:replay                    the committed recording, in about 20 s
+  ./taskw demo:replay -- --seconds 5     faster
+  ./taskw demo:replay -- build/my.jsonl  a recording of your own (./taskw demo -- --record build/my.jsonl)
+
+exit codes: 0 played, 1 the recording cannot be read, 2 wrong usage, 130 interrupted"""
+
+
+def play(events: Sequence[Event], shown: Screen, speed: float, sleep: Callable[[float], None] = time.sleep) -> None:
+    """Show events at their times.
+
+    Args:
+        events: in order.
+        shown: where.
+        speed: how many times faster than recorded; 0: without any pause.
+        sleep: waits for seconds (for tests).
+    """
+    now = 0.0
+    for event in events:
+        while speed and event.at > now:
+            step = min(event.at - now, 0.1 * speed)  # the clock in the picture moves also when nothing happens
+            sleep(step / speed)
+            now += step
+            shown.tick(now)
+        shown.show(event)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Read, play, say what it was."""
+    parser = argparse.ArgumentParser(
+        prog="./taskw demo:replay --",
+        description="Plays a recorded demo. Needs no cluster and no tools.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("recording", nargs="?", type=Path, default=RECORDING, help="file (%(default)s)")
+    parser.add_argument(
+        "--seconds", type=float, default=SECONDS, help="how long it plays on a terminal (%(default)g); 0: at once"
+    )
+    arguments = parser.parse_args(argv)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return _play(arguments.recording, arguments.seconds)
+    except RecordingError as error:
+        print_line(sys.stderr, str(error), Mark.BAD)
+        return 1
+    except KeyboardInterrupt:
+        print_line(sys.stderr, "interrupted", Mark.BAD)
+        return 130
+
+
+def _play(path: Path, seconds: float) -> int:
+    heading, events = read(path)
+    if not events:
+        raise RecordingError(f"recording {path} has no events")
+    title = f"recording of a run on {heading.machine or 'some machine'}, Kubernetes {heading.kubernetes or 'unknown'}"
+    whole = events[-1].at
+    shown = screen(sys.stdout, f"Moorage · {title}")
+    if not sys.stdout.isatty():
+        seconds = 0
+        print_line(sys.stdout, title)
+    with shown:
+        play(events, shown, whole / seconds if seconds > 0 else 0)
+    print_line(sys.stdout, f"that was a {title}, {whole:.0f} s long; ./taskw demo makes it happen here")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

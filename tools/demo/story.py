@@ -1,0 +1,171 @@
+"""The demo's story: pods wait, the plan is streamed, pods are pinned before any machine exists, machines join."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from moorage.kube.client import Client
+from moorage.kube.transport import Transport
+from tools.localcluster.ports import free_ports
+
+from . import faults, planfile, world
+from .check import Outcome, verify
+from .errors import DemoError
+from .events import NodeState, PodState
+from .faults import Fault
+from .observe import Observer
+from .programs import Programs
+from .scenario import APPS, CAPACITY, Machine, Replica, plan, replicas
+from .stage import Stage
+from .targets import OwnCluster, Target
+
+STEP_SECONDS = 120.0
+_CREATE_SECONDS = 60.0
+_WATCH_PERIOD = 0.5
+
+
+class Story:
+    """Plays once.
+
+    Args:
+        target: the cluster.
+        stage: takes what happens.
+        fault: what to kill on the way, if anything.
+    """
+
+    def __init__(self, target: Target, stage: Stage, fault: Fault | None = None) -> None:
+        self._target = target
+        self._stage = stage
+        self._fault = fault
+        self._programs = Programs(target.logs, target.environment, target.flags, target.keep_open)
+
+    async def tell(self) -> Outcome:
+        """Play to the end and check it.
+
+        Raises:
+            DemoError: a step did not end within its time, or a program has ended.
+            KubeError: the API server refused something.
+        """
+        began = self._stage.elapsed
+        async with Transport(self._target.access()) as transport:
+            client, observer = Client(transport), Observer(transport, self._stage)
+            await world.create(client)
+            async with observer.running():
+                machines = await self._pending(observer)
+                try:
+                    async with self._programs_of(machines, client) as fault_is_over:
+                        placeholders = await self._pinned(observer, machines)
+                        late = await self._joined(observer, machines)
+                        await fault_is_over()  # a late one, too, must not change what is checked now
+                        outcome = await verify(client, machines, placeholders)
+                finally:
+                    # Also when interrupted; and after the check, so that nobody tidies up what it looks at.
+                    await asyncio.to_thread(self._programs.stop)
+        problems = outcome.problems if outcome.problems or not late else (late,)
+        seconds = round(self._stage.elapsed - began, 1)
+        return dataclasses.replace(outcome, problems=problems, seconds=seconds)
+
+    async def _pending(self, observer: Observer) -> Sequence[Machine]:
+        """Wait for all pods, and pack them."""
+        total = replicas()
+        await self._stage.until(lambda s: len(s.pods) == total, f"{total} pods to be created", _CREATE_SECONDS)
+        self._stage.good(f"{len(APPS)} Deployments, {total} pods, all Pending: there is no node for them")
+        cpu = {app.name: app.cpu for app in APPS}
+        found = [
+            Replica(app, pod.metadata.namespace, pod.metadata.name, pod.metadata.uid, cpu[app])
+            for pod in observer.pods
+            if (app := pod.metadata.labels.get("app", "")) in cpu
+        ]
+        machines = plan(found, prefix=self._target.prefix)
+        for machine in machines:
+            self._stage.promise(machine.name, capacity=CAPACITY, pods=len(machine.pods), promised=machine.promised)
+        return machines
+
+    @asynccontextmanager
+    async def _programs_of(
+        self, machines: Sequence[Machine], client: Client
+    ) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+        """Planner and pinner run, are looked after, and one may be killed, while the context lasts.
+
+        Yields:
+            What waits until the fault, if there is one, has struck and its victim runs again.
+        """
+        path = self._target.directory / "plan.yaml"
+        planfile.write(path, machines)
+        await asyncio.to_thread(self._start_programs, path)
+        self._stage.good(f"moorage planner streams a plan of {len(machines)} nodes, moorage pod-pinner follows it")
+        owner = asyncio.current_task()
+        assert owner is not None
+        looking = asyncio.create_task(self._look_after(owner))
+        striking = asyncio.create_task(self._strike(client))
+        try:
+            yield lambda: striking
+        except asyncio.CancelledError:
+            if looking.done() and not looking.cancelled() and (error := looking.exception()) is not None:
+                owner.uncancel()
+                raise error from None
+            raise
+        finally:
+            looking.cancel()
+            striking.cancel()
+
+    def _start_programs(self, path: Path) -> None:
+        address = f"127.0.0.1:{free_ports(1)[0]}"
+        self._programs.start_planner(path, address)
+        self._programs.start_pinner(address)
+
+    async def _look_after(self, owner: asyncio.Task[object]) -> None:
+        """End the story when a program ends by itself."""
+        while True:
+            try:
+                self._programs.check()
+            except DemoError:
+                owner.cancel()
+                raise
+            await asyncio.sleep(_WATCH_PERIOD)
+
+    async def _strike(self, client: Client) -> None:
+        if self._fault is None:
+            return
+        assert isinstance(self._target, OwnCluster)  # the command line sees to it
+        await faults.strike(self._fault, self._stage, self._programs, client, self._target.kill_api_server)
+
+    async def _pinned(self, observer: Observer, machines: Sequence[Machine]) -> dict[str, str]:
+        """Wait until every pod is bound to a placeholder; returns these Nodes' uids by name."""
+        names, total = {machine.name for machine in machines}, replicas()
+        await self._stage.until(
+            lambda s: all(s.nodes[name].state is NodeState.PLACEHOLDER for name in names),
+            f"{len(names)} placeholders",
+            STEP_SECONDS,
+        )
+        self._stage.good(f"{len(names)} placeholder Nodes exist, with all their machines will have; no machine does")
+        await self._stage.until(
+            lambda s: s.pods_in(PodState.PINNED) == total, f"{total} pods to be pinned", STEP_SECONDS
+        )
+        if self._stage.state.nodes_in(NodeState.JOINING, NodeState.READY):
+            raise DemoError("a machine has joined before the pods were pinned, and none was switched on")
+        self._stage.good(f"{total} pods pinned, and still no machine")
+        return {name: node.metadata.uid for name in names if (node := observer.nodes.get(name)) is not None}
+
+    async def _joined(self, observer: Observer, machines: Sequence[Machine]) -> str:
+        """Switch the machines on, one by one, and wait until all runs; returns what did not come, empty if all did."""
+        for index, machine in enumerate(machines, 1):
+            await asyncio.to_thread(self._target.switch_on, machine.name)
+            observer.switched_on(machine.name)
+            if index in (1, len(machines) // 2):
+                self._stage.say(f"{machine.name} is switched on ({index} of {len(machines)})")
+        total = replicas()
+        try:
+            await self._stage.until(
+                lambda s: s.nodes_in(NodeState.READY) == len(machines) and s.pods_in(PodState.RUNNING) == total,
+                f"{len(machines)} machines to be adopted and {total} pods to run",
+                STEP_SECONDS,
+            )
+        except DemoError as error:
+            return str(error)
+        self._stage.good(f"{len(machines)} machines have joined and adopted their placeholders, {total} pods run")
+        return ""
