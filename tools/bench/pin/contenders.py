@@ -115,6 +115,7 @@ async def _burst(stage: Stage, pinner: Pinner, targets: Sequence[Target], addres
     plan.write(file, plan.nodes(stage.nodes))
     with Planner(file, address, stage.folder) as planner:
         await planner.until(_all_applied(stage.nodes), "all placeholders", _PATIENCE)
+        await stage.scene.leases(stage.nodes)
         await quiet(pinner.pid)
         stage.audit.skip()
         before, planned = usage(pinner.pid), usage(planner.pid)
@@ -161,6 +162,7 @@ async def grown(stage: Stage, *, running: int, pins: int, per_node: int = 10) ->
     with stage.pinner(address) as pinner:
         async with issuer.issuer(address) as planner:
             await planner.applied(planner.issue(issuer.placeholders(over)), _PATIENCE)
+            await stage.scene.leases(over)
             await quiet(pinner.pid)
             before = usage(pinner.pid)
             await planner.applied(planner.issue(issuer.pins(targets)), _PATIENCE)

@@ -128,8 +128,8 @@ class Pinner(Program):
             "--health-address=127.0.0.1:0",
             "--log-format=json",
         ]
-        interpreter = [sys.executable, *(["-m", "cProfile", "-o", str(profile)] if profile else [])]
-        super().__init__("pod-pinner", [*interpreter, "-m", "moorage.cli", "pod-pinner", *flags], folder)
+        command = ["tools.bench.pin.profiled", str(profile)] if profile else ["moorage.cli"]
+        super().__init__("pod-pinner", [sys.executable, "-m", *command, "pod-pinner", *flags], folder)
         self._health = ""
 
     async def started(self) -> None:
