@@ -39,7 +39,6 @@ class Leftover:
         detail: why it counts as left behind.
         done: the action in the past tense.
         target: the object as it was found.
-        changes: what to change, when it is cleaned.
     """
 
     kind: str
@@ -48,7 +47,6 @@ class Leftover:
     detail: str
     done: str
     target: Target
-    changes: tuple[tuple[str, Any], ...] = ()
 
 
 async def find(client: Client) -> list[Leftover]:
@@ -86,8 +84,7 @@ def select(nodes: Iterable[Node], pods: Iterable[Pod], reservations: Iterable[No
             # Adoption takes taint and labels off in one write: without the taint the labels are somebody else's.
             if preparing(node):
                 changes = adoption.withdraw(node, None)
-                done, marks = "cleaned of our marks", tuple(changes.items())
-                marked.append(Leftover(KIND_NODE, name, "clean", _marks(changes), done, node, marks))
+                marked.append(Leftover(KIND_NODE, name, "clean", _marks(changes), "cleaned of our marks", node))
         elif RESERVATION_ANNOTATION in node.metadata.annotations:
             for pod in held[name]:
                 if not pins.started(pod):
@@ -119,13 +116,21 @@ async def _remove(client: Client, leftover: Leftover) -> None:
     if isinstance(target, Pod):
         await client.delete(resources.PODS, meta.name, meta.namespace, uid=meta.uid, grace_seconds=0)
     elif isinstance(target, Node) and leftover.action == "clean":
-        changes = dict(leftover.changes)
-        version = meta.resource_version if "spec" in changes else ""
-        await client.patch(resources.NODES, meta.name, changes=changes, uid=meta.uid, resource_version=version)
+        await _clean_node(client, target)
     elif isinstance(target, Node):
         await _remove_placeholder(client, target)
     elif isinstance(target, NodeReservation):
         await _remove_reservation(client, target)
+
+
+async def _clean_node(client: Client, found: Node) -> None:
+    """Take our marks off a node as it is at this moment."""
+    now = await client.get(resources.NODES, found.metadata.name)
+    meta = now.metadata
+    if meta.uid == found.metadata.uid and preparing(now):
+        changes = adoption.withdraw(now, None)
+        version = meta.resource_version
+        await client.patch(resources.NODES, meta.name, changes=changes, uid=meta.uid, resource_version=version)
 
 
 async def _remove_placeholder(client: Client, found: Node) -> None:

@@ -277,10 +277,9 @@ def _slot(slot: ExpectedPods) -> Slot:
 
 
 def _as_pin(pod: Pod, instruction: str) -> Pin:
+    """The pod alone: its owner is not repeated, because what a reservation costs the API server grows with it."""
     meta = pod.metadata
-    controller = meta.controller()
-    owner = Owner() if controller is None else Owner(kind=controller.kind, name=controller.name, uid=controller.uid)
-    return Pin(namespace=meta.namespace, name=meta.name, uid=meta.uid, owner=owner, instruction=instruction)
+    return Pin(namespace=meta.namespace, name=meta.name, uid=meta.uid, instruction=instruction)
 
 
 def _result(ref: PodRef, refusal: Refusal, node: str = "") -> PodResult:

@@ -211,16 +211,18 @@ class Loop:
         self._count(o.name, decision.state)
         if o.reservation is None:
             self._unreadable.pop(o.name, None)
+            self._reporter.catch_up(o.name)
             return
         if o.problems and self._unreadable.get(o.name) != decision.message:
             self._unreadable[o.name] = decision.message
             self._reporter.unreadable(o.name, decision.message)
         status = None if o.reservation.metadata.deletion_timestamp is not None else _status(o, decision)
-        if decision.later is None and status is None:
+        if decision.later is None and status is None and not self._reporter.behind(o.name):
             return
         if not quietly:
             self._queue.add_quietly(o.name, self._options.settle_delay)
             return
+        self._reporter.catch_up(o.name)
         if decision.later is not None:
             await self._executor.edit(decision.later)
         if status is not None:

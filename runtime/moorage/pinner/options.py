@@ -21,7 +21,7 @@ class Options:
 
     profile: str = "generic"
     writes_in_flight: int = 32
-    lease_interval: float = 15.0
+    lease_interval: float = 20.0
     settle_delay: float = 1.0
     sweeps_per_hour: int = 10
     retry_base: float = 0.2

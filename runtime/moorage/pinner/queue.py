@@ -1,7 +1,7 @@
 """A work queue of keys, as client-go's (util/workqueue): one worker per key at a time, nothing forgotten, no key twice.
 
-Three ways in: at once, after some time, and quietly: a key that was put in quietly is handed out when nothing else
-waits, or when it has waited too long.
+Three ways in: at once, after some time, and quietly: a key that was put in quietly is handed out when nobody works on
+anything else, or when it has waited too long.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class KeyQueue:
         self._ready: deque[str] = deque()
         self._waiting: set[str] = set()  # in _ready, or to be once they are done
         self._busy: set[str] = set()
+        self._quietly_busy: set[str] = set()
         self._quiet: dict[str, float] = {}  # key to the loop time at which it may be handed out; in that order
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._backoffs: dict[str, Backoff] = {}
@@ -88,11 +89,14 @@ class KeyQueue:
                     self._wake()  # somebody else must take what we were woken for
                 raise
         self._busy.add(found[0])
+        if found[1]:
+            self._quietly_busy.add(found[0])
         return found
 
     def done(self, key: str) -> None:
         """Somebody has looked at a key."""
         self._busy.discard(key)
+        self._quietly_busy.discard(key)
         if key in self._waiting:
             self._ready.append(key)
         self._wake()
@@ -104,7 +108,8 @@ class KeyQueue:
         self._timers.clear()
 
     def _next(self, now: float) -> tuple[str, bool] | None:
-        quiet = self._quiet_since(now - QUIET_PATIENCE if self._ready else now + _EARLY)
+        calm = not self._ready and len(self._busy) == len(self._quietly_busy)
+        quiet = self._quiet_since(now + _EARLY if calm else now - QUIET_PATIENCE)
         if quiet is not None:
             del self._quiet[quiet]
             return quiet, True

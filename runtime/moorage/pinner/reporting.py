@@ -46,6 +46,7 @@ class Reporter:
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
+        self._to_tell: dict[str, list[Pod]] = {}  # node to the pods pinned to it of which no Event tells yet
 
     def created(self, node: Node, instruction: str) -> None:
         """A placeholder was created."""
@@ -64,13 +65,18 @@ class Reporter:
         logger.warning("node placeholder not found", extra={"node": name, "instruction": instruction})
 
     def pinned(self, pod: Pod, node: str, instruction: str, seconds: float | None) -> None:
-        """A pod was bound."""
+        """A pod was bound; its Event is written by ``catch_up``."""
         fields = {"node": node, "pod": pod.key, "instruction": instruction}
         logger.info("pod pinned", extra=fields)
         metrics.PINS.labels("applied", "OK").inc()
         if seconds is not None:
             metrics.LATENCY.observe(seconds)
-        self._pod(pod, "Normal", "Pinned", "Bind", f"Pinned to node {node}", node)
+        self._to_tell.setdefault(node, []).append(pod)
+
+    def catch_up(self, node: str) -> None:
+        """Write the Events about pinned pods; they must not compete with the pins themselves."""
+        for pod in self._to_tell.pop(node, ()):
+            self._pod(pod, "Normal", "Pinned", "Bind", f"Pinned to node {node}", node)
 
     def pin_refused(self, pod: PodRef, node: str, instruction: str, refusal: Refusal) -> None:
         """A pod will not be pinned."""
@@ -120,6 +126,10 @@ class Reporter:
             "and may mark the node unreachable. Somebody else has written it"
         )
         self._node(name, "Warning", "LeaseAhead", "Renew", note)
+
+    def behind(self, node: str) -> bool:
+        """Whether there are pinned pods of which no Event tells yet."""
+        return node in self._to_tell
 
     def _node(self, name: str, kind: EventType, reason: str, action: str, note: str) -> None:
         self._recorder.record(node_ref(name), type=kind, reason=reason, action=action, note=note)

@@ -46,7 +46,11 @@ class NodeRoom:
 
     def misplaced(self, pod: Pod) -> Refusal | None:
         """Why a pod that is bound here can never start here, or None."""
-        found = [f for f in self._world.snapshot.verdict(pod, self._name).findings if f.reason in _NEVER_STARTS]
+        world = self._world
+        if world.known_in_place(pod, self._name):
+            return None
+        found = [f for f in world.snapshot.verdict(pod, self._name).findings if f.reason in _NEVER_STARTS]
         if not found:
+            world.found_in_place(pod, self._name)
             return None
         return Refusal(ReasonCode.POD_CHANGED, f"node {self._name}: " + "; ".join(str(finding) for finding in found))

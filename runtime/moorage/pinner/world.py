@@ -21,7 +21,7 @@ from moorage.scheduling import Snapshot
 
 from .caches import BY_NODE, Caches, Latest
 from .coming import Coming
-from .names import RESERVATION_ANNOTATION
+from .names import FINALIZER, RESERVATION_ANNOTATION
 from .profiles import choose
 from .promised import as_promised
 from .refusal import Refusal
@@ -65,7 +65,8 @@ class World:
         self._pinned_to: dict[str, set[str]] = {}  # pod uid to the nodes whose reservations name it
         self._landing: defaultdict[str, set[str]] = defaultdict(set)  # node to the keys of pods bound to it, not seen
         self._arrivals: defaultdict[str, int] = defaultdict(int)  # how often a node's room was changed by others
-        self._offers: dict[str, object] = {}
+        self._offers: dict[str, object] = {}  # node to what it offers; a new object only when that has changed
+        self._in_place: dict[str, tuple[object, object, object]] = {}  # pod uid to what it was found in place by
         self._made: set[str] = set()  # uids of reservations for which a placeholder was made
         self._coming = Coming(self.snapshot, caches.daemon_sets)
         self._subscriptions = tuple(self._subscribe())
@@ -156,6 +157,19 @@ class World:
     def room(self, name: str) -> NodeRoom:
         """What is left on a node, for ``decide``."""
         return NodeRoom(self, name)
+
+    def known_in_place(self, pod: Pod, name: str) -> bool:
+        """Whether a pod was found to be where it may start, and neither it nor the node has changed in that."""
+        known = self._in_place.get(pod.metadata.uid)
+        return known is not None and all(a is b for a, b in zip(known, self._place_of(pod, name), strict=True))
+
+    def found_in_place(self, pod: Pod, name: str) -> None:
+        """A pod is where it may start."""
+        self._in_place[pod.metadata.uid] = self._place_of(pod, name)
+
+    def _place_of(self, pod: Pod, name: str) -> tuple[object, object, object]:
+        """What decides it; equal parts are the same objects, because caches share them."""
+        return (pod.spec.node_selector, pod.spec.affinity, self._offers.get(name))
 
     # --- our own writes ---
 
@@ -316,6 +330,7 @@ class World:
         elif change.new is None:
             self.snapshot.delete(Pod, key)
             self.release(pod)
+            self._in_place.pop(pod.metadata.uid, None)
         elif claim is not None and claim.uid == pod.metadata.uid and not pod.spec.node_name:
             pass  # it is being bound: an older state of it must not take it off its node
         else:
@@ -328,7 +343,15 @@ class World:
             if not came_by_us and (change.old is None or not change.old.spec.node_name):
                 self._arrivals[node] += 1
             self._coming.pod(node, pod, gone=change.new is None or pod.finished)
-            self._stir(node)
+            if not came_by_us and self._matters(node, change):
+                self._stir(node)
         for name in self._pinned_to.get(pod.metadata.uid, ()):
             if name != node:
                 self._stir(name)
+
+    def _matters(self, node: str, change: Change[Pod]) -> bool:
+        """Whether a change of a pod can make a difference to its node's reservation: most heartbeats cannot."""
+        reservation, spec = self._readings[node][0], self._readings[node][1].spec
+        if FINALIZER in reservation.metadata.finalizers or spec.slots:
+            return True
+        return change.new is not None and change.new.finished

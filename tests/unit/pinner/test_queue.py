@@ -42,11 +42,15 @@ async def test_a_key_that_is_being_looked_at_comes_again_afterwards_and_once(que
     assert await nothing(queue)
 
 
-async def test_a_quiet_key_comes_when_nothing_else_waits(queue: KeyQueue) -> None:
+async def test_a_quiet_key_comes_when_nobody_works_on_anything_else(queue: KeyQueue) -> None:
     queue.add_quietly("a", 0)
+    queue.add_quietly("c", 0)
     queue.add("b")
     assert await get(queue) == ("b", False)
+    assert await nothing(queue)
+    queue.done("b")
     assert await get(queue) == ("a", True)
+    assert await get(queue) == ("c", True)  # quiet ones do not wait for each other
 
 
 async def test_a_quiet_key_that_has_waited_too_long_goes_first(
@@ -77,9 +81,13 @@ async def test_idle_workers_wake_for_keys_that_come_at_once_later_and_quietly(qu
     queue.add("at once")
     queue.add_after("later", 0.01)
     queue.add_quietly("quietly", 0.02)
+    found = set()
     async with asyncio.timeout(5):
-        found = await asyncio.gather(*workers)
-    assert set(found) == {("at once", False), ("later", False), ("quietly", True)}
+        for worker in asyncio.as_completed(workers):
+            key, quietly = await worker
+            found.add((key, quietly))
+            queue.done(key)
+    assert found == {("at once", False), ("later", False), ("quietly", True)}
 
 
 async def test_a_key_for_which_a_cancelled_worker_was_woken_goes_to_another(queue: KeyQueue) -> None:

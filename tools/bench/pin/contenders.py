@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,9 +16,9 @@ from tools.bench.pin import issuer, plan
 from tools.bench.pin.audit import AuditLog, Bindings
 from tools.bench.pin.programs import Line, Pinner, Planner, Program
 from tools.bench.pin.scene import Scene, Target
-from tools.bench.pin.usage import quiet, usage
+from tools.bench.pin.usage import Window, quiet, usage
 from tools.localcluster import LocalCluster
-from tools.localcluster.components import SCHEDULER
+from tools.localcluster.components import API_SERVER, ETCD, SCHEDULER
 from tools.localcluster.ports import free_ports
 
 _PATIENCE = 180.0
@@ -51,6 +51,11 @@ class Stage:
     binder: Path
     profile: Path | None = None
 
+    def window(self, **pids: int) -> Window:
+        """Counts CPU from now on: the API server's, etcd's and that of these processes."""
+        server, etcd = (self.cluster.component_pid(name) for name in (API_SERVER, ETCD))
+        return Window({"server": server, "etcd": etcd, **pids})
+
     def pinner(self, address: str) -> Pinner:
         """A pod pinner that is not started yet."""
         return Pinner(self.cluster.kubeconfig, address, self.folder, self.profile)
@@ -70,11 +75,14 @@ async def ceiling(stage: Stage, *, in_flight: int) -> Figures:
         answer.update(line)
         return True
 
+    window = stage.window()
     with Program("binder", [*argv, f"--in-flight={in_flight}"], stage.folder) as binder:
         await binder.until(said, "all pods to be bound", _PATIENCE)
+    spent = window.cpu()
+    spent["others"] -= answer["cpu_s"] / answer["elapsed_s"]  # it has ended, so it was counted among them
     bound = _all_bound(stage, len(targets))
     _check_placed(stage, targets)
-    return _figures(bound, bound.first, cpu=answer["cpu_s"], peak=answer["peak_kib"] / 1024)
+    return _figures(bound, bound.first, spent, cpu=answer["cpu_s"], peak=answer["peak_kib"] / 1024)
 
 
 async def scheduler(stage: Stage) -> Figures:
@@ -85,16 +93,18 @@ async def scheduler(stage: Stage) -> Figures:
     await asyncio.to_thread(stage.cluster.restart, SCHEDULER)
     try:
         pid = stage.cluster.component_pid(SCHEDULER)
+        window = stage.window(scheduler=pid)
         deadline = time.monotonic() + _PATIENCE
         while (bound := stage.audit.bindings()).count < len(targets):  # asking the API server would slow it down
             if time.monotonic() > deadline:
                 raise BenchError(f"kube-scheduler bound {bound.count} of {len(targets)} pods in {_PATIENCE:g} s")
             await asyncio.sleep(1)
+        spent = window.cpu()
         await quiet(pid)
         used = usage(pid)
     finally:
         stage.cluster.kill(SCHEDULER)
-    return _figures(bound, bound.first, cpu=used.cpu_s, peak=used.peak_mib)
+    return _figures(bound, bound.first, spent, cpu=used.cpu_s, peak=used.peak_mib)
 
 
 async def moorage(stage: Stage, *, steady: int, rate: float) -> Figures:
@@ -115,16 +125,20 @@ async def _burst(stage: Stage, pinner: Pinner, targets: Sequence[Target], addres
     plan.write(file, plan.nodes(stage.nodes))
     with Planner(file, address, stage.folder) as planner:
         await planner.until(_all_applied(stage.nodes), "all placeholders", _PATIENCE)
+        await stage.scene.leases(stage.nodes)
         await quiet(pinner.pid)
         stage.audit.skip()
         before, planned = usage(pinner.pid), usage(planner.pid)
         plan.write(file, plan.pins(targets))
         began = _Began()
-        await planner.until(_both(began, _all_applied(stage.nodes)), "all pins", _PATIENCE)
+        await planner.until(began, "the plan of pins", _PATIENCE)
+        window = stage.window(pinner=pinner.pid, planner=planner.pid)
+        await planner.until(_all_applied(stage.nodes), "all pins", _PATIENCE)
+        spent = window.cpu()
         await quiet(pinner.pid)
         after, planning = usage(pinner.pid), usage(planner.pid)
     bound = _all_bound(stage, len(targets))
-    figures = _figures(bound, began.moment, cpu=after.cpu_s - before.cpu_s, peak=after.peak_mib)
+    figures = _figures(bound, began.moment, spent, cpu=after.cpu_s - before.cpu_s, peak=after.peak_mib)
     return figures | {
         "first_bound_s": bound.first - began.moment,
         "cpu_before_s": before.cpu_s,
@@ -161,6 +175,7 @@ async def grown(stage: Stage, *, running: int, pins: int, per_node: int = 10) ->
     with stage.pinner(address) as pinner:
         async with issuer.issuer(address) as planner:
             await planner.applied(planner.issue(issuer.placeholders(over)), _PATIENCE)
+            await stage.scene.leases(over)
             await quiet(pinner.pid)
             before = usage(pinner.pid)
             await planner.applied(planner.issue(issuer.pins(targets)), _PATIENCE)
@@ -185,11 +200,13 @@ class _Began:
     def __init__(self) -> None:
         self.moment = 0.0
 
-    def __call__(self, line: Line) -> None:
-        if line.get("event") == "serving":
-            self.moment = datetime.fromisoformat(line["time"]).timestamp()
-        elif line.get("event") == "plan-broken":
+    def __call__(self, line: Line) -> bool:
+        if line.get("event") == "plan-broken":
             raise BenchError(f"the planner does not take the benchmark's plan: {line['error']}")
+        if line.get("event") != "serving":
+            return False
+        self.moment = datetime.fromisoformat(line["time"]).timestamp()
+        return True
 
 
 def _all_applied(count: int) -> Callable[[Line], bool]:
@@ -203,14 +220,6 @@ def _all_applied(count: int) -> Callable[[Line], bool]:
                 raise BenchError(f"{line['action']} on {line['node']}: {line['outcome']}: {line['sentence']}")
             left -= 1
         return left == 0
-
-    return seen
-
-
-def _both(first: Callable[[Line], None], then: Callable[[Line], bool]) -> Callable[[Line], bool]:
-    def seen(line: Line) -> bool:
-        first(line)
-        return then(line)
 
     return seen
 
@@ -234,5 +243,21 @@ def _check_placed(stage: Stage, targets: Sequence[Target]) -> None:
         raise BenchError(f"{len(wrong)} pods are not where they were meant to be, the first is {wrong[0]}")
 
 
-def _figures(bound: Bindings, began: float, *, cpu: float, peak: float) -> Figures:
-    return {"per_s": bound.count / (bound.last - began), "cpu_s": cpu, "peak_mib": peak}
+def _figures(bound: Bindings, began: float, spent: Mapping[str, float], *, cpu: float, peak: float) -> Figures:
+    """What every contender is measured by.
+
+    Args:
+        bound: what the audit log says.
+        began: when its time began, seconds since 1970.
+        spent: CPU seconds while it bound, by process; cores that others used.
+        cpu: its own CPU seconds, what it did afterwards included.
+        peak: the MiB it had at most.
+    """
+    return {
+        "per_s": bound.count / (bound.last - began),
+        "cpu_s": cpu,
+        "peak_mib": peak,
+        "writes_per_pod": sum(bound.writes.values()) / bound.count,
+        "server_cpu_s": spent["server"] + spent["etcd"],
+        "others_cores": spent["others"],
+    }

@@ -8,7 +8,7 @@ import os
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -43,7 +43,6 @@ class Program:
             "PYTHONPATH": os.pathsep.join([str(ROOT / "runtime"), str(ROOT)]),
         }
         self._process = ManagedProcess(name, argv, log=self.log, env=environment, cwd=ROOT)
-        self._read = b""
 
     def __enter__(self) -> Self:
         self._process.start()
@@ -74,18 +73,16 @@ class Program:
         """Whether it has not ended."""
         return self._process.running
 
-    def lines(self) -> list[Line]:
-        """The lines of JSON it has written since the last call."""
+    def lines(self) -> Iterator[Line]:
+        """The lines of JSON that it has written and that were not taken yet."""
         with self.log.open("rb") as file:
             file.seek(self._offset)
-            data = file.read()
-        complete, _, _ = data.rpartition(b"\n")
-        self._offset += len(complete) + 1 if complete else 0
-        found = []
-        for line in complete.splitlines():
-            with suppress(json.JSONDecodeError):
-                found.append(json.loads(line))
-        return found
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return
+                self._offset += len(line)
+                with suppress(json.JSONDecodeError):
+                    yield json.loads(line)
 
     async def until(self, enough: Callable[[Line], bool], what: str, patience: float) -> None:
         """Read lines until one is enough.
@@ -128,8 +125,8 @@ class Pinner(Program):
             "--health-address=127.0.0.1:0",
             "--log-format=json",
         ]
-        interpreter = [sys.executable, *(["-m", "cProfile", "-o", str(profile)] if profile else [])]
-        super().__init__("pod-pinner", [*interpreter, "-m", "moorage.cli", "pod-pinner", *flags], folder)
+        command = ["tools.bench.pin.profiled", str(profile)] if profile else ["moorage.cli"]
+        super().__init__("pod-pinner", [sys.executable, "-m", *command, "pod-pinner", *flags], folder)
         self._health = ""
 
     async def started(self) -> None:

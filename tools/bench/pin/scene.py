@@ -26,7 +26,8 @@ _CRD_PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 _RESERVATIONS = "moorage.dev/nodereservations/"
 _CLEARED = (f"pods/{NAMESPACE}/", "minions/", "leases/kube-node-lease/", f"leases/{HOME}/", _RESERVATIONS)
-_SEEN = (_PODS, "/api/v1/nodes", "/apis/moorage.dev/v1alpha1/nodereservations")
+_LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
+_SEEN = (_PODS, "/api/v1/nodes", "/apis/moorage.dev/v1alpha1/nodereservations", _LEASES)
 _ROOT = uuid.UUID("0a6a4a5e-55a3-4b39-8f0c-1f5d1f2f9f6b")
 _PATIENCE = 60.0
 _encode = msgspec.json.Encoder().encode
@@ -99,6 +100,10 @@ class Scene:
         targets = [target(index, over) for index in range(first, first + waiting)]
         await in_parallel(range(waiting), lambda index: self._put_waiting(first + index, targets[index]))
         return targets
+
+    async def leases(self, count: int) -> None:
+        """Wait until so many nodes have their Lease: the first ones come in the background."""
+        await self._counted((_LEASES,), count)
 
     def placed(self) -> dict[str, str]:
         """Node of each pod that was waiting, empty for those that still do."""

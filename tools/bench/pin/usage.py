@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +42,32 @@ def usage(pid: int) -> Usage:
         if name in ("VmRSS", "VmHWM")
     }
     return Usage((int(fields[11]) + int(fields[12])) / _TICKS, memory["VmRSS"], memory["VmHWM"])
+
+
+class Window:
+    """The CPU that some processes use from now on, and all others together.
+
+    Args:
+        pids: the processes that belong to the measurement, by name; this one belongs to it anyway.
+    """
+
+    def __init__(self, pids: Mapping[str, int]) -> None:
+        self._pids = {**pids, "bench": os.getpid()}
+        self._before = self._now()
+        self._began = time.monotonic()
+
+    def cpu(self) -> dict[str, float]:
+        """CPU seconds so far by name; under "others" how many cores everybody else kept busy."""
+        elapsed = time.monotonic() - self._began
+        spent = {name: now - self._before[name] for name, now in self._now().items()}
+        machine = spent.pop("machine")
+        return spent | {"others": max(0.0, machine - sum(spent.values())) / elapsed}
+
+    def _now(self) -> dict[str, float]:
+        fields = [int(field) for field in Path("/proc/stat").read_text().partition("\n")[0].split()[1:]]
+        user, nice, system, _idle, _iowait, irq, softirq = fields[:7]
+        busy = (user + nice + system + irq + softirq) / _TICKS
+        return {name: usage(pid).cpu_s for name, pid in self._pids.items()} | {"machine": busy}
 
 
 async def quiet(pid: int, patience: float = 60.0) -> None:

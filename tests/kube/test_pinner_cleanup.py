@@ -1,0 +1,80 @@
+"""What a pinner that is gone has left behind is found and removed; what runs stays."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from moorage.kube import errors, resources
+from moorage.kube.client import Client
+from moorage.pinner import cleanup
+from moorage.pinner.names import PREPARING
+from moorage.protocol import ExpectPods, Outcome, Owner, Slot
+from tests.kube import pinning
+from tests.kube.support import node_where, placeholder, pod_where
+from tools.localcluster import ClusterHandle
+
+NodeName = Callable[..., str]
+
+
+@pytest.fixture
+async def client(cluster: ClusterHandle) -> AsyncIterator[Client]:
+    async with pinning.connected(cluster) as connected:
+        yield connected
+
+
+async def test_what_runs_stays_and_the_rest_goes(
+    client: Client, cluster: ClusterHandle, namespace: str, node_name: NodeName
+) -> None:
+    waiting, running, foreign = node_name("waiting"), node_name("running"), node_name("foreign")
+    await client.create(resources.NODES, placeholder(foreign, taints=[]))
+    stuck = await pinning.replicas(client, "stuck", namespace, 2, waiting)
+    works = await pinning.replicas(client, "works", namespace, 1, running)
+    async with pinning.driver(client) as driver:
+        for name, pods in ((waiting, stuck), (running, works)):
+            assert (await driver.do(pinning.promise(name))).outcome is Outcome.APPLIED
+            assert (await driver.do(pinning.pin(name, pods))).outcome is Outcome.APPLIED
+        slots = (Slot(Owner("Deployment", namespace, "never"), {"cpu": "1m"}, 1),)
+        assert (await driver.do(ExpectPods(running, slots))).outcome is Outcome.APPLIED
+        await asyncio.to_thread(cluster.start_hollow_kubelet, running)
+        await node_where(client, running, lambda n: n.ready and len(n.spec.taints) == 1, "prepared, and less wanted")
+        await pod_where(client, works[0].metadata.name, namespace, lambda p: p.status.phase == "Running", "Running")
+
+    mine = {waiting, running, foreign, *(p.key for p in (*stuck, *works))}
+    found = [each for each in await cleanup.find(client) if each.name in mine]
+    assert {(each.kind, each.name, each.action) for each in found} == {
+        ("Pod", stuck[0].key, "delete"),
+        ("Pod", stuck[1].key, "delete"),
+        ("Node", waiting, "delete"),
+        ("Node", running, "clean"),
+        ("NodeReservation", waiting, "delete"),
+        ("NodeReservation", running, "delete"),
+    }
+    for each in found:
+        await cleanup.remove(client, each)
+        await cleanup.remove(client, each)  # what is gone already, or clean already, is no error
+
+    await pinning.node_gone(client, waiting)
+    for name in (waiting, running):
+        await pinning.reservation_gone(client, name)
+    node = await client.get(resources.NODES, running)
+    assert PREPARING not in {taint.key for taint in node.spec.taints}
+    kept = await client.get(resources.PODS, works[0].metadata.name, namespace)
+    assert (kept.metadata.uid, kept.metadata.deletion_timestamp) == (works[0].metadata.uid, None)
+    assert (await client.get(resources.NODES, foreign)).metadata.name == foreign
+
+
+async def test_a_machine_that_joins_meanwhile_stays(
+    client: Client, cluster: ClusterHandle, node_name: NodeName
+) -> None:
+    name = node_name()
+    async with pinning.driver(client) as driver:
+        assert (await driver.do(pinning.promise(name))).outcome is Outcome.APPLIED
+    (node,) = [each for each in await cleanup.find(client) if (each.kind, each.name) == ("Node", name)]
+    await asyncio.to_thread(cluster.start_hollow_kubelet, name)
+    await node_where(client, name, lambda n: n.has_kubelet, "joined")
+    with pytest.raises(errors.Conflict, match="look again"):
+        await cleanup.remove(client, node)
+    assert (await client.get(resources.NODES, name)).has_kubelet

@@ -1,0 +1,277 @@
+"""A node's corner of a cluster in memory: what ``decide`` says is done to it, wholly or in part."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from moorage.objects import (
+    Node,
+    NodeSpec,
+    NodeStatus,
+    NodeSystemInfo,
+    ObjectMeta,
+    OwnerReference,
+    Pod,
+    PodSpec,
+    PodStatus,
+)
+from moorage.objects.base import Condition
+from moorage.objects.pod import ContainerState, ContainerStatus, StateDetail
+from moorage.pinner.decide import decide
+from moorage.pinner.names import FINALIZER, PREPARING_TAINT, RESERVATION_ANNOTATION
+from moorage.pinner.profiles import PROFILES
+from moorage.pinner.refusal import Refusal
+from moorage.pinner.steps import (
+    Bind,
+    Confirm,
+    CreateNode,
+    Decision,
+    DeleteNode,
+    DeletePod,
+    EditReservation,
+    EndReservation,
+    Observation,
+    PatchNode,
+    Step,
+)
+from moorage.protocol import ReasonCode
+from moorage.reservations import NodeReservation, Pin, Promise, Record, Spec, merging, read
+
+NAME = "node-1"
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+DEADLINE = (NOW + timedelta(minutes=10)).isoformat()
+PROMISE = Promise(allocatable={"cpu": "4", "memory": "8Gi", "pods": "10"}, labels={"pool": "a"}, profile="generic")
+OWNER = OwnerReference("apps/v1", "ReplicaSet", "web", "uid-web", controller=True)
+
+
+def pod(number: int, *, node: str = "", **status: Any) -> Pod:
+    """A pod of a ReplicaSet."""
+    meta = ObjectMeta(name=f"p{number}", namespace="ns", uid=f"u{number}", owner_references=(OWNER,))
+    return Pod(metadata=meta, spec=PodSpec(node_name=node), status=PodStatus(**{"phase": "Pending", **status}))
+
+
+def started(one: Pod) -> Pod:
+    """The same pod with a running container."""
+    running = ContainerStatus(name="main", state=ContainerState(running=StateDetail()))
+    return msgspec.structs.replace(
+        one, status=msgspec.structs.replace(one.status, phase="Running", container_statuses=(running,))
+    )
+
+
+def pin(number: int) -> Pin:
+    """The pin of that pod."""
+    return Pin("ns", f"p{number}", f"u{number}", instruction="i")
+
+
+def spec_of(*numbers: int, **fields: Any) -> Spec:
+    """A promise with these pods pinned."""
+    record = Record("i", "PinPods", 1, 2, DEADLINE)
+    return Spec(
+        **{
+            "promise": PROMISE,
+            "deadline": DEADLINE,
+            "pins": tuple(pin(n) for n in numbers),
+            "instructions": (record,),
+            **fields,
+        }
+    )
+
+
+def reservation_of(spec: Spec, *, is_open: bool = True, deleted: bool = False, raw: Any = None) -> NodeReservation:
+    """A stored reservation."""
+    meta = ObjectMeta(
+        name=NAME,
+        uid="r",
+        resource_version="1",
+        finalizers=(FINALIZER,) if is_open else (),
+        deletion_timestamp=NOW.isoformat() if deleted else None,
+    )
+    stored = msgspec.json.decode(msgspec.json.encode(merging.changes(None, spec)))
+    return NodeReservation(metadata=meta, spec={**stored, **(raw or {})})
+
+
+def placeholder(*, ours: bool = True) -> Node:
+    """A Node without a kubelet."""
+    marks = {RESERVATION_ANNOTATION: "r"} if ours else {}
+    return Node(
+        metadata=ObjectMeta(name=NAME, uid="n", resource_version="1", annotations=marks),
+        spec=NodeSpec(taints=(PREPARING_TAINT,)),
+        status=NodeStatus(allocatable=PROMISE.allocatable),
+    )
+
+
+def joined(node: Node, *, ready: bool) -> Node:
+    """The same Node with a kubelet."""
+    conditions = (Condition(type="Ready", status="True" if ready else "False"),)
+    status = msgspec.structs.replace(
+        node.status, node_info=NodeSystemInfo(kubelet_version="v1.36.3"), conditions=conditions
+    )
+    return msgspec.structs.replace(node, status=status)
+
+
+@dataclass
+class Room:
+    """So many pods fit; some are misplaced."""
+
+    left: int = 10
+    misplaced_uids: frozenset[str] = frozenset()
+
+    def admit(self, pod: Pod) -> Refusal | None:
+        assert not pod.spec.node_name
+        if self.left <= 0:
+            return Refusal(ReasonCode.NODE_FULL)
+        self.left -= 1
+        return None
+
+    def misplaced(self, pod: Pod) -> Refusal | None:
+        return Refusal(ReasonCode.POD_CHANGED) if pod.metadata.uid in self.misplaced_uids else None
+
+
+@dataclass
+class Corner:
+    """One node, its reservation and the pods that matter to them."""
+
+    reservation: NodeReservation | None
+    node: Node | None = None
+    pods: dict[str, Pod] = field(default_factory=dict)
+    capacity: int = 10
+    misplaced: frozenset[str] = frozenset()
+    made: bool = False
+    confirmed: bool = False
+    now: datetime = NOW
+
+    def observe(self) -> Observation:
+        """What the world would say."""
+        if self.reservation is None:
+            return Observation(NAME, self.now, node=self.node)
+        spec, problems = read(self.reservation)
+        pinned = {p.uid: self.pods[p.name] for p in spec.pins if p.name in self.pods}
+        seen = Observation(
+            NAME,
+            self.now,
+            reservation=self.reservation,
+            spec=spec,
+            problems=problems,
+            profile=PROFILES["generic"] if spec.promise is not None else None,
+            node=self.node,
+            pods=tuple(p for p in self.pods.values() if p.spec.node_name == NAME),
+            pinned=pinned,
+            made=bool(spec.node_uid) or self.made,
+            confirmed=self.confirmed,
+        )
+        if seen.ours:
+            self.made = True
+            seen = dataclasses.replace(seen, made=True)
+        return seen
+
+    def decide(self) -> Decision:
+        """What is to be done now."""
+        here = sum(1 for p in self.pods.values() if p.spec.node_name == NAME and not p.finished)
+        return decide(self.observe(), Room(self.capacity - here, self.misplaced))
+
+    def crash(self) -> None:
+        """Forget what is only in memory."""
+        self.made = self.confirmed = False
+
+    def do(self, step: Step) -> None:
+        """Do one step as the API server would, preconditions included."""
+        self.confirmed = isinstance(step, Confirm)
+        match step:
+            case Confirm():
+                pass
+            case CreateNode():
+                assert self.node is None
+                meta = step.manifest["metadata"]
+                taints = msgspec.convert(step.manifest["spec"]["taints"], type=tuple[Any, ...])
+                assert any(t["key"] == PREPARING_TAINT.key for t in taints)
+                made = placeholder()
+                self.node = msgspec.structs.replace(
+                    made, metadata=msgspec.structs.replace(made.metadata, labels=meta["labels"])
+                )
+                self.made = True
+            case Bind():
+                old = self.pods[step.pod.metadata.name]
+                assert old.metadata.uid == step.pod.metadata.uid
+                assert not old.spec.node_name
+                self.pods[old.metadata.name] = msgspec.structs.replace(
+                    old, spec=msgspec.structs.replace(old.spec, node_name=NAME)
+                )
+            case DeletePod():
+                self._delete_pod(step)
+            case DeleteNode():
+                assert self.node is step.node
+                self.node = None
+            case PatchNode():
+                self._patch_node(step)
+            case EditReservation():
+                self._edit(step)
+            case EndReservation():
+                assert self.reservation is step.reservation
+                self.reservation = None
+
+    def _delete_pod(self, step: DeletePod) -> None:
+        one = self.pods[step.pod.metadata.name]
+        assert one.metadata.uid == step.pod.metadata.uid
+        if step.grace == 0 or one.finished:
+            del self.pods[one.metadata.name]
+        else:
+            leaving = msgspec.structs.replace(
+                one.metadata, deletion_timestamp=(self.now + timedelta(seconds=30)).isoformat()
+            )
+            self.pods[one.metadata.name] = msgspec.structs.replace(one, metadata=leaving)
+
+    def _patch_node(self, step: PatchNode) -> None:
+        assert self.node is step.node
+        assert self.node is not None
+        node = self.node
+        labels = dict(node.metadata.labels)
+        for key, value in step.changes.get("metadata", {}).get("labels", {}).items():
+            if value is None:
+                labels.pop(key, None)
+            else:
+                labels[key] = value
+        annotations = dict(node.metadata.annotations)
+        for key in step.changes.get("metadata", {}).get("annotations", {}):
+            annotations.pop(key, None)
+        spec = node.spec
+        if "taints" in step.changes.get("spec", {}):
+            taints = msgspec.convert(step.changes["spec"]["taints"], type=tuple[type(PREPARING_TAINT), ...])  # type: ignore[misc]
+            spec = msgspec.structs.replace(spec, taints=taints)
+        meta = msgspec.structs.replace(node.metadata, labels=labels, annotations=annotations)
+        self.node = msgspec.structs.replace(node, metadata=meta, spec=spec)
+
+    def _edit(self, step: EditReservation) -> None:
+        assert self.reservation is not None
+        if self.reservation is not step.reservation:
+            return  # the resourceVersion has moved on: decided again
+        meta = self.reservation.metadata
+        if step.close:
+            meta = msgspec.structs.replace(meta, finalizers=())
+        stored = msgspec.json.decode(msgspec.json.encode(merging.changes(None, step.new)))
+        self.reservation = NodeReservation(metadata=meta, spec=stored)
+
+    def settle(self, rounds: int = 30) -> None:
+        """Decide and do until nothing is left to do, notes included."""
+        for _ in range(rounds):
+            decision = self.decide()
+            steps: tuple[Step, ...] = decision.steps or ((decision.later,) if decision.later is not None else ())
+            if not steps:
+                return
+            for step in steps:
+                self.do(step)
+        raise AssertionError(f"no end in sight: {self.decide()}")
+
+    def shape(self) -> Any:
+        """All that matters, to compare two ends."""
+        spec = read(self.reservation).spec if self.reservation is not None else None
+        finalizers = self.reservation.metadata.finalizers if self.reservation is not None else ()
+        node = self.node and (self.node.metadata.labels, {(t.key, t.effect) for t in self.node.spec.taints})
+        pods = {
+            name: (p.metadata.uid, p.spec.node_name, p.metadata.deletion_timestamp) for name, p in self.pods.items()
+        }
+        return spec, finalizers, node, pods

@@ -1,0 +1,413 @@
+"""What is decided about one node: by hand for each situation, and for all of them at once by its promises."""
+
+from __future__ import annotations
+
+import copy
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from moorage.objects import Pod
+from moorage.pinner.names import PREPARING, PREPARING_TAINT
+from moorage.pinner.refusal import Refusal
+from moorage.pinner.steps import (
+    Bind,
+    Confirm,
+    CreateNode,
+    Decision,
+    DeleteNode,
+    DeletePod,
+    EndReservation,
+    PatchNode,
+)
+from moorage.protocol import Outcome, ReasonCode
+from moorage.reservations import Spec
+from tests.unit.pinner import model
+from tests.unit.pinner.model import (
+    DEADLINE,
+    NAME,
+    NOW,
+    Corner,
+    joined,
+    placeholder,
+    pod,
+    reservation_of,
+    spec_of,
+    started,
+)
+
+LATE = NOW + timedelta(minutes=11)
+
+
+def corner(*numbers: int, **how: Any) -> Corner:
+    """A held placeholder with these pods pinned and bound."""
+    pods = {f"p{n}": pod(n, node=NAME) for n in numbers}
+    return Corner(**{"reservation": reservation_of(spec_of(*numbers)), "node": placeholder(), "pods": pods, **how})
+
+
+def kinds(decision: Decision) -> list[type]:
+    return [type(step) for step in decision.steps]
+
+
+def reasons(decision: Decision) -> dict[str, str]:
+    return {uid: state.refusal.reason.name if state.refusal else "" for uid, state in decision.pins.items()}
+
+
+# --- by hand ---
+
+
+def test_nothing_is_intended_and_nothing_is_done() -> None:
+    assert Corner(None, node=placeholder(ours=False)).decide() == Decision()
+
+
+def test_an_intent_becomes_a_placeholder_and_its_pods_are_bound_to_it_then() -> None:
+    one = Corner(reservation_of(spec_of(1, 2)), pods={"p1": pod(1), "p2": pod(2)})
+    assert kinds(one.decide()) == [CreateNode]
+    one.do(one.decide().steps[0])
+    decision = one.decide()
+    assert kinds(decision) == [Bind, Bind]
+    assert {state.outcome for state in decision.pins.values()} == {None}
+    one.settle()
+    assert {state.outcome for state in one.decide().pins.values()} == {Outcome.APPLIED}
+    assert one.decide().state == "Placeholder"
+    assert one.reservation is not None
+    assert one.reservation.spec["nodeUID"] == "n"
+
+
+@pytest.mark.parametrize(
+    ("there", "reason"),
+    [
+        ({}, "POD_NOT_FOUND"),
+        ({"p1": pod(2)}, "POD_UID_CHANGED"),
+        ({"p1": pod(1, node="other")}, "POD_BOUND_ELSEWHERE"),
+        ({"p1": pod(1, phase="Failed")}, "POD_FINISHED"),
+        ({"p1": pod(1, nominated_node_name="x")}, "POD_NOMINATED"),
+    ],
+)
+def test_what_cannot_be_pinned_any_more_leaves_the_intent(there: dict[str, Pod], reason: str) -> None:
+    if "p1" in there and there["p1"].metadata.uid == "u2":
+        renamed = msgspec.structs.replace(there["p1"].metadata, name="p1")
+        there = {"p1": msgspec.structs.replace(there["p1"], metadata=renamed)}
+    one = Corner(reservation_of(spec_of(1)), node=placeholder(), pods=dict(there))
+    assert reasons(one.decide()) == {"u1": reason}
+    one.settle()
+    assert one.reservation is not None
+    assert not one.reservation.spec.get("pins")
+    assert one.pods == there
+
+
+def test_a_full_node_refuses_the_rest() -> None:
+    one = Corner(reservation_of(spec_of(1, 2)), node=placeholder(), pods={"p1": pod(1), "p2": pod(2)}, capacity=1)
+    decision = one.decide()
+    assert [step.pin.uid for step in decision.steps if isinstance(step, Bind)] == ["u1"]
+    assert reasons(decision)["u2"] == "NODE_FULL"
+
+
+def test_a_pin_that_came_too_late_has_failed() -> None:
+    one = Corner(reservation_of(spec_of(1, deadline="")), node=placeholder(), pods={"p1": pod(1)}, now=LATE)
+    assert one.decide().pins["u1"].outcome is Outcome.FAILED
+    one.settle()
+    assert one.pods["p1"].spec.node_name == ""
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ({"now": LATE}, "NODE_FAILED"),
+        ({"node": None, "made": True}, "PLACEHOLDER_REMOVED"),
+        ({"reservation": reservation_of(spec_of(1, intent="Delete"))}, "SUPERSEDED"),
+        ({"reservation": reservation_of(spec_of(1), deleted=True)}, "SUPERSEDED"),
+        ({"reservation": reservation_of(spec_of(1, node_uid="n")), "node": None}, "PLACEHOLDER_REMOVED"),
+    ],
+)
+def test_a_failure_is_looked_at_twice_then_takes_pods_node_and_intent_in_this_order(how: Any, reason: str) -> None:
+    one = corner(1, **how)
+    seen = []
+    while steps := one.decide().steps:
+        assert one.decide().ended is not None
+        assert one.decide().ended.reason.name == reason  # type: ignore[union-attr]
+        (step,) = steps
+        seen.append(type(step))
+        one.do(step)
+    had_node = "node" not in how
+    wanted = [Confirm, DeletePod, *((Confirm, DeleteNode) if had_node else ()), Confirm, EndReservation]
+    assert seen == wanted
+    assert (one.pods, one.node, one.reservation) == ({}, None, None)
+
+
+def test_a_node_that_is_not_ours_is_left_alone_with_its_pods() -> None:
+    for node in (placeholder(ours=False), joined(placeholder(ours=False), ready=True)):
+        one = corner(1, node=node)
+        one.settle()
+        assert one.node is node
+        assert one.reservation is None
+        assert one.pods["p1"].spec.node_name == NAME
+
+
+def test_a_machine_that_joined_is_adopted_and_the_reservation_closed() -> None:
+    one = corner(1)
+    one.settle()
+    assert one.node is not None
+    one.node = joined(one.node, ready=False)
+    assert one.decide().state == "Joining"
+    assert kinds(one.decide()) == []
+    one.node = joined(one.node, ready=True)
+    decision = one.decide()
+    assert kinds(decision) == [PatchNode]
+    one.settle()
+    assert one.node.metadata.labels["pool"] == "a"
+    assert PREPARING not in {t.key for t in one.node.spec.taints}
+    assert one.reservation is not None
+    assert one.reservation.metadata.finalizers == ()
+    assert one.decide().state == "Ready"
+
+
+def test_pods_are_bound_to_a_joined_node_only_while_the_scheduler_is_kept_away() -> None:
+    spec = spec_of(1)
+    guarded = Corner(reservation_of(spec), node=joined(placeholder(), ready=True), pods={"p1": pod(1)})
+    assert kinds(guarded.decide()) == [Bind]
+    assert guarded.node is not None
+    node = msgspec.structs.replace(guarded.node, spec=msgspec.structs.replace(placeholder().spec, taints=()))
+    opened = Corner(reservation_of(spec), node=node, pods={"p1": pod(1)})
+    assert reasons(opened.decide()) == {"u1": "SOFT_PIN_UNSUPPORTED"}
+    opened.settle()
+    assert opened.pods["p1"].spec.node_name == ""
+
+
+def test_a_node_that_never_got_ready_keeps_itself_and_its_running_pods() -> None:
+    one = corner(1, 2, node=joined(placeholder(), ready=False), now=LATE)
+    one.pods["p2"] = started(one.pods["p2"])
+    one.settle()
+    assert one.node is not None
+    assert one.node.spec.taints == ()
+    assert one.pods["p1"].metadata.deletion_timestamp is not None
+    assert one.pods["p2"].metadata.deletion_timestamp is None
+    assert one.reservation is not None
+    assert one.reservation.metadata.finalizers == ()
+
+
+def test_a_machine_that_has_gone_leaves_nothing_of_ours_and_its_pods_to_others() -> None:
+    spec = spec_of(1, node_uid="n")
+    one = Corner(reservation_of(spec, is_open=False), pods={"p1": started(pod(1, node=NAME))})
+    one.settle()
+    assert one.reservation is None
+    assert "p1" in one.pods
+
+
+def test_a_pod_deleted_by_somebody_is_let_go_only_where_no_kubelet_is_and_after_its_grace() -> None:
+    one = corner(1)
+    leaving = msgspec.structs.replace(one.pods["p1"].metadata, deletion_timestamp=NOW.isoformat())
+    one.pods["p1"] = msgspec.structs.replace(one.pods["p1"], metadata=leaving)
+    assert kinds(one.decide()) == []
+    wake = one.decide().wake
+    assert wake is not None
+    one.now = wake
+    one.settle()
+    assert one.pods == {}
+    assert one.node is not None
+
+
+def test_pods_that_a_kubelet_refused_are_swept_and_no_more_than_allowed() -> None:
+    one = corner(*range(1, 15), node=joined(placeholder(), ready=True))
+    for name, each in one.pods.items():
+        status = msgspec.structs.replace(each.status, phase="Failed", reason="OutOfcpu")
+        one.pods[name] = msgspec.structs.replace(each, status=status)
+    swept = [step for step in one.decide().steps if isinstance(step, DeletePod)]
+    assert len(swept) == 10
+    assert all(step.sweep and step.grace is None for step in swept)
+
+
+@pytest.mark.parametrize("reason", ["Evicted", "UnexpectedAdmissionError", ""])
+def test_other_failures_are_not_ours_to_sweep(reason: str) -> None:
+    one = corner(1, node=joined(placeholder(), ready=False))
+    status = msgspec.structs.replace(one.pods["p1"].status, phase="Failed", reason=reason)
+    one.pods["p1"] = msgspec.structs.replace(one.pods["p1"], status=status)
+    assert kinds(one.decide()) == []
+
+
+def test_a_misplaced_pod_on_a_placeholder_is_deleted_without_grace_after_a_look() -> None:
+    one = corner(1, misplaced=frozenset({"u1"}))
+    assert kinds(one.decide()) == [Confirm]
+    one.do(Confirm())
+    (step,) = one.decide().steps
+    assert isinstance(step, DeletePod)
+    assert step.grace == 0
+
+
+def test_who_cannot_read_an_intent_destroys_nothing_unless_it_is_deleted_by_hand() -> None:
+    raw = {"deadline": "whenever", "intent": "Delete"}
+    broken = corner(1, reservation=reservation_of(spec_of(1), raw=raw))
+    assert broken.decide().state == "Stopped"
+    assert "spec.deadline" in broken.decide().message
+    broken.settle()
+    assert (broken.node is not None, "p1" in broken.pods) == (True, True)
+    removed = corner(1, reservation=reservation_of(spec_of(1), raw=raw, deleted=True))
+    removed.settle()
+    assert (removed.node, removed.reservation) == (None, None)
+
+
+def test_an_empty_spec_waits_for_a_person() -> None:
+    one = Corner(reservation_of(Spec()))
+    assert (kinds(one.decide()), one.decide().state) == ([], "Stopped")
+
+
+def test_a_released_placeholder_goes_when_it_holds_nothing() -> None:
+    empty = corner(reservation=reservation_of(spec_of(released=True)))
+    empty.settle()
+    assert (empty.node, empty.reservation) == (None, None)
+    holding = corner(1, reservation=reservation_of(spec_of(1, released=True)))
+    holding.settle()
+    assert holding.node is not None
+
+
+# --- for all situations ---
+
+_pods = st.builds(
+    lambda number, node, phase, reason, started_, leaving, managed: _pod(
+        number, node, phase, reason, started_, leaving, managed
+    ),
+    number=st.integers(1, 4),
+    node=st.sampled_from(["", NAME, NAME, "other"]),
+    phase=st.sampled_from(["Pending", "Pending", "Failed", "Succeeded"]),
+    reason=st.sampled_from(["", "OutOfcpu", "NodeAffinity", "Evicted"]),
+    started_=st.booleans(),
+    leaving=st.sampled_from([None, NOW, LATE]),
+    managed=st.booleans(),
+)
+
+
+def _pod(number: int, node: str, phase: str, reason: str, started_: bool, leaving: Any, managed: bool) -> Pod:
+    made = pod(number, node=node, phase=phase, reason=reason)
+    if started_ and node:
+        made = started(made)
+    meta = msgspec.structs.replace(
+        made.metadata,
+        deletion_timestamp=leaving.isoformat() if leaving else None,
+        owner_references=made.metadata.owner_references if managed else (),
+    )
+    return msgspec.structs.replace(made, metadata=meta)
+
+
+_nodes = st.builds(
+    lambda ours, kubelet, ready, effect: _node(ours, kubelet, ready, effect),
+    ours=st.booleans(),
+    kubelet=st.booleans(),
+    ready=st.booleans(),
+    effect=st.sampled_from(["", "NoSchedule", "PreferNoSchedule"]),
+)
+
+
+def _node(ours: bool, kubelet: bool, ready: bool, effect: str) -> Any:
+    made = placeholder(ours=ours)
+    taints = (msgspec.structs.replace(PREPARING_TAINT, effect=effect),) if effect else ()
+    made = msgspec.structs.replace(made, spec=msgspec.structs.replace(made.spec, taints=taints))
+    return joined(made, ready=ready) if kubelet else made
+
+
+_raw = st.sampled_from([{}, {}, {}, {"deadline": "whenever"}, {"pins": "none"}, {"promise": 4}])
+_corners = st.builds(
+    lambda numbers, intent, released, node_uid, is_open, deleted, raw, node, pods, capacity, misplaced, made, now: (
+        Corner(
+            reservation_of(
+                spec_of(*sorted(numbers), intent=intent, released=released, node_uid=node_uid),
+                is_open=is_open,
+                deleted=deleted,
+                raw=raw,
+            ),
+            node=node,
+            pods={p.metadata.name: p for p in pods},
+            capacity=capacity,
+            misplaced=misplaced,
+            made=made,
+            now=now,
+        )
+    ),
+    numbers=st.sets(st.integers(1, 4)),
+    intent=st.sampled_from(["Hold", "Hold", "Delete"]),
+    released=st.booleans(),
+    node_uid=st.sampled_from(["", "n", "another"]),
+    is_open=st.booleans(),
+    deleted=st.sampled_from([False, False, True]),
+    raw=_raw,
+    node=st.none() | _nodes,
+    pods=st.lists(_pods, max_size=4),
+    capacity=st.integers(0, 6),
+    misplaced=st.frozensets(st.sampled_from(["u1", "u2"])),
+    made=st.booleans(),
+    now=st.sampled_from([NOW, NOW, LATE]),
+)
+
+
+@given(_corners, st.booleans())
+def test_no_step_ever_hurts_a_real_node_or_a_pod_that_is_none_of_ours(one: Corner, confirmed: bool) -> None:
+    one.confirmed = confirmed
+    seen = one.observe()
+    decision = one.decide()
+    deleted_by_hand = seen.reservation is not None and seen.reservation.metadata.deletion_timestamp is not None
+    for step in decision.steps:
+        if isinstance(step, DeleteNode):
+            assert not step.node.has_kubelet
+            assert seen.ours
+        if isinstance(step, DeleteNode | EndReservation) or (isinstance(step, DeletePod) and step.grace == 0):
+            assert confirmed
+        if isinstance(step, DeleteNode | EndReservation | DeletePod):
+            assert not seen.problems or deleted_by_hand
+        if isinstance(step, DeletePod):
+            assert step.pod.spec.node_name == NAME
+            assert not (step.grace == 0 and seen.node is not None and seen.node.has_kubelet)
+            assert not (step.grace == 0 and model.started(step.pod) == step.pod)
+            pinned = step.pod.metadata.uid in {p.uid for p in seen.spec.pins}
+            assert pinned or (step.sweep and step.pod.metadata.controller() is not None)
+        if isinstance(step, Bind):
+            assert seen.node is not None
+            assert not seen.node.has_kubelet or "NoSchedule" in {t.effect for t in seen.node.spec.taints}
+            assert step.pod.spec.node_name == ""
+            assert step.pod.metadata.controller() is not None
+        if isinstance(step, CreateNode):
+            assert seen.node is None
+        if isinstance(step, PatchNode):
+            assert step.node.has_kubelet
+
+
+@settings(max_examples=300)
+@given(_corners)
+def test_there_is_always_an_end_and_it_is_one(one: Corner) -> None:
+    had_kubelet = one.node is not None and one.node.has_kubelet
+    one.settle()
+    assert one.decide().steps == ()
+    assert one.decide().later is None
+    if had_kubelet:
+        assert one.node is not None
+    before = one.shape()
+    one.crash()
+    one.settle()
+    assert one.shape() == before
+
+
+@settings(max_examples=300)
+@given(_corners, st.lists(st.integers(0, 3), max_size=6))
+def test_a_crash_after_any_step_leads_to_the_same_end(one: Corner, deaths: list[int]) -> None:
+    one.observe()  # what is only remembered must not make a difference, so begin with what a new leader would know
+    one.crash()
+    straight = copy.copy(one)
+    straight.pods = dict(one.pods)
+    straight.settle()
+    for done in deaths:
+        decision = one.decide()
+        for step in decision.steps[:done]:
+            one.do(step)
+        one.crash()
+    one.settle()
+    assert one.shape() == straight.shape()
+
+
+def test_the_model_notices_what_it_should() -> None:
+    one = corner(1)
+    with pytest.raises(AssertionError):
+        one.do(DeleteNode(placeholder(), Refusal(ReasonCode.OK)))
+    assert one.shape()[0] == spec_of(1)
+    assert DEADLINE in str(one.shape()[0])

@@ -1,0 +1,328 @@
+"""What the pinner knows: own writes on top of lagging watches, pods being bound, and DaemonSet pods to come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from moorage.kube.cache import Change, Kind, WatchCache
+from moorage.objects import (
+    Container,
+    KubeObject,
+    Node,
+    ObjectMeta,
+    Pod,
+    PodSpec,
+    ResourceRequirements,
+    Taint,
+    Toleration,
+)
+from moorage.pinner import daemons
+from moorage.pinner.caches import Caches, Latest
+from moorage.pinner.daemons import DaemonSet, DaemonSetSpec, PodTemplate
+from moorage.pinner.sweeps import Sweeps
+from moorage.pinner.world import World
+from moorage.reservations import Promise
+from tests.unit.pinner import model
+from tests.unit.pinner.model import NAME, OWNER, placeholder, reservation_of, spec_of
+
+
+class Cache(WatchCache[Any]):
+    """A watch cache that is told what to hold."""
+
+    def __init__(self, indexes: dict[str, Callable[[Any], Any]] | None = None) -> None:
+        self._objects, self._subscribers = {}, []
+        self._indexes = indexes or {}
+        self._resource_version = "0"
+
+    def by(self, index: str, value: str) -> tuple[Any, ...]:
+        return tuple(each for each in self._objects.values() if value in self._indexes[index](each))
+
+    def put(self, thing: KubeObject, version: int) -> None:
+        """The watch shows an object."""
+        meta = msgspec.structs.replace(thing.metadata, resource_version=str(version))
+        thing = msgspec.structs.replace(thing, metadata=meta)
+        old = self._objects.get(thing.key)
+        self._objects[thing.key] = thing
+        self._resource_version = str(version)
+        self._tell_all(Change(Kind.ADDED if old is None else Kind.MODIFIED, old, thing))
+
+    def drop(self, key: str, version: int) -> None:
+        """The watch shows that an object is gone."""
+        old = self._objects.pop(key)
+        self._resource_version = str(version)
+        self._tell_all(Change(Kind.DELETED, old, None))
+
+    def _tell_all(self, change: Any) -> None:
+        for subscriber in self._subscribers:
+            subscriber(change)
+
+
+def pod(number: int, *, cpu: str = "1", node: str = "", uid: str = "") -> Pod:
+    needs = ResourceRequirements(requests={"cpu": cpu})
+    meta = ObjectMeta(name=f"p{number}", namespace="ns", uid=uid or f"u{number}", owner_references=(OWNER,))
+    return Pod(metadata=meta, spec=PodSpec(node_name=node, containers=(Container(name="main", resources=needs),)))
+
+
+def on_node(one: Pod) -> Pod:
+    return msgspec.structs.replace(one, spec=msgspec.structs.replace(one.spec, node_name=NAME))
+
+
+class Setting:
+    """A world over caches that are told what to hold: one placeholder of four cores, pods 1 to 5 pinned."""
+
+    def __init__(self) -> None:
+        by_node = {"node": lambda each: (each.spec.node_name,)}
+        self.caches = {name: Cache(by_node if name == "pods" else None) for name in Caches.__dataclass_fields__}
+        self.stirred: list[str] = []
+        self.world = World(Caches(**self.caches), default_profile="generic", stir=self.stirred.append)
+        self.nodes, self.pods = self.caches["nodes"], self.caches["pods"]
+        self.caches["reservations"].put(reservation_of(spec_of(1, 2, 3, 4, 5)), 1)
+        self.nodes.put(placeholder(), 2)
+        for number in range(1, 6):
+            self.pods.put(pod(number), number + 2)
+
+    def admit(self, number: int) -> str:
+        """Ask for room for a pod; the reason why there is none, or nothing."""
+        refusal = self.world.room(NAME).admit(self.world.pods.get(f"ns/p{number}") or pod(number))
+        return refusal.reason.name if refusal is not None else ""
+
+    def pods_here(self) -> set[str]:
+        return {each.metadata.name for each in self.world.pods_on(NAME)}
+
+
+@pytest.fixture
+def setting() -> Setting:
+    return Setting()
+
+
+# --- own writes on top of the watch ---
+
+
+def test_what_we_wrote_counts_until_the_watch_has_caught_up() -> None:
+    cache = Cache()
+    latest: Latest[Any] = Latest(cache)
+    cache.put(model.placeholder(), 5)
+    old = cache.get(NAME)
+    assert old is not None
+    written = msgspec.structs.replace(old, metadata=msgspec.structs.replace(old.metadata, resource_version="10"))
+    latest.wrote(written)
+    assert latest.get(NAME) is written
+    cache.put(old, 9)
+    assert latest.get(NAME) is written
+    cache.put(old, 11)
+    assert latest.get(NAME) is cache.get(NAME)
+
+
+def test_what_we_created_is_there_before_the_watch_shows_it_and_gone_when_it_was_deleted_since() -> None:
+    cache = Cache()
+    latest: Latest[Any] = Latest(cache)
+    made = msgspec.structs.replace(
+        placeholder(), metadata=msgspec.structs.replace(placeholder().metadata, resource_version="7")
+    )
+    latest.wrote(made)
+    assert latest.get(NAME) is made
+    cache.put(pod(1), 8)  # the watch has passed our write and does not have it: somebody deleted it
+    assert latest.get(NAME) is None
+
+
+def test_what_we_deleted_is_gone_and_a_successor_of_its_name_is_not() -> None:
+    cache = Cache()
+    latest: Latest[Any] = Latest(cache)
+    cache.put(pod(1), 3)
+    latest.deleted("ns/p1", "u1")
+    assert latest.get("ns/p1") is None
+    cache.put(pod(1, uid="new"), 4)
+    successor = latest.get("ns/p1")
+    assert successor is not None
+    assert successor.metadata.uid == "new"
+
+
+# --- claims ---
+
+
+def test_room_is_counted_from_admission_on_and_given_back(setting: Setting) -> None:
+    assert [setting.admit(number) for number in range(1, 6)] == ["", "", "", "", "NODE_FULL"]
+    setting.world.release(pod(1))
+    assert setting.admit(5) == ""
+
+
+def test_an_older_state_of_a_pod_being_bound_does_not_take_it_off_its_node(setting: Setting) -> None:
+    for number in range(1, 5):
+        assert setting.admit(number) == ""
+    setting.pods.put(pod(1), 20)  # the scheduler has written a condition, and we have bound it meanwhile
+    assert setting.admit(5) == "NODE_FULL"
+    setting.world.landed(pod(1))
+    assert setting.pods_here() == {"p1"}
+    bound = setting.world.pod("ns/p1")
+    assert bound is not None
+    assert bound.spec.node_name == NAME
+    setting.pods.put(on_node(pod(1)), 21)
+    assert setting.pods_here() == {"p1"}
+    assert setting.world.claims.keys() == {"ns/p2", "ns/p3", "ns/p4"}
+    assert setting.admit(5) == "NODE_FULL"
+
+
+def test_a_pod_that_is_gone_frees_its_room_and_a_successor_of_its_name_keeps_its_own(setting: Setting) -> None:
+    for number in range(1, 5):
+        setting.admit(number)
+    setting.pods.drop("ns/p1", 20)
+    assert setting.admit(5) == ""
+    successor = pod(2, uid="new")
+    setting.world.release(pod(2))
+    setting.world.claim(successor, NAME)
+    setting.pods.drop("ns/p2", 21)  # the old one
+    assert setting.world.claims["ns/p2"].uid == "new"
+
+
+def test_a_stranger_on_the_node_makes_all_admitted_pods_be_counted_again(setting: Setting) -> None:
+    setting.admit(1)
+    assert setting.world.still_room(pod(1))
+    setting.pods.put(pod(9, node=NAME), 20)
+    assert not setting.world.still_room(pod(1))
+    setting.world.release(pod(1))
+    assert setting.admit(1) == ""
+    setting.world.landed(pod(1))
+    setting.pods.put(on_node(pod(1)), 21)
+    setting.admit(2)
+    assert setting.world.still_room(pod(2))  # our own pod is no stranger
+    real = model.joined(placeholder(), ready=False)
+    less = msgspec.structs.replace(real.status, allocatable={"cpu": "1", "memory": "1Gi", "pods": "9"})
+    setting.nodes.put(msgspec.structs.replace(real, status=less), 22)
+    assert not setting.world.still_room(pod(2))
+
+
+def test_a_pod_is_admitted_to_one_node_at_a_time(setting: Setting) -> None:
+    assert setting.admit(1) == ""
+    assert setting.admit(1) == "POD_BOUND_ELSEWHERE"
+
+
+def test_promised_taints_count_and_those_of_starting_up_do_not(setting: Setting) -> None:
+    dedicated, starting = Taint("a", "b", "NoSchedule"), Taint("s", "", "NoSchedule")
+    promise = Promise(
+        allocatable=model.PROMISE.allocatable,
+        labels=model.PROMISE.labels,
+        taints=(dedicated,),
+        startup_taints=(starting,),
+    )
+    setting.caches["reservations"].put(reservation_of(spec_of(1, 2, promise=promise)), 30)
+    assert setting.admit(1) == "DOES_NOT_FIT"
+    setting.caches["reservations"].put(
+        reservation_of(spec_of(1, promise=Promise(allocatable=promise.allocatable, startup_taints=(starting,)))), 31
+    )
+    node = placeholder()
+    taints = (*node.spec.taints, starting, Taint("node.kubernetes.io/not-ready", "", "NoSchedule"))
+    setting.nodes.put(msgspec.structs.replace(node, spec=msgspec.structs.replace(node.spec, taints=taints)), 32)
+    assert setting.admit(1) == ""
+    cordoned = msgspec.structs.replace(node, spec=msgspec.structs.replace(node.spec, unschedulable=True))
+    setting.nodes.put(cordoned, 33)
+    assert setting.admit(2) == "DOES_NOT_FIT"
+
+
+# --- DaemonSets ---
+
+
+def daemon_set(cpu: str, version: int = 1, **spec: Any) -> DaemonSet:
+    container = Container(name="main", resources=ResourceRequirements(requests={"cpu": cpu}))
+    template = PodTemplate(metadata=ObjectMeta(labels={"app": "agent"}), spec=PodSpec(containers=(container,), **spec))
+    return DaemonSet(
+        metadata=ObjectMeta(name="agent", namespace="kube-system", uid="d", resource_version=str(version)),
+        spec=DaemonSetSpec(template=template),
+    )
+
+
+def daemon_pod_on(node: str) -> Pod:
+    made = daemons.daemon_pod(daemon_set("2"))
+    meta = msgspec.structs.replace(made.metadata, name="agent-x", uid="dx")
+    return msgspec.structs.replace(made, metadata=meta, spec=msgspec.structs.replace(made.spec, node_name=node))
+
+
+def test_a_daemon_sets_pod_takes_its_room_before_and_after_it_comes_and_once(setting: Setting) -> None:
+    sets = setting.caches["daemon_sets"]
+    sets.put(daemon_set("2"), 40)
+    assert [setting.admit(n) for n in (1, 2, 3)] == ["", "", "NODE_FULL"]
+    setting.pods.put(daemon_pod_on(NAME), 41)
+    assert setting.admit(3) == "NODE_FULL"
+    setting.pods.drop("kube-system/agent-x", 42)
+    assert setting.admit(3) == "NODE_FULL"
+    sets.put(daemon_set("1"), 43)
+    assert setting.admit(3) == ""
+    sets.drop("kube-system/agent", 44)
+    assert setting.admit(4) == ""
+
+
+@pytest.mark.parametrize(
+    ("spec", "comes"),
+    [
+        ({}, True),
+        ({"node_selector": {"pool": "a"}}, True),
+        ({"node_selector": {"pool": "b"}}, False),
+    ],
+)
+def test_only_daemon_sets_that_want_the_node_take_room(setting: Setting, spec: Any, comes: bool) -> None:
+    setting.caches["daemon_sets"].put(daemon_set("4", **spec), 40)
+    assert setting.admit(1) == ("NODE_FULL" if comes else "")
+
+
+def test_a_daemon_set_that_does_not_tolerate_the_promise_stays_away(setting: Setting) -> None:
+    taint = Taint("a", "b", "NoExecute")
+    promise = Promise(allocatable=model.PROMISE.allocatable, labels=model.PROMISE.labels, taints=(taint,))
+    setting.caches["reservations"].put(reservation_of(spec_of(1, promise=promise)), 30)
+    tolerant = msgspec.structs.replace(
+        pod(1), spec=msgspec.structs.replace(pod(1).spec, tolerations=(Toleration(operator="Exists"),))
+    )
+    setting.pods.put(tolerant, 31)
+    setting.caches["daemon_sets"].put(daemon_set("4"), 40)
+    assert setting.admit(1) == ""
+    setting.world.release(tolerant)
+    setting.caches["daemon_sets"].put(daemon_set("4", tolerations=(Toleration(key="a", operator="Exists"),)), 41)
+    assert setting.admit(1) == "NODE_FULL"
+
+
+# --- what stirs, and what is observed ---
+
+
+def test_only_what_matters_to_a_reservation_stirs_its_node(setting: Setting) -> None:
+    setting.stirred.clear()
+    setting.pods.put(pod(77), 50)
+    setting.nodes.put(Node(metadata=ObjectMeta(name="other", uid="o")), 51)
+    assert setting.stirred == []
+    setting.pods.put(pod(1), 52)
+    setting.pods.put(pod(88, node=NAME), 53)
+    setting.nodes.put(placeholder(), 54)
+    assert setting.stirred == [NAME] * 3
+    setting.caches["reservations"].put(reservation_of(spec_of(1), is_open=False), 55)
+    setting.stirred.clear()
+    setting.pods.put(pod(88, node=NAME), 56)
+    assert setting.stirred == []
+    failed = msgspec.structs.replace(pod(88, node=NAME), status=msgspec.structs.replace(pod(1).status, phase="Failed"))
+    setting.pods.put(failed, 57)
+    assert setting.stirred == [NAME]
+
+
+def test_an_observation_says_whether_a_placeholder_was_made_even_after_it_is_gone(setting: Setting) -> None:
+    sweeps = Sweeps(3, lambda: 0.0)
+    seen = setting.world.observe(NAME, model.NOW, confirmed=False, sweeps=sweeps)
+    assert (seen.ours, seen.made) == (True, True)
+    assert set(seen.pinned) == {"u1", "u2", "u3", "u4", "u5"}
+    setting.nodes.drop(NAME, 60)
+    gone = setting.world.observe(NAME, model.NOW, confirmed=False, sweeps=sweeps)
+    assert (gone.node, gone.made) == (None, True)
+    setting.caches["reservations"].drop(NAME, 61)
+    assert setting.world.observe(NAME, model.NOW, confirmed=False, sweeps=sweeps).reservation is None
+
+
+def test_sweeps_are_counted_per_controller_and_forgotten_after_an_hour() -> None:
+    now = [0.0]
+    sweeps = Sweeps(2, lambda: now[0])
+    assert not sweeps.capped(pod(1))
+    sweeps.swept(pod(1))
+    sweeps.swept(pod(2))
+    assert sweeps.left() == {"uid-web": 0}
+    assert sweeps.capped(pod(3))
+    now[0] = 3601.0
+    assert not sweeps.capped(pod(3))
+    assert sweeps.left() == {}

@@ -1,0 +1,264 @@
+"""From a promise to a placeholder and from a machine back to its promise; and what no provider could keep."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from moorage.kube.clock import micro_time
+from moorage.objects import Lease, Node, NodeSpec, NodeStatus, NodeSystemInfo, ObjectMeta, Quantities, Taint
+from moorage.objects.coordination import LeaseSpec
+from moorage.pinner import adoption, cleanup, profiles, validation
+from moorage.pinner.leases import Verdict, judge
+from moorage.pinner.names import JOINING_LABELS, PREPARING, PREPARING_TAINT
+from moorage.pinner.profiles import PROFILES, Profile
+from moorage.pinner.promised import placeholder_manifest, placeholder_taints
+from moorage.pinner.refusal import Refusal
+from moorage.protocol import Promise as PromisedNode
+from moorage.reservations import Promise
+from tests.unit.pinner import model
+
+ROOM: Quantities = {"cpu": "4", "memory": "8Gi", "pods": "110"}
+AZURE_ID = "azure:///subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/n"
+
+
+def promised(name: str = "node-1", **fields: Any) -> PromisedNode:
+    return PromisedNode(name, fields.pop("allocatable", ROOM), **fields)
+
+
+# --- what cannot be promised ---
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason", "words"),
+    [
+        ({"allocatable": {"cpu": "4"}}, "INVALID_QUANTITY", "memory, pods"),
+        ({"allocatable": {**ROOM, "cpu": "-1"}}, "INVALID_QUANTITY", "negative"),
+        ({"allocatable": {**ROOM, "cpu": "1e9"}}, "INVALID_QUANTITY", "no machine"),
+        ({"allocatable": {**ROOM, "memory": "2Ei"}}, "INVALID_QUANTITY", "no machine"),
+        ({"allocatable": {**ROOM, "pods": "1.5"}}, "INVALID_QUANTITY", "whole"),
+        ({"allocatable": {**ROOM, "pods": "10001"}}, "INVALID_QUANTITY", "no machine"),
+        ({"allocatable": {**ROOM, "memory": "lots"}}, "INVALID_QUANTITY", "not a quantity"),
+        ({"allocatable": {**ROOM, "no good": "1"}}, "INVALID_METADATA", "resource"),
+        ({"allocatable": {**ROOM, **{f"x/{n}": "1" for n in range(64)}}}, "TOO_LARGE", "67"),
+        ({"labels": {"a b": "c"}}, "INVALID_METADATA", "label's key"),
+        ({"labels": {"/a": "c"}}, "INVALID_METADATA", "label's key"),
+        ({"labels": {"a": "b c"}}, "INVALID_METADATA", "label's value"),
+        ({"labels": {"a": "b" * 64}}, "INVALID_METADATA", "label's value"),
+        ({"labels": {f"l{n}": "" for n in range(257)}}, "TOO_LARGE", "257"),
+        ({"taints": (Taint("a", "", "Never"),)}, "INVALID_METADATA", "none of"),
+        ({"taints": (Taint("", "", "NoSchedule"),)}, "INVALID_METADATA", "key"),
+        ({"taints": (Taint("a", "b", "NoSchedule"), Taint("a", "c", "NoSchedule"))}, "INVALID_METADATA", "twice"),
+        ({"startup_taints": (Taint("a", "?", "NoSchedule"),)}, "INVALID_METADATA", "value"),
+        ({"provider_id": "a b"}, "INVALID_METADATA", "provider id"),
+        ({"provider_id": "a" * 1025}, "INVALID_METADATA", "provider id"),
+    ],
+)
+def test_what_no_node_can_be_is_refused_with_the_field(fields: Any, reason: str, words: str) -> None:
+    refusal = validation.refuse_promise(promised(**fields))
+    assert refusal is not None
+    assert refusal.reason.name == reason
+    assert words in refusal.text
+
+
+def test_an_ordinary_promise_is_fine() -> None:
+    fine = promised(labels={"a.example.com/b": "c", "plain": ""}, taints=(Taint("k/v", "", "NoExecute"),))
+    assert validation.refuse_promise(fine) is None
+    assert validation.refuse_name("ip-10-0-1-2.eu-central-1.compute.internal") is None
+
+
+@pytest.mark.parametrize("name", ["", "A", "a_b", "a..b", "-a", "a-", ".a", "a" * 254, "a/b", "ä", "a\n"])
+def test_impossible_names(name: str) -> None:
+    refusal = validation.refuse_name(name)
+    assert refusal is not None
+    assert len(refusal.text) < 200
+
+
+@given(st.text(max_size=300), st.text(max_size=80), st.text(max_size=30))
+def test_any_text_is_judged(name: str, value: str, quantity: str) -> None:
+    validation.refuse_name(name)
+    validation.refuse_promise(promised(allocatable={**ROOM, name: quantity}, labels={name: value}, provider_id=value))
+
+
+# --- providers ---
+
+
+@pytest.mark.parametrize(
+    ("profile", "fields", "reason"),
+    [
+        ("generic", {}, ""),
+        ("aws", {}, "PROVIDER_ID_NEEDED"),
+        ("aws", {"provider_id": "aws:///eu-central-1a/i-0123456789abcdef0"}, ""),
+        ("aws", {"provider_id": "gce://p/z/n"}, "INVALID_METADATA"),
+        ("gcp", {"provider_id": "gce://project/europe-west3-a/node-1"}, ""),
+        ("gcp", {"provider_id": "gce://project/europe-west3-a/node-2"}, "INVALID_METADATA"),
+        ("azure", {"provider_id": AZURE_ID}, ""),
+        ("generic", {"labels": {"karpenter.sh/nodepool": "x"}}, "KARPENTER_NODE"),
+        ("generic", {"startup_taints": (Taint("karpenter.sh/unregistered", "", "NoExecute"),)}, "KARPENTER_NODE"),
+    ],
+)
+def test_what_a_provider_asks_for(profile: str, fields: Any, reason: str) -> None:
+    refusal = profiles.refuse(promised(**fields), PROFILES[profile])
+    assert (refusal.reason.name if refusal else "") == reason
+
+
+def test_profiles_are_chosen_by_name_or_default() -> None:
+    assert profiles.choose("", "aws") is PROFILES["aws"]
+    assert profiles.choose("azure", "aws") is PROFILES["azure"]
+    for name, reason in (("karpenter", "KARPENTER_NODE"), ("metal", "UNKNOWN_PROFILE")):
+        refusal = profiles.choose(name, "aws")
+        assert isinstance(refusal, Refusal)
+        assert refusal.reason.name == reason
+
+
+# --- the placeholder ---
+
+
+def test_a_placeholder_carries_everything_and_never_a_condition_or_a_startup_no_execute() -> None:
+    promise = Promise(
+        allocatable=ROOM,
+        labels={"pool": "a"},
+        taints=(Taint("dedicated", "x", "NoExecute"),),
+        startup_taints=(Taint("agent", "", "NoExecute"), Taint("dedicated", "x", "NoSchedule")),
+        provider_id=AZURE_ID,
+    )
+    made = placeholder_manifest("node-1", "r", promise, PROFILES["azure"])
+    labels = made["metadata"]["labels"]
+    assert labels["kubernetes.io/hostname"] == "node-1"
+    assert labels["kubernetes.azure.com/managed"] == "false"
+    assert labels.items() >= {**JOINING_LABELS, "pool": "a"}.items()
+    assert made["spec"]["providerID"] == AZURE_ID
+    assert made["status"] == {"capacity": ROOM, "allocatable": ROOM}
+    effects = {(taint["key"], taint["effect"]) for taint in made["spec"]["taints"]}
+    assert effects == {
+        (PREPARING, "NoSchedule"),
+        ("dedicated", "NoExecute"),
+        ("dedicated", "NoSchedule"),
+        ("agent", "NoSchedule"),
+        ("node.cloudprovider.kubernetes.io/uninitialized", "NoSchedule"),
+    }
+    plain = placeholder_taints(Promise(allocatable=ROOM), PROFILES["generic"])
+    assert [taint.key for taint in plain] == [PREPARING]
+
+
+# --- adoption ---
+
+
+def real(labels: dict[str, str], taints: tuple[Taint, ...] = (PREPARING_TAINT,), **allocatable: str) -> Node:
+    return Node(
+        metadata=ObjectMeta(name="node-1", labels=labels),
+        spec=NodeSpec(taints=taints),
+        status=NodeStatus(allocatable={**ROOM, **allocatable}, node_info=NodeSystemInfo(kubelet_version="v1")),
+    )
+
+
+WANTED = Promise(
+    allocatable=ROOM, labels={"pool": "a", "kubernetes.io/arch": "amd64"}, taints=(Taint("d", "x", "NoSchedule"),)
+)
+
+
+def adopt(node: Node, preparing: str = "", profile: Profile = PROFILES["azure"]) -> adoption.Adoption:
+    return adoption.adopt(node, WANTED, profile, preparing=preparing)
+
+
+def test_what_a_machine_lacks_is_completed_and_what_only_a_placeholder_has_is_taken_off() -> None:
+    node = real({**JOINING_LABELS, "kubernetes.azure.com/managed": "false", "kubernetes.io/arch": "arm64"}, cpu="3900m")
+    changes, shortfalls = adopt(node)
+    labels = changes["metadata"]["labels"]
+    assert labels["pool"] == "a"
+    assert "kubernetes.io/arch" not in labels
+    assert {key for key, value in labels.items() if value is None} == {*JOINING_LABELS, "kubernetes.azure.com/managed"}
+    assert changes["spec"]["taints"] == [{"key": "d", "value": "x", "effect": "NoSchedule"}]
+    assert set(shortfalls) == {
+        "cpu: 4000m promised, 3900m there",
+        "label kubernetes.io/arch: amd64 was promised, the kubelet says arm64",
+    }
+
+
+def test_what_is_as_it_should_be_is_not_touched() -> None:
+    labels = {
+        "pool": "a",
+        "kubernetes.io/arch": "amd64",
+        "kubernetes.io/hostname": "node-1",
+        "provisioner.cast.ai/managed-by": "cast.ai",
+    }
+    assert adopt(real(labels, taints=WANTED.taints)) == adoption.Adoption({}, ())
+    assert adopt(real({**labels, "more": "x"}, taints=(*WANTED.taints, Taint("other", "", "NoExecute")), cpu="5")) == (
+        {},
+        (),
+    )
+
+
+@pytest.mark.parametrize(
+    ("have", "wanted", "after"),
+    [
+        ("NoSchedule", "PreferNoSchedule", {"PreferNoSchedule"}),
+        ("NoSchedule", "", set()),
+        ("PreferNoSchedule", "", set()),
+        ("PreferNoSchedule", "NoSchedule", {"PreferNoSchedule"}),
+        ("", "PreferNoSchedule", set()),
+    ],
+)
+def test_our_taint_steps_down_and_never_up(have: str, wanted: str, after: set[str]) -> None:
+    ours = (msgspec.structs.replace(PREPARING_TAINT, effect=have),) if have else ()
+    node = real({}, taints=(*ours, Taint("keep", "me", "NoExecute", time_added="2026-01-31T12:00:00Z")))
+    changes, _ = adopt(node, wanted)
+    taints = changes["spec"]["taints"]
+    assert {taint["effect"] for taint in taints if taint["key"] == PREPARING} == after
+    assert {"key": "keep", "value": "me", "effect": "NoExecute", "timeAdded": "2026-01-31T12:00:00Z"} in taints
+
+
+# --- Leases ---
+
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("renewed", "verdict"),
+    [
+        (None, Verdict.RENEW),
+        ("garbage", Verdict.RENEW),
+        (NOW - timedelta(seconds=10), Verdict.RENEW),
+        (NOW - timedelta(seconds=9), Verdict.WAIT),
+        (NOW + timedelta(seconds=2), Verdict.WAIT),
+        (NOW + timedelta(seconds=3), Verdict.AHEAD),
+        (NOW + timedelta(days=400), Verdict.AHEAD),
+    ],
+)
+def test_a_lease_is_renewed_only_forwards_and_only_when_nobody_else_does(renewed: Any, verdict: Verdict) -> None:
+    text = micro_time(renewed) if isinstance(renewed, datetime) else renewed
+    assert judge(Lease(spec=LeaseSpec(renew_time=text)), NOW, 20.0) is verdict
+
+
+# --- what was left behind ---
+
+
+def test_only_what_is_surely_ours_counts_as_left_behind_and_pods_come_first() -> None:
+    marked = msgspec.structs.replace(
+        model.joined(model.placeholder(), ready=True),
+        metadata=ObjectMeta(name="marked", uid="m", labels={"a": "b", **JOINING_LABELS}),
+    )
+    clean = msgspec.structs.replace(marked, metadata=ObjectMeta(name="clean", labels=JOINING_LABELS), spec=NodeSpec())
+    foreign = msgspec.structs.replace(model.placeholder(ours=False), metadata=ObjectMeta(name="foreign"))
+    pods = [
+        model.pod(1, node=model.NAME),
+        model.started(model.pod(2, node=model.NAME)),
+        model.pod(3, node="clean"),
+        model.pod(4),
+    ]
+    found = cleanup.select(
+        [foreign, clean, marked, model.placeholder()], pods, [model.reservation_of(model.spec_of(1))]
+    )
+    assert [(each.kind, each.name, each.action) for each in found] == [
+        ("Pod", "ns/p1", "delete"),
+        ("Node", model.NAME, "delete"),
+        ("Node", "marked", "clean"),
+        ("NodeReservation", model.NAME, "delete"),
+    ]
+    assert "our taint" in found[2].detail
+    assert cleanup.select([clean, foreign], pods, []) == []
