@@ -16,7 +16,6 @@ from .names import (
     JOINING_LABELS,
     KUBELET_LABELS,
     PREPARING,
-    RESERVATION_ANNOTATION,
 )
 from .profiles import Profile
 from .promised import lasting_labels
@@ -57,18 +56,16 @@ def adopt(node: Node, promise: Promise, profile: Profile, *, preparing: str) -> 
 
 
 def withdraw(node: Node, profile: Profile | None) -> dict[str, Any]:
-    """The patch that takes everything that is only ours off a node with a kubelet; empty when there is nothing."""
+    """The patch that takes our taint and the labels of a placeholder off a node with a kubelet; empty when it has none.
+
+    Our annotation stays: it is how the next leader knows the node again, and it means nothing to anybody else.
+    """
     passing = {**JOINING_LABELS, **(profile.labels if profile is not None else {})}
     labels = {key: None for key, value in passing.items() if node.metadata.labels.get(key) == value}
     kept = [_builtin(taint) for taint in node.spec.taints if taint.key != PREPARING]
     changes: dict[str, Any] = {}
-    metadata: dict[str, Any] = {}
     if labels:
-        metadata["labels"] = labels
-    if RESERVATION_ANNOTATION in node.metadata.annotations:
-        metadata["annotations"] = {RESERVATION_ANNOTATION: None}
-    if metadata:
-        changes["metadata"] = metadata
+        changes["metadata"] = {"labels": labels}
     if len(kept) < len(node.spec.taints):
         changes["spec"] = {"taints": kept}
     return changes

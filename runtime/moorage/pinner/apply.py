@@ -7,17 +7,16 @@ again. What may pass (no connection, an overloaded server) is raised to the loop
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
-
-import msgspec
+from collections.abc import Callable, Sequence
 
 from moorage.kube import errors, resources
 from moorage.kube.client import Client
 from moorage.protocol import Outcome, ReasonCode
-from moorage.reservations import NodeReservation, Spec, merging
+from moorage.reservations import Spec
 
-from .names import FINALIZER, PIN_ANNOTATION
+from .fence import Fence
+from .ledger import Ledger
+from .names import PIN_ANNOTATION
 from .refusal import Refusal
 from .reporting import Reporter
 from .steps import (
@@ -35,15 +34,7 @@ from .steps import (
 from .sweeps import Sweeps
 from .world import World
 
-T = TypeVar("T")
-
-_encode = msgspec.json.Encoder().encode
-
 _REFUSED = (errors.Invalid, errors.Forbidden)
-
-
-class NotLeading(Exception):
-    """A write was about to be made by a replica that does not lead (any more)."""
 
 
 class Executor:
@@ -54,8 +45,8 @@ class Executor:
         world: told of everything that was done.
         reporter: tells people.
         sweeps: counts swept pods per controller.
-        is_leader: asked before each write.
-        limit: how many requests may be under way at a time.
+        ledger: stores intents.
+        fence: lets requests through, a few at a time, and writes only while we lead.
         received: when the instruction of an id was received (monotonic seconds), or None.
         monotonic: the clock of ``received``.
     """
@@ -66,9 +57,9 @@ class Executor:
         world: World,
         reporter: Reporter,
         sweeps: Sweeps,
+        ledger: Ledger,
+        fence: Fence,
         *,
-        is_leader: Callable[[], bool],
-        limit: asyncio.Semaphore,
         received: Callable[[str], float | None],
         monotonic: Callable[[], float],
     ) -> None:
@@ -76,8 +67,8 @@ class Executor:
         self._world = world
         self._reporter = reporter
         self._sweeps = sweeps
-        self._is_leader = is_leader
-        self._limit = limit
+        self._ledger = ledger
+        self._fence = fence
         self._received = received
         self._monotonic = monotonic
 
@@ -127,21 +118,14 @@ class Executor:
             case PatchNode():
                 await self._patch_node(step)
             case EditReservation():
-                await self.edit(step)
+                await self._ledger.edit(step)
             case EndReservation():
-                await self._end_reservation(step.reservation)
-
-    async def _write(self, request: Callable[[], Awaitable[T]]) -> T:
-        """Make a request when it is our turn; the fence is asked at the last moment."""
-        async with self._limit:
-            if not self._is_leader():
-                raise NotLeading
-            return await request()
+                await self._ledger.end(step.reservation)
 
     async def confirm(self, name: str) -> None:
         """Read the Node itself."""
         try:
-            async with self._limit:
+            async with self._fence.read():
                 node = await self._client.get(resources.NODES, name)
         except errors.NotFound:
             known = self._world.nodes.get(name)
@@ -158,7 +142,7 @@ class Executor:
             return
         instruction = _promised_by(self._world.reading(name).spec)
         try:
-            node = await self._write(lambda: self._client.create(resources.NODES, step.manifest))
+            node = await self._fence.write(lambda: self._client.create(resources.NODES, step.manifest))
         except errors.Conflict:
             await self.confirm(name)  # ours, when the answer to an earlier try was lost; else somebody else's
             return
@@ -174,7 +158,7 @@ class Executor:
     async def _delete_node(self, step: DeleteNode) -> None:
         meta = step.node.metadata
         try:
-            await self._write(
+            await self._fence.write(
                 lambda: self._client.delete(
                     resources.NODES, meta.name, uid=meta.uid, resource_version=meta.resource_version
                 )
@@ -191,7 +175,7 @@ class Executor:
     async def _patch_node(self, step: PatchNode) -> None:
         meta = step.node.metadata
         try:
-            node = await self._write(
+            node = await self._fence.write(
                 lambda: self._client.patch(
                     resources.NODES,
                     meta.name,
@@ -214,9 +198,7 @@ class Executor:
         pod, instruction = step.pod, step.pin.instruction
         meta = pod.metadata
         try:
-            async with self._limit:
-                if not self._is_leader():
-                    raise NotLeading
+            async with self._fence.writing():
                 if not self._world.still_room(pod):
                     return None  # somebody else came to the node meanwhile: count again
                 await self._client.bind(
@@ -248,7 +230,7 @@ class Executor:
         key = f"{namespace}/{name}"
         known = self._world.pods.get(key)
         try:
-            async with self._limit:
+            async with self._fence.read():
                 self._world.pods.wrote(await self._client.get(resources.PODS, name, namespace))
         except errors.NotFound:
             if known is not None:
@@ -258,7 +240,7 @@ class Executor:
         pod = step.pod
         meta = pod.metadata
         try:
-            await self._write(
+            await self._fence.write(
                 lambda: self._client.delete(
                     resources.PODS, meta.name, meta.namespace, uid=meta.uid, grace_seconds=step.grace
                 )
@@ -278,116 +260,6 @@ class Executor:
         if step.sweep:
             self._sweeps.swept(pod)
         self._reporter.pod_deleted(pod, name, step.why, swept=step.sweep)
-
-    # --- reservations ---
-
-    async def edit(self, step: EditReservation) -> None:
-        """Store another spec; when the reservation has changed since, nothing is stored."""
-        changes: dict[str, Any] = {"spec": merging.changes(step.old, step.new)} if step.new != step.old else {}
-        finalizers = step.reservation.metadata.finalizers
-        if step.close and FINALIZER in finalizers:
-            changes["metadata"] = {"finalizers": [f for f in finalizers if f != FINALIZER]}
-        await self._patch_reservation(step.reservation, changes)
-
-    async def _patch_reservation(self, reservation: NodeReservation, changes: dict[str, Any]) -> None:
-        meta = reservation.metadata
-        try:
-            written = await self._write(
-                lambda: self._client.patch(
-                    resources.NODE_RESERVATIONS,
-                    meta.name,
-                    changes=changes,
-                    uid=meta.uid,
-                    resource_version=meta.resource_version,
-                )
-            )
-        except (errors.Conflict, errors.NotFound):
-            await self.read_reservation(meta.name)
-            return
-        self._world.wrote_reservation(written)
-
-    async def _end_reservation(self, reservation: NodeReservation) -> None:
-        """Delete a reservation: its finalizer last seen goes first, then the object, exactly as it was decided on."""
-        meta = reservation.metadata
-        current = reservation
-        if FINALIZER in meta.finalizers:
-            await self._patch_reservation(
-                reservation, {"metadata": {"finalizers": [f for f in meta.finalizers if f != FINALIZER]}}
-            )
-            current = self._world.reservation(meta.name) or reservation
-            if FINALIZER in current.metadata.finalizers:
-                return  # it has changed meanwhile: decide again
-        if current.metadata.deletion_timestamp is None:
-            try:
-                await self._write(
-                    lambda: self._client.delete(
-                        resources.NODE_RESERVATIONS,
-                        meta.name,
-                        uid=meta.uid,
-                        resource_version=current.metadata.resource_version,
-                    )
-                )
-            except errors.NotFound:
-                pass
-            except errors.Conflict:
-                await self.read_reservation(meta.name)
-                return
-        self._world.ended_reservation(reservation)
-
-    async def read_reservation(self, name: str) -> None:
-        """Read a reservation that is not as it was thought to be."""
-        try:
-            async with self._limit:
-                found = await self._client.get(resources.NODE_RESERVATIONS, name)
-        except errors.NotFound:
-            known = self._world.reservation(name)
-            if known is not None:
-                self._world.ended_reservation(known)
-        else:
-            self._world.wrote_reservation(found)
-
-    async def store(self, name: str, spec: Spec) -> bool:
-        """Store the intent for a node: a new reservation, or the difference to the one there is.
-
-        Args:
-            name: the node's name.
-            spec: all of the intent.
-
-        Returns:
-            Whether it is stored; False means that the reservation has changed, or come, meanwhile.
-
-        Raises:
-            KubeError: it was not stored.
-        """
-        reservation = self._world.reservation(name)
-        if reservation is None:
-            body = {
-                "metadata": {"name": name, "finalizers": [FINALIZER]},
-                "spec": merging.changes(None, spec),
-            }
-            try:
-                created = await self._write(lambda: self._client.create(resources.NODE_RESERVATIONS, body))
-            except errors.Conflict:
-                await self.read_reservation(name)
-                return False
-            self._world.wrote_reservation(created)
-            return True
-        old = self._world.reading(name).spec
-        if old == spec:
-            return True
-        await self.edit(EditReservation(reservation, old, spec))
-        return self._world.reading(name).spec == spec
-
-    async def write_status(self, reservation: NodeReservation, status: dict[str, Any]) -> None:
-        """Show people how it stands; nobody minds when it fails."""
-        meta = reservation.metadata
-        body = {"metadata": {"uid": meta.uid}, "status": status}
-        path = resources.NODE_RESERVATIONS.path("", meta.name, "status")
-        await self._write(
-            lambda: self._client.transport.request(
-                "PATCH", path, body=_encode(body), content_type="application/merge-patch+json"
-            )
-        )
 
 
 def _bound_to(error: errors.Conflict, node: str) -> bool:

@@ -2,7 +2,7 @@
 
 The life of a placeholder (design 5): intended → created → held, pods bound to it → a kubelet joins → Ready, adopted →
 settled. Or it fails: pods, then Node, then reservation are deleted. Three rules stand above all: nothing is destroyed
-on the word of a cache, a Node with a kubelet is never deleted, and who cannot read an intent destroys nothing.
+on the word of a cache, a Node with a kubelet is never deleted, and who cannot read an intent does nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from .profiles import Profile
 from .promised import placeholder_manifest
 from .refusal import Refusal
 from .steps import (
-    DESTRUCTIVE,
     Confirm,
     CreateNode,
     Decision,
@@ -52,14 +51,11 @@ def decide(o: Observation, room: Room) -> Decision:
         The next steps (they may be done in any order, or together), and how things stand. Doing them and deciding
         again ends with no steps left.
     """
-    decision = _decide(o, room)
     deleted = o.reservation is not None and o.reservation.metadata.deletion_timestamp is not None
     if o.problems and not deleted:  # deleting the object says enough by itself
-        harmless = tuple(step for step in decision.steps if not isinstance(step, (*DESTRUCTIVE, Confirm)))
         message = "the reservation cannot be read: " + "; ".join(str(problem) for problem in o.problems)
-        ended = decision.ended if harmless == decision.steps else None
-        return dataclasses.replace(decision, steps=harmless, state="Stopped", message=message, ended=ended)
-    return decision
+        return Decision(state="Stopped", message=message, pins=pins.states(o))
+    return _decide(o, room)
 
 
 def _decide(o: Observation, room: Room) -> Decision:
@@ -177,7 +173,8 @@ def _adopted(
     closing: tuple[Step, ...] = (edit,) if edit is not None and not patches and not sweeps else ()
     state = "Preparing" if expecting else "Ready"
     message = "; ".join(shortfalls) or ("pods are expected" if expecting else "the machine has joined")
-    return Decision((*sweeps, *patches, *closing), state, message, found, wake=wake)
+    later = _noted(o, node) if not o.open else None  # a kubelet may have registered anew, under another uid
+    return Decision((*sweeps, *patches, *closing), state, message, found, wake=wake, later=later)
 
 
 def _never_ready(o: Observation, node: Node, found: dict[str, PinState], sweeps: tuple[DeletePod, ...]) -> Decision:
@@ -267,7 +264,7 @@ def _dropped(o: Observation, found: Mapping[str, PinState]) -> tuple[EditReserva
 
 def _noted(o: Observation, node: Node) -> EditReservation | None:
     """Stores which Node was made, so that its disappearance is noticed even by a later leader."""
-    return _edited(o, _named(o.spec, node), close=False) if o.open else None
+    return _edited(o, _named(o.spec, node), close=False)
 
 
 def _named(spec: Spec, node: Node) -> Spec:

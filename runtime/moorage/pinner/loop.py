@@ -15,9 +15,11 @@ from moorage.protocol import Outcome, PinPods, ReasonCode
 from moorage.reservations import Spec, Status, merging
 
 from . import intake, metrics, pins
-from .apply import Executor, NotLeading
+from .apply import Executor
 from .decide import decide
 from .desk import Desk, Open
+from .fence import NotLeading
+from .ledger import Ledger
 from .options import Options
 from .queue import KeyQueue
 from .refusal import Refusal
@@ -40,6 +42,7 @@ class Loop:
     Args:
         world: what is known.
         executor: does the steps.
+        ledger: stores intents.
         desk: the instructions and their answers.
         queue: the nodes to look at.
         sweeps: how often pods were swept.
@@ -52,6 +55,7 @@ class Loop:
         self,
         world: World,
         executor: Executor,
+        ledger: Ledger,
         desk: Desk,
         queue: KeyQueue,
         sweeps: Sweeps,
@@ -61,6 +65,7 @@ class Loop:
     ) -> None:
         self._world = world
         self._executor = executor
+        self._ledger = ledger
         self._desk = desk
         self._queue = queue
         self._sweeps = sweeps
@@ -162,7 +167,7 @@ class Loop:
                     accepted.append((each, admission))
         if accepted:
             try:
-                if not await self._executor.store(name, spec):
+                if not await self._ledger.store(name, spec):
                     self._queue.add(name)
                     return waiting
             except _REFUSED as error:
@@ -197,7 +202,7 @@ class Loop:
         spec = self._world.reading(name).spec
         kept = merging.without_pins(spec, uids)
         if kept != spec:
-            await self._executor.edit(EditReservation(reservation, spec, kept))
+            await self._ledger.edit(EditReservation(reservation, spec, kept))
 
     # --- afterwards ---
 
@@ -224,9 +229,9 @@ class Loop:
             return
         self._reporter.catch_up(o.name)
         if decision.later is not None:
-            await self._executor.edit(decision.later)
+            await self._ledger.edit(decision.later)
         if status is not None:
-            await self._executor.write_status(o.reservation, status)
+            await self._ledger.write_status(o.reservation, status)
 
     def _count(self, name: str, state: str) -> None:
         """Keep the gauge of nodes by state."""

@@ -13,7 +13,9 @@ from moorage.protocol import Ack, Instruction
 from .apply import Executor
 from .caches import Caches
 from .desk import Desk
+from .fence import Fence
 from .leases import LeaseKeeper
+from .ledger import Ledger
 from .loop import Loop
 from .options import Options
 from .queue import KeyQueue
@@ -64,17 +66,19 @@ class Pinner:
         await self._caches.wait_synced()
         options, sweeps = self._options, Sweeps(self._options.sweeps_per_hour, self._monotonic)
         world = World(self._caches, default_profile=options.profile, stir=self._queue.add)
+        fence = Fence(self._is_leader, options.writes_in_flight)
+        ledger = Ledger(self._client, world, fence)
         executor = Executor(
             self._client,
             world,
             self._reporter,
             sweeps,
-            is_leader=self._is_leader,
-            limit=asyncio.Semaphore(options.writes_in_flight),
+            ledger,
+            fence,
             received=self._desk.received,
             monotonic=self._monotonic,
         )
-        loop = Loop(world, executor, self._desk, self._queue, sweeps, self._reporter, self._clock, options)
+        loop = Loop(world, executor, ledger, self._desk, self._queue, sweeps, self._reporter, self._clock, options)
         leases = LeaseKeeper(
             self._client,
             world,

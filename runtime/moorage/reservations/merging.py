@@ -93,6 +93,19 @@ def _merge_patch(old: object, new: object) -> object:
     return new
 
 
+def merge_patch(target: object, patch: object) -> object:
+    """Apply a merge patch as the API server does (RFC 7386); what it does not name stays."""
+    if not isinstance(patch, Mapping):
+        return patch
+    result = dict(target) if isinstance(target, Mapping) else {}
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = merge_patch(result.get(key), value)
+    return result
+
+
 def size_problem(spec: Spec) -> Problem | None:
     """Why a spec is more than the API server is asked to keep, or None."""
     for field, count, limit in (

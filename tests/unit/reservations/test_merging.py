@@ -45,24 +45,20 @@ _specs = st.builds(
 )
 
 
-def merge_patch(target: Any, patch: Any) -> Any:
-    """RFC 7386, as the API server does it."""
-    if not isinstance(patch, dict):
-        return patch
-    result = dict(target) if isinstance(target, dict) else {}
-    for key, value in patch.items():
-        if value is None:
-            result.pop(key, None)
-        else:
-            result[key] = merge_patch(result.get(key), value)
-    return result
-
-
 @given(_specs, _specs)
 def test_a_patch_turns_one_spec_into_the_other(old: Spec, new: Spec) -> None:
     stored = msgspec.to_builtins(old)
-    assert msgspec.convert(merge_patch(stored, merging.changes(old, new)), Spec) == new
+    assert msgspec.convert(merging.merge_patch(stored, merging.changes(old, new)), Spec) == new
     assert merging.changes(new, new) == {}
+
+
+def test_a_patch_leaves_what_it_does_not_name() -> None:
+    stored = {"a": {"b": 1, "c": 2}, "d": [1, 2], "ours": 0}
+    assert merging.merge_patch(stored, {"a": {"c": None, "e": {"f": None, "g": 3}}, "d": [3], "ours": None}) == {
+        "a": {"b": 1, "e": {"g": 3}},
+        "d": [3],
+    }
+    assert merging.merge_patch("nonsense", {"a": 1}) == {"a": 1}
 
 
 def test_a_promise_ends_earlier_ends() -> None:

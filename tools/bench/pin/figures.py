@@ -10,6 +10,7 @@ from tools.bench.common.figures import Figures, medians
 
 CEILING, CEILING_64, SCHEDULER, MOORAGE = "ceiling", "ceiling_64", "kube_scheduler", "moorage"
 CONTENDERS = (CEILING, CEILING_64, SCHEDULER, MOORAGE)
+_NAMES = {"peak_mib": "rss_mib"}
 LARGE = 30_000
 """Pods in the cache of the figure `rss_mib_30k`."""
 
@@ -71,7 +72,7 @@ def result(rounds: Mapping[str, Sequence[Figures]], grown: Mapping[int, Figures]
     figures |= {key: value for key, value in ours.items() if key not in ("per_s", "peak_mib")}
     for name, found in middle.items():
         if name != MOORAGE:
-            figures |= {f"{name}_cpu_s": found["cpu_s"], f"{name}_rss_mib": found["peak_mib"]}
+            figures |= {f"{name}_{_NAMES.get(key, key)}": value for key, value in found.items() if key != "per_s"}
     for running, found in grown.items():
         figures[f"cpu_us_per_pin_{running}"] = round(found["cpu_us_per_pin"], 1)
         figures[f"rss_at_rest_mib_{running}"] = round(found["rss_mib"], 1)
@@ -107,6 +108,11 @@ def table(figures: Figures) -> list[tuple[str, str, str, str]]:
         ("Moorage / kube-scheduler", "ratio_scheduler"),
         ("p50 at a steady rate, ms", "p50_ms"),
         ("p99 at a steady rate, ms", "p99_ms"),
+        ("writes per pod of kube-scheduler", f"{SCHEDULER}_writes_per_pod"),
+        ("writes per pod of Moorage", "writes_per_pod"),
+        ("CPU of the servers for the ceiling, s", f"{CEILING}_server_cpu_s"),
+        ("CPU of the servers for kube-scheduler, s", f"{SCHEDULER}_server_cpu_s"),
+        ("CPU of the servers for Moorage, s", "server_cpu_s"),
         ("CPU of the ceiling, s", f"{CEILING}_cpu_s"),
         ("CPU of kube-scheduler, s", f"{SCHEDULER}_cpu_s"),
         ("CPU of the pod pinner, s", "cpu_s"),
@@ -130,6 +136,6 @@ def _line(title: str, value: float, target: Target | None) -> tuple[str, str, st
 
 def number(value: float) -> str:
     """Three digits or so."""
-    if value >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    if value >= 10:
+        return f"{value:,.0f}" if value >= 1000 else f"{value:.1f}".removesuffix(".0")
+    return f"{value:.3g}"

@@ -1,0 +1,54 @@
+"""What every request passes: a few at a time, and no write by a replica that does not lead."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class NotLeading(Exception):
+    """A write was about to be made by a replica that does not lead (any more)."""
+
+
+class Fence:
+    """Lets requests through.
+
+    Args:
+        is_leader: asked at the last moment before each write.
+        at_once: how many requests may be under way at a time.
+    """
+
+    def __init__(self, is_leader: Callable[[], bool], at_once: int) -> None:
+        self._is_leader = is_leader
+        self._limit = asyncio.Semaphore(at_once)
+
+    def read(self) -> asyncio.Semaphore:
+        """A context in which something may be read."""
+        return self._limit
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[None]:
+        """A context in which something may be written.
+
+        Raises:
+            NotLeading: not by us.
+        """
+        async with self._limit:
+            if not self._is_leader():
+                raise NotLeading
+            yield
+
+    async def write(self, request: Callable[[], Awaitable[T]]) -> T:
+        """Make one request when it is our turn.
+
+        Raises:
+            NotLeading: it was not made.
+        """
+        async with self._limit:
+            if not self._is_leader():
+                raise NotLeading
+            return await request()
