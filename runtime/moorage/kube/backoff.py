@@ -6,6 +6,9 @@ import random
 from dataclasses import dataclass, field
 
 
+_chance = random.Random()  # noqa: S311 - spreads load, guards nothing; one for all: seeding costs more than a request
+
+
 @dataclass
 class Backoff:
     """Delays that grow with each failure and are drawn evenly from zero to the current ceiling.
@@ -18,7 +21,7 @@ class Backoff:
     base: float = 0.2
     cap: float = 30.0
     failures: int = field(default=0, init=False)
-    _random: random.Random = field(default_factory=random.Random, repr=False)
+    _random: random.Random = field(default=_chance, repr=False)
 
     def next(self) -> float:
         """Count one more failure and draw the seconds to wait."""
