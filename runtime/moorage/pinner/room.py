@@ -42,6 +42,7 @@ class NodeRoom:
             refusal = eligibility.refuse_fit(world.snapshot.verdict(pod, name), name)
         if refusal is None:
             world.claim(pod, name)
+            world.found_in_place(pod, name)
         return refusal
 
     def misplaced(self, pod: Pod) -> Refusal | None:

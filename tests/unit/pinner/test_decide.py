@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from moorage.objects import Pod
+from moorage.objects import OwnerReference, Pod
 from moorage.pinner.names import PREPARING, PREPARING_TAINT
 from moorage.pinner.refusal import Refusal
 from moorage.pinner.steps import (
@@ -193,6 +193,9 @@ def test_a_node_that_never_got_ready_keeps_itself_and_its_running_pods() -> None
 def test_a_machine_that_has_gone_leaves_nothing_of_ours_and_its_pods_to_others() -> None:
     spec = spec_of(1, node_uid="n")
     one = Corner(reservation_of(spec, is_open=False), pods={"p1": started(pod(1, node=NAME))})
+    ended = one.decide().ended
+    assert ended is not None
+    assert ended.text == f"node {NAME} has gone"
     one.settle()
     assert one.reservation is None
     assert "p1" in one.pods
@@ -219,6 +222,16 @@ def test_pods_that_a_kubelet_refused_are_swept_and_no_more_than_allowed() -> Non
     swept = [step for step in one.decide().steps if isinstance(step, DeletePod)]
     assert len(swept) == 10
     assert all(step.sweep and step.grace is None for step in swept)
+
+
+@pytest.mark.parametrize("owner", [("batch/v1", "Job"), ("apps/v1", "DaemonSet"), ("example.com/v1", "ReplicaSet")])
+def test_pods_that_nobody_surely_creates_again_are_never_swept(owner: tuple[str, str]) -> None:
+    one = corner(1, node=joined(placeholder(), ready=False))
+    status = msgspec.structs.replace(one.pods["p1"].status, phase="Failed", reason="OutOfcpu")
+    references = (OwnerReference(*owner, "o", "ou", controller=True),)
+    meta = msgspec.structs.replace(one.pods["p1"].metadata, owner_references=references)
+    one.pods["p1"] = msgspec.structs.replace(one.pods["p1"], metadata=meta, status=status)
+    assert kinds(one.decide()) == []
 
 
 @pytest.mark.parametrize("reason", ["Evicted", "UnexpectedAdmissionError", ""])

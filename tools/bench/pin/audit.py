@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -10,6 +12,10 @@ from pathlib import Path
 
 import msgspec
 
+from tools.bench.common.errors import BenchError
+
+_AT_REST = 2.5
+"""Seconds without a write; what the pinner puts off, it puts off by one."""
 _COMPLETE = "ResponseComplete"
 
 
@@ -81,6 +87,25 @@ class AuditLog:
     def skip(self) -> None:
         """Forget everything up to now."""
         self._offset = self._path.stat().st_size
+
+    async def rest(self, patience: float = 120.0) -> None:
+        """Return once nobody writes any more, but for Leases, which are renewed for ever.
+
+        Raises:
+            BenchError: somebody still does after so many seconds.
+        """
+        deadline = time.monotonic() + patience
+        while True:
+            before = self._path.stat().st_size
+            await asyncio.sleep(_AT_REST)
+            with self._path.open("rb") as file:
+                file.seek(before)
+                kinds = {request.kind for request in requests(file)}
+            busy = sorted(kind for kind in kinds if not kind.endswith(" leases"))
+            if not busy:
+                return
+            if time.monotonic() > deadline:
+                raise BenchError(f"the API server was not at rest after {patience:g} s: {', '.join(busy)}")
 
     def bindings(self) -> Bindings:
         """All since the last `skip`."""

@@ -16,7 +16,7 @@ from tools.bench.pin import issuer, plan
 from tools.bench.pin.audit import AuditLog, Bindings
 from tools.bench.pin.programs import Line, Pinner, Planner, Program
 from tools.bench.pin.scene import Scene, Target
-from tools.bench.pin.usage import Window, quiet, usage
+from tools.bench.pin.usage import Window, usage
 from tools.localcluster import LocalCluster
 from tools.localcluster.components import API_SERVER, ETCD, SCHEDULER
 from tools.localcluster.ports import free_ports
@@ -100,7 +100,7 @@ async def scheduler(stage: Stage) -> Figures:
                 raise BenchError(f"kube-scheduler bound {bound.count} of {len(targets)} pods in {_PATIENCE:g} s")
             await asyncio.sleep(1)
         spent = window.cpu()
-        await quiet(pid)
+        await stage.audit.rest()
         used = usage(pid)
     finally:
         stage.cluster.kill(SCHEDULER)
@@ -115,7 +115,7 @@ async def moorage(stage: Stage, *, steady: int, rate: float) -> Figures:
         await pinner.started()
         found = await _burst(stage, pinner, targets, address)
         more = await stage.scene.add(waiting=steady, over=stage.nodes, first=stage.pods)
-        found |= await _steady(pinner, more, address, rate)
+        found |= await _steady(stage, pinner, more, address, rate)
         _check_placed(stage, targets + more)
         return found | {"rss_mib": usage(pinner.pid).peak_mib}
 
@@ -126,7 +126,7 @@ async def _burst(stage: Stage, pinner: Pinner, targets: Sequence[Target], addres
     with Planner(file, address, stage.folder) as planner:
         await planner.until(_all_applied(stage.nodes), "all placeholders", _PATIENCE)
         await stage.scene.leases(stage.nodes)
-        await quiet(pinner.pid)
+        await stage.audit.rest()
         stage.audit.skip()
         before, planned = usage(pinner.pid), usage(planner.pid)
         plan.write(file, plan.pins(targets))
@@ -135,7 +135,7 @@ async def _burst(stage: Stage, pinner: Pinner, targets: Sequence[Target], addres
         window = stage.window(pinner=pinner.pid, planner=planner.pid)
         await planner.until(_all_applied(stage.nodes), "all pins", _PATIENCE)
         spent = window.cpu()
-        await quiet(pinner.pid)
+        await stage.audit.rest()
         after, planning = usage(pinner.pid), usage(planner.pid)
     bound = _all_bound(stage, len(targets))
     figures = _figures(bound, began.moment, spent, cpu=after.cpu_s - before.cpu_s, peak=after.peak_mib)
@@ -146,9 +146,9 @@ async def _burst(stage: Stage, pinner: Pinner, targets: Sequence[Target], addres
     }
 
 
-async def _steady(pinner: Pinner, targets: Sequence[Target], address: str, rate: float) -> Figures:
+async def _steady(stage: Stage, pinner: Pinner, targets: Sequence[Target], address: str, rate: float) -> Figures:
     async with issuer.issuer(address) as planner:
-        await quiet(pinner.pid)
+        await stage.audit.rest()
         counted, before = pinner.metrics(), usage(pinner.pid)
         ids = await planner.paced(issuer.single_pins(targets), rate)
         seconds = sorted(await planner.applied(ids, _PATIENCE))
@@ -176,10 +176,10 @@ async def grown(stage: Stage, *, running: int, pins: int, per_node: int = 10) ->
         async with issuer.issuer(address) as planner:
             await planner.applied(planner.issue(issuer.placeholders(over)), _PATIENCE)
             await stage.scene.leases(over)
-            await quiet(pinner.pid)
+            await stage.audit.rest()
             before = usage(pinner.pid)
             await planner.applied(planner.issue(issuer.pins(targets)), _PATIENCE)
-            await quiet(pinner.pid)
+            await stage.audit.rest()
             after = usage(pinner.pid)
         _check_placed(stage, targets)
     return {

@@ -73,6 +73,7 @@ def result(rounds: Mapping[str, Sequence[Figures]], grown: Mapping[int, Figures]
     for name, found in middle.items():
         if name != MOORAGE:
             figures |= {f"{name}_{_NAMES.get(key, key)}": value for key, value in found.items() if key != "per_s"}
+    figures["others_cores"] = max(found["others_cores"] for found in middle.values())
     for running, found in grown.items():
         figures[f"cpu_us_per_pin_{running}"] = round(found["cpu_us_per_pin"], 1)
         figures[f"rss_at_rest_mib_{running}"] = round(found["rss_mib"], 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from collections.abc import Mapping
@@ -12,8 +11,6 @@ from pathlib import Path
 from tools.bench.common.errors import BenchError
 
 _TICKS = os.sysconf("SC_CLK_TCK")
-_QUIET_CPU = 0.1
-_QUIET_FOR = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,22 +65,3 @@ class Window:
         user, nice, system, _idle, _iowait, irq, softirq = fields[:7]
         busy = (user + nice + system + irq + softirq) / _TICKS
         return {name: usage(pid).cpu_s for name, pid in self._pids.items()} | {"machine": busy}
-
-
-async def quiet(pid: int, patience: float = 60.0) -> None:
-    """Return once a process has used next to no CPU for a while.
-
-    Args:
-        pid: the process.
-        patience: seconds after which it is an error.
-    """
-    deadline = time.monotonic() + patience
-    before = usage(pid).cpu_s
-    while True:
-        await asyncio.sleep(_QUIET_FOR)
-        now = usage(pid).cpu_s
-        if now - before <= _QUIET_CPU * _QUIET_FOR:
-            return
-        if time.monotonic() > deadline:
-            raise BenchError(f"process {pid} was not at rest after {patience:g} s")
-        before = now
