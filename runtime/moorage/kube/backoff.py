@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
-
 _chance = random.Random()  # noqa: S311 - spreads load, guards nothing; one for all: seeding costs more than a request
 
 
