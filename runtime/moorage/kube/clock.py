@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 from moorage.kube.errors import KubeError
 
@@ -113,6 +114,7 @@ def micro_time(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+@lru_cache(maxsize=8)  # it changes once a second, and is in every answer
 def _seconds(date_header: str | None) -> float | None:
     if not date_header:
         return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -79,6 +80,7 @@ def read(reservation: NodeReservation) -> Reading:
     return Reading(spec, tuple(problems))
 
 
+@lru_cache(maxsize=4096)  # the few deadlines of a reservation are read for each of its pods, again and again
 def moment(text: str) -> datetime | None:
     """The time an RFC 3339 text means, UTC; None when it is empty or means none."""
     try:

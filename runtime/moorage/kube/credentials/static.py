@@ -44,12 +44,17 @@ class StaticAuthenticator:
         self._headers = dict(headers or {})
         self._monotonic = monotonic
         self._last: tuple[bytes, KeyPair | None] | None = None
+        self._bearer: tuple[bytes, Mapping[str, str]] | None = None  # the token it was made of, and all headers
         self._changed_at = -math.inf
 
     async def headers(self) -> Mapping[str, str]:
         """See ``Authenticator``; reads a token file when it has changed (a few hundred bytes, so without a thread)."""
         token, _ = self._read()
-        return {**self._headers, **bearer(token, self._source)} if self._token is not None else self._headers
+        if self._token is None:
+            return self._headers
+        if self._bearer is None or self._bearer[0] != token:
+            self._bearer = token, {**self._headers, **bearer(token, self._source)}
+        return self._bearer[1]
 
     def ssl_context(self) -> ssl.SSLContext | None:
         """See ``Authenticator``."""
