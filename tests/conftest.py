@@ -6,6 +6,7 @@ Nothing starts unless a selected test asks for the `cluster` fixture.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import re
 import secrets
@@ -23,7 +24,7 @@ if TYPE_CHECKING:  # importing it costs every unit test run a quarter of a secon
     from tools.localcluster import ClusterHandle
 
 _TESTS = Path(__file__).parent
-_CLUSTER_SUITES = {"kube", "e2e"}
+_CLUSTER_SUITES = {"kube", "e2e", "faults"}
 _WARM = "dev"
 _SLOWEST = 10
 
@@ -36,6 +37,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(_TESTS) and item.path.relative_to(_TESTS).parts[0] in _CLUSTER_SUITES:
             item.add_marker(pytest.mark.cluster)
+            # Servers are killed here with connections open: a socket that is collected late is shown, not an error.
+            item.add_marker(pytest.mark.filterwarnings("default::pytest.PytestUnraisableExceptionWarning"))
+
+
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """What cluster tests leave to the collector is collected before the stricter tests begin."""
+    if item.get_closest_marker("cluster") and (nextitem is None or not nextitem.get_closest_marker("cluster")):
+        gc.collect()
 
 
 def pytest_sessionstart() -> None:

@@ -5,6 +5,7 @@ Every failure leaves here as one of ``moorage.kube.errors``; aiohttp does not sh
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -56,7 +57,11 @@ class Transport:
             response.content.set_exception(aiohttp.ClientConnectionError("closed by us"))
         if self._session is not None:
             session, self._session = self._session, None
+            if session.connector is not None:
+                # Without the goodbyes of TLS, for which nobody would wait: sockets are closed when this returns.
+                await session.connector.close(abort_ssl=True)
             await session.close()
+            await asyncio.sleep(0)  # aborted connections leave in the loop's next round
 
     async def request(
         self,
