@@ -43,7 +43,7 @@ from tests.unit.protocol.support import instruction
 from tools.generate import protocol as generator
 
 texts = st.text(st.characters(codec="utf-8"), max_size=40)
-printable = st.text(st.characters(codec="ascii", min_codepoint=33), min_size=1, max_size=40)
+printable = st.text(st.characters(codec="ascii", min_codepoint=33, max_codepoint=126), min_size=1, max_size=40)
 counts = st.integers(0, 2**62)
 positions = st.builds(Position, counts, counts)
 real_positions = st.builds(Position, st.integers(1, 2**62), st.integers(1, 2**62))
