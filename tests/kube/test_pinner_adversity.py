@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -120,6 +121,29 @@ async def test_a_machine_with_less_than_promised_keeps_what_fits_and_the_rest_is
     assert len(swept) == 3
     again = await driver.do(pinning.pin(name, waiting))  # "not pinned again": nothing is left of the placeholder
     assert {reason for _, reason in pinning.outcomes(again).values()} == {"SOFT_PIN_UNSUPPORTED"}
+
+
+async def test_a_controller_whose_pods_fail_again_and_again_is_left_to_the_scheduler(
+    client: Client, cluster: ClusterHandle, namespace: str, node_name: NodeName
+) -> None:
+    name, other = node_name(), node_name("other")
+    async with pinning.driver(client, replace(pinning.QUICK, sweeps_per_hour=1)) as driver:
+        pods = await pinning.replicas(client, "web", namespace, 2, name, cpu="600m")
+        assert (await driver.do(pinning.promise(name, room={**pinning.ROOM, "cpu": "2"}))).outcome is Outcome.APPLIED
+        assert (await driver.do(pinning.pin(name, pods))).outcome is Outcome.APPLIED
+        await asyncio.to_thread(cluster.start_hollow_kubelet, name)  # it has one core: one pod too many
+
+        async def replaced() -> Pod | None:
+            found = await client.list(resources.PODS, namespace, labels="app=web")
+            running = [p for p in found if p.status.phase == "Running"]
+            fresh = [p for p in found if not p.spec.node_name]
+            return fresh[0] if (len(found), len(running), len(fresh)) == (2, 1, 1) else None
+
+        fresh = await eventually(replaced, "the failed pod to be swept and replaced")
+        assert (await driver.do(pinning.promise(other, name))).outcome is Outcome.APPLIED
+        ack = await driver.do(pinning.pin(other, [fresh]))
+
+    assert pinning.outcomes(ack) == {fresh.metadata.name: (Outcome.REJECTED, "OWNER_CAPPED")}
 
 
 async def test_a_lease_from_the_future_is_reported_and_neither_moved_back_nor_further(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -128,6 +129,53 @@ async def test_pods_that_may_not_be_pinned_are_named_with_their_reason_and_the_o
         uid=leaving.metadata.uid,
         changes={"metadata": {"finalizers": None}},
     )
+
+
+async def test_pods_of_daemon_sets_gangs_and_preemptors_are_left_to_the_scheduler(
+    driver: Driver, client: Client, namespace: str, node_name: NodeName
+) -> None:
+    name, busy = node_name(), node_name("busy")
+    tolerant = {"tolerations": [{"operator": "Exists"}]}
+    await client.create(resources.NODES, placeholder(busy, labels={pinning.POOL: busy}))
+    body = {
+        "metadata": {"name": "agent"},
+        "spec": {
+            "selector": {"matchLabels": {"app": "agent"}},
+            "template": pinning.template("agent", busy, cpu="64", **tolerant),
+        },
+    }
+    await client.create(resources.DAEMON_SETS, body, namespace)
+    (daemon,) = await pinning.pods_of(client, "agent", namespace, 1)
+    (gang,) = await pinning.replicas(client, "gang", namespace, 1, name)
+    label = {"metadata": {"labels": {"scheduling.x-k8s.io/pod-group": "training"}}}
+    await client.patch(resources.PODS, gang.metadata.name, namespace, uid=gang.metadata.uid, changes=label)
+    (nominated,) = await pinning.replicas(client, "nominated", namespace, 1, name)
+    path = f"/api/v1/namespaces/{namespace}/pods/{nominated.metadata.name}/status"
+    status = json.dumps({"status": {"nominatedNodeName": busy}}).encode()
+    await client.transport.request("PATCH", path, body=status, content_type="application/merge-patch+json")
+
+    assert (await driver.do(pinning.promise(name))).outcome is Outcome.APPLIED
+    ack = await driver.do(pinning.pin(name, [daemon, gang, nominated]))
+
+    assert pinning.outcomes(ack) == {
+        daemon.metadata.name: rejected("POD_DAEMON"),
+        gang.metadata.name: rejected("POD_GANG"),
+        nominated.metadata.name: rejected("POD_NOMINATED"),
+    }
+
+
+async def test_an_instruction_with_more_pods_than_a_reservation_holds_is_refused_whole(
+    driver: Driver, client: Client, namespace: str, node_name: NodeName
+) -> None:
+    name = node_name()
+    (web,) = await pinning.replicas(client, "web", namespace, 1, name)
+    assert (await driver.do(pinning.promise(name))).outcome is Outcome.APPLIED
+    crowd = tuple(PodRef(namespace, f"web-{n}", f"uid-{n}") for n in range(1001))
+
+    ack = await driver.do(PinPods(name, crowd))
+
+    assert (ack.outcome, ack.reason.name) == (Outcome.REJECTED, "TOO_LARGE")
+    assert (await driver.do(pinning.pin(name, [web]))).outcome is Outcome.APPLIED
 
 
 async def test_names_that_others_have_and_promises_that_nothing_can_keep(
