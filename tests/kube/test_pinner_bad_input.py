@@ -164,15 +164,15 @@ async def test_pods_of_daemon_sets_gangs_and_preemptors_are_left_to_the_schedule
     }
 
 
-async def test_an_instruction_with_more_pods_than_a_reservation_holds_is_refused_whole(
+async def test_an_instruction_with_more_slots_than_a_reservation_holds_is_refused_whole(
     driver: Driver, client: Client, namespace: str, node_name: NodeName
 ) -> None:
     name = node_name()
     (web,) = await pinning.replicas(client, "web", namespace, 1, name)
     assert (await driver.do(pinning.promise(name))).outcome is Outcome.APPLIED
-    crowd = tuple(PodRef(namespace, f"web-{n}", f"uid-{n}") for n in range(1001))
+    crowd = tuple(Slot(Owner("Deployment", namespace, f"d-{n}"), {"cpu": "1m"}, 1) for n in range(1001))
 
-    ack = await driver.do(PinPods(name, crowd))
+    ack = await driver.do(ExpectPods(name, crowd))
 
     assert (ack.outcome, ack.reason.name) == (Outcome.REJECTED, "TOO_LARGE")
     assert (await driver.do(pinning.pin(name, [web]))).outcome is Outcome.APPLIED
