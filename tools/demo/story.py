@@ -35,13 +35,16 @@ class Story:
         target: the cluster.
         stage: takes what happens.
         fault: what to kill on the way, if anything.
+        programs: planner and pinner, when they are to be run in another way than as the target's user.
     """
 
-    def __init__(self, target: Target, stage: Stage, fault: Fault | None = None) -> None:
+    def __init__(
+        self, target: Target, stage: Stage, fault: Fault | None = None, programs: Programs | None = None
+    ) -> None:
         self._target = target
         self._stage = stage
         self._fault = fault
-        self._programs = Programs(target.logs, target.environment, target.flags, target.keep_open)
+        self._programs = programs or Programs(target.logs, target.environment, target.flags, target.keep_open)
 
     async def tell(self) -> Outcome:
         """Play to the end and check it.
