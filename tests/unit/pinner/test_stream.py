@@ -440,7 +440,11 @@ async def _tcp_server(answer: bytes | None) -> AsyncIterator[int]:
             await asyncio.wait(visits, timeout=HANG)
 
 
-@pytest.mark.parametrize("rubbish", [b"\xff\xff\xff", b"\x0a\x00", codec.encode_response(instruction(1))])
+@pytest.mark.parametrize(
+    "rubbish",
+    [b"\xff\xff\xff", b"\x0a\x00", codec.encode_response(instruction(1))],
+    ids=["no message", "empty welcome", "instruction before the welcome"],
+)
 async def test_rubbish_within_the_protocol(rubbish: bytes, caplog: pytest.LogCaptureFixture) -> None:
     async def bad(visit: Visit) -> None:
         await visit.say(rubbish)
