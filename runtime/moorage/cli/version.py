@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-from importlib import metadata
+
+from moorage.ops.version import version
 
 from .parser import Parser, make
 
@@ -23,9 +24,8 @@ def parser(prog: str) -> Parser:
 
 def main(arguments: argparse.Namespace) -> int:
     """Print it."""
-    version = metadata.version("moorage")
     if arguments.output == "json":
-        print(json.dumps({"version": version, "python": platform.python_version(), "platform": platform.platform()}))
+        print(json.dumps({"version": version(), "python": platform.python_version(), "platform": platform.platform()}))
     else:
-        print(version)
+        print(version())
     return 0
