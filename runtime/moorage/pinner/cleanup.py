@@ -19,7 +19,7 @@ from moorage.objects import Node, Pod
 from moorage.reservations import NodeReservation
 
 from . import adoption, pins
-from .names import FINALIZER, RESERVATION_ANNOTATION, preparing
+from .names import FINALIZER, PLACEHOLDER_LABEL, RESERVATION_ANNOTATION, preparing
 
 KIND_PODS = "Pod"
 KIND_NODE = "Node"
@@ -81,11 +81,10 @@ def select(nodes: Iterable[Node], pods: Iterable[Pod], reservations: Iterable[No
     for node in nodes:
         name = node.metadata.name
         if node.has_kubelet:
-            # Adoption takes taint and labels off in one write: without the taint the labels are somebody else's.
-            if preparing(node):
+            if _marked(node):
                 changes = adoption.withdraw(node, None)
                 marked.append(Leftover(KIND_NODE, name, "clean", _marks(changes), "cleaned of our marks", node))
-        elif RESERVATION_ANNOTATION in node.metadata.annotations:
+        elif RESERVATION_ANNOTATION in node.metadata.annotations or PLACEHOLDER_LABEL in node.metadata.labels:
             for pod in held[name]:
                 if not pins.started(pod):
                     detail = f"bound to placeholder {name}, which no machine has taken"
@@ -127,7 +126,7 @@ async def _clean_node(client: Client, found: Node) -> None:
     """Take our marks off a node as it is at this moment."""
     now = await client.get(resources.NODES, found.metadata.name)
     meta = now.metadata
-    if meta.uid == found.metadata.uid and preparing(now):
+    if meta.uid == found.metadata.uid and _marked(now):
         changes = adoption.withdraw(now, None)
         version = meta.resource_version
         await client.patch(resources.NODES, meta.name, changes=changes, uid=meta.uid, resource_version=version)
@@ -154,6 +153,14 @@ async def _remove_reservation(client: Client, found: NodeReservation) -> None:
             resources.NODE_RESERVATIONS, meta.name, changes={"metadata": {"finalizers": kept}}, uid=meta.uid
         )
     await client.delete(resources.NODE_RESERVATIONS, meta.name, uid=meta.uid)
+
+
+def _marked(node: Node) -> bool:
+    """Whether a real node carries what only a placeholder should.
+
+    Adoption takes taint and labels off in one write: without one of our own marks the other labels are somebody else's.
+    """
+    return bool(preparing(node)) or PLACEHOLDER_LABEL in node.metadata.labels
 
 
 def _marks(changes: dict[str, Any]) -> str:

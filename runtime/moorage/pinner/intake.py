@@ -26,12 +26,13 @@ from moorage.protocol import (
     PodResult,
     ReasonCode,
     Release,
+    validate,
 )
 from moorage.protocol import Promise as PromisedNode
 from moorage.protocol import Slot as ExpectedPods
 from moorage.reservations import Owner, Pin, Promise, Record, Slot, Spec, merging, rules
 
-from . import eligibility, profiles, validation
+from . import eligibility, profiles
 from .profiles import Profile
 from .refusal import Refusal
 from .steps import Observation
@@ -121,9 +122,8 @@ def _refuse(instruction: Instruction, o: Observation, spec: Spec, around: Surrou
     """What is wrong with an instruction whatever it says."""
     if not 0 < len(instruction.id) <= MAX_ID:
         return _refused(ReasonCode.MALFORMED, f"an instruction's id has 1 to {MAX_ID} characters")
-    name = validation.refuse_name(instruction.node)
-    if name is not None:
-        return Refused(Outcome.REJECTED, name)
+    if problem := validate.subdomain_problem(instruction.node):
+        return _refused(ReasonCode.INVALID_NODE_NAME, f"the node's name {problem}")
     position = instruction.position
     if position.epoch < around.epoch:
         text = f"epoch {position.epoch} has been replaced by epoch {around.epoch}"
@@ -150,7 +150,10 @@ def _create(
     profile = profiles.choose(promised.profile, around.default_profile)
     if isinstance(profile, Refusal):
         return Refused(Outcome.REJECTED, profile)
-    refusal = validation.refuse_promise(promised) or profiles.refuse(promised, profile)
+    problem = next(validate.promise_problems(promised), None)
+    if problem is not None:
+        return _refused(problem.reason, str(problem))
+    refusal = profiles.refuse(promised, profile)
     if refusal is not None:
         return Refused(Outcome.REJECTED, refusal)
     if o.node is not None and not o.made:
@@ -217,9 +220,9 @@ def _judge(ref: PodRef, o: Observation, spec: Spec, around: Surroundings, *, pin
 
 
 def _expect(instruction: Instruction, action: ExpectPods, o: Observation, spec: Spec) -> Admission:
-    refusal = validation.refuse_slots(action)
-    if refusal is not None:
-        return Refused(Outcome.REJECTED, refusal)
+    problem = next(validate.problems(action), None)
+    if problem is not None:
+        return _refused(problem.reason, str(problem))
     if spec.promise is None:
         return _refused(ReasonCode.PLACEHOLDER_MISSING, f"node {o.name} was never promised, nothing can be held on it")
     if _ending(o, spec):

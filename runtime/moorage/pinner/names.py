@@ -28,8 +28,10 @@ LIFECYCLE_TAINTS = frozenset((NOT_READY, UNREACHABLE, NETWORK_UNAVAILABLE, UNINI
 
 EXCLUDE_DISRUPTION = "node.kubernetes.io/exclude-disruption"
 EXCLUDE_BALANCERS = "node.kubernetes.io/exclude-from-external-load-balancers"
-JOINING_LABELS = {EXCLUDE_DISRUPTION: "true", EXCLUDE_BALANCERS: "true"}
-"""On a placeholder only: it is neither counted as a failed node of its zone, nor sent traffic."""
+PLACEHOLDER_LABEL = "moorage.dev/placeholder"
+"""On a placeholder only: pods that tolerate everything can ask for nodes without it."""
+JOINING_LABELS = {EXCLUDE_DISRUPTION: "true", EXCLUDE_BALANCERS: "true", PLACEHOLDER_LABEL: "true"}
+"""On a placeholder only: it is neither counted as a failed node of its zone, nor sent traffic, nor taken for real."""
 
 FINALIZER = "moorage.dev/placeholder"
 """On a reservation while a placeholder may exist that only we would ever clean up."""

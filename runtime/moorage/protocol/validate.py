@@ -84,7 +84,8 @@ def promise_problems(promise: Promise) -> Iterator[Problem]:
     yield from _labels(promise.labels)
     yield from _taints(promise.taints, "taints")
     yield from _taints(promise.startup_taints, "startupTaints")
-    if len(promise.provider_id) > MAX_PROVIDER_ID or not promise.provider_id.isprintable():
+    given = promise.provider_id
+    if len(given) > MAX_PROVIDER_ID or not given.isprintable() or any(map(str.isspace, given)):
         yield Problem(ReasonCode.INVALID_METADATA, ("providerID",), "not a provider id (aws:///zone-a/i-0123)")
 
 

@@ -63,6 +63,7 @@ def held(*numbers: int, **how: Any) -> Corner:
 
 
 NOBODY = Corner(None)
+SLOTS = (Slot(Owner("Deployment", "ns", "web"), {"cpu": "1"}, 1),)
 PROMISED = CreatePlaceholder(Promise(NAME, ROOM, {"pool": "a"}))
 
 
@@ -91,11 +92,14 @@ def test_a_promise_is_accepted_once_and_again_and_not_differently() -> None:
         (PROMISED, Corner(None, node=joined(placeholder(), ready=True)), {}, ("rejected", "NODE_IS_REAL")),
         (CreatePlaceholder(Promise(NAME, ROOM, profile="x")), NOBODY, {}, ("rejected", "UNKNOWN_PROFILE")),
         (CreatePlaceholder(Promise(NAME, {})), NOBODY, {}, ("rejected", "INVALID_QUANTITY")),
+        (CreatePlaceholder(Promise(NAME, ROOM, {"a b": "c"})), NOBODY, {}, ("rejected", "INVALID_METADATA")),
+        (CreatePlaceholder(Promise(NAME, ROOM, provider_id="a b")), NOBODY, {}, ("rejected", "INVALID_METADATA")),
         (PinPods(NAME, (ref(1),)), NOBODY, {}, ("rejected", "PLACEHOLDER_MISSING")),
         (PinPods(NAME, (ref(1),)), Corner(None, node=placeholder(ours=False)), {}, ("rejected", "NODE_FOREIGN")),
         (PinPods(NAME, ()), held(), {}, ("rejected", "MALFORMED")),
         (PinPods(NAME, (ref(1), ref(1))), held(), {}, ("rejected", "MALFORMED")),
-        (ExpectPods(NAME, ()), NOBODY, {}, ("rejected", "PLACEHOLDER_MISSING")),
+        (ExpectPods(NAME, ()), held(), {}, ("rejected", "MALFORMED")),
+        (ExpectPods(NAME, SLOTS), NOBODY, {}, ("rejected", "PLACEHOLDER_MISSING")),
         (DeletePlaceholder(NAME), held(node=joined(placeholder(), ready=True)), {}, ("rejected", "NODE_IS_REAL")),
         (DeletePlaceholder(NAME), Corner(None, node=placeholder(ours=False)), {}, ("rejected", "NODE_FOREIGN")),
     ],
@@ -131,7 +135,7 @@ def test_slots_replace_slots_and_a_release_ends_them() -> None:
 def test_the_order_of_positions_counts_but_not_for_pins_which_add_up() -> None:
     spec = merging.with_record(spec_of(1), Record("release", "Release", 1, 20))
     corner = held(reservation=reservation_of(spec))
-    assert why(take(ExpectPods(NAME, ()), corner)) == ("rejected", "SUPERSEDED")
+    assert why(take(ExpectPods(NAME, SLOTS), corner)) == ("rejected", "SUPERSEDED")
     assert why(take(DeletePlaceholder(NAME), corner)) == ("rejected", "SUPERSEDED")
     assert isinstance(take(DeletePlaceholder(NAME), corner, position=Position(2, 1)), Accepted)
     pinned = take(PinPods(NAME, (ref(2),)), corner)

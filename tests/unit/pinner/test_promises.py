@@ -7,15 +7,13 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from moorage.kube.clock import micro_time
 from moorage.objects import Lease, Node, NodeSpec, NodeStatus, NodeSystemInfo, ObjectMeta, Quantities, Taint
 from moorage.objects.coordination import LeaseSpec
-from moorage.pinner import adoption, cleanup, profiles, validation
+from moorage.pinner import adoption, cleanup, profiles
 from moorage.pinner.leases import Verdict, judge
-from moorage.pinner.names import JOINING_LABELS, PREPARING, PREPARING_TAINT
+from moorage.pinner.names import JOINING_LABELS, PLACEHOLDER_LABEL, PREPARING, PREPARING_TAINT
 from moorage.pinner.profiles import PROFILES, Profile
 from moorage.pinner.promised import placeholder_manifest, placeholder_taints
 from moorage.pinner.refusal import Refusal
@@ -29,60 +27,6 @@ AZURE_ID = "azure:///subscriptions/s/resourceGroups/g/providers/Microsoft.Comput
 
 def promised(name: str = "node-1", **fields: Any) -> PromisedNode:
     return PromisedNode(name, fields.pop("allocatable", ROOM), **fields)
-
-
-# --- what cannot be promised ---
-
-
-@pytest.mark.parametrize(
-    ("fields", "reason", "words"),
-    [
-        ({"allocatable": {"cpu": "4"}}, "INVALID_QUANTITY", "memory, pods"),
-        ({"allocatable": {**ROOM, "cpu": "-1"}}, "INVALID_QUANTITY", "negative"),
-        ({"allocatable": {**ROOM, "cpu": "1e9"}}, "INVALID_QUANTITY", "no machine"),
-        ({"allocatable": {**ROOM, "memory": "2Ei"}}, "INVALID_QUANTITY", "no machine"),
-        ({"allocatable": {**ROOM, "pods": "1.5"}}, "INVALID_QUANTITY", "whole"),
-        ({"allocatable": {**ROOM, "pods": "10001"}}, "INVALID_QUANTITY", "no machine"),
-        ({"allocatable": {**ROOM, "memory": "lots"}}, "INVALID_QUANTITY", "not a quantity"),
-        ({"allocatable": {**ROOM, "no good": "1"}}, "INVALID_METADATA", "resource"),
-        ({"allocatable": {**ROOM, **{f"x/{n}": "1" for n in range(64)}}}, "TOO_LARGE", "67"),
-        ({"labels": {"a b": "c"}}, "INVALID_METADATA", "label's key"),
-        ({"labels": {"/a": "c"}}, "INVALID_METADATA", "label's key"),
-        ({"labels": {"a": "b c"}}, "INVALID_METADATA", "label's value"),
-        ({"labels": {"a": "b" * 64}}, "INVALID_METADATA", "label's value"),
-        ({"labels": {f"l{n}": "" for n in range(257)}}, "TOO_LARGE", "257"),
-        ({"taints": (Taint("a", "", "Never"),)}, "INVALID_METADATA", "none of"),
-        ({"taints": (Taint("", "", "NoSchedule"),)}, "INVALID_METADATA", "key"),
-        ({"taints": (Taint("a", "b", "NoSchedule"), Taint("a", "c", "NoSchedule"))}, "INVALID_METADATA", "twice"),
-        ({"startup_taints": (Taint("a", "?", "NoSchedule"),)}, "INVALID_METADATA", "value"),
-        ({"provider_id": "a b"}, "INVALID_METADATA", "provider id"),
-        ({"provider_id": "a" * 1025}, "INVALID_METADATA", "provider id"),
-    ],
-)
-def test_what_no_node_can_be_is_refused_with_the_field(fields: Any, reason: str, words: str) -> None:
-    refusal = validation.refuse_promise(promised(**fields))
-    assert refusal is not None
-    assert refusal.reason.name == reason
-    assert words in refusal.text
-
-
-def test_an_ordinary_promise_is_fine() -> None:
-    fine = promised(labels={"a.example.com/b": "c", "plain": ""}, taints=(Taint("k/v", "", "NoExecute"),))
-    assert validation.refuse_promise(fine) is None
-    assert validation.refuse_name("ip-10-0-1-2.eu-central-1.compute.internal") is None
-
-
-@pytest.mark.parametrize("name", ["", "A", "a_b", "a..b", "-a", "a-", ".a", "a" * 254, "a/b", "ä", "a\n"])
-def test_impossible_names(name: str) -> None:
-    refusal = validation.refuse_name(name)
-    assert refusal is not None
-    assert len(refusal.text) < 200
-
-
-@given(st.text(max_size=300), st.text(max_size=80), st.text(max_size=30))
-def test_any_text_is_judged(name: str, value: str, quantity: str) -> None:
-    validation.refuse_name(name)
-    validation.refuse_promise(promised(allocatable={**ROOM, name: quantity}, labels={name: value}, provider_id=value))
 
 
 # --- providers ---
@@ -243,7 +187,9 @@ def test_only_what_is_surely_ours_counts_as_left_behind_and_pods_come_first() ->
         model.joined(model.placeholder(), ready=True),
         metadata=ObjectMeta(name="marked", uid="m", labels={"a": "b", **JOINING_LABELS}),
     )
-    clean = msgspec.structs.replace(marked, metadata=ObjectMeta(name="clean", labels=JOINING_LABELS), spec=NodeSpec())
+    others = {key: value for key, value in JOINING_LABELS.items() if key != PLACEHOLDER_LABEL}
+    clean = msgspec.structs.replace(marked, metadata=ObjectMeta(name="clean", labels=others), spec=NodeSpec())
+    labelled = msgspec.structs.replace(clean, metadata=ObjectMeta(name="labelled", labels=JOINING_LABELS))
     foreign = msgspec.structs.replace(model.placeholder(ours=False), metadata=ObjectMeta(name="foreign"))
     pods = [
         model.pod(1, node=model.NAME),
@@ -251,14 +197,15 @@ def test_only_what_is_surely_ours_counts_as_left_behind_and_pods_come_first() ->
         model.pod(3, node="clean"),
         model.pod(4),
     ]
-    found = cleanup.select(
-        [foreign, clean, marked, model.placeholder()], pods, [model.reservation_of(model.spec_of(1))]
-    )
+    nodes = [foreign, clean, marked, labelled, model.placeholder()]
+    found = cleanup.select(nodes, pods, [model.reservation_of(model.spec_of(1))])
     assert [(each.kind, each.name, each.action) for each in found] == [
         ("Pod", "ns/p1", "delete"),
         ("Node", model.NAME, "delete"),
         ("Node", "marked", "clean"),
+        ("Node", "labelled", "clean"),
         ("NodeReservation", model.NAME, "delete"),
     ]
     assert "our taint" in found[2].detail
+    assert f"label {PLACEHOLDER_LABEL}" in found[3].detail
     assert cleanup.select([clean, foreign], pods, []) == []

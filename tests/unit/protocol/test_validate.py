@@ -104,6 +104,7 @@ def test_what_a_node_needs_is_named_when_it_is_missing() -> None:
         {"startup_taints": (Taint(key="a", value="b c", effect="NoSchedule"),)},
         {"taints": (Taint(key="a", value="1", effect="NoSchedule"), Taint(key="a", value="2", effect="NoSchedule"))},
         {"provider_id": "a\nb"},
+        {"provider_id": "a b"},
         {"provider_id": "x" * 1025},
     ],
 )
