@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tools.demo import picture, replay
-from tools.generate import plan, protocol, reference, values
+from tools.generate import charts, plan, protocol, reference, values
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -22,7 +22,7 @@ GENERATED: dict[str, Callable[[], str]] = {
 }
 
 # Generators of several files at once: from nothing to a path and a text for each.
-GENERATED_SETS: tuple[Callable[[], dict[str, str]], ...] = (protocol.module, values.files)
+GENERATED_SETS: tuple[Callable[[], dict[str, str]], ...] = (protocol.module, values.files, charts.files)
 
 
 def texts() -> dict[str, str]:

@@ -1,0 +1,112 @@
+{{/*
+The Deployment of a program. The chart's own helpers say what differs:
+  CHART.command: the subcommand       CHART.env, CHART.envFrom      CHART.ports, CHART.volumes, CHART.volumeMounts
+  CHART.podChecksums: annotations that restart the pods when something they read only at start has changed
+  CHART.deploymentLabels: labels of the Deployment and of its pods
+*/}}
+{{- define "CHART.deployment" -}}
+{{- $labels := include "CHART.deploymentLabels" . | fromYaml -}}
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  {{- include "CHART.metadata" (dict
+    "root" . "name" (include "CHART.fullname" .) "namespace" .Release.Namespace "labels" $labels
+  ) | nindent 2 }}
+spec:
+  replicas: {{ include "CHART.replicas" . }}
+  {{- with .Values.updateStrategy }}
+  strategy:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  selector:
+    matchLabels:
+      {{- include "CHART.selectorLabels" . | nindent 6 }}
+  template:
+    metadata:
+      {{- include "CHART.podMetadata" (dict "root" . "labels" $labels) | nindent 6 }}
+    spec:
+      {{- include "CHART.podSpec" . | nindent 6 }}
+{{- end -}}
+
+{{/* Our pods are not to be moved to save money: they are what moves the others, with care. */}}
+{{- define "CHART.podMetadata" -}}
+{{- $stay := dict "autoscaling.cast.ai/removal-disabled" "true" -}}
+{{- $values := .root.Values -}}
+{{- $checksums := include "CHART.podChecksums" .root | fromYaml -}}
+labels:
+  {{- include "CHART.labels" (dict "root" .root "labels" (merge (dict) .labels $values.podLabels $stay)) | nindent 2 }}
+annotations:
+  {{- $annotations := merge $checksums $values.podAnnotations $stay $values.commonAnnotations $values.global.commonAnnotations }}
+  {{- include "CHART.texts" $annotations | nindent 2 }}
+{{- end -}}
+
+{{- define "CHART.podSpec" -}}
+serviceAccountName: {{ include "CHART.serviceAccountName" . }}
+automountServiceAccountToken: true
+enableServiceLinks: false
+{{- include "CHART.imagePullSecrets" . }}
+{{- with .Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+securityContext:
+  {{- include "CHART.podSecurityContext" . | nindent 2 }}
+terminationGracePeriodSeconds: {{ int .Values.terminationGracePeriodSeconds }}
+containers:
+  - name: CHART
+    image: {{ include "CHART.image" . | quote }}
+    imagePullPolicy: {{ .Values.image.pullPolicy }}
+    args: [{{ include "CHART.command" . }}]
+    env:
+      {{- include "CHART.environment" . | nindent 6 }}
+    {{- with .Values.envFrom }}
+    envFrom:
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
+    ports:
+      - name: healthz
+        containerPort: 9091
+      {{- with include "CHART.ports" . }}
+      {{- . | nindent 6 }}
+      {{- end }}
+    # A start on a busy machine takes a while; from then on the probes below count.
+    startupProbe:
+      httpGet: {path: /livez, port: healthz}
+      periodSeconds: 2
+      failureThreshold: 60
+    livenessProbe:
+      httpGet: {path: /livez, port: healthz}
+      {{- toYaml .Values.livenessProbe | nindent 6 }}
+    readinessProbe:
+      httpGet: {path: /readyz, port: healthz}
+      {{- toYaml .Values.readinessProbe | nindent 6 }}
+    {{- with .Values.resources }}
+    resources:
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
+    securityContext:
+      {{- include "CHART.securityContext" . | nindent 6 }}
+    volumeMounts:
+      {{- include "CHART.volumeMounts" . | nindent 6 }}
+      - name: tmp
+        mountPath: /tmp
+      {{- with .Values.extraVolumeMounts }}
+      {{- toYaml . | nindent 6 }}
+      {{- end }}
+volumes:
+  {{- include "CHART.volumes" . | nindent 2 }}
+  - name: tmp
+    emptyDir: {sizeLimit: 64Mi}
+  {{- with .Values.extraVolumes }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+affinity:
+  {{- include "CHART.affinity" . | nindent 2 }}
+topologySpreadConstraints:
+  {{- include "CHART.spread" . | trim | nindent 2 }}
+tolerations:
+  {{- include "CHART.tolerations" . | nindent 2 }}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- include "CHART.texts" . | nindent 2 }}
+{{- end }}
+{{- end -}}

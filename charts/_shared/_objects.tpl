@@ -1,0 +1,87 @@
+{{/* Whole objects that every program has. */}}
+
+{{- define "CHART.serviceAccount" -}}
+{{- if eq (include "CHART.makesServiceAccount" .) "true" -}}
+apiVersion: v1
+kind: ServiceAccount
+metadata:
+  {{- include "CHART.metadata" (dict
+    "root" . "name" (include "CHART.serviceAccountName" .) "namespace" .Release.Namespace
+    "annotations" (merge (dict) .Values.serviceAccount.annotations .Values.global.serviceAccount.annotations)
+  ) | nindent 2 }}
+automountServiceAccountToken: false
+{{- end -}}
+{{- end -}}
+
+{{/*
+Rights and who has them.
+  root, name, rules (YAML text); namespace: a Role there, else a ClusterRole
+  account: of the release's namespace, by default the program's; annotations: of both objects
+*/}}
+{{- define "CHART.rights" -}}
+{{- $kind := ternary "Role" "ClusterRole" (hasKey . "namespace") -}}
+apiVersion: rbac.authorization.k8s.io/v1
+kind: {{ $kind }}
+metadata:
+  {{- include "CHART.metadata" . | nindent 2 }}
+rules:
+  {{- .rules | trim | nindent 2 }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: {{ $kind }}Binding
+metadata:
+  {{- include "CHART.metadata" . | nindent 2 }}
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: {{ $kind }}
+  name: {{ .name }}
+subjects:
+  - kind: ServiceAccount
+    name: {{ .account | default (include "CHART.serviceAccountName" .root) }}
+    namespace: {{ .root.Release.Namespace }}
+{{- end -}}
+
+{{- define "CHART.podDisruptionBudget" -}}
+{{- if .Values.podDisruptionBudget.enabled -}}
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata:
+  {{- include "CHART.metadata" (dict "root" . "name" (include "CHART.fullname" .) "namespace" .Release.Namespace) | nindent 2 }}
+spec:
+  maxUnavailable: {{ include "CHART.text" .Values.podDisruptionBudget.maxUnavailable }}
+  # A pod that is not ready guards nothing: it never stands in the way of a drain.
+  unhealthyPodEvictionPolicy: AlwaysAllow
+  selector:
+    matchLabels:
+      {{- include "CHART.selectorLabels" . | nindent 6 }}
+{{- end -}}
+{{- end -}}
+
+{{/*
+GKE admits pods of the system's priority classes only into namespaces whose quota mentions the class. The number is no
+limit in practice.
+*/}}
+{{- define "CHART.criticalQuota" -}}
+{{- if and (hasPrefix "system-" .Values.priorityClassName) (contains "-gke." .Capabilities.KubeVersion.Version) -}}
+apiVersion: v1
+kind: ResourceQuota
+metadata:
+  {{- include "CHART.metadata" (dict
+    "root" . "name" (printf "%s-critical-pods" (include "CHART.fullname" .)) "namespace" .Release.Namespace
+  ) | nindent 2 }}
+spec:
+  hard: {pods: 1G}
+  scopeSelector:
+    matchExpressions:
+      - scopeName: PriorityClass
+        operator: In
+        values: [{{ .Values.priorityClassName }}]
+{{- end -}}
+{{- end -}}
+
+{{- define "CHART.extraObjects" -}}
+{{- range .Values.extraObjects }}
+---
+{{ tpl (ternary . (toYaml .) (kindIs "string" .)) $ }}
+{{- end }}
+{{- end -}}

@@ -1,0 +1,84 @@
+{{/*
+Values as the templates see them. Shared by all charts: edit charts/_shared and run `./taskw generate`.
+
+Each chart gets a copy of these files under its own prefix. A library chart would have to be vendored or published before
+the charts could be packaged, and unprefixed helpers of two charts overwrite each other in an umbrella chart that holds
+different versions of them.
+*/}}
+
+{{/*
+Begins every template: what is missing in .Values is filled in, contradictions are refused.
+
+`helm upgrade --reuse-values` replaces values.yaml by the values of the release's former chart, so any key that chart did
+not know is missing. Plain values come from files/defaults.yaml; maps and lists are empty then.
+*/}}
+{{- define "CHART.init" -}}
+{{- $defaults := .Files.Get "files/defaults.yaml" | fromYaml -}}
+{{- include "CHART.fill" (dict "values" .Values "defaults" (omit $defaults "replicas" "replicaCount")) -}}
+{{- $account := dict "create" true "name" "" "annotations" (dict) -}}
+{{- include "CHART.fill" (dict "values" .Values "defaults" (dict
+  "serviceAccount" $account
+  "global" (dict
+    "serviceAccount" $account "commonLabels" (dict) "commonAnnotations" (dict) "tolerations" (list) "imagePullSecrets" (list)
+    "nameOverride" "" "fullnameOverride" ""
+  )
+  "serviceMonitor" (dict "labels" (dict)) "prometheusRule" (dict "labels" (dict))
+  "grafanaDashboard" (dict "labels" (dict) "annotations" (dict))
+  "networkPolicy" (dict "metricsFrom" (list) "extraIngress" (list) "extraEgress" (list))
+  "podSecurityContext" (dict) "securityContext" (dict)
+)) -}}
+{{- range $key := list "commonLabels" "commonAnnotations" "podLabels" "podAnnotations" "additionalEnv" "resources" "affinity" -}}
+{{- include "CHART.fill" (dict "values" $.Values "defaults" (dict $key (dict))) -}}
+{{- end -}}
+{{- range $key := list "imagePullSecrets" "tolerations" "envFrom" "extraEnv" "extraVolumes" "extraVolumeMounts" "extraObjects" -}}
+{{- include "CHART.fill" (dict "values" $.Values "defaults" (dict $key (list))) -}}
+{{- end -}}
+{{- include "CHART.validate" . -}}
+{{- end -}}
+
+{{/* Adds to .values, in place, what it lacks of .defaults. */}}
+{{- define "CHART.fill" -}}
+{{- range $key, $default := .defaults -}}
+{{- if ne (include "CHART.given" (dict "values" $.values "key" $key)) "true" -}}
+{{- $_ := set $.values $key (deepCopy $default) -}}
+{{- else if kindIs "map" $default -}}
+{{- include "CHART.fill" (dict "values" (get $.values $key) "defaults" $default) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* "true" when .values has .key, be its value 0, false or empty. */}}
+{{- define "CHART.given" -}}
+{{- and (hasKey .values .key) (not (kindIs "invalid" (get .values .key))) -}}
+{{- end -}}
+
+{{/*
+How many pods: `replicas`, or `replicaCount` of the closed charts, else the schema's default; 0 means 0. The validation
+sees to it that the two do not differ.
+*/}}
+{{- define "CHART.replicas" -}}
+{{- $wanted := (.Files.Get "files/defaults.yaml" | fromYaml).replicas -}}
+{{- range $key := list "replicaCount" "replicas" -}}
+{{- if eq (include "CHART.given" (dict "values" $.Values "key" $key)) "true" -}}
+{{- $wanted = get $.Values $key -}}
+{{- end -}}
+{{- end -}}
+{{- if eq (toString (get .Values "deploy")) "false" -}}
+{{- $wanted = 0 -}}
+{{- end -}}
+{{- int $wanted -}}
+{{- end -}}
+
+{{/* A mapping with every value as text. */}}
+{{- define "CHART.texts" -}}
+{{- $texts := dict -}}
+{{- range $key, $value := . -}}
+{{- $_ := set $texts $key (include "CHART.text" $value) -}}
+{{- end -}}
+{{- toYaml $texts -}}
+{{- end -}}
+
+{{/* Numbers as they were written, not as 1e+06. */}}
+{{- define "CHART.text" -}}
+{{- if kindIs "float64" . }}{{ toJson . }}{{ else }}{{ toString . }}{{ end -}}
+{{- end -}}

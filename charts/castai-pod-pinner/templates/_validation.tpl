@@ -1,0 +1,32 @@
+{{/*
+Values that contradict each other: refused before anything is made, with a sentence that names the keys. What one key may
+be is said by values.schema.json.
+*/}}
+{{- define "castai-pod-pinner.validate" -}}
+{{- $values := .Values -}}
+{{- $castai := .Values.castai -}}
+{{- if and (eq (include "castai-pod-pinner.given" (dict "values" $values "key" "replicas")) "true")
+           (eq (include "castai-pod-pinner.given" (dict "values" $values "key" "replicaCount")) "true") -}}
+{{- if ne (int $values.replicas) (int $values.replicaCount) -}}
+{{- fail (printf "replicas is %d and replicaCount is %d: they mean the same; remove one (--set replicaCount=null removes one that an earlier release has set)" (int $values.replicas) (int $values.replicaCount)) -}}
+{{- end -}}
+{{- end -}}
+{{- $keys := list -}}
+{{- with $castai.apiKey }}{{ $keys = append $keys "castai.apiKey" }}{{ end -}}
+{{- with $castai.apiKeySecretRef }}{{ $keys = append $keys "castai.apiKeySecretRef" }}{{ end -}}
+{{- with $values.planner.apiKeySecretRef.name }}{{ $keys = append $keys "planner.apiKeySecretRef.name" }}{{ end -}}
+{{- if gt (len $keys) 1 -}}
+{{- fail (printf "%s are both set: the planner is shown one key; remove all but one" (join " and " $keys)) -}}
+{{- end -}}
+{{- $ids := list -}}
+{{- with $castai.clusterID }}{{ $ids = append $ids "castai.clusterID" }}{{ end -}}
+{{- with $castai.clusterIdSecretKeyRef.name }}{{ $ids = append $ids "castai.clusterIdSecretKeyRef.name" }}{{ end -}}
+{{- with $castai.clusterIdConfigMapKeyRef.name }}{{ $ids = append $ids "castai.clusterIdConfigMapKeyRef.name" }}{{ end -}}
+{{- if gt (len $ids) 1 -}}
+{{- fail (printf "%s are both set: a cluster has one name; remove all but one" (join " and " $ids)) -}}
+{{- end -}}
+{{- $address := $castai.grpcURL -}}
+{{- if and $values.planner.address $address (ne $values.planner.address $address) (ne (include "castai-pod-pinner.closedAddress" $address) "true") -}}
+{{- fail (printf "planner.address is %s and castai.grpcURL is %s: they mean the same; remove one" $values.planner.address $address) -}}
+{{- end -}}
+{{- end -}}
