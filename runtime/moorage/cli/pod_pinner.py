@@ -28,13 +28,10 @@ def main(arguments: argparse.Namespace) -> int:
     """Run until a signal or an error ends it."""
     try:
         settings = configuration.load(PinnerSettings, os.environ, vars(arguments))
-        key = settings.read_api_key()
     except configuration.SettingsError as error:
         print(f"moorage pod-pinner: {error}", file=sys.stderr)
         return WRONG_USAGE
     logs.configure(settings.log_level, settings.log_format)
-    if key is not None:
-        logs.hide(key)
 
     from moorage.kube.errors import KubeError  # after the settings, so that a wrong one is told at once
     from moorage.ops import aio, health

@@ -11,13 +11,17 @@ import argparse
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
+from . import pod
 from .secret import Secret
 
 S = TypeVar("S")
 
 _KEY = "moorage.setting"
+IN_CLUSTER = "in_cluster"
+"""A field of this name is told whether the process is a pod."""
 REQUIRED = dataclasses.MISSING
 
 
@@ -33,6 +37,8 @@ class Setting:
         variable: environment variable.
         meaning: one sentence for ``--help`` and the reference.
         parse: text to value; raises ValueError with a sentence.
+        also: the closed product's names for it, used when ``variable`` is not set.
+        later: whether it is a file that a kubelet may bring after the start: in a pod it is not looked at here.
         flag: ``--name-of-field``, or empty when there is none.
         secret: whether the value is a credential, which no message may repeat.
     """
@@ -40,6 +46,8 @@ class Setting:
     variable: str
     meaning: str
     parse: Callable[[str], Any]
+    also: tuple[str, ...] = ()
+    later: bool = False
     flag: str = ""
     secret: bool = False
 
@@ -48,8 +56,22 @@ class Setting:
         """How messages call it."""
         return f"{self.variable} ({self.flag})" if self.flag else self.variable
 
+    def find(self, environ: Mapping[str, str]) -> tuple[str, str] | None:
+        """What the environment says, and how messages call the variable that says it; an empty one is not set."""
+        if environ.get(self.variable):
+            return environ[self.variable], self.title
+        return next(((environ[name], name) for name in self.also if environ.get(name)), None)
 
-def setting(variable: str, meaning: str, parse: Callable[[str], Any], default: Any = REQUIRED) -> Any:
+
+def setting(
+    variable: str,
+    meaning: str,
+    parse: Callable[[str], Any],
+    default: Any = REQUIRED,
+    *,
+    also: tuple[str, ...] = (),
+    later: bool = False,
+) -> Any:
     """Declare a field; without a default it must be set.
 
     Args:
@@ -57,8 +79,10 @@ def setting(variable: str, meaning: str, parse: Callable[[str], Any], default: A
         meaning: one sentence.
         parse: text to value; ``Secret`` makes it a credential without a flag.
         default: value when neither flag nor variable is set.
+        also: see ``Setting``.
+        later: see ``Setting``.
     """
-    declared = Setting(variable, meaning, parse, secret=parse is Secret)
+    declared = Setting(variable, meaning, parse, also, later, secret=parse is Secret)
     return dataclasses.field(default=default, metadata={_KEY: declared})
 
 
@@ -82,7 +106,8 @@ def add_flags(parser: argparse.ArgumentParser, kind: type[Any]) -> None:
     group = parser.add_argument_group("settings", "each also as an environment variable; a flag wins")
     defaults = {each.name: each.default for each in dataclasses.fields(kind)}
     for field, declared in settings_of(kind).items():
-        said = f"{declared.meaning} [{declared.variable}{_default_text(defaults[field])}]".replace("%", "%%")
+        names = " or ".join((declared.variable, *declared.also))
+        said = f"{declared.meaning} [{names}{_default_text(defaults[field])}]".replace("%", "%%")
         if declared.secret:
             continue
         if defaults[field] is False:
@@ -104,25 +129,25 @@ def load(kind: type[S], environ: Mapping[str, str], flags: Mapping[str, str | No
     Raises:
         SettingsError: something is missing or wrong.
     """
-    values = {}
     defaults = {each.name: each.default for each in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    is_pod = pod.in_cluster(environ)
+    values: dict[str, Any] = {IN_CLUSTER: is_pod} if IN_CLUSTER in defaults else {}
     for field, declared in settings_of(kind).items():
-        given = (flags or {}).get(field)
-        if given is None:
-            given = environ.get(declared.variable) or None
-        if given is not None:
-            values[field] = _parse(declared, given)
+        flag = (flags or {}).get(field)
+        found = (flag, declared.title) if flag is not None else declared.find(environ)
+        if found is not None:
+            values[field] = Path(found[0]).expanduser() if declared.later and is_pod else _parse(declared, *found)
         elif defaults[field] is REQUIRED:
             raise SettingsError(f"{declared.title} is not set. It says {_lower(declared.meaning)}")
     return kind(**values)
 
 
-def _parse(declared: Setting, given: str) -> Any:
+def _parse(declared: Setting, given: str, title: str) -> Any:
     try:
         return declared.parse(given)
     except ValueError as error:
         shown = "" if declared.secret else f" {given[:100]!r}"
-        raise SettingsError(f"{declared.title}:{shown}: {error}") from error
+        raise SettingsError(f"{title}:{shown}: {error}") from error
 
 
 def _default_text(default: object) -> str:

@@ -1,5 +1,7 @@
 """What a kubelet asks: /livez (do all loops turn?), /readyz (is everything known that is needed?), and /metrics.
 
+/healthz is /livez under the name that probes of the closed product use.
+
 A loop is alive while it beats. Readiness is about our own knowledge only: a lost stream to the planner does not make a
 pod unready, because taking it out of service would help nobody. Both answer 200 ``ok`` or 503 with a line per check,
 and always a line per check with ``?verbose``, as Kubernetes' own components do.
@@ -116,7 +118,7 @@ class Health:
 
 @asynccontextmanager
 async def serve(health: Health, address: Address, *, registry: CollectorRegistry = REGISTRY) -> AsyncIterator[Address]:
-    """Serve the three paths while the context lasts.
+    """Serve these paths while the context lasts.
 
     Args:
         health: the checks.
@@ -140,7 +142,8 @@ async def serve(health: Health, address: Address, *, registry: CollectorRegistry
         return _answer(health.ready(), "verbose" in request.query)
 
     app = web.Application()
-    app.add_routes([web.get("/livez", livez), web.get("/readyz", readyz), web.get("/metrics", metrics)])
+    probes = [web.get("/livez", livez), web.get("/healthz", livez), web.get("/readyz", readyz)]
+    app.add_routes([*probes, web.get("/metrics", metrics)])
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
     await runner.setup()
     try:

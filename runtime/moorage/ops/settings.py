@@ -8,12 +8,15 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import parsing
-from .configuration import SettingsError, setting
+from . import keys, parsing
+from .configuration import SettingsError, setting, settings_of
 from .parsing import Address
 from .secret import Secret
 
 PROFILES = ("generic", "aws", "gcp", "azure")
+PLANNER = "moorage-planner"
+"""Name of the planner's Service, as its chart has it unless told otherwise."""
+PLANNER_PORT = 9443
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +41,8 @@ class LogSettings:
 class ClusterSettings:
     """Which API server a program talks to; unset means the pod's service account, else kubectl's own choice."""
 
+    in_cluster: bool = False
+    """Whether this process is a pod; found out, not set."""
     kubeconfig: Path | None = setting("MOORAGE_KUBECONFIG", "A kubeconfig file", parsing.readable_file, None)
     context: str | None = setting("MOORAGE_CONTEXT", "A context of the kubeconfig", parsing.text, None)
 
@@ -48,31 +53,50 @@ class PinnerSettings(ClusterSettings, LogSettings):
 
     planner_address: Address = setting(
         "MOORAGE_PLANNER_ADDRESS",
-        "Where the planner serves pinning instructions, as host:port",
+        "Where the planner serves pinning instructions, as host:port; in a pod moorage-planner.NAMESPACE.svc:9443 "
+        "unless set",
         parsing.remote_address,
+        None,
+        also=("API_GRPC_URL",),
     )
     cluster_id: str = setting(
         "MOORAGE_CLUSTER_ID",
         "The name under which the planner knows this cluster; unset: the uid of namespace kube-system",
         parsing.text,
         "",
+        also=("CLUSTER_ID",),
     )
     api_key: Secret | None = setting(
         "MOORAGE_API_KEY", "The key shown to the planner, when it is not in a file", Secret, None
     )
     api_key_file: Path | None = setting(
-        "MOORAGE_API_KEY_FILE", "A file with the key shown to the planner", parsing.readable_file, None
+        "MOORAGE_API_KEY_FILE",
+        "A file with the key shown to the planner; in a pod it may come later than the process",
+        parsing.readable_file,
+        None,
+        later=True,
+    )
+    other_api_key: Secret | None = setting(
+        "API_KEY", "The closed product's name for the key, used while neither of ours gives one", Secret, None
     )
     planner_ca_file: Path | None = setting(
         "MOORAGE_PLANNER_CA_FILE",
-        "A PEM file with the authorities the planner's certificate may come from, instead of the system's",
+        "A PEM file with the authorities the planner's certificate may come from, instead of the system's; "
+        "in a pod it may come later than the process",
         parsing.pem_file,
         None,
+        later=True,
     )
     planner_plaintext: bool = setting(
         "MOORAGE_PLANNER_PLAINTEXT", "Talk to a planner on this very machine without TLS", parsing.boolean, False
     )
     namespace: str = setting("MOORAGE_NAMESPACE", "The namespace of our Lease and pod", parsing.name, "castai-agent")
+    managed: bool = setting(
+        "MOORAGE_MANAGED",
+        "Whether this installation is labelled as managed by Cast AI; then a cluster controller beside it is warned of",
+        parsing.boolean,
+        False,
+    )
     pod_name: str = setting("MOORAGE_POD_NAME", "Our own pod's name, in the Lease and in Events", parsing.subdomain, "")
     lease_name: str = setting(
         "MOORAGE_LEASE_NAME", "The Lease that makes one replica the leader", parsing.subdomain, "castai-pod-pinner"
@@ -114,6 +138,8 @@ class PinnerSettings(ClusterSettings, LogSettings):
     def __post_init__(self) -> None:
         if not self.pod_name:  # in a pod the host name is the pod's name
             object.__setattr__(self, "pod_name", socket.gethostname().lower())
+        if self.planner_address is None:
+            object.__setattr__(self, "planner_address", self._nearest_planner())
         if self.api_key is not None and self.api_key_file is not None:
             raise SettingsError("MOORAGE_API_KEY and MOORAGE_API_KEY_FILE (--api-key-file) are both set. Remove one")
         if self.planner_plaintext and not self.planner_address.is_loopback:
@@ -127,29 +153,12 @@ class PinnerSettings(ClusterSettings, LogSettings):
                 "MOORAGE_PLANNER_PLAINTEXT (--planner-plaintext) contradicts MOORAGE_PLANNER_CA_FILE "
                 "(--planner-ca-file). Remove one"
             )
-        self.read_api_key()  # a file that holds no key is an error now, not at the first connection
+        # What holds no key is an error now, not at the first connection; but in a pod the file may still come.
+        keys.read(None if self.in_cluster else self.api_key_file, self.api_key, self.other_api_key)
 
-    def read_api_key(self) -> Secret | None:
-        """The key as it is now (a mounted Secret changes when it is rotated: ask before each connection).
-
-        Returns:
-            The key, or None when none is configured.
-
-        Raises:
-            SettingsError: the file cannot be read, or holds no key that can be sent.
-        """
-        key, source = self.api_key, "MOORAGE_API_KEY"
-        if self.api_key_file is not None:
-            source = f"MOORAGE_API_KEY_FILE (--api-key-file): '{self.api_key_file}'"
-            try:
-                key = Secret(self.api_key_file.read_text(encoding="ascii"))
-            except OSError as error:
-                raise SettingsError(f"{source}: it cannot be read: {error.strerror or error}") from error
-            except UnicodeDecodeError:
-                raise SettingsError(f"{source}: a key is printable ASCII, and this file is not") from None
-        if key is None:
-            return None
-        value = key.reveal()
-        if not value or not (value.isascii() and value.isprintable()):
-            raise SettingsError(f"{source}: it holds no key (printable ASCII on one line). Put the planner's key there")
-        return key
+    def _nearest_planner(self) -> Address:
+        """The planner that the chart moorage-planner installs beside us."""
+        if self.in_cluster:
+            return Address(f"{PLANNER}.{self.namespace}.svc", PLANNER_PORT)
+        declared = settings_of(PinnerSettings)["planner_address"]
+        raise SettingsError(f"{declared.title} is not set. It says where the planner serves instructions, as host:port")

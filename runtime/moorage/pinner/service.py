@@ -9,29 +9,44 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import aclosing
+from typing import Protocol
 
 from moorage.kube import credentials, errors, resources
 from moorage.kube.backoff import Backoff
 from moorage.kube.client import Client
-from moorage.kube.events import EventRecorder, ObjectRef
+from moorage.kube.events import EventRecorder, EventType, ObjectRef
 from moorage.kube.lease import LeaderElection
 from moorage.kube.transport import Transport
 from moorage.ops import health
-from moorage.ops.configuration import SettingsError
 from moorage.ops.settings import PinnerSettings
+from moorage.ops.version import version
 from moorage.protocol import Instruction
 
 from .caches import Caches
+from .dry_run import DryRun
 from .options import Options
 from .pinner import Pinner
-from .stream import InstructionStream, StreamSettings
+from .stream import InstructionStream
 from .stream_channel import Cause
+from .stream_settings import StreamSettings
 
 logger = logging.getLogger(__name__)
 
 BEAT = 5.0
 STUCK = 60.0
 """Seconds without a beat of the event loop after which the process should be restarted."""
+CLUSTER_CONTROLLER = "castai-cluster-controller"
+"""The closed product's Deployment that acts on what is labelled as managed by it."""
+
+
+class Work(Protocol):
+    """What a leader does with instructions."""
+
+    def submit(self, instruction: Instruction) -> None:
+        """Take one; never blocks."""
+
+    async def run(self) -> None:
+        """Work until cancelled."""
 
 
 async def run(settings: PinnerSettings) -> None:
@@ -41,12 +56,9 @@ async def run(settings: PinnerSettings) -> None:
         settings: of ``moorage pod-pinner``.
 
     Raises:
-        SettingsError: the settings cannot be used.
         KubeError: the credentials cannot be used.
         HealthError: the health server cannot be started.
     """
-    if settings.dry_run:
-        raise SettingsError("MOORAGE_DRY_RUN (--dry-run) cannot be done by the pod pinner yet. Remove it")
     checks = health.Health()
     async with (
         Transport(credentials.load(settings.kubeconfig, settings.context)) as transport,
@@ -108,34 +120,65 @@ class _Service:
 
     async def _lead(self, cluster_id: str) -> None:
         """One term: everything is made anew, and what was begun is found in the cluster."""
-        stream = InstructionStream(
-            StreamSettings.of(self._settings, cluster_id=cluster_id), on_problem=self._stream_problem
-        )
-        pinner = Pinner(
-            Client(self._transport),
-            self._caches,
-            self._recorder,
-            self._transport.clock,
-            self._election.is_leader,
-            Options(profile=self._settings.profile),
-            acks=stream.ack,
-        )
+        settings = StreamSettings.of(self._settings, cluster_id=cluster_id, version=version())
+        stream = InstructionStream(settings, on_problem=self._stream_problem)
+        work = self._work(stream)
         async with asyncio.TaskGroup() as group:
-            group.create_task(pinner.run(), name="pinner")
-            group.create_task(self._follow(stream, pinner), name="stream")
+            group.create_task(work.run(), name="pinner")
+            group.create_task(self._follow(stream, work), name="stream")
+            group.create_task(self._advise(), name="advice")
 
-    async def _follow(self, stream: InstructionStream, pinner: Pinner) -> None:
+    def _work(self, stream: InstructionStream) -> Work:
+        client, clock = Client(self._transport), self._transport.clock
+        options = Options(profile=self._settings.profile)
+        if self._settings.dry_run:
+            return DryRun(client, self._caches, clock, options, acks=stream.ack)
+        leads = self._election.is_leader
+        return Pinner(client, self._caches, self._recorder, clock, leads, options, acks=stream.ack)
+
+    async def _follow(self, stream: InstructionStream, work: Work) -> None:
         await self._caches.wait_synced()
         async with aclosing(stream.messages()) as messages:
             async for message in messages:
                 if isinstance(message, Instruction):
-                    pinner.submit(message)
+                    work.submit(message)
+
+    async def _advise(self) -> None:
+        """Tell people, once a term, what they may not expect of this installation."""
+        await self._caches.wait_synced()
+        if self._settings.dry_run:
+            note = "Instructions are judged and answered, and nothing is changed in the cluster"
+            logger.warning("this is a dry run, nothing is changed in the cluster")
+            self._tell("Normal", "DryRun", "Start", note)
+        if not self._settings.managed:
+            return
+        namespace = self._settings.namespace
+        try:
+            await Client(self._transport).get(resources.DEPLOYMENTS, CLUSTER_CONTROLLER, namespace)
+        except (errors.NotFound, errors.Forbidden):
+            return
+        except errors.KubeError as error:
+            logger.debug("cluster controller was not looked for", extra={"error": str(error)})
+            return
+        note = (
+            f"{CLUSTER_CONTROLLER} runs in namespace {namespace}, and this installation is labelled "
+            "charts.cast.ai/managed=true: it may be scaled or upgraded from outside. To keep it your own, upgrade the "
+            "release with --set managedByCASTAI=false"
+        )
+        logger.warning("a cluster controller runs beside an installation that is labelled as managed by it")
+        self._tell("Warning", "ManagedByCastAI", "Start", note)
 
     def _stream_problem(self, cause: Cause, sentence: str) -> None:
         """Tell people who look at our pod what keeps us from the planner."""
-        us = ObjectRef("v1", "Pod", self._settings.pod_name, self._settings.namespace)
         reason = "".join(word.capitalize() for word in cause.value.split("-"))
-        self._recorder.record(us, type="Warning", reason=f"Stream{reason}", action="Connect", note=sentence)
+        self._tell("Warning", f"Stream{reason}", "Connect", sentence)
+
+    def _tell(self, kind: EventType, reason: str, action: str, note: str) -> None:
+        """Record an Event on our own pod, by its uid: that is how ``kubectl describe`` finds it."""
+        name, namespace = self._settings.pod_name, self._settings.namespace
+        pod = self._caches.pods.get(f"{namespace}/{name}")
+        us = ObjectRef("v1", "Pod", name, namespace, pod.metadata.uid if pod is not None else "")
+        self._recorder.record(us, type=kind, reason=reason, action=action, note=note)
 
     async def _cluster_id(self) -> str:
         """The uid of namespace kube-system, which every cluster has and no two share."""

@@ -10,13 +10,11 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from prometheus_client import Counter, Gauge
 
 from moorage.kube.backoff import Backoff
-from moorage.ops.settings import PinnerSettings
 from moorage.protocol import (
     Ack,
     CreatePlaceholder,
@@ -37,7 +35,10 @@ from moorage.protocol import (
     validate,
 )
 
-from .stream_channel import Cause, Connection, Endpoint, StreamBroken
+from .stream_channel import Cause, Connection, StreamBroken
+from .stream_credentials import Credentials, Lacking
+from .stream_credentials import read as read_credentials
+from .stream_settings import StreamSettings
 from .stream_state import Outbox, Tracker, Verdict
 
 logger = logging.getLogger(__name__)
@@ -67,52 +68,6 @@ _ACTIONS = {
     ExpectPods: "expect-pods",
     Release: "release",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamSettings:
-    """How the stream is kept; durations in seconds.
-
-    Attributes:
-        endpoint: the planner.
-        cluster_id: uid of the ``kube-system`` namespace.
-        replica: our pod's name.
-        version: of this software.
-        window: instructions that may be without any acknowledgement before no more are taken.
-        connect_timeout: for connecting and the planner's Welcome.
-        silence: without a message, after which the connection is given up.
-        backoff_base: first ceiling of the delay between attempts.
-        backoff_cap: highest ceiling of it.
-    """
-
-    endpoint: Endpoint
-    cluster_id: str
-    replica: str
-    version: str = ""
-    window: int = 256
-    connect_timeout: float = 10.0
-    silence: float = 45.0
-    backoff_base: float = 0.5
-    backoff_cap: float = 30.0
-
-    @classmethod
-    def of(cls, settings: PinnerSettings, *, cluster_id: str, version: str = "") -> StreamSettings:
-        """Take them from the program's settings; ``cluster_id`` is what was found when none is set."""
-        endpoint = Endpoint(
-            address=settings.planner_address,
-            plaintext=settings.planner_plaintext,
-            ca_file=settings.planner_ca_file,
-            key_file=settings.api_key_file,
-            key=settings.api_key,
-        )
-        return cls(
-            endpoint=endpoint,
-            cluster_id=settings.cluster_id or cluster_id,
-            replica=settings.pod_name,
-            version=version,
-            connect_timeout=settings.connect_timeout,
-            silence=settings.stream_silence,
-        )
 
 
 class InstructionStream:
@@ -188,8 +143,9 @@ class InstructionStream:
         if self._settings.endpoint.speaks_another_protocol:
             await self._never()
         while True:
+            shown = await self._credentials()
             try:
-                async with aclosing(self._session()) as session:
+                async with aclosing(self._session(shown)) as session:
                     async for received in session:
                         yield received
             except StreamBroken as broken:
@@ -200,9 +156,27 @@ class InstructionStream:
 
     # --- one connection ---
 
-    async def _session(self) -> AsyncGenerator[Received, None]:
+    async def _credentials(self) -> Credentials:
+        """What the next connection shows and believes; while something is missing nobody is connected to."""
+        endpoint, said = self._settings.endpoint, ""
+        while True:
+            try:
+                found = read_credentials(endpoint)
+            except Lacking as lacking:
+                if said != str(lacking):
+                    said = str(lacking)
+                    fields = {"planner": str(endpoint.address), "error": said}
+                    logger.warning("not connected to the planner, credentials are missing", extra=fields)
+                    self._tell(Cause.CREDENTIALS, said)
+                await asyncio.sleep(self._settings.look_again)
+            else:
+                if said:
+                    logger.info("credentials are there, connecting", extra={"planner": str(endpoint.address)})
+                return found
+
+    async def _session(self, shown: Credentials) -> AsyncGenerator[Received, None]:
         self._outbox.reconnect()
-        connection = Connection(self._settings.endpoint)
+        connection = Connection(self._settings.endpoint, shown)
         writer = asyncio.create_task(self._write(connection), name="pinning stream writer")
         writer.add_done_callback(lambda _: self._writer_ended(connection))
         try:

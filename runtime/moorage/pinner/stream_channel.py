@@ -14,6 +14,8 @@ from moorage.ops.secret import Secret
 from moorage.protocol import ClientMessage, ProtocolError, ServerMessage, codec, rpc
 from moorage.protocol.rpc import grpc
 
+from .stream_credentials import Credentials
+
 Call: TypeAlias = "grpc.aio.StreamStreamCall[bytes, bytes]"
 
 
@@ -31,7 +33,7 @@ class Cause(enum.Enum):
     TOO_LARGE = "too-large"
     GAP = "gap"
     STALE = "stale"
-    SETTINGS = "settings"
+    CREDENTIALS = "credentials"
     OTHER_PROTOCOL = "other-protocol"
 
     @property
@@ -58,6 +60,8 @@ class Endpoint:
         ca_file: authorities in PEM form, read before each connection; None means the system's.
         key_file: a file with the API key, read before each connection (a mounted Secret is rotated in place).
         key: the API key itself, when it is not in a file.
+        other_key: the API key while neither of them gives one.
+        advice: where files that are missing come from, for people.
 
     Raises:
         SettingsError: plaintext to another machine.
@@ -68,6 +72,8 @@ class Endpoint:
     ca_file: Path | None = None
     key_file: Path | None = None
     key: Secret | None = None
+    other_key: Secret | None = None
+    advice: str = ""
 
     def __post_init__(self) -> None:
         if self.plaintext and not self.address.is_loopback:
@@ -86,18 +92,20 @@ class Endpoint:
 class Connection:
     """One call; ``close`` it, whatever has happened.
 
-    Raises:
-        StreamBroken: CA or key cannot be read.
+    Args:
+        endpoint: the planner.
+        shown: what it is shown, and by whom its certificate may be signed.
     """
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, shown: Credentials) -> None:
         target = f"dns:///{endpoint.address}"
         options = rpc.client_options(loopback=endpoint.address.is_loopback)
-        metadata = _metadata(endpoint)
+        metadata = ((rpc.API_KEY, f"Bearer {shown.key.reveal()}"),) if shown.key is not None else ()
         if endpoint.plaintext:
             self._channel = grpc.aio.insecure_channel(target, options=options)
         else:
-            self._channel = grpc.aio.secure_channel(target, _credentials(endpoint), options=options)
+            tls = grpc.ssl_channel_credentials(root_certificates=shown.authorities)
+            self._channel = grpc.aio.secure_channel(target, tls, options=options)
         method: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = self._channel.stream_stream(rpc.PATH)
         self._call: Call = method(metadata=metadata)
 
@@ -168,31 +176,6 @@ def _still_wanted() -> None:
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
-
-
-def _metadata(endpoint: Endpoint) -> tuple[tuple[str, str], ...]:
-    key = endpoint.key.reveal() if endpoint.key is not None else ""
-    if endpoint.key_file is not None:
-        try:
-            key = Secret(endpoint.key_file.read_text(encoding="ascii")).reveal()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is not ASCII"
-            raise StreamBroken(Cause.SETTINGS, f"API key file {endpoint.key_file}: {reason}") from error
-    if key and not (key.isascii() and key.isprintable()):
-        raise StreamBroken(Cause.SETTINGS, "the API key is not printable ASCII on one line")
-    return ((rpc.API_KEY, f"Bearer {key}"),) if key else ()
-
-
-def _credentials(endpoint: Endpoint) -> grpc.ChannelCredentials:
-    if endpoint.ca_file is None:
-        return grpc.ssl_channel_credentials()
-    try:
-        authorities = endpoint.ca_file.read_bytes()
-    except OSError as error:
-        raise StreamBroken(Cause.SETTINGS, f"CA file {endpoint.ca_file}: {error.strerror or error}") from error
-    if b"-----BEGIN CERTIFICATE-----" not in authorities:
-        raise StreamBroken(Cause.SETTINGS, f"CA file {endpoint.ca_file}: it holds no certificate in PEM form")
-    return grpc.ssl_channel_credentials(root_certificates=authorities)
 
 
 _BY_CODE = {

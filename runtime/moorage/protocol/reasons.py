@@ -248,6 +248,12 @@ class ReasonCode(enum.Enum):
         "Another replica has taken over before the instruction was accepted.",
         "Nothing: it is sent to the new leader.",
     )
+    DRY_RUN = _Meaning(
+        83,
+        "nothing was changed, because the pinner runs dry",
+        "The pinner judges instructions and writes nothing; the sentence says what would have been done.",
+        "Start the pinner without dry run to have it done.",
+    )
     INTERNAL = _Meaning(
         99,
         "the pinner met an error of its own",

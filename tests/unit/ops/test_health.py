@@ -63,11 +63,13 @@ async def test_a_task_that_ended_is_not_alive() -> None:
     health.task("watch pods", task)
     async with serve(health, LOOPBACK) as address:
         assert (await get(address, "/livez"))[0] == 200
+        assert (await get(address, "/healthz")) == (200, "ok\n")
         stop.set()
         await task
         status, text = await get(address, "/livez")
         assert status == 503
         assert "[-] task watch pods: has ended" in text
+        assert await get(address, "/healthz") == (status, text)
 
 
 async def test_readiness_is_about_what_is_known_only() -> None:

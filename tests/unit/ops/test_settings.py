@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import logging
 import socket
 from pathlib import Path
 
 import pytest
 
-from moorage.ops import parsing
+from moorage.ops import keys, logs, parsing, pod
 from moorage.ops.configuration import SettingsError, add_flags, load, settings_of
 from moorage.ops.parsing import Address
 from moorage.ops.secret import Secret
@@ -62,7 +63,7 @@ def test_a_missing_setting_is_named_with_variable_flag_and_meaning() -> None:
         load(PinnerSettings, {})
     assert str(caught.value) == (
         "MOORAGE_PLANNER_ADDRESS (--planner-address) is not set. "
-        "It says where the planner serves pinning instructions, as host:port"
+        "It says where the planner serves instructions, as host:port"
     )
 
 
@@ -128,16 +129,57 @@ def test_contradictions_are_refused(tmp_path: Path) -> None:
     assert "contradicts" in said
 
 
-def test_a_rotated_key_file_is_read_again(tmp_path: Path) -> None:
-    key = tmp_path / "key"
-    key.write_text("sesame-1234\n")
-    found = pinner(MOORAGE_API_KEY_FILE=str(key))
-    assert found.read_api_key() == Secret("sesame-1234")
-    key.write_text("sesame-5678\n")
-    assert found.read_api_key() == Secret("sesame-5678")
-    key.unlink()
-    with pytest.raises(SettingsError, match="cannot be read"):
-        found.read_api_key()
+def test_a_rotated_key_file_is_read_again_and_every_key_is_hidden(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    for value in ("sesame-1234", "sesame-5678"):
+        file.write_text(value + "\n")
+        assert keys.read(file, None) == Secret(value)
+        assert "sesame" not in logs.TextFormatter(colours=False).format(logging.makeLogRecord({"msg": value}))
+    file.unlink()
+    with pytest.raises(SettingsError, match="there is no such file"):
+        keys.read(file, None)
+    assert keys.read(file, None, Secret("other-key")) == Secret("other-key")
+    assert keys.read(None, Secret("our-key"), Secret("other-key")) == Secret("our-key")
+    assert keys.read(None, None, Secret("other-key")) == Secret("other-key")
+    assert keys.read(None, None) is None
+
+
+# --- in a pod ---
+
+
+@pytest.fixture
+def pod_environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    token = tmp_path / "token"
+    token.write_text("t")
+    monkeypatch.setattr(pod, "TOKEN", token)
+    return {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}
+
+
+def test_a_pod_needs_no_settings_and_its_files_may_come_later(pod_environ: dict[str, str]) -> None:
+    files = {"MOORAGE_API_KEY_FILE": "/nowhere/key", "MOORAGE_PLANNER_CA_FILE": "/nowhere/ca.crt"}
+    found = load(PinnerSettings, {**pod_environ, **files, "MOORAGE_NAMESPACE": "moorings"})
+    assert found.in_cluster
+    assert str(found.planner_address) == "moorage-planner.moorings.svc:9443"
+    assert (found.api_key_file, found.planner_ca_file) == (Path("/nowhere/key"), Path("/nowhere/ca.crt"))
+    with pytest.raises(SettingsError, match="it holds no key"):
+        load(PinnerSettings, {**pod_environ, "MOORAGE_API_KEY": "two\nlines"})
+
+
+def test_outside_of_a_pod_the_same_is_an_error(pod_environ: dict[str, str]) -> None:
+    pod.TOKEN.unlink()
+    with pytest.raises(SettingsError, match="MOORAGE_PLANNER_ADDRESS"):
+        load(PinnerSettings, pod_environ)
+
+
+def test_the_closed_products_names_count_where_ours_are_not_set() -> None:
+    closed = {"API_GRPC_URL": "grpc.cast.ai:443", "API_KEY": "sesame-1234", "CLUSTER_ID": "c-1"}
+    found = load(PinnerSettings, closed)
+    assert str(found.planner_address) == "grpc.cast.ai:443"
+    assert (found.other_api_key, found.cluster_id) == (Secret("sesame-1234"), "c-1")
+    ours = load(PinnerSettings, {**closed, **BASE, "MOORAGE_CLUSTER_ID": "c-2"})
+    assert (str(ours.planner_address), ours.cluster_id) == ("planner.castai-agent:9443", "c-2")
+    with pytest.raises(SettingsError, match=r"^API_GRPC_URL: 'https://a': write host and port without a scheme"):
+        load(PinnerSettings, {"API_GRPC_URL": "https://a"})
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"one\ntwo", "schlüssel".encode(), b"\x00\x01"])
@@ -164,10 +206,10 @@ def test_a_key_has_no_flag() -> None:
 
 def test_every_setting_is_documented_and_has_a_variable_of_ours() -> None:
     declared = settings_of(PinnerSettings)
-    assert set(declared) == {field.name for field in dataclasses.fields(PinnerSettings)}
+    assert set(declared) == {field.name for field in dataclasses.fields(PinnerSettings)} - {"in_cluster"}
     variables = [each.variable for each in declared.values()]
     assert len(set(variables)) == len(variables)
-    assert all(each.startswith("MOORAGE_") for each in variables)
+    assert all(each.startswith("MOORAGE_") or each == "API_KEY" for each in variables)
     assert all(each.meaning[0].isupper() and not each.meaning.endswith(".") for each in declared.values())
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
+from moorage.ops import logs
 from moorage.ops.configuration import SettingsError
 from moorage.ops.parsing import Address
 from moorage.ops.secret import Secret
@@ -500,19 +501,77 @@ async def test_a_wrong_key_is_a_warning_once_and_a_new_one_in_the_file_is_used(
     assert "right" not in caplog.text
 
 
-@pytest.mark.parametrize("content", ["", "two\nlines", "ümlaut"])
-async def test_a_key_file_that_holds_no_key(content: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def _waits(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    message = "not connected to the planner, credentials are missing"
+    return [vars(record) for record in caplog.records if record.getMessage() == message]
+
+
+@pytest.mark.parametrize("content", [None, "", "two\nlines", "ümlaut"])
+async def test_without_a_key_nobody_is_connected_to_until_there_is_one(
+    content: str | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     key_file = tmp_path / "key"
-    key_file.write_text(content)
-    async with scripted() as server:
-        endpoint = Endpoint(address=Address(LOOPBACK, server.port), plaintext=True, key_file=key_file)
+    if content is not None:
+        key_file.write_text(content)
+    problems: list[tuple[Cause, str]] = []
+
+    async def script(visit: Visit) -> None:
+        await visit.say(welcome(), instruction(1), snapshot_end(1, 1))
+        await visit.stay()
+
+    async with scripted(script) as server:
+        endpoint = Endpoint(
+            address=Address(LOOPBACK, server.port), plaintext=True, key_file=key_file, advice="Install it"
+        )
+        stream = InstructionStream(
+            settings(server.port, endpoint=endpoint), on_problem=lambda *each: problems.append(each)
+        )
+        async with Pinner(stream) as pinner:
+            await eventually(lambda: len(_waits(caplog)) == 1)
+            await asyncio.sleep(0.05)  # several looks later
+            assert len(_waits(caplog)) == len(problems) == 1
+            assert server.metadata == []
+            key_file.write_text("right-key\n")
+            await pinner.until(lambda p: p.ids == ["i-1"])
+    (cause, sentence) = problems[0]
+    assert cause is Cause.CREDENTIALS
+    assert str(key_file) in sentence
+    assert sentence.endswith(". Install it")
+    assert "lines" not in sentence
+    assert "credentials are there, connecting" in caplog.text
+    assert server.metadata[0]["authorization"] == "Bearer right-key"
+    assert logs.JsonFormatter().format(logging.makeLogRecord({"msg": "say right-key"})).count("right-key") == 0
+
+
+async def test_the_other_name_of_the_key_counts_while_there_is_no_file(tmp_path: Path) -> None:
+    key_file = tmp_path / "key"
+
+    async def script(visit: Visit) -> None:
+        await visit.say(welcome(), snapshot_end(0, 0))
+
+    async with scripted(script) as server:
+        endpoint = Endpoint(
+            address=Address(LOOPBACK, server.port), plaintext=True, key_file=key_file, other_key=Secret("from-env")
+        )
         async with Pinner(InstructionStream(settings(server.port, endpoint=endpoint))):
-            if content:
-                await eventually(lambda: _causes(caplog) == {"settings"})
-                assert server.metadata == []
-            else:
-                await eventually(lambda: len(server.metadata) > 0)
-                assert "authorization" not in server.metadata[0]
+            await eventually(lambda: len(server.metadata) > 0)
+            key_file.write_text("from-file")
+            await eventually(lambda: server.metadata[-1]["authorization"] == "Bearer from-file")
+        assert server.metadata[0]["authorization"] == "Bearer from-env"
+
+
+async def test_a_planner_elsewhere_is_not_asked_without_a_key(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grpc.aio, "secure_channel", _no_channel)
+    endpoint = Endpoint(address=Address("planner.example", 9443))
+    async with Pinner(InstructionStream(settings(1, endpoint=endpoint))):
+        await eventually(lambda: len(_waits(caplog)) == 1)
+    assert "planner.example:9443 is not asked without one" in _waits(caplog)[0]["error"]
+
+
+def _no_channel(*_: object, **__: object) -> None:
+    raise AssertionError("a channel was made")
 
 
 async def test_tls_with_the_right_authority_with_a_wrong_one_and_with_a_repaired_one(
@@ -538,27 +597,27 @@ async def test_tls_with_the_right_authority_with_a_wrong_one_and_with_a_repaired
     assert [record.levelname for record in _resets(caplog)].count("WARNING") == 1
 
 
-async def test_an_authority_file_that_is_gone_or_empty(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    for content in (None, b"nothing"):
-        ca_file = tmp_path / "ca.pem"
-        if content is not None:
-            ca_file.write_bytes(content)
-        endpoint = Endpoint(address=Address(LOOPBACK, 1), ca_file=ca_file)
-        caplog.clear()
-        async with Pinner(InstructionStream(settings(1, endpoint=endpoint))):
-            await eventually(lambda: len(_resets(caplog)) >= 2)
-        assert _causes(caplog) == {"settings"}
-        assert str(ca_file) in caplog.records[-1].__dict__["error"]
+async def test_an_authority_file_that_is_gone_or_empty_is_waited_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grpc.aio, "secure_channel", _no_channel)  # least of all with the system's authorities
+    ca_file = tmp_path / "ca.pem"
+    endpoint = Endpoint(address=Address(LOOPBACK, 1), ca_file=ca_file, key=Secret("secret-key"))
+    async with Pinner(InstructionStream(settings(1, endpoint=endpoint))):
+        await eventually(lambda: len(_waits(caplog)) == 1)
+        ca_file.write_bytes(b"nothing")
+        await eventually(lambda: len(_waits(caplog)) == 2)  # it is something else that is wrong now
+    first, second = (each["error"] for each in _waits(caplog))
+    assert "there is no such file" in first
+    assert "it holds no certificate" in second
+    assert str(ca_file) in first
 
 
 @pytest.mark.parametrize("host", ["cast.ai", "api.cast.ai", "API.Cast.AI.", "grpc.eu.cast.ai"])
 async def test_cast_ai_gets_neither_a_connection_nor_the_key(
     host: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def no_channel(*_: object, **__: object) -> None:
-        raise AssertionError("a channel was made")
-
-    monkeypatch.setattr(grpc.aio, "secure_channel", no_channel)
+    monkeypatch.setattr(grpc.aio, "secure_channel", _no_channel)
     problems: list[tuple[Cause, str]] = []
     endpoint = Endpoint(address=Address(host, 443), key=Secret("secret-key"))
     stream = InstructionStream(settings(1, endpoint=endpoint), on_problem=lambda *each: problems.append(each))

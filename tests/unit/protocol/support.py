@@ -17,8 +17,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from moorage.ops.parsing import Address
-from moorage.pinner.stream import InstructionStream, StreamSettings
+from moorage.pinner.stream import InstructionStream
 from moorage.pinner.stream_channel import Endpoint
+from moorage.pinner.stream_settings import StreamSettings
 from moorage.protocol import (
     Ack,
     Action,
@@ -51,6 +52,7 @@ def settings(port: int, **changes: Any) -> StreamSettings:
         "replica": "pinner-1",
         "backoff_base": 0.001,
         "backoff_cap": 0.05,
+        "look_again": 0.005,
     }
     return StreamSettings(**{**values, **changes})
 

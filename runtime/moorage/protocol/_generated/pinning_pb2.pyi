@@ -64,6 +64,7 @@ class ReasonCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_CODE_API_UNAVAILABLE: _ClassVar[ReasonCode]
     REASON_CODE_API_REFUSED: _ClassVar[ReasonCode]
     REASON_CODE_STOPPED: _ClassVar[ReasonCode]
+    REASON_CODE_DRY_RUN: _ClassVar[ReasonCode]
     REASON_CODE_INTERNAL: _ClassVar[ReasonCode]
 OUTCOME_UNSPECIFIED: Outcome
 OUTCOME_ACCEPTED: Outcome
@@ -113,6 +114,7 @@ REASON_CODE_OWNER_CAPPED: ReasonCode
 REASON_CODE_API_UNAVAILABLE: ReasonCode
 REASON_CODE_API_REFUSED: ReasonCode
 REASON_CODE_STOPPED: ReasonCode
+REASON_CODE_DRY_RUN: ReasonCode
 REASON_CODE_INTERNAL: ReasonCode
 
 class StreamRequest(_message.Message):
