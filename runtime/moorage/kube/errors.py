@@ -219,7 +219,7 @@ def from_status(code: int, status: Status, *, request: str, retry_after: float |
 
 
 def _retry_after(headers: Mapping[str, str], status: Status) -> float | None:
-    text = headers.get("Retry-After", "")
+    text = headers.get("Retry-After") or headers.get("retry-after", "")
     if text.isascii() and text.isdigit():
         return float(min(int(text[:9]), 3600))
     if status.details and status.details.retry_after_seconds > 0:

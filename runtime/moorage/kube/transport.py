@@ -9,21 +9,56 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import lru_cache
 from types import TracebackType
 from typing import Self
+from urllib.parse import quote, urlencode
 
 import aiohttp
 from yarl import URL
 
 from . import errors, metrics
+from .answer import Answer
 from .clock import ServerClock
 from .credentials import Access
+from .exchange import Exchanger, NotConnected
 
 USER_AGENT = "moorage"
 CONNECT_TIMEOUT = 10.0
 MAX_CONNECTIONS = 64
 _STREAM_BUFFER = 1 << 20
+# Compressing a list costs the server and us more CPU than a cluster network saves.
+_HEADERS = (f"User-Agent: {USER_AGENT}", "Accept: application/json", "Accept-Encoding: identity")
+_REPEATABLE = frozenset(("GET", "PUT", "DELETE"))
 _MAX_REDIRECTS = 0  # the API server never redirects; following one would carry the token elsewhere
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """One request, credentials apart."""
+
+    method: str
+    path: str
+    query: Mapping[str, str] | None
+    body: bytes | None
+    content_type: str
+
+    def message(self, base: URL, credentials: Mapping[str, str]) -> bytes:
+        """Its bytes, for a server at ``base``.
+
+        Raises:
+            ValueError: a part has a line break, which would begin another header.
+        """
+        target = base.raw_path.rstrip("/") + self.path + _query(tuple(self.query.items()) if self.query else ())
+        lines = [f"{self.method} {target} HTTP/1.1", f"Host: {base.raw_authority}", *_HEADERS]
+        lines += [f"{name}: {value}" for name, value in credentials.items()]
+        if self.body is not None:
+            lines += (f"Content-Type: {self.content_type}", f"Content-Length: {len(self.body)}")
+        head = "\r\n".join(lines)
+        if head.count("\r") != len(lines) - 1 or head.count("\n") != len(lines) - 1:
+            raise ValueError(f"{self.method} {self.path!r}: a header holds a line break")
+        return b"%b\r\n\r\n%b" % (head.encode("ascii"), self.body or b"")
 
 
 class Transport:
@@ -39,6 +74,7 @@ class Transport:
         self.clock = clock or ServerClock()
         self._base = URL(access.server.rstrip("/"), encoded=True)
         self._session: aiohttp.ClientSession | None = None
+        self._exchanger: Exchanger | None = None
         self._closed = False
         self._answers: set[aiohttp.ClientResponse] = set()
 
@@ -53,6 +89,8 @@ class Transport:
     async def close(self) -> None:
         """Close all connections, for good: requests under way and later ones fail with ConnectionLost."""
         self._closed = True
+        if self._exchanger is not None:
+            await self._exchanger.close()
         for response in self._answers:  # aiohttp would leave whoever reads a body waiting for ever
             response.content.set_exception(aiohttp.ClientConnectionError("closed by us"))
         if self._session is not None:
@@ -90,9 +128,35 @@ class Transport:
             ApiError: the server said no; the subclass says how.
             ConnectionLost: no complete answer came.
         """
-        limits = aiohttp.ClientTimeout(total=timeout, sock_connect=CONNECT_TIMEOUT)
-        async with self._open(method, path, query, body, content_type, limits) as response:
-            return await _read_all(response, f"{method} {path}")
+        if self.access.proxy is not None:
+            limits = aiohttp.ClientTimeout(total=timeout, sock_connect=CONNECT_TIMEOUT)
+            async with self._open(method, path, query, body, content_type, limits) as response:
+                return await _read_all(response, f"{method} {path}")
+        asked = _Request(method, path, query, body, content_type)
+        answer = await self._exchange(asked, timeout)
+        if answer.status == 401 and await self.access.authenticator.refused():
+            answer = await self._exchange(asked, timeout)
+        if answer.status >= 300:
+            raise errors.from_response(answer.status, answer.headers, answer.body, request=f"{method} {path}")
+        return answer.body
+
+    async def _exchange(self, asked: _Request, timeout: float) -> Answer:
+        """Send, and read the whole answer."""
+        authenticator = self.access.authenticator
+        message = asked.message(self._base, await authenticator.headers())
+        tls = authenticator.ssl_context() if self._base.scheme == "https" else None
+        name = self.access.tls_server_name or (self._base.host or "").rstrip(".")
+        sent = time.monotonic()
+        try:
+            async with asyncio.timeout(timeout):
+                # As aiohttp has it: what may be done twice is sent again when a kept connection has ended.
+                answer = await self._exchanges().exchange(message, tls, name, again=asked.method in _REPEATABLE)
+        except OSError as error:
+            metrics.REQUESTS.labels(asked.method, "none").inc()
+            raise _lost(error)(f"{asked.method} {asked.path}: {_sentence(error)}") from error
+        self.clock.observe(answer.headers.get("date"), sent, time.monotonic())
+        metrics.REQUESTS.labels(asked.method, str(answer.status)).inc()
+        return answer
 
     @asynccontextmanager
     async def stream(
@@ -180,13 +244,20 @@ class Transport:
         metrics.REQUESTS.labels(method, str(response.status)).inc()
         return response
 
+    def _exchanges(self) -> Exchanger:
+        if self._closed:
+            raise errors.ConnectionLost(f"the connection to {self._base} was closed by us")
+        if self._exchanger is None:
+            host, port = self._base.host or "", self._base.port or 443
+            self._exchanger = Exchanger(host, port, limit=MAX_CONNECTIONS, connect_timeout=CONNECT_TIMEOUT)
+        return self._exchanger
+
     def _connections(self) -> aiohttp.ClientSession:
         if self._closed:
             raise errors.ConnectionLost(f"the connection to {self._base} was closed by us")
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, keepalive_timeout=60.0),
-                # Compressing a list costs the server and us more CPU than a cluster network saves.
                 headers={"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "identity"},
                 read_bufsize=_STREAM_BUFFER,
                 auto_decompress=False,
@@ -195,8 +266,13 @@ class Transport:
         return self._session
 
 
+@lru_cache(maxsize=256)  # all writes have the same
+def _query(pairs: tuple[tuple[str, str], ...]) -> str:
+    return "?" + urlencode(pairs, quote_via=quote, safe="") if pairs else ""
+
+
 def _lost(error: BaseException) -> type[errors.ConnectionLost]:
-    if isinstance(error, aiohttp.ClientConnectorError):
+    if isinstance(error, aiohttp.ClientConnectorError | NotConnected):
         return errors.Unreachable
     return errors.Silent if isinstance(error, TimeoutError) else errors.ConnectionLost
 

@@ -123,6 +123,8 @@ async def weather(steps: list[tuple[str, str, int]]) -> None:
                 await getattr(storm, action)(name, place)
             server.cut_next_event = None
             await f.watching()
+            # What came and went again looks like nothing happened while its events are still on their way.
+            await eventually(lambda: f.cache.resource_version == str(server.store.version))
             # Quiet now: nobody is told anything more, and one watch stays.
             told = len(f.recorder.changes)
             server.store.put("last")
