@@ -38,6 +38,7 @@ def main(arguments: argparse.Namespace) -> int:
     if key is not None:
         logs.hide(key)
 
+    from moorage.files.mistakes import FileMistakes
     from moorage.kube.credentials import CredentialsError  # after the settings, so that a wrong one is told at once
     from moorage.kube.errors import KubeError
     from moorage.ops import aio
@@ -45,7 +46,6 @@ def main(arguments: argparse.Namespace) -> int:
     from . import service
     from .server import ServerError
     from .source import PlanFile
-    from .yamlfile import FileMistakes
 
     try:
         PlanFile(settings.plan).load()

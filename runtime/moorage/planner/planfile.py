@@ -14,12 +14,13 @@ from typing import Any
 
 from jsonschema import Draft7Validator
 
+from moorage.files.mistakes import FileMistakes, Mistake, Path
+from moorage.files.schema_errors import sentences
+from moorage.files.yamlfile import Document, parse
 from moorage.objects import Taint
 from moorage.protocol import Owner, PodRef, Promise, Slot, validate
 
 from .plan import Plan, PlannedNode, Wanted
-from .schema_errors import sentences
-from .yamlfile import Document, FileMistakes, Mistake, Path, parse
 
 DEADLINE = timedelta(minutes=10)
 MAX_DEADLINE = timedelta(hours=24)
@@ -42,15 +43,29 @@ def read(name: str, data: bytes) -> Plan:
     document = parse(name, data)
     if document.value is None:
         raise FileMistakes(name, [Mistake(0, "the file is empty; a plan has at least one of nodes, delete, release")])
+    return of_document(name, document, digest=hashlib.sha256(data).hexdigest())
+
+
+def of_document(name: str, document: Document, *, digest: str) -> Plan:
+    """Make a plan of what was read, for example of one key of another file.
+
+    Args:
+        name: as for ``read``.
+        document: a mapping, and where everything in it stands.
+        digest: identifies the content.
+
+    Raises:
+        FileMistakes: it is not a plan.
+    """
     mistakes = [
-        Mistake(document.line(path), sentence)
+        document.mistake(path, sentence)
         for error in _validator().iter_errors(document.value)
         for path, sentence in sentences(error)
     ]
     if mistakes:
         raise FileMistakes(name, mistakes)
     reader = _Reader(document)
-    plan = reader.plan(default_name=_plan_name(name), digest=hashlib.sha256(data).hexdigest())
+    plan = reader.plan(default_name=_plan_name(name), digest=digest)
     if reader.mistakes:
         raise FileMistakes(name, reader.mistakes)
     return plan
@@ -93,7 +108,7 @@ class _Reader:
         )
 
     def _wrong(self, path: Path, sentence: str) -> None:
-        self.mistakes.append(Mistake(self._document.line(path), sentence))
+        self.mistakes.append(self._document.mistake(path, sentence))
 
     def _deadline(self) -> timedelta:
         text = self._root.get("deadline")
@@ -179,8 +194,8 @@ class _Reader:
         for problem in validate.promise_problems(promise):
             where = (*path, *problem.path)
             in_template = ("templates", entry.get("template", ""), *problem.path)
-            line = where if where in self._document.lines else in_template
-            self._wrong(line if line in self._document.lines else path, str(problem))
+            line = where if where in self._document.places else in_template
+            self._wrong(line if line in self._document.places else path, str(problem))
         return promise
 
     def _pods(self, entry: Mapping[str, Any], path: Path) -> Iterator[Wanted]:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Coroutine
 from typing import Any
 
+from moorage.files.mistakes import FileMistakes
 from moorage.kube import credentials
 
 from . import tally
@@ -19,7 +20,6 @@ from .server import PlannerServer, ServerSettings
 from .settings import PlannerSettings
 from .source import PlanFile
 from .view import View, choose
-from .yamlfile import FileMistakes
 
 logger = logging.getLogger(__name__)
 

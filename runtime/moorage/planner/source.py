@@ -6,9 +6,11 @@ import hashlib
 import os
 from pathlib import Path
 
+from moorage.files.mistakes import FileMistakes, Mistake
+from moorage.files.yamlfile import MAX_BYTES
+
 from . import planfile
 from .plan import Plan
-from .yamlfile import MAX_BYTES, FileMistakes, Mistake
 
 
 class PlanFile:

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator, Draft202012Validator
 
+from moorage.files.mistakes import FileMistakes
 from moorage.objects import Taint
 from moorage.planner import planfile
 from moorage.planner.plan import Plan
 from moorage.planner.source import PlanFile
-from moorage.planner.yamlfile import FileMistakes
 from moorage.protocol import Owner, PodRef, Promise, Slot
 from tools.generate import plan as generator
 
@@ -118,7 +118,7 @@ def test_a_plan_of_nothing_is_one() -> None:
         ),
         (
             "---\na: b\n---\nc: d",
-            "line 3: not YAML: expected a single document in the stream, but found another document",
+            "line 4: another document begins here; only the first of a file is read",
         ),
         ("nodes:\n- name: N_1\n  existing: true", "line 2: name: 'N_1' is not made of lower-case letters"),
         (
@@ -145,7 +145,7 @@ def test_a_plan_of_nothing_is_one() -> None:
         ),
         (
             "nodes:\n- name: n\n  allocatable: {cpu: 1, memory: 1, pods: 1}\n  labels:\n    a: true",
-            'line 5: a: True is not a text; write "true" in quotes',
+            'line 5: a: true is not a text; write "true" in quotes',
         ),
         (
             "nodes:\n- name: n\n  allocatable: {cpu: 1, memory: 1, pods: 1}\n  taints:\n  - {key: a, effect: Never}",

@@ -1,0 +1,61 @@
+"""What is wrong in a file, and where."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+Path = tuple[str | int, ...]
+
+
+class Mistake(NamedTuple):
+    """One mistake.
+
+    Attributes:
+        line: counted from 1; 0 means the file as a whole.
+        sentence: what is wrong, beginning with the key where that helps.
+        column: counted from 1; 0 when there is no line.
+        path: keys and indexes from the top of the file.
+    """
+
+    line: int
+    sentence: str
+    column: int = 0
+    path: Path = ()
+
+    def __str__(self) -> str:
+        """``line 7: …``."""
+        return f"line {self.line}: {self.sentence}" if self.line else self.sentence
+
+    @property
+    def full_sentence(self) -> str:
+        """The sentence, after the whole path of its key: ``nodes[0].count: 0 is too small, at least 1``."""
+        where = dotted(self.path)
+        head, colon, rest = self.sentence.partition(": ")
+        named = colon and f".{where.rstrip('0123456789[]')}".endswith(f".{head}")
+        return f"{where}: {rest if named else self.sentence}" if where else self.sentence
+
+    def located(self, name: str) -> str:
+        """The mistake as compilers write theirs: ``values.yaml:7:3: castai.grpcURL: …``."""
+        return f"{name}:{self.line or 1}:{self.column or 1}: {self.full_sentence}"
+
+
+class FileMistakes(Exception):
+    """A file cannot be used; ``mistakes`` says why, line by line."""
+
+    def __init__(self, name: str, mistakes: list[Mistake]) -> None:
+        self.name = name
+        self.mistakes = sorted(mistakes, key=lambda mistake: (mistake.line, mistake.column, mistake.sentence))
+        super().__init__("\n".join(f"{name}: {mistake}" for mistake in self.mistakes))
+
+
+def dotted(path: Path) -> str:
+    """A path as people write it: ``nodes[3].labels["example.com/zone"]``."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        elif part.replace("-", "").replace("_", "").isalnum():
+            text += f".{part}" if text else part
+        else:
+            text += f'["{part[:80]}"]'
+    return text

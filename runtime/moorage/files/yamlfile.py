@@ -1,0 +1,189 @@
+"""YAML with the place of every value: plain values only, nothing that means something else than people expect."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import yaml
+
+from .mistakes import FileMistakes, Mistake, Path
+
+MAX_BYTES = 8 << 20
+_MAX_NODES = 300_000
+_MAX_DEPTH = 32
+_MERGE = "tag:yaml.org,2002:merge"
+
+
+class Place(NamedTuple):
+    """Line and column, counted from 1."""
+
+    line: int
+    column: int
+
+
+class Document(NamedTuple):
+    """A file's content, and the place of every value in it."""
+
+    value: Any
+    places: dict[Path, Place]
+
+    def place(self, path: Path) -> Place:
+        """The place of a value, or of the nearest one around it."""
+        while path and path not in self.places:
+            path = path[:-1]
+        return self.places.get(path, Place(0, 0))
+
+    def line(self, path: Path) -> int:
+        """The line of a value, or of the nearest one around it."""
+        return self.place(path).line
+
+    def mistake(self, path: Path, sentence: str) -> Mistake:
+        """A mistake at that place."""
+        place = self.place(path)
+        return Mistake(place.line, sentence, place.column, path)
+
+    def below(self, key: str) -> Document:
+        """What a key of the document holds, as a document of its own; places stay those of the file."""
+        places = {path[1:]: place for path, place in self.places.items() if path[:1] == (key,)}
+        return Document(self.value[key], places)
+
+
+def parse(name: str, data: bytes, *, max_bytes: int = MAX_BYTES, merge: bool = False) -> Document:
+    """Read a YAML file of one document.
+
+    Args:
+        name: the file's name, for messages.
+        data: its content, UTF-8.
+        max_bytes: more is refused before it is looked at.
+        merge: whether ``<<`` is understood, as it is in Helm's files.
+
+    Raises:
+        FileMistakes: it is no such file.
+    """
+    if len(data) > max_bytes:
+        raise FileMistakes(name, [Mistake(0, f"too large, at most {max_bytes} bytes are read")])
+    root, further = _compose(name, data)
+    builder = _Builder(merge=merge)
+    value = builder.build(root, ()) if root is not None else None
+    if further is not None:
+        sentence = (
+            "another document begins here; only the first of a file is read, put the rest into files of their own"
+        )
+        builder.mistakes.append(Mistake(further.start_mark.line + 1, sentence, further.start_mark.column + 1))
+    if builder.mistakes:
+        raise FileMistakes(name, builder.mistakes)
+    return Document(value, builder.places)
+
+
+def _compose(name: str, data: bytes) -> tuple[yaml.Node | None, yaml.Node | None]:
+    """The first document, and the next one that is not empty."""
+    try:
+        documents = list(yaml.compose_all(data.decode("utf-8-sig"), Loader=yaml.SafeLoader))
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise FileMistakes(name, [Mistake(line, "is not UTF-8", 1)]) from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        sentence = "not YAML: " + ", ".join(part for part in (error.context, error.problem) if part)
+        mistake = Mistake(mark.line + 1, sentence, mark.column + 1) if mark else Mistake(0, sentence)
+        raise FileMistakes(name, [mistake]) from error
+    except yaml.reader.ReaderError as error:
+        before = data.decode("utf-8-sig")[: error.position]
+        sentence = f"not text: the character #x{error.character:04x} is not allowed"
+        line = before.count("\n") + 1
+        raise FileMistakes(name, [Mistake(line, sentence, len(before) - before.rfind("\n"))]) from error
+    except yaml.YAMLError as error:
+        raise FileMistakes(name, [Mistake(0, f"not YAML: {error}")]) from error
+    except RecursionError as error:
+        raise FileMistakes(name, [Mistake(0, "is nested too deeply")]) from error
+    further = next((node for node in documents[1:] if node.tag != "tag:yaml.org,2002:null"), None)
+    return (documents[0] if documents else None), further
+
+
+class _Builder:
+    def __init__(self, *, merge: bool) -> None:
+        self.places: dict[Path, Place] = {}
+        self.mistakes: list[Mistake] = []
+        self._merge = merge
+        self._nodes = 0
+        self._loader = yaml.SafeLoader("")
+
+    def build(self, node: yaml.Node, path: Path) -> Any:
+        self.places.setdefault(path, _place(node))
+        self._nodes += 1
+        if self._nodes > _MAX_NODES or len(path) > _MAX_DEPTH:
+            # Aliases multiply: without this limit a few lines become gigabytes.
+            if not self.mistakes:
+                self._wrong(node, "the file is nested too deeply, or too large with its aliases", path)
+            return None
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.build(item, (*path, index)) for index, item in enumerate(node.value)]
+        return self._scalar(node, path)
+
+    def _wrong(self, node: yaml.Node, sentence: str, path: Path) -> None:
+        place = _place(node)
+        self.mistakes.append(Mistake(place.line, sentence, place.column, path))
+
+    def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        merged: list[yaml.Node] = []
+        for key_node, value_node in node.value:
+            key = key_node.value
+            if not isinstance(key, str):
+                self._wrong(key_node, "a key is a text, not a list or map", path)
+            elif key_node.tag == _MERGE:
+                merged.append(value_node)
+                if not self._merge:
+                    self._wrong(key_node, "'<<' is not supported; use templates", path)
+            elif key in found:
+                first = self.places[(*path, key)].line
+                self._wrong(key_node, f"{key!r} is there twice, first in line {first}", (*path, key))
+            else:
+                self.places[(*path, key)] = _place(key_node)
+                found[key] = self.build(value_node, (*path, key))
+        for each in merged if self._merge else ():
+            self._fill_in(each, found, path)
+        return found
+
+    def _fill_in(self, node: yaml.Node, found: dict[str, Any], path: Path) -> None:
+        """What ``<<`` brings: keys that are not there, the first of several maps wins."""
+        for each in node.value if isinstance(node, yaml.SequenceNode) else [node]:
+            self._nodes += 1
+            if not isinstance(each, yaml.MappingNode):
+                self._wrong(each, "'<<' takes a map, or a list of maps", path)
+            elif self._nodes <= _MAX_NODES and len(path) < _MAX_DEPTH:
+                inner = _Builder(merge=True)
+                inner._nodes = self._nodes
+                for key, value in inner._mapping(each, path).items():
+                    if key not in found:
+                        found[key] = value
+                        self._take_places(inner, (*path, key))
+                self._nodes = inner._nodes
+                self.mistakes += inner.mistakes
+
+    def _take_places(self, other: _Builder, path: Path) -> None:
+        self.places |= {each: place for each, place in other.places.items() if each[: len(path)] == path}
+
+    def _scalar(self, node: yaml.Node, path: Path) -> Any:
+        kind = node.tag.rpartition(":")[2]
+        if kind in ("int", "float") and ":" in node.value:
+            return node.value  # 1:30 is ninety in YAML 1.1 and a text for everybody else
+        if kind in ("int", "float", "bool", "null"):
+            try:
+                value = self._loader.construct_object(node)
+            except ValueError:
+                value = math.nan
+            if isinstance(value, float) and not math.isfinite(value):
+                self._wrong(node, f"{node.value[:80]!r} is not a number", path)
+                return None
+            return value
+        if kind not in ("str", "timestamp", "value"):
+            self._wrong(node, f"the tag {node.tag[:80]} is not supported", path)
+        return node.value
+
+
+def _place(node: yaml.Node) -> Place:
+    return Place(node.start_mark.line + 1, node.start_mark.column + 1)
