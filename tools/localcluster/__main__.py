@@ -1,4 +1,4 @@
-"""Command line: `python -m tools.localcluster up|down|status [NAME]`."""
+"""Command line: `python -m tools.localcluster up|down|status [NAME] [--real]`, and `install`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import os
 import sys
 import time
 
-from tools.localcluster import status, supervisor
+from tools.localcluster import host, status, supervisor
 from tools.localcluster.errors import ClusterError
 
 DEFAULT_NAME = "dev"
+DEFAULT_REAL_NAME = "real"
 _EXIT_CODES = """\
 exit codes: 0 done (up: it runs; down: it does not; status: it runs and is healthy), 1 failed,
 2 wrong usage, 3 status: it does not run, 4 status: a component has ended or it is not ready yet,
@@ -33,12 +34,23 @@ def main() -> int:
         ("status", "show it"),
     ):
         command = commands.add_parser(name, help=text)
-        command.add_argument("name", nargs="?", default=DEFAULT_NAME, help="name of the cluster (%(default)s)")
+        command.add_argument(
+            "name", nargs="?", help=f"name of the cluster ({DEFAULT_NAME}; {DEFAULT_REAL_NAME} if --real)"
+        )
+        command.add_argument(
+            "--real", action="store_true", help="one with real nodes, whose containers run; needs root"
+        )
         if name == "status":
             command.add_argument("-o", "--output", choices=["text", "json"], default="text")
+        if name == "up":
+            command.add_argument("--nodes", type=int, metavar="N", help="real nodes (1); implies --real")
+            command.add_argument("--hollow", type=int, default=0, metavar="N", help="hollow nodes beside them (0)")
+    commands.add_parser("install", help="install the Debian packages that real nodes and images need, as root")
     supervise = commands.add_parser("supervise")  # what `up` runs in the background
     supervise.add_argument("name")
     supervise.add_argument("--parent", type=int, required=True)
+    supervise.add_argument("--nodes", type=int, required=True)
+    supervise.add_argument("--hollow", type=int, required=True)
     arguments = parser.parse_args()
     try:
         code = _run(arguments)
@@ -57,7 +69,12 @@ def main() -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     if arguments.command == "supervise":
-        return supervisor.supervise(arguments.name, arguments.parent)
+        return supervisor.supervise(arguments.name, arguments.parent, arguments.nodes, arguments.hollow)
+    if arguments.command == "install":
+        host.install(lambda line: print(line, flush=True))
+        return 0
+    if arguments.name is None:
+        arguments.name = DEFAULT_REAL_NAME if arguments.real or getattr(arguments, "nodes", None) else DEFAULT_NAME
     if arguments.command == "down":
         ran = supervisor.down(arguments.name)
         print(f"cluster {arguments.name} {'has ended' if ran else 'did not run'}")
@@ -67,12 +84,16 @@ def _run(arguments: argparse.Namespace) -> int:
         as_json = arguments.output == "json"
         print(json.dumps(description, indent=2) if as_json else status.render(description))
         return (0 if description["healthy"] else 4) if description["running"] else 3
-    return _up(arguments.name, description["running"])
+    nodes = arguments.nodes or int(arguments.real)
+    if description["running"] and description["real"] < nodes:
+        has = f"{description['real']} real nodes" if description["real"] else "no real nodes"
+        raise ClusterError(f"cluster {arguments.name} is up already and has {has}: `task cluster:down` ends it")
+    return _up(arguments.name, description["running"], nodes, arguments.hollow)
 
 
-def _up(name: str, running: bool) -> int:
+def _up(name: str, running: bool, nodes: int, hollow: int) -> int:
     if not running:
-        supervisor.up(name, lambda line: print(line, flush=True))
+        supervisor.up(name, lambda line: print(line, flush=True), nodes, hollow)
     description = status.describe(name)
     while description["running"] and not description["ready"]:
         time.sleep(0.2)  # another `up` is at it, and its own time limit ends this

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import signal
+import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tools.localcluster import components
+from tools.localcluster import components, host, real
 from tools.localcluster.api import ApiClient, ApiError
 from tools.localcluster.errors import ClusterError
+from tools.localcluster.network import Network
 from tools.localcluster.nodes import NodeProcesses, Surroundings, kwok_node
 from tools.localcluster.process import ManagedProcess, signal_exactly, start_time
 from tools.localcluster.state import ClusterState, ComponentState, cluster_dir, is_running
@@ -24,6 +25,7 @@ class ClusterHandle:
         self.directory = directory
         self._state = state
         self._nodes: NodeProcesses | None = None
+        self._real: real.RealNodes | None = None
 
     @property
     def name(self) -> str:
@@ -69,6 +71,11 @@ class ClusterHandle:
     def has_default_options(self) -> bool:
         """Whether it was started with the default `ClusterOptions`."""
         return self._state.default_options
+
+    @property
+    def real_at_start(self) -> int:
+        """How many real nodes it was started with (`ClusterOptions.real`)."""
+        return self._state.real
 
     @property
     def is_healthy(self) -> bool:
@@ -219,6 +226,79 @@ class ClusterHandle:
         self._node_processes.create_kwok_nodes(names, lambda name: kwok_node(name, capacity, labels or {}, taints))
         return names
 
+    # Real nodes -----------------------------------------------------------------------------------------
+
+    def start_real_node(
+        self,
+        name: str,
+        *,
+        node_labels: Mapping[str, str] | None = None,
+        register_with_taints: Sequence[str] = (),
+        max_pods: int = 110,
+    ) -> None:
+        """Starts a node whose containers really run, on a machine (namespaces) of its own.
+
+        It returns once the kubelet serves; `wait_node_ready` waits for the Node. Everything on the machine ends
+        with this process. A name that ran before boots the same machine again, images and volumes included.
+
+        Args:
+            name: name of the Node it registers or adopts.
+            node_labels: labels the kubelet sets on a Node it registers (not on one it adopts).
+            register_with_taints: taints "key=value:effect" of a Node it registers (not of one it adopts).
+            max_pods: pods it takes.
+
+        Raises:
+            ClusterError: the cluster has no network for real nodes, this machine lacks something, or a
+                program ended; the message has the end of its log.
+        """
+        self._real_nodes.start(name, node_labels or {}, register_with_taints, max_pods)
+
+    def stop_real_node(self, name: str) -> None:
+        """Switches a real node off, kubelet first; its Node object stays."""
+        self._real_nodes.stop(name)
+
+    def kill_real_node(self, name: str) -> None:
+        """Ends a real node and its containers at once, like a machine that loses power; its Node object stays."""
+        self._real_nodes.stop(name, grace=0)
+
+    def restart_on_node(self, name: str, program: str = real.KUBELET) -> None:
+        """Ends `kubelet`, `containerd` or `kube-proxy` of a real node by SIGKILL and starts it again."""
+        self._real_nodes.restart(name, program)
+
+    def run_on_node(self, name: str, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        """Runs a program of this machine inside a real node, as its root, and returns what it wrote."""
+        return real.run_on(self.directory, name, command)
+
+    def load_image(self, archive: Path) -> list[str]:
+        """Makes the images of an OCI or Docker archive usable on all real nodes, later ones included.
+
+        It costs next to nothing when the same file was loaded before.
+
+        Returns:
+            Full names of the images, for a pod's `image`.
+
+        Raises:
+            ClusterError: it is no image archive, names no image in full, or containerd refused it.
+        """
+        return real.load_everywhere(self.directory, archive)
+
+    @property
+    def real_nodes(self) -> list[str]:
+        """Names of the real nodes that run, whoever started them."""
+        return list(real.machines(self.directory))
+
+    @property
+    def _real_nodes(self) -> real.RealNodes:
+        if not self._state.network:
+            raise ClusterError(
+                f"cluster {self.name} has no network for real nodes: start it with ClusterOptions(real=1), "
+                "or `./taskw cluster:up -- --real`"
+            )
+        if self._real is None:
+            switch = self.component_pid(components.SWITCH)
+            self._real = real.RealNodes(self._surroundings, Network.from_state(self._state.network), switch)
+        return self._real
+
     def wait_node_ready(self, name: str, timeout: float = 60) -> dict[str, Any]:
         """Waits until a Node is Ready and returns it as decoded JSON.
 
@@ -243,15 +323,17 @@ class ClusterHandle:
     @property
     def _node_processes(self) -> NodeProcesses:
         if self._nodes is None:
-            self._nodes = NodeProcesses(
-                Surroundings(self.directory, self.server, self.kubeconfig, self.api, self._new_process)
-            )
+            self._nodes = NodeProcesses(self._surroundings)
         return self._nodes
+
+    @property
+    def _surroundings(self) -> Surroundings:
+        return Surroundings(self.directory, self.server, self.kubeconfig, self.api, self._new_process)
 
     def _new_process(self, name: str, command: Sequence[str]) -> ManagedProcess:
         """A process of this cluster with an environment of its own: no proxies, no credentials of the user."""
         environment = {
-            "PATH": os.environ.get("PATH", os.defpath),
+            "PATH": host.search_path(),
             "HOME": str(self.directory),
             "TMPDIR": str(self.directory),
         }
@@ -269,9 +351,11 @@ class ClusterHandle:
         return ()
 
     def stop_nodes(self) -> None:
-        """Ends the hollow kubelets and kwok that this process started; their Node objects stay."""
+        """Ends the kubelets and kwok that this process started, real nodes included; their Node objects stay."""
         if self._nodes is not None:
             self._nodes.stop()
+        if self._real is not None:
+            self._real.stop_all()
 
 
 def attach(name: str) -> ClusterHandle:

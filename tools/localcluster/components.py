@@ -16,6 +16,8 @@ ETCD = "etcd"
 API_SERVER = "kube-apiserver"
 CONTROLLER_MANAGER = "kube-controller-manager"
 SCHEDULER = "kube-scheduler"
+SWITCH = "switch"  # holds the network of real nodes
+COREDNS = "coredns"
 
 _AUDIT_POLICY = """\
 apiVersion: audit.k8s.io/v1
@@ -72,6 +74,7 @@ class ControlPlane:
         authority = Authority.create("moorage-local-cluster")
         authority.pair.write(pki, "ca")
         authority.issue("kube-apiserver", sans=self.options.server_sans).write(pki, "apiserver")
+        authority.issue("kube-apiserver-kubelet-client", ["system:masters"]).write(pki, "kubelet-client")
         signing_pair().write(pki, "service-account")
         # etcd trusts another authority: else any client certificate of the cluster would open its store.
         store = Authority.create("moorage-local-etcd")
@@ -171,6 +174,13 @@ class ControlPlane:
             "audit-log-maxbackup": "1",
             "profiling": "false",
         }
+        if options.real:
+            # Hollow kubelets let everybody in, so this is for real ones: logs, exec and port-forward.
+            flags |= {
+                "kubelet-client-certificate": self._pki("kubelet-client.crt"),
+                "kubelet-client-key": self._pki("kubelet-client.key"),
+                "kubelet-preferred-address-types": "InternalIP",
+            }
         if options.advertise_address is None:
             # A loopback address is not allowed in an Endpoints object; trying anyway fills the log.
             flags["endpoint-reconciler-type"] = "none"

@@ -1,4 +1,4 @@
-"""Files that hollow kubelets leave behind: kubemark puts them into /tmp, whatever its environment says."""
+"""What the processes of a cluster leave behind outside its folder, when they are killed."""
 
 from __future__ import annotations
 
@@ -9,8 +9,21 @@ import shutil
 import socket
 from pathlib import Path
 
+from tools.localcluster import cgroups
+
+# kubemark puts its files here, whatever its environment says.
 _TMP = Path("/tmp")  # noqa: S108 - fixed in kubemark
 _ROOT_FOLDER = re.compile(r"Using (/tmp/hollow-kubelet\.\d+) as root dir")
+
+
+def remove_leftovers(directory: Path) -> None:
+    """Removes everything that an ended cluster left outside its folder.
+
+    Raises:
+        OSError: a control group cannot be removed, because a process is still in it.
+    """
+    remove_kubelet_leftovers(*directory.glob("logs/node-*.log"))
+    cgroups.remove(directory)
 
 
 def remove_kubelet_leftovers(*logs: Path) -> None:

@@ -20,6 +20,9 @@ class ClusterOptions:
         flow_control: API Priority and Fairness and in-flight limits, on as in real clusters. Benchmarks
             that measure something else than the API server's queues turn it off.
         scheduler: whether to run kube-scheduler.
+        real: how many real nodes to start, named real-1, real-2, …: kubelets whose containers really run. Then the
+            API server listens on an address of the nodes' network instead of `bind_address`, pods reach it at its
+            Service address and find names in the cluster's DNS. Needs root and what `host.missing` names.
         apiserver_flags: flags (without dashes) that override or extend those of kube-apiserver.
         controller_manager_flags: the same for kube-controller-manager.
         scheduler_flags: the same for kube-scheduler.
@@ -31,6 +34,7 @@ class ClusterOptions:
     service_cidr: str = "10.0.0.0/16"
     flow_control: bool = True
     scheduler: bool = True
+    real: int = 0
     apiserver_flags: Mapping[str, str] = field(default_factory=dict)
     controller_manager_flags: Mapping[str, str] = field(default_factory=dict)
     scheduler_flags: Mapping[str, str] = field(default_factory=dict)

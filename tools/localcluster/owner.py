@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tools.localcluster import components
+from tools.localcluster import cgroups, components, dns, host, network, real
 from tools.localcluster.binaries import binaries
 from tools.localcluster.cluster import ClusterHandle
 from tools.localcluster.components import ControlPlane, Ports
 from tools.localcluster.errors import ClusterError, PortTaken
-from tools.localcluster.leftovers import remove_kubelet_leftovers
+from tools.localcluster.leftovers import remove_leftovers
 from tools.localcluster.options import ClusterOptions
 from tools.localcluster.process import ManagedProcess, start_time, stop_all
 from tools.localcluster.state import (
@@ -29,7 +30,14 @@ from tools.localcluster.state import (
 
 _START_ATTEMPTS = 3
 _STOP_GRACE = 0.4
-_STOP_ORDER = (components.SCHEDULER, components.CONTROLLER_MANAGER, components.API_SERVER, components.ETCD)
+_STOP_ORDER = (
+    components.COREDNS,
+    components.SCHEDULER,
+    components.CONTROLLER_MANAGER,
+    components.API_SERVER,
+    components.ETCD,
+    components.SWITCH,
+)
 
 
 class LocalCluster(ClusterHandle):
@@ -59,6 +67,7 @@ class LocalCluster(ClusterHandle):
         super().__init__(cluster_dir(name), state)
         self._options = options or ClusterOptions()
         state.default_options = self._options == ClusterOptions()
+        state.real = self._options.real
         self._report = progress
         self._started_at = 0.0
         self._lock: Lock | None = None
@@ -87,6 +96,9 @@ class LocalCluster(ClusterHandle):
                 of a failed start are kept and named.
         """
         tools = binaries(["demo"])
+        if self._options.real:
+            host.check("cluster")
+            binaries(real.TOOLS)
         self._started_at = time.monotonic()
         try:
             remove_stale()
@@ -108,7 +120,8 @@ class LocalCluster(ClusterHandle):
     def _start_with_ports(self, tools: dict[str, Path], timeout: float) -> None:
         for attempt in range(1, _START_ATTEMPTS + 1):
             try:
-                self._launch(ControlPlane(self.directory, self._options, Ports.choose(), tools), timeout)
+                options = self._with_network() if self._options.real else self._options
+                self._launch(ControlPlane(self.directory, options, Ports.choose(), tools), timeout)
                 return
             except PortTaken as error:
                 if attempt == _START_ATTEMPTS:
@@ -127,14 +140,51 @@ class LocalCluster(ClusterHandle):
                 # The others end at once when the API server has not made their roles yet.
                 self._wait_component(components.API_SERVER, timeout)
                 self._progress("kube-apiserver is ready; starting the other components")
-            process = self._new_process(component, plane.command(component))
-            self._processes[component] = process
-            process.start()
-            self._record(component, port)
+            self._spawn(component, plane.command(component), port)
         self.wait_ready(timeout)
         self._progress("all components are ready")
+        if self._options.real:
+            self._start_real(timeout)
         state.ready = True
         state.write(self.directory)
+
+    def _with_network(self) -> ClusterOptions:
+        """Makes the network of real nodes and returns the options with the API server on it."""
+        self.logs.mkdir(exist_ok=True)
+        switch = self._spawn(components.SWITCH, network.switch_command(), 0)
+        network.wait_own_network(switch)
+        interface = f"moor{cgroups.digest(self.directory)}"
+        with host.exclusive("network"):
+            chosen = network.choose(interface, self._options.service_cidr)
+            chosen.connect_host(switch)
+        self._state.network = chosen.as_state()
+        return replace(self._options, bind_address=chosen.host, advertise_address=chosen.host)
+
+    def _start_real(self, timeout: float) -> None:
+        net, program = network.Network.from_state(self._state.network), binaries(real.TOOLS)[components.COREDNS]
+        dns.write_files(self.directory, self.server, net)
+        dns.grant(self.api)
+        switch = self.component_pid(components.SWITCH)
+        self._spawn(components.COREDNS, dns.command(program, self.directory, switch), dns.READY_PORT)
+        names = [f"real-{number}" for number in range(1, self._options.real + 1)]
+        for name in names:
+            self._progress(f"starting real node {name}")
+            self.start_real_node(name)
+        for name in names:
+            self.wait_node_ready(name, timeout)
+        deadline = time.monotonic() + timeout
+        while not dns.is_ready(net):
+            self._check_alive()
+            if time.monotonic() > deadline:
+                raise ClusterError(f"the cluster's DNS server is not ready after {timeout:.0f} s", self.logs)
+            time.sleep(0.05)
+        self._progress(f"ready: {', '.join(names)} and DNS")
+
+    def _spawn(self, component: str, command: Sequence[str], port: int) -> int:
+        process = self._processes[component] = self._new_process(component, command)
+        process.start()
+        self._record(component, port)
+        return process.pid or 0
 
     def _record(self, component: str, port: int) -> None:
         process = self._processes[component]
@@ -180,6 +230,8 @@ class LocalCluster(ClusterHandle):
             ClusterError: no such component, or it does not come back.
         """
         port = self._component(component).port
+        if component == components.SWITCH:
+            raise ClusterError("the switch cannot come back without its cables: stop the cluster and start it again")
         process = self._processes[component]
         stop_all([process], _STOP_GRACE)
         process.start()
@@ -204,16 +256,20 @@ class LocalCluster(ClusterHandle):
             return None
         self._state.ready = False
         self.stop_nodes()
+        real.switch_off(self.directory)  # those of other processes, too
         self._stop_components()
-        remove_kubelet_leftovers(*self.logs.glob("node-*.log"))  # of other processes, too
+        remove_leftovers(self.directory)
         kept = keep_failed_logs(self.directory) if keep_logs and self.logs.is_dir() else None
         self._lock.remove_directory()
         self._lock = None
         return kept
 
     def _stop_components(self) -> None:
+        if self._state.network:
+            network.Network.from_state(self._state.network).disconnect_host()
         for component in _STOP_ORDER:
             if component in self._processes:
                 stop_all([self._processes[component]], _STOP_GRACE)
         self._processes.clear()
         self._state.components.clear()
+        self._state.network.clear()

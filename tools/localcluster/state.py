@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.localcluster.errors import ClusterError
-from tools.localcluster.leftovers import remove_kubelet_leftovers
+from tools.localcluster.leftovers import remove_leftovers
 from tools.localcluster.pki import write_private
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?")
@@ -73,6 +73,8 @@ class ClusterState:
     admin_token: str = ""
     ready: bool = False
     default_options: bool = True
+    real: int = 0  # real nodes it was started with
+    network: dict[str, str] = field(default_factory=dict)  # of real nodes; empty without them
     tools: dict[str, str] = field(default_factory=dict)
     components: dict[str, ComponentState] = field(default_factory=dict)
 
@@ -126,7 +128,7 @@ class Lock:
         while (lock := cls.take(directory)) is not None:
             if [path.name for path in directory.iterdir()] == ["lock"]:
                 return lock
-            remove_kubelet_leftovers(*directory.glob("logs/node-*.log"))
+            remove_leftovers(directory)
             lock.remove_directory()
         return None
 
@@ -171,7 +173,7 @@ def remove_stale() -> list[str]:
         elif _NAME.fullmatch(directory.name) and directory.name != _FAILED and directory.is_dir():
             lock = Lock.take(directory)
             if lock is not None:
-                remove_kubelet_leftovers(*directory.glob("logs/node-*.log"))
+                remove_leftovers(directory)
                 lock.remove_directory()
                 removed.append(directory.name)
     return removed

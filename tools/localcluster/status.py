@@ -17,7 +17,7 @@ def describe(name: str) -> dict[str, Any]:
     """Describes a cluster.
 
     Returns:
-        `running` and, when it runs, `healthy`, `ready`, `owner_pid`, `server`, `kubeconfig`, `logs`,
+        `running` and, when it runs, `healthy`, `ready`, `real` (nodes), `owner_pid`, `server`, `kubeconfig`, `logs`,
         `components` (name, pid, running, uptime_seconds, exit_code, log, and log_tail of an ended one) and
         `nodes` (name, ready), which is None while the API server does not answer.
     """
@@ -31,6 +31,7 @@ def describe(name: str) -> dict[str, Any]:
         "running": True,
         "healthy": state.ready and all(component["running"] for component in components),
         "ready": state.ready,
+        "real": state.real,
         "owner_pid": state.owner_pid,
         "server": state.server,
         "kubeconfig": str(directory / "kubeconfig"),

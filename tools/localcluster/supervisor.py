@@ -11,10 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
+from tools.localcluster import host, real
 from tools.localcluster.binaries import binaries
 from tools.localcluster.child import die_with_parent
 from tools.localcluster.cluster import ClusterHandle, attach
 from tools.localcluster.errors import ClusterError
+from tools.localcluster.options import ClusterOptions
 from tools.localcluster.owner import LocalCluster
 from tools.localcluster.process import signal_exactly
 from tools.localcluster.state import ClusterState, cluster_dir, is_running, remove_stale
@@ -28,18 +30,23 @@ class _Ended(BaseException):
     """A signal asks the supervisor to end."""
 
 
-def up(name: str, say: Callable[[str], None]) -> ClusterHandle:
+def up(name: str, say: Callable[[str], None], real_nodes: int = 0, hollow_nodes: int = 0) -> ClusterHandle:
     """Starts a cluster that outlives this process; until it is ready it ends with this process.
 
     Args:
         name: name of the cluster.
         say: receives one line per step.
+        real_nodes: how many real nodes it has; they need root.
+        hollow_nodes: how many hollow nodes run beside them.
 
     Raises:
         ClusterError: it could not be started; logs are kept and named.
     """
-    binaries(["demo"])  # here, so that the progress of a build is seen
+    if real_nodes:
+        host.check("cluster")
+    binaries(["demo", *(real.TOOLS if real_nodes else ())])  # here, so that the progress of a build is seen
     command = [sys.executable, "-m", "tools.localcluster", "supervise", name, "--parent", str(os.getpid())]
+    command += ["--nodes", str(real_nodes), "--hollow", str(hollow_nodes)]
     supervisor = subprocess.Popen(
         command,
         cwd=_REPOSITORY,
@@ -63,14 +70,22 @@ def up(name: str, say: Callable[[str], None]) -> ClusterHandle:
     return attach(name)
 
 
-def supervise(name: str, parent: int) -> int:
+def supervise(name: str, parent: int, real_nodes: int, hollow_nodes: int) -> int:
     """Owns a cluster until a signal ends it; the exit code says whether it ever became ready."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, _end)
-    cluster = LocalCluster(name, progress=lambda line: print(line, flush=True), kind="supervisor")
+    cluster = LocalCluster(
+        name,
+        options=ClusterOptions(real=real_nodes),
+        progress=lambda line: print(line, flush=True),
+        kind="supervisor",
+    )
     try:
         die_with_parent(parent, signal.SIGTERM)
         cluster.start()
+        for number in range(1, hollow_nodes + 1):
+            cluster.start_hollow_kubelet(f"hollow-{number}")
+            cluster.wait_node_ready(f"hollow-{number}")
         die_with_parent(parent, 0)
         _detach(cluster.logs / "supervisor.log")
         while True:

@@ -1,0 +1,137 @@
+"""What this machine must have for real nodes: root's rights and a few Debian packages."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.localcluster.errors import ClusterError
+
+_LIST = Path(__file__).parents[2] / "requirements" / "debian.txt"
+_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"  # users' PATHs often lack the last
+_INSTALL = "`./taskw cluster:install` as root installs them"
+
+
+@dataclass(frozen=True)
+class Package:
+    """A Debian package, what it is for (cluster or image) and the program or file that shows it is installed."""
+
+    name: str
+    purpose: str
+    proof: str
+
+    @property
+    def installed(self) -> bool:
+        """Whether its program or file is there, from wherever it came."""
+        return (
+            Path(self.proof).exists()
+            if self.proof.startswith("/")
+            else shutil.which(self.proof, path=_PATH) is not None
+        )
+
+
+def packages() -> list[Package]:
+    """The repository's list of Debian packages."""
+    lines = (line.partition("#")[0].split() for line in _LIST.read_text().splitlines())
+    return [Package(*fields) for fields in lines if fields]
+
+
+def missing(purpose: str) -> str | None:
+    """Why something cannot run on this machine, in one sentence with the way out; None when it can.
+
+    Args:
+        purpose: "cluster" (real nodes) or "image" (building images).
+    """
+    if sys.platform != "linux":
+        return "real containers need Linux"
+    if os.geteuid() != 0:
+        return "real containers need root"
+    absent = [package.name for package in packages() if package.purpose == purpose and not package.installed]
+    if absent:
+        return f"Debian packages are missing: {', '.join(absent)}; {_INSTALL}"
+    return _refused_namespaces() if purpose == "cluster" else None
+
+
+def _refused_namespaces() -> str | None:
+    command = [program("unshare"), "--mount", "--net", "--pid", "--uts", "--ipc", "--fork", "true"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    if answer.returncode == 0:
+        return None
+    return f"root may not make namespaces here: {answer.stderr.strip()}; a container needs CAP_SYS_ADMIN (--privileged)"
+
+
+def check(purpose: str) -> None:
+    """Refuses to go on without what `missing` names.
+
+    Raises:
+        ClusterError: something is missing.
+    """
+    if reason := missing(purpose):
+        raise ClusterError(f"real nodes cannot run on this machine: {reason}")
+
+
+def program(name: str) -> str:
+    """Path of a program of the system.
+
+    Raises:
+        ClusterError: it is not installed.
+    """
+    found = shutil.which(name, path=_PATH)
+    if found is None:
+        raise ClusterError(f"{name} is not installed; {_INSTALL}")
+    return found
+
+
+def search_path() -> str:
+    """PATH for programs on real nodes, which call others of the system."""
+    return _PATH
+
+
+def install(say: Callable[[str], None]) -> None:
+    """Installs what is missing of the list.
+
+    Raises:
+        ClusterError: not root, no apt-get, or apt-get failed.
+    """
+    absent = [package.name for package in packages() if not package.installed]
+    if not absent:
+        say("every Debian package is installed")
+        return
+    if os.geteuid() != 0 or shutil.which("apt-get", path=_PATH) is None:
+        raise ClusterError(f"missing: {', '.join(absent)}; run this as root on Debian, or install their like yourself")
+    say(f"installing {' '.join(absent)}")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "PATH": _PATH}
+    options = ["-qq", "-o", "DPkg::Lock::Timeout=300"]  # another apt may be at it
+    for arguments in (["update"], ["install", "--yes", "--no-install-recommends", *absent]):
+        answer = subprocess.run(
+            [program("apt-get"), *options, *arguments], env=environment, capture_output=True, text=True, check=False
+        )
+        if answer.returncode != 0:
+            said = f"{answer.stdout}{answer.stderr}".strip()
+            raise ClusterError(f"apt-get {arguments[0]} ended with exit code {answer.returncode}:\n{said[-2000:]}")
+    say("installed")
+
+
+@contextmanager
+def exclusive(what: str) -> Iterator[None]:
+    """Lets one process of this machine at a time do something, whatever cluster folder it uses."""
+    # A name that only the kernel knows: nothing is left when its holder is killed.
+    with socket.socket(socket.AF_UNIX) as claim:
+        while True:
+            try:
+                claim.bind(f"\0moorage-{what}")
+                break
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+                time.sleep(0.02)
+        yield

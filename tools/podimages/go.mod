@@ -1,0 +1,3 @@
+module moorage.dev/tools/podimages
+
+go 1.26.0
