@@ -21,6 +21,7 @@
 - image.repository {{ .Values.image.repository }} is an image of the closed product: it counts as unset, and so do
   image.tag and image.digest. The pods run {{ include "CHART.image" . }}.
 {{- end }}
+{{- include "CHART.networkWarnings" . }}
 {{- with include "CHART.withoutEffect" . | fromYamlArray }}
 - Accepted, without effect: {{ join ", " . }}.
 {{- end }}

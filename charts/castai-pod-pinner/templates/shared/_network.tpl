@@ -10,21 +10,27 @@
   {{- end }}
 {{- end -}}
 
-{{/*
-Names, and the API server. A policy sees the API server's own address and port, not its Service's, and both differ from
-cluster to cluster: so any address, at the usual ports and those that this cluster has published.
-*/}}
+{{/* Names, and the API server: at any address, because which it is differs from cluster to cluster. */}}
 {{- define "castai-pod-pinner.commonEgress" -}}
-{{- $ports := list 443 6443 8443 16443 -}}
-{{- $published := lookup "discovery.k8s.io/v1" "EndpointSlice" "default" "kubernetes" -}}
-{{- range $published.ports -}}
-{{- $ports = append $ports (int .port) -}}
-{{- end -}}
 - ports:
     - {port: 53, protocol: UDP}
     - {port: 53, protocol: TCP}
 - ports:
-    {{- range uniq $ports }}
-    - {port: {{ . }}, protocol: TCP}
+    {{- range .Values.networkPolicy.apiServerPorts }}
+    - {port: {{ int . }}, protocol: TCP}
+    {{- else }}
+    - {protocol: TCP}
     {{- end }}
+{{- end -}}
+
+{{/* A warning when the API server of the cluster is at a port that the policy does not let through. */}}
+{{- define "castai-pod-pinner.networkWarnings" -}}
+{{- $allowed := list -}}
+{{- range .Values.networkPolicy.apiServerPorts }}{{ $allowed = append $allowed (int .) }}{{ end -}}
+{{- range (lookup "discovery.k8s.io/v1" "EndpointSlice" "default" "kubernetes").ports -}}
+{{- if and $.Values.networkPolicy.enabled $allowed (not (has (int .port) $allowed)) }}
+- The API server is at port {{ int .port }}, and networkPolicy.apiServerPorts does not name it: where network policies are enforced, the
+  pods cannot reach it. Set networkPolicy.apiServerPorts={{ "{" }}{{ int .port }}{{ "}" }}.
+{{- end }}
+{{- end -}}
 {{- end -}}

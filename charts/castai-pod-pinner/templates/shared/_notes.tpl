@@ -22,6 +22,7 @@
 - image.repository {{ .Values.image.repository }} is an image of the closed product: it counts as unset, and so do
   image.tag and image.digest. The pods run {{ include "castai-pod-pinner.image" . }}.
 {{- end }}
+{{- include "castai-pod-pinner.networkWarnings" . }}
 {{- with include "castai-pod-pinner.withoutEffect" . | fromYamlArray }}
 - Accepted, without effect: {{ join ", " . }}.
 {{- end }}

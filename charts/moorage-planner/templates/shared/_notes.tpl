@@ -22,6 +22,7 @@
 - image.repository {{ .Values.image.repository }} is an image of the closed product: it counts as unset, and so do
   image.tag and image.digest. The pods run {{ include "moorage-planner.image" . }}.
 {{- end }}
+{{- include "moorage-planner.networkWarnings" . }}
 {{- with include "moorage-planner.withoutEffect" . | fromYamlArray }}
 - Accepted, without effect: {{ join ", " . }}.
 {{- end }}
