@@ -1,7 +1,8 @@
 """A work queue of keys, as client-go's (util/workqueue): one worker per key at a time, nothing forgotten, no key twice.
 
 Three ways in: at once, after some time, and quietly: a key that was put in quietly is handed out when nobody works on
-anything else, or when it has waited too long.
+anything else, or when it has waited too long. Quiet work is done one by one and, while there is other work every now
+and then, with rests: what it asks of the API server would otherwise make the next pins wait.
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ from . import metrics
 
 QUIET_PATIENCE = 20.0
 """Seconds after which a quiet key goes first."""
+QUIET_REST = 4.0
+"""How many times as long as a quiet key has taken none is handed out, unless nobody else has worked lately."""
+LATELY = 1.0
+"""Seconds."""
 _EARLY = 0.01
 """Seconds by which a timer may ring too early: event loops round."""
 
@@ -32,7 +37,9 @@ class KeyQueue:
         self._ready: deque[str] = deque()
         self._waiting: set[str] = set()  # in _ready, or to be once they are done
         self._busy: set[str] = set()
-        self._quietly_busy: set[str] = set()
+        self._quietly_busy: tuple[str, float] | None = None  # and since when
+        self._rest_until = 0.0
+        self._worked_at = float("-inf")  # when somebody has last worked on a key that did not come quietly
         self._quiet: dict[str, float] = {}  # key to the loop time at which it may be handed out; in that order
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._backoffs: dict[str, Backoff] = {}
@@ -90,13 +97,17 @@ class KeyQueue:
                 raise
         self._busy.add(found[0])
         if found[1]:
-            self._quietly_busy.add(found[0])
+            self._quietly_busy = (found[0], loop.time())
         return found
 
     def done(self, key: str) -> None:
         """Somebody has looked at a key."""
         self._busy.discard(key)
-        self._quietly_busy.discard(key)
+        now = asyncio.get_running_loop().time()
+        if self._quietly_busy is not None and self._quietly_busy[0] == key:
+            self._rest(now, now - self._quietly_busy[1])
+        else:
+            self._worked_at = now
         if key in self._waiting:
             self._ready.append(key)
         self._wake()
@@ -107,9 +118,18 @@ class KeyQueue:
             timer.cancel()
         self._timers.clear()
 
+    def _rest(self, now: float, spent: float) -> None:
+        """Somebody has looked at a quiet key, for so many seconds."""
+        self._quietly_busy = None
+        if now - self._worked_at < LATELY:
+            self._rest_until = now + spent * QUIET_REST
+            asyncio.get_running_loop().call_at(self._rest_until, self._wake)
+
     def _next(self, now: float) -> tuple[str, bool] | None:
-        calm = not self._ready and len(self._busy) == len(self._quietly_busy)
-        quiet = self._quiet_since(now + _EARLY if calm else now - QUIET_PATIENCE)
+        quiet = None
+        if self._quiet and self._quietly_busy is None and now + _EARLY >= self._rest_until:
+            calm = not self._ready and not self._busy
+            quiet = self._quiet_since(now + _EARLY if calm else now - QUIET_PATIENCE)
         if quiet is not None:
             del self._quiet[quiet]
             return quiet, True

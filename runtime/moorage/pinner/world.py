@@ -178,6 +178,11 @@ class World:
         self.reservations.wrote(reservation)
         self._read(reservation.metadata.name)
 
+    def found_reservation(self, reservation: NodeReservation) -> None:
+        """Take over what was read, because it is not as it was thought to be."""
+        self.wrote_reservation(reservation)
+        self._stir(reservation.metadata.name)
+
     def ended_reservation(self, reservation: NodeReservation) -> None:
         """A reservation is gone."""
         self.reservations.deleted(reservation.key, reservation.metadata.uid)
@@ -254,7 +259,7 @@ class World:
         )
         for cache in plain:
             yield cache.subscribe(self._on_plain)
-        yield caches.reservations.subscribe(lambda change: self._on_reservation(change.object.metadata.name))
+        yield caches.reservations.subscribe(self._on_reservation)
         yield caches.nodes.subscribe(lambda change: self._on_node(change.object.metadata.name))
         yield caches.pods.subscribe(self._on_pod)
         yield caches.daemon_sets.subscribe(lambda change: self._coming.changed(change.object.key))
@@ -265,15 +270,20 @@ class World:
         else:
             self.snapshot.apply(change.new)
 
-    def _on_reservation(self, name: str) -> None:
-        self._read(name)
-        self._stir(name)
+    def _on_reservation(self, change: Change[NodeReservation]) -> None:
+        name = change.object.metadata.name
+        if self._read(name) or change.new is None:  # no news are our own writes, and all of status
+            self._stir(name)
 
-    def _read(self, name: str) -> None:
+    def _read(self, name: str) -> bool:
+        """Take note of a reservation; returns whether it means something else than before."""
         reservation = self.reservations.get(name)
         known = self._readings.get(name)
-        if known is not None and known[0] is reservation:
-            return
+        if known is None and reservation is None:
+            return False
+        if known is not None and reservation is not None and _same_intent(known[0], reservation):
+            self._readings[name] = (reservation, known[1])
+            return _ends(known[0]) != _ends(reservation)
         for pin in known[1].spec.pins if known is not None else ():
             nodes = self._pinned_to.get(pin.uid, set())
             nodes.discard(name)
@@ -289,6 +299,7 @@ class World:
         before = known[1].spec.promise if known is not None else None
         if self.reading(name).spec.promise != before or (known is None) != (reservation is None):
             self._place_node(name)
+        return True
 
     def _on_node(self, name: str) -> None:
         self._place_node(name)
@@ -355,3 +366,12 @@ class World:
         if FINALIZER in reservation.metadata.finalizers or spec.slots:
             return True
         return change.new is not None and change.new.finished
+
+
+def _same_intent(one: NodeReservation, other: NodeReservation) -> bool:
+    return one is other or (one.metadata.uid == other.metadata.uid and one.spec == other.spec)
+
+
+def _ends(reservation: NodeReservation) -> tuple[object, object]:
+    """What beside the spec is read as an intent."""
+    return (reservation.metadata.finalizers, reservation.metadata.deletion_timestamp)

@@ -50,7 +50,50 @@ async def test_a_quiet_key_comes_when_nobody_works_on_anything_else(queue: KeyQu
     assert await nothing(queue)
     queue.done("b")
     assert await get(queue) == ("a", True)
-    assert await get(queue) == ("c", True)  # quiet ones do not wait for each other
+    assert await nothing(queue)  # one quiet key after the other
+    queue.done("a")
+    assert await get(queue) == ("c", True)
+
+
+async def test_quiet_keys_come_one_by_one_and_without_rests_when_there_is_nothing_else(queue: KeyQueue) -> None:
+    for key in "abc":
+        queue.add_quietly(key, 0)
+    for key in "abc":
+        assert await get(queue) == (key, True)
+        await asyncio.sleep(0.02)
+        assert await nothing(queue)
+        queue.done(key)
+    assert await nothing(queue)
+
+
+async def test_after_a_quiet_key_there_is_rest_while_there_is_other_work(
+    queue: KeyQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "QUIET_REST", 1e6)
+    queue.add_quietly("a", 0)
+    queue.add_quietly("c", 0)
+    queue.add("b")
+    assert await get(queue) == ("b", False)
+    queue.done("b")
+    assert await get(queue) == ("a", True)
+    await asyncio.sleep(0.02)
+    queue.done("a")
+    assert await nothing(queue)
+    queue.add("d")
+    assert await get(queue) == ("d", False)  # which nobody keeps waiting
+    queue.done("d")
+    assert await nothing(queue)
+
+
+async def test_a_rest_ends_by_itself(queue: KeyQueue) -> None:
+    for key in "ac":
+        queue.add_quietly(key, 0)
+    queue.add("b")
+    queue.done((await get(queue))[0])
+    assert await get(queue) == ("a", True)
+    await asyncio.sleep(0.02)
+    queue.done("a")
+    assert await get(queue) == ("c", True)
 
 
 async def test_a_quiet_key_that_has_waited_too_long_goes_first(
