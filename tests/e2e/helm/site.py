@@ -1,0 +1,125 @@
+"""A cluster, a chart repository and a user's shell: what an installation needs."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tests.e2e.helm import commands
+from tests.e2e.helm.shell import Done, Shell
+from tools.helmrepo import Repository
+from tools.localcluster import ClusterHandle
+from tools.localcluster.api import ApiError
+
+T = TypeVar("T")
+PATIENCE = 120.0
+AGENT = f"/api/v1/namespaces/{commands.NAMESPACE}"
+APPS = f"/apis/apps/v1/namespaces/{commands.NAMESPACE}"
+CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/nodereservations.moorage.dev"
+SELECTOR = f"app.kubernetes.io/name%3Dcastai-pod-pinner,app.kubernetes.io/instance%3D{commands.RELEASE}"
+
+
+class Site:
+    """Where somebody installs Moorage.
+
+    Args:
+        cluster: running.
+        repository: served, with the charts in it.
+        home: empty folder for the shells.
+    """
+
+    def __init__(self, cluster: ClusterHandle, repository: Repository, home: Path) -> None:
+        self.cluster = cluster
+        self.repository = repository
+        self._home = home
+        self._shells: dict[str, Shell] = {}
+        self.broken = ""
+        """The step that failed, when one has: those after it have nothing to stand on."""
+
+    def shell(self, helm: str = "helm") -> Shell:
+        """A shell in which `helm` is that tool, with the repository added as the documentation says."""
+        if helm not in self._shells:
+            shell = Shell(self._home / helm, self.cluster.kubeconfig, helm)
+            shell(commands.REPO_ADD.replace(commands.PUBLISHED_URL, self.repository.url))
+            shell(commands.REPO_UPDATE)
+            self._shells[helm] = shell
+        return self._shells[helm]
+
+    def file(self, name: str, content: object) -> Path:
+        """Write a file for `-f`; JSON is YAML."""
+        path = self._home / name
+        path.write_text(json.dumps(content, indent=1))
+        return path
+
+    # --- what is there ---
+
+    def get(self, path: str) -> dict[str, Any] | None:
+        """An object, or None."""
+        try:
+            found: dict[str, Any] = self.cluster.api.get(path)
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+        return found
+
+    def deployment(self, name: str = commands.RELEASE) -> dict[str, Any]:
+        """A Deployment that must exist."""
+        found: dict[str, Any] = self.cluster.api.get(f"{APPS}/deployments/{name}")
+        return found
+
+    def container(self, name: str = commands.RELEASE) -> dict[str, Any]:
+        """The only container of a Deployment's pods."""
+        (container,) = self.deployment(name)["spec"]["template"]["spec"]["containers"]
+        assert isinstance(container, dict)
+        return container
+
+    def pods(self, selector: str = SELECTOR) -> list[dict[str, Any]]:
+        """The pods that are there and not on their way out."""
+        found = self.cluster.api.get(f"{AGENT}/pods?labelSelector={selector}")["items"]
+        return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+    # --- waiting ---
+
+    def until(self, probe: Callable[[], T | None], what: str) -> T:
+        """What the probe answers once that is neither None nor False nor empty."""
+        end = time.monotonic() + PATIENCE
+        while not (answer := probe()):
+            assert time.monotonic() < end, f"waited {PATIENCE:g} s for {what}{self._state()}"
+            time.sleep(0.1)
+        return answer
+
+    def until_ready(self, replicas: int = 2, name: str = commands.RELEASE) -> Done:
+        """The listing of Deployments once all replicas are of the latest template, ready, and no others are left."""
+
+        def rolled_out() -> bool:
+            deployment = self.deployment(name)
+            status = deployment["status"]
+            counts = [status.get(key, 0) for key in ("replicas", "updatedReplicas", "readyReplicas")]
+            seen = status.get("observedGeneration") == deployment["metadata"]["generation"]
+            return seen and counts == [replicas] * 3
+
+        self.until(rolled_out, f"{replicas} ready replicas of {name}")
+        shown = self.shell()(commands.DEPLOYMENTS)
+        ready = f"{replicas}/{replicas}"
+        assert shown.row(name)[1] == ready, str(shown)
+        return shown
+
+    def _state(self) -> str:
+        """What a person would look at now."""
+        shell = self.shell()
+        looks = (
+            f"kubectl get all -n {commands.NAMESPACE} -o wide",
+            f"kubectl get events -n {commands.NAMESPACE} --sort-by=.lastTimestamp",
+            f"kubectl logs -n {commands.NAMESPACE} -l app.kubernetes.io/instance={commands.RELEASE} --tail=20 --prefix",
+        )
+        return "".join(f"\n\n{_end(str(shell.run(look)))}" for look in looks)
+
+
+def _end(text: str) -> str:
+    """The command, and the last lines of what it said."""
+    first, *rest = text.splitlines()
+    return "\n".join([first, *rest[-20:]])
