@@ -74,6 +74,7 @@ CSI_DRIVERS = Resource("storage.k8s.io/v1", "csidrivers", "CSIDriver", objects.C
 VOLUME_ATTACHMENTS = Resource(
     "storage.k8s.io/v1", "volumeattachments", "VolumeAttachment", objects.VolumeAttachment, namespaced=False
 )
+SECRETS = Resource("v1", "secrets", "Secret", objects.Secret)
 NODE_RESERVATIONS = Resource(
     reservations.GROUP_VERSION,
     "nodereservations",

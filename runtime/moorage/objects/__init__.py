@@ -4,6 +4,7 @@ from .base import Condition, KubeObject, Labels, Object, ObjectMeta, OwnerRefere
 from .coordination import Lease, LeaseSpec
 from .node import Node, NodeSpec, NodeStatus, NodeSystemInfo, Taint
 from .pod import Container, ContainerPort, Pod, PodSpec, PodStatus, ResourceRequirements, Toleration
+from .secret import Secret
 from .storage import (
     CsiDriver,
     CsiNode,
@@ -40,6 +41,7 @@ __all__ = [
     "PodStatus",
     "Quantities",
     "ResourceRequirements",
+    "Secret",
     "StorageClass",
     "Taint",
     "Toleration",

@@ -151,7 +151,7 @@ def _parse(declared: Setting, given: str, title: str) -> Any:
 
 
 def _default_text(default: object) -> str:
-    if default is REQUIRED or default is None or default is False or default == "":
+    if default is REQUIRED or default is None or default is False or default in ("", ()):
         return ""
     return f", default {f'{default:g}s' if isinstance(default, float) else default}"
 

@@ -34,10 +34,9 @@ class Address:
     @property
     def is_loopback(self) -> bool:
         """Whether this address cannot be anything but this machine itself."""
-        try:
+        if _is_address(self.host):
             return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
+        return self.host == "localhost"
 
 
 def text(value: str) -> str:
@@ -59,6 +58,25 @@ def subdomain(value: str) -> str:
     if len(value) > 253 or not _SUBDOMAIN.fullmatch(value):
         raise ValueError("a name has small letters, digits, '-' and '.', like castai-pod-pinner-7d9c5b8f6-x2x7p")
     return value
+
+
+def host_names(value: str) -> tuple[str, ...]:
+    """DNS names and IP addresses, separated by commas."""
+    found = tuple(part.strip().lower() for part in value.split(",") if part.strip())
+    for each in found:
+        if not _is_address(each) and (len(each) > 253 or not _SUBDOMAIN.fullmatch(each)):
+            raise ValueError(f"{each[:100]!r} is neither a DNS name nor an IP address")
+    if not found:
+        raise ValueError("it names nothing")
+    return found
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def boolean(value: str) -> bool:

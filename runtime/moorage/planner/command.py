@@ -30,13 +30,10 @@ def main(arguments: argparse.Namespace) -> int:
 
     try:
         settings = configuration.load(PlannerSettings, os.environ, vars(arguments))
-        key = settings.read_api_key()
     except configuration.SettingsError as error:
         print(f"moorage planner: {error}", file=sys.stderr)
         return WRONG_USAGE
     logs.configure(settings.log_level, settings.log_format, cast("TextIO", _StandardError()))
-    if key is not None:
-        logs.hide(key)
 
     from moorage.files.mistakes import FileMistakes
     from moorage.kube.credentials import CredentialsError  # after the settings, so that a wrong one is told at once
@@ -44,15 +41,17 @@ def main(arguments: argparse.Namespace) -> int:
     from moorage.ops import aio
 
     from . import service
+    from .operation import OperationError
     from .server import ServerError
     from .source import PlanFile
 
-    try:
-        PlanFile(settings.plan).load()
-    except FileMistakes as error:
-        print(error, file=sys.stderr)
-        return WRONG_USAGE
-    known = (configuration.SettingsError, CredentialsError, KubeError, ServerError, FileMistakes)
+    if not settings.in_cluster:  # there the plan may still come, or be put right
+        try:
+            PlanFile(settings.plan).load()
+        except FileMistakes as error:
+            print(error, file=sys.stderr)
+            return WRONG_USAGE
+    known = (configuration.SettingsError, CredentialsError, KubeError, ServerError, OperationError, FileMistakes)
     return aio.run(lambda: service.run(settings), known=known)
 
 

@@ -8,16 +8,19 @@ import hmac
 import logging
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from moorage.ops.parsing import Address
 from moorage.ops.secret import Secret
 from moorage.protocol import Ack, Hello, ProtocolError, ReasonCode, ServerMessage, codec, rpc
 from moorage.protocol.rpc import grpc
 
+from . import metrics
 from .board import Board
 from .session import Session, StalePlanner
+
+if TYPE_CHECKING:  # cryptography takes a moment to load, and plaintext on loopback does without
+    from .certificates import Pair
 
 logger = logging.getLogger(__name__)
 
@@ -36,15 +39,13 @@ class ServerSettings:
 
     Attributes:
         address: where it listens; port 0 means any free one.
-        certificate: its chain in PEM form; None means plaintext, on loopback only.
-        private_key: of the certificate, in PEM form.
+        pair: gives the certificate to serve with, asked at each new connection; None means plaintext, on loopback only.
         api_key: gives the key that pinners must show; None lets everybody in, on loopback only.
         heartbeat: seconds between two signs of life, at most 15.
     """
 
     address: Address
-    certificate: Path | None = None
-    private_key: Path | None = None
+    pair: Callable[[], Pair] | None = None
     api_key: Callable[[], Secret | None] = lambda: None
     heartbeat: float = rpc.HEARTBEAT
 
@@ -71,7 +72,7 @@ class PlannerServer:
         """Listen.
 
         Raises:
-            ServerError: the address is taken, or certificate or key cannot be used.
+            ServerError: the address is taken.
         """
         settings = self._settings
         server = grpc.aio.server(options=rpc.server_options())
@@ -79,10 +80,10 @@ class PlannerServer:
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(rpc.SERVICE, {rpc.METHOD: handler}),))
         address = str(settings.address) if settings.address.host else f"[::]:{settings.address.port}"
         try:
-            if settings.certificate is None or settings.private_key is None:
+            if settings.pair is None:
                 self.port = server.add_insecure_port(address)
             else:
-                self.port = server.add_secure_port(address, _credentials(settings.certificate, settings.private_key))
+                self.port = server.add_secure_port(address, _credentials(settings.pair))
         except RuntimeError as error:
             raise ServerError(f"cannot listen on {address}: {error}. Choose another address with --listen") from error
         await server.start()
@@ -123,6 +124,7 @@ class PlannerServer:
             session = Session(self._board, hello, _sender(context), heartbeat=self._settings.heartbeat)
             logger.info("pinner connected", extra=fields)
             self.pinners[peer] = f"{hello.cluster_id}/{hello.replica}"
+            metrics.PINNERS.set(len(self.pinners))
             await self._serve(session, context)
         except ProtocolError as error:
             logger.warning("pinner sent what cannot be read", extra={**fields, "error": str(error)})
@@ -137,6 +139,7 @@ class PlannerServer:
             return grpc.StatusCode.INTERNAL, "the planner met an error of its own"
         finally:
             if self.pinners.pop(peer, None) is not None:
+                metrics.PINNERS.set(len(self.pinners))
                 logger.info("pinner disconnected", extra=fields)
         if self._stopping.is_set():
             return grpc.StatusCode.UNAVAILABLE, "the planner stops"
@@ -192,23 +195,11 @@ def _sender(context: Context) -> Callable[[ServerMessage], Any]:
     return send
 
 
-def _credentials(certificate: Path, private_key: Path) -> grpc.ServerCredentials:
-    """Certificate and key are read again for new connections, so that a rotated Secret needs no restart."""
-    try:
-        current = _configuration(certificate, private_key)
-    except OSError as error:
-        raise ServerError(f"{error.filename}: cannot be read: {error.strerror}") from error
+def _credentials(pair: Callable[[], Pair]) -> grpc.ServerCredentials:
+    """The certificate is asked for again at each new connection, so that a renewed one needs no restart."""
 
     def fetch() -> grpc.ServerCertificateConfiguration:
-        nonlocal current
-        try:
-            current = _configuration(certificate, private_key)
-        except OSError as error:
-            logger.warning("certificate cannot be read, going on with the last", extra={"error": str(error)})
-        return current
+        found = pair()
+        return grpc.ssl_server_certificate_configuration([(found.key, found.certificate)])
 
-    return grpc.dynamic_ssl_server_credentials(current, fetch, require_client_authentication=False)
-
-
-def _configuration(certificate: Path, private_key: Path) -> grpc.ServerCertificateConfiguration:
-    return grpc.ssl_server_certificate_configuration([(private_key.read_bytes(), certificate.read_bytes())])
+    return grpc.dynamic_ssl_server_credentials(fetch(), fetch, require_client_authentication=False)

@@ -15,6 +15,7 @@ from . import tally
 from .board import Board
 from .cluster import Cluster
 from .engine import Engine
+from .operation import Operation, operation
 from .plan import Plan
 from .server import PlannerServer, ServerSettings
 from .settings import PlannerSettings
@@ -42,8 +43,10 @@ async def run(settings: PlannerSettings) -> int:
         FileMistakes: the plan file is not a plan.
         ServerError: the address cannot be listened on.
         CredentialsError: the plan needs a cluster, and there is no way to it.
+        OperationError: the planner cannot be operated as its settings say.
     """
-    return await Planner(settings).run()
+    async with operation(settings) as operated:
+        return await Planner(settings, operated).run()
 
 
 class Planner:
@@ -51,55 +54,51 @@ class Planner:
 
     Args:
         settings: what to serve, where, to whom.
+        operated: what it does besides when it runs in a cluster; by default what the settings say, without a cluster.
         view: what is shown; chosen by the settings by default.
     """
 
-    def __init__(self, settings: PlannerSettings, view: View | None = None) -> None:
+    def __init__(self, settings: PlannerSettings, operated: Operation | None = None, view: View | None = None) -> None:
         self._settings = settings
+        self._operation = operated or Operation(settings)
         self._board = Board()
         self._engine = Engine(self._board)
         self._source = PlanFile(settings.plan)
-        self.server = PlannerServer(
-            self._board,
-            ServerSettings(
-                address=settings.listen,
-                certificate=settings.tls_cert_file,
-                private_key=settings.tls_key_file,
-                api_key=settings.key_reader(),
-            ),
-        )
+        pair, api_key = self._operation.pair, self._operation.api_key
+        self.server = PlannerServer(self._board, ServerSettings(address=settings.listen, pair=pair, api_key=api_key))
         self._view = view or choose(self._board, settings.output, lambda: sorted(self.server.pinners.values()))
         self._board.on_ack(self._view.acknowledged)
         self._cluster: Cluster | None = None
         self._background: list[asyncio.Task[Any]] = []
+        self._ended = asyncio.Event()  # something in the background has
         self._began = 0.0
 
     async def run(self) -> int:
         """See the function of the same name."""
         summary: list[str] | None = None
-        plan = self._source.load()
-        await self.server.start()
+        self._operation.needs("plan", lambda: self._engine.plan is not None)
+        self._operation.needs("server", lambda: self.server.port != 0)
         try:
-            await self._serve(plan)
+            for name, work in self._operation.works().items():
+                self._start(work, name)
             self._start(self._follow_file(), "plan file")
-            self._start(self._refresh(), "view")
-            if self._settings.once:
-                self._start(self._finished(), "once")
-            done, _ = await asyncio.wait(self._background, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+            await self._ended.wait()
+            for task in self._background:
+                if task.done():
+                    task.result()
             summary = tally.troubles(self._board) + [str(each) for each in self._engine.lacking]
             return 1 if summary else 0
         finally:
             for task in self._background:
                 task.cancel()
-            if self._background:
-                await asyncio.wait(self._background)
+            await asyncio.gather(*self._background, return_exceptions=True)
             await self.server.stop()
             self._view.close(summary)
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        self._background.append(asyncio.create_task(work, name=f"planner {name}"))
+        task = asyncio.create_task(work, name=f"planner {name}")
+        task.add_done_callback(lambda _: self._ended.set())
+        self._background.append(task)
 
     async def _serve(self, plan: Plan) -> None:
         """Begin with a plan; pods that the plan does not name by uid follow when the cluster is known."""
@@ -119,17 +118,42 @@ class Planner:
         fields = {"plan": plan.name, "epoch": self._board.epoch, "nodes": len(plan.nodes), "digest": plan.digest[:12]}
         logger.info("plan is served", extra=fields)
         self._view.serving(plan)
+        self._operation.served(plan)
 
     async def _follow_file(self) -> None:
+        """Serve the plan, and again whenever it changes."""
+        await self._operation.wait_complete()
+        plan = await self._first_plan()
+        await self.server.start()
+        await self._serve(plan)
+        self._start(self._refresh(), "view")
+        if self._settings.once:
+            self._start(self._finished(), "once")
         while True:
             await asyncio.sleep(POLL_SECONDS)
             try:
+                changed = self._source.changed()
+                if changed is not None:
+                    await self._serve(changed)
+            except (FileMistakes, credentials.CredentialsError) as error:
+                self._broken(str(error))
+
+    async def _first_plan(self) -> Plan:
+        """The plan to begin with; a planner that stays up waits for one that can be used."""
+        while True:
+            try:
                 plan = self._source.changed()
                 if plan is not None:
-                    await self._serve(plan)
-            except (FileMistakes, credentials.CredentialsError) as error:
-                logger.error("plan file cannot be used, the plan before it is served on", extra={"error": str(error)})
-                self._view.broken(str(error))
+                    return plan
+            except FileMistakes as error:
+                if not self._operation.stays_up:
+                    raise
+                self._broken(str(error))
+            await asyncio.sleep(POLL_SECONDS)
+
+    def _broken(self, error: str) -> None:
+        self._operation.broken(error, before=self._engine.plan)
+        self._view.broken(error)
 
     async def _follow_pods(self, cluster: Cluster) -> None:
         await cluster.wait_synced()

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from moorage.ops import parsing
+from moorage.ops import keys, parsing
 from moorage.ops.configuration import SettingsError, setting
 from moorage.ops.parsing import Address
 from moorage.ops.secret import Secret
-from moorage.ops.settings import ClusterSettings, LogSettings
+from moorage.ops.settings import PLANNER, ClusterSettings, LogSettings
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +22,9 @@ logger = logging.getLogger(__name__)
 class PlannerSettings(ClusterSettings, LogSettings):
     """Settings of ``moorage planner``."""
 
-    plan: Path = setting("MOORAGE_PLAN", "The plan file; it is read again whenever it changes", parsing.readable_file)
+    plan: Path = setting(
+        "MOORAGE_PLAN", "The plan file; it is read again whenever it changes", parsing.readable_file, later=True
+    )
     listen: Address = setting(
         "MOORAGE_LISTEN",
         "Where pinners connect, as host:port; an empty host means all addresses",
@@ -34,6 +36,36 @@ class PlannerSettings(ClusterSettings, LogSettings):
     )
     tls_key_file: Path | None = setting(
         "MOORAGE_TLS_KEY_FILE", "The private key of the certificate in PEM form", parsing.readable_file, None
+    )
+    tls_secret: str = setting(
+        "MOORAGE_TLS_SECRET",
+        "A Secret for authority and certificate instead of files: it is filled when it is empty, and kept valid",
+        parsing.subdomain,
+        "",
+    )
+    tls_names: tuple[str, ...] = setting(
+        "MOORAGE_TLS_NAMES",
+        "Names and addresses the certificate is to be valid for, separated by commas; unset: those of the Service "
+        "moorage-planner",
+        parsing.host_names,
+        (),
+    )
+    client_secret: str = setting(
+        "MOORAGE_CLIENT_SECRET",
+        "A Secret in which API key and authority are published for pod pinners; a key is made when there is none",
+        parsing.subdomain,
+        "",
+    )
+    namespace: str = setting(
+        "MOORAGE_NAMESPACE", "The namespace of these Secrets and of our pod", parsing.name, "castai-agent"
+    )
+    pod_name: str = setting("MOORAGE_POD_NAME", "Our own pod's name, for Events about it", parsing.subdomain, "")
+    pod_uid: str = setting("MOORAGE_POD_UID", "Our own pod's uid, for Events about it", parsing.text, "")
+    health_address: Address | None = setting(
+        "MOORAGE_HEALTH_ADDRESS",
+        "Where /livez, /readyz, /healthz and /metrics are served; unset: nowhere",
+        parsing.listen_address,
+        None,
     )
     api_key: Secret | None = setting(
         "MOORAGE_API_KEY", "The key that pinners must show, when it is not in a file", Secret, None
@@ -55,56 +87,53 @@ class PlannerSettings(ClusterSettings, LogSettings):
                 "MOORAGE_TLS_CERT_FILE (--tls-cert-file) and MOORAGE_TLS_KEY_FILE (--tls-key-file) belong together. "
                 "Set both, or neither for plaintext on loopback"
             )
+        if self.tls_secret and self.tls_cert_file is not None:
+            raise SettingsError(
+                "MOORAGE_TLS_SECRET (--tls-secret) and MOORAGE_TLS_CERT_FILE (--tls-cert-file) are both set. Remove one"
+            )
         if self.api_key is not None and self.api_key_file is not None:
             raise SettingsError("MOORAGE_API_KEY and MOORAGE_API_KEY_FILE (--api-key-file) are both set. Remove one")
+        if not self.tls_names:
+            object.__setattr__(self, "tls_names", _service_names(self.namespace))
         if not self.listen.is_loopback:
             self._check_exposed()
-        self.read_api_key()
+        keys.read(self.api_key_file, self.api_key)
 
     def _check_exposed(self) -> None:
-        if self.tls_cert_file is None:
+        if self.tls_cert_file is None and not self.tls_secret:
             raise SettingsError(
                 f"MOORAGE_LISTEN (--listen): {self.listen} can be reached from other machines, and there is no "
                 "certificate. Set MOORAGE_TLS_CERT_FILE (--tls-cert-file) and MOORAGE_TLS_KEY_FILE (--tls-key-file), "
-                "or listen on 127.0.0.1"
+                "or MOORAGE_TLS_SECRET (--tls-secret), or listen on 127.0.0.1"
             )
-        if self.api_key is None and self.api_key_file is None:
+        if self.api_key is None and self.api_key_file is None and not self.client_secret:
             raise SettingsError(
                 f"MOORAGE_LISTEN (--listen): {self.listen} can be reached from other machines, and anybody could ask "
-                "for the plan. Set MOORAGE_API_KEY_FILE (--api-key-file) or MOORAGE_API_KEY, or listen on 127.0.0.1"
+                "for the plan. Set MOORAGE_API_KEY_FILE (--api-key-file), MOORAGE_API_KEY or MOORAGE_CLIENT_SECRET "
+                "(--client-secret), or listen on 127.0.0.1"
             )
 
-    def read_api_key(self) -> Secret | None:
-        """The key as it is now; None when none is configured.
-
-        Raises:
-            SettingsError: the file cannot be read, or holds no key.
-        """
-        key, source = self.api_key, "MOORAGE_API_KEY"
-        if self.api_key_file is not None:
-            source = f"MOORAGE_API_KEY_FILE (--api-key-file): '{self.api_key_file}'"
-            try:
-                key = Secret(self.api_key_file.read_text(encoding="ascii"))
-            except OSError as error:
-                raise SettingsError(f"{source}: it cannot be read: {error.strerror or error}") from error
-            except UnicodeDecodeError:
-                raise SettingsError(f"{source}: a key is printable ASCII, and this file is not") from None
-        if key is None:
-            return None
-        if not key or not (key.reveal().isascii() and key.reveal().isprintable()):
-            raise SettingsError(f"{source}: it holds no key (printable ASCII on one line). Put one there")
-        return key
+    @property
+    def keeps_secrets(self) -> bool:
+        """Whether Secrets of the cluster are filled and followed."""
+        return bool(self.tls_secret or self.client_secret)
 
     def key_reader(self) -> Callable[[], Secret | None]:
         """Gives the key as it is now; while its file cannot be read, the last one: nobody is ever let in without."""
-        last = self.read_api_key()
+        last = keys.read(self.api_key_file, self.api_key)
 
         def read() -> Secret | None:
             nonlocal last
             try:
-                last = self.read_api_key()
+                last = keys.read(self.api_key_file, self.api_key)
             except SettingsError as error:
                 logger.warning("API key cannot be read, going on with the last", extra={"error": str(error)})
             return last
 
         return read
+
+
+def _service_names(namespace: str) -> tuple[str, ...]:
+    """Every name of the Service in a cluster."""
+    inside = f"{PLANNER}.{namespace}"
+    return (PLANNER, inside, f"{inside}.svc", f"{inside}.svc.cluster.local")

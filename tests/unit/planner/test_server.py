@@ -21,6 +21,7 @@ from moorage.pinner.stream_channel import Endpoint
 from moorage.planner import tally
 from moorage.planner.board import Board, instruction_id
 from moorage.planner.server import PlannerServer, ServerError, ServerSettings
+from moorage.planner.tlsfiles import authority_beside, pair_reader
 from moorage.protocol import (
     Ack,
     CreatePlaceholder,
@@ -186,7 +187,7 @@ async def test_tls_with_key_and_a_certificate_that_is_replaced_while_serving(tmp
         ca.write_bytes(pair.certificate)
 
     install(old)
-    tls = {"certificate": certificate, "private_key": private_key, "api_key": lambda: Secret("right")}
+    tls = {"pair": pair_reader(certificate, private_key), "api_key": lambda: Secret("right")}
     async with _serving(_board(1), **tls) as server:
         endpoint = Endpoint(address=Address(LOOPBACK, server.port), ca_file=ca, key=Secret("right"))
         for pair in (old, new):
@@ -195,15 +196,32 @@ async def test_tls_with_key_and_a_certificate_that_is_replaced_while_serving(tmp
                 await pinner.until(lambda p: len(p.received) >= 1)
 
 
-async def test_an_address_that_is_taken_and_files_that_are_missing_are_said_in_a_sentence(tmp_path: Path) -> None:
+async def test_an_address_that_is_taken_is_said_in_a_sentence() -> None:
     async with _serving(_board()) as server:
         with pytest.raises(ServerError, match=r"cannot listen on .*--listen"):
             await PlannerServer(_board(), ServerSettings(address=Address(LOOPBACK, server.port))).start()
-    missing = tmp_path / "none.pem"
-    with pytest.raises(ServerError, match="cannot be read: No such file"):
-        await PlannerServer(
-            _board(), ServerSettings(address=Address(LOOPBACK, 0), certificate=missing, private_key=missing)
-        ).start()
+
+
+def test_files_that_are_missing_or_do_not_belong_together(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    one, other = authority("one"), authority("other")
+    certificate, key = tmp_path / "tls.crt", tmp_path / "tls.key"
+    with pytest.raises(ValueError, match=r"tls\.crt: cannot be read: No such file"):
+        pair_reader(certificate, key)
+    certificate.write_bytes(one.certificate)
+    key.write_bytes(other.key)
+    with pytest.raises(ValueError, match=r"tls\.key: it is not the private key of"):
+        pair_reader(certificate, key)
+    key.write_bytes(one.key)
+    read = pair_reader(certificate, key)
+    certificate.write_bytes(other.certificate)  # the moment between the two writes of a rotation
+    assert read() == read() == (one.certificate, one.key)
+    assert caplog.text.count("going on with the last") == 1
+    key.write_bytes(other.key)
+    assert read() == (other.certificate, other.key)
+    assert "PRIVATE" not in repr(read()) + caplog.text
+    assert authority_beside(certificate) is None
+    certificate.with_name("ca.crt").write_bytes(one.certificate)
+    assert authority_beside(certificate) == one.certificate
 
 
 # --- what is sent ---

@@ -1,0 +1,211 @@
+"""The planner's two Secrets: filled when they are empty, kept valid, and read again now and then.
+
+One holds the certificate with its authority, for planners alone; the other the API key and the authority's certificate,
+for pod pinners. Charts render both without data. What is served is what is stored: a key or certificate is used only
+once it was read back, every write carries the resourceVersion it was decided on, and each is whole by itself, so that
+planners that start at the same time, or are killed between two writes, end with the same data.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from moorage.kube import errors, resources
+from moorage.kube.client import Client
+from moorage.objects import Secret as SecretObject
+from moorage.ops import keys
+from moorage.ops.configuration import SettingsError
+from moorage.ops.secret import Secret
+
+from . import certificates, metrics
+from .certificates import AUTHORITY, Pair, State, Unusable
+
+logger = logging.getLogger(__name__)
+
+API_KEY = "API_KEY"
+"""In the pinners' Secret."""
+REFRESH = 30.0
+"""Seconds between looks at the Secrets."""
+FIRST_RETRY, LAST_RETRY = 1.0, 15.0
+TRIES = 10
+"""Writes in a row that others were faster with; more of them mean that somebody fights with us."""
+
+
+class Keeper:
+    """Keeps the Secrets that are named, and gives out what they hold.
+
+    Args:
+        client: the API server.
+        namespace: of the Secrets.
+        tls_secret: name of the one with the certificate; empty when files hold it.
+        client_secret: name of the one for pinners; empty when nothing is published.
+        names: what the certificate is to be valid for.
+        own_key: the key that is configured, or None: then the one in the pinners' Secret counts.
+        own_authority: the authority of a certificate in files, to be published; None when there is none.
+        on_problem: told about each problem once, for an Event.
+        now: UTC.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        namespace: str,
+        *,
+        tls_secret: str = "",
+        client_secret: str = "",
+        names: Sequence[str] = (),
+        own_key: Callable[[], Secret | None] = lambda: None,
+        own_authority: Callable[[], bytes | None] = lambda: None,
+        on_problem: Callable[[str], None] = lambda _: None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._client, self._namespace = client, namespace
+        self._tls_secret, self._client_secret, self._names = tls_secret, client_secret, names
+        self._own_key, self._own_authority = own_key, own_authority
+        self._on_problem, self._now = on_problem, now
+        self._pair: Pair | None = None
+        self._key: Secret | None = None
+        self._complaint = ""
+        self.complete = asyncio.Event()
+        """Set once everything was there; what was there stays in use when it is not any more."""
+
+    def pair(self) -> Pair | None:
+        """The certificate to serve with, as it was read last."""
+        return self._pair
+
+    def api_key(self) -> Secret | None:
+        """The key that pinners must show, as it was read last."""
+        return self._key
+
+    async def run(self) -> None:
+        """Keep them until cancelled."""
+        delay = FIRST_RETRY
+        while True:
+            try:
+                await self.ensure()
+            except (errors.KubeError, Unusable, SettingsError) as error:
+                self._complain(str(error))
+                await asyncio.sleep(delay if not self.complete.is_set() else REFRESH)
+                delay = min(delay * 2, LAST_RETRY)
+                continue
+            if self._complaint:
+                self._complaint = ""
+                logger.info("secrets are as they should be again")
+            self.complete.set()
+            await asyncio.sleep(REFRESH)
+
+    async def ensure(self) -> None:
+        """Look at both once, and put right what is missing.
+
+        Raises:
+            KubeError: one cannot be read or written.
+            Unusable: one holds what is not ours to replace.
+            SettingsError: the configured key cannot be read.
+        """
+        authority = await self._keep_certificate() if self._tls_secret else self._own_authority()
+        if self._client_secret:
+            await self._keep_client(authority)
+        else:
+            self._key = self._own_key()
+
+    # --- the certificate ---
+
+    async def _keep_certificate(self) -> bytes:
+        """Returns the authority's certificate."""
+        for _ in range(TRIES):
+            secret = await self._get(self._tls_secret)
+            data, now = secret.data, self._now()
+            try:
+                state = certificates.judge(data, self._names, now)
+            except Unusable as error:
+                raise Unusable(f"Secret {self._namespace}/{self._tls_secret}: {error}") from None
+            if state is State.GOOD:
+                self._serve(Pair(data[certificates.CERTIFICATE], data[certificates.CERTIFICATE_KEY]))
+                return data[AUTHORITY]
+            empty = state is State.EMPTY
+            new = certificates.fill(now, self._names) if empty else certificates.issue(data, now, self._names)
+            if await self._write(secret, new):
+                message = "authority and certificate made" if empty else "certificate renewed"
+                logger.info(message, extra={"secret": self._tls_secret, "names": list(self._names)})
+        raise self._fight(self._tls_secret)
+
+    def _serve(self, pair: Pair) -> None:
+        if pair == self._pair:
+            return
+        self._pair = pair
+        ends = certificates.expiry(pair.certificate)
+        metrics.CERTIFICATE_ENDS.set(ends.timestamp())
+        logger.info("certificate is served from now on", extra={"secret": self._tls_secret, "ends": ends.isoformat()})
+
+    # --- what pinners need ---
+
+    async def _keep_client(self, authority: bytes | None) -> None:
+        for _ in range(TRIES):
+            secret = await self._get(self._client_secret)
+            stored = self._stored_key(secret)
+            wanted = self._own_key() or stored or Secret(secrets.token_urlsafe(32))
+            new = {} if stored == wanted else {API_KEY: wanted.reveal().encode()}
+            if authority is not None and secret.data.get(AUTHORITY) != authority:
+                new[AUTHORITY] = authority
+            if not new:
+                if self._key is not None and self._key != wanted:
+                    logger.info("another API key counts from now on", extra={"secret": self._client_secret})
+                self._key = keys.check(wanted, f"Secret {self._namespace}/{self._client_secret}")
+                return
+            keys.check(wanted, f"Secret {self._namespace}/{self._client_secret}")
+            if await self._write(secret, new):
+                fields = {"secret": self._client_secret, "keys": sorted(new)}
+                logger.info("what pod pinners need is published", extra=fields)
+        raise self._fight(self._client_secret)
+
+    def _stored_key(self, secret: SecretObject) -> Secret | None:
+        try:
+            found = Secret(secret.data.get(API_KEY, b"").decode("ascii"))
+        except UnicodeDecodeError:
+            where = f"Secret {self._namespace}/{self._client_secret}"
+            raise Unusable(f"{where}: {API_KEY} is not printable ASCII. Empty it to have it filled anew") from None
+        return found or None
+
+    # --- the way to the API server ---
+
+    async def _get(self, name: str) -> SecretObject:
+        try:
+            return await self._client.get(resources.SECRETS, name, self._namespace)
+        except errors.NotFound:
+            raise Unusable(
+                f"Secret {self._namespace}/{name} does not exist. The chart moorage-planner creates it, empty: upgrade "
+                "the release, or create an empty Secret of this name"
+            ) from None
+
+    async def _write(self, secret: SecretObject, data: Mapping[str, bytes]) -> bool:
+        """Whether it was stored; False when somebody else has written meanwhile."""
+        meta = secret.metadata
+        encoded = {key: base64.b64encode(value).decode() for key, value in data.items()}
+        try:
+            await self._client.patch(
+                resources.SECRETS,
+                meta.name,
+                meta.namespace,
+                changes={"data": encoded},
+                uid=meta.uid,
+                resource_version=meta.resource_version,
+            )
+        except errors.Conflict:
+            return False
+        return True
+
+    def _fight(self, name: str) -> Unusable:
+        return Unusable(f"Secret {self._namespace}/{name}: others write it again and again, trying later")
+
+    def _complain(self, sentence: str) -> None:
+        """Say once what is wrong, and again only when it is something else."""
+        level = logging.DEBUG if sentence == self._complaint else logging.ERROR
+        logger.log(level, "secrets are not as they should be, trying again", extra={"error": sentence})
+        if sentence != self._complaint:
+            self._complaint = sentence
+            self._on_problem(sentence)

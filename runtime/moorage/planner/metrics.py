@@ -1,0 +1,14 @@
+"""What the planner counts."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge
+
+PLAN_VALID = Gauge(
+    "moorage_planner_plan_valid", "Whether the plan file is a plan as it stands (1); 0: the one before it is served."
+)
+PLAN_LOADS = Counter("moorage_planner_plan_loads_total", "Versions of the plan file that were looked at.", ["result"])
+PINNERS = Gauge("moorage_planner_pinners", "Pod pinners that are connected.")
+CERTIFICATE_ENDS = Gauge(
+    "moorage_planner_certificate_expiry_timestamp_seconds", "When the certificate that is served ends (Unix time)."
+)

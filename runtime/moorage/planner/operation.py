@@ -1,0 +1,211 @@
+"""What a planner does besides serving its plan when it runs in a cluster: Secrets, probes, Events about itself.
+
+A planner on a person's machine has none of it; there an error ends the program at once. In a cluster it stays up, is
+not ready, and says why: restarting would mend neither a plan nor a missing Secret.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from moorage.ops.secret import Secret
+
+from . import metrics
+from .plan import Plan
+from .settings import PlannerSettings
+
+if TYPE_CHECKING:  # each of these takes a moment to load, and a planner on a person's machine does without
+    from moorage.kube.events import EventRecorder, EventType
+    from moorage.ops.health import Health
+
+    from .certificates import Pair
+    from .keeper import Keeper
+
+logger = logging.getLogger(__name__)
+
+BEAT = 5.0
+STUCK = 60.0
+"""Seconds without a beat of the event loop after which the process should be restarted."""
+
+
+class OperationError(Exception):
+    """The planner cannot be operated as its settings say; the text says why and what to do."""
+
+
+class Operation:
+    """How one planner is operated.
+
+    Args:
+        settings: of the planner.
+        recorder: writes Events about our own pod; None where there is none.
+        keeper: keeps the Secrets; None when files and variables hold everything.
+        checks: of the probes; None when nobody asks.
+    """
+
+    def __init__(
+        self,
+        settings: PlannerSettings,
+        *,
+        recorder: EventRecorder | None = None,
+        keeper: Keeper | None = None,
+        checks: Health | None = None,
+    ) -> None:
+        self._settings, self._recorder, self._keeper, self._checks = settings, recorder, keeper, checks
+        self._pair = None if settings.tls_cert_file is None else _pair_of_files(settings)
+        self._key = settings.key_reader()
+
+    @property
+    def stays_up(self) -> bool:
+        """Whether a plan that cannot be used is waited out instead of ending the program."""
+        return self._settings.in_cluster and not self._settings.once
+
+    @property
+    def pair(self) -> Callable[[], Pair] | None:
+        """Gives the certificate to serve with; None for plaintext. Ask once ``wait_complete`` has returned."""
+        if self._keeper is None or not self._settings.tls_secret:
+            return self._pair
+        keeper = self._keeper
+
+        def stored() -> Pair:
+            found = keeper.pair()
+            assert found is not None  # noqa: S101 - complete, and what was there stays
+            return found
+
+        return stored
+
+    @property
+    def api_key(self) -> Callable[[], Secret | None]:
+        """Gives the key that pinners must show."""
+        return self._keeper.api_key if self._keeper is not None and self._settings.client_secret else self._key
+
+    async def wait_complete(self) -> None:
+        """Return once certificate and key are there."""
+        if self._keeper is not None:
+            await self._keeper.complete.wait()
+
+    def needs(self, name: str, fulfilled: Callable[[], bool]) -> None:
+        """Say what /readyz depends on."""
+        if self._checks is not None:
+            self._checks.needs(name, fulfilled)
+
+    def works(self) -> dict[str, Coroutine[Any, Any, None]]:
+        """What is to run beside the planner, by name; none of it ends by itself."""
+        found: dict[str, Coroutine[Any, Any, None]] = {}
+        if self._recorder is not None:
+            found["events"] = self._recorder.run()
+        if self._keeper is not None:
+            found["secrets"] = self._keeper.run()
+            self.needs("certificate and key", self._keeper.complete.is_set)
+        if self._checks is not None:
+            found["beat"] = self._beat(self._checks)
+        return found
+
+    async def _beat(self, checks: Health) -> None:
+        """Show that the event loop turns."""
+        loop = checks.loop("event loop", max_age=STUCK)
+        while True:
+            loop.beat()
+            await asyncio.sleep(BEAT)
+
+    # --- what people are told ---
+
+    def served(self, plan: Plan) -> None:
+        """A plan is served from now on."""
+        metrics.PLAN_VALID.set(1)
+        metrics.PLAN_LOADS.labels("served").inc()
+        self._tell("Normal", "PlanServed", "Serve", f"Plan {plan.name} is served: {len(plan.nodes)} nodes")
+
+    def broken(self, error: str, *, before: Plan | None) -> None:
+        """The plan file cannot be used."""
+        metrics.PLAN_VALID.set(0)
+        metrics.PLAN_LOADS.labels("refused").inc()
+        instead = f"plan {before.name} is served on" if before is not None else "nothing is served until it can"
+        logger.error("plan file cannot be used", extra={"error": error, "instead": instead})
+        self._tell("Warning", "PlanInvalid", "Load", f"The plan cannot be used, {instead}: {error}")
+
+    def trouble(self, sentence: str) -> None:
+        """A Secret is not as it should be."""
+        self._tell("Warning", "SecretsInvalid", "Keep", sentence)
+
+    def _tell(self, kind: EventType, reason: str, action: str, note: str) -> None:
+        if self._recorder is None:
+            return
+        from moorage.kube.events import ObjectRef
+
+        settings = self._settings
+        us = ObjectRef("v1", "Pod", settings.pod_name, settings.namespace, settings.pod_uid)
+        self._recorder.record(us, type=kind, reason=reason, action=action, note=note)
+
+
+@asynccontextmanager
+async def operation(settings: PlannerSettings) -> AsyncIterator[Operation]:
+    """Connections and servers as the settings ask for them, while the context lasts.
+
+    Raises:
+        OperationError: the health server cannot be started, or the certificate in files cannot be used.
+        CredentialsError: there is no way to the API server, and it is needed.
+    """
+    async with AsyncExitStack() as stack:
+        checks = await _probes(settings, stack) if settings.health_address is not None else None
+        if not settings.keeps_secrets and not (settings.in_cluster and settings.pod_name):
+            yield Operation(settings, checks=checks)
+            return
+        from moorage.kube import credentials
+        from moorage.kube.events import EventRecorder
+        from moorage.kube.transport import Transport
+
+        access = credentials.load(settings.kubeconfig, settings.context)
+        transport = await stack.enter_async_context(Transport(access))
+        recorder = None
+        if settings.pod_name:
+            recorder = EventRecorder(transport, instance=settings.pod_name, component="moorage-planner")
+            stack.push_async_callback(recorder.close)
+        made: list[Operation] = []
+        keeper = None
+        if settings.keeps_secrets:
+            from moorage.kube.client import Client
+
+            from .keeper import Keeper
+            from .tlsfiles import authority_beside
+
+            file = settings.tls_cert_file
+            keeper = Keeper(
+                Client(transport),
+                settings.namespace,
+                tls_secret=settings.tls_secret,
+                client_secret=settings.client_secret,
+                names=settings.tls_names,
+                own_key=settings.key_reader(),
+                own_authority=lambda: None if file is None else authority_beside(file),
+                on_problem=lambda sentence: made[0].trouble(sentence),
+            )
+        made.append(Operation(settings, recorder=recorder, keeper=keeper, checks=checks))
+        yield made[0]
+
+
+async def _probes(settings: PlannerSettings, stack: AsyncExitStack) -> Health:
+    from moorage.ops import health
+
+    assert settings.health_address is not None  # noqa: S101 - asked for it
+    checks = health.Health()
+    try:
+        address = await stack.enter_async_context(health.serve(checks, settings.health_address))
+    except health.HealthError as error:
+        raise OperationError(str(error)) from error
+    logger.info("health server listens", extra={"address": str(address)})
+    return checks
+
+
+def _pair_of_files(settings: PlannerSettings) -> Callable[[], Pair]:
+    from .tlsfiles import pair_reader
+
+    assert settings.tls_cert_file is not None  # noqa: S101 - asked for it
+    assert settings.tls_key_file is not None  # noqa: S101 - settings want both
+    try:
+        return pair_reader(settings.tls_cert_file, settings.tls_key_file)
+    except ValueError as error:
+        raise OperationError(str(error)) from error

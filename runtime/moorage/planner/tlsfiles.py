@@ -1,0 +1,55 @@
+"""A certificate and its key in files, read again when they change."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from . import certificates
+from .certificates import AUTHORITY, Pair
+
+logger = logging.getLogger(__name__)
+
+
+def pair_reader(certificate: Path, key: Path) -> Callable[[], Pair]:
+    """Gives the pair as it is now; while the files cannot be read, or do not belong together, the last one.
+
+    Raises:
+        ValueError: they cannot be read now; the text names the file.
+    """
+    last = _read(certificate, key)
+    if not certificates.belong_together(last):
+        raise ValueError(f"{key}: it is not the private key of {certificate}. Name files that belong together")
+    complained = False
+
+    def read() -> Pair:
+        nonlocal last, complained
+        try:
+            found = _read(certificate, key)
+            if found != last and not certificates.belong_together(found):
+                raise ValueError(f"{key}: it is not the private key of {certificate}")
+        except ValueError as error:
+            if not complained:
+                logger.warning("certificate cannot be used, going on with the last", extra={"error": str(error)})
+            complained = True
+        else:
+            last, complained = found, False
+        return last
+
+    return read
+
+
+def authority_beside(certificate: Path) -> bytes | None:
+    """The authority's certificate, where one lies beside the certificate as in Secrets of cert-manager."""
+    try:
+        return certificate.with_name(AUTHORITY).read_bytes() or None
+    except OSError:
+        return None
+
+
+def _read(certificate: Path, key: Path) -> Pair:
+    try:
+        return Pair(certificate.read_bytes(), key.read_bytes())
+    except OSError as error:
+        raise ValueError(f"{error.filename}: cannot be read: {error.strerror or error}") from error
