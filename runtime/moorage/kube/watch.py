@@ -207,17 +207,30 @@ class Reader(Generic[T]):
             return self._garbage(f"watch {self._path}: an error that cannot be read: {error}")
         return errors.from_status(status.code, status, request=f"watch {self._path}")
 
-    def _salvage_event(self, line: bytes, reason: msgspec.ValidationError) -> tuple[str, Unreadable]:
+    def _salvage_event(self, line: bytes, reason: msgspec.ValidationError) -> tuple[str, T | Unreadable]:
         """Name the one object that has not the promised shape, so that it does not blind us to all the others."""
         try:
-            if msgspec.json.decode(line, type=_EventType).type == "ERROR":
+            kind = msgspec.json.decode(line, type=_EventType).type
+            if kind == "ERROR":
                 raise self._watch_error(line)
+            if kind == "BOOKMARK":
+                return kind, self._bookmark(line)
             event = msgspec.json.decode(line, type=_BareEvent)
         except errors.UNREADABLE:
             raise self._garbage(f"watch {self._path}: a line is no event: {reason}") from reason
         if event.type not in _TYPES:
             raise self._garbage(f"watch {self._path}: a line is no event: {reason}")
         return event.type, self._unreadable(event.object, reason)
+
+    def _bookmark(self, line: bytes) -> T:
+        """An object of which only the resourceVersion is said, whatever else an empty one looks like.
+
+        Go writes lists that are not there as null: a Pod that is a bookmark has ``"containers": null``.
+        """
+        bare = msgspec.json.decode(line, type=_Event[KubeObject]).object
+        if not bare.metadata.resource_version:
+            raise self._garbage(f"watch {self._path}: a bookmark without a version: {line[:200]!r}")
+        return self._resource.type(metadata=bare.metadata)
 
     def _decode_page(self, body: bytes) -> tuple[ListMeta, tuple[T | Unreadable, ...]]:
         try:

@@ -61,6 +61,20 @@ def test_an_error_event_is_a_typed_error(code: int, kind: type[errors.KubeError]
         offline()._decode_event(text.encode())
 
 
+@pytest.mark.parametrize("spec", [{"containers": None}, {}, {"containers": "nonsense"}])
+def test_a_bookmark_is_read_whatever_its_empty_object_looks_like(spec: dict[str, Any]) -> None:
+    mark = {"kind": "Pod", "metadata": {"resourceVersion": "7", "creationTimestamp": None}, "spec": spec}
+    kind, pod = offline()._decode_event(line("BOOKMARK", mark))
+    assert kind == "BOOKMARK"
+    assert isinstance(pod, Pod)
+    assert pod.metadata.resource_version == "7"
+
+
+def test_a_bookmark_without_a_version_is_garbage() -> None:
+    with pytest.raises(errors.Undecodable):
+        offline()._decode_event(line("BOOKMARK", {"metadata": {}, "spec": {"containers": None}}))
+
+
 def test_an_unreadable_object_is_named_with_its_version_and_reason() -> None:
     event = json.loads(GOOD)
     event["object"]["spec"]["nodeName"] = 7

@@ -180,7 +180,9 @@ class HostileServer:
 
     async def bookmark(self) -> None:
         """Send a bookmark of the newest resourceVersion on every watch."""
-        mark = {"kind": "Pod", "apiVersion": "v1", "metadata": {"resourceVersion": str(self.store.version)}}
+        # An empty Pod as Go writes it: a list that is required is null when it is not there.
+        empty = {"metadata": {"resourceVersion": str(self.store.version)}, "spec": {"containers": None}, "status": {}}
+        mark = {"kind": "Pod", "apiVersion": "v1", **empty}
         for watch in list(self.watches):
             await watch.chunk(line("BOOKMARK", mark))
 
