@@ -147,6 +147,7 @@ class NodeProcesses:
             f"--config={_KWOK_STAGES}",
             "--manage-all-nodes=false",
             f"--manage-nodes-with-annotation-selector={KWOK_ANNOTATION}=fake",
+            "--node-lease-duration-seconds=40",  # without Leases every pod stops being Ready after a minute
             "--node-port=0",
             f"--node-ip={_KWOK_NODE_ADDRESS}",
         ]
