@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tools.demo import picture, replay
-from tools.generate import charts, plan, protocol, reference, values
+from tools.generate import bundle, charts, plan, protocol, reference, values
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -19,6 +19,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "docs/reference/protocol.md": protocol.reasons,
     "docs/reference/tools.md": reference.tools,
     "runtime/moorage/schemas/plan.schema.json": plan.schema,
+    "runtime/moorage/schemas/rules.schema.json": lambda: bundle.text(bundle.bundled("rules/rules.schema.json")),
 }
 
 # Generators of several files at once: from nothing to a path and a text for each.

@@ -36,6 +36,7 @@ class CommandModule(Protocol):
 COMMANDS = {
     "pod-pinner": Command("pod_pinner", "pin pods to nodes before these exist (runs in the cluster)"),
     "planner": Command("planner", "serve pinning instructions from a plan file"),
+    "validate": Command("validate", "say what is wrong in values, rules and plans before they are used"),
     "cleanup": Command("cleanup", "remove what pod pinning has left behind in a cluster"),
     "version": Command("version", "print the version"),
 }

@@ -17,8 +17,8 @@ _TYPES = {
     "integer": "a whole number",
     "number": "a number",
     "boolean": "true or false",
-    "null": "nothing",
 }
+_LISTED = 20
 _LEAST = {"minLength": "characters", "minItems": "entries", "minProperties": "keys"}
 _MOST = {"maxLength": "characters", "maxItems": "entries", "maxProperties": "keys"}
 
@@ -48,9 +48,11 @@ def sentences(error: ValidationError, elsewhere: Mapping[str, str] | None = None
         case "type":
             yield path, f"{name}{_shown(found)} is not {_expected(error)}{_hint(error)}"
         case "enum":
-            yield path, f"{name}{_shown(found)} is none of {', '.join(dict.fromkeys(map(_plain, wanted)))}"
+            choices = dict.fromkeys(_plain(each) for each in wanted if each is not None)
+            yield path, f"{name}{_shown(found)} is none of {', '.join(choices)}"
         case _ if (other := _schema(error).get("x-contradicts")) is not None:
-            yield path, f"{name}contradicts {other}, which is set, too; keep one of them"
+            why = _schema(error).get("x-why", "keep one of them")
+            yield path, f"{name}contradicts {other}: {why}"
         case "pattern":
             yield path, f"{name}{_shown(found)} does not look like {_like(error).removeprefix('; write ') or wanted}"
         case "minimum" | "minLength" | "minItems" | "minProperties":
@@ -82,7 +84,7 @@ def _meant(key: str, known: list[str], elsewhere: Mapping[str, str]) -> str:
     # What nobody typed by mistake is not compared: that takes time with the square of its length.
     if len(key) <= 100 and (close := get_close_matches(key, known, 1, cutoff=0.5)):
         return f"did you mean {close[0]}?"
-    return f"known here: {', '.join(known)}" if known else "nothing is known here"
+    return f"known here: {', '.join(known)}" if len(known) <= _LISTED else "nothing here has a name like that"
 
 
 def _alternatives(error: ValidationError) -> str:
@@ -93,15 +95,17 @@ def _alternatives(error: ValidationError) -> str:
 
 def _expected(error: ValidationError) -> str:
     kinds: Any = error.validator_value
-    return " or ".join(_TYPES.get(kind, kind) for kind in ([kinds] if isinstance(kinds, str) else kinds))
+    listed = [kinds] if isinstance(kinds, str) else kinds
+    return " or ".join(_TYPES[kind] for kind in listed if kind != "null")
 
 
 def _hint(error: ValidationError) -> str:
-    if error.validator_value == "string" and isinstance(error.instance, bool | int | float):
+    kinds: Any = error.validator_value
+    if kinds in ("string", ["string", "null"]) and isinstance(error.instance, bool | int | float):
         return f'; write "{_plain(error.instance)}" in quotes'
-    if error.validator_value == "boolean" and str(error.instance).lower() in ("true", "false"):
+    if "boolean" in kinds and str(error.instance).lower() in ("true", "false"):
         return "; write it without quotes"
-    if error.validator_value == "integer" and isinstance(error.instance, str) and error.instance.isdecimal():
+    if "integer" in kinds and isinstance(error.instance, str) and error.instance.isdecimal():
         return "; write it without quotes"
     return ""
 

@@ -1,0 +1,155 @@
+"""Values files of our charts: the chart they are for, what is wrong with them, and what they set in vain."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from . import rules, schemas
+from .mistakes import Mistake, Path
+from .schemas import Schema
+from .yamlfile import Document
+
+CHARTS = ("castai-pod-pinner", "moorage-planner", "castai-evictor")
+MAX_BYTES = 1 << 20
+"""A release with its values must fit into one Secret; Helm refuses larger ones."""
+
+_SAME = (("replicas", "replicaCount"), ("planner.address", "castai.grpcURL"))
+
+
+def schema_of(chart: str) -> Schema:
+    """The schema of a chart's values."""
+    return schemas.load(_path(chart))
+
+
+def guess(document: Document) -> str | None:
+    """The chart a values file is for, if keys say so that only one chart makes use of; None when they do not."""
+    names = set(document.value) if isinstance(document.value, dict) else set()
+    known = {chart: _used(schema_of(chart)) for chart in CHARTS}
+    charts = [chart for chart in CHARTS if names & known[chart].difference(*(known[c] for c in CHARTS if c != chart))]
+    return charts[0] if len(charts) == 1 else None
+
+
+def mistakes(chart: str, document: Document) -> list[Mistake]:
+    """What Helm would refuse in a values file, and what the chart's templates would.
+
+    Args:
+        chart: one of ``CHARTS``.
+        document: the file; one without any content changes no value, and is right.
+    """
+    if document.value is None:
+        return []
+    schema = schema_of(chart)
+    value = without_nulls(document.value, default_values(schema))
+    found = list(schemas.mistakes(_path(chart), document, value, _places_of_keys(schema)))
+    if isinstance(value, dict) and not found:
+        found += _differing(schema, document, value)
+        if isinstance(value.get("customConfig"), str):
+            found += rules.mistakes_in_text(document, "customConfig")
+    return found
+
+
+def in_vain(chart: str, document: Document) -> Iterator[Mistake]:
+    """Keys a values file sets that have no effect, or whose value counts as not set."""
+    yield from _in_vain(schema_of(chart), document, document.value, ())
+
+
+def default_values(schema: Schema) -> dict[str, Any]:
+    """What the chart's values.yaml says, which is what Helm starts from."""
+    found = {}
+    for name, inner in schema["properties"].items():
+        if _is_group(inner):
+            if inside := default_values(inner):
+                found[name] = inside
+        elif "default" in inner and not inner.get("x-no-value"):
+            found[name] = inner["default"]
+    return found
+
+
+def without_nulls(value: Any, defaults: Mapping[str, Any]) -> Any:
+    """The values without those that are nothing: Helm takes the chart's own value away then, and looks no further."""
+    if not isinstance(value, dict):
+        return value
+    found = {}
+    for name, inner in value.items():
+        if inner is None and name in defaults:
+            continue
+        inside = defaults.get(name)
+        found[name] = without_nulls(inner, inside) if isinstance(inside, dict) else inner
+    return found
+
+
+def _used(schema: Schema) -> set[str]:
+    return {name for name, inner in schema["properties"].items() if inner.get("x-effect") != "none"}
+
+
+def _path(chart: str) -> str:
+    return f"values/{chart}.schema.json"
+
+
+def _is_group(schema: Schema) -> bool:
+    return "properties" in schema and "x-kubernetes" not in schema
+
+
+def _differing(schema: Schema, document: Document, value: Mapping[str, Any]) -> Iterator[Mistake]:
+    """Two names of one thing, with different values: that is beyond a schema."""
+    for first, second in _SAME:
+        one, other = _get(value, first), _get(value, second)
+        if one in (None, "") or other in (None, "") or one == other or _counts_as_unset(schema, second, other):
+            continue
+        path = tuple(second.split("."))
+        sentence = f"{path[-1]}: is {other} and {first} is {one}: they mean the same; keep one of them"
+        yield document.mistake(path, sentence)
+
+
+def _get(value: Any, key: str) -> Any:
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def _counts_as_unset(schema: Schema, key: str, value: Any) -> bool:
+    for part in key.split("."):
+        schema = schema["properties"][part]
+    return _is_unset(schema, value)
+
+
+def _is_unset(schema: Schema, value: Any) -> bool:
+    pattern = schema.get("x-unset")
+    return pattern is not None and isinstance(value, str) and re.search(pattern, value) is not None
+
+
+def _in_vain(schema: Schema, document: Document, value: Any, path: Path) -> Iterator[Mistake]:
+    for name, inner in value.items() if isinstance(value, dict) else ():
+        declared = schema["properties"].get(name)
+        where = (*path, name)
+        if declared is None or inner is None:
+            continue
+        if declared.get("x-effect") == "none":
+            yield document.mistake(where, f"{name}: accepted, without effect. {declared['description']}")
+        elif _is_unset(declared, inner):
+            yield document.mistake(where, f"{name}: {inner!r} is the closed product's, and counts as not set")
+        elif _is_group(declared):
+            yield from _in_vain(declared, document, inner, where)
+
+
+def _places_of_keys(schema: Schema, path: Sequence[str] = ()) -> dict[str, str]:
+    """Keys, in small letters, with their place, the outermost if there is one: for those that were put elsewhere."""
+    found: dict[str, list[str]] = {}
+    for name, where in _all_keys(schema, path):
+        found.setdefault(name.lower(), []).append(where)
+    outermost = {name: _outermost(places) for name, places in found.items()}
+    return {name: places[0] for name, places in outermost.items() if len(places) == 1}
+
+
+def _outermost(places: list[str]) -> list[str]:
+    least = min(place.count(".") for place in places)
+    return [place for place in places if place.count(".") == least]
+
+
+def _all_keys(schema: Schema, path: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for name, inner in schema["properties"].items():
+        yield name, ".".join((*path, name))
+        if _is_group(inner):
+            yield from _all_keys(inner, (*path, name))
