@@ -1,0 +1,47 @@
+"""``python -m tools.image build|clean``: the image from the command line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import tools.image as image
+from tools.image import archive
+from tools.image.build import Builder
+from tools.toolchain.console import Console
+from tools.toolchain.errors import ToolError
+from tools.toolchain.guard import interrupt_with_parent
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; errors are sentences. Returns the exit code."""
+    parser = argparse.ArgumentParser(prog="./taskw image:", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("build", help="build the image unless it is current; prints name, digest and archive")
+    commands.add_parser("clean", help="remove the archive and the cache of layers")
+    command = parser.parse_args(argv).command
+    interrupt_with_parent()
+    try:
+        if command == "clean":
+            Builder(Console().say, Console().progress).clean()
+        else:
+            made = archive.read(image.ensure())
+            print(f"{image.name()} {made.digest}\n{made.path}\n{image.sbom()}")
+    except (image.ImageError, ToolError) as error:
+        print(f"image: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(
+            f"image: {error.filename or ''}: {error.strerror}; make room or rights there and run it again",
+            file=sys.stderr,
+        )
+        return 1
+    except KeyboardInterrupt:
+        print("image: interrupted; run it again to go on", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

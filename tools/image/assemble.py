@@ -1,0 +1,296 @@
+"""Puts the image's files together. Runs inside the build (runtime/Dockerfile): Python and pip are all there is.
+
+Two trees come out, each copied onto the final base as one layer: what changes with the requirements (the packages, and
+bytecode for the base's own standard library), and what changes with our code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import compileall
+import csv
+import io
+import os
+import py_compile
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tools.image import elf
+from tools.image.bill import bill
+
+LIBRARY = "usr/local/lib/moorage"
+LAUNCHER = "usr/local/bin/moorage"
+SHARE = "usr/share/moorage"
+BACKEND = "backend"  # what makes a wheel of runtime/; stays in the builder
+MINOR = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+EPOCH = 1_577_836_800  # a file time that does not depend on the build: equal inputs make equal layers
+
+# Needed by compilers, type checkers and test runners only.
+PRUNED_SUFFIXES = {".pyi", ".pyx", ".pxd", ".pxi", ".h", ".hpp", ".c", ".cpp", ".a", ".f", ".f90"}
+PRUNED_FOLDERS = {"tests", "test", "benchmarks", "_examples", "__pycache__"}
+TEST_MODULE = re.compile(r"_\w+_tests\.|_simd\.")  # numpy's own tests, compiled
+PRUNED = ("bin", "numpy/f2py", "numpy/testing", "numpy/_pyinstaller", "numpy/conftest.py")
+
+# Isolated: neither the caller's PYTHON* variables nor a working folder decide what is imported; and nothing is written.
+LAUNCHER_TEXT = """\
+#!{python} -IB
+import sys
+
+sys.path.insert(0, "/{library}")
+
+from moorage.cli import main
+
+sys.exit(main())
+"""
+
+
+class AssemblyError(Exception):
+    """The image cannot be made; the text names the thing, the reason and the way out."""
+
+
+def dependencies(base: Path, out: Path) -> None:
+    """Install the locked packages, leave out what a running program never reads, and compile.
+
+    Args:
+        base: root of the final base.
+        out: tree to make.
+
+    Raises:
+        AssemblyError: the base does not fit, or a package cannot be had.
+    """
+    stdlib(base)  # the quickest check first
+    library = out / LIBRARY
+    pip("install", "--require-hashes", "--target", str(library), "-r", "image.txt")
+    pip("install", "--require-hashes", "--target", BACKEND, "-r", "image-build.txt")
+    prune(library)
+    check_shared_objects(library, base)
+    strip(library)
+    compile_tree(library, out)
+    compile_stdlib(base, out)
+    settle(out)
+
+
+def application(base: Path, packages: Path, out: Path) -> None:
+    """Build and install our own wheel, with the launcher, the licence and the bill of materials.
+
+    Args:
+        base: root of the final base.
+        packages: the tree `dependencies` made.
+        out: tree to make.
+
+    Raises:
+        AssemblyError: the wheel cannot be built.
+    """
+    os.environ["PYTHONPATH"] = str(Path(BACKEND).resolve())
+    pip("wheel", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", "wheel", "./runtime")
+    library = out / LIBRARY
+    pip("install", "--no-deps", "--no-index", "--target", str(library), *map(str, Path("wheel").glob("*.whl")))
+    prune(library)
+    compile_tree(library, out)
+    write(out / LAUNCHER, LAUNCHER_TEXT.format(python=interpreter(base), library=LIBRARY), 0o755)
+    share = out / SHARE
+    write(share / "sbom.cdx.json", bill([packages / LIBRARY, library], base))
+    write(share / "LICENSE", Path("LICENSE").read_text())
+    settle(out)
+
+
+def pip(verb: str, *arguments: str) -> None:
+    """Run pip; it reads its settings from /etc/pip.conf, which is a secret of the build.
+
+    Raises:
+        AssemblyError: it failed; its own lines above say why.
+    """
+    options = ["--no-cache-dir", "--disable-pip-version-check", "--no-input", "--quiet"]
+    if verb == "install":
+        options += ["--only-binary", ":all:", "--no-compile", "--root-user-action=ignore"]
+    if subprocess.run([sys.executable, "-m", "pip", verb, *options, *arguments], check=False).returncode:
+        raise AssemblyError(
+            f"pip {verb} failed; its lines above say why. A package index of your own is named by the secret pip.conf, "
+            "its authority by the secret ca.crt"
+        )
+
+
+def prune(library: Path) -> None:
+    """Remove what only compilers, type checkers and test runners read, and forget it in the packages' own lists.
+
+    Args:
+        library: a folder of installed packages.
+    """
+    for name in PRUNED:
+        if (library / name).is_dir():
+            shutil.rmtree(library / name)
+        else:
+            (library / name).unlink(missing_ok=True)
+    for folder, names, files in os.walk(library):
+        for name in [name for name in names if name in PRUNED_FOLDERS]:
+            shutil.rmtree(Path(folder, name))
+            names.remove(name)
+        for name in files:
+            useless = Path(name).suffix in PRUNED_SUFFIXES or TEST_MODULE.match(name)
+            if useless or name == "direct_url.json":  # which names a path of the builder
+                Path(folder, name).unlink()
+    for record in library.glob("*.dist-info/RECORD"):
+        rows = [row for row in csv.reader(io.StringIO(record.read_text())) if (library / row[0]).exists()]
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        record.write_text(text.getvalue())
+
+
+def strip(library: Path) -> None:
+    """Drop debugging information from shared objects.
+
+    Args:
+        library: a folder of installed packages.
+    """
+    for path in library.rglob("*.so*"):
+        before = path.read_bytes()
+        if (after := elf.without_debug(before)) is not before:
+            path.write_bytes(after)
+
+
+def compile_tree(library: Path, out: Path) -> None:
+    """Compile every module, so that a read-only root costs nothing at start.
+
+    The bytecode is never compared with its source again: files in an image do not change.
+
+    Args:
+        library: a folder of packages below `out`.
+        out: what becomes the image's root.
+
+    Raises:
+        AssemblyError: a module does not compile with this Python.
+    """
+    unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
+    if not compileall.compile_dir(
+        library, quiet=1, workers=0, stripdir=str(out), prependdir="/", invalidation_mode=unchecked
+    ):
+        raise AssemblyError("modules do not compile with this Python; the lines above name them")
+
+
+def compile_stdlib(base: Path, out: Path) -> None:
+    """Compile the base's standard library: bases come without bytecode and would compile it at every start.
+
+    Args:
+        base: root of the final base.
+        out: what becomes the image's root.
+    """
+    source = stdlib(base)
+    for module in sorted(source.rglob("*.py")):
+        inside = module.relative_to(base)
+        cached = module.parent.relative_to(base) / "__pycache__" / f"{module.stem}.{sys.implementation.cache_tag}.pyc"
+        if (base / cached).exists():
+            continue
+        py_compile.compile(
+            str(module),
+            cfile=str(out / cached),
+            dfile=f"/{inside}",
+            doraise=True,
+            invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+        )
+
+
+def stdlib(base: Path) -> Path:
+    """Find the base's standard library, which must be of this Python's minor.
+
+    Args:
+        base: root of the final base.
+
+    Returns:
+        Its folder.
+
+    Raises:
+        AssemblyError: there is none, or that of another minor.
+    """
+    for prefix in ("usr/lib", "usr/local/lib"):
+        if (base / prefix / MINOR / "os.py").exists():
+            return base / prefix / MINOR
+    found = sorted(path.parent.name for path in base.glob("usr/**/lib/python3.*/os.py"))
+    raise AssemblyError(
+        f"the final base holds {', '.join(found) or 'no Python'} and the builder is {MINOR}; name two of the same "
+        "minor with --build-arg BASE=… and --build-arg BUILDER=…"
+    )
+
+
+def interpreter(base: Path) -> str:
+    """Say where the base's Python is.
+
+    Args:
+        base: root of the final base.
+
+    Returns:
+        Its path inside the image.
+    """
+    prefix = stdlib(base).relative_to(base).parts[:-2]
+    return "/" + "/".join((*prefix, "bin", MINOR))
+
+
+def check_shared_objects(library: Path, base: Path) -> None:
+    """Make sure that every shared library that a package needs is in the base or in the packages.
+
+    A base without, say, libstdc++ builds fine and fails at the first import in somebody's cluster.
+
+    Args:
+        library: a folder of packages.
+        base: root of the final base.
+
+    Raises:
+        AssemblyError: some are missing.
+    """
+    have = {path.name for path in library.rglob("*.so*")}
+    for folder in ("lib", "lib64", "usr/lib", "usr/lib64", "usr/local/lib"):
+        have |= {name for _, _, names in os.walk(base / folder) for name in names if ".so" in name}
+    missing: dict[str, str] = {}
+    for path in sorted(library.rglob("*.so*")):
+        for needed in elf.needed_libraries(path.read_bytes()):
+            if needed not in have:
+                missing[needed] = path.relative_to(library).parts[0]
+    if missing:
+        names = ", ".join(f"{name} (for {package})" for name, package in sorted(missing.items()))
+        raise AssemblyError(f"the final base lacks {names}; name a base with these libraries: --build-arg BASE=…")
+
+
+def write(path: Path, text: str, mode: int = 0o644) -> None:
+    """Write a file and the folders above it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(mode)
+
+
+def settle(out: Path) -> None:
+    """Give everything the same time, and nobody but root a right to write.
+
+    Args:
+        out: the finished tree.
+    """
+    for folder, _, files in os.walk(out):
+        for name in (".", *files):
+            path = Path(folder, name)
+            runs = path.is_dir() or (os.access(path, os.X_OK) and path.stat().st_mode & 0o100)
+            path.chmod(0o755 if runs else 0o644)
+            os.utime(path, (EPOCH, EPOCH))
+
+
+def main() -> int:
+    """Run one step; a failure is one sentence."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("step", choices=["dependencies", "application"])
+    parser.add_argument("--base", type=Path, required=True)
+    parser.add_argument("--dependencies", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    try:
+        if arguments.step == "dependencies":
+            dependencies(arguments.base, arguments.out)
+        else:
+            application(arguments.base, arguments.dependencies, arguments.out)
+    except AssemblyError as error:
+        print(f"image: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
