@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from moorage.ops.parsing import Address
 from moorage.ops.secret import Secret
 
 from . import metrics
@@ -55,6 +56,8 @@ class Operation:
         checks: Health | None = None,
     ) -> None:
         self._settings, self._recorder, self._keeper, self._checks = settings, recorder, keeper, checks
+        self.address: Address | None = None
+        """Where the probes are served."""
         self._pair = None if settings.tls_cert_file is None else _pair_of_files(settings)
         self._key = settings.key_reader()
 
@@ -150,9 +153,11 @@ async def operation(settings: PlannerSettings) -> AsyncIterator[Operation]:
         CredentialsError: there is no way to the API server, and it is needed.
     """
     async with AsyncExitStack() as stack:
-        checks = await _probes(settings, stack) if settings.health_address is not None else None
+        checks, address = await _probes(settings, stack)
         if not settings.keeps_secrets and not (settings.in_cluster and settings.pod_name):
-            yield Operation(settings, checks=checks)
+            alone = Operation(settings, checks=checks)
+            alone.address = address
+            yield alone
             return
         from moorage.kube import credentials
         from moorage.kube.events import EventRecorder
@@ -184,20 +189,23 @@ async def operation(settings: PlannerSettings) -> AsyncIterator[Operation]:
                 on_problem=lambda sentence: made[0].trouble(sentence),
             )
         made.append(Operation(settings, recorder=recorder, keeper=keeper, checks=checks))
+        made[0].address = address
         yield made[0]
 
 
-async def _probes(settings: PlannerSettings, stack: AsyncExitStack) -> Health:
+async def _probes(settings: PlannerSettings, stack: AsyncExitStack) -> tuple[Health | None, Address | None]:
+    """The probes' checks, and where they are served; None when nobody asks."""
+    if settings.health_address is None:
+        return None, None
     from moorage.ops import health
 
-    assert settings.health_address is not None  # noqa: S101 - asked for it
     checks = health.Health()
     try:
         address = await stack.enter_async_context(health.serve(checks, settings.health_address))
     except health.HealthError as error:
         raise OperationError(str(error)) from error
     logger.info("health server listens", extra={"address": str(address)})
-    return checks
+    return checks, address
 
 
 def _pair_of_files(settings: PlannerSettings) -> Callable[[], Pair]:
