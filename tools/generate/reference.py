@@ -10,6 +10,8 @@ from moorage.kube import events
 from moorage.kube import metrics as kube_metrics
 from moorage.pinner import metrics as pinner_metrics
 from moorage.pinner import stream
+from moorage.planner import metrics as planner_metrics
+from moorage.planner import metrics as planner_metrics
 from tools.toolchain.manifest import load
 
 MANIFEST = Path(__file__).resolve().parents[1] / "tools.yaml"
@@ -20,7 +22,9 @@ def metrics() -> str:
     """Every metric with type, labels and meaning."""
     rows = []
     for metric in (
-        value for module in (kube_metrics, events, pinner_metrics, stream) for value in vars(module).values()
+        value
+        for module in (kube_metrics, events, pinner_metrics, stream, planner_metrics)
+        for value in vars(module).values()
     ):
         if isinstance(metric, MetricWrapperBase):
             described = next(iter(metric.describe()))

@@ -38,6 +38,7 @@ COMMANDS = {
     "planner": Command("planner", "serve pinning instructions from a plan file"),
     "validate": Command("validate", "say what is wrong in values, rules and plans before they are used"),
     "cleanup": Command("cleanup", "remove what pod pinning has left behind in a cluster"),
+    "check": Command("check", "check an installation, as helm test does"),
     "version": Command("version", "print the version"),
 }
 
