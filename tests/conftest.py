@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
+from tests import containers
 from tools.toolchain.guard import interrupt_with_parent
 
 if TYPE_CHECKING:  # importing it costs every unit test run a quarter of a second
@@ -26,7 +27,7 @@ if TYPE_CHECKING:  # importing it costs every unit test run a quarter of a secon
 
 _TESTS = Path(__file__).parent
 _CLUSTER_SUITES = {"kube", "e2e", "faults"}
-_WARM = "dev"
+_WARM, _WARM_REAL = "dev", "real"
 _SLOWEST = 10
 
 _seconds: dict[str, float] = defaultdict(float)  # by test, over set-up, call and teardown
@@ -46,6 +47,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.cluster)
             # Servers are killed here with connections open: a socket that is collected late is shown, not an error.
             item.add_marker(pytest.mark.filterwarnings("default::pytest.PytestUnraisableExceptionWarning"))
+        if "real_cluster" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.containers)
 
 
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
@@ -62,14 +65,28 @@ def pytest_sessionstart() -> None:
 @pytest.fixture(scope="session")
 def cluster(request: pytest.FixtureRequest) -> Iterator[ClusterHandle]:
     """A running control plane: the warm one named `dev` if it fits, else one for this session."""
-    from tools.localcluster import ClusterError, LocalCluster
+    yield from _warm_or_own(request, real=0)
 
-    warm = _warm_cluster(request.config)
+
+@pytest.fixture(scope="session")
+def real_cluster(request: pytest.FixtureRequest) -> Iterator[ClusterHandle]:
+    """A control plane with one real node, real-1, whose containers run: the warm one named `real` or another.
+
+    Where root or a Debian package is missing the test is skipped with the reason; in CI it fails.
+    """
+    containers.require("cluster")
+    yield from _warm_or_own(request, real=1)
+
+
+def _warm_or_own(request: pytest.FixtureRequest, real: int) -> Iterator[ClusterHandle]:
+    from tools.localcluster import ClusterError, ClusterOptions, LocalCluster
+
+    warm = _warm_cluster(request.config, real)
     if warm is not None:
         yield warm
         warm.stop_nodes()
         return
-    own = LocalCluster(f"test-{os.getpid()}-{secrets.token_hex(3)}")
+    own = LocalCluster(f"test-{os.getpid()}-{secrets.token_hex(3)}", options=ClusterOptions(real=real))
     try:
         own.start()
     except ClusterError as error:
@@ -82,21 +99,28 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[ClusterHandle]:
             _kept_logs.append(kept)
 
 
-def _warm_cluster(config: pytest.Config) -> ClusterHandle | None:
+def _warm_cluster(config: pytest.Config, real: int) -> ClusterHandle | None:
     from tools.localcluster import ClusterError, attach
     from tools.localcluster.binaries import binaries
 
+    name = _WARM_REAL if real else _WARM
     try:
-        warm = attach(_WARM)
+        warm = attach(name)
         tools = {name: str(path) for name, path in binaries(["demo"]).items()}
     except ClusterError:
         return None
-    if warm.tools == tools and warm.has_default_options and warm.is_healthy:
+    same = warm.tools == tools and warm.has_default_options and warm.real_at_start == real
+    if same and warm.is_healthy and (not real or _has_only_real_nodes(warm)):
         return warm
     reporter = config.pluginmanager.getplugin("terminalreporter")
     if reporter is not None:
-        reporter.write_line(f"cluster {_WARM} has other versions or is broken: starting another one")
+        reporter.write_line(f"cluster {name} has other versions or nodes, or is broken: starting another one")
     return None
+
+
+def _has_only_real_nodes(warm: ClusterHandle) -> bool:
+    nodes = {node["metadata"]["name"] for node in warm.api.get("/api/v1/nodes")["items"]}
+    return nodes == set(warm.real_nodes)
 
 
 @pytest.fixture

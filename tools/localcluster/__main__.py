@@ -34,12 +34,8 @@ def main() -> int:
         ("status", "show it"),
     ):
         command = commands.add_parser(name, help=text)
-        command.add_argument(
-            "name", nargs="?", help=f"name of the cluster ({DEFAULT_NAME}; {DEFAULT_REAL_NAME} if --real)"
-        )
-        command.add_argument(
-            "--real", action="store_true", help="one with real nodes, whose containers run; needs root"
-        )
+        command.add_argument("name", nargs="?", help=f"its name ({DEFAULT_NAME}; --real: {DEFAULT_REAL_NAME})")
+        command.add_argument("--real", action="store_true", help="with real nodes, whose containers run (as root)")
         if name == "status":
             command.add_argument("-o", "--output", choices=["text", "json"], default="text")
         if name == "up":

@@ -69,7 +69,7 @@ class ClusterHandle:
 
     @property
     def has_default_options(self) -> bool:
-        """Whether it was started with the default `ClusterOptions`."""
+        """Whether it was started with the default `ClusterOptions`, not counting real nodes."""
         return self._state.default_options
 
     @property

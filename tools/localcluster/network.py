@@ -111,7 +111,7 @@ class Network:
         others = list(others)
         _ip(
             [
-                f"link add node{number} type veth peer name eth0 netns {node}",
+                f"link add node{number} type veth peer name eth0 address {self._hardware(number)} netns {node}",
                 f"link set node{number} master {_BRIDGE}",
                 f"link set node{number} up",
             ],
@@ -130,6 +130,10 @@ class Network:
         )
         for pid in (None, switch, *(pid for _, pid in others)):
             _ip([self._route(number)], pid)
+
+    def _hardware(self, number: int) -> str:
+        # The same after each boot: others remember for half a minute which one an address belongs to.
+        return "02:00:" + ":".join(f"{byte:02x}" for byte in ipaddress.IPv4Address(self.node(number)).packed)
 
     def _route(self, number: int) -> str:
         return f"route replace {self.pods(number)} via {self.node(number)}"

@@ -66,7 +66,7 @@ class LocalCluster(ClusterHandle):
         state = ClusterState(name, kind, owner, start_time(owner) or 0)
         super().__init__(cluster_dir(name), state)
         self._options = options or ClusterOptions()
-        state.default_options = self._options == ClusterOptions()
+        state.default_options = replace(self._options, real=0) == ClusterOptions()
         state.real = self._options.real
         self._report = progress
         self._started_at = 0.0

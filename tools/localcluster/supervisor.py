@@ -83,9 +83,9 @@ def supervise(name: str, parent: int, real_nodes: int, hollow_nodes: int) -> int
     try:
         die_with_parent(parent, signal.SIGTERM)
         cluster.start()
-        for number in range(1, hollow_nodes + 1):
-            cluster.start_hollow_kubelet(f"hollow-{number}")
-            cluster.wait_node_ready(f"hollow-{number}")
+        for node in (f"hollow-{index}" for index in range(1, hollow_nodes + 1)):
+            cluster.start_hollow_kubelet(node)
+            cluster.wait_node_ready(node)
         die_with_parent(parent, 0)
         _detach(cluster.logs / "supervisor.log")
         while True:
