@@ -16,16 +16,15 @@ planner
 {{- include "moorage-planner.fullname" . }}-client
 {{- end -}}
 
-{{/* The filled Secrets that this release has, as a list: a certificate or key of the user's own takes their place. */}}
+{{/*
+The filled Secrets that this release has, as a list. A certificate of the user's own takes the place of the first; the
+second always tells pod pinners which key and authority count, also when these are the user's.
+*/}}
 {{- define "moorage-planner.filledSecrets" -}}
-{{- $names := list -}}
-{{- if not .Values.tls.existingSecret -}}
-{{- $names = append $names (include "moorage-planner.tlsSecret" .) -}}
-{{- end -}}
-{{- if not (and .Values.tls.existingSecret .Values.apiKey.existingSecret) -}}
-{{- $names = append $names (include "moorage-planner.clientSecret" .) -}}
-{{- end -}}
-{{- toYaml $names -}}
+{{- if not .Values.tls.existingSecret }}
+- {{ include "moorage-planner.tlsSecret" . }}
+{{- end }}
+- {{ include "moorage-planner.clientSecret" . }}
 {{- end -}}
 
 {{- define "moorage-planner.planConfigMap" -}}
@@ -41,6 +40,8 @@ planner
 
 {{- define "moorage-planner.env" -}}
 {{- include "moorage-planner.ownEnv" . }}
+- name: MOORAGE_POD_UID
+  valueFrom: {fieldRef: {fieldPath: metadata.uid}}
 - name: MOORAGE_PLAN
   value: /etc/moorage/plan/plan.yaml
 - name: MOORAGE_LISTEN
@@ -62,10 +63,8 @@ planner
 - name: MOORAGE_API_KEY_FILE
   value: /etc/moorage/api-key/api-key
 {{- end }}
-{{- if has (include "moorage-planner.clientSecret" .) (include "moorage-planner.filledSecrets" . | fromYamlArray) }}
 - name: MOORAGE_CLIENT_SECRET
   value: {{ include "moorage-planner.clientSecret" . }}
-{{- end }}
 {{- end -}}
 
 {{- define "moorage-planner.ports" -}}
@@ -73,11 +72,15 @@ planner
   containerPort: 9443
 {{- end -}}
 
-{{/* Whole folders, never subPath: only so does a pod see a changed plan, key or certificate. */}}
+{{/*
+Whole folders, never subPath: only so does a pod see a changed plan, key or certificate. While there is no plan the process
+runs, is not ready, and says so.
+*/}}
 {{- define "moorage-planner.volumes" -}}
 - name: plan
   configMap:
     name: {{ include "moorage-planner.planConfigMap" . }}
+    optional: true
     items: [{key: plan.yaml, path: plan.yaml}]
 {{- with .Values.tls.existingSecret }}
 - name: tls
