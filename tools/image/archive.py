@@ -63,6 +63,18 @@ class Archive:
                     return found.read()
         raise ImageError(f"{self.path} has no {name}")
 
+    def unpacked_size(self, layers: slice) -> int:
+        """Bytes of the files that some layers hold."""
+        total = 0
+        for layer in list(self.layers())[layers]:
+            with tarfile.open(fileobj=io.BytesIO(layer)) as files:
+                total += sum(member.size for member in files if member.isreg())
+        return total
+
+    def compressed_size(self) -> int:
+        """Bytes of all layers as a registry would hold them (gzip)."""
+        return sum(len(gzip.compress(layer, 6)) for layer in self.layers())
+
     def unpack(self, folder: Path, layers: slice = slice(None)) -> None:
         """Write the image's files into a folder, whiteouts applied.
 

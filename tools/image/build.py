@@ -16,6 +16,7 @@ from pathlib import Path
 
 from tools.image import archive, debian, indexes, inputs
 from tools.image.errors import ImageError
+from tools.localcluster import host as machine
 from tools.toolchain import guard, host
 from tools.toolchain.locks import locked
 
@@ -210,13 +211,11 @@ def missing() -> str | None:
     Returns:
         A sentence, or None when nothing is missing.
     """
-    if os.uname().sysname != "Linux" or os.geteuid():
-        return (
-            "building the image here needs Linux and root (chroot); build runtime/Dockerfile with any builder instead"
-        )
-    lacking = [name for name in ("buildah", "apt-get", "dpkg-deb") if shutil.which(name) is None]
+    if reason := machine.missing("image"):
+        return reason
+    lacking = [name for name in ("apt-get", "dpkg-deb", "unshare", "chroot") if shutil.which(name) is None]
     if lacking:
-        return f"building the image needs {', '.join(lacking)}; on Debian: apt-get install buildah"
+        return f"the local bases are made of Debian packages, and {', '.join(lacking)} is missing"
     return None
 
 
