@@ -12,18 +12,17 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from moorage.kube import credentials
-from moorage.kube.client import Client
-from moorage.kube.errors import KubeError
-from moorage.kube.transport import Transport
 from moorage.ops import configuration
 from moorage.ops.settings import ClusterSettings
-from moorage.pinner import cleanup
-from moorage.pinner.cleanup import Leftover
 
 from .parser import WRONG_USAGE, Parser, make
 from .table import table
+
+if TYPE_CHECKING:  # loaded when there is something to do: --help and wrong usage need none of it
+    from moorage.kube.client import Client
+    from moorage.pinner.cleanup import Leftover
 
 FAILED = 1
 EXAMPLES = """\
@@ -59,6 +58,8 @@ def main(arguments: argparse.Namespace) -> int:
     except configuration.SettingsError as error:
         print(f"moorage cleanup: {error}", file=sys.stderr)
         return WRONG_USAGE
+    from moorage.kube.errors import KubeError
+
     try:
         return asyncio.run(_clean_up(settings, arguments))
     except KubeError as error:
@@ -67,6 +68,11 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 async def _clean_up(settings: ClusterSettings, arguments: argparse.Namespace) -> int:
+    from moorage.kube import credentials
+    from moorage.kube.client import Client
+    from moorage.kube.transport import Transport
+    from moorage.pinner import cleanup
+
     async with Transport(credentials.load(settings.kubeconfig, settings.context)) as transport:
         client = Client(transport)
         found = await cleanup.find(client)
@@ -85,6 +91,9 @@ async def _clean_up(settings: ClusterSettings, arguments: argparse.Namespace) ->
 
 async def _remove(client: Client, found: Sequence[Leftover], output: str) -> dict[Leftover, str]:
     """Remove one after the other; what fails does not keep the rest from being removed."""
+    from moorage.kube.errors import KubeError
+    from moorage.pinner import cleanup
+
     failures = {}
     for each in found:
         try:

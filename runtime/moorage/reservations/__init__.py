@@ -1,6 +1,6 @@
 """Reservations: what is promised to whom on which node. Pure functions over one object per node; no I/O."""
 
-from . import merging, rules
+from . import merging
 from .model import (
     DELETE,
     GROUP_VERSION,
@@ -33,5 +33,4 @@ __all__ = [
     "merging",
     "moment",
     "read",
-    "rules",
 ]

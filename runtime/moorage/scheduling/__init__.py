@@ -6,9 +6,35 @@ ask it with ``verdict``, ``fits``, ``fitting`` and ``first_fit``, try things out
 in a ``trial``).
 """
 
-from .admission import stored
-from .fit import Snapshot
-from .reasons import Finding, Fit, Reason, Verdict
-from .snapshot import SnapshotError
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .admission import stored
+    from .fit import Snapshot
+    from .reasons import Finding, Fit, Reason, Verdict
+    from .snapshot import SnapshotError
 
 __all__ = ["Finding", "Fit", "Reason", "Snapshot", "SnapshotError", "Verdict", "stored"]
+
+_HOMES = {
+    "Finding": "reasons",
+    "Fit": "reasons",
+    "Reason": "reasons",
+    "Snapshot": "fit",
+    "SnapshotError": "snapshot",
+    "Verdict": "reasons",
+    "stored": "admission",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load what is asked for when it is: numpy costs a tenth of a second, and few commands check fit."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    found: object = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = found
+    return found

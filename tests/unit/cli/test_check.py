@@ -117,7 +117,7 @@ async def test_all_is_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
             PODS,
             lambda _: refused(403, 'violates PodSecuritycted"'),
             "admission",
-            'violates PodSecurity',
+            "violates PodSecurity",
         ),
         (PODS, lambda _: refused(500, "webhook is down"), "admission", "webhook is down"),
         (PODS, lambda _: web.Response(text="<html>"), "admission", ""),

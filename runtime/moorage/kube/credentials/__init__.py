@@ -10,8 +10,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from . import contexts, incluster
-from . import kubeconfig as kubeconfigs
+from . import incluster
 from .access import Access, Authenticator, CredentialsError
 
 __all__ = ["Access", "Authenticator", "CredentialsError", "load"]
@@ -30,11 +29,14 @@ def load(kubeconfig: Path | None = None, context: str | None = None) -> Access:
     Raises:
         CredentialsError: there is none, or it is unusable.
     """
+    listed = os.environ.get("KUBECONFIG")
+    if kubeconfig is None and not listed and context is None and incluster.available(os.environ):
+        return incluster.access(os.environ)
+    from . import contexts  # pods need no YAML
+    from . import kubeconfig as kubeconfigs
+
     if kubeconfig is not None:
         return contexts.access(kubeconfigs.read([kubeconfig], must_exist=True), context)
-    listed = os.environ.get("KUBECONFIG")
-    if not listed and context is None and incluster.available(os.environ):
-        return incluster.access(os.environ)
     files = contexts.default_files(listed)
     config = kubeconfigs.read(files, must_exist=False)
     if not config.files:
