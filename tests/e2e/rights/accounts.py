@@ -1,0 +1,170 @@
+"""Moorage's programs as processes of ours, with the accounts and the environment that the charts give them."""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tools.demo.errors import DemoError
+from tools.demo.programs import ROOT, Programs
+from tools.demo.targets import kept_environment
+from tools.localcluster import ClusterHandle
+from tools.localcluster.api import ApiError
+from tools.localcluster.kubeconfig import write_kubeconfig
+from tools.localcluster.process import ManagedProcess, stop_all
+
+NAMESPACE = "castai-agent"
+PINNER = "castai-pod-pinner"
+PLANNER = "moorage-planner"
+CLIENT_SECRET = "moorage-planner-client"
+STOP_GRACE = 10.0
+PATIENCE = 60.0
+TOKEN_SECONDS = 3600
+
+
+def user(account: str) -> str:
+    """How the audit log calls a service account of ours."""
+    return f"system:serviceaccount:{NAMESPACE}:{account}"
+
+
+def kubeconfig(cluster: ClusterHandle, account: str, folder: Path) -> Path:
+    """A kubeconfig with a token of a service account, as its pods have one."""
+    path = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{account}/token"
+    token = cluster.api.request("POST", path, {"spec": {"expirationSeconds": TOKEN_SECONDS}})["status"]["token"]
+    return write_kubeconfig(
+        folder / f"{account}.kubeconfig",
+        server=cluster.server,
+        ca=cluster.ca_file.read_bytes(),
+        user=account,
+        token=token,
+    )
+
+
+def environment(cluster: ClusterHandle, pod: Mapping[str, Any], name: str) -> dict[str, str]:
+    """The environment that a kubelet would give the only container of a pod.
+
+    Args:
+        cluster: has the Secrets and ConfigMaps.
+        pod: its spec.
+        name: of the pod.
+    """
+    (container,) = pod["containers"]
+    assert not container.get("envFrom"), "nothing here reads envFrom"
+    found = {each["name"]: _value(cluster, each, name) for each in container.get("env", ())}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _value(cluster: ClusterHandle, variable: Mapping[str, Any], pod: str) -> str | None:
+    source = variable.get("valueFrom")
+    if source is None:
+        return str(variable.get("value", ""))
+    if "fieldRef" in source:
+        fields = {"metadata.name": pod, "metadata.namespace": NAMESPACE, "metadata.uid": str(uuid.uuid4())}
+        return fields[source["fieldRef"]["fieldPath"]]
+    for kind, plural in (("secretKeyRef", "secrets"), ("configMapKeyRef", "configmaps")):
+        if kind in source:
+            return _entry(cluster, plural, source[kind])
+    raise AssertionError(f"nothing here can give {variable}")
+
+
+def _entry(cluster: ClusterHandle, plural: str, reference: Mapping[str, Any]) -> str | None:
+    try:
+        data = cluster.api.get(f"/api/v1/namespaces/{NAMESPACE}/{plural}/{reference['name']}").get("data") or {}
+    except ApiError:
+        data = {}
+    if reference["key"] not in data:
+        assert reference.get("optional"), f"the pod would not start without {reference}"
+        return None
+    value = str(data[reference["key"]])
+    return base64.b64decode(value).decode() if plural == "secrets" else value
+
+
+class Installed(Programs):
+    """Planner and two replicas of the pinner under the charts' accounts; go on until `end`.
+
+    Args:
+        cluster: with both charts installed.
+        folder: for logs, tokens and what a kubelet would mount.
+    """
+
+    def __init__(self, cluster: ClusterHandle, folder: Path) -> None:
+        super().__init__(folder, {}, ())
+        self._handle = cluster
+        self.folder = folder
+        self._address = ""
+        self.plan = Path()
+
+    def _launch(self, name: str, words: Sequence[str], deployment: str, **changes: str) -> None:
+        path = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{deployment}"
+        pod = self._handle.api.get(path)["spec"]["template"]["spec"]
+        account = kubeconfig(self._handle, pod["serviceAccountName"], self.folder)
+        changes |= {"MOORAGE_KUBECONFIG": str(account), "MOORAGE_HEALTH_ADDRESS": "127.0.0.1:0"}
+        self._running[name] = ManagedProcess(
+            name,
+            [sys.executable, "-m", "moorage.cli", *words],
+            log=self.folder / f"{name}.log",
+            env={**kept_environment(), **environment(self._handle, pod, name), **changes},
+            cwd=ROOT,
+        )
+        self._running[name].start()
+
+    def start_planner(self, plan: Path, address: str) -> None:
+        """Serve a plan with certificate and key that the planner makes itself."""
+        self.plan = plan
+        self._launch(
+            "planner-0",
+            ["planner"],
+            PLANNER,
+            MOORAGE_PLAN=str(plan),
+            MOORAGE_LISTEN=address,
+            MOORAGE_TLS_NAMES="127.0.0.1",
+        )
+
+    def start_pinner(self, planner: str) -> None:
+        """Mount the client Secret once the planner has filled it, and start two replicas."""
+        self._address = planner
+        end = time.monotonic() + PATIENCE
+        path = f"/api/v1/namespaces/{NAMESPACE}/secrets/{CLIENT_SECRET}"
+        while not {"API_KEY", "ca.crt"} <= (data := self._handle.api.get(path).get("data") or {}).keys():
+            self.check()
+            if time.monotonic() > end:
+                raise DemoError(f"the planner has not filled Secret {CLIENT_SECRET}")
+            time.sleep(0.1)
+        for file, key in (("api-key", "API_KEY"), ("ca.crt", "ca.crt")):
+            (self.folder / file).write_bytes(base64.b64decode(data[key]))
+        for name in ("pinner-0", "pinner-1"):
+            self.start_replica(name)
+
+    def start_replica(self, name: str) -> None:
+        """Start one replica of the pinner."""
+        self._launch(
+            name,
+            ["pod-pinner"],
+            PINNER,
+            MOORAGE_PLANNER_ADDRESS=self._address,
+            MOORAGE_API_KEY_FILE=str(self.folder / "api-key"),
+            MOORAGE_PLANNER_CA_FILE=str(self.folder / "ca.crt"),
+        )
+
+    def lines(self, name: str) -> list[dict[str, Any]]:
+        """The log of a program."""
+        whole = (self.folder / f"{name}.log").read_text().rpartition("\n")[0]
+        return [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
+
+    def stop_one(self, name: str) -> None:
+        """End one in order."""
+        stop_all([self._running.pop(name)], STOP_GRACE)
+
+    def stop(self) -> None:
+        """The demo is over; here more is asked of the programs."""
+
+    def end(self) -> None:
+        """End all in order."""
+        stop_all(list(self._running.values()), STOP_GRACE)
+        self._running.clear()

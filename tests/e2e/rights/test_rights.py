@@ -1,0 +1,248 @@
+"""The charts grant exactly what the code calls: nothing is forbidden, and nothing is granted that is never used.
+
+The real planner and two replicas of the pod pinner run as processes, under the accounts and with the environment of the
+installed charts. They play the demo, and then all that it does not show; the API server's audit log says what they
+asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+import yaml
+
+from tests.e2e.helm.commands import INSTALL, NAMESPACE, RELEASE
+from tests.e2e.helm.shell import Shell
+from tests.e2e.helm.site import Site
+from tests.e2e.rights import audit
+from tests.e2e.rights.accounts import PINNER, PLANNER, Installed, environment, kubeconfig, user
+from tools.demo import manifests
+from tools.demo.programs import ROOT
+from tools.demo.scenario import App
+from tools.demo.stage import Stage
+from tools.demo.story import Story
+from tools.demo.targets import OwnCluster, kept_environment
+from tools.helmrepo import Repository
+from tools.localcluster import ClusterError, ClusterHandle, LocalCluster
+from tools.localcluster.api import ApiError
+
+T = TypeVar("T")
+PATIENCE = 90.0
+LATE = App("late", 2, 100)
+LATE_NODES = {"moorage.test/rights": "true"}
+WAITS, FAILS = "rights-waits", "rights-fails"
+RESERVATIONS = "/apis/moorage.dev/v1alpha1/nodereservations"
+LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/{RELEASE}-leader-election"
+NOBODY = {"namespace": manifests.NAMESPACE, "name": "nobody", "uid": "00000000-0000-0000-0000-000000000000"}
+
+
+@dataclass(frozen=True)
+class Played:
+    """What every account was granted, and what it asked for."""
+
+    granted: Mapping[str, list[audit.Grant]]
+    asked: Mapping[str, list[audit.Request]]
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[LocalCluster]:
+    cluster = LocalCluster()
+    try:
+        cluster.start()
+    except ClusterError as error:
+        pytest.fail(f"no local cluster: {error}", pytrace=False)
+    try:
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture(scope="module")
+def shell(own: LocalCluster, repository: Repository, tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    """Both charts are installed; no node can take their pods, so that processes of ours stand in for them."""
+    made = Site(own, repository, tmp_path_factory.mktemp("home")).shell()
+    made(f"kubectl create namespace {NAMESPACE}")
+    made(INSTALL)
+    made(f"helm upgrade --install moorage-planner castai-helm/moorage-planner -n {NAMESPACE}")
+    return made
+
+
+@pytest.fixture(scope="module")
+def played(own: LocalCluster, shell: Shell, tmp_path_factory: pytest.TempPathFactory) -> Played:
+    folder = tmp_path_factory.mktemp("programs")
+    programs = Installed(own, folder)
+    try:
+        assert asyncio.run(play_the_demo(own, programs)).problems == ()
+        Rest(own, programs).play()
+        tester = run_helm_test(shell, own, folder)
+    finally:
+        programs.end()
+    accounts = {"pinner": PINNER, "planner": PLANNER, "helm test": tester}
+    return Played(
+        {who: audit.grants(own, NAMESPACE, account) for who, account in accounts.items()},
+        {who: audit.requests(own.audit_log, user(account)) for who, account in accounts.items()},
+    )
+
+
+async def play_the_demo(cluster: LocalCluster, programs: Installed) -> Outcome:
+    outcome = await Story(OwnCluster(cluster), Stage(), programs=programs).tell()
+    await asyncio.sleep(0.3)  # TLS says goodbye after the connections were closed
+    return outcome
+
+
+# --- what the demo does not show ---
+
+
+class Rest:
+    """Leads the programs into everything else they have rights for."""
+
+    def __init__(self, cluster: ClusterHandle, programs: Installed) -> None:
+        self._handle = cluster
+        self._programs = programs
+
+    def play(self) -> None:
+        """In an order in which each step has what it needs."""
+        self._create_late_pods()
+        self._serve(self._plan([WAITS, FAILS]))  # pods by owner: the planner must look at the cluster
+        self._until(lambda: self._bound() == {WAITS, FAILS}, "both late pods to be pinned")
+        self._serve({**self._plan([WAITS]), "delete": [FAILS]})  # a machine that never comes
+        self._until(lambda: self._get(f"/api/v1/nodes/{FAILS}") is None, f"placeholder {FAILS} to be deleted")
+        self._until(lambda: self._get(f"{RESERVATIONS}/{FAILS}") is None, f"reservation {FAILS} to be deleted")
+        self._pin_a_pod_that_is_not_there()
+        self._own_a_reservation()
+        self._write_a_reservation_at_the_same_time()
+        self._until(lambda: self._used(PINNER, "patch", "leases"), f"the Lease of {WAITS} to be renewed")
+        self._change_leaders()
+
+    def _create_late_pods(self) -> None:
+        path = f"/apis/apps/v1/namespaces/{manifests.NAMESPACE}/deployments"
+        deployment = manifests.deployment(LATE)
+        deployment["spec"]["template"]["spec"]["nodeSelector"] = LATE_NODES  # the demo's machines have room left
+        self._handle.api.request("POST", path, deployment)
+
+    def _plan(self, nodes: list[str], pods: list[dict[str, str]] | None = None) -> dict[str, Any]:
+        room = {"template": "machine", "labels": {"kubernetes.io/os": "linux", **LATE_NODES}}
+        return {
+            "plan": "rights",
+            "templates": {"machine": manifests.promise()},
+            "nodes": [{"name": name, **room, "pods": pods or []} for name in nodes],
+            "fill": [
+                {"namespace": manifests.NAMESPACE, "owner": f"Deployment/{LATE.name}", "perNode": 1},
+            ],
+        }
+
+    def _serve(self, plan: Mapping[str, Any]) -> None:
+        draft = self._programs.plan.with_suffix(".draft")
+        draft.write_text(yaml.safe_dump(dict(plan)))
+        draft.replace(self._programs.plan)
+
+    def _bound(self) -> set[str]:
+        path = f"/api/v1/namespaces/{manifests.NAMESPACE}/pods?labelSelector=app%3D{LATE.name}"
+        return {pod["spec"].get("nodeName", "") for pod in self._handle.api.get(path)["items"]}
+
+    def _pin_a_pod_that_is_not_there(self) -> None:
+        """The pinner asks for a pod that its cache does not know."""
+        self._serve(self._plan([WAITS], [NOBODY]))
+        self._until(lambda: self._used(PINNER, "get", "pods"), "the unknown pod to be asked for")
+
+    def _own_a_reservation(self) -> None:
+        """A reservation with owners, of which we do not know all fields, is patched instead of replaced."""
+        node = self._handle.api.get(f"/api/v1/nodes/{WAITS}")
+        owner = {"apiVersion": "v1", "kind": "Node", "name": WAITS, "uid": node["metadata"]["uid"]}
+        self._change_reservation({"ownerReferences": [owner]})
+        self._serve(self._plan([WAITS]))
+        self._until(lambda: self._used(PINNER, "patch", "nodereservations"), "the owned reservation to be changed")
+
+    def _write_a_reservation_at_the_same_time(self) -> None:
+        """Somebody else's write in between makes the pinner read the reservation again.
+
+        The pod that is not there is refused again and again on the way: one Event with a count.
+        """
+        count = 0
+
+        def met() -> bool:
+            nonlocal count
+            self._serve({**self._plan([WAITS], [NOBODY]), "plan": f"rights-{count}"})
+            end = time.monotonic() + 2
+            while time.monotonic() < end:
+                count += 1
+                self._change_reservation({"annotations": {"example.com/count": str(count)}})
+            return self._used(PINNER, "get", "nodereservations")
+
+        self._until(met, "a write to meet another one")
+
+    def _change_reservation(self, metadata: Mapping[str, Any]) -> None:
+        path = f"{RESERVATIONS}/{WAITS}"
+        self._handle.api.request("PATCH", path, {"metadata": metadata}, "application/merge-patch+json")
+
+    def _change_leaders(self) -> None:
+        leader = self._leader()
+        self._programs.stop_one(leader)
+        self._until(lambda: self._leader() not in ("", leader), "the other replica to lead")
+
+    def _leader(self) -> str:
+        holder = str(self._handle.api.get(LEASE)["spec"].get("holderIdentity") or "")
+        return holder.partition("_")[0]
+
+    def _used(self, account: str, verb: str, resource: str) -> bool:
+        asked = audit.requests(self._handle.audit_log, user(account))
+        return any((each.verb, each.resource) == (verb, resource) for each in asked)
+
+    def _get(self, path: str) -> object | None:
+        try:
+            return self._handle.api.get(path) or None
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def _until(self, probe: Callable[[], T | None], what: str) -> T:
+        end = time.monotonic() + PATIENCE
+        while not (answer := probe()):
+            self._programs.check()
+            assert time.monotonic() < end, f"waited {PATIENCE:g} s for {what}; logs {self._programs.folder}"
+            time.sleep(0.2)
+        return answer
+
+
+def run_helm_test(shell: Shell, cluster: ClusterHandle, folder: Path) -> str:
+    """Run what the pod of `helm test` runs, under its own account, which is returned."""
+    hooks = [each for each in yaml.safe_load_all(shell(f"helm get hooks {RELEASE} -n {NAMESPACE}").out) if each]
+    (pod,) = [each["spec"] for each in hooks if each["kind"] == "Pod"]
+    rights = folder / "hooks.yaml"
+    rights.write_text(yaml.safe_dump_all([each for each in hooks if each["kind"] != "Pod"]))
+    shell(f"kubectl apply -n {NAMESPACE} -f {rights}")
+    account = str(pod["serviceAccountName"])
+    given = {**kept_environment(), **environment(cluster, pod, "helm-test")}
+    given["MOORAGE_KUBECONFIG"] = str(kubeconfig(cluster, account, folder))
+    (container,) = pod["containers"]
+    words = [sys.executable, "-m", "moorage.cli", *container["args"]]
+    done = subprocess.run(words, env=given, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return account
+
+
+# --- what is asserted ---
+
+
+WHO = ["pinner", "planner", "helm test"]
+
+
+@pytest.mark.parametrize("who", WHO)
+def test_nothing_is_forbidden(played: Played, who: str) -> None:
+    assert played.asked[who], "it has run"
+    assert audit.refused(played.asked[who]) == []
+
+
+@pytest.mark.parametrize("who", WHO)
+def test_nothing_is_granted_and_never_used(played: Played, who: str) -> None:
+    assert played.granted[who], "it has rights"
+    assert audit.unused(played.granted[who], played.asked[who]) == []
