@@ -25,6 +25,7 @@ from tests.e2e.helm.site import Site
 from tests.e2e.rights import audit
 from tests.e2e.rights.accounts import PINNER, PLANNER, Installed, environment, kubeconfig, user
 from tools.demo import manifests
+from tools.demo.check import Outcome
 from tools.demo.programs import ROOT
 from tools.demo.scenario import App
 from tools.demo.stage import Stage
