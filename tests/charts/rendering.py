@@ -47,7 +47,7 @@ class Rendered:
     @property
     def installed(self) -> list[Object]:
         """The objects that stay: no hooks."""
-        return [each for each in self.objects if "helm.sh/hook" not in annotations(each)]
+        return [each for each in self.objects if "helm.sh/hook" not in annotations_of(each)]
 
     @property
     def pod(self) -> Object:
@@ -101,7 +101,7 @@ def refusal(chart: str | Path, values: Values, *, options: Sequence[str] = ()) -
     raise AssertionError(f"{chart} takes {values}")
 
 
-def annotations(found: Object) -> dict[str, str]:
+def annotations_of(found: Object) -> dict[str, str]:
     """The annotations of an object; there may be none."""
     given: dict[str, str] = found["metadata"].get("annotations") or {}
     return given

@@ -33,7 +33,9 @@ def test_render_modes(chart: str, key: str, kind: str) -> None:
 
 @BOTH
 def test_the_monitor_finds_the_service(chart: str) -> None:
-    values = {"serviceMonitor": {"enabled": True, "renderMode": "alwaysRender", "interval": "15s", "labels": {"a": "b"}}}
+    values = {
+        "serviceMonitor": {"enabled": True, "renderMode": "alwaysRender", "interval": "15s", "labels": {"a": "b"}}
+    }
     rendered = render(chart, values)
     monitor, service = rendered.one("ServiceMonitor"), rendered.one("Service")
     (endpoint,) = monitor["spec"]["endpoints"]
@@ -63,12 +65,8 @@ def dashboard(found: Object) -> Object:
 
 @BOTH
 def test_every_metric_exists(chart: str) -> None:
-    documented = {
-        name: kind
-        for name, kind in re.findall(
-            r"^\| `(\w+)` \| (\w+) \|", (CHARTS.parent / "docs/reference/metrics.md").read_text(), re.MULTILINE
-        )
-    }
+    table = (CHARTS.parent / "docs/reference/metrics.md").read_text()
+    documented: dict[str, str] = dict(re.findall(r"^\| `(\w+)` \| (\w+) \|", table, re.MULTILINE))
     series = {
         f"{name}{suffix}"
         for name, kind in documented.items()

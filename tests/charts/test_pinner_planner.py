@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.charts.rendering import PINNER, Rendered, Values, annotations, refusal, render
+from tests.charts.rendering import PINNER, Rendered, Values, annotations_of, refusal, render
 
 
 def sources(rendered: Rendered) -> dict[str, tuple[str, str]]:
@@ -149,4 +149,4 @@ def test_other_settings_reach_the_process() -> None:
 
 def test_the_definition_is_kept() -> None:
     definition = render(PINNER).one("CustomResourceDefinition", "nodereservations.moorage.dev")
-    assert annotations(definition)["helm.sh/resource-policy"] == "keep"
+    assert annotations_of(definition)["helm.sh/resource-policy"] == "keep"

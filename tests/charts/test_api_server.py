@@ -1,0 +1,251 @@
+"""A real API server judges what the charts render: every object, Pod Security, and the fence around Nodes."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.charts.rendering import PINNER, PLANNER, Object, Values, notes, render
+from tools.localcluster import ClusterHandle
+from tools.localcluster.api import ApiClient, ApiError
+
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.filterwarnings("default::pytest.PytestUnraisableExceptionWarning"),
+]
+
+BOTH = pytest.mark.parametrize("chart", [PINNER, PLANNER])
+
+PLURALS = {
+    "ClusterRole": "clusterroles",
+    "ClusterRoleBinding": "clusterrolebindings",
+    "ConfigMap": "configmaps",
+    "CustomResourceDefinition": "customresourcedefinitions",
+    "Deployment": "deployments",
+    "NetworkPolicy": "networkpolicies",
+    "Pod": "pods",
+    "PodDisruptionBudget": "poddisruptionbudgets",
+    "ResourceQuota": "resourcequotas",
+    "Role": "roles",
+    "RoleBinding": "rolebindings",
+    "Secret": "secrets",
+    "Service": "services",
+    "ServiceAccount": "serviceaccounts",
+    "ValidatingAdmissionPolicy": "validatingadmissionpolicies",
+    "ValidatingAdmissionPolicyBinding": "validatingadmissionpolicybindings",
+}
+
+
+def collection(found: Object) -> str:
+    """Where an object is created."""
+    version, namespace = found["apiVersion"], found["metadata"].get("namespace")
+    root = f"/apis/{version}" if "/" in version else f"/api/{version}"
+    inside = f"/namespaces/{namespace}" if namespace else ""
+    return f"{root}{inside}/{PLURALS[found['kind']]}"
+
+
+FULL: Values = {
+    "commonLabels": {"team": "a"},
+    "podAnnotations": {"note": 'quotes " and {{ braces }}'},
+    "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
+    "additionalEnv": {"PPROF_PORT": 6060},
+    "extraVolumes": [{"name": "ca", "configMap": {"name": "ca", "optional": True}}],
+    "extraVolumeMounts": [{"name": "ca", "mountPath": "/ca"}],
+    "envFrom": [{"secretRef": {"name": "keys", "optional": True}}],
+    "imagePullSecrets": [{"name": "registry"}],
+    "nodeSelector": {"pool": "infra"},
+    "tolerations": [{"operator": "Exists"}],
+    "affinity": {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}},
+    "grafanaDashboard": {"enabled": True},
+    "networkPolicy": {"metricsFrom": [{"namespaceSelector": {}}], "extraEgress": [{"ports": [{"port": 9443}]}]},
+    "image": {"digest": "sha256:" + "0123456789abcdef" * 4},
+    "podDisruptionBudget": {"maxUnavailable": "50%"},
+    "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"}],
+}
+OWN: dict[str, Values] = {
+    PINNER: {"castai": {"apiKey": "abc", "clusterIdConfigMapKeyRef": {"name": "c"}}, "planner": {"address": "a:1"}},
+    PLANNER: {"tls": {"existingSecret": "t"}, "apiKey": {"existingSecret": "k"}},
+}
+
+
+@BOTH
+@pytest.mark.parametrize("fullness", ["bare", "full", "gke"])
+def test_every_object_is_accepted_to_the_letter(
+    chart: str, fullness: str, cluster: ClusterHandle, namespace: str
+) -> None:
+    values: Values = {**FULL, **OWN[chart]} if fullness == "full" else {}
+    options = ("--kube-version", "v1.34.1-gke.1293000") if fullness == "gke" else ()
+    rendered = render(chart, values, namespace=namespace, options=options)
+    for account in rendered.all("ServiceAccount"):  # a pod is only judged when its account is there
+        cluster.api.request("POST", collection(account), account)
+    for each in [found for found in rendered.objects if found["kind"] != "ServiceAccount"]:
+        path = f"{collection(each)}?dryRun=All&fieldValidation=Strict"
+        try:
+            created = cluster.api.request("POST", path, each)
+        except ApiError as error:
+            if error.reason != "AlreadyExists":  # the definition, when the cluster is in use
+                pytest.fail(f"{each['kind']} {each['metadata']['name']}: {error}", pytrace=False)
+        else:
+            assert created["metadata"]["name"] == each["metadata"]["name"]
+
+
+@BOTH
+def test_pods_satisfy_pod_security_restricted(chart: str, cluster: ClusterHandle, namespace: str) -> None:
+    enforce = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
+    path = f"/api/v1/namespaces/{namespace}"
+    cluster.api.request("PATCH", path, enforce, "application/merge-patch+json")
+    rendered = render(chart, {"serviceAccount": {"create": False}}, namespace=namespace)
+    specs = [rendered.pod["spec"], *({**each["spec"], "serviceAccountName": "default"} for each in rendered.all("Pod"))]
+    pods = [{"metadata": {"name": "p"}, "spec": spec} for spec in specs]
+    for pod in pods:
+        cluster.api.request("POST", f"{path}/pods?dryRun=All&fieldValidation=Strict", pod)
+    broken = {"metadata": {"name": "p"}, "spec": {**pods[0]["spec"], "hostNetwork": True}}
+    with pytest.raises(ApiError, match="restricted"):  # and the namespace does enforce it
+        cluster.api.request("POST", f"{path}/pods?dryRun=All", broken)
+
+
+@dataclass(frozen=True)
+class Pinner:
+    """The pod pinner's account on the cluster, with the rights and the policy of the chart."""
+
+    api: ApiClient
+    admin: ApiClient
+    prefix: str
+
+
+@pytest.fixture(scope="module")
+def pinner(cluster: ClusterHandle) -> Iterator[Pinner]:
+    """Installs account, rights and policy, and waits until the API server has taken notice of the policy."""
+    namespace = f"fence-{secrets.token_hex(3)}"
+    api = cluster.api
+    api.request("POST", "/api/v1/namespaces", {"metadata": {"name": namespace}})
+    wanted = {"ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
+    wanted |= {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
+    made = [each for each in render(PINNER, namespace=namespace).installed if each["kind"] in wanted]
+    for each in made:
+        api.request("POST", collection(each), each)
+    path = f"/api/v1/namespaces/{namespace}/serviceaccounts/castai-pod-pinner/token"
+    token = api.request("POST", path, {"spec": {"expirationSeconds": 3600}})["status"]["token"]
+    found = Pinner(ApiClient(cluster.server, cluster.ca_file, token), api, namespace)
+    try:
+        wait_for_fence(found)
+        yield found
+    finally:
+        for each in made:
+            api.request("DELETE", f"{collection(each)}/{each['metadata']['name']}")
+        api.request("DELETE", f"/api/v1/namespaces/{namespace}")
+        for node in api.get("/api/v1/nodes")["items"]:
+            if node["metadata"]["name"].startswith(namespace):
+                api.request("DELETE", f"/api/v1/nodes/{node['metadata']['name']}")
+
+
+def wait_for_fence(pinner: Pinner) -> None:
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        try:
+            pinner.api.request("POST", "/api/v1/nodes?dryRun=All", node(f"{pinner.prefix}-probe"))
+        except ApiError as error:
+            if "scheduling.cast.ai/pod-pinning-preparing" in str(error):
+                return
+        time.sleep(0.2)
+    raise AssertionError("waited 60 s for the policy to refuse a Node without our taint")
+
+
+PREPARING = {"key": "scheduling.cast.ai/pod-pinning-preparing", "value": "true", "effect": "NoSchedule"}
+
+
+def node(name: str, *, taints: list[dict[str, str]] | None = None, version: str = "") -> dict[str, Any]:
+    info = {
+        "machineID": "", "systemUUID": "", "bootID": "", "kernelVersion": "", "osImage": "", "operatingSystem": "",
+        "containerRuntimeVersion": "", "kubeProxyVersion": "", "architecture": "", "kubeletVersion": version,
+    }  # fmt: skip
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name},
+        "spec": {"taints": taints or []},
+        "status": {"nodeInfo": info} if version else {},
+    }
+
+
+def test_a_placeholder_is_created_and_deleted(pinner: Pinner) -> None:
+    name = f"{pinner.prefix}-placeholder"
+    pinner.api.request("POST", "/api/v1/nodes", node(name, taints=[PREPARING]))
+    pinner.api.request("DELETE", f"/api/v1/nodes/{name}")
+    with pytest.raises(ApiError, match="not found"):
+        pinner.admin.get(f"/api/v1/nodes/{name}")
+
+
+@pytest.mark.parametrize("taints", [[], [{"key": "other", "effect": "NoSchedule"}]])
+def test_a_node_without_our_taint_is_not_created(pinner: Pinner, taints: list[dict[str, str]]) -> None:
+    with pytest.raises(ApiError, match="creates only Nodes with the taint") as caught:
+        pinner.api.request("POST", "/api/v1/nodes", node(f"{pinner.prefix}-bare", taints=taints))
+    assert caught.value.status == 403
+
+
+def test_a_node_with_a_kubelet_is_not_deleted(pinner: Pinner) -> None:
+    name = f"{pinner.prefix}-real"
+    pinner.admin.request("POST", "/api/v1/nodes", node(name, taints=[PREPARING], version="v1.36.3"))
+    with pytest.raises(
+        ApiError, match=f"node {name} has a kubelet: the pod pinner deletes placeholders only"
+    ) as caught:
+        pinner.api.request("DELETE", f"/api/v1/nodes/{name}")
+    assert caught.value.status == 403
+    assert pinner.admin.get(f"/api/v1/nodes/{name}")["metadata"].get("deletionTimestamp") is None
+
+
+def test_what_a_node_reports_is_not_ours_to_write(pinner: Pinner) -> None:
+    """Else the fence would be a matter of first taking the kubelet's version away; on the Node itself it is ignored."""
+    name = f"{pinner.prefix}-status"
+    pinner.admin.request("POST", "/api/v1/nodes", node(name, taints=[PREPARING], version="v1.36.3"))
+    patch = {"status": {"nodeInfo": {"kubeletVersion": ""}}}
+    with pytest.raises(ApiError, match="nodes/status") as caught:
+        pinner.api.request("PATCH", f"/api/v1/nodes/{name}/status", patch, "application/merge-patch+json")
+    assert caught.value.status == 403
+    pinner.api.request(
+        "PATCH", f"/api/v1/nodes/{name}", patch, "application/merge-patch+json"
+    )  # allowed, and no effect
+    assert pinner.admin.get(f"/api/v1/nodes/{name}")["status"]["nodeInfo"]["kubeletVersion"] == "v1.36.3"
+
+
+def test_all_nodes_at_once_are_not_deleted(pinner: Pinner) -> None:
+    with pytest.raises(ApiError, match="deletecollection"):
+        pinner.api.request("DELETE", "/api/v1/nodes?labelSelector=none%3Dthere")
+
+
+def test_others_are_not_fenced(pinner: Pinner) -> None:
+    name = f"{pinner.prefix}-admin"
+    pinner.admin.request("POST", "/api/v1/nodes", node(name, version="v1.36.3"))
+    pinner.admin.request("DELETE", f"/api/v1/nodes/{name}")
+
+
+@pytest.mark.parametrize("path", ["secrets", "configmaps"])
+def test_the_account_reads_no_secrets(pinner: Pinner, path: str) -> None:
+    for where in (f"/api/v1/{path}", f"/api/v1/namespaces/{pinner.prefix}/{path}"):
+        with pytest.raises(ApiError, match="forbidden"):
+            pinner.api.get(where)
+
+
+def test_notes_know_what_runs_beside_the_release(cluster: ClusterHandle, namespace: str) -> None:
+    options = ("--dry-run=server", f"--kubeconfig={cluster.kubeconfig}", f"--namespace={namespace}")
+    quiet = {"crds": {"enabled": False}}  # another test's definition may be on the cluster
+    alone = notes(PINNER, quiet, options=options)
+    assert "There is no planner yet" in alone
+    assert "castai-cluster-controller" not in alone
+
+    planner = next(each for each in render(PLANNER, namespace=namespace).all("Service"))
+    cluster.api.request("POST", collection(planner), planner)
+    manager = dict(render(PINNER, namespace=namespace).one("Deployment"))
+    manager["metadata"] = {"name": "castai-cluster-controller", "namespace": namespace}
+    manager["spec"] = {**manager["spec"], "replicas": 0}
+    cluster.api.request("POST", collection(manager), manager)
+    beside = notes(PINNER, quiet, options=options)
+    assert "It follows moorage-planner in this namespace." in beside
+    assert "castai-cluster-controller runs in this namespace" in beside
+    assert "Set managedByCASTAI=false." in beside
+    assert "castai-cluster-controller" not in notes(PINNER, {**quiet, "managedByCASTAI": False}, options=options)

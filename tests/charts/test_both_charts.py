@@ -1,0 +1,183 @@
+"""What holds for every object of both charts, whatever is turned on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.charts.rendering import CHARTS, NAMESPACE, PINNER, PLANNER, Object, Values, annotations_of, lint, render
+
+BOTH = pytest.mark.parametrize("chart", [PINNER, PLANNER])
+
+EVERYTHING: Values = {
+    "serviceMonitor": {"enabled": True, "renderMode": "alwaysRender"},
+    "prometheusRule": {"enabled": True, "renderMode": "alwaysRender"},
+    "grafanaDashboard": {"enabled": True},
+}
+CLUSTER_SCOPED = {
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "CustomResourceDefinition",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
+}
+
+
+def keys(node: Any) -> set[str]:
+    """Every key anywhere in an object."""
+    if isinstance(node, dict):
+        return {*node, *(key for each in node.values() for key in keys(each))}
+    return {key for each in node for key in keys(each)} if isinstance(node, list) else set()
+
+
+@BOTH
+def test_lint(chart: str) -> None:
+    lint(chart)
+    lint(chart, EVERYTHING)
+
+
+@BOTH
+def test_no_hooks_but_the_test(chart: str) -> None:
+    """Argo CD and Flux run other hooks otherwise than Helm, or not at all."""
+    for each in render(chart, EVERYTHING).objects:
+        assert annotations_of(each).get("helm.sh/hook", "test") == "test"
+        if "helm.sh/hook" in annotations_of(each):
+            assert annotations_of(each)["helm.sh/hook-delete-policy"] == "before-hook-creation,hook-succeeded"
+        assert each["kind"] not in {"Job", "CronJob"}
+
+
+@BOTH
+def test_no_authority_is_rendered(chart: str) -> None:
+    assert "caBundle" not in keys(list(render(chart, EVERYTHING).objects))
+    for source in (CHARTS / chart).rglob("*"):
+        if source.is_file():
+            assert "caBundle" not in source.read_text()
+
+
+def test_no_secret_material_unless_the_user_gives_it() -> None:
+    assert not render(PINNER, EVERYTHING).all("Secret")
+    for secret in render(PLANNER, EVERYTHING).all("Secret"):
+        assert "data" not in secret
+        assert "stringData" not in secret
+
+
+@BOTH
+def test_two_renderings_are_equal(chart: str) -> None:
+    first = render(chart, EVERYTHING)
+    assert first.objects == render(chart, {**EVERYTHING, "envFrom": []}).objects  # other values, so another process
+
+
+@BOTH
+def test_every_object_says_whose_it_is(chart: str) -> None:
+    for each in render(chart, EVERYTHING, release="r").objects:
+        labels = each["metadata"]["labels"]
+        assert labels["app.kubernetes.io/instance"] == "r"
+        assert labels["app.kubernetes.io/managed-by"] == "Helm"
+        assert labels["helm.sh/chart"] == f"{chart}-2.0.0"
+        assert labels["app.kubernetes.io/version"] == "2.0.0"
+
+
+@BOTH
+def test_every_object_names_its_namespace(chart: str) -> None:
+    """Argo CD renders without one, and half of the objects would land elsewhere."""
+    for each in render(chart, EVERYTHING).objects:
+        namespace = each["metadata"].get("namespace")
+        assert (namespace is None) == (each["kind"] in CLUSTER_SCOPED), each["kind"]
+        assert namespace in (None, NAMESPACE, "kube-node-lease")
+
+
+@BOTH
+def test_no_object_comes_twice(chart: str) -> None:
+    found = [
+        (each["kind"], each["metadata"].get("namespace"), each["metadata"]["name"])
+        for each in render(chart, EVERYTHING).objects
+    ]
+    assert len(found) == len(set(found))
+
+
+TOGGLES: list[tuple[str, Values, set[str]]] = [
+    (PINNER, {"crds": {"enabled": False}}, {"CustomResourceDefinition"}),
+    (
+        PINNER,
+        {"admissionPolicy": {"enabled": False}},
+        {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"},
+    ),
+    *(
+        (chart, values, kinds)
+        for chart in (PINNER, PLANNER)
+        for values, kinds in (
+            ({"rbac": {"create": False}}, {"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}),
+            ({"podDisruptionBudget": {"enabled": False}}, {"PodDisruptionBudget"}),
+            ({"networkPolicy": {"enabled": False}}, {"NetworkPolicy"}),
+            ({"serviceAccount": {"create": False, "name": "theirs"}}, {"ServiceAccount"}),
+        )
+    ),
+    (PINNER, {"global": {"serviceAccount": {"create": False, "name": "theirs"}}}, {"ServiceAccount"}),
+    (PLANNER, {"existingConfigMap": "theirs"}, {"ConfigMap"}),
+]
+
+
+@pytest.mark.parametrize(("chart", "values", "kinds"), TOGGLES)
+def test_each_switch_takes_away_its_objects_and_nothing_else(chart: str, values: Values, kinds: set[str]) -> None:
+    def identities(objects: list[Object]) -> set[tuple[str, str]]:
+        return {(each["kind"], each["metadata"]["name"]) for each in objects}
+
+    gone = identities(render(chart).installed) - identities(render(chart, values).installed)
+    assert {kind for kind, _ in gone} == kinds
+    assert not identities(render(chart, values).installed) - identities(render(chart).installed)
+    assert not {kind for kind, _ in identities(render(chart, values).installed)} & kinds
+
+
+@pytest.mark.parametrize(
+    ("values", "account"),
+    [
+        ({}, "castai-pod-pinner"),
+        ({"global": {"serviceAccount": {"name": "mine"}}}, "mine"),
+        ({"serviceAccount": {"name": "old"}, "global": {"serviceAccount": {"name": "mine"}}}, "old"),
+        ({"global": {"serviceAccount": {"create": False}}}, "default"),
+        ({"serviceAccount": {"create": False, "name": "theirs"}}, "theirs"),
+    ],
+)
+def test_rights_and_policy_are_of_the_account_that_the_pods_use(values: Values, account: str) -> None:
+    rendered = render(PINNER, values)
+    assert rendered.pod["spec"]["serviceAccountName"] == account
+    for kind in ("ClusterRoleBinding", "RoleBinding"):
+        for binding in rendered.all(kind):
+            if "helm.sh/hook" not in annotations_of(binding):
+                assert [each["name"] for each in binding["subjects"]] == [account]
+    (condition,) = rendered.one("ValidatingAdmissionPolicy")["spec"]["matchConditions"]
+    assert f"'system:serviceaccount:{NAMESPACE}:{account}'" in condition["expression"]
+
+
+def rules(rendered_objects: list[Object]) -> list[Object]:
+    return [rule for each in rendered_objects if each["kind"] in {"Role", "ClusterRole"} for rule in each["rules"]]
+
+
+@BOTH
+def test_rights_are_narrow(chart: str) -> None:
+    found = rules(render(chart).installed)
+    for rule in found:
+        assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
+        assert not {"nodes/status", "pods/exec", "pods/eviction", "serviceaccounts/token"} & set(rule["resources"])
+        assert "deletecollection" not in rule["verbs"]
+        if "secrets" in rule["resources"]:
+            assert chart == PLANNER
+            assert rule["resourceNames"] == ["moorage-planner-tls", "moorage-planner-client"]
+            assert rule["verbs"] == ["get", "patch"]
+    for each in render(chart).installed:
+        if each["kind"] == "ClusterRole":
+            assert not {"secrets", "configmaps", "leases"} & {
+                name for rule in each["rules"] for name in rule["resources"]
+            }
+
+
+def test_nothing_selects_the_test_pod() -> None:
+    rendered = render(PINNER)
+    labels = rendered.one("Pod")["metadata"]["labels"]
+    for each in (
+        rendered.one("Service")["spec"]["selector"],
+        rendered.one("PodDisruptionBudget")["spec"]["selector"]["matchLabels"],
+        rendered.one("Deployment")["spec"]["selector"]["matchLabels"],
+    ):
+        assert not each.items() <= labels.items()
