@@ -40,15 +40,15 @@ def _inherit_cpuset(hierarchy: Path, folder: Path) -> None:
                 (inner / file).write_text((outer / file).read_text())
 
 
-def remove(directory: Path) -> None:
-    """Removes a cluster's groups; its processes are gone, or about to be.
+def remove(group: str) -> None:
+    """Removes a group and those in it, from every hierarchy; their processes are gone, or about to be.
 
     Raises:
         OSError: a process is still in one after some seconds.
     """
     deadline = time.monotonic() + _BUSY_SECONDS
     for hierarchy in _hierarchies():
-        top = hierarchy / parent(directory).lstrip("/")
+        top = hierarchy / group.lstrip("/")
         while top.is_dir():
             try:
                 for folder in [*sorted(top.rglob("*/"), reverse=True), top]:

@@ -23,7 +23,7 @@ def remove_leftovers(directory: Path) -> None:
         OSError: a control group cannot be removed, because a process is still in it.
     """
     remove_kubelet_leftovers(*directory.glob("logs/node-*.log"))
-    cgroups.remove(directory)
+    cgroups.remove(cgroups.parent(directory))
 
 
 def remove_kubelet_leftovers(*logs: Path) -> None:

@@ -117,6 +117,7 @@ class RealNodes:
             (node.home / "var-log").symlink_to(logs)
         up = node.home / "up"
         up.unlink(missing_ok=True)
+        cgroups.remove(node.cgroup)  # a kubelet would wait for the dead containers of an earlier boot
         cgroups.create(node.cgroup)
         command = [sys.executable, "-I", "-S", str(_MACHINE), "init", str(node.home), node.name]
         machine = self._in.spawn(f"{node.name}-machine", command)

@@ -19,6 +19,7 @@ from tests.e2e.real.probes import IMAGE, Space, probe_image, probe_spec
 from tests.kube import owners
 from tools.localcluster import ClusterOptions, LocalCluster, attach, cgroups
 from tools.localcluster.real import machines
+from tools.localcluster.state import remove_stale
 
 pytestmark = pytest.mark.containers
 
@@ -29,12 +30,15 @@ from pathlib import Path
 from tests.e2e.real.probes import Space, probe_spec
 from tools.localcluster import ClusterOptions, LocalCluster
 
-with LocalCluster(sys.argv[1], options=ClusterOptions(real=1), progress=lambda line: print(line, flush=True)) as cluster:
+def say(line):
+    print(line, flush=True)
+
+with LocalCluster(sys.argv[1], options=ClusterOptions(real=1), progress=say) as cluster:
     cluster.load_image(Path(sys.argv[2]))
     space = Space(cluster, "default")
     space.create("api/v1/pods", {"metadata": {"name": "one"}, "spec": probe_spec()})
     space.ready_pods(1)
-    print("RUNNING", flush=True)
+    say("RUNNING")
     sys.stdin.read()
 """
 
@@ -92,17 +96,31 @@ def test_killed_owner_leaves_nothing_and_the_next_start_works(clusters: Path, tm
         assert all(program in running for program in ("containerd-shim", "kubelet", "kube-proxy", "/probe serve"))
         owners.kill(process)
     _wait_nothing_left(directory, namespaces)
-    with LocalCluster("killed", options=ClusterOptions(real=1)) as cluster:
-        assert [node["metadata"]["name"] for node in cluster.api.get("/api/v1/nodes")["items"]] == ["real-1"]
-        assert cluster.api.get("/api/v1/namespaces/default/pods")["items"] == []
-    assert (directory.exists(), _groups(directory)) == (False, [])
+    with (
+        LocalCluster("killed", options=ClusterOptions(real=1)) as first,
+        LocalCluster("beside", options=ClusterOptions(real=1)) as second,
+    ):
+        assert [node["metadata"]["name"] for node in first.api.get("/api/v1/nodes")["items"]] == ["real-1"]
+        assert first.api.get("/api/v1/namespaces/default/pods")["items"] == []
+        _check_own_api_server(first, archive)
+        _check_own_api_server(second, archive)
+    assert (list(clusters.iterdir()), _groups(directory)) == ([], [])
+
+
+def _check_own_api_server(cluster: LocalCluster, archive: Path) -> None:
+    """A pod reaches the API server of its own cluster at the Service address that all clusters share."""
+    space = Space(cluster, "default")
+    assert cluster.load_image(archive) == [IMAGE]
+    space.create("api/v1/pods", {"metadata": {"name": "one"}, "spec": probe_spec()})
+    space.ready_pods(1)
+    assert cluster.server.removeprefix("https://") in space.kubectl("exec", "one", "--", "/probe", "api", "/api")
 
 
 def test_end_at_any_moment_of_the_start_leaves_nothing(clusters: Path, tmp_path: Path) -> None:
     archive, directory = probe_image(tmp_path), clusters / "moment"
     seed = random.randrange(1_000_000)
     moments = random.Random(seed)
-    for number in [signal.SIGKILL, signal.SIGINT, signal.SIGKILL]:
+    for number in (signal.SIGKILL, signal.SIGINT):
         delay = moments.uniform(2, 12)
         with owners.owner(["-c", OWNER, "moment", str(archive)], os.environ) as process:
             time.sleep(delay)
@@ -110,27 +128,8 @@ def test_end_at_any_moment_of_the_start_leaves_nothing(clusters: Path, tmp_path:
             owners.kill(process, number)
         _wait_nothing_left(directory, namespaces)
         print(f"seed {seed}: signal {number} after {delay:.2f} s left nothing")
-    with LocalCluster("other", options=ClusterOptions(real=1)) as cluster:
-        assert cluster.is_healthy
+    remove_stale()  # as each start does
     assert (list(clusters.iterdir()), _groups(directory)) == ([], [])
-
-
-def test_two_real_clusters_side_by_side(clusters: Path, tmp_path: Path) -> None:
-    archive = probe_image(tmp_path)
-    with (
-        LocalCluster("first", options=ClusterOptions(real=1)) as first,
-        LocalCluster("second", options=ClusterOptions(real=1)) as second,
-    ):
-        for cluster in (first, second):
-            assert cluster.load_image(archive) == [IMAGE]
-            space = Space(cluster, "default")
-            space.create("api/v1/pods", {"metadata": {"name": "one"}, "spec": probe_spec()})
-        for cluster in (first, second):
-            (pod,) = Space(cluster, "default").ready_pods(1)
-            answer = Space(cluster, "default").kubectl("exec", "one", "--", "/probe", "api", "/api")
-            assert cluster.server.removeprefix("https://") in answer
-            assert pod["status"]["hostIP"].rpartition(".")[0] in cluster.server
-    assert list(clusters.iterdir()) == []
 
 
 def _command(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -138,29 +137,24 @@ def _command(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=owners.REPOSITORY, capture_output=True, text=True, check=False)
 
 
-def test_up_down_up(clusters: Path) -> None:
-    for _ in range(2):
-        up = _command("up", "--real", "--hollow", "1")
-        assert up.returncode == 0, up.stderr
-        try:
-            description = json.loads(_command("status", "--real", "-o", "json").stdout)
-            assert (description["healthy"], description["real"]) == (True, 1)
-            assert description["nodes"] == [{"name": name, "ready": True} for name in ("hollow-1", "real-1")]
-            assert attach("real").real_nodes == ["real-1"]
-            more = _command("up", "--nodes", "2")
-            assert (more.returncode, "up already and has 1 real nodes" in more.stderr) == (1, True)
-            namespaces = _pid_namespaces(clusters / "real")
-        finally:
-            down = _command("down", "--real")
-        assert (down.returncode, down.stdout) == (0, "cluster real has ended\n")
-        _wait_nothing_left(clusters / "real", namespaces)
-        assert (list(clusters.iterdir()), _groups(clusters / "real")) == ([], [])
-
-
-def test_killed_supervisor_leaves_nothing(clusters: Path) -> None:
+def test_up_killed_supervisor_up_down(clusters: Path) -> None:
     assert _command("up", "--real").returncode == 0
     namespaces = _pid_namespaces(clusters / "real")
     os.kill(json.loads(_command("status", "--real", "-o", "json").stdout)["owner_pid"], signal.SIGKILL)
     _wait_nothing_left(clusters / "real", namespaces)
-    assert _command("down", "--real").returncode == 0
+
+    up = _command("up", "--real", "--hollow", "1")
+    assert up.returncode == 0, up.stderr
+    try:
+        description = json.loads(_command("status", "--real", "-o", "json").stdout)
+        assert (description["healthy"], description["real"]) == (True, 1)
+        assert description["nodes"] == [{"name": name, "ready": True} for name in ("hollow-1", "real-1")]
+        assert attach("real").real_nodes == ["real-1"]
+        more = _command("up", "--nodes", "2")
+        assert (more.returncode, "up already and has 1 real nodes" in more.stderr) == (1, True)
+        namespaces = _pid_namespaces(clusters / "real")
+    finally:
+        down = _command("down", "--real")
+    assert (down.returncode, down.stdout) == (0, "cluster real has ended\n")
+    _wait_nothing_left(clusters / "real", namespaces)
     assert (list(clusters.iterdir()), _groups(clusters / "real")) == ([], [])

@@ -26,13 +26,17 @@ def _deployment(replicas: int, **spec: Any) -> dict[str, Any]:
 
 def _service(space: Space) -> None:
     ports = [{"port": 80, "targetPort": 8080}]
-    space.create(
-        "api/v1/services", {"metadata": {"name": "probe"}, "spec": {"selector": {"app": "probe"}, "ports": ports}}
-    )
+    spec = {"selector": {"app": "probe"}, "ports": ports}
+    space.create("api/v1/services", {"metadata": {"name": "probe"}, "spec": spec})
 
 
 def _ask(space: Space, pod: dict[str, Any], verb: str, about: str) -> str:
     return space.kubectl("exec", pod["metadata"]["name"], "--", "/probe", verb, about).strip()
+
+
+def _container(pod: dict[str, Any]) -> dict[str, Any]:
+    status: dict[str, Any] = pod["status"]["containerStatuses"][0]
+    return status
 
 
 def test_deployment_is_ready_and_finds_the_api_server(space: Space) -> None:
@@ -71,9 +75,8 @@ def test_service_reaches_every_pod_and_the_client_itself(space: Space) -> None:
 def test_pods_are_reached_from_this_machine(space: Space) -> None:
     space.create("api/v1/pods", {"metadata": {"name": "one"}, "spec": probe_spec()})
     (pod,) = space.ready_pods(1)
-    with urllib.request.urlopen(
-        f"http://{pod['status']['podIP']}:8080/lookup?name=kubernetes.default", timeout=10
-    ) as answer:
+    url = f"http://{pod['status']['podIP']}:8080/lookup?name=kubernetes.default"
+    with urllib.request.urlopen(url, timeout=10) as answer:
         assert answer.read() == b"10.0.0.1\n"
 
 
@@ -92,9 +95,7 @@ def test_containers_outlive_node_programs(own_node: str, space: Space, program: 
     space.cluster.restart_on_node(own_node, program)
     space.create("api/v1/pods", {"metadata": {"name": "after"}, "spec": spec})
     same = next(pod for pod in space.ready_pods(2) if pod["metadata"]["name"] == "before")
-    assert (
-        same["status"]["containerStatuses"][0]["containerID"] == before["status"]["containerStatuses"][0]["containerID"]
-    )
+    assert _container(same)["containerID"] == _container(before)["containerID"]
     assert space.kubectl("logs", "before") == "probe serves\n"
 
 
@@ -112,8 +113,8 @@ def test_pods_of_two_nodes_talk_and_come_back_after_a_power_failure(own_node: st
     space.cluster.start_real_node(own_node)
 
     def restarted() -> bool:
-        status = next(pod for pod in space.pods() if pod["metadata"]["name"] == "here")["status"]
-        return status["containerStatuses"][0]["restartCount"] == 1
+        here = next(pod for pod in space.pods() if pod["metadata"]["name"] == "here")
+        return bool(_container(here)["restartCount"] == 1)
 
     until(restarted, space.events)
     pods = {pod["metadata"]["name"]: pod for pod in space.ready_pods(2)}
