@@ -25,7 +25,7 @@ class BadAnswer(ConnectionError):
     """What came is no answer, or not all of one."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answer:
     """One whole answer.
 

@@ -111,7 +111,7 @@ class ServerClock:
 
 def micro_time(moment: datetime) -> str:
     """Write a UTC time as ``metav1.MicroTime`` does: RFC 3339 with six digits, always."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return f"{moment.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
 @lru_cache(maxsize=8)  # it changes once a second, and is in every answer

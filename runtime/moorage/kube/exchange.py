@@ -47,12 +47,14 @@ class _Connection(asyncio.Protocol):
         """Whether it takes a request."""
         return self._transport is not None and not self._transport.is_closing()
 
-    async def exchange(self, request: bytes) -> Answer:
-        """Send a request and wait for its answer; whatever goes wrong ends the connection."""
+    async def exchange(self, request: bytes, seconds: float) -> Answer:
+        """Send a request and wait so long for its answer; whatever goes wrong ends the connection."""
         assert self._transport is not None  # noqa: S101 - it is asked only when usable
+        loop = asyncio.get_running_loop()
         self._reader = Reader()
-        waiting: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        waiting: asyncio.Future[Answer] = loop.create_future()
         self._answer = waiting
+        limit = loop.call_later(seconds, self.abort, TimeoutError())  # asyncio.timeout costs three times as much
         try:
             self._transport.write(request)
             found = await waiting
@@ -60,13 +62,14 @@ class _Connection(asyncio.Protocol):
             self.abort(None)
             raise
         finally:
+            limit.cancel()
             self._reader = self._answer = None
         self.fresh = False
         if not found.kept:
             self.abort(None)
         return found
 
-    def abort(self, reason: ConnectionError | None) -> None:
+    def abort(self, reason: OSError | None) -> None:
         """End it at once; whoever waits for an answer is told why."""
         if reason is not None:
             self._fail(reason)
@@ -106,11 +109,11 @@ class _Connection(asyncio.Protocol):
             self._fail(BadAnswer(str(error) if error else "the server closed the connection"))
         self._lost(self)
 
-    def _fail(self, error: ConnectionError) -> None:
+    def _fail(self, error: OSError) -> None:
         if self._answer is None or self._answer.done():
             return
-        untouched = self._reader is not None and self._reader.untouched
-        self._answer.set_exception(_Closed(str(error)) if untouched else error)
+        ended = isinstance(error, ConnectionError) and self._reader is not None and self._reader.untouched
+        self._answer.set_exception(_Closed(str(error)) if ended else error)
 
 
 class Exchanger:
@@ -132,25 +135,29 @@ class Exchanger:
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
 
-    async def exchange(self, request: bytes, tls: ssl.SSLContext | None, server_name: str, *, again: bool) -> Answer:
+    async def exchange(
+        self, request: bytes, tls: ssl.SSLContext | None, server_name: str, *, seconds: float, again: bool
+    ) -> Answer:
         """Send one request and read its whole answer.
 
         Args:
             request: all its bytes.
             tls: settings of TLS, None for plain HTTP; connections made with other ones are not used.
             server_name: whom the certificate must be for.
+            seconds: how long to wait for the answer once it is sent.
             again: whether it may be sent a second time when a kept connection turns out to have ended.
 
         Raises:
             NotConnected: it was not sent.
             ConnectionError: no complete answer came.
+            TimeoutError: none came in time.
         """
         async with self._limit:
             while True:
                 connection = self._kept(tls) or await self._connect(tls, server_name)
                 fresh = connection.fresh
                 try:
-                    answer = await connection.exchange(request)
+                    answer = await connection.exchange(request, seconds)
                 except _Closed:
                     if fresh or not again or self._closed:
                         raise

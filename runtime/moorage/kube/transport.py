@@ -16,6 +16,7 @@ from typing import Self
 from urllib.parse import quote, urlencode
 
 import aiohttp
+from prometheus_client import Counter
 from yarl import URL
 
 from . import errors, metrics
@@ -34,7 +35,7 @@ _REPEATABLE = frozenset(("GET", "PUT", "DELETE"))
 _MAX_REDIRECTS = 0  # the API server never redirects; following one would carry the token elsewhere
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Request:
     """One request, credentials apart."""
 
@@ -119,7 +120,7 @@ class Transport:
             query: query parameters, unquoted.
             body: request body.
             content_type: of the body.
-            timeout: seconds for everything, connection included.
+            timeout: seconds for the answer; connecting has its own limit.
 
         Returns:
             The body of a 2xx answer.
@@ -148,14 +149,14 @@ class Transport:
         name = self.access.tls_server_name or (self._base.host or "").rstrip(".")
         sent = time.monotonic()
         try:
-            async with asyncio.timeout(timeout):
-                # As aiohttp has it: what may be done twice is sent again when a kept connection has ended.
-                answer = await self._exchanges().exchange(message, tls, name, again=asked.method in _REPEATABLE)
+            # As aiohttp has it: what may be done twice is sent again when a kept connection has ended.
+            again = asked.method in _REPEATABLE
+            answer = await self._exchanges().exchange(message, tls, name, seconds=timeout, again=again)
         except OSError as error:
             metrics.REQUESTS.labels(asked.method, "none").inc()
             raise _lost(error)(f"{asked.method} {asked.path}: {_sentence(error)}") from error
         self.clock.observe(answer.headers.get("date"), sent, time.monotonic())
-        metrics.REQUESTS.labels(asked.method, str(answer.status)).inc()
+        _counter(asked.method, answer.status).inc()
         return answer
 
     @asynccontextmanager
@@ -264,6 +265,11 @@ class Transport:
                 trust_env=False,
             )
         return self._session
+
+
+@lru_cache(maxsize=256)
+def _counter(method: str, status: int) -> Counter:
+    return metrics.REQUESTS.labels(method, str(status))
 
 
 @lru_cache(maxsize=256)  # all writes have the same

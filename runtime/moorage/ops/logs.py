@@ -14,6 +14,7 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, TextIO
 
 from .secret import Secret
@@ -24,6 +25,8 @@ _OWN = frozenset({"time", "level", "logger", "message"})
 _CREDENTIALS = frozenset({"api_key", "apikey", "authorization", "bearer", "password", "secret", "token"})
 _COLOURS = {"DEBUG": 2, "INFO": 32, "WARNING": 33, "ERROR": 31, "CRITICAL": 31}
 _hidden: set[str] = set()
+# ASCII only: no line separator of Unicode splits the line, no lone surrogate breaks the stream.
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def hide(secret: Secret) -> None:
@@ -51,6 +54,13 @@ def configure(level: str, style: str, stream: TextIO | None = None) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     logging.captureWarnings(True)
+    _gather_only_what_is_shown()
+
+
+def _gather_only_what_is_shown() -> None:
+    """Keep the library from looking up callers, threads and processes, which no line names (logging HOWTO)."""
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
 class JsonFormatter(logging.Formatter):
@@ -68,8 +78,7 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info and record.exc_info[1] is not None:
             entry.setdefault("error", _clean(str(record.exc_info[1])))
             entry["stack"] = _clean("".join(traceback.format_exception(*record.exc_info)))
-        # ASCII only: no line separator of Unicode splits the line, no lone surrogate breaks the stream.
-        return json.dumps(entry, separators=(",", ":"))
+        return _encode(entry)
 
 
 class TextFormatter(logging.Formatter):
@@ -96,8 +105,12 @@ class TextFormatter(logging.Formatter):
 
 
 def _time(record: logging.LogRecord) -> str:
-    seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
-    return f"{seconds}.{int(record.created % 1 * 1e6):06d}Z"
+    return f"{_second(int(record.created))}.{int(record.created % 1 * 1e6):06d}Z"
+
+
+@lru_cache(maxsize=1)
+def _second(since_1970: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(since_1970))
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:

@@ -198,12 +198,8 @@ class Executor:
         pod, instruction = step.pod, step.pin.instruction
         meta = pod.metadata
         try:
-            async with self._fence.writing():
-                if not self._world.still_room(pod):
-                    return None  # somebody else came to the node meanwhile: count again
-                await self._client.bind(
-                    meta.name, meta.namespace, uid=meta.uid, node=name, annotations={PIN_ANNOTATION: instruction}
-                )
+            if not await self._fence.write(lambda: self._bind_if_room(name, step)):
+                return None  # somebody else came to the node meanwhile: count again
         except errors.Conflict as error:
             if not _bound_to(error, name):
                 await self.read_pod(meta.namespace, meta.name)
@@ -218,6 +214,15 @@ class Executor:
         received = self._received(instruction)
         self._reporter.pinned(pod, name, instruction, None if received is None else self._monotonic() - received)
         return None
+
+    async def _bind_if_room(self, name: str, step: Bind) -> bool:
+        """Bind a pod unless the node has changed since it was admitted: asked at the last moment."""
+        meta = step.pod.metadata
+        if not self._world.still_room(step.pod):
+            return False
+        marks = {PIN_ANNOTATION: step.pin.instruction}
+        await self._client.bind(meta.name, meta.namespace, uid=meta.uid, node=name, annotations=marks)
+        return True
 
     def _let_go(self, step: Bind) -> None:
         """Give back the room of a pod that was not bound."""

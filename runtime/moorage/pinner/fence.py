@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -30,20 +29,8 @@ class Fence:
         """A context in which something may be read."""
         return self._limit
 
-    @asynccontextmanager
-    async def writing(self) -> AsyncIterator[None]:
-        """A context in which something may be written.
-
-        Raises:
-            NotLeading: not by us.
-        """
-        async with self._limit:
-            if not self._is_leader():
-                raise NotLeading
-            yield
-
     async def write(self, request: Callable[[], Awaitable[T]]) -> T:
-        """Make one request when it is our turn.
+        """Do something when it is our turn; ``request`` is called at the last moment.
 
         Raises:
             NotLeading: it was not made.
