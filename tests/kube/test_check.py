@@ -1,0 +1,119 @@
+"""``moorage check`` on a real control plane: what helm test will say, with no more rights than it gets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+
+from moorage.cli import check as command
+from moorage.kube import resources
+from moorage.kube.client import Client
+from moorage.kube.lease import LeaderElection
+from tests.kube import pinning
+from tests.kube.support import eventually
+from tools.localcluster import ClusterHandle
+
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
+
+
+@pytest.fixture
+async def client(cluster: ClusterHandle) -> AsyncIterator[Client]:
+    async with pinning.connected(cluster) as connected:
+        yield connected
+
+
+@asynccontextmanager
+async def leading(client: Client, namespace: str, lease: str) -> AsyncIterator[None]:
+    """A replica holds the Lease."""
+    election = LeaderElection(client.transport, namespace, lease, "pinner-1")
+    task = asyncio.create_task(election.run())
+    try:
+        await election.became_leader.wait()
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def account(cluster: ClusterHandle, namespace: str, folder: Path) -> Path:
+    """A kubeconfig of somebody with the rights of the chart's check, in this namespace."""
+    user = f"check-{namespace}"
+    cluster_rules = [{"apiGroups": ["moorage.dev"], "resources": ["nodereservations"], "verbs": ["list"]}]
+    rules = [
+        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get"]},
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["create"]},
+    ]
+    for kind, where, granted in (
+        ("ClusterRole", RBAC, cluster_rules),
+        ("Role", f"{RBAC}/namespaces/{namespace}", rules),
+    ):
+        plural = f"{kind.lower()}s"
+        cluster.api.request("POST", f"{where}/{plural}", {"metadata": {"name": user}, "rules": granted})
+        subject = {"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": user}
+        role = {"kind": kind, "apiGroup": "rbac.authorization.k8s.io", "name": user}
+        binding = {"metadata": {"name": user}, "subjects": [subject], "roleRef": role}
+        cluster.api.request("POST", f"{where}/{kind.lower()}bindings", binding)
+    config = yaml.safe_load(cluster.kubeconfig.read_text())
+    for each in config["users"]:
+        each["user"]["as"] = user
+    path = folder / "kubeconfig"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+async def run(kubeconfig: Path, namespace: str, lease: str, *flags: str) -> int:
+    arguments = command.parser("moorage check").parse_args(
+        ["--kubeconfig", str(kubeconfig), "--namespace", namespace, "--lease-name", lease, *flags]
+    )
+    return await asyncio.to_thread(command.main, arguments)
+
+
+async def test_an_installation_in_order_passes_where_pod_security_is_restricted_and_nothing_is_left(
+    client: Client, cluster: ClusterHandle, namespace: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = await client.get(resources.NAMESPACES, namespace)
+    restricted = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
+    await client.patch(resources.NAMESPACES, namespace, changes=restricted, uid=found.metadata.uid)
+    kubeconfig = account(cluster, namespace, tmp_path)
+    async with leading(client, namespace, "pinner"):
+        assert await run(kubeconfig, namespace, "pinner", "-o", "json") == 0, capsys.readouterr()
+    report = json.loads(capsys.readouterr().out)
+    assert [each["name"] for each in report["checks"]] == ["reservations", "leader", "admission"]
+    assert "pinner-1_" in report["checks"][1]["detail"]
+    assert await client.list(resources.PODS, namespace) == ()
+
+
+async def test_a_missing_leader_and_a_missing_right_are_named(
+    client: Client, cluster: ClusterHandle, namespace: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kubeconfig = account(cluster, namespace, tmp_path)
+
+    async def elsewhere() -> bool | None:  # rights take a moment to count
+        code = await run(kubeconfig, namespace, "pinner", "--timeout", "100ms")
+        out = capsys.readouterr().out
+        return True if code == 1 and "ok      reservations" in out and "FAILED  leader" in out else None
+
+    assert await eventually(elsewhere, "a check that misses the leader alone")
+    assert await run(kubeconfig, "default", "pinner", "--timeout", "100ms", "-o", "json") == 1
+    report = json.loads(capsys.readouterr().out)
+    assert {each["name"]: each["passed"] for each in report["checks"]} == {
+        "reservations": True,
+        "leader": False,
+        "admission": False,
+    }
+    assert "cannot create resource" in report["checks"][2]["detail"]
+
+
+async def test_a_lease_that_was_given_up_is_nobodys(
+    client: Client, cluster: ClusterHandle, namespace: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with leading(client, namespace, "pinner"):
+        pass
+    assert await run(cluster.kubeconfig, namespace, "pinner", "--timeout", "100ms") == 1
+    assert "is held by nobody" in capsys.readouterr().out

@@ -1,0 +1,173 @@
+"""The pinner as a program on a real control plane: what a dry run writes (nothing), and what people are told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client import REGISTRY
+
+from moorage.kube import errors, resources
+from moorage.kube.client import Client
+from moorage.ops.parsing import Address
+from moorage.ops.settings import PinnerSettings
+from moorage.pinner import service
+from moorage.planner.board import Board
+from moorage.planner.server import PlannerServer, ServerSettings
+from moorage.protocol import Ack, Instruction, Outcome, PinPods, PodRef, ReasonCode
+from tests.kube import pinning
+from tests.kube.support import eventually, pod
+from tools.localcluster import ClusterHandle
+
+NodeName = Callable[..., str]
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
+READ = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list", "watch"]}
+WRITE = [
+    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create", "update"]},
+    {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
+]
+
+
+@pytest.fixture
+async def client(cluster: ClusterHandle) -> AsyncIterator[Client]:
+    async with pinning.connected(cluster) as connected:
+        yield connected
+
+
+def account(cluster: ClusterHandle, namespace: str, folder: Path) -> Path:
+    """A kubeconfig of somebody who reads everything, and writes Leases and Events in one namespace."""
+    user = f"dry-{namespace}"
+    subject = {"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": user}
+    for kind, where, rules in (("ClusterRole", RBAC, [READ]), ("Role", f"{RBAC}/namespaces/{namespace}", WRITE)):
+        cluster.api.request("POST", f"{where}/{kind.lower()}s", {"metadata": {"name": user}, "rules": rules})
+        role = {"kind": kind, "apiGroup": "rbac.authorization.k8s.io", "name": user}
+        binding = {"metadata": {"name": user}, "subjects": [subject], "roleRef": role}
+        cluster.api.request("POST", f"{where}/{kind.lower()}bindings", binding)
+    config = yaml.safe_load(cluster.kubeconfig.read_text())
+    for each in config["users"]:
+        each["user"]["as"] = user
+    path = folder / "kubeconfig"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+@asynccontextmanager
+async def running(board: Board, kubeconfig: Path, namespace: str, **changes: Any) -> AsyncIterator[None]:
+    """A planner, and a pinner that follows it."""
+    server = PlannerServer(board, ServerSettings(address=Address("127.0.0.1", 0)))
+    await server.start()
+    values: dict[str, Any] = {
+        "kubeconfig": kubeconfig,
+        "planner_address": Address("127.0.0.1", server.port),
+        "planner_plaintext": True,
+        "namespace": namespace,
+        "pod_name": "our-pod",
+        "health_address": Address("127.0.0.1", 0),
+    }
+    settings = PinnerSettings(**{**values, **changes})
+    task = asyncio.create_task(service.run(settings))
+    try:
+        yield
+        assert not task.done()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await server.stop()
+
+
+def answers(code: str) -> float:
+    """How often the API server has answered us with this status."""
+    verbs = ("GET", "POST", "PUT", "PATCH", "DELETE")
+    name = "moorage_api_requests_total"
+    return sum(REGISTRY.get_sample_value(name, {"verb": verb, "code": code}) or 0.0 for verb in verbs)
+
+
+async def events_with(cluster: ClusterHandle, namespace: str, reason: str) -> list[dict[str, Any]]:
+    """All Events of a namespace, once one has this reason."""
+
+    async def told() -> list[dict[str, Any]] | None:
+        found = cluster.api.get(f"/apis/events.k8s.io/v1/namespaces/{namespace}/events")["items"]
+        return found if any(each["reason"] == reason for each in found) else None
+
+    return await eventually(told, f"an Event {reason}")
+
+
+async def test_a_whole_plan_is_judged_and_nothing_is_written(
+    client: Client, cluster: ClusterHandle, namespace: str, node_name: NodeName, tmp_path: Path
+) -> None:
+    name = node_name()
+    pods = await pinning.replicas(client, "web", namespace, 3, name, cpu="400m")
+    board, acks = Board(), dict[str, Ack]()
+
+    def record(_cluster: str, instruction: Instruction, ack: Ack) -> None:
+        if ack.outcome.final:
+            acks[type(instruction.action).__name__] = ack
+
+    board.on_ack(record)
+    board.start("plan", timedelta(minutes=10))
+    board.issue(pinning.promise(name))
+    absent = PodRef(namespace, "absent", "u")
+    board.issue(PinPods(name, (*pinning.refs(pods), absent)))
+    refused, allowed = answers("403"), answers("201")
+    async with running(board, account(cluster, namespace, tmp_path), namespace, dry_run=True):
+
+        async def answered() -> dict[str, Ack] | None:
+            return acks if len(acks) == 2 else None
+
+        await eventually(answered, "both answers")
+
+        events = await events_with(cluster, namespace, "DryRun")
+    created, pinned = acks["CreatePlaceholder"], acks["PinPods"]
+    assert (created.outcome, created.reason) == (Outcome.REJECTED, ReasonCode.DRY_RUN)
+    assert f"placeholder {name} would be created" in created.sentence
+    reasons = sorted(result.reason.name for result in pinned.pods)
+    assert reasons == ["DRY_RUN", "DRY_RUN", "NODE_FULL", "POD_NOT_FOUND"]
+    assert pinned.sentence.startswith(f"2 of 4 pods would be on node {name}; ")
+
+    with pytest.raises(errors.NotFound):
+        await client.get(resources.NODES, name)
+    with pytest.raises(errors.NotFound):
+        await client.get(resources.NODE_RESERVATIONS, name)
+    for each in await client.list(resources.PODS, namespace):
+        assert each.spec.node_name == ""
+    ours = [each for each in events if each["reportingController"] == "moorage-pod-pinner"]
+    assert {each["regarding"]["name"] for each in ours} == {"our-pod"}
+    assert answers("201") > allowed  # the Lease, at least
+    assert answers("403") == refused
+
+
+async def test_a_cluster_controller_beside_a_managed_installation_is_warned_of_by_the_pods_uid(
+    client: Client, cluster: ClusterHandle, namespace: str
+) -> None:
+    controller = {
+        "metadata": {"name": "castai-cluster-controller"},
+        "spec": {
+            "replicas": 0,
+            "selector": {"matchLabels": {"app": "c"}},
+            "template": pinning.template("c", "nowhere") | {"metadata": {"labels": {"app": "c"}}},
+        },
+    }
+    ours = await client.create(resources.PODS, pod("our-pod", schedulerName="nobody"), namespace)
+    board = Board()
+    board.start("plan", timedelta(minutes=10))
+    await client.create(resources.DEPLOYMENTS, controller, namespace)
+    async with running(board, cluster.kubeconfig, namespace, managed=True):
+        events = await events_with(cluster, namespace, "ManagedByCastAI")
+    (event,) = [each for each in events if each["reason"] == "ManagedByCastAI"]
+    assert event["type"] == "Warning"
+    assert "managedByCASTAI=false" in event["note"]
+    assert event["regarding"]["uid"] == ours.metadata.uid
+
+
+async def test_nobody_is_warned_where_there_is_none(client: Client, cluster: ClusterHandle, namespace: str) -> None:
+    board = Board()
+    board.start("plan", timedelta(minutes=10))
+    async with running(board, cluster.kubeconfig, namespace, managed=True, dry_run=True):
+        events = await events_with(cluster, namespace, "DryRun")
+    assert {each["reason"] for each in events} == {"DryRun"}
