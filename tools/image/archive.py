@@ -29,12 +29,14 @@ class Archive:
         config: its configuration (OCI image-spec, config.md).
         manifest: its manifest.
         digest: the manifest's, as `sha256:…`.
+        annotations: of the manifest, in the index.
     """
 
     path: Path
     config: dict[str, Any]
     manifest: dict[str, Any]
     digest: str
+    annotations: dict[str, str]
 
     @property
     def labels(self) -> dict[str, str]:
@@ -106,7 +108,7 @@ def read(path: Path) -> Archive:
         config = json.loads(_blob(path, manifest["config"]["digest"]))
     except (OSError, tarfile.TarError, KeyError, ValueError) as error:
         raise ImageError(f"{path} is no OCI archive of one image ({error}); run ./taskw image:build") from error
-    return Archive(path, config, manifest, entry["digest"])
+    return Archive(path, config, manifest, entry["digest"], entry.get("annotations", {}))
 
 
 def write(layout: Path, target: Path, name: str) -> None:
@@ -139,7 +141,7 @@ def _neutral(entry: tarfile.TarInfo) -> tarfile.TarInfo:
 
 
 def _member(path: Path, name: str) -> bytes:
-    with tarfile.open(path) as packed:
+    with tarfile.open(path, "r:") as packed:
         file = packed.extractfile(name)
         return file.read() if file else b""
 

@@ -203,6 +203,8 @@ class Builder:
             return process.wait()
         finally:
             guard.end(process)
+            if process.stdout is not None:
+                process.stdout.close()
 
 
 def missing() -> str | None:

@@ -1,0 +1,34 @@
+"""The image, built once for all tests here; skipped with the reason where it cannot be built, failed in CI."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+import tools.image
+from tools.image import archive
+from tools.image.sandbox import Sandbox
+
+
+@pytest.fixture(scope="session")
+def image() -> archive.Archive:
+    if reason := tools.image.missing():
+        if os.environ.get("CI"):
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
+    return archive.read(tools.image.ensure())
+
+
+@pytest.fixture(scope="session")
+def sandbox(image: archive.Archive, tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
+    return Sandbox(image, tmp_path_factory.mktemp("image") / "root")
+
+
+@pytest.fixture(scope="session")
+def ours(image: archive.Archive, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Only what the image adds to its base."""
+    folder = tmp_path_factory.mktemp("image") / "ours"
+    image.unpack(folder, slice(1, None))
+    return folder
