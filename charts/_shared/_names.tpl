@@ -1,14 +1,18 @@
 {{/* Names, labels and annotations: the rules of the closed charts, so that their releases upgrade in place. */}}
 
+{{/*
+Each chart says in CHART.naming what its users have chosen: nameOverride, fullnameOverride and serviceAccount. Which of the
+names below `global` are meant for it differs from chart to chart.
+*/}}
 {{- define "CHART.name" -}}
-{{- .Values.nameOverride | default .Values.global.nameOverride | default "CHART" | trunc 63 | trimSuffix "-" -}}
+{{- (include "CHART.naming" . | fromYaml).nameOverride | default "CHART" | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
 {{/* Names everything that lives in the release's namespace. */}}
 {{- define "CHART.fullname" -}}
 {{- $name := include "CHART.name" . -}}
 {{- $full := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) -}}
-{{- .Values.fullnameOverride | default .Values.global.fullnameOverride | default $full | trunc 63 | trimSuffix "-" -}}
+{{- (include "CHART.naming" . | fromYaml).fullnameOverride | default $full | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
 {{/* Names what has no namespace, or lives in one that releases share: two releases in one cluster do not collide. */}}
@@ -17,12 +21,8 @@
 {{- end -}}
 
 {{- define "CHART.serviceAccountName" -}}
-{{- $made := ternary (include "CHART.fullname" .) "default" (eq (include "CHART.makesServiceAccount" .) "true") -}}
-{{- .Values.serviceAccount.name | default .Values.global.serviceAccount.name | default $made -}}
-{{- end -}}
-
-{{- define "CHART.makesServiceAccount" -}}
-{{- and .Values.serviceAccount.create .Values.global.serviceAccount.create -}}
+{{- $account := (include "CHART.naming" . | fromYaml).serviceAccount -}}
+{{- $account.name | default (ternary (include "CHART.fullname" .) "default" $account.create) -}}
 {{- end -}}
 
 {{/* What selects our pods; it must never change, because a Deployment's selector cannot. */}}

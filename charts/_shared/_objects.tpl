@@ -1,13 +1,14 @@
 {{/* Whole objects that every program has. */}}
 
 {{- define "CHART.serviceAccount" -}}
-{{- if eq (include "CHART.makesServiceAccount" .) "true" -}}
+{{- $account := (include "CHART.naming" . | fromYaml).serviceAccount -}}
+{{- if $account.create -}}
 apiVersion: v1
 kind: ServiceAccount
 metadata:
   {{- include "CHART.metadata" (dict
     "root" . "name" (include "CHART.serviceAccountName" .) "namespace" .Release.Namespace
-    "annotations" (merge (dict) .Values.serviceAccount.annotations .Values.global.serviceAccount.annotations)
+    "annotations" $account.annotations
   ) | nindent 2 }}
 automountServiceAccountToken: false
 {{- end -}}

@@ -15,13 +15,8 @@ not know is missing. Plain values come from files/defaults.yaml; maps and lists 
 {{- define "CHART.init" -}}
 {{- $defaults := .Files.Get "files/defaults.yaml" | fromYaml -}}
 {{- include "CHART.fill" (dict "values" .Values "defaults" (omit $defaults "replicas" "replicaCount")) -}}
-{{- $account := dict "create" true "name" "" "annotations" (dict) -}}
 {{- include "CHART.fill" (dict "values" .Values "defaults" (dict
-  "serviceAccount" $account
-  "global" (dict
-    "serviceAccount" $account "commonLabels" (dict) "commonAnnotations" (dict) "tolerations" (list) "imagePullSecrets" (list)
-    "nameOverride" "" "fullnameOverride" ""
-  )
+  "global" (dict "commonLabels" (dict) "commonAnnotations" (dict) "tolerations" (list) "imagePullSecrets" (list))
   "serviceMonitor" (dict "labels" (dict)) "prometheusRule" (dict "labels" (dict))
   "grafanaDashboard" (dict "labels" (dict) "annotations" (dict))
   "networkPolicy" (dict "apiServerPorts" (list) "metricsFrom" (list) "extraIngress" (list) "extraEgress" (list))

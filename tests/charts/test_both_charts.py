@@ -181,3 +181,18 @@ def test_nothing_selects_the_test_pod() -> None:
         rendered.one("Deployment")["spec"]["selector"]["matchLabels"],
     ):
         assert not each.items() <= labels.items()
+
+
+def test_names_below_global_are_for_the_charts_that_take_the_closed_ones_places() -> None:
+    """In an umbrella both see the same `global`: with one name they would select each other's pods."""
+    shared = {
+        "global": {"nameOverride": "x", "fullnameOverride": "y", "serviceAccount": {"create": False, "name": "z"}}
+    }
+    planner = render(PLANNER, shared)
+    assert planner.installed == render(PLANNER).installed
+    assert render(PINNER, shared).pod["spec"]["serviceAccountName"] == "z"
+
+
+@pytest.mark.parametrize("kind", ["NodePort", "LoadBalancer"])
+def test_the_pinners_metrics_are_not_shown_outside_the_cluster(kind: str) -> None:
+    assert render(PINNER, {"service": {"type": kind}}).one("Service")["spec"]["type"] == "ClusterIP"

@@ -1,5 +1,19 @@
 {{/* What is this chart's own in its pods; the rest is in shared/. */}}
 
+{{/* Names in their old places at the top win over those below global. */}}
+{{- define "castai-pod-pinner.naming" -}}
+{{- $values := .Values -}}
+{{- $global := .Values.global -}}
+{{- $old := $values.serviceAccount | default dict -}}
+{{- $account := $global.serviceAccount | default dict -}}
+nameOverride: {{ $values.nameOverride | default $global.nameOverride | quote }}
+fullnameOverride: {{ $values.fullnameOverride | default $global.fullnameOverride | quote }}
+serviceAccount:
+  create: {{ ne (toString (ternary $old.create $account.create (hasKey $old "create"))) "false" }}
+  name: {{ $old.name | default $account.name | quote }}
+  annotations: {{ merge (dict) ($old.annotations | default dict) ($account.annotations | default dict) | toJson }}
+{{- end -}}
+
 {{- define "castai-pod-pinner.command" -}}
 pod-pinner
 {{- end -}}

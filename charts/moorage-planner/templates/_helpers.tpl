@@ -1,5 +1,12 @@
 {{/* What is this chart's own in its pods; the rest is in shared/. */}}
 
+{{/* Names below global belong to other charts: two of one release must not have the same. */}}
+{{- define "moorage-planner.naming" -}}
+nameOverride: {{ .Values.nameOverride | quote }}
+fullnameOverride: {{ .Values.fullnameOverride | quote }}
+serviceAccount: {{ toJson .Values.serviceAccount }}
+{{- end -}}
+
 {{- define "moorage-planner.command" -}}
 planner
 {{- end -}}

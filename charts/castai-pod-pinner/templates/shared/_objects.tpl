@@ -2,13 +2,14 @@
 {{/* Whole objects that every program has. */}}
 
 {{- define "castai-pod-pinner.serviceAccount" -}}
-{{- if eq (include "castai-pod-pinner.makesServiceAccount" .) "true" -}}
+{{- $account := (include "castai-pod-pinner.naming" . | fromYaml).serviceAccount -}}
+{{- if $account.create -}}
 apiVersion: v1
 kind: ServiceAccount
 metadata:
   {{- include "castai-pod-pinner.metadata" (dict
     "root" . "name" (include "castai-pod-pinner.serviceAccountName" .) "namespace" .Release.Namespace
-    "annotations" (merge (dict) .Values.serviceAccount.annotations .Values.global.serviceAccount.annotations)
+    "annotations" $account.annotations
   ) | nindent 2 }}
 automountServiceAccountToken: false
 {{- end -}}

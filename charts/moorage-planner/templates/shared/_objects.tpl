@@ -2,13 +2,14 @@
 {{/* Whole objects that every program has. */}}
 
 {{- define "moorage-planner.serviceAccount" -}}
-{{- if eq (include "moorage-planner.makesServiceAccount" .) "true" -}}
+{{- $account := (include "moorage-planner.naming" . | fromYaml).serviceAccount -}}
+{{- if $account.create -}}
 apiVersion: v1
 kind: ServiceAccount
 metadata:
   {{- include "moorage-planner.metadata" (dict
     "root" . "name" (include "moorage-planner.serviceAccountName" .) "namespace" .Release.Namespace
-    "annotations" (merge (dict) .Values.serviceAccount.annotations .Values.global.serviceAccount.annotations)
+    "annotations" $account.annotations
   ) | nindent 2 }}
 automountServiceAccountToken: false
 {{- end -}}
