@@ -8,7 +8,8 @@ import os
 import sys
 import time
 
-from tools.localcluster import host, status, supervisor
+from tools.localcluster import host, real, status, supervisor
+from tools.localcluster.binaries import binaries
 from tools.localcluster.errors import ClusterError
 
 DEFAULT_NAME = "dev"
@@ -41,6 +42,7 @@ def main() -> int:
         if name == "up":
             command.add_argument("--nodes", type=int, metavar="N", help="real nodes (1); implies --real")
             command.add_argument("--hollow", type=int, default=0, metavar="N", help="hollow nodes beside them (0)")
+    commands.add_parser("tools", help="build what `up --real` runs, unless real nodes cannot run on this machine")
     commands.add_parser("install", help="install the Debian packages that real nodes and images need, as root")
     supervise = commands.add_parser("supervise")  # what `up` runs in the background
     supervise.add_argument("name")
@@ -68,6 +70,12 @@ def _run(arguments: argparse.Namespace) -> int:
         return supervisor.supervise(arguments.name, arguments.parent, arguments.nodes, arguments.hollow)
     if arguments.command == "install":
         host.install(lambda line: print(line, flush=True))
+        return 0
+    if arguments.command == "tools":
+        if (reason := host.missing("cluster")) is None:
+            binaries(real.TOOLS)
+        else:
+            print(f"tests with real nodes will be skipped: {reason}")
         return 0
     if arguments.name is None:
         arguments.name = DEFAULT_REAL_NAME if arguments.real or getattr(arguments, "nodes", None) else DEFAULT_NAME

@@ -70,7 +70,7 @@ def names(archive: Path) -> list[str]:
         with tarfile.open(archive) as tar:
             members = set(tar.getnames())
             found = _docker_names(tar) if "manifest.json" in members else _oci_names(tar)
-    except (OSError, tarfile.TarError, KeyError, ValueError) as error:
+    except (OSError, tarfile.TarError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise ClusterError(f"{archive} is no image archive: {error}") from error
     full = [name for name in found if "/" in name and ":" in name.rpartition("/")[2]]
     if not full:

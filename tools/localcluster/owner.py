@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tools.localcluster import cgroups, components, dns, host, network, real
+from tools.localcluster import cgroups, components, dns, host, network, real, realnode
 from tools.localcluster.binaries import binaries
 from tools.localcluster.cluster import ClusterHandle
 from tools.localcluster.components import ControlPlane, Ports
@@ -166,6 +166,9 @@ class LocalCluster(ClusterHandle):
         dns.grant(self.api)
         switch = self.component_pid(components.SWITCH)
         self._spawn(components.COREDNS, dns.command(program, self.directory, switch), dns.READY_PORT)
+        if realnode.snapshotter(self.directory) == "native":
+            kind = realnode.file_system(self.directory)
+            self._progress(f"containers' file systems are copies, slow and large: overlays do not work on {kind}")
         names = [f"real-{number}" for number in range(1, self._options.real + 1)]
         for name in names:
             self._progress(f"starting real node {name}")

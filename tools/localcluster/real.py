@@ -19,7 +19,7 @@ from tools.localcluster.errors import ClusterError
 from tools.localcluster.network import MAX_NODES, Network
 from tools.localcluster.nodes import Surroundings
 from tools.localcluster.process import ManagedProcess, signal_exactly, start_time, stop_all
-from tools.localcluster.realnode import CONTAINERD_SOCKET, KUBELET_PORT, PAUSE_IMAGE, RealNode
+from tools.localcluster.realnode import CONTAINERD_SOCKET, KUBELET_PORT, PAUSE_IMAGE, RealNode, snapshotter
 
 TOOLS = ("kubelet", "kube-proxy", "pause", "coredns")
 KUBELET, CONTAINERD, KUBE_PROXY = "kubelet", "containerd", "kube-proxy"
@@ -229,8 +229,7 @@ def load_image(directory: Path, name: str, archive: Path) -> list[str]:
     if all(loaded.get(image) == mark for image in found):
         return found
     ctr = ["ctr", "--address", CONTAINERD_SOCKET, "--namespace", "k8s.io", "images"]
-    snapshotter = "native" if "native" in (directory / "nodes" / name / "containerd.toml").read_text() else "overlayfs"
-    answer = run_on(directory, name, [*ctr, "import", "--snapshotter", snapshotter, str(archive)])
+    answer = run_on(directory, name, [*ctr, "import", "--snapshotter", snapshotter(directory), str(archive)])
     if answer.returncode != 0:
         raise ClusterError(f"{archive} was not loaded on node {name}: {answer.stderr.strip()}")
     # containerd's kubelet side learns of an image after `import` has returned, and marks it then.

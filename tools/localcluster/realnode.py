@@ -94,11 +94,6 @@ class RealNode:
         """Command of kube-proxy."""
         return [str(self.tools["kube-proxy"]), f"--config={self.home / 'kube-proxy.yaml'}"]
 
-    @property
-    def snapshotter(self) -> str:
-        """How containerd stores images: overlayfs, or copies where the file system cannot carry it."""
-        return "native" if _file_system(self.home) in _NO_OVERLAY else "overlayfs"
-
     def _containerd(self) -> str:
         cri = '[plugins."io.containerd.grpc.v1.cri"'
         return f"""\
@@ -116,7 +111,7 @@ state = "/run/containerd"
   bin_dir = "/usr/lib/cni"
   conf_dir = "{self.home / "cni"}"
 {cri}.containerd]
-  snapshotter = "{self.snapshotter}"
+  snapshotter = "{snapshotter(self.home)}"
 """
 
     def _cni(self) -> dict[str, Any]:
@@ -187,7 +182,12 @@ state = "/run/containerd"
         }
 
 
-def _file_system(folder: Path) -> str:
+def snapshotter(folder: Path) -> str:
+    """How containerd keeps images below a folder: overlayfs, or native (copies) where that cannot be."""
+    return "native" if file_system(folder) in _NO_OVERLAY else "overlayfs"
+
+
+def file_system(folder: Path) -> str:
     """Kind of the file system that holds a folder, from the longest mount point above it."""
     best, kind = "", ""
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
