@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 Path = tuple[str | int, ...]
+_LONGEST_NAME = 80
 
 
 class Mistake(NamedTuple):
@@ -54,8 +55,10 @@ def dotted(path: Path) -> str:
     for part in path:
         if isinstance(part, int):
             text += f"[{part}]"
-        elif part.replace("-", "").replace("_", "").isalnum():
-            text += f".{part}" if text else part
+            continue
+        name = part if len(part) <= _LONGEST_NAME else f"{part[:_LONGEST_NAME]}..."
+        if part.replace("-", "").replace("_", "").isalnum():
+            text += f".{name}" if text else name
         else:
-            text += f'["{part[:80]}"]'
+            text += f'["{name}"]'
     return text

@@ -6,12 +6,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from . import rules, schemas
+from . import CHARTS, rules, schemas
 from .mistakes import Mistake, Path
 from .schemas import Schema
 from .yamlfile import Document
 
-CHARTS = ("castai-pod-pinner", "moorage-planner", "castai-evictor")
 MAX_BYTES = 1 << 20
 """A release with its values must fit into one Secret; Helm refuses larger ones."""
 
@@ -140,7 +139,7 @@ def _places_of_keys(schema: Schema, path: Sequence[str] = ()) -> dict[str, str]:
     for name, where in _all_keys(schema, path):
         found.setdefault(name.lower(), []).append(where)
     outermost = {name: _outermost(places) for name, places in found.items()}
-    return {name: places[0] for name, places in outermost.items() if len(places) == 1}
+    return {name: " or ".join(places) for name, places in outermost.items() if len(places) <= 2}
 
 
 def _outermost(places: list[str]) -> list[str]:

@@ -102,10 +102,11 @@ def _compose(name: str, data: bytes) -> tuple[yaml.Node | None, yaml.Node | None
 
 
 class _Builder:
-    def __init__(self, *, merge: bool) -> None:
+    def __init__(self, *, merge: bool, merging: int = 0) -> None:
         self.places: dict[Path, Place] = {}
         self.mistakes: list[Mistake] = []
         self._merge = merge
+        self._merging = merging
         self._nodes = 0
         self._loader = yaml.SafeLoader("")
 
@@ -154,8 +155,10 @@ class _Builder:
             self._nodes += 1
             if not isinstance(each, yaml.MappingNode):
                 self._wrong(each, "'<<' takes a map, or a list of maps", path)
-            elif self._nodes <= _MAX_NODES and len(path) < _MAX_DEPTH:
-                inner = _Builder(merge=True)
+            elif self._nodes > _MAX_NODES or self._merging > _MAX_DEPTH:
+                self._wrong(each, "the file is nested too deeply, or too large with its aliases", path)
+            else:
+                inner = _Builder(merge=True, merging=self._merging + 1)
                 inner._nodes = self._nodes
                 for key, value in inner._mapping(each, path).items():
                     if key not in found:

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
-from functools import cache
-from importlib import resources
 from pathlib import Path as FilePath
 from typing import Any
 
-from jsonschema import Draft7Validator
-
+from moorage.files import schemas
 from moorage.files.mistakes import FileMistakes, Mistake, Path
-from moorage.files.schema_errors import sentences
 from moorage.files.yamlfile import Document, parse
 from moorage.objects import Taint
 from moorage.protocol import Owner, PodRef, Promise, Slot, validate
@@ -57,24 +52,13 @@ def of_document(name: str, document: Document, *, digest: str) -> Plan:
     Raises:
         FileMistakes: it is not a plan.
     """
-    mistakes = [
-        document.mistake(path, sentence)
-        for error in _validator().iter_errors(document.value)
-        for path, sentence in sentences(error)
-    ]
-    if mistakes:
+    if mistakes := list(schemas.mistakes("plan.schema.json", document, document.value)):
         raise FileMistakes(name, mistakes)
     reader = _Reader(document)
     plan = reader.plan(default_name=_plan_name(name), digest=digest)
     if reader.mistakes:
         raise FileMistakes(name, reader.mistakes)
     return plan
-
-
-@cache
-def _validator() -> Draft7Validator:
-    text = resources.files("moorage").joinpath("schemas", "plan.schema.json").read_text(encoding="utf-8")
-    return Draft7Validator(json.loads(text))
 
 
 def _plan_name(file: str) -> str:

@@ -1,0 +1,138 @@
+"""Looks at files of values, rules and plans for ``moorage validate``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from moorage.files import CHARTS, rules, values
+from moorage.files.mistakes import FileMistakes, Mistake, dotted
+from moorage.files.yamlfile import MAX_BYTES, parse
+
+MISTAKES = 1
+UNREADABLE = 2
+
+
+@dataclass
+class Report:
+    """What was found in one file."""
+
+    file: str
+    chart: str | None = None
+    mistakes: list[Mistake] = field(default_factory=list)
+    notes: list[Mistake] = field(default_factory=list)
+    code: int = 0
+
+
+class _Unusable(Exception):
+    """A file that was not looked at; the message says why."""
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Look at each file, and print what is wrong.
+
+    Returns:
+        The exit code.
+    """
+    checks: dict[str, Callable[[Report, bytes], None]] = {
+        "values": partial(_values, chart=arguments.chart),
+        "rules": _rules,
+        "plan": _plan,
+    }
+    reports = []
+    for name in arguments.files:
+        report = Report("<stdin>" if name == "-" else name)
+        reports.append(report)
+        _look(report, name, checks[arguments.kind])
+        if arguments.output == "text":
+            _print(report, arguments.kind)
+    if arguments.output == "json":
+        print(json.dumps([_as_json(report, arguments.kind) for report in reports], indent=2, ensure_ascii=False))
+    return max(report.code for report in reports)
+
+
+def _look(report: Report, name: str, check: Callable[[Report, bytes], None]) -> None:
+    try:
+        check(report, _read(name))
+    except _Unusable as error:
+        report.code = UNREADABLE
+        print(f"moorage validate: {report.file}: {error}", file=sys.stderr)
+        return
+    except FileMistakes as error:
+        report.mistakes = error.mistakes
+    report.mistakes.sort(key=lambda mistake: (mistake.line, mistake.column))
+    report.code = MISTAKES if report.mistakes else 0
+
+
+def _read(name: str) -> bytes:
+    try:
+        if name == "-":
+            return sys.stdin.buffer.read(MAX_BYTES + 1)
+        with open(name, "rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise _Unusable(f"cannot be read: {error.strerror or error}") from error
+
+
+def _values(report: Report, data: bytes, *, chart: str | None) -> None:
+    document = parse(report.file, data, max_bytes=values.MAX_BYTES, merge=True)
+    report.chart = chart or values.guess(document)
+    if report.chart is None:
+        raise _Unusable(f"its keys do not say whose values they are; add --chart {'|'.join(CHARTS)}")
+    report.mistakes = values.mistakes(report.chart, document)
+    if report.mistakes:
+        return
+    report.notes = list(values.in_vain(report.chart, document))
+    if report.chart == "moorage-planner" and document.value and document.value.get("plan"):
+        from moorage.planner import planfile
+
+        try:
+            planfile.of_document("plan", document.below("plan"), digest="")
+        except FileMistakes as error:
+            report.mistakes = [each._replace(path=("plan", *each.path)) for each in error.mistakes]
+
+
+def _rules(report: Report, data: bytes) -> None:
+    report.mistakes = rules.mistakes(parse(report.file, data, max_bytes=rules.MAX_BYTES, merge=True))
+
+
+def _plan(report: Report, data: bytes) -> None:
+    from moorage.planner import planfile  # only this kind needs the protocol
+
+    planfile.read(report.file, data)
+
+
+def _print(report: Report, kind: str) -> None:
+    for mistake in report.mistakes:
+        print(mistake.located(report.file))
+    if report.code == 0:
+        what = f"values of {report.chart}" if report.chart else kind
+        print(f"{report.file}: right, as {what}")
+    for note in report.notes:
+        print(f"{note.located(report.file)} (not a mistake)")
+
+
+def _as_json(report: Report, kind: str) -> dict[str, Any]:
+    return {
+        "file": report.file,
+        "kind": kind,
+        "chart": report.chart,
+        "valid": report.code == 0,
+        "read": report.code != UNREADABLE,
+        "mistakes": [_entry(each) for each in report.mistakes],
+        "notes": [_entry(each) for each in report.notes],
+    }
+
+
+def _entry(mistake: Mistake) -> dict[str, Any]:
+    return {
+        "line": mistake.line,
+        "column": mistake.column,
+        "path": dotted(mistake.path),
+        "message": mistake.full_sentence,
+    }
