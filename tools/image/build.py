@@ -142,8 +142,11 @@ class Builder:
         return name
 
     def _tidy(self) -> None:
-        """Remove what killed builds have left, and the whole store when it has grown too large."""
-        for pattern in ("secrets-*", "export-*", "base-*", "probe-*"):
+        """Remove what killed builds have left, and the whole store when it has grown too large.
+
+        What buildah notes about mounts is true for one build only, as after a restart of the machine.
+        """
+        for pattern in ("secrets-*", "export-*", "base-*", "probe-*", "run-*"):
             for left in self.cache.glob(pattern):
                 shutil.rmtree(left, ignore_errors=True)
         store = self.cache / f"storage-{self._driver}"
@@ -191,7 +194,8 @@ class Builder:
             )
 
     def _run(self, arguments: Sequence[str], stdout: int, sink: Callable[[bytes], object] | None) -> int:
-        command = ["buildah", *self._store, *arguments]
+        # Mounts in a namespace of their own end with the processes in it, also after kill -9.
+        command = ["unshare", "--mount", "buildah", *self._store, *arguments]
         environment = {**self._environ, "BUILDAH_ISOLATION": "chroot", "LC_ALL": "C"}
         process = guard.spawn(command, cwd=inputs.ROOT, env=environment, stdout=stdout)
         try:
