@@ -17,6 +17,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "docs/images/demo.svg": lambda: picture.svg(replay.RECORDING),
     "docs/reference/metrics.md": reference.metrics,
     "docs/reference/protocol.md": protocol.reasons,
+    "docs/reference/settings.md": reference.settings,
     "docs/reference/tools.md": reference.tools,
     "runtime/moorage/schemas/plan.schema.json": plan.schema,
     "runtime/moorage/schemas/rules.schema.json": lambda: bundle.text(bundle.bundled("rules/rules.schema.json")),

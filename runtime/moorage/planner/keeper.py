@@ -131,7 +131,7 @@ class Keeper:
             new = certificates.fill(now, self._names) if empty else certificates.issue(data, now, self._names)
             if await self._write(secret, new):
                 message = "authority and certificate made" if empty else "certificate renewed"
-                logger.info(message, extra={"secret": self._tls_secret, "names": list(self._names)})
+                logger.info(message, extra={"object": self._tls_secret, "names": list(self._names)})
         raise self._fight(self._tls_secret)
 
     def _serve(self, pair: Pair) -> None:
@@ -140,7 +140,7 @@ class Keeper:
         self._pair = pair
         ends = certificates.expiry(pair.certificate)
         metrics.CERTIFICATE_ENDS.set(ends.timestamp())
-        logger.info("certificate is served from now on", extra={"secret": self._tls_secret, "ends": ends.isoformat()})
+        logger.info("certificate is served from now on", extra={"object": self._tls_secret, "ends": ends.isoformat()})
 
     # --- what pinners need ---
 
@@ -154,12 +154,12 @@ class Keeper:
                 new[AUTHORITY] = authority
             if not new:
                 if self._key is not None and self._key != wanted:
-                    logger.info("another API key counts from now on", extra={"secret": self._client_secret})
+                    logger.info("another API key counts from now on", extra={"object": self._client_secret})
                 self._key = keys.check(wanted, f"Secret {self._namespace}/{self._client_secret}")
                 return
             keys.check(wanted, f"Secret {self._namespace}/{self._client_secret}")
             if await self._write(secret, new):
-                fields = {"secret": self._client_secret, "keys": sorted(new)}
+                fields = {"object": self._client_secret, "keys": sorted(new)}
                 logger.info("what pod pinners need is published", extra=fields)
         raise self._fight(self._client_secret)
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from . import certificates
+from . import certificates, metrics
 from .certificates import AUTHORITY, Pair
 
 logger = logging.getLogger(__name__)
@@ -22,6 +22,7 @@ def pair_reader(certificate: Path, key: Path) -> Callable[[], Pair]:
     if not certificates.belong_together(last):
         raise ValueError(f"{key}: it is not the private key of {certificate}. Name files that belong together")
     complained = False
+    _note(last)
 
     def read() -> Pair:
         nonlocal last, complained
@@ -34,10 +35,16 @@ def pair_reader(certificate: Path, key: Path) -> Callable[[], Pair]:
                 logger.warning("certificate cannot be used, going on with the last", extra={"error": str(error)})
             complained = True
         else:
+            if found != last:
+                _note(found)
             last, complained = found, False
         return last
 
     return read
+
+
+def _note(pair: Pair) -> None:
+    metrics.CERTIFICATE_ENDS.set(certificates.expiry(pair.certificate).timestamp())
 
 
 def authority_beside(certificate: Path) -> bytes | None:

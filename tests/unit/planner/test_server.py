@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from moorage.objects import Taint
 from moorage.ops.parsing import Address
 from moorage.ops.secret import Secret
 from moorage.pinner.stream import RESET, InstructionStream
 from moorage.pinner.stream_channel import Endpoint
-from moorage.planner import tally
+from moorage.planner import certificates, tally
 from moorage.planner.board import Board, instruction_id
 from moorage.planner.server import PlannerServer, ServerError, ServerSettings
 from moorage.planner.tlsfiles import authority_beside, pair_reader
@@ -218,6 +219,8 @@ def test_files_that_are_missing_or_do_not_belong_together(tmp_path: Path, caplog
     assert caplog.text.count("going on with the last") == 1
     key.write_bytes(other.key)
     assert read() == (other.certificate, other.key)
+    ends = REGISTRY.get_sample_value("moorage_planner_certificate_expiry_timestamp_seconds")
+    assert ends == certificates.expiry(other.certificate).timestamp()
     assert "PRIVATE" not in repr(read()) + caplog.text
     assert authority_beside(certificate) is None
     certificate.with_name("ca.crt").write_bytes(one.certificate)
