@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -27,9 +27,15 @@ from tools.localcluster import ClusterHandle
 
 NodeName = Callable[..., str]
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
-READ = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list", "watch"]}
+KINDS = {
+    "": ["nodes", "pods", "namespaces", "persistentvolumes", "persistentvolumeclaims"],
+    "apps": ["daemonsets"],
+    "moorage.dev": ["nodereservations"],
+    "storage.k8s.io": ["storageclasses", "csinodes", "volumeattachments"],
+}
+READ = [{"apiGroups": [group], "resources": kinds, "verbs": ["get", "list", "watch"]} for group, kinds in KINDS.items()]
 WRITE = [
-    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create", "update"]},
+    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]},
     {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
 ]
 
@@ -41,10 +47,10 @@ async def client(cluster: ClusterHandle) -> AsyncIterator[Client]:
 
 
 def account(cluster: ClusterHandle, namespace: str, folder: Path) -> Path:
-    """A kubeconfig of somebody who reads everything, and writes Leases and Events in one namespace."""
+    """A kubeconfig of somebody who reads what pinning needs, and writes Leases and Events in one namespace."""
     user = f"dry-{namespace}"
     subject = {"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": user}
-    for kind, where, rules in (("ClusterRole", RBAC, [READ]), ("Role", f"{RBAC}/namespaces/{namespace}", WRITE)):
+    for kind, where, rules in (("ClusterRole", RBAC, READ), ("Role", f"{RBAC}/namespaces/{namespace}", WRITE)):
         cluster.api.request("POST", f"{where}/{kind.lower()}s", {"metadata": {"name": user}, "rules": rules})
         role = {"kind": kind, "apiGroup": "rbac.authorization.k8s.io", "name": user}
         binding = {"metadata": {"name": user}, "subjects": [subject], "roleRef": role}
@@ -165,9 +171,24 @@ async def test_a_cluster_controller_beside_a_managed_installation_is_warned_of_b
     assert event["regarding"]["uid"] == ours.metadata.uid
 
 
-async def test_nobody_is_warned_where_there_is_none(client: Client, cluster: ClusterHandle, namespace: str) -> None:
+@pytest.mark.parametrize("may_look", [True, False])
+async def test_nobody_is_warned_where_there_is_none_or_nobody_may_look(
+    may_look: bool, client: Client, cluster: ClusterHandle, namespace: str, tmp_path: Path
+) -> None:
     board = Board()
     board.start("plan", timedelta(minutes=10))
-    async with running(board, cluster.kubeconfig, namespace, managed=True, dry_run=True):
+    kubeconfig, refused = account(cluster, namespace, tmp_path), answers("403")
+    if may_look:
+        kubeconfig = cluster.kubeconfig
+    async with running(board, kubeconfig, namespace, managed=True, dry_run=True):
         events = await events_with(cluster, namespace, "DryRun")
+        if not may_look:
+            await eventually(_true_when(lambda: answers("403") > refused), "the question about the Deployment")
     assert {each["reason"] for each in events} == {"DryRun"}
+
+
+def _true_when(condition: Callable[[], bool]) -> Callable[[], Awaitable[bool | None]]:
+    async def probe() -> bool | None:
+        return condition() or None
+
+    return probe
