@@ -18,8 +18,9 @@ QUIET_PATIENCE = 20.0
 """Seconds after which a quiet key goes first."""
 QUIET_REST = 4.0
 """How many times as long as a quiet key has taken none is handed out, unless nobody else has worked lately."""
+LONGEST_REST = 0.5
 LATELY = 1.0
-"""Seconds."""
+"""Seconds, both."""
 _EARLY = 0.01
 """Seconds by which a timer may ring too early: event loops round."""
 
@@ -122,7 +123,7 @@ class KeyQueue:
         """Somebody has looked at a quiet key, for so many seconds."""
         self._quietly_busy = None
         if now - self._worked_at < LATELY:
-            self._rest_until = now + spent * QUIET_REST
+            self._rest_until = now + min(spent * QUIET_REST, LONGEST_REST)
             asyncio.get_running_loop().call_at(self._rest_until, self._wake)
 
     def _next(self, now: float) -> tuple[str, bool] | None:

@@ -70,6 +70,7 @@ async def test_after_a_quiet_key_there_is_rest_while_there_is_other_work(
     queue: KeyQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "QUIET_REST", 1e6)
+    monkeypatch.setattr(module, "LONGEST_REST", 1e6)
     queue.add_quietly("a", 0)
     queue.add_quietly("c", 0)
     queue.add("b")

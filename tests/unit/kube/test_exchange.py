@@ -1,0 +1,135 @@
+"""Kept connections: used again, never after anything strange, and nothing is sent twice that must not be."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from moorage.kube import errors, exchange
+from moorage.kube.resources import PODS
+from tests.unit.kube.hostile import Exchange, HostileServer, eventually, hostile, transport
+
+PATH = PODS.path("ns", "a")
+
+
+@asynccontextmanager
+async def counted() -> AsyncIterator[tuple[HostileServer, list[int]]]:
+    """A server, and the client ports of its requests in order: the same port is the same connection."""
+    ports: list[int] = []
+    async with hostile() as server:
+
+        async def note(exchange: Exchange) -> None:
+            ports.append(exchange.writer.get_extra_info("peername")[1])
+            await exchange.answer(200, b"{}")
+
+        server.always("GET", note)
+        server.always("POST", note)
+        yield server, ports
+
+
+async def test_one_connection_serves_request_after_request() -> None:
+    async with counted() as (server, ports), transport(server) as t:
+        for _ in range(5):
+            await t.request("GET", PATH)
+        assert len(set(ports)) == 1
+
+
+async def test_requests_at_the_same_time_have_connections_of_their_own_which_are_kept() -> None:
+    async with counted() as (server, ports), transport(server) as t:
+        await asyncio.gather(*(t.request("GET", PATH) for _ in range(8)))
+        assert len(set(ports)) == 8
+        await asyncio.gather(*(t.request("GET", PATH) for _ in range(8)))
+        assert len(set(ports)) == 8
+
+
+async def test_more_requests_than_connections_wait_for_their_turn() -> None:
+    async with counted() as (server, ports), transport(server) as t:
+        await asyncio.gather(*(t.request("GET", PATH) for _ in range(200)))
+        assert len(ports) == 200
+        assert len(set(ports)) <= 64
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}and more",
+        b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+    ],
+    ids=["said so", "more than asked for", "old"],
+)
+async def test_a_connection_that_is_over_or_strange_is_not_used_again(answer: bytes) -> None:
+    async with counted() as (server, ports), transport(server) as t:
+
+        async def once(exchange: Exchange) -> None:
+            ports.append(exchange.writer.get_extra_info("peername")[1])
+            await exchange.raw(answer)
+
+        server.fault("GET", once)
+        assert await t.request("GET", PATH) == b"{}"
+        await t.request("GET", PATH)
+        assert len(set(ports)) == 2
+
+
+async def test_bytes_that_come_while_nobody_asks_end_the_connection() -> None:
+    async with counted() as (server, ports), transport(server) as t:
+
+        async def later(exchange: Exchange) -> None:
+            ports.append(exchange.writer.get_extra_info("peername")[1])
+            await exchange.answer(200, b"{}")
+            await asyncio.sleep(0.01)
+            await exchange.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n!!")
+
+        server.fault("GET", later)
+        await t.request("GET", PATH)
+        await eventually(lambda: server.connections == 0)
+        assert await t.request("GET", PATH) == b"{}"
+
+
+async def test_a_write_on_a_connection_that_has_ended_meanwhile_is_never_sent_twice() -> None:
+    async with counted() as (server, ports), transport(server) as t:
+        await t.request("GET", PATH)
+
+        async def hang_up(exchange: Exchange) -> None:
+            ports.append(exchange.writer.get_extra_info("peername")[1])
+            exchange.cut()
+
+        server.fault("POST", hang_up)
+        with pytest.raises(errors.ConnectionLost):
+            await t.request("POST", PATH, body=b"{}")
+        assert len(ports) == 2
+
+
+async def test_a_read_on_a_connection_that_has_ended_meanwhile_is_sent_once_more_and_no_more() -> None:
+    async with counted() as (server, ports), transport(server) as t:
+
+        async def hang_up(exchange: Exchange) -> None:
+            ports.append(exchange.writer.get_extra_info("peername")[1])
+            exchange.cut()
+
+        await t.request("GET", PATH)
+        server.fault("GET", hang_up)
+        assert await t.request("GET", PATH) == b"{}"
+        assert len(ports) == 3
+        server.fault("GET", hang_up, hang_up)
+        with pytest.raises(errors.ConnectionLost):
+            await t.request("GET", PATH)
+        assert len(ports) == 5
+
+
+async def test_connections_that_nobody_uses_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "KEEP", 0.02)
+    async with counted() as (server, _), transport(server) as t:
+        await asyncio.gather(*(t.request("GET", PATH) for _ in range(3)))
+        await eventually(lambda: server.connections == 0)
+        assert await t.request("GET", PATH) == b"{}"
+
+
+async def test_a_line_break_in_a_header_is_never_sent() -> None:
+    async with counted() as (server, ports), transport(server) as t:
+        with pytest.raises(ValueError, match="line break"):
+            await t.request("POST", PATH, body=b"{}", content_type="a\r\nX-Evil: 1")
+        assert ports == []
