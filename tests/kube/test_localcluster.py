@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.kube import owners
-from tools.localcluster import ClusterError, ClusterHandle, ClusterOptions, LocalCluster, attach
+from tools.localcluster import ClusterError, ClusterHandle, ClusterOptions, LocalCluster, attach, host
 from tools.localcluster.api import ApiClient, ApiError
 from tools.localcluster.components import API_SERVER, SCHEDULER, Ports
 from tools.localcluster.process import signal_exactly, start_time
@@ -217,6 +217,19 @@ def test_stale_folders_are_removed_and_live_ones_kept(clusters: Path) -> None:
     assert remove_stale() == ["stale"]
     assert sorted(path.name for path in clusters.iterdir()) == ["live"]
     live.release()
+
+
+def test_real_nodes_are_refused_where_they_cannot_be(
+    clusters: Path, cluster: ClusterHandle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ClusterError, match="no network for real nodes.*cluster:up -- --real"):
+        cluster.start_real_node("node")
+    with pytest.raises(ClusterError, match="no real node node runs; these do: none"):
+        cluster.run_on_node("node", ["true"])
+    monkeypatch.setattr(host, "missing", lambda _purpose: "it is not my day")
+    with pytest.raises(ClusterError, match="real nodes cannot run on this machine: it is not my day"):
+        LocalCluster("real", options=ClusterOptions(real=1)).start()
+    assert not (clusters / "real").exists()
 
 
 # What is left of it: nothing -------------------------------------------------------------------------------

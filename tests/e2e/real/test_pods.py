@@ -153,8 +153,3 @@ def test_what_is_no_image_is_refused(real_cluster: ClusterHandle, tmp_path: Path
     for path in (tmp_path / "text", tmp_path / "missing"):
         with pytest.raises(ClusterError, match=f"{path} is no image archive"):
             real_cluster.load_image(path)
-
-
-def test_cluster_without_network_names_the_way_out(cluster: ClusterHandle) -> None:
-    with pytest.raises(ClusterError, match="cluster:up -- --real"):
-        cluster.start_real_node("node")
