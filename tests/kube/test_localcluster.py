@@ -222,7 +222,7 @@ def test_stale_folders_are_removed_and_live_ones_kept(clusters: Path) -> None:
 def test_real_nodes_are_refused_where_they_cannot_be(
     clusters: Path, cluster: ClusterHandle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(ClusterError, match="no network for real nodes.*cluster:up -- --real"):
+    with pytest.raises(ClusterError, match=r"no network for real nodes.*cluster:up -- --real"):
         cluster.start_real_node("node")
     with pytest.raises(ClusterError, match="no real node node runs; these do: none"):
         cluster.run_on_node("node", ["true"])
