@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.charts.rendering import CHARTS, NAMESPACE, PINNER, PLANNER, Object, Values, annotations_of, lint, render
 
@@ -196,3 +197,17 @@ def test_names_below_global_are_for_the_charts_that_take_the_closed_ones_places(
 @pytest.mark.parametrize("kind", ["NodePort", "LoadBalancer"])
 def test_the_pinners_metrics_are_not_shown_outside_the_cluster(kind: str) -> None:
     assert render(PINNER, {"service": {"type": kind}}).one("Service")["spec"]["type"] == "ClusterIP"
+
+
+@BOTH
+def test_without_any_value_the_defaults_hold(chart: str) -> None:
+    """`--set KEY=null` takes a default away: a template must not stumble over what is not there."""
+    defaults = yaml.safe_load((CHARTS / chart / "values.yaml").read_text())
+    nothing = render(chart, dict.fromkeys(defaults))
+    usual = render(chart)
+    assert [each["metadata"]["name"] for each in nothing.objects] == [
+        each["metadata"]["name"] for each in usual.objects
+    ]
+    assert nothing.env == usual.env
+    assert nothing.container["image"] == usual.container["image"]
+    assert nothing.pod["spec"]["affinity"] == usual.pod["spec"]["affinity"]
