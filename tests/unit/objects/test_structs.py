@@ -25,7 +25,13 @@ def read(kind: type[Any], manifest: Any) -> Any:
 @pytest.mark.parametrize("resource", KINDS, ids=lambda r: r.kind)
 def test_every_kind_decodes_from_nothing_and_beside_unknown_fields(resource: Resource[Any]) -> None:
     assert read(resource.type, {}) == resource.type()
-    news = {"kind": "X", "apiVersion": "y", "spec": {"brandNew": [1]}, "status": {"brandNew": {"a": None}}, "data": 7}
+    news = {
+        "kind": "X",
+        "apiVersion": "y",
+        "spec": {"brandNew": [1]},
+        "status": {"brandNew": {"a": None}},
+        "brandNew": 7,
+    }
     found = read(resource.type, {**news, "metadata": {"name": "a", "managedFields": [{}], "creationTimestamp": None}})
     assert found.metadata.name == "a"
     assert found.metadata.creation_timestamp is None
