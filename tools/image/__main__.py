@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 import tools.image as image
-from tools.image import archive
+from tools.image import archive, inputs
 from tools.image.build import Builder
 from tools.toolchain.console import Console
 from tools.toolchain.errors import ToolError
@@ -27,7 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             Builder(Console().say, Console().progress).clean()
         else:
             made = archive.read(image.ensure())
-            print(f"{image.name()} {made.digest}\n{made.path}\n{image.sbom()}")
+            print(f"{image.name()} {made.digest}")
+            for path in (made.path, image.sbom()):
+                print(path.relative_to(inputs.ROOT))
     except (image.ImageError, ToolError) as error:
         print(f"image: {error}", file=sys.stderr)
         return 1

@@ -146,7 +146,7 @@ class Builder:
 
         What buildah notes about mounts is true for one build only, as after a restart of the machine.
         """
-        for pattern in ("secrets-*", "export-*", "base-*", "probe-*", "run-*"):
+        for pattern in ("secrets-*", "export-*", "base-*", "probe-*", "run-*", "debian-*"):
             for left in self.cache.glob(pattern):
                 shutil.rmtree(left, ignore_errors=True)
         store = self.cache / f"storage-{self._driver}"
