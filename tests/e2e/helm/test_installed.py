@@ -1,0 +1,333 @@
+"""Installed for real: the published commands as they stand, ending in our image in real containers that pin a pod.
+
+One story, told in order on one cluster: each test is a step of it, and says which earlier one is missing.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import containers
+from tests.e2e.helm import commands
+from tests.e2e.helm.commands import NAMESPACE, RELEASE
+from tests.e2e.helm.inventory import changed, inventory
+from tests.e2e.helm.site import AGENT, APPS, Site
+from tools import image
+from tools.helmrepo import Repository
+from tools.localcluster import ClusterHandle
+
+ROOT = Path(__file__).parents[3]
+SHOP = "shop"
+POOL = {"moorage.test/pool": "pinned"}
+MACHINES = ("pinned-1", "pinned-2", "pinned-3")
+LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/{RELEASE}-leader-election"
+WAITING = "planner"
+
+
+@pytest.fixture(scope="module")
+def site(
+    real_cluster: ClusterHandle, repository: Repository, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    containers.require("image")
+    real_cluster.load_image(image.ensure())
+    made = Site(real_cluster, repository, tmp_path_factory.mktemp("installed"))
+    yield made
+    clear(made)
+
+
+def clear(site: Site) -> None:
+    """Wherever the story has ended, the cluster is as before for those who use it next."""
+    shell = site.shell()
+    for release in (RELEASE, "moorage-planner"):
+        shell.run(f"helm uninstall {release} -n {NAMESPACE}")
+    cleanup(site)
+    for machine in MACHINES:
+        if machine in site.cluster.hollow_kubelets:
+            site.cluster.kill_hollow_kubelet(machine)
+        shell.run(f"kubectl delete node {machine} --ignore-not-found")
+    shell.run("kubectl delete crd nodereservations.moorage.dev --ignore-not-found")
+    shell.run(f"kubectl delete namespace {NAMESPACE} {SHOP} --ignore-not-found --wait=false")
+
+
+def cleanup(site: Site) -> str:
+    """What a person does before uninstalling; returns what it said."""
+    command = [sys.executable, "-m", "moorage.cli", "cleanup", "--yes", f"--kubeconfig={site.cluster.kubeconfig}"]
+    done = subprocess.run(command, cwd=ROOT / "runtime", capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(autouse=True)
+def in_order(request: pytest.FixtureRequest, site: Site) -> Iterator[None]:
+    """A step has nothing to stand on when an earlier one has failed."""
+    if site.broken:
+        pytest.fail(f"an earlier step failed: {site.broken}", pytrace=False)
+    failed = request.session.testsfailed
+    yield
+    if request.session.testsfailed > failed:
+        site.broken = request.node.name
+
+
+# --- what is looked at ---
+
+
+def lines(site: Site, pod: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The log of a pod."""
+    said = site.shell()(f"kubectl logs -n {NAMESPACE} {pod['metadata']['name']}").out
+    return [json.loads(line) for line in said.splitlines()]
+
+
+def restarts(site: Site) -> list[int]:
+    return [status["restartCount"] for pod in site.pods() for status in pod["status"]["containerStatuses"]]
+
+
+def uids(site: Site) -> set[str]:
+    return {pod["metadata"]["uid"] for pod in site.pods()}
+
+
+def intent(item: Mapping[str, Any]) -> object:
+    """What somebody wants of an object, without what Kubernetes notes about it."""
+    meta = item["metadata"]
+    return meta["uid"], meta.get("labels"), item.get("spec"), item.get("data")
+
+
+def plan(site: Site, machines: tuple[str, ...]) -> Path:
+    """Values of the planner: each machine takes one pod of Deployment web."""
+    machine = {
+        "allocatable": {"cpu": "1", "memory": "3840Mi", "pods": "110"},
+        "labels": {"kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64", **POOL},
+    }
+    return site.file(
+        "plan.json",
+        {
+            "plan": {
+                "plan": "first-pods",
+                "templates": {"machine": machine},
+                "nodes": [{"name": name, "template": "machine"} for name in machines],
+                "fill": [{"namespace": SHOP, "owner": "Deployment/web"}],
+            }
+        },
+    )
+
+
+def web(replicas: int) -> dict[str, Any]:
+    """A Deployment whose pods fit on planned machines only, one on each."""
+    container = {"name": "web", "image": "registry.invalid/web:1", "resources": {"requests": {"cpu": "600m"}}}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "web", "namespace": SHOP},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": {"app": "web"}},
+            "template": {
+                "metadata": {"labels": {"app": "web"}},
+                "spec": {"nodeSelector": POOL, "terminationGracePeriodSeconds": 1, "containers": [container]},
+            },
+        },
+    }
+
+
+def pinned(site: Site, count: int) -> dict[str, str]:
+    """Node by pod, once so many pods of the shop have one."""
+
+    def bound() -> dict[str, str] | None:
+        pods = site.cluster.api.get(f"/api/v1/namespaces/{SHOP}/pods")["items"]
+        found = {pod["metadata"]["name"]: pod["spec"].get("nodeName", "") for pod in pods}
+        return found if len([node for node in found.values() if node]) == count else None
+
+    return site.until(bound, f"{count} pods to be pinned")
+
+
+def join(site: Site, machine: str) -> None:
+    """Switch a machine on, and see its pod run and its placeholder adopted."""
+    before = site.cluster.api.get(f"/api/v1/nodes/{machine}")
+    assert not before["status"].get("nodeInfo", {}).get("kubeletVersion"), "no machine has this name yet"
+    site.cluster.start_hollow_kubelet(machine)
+
+    def runs() -> bool:
+        pods = site.cluster.api.get(f"/api/v1/namespaces/{SHOP}/pods?fieldSelector=spec.nodeName%3D{machine}")["items"]
+        return [pod["status"]["phase"] for pod in pods] == ["Running"]
+
+    site.until(runs, f"the pod on {machine} to run")
+
+    def adopted() -> bool:
+        node = site.cluster.api.get(f"/api/v1/nodes/{machine}")
+        assert node["metadata"]["uid"] == before["metadata"]["uid"], "adopted, not replaced"
+        return not any("pod-pinning" in taint["key"] for taint in node["spec"].get("taints", ()))
+
+    site.until(adopted, f"{machine} to be adopted")
+
+
+# --- the story ---
+
+
+@pytest.fixture(scope="module")
+def before(site: Site) -> Mapping[tuple[str, str, str], Mapping[str, Any]]:
+    """Everything that was there before the first command."""
+    shell = site.shell()
+    shell(f"kubectl create namespace {NAMESPACE}")
+    shell(f"kubectl create namespace {SHOP}")
+    site.cluster.wait_service_account(NAMESPACE)
+    site.cluster.wait_service_account(SHOP)
+    shell(f"kubectl apply -f {site.file('web.json', web(1))}")
+    site.until(
+        lambda: site.cluster.api.get(f"/api/v1/namespaces/{SHOP}/pods")["items"], "the first pod of Deployment web"
+    )
+    return inventory(site.cluster)
+
+
+def test_the_published_commands_install_two_ready_replicas(site: Site, before: object) -> None:
+    shell = site.shell()  # helm repo add, helm repo update
+    said = shell(commands.INSTALL).out
+    assert "moorage-planner" in said, "NOTES name the next command"
+    site.until_ready(2)
+    listed = shell(commands.LIST).row(RELEASE)
+    assert listed[1] == NAMESPACE
+    assert listed[-3:] == ["deployed", f"{RELEASE}-2.0.0", "2.0.0"]
+    assert {pod["metadata"]["labels"]["charts.cast.ai/managed"] for pod in site.pods()} == {"true"}
+
+
+def test_without_a_planner_it_says_once_what_is_missing_and_harms_nothing(
+    site: Site, before: Mapping[tuple[str, str, str], Mapping[str, Any]]
+) -> None:
+    site.until(lambda: (site.get(LEASE) or {}).get("spec", {}).get("holderIdentity"), "a leader")
+
+    def complaints() -> list[list[dict[str, Any]]]:
+        return [[line for line in lines(site, pod) if line["level"] in ("warning", "error")] for pod in site.pods()]
+
+    site.until(lambda: any(complaints()), "the leader to say what is missing")
+    for said in complaints():
+        assert len(said) <= 1, "once, not again and again"
+        assert all("moorage-planner" in json.dumps(line) for line in said)
+    assert restarts(site) == [0, 0]
+    now = inventory(site.cluster)
+    ours = {key for key in now if key not in before}
+    touched = [key for key in changed(before, now, intent) if key not in ours and key[0] not in ("Lease", "APIService")]
+    assert touched == [], "nothing of others was changed"
+    assert not [key for key in ours if key[0] in ("Node", "NodeReservation")]
+
+
+def test_with_a_planner_a_pod_is_pinned_before_its_machine_exists(site: Site) -> None:
+    replicas = uids(site)
+    shell = site.shell()
+    shell(commands.PLANNER.format(values=plan(site, MACHINES[:1])))
+    site.until_ready(1, "moorage-planner")
+    assert list(pinned(site, 1).values()) == [MACHINES[0]]
+    join(site, MACHINES[0])
+    assert uids(site) == replicas, "the running replicas have found the planner"
+    assert restarts(site) == [0, 0]
+
+
+def test_helm_test_passes(site: Site) -> None:
+    said = site.shell()(f"helm test {RELEASE} -n {NAMESPACE}").out
+    assert "Succeeded" in said
+
+
+def test_values_are_overridden_and_self_managed_is_a_label_on_deployment_and_pods(site: Site) -> None:
+    shell = site.shell()
+    shell(commands.SELF_MANAGED)
+    assert site.deployment()["metadata"]["labels"]["charts.cast.ai/managed"] == "false"
+    values = site.file("values.json", {"log": {"level": "debug"}, "podAnnotations": {"example.com/team": "pay"}})
+    shell(f"{commands.SELF_MANAGED_UPGRADE} -f {values}")
+    site.until_ready(2)
+    assert site.deployment()["metadata"]["labels"]["charts.cast.ai/managed"] == "false"
+    assert {pod["metadata"]["labels"]["charts.cast.ai/managed"] for pod in site.pods()} == {"false"}
+    assert {pod["metadata"]["annotations"]["example.com/team"] for pod in site.pods()} == {"pay"}
+    assert {"name": "MOORAGE_LOG_LEVEL", "value": "debug"} in site.container()["env"]
+
+
+def test_a_wrong_value_is_refused_before_anything_is_changed(site: Site) -> None:
+    shell, generation = site.shell(), site.deployment()["metadata"]["generation"]
+    said = shell.fails(f"{commands.INSTALL} --set replicas=two")
+    assert "replicas" in said
+    assert site.deployment()["metadata"]["generation"] == generation
+    assert shell(commands.LIST).row(RELEASE)[-3] == "deployed"
+
+
+def test_scaled_to_zero_by_hand_and_upgraded(site: Site) -> None:
+    shell = site.shell()
+    shell(f"kubectl scale deployment {RELEASE} -n {NAMESPACE} --replicas=0")
+    site.until(lambda: not site.pods(), "no replica to run")
+    shell(commands.INSTALL)
+    site.until_ready(2)
+
+    shell(f"kubectl patch deployment {RELEASE} -n {NAMESPACE} -p '{json.dumps({'spec': {'replicas': 0}})}'")
+    site.until(lambda: not site.pods(), "no replica to run")
+    said = shell.fails(commands.INSTALL)
+    assert "conflict with" in said, "Helm 4 does not overrule another manager unasked"
+    assert ".spec.replicas" in said
+    shell(f"{commands.INSTALL} --force-conflicts")
+    site.until_ready(2)
+    assert shell(commands.LIST).row(RELEASE)[-3] == "deployed"
+
+
+def test_rollback(site: Site) -> None:
+    shell = site.shell()
+    shell(f"helm rollback {RELEASE} 1 -n {NAMESPACE}")
+    site.until_ready(2)
+    assert {pod["metadata"]["labels"]["charts.cast.ai/managed"] for pod in site.pods()} == {"true"}
+
+
+def test_a_failed_upgrade_leaves_the_old_replicas_serving(site: Site) -> None:
+    shell, replicas = site.shell(), uids(site)
+    shell.fails(f"{commands.INSTALL} --set image.tag=does-not-exist --wait --timeout 8s")
+    assert shell(commands.LIST + " --failed").row(RELEASE)[-3] == "failed"
+    ready = {
+        pod["metadata"]["uid"]
+        for pod in site.pods()
+        for condition in pod["status"]["conditions"]
+        if condition["type"] == "Ready" and condition["status"] == "True"
+    }
+    assert ready == replicas
+
+    shell(f"kubectl scale deployment web -n {SHOP} --replicas=2")
+    shell(commands.PLANNER.format(values=plan(site, MACHINES[:2])))
+    assert set(pinned(site, 2).values()) == set(MACHINES[:2]), "they still pin"
+    join(site, MACHINES[1])
+
+    shell(commands.INSTALL)
+    site.until_ready(2)
+    assert uids(site) == replicas, "nothing was wrong with them"
+
+
+def test_after_cleanup_and_uninstall_only_what_is_documented_is_left(
+    site: Site, before: Mapping[tuple[str, str, str], Mapping[str, Any]]
+) -> None:
+    shell = site.shell()
+    shell(f"kubectl scale deployment web -n {SHOP} --replicas=3")
+    shell(commands.PLANNER.format(values=plan(site, MACHINES)))
+    pinned(site, 3)  # the third on a placeholder whose machine never comes
+
+    shell(f"kubectl scale deployment {RELEASE} -n {NAMESPACE} --replicas=0")
+    site.until(lambda: not site.pods(), "no replica to run")
+    assert MACHINES[2] in cleanup(site)
+    said = shell(f"helm uninstall {RELEASE} -n {NAMESPACE}").out
+    assert "nodereservations.moorage.dev" in said, "Helm says what it keeps"
+    shell(f"helm uninstall moorage-planner -n {NAMESPACE}")
+
+    shell(f"kubectl delete namespace {SHOP}")
+    for machine in MACHINES[:2]:  # they are real by now: whoever bought them switches them off
+        site.cluster.stop_hollow_kubelet(machine)
+        shell(f"kubectl delete node {machine}")
+    documented = {
+        ("CustomResourceDefinition", "", "nodereservations.moorage.dev"),
+        ("APIService", "", "v1alpha1.moorage.dev"),
+        ("Lease", NAMESPACE, f"{RELEASE}-leader-election"),
+    }
+    site.until(
+        lambda: {key for key in set(inventory(site.cluster)) - set(before) if key[1] != SHOP} == documented,
+        f"only this to be left: {sorted(documented)}",
+    )
+    gone = {key for key in set(before) - set(inventory(site.cluster)) if SHOP not in key}
+    assert gone == set(), "nothing of others is gone"
+    shell("kubectl delete crd nodereservations.moorage.dev")
+    assert site.get(f"{APPS}/deployments/{RELEASE}") is None
+    assert site.get(f"{AGENT}/secrets/moorage-planner-tls") is None
