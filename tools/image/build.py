@@ -118,7 +118,7 @@ class Builder:
         with tempfile.TemporaryDirectory(prefix="export-", dir=self.cache) as folder:
             layout = Path(folder, "layout")
             self._say("writing the archive")
-            self._buildah("push", "--disable-compression", "--quiet", inputs.name(), f"oci:{layout}:{inputs.version()}")
+            self._buildah("push", "--quiet", inputs.name(), f"oci:{layout}:{inputs.version()}")
             self._stamp.unlink(missing_ok=True)
             for old in self.output.glob("moorage-*"):
                 if old not in (self.archive, self.sbom):
