@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +18,7 @@ from tools.localcluster.api import ApiError
 
 T = TypeVar("T")
 PATIENCE = 120.0
+RUNTIME = Path(__file__).parents[3] / "runtime"
 AGENT = f"/api/v1/namespaces/{commands.NAMESPACE}"
 APPS = f"/apis/apps/v1/namespaces/{commands.NAMESPACE}"
 CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/nodereservations.moorage.dev"
@@ -117,6 +120,14 @@ class Site:
             f"kubectl logs -n {commands.NAMESPACE} -l app.kubernetes.io/instance={commands.RELEASE} --tail=20 --prefix",
         )
         return "".join(f"\n\n{_end(str(shell.run(look)))}" for look in looks)
+
+
+def cleanup(cluster: ClusterHandle) -> str:
+    """What a person does before uninstalling; returns what it said."""
+    command = [sys.executable, "-m", "moorage.cli", "cleanup", "--yes", f"--kubeconfig={cluster.kubeconfig}"]
+    done = subprocess.run(command, cwd=RUNTIME, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def _end(text: str) -> str:

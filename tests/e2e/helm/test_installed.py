@@ -6,8 +6,6 @@ One story, told in order on one cluster: each test is a step of it, and says whi
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,17 +16,15 @@ from tests import containers
 from tests.e2e.helm import commands
 from tests.e2e.helm.commands import NAMESPACE, RELEASE
 from tests.e2e.helm.inventory import changed, inventory
-from tests.e2e.helm.site import AGENT, APPS, Site
+from tests.e2e.helm.site import AGENT, APPS, Site, cleanup
 from tools import image
 from tools.helmrepo import Repository
 from tools.localcluster import ClusterHandle
 
-ROOT = Path(__file__).parents[3]
 SHOP = "shop"
 POOL = {"moorage.test/pool": "pinned"}
 MACHINES = ("pinned-1", "pinned-2", "pinned-3")
 LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/{RELEASE}-leader-election"
-WAITING = "planner"
 
 
 @pytest.fixture(scope="module")
@@ -47,21 +43,13 @@ def clear(site: Site) -> None:
     shell = site.shell()
     for release in (RELEASE, "moorage-planner"):
         shell.run(f"helm uninstall {release} -n {NAMESPACE}")
-    cleanup(site)
+    cleanup(site.cluster)
     for machine in MACHINES:
         if machine in site.cluster.hollow_kubelets:
             site.cluster.kill_hollow_kubelet(machine)
         shell.run(f"kubectl delete node {machine} --ignore-not-found")
     shell.run("kubectl delete crd nodereservations.moorage.dev --ignore-not-found")
     shell.run(f"kubectl delete namespace {NAMESPACE} {SHOP} --ignore-not-found --wait=false")
-
-
-def cleanup(site: Site) -> str:
-    """What a person does before uninstalling; returns what it said."""
-    command = [sys.executable, "-m", "moorage.cli", "cleanup", "--yes", f"--kubeconfig={site.cluster.kubeconfig}"]
-    done = subprocess.run(command, cwd=ROOT / "runtime", capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 @pytest.fixture(autouse=True)
@@ -207,6 +195,8 @@ def test_without_a_planner_it_says_once_what_is_missing_and_harms_nothing(
     for said in complaints():
         assert len(said) <= 1, "once, not again and again"
         assert all("moorage-planner" in json.dumps(line) for line in said)
+    events = site.cluster.api.get(f"{AGENT}/events?fieldSelector=reason%3DStreamCredentials")["items"]
+    assert {event["involvedObject"]["kind"] for event in events} == {"Pod"}, "kubectl describe shows it, too"
     assert restarts(site) == [0, 0]
     now = inventory(site.cluster)
     ours = {key for key in now if key not in before}
@@ -308,7 +298,7 @@ def test_after_cleanup_and_uninstall_only_what_is_documented_is_left(
 
     shell(f"kubectl scale deployment {RELEASE} -n {NAMESPACE} --replicas=0")
     site.until(lambda: not site.pods(), "no replica to run")
-    assert MACHINES[2] in cleanup(site)
+    assert MACHINES[2] in cleanup(site.cluster)
     said = shell(f"helm uninstall {RELEASE} -n {NAMESPACE}").out
     assert "nodereservations.moorage.dev" in said, "Helm says what it keeps"
     shell(f"helm uninstall moorage-planner -n {NAMESPACE}")

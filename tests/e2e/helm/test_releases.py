@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from moorage.pinner.names import FINALIZER
 from tests.e2e.helm import commands
 from tests.e2e.helm.commands import NAMESPACE, RELEASE
 from tests.e2e.helm.inventory import inventory
-from tests.e2e.helm.site import AGENT, APPS, CRD, Site
+from tests.e2e.helm.site import AGENT, APPS, CRD, Site, cleanup
 from tools.helmrepo import Repository
 from tools.localcluster import ClusterError, LocalCluster
 
@@ -138,12 +139,29 @@ def test_a_definition_that_helm_does_not_own_is_taken_over_with_one_flag(site: S
 
     said = shell.fails(commands.INSTALL)
     assert "nodereservations.moorage.dev" in said
-    assert "ownership" in said
+    assert "invalid ownership metadata" in said
     assert site.get(f"{APPS}/deployments/{RELEASE}") is None, "nothing was installed"
 
     shell(f"{commands.INSTALL} --take-ownership")
     site.until_ready()
     assert site.get(f"{RESERVATIONS}/kept") == kept
+
+
+def test_a_definition_that_was_deleted_too_early_goes_after_the_cleanup(site: Site) -> None:
+    shell = site.shell()
+    shell(f"kubectl create -f {DEFINITION}")
+    shell("kubectl wait --for=condition=Established crd/nodereservations.moorage.dev")
+    reservation = {
+        "apiVersion": "moorage.dev/v1alpha1",
+        "kind": "NodeReservation",
+        "metadata": {"name": "held", "finalizers": [FINALIZER]},
+        "spec": {},
+    }
+    shell(f"kubectl create -f {site.file('held.json', reservation)}")
+    shell("kubectl delete crd nodereservations.moorage.dev --wait=false")
+    assert site.get(f"{RESERVATIONS}/held"), "it holds the definition"
+    assert "held" in cleanup(site.cluster)
+    site.until(lambda: site.get(CRD) is None, "the definition to be gone")
 
 
 def test_without_the_definition_when_told_so(site: Site) -> None:

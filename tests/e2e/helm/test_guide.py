@@ -1,0 +1,27 @@
+"""What docs/guides/install.md tells people to write is what the charts take."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.helm import commands
+from tests.e2e.helm.site import RUNTIME
+
+GUIDE = (RUNTIME.parent / "docs" / "guides" / "install.md").read_text()
+
+
+def test_the_guides_planner_values_are_valid(tmp_path: Path) -> None:
+    values = tmp_path / "planner.yaml"
+    values.write_text(GUIDE.partition("```yaml\n")[2].partition("```")[0])
+    command = [sys.executable, "-m", "moorage.cli", "validate", "values", "--chart", "moorage-planner", str(values)]
+    done = subprocess.run(command, cwd=RUNTIME, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("command", [commands.INSTALL, commands.SELF_MANAGED, commands.LIST, commands.REPO_UPDATE])
+def test_the_guide_says_what_was_tested(command: str) -> None:
+    assert command in GUIDE
