@@ -6,7 +6,7 @@ One story, told in order on one cluster: each test is a step of it, and says whi
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from tests.e2e.helm import commands
 from tests.e2e.helm.commands import NAMESPACE, RELEASE
 from tests.e2e.helm.inventory import changed, inventory
 from tests.e2e.helm.site import AGENT, APPS, Site, cleanup
+from tests.e2e.real.probes import probe_image, probe_spec
 from tools import image
 from tools.helmrepo import Repository
 from tools.localcluster import ClusterHandle
@@ -33,6 +34,7 @@ def site(
 ) -> Iterator[Site]:
     containers.require("image")
     real_cluster.load_image(image.ensure())
+    real_cluster.load_image(probe_image(tmp_path_factory.mktemp("probe")))
     made = Site(real_cluster, repository, tmp_path_factory.mktemp("installed"))
     yield made
     clear(made)
@@ -44,12 +46,19 @@ def clear(site: Site) -> None:
     for release in (RELEASE, "moorage-planner"):
         shell.run(f"helm uninstall {release} -n {NAMESPACE}")
     cleanup(site.cluster)
-    for machine in MACHINES:
-        if machine in site.cluster.hollow_kubelets:
-            site.cluster.kill_hollow_kubelet(machine)
-        shell.run(f"kubectl delete node {machine} --ignore-not-found")
+    switch_off(site)
     shell.run("kubectl delete crd nodereservations.moorage.dev --ignore-not-found")
     shell.run(f"kubectl delete namespace {NAMESPACE} {SHOP} --ignore-not-found --wait=false")
+
+
+def switch_off(site: Site) -> None:
+    """Take the machines away again, as whoever bought them does."""
+    for machine in MACHINES:
+        if machine in site.cluster.real_nodes:
+            site.cluster.stop_real_node(machine)
+        if machine in site.cluster.hollow_kubelets:
+            site.cluster.stop_hollow_kubelet(machine)
+        site.shell().run(f"kubectl delete node {machine} --ignore-not-found")
 
 
 @pytest.fixture(autouse=True)
@@ -107,7 +116,14 @@ def plan(site: Site, machines: tuple[str, ...]) -> Path:
 
 def web(replicas: int) -> dict[str, Any]:
     """A Deployment whose pods fit on planned machines only, one on each."""
-    container = {"name": "web", "image": "registry.invalid/web:1", "resources": {"requests": {"cpu": "600m"}}}
+    alone = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"app": "web"}}}
+    spec = probe_spec(
+        nodeSelector=POOL,
+        affinity={"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [alone]}},
+        securityContext={"runAsUser": 65532},  # a hollow kubelet's images name no user
+    )
+    spec["containers"][0]["resources"] = {"requests": {"cpu": "600m"}}
+    del spec["containers"][0]["readinessProbe"]  # on a hollow kubelet nobody answers
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -115,10 +131,7 @@ def web(replicas: int) -> dict[str, Any]:
         "spec": {
             "replicas": replicas,
             "selector": {"matchLabels": {"app": "web"}},
-            "template": {
-                "metadata": {"labels": {"app": "web"}},
-                "spec": {"nodeSelector": POOL, "terminationGracePeriodSeconds": 1, "containers": [container]},
-            },
+            "template": {"metadata": {"labels": {"app": "web"}}, "spec": spec},
         },
     }
 
@@ -134,11 +147,11 @@ def pinned(site: Site, count: int) -> dict[str, str]:
     return site.until(bound, f"{count} pods to be pinned")
 
 
-def join(site: Site, machine: str) -> None:
+def join(site: Site, machine: str, switch_on: Callable[[str], object]) -> None:
     """Switch a machine on, and see its pod run and its placeholder adopted."""
     before = site.cluster.api.get(f"/api/v1/nodes/{machine}")
     assert not before["status"].get("nodeInfo", {}).get("kubeletVersion"), "no machine has this name yet"
-    site.cluster.start_hollow_kubelet(machine)
+    switch_on(machine)
 
     def runs() -> bool:
         pods = site.cluster.api.get(f"/api/v1/namespaces/{SHOP}/pods?fieldSelector=spec.nodeName%3D{machine}")["items"]
@@ -211,7 +224,8 @@ def test_with_a_planner_a_pod_is_pinned_before_its_machine_exists(site: Site) ->
     shell(commands.PLANNER.format(values=plan(site, MACHINES[:1])))
     site.until_ready(1, "moorage-planner")
     assert list(pinned(site, 1).values()) == [MACHINES[0]]
-    join(site, MACHINES[0])
+    join(site, MACHINES[0], site.cluster.start_real_node)
+    assert shell(f"kubectl logs -n {SHOP} deployment/web").out == "probe serves\n", "a container of a real kubelet"
     assert uids(site) == replicas, "the running replicas have found the planner"
     assert restarts(site) == [0, 0]
 
@@ -247,7 +261,7 @@ def test_scaled_to_zero_by_hand_and_upgraded(site: Site) -> None:
     shell(f"kubectl scale deployment {RELEASE} -n {NAMESPACE} --replicas=0")
     site.until(lambda: not site.pods(), "no replica to run")
     shell(commands.INSTALL)
-    site.until_ready(2)
+    assert site.deployment()["spec"]["replicas"] == 2, "the chart's number again"
 
     shell(f"kubectl patch deployment {RELEASE} -n {NAMESPACE} -p '{json.dumps({'spec': {'replicas': 0}})}'")
     site.until(lambda: not site.pods(), "no replica to run")
@@ -281,7 +295,7 @@ def test_a_failed_upgrade_leaves_the_old_replicas_serving(site: Site) -> None:
     shell(f"kubectl scale deployment web -n {SHOP} --replicas=2")
     shell(commands.PLANNER.format(values=plan(site, MACHINES[:2])))
     assert set(pinned(site, 2).values()) == set(MACHINES[:2]), "they still pin"
-    join(site, MACHINES[1])
+    join(site, MACHINES[1], site.cluster.start_hollow_kubelet)
 
     shell(commands.INSTALL)
     site.until_ready(2)
@@ -304,9 +318,8 @@ def test_after_cleanup_and_uninstall_only_what_is_documented_is_left(
     shell(f"helm uninstall moorage-planner -n {NAMESPACE}")
 
     shell(f"kubectl delete namespace {SHOP}")
-    for machine in MACHINES[:2]:  # they are real by now: whoever bought them switches them off
-        site.cluster.stop_hollow_kubelet(machine)
-        shell(f"kubectl delete node {machine}")
+    site.until(lambda: not site.cluster.api.get(f"{AGENT}/pods")["items"], "the last pod to have ended")
+    switch_off(site)
     documented = {
         ("CustomResourceDefinition", "", "nodereservations.moorage.dev"),
         ("APIService", "", "v1alpha1.moorage.dev"),
