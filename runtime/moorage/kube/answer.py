@@ -12,13 +12,15 @@ MAX_HEAD = 64 << 10
 """Bytes of a status line and its headers."""
 MAX_LINE = 1 << 10
 """Bytes of the line that announces a chunk."""
+MAX_BODY = 128 << 20
+"""Bytes of a body: far more than a page of any list, and less than what a pod may use."""
 
 _STATUS = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [^\r\n]*)?")
-_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_FIELDS = re.compile(rb"(?:\r\n[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n]*)*")
 _DIGITS = re.compile(r"[0-9]{1,18}")
 _HEX = re.compile(rb"[0-9A-Fa-f]{1,15}")
 _END = b"\r\n\r\n"
-_ONCE = frozenset((b"content-length", b"transfer-encoding"))
+_ONCE = frozenset(("content-length", "transfer-encoding"))
 
 
 class BadAnswer(ConnectionError):
@@ -60,6 +62,7 @@ class Reader:
         self._buffer = bytearray()
         self._head: _Head | None = None
         self._chunks: list[bytes] = []
+        self._chunked = 0  # bytes in them
         self.untouched = True  # whether not a single byte has come
 
     def feed(self, data: bytes) -> Answer | None:
@@ -75,6 +78,7 @@ class Reader:
             return None
         if head.chunked:
             return self._read_chunks(head)
+        _check_size(head.length or len(self._buffer))
         if head.length is None or len(self._buffer) < head.length:
             return None
         return self._answer(head, bytes(self._buffer[: head.length]), used=head.length)
@@ -114,12 +118,14 @@ class Reader:
             size = _size(bytes(buffer[:end]))
             if size == 0:
                 return self._read_trailer(head, end)
+            _check_size(self._chunked + size)
             whole = end + 2 + size + 2
             if len(buffer) < whole:
                 return None
             if buffer[whole - 2 : whole] != b"\r\n":
                 raise BadAnswer("the answer has a chunk that is not as long as it says")
             self._chunks.append(bytes(buffer[end + 2 : whole - 2]))
+            self._chunked += size
             del buffer[:whole]
 
     def _read_trailer(self, head: _Head, start: int) -> Answer | None:
@@ -138,24 +144,22 @@ class Reader:
 
 
 def _parse(head: bytes) -> _Head:
-    first, *lines = head.split(b"\r\n")
-    found = _STATUS.fullmatch(first)
+    found = _STATUS.match(head)
     if found is None:
         raise BadAnswer("what came is not HTTP")
-    headers: dict[bytes, bytes] = {}
-    for line in lines:
-        name, colon, value = line.partition(b":")
-        if not colon or _NAME.fullmatch(name) is None:
-            raise BadAnswer("the answer has a header that is none")
+    if _FIELDS.fullmatch(head, found.end()) is None:
+        raise BadAnswer("the answer has a header that is none")
+    headers: dict[str, str] = {}
+    for line in head[found.end() :].decode("latin-1").split("\r\n")[1:]:
+        name, _, value = line.partition(":")
         name = name.lower()
         if name in _ONCE and name in headers:
-            raise BadAnswer(f"the answer has two headers {name.decode()}")
-        headers[name] = value.strip(b" \t")
+            raise BadAnswer(f"the answer has two headers {name}")
+        headers[name] = value.strip(" \t")
     status = int(found[2])
-    texts = {name.decode("ascii"): value.decode("latin-1") for name, value in headers.items()}
-    chunked, length = _framing(status, texts)
-    kept = found[1] == b"1" and "close" not in texts.get("connection", "").lower() and (chunked or length is not None)
-    return _Head(status, texts, kept, chunked, length)
+    chunked, length = _framing(status, headers)
+    kept = found[1] == b"1" and "close" not in headers.get("connection", "").lower() and (chunked or length is not None)
+    return _Head(status, headers, kept, chunked, length)
 
 
 def _framing(status: int, headers: dict[str, str]) -> tuple[bool, int | None]:
@@ -172,6 +176,11 @@ def _framing(status: int, headers: dict[str, str]) -> tuple[bool, int | None]:
     if _DIGITS.fullmatch(length) is None:
         raise BadAnswer(f"the answer's length is {length[:40]!r}")
     return False, int(length)
+
+
+def _check_size(size: int) -> None:
+    if size > MAX_BODY:
+        raise BadAnswer(f"the answer is larger than {MAX_BODY >> 20} MiB")
 
 
 def _size(line: bytes) -> int:

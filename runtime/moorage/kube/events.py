@@ -69,7 +69,7 @@ class ObjectRef(Object, frozen=True):
         return cls(api_version, kind, meta.name, meta.namespace, meta.uid)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class _Event:
     """One Event and its repetitions; moments are monotonic seconds."""
 

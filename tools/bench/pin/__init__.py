@@ -3,7 +3,7 @@
 All contenders bind the same pods (managed by real ReplicaSets, 10 kB each, as many on each node) through the same API
 server, one after the other, in rounds whose order rotates; medians count:
 
-* **The ceiling**: `tools/bench/binder`, client-go that does nothing but bind, 32 requests in flight (and 64).
+* **The ceiling**: `tools/bench/binder`, client-go that does nothing but bind, 32 requests in flight (once also 64).
 * **kube-scheduler**, its client limits lifted, on empty nodes that are Ready. The pods have neither affinity nor spread
   constraints of their own, which would slow it down.
 * **Moorage**: `moorage planner` serves a plan, `moorage pod-pinner` makes the placeholders; then the plan is replaced

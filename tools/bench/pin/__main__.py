@@ -85,7 +85,7 @@ def _arguments() -> argparse.Namespace:
         "--cached",
         type=int,
         nargs="*",
-        default=[1000, 5000, figures.LARGE],
+        default=[1000, figures.LARGE],
         metavar="N",
         help="running pods in the pinner's cache, 30 on a node, to see memory and cost grow; none skips that",
     )
@@ -156,6 +156,8 @@ async def _rounds(arguments: argparse.Namespace, stage: Stage) -> Rounds:
     for number in range(arguments.rounds):
         turn = number % len(names)
         for name in (*names[turn:], *names[:turn]):
+            if name == figures.CEILING_64 and number:
+                continue  # it only has to show that more in flight is no faster
             rounds[name].append(found := await measure[name]())
             _progress(f"round {number + 1} of {arguments.rounds}, {name}: {_sentence(found)}")
     return rounds

@@ -143,6 +143,8 @@ async def _burst(stage: Stage, pinner: Pinner, targets: Sequence[Target], addres
         "first_bound_s": bound.first - began.moment,
         "cpu_before_s": before.cpu_s,
         "planner_cpu_s": planning.cpu_s - planned.cpu_s,
+        "burst_cpu_us_per_pin": spent["pinner"] / len(targets) * 1e6,
+        "burst_planner_cpu_us_per_pin": spent["planner"] / len(targets) * 1e6,
     }
 
 
