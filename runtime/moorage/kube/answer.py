@@ -78,7 +78,7 @@ class Reader:
             return None
         if head.chunked:
             return self._read_chunks(head)
-        _check_size(head.length or len(self._buffer))
+        check_size(head.length or len(self._buffer))
         if head.length is None or len(self._buffer) < head.length:
             return None
         return self._answer(head, bytes(self._buffer[: head.length]), used=head.length)
@@ -118,7 +118,7 @@ class Reader:
             size = _size(bytes(buffer[:end]))
             if size == 0:
                 return self._read_trailer(head, end)
-            _check_size(self._chunked + size)
+            check_size(self._chunked + size)
             whole = end + 2 + size + 2
             if len(buffer) < whole:
                 return None
@@ -178,7 +178,12 @@ def _framing(status: int, headers: dict[str, str]) -> tuple[bool, int | None]:
     return False, int(length)
 
 
-def _check_size(size: int) -> None:
+def check_size(size: int) -> None:
+    """Whether a body may be so large.
+
+    Raises:
+        BadAnswer: it may not.
+    """
     if size > MAX_BODY:
         raise BadAnswer(f"the answer is larger than {MAX_BODY >> 20} MiB")
 

@@ -20,7 +20,7 @@ from prometheus_client import Counter
 from yarl import URL
 
 from . import errors, metrics
-from .answer import Answer
+from .answer import Answer, check_size
 from .clock import ServerClock
 from .credentials import Access
 from .exchange import Exchanger, NotConnected
@@ -59,7 +59,7 @@ class _Request:
         head = "\r\n".join(lines)
         if head.count("\r") != len(lines) - 1 or head.count("\n") != len(lines) - 1:
             raise ValueError(f"{self.method} {self.path!r}: a header holds a line break")
-        return b"%b\r\n\r\n%b" % (head.encode("ascii"), self.body or b"")
+        return b"%b\r\n\r\n%b" % (head.encode(), self.body or b"")
 
 
 class Transport:
@@ -284,8 +284,12 @@ def _lost(error: BaseException) -> type[errors.ConnectionLost]:
 
 
 async def _read_all(response: aiohttp.ClientResponse, request: str) -> bytes:
+    found = bytearray()
     try:
-        return await response.read()
+        async for piece in response.content.iter_any():
+            found += piece
+            check_size(len(found))
+        return bytes(found)
     except (aiohttp.ClientError, OSError) as error:
         raise errors.ConnectionLost(f"{request}: answer cut off: {_sentence(error)}") from error
 

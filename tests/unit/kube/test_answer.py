@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from moorage.kube import answer
 from moorage.kube.answer import Answer, BadAnswer, Reader
 
 _OK = b"HTTP/1.1 200 OK\r\n"
@@ -42,6 +43,9 @@ BAD = [
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nokay\r\n0\r\n\r\n",
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1" * 2000,
     b"HTTP/1.1 200 OK\r\nA: " + b"b" * 70_000,
+    b"HTTP/1.1 200 OK\r\nContent-Length: 134217729\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8000001\r\n",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n7ffffff\r\n",
 ]
 
 
@@ -93,6 +97,14 @@ def test_a_body_without_a_length_ends_with_the_connection() -> None:
     assert reader.feed(b" and on") is None
     found = reader.end()
     assert (found.body, found.kept) == (b"so far and on", False)
+
+
+def test_a_body_without_a_length_is_not_read_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answer, "MAX_BODY", 10)
+    reader = Reader()
+    assert reader.feed(b"HTTP/1.1 200 OK\r\n\r\n0123456789") is None
+    with pytest.raises(BadAnswer, match="larger than"):
+        reader.feed(b"!")
 
 
 def test_after_bytes_that_nobody_asked_for_the_connection_is_not_used_again() -> None:

@@ -196,6 +196,11 @@ async def test_impersonation(write: Write) -> None:
     }
 
 
+def test_impersonation_cannot_add_headers(write: Write) -> None:
+    with pytest.raises(CredentialsError, match=r"user\.as"):
+        load(write({"token": "t", "as": "jane\r\nX-Evil: 1"}))
+
+
 async def test_nothing_secret_travels_unencrypted(write: Write, caplog: pytest.LogCaptureFixture) -> None:
     access = load(write({"token": SECRET}, {"server": "http://10.0.0.1:8080"}))
     assert await access.authenticator.headers() == {}

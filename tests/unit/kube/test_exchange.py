@@ -133,3 +133,9 @@ async def test_a_line_break_in_a_header_is_never_sent() -> None:
         with pytest.raises(ValueError, match="line break"):
             await t.request("POST", PATH, body=b"{}", content_type="a\r\nX-Evil: 1")
         assert ports == []
+
+
+async def test_what_is_not_ascii_in_a_header_is_sent_as_kubectl_sends_it() -> None:
+    async with counted() as (server, _), transport(server) as t:
+        await t.request("POST", PATH, body=b"{}", content_type="application/json; a=\u00e4")
+        assert server.requests[-1].headers["content-type"].encode("latin-1").endswith(b"\xc3\xa4")

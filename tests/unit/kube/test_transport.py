@@ -7,7 +7,7 @@ import dataclasses
 
 import pytest
 
-from moorage.kube import errors
+from moorage.kube import answer, errors
 from moorage.kube.resources import LEASES, NODES, PODS
 from moorage.kube.transport import Transport
 from tests.unit.kube.hostile import (
@@ -264,3 +264,12 @@ async def test_a_request_cancelled_at_any_moment_leaves_nothing_open(step: int) 
             await asyncio.gather(task, return_exceptions=True)
             await eventually(lambda: server.busy == 0)
             assert await t.request("GET", PATH)  # and the pool is in order
+
+
+async def test_a_refusal_that_never_ends_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answer, "MAX_BODY", 100)
+    async with hostile() as server, transport(server) as t:
+        server.fault("watch", refuse(500, {"message": "x" * 101}))
+        with pytest.raises(errors.ConnectionLost, match="larger than"):
+            async with t.stream("/api/v1/pods", query={"watch": "true"}, silence=5.0):
+                pass
