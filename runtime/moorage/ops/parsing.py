@@ -61,14 +61,19 @@ def subdomain(value: str) -> str:
 
 
 def host_names(value: str) -> tuple[str, ...]:
-    """DNS names and IP addresses, separated by commas."""
-    found = tuple(part.strip().lower() for part in value.split(",") if part.strip())
-    for each in found:
-        if not _is_address(each) and (len(each) > 253 or not _SUBDOMAIN.fullmatch(each)):
-            raise ValueError(f"{each[:100]!r} is neither a DNS name nor an IP address")
+    """DNS names and IP addresses, separated by commas; addresses in the one form that certificates are read in."""
+    found = tuple(_host_name(part.strip().lower()) for part in value.split(",") if part.strip())
     if not found:
         raise ValueError("it names nothing")
     return found
+
+
+def _host_name(value: str) -> str:
+    if _is_address(value):
+        return str(ipaddress.ip_address(value))
+    if len(value) > 253 or not _SUBDOMAIN.fullmatch(value):
+        raise ValueError(f"{value[:100]!r} is neither a DNS name nor an IP address")
+    return value
 
 
 def _is_address(text: str) -> bool:

@@ -254,7 +254,7 @@ def test_the_environment_of_the_chart_is_enough(tmp_path: Path, monkeypatch: pyt
     assert found.in_cluster
     assert found.plan == Path("/etc/moorage/plan/plan.yaml")  # it need not be there yet
     assert "moorage-planner.moorings.svc" in found.tls_names
-    named = load(PlannerSettings, {**environ, "MOORAGE_TLS_NAMES": "A.example, 10.0.0.7,fd00::7"})
+    named = load(PlannerSettings, {**environ, "MOORAGE_TLS_NAMES": "A.example, 10.0.0.7,FD00:0::7"})
     assert named.tls_names == ("a.example", "10.0.0.7", "fd00::7")
     with pytest.raises(SettingsError, match="both set"):
         load(PlannerSettings, {**environ, "MOORAGE_TLS_CERT_FILE": _pem(tmp_path), "MOORAGE_TLS_KEY_FILE": str(token)})
