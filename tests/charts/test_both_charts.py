@@ -173,15 +173,29 @@ def test_rights_are_narrow(chart: str) -> None:
             }
 
 
-def test_nothing_selects_the_test_pod() -> None:
+def test_only_its_own_policy_selects_the_test_pod() -> None:
     rendered = render(PINNER)
     labels = rendered.one("Pod")["metadata"]["labels"]
     for each in (
         rendered.one("Service")["spec"]["selector"],
         rendered.one("PodDisruptionBudget")["spec"]["selector"]["matchLabels"],
         rendered.one("Deployment")["spec"]["selector"]["matchLabels"],
+        rendered.one("NetworkPolicy", "castai-pod-pinner")["spec"]["podSelector"]["matchLabels"],
     ):
         assert not each.items() <= labels.items()
+    policy = rendered.one("NetworkPolicy", "castai-pod-pinner-check")["spec"]
+    assert policy["podSelector"]["matchLabels"].items() <= labels.items()
+    assert 6443 in [port["port"] for rule in policy["egress"] for port in rule["ports"]]
+    assert len(render(PINNER, {"networkPolicy": {"enabled": False}}).all("NetworkPolicy")) == 0
+
+
+@BOTH
+def test_names_are_found_where_dns_pods_listen_elsewhere(chart: str) -> None:
+    """OpenShift's do at 5353, and a policy sees the pod's port."""
+    names = render(chart).one("NetworkPolicy", chart)["spec"]["egress"][0]["ports"]
+    assert {(each["port"], each["protocol"]) for each in names} == {
+        (port, protocol) for port in (53, 5353) for protocol in ("UDP", "TCP")
+    }
 
 
 def test_names_below_global_are_for_the_charts_that_take_the_closed_ones_places() -> None:

@@ -82,8 +82,10 @@ def test_a_key_given_as_a_value_becomes_a_secret_and_restarts_the_pods_when_it_c
 def test_address_and_its_port_in_the_network_policy(values: Values, address: str) -> None:
     rendered = render(PINNER, values)
     assert rendered.env["MOORAGE_PLANNER_ADDRESS"] == address
-    ports = [each["port"] for rule in rendered.one("NetworkPolicy")["spec"]["egress"] for each in rule["ports"]]
+    policy = rendered.one("NetworkPolicy", "castai-pod-pinner")["spec"]
+    ports = [each["port"] for rule in policy["egress"] for each in rule["ports"]]
     assert int(address.rpartition(":")[2]) in ports
+    assert 9443 in ports  # where the planner's pods listen, which is what a policy sees
 
 
 @pytest.mark.parametrize("address", ["grpc.cast.ai:443", "cast.ai:443", "GRPC.EU.CAST.AI:443", "grpc.cast.ai.:443"])

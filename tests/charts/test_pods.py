@@ -64,10 +64,16 @@ def test_security_satisfies_restricted_with_a_read_only_root(chart: str) -> None
 
 
 @BOTH
-def test_users_may_take_from_the_security_context_what_openshift_sets_itself(chart: str) -> None:
+def test_ids_are_openshifts_to_choose(chart: str) -> None:
+    openshift = ("--api-versions", "security.openshift.io/v1")
+    without = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    rendered = render(chart, options=openshift)
+    for spec in [rendered.pod["spec"], *(each["spec"] for each in rendered.all("Pod"))]:
+        assert spec["securityContext"] == without
+    own = {"podSecurityContext": {"runAsUser": 1000650000}}
+    assert render(chart, own, options=openshift).pod["spec"]["securityContext"] == {**without, "runAsUser": 1000650000}
     options = tuple(f"--set=podSecurityContext.{key}=null" for key in ("runAsUser", "runAsGroup", "fsGroup"))
-    context = render(chart, options=options).pod["spec"]["securityContext"]
-    assert context == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    assert render(chart, options=options).pod["spec"]["securityContext"] == without
 
 
 @BOTH

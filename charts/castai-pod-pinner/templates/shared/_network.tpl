@@ -10,11 +10,16 @@
   {{- end }}
 {{- end -}}
 
-{{/* Names, and the API server: at any address, because which it is differs from cluster to cluster. */}}
+{{/*
+Names, and the API server: at any address, because which it is differs from cluster to cluster. A policy sees the port of the
+pod that answers, not of its Service: OpenShift's DNS pods listen at 5353.
+*/}}
 {{- define "castai-pod-pinner.commonEgress" -}}
 - ports:
-    - {port: 53, protocol: UDP}
-    - {port: 53, protocol: TCP}
+    {{- range list 53 5353 }}
+    - {port: {{ . }}, protocol: UDP}
+    - {port: {{ . }}, protocol: TCP}
+    {{- end }}
 - ports:
     {{- range .Values.networkPolicy.apiServerPorts }}
     - {port: {{ int . }}, protocol: TCP}

@@ -120,9 +120,17 @@ of placeholders.
 {{/*
 What Pod Security "restricted" asks for holds unless the user has decided otherwise: also with the values of a former
 chart (--reuse-values), which had less. Only rendered, so that no value looks as if it had been given.
+
+OpenShift gives every namespace ids of its own, and admits no pod that names others: there ours are left out, those of the
+user are not.
 */}}
 {{- define "moorage-planner.podSecurityContext" -}}
 {{- $context := deepCopy .Values.podSecurityContext -}}
+{{- if .Capabilities.APIVersions.Has "security.openshift.io/v1" -}}
+{{- range $key := list "runAsUser" "runAsGroup" "fsGroup" -}}
+{{- if eq (toString (get $context $key)) "65532" }}{{ $_ := unset $context $key }}{{ end -}}
+{{- end -}}
+{{- end -}}
 {{- include "moorage-planner.fill" (dict "values" $context "defaults" (dict
   "runAsNonRoot" true "seccompProfile" (dict "type" "RuntimeDefault")
 )) -}}
