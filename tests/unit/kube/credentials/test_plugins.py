@@ -1,0 +1,229 @@
+"""Credential plugins: what they are told, what they may answer, and how often they run."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from moorage.kube.credentials import CredentialsError, load
+from moorage.kube.credentials.exec import ExecAuthenticator
+from moorage.kube.credentials.plugin import Credential, Plugin
+from moorage.kube.credentials.tls import TlsContexts
+from tests.unit.kube.credentials.support import EXEC, SECRET, V1, Pki, Write, authorization, b64, script
+
+
+def plugin(path: Path, body: str, **options: Any) -> Plugin:
+    return Plugin("here", str(script(path, body)), V1, **options)
+
+
+async def test_plugin_is_told_what_kubectl_tells_it(write: Write, tmp_path: Path, pki: Pki) -> None:
+    script(
+        tmp_path / "bin/plugin",
+        """
+        told = {"info": info, "args": sys.argv[1:], "extra": os.environ["EXTRA"], "stdin": sys.stdin.read()}
+        print("private words", file=sys.stderr)
+        open(os.environ["TOLD"], "w").write(json.dumps(told))
+        answer(token="from-plugin")
+        """,
+    )
+    exec_config = {
+        "apiVersion": "client.authentication.k8s.io/v1beta1",
+        "command": "./bin/plugin",  # relative to the kubeconfig
+        "args": ["--region", "north"],
+        "env": [{"name": "EXTRA", "value": "more"}, {"name": "TOLD", "value": str(tmp_path / "told")}],
+        "provideClusterInfo": True,
+    }
+    cluster = {
+        "server": "https://h:6443",
+        "tls-server-name": "kubernetes",
+        "certificate-authority-data": b64(pki.ca),
+        "extensions": [{"name": "client.authentication.k8s.io/exec", "extension": {"audience": "a"}}],
+    }
+    access = load(write({"exec": exec_config}, cluster))
+    assert await authorization(access) == "Bearer from-plugin"
+    told = json.loads((tmp_path / "told").read_text())
+    assert told == {
+        "info": {
+            "apiVersion": "client.authentication.k8s.io/v1beta1",
+            "kind": "ExecCredential",
+            "spec": {
+                "interactive": False,
+                "cluster": {
+                    "server": "https://h:6443",
+                    "tls-server-name": "kubernetes",
+                    "certificate-authority-data": b64(pki.ca),
+                    "config": {"audience": "a"},
+                },
+            },
+        },
+        "args": ["--region", "north"],
+        "extra": "more",
+        "stdin": "",
+    }
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (f"print('{SECRET}', file=sys.stderr); sys.exit(3)", "failed (exit status 3). Run it by hand"),
+        ("os.kill(os.getpid(), 9)", "killed by signal 9"),
+        (f"print('{SECRET}')", "printed something that is no ExecCredential"),
+        ("print('x' * (1 << 21))", "printed more than 1 MiB"),
+        ("answer()", "neither a token nor a client certificate"),
+        (f"answer(clientCertificateData='{SECRET}')", "a certificate without key"),
+        (f"answer(token=['{SECRET}'])", "no ExecCredential"),
+        (f"info['apiVersion'] += 'beta1'; answer(token='{SECRET}')", "another kind or version"),
+        (f"answer(token='{SECRET}', expirationTimestamp='2020-01-01T00:00:00Z')", "expired already (2020-01-01"),
+        ("print(json.dumps({'apiVersion': info['apiVersion'], 'kind': 'ExecCredential'}))", "neither a token"),
+    ],
+)
+async def test_failing_plugins(
+    tmp_path: Path, body: str, words: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    with pytest.raises(CredentialsError) as caught:
+        await plugin(tmp_path / "plugin", body).run()
+    message = str(caught.value)
+    assert f"here: user.exec: credential plugin '{tmp_path / 'plugin'}'" in message
+    assert words in message
+    assert SECRET not in message + caplog.text + "".join(capfd.readouterr())
+
+
+async def test_missing_plugin_shows_the_install_hint(write: Write) -> None:
+    exec_config = {**EXEC, "command": "no-such-plugin-here", "installHint": "Get it from\x1b[31m the team"}
+    with pytest.raises(CredentialsError, match=r"was not found\. Get it from\[31m the team"):
+        await load(write({"exec": exec_config})).authenticator.headers()
+
+
+async def test_plugin_that_is_no_program(tmp_path: Path) -> None:
+    (tmp_path / "plugin").write_text("text")
+    with pytest.raises(CredentialsError, match="cannot be started: Permission denied"):
+        await Plugin("here", str(tmp_path / "plugin"), V1).run()
+
+
+async def test_plugin_that_must_ask_needs_a_terminal(tmp_path: Path) -> None:
+    with pytest.raises(CredentialsError, match="standard input is not a terminal"):
+        await plugin(tmp_path / "plugin", "answer(token='t')", interactive_mode="Always").run()
+
+
+HANGS = """
+child = subprocess.Popen(["sleep", "600"])
+open(sys.argv[1], "w").write(f"{os.getpid()} {child.pid}")
+time.sleep(600)
+"""
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 - other processes set no events
+        await asyncio.sleep(0.01)
+
+
+def ended(pid: str) -> bool:
+    """Whether a process has ended, even if nobody has reaped it yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z"
+    except OSError:
+        return True
+
+
+async def test_hanging_plugin_meets_the_time_limit(tmp_path: Path) -> None:
+    with pytest.raises(CredentialsError, match=r"took longer than 0\.2 s"):
+        await plugin(tmp_path / "plugin", "time.sleep(600)", time_limit=0.2).run()
+
+
+async def test_cancelled_plugin_ends_with_its_children(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    run = asyncio.create_task(plugin(tmp_path / "plugin", HANGS, args=(str(pids),)).run())
+    await until(lambda: pids.exists() and len(pids.read_text().split()) == 2)
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    for pid in pids.read_text().split():
+        await until(partial(ended, pid))
+
+
+class Counting:
+    """A credential source that numbers what it hands out."""
+
+    source = "here"
+
+    def __init__(self, life: timedelta | None = None) -> None:
+        self.runs = 0
+        self.life = life
+        self.now = datetime(2030, 1, 1, tzinfo=UTC)
+        self.monotonic = 1000.0
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.failure: CredentialsError | None = None
+
+    async def run(self) -> Credential:
+        self.runs += 1
+        await self.gate.wait()
+        if self.failure:
+            raise self.failure
+        return Credential(f"token-{self.runs}", None, self.now + self.life if self.life else None)
+
+    def authenticator(self) -> ExecAuthenticator:
+        tls = TlsContexts("here", None)
+        return ExecAuthenticator(self, tls, now=lambda: self.now, monotonic=lambda: self.monotonic)
+
+
+async def test_credentials_are_kept_until_shortly_before_they_expire() -> None:
+    source = Counting(timedelta(minutes=10))
+    authenticator = source.authenticator()
+    for _ in range(3):
+        assert await authenticator.headers() == {"Authorization": "Bearer token-1"}
+    source.now += timedelta(minutes=9, seconds=49)
+    await authenticator.headers()
+    assert source.runs == 1
+    source.now += timedelta(seconds=2)
+    assert await authenticator.headers() == {"Authorization": "Bearer token-2"}
+
+
+async def test_short_lived_credentials_are_used_for_most_of_their_life() -> None:
+    source = Counting(timedelta(seconds=5))
+    authenticator = source.authenticator()
+    await authenticator.headers()
+    source.now += timedelta(seconds=4.4)
+    await authenticator.headers()
+    assert source.runs == 1
+    source.now += timedelta(seconds=0.2)
+    await authenticator.headers()
+    assert source.runs == 2
+
+
+async def test_many_requests_share_one_run_and_one_failure() -> None:
+    source = Counting()
+    source.gate.clear()
+    source.failure = CredentialsError("no")
+    authenticator = source.authenticator()
+    waiting = [asyncio.create_task(authenticator.headers()) for _ in range(5)]
+    await asyncio.sleep(0)
+    waiting[0].cancel()  # one gives up; the others are not robbed
+    await asyncio.sleep(0)
+    source.gate.set()
+    results = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(r) for r in results] == [asyncio.CancelledError] + [CredentialsError] * 4
+    assert source.runs == 1
+    source.failure = None
+    assert await authenticator.headers() == {"Authorization": "Bearer token-2"}
+
+
+async def test_refusals_run_the_plugin_again_but_not_wild() -> None:
+    source = Counting()
+    authenticator = source.authenticator()
+    await authenticator.headers()
+    for _ in range(20):  # requests that were under way together
+        assert await authenticator.refused()
+        assert await authenticator.headers() == {"Authorization": "Bearer token-2"}
+    source.monotonic += 10
+    assert await authenticator.refused()
+    assert await authenticator.headers() == {"Authorization": "Bearer token-3"}
