@@ -1,0 +1,17 @@
+"""What the stream has logged about its connections."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from moorage.pinner.stream import RESET
+
+
+def resets(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    return [record for record in caplog.records if record.getMessage() == RESET]
+
+
+def causes(caplog: pytest.LogCaptureFixture) -> set[str]:
+    return {vars(record)["cause"] for record in resets(caplog)}
