@@ -12,6 +12,9 @@ from .mistakes import FileMistakes, Mistake, Path
 MAX_BYTES = 8 << 20
 _MAX_NODES = 300_000
 _MAX_DEPTH = 32
+_MAX_NESTING = 3 * _MAX_DEPTH  # deeper than any file within _MAX_DEPTH: ``<<`` nests without a path of its own
+_TOO_DEEP = f"nested too deeply, at most {_MAX_DEPTH} levels are read"
+_TOO_LARGE = f"too large with its aliases, at most {_MAX_NODES} values are read"
 _MERGE = "tag:yaml.org,2002:merge"
 
 
@@ -79,10 +82,12 @@ def parse(name: str, data: bytes, *, max_bytes: int = MAX_BYTES, merge: bool = F
 def _compose(name: str, data: bytes) -> tuple[yaml.Node | None, yaml.Node | None]:
     """The first document, and the next one that is not empty."""
     try:
-        documents = list(yaml.compose_all(data.decode("utf-8-sig"), Loader=yaml.SafeLoader))
+        documents = list(yaml.compose_all(data.decode("utf-8-sig"), Loader=_Loader))
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise FileMistakes(name, [Mistake(line, "is not UTF-8", 1)]) from error
+    except _TooMuchError as error:
+        raise FileMistakes(name, [Mistake(error.mark.line + 1, error.sentence, error.mark.column + 1)]) from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         sentence = "not YAML: " + ", ".join(part for part in (error.context, error.problem) if part)
@@ -95,10 +100,47 @@ def _compose(name: str, data: bytes) -> tuple[yaml.Node | None, yaml.Node | None
         raise FileMistakes(name, [Mistake(line, sentence, len(before) - before.rfind("\n"))]) from error
     except yaml.YAMLError as error:
         raise FileMistakes(name, [Mistake(0, f"not YAML: {error}")]) from error
-    except RecursionError as error:
-        raise FileMistakes(name, [Mistake(0, "is nested too deeply")]) from error
     further = next((node for node in documents[1:] if node.tag != "tag:yaml.org,2002:null"), None)
     return (documents[0] if documents else None), further
+
+
+class _TooMuchError(Exception):
+    """A document is refused before time or memory is spent on it."""
+
+    def __init__(self, sentence: str, mark: yaml.Mark) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+        self.mark = mark
+
+
+class _Loader(yaml.SafeLoader):
+    """Counts while it reads: aliases multiply, without a limit a few lines become gigabytes."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._nesting = 0
+        self._values: dict[yaml.Node, float] = {}  # that each node stands for
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+        if self._nesting > _MAX_NESTING:
+            raise _TooMuchError(_TOO_DEEP, mark)
+        self._nesting += 1
+        node = super().compose_node(parent, index)
+        self._nesting -= 1
+        if node is not None and self._count(node) > _MAX_NODES:
+            raise _TooMuchError(_TOO_LARGE, mark)
+        return node
+
+    def _count(self, node: yaml.Node) -> float:
+        if node not in self._values:
+            if node.end_mark is None:
+                return math.inf  # an alias of a node that is still open: it contains itself
+            below = node.value if isinstance(node, yaml.SequenceNode) else ()
+            if isinstance(node, yaml.MappingNode):
+                below = [value for _, value in node.value]
+            self._values[node] = 1 + sum(self._values[each] for each in below)
+        return self._values[node]
 
 
 class _Builder:
@@ -107,16 +149,13 @@ class _Builder:
         self.mistakes: list[Mistake] = []
         self._merge = merge
         self._merging = merging
-        self._nodes = 0
         self._loader = yaml.SafeLoader("")
 
     def build(self, node: yaml.Node, path: Path) -> Any:
         self.places.setdefault(path, _place(node))
-        self._nodes += 1
-        if self._nodes > _MAX_NODES or len(path) > _MAX_DEPTH:
-            # Aliases multiply: without this limit a few lines become gigabytes.
+        if len(path) > _MAX_DEPTH:
             if not self.mistakes:
-                self._wrong(node, "the file is nested too deeply, or too large with its aliases", path)
+                self._wrong(node, _TOO_DEEP, path)
             return None
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
@@ -152,23 +191,16 @@ class _Builder:
     def _fill_in(self, node: yaml.Node, found: dict[str, Any], path: Path) -> None:
         """What ``<<`` brings: keys that are not there, the first of several maps wins."""
         for each in node.value if isinstance(node, yaml.SequenceNode) else [node]:
-            self._nodes += 1
             if not isinstance(each, yaml.MappingNode):
                 self._wrong(each, "'<<' takes a map, or a list of maps", path)
-            elif self._nodes > _MAX_NODES or self._merging > _MAX_DEPTH:
-                self._wrong(each, "the file is nested too deeply, or too large with its aliases", path)
+            elif self._merging > _MAX_DEPTH:
+                self._wrong(each, _TOO_DEEP, path)
             else:
                 inner = _Builder(merge=True, merging=self._merging + 1)
-                inner._nodes = self._nodes
-                for key, value in inner._mapping(each, path).items():
-                    if key not in found:
-                        found[key] = value
-                        self._take_places(inner, (*path, key))
-                self._nodes = inner._nodes
+                brought = inner._mapping(each, path)
+                self.places |= {below: at for below, at in inner.places.items() if below[len(path)] not in found}
+                found.update({key: value for key, value in brought.items() if key not in found})
                 self.mistakes += inner.mistakes
-
-    def _take_places(self, other: _Builder, path: Path) -> None:
-        self.places |= {each: place for each, place in other.places.items() if each[: len(path)] == path}
 
     def _scalar(self, node: yaml.Node, path: Path) -> Any:
         kind = node.tag.rpartition(":")[2]

@@ -259,6 +259,10 @@ def bomb() -> str:
     return f"a: &a [x, x, x, x, x, x, x, x, x, x]\n{rows}"
 
 
+def chain(link: str) -> str:
+    return "a0: &a0 {x: y}\n" + "".join(f"a{i + 1}: &a{i + 1} {link.format(i)}\n" for i in range(40))
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
@@ -268,6 +272,8 @@ def bomb() -> str:
         pytest.param("a: &a\n  <<: *a\n", "too large with its aliases", id="endless merge"),
         pytest.param("[" * 5000, "nested too deeply", id="deep"),
         pytest.param("{a: " * 40 + "}" * 40, "nested too deeply", id="deep maps"),
+        pytest.param(chain("[*a{}]"), "nested too deeply", id="deep aliases"),
+        pytest.param(chain("{{<<: *a{}}}"), "nested too deeply", id="deep merges"),
         pytest.param("".join(f"k{i}: 1\n" for i in range(2000)), "more wrong than these 100 mistakes", id="many"),
         pytest.param("replicas: " + "9" * 10000, "is not a number", id="many digits"),
         pytest.param(f"podLabels: {{{'a' * 900}: b}}", "cannot be a name here", id="long name"),
