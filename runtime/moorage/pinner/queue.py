@@ -128,8 +128,8 @@ class KeyQueue:
 
     def _next(self, now: float) -> tuple[str, bool] | None:
         quiet = None
-        if self._quiet and self._quietly_busy is None and now + _EARLY >= self._rest_until:
-            calm = not self._ready and not self._busy
+        if self._quiet and self._quietly_busy is None:
+            calm = not self._ready and not self._busy and now + _EARLY >= self._rest_until
             quiet = self._quiet_since(now + _EARLY if calm else now - QUIET_PATIENCE)
         if quiet is not None:
             del self._quiet[quiet]

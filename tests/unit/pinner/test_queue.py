@@ -86,6 +86,23 @@ async def test_after_a_quiet_key_there_is_rest_while_there_is_other_work(
     assert await nothing(queue)
 
 
+async def test_a_quiet_key_that_has_waited_too_long_ends_the_rest(
+    queue: KeyQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "QUIET_REST", 1e6)
+    monkeypatch.setattr(module, "LONGEST_REST", 1e6)
+    for key in "ac":
+        queue.add_quietly(key, 0)
+    queue.add("b")
+    queue.done((await get(queue))[0])
+    assert await get(queue) == ("a", True)
+    await asyncio.sleep(0.02)
+    queue.done("a")
+    assert await nothing(queue)
+    monkeypatch.setattr(module, "QUIET_PATIENCE", 0.0)
+    assert await get(queue) == ("c", True)
+
+
 async def test_a_rest_ends_by_itself(queue: KeyQueue) -> None:
     for key in "ac":
         queue.add_quietly(key, 0)
