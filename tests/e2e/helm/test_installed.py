@@ -89,6 +89,15 @@ def uids(site: Site) -> set[str]:
     return {pod["metadata"]["uid"] for pod in site.pods()}
 
 
+def existing_credentials(site: Site, *, cluster: str) -> None:
+    """The planner's key in a Secret of the user's own, and the cluster's name in a ConfigMap."""
+    shell = site.shell()
+    found = site.cluster.api.get(f"{AGENT}/secrets/moorage-planner-client")["data"]["API_KEY"]
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "existing-key"}, "data": {"API_KEY": found}}
+    shell(f"kubectl apply -n {NAMESPACE} -f {site.file('existing-key.json', secret)}")
+    shell(f"kubectl create configmap existing-cluster -n {NAMESPACE} --from-literal=CLUSTER_ID={cluster}")
+
+
 def intent(item: Mapping[str, Any]) -> object:
     """What somebody wants of an object, without what Kubernetes notes about it."""
     meta = item["metadata"]
@@ -239,13 +248,25 @@ def test_values_are_overridden_and_self_managed_is_a_label_on_deployment_and_pod
     shell = site.shell()
     shell(commands.SELF_MANAGED)
     assert site.deployment()["metadata"]["labels"]["charts.cast.ai/managed"] == "false"
-    values = site.file("values.json", {"log": {"level": "debug"}, "podAnnotations": {"example.com/team": "pay"}})
-    shell(f"{commands.SELF_MANAGED_UPGRADE} -f {values}")
+    chosen = {
+        "log": {"level": "debug"},
+        "podAnnotations": {"example.com/team": "pay"},
+        "castai": {"apiKeySecretRef": "existing-key", "clusterIdConfigMapKeyRef": {"name": "existing-cluster"}},
+    }
+    existing_credentials(site, cluster="blue")
+    shell(f"{commands.SELF_MANAGED_UPGRADE} -f {site.file('values.json', chosen)}")
     site.until_ready(2)
     assert site.deployment()["metadata"]["labels"]["charts.cast.ai/managed"] == "false"
     assert {pod["metadata"]["labels"]["charts.cast.ai/managed"] for pod in site.pods()} == {"false"}
     assert {pod["metadata"]["annotations"]["example.com/team"] for pod in site.pods()} == {"pay"}
     assert {"name": "MOORAGE_LOG_LEVEL", "value": "debug"} in site.container()["env"]
+    (planner,) = site.pods("app.kubernetes.io/name%3Dmoorage-planner")
+
+    def connected() -> bool:
+        met = [line for line in lines(site, planner) if line.get("message") == "pinner connected"]
+        return "blue" in {line["cluster"] for line in met}
+
+    site.until(connected, "a pinner with the existing key and the existing cluster id")
 
 
 def test_a_wrong_value_is_refused_before_anything_is_changed(site: Site) -> None:
@@ -277,6 +298,7 @@ def test_rollback(site: Site) -> None:
     shell = site.shell()
     shell(f"helm rollback {RELEASE} 1 -n {NAMESPACE}")
     site.until_ready(2)
+    shell(f"kubectl delete secret/existing-key configmap/existing-cluster -n {NAMESPACE}")
     assert {pod["metadata"]["labels"]["charts.cast.ai/managed"] for pod in site.pods()} == {"true"}
 
 
