@@ -9,17 +9,21 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-import yaml
 
 from moorage.cli import check as command
 from moorage.kube import resources
 from moorage.kube.client import Client
 from moorage.kube.lease import LeaderElection
 from tests.kube import pinning
+from tests.kube.accounts import account
 from tests.kube.support import eventually
 from tools.localcluster import ClusterHandle
 
-RBAC = "/apis/rbac.authorization.k8s.io/v1"
+RESERVATIONS = [{"apiGroups": ["moorage.dev"], "resources": ["nodereservations"], "verbs": ["list"]}]
+CHECK = [
+    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get"]},
+    {"apiGroups": [""], "resources": ["pods"], "verbs": ["create"]},
+]
 
 
 @pytest.fixture
@@ -41,32 +45,6 @@ async def leading(client: Client, namespace: str, lease: str) -> AsyncIterator[N
         await asyncio.gather(task, return_exceptions=True)
 
 
-def account(cluster: ClusterHandle, namespace: str, folder: Path) -> Path:
-    """A kubeconfig of somebody with the rights of the chart's check, in this namespace."""
-    user = f"check-{namespace}"
-    cluster_rules = [{"apiGroups": ["moorage.dev"], "resources": ["nodereservations"], "verbs": ["list"]}]
-    rules = [
-        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get"]},
-        {"apiGroups": [""], "resources": ["pods"], "verbs": ["create"]},
-    ]
-    for kind, where, granted in (
-        ("ClusterRole", RBAC, cluster_rules),
-        ("Role", f"{RBAC}/namespaces/{namespace}", rules),
-    ):
-        plural = f"{kind.lower()}s"
-        cluster.api.request("POST", f"{where}/{plural}", {"metadata": {"name": user}, "rules": granted})
-        subject = {"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": user}
-        role = {"kind": kind, "apiGroup": "rbac.authorization.k8s.io", "name": user}
-        binding = {"metadata": {"name": user}, "subjects": [subject], "roleRef": role}
-        cluster.api.request("POST", f"{where}/{kind.lower()}bindings", binding)
-    config = yaml.safe_load(cluster.kubeconfig.read_text())
-    for each in config["users"]:
-        each["user"]["as"] = user
-    path = folder / "kubeconfig"
-    path.write_text(yaml.safe_dump(config))
-    return path
-
-
 async def run(kubeconfig: Path, namespace: str, lease: str, *flags: str) -> int:
     arguments = command.parser("moorage check").parse_args(
         ["--kubeconfig", str(kubeconfig), "--namespace", namespace, "--lease-name", lease, *flags]
@@ -80,7 +58,7 @@ async def test_an_installation_in_order_passes_where_pod_security_is_restricted_
     found = await client.get(resources.NAMESPACES, namespace)
     restricted = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
     await client.patch(resources.NAMESPACES, namespace, changes=restricted, uid=found.metadata.uid)
-    kubeconfig = account(cluster, namespace, tmp_path)
+    kubeconfig = account(cluster, namespace, f"check-{namespace}", tmp_path, everywhere=RESERVATIONS, here=CHECK)
     async with leading(client, namespace, "pinner"):
         assert await run(kubeconfig, namespace, "pinner", "-o", "json") == 0, capsys.readouterr()
     report = json.loads(capsys.readouterr().out)
@@ -92,7 +70,7 @@ async def test_an_installation_in_order_passes_where_pod_security_is_restricted_
 async def test_a_missing_leader_and_a_missing_right_are_named(
     client: Client, cluster: ClusterHandle, namespace: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    kubeconfig = account(cluster, namespace, tmp_path)
+    kubeconfig = account(cluster, namespace, f"check-{namespace}", tmp_path, everywhere=RESERVATIONS, here=CHECK)
 
     async def elsewhere() -> bool | None:  # rights take a moment to count
         code = await run(kubeconfig, namespace, "pinner", "--timeout", "100ms")

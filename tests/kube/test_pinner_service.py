@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from prometheus_client import REGISTRY
 
 from moorage.kube import errors, resources
@@ -22,11 +21,11 @@ from moorage.planner.board import Board
 from moorage.planner.server import PlannerServer, ServerSettings
 from moorage.protocol import Ack, Instruction, Outcome, PinPods, PodRef, ReasonCode
 from tests.kube import pinning
+from tests.kube.accounts import account
 from tests.kube.support import eventually, pod
 from tools.localcluster import ClusterHandle
 
 NodeName = Callable[..., str]
-RBAC = "/apis/rbac.authorization.k8s.io/v1"
 KINDS = {
     "": ["nodes", "pods", "namespaces", "persistentvolumes", "persistentvolumeclaims"],
     "apps": ["daemonsets"],
@@ -44,23 +43,6 @@ WRITE = [
 async def client(cluster: ClusterHandle) -> AsyncIterator[Client]:
     async with pinning.connected(cluster) as connected:
         yield connected
-
-
-def account(cluster: ClusterHandle, namespace: str, folder: Path) -> Path:
-    """A kubeconfig of somebody who reads what pinning needs, and writes Leases and Events in one namespace."""
-    user = f"dry-{namespace}"
-    subject = {"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": user}
-    for kind, where, rules in (("ClusterRole", RBAC, READ), ("Role", f"{RBAC}/namespaces/{namespace}", WRITE)):
-        cluster.api.request("POST", f"{where}/{kind.lower()}s", {"metadata": {"name": user}, "rules": rules})
-        role = {"kind": kind, "apiGroup": "rbac.authorization.k8s.io", "name": user}
-        binding = {"metadata": {"name": user}, "subjects": [subject], "roleRef": role}
-        cluster.api.request("POST", f"{where}/{kind.lower()}bindings", binding)
-    config = yaml.safe_load(cluster.kubeconfig.read_text())
-    for each in config["users"]:
-        each["user"]["as"] = user
-    path = folder / "kubeconfig"
-    path.write_text(yaml.safe_dump(config))
-    return path
 
 
 @asynccontextmanager
@@ -121,7 +103,12 @@ async def test_a_whole_plan_is_judged_and_nothing_is_written(
     absent = PodRef(namespace, "absent", "u")
     board.issue(PinPods(name, (*pinning.refs(pods), absent)))
     refused, allowed = answers("403"), answers("201")
-    async with running(board, account(cluster, namespace, tmp_path), namespace, dry_run=True):
+    async with running(
+        board,
+        account(cluster, namespace, f"dry-{namespace}", tmp_path, everywhere=READ, here=WRITE),
+        namespace,
+        dry_run=True,
+    ):
 
         async def answered() -> dict[str, Ack] | None:
             return acks if len(acks) == 2 else None
@@ -177,7 +164,10 @@ async def test_nobody_is_warned_where_there_is_none_or_nobody_may_look(
 ) -> None:
     board = Board()
     board.start("plan", timedelta(minutes=10))
-    kubeconfig, refused = account(cluster, namespace, tmp_path), answers("403")
+    kubeconfig, refused = (
+        account(cluster, namespace, f"dry-{namespace}", tmp_path, everywhere=READ, here=WRITE),
+        answers("403"),
+    )
     if may_look:
         kubeconfig = cluster.kubeconfig
     async with running(board, kubeconfig, namespace, managed=True, dry_run=True):
