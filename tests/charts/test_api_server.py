@@ -188,7 +188,9 @@ def test_a_placeholder_is_created_and_deleted(pinner: Pinner) -> None:
         pinner.admin.get(f"/api/v1/nodes/{name}")
 
 
-@pytest.mark.parametrize("taints", [[], [{"key": "other", "effect": "NoSchedule"}]])
+@pytest.mark.parametrize(
+    "taints", [[], [{"key": "other", "effect": "NoSchedule"}], [{**PREPARING, "effect": "PreferNoSchedule"}]]
+)
 def test_a_node_without_our_taint_is_not_created(pinner: Pinner, taints: list[dict[str, str]]) -> None:
     with pytest.raises(ApiError, match="creates only Nodes with the taint") as caught:
         pinner.api.request("POST", "/api/v1/nodes", node(f"{pinner.prefix}-bare", taints=taints))
