@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from moorage.ops import configuration, parsing
 from moorage.ops.configuration import setting
-from moorage.ops.settings import ClusterSettings
+from moorage.ops.settings import PINNER_LEASE, ClusterSettings
 
 from .parser import WRONG_USAGE, Parser, make
 
@@ -37,7 +37,7 @@ class CheckSettings(ClusterSettings):
         "MOORAGE_LEASE_NAME",
         "The Lease of its leader",
         parsing.subdomain,
-        "castai-pod-pinner-leader-election",
+        PINNER_LEASE,
     )
     check_image: str = setting(
         "MOORAGE_CHECK_IMAGE",

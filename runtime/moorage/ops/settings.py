@@ -17,6 +17,8 @@ PROFILES = ("generic", "aws", "gcp", "azure")
 PLANNER = "moorage-planner"
 """Name of the planner's Service, as its chart has it unless told otherwise."""
 PLANNER_PORT = 9443
+PINNER_LEASE = "castai-pod-pinner-leader-election"
+"""As the chart names it, so that a pod pinner started by hand does not lead beside an installed one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +101,7 @@ class PinnerSettings(ClusterSettings, LogSettings):
     )
     pod_name: str = setting("MOORAGE_POD_NAME", "Our own pod's name, in the Lease and in Events", parsing.subdomain, "")
     lease_name: str = setting(
-        "MOORAGE_LEASE_NAME", "The Lease that makes one replica the leader", parsing.subdomain, "castai-pod-pinner"
+        "MOORAGE_LEASE_NAME", "The Lease that makes one replica the leader", parsing.subdomain, PINNER_LEASE
     )
     profile: str = setting(
         "MOORAGE_PROVIDER_PROFILE",

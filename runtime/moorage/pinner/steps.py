@@ -153,8 +153,6 @@ class EndReservation:
 
 Step: TypeAlias = Confirm | CreateNode | Bind | DeletePod | DeleteNode | PatchNode | EditReservation | EndReservation
 
-DESTRUCTIVE = (DeletePod, DeleteNode, EndReservation)
-
 
 @dataclass(frozen=True, slots=True)
 class PinState:

@@ -53,7 +53,7 @@ def test_a_flag_wins_over_a_variable_and_a_blank_variable_counts_as_not_set() ->
     found = load(PinnerSettings, {**BASE, "MOORAGE_NAMESPACE": "from-variable", "MOORAGE_LEASE_NAME": ""}, flags)
     assert found.namespace == "from-flag"
     assert found.dry_run
-    assert found.lease_name == "castai-pod-pinner"
+    assert found.lease_name == "castai-pod-pinner-leader-election"
     off = vars(parser.parse_args(["--dry-run=false"]))
     assert not load(PinnerSettings, {**BASE, "MOORAGE_DRY_RUN": "true"}, off).dry_run
 
