@@ -20,6 +20,7 @@ import hypothesis
 import pytest
 
 from tests import containers
+from tests.examples import QUICK, examples
 from tools.toolchain.guard import interrupt_with_parent
 
 if TYPE_CHECKING:  # importing it costs every unit test run a quarter of a second
@@ -36,8 +37,11 @@ _kept_logs: list[Path] = []
 
 # A submission is judged by the same examples each time; who develops meets new ones with every run.
 hypothesis.settings.register_profile("ci", derandomize=True, database=None)
+hypothesis.settings.register_profile("quick", max_examples=examples(100))
 if os.environ.get("CI"):
     hypothesis.settings.load_profile("ci")
+elif QUICK:
+    hypothesis.settings.load_profile("quick")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -270,7 +270,7 @@ def chain(link: str) -> str:
         pytest.param(bomb(), "too large with its aliases", id="aliases"),
         pytest.param("a: &a [*a]", "too large with its aliases", id="endless alias"),
         pytest.param("a: &a\n  <<: *a\n", "too large with its aliases", id="endless merge"),
-        pytest.param("[" * 5000, "nested too deeply", id="deep"),
+        pytest.param("[\n" * 5000, "nested too deeply", id="deep"),
         pytest.param("{a: " * 40 + "}" * 40, "nested too deeply", id="deep maps"),
         pytest.param(chain("[*a{}]"), "nested too deeply", id="deep aliases"),
         pytest.param(chain("{{<<: *a{}}}"), "nested too deeply", id="deep merges"),

@@ -29,6 +29,7 @@ from moorage.objects import (
     PodStatus,
     Taint,
 )
+from tests.examples import examples
 from tools.demo import check, manifests, moments, observe, picture, planfile, record, replay, scenario, screen
 from tools.demo.events import Event, Mark, NodeSeen, NodeState, PodSeen, PodState, Promised, Said
 from tools.demo.scenario import APPS, CAPACITY, FILL, Machine, Replica, plan, replicas
@@ -98,7 +99,7 @@ def test_every_pod_has_one_place_and_no_machine_is_promised_more_than_it_has() -
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 def test_the_shape_of_the_plan_does_not_depend_on_the_pods_names(seed: int) -> None:
     def shape(pods: list[Replica]) -> dict[str, dict[str, int]]:
         machines = plan(pods)

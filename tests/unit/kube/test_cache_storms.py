@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from moorage.kube import cache as cache_module
+from tests.examples import examples
 from tests.unit.kube.hostile import (
     EXPIRED,
     Following,
@@ -133,7 +134,7 @@ async def weather(steps: list[tuple[str, str, int]]) -> None:
             assert f.recorder.changes[told:] == [("ADDED", "ns/last")]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(STEPS)
 @example([("put", "b", 1), ("settle", "a", 0), ("restore", "a", 0), ("put", "c", 2)])
 @example([("replace", "a", 2), ("expire", "a", 1), ("replace", "a", 3), ("cut_in_an_event", "a", 3)])

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from moorage.kube.compact import SharedValues, compact_node, compact_pod
 from moorage.kube.indexes import by_controller, by_node
 from moorage.objects import Node, Pod
+from tests.examples import examples
 
 
 def pod(**changes: Any) -> Pod:
@@ -119,7 +120,7 @@ def test_nodes_of_one_shape_share_it_and_keep_the_rest() -> None:
 _TEXT = st.text("ab1", max_size=3)
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=examples(60), suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.dictionaries(_TEXT, _TEXT | st.integers(-2, 2), max_size=3)), st.integers(1, 5))
 def test_sharing_is_bounded_and_returns_equals(values: list[dict[str, str | int]], limit: int) -> None:
     shared = SharedValues[dict[str, str | int]](limit=limit)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from moorage.kube import errors
 from moorage.kube.errors import ConflictCause, ThrottleCause
+from tests.examples import examples
 from tests.unit.kube.hostile import Json, status
 
 
@@ -199,7 +200,7 @@ def test_a_proxys_page_is_quoted_briefly() -> None:
     assert "no message" in str(refusal(502, b""))
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=examples(60), suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(max_size=300) | st.sampled_from([b"[" * 100_000, b'{"message":"\xff"}', b'{"details":7}', b"null"]))
 def test_no_body_is_too_strange(body: bytes) -> None:
     error = refusal(409, body)
@@ -215,7 +216,7 @@ _JSON: Any = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=examples(60), suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(["message", "reason", "code", "details", "causes", "kind"]), _JSON))
 def test_no_status_is_too_strange(body: dict[str, Any]) -> None:
     error = refusal(429, body)

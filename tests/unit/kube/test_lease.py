@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moorage.kube.lease import LeaderElection
+from tests.examples import examples
 from tests.unit.kube.simulated import Link, Server, Time, refusal, settle
 
 PATH = "/apis/coordination.k8s.io/v1/namespaces/castai-agent/leases/pinner"
@@ -367,7 +368,7 @@ def apply(replica: Replica, fault: dict[str, Any]) -> None:
         setattr(replica.link, name, list(value) if isinstance(value, list) else value)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 2), st.integers(0, len(FAULTS) - 1), st.floats(0.0, 12.0)), max_size=25),
     st.lists(st.floats(0.0, 0.99), min_size=3, max_size=3),

@@ -16,6 +16,7 @@ from moorage.kube.resources import PODS
 from moorage.kube.transport import Transport
 from moorage.kube.watch import Reader, Selection, Unreadable, _lines
 from moorage.objects import Pod
+from tests.examples import examples
 from tests.unit.kube.hostile import (
     Exchange,
     HostileServer,
@@ -29,7 +30,7 @@ from tests.unit.kube.hostile import (
     transport,
 )
 
-relaxed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=60)
+relaxed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=examples(60))
 
 
 def offline() -> Reader[Pod]:

@@ -26,6 +26,7 @@ from moorage.pinner.steps import (
 )
 from moorage.protocol import Outcome, ReasonCode
 from moorage.reservations import Spec
+from tests.examples import examples
 from tests.unit.pinner import model
 from tests.unit.pinner.model import (
     DEADLINE,
@@ -386,7 +387,7 @@ def test_no_step_ever_hurts_a_real_node_or_a_pod_that_is_none_of_ours(one: Corne
             assert step.node.has_kubelet
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(_corners)
 def test_there_is_always_an_end_and_it_is_one(one: Corner) -> None:
     had_kubelet = one.node is not None and one.node.has_kubelet
@@ -401,7 +402,7 @@ def test_there_is_always_an_end_and_it_is_one(one: Corner) -> None:
     assert one.shape() == before
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(_corners, st.lists(st.integers(0, 3), max_size=6))
 def test_a_crash_after_any_step_leads_to_the_same_end(one: Corner, deaths: list[int]) -> None:
     one.observe()  # what is only remembered must not make a difference, so begin with what a new leader would know

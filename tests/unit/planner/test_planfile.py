@@ -199,7 +199,7 @@ def test_every_mistake_is_said_at_once() -> None:
 
 
 def test_files_that_are_too_much() -> None:
-    assert "nested too deeply" in _mistakes("[" * 5000)[0]
+    assert "nested too deeply" in _mistakes("[\n" * 5000)[0]
     bomb = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         f"{chr(98 + i)}: &{chr(98 + i)} [{', '.join(['*' + chr(97 + i)] * 10)}]\n" for i in range(8)
     )

@@ -14,6 +14,7 @@ from jsonschema import Draft7Validator, Draft202012Validator
 
 from moorage.files import values as files
 from moorage.files.yamlfile import parse
+from tests.examples import examples
 from tests.unit.schemas.bad_values import nested, some
 from tools.generate import bundle, values
 from tools.generate.bundle import Schema
@@ -125,7 +126,7 @@ def test_validators_agree_on_bad_files(chart: str) -> None:
 
 
 @charts
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(data=st.data())
 def test_validators_agree_on_anything(chart: str, data: st.DataObject) -> None:
     key = data.draw(st.sampled_from(list(values.keys(SCHEMAS[chart]))))
