@@ -8,7 +8,7 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -114,6 +114,47 @@ def test_pods_satisfy_pod_security_restricted(chart: str, cluster: ClusterHandle
     broken = {"metadata": {"name": "p"}, "spec": {**pods[0]["spec"], "hostNetwork": True}}
     with pytest.raises(ApiError, match="restricted"):  # and the namespace does enforce it
         cluster.api.request("POST", f"{path}/pods?dryRun=All", broken)
+
+
+@BOTH
+def test_the_scheduler_puts_our_pods_on_no_placeholder_and_on_no_node_being_emptied(
+    chart: str, cluster: ClusterHandle, namespace: str, node_name: Callable[..., str]
+) -> None:
+    pool = {"moorage.test/pool": namespace, "kubernetes.io/os": "linux"}
+    values: Values = {
+        "serviceAccount": {"create": False},
+        "tolerations": [{"operator": "Exists"}],  # even so
+        "nodeSelector": {"moorage.test/pool": namespace},
+    }
+    spec = {**render(chart, values, namespace=namespace).pod["spec"], "serviceAccountName": "default"}
+    pods = f"/api/v1/namespaces/{namespace}/pods"
+
+    def add(suffix: str, labels: dict[str, str] | None = None) -> str:
+        name = node_name(suffix)
+        room = {"cpu": "4", "memory": "8Gi", "pods": "10"}
+        made = node(name, taints=[PREPARING] if labels else [])
+        made["metadata"]["labels"] = {**pool, **(labels or {})}
+        cluster.api.request("POST", "/api/v1/nodes", {**made, "status": {"capacity": room, "allocatable": room}})
+        return name
+
+    def state() -> tuple[str, str]:
+        found = cluster.api.get(f"{pods}/p")
+        (condition, *_) = [c for c in found["status"].get("conditions", ()) if c["type"] == "PodScheduled"] or [{}]
+        return found["spec"].get("nodeName", ""), condition.get("reason", "")
+
+    add("placeholder", {"moorage.dev/placeholder": "true"})
+    add("draining", {"autoscaling.cast.ai/draining": "spot-interruption"})
+    cluster.api.request("POST", pods, {"metadata": {"name": "p"}, "spec": spec})
+    wait_until(lambda: state() == ("", "Unschedulable"), "the scheduler to find no node")
+    plain = add("plain")
+    wait_until(lambda: state()[0] == plain, "the pod to be put on the node that stays")
+
+
+def wait_until(probe: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + 60
+    while not probe():
+        assert time.monotonic() < end, f"waited 60 s for {what}"
+        time.sleep(0.2)
 
 
 @dataclass(frozen=True)

@@ -257,7 +257,9 @@ def load_everywhere(directory: Path, archive: Path) -> list[str]:
     found = images.names(archive)
     with host.exclusive(f"images-{cgroups.digest(directory)}"):
         listed = dict.fromkeys([*(str(path) for path in known_images(directory)), str(archive)])
-        (directory / "images.json").write_text(json.dumps(list(listed)))
+        new = directory / "images.json.new"
+        new.write_text(json.dumps(list(listed)))
+        new.replace(directory / "images.json")  # whole or not at all, also when we are killed
         for name in machines(directory):
             load_image(directory, name, archive)
     return found
