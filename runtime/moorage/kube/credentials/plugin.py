@@ -11,10 +11,10 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -106,14 +106,21 @@ class Plugin:
             spec["cluster"] = self.cluster
         info = {"apiVersion": self.api_version, "kind": "ExecCredential", "spec": spec}
         env = {**os.environ, **self.env, "KUBERNETES_EXEC_INFO": msgspec.json.encode(info).decode()}
+        limit = self.time_limit or (INTERACTIVE_TIME_LIMIT if interactive else TIME_LIMIT)
+        async with _pipe() as (output, stdout):
+            process = await self._start(env, stdout, interactive)
+            stdout.close()  # with the plugin's the last one is closed, and the output ends
+            return await self._wait(process, output, limit, group=not interactive)
+
+    async def _start(self, env: Mapping[str, str], stdout: BinaryIO, interactive: bool) -> asyncio.subprocess.Process:
         null = asyncio.subprocess.DEVNULL
         try:
-            process = await asyncio.create_subprocess_exec(
+            return await asyncio.create_subprocess_exec(
                 self.command,
                 *self.args,
                 env=env,
                 stdin=None if interactive else null,
-                stdout=asyncio.subprocess.PIPE,
+                stdout=stdout,
                 stderr=None if sys.stderr is not None and sys.stderr.isatty() else null,
                 start_new_session=not interactive,  # a group of its own, so that its children end with it
             )
@@ -122,13 +129,13 @@ class Plugin:
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "its name, arguments or variables hold a null character"
             raise self._error(f"cannot be started: {reason}", "Make it executable, or correct exec.command") from None
-        limit = self.time_limit or (INTERACTIVE_TIME_LIMIT if interactive else TIME_LIMIT)
-        return await self._wait(process, limit, group=not interactive)
 
-    async def _wait(self, process: asyncio.subprocess.Process, limit: float, *, group: bool) -> bytes:
+    async def _wait(
+        self, process: asyncio.subprocess.Process, stream: asyncio.StreamReader, limit: float, *, group: bool
+    ) -> bytes:
         try:
             async with asyncio.timeout(limit):
-                output = await self._everything(process)
+                output = await self._everything(stream)
                 status = await process.wait()
         except TimeoutError:
             await _end(process, group=group)
@@ -141,9 +148,9 @@ class Plugin:
             raise self._error(f"failed ({way})", "Run it by hand to see what it says")
         return output
 
-    async def _everything(self, process: asyncio.subprocess.Process) -> bytes:
+    async def _everything(self, stream: asyncio.StreamReader) -> bytes:
         output = b""
-        while process.stdout is not None and (chunk := await process.stdout.read(65536)):
+        while chunk := await stream.read(65536):
             output += chunk
             if len(output) > MAX_OUTPUT:
                 raise self._error("printed more than 1 MiB", "Its standard output must be the credential only")
@@ -178,6 +185,24 @@ class Plugin:
 
     def _error(self, what: str, way_out: str) -> CredentialsError:
         return CredentialsError(f"{self.source}: user.exec: credential plugin {self.command!r} {what}. {way_out}")
+
+
+@contextlib.asynccontextmanager
+async def _pipe() -> AsyncIterator[tuple[asyncio.StreamReader, BinaryIO]]:
+    """What is written to the file can be read from the stream.
+
+    Not asyncio's own pipe of a process: waiting for the process would wait for that to be empty and closed as well,
+    forever when the plugin has printed too much, or when something that it has left behind holds its output.
+    """
+    read, written = os.pipe()
+    stream = asyncio.StreamReader()
+    protocol = asyncio.StreamReaderProtocol(stream)
+    with os.fdopen(read, "rb") as source, os.fdopen(written, "wb") as sink:
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, source)
+        try:
+            yield stream, sink
+        finally:
+            transport.close()
 
 
 async def _end(process: asyncio.subprocess.Process, *, group: bool) -> None:

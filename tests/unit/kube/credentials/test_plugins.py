@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
+import signal
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -76,7 +78,7 @@ async def test_plugin_is_told_what_kubectl_tells_it(write: Write, tmp_path: Path
         (f"print('{SECRET}', file=sys.stderr); sys.exit(3)", "failed (exit status 3). Run it by hand"),
         ("os.kill(os.getpid(), 9)", "killed by signal 9"),
         (f"print('{SECRET}')", "printed something that is no ExecCredential"),
-        ("print('x' * (1 << 21))", "printed more than 1 MiB"),
+        ("while True: print('x' * 100_000)", "printed more than 1 MiB"),
         ("answer()", "neither a token nor a client certificate"),
         (f"answer(clientCertificateData='{SECRET}')", "a certificate without key"),
         (f"answer(token=['{SECRET}'])", "no ExecCredential"),
@@ -137,6 +139,23 @@ def ended(pid: str) -> bool:
 async def test_hanging_plugin_meets_the_time_limit(tmp_path: Path) -> None:
     with pytest.raises(CredentialsError, match=r"took longer than 0\.2 s"):
         await plugin(tmp_path / "plugin", "time.sleep(600)", time_limit=0.2).run()
+
+
+async def test_what_a_plugin_leaves_behind_with_its_output_open_is_not_waited_for(tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    body = f"""
+        left = subprocess.Popen(["sleep", "600"], start_new_session=True)
+        print(left.pid, file=open({str(pid)!r}, "w"), flush=True)
+        time.sleep(600)
+        """
+    run = asyncio.create_task(plugin(tmp_path / "plugin", body).run())
+    await until(lambda: pid.exists() and pid.read_text().endswith("\n"))
+    try:
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+    finally:
+        os.kill(int(pid.read_text()), signal.SIGKILL)
 
 
 async def test_cancelled_plugin_ends_with_its_children(tmp_path: Path) -> None:
