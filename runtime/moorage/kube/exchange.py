@@ -1,7 +1,7 @@
 """Short exchanges over kept connections: one request, one whole answer, one after the other on each connection.
 
-Not aiohttp, as watches have it: a pin is one small request, and three quarters of what that cost us was building it
-and its answer there (measured: 0.3 ms of CPU a request, here 0.1).
+Not aiohttp, as watches have it: a pin is little more than one small request, which costs half as much CPU here (0.10 ms
+with TLS instead of 0.18, measured side by side).
 """
 
 from __future__ import annotations

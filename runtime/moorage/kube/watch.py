@@ -23,7 +23,8 @@ from .transport import Transport
 
 T = TypeVar("T", bound=KubeObject)
 
-PAGE_SIZE = 500
+PAGE_SIZE = 250
+"""Objects of one page of a list. The largest page decides the most memory that is used: 500 took 13 MiB more."""
 LIST_TIMEOUT = 60.0
 """Seconds for one page of a list."""
 
