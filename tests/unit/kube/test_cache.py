@@ -12,7 +12,7 @@ from prometheus_client import REGISTRY
 from moorage.kube.backoff import Backoff
 from moorage.kube.cache import Change, Kind, WatchCache
 from moorage.kube.resources import NODES, PODS
-from moorage.kube.watch import Selection
+from moorage.kube.watch import PAGE_SIZE, Selection
 from moorage.objects import Pod
 from tests.unit.kube.hostile import Recorder, Store, eventually, following, hostile, page, transport
 
@@ -29,7 +29,7 @@ async def test_lists_in_pages_then_watches_from_the_lists_version() -> None:
         async with following(server) as f:
             await f.watching()
             assert [p.query.get("continue") for p in server.asked("list")] == [None, "107+3", "107+6"]
-            assert all(p.query["limit"] == "500" for p in server.asked("list"))
+            assert all(p.query["limit"] == str(PAGE_SIZE) for p in server.asked("list"))
             (watch,) = server.asked("watch")
             assert watch.query["resourceVersion"] == "107"
             assert watch.query["allowWatchBookmarks"] == "true"
