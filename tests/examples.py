@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 
 # `./taskw test:unit` sets it. Who judges a submission is never quick, and new cases come with every run.
-QUICK = os.environ.get("MOORAGE_EXAMPLES") == "quick" and not os.environ.get("CI")
+_QUICK = os.environ.get("MOORAGE_EXAMPLES") == "quick" and not os.environ.get("CI")
 
 
 def examples(full: int) -> int:
     """For ``settings(max_examples=…)``: that many, in the quick loop a fifth, at least 10."""
-    return min(full, max(10, full // 5)) if QUICK else full
+    return min(full, max(10, full // 5)) if _QUICK else full
