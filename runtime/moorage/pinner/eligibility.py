@@ -88,6 +88,7 @@ def _refuse_owner(pod: Pod) -> Refusal | None:
         return Refusal(ReasonCode.POD_UNMANAGED, "the pod has no controller that would create it again")
     if owner.kind == "DaemonSet":
         return Refusal(ReasonCode.POD_DAEMON, f"the pod belongs to DaemonSet {owner.name}")
+    # Whatever the Job's failure policy: we delete pods of failed placeholders, and that sets no DisruptionTarget.
     if owner.kind in ("Job", "CronJob"):
         return Refusal(ReasonCode.POD_JOB, f"the pod belongs to {owner.kind} {owner.name}, which may count its loss")
     if not recreated(pod):
