@@ -54,10 +54,14 @@ class Space:
         group, _, resource = kind.rpartition("/")
         return self.cluster.api.request("POST", f"/{group}/namespaces/{self.name}/{resource}", body)
 
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Runs kubectl in the namespace, whatever comes of it."""
+        command = [str(binaries(["kubectl"])["kubectl"]), f"--kubeconfig={self.cluster.kubeconfig}", "-n", self.name]
+        return subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+
     def kubectl(self, *arguments: str) -> str:
         """Runs kubectl in the namespace and returns what it printed."""
-        command = [str(binaries(["kubectl"])["kubectl"]), f"--kubeconfig={self.cluster.kubeconfig}", "-n", self.name]
-        answer = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+        answer = self.run(*arguments)
         assert answer.returncode == 0, f"kubectl {' '.join(arguments)}: {answer.stderr}{self.events()}"
         return answer.stdout
 
