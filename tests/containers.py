@@ -1,4 +1,4 @@
-"""What tests with real containers need of the machine they run on."""
+"""What tests need of the machine they run on beyond Python: root, containers, Debian packages."""
 
 from __future__ import annotations
 
@@ -13,10 +13,16 @@ def require(purpose: str) -> None:
     Args:
         purpose: "cluster" for real nodes, "image" for building images.
     """
+    import tools.image
     from tools.localcluster import host
 
-    reason = host.missing(purpose)
-    if reason is not None and os.environ.get("CI"):
-        pytest.fail(f"CI must be able to run this: {reason}", pytrace=False)
+    reason = tools.image.missing() if purpose == "image" else host.missing(purpose)
     if reason is not None:
-        pytest.skip(reason)
+        unable(reason)
+
+
+def unable(reason: str) -> None:
+    """Skips the test because of this machine; in CI, which must be able to run everything, it fails."""
+    if os.environ.get("CI"):
+        pytest.fail(f"CI must be able to run this: {reason}", pytrace=False)
+    pytest.skip(reason)

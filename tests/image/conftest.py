@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
 import tools.image
+from tests import containers
 from tools.image import archive
 from tools.image.sandbox import Sandbox
 
 
 @pytest.fixture(scope="session")
 def image() -> archive.Archive:
-    if reason := tools.image.missing():
-        if os.environ.get("CI"):
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason)
+    containers.require("image")
     return archive.read(tools.image.ensure())
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import tools.image
+from tests import containers
 from tools.image import __main__ as command
 from tools.image import build, debian, inputs
 from tools.image.errors import ImageError
@@ -19,8 +20,7 @@ def silent(_text: str) -> None:
 @pytest.fixture
 def builder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> build.Builder:
     """Builds into folders of its own, with a buildah that knows no image and fails at once."""
-    if reason := tools.image.missing():
-        pytest.skip(reason)
+    containers.require("image")
     (tmp_path / "bin").mkdir()
     fake = tmp_path / "bin/buildah"
     fake.write_text("#!/bin/sh\necho STEP 1/2: one\necho the disk is full\nexit 3\n")
