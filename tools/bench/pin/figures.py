@@ -9,7 +9,6 @@ from statistics import median
 from tools.bench.common.figures import Figures, medians
 
 CEILING, CEILING_64, SCHEDULER, MOORAGE = "ceiling", "ceiling_64", "kube_scheduler", "moorage"
-CONTENDERS = (CEILING, CEILING_64, SCHEDULER, MOORAGE)
 _NAMES = {"peak_mib": "rss_mib"}
 LARGE = 30_000
 """Pods in the cache of the figure `rss_mib_30k`."""
