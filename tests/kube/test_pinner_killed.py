@@ -132,6 +132,39 @@ async def test_a_plan_ends_the_same_whichever_write_is_the_last(
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+async def test_pins_on_a_standing_placeholder_are_in_its_reservation_whichever_write_is_the_last(
+    driver: Driver, client: Client, cluster: ClusterHandle, namespace: str, node_name: NodeName, after: bool
+) -> None:
+    died, fatal = True, 0
+    while died:
+        fatal += 1
+        name = node_name(str(fatal))
+        app = f"web-{fatal}"
+        pods = await pinning.replicas(client, app, namespace, 3, name)
+        await driver.start()
+        await driver.do(pinning.promise(name))
+        await pinning.reservation_where(client, name, lambda r: bool(r.spec.get("nodeUID")) and bool(r.status), "noted")
+        await driver.kill()
+        driver.sent.clear()
+
+        def act(name: str = name, pods: Any = pods) -> None:
+            driver.send(pinning.pin(name, pods))
+
+        # The last round is killed as soon as it has answered APPLIED: nobody says again what was pinned.
+        died = await die_once(driver, cluster, fatal, after=after, act=act)
+        for instruction in driver.sent:
+            assert (await driver.answer(instruction)).outcome is Outcome.APPLIED
+        reservation = await pinning.reservation_where(
+            client, name, lambda r: (r.status or {}).get("pinned") == "3/3", "to say 3/3"
+        )
+        assert {p["uid"] for p in reservation.spec["pins"]} == {p.metadata.uid for p in pods}
+        found = await pinning.pods_of(client, app, namespace, 3)
+        assert {(p.metadata.uid, p.spec.node_name) for p in found} == {(p.metadata.uid, name) for p in pods}
+        await driver.kill()
+    assert fatal > 3, "three bindings are writes, and it died at each"
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 async def test_giving_up_ends_the_same_whichever_write_is_the_last(
     driver: Driver, client: Client, cluster: ClusterHandle, namespace: str, node_name: NodeName, after: bool
 ) -> None:

@@ -257,13 +257,16 @@ def _refuse_pending(found: dict[str, PinState]) -> None:
 
 
 def _dropped(o: Observation, found: Mapping[str, PinState]) -> tuple[EditReservation, ...]:
-    """Stores that some pods will not be pinned, before anybody is told so."""
-    edit = _edited(o, pins.without_lost(o, found), close=False) if o.open else None
+    """Stores that some pods will not be pinned, before anybody is told so; what was never stored is just forgotten."""
+    lost = pins.lost(found)
+    if not o.open or not any(pin.uid in lost for pin in o.stored.pins):
+        return ()
+    edit = _edited(o, pins.without_lost(o, found), close=False)
     return (edit,) if edit is not None else ()
 
 
 def _noted(o: Observation, node: Node) -> EditReservation | None:
-    """Stores which Node was made, so that its disappearance is noticed even by a later leader."""
+    """Stores what was done: which Node was made, so that even a later leader notices its end, and what was bound."""
     return _edited(o, _named(o.spec, node), close=False)
 
 
@@ -274,6 +277,6 @@ def _named(spec: Spec, node: Node) -> Spec:
 def _edited(o: Observation, spec: Spec, *, close: bool) -> EditReservation | None:
     if o.reservation is None or o.reservation.metadata.deletion_timestamp is not None:
         return None
-    if spec == o.spec and not (close and o.open):
+    if spec == o.stored and not (close and o.open):
         return None
-    return EditReservation(o.reservation, o.spec, spec, close=close)
+    return EditReservation(o.reservation, o.stored, spec, close=close)

@@ -51,7 +51,7 @@ class Desk:
         self._reporter = reporter
         self._monotonic = monotonic
         self._inbox: dict[str, dict[str, Open]] = {}  # node to instructions not judged yet, by id
-        self._open: dict[str, dict[str, Open]] = {}  # node to instructions whose intent is stored, by id
+        self._open: dict[str, dict[str, Open]] = {}  # node to instructions that were taken on, by id
         self._received: dict[str, float] = {}
 
     def receive(self, instruction: Instruction) -> None:

@@ -7,7 +7,7 @@ when it is bound, because the room changes until then.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -116,6 +116,20 @@ def take(instruction: Instruction, o: Observation, spec: Spec, around: Surroundi
         if problem is not None:
             return _refused(ReasonCode.TOO_LARGE, f"the reservation would be too large: {problem}")
     return admission
+
+
+def can_be_bound(o: Observation, accepted: Iterable[Instruction]) -> bool:
+    """Whether instructions only pin pods to a Node that we have made and that may be bound to.
+
+    Then what they want is done now or refused, and is written down afterwards, in one write for all that came to the
+    node meanwhile; a write before each binding costs the API server as much as two bindings.
+
+    Args:
+        o: their node.
+        accepted: the instructions.
+    """
+    bindable = o.node is not None and o.made and o.open and not o.given_up and not o.problems
+    return bindable and all(isinstance(each.action, PinPods) for each in accepted)
 
 
 def _refuse(instruction: Instruction, o: Observation, spec: Spec, around: Surroundings) -> Refused | None:

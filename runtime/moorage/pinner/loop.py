@@ -113,6 +113,7 @@ class Loop:
             observation = self._world.observe(name, self._clock.now(), confirmed=confirmed, sweeps=self._sweeps)
             decision = decide(observation, self._world.room(name))
             self._desk.note(name, decision.pins)
+            self._world.intents.give_up(name, pins.lost(decision.pins) - {pod.metadata.uid for pod in observation.pods})
             if not decision.steps:
                 break
             confirmed = any(isinstance(step, Confirm) for step in decision.steps)
@@ -145,43 +146,44 @@ class Loop:
         self._desk.put_back(name, deferred)
 
     async def _judge(self, name: str, waiting: list[Open]) -> list[Open]:
-        """Judge instructions in their order and store what they come to in one write; returns those to judge again."""
+        """Judge instructions in their order, see to what they come to, all at once; returns those to judge again."""
         observation = self._world.observe(name, self._clock.now(), confirmed=False, sweeps=self._sweeps)
         spec = observation.spec if observation.reservation is not None else Spec()
         around = intake.Surroundings(self._epoch, self._options.profile, self._world.pod, self._sweeps.capped)
-        deferred: list[Open] = []
-        refused: list[tuple[Open, intake.Refused]] = []
-        accepted: list[tuple[Open, intake.Accepted]] = []
-        settled: list[tuple[Open, intake.Settled]] = []
+        judged: list[tuple[Open, intake.Admission]] = []
         for each in waiting:
             self._epoch = max(self._epoch, each.instruction.position.epoch)
-            match intake.take(each.instruction, observation, spec, around):
-                case intake.Refused() as admission:
-                    refused.append((each, admission))
-                case intake.Deferred():
-                    deferred.append(each)
-                case intake.Settled() as admission:
-                    settled.append((each, admission))
-                case intake.Accepted() as admission:
-                    spec = admission.spec
-                    accepted.append((each, admission))
-        if accepted:
+            admission = intake.take(each.instruction, observation, spec, around)
+            if isinstance(admission, intake.Accepted):
+                spec = admission.spec
+            judged.append((each, admission))
+        accepted = [each.instruction for each, admission in judged if isinstance(admission, intake.Accepted)]
+        at_once = bool(accepted) and intake.can_be_bound(observation, accepted)
+        if at_once:
+            self._world.intents.take_on(name, spec)
+        elif accepted:
             try:
                 if not await self._ledger.store(name, spec):
                     self._queue.add(name)
                     return waiting
             except _REFUSED as error:
                 text = f"the API server did not take the reservation: {error.status.message or error}"
-                refusal = intake.Refused(Outcome.FAILED, Refusal(ReasonCode.API_REFUSED, text))
-                refused += [(each, refusal) for each, _ in accepted]
-                accepted = []
-        for each, refusal in refused:
-            self._desk.refuse(each, refusal.outcome, refusal.refusal)
-        for each, admission in accepted:
-            self._desk.accept(each, admission.pods)
-        for each, admission in settled:
-            self._desk.keep(each, admission.pods)
-        return deferred
+                refused = intake.Refused(Outcome.FAILED, Refusal(ReasonCode.API_REFUSED, text))
+                judged = [(each, refused if isinstance(said, intake.Accepted) else said) for each, said in judged]
+        return [each for each, admission in judged if not self._said(each, admission, stored=not at_once)]
+
+    def _said(self, each: Open, admission: intake.Admission, *, stored: bool) -> bool:
+        """Answer as far as is known by now; returns False when the instruction is to be judged again."""
+        match admission:
+            case intake.Refused(outcome, refusal):
+                self._desk.refuse(each, outcome, refusal)
+            case intake.Accepted(pods=pods) if stored:
+                self._desk.accept(each, pods)
+            case intake.Accepted(pods=pods) | intake.Settled(pods):
+                self._desk.keep(each, pods)
+            case intake.Deferred():
+                return False
+        return True
 
     async def _fetch_unknown(self, waiting: list[Open]) -> None:
         """Read the pods that the planner knows and the cache does not: a watch may lag behind another's."""
@@ -196,13 +198,10 @@ class Loop:
 
     async def _drop(self, name: str, uids: set[str]) -> None:
         """Store that some pods will not be pinned."""
-        reservation = self._world.reservation(name)
-        if reservation is None:
-            return
-        spec = self._world.reading(name).spec
-        kept = merging.without_pins(spec, uids)
-        if kept != spec:
-            await self._ledger.edit(EditReservation(reservation, spec, kept))
+        self._world.intents.give_up(name, uids)
+        reservation, stored = self._world.reservation(name), self._world.reading(name).spec
+        if reservation is not None and (kept := merging.without_pins(stored, uids)) != stored:
+            await self._ledger.edit(EditReservation(reservation, stored, kept))
 
     # --- afterwards ---
 

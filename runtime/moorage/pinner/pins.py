@@ -73,10 +73,14 @@ def bind(o: Observation, room: Room, found: dict[str, PinState]) -> tuple[Bind, 
     return tuple(binds)
 
 
+def lost(found: Mapping[str, PinState]) -> set[str]:
+    """The pods that will never be bound here, by uid."""
+    return {uid for uid, state in found.items() if state.outcome in (Outcome.REJECTED, Outcome.FAILED)}
+
+
 def without_lost(o: Observation, found: Mapping[str, PinState]) -> Spec:
     """The spec without pins that will never be bound here."""
-    lost = {uid for uid, state in found.items() if state.outcome in (Outcome.REJECTED, Outcome.FAILED)}
-    return merging.without_pins(o.spec, lost)
+    return merging.without_pins(o.spec, lost(found))
 
 
 def ended(why: Refusal, found: Mapping[str, PinState]) -> dict[str, PinState]:

@@ -34,7 +34,8 @@ class Observation:
         name: the node's name.
         now: the API server's time, UTC.
         reservation: the reservation as stored; None when there is none.
-        spec: what it says, as far as it can be read.
+        stored: what it says, as far as it can be read.
+        spec: the same with the pins that are not written yet: what is intended.
         problems: what in it cannot be read.
         profile: the profile of its promise, or why there is none; None without a promise.
         node: the Node, or None.
@@ -50,6 +51,7 @@ class Observation:
     name: str
     now: datetime
     reservation: NodeReservation | None = None
+    stored: Spec = Spec()  # noqa: RUF009 - immutable
     spec: Spec = Spec()  # noqa: RUF009 - immutable
     problems: tuple[Problem, ...] = ()
     profile: Profile | Refusal | None = None

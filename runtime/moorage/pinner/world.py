@@ -16,7 +16,7 @@ import msgspec
 
 from moorage.kube.cache import Change, WatchCache
 from moorage.objects import KubeObject, Node, Pod
-from moorage.reservations import NodeReservation, Reading, Spec, read
+from moorage.reservations import NodeReservation, Reading, Spec, merging, read
 from moorage.scheduling import Snapshot
 
 from .caches import BY_NODE, Caches, Latest
@@ -28,6 +28,7 @@ from .refusal import Refusal
 from .room import NodeRoom
 from .steps import Observation
 from .sweeps import Sweeps
+from .unwritten import Intents, done
 
 _NOTHING = Reading(Spec(), ())
 
@@ -56,13 +57,13 @@ class World:
         self.nodes = Latest(caches.nodes)
         self.pods = Latest(caches.pods)
         self.snapshot = Snapshot()
+        self.intents = Intents()
         self.claims: dict[str, Claim] = {}
         self.refused: dict[str, Refusal] = {}  # by reservation uid: why the API server did not take the Node
         self._caches = caches
         self._default_profile = default_profile
         self._stir = stir
         self._readings: dict[str, tuple[NodeReservation, Reading]] = {}
-        self._pinned_to: dict[str, set[str]] = {}  # pod uid to the nodes whose reservations name it
         self._landing: defaultdict[str, set[str]] = defaultdict(set)  # node to the keys of pods bound to it, not seen
         self._arrivals: defaultdict[str, int] = defaultdict(int)  # how often a node's room was changed by others
         self._offers: dict[str, object] = {}  # node to what it offers; a new object only when that has changed
@@ -129,19 +130,22 @@ class World:
         reservation = self.reservation(name)
         if reservation is None:
             return Observation(name, now, node=self.nodes.get(name))
-        spec, problems = self.reading(name)
+        stored, problems = self.reading(name)
         uid = reservation.metadata.uid
-        promise = spec.promise
+        spec, promise, pods = self.intents.of(name), stored.promise, self.pods_on(name)
+        if FINALIZER in reservation.metadata.finalizers:
+            spec = merging.with_pins(spec, done(pods))
         pinned = {pin.uid: pod for pin in spec.pins if (pod := self.pod(pin.key)) is not None}
         observation = Observation(
             name,
             now,
             reservation=reservation,
+            stored=stored,
             spec=spec,
             problems=problems,
             profile=choose(promise.profile, self._default_profile) if promise is not None else None,
             node=self.nodes.get(name),
-            pods=self.pods_on(name),
+            pods=pods,
             pinned=pinned,
             made=bool(spec.node_uid) or uid in self._made,
             confirmed=confirmed,
@@ -284,18 +288,14 @@ class World:
         if known is not None and reservation is not None and _same_intent(known[0], reservation):
             self._readings[name] = (reservation, known[1])
             return _ends(known[0]) != _ends(reservation)
-        for pin in known[1].spec.pins if known is not None else ():
-            nodes = self._pinned_to.get(pin.uid, set())
-            nodes.discard(name)
-            if not nodes:
-                self._pinned_to.pop(pin.uid, None)
         if reservation is None:
             self._readings.pop(name, None)
+            self.intents.stored(name, None, anew=False)
         else:
             reading = read(reservation)
             self._readings[name] = (reservation, reading)
-            for pin in reading.spec.pins:
-                self._pinned_to.setdefault(pin.uid, set()).add(name)
+            anew = known is not None and known[0].metadata.uid != reservation.metadata.uid
+            self.intents.stored(name, reading.spec, anew=anew)
         before = known[1].spec.promise if known is not None else None
         if self.reading(name).spec.promise != before or (known is None) != (reservation is None):
             self._place_node(name)
@@ -356,7 +356,7 @@ class World:
             self._coming.pod(node, pod, gone=change.new is None or pod.finished)
             if not came_by_us and self._matters(node, change):
                 self._stir(node)
-        for name in self._pinned_to.get(pod.metadata.uid, ()):
+        for name in self.intents.nodes_of(pod.metadata.uid):
             if name != node:
                 self._stir(name)
 

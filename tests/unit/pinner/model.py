@@ -23,7 +23,7 @@ from moorage.objects import (
 from moorage.objects.base import Condition
 from moorage.objects.pod import ContainerState, ContainerStatus, StateDetail
 from moorage.pinner.decide import decide
-from moorage.pinner.names import FINALIZER, PREPARING_TAINT, RESERVATION_ANNOTATION
+from moorage.pinner.names import FINALIZER, PIN_ANNOTATION, PREPARING_TAINT, RESERVATION_ANNOTATION
 from moorage.pinner.profiles import PROFILES
 from moorage.pinner.refusal import Refusal
 from moorage.pinner.steps import (
@@ -39,6 +39,7 @@ from moorage.pinner.steps import (
     PatchNode,
     Step,
 )
+from moorage.pinner.unwritten import done
 from moorage.protocol import ReasonCode
 from moorage.reservations import NodeReservation, Pin, Promise, Record, Spec, merging, read
 
@@ -53,6 +54,12 @@ def pod(number: int, *, node: str = "", **status: Any) -> Pod:
     """A pod of a ReplicaSet."""
     meta = ObjectMeta(name=f"p{number}", namespace="ns", uid=f"u{number}", owner_references=(OWNER,))
     return Pod(metadata=meta, spec=PodSpec(node_name=node), status=PodStatus(**{"phase": "Pending", **status}))
+
+
+def marked(one: Pod) -> Pod:
+    """The same pod as a binding of ours leaves it."""
+    meta = msgspec.structs.replace(one.metadata, annotations={PIN_ANNOTATION: "i"})
+    return msgspec.structs.replace(one, metadata=meta)
 
 
 def started(one: Pod) -> Pod:
@@ -144,22 +151,29 @@ class Corner:
     made: bool = False
     confirmed: bool = False
     now: datetime = NOW
+    taken_on: tuple[int, ...] = ()
+    """Pods whose pins are not written: an instruction says so, again after each crash, until it has its answer."""
 
     def observe(self) -> Observation:
         """What the world would say."""
         if self.reservation is None:
             return Observation(NAME, self.now, node=self.node)
-        spec, problems = read(self.reservation)
+        stored, problems = read(self.reservation)
+        here = tuple(p for p in self.pods.values() if p.spec.node_name == NAME)
+        spec = merging.with_pins(stored, (pin(n) for n in self.taken_on))
+        if FINALIZER in self.reservation.metadata.finalizers:
+            spec = merging.with_pins(spec, done(here))
         pinned = {p.uid: self.pods[p.name] for p in spec.pins if p.name in self.pods}
         seen = Observation(
             NAME,
             self.now,
             reservation=self.reservation,
+            stored=stored,
             spec=spec,
             problems=problems,
             profile=PROFILES["generic"] if spec.promise is not None else None,
             node=self.node,
-            pods=tuple(p for p in self.pods.values() if p.spec.node_name == NAME),
+            pods=here,
             pinned=pinned,
             made=bool(spec.node_uid) or self.made,
             confirmed=self.confirmed,
@@ -198,8 +212,9 @@ class Corner:
                 old = self.pods[step.pod.metadata.name]
                 assert old.metadata.uid == step.pod.metadata.uid
                 assert not old.spec.node_name
-                self.pods[old.metadata.name] = msgspec.structs.replace(
-                    old, spec=msgspec.structs.replace(old.spec, node_name=NAME)
+                assert step.pin.instruction == "i"
+                self.pods[old.metadata.name] = marked(
+                    msgspec.structs.replace(old, spec=msgspec.structs.replace(old.spec, node_name=NAME))
                 )
             case DeletePod():
                 self._delete_pod(step)
@@ -259,12 +274,18 @@ class Corner:
         """Decide and do until nothing is left to do, notes included."""
         for _ in range(rounds):
             decision = self.decide()
+            self._answer(decision)
             steps: tuple[Step, ...] = decision.steps or ((decision.later,) if decision.later is not None else ())
             if not steps:
                 return
             for step in steps:
                 self.do(step)
         raise AssertionError(f"no end in sight: {self.decide()}")
+
+    def _answer(self, decision: Decision) -> None:
+        """What has its answer is not said again."""
+        over = {uid for uid, state in decision.pins.items() if state.outcome is not None}
+        self.taken_on = tuple(n for n in self.taken_on if f"u{n}" not in over)
 
     def shape(self) -> Any:
         """All that matters, to compare two ends."""

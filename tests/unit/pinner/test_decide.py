@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moorage.objects import OwnerReference, Pod
+from moorage.pinner.intake import can_be_bound
 from moorage.pinner.names import PREPARING, PREPARING_TAINT
 from moorage.pinner.refusal import Refusal
 from moorage.pinner.steps import (
@@ -281,8 +282,8 @@ def test_a_released_placeholder_goes_when_it_holds_nothing() -> None:
 # --- for all situations ---
 
 _pods = st.builds(
-    lambda number, node, phase, reason, started_, leaving, managed: _pod(
-        number, node, phase, reason, started_, leaving, managed
+    lambda number, node, phase, reason, started_, leaving, managed, marked: _pod(
+        number, node, phase, reason, started_, leaving, managed, marked
     ),
     number=st.integers(1, 4),
     node=st.sampled_from(["", NAME, NAME, "other"]),
@@ -291,11 +292,16 @@ _pods = st.builds(
     started_=st.booleans(),
     leaving=st.sampled_from([None, NOW, LATE]),
     managed=st.booleans(),
+    marked=st.booleans(),
 )
 
 
-def _pod(number: int, node: str, phase: str, reason: str, started_: bool, leaving: Any, managed: bool) -> Pod:
+def _pod(
+    number: int, node: str, phase: str, reason: str, started_: bool, leaving: Any, managed: bool, marked: bool
+) -> Pod:
     made = pod(number, node=node, phase=phase, reason=reason)
+    if marked and node:
+        made = model.marked(made)
     if started_ and node:
         made = started(made)
     meta = msgspec.structs.replace(
@@ -323,24 +329,32 @@ def _node(ours: bool, kubelet: bool, ready: bool, effect: str) -> Any:
 
 
 _raw = st.sampled_from([{}, {}, {}, {"deadline": "whenever"}, {"pins": "none"}, {"promise": 4}])
+
+
+def _corner(
+    numbers: set[int],
+    taken: set[int],
+    intent: str,
+    released: bool,
+    node_uid: str,
+    is_open: bool,
+    deleted: bool,
+    raw: Any,
+    pods: list[Pod],
+    **more: Any,
+) -> Corner:
+    spec = spec_of(*sorted(numbers), intent=intent, released=released, node_uid=node_uid)
+    stored = reservation_of(spec, is_open=is_open, deleted=deleted, raw=raw)
+    one = Corner(stored, pods={p.metadata.name: p for p in pods}, **more)
+    if can_be_bound(one.observe(), ()):  # else pins are written first
+        one.taken_on = tuple(sorted(taken))
+    return one
+
+
 _corners = st.builds(
-    lambda numbers, intent, released, node_uid, is_open, deleted, raw, node, pods, capacity, misplaced, made, now: (
-        Corner(
-            reservation_of(
-                spec_of(*sorted(numbers), intent=intent, released=released, node_uid=node_uid),
-                is_open=is_open,
-                deleted=deleted,
-                raw=raw,
-            ),
-            node=node,
-            pods={p.metadata.name: p for p in pods},
-            capacity=capacity,
-            misplaced=misplaced,
-            made=made,
-            now=now,
-        )
-    ),
+    _corner,
     numbers=st.sets(st.integers(1, 4)),
+    taken=st.sets(st.integers(1, 4), max_size=2),
     intent=st.sampled_from(["Hold", "Hold", "Delete"]),
     released=st.booleans(),
     node_uid=st.sampled_from(["", "n", "another"]),
