@@ -24,7 +24,7 @@ GENERATED: dict[str, Callable[[], str]] = {
 }
 
 # Generators of several files at once: from nothing to a path and a text for each.
-GENERATED_SETS: tuple[Callable[[], dict[str, str]], ...] = (protocol.module, values.files, charts.files)
+GENERATED_SETS: tuple[Callable[[], dict[str, str]], ...] = (protocol.modules, values.files, charts.files)
 
 
 def texts() -> dict[str, str]:

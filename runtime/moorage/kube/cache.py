@@ -296,8 +296,6 @@ class WatchCache(Generic[T]):
             old = None
         if old is not None and old.metadata.resource_version == obj.metadata.resource_version and not by_content:
             return
-        if self.resource.compact is not None:
-            obj = self.resource.compact(obj)
         if old == obj:
             return
         self._objects[key] = obj
@@ -317,7 +315,7 @@ class WatchCache(Generic[T]):
         self._size.set(len(self._objects))
         # The final state (a pod's last phase) comes with the event; after a re-list only the old state is known.
         if last is not None and last.metadata.uid == old.metadata.uid:
-            old = last if self.resource.compact is None else self.resource.compact(last)
+            old = last
         self._publish(Change(Kind.DELETED, old, None))
 
     def _reindex(self, key: str, old: T | None, new: T | None) -> None:

@@ -19,7 +19,7 @@ from . import errors
 from .backoff import Backoff
 from .resources import PODS, Resource
 from .transport import Transport
-from .watch import ListMeta
+from .wire.decoder import ListMeta
 
 T = TypeVar("T", bound=KubeObject)
 

@@ -14,11 +14,11 @@ from typing import Generic, TypeVar
 import msgspec
 
 from moorage.objects import Condition, Container, Labels, Node, ObjectMeta, OwnerReference, Pod, Quantities, Toleration
-from moorage.objects.pod import Affinity, ContainerStatus, TopologySpreadConstraint, Volume
+from moorage.objects.pod import Affinity, ContainerStatus, PodSpec, PodStatus, TopologySpreadConstraint, Volume
 
 V = TypeVar("V")
 
-_READ_PREFIXES = (
+READ_PREFIXES = (
     "moorage.dev/",
     "autoscaling.cast.ai/",
     "beta.evictor.cast.ai/",
@@ -77,9 +77,13 @@ _NO_LABELS: Labels = {}
 _NO_QUANTITIES: Quantities = {}
 
 
+def share_labels(labels: Labels) -> Labels:
+    """One for all that are equal."""
+    return _labels(labels) if labels else _NO_LABELS
+
+
 def _read_annotations(annotations: Labels) -> Labels:
-    found = {key: value for key, value in annotations.items() if key.startswith(_READ_PREFIXES)}
-    return _labels(found) if found else _NO_LABELS
+    return share_labels({key: value for key, value in annotations.items() if key.startswith(READ_PREFIXES)})
 
 
 def _time(time: str | None) -> str | None:
@@ -89,10 +93,11 @@ def _time(time: str | None) -> str | None:
 
 def _conditions(conditions: tuple[Condition, ...]) -> tuple[Condition, ...]:
     """Share their words; as a whole they differ by their times from object to object."""
-    return tuple([_compact_condition(condition) for condition in conditions])
+    return tuple([compact_condition(condition) for condition in conditions])
 
 
-def _compact_condition(condition: Condition) -> Condition:
+def compact_condition(condition: Condition) -> Condition:
+    """Share the words of a condition."""
     return msgspec.structs.replace(
         condition,
         type=intern(condition.type),
@@ -103,60 +108,66 @@ def _compact_condition(condition: Condition) -> Condition:
     )
 
 
-def _compact_meta(meta: ObjectMeta) -> ObjectMeta:
+def compact_meta(meta: ObjectMeta) -> ObjectMeta:
+    """Share the parts of metadata that siblings have too."""
     return msgspec.structs.replace(
         meta,
         namespace=intern(meta.namespace),
         generate_name=intern(meta.generate_name),
         creation_timestamp=_time(meta.creation_timestamp),
-        labels=_labels(meta.labels) if meta.labels else _NO_LABELS,
+        labels=share_labels(meta.labels),
         annotations=_read_annotations(meta.annotations),
         owner_references=_owners(meta.owner_references) if meta.owner_references else (),
         finalizers=tuple([intern(finalizer) for finalizer in meta.finalizers]),
     )
 
 
+def compact_spec(spec: PodSpec) -> PodSpec:
+    """Share the parts of a pod's spec that its siblings have too."""
+    return msgspec.structs.replace(
+        spec,
+        node_name=intern(spec.node_name),
+        scheduler_name=intern(spec.scheduler_name),
+        preemption_policy=intern(spec.preemption_policy),
+        restart_policy=intern(spec.restart_policy),
+        containers=_containers(spec.containers),
+        init_containers=_containers(spec.init_containers) if spec.init_containers else (),
+        overhead=_quantities(spec.overhead) if spec.overhead else _NO_QUANTITIES,
+        node_selector=share_labels(spec.node_selector),
+        affinity=_affinity(spec.affinity) if spec.affinity is not None else None,
+        tolerations=_tolerations(spec.tolerations) if spec.tolerations else (),
+        topology_spread_constraints=_spread(spec.topology_spread_constraints)
+        if spec.topology_spread_constraints
+        else (),
+        volumes=_volumes(spec.volumes) if spec.volumes else (),
+    )
+
+
+def compact_status(status: PodStatus) -> PodStatus:
+    """Share the parts of a pod's status that its siblings have too."""
+    return msgspec.structs.replace(
+        status,
+        phase=intern(status.phase),
+        start_time=_time(status.start_time),
+        nominated_node_name=intern(status.nominated_node_name),
+        conditions=_conditions(status.conditions),
+        container_statuses=_container_statuses(status.container_statuses) if status.container_statuses else (),
+        init_container_statuses=_container_statuses(status.init_container_statuses)
+        if status.init_container_statuses
+        else (),
+    )
+
+
 def compact_pod(pod: Pod) -> Pod:
     """Share the parts of a pod that its siblings have too."""
-    spec, status = pod.spec, pod.status
-    return Pod(
-        metadata=_compact_meta(pod.metadata),
-        spec=msgspec.structs.replace(
-            spec,
-            node_name=intern(spec.node_name),
-            scheduler_name=intern(spec.scheduler_name),
-            preemption_policy=intern(spec.preemption_policy),
-            restart_policy=intern(spec.restart_policy),
-            containers=_containers(spec.containers),
-            init_containers=_containers(spec.init_containers) if spec.init_containers else (),
-            overhead=_quantities(spec.overhead) if spec.overhead else _NO_QUANTITIES,
-            node_selector=_labels(spec.node_selector) if spec.node_selector else _NO_LABELS,
-            affinity=_affinity(spec.affinity) if spec.affinity is not None else None,
-            tolerations=_tolerations(spec.tolerations) if spec.tolerations else (),
-            topology_spread_constraints=_spread(spec.topology_spread_constraints)
-            if spec.topology_spread_constraints
-            else (),
-            volumes=_volumes(spec.volumes) if spec.volumes else (),
-        ),
-        status=msgspec.structs.replace(
-            status,
-            phase=intern(status.phase),
-            start_time=_time(status.start_time),
-            nominated_node_name=intern(status.nominated_node_name),
-            conditions=_conditions(status.conditions),
-            container_statuses=_container_statuses(status.container_statuses) if status.container_statuses else (),
-            init_container_statuses=_container_statuses(status.init_container_statuses)
-            if status.init_container_statuses
-            else (),
-        ),
-    )
+    return Pod(metadata=compact_meta(pod.metadata), spec=compact_spec(pod.spec), status=compact_status(pod.status))
 
 
 def compact_node(node: Node) -> Node:
     """Share the parts of a node that others of its kind have too."""
     return msgspec.structs.replace(
         node,
-        metadata=_compact_meta(node.metadata),
+        metadata=compact_meta(node.metadata),
         status=msgspec.structs.replace(
             node.status,
             allocatable=_quantities(node.status.allocatable),

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 
 import msgspec
 
+from .wire import envelope, messages
+
 
 class KubeError(Exception):
     """Any failure to get an answer, or an answer that says no."""
@@ -190,10 +192,15 @@ def _conflict_cause(status: Status) -> ConflictCause:
 
 
 def decode_status(body: bytes, code: int) -> Status:
-    """Read a refusal's body; a body that is no Status (a proxy's page) becomes its first 200 characters."""
+    """Read a refusal's body, JSON or protobuf, whatever its headers say.
+
+    A body that is no Status (a proxy's page) becomes its first 200 characters.
+    """
     try:
+        if body.startswith(envelope.MAGIC):
+            return envelope.read_status(body, Status)
         status = msgspec.json.decode(body, type=Status)
-    except UNREADABLE:
+    except (*UNREADABLE, *messages.UNREADABLE):
         text = body[:200].decode("utf-8", "replace").strip()
         return Status(message=text or "no message", reason=f"HTTP {code}", code=code)
     return status

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from moorage import objects, reservations
 
 from .compact import compact_node, compact_pod
+from .wire.pods import read_pod
 
 T = TypeVar("T", bound=objects.KubeObject)
 
@@ -24,7 +25,9 @@ class Resource(Generic[T]):
         kind: the name in objects and messages.
         type: the struct its objects decode into.
         namespaced: whether its objects live in namespaces.
-        compact: makes a decoded object share what many objects have in common, before it is cached; or None.
+        compact: makes an object decoded from JSON share what many objects have in common; or None.
+        protobuf: makes such an object of its bytes in protobuf, or raises one of ``wire.messages.UNREADABLE``; None for
+            kinds that are read in JSON.
     """
 
     group_version: str
@@ -33,6 +36,7 @@ class Resource(Generic[T]):
     type: type[T]
     namespaced: bool = True
     compact: Callable[[T], T] | None = None
+    protobuf: Callable[[bytes], T] | None = None
 
     def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
         """The request path of a collection (all namespaces when none is named), an object, or its subresource.
@@ -54,7 +58,7 @@ class Resource(Generic[T]):
         return "/".join(parts)
 
 
-PODS = Resource("v1", "pods", "Pod", objects.Pod, compact=compact_pod)
+PODS = Resource("v1", "pods", "Pod", objects.Pod, compact=compact_pod, protobuf=read_pod)
 NODES = Resource("v1", "nodes", "Node", objects.Node, namespaced=False, compact=compact_node)
 NAMESPACES = Resource("v1", "namespaces", "Namespace", objects.Namespace, namespaced=False)
 LEASES = Resource("coordination.k8s.io/v1", "leases", "Lease", objects.Lease)

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from types import TracebackType
-from typing import Self
+from typing import Generic, Self, TypeVar
 from urllib.parse import quote, urlencode
 
 import aiohttp
@@ -26,11 +26,14 @@ from .credentials import Access
 from .exchange import Exchanger, NotConnected
 
 USER_AGENT = "moorage"
+B = TypeVar("B")
+
 CONNECT_TIMEOUT = 10.0
 MAX_CONNECTIONS = 64
 _STREAM_BUFFER = 1 << 20
 # Compressing a list costs the server and us more CPU than a cluster network saves.
-_HEADERS = (f"User-Agent: {USER_AGENT}", "Accept: application/json", "Accept-Encoding: identity")
+_HEADERS = (f"User-Agent: {USER_AGENT}", "Accept-Encoding: identity")
+_JSON = "application/json"
 _REPEATABLE = frozenset(("GET", "PUT", "DELETE"))
 _MAX_REDIRECTS = 0  # the API server never redirects; following one would carry the token elsewhere
 
@@ -44,6 +47,7 @@ class _Request:
     query: Mapping[str, str] | None
     body: bytes | None
     content_type: str
+    accept: str
 
     def message(self, base: URL, credentials: Mapping[str, str]) -> bytes:
         """Its bytes, for a server at ``base``.
@@ -52,7 +56,7 @@ class _Request:
             ValueError: a part has a line break, which would begin another header.
         """
         target = base.raw_path.rstrip("/") + self.path + _query(tuple(self.query.items()) if self.query else ())
-        lines = [f"{self.method} {target} HTTP/1.1", f"Host: {base.raw_authority}", *_HEADERS]
+        lines = [f"{self.method} {target} HTTP/1.1", f"Host: {base.raw_authority}", *_HEADERS, f"Accept: {self.accept}"]
         lines += [f"{name}: {value}" for name, value in credentials.items()]
         if self.body is not None:
             lines += (f"Content-Type: {self.content_type}", f"Content-Length: {len(self.body)}")
@@ -60,6 +64,19 @@ class _Request:
         if head.count("\r") != len(lines) - 1 or head.count("\n") != len(lines) - 1:
             raise ValueError(f"{self.method} {self.path!r}: a header holds a line break")
         return b"%b\r\n\r\n%b" % (head.encode(), self.body or b"")
+
+
+@dataclass(frozen=True, slots=True)
+class Content(Generic[B]):
+    """What an answer holds.
+
+    Attributes:
+        content_type: in lower case and without parameters; empty when the server names none.
+        body: its bytes, or the stream of them.
+    """
+
+    content_type: str
+    body: B
 
 
 class Transport:
@@ -129,17 +146,37 @@ class Transport:
             ApiError: the server said no; the subclass says how.
             ConnectionLost: no complete answer came.
         """
+        asked = _Request(method, path, query, body, content_type, _JSON)
+        return (await self._answered(asked, timeout)).body
+
+    async def read(self, path: str, *, query: Mapping[str, str], accept: str, timeout: float) -> Content[bytes]:
+        """GET something that the server has in several encodings.
+
+        Args:
+            path: absolute path, already quoted.
+            query: query parameters, unquoted.
+            accept: the encodings that are understood. A server or a proxy may answer in another one.
+            timeout: seconds for the answer; connecting has its own limit.
+
+        Raises:
+            ApiError: the server said no; the subclass says how.
+            ConnectionLost: no complete answer came.
+        """
+        return await self._answered(_Request("GET", path, query, None, _JSON, accept), timeout)
+
+    async def _answered(self, asked: _Request, timeout: float) -> Content[bytes]:
+        """Send one request and read the whole answer, over a proxy or without one."""
+        request = f"{asked.method} {asked.path}"
         if self.access.proxy is not None:
             limits = aiohttp.ClientTimeout(total=timeout, sock_connect=CONNECT_TIMEOUT)
-            async with self._open(method, path, query, body, content_type, limits) as response:
-                return await _read_all(response, f"{method} {path}")
-        asked = _Request(method, path, query, body, content_type)
+            async with self._open(asked, limits) as response:
+                return Content(_media_type(response.headers), await _read_all(response, request))
         answer = await self._exchange(asked, timeout)
         if answer.status == 401 and await self.access.authenticator.refused():
             answer = await self._exchange(asked, timeout)
         if answer.status >= 300:
-            raise errors.from_response(answer.status, answer.headers, answer.body, request=f"{method} {path}")
-        return answer.body
+            raise errors.from_response(answer.status, answer.headers, answer.body, request=request)
+        return Content(_media_type(answer.headers), answer.body)
 
     async def _exchange(self, asked: _Request, timeout: float) -> Answer:
         """Send, and read the whole answer."""
@@ -161,8 +198,8 @@ class Transport:
 
     @asynccontextmanager
     async def stream(
-        self, path: str, *, query: Mapping[str, str], silence: float
-    ) -> AsyncIterator[aiohttp.StreamReader]:
+        self, path: str, *, query: Mapping[str, str], silence: float, accept: str = _JSON
+    ) -> AsyncIterator[Content[aiohttp.StreamReader]]:
         """Open a watch and hand out its body as it comes.
 
         Args:
@@ -170,37 +207,30 @@ class Transport:
             query: query parameters, unquoted.
             silence: seconds without a byte, from the request on, after which the connection counts as dead. Time in
                 which the reader is slow and the network waits for us does not count.
+            accept: the encodings that are understood. A server or a proxy may answer in another one.
 
         Raises:
             ApiError: the server refused to open it.
             ConnectionLost: it could not be opened, or broke while it was read; Silent when nothing came for too long.
         """
         limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT, sock_read=silence)
-        async with self._open("GET", path, query, None, "application/json", limits) as response:
+        async with self._open(_Request("GET", path, query, None, _JSON, accept), limits) as response:
             try:
-                yield response.content
+                yield Content(_media_type(response.headers), response.content)
             except TimeoutError as error:
                 raise errors.Silent(f"watch {path}: silent for {silence:g} s") from error
             except (aiohttp.ClientError, OSError) as error:
                 raise errors.ConnectionLost(f"watch {path}: {_sentence(error)}") from error
 
     @asynccontextmanager
-    async def _open(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str] | None,
-        body: bytes | None,
-        content_type: str,
-        limits: aiohttp.ClientTimeout,
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def _open(self, asked: _Request, limits: aiohttp.ClientTimeout) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send, and send once more with fresh credentials when the server says 401."""
-        request = f"{method} {path}"
-        response = await self._send(method, path, query, body, content_type, limits)
+        request = f"{asked.method} {asked.path}"
+        response = await self._send(asked, limits)
         try:
             if response.status == 401 and await self.access.authenticator.refused():
                 response.release()
-                response = await self._send(method, path, query, body, content_type, limits)
+                response = await self._send(asked, limits)
             if response.status >= 300:
                 refusal = await _read_all(response, request)
                 raise errors.from_response(response.status, response.headers, refusal, request=request)
@@ -210,26 +240,19 @@ class Transport:
             self._answers.discard(response)
             response.close() if not response.content.at_eof() else response.release()
 
-    async def _send(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str] | None,
-        body: bytes | None,
-        content_type: str,
-        limits: aiohttp.ClientTimeout,
-    ) -> aiohttp.ClientResponse:
+    async def _send(self, asked: _Request, limits: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
         access = self.access
-        headers = dict(await access.authenticator.headers())
-        if body is not None:
-            headers["Content-Type"] = content_type
-        url = self._base.join(URL(self._base.raw_path.rstrip("/") + path, encoded=True)).with_query(query)
+        headers = {**await access.authenticator.headers(), "Accept": asked.accept}
+        if asked.body is not None:
+            headers["Content-Type"] = asked.content_type
+        path = self._base.raw_path.rstrip("/") + asked.path
+        url = self._base.join(URL(path, encoded=True)).with_query(asked.query)
         sent = time.monotonic()
         try:
             response = await self._connections().request(
-                method,
+                asked.method,
                 url,
-                data=body,
+                data=asked.body,
                 headers=headers,
                 timeout=limits,
                 ssl=access.authenticator.ssl_context() or True,
@@ -239,10 +262,10 @@ class Transport:
                 allow_redirects=False,
             )
         except (aiohttp.ClientError, OSError) as error:
-            metrics.REQUESTS.labels(method, "none").inc()
-            raise _lost(error)(f"{method} {path}: {_sentence(error)}") from error
+            metrics.REQUESTS.labels(asked.method, "none").inc()
+            raise _lost(error)(f"{asked.method} {asked.path}: {_sentence(error)}") from error
         self.clock.observe(response.headers.get("Date"), sent, time.monotonic())
-        metrics.REQUESTS.labels(method, str(response.status)).inc()
+        metrics.REQUESTS.labels(asked.method, str(response.status)).inc()
         return response
 
     def _exchanges(self) -> Exchanger:
@@ -259,7 +282,7 @@ class Transport:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, keepalive_timeout=60.0),
-                headers={"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "identity"},
+                headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
                 read_bufsize=_STREAM_BUFFER,
                 auto_decompress=False,
                 trust_env=False,
@@ -275,6 +298,11 @@ def _counter(method: str, status: int) -> Counter:
 @lru_cache(maxsize=256)  # all writes have the same
 def _query(pairs: tuple[tuple[str, str], ...]) -> str:
     return "?" + urlencode(pairs, quote_via=quote, safe="") if pairs else ""
+
+
+def _media_type(headers: Mapping[str, str]) -> str:
+    found = headers.get("content-type") or headers.get("Content-Type", "")
+    return found.partition(";")[0].strip().lower()
 
 
 def _lost(error: BaseException) -> type[errors.ConnectionLost]:

@@ -1,8 +1,7 @@
 """Lists in pages and single watch connections, decoded; no retries and no memory (those are ``cache``'s).
 
-Events arrive as one JSON object per line. Lines are split here over whatever the network delivers, so that an object of
-8 MiB costs one join and no line-length limit exists. Silence is bounded here too: the server sends bookmarks about
-every minute, so a connection that says nothing for longer is half-open and is given up.
+What is asked for and how it is decoded is ``wire``'s. Silence is bounded here: the server sends bookmarks about every
+minute, so a connection that says nothing for longer is half-open and is given up.
 """
 
 from __future__ import annotations
@@ -12,14 +11,17 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-import aiohttp
-import msgspec
-
 from moorage.objects import KubeObject
 
-from . import errors, metrics
+from . import errors
 from .resources import Resource
 from .transport import Transport
+from .wire.as_json import JsonDecoder
+from .wire.as_protobuf import ProtobufDecoder
+from .wire.decoder import Decoder, Unreadable
+from .wire.envelope import CONTENT_TYPE
+
+__all__ = ["Reader", "Selection", "Unreadable"]
 
 T = TypeVar("T", bound=KubeObject)
 
@@ -28,73 +30,9 @@ PAGE_SIZE = 250
 LIST_TIMEOUT = 60.0
 """Seconds for one page of a list."""
 
-MAX_LINE = 64 << 20
-
-_TYPES = frozenset(("ADDED", "MODIFIED", "DELETED", "BOOKMARK"))
-
-
-class ListMeta(msgspec.Struct, frozen=True, rename="camel"):
-    """``metadata`` of a list."""
-
-    resource_version: str = ""
-    continue_: str = msgspec.field(default="", name="continue")
-
-
-class _Event(msgspec.Struct, Generic[T], frozen=True, gc=False):
-    type: str
-    object: T
-
-
-class _BareMeta(msgspec.Struct, frozen=True, rename="camel"):
-    resource_version: str
-    name: str
-    namespace: str = ""
-    uid: str = ""
-
-
-class _Bare(msgspec.Struct, frozen=True):
-    """The least that an object must show to be named."""
-
-    metadata: _BareMeta
-
-
-class _EventType(msgspec.Struct, frozen=True):
-    type: str
-
-
-class _BareEvent(_EventType, frozen=True):
-    object: _Bare
-
-
-class _ErrorEvent(msgspec.Struct, frozen=True):
-    object: errors.Status
-
-
-class _Items(msgspec.Struct, Generic[T], frozen=True):
-    metadata: ListMeta = ListMeta()
-    items: tuple[T, ...] | None = None
-
-
-class _RawItems(msgspec.Struct, frozen=True):
-    metadata: ListMeta = ListMeta()
-    items: tuple[msgspec.Raw, ...] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """An object that the server has and that does not decode into its struct.
-
-    Attributes:
-        key: ``namespace/name``.
-        uid: whose name it is now.
-        resource_version: where the stream stands after it.
-        reason: the field and what is wrong with it.
-    """
-
-    key: str
-    uid: str
-    resource_version: str
-    reason: str
+_JSON = "application/json"
+_ACCEPT = f"{CONTENT_TYPE};q=1.0,{_JSON};q=0.9"
+_ACCEPT_WATCH = f"{CONTENT_TYPE};stream=watch;q=1.0,{_JSON};q=0.9"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +60,10 @@ class Reader(Generic[T]):
 
     def __init__(self, transport: Transport, resource: Resource[T], selection: Selection) -> None:
         self._transport = transport
-        self._resource = resource
         self._path = resource.path(selection.namespace)
         self._query = selection.query()
-        self._events = msgspec.json.Decoder(_Event[resource.type])  # type: ignore[name-defined]
-        self._items = msgspec.json.Decoder(_Items[resource.type])  # type: ignore[name-defined]
-        self._one = msgspec.json.Decoder(resource.type)
-        self._undecodable = metrics.UNDECODABLE.labels(resource.kind)
+        self._json = JsonDecoder(resource, self._path)
+        self._protobuf = ProtobufDecoder(resource, self._path) if resource.protobuf is not None else None
 
     async def pages(self) -> AsyncGenerator[tuple[str, tuple[T | Unreadable, ...]], None]:
         """Read the whole list at one resourceVersion.
@@ -142,14 +77,16 @@ class Reader(Generic[T]):
             KubeError: anything else that went wrong.
         """
         query = {**self._query, "limit": str(PAGE_SIZE)}
+        accept = _ACCEPT if self._protobuf else _JSON
         while True:
-            body = await self._transport.request("GET", self._path, query=query, timeout=LIST_TIMEOUT)
-            meta, items = self._decode_page(body)
+            found = await self._transport.read(self._path, query=query, accept=accept, timeout=LIST_TIMEOUT)
+            meta, items = self._decoder(found.content_type).page(found.body)
+            del found  # the answer is not kept while its objects are used
             yield meta.resource_version, items
             if not meta.continue_:
                 return
             if meta.continue_ == query.get("continue"):
-                raise self._garbage(f"list {self._path}: the same page again and again")
+                raise errors.Undecodable(f"list {self._path}: the same page again and again")
             query["continue"] = meta.continue_
 
     async def events(
@@ -168,7 +105,7 @@ class Reader(Generic[T]):
         Raises:
             Gone: ``since`` is too old; list again.
             ConnectionLost: it broke, fell silent, or ended in the middle of an event.
-            Undecodable: a line was no event at all.
+            Undecodable: what came was no event at all.
         """
         query = {
             **self._query,
@@ -177,115 +114,14 @@ class Reader(Generic[T]):
             "resourceVersion": since,
             "timeoutSeconds": str(seconds),
         }
-        async with (
-            self._transport.stream(self._path, query=query, silence=silence) as body,
-            aclosing(_lines(body, self._path)) as batches,
-        ):
-            async for lines in batches:
-                for line in lines:
-                    yield self._decode_event(line)
+        accept = _ACCEPT_WATCH if self._protobuf else _JSON
+        async with self._transport.stream(self._path, query=query, accept=accept, silence=silence) as found:
+            decoder = self._decoder(found.content_type)
+            async with aclosing(decoder.split(found.body)) as batches:
+                async for batch in batches:
+                    for event in batch:
+                        yield decoder.event(event)
 
-    def _decode_event(self, line: bytes) -> tuple[str, T | Unreadable]:
-        if line.startswith(b'{"type":"ERROR"'):
-            raise self._watch_error(line)
-        try:
-            event = self._events.decode(line)
-        except msgspec.ValidationError as error:
-            return self._salvage_event(line, error)
-        except errors.UNREADABLE as error:
-            raise self._garbage(f"watch {self._path}: a line is not JSON: {error}") from error
-        if event.type == "ERROR":
-            raise self._watch_error(line)
-        meta = event.object.metadata
-        if event.type not in _TYPES or not meta.resource_version or not (meta.name or event.type == "BOOKMARK"):
-            raise self._garbage(f"watch {self._path}: a line is no event: {line[:200]!r}")
-        return event.type, event.object
-
-    def _watch_error(self, line: bytes) -> errors.KubeError:
-        try:
-            status = msgspec.json.decode(line, type=_ErrorEvent).object
-        except errors.UNREADABLE as error:
-            return self._garbage(f"watch {self._path}: an error that cannot be read: {error}")
-        return errors.from_status(status.code, status, request=f"watch {self._path}")
-
-    def _salvage_event(self, line: bytes, reason: msgspec.ValidationError) -> tuple[str, T | Unreadable]:
-        """Name the one object that has not the promised shape, so that it does not blind us to all the others."""
-        try:
-            kind = msgspec.json.decode(line, type=_EventType).type
-            if kind == "ERROR":
-                raise self._watch_error(line)
-            if kind == "BOOKMARK":
-                return kind, self._bookmark(line)
-            event = msgspec.json.decode(line, type=_BareEvent)
-        except errors.UNREADABLE:
-            raise self._garbage(f"watch {self._path}: a line is no event: {reason}") from reason
-        if event.type not in _TYPES:
-            raise self._garbage(f"watch {self._path}: a line is no event: {reason}")
-        return event.type, self._unreadable(event.object, reason)
-
-    def _bookmark(self, line: bytes) -> T:
-        """An object of which only the resourceVersion is said, whatever else an empty one looks like.
-
-        Go writes lists that are not there as null: a Pod that is a bookmark has ``"containers": null``.
-        """
-        bare = msgspec.json.decode(line, type=_Event[KubeObject]).object
-        if not bare.metadata.resource_version:
-            raise self._garbage(f"watch {self._path}: a bookmark without a version: {line[:200]!r}")
-        return self._resource.type(metadata=bare.metadata)
-
-    def _decode_page(self, body: bytes) -> tuple[ListMeta, tuple[T | Unreadable, ...]]:
-        try:
-            page: _Items[T] | _RawItems
-            items: tuple[T | Unreadable, ...]
-            try:
-                page = self._items.decode(body)
-                items = page.items or ()
-            except msgspec.ValidationError:
-                page = msgspec.json.decode(body, type=_RawItems)
-                items = tuple(self._decode_item(item) for item in page.items or ())
-        except errors.UNREADABLE as error:
-            raise self._garbage(f"list {self._path}: not a list: {error}") from error
-        # A proxy's 200 with some other JSON must not look like "nothing exists".
-        if not page.metadata.resource_version or not all(item.key for item in items):
-            raise self._garbage(f"list {self._path}: not a list: {body[:200]!r}")
-        return page.metadata, items
-
-    def _decode_item(self, item: msgspec.Raw) -> T | Unreadable:
-        try:
-            return self._one.decode(item)
-        except msgspec.ValidationError as error:
-            return self._unreadable(msgspec.json.decode(item, type=_Bare), error)
-
-    def _unreadable(self, bare: _Bare, reason: Exception) -> Unreadable:
-        self._undecodable.inc()
-        meta = bare.metadata
-        key = f"{meta.namespace}/{meta.name}" if meta.namespace else meta.name
-        return Unreadable(key, meta.uid, meta.resource_version, str(reason))
-
-    def _garbage(self, sentence: str) -> errors.Undecodable:
-        self._undecodable.inc()
-        return errors.Undecodable(sentence)
-
-
-async def _lines(body: aiohttp.StreamReader, path: str) -> AsyncGenerator[list[bytes], None]:
-    """Split a stream into batches of whole lines.
-
-    Raises:
-        ConnectionLost: the stream ended inside a line.
-        Undecodable: a line grew beyond all reason.
-    """
-    pending: list[bytes] = []
-    size = 0
-    while chunk := await body.readany():
-        *whole, rest = chunk.split(b"\n")
-        if whole:
-            whole[0] = b"".join((*pending, whole[0]))
-            pending, size = [], 0
-            yield [line for line in whole if line]
-        if rest:
-            pending.append(rest)
-            size += len(rest)
-            if size > MAX_LINE:
-                raise errors.Undecodable(f"watch {path}: an event is larger than {MAX_LINE >> 20} MiB")
-    if pending:
-        raise errors.ConnectionLost(f"watch {path}: cut off in the middle of an event")
+    def _decoder(self, content_type: str) -> Decoder[T]:
+        """Whoever reads what has come: a proxy or an old server may answer in JSON, whatever it was asked for."""
+        return self._protobuf if self._protobuf and content_type == CONTENT_TYPE else self._json

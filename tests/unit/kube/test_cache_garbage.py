@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from moorage.kube import watch as watch_module
+from moorage.kube.wire import decoder as decoder_module
 from tests.unit.kube.hostile import (
     Exchange,
     Fault,
@@ -137,7 +137,7 @@ async def test_an_object_of_8_mib_beside_small_ones() -> None:
 
 
 async def test_a_line_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch_module, "MAX_LINE", 1 << 20)
+    monkeypatch.setattr(decoder_module, "MAX_EVENT", 1 << 20)
 
     async def endless(exchange: Exchange) -> None:
         await exchange.start()

@@ -239,8 +239,8 @@ async def test_closing_while_a_watch_is_read_ends_it() -> None:
         async def read() -> bytes:
             async with t.stream(
                 "/api/v1/pods", query={"watch": "true", "resourceVersion": "100"}, silence=30.0
-            ) as body:
-                return await body.read()
+            ) as found:
+                return await found.body.read()
 
         reading = asyncio.create_task(read())
         await eventually(lambda: server.watches)

@@ -13,15 +13,14 @@ from hypothesis import strategies as st
 
 from moorage.kube import errors
 from moorage.kube.resources import PODS
-from moorage.kube.transport import Transport
-from moorage.kube.watch import Reader, Selection, Unreadable, _lines
+from moorage.kube.watch import Reader, Selection
+from moorage.kube.wire.as_json import JsonDecoder
+from moorage.kube.wire.decoder import Unreadable
 from moorage.objects import Pod
 from tests.examples import examples
 from tests.unit.kube.hostile import (
     Exchange,
-    HostileServer,
     Store,
-    access,
     eventually,
     hostile,
     line,
@@ -33,8 +32,8 @@ from tests.unit.kube.hostile import (
 relaxed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=examples(60))
 
 
-def offline() -> Reader[Pod]:
-    return Reader(Transport(access(HostileServer())), PODS, Selection())
+def offline() -> JsonDecoder[Pod]:
+    return JsonDecoder(PODS, "/api/v1/pods")
 
 
 GOOD = line("ADDED", Store().put("a", node="n"))
@@ -44,7 +43,7 @@ def test_an_event_is_read_however_its_keys_are_ordered() -> None:
     reader = offline()
     event = json.loads(GOOD)
     for text in (json.dumps(event), json.dumps(dict(reversed(event.items())))):
-        kind, pod = reader._decode_event(text.encode())
+        kind, pod = reader.event(text.encode())
         assert kind == "ADDED"
         assert isinstance(pod, Pod)
         assert pod.spec.node_name == "n"
@@ -59,13 +58,13 @@ def test_an_error_event_is_a_typed_error(code: int, kind: type[errors.KubeError]
     event = {"type": "ERROR", "object": status(code, "Why", "so")}
     text = json.dumps(dict(reversed(event.items())) if backwards else event, separators=(",", ":"))
     with pytest.raises(kind, match="so"):
-        offline()._decode_event(text.encode())
+        offline().event(text.encode())
 
 
 @pytest.mark.parametrize("spec", [{"containers": None}, {}, {"containers": "nonsense"}])
 def test_a_bookmark_is_read_whatever_its_empty_object_looks_like(spec: dict[str, Any]) -> None:
     mark = {"kind": "Pod", "metadata": {"resourceVersion": "7", "creationTimestamp": None}, "spec": spec}
-    kind, pod = offline()._decode_event(line("BOOKMARK", mark))
+    kind, pod = offline().event(line("BOOKMARK", mark))
     assert kind == "BOOKMARK"
     assert isinstance(pod, Pod)
     assert pod.metadata.resource_version == "7"
@@ -73,13 +72,13 @@ def test_a_bookmark_is_read_whatever_its_empty_object_looks_like(spec: dict[str,
 
 def test_a_bookmark_without_a_version_is_garbage() -> None:
     with pytest.raises(errors.Undecodable):
-        offline()._decode_event(line("BOOKMARK", {"metadata": {}, "spec": {"containers": None}}))
+        offline().event(line("BOOKMARK", {"metadata": {}, "spec": {"containers": None}}))
 
 
 def test_an_unreadable_object_is_named_with_its_version_and_reason() -> None:
     event = json.loads(GOOD)
     event["object"]["spec"]["nodeName"] = 7
-    kind, item = offline()._decode_event(json.dumps(event).encode())
+    kind, item = offline().event(json.dumps(event).encode())
     assert kind == "ADDED"
     assert isinstance(item, Unreadable)
     assert (item.key, item.uid, item.resource_version) == ("ns/a", "uid-1", "101")
@@ -98,7 +97,7 @@ def test_any_damage_to_an_event_ends_in_an_event_or_a_typed_error(data: st.DataO
             del damaged[at : at + data.draw(st.integers(1, 40))]
             damaged = damaged or bytearray(b"x")
     try:
-        kind, item = offline()._decode_event(bytes(damaged))
+        kind, item = offline().event(bytes(damaged))
     except errors.KubeError:
         return
     assert kind in ("ADDED", "MODIFIED", "DELETED", "BOOKMARK")
@@ -126,12 +125,12 @@ def test_any_json_as_an_object_ends_in_an_event_or_a_typed_error(obj: Any) -> No
     reader = offline()
     for answer in ({"type": "ADDED", "object": obj}, obj):
         try:
-            reader._decode_event(json.dumps(answer).encode())
+            reader.event(json.dumps(answer).encode())
         except errors.KubeError:
             continue
     for answer in ({"metadata": {"resourceVersion": "1"}, "items": [obj]}, obj):
         try:
-            meta, items = reader._decode_page(json.dumps(answer).encode())
+            meta, items = reader.page(json.dumps(answer).encode())
         except errors.KubeError:
             continue
         assert meta.resource_version
@@ -149,8 +148,8 @@ async def test_lines_do_not_depend_on_chunks(sizes: list[int]) -> None:
     for size in sizes:
         pieces.append(stream[:size])
         stream = stream[size:]
-    reader = _Pieces([piece for piece in (*pieces, stream) if piece])
-    lines = [found async for batch in _lines(reader, "x") for found in batch]  # type: ignore[arg-type]
+    body = _Pieces([piece for piece in (*pieces, stream) if piece])
+    lines = [found async for batch in offline().split(body) for found in batch]  # type: ignore[arg-type]
     assert [json.loads(found)["object"]["metadata"]["name"] for found in lines] == [f"p{n}" for n in range(8)]
 
 

@@ -1,0 +1,1 @@
+"""What the API server sends, from bytes to structs: pages of lists and events of watches, in JSON and in protobuf."""

@@ -1,0 +1,1 @@
+"""Generated from schemas/proto by `./taskw generate`; do not edit."""

@@ -1,0 +1,111 @@
+"""What both encodings have in common: what comes out, and when a server's word is garbage."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import aiohttp
+import msgspec
+
+from moorage.kube import errors, metrics
+from moorage.kube.resources import Resource
+from moorage.objects import KubeObject
+
+T = TypeVar("T", bound=KubeObject)
+
+MAX_EVENT = 64 << 20
+"""Bytes of one event: nothing that etcd holds comes near it."""
+
+EVENT_TYPES = frozenset(("ADDED", "MODIFIED", "DELETED", "BOOKMARK"))
+
+
+class ListMeta(msgspec.Struct, frozen=True, rename="camel"):
+    """``metadata`` of a list."""
+
+    resource_version: str = ""
+    continue_: str = msgspec.field(default="", name="continue")
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An object that the server has and that does not decode into its struct.
+
+    Attributes:
+        key: ``namespace/name``.
+        uid: whose name it is now.
+        resource_version: where the stream stands after it.
+        reason: the field and what is wrong with it.
+    """
+
+    key: str
+    uid: str
+    resource_version: str
+    reason: str
+
+
+class Decoder(ABC, Generic[T]):
+    """From the bytes of one kind's lists and watches to structs that share what they have in common.
+
+    Args:
+        resource: the kind.
+        path: where it is read, for messages.
+    """
+
+    def __init__(self, resource: Resource[T], path: str) -> None:
+        self._resource = resource
+        self._path = path
+        self._undecodable = metrics.UNDECODABLE.labels(resource.kind)
+
+    @abstractmethod
+    def page(self, body: bytes) -> tuple[ListMeta, tuple[T | Unreadable, ...]]:
+        """Decode one page of a list.
+
+        Raises:
+            Undecodable: it is none; it says nothing about what exists.
+        """
+
+    @abstractmethod
+    def split(self, body: aiohttp.StreamReader) -> AsyncGenerator[list[bytes], None]:
+        """Cut the body of a watch into batches of whole events.
+
+        Raises:
+            ConnectionLost: the stream ended inside an event.
+            Undecodable: an event grew beyond all reason.
+        """
+
+    @abstractmethod
+    def event(self, data: bytes) -> tuple[str, T | Unreadable]:
+        """Decode one event: its type (ADDED, MODIFIED, DELETED, BOOKMARK) and its object.
+
+        Raises:
+            Gone: the version from which the watch was begun is too old; list again.
+            ApiError: the server ended the watch for another reason.
+            Undecodable: this is no event.
+        """
+
+    def _unreadable(self, namespace: str, name: str, uid: str, version: str, reason: Exception) -> Unreadable:
+        self._undecodable.inc()
+        return Unreadable(f"{namespace}/{name}" if namespace else name, uid, version, str(reason))
+
+    def _refused(self, status: errors.Status) -> errors.KubeError:
+        return errors.from_status(status.code, status, request=f"watch {self._path}")
+
+    def _no_list(self, what: object) -> errors.Undecodable:
+        return self._garbage(f"list {self._path}: not a list: {what}")
+
+    def _no_event(self, what: object) -> errors.Undecodable:
+        return self._garbage(f"watch {self._path}: not an event: {what}")
+
+    def _garbage(self, sentence: str) -> errors.Undecodable:
+        self._undecodable.inc()
+        return errors.Undecodable(sentence)
+
+    def _check_size(self, size: int) -> None:
+        if size > MAX_EVENT:
+            raise self._garbage(f"watch {self._path}: an event is larger than {MAX_EVENT >> 20} MiB")
+
+    def _cut_off(self) -> errors.ConnectionLost:
+        return errors.ConnectionLost(f"watch {self._path}: cut off in the middle of an event")

@@ -1,0 +1,181 @@
+"""Pods from protobuf, at once with shared parts. No I/O.
+
+A pod differs from its siblings, and from itself a second ago, in few fields: name, uid, version, node, times,
+conditions, volumes (the name of a token's volume is random). These are read one by one. What is left of metadata, spec
+and status is written again, without what nobody reads, and looked up by these bytes: a few hundred, the same ones for
+all siblings. Only when they were not seen before are they converted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable
+from sys import intern
+from typing import Generic, TypeVar
+
+from google.protobuf.message import Message
+from msgspec.structs import replace
+
+from moorage.kube.compact import (
+    READ_PREFIXES,
+    compact_condition,
+    compact_meta,
+    compact_spec,
+    compact_status,
+    share_labels,
+)
+from moorage.objects import Condition, ObjectMeta, Pod
+from moorage.objects.pod import PodSpec, PodStatus, Volume
+
+from ._generated import kubernetes_pb2 as pb
+from .messages import Converter, text, timestamp
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+_TABLE_SIZE = 8_192
+_TABLE_BYTES = 4 << 20
+
+
+class Known(Generic[K, V]):
+    """What bytes were converted into, so that equal bytes are converted once and share the result; bounded.
+
+    When a limit is reached the table is emptied, as ``compact.SharedValues`` does.
+
+    Args:
+        convert: from the bytes to the value, which must never be changed afterwards.
+        size: how many bytes a key has.
+        limit: how many values are remembered.
+        limit_bytes: how many bytes of keys are remembered.
+    """
+
+    def __init__(
+        self,
+        convert: Callable[[K], V],
+        size: Callable[[K], int],
+        *,
+        limit: int = _TABLE_SIZE,
+        limit_bytes: int = _TABLE_BYTES,
+    ) -> None:
+        self._convert = convert
+        self._size = size
+        self._limit, self._limit_bytes = limit, limit_bytes
+        self._values: dict[K, V] = {}
+        self._bytes = 0
+
+    def get(self, key: K) -> V:
+        """The value of some bytes.
+
+        Raises:
+            DecodeError, OverflowError: they stand for nothing.
+        """
+        found = self._values.get(key)
+        if found is not None:
+            return found
+        value = self._convert(key)
+        size = self._size(key)
+        if len(self._values) >= self._limit or self._bytes + size > self._limit_bytes:
+            self._values.clear()
+            self._bytes = 0
+        if size <= self._limit_bytes:
+            self._values[key] = value
+            self._bytes += size
+        return value
+
+
+_to_meta = Converter(ObjectMeta, pb.ObjectMeta.DESCRIPTOR)
+_to_spec = Converter(PodSpec, pb.PodSpec.DESCRIPTOR)
+_to_status = Converter(PodStatus, pb.PodStatus.DESCRIPTOR)
+_to_volume = Converter(Volume, pb.Volume.DESCRIPTOR)
+_to_condition = Converter(Condition, pb.PodCondition.DESCRIPTOR)
+
+
+def _convert_meta(raw: bytes) -> ObjectMeta:
+    return compact_meta(_to_meta(pb.ObjectMeta.FromString(raw)))
+
+
+def _convert_spec(raw: bytes) -> PodSpec:
+    return compact_spec(_to_spec(pb.PodSpec.FromString(raw)))
+
+
+def _convert_status(raw: bytes) -> PodStatus:
+    return compact_status(_to_status(pb.PodStatus.FromString(raw)))
+
+
+def _convert_volumes(volumes: tuple[bytes, ...]) -> tuple[Volume, ...]:
+    return tuple([_to_volume(pb.Volume.FromString(volume)) for volume in volumes])
+
+
+def _total(parts: tuple[bytes, ...]) -> int:
+    return sum(map(len, parts))
+
+
+_meta_of = Known(_convert_meta, len).get
+_spec_of = Known(_convert_spec, len).get
+_status_of = Known(_convert_status, len).get
+_volumes_of = Known(_convert_volumes, _total).get
+
+
+def read_pod(raw: bytes) -> Pod:
+    """A pod as ``compact_pod`` makes it of the one that JSON gives.
+
+    Args:
+        raw: a v1 Pod in protobuf, without an envelope.
+
+    Raises:
+        DecodeError, OverflowError: it is none.
+    """
+    pod = pb.Pod.FromString(raw)
+    pod.DiscardUnknownFields()
+    return Pod(metadata=_read_meta(pod.metadata), spec=_read_spec(pod.spec), status=_read_status(pod.status))
+
+
+def _read_meta(meta: pb.ObjectMeta) -> ObjectMeta:
+    name, uid, version, created = meta.name, meta.uid, meta.resource_version, meta.creation_timestamp
+    annotations = {
+        key: text(entry.value) for entry in meta.annotations if (key := text(entry.key)).startswith(READ_PREFIXES)
+    }
+    _clear(meta, ("name", "uid", "resource_version", "creation_timestamp", "annotations"))
+    return replace(
+        _meta_of(meta.SerializeToString()),
+        name=text(name),
+        uid=text(uid),
+        resource_version=text(version),
+        creation_timestamp=timestamp(created),
+        annotations=share_labels(annotations),
+    )
+
+
+def _read_spec(spec: pb.PodSpec) -> PodSpec:
+    node, volumes = spec.node_name, tuple(spec.volumes)
+    _clear(spec, ("node_name", "volumes"))
+    return replace(
+        _spec_of(spec.SerializeToString()),
+        node_name=intern(text(node)),
+        volumes=_volumes_of(volumes) if volumes else (),
+    )
+
+
+def _read_status(status: pb.PodStatus) -> PodStatus:
+    started = status.start_time
+    conditions = tuple([_read_condition(condition) for condition in status.conditions])
+    _clear(status, ("start_time", "conditions"))
+    return replace(_status_of(status.SerializeToString()), start_time=timestamp(started), conditions=conditions)
+
+
+def _read_condition(condition: pb.PodCondition) -> Condition:
+    """One by one: hardly two are equal, for their times."""
+    try:
+        return Condition(
+            intern(condition.type),
+            intern(condition.status),
+            intern(condition.reason),
+            intern(condition.message),
+            timestamp(condition.last_transition_time),
+        )
+    except TypeError:  # bytes: what should be a text is not UTF-8
+        return compact_condition(_to_condition(condition))
+
+
+def _clear(message: Message, fields: Iterable[str]) -> None:
+    for field in fields:
+        message.ClearField(field)
