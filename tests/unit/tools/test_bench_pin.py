@@ -6,17 +6,22 @@ import json
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
+import yaml
 
 from moorage.planner import planfile
 from moorage.protocol import Action, CreatePlaceholder, PinPods
 from tools.bench.common import world
 from tools.bench.common.figures import Figures
-from tools.bench.pin import figures, issuer, picture, plan, scene
+from tools.bench.common.world import Json
+from tools.bench.pin import account, figures, issuer, picture, plan, scene
 from tools.bench.pin.audit import AuditLog
 from tools.bench.pin.contenders import percentile
 from tools.bench.pin.figures import CEILING, CEILING_64, MOORAGE, SCHEDULER
+from tools.bench.pin.scene import HOME
+from tools.localcluster import ClusterHandle
 
 
 def entry(second: float, kind: str = "create pods/binding", code: int = 201, stage: str = "ResponseComplete") -> bytes:
@@ -175,6 +180,33 @@ def test_nodes_for_the_scheduler_are_ready_and_as_promised() -> None:
     assert "taints" not in node["spec"]
     assert promised["labels"] == node["metadata"]["labels"]
     assert promised["allocatable"] == node["status"]["allocatable"]
+
+
+class FakeCluster:
+    """Takes down what is asked of it, and gives a token."""
+
+    def __init__(self, folder: Path) -> None:
+        self.server = "https://127.0.0.1:1"
+        self.ca_file = folder / "ca.crt"
+        self.ca_file.write_bytes(b"the authority")
+        self.api = self
+        self.asked: dict[str, Json] = {}
+
+    def request(self, method: str, path: str, body: Json) -> Json:
+        assert method == "POST"
+        self.asked[path] = body
+        return {"status": {"token": "the token"}} if path.endswith("/token") else {}
+
+
+def test_contenders_are_a_service_account_by_token_and_nothing_else(tmp_path: Path) -> None:
+    cluster = FakeCluster(tmp_path)
+    made = yaml.safe_load(account.kubeconfig(cast("ClusterHandle", cluster), tmp_path).read_text())
+    assert [each["user"] for each in made["users"]] == [{"token": "the token"}], "no certificate, which costs more"
+    name, token = (each for each in cluster.asked if "/serviceaccounts" in each)
+    assert token == f"{name}/{account.NAME}/token"
+    assert cluster.asked[token] == {"spec": {"expirationSeconds": 6 * 3600}}
+    (grant,) = (body for path, body in cluster.asked.items() if path.endswith("/clusterrolebindings"))
+    assert grant["subjects"] == [{"kind": "ServiceAccount", "name": account.NAME, "namespace": HOME}]
 
 
 # --- the picture ---

@@ -9,6 +9,9 @@ server, one after the other, in rounds whose order rotates; medians count:
 * **Moorage**: `moorage planner` serves a plan, `moorage pod-pinner` makes the placeholders; then the plan is replaced
   by one that names the pods.
 
+All of them are the same ServiceAccount, with a token as pods have it (`account`): a client certificate, which no
+program in a pod uses, is verified by the API server on every request, and costs it most when OpenSSL sent it.
+
 How fast: **the API server's audit log** tells for each binding when it was asked for and answered, the same way for all
 and at no cost to any. The ceiling and kube-scheduler count from the first request to the last answer, so that starting
 up is not held against them; Moorage counts from the moment the planner began to serve the instructions, so that stream,

@@ -19,7 +19,7 @@ from rich.table import Table
 from tools.bench.common import store
 from tools.bench.common.errors import BenchError
 from tools.bench.common.figures import Figures
-from tools.bench.pin import contenders, figures, picture
+from tools.bench.pin import account, contenders, figures, picture
 from tools.bench.pin.audit import AuditLog
 from tools.bench.pin.contenders import Stage
 from tools.bench.pin.scene import Scene
@@ -132,7 +132,8 @@ async def _measure(
         scene = Scene(cluster, etcd)
         await scene.prepare()
         audit = AuditLog(cluster.audit_log)
-        stage = Stage(cluster, scene, audit, folder, arguments.nodes, arguments.pods, binder, profile)
+        kubeconfig = account.kubeconfig(cluster, folder)
+        stage = Stage(cluster, scene, audit, folder, kubeconfig, arguments.nodes, arguments.pods, binder, profile)
         rounds = await _rounds(arguments, stage)
         grown: Grown = {}
         for running in sorted(set(arguments.cached)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ class Stage:
         scene: fills it.
         audit: its log.
         folder: for logs and plans; goes with the cluster.
+        kubeconfig: whom all contenders are to the API server.
         nodes: how many are bound to.
         pods: how many are bound in one go.
         binder: path of the client-go program.
@@ -46,6 +48,7 @@ class Stage:
     scene: Scene
     audit: AuditLog
     folder: Path
+    kubeconfig: Path
     nodes: int
     pods: int
     binder: Path
@@ -58,7 +61,7 @@ class Stage:
 
     def pinner(self, address: str) -> Pinner:
         """A pod pinner that is not started yet."""
-        return Pinner(self.cluster.kubeconfig, address, self.folder, self.profile)
+        return Pinner(self.kubeconfig, address, self.folder, self.profile)
 
 
 async def ceiling(stage: Stage, *, in_flight: int) -> Figures:
@@ -66,7 +69,7 @@ async def ceiling(stage: Stage, *, in_flight: int) -> Figures:
     targets = await stage.scene.fill(waiting=stage.pods, over=stage.nodes, nodes=stage.nodes)
     listed = stage.folder / "pods.txt"
     listed.write_text("".join(f"bench {each.name} {each.uid} {each.node}\n" for each in targets))
-    argv = [str(stage.binder), f"--kubeconfig={stage.cluster.kubeconfig}", f"--pods={listed}"]
+    argv = [str(stage.binder), f"--kubeconfig={stage.kubeconfig}", f"--pods={listed}"]
     await asyncio.sleep(_REST)
     stage.audit.skip()
     answer: Line = {}
@@ -88,6 +91,7 @@ async def ceiling(stage: Stage, *, in_flight: int) -> Figures:
 async def scheduler(stage: Stage) -> Figures:
     """kube-scheduler, started when all pods wait."""
     targets = await stage.scene.fill(waiting=stage.pods, over=stage.nodes, nodes=stage.nodes)
+    _same_account(stage)
     await asyncio.sleep(_REST)
     stage.audit.skip()
     await asyncio.to_thread(stage.cluster.restart, SCHEDULER)
@@ -105,6 +109,18 @@ async def scheduler(stage: Stage) -> Figures:
     finally:
         stage.cluster.kill(SCHEDULER)
     return _figures(bound, bound.first, spent, cpu=used.cpu_s, peak=used.peak_mib)
+
+
+def _same_account(stage: Stage) -> None:
+    """Give kube-scheduler, while it does not run, the kubeconfig of all others: the cluster made it a certificate.
+
+    Raises:
+        BenchError: the cluster starts it with another file.
+    """
+    own = stage.cluster.directory / "scheduler.kubeconfig"
+    if not own.exists():
+        raise BenchError(f"kube-scheduler is not started with {own} any more: say in contenders.py with what it is")
+    shutil.copy(stage.kubeconfig, own)
 
 
 async def moorage(stage: Stage, *, steady: int, rate: float) -> Figures:
