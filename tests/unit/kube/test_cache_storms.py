@@ -22,6 +22,7 @@ from tests.unit.kube.hostile import (
     hostile,
     line,
     never,
+    protobuf,
     refuse,
     reset,
     says,
@@ -83,6 +84,7 @@ class Storm:
             reset,
             refuse(500),
             says(line("ERROR", EXPIRED)),
+            says(protobuf.frame("ERROR", EXPIRED), content_type=protobuf.WATCH),
             says(b"{"),
             refuse(410, EXPIRED),
             never,
@@ -115,8 +117,9 @@ STEPS = st.lists(
 )
 
 
-async def weather(steps: list[tuple[str, str, int]]) -> None:
+async def weather(steps: list[tuple[str, str, int]], *, binary: bool) -> None:
     async with hostile() as server:
+        server.protobuf = binary
         server.store.put("a", node="n1")
         async with following(server, silence=0.03) as f:
             storm = Storm(server, f, server.store.backup())
@@ -134,6 +137,7 @@ async def weather(steps: list[tuple[str, str, int]]) -> None:
             assert f.recorder.changes[told:] == [("ADDED", "ns/last")]
 
 
+@pytest.mark.parametrize("binary", [False, True], ids=["json", "protobuf"])
 @settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(STEPS)
 @example([("put", "b", 1), ("settle", "a", 0), ("restore", "a", 0), ("put", "c", 2)])
@@ -148,8 +152,8 @@ async def weather(steps: list[tuple[str, str, int]]) -> None:
         ("restart", "a", 1),
     ]
 )
-async def test_any_storm_ends_with_the_truth(steps: list[tuple[str, str, int]]) -> None:
-    await weather(steps)
+async def test_any_storm_ends_with_the_truth(binary: bool, steps: list[tuple[str, str, int]]) -> None:
+    await weather(steps, binary=binary)
 
 
 @pytest.mark.parametrize("failures", [1, 7, 8, 9, 30])

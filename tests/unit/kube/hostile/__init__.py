@@ -1,5 +1,6 @@
 """A hostile API server for tests of the access layer, and what they need to follow it."""
 
+from . import protobuf
 from .following import Following, Recorder, Tokens, access, eventually, following, hostile, transport
 from .server import Exchange, Fault, HostileServer, Request, never, page, raw, refuse, reset, says
 from .store import EXPIRED, Json, Store, line, status
@@ -22,6 +23,7 @@ __all__ = [
     "line",
     "never",
     "page",
+    "protobuf",
     "raw",
     "refuse",
     "reset",

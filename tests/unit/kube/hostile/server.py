@@ -15,6 +15,7 @@ from email.utils import formatdate
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
+from . import protobuf
 from .store import EXPIRED, Json, Store, line, status
 
 Fault = Callable[["Exchange"], Awaitable[None]]
@@ -72,9 +73,21 @@ class Exchange:
         await self.head(code, f"Content-Length: {len(data)}", *headers)
         await self.raw(data)
 
-    async def start(self) -> None:
+    async def start(self, content_type: str = "application/json") -> None:
         """Begin a chunked answer."""
-        await self.head(200, "Content-Type: application/json", "Transfer-Encoding: chunked")
+        await self.head(200, f"Content-Type: {content_type}", "Transfer-Encoding: chunked")
+
+    @property
+    def binary(self) -> bool:
+        """Whether the server speaks protobuf and was asked for it."""
+        return self.server.protobuf and protobuf.CONTENT_TYPE in self.request.headers.get("accept", "")
+
+    async def event(self, kind: str, obj: Json) -> None:
+        """One event of a watch in its encoding."""
+        await self.chunk(self.encoded(kind, obj))
+
+    def encoded(self, kind: str, obj: Json) -> bytes:
+        return protobuf.frame(kind, obj) if self.binary else line(kind, obj)
 
     async def chunk(self, data: bytes) -> None:
         await self.raw(b"%x\r\n%s\r\n" % (len(data), data))
@@ -111,6 +124,7 @@ class HostileServer:
         busy: exchanges not yet answered; ``connections``: TCP connections that are open.
         page_size: objects per page, whatever the client asks for.
         valid_token: the only token accepted; None accepts everybody.
+        protobuf: whether lists and watches of pods are answered in protobuf when that is asked for.
         gone_as_status: 410 as HTTP status instead of as an ERROR event.
         cut_next_event: bytes of the next event to send before the connection is cut.
         clock_offset: seconds by which the server's Date is off.
@@ -124,6 +138,7 @@ class HostileServer:
         self.connections = 0
         self.page_size = 500
         self.valid_token: str | None = None
+        self.protobuf = False
         self.gone_as_status = False
         self.cut_next_event: int | None = None
         self.clock_offset = 0.0
@@ -184,7 +199,7 @@ class HostileServer:
         empty = {"metadata": {"resourceVersion": str(self.store.version)}, "spec": {"containers": None}, "status": {}}
         mark = {"kind": "Pod", "apiVersion": "v1", **empty}
         for watch in list(self.watches):
-            await watch.chunk(line("BOOKMARK", mark))
+            await watch.event("BOOKMARK", mark)
 
     def asked(self, verb: str) -> list[Request]:
         """The requests of one verb so far."""
@@ -266,17 +281,20 @@ class HostileServer:
         meta: Json = {"resourceVersion": str(version)}
         if left > 0:
             meta["continue"] = f"{version}+{start + self.page_size}"
+        if exchange.binary:
+            await exchange.answer(200, protobuf.page(page, meta), f"Content-Type: {protobuf.CONTENT_TYPE}")
+            return
         await exchange.answer(200, {"kind": "PodList", "apiVersion": "v1", "metadata": meta, "items": page or None})
 
     async def serve_watch(self, exchange: Exchange) -> None:
         """Everything after the resourceVersion asked for, until the client leaves or the test cuts."""
         position = int(exchange.request.query.get("resourceVersion") or 0)
         if position < self.store.oldest and self.gone_as_status:
-            await exchange.answer(410, EXPIRED)
+            await exchange.answer(410, protobuf.status(EXPIRED) if exchange.binary else EXPIRED)
             return
-        await exchange.start()
+        await exchange.start(*([protobuf.WATCH] if exchange.binary else []))
         if position < self.store.oldest:
-            await exchange.chunk(line("ERROR", EXPIRED))
+            await exchange.event("ERROR", EXPIRED)
             await exchange.end()
             return
         self.watches.append(exchange)
@@ -292,7 +310,7 @@ class HostileServer:
             exchange._leave()
 
     async def _event(self, exchange: Exchange, kind: str, obj: Json) -> None:
-        data = line(kind, obj)
+        data = exchange.encoded(kind, obj)
         if self.cut_next_event is not None:
             data, self.cut_next_event = data[: self.cut_next_event % len(data)], None
             if data:
@@ -334,11 +352,11 @@ async def never(exchange: Exchange) -> None:
     await asyncio.Event().wait()
 
 
-def says(*pieces: bytes, then: str = "end") -> Fault:
+def says(*pieces: bytes, then: str = "end", content_type: str = "application/json") -> Fault:
     """A watch that says these chunks and then ends (end), closes (cut), resets (reset) or falls silent (hang)."""
 
     async def fault(exchange: Exchange) -> None:
-        await exchange.start()
+        await exchange.start(content_type)
         for piece in pieces:
             await exchange.chunk(piece)
         if then == "end":
