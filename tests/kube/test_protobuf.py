@@ -1,0 +1,230 @@
+"""Pods in protobuf beside pods in JSON, from the real API server: the same structs, the same refusals."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import math
+import ssl
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, get_args
+from urllib.parse import urlsplit
+
+import msgspec
+import pytest
+
+from moorage.kube import credentials, errors, resources
+from moorage.kube.client import Client
+from moorage.kube.resources import Resource
+from moorage.kube.transport import Transport
+from moorage.kube.watch import Reader, Selection, Unreadable
+from moorage.kube.wire._generated import kubernetes_pb2 as pb
+from moorage.kube.wire.as_protobuf import ProtobufDecoder
+from moorage.objects import Pod
+from tests.kube import pods_with_everything as everything
+from tests.kube.accounts import account
+from tests.kube.support import pod
+from tools.bench.common import store
+from tools.localcluster import ClusterHandle, LocalCluster
+
+NodeName = Callable[..., str]
+
+IN_JSON = replace(resources.PODS, protobuf=None)
+BOTH = pytest.mark.parametrize("resource", [resources.PODS, IN_JSON], ids=["protobuf", "json"])
+PROTOBUF = "application/vnd.kubernetes.protobuf"
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was decoded as protobuf: nobody should believe that two answers in JSON are a comparison."""
+    decoded: list[str] = []
+    page, event = ProtobufDecoder.page, ProtobufDecoder.event
+
+    def noted_page(self: Any, body: bytes) -> Any:
+        decoded.append("page")
+        return page(self, body)
+
+    def noted_event(self: Any, data: bytes) -> Any:
+        decoded.append("event")
+        return event(self, data)
+
+    monkeypatch.setattr(ProtobufDecoder, "page", noted_page)
+    monkeypatch.setattr(ProtobufDecoder, "event", noted_event)
+    return decoded
+
+
+async def listed(client: Client, resource: Resource[Pod], namespace: str) -> dict[str, Pod]:
+    found: dict[str, Pod] = {}
+    async for _, items in Reader(client.transport, resource, Selection(namespace=namespace)).pages():
+        for item in items:
+            assert isinstance(item, Pod), item
+            found[item.metadata.name] = item
+    return found
+
+
+async def watched(
+    client: Client, resource: Resource[Pod], namespace: str, since: str, until: float
+) -> list[tuple[str, Pod | Unreadable]]:
+    """All events after a version until another one, or until a deletion."""
+    reader = Reader(client.transport, resource, Selection(namespace=namespace))
+    found: list[tuple[str, Pod | Unreadable]] = []
+    async with aclosing(reader.events(since, seconds=60, silence=30.0)) as events:
+        async for kind, item in events:
+            assert isinstance(item, Pod), item
+            found.append((kind, item))
+            if kind == "DELETED" or int(item.metadata.resource_version) >= until:
+                return found
+    raise AssertionError(f"the watch ended before {until}: {found}")
+
+
+# --- every field ---
+
+
+def spoken(value: Any, path: str = "Pod") -> Iterator[tuple[type, str]]:
+    """Which fields of which structs say something in a value."""
+    if isinstance(value, tuple):
+        for each in value:
+            yield from spoken(each, path)
+    elif isinstance(value, msgspec.Struct):
+        for field in msgspec.structs.fields(type(value)):
+            inner = getattr(value, field.name)
+            default = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
+            if inner != default:
+                yield type(value), field.name
+            yield from spoken(inner)
+
+
+def declared(struct: Any) -> Iterator[tuple[type, str]]:
+    """Every field of every struct inside a struct."""
+    for field in msgspec.structs.fields(struct):
+        yield struct, field.name
+        for kind in (field.type, *get_args(field.type)):
+            if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+                yield from declared(kind)
+
+
+async def test_every_field_is_the_same_in_both_encodings(
+    client: Client, namespace: str, node_name: NodeName, asked: list[str]
+) -> None:
+    begin = (await client.create(resources.PODS, pod("first", schedulerName="nobody"), namespace)).metadata
+    async with everything.created(client, namespace, node_name()):
+        in_json = await listed(client, IN_JSON, namespace)
+        assert asked == []
+        in_protobuf = await listed(client, resources.PODS, namespace)
+        assert asked == ["page"]
+        assert len(in_json) == everything.COUNT + 1
+        for name, expected in in_json.items():
+            assert in_protobuf[name] == expected, name
+        newest = max(int(found.metadata.resource_version) for found in in_json.values())
+        events = [
+            await watched(client, each, namespace, begin.resource_version, newest) for each in (IN_JSON, resources.PODS)
+        ]
+        assert events[0] == events[1]
+        assert len(events[0]) == len(asked) - 1 > everything.COUNT
+    said = {field for found in in_json.values() for field in spoken(found)}
+    assert set(declared(Pod)) - said == set(), "not tried"
+
+
+async def test_texts_that_are_not_utf8_are_the_same_in_both_encodings(
+    client: Client, cluster: ClusterHandle, namespace: str
+) -> None:
+    """A client that writes protobuf, as kubelets do, can store them; in JSON every bad byte is U+FFFD."""
+    template = pb.Pod(
+        metadata=pb.ObjectMeta(name="odd", annotations=[pb.StringEntry(key="moorage.dev/x", value="####")])
+    )
+    template.spec.scheduler_name = "nobody"
+    template.spec.containers.add(name="main").MergeFromString(b"\x12\x05image")
+    raw = template.SerializeToString().replace(b"####", b"a\xe2\x82b")
+    await asyncio.to_thread(_post, cluster, f"/api/v1/namespaces/{namespace}/pods", raw)
+    found = await listed(client, resources.PODS, namespace)
+    assert found["odd"].metadata.annotations == {"moorage.dev/x": "a\ufffd\ufffdb"}
+    assert found == await listed(client, IN_JSON, namespace)
+
+
+def _post(cluster: ClusterHandle, path: str, raw: bytes) -> None:
+    body = b"k8s\0" + pb.Unknown(type_meta=pb.TypeMeta(api_version="v1", kind="Pod"), raw=raw).SerializeToString()
+    address = urlsplit(cluster.server)
+    tls = ssl.create_default_context(cafile=str(cluster.ca_file))
+    connection = http.client.HTTPSConnection(address.hostname or "", address.port, timeout=15, context=tls)
+    headers = {"Authorization": f"Bearer {cluster.admin_token}", "Content-Type": PROTOBUF, "Accept": "application/json"}
+    connection.request("POST", path, body, headers)
+    answer = connection.getresponse()
+    assert answer.status == 201, answer.read()
+    connection.close()
+
+
+async def test_deletions_come_through(client: Client, namespace: str, asked: list[str]) -> None:
+    begin = await client.create(resources.PODS, pod("gone", schedulerName="nobody"), namespace)
+    await client.delete(resources.PODS, "gone", namespace, uid=begin.metadata.uid, grace_seconds=0)
+    since = begin.metadata.resource_version
+    in_protobuf = await watched(client, resources.PODS, namespace, since, math.inf)
+    assert asked
+    assert in_protobuf == await watched(client, IN_JSON, namespace, since, math.inf)
+    assert in_protobuf[-1][0] == "DELETED"
+
+
+# --- refusals ---
+
+
+async def refusal(transport: Transport, resource: Resource[Pod], verb: str, namespace: str = "") -> errors.ApiError:
+    reader = Reader(transport, resource, Selection(namespace=namespace))
+    answer: AsyncGenerator[Any, None] = (
+        reader.pages() if verb == "list" else reader.events("1", seconds=5, silence=30.0)
+    )
+    with pytest.raises(errors.ApiError) as refused:
+        await anext(answer)
+    return refused.value
+
+
+@BOTH
+@pytest.mark.parametrize("verb", ["list", "watch"])
+async def test_404(client: Client, resource: Resource[Pod], verb: str) -> None:
+    found = await refusal(client.transport, replace(resource, plural="podz"), verb)
+    assert isinstance(found, errors.NotFound)
+    assert found.status.reason == "NotFound"
+    assert found.status.message == "the server could not find the requested resource"
+
+
+@BOTH
+@pytest.mark.parametrize("verb", ["list", "watch"])
+async def test_403(cluster: ClusterHandle, namespace: str, tmp_path: Path, resource: Resource[Pod], verb: str) -> None:
+    stranger = account(cluster, namespace, f"{namespace}-nobody", tmp_path, everywhere=[], here=[])
+    async with Transport(credentials.load(stranger)) as transport:
+        found = await refusal(transport, resource, verb)
+    assert isinstance(found, errors.Forbidden)
+    assert found.status.reason == "Forbidden"
+    assert f'cannot {verb} resource "pods"' in found.status.message
+    assert found.status.details is not None
+    assert found.status.details.kind == "pods"
+
+
+async def test_410(own_cluster: LocalCluster) -> None:
+    async with Transport(credentials.load(own_cluster.kubeconfig)) as transport:
+        client = Client(transport)
+        await asyncio.to_thread(own_cluster.wait_service_account, "default")
+        for name in ("a", "b"):
+            await client.create(resources.PODS, pod(name, schedulerName="nobody"), "default")
+        path, query = resources.PODS.path("default"), {"limit": "1"}
+        first = await transport.read(path, query=query, accept=PROTOBUF, timeout=30)
+        assert first.content_type == PROTOBUF
+        meta, _ = ProtobufDecoder(resources.PODS, path).page(first.body)
+        label = {"metadata": {"labels": {"a": "b"}}}
+        changed = await client.get(resources.PODS, "a", "default")
+        changed = await client.patch(resources.PODS, "a", "default", uid=changed.metadata.uid, changes=label)
+        # What the API server still has in memory it serves although etcd has forgotten it.
+        async with store.connect(store.address(own_cluster), own_cluster.ca_file.parent) as etcd:
+            await etcd._ask("compaction", {"revision": changed.metadata.resource_version})
+        await asyncio.to_thread(own_cluster.kill, "kube-apiserver")
+        await asyncio.to_thread(own_cluster.restart, "kube-apiserver")
+        for accept in (PROTOBUF, "application/json"):
+            with pytest.raises(errors.Gone, match="continue parameter is too old") as gone:
+                await transport.read(path, query={**query, "continue": meta.continue_}, accept=accept, timeout=30)
+            assert gone.value.status.reason == "Expired"
+        for resource in (resources.PODS, IN_JSON):
+            found = await refusal(transport, resource, "watch")
+            assert isinstance(found, errors.Gone)
+            assert found.status.reason == "Expired"
+            assert "too old resource version" in found.status.message
