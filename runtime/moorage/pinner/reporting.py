@@ -14,6 +14,7 @@ from . import metrics
 from .refusal import Refusal
 
 logger = logging.getLogger("moorage.pinner")
+_APPLIED = metrics.PINS.labels("applied", "OK")
 
 
 class Recorder(Protocol):
@@ -68,7 +69,7 @@ class Reporter:
         """A pod was bound; its Event is written by ``catch_up``."""
         fields = {"node": node, "pod": pod.key, "instruction": instruction}
         logger.info("pod pinned", extra=fields)
-        metrics.PINS.labels("applied", "OK").inc()
+        _APPLIED.inc()
         if seconds is not None:
             metrics.LATENCY.observe(seconds)
         self._to_tell.setdefault(node, []).append(pod)

@@ -7,6 +7,7 @@ writes. A term ends by cancelling whatever is under way: the next leader finds t
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from contextlib import aclosing
 from typing import Protocol
@@ -105,6 +106,9 @@ class _Service:
     async def _terms(self) -> None:
         """Lead whenever we are the leader."""
         cluster_id = self._settings.cluster_id or await self._cluster_id()
+        await self._caches.wait_synced()
+        gc.collect()
+        gc.freeze()  # what was listed lives on: walking all of it again every minute stopped everything for 0.1 s and more
         while True:
             await self._election.became_leader.wait()
             term = asyncio.create_task(self._lead(cluster_id), name="term")

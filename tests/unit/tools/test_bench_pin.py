@@ -73,6 +73,18 @@ def test_bindings_count_from_the_first_request_to_the_last_answer(tmp_path: Path
     assert found.writes == {"create pods/binding": 3, "update nodereservations": 1}, "the refused one is a request, too"
 
 
+def test_a_line_that_is_being_written_is_read_once_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "audit.log"
+    whole = entry(3.0)
+    path.write_bytes(entry(1.0) + whole[:30])
+    log = AuditLog(path)
+    with path.open("ab") as file:
+        file.write(whole[30:] + entry(4.0)[:20])
+    assert log.bindings().count == 1
+    log.skip()
+    assert log.bindings().count == 0
+
+
 def test_no_bindings_are_no_error(tmp_path: Path) -> None:
     path = tmp_path / "audit.log"
     path.write_bytes(b"")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -17,6 +18,8 @@ from tools.bench.common.errors import BenchError
 _AT_REST = 2.5
 """Seconds without a write; what the pinner puts off, it puts off by one."""
 _COMPLETE = "ResponseComplete"
+_LONGEST = 1 << 20
+"""Bytes of a line at most."""
 
 
 class _Reference(msgspec.Struct, frozen=True):
@@ -86,7 +89,7 @@ class AuditLog:
 
     def skip(self) -> None:
         """Forget everything up to now."""
-        self._offset = self._path.stat().st_size
+        self._offset = self._end()
 
     async def rest(self, patience: float = 120.0) -> None:
         """Return once nobody writes any more, but for Leases, which are renewed for ever.
@@ -96,7 +99,7 @@ class AuditLog:
         """
         deadline = time.monotonic() + patience
         while True:
-            before = self._path.stat().st_size
+            before = self._end()
             await asyncio.sleep(_AT_REST)
             with self._path.open("rb") as file:
                 file.seek(before)
@@ -106,6 +109,14 @@ class AuditLog:
                 return
             if time.monotonic() > deadline:
                 raise BenchError(f"the API server was not at rest after {patience:g} s: {', '.join(busy)}")
+
+    def _end(self) -> int:
+        """Where the last complete line ends: the server may be in the middle of writing one."""
+        with self._path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _LONGEST))
+            tail = file.read(_LONGEST)
+        return size - len(tail) + tail.rfind(b"\n") + 1
 
     def bindings(self) -> Bindings:
         """All since the last `skip`."""
