@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 
+from moorage.kube.resources import PODS
+from moorage.kube.wire.as_protobuf import ProtobufDecoder
+from moorage.objects import Pod
+from tests.unit.kube.hostile import protobuf as hostile
 from tools.bench.common import world
 from tools.bench.common.figures import medians
 from tools.bench.watch import figures
+from tools.bench.watch.protobuf import Frame, items, next_page, page
 from tools.bench.watch.recording import Event
 from tools.bench.watch.replay import Story
 
@@ -44,11 +49,35 @@ def test_the_story_never_tells_an_object_twice_with_the_same_version_or_time() -
             "object": {"metadata": {"resourceVersion": str(version)}, "status": {"startTime": "2026-01-01T00:00:09Z"}},
         }
         story.events.append(Event.parse(json.dumps(event, separators=(",", ":")).encode() + b"\n"))
-    told = [json.loads(line)["object"] for line in story.tell(9, protobuf=False)]
+    told = [json.loads(line)["object"] for line in story.tell(9, binary=False, initial=False)]
     versions = [int(obj["metadata"]["resourceVersion"]) for obj in told]
     assert versions == sorted(set(versions))
     assert versions[:3] == [98, 99, 101]
     assert [obj["status"]["startTime"][:10] for obj in told[::3]] == ["2026-01-01", "2026-01-02", "2026-01-03"]
+
+
+def test_in_protobuf_too_every_version_is_told_once() -> None:
+    story = Story()
+    for version in (98, 99, 101):
+        pod = {"metadata": {"name": "a", "resourceVersion": str(version)}, "spec": {"nodeName": "n" * version}}
+        story.event_frames.append(hostile.frame("MODIFIED", pod))
+    story.cut_frames = [Frame.parse(frame) for frame in story.event_frames]
+    assert [frame.told(frame.version) for frame in story.cut_frames] == story.event_frames
+    decoder = ProtobufDecoder(PODS, "/api/v1/pods")
+    told = [decoder.event(frame[4:])[1] for frame in story.tell(9, binary=True, initial=False)]
+    assert all(isinstance(pod, Pod) and len(pod.spec.node_name) in (98, 99, 101) for pod in told)
+    versions = [pod.metadata.resource_version for pod in told if isinstance(pod, Pod)]
+    assert versions == ["98", "99", "101", "102", "103", "105", "106", "107", "109"]
+    assert list(story.tell(4, binary=True, initial=True)) == [*story.event_frames, story.event_frames[0]]
+
+
+def test_pages_in_protobuf_can_be_cut_and_made() -> None:
+    pods = [hostile.pod({"metadata": {"name": name, "resourceVersion": "7"}}) for name in "abc"]
+    made = page("Pod", "9", "more", pods)
+    meta, found = ProtobufDecoder(PODS, "/api/v1/pods").page(made)
+    assert (meta.resource_version, meta.continue_, [pod.key for pod in found]) == ("9", "more", ["a", "b", "c"])
+    assert (items(made), next_page(made)) == (pods, "more")
+    assert next_page(page("Pod", "9", "", pods)) == ""
 
 
 def test_a_stored_pod_has_its_own_names_and_times_and_its_siblings_template() -> None:

@@ -67,7 +67,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--paced", type=int, default=1_500, help="real events per round at --rate")
     parser.add_argument("--rate", type=int, default=250, help="paced events per second")
     parser.add_argument("--replay", type=int, default=30_000, help="recorded events per round")
-    parser.add_argument("--json-informer", action="store_true", help="also measure the informer with JSON")
+    parser.add_argument("--json", action="store_true", help="also measure both with JSON")
     parser.add_argument("--profile", action="store_true", help="cProfile ours into build/bench; figures do not count")
     parser.add_argument("--check", action="store_true", help="a missed target is an error")
     parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
@@ -105,7 +105,8 @@ def _readers(arguments: argparse.Namespace) -> dict[str, list[str]]:
         _OUTPUT.parent.mkdir(parents=True, exist_ok=True)
     informer = str(binaries([_INFORMER])[_INFORMER])
     readers = {"ours": rounds.module("reader", *profile), "informer": [informer]}
-    return readers | ({"informer_json": [informer, "--json"]} if arguments.json_informer else {})
+    in_json = {"ours_json": [*readers["ours"], "--json"], "informer_json": [informer, "--json"]}
+    return readers | (in_json if arguments.json else {})
 
 
 def _measure(

@@ -13,13 +13,14 @@ import json
 import resource
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import uvloop
 
 from moorage.kube import credentials, indexes
 from moorage.kube.cache import Change, WatchCache
-from moorage.kube.resources import NODES, PODS
+from moorage.kube.resources import NODES, PODS, Resource
 from moorage.kube.transport import Transport
 from moorage.objects import Pod
 
@@ -48,12 +49,13 @@ class Counter:
             _answer(events=self._target, elapsed_s=elapsed, cpu_s=cpu)
 
 
-async def follow(kubeconfig: Path) -> None:
+async def follow(kubeconfig: Path, pods_resource: Resource[Pod]) -> None:
     """Sync both caches, then obey until standard input ends."""
     idle = _memory()
     access = await asyncio.to_thread(credentials.load, kubeconfig)
     async with Transport(access) as transport, asyncio.TaskGroup() as tasks:
-        pods = WatchCache(transport, PODS, indexes={"by_node": indexes.by_node, "by_controller": indexes.by_controller})
+        both = {"by_node": indexes.by_node, "by_controller": indexes.by_controller}
+        pods = WatchCache(transport, pods_resource, indexes=both)
         nodes = WatchCache(transport, NODES)
         counter = Counter()
         pods.subscribe(counter.add)
@@ -99,12 +101,13 @@ def main() -> None:
     """Run the reader."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kubeconfig", type=Path, required=True)
+    parser.add_argument("--json", action="store_true", help="read pods in JSON instead of protobuf")
     parser.add_argument("--profile", type=Path, help="write a cProfile of everything here; its figures do not count")
     arguments = parser.parse_args()
     profile = cProfile.Profile() if arguments.profile else None
     if profile:
         profile.enable()
-    uvloop.run(follow(arguments.kubeconfig))
+    uvloop.run(follow(arguments.kubeconfig, replace(PODS, protobuf=None) if arguments.json else PODS))
     if profile:
         profile.disable()
         profile.dump_stats(arguments.profile)

@@ -11,8 +11,11 @@ from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
+from tools.bench.watch import protobuf
+
 _PAGE = 500
-PROTOBUF_WATCH = "application/vnd.kubernetes.protobuf;stream=watch"
+PROTOBUF = "application/vnd.kubernetes.protobuf"
+PROTOBUF_WATCH = f"{PROTOBUF};stream=watch"
 _VERSION = b'"resourceVersion":"'
 
 
@@ -28,10 +31,17 @@ class _List(msgspec.Struct):
 
 @dataclass(frozen=True)
 class RecordedList:
-    """One kind as the server listed it: raw JSON of every object, and the version of the list."""
+    """One kind as the server listed it.
+
+    Attributes:
+        version: of the list.
+        items: raw JSON of every object.
+        binary_items: the same objects in protobuf.
+    """
 
     version: int
     items: list[bytes]
+    binary_items: list[bytes]
 
 
 @dataclass(frozen=True)
@@ -76,16 +86,27 @@ class Server:
         self._tls = ssl.create_default_context(cafile=str(authority))
         self._token = token
 
-    def list(self, plural: str) -> RecordedList:
-        """Read a whole list in pages."""
+    def take(self, plural: str) -> RecordedList:
+        """Read a whole list in pages, in both encodings."""
+        binary = self._binary_items(plural)
         items: list[bytes] = []
         query = {"limit": str(_PAGE)}
         while True:
             page = msgspec.json.decode(self._get(plural, query).read(), type=_List)
             items += [bytes(item) for item in page.items]
             if not page.metadata.continue_:
-                return RecordedList(int(page.metadata.resource_version), items)
+                return RecordedList(int(page.metadata.resource_version), items, binary)
             query["continue"] = page.metadata.continue_
+
+    def _binary_items(self, plural: str) -> list[bytes]:
+        items: list[bytes] = []
+        query = {"limit": str(_PAGE)}
+        while True:
+            body = self._get(plural, query, PROTOBUF).read()
+            items += protobuf.items(body)
+            if not (token := protobuf.next_page(body)):
+                return items
+            query["continue"] = token
 
     def lines(self, plural: str, since: int) -> Iterator[bytes]:
         """The events of a JSON watch as they are on the wire, one a line."""

@@ -3,8 +3,8 @@
 A real API server cannot make events faster than it can write, which is slower than any reader; what a reader can digest
 shows only when the events are there already. So the events are recorded once from the real server and sent from memory
 over TLS, one HTTP chunk and one TLS record per event as kube-apiserver flushes them. Each reader gets the encoding it
-asks for, JSON or protobuf. After the last recorded event the story goes on from the first; in JSON with later
-resourceVersions and another day in every time, because our cache, unlike client-go's, passes over what it knows.
+asks for, JSON or protobuf. After the last recorded event the story goes on from the first, with later resourceVersions
+(in JSON also another day in every time), because our cache, unlike client-go's, passes over what it knows.
 
 Commands: `lists` and `events N` (take down what there is, and the next N pod events once they have happened), `go N`
 (send N events to the next pod watch, answered when the last is sent).
@@ -25,8 +25,9 @@ from itertools import cycle, islice
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+from tools.bench.watch import protobuf
 from tools.bench.watch.child import TOKEN_VARIABLE
-from tools.bench.watch.recording import PROTOBUF_WATCH, Event, RecordedList, Server, initial_frames
+from tools.bench.watch.recording import PROTOBUF, PROTOBUF_WATCH, Event, RecordedList, Server, initial_frames
 
 _KINDS = {"/api/v1/pods": "Pod", "/api/v1/nodes": "Node"}
 _RECORDED_DAY = b"2026-01-01T"
@@ -40,11 +41,27 @@ class Story:
         self.events: list[Event] = []
         self.initial_frames: dict[str, list[bytes]] = {}
         self.event_frames: list[bytes] = []
+        self.cut_frames: list[protobuf.Frame] = []
         self.watchers: queue.Queue[queue.Queue[int]] = queue.Queue()
 
-    def tell(self, count: int, *, protobuf: bool) -> Iterator[bytes]:
-        """The first `count` events of the endless story."""
-        return islice(cycle(self.event_frames), count) if protobuf else self._lines(count)
+    def tell(self, count: int, *, binary: bool, initial: bool) -> Iterator[bytes]:
+        """The first `count` events of the endless story.
+
+        Args:
+            count: how many.
+            binary: in protobuf.
+            initial: to client-go, which takes the same versions again.
+        """
+        if binary and initial:
+            return islice(cycle(self.event_frames), count)
+        return self._frames(count) if binary else self._lines(count)
+
+    def _frames(self, count: int) -> Iterator[bytes]:
+        span = self.cut_frames[-1].version - self.cut_frames[0].version + 1
+        for number in range(count):
+            turn, place = divmod(number, len(self.cut_frames))
+            frame = self.cut_frames[place]
+            yield frame.told(frame.version + turn * span)
 
     def _lines(self, count: int) -> Iterator[bytes]:
         span = self.events[-1].version - self.events[0].version + 1
@@ -78,22 +95,34 @@ class Handler(BaseHTTPRequestHandler):
         metadata = {"resourceVersion": str(recorded.version)}
         if start + limit < len(recorded.items):
             metadata["continue"] = str(start + limit)
+        if self._binary:
+            part = recorded.binary_items[start : start + limit]
+            self._send(PROTOBUF, protobuf.page(_KINDS[path], str(recorded.version), metadata.get("continue", ""), part))
+            return
         head = json.dumps({"kind": f"{_KINDS[path]}List", "apiVersion": "v1", "metadata": metadata}).encode()
         body = head[:-1] + b',"items":[' + b",".join(recorded.items[start : start + limit]) + b"]}"
+        self._send("application/json", body)
+
+    def _send(self, content_type: str, body: bytes) -> None:
         self.send_response(200)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 
+    @property
+    def _binary(self) -> bool:
+        """Whether protobuf is what the reader would rather have."""
+        return self.headers.get("Accept", "").startswith(PROTOBUF)
+
     def _watch(self, path: str, query: dict[str, str]) -> None:
         initial = query.get("sendInitialEvents") == "true"
-        protobuf = initial and self.headers.get("Accept", "").startswith("application/vnd.kubernetes.protobuf")
+        binary = self._binary
         self.send_response(200)
-        self.send_header("Content-Type", PROTOBUF_WATCH if protobuf else "application/json")
+        self.send_header("Content-Type", PROTOBUF_WATCH if binary else "application/json")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        if protobuf:
+        if binary and initial:
             for frame in self.story.initial_frames[path]:
                 self._chunk(frame)
         elif initial:
@@ -102,8 +131,8 @@ class Handler(BaseHTTPRequestHandler):
         if path.endswith("/pods"):
             self.story.watchers.put(orders)
         count = orders.get()  # for ever when this is no watch of pods, or when its reader has gone
-        for line in self.story.tell(count, protobuf=protobuf):
-            self._chunk(line)
+        for event in self.story.tell(count, binary=binary, initial=initial):
+            self._chunk(event)
         _answer(sent=count)
         orders.get()
 
@@ -142,7 +171,7 @@ class QuietServer(ThreadingHTTPServer):
 def take_lists(story: Story, server: Server) -> None:
     """Take down what there is, in both encodings."""
     plurals = {path: path.rsplit("/", 1)[1] for path in _KINDS}
-    story.lists = {path: server.list(plural) for path, plural in plurals.items()}
+    story.lists = {path: server.take(plural) for path, plural in plurals.items()}
     story.initial_frames = {path: initial_frames(server.frames(plural, None)) for path, plural in plurals.items()}
     _answer(listed=True)
 
@@ -159,6 +188,7 @@ def take_events(story: Story, server: Server, count: int) -> None:
     while len(binary) < count:
         since = events[len(binary) - 1].version if binary else start
         binary.extend(islice(server.frames("pods", since), count - len(binary)))
+    story.cut_frames = [protobuf.Frame.parse(frame) for frame in binary]
     size = sum(len(event.before) + len(event.after) for event in story.events)
     binary_size = sum(map(len, story.event_frames))
     _answer(recorded=count, bytes_per_event=size // count, protobuf_bytes_per_event=binary_size // count)
