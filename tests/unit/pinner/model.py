@@ -23,6 +23,7 @@ from moorage.objects import (
 from moorage.objects.base import Condition
 from moorage.objects.pod import ContainerState, ContainerStatus, StateDetail
 from moorage.pinner.decide import decide
+from moorage.pinner.intake import can_be_bound
 from moorage.pinner.names import FINALIZER, PIN_ANNOTATION, PREPARING_TAINT, RESERVATION_ANNOTATION
 from moorage.pinner.profiles import PROFILES
 from moorage.pinner.refusal import Refusal
@@ -189,8 +190,10 @@ class Corner:
         return decide(self.observe(), Room(self.capacity - here, self.misplaced))
 
     def crash(self) -> None:
-        """Forget what is only in memory."""
+        """Forget what is only in memory; what has no answer is said again, and judged again."""
         self.made = self.confirmed = False
+        if not can_be_bound(self.observe(), ()):
+            self.taken_on = ()
 
     def do(self, step: Step) -> None:
         """Do one step as the API server would, preconditions included."""
