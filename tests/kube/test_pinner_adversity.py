@@ -184,6 +184,39 @@ async def lease_of(client: Client, name: str) -> Lease | None:
     return found[0] if found else None
 
 
+async def test_what_others_write_into_a_lease_stays_and_one_that_they_delete_comes_back(
+    driver: Driver, client: Client, node_name: NodeName
+) -> None:
+    name = node_name()
+    assert (await driver.do(pinning.promise(name))).outcome is Outcome.APPLIED
+    made = await eventually(lambda: lease_of(client, name), "its first Lease")
+
+    async def renewed_since(before: Lease) -> Lease | None:
+        found = await lease_of(client, name)
+        same = found is not None and found.metadata.uid == before.metadata.uid
+        return found if found is not None and same and pinning.lease_time(found) > pinning.lease_time(before) else None
+
+    await eventually(lambda: renewed_since(made), "a renewal")
+    theirs = {"metadata": {"labels": {"a": "b"}}, "spec": {"leaseTransitions": 7}}
+    other = Client(client.transport, field_manager="somebody-else")
+    changed = await other.apply(resources.LEASES, name, NAMESPACE, body=theirs)
+    renewed = await eventually(lambda: renewed_since(changed), "a renewal of what was changed")
+    assert renewed.metadata.labels == {"a": "b"}
+    assert renewed.spec.lease_transitions == 7
+    assert renewed.metadata.owner_references == made.metadata.owner_references
+    raw = json.loads(await client.transport.request("GET", resources.LEASES.path(NAMESPACE, name)))
+    assert "somebody-else" in {each["manager"] for each in raw["metadata"]["managedFields"]}
+
+    await client.delete(resources.LEASES, name, NAMESPACE, uid=made.metadata.uid)
+
+    async def another() -> Lease | None:
+        found = await lease_of(client, name)
+        return found if found is not None and found.metadata.uid != made.metadata.uid else None
+
+    again = await eventually(another, "another Lease")
+    await eventually(lambda: renewed_since(again), "its renewal")
+
+
 async def test_the_lease_is_the_kubelets_once_it_has_joined(
     driver: Driver, client: Client, cluster: ClusterHandle, node_name: NodeName
 ) -> None:

@@ -3,6 +3,8 @@
 A renewed Lease is what keeps the node-lifecycle controller from marking a Node without conditions as unreachable
 (tried). That controller remembers the latest renewTime it has seen and ignores earlier ones, so a single value in the
 future spoils all correct ones after it: never ahead, never backwards, and never a word after the kubelet's first.
+
+Renewals are many and can wait a little; pins cannot. So a renewal that is due lets pins go first, up to a limit.
 """
 
 from __future__ import annotations
@@ -10,15 +12,22 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
+import math
 import random
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
 
 from moorage.kube import errors, resources
-from moorage.kube.client import Client
+from moorage.kube.client import FIELD_MANAGER
 from moorage.kube.clock import ServerClock, micro_time
+from moorage.kube.requester import Requester
 from moorage.objects import Lease, Node
+from moorage.objects.base import Object, ObjectMeta
 from moorage.reservations import moment, rules
 
 from . import metrics
@@ -33,9 +42,17 @@ DURATION = 40
 
 TICK = 1.0
 RETRY = 2.0
+ANSWER = 8.0
+"""Seconds for one renewal. Node-lifecycle waits 50 since Kubernetes 1.32: one that fails can be tried again in time."""
 CONCURRENT = 4
+LONGEST = 1.4
+"""Times the interval: after that a renewal waits for no pins any more; 1.5, as others may have to be done first."""
 AHEAD = timedelta(seconds=2)
 """How far a renewTime may be ahead of our lower bound of the server's time before it counts as wrong."""
+
+_QUERY = {"fieldManager": FIELD_MANAGER}
+_UNMANAGED: tuple[dict[str, str]] = ({},)
+"""Makes the API server forget who wrote which field, which it would work out anew with each renewal."""
 
 
 class Verdict(enum.Enum):
@@ -46,11 +63,34 @@ class Verdict(enum.Enum):
     AHEAD = "ahead"
 
 
+class _Manager(Object, frozen=True):
+    manager: str = ""
+
+
+class _Metadata(ObjectMeta, frozen=True):
+    managed_fields: tuple[_Manager, ...] = ()
+
+
+class _Answer(Lease, frozen=True):
+    metadata: _Metadata = _Metadata()
+
+
 @dataclass(slots=True)
 class _Held:
+    """What is known of one Lease; moments are monotonic seconds.
+
+    Attributes:
+        uid: of its Node.
+        due: when to renew it; never while somebody does.
+        latest: until when that may wait.
+        lease: as the API server last answered, whole; None when it must be read.
+        complained: whether people were told that it is ahead.
+    """
+
     uid: str
     due: float
-    lease: Lease | None = None
+    latest: float
+    lease: bytes | None = None
     complained: bool = False
 
 
@@ -71,65 +111,118 @@ def judge(lease: Lease, now: datetime, interval: float) -> Verdict:
     return Verdict.WAIT if now - renewed < timedelta(seconds=interval / 2) else Verdict.RENEW
 
 
+def renewal(lease: bytes, holder: str, now: datetime) -> bytes:
+    """What to write over a Lease to renew it: all that is in it, whoever wrote it, and only the renewal's fields new.
+
+    Args:
+        lease: as the API server answered.
+        holder: name of the Node.
+        now: the renewTime.
+
+    Raises:
+        Undecodable: it is no Lease.
+    """
+    managers = {each.manager for each in _read(lease).metadata.managed_fields}
+    whole: dict[str, Any] = msgspec.json.decode(lease)
+    metadata, spec = dict(whole["metadata"]), whole.get("spec", {})
+    if managers <= {FIELD_MANAGER}:
+        metadata["managedFields"] = _UNMANAGED
+    else:
+        del metadata["managedFields"]  # kept by the server: others may need them
+    spec |= {"holderIdentity": holder, "leaseDurationSeconds": DURATION, "renewTime": micro_time(now)}
+    return msgspec.json.encode({**whole, "metadata": metadata, "spec": spec})
+
+
+def _read(lease: bytes) -> _Answer:
+    """A Lease as the API server answered.
+
+    Raises:
+        Undecodable: it is none, or says not which one: what is written over it would have no precondition.
+    """
+    try:
+        found = msgspec.json.decode(lease, type=_Answer)
+    except errors.UNREADABLE as error:
+        raise errors.Undecodable(f"the answer is not a Lease: {error}") from error
+    if not (found.metadata.uid and found.metadata.resource_version):
+        raise errors.Undecodable("the answer is not a Lease: it has no uid or no resourceVersion")
+    return found
+
+
 class LeaseKeeper:
     """Renews what must be renewed.
 
     Args:
-        client: the API server.
+        transport: how to reach the API server.
         world: which placeholders there are.
         reporter: tells people about a Lease that cannot be kept.
         clock: the API server's time.
         is_leader: asked before each write.
-        interval: seconds between renewals.
+        interval: seconds between renewals when there is nothing else to do.
+        busy: whether pins are under way, for which a renewal can wait up to `LONGEST` times the interval; cheap.
+        monotonic: seconds on a clock that never goes back (for tests).
+        sleep: coroutine function that waits for seconds (for tests).
     """
 
     def __init__(
         self,
-        client: Client,
+        transport: Requester,
         world: World,
         reporter: Reporter,
         clock: ServerClock,
         *,
         is_leader: Callable[[], bool],
         interval: float,
+        busy: Callable[[], bool] = lambda: False,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._client = client
+        self._transport = transport
         self._world = world
         self._reporter = reporter
         self._clock = clock
         self._is_leader = is_leader
         self._interval = interval
+        self._busy = busy
+        self._monotonic, self._sleep = monotonic, sleep
         self._held: dict[str, _Held] = {}
         self._limit = asyncio.Semaphore(CONCURRENT)
 
     async def run(self) -> None:
         """Renew until cancelled."""
-        loop = asyncio.get_running_loop()
-        while True:
-            now = loop.time()
-            due = [name for name in self._placeholders() if self._held[name].due <= now]
-            await asyncio.gather(*(self._renew(name) for name in due))
-            await asyncio.sleep(TICK)
+        async with asyncio.TaskGroup() as group:
+            while True:
+                for name, held in self._due():
+                    held.due = math.inf
+                    group.create_task(self._renew(name, held))
+                await self._sleep(TICK)
+
+    def _due(self) -> Iterator[tuple[str, _Held]]:
+        now = self._monotonic()
+        for name in self._placeholders():
+            held = self._held[name]
+            if held.due <= now and not self._waits(held):
+                yield name, held
+
+    def _waits(self, held: _Held) -> bool:
+        """Whether pins go first."""
+        return self._monotonic() < held.latest and self._busy()
 
     def _placeholders(self) -> list[str]:
         """The nodes whose Leases are ours to renew; forgets all others."""
-        loop = asyncio.get_running_loop()
-        found = []
+        found, now = [], self._clock.now()
         for name in self._world.reserved:
-            node = self._holdable(name)
+            node = self._holdable(name, now)
             if node is None:
                 continue
             found.append(name)
             held = self._held.get(name)
             if held is None or held.uid != node.metadata.uid:
-                # A new Node has a minute; the first renewals of many are spread over a part of it.
-                due = loop.time() + random.uniform(0, self._interval)  # noqa: S311 - spreads load, guards nothing
-                self._held[name] = _Held(node.metadata.uid, due)
+                self._held[name] = self._first(node, now)
         for name in self._held.keys() - found:
             del self._held[name]
         return found
 
-    def _holdable(self, name: str) -> Node | None:
+    def _holdable(self, name: str, now: datetime) -> Node | None:
         """The placeholder of a node that is to be held, or None."""
         node = self._world.nodes.get(name)
         reservation = self._world.reservation(name)
@@ -137,65 +230,78 @@ class LeaseKeeper:
             return None
         if reservation.metadata.deletion_timestamp is not None:
             return None
-        return None if rules.expired(self._world.reading(name).spec, self._clock.now()) else node
+        return None if rules.expired(self._world.reading(name).spec, now) else node
 
-    async def _renew(self, name: str) -> None:
+    def _first(self, node: Node, now: datetime) -> _Held:
+        """A new Node has a minute; an older one was held by an earlier leader, nobody knows how long ago."""
+        here = self._monotonic()
+        created = moment(node.metadata.creation_timestamp or "")
+        age = self._interval if created is None else max((now - created).total_seconds(), 0.0)
+        if age >= self._interval:
+            return _Held(node.metadata.uid, here, here)
+        due = here + random.uniform(0, self._interval)  # noqa: S311 - spreads load, guards nothing
+        return _Held(node.metadata.uid, due, here + LONGEST * self._interval - age)
+
+    async def _renew(self, name: str, held: _Held) -> None:
         async with self._limit:
-            node, held = self._holdable(name), self._held.get(name)
-            if node is None or held is None or not self._is_leader():
+            node = self._holdable(name, self._clock.now())
+            if node is None or self._waits(held) or not self._is_leader():  # while it stood in the queue
+                held.due = self._monotonic()
                 return
-            loop = asyncio.get_running_loop()
             try:
-                outcome = await self._hold(node, held)
+                async with asyncio.timeout(ANSWER):
+                    outcome = await self._hold(node, held)
             except errors.Conflict:
-                held.lease, held.due = None, loop.time() + RETRY  # somebody else has written it: look
-            except errors.KubeError as error:
+                held.lease, held.due = None, self._monotonic() + RETRY  # somebody else has written it: look
+            except (errors.KubeError, TimeoutError) as error:
                 metrics.LEASES.labels("failed").inc()
-                held.lease, held.due = None, loop.time() + RETRY
-                logger.warning("lease not renewed, trying again", extra={"node": name, "error": str(error)})
+                held.lease, held.due = None, self._monotonic() + RETRY
+                reason = str(error) or f"no answer within {ANSWER:g} s"
+                logger.warning("lease not renewed, trying again", extra={"node": name, "error": reason})
             else:
                 metrics.LEASES.labels(outcome.value).inc()
-                jitter = random.uniform(0.8, 1.0)  # noqa: S311 - spreads load, guards nothing
-                held.due = loop.time() + self._interval * jitter
 
     async def _hold(self, node: Node, held: _Held) -> Verdict:
         name = node.metadata.name
+        path = resources.LEASES.path(NAMESPACE, name)
         if held.lease is None:
             try:
-                held.lease = await self._client.get(resources.LEASES, name, NAMESPACE)
+                held.lease = await self._transport.request("GET", path)
             except errors.NotFound:
+                sent = self._monotonic()
                 held.lease = await self._create(node)
+                self._rest(held, sent)
                 return Verdict.RENEW
-        now = self._clock.now()
-        verdict = judge(held.lease, now, self._interval)
+        lease, now, sent = _read(held.lease), self._clock.now(), self._monotonic()
+        verdict = judge(lease, now, self._interval)
         if verdict is Verdict.RENEW:
-            meta = held.lease.metadata
-            spec = {"holderIdentity": name, "leaseDurationSeconds": DURATION, "renewTime": micro_time(now)}
-            try:
-                held.lease = await self._client.patch(
-                    resources.LEASES,
-                    name,
-                    NAMESPACE,
-                    changes={"spec": spec},
-                    uid=meta.uid,
-                    resource_version=meta.resource_version,
-                )
-            except errors.NotFound:
-                held.lease = await self._create(node)
-        else:
-            if verdict is Verdict.AHEAD and not held.complained:
-                held.complained = True
-                ahead = (moment(held.lease.spec.renew_time or "") or now) - now
-                self._reporter.lease_ahead(name, ahead.total_seconds())
-            held.lease = None  # it is somebody else's word: read it again next time
+            body = renewal(held.lease, name, now)
+            held.lease = await self._transport.request("PUT", path, query=_QUERY, body=body)
+            self._rest(held, sent)
+            return verdict
+        ahead = (moment(lease.spec.renew_time or "") or now) - now
+        if verdict is Verdict.AHEAD and not held.complained:
+            held.complained = True
+            self._reporter.lease_ahead(name, ahead.total_seconds())
+        held.lease = None  # it is somebody else's word: read it again next time
+        self._rest(held, sent + min(ahead.total_seconds(), 0.0))
         return verdict
 
-    async def _create(self, node: Node) -> Lease:
+    def _rest(self, held: _Held, renewed: float) -> None:
+        """Leave a Lease alone that was renewed at this monotonic moment."""
+        jitter = random.uniform(0.8, 1.0)  # noqa: S311 - spreads load, guards nothing
+        held.due = self._monotonic() + self._interval * jitter
+        held.latest = renewed + LONGEST * self._interval
+
+    async def _create(self, node: Node) -> bytes:
         meta = node.metadata
         owner = {"apiVersion": "v1", "kind": "Node", "name": meta.name, "uid": meta.uid}
         now = micro_time(self._clock.now())
         body = {
+            "apiVersion": resources.LEASES.group_version,
+            "kind": resources.LEASES.kind,
             "metadata": {"name": meta.name, "ownerReferences": [owner]},
             "spec": {"holderIdentity": meta.name, "leaseDurationSeconds": DURATION, "renewTime": now},
         }
-        return await self._client.create(resources.LEASES, body, NAMESPACE)
+        path = resources.LEASES.path(NAMESPACE)
+        return await self._transport.request("POST", path, query=_QUERY, body=msgspec.json.encode(body))

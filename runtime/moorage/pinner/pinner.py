@@ -80,7 +80,7 @@ class Pinner:
         )
         loop = Loop(world, executor, ledger, self._desk, self._queue, sweeps, self._reporter, self._clock, options)
         leases = LeaseKeeper(
-            self._client,
+            self._client.transport,
             world,
             self._reporter,
             self._clock,

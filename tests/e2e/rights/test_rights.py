@@ -120,7 +120,9 @@ class Rest:
         self._pin_a_pod_that_is_not_there()
         self._own_a_reservation()
         self._write_a_reservation_at_the_same_time()
-        self._until(lambda: self._used(PINNER, "patch", "leases"), f"the Lease of {WAITS} to be renewed")
+        self._until(
+            lambda: self._used(PINNER, "update", "leases", "kube-node-lease"), f"the Lease of {WAITS} to be renewed"
+        )
         self._change_leaders()
 
     def _create_late_pods(self) -> None:
@@ -193,9 +195,10 @@ class Rest:
         holder = str(self._handle.api.get(LEASE)["spec"].get("holderIdentity") or "")
         return holder.partition("_")[0]
 
-    def _used(self, account: str, verb: str, resource: str) -> bool:
+    def _used(self, account: str, verb: str, resource: str, namespace: str = "") -> bool:
         asked = audit.requests(self._handle.audit_log, user(account))
-        return any((each.verb, each.resource) == (verb, resource) for each in asked)
+        used = (each for each in asked if (each.verb, each.resource) == (verb, resource))
+        return any(each.namespace == (namespace or each.namespace) for each in used)
 
     def _get(self, path: str) -> object | None:
         try:
