@@ -70,25 +70,31 @@ class Frame:
     Attributes:
         version: as recorded.
         around: what stands before and after on each level, from the event to the metadata.
+        flat: what stands before and after in the whole frame, right for versions of as many digits.
     """
 
     version: int
     around: tuple[tuple[bytes, bytes], ...]
+    flat: tuple[bytes, bytes]
 
     @classmethod
     def parse(cls, frame: bytes) -> Frame:
         """Cut a frame, its length included."""
-        data, around = frame[4:], []
+        data, around, at = frame[4:], [], 4
         for number in (_EVENT_OBJECT, _EXTENSION_RAW, _UNKNOWN_RAW, _METADATA, _VERSION):
             magic = MAGIC if data.startswith(MAGIC) else b""
             before, inner, after = _cut(data[len(magic) :], number)
-            around.append((magic + before + _varint(number << 3 | _BYTES), after))
+            before = magic + before + _varint(number << 3 | _BYTES)
+            around.append((before, after))
+            at += len(before) + len(_varint(len(inner)))
             data = inner
-        return cls(int(data), tuple(around))
+        return cls(int(data), tuple(around), (frame[:at], frame[at + len(data) :]))
 
     def told(self, version: int) -> bytes:
         """The frame with another version."""
         data = b"%d" % version
+        if len(data) == len(str(self.version)):
+            return data.join(self.flat)
         for before, after in reversed(self.around):
             data = b"".join((before, _varint(len(data)), data, after))
         return len(data).to_bytes(4, "big") + data
