@@ -86,6 +86,7 @@ class Pinner:
             self._clock,
             is_leader=self._is_leader,
             interval=options.lease_interval,
+            busy=lambda: self._queue.busy,
         )
         try:
             async with asyncio.TaskGroup() as group:

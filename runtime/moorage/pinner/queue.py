@@ -46,6 +46,11 @@ class KeyQueue:
         self._backoffs: dict[str, Backoff] = {}
         self._idle: deque[asyncio.Future[None]] = deque()  # workers without a key, woken one by one
 
+    @property
+    def busy(self) -> bool:
+        """Whether there is work that did not come quietly."""
+        return bool(self._ready) or len(self._busy) > (self._quietly_busy is not None)
+
     def add(self, key: str) -> None:
         """Look at a key soon; if somebody is looking at it, once more afterwards."""
         if key in self._waiting:

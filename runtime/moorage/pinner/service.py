@@ -108,7 +108,7 @@ class _Service:
         cluster_id = self._settings.cluster_id or await self._cluster_id()
         await self._caches.wait_synced()
         gc.collect()
-        gc.freeze()  # what was listed lives on: to walk all of it again each minute stopped everything for 0.1 s and more
+        gc.freeze()  # what was listed lives on; to walk all of it again each minute stopped everything for 0.1 s
         while True:
             await self._election.became_leader.wait()
             term = asyncio.create_task(self._lead(cluster_id), name="term")

@@ -158,3 +158,18 @@ async def test_a_key_for_which_a_cancelled_worker_was_woken_goes_to_another(queu
     first.cancel()
     async with asyncio.timeout(5):
         assert await second == ("a", False)
+
+
+async def test_the_queue_is_busy_with_what_did_not_come_quietly(queue: KeyQueue) -> None:
+    assert not queue.busy
+    queue.add_quietly("a", 0)
+    assert await get(queue) == ("a", True)
+    assert not queue.busy
+    queue.add("b")
+    assert queue.busy
+    assert await get(queue) == ("b", False)
+    assert queue.busy
+    queue.done("b")
+    assert not queue.busy
+    queue.done("a")
+    assert not queue.busy
