@@ -45,8 +45,8 @@ RETRY = 2.0
 ANSWER = 8.0
 """Seconds for one renewal. Node-lifecycle waits 50 since Kubernetes 1.32: one that fails can be tried again in time."""
 CONCURRENT = 4
-LONGEST = 1.4
-"""Times the interval: after that a renewal waits for no pins any more; 1.5, as others may have to be done first."""
+LONGEST = 1.2
+"""Times the interval: after that a renewal waits for pins no more. Whoever leads next may need 20 s of what is left."""
 AHEAD = timedelta(seconds=2)
 """How far a renewTime may be ahead of our lower bound of the server's time before it counts as wrong."""
 
