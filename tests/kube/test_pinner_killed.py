@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from moorage.kube import credentials, resources
 from moorage.kube.client import Client
 from moorage.kube.transport import Transport
+from moorage.objects import Pod
 from moorage.protocol import DeletePlaceholder, Outcome
 from tests.kube import pinning
 from tests.kube.pinning import Driver
@@ -94,6 +95,17 @@ async def die_once(driver: Driver, cluster: ClusterHandle, fatal: int, *, after:
     return died
 
 
+async def all_pinned(client: Client, app: str, namespace: str, node: str, pods: Sequence[Pod]) -> Any:
+    """See that these three pods are on the node and in its reservation; returns the reservation's spec."""
+    reservation = await pinning.reservation_where(
+        client, node, lambda r: (r.status or {}).get("pinned") == "3/3", "to say 3/3"
+    )
+    assert {p["uid"] for p in reservation.spec["pins"]} == {p.metadata.uid for p in pods}
+    found = await pinning.pods_of(client, app, namespace, 3)
+    assert {(p.metadata.uid, p.spec.node_name) for p in found} == {(p.metadata.uid, node) for p in pods}
+    return reservation.spec
+
+
 async def answered(driver: Driver) -> None:
     """Wait until every instruction that was sent has its final answer, and nothing is left for later."""
     for name in tuple(driver.sent):
@@ -119,14 +131,10 @@ async def test_a_plan_ends_the_same_whichever_write_is_the_last(
         died = await die_once(driver, cluster, fatal, after=after, act=act)
         for instruction in driver.sent:
             assert (await driver.answer(instruction)).outcome is Outcome.APPLIED
+        written = await all_pinned(client, app, namespace, name, pods)
         node = await client.get(resources.NODES, name)
-        reservation = await pinning.reservation_where(
-            client, name, lambda r: (r.status or {}).get("pinned") == "3/3", "to say 3/3"
-        )
-        assert reservation.spec["nodeUID"] == node.metadata.uid
-        assert [p["uid"] for p in reservation.spec["pins"]] == [p.metadata.uid for p in pods]
-        found = await pinning.pods_of(client, app, namespace, 3)
-        assert {(p.metadata.uid, p.spec.node_name) for p in found} == {(p.metadata.uid, name) for p in pods}
+        assert written["nodeUID"] == node.metadata.uid
+        assert [p["uid"] for p in written["pins"]] == [p.metadata.uid for p in pods]
         await driver.kill()
     assert fatal > 5, "reservation, Node and three bindings are writes, and it died at each"
 
@@ -154,12 +162,7 @@ async def test_pins_on_a_standing_placeholder_are_in_its_reservation_whichever_w
         died = await die_once(driver, cluster, fatal, after=after, act=act)
         for instruction in driver.sent:
             assert (await driver.answer(instruction)).outcome is Outcome.APPLIED
-        reservation = await pinning.reservation_where(
-            client, name, lambda r: (r.status or {}).get("pinned") == "3/3", "to say 3/3"
-        )
-        assert {p["uid"] for p in reservation.spec["pins"]} == {p.metadata.uid for p in pods}
-        found = await pinning.pods_of(client, app, namespace, 3)
-        assert {(p.metadata.uid, p.spec.node_name) for p in found} == {(p.metadata.uid, name) for p in pods}
+        await all_pinned(client, app, namespace, name, pods)
         await driver.kill()
     assert fatal > 3, "three bindings are writes, and it died at each"
 

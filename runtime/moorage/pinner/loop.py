@@ -113,7 +113,8 @@ class Loop:
             observation = self._world.observe(name, self._clock.now(), confirmed=confirmed, sweeps=self._sweeps)
             decision = decide(observation, self._world.room(name))
             self._desk.note(name, decision.pins)
-            self._world.intents.give_up(name, pins.lost(decision.pins) - {pod.metadata.uid for pod in observation.pods})
+            if lost := pins.lost(decision.pins):
+                self._world.intents.give_up(name, lost - {pod.metadata.uid for pod in observation.pods})
             if not decision.steps:
                 break
             confirmed = any(isinstance(step, Confirm) for step in decision.steps)

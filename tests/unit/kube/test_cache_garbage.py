@@ -13,6 +13,7 @@ from tests.unit.kube.hostile import (
     following,
     hostile,
     line,
+    list_badly,
     raw,
     refuse,
     status,
@@ -85,16 +86,7 @@ _BAD_HTTP = {
 
 @pytest.mark.parametrize("answer", _BAD_HTTP.values(), ids=_BAD_HTTP.keys())
 async def test_a_bad_answer_to_a_list_takes_nothing_away(answer: Fault) -> None:
-    async with hostile() as server:
-        server.store.put("a")
-        server.fault("list", answer)
-        async with following(server) as f:
-            await f.watching()
-            server.fault("list", answer, answer)
-            server.store.compact()
-            server.watches[0].reset()
-            await f.again("list", 3)
-            assert f.recorder.changes == [("ADDED", "ns/a")]
+    await list_badly(answer)
 
 
 @pytest.mark.parametrize("answer", _BAD_HTTP.values(), ids=_BAD_HTTP.keys())

@@ -17,6 +17,7 @@ from tests.unit.kube.hostile import (
     eventually,
     following,
     hostile,
+    list_badly,
     protobuf,
     says,
     status,
@@ -146,18 +147,7 @@ def answers(body: bytes, content_type: str) -> Fault:
 
 @pytest.mark.parametrize("body", BAD_PAGES.values(), ids=BAD_PAGES.keys())
 async def test_a_bad_answer_to_a_list_takes_nothing_away(body: bytes) -> None:
-    answer = answers(body, protobuf.CONTENT_TYPE)
-    async with hostile() as server:
-        server.protobuf = True
-        server.store.put("a")
-        server.fault("list", answer)
-        async with following(server) as f:
-            await f.watching()
-            server.fault("list", answer, answer)
-            server.store.compact()
-            server.watches[0].reset()
-            await f.again("list", 3)
-            assert f.recorder.changes == [("ADDED", "ns/a")]
+    await list_badly(answers(body, protobuf.CONTENT_TYPE), binary=True)
 
 
 async def test_the_content_type_decides() -> None:

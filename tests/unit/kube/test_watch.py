@@ -21,6 +21,7 @@ from tests.examples import examples
 from tests.unit.kube.hostile import (
     Exchange,
     Store,
+    damaged,
     eventually,
     hostile,
     line,
@@ -88,16 +89,8 @@ def test_an_unreadable_object_is_named_with_its_version_and_reason() -> None:
 @relaxed
 @given(st.data())
 def test_any_damage_to_an_event_ends_in_an_event_or_a_typed_error(data: st.DataObject) -> None:
-    damaged = bytearray(GOOD)
-    for _ in range(data.draw(st.integers(1, 6))):
-        at = data.draw(st.integers(0, len(damaged) - 1))
-        if data.draw(st.booleans()):
-            damaged[at] = data.draw(st.integers(0, 255))
-        else:
-            del damaged[at : at + data.draw(st.integers(1, 40))]
-            damaged = damaged or bytearray(b"x")
     try:
-        kind, item = offline().event(bytes(damaged))
+        kind, item = offline().event(damaged(data, GOOD))
     except errors.KubeError:
         return
     assert kind in ("ADDED", "MODIFIED", "DELETED", "BOOKMARK")

@@ -14,7 +14,7 @@ from moorage.kube.wire.as_protobuf import ProtobufDecoder
 from moorage.kube.wire.decoder import Unreadable
 from moorage.objects import Pod
 from tests.examples import examples
-from tests.unit.kube.hostile import Store, protobuf, status
+from tests.unit.kube.hostile import Store, damaged, protobuf, status
 from tests.unit.kube.hostile.protobuf import BROKEN_SPEC, envelope, event, frame, framed, page, pod
 
 relaxed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=examples(150))
@@ -148,20 +148,13 @@ def test_an_unreadable_object_is_named_with_its_version_and_reason() -> None:
 @given(st.data())
 def test_any_damage_ends_in_an_event_or_a_typed_error(data: st.DataObject) -> None:
     whole = data.draw(st.sampled_from([GOOD, PAGE]))
-    damaged = bytearray(whole)
-    for _ in range(data.draw(st.integers(1, 6))):
-        at = data.draw(st.integers(0, len(damaged) - 1))
-        if data.draw(st.booleans()):
-            damaged[at] = data.draw(st.integers(0, 255))
-        else:
-            del damaged[at : at + data.draw(st.integers(1, 40))]
-            damaged = damaged or bytearray(b"x")
+    bad = damaged(data, whole)
     try:
         if whole is PAGE:
-            meta, items = offline().page(bytes(damaged))
+            meta, items = offline().page(bad)
             assert meta.resource_version
         else:
-            kind, item = offline().event(bytes(damaged))
+            kind, item = offline().event(bad)
             assert kind in ("ADDED", "MODIFIED", "DELETED", "BOOKMARK")
             items = (item,)
             assert kind == "BOOKMARK" or item.key

@@ -1,7 +1,8 @@
 """A hostile API server for tests of the access layer, and what they need to follow it."""
 
 from . import protobuf
-from .following import Following, Recorder, Tokens, access, eventually, following, hostile, transport
+from .damage import damaged
+from .following import Following, Recorder, Tokens, access, eventually, following, hostile, list_badly, transport
 from .server import Exchange, Fault, HostileServer, Request, never, page, raw, refuse, reset, says
 from .store import EXPIRED, Json, Store, line, status
 
@@ -17,10 +18,12 @@ __all__ = [
     "Store",
     "Tokens",
     "access",
+    "damaged",
     "eventually",
     "following",
     "hostile",
     "line",
+    "list_badly",
     "never",
     "page",
     "protobuf",

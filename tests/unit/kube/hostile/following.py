@@ -16,7 +16,7 @@ from moorage.kube.resources import PODS
 from moorage.kube.transport import Transport
 from moorage.objects import Pod
 
-from .server import HostileServer
+from .server import Fault, HostileServer
 from .store import State, Store
 
 HANG_GUARD = 20.0
@@ -191,3 +191,23 @@ async def following(
                 await follower.task
         await eventually(lambda: server.busy == 0)
         follower.check()
+
+
+async def list_badly(answer: Fault, *, binary: bool = False) -> None:
+    """See that a bad answer to a list, to the first one and to those after a compaction, takes nothing away.
+
+    Args:
+        answer: what the server says instead of a list.
+        binary: whether it speaks protobuf otherwise.
+    """
+    async with hostile() as server:
+        server.protobuf = binary
+        server.store.put("a")
+        server.fault("list", answer)
+        async with following(server) as f:
+            await f.watching()
+            server.fault("list", answer, answer)
+            server.store.compact()
+            server.watches[0].reset()
+            await f.again("list", 3)
+            assert f.recorder.changes == [("ADDED", "ns/a")]
