@@ -10,16 +10,16 @@ from dataclasses import dataclass
 
 MAX_HEAD = 64 << 10
 """Bytes of a status line and its headers."""
-MAX_LINE = 1 << 10
-"""Bytes of the line that announces a chunk."""
 MAX_BODY = 128 << 20
 """Bytes of a body: far more than a page of any list, and less than what a pod may use."""
 
 _STATUS = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [^\r\n]*)?")
 _FIELDS = re.compile(rb"(?:\r\n[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n]*)*")
 _DIGITS = re.compile(r"[0-9]{1,18}")
-_HEX = re.compile(rb"[0-9A-Fa-f]{1,15}")
 _END = b"\r\n\r\n"
+# What announces a chunk, with the end of what came before it: of the head or of another chunk. And the beginning of one.
+_CHUNK = re.compile(rb"\r\n([0-9A-Fa-f]{1,15})[ \t]{0,9}(?:;[^\r\n]{0,999})?\r\n")
+_CHUNK_BEGUN = re.compile(rb"\r(?:\n(?:[0-9A-Fa-f]{1,15}[ \t]{0,9}(?:;[^\r\n]{0,999})?\r?)?)?")
 _ONCE = frozenset(("content-length", "transfer-encoding"))
 
 
@@ -44,9 +44,17 @@ class Answer:
     kept: bool
 
 
-@dataclass(slots=True)
-class _Head:
-    """What stands before the body; ``length`` None means that the body ends with the connection."""
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What stands before the body.
+
+    Attributes:
+        status: its code.
+        headers: by name in lower case; of several with one name the last.
+        kept: whether the connection takes another request after it.
+        chunked: whether the body comes in chunks.
+        length: of another body, in bytes; None when it ends with the connection.
+    """
 
     status: int
     headers: dict[str, str]
@@ -56,94 +64,166 @@ class _Head:
 
 
 class Reader:
-    """Reads the answer to one request; for the next one there is another reader."""
+    """Reads the answer to one request; for the next one there is another reader.
 
-    def __init__(self) -> None:
-        self._buffer = bytearray()
-        self._head: _Head | None = None
-        self._chunks: list[bytes] = []
-        self._chunked = 0  # bytes in them
-        self.untouched = True  # whether not a single byte has come
+    Args:
+        bodiless: whether a body is neither expected nor waited for, as after CONNECT.
+        endless: whether the body may have any length, because it is taken while it comes.
 
-    def feed(self, data: bytes) -> Answer | None:
-        """Take what has come; the answer once it is whole.
+    Attributes:
+        head: status and headers, once they have come.
+        whole: whether all of it has come.
+        waiting: bytes of the body that were not taken.
+        untouched: whether not a single byte has come.
+    """
+
+    def __init__(self, *, bodiless: bool = False, endless: bool = False) -> None:
+        self.head: Head | None = None
+        self.whole = False
+        self.waiting = 0
+        self.untouched = True
+        self._bodiless = bodiless
+        self._endless = endless
+        self._held = b""  # of the head or between chunks: the beginning of what makes no sense yet
+        self._left: int | None = 0  # bytes until the end of the chunk or body; None: all until the connection ends
+        self._pieces: list[bytes] = []
+        self._beyond = False  # bytes have come that belong to no answer
+
+    def feed(self, data: bytes) -> bool:
+        """Take what has come; returns whether the answer is whole.
 
         Raises:
             BadAnswer: it is none.
         """
         self.untouched = False
-        self._buffer += data
-        head = self._head or self._read_head()
-        if head is None:
-            return None
-        if head.chunked:
-            return self._read_chunks(head)
-        check_size(head.length or len(self._buffer))
-        if head.length is None or len(self._buffer) < head.length:
-            return None
-        return self._answer(head, bytes(self._buffer[: head.length]), used=head.length)
+        if self._held:
+            data, self._held = self._held + data, b""
+        at = 0
+        if self.head is None:
+            at = self._read_head(data)
+        if self.head is not None:
+            at = self._read_chunks(data, at) if self.head.chunked else self._read_plain(data, at)
+            self._beyond = self.whole and at < len(data)
+        return self.whole
 
-    def end(self) -> Answer:
-        """The connection has ended: the answer, if that is how it was to end.
+    def end(self) -> None:
+        """The connection has ended.
 
         Raises:
-            BadAnswer: something is missing.
+            BadAnswer: that is not how the answer was to end.
         """
-        head = self._head
-        if head is None or head.chunked or head.length is not None:
+        if self.head is None or self._left is not None:
             raise BadAnswer("the server closed the connection before its answer was complete")
-        return self._answer(head, bytes(self._buffer), used=len(self._buffer))
+        self.whole = True
 
-    def _read_head(self) -> _Head | None:
+    def take(self) -> bytes:
+        """What has come of the body since the last time."""
+        pieces = self._pieces
+        found = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        self.waiting = 0
+        return found
+
+    def answer(self) -> Answer:
+        """The answer, once it is whole, with what was not taken of its body."""
+        assert self.head is not None  # noqa: S101 - it is whole
+        # Bytes beyond the answer belong to no request of ours: nothing more is believed from that connection.
+        kept = self.head.kept and not self._beyond
+        return Answer(self.head.status, self.head.headers, self.take(), kept)
+
+    def _read_head(self, data: bytes) -> int:
+        """Read the head; returns where the body begins."""
+        at = 0
         while True:
-            end = self._buffer.find(_END)
-            if end > MAX_HEAD or (end < 0 and len(self._buffer) > MAX_HEAD):
+            end = data.find(_END, at)
+            if (end if end >= 0 else len(data)) - at > MAX_HEAD:
                 raise BadAnswer("the answer's headers are too long")
             if end < 0:
-                return None
-            head = _parse(bytes(self._buffer[:end]))
-            del self._buffer[: end + len(_END)]
+                self._held = data[at:]
+                return len(data)
+            head = _parse(data[at:end])
             if head.status >= 200:  # what comes before only announces it
-                self._head = head
-                return head
+                return end + self._begin(head)
+            at = end + len(_END)
 
-    def _read_chunks(self, head: _Head) -> Answer | None:
-        buffer = self._buffer
-        while True:
-            end = buffer.find(b"\r\n", 0, MAX_LINE)
-            if end < 0:
-                if len(buffer) >= MAX_LINE:
-                    raise BadAnswer("the answer has a chunk without a size")
-                return None
-            size = _size(bytes(buffer[:end]))
-            if size == 0:
-                return self._read_trailer(head, end)
-            check_size(self._chunked + size)
-            whole = end + 2 + size + 2
-            if len(buffer) < whole:
-                return None
-            if buffer[whole - 2 : whole] != b"\r\n":
-                raise BadAnswer("the answer has a chunk that is not as long as it says")
-            self._chunks.append(bytes(buffer[end + 2 : whole - 2]))
-            self._chunked += size
-            del buffer[:whole]
+    def _begin(self, head: Head) -> int:
+        """Expect the body; returns how many bytes after the headers it begins."""
+        self.head = head
+        if self._bodiless:
+            self.whole = True
+        elif head.chunked:
+            return 2  # a chunk begins with the end of the line before
+        else:
+            self._left = head.length
+            self._check(head.length or 0)
+        return len(_END)
 
-    def _read_trailer(self, head: _Head, start: int) -> Answer | None:
+    def _read_plain(self, data: bytes, at: int) -> int:
+        if not self.whole:
+            at = self._read_piece(data, at)
+            self.whole = self._left == 0
+        return at
+
+    def _read_chunks(self, data: bytes, at: int) -> int:
+        while at < len(data) and not self.whole:
+            if self._left:
+                at = self._read_piece(data, at)
+                continue
+            line = _CHUNK.match(data, at)
+            if line is None:
+                return self._hold(data, at)
+            self._left = int(line[1], 16)
+            if self._left == 0:
+                return self._read_trailer(data, at, line.end() - 2)
+            self._check(self._left)
+            at = line.end()
+        return at
+
+    def _read_piece(self, data: bytes, at: int) -> int:
+        """Take from the body what there is; returns where that ends."""
+        piece = data[at:] if self._left is None else data[at : at + self._left]
+        if piece:
+            self._check(len(piece))
+            self._pieces.append(piece)
+            self.waiting += len(piece)
+            if self._left is not None:
+                self._left -= len(piece)
+        return at + len(piece)
+
+    def _read_trailer(self, data: bytes, chunk: int, at: int) -> int:
         """The lines after the last chunk, normally none; nobody reads them."""
-        end = self._buffer.find(_END, start)
-        if end < 0:
-            if len(self._buffer) > MAX_HEAD:
-                raise BadAnswer("the answer's trailer is too long")
-            return None
-        return self._answer(head, b"".join(self._chunks), used=end + len(_END))
+        end = data.find(_END, at)
+        if end >= 0:
+            self.whole = True
+            return end + len(_END)
+        if len(data) - at > MAX_HEAD:
+            raise BadAnswer("the answer's trailer is too long")
+        self._held = data[chunk:]
+        return len(data)
 
-    def _answer(self, head: _Head, body: bytes, *, used: int) -> Answer:
-        # Bytes beyond the answer belong to no request of ours: nothing more is believed from that connection.
-        kept = head.kept and len(self._buffer) == used
-        return Answer(head.status, head.headers, body, kept)
+    def _hold(self, data: bytes, at: int) -> int:
+        """Keep what may become the beginning of a chunk."""
+        if _CHUNK_BEGUN.fullmatch(data, at) is None:
+            raise BadAnswer("the answer has a chunk without a size, or one that is not as long as it says")
+        self._held = data[at:]
+        return len(data)
+
+    def _check(self, more: int) -> None:
+        if not self._endless:
+            check_size(self.waiting + more)
 
 
-def _parse(head: bytes) -> _Head:
+def check_size(size: int) -> None:
+    """Whether a body may be so large.
+
+    Raises:
+        BadAnswer: it may not.
+    """
+    if size > MAX_BODY:
+        raise BadAnswer(f"the answer is larger than {MAX_BODY >> 20} MiB")
+
+
+def _parse(head: bytes) -> Head:
     found = _STATUS.match(head)
     if found is None:
         raise BadAnswer("what came is not HTTP")
@@ -159,7 +239,7 @@ def _parse(head: bytes) -> _Head:
     status = int(found[2])
     chunked, length = _framing(status, headers)
     kept = found[1] == b"1" and "close" not in headers.get("connection", "").lower() and (chunked or length is not None)
-    return _Head(status, headers, kept, chunked, length)
+    return Head(status, headers, kept, chunked, length)
 
 
 def _framing(status: int, headers: dict[str, str]) -> tuple[bool, int | None]:
@@ -176,20 +256,3 @@ def _framing(status: int, headers: dict[str, str]) -> tuple[bool, int | None]:
     if _DIGITS.fullmatch(length) is None:
         raise BadAnswer(f"the answer's length is {length[:40]!r}")
     return False, int(length)
-
-
-def check_size(size: int) -> None:
-    """Whether a body may be so large.
-
-    Raises:
-        BadAnswer: it may not.
-    """
-    if size > MAX_BODY:
-        raise BadAnswer(f"the answer is larger than {MAX_BODY >> 20} MiB")
-
-
-def _size(line: bytes) -> int:
-    size = line.partition(b";")[0].strip(b" \t")
-    if _HEX.fullmatch(size) is None:
-        raise BadAnswer("the answer has a chunk without a size")
-    return int(size, 16)

@@ -1,11 +1,12 @@
 """HTTP to one API server: connections, credentials, time limits, and nothing about kinds.
 
-Every failure leaves here as one of ``moorage.kube.errors``; aiohttp does not show through.
+Every failure leaves here as one of ``moorage.kube.errors``.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -15,27 +16,25 @@ from types import TracebackType
 from typing import Generic, Self, TypeVar
 from urllib.parse import quote, urlencode
 
-import aiohttp
 from prometheus_client import Counter
-from yarl import URL
 
 from . import errors, metrics
-from .answer import Answer, check_size
+from .answer import Answer
 from .clock import ServerClock
+from .connect import Connector, NotConnected, Place
 from .credentials import Access
-from .exchange import Exchanger, NotConnected
+from .exchange import Exchanger
+from .streams import Stream
 
 USER_AGENT = "moorage"
 B = TypeVar("B")
 
 CONNECT_TIMEOUT = 10.0
 MAX_CONNECTIONS = 64
-_STREAM_BUFFER = 1 << 20
 # Compressing a list costs the server and us more CPU than a cluster network saves.
 _HEADERS = (f"User-Agent: {USER_AGENT}", "Accept-Encoding: identity")
 _JSON = "application/json"
 _REPEATABLE = frozenset(("GET", "PUT", "DELETE"))
-_MAX_REDIRECTS = 0  # the API server never redirects; following one would carry the token elsewhere
 
 
 @dataclass(slots=True)
@@ -49,14 +48,19 @@ class _Request:
     content_type: str
     accept: str
 
-    def message(self, base: URL, credentials: Mapping[str, str]) -> bytes:
-        """Its bytes, for a server at ``base``.
+    def message(self, origin: str, server: Place, credentials: Mapping[str, str]) -> bytes:
+        """Its bytes.
+
+        Args:
+            origin: what stands before the path when a proxy is to ask the server; else empty.
+            server: where it is.
+            credentials: headers.
 
         Raises:
             ValueError: a part has a line break, which would begin another header.
         """
-        target = base.raw_path.rstrip("/") + self.path + _query(tuple(self.query.items()) if self.query else ())
-        lines = [f"{self.method} {target} HTTP/1.1", f"Host: {base.raw_authority}", *_HEADERS, f"Accept: {self.accept}"]
+        target = origin + server.path + self.path + _query(tuple(self.query.items()) if self.query else ())
+        lines = [f"{self.method} {target} HTTP/1.1", f"Host: {server.authority}", *_HEADERS, f"Accept: {self.accept}"]
         lines += [f"{name}: {value}" for name, value in credentials.items()]
         if self.body is not None:
             lines += (f"Content-Type: {self.content_type}", f"Content-Length: {len(self.body)}")
@@ -90,11 +94,16 @@ class Transport:
     def __init__(self, access: Access, *, clock: ServerClock | None = None) -> None:
         self.access = access
         self.clock = clock or ServerClock()
-        self._base = URL(access.server.rstrip("/"), encoded=True)
-        self._session: aiohttp.ClientSession | None = None
-        self._exchanger: Exchanger | None = None
+        self._server = Place.of(access.server)
+        proxy = Place.of(access.proxy) if access.proxy is not None else None
+        self._connector = Connector(self._server, proxy, timeout=CONNECT_TIMEOUT)
+        self._exchanger = Exchanger(self._connector, limit=MAX_CONNECTIONS)
+        self._streams: set[Stream] = set()
         self._closed = False
-        self._answers: set[aiohttp.ClientResponse] = set()
+        # Plain HTTP over a proxy: it is told in each request whom to ask, and who we are.
+        plainly = proxy is not None and self._server.scheme == "http"
+        self._origin = f"http://{self._server.authority}" if plainly else ""
+        self._to_proxy = {"Proxy-Authorization": proxy.credentials} if proxy and plainly and proxy.credentials else {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -107,17 +116,10 @@ class Transport:
     async def close(self) -> None:
         """Close all connections, for good: requests under way and later ones fail with ConnectionLost."""
         self._closed = True
-        if self._exchanger is not None:
-            await self._exchanger.close()
-        for response in self._answers:  # aiohttp would leave whoever reads a body waiting for ever
-            response.content.set_exception(aiohttp.ClientConnectionError("closed by us"))
-        if self._session is not None:
-            session, self._session = self._session, None
-            if session.connector is not None:
-                # Without the goodbyes of TLS, for which nobody would wait: sockets are closed when this returns.
-                await session.connector.close(abort_ssl=True)
-            await session.close()
-            await asyncio.sleep(0)  # aborted connections leave in the loop's next round
+        await self._exchanger.close()
+        for stream in tuple(self._streams):
+            stream.close()
+        await asyncio.sleep(0)  # aborted connections leave in the loop's next round
 
     async def request(
         self,
@@ -165,12 +167,8 @@ class Transport:
         return await self._answered(_Request("GET", path, query, None, _JSON, accept), timeout)
 
     async def _answered(self, asked: _Request, timeout: float) -> Content[bytes]:
-        """Send one request and read the whole answer, over a proxy or without one."""
+        """Send one request and read the whole answer; once more with fresh credentials when the server says 401."""
         request = f"{asked.method} {asked.path}"
-        if self.access.proxy is not None:
-            limits = aiohttp.ClientTimeout(total=timeout, sock_connect=CONNECT_TIMEOUT)
-            async with self._open(asked, limits) as response:
-                return Content(_media_type(response.headers), await _read_all(response, request))
         answer = await self._exchange(asked, timeout)
         if answer.status == 401 and await self.access.authenticator.refused():
             answer = await self._exchange(asked, timeout)
@@ -180,26 +178,41 @@ class Transport:
 
     async def _exchange(self, asked: _Request, timeout: float) -> Answer:
         """Send, and read the whole answer."""
-        authenticator = self.access.authenticator
-        message = asked.message(self._base, await authenticator.headers())
-        tls = authenticator.ssl_context() if self._base.scheme == "https" else None
-        name = self.access.tls_server_name or (self._base.host or "").rstrip(".")
+        message, tls, name = await self._prepared(asked)
         sent = time.monotonic()
         try:
-            # As aiohttp has it: what may be done twice is sent again when a kept connection has ended.
+            # What may be done twice is sent again when a kept connection has ended.
             again = asked.method in _REPEATABLE
-            answer = await self._exchanges().exchange(message, tls, name, seconds=timeout, again=again)
+            answer = await self._exchanger.exchange(message, tls, name, seconds=timeout, again=again)
         except OSError as error:
-            metrics.REQUESTS.labels(asked.method, "none").inc()
-            raise _lost(error)(f"{asked.method} {asked.path}: {_sentence(error)}") from error
-        self.clock.observe(answer.headers.get("date"), sent, time.monotonic())
-        _counter(asked.method, answer.status).inc()
+            raise self._no_answer(asked, error) from error
+        self._answered_by(asked, answer.status, answer.headers, sent)
         return answer
+
+    async def _prepared(self, asked: _Request) -> tuple[bytes, ssl.SSLContext | None, str]:
+        """The bytes of a request, settings of TLS, and whom the certificate must be for."""
+        if self._closed:
+            raise errors.ConnectionLost(f"the connection to {self._server.authority} was closed by us")
+        authenticator = self.access.authenticator
+        credentials = await authenticator.headers()
+        if self._to_proxy:
+            credentials = {**credentials, **self._to_proxy}
+        message = asked.message(self._origin, self._server, credentials)
+        tls = authenticator.ssl_context() if self._server.scheme == "https" else None
+        return message, tls, self.access.tls_server_name or self._server.host
+
+    def _answered_by(self, asked: _Request, status: int, headers: Mapping[str, str], sent: float) -> None:
+        self.clock.observe(headers.get("date"), sent, time.monotonic())
+        _counter(asked.method, status).inc()
+
+    def _no_answer(self, asked: _Request, error: OSError) -> errors.ConnectionLost:
+        metrics.REQUESTS.labels(asked.method, "none").inc()
+        return _lost(error)(f"{asked.method} {asked.path}: {_sentence(error)}")
 
     @asynccontextmanager
     async def stream(
         self, path: str, *, query: Mapping[str, str], silence: float, accept: str = _JSON
-    ) -> AsyncIterator[Content[aiohttp.StreamReader]]:
+    ) -> AsyncIterator[Content[Stream]]:
         """Open a watch and hand out its body as it comes.
 
         Args:
@@ -213,81 +226,45 @@ class Transport:
             ApiError: the server refused to open it.
             ConnectionLost: it could not be opened, or broke while it was read; Silent when nothing came for too long.
         """
-        limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT, sock_read=silence)
-        async with self._open(_Request("GET", path, query, None, _JSON, accept), limits) as response:
-            try:
-                yield Content(_media_type(response.headers), response.content)
-            except TimeoutError as error:
-                raise errors.Silent(f"watch {path}: silent for {silence:g} s") from error
-            except (aiohttp.ClientError, OSError) as error:
-                raise errors.ConnectionLost(f"watch {path}: {_sentence(error)}") from error
-
-    @asynccontextmanager
-    async def _open(self, asked: _Request, limits: aiohttp.ClientTimeout) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send, and send once more with fresh credentials when the server says 401."""
-        request = f"{asked.method} {asked.path}"
-        response = await self._send(asked, limits)
+        asked = _Request("GET", path, query, None, _JSON, accept)
+        found = await self._asked(asked, silence)
         try:
-            if response.status == 401 and await self.access.authenticator.refused():
-                response.release()
-                response = await self._send(asked, limits)
-            if response.status >= 300:
-                refusal = await _read_all(response, request)
-                raise errors.from_response(response.status, response.headers, refusal, request=request)
-            self._answers.add(response)
-            yield response
+            if found.head.status == 401 and await self.access.authenticator.refused():
+                self._leave(found)
+                found = await self._asked(asked, silence)
+            head = found.head
+            if head.status >= 300:
+                raise errors.from_response(head.status, head.headers, await found.read(), request=f"GET {path}")
+            yield Content(_media_type(head.headers), found)
+        except TimeoutError as error:
+            raise errors.Silent(f"watch {path}: silent for {silence:g} s") from error
+        except OSError as error:
+            raise errors.ConnectionLost(f"watch {path}: {_sentence(error)}") from error
         finally:
-            self._answers.discard(response)
-            response.close() if not response.content.at_eof() else response.release()
+            self._leave(found)
 
-    async def _send(self, asked: _Request, limits: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
-        access = self.access
-        headers = {**await access.authenticator.headers(), "Accept": asked.accept}
-        if asked.body is not None:
-            headers["Content-Type"] = asked.content_type
-        path = self._base.raw_path.rstrip("/") + asked.path
-        url = self._base.join(URL(path, encoded=True)).with_query(asked.query)
+    async def _asked(self, asked: _Request, silence: float) -> Stream:
+        """Send, and read the head of the answer."""
+        message, tls, name = await self._prepared(asked)
         sent = time.monotonic()
         try:
-            response = await self._connections().request(
-                asked.method,
-                url,
-                data=asked.body,
-                headers=headers,
-                timeout=limits,
-                ssl=access.authenticator.ssl_context() or True,
-                server_hostname=access.tls_server_name,
-                proxy=access.proxy,
-                max_redirects=_MAX_REDIRECTS,
-                allow_redirects=False,
-            )
-        except (aiohttp.ClientError, OSError) as error:
-            metrics.REQUESTS.labels(asked.method, "none").inc()
-            raise _lost(error)(f"{asked.method} {asked.path}: {_sentence(error)}") from error
-        self.clock.observe(response.headers.get("Date"), sent, time.monotonic())
-        metrics.REQUESTS.labels(asked.method, str(response.status)).inc()
-        return response
+            found = await self._connector.open(lambda: Stream(silence), tls, name)
+            self._streams.add(found)
+            try:
+                if self._closed:
+                    raise NotConnected("closed by us")
+                await found.ask(message)
+            except BaseException:
+                self._leave(found)
+                raise
+        except OSError as error:
+            raise self._no_answer(asked, error) from error
+        self._answered_by(asked, found.head.status, found.head.headers, sent)
+        return found
 
-    def _exchanges(self) -> Exchanger:
-        if self._closed:
-            raise errors.ConnectionLost(f"the connection to {self._base} was closed by us")
-        if self._exchanger is None:
-            host, port = self._base.host or "", self._base.port or 443
-            self._exchanger = Exchanger(host, port, limit=MAX_CONNECTIONS, connect_timeout=CONNECT_TIMEOUT)
-        return self._exchanger
-
-    def _connections(self) -> aiohttp.ClientSession:
-        if self._closed:
-            raise errors.ConnectionLost(f"the connection to {self._base} was closed by us")
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, keepalive_timeout=60.0),
-                headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
-                read_bufsize=_STREAM_BUFFER,
-                auto_decompress=False,
-                trust_env=False,
-            )
-        return self._session
+    def _leave(self, stream: Stream) -> None:
+        self._streams.discard(stream)
+        stream.close()
 
 
 @lru_cache(maxsize=256)
@@ -301,29 +278,17 @@ def _query(pairs: tuple[tuple[str, str], ...]) -> str:
 
 
 def _media_type(headers: Mapping[str, str]) -> str:
-    found = headers.get("content-type") or headers.get("Content-Type", "")
-    return found.partition(";")[0].strip().lower()
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def _lost(error: BaseException) -> type[errors.ConnectionLost]:
-    if isinstance(error, aiohttp.ClientConnectorError | NotConnected):
+def _lost(error: OSError) -> type[errors.ConnectionLost]:
+    if isinstance(error, NotConnected):
         return errors.Unreachable
     return errors.Silent if isinstance(error, TimeoutError) else errors.ConnectionLost
 
 
-async def _read_all(response: aiohttp.ClientResponse, request: str) -> bytes:
-    found = bytearray()
-    try:
-        async for piece in response.content.iter_any():
-            found += piece
-            check_size(len(found))
-        return bytes(found)
-    except (aiohttp.ClientError, OSError) as error:
-        raise errors.ConnectionLost(f"{request}: answer cut off: {_sentence(error)}") from error
-
-
-def _sentence(error: BaseException) -> str:
-    """A network error in words; several of aiohttp's have an empty text."""
+def _sentence(error: OSError) -> str:
+    """A network error in words; some have an empty text."""
     if isinstance(error, TimeoutError):
         return "no answer within the time limit"
     return str(error) or type(error).__name__

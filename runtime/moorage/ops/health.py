@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 
+from . import http
 from .parsing import Address
 
 
@@ -131,38 +131,27 @@ async def serve(health: Health, address: Address, *, registry: CollectorRegistry
     Raises:
         HealthError: the address cannot be used.
     """
-
-    async def metrics(_request: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-    async def livez(request: web.Request) -> web.Response:
-        return _answer(health.live(), "verbose" in request.query)
-
-    async def readyz(request: web.Request) -> web.Response:
-        return _answer(health.ready(), "verbose" in request.query)
-
-    app = web.Application()
-    probes = [web.get("/livez", livez), web.get("/healthz", livez), web.get("/readyz", readyz)]
-    app.add_routes([*probes, web.get("/metrics", metrics)])
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, address.host or None, address.port)
+    pages: http.Pages = {
+        "/metrics": lambda _query: http.Page(generate_latest(registry), content_type=CONTENT_TYPE_LATEST),
+        "/livez": lambda query: _answer(health.live(), query),
+        "/healthz": lambda query: _answer(health.live(), query),
+        "/readyz": lambda query: _answer(health.ready(), query),
+    }
+    async with AsyncExitStack() as stack:
         try:
-            await site.start()
+            serving = await stack.enter_async_context(http.serve(pages, address))
         except OSError as error:
             raise HealthError(
                 f"health address {address} cannot be listened on: {error.strerror or error}. "
                 "Choose another with MOORAGE_HEALTH_ADDRESS (--health-address)"
             ) from error
-        yield Address(address.host, runner.addresses[0][1])
-    finally:
-        await runner.cleanup()
+        yield serving
 
 
-def _answer(checks: list[Check], verbose: bool) -> web.Response:
+def _answer(checks: list[Check], query: Mapping[str, list[str]]) -> http.Page:
     passed = all(check.passed for check in checks)
-    if passed and not verbose:
-        return web.Response(text="ok\n")
+    if passed and "verbose" not in query:
+        return http.Page(b"ok\n")
     lines = [f"[{'+' if check.passed else '-'}] {check.name}: {check.detail}" for check in checks]
-    return web.Response(status=200 if passed else 503, text="\n".join([*lines, "ok" if passed else "failed"]) + "\n")
+    text = "\n".join([*lines, "ok" if passed else "failed"]) + "\n"
+    return http.Page(text.encode(), 200 if passed else 503)

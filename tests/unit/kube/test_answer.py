@@ -52,11 +52,10 @@ BAD = [
 def read(data: bytes, cuts: list[int]) -> Answer | None:
     reader = Reader()
     places = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
-    found = None
     for start, end in itertools.pairwise(places):
-        assert found is None, "it was whole before its end"
-        found = reader.feed(data[start:end])
-    return found
+        assert not reader.whole, "it was whole before its end"
+        reader.feed(data[start:end])
+    return reader.answer() if reader.whole else None
 
 
 @pytest.mark.parametrize(("data", "status", "body", "kept"), WHOLE)
@@ -75,6 +74,32 @@ def test_headers_have_lower_case_names_and_no_space_around() -> None:
     assert found.headers == {"retry-after": "7", "date": "x", "content-length": "0"}
 
 
+@pytest.mark.parametrize(("data", "status", "body", "kept"), WHOLE)
+@given(cuts=st.lists(st.integers(0, 200), max_size=20))
+def test_a_body_may_be_taken_while_it_comes(
+    data: bytes, status: int, body: bytes, kept: bool, cuts: list[int]
+) -> None:
+    reader = Reader(endless=True)
+    places = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
+    taken = []
+    for start, end in itertools.pairwise(places):
+        reader.feed(data[start:end])
+        assert bool(reader.waiting) == bool(piece := reader.take())
+        taken.append(piece)
+    assert reader.whole
+    found = reader.answer()
+    assert (found.status, b"".join(taken), found.body, found.kept) == (status, body, b"", kept)
+
+
+def test_of_a_chunk_nothing_waits_for_the_rest() -> None:
+    reader = Reader(endless=True)
+    reader.feed(_CHUNKED + b"FFFFFFFF\r\nso far")
+    assert reader.take() == b"so far"
+    reader.feed(b" and on")
+    assert reader.take() == b" and on"
+    assert not reader.whole
+
+
 @pytest.mark.parametrize("data", BAD)
 @given(cuts=st.lists(st.integers(0, 80_000), max_size=6))
 def test_what_is_no_answer_is_refused(data: bytes, cuts: list[int]) -> None:
@@ -86,23 +111,24 @@ def test_what_is_no_answer_is_refused(data: bytes, cuts: list[int]) -> None:
 def test_one_that_is_cut_off_is_none(data: bytes, status: int, body: bytes, kept: bool) -> None:
     for end in range(len(data)):
         reader = Reader()
-        assert reader.feed(data[:end]) is None
+        assert not reader.feed(data[:end])
         with pytest.raises(BadAnswer):
             reader.end()
 
 
 def test_a_body_without_a_length_ends_with_the_connection() -> None:
     reader = Reader()
-    assert reader.feed(b"HTTP/1.1 200 OK\r\n\r\nso far") is None
-    assert reader.feed(b" and on") is None
-    found = reader.end()
+    assert not reader.feed(b"HTTP/1.1 200 OK\r\n\r\nso far")
+    assert not reader.feed(b" and on")
+    reader.end()
+    found = reader.answer()
     assert (found.body, found.kept) == (b"so far and on", False)
 
 
 def test_a_body_without_a_length_is_not_read_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answer, "MAX_BODY", 10)
     reader = Reader()
-    assert reader.feed(b"HTTP/1.1 200 OK\r\n\r\n0123456789") is None
+    assert not reader.feed(b"HTTP/1.1 200 OK\r\n\r\n0123456789")
     with pytest.raises(BadAnswer, match="larger than"):
         reader.feed(b"!")
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import Generic, TypeVar
 
-import aiohttp
 import msgspec
 
 from moorage.kube import errors
 from moorage.kube.resources import Resource
 from moorage.objects import KubeObject
 
-from .decoder import EVENT_TYPES, Decoder, ListMeta, Unreadable
+from .decoder import EVENT_TYPES, Body, Decoder, ListMeta, Unreadable
 
 T = TypeVar("T", bound=KubeObject)
 
@@ -89,7 +88,7 @@ class JsonDecoder(Decoder[T]):
             raise self._no_list(repr(body[:200]))
         return page.metadata, items
 
-    async def split(self, body: aiohttp.StreamReader) -> AsyncGenerator[list[bytes], None]:
+    async def split(self, body: Body) -> AsyncGenerator[list[bytes], None]:
         """Cut the body of a watch into batches of whole lines."""
         pending: list[bytes] = []
         size = 0

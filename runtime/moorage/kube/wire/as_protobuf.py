@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import TypeVar
 
-import aiohttp
 from google.protobuf.message import DecodeError
 
 from moorage.kube import errors
@@ -20,7 +19,7 @@ from moorage.kube.resources import Resource
 from moorage.objects import KubeObject, ObjectMeta
 
 from ._generated import kubernetes_pb2 as pb
-from .decoder import EVENT_TYPES, Decoder, ListMeta, Unreadable
+from .decoder import EVENT_TYPES, Body, Decoder, ListMeta, Unreadable
 from .envelope import read_status, unwrap
 from .messages import UNREADABLE, text
 
@@ -59,7 +58,7 @@ class ProtobufDecoder(Decoder[T]):
             raise self._no_list("its version or an item's name is missing")
         return meta, items
 
-    async def split(self, body: aiohttp.StreamReader) -> AsyncGenerator[list[bytes], None]:
+    async def split(self, body: Body) -> AsyncGenerator[list[bytes], None]:
         """Cut the body of a watch into batches of whole frames, without their lengths."""
         pending: list[bytes] = []
         size, wanted = 0, _LENGTH

@@ -5,9 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-import aiohttp
 import msgspec
 
 from moorage.kube import errors, metrics
@@ -20,6 +19,13 @@ MAX_EVENT = 64 << 20
 """Bytes of one event: nothing that etcd holds comes near it."""
 
 EVENT_TYPES = frozenset(("ADDED", "MODIFIED", "DELETED", "BOOKMARK"))
+
+
+class Body(Protocol):
+    """The body of a watch, as it comes."""
+
+    async def readany(self) -> bytes:
+        """What has come since the last time, at least a byte; nothing at its end."""
 
 
 class ListMeta(msgspec.Struct, frozen=True, rename="camel"):
@@ -68,7 +74,7 @@ class Decoder(ABC, Generic[T]):
         """
 
     @abstractmethod
-    def split(self, body: aiohttp.StreamReader) -> AsyncGenerator[list[bytes], None]:
+    def split(self, body: Body) -> AsyncGenerator[list[bytes], None]:
         """Cut the body of a watch into batches of whole events.
 
         Raises:

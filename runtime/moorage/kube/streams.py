@@ -1,0 +1,165 @@
+"""An answer that is read while it comes: the body of a watch, one connection each."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+from .answer import BadAnswer, Head, Reader, check_size
+
+HIGH = 1 << 20
+"""Bytes that may wait to be read before the network is made to wait."""
+
+
+class Stream(asyncio.Protocol):
+    """One request, and its answer as it comes.
+
+    Args:
+        silence: seconds without a byte, from the request on, after which the connection counts as dead. Time in which
+            the network waits for whoever reads does not count.
+    """
+
+    def __init__(self, silence: float) -> None:
+        self._silence = silence
+        self._reader = Reader(endless=True)
+        self._paused = False
+        self._error: OSError | None = None
+        self._heard = 0.0  # loop time of the last byte
+        self._timer: asyncio.TimerHandle | None = None
+        self._news: asyncio.Future[None] | None = None
+        self._transport: asyncio.Transport | None = None
+
+    @property
+    def head(self) -> Head:
+        """Status and headers, once `ask` has returned."""
+        assert self._reader.head is not None  # noqa: S101 - it is asked only then
+        return self._reader.head
+
+    async def ask(self, request: bytes) -> None:
+        """Send a request and wait for the head of its answer.
+
+        Raises:
+            ConnectionError: none came.
+            TimeoutError: nothing came for too long.
+        """
+        if self._transport is None or self._transport.is_closing():
+            raise BadAnswer("the server closed the connection")
+        loop = asyncio.get_running_loop()
+        self._heard = loop.time()
+        self._timer = loop.call_later(self._silence, self._listen)
+        self._transport.write(request)
+        while self._reader.head is None:
+            await self._more()
+
+    async def readany(self) -> bytes:
+        """What has come since the last time, at least a byte; nothing once the answer is complete.
+
+        Raises:
+            ConnectionError: the connection ended before it was.
+            TimeoutError: nothing came for too long.
+        """
+        while not self._reader.waiting:
+            if self._reader.whole:
+                return b""
+            await self._more()
+        found = self._reader.take()
+        if self._paused:
+            self._paused = False
+            self._heard = asyncio.get_running_loop().time()
+            if self._transport is not None and not self._transport.is_closing():
+                self._transport.resume_reading()
+        return found
+
+    async def read(self) -> bytes:
+        """The rest of the body; errors as `readany`, and ConnectionError for one that is too large."""
+        found = bytearray()
+        while piece := await self.readany():
+            found += piece
+            check_size(len(found))
+        return bytes(found)
+
+    def close(self, reason: OSError | None = None) -> None:
+        """End the connection at once; whoever reads is told why."""
+        self._fail(reason or ConnectionAbortedError("closed by us"))
+
+    async def _more(self) -> None:
+        if self._error is not None:
+            raise self._error
+        self._news = asyncio.get_running_loop().create_future()
+        try:
+            await self._news
+        finally:
+            self._news = None
+
+    # --- what the event loop calls ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """There is a connection."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Something has come."""
+        if self._over:
+            return
+        self._heard = asyncio.get_running_loop().time()
+        try:
+            whole = self._reader.feed(data)
+        except BadAnswer as error:
+            self._fail(error)
+            return
+        if whole:
+            self._leave()
+        elif self._reader.waiting > HIGH and not self._paused and self._transport is not None:
+            self._paused = not self._transport.is_closing()
+            if self._paused:
+                self._transport.pause_reading()
+        self._tell()
+
+    def eof_received(self) -> None:
+        """The server has said all: the answer is complete if it was to end so."""
+        if self._over:
+            return
+        try:
+            self._reader.end()
+        except BadAnswer as error:
+            self._fail(error)
+        else:
+            self._leave()
+            self._tell()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The connection is no more."""
+        self._transport = None
+        if isinstance(error, OSError):
+            self._fail(error)
+        else:
+            self._fail(BadAnswer(str(error) if error else "the server closed the connection"))
+
+    @property
+    def _over(self) -> bool:
+        return self._reader.whole or self._error is not None
+
+    def _fail(self, error: OSError) -> None:
+        if not self._over:
+            self._error = error
+        self._leave()
+        self._tell()
+
+    def _leave(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _tell(self) -> None:
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
+
+    def _listen(self) -> None:
+        """Whether anything has come lately."""
+        loop = asyncio.get_running_loop()
+        left = self._silence if self._paused else self._heard + self._silence - loop.time()
+        if left > 0:
+            self._timer = loop.call_later(left, self._listen)
+        else:
+            self._fail(TimeoutError())

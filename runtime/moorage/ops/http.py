@@ -1,0 +1,114 @@
+"""A very small HTTP server, for probes and scrapes: GET and HEAD, and one request for each connection."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from urllib.parse import parse_qs, urlsplit
+
+from .parsing import Address
+
+MAX_HEAD = 16 << 10
+"""Bytes of a request."""
+PATIENCE = 10.0
+"""Seconds for a request to come, and for its answer to be taken."""
+
+_LINE = re.compile(rb"([A-Z]{1,20}) (/[!-~]*) HTTP/1\.[01]\r\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What is answered.
+
+    Attributes:
+        body: all of it.
+        status: its code.
+        content_type: of the body.
+    """
+
+    body: bytes
+    status: int = 200
+    content_type: str = "text/plain; charset=utf-8"
+
+
+Pages = Mapping[str, Callable[[Mapping[str, list[str]]], Page]]
+"""By path: makes the page of a query; called for each request, in the event loop."""
+
+
+@asynccontextmanager
+async def serve(pages: Pages, address: Address) -> AsyncIterator[Address]:
+    """Serve pages while the context lasts.
+
+    Args:
+        pages: what there is.
+        address: where to listen; port 0 means any free one.
+
+    Yields:
+        The address with the port that is listened on.
+
+    Raises:
+        OSError: the address cannot be used.
+    """
+    meetings: dict[asyncio.Task[None] | None, asyncio.StreamWriter] = {}
+
+    async def meet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        meetings[asyncio.current_task()] = writer
+        try:
+            async with asyncio.timeout(PATIENCE):
+                answer = _answer(await _head(reader), pages)
+                if not writer.is_closing():  # uvloop takes a write on a closed connection for a fault of ours
+                    writer.write(answer)
+                await writer.drain()
+                writer.close()
+                await writer.wait_closed()
+        except (OSError, EOFError, TimeoutError):
+            pass  # whoever asked has gone, or does not get to the point
+        finally:
+            writer.transport.abort()
+            del meetings[asyncio.current_task()]
+
+    server = await asyncio.start_server(meet, address.host or None, address.port, limit=MAX_HEAD)
+    try:
+        yield Address(address.host, server.sockets[0].getsockname()[1])
+    finally:
+        server.close()
+        for writer in meetings.values():
+            writer.transport.abort()
+        await asyncio.gather(*(task for task in meetings if task is not None))
+        await server.wait_closed()
+
+
+async def _head(reader: asyncio.StreamReader) -> bytes:
+    """The request line and headers; empty when they are too long."""
+    try:
+        return await reader.readuntil(b"\r\n\r\n")
+    except asyncio.LimitOverrunError:
+        return b""
+
+
+def _answer(head: bytes, pages: Pages) -> bytes:
+    asked = _LINE.match(head)
+    if asked is None:
+        return _bytes(Page(b"not a request\n", 400))
+    parts = urlsplit(asked[2].decode("ascii"))
+    page = pages.get(parts.path)
+    if page is None:
+        return _bytes(Page(f"no such page; there are {', '.join(sorted(pages))}\n".encode(), 404))
+    if asked[1] not in (b"GET", b"HEAD"):
+        return _bytes(Page(b"only GET and HEAD\n", 405), "Allow: GET, HEAD")
+    return _bytes(page(parse_qs(parts.query, keep_blank_values=True)), bare=asked[1] == b"HEAD")
+
+
+def _bytes(page: Page, *headers: str, bare: bool = False) -> bytes:
+    lines = [
+        f"HTTP/1.1 {page.status} {HTTPStatus(page.status).phrase}",
+        f"Content-Type: {page.content_type}",
+        f"Content-Length: {len(page.body)}",
+        "Connection: close",
+        *headers,
+    ]
+    return "\r\n".join([*lines, "", ""]).encode() + (b"" if bare else page.body)

@@ -1,0 +1,196 @@
+"""Requests and watches through an HTTP proxy, which is a real one."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import ssl
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from moorage.kube import errors
+from moorage.kube.connect import Place
+from moorage.kube.credentials import load
+from moorage.kube.transport import Transport
+from tests.unit.kube.credentials.support import Pki, Write
+from tests.unit.kube.credentials.test_over_http import api_server, lab
+from tests.unit.kube.hostile import hostile
+
+WATCH = {"watch": "true", "resourceVersion": "100"}
+USER = f"Basic {base64.b64encode(b'me:p ss').decode()}"
+
+
+class Proxy:
+    """A proxy on loopback that connects (CONNECT) or passes requests on, and remembers what it was asked."""
+
+    def __init__(self, refusal: bytes = b"") -> None:
+        self.refusal = refusal
+        self.asked: list[str] = []
+        self.port = 0
+        self._open: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open[writer] = asyncio.current_task()
+        with suppress(OSError, EOFError):
+            await self._serve(reader, writer)
+        writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        self.asked.append(head.decode())
+        if self.refusal:
+            writer.write(self.refusal)
+            await writer.drain()
+            writer.close()
+            await writer.wait_closed()
+            return
+        method, target, _ = head.decode().split(" ", 2)
+        place = Place.of(target if method != "CONNECT" else f"http://{target}")
+        there, back = await asyncio.open_connection(place.host, place.port)
+        self._open[back] = None
+        if method == "CONNECT":
+            writer.write(b"HTTP/1.1 200 Connection established\r\nVia: us\r\n\r\n")
+        else:
+            back.write(head.replace(target.encode(), target.partition(place.authority)[2].encode(), 1))
+        await asyncio.gather(pump(reader, back), pump(there, writer))
+
+    async def stop(self) -> None:
+        for writer in self._open:
+            writer.transport.abort()
+        await asyncio.gather(*(task for task in self._open.values() if task is not None))
+
+
+async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while (data := await reader.read(65536)) and not writer.is_closing():
+            writer.write(data)
+            await writer.drain()
+    with suppress(OSError):
+        writer.close()
+        await writer.wait_closed()
+
+
+@asynccontextmanager
+async def proxying(refusal: bytes = b"", tls: ssl.SSLContext | None = None) -> AsyncIterator[Proxy]:
+    proxy = Proxy(refusal)
+    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0, ssl=tls)
+    proxy.port = server.sockets[0].getsockname()[1]
+    try:
+        yield proxy
+    finally:
+        server.close()
+        await proxy.stop()
+
+
+def hello(request: web.Request) -> Any:
+    return {
+        "path": request.path_qs,
+        "host": request.headers["Host"],
+        "proxied": "Proxy-Authorization" in request.headers,
+    }
+
+
+async def test_requests_and_watches_are_tunnelled(write: Write, pki: Pki) -> None:
+    async with api_server(pki, hello) as port, proxying() as proxy:
+        cluster = lab(port, pki) | {"proxy-url": f"http://me:p%20ss@127.0.0.1:{proxy.port}"}
+        async with Transport(load(write({}, cluster))) as transport:
+            answer = {"path": "/version?a=b", "host": f"127.0.0.1:{port}", "proxied": False}
+            for _ in range(3):
+                assert json.loads(await transport.request("GET", "/version", query={"a": "b"})) == answer
+            async with transport.stream("/version", query={"a": "b"}, silence=30.0) as found:
+                assert json.loads(await found.body.read()) == answer
+    assert len(proxy.asked) == 2, "one connection for requests, one for the watch"
+    for each in proxy.asked:
+        assert each.startswith(f"CONNECT 127.0.0.1:{port} HTTP/1.1\r\n")
+        assert f"Proxy-Authorization: {USER}\r\n" in each
+        assert "Authorization: Bearer" not in each, "the proxy learns no token of the cluster"
+
+
+async def test_a_proxy_may_be_reached_by_tls_itself(write: Write, pki: Pki) -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    certificate, key = pki.issue("localhost")
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(certificate + key)
+        file.flush()
+        context.load_cert_chain(file.name)
+    async with api_server(pki, hello) as port, proxying(tls=context) as proxy:
+        cluster = lab(port, pki) | {"proxy-url": f"https://localhost:{proxy.port}"}
+        async with Transport(load(write({}, cluster))) as transport:
+            assert json.loads(await transport.request("GET", "/version"))["path"] == "/version"
+    assert proxy.asked[0].startswith("CONNECT ")
+
+
+async def test_plain_http_is_asked_of_the_proxy(write: Write) -> None:
+    async with hostile() as server, proxying() as proxy:
+        server.store.put("a")
+        cluster = {"server": server.url, "proxy-url": f"http://me:p%20ss@127.0.0.1:{proxy.port}"}
+        async with Transport(load(write({}, cluster))) as transport:
+            assert await transport.request("GET", "/api/v1/namespaces/ns/pods/a")
+    assert proxy.asked[0].startswith(f"GET {server.url}/api/v1/namespaces/ns/pods/a HTTP/1.1\r\n")
+    assert f"Proxy-Authorization: {USER}\r\n" in proxy.asked[0]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "words"),
+    [
+        (b"HTTP/1.1 407 Who\r\nContent-Length: 0\r\n\r\n", r"answered HTTP 407: give user and password"),
+        (b"HTTP/1.1 502 Bad\r\nContent-Length: 100\r\n\r\nno", r"answered HTTP 502"),
+        (b"SSH-2.0-OpenSSH\r\n\r\n", r"not HTTP"),
+        (b"HTTP/1.1 200 OK\r\nX: y", r"closed the connection"),
+        (b"HTTP/1.1 200 OK\r\n\r\nthis is no TLS", r"no connection to 127.0.0.1:"),
+    ],
+)
+async def test_a_proxy_that_does_not_connect_us_is_quoted(write: Write, pki: Pki, refusal: bytes, words: str) -> None:
+    async with proxying(refusal) as proxy:
+        cluster = lab(1, pki) | {"proxy-url": f"http://me:p@127.0.0.1:{proxy.port}"}
+        async with Transport(load(write({}, cluster))) as transport:
+            for _ in range(2):
+                with pytest.raises(errors.Unreachable, match=words) as caught:
+                    await transport.request("GET", "/version")
+                assert "p@" not in str(caught.value)
+            with pytest.raises(errors.Unreachable, match=words):
+                async with transport.stream("/api/v1/pods", query=WATCH, silence=5.0):
+                    pass
+
+
+async def test_a_proxy_that_is_not_there_is_named(write: Write, pki: Pki) -> None:
+    async with proxying() as proxy:
+        pass
+    cluster = lab(1, pki) | {"proxy-url": f"http://127.0.0.1:{proxy.port}"}
+    async with Transport(load(write({}, cluster))) as transport:
+        with pytest.raises(errors.Unreachable, match=f"proxy 127.0.0.1:{proxy.port}"):
+            await transport.request("GET", "/version")
+
+
+@pytest.mark.parametrize("step", range(0, 30))
+async def test_a_request_cancelled_at_any_moment_leaves_nothing_behind(write: Write, pki: Pki, step: int) -> None:
+    async with api_server(pki, hello) as port, proxying() as proxy:
+        cluster = lab(port, pki) | {"proxy-url": f"http://127.0.0.1:{proxy.port}"}
+        async with Transport(load(write({}, cluster))) as transport:
+            task = asyncio.create_task(transport.request("GET", "/version"))
+            for _ in range(step):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            assert json.loads(await transport.request("GET", "/version"))
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("https://h", ("https", "h", 443, "h", "", "")),
+        ("http://h:8080/a/b%2Fc/", ("http", "h", 8080, "h:8080", "/a/b%2Fc", "")),
+        ("https://[fd00::1]:6443", ("https", "fd00::1", 6443, "[fd00::1]:6443", "", "")),
+        ("https://H.Example.:1", ("https", "h.example", 1, "h.example:1", "", "")),
+        ("https://b\u00fccher.example", ("https", "b\u00fccher.example", 443, "xn--bcher-kva.example", "", "")),
+        ("http://me:p%20ss@h:1", ("http", "h", 1, "h:1", "", USER)),
+    ],
+)
+def test_places(url: str, place: tuple[Any, ...]) -> None:
+    assert Place.of(url) == Place(*place)

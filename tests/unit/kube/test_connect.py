@@ -1,0 +1,79 @@
+"""Connections to a name that has several addresses."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import pytest
+
+from moorage.kube import connect
+from moorage.kube.connect import Connector, NotConnected, Place
+
+DEAD, ALIVE, CLOSED = "127.0.0.2", "127.0.0.1", "127.0.0.3"
+
+
+class Greeted(asyncio.Protocol):
+    """Hands out its connection."""
+
+    def __init__(self, made: asyncio.Future[asyncio.BaseTransport]) -> None:
+        self._made = made
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """There is one."""
+        self._made.set_result(transport)
+
+
+@contextmanager
+def silent(address: str, port: int) -> Iterator[None]:
+    """A listener that answers nobody: its queue is full."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind((address, port))
+        listener.listen(0)
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex((address, port))
+        yield
+
+
+def resolving_to(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
+    """Have every name stand for these addresses, in this order."""
+
+    async def found(place: Place) -> list[tuple[object, ...]]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (each, place.port)) for each in addresses]
+
+    monkeypatch.setattr(connect, "_addresses", found)
+
+
+@pytest.mark.parametrize("others", [(DEAD,), (CLOSED,), (DEAD, CLOSED)])
+async def test_one_address_that_answers_is_enough(monkeypatch: pytest.MonkeyPatch, others: tuple[str, ...]) -> None:
+    resolving_to(monkeypatch, *others, ALIVE)
+    met: list[str] = []
+
+    async def meet(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        met.append(writer.get_extra_info("sockname")[0])
+        writer.close()
+
+    async with await asyncio.start_server(meet, ALIVE, 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with silent(DEAD, port):
+            place = Place.of(f"http://api.example:{port}")
+            made: asyncio.Future[asyncio.BaseTransport] = asyncio.get_running_loop().create_future()
+            await Connector(place, None, timeout=30).open(lambda: Greeted(made), None, "")
+            (await made).abort()
+            while not met:
+                await asyncio.sleep(0)
+    assert met == [ALIVE]
+
+
+async def test_without_one_the_name_is_said_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolving_to(monkeypatch, CLOSED, "127.0.0.4")
+    with socket.socket() as taken:
+        taken.bind((ALIVE, 0))
+        port = taken.getsockname()[1]
+        with pytest.raises(NotConnected, match=rf"no connection to api.example:{port}: Connection refused$"):
+            await Connector(Place.of(f"http://api.example:{port}"), None, timeout=30).open(asyncio.Protocol, None, "")
