@@ -17,7 +17,7 @@ _STATUS = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [^\r\n]*)?")
 _FIELDS = re.compile(rb"(?:\r\n[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n]*)*")
 _DIGITS = re.compile(r"[0-9]{1,18}")
 _END = b"\r\n\r\n"
-# What announces a chunk, with the end of what came before it: of the head or of another chunk. And the beginning of one.
+# What announces a chunk, with the end of the line before it (of the head, or of another chunk); and its beginning.
 _CHUNK = re.compile(rb"\r\n([0-9A-Fa-f]{1,15})[ \t]{0,9}(?:;[^\r\n]{0,999})?\r\n")
 _CHUNK_BEGUN = re.compile(rb"\r(?:\n(?:[0-9A-Fa-f]{1,15}[ \t]{0,9}(?:;[^\r\n]{0,999})?\r?)?)?")
 _ONCE = frozenset(("content-length", "transfer-encoding"))

@@ -7,7 +7,7 @@ import base64
 import os
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar, cast
 from urllib.parse import unquote, urlsplit
@@ -139,11 +139,12 @@ class Connector:
 
 def _why(error: OSError) -> str:
     """What the system says, without whom it was asked for: the address of a name is of no use to people."""
-    named = error.errno and not isinstance(error, (socket.gaierror, ssl.SSLError, NotConnected))
-    return os.strerror(error.errno) if named else error.strerror or str(error)
+    if not error.errno or isinstance(error, (socket.gaierror, ssl.SSLError, NotConnected)):
+        return error.strerror or str(error)
+    return os.strerror(error.errno)
 
 
-async def _addresses(place: Place) -> list[AddrInfoType]:
+async def _addresses(place: Place) -> Sequence[AddrInfoType]:
     return await asyncio.get_running_loop().getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
 
 

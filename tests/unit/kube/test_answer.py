@@ -76,16 +76,15 @@ def test_headers_have_lower_case_names_and_no_space_around() -> None:
 
 @pytest.mark.parametrize(("data", "status", "body", "kept"), WHOLE)
 @given(cuts=st.lists(st.integers(0, 200), max_size=20))
-def test_a_body_may_be_taken_while_it_comes(
-    data: bytes, status: int, body: bytes, kept: bool, cuts: list[int]
-) -> None:
+def test_a_body_may_be_taken_while_it_comes(data: bytes, status: int, body: bytes, kept: bool, cuts: list[int]) -> None:
     reader = Reader(endless=True)
     places = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
     taken = []
     for start, end in itertools.pairwise(places):
         reader.feed(data[start:end])
-        assert bool(reader.waiting) == bool(piece := reader.take())
-        taken.append(piece)
+        waiting = reader.waiting
+        taken.append(reader.take())
+        assert waiting == len(taken[-1])
     assert reader.whole
     found = reader.answer()
     assert (found.status, b"".join(taken), found.body, found.kept) == (status, body, b"", kept)

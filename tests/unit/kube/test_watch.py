@@ -142,7 +142,7 @@ async def test_lines_do_not_depend_on_chunks(sizes: list[int]) -> None:
         pieces.append(stream[:size])
         stream = stream[size:]
     body = _Pieces([piece for piece in (*pieces, stream) if piece])
-    lines = [found async for batch in offline().split(body) for found in batch]  # type: ignore[arg-type]
+    lines = [found async for batch in offline().split(body) for found in batch]
     assert [json.loads(found)["object"]["metadata"]["name"] for found in lines] == [f"p{n}" for n in range(8)]
 
 

@@ -177,7 +177,7 @@ class _Pieces:
 
 
 async def split(*pieces: bytes) -> list[bytes]:
-    return [found async for batch in offline().split(_Pieces(*pieces)) for found in batch]  # type: ignore[arg-type]
+    return [found async for batch in offline().split(_Pieces(*pieces)) for found in batch]
 
 
 @relaxed
