@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from .parsing import Address
 
@@ -94,21 +94,26 @@ def _answer(head: bytes, pages: Pages) -> bytes:
     asked = _LINE.match(head)
     if asked is None:
         return _bytes(Page(b"not a request\n", 400))
-    parts = urlsplit(asked[2].decode("ascii"))
-    page = pages.get(parts.path)
-    if page is None:
-        return _bytes(Page(f"no such page; there are {', '.join(sorted(pages))}\n".encode(), 404))
-    if asked[1] not in (b"GET", b"HEAD"):
-        return _bytes(Page(b"only GET and HEAD\n", 405), "Allow: GET, HEAD")
-    return _bytes(page(parse_qs(parts.query, keep_blank_values=True)), bare=asked[1] == b"HEAD")
+    return _bytes(_page(asked[1], asked[2].decode("ascii"), pages), bare=asked[1] == b"HEAD")
 
 
-def _bytes(page: Page, *headers: str, bare: bool = False) -> bytes:
+def _page(method: bytes, target: str, pages: Pages) -> Page:
+    path, _, query = target.partition("?")
+    made = pages.get(path)
+    if made is None:
+        return Page(f"no such page; there are {', '.join(sorted(pages))}\n".encode(), 404)
+    if method not in (b"GET", b"HEAD"):
+        return Page(b"only GET and HEAD\n", 405)
+    return made(parse_qs(query, keep_blank_values=True))
+
+
+def _bytes(page: Page, *, bare: bool = False) -> bytes:
     lines = [
         f"HTTP/1.1 {page.status} {HTTPStatus(page.status).phrase}",
         f"Content-Type: {page.content_type}",
         f"Content-Length: {len(page.body)}",
         "Connection: close",
-        *headers,
     ]
+    if page.status == 405:
+        lines.append("Allow: GET, HEAD")
     return "\r\n".join([*lines, "", ""]).encode() + (b"" if bare else page.body)

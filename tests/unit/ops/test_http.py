@@ -38,6 +38,8 @@ async def say(address: Address, *pieces: bytes) -> bytes:
         (b"GET /b HTTP/1.1\r\n\r\n", "503 Service Unavailable", b"no"),
         (b"POST /a HTTP/1.1\r\nContent-Length: 0\r\n\r\n", "405 Method Not Allowed", b"only GET and HEAD\n"),
         (b"GET /c HTTP/1.1\r\n\r\n", "404 Not Found", b"no such page; there are /a, /b\n"),
+        (b"HEAD /c HTTP/1.1\r\n\r\n", "404 Not Found", b""),
+        (b"GET //[ HTTP/1.1\r\n\r\n", "404 Not Found", b"no such page; there are /a, /b\n"),
         (b"GET /../a HTTP/1.1\r\n\r\n", "404 Not Found", b"no such page; there are /a, /b\n"),
         (b"\x16\x03\x01\x00\r\n\r\n", "400 Bad Request", b"not a request\n"),
         (b"GET http://h/a HTTP/1.1\r\n\r\n", "400 Bad Request", b"not a request\n"),

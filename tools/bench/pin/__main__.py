@@ -148,17 +148,17 @@ async def _measure(
 async def _rounds(arguments: argparse.Namespace, stage: Stage) -> Rounds:
     measure: dict[str, Callable[[], Awaitable[Figures]]] = {
         figures.CEILING: lambda: contenders.ceiling(stage, in_flight=32),
-        figures.CEILING_64: lambda: contenders.ceiling(stage, in_flight=64),
-        figures.SCHEDULER: lambda: contenders.scheduler(stage),
         figures.MOORAGE: lambda: contenders.moorage(stage, steady=arguments.steady, rate=arguments.rate),
+        figures.SCHEDULER: lambda: contenders.scheduler(stage),
+        figures.CEILING_64: lambda: contenders.ceiling(stage, in_flight=64),
     }
-    names = list(measure)
-    rounds: Rounds = {name: [] for name in names}
+    rounds: Rounds = {name: [] for name in measure}
+    # There and back: the machine's speed drifts within minutes, and what is compared is always measured next to it.
+    there = (figures.CEILING, figures.MOORAGE, figures.SCHEDULER)
     for number in range(arguments.rounds):
-        turn = number % len(names)
-        for name in (*names[turn:], *names[:turn]):
-            if name == figures.CEILING_64 and number:
-                continue  # it only has to show that more in flight is no faster
+        order = there[::-1] if number % 2 else there
+        # That more in flight is no faster has to be shown once only.
+        for name in order if number else (figures.CEILING_64, *order):
             rounds[name].append(found := await measure[name]())
             _progress(f"round {number + 1} of {arguments.rounds}, {name}: {_sentence(found)}")
     return rounds
