@@ -7,16 +7,52 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from pathlib import Path
+from queue import SimpleQueue
 
 _CHILD = Path(__file__).with_name("child.py")
 
-# The death signal fires when the *thread* that started the child ends, so one thread that lives as long
-# as this process starts them all.
-_spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="localcluster-spawner")
+
+class _Spawner:
+    """A thread that lives as long as this process and does what it is given, one after the other.
+
+    The death signal fires when the *thread* that started a child ends, so this one starts them all. It is no executor:
+    of a thread that Ctrl-C interrupts while it is being started an executor takes no note, and Python waits for its end
+    for ever. After such a moment there are two threads here, which take turns.
+    """
+
+    def __init__(self) -> None:
+        self._tasks: SimpleQueue[tuple[Callable[[], None], Future[None]]] = SimpleQueue()
+        self._turn = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def do(self, task: Callable[[], None]) -> None:
+        """Have something done, after all that was given before."""
+        done: Future[None] = Future()
+        self._tasks.put((task, done))
+        if self._thread is None:
+            thread = threading.Thread(target=self._work, name="localcluster-spawner", daemon=True)
+            thread.start()
+            self._thread = thread
+        done.result()
+
+    def _work(self) -> None:
+        while True:
+            with self._turn:
+                task, done = self._tasks.get()
+                try:
+                    task()
+                except BaseException as error:
+                    done.set_exception(error)
+                else:
+                    done.set_result(None)
+
+
+_spawner = _Spawner()
 
 
 class ManagedProcess:
@@ -52,7 +88,7 @@ class ManagedProcess:
     def start(self) -> None:
         """Starts the process; does nothing while one is running."""
         # A Ctrl-C that interrupts this wait cannot lose the child: the other thread records it.
-        _spawner.submit(self._spawn).result()
+        _spawner.do(self._spawn)
 
     def _spawn(self) -> None:
         if self.running:
@@ -112,7 +148,7 @@ class ManagedProcess:
 
 def stop_all(processes: Sequence[ManagedProcess], grace: float) -> None:
     """Ends processes: SIGTERM to all, SIGKILL to those still there after `grace` seconds."""
-    _spawner.submit(lambda: None).result()  # a start that Ctrl-C interrupted has ended after this
+    _spawner.do(lambda: None)  # a start that Ctrl-C interrupted has ended after this
     for process in processes:
         process.terminate()
     deadline = time.monotonic() + grace

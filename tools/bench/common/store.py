@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,12 @@ class Store:
         answer = await self._ask("deleterange", {"key": _base64(first), "range_end": _base64(end)})
         return int(answer.get("deleted", 0))
 
-    async def _ask(self, action: str, body: dict[str, str]) -> dict[str, Any]:
+    async def compact(self) -> None:
+        """Forget every version but the present ones, and return once their room is free."""
+        present = await self._ask("range", {"key": _base64(PREFIX.encode()), "count_only": True})
+        await self._ask("compaction", {"revision": present["header"]["revision"], "physical": True})
+
+    async def _ask(self, action: str, body: Mapping[str, Any]) -> dict[str, Any]:
         async with self._session.post(f"/v3/kv/{action}", data=_encode(body)) as answer:
             if answer.status != 200:
                 raise BenchError(f"etcd {action}: {answer.status} {(await answer.text())[:300]}")

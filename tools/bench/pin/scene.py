@@ -93,6 +93,7 @@ class Scene:
         await in_parallel(range(running), lambda index: self._put_running(index, others))
         targets = await self.add(waiting=waiting, over=over)
         await self._counted((_PODS,), waiting + running)
+        await self._store.compact()  # what was removed is not to be dealt with while somebody is measured
         return targets
 
     async def add(self, *, waiting: int, over: int, first: int = 0) -> list[Target]:

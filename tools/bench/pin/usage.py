@@ -54,7 +54,7 @@ class Window:
         self._began = time.monotonic()
 
     def cpu(self) -> dict[str, float]:
-        """CPU seconds so far by name; under "others" how many cores everybody else kept busy."""
+        """CPU seconds so far by name; under "others" how many cores others kept busy or took away."""
         elapsed = time.monotonic() - self._began
         spent = {name: now - self._before[name] for name, now in self._now().items()}
         machine = spent.pop("machine")
@@ -62,6 +62,6 @@ class Window:
 
     def _now(self) -> dict[str, float]:
         fields = [int(field) for field in Path("/proc/stat").read_text().partition("\n")[0].split()[1:]]
-        user, nice, system, _idle, _iowait, irq, softirq = fields[:7]
-        busy = (user + nice + system + irq + softirq) / _TICKS
+        user, nice, system, _idle, _iowait, irq, softirq, steal = fields[:8]
+        busy = (user + nice + system + irq + softirq + steal) / _TICKS
         return {name: usage(pid).cpu_s for name, pid in self._pids.items()} | {"machine": busy}
