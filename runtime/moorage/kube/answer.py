@@ -18,13 +18,25 @@ _FIELDS = re.compile(rb"(?:\r\n[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n]*)*")
 _DIGITS = re.compile(r"[0-9]{1,18}")
 _END = b"\r\n\r\n"
 # What announces a chunk, with the end of the line before it (of the head, or of another chunk); and its beginning.
-_CHUNK = re.compile(rb"\r\n([0-9A-Fa-f]{1,15})[ \t]{0,9}(?:;[^\r\n]{0,999})?\r\n")
-_CHUNK_BEGUN = re.compile(rb"\r(?:\n(?:[0-9A-Fa-f]{1,15}[ \t]{0,9}(?:;[^\r\n]{0,999})?\r?)?)?")
+_CHUNK = re.compile(rb"\r\n([0-9A-Fa-f]{1,15})[ \t]{0,9}(?:;[^\r\n]{0,900})?\r\n")
+_CHUNK_BEGUN = re.compile(rb"\r(?:\n(?:[0-9A-Fa-f]{1,15}[ \t]{0,9}(?:;[^\r\n]{0,900})?\r?)?)?")
 _ONCE = frozenset(("content-length", "transfer-encoding"))
 
 
 class BadAnswer(ConnectionError):
     """What came is no answer, or not all of one."""
+
+
+def ended(error: Exception | None, who: str = "the server") -> ConnectionError:
+    """What whoever waits on a connection is told when it is no more.
+
+    Args:
+        error: why, as the event loop says it; None when the other side has closed it.
+        who: the other side.
+    """
+    if isinstance(error, ConnectionError):
+        return error
+    return BadAnswer(str(error) if error else f"{who} closed the connection")
 
 
 @dataclass(slots=True)
@@ -182,12 +194,13 @@ class Reader:
     def _read_piece(self, data: bytes, at: int) -> int:
         """Take from the body what there is; returns where that ends."""
         piece = data[at:] if self._left is None else data[at : at + self._left]
-        if piece:
+        if self._left is None:
             self._check(len(piece))
+        else:  # what may come was looked at when it was announced
+            self._left -= len(piece)
+        if piece:
             self._pieces.append(piece)
             self.waiting += len(piece)
-            if self._left is not None:
-                self._left -= len(piece)
         return at + len(piece)
 
     def _read_trailer(self, data: bytes, chunk: int, at: int) -> int:

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from aiohappyeyeballs import AddrInfoType, start_connection
 
-from .answer import BadAnswer, Reader
+from .answer import BadAnswer, Reader, ended
 
 P = TypeVar("P", bound=asyncio.Protocol)
 
@@ -189,4 +189,4 @@ class _Tunnel(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         if not self._done.done():
-            self._done.set_exception(BadAnswer(str(error) if error else "the proxy closed the connection"))
+            self._done.set_exception(ended(error, "the proxy"))

@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Callable
 from typing import cast
 
-from .answer import Answer, BadAnswer, Reader
+from .answer import Answer, BadAnswer, Reader, ended
 from .connect import Connector, NotConnected
 
 KEEP = 60.0
@@ -102,17 +102,14 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None
-        if isinstance(error, ConnectionError):
-            self._fail(error)
-        else:
-            self._fail(BadAnswer(str(error) if error else "the server closed the connection"))
+        self._fail(ended(error))
         self._lost(self)
 
     def _fail(self, error: OSError) -> None:
         if self._answer is None or self._answer.done():
             return
-        ended = isinstance(error, ConnectionError) and self._reader is not None and self._reader.untouched
-        self._answer.set_exception(_Closed(str(error)) if ended else error)
+        unanswered = isinstance(error, ConnectionError) and self._reader is not None and self._reader.untouched
+        self._answer.set_exception(_Closed(str(error)) if unanswered else error)
 
 
 class Exchanger:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
-from .answer import BadAnswer, Head, Reader, check_size
+from .answer import BadAnswer, Head, Reader, check_size, ended
 
 HIGH = 1 << 20
 """Bytes that may wait to be read before the network is made to wait."""
@@ -43,7 +43,7 @@ class Stream(asyncio.Protocol):
             TimeoutError: nothing came for too long.
         """
         if self._transport is None or self._transport.is_closing():
-            raise BadAnswer("the server closed the connection")
+            raise ended(None)
         loop = asyncio.get_running_loop()
         self._heard = loop.time()
         self._timer = loop.call_later(self._silence, self._listen)
@@ -78,9 +78,9 @@ class Stream(asyncio.Protocol):
             check_size(len(found))
         return bytes(found)
 
-    def close(self, reason: OSError | None = None) -> None:
-        """End the connection at once; whoever reads is told why."""
-        self._fail(reason or ConnectionAbortedError("closed by us"))
+    def close(self) -> None:
+        """End the connection at once; whoever reads is told so."""
+        self._fail(ConnectionAbortedError("closed by us"))
 
     async def _more(self) -> None:
         if self._error is not None:
@@ -130,10 +130,7 @@ class Stream(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """The connection is no more."""
         self._transport = None
-        if isinstance(error, OSError):
-            self._fail(error)
-        else:
-            self._fail(BadAnswer(str(error) if error else "the server closed the connection"))
+        self._fail(ended(error))
 
     @property
     def _over(self) -> bool:
