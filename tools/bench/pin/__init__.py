@@ -1,13 +1,15 @@
 """What binding pods to nodes costs and how fast it goes, beside the ceiling and kube-scheduler: `task bench:pin`.
 
 All contenders bind the same pods (managed by real ReplicaSets, 10 kB each, as many on each node) through the same API
-server, one after the other, in rounds whose order rotates; medians count:
+server, one after the other; medians count. A round goes there and back (ceiling, Moorage, kube-scheduler, Moorage,
+ceiling), and a ratio is of what was measured side by side, because the speed of a virtual machine drifts in minutes:
 
 * **The ceiling**: `tools/bench/binder`, client-go that does nothing but bind, 32 requests in flight (once also 64).
 * **kube-scheduler**, its client limits lifted, on empty nodes that are Ready. The pods have neither affinity nor spread
   constraints of their own, which would slow it down.
 * **Moorage**: `moorage planner` serves a plan, `moorage pod-pinner` makes the placeholders; then the plan is replaced
-  by one that names the pods.
+  by one that names the pods. Both are run from the image, as users run them, where it can be built (root, Debian);
+  else, and with `--checkout`, from this checkout on whatever Python there is (`installation`). The table says which.
 
 All of them are the same ServiceAccount, with a token as pods have it (`account`): a client certificate, which no
 program in a pod uses, is verified by the API server on every request, and costs it most when OpenSSL sent it.

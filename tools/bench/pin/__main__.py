@@ -16,12 +16,14 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+import tools.image as image
 from tools.bench.common import store
 from tools.bench.common.errors import BenchError
 from tools.bench.common.figures import Figures
 from tools.bench.pin import account, contenders, figures, picture
 from tools.bench.pin.audit import AuditLog
 from tools.bench.pin.contenders import Stage
+from tools.bench.pin.installation import Checkout, Image, Installation
 from tools.bench.pin.scene import Scene
 from tools.localcluster import ClusterError, ClusterOptions, LocalCluster
 from tools.localcluster.binaries import binaries
@@ -45,7 +47,7 @@ def main() -> int:
     arguments = _arguments()
     load = os.getloadavg()[0]
     try:
-        rounds, grown = _run(arguments)
+        rounds, grown, measured = _run(arguments)
     except (BenchError, ClusterError) as error:
         _console.print(f"bench:pin failed: {error}", style="red", markup=False)
         return 1
@@ -53,10 +55,10 @@ def main() -> int:
         _console.print("bench:pin interrupted, nothing is left running")
         return 130
     found = figures.result(rounds, grown)
-    text = json.dumps(found | {"load_before": round(load, 2)}, indent=2) + "\n"
+    text = json.dumps(found | {"load_before": round(load, 2), "measured": measured}, indent=2) + "\n"
     _OUTPUT.write_text(text)
-    machine = f"{arguments.nodes:,} nodes, {arguments.pods:,} pods, {os.cpu_count()} cores; medians"
-    _OUTPUT.with_suffix(".svg").write_text(picture.svg(rounds, f"{machine} and the single rounds"))
+    machine = f"{arguments.nodes:,} nodes, {arguments.pods:,} pods, {os.cpu_count()} cores, {measured}; medians"
+    _OUTPUT.with_suffix(".svg").write_text(picture.svg(rounds, f"{machine} and single measurements"))
     if arguments.output == "json":
         sys.stdout.write(text)
     else:
@@ -89,7 +91,10 @@ def _arguments() -> argparse.Namespace:
         metavar="N",
         help="running pods in the pinner's cache, 30 on a node, to see memory and cost grow; none skips that",
     )
-    parser.add_argument("--profile", action="store_true", help="cProfile the pinner into build/bench/pin.prof; slower")
+    parser.add_argument("--checkout", action="store_true", help="measure this checkout on this Python, not the image")
+    parser.add_argument(
+        "--profile", action="store_true", help="cProfile the pinner of this checkout into build/bench/pin.prof; slower"
+    )
     parser.add_argument("--check", action="store_true", help="a missed target is an error")
     parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
     arguments = parser.parse_args()
@@ -99,8 +104,12 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-def _run(arguments: argparse.Namespace) -> tuple[Rounds, Grown]:
-    """Measure on a control plane that only serves: nobody schedules, collects or taints what is made up here."""
+def _run(arguments: argparse.Namespace) -> tuple[Rounds, Grown, str]:
+    """Measure on a control plane that only serves: nobody schedules, collects or taints what is made up here.
+
+    Returns:
+        The rounds, what was measured with full caches, and what Moorage was run from.
+    """
     binder = binaries([_BINDER])[_BINDER]
     _OUTPUT.parent.mkdir(parents=True, exist_ok=True)
     options = ClusterOptions(
@@ -127,14 +136,18 @@ def _run(arguments: argparse.Namespace) -> tuple[Rounds, Grown]:
 
 async def _measure(
     arguments: argparse.Namespace, cluster: LocalCluster, folder: Path, binder: Path
-) -> tuple[Rounds, Grown]:
-    profile = _OUTPUT.with_suffix(".prof").absolute() if arguments.profile else None
+) -> tuple[Rounds, Grown, str]:
+    shared = folder / "shared"
+    shared.mkdir(mode=0o755)
+    installation = _installation(arguments, folder, shared)
     async with store.connect(store.address(cluster), cluster.ca_file.parent) as etcd:
         scene = Scene(cluster, etcd)
         await scene.prepare()
         audit = AuditLog(cluster.audit_log)
-        kubeconfig = account.kubeconfig(cluster, folder)
-        stage = Stage(cluster, scene, audit, folder, kubeconfig, arguments.nodes, arguments.pods, binder, profile)
+        kubeconfig = account.kubeconfig(cluster, shared)
+        stage = Stage(
+            cluster, scene, audit, folder, shared, kubeconfig, installation, arguments.nodes, arguments.pods, binder
+        )
         rounds = await _rounds(arguments, stage)
         grown: Grown = {}
         for running in sorted(set(arguments.cached)):
@@ -143,7 +156,16 @@ async def _measure(
                 f"{running:,} running pods in the cache: {found['cpu_us_per_pin']:.0f} µs a pin, "
                 f"RSS {found['rss_mib']:.0f} MiB, at most {found['peak_mib']:.0f}"
             )
-        return rounds, grown
+        return rounds, grown, installation.title
+
+
+def _installation(arguments: argparse.Namespace, folder: Path, shared: Path) -> Installation:
+    """The image where it can be built, unless something else is wished."""
+    profile = _OUTPUT.with_suffix(".prof").absolute() if arguments.profile else None
+    lacking = None if arguments.checkout or profile is not None else image.missing()
+    found = Checkout(profile) if arguments.checkout or profile or lacking else Image(folder / "image", shared)
+    _progress(f"measuring {found.title}" + (f", not the image: {lacking}" if lacking else ""))
+    return found
 
 
 async def _rounds(arguments: argparse.Namespace, stage: Stage) -> Rounds:
@@ -154,12 +176,9 @@ async def _rounds(arguments: argparse.Namespace, stage: Stage) -> Rounds:
         figures.CEILING_64: lambda: contenders.ceiling(stage, in_flight=64),
     }
     rounds: Rounds = {name: [] for name in measure}
-    # There and back: the machine's speed drifts within minutes, and what is compared is always measured next to it.
-    there = (figures.CEILING, figures.MOORAGE, figures.SCHEDULER)
     for number in range(arguments.rounds):
-        order = there[::-1] if number % 2 else there
         # That more in flight is no faster has to be shown once only.
-        for name in order if number else (figures.CEILING_64, *order):
+        for name in figures.ORDER if number else (figures.CEILING_64, *figures.ORDER):
             rounds[name].append(found := await measure[name]())
             _progress(f"round {number + 1} of {arguments.rounds}, {name}: {_sentence(found)}")
     return rounds

@@ -24,7 +24,7 @@ def kubeconfig(cluster: ClusterHandle, folder: Path) -> Path:
 
     Args:
         cluster: the control plane.
-        folder: where the file goes.
+        folder: where the file goes; readable for the image's user, so it must lie in a folder that is not for all.
 
     Returns:
         The kubeconfig; it holds the token as its only credential.
@@ -40,4 +40,6 @@ def kubeconfig(cluster: ClusterHandle, folder: Path) -> Path:
     made = cluster.api.request("POST", f"{accounts}/{NAME}/token", {"spec": {"expirationSeconds": LASTS}})
     token = made["status"]["token"]
     ca = cluster.ca_file.read_bytes()
-    return write_kubeconfig(folder / "kubeconfig", server=cluster.server, ca=ca, user=NAME, token=token)
+    written = write_kubeconfig(folder / "kubeconfig", server=cluster.server, ca=ca, user=NAME, token=token)
+    written.chmod(0o644)
+    return written

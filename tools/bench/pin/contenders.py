@@ -15,12 +15,14 @@ from tools.bench.common.errors import BenchError
 from tools.bench.common.figures import Figures
 from tools.bench.pin import issuer, plan
 from tools.bench.pin.audit import AuditLog, Bindings
+from tools.bench.pin.installation import Installation
 from tools.bench.pin.programs import Line, Pinner, Planner, Program
 from tools.bench.pin.scene import Scene, Target
 from tools.bench.pin.usage import Window, usage
 from tools.localcluster import LocalCluster
 from tools.localcluster.components import API_SERVER, ETCD, SCHEDULER
 from tools.localcluster.ports import free_ports
+from tools.toolchain import guard
 
 _PATIENCE = 180.0
 _REST = 2.0
@@ -36,23 +38,25 @@ class Stage:
         cluster: the control plane; its kube-scheduler does not run.
         scene: fills it.
         audit: its log.
-        folder: for logs and plans; goes with the cluster.
-        kubeconfig: whom all contenders are to the API server.
+        folder: for logs; goes with the cluster.
+        shared: what Moorage's programs read; a folder in it.
+        kubeconfig: whom all contenders are to the API server; in the shared folder.
+        installation: what Moorage is run from.
         nodes: how many are bound to.
         pods: how many are bound in one go.
         binder: path of the client-go program.
-        profile: where the pinner's cProfile goes, None for none.
     """
 
     cluster: LocalCluster
     scene: Scene
     audit: AuditLog
     folder: Path
+    shared: Path
     kubeconfig: Path
+    installation: Installation
     nodes: int
     pods: int
     binder: Path
-    profile: Path | None = None
 
     def window(self, **pids: int) -> Window:
         """Counts CPU from now on: the API server's, etcd's and that of these processes."""
@@ -61,7 +65,11 @@ class Stage:
 
     def pinner(self, address: str) -> Pinner:
         """A pod pinner that is not started yet."""
-        return Pinner(self.kubeconfig, address, self.folder, self.profile)
+        return Pinner(self.installation, self.kubeconfig, address, self.folder)
+
+    def binding(self, argv: Sequence[str]) -> Program:
+        """The client-go program, not started yet."""
+        return Program("binder", lambda log: guard.spawn(argv, cwd=self.folder, env={}, stdout=log), self.folder)
 
 
 async def ceiling(stage: Stage, *, in_flight: int) -> Figures:
@@ -79,7 +87,7 @@ async def ceiling(stage: Stage, *, in_flight: int) -> Figures:
         return True
 
     window = stage.window()
-    with Program("binder", [*argv, f"--in-flight={in_flight}"], stage.folder) as binder:
+    with stage.binding([*argv, f"--in-flight={in_flight}"]) as binder:
         await binder.until(said, "all pods to be bound", _PATIENCE)
     spent = window.cpu()
     spent["others"] -= answer["cpu_s"] / answer["elapsed_s"]  # it has ended, so it was counted among them
@@ -137,9 +145,9 @@ async def moorage(stage: Stage, *, steady: int, rate: float) -> Figures:
 
 
 async def _burst(stage: Stage, pinner: Pinner, targets: Sequence[Target], address: str) -> Figures:
-    file = stage.folder / "plan.yaml"
+    file = stage.shared / "plan.yaml"
     plan.write(file, plan.nodes(stage.nodes))
-    with Planner(file, address, stage.folder) as planner:
+    with Planner(stage.installation, file, address, stage.folder) as planner:
         await planner.until(_all_applied(stage.nodes), "all placeholders", _PATIENCE)
         await stage.scene.leases(stage.nodes)
         await stage.audit.rest()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
+from statistics import mean, median
 
 from tools.bench.common.figures import Figures, medians
 
 CEILING, CEILING_64, SCHEDULER, MOORAGE = "ceiling", "ceiling_64", "kube_scheduler", "moorage"
+ORDER = (CEILING, MOORAGE, SCHEDULER, MOORAGE, CEILING)
+"""One round. There and back: the machine's speed drifts within minutes, and what is compared is measured side by side."""
 _NAMES = {"peak_mib": "rss_mib"}
 LARGE = 30_000
 """Pods in the cache of the figure `rss_mib_30k`."""
@@ -54,11 +56,11 @@ def result(rounds: Mapping[str, Sequence[Figures]], grown: Mapping[int, Figures]
     """The figures of build/bench/pin.json.
 
     Args:
-        rounds: of each contender, in the order in which they were run.
+        rounds: of each contender what was measured, in the order in which it was.
         grown: what was measured with so many running pods in the pinner's cache.
 
     Returns:
-        Medians of the rounds; a ratio is the median of the rounds' own ratios, so that what slows a whole round down
+        Medians; a ratio is the median of the ratios of what was measured side by side, so that what slows both down
         does not count.
     """
     middle = {name: medians(found) for name, found in rounds.items()}
@@ -85,7 +87,11 @@ def result(rounds: Mapping[str, Sequence[Figures]], grown: Mapping[int, Figures]
 
 
 def _ratio(ours: Sequence[Figures], theirs: Sequence[Figures]) -> float:
-    return round(median(a["per_s"] / b["per_s"] for a, b in zip(ours, theirs, strict=True)), 3)
+    """The median of the ratios; ours before and after theirs count half each."""
+    each = len(ours) // len(theirs)
+    rates = [found["per_s"] for found in ours]
+    beside = [mean(rates[first : first + each]) for first in range(0, len(rates), each)]
+    return round(median(a / b["per_s"] for a, b in zip(beside, theirs, strict=True)), 3)
 
 
 def missed(figures: Figures) -> list[str]:

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import sys
+import subprocess
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from tools.bench.common.errors import BenchError
+from tools.bench.pin.installation import Installation
 from tools.bench.pin.scene import HOME
-from tools.localcluster.process import ManagedProcess, stop_all
-
-ROOT = Path(__file__).resolve().parents[3]
-_STOP_GRACE = 10.0
+from tools.image import sandbox
+from tools.toolchain import guard
 
 Line = dict[str, Any]
 
@@ -29,35 +27,36 @@ class Program:
 
     Args:
         name: what messages call it.
-        argv: program and arguments.
-        folder: where its log is and where it runs.
+        spawn: starts it with its output to a file descriptor; returns the process of its guard.
+        folder: where its log is.
     """
 
-    def __init__(self, name: str, argv: Sequence[str], folder: Path) -> None:
+    def __init__(self, name: str, spawn: Callable[[int], subprocess.Popen[bytes]], folder: Path) -> None:
         self.name = name
         self.log = folder / f"{name}.log"
         self._offset = self.log.stat().st_size if self.log.exists() else 0
-        environment = {
-            "PATH": os.environ.get("PATH", os.defpath),
-            "HOME": str(folder),
-            "PYTHONPATH": os.pathsep.join([str(ROOT / "runtime"), str(ROOT)]),
-        }
-        self._process = ManagedProcess(name, argv, log=self.log, env=environment, cwd=ROOT)
+        self._spawn = spawn
+        self._guard: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        self._process.start()
+        with self.log.open("ab") as log:
+            self._guard = self._spawn(log.fileno())
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        stop_all([self._process], _STOP_GRACE)
+        guard.end(self._process)
 
     @property
     def pid(self) -> int:
-        """Its process id."""
-        assert self._process.pid is not None, "it was started"
-        return self._process.pid
+        """Its process id; once it has said something."""
+        return sandbox.program(self._process)
+
+    @property
+    def _process(self) -> subprocess.Popen[bytes]:
+        assert self._guard is not None, "it was started"
+        return self._guard
 
     def check(self) -> None:
         """See that it runs, or has ended well.
@@ -65,13 +64,10 @@ class Program:
         Raises:
             BenchError: it has failed.
         """
-        if not self._process.running and self._process.exit_code != 0:
-            raise BenchError(f"{self.name} ended with exit code {self._process.exit_code}: {self._process.log_tail(3)}")
-
-    @property
-    def running(self) -> bool:
-        """Whether it has not ended."""
-        return self._process.running
+        code = self._process.poll()
+        if code:  # neither None nor 0
+            last = "\n".join(self.log.read_text(errors="replace").splitlines()[-3:])
+            raise BenchError(f"{self.name} ended with exit code {code}: {last}")
 
     def lines(self) -> Iterator[Line]:
         """The lines of JSON that it has written and that were not taken yet."""
@@ -109,15 +105,16 @@ class Pinner(Program):
     """`moorage pod-pinner`, the only replica.
 
     Args:
-        kubeconfig: of the API server.
+        installation: what it is run from.
+        kubeconfig: of the API server, in the shared folder.
         planner: address of the planner.
         folder: see `Program`.
-        profile: where cProfile's figures are written to, None for none.
     """
 
-    def __init__(self, kubeconfig: Path, planner: str, folder: Path, profile: Path | None = None) -> None:
-        flags = [
-            f"--kubeconfig={kubeconfig}",
+    def __init__(self, installation: Installation, kubeconfig: Path, planner: str, folder: Path) -> None:
+        arguments = [
+            "pod-pinner",
+            f"--kubeconfig={installation.path(kubeconfig)}",
             f"--planner-address={planner}",
             "--planner-plaintext",
             f"--namespace={HOME}",
@@ -125,8 +122,7 @@ class Pinner(Program):
             "--health-address=127.0.0.1:0",
             "--log-format=json",
         ]
-        command = ["tools.bench.pin.profiled", str(profile)] if profile else ["moorage.cli"]
-        super().__init__("pod-pinner", [sys.executable, "-m", *command, "pod-pinner", *flags], folder)
+        super().__init__("pod-pinner", lambda log: installation.spawn(arguments, log), folder)
         self._health = ""
 
     async def started(self) -> None:
@@ -152,11 +148,12 @@ class Planner(Program):
     """`moorage planner`, serving a plan file without asking the cluster.
 
     Args:
-        plan: the file.
+        installation: what it is run from.
+        plan: the file, in the shared folder.
         address: where it listens.
         folder: see `Program`.
     """
 
-    def __init__(self, plan: Path, address: str, folder: Path) -> None:
-        flags = [f"--plan={plan}", f"--listen={address}", "--output=json", "--log-level=warning"]
-        super().__init__("planner", [sys.executable, "-m", "moorage.cli", "planner", *flags], folder)
+    def __init__(self, installation: Installation, plan: Path, address: str, folder: Path) -> None:
+        flags = [f"--plan={installation.path(plan)}", f"--listen={address}", "--output=json", "--log-level=warning"]
+        super().__init__("planner", lambda log: installation.spawn(["planner", *flags], log), folder)
