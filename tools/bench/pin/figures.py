@@ -10,7 +10,7 @@ from tools.bench.common.figures import Figures, medians
 
 CEILING, CEILING_64, SCHEDULER, MOORAGE = "ceiling", "ceiling_64", "kube_scheduler", "moorage"
 ORDER = (CEILING, MOORAGE, SCHEDULER, MOORAGE, CEILING)
-"""One round. There and back: the machine's speed drifts within minutes, and what is compared is measured side by side."""
+"""One round, there and back: a machine's speed drifts within minutes, so what is compared is measured side by side."""
 _NAMES = {"peak_mib": "rss_mib"}
 LARGE = 30_000
 """Pods in the cache of the figure `rss_mib_30k`."""
