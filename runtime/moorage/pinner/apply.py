@@ -72,6 +72,10 @@ class Executor:
         self._received = received
         self._monotonic = monotonic
 
+    async def ready(self) -> None:
+        """Return as soon as a step could be done at once; what is decided before that only ages."""
+        await self._fence.turn()
+
     async def run(self, name: str, steps: Sequence[Step]) -> dict[str, PinState]:
         """Do some steps of one node, together.
 

@@ -24,10 +24,18 @@ class Fence:
     def __init__(self, is_leader: Callable[[], bool], at_once: int) -> None:
         self._is_leader = is_leader
         self._limit = asyncio.Semaphore(at_once)
+        self._next = asyncio.Lock()
 
     def read(self) -> asyncio.Semaphore:
         """A context in which something may be read."""
         return self._limit
+
+    async def turn(self) -> None:
+        """Return as soon as a request could be made at once; one after the other, in the order of asking."""
+        async with self._next:
+            if self._limit.locked():
+                async with self._limit:
+                    pass
 
     async def write(self, request: Callable[[], Awaitable[T]]) -> T:
         """Do something when it is our turn; ``request`` is called at the last moment.

@@ -86,6 +86,7 @@ class Loop:
         while True:
             name, quietly = await self._queue.get()
             try:
+                await self._executor.ready()
                 await self._look(name, quietly=quietly)
             except errors.KubeError as error:
                 self._failed(name, error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator
@@ -14,12 +15,15 @@ import yaml
 from moorage.planner import planfile
 from moorage.protocol import Action, CreatePlaceholder, PinPods
 from tools.bench.common import world
+from tools.bench.common.errors import BenchError
 from tools.bench.common.figures import Figures
 from tools.bench.common.world import Json
 from tools.bench.pin import account, figures, issuer, picture, plan, scene
 from tools.bench.pin.audit import AuditLog
 from tools.bench.pin.contenders import percentile
 from tools.bench.pin.figures import CEILING, CEILING_64, MOORAGE, SCHEDULER
+from tools.bench.pin.installation import Checkout
+from tools.bench.pin.programs import Program
 from tools.bench.pin.scene import HOME
 from tools.localcluster import ClusterHandle
 
@@ -226,6 +230,24 @@ def test_contenders_are_a_service_account_by_token_and_nothing_else(tmp_path: Pa
     assert cluster.asked[token] == {"spec": {"expirationSeconds": 6 * 3600}}
     (grant,) = (body for path, body in cluster.asked.items() if path.endswith("/clusterrolebindings"))
     assert grant["subjects"] == [{"kind": "ServiceAccount", "name": account.NAME, "namespace": HOME}]
+
+
+# --- what is measured ---
+
+
+def moorage(*arguments: str, folder: Path) -> Program:
+    return Program("moorage", lambda log: Checkout().spawn(arguments, log), folder)
+
+
+def test_a_program_of_this_checkout_is_read_line_by_line(tmp_path: Path) -> None:
+    with moorage("version", "--output=json", folder=tmp_path) as program:
+        asyncio.run(program.until(lambda line: line["python"] in Checkout().title, "its version", 60))
+
+
+def test_a_program_that_fails_ends_the_benchmark_with_its_last_words(tmp_path: Path) -> None:
+    with moorage("planner", "--plan=none.yaml", "--listen=nowhere", folder=tmp_path) as program:
+        with pytest.raises(BenchError, match=r"moorage ended with exit code \d+: .*nowhere"):
+            asyncio.run(program.until(lambda _line: False, "a miracle", 60))
 
 
 # --- the picture ---
