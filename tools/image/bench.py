@@ -134,7 +134,7 @@ def _round(box_: sandbox.Sandbox, shared: Path, idle: int) -> Figures:
             start_s = _until_ok(process, f"http://127.0.0.1:{health}/livez", began)
             ready_s = _until_ok(process, f"http://127.0.0.1:{health}/readyz", began)
             time.sleep(idle)
-            rollup = _rollup(sandbox.program(process))
+            rollup = _rollup(guard.program(process))
         except BenchError as error:
             log.seek(0)
             raise BenchError(f"{error}\n{log.read().decode(errors='replace')[-1500:]}") from None

@@ -63,7 +63,7 @@ class Sandbox:
             output: a file descriptor for standard output and error.
 
         Returns:
-            The process of its guard: end it with `guard.end`; `program` is the pid of the program itself.
+            The process of its guard: end it with `guard.end`; `guard.program` is the pid of the program itself.
         """
         return guard.spawn(self._command(arguments, shared), cwd=Path("/"), env=self._environ(environ), stdout=output)
 
@@ -102,9 +102,3 @@ class Sandbox:
     def _environ(self, environ: Mapping[str, str]) -> dict[str, str]:
         own = dict(variable.partition("=")[::2] for variable in self._config["Env"])
         return {**own, "HOME": "/", "HOSTNAME": os.uname().nodename, **environ}
-
-
-def program(process: subprocess.Popen[bytes]) -> int:
-    """The pid of a spawned program; everything between it and its guard has become it by exec."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    return int(children[0])

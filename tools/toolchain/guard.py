@@ -86,6 +86,12 @@ def spawn(
     )
 
 
+def program(process: subprocess.Popen[bytes]) -> int:
+    """The pid of a command started by `spawn`, once it has said something; what it has become by exec has the same."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return int(children[0])
+
+
 def end(process: subprocess.Popen[bytes]) -> None:
     """End a command started by `spawn`, and wait until nothing of it is left.
 

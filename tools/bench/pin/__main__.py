@@ -161,9 +161,13 @@ async def _measure(
 
 def _installation(arguments: argparse.Namespace, folder: Path, shared: Path) -> Installation:
     """The image where it can be built, unless something else is wished."""
-    profile = _OUTPUT.with_suffix(".prof").absolute() if arguments.profile else None
-    lacking = None if arguments.checkout or profile is not None else image.missing()
-    found = Checkout(profile) if arguments.checkout or profile or lacking else Image(folder / "image", shared)
+    wished = arguments.checkout or arguments.profile
+    lacking = None if wished else image.missing()
+    if wished or lacking:
+        profile = _OUTPUT.with_suffix(".prof").absolute() if arguments.profile else None
+        found: Installation = Checkout(profile)
+    else:
+        found = Image(folder / "image", shared)
     _progress(f"measuring {found.title}" + (f", not the image: {lacking}" if lacking else ""))
     return found
 

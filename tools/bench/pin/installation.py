@@ -1,8 +1,7 @@
 """Where the measured `moorage` comes from: the image, as users run it, or this checkout.
 
-The interpreter makes the difference. The image has the one of its distribution, built with profiles and link-time
-optimisation (`--enable-optimizations --with-lto`); a developer's own, of pyenv for instance, often is not, and then
-takes up to half as much CPU again for the same code. The client-go program beside it is optimised, too.
+The interpreter makes the difference: the image has its distribution's, and the checkout whatever a developer has. One of
+pyenv, configured without optimisations, took a tenth more CPU for a pod (docs/benchmarks.md).
 """
 
 from __future__ import annotations
@@ -19,9 +18,8 @@ from typing import Protocol
 import tools.image as image
 from tools.bench.common.errors import BenchError
 from tools.image import archive, sandbox
+from tools.image.inputs import ROOT
 from tools.toolchain import guard
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 class Installation(Protocol):
@@ -57,7 +55,7 @@ class Checkout:
         """See `Installation`."""
         environment = {
             "PATH": os.environ.get("PATH", os.defpath),
-            "HOME": os.environ.get("HOME", "/"),
+            "HOME": "/",  # nothing of the user's, as in the image
             "PYTHONPATH": os.pathsep.join([str(ROOT / "runtime"), str(ROOT)]),
         }
         profiled = self._profile is not None and arguments[0] == "pod-pinner"

@@ -16,7 +16,6 @@ from typing import Any, Self
 from tools.bench.common.errors import BenchError
 from tools.bench.pin.installation import Installation
 from tools.bench.pin.scene import HOME
-from tools.image import sandbox
 from tools.toolchain import guard
 
 Line = dict[str, Any]
@@ -51,7 +50,7 @@ class Program:
     @property
     def pid(self) -> int:
         """Its process id; once it has said something."""
-        return sandbox.program(self._process)
+        return guard.program(self._process)
 
     @property
     def _process(self) -> subprocess.Popen[bytes]:

@@ -1,0 +1,43 @@
+"""When the loop takes up a node."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
+
+from moorage.pinner.fence import NotLeading
+from moorage.pinner.loop import Loop
+from moorage.pinner.options import Options
+from moorage.pinner.queue import KeyQueue
+
+
+class Desk:
+    """Notes which nodes are looked at, and ends each look there."""
+
+    def __init__(self) -> None:
+        self.taken: list[str] = []
+
+    def take(self, name: str) -> None:
+        self.taken.append(name)
+        raise NotLeading
+
+
+async def test_nodes_are_not_looked_at_before_something_could_be_done_about_them() -> None:
+    desk, queue, free = Desk(), KeyQueue(base=60, cap=60), asyncio.Event()
+    others: Any = SimpleNamespace()
+    executor: Any = SimpleNamespace(ready=free.wait)
+    loop = Loop(others, executor, others, cast("Any", desk), queue, others, others, others, Options())
+    task = asyncio.create_task(loop.run())
+    for name in "abc":
+        queue.add(name)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert desk.taken == []
+    free.set()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert desk.taken == ["a", "b", "c"], "in the order in which they came"
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    queue.close()
