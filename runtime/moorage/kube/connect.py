@@ -76,13 +76,18 @@ class Connector:
         self._timeout = timeout
         self._where = f"{server.host}:{server.port}"
 
-    async def open(self, made: Callable[[], P], tls: ssl.SSLContext | None, server_name: str) -> P:
+    async def open(
+        self, made: Callable[[], P], tls: ssl.SSLContext | None, server_name: str
+    ) -> tuple[P, asyncio.Transport]:
         """Open a connection.
 
         Args:
             made: makes its protocol.
             tls: settings of TLS, None for plain HTTP; of TLS to the proxy, too, as Go has it (net/http).
             server_name: whom the certificate must be for.
+
+        Returns:
+            The protocol, and the bare connection: what TLS, if any, goes over.
 
         Raises:
             NotConnected: there is none.
@@ -99,19 +104,25 @@ class Connector:
         except OSError as error:
             raise NotConnected(f"no connection to {self._where}: {_why(error)}") from error
 
-    async def _straight(self, place: Place, made: Callable[[], P], tls: ssl.SSLContext | None, name: str) -> P:
+    async def _straight(
+        self, place: Place, made: Callable[[], P], tls: ssl.SSLContext | None, name: str
+    ) -> tuple[P, asyncio.Transport]:
         """Connect to whichever address of a name answers first (RFC 8305), as Go does: one may be dead."""
         sock = await start_connection(await _addresses(place), happy_eyeballs_delay=_HEAD_START)
+        connect = asyncio.get_running_loop().create_connection
         try:
-            _, protocol = await asyncio.get_running_loop().create_connection(
-                made, sock=sock, ssl=tls, server_hostname=name if tls is not None else None
-            )
+            if tls is None:
+                bare, protocol = await connect(made, sock=sock)
+                return protocol, bare
+            bare, _ = await connect(asyncio.Protocol, sock=sock)
         except BaseException:
             sock.close()
             raise
-        return protocol
+        return await _secured(bare, made, tls, name), bare
 
-    async def _to_proxy(self, proxy: Place, made: Callable[[], P], tls: ssl.SSLContext | None) -> P:
+    async def _to_proxy(
+        self, proxy: Place, made: Callable[[], P], tls: ssl.SSLContext | None
+    ) -> tuple[P, asyncio.Transport]:
         try:
             if proxy.scheme == "http":
                 return await self._straight(proxy, made, None, "")
@@ -119,22 +130,30 @@ class Connector:
         except OSError as error:
             raise NotConnected(f"proxy {proxy.host}:{proxy.port}: {_why(error)}") from error
 
-    async def _through(self, proxy: Place, made: Callable[[], P], tls: ssl.SSLContext | None, name: str) -> P:
-        tunnel = await self._to_proxy(proxy, _Tunnel, tls)
+    async def _through(
+        self, proxy: Place, made: Callable[[], P], tls: ssl.SSLContext | None, name: str
+    ) -> tuple[P, asyncio.Transport]:
+        tunnel, bare = await self._to_proxy(proxy, _Tunnel, tls)
         try:
             await tunnel.ask(self._server, proxy)
-            protocol = made()
-            loop = asyncio.get_running_loop()
-            inner = await loop.start_tls(
-                tunnel.transport, protocol, tls or ssl.create_default_context(), server_hostname=name
-            )
         except BaseException:
             tunnel.transport.abort()
             raise
-        if inner is None:
-            raise NotConnected("the proxy closed the connection")
-        protocol.connection_made(inner)
-        return protocol
+        return await _secured(tunnel.transport, made, tls or ssl.create_default_context(), name), bare
+
+
+async def _secured(bare: asyncio.Transport, made: Callable[[], P], tls: ssl.SSLContext, name: str) -> P:
+    """Speak TLS over a connection; without success it is closed."""
+    protocol = made()
+    try:
+        inner = await asyncio.get_running_loop().start_tls(bare, protocol, tls, server_hostname=name)
+    except BaseException:
+        bare.abort()
+        raise
+    if inner is None:
+        raise NotConnected("the other side closed the connection")
+    protocol.connection_made(inner)
+    return protocol
 
 
 def _why(error: OSError) -> str:

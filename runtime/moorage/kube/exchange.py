@@ -198,7 +198,7 @@ class Exchanger:
 
     async def _connect(self, tls: ssl.SSLContext | None, server_name: str) -> _Connection:
         self._check_open()
-        connection = await self._connector.open(lambda: _Connection(tls, self._lose), tls, server_name)
+        connection, _ = await self._connector.open(lambda: _Connection(tls, self._lose), tls, server_name)
         self._all.add(connection)
         try:
             self._check_open()

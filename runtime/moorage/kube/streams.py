@@ -1,4 +1,8 @@
-"""An answer that is read while it comes: the body of a watch, one connection each."""
+"""An answer that is read while it comes: the body of a watch, one connection each.
+
+A single event is read at once. Of events that come in quick succession some are read together: to be woken for each
+costs as much as reading it, and takes the processor from whoever sends the next.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,10 @@ from .answer import BadAnswer, Head, Reader, check_size, ended
 
 HIGH = 1 << 20
 """Bytes that may wait to be read before the network is made to wait."""
+REST = 0.02
+"""Seconds for which nobody looks at the network after something has come."""
+PLENTY = 64 << 10
+"""Bytes after which there is no rest: whoever sends as much is not to wait for us."""
 
 
 class Stream(asyncio.Protocol):
@@ -23,11 +31,13 @@ class Stream(asyncio.Protocol):
         self._silence = silence
         self._reader = Reader(endless=True)
         self._paused = False
+        self._resting: asyncio.TimerHandle | None = None
         self._error: OSError | None = None
         self._heard = 0.0  # loop time of the last byte
         self._timer: asyncio.TimerHandle | None = None
         self._news: asyncio.Future[None] | None = None
         self._transport: asyncio.Transport | None = None
+        self._network: asyncio.Transport | None = None  # below TLS: there alone reading can be put off
 
     @property
     def head(self) -> Head:
@@ -35,8 +45,12 @@ class Stream(asyncio.Protocol):
         assert self._reader.head is not None  # noqa: S101 - it is asked only then
         return self._reader.head
 
-    async def ask(self, request: bytes) -> None:
+    async def ask(self, request: bytes, network: asyncio.Transport) -> None:
         """Send a request and wait for the head of its answer.
+
+        Args:
+            request: all its bytes.
+            network: the bare connection.
 
         Raises:
             ConnectionError: none came.
@@ -44,6 +58,7 @@ class Stream(asyncio.Protocol):
         """
         if self._transport is None or self._transport.is_closing():
             raise ended(None)
+        self._network = network
         loop = asyncio.get_running_loop()
         self._heard = loop.time()
         self._timer = loop.call_later(self._silence, self._listen)
@@ -66,8 +81,7 @@ class Stream(asyncio.Protocol):
         if self._paused:
             self._paused = False
             self._heard = asyncio.get_running_loop().time()
-            if self._transport is not None and not self._transport.is_closing():
-                self._transport.resume_reading()
+            self._resume()
         return found
 
     async def read(self) -> bytes:
@@ -101,7 +115,8 @@ class Stream(asyncio.Protocol):
         """Something has come."""
         if self._over:
             return
-        self._heard = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        self._heard = loop.time()
         try:
             whole = self._reader.feed(data)
         except BadAnswer as error:
@@ -109,10 +124,8 @@ class Stream(asyncio.Protocol):
             return
         if whole:
             self._leave()
-        elif self._reader.waiting > HIGH and not self._paused and self._transport is not None:
-            self._paused = not self._transport.is_closing()
-            if self._paused:
-                self._transport.pause_reading()
+        else:
+            self._hold_back(len(data), loop)
         self._tell()
 
     def eof_received(self) -> None:
@@ -143,8 +156,9 @@ class Stream(asyncio.Protocol):
         self._tell()
 
     def _leave(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._resting):
+            if timer is not None:
+                timer.cancel()
         if self._transport is not None:
             self._transport.abort()
 
@@ -160,3 +174,26 @@ class Stream(asyncio.Protocol):
             self._timer = loop.call_later(left, self._listen)
         else:
             self._fail(TimeoutError())
+
+    # --- how fast is read ---
+
+    def _hold_back(self, came: int, loop: asyncio.AbstractEventLoop) -> None:
+        """Have the network wait a moment, or until what has come was read."""
+        if self._paused or self._network is None or self._network.is_closing():
+            return
+        if self._reader.waiting > HIGH:
+            self._paused = True
+        elif self._resting is None and came < PLENTY:
+            self._resting = loop.call_later(REST, self._rested)
+        else:
+            return
+        self._network.pause_reading()
+
+    def _rested(self) -> None:
+        self._resting = None
+        if not self._paused:
+            self._resume()
+
+    def _resume(self) -> None:
+        if self._network is not None and not self._network.is_closing():
+            self._network.resume_reading()

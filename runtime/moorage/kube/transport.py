@@ -248,12 +248,12 @@ class Transport:
         message, tls, name = await self._prepared(asked)
         sent = time.monotonic()
         try:
-            found = await self._connector.open(lambda: Stream(silence), tls, name)
+            found, network = await self._connector.open(lambda: Stream(silence), tls, name)
             self._streams.add(found)
             try:
                 if self._closed:
                     raise NotConnected("closed by us")
-                await found.ask(message)
+                await found.ask(message, network)
             except BaseException:
                 self._leave(found)
                 raise

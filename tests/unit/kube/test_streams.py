@@ -1,0 +1,114 @@
+"""How fast an answer is read that comes for ever."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+
+from moorage.kube import streams
+from moorage.kube.streams import HIGH, PLENTY, Stream
+
+HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def chunk(size: int) -> bytes:
+    """So many bytes of a body."""
+    return b"%x\r\n%b\r\n" % (size, b"x" * size)
+
+
+class Network:
+    """A connection that notes whether anybody looks at it."""
+
+    def __init__(self) -> None:
+        self.watched = asyncio.Event()
+        self.watched.set()
+        self.closed = False
+
+    @property
+    def read(self) -> bool:
+        return self.watched.is_set()
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def write(self, _data: bytes) -> None:
+        pass
+
+    def abort(self) -> None:
+        self.closed = True
+
+    def pause_reading(self) -> None:
+        self.watched.clear()
+
+    def resume_reading(self) -> None:
+        self.watched.set()
+
+
+async def opened(monkeypatch: pytest.MonkeyPatch, rest: float) -> tuple[Stream, Network]:
+    """A stream whose answer has begun, and nobody rests any more."""
+    monkeypatch.setattr(streams, "REST", 0.0)
+    network: Any = Network()
+    stream = Stream(60.0)
+    stream.connection_made(cast("asyncio.Transport", network))
+    asking = asyncio.create_task(stream.ask(b"GET / HTTP/1.1\r\n\r\n", network))
+    await asyncio.sleep(0)
+    stream.data_received(HEAD)
+    await asking
+    await network.watched.wait()
+    monkeypatch.setattr(streams, "REST", rest)
+    return stream, network
+
+
+async def test_what_comes_is_read_at_once_and_the_network_not_looked_at_for_a_moment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream, network = await opened(monkeypatch, rest=0.001)
+    stream.data_received(chunk(10))
+    assert not network.read
+    assert await stream.readany() == b"x" * 10
+    assert not network.read, "reading it does not end the rest"
+    await network.watched.wait()
+    stream.close()
+
+
+async def test_nobody_rests_while_plenty_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream, network = await opened(monkeypatch, rest=60.0)
+    stream.data_received(chunk(PLENTY))
+    assert network.read
+    assert len(await stream.readany()) == PLENTY
+    stream.close()
+
+
+async def test_what_was_under_way_when_the_rest_began_is_read_with_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream, network = await opened(monkeypatch, rest=60.0)
+    for _ in range(3):
+        stream.data_received(chunk(5))
+    assert await stream.readany() == b"x" * 15
+    assert not network.read
+    stream.close()
+
+
+async def test_a_slow_reader_has_the_network_wait_and_no_rest_ends_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream, network = await opened(monkeypatch, rest=0.0)
+    stream.data_received(chunk(1))
+    stream.data_received(chunk(HIGH))
+    for _ in range(5):
+        await asyncio.sleep(0.001)
+    assert not network.read
+    assert len(await stream.readany()) == HIGH + 1
+    assert network.read
+    stream.close()
+
+
+async def test_a_stream_that_ends_while_it_rests_leaves_the_network_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream, network = await opened(monkeypatch, rest=0.001)
+    stream.data_received(chunk(1) + b"0\r\n\r\n")
+    assert network.closed
+    stream, network = await opened(monkeypatch, rest=0.001)
+    stream.data_received(chunk(1))
+    stream.close()
+    await asyncio.sleep(0.01)
+    assert network.closed
+    assert not network.read
