@@ -1,7 +1,7 @@
 """An answer that is read while it comes: the body of a watch, one connection each.
 
 A single event is read at once. Of events that come in quick succession some are read together: to be woken for each
-costs as much as reading it, and takes the processor from whoever sends the next.
+would cost half as much again.
 """
 
 from __future__ import annotations
