@@ -7,14 +7,14 @@ import asyncio
 import dataclasses
 import json
 import logging
-import signal
 import sys
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TextIO, TypeVar
 
 from moorage.kube import errors
+from moorage.ops.aio import run_command
 from moorage.ops.logs import JsonFormatter
 from tools.localcluster import ClusterError, LocalCluster
 from tools.toolchain import ToolError, ensure
@@ -46,7 +46,6 @@ examples:
 exit codes: 0 all is where the plan put it, 1 it is not or something failed, 2 wrong usage, 130 interrupted"""
 
 MANIFEST = Path(__file__).resolve().parents[1] / "tools.yaml"
-_INTERRUPTS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -111,7 +110,7 @@ def run(arguments: argparse.Namespace, stream: TextIO) -> int:
                 target = OwnCluster(cluster)
             playing.enter_context(_logs_in(target.logs / "demo.log"))
             fault = Fault(arguments.kill, arguments.at) if arguments.kill else None
-            outcome = _run_loop(lambda: _ticking(Story(target, stage, fault).tell(), stage, shown))
+            outcome = run_command(lambda: _ticking(Story(target, stage, fault).tell(), stage, shown))
             _judge(outcome, stage)
         _print_outcome(outcome, arguments.output)
         if arguments.keep:
@@ -142,17 +141,6 @@ def _logs_in(path: Path) -> Iterator[None]:
     finally:
         logging.getLogger().removeHandler(handler)
         handler.close()
-
-
-def _run_loop(coroutine: Callable[[], Coroutine[None, None, T]]) -> T:
-    """``asyncio.run`` that may be interrupted at any moment without a half-made event loop being left to complain."""
-    with asyncio.Runner() as runner:
-        signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
-        try:
-            runner.get_loop()
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _INTERRUPTS)
-        return runner.run(coroutine())
 
 
 async def _ticking(story: Coroutine[None, None, T], stage: Stage, shown: Screen) -> T:

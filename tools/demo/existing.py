@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 import sys
@@ -18,6 +17,7 @@ from moorage.kube import credentials
 from moorage.kube.client import Client
 from moorage.kube.credentials import Access
 from moorage.kube.transport import Transport
+from moorage.ops.aio import run_command
 from tools.localcluster.binaries import binaries
 from tools.localcluster.leftovers import remove_kubelet_leftovers
 from tools.localcluster.pki import write_private
@@ -100,7 +100,7 @@ class ExistingCluster:
             async with Transport(self.access()) as transport:
                 return await work(Client(transport))
 
-        return asyncio.run(connected())
+        return run_command(connected)
 
     # --- before ---
 

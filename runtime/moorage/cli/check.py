@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import dataclasses
 import json
 import os
@@ -11,6 +10,7 @@ import sys
 from dataclasses import dataclass
 
 from moorage.ops import configuration, parsing
+from moorage.ops.aio import run_command
 from moorage.ops.configuration import setting
 from moorage.ops.settings import PINNER_LEASE, ClusterSettings
 
@@ -69,7 +69,7 @@ def main(arguments: argparse.Namespace) -> int:
     except configuration.SettingsError as error:
         print(f"moorage check: {error}", file=sys.stderr)
         return WRONG_USAGE
-    return asyncio.run(_check(settings, arguments.output))
+    return run_command(lambda: _check(settings, arguments.output))
 
 
 async def _check(settings: CheckSettings, output: str) -> int:

@@ -7,7 +7,6 @@ What counts as left behind, and how each thing is removed without hurting anybod
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
 import sys
@@ -15,6 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from moorage.ops import configuration
+from moorage.ops.aio import run_command
 from moorage.ops.settings import ClusterSettings
 
 from .parser import WRONG_USAGE, Parser, make
@@ -61,7 +61,7 @@ def main(arguments: argparse.Namespace) -> int:
     from moorage.kube.errors import KubeError
 
     try:
-        return asyncio.run(_clean_up(settings, arguments))
+        return run_command(lambda: _clean_up(settings, arguments))
     except KubeError as error:
         print(f"moorage cleanup: {error}", file=sys.stderr)
         return FAILED

@@ -10,7 +10,11 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any
+from contextlib import ExitStack, contextmanager
+from types import FrameType
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -18,6 +22,7 @@ FAILED = 1
 WRONG_USAGE = 2
 INTERRUPTED = 130
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _YOUNG = 20_000
 """Objects that are made between two looks for garbage. Requests under way are thousands of small ones that end with
 them: to walk all of them again after every 700 (Python's own choice) took half of what the collector took."""
@@ -42,7 +47,7 @@ def run(
     import uvloop  # here, so that `moorage --help` need not load it
 
     gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with _runner(uvloop.new_event_loop) as runner:
         supervisor = _Supervisor(runner.get_loop(), grace)
         try:
             code = runner.run(supervisor.run(program))
@@ -51,6 +56,48 @@ def run(
         except Exception as error:
             return _report(error, known)
     return INTERRUPTED if supervisor.stopped_by == signal.SIGINT else code
+
+
+def run_command(command: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """``asyncio.run`` for what a person may interrupt at any moment: no half-made event loop is left to complain.
+
+    Args:
+        command: makes the coroutine.
+
+    Returns:
+        What the coroutine returns.
+
+    Raises:
+        KeyboardInterrupt: a signal came whose handler raises it; the loop is closed and tasks have cleaned up.
+    """
+    with _runner() as runner:
+        return runner.run(command())
+
+
+@contextmanager
+def _runner(loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None) -> Iterator[asyncio.Runner]:
+    with ExitStack() as stack:
+        with _signals_after():
+            runner = stack.enter_context(asyncio.Runner(loop_factory=loop_factory))
+        yield runner
+
+
+@contextmanager
+def _signals_after() -> Iterator[None]:
+    """Have signals that stop a process handled after this; to block them would only move them to another thread."""
+    came: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        came.append(number)
+
+    with ExitStack() as handlers:  # each is set back, also when another one's signal is handled meanwhile
+        for number in _STOPPING:
+            if (handler := signal.getsignal(number)) is not None:  # None: somebody's in C, not ours to take
+                signal.signal(number, note)
+                handlers.callback(signal.signal, number, handler)
+        yield
+    for each in came:
+        signal.raise_signal(each)
 
 
 def _report(error: Exception, known: tuple[type[Exception], ...]) -> int:

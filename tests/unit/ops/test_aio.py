@@ -160,3 +160,30 @@ def test_a_fault_of_ours_is_a_line_with_its_stack_in_a_field() -> None:
     assert line["level"] == "critical"
     assert line["error"] == "KeyError: 'missing'"
     assert "Traceback" in line["stack"]
+
+
+INTERRUPTED_LOOP = """
+import os, signal, threading
+made = []
+new_event_loop = asyncio.events.new_event_loop
+def interrupted():
+    # A signal for the process, with a thread that could take it: to block it in this one alone would not help.
+    threading.Thread(target=time.sleep, args=(3600,), daemon=True).start()
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.2)
+    made.append(new_event_loop())
+    return made[0]
+asyncio.events.new_event_loop = interrupted
+async def command():
+    say("begun")
+try:
+    aio.run_command(command)
+except KeyboardInterrupt:
+    say("interrupted")
+say(made[0].is_closed() if made else "half-made")
+say(signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+"""
+
+
+def test_an_interrupt_while_the_loop_is_made_waits_for_the_whole_loop() -> None:
+    assert finish(start(INTERRUPTED_LOOP)) == (0, "interrupted\nTrue\nTrue\n", [])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
 import shutil
@@ -17,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 import tools.image as image
+from moorage.ops.aio import run_command
 from tools.bench.common import store
 from tools.bench.common.errors import BenchError
 from tools.bench.common.figures import Figures
@@ -124,7 +124,7 @@ def _run(arguments: argparse.Namespace) -> tuple[Rounds, Grown, str]:
         folder = cluster.directory / "bench"  # goes with the cluster, also after kill -9
         folder.mkdir()
         try:
-            return asyncio.run(_measure(arguments, cluster, folder, binder))
+            return run_command(lambda: _measure(arguments, cluster, folder, binder))
         except BenchError:
             kept = _OUTPUT.parent / "pin-failed"
             kept.mkdir(parents=True, exist_ok=True)
