@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from importlib.machinery import SourcelessFileLoader
 from pathlib import Path
 
 import pytest
@@ -283,6 +284,30 @@ def test_a_missing_archive_is_an_error_that_names_it(tmp_path: Path) -> None:
         archive.read(tmp_path / "gone.tar")
 
 
+# The standard library ------------------------------------------------------------------------------------------------
+
+
+def test_a_link_of_the_standard_library_leads_into_the_base_and_not_into_the_builder(tmp_path: Path) -> None:
+    base, out = tmp_path / "base", tmp_path / "out"
+    folder = Path("usr/lib", assemble.MINOR)
+    for file, text in (("os.py", ""), ("etc/customised.py", "where = 'base'")):
+        path = base / (folder / file if file == "os.py" else file)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (base / folder / "sitecustomize.py").symlink_to("/etc/customised.py")
+    (base / folder / "missing.py").symlink_to("/etc/passwd")  # there is one in the builder
+
+    assemble.compile_stdlib(base, out)
+
+    compiled = out / folder / "__pycache__"
+    assert sorted(path.name.partition(".")[0] for path in compiled.iterdir()) == ["os", "sitecustomize"]
+    loader = SourcelessFileLoader("sitecustomize", str(next(compiled.glob("sitecustomize.*"))))
+    code = loader.get_code("sitecustomize")
+    assert code is not None
+    assert code.co_filename == f"/{folder}/sitecustomize.py"
+    assert "base" in code.co_consts
+
+
 # Debian packages ----------------------------------------------------------------------------------------------------
 
 
@@ -293,6 +318,43 @@ def test_a_missing_archive_is_an_error_that_names_it(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_packages_older_than_the_merged_usr_fit_into_it(inside: str, merged: str) -> None:
     assert debian._merged(inside) == merged
+
+
+@pytest.mark.parametrize(
+    ("text", "ours"),
+    [
+        (
+            "Types: deb\nURIs: http://mirror/debian\nSuites: bookworm bookworm-updates\nComponents: main\n",
+            "Types: deb\nURIs: http://mirror/debian\nSuites: trixie trixie-updates\nComponents: main\n",
+        ),
+        (
+            "deb [signed-by=/keys/bookworm.gpg] http://mirror/bookworm/ bookworm-security main",
+            "deb [signed-by=/keys/bookworm.gpg] http://mirror/bookworm/ trixie-security main",
+        ),
+        ("Suites: bookworm-pgdg bookworm-backports", "Suites: bookworm-pgdg bookworm-backports"),
+        ("deb http://mirror/debian stable main", "deb http://mirror/debian stable main"),
+    ],
+)
+def test_the_bases_are_of_the_release_of_the_public_ones(text: str, ours: str) -> None:
+    assert debian.released(text, "bookworm") == ours
+    assert debian.released(ours, debian.RELEASE) == ours
+
+
+def test_the_release_of_the_local_bases_is_that_of_the_dockerfile() -> None:
+    dockerfile = (inputs.ROOT / "runtime/Dockerfile").read_text()
+    assert re.search(rf"^ARG BUILDER=\S+-{debian.RELEASE}$", dockerfile, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("release", "name"),
+    [
+        ({"ID": "debian", "VERSION_CODENAME": "bookworm"}, "bookworm"),
+        ({"ID": "debian"}, ""),
+        ({"ID": "ubuntu", "ID_LIKE": "debian", "VERSION_CODENAME": "noble"}, ""),
+    ],
+)
+def test_only_a_debian_has_sources_to_rename(release: dict[str, str], name: str) -> None:
+    assert debian.codename(release) == name
 
 
 def test_without_apt_the_way_out_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

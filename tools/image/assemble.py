@@ -181,15 +181,32 @@ def compile_stdlib(base: Path, out: Path) -> None:
     for module in sorted(source.rglob("*.py")):
         inside = module.relative_to(base)
         cached = module.parent.relative_to(base) / "__pycache__" / f"{module.stem}.{sys.implementation.cache_tag}.pyc"
-        if (base / cached).exists():
+        original = within(base, module)
+        if (base / cached).exists() or not original.exists():
             continue
         py_compile.compile(
-            str(module),
+            str(original),
             cfile=str(out / cached),
             dfile=f"/{inside}",
             doraise=True,
             invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
         )
+
+
+def within(base: Path, path: Path) -> Path:
+    """Follow a link as the image will: Debian's sitecustomize.py is one to the base's /etc, not to the builder's.
+
+    Args:
+        base: root of the final base.
+        path: a file below it.
+
+    Returns:
+        What it links to, below the base; the path itself where it is no link.
+    """
+    if not path.is_symlink():
+        return path
+    target = path.readlink()
+    return base / target.relative_to("/") if target.is_absolute() else path.parent / target
 
 
 def stdlib(base: Path) -> Path:

@@ -1,15 +1,20 @@
-"""Base images made of Debian packages of the running release, for machines that reach a mirror but no registry.
+"""Base images made of Debian packages, for machines that reach a mirror but no registry.
 
 They stand in for the public bases of runtime/Dockerfile: the final one holds Python, its libraries, certificates and
 time zones, and neither shell nor package manager, as distroless images do. Packages are unpacked, never installed: no
 maintainer script runs, nothing of this machine changes.
+
+On any Debian they are of the release that the public ones have, so that what is tested and measured here is what users
+run; on relatives, say Ubuntu, of the running one.
 """
 
 from __future__ import annotations
 
 import io
 import os
+import platform
 import posixpath
+import re
 import shutil
 import subprocess
 import tarfile
@@ -19,6 +24,9 @@ from pathlib import Path
 
 from tools.image.errors import ImageError
 from tools.toolchain import guard
+
+RELEASE = "trixie"  # Debian 13, as in runtime/Dockerfile
+_APT = Path("/etc/apt")
 
 # python3-minimal and libpython3-stdlib depend on the release's own minor.
 FINAL = ("base-files", "netbase", "tzdata", "ca-certificates", "libstdc++6", "python3-minimal", "libpython3-stdlib")
@@ -75,6 +83,8 @@ def fetch(packages: Iterable[str], folder: Path, say: Callable[[str], None]) -> 
         "Dir::State": folder / "state",
         "Dir::State::status": folder / "status",
         "Dir::Cache": folder / "cache",
+        "Dir::Etc::sourcelist": "/dev/null",
+        "Dir::Etc::sourceparts": _sources(folder / "sources"),
         "APT::Sandbox::User": "root",  # else apt's own user would have to read our folders
         "APT::Install-Recommends": "0",
         "APT::Update::Post-Invoke": "",
@@ -89,6 +99,42 @@ def fetch(packages: Iterable[str], folder: Path, say: Callable[[str], None]) -> 
     if not found:
         raise ImageError(f"apt-get downloaded nothing for {' '.join(packages)}; run it again")
     return found
+
+
+def _sources(folder: Path) -> Path:
+    """This machine's mirrors, with their keys and options, for our release."""
+    folder.mkdir(exist_ok=True)
+    running = codename(platform.freedesktop_os_release())
+    for source in (_APT / "sources.list", *_APT.glob("sources.list.d/*.list"), *_APT.glob("sources.list.d/*.sources")):
+        if source.exists():
+            text = source.read_text()
+            (folder / source.name).write_text(released(text, running) if running else text)
+    return folder
+
+
+def codename(release: Mapping[str, str]) -> str:
+    """Name the running release of Debian.
+
+    Args:
+        release: os-release(5).
+
+    Returns:
+        Its code name; empty where this is no Debian, or its sources name none (testing, unstable).
+    """
+    return release.get("VERSION_CODENAME", "") if release.get("ID") == "debian" else ""
+
+
+def released(text: str, running: str) -> str:
+    """Name our release where a file of apt's sources names the running one: itself, its updates, its security fixes.
+
+    Args:
+        text: sources.list(5), of either format.
+        running: code name.
+
+    Returns:
+        The text; suites of other names (backports, those of third parties) are left as they are.
+    """
+    return re.sub(rf"(?<=\s){re.escape(running)}(?=(-updates|-security)?(\s|$))", RELEASE, text)
 
 
 def _stanza(name: str) -> str:
