@@ -58,9 +58,10 @@ def configure(level: str, style: str, stream: TextIO | None = None) -> None:
 
 
 def _gather_only_what_is_shown() -> None:
-    """Keep the library from looking up callers, threads and processes, which no line names (logging HOWTO)."""
+    """Keep the library from looking up callers, threads, processes and tasks, which no line names (logging HOWTO)."""
     logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging.logAsyncioTasks = False  # type: ignore[attr-defined]  # since Python 3.12
 
 
 class JsonFormatter(logging.Formatter):
