@@ -90,8 +90,10 @@ def _signals_after() -> Iterator[None]:
     def note(number: int, _frame: FrameType | None) -> None:
         came.append(number)
 
+    # Only the main thread handles signals, so nothing interrupts another one.
+    numbers = _STOPPING if threading.current_thread() is threading.main_thread() else ()
     with ExitStack() as handlers:  # each is set back, also when another one's signal is handled meanwhile
-        for number in _STOPPING:
+        for number in numbers:
             if (handler := signal.getsignal(number)) is not None:  # None: somebody's in C, not ours to take
                 signal.signal(number, note)
                 handlers.callback(signal.signal, number, handler)
