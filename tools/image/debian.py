@@ -103,12 +103,13 @@ def fetch(packages: Iterable[str], folder: Path, say: Callable[[str], None]) -> 
 
 def _sources(folder: Path) -> Path:
     """This machine's mirrors, with their keys and options, for our release."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)  # sources may hold passwords
     running = codename(platform.freedesktop_os_release())
     for source in (_APT / "sources.list", *_APT.glob("sources.list.d/*.list"), *_APT.glob("sources.list.d/*.sources")):
         if source.exists():
-            text = source.read_text()
-            (folder / source.name).write_text(released(text, running) if running else text)
+            text = source.read_text("utf-8", errors="surrogateescape")
+            ours = released(text, running) if running else text
+            (folder / source.name).write_text(ours, "utf-8", errors="surrogateescape")
     return folder
 
 
