@@ -181,7 +181,7 @@ async def _rounds(arguments: argparse.Namespace, stage: Stage) -> Rounds:
     }
     rounds: Rounds = {name: [] for name in measure}
     for number in range(arguments.rounds):
-        # That more in flight is no faster has to be shown once only; not first: first ones were often fast.
+        # What more in flight are worth is shown once; not first, where an API server is at its fastest.
         for name in figures.ORDER if number else (*figures.ORDER, figures.CEILING_64):
             rounds[name].append(found := await measure[name]())
             _progress(f"round {number + 1} of {arguments.rounds}, {name}: {_sentence(found)}")
