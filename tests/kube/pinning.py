@@ -14,10 +14,11 @@ from typing import Any
 import yaml
 
 from moorage.kube import credentials, errors, resources
+from moorage.kube.cache import WatchCache
 from moorage.kube.client import Client
 from moorage.kube.events import EventType, ObjectRef
 from moorage.kube.transport import Transport
-from moorage.objects import Node, Pod, Taint
+from moorage.objects import KubeObject, Node, Pod, Taint
 from moorage.pinner.caches import Caches
 from moorage.pinner.options import Options
 from moorage.pinner.pinner import Pinner
@@ -200,6 +201,19 @@ class Driver:
             return next((a for a in self.acks if a.instruction_id == instruction and a.outcome.final), None)
 
         return await eventually(final, f"the answer to {instruction}; so far {self.acks}")
+
+    async def sees(self, cache: WatchCache[Any], obj: KubeObject) -> None:
+        """Wait for the pinner's watch to bring an object in this version or a later one.
+
+        A pinner decides by what it has seen: without this, an answer that depends on the object may come first.
+        """
+
+        async def seen() -> bool | None:
+            cached = cache.get(obj.key)
+            wanted = int(obj.metadata.resource_version)
+            return True if cached is not None and int(cached.metadata.resource_version) >= wanted else None
+
+        await eventually(seen, f"the pinner to see {obj.key}")
 
     async def do(self, action: Action, **how: Any) -> Ack:
         """Hand an instruction in and wait for its final answer."""

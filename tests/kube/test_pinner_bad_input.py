@@ -15,7 +15,7 @@ from moorage.pinner.names import RESERVATION_ANNOTATION
 from moorage.protocol import Action, DeletePlaceholder, ExpectPods, Outcome, Owner, PinPods, PodRef, Release, Slot
 from tests.kube import pinning
 from tests.kube.pinning import Driver
-from tests.kube.support import eventually, placeholder, pod
+from tests.kube.support import eventually, placeholder, pod, pod_where
 from tools.localcluster import ClusterHandle
 
 NodeName = Callable[..., str]
@@ -153,6 +153,8 @@ async def test_pods_of_daemon_sets_gangs_and_preemptors_are_left_to_the_schedule
     path = f"/api/v1/namespaces/{namespace}/pods/{nominated.metadata.name}/status"
     status = json.dumps({"status": {"nominatedNodeName": busy}}).encode()
     await client.transport.request("PATCH", path, body=status, content_type="application/merge-patch+json")
+    for each in (gang, nominated):
+        await driver.sees(driver.caches.pods, await client.get(resources.PODS, each.metadata.name, namespace))
 
     assert (await driver.do(pinning.promise(name))).outcome is Outcome.APPLIED
     ack = await driver.do(pinning.pin(name, [daemon, gang, nominated]))
@@ -297,11 +299,10 @@ async def test_a_pod_that_tolerates_everything_takes_room_before_the_pins_and_a_
     everything = pod("daemon-like", cpu="500m", nodeSelector={pinning.POOL: name}, tolerations=[{"operator": "Exists"}])
     await client.create(resources.PODS, everything, namespace)
 
-    async def placed() -> bool | None:
-        found = await client.get(resources.PODS, "daemon-like", namespace)
-        return True if found.spec.node_name == name else None
-
-    await eventually(placed, "the scheduler to put it onto the placeholder")
+    placed = await pod_where(
+        client, "daemon-like", namespace, lambda p: p.spec.node_name == name, "the scheduler to choose the placeholder"
+    )
+    await driver.sees(driver.caches.pods, placed)
     ack = await driver.do(pinning.pin(name, pods))
 
     outcomes = sorted(pinning.outcomes(ack).values(), key=str)
@@ -319,7 +320,8 @@ async def test_room_is_kept_for_the_daemon_sets_to_come(
             "template": pinning.template("agent", name, cpu="600m"),
         },
     }
-    await client.create(resources.DAEMON_SETS, body, namespace)
+    agent = await client.create(resources.DAEMON_SETS, body, namespace)
+    await driver.sees(driver.caches.daemon_sets, agent)
     pods = await pinning.replicas(client, "web", namespace, 2, name, cpu="300m")
     assert (await driver.do(pinning.promise(name))).outcome is Outcome.APPLIED
 

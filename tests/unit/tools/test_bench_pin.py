@@ -21,7 +21,7 @@ from tools.bench.common.world import Json
 from tools.bench.pin import account, figures, issuer, picture, plan, scene
 from tools.bench.pin.audit import AuditLog
 from tools.bench.pin.contenders import percentile
-from tools.bench.pin.figures import CEILING, CEILING_64, MOORAGE, SCHEDULER
+from tools.bench.pin.figures import CEILING, CEILING_32, MOORAGE, SCHEDULER
 from tools.bench.pin.installation import Checkout
 from tools.bench.pin.programs import Program
 from tools.bench.pin.scene import HOME
@@ -53,7 +53,7 @@ def round_of(per_s: float, **more: float) -> Figures:
 def rounds(ours: float = 500, scheduler: float = 150, **more: float) -> dict[str, list[Figures]]:
     """Three rounds on a machine that gets slower and slower, also within a round: ours are 10 % above and below."""
     steady = {"p50_ms": 10.0, "p99_ms": 50.0, "rss_mib": 100.0} | more
-    measured: dict[str, list[Figures]] = {CEILING: [], CEILING_64: [round_of(620)], SCHEDULER: [], MOORAGE: []}
+    measured: dict[str, list[Figures]] = {CEILING: [], CEILING_32: [round_of(620)], SCHEDULER: [], MOORAGE: []}
     for slow in (1, 0.5, 0.25):
         measured[CEILING] += [round_of(600 * slow * drift) for drift in (1.1, 0.9)]
         measured[MOORAGE] += [round_of(ours * slow * drift, **steady) for drift in (1.1, 0.9)]
@@ -256,7 +256,7 @@ def test_a_program_that_fails_ends_the_benchmark_with_its_last_words(tmp_path: P
 def test_the_picture_is_well_formed_and_shows_every_contender_and_measurement() -> None:
     root = ET.fromstring(picture.svg(rounds(), "2 cores & <busy>"))  # noqa: S314 - our own text
     texts = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
-    assert {"2 cores & <busy>", "Moorage", "kube-scheduler", "ceiling, 32 in flight", "250", "300"} <= set(texts)
+    assert {"2 cores & <busy>", "Moorage", "kube-scheduler", "ceiling, 64 in flight", "250", "300"} <= set(texts)
     assert len(list(root.iter("{http://www.w3.org/2000/svg}circle"))) == 16
     bars = list(root.iter("{http://www.w3.org/2000/svg}rect"))[1:]
     widths = [float(bar.attrib["width"]) for bar in bars]

@@ -174,15 +174,15 @@ def _installation(arguments: argparse.Namespace, folder: Path, shared: Path) -> 
 
 async def _rounds(arguments: argparse.Namespace, stage: Stage) -> Rounds:
     measure: dict[str, Callable[[], Awaitable[Figures]]] = {
-        figures.CEILING: lambda: contenders.ceiling(stage, in_flight=32),
+        figures.CEILING: lambda: contenders.ceiling(stage, in_flight=64),
         figures.MOORAGE: lambda: contenders.moorage(stage, steady=arguments.steady, rate=arguments.rate),
         figures.SCHEDULER: lambda: contenders.scheduler(stage),
-        figures.CEILING_64: lambda: contenders.ceiling(stage, in_flight=64),
+        figures.CEILING_32: lambda: contenders.ceiling(stage, in_flight=32),
     }
     rounds: Rounds = {name: [] for name in measure}
     for number in range(arguments.rounds):
-        # What more in flight are worth is shown once; not first, where an API server is at its fastest.
-        for name in figures.ORDER if number else (*figures.ORDER, figures.CEILING_64):
+        # What fewer in flight cost is shown once; not first, where an API server is at its fastest.
+        for name in figures.ORDER if number else (*figures.ORDER, figures.CEILING_32):
             rounds[name].append(found := await measure[name]())
             _progress(f"round {number + 1} of {arguments.rounds}, {name}: {_sentence(found)}")
     return rounds

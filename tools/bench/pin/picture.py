@@ -7,11 +7,11 @@ from html import escape
 from statistics import median
 
 from tools.bench.common.figures import Figures
-from tools.bench.pin.figures import CEILING, CEILING_64, MOORAGE, SCHEDULER, number
+from tools.bench.pin.figures import CEILING, CEILING_32, MOORAGE, SCHEDULER, number
 
 _TITLES = {
-    CEILING: "ceiling, 32 in flight",
-    CEILING_64: "ceiling, 64 in flight",
+    CEILING: "ceiling, 64 in flight",
+    CEILING_32: "ceiling, 32 in flight",
     SCHEDULER: "kube-scheduler",
     MOORAGE: "Moorage",
 }
