@@ -154,7 +154,8 @@ async def test_pods_of_daemon_sets_gangs_and_preemptors_are_left_to_the_schedule
     status = json.dumps({"status": {"nominatedNodeName": busy}}).encode()
     await client.transport.request("PATCH", path, body=status, content_type="application/merge-patch+json")
     for each in (gang, nominated):
-        await driver.sees(driver.caches.pods, await client.get(resources.PODS, each.metadata.name, namespace))
+        changed = await client.get(resources.PODS, each.metadata.name, namespace)
+        await driver.sees(driver.caches.pods, changed)
 
     assert (await driver.do(pinning.promise(name))).outcome is Outcome.APPLIED
     ack = await driver.do(pinning.pin(name, [daemon, gang, nominated]))
