@@ -30,7 +30,7 @@ USER_AGENT = "moorage"
 B = TypeVar("B")
 
 CONNECT_TIMEOUT = 10.0
-MAX_CONNECTIONS = 96
+MAX_CONNECTIONS = 128
 """More than any program has writes under way: leases and reads do not wait for these."""
 # Compressing a list costs the server and us more CPU than a cluster network saves.
 _HEADERS = (f"User-Agent: {USER_AGENT}", "Accept-Encoding: identity")

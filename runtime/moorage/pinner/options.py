@@ -20,7 +20,7 @@ class Options:
     """
 
     profile: str = "generic"
-    writes_in_flight: int = 64
+    writes_in_flight: int = 96
     lease_interval: float = 20.0
     settle_delay: float = 1.0
     sweeps_per_hour: int = 10

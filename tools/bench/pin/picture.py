@@ -10,7 +10,7 @@ from tools.bench.common.figures import Figures
 from tools.bench.pin.figures import CEILING, CEILING_32, MOORAGE, SCHEDULER, number
 
 _TITLES = {
-    CEILING: "ceiling, 64 in flight",
+    CEILING: "ceiling, 96 in flight",
     CEILING_32: "ceiling, 32 in flight",
     SCHEDULER: "kube-scheduler",
     MOORAGE: "Moorage",
