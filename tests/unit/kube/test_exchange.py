@@ -10,6 +10,7 @@ import pytest
 
 from moorage.kube import errors, exchange
 from moorage.kube.resources import PODS
+from moorage.kube.transport import MAX_CONNECTIONS
 from tests.unit.kube.hostile import Exchange, HostileServer, eventually, hostile, transport
 
 PATH = PODS.path("ns", "a")
@@ -47,9 +48,9 @@ async def test_requests_at_the_same_time_have_connections_of_their_own_which_are
 
 async def test_more_requests_than_connections_wait_for_their_turn() -> None:
     async with counted() as (server, ports), transport(server) as t:
-        await asyncio.gather(*(t.request("GET", PATH) for _ in range(200)))
-        assert len(ports) == 200
-        assert len(set(ports)) <= 64
+        await asyncio.gather(*(t.request("GET", PATH) for _ in range(3 * MAX_CONNECTIONS)))
+        assert len(ports) == 3 * MAX_CONNECTIONS
+        assert len(set(ports)) <= MAX_CONNECTIONS
 
 
 @pytest.mark.parametrize(
