@@ -47,7 +47,7 @@ class Reporter:
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
-        # Node to the pods pinned to it of which no Event tells yet; not the Pods as they were then, thousands in a burst.
+        # Node to the pods pinned to it of which no Event tells yet; not the Pods as they were, thousands in a burst.
         self._to_tell: dict[str, list[ObjectRef]] = {}
 
     def created(self, node: Node, instruction: str) -> None:
