@@ -47,8 +47,7 @@ class Reporter:
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
-        # Node to the pods pinned to it of which no Event tells yet; not the Pods as they were, thousands in a burst.
-        self._to_tell: dict[str, list[ObjectRef]] = {}
+        self._to_tell: dict[str, list[Pod]] = {}  # node to the pods pinned to it of which no Event tells yet
 
     def created(self, node: Node, instruction: str) -> None:
         """A placeholder was created."""
@@ -73,7 +72,7 @@ class Reporter:
         _APPLIED.inc()
         if seconds is not None:
             metrics.LATENCY.observe(seconds)
-        self._to_tell.setdefault(node, []).append(_pod_ref(pod))
+        self._to_tell.setdefault(node, []).append(pod)
 
     def catch_up(self, node: str) -> None:
         """Write the Events about pinned pods; they must not compete with the pins themselves."""
@@ -96,7 +95,7 @@ class Reporter:
         logger.info("pod deleted", extra=fields)
         if swept:
             metrics.SWEPT.inc()
-        self._pod(_pod_ref(pod), "Warning", "PinnedPodDeleted", "Delete", f"Deleted from node {node}: {why.text}", node)
+        self._pod(pod, "Warning", "PinnedPodDeleted", "Delete", f"Deleted from node {node}: {why.text}", node)
 
     def node_deleted(self, name: str, why: Refusal) -> None:
         """A placeholder was deleted."""
@@ -136,9 +135,7 @@ class Reporter:
     def _node(self, name: str, kind: EventType, reason: str, action: str, note: str) -> None:
         self._recorder.record(node_ref(name), type=kind, reason=reason, action=action, note=note)
 
-    def _pod(self, pod: ObjectRef, kind: EventType, reason: str, action: str, note: str, node: str) -> None:
-        self._recorder.record(pod, type=kind, reason=reason, action=action, note=note, related=node_ref(node))
-
-
-def _pod_ref(pod: Pod) -> ObjectRef:
-    return ObjectRef.to("v1", "Pod", pod)
+    def _pod(self, pod: Pod, kind: EventType, reason: str, action: str, note: str, node: str) -> None:
+        self._recorder.record(
+            ObjectRef.to("v1", "Pod", pod), type=kind, reason=reason, action=action, note=note, related=node_ref(node)
+        )

@@ -11,6 +11,7 @@ import pytest
 from moorage.kube import errors, exchange
 from moorage.kube.resources import PODS
 from moorage.kube.transport import MAX_CONNECTIONS
+from moorage.pinner.options import Options
 from tests.unit.kube.hostile import Exchange, HostileServer, eventually, hostile, transport
 
 PATH = PODS.path("ns", "a")
@@ -44,6 +45,10 @@ async def test_requests_at_the_same_time_have_connections_of_their_own_which_are
         assert len(set(ports)) == 8
         await asyncio.gather(*(t.request("GET", PATH) for _ in range(8)))
         assert len(set(ports)) == 8
+
+
+def test_leases_and_reads_have_connections_while_all_writes_are_under_way() -> None:
+    assert Options().writes_in_flight < MAX_CONNECTIONS
 
 
 async def test_more_requests_than_connections_wait_for_their_turn() -> None:

@@ -4,7 +4,7 @@ All contenders bind the same pods (managed by real ReplicaSets, 10 kB each, as m
 server, one after the other; medians count. A round goes there and back (ceiling, Moorage, kube-scheduler, Moorage,
 ceiling), and a ratio is of what was measured side by side, because the speed of a virtual machine drifts in minutes:
 
-* **The ceiling**: `tools/bench/binder`, client-go that only binds, 96 requests in flight as Moorage (once also 32).
+* **The ceiling**: `tools/bench/binder`, client-go that only binds, as many in flight as Moorage (once also 32).
 * **kube-scheduler**, its client limits lifted, on empty nodes that are Ready. The pods have neither affinity nor spread
   constraints of their own, which would slow it down.
 * **Moorage**: `moorage planner` serves a plan, `moorage pod-pinner` makes the placeholders; then the plan is replaced

@@ -174,7 +174,7 @@ def _installation(arguments: argparse.Namespace, folder: Path, shared: Path) -> 
 
 async def _rounds(arguments: argparse.Namespace, stage: Stage) -> Rounds:
     measure: dict[str, Callable[[], Awaitable[Figures]]] = {
-        figures.CEILING: lambda: contenders.ceiling(stage, in_flight=96),
+        figures.CEILING: lambda: contenders.ceiling(stage, in_flight=figures.IN_FLIGHT),
         figures.MOORAGE: lambda: contenders.moorage(stage, steady=arguments.steady, rate=arguments.rate),
         figures.SCHEDULER: lambda: contenders.scheduler(stage),
         figures.CEILING_32: lambda: contenders.ceiling(stage, in_flight=32),

@@ -7,10 +7,10 @@ from html import escape
 from statistics import median
 
 from tools.bench.common.figures import Figures
-from tools.bench.pin.figures import CEILING, CEILING_32, MOORAGE, SCHEDULER, number
+from tools.bench.pin.figures import CEILING, CEILING_32, IN_FLIGHT, MOORAGE, SCHEDULER, number
 
 _TITLES = {
-    CEILING: "ceiling, 96 in flight",
+    CEILING: f"ceiling, {IN_FLIGHT} in flight",
     CEILING_32: "ceiling, 32 in flight",
     SCHEDULER: "kube-scheduler",
     MOORAGE: "Moorage",
