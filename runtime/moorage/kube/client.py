@@ -19,6 +19,8 @@ from . import errors
 from .backoff import Backoff
 from .resources import PODS, Resource
 from .transport import Transport
+from .wire import envelope
+from .wire.bindings import binding
 from .wire.decoder import ListMeta
 
 T = TypeVar("T", bound=KubeObject)
@@ -241,17 +243,10 @@ class Client:
             NotFound: the pod is gone.
             Conflict: cause UID, ALREADY_BOUND (also to the same node), GATED or TERMINATING.
         """
-        metadata: dict[str, Any] = {"name": name, "namespace": namespace, "uid": uid}
-        if annotations:
-            metadata["annotations"] = annotations
-        binding = {
-            "apiVersion": "v1",
-            "kind": "Binding",
-            "metadata": metadata,
-            "target": {"apiVersion": "v1", "kind": "Node", "name": node},
-        }
         path = PODS.path(namespace, name, "binding")
-        await self._send("POST", path, query=self._write_query(dry_run), body=_encode(binding))
+        body = binding(name, namespace, uid=uid, node=node, annotations=annotations or {})
+        query = self._write_query(dry_run)
+        await self._send("POST", path, query=query, body=body, content_type=envelope.CONTENT_TYPE)
 
     async def evict(
         self, name: str, namespace: str, *, uid: str, grace_seconds: int | None = None, dry_run: bool = False

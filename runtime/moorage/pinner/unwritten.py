@@ -74,7 +74,7 @@ class Intents:
         self._stored: dict[str, Spec] = {}
         self._unwritten: dict[str, Unwritten] = {}
         self._pinned: dict[str, frozenset[str]] = {}  # node to the uids of the pods intended for it
-        self._nodes: dict[str, set[str]] = {}  # the same the other way round
+        self._nodes: dict[str, tuple[str, ...]] = {}  # the same the other way round, nearly always a single one
 
     def of(self, node: str) -> Spec:
         """All that is intended for a node."""
@@ -120,8 +120,8 @@ class Intents:
         if now:
             self._pinned[node] = now
         for uid in now - before:
-            self._nodes.setdefault(uid, set()).add(node)
+            self._nodes[uid] = (*self._nodes.get(uid, ()), node)
         for uid in before - now:
-            self._nodes[uid].discard(node)
-            if not self._nodes[uid]:
-                del self._nodes[uid]
+            left = tuple(each for each in self._nodes.pop(uid) if each != node)
+            if left:
+                self._nodes[uid] = left

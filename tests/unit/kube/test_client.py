@@ -15,7 +15,9 @@ from moorage.kube import client as client_module
 from moorage.kube import errors
 from moorage.kube.client import FLOW_CONTROL_PATIENCE, Client
 from moorage.kube.resources import NODES, PODS
-from tests.unit.kube.hostile import HostileServer, Json, hostile, page, raw, refuse, status, transport
+from moorage.kube.wire._generated import kubernetes_pb2 as pb
+from moorage.kube.wire.envelope import unwrap
+from tests.unit.kube.hostile import HostileServer, Json, hostile, page, protobuf, raw, refuse, status, transport
 
 
 @asynccontextmanager
@@ -186,13 +188,14 @@ async def test_bind_names_pod_uid_node_and_marks() -> None:
     async with connected() as (server, client):
         server.fault("POST", refuse(201, status(0, "")))
         await client.bind("a", "ns", uid="u", node="n1", annotations={"moorage.dev/pin": "x"})
-        assert server.requests[0].path == "/api/v1/namespaces/ns/pods/a/binding"
-        assert sent(server) == {
-            "apiVersion": "v1",
-            "kind": "Binding",
-            "metadata": {"name": "a", "namespace": "ns", "uid": "u", "annotations": {"moorage.dev/pin": "x"}},
-            "target": {"apiVersion": "v1", "kind": "Node", "name": "n1"},
-        }
+        (request,) = server.requests
+        assert request.path == "/api/v1/namespaces/ns/pods/a/binding"
+        assert request.headers["content-type"] == protobuf.CONTENT_TYPE
+        assert request.query == {"fieldManager": "moorage"}
+        found = pb.Binding.FromString(unwrap(request.body, "v1", "Binding"))
+        marks = [pb.StringEntry(key="moorage.dev/pin", value="x")]
+        assert found.metadata == pb.ObjectMeta(name="a", namespace="ns", uid="u", annotations=marks)
+        assert found.target == pb.ObjectReference(api_version="v1", kind="Node", name="n1")
 
 
 async def test_evict_asks_with_the_uid() -> None:

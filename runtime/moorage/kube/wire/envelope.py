@@ -43,6 +43,12 @@ def unwrap(data: bytes, api_version: str, kind: str) -> bytes:
     return envelope.raw
 
 
+def wrap(raw: bytes, api_version: str, kind: str) -> bytes:
+    """Put the bytes of an object into an envelope."""
+    name = pb.TypeMeta(api_version=api_version, kind=kind)
+    return MAGIC + pb.Unknown(type_meta=name, raw=raw).SerializeToString()
+
+
 def read_status(data: bytes, struct: type[S]) -> S:
     """A ``metav1.Status`` in its envelope, as a struct with its fields.
 
