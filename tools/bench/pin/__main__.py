@@ -35,6 +35,9 @@ _SHARED = 0.1
 """Cores that others may keep busy before the figures are called preliminary."""
 _AUDIT_MEGABYTES = 8192  # never rotated: it is what tells when a pod was bound
 
+_WIDTH = 100
+"""Columns of the table where no terminal says how many there are."""
+
 _console = Console(stderr=True)
 _began = time.monotonic()
 
@@ -68,7 +71,8 @@ def main() -> int:
             f"others kept {found['others_cores']:.1f} cores busy: the figures are preliminary", style="yellow"
         )
     missed = figures.missed(found)
-    _console.print(f"{_OUTPUT} written; " + (f"missed: {'; '.join(missed)}" if missed else "all targets met"))
+    verdict = f"missed: {'; '.join(missed)}" if missed else "all targets met"
+    _console.print(f"{_OUTPUT} written; {verdict}", soft_wrap=True)
     return 1 if missed and arguments.check else 0
 
 
@@ -205,7 +209,7 @@ def _show(found: Figures, title: str) -> None:
         table.add_column(column, justify="right" if column == "figure" else "left", no_wrap=True)
     for line in figures.table(found):
         table.add_row(*line, style="red" if line[-1] == "MISSED" else None)
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else _WIDTH).print(table)
 
 
 if __name__ == "__main__":
