@@ -14,7 +14,7 @@ import yaml
 
 from moorage.planner import planfile
 from moorage.protocol import Action, CreatePlaceholder, PinPods
-from tools.bench.common import world
+from tools.bench.common import tables, world
 from tools.bench.common.errors import BenchError
 from tools.bench.common.figures import Figures
 from tools.bench.common.world import Json
@@ -251,6 +251,16 @@ def test_a_program_that_fails_ends_the_benchmark_with_its_last_words(tmp_path: P
 
 
 # --- the picture ---
+
+
+def test_a_table_that_goes_to_a_file_has_all_of_each_line(capsys: pytest.CaptureFixture[str]) -> None:
+    widest = {"burst_planner_cpu_us_per_pin": 52.0, "burst_cpu_us_per_pin": 12_345.0}
+    lines = figures.table(figures.result(rounds(), {}) | widest)
+    assert any(line[-1] == tables.MISSED for line in lines)
+    tables.show("2 cores", ("", "figure", "target", ""), lines)
+    shown = capsys.readouterr().out.splitlines()
+    for line in lines:
+        assert any(all(cell in text for cell in line) for text in shown)
 
 
 def test_the_picture_is_well_formed_and_shows_every_contender_and_measurement() -> None:

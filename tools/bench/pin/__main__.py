@@ -11,13 +11,11 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 import tools.image as image
 from moorage.ops.aio import run_command
-from tools.bench.common import store
+from tools.bench.common import store, tables
 from tools.bench.common.errors import BenchError
 from tools.bench.common.figures import Figures
 from tools.bench.pin import account, contenders, figures, picture
@@ -34,9 +32,6 @@ _OUTPUT = Path("build/bench/pin.json")
 _SHARED = 0.1
 """Cores that others may keep busy before the figures are called preliminary."""
 _AUDIT_MEGABYTES = 8192  # never rotated: it is what tells when a pod was bound
-
-_WIDTH = 100
-"""Columns of the table where no terminal says how many there are."""
 
 _console = Console(stderr=True)
 _began = time.monotonic()
@@ -65,7 +60,7 @@ def main() -> int:
     if arguments.output == "json":
         sys.stdout.write(text)
     else:
-        _show(found, machine)
+        tables.show(machine, ("", "figure", "target", ""), figures.table(found))
     if found["others_cores"] > _SHARED:
         _console.print(
             f"others kept {found['others_cores']:.1f} cores busy: the figures are preliminary", style="yellow"
@@ -201,15 +196,6 @@ def _sentence(found: Figures) -> str:
 
 def _progress(message: str) -> None:
     _console.print(f"{time.monotonic() - _began:6.1f} s  {message}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _show(found: Figures, title: str) -> None:
-    table = Table(title=title, box=box.SIMPLE)
-    for column in ("", "figure", "target", ""):
-        table.add_column(column, justify="right" if column == "figure" else "left", no_wrap=True)
-    for line in figures.table(found):
-        table.add_row(*line, style="red" if line[-1] == "MISSED" else None)
-    Console(width=None if sys.stdout.isatty() else _WIDTH).print(table)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from statistics import mean, median
 
 from moorage.pinner.options import Options
 from tools.bench.common.figures import Figures, medians
+from tools.bench.common.tables import MISSED
 
 CEILING, CEILING_32, SCHEDULER, MOORAGE = "ceiling", "ceiling_32", "kube_scheduler", "moorage"
 IN_FLIGHT = Options().writes_in_flight
@@ -143,7 +144,7 @@ def table(figures: Figures) -> list[tuple[str, str, str, str]]:
 def _line(title: str, value: float, target: Target | None) -> tuple[str, str, str, str]:
     if target is None:
         return (title, number(value), "", "")
-    return (title, number(value), target.text, "met" if target.met(value) else "MISSED")
+    return (title, number(value), target.text, "met" if target.met(value) else MISSED)
 
 
 def number(value: float) -> str:

@@ -12,11 +12,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
-from tools.bench.common import store
+from tools.bench.common import store, tables
 from tools.bench.common.errors import BenchError
 from tools.bench.common.figures import Figures, medians
 from tools.bench.watch import figures, rounds
@@ -50,7 +48,9 @@ def main() -> int:
     if arguments.output == "json":
         sys.stdout.write(text)
     else:
-        _show(ours, informer)
+        machine = f"{ours['nodes']:,.0f} nodes, {ours['pods']:,.0f} pods, {os.cpu_count()} cores; medians"
+        columns = ("", "ours", "informer", "ratio", "target", "")
+        tables.show(machine, columns, figures.table(ours, informer))
     missed = figures.missed(ours, informer)
     _console.print(f"{_OUTPUT} written; " + (f"missed: {'; '.join(missed)}" if missed else "all targets met"))
     return 1 if missed and arguments.check else 0
@@ -168,18 +168,6 @@ def _sentence(found: Figures) -> str:
 
 def _progress(message: str) -> None:
     _console.print(f"{time.monotonic() - _began:6.1f} s  {message}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _show(ours: Figures, informer: Figures) -> None:
-    table = Table(
-        title=f"{ours['nodes']:,.0f} nodes, {ours['pods']:,.0f} pods, {os.cpu_count()} cores; medians", box=box.SIMPLE
-    )
-    table.add_column("")
-    for column in ("ours", "informer", "ratio", "target", ""):
-        table.add_column(column, justify="left" if column in ("", "target") else "right", no_wrap=True)
-    for line in figures.table(ours, informer):
-        table.add_row(*line, style="red" if line[-1] == "MISSED" else None)
-    Console().print(table)
 
 
 if __name__ == "__main__":

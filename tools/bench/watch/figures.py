@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tools.bench.common.figures import Figures
+from tools.bench.common.tables import MISSED
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def table(ours: Figures, informer: Figures) -> list[tuple[str, str, str, str, st
     lines = []
     for row in ROWS:
         mine, theirs = ours[row.key], informer[row.key]
-        met = {True: "met", False: "MISSED", None: ""}[row.met(ours, informer)]
+        met = {True: "met", False: MISSED, None: ""}[row.met(ours, informer)]
         lines.append((row.title, _number(mine), _number(theirs), f"{mine / theirs:.2f}", row.target, met))
     return lines
 
