@@ -44,6 +44,7 @@ class Mortal(Transport):
         query: Mapping[str, str] | None = None,
         body: bytes | None = None,
         content_type: str = "application/json",
+        accept: str = "application/json",
         timeout: float = 30.0,
     ) -> bytes:
         if self.dead.is_set():
@@ -56,7 +57,9 @@ class Mortal(Transport):
             self.dead.set()
             if not self._after:
                 await asyncio.Event().wait()
-        answer = await super().request(method, path, query=query, body=body, content_type=content_type, timeout=timeout)
+        answer = await super().request(
+            method, path, query=query, body=body, content_type=content_type, accept=accept, timeout=timeout
+        )
         if self.dead.is_set():
             await asyncio.Event().wait()
         return answer

@@ -34,7 +34,7 @@ MAX_CONNECTIONS = 128
 """More than any program has writes under way: leases and reads do not wait for these."""
 # Compressing a list costs the server and us more CPU than a cluster network saves.
 _HEADERS = (f"User-Agent: {USER_AGENT}", "Accept-Encoding: identity")
-_JSON = "application/json"
+JSON = "application/json"
 _REPEATABLE = frozenset(("GET", "PUT", "DELETE"))
 
 
@@ -129,7 +129,8 @@ class Transport:
         *,
         query: Mapping[str, str] | None = None,
         body: bytes | None = None,
-        content_type: str = "application/json",
+        content_type: str = JSON,
+        accept: str = JSON,
         timeout: float = 30.0,
     ) -> bytes:
         """Send one request and read the whole answer.
@@ -140,6 +141,7 @@ class Transport:
             query: query parameters, unquoted.
             body: request body.
             content_type: of the body.
+            accept: the encodings that are understood; refusals are, in JSON and protobuf.
             timeout: seconds for the answer; connecting has its own limit.
 
         Returns:
@@ -149,7 +151,7 @@ class Transport:
             ApiError: the server said no; the subclass says how.
             ConnectionLost: no complete answer came.
         """
-        asked = _Request(method, path, query, body, content_type, _JSON)
+        asked = _Request(method, path, query, body, content_type, accept)
         return (await self._answered(asked, timeout)).body
 
     async def read(self, path: str, *, query: Mapping[str, str], accept: str, timeout: float) -> Content[bytes]:
@@ -165,7 +167,7 @@ class Transport:
             ApiError: the server said no; the subclass says how.
             ConnectionLost: no complete answer came.
         """
-        return await self._answered(_Request("GET", path, query, None, _JSON, accept), timeout)
+        return await self._answered(_Request("GET", path, query, None, JSON, accept), timeout)
 
     async def _answered(self, asked: _Request, timeout: float) -> Content[bytes]:
         """Send one request and read the whole answer; once more with fresh credentials when the server says 401."""
@@ -212,7 +214,7 @@ class Transport:
 
     @asynccontextmanager
     async def stream(
-        self, path: str, *, query: Mapping[str, str], silence: float, accept: str = _JSON
+        self, path: str, *, query: Mapping[str, str], silence: float, accept: str = JSON
     ) -> AsyncIterator[Content[Stream]]:
         """Open a watch and hand out its body as it comes.
 
@@ -227,7 +229,7 @@ class Transport:
             ApiError: the server refused to open it.
             ConnectionLost: it could not be opened, or broke while it was read; Silent when nothing came for too long.
         """
-        asked = _Request("GET", path, query, None, _JSON, accept)
+        asked = _Request("GET", path, query, None, JSON, accept)
         found = await self._asked(asked, silence)
         try:
             if found.head.status == 401 and await self.access.authenticator.refused():

@@ -15,7 +15,7 @@ from moorage.objects import KubeObject
 
 from . import errors
 from .resources import Resource
-from .transport import Transport
+from .transport import JSON, Transport
 from .wire.as_json import JsonDecoder
 from .wire.as_protobuf import ProtobufDecoder
 from .wire.decoder import Decoder, Unreadable
@@ -30,9 +30,8 @@ PAGE_SIZE = 250
 LIST_TIMEOUT = 60.0
 """Seconds for one page of a list."""
 
-_JSON = "application/json"
-_ACCEPT = f"{CONTENT_TYPE};q=1.0,{_JSON};q=0.9"
-_ACCEPT_WATCH = f"{CONTENT_TYPE};stream=watch;q=1.0,{_JSON};q=0.9"
+_ACCEPT = f"{CONTENT_TYPE};q=1.0,{JSON};q=0.9"
+_ACCEPT_WATCH = f"{CONTENT_TYPE};stream=watch;q=1.0,{JSON};q=0.9"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,7 @@ class Reader(Generic[T]):
             KubeError: anything else that went wrong.
         """
         query = {**self._query, "limit": str(PAGE_SIZE)}
-        accept = _ACCEPT if self._protobuf else _JSON
+        accept = _ACCEPT if self._protobuf else JSON
         while True:
             found = await self._transport.read(self._path, query=query, accept=accept, timeout=LIST_TIMEOUT)
             meta, items = self._decoder(found.content_type).page(found.body)
@@ -114,7 +113,7 @@ class Reader(Generic[T]):
             "resourceVersion": since,
             "timeoutSeconds": str(seconds),
         }
-        accept = _ACCEPT_WATCH if self._protobuf else _JSON
+        accept = _ACCEPT_WATCH if self._protobuf else JSON
         async with self._transport.stream(self._path, query=query, accept=accept, silence=silence) as found:
             decoder = self._decoder(found.content_type)
             async with aclosing(decoder.split(found.body)) as batches:

@@ -197,30 +197,34 @@ class LeaseKeeper:
                 await self._sleep(TICK)
 
     def _due(self) -> Iterator[tuple[str, _Held]]:
-        now = self._monotonic()
-        for name in self._placeholders():
-            held = self._held[name]
-            if held.due <= now and not self._waits(held):
-                yield name, held
+        """The Leases to renew now; all others are passed over quickly, because there are many and this is often."""
+        reserved = tuple(self._world.reserved)
+        for name in self._held.keys() - reserved:
+            del self._held[name]
+        now = self._clock.now()
+        for name in reserved:
+            held = self._held.get(name)
+            if held is None or self._is_due(held):
+                held = self._looked_at(name, held, now)
+                if held is not None and self._is_due(held):
+                    yield name, held
+
+    def _is_due(self, held: _Held) -> bool:
+        return held.due <= self._monotonic() and not self._waits(held)
 
     def _waits(self, held: _Held) -> bool:
         """Whether pins go first."""
         return self._monotonic() < held.latest and self._busy()
 
-    def _placeholders(self) -> list[str]:
-        """The nodes whose Leases are ours to renew; forgets all others."""
-        found, now = [], self._clock.now()
-        for name in self._world.reserved:
-            node = self._holdable(name, now)
-            if node is None:
-                continue
-            found.append(name)
-            held = self._held.get(name)
-            if held is None or held.uid != node.metadata.uid:
-                self._held[name] = self._first(node, now)
-        for name in self._held.keys() - found:
-            del self._held[name]
-        return found
+    def _looked_at(self, name: str, held: _Held | None, now: datetime) -> _Held | None:
+        """What is known of the Lease of a node now; None, and forgotten, when it is not ours to renew."""
+        node = self._holdable(name, now)
+        if node is None:
+            self._held.pop(name, None)
+            return None
+        if held is None or held.uid != node.metadata.uid:
+            held = self._held[name] = self._first(node, now)
+        return held
 
     def _holdable(self, name: str, now: datetime) -> Node | None:
         """The placeholder of a node that is to be held, or None."""

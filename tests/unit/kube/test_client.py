@@ -191,11 +191,12 @@ async def test_bind_names_pod_uid_node_and_marks() -> None:
         (request,) = server.requests
         assert request.path == "/api/v1/namespaces/ns/pods/a/binding"
         assert request.headers["content-type"] == protobuf.CONTENT_TYPE
-        assert request.query == {"fieldManager": "moorage"}
+        assert request.headers["accept"] == f"{protobuf.CONTENT_TYPE},application/json"
+        assert not request.query
         found = pb.Binding.FromString(unwrap(request.body, "v1", "Binding"))
         marks = [pb.StringEntry(key="moorage.dev/pin", value="x")]
-        assert found.metadata == pb.ObjectMeta(name="a", namespace="ns", uid="u", annotations=marks)
-        assert found.target == pb.ObjectReference(api_version="v1", kind="Node", name="n1")
+        assert found.metadata == pb.ObjectMeta(name="a", uid="u", annotations=marks)
+        assert found.target == pb.ObjectReference(kind="Node", name="n1")
 
 
 async def test_evict_asks_with_the_uid() -> None:

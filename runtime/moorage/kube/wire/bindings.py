@@ -12,19 +12,23 @@ from ._generated import kubernetes_pb2 as pb
 from .envelope import wrap
 
 
-def binding(name: str, namespace: str, *, uid: str, node: str, annotations: Mapping[str, str]) -> bytes:
-    """A Binding in its envelope.
+def binding(name: str, *, uid: str, node: str, annotations: Mapping[str, str]) -> bytes:
+    """A Binding in its envelope. Nothing is in it that need not be: the server works through each field several times.
+
+    It takes the namespace from the request's path (EnsureObjectNamespaceMatchesRequestNamespace in
+    apiserver/pkg/registry/rest/meta.go).
 
     Args:
         name: the pod's name.
-        namespace: the pod's namespace.
         uid: the pod that is meant.
         node: the node's name.
         annotations: marks for the pod.
     """
-    marks = [pb.StringEntry(key=key, value=value) for key, value in annotations.items()]
-    message = pb.Binding(
-        metadata=pb.ObjectMeta(name=name, namespace=namespace, uid=uid, annotations=marks),
-        target=pb.ObjectReference(api_version="v1", kind="Node", name=node),
-    )
+    message = pb.Binding()  # filled in place: messages made of messages are copied, which takes twice as long
+    metadata, target = message.metadata, message.target
+    metadata.name, metadata.uid = name, uid
+    for key, value in annotations.items():
+        mark = metadata.annotations.add()
+        mark.key, mark.value = key, value
+    target.kind, target.name = "Node", node
     return wrap(message.SerializeToString(), "v1", "Binding")

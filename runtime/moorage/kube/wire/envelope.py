@@ -45,8 +45,13 @@ def unwrap(data: bytes, api_version: str, kind: str) -> bytes:
 
 def wrap(raw: bytes, api_version: str, kind: str) -> bytes:
     """Put the bytes of an object into an envelope."""
-    name = pb.TypeMeta(api_version=api_version, kind=kind)
-    return MAGIC + pb.Unknown(type_meta=name, raw=raw).SerializeToString()
+    return _label(api_version, kind) + pb.Unknown(raw=raw).SerializeToString()
+
+
+@cache
+def _label(api_version: str, kind: str) -> bytes:
+    """The beginning of an envelope: a message may come in parts, one after the other."""
+    return MAGIC + pb.Unknown(type_meta=pb.TypeMeta(api_version=api_version, kind=kind)).SerializeToString()
 
 
 def read_status(data: bytes, struct: type[S]) -> S:

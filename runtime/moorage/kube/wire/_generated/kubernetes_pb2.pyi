@@ -201,14 +201,12 @@ class Binding(_message.Message):
     def __init__(self, metadata: _Optional[_Union[ObjectMeta, _Mapping[str, object]]] = ..., target: _Optional[_Union[ObjectReference, _Mapping[str, object]]] = ...) -> None: ...
 
 class ObjectReference(_message.Message):
-    __slots__ = ("kind", "name", "api_version")
+    __slots__ = ("kind", "name")
     KIND_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
-    API_VERSION_FIELD_NUMBER: _ClassVar[int]
     kind: str
     name: str
-    api_version: str
-    def __init__(self, kind: _Optional[str] = ..., name: _Optional[str] = ..., api_version: _Optional[str] = ...) -> None: ...
+    def __init__(self, kind: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
 
 class Pod(_message.Message):
     __slots__ = ("metadata", "spec", "status")
