@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -13,6 +14,9 @@ from .compact import compact_node, compact_pod
 from .wire.pods import read_pod
 
 T = TypeVar("T", bound=objects.KubeObject)
+
+_PLAIN = re.compile(r"[0-9A-Za-z._~-]*")
+"""What ``quote`` leaves as it is: nearly all names. It takes five times as long to find that out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +56,14 @@ class Resource(Generic[T]):
         root = "/api" if "/" not in self.group_version else "/apis"
         parts = [root, self.group_version]
         if self.namespaced and namespace:
-            parts += ["namespaces", quote(namespace, safe="")]
+            parts += ["namespaces", _quoted(namespace)]
         parts.append(self.plural)
-        parts += [quote(part, safe="") for part in (name, subresource) if part]
+        parts += [_quoted(part) for part in (name, subresource) if part]
         return "/".join(parts)
+
+
+def _quoted(part: str) -> str:
+    return part if _PLAIN.fullmatch(part) else quote(part, safe="")
 
 
 PODS = Resource("v1", "pods", "Pod", objects.Pod, compact=compact_pod, protobuf=read_pod)

@@ -17,6 +17,7 @@ from prometheus_client import Counter, Gauge
 from moorage.kube.backoff import Backoff
 from moorage.protocol import (
     Ack,
+    Acks,
     CreatePlaceholder,
     DeletePlaceholder,
     ExpectPods,
@@ -213,8 +214,8 @@ class InstructionStream:
         )
         await connection.write(hello)
         while True:
-            while (ack := self._outbox.take()) is not None:
-                await connection.write(ack)
+            while acks := self._outbox.take():
+                await connection.write(Acks(acks))
             self._to_write.clear()
             await self._to_write.wait()
 

@@ -10,6 +10,9 @@ from moorage.protocol import Ack, Position, SnapshotEnd, Welcome
 RECORDED = 4096
 """Last acknowledgements that are kept for repetitions; an older one makes a repetition count as new."""
 
+TOGETHER = 64
+"""Acknowledgements and pods of them after which no more go into a message: a server takes 4 MiB of the longest ones."""
+
 
 class Verdict(enum.Enum):
     """What an instruction is, by its position."""
@@ -108,13 +111,15 @@ class Outbox:
         """The last acknowledgement of an instruction, or None."""
         return self._recorded.get(instruction_id)
 
-    def take(self) -> Ack | None:
-        """The next one to write, now counted as sent; None when there is none."""
-        if not self._pending:
-            return None
-        ack = self._pending.popleft()
-        self._sent.append(ack)
-        return ack
+    def take(self) -> tuple[Ack, ...]:
+        """The next ones to write together, now counted as sent; empty when there are none."""
+        taken: list[Ack] = []
+        size = 0
+        while self._pending and size < TOGETHER:
+            size += 1 + len(self._pending[0].pods)
+            taken.append(self._pending.popleft())
+        self._sent.extend(taken)
+        return tuple(taken)
 
     def confirm(self, count: int) -> None:
         """The server has this many of those sent on this connection."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from moorage.ops.parsing import Address
 from moorage.ops.secret import Secret
-from moorage.protocol import Ack, Hello, ProtocolError, ReasonCode, ServerMessage, codec, rpc
+from moorage.protocol import Acks, Hello, ProtocolError, ReasonCode, ServerMessage, codec, rpc
 from moorage.protocol.rpc import grpc
 
 from . import metrics
@@ -165,8 +165,8 @@ class PlannerServer:
     async def _read(self, session: Session, context: Context) -> None:
         while isinstance(data := await context.read(), bytes):
             message = codec.decode_request(data)
-            if isinstance(message, Ack):
-                session.received(message)
+            for ack in message.acks if isinstance(message, Acks) else ():
+                session.received(ack)
 
     async def _hello(self, context: Context) -> Hello:
         try:

@@ -2,6 +2,7 @@
 
 from .messages import (
     Ack,
+    Acks,
     Action,
     ClientMessage,
     CreatePlaceholder,
@@ -28,6 +29,7 @@ from .wire import ProtocolError
 
 __all__ = [
     "Ack",
+    "Acks",
     "Action",
     "ClientMessage",
     "CreatePlaceholder",

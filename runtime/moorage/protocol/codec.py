@@ -12,6 +12,7 @@ from moorage.objects import Taint
 from ._generated import pinning_pb2 as pb
 from .messages import (
     Ack,
+    Acks,
     Action,
     ClientMessage,
     CreatePlaceholder,
@@ -52,7 +53,7 @@ _NUMBERS = {outcome: number for number, outcome in _OUTCOMES.items()}
 
 
 def encode_request(message: ClientMessage) -> bytes:
-    """Bytes of a Hello or an Ack; sentences that are too long are cut."""
+    """Bytes of a Hello or of Acks; sentences that are too long are cut."""
     match message:
         case Hello():
             hello = pb.Hello(
@@ -63,16 +64,19 @@ def encode_request(message: ClientMessage) -> bytes:
                 window=message.window,
             )
             return pb.StreamRequest(hello=hello).SerializeToString()
-        case Ack():
-            ack = pb.Ack(
-                instruction_id=message.instruction_id,
-                position=_position_pb(message.position),
-                outcome=_NUMBERS[message.outcome],
-                reason=_reason_pb(message.reason),
-                sentence=text(message.sentence, MAX_SENTENCE),
-                pods=[_pod_result_pb(result) for result in message.pods],
-            )
-            return pb.StreamRequest(ack=ack).SerializeToString()
+        case Acks():
+            return pb.StreamRequest(acks=pb.Acks(acks=map(_ack_pb, message.acks))).SerializeToString()
+
+
+def _ack_pb(ack: Ack) -> pb.Ack:
+    return pb.Ack(
+        instruction_id=ack.instruction_id,
+        position=_position_pb(ack.position),
+        outcome=_NUMBERS[ack.outcome],
+        reason=_reason_pb(ack.reason),
+        sentence=text(ack.sentence, MAX_SENTENCE),
+        pods=[_pod_result_pb(result) for result in ack.pods],
+    )
 
 
 def decode_request(data: bytes) -> ClientMessage | None:
@@ -89,23 +93,23 @@ def decode_request(data: bytes) -> ClientMessage | None:
             need(hello.window >= 0, "hello.window", "must not be negative")
             position = _position(hello.position, "hello.position")
             return Hello(hello.cluster_id, hello.replica[:MAX_TEXT], hello.version[:MAX_TEXT], position, hello.window)
-        case "ack":
-            return _ack(message.ack)
+        case "acks":
+            return Acks(tuple(_ack(ack, f"acks[{index}]") for index, ack in enumerate(message.acks.acks)))
     return None
 
 
-def _ack(ack: pb.Ack) -> Ack:
-    need(len(ack.instruction_id) <= MAX_ID, "ack.instruction_id", f"has more than {MAX_ID} characters")
+def _ack(ack: pb.Ack, path: str) -> Ack:
+    need(len(ack.instruction_id) <= MAX_ID, f"{path}.instruction_id", f"has more than {MAX_ID} characters")
     return Ack(
         instruction_id=ack.instruction_id,
-        position=_position(ack.position, "ack.position"),
-        outcome=_outcome(ack.outcome, "ack.outcome"),
+        position=_position(ack.position, f"{path}.position"),
+        outcome=_outcome(ack.outcome, f"{path}.outcome"),
         reason=_reason(ack.reason),
         sentence=ack.sentence[:MAX_SENTENCE],
         pods=tuple(
             PodResult(
                 pod=_pod_ref(result.pod),
-                outcome=_outcome(result.outcome, f"ack.pods[{index}].outcome"),
+                outcome=_outcome(result.outcome, f"{path}.pods[{index}].outcome"),
                 reason=_reason(result.reason),
                 sentence=result.sentence[:MAX_SENTENCE],
                 node=result.node[:MAX_TEXT],

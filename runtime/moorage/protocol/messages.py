@@ -1,6 +1,6 @@
 """What planner and pinner say to each other, as plain immutable types: the wire format stays in ``codec``.
 
-Client to server: ``Hello``, then one ``Ack`` or more per instruction. Server to client: ``Welcome``, ``Instruction``,
+Client to server: ``Hello``, then one ``Ack`` or more per instruction, several at a time in ``Acks``. Server to client: ``Welcome``, ``Instruction``,
 ``SnapshotEnd``, ``Heartbeat``. Delivery is at least once and effects are idempotent: the same instruction id always
 means the same intent, so whoever receives one again answers with what is the case now.
 """
@@ -232,6 +232,13 @@ class Ack:
 
 
 @dataclass(frozen=True, slots=True)
+class Acks:
+    """Acknowledgements that have come up together, in the order in which they were given."""
+
+    acks: tuple[Ack, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Hello:
     """The first message of a client.
 
@@ -293,5 +300,5 @@ class Heartbeat:
     acknowledged: int = 0
 
 
-ClientMessage: TypeAlias = Hello | Ack
+ClientMessage: TypeAlias = Hello | Acks
 ServerMessage: TypeAlias = Welcome | Instruction | SnapshotEnd | Heartbeat

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import ipaddress
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -22,8 +23,8 @@ from moorage.pinner.stream_channel import Endpoint
 from moorage.pinner.stream_settings import StreamSettings
 from moorage.protocol import (
     Ack,
+    Acks,
     Action,
-    ClientMessage,
     CreatePlaceholder,
     Hello,
     Instruction,
@@ -88,22 +89,20 @@ class Visit:
     def __init__(self, context: Any, hello: Hello) -> None:
         self.hello = hello
         self.context = context
+        self._heard: deque[Ack] = deque()
 
     async def say(self, *messages: ServerMessage | bytes) -> None:
         for message in messages:
             await self.context.write(message if isinstance(message, bytes) else codec.encode_response(message))
 
-    async def hear(self) -> ClientMessage:
-        data = await self.context.read()
-        assert isinstance(data, bytes), "the client has ended the stream"
-        message = codec.decode_request(data)
-        assert message is not None
-        return message
-
     async def hear_ack(self) -> Ack:
-        message = await self.hear()
-        assert isinstance(message, Ack)
-        return message
+        if not self._heard:
+            data = await self.context.read()
+            assert isinstance(data, bytes), "the client has ended the stream"
+            message = codec.decode_request(data)
+            assert isinstance(message, Acks)
+            self._heard.extend(message.acks)
+        return self._heard.popleft()
 
     async def stay(self) -> None:
         """Say nothing more until the client goes."""

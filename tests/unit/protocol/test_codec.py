@@ -15,6 +15,7 @@ import moorage
 from moorage.objects import Taint
 from moorage.protocol import (
     Ack,
+    Acks,
     ClientMessage,
     CreatePlaceholder,
     DeletePlaceholder,
@@ -69,9 +70,10 @@ server_messages = st.one_of(
     st.builds(SnapshotEnd, positions, counts),
     st.builds(Heartbeat, positions, counts),
 )
+acks = st.builds(Ack, texts, positions, outcomes, reasons, texts, st.lists(results, max_size=3).map(tuple))
 client_messages = st.one_of(
     st.builds(Hello, printable, texts, texts, positions, st.integers(0, 2**31 - 1)),
-    st.builds(Ack, texts, positions, outcomes, reasons, texts, st.lists(results, max_size=3).map(tuple)),
+    st.builds(Acks, st.lists(acks, max_size=3).map(tuple)),
 )
 
 
@@ -179,26 +181,28 @@ def test_a_heartbeat_interval_that_makes_no_sense(seconds: int) -> None:
 
 def test_acknowledgements_without_an_outcome_or_of_a_newer_pinner() -> None:
     message = pb.StreamRequest()
-    message.ack.instruction_id = "i"
-    with pytest.raises(ProtocolError, match=r"ack\.outcome"):
+    message.acks.acks.add(outcome=pb.OUTCOME_APPLIED)
+    ack = message.acks.acks.add(instruction_id="i")
+    with pytest.raises(ProtocolError, match=r"acks\[1\]\.outcome"):
         codec.decode_request(message.SerializeToString())
-    message.ack.outcome = pb.OUTCOME_REJECTED
-    message.ack.MergeFromString(b"\x20\xe7\x07")  # reason: 999
-    assert codec.decode_request(message.SerializeToString()) == Ack(
-        "i", Position(), Outcome.REJECTED, ReasonCode.INTERNAL
-    )
+    ack.outcome = pb.OUTCOME_REJECTED
+    ack.MergeFromString(b"\x20\xe7\x07")  # reason: 999
+    read = codec.decode_request(message.SerializeToString())
+    assert isinstance(read, Acks)
+    assert read.acks[1] == Ack("i", Position(), Outcome.REJECTED, ReasonCode.INTERNAL)
 
 
 def test_the_largest_acknowledgement_is_one_that_a_server_takes() -> None:
     result = PodResult(PodRef("n" * 63, "p" * 253, "u" * 128), Outcome.REJECTED, ReasonCode.DOES_NOT_FIT, "ü" * 9999)
     ack = Ack("i" * 128, Position(1, 1), Outcome.REJECTED, ReasonCode.DOES_NOT_FIT, "x" * 9999, (result,) * 1000)
-    assert len(codec.encode_request(ack)) < 4 << 20
+    assert len(codec.encode_request(Acks((ack,)))) < 4 << 20
 
 
 def test_half_a_character_in_a_sentence_does_no_harm() -> None:
-    read = codec.decode_request(codec.encode_request(Ack("i", Position(1, 1), Outcome.FAILED, sentence="a\udc80b")))
-    assert isinstance(read, Ack)
-    assert read.sentence == "a?b"
+    ack = Ack("i", Position(1, 1), Outcome.FAILED, sentence="a\udc80b")
+    read = codec.decode_request(codec.encode_request(Acks((ack,))))
+    assert isinstance(read, Acks)
+    assert read.acks[0].sentence == "a?b"
 
 
 def test_reasons_and_outcomes_have_the_numbers_of_the_proto() -> None:

@@ -118,12 +118,12 @@ REASON_CODE_DRY_RUN: ReasonCode
 REASON_CODE_INTERNAL: ReasonCode
 
 class StreamRequest(_message.Message):
-    __slots__ = ("hello", "ack")
+    __slots__ = ("hello", "acks")
     HELLO_FIELD_NUMBER: _ClassVar[int]
-    ACK_FIELD_NUMBER: _ClassVar[int]
+    ACKS_FIELD_NUMBER: _ClassVar[int]
     hello: Hello
-    ack: Ack
-    def __init__(self, hello: _Optional[_Union[Hello, _Mapping[str, object]]] = ..., ack: _Optional[_Union[Ack, _Mapping[str, object]]] = ...) -> None: ...
+    acks: Acks
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping[str, object]]] = ..., acks: _Optional[_Union[Acks, _Mapping[str, object]]] = ...) -> None: ...
 
 class StreamResponse(_message.Message):
     __slots__ = ("welcome", "instruction", "snapshot_end", "heartbeat")
@@ -158,6 +158,12 @@ class Hello(_message.Message):
     position: Position
     window: int
     def __init__(self, cluster_id: _Optional[str] = ..., replica: _Optional[str] = ..., version: _Optional[str] = ..., position: _Optional[_Union[Position, _Mapping[str, object]]] = ..., window: _Optional[int] = ...) -> None: ...
+
+class Acks(_message.Message):
+    __slots__ = ("acks",)
+    ACKS_FIELD_NUMBER: _ClassVar[int]
+    acks: _containers.RepeatedCompositeFieldContainer[Ack]
+    def __init__(self, acks: _Optional[_Iterable[_Union[Ack, _Mapping[str, object]]]] = ...) -> None: ...
 
 class Ack(_message.Message):
     __slots__ = ("instruction_id", "position", "outcome", "reason", "sentence", "pods")

@@ -8,13 +8,17 @@ import pytest
 from prometheus_client import REGISTRY
 
 from moorage.pinner.stream import InstructionStream
+from moorage.pinner.stream_state import TOGETHER, Outbox
 from moorage.protocol import (
     Ack,
+    Acks,
     CreatePlaceholder,
     Heartbeat,
     Instruction,
     Outcome,
     PinPods,
+    PodRef,
+    PodResult,
     Position,
     Promise,
     ReasonCode,
@@ -83,6 +87,24 @@ async def test_acknowledgements_that_were_not_confirmed_are_said_again() -> None
     async with scripted(first, second) as server, Pinner(InstructionStream(settings(server.port))) as pinner:
         await eventually(lambda: heard == ["i-2", "i-3"])
         await eventually(lambda: pinner.stream.unconfirmed == 0)
+
+
+def test_acknowledgements_go_together_in_their_order_and_never_as_more_than_a_server_takes() -> None:
+    longest = PodResult(PodRef("n" * 63, "p" * 253, "u" * 36), Outcome.REJECTED, ReasonCode.DOES_NOT_FIT, "😀" * 9999)
+    outbox = Outbox()
+    added = [
+        Ack(f"{number}", Position(1, number), Outcome.REJECTED, sentence="😀" * 9999, pods=(longest,) * pods)
+        for number, pods in enumerate([*[0] * 40, 1000, *[0] * (TOGETHER - 1), 1000, TOGETHER - 2, 1000, 0])
+    ]
+    for ack in added:
+        outbox.add(ack)
+    taken = list(iter(outbox.take, ()))
+    assert [ack for together in taken for ack in together] == added
+    assert 1 < len(taken) < 10
+    assert all(len(codec.encode_request(Acks(together))) < 4 << 20 for together in taken)
+    outbox.confirm(len(taken[0]))
+    outbox.reconnect()
+    assert len(outbox) == len(added) - len(taken[0]), "what was sent and not confirmed goes again"
 
 
 async def test_of_two_answers_to_an_instruction_only_the_last_is_repeated() -> None:
