@@ -1,8 +1,8 @@
 """What planner and pinner say to each other, as plain immutable types: the wire format stays in ``codec``.
 
-Client to server: ``Hello``, then one ``Ack`` or more per instruction, several at a time in ``Acks``. Server to client: ``Welcome``, ``Instruction``,
-``SnapshotEnd``, ``Heartbeat``. Delivery is at least once and effects are idempotent: the same instruction id always
-means the same intent, so whoever receives one again answers with what is the case now.
+Client to server: ``Hello``, then one ``Ack`` or more per instruction, several at a time in ``Acks``. Server to client:
+``Welcome``, ``Instruction``, ``SnapshotEnd``, ``Heartbeat``. Delivery is at least once and effects are idempotent: the
+same instruction id always means the same intent, so whoever receives one again answers with what is the case now.
 """
 
 from __future__ import annotations

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 from prometheus_client import REGISTRY
@@ -63,43 +63,39 @@ async def test_a_server_that_hangs_after_connecting_is_given_up(caplog: pytest.L
 async def test_rubbish_and_silence_below_the_protocol(
     answer: bytes | None, expected: set[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with _tcp_server(answer) as port:
+    with _tcp_server(answer) as port:
         stream = InstructionStream(settings(port, connect_timeout=0.5))
         async with Pinner(stream):
             await eventually(lambda: len(resets(caplog)) >= 2)
     assert causes(caplog) == expected
 
 
-@asynccontextmanager
-async def _tcp_server(answer: bytes | None) -> AsyncIterator[int]:
-    visits: set[asyncio.Task[Any]] = set()
-    over = asyncio.Event()
+@contextmanager
+def _tcp_server(answer: bytes | None) -> Iterator[int]:
+    """Accepts in a thread: asyncio's own server loses a connection that comes while it is being closed."""
+    with socket.create_server((LOOPBACK, 0)) as listener, ExitStack() as visits:
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        visits.add(task)
-        with contextlib.suppress(ConnectionError):
-            if answer is None:
-                await over.wait()
-            else:
-                await reader.read(1)
-                writer.write(answer)
-                await writer.drain()
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
+        def serve() -> None:
+            while True:
+                try:
+                    visit, _ = listener.accept()
+                except OSError:  # shut down
+                    return
+                visits.enter_context(visit)
+                if answer is not None:
+                    with suppress(OSError), visit:
+                        visit.settimeout(HANG)
+                        visit.recv(1)
+                        visit.sendall(answer)
 
-    server = await asyncio.start_server(serve, LOOPBACK, 0)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        over.set()  # gRPC keeps a connection that says nothing for 20 s, whatever becomes of the channel
-        await asyncio.sleep(0.05)  # one that was being accepted becomes a visit, too, and is closed by it
-        while under_way := {visit for visit in visits if not visit.done()}:
-            done, _ = await asyncio.wait(under_way, timeout=HANG)
-            assert done, "a visit does not end"
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join(HANG)
+            assert not thread.is_alive(), "a visit does not end"
 
 
 @pytest.mark.parametrize(
@@ -168,7 +164,7 @@ async def test_stopping_is_quick_in_every_state() -> None:
 
 
 async def test_being_cancelled_is_never_lost_whatever_the_connection_does_at_that_moment() -> None:
-    async with _tcp_server(b"") as port:
+    with _tcp_server(b"") as port:
         for turn in range(60):
             async with asyncio.timeout(HANG), Pinner(InstructionStream(settings(port))):
                 await asyncio.sleep(0.003 * (turn % 20))
