@@ -245,7 +245,7 @@ class Client:
         """
         path = PODS.path(namespace, name, "binding")
         body = binding(name, uid=uid, node=node, annotations=annotations or {})
-        # No field manager: a Binding is not kept, so nobody would see it, and the server works without a query faster.
+        # No field manager: a Binding is not kept, so nobody would see it, and a query costs the server more than that.
         query = {"dryRun": "All"} if dry_run else None
         await self._send("POST", path, query=query, body=body, content_type=PROTOBUF, accept=f"{PROTOBUF},{JSON}")
 

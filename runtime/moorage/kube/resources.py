@@ -16,7 +16,7 @@ from .wire.pods import read_pod
 T = TypeVar("T", bound=objects.KubeObject)
 
 _PLAIN = re.compile(r"[0-9A-Za-z._~-]*")
-"""What ``quote`` leaves as it is: nearly all names. It takes five times as long to find that out."""
+"""What ``quote`` leaves as it is: nearly all names. It takes twice as long to find that out."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,14 +72,17 @@ def test_fields_cannot_pose_as_the_lines_own() -> None:
 def test_one_event_is_one_line_whatever_is_in_it() -> None:
     stream = as_json()
     logger.info(
-        "answer was %s", 'a\nb\r\u2028"c"', extra={"error": "x\n\ud800", "odd": float("inf"), "thing": object()}
+        "answer was %s",
+        'a\nb\r\u2028"c"',
+        extra={"error": "x\n\ud800", "odd": float("inf"), "thing": object(), "huge": 1 << 70},
     )
     assert (
         len(stream.getvalue().splitlines()) == len(stream.getvalue().split("\n")) - 1 or "\u2028" in stream.getvalue()
     )
     line = json.loads(stream.getvalue())
     assert line["message"] == 'answer was a\nb\r\u2028"c"'
-    assert line["odd"] == "inf"
+    assert (line["odd"], line["huge"]) == ("inf", 1 << 70)
+    assert stream.getvalue().isascii()
 
 
 def test_an_exception_is_a_field() -> None:

@@ -53,6 +53,7 @@ class Placeholders:
     def __init__(self) -> None:
         self.nodes: dict[str, Node] = {}
         self.told: list[tuple[str, float]] = []
+        self.looks = 0
 
     def add(self, name: str, *, created: float) -> None:
         text = (EPOCH + timedelta(seconds=created)).isoformat()
@@ -69,6 +70,7 @@ class Placeholders:
         return Reading(model.spec_of(deadline=""), ())
 
     def is_ours(self, name: str) -> bool:
+        self.looks += 1
         return name in self.nodes
 
     def lease_ahead(self, name: str, seconds: float) -> None:
@@ -186,6 +188,31 @@ async def test_pins_that_come_while_a_renewal_stands_in_the_queue_go_first() -> 
         it.busy = False
         await it.time.advance(2)
         assert set(it.server.renewals) == set(NAMES)
+
+
+async def test_a_node_that_is_made_anew_under_its_name_gets_its_lease_before_its_minute_is_over() -> None:
+    async with keeping("n0", age=100) as it:
+        await it.time.advance(1)
+        del it.server.objects[f"{FOLDER}/n0"]  # it goes with its Node
+        it.world.add("n0", created=it.time.now)
+        node = it.world.nodes["n0"]
+        it.world.nodes["n0"] = msgspec.structs.replace(
+            node, metadata=msgspec.structs.replace(node.metadata, uid="another")
+        )
+        it.busy = True
+        await it.time.advance(2.5 * INTERVAL)
+        assert it.server.of("n0")["metadata"]["ownerReferences"][0]["uid"] == "another"
+
+
+async def test_leases_that_are_not_due_cost_nothing_and_are_forgotten_with_their_nodes() -> None:
+    async with keeping(*NAMES) as it:
+        await it.time.advance(INTERVAL + 1)
+        it.world.looks = 0
+        await it.time.advance(4 * INTERVAL)
+        assert it.world.looks <= 3 * sum(len(it.gaps(name)) for name in NAMES), "not with each tick"
+        it.world.nodes.clear()
+        await it.time.advance(leases.TICK)
+        assert not it.keeper._held
 
 
 async def test_a_new_leader_renews_at_once_what_an_earlier_one_may_have_left_long_ago() -> None:

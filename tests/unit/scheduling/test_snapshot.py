@@ -198,6 +198,27 @@ def test_more_nodes_than_the_first_capacity_holds() -> None:
     assert len(snapshot.fitting(asked)) == 50 + 40
 
 
+def test_pods_that_share_their_parts_are_told_apart_by_the_others() -> None:
+    one = pod(requests={"cpu": "1"})
+    zonal = msgspec.structs.replace(one.spec, node_selector={ZONE: "a"})
+    lonely = msgspec.structs.replace(one.spec, affinity=pod(affinity=apart()).spec.affinity)
+    kinds = {
+        "any": one,
+        "zonal": msgspec.structs.replace(one, spec=zonal),
+        "lonely": msgspec.structs.replace(one, spec=lonely),
+    }
+    snapshot = Snapshot()
+    snapshot.apply(node("n0", zone="a"))
+    snapshot.apply(node("n1", zone="b"))
+    snapshot.apply(pod("there", on="n0"))
+    expected = {"any": ["n0", "n1"], "zonal": ["n0"], "lonely": ["n1"]}
+    for _ in range(2):
+        for name, asked in kinds.items():
+            assert asked.spec.containers is one.spec.containers
+            assert snapshot.fitting(asked) == expected[name]
+        snapshot.sweep()
+
+
 def test_a_snapshot_does_not_grow_with_what_went_away() -> None:
     snapshot = Snapshot()
     asked = pod("q", topologySpreadConstraints=spread(HOST), affinity=apart())
