@@ -5,15 +5,12 @@ from __future__ import annotations
 from moorage.objects.pod import Pod
 
 from . import requests
-from .podclass import PodClass, class_source, encode, resize_source
+from .podclass import PodClass, class_key, encode, resize_source
 from .reasons import Finding, Reason
 from .relations import Relations
 from .requests import RequestError
 from .resources import Asked, Needs, ResourceTable
 from .static import StaticFacet, facet_source
-
-_LIKELY = 8192
-"""Guesses that are remembered: as many as there are sets of shared parts."""
 
 _Requests = tuple[Asked, Needs, bool, tuple[Finding, ...]]
 """What a pending pod needs, what a placed one uses, whether nobody can tell, and what is wrong with the quantities."""
@@ -29,7 +26,6 @@ class Classes:
         self._requests: dict[bytes, _Requests] = {}
         # A pod that was just asked about is often the next one placed: its class need not be looked up again.
         self._latest: tuple[Pod, PodClass] | tuple[None, None] = (None, None)
-        self._likely: dict[tuple[int, int], PodClass] = {}  # by where parts are in memory: a guess, to be compared
 
     @property
     def facets(self) -> int:
@@ -40,26 +36,14 @@ class Classes:
         """The class of a pod, made on first sight."""
         if pod is self._latest[0]:
             return self._latest[1]
-        source = class_source(pod)
-        # Siblings share their parts, so that to compare is quick where to encode is not.
-        sign = (id(pod.metadata.labels), id(pod.spec.containers))
-        one = self._likely.get(sign)
-        if one is None or one.source != source:
-            one = self._find(source, pod)
-            if len(self._likely) >= _LIKELY:
-                self._likely.clear()
-            self._likely[sign] = one
-        self._latest = (pod, one)
-        return one
-
-    def _find(self, source: tuple[object, ...], pod: Pod) -> PodClass:
-        key = encode(source)
+        key = class_key(pod)
         one = self._relations.classes.get(key)
         if one is None:
-            one = PodClass(key, source, pod, self._facet(pod))
+            one = PodClass(key, pod, self._facet(pod))
             one.asked_for, one.usage, one.unreadable, problems = self._read_requests(pod)
             one.problems += problems
             self._relations.add_class(one)
+        self._latest = (pod, one)
         return one
 
     def sweep(self, waiting: set[PodClass]) -> None:
@@ -75,7 +59,6 @@ class Classes:
             facet.forget()
         self._requests.clear()
         self._latest = (None, None)
-        self._likely.clear()
 
     def _facet(self, pod: Pod) -> StaticFacet:
         key = encode(facet_source(pod))

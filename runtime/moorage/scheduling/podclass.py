@@ -18,10 +18,10 @@ from .volumes import VolumeNeeds, volume_needs, volume_source
 _encode = msgspec.json.Encoder().encode
 
 
-def class_source(pod: Pod) -> tuple[object, ...]:
-    """What makes a pod's class: its namespace, labels and every field that placement reads."""
+def class_key(pod: Pod) -> bytes:
+    """The identity of a pod's class: its namespace, labels and every field that placement reads."""
     meta, spec = pod.metadata, pod.spec
-    return (
+    source = (
         meta.namespace,
         meta.labels,
         meta.deletion_timestamp is not None,
@@ -38,6 +38,7 @@ def class_source(pod: Pod) -> tuple[object, ...]:
         volume_source(pod) if spec.volumes else None,
         resize_source(pod),
     )
+    return encode(source)
 
 
 def encode(source: object) -> bytes:
@@ -69,7 +70,7 @@ def resize_source(pod: Pod) -> object:
 
 
 class PodClass:
-    """One class; ``key`` is its ``source`` in bytes, ``counters`` and ``where`` are kept by the snapshot."""
+    """One class; ``counters`` and ``where`` are kept by the snapshot."""
 
     __slots__ = (
         "affinity",
@@ -87,7 +88,6 @@ class PodClass:
         "problems",
         "relations",
         "repelled_by",
-        "source",
         "static",
         "terminating",
         "unreadable",
@@ -97,9 +97,8 @@ class PodClass:
         "where",
     )
 
-    def __init__(self, key: bytes, source: tuple[object, ...], pod: Pod, static: StaticFacet) -> None:
+    def __init__(self, key: bytes, pod: Pod, static: StaticFacet) -> None:
         self.key = key
-        self.source = source
         self.static = static
         self.namespace = pod.metadata.namespace
         self.labels = pod.metadata.labels
