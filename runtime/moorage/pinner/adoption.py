@@ -6,6 +6,7 @@ that was promised is ours to see to.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from moorage.objects import Node, Taint
@@ -36,7 +37,9 @@ class Adoption(NamedTuple):
     shortfalls: tuple[str, ...]
 
 
-def adopt(node: Node, promise: Promise, profile: Profile, *, preparing: str) -> Adoption:
+def adopt(
+    node: Node, promise: Promise, profile: Profile, *, preparing: str, not_kept: Collection[str] = ()
+) -> Adoption:
     """Compare a node that is Ready with its promise.
 
     Args:
@@ -44,9 +47,12 @@ def adopt(node: Node, promise: Promise, profile: Profile, *, preparing: str) -> 
         promise: what was promised.
         profile: what its placeholder carried in addition.
         preparing: the effect that our own taint is to have by now; empty when it is to go.
+        not_kept: labels, and taints as ``key:effect``, that were changed before and did not stay so.
     """
     labels, wrong = _labels(node, promise, profile)
-    taints = _taints(node, promise, preparing)
+    wrong += [_undone(node, key, labels.pop(key)) for key in sorted(labels.keys() & set(not_kept))]
+    taints, lost = _taints(node, promise, preparing, not_kept)
+    wrong += [f"taint {taint}: it was set, and a policy or webhook took it off again" for taint in lost]
     changes: dict[str, Any] = {}
     if labels:
         changes["metadata"] = {"labels": labels}
@@ -55,13 +61,38 @@ def adopt(node: Node, promise: Promise, profile: Profile, *, preparing: str) -> 
     return Adoption(changes, (*_less(node, promise), *wrong))
 
 
-def withdraw(node: Node, profile: Profile | None) -> dict[str, Any]:
+def undone(node: Node, changes: Mapping[str, Any]) -> frozenset[str]:
+    """What of a patch the API server accepted and did not keep, as its answer shows.
+
+    Args:
+        node: the answer.
+        changes: the patch.
+
+    Returns:
+        Keys of labels, and taints as ``key:effect``. Our own taint is not among them: taking it off is what everything
+        waits for, so that is tried again.
+    """
+    labels: Mapping[str, str | None] = changes.get("metadata", {}).get("labels", {})
+    have = {_named(taint) for taint in node.spec.taints}
+    taints = (f"{taint['key']}:{taint['effect']}" for taint in changes.get("spec", {}).get("taints", ()))
+    other = (key for key, value in labels.items() if node.metadata.labels.get(key) != value)
+    return frozenset((*other, *(name for name in taints if name not in have and not name.startswith(f"{PREPARING}:"))))
+
+
+def withdraw(node: Node, profile: Profile | None, not_kept: Collection[str] = ()) -> dict[str, Any]:
     """The patch that takes our taint and the labels of a placeholder off a node with a kubelet; empty when it has none.
 
     Our annotation stays: it is how the next leader knows the node again, and it means nothing to anybody else.
+
+    Args:
+        node: the real node.
+        profile: what its placeholder carried in addition.
+        not_kept: labels that were taken off before and came back.
     """
     passing = {**JOINING_LABELS, **(profile.labels if profile is not None else {})}
-    labels = {key: None for key, value in passing.items() if node.metadata.labels.get(key) == value}
+    labels = {
+        key: None for key, value in passing.items() if node.metadata.labels.get(key) == value and key not in not_kept
+    }
     kept = [_builtin(taint) for taint in node.spec.taints if taint.key != PREPARING]
     changes: dict[str, Any] = {}
     if labels:
@@ -88,18 +119,33 @@ def _labels(node: Node, promise: Promise, profile: Profile) -> tuple[dict[str, s
     return changes, wrong
 
 
-def _taints(node: Node, promise: Promise, preparing: str) -> list[dict[str, str]] | None:
-    """All taints as they should be, or None when they are."""
-    have = {(taint.key, taint.effect): taint for taint in node.spec.taints}
-    missing = [taint for taint in promise.taints if (taint.key, taint.effect) not in have]
+def _undone(node: Node, key: str, value: str | None) -> str:
+    if value is None:
+        return f"label {key}: it was taken off, and a policy or webhook put it back"
+    there = node.metadata.labels.get(key, "nothing")
+    return f"label {key}: {value} was set, and a policy or webhook made {there} of it"
+
+
+def _named(taint: Taint) -> str:
+    return f"{taint.key}:{taint.effect}"
+
+
+def _taints(
+    node: Node, promise: Promise, preparing: str, not_kept: Collection[str]
+) -> tuple[list[dict[str, str]] | None, list[str]]:
+    """All taints as they should be, or None when they are; and those that do not stay."""
+    have = {_named(taint) for taint in node.spec.taints}
+    wanted = [taint for taint in promise.taints if _named(taint) not in have]
+    lost = [_named(taint) for taint in wanted if _named(taint) in not_kept]
+    missing = [taint for taint in wanted if _named(taint) not in not_kept]
     ours = [taint for taint in node.spec.taints if taint.key == PREPARING]
     steps_down = [taint for taint in ours if _weaker(preparing, taint.effect)]
     if not missing and not steps_down:
-        return None
+        return None, lost
     kept = [taint for taint in node.spec.taints if taint not in steps_down]
     if steps_down and preparing:
         kept.append(Taint(key=PREPARING, value="true", effect=preparing))
-    return [_builtin(taint) for taint in (*kept, *missing)]
+    return [_builtin(taint) for taint in (*kept, *missing)], lost
 
 
 def _weaker(wanted: str, have: str) -> bool:

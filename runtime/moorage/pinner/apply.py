@@ -1,12 +1,13 @@
 """Does one step, only while we lead, and only to what was meant; what it did is in the world at once.
 
 A refusal that says "it is no longer as you thought" is no error: the world is told, and the node is decided about
-again. What may pass (no connection, an overloaded server) is raised to the loop, which waits and tries again.
+again. Everything else that does not work out is remembered with the step, which waits; the others go on.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 
 from moorage.kube import errors, resources
@@ -14,10 +15,12 @@ from moorage.kube.client import Client
 from moorage.protocol import Outcome, ReasonCode
 from moorage.reservations import Spec
 
+from . import adoption, metrics
+from .attempts import Attempts
 from .fence import Fence
-from .ledger import Ledger
-from .names import PIN_ANNOTATION
-from .refusal import Refusal
+from .ledger import Ledger, Stored
+from .names import PIN_ANNOTATION, preparing
+from .refusal import Refusal, refusal_of
 from .reporting import Reporter
 from .steps import (
     Bind,
@@ -29,10 +32,13 @@ from .steps import (
     EndReservation,
     PatchNode,
     PinState,
+    ShowStatus,
     Step,
 )
 from .sweeps import Sweeps
 from .world import World
+
+logger = logging.getLogger(__name__)
 
 _REFUSED = (errors.Invalid, errors.Forbidden)
 
@@ -47,6 +53,7 @@ class Executor:
         sweeps: counts swept pods per controller.
         ledger: stores intents.
         fence: lets requests through, a few at a time, and writes only while we lead.
+        attempts: told of every step that was tried.
         received: when the instruction of an id was received (monotonic seconds), or None.
         monotonic: the clock of ``received``.
     """
@@ -59,6 +66,7 @@ class Executor:
         sweeps: Sweeps,
         ledger: Ledger,
         fence: Fence,
+        attempts: Attempts,
         *,
         received: Callable[[str], float | None],
         monotonic: Callable[[], float],
@@ -69,62 +77,86 @@ class Executor:
         self._sweeps = sweeps
         self._ledger = ledger
         self._fence = fence
+        self._attempts = attempts
         self._received = received
         self._monotonic = monotonic
+        self._held: dict[str, Refusal] = {}  # placeholders that finalizers of others hold, and why each is to go
 
     async def ready(self) -> None:
         """Return as soon as a step could be done at once; what is decided before that only ages."""
         await self._fence.turn()
 
-    async def run(self, name: str, steps: Sequence[Step]) -> dict[str, PinState]:
-        """Do some steps of one node, together.
+    async def run(self, name: str, steps: Sequence[Step]) -> None:
+        """Do some steps of one node, together; what became of each is in the world or among the attempts.
 
         Args:
             name: the node's name.
             steps: what ``decide`` said.
 
-        Returns:
-            What became of pins that could not be bound, by uid.
-
         Raises:
-            KubeError: a step failed in a way that may pass; the others were done.
             NotLeading: we lead no more; nothing was written by the step that noticed.
         """
-        refused: dict[str, PinState] = {}
         try:
             if len(steps) == 1:
-                await self._do(name, steps[0], refused)
-                return refused
-            results = await asyncio.gather(*(self._do(name, step, refused) for step in steps), return_exceptions=True)
+                await self._try(name, steps[0])
+                return
+            results = await asyncio.gather(*(self._try(name, step) for step in steps), return_exceptions=True)
         finally:
-            for step in steps:
-                if isinstance(step, Bind):
-                    self._let_go(step)
+            self.let_go(steps)
         for result in results:
             if isinstance(result, BaseException):
                 raise result
-        return refused
 
-    async def _do(self, name: str, step: Step, refused: dict[str, PinState]) -> None:
+    def let_go(self, steps: Sequence[Step]) -> None:
+        """Give back the room of pods that were admitted and not bound."""
+        for step in steps:
+            if not isinstance(step, Bind):
+                continue
+            claim = self._world.claims.get(step.pod.key)
+            if claim is not None and not claim.bound:
+                self._world.release(step.pod)
+
+    async def _try(self, name: str, step: Step) -> None:
+        try:
+            await self._do(name, step)
+        except errors.KubeError as error:
+            metrics.FAILURES.labels(type(error).__name__).inc()
+            logger.debug("step failed", extra={"node": name, "step": type(step).__name__, "error": str(error)})
+            self._attempts.failed(name, step, refusal_of(error))
+
+    async def _do(self, name: str, step: Step) -> None:
         match step:
             case Confirm():
                 await self.confirm(name)
+            case Bind():
+                await self._bind(name, step)
             case CreateNode():
                 await self._create_node(name, step)
-            case Bind():
-                state = await self._bind(name, step)
-                if state is not None:
-                    refused[step.pin.uid] = state
             case DeletePod():
                 await self._delete_pod(name, step)
             case DeleteNode():
-                await self._delete_node(step)
+                await self._delete_node(name, step)
             case PatchNode():
-                await self._patch_node(step)
+                await self._patch_node(name, step)
             case EditReservation():
-                await self._ledger.edit(step)
+                stored = await self._ledger.edit(step)
+                self._wrote(name, step, stored)
+                if step.adopted and stored is Stored.YES:
+                    self._reporter.adopted(name, step.shortfalls)
             case EndReservation():
-                await self._ledger.end(step.reservation)
+                await self._end_reservation(name, step)
+            case ShowStatus(reservation, status):
+                self._wrote(name, step, await self._ledger.write_status(reservation, status))
+
+    def _wrote(self, name: str, step: Step, stored: Stored) -> None:
+        """Remember what became of a write to the reservation."""
+        match stored:
+            case Stored.YES:
+                self._attempts.succeeded(name, step)
+            case Stored.CHANGED:
+                self._attempts.changed(name, step)
+            case Stored.NOT_KEPT:
+                self._attempts.made(name, step, "change of the reservation")
 
     async def confirm(self, name: str) -> None:
         """Read the Node itself."""
@@ -144,22 +176,32 @@ class Executor:
         reservation = self._world.reservation(name)
         if reservation is None:
             return
-        instruction = _promised_by(self._world.reading(name).spec)
+        uid, instruction = reservation.metadata.uid, _promised_by(self._world.reading(name).spec)
         try:
             node = await self._fence.write(lambda: self._client.create(resources.NODES, step.manifest))
         except errors.Conflict:
+            self._attempts.changed(name, step)
             await self.confirm(name)  # ours, when the answer to an earlier try was lost; else somebody else's
             return
         except _REFUSED as error:
-            refusal = Refusal(ReasonCode.API_REFUSED, f"the API server did not take the placeholder: {_said(error)}")
-            self._world.refused[reservation.metadata.uid] = refusal
-            self._reporter.create_refused(name, instruction, refusal)
+            self._refuse_node(name, uid, instruction, f"the API server did not take the placeholder: {_said(error)}")
             return
-        self._world.made(reservation.metadata.uid)
-        self._world.wrote_node(node)
+        self._attempts.made(name, step, f"placeholder {name}")
+        self._world.made(uid, node)
         self._reporter.created(node, instruction)
+        if preparing(node) != adoption.NO_SCHEDULE:
+            text = "a policy or webhook took the preparing taint off the placeholder, which keeps the scheduler away"
+            self._refuse_node(name, uid, instruction, text)
+            return
+        if lost := adoption.undone(node, step.manifest):
+            self._reporter.not_kept(name, sorted(lost))
 
-    async def _delete_node(self, step: DeleteNode) -> None:
+    def _refuse_node(self, name: str, uid: str, instruction: str, text: str) -> None:
+        refusal = Refusal(ReasonCode.API_REFUSED, text)
+        self._world.refused[uid] = refusal
+        self._reporter.create_refused(name, instruction, refusal)
+
+    async def _delete_node(self, name: str, step: DeleteNode) -> None:
         meta = step.node.metadata
         try:
             await self._fence.write(
@@ -171,12 +213,19 @@ class Executor:
             self._world.deleted_node(step.node)
             return
         except errors.Conflict:
+            self._attempts.changed(name, step)
             await self.confirm(meta.name)  # a kubelet may have joined this very moment
+            return
+        self._attempts.made(name, step, f"deletion of node {name}")
+        if meta.finalizers:
+            self._held[name] = step.why
+            self._reporter.node_held(meta.name, meta.finalizers, step.why)
+            await self.confirm(meta.name)
             return
         self._world.deleted_node(step.node)
         self._reporter.node_deleted(meta.name, step.why)
 
-    async def _patch_node(self, step: PatchNode) -> None:
+    async def _patch_node(self, name: str, step: PatchNode) -> None:
         meta = step.node.metadata
         try:
             node = await self._fence.write(
@@ -189,35 +238,48 @@ class Executor:
                 )
             )
         except (errors.Conflict, errors.NotFound):
+            self._attempts.changed(name, step)
             await self.confirm(meta.name)
             return
+        self._attempts.made(name, step, f"change of node {name}")
+        if lost := adoption.undone(node, step.changes):
+            self._world.not_kept[meta.uid] = self._world.not_kept.get(meta.uid, frozenset()) | lost
         self._world.wrote_node(node)
-        if step.adopted:
-            self._reporter.adopted(meta.name, step.shortfalls)
+
+    async def _end_reservation(self, name: str, step: EndReservation) -> None:
+        if not await self._ledger.end(step.reservation):
+            self._attempts.changed(name, step)
+            return
+        self._attempts.made(name, step, "deletion of the reservation")
+        if (why := self._held.pop(name, None)) is not None:
+            self._reporter.node_deleted(name, why)
 
     # --- pods ---
 
-    async def _bind(self, name: str, step: Bind) -> PinState | None:
-        """Bind a pod; returns what became of it when that is not for another decision."""
+    async def _bind(self, name: str, step: Bind) -> None:
         pod, instruction = step.pod, step.pin.instruction
         meta = pod.metadata
         try:
             if not await self._fence.write(lambda: self._bind_if_room(name, step)):
-                return None  # somebody else came to the node meanwhile: count again
+                return  # somebody else came to the node meanwhile: count again
         except errors.Conflict as error:
             if not _bound_to(error, name):
+                self._attempts.changed(name, step)
                 await self.read_pod(meta.namespace, meta.name)
-                return None
+                return
         except errors.NotFound:
+            self._attempts.changed(name, step)
             await self.read_pod(meta.namespace, meta.name)
-            return None
+            return
         except _REFUSED as error:
             text = f"the API server did not take the binding: {_said(error)}"
-            return PinState(Outcome.FAILED, Refusal(ReasonCode.API_REFUSED, text))
+            refusal = Refusal(ReasonCode.API_REFUSED, text)
+            self._world.pin_failed(name, step.pin.uid, PinState(Outcome.FAILED, refusal))
+            return
+        self._attempts.succeeded(name, step)
         self._world.landed(pod)
         received = self._received(instruction)
         self._reporter.pinned(pod, name, instruction, None if received is None else self._monotonic() - received)
-        return None
 
     async def _bind_if_room(self, name: str, step: Bind) -> bool:
         """Bind a pod unless the node has changed since it was admitted: asked at the last moment."""
@@ -227,12 +289,6 @@ class Executor:
         marks = {PIN_ANNOTATION: step.pin.instruction}
         await self._client.bind(meta.name, meta.namespace, uid=meta.uid, node=name, annotations=marks)
         return True
-
-    def _let_go(self, step: Bind) -> None:
-        """Give back the room of a pod that was not bound."""
-        claim = self._world.claims.get(step.pod.key)
-        if claim is not None and not claim.bound:
-            self._world.release(step.pod)
 
     async def read_pod(self, namespace: str, name: str) -> None:
         """Read a pod that is not as it was thought to be, or that the cache does not know."""
@@ -262,6 +318,7 @@ class Executor:
                 self._world.deleted_pod(pod)
                 return
             raise
+        self._attempts.made(name, step, f"deletion of pod {pod.key}")
         if step.grace == 0 or pod.finished:
             self._world.deleted_pod(pod)
         else:

@@ -118,14 +118,17 @@ def _unwanted(o: Observation, found: Mapping[str, PinState]) -> Refusal | None:
 def _placeholder(o: Observation, node: Node, room: Room) -> Decision:
     if o.given_up:
         return _end(o, GIVEN_UP, node=node)
+    if node.metadata.deletion_timestamp is not None:
+        return _end(o, Refusal(ReasonCode.PLACEHOLDER_REMOVED), node=node)
+    if o.refused is not None:  # it is there, and not as it must be
+        return _end(o, o.refused, node=node)
     found = pins.states(o)
     over = _overdue(o) or _unwanted(o, found)
     if over is not None:
         return _end(o, over, node=node)
     binds = pins.bind(o, room, found)
-    deletions: tuple[Step, ...] = (*pins.left_hanging(o), *pins.sweep(o, room))
-    if deletions and not o.confirmed:
-        deletions = (Confirm(),)  # they get no grace, which a pod that has started just now would need
+    # They get no grace, which a pod that has started just now would need.
+    deletions = _once_confirmed(o, (*pins.left_hanging(o), *pins.sweep(o, room)))
     wake = pins.earliest(moment(o.spec.deadline), pins.next_overdue(o), *pins.deadlines(o.spec, found))
     steps = (*binds, *deletions, *_dropped(o, found))
     return Decision(steps, "Placeholder", "waiting for the machine", found, wake=wake, later=_noted(o, node))
@@ -165,10 +168,12 @@ def _adopted(
     shortfalls: tuple[str, ...] = ()
     if o.spec.promise is not None and isinstance(o.profile, Profile) and (o.open or preparing(node)):
         effect = adoption.PREFER_NO_SCHEDULE if expecting else ""
-        changes, shortfalls = adoption.adopt(node, o.spec.promise, o.profile, preparing=effect)
+        changes, shortfalls = adoption.adopt(node, o.spec.promise, o.profile, preparing=effect, not_kept=o.not_kept)
         if changes:
-            patches = (PatchNode(node, changes, adopted=o.open, shortfalls=shortfalls),)
+            patches = (PatchNode(node, changes),)
     edit = _edited(o, _named(pins.without_lost(o, found), node), close=True) if o.open else None
+    if edit is not None:
+        edit = dataclasses.replace(edit, adopted=True, shortfalls=shortfalls)
     # The reservation is closed only once the node is as it should be; until then a new leader goes on with it.
     closing: tuple[Step, ...] = (edit,) if edit is not None and not patches and not sweeps else ()
     state = "Preparing" if expecting else "Ready"
@@ -191,11 +196,9 @@ def _never_ready(o: Observation, node: Node, found: dict[str, PinState], sweeps:
     )
     states = pins.ended(why, found)
     profile = o.profile if isinstance(o.profile, Profile) else None
-    if (deletions or sweeps) and not o.confirmed:
-        return Decision((Confirm(),), "Failing", why.text, states, ended=why)
     if deletions or sweeps:
-        return Decision((*deletions, *sweeps), "Failing", why.text, states, ended=why)
-    changes = adoption.withdraw(node, profile)
+        return Decision(_once_confirmed(o, (*deletions, *sweeps)), "Failing", why.text, states, ended=why)
+    changes = adoption.withdraw(node, profile, o.not_kept)
     if changes:
         return Decision((PatchNode(node, changes),), "Failing", why.text, states, ended=why)
     edit = _edited(o, _named(pins.without_lost(o, states), node), close=True)
@@ -207,7 +210,7 @@ def _withdrawn(o: Observation, node: Node) -> Decision:
     why = Refusal(ReasonCode.NODE_IS_REAL)
     states = pins.ended(GIVEN_UP, pins.states(o))
     profile = o.profile if isinstance(o.profile, Profile) else None
-    changes = adoption.withdraw(node, profile)
+    changes = adoption.withdraw(node, profile, o.not_kept)
     if changes:
         return Decision((PatchNode(node, changes),), "Failing", why.text, states, ended=why)
     return _end(o, why, node=None)
@@ -227,15 +230,30 @@ def _end(o: Observation, why: Refusal, *, node: Node | None) -> Decision:
     found = pins.ended(why, pins.states(o))
     doomed = () if _runs_elsewhere(o, node) else tuple(pod for pod in pins.here(o) if not pins.started(pod))
     decision = Decision((), "Failing", why.text, found, ended=why)
-    if not o.confirmed:  # a kubelet may have joined, or the Node may be back: look, whatever the cache says
-        return dataclasses.replace(decision, steps=(Confirm(),))
-    if doomed:
-        return dataclasses.replace(decision, steps=tuple(DeletePod(pod, 0, why) for pod in doomed))
-    if node is not None:
-        return dataclasses.replace(decision, steps=(DeleteNode(node, why),))
-    if o.reservation is None:
-        return decision
-    return dataclasses.replace(decision, steps=(EndReservation(o.reservation),))
+    steps: tuple[DeletePod | DeleteNode | EndReservation, ...] = ()
+    if deletions := tuple(DeletePod(pod, 0, why) for pod in doomed if not pins.let_go(pod)):
+        steps = deletions
+    elif node is not None and node.metadata.deletion_timestamp is not None:
+        return _held(decision, f"node {o.name}", node.metadata.finalizers)
+    elif node is not None:
+        steps = (DeleteNode(node, why),)
+    elif o.reservation is not None and (o.open or o.reservation.metadata.deletion_timestamp is None):
+        steps = (EndReservation(o.reservation),)
+    elif o.reservation is not None:
+        return _held(decision, f"reservation {o.name}", o.reservation.metadata.finalizers)
+    # A kubelet may have joined, or the Node may be back: look, whatever the cache says.
+    return dataclasses.replace(decision, steps=_once_confirmed(o, steps))
+
+
+def _held(decision: Decision, what: str, finalizers: tuple[str, ...]) -> Decision:
+    """The rest is for somebody else: an object is deleted once its finalizers are gone."""
+    waits = f"{what} is being deleted, and finalizers of others hold it: {', '.join(finalizers) or 'none any more'}"
+    return dataclasses.replace(decision, message=f"{decision.message}; {waits}", waits=waits)
+
+
+def _once_confirmed(o: Observation, steps: tuple[DeletePod | DeleteNode | EndReservation, ...]) -> tuple[Step, ...]:
+    """Steps that destroy something, or a look at the Node itself before them."""
+    return steps if o.confirmed or not steps else (Confirm(steps),)
 
 
 def _runs_elsewhere(o: Observation, node: Node | None) -> bool:

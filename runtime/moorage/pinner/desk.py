@@ -30,11 +30,23 @@ _REJECTING = frozenset(
 
 @dataclass(slots=True)
 class Open:
-    """One instruction under way; ``results`` of single pods by uid."""
+    """One instruction under way.
+
+    Attributes:
+        instruction: as received last.
+        received: when it was first (monotonic seconds).
+        results: what is final of single pods, by uid.
+        tries: how often it could not be judged.
+        trouble: what has hindered it so far; its answer when its deadline comes.
+        looked_up: whether its pods were read from the API server where the cache does not know them.
+    """
 
     instruction: Instruction
     received: float
     results: dict[str, PodResult] = field(default_factory=dict)
+    tries: int = 0
+    trouble: Refusal | None = None
+    looked_up: bool = False
 
 
 class Desk:
@@ -68,9 +80,17 @@ class Desk:
 
     def put_back(self, node: str, found: list[Open]) -> None:
         """Judge these again later."""
-        inbox = self._inbox.setdefault(node, {})
         for each in found:
-            inbox.setdefault(each.instruction.id, each)
+            self._inbox.setdefault(node, {}).setdefault(each.instruction.id, each)
+
+    def waiting(self, node: str) -> list[Open]:
+        """The instructions for a node that are to be judged again."""
+        return list(self._inbox.get(node, {}).values())
+
+    def hindered(self, node: str, why: Refusal) -> None:
+        """Everything for a node is hindered by the same."""
+        for each in (*self._inbox.get(node, {}).values(), *self._open.get(node, {}).values()):
+            each.trouble = why
 
     def received(self, instruction_id: str) -> float | None:
         """When an instruction that is under way was received (monotonic seconds)."""
@@ -125,14 +145,30 @@ class Desk:
                 )
 
     def settle(self, o: Observation, decision: Decision) -> None:
-        """Give every answer that is final now that nothing more is to be done for the node at the moment."""
+        """Give every answer that is final now that nothing more can be done for the node at the moment."""
         for each in tuple(self._open.get(o.name, {}).values()):
             answer = _answer_of(each, o, decision)
             if answer is not None:
-                outcome, refusal = answer
-                if refusal is not None:
-                    self._fill(each, outcome, refusal)
-                self._answer(each, *_summary(each, outcome, refusal))
+                self._finish(each, *answer)
+
+    def give_up(self, node: str, why: Refusal, late: datetime | None = None) -> None:
+        """Answer FAILED to everything for a node that cannot be looked at.
+
+        Args:
+            node: its name.
+            why: what hinders it.
+            late: only to what had to be done by this time; None means everything.
+        """
+        for each in (*self.take(node), *self._open.get(node, {}).values()):
+            if late is None or late >= each.instruction.deadline:
+                self._finish(each, Outcome.FAILED, why)
+            elif each.instruction.id not in self._open.get(node, {}):
+                self.put_back(node, [each])
+
+    def _finish(self, each: Open, outcome: Outcome, refusal: Refusal | None) -> None:
+        if refusal is not None:
+            self._fill(each, outcome, refusal)
+        self._answer(each, *_summary(each, outcome, refusal))
 
     def _fill(self, each: Open, outcome: Outcome, refusal: Refusal) -> None:
         """Pods of which nothing was known share the fate of their instruction."""
@@ -166,20 +202,25 @@ def _answer_of(each: Open, o: Observation, decision: Decision) -> tuple[Outcome,
     action = each.instruction.action
     if isinstance(action, PinPods) and len(each.results) == len(action.pods):
         return Outcome.APPLIED, None
+    late = o.now >= each.instruction.deadline
+    too_late = (Outcome.FAILED, each.trouble or Refusal(ReasonCode.DEADLINE_PASSED, decision.message))
     if isinstance(action, DeletePlaceholder):
-        return _deleted(o)
+        return _deleted(o) or (too_late if late else None)
     if isinstance(action, Release):
         return Outcome.APPLIED, None
-    if decision.ended is not None:
+    if decision.ended is not None and (decision.finished or late):
         outcome = Outcome.REJECTED if decision.ended.reason in _REJECTING else Outcome.FAILED
         return outcome, decision.ended
-    if o.now >= each.instruction.deadline:
-        return Outcome.FAILED, Refusal(ReasonCode.DEADLINE_PASSED, decision.message)
+    if late:
+        return too_late
+    if decision.ended is not None:
+        return None
+    if o.reservation is None and isinstance(action, PinPods | CreatePlaceholder):
+        return Outcome.REJECTED, Refusal(ReasonCode.SUPERSEDED, "the reservation was deleted")
     if isinstance(action, PinPods):
-        gone = o.reservation is None
-        return (Outcome.REJECTED, Refusal(ReasonCode.SUPERSEDED, "the reservation was deleted")) if gone else None
+        return None
     if isinstance(action, CreatePlaceholder):
-        there = o.node is not None and o.reservation is not None and (o.ours or o.made)
+        there = o.node is not None and (o.ours or o.made)
         return (Outcome.APPLIED, None) if there else None
     return Outcome.APPLIED, None
 
@@ -188,10 +229,7 @@ def _deleted(o: Observation) -> tuple[Outcome, Refusal | None] | None:
     if o.node is not None and o.node.has_kubelet:
         text = f"a kubelet has reported for node {o.name}: it is left alone"
         return Outcome.REJECTED, Refusal(ReasonCode.NODE_IS_REAL, text)
-    if o.reservation is not None:
-        late = Refusal(ReasonCode.DEADLINE_PASSED)
-        return None if not o.problems else (Outcome.FAILED, late)
-    return Outcome.APPLIED, None
+    return (Outcome.APPLIED, None) if o.reservation is None else None
 
 
 def _summary(each: Open, outcome: Outcome, refusal: Refusal | None) -> tuple[Outcome, Refusal]:

@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-import msgspec
-
 from moorage.kube.clock import micro_time
 from moorage.objects import Pod
 from moorage.protocol import (
@@ -26,6 +24,7 @@ from moorage.protocol import (
     PodResult,
     ReasonCode,
     Release,
+    codec,
     validate,
 )
 from moorage.protocol import Promise as PromisedNode
@@ -39,7 +38,8 @@ from .steps import Observation
 
 MAX_ID = 128
 
-_encode = msgspec.json.Encoder(order="sorted").encode
+DIGEST = "wire-"
+"""Begins a digest of this kind; one of another kind says nothing about ours, and is not compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,9 @@ class Surroundings:
     capped: Callable[[Pod], bool]
 
 
-def take(instruction: Instruction, o: Observation, spec: Spec, around: Surroundings) -> Admission:
+def take(
+    instruction: Instruction, o: Observation, spec: Spec, around: Surroundings, *, behind: bool = False
+) -> Admission:
     """Judge an instruction.
 
     Args:
@@ -98,10 +100,13 @@ def take(instruction: Instruction, o: Observation, spec: Spec, around: Surroundi
         o: its node.
         spec: what is intended for the node so far, instructions of the same moment included.
         around: everything else.
+        behind: whether an earlier instruction for the node was deferred; then this one waits for it.
     """
     general = _refuse(instruction, o, spec, around)
     if general is not None:
         return general
+    if behind:
+        return Deferred()
     match instruction.action:
         case CreatePlaceholder():
             admission = _create(instruction, instruction.action.promise, o, spec, around)
@@ -143,14 +148,14 @@ def _refuse(instruction: Instruction, o: Observation, spec: Spec, around: Surrou
         text = f"epoch {position.epoch} has been replaced by epoch {around.epoch}"
         return _refused(ReasonCode.STALE_EPOCH, text)
     known = merging.record_of(spec, instruction.id)
-    if known is not None and known.digest and known.digest != digest(instruction):
+    if known is not None and known.digest.startswith(DIGEST) and known.digest != digest(instruction):
         return _refused(ReasonCode.ID_REUSED, f"id {instruction.id} was used for another {known.action} of this node")
     if o.now >= instruction.deadline:
         text = f"the deadline {micro_time(instruction.deadline)} has passed"
         return Refused(Outcome.FAILED, Refusal(ReasonCode.DEADLINE_PASSED, text))
     if known is None and not isinstance(instruction.action, PinPods):
         latest = merging.latest_position(spec)
-        if (position.epoch, position.sequence) < latest:
+        if _place(instruction) < latest:
             return _refused(ReasonCode.SUPERSEDED, f"instruction {latest[1]} of epoch {latest[0]} came later")
     return None
 
@@ -205,7 +210,9 @@ def _pin(instruction: Instruction, action: PinPods, o: Observation, spec: Spec, 
             pins.append(_as_pin(found, instruction.id))
     if not pins:
         return Settled(results)
-    accepted = _accepted(instruction, merging.with_pins(spec, pins))
+    newer = {record.id for record in spec.instructions if record.position > _place(instruction)}
+    kept = {pin.uid for pin in spec.pins if pin.instruction in newer}  # a late repetition takes no pod back
+    accepted = _accepted(instruction, merging.with_pins(spec, (pin for pin in pins if pin.uid not in kept)))
     return Accepted(accepted.spec, results)
 
 
@@ -260,9 +267,13 @@ def _give_up(instruction: Instruction, o: Observation, spec: Spec) -> Admission:
 # --- translations ---
 
 
+def _place(instruction: Instruction) -> tuple[int, int]:
+    return (instruction.position.epoch, instruction.position.sequence)
+
+
 def digest(instruction: Instruction) -> str:
-    """What tells one action from another."""
-    return hashlib.sha256(_encode((type(instruction.action).__name__, instruction.action))).hexdigest()[:16]
+    """What tells one action from another: a hash of its bytes on the wire, which later versions write alike."""
+    return DIGEST + hashlib.sha256(codec.encode_action(instruction.action)).hexdigest()[:16]
 
 
 def _accepted(instruction: Instruction, spec: Spec) -> Accepted:

@@ -7,6 +7,7 @@ not ours stay as they are.
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +15,7 @@ import msgspec
 
 from moorage.kube import errors, resources
 from moorage.kube.client import FIELD_MANAGER, Client
-from moorage.reservations import NodeReservation, Spec, merging
+from moorage.reservations import NodeReservation, Spec, merging, read
 
 from .fence import Fence
 from .names import FINALIZER
@@ -25,6 +26,14 @@ _encode = msgspec.json.Encoder().encode
 _UNMANAGED: tuple[dict[str, str], ...] = ({},)
 """``managedFields`` that mean: keep none (k8s.io/apimachinery/pkg/util/managedfields). Only we write reservations."""
 _QUERY = {"fieldManager": FIELD_MANAGER}
+
+
+class Stored(enum.Enum):
+    """What became of an intent that was to be stored."""
+
+    YES = "stored"
+    CHANGED = "the reservation has changed, or come, meanwhile"
+    NOT_KEPT = "the API server took it and keeps something else"
 
 
 class Ledger:
@@ -41,15 +50,12 @@ class Ledger:
         self._world = world
         self._fence = fence
 
-    async def store(self, name: str, spec: Spec) -> bool:
+    async def store(self, name: str, spec: Spec) -> Stored:
         """Store the intent for a node: a new reservation, or the difference to the one there is.
 
         Args:
             name: the node's name.
             spec: all of the intent.
-
-        Returns:
-            Whether it is stored; False means that the reservation has changed, or come, meanwhile.
 
         Raises:
             KubeError: it was not stored.
@@ -58,34 +64,46 @@ class Ledger:
         if reservation is None:
             body = {"metadata": {"name": name, "finalizers": [FINALIZER]}, "spec": merging.changes(None, spec)}
             try:
-                created = await self._fence.write(lambda: self._client.create(resources.NODE_RESERVATIONS, body))
+                written = await self._fence.write(lambda: self._client.create(resources.NODE_RESERVATIONS, body))
             except errors.Conflict:
                 await self.read(name)
-                return False
-            self._world.wrote_reservation(created)
-            return True
-        old = self._world.reading(name).spec
-        if old == spec:
-            return True
-        await self.edit(EditReservation(reservation, old, spec))
-        return self._world.reading(name).spec == spec
+                return Stored.CHANGED
+            self._world.wrote_reservation(written)
+        else:
+            old = self._world.reading(name).spec
+            if old == spec:
+                return Stored.YES
+            changes, finalizers = merging.changes(old, spec), reservation.metadata.finalizers
+            replaced = await self._replace(reservation, changes, finalizers)
+            if replaced is None:
+                return Stored.CHANGED
+            written = replaced
+        return Stored.YES if read(written).spec == spec else Stored.NOT_KEPT
 
-    async def edit(self, step: EditReservation) -> None:
+    async def edit(self, step: EditReservation) -> Stored:
         """Store another spec; when the reservation has changed since, nothing is stored."""
         finalizers = step.reservation.metadata.finalizers
         if step.close:
             finalizers = tuple(finalizer for finalizer in finalizers if finalizer != FINALIZER)
-        await self._replace(step.reservation, merging.changes(step.old, step.new), finalizers)
+        written = await self._replace(step.reservation, merging.changes(step.old, step.new), finalizers)
+        if written is None:
+            return Stored.CHANGED
+        kept = read(written).spec == step.new and not (step.close and FINALIZER in written.metadata.finalizers)
+        return Stored.YES if kept else Stored.NOT_KEPT
 
-    async def end(self, reservation: NodeReservation) -> None:
-        """Delete a reservation: its finalizer goes first, then the object, exactly as it was decided on."""
+    async def end(self, reservation: NodeReservation) -> bool:
+        """Delete a reservation: its finalizer goes first, then the object, exactly as it was decided on.
+
+        Returns:
+            False when it has changed meanwhile. Finalizers of others may hold it after that.
+        """
         meta = reservation.metadata
         current = reservation
         if FINALIZER in meta.finalizers:
-            await self._replace(reservation, {}, tuple(f for f in meta.finalizers if f != FINALIZER))
-            current = self._world.reservation(meta.name) or reservation
-            if FINALIZER in current.metadata.finalizers:
-                return  # it has changed meanwhile: decide again
+            written = await self._replace(reservation, {}, tuple(f for f in meta.finalizers if f != FINALIZER))
+            if written is None or FINALIZER in written.metadata.finalizers:
+                return False
+            current = written
         if current.metadata.deletion_timestamp is None:
             version = current.metadata.resource_version
             try:
@@ -98,8 +116,12 @@ class Ledger:
                 pass
             except errors.Conflict:
                 await self.read(meta.name)
-                return
-        self._world.ended_reservation(reservation)
+                return False
+        if current.metadata.finalizers:
+            await self.read(meta.name)
+        else:
+            self._world.ended_reservation(reservation)
+        return True
 
     async def read(self, name: str) -> None:
         """Read a reservation that is not as it was thought to be."""
@@ -113,11 +135,11 @@ class Ledger:
         else:
             self._world.found_reservation(found)
 
-    async def write_status(self, reservation: NodeReservation, status: Mapping[str, Any]) -> None:
+    async def write_status(self, reservation: NodeReservation, status: Mapping[str, Any]) -> Stored:
         """Show people how it stands."""
         current = self._world.reservation(reservation.metadata.name)
         if current is None or current.metadata.uid != reservation.metadata.uid:
-            return
+            return Stored.CHANGED
         meta = current.metadata
         metadata = {"name": meta.name, "uid": meta.uid, "resourceVersion": meta.resource_version}
         body = _body(metadata, spec={}, status=status)  # of a status only the status is taken
@@ -126,18 +148,24 @@ class Ledger:
             written = await self._fence.write(lambda: self._put_to(path, body))
         except (errors.NotFound, errors.Conflict, errors.Invalid):
             await self.read(meta.name)  # it has changed, or another object has the name by now, or none
-            return
+            return Stored.CHANGED
         self._world.wrote_reservation(written)
+        shown = written.status if isinstance(written.status, dict) else {}
+        return Stored.YES if shown.items() >= status.items() else Stored.NOT_KEPT
 
-    async def _replace(self, old: NodeReservation, changes: Mapping[str, Any], finalizers: tuple[str, ...]) -> None:
+    async def _replace(
+        self, old: NodeReservation, changes: Mapping[str, Any], finalizers: tuple[str, ...]
+    ) -> NodeReservation | None:
+        """What the API server made of it; None when the reservation has changed meanwhile."""
         meta = old.metadata
         request = self._patch if meta.owner_references else self._put  # we do not know all fields of such references
         try:
             written = await self._fence.write(lambda: request(old, changes, finalizers))
         except (errors.Conflict, errors.NotFound):
             await self.read(meta.name)
-            return
+            return None
         self._world.wrote_reservation(written)
+        return written
 
     async def _patch(
         self, old: NodeReservation, changes: Mapping[str, Any], finalizers: tuple[str, ...]

@@ -5,26 +5,26 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from datetime import datetime
 
 import msgspec
 
 from moorage.kube import errors
 from moorage.kube.clock import ServerClock
 from moorage.protocol import Outcome, PinPods, ReasonCode
-from moorage.reservations import Spec, Status, merging
+from moorage.reservations import Spec, Status
 
 from . import intake, metrics, pins
 from .apply import Executor
+from .attempts import Attempts
 from .decide import decide
 from .desk import Desk, Open
 from .fence import NotLeading
-from .ledger import Ledger
+from .ledger import Ledger, Stored
 from .options import Options
 from .queue import KeyQueue
-from .refusal import Refusal
+from .refusal import Refusal, refusal_of
 from .reporting import Reporter
-from .steps import Confirm, Decision, EditReservation, Observation
+from .steps import Confirm, Decision, EditReservation, EndReservation, Observation, ShowStatus, Step
 from .sweeps import Sweeps
 from .world import World
 
@@ -32,6 +32,9 @@ logger = logging.getLogger(__name__)
 
 ROUNDS = 12
 """Looks at a node in a row before others get their turn."""
+
+TRIES = 5
+"""How often an instruction, or a node, that meets a defect of ours is tried before it is answered."""
 
 _REFUSED = (errors.Invalid, errors.Forbidden)
 
@@ -42,6 +45,7 @@ class Loop:
     Args:
         world: what is known.
         executor: does the steps.
+        attempts: the steps that were tried.
         ledger: stores intents.
         desk: the instructions and their answers.
         queue: the nodes to look at.
@@ -55,6 +59,7 @@ class Loop:
         self,
         world: World,
         executor: Executor,
+        attempts: Attempts,
         ledger: Ledger,
         desk: Desk,
         queue: KeyQueue,
@@ -65,6 +70,7 @@ class Loop:
     ) -> None:
         self._world = world
         self._executor = executor
+        self._attempts = attempts
         self._ledger = ledger
         self._desk = desk
         self._queue = queue
@@ -75,6 +81,8 @@ class Loop:
         self._epoch = 0
         self._states: dict[str, str] = {}
         self._unreadable: dict[str, str] = {}
+        self._ended: dict[str, Refusal] = {}  # nodes whose end is under way, and why: nobody else remembers in the end
+        self._defects: dict[str, int] = {}  # nodes that could not be looked at, and how often in a row
 
     async def run(self) -> None:
         """Work until cancelled, or until we lead no more."""
@@ -87,92 +95,179 @@ class Loop:
             name, quietly = await self._queue.get()
             try:
                 await self._executor.ready()
-                await self._look(name, quietly=quietly)
-            except errors.KubeError as error:
-                self._failed(name, error)
+                well = await self._look(name, quietly=quietly)
             except NotLeading:
                 self._queue.retry(name)  # the next term, or nobody, goes on
             except Exception as error:  # a defect: the other nodes go on
-                logger.exception("node could not be looked at", extra={"node": name})
-                self._failed(name, error)
+                self._could_not_look(name, error)
             else:
-                self._queue.forgive(name)
+                self._defects.pop(name, None)
+                if well:
+                    self._queue.forgive(name)
+                else:
+                    self._queue.retry(name)
             finally:
                 self._queue.done(name)
 
-    def _failed(self, name: str, error: Exception) -> None:
+    def _could_not_look(self, name: str, error: Exception) -> None:
+        """Answer what cannot wait, or what would wait for ever, and try again later."""
+        defects = self._defects[name] = self._defects.get(name, 0) + 1
         delay = self._queue.retry(name)
-        kind = type(error).__name__
-        metrics.FAILURES.labels(kind).inc()
-        fields = {"node": name, "error": str(error), "delay_s": round(delay, 2)}
-        logger.warning("step failed, trying again", extra=fields)
+        metrics.FAILURES.labels(type(error).__name__).inc()
+        fields = {"node": name, "tries": defects, "delay_s": round(delay, 2)}
+        logger.error("node could not be looked at", extra=fields, exc_info=error)
+        late = None if defects >= TRIES else self._clock.now()
+        self._desk.give_up(name, refusal_of(error), late)
 
-    async def _look(self, name: str, *, quietly: bool) -> None:
-        await self._take_instructions(name)
-        confirmed, ended = False, None
+    async def _look(self, name: str, *, quietly: bool) -> bool:
+        """Look at a node once; returns False when it should be looked at again for what it did not see."""
+        well = await self._take_instructions(name)
+        confirmed = False
         for _ in range(ROUNDS):
-            observation = self._world.observe(name, self._clock.now(), confirmed=confirmed, sweeps=self._sweeps)
+            observation = self._world.observe(
+                name,
+                self._clock.now(),
+                confirmed=confirmed,
+                sweeps=self._sweeps,
+                hindered=self._attempts.pins(name),
+            )
             decision = decide(observation, self._world.room(name))
             self._desk.note(name, decision.pins)
             if lost := pins.lost(decision.pins):
                 self._world.intents.give_up(name, lost - {pod.metadata.uid for pod in observation.pods})
-            if not decision.steps:
+            due = self._attempts.due(name, decision.steps)
+            if len(due) < len(decision.steps):
+                made = {id(step) for step in due}
+                self._executor.let_go([step for step in decision.steps if id(step) not in made])
+            if not due:
                 break
-            confirmed = any(isinstance(step, Confirm) for step in decision.steps)
-            refused = await self._executor.run(name, decision.steps)
-            if refused:
-                self._desk.note(name, refused)
-                await self._drop(name, set(refused))
-            ended = ended if confirmed else decision.ended
+            confirmed = any(isinstance(step, Confirm) for step in due)
+            if decision.ended is not None and any(_ends(step) for step in due):
+                self._ended[name] = decision.ended
+            await self._executor.run(name, due)
         else:
             self._queue.add(name)
-            return
-        if ended is not None and decision.ended is None:  # it has come to nothing, and nothing is left of it
-            decision = dataclasses.replace(decision, ended=ended)
+            return well
+        self._hindered(name, decision)
+        decision = self._with_end(observation, decision)
         self._desk.settle(observation, decision)
-        self._schedule(name, observation.now, decision)
+        self._schedule(name, observation, decision)
         await self._tell(observation, decision, quietly=quietly)
+        return well
+
+    def _hindered(self, name: str, decision: Decision) -> None:
+        """Take note of what keeps a node from being as intended: said once, and the answer at the deadline."""
+        for step, why in self._attempts.news(name, decision.steps):
+            self._reporter.stuck(name, type(step).__name__, why)
+        trouble = self._attempts.trouble(name, decision.steps)
+        if trouble is None and decision.waits:
+            trouble = Refusal(ReasonCode.DEADLINE_PASSED, decision.waits)
+        if trouble is not None:
+            self._desk.hindered(name, trouble)
+
+    def _with_end(self, o: Observation, decision: Decision) -> Decision:
+        """A node of which nothing is left cannot say why; what was known when its end began still holds."""
+        if decision.steps or decision.ended is not None:
+            return decision
+        why = self._ended.pop(o.name, None)
+        if o.reservation is None:
+            self._attempts.forget(o.name)
+        return dataclasses.replace(decision, ended=why) if why is not None and not o.open else decision
 
     # --- instructions ---
 
-    async def _take_instructions(self, name: str) -> None:
+    async def _take_instructions(self, name: str) -> bool:
+        """Judge what came for a node; returns False when some of it must be tried again."""
         waiting = self._desk.take(name)
         if not waiting:
-            return
+            return True
+        left = waiting
         try:
-            await self._fetch_unknown(waiting)
-            deferred = await self._judge(name, waiting)
-        except BaseException:
-            self._desk.put_back(name, waiting)
-            raise
-        self._desk.put_back(name, deferred)
+            await self._look_up(waiting)
+            left = await self._judge(name, waiting)
+        finally:
+            self._desk.put_back(name, left)
+        return not any(each.trouble is not None for each in left)
 
     async def _judge(self, name: str, waiting: list[Open]) -> list[Open]:
         """Judge instructions in their order, see to what they come to, all at once; returns those to judge again."""
         observation = self._world.observe(name, self._clock.now(), confirmed=False, sweeps=self._sweeps)
-        spec = observation.spec if observation.reservation is not None else Spec()
-        around = intake.Surroundings(self._epoch, self._options.profile, self._world.pod, self._sweeps.capped)
-        judged: list[tuple[Open, intake.Admission]] = []
-        for each in waiting:
-            self._epoch = max(self._epoch, each.instruction.position.epoch)
-            admission = intake.take(each.instruction, observation, spec, around)
-            if isinstance(admission, intake.Accepted):
-                spec = admission.spec
-            judged.append((each, admission))
-        accepted = [each.instruction for each, admission in judged if isinstance(admission, intake.Accepted)]
-        at_once = bool(accepted) and intake.can_be_bound(observation, accepted)
+        judged, spec = self._admissions(observation, waiting)
+        accepted = [each for each, admission in judged if isinstance(admission, intake.Accepted)]
+        at_once = bool(accepted) and intake.can_be_bound(observation, (each.instruction for each in accepted))
         if at_once:
             self._world.intents.take_on(name, spec)
         elif accepted:
-            try:
-                if not await self._ledger.store(name, spec):
-                    self._queue.add(name)
-                    return waiting
-            except _REFUSED as error:
-                text = f"the API server did not take the reservation: {error.status.message or error}"
-                refused = intake.Refused(Outcome.FAILED, Refusal(ReasonCode.API_REFUSED, text))
+            why = await self._store(name, spec)
+            if why is not None and why.reason is not ReasonCode.API_REFUSED:
+                for each in waiting:
+                    each.trouble = why
+                return waiting
+            if why is not None and len(waiting) > 1:
+                return await self._judge_one_by_one(name, waiting)
+            if why is not None:
+                refused = intake.Refused(Outcome.FAILED, why)
                 judged = [(each, refused if isinstance(said, intake.Accepted) else said) for each, said in judged]
         return [each for each, admission in judged if not self._said(each, admission, stored=not at_once)]
+
+    async def _judge_one_by_one(self, name: str, waiting: list[Open]) -> list[Open]:
+        """Only what the API server refuses is refused; what comes after an instruction that waits waits, too."""
+        left: list[Open] = []
+        for each in waiting:
+            if left and not all(isinstance(other.instruction.action, PinPods) for other in left):
+                left.append(each)
+            else:
+                left += await self._judge(name, [each])
+        return left
+
+    def _admissions(self, o: Observation, waiting: list[Open]) -> tuple[list[tuple[Open, intake.Admission]], Spec]:
+        """What each instruction comes to, and all of the intent with those that are accepted."""
+        spec = o.spec if o.reservation is not None else Spec()
+        judged: list[tuple[Open, intake.Admission]] = []
+        behind = False
+        for each in waiting:
+            self._epoch = max(self._epoch, each.instruction.position.epoch)
+            admission = self._admission(each, o, spec, behind=behind)
+            if isinstance(admission, intake.Accepted):
+                spec = admission.spec
+            behind |= isinstance(admission, intake.Deferred) and not isinstance(each.instruction.action, PinPods)
+            judged.append((each, admission))
+        return judged, spec
+
+    def _admission(self, each: Open, o: Observation, spec: Spec, *, behind: bool) -> intake.Admission:
+        """What an instruction comes to; one that meets a defect is tried again, a few times."""
+        around = intake.Surroundings(self._epoch, self._options.profile, self._world.pod, self._sweeps.capped)
+        try:
+            admission = intake.take(each.instruction, o, spec, around, behind=behind or not _known(each))
+        except Exception as error:
+            each.tries, each.trouble = each.tries + 1, refusal_of(error)
+            fields = {"instruction": each.instruction.id, "node": o.name, "tries": each.tries}
+            logger.exception("instruction could not be judged", extra=fields)
+            if each.tries < TRIES:
+                return intake.Deferred()
+            return intake.Refused(Outcome.FAILED, each.trouble)
+        late = isinstance(admission, intake.Refused) and admission.refusal.reason is ReasonCode.DEADLINE_PASSED
+        if late and each.trouble is not None:
+            return intake.Refused(Outcome.FAILED, each.trouble)
+        return admission
+
+    async def _store(self, name: str, spec: Spec) -> Refusal | None:
+        """Store an intent; returns what hinders it: with ``API_REFUSED`` for good, else for now."""
+        try:
+            stored = await self._ledger.store(name, spec)
+        except _REFUSED as error:
+            text = f"the API server did not take the reservation: {error.status.message or error}"
+            return Refusal(ReasonCode.API_REFUSED, text)
+        except errors.KubeError as error:
+            metrics.FAILURES.labels(type(error).__name__).inc()
+            logger.warning("intent not stored, trying again", extra={"node": name, "error": str(error)})
+            return Refusal(ReasonCode.API_UNAVAILABLE, refusal_of(error).text)
+        if stored is Stored.NOT_KEPT:
+            text = "the API server took the reservation and keeps something else: is its definition older than we are?"
+            return Refusal(ReasonCode.API_REFUSED, text)
+        if stored is Stored.CHANGED:
+            return Refusal(ReasonCode.API_UNAVAILABLE, "the reservation was changed by others again and again")
+        return None
 
     def _said(self, each: Open, admission: intake.Admission, *, stored: bool) -> bool:
         """Answer as far as is known by now; returns False when the instruction is to be judged again."""
@@ -180,37 +275,51 @@ class Loop:
             case intake.Refused(outcome, refusal):
                 self._desk.refuse(each, outcome, refusal)
             case intake.Accepted(pods=pods) if stored:
+                self._taken_on(each)
                 self._desk.accept(each, pods)
             case intake.Accepted(pods=pods) | intake.Settled(pods):
+                self._taken_on(each)
                 self._desk.keep(each, pods)
             case intake.Deferred():
                 return False
         return True
 
-    async def _fetch_unknown(self, waiting: list[Open]) -> None:
+    def _taken_on(self, each: Open) -> None:
+        each.trouble = None
+        action = each.instruction.action
+        if isinstance(action, PinPods):
+            self._world.pins_anew(action.node, (ref.uid for ref in action.pods))
+
+    async def _look_up(self, waiting: list[Open]) -> None:
         """Read the pods that the planner knows and the cache does not: a watch may lag behind another's."""
-        unknown = []
-        for each in waiting:
-            action = each.instruction.action
+        await asyncio.gather(*(self._look_up_pods(each) for each in waiting if not each.looked_up))
+
+    async def _look_up_pods(self, each: Open) -> None:
+        action = each.instruction.action
+        try:
             for ref in action.pods if isinstance(action, PinPods) else ():
                 pod = self._world.pod(str(ref))
                 if pod is None or pod.metadata.uid != ref.uid:
-                    unknown.append(ref)
-        await asyncio.gather(*(self._executor.read_pod(ref.namespace, ref.name) for ref in unknown))
-
-    async def _drop(self, name: str, uids: set[str]) -> None:
-        """Store that some pods will not be pinned."""
-        self._world.intents.give_up(name, uids)
-        reservation, stored = self._world.reservation(name), self._world.reading(name).spec
-        if reservation is not None and (kept := merging.without_pins(stored, uids)) != stored:
-            await self._ledger.edit(EditReservation(reservation, stored, kept))
+                    await self._executor.read_pod(ref.namespace, ref.name)
+        except errors.KubeError as error:
+            metrics.FAILURES.labels(type(error).__name__).inc()
+            fields = {"instruction": each.instruction.id, "node": each.instruction.node, "error": str(error)}
+            logger.warning("pods of an instruction cannot be read, trying again", extra=fields)
+            each.trouble = refusal_of(error)
+        else:
+            each.looked_up = True
 
     # --- afterwards ---
 
-    def _schedule(self, name: str, now: datetime, decision: Decision) -> None:
+    def _schedule(self, name: str, o: Observation, decision: Decision) -> None:
+        if o.reservation is None and self._desk.waiting(name):
+            self._queue.add(name)  # what waited until the node was cleared
         wake = pins.earliest(decision.wake, self._desk.next_deadline(name))
         if wake is not None:
-            self._queue.add_after(name, max((wake - now).total_seconds(), 0.0) + 0.05)
+            self._queue.add_after(name, max((wake - o.now).total_seconds(), 0.0) + 0.05)
+        wait = self._attempts.wait(name, decision.steps)
+        if wait is not None:
+            self._queue.add_after(name, wait + 0.05)
 
     async def _tell(self, o: Observation, decision: Decision, *, quietly: bool) -> None:
         """Write what is for people or for later leaders only, when there is nothing better to do."""
@@ -229,10 +338,13 @@ class Loop:
             self._queue.add_quietly(o.name, self._options.settle_delay)
             return
         self._reporter.catch_up(o.name)
-        if decision.later is not None:
-            await self._ledger.edit(decision.later)
+        notes: list[Step] = [decision.later] if decision.later is not None else []
         if status is not None:
-            await self._ledger.write_status(o.reservation, status)
+            notes.append(ShowStatus(o.reservation, status))
+        for step, why in self._attempts.news(o.name, notes):
+            self._reporter.stuck(o.name, type(step).__name__, why)
+        for note in self._attempts.due(o.name, notes):  # one after the other: both are of the same object
+            await self._executor.run(o.name, [note])
 
     def _count(self, name: str, state: str) -> None:
         """Keep the gauge of nodes by state."""
@@ -244,6 +356,16 @@ class Loop:
                 metrics.PLACEHOLDERS.labels(before).dec()
             if state:
                 metrics.PLACEHOLDERS.labels(state).inc()
+
+
+def _known(each: Open) -> bool:
+    """Whether its pods can be judged: those that nobody could read may be there."""
+    return each.looked_up or not isinstance(each.instruction.action, PinPods)
+
+
+def _ends(step: Step) -> bool:
+    """Whether nothing of a node's intent is left, or nothing that says why, once a step is done."""
+    return isinstance(step, EndReservation) or (isinstance(step, EditReservation) and step.close)
 
 
 def _status(o: Observation, decision: Decision) -> dict[str, object] | None:

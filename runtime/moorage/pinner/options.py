@@ -18,6 +18,8 @@ class Options:
         sweeps_per_hour: how many failed pods of one controller are deleted in an hour; then its pods are not pinned.
         retry_base: first ceiling of the back-off of a node whose step failed.
         retry_cap: highest ceiling of that back-off.
+        repeat_base: how long a step that was tried, and is still wanted, waits at first; half of it at least.
+        repeat_cap: how long it waits at most.
     """
 
     profile: str = "generic"
@@ -27,3 +29,5 @@ class Options:
     sweeps_per_hour: int = 10
     retry_base: float = 0.2
     retry_cap: float = 30.0
+    repeat_base: float = 0.5
+    repeat_cap: float = 60.0

@@ -11,6 +11,7 @@ from moorage.kube.clock import ServerClock
 from moorage.protocol import Ack, Instruction
 
 from .apply import Executor
+from .attempts import Attempts
 from .caches import Caches
 from .desk import Desk
 from .fence import Fence
@@ -68,6 +69,7 @@ class Pinner:
         world = World(self._caches, default_profile=options.profile, stir=self._queue.add)
         fence = Fence(self._is_leader, options.writes_in_flight)
         ledger = Ledger(self._client, world, fence)
+        attempts = Attempts(options.repeat_base, options.repeat_cap, self._monotonic)
         executor = Executor(
             self._client,
             world,
@@ -75,10 +77,13 @@ class Pinner:
             sweeps,
             ledger,
             fence,
+            attempts,
             received=self._desk.received,
             monotonic=self._monotonic,
         )
-        loop = Loop(world, executor, ledger, self._desk, self._queue, sweeps, self._reporter, self._clock, options)
+        loop = Loop(
+            world, executor, attempts, ledger, self._desk, self._queue, sweeps, self._reporter, self._clock, options
+        )
         leases = LeaseKeeper(
             self._client.transport,
             world,

@@ -36,12 +36,14 @@ def _state(o: Observation, pin: Pin, deadlines: Mapping[str, str]) -> PinState:
     if pod.spec.node_name:
         text = f"the pod is bound to node {pod.spec.node_name}"
         return PinState(Outcome.REJECTED, Refusal(ReasonCode.POD_BOUND_ELSEWHERE, text), node=pod.spec.node_name)
+    if pin.uid in o.failed:
+        return o.failed[pin.uid]
     refusal = eligibility.refuse(pod)
     if refusal is not None:
         return _rejected(refusal)
     deadline = moment(deadlines.get(pin.instruction, ""))
     if deadline is not None and o.now >= deadline:
-        return PinState(Outcome.FAILED, Refusal(ReasonCode.DEADLINE_PASSED))
+        return PinState(Outcome.FAILED, o.hindered.get(pin.uid) or Refusal(ReasonCode.DEADLINE_PASSED))
     return PENDING
 
 
@@ -104,7 +106,14 @@ def started(pod: Pod) -> bool:
 def left_hanging(o: Observation) -> tuple[DeletePod, ...]:
     """Pods that somebody deleted and that no kubelet will ever let go, because there is none."""
     why = Refusal(ReasonCode.POD_TERMINATING, "the pod was deleted, and its node has no kubelet that would confirm it")
-    return tuple(DeletePod(pod, 0, why) for pod in here(o) if _overdue(pod, o.now) and not started(pod))
+    return tuple(
+        DeletePod(pod, 0, why) for pod in here(o) if _overdue(pod, o.now) and not started(pod) and not let_go(pod)
+    )
+
+
+def let_go(pod: Pod) -> bool:
+    """Whether a pod was deleted without grace: what still holds it are finalizers of others."""
+    return pod.metadata.deletion_timestamp is not None and pod.metadata.deletion_grace_period_seconds == 0
 
 
 def _overdue(pod: Pod, now: datetime) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from moorage.kube import errors
 from moorage.protocol import ReasonCode
 
 
@@ -17,3 +18,21 @@ class Refusal(NamedTuple):
     def text(self) -> str:
         """The sentence for people."""
         return self.sentence or self.reason.sentence
+
+
+def refusal_of(error: Exception) -> Refusal:
+    """What a failure means to whoever waits for an answer.
+
+    Args:
+        error: of a request, or a defect of our own.
+    """
+    match error:
+        case errors.TooManyRequests() | errors.ServerError():
+            return Refusal(ReasonCode.API_UNAVAILABLE, f"the API server failed: {error}")
+        case errors.ApiError():
+            return Refusal(ReasonCode.API_REFUSED, f"the API server refused: {error.status.message or error}")
+        case errors.KubeError():
+            return Refusal(ReasonCode.API_UNAVAILABLE, f"the API server was not reached: {error}")
+        case _:
+            text = f"the pinner met an error of its own: {type(error).__name__}: {error}"
+            return Refusal(ReasonCode.INTERNAL, text)

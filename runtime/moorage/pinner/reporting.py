@@ -102,6 +102,24 @@ class Reporter:
         logger.info("node placeholder deleted", extra={"node": name, "reason": why.reason.name, "why": why.text})
         self._node(name, "Warning", "PlaceholderDeleted", "Delete", why.text)
 
+    def node_held(self, name: str, finalizers: Sequence[str], why: Refusal) -> None:
+        """A placeholder is to go, and finalizers of others hold it."""
+        fields = {"node": name, "finalizers": list(finalizers), "why": why.text}
+        logger.warning("node placeholder is held by finalizers of others", extra=fields)
+        note = f"Deleted ({why.text}), and held by finalizers of others: {', '.join(finalizers)}"
+        self._node(name, "Warning", "PlaceholderHeld", "Delete", note)
+
+    def not_kept(self, name: str, fields: Sequence[str]) -> None:
+        """A placeholder was taken, and not all that was asked for was kept."""
+        logger.warning("node placeholder is not kept as it was created", extra={"node": name, "fields": list(fields)})
+        note = f"A policy or webhook took off or changed what the placeholder was created with: {', '.join(fields)}"
+        self._node(name, "Warning", "PlaceholderChanged", "Create", note)
+
+    def stuck(self, name: str, step: str, why: Refusal) -> None:
+        """A step was tried and is still wanted; said once as long as the reason is the same."""
+        fields = {"node": name, "step": step, "reason": why.reason.name, "error": why.text}
+        logger.warning("step has no effect, trying again later", extra=fields)
+
     def adopted(self, name: str, shortfalls: Sequence[str]) -> None:
         """A machine has joined and its Node is as promised, but for some shortfalls."""
         logger.info("node adopted", extra={"node": name})

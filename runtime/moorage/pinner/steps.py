@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, TypeAlias
 
+import msgspec
+
 from moorage.objects import Node, Pod
 from moorage.protocol import Outcome
-from moorage.reservations import DELETE, NodeReservation, Pin, Problem, Spec
+from moorage.reservations import DELETE, NodeReservation, Pin, Problem, Spec, merging
 
 from .names import FINALIZER, RESERVATION_ANNOTATION
 from .profiles import Profile
@@ -42,8 +44,12 @@ class Observation:
         pods: the pods bound to it.
         pinned: what bears the name of each pin's pod now, by pin uid; absent when nothing does.
         made: whether a placeholder was made for this reservation.
+        made_uid: uid of the Node that was made, while the reservation does not say it yet.
         confirmed: whether ``node`` was read from the API server for this very decision, not from a cache.
         refused: why the API server refused to create the Node, or None.
+        failed: what became of pins that the API server refused for good, by uid.
+        hindered: why pins could not be bound so far, by uid.
+        not_kept: labels and taints (``key:effect``) that the API server accepted on the Node and did not keep.
         sweeps_left: how many more pods of a controller (by uid) may be swept; ``sweep_limit`` for all others.
         sweep_limit: how many pods of one controller may be swept in an hour.
     """
@@ -59,8 +65,12 @@ class Observation:
     pods: tuple[Pod, ...] = ()
     pinned: Mapping[str, Pod] = field(default_factory=dict)
     made: bool = False
+    made_uid: str = ""
     confirmed: bool = False
     refused: Refusal | None = None
+    failed: Mapping[str, PinState] = field(default_factory=dict)
+    hindered: Mapping[str, Refusal] = field(default_factory=dict)
+    not_kept: frozenset[str] = frozenset()
     sweeps_left: Mapping[str, int] = field(default_factory=dict)
     sweep_limit: int = 10
 
@@ -71,7 +81,7 @@ class Observation:
             return False
         meta = self.node.metadata
         return (
-            meta.uid == self.spec.node_uid
+            meta.uid in (self.spec.node_uid, self.made_uid)
             or meta.annotations.get(RESERVATION_ANNOTATION) == self.reservation.metadata.uid
         )
 
@@ -90,7 +100,9 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Confirm:
-    """Read the Node from the API server: something is about to be destroyed on the word of a cache."""
+    """Read the Node from the API server: ``before`` is about to be done on the word of a cache."""
+
+    before: tuple[DeletePod | DeleteNode | EndReservation, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,18 +144,21 @@ class PatchNode:
 
     node: Node
     changes: Mapping[str, Any]
-    adopted: bool = False
-    shortfalls: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class EditReservation:
-    """Store another spec; ``close`` says that no placeholder is left to clean up."""
+    """Store another spec; ``close`` says that no placeholder is left to clean up.
+
+    ``adopted`` says that this is because the machine has joined; ``shortfalls`` are sentences about what it lacks.
+    """
 
     reservation: NodeReservation
     old: Spec
     new: Spec
     close: bool = False
+    adopted: bool = False
+    shortfalls: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,12 +168,48 @@ class EndReservation:
     reservation: NodeReservation
 
 
-Step: TypeAlias = Confirm | CreateNode | Bind | DeletePod | DeleteNode | PatchNode | EditReservation | EndReservation
+@dataclass(frozen=True, slots=True)
+class ShowStatus:
+    """Show people how it stands."""
+
+    reservation: NodeReservation
+    status: Mapping[str, Any]
+
+
+Step: TypeAlias = (
+    Confirm | CreateNode | Bind | DeletePod | DeleteNode | PatchNode | EditReservation | EndReservation | ShowStatus
+)
+
+_encode = msgspec.json.Encoder(order="deterministic").encode
+
+
+def key(step: Step) -> tuple[str, ...]:
+    """What makes two steps the same: the verb, the object as it was meant (its uid), and what it is to become."""
+    match step:
+        case Confirm():
+            return ("confirm",)
+        case CreateNode(manifest):
+            return ("create node", str(manifest["metadata"]["annotations"][RESERVATION_ANNOTATION]))
+        case Bind(pin):
+            return ("bind", pin.uid)
+        case DeletePod(pod, grace):
+            return ("delete pod", pod.metadata.uid, str(grace))
+        case DeleteNode(node):
+            return ("delete node", node.metadata.uid)
+        case PatchNode(node, changes):
+            return ("patch node", node.metadata.uid, _encode(changes).decode())
+        case EditReservation(reservation, old, new, close):
+            wanted = _encode(merging.changes(old, new)).decode()
+            return ("edit reservation", reservation.metadata.uid, str(close), wanted)
+        case EndReservation(reservation):
+            return ("end reservation", reservation.metadata.uid)
+        case ShowStatus(reservation, status):
+            return ("show status", reservation.metadata.uid, _encode(status).decode())
 
 
 @dataclass(frozen=True, slots=True)
 class PinState:
-    """What has become of one pin: ``outcome`` None means that it is still to be bound."""
+    """What has become of one pin; while ``outcome`` is None it is still to be bound, ``refusal`` says why it waits."""
 
     outcome: Outcome | None
     refusal: Refusal | None = None
@@ -177,6 +228,7 @@ class Decision:
         ended: why the reservation comes to nothing, or None.
         wake: when to look again even if nothing happens; None: never.
         later: a step that nobody waits for.
+        waits: what somebody else must do before it goes on, for people; empty when nobody must.
     """
 
     steps: tuple[Step, ...] = ()
@@ -186,3 +238,9 @@ class Decision:
     ended: Refusal | None = None
     wake: datetime | None = None
     later: EditReservation | None = None
+    waits: str = ""
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more is to be done, by us or by others."""
+        return not self.steps and not self.waits

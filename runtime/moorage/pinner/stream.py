@@ -56,6 +56,10 @@ STEADY_AFTER = 5.0
 LASTING_AFTER = 6
 """Failures in a row after which even an unreachable planner is worth a warning."""
 
+FLOOD = 64
+"""Windows of unanswered instructions after which a planner keeps none. It keeps the window, and we always read: the
+end of a call and a newer epoch must not wait for answers. A planner counts anew with each connection."""
+
 RESET = "failed streaming pod pinning actions, restarting..."
 """The sentence that the seed names; people search for it."""
 
@@ -96,7 +100,6 @@ class InstructionStream:
         self._open: dict[str, str] = {}  # instructions that were passed on and have no final answer: id to action
         self._unanswered: set[str] = set()  # those of them that have no answer at all: they fill the window
         self._to_write = asyncio.Event()
-        self._answered = asyncio.Event()  # the window may have room again
         self._reported: Cause | None = None
         self._welcomed_at: float | None = None
 
@@ -133,7 +136,6 @@ class InstructionStream:
         else:
             self._outbox.add(ack)
         self._to_write.set()
-        self._answered.set()
 
     async def messages(self) -> AsyncGenerator[Received, None]:
         """Instructions and ends of snapshots, for ever; use it inside ``contextlib.aclosing``.
@@ -179,10 +181,9 @@ class InstructionStream:
         self._outbox.reconnect()
         connection = Connection(self._settings.endpoint, shown)
         writer = asyncio.create_task(self._write(connection), name="pinning stream writer")
-        writer.add_done_callback(lambda _: self._writer_ended(connection))
+        writer.add_done_callback(lambda _: connection.cancel())  # whoever reads learns why
         try:
             while True:
-                await self._room(writer)
                 try:
                     message = await connection.read(self._patience())
                 except ProtocolError as error:
@@ -199,10 +200,6 @@ class InstructionStream:
             if fault is not None and not isinstance(fault, StreamBroken):
                 raise fault
 
-    def _writer_ended(self, connection: Connection) -> None:
-        connection.cancel()  # whoever reads learns why
-        self._answered.set()
-
     def _patience(self) -> float:
         return self._settings.silence if self.connected else self._settings.connect_timeout
 
@@ -218,12 +215,6 @@ class InstructionStream:
                 await connection.write(Acks(acks))
             self._to_write.clear()
             await self._to_write.wait()
-
-    async def _room(self, writer: asyncio.Task[None]) -> None:
-        """Wait until the window has room: what is not read stays with the planner."""
-        while len(self._unanswered) >= self._settings.window and not writer.done():
-            self._answered.clear()
-            await self._answered.wait()
 
     def _receive(self, message: ServerMessage | None) -> Received | None:
         """Take note of a message; what is for our caller is returned."""
@@ -262,6 +253,9 @@ class InstructionStream:
         logger.info("planner has welcomed us", extra=fields)
 
     def _instruction(self, instruction: Instruction) -> Instruction | None:
+        window = self._settings.window
+        if len(self._unanswered) >= FLOOD * window:
+            raise StreamBroken(Cause.FLOOD, f"{FLOOD * window} instructions wait for an answer, the window is {window}")
         verdict = self._tracker.instruction(instruction.position)
         if verdict is Verdict.STALE:
             sentence = f"epoch {instruction.position.epoch} was replaced by {self._tracker.epoch}"

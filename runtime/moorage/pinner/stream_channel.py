@@ -31,6 +31,7 @@ class Cause(enum.Enum):
     NO_PLANNER = "no-planner"
     MALFORMED = "malformed"
     TOO_LARGE = "too-large"
+    FLOOD = "flood"
     GAP = "gap"
     STALE = "stale"
     CREDENTIALS = "credentials"

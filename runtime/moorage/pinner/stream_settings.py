@@ -25,7 +25,7 @@ class StreamSettings:
         cluster_id: uid of the ``kube-system`` namespace.
         replica: our pod's name.
         version: of this software.
-        window: instructions that may be without any acknowledgement before no more are taken.
+        window: instructions without any acknowledgement after which the planner is asked to send no more.
         connect_timeout: for connecting and the planner's Welcome.
         silence: without a message, after which the connection is given up.
         backoff_base: first ceiling of the delay between attempts.

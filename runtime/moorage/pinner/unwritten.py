@@ -10,14 +10,19 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from moorage.objects import Pod
-from moorage.reservations import Pin, Record, Spec, merging
+from moorage.objects.quantity import QuantityError, parse
+from moorage.reservations import MAX_PINS, Pin, Record, Spec, merging
 
+from . import eligibility
 from .names import PIN_ANNOTATION
+
+MAX_MARK = 128
+"""Characters of an instruction's id: a longer mark is none of ours."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unwritten:
-    """Pins, and the records of the instructions that they came with."""
+    """Pins, and the records of instructions that pins came with, those written down already included."""
 
     pins: tuple[Pin, ...] = ()
     records: tuple[Record, ...] = ()
@@ -28,10 +33,6 @@ class Unwritten:
         for record in self.records:
             spec = merging.with_record(spec, record)
         return spec
-
-    def without(self, uids: Collection[str]) -> Unwritten:
-        """What is left when some pods will not be bound."""
-        return _with_records(tuple(pin for pin in self.pins if pin.uid not in uids), self.records)
 
 
 NOTHING = Unwritten()
@@ -45,26 +46,50 @@ def between(stored: Spec, wanted: Spec) -> Unwritten:
         stored: what the reservation says.
         wanted: the same with more pins and records.
     """
-    known = {pin.uid for pin in stored.pins}
-    return _with_records(tuple(pin for pin in wanted.pins if pin.uid not in known), wanted.instructions)
+    known = {pin.uid: pin for pin in stored.pins}
+    pins = tuple(pin for pin in wanted.pins if known.get(pin.uid) != pin)
+    # An instruction is only remembered for its pins: until when they may be bound. One that was issued again, for pins
+    # that are written down, brings a later deadline.
+    old = {record.id: record for record in stored.instructions}
+    needed = {pin.instruction for pin in wanted.pins}
+    records = tuple(record for record in wanted.instructions if record.id in needed and old.get(record.id) != record)
+    return Unwritten(pins, records) if pins or records else NOTHING
 
 
-def _with_records(pins: tuple[Pin, ...], records: Iterable[Record]) -> Unwritten:
-    """An instruction is only remembered for its pins: until when they may be bound."""
-    if not pins:
-        return NOTHING
-    needed = {pin.instruction for pin in pins}
-    return Unwritten(pins, tuple(record for record in records if record.id in needed))
-
-
-def done(pods: Iterable[Pod]) -> tuple[Pin, ...]:
+def done(pods: Iterable[Pod], stored: Spec) -> tuple[Pin, ...]:
     """The pins that pods tell of: bound by us, perhaps by a leader that could not write it down any more.
+
+    Anybody who may create pods can write such a mark, so it is only taken for what a pin of ours can be: on a pod that
+    we would have bound, with an id that an instruction can have, and no more pods than the node was promised to hold.
 
     Args:
         pods: those that are bound to a node that we have made.
+        stored: what the node's reservation says.
     """
-    marked = ((pod.metadata, pod.metadata.annotations.get(PIN_ANNOTATION)) for pod in pods)
-    return tuple(Pin(namespace=m.namespace, name=m.name, uid=m.uid, instruction=by) for m, by in marked if by)
+    known = {pin.uid for pin in stored.pins}
+    marked = [pod for pod in pods if pod.metadata.uid not in known and _is_marked(pod)]
+    meant = {record.id for record in stored.instructions}
+    marked.sort(key=lambda pod: (_mark(pod) not in meant, pod.metadata.creation_timestamp or "", pod.metadata.uid))
+    metas = ((pod.metadata, _mark(pod)) for pod in marked[: max(_capacity(stored) - len(known), 0)])
+    return tuple(Pin(namespace=m.namespace, name=m.name, uid=m.uid, instruction=by) for m, by in metas)
+
+
+def _mark(pod: Pod) -> str:
+    return pod.metadata.annotations.get(PIN_ANNOTATION, "")
+
+
+def _is_marked(pod: Pod) -> bool:
+    mark = _mark(pod)
+    return 0 < len(mark) <= MAX_MARK and mark.isprintable() and eligibility.recreated(pod)
+
+
+def _capacity(stored: Spec) -> int:
+    """How many pods the node holds, as far as it was promised."""
+    offered = stored.promise.allocatable.get("pods", MAX_PINS) if stored.promise is not None else MAX_PINS
+    try:
+        return min(int(parse(offered)), MAX_PINS)
+    except QuantityError:
+        return MAX_PINS
 
 
 class Intents:
@@ -108,13 +133,12 @@ class Intents:
 
     def give_up(self, node: str, uids: Collection[str]) -> None:
         """Some pods will not be bound to the node: forget those of them that were never written."""
-        unwritten = self._unwritten.get(node)
-        if unwritten is not None and uids:
-            self._keep(node, unwritten.without(uids))
+        if uids and node in self._unwritten:
+            self.take_on(node, merging.without_pins(self.of(node), uids))
 
     def _keep(self, node: str, unwritten: Unwritten) -> None:
         self._unwritten.pop(node, None)
-        if unwritten.pins:
+        if unwritten != NOTHING:
             self._unwritten[node] = unwritten
         before, now = self._pinned.pop(node, frozenset()), frozenset(pin.uid for pin in self.of(node).pins)
         if now:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -26,11 +26,12 @@ from .profiles import choose
 from .promised import as_promised
 from .refusal import Refusal
 from .room import NodeRoom
-from .steps import Observation
+from .steps import Observation, PinState
 from .sweeps import Sweeps
 from .unwritten import Intents, done
 
 _NOTHING = Reading(Spec(), ())
+NOTHING_HINDERS: Mapping[str, Refusal] = {}
 
 
 @dataclass(slots=True)
@@ -60,6 +61,8 @@ class World:
         self.intents = Intents()
         self.claims: dict[str, Claim] = {}
         self.refused: dict[str, Refusal] = {}  # by reservation uid: why the API server did not take the Node
+        self.failed: dict[str, dict[str, PinState]] = {}  # by reservation uid, then pin uid: refused for good
+        self.not_kept: dict[str, frozenset[str]] = {}  # by Node uid: labels and taints that do not stay as they are set
         self._caches = caches
         self._default_profile = default_profile
         self._stir = stir
@@ -68,7 +71,7 @@ class World:
         self._arrivals: defaultdict[str, int] = defaultdict(int)  # how often a node's room was changed by others
         self._offers: dict[str, object] = {}  # node to what it offers; a new object only when that has changed
         self._in_place: dict[str, tuple[object, object, object]] = {}  # pod uid to what it was found in place by
-        self._made: set[str] = set()  # uids of reservations for which a placeholder was made
+        self._made: dict[str, str] = {}  # uid of a reservation for which a placeholder was made, to the Node's
         self._coming = Coming(self.snapshot, caches.daemon_sets)
         self._subscriptions = tuple(self._subscribe())
 
@@ -101,7 +104,8 @@ class World:
             return False
         meta = node.metadata
         marked = meta.annotations.get(RESERVATION_ANNOTATION) == reservation.metadata.uid
-        return marked or meta.uid == self.reading(name).spec.node_uid
+        made = self._made.get(reservation.metadata.uid) or self.reading(name).spec.node_uid
+        return marked or meta.uid == made
 
     def pod(self, key: str) -> Pod | None:
         """A pod as it is, our own bindings included."""
@@ -118,7 +122,15 @@ class World:
         known = {pod.key for pod in seen}
         return (*seen, *(pod for pod in landing if pod is not None and pod.key not in known))
 
-    def observe(self, name: str, now: datetime, *, confirmed: bool, sweeps: Sweeps) -> Observation:
+    def observe(
+        self,
+        name: str,
+        now: datetime,
+        *,
+        confirmed: bool,
+        sweeps: Sweeps,
+        hindered: Mapping[str, Refusal] = NOTHING_HINDERS,
+    ) -> Observation:
         """What is known of a node at this moment.
 
         Args:
@@ -126,15 +138,16 @@ class World:
             now: the API server's time, UTC.
             confirmed: whether the Node was read from the API server just now.
             sweeps: how often pods were swept.
+            hindered: why pins could not be bound so far, by uid.
         """
-        reservation = self.reservation(name)
+        reservation, node = self.reservation(name), self.nodes.get(name)
         if reservation is None:
-            return Observation(name, now, node=self.nodes.get(name))
+            return Observation(name, now, node=node)
         stored, problems = self.reading(name)
         uid = reservation.metadata.uid
         spec, promise, pods = self.intents.of(name), stored.promise, self.pods_on(name)
         if FINALIZER in reservation.metadata.finalizers:
-            spec = merging.with_pins(spec, done(pods))
+            spec = merging.with_pins(spec, done(pods, spec))
         pinned = {pin.uid: pod for pin in spec.pins if (pod := self.pod(pin.key)) is not None}
         observation = Observation(
             name,
@@ -144,17 +157,21 @@ class World:
             spec=spec,
             problems=problems,
             profile=choose(promise.profile, self._default_profile) if promise is not None else None,
-            node=self.nodes.get(name),
+            node=node,
             pods=pods,
             pinned=pinned,
             made=bool(spec.node_uid) or uid in self._made,
+            made_uid=self._made.get(uid, ""),
             confirmed=confirmed,
             refused=self.refused.get(uid),
+            failed=self.failed.get(uid, {}),
+            hindered=hindered,
+            not_kept=self.not_kept.get(node.metadata.uid, frozenset()) if node is not None else frozenset(),
             sweeps_left=sweeps.left(),
             sweep_limit=sweeps.limit,
         )
         if observation.ours and not observation.made:
-            self._made.add(uid)
+            self._made[uid] = ""
             return dataclasses.replace(observation, made=True)
         return observation
 
@@ -190,8 +207,8 @@ class World:
     def ended_reservation(self, reservation: NodeReservation) -> None:
         """A reservation is gone."""
         self.reservations.deleted(reservation.key, reservation.metadata.uid)
-        self._made.discard(reservation.metadata.uid)
-        self.refused.pop(reservation.metadata.uid, None)
+        for known in (self._made, self.refused, self.failed):
+            known.pop(reservation.metadata.uid, None)
         self._read(reservation.metadata.name)
 
     def wrote_node(self, node: Node) -> None:
@@ -202,11 +219,26 @@ class World:
     def deleted_node(self, node: Node) -> None:
         """A Node is gone."""
         self.nodes.deleted(node.key, node.metadata.uid)
+        self.not_kept.pop(node.metadata.uid, None)
         self._place_node(node.metadata.name)
 
-    def made(self, reservation_uid: str) -> None:
+    def made(self, reservation_uid: str, node: Node) -> None:
         """A placeholder was made for this reservation."""
-        self._made.add(reservation_uid)
+        self._made[reservation_uid] = node.metadata.uid
+        self.wrote_node(node)
+
+    def pin_failed(self, name: str, uid: str, state: PinState) -> None:
+        """A pin of a node was refused for good."""
+        reservation = self.reservation(name)
+        if reservation is not None:
+            self.failed.setdefault(reservation.metadata.uid, {})[uid] = state
+
+    def pins_anew(self, name: str, uids: Iterable[str]) -> None:
+        """Pods are to be pinned to a node, whatever became of it before."""
+        reservation = self.reservation(name)
+        failed = self.failed.get(reservation.metadata.uid, {}) if reservation is not None else {}
+        for uid in uids if failed else ():
+            failed.pop(uid, None)
 
     def deleted_pod(self, pod: Pod) -> None:
         """A pod is gone."""

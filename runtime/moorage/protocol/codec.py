@@ -143,6 +143,16 @@ def encode_response(message: ServerMessage) -> bytes:
             return pb.StreamResponse(heartbeat=beat).SerializeToString()
 
 
+def encode_action(action: Action) -> bytes:
+    """The bytes of an action alone, the same for the same action on every machine and in every later version.
+
+    Fields at their defaults are not written (proto3), so a field that a later version adds changes nothing.
+    """
+    message = pb.Instruction()
+    _set_action(message, action)
+    return message.SerializeToString(deterministic=True)
+
+
 def decode_response(data: bytes) -> ServerMessage | None:
     """Read what a server says; None for a kind of message that is not known here.
 
@@ -247,7 +257,12 @@ def _instruction_pb(instruction: Instruction) -> pb.Instruction:
         deadline=to_timestamp(instruction.deadline),
         plan=instruction.plan,
     )
-    match instruction.action:
+    _set_action(message, instruction.action)
+    return message
+
+
+def _set_action(message: pb.Instruction, action: Action) -> None:
+    match action:
         case CreatePlaceholder(promise):
             message.create_placeholder.promise.CopyFrom(_promise_pb(promise))
         case DeletePlaceholder(node):
@@ -258,7 +273,6 @@ def _instruction_pb(instruction: Instruction) -> pb.Instruction:
             message.expect_pods.CopyFrom(pb.ExpectPods(node=node, slots=[_slot_pb(slot) for slot in slots]))
         case Release(node):
             message.release.node = node
-    return message
 
 
 def _promise_pb(promise: Promise) -> pb.Promise:

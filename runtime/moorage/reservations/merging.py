@@ -22,10 +22,14 @@ def with_promise(spec: Spec, promise: Promise, *, deadline: str, plan: str) -> S
 
 
 def with_pins(spec: Spec, pins: Iterable[Pin]) -> Spec:
-    """Add pods; one that is there already stays as it is."""
-    known = {pin.uid for pin in spec.pins}
-    added = tuple({pin.uid: pin for pin in pins if pin.uid not in known}.values())
-    return _replace(spec, pins=spec.pins + added) if added else spec
+    """Add pods; one that is there already, from another instruction, belongs to the newer one from now on."""
+    merged = {pin.uid: pin for pin in spec.pins}
+    for pin in pins:
+        known = merged.get(pin.uid)
+        if known is None or known.instruction != pin.instruction:
+            merged[pin.uid] = pin
+    new = tuple(merged.values())
+    return _replace(spec, pins=new) if new != spec.pins else spec
 
 
 def without_pins(spec: Spec, uids: Collection[str]) -> Spec:

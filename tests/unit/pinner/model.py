@@ -163,7 +163,7 @@ class Corner:
         here = tuple(p for p in self.pods.values() if p.spec.node_name == NAME)
         spec = merging.with_pins(stored, (pin(n) for n in self.taken_on))
         if FINALIZER in self.reservation.metadata.finalizers:
-            spec = merging.with_pins(spec, done(here))
+            spec = merging.with_pins(spec, done(here, spec))
         pinned = {p.uid: self.pods[p.name] for p in spec.pins if p.name in self.pods}
         seen = Observation(
             NAME,

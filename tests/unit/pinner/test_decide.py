@@ -247,7 +247,7 @@ def test_other_failures_are_not_ours_to_sweep(reason: str) -> None:
 def test_a_misplaced_pod_on_a_placeholder_is_deleted_without_grace_after_a_look() -> None:
     one = corner(1, misplaced=frozenset({"u1"}))
     assert kinds(one.decide()) == [Confirm]
-    one.do(Confirm())
+    one.do(one.decide().steps[0])
     (step,) = one.decide().steps
     assert isinstance(step, DeletePod)
     assert step.grace == 0

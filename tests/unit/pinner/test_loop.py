@@ -27,7 +27,7 @@ async def test_nodes_are_not_looked_at_before_something_could_be_done_about_them
     desk, queue, free = Desk(), KeyQueue(base=60, cap=60), asyncio.Event()
     others: Any = SimpleNamespace()
     executor: Any = SimpleNamespace(ready=free.wait)
-    loop = Loop(others, executor, others, cast("Any", desk), queue, others, others, others, Options())
+    loop = Loop(others, executor, others, others, cast("Any", desk), queue, others, others, others, Options())
     task = asyncio.create_task(loop.run())
     for name in "abc":
         queue.add(name)

@@ -67,7 +67,7 @@ def test_giving_up_what_is_written_is_for_whoever_writes() -> None:
 
 
 def test_only_a_pod_with_our_mark_tells_of_a_pin() -> None:
-    assert done([marked(pod(1, node=NAME)), pod(3, node=NAME)]) == (pin(1),)
+    assert done([marked(pod(1, node=NAME)), pod(3, node=NAME)], spec_of()) == (pin(1),)
 
 
 _numbers = st.sets(st.integers(1, 6))

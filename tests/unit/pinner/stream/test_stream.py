@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from prometheus_client import REGISTRY
 
-from moorage.pinner.stream import InstructionStream
+from moorage.pinner.stream import FLOOD, InstructionStream
 from moorage.pinner.stream_state import TOGETHER, Outbox
 from moorage.protocol import (
     Ack,
@@ -322,46 +322,53 @@ def _with_unknown_field(sequence: int) -> bytes:
     return message.SerializeToString()
 
 
-async def test_the_window_bounds_what_is_taken_and_acknowledgements_open_it() -> None:
-    sent: list[int] = []
-
+async def test_the_planner_keeps_the_window_and_everything_it_sends_is_read() -> None:
     async def script(visit: Visit) -> None:
-        await visit.say(welcome(), snapshot_end(0, 0))
-        for sequence in range(1, 31):
-            await visit.say(instruction(sequence))
-            sent.append(sequence)
+        await visit.say(welcome(), snapshot_end(0, 0), *(instruction(sequence) for sequence in range(1, 31)))
         await visit.stay()
 
     async with scripted(script) as server:
         stream = InstructionStream(settings(server.port, window=4))
         async with Pinner(stream, answer=lambda _: None) as pinner:
-            await pinner.until(lambda p: len(p.ids) == 4)
-            await eventually(lambda: len(sent) == 30)
-            for turn in range(4, 31):
-                assert pinner.ids == [f"i-{number}" for number in range(1, turn + 1)]
-                stream.ack(Ack(f"i-{turn - 3}", Position(EPOCH, turn - 3), Outcome.ACCEPTED))
-                if turn < 30:
-                    await pinner.until(lambda p, wanted=turn + 1: len(p.ids) == wanted)  # type: ignore[misc]
+            await pinner.until(lambda p: len(p.ids) == 30)
     assert server.hellos[0].window == 4
 
 
-async def test_a_full_window_does_not_hide_the_end_of_the_stream() -> None:
-    gone = asyncio.Event()
+async def test_a_full_window_hides_neither_the_end_of_a_call_nor_a_newer_epoch() -> None:
+    """One open instruction, a window of one: the planner ends, is replaced, and says that a newer plan is served."""
 
     async def first(visit: Visit) -> None:
-        await visit.say(welcome(), snapshot_end(0, 0), instruction(1), instruction(2))
-        await gone.wait()
+        await visit.say(welcome(), snapshot_end(0, 0), instruction(1))
 
     async def second(visit: Visit) -> None:
         assert visit.hello.position == Position(EPOCH, 1)
-        await visit.say(welcome(1, snapshot=False), instruction(2))
+        await visit.say(welcome(1, snapshot=False))
+        await visit.say(welcome(epoch=EPOCH + 1), instruction(1, epoch=EPOCH + 1), snapshot_end(1, 1, epoch=EPOCH + 1))
         await visit.stay()
 
     async with scripted(first, second) as server:
         stream = InstructionStream(settings(server.port, window=1))
         async with Pinner(stream, answer=lambda _: None) as pinner:
-            await pinner.until(lambda p: p.ids == ["i-1"])
-            gone.set()
-            await asyncio.sleep(0)
+            await pinner.until(lambda _: stream.position == Position(EPOCH + 1, 1))
+            assert pinner.ids == ["i-1", "i-1"]
+
+
+async def test_a_planner_that_keeps_no_window_is_left_and_nothing_is_lost() -> None:
+    limit = FLOOD
+
+    async def flood(visit: Visit) -> None:
+        await visit.say(welcome(), snapshot_end(0, 0), *(instruction(sequence) for sequence in range(1, limit + 5)))
+        await visit.stay()
+
+    async def again(visit: Visit) -> None:
+        assert visit.hello.position == Position(EPOCH, limit), "what was read and not passed on is asked for again"
+        await visit.say(welcome(limit, snapshot=False), instruction(limit + 1))
+        await visit.stay()
+
+    async with scripted(flood, again) as server:
+        stream = InstructionStream(settings(server.port, window=1))
+        async with Pinner(stream, answer=lambda _: None) as pinner:
+            await pinner.until(lambda p: len(p.ids) == limit)
+            await eventually(lambda: len(server.hellos) == 2 or stream.position.sequence == limit)
             stream.ack(applied(instruction(1)))
-            await pinner.until(lambda p: p.ids[-1] == "i-2")
+            await pinner.until(lambda p: p.ids[-1] == f"i-{limit + 1}")
