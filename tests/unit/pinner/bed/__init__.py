@@ -1,0 +1,24 @@
+"""A test bed for the whole pinner: an API server in memory that can be as unhelpful as real ones are."""
+
+from . import faults, refusals
+from .api import EPOCH, Api, Request
+from .bed import Bed
+from .faults import prune
+from .planner import Planner, ref
+from .refusals import Json
+from .virtual import run, virtual
+
+__all__ = [
+    "EPOCH",
+    "Api",
+    "Bed",
+    "Json",
+    "Planner",
+    "Request",
+    "faults",
+    "prune",
+    "ref",
+    "refusals",
+    "run",
+    "virtual",
+]
