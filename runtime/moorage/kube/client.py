@@ -41,11 +41,15 @@ class Client:
     Args:
         transport: the connections to the API server.
         field_manager: recorded by the server as the author of our changes.
+        patience: how long (seconds) a request waits in all when flow control pushes back, before that is an error.
     """
 
-    def __init__(self, transport: Transport, *, field_manager: str = FIELD_MANAGER) -> None:
+    def __init__(
+        self, transport: Transport, *, field_manager: str = FIELD_MANAGER, patience: float = FLOW_CONTROL_PATIENCE
+    ) -> None:
         self.transport = transport
         self._manager = field_manager
+        self._patience = patience
 
     async def get(self, resource: Resource[T], name: str, namespace: str = "") -> T:
         """Read one object.
@@ -307,7 +311,7 @@ class Client:
                 backoff = backoff or Backoff(base=0.5, cap=10.0)
                 # Retry-After is a floor that all clients get alike; the jitter on top spreads them out.
                 delay = (error.retry_after or 0.0) + backoff.next()
-                if waited + delay > FLOW_CONTROL_PATIENCE:
+                if waited + delay > self._patience:
                     raise
                 waited += delay
                 await asyncio.sleep(delay)

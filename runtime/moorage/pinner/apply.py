@@ -122,7 +122,8 @@ class Executor:
         except errors.KubeError as error:
             metrics.FAILURES.labels(type(error).__name__).inc()
             logger.debug("step failed", extra={"node": name, "step": type(step).__name__, "error": str(error)})
-            self._attempts.failed(name, step, refusal_of(error))
+            asked = error.retry_after if isinstance(error, errors.ApiError) else None
+            self._attempts.failed(name, step, refusal_of(error), least=asked or 0.0)
 
     async def _do(self, name: str, step: Step) -> None:
         match step:

@@ -62,9 +62,10 @@ class Attempts:
         text = f"the API server took the {what}, and it does not last: a policy, a webhook or a finalizer undoes it"
         self._tried(node, step, Refusal(ReasonCode.API_REFUSED, text))
 
-    def failed(self, node: str, step: Step, why: Refusal) -> None:
-        """A step could not be done."""
-        self._tried(node, step, why)
+    def failed(self, node: str, step: Step, why: Refusal, *, least: float = 0.0) -> None:
+        """A step could not be done, or not even the look before it; the server asks for so many seconds at least."""
+        for each in _plain((step,)):
+            self._tried(node, each, why, least)
 
     def changed(self, node: str, step: Step) -> None:
         """The object of a step had changed meanwhile: decide again, at once unless that goes on."""
@@ -130,11 +131,11 @@ class Attempts:
     def _of(self, node: str, step: Step) -> _Attempt:
         return self._nodes.setdefault(node, {}).setdefault(key(step), _Attempt())
 
-    def _tried(self, node: str, step: Step, why: Refusal) -> None:
+    def _tried(self, node: str, step: Step, why: Refusal, least: float = 0.0) -> None:
         attempt = self._of(node, step)
         attempt.tries += 1
         attempt.why, attempt.made = why, self._monotonic()
-        attempt.due = attempt.made + self._delay(attempt.tries)
+        attempt.due = attempt.made + max(self._delay(attempt.tries), least)
 
     def _delay(self, tries: int) -> float:
         ceiling = min(self._cap, self._base * 2.0 ** min(tries - 1, 32))

@@ -39,6 +39,7 @@ class Open:
         tries: how often it could not be judged.
         trouble: what has hindered it so far; its answer when its deadline comes.
         looked_up: whether its pods were read from the API server where the cache does not know them.
+        reservation: uid of the reservation that it was taken on with; empty when there was none.
     """
 
     instruction: Instruction
@@ -47,6 +48,7 @@ class Open:
     tries: int = 0
     trouble: Refusal | None = None
     looked_up: bool = False
+    reservation: str = ""
 
 
 class Desk:
@@ -101,6 +103,10 @@ class Desk:
         every = (*self._inbox.get(node, {}).values(), *self._open.get(node, {}).values())
         return min((each.instruction.deadline for each in every), default=None)
 
+    def is_late(self, node: str, now: datetime) -> bool:
+        """Whether an instruction that was taken on has waited for as long as it may."""
+        return any(now >= each.instruction.deadline for each in self._open.get(node, {}).values())
+
     # --- answers ---
 
     def refuse(self, each: Open, outcome: Outcome, refusal: Refusal) -> None:
@@ -113,17 +119,14 @@ class Desk:
                 self._result(each, ref.uid, PodResult(ref, outcome, refusal.reason, refusal.sentence))
         self._answer(each, outcome, refusal)
 
-    def accept(self, each: Open, pods: Mapping[str, PodResult]) -> None:
-        """Answer that the intent is stored."""
-        self.keep(each, pods)
-        instruction = each.instruction
-        self._acks(Ack(instruction.id, instruction.position, Outcome.ACCEPTED, pods=tuple(each.results.values())))
-
-    def keep(self, each: Open, pods: Mapping[str, PodResult]) -> None:
-        """Wait for the outcome."""
+    def keep(self, each: Open, pods: Mapping[str, PodResult], *, accepted: bool) -> None:
+        """Wait for the outcome; answer ACCEPTED when the intent is stored."""
         for uid, result in pods.items():
             self._result(each, uid, result)
-        self._open.setdefault(each.instruction.node, {})[each.instruction.id] = each
+        instruction = each.instruction
+        self._open.setdefault(instruction.node, {})[instruction.id] = each
+        if accepted:
+            self._acks(Ack(instruction.id, instruction.position, Outcome.ACCEPTED, pods=tuple(each.results.values())))
 
     def note(self, node: str, states: Mapping[str, PinState]) -> None:
         """Write down what became of pins; what is final stays, unless the node fails after all."""
@@ -204,18 +207,19 @@ def _answer_of(each: Open, o: Observation, decision: Decision) -> tuple[Outcome,
         return Outcome.APPLIED, None
     late = o.now >= each.instruction.deadline
     too_late = (Outcome.FAILED, each.trouble or Refusal(ReasonCode.DEADLINE_PASSED, decision.message))
+    gone = o.reservation is None or each.reservation != o.reservation.metadata.uid
     if isinstance(action, DeletePlaceholder):
-        return _deleted(o) or (too_late if late else None)
+        return _deleted(o, gone=gone) or (too_late if late else None)
     if isinstance(action, Release):
         return Outcome.APPLIED, None
+    if late and (decision.ended is None or decision.ended.reason is ReasonCode.DEADLINE_PASSED):
+        return too_late
     if decision.ended is not None and (decision.finished or late):
         outcome = Outcome.REJECTED if decision.ended.reason in _REJECTING else Outcome.FAILED
         return outcome, decision.ended
-    if late:
-        return too_late
     if decision.ended is not None:
         return None
-    if o.reservation is None and isinstance(action, PinPods | CreatePlaceholder):
+    if gone and isinstance(action, PinPods | CreatePlaceholder):
         return Outcome.REJECTED, Refusal(ReasonCode.SUPERSEDED, "the reservation was deleted")
     if isinstance(action, PinPods):
         return None
@@ -225,11 +229,11 @@ def _answer_of(each: Open, o: Observation, decision: Decision) -> tuple[Outcome,
     return Outcome.APPLIED, None
 
 
-def _deleted(o: Observation) -> tuple[Outcome, Refusal | None] | None:
+def _deleted(o: Observation, *, gone: bool) -> tuple[Outcome, Refusal | None] | None:
     if o.node is not None and o.node.has_kubelet:
         text = f"a kubelet has reported for node {o.name}: it is left alone"
         return Outcome.REJECTED, Refusal(ReasonCode.NODE_IS_REAL, text)
-    return (Outcome.APPLIED, None) if o.reservation is None else None
+    return (Outcome.APPLIED, None) if gone else None
 
 
 def _summary(each: Open, outcome: Outcome, refusal: Refusal | None) -> tuple[Outcome, Refusal]:

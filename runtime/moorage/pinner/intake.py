@@ -82,17 +82,17 @@ class Surroundings:
         default_profile: the profile of promises that name none.
         pod: looks a pod up by ``namespace/name``.
         capped: whether pods of this one's controller were pinned in vain too often.
+        behind: whether it must wait, because an earlier instruction for the node does.
     """
 
     epoch: int
     default_profile: str
     pod: Callable[[str], Pod | None]
     capped: Callable[[Pod], bool]
+    behind: bool = False
 
 
-def take(
-    instruction: Instruction, o: Observation, spec: Spec, around: Surroundings, *, behind: bool = False
-) -> Admission:
+def take(instruction: Instruction, o: Observation, spec: Spec, around: Surroundings) -> Admission:
     """Judge an instruction.
 
     Args:
@@ -100,12 +100,11 @@ def take(
         o: its node.
         spec: what is intended for the node so far, instructions of the same moment included.
         around: everything else.
-        behind: whether an earlier instruction for the node was deferred; then this one waits for it.
     """
     general = _refuse(instruction, o, spec, around)
     if general is not None:
         return general
-    if behind:
+    if around.behind:
         return Deferred()
     match instruction.action:
         case CreatePlaceholder():

@@ -11,7 +11,7 @@ import msgspec
 from moorage.kube import errors
 from moorage.kube.clock import ServerClock
 from moorage.protocol import Outcome, PinPods, ReasonCode
-from moorage.reservations import Spec, Status
+from moorage.reservations import NodeReservation, Spec, Status
 
 from . import intake, metrics, pins
 from .apply import Executor
@@ -82,6 +82,7 @@ class Loop:
         self._states: dict[str, str] = {}
         self._unreadable: dict[str, str] = {}
         self._ended: dict[str, Refusal] = {}  # nodes whose end is under way, and why: nobody else remembers in the end
+        self._trouble: dict[str, Refusal] = {}  # nodes of which something wanted could not be done, and why
         self._defects: dict[str, int] = {}  # nodes that could not be looked at, and how often in a row
 
     async def run(self) -> None:
@@ -130,6 +131,7 @@ class Loop:
                 confirmed=confirmed,
                 sweeps=self._sweeps,
                 hindered=self._attempts.pins(name),
+                trouble=self._trouble.get(name),
             )
             decision = decide(observation, self._world.room(name))
             self._desk.note(name, decision.pins)
@@ -144,6 +146,8 @@ class Loop:
             confirmed = any(isinstance(step, Confirm) for step in due)
             if decision.ended is not None and any(_ends(step) for step in due):
                 self._ended[name] = decision.ended
+            if self._desk.is_late(name, observation.now):
+                self._desk.settle(observation, decision)  # a step may take its time
             await self._executor.run(name, due)
         else:
             self._queue.add(name)
@@ -151,7 +155,7 @@ class Loop:
         self._hindered(name, decision)
         decision = self._with_end(observation, decision)
         self._desk.settle(observation, decision)
-        self._schedule(name, observation, decision)
+        self._schedule(observation, decision, cleared=well)
         await self._tell(observation, decision, quietly=quietly)
         return well
 
@@ -162,7 +166,9 @@ class Loop:
         trouble = self._attempts.trouble(name, decision.steps)
         if trouble is None and decision.waits:
             trouble = Refusal(ReasonCode.DEADLINE_PASSED, decision.waits)
+        self._trouble.pop(name, None)
         if trouble is not None:
+            self._trouble[name] = trouble
             self._desk.hindered(name, trouble)
 
     def _with_end(self, o: Observation, decision: Decision) -> Decision:
@@ -227,6 +233,7 @@ class Loop:
         behind = False
         for each in waiting:
             self._epoch = max(self._epoch, each.instruction.position.epoch)
+            each.reservation = _uid(o.reservation)
             admission = self._admission(each, o, spec, behind=behind)
             if isinstance(admission, intake.Accepted):
                 spec = admission.spec
@@ -236,9 +243,15 @@ class Loop:
 
     def _admission(self, each: Open, o: Observation, spec: Spec, *, behind: bool) -> intake.Admission:
         """What an instruction comes to; one that meets a defect is tried again, a few times."""
-        around = intake.Surroundings(self._epoch, self._options.profile, self._world.pod, self._sweeps.capped)
+        around = intake.Surroundings(
+            self._epoch,
+            self._options.profile,
+            self._world.pod,
+            self._sweeps.capped,
+            behind=behind or not _known(each),
+        )
         try:
-            admission = intake.take(each.instruction, o, spec, around, behind=behind or not _known(each))
+            admission = intake.take(each.instruction, o, spec, around)
         except Exception as error:
             each.tries, each.trouble = each.tries + 1, refusal_of(error)
             fields = {"instruction": each.instruction.id, "node": o.name, "tries": each.tries}
@@ -274,19 +287,17 @@ class Loop:
         match admission:
             case intake.Refused(outcome, refusal):
                 self._desk.refuse(each, outcome, refusal)
-            case intake.Accepted(pods=pods) if stored:
-                self._taken_on(each)
-                self._desk.accept(each, pods)
             case intake.Accepted(pods=pods) | intake.Settled(pods):
-                self._taken_on(each)
-                self._desk.keep(each, pods)
+                if isinstance(admission, intake.Accepted):
+                    self._taken_on(each)
+                self._desk.keep(each, pods, accepted=stored and isinstance(admission, intake.Accepted))
             case intake.Deferred():
                 return False
         return True
 
     def _taken_on(self, each: Open) -> None:
-        each.trouble = None
         action = each.instruction.action
+        each.trouble, each.reservation = None, _uid(self._world.reservation(action.node))
         if isinstance(action, PinPods):
             self._world.pins_anew(action.node, (ref.uid for ref in action.pods))
 
@@ -311,15 +322,15 @@ class Loop:
 
     # --- afterwards ---
 
-    def _schedule(self, name: str, o: Observation, decision: Decision) -> None:
-        if o.reservation is None and self._desk.waiting(name):
-            self._queue.add(name)  # what waited until the node was cleared
-        wake = pins.earliest(decision.wake, self._desk.next_deadline(name))
+    def _schedule(self, o: Observation, decision: Decision, *, cleared: bool) -> None:
+        if cleared and o.reservation is None and self._desk.waiting(o.name):
+            self._queue.add(o.name)  # what waited until the node was cleared
+        wake = pins.earliest(decision.wake, self._desk.next_deadline(o.name))
         if wake is not None:
-            self._queue.add_after(name, max((wake - o.now).total_seconds(), 0.0) + 0.05)
-        wait = self._attempts.wait(name, decision.steps)
+            self._queue.add_after(o.name, max((wake - o.now).total_seconds(), 0.0) + 0.05)
+        wait = self._attempts.wait(o.name, decision.steps)
         if wait is not None:
-            self._queue.add_after(name, wait + 0.05)
+            self._queue.add_after(o.name, wait + 0.05)
 
     async def _tell(self, o: Observation, decision: Decision, *, quietly: bool) -> None:
         """Write what is for people or for later leaders only, when there is nothing better to do."""
@@ -356,6 +367,10 @@ class Loop:
                 metrics.PLACEHOLDERS.labels(before).dec()
             if state:
                 metrics.PLACEHOLDERS.labels(state).inc()
+
+
+def _uid(reservation: NodeReservation | None) -> str:
+    return reservation.metadata.uid if reservation is not None else ""
 
 
 def _known(each: Open) -> bool:

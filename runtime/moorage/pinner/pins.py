@@ -43,7 +43,8 @@ def _state(o: Observation, pin: Pin, deadlines: Mapping[str, str]) -> PinState:
         return _rejected(refusal)
     deadline = moment(deadlines.get(pin.instruction, ""))
     if deadline is not None and o.now >= deadline:
-        return PinState(Outcome.FAILED, o.hindered.get(pin.uid) or Refusal(ReasonCode.DEADLINE_PASSED))
+        hindrance = o.hindered.get(pin.uid) or (o.trouble if o.node is None else None)
+        return PinState(Outcome.FAILED, hindrance or Refusal(ReasonCode.DEADLINE_PASSED))
     return PENDING
 
 

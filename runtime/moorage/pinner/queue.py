@@ -81,7 +81,7 @@ class KeyQueue:
 
     def retry(self, key: str) -> float:
         """Look at a key again after a failure; returns the seconds until then."""
-        delay = self._backoffs.setdefault(key, Backoff(self._base, self._cap)).next()
+        delay = self._backoffs.setdefault(key, Backoff(self._base, self._cap, least=0.5)).next()
         self.add_after(key, delay)
         return delay
 

@@ -133,7 +133,8 @@ class _Service:
             group.create_task(self._advise(), name="advice")
 
     def _work(self, stream: InstructionStream) -> Work:
-        client, clock = Client(self._transport), self._transport.clock
+        # Whoever waits with a request holds up what else is to be done for its node: the pinner waits without one.
+        client, clock = Client(self._transport, patience=0.0), self._transport.clock
         options = Options(profile=self._settings.profile)
         if self._settings.dry_run:
             return DryRun(client, self._caches, clock, options, acks=stream.ack)

@@ -49,6 +49,7 @@ class Observation:
         refused: why the API server refused to create the Node, or None.
         failed: what became of pins that the API server refused for good, by uid.
         hindered: why pins could not be bound so far, by uid.
+        trouble: what hindered the other steps when the node was looked at last, or None.
         not_kept: labels and taints (``key:effect``) that the API server accepted on the Node and did not keep.
         sweeps_left: how many more pods of a controller (by uid) may be swept; ``sweep_limit`` for all others.
         sweep_limit: how many pods of one controller may be swept in an hour.
@@ -70,6 +71,7 @@ class Observation:
     refused: Refusal | None = None
     failed: Mapping[str, PinState] = field(default_factory=dict)
     hindered: Mapping[str, Refusal] = field(default_factory=dict)
+    trouble: Refusal | None = None
     not_kept: frozenset[str] = frozenset()
     sweeps_left: Mapping[str, int] = field(default_factory=dict)
     sweep_limit: int = 10

@@ -130,6 +130,7 @@ class World:
         confirmed: bool,
         sweeps: Sweeps,
         hindered: Mapping[str, Refusal] = NOTHING_HINDERS,
+        trouble: Refusal | None = None,
     ) -> Observation:
         """What is known of a node at this moment.
 
@@ -139,6 +140,7 @@ class World:
             confirmed: whether the Node was read from the API server just now.
             sweeps: how often pods were swept.
             hindered: why pins could not be bound so far, by uid.
+            trouble: what hindered other steps when it was looked at last.
         """
         reservation, node = self.reservation(name), self.nodes.get(name)
         if reservation is None:
@@ -166,6 +168,7 @@ class World:
             refused=self.refused.get(uid),
             failed=self.failed.get(uid, {}),
             hindered=hindered,
+            trouble=trouble,
             not_kept=self.not_kept.get(node.metadata.uid, frozenset()) if node is not None else frozenset(),
             sweeps_left=sweeps.left(),
             sweep_limit=sweeps.limit,

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moorage.objects import OwnerReference, Pod
+from moorage.pinner import eligibility
 from moorage.pinner.intake import can_be_bound
-from moorage.pinner.names import PREPARING, PREPARING_TAINT
+from moorage.pinner.names import PIN_ANNOTATION, PREPARING, PREPARING_TAINT
 from moorage.pinner.refusal import Refusal
 from moorage.pinner.steps import (
     Bind,
@@ -347,8 +348,15 @@ def _corner(
     stored = reservation_of(spec, is_open=is_open, deleted=deleted, raw=raw)
     one = Corner(stored, pods={p.metadata.name: p for p in pods}, **more)
     if can_be_bound(one.observe(), ()):  # else pins are written first
-        one.taken_on = tuple(sorted(taken))
+        one.taken_on = tuple(sorted(number for number in taken if _takeable(one.pods.get(f"p{number}"))))
     return one
+
+
+def _takeable(one: Pod | None) -> bool:
+    """Whether a pod may have been taken on: one that its controller creates again, and whose binding has our mark."""
+    return one is None or (
+        eligibility.recreated(one) and (not one.spec.node_name or PIN_ANNOTATION in one.metadata.annotations)
+    )
 
 
 _corners = st.builds(

@@ -114,7 +114,7 @@ class Bed:
         """Begin a term: whoever leads now knows only what the cluster, and the planner, say."""
         acks: Callable[[Ack], None] = self.planner.heard
         pinner = Pinner(
-            Client(self._transport),
+            Client(self._transport, patience=0.0),
             self._caches,
             self,
             self.wire.clock,
