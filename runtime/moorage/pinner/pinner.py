@@ -92,6 +92,7 @@ class Pinner:
             is_leader=self._is_leader,
             interval=options.lease_interval,
             busy=lambda: self._queue.busy,
+            monotonic=self._monotonic,
         )
         try:
             async with asyncio.TaskGroup() as group:

@@ -13,9 +13,10 @@ from moorage.objects import Container, Pod, PodSpec, ResourceRequirements, Taint
 from moorage.objects.base import OwnerReference
 from moorage.objects.pod import NamedItem
 from moorage.pinner import eligibility, intake
-from moorage.pinner.intake import Accepted, Deferred, Refused, Settled, Surroundings
+from moorage.pinner.intake import Accepted, Deferred, Refused, Settled, Surroundings, digest
 from moorage.pinner.steps import Observation
 from moorage.protocol import (
+    Action,
     CreatePlaceholder,
     DeletePlaceholder,
     ExpectPods,
@@ -44,11 +45,18 @@ def ref(number: int, uid: str = "") -> PodRef:
 
 
 def take(
-    action: Any, corner: Corner, *, spec: Spec | None = None, epoch: int = 1, capped: bool = False, **how: Any
+    action: Any,
+    corner: Corner,
+    *,
+    spec: Spec | None = None,
+    epoch: int = 1,
+    capped: bool = False,
+    behind: bool = False,
+    **how: Any,
 ) -> Any:
     seen = corner.observe()
     pods = {f"ns/{name}": each for name, each in corner.pods.items()}
-    around = Surroundings(epoch, "generic", pods.get, lambda _: capped)
+    around = Surroundings(epoch, "generic", pods.get, lambda _: capped, behind)
     return intake.take(instruction(action, **how), seen, spec if spec is not None else seen.spec, around)
 
 
@@ -147,6 +155,51 @@ def test_an_id_means_one_action() -> None:
     corner = held(reservation=reservation_of(accepted.spec))
     assert isinstance(take(PinPods(NAME, (ref(1),)), corner, id="same"), Accepted)
     assert why(take(PinPods(NAME, (ref(2),)), corner, id="same")) == ("rejected", "ID_REUSED")
+
+
+def test_a_digest_is_of_the_bytes_on_the_wire_and_of_nothing_else() -> None:
+    """A later version's new field at its default, or another order of labels, makes no other action of it."""
+
+    @dataclasses.dataclass(frozen=True)
+    class LaterPinPods(PinPods):
+        preemptible: bool = False
+
+    def digest_of(action: Action) -> str:
+        return digest(Instruction("i", Position(1, 1), NOW, NOW, action))
+
+    one, later = PinPods(NAME, (ref(1),)), LaterPinPods(NAME, (ref(1),))
+    assert digest_of(one) == digest_of(later)
+    assert digest_of(one) == "wire-d1f60b74a6945353", "stored in clusters: it must never change"
+    assert digest_of(one) != digest_of(PinPods(NAME, (ref(2),)))
+    assert digest_of(DeletePlaceholder(NAME)) != digest_of(Release(NAME))
+    labels = {"a": "1", "b": "2", "c": "3"}
+    turned = dict(reversed(labels.items()))
+    promises = [dataclasses.replace(PROMISED.promise, labels=each) for each in (labels, turned)]
+    assert digest_of(CreatePlaceholder(promises[0])) == digest_of(CreatePlaceholder(promises[1]))
+
+
+def test_a_digest_of_another_kind_is_not_compared() -> None:
+    accepted = take(PinPods(NAME, (ref(1),)), held(), id="same")
+    records = tuple(msgspec.structs.replace(r, digest="0123456789abcdef") for r in accepted.spec.instructions)
+    corner = held(reservation=reservation_of(msgspec.structs.replace(accepted.spec, instructions=records)))
+    assert isinstance(take(PinPods(NAME, (ref(1),)), corner, id="same"), Accepted)
+
+
+def test_what_is_behind_an_instruction_that_waits_waits_unless_it_is_wrong() -> None:
+    given_up = held(reservation=reservation_of(spec_of(1, intent="Delete")))
+    assert isinstance(take(PinPods(NAME, (ref(1),)), given_up, behind=True), Deferred)
+    late = take(PinPods(NAME, (ref(1),)), given_up, behind=True, deadline=NOW - timedelta(seconds=1))
+    assert why(late) == ("failed", "DEADLINE_PASSED")
+
+
+def test_a_pin_that_is_issued_again_has_the_later_deadline_and_a_late_repetition_takes_nothing_back() -> None:
+    first = take(PinPods(NAME, (ref(1),)), held(), id="first", position=Position(1, 5))
+    corner = held(reservation=reservation_of(first.spec))
+    second = take(PinPods(NAME, (ref(1), ref(2))), corner, id="second", position=Position(1, 6))
+    assert {pin.uid: pin.instruction for pin in second.spec.pins} == {"u1": "second", "u2": "second"}
+    corner = held(reservation=reservation_of(second.spec))
+    third = take(PinPods(NAME, (ref(1),)), corner, id="first", position=Position(1, 5))
+    assert {pin.uid: pin.instruction for pin in third.spec.pins} == {"u1": "second", "u2": "second"}
 
 
 def test_a_new_promise_waits_until_the_old_one_is_undone() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from moorage.pinner.names import PIN_ANNOTATION
 from moorage.pinner.unwritten import Intents, between, done
 from moorage.reservations import Record, Spec, merging
 from tests.unit.pinner.model import DEADLINE, NAME, marked, pin, pod, spec_of
@@ -95,3 +97,52 @@ def test_intents_are_what_is_stored_and_what_was_taken_on_since(
             assert bool(intents.nodes_of(f"u{number}")) == (number in stored | taken)
         written = between(spec_of(*sorted(stored)), intents.of(NAME))
         assert {each.uid for each in written.pins} == {f"u{n}" for n in taken}
+
+
+def test_an_instruction_that_is_issued_again_brings_its_deadline_to_pins_that_are_written() -> None:
+    old, new = Record("i", "PinPods", 1, 2, DEADLINE), Record("i", "PinPods", 2, 2, "2030-01-01T00:00:00Z")
+    stored = merging.with_record(spec_of(1), old)
+    intents = Intents()
+    intents.stored(NAME, stored, anew=False)
+    intents.take_on(NAME, merging.with_record(merging.with_pins(stored, [pin(1)]), new))
+    assert merging.pin_deadlines(intents.of(NAME))["i"] == "2030-01-01T00:00:00Z"
+    intents.stored(NAME, intents.of(NAME), anew=False)
+    assert between(intents.of(NAME), intents.of(NAME)) == between(Spec(), Spec()), "nothing is left to write"
+
+
+def test_a_pin_that_another_instruction_names_too_belongs_to_the_newer_one() -> None:
+    later = msgspec.structs.replace(pin(1), instruction="later")
+    intents = Intents()
+    intents.stored(NAME, spec_of(1, 2), anew=False)
+    wanted = merging.with_pins(spec_of(1, 2), [later])
+    intents.take_on(NAME, wanted)
+    assert {each.uid: each.instruction for each in intents.of(NAME).pins} == {"u1": "later", "u2": "i"}
+
+
+@pytest.mark.parametrize(
+    ("mark", "taken"),
+    [("i", True), ("i" * 128, True), ("i" * 129, False), ("", False), ("a\nb", False), ("Ω-plan", True)],
+)
+def test_a_mark_is_taken_for_a_pin_only_as_far_as_it_can_be_one(mark: str, taken: bool) -> None:
+    meta = msgspec.structs.replace(pod(1).metadata, annotations={PIN_ANNOTATION: mark})
+    assert bool(done([msgspec.structs.replace(pod(1, node=NAME), metadata=meta)], spec_of())) == taken
+
+
+def test_marks_of_pods_that_we_would_not_bind_are_nothing() -> None:
+    one = marked(pod(1, node=NAME))
+    bare = msgspec.structs.replace(one, metadata=msgspec.structs.replace(one.metadata, owner_references=()))
+    assert done([bare], spec_of()) == ()
+
+
+def test_no_more_marks_count_than_the_node_was_promised_to_hold_and_known_instructions_come_first() -> None:
+    pods = [marked(pod(number, node=NAME)) for number in range(1, 31)]
+    strangers = [
+        msgspec.structs.replace(
+            each, metadata=msgspec.structs.replace(each.metadata, annotations={PIN_ANNOTATION: "a stranger's"})
+        )
+        for each in pods[:25]
+    ]
+    stored = merging.with_record(spec_of(), Record("i", "PinPods", 1, 2, DEADLINE))
+    found = done([*strangers, *pods[25:]], stored)
+    assert len(found) == 10, "the promise says pods: 10"
+    assert {each.uid for each in found} >= {f"u{number}" for number in range(26, 31)}
