@@ -8,6 +8,7 @@ from moorage.objects import Taint
 from moorage.pinner.names import FINALIZER, PIN_ANNOTATION, RESERVATION_ANNOTATION
 from moorage.protocol import CreatePlaceholder, Promise
 from tests.unit.pinner.bed import Bed, Json, Request, faults, prune, refusals, virtual
+from tests.unit.pinner.bed.api import Policy
 from tests.unit.pinner.bed.planner import OFFER
 
 from .test_bed_answers import DONE, SLACK, assert_answered_once, placeholder
@@ -128,42 +129,53 @@ async def test_a_node_is_adopted_once_though_a_policy_takes_off_what_was_promise
         await assert_rests(bed)
 
 
-@pytest.mark.parametrize(
-    "policy",
-    [
-        prune("metadata", "annotations", resource="pods/binding"),
-        prune("metadata", "annotations", PIN_ANNOTATION, resource="pods/binding"),
-        prune("metadata", "annotations", resource="nodes"),
-        prune("metadata", "annotations", RESERVATION_ANNOTATION, resource="nodes", verb="create"),
-        prune("spec", "taints", resource="nodes", verb="create"),
-        prune("metadata", "labels", resource="nodes"),
-        prune("status", resource="nodes", verb="create"),
-        prune("status", resource="nodereservations/status"),
-        prune("status", "message", resource="nodereservations/status"),
-        prune("metadata", "finalizers", resource="nodereservations"),
-        *(
-            prune("spec", field, resource="nodereservations")
-            for field in ("pins", "instructions", "nodeUID", "deadline", "promise", "slots", "plan", "intent")
-        ),
-        prune("spec", "promise", "labels", resource="nodereservations"),
-        prune("spec", "pins", "instruction", resource="nodereservations"),
-    ],
-)
-@pytest.mark.parametrize("end", ["joins", "is deleted", "never comes"])
+def _reservation(*path: str) -> Policy:
+    return prune("spec", *path, resource="nodereservations")
+
+
+POLICIES = {
+    "annotations of bindings": prune("metadata", "annotations", resource="pods/binding"),
+    "our mark of bindings": prune("metadata", "annotations", PIN_ANNOTATION, resource="pods/binding"),
+    "annotations of nodes": prune("metadata", "annotations", resource="nodes"),
+    "our mark of nodes": prune("metadata", "annotations", RESERVATION_ANNOTATION, resource="nodes", verb="create"),
+    "taints of new nodes": prune("spec", "taints", resource="nodes", verb="create"),
+    "labels of nodes": prune("metadata", "labels", resource="nodes"),
+    "status of new nodes": prune("status", resource="nodes", verb="create"),
+    "status": prune("status", resource="nodereservations/status"),
+    "message of the status": prune("status", "message", resource="nodereservations/status"),
+    "finalizers": prune("metadata", "finalizers", resource="nodereservations"),
+    **{
+        name: _reservation(name)
+        for name in ("pins", "instructions", "nodeUID", "deadline", "promise", "slots", "plan", "intent", "released")
+    },
+    "promised labels": _reservation("promise", "labels"),
+    "instructions of pins": _reservation("pins", "instruction"),
+    "digests": _reservation("instructions", "digest"),
+}
+
+
+@pytest.mark.parametrize("policy", list(POLICIES))
+@pytest.mark.parametrize("end", ["joins", "is deleted", "is released", "never comes"])
 @virtual
-async def test_what_a_policy_takes_out_is_not_written_again_and_again(policy: object, end: str) -> None:
+async def test_what_a_policy_takes_out_is_not_written_again_and_again(policy: str, end: str) -> None:
     async with Bed() as bed:
-        bed.api.policies.append(policy)  # type: ignore[arg-type]
+        bed.api.policies.append(POLICIES[policy])
+        rule = bed.wire.faults.set(faults.fail(503), "create", "nodes")
         bed.planner.create("n1", within=40)
-        bed.planner.pin("n1", *bed.people.pods(2), within=40)
+        await bed.run(2)
+        bed.planner.pin("n1", *bed.people.pods(2), within=40)  # stored before the Node is there
         bed.planner.expect("n1", 1, within=40)
-        await bed.run(10)
+        await bed.run(5)
+        bed.wire.faults.lift(rule)
+        await bed.run(5)
         bed.planner.pin("n1", *bed.people.pods(1), within=30)
         await bed.run(5)
         if end == "joins":
             bed.people.join("n1")
         elif end == "is deleted":
             bed.planner.delete("n1", within=30)
+        elif end == "is released":
+            bed.planner.release("n1", within=30)
         await bed.run(40)
         assert bed.repeated() == {}
         assert_answered_once(bed)

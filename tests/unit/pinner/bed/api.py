@@ -312,7 +312,7 @@ class Api:
             why = f"pod {name} has non-empty .spec.schedulingGates"
         else:
             spec["nodeName"] = node
-            meta["annotations"] = {**meta.get("annotations", {}), **mark["annotations"]}
+            meta["annotations"] = {**meta.get("annotations", {}), **mark.get("annotations", {})}
             pod.setdefault("status", {})["conditions"] = [{"type": "PodScheduled", "status": "True"}]
             return self._store("pods", pod)
         raise refusals.conflict("pods/binding", name, why)

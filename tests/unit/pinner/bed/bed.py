@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from moorage.kube import backoff
 from moorage.kube.client import Client
 from moorage.kube.events import EventType, ObjectRef
 from moorage.kube.transport import Transport
+from moorage.pinner import attempts
 from moorage.pinner.caches import Caches
 from moorage.pinner.leases import LeaseKeeper
 from moorage.pinner.options import Options
@@ -87,7 +88,8 @@ class Bed:
     async def __aenter__(self) -> Self:
         self._random = random.getstate()
         random.seed(self._seed)
-        backoff._chance.seed(self._seed)
+        for chance in (backoff._chance, attempts._chance):
+            chance.seed(self._seed)
         clock = SimpleNamespace(monotonic=self.now)
         self._patches.enter_context(mock.patch("moorage.kube.cache.time", clock))
         self._patches.enter_context(mock.patch.dict(LeaseKeeper.__init__.__kwdefaults__, monotonic=self.now))
@@ -182,7 +184,11 @@ class Bed:
     def story(self) -> str:
         """What a failed test is to show."""
         answers = {each: self.planner.final(each) or "open" for each in self.planner.issued}
-        return f"answers: {answers}; said: {self.said()[-8:]}; repeated: {self.repeated()}"
+        return f"answers: {answers}; said: {self._summary()}; repeated: {self.repeated()}"
+
+    def _summary(self) -> dict[str, int]:
+        """What was said, by how often."""
+        return dict(Counter(record.getMessage() for record in self.logs if record.levelno >= logging.WARNING))
 
     def asked(self, verb: str, resource: str, key: str = "") -> list[Entry]:
         """The requests of the pinner that reached the server."""
