@@ -9,7 +9,6 @@ promises: per key, changes arrive in order, and ``synced`` means that a complete
 from __future__ import annotations
 
 import asyncio
-import enum
 import logging
 import random
 import time
@@ -17,15 +16,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from typing import Generic, TypeVar
 
-import msgspec
-
 from moorage.objects import KubeObject
 
 from . import errors, metrics
 from .backoff import Backoff
+from .changes import Change, Changed, Kind, Subscriber, Unread
 from .resources import Resource
 from .transport import Transport
-from .watch import Reader, Selection, Unreadable
+from .unreadable import Unreadable
+from .watch import Reader, Selection
+
+__all__ = ["Change", "Index", "Kind", "WatchCache"]
 
 logger = logging.getLogger(__name__)
 
@@ -56,29 +57,6 @@ class _WentBack(errors.KubeError):
     """The server's resourceVersions went back: it was restored from a backup, and we know a future it never had."""
 
 
-class Kind(enum.Enum):
-    """What happened to an object."""
-
-    ADDED = "ADDED"
-    MODIFIED = "MODIFIED"
-    DELETED = "DELETED"
-
-
-class Change(msgspec.Struct, Generic[T], frozen=True, gc=False):
-    """One change of the cache; ``old`` is None when added, ``new`` is None when deleted."""
-
-    kind: Kind
-    old: T | None
-    new: T | None
-
-    @property
-    def object(self) -> T:
-        """The newest known state."""
-        found = self.new if self.new is not None else self.old
-        assert found is not None  # noqa: S101 - one of them always is
-        return found
-
-
 class WatchCache(Generic[T]):
     """All objects of one kind.
 
@@ -102,14 +80,14 @@ class WatchCache(Generic[T]):
         backoff: Backoff | None = None,
     ) -> None:
         self.resource = resource
-        self.unreadable: dict[str, str] = {}
         self._reader = Reader(transport, resource, selection)
         self._indexes = dict(indexes or {})
         self._silence = silence
         self._backoff = backoff or Backoff()
         self._objects: dict[str, T] = {}
         self._buckets: dict[str, dict[str, dict[str, T]]] = {name: {} for name in self._indexes}
-        self._subscribers: list[Callable[[Change[T]], None]] = []
+        self._unread: dict[str, Unreadable[T]] = {}
+        self._subscribers: list[Subscriber[T]] = []
         self._synced = asyncio.Event()
         self._resource_version = ""
         self._last_contact = time.monotonic()
@@ -117,6 +95,7 @@ class WatchCache(Generic[T]):
         self._counters = {change: metrics.EVENTS.labels(kind, change.value) for change in Kind}
         self._size = metrics.OBJECTS.labels(kind)
         metrics.CONTACT_AGE.labels(kind).set_function(lambda: self.last_contact_age)
+        metrics.UNREADABLE.labels(kind).set_function(lambda: len(self.unreadable))
 
     # --- reading ---
 
@@ -154,20 +133,40 @@ class WatchCache(Generic[T]):
         """The objects that an index files under a value."""
         return tuple(self._buckets[index].get(value, {}).values())
 
-    def subscribe(self, callback: Callable[[Change[T]], None]) -> Callable[[], None]:
+    @property
+    def unreadable(self) -> Mapping[str, str]:
+        """Keys of the objects that cannot be read, or that a subscriber failed over, and why.
+
+        Of those that could be read once the last state that could is kept.
+        """
+        found = {key: item.reason for key, item in self._unread.items()}
+        for subscriber in self._subscribers:
+            found |= subscriber.failures
+        return found
+
+    def subscribe(self, callback: Changed[T], *, unread: Unread[T] | None = None) -> Callable[[], None]:
         """Have every later change reported, and what is there already as ADDED, at once and in order.
 
-        The callback runs inside the cache's task: it must be quick, and an exception in it is logged, not spread.
+        Callbacks run inside the cache's task: they must be quick. An exception of ``callback`` is logged once for an
+        object, which counts as unreadable for this subscriber from then on.
+
+        Args:
+            callback: told of each change.
+            unread: told what of an object can be read when not all can, and None when all can again or it is gone:
+                then after the change itself.
 
         Returns:
             A function that ends the subscription; calling it twice does no harm.
         """
+        subscriber = Subscriber(self.resource.kind, callback, unread)
         for obj in self:
-            self._tell(callback, Change(Kind.ADDED, None, obj))
-        self._subscribers = [*self._subscribers, callback]
+            subscriber.tell(Change(Kind.ADDED, None, obj))
+        for key, item in self._unread.items():
+            subscriber.tell_unread(key, item)
+        self._subscribers = [*self._subscribers, subscriber]
 
         def unsubscribe() -> None:
-            self._subscribers = [s for s in self._subscribers if s is not callback]
+            self._subscribers = [s for s in self._subscribers if s is not subscriber]
 
         return unsubscribe
 
@@ -216,7 +215,6 @@ class WatchCache(Generic[T]):
     async def _list(self, cause: str) -> None:
         """Read everything and apply the difference; nothing is removed before the list is complete."""
         seen: set[str] = set()
-        unreadable: dict[str, str] = {}
         list_version = ""
         # After a restored backup the same resourceVersion may stand for another content.
         by_content = cause in ("restored", "stuck")
@@ -227,13 +225,11 @@ class WatchCache(Generic[T]):
                     seen.add(item.key)
                     if isinstance(item, Unreadable):
                         self._keep_known(item)
-                        unreadable[item.key] = item.reason
                     else:
                         self._store(item, by_content=by_content)
                 await asyncio.sleep(0)  # a list of 30,000 pods must not starve the heartbeat of a lease
-        for key in [key for key in self._objects if key not in seen]:
+        for key in [key for key in (*self._objects, *self._unread) if key not in seen]:
             self._remove(key)
-        self.unreadable = unreadable
         self._resource_version = list_version
         metrics.LISTS.labels(self.resource.kind, cause).inc()
         metrics.SYNCED.labels(self.resource.kind).set(1)
@@ -256,7 +252,7 @@ class WatchCache(Generic[T]):
         self._backoff.reset()
         metrics.RECONNECTS.labels(self.resource.kind, "end").inc()
 
-    def _apply(self, kind: str, item: T | Unreadable) -> None:
+    def _apply(self, kind: str, item: T | Unreadable[T]) -> None:
         self._contact()
         version = item.resource_version if isinstance(item, Unreadable) else item.metadata.resource_version
         # Of one kind's versions the longer, then the greater text is newer (KEP-5504), and a watch delivers in order.
@@ -273,31 +269,33 @@ class WatchCache(Generic[T]):
     def _contact(self) -> None:
         self._last_contact = time.monotonic()
 
-    def _keep_known(self, item: Unreadable) -> None:
-        known = self._objects.get(item.key)
+    def _keep_known(self, item: Unreadable[T]) -> None:
+        known, before = self._objects.get(item.key), self._unread.get(item.key)
         if known is not None and known.metadata.uid != item.uid:
             self._remove(item.key)  # what is known is of another object that had the name
-        self.unreadable[item.key] = item.reason
-        logger.error(
-            "object could not be read, keeping what was known of it",
-            extra={"kind": self.resource.kind, "object": item.key, "reason": item.reason},
-        )
+        self._unread[item.key] = item
+        if before is None or before.uid != item.uid:
+            logger.error(
+                "object could not be read, keeping what was known of it",
+                extra={"kind": self.resource.kind, "object": item.key, "reason": item.reason},
+            )
+        self._tell_unread(item.key, item)
 
     # --- the store ---
 
     def _store(self, obj: T, *, by_content: bool = False) -> None:
         key = obj.key
-        if self.unreadable:
-            self.unreadable.pop(key, None)
         old = self._objects.get(key)
         if old is not None and old.metadata.uid != obj.metadata.uid:
             # Deleted and created again while nobody watched: two changes, or an index of pods by uid would go wrong.
             self._remove(key)
             old = None
-        if old is not None and old.metadata.resource_version == obj.metadata.resource_version and not by_content:
-            return
-        if old == obj:
-            return
+        # Who was told that it cannot be read must hear of it, even when it is as it was before.
+        readable_again = bool(self._unread) and self._unread.pop(key, None) is not None
+        if old is not None and not readable_again:
+            same_version = old.metadata.resource_version == obj.metadata.resource_version
+            if (same_version and not by_content) or old == obj:
+                return
         self._objects[key] = obj
         self._reindex(key, old, obj)
         if old is None:
@@ -305,18 +303,20 @@ class WatchCache(Generic[T]):
             self._publish(Change(Kind.ADDED, None, obj))
         else:
             self._publish(Change(Kind.MODIFIED, old, obj))
+        if readable_again:
+            self._tell_unread(key, None)
 
     def _remove(self, key: str, *, last: T | None = None) -> None:
-        self.unreadable.pop(key, None)
-        old = self._objects.pop(key, None)
-        if old is None:
-            return
-        self._reindex(key, old, None)
-        self._size.set(len(self._objects))
-        # The final state (a pod's last phase) comes with the event; after a re-list only the old state is known.
-        if last is not None and last.metadata.uid == old.metadata.uid:
-            old = last
-        self._publish(Change(Kind.DELETED, old, None))
+        old, unread = self._objects.pop(key, None), self._unread.pop(key, None)
+        if old is not None:
+            self._reindex(key, old, None)
+            self._size.set(len(self._objects))
+            # The final state (a pod's last phase) comes with the event; after a re-list only the old state is known.
+            if last is not None and last.metadata.uid == old.metadata.uid:
+                old = last
+            self._publish(Change(Kind.DELETED, old, None))
+        if unread is not None:
+            self._tell_unread(key, None)
 
     def _reindex(self, key: str, old: T | None, new: T | None) -> None:
         for name, index in self._indexes.items():
@@ -331,17 +331,12 @@ class WatchCache(Generic[T]):
 
     def _publish(self, change: Change[T]) -> None:
         self._counters[change.kind].inc()
-        for callback in self._subscribers:
-            self._tell(callback, change)
+        for subscriber in self._subscribers:
+            subscriber.tell(change)
 
-    def _tell(self, callback: Callable[[Change[T]], None], change: Change[T]) -> None:
-        try:
-            callback(change)
-        except Exception:
-            logger.exception(
-                "subscriber failed, the cache goes on",
-                extra={"kind": self.resource.kind, "object": change.object.key},
-            )
+    def _tell_unread(self, key: str, item: Unreadable[T] | None) -> None:
+        for subscriber in self._subscribers:
+            subscriber.tell_unread(key, item)
 
 
 def _forget(buckets: dict[str, dict[str, T]], key: str, values: Iterable[str]) -> None:

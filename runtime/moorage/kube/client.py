@@ -19,6 +19,7 @@ from . import errors
 from .backoff import Backoff
 from .resources import PODS, Resource
 from .transport import JSON, Transport
+from .wire import lenient
 from .wire.bindings import binding
 from .wire.decoder import ListMeta
 from .wire.envelope import CONTENT_TYPE as PROTOBUF
@@ -327,6 +328,6 @@ D = TypeVar("D")
 
 def _decode(body: bytes | msgspec.Raw, kind: type[D]) -> D:
     try:
-        return msgspec.json.decode(body, type=kind)
+        return lenient.decode(body, msgspec.json.Decoder(kind))
     except errors.UNREADABLE as error:
         raise errors.Undecodable(f"the answer is not a {kind.__name__}: {error}") from error

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from .wire import envelope, messages
+from .wire import envelope, lenient, messages
 
 
 class KubeError(Exception):
@@ -191,6 +191,9 @@ def _conflict_cause(status: Status) -> ConflictCause:
     return ConflictCause.OTHER
 
 
+_status = msgspec.json.Decoder(Status)
+
+
 def decode_status(body: bytes, code: int) -> Status:
     """Read a refusal's body, JSON or protobuf, whatever its headers say.
 
@@ -199,7 +202,7 @@ def decode_status(body: bytes, code: int) -> Status:
     try:
         if body.startswith(envelope.MAGIC):
             return envelope.read_status(body, Status)
-        status = msgspec.json.decode(body, type=Status)
+        status = lenient.decode(body, _status)
     except (*UNREADABLE, *messages.UNREADABLE):
         text = body[:200].decode("utf-8", "replace").strip()
         return Status(message=text or "no message", reason=f"HTTP {code}", code=code)

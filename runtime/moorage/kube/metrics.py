@@ -8,6 +8,7 @@ EVENTS = Counter("moorage_watch_events_total", "Watch events applied to the cach
 LISTS = Counter("moorage_watch_lists_total", "Full lists of a kind, by what made them necessary.", ["kind", "cause"])
 RECONNECTS = Counter("moorage_watch_reconnects_total", "Watch connections that ended, by why.", ["kind", "cause"])
 UNDECODABLE = Counter("moorage_watch_undecodable_total", "Objects or lines that could not be read.", ["kind"])
+UNREADABLE = Gauge("moorage_watch_unreadable_objects", "Objects that cannot be read at the moment.", ["kind"])
 OBJECTS = Gauge("moorage_watch_objects", "Objects in the cache.", ["kind"])
 SYNCED = Gauge("moorage_watch_synced", "Whether the cache holds a complete list (1) or not yet (0).", ["kind"])
 CONTACT_AGE = Gauge("moorage_watch_contact_age_seconds", "Time since the last event, bookmark or list.", ["kind"])

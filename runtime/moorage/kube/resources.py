@@ -10,9 +10,22 @@ from urllib.parse import quote
 from moorage import objects, reservations
 
 from .compact import compact_node, compact_pod
-from .wire.pods import read_pod
+from .wire.pods import read_pod, read_rest
 
 T = TypeVar("T", bound=objects.KubeObject)
+
+
+@dataclass(frozen=True, slots=True)
+class ProtobufReader(Generic[T]):
+    """How one kind is read from its bytes.
+
+    Attributes:
+        whole: the object; raises one of ``wire.messages.UNREADABLE`` when it cannot be read.
+        rest: what can be read of it then, and the paths of what cannot; raises DecodeError when it is no object at all.
+    """
+
+    whole: Callable[[bytes], T]
+    rest: Callable[[bytes], tuple[T, tuple[str, ...]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +39,7 @@ class Resource(Generic[T]):
         type: the struct its objects decode into.
         namespaced: whether its objects live in namespaces.
         compact: makes an object decoded from JSON share what many objects have in common; or None.
-        protobuf: makes such an object of its bytes in protobuf, or raises one of ``wire.messages.UNREADABLE``; None for
-            kinds that are read in JSON.
+        protobuf: reads such objects in protobuf; None for kinds that are read in JSON.
     """
 
     group_version: str
@@ -36,7 +48,7 @@ class Resource(Generic[T]):
     type: type[T]
     namespaced: bool = True
     compact: Callable[[T], T] | None = None
-    protobuf: Callable[[bytes], T] | None = None
+    protobuf: ProtobufReader[T] | None = None
 
     def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
         """The request path of a collection (all namespaces when none is named), an object, or its subresource.
@@ -58,7 +70,7 @@ class Resource(Generic[T]):
         return "/".join(parts)
 
 
-PODS = Resource("v1", "pods", "Pod", objects.Pod, compact=compact_pod, protobuf=read_pod)
+PODS = Resource("v1", "pods", "Pod", objects.Pod, compact=compact_pod, protobuf=ProtobufReader(read_pod, read_rest))
 NODES = Resource("v1", "nodes", "Node", objects.Node, namespaced=False, compact=compact_node)
 NAMESPACES = Resource("v1", "namespaces", "Namespace", objects.Namespace, namespaced=False)
 LEASES = Resource("coordination.k8s.io/v1", "leases", "Lease", objects.Lease)

@@ -16,9 +16,10 @@ from moorage.objects import KubeObject
 from . import errors
 from .resources import Resource
 from .transport import JSON, Transport
+from .unreadable import Unreadable
 from .wire.as_json import JsonDecoder
 from .wire.as_protobuf import ProtobufDecoder
-from .wire.decoder import Decoder, Unreadable
+from .wire.decoder import Decoder
 from .wire.envelope import CONTENT_TYPE
 
 __all__ = ["Reader", "Selection", "Unreadable"]
@@ -64,7 +65,7 @@ class Reader(Generic[T]):
         self._json = JsonDecoder(resource, self._path)
         self._protobuf = ProtobufDecoder(resource, self._path) if resource.protobuf is not None else None
 
-    async def pages(self) -> AsyncGenerator[tuple[str, tuple[T | Unreadable, ...]], None]:
+    async def pages(self) -> AsyncGenerator[tuple[str, tuple[T | Unreadable[T], ...]], None]:
         """Read the whole list at one resourceVersion.
 
         Yields:
@@ -90,7 +91,7 @@ class Reader(Generic[T]):
 
     async def events(
         self, since: str, *, seconds: int, silence: float
-    ) -> AsyncGenerator[tuple[str, T | Unreadable], None]:
+    ) -> AsyncGenerator[tuple[str, T | Unreadable[T]], None]:
         """Read one watch connection until it ends.
 
         Args:

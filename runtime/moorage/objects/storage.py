@@ -118,7 +118,6 @@ class CsiNodeDriver(Object, frozen=True):
 
     name: str = ""
     node_id: str = msgspec.field(default="", name="nodeID")
-    topology_keys: tuple[str, ...] = ()
     allocatable: Allocatable | None = None
 
 

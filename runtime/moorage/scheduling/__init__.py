@@ -1,7 +1,7 @@
 """Does this pod fit there, and why not? Pure: objects in, verdicts out, no I/O.
 
 Equal to the default PreFilter and Filter plugins of kube-scheduler v1.36.3 with its default feature gates; what those
-cannot decide from a snapshot is "unknown". Feed a ``Snapshot`` from the watch cache with ``apply`` and ``delete``,
+cannot decide from a snapshot, or what depends on something unreadable, is "unknown". Feed a ``Snapshot`` from the watch cache with ``apply`` and ``delete``,
 ask it with ``verdict``, ``fits``, ``fitting`` and ``first_fit``, try things out between ``mark`` and ``rollback`` (or
 in a ``trial``).
 """
@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .admission import stored
+    from .doubts import Unread
     from .fit import Snapshot
     from .reasons import Finding, Fit, Reason, Verdict
     from .snapshot import SnapshotError
 
-__all__ = ["Finding", "Fit", "Reason", "Snapshot", "SnapshotError", "Verdict", "stored"]
+__all__ = ["Finding", "Fit", "Reason", "Snapshot", "SnapshotError", "Unread", "Verdict", "stored"]
 
 _HOMES = {
     "Finding": "reasons",
@@ -24,6 +25,7 @@ _HOMES = {
     "Reason": "reasons",
     "Snapshot": "fit",
     "SnapshotError": "snapshot",
+    "Unread": "doubts",
     "Verdict": "reasons",
     "stored": "admission",
 }

@@ -174,6 +174,11 @@ class Attached:
                 found.append(Finding(Reason.VOLUME_LIMIT, "spec.volumes", detail))
         return found
 
+    def limited(self, slot: int, plan: Plan) -> bool:
+        """Whether a node has a limit for any driver that is to attach something."""
+        drivers = {driver for driver, _, _ in plan.attached} & self._limits.keys()
+        return any(self._limits[driver][slot] != _NO_LIMIT for driver in drivers)
+
     def grow(self, capacity: int) -> None:
         """Make room for more slots."""
         for arrays, fill in ((self._limits, _NO_LIMIT), (self._counts, 0)):

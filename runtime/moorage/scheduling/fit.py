@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from moorage.objects.base import KubeObject
 from moorage.objects.pod import Pod
 
-from . import spread
+from . import doubting, spread
+from .doubts import Doubts, Unread
 from .nodes import Bools
 from .podclass import PodClass
 from .reasons import Finding, Reason, Verdict
@@ -24,9 +26,27 @@ class Snapshot(State):
 
     def __init__(self) -> None:
         super().__init__()
+        self.doubts = Doubts()
         self._volume_facets: dict[object, LabelFacet] = {}
 
-    def verdict(self, pod: Pod, node: str, *, elsewhere: bool = False) -> Verdict:
+    def doubt(self, key: str, unread: Unread) -> None:
+        """Take over what can be read of an object, and that the rest cannot.
+
+        Args:
+            key: ``namespace/name``, or the name alone when cluster-scoped.
+            unread: the object.
+
+        Raises:
+            SnapshotError: a simulation is under way.
+        """
+        self.doubts.put(key, unread)
+        self.apply(unread.thing)
+
+    def trust(self, kind: type[KubeObject], key: str) -> None:
+        """An object can be read again, or is gone; what is known of it is told by ``apply`` and ``delete``."""
+        self.doubts.drop(kind, key)
+
+    def verdict(self, pod: Pod, node: str, *, elsewhere: bool = False, doubts: bool = True) -> Verdict:
         """Whether a pod fits a node, with every reason why not.
 
         A pod that is in the snapshot is judged as if it were not, so its own use does not stand in its way.
@@ -35,18 +55,16 @@ class Snapshot(State):
             pod: the pod.
             node: the node's name.
             elsewhere: whether to ignore ``spec.nodeName``, as for a pod that is to replace this one.
+            doubts: whether to mind what cannot be read; without, the answer is by what is known.
 
         Returns:
             The verdict; equal to what kube-scheduler v1.36.3's default PreFilter and Filter plugins say, or "unknown".
         """
-        slot = self.nodes.slots.get(node)
-        if slot is None:
-            return Verdict.of([Finding(Reason.NODE_ABSENT, node)])
         if pod.key in self._placed:
             with self.trial():
                 self.remove(pod.key)
-                return self._verdict(pod, slot, elsewhere=elsewhere)
-        return self._verdict(pod, slot, elsewhere=elsewhere)
+                return self._verdict(pod, node, elsewhere=elsewhere, doubts=doubts)
+        return self._verdict(pod, node, elsewhere=elsewhere, doubts=doubts)
 
     def fits(self, pod: Pod, *, elsewhere: bool = False) -> Bools:
         """Where a pod fits.
@@ -104,6 +122,10 @@ class Snapshot(State):
             spread.restrict(mask, one.watched)
         if one.volumes is not None:
             self._restrict_volumes(mask, one)
+        if self.doubts:
+            plan = self.plan_of(one) if one.volumes is not None else None
+            for place in np.flatnonzero(mask):
+                mask[place] = not doubting.about(self, pod.key, one, self.node_at(int(place)), plan)
         return mask
 
     def _restrict_volumes(self, mask: Bools, one: PodClass) -> None:
@@ -124,10 +146,21 @@ class Snapshot(State):
                     mask[slot] = False
         self.attached.restrict(mask, plan, one.volumes.disks)
 
-    def _verdict(self, pod: Pod, slot: int, *, elsewhere: bool) -> Verdict:
+    def _verdict(self, pod: Pod, node: str, *, elsewhere: bool, doubts: bool) -> Verdict:
         one = self.classes.of(pod)
         if not one.asked:
             self.relations.prepare(one)
+        slot = self.nodes.slots.get(node)
+        found = [Finding(Reason.NODE_ABSENT, node)] if slot is None else self._findings(pod, one, slot, elsewhere)
+        if doubts and self.doubts:
+            plan = self.plan_of(one) if one.volumes is not None else None
+            reasons = doubting.about(self, pod.key, one, node, plan)
+            lifted = frozenset[Reason]().union(*(doubt.lifts for doubt in reasons))
+            found = [finding for finding in found if finding.reason not in lifted]
+            found += [doubt.finding for doubt in reasons]
+        return Verdict.of(found)
+
+    def _findings(self, pod: Pod, one: PodClass, slot: int, elsewhere: bool) -> list[Finding]:
         record = self.nodes.record(slot)
         found = list(one.problems)
         if pod.spec.node_name and pod.spec.node_name != record.name and not elsewhere:
@@ -145,7 +178,7 @@ class Snapshot(State):
                     found.append(Finding(Reason.SELECTED_NODE, field, node))
             found += self._volume_findings(slot, plan)
             found += self.attached.findings(slot, plan, one.volumes.disks)
-        return Verdict.of(found)
+        return found
 
     def _volume_findings(self, slot: int, plan: Plan) -> list[Finding]:
         record = self.nodes.record(slot)

@@ -39,12 +39,15 @@ class Term(NamedTuple):
 
     def wants(self, namespace: str, labels: Mapping[str, str], known: Namespaces) -> bool:
         """Whether it selects a placed pod, as a term of the pod to be placed."""
-        selected = (
+        return self.reaches(namespace, known) and self.selector.matches(labels)
+
+    def reaches(self, namespace: str, known: Namespaces) -> bool:
+        """Whether it selects placed pods of a namespace at all."""
+        return (
             namespace in self.names
             or self.namespaces.matches({})  # upstream loses the "nothing" it means to put in the selector's place
             or (namespace in known and self.namespaces.matches(known[namespace]))
         )
-        return selected and self.selector.matches(labels)
 
     def repels(self, namespace: str, labels: Mapping[str, str], known: Namespaces) -> bool:
         """Whether it selects the pod to be placed, as a term of a placed pod."""

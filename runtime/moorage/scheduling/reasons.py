@@ -113,6 +113,7 @@ class Reason(Enum):
         "what a pod on the node uses cannot be read",
         False,
     )
+    UNREADABLE = ("unreadable", "", "not decidable here: an object that could change the answer cannot be read", False)
 
 
 class Finding(NamedTuple):

@@ -76,6 +76,13 @@ class Relations:
             one.repelled_by = self._who_repels(one)
             one.asked = False  # whether the first pod may go anywhere is decided again
 
+    def may_be_repelled(self, one: PodClass, slot: int) -> bool:
+        """Whether a pod in the domain of a slot would repel the class if its namespace had the right labels."""
+        return any(
+            repelling.term.crosses and repelling.term.selector.matches(one.labels) and repelling.table.at(slot)
+            for repelling in self._repelling.values()
+        )
+
     def sweep(self, waiting: set[PodClass]) -> None:
         """Forget classes without pods that nobody asked about since the last sweep, and counters nobody needs.
 

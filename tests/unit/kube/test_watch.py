@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from moorage.kube import errors
 from moorage.kube.resources import PODS
+from moorage.kube.unreadable import Unreadable
 from moorage.kube.watch import Reader, Selection
 from moorage.kube.wire.as_json import JsonDecoder
-from moorage.kube.wire.decoder import Unreadable
 from moorage.objects import Pod
 from tests.examples import examples
 from tests.unit.kube.hostile import (

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from moorage.kube import errors
 from moorage.kube.resources import NODES, PODS
+from moorage.kube.unreadable import Unreadable
 from moorage.kube.wire import decoder as decoder_module
 from moorage.kube.wire._generated import kubernetes_pb2 as pb
 from moorage.kube.wire.as_protobuf import ProtobufDecoder
-from moorage.kube.wire.decoder import Unreadable
 from moorage.objects import Pod
 from tests.examples import examples
 from tests.unit.kube.hostile import Store, damaged, protobuf, status

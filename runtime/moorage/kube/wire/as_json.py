@@ -13,9 +13,11 @@ import msgspec
 
 from moorage.kube import errors
 from moorage.kube.resources import Resource
+from moorage.kube.unreadable import Unreadable
 from moorage.objects import KubeObject
 
-from .decoder import EVENT_TYPES, Body, Decoder, ListMeta, Unreadable
+from . import lenient
+from .decoder import EVENT_TYPES, Body, Decoder, ListMeta
 
 T = TypeVar("T", bound=KubeObject)
 
@@ -38,12 +40,9 @@ class _Bare(msgspec.Struct, frozen=True):
     metadata: _BareMeta
 
 
-class _EventType(msgspec.Struct, frozen=True):
+class _RawEvent(msgspec.Struct, frozen=True):
     type: str
-
-
-class _BareEvent(_EventType, frozen=True):
-    object: _Bare
+    object: msgspec.Raw
 
 
 class _ErrorEvent(msgspec.Struct, frozen=True):
@@ -60,6 +59,13 @@ class _RawItems(msgspec.Struct, frozen=True):
     items: tuple[msgspec.Raw, ...] | None = None
 
 
+_any_object = msgspec.json.Decoder(KubeObject)
+_bare = msgspec.json.Decoder(_Bare)
+_error_event = msgspec.json.Decoder(_ErrorEvent)
+_raw_event = msgspec.json.Decoder(_RawEvent)
+_raw_items = msgspec.json.Decoder(_RawItems)
+
+
 class JsonDecoder(Decoder[T]):
     """Reads one kind from JSON."""
 
@@ -70,16 +76,16 @@ class JsonDecoder(Decoder[T]):
         self._items = msgspec.json.Decoder(_Items[resource.type])  # type: ignore[name-defined]
         self._one = msgspec.json.Decoder(resource.type)
 
-    def page(self, body: bytes) -> tuple[ListMeta, tuple[T | Unreadable, ...]]:
+    def page(self, body: bytes) -> tuple[ListMeta, tuple[T | Unreadable[T], ...]]:
         """Decode one page of a list."""
         try:
             page: _Items[T] | _RawItems
-            items: tuple[T | Unreadable, ...]
+            items: tuple[T | Unreadable[T], ...]
             try:
-                page = self._items.decode(body)
+                page = lenient.decode(body, self._items)
                 items = tuple([self._compact(item) for item in page.items or ()])
             except msgspec.ValidationError:
-                page = msgspec.json.decode(body, type=_RawItems)
+                page = lenient.decode(body, _raw_items)
                 items = tuple([self._item(item) for item in page.items or ()])
         except errors.UNREADABLE as error:
             raise self._no_list(error) from error
@@ -105,63 +111,64 @@ class JsonDecoder(Decoder[T]):
         if pending:
             raise self._cut_off()
 
-    def event(self, data: bytes) -> tuple[str, T | Unreadable]:
+    def event(self, data: bytes) -> tuple[str, T | Unreadable[T]]:
         """Decode one line."""
         if data.startswith(b'{"type":"ERROR"'):
             raise self._error(data)
         try:
-            event = self._events.decode(data)
-        except msgspec.ValidationError as error:
-            return self._salvage(data, error)
+            try:
+                event = lenient.decode(data, self._events)
+            except msgspec.ValidationError as error:
+                return self._odd_event(data, error)
         except errors.UNREADABLE as error:
             raise self._no_event(error) from error
-        if event.type == "ERROR":
+        kind, found = event.type, event.object
+        if kind == "ERROR":
             raise self._error(data)
-        meta = event.object.metadata
-        if event.type not in EVENT_TYPES or not meta.resource_version or not (meta.name or event.type == "BOOKMARK"):
+        meta = found.metadata
+        if kind not in EVENT_TYPES or not meta.resource_version or not (meta.name or kind == "BOOKMARK"):
             raise self._no_event(repr(data[:200]))
-        return event.type, self._compact(event.object)
+        return kind, self._compact(found)
 
     def _error(self, data: bytes) -> errors.KubeError:
         try:
-            return self._refused(msgspec.json.decode(data, type=_ErrorEvent).object)
+            return self._refused(lenient.decode(data, _error_event).object)
         except errors.UNREADABLE as error:
             return self._no_event(f"an error that cannot be read: {error}")
 
-    def _salvage(self, data: bytes, reason: msgspec.ValidationError) -> tuple[str, T | Unreadable]:
-        """Name the one object that has not the promised shape, so that it does not blind us to all the others."""
-        try:
-            kind = msgspec.json.decode(data, type=_EventType).type
-            if kind == "ERROR":
-                raise self._error(data)
-            if kind == "BOOKMARK":
-                return kind, self._bookmark(data)
-            event = msgspec.json.decode(data, type=_BareEvent)
-        except errors.UNREADABLE:
-            raise self._no_event(reason) from reason
+    def _odd_event(self, data: bytes, reason: Exception) -> tuple[str, T | Unreadable[T]]:
+        """Read an event whose object has not the promised shape, so that it does not blind us to all the others."""
+        event = _raw_event.decode(data)
+        if event.type == "ERROR":
+            raise self._error(data)
         if event.type not in EVENT_TYPES:
-            raise self._no_event(reason)
-        return event.type, self._named(event.object, reason)
+            raise self._no_event(repr(data[:200]))
+        if event.type == "BOOKMARK":
+            return event.type, self._bookmark(event.object)
+        found = self._item(event.object, reason)
+        version = found.resource_version if isinstance(found, Unreadable) else found.metadata.resource_version
+        if not version or not found.key:
+            raise self._no_event(repr(data[:200]))
+        return event.type, found
 
-    def _bookmark(self, data: bytes) -> T:
-        """An object of which only the resourceVersion is said, whatever else an empty one looks like.
+    def _bookmark(self, data: msgspec.Raw) -> T:
+        """An object of which only the resourceVersion is said, whatever else an empty one looks like."""
+        meta = lenient.decode(data, _any_object).metadata
+        if not meta.resource_version:
+            raise self._no_event(f"a bookmark without a version: {bytes(data)[:200]!r}")
+        return self._resource.type(metadata=meta)
 
-        Go writes lists that are not there as null: a Pod that is a bookmark has ``"containers": null``.
+    def _item(self, item: msgspec.Raw, reason: Exception | None = None) -> T | Unreadable[T]:
+        """One object; or what can be read of it.
+
+        Raises:
+            ValidationError: it has not even a name.
         """
-        bare = msgspec.json.decode(data, type=_Event[KubeObject]).object
-        if not bare.metadata.resource_version:
-            raise self._no_event(f"a bookmark without a version: {data[:200]!r}")
-        return self._resource.type(metadata=bare.metadata)
-
-    def _item(self, item: msgspec.Raw) -> T | Unreadable:
         try:
-            return self._compact(self._one.decode(item))
+            return self._compact(lenient.decode(item, self._one))
         except msgspec.ValidationError as error:
-            return self._named(msgspec.json.decode(item, type=_Bare), error)
-
-    def _named(self, bare: _Bare, reason: Exception) -> Unreadable:
-        meta = bare.metadata
-        return self._unreadable(meta.namespace, meta.name, meta.uid, meta.resource_version, reason)
+            lenient.decode(item, _bare)
+            return self._unreadable(*lenient.decode_rest(item, self._one), reason or error)
 
 
 def _itself(obj: T) -> T:

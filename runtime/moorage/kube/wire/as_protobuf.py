@@ -16,10 +16,11 @@ from google.protobuf.message import DecodeError
 
 from moorage.kube import errors
 from moorage.kube.resources import Resource
+from moorage.kube.unreadable import Unreadable
 from moorage.objects import KubeObject, ObjectMeta
 
 from ._generated import kubernetes_pb2 as pb
-from .decoder import EVENT_TYPES, Body, Decoder, ListMeta, Unreadable
+from .decoder import EVENT_TYPES, Body, Decoder, ListMeta
 from .envelope import read_status, unwrap
 from .messages import UNREADABLE, text
 
@@ -43,9 +44,9 @@ class ProtobufDecoder(Decoder[T]):
         super().__init__(resource, path)
         if resource.protobuf is None:
             raise ValueError(f"{resource.kind} is not read in protobuf")
-        self._read = resource.protobuf
+        self._reads = resource.protobuf
 
-    def page(self, body: bytes) -> tuple[ListMeta, tuple[T | Unreadable, ...]]:
+    def page(self, body: bytes) -> tuple[ListMeta, tuple[T | Unreadable[T], ...]]:
         """Decode one page of a list."""
         version, kind = self._resource.group_version, self._resource.kind
         try:
@@ -90,7 +91,7 @@ class ProtobufDecoder(Decoder[T]):
             at = end
         return frames, at, _LENGTH
 
-    def event(self, data: bytes) -> tuple[str, T | Unreadable]:
+    def event(self, data: bytes) -> tuple[str, T | Unreadable[T]]:
         """Decode one frame."""
         try:
             event = pb.WatchEvent.FromString(data)
@@ -117,17 +118,16 @@ class ProtobufDecoder(Decoder[T]):
             raise self._no_event("a bookmark without a version")
         return self._resource.type(metadata=ObjectMeta(resource_version=version))
 
-    def _item(self, raw: bytes) -> T | Unreadable:
-        """One object; or its name, so that one that cannot be read does not blind us to all the others.
+    def _item(self, raw: bytes) -> T | Unreadable[T]:
+        """One object; or what can be read of it, so that one that cannot be read does not blind us to all the others.
 
         Raises:
-            DecodeError: not even that can be read.
+            DecodeError: it has not even a name.
         """
         try:
-            return self._read(raw)
+            return self._reads.whole(raw)
         except UNREADABLE as error:
-            meta = pb.Bare.FromString(raw).metadata
-            if not meta.name:
+            rest, fields = self._reads.rest(raw)
+            if not rest.metadata.name:
                 raise DecodeError("an object without a name") from error
-            namespace, name, uid, version = meta.namespace, meta.name, meta.uid, meta.resource_version
-            return self._unreadable(text(namespace), text(name), text(uid), text(version), error)
+            return self._unreadable(rest, fields, error)

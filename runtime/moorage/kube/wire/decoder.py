@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
 from moorage.kube import errors, metrics
 from moorage.kube.resources import Resource
+from moorage.kube.unreadable import Unreadable
 from moorage.objects import KubeObject
 
 T = TypeVar("T", bound=KubeObject)
@@ -35,23 +35,6 @@ class ListMeta(msgspec.Struct, frozen=True, rename="camel"):
     continue_: str = msgspec.field(default="", name="continue")
 
 
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """An object that the server has and that does not decode into its struct.
-
-    Attributes:
-        key: ``namespace/name``.
-        uid: whose name it is now.
-        resource_version: where the stream stands after it.
-        reason: the field and what is wrong with it.
-    """
-
-    key: str
-    uid: str
-    resource_version: str
-    reason: str
-
-
 class Decoder(ABC, Generic[T]):
     """From the bytes of one kind's lists and watches to structs that share what they have in common.
 
@@ -66,7 +49,7 @@ class Decoder(ABC, Generic[T]):
         self._undecodable = metrics.UNDECODABLE.labels(resource.kind)
 
     @abstractmethod
-    def page(self, body: bytes) -> tuple[ListMeta, tuple[T | Unreadable, ...]]:
+    def page(self, body: bytes) -> tuple[ListMeta, tuple[T | Unreadable[T], ...]]:
         """Decode one page of a list.
 
         Raises:
@@ -83,7 +66,7 @@ class Decoder(ABC, Generic[T]):
         """
 
     @abstractmethod
-    def event(self, data: bytes) -> tuple[str, T | Unreadable]:
+    def event(self, data: bytes) -> tuple[str, T | Unreadable[T]]:
         """Decode one event: its type (ADDED, MODIFIED, DELETED, BOOKMARK) and its object.
 
         Raises:
@@ -92,9 +75,10 @@ class Decoder(ABC, Generic[T]):
             Undecodable: this is no event.
         """
 
-    def _unreadable(self, namespace: str, name: str, uid: str, version: str, reason: Exception) -> Unreadable:
+    def _unreadable(self, rest: T, fields: tuple[str, ...], reason: Exception) -> Unreadable[T]:
         self._undecodable.inc()
-        return Unreadable(f"{namespace}/{name}" if namespace else name, uid, version, str(reason))
+        meta = rest.metadata
+        return Unreadable(rest.key, meta.uid, meta.resource_version, str(reason), rest, fields)
 
     def _refused(self, status: errors.Status) -> errors.KubeError:
         return errors.from_status(status.code, status, request=f"watch {self._path}")

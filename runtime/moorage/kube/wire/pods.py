@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Iterable
 from sys import intern
 from typing import Generic, TypeVar
 
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from msgspec.structs import replace
 
 from moorage.kube.compact import (
@@ -23,11 +23,12 @@ from moorage.kube.compact import (
     compact_status,
     share_labels,
 )
+from moorage.kube.unreadable import MISSING_META, paths
 from moorage.objects import Condition, ObjectMeta, Pod
 from moorage.objects.pod import PodSpec, PodStatus, Volume
 
 from ._generated import kubernetes_pb2 as pb
-from .messages import Converter, text, timestamp
+from .messages import UNREADABLE, Converter, text, timestamp
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -127,6 +128,40 @@ def read_pod(raw: bytes) -> Pod:
     pod = pb.Pod.FromString(raw)
     pod.DiscardUnknownFields()
     return Pod(metadata=_read_meta(pod.metadata), spec=_read_spec(pod.spec), status=_read_status(pod.status))
+
+
+def read_rest(raw: bytes) -> tuple[Pod, tuple[str, ...]]:
+    """What can be read of a pod that ``read_pod`` refuses, and the paths of the fields that cannot.
+
+    Args:
+        raw: a v1 Pod in protobuf, without an envelope.
+
+    Raises:
+        DecodeError: it is no object at all.
+    """
+    meta = pb.Bare.FromString(raw).metadata
+    names = ObjectMeta(
+        name=text(meta.name),
+        namespace=text(meta.namespace),
+        uid=text(meta.uid),
+        resource_version=text(meta.resource_version),
+        labels={text(entry.key): text(entry.value) for entry in meta.labels},
+    )
+    missing = [*MISSING_META]
+    try:
+        pod = pb.Pod.FromString(raw)
+    except DecodeError:
+        return Pod(metadata=names), (*missing, "spec", "status")
+    spec, status = PodSpec(node_name=text(pod.spec.node_name)), PodStatus(phase=text(pod.status.phase))
+    try:
+        spec = _read_spec(pod.spec)
+    except UNREADABLE:
+        missing += paths(PodSpec, "spec", but="nodeName")
+    try:
+        status = _read_status(pod.status)
+    except UNREADABLE:
+        missing += paths(PodStatus, "status", but="phase")
+    return Pod(metadata=names, spec=spec, status=status), tuple(missing)
 
 
 def _read_meta(meta: pb.ObjectMeta) -> ObjectMeta:

@@ -1,0 +1,143 @@
+"""Changes of a watch cache, and those who are told of them.
+
+A subscriber that fails over an object must neither stop the watch nor be asked again in a tight loop. For it the object
+counts as unreadable from then on: it is told so, and tries again with the next state but one, then two, four, eight.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Generic, TypeAlias, TypeVar
+
+import msgspec
+
+from moorage.objects import KubeObject, ObjectMeta
+
+from . import metrics
+from .unreadable import Unreadable, outline, paths
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T", bound=KubeObject)
+
+
+class Kind(enum.Enum):
+    """What happened to an object."""
+
+    ADDED = "ADDED"
+    MODIFIED = "MODIFIED"
+    DELETED = "DELETED"
+
+
+class Change(msgspec.Struct, Generic[T], frozen=True, gc=False):
+    """One change of the cache; ``old`` is None when added, ``new`` is None when deleted."""
+
+    kind: Kind
+    old: T | None
+    new: T | None
+
+    @property
+    def object(self) -> T:
+        """The newest known state."""
+        found = self.new if self.new is not None else self.old
+        assert found is not None  # noqa: S101 - one of them always is
+        return found
+
+
+Changed: TypeAlias = Callable[[Change[T]], None]
+Unread: TypeAlias = Callable[[str, Unreadable[T] | None], None]
+"""Told the key of an object that cannot be read, and what of it can; or None when it can be read again or is gone."""
+
+
+@dataclass(slots=True)
+class _Failure(Generic[T]):
+    """An object that a subscriber failed over, how often so far, and how many states of it are passed over now."""
+
+    item: Unreadable[T]
+    times: int
+    passed_over: int
+
+
+class Subscriber(Generic[T]):
+    """One who is told of changes.
+
+    Args:
+        kind: of the objects, for logs.
+        changed: told of each change.
+        unread: told what cannot be read; None for who does not mind.
+    """
+
+    def __init__(self, kind: str, changed: Changed[T], unread: Unread[T] | None) -> None:
+        self._kind = kind
+        self.changed = changed
+        self._unread = unread
+        self._failures: dict[str, _Failure[T]] = {}
+
+    @property
+    def failures(self) -> Mapping[str, str]:
+        """Keys of the objects that it failed over, and why."""
+        return {key: failure.item.reason for key, failure in self._failures.items()}
+
+    def tell(self, change: Change[T]) -> None:
+        """Tell of a change; never raises."""
+        key = change.object.key if self._failures else ""
+        failure = self._failures.get(key)
+        if failure is not None and self._passes_over(failure, change):
+            return
+        try:
+            self.changed(change)
+        except Exception as error:
+            self._failed(change, error)
+        else:
+            if failure is not None:
+                self._failures.pop(key, None)
+                self.tell_unread(key, None)
+
+    def tell_unread(self, key: str, item: Unreadable[T] | None) -> None:
+        """Tell what of an object can be read, or (None) that all can, or that it is gone; never raises."""
+        if self._unread is None:
+            return
+        try:
+            self._unread(key, item)
+        except Exception:
+            logger.exception("subscriber failed over what it cannot read", extra={"kind": self._kind, "object": key})
+
+    def _passes_over(self, failure: _Failure[T], change: Change[T]) -> bool:
+        if change.new is None or failure.item.uid != change.new.metadata.uid or not failure.passed_over:
+            return False
+        failure.passed_over -= 1
+        failure.item = _item(change.new, failure.item.reason)
+        self.tell_unread(failure.item.key, failure.item)
+        return True
+
+    def _failed(self, change: Change[T], error: Exception) -> None:
+        item = _item(change.object, f"{type(error).__name__}: {error}")
+        before = self._failures.pop(item.key, None)
+        known = before is not None and before.item.uid == item.uid
+        metrics.UNDECODABLE.labels(self._kind).inc()
+        if not known:
+            logger.error(
+                "subscriber failed, the cache goes on",
+                extra={"kind": self._kind, "object": item.key},
+                exc_info=error,
+            )
+        if self._unread is not None and change.new is not None:
+            times = before.times + 1 if before is not None and known else 0
+            self._failures[item.key] = _Failure(item, times, 2**times)
+        self.tell_unread(item.key, replace(item, refused=True))
+        if change.new is None:
+            self.tell_unread(item.key, None)
+
+
+def _item(obj: T, reason: str) -> Unreadable[T]:
+    """An object over which somebody failed, as if its names and its node were all that can be read."""
+    meta = obj.metadata
+    try:
+        rest, fields = outline(obj)
+    except Exception:  # whatever is wrong with it
+        names = ObjectMeta(name=meta.name, namespace=meta.namespace, uid=meta.uid)
+        rest, fields = type(obj)(metadata=names), paths(type(obj))
+    return Unreadable(obj.key, meta.uid, meta.resource_version, reason, rest, fields)
