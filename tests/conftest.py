@@ -14,7 +14,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # importing it costs every unit test run a quarter of a secon
 _TESTS = Path(__file__).parent
 _CLUSTER_SUITES = {"kube", "e2e", "faults"}
 _WARM, _WARM_REAL = "dev", "real"
+_FIRST = "gw0"
 _SLOWEST = 10
 
 _seconds: dict[str, float] = defaultdict(float)  # by test, over set-up, call and teardown
@@ -107,6 +108,8 @@ def _warm_cluster(config: pytest.Config, real: int) -> ClusterHandle | None:
     from tools.localcluster.binaries import binaries
 
     name = _WARM_REAL if real else _WARM
+    if os.environ.get("PYTEST_XDIST_WORKER", _FIRST) != _FIRST:
+        return None  # one process has it to itself, as tests expect of a cluster
     try:
         warm = attach(name)
         tools = {name: str(path) for name, path in binaries(["demo"]).items()}
@@ -184,6 +187,19 @@ def pytest_runtest_makereport(
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Adds up what each test took."""
     _seconds[report.nodeid] += report.duration
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A process that runs a share of the tests (pytest-xdist) tells the one that started it what it has kept."""
+    told = getattr(session.config, "workeroutput", None)
+    if told is not None:
+        told["kept_logs"] = [str(path) for path in _kept_logs]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take what such a process tells."""
+    _kept_logs.extend(Path(path) for path in getattr(node, "workeroutput", {}).get("kept_logs", ()))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

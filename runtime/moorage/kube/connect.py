@@ -14,6 +14,8 @@ from urllib.parse import unquote, urlsplit
 
 from aiohappyeyeballs import AddrInfoType, start_connection
 
+from moorage.ops import compat
+
 from .answer import BadAnswer, Reader, ended
 
 P = TypeVar("P", bound=asyncio.Protocol)
@@ -93,7 +95,7 @@ class Connector:
             NotConnected: there is none.
         """
         try:
-            async with asyncio.timeout(self._timeout):
+            async with compat.timeout(self._timeout):
                 if self._proxy is None:
                     return await self._straight(self._server, made, tls, server_name)
                 if self._server.scheme == "http":  # requests name the server, and the proxy asks it
@@ -137,9 +139,10 @@ class Connector:
         try:
             await tunnel.ask(self._server, proxy)
         except BaseException:
-            tunnel.transport.abort()
+            compat.abort(tunnel.transport)
             raise
-        return await _secured(tunnel.transport, made, tls or ssl.create_default_context(), name), bare
+        lower = compat.ready_for_tls(tunnel.transport)
+        return await _secured(lower, made, tls or ssl.create_default_context(), name), bare
 
 
 async def _secured(bare: asyncio.Transport, made: Callable[[], P], tls: ssl.SSLContext, name: str) -> P:
@@ -148,7 +151,7 @@ async def _secured(bare: asyncio.Transport, made: Callable[[], P], tls: ssl.SSLC
     try:
         inner = await asyncio.get_running_loop().start_tls(bare, protocol, tls, server_hostname=name)
     except BaseException:
-        bare.abort()
+        compat.abort(bare)
         raise
     if inner is None:
         raise NotConnected("the other side closed the connection")

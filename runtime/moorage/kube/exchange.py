@@ -11,6 +11,8 @@ import ssl
 from collections.abc import Callable
 from typing import cast
 
+from moorage.ops import compat
+
 from .answer import Answer, BadAnswer, Reader, ended
 from .connect import Connector, NotConnected
 
@@ -70,8 +72,7 @@ class _Connection(asyncio.Protocol):
         """End it at once; whoever waits for an answer is told why."""
         if reason is not None:
             self._fail(reason)
-        if self._transport is not None:
-            self._transport.abort()
+        compat.abort(self._transport)
 
     # --- what the event loop calls ---
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
+from moorage.ops import compat
+
 from .answer import BadAnswer, Head, Reader, check_size, ended
 
 HIGH = 1 << 20
@@ -159,8 +161,7 @@ class Stream(asyncio.Protocol):
         for timer in (self._timer, self._resting):
             if timer is not None:
                 timer.cancel()
-        if self._transport is not None:
-            self._transport.abort()
+        compat.abort(self._transport)
 
     def _tell(self) -> None:
         if self._news is not None and not self._news.done():

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import parse_qs
 
+from . import compat
 from .parsing import Address
 
 MAX_HEAD = 16 << 10
@@ -68,7 +69,7 @@ async def serve(pages: Pages, address: Address) -> AsyncIterator[Address]:
         except (OSError, EOFError, TimeoutError):
             pass  # whoever asked has gone, or does not get to the point
         finally:
-            writer.transport.abort()
+            compat.abort(writer.transport)
             del meetings[asyncio.current_task()]
 
     server = await asyncio.start_server(meet, address.host or None, address.port, limit=MAX_HEAD)
@@ -77,7 +78,7 @@ async def serve(pages: Pages, address: Address) -> AsyncIterator[Address]:
     finally:
         server.close()
         for writer in meetings.values():
-            writer.transport.abort()
+            compat.abort(writer.transport)
         await asyncio.gather(*(task for task in meetings if task is not None))
         await server.wait_closed()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from asyncio import Protocol
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -74,4 +75,29 @@ async def test_without_one_the_name_is_said_and_why(monkeypatch: pytest.MonkeyPa
         taken.bind((ALIVE, 0))
         port = taken.getsockname()[1]
         with pytest.raises(NotConnected, match=rf"no connection to api.example:{port}: Connection refused$"):
-            await Connector(Place.of(f"http://api.example:{port}"), None, timeout=30).open(asyncio.Protocol, None, "")
+            await Connector(Place.of(f"http://api.example:{port}"), None, timeout=30).open(Protocol, None, "")
+
+
+async def test_a_clean_up_learns_that_there_is_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left to do after it is done: up to Python 3.11.2 the time limit was taken for another cancellation."""
+    resolving_to(monkeypatch, DEAD)
+    done: list[str] = []
+
+    async def work(port: int) -> None:
+        try:
+            await asyncio.sleep(600)
+        finally:
+            try:
+                await Connector(Place.of(f"http://api.example:{port}"), None, timeout=0.05).open(Protocol, None, "")
+            except NotConnected as error:
+                done.append(str(error))
+
+    with socket.socket() as taken:
+        taken.bind((ALIVE, 0))
+        port = taken.getsockname()[1]
+        with silent(DEAD, port):
+            task = asyncio.create_task(work(port))
+            await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+    assert done == [f"no connection to api.example:{port} within 0.05 s"]

@@ -17,7 +17,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from moorage.kube.events import ObjectRef
-from moorage.ops import health, pod
+from moorage.ops import compat, health, pod
 from moorage.ops.configuration import SettingsError, load
 from moorage.ops.parsing import Address
 from moorage.ops.secret import Secret
@@ -173,7 +173,7 @@ async def _served(planner: Planner) -> bytes:
     context.set_alpn_protocols(["h2"])
     _, writer = await asyncio.open_connection(LOOPBACK, planner.server.port, ssl=context)
     shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-    writer.transport.abort()
+    compat.abort(writer.transport)
     return ssl.DER_cert_to_PEM_cert(shown).encode()
 
 

@@ -15,6 +15,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from moorage.objects import Taint
+from moorage.ops import compat
 from moorage.ops.parsing import Address
 from moorage.ops.secret import Secret
 from moorage.pinner.stream import RESET, InstructionStream
@@ -458,7 +459,7 @@ async def _cut_proxy(target: int, rng: random.Random) -> AsyncIterator[int]:
                 each.cancel()
             await asyncio.wait(pumps)
             for end in (writer, up_writer):
-                end.transport.abort()
+                compat.abort(end.transport)
 
     server = await asyncio.start_server(serve, LOOPBACK, 0)
     try:

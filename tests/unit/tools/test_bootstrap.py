@@ -206,6 +206,26 @@ def test_machine_without_python_gets_one_line(taskw: Path, tmp_path: Path) -> No
     assert f"not on PATH; {bare}/python3 is Python 3.9.2. Get it" in answer.stderr
 
 
+def test_the_python_that_is_named_is_taken_and_another_name_makes_the_environment_anew(
+    taskw: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "bin").mkdir()
+    uv = script(tmp_path / "bin/uv", FAKE_UV)
+    named = {
+        "FAKE_UV_CALLS": str(tmp_path / "calls"),
+        "PATH": f"{uv.parent}:/usr/bin:/bin",
+        "MOORAGE_PYTHON": sys.executable,
+    }
+    assert "taskw: making the Python environment in" in run(taskw, "demo", **named).stderr
+    assert f"--python {sys.executable}" in (tmp_path / "calls").read_text()
+    assert run(taskw, "demo", **named).stderr == ""
+    answer = run(taskw, "demo", **{**named, "MOORAGE_PYTHON": "/no/such python"})
+    assert answer.stderr == (
+        "taskw: MOORAGE_PYTHON=/no/such python is no Python >= 3.11. Name another one, or unset it.\n"
+    )
+    assert answer.returncode == 1
+
+
 def test_installer_output_is_a_tail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     with pytest.raises(ToolError) as caught:

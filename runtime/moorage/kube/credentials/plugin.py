@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from . import lookup
 from .access import CredentialsError
 from .tls import KeyPair
 
@@ -64,12 +65,12 @@ class Plugin:
 
     Attributes:
         source: file and context, for messages.
-        command: program, by name or path.
+        command: program, by name (to be found on our PATH, as kubectl has it) or path.
         args: its arguments; may hold secrets, therefore not shown.
         env: variables added to ours; may hold secrets, therefore not shown.
         api_version: one of ``API_VERSIONS``.
         interactive_mode: one of ``INTERACTIVE_MODES``.
-        install_hint: what to tell a person when the program is missing.
+        install_hint: what to tell a person when there is no such program.
         cluster: ``spec.cluster`` to hand over, None unless ``provideClusterInfo``.
         time_limit: seconds, None for the usual ones.
     """
@@ -116,7 +117,7 @@ class Plugin:
         null = asyncio.subprocess.DEVNULL
         try:
             return await asyncio.create_subprocess_exec(
-                self.command,
+                lookup.find(self.command, os.environ.get("PATH", "")),
                 *self.args,
                 env=env,
                 stdin=None if interactive else null,
@@ -124,11 +125,15 @@ class Plugin:
                 stderr=None if sys.stderr is not None and sys.stderr.isatty() else null,
                 start_new_session=not interactive,  # a group of its own, so that its children end with it
             )
-        except FileNotFoundError:
-            raise self._error("was not found", self.install_hint or "Install it, or correct exec.command") from None
+        except lookup.NoProgram as error:
+            hint = self.install_hint if error.absent else ""
+            raise self._error(error.what, hint or error.way_out) from None
+        except FileNotFoundError:  # it is there, so what is missing is what runs it
+            way_out = "Install that, or correct exec.command"
+            raise self._error("names an interpreter that is not there", way_out) from None
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "its name, arguments or variables hold a null character"
-            raise self._error(f"cannot be started: {reason}", "Make it executable, or correct exec.command") from None
+            raise self._error(f"cannot be started: {reason}", "Run it by hand, or correct exec.command") from None
 
     async def _wait(
         self, process: asyncio.subprocess.Process, stream: asyncio.StreamReader, limit: float, *, group: bool

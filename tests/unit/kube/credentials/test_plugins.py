@@ -19,7 +19,7 @@ from moorage.kube.credentials import CredentialsError, load
 from moorage.kube.credentials.exec import ExecAuthenticator
 from moorage.kube.credentials.plugin import Credential, Plugin
 from moorage.kube.credentials.tls import TlsContexts
-from tests.unit.kube.credentials.support import EXEC, SECRET, V1, Pki, Write, authorization, b64, script
+from tests.unit.kube.credentials.support import SECRET, V1, Pki, Write, authorization, b64, script
 
 
 def plugin(path: Path, body: str, **options: Any) -> Plugin:
@@ -97,18 +97,6 @@ async def test_failing_plugins(
     assert f"here: user.exec: credential plugin '{tmp_path / 'plugin'}'" in message
     assert words in message
     assert SECRET not in message + caplog.text + "".join(capfd.readouterr())
-
-
-async def test_missing_plugin_shows_the_install_hint(write: Write) -> None:
-    exec_config = {**EXEC, "command": "no-such-plugin-here", "installHint": "Get it from\x1b[31m the team"}
-    with pytest.raises(CredentialsError, match=r"was not found\. Get it from\[31m the team"):
-        await load(write({"exec": exec_config})).authenticator.headers()
-
-
-async def test_plugin_that_is_no_program(tmp_path: Path) -> None:
-    (tmp_path / "plugin").write_text("text")
-    with pytest.raises(CredentialsError, match="cannot be started: Permission denied"):
-        await Plugin("here", str(tmp_path / "plugin"), V1).run()
 
 
 async def test_plugin_that_must_ask_needs_a_terminal(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import json
 import ssl
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ from moorage.kube import errors
 from moorage.kube.connect import Place
 from moorage.kube.credentials import load
 from moorage.kube.transport import Transport
+from moorage.ops import compat
 from tests.unit.kube.credentials.support import Pki, Write
 from tests.unit.kube.credentials.test_over_http import api_server, lab
 from tests.unit.kube.hostile import hostile
@@ -39,7 +40,7 @@ class Proxy:
         self._open[writer] = asyncio.current_task()
         with suppress(OSError, EOFError):
             await self._serve(reader, writer)
-        writer.transport.abort()
+        compat.abort(writer.transport)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
@@ -62,7 +63,7 @@ class Proxy:
 
     async def stop(self) -> None:
         for writer in self._open:
-            writer.transport.abort()
+            compat.abort(writer.transport)
         await asyncio.gather(*(task for task in self._open.values() if task is not None))
 
 
@@ -112,18 +113,48 @@ async def test_requests_and_watches_are_tunnelled(write: Write, pki: Pki) -> Non
         assert "Authorization: Bearer" not in each, "the proxy learns no token of the cluster"
 
 
-async def test_a_proxy_may_be_reached_by_tls_itself(write: Write, pki: Pki) -> None:
+@pytest.fixture
+def proxy_tls(pki: Pki) -> ssl.SSLContext:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     certificate, key = pki.issue("localhost")
     with tempfile.NamedTemporaryFile() as file:
         file.write(certificate + key)
         file.flush()
         context.load_cert_chain(file.name)
-    async with api_server(pki, hello) as port, proxying(tls=context) as proxy:
+    return context
+
+
+async def test_a_proxy_may_be_reached_by_tls_itself(write: Write, pki: Pki, proxy_tls: ssl.SSLContext) -> None:
+    async with api_server(pki, hello) as port, proxying(tls=proxy_tls) as proxy:
         cluster = lab(port, pki) | {"proxy-url": f"https://localhost:{proxy.port}"}
         async with Transport(load(write({}, cluster))) as transport:
             assert json.loads(await transport.request("GET", "/version"))["path"] == "/version"
     assert proxy.asked[0].startswith("CONNECT ")
+
+
+async def test_what_is_wrong_behind_such_a_proxy_is_said(write: Write, pki: Pki, proxy_tls: ssl.SSLContext) -> None:
+    async with api_server(pki, hello) as port, proxying(tls=proxy_tls) as proxy:
+        cluster = lab(port, pki) | {"proxy-url": f"https://localhost:{proxy.port}", "tls-server-name": "another"}
+        async with Transport(load(write({}, cluster))) as transport:
+            with pytest.raises(errors.Unreachable, match="certificate is not valid for 'another'"):
+                await transport.request("GET", "/version")
+
+
+@pytest.mark.parametrize("ends", ["request", "watch", "both"])
+async def test_a_server_behind_such_a_proxy_may_hang_up_first(
+    write: Write, pki: Pki, proxy_tls: ssl.SSLContext, ends: str
+) -> None:
+    async with AsyncExitStack() as stack:
+        port = await stack.enter_async_context(api_server(pki, hello))
+        proxy = await stack.enter_async_context(proxying(tls=proxy_tls))
+        cluster = lab(port, pki) | {"proxy-url": f"https://localhost:{proxy.port}"}
+        transport = await stack.enter_async_context(Transport(load(write({}, cluster))))
+        if ends in ("request", "both"):
+            await transport.request("GET", "/version")
+        if ends in ("watch", "both"):
+            found = await stack.enter_async_context(transport.stream("/version", query={}, silence=30.0))
+            assert await found.body.read()
+        await proxy.stop()
 
 
 async def test_plain_http_is_asked_of_the_proxy(write: Write) -> None:

@@ -15,6 +15,8 @@ from email.utils import formatdate
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
+from moorage.ops import compat
+
 from . import protobuf
 from .store import EXPIRED, Json, Store, line, status
 
@@ -106,7 +108,7 @@ class Exchange:
         sock = self.writer.get_extra_info("socket")
         with suppress(OSError):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.writer.transport.abort()
+        compat.abort(self.writer.transport)
 
     def _leave(self) -> None:
         self.closed = True
@@ -218,7 +220,7 @@ class HostileServer:
         finally:
             self._handlers.discard(task)
             self.connections -= 1
-            writer.transport.abort()
+            compat.abort(writer.transport)
 
     async def _exchanges(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         first = await reader.read(1)

@@ -1,0 +1,74 @@
+"""pytest's part in `task test`: how many suites run side by side, and what each took. Loaded with `-p`.
+
+Files are dealt out to processes (pytest-xdist, `--dist loadfile`); each has a cluster of its own once a test asks for
+one. Most tests wait for a cluster most of the time, so there is one process more than there are cores.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tools.testrun import budget
+from tools.toolchain import host
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MOST = 4
+MIB_EACH = 4000
+"""Memory of one process: its cluster, and one that a test owns besides."""
+
+
+def workers(cores: int, free_mib: int | None, environ: Mapping[str, str]) -> int:
+    """How many processes run tests.
+
+    Args:
+        cores: of the machine.
+        free_mib: memory that is free; None when nobody knows.
+        environ: MOORAGE_TEST_WORKERS overrides.
+    """
+    if asked := environ.get("MOORAGE_TEST_WORKERS"):
+        return int(asked)
+    room = MOST if free_mib is None else free_mib // MIB_EACH
+    return max(1, min(cores + 1, MOST, room))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """What `-n auto` means."""
+    return workers(host.cores(), host.memory_mib(), os.environ)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Measure where the reports of all processes come together."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Durations(), "durations")
+
+
+class Durations:
+    """What the tests took."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._seconds: dict[str, float] = defaultdict(float)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Add up what the tests of each suite took."""
+        self._seconds[budget.suite(report.nodeid)] += report.duration
+
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
+        """Keep the figures of a whole run that was green; `task test:record` makes them the recorded ones."""
+        measured = budget.suites()
+        if exitstatus == 0 and measured.keys() <= self._seconds.keys():
+            minutes = {name: self._seconds[name] / 60 for name in measured}
+            budget.write(budget.LATEST, (time.monotonic() - self._began) / 60, minutes, measured)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Say how much of the budget a run took."""
+        took = (time.monotonic() - self._began) / 60
+        terminalreporter.write_line(f"took {took:.1f} minutes; all tests may take {budget.WARM:g}")
