@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
 import secrets
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.charts.rendering import PINNER, PLANNER, Object, Values, annotations_of, notes, render
+from tests.charts.rendering import PINNER, PLANNER, Values, collection, notes, render
 from tools.localcluster import ClusterHandle
 from tools.localcluster.api import ApiClient, ApiError
-from tools.localcluster.kubeconfig import write_kubeconfig
 
 pytestmark = [
     pytest.mark.cluster,
@@ -27,34 +20,6 @@ pytestmark = [
 ]
 
 BOTH = pytest.mark.parametrize("chart", [PINNER, PLANNER])
-
-PLURALS = {
-    "ClusterRole": "clusterroles",
-    "ClusterRoleBinding": "clusterrolebindings",
-    "ConfigMap": "configmaps",
-    "CustomResourceDefinition": "customresourcedefinitions",
-    "Deployment": "deployments",
-    "NetworkPolicy": "networkpolicies",
-    "Pod": "pods",
-    "PodDisruptionBudget": "poddisruptionbudgets",
-    "ResourceQuota": "resourcequotas",
-    "Role": "roles",
-    "RoleBinding": "rolebindings",
-    "Secret": "secrets",
-    "Service": "services",
-    "ServiceAccount": "serviceaccounts",
-    "ValidatingAdmissionPolicy": "validatingadmissionpolicies",
-    "ValidatingAdmissionPolicyBinding": "validatingadmissionpolicybindings",
-}
-
-
-def collection(found: Object) -> str:
-    """Where an object is created."""
-    version, namespace = found["apiVersion"], found["metadata"].get("namespace")
-    root = f"/apis/{version}" if "/" in version else f"/api/{version}"
-    inside = f"/namespaces/{namespace}" if namespace else ""
-    return f"{root}{inside}/{PLURALS[found['kind']]}"
-
 
 FULL: Values = {
     "commonLabels": {"team": "a"},
@@ -299,44 +264,3 @@ def test_notes_know_what_runs_beside_the_release(cluster: ClusterHandle, namespa
     assert "castai-cluster-controller runs in this namespace" in beside
     assert "Set managedByCASTAI=false." in beside
     assert "castai-cluster-controller" not in notes(PINNER, {**quiet, "managedByCASTAI": False}, options=options)
-
-
-def test_helm_test_passes_with_the_rights_it_brings(cluster: ClusterHandle, namespace: str, tmp_path: Path) -> None:
-    rendered = render(PINNER, namespace=namespace)
-    made = [each for each in rendered.objects if "helm.sh/hook" in annotations_of(each) and each["kind"] != "Pod"]
-    definition = rendered.one("CustomResourceDefinition")
-    account = f"/api/v1/namespaces/{namespace}/serviceaccounts/castai-pod-pinner-check/token"
-    lease_name = rendered.env["MOORAGE_LEASE_NAME"]
-    now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    lease = {
-        "metadata": {"name": lease_name},
-        "spec": {"holderIdentity": "pinner-0", "leaseDurationSeconds": 600, "renewTime": now},
-    }
-    defined = f"{collection(definition)}/{definition['metadata']['name']}"
-    had_definition = cluster.api.answers_ok(defined)
-    try:
-        if not had_definition:
-            cluster.api.request("POST", collection(definition), definition)
-        for each in made:
-            cluster.api.request("POST", collection(each), each)
-        cluster.api.request("POST", f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases", lease)
-        token = cluster.api.request("POST", account, {"spec": {"expirationSeconds": 3600}})["status"]["token"]
-        kubeconfig = write_kubeconfig(
-            tmp_path / "kubeconfig", server=cluster.server, ca=cluster.ca_file.read_bytes(), user="check", token=token
-        )
-        (container,) = rendered.one("Pod")["spec"]["containers"]
-        env = {each["name"]: each.get("value", namespace) for each in container["env"]}
-        command = [sys.executable, "-m", "moorage.cli", *container["args"], "-o", "json"]
-        done = subprocess.run(
-            command, env={**os.environ, **env, "MOORAGE_KUBECONFIG": str(kubeconfig)}, capture_output=True, text=True
-        )
-        answer = json.loads(done.stdout)
-        assert {each["name"]: each["passed"] for each in answer["checks"]} == dict.fromkeys(
-            ("reservations", "leader", "admission"), True
-        ), done.stdout
-        assert done.returncode == 0
-    finally:
-        for each in [found for found in made if not found["metadata"].get("namespace")]:
-            cluster.api.request("DELETE", f"{collection(each)}/{each['metadata']['name']}")
-        if not had_definition:
-            cluster.api.request("DELETE", defined)

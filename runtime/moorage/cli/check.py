@@ -3,33 +3,52 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import os
 import sys
+from contextlib import aclosing
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from moorage.ops import configuration, parsing
 from moorage.ops.aio import run_command
 from moorage.ops.configuration import setting
-from moorage.ops.settings import PINNER_LEASE, ClusterSettings
+from moorage.ops.settings import PINNER_LEASE, PlannerAccess
 
 from .parser import WRONG_USAGE, Parser, make
 
+if TYPE_CHECKING:  # loaded when there is something to do: --help and wrong usage need none of it
+    from collections.abc import Mapping
+
+    from moorage.kube.client import Client
+    from moorage.pinner.checks.outcome import Result
+    from moorage.pinner.checks.run import Check
+
 FAILED = 1
+NOT_LOOKED_AT = 3
+PINNER = "castai-pod-pinner"
+"""As the chart names its objects unless told otherwise."""
+FENCE = (f"{PINNER}.{{namespace}}",)
+"""Its admission policies, that about Nodes first."""
 EXAMPLES = """\
-  moorage check                               in the cluster, as helm test runs it
-  moorage check --context staging -o json     from a shell, for scripts"""
+  helm test castai-pod-pinner -n castai-agent
+                                runs it in the cluster, with what the release was installed with
+  kubectl exec -n castai-agent deployment/castai-pod-pinner -- /usr/local/bin/moorage check
+                                as the pinner itself: its way to the planner, its rights, its fence
+  moorage check --context staging -o json
+                                from a shell, for scripts; without the planner's address it is not looked at"""
 EXIT_CODES = """\
 exit codes:
-  0    every check has passed
-  1    one has not, or the cluster cannot be reached
+  0    every check has passed; there may be warnings
+  1    one has failed, or the cluster cannot be reached
   2    wrong usage or settings
+  3    none has failed, and something could not be looked at
   130  interrupted by Ctrl-C"""
+_COLOURS = {"ok": 32, "warning": 33, "failed": 31, "unknown": 33}
 
 
 @dataclass(frozen=True, kw_only=True)
-class CheckSettings(ClusterSettings):
+class CheckSettings(PlannerAccess):
     """Settings of ``moorage check``."""
 
     namespace: str = setting("MOORAGE_NAMESPACE", "Where the pod pinner is installed", parsing.name, "castai-agent")
@@ -38,6 +57,24 @@ class CheckSettings(ClusterSettings):
         "The Lease of its leader",
         parsing.subdomain,
         PINNER_LEASE,
+    )
+    service_account: str = setting(
+        "MOORAGE_CHECK_ACCOUNT",
+        "Its service account, whose rights are asked about; unset: in a pod whoever asks, else castai-pod-pinner",
+        parsing.subdomain,
+        "",
+    )
+    policies: tuple[str, ...] = setting(
+        "MOORAGE_CHECK_POLICIES",
+        "Its admission policies, the fence, separated by commas, the one about Nodes first; unset: the chart's",
+        parsing.host_names,
+        (),
+    )
+    without_fence: bool = setting(
+        "MOORAGE_CHECK_WITHOUT_FENCE",
+        "It was installed with admissionPolicy.enabled=false: that is a warning, and no failure",
+        parsing.boolean,
+        False,
     )
     check_image: str = setting(
         "MOORAGE_CHECK_IMAGE",
@@ -53,8 +90,9 @@ class CheckSettings(ClusterSettings):
 def parser(prog: str) -> Parser:
     """The command's arguments."""
     description = (
-        "Checks an installation: its definition is served, one replica leads, and a pod passes admission (a dry run).\n"
-        "Nothing is changed in the cluster."
+        "Checks an installation: its definition is served, one replica leads, the planner welcomes it, its account\n"
+        "has its rights, the admission policies that fence it hold, and pods pass admission (dry runs).\n"
+        "Nothing is changed in the cluster, and the planner counts no pinner."
     )
     made = make(prog, description, EXAMPLES, EXIT_CODES)
     made.add_argument("-o", "--output", choices=["text", "json"], default="text", help="text or json")
@@ -77,25 +115,91 @@ async def _check(settings: CheckSettings, output: str) -> int:
     from moorage.kube.client import Client
     from moorage.kube.errors import KubeError
     from moorage.kube.transport import Transport
-    from moorage.pinner import check
+    from moorage.pinner.checks.run import run
 
     try:
         access = credentials.load(settings.kubeconfig, settings.context)
     except KubeError as error:
         print(f"moorage check: {error}", file=sys.stderr)
         return FAILED
-    async with Transport(access) as transport:
-        results = await check.run(
-            Client(transport),
-            namespace=settings.namespace,
-            lease_name=settings.lease_name,
-            image=settings.check_image,
-            timeout=settings.timeout,
-        )
-    passed = all(result.passed for result in results)
+    results: list[Result] = []
+    async with (
+        Transport(access) as transport,
+        aclosing(run(_checks(settings, Client(transport)), settings.timeout, _waiting)) as running,
+    ):
+        async for result in running:
+            results.append(result)
+            if output == "text":
+                print(_line(result), flush=True)
     if output == "json":
-        print(json.dumps({"passed": passed, "checks": [dataclasses.asdict(result) for result in results]}, indent=2))
-    else:
-        for result in results:
-            print(f"{'ok    ' if result.passed else 'FAILED'}  {result.name}: {result.detail}")
-    return 0 if passed else FAILED
+        print(json.dumps(_report(results), indent=2))
+    return _code(results)
+
+
+def _checks(settings: CheckSettings, client: Client) -> Mapping[str, Check]:
+    """What is looked at, in the order in which it is shown."""
+    from moorage.pinner import rights as table
+    from moorage.pinner.checks import fence, installation, rights
+    from moorage.pinner.checks.account import service_account
+
+    namespace, lease = settings.namespace, settings.lease_name
+    name = settings.service_account or ("" if settings.in_cluster else PINNER)
+    user = service_account(namespace, name) if name else ""
+    policies = settings.policies or tuple(name.format(namespace=namespace) for name in FENCE)
+    needed = table.needed(namespace, lease)
+    return {
+        "reservations": lambda: installation.reservations_are_served(client),
+        "leader": lambda: installation.a_replica_leads(client, namespace, lease),
+        "planner": lambda: _planner(settings, client),
+        "rights": lambda: rights.rights_are_granted(client, user, needed),
+        "fence": fence.absent if settings.without_fence else (lambda: fence.fence_holds(client, user, policies)),
+        "admission": lambda: installation.a_pod_is_admitted(client, namespace, settings.check_image),
+    }
+
+
+async def _planner(settings: CheckSettings, client: Client) -> str:
+    from moorage.pinner.checks import planner
+    from moorage.pinner.checks.outcome import NotLookedAt
+    from moorage.pinner.stream_settings import endpoint_of
+
+    if settings.planner_address is None and not settings.in_cluster:
+        raise NotLookedAt(
+            "its address is not set, and inside the cluster alone it is found without. Run helm test, or name it "
+            "(--planner-address)",
+            patience=0.0,
+        )
+    way = planner.Way(endpoint=endpoint_of(settings), timeout=settings.connect_timeout, inside=settings.in_cluster)
+    return await planner.planner_welcomes(way, settings.cluster_id or await planner.cluster_id(client))
+
+
+# --- what is said ---
+
+
+def _line(result: Result) -> str:
+    """``ok      leader: …``; further lines of the detail are indented."""
+    word = result.state.value
+    word = f"{word.upper() if word == 'failed' else word:<8}"
+    if sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
+        word = f"\x1b[{_COLOURS[result.state.value]}m{word}\x1b[0m"
+    first, *more = result.detail.splitlines() or [""]
+    return "\n".join([f"{word}{result.name}: {first}", *(f"          {line}" for line in more)])
+
+
+def _waiting(result: Result) -> None:
+    """Tell a person at a terminal why nothing is shown yet."""
+    if sys.stderr.isatty():
+        print(f"…       {result.name}: not yet, looking again: {result.detail.splitlines()[0]}", file=sys.stderr)
+
+
+def _report(results: list[Result]) -> dict[str, object]:
+    checks = [
+        {"name": each.name, "state": each.state.value, "passed": each.passed, "detail": each.detail} for each in results
+    ]
+    return {"passed": all(each.passed for each in results), "checks": checks}
+
+
+def _code(results: list[Result]) -> int:
+    states = {each.state.value for each in results}
+    if "failed" in states:
+        return FAILED
+    return NOT_LOOKED_AT if "unknown" in states else 0

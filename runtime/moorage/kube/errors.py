@@ -8,6 +8,7 @@ budget wants patience with one pod, and flow control wants less traffic from all
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Mapping
 
 import msgspec
@@ -115,6 +116,15 @@ class Unauthorized(ApiError):
 class Forbidden(ApiError):
     """403: authenticated, but RBAC or an admission policy refuses."""
 
+    @property
+    def lacks_right(self) -> bool:
+        """Whether an authorizer refuses, and not an admission policy: the first says what, the second says why.
+
+        As apiserver/pkg/endpoints/handlers/responsewriters/errors.go (``forbiddenMessage``) words it, and for
+        impersonation apiserver/pkg/endpoints/filters/impersonation.
+        """
+        return _NOT_GRANTED.search(self.status.message) is not None
+
 
 class NotFound(ApiError):
     """404: no such object, or no such kind."""
@@ -167,6 +177,7 @@ _BY_CODE: dict[int, type[ApiError]] = {
     429: TooManyRequests,
 }
 
+_NOT_GRANTED = re.compile(r'forbidden: User ".*" cannot \S+ (resource|path) ')
 # Sentences of kube-apiserver: pkg/registry/core/pod/storage/{storage,eviction}.go, apiserver/pkg/storage/interfaces.go,
 # apiserver/pkg/registry/generic/registry/store.go. tests/kube provokes each one on a real server.
 _CONFLICT_SENTENCES: tuple[tuple[str, ConflictCause], ...] = (

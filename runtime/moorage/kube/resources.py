@@ -90,6 +90,37 @@ CSI_DRIVERS = Resource("storage.k8s.io/v1", "csidrivers", "CSIDriver", objects.C
 VOLUME_ATTACHMENTS = Resource(
     "storage.k8s.io/v1", "volumeattachments", "VolumeAttachment", objects.VolumeAttachment, namespaced=False
 )
+SUBJECT_ACCESS_REVIEWS = Resource(
+    "authorization.k8s.io/v1",
+    "subjectaccessreviews",
+    "SubjectAccessReview",
+    objects.AccessReview,
+    namespaced=False,
+)
+SELF_ACCESS_REVIEWS = Resource(
+    "authorization.k8s.io/v1",
+    "selfsubjectaccessreviews",
+    "SelfSubjectAccessReview",
+    objects.AccessReview,
+    namespaced=False,
+)
+SELF_REVIEWS = Resource(
+    "authentication.k8s.io/v1", "selfsubjectreviews", "SelfSubjectReview", objects.SelfReview, namespaced=False
+)
+ADMISSION_POLICIES = Resource(
+    "admissionregistration.k8s.io/v1",
+    "validatingadmissionpolicies",
+    "ValidatingAdmissionPolicy",
+    objects.AdmissionPolicy,
+    namespaced=False,
+)
+ADMISSION_POLICY_BINDINGS = Resource(
+    "admissionregistration.k8s.io/v1",
+    "validatingadmissionpolicybindings",
+    "ValidatingAdmissionPolicyBinding",
+    objects.AdmissionPolicyBinding,
+    namespaced=False,
+)
 SECRETS = Resource("v1", "secrets", "Secret", objects.Secret)
 NODE_RESERVATIONS = Resource(
     reservations.GROUP_VERSION,

@@ -1,9 +1,11 @@
 """Narrow immutable structs of API objects, quantities and selectors: data only, no I/O, no decisions."""
 
+from .access import AccessReview, SelfReview
 from .base import Condition, KubeObject, Labels, Object, ObjectMeta, OwnerReference, Quantities
 from .coordination import Lease, LeaseSpec
 from .node import Node, NodeSpec, NodeStatus, NodeSystemInfo, Taint
 from .pod import Container, ContainerPort, Pod, PodSpec, PodStatus, ResourceRequirements, Toleration
+from .policies import AdmissionPolicy, AdmissionPolicyBinding
 from .secret import Secret
 from .storage import (
     CsiDriver,
@@ -16,6 +18,9 @@ from .storage import (
 from .workloads import Namespace, PodDisruptionBudget, Workload
 
 __all__ = [
+    "AccessReview",
+    "AdmissionPolicy",
+    "AdmissionPolicyBinding",
     "Condition",
     "Container",
     "ContainerPort",
@@ -42,6 +47,7 @@ __all__ = [
     "Quantities",
     "ResourceRequirements",
     "Secret",
+    "SelfReview",
     "StorageClass",
     "Taint",
     "Toleration",

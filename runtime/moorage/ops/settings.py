@@ -50,10 +50,10 @@ class ClusterSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PinnerSettings(ClusterSettings, LogSettings):
-    """Settings of ``moorage pod-pinner``; durations in seconds."""
+class PlannerAccess(ClusterSettings):
+    """How a program finds a planner, and what is shown and believed there."""
 
-    planner_address: Address = setting(
+    planner_address: Address | None = setting(
         "MOORAGE_PLANNER_ADDRESS",
         "Where the planner serves pinning instructions, as host:port; in a pod moorage-planner.NAMESPACE.svc:9443 "
         "unless set",
@@ -93,6 +93,49 @@ class PinnerSettings(ClusterSettings, LogSettings):
         "MOORAGE_PLANNER_PLAINTEXT", "Talk to a planner on this very machine without TLS", parsing.boolean, False
     )
     namespace: str = setting("MOORAGE_NAMESPACE", "The namespace of our Lease and pod", parsing.name, "castai-agent")
+    connect_timeout: float = setting(
+        "MOORAGE_CONNECT_TIMEOUT",
+        "How long the planner may take to answer a new stream with its welcome",
+        parsing.seconds,
+        10.0,
+    )
+
+    def __post_init__(self) -> None:
+        if self.api_key is not None and self.api_key_file is not None:
+            raise SettingsError("MOORAGE_API_KEY and MOORAGE_API_KEY_FILE (--api-key-file) are both set. Remove one")
+        if self.planner_plaintext and self.planner_address is not None and not self.planner_address.is_loopback:
+            raise SettingsError(
+                "MOORAGE_PLANNER_PLAINTEXT (--planner-plaintext) is for planners on this machine, and "
+                f"{self.planner_address} is elsewhere: the key would be readable on the way. Remove it, and name a CA "
+                "file if the planner's certificate is its own: MOORAGE_PLANNER_CA_FILE (--planner-ca-file)"
+            )
+        if self.planner_plaintext and self.planner_ca_file is not None:
+            raise SettingsError(
+                "MOORAGE_PLANNER_PLAINTEXT (--planner-plaintext) contradicts MOORAGE_PLANNER_CA_FILE "
+                "(--planner-ca-file). Remove one"
+            )
+        # What holds no key is an error now, not at the first connection; but in a pod the file may still come.
+        keys.read(None if self.in_cluster else self.api_key_file, self.api_key, self.other_api_key)
+
+    @property
+    def planner(self) -> Address:
+        """Where the planner is: as set, or beside us where the chart moorage-planner installs it.
+
+        Raises:
+            SettingsError: it is not set, and this is no pod.
+        """
+        if self.planner_address is not None:
+            return self.planner_address
+        if self.in_cluster:
+            return Address(f"{PLANNER}.{self.namespace}.svc", PLANNER_PORT)
+        declared = settings_of(PlannerAccess)["planner_address"]
+        raise SettingsError(f"{declared.title} is not set. It says where the planner serves instructions, as host:port")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PinnerSettings(PlannerAccess, LogSettings):
+    """Settings of ``moorage pod-pinner``; durations in seconds."""
+
     managed: bool = setting(
         "MOORAGE_MANAGED",
         "Whether this installation is labelled as managed by Cast AI; then a cluster controller beside it is warned of",
@@ -111,12 +154,6 @@ class PinnerSettings(ClusterSettings, LogSettings):
     )
     dry_run: bool = setting(
         "MOORAGE_DRY_RUN", "Validate and answer instructions, and change nothing in the cluster", parsing.boolean, False
-    )
-    connect_timeout: float = setting(
-        "MOORAGE_CONNECT_TIMEOUT",
-        "How long the planner may take to answer a new stream with its welcome",
-        parsing.seconds,
-        10.0,
     )
     stream_silence: float = setting(
         "MOORAGE_STREAM_SILENCE",
@@ -140,27 +177,5 @@ class PinnerSettings(ClusterSettings, LogSettings):
     def __post_init__(self) -> None:
         if not self.pod_name:  # in a pod the host name is the pod's name
             object.__setattr__(self, "pod_name", socket.gethostname().lower())
-        if self.planner_address is None:
-            object.__setattr__(self, "planner_address", self._nearest_planner())
-        if self.api_key is not None and self.api_key_file is not None:
-            raise SettingsError("MOORAGE_API_KEY and MOORAGE_API_KEY_FILE (--api-key-file) are both set. Remove one")
-        if self.planner_plaintext and not self.planner_address.is_loopback:
-            raise SettingsError(
-                "MOORAGE_PLANNER_PLAINTEXT (--planner-plaintext) is for planners on this machine, and "
-                f"{self.planner_address} is elsewhere: the key would be readable on the way. Remove it, and name a CA "
-                "file if the planner's certificate is its own: MOORAGE_PLANNER_CA_FILE (--planner-ca-file)"
-            )
-        if self.planner_plaintext and self.planner_ca_file is not None:
-            raise SettingsError(
-                "MOORAGE_PLANNER_PLAINTEXT (--planner-plaintext) contradicts MOORAGE_PLANNER_CA_FILE "
-                "(--planner-ca-file). Remove one"
-            )
-        # What holds no key is an error now, not at the first connection; but in a pod the file may still come.
-        keys.read(None if self.in_cluster else self.api_key_file, self.api_key, self.other_api_key)
-
-    def _nearest_planner(self) -> Address:
-        """The planner that the chart moorage-planner installs beside us."""
-        if self.in_cluster:
-            return Address(f"{PLANNER}.{self.namespace}.svc", PLANNER_PORT)
-        declared = settings_of(PinnerSettings)["planner_address"]
-        raise SettingsError(f"{declared.title} is not set. It says where the planner serves instructions, as host:port")
+        object.__setattr__(self, "planner_address", self.planner)
+        super().__post_init__()

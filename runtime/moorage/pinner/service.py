@@ -27,6 +27,7 @@ from .caches import Caches
 from .dry_run import DryRun
 from .options import Options
 from .pinner import Pinner
+from .rights import CLUSTER_CONTROLLER
 from .stream import InstructionStream
 from .stream_channel import Cause
 from .stream_settings import StreamSettings
@@ -36,8 +37,6 @@ logger = logging.getLogger(__name__)
 BEAT = 5.0
 STUCK = 60.0
 """Seconds without a beat of the event loop after which the process should be restarted."""
-CLUSTER_CONTROLLER = "castai-cluster-controller"
-"""The closed product's Deployment that acts on what is labelled as managed by it."""
 
 
 class Work(Protocol):

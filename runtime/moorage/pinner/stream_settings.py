@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from moorage.ops.settings import PinnerSettings
+from moorage.ops.settings import PinnerSettings, PlannerAccess
 
 from .stream_channel import Endpoint
 
@@ -14,6 +14,23 @@ ADVICE = (
     "planner.caSecretRef)"
 )
 """Where a pinner that was installed without settings gets what it lacks."""
+
+
+def endpoint_of(settings: PlannerAccess) -> Endpoint:
+    """The planner that the settings name.
+
+    Raises:
+        SettingsError: they name none.
+    """
+    return Endpoint(
+        address=settings.planner,
+        plaintext=settings.planner_plaintext,
+        ca_file=settings.planner_ca_file,
+        key_file=settings.api_key_file,
+        key=settings.api_key,
+        other_key=settings.other_api_key,
+        advice=ADVICE.format(namespace=settings.namespace) if settings.in_cluster else "",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,17 +64,8 @@ class StreamSettings:
     @classmethod
     def of(cls, settings: PinnerSettings, *, cluster_id: str, version: str = "") -> StreamSettings:
         """Take them from the program's settings; ``cluster_id`` is what was found when none is set."""
-        endpoint = Endpoint(
-            address=settings.planner_address,
-            plaintext=settings.planner_plaintext,
-            ca_file=settings.planner_ca_file,
-            key_file=settings.api_key_file,
-            key=settings.api_key,
-            other_key=settings.other_api_key,
-            advice=ADVICE.format(namespace=settings.namespace) if settings.in_cluster else "",
-        )
         return cls(
-            endpoint=endpoint,
+            endpoint=endpoint_of(settings),
             cluster_id=settings.cluster_id or cluster_id,
             replica=settings.pod_name,
             version=version,

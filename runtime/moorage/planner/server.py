@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from moorage.ops.parsing import Address
 from moorage.ops.secret import Secret
-from moorage.protocol import Acks, Hello, ProtocolError, ReasonCode, ServerMessage, codec, rpc
+from moorage.protocol import Acks, Hello, Position, ProtocolError, ReasonCode, ServerMessage, Welcome, codec, rpc
 from moorage.protocol.rpc import grpc
 
 from . import metrics
@@ -121,6 +121,8 @@ class PlannerServer:
         try:
             hello = await self._hello(context)
             fields |= {"cluster": hello.cluster_id, "replica": hello.replica, "version": hello.version}
+            if hello.probe:
+                return await self._show(context, fields)
             session = Session(self._board, hello, _sender(context), heartbeat=self._settings.heartbeat)
             logger.info("pinner connected", extra=fields)
             self.pinners[peer] = f"{hello.cluster_id}/{hello.replica}"
@@ -143,6 +145,16 @@ class PlannerServer:
                 logger.info("pinner disconnected", extra=fields)
         if self._stopping.is_set():
             return grpc.StatusCode.UNAVAILABLE, "the planner stops"
+        return grpc.StatusCode.OK, ""
+
+    async def _show(self, context: Context, fields: dict[str, str]) -> tuple[grpc.StatusCode, str]:
+        """Answer somebody who only looks whether a pinner would be served."""
+        board = self._board
+        if not board.epoch:
+            return grpc.StatusCode.UNAVAILABLE, "no plan is served yet"
+        welcome = Welcome(Position(board.epoch, 0), False, board.plan, self._settings.heartbeat)
+        await context.write(codec.encode_response(welcome))
+        logger.info("planner was looked at, by nobody that it serves", extra=fields)
         return grpc.StatusCode.OK, ""
 
     async def _serve(self, session: Session, context: Context) -> None:

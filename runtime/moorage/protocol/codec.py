@@ -62,6 +62,7 @@ def encode_request(message: ClientMessage) -> bytes:
                 version=message.version,
                 position=_position_pb(message.position),
                 window=message.window,
+                probe=message.probe,
             )
             return pb.StreamRequest(hello=hello).SerializeToString()
         case Acks():
@@ -92,7 +93,8 @@ def decode_request(data: bytes) -> ClientMessage | None:
             need(1 <= len(hello.cluster_id) <= MAX_TEXT, "hello.cluster_id", f"must have 1 to {MAX_TEXT} characters")
             need(hello.window >= 0, "hello.window", "must not be negative")
             position = _position(hello.position, "hello.position")
-            return Hello(hello.cluster_id, hello.replica[:MAX_TEXT], hello.version[:MAX_TEXT], position, hello.window)
+            who = hello.replica[:MAX_TEXT], hello.version[:MAX_TEXT]
+            return Hello(hello.cluster_id, *who, position, hello.window, hello.probe)
         case "acks":
             return Acks(tuple(_ack(ack, f"acks[{index}]") for index, ack in enumerate(message.acks.acks)))
     return None

@@ -248,6 +248,7 @@ class Hello:
         version: of the software.
         position: up to where everything was received; ``Position()`` asks for a snapshot.
         window: how many instructions may be without any acknowledgement at a time; 0 leaves it to the server.
+        probe: whether nothing but a Welcome is wanted, and nobody is to be counted as a pinner.
     """
 
     cluster_id: str
@@ -255,6 +256,7 @@ class Hello:
     version: str
     position: Position = Position()
     window: int = 0
+    probe: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -228,10 +228,11 @@ class Authority:
         return grpc.ssl_server_credentials([(self.key, self.certificate)])
 
 
-def authority(name: str) -> Authority:
+def authority(name: str, *, ended: datetime.datetime | None = None) -> Authority:
+    """One that is valid for two days: around now, or until it ended."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.datetime.now(UTC)
+    now = datetime.datetime.now(UTC) if ended is None else ended - timedelta(days=1)
     addresses = [x509.IPAddress(ipaddress.ip_address(LOOPBACK))]
     certificate = (
         x509.CertificateBuilder()

@@ -72,7 +72,7 @@ server_messages = st.one_of(
 )
 acks = st.builds(Ack, texts, positions, outcomes, reasons, texts, st.lists(results, max_size=3).map(tuple))
 client_messages = st.one_of(
-    st.builds(Hello, printable, texts, texts, positions, st.integers(0, 2**31 - 1)),
+    st.builds(Hello, printable, texts, texts, positions, st.integers(0, 2**31 - 1), st.booleans()),
     st.builds(Acks, st.lists(acks, max_size=3).map(tuple)),
 )
 

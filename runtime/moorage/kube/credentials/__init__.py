@@ -12,8 +12,9 @@ from pathlib import Path
 
 from . import incluster
 from .access import Access, Authenticator, CredentialsError
+from .impersonation import acting_as
 
-__all__ = ["Access", "Authenticator", "CredentialsError", "load"]
+__all__ = ["Access", "Authenticator", "CredentialsError", "acting_as", "load"]
 
 
 def load(kubeconfig: Path | None = None, context: str | None = None) -> Access:

@@ -146,18 +146,20 @@ class Position(_message.Message):
     def __init__(self, epoch: _Optional[int] = ..., sequence: _Optional[int] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("cluster_id", "replica", "version", "position", "window")
+    __slots__ = ("cluster_id", "replica", "version", "position", "window", "probe")
     CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
     REPLICA_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
     WINDOW_FIELD_NUMBER: _ClassVar[int]
+    PROBE_FIELD_NUMBER: _ClassVar[int]
     cluster_id: str
     replica: str
     version: str
     position: Position
     window: int
-    def __init__(self, cluster_id: _Optional[str] = ..., replica: _Optional[str] = ..., version: _Optional[str] = ..., position: _Optional[_Union[Position, _Mapping[str, object]]] = ..., window: _Optional[int] = ...) -> None: ...
+    probe: bool
+    def __init__(self, cluster_id: _Optional[str] = ..., replica: _Optional[str] = ..., version: _Optional[str] = ..., position: _Optional[_Union[Position, _Mapping[str, object]]] = ..., window: _Optional[int] = ..., probe: _Optional[bool] = ...) -> None: ...
 
 class Acks(_message.Message):
     __slots__ = ("acks",)

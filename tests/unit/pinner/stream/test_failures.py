@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 from prometheus_client import REGISTRY
@@ -17,6 +13,7 @@ from moorage.protocol import (
     codec,
 )
 from tests.unit.pinner.stream.lines import causes, resets
+from tests.unit.pinner.stream.sockets import tcp_server
 from tests.unit.protocol.support import (
     HANG,
     LOOPBACK,
@@ -63,39 +60,11 @@ async def test_a_server_that_hangs_after_connecting_is_given_up(caplog: pytest.L
 async def test_rubbish_and_silence_below_the_protocol(
     answer: bytes | None, expected: set[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    with _tcp_server(answer) as port:
+    with tcp_server(answer) as port:
         stream = InstructionStream(settings(port, connect_timeout=0.5))
         async with Pinner(stream):
             await eventually(lambda: len(resets(caplog)) >= 2)
     assert causes(caplog) == expected
-
-
-@contextmanager
-def _tcp_server(answer: bytes | None) -> Iterator[int]:
-    """Accepts in a thread: asyncio's own server loses a connection that comes while it is being closed."""
-    with socket.create_server((LOOPBACK, 0)) as listener, ExitStack() as visits:
-
-        def serve() -> None:
-            while True:
-                try:
-                    visit, _ = listener.accept()
-                except OSError:  # shut down
-                    return
-                visits.enter_context(visit)
-                if answer is not None:
-                    with suppress(OSError), visit:
-                        visit.settimeout(HANG)
-                        visit.recv(1)
-                        visit.sendall(answer)
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-            thread.join(HANG)
-            assert not thread.is_alive(), "a visit does not end"
 
 
 @pytest.mark.parametrize(
@@ -164,7 +133,7 @@ async def test_stopping_is_quick_in_every_state() -> None:
 
 
 async def test_being_cancelled_is_never_lost_whatever_the_connection_does_at_that_moment() -> None:
-    with _tcp_server(b"") as port:
+    with tcp_server(b"") as port:
         for turn in range(60):
             async with asyncio.timeout(HANG), Pinner(InstructionStream(settings(port))):
                 await asyncio.sleep(0.003 * (turn % 20))

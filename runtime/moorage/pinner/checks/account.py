@@ -1,0 +1,67 @@
+"""Whose rights are asked about: an account, and whether it is the one that asks."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from moorage.kube import errors, resources
+from moorage.kube.client import Client
+from moorage.kube.credentials import acting_as
+from moorage.kube.transport import Transport
+
+_PREFIX = "system:serviceaccount:"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account of the API server.
+
+    Attributes:
+        user: its name there.
+        is_us: whether it is who asks.
+    """
+
+    user: str
+    is_us: bool
+
+    @property
+    def groups(self) -> list[str]:
+        """The groups that every account of its kind is in (apiserver/pkg/authentication/serviceaccount/util.go)."""
+        if not self.user.startswith(_PREFIX):
+            return ["system:authenticated"]
+        namespace = self.user.removeprefix(_PREFIX).partition(":")[0]
+        return ["system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated"]
+
+
+def service_account(namespace: str, name: str) -> str:
+    """How the API server calls a service account."""
+    return f"{_PREFIX}{namespace}:{name}"
+
+
+async def find(client: Client, wanted: str) -> Account:
+    """Find out who asks, and who is meant.
+
+    Args:
+        client: of whoever asks.
+        wanted: the user that is meant; empty for whoever asks.
+    """
+    review = await client.create(resources.SELF_REVIEWS, {})
+    us = review.status.user_info.username
+    return Account(wanted or us, wanted in ("", us))
+
+
+@asynccontextmanager
+async def acting(client: Client, account: Account) -> AsyncIterator[Client]:
+    """A client that acts as the account; the API server may refuse that."""
+    if account.is_us:
+        yield client
+        return
+    async with Transport(acting_as(client.transport.access, account.user), clock=client.transport.clock) as transport:
+        yield Client(transport)
+
+
+def may_not_act(error: errors.Forbidden) -> bool:
+    """Whether it is acting as the account that was refused, and not what it was to do."""
+    return error.lacks_right and "impersonate" in error.status.message

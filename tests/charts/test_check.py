@@ -1,0 +1,446 @@
+"""What ``helm test`` and ``moorage check`` find of what the chart installs: on a real API server, with a real planner."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from moorage.cli import check as command
+from moorage.ops.parsing import Address
+from moorage.ops.secret import Secret
+from moorage.pinner import rights
+from moorage.planner.board import Board
+from moorage.planner.certificates import Pair
+from moorage.planner.server import PlannerServer, ServerSettings
+from tests.charts.rendering import NAMESPACE, PINNER, Object, Rendered, annotations_of, collection, render
+from tests.unit.protocol.support import Authority, authority
+from tools.localcluster import ClusterHandle
+from tools.localcluster.kubeconfig import write_kubeconfig
+
+ACCESS = {"ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
+FENCE = {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
+KEY = "the planner's key"
+CHECK = "castai-pod-pinner-check"
+
+Grant = tuple[str, str, str, str, str]
+
+
+# --- as it is rendered ---
+
+
+def granted(rendered: Rendered, account: str) -> set[Grant]:
+    """What the roles of an account allow: namespace, group, resource, name and verb."""
+    bindings = [*rendered.all("ClusterRoleBinding"), *rendered.all("RoleBinding")]
+    bound = {
+        (each["roleRef"]["kind"], each["roleRef"]["name"], each["metadata"].get("namespace", ""))
+        for each in bindings
+        if account in {subject["name"] for subject in each["subjects"]}
+    }
+    roles = [
+        each
+        for each in (*rendered.all("ClusterRole"), *rendered.all("Role"))
+        if (each["kind"], each["metadata"]["name"], each["metadata"].get("namespace", "")) in bound
+    ]
+    return {
+        (role["metadata"].get("namespace", ""), group, resource, name, verb)
+        for role in roles
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for name in rule.get("resourceNames", [""])
+        for verb in rule["verbs"]
+    }
+
+
+def test_the_chart_grants_what_the_check_asks_for_and_nothing_else() -> None:
+    rendered = render(PINNER)
+    needed = rights.needed(NAMESPACE, rendered.env["MOORAGE_LEASE_NAME"])
+    assert granted(rendered, PINNER) == {each for right in needed for each in right.each()}
+
+
+def test_the_test_pods_account_only_looks() -> None:
+    found = granted(render(PINNER), CHECK)
+    assert {(resource, verb) for *_, resource, _, verb in found if verb == "create"} == {
+        ("pods", "create"),
+        ("subjectaccessreviews", "create"),
+    }
+    assert {verb for *_, verb in found} == {"create", "get", "list"}
+    open_to_all = {resource for *_, resource, name, _ in found if not name}
+    assert open_to_all == {"pods", "subjectaccessreviews", "nodereservations"}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {
+            "planner": {
+                "address": "planner.example.com:443",
+                "apiKeySecretRef": {"name": "key"},
+                "caSecretRef": {"name": "ca"},
+            },
+            "additionalEnv": {"https_proxy": "http://proxy:3128"},
+            "envFrom": [{"secretRef": {"name": "more"}}],
+        },
+    ],
+)
+def test_the_test_pod_goes_the_pinners_way_to_the_planner(values: dict[str, Any]) -> None:
+    rendered = render(PINNER, values)
+    pod = rendered.one("Pod")["spec"]
+    (container,) = pod["containers"]
+    env = {each["name"]: each.get("value", each.get("valueFrom")) for each in container["env"]}
+    assert env.items() >= rendered.env.items()
+    assert container.get("envFrom") == rendered.container.get("envFrom")
+    (mounted,) = container["volumeMounts"]
+    assert mounted in rendered.container["volumeMounts"]
+    assert [each["name"] for each in pod["volumes"]] == [mounted["name"]]
+    assert pod["volumes"][0] in rendered.pod["spec"]["volumes"]
+    egress = [rendered.one("NetworkPolicy", name)["spec"]["egress"] for name in (CHECK, "castai-pod-pinner")]
+    assert egress[0] == egress[1]
+
+
+def test_the_test_pod_asks_about_what_is_installed() -> None:
+    values = {"fullnameOverride": "mine", "serviceAccount": {"create": False, "name": "theirs"}}
+    rendered = render(PINNER, values)
+    (container,) = rendered.one("Pod")["spec"]["containers"]
+    env = {each["name"]: each.get("value") for each in container["env"]}
+    assert env["MOORAGE_CHECK_ACCOUNT"] == "theirs"
+    policies = [each["metadata"]["name"] for each in rendered.all("ValidatingAdmissionPolicy")]
+    assert env["MOORAGE_CHECK_POLICIES"].split(",") == policies
+    assert policies[0] == f"mine.{NAMESPACE}"
+
+
+def test_from_a_shell_the_charts_own_names_are_asked_about() -> None:
+    policies = [each["metadata"]["name"] for each in render(PINNER).all("ValidatingAdmissionPolicy")]
+    assert [name.format(namespace=NAMESPACE) for name in command.FENCE] == policies
+
+
+def test_without_a_fence_the_test_pod_is_told() -> None:
+    rendered = render(PINNER, {"admissionPolicy": {"enabled": False}})
+    (container,) = rendered.one("Pod")["spec"]["containers"]
+    env = {each["name"]: each.get("value") for each in container["env"]}
+    assert env["MOORAGE_CHECK_WITHOUT_FENCE"] == "true"
+    assert "MOORAGE_CHECK_POLICIES" not in env
+    assert not [each for each in granted(rendered, CHECK) if each[1] == "admissionregistration.k8s.io"]
+
+
+# --- as it is installed ---
+
+Change = Callable[[Object], Object | None]
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A release without its pods."""
+
+    cluster: ClusterHandle
+    namespace: str
+    rendered: Rendered
+    folder: Path
+
+    def as_account(self, account: str) -> Path:
+        """A kubeconfig with a token, as the pods of a service account have one."""
+        path = f"/api/v1/namespaces/{self.namespace}/serviceaccounts/{account}/token"
+        found = self.cluster.api.request("POST", path, {"spec": {"expirationSeconds": 3600}})
+        return write_kubeconfig(
+            self.folder / account,
+            server=self.cluster.server,
+            ca=self.cluster.ca_file.read_bytes(),
+            user=account,
+            token=found["status"]["token"],
+        )
+
+
+@contextmanager
+def installed(cluster: ClusterHandle, namespace: str, folder: Path, change: Change) -> Iterator[Installed]:
+    """Make what the chart makes, changed or left out, and the Lease of a leader."""
+    rendered = render(PINNER, namespace=namespace)
+    changed = (change(json.loads(json.dumps(each))) for each in rendered.objects if each["kind"] in ACCESS | FENCE)
+    wanted: list[Object] = [each for each in changed if each]
+    definition = rendered.one("CustomResourceDefinition")
+    if not cluster.api.answers_ok(f"{collection(definition)}/{definition['metadata']['name']}"):
+        wanted.insert(0, definition)
+    now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    leads = {"holderIdentity": "pinner-0", "leaseDurationSeconds": 600, "renewTime": now}
+    lease = {"metadata": {"name": rendered.env["MOORAGE_LEASE_NAME"]}, "spec": leads}
+    made: list[Object] = []
+    try:
+        for each in wanted:
+            cluster.api.request("POST", collection(each), each)
+            made.append(each)
+        cluster.api.request("POST", f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases", lease)
+        yield Installed(cluster, namespace, rendered, folder)
+    finally:
+        for each in made:  # those of the namespace go with it
+            if each["metadata"].get("namespace") != namespace:
+                cluster.api.request("DELETE", f"{collection(each)}/{each['metadata']['name']}")
+
+
+@asynccontextmanager
+async def planning(pair: Authority) -> AsyncIterator[int]:
+    """A planner with TLS and a key; its port."""
+    board = Board()
+    board.start("first-pods", timedelta(minutes=10))
+    settings = ServerSettings(
+        address=Address("127.0.0.1", 0),
+        pair=lambda: Pair(pair.certificate, pair.key),
+        api_key=lambda: Secret(KEY),
+    )
+    server = PlannerServer(board, settings)
+    await server.start()
+    try:
+        yield server.port
+        assert board.clusters == (), "nobody has come"
+    finally:
+        await server.stop()
+
+
+@dataclass(frozen=True)
+class Planner:
+    """Files that lead to a planner."""
+
+    port: int
+    key: Path
+    authority: Path
+
+    @property
+    def flags(self) -> list[str]:
+        address = f"--planner-address=127.0.0.1:{self.port}"
+        return [address, f"--api-key-file={self.key}", f"--planner-ca-file={self.authority}"]
+
+
+@pytest.fixture
+async def planner(tmp_path: Path) -> AsyncIterator[Planner]:
+    pair = authority("ours")
+    key, file = tmp_path / "api-key", tmp_path / "ca.crt"
+    key.write_text(KEY)
+    file.write_bytes(pair.certificate)
+    async with planning(pair) as port:
+        yield Planner(port, key, file)
+
+
+Checks = dict[str, dict[str, Any]]
+
+
+async def check(
+    release: Installed,
+    planner: Planner,
+    capsys: pytest.CaptureFixture[str],
+    *flags: str,
+    account: str = "",
+    timeout: str = "5s",
+) -> tuple[int, Checks]:
+    """The exit code and the checks; of an administrator unless an account is named."""
+    kubeconfig = release.as_account(account) if account else release.cluster.kubeconfig
+    given = [f"--kubeconfig={kubeconfig}", f"--namespace={release.namespace}", f"--timeout={timeout}", "-o", "json"]
+    arguments = command.parser("moorage check").parse_args([*given, *planner.flags, *flags])
+    capsys.readouterr()
+    code = await asyncio.to_thread(command.main, arguments)
+    return code, {each["name"]: each for each in json.loads(capsys.readouterr().out)["checks"]}
+
+
+def as_is(found: Object) -> Object:
+    return found
+
+
+def unwell(checks: Checks) -> dict[str, str]:
+    """The states of those that are not in order."""
+    return {name: each["state"] for name, each in checks.items() if each["state"] != "ok"}
+
+
+@pytest.mark.cluster
+async def test_an_administrator_finds_all_in_order_and_has_tried_the_fence(
+    cluster: ClusterHandle, namespace: str, planner: Planner, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with installed(cluster, namespace, tmp_path, as_is) as release:
+        code, checks = await check(release, planner, capsys, timeout="30s")
+    assert unwell(checks) == {}, checks
+    assert code == 0
+    assert "took the key and serves plan 'first-pods'" in checks["planner"]["detail"]
+    assert f"system:serviceaccount:{namespace}:castai-pod-pinner has all" in checks["rights"]["detail"]
+    assert "a Node without its taint was refused, a placeholder was not" in checks["fence"]["detail"]
+    assert not [
+        n for n in cluster.api.get("/api/v1/nodes")["items"] if n["metadata"]["name"].startswith("moorage-check")
+    ]
+
+
+@pytest.mark.cluster
+async def test_the_pinner_itself_has_tried_the_fence_and_may_try_no_pod(
+    cluster: ClusterHandle, namespace: str, planner: Planner, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with installed(cluster, namespace, tmp_path, as_is) as release:
+        code, checks = await check(release, planner, capsys, account=PINNER, timeout="30s")
+    assert unwell(checks) == {"admission": "unknown"}, checks
+    assert code == 3
+    assert "cannot create resource" in checks["admission"]["detail"]
+    assert "a Node without its taint was refused" in checks["fence"]["detail"]
+
+
+@pytest.mark.cluster
+async def test_helm_test_passes_with_the_rights_it_brings(
+    cluster: ClusterHandle, namespace: str, planner: Planner, tmp_path: Path
+) -> None:
+    """As its pod runs it: the process, the account, the environment."""
+    with installed(cluster, namespace, tmp_path, as_is) as release:
+        kubeconfig = release.as_account(CHECK)
+        (container,) = release.rendered.one("Pod")["spec"]["containers"]
+        env = {each["name"]: each.get("value", namespace) for each in container["env"]}
+        env |= {
+            "MOORAGE_KUBECONFIG": str(kubeconfig),
+            "MOORAGE_PLANNER_ADDRESS": f"127.0.0.1:{planner.port}",
+            "MOORAGE_API_KEY_FILE": str(planner.key),
+            "MOORAGE_PLANNER_CA_FILE": str(planner.authority),
+        }
+        words = [sys.executable, "-m", "moorage.cli", *container["args"], "-o", "json"]
+        done = await asyncio.to_thread(subprocess.run, words, env={**os.environ, **env}, capture_output=True, text=True)
+    checks: Checks = {each["name"]: each for each in json.loads(done.stdout)["checks"]}
+    assert unwell(checks) == {}, done.stdout
+    assert done.returncode == 0
+    assert "not tried, because whoever asks may not act as the account" in checks["fence"]["detail"]
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ("port", "refuses connections"),
+        ("key", "does not take the key in "),
+        ("authority", "comes from none of the authorities in "),
+        ("name", "certificate is not for localhost"),
+    ],
+)
+async def test_a_planner_that_cannot_be_used_is_all_that_is_wrong(
+    wrong: str,
+    words: str,
+    cluster: ClusterHandle,
+    namespace: str,
+    planner: Planner,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    flags: list[str] = []
+    if wrong == "port":
+        flags = ["--planner-address=127.0.0.1:1"]
+    elif wrong == "key":
+        planner.key.write_text("another key")
+    elif wrong == "authority":
+        planner.authority.write_bytes(authority("others").certificate)
+    else:
+        flags = [f"--planner-address=localhost:{planner.port}"]
+    with installed(cluster, namespace, tmp_path, as_is) as release:
+        code, checks = await check(release, planner, capsys, *flags)
+    assert (code, unwell(checks)) == (1, {"planner": "failed"}), checks
+    assert words in checks["planner"]["detail"]
+
+
+def without(kind: str, group: str, resource: str, verb: str) -> Change:
+    """Take a verb off a role of the pinner."""
+
+    def change(found: Object) -> Object:
+        if found["kind"] == kind and "helm.sh/hook" not in annotations_of(found):
+            for rule in found["rules"]:
+                if (group, resource) in {(g, r) for g in rule["apiGroups"] for r in rule["resources"]}:
+                    rule["verbs"] = [each for each in rule["verbs"] if each != verb]
+            found["rules"] = [rule for rule in found["rules"] if rule["verbs"]]
+        return found
+
+    return change
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize(
+    ("change", "state", "words"),
+    [
+        (without("ClusterRole", "", "nodes", "delete"), "failed", ["[nodes], verbs: [delete]"]),
+        (without("ClusterRole", "", "pods/binding", "create"), "failed", ["[pods/binding], verbs: [create]"]),
+        (without("ClusterRole", "events.k8s.io", "events", "patch"), "warning", ["[events], verbs: [patch]"]),
+        (
+            without("Role", "coordination.k8s.io", "leases", "update"),
+            "failed",
+            ["Role in kube-node-lease: ", "resourceNames: [castai-pod-pinner-leader-election], verbs: [update]"],
+        ),
+    ],
+)
+async def test_a_missing_right_is_named_with_the_rule_to_add(
+    change: Change,
+    state: str,
+    words: Sequence[str],
+    cluster: ClusterHandle,
+    namespace: str,
+    planner: Planner,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with installed(cluster, namespace, tmp_path, change) as release:
+        code, checks = await check(release, planner, capsys)
+        assert (code, unwell(checks)) == (int(state == "failed"), {"rights": state}), checks
+        for account in ("", PINNER):
+            _, checks = await check(release, planner, capsys, account=account)
+            for each in words:
+                assert each in checks["rights"]["detail"], account
+
+
+def no(kind: str) -> Change:
+    return lambda found: None if found["kind"] == kind else found
+
+
+def policy(**spec: Any) -> Change:
+    return lambda found: {**found, "spec": {**found["spec"], **spec}} if found["kind"] in FENCE else found
+
+
+def only(kind: str, change: Change) -> Change:
+    return lambda found: change(found) if found["kind"] == kind else found
+
+
+HOLDS_NOTHING = [{"expression": "request.operation == request.operation"}]
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize(
+    ("change", "state", "words"),
+    [
+        (no("ValidatingAdmissionPolicy"), "failed", "ValidatingAdmissionPolicy castai-pod-pinner."),
+        (no("ValidatingAdmissionPolicyBinding"), "failed", "ValidatingAdmissionPolicyBinding castai-pod-pinner."),
+        (
+            only("ValidatingAdmissionPolicyBinding", policy(validationActions=["Audit"])),
+            "failed",
+            "does not deny (Audit)",
+        ),
+        (only("ValidatingAdmissionPolicy", policy(failurePolicy="Ignore")), "failed", "what it cannot judge"),
+        (
+            only("ValidatingAdmissionPolicy", policy(validations=HOLDS_NOTHING)),
+            "failed",
+            "a Node without the taint scheduling.cast.ai/pod-pinning-preparing was accepted",
+        ),
+        (
+            only("ValidatingAdmissionPolicy", policy(validations=[{"expression": "false"}])),
+            "failed",
+            "cannot create placeholders",
+        ),
+    ],
+)
+async def test_a_fence_that_is_missing_or_does_not_hold_is_told(
+    change: Change,
+    state: str,
+    words: str,
+    cluster: ClusterHandle,
+    namespace: str,
+    planner: Planner,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with installed(cluster, namespace, tmp_path, change) as release:
+        code, checks = await check(release, planner, capsys)
+    assert (code, unwell(checks)) == (1, {"fence": state}), checks
+    assert words in checks["fence"]["detail"]
