@@ -1,4 +1,4 @@
-"""What ``helm test`` and ``moorage check`` find of what the chart installs: on a real API server, with a real planner."""
+"""What ``helm test`` and ``moorage check`` find of what the chart installs: a real API server, a real planner."""
 
 from __future__ import annotations
 
