@@ -297,7 +297,7 @@ async def test_nonsense_in_a_reservation_is_named_and_destroys_nothing(
     await client.patch(resources.NODE_RESERVATIONS, name, changes=nonsense, uid=uid)
 
     stopped = await pinning.reservation_where(
-        client, name, lambda r: r.status["state"] == "Stopped", "to say it stopped"
+        client, name, lambda r: (r.status or {}).get("state") == "Stopped", "to say it stopped"
     )
     assert stopped.status["problems"] == ["spec.deadline: 'whenever' is not a time (example: 2026-01-31T12:00:00Z)"]
     assert (await client.get(resources.PODS, pods[0].metadata.name, namespace)).spec.node_name == name

@@ -8,6 +8,7 @@ that would have been done is answered with APPLIED: a planner goes on from there
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 
@@ -39,6 +40,7 @@ from .names import FINALIZER
 from .options import Options
 from .profiles import Profile, choose
 from .promised import placeholder_manifest
+from .refusal import Refusal, refusal_of
 from .steps import Observation
 from .sweeps import Sweeps
 from .world import World
@@ -49,6 +51,7 @@ NEVER = "9" * 40
 """A resourceVersion that no watch ever reaches: what is imagined stays on top of what the caches say."""
 
 RETRY = 2.0
+TRIES = 5
 
 
 class DryRun:
@@ -70,6 +73,7 @@ class DryRun:
         self._inbox: asyncio.Queue[Instruction] = asyncio.Queue()
         self._sweeps = Sweeps(options.sweeps_per_hour, lambda: 0.0)  # nothing is ever swept
         self._epoch = 0
+        self._tries: dict[str, int] = {}  # how often an instruction could not be judged
         self._imagined: dict[str, Node | None] = {}  # nodes whose reservation is not there, and placeholders
         self._specs: dict[str, tuple[str, Spec]] = {}  # what reservations that are there would say by now; with uids
 
@@ -87,14 +91,31 @@ class DryRun:
             logger.warning("placeholders of an earlier run are left alone by a dry run", extra={"nodes": left[:20]})
         try:
             while True:
-                instruction = await self._inbox.get()
-                await self._fetch_unknown(world, instruction)
-                self._answer(instruction, self._judge(world, instruction))
+                await self._take(world, await self._inbox.get())
         finally:
             unsubscribe()
             world.close()
 
     # --- judging ---
+
+    async def _take(self, world: World, instruction: Instruction) -> None:
+        """Answer an instruction, or see to it again later, when what hinders it may be over; the others go on."""
+        try:
+            await self._fetch_unknown(world, instruction)
+            ack = self._judge(world, instruction)
+        except Exception as error:
+            why = refusal_of(error)
+            tries = self._tries[instruction.id] = self._tries.get(instruction.id, 0) + 1
+            left = (instruction.deadline - self._clock.now()).total_seconds()
+            fields = {"instruction": instruction.id, "node": instruction.node, "error": why.text}
+            logger.warning("instruction cannot be judged, trying again", extra=fields)
+            if left > 0 and (why.reason is not ReasonCode.INTERNAL or tries < TRIES):
+                delay = min(left + 0.05, RETRY)
+                asyncio.get_running_loop().call_later(delay, self._inbox.put_nowait, instruction)
+                return
+            ack = _failed(instruction, why)
+        self._tries.pop(instruction.id, None)
+        self._answer(instruction, ack)
 
     def _judge(self, world: World, instruction: Instruction) -> Ack:
         name, action = instruction.node, instruction.action
@@ -240,17 +261,9 @@ class DryRun:
         action = instruction.action
         for ref in action.pods if isinstance(action, PinPods) else ():
             known = world.pod(str(ref))
-            while known is None or known.metadata.uid != ref.uid:
-                try:
+            if known is None or known.metadata.uid != ref.uid:
+                with contextlib.suppress(errors.NotFound):
                     world.pods.wrote(await self._client.get(resources.PODS, ref.name, ref.namespace))
-                except errors.NotFound:
-                    pass
-                except errors.KubeError as error:
-                    fields = {"pod": str(ref), "error": str(error), "delay_s": RETRY}
-                    logger.warning("pod cannot be read, trying again", extra=fields)
-                    await asyncio.sleep(RETRY)
-                    continue
-                break
 
     def _answer(self, instruction: Instruction, ack: Ack) -> None:
         fields = {
@@ -262,6 +275,13 @@ class DryRun:
         }
         logger.info("instruction judged, nothing is changed", extra=fields)
         self._acks(ack)
+
+
+def _failed(instruction: Instruction, why: Refusal) -> Ack:
+    action = instruction.action
+    pods = action.pods if isinstance(action, PinPods) else ()
+    results = tuple(PodResult(ref, Outcome.FAILED, why.reason, why.sentence) for ref in pods)
+    return Ack(instruction.id, instruction.position, Outcome.FAILED, why.reason, why.sentence, results)
 
 
 def _dry(instruction: Instruction, sentence: str, pods: tuple[PodResult, ...] = ()) -> Ack:

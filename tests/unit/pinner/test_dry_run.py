@@ -12,6 +12,7 @@ import pytest
 
 from moorage.kube import errors
 from moorage.objects import Node, ObjectMeta, Pod
+from moorage.pinner import intake
 from moorage.pinner.caches import Caches
 from moorage.pinner.dry_run import DryRun
 from moorage.pinner.options import Options
@@ -228,3 +229,33 @@ async def test_pods_that_the_scheduler_has_bound_elsewhere_leave_the_imagined_no
     dry.caches["pods"].put(pod(1, node="other"), 30)
     ack = await dry.do(pins(1, 5))
     assert [each.reason.name for each in ack.pods] == ["POD_BOUND_ELSEWHERE", "DRY_RUN"]
+
+
+async def test_an_instruction_that_meets_a_defect_is_answered_and_holds_nobody_up(
+    dry: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = intake.take
+
+    def take(instruction: Instruction, *args: Any) -> intake.Admission:
+        if isinstance(instruction.action, Release):
+            raise ZeroDivisionError
+        return whole(instruction, *args)
+
+    monkeypatch.setattr(intake, "take", take)
+    assert await dry.said(Release(NAME)) == ("failed", "INTERNAL")
+    assert await dry.said(CREATE) == ("rejected", "DRY_RUN")
+
+
+async def test_pods_that_cannot_be_read_hold_up_nobody_else_and_the_answer_comes_at_the_deadline(dry: Setting) -> None:
+    dry.reader.failures = 10**9
+    unknown = Instruction("late", Position(1, 90), NOW, NOW + timedelta(minutes=1), pins(9), "plan")
+    dry.run.submit(unknown)
+    assert await dry.said(CREATE) == ("rejected", "DRY_RUN")
+    assert len(dry.acks) == 1
+    dry.answered.clear()
+    dry.clock.moment = NOW + timedelta(minutes=2)
+    async with asyncio.timeout(HANG):
+        await dry.answered.wait()
+    ack = dry.acks[-1]
+    assert (ack.instruction_id, ack.outcome, ack.reason) == ("late", Outcome.FAILED, ReasonCode.API_UNAVAILABLE)
+    assert [result.reason for result in ack.pods] == [ReasonCode.API_UNAVAILABLE]
