@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 
 from moorage.objects import Taint
-from moorage.pinner.names import FINALIZER, PIN_ANNOTATION, RESERVATION_ANNOTATION
+from moorage.pinner.names import FINALIZER, PIN_ANNOTATION
 from moorage.protocol import CreatePlaceholder, Promise
 from tests.unit.pinner.bed import Bed, Json, Request, faults, prune, refusals, virtual
-from tests.unit.pinner.bed.api import Policy
 from tests.unit.pinner.bed.planner import OFFER
+from tests.unit.pinner.bed.policies import POLICIES
 
 from .test_bed_answers import DONE, SLACK, assert_answered_once, placeholder
 
 
-async def assert_rests(bed: Bed, *, after: float = 60.0, minutes: float = 5) -> None:
+async def assert_rests(bed: Bed, *, after: float = 60.0, minutes: float = 2) -> None:
     """Soon nothing is written any more."""
     await bed.run(after)
     since = bed.now()
@@ -129,31 +129,6 @@ async def test_a_node_is_adopted_once_though_a_policy_takes_off_what_was_promise
         await assert_rests(bed)
 
 
-def _reservation(*path: str) -> Policy:
-    return prune("spec", *path, resource="nodereservations")
-
-
-POLICIES = {
-    "annotations of bindings": prune("metadata", "annotations", resource="pods/binding"),
-    "our mark of bindings": prune("metadata", "annotations", PIN_ANNOTATION, resource="pods/binding"),
-    "annotations of nodes": prune("metadata", "annotations", resource="nodes"),
-    "our mark of nodes": prune("metadata", "annotations", RESERVATION_ANNOTATION, resource="nodes", verb="create"),
-    "taints of new nodes": prune("spec", "taints", resource="nodes", verb="create"),
-    "labels of nodes": prune("metadata", "labels", resource="nodes"),
-    "status of new nodes": prune("status", resource="nodes", verb="create"),
-    "status": prune("status", resource="nodereservations/status"),
-    "message of the status": prune("status", "message", resource="nodereservations/status"),
-    "finalizers": prune("metadata", "finalizers", resource="nodereservations"),
-    **{
-        name: _reservation(name)
-        for name in ("pins", "instructions", "nodeUID", "deadline", "promise", "slots", "plan", "intent", "released")
-    },
-    "promised labels": _reservation("promise", "labels"),
-    "instructions of pins": _reservation("pins", "instruction"),
-    "digests": _reservation("instructions", "digest"),
-}
-
-
 @pytest.mark.parametrize("policy", list(POLICIES))
 @pytest.mark.parametrize("end", ["joins", "is deleted", "is released", "never comes"])
 @virtual
@@ -227,7 +202,7 @@ async def test_a_tenants_mark_on_a_pod_keeps_no_reservation_from_being_written(m
         assert {pod["metadata"]["uid"] for pod in pods} <= {pin["uid"] for pin in stored["pins"]}
         assert bed.repeated() == {}
         assert [each for each in bed.writes() if each.code == 422] == []
-        await assert_rests(bed, minutes=2)
+        await assert_rests(bed)
 
 
 @virtual

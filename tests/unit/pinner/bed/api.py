@@ -121,6 +121,11 @@ class Api:
 
     Args:
         now: seconds since its start.
+
+    Attributes:
+        policies: mutating policies, in their order.
+        audit: who asked for what.
+        deleted: the deletions that the pinner was granted, each with the object as it was.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:
@@ -128,6 +133,7 @@ class Api:
         self.store = Store(now)
         self.policies: list[Policy] = []
         self.audit: list[Entry] = []
+        self.deleted: list[tuple[Request, Json]] = []
 
     def time(self) -> datetime:
         """Its clock."""
@@ -174,8 +180,12 @@ class Api:
             ApiError: it is refused.
         """
         before, code = self.store.version, 200
+        doomed = self.store.get(request.plural, request.key) if request.verb == "delete" else None
         try:
-            return self.carry_out(request)
+            found = self.carry_out(request)
+            if doomed is not None:
+                self.deleted.append((request, doomed))
+            return found
         except errors.ApiError as error:
             code = error.code
             raise

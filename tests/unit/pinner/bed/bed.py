@@ -22,9 +22,9 @@ from moorage.pinner.caches import Caches
 from moorage.pinner.leases import LeaseKeeper
 from moorage.pinner.options import Options
 from moorage.pinner.pinner import Pinner
-from moorage.protocol import Ack
+from moorage.protocol import Ack, Instruction
 
-from .api import Api, Entry
+from .api import Api, Entry, Request
 from .people import People
 from .planner import Planner
 from .refusals import Json
@@ -125,8 +125,14 @@ class Bed:
             acks=acks,
             monotonic=self.now,
         )
-        self.planner.submit = pinner.submit
+        self.planner.submit = lambda instruction: self._submit(pinner, instruction)
         self._term = asyncio.create_task(pinner.run(), name="term")
+
+    def _submit(self, pinner: Pinner, instruction: Instruction) -> None:
+        """Give the pinner an instruction: for its node that is news, like a change by somebody else."""
+        request = Request("instruct", "", name=instruction.node)
+        self.api.log(request, 200, ours=False)
+        pinner.submit(instruction)
 
     async def crash(self) -> None:
         """End a term in the midst of whatever it does, and begin the next; the planner says its instructions again."""
@@ -211,10 +217,11 @@ class Bed:
         found: dict[tuple[str, str, str], int] = {}
         times: defaultdict[tuple[str, str, str], list[float]] = defaultdict(list)
         for each in self.api.audit:
-            plural = each.resource.partition("/")[0]
             if not each.ours:
-                for key in [key for key in times if key[1].partition("/")[0] == plural and key[2] == each.key]:
+                for key in [key for key in times if _is_news(each, key)]:
                     del times[key]
+                continue
+            if each.verb in ("list", "watch"):
                 continue
             key = (each.verb, each.resource, each.key)
             times[key] = [at for at in times[key] if at > each.at - WINDOW] + [each.at]
@@ -242,6 +249,13 @@ class Bed:
         """The uids of the pods that are bound to a node."""
         pods = self.api.store.objects["pods"].values()
         return {pod["metadata"]["uid"] for pod in pods if pod["spec"].get("nodeName") == name}
+
+
+def _is_news(entry: Entry, key: tuple[str, str, str]) -> bool:
+    """Whether what somebody else did gives reason to ask again for an object."""
+    if entry.verb == "instruct":
+        return key[2].rpartition("/")[2] == entry.key
+    return key[1].partition("/")[0] == entry.resource and key[2] == entry.key
 
 
 class _Logs(logging.Handler):

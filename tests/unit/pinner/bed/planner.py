@@ -56,6 +56,7 @@ class Planner:
         self._epoch, self._sequence = 1, 0
         self.issued: dict[str, Instruction] = {}
         self.acks: list[tuple[float, Ack]] = []
+        self.listeners: list[Callable[[Ack], None]] = []
         self.times: defaultdict[str, int] = defaultdict(int)
         self._waiting: list[Instruction] = []
         self._unheard: set[str] = set()
@@ -115,6 +116,8 @@ class Planner:
     def heard(self, ack: Ack) -> None:
         """Take an answer."""
         self.acks.append((self._seconds(), ack))
+        for listener in self.listeners:
+            listener(ack)
         self._unheard.discard(ack.instruction_id)
         self._fill()
 

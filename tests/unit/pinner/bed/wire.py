@@ -24,7 +24,7 @@ from .refusals import Json
 LATENCY = 0.005
 """Seconds from a request to its answer: so that whoever repeats one without end is overtaken by time."""
 BOOKMARKS = 60.0
-MOST = 1200
+MOST = 600
 """Requests after which nobody is answered any more: a test that needs more has shown what it can show."""
 
 

@@ -1,0 +1,105 @@
+"""What must hold on any day, whatever happens on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from moorage.pinner.names import FINALIZER
+from moorage.protocol import Ack, Outcome, PinPods
+
+from .api import EPOCH
+from .bed import Bed
+from .refusals import Json
+from .store import Change
+
+SLACK = 5.0
+
+
+class Witness:
+    """Watches a bed from its first moment.
+
+    Args:
+        bed: to be watched.
+
+    Attributes:
+        blind: whether what tells our own from others' was taken off: then some of it may be left behind.
+    """
+
+    def __init__(self, bed: Bed) -> None:
+        self._bed = bed
+        self.blind = False
+        self._was_bound: set[tuple[str, str]] = set()
+        self._joined: set[str] = set()
+        self._wrong: list[str] = []
+        bed.api.store.listeners.append(self._on_change)
+        bed.planner.listeners.append(self._on_ack)
+
+    def _on_change(self, plural: str, change: Change) -> None:
+        found = change.object
+        if plural == "pods" and (node := found["spec"].get("nodeName")):
+            self._was_bound.add((found["metadata"]["uid"], node))
+        if plural == "nodes" and _has_kubelet(found):
+            self._joined.add(found["metadata"]["name"])
+
+    def _on_ack(self, ack: Ack) -> None:
+        """What is said to be done is done."""
+        instruction = self._bed.planner.issued[ack.instruction_id]
+        for result in ack.pods:
+            if result.outcome is Outcome.APPLIED and (result.pod.uid, instruction.node) not in self._was_bound:
+                self._wrong.append(f"{ack.instruction_id}: {result.pod} was never bound to {instruction.node}")
+        if ack.outcome is Outcome.APPLIED and isinstance(instruction.action, PinPods):
+            missing = {ref.uid for ref in instruction.action.pods} - {result.pod.uid for result in ack.pods}
+            if missing:
+                self._wrong.append(f"{ack.instruction_id}: applied, and nothing is said of {missing}")
+
+    def wrong(self, *, late: float = 0.0) -> list[str]:
+        """Everything that must not be, once all deadlines have passed and nothing is in the way any more.
+
+        Args:
+            late: seconds by which answers may be late beyond ``SLACK``.
+        """
+        left = () if self.blind else self._left()
+        return [*self._wrong, *self._answers(SLACK + late), *self._deletions(), *left, *self._repeated()]
+
+    def _answers(self, slack: float) -> Iterator[str]:
+        planner = self._bed.planner
+        for each, instruction in planner.issued.items():
+            finals = planner.finals(each)
+            if not finals:
+                yield f"{each} was never answered"
+                continue
+            if len(finals) > planner.times[each]:
+                yield f"{each} was said {planner.times[each]} times and answered {len(finals)} times"
+            seconds = finals[0][0] - (instruction.deadline - EPOCH).total_seconds()
+            if seconds > slack:
+                yield f"{each} was answered {seconds:.1f} s after its deadline"
+
+    def _deletions(self) -> Iterator[str]:
+        for request, found in self._bed.api.deleted:
+            if request.plural == "nodes" and _has_kubelet(found):
+                yield f"node {request.key} had a kubelet, and was deleted"
+            if request.plural == "pods" and request.body.get("gracePeriodSeconds") == 0:
+                status = found.get("status", {})
+                if status.get("startTime") and status.get("phase") == "Running":
+                    yield f"pod {request.key} ran, and was deleted without grace"
+
+    def _left(self) -> Iterator[str]:
+        objects = self._bed.api.store.objects
+        for name, node in objects["nodes"].items():
+            if not _has_kubelet(node):
+                yield f"placeholder {name} was left behind"
+        for name, reservation in objects["nodereservations"].items():
+            if FINALIZER in reservation["metadata"].get("finalizers", ()):
+                yield f"reservation {name} is still open"
+        for key, pod in objects["pods"].items():
+            node_name = pod["spec"].get("nodeName")
+            if node_name and node_name not in objects["nodes"] and node_name not in self._joined:
+                yield f"pod {key} was left on {node_name}, which is gone"
+
+    def _repeated(self) -> Iterator[str]:
+        for (verb, resource, key), times in self._bed.repeated().items():
+            yield f"{verb} {resource} {key}: {times} times in a short time"
+
+
+def _has_kubelet(node: Json) -> bool:
+    return bool(node.get("status", {}).get("nodeInfo", {}).get("kubeletVersion"))

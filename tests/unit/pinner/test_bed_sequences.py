@@ -1,0 +1,100 @@
+"""Days on which anything may happen, in any order: what must hold afterwards, and at every moment, holds.
+
+Each day is a list of deeds, so that a day that goes wrong is shown with nothing in it that did not matter.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.examples import examples
+from tests.unit.pinner.bed import Bed, run
+from tests.unit.pinner.bed.days import EFFECTS, EVERY, PLURALS, REQUESTS, Day
+from tests.unit.pinner.bed.policies import POLICIES
+
+Deed = tuple[Any, ...]
+
+WAITS = st.sampled_from((0.0, 0.0, 0.02, 0.5, 2.0, 10.0))
+NODES = st.sampled_from(("n1", "n1", "n2"))
+WITHIN = st.sampled_from((15.0, 30.0, 60.0))
+
+
+def deed(name: str, *args: st.SearchStrategy[Any]) -> st.SearchStrategy[Deed]:
+    return st.tuples(WAITS, st.just(name), *args)
+
+
+PLAN = st.one_of(
+    deed("create", NODES, WITHIN),
+    deed("pin", NODES, st.integers(1, 3), WITHIN),
+    deed("pin", NODES, st.integers(1, 3), WITHIN),
+    deed("pin_again", NODES, WITHIN),
+    deed("delete", NODES, WITHIN),
+    deed("release", NODES, WITHIN),
+    deed("expect", NODES, WITHIN),
+    deed("new_epoch", st.none() | WITHIN),
+)
+PEOPLE = st.one_of(
+    deed("join", NODES, st.booleans()),
+    deed("pod_fails", NODES),
+    deed("pod_is_deleted", NODES),
+    deed("is_deleted", st.sampled_from(("nodes", "nodereservations")), NODES),
+    deed("is_touched", st.sampled_from(("nodes", "nodereservations")), NODES),
+    deed("is_held", st.sampled_from(PLURALS), NODES),
+    deed("crash"),
+)
+FAULT = st.sampled_from(sorted(EFFECTS))
+TROUBLE = st.one_of(
+    deed("fault", FAULT, st.sampled_from(REQUESTS), st.integers(1, 6)),
+    deed("fault", FAULT, st.sampled_from(REQUESTS), st.just(1000)),
+    deed("fault", FAULT, st.just(EVERY), st.integers(1, 20) | st.just(1000)),
+    deed("somebody_is_faster", st.sampled_from(REQUESTS), NODES),
+    deed("back_to_normal"),
+    deed("watches_lag", st.sampled_from(PLURALS), st.sampled_from((0.5, 5.0))),
+    deed("watches_are_held", st.sampled_from(PLURALS)),
+    deed("watches_are_cut", st.booleans()),
+)
+POLICY = deed("policy", st.sampled_from(sorted(POLICIES)))
+
+
+async def live(deeds: list[Deed]) -> None:
+    async with Bed() as bed:
+        day = Day(bed)
+        for each in deeds:
+            await day.do(*each)
+        await day.end()
+
+
+MORNINGS: tuple[tuple[Deed, ...], ...] = (
+    (),
+    ((0.0, "create", "n1", 60.0),),
+    ((0.0, "create", "n1", 60.0), (0.0, "pin", "n1", 2, 60.0)),
+    ((0.0, "create", "n1", 60.0), (0.5, "pin", "n1", 2, 60.0), (2.0, "join", "n1", False)),
+    ((0.0, "create", "n1", 60.0), (0.5, "pin", "n1", 2, 60.0), (2.0, "delete", "n1", 30.0)),
+)
+
+
+def days(*deeds: st.SearchStrategy[Deed]) -> st.SearchStrategy[list[Deed]]:
+    """Days of many deeds, most of them about a node that is there: what goes wrong, needs several."""
+    rest = st.integers(0, 8).flatmap(lambda least: st.lists(st.one_of(*deeds), min_size=least, max_size=12))
+    return st.tuples(st.sampled_from(MORNINGS), rest).map(lambda parts: [*parts[0], *parts[1]])
+
+
+@settings(max_examples=examples(60))
+@given(days(PLAN, PEOPLE))
+def test_days_without_faults(deeds: list[Deed]) -> None:
+    run(live(deeds))
+
+
+@settings(max_examples=examples(60))
+@given(days(PLAN, TROUBLE))
+def test_days_with_faults(deeds: list[Deed]) -> None:
+    run(live(deeds))
+
+
+@settings(max_examples=examples(100))
+@given(days(PLAN, PEOPLE, TROUBLE, POLICY))
+def test_days_on_which_anything_may_happen(deeds: list[Deed]) -> None:
+    run(live(deeds))
