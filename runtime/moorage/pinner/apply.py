@@ -20,7 +20,7 @@ from .attempts import Attempts
 from .fence import Fence
 from .ledger import Ledger, Stored
 from .names import PIN_ANNOTATION, preparing
-from .refusal import Refusal, refusal_of
+from .refusal import Refusal, is_final, refusal_of
 from .reporting import Reporter
 from .steps import (
     Bind,
@@ -39,8 +39,6 @@ from .sweeps import Sweeps
 from .world import World
 
 logger = logging.getLogger(__name__)
-
-_REFUSED = (errors.Invalid, errors.Forbidden)
 
 
 class Executor:
@@ -184,7 +182,9 @@ class Executor:
             self._attempts.changed(name, step)
             await self.confirm(name)  # ours, when the answer to an earlier try was lost; else somebody else's
             return
-        except _REFUSED as error:
+        except errors.ApiError as error:
+            if not is_final(error):
+                raise
             self._refuse_node(name, uid, instruction, f"the API server did not take the placeholder: {_said(error)}")
             return
         self._attempts.made(name, step, f"placeholder {name}")
@@ -272,7 +272,9 @@ class Executor:
             self._attempts.changed(name, step)
             await self.read_pod(meta.namespace, meta.name)
             return
-        except _REFUSED as error:
+        except errors.ApiError as error:
+            if not is_final(error):
+                raise
             text = f"the API server did not take the binding: {_said(error)}"
             refusal = Refusal(ReasonCode.API_REFUSED, text)
             self._world.pin_failed(name, step.pin.uid, PinState(Outcome.FAILED, refusal))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+from typing import NamedTuple
 
 import msgspec
 
@@ -22,7 +23,7 @@ from .fence import NotLeading
 from .ledger import Ledger, Stored
 from .options import Options
 from .queue import KeyQueue
-from .refusal import Refusal, refusal_of
+from .refusal import Refusal, is_final, refusal_of
 from .reporting import Reporter
 from .steps import Confirm, Decision, EditReservation, EndReservation, Observation, ShowStatus, Step
 from .sweeps import Sweeps
@@ -36,7 +37,12 @@ ROUNDS = 12
 TRIES = 5
 """How often an instruction, or a node, that meets a defect of ours is tried before it is answered."""
 
-_REFUSED = (errors.Invalid, errors.Forbidden)
+
+class _NotStored(NamedTuple):
+    """Why an intent is not stored, and whether that is for good."""
+
+    why: Refusal
+    final: bool = True
 
 
 class Loop:
@@ -204,15 +210,15 @@ class Loop:
         if at_once:
             self._world.intents.take_on(name, spec)
         elif accepted:
-            why = await self._store(name, spec)
-            if why is not None and why.reason is not ReasonCode.API_REFUSED:
+            hindrance = await self._store(name, spec)
+            if hindrance is not None and not hindrance.final:
                 for each in waiting:
-                    each.trouble = why
+                    each.trouble = hindrance.why
                 return waiting
-            if why is not None and len(waiting) > 1:
+            if hindrance is not None and len(waiting) > 1:
                 return await self._judge_one_by_one(name, waiting)
-            if why is not None:
-                refused = intake.Refused(Outcome.FAILED, why)
+            if hindrance is not None:
+                refused = intake.Refused(Outcome.FAILED, hindrance.why)
                 judged = [(each, refused if isinstance(said, intake.Accepted) else said) for each, said in judged]
         return [each for each, admission in judged if not self._said(each, admission, stored=not at_once)]
 
@@ -264,22 +270,23 @@ class Loop:
             return intake.Refused(Outcome.FAILED, each.trouble)
         return admission
 
-    async def _store(self, name: str, spec: Spec) -> Refusal | None:
-        """Store an intent; returns what hinders it: with ``API_REFUSED`` for good, else for now."""
+    async def _store(self, name: str, spec: Spec) -> _NotStored | None:
+        """Store an intent; returns what hinders it."""
         try:
             stored = await self._ledger.store(name, spec)
-        except _REFUSED as error:
-            text = f"the API server did not take the reservation: {error.status.message or error}"
-            return Refusal(ReasonCode.API_REFUSED, text)
         except errors.KubeError as error:
+            if isinstance(error, errors.ApiError) and is_final(error):
+                text = f"the API server did not take the reservation: {error.status.message or error}"
+                return _NotStored(Refusal(ReasonCode.API_REFUSED, text))
             metrics.FAILURES.labels(type(error).__name__).inc()
             logger.warning("intent not stored, trying again", extra={"node": name, "error": str(error)})
-            return Refusal(ReasonCode.API_UNAVAILABLE, refusal_of(error).text)
+            return _NotStored(refusal_of(error), final=False)
         if stored is Stored.NOT_KEPT:
             text = "the API server took the reservation and keeps something else: is its definition older than we are?"
-            return Refusal(ReasonCode.API_REFUSED, text)
+            return _NotStored(Refusal(ReasonCode.API_REFUSED, text))
         if stored is Stored.CHANGED:
-            return Refusal(ReasonCode.API_UNAVAILABLE, "the reservation was changed by others again and again")
+            text = "the reservation was changed by others again and again"
+            return _NotStored(Refusal(ReasonCode.API_REFUSED, text), final=False)
         return None
 
     def _said(self, each: Open, admission: intake.Admission, *, stored: bool) -> bool:

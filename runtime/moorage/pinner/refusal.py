@@ -36,3 +36,11 @@ def refusal_of(error: Exception) -> Refusal:
         case _:
             text = f"the pinner met an error of its own: {type(error).__name__}: {error}"
             return Refusal(ReasonCode.INTERNAL, text)
+
+
+def is_final(error: errors.ApiError) -> bool:
+    """Whether the API server said no to the object itself: validation or an admission policy did, and would again.
+
+    A right that is missing may be granted; for a moment after its start an API server knows of no rights at all.
+    """
+    return isinstance(error, errors.Invalid) or (isinstance(error, errors.Forbidden) and not error.lacks_right)

@@ -239,6 +239,36 @@ async def test_a_create_is_answered_after_a_delete_whose_answer_was_lost(resourc
         assert_answered_once(bed)
 
 
+# --- rights ---
+
+WRITES = [("create", "nodereservations"), ("create", "nodes"), ("create", "pods/binding")]
+
+
+@pytest.mark.parametrize(("verb", "resource"), WRITES)
+@virtual
+async def test_a_right_that_is_missing_for_a_while_costs_nothing_but_time(verb: str, resource: str) -> None:
+    async with Bed() as bed:
+        bed.wire.faults.set(faults.lack_right, verb, resource)
+        created, pinned = bed.planner.create("n1", within=90), bed.planner.pin("n1", *bed.people.pods(2), within=90)
+        await bed.run(20)
+        bed.wire.faults.lift()
+        await bed.answered(created, pinned, within=60)
+        assert [bed.planner.final(each) for each in (created, pinned)] == [DONE] * 2
+        assert_answered_once(bed)
+
+
+@pytest.mark.parametrize(("verb", "resource"), WRITES)
+@virtual
+async def test_a_right_that_stays_missing_is_named_at_the_deadline(verb: str, resource: str) -> None:
+    async with Bed() as bed:
+        bed.wire.faults.set(faults.lack_right, verb, resource)
+        bed.planner.create("n1", within=30)
+        pinned = bed.planner.pin("n1", *bed.people.pods(2), within=30)
+        await bed.answered(pinned, within=30 + SLACK)
+        assert bed.planner.final(pinned) == "FAILED API_REFUSED"
+        assert bed.repeated() == {}
+
+
 # --- what cannot be deleted ---
 
 

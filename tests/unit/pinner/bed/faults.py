@@ -82,6 +82,11 @@ def deny(error: Callable[[], errors.KubeError] | None = None) -> Effect:
     return effect
 
 
+async def lack_right(request: Request, carry_out: CarryOut) -> Json:
+    """Our account may not do it."""
+    raise refusals.not_granted(request.verb, request.resource)
+
+
 def fail(code: int) -> Effect:
     """The server, or a proxy, is not able to: 429, 500, 503 or 504."""
     return deny(lambda: refusals.unavailable(code))

@@ -75,6 +75,13 @@ def policy_denies(what: str, policy: str = "guard") -> errors.ApiError:
     return refusal(403, "Forbidden", text)
 
 
+def not_granted(verb: str, resource: str) -> errors.ApiError:
+    """What RBAC answers, for a moment also when an API server starts and has not read the roles yet."""
+    who = 'User "system:serviceaccount:castai-agent:castai-pod-pinner"'
+    text = f'{resource} is forbidden: {who} cannot {verb} resource "{resource}" in API group "" at the cluster scope'
+    return refusal(403, "Forbidden", text)
+
+
 def unavailable(code: int) -> errors.ApiError:
     """What an overloaded or starting server, or a proxy before it, answers."""
     sentences = {
