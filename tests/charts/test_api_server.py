@@ -1,18 +1,16 @@
-"""A real API server judges what the charts render: every object, Pod Security, and the fence around Nodes."""
+"""A real API server judges what the charts render: every object, and Pod Security; the fence is in test_fence_*."""
 
 from __future__ import annotations
 
-import secrets
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
+from tests.charts.fenced import PREPARING, node
 from tests.charts.rendering import PINNER, PLANNER, Values, collection, notes, render
 from tools.localcluster import ClusterHandle
-from tools.localcluster.api import ApiClient, ApiError
+from tools.localcluster.api import ApiError
 
 pytestmark = [
     pytest.mark.cluster,
@@ -120,130 +118,6 @@ def wait_until(probe: Callable[[], bool], what: str) -> None:
     while not probe():
         assert time.monotonic() < end, f"waited 60 s for {what}"
         time.sleep(0.2)
-
-
-@dataclass(frozen=True)
-class Pinner:
-    """The pod pinner's account on the cluster, with the rights and the policy of the chart."""
-
-    api: ApiClient
-    admin: ApiClient
-    prefix: str
-
-
-@pytest.fixture(scope="module")
-def pinner(cluster: ClusterHandle) -> Iterator[Pinner]:
-    """Installs account, rights and policy, and waits until the API server has taken notice of the policy."""
-    namespace = f"fence-{secrets.token_hex(3)}"
-    api = cluster.api
-    api.request("POST", "/api/v1/namespaces", {"metadata": {"name": namespace}})
-    wanted = {"ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
-    wanted |= {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
-    made = [each for each in render(PINNER, namespace=namespace).installed if each["kind"] in wanted]
-    for each in made:
-        api.request("POST", collection(each), each)
-    path = f"/api/v1/namespaces/{namespace}/serviceaccounts/castai-pod-pinner/token"
-    token = api.request("POST", path, {"spec": {"expirationSeconds": 3600}})["status"]["token"]
-    found = Pinner(ApiClient(cluster.server, cluster.ca_file, token), api, namespace)
-    try:
-        wait_for_fence(found)
-        yield found
-    finally:
-        for each in made:
-            api.request("DELETE", f"{collection(each)}/{each['metadata']['name']}")
-        api.request("DELETE", f"/api/v1/namespaces/{namespace}")
-        for node in api.get("/api/v1/nodes")["items"]:
-            if node["metadata"]["name"].startswith(namespace):
-                api.request("DELETE", f"/api/v1/nodes/{node['metadata']['name']}")
-
-
-def wait_for_fence(pinner: Pinner) -> None:
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        try:
-            pinner.api.request("POST", "/api/v1/nodes?dryRun=All", node(f"{pinner.prefix}-probe"))
-        except ApiError as error:
-            if "scheduling.cast.ai/pod-pinning-preparing" in str(error):
-                return
-        time.sleep(0.2)
-    raise AssertionError("waited 60 s for the policy to refuse a Node without our taint")
-
-
-PREPARING = {"key": "scheduling.cast.ai/pod-pinning-preparing", "value": "true", "effect": "NoSchedule"}
-
-
-def node(name: str, *, taints: list[dict[str, str]] | None = None, version: str = "") -> dict[str, Any]:
-    info = {
-        "machineID": "", "systemUUID": "", "bootID": "", "kernelVersion": "", "osImage": "", "operatingSystem": "",
-        "containerRuntimeVersion": "", "kubeProxyVersion": "", "architecture": "", "kubeletVersion": version,
-    }  # fmt: skip
-    return {
-        "apiVersion": "v1",
-        "kind": "Node",
-        "metadata": {"name": name},
-        "spec": {"taints": taints or []},
-        "status": {"nodeInfo": info} if version else {},
-    }
-
-
-def test_a_placeholder_is_created_and_deleted(pinner: Pinner) -> None:
-    name = f"{pinner.prefix}-placeholder"
-    pinner.api.request("POST", "/api/v1/nodes", node(name, taints=[PREPARING]))
-    pinner.api.request("DELETE", f"/api/v1/nodes/{name}")
-    with pytest.raises(ApiError, match="not found"):
-        pinner.admin.get(f"/api/v1/nodes/{name}")
-
-
-@pytest.mark.parametrize(
-    "taints", [[], [{"key": "other", "effect": "NoSchedule"}], [{**PREPARING, "effect": "PreferNoSchedule"}]]
-)
-def test_a_node_without_our_taint_is_not_created(pinner: Pinner, taints: list[dict[str, str]]) -> None:
-    with pytest.raises(ApiError, match="creates only Nodes with the taint") as caught:
-        pinner.api.request("POST", "/api/v1/nodes", node(f"{pinner.prefix}-bare", taints=taints))
-    assert caught.value.status == 403
-
-
-def test_a_node_with_a_kubelet_is_not_deleted(pinner: Pinner) -> None:
-    name = f"{pinner.prefix}-real"
-    pinner.admin.request("POST", "/api/v1/nodes", node(name, taints=[PREPARING], version="v1.36.3"))
-    with pytest.raises(
-        ApiError, match=f"node {name} has a kubelet: the pod pinner deletes placeholders only"
-    ) as caught:
-        pinner.api.request("DELETE", f"/api/v1/nodes/{name}")
-    assert caught.value.status == 403
-    assert pinner.admin.get(f"/api/v1/nodes/{name}")["metadata"].get("deletionTimestamp") is None
-
-
-def test_what_a_node_reports_is_not_ours_to_write(pinner: Pinner) -> None:
-    """Else the fence would be a matter of first taking the kubelet's version away; on the Node itself it is ignored."""
-    name = f"{pinner.prefix}-status"
-    pinner.admin.request("POST", "/api/v1/nodes", node(name, taints=[PREPARING], version="v1.36.3"))
-    patch = {"status": {"nodeInfo": {"kubeletVersion": ""}}}
-    with pytest.raises(ApiError, match="nodes/status") as caught:
-        pinner.api.request("PATCH", f"/api/v1/nodes/{name}/status", patch, "application/merge-patch+json")
-    assert caught.value.status == 403
-    pinner.api.request(
-        "PATCH", f"/api/v1/nodes/{name}", patch, "application/merge-patch+json"
-    )  # allowed, and no effect
-    assert pinner.admin.get(f"/api/v1/nodes/{name}")["status"]["nodeInfo"]["kubeletVersion"] == "v1.36.3"
-
-
-def test_all_nodes_at_once_are_not_deleted(pinner: Pinner) -> None:
-    with pytest.raises(ApiError, match="deletecollection"):
-        pinner.api.request("DELETE", "/api/v1/nodes?labelSelector=none%3Dthere")
-
-
-def test_others_are_not_fenced(pinner: Pinner) -> None:
-    name = f"{pinner.prefix}-admin"
-    pinner.admin.request("POST", "/api/v1/nodes", node(name, version="v1.36.3"))
-    pinner.admin.request("DELETE", f"/api/v1/nodes/{name}")
-
-
-@pytest.mark.parametrize("path", ["secrets", "configmaps"])
-def test_the_account_reads_no_secrets(pinner: Pinner, path: str) -> None:
-    for where in (f"/api/v1/{path}", f"/api/v1/namespaces/{pinner.prefix}/{path}"):
-        with pytest.raises(ApiError, match="forbidden"):
-            pinner.api.get(where)
 
 
 def test_notes_know_what_runs_beside_the_release(cluster: ClusterHandle, namespace: str) -> None:

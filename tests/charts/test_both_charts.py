@@ -147,8 +147,23 @@ def test_rights_and_policy_are_of_the_account_that_the_pods_use(values: Values, 
         for binding in rendered.all(kind):
             if "helm.sh/hook" not in annotations_of(binding):
                 assert [each["name"] for each in binding["subjects"]] == [account]
-    (condition,) = rendered.one("ValidatingAdmissionPolicy")["spec"]["matchConditions"]
-    assert f"'system:serviceaccount:{NAMESPACE}:{account}'" in condition["expression"]
+    fenced = {
+        each["metadata"]["name"]: [condition["expression"] for condition in each["spec"]["matchConditions"]]
+        for each in rendered.all("ValidatingAdmissionPolicy")
+    }
+    users = {
+        f"castai-pod-pinner.{NAMESPACE}": account,
+        f"castai-pod-pinner-pods.{NAMESPACE}": account,
+        f"castai-pod-pinner-bindings.{NAMESPACE}": account,
+        f"castai-pod-pinner-leases.{NAMESPACE}": account,
+        f"castai-pod-pinner-check.{NAMESPACE}": "castai-pod-pinner-check",
+    }
+    assert fenced == {
+        name: [f"request.userInfo.username == 'system:serviceaccount:{NAMESPACE}:{user}'"]
+        for name, user in users.items()
+    }
+    bound = {each["metadata"]["name"]: each["spec"] for each in rendered.all("ValidatingAdmissionPolicyBinding")}
+    assert bound == {name: {"policyName": name, "validationActions": ["Deny"]} for name in users}
 
 
 def rules(rendered_objects: list[Object]) -> list[Object]:

@@ -13,11 +13,7 @@ from moorage.objects import Node, Taint
 from moorage.reservations import Promise
 from moorage.scheduling import requests
 
-from .names import (
-    JOINING_LABELS,
-    KUBELET_LABELS,
-    PREPARING,
-)
+from .names import JOINING_LABELS, KUBELET_LABELS, PLACEHOLDER_LABEL, PREPARING
 from .profiles import Profile
 from .promised import lasting_labels
 
@@ -82,18 +78,21 @@ def undone(node: Node, changes: Mapping[str, Any]) -> frozenset[str]:
 def withdraw(node: Node, profile: Profile | None, not_kept: Collection[str] = ()) -> dict[str, Any]:
     """The patch that takes our taint and the labels of a placeholder off a node with a kubelet; empty when it has none.
 
-    Our annotation stays: it is how the next leader knows the node again, and it means nothing to anybody else.
+    Our annotation stays: it is how the next leader knows the node again, and it means nothing to anybody else. Taint
+    and labels go together: where neither our taint nor our own label is left, other labels are somebody else's.
 
     Args:
         node: the real node.
         profile: what its placeholder carried in addition.
         not_kept: labels that were taken off before and came back.
     """
+    kept = [_builtin(taint) for taint in node.spec.taints if taint.key != PREPARING]
+    if len(kept) == len(node.spec.taints) and PLACEHOLDER_LABEL not in node.metadata.labels:
+        return {}
     passing = {**JOINING_LABELS, **(profile.labels if profile is not None else {})}
     labels = {
         key: None for key, value in passing.items() if node.metadata.labels.get(key) == value and key not in not_kept
     }
-    kept = [_builtin(taint) for taint in node.spec.taints if taint.key != PREPARING]
     changes: dict[str, Any] = {}
     if labels:
         changes["metadata"] = {"labels": labels}

@@ -19,6 +19,7 @@ from . import adoption, metrics
 from .attempts import Attempts
 from .fence import Fence
 from .ledger import Ledger, Stored
+from .lookout import Lookout
 from .names import PIN_ANNOTATION, preparing
 from .refusal import Refusal, is_final, refusal_of
 from .reporting import Reporter
@@ -79,6 +80,7 @@ class Executor:
         self._received = received
         self._monotonic = monotonic
         self._held: dict[str, Refusal] = {}  # placeholders that finalizers of others hold, and why each is to go
+        self._lookout = Lookout(client, client.transport.clock, monotonic)
 
     async def ready(self) -> None:
         """Return as soon as a step could be done at once; what is decided before that only ages."""
@@ -142,6 +144,8 @@ class Executor:
                 self._wrote(name, step, stored)
                 if step.adopted and stored is Stored.YES:
                     self._reporter.adopted(name, step.shortfalls)
+                if step.news and stored is Stored.YES:
+                    self._reporter.left_alone(name, step.news)
             case EndReservation():
                 await self._end_reservation(name, step)
             case ShowStatus(reservation, status):
@@ -158,9 +162,10 @@ class Executor:
                 self._attempts.made(name, step, "change of the reservation")
 
     async def confirm(self, name: str) -> None:
-        """Read the Node itself."""
+        """Read the Node itself, and what tells of a kubelet."""
         try:
             async with self._fence.read():
+                self._world.signs[name] = await self._lookout.look(name)
                 node = await self._client.get(resources.NODES, name)
         except errors.NotFound:
             known = self._world.nodes.get(name)
@@ -310,7 +315,12 @@ class Executor:
         try:
             await self._fence.write(
                 lambda: self._client.delete(
-                    resources.PODS, meta.name, meta.namespace, uid=meta.uid, grace_seconds=step.grace
+                    resources.PODS,
+                    meta.name,
+                    meta.namespace,
+                    uid=meta.uid,
+                    resource_version=meta.resource_version if step.grace == 0 else "",
+                    grace_seconds=step.grace,
                 )
             )
         except errors.NotFound:
@@ -320,7 +330,11 @@ class Executor:
             if error.cause is errors.ConflictCause.UID:
                 self._world.deleted_pod(pod)
                 return
-            raise
+            if error.cause is not errors.ConflictCause.RESOURCE_VERSION:
+                raise
+            self._attempts.changed(name, step)
+            await self.read_pod(meta.namespace, meta.name)  # a kubelet may have begun with it: decide again
+            return
         self._attempts.made(name, step, f"deletion of pod {pod.key}")
         if step.grace == 0 or pod.finished:
             self._world.deleted_pod(pod)

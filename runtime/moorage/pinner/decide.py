@@ -1,8 +1,9 @@
 """What to do about one node, from what is known of it: pure, level-triggered, and the same after any crash.
 
 The life of a placeholder (design 5): intended → created → held, pods bound to it → a kubelet joins → Ready, adopted →
-settled. Or it fails: pods, then Node, then reservation are deleted. Three rules stand above all: nothing is destroyed
-on the word of a cache, a Node with a kubelet is never deleted, and who cannot read an intent does nothing.
+settled. Or it fails: pods, then Node, then reservation are deleted. Four rules stand above all: nothing is destroyed
+on the word of a cache, a Node with a kubelet is never deleted, a Node without a mark of ours is never written to, and
+who cannot read an intent does nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from moorage.protocol import Outcome, ReasonCode
 from moorage.reservations import Spec, moment, rules
 
 from . import adoption, pins
-from .names import preparing
+from .names import marked, preparing
 from .profiles import Profile
 from .promised import placeholder_manifest
 from .refusal import Refusal
@@ -63,6 +64,8 @@ def _decide(o: Observation, room: Room) -> Decision:
         return Decision()
     if o.node is None:
         return _absent(o)
+    if o.node.has_kubelet and o.made and not marked(o.node):
+        return _left_alone(o, o.node, room)
     if not o.ours and not (o.node.has_kubelet and o.made):
         real = ReasonCode.NODE_IS_REAL if o.node.has_kubelet else ReasonCode.NODE_FOREIGN
         return _end(o, Refusal(real), node=None)
@@ -127,7 +130,7 @@ def _placeholder(o: Observation, node: Node, room: Room) -> Decision:
     if over is not None:
         return _end(o, over, node=node)
     binds = pins.bind(o, room, found)
-    # They get no grace, which a pod that has started just now would need.
+    # They may get no grace, which a pod that has started just now would need.
     deletions = _once_confirmed(o, (*pins.left_hanging(o), *pins.sweep(o, room)))
     wake = pins.earliest(moment(o.spec.deadline), pins.next_overdue(o), *pins.deadlines(o.spec, found))
     steps = (*binds, *deletions, *_dropped(o, found))
@@ -191,6 +194,7 @@ def _never_ready(o: Observation, node: Node, found: dict[str, PinState], sweeps:
         for pod in pins.here(o)
         if not pins.started(pod)
         and not pod.finished
+        and pins.ours_to_delete(pod)
         and pod.metadata.deletion_timestamp is None
         and pod.metadata.uid not in swept
     )
@@ -216,6 +220,27 @@ def _withdrawn(o: Observation, node: Node) -> Decision:
     return _end(o, why, node=None)
 
 
+def _left_alone(o: Observation, node: Node, room: Room) -> Decision:
+    """A machine has the Node, and nothing on it says that it was ever ours: it registered anew, or we were wiped off.
+
+    What was pinned to it stays, and may still be swept where it can never start. The reservation is closed and says so.
+    """
+    text = f"a machine has node {o.name}, and no mark of ours is on it (any more): it is left as it is"
+    why = Refusal(ReasonCode.NODE_IS_REAL, text)
+    if o.given_up:
+        return _end(o, why, node=None)
+    found = pins.states(o)
+    for uid, state in found.items():
+        if state.outcome is None:
+            found[uid] = PinState(Outcome.REJECTED, why)
+    pinned = {pod.metadata.uid for pod in pins.here(o)}
+    sweeps = tuple(step for step in pins.sweep(o, room) if step.pod.metadata.uid in pinned)
+    edit = _edited(o, _named(pins.without_lost(o, found), node), close=True)
+    told = not o.open and o.spec.node_uid == node.metadata.uid
+    closing = (dataclasses.replace(edit, news="" if told else text),) if edit is not None else ()
+    return Decision((*sweeps, *closing), "Foreign", text, found, ended=why)
+
+
 # --- the end ---
 
 
@@ -228,13 +253,17 @@ def _end(o: Observation, why: Refusal, *, node: Node | None) -> Decision:
         node: the placeholder to delete; None when there is none, or none of ours.
     """
     found = pins.ended(why, pins.states(o))
-    doomed = () if _runs_elsewhere(o, node) else tuple(pod for pod in pins.here(o) if not pins.started(pod))
     decision = Decision((), "Failing", why.text, found, ended=why)
     steps: tuple[DeletePod | DeleteNode | EndReservation, ...] = ()
-    if deletions := tuple(DeletePod(pod, 0, why) for pod in doomed if not pins.let_go(pod)):
-        steps = deletions
+    if doomed := () if _runs_elsewhere(o, node) else _doomed(o, why):
+        steps = doomed
     elif node is not None and node.metadata.deletion_timestamp is not None:
         return _held(decision, f"node {o.name}", node.metadata.finalizers)
+    elif node is not None and o.confirmed and o.signs.alive:
+        # It reports soon, or is gone soon; its pods have gone elsewhere already.
+        waits = f"{o.signs.text}: a kubelet is waited for"
+        message = f"{why.text}; but {waits}"
+        return dataclasses.replace(decision, message=message, waits=waits, wake=o.now + pins.LOOK_AGAIN)
     elif node is not None:
         steps = (DeleteNode(node, why),)
     elif o.reservation is not None and (o.open or o.reservation.metadata.deletion_timestamp is None):
@@ -256,10 +285,24 @@ def _once_confirmed(o: Observation, steps: tuple[DeletePod | DeleteNode | EndRes
     return steps if o.confirmed or not steps else (Confirm(steps),)
 
 
+def _doomed(o: Observation, why: Refusal) -> tuple[DeletePod, ...]:
+    """The pinned pods that would be lost with the node; of those that keep their grace, what is being deleted is done.
+
+    What still hangs when its Node is gone is removed by the garbage collector for pods, which waits for that.
+    """
+    steps = (
+        DeletePod(pod, pins.grace(o, pod), why)
+        for pod in pins.here(o)
+        if not pins.started(pod) and pins.ours_to_delete(pod) and not pins.let_go(pod)
+    )
+    return tuple(step for step in steps if step.grace == 0 or step.pod.metadata.deletion_timestamp is None)
+
+
 def _runs_elsewhere(o: Observation, node: Node | None) -> bool:
     """Whether the pods bound to this name are none of our concern: the Node is another's, or a machine has it."""
     if o.node is not None:
-        return node is None
+        wiped = not o.node.has_kubelet and o.node.metadata.uid == o.spec.node_uid  # we made it: they would hang there
+        return node is None and not wiped
     return not o.open  # there was a machine: what ran on it is the business of the controllers for lost nodes
 
 

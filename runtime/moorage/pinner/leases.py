@@ -2,7 +2,8 @@
 
 A renewed Lease is what keeps the node-lifecycle controller from marking a Node without conditions as unreachable
 (tried). That controller remembers the latest renewTime it has seen and ignores earlier ones, so a single value in the
-future spoils all correct ones after it: never ahead, never backwards, and never a word after the kubelet's first.
+future spoils all correct ones after it: never ahead, never backwards, and never a word after the kubelet's first. Our
+renewals carry an annotation with their renewTime, by which whoever leads tells them from a kubelet's.
 
 Renewals are many and can wait a little; pins cannot. So a renewal that is due lets pins go first, up to a limit.
 """
@@ -31,7 +32,9 @@ from moorage.objects.base import Object, ObjectMeta
 from moorage.reservations import moment, rules
 
 from . import metrics
+from .names import RENEWED_ANNOTATION
 from .reporting import Reporter
+from .signs import QUIET, is_ours
 from .world import World
 
 logger = logging.getLogger(__name__)
@@ -60,6 +63,7 @@ class Verdict(enum.Enum):
 
     RENEW = "renewed"
     WAIT = "fresh"
+    FOREIGN = "foreign"
     AHEAD = "ahead"
 
 
@@ -84,7 +88,7 @@ class _Held:
         due: when to renew it; never while somebody does.
         latest: until when that may wait.
         lease: as the API server last answered, whole; None when it must be read.
-        complained: whether people were told that it is ahead.
+        complained: whether people were told that it cannot be kept.
     """
 
     uid: str
@@ -107,7 +111,8 @@ def judge(lease: Lease, now: datetime, interval: float) -> Verdict:
         return Verdict.RENEW
     if renewed > now + AHEAD:
         return Verdict.AHEAD
-    # Somebody renews it more often than we would: the kubelet, which has not reported yet.
+    if not is_ours(lease):  # a kubelet's, which has not reported yet; when that is gone, it may be told so
+        return Verdict.FOREIGN
     return Verdict.WAIT if now - renewed < timedelta(seconds=interval / 2) else Verdict.RENEW
 
 
@@ -125,6 +130,7 @@ def renewal(lease: bytes, holder: str, now: datetime) -> bytes:
     managers = {each.manager for each in _read(lease).metadata.managed_fields}
     whole: dict[str, Any] = msgspec.json.decode(lease)
     metadata, spec = dict(whole["metadata"]), whole.get("spec", {})
+    metadata["annotations"] = {**(metadata.get("annotations") or {}), RENEWED_ANNOTATION: micro_time(now)}
     if managers <= {FIELD_MANAGER}:
         metadata["managedFields"] = _UNMANAGED
     else:
@@ -284,12 +290,20 @@ class LeaseKeeper:
             self._rest(held, sent)
             return verdict
         ahead = (moment(lease.spec.renew_time or "") or now) - now
-        if verdict is Verdict.AHEAD and not held.complained:
-            held.complained = True
-            self._reporter.lease_ahead(name, ahead.total_seconds())
+        self._complain(name, held, verdict, ahead)
         held.lease = None  # it is somebody else's word: read it again next time
         self._rest(held, sent + min(ahead.total_seconds(), 0.0))
         return verdict
+
+    def _complain(self, name: str, held: _Held, verdict: Verdict, ahead: timedelta) -> None:
+        """Tell people once of a Lease that we cannot keep and nobody else keeps, as it seems."""
+        if held.complained or verdict is Verdict.WAIT or (verdict is Verdict.FOREIGN and -ahead < QUIET):
+            return
+        held.complained = True
+        if verdict is Verdict.AHEAD:
+            self._reporter.lease_ahead(name, ahead.total_seconds())
+        else:
+            self._reporter.lease_foreign(name, -ahead.total_seconds())
 
     def _rest(self, held: _Held, renewed: float) -> None:
         """Leave a Lease alone that was renewed at this monotonic moment."""
@@ -304,7 +318,11 @@ class LeaseKeeper:
         body = {
             "apiVersion": resources.LEASES.group_version,
             "kind": resources.LEASES.kind,
-            "metadata": {"name": meta.name, "ownerReferences": [owner]},
+            "metadata": {
+                "name": meta.name,
+                "ownerReferences": [owner],
+                "annotations": {RENEWED_ANNOTATION: now},
+            },
             "spec": {"holderIdentity": meta.name, "leaseDurationSeconds": DURATION, "renewTime": now},
         }
         path = resources.LEASES.path(NAMESPACE)

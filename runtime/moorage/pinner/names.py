@@ -14,6 +14,9 @@ RESERVATION_ANNOTATION = "moorage.dev/reservation"
 PIN_ANNOTATION = "moorage.dev/pinned-by"
 """On a pod: id of the instruction by which it was bound. Written by the binding itself; for people and audits."""
 
+RENEWED_ANNOTATION = "moorage.dev/renewed"
+"""On the Lease of a placeholder: the renewTime that we wrote. Another renewTime beside it was written by a kubelet."""
+
 PREPARING = "scheduling.cast.ai/pod-pinning-preparing"
 PREPARING_TAINT = Taint(key=PREPARING, value="true", effect="NoSchedule")
 """Keeps the scheduler away until the expected pods are there."""
@@ -61,3 +64,25 @@ KARPENTER_PREFIX = "karpenter.sh/"
 def preparing(node: Node) -> str:
     """The effect of our preparing taint on a node; empty when it has none."""
     return next((taint.effect for taint in node.spec.taints if taint.key == PREPARING), "")
+
+
+def marked(node: Node) -> bool:
+    """Whether a Node carries our taint or a mark of ours: what does not is nobody's but its own, whatever we remember.
+
+    The admission policy of the chart says the same, and refuses every write to other Nodes.
+    """
+    meta = node.metadata
+    return bool(preparing(node)) or RESERVATION_ANNOTATION in meta.annotations or PLACEHOLDER_LABEL in meta.labels
+
+
+def made_for(node: Node, *, reservation_uid: str, node_uid: str) -> bool:
+    """Whether a Node was made for a reservation, and still carries a mark of ours.
+
+    Args:
+        node: any Node.
+        reservation_uid: uid of the reservation.
+        node_uid: uid of the Node as the reservation says; may be empty.
+    """
+    meta = node.metadata
+    by_mark = meta.annotations.get(RESERVATION_ANNOTATION) == reservation_uid
+    return by_mark or (meta.uid == node_uid and marked(node))

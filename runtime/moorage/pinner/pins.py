@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 
 from moorage.objects import Pod
@@ -10,12 +10,15 @@ from moorage.protocol import Outcome, ReasonCode
 from moorage.reservations import Pin, Spec, merging, moment
 
 from . import eligibility
+from .names import PIN_ANNOTATION
 from .refusal import Refusal
 from .steps import Bind, DeletePod, Observation, PinState, Room
 
 PENDING = PinState(None)
 PAST_GRACE = timedelta(seconds=2)
 """How long after its grace a pod may still be there before we finish its deletion on a node without a kubelet."""
+LOOK_AGAIN = timedelta(seconds=10)
+"""How long to wait for a kubelet that something tells of: it renews its Lease that often, and reports sooner."""
 
 
 def states(o: Observation) -> dict[str, PinState]:
@@ -104,12 +107,27 @@ def started(pod: Pod) -> bool:
     return any(s.state.running is not None or s.state.terminated is not None or s.restart_count for s in statuses)
 
 
+def ours_to_delete(pod: Pod) -> bool:
+    """Whether the admission policy of the chart lets us delete a bound pod: what runs must have been pinned by us."""
+    pinned = PIN_ANNOTATION in pod.metadata.annotations
+    return pinned or pod.status.start_time is None or pod.status.phase == "Failed"
+
+
+def grace(o: Observation, pod: Pod) -> int | None:
+    """The grace that a pod is deleted with: 0 only where surely no kubelet has it, else (None) its own."""
+    has_kubelet = o.node is not None and o.node.has_kubelet
+    return None if has_kubelet or o.signs.text or pod.status.start_time is not None else 0
+
+
 def left_hanging(o: Observation) -> tuple[DeletePod, ...]:
-    """Pods that somebody deleted and that no kubelet will ever let go, because there is none."""
+    """Pods that somebody deleted and that no kubelet will ever let go, because there is none.
+
+    Where something tells of a kubelet, that is waited for; whether something does is only known of a confirmed node.
+    """
+    if o.confirmed and o.signs.text:
+        return ()
     why = Refusal(ReasonCode.POD_TERMINATING, "the pod was deleted, and its node has no kubelet that would confirm it")
-    return tuple(
-        DeletePod(pod, 0, why) for pod in here(o) if _overdue(pod, o.now) and not started(pod) and not let_go(pod)
-    )
+    return tuple(DeletePod(pod, 0, why) for pod, until in _terminating(o) if until <= o.now)
 
 
 def let_go(pod: Pod) -> bool:
@@ -117,15 +135,17 @@ def let_go(pod: Pod) -> bool:
     return pod.metadata.deletion_timestamp is not None and pod.metadata.deletion_grace_period_seconds == 0
 
 
-def _overdue(pod: Pod, now: datetime) -> bool:
-    until = moment(pod.metadata.deletion_timestamp or "")  # the grace period is in it
-    return until is not None and now >= until + PAST_GRACE
-
-
 def next_overdue(o: Observation) -> datetime | None:
-    """When the next pod will be left hanging; None when none is being deleted."""
-    times = (moment(pod.metadata.deletion_timestamp or "") for pod in here(o))
-    return min((time + PAST_GRACE for time in times if time is not None), default=None)
+    """When the next pod will be left hanging, or is to be looked at again; None when none is being deleted."""
+    return min((until if until > o.now else o.now + LOOK_AGAIN for _, until in _terminating(o)), default=None)
+
+
+def _terminating(o: Observation) -> Iterator[tuple[Pod, datetime]]:
+    """Pinned pods that are being deleted and that no kubelet has begun with, and by when it would have let them go."""
+    for pod in here(o):
+        until = moment(pod.metadata.deletion_timestamp or "")  # the grace period is in it
+        if until is not None and pod.status.start_time is None and not started(pod) and not let_go(pod):
+            yield pod, until + PAST_GRACE
 
 
 def sweep(o: Observation, room: Room) -> tuple[DeletePod, ...]:
@@ -146,8 +166,7 @@ def sweep(o: Observation, room: Room) -> tuple[DeletePod, ...]:
         if left.setdefault(owner.uid, o.sweep_limit) <= 0:
             continue
         left[owner.uid] -= 1
-        has_kubelet = o.node is not None and o.node.has_kubelet
-        swept.append(DeletePod(pod, None if has_kubelet else 0, why, sweep=True))
+        swept.append(DeletePod(pod, grace(o, pod), why, sweep=True))
     return tuple(swept)
 
 

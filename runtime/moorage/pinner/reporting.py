@@ -146,6 +146,20 @@ class Reporter:
         )
         self._node(name, "Warning", "LeaseAhead", "Renew", note)
 
+    def lease_foreign(self, name: str, seconds: float) -> None:
+        """The Lease of a placeholder was renewed by somebody else, who has stopped."""
+        logger.warning("lease of a placeholder is somebody else's", extra={"node": name, "silent_s": round(seconds, 1)})
+        note = (
+            f"Somebody else renewed its Lease {seconds:.0f} s ago, as a kubelet does, and nobody since: it is left "
+            "alone, and node-lifecycle may mark the node unreachable"
+        )
+        self._node(name, "Warning", "LeaseForeign", "Renew", note)
+
+    def left_alone(self, name: str, text: str) -> None:
+        """A machine has the Node of a reservation, without a mark of ours."""
+        logger.warning("node is a machine's without our marks, left alone", extra={"node": name, "why": text})
+        self._node(name, "Warning", "NodeLeftAlone", "Adopt", text)
+
     def behind(self, node: str) -> bool:
         """Whether there are pinned pods of which no Event tells yet."""
         return node in self._to_tell

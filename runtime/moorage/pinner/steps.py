@@ -13,9 +13,10 @@ from moorage.objects import Node, Pod
 from moorage.protocol import Outcome
 from moorage.reservations import DELETE, NodeReservation, Pin, Problem, Spec, merging
 
-from .names import FINALIZER, RESERVATION_ANNOTATION
+from .names import FINALIZER, RESERVATION_ANNOTATION, made_for
 from .profiles import Profile
 from .refusal import Refusal
+from .signs import NONE, Signs
 
 
 class Room(Protocol):
@@ -46,6 +47,7 @@ class Observation:
         made: whether a placeholder was made for this reservation.
         made_uid: uid of the Node that was made, while the reservation does not say it yet.
         confirmed: whether ``node`` was read from the API server for this very decision, not from a cache.
+        signs: what told of a kubelet that has not reported, when ``node`` was read.
         refused: why the API server refused to create the Node, or None.
         failed: what became of pins that the API server refused for good, by uid.
         hindered: why pins could not be bound so far, by uid.
@@ -68,6 +70,7 @@ class Observation:
     made: bool = False
     made_uid: str = ""
     confirmed: bool = False
+    signs: Signs = NONE
     refused: Refusal | None = None
     failed: Mapping[str, PinState] = field(default_factory=dict)
     hindered: Mapping[str, Refusal] = field(default_factory=dict)
@@ -81,11 +84,8 @@ class Observation:
         """Whether the Node was made for this reservation; says nothing about what may be done to it."""
         if self.node is None or self.reservation is None:
             return False
-        meta = self.node.metadata
-        return (
-            meta.uid in (self.spec.node_uid, self.made_uid)
-            or meta.annotations.get(RESERVATION_ANNOTATION) == self.reservation.metadata.uid
-        )
+        node_uid = self.spec.node_uid or self.made_uid
+        return made_for(self.node, reservation_uid=self.reservation.metadata.uid, node_uid=node_uid)
 
     @property
     def open(self) -> bool:
@@ -102,7 +102,7 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Confirm:
-    """Read the Node from the API server: ``before`` is about to be done on the word of a cache."""
+    """Read the Node, and what tells of a kubelet: ``before`` is about to be done on the word of a cache."""
 
     before: tuple[DeletePod | DeleteNode | EndReservation, ...]
 
@@ -153,6 +153,7 @@ class EditReservation:
     """Store another spec; ``close`` says that no placeholder is left to clean up.
 
     ``adopted`` says that this is because the machine has joined; ``shortfalls`` are sentences about what it lacks.
+    ``news`` is told to people once it is stored.
     """
 
     reservation: NodeReservation
@@ -161,6 +162,7 @@ class EditReservation:
     close: bool = False
     adopted: bool = False
     shortfalls: tuple[str, ...] = ()
+    news: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +226,7 @@ class Decision:
 
     Attributes:
         steps: done together; then the node is looked at again. None are left when all is as intended.
-        state: one word for people: Pending, Placeholder, Joining, Preparing, Ready, Failing or Stopped.
+        state: one word for people: Pending, Placeholder, Joining, Preparing, Ready, Foreign, Failing or Stopped.
         message: a sentence for people.
         pins: what has become of each pin, by uid.
         ended: why the reservation comes to nothing, or None.

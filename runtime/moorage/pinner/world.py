@@ -21,11 +21,12 @@ from moorage.scheduling import Snapshot
 
 from .caches import BY_NODE, Caches, Latest
 from .coming import Coming
-from .names import FINALIZER, RESERVATION_ANNOTATION
+from .names import FINALIZER, made_for
 from .profiles import choose
 from .promised import as_promised
 from .refusal import Refusal
 from .room import NodeRoom
+from .signs import UNKNOWN, Signs
 from .steps import Observation, PinState
 from .sweeps import Sweeps
 from .unwritten import Intents, done
@@ -63,6 +64,7 @@ class World:
         self.refused: dict[str, Refusal] = {}  # by reservation uid: why the API server did not take the Node
         self.failed: dict[str, dict[str, PinState]] = {}  # by reservation uid, then pin uid: refused for good
         self.not_kept: dict[str, frozenset[str]] = {}  # by Node uid: labels and taints that do not stay as they are set
+        self.signs: dict[str, Signs] = {}  # node to what told of a kubelet when we looked last
         self._caches = caches
         self._default_profile = default_profile
         self._stir = stir
@@ -102,10 +104,8 @@ class World:
         node, reservation = self.nodes.get(name), self.reservation(name)
         if node is None or reservation is None:
             return False
-        meta = node.metadata
-        marked = meta.annotations.get(RESERVATION_ANNOTATION) == reservation.metadata.uid
-        made = self._made.get(reservation.metadata.uid) or self.reading(name).spec.node_uid
-        return marked or meta.uid == made
+        node_uid = self.reading(name).spec.node_uid or self._made.get(reservation.metadata.uid, "")
+        return made_for(node, reservation_uid=reservation.metadata.uid, node_uid=node_uid)
 
     def pod(self, key: str) -> Pod | None:
         """A pod as it is, our own bindings included."""
@@ -165,6 +165,7 @@ class World:
             made=bool(spec.node_uid) or uid in self._made,
             made_uid=self._made.get(uid, ""),
             confirmed=confirmed,
+            signs=self.signs.get(name, UNKNOWN),
             refused=self.refused.get(uid),
             failed=self.failed.get(uid, {}),
             hindered=hindered,
@@ -212,6 +213,7 @@ class World:
         self.reservations.deleted(reservation.key, reservation.metadata.uid)
         for known in (self._made, self.refused, self.failed):
             known.pop(reservation.metadata.uid, None)
+        self.signs.pop(reservation.metadata.name, None)
         self._read(reservation.metadata.name)
 
     def wrote_node(self, node: Node) -> None:

@@ -118,6 +118,19 @@ def label_key_problem(text: str) -> str:
     return ""
 
 
+def role_label_problem(key: str) -> str:
+    """Why nobody may promise a label of this key for a node; empty when one may.
+
+    Such labels say what a machine is allowed to be; no kubelet may set them itself (NodeRestriction), and the admission
+    policy of the chart refuses them.
+    """
+    prefix = key.rpartition("/")[0]
+    restricted = f".{prefix}".endswith(".node-restriction.kubernetes.io")
+    if not (restricted or prefix == "node-role.kubernetes.io" or key == "kubernetes.io/role"):
+        return ""
+    return f"{_shown(key)} says what a machine is allowed to be: leave it to whoever gives such labels to machines"
+
+
 def label_value_problem(text: str) -> str:
     """Why a text is no value of a label or taint; empty when it is one."""
     if text and (not _NAME_PART.fullmatch(text) or len(text) > 63):
@@ -176,7 +189,7 @@ def _labels(labels: Mapping[str, str]) -> Iterator[Problem]:
         yield Problem(ReasonCode.TOO_LARGE, ("labels",), sentence)
         return
     for key, value in labels.items():
-        if sentence := label_key_problem(key) or label_value_problem(value):
+        if sentence := label_key_problem(key) or label_value_problem(value) or role_label_problem(key):
             yield Problem(ReasonCode.INVALID_METADATA, ("labels", key), sentence)
 
 

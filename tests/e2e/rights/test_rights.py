@@ -39,7 +39,9 @@ T = TypeVar("T")
 PATIENCE = 90.0
 LATE = App("late", 2, 100)
 LATE_NODES = {"moorage.test/rights": "true"}
-WAITS, FAILS = "rights-waits", "rights-fails"
+GREEDY = App("greedy", 2, 600)
+GREEDY_NODES = {"moorage.test/rights": "greedy"}
+WAITS, FAILS, SMALL = "rights-waits", "rights-fails", "rights-small"
 RESERVATIONS = "/apis/moorage.dev/v1alpha1/nodereservations"
 LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/{RELEASE}-leader-election"
 NOBODY = {"namespace": manifests.NAMESPACE, "name": "nobody", "uid": "00000000-0000-0000-0000-000000000000"}
@@ -84,6 +86,8 @@ def played(own: LocalCluster, shell: Shell, tmp_path_factory: pytest.TempPathFac
         assert asyncio.run(play_the_demo(own, programs)).problems == ()
         Rest(own, programs).play()
         tester = run_helm_test(shell, own, folder)
+        programs.end()
+        clean_up(own)
     finally:
         programs.end()
     accounts = {"pinner": PINNER, "planner": PLANNER, "helm test": tester}
@@ -117,6 +121,7 @@ class Rest:
         self._serve({**self._plan([WAITS]), "delete": [FAILS]})  # a machine that never comes
         self._until(lambda: self._get(f"/api/v1/nodes/{FAILS}") is None, f"placeholder {FAILS} to be deleted")
         self._until(lambda: self._get(f"{RESERVATIONS}/{FAILS}") is None, f"reservation {FAILS} to be deleted")
+        self._sweep_what_a_small_machine_refuses()
         self._pin_a_pod_that_is_not_there()
         self._own_a_reservation()
         self._write_a_reservation_at_the_same_time()
@@ -126,10 +131,25 @@ class Rest:
         self._change_leaders()
 
     def _create_late_pods(self) -> None:
+        self._create(LATE, LATE_NODES)  # the demo's machines have room left
+
+    def _create(self, app: App, nodes: Mapping[str, str]) -> None:
         path = f"/apis/apps/v1/namespaces/{manifests.NAMESPACE}/deployments"
-        deployment = manifests.deployment(LATE)
-        deployment["spec"]["template"]["spec"]["nodeSelector"] = LATE_NODES  # the demo's machines have room left
+        deployment = manifests.deployment(app)
+        deployment["spec"]["template"]["spec"]["nodeSelector"] = nodes
         self._handle.api.request("POST", path, deployment)
+
+    def _sweep_what_a_small_machine_refuses(self) -> None:
+        """A machine has half of what was promised: one of its two pods fails, is swept, and comes again elsewhere."""
+        self._create(GREEDY, GREEDY_NODES)
+        promise = manifests.promise()
+        promise["allocatable"]["cpu"] = "2"
+        node = {"name": SMALL, "template": "small", "labels": {"kubernetes.io/os": "linux", **GREEDY_NODES}}
+        fill = {"namespace": manifests.NAMESPACE, "owner": f"Deployment/{GREEDY.name}", "perNode": 2}
+        self._serve({"plan": "rights-small", "templates": {"small": promise}, "nodes": [node], "fill": [fill]})
+        self._until(lambda: self._placed(GREEDY) == [SMALL, SMALL], "both greedy pods to be pinned")
+        self._handle.start_hollow_kubelet(SMALL)
+        self._until(lambda: self._placed(GREEDY) == ["", SMALL], "what the machine refused to be swept")
 
     def _plan(self, nodes: list[str], pods: list[dict[str, str]] | None = None) -> dict[str, Any]:
         room = {"template": "machine", "labels": {"kubernetes.io/os": "linux", **LATE_NODES}}
@@ -148,8 +168,11 @@ class Rest:
         draft.replace(self._programs.plan)
 
     def _bound(self) -> set[str]:
-        path = f"/api/v1/namespaces/{manifests.NAMESPACE}/pods?labelSelector=app%3D{LATE.name}"
-        return {pod["spec"].get("nodeName", "") for pod in self._handle.api.get(path)["items"]}
+        return set(self._placed(LATE))
+
+    def _placed(self, app: App) -> list[str]:
+        path = f"/api/v1/namespaces/{manifests.NAMESPACE}/pods?labelSelector=app%3D{app.name}"
+        return sorted(pod["spec"].get("nodeName", "") for pod in self._handle.api.get(path)["items"])
 
     def _pin_a_pod_that_is_not_there(self) -> None:
         """The pinner asks for a pod that its cache does not know."""
@@ -232,6 +255,16 @@ def run_helm_test(shell: Shell, cluster: ClusterHandle, folder: Path) -> str:
     done = subprocess.run(words, env=given, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stdout + done.stderr
     return account
+
+
+def clean_up(cluster: ClusterHandle) -> None:
+    """What is left is removed by a person, whom no policy of ours fences in."""
+    command = [sys.executable, "-m", "moorage.cli", "cleanup", "--yes"]
+    given = {**kept_environment(), "MOORAGE_KUBECONFIG": str(cluster.kubeconfig)}
+    done = subprocess.run(command, env=given, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert cluster.api.get(RESERVATIONS)["items"] == []
+    assert WAITS not in {node["metadata"]["name"] for node in cluster.api.get("/api/v1/nodes")["items"]}
 
 
 # --- what is asserted ---

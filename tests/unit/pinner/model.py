@@ -24,9 +24,17 @@ from moorage.objects.base import Condition
 from moorage.objects.pod import ContainerState, ContainerStatus, StateDetail
 from moorage.pinner.decide import decide
 from moorage.pinner.intake import can_be_bound
-from moorage.pinner.names import FINALIZER, PIN_ANNOTATION, PREPARING_TAINT, RESERVATION_ANNOTATION
+from moorage.pinner.names import (
+    FINALIZER,
+    PIN_ANNOTATION,
+    PLACEHOLDER_LABEL,
+    PREPARING,
+    PREPARING_TAINT,
+    RESERVATION_ANNOTATION,
+)
 from moorage.pinner.profiles import PROFILES
 from moorage.pinner.refusal import Refusal
+from moorage.pinner.signs import NONE, UNKNOWN, Signs
 from moorage.pinner.steps import (
     Bind,
     Confirm,
@@ -122,6 +130,32 @@ def joined(node: Node, *, ready: bool) -> Node:
     return msgspec.structs.replace(node, status=status)
 
 
+def fenced(step: Step) -> str:
+    """Which rule of the chart's admission policy refuses a step; empty when none does."""
+    match step:
+        case PatchNode(node=node) if not _marked(node):
+            return "only Nodes that are marked are changed"
+        case PatchNode(node=node, changes=changes) if not node.has_kubelet and "spec" in changes:
+            kept = {(taint["key"], taint["effect"]) for taint in changes["spec"]["taints"]}
+            return "" if (PREPARING, "NoSchedule") in kept else "the taint stays until a kubelet has joined"
+        case DeleteNode(node=node) if node.has_kubelet or not _marked(node):
+            return "only placeholders of ours are deleted"
+        case DeletePod(pod=one) if not one.spec.node_name:
+            return "only pods that are bound are deleted"
+        case DeletePod(pod=one, grace=grace) if one.status.start_time is not None:
+            if grace == 0:
+                return "only pods that never started are deleted without grace"
+            if PIN_ANNOTATION not in one.metadata.annotations and one.status.phase != "Failed":
+                return "only pods that are pinned, never started or failed are deleted"
+    return ""
+
+
+def _marked(node: Node) -> bool:
+    taints = {taint.key for taint in node.spec.taints}
+    meta = node.metadata
+    return PREPARING in taints or RESERVATION_ANNOTATION in meta.annotations or PLACEHOLDER_LABEL in meta.labels
+
+
 @dataclass
 class Room:
     """So many pods fit; some are misplaced."""
@@ -151,6 +185,10 @@ class Corner:
     misplaced: frozenset[str] = frozenset()
     made: bool = False
     confirmed: bool = False
+    signs: Signs = NONE
+    """What a look at Lease and CSINode would find."""
+    news: list[str] = field(default_factory=list)
+    """What people were told."""
     now: datetime = NOW
     taken_on: tuple[int, ...] = ()
     """Pods whose pins are not written: an instruction says so, again after each crash, until it has its answer."""
@@ -178,6 +216,7 @@ class Corner:
             pinned=pinned,
             made=bool(spec.node_uid) or self.made,
             confirmed=self.confirmed,
+            signs=self.signs if self.confirmed else UNKNOWN,
         )
         if seen.ours:
             self.made = True
@@ -197,6 +236,7 @@ class Corner:
 
     def do(self, step: Step) -> None:
         """Do one step as the API server would, preconditions included."""
+        assert not fenced(step), f"{fenced(step)}: {step}"
         self.confirmed = isinstance(step, Confirm)
         match step:
             case Confirm():
@@ -272,6 +312,8 @@ class Corner:
             meta = msgspec.structs.replace(meta, finalizers=())
         stored = msgspec.json.decode(msgspec.json.encode(merging.changes(None, step.new)))
         self.reservation = NodeReservation(metadata=meta, spec=stored)
+        if step.news:
+            self.news.append(step.news)
 
     def settle(self, rounds: int = 30) -> None:
         """Decide and do until nothing is left to do, notes included."""

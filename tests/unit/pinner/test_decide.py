@@ -16,6 +16,7 @@ from moorage.pinner import eligibility
 from moorage.pinner.intake import can_be_bound
 from moorage.pinner.names import PIN_ANNOTATION, PREPARING, PREPARING_TAINT
 from moorage.pinner.refusal import Refusal
+from moorage.pinner.signs import NONE, Signs
 from moorage.pinner.steps import (
     Bind,
     Confirm,
@@ -283,14 +284,15 @@ def test_a_released_placeholder_goes_when_it_holds_nothing() -> None:
 # --- for all situations ---
 
 _pods = st.builds(
-    lambda number, node, phase, reason, started_, leaving, managed, marked: _pod(
-        number, node, phase, reason, started_, leaving, managed, marked
+    lambda number, node, phase, reason, started_, begun, leaving, managed, marked: _pod(
+        number, node, phase, reason, started_, begun, leaving, managed, marked
     ),
     number=st.integers(1, 4),
     node=st.sampled_from(["", NAME, NAME, "other"]),
     phase=st.sampled_from(["Pending", "Pending", "Failed", "Succeeded"]),
     reason=st.sampled_from(["", "OutOfcpu", "NodeAffinity", "Evicted"]),
     started_=st.booleans(),
+    begun=st.booleans(),
     leaving=st.sampled_from([None, NOW, LATE]),
     managed=st.booleans(),
     marked=st.booleans(),
@@ -298,9 +300,17 @@ _pods = st.builds(
 
 
 def _pod(
-    number: int, node: str, phase: str, reason: str, started_: bool, leaving: Any, managed: bool, marked: bool
+    number: int,
+    node: str,
+    phase: str,
+    reason: str,
+    started_: bool,
+    begun: bool,
+    leaving: Any,
+    managed: bool,
+    marked: bool,
 ) -> Pod:
-    made = pod(number, node=node, phase=phase, reason=reason)
+    made = pod(number, node=node, phase=phase, reason=reason, start_time=NOW.isoformat() if begun and node else None)
     if marked and node:
         made = model.marked(made)
     if started_ and node:
@@ -371,6 +381,7 @@ _corners = st.builds(
     raw=_raw,
     node=st.none() | _nodes,
     pods=st.lists(_pods, max_size=4),
+    signs=st.sampled_from([NONE, NONE, Signs("a CSINode"), Signs("a Lease", alive=True)]),
     capacity=st.integers(0, 6),
     misplaced=st.frozensets(st.sampled_from(["u1", "u2"])),
     made=st.booleans(),
@@ -385,8 +396,10 @@ def test_no_step_ever_hurts_a_real_node_or_a_pod_that_is_none_of_ours(one: Corne
     decision = one.decide()
     deleted_by_hand = seen.reservation is not None and seen.reservation.metadata.deletion_timestamp is not None
     for step in decision.steps:
+        assert not model.fenced(step)
         if isinstance(step, DeleteNode):
             assert not step.node.has_kubelet
+            assert not seen.signs.alive
             assert seen.ours
         if isinstance(step, DeleteNode | EndReservation) or (isinstance(step, DeletePod) and step.grace == 0):
             assert confirmed
@@ -396,6 +409,7 @@ def test_no_step_ever_hurts_a_real_node_or_a_pod_that_is_none_of_ours(one: Corne
             assert step.pod.spec.node_name == NAME
             assert not (step.grace == 0 and seen.node is not None and seen.node.has_kubelet)
             assert not (step.grace == 0 and model.started(step.pod) == step.pod)
+            assert not (step.grace == 0 and (seen.signs.text or step.pod.status.start_time is not None))
             pinned = step.pod.metadata.uid in {p.uid for p in seen.spec.pins}
             assert pinned or (step.sweep and step.pod.metadata.controller() is not None)
         if isinstance(step, Bind):

@@ -17,7 +17,9 @@ from moorage.kube.errors import Undecodable
 from moorage.objects import Node, NodeStatus, NodeSystemInfo, ObjectMeta
 from moorage.pinner import leases
 from moorage.pinner.leases import NAMESPACE, LeaseKeeper, renewal
+from moorage.pinner.names import RENEWED_ANNOTATION
 from moorage.pinner.reporting import Reporter
+from moorage.pinner.signs import QUIET
 from moorage.pinner.world import World
 from moorage.reservations import NodeReservation, Reading
 from tests.unit.kube.simulated import EPOCH, Link, Server, Time, settle
@@ -76,6 +78,8 @@ class Placeholders:
     def lease_ahead(self, name: str, seconds: float) -> None:
         self.told.append((name, seconds))
 
+    lease_foreign = lease_ahead
+
 
 class Keeping:
     """A keeper at work."""
@@ -102,10 +106,11 @@ class Keeping:
             sleep=self.time.sleep,
         )
 
-    def held(self, name: str, *, ago: float, **more: Any) -> None:
-        """Put a Lease there that somebody has renewed some seconds ago."""
+    def held(self, name: str, *, ago: float, by_us: bool = False) -> None:
+        """Put a Lease there that was renewed some seconds ago."""
         text = micro_time(EPOCH + timedelta(seconds=self.time.now - ago))
-        self.server.store(f"{FOLDER}/{name}", {"metadata": {"name": name}, "spec": {"renewTime": text}, **more})
+        mark = {"annotations": {RENEWED_ANNOTATION: text}} if by_us else {}
+        self.server.store(f"{FOLDER}/{name}", {"metadata": {"name": name, **mark}, "spec": {"renewTime": text}})
 
     def gaps(self, name: str) -> list[float]:
         """Seconds between the renewals of a Lease."""
@@ -219,7 +224,7 @@ async def test_a_new_leader_renews_at_once_what_an_earlier_one_may_have_left_lon
     async with keeping() as it:
         it.busy = True
         for name in NAMES:
-            it.held(name, ago=28)
+            it.held(name, ago=28, by_us=True)
             it.world.add(name, created=it.time.now - 300)
         it.world.add("new", created=it.time.now)
         await it.time.advance(leases.TICK)
@@ -228,15 +233,27 @@ async def test_a_new_leader_renews_at_once_what_an_earlier_one_may_have_left_lon
         assert "new" not in it.server.renewals, "a new Node has a minute"
 
 
-async def test_a_kubelets_lease_is_left_alone_and_looked_at_again_before_it_is_too_late() -> None:
+async def test_a_kubelets_lease_is_left_alone_and_told_of_once_when_it_is_silent() -> None:
     async with keeping("n0", age=100) as it:
         it.held("n0", ago=3)
-        it.world.add("n0", created=it.time.now - 100)
-        await it.time.advance(15)
+        await it.time.advance(QUIET.total_seconds() - 4)
+        assert not it.world.told, "it may be renewed at any moment"
+        await it.time.advance(4 * INTERVAL)
         assert {method for method, _ in it.server.requests} == {"GET"}
-        it.busy = True
-        await it.time.advance(1.5 * INTERVAL - 3 - 15)
-        assert it.server.renewals["n0"][-1][0] >= 100 + 15, "nobody has renewed it again: then we must"
+        assert [name for name, _ in it.world.told] == ["n0"]
+
+
+async def test_a_lease_that_a_kubelet_took_over_is_ours_no_more_and_one_that_went_with_its_node_is_made_again() -> None:
+    async with keeping("n0", age=100) as it:
+        await it.time.advance(INTERVAL)
+        ours = it.server.of("n0")
+        kubelets = micro_time(EPOCH + timedelta(seconds=it.time.now))
+        it.server.store(f"{FOLDER}/n0", {**ours, "spec": {**ours["spec"], "renewTime": kubelets}})
+        await it.time.advance(5 * INTERVAL)
+        assert it.server.of("n0")["spec"]["renewTime"] == kubelets
+        del it.server.objects[f"{FOLDER}/n0"]
+        await it.time.advance(INTERVAL + leases.RETRY + 1)
+        assert it.server.of("n0")["metadata"]["annotations"].keys() == {RENEWED_ANNOTATION}
 
 
 async def test_a_lease_from_the_future_is_never_written_and_told_of_once() -> None:
@@ -309,7 +326,8 @@ async def test_what_others_write_into_a_lease_stays() -> None:
     async with keeping("n0", age=100) as it:
         await it.time.advance(1)
         theirs = it.server.of("n0")
-        theirs["metadata"] |= {"labels": {"a": "b"}, "annotations": {"c": "d"}, "finalizers": ["e.io/f"]}
+        theirs["metadata"]["annotations"]["c"] = "d"
+        theirs["metadata"] |= {"labels": {"a": "b"}, "finalizers": ["e.io/f"]}
         more = {"strategy": "OldestEmulationVersion", "preferredHolder": "x", "leaseTransitions": 7}
         it.server.store(f"{FOLDER}/n0", {**theirs, "spec": theirs["spec"] | more, "fromTheFuture": {"kept": True}})
         await it.time.advance(3 * INTERVAL)
@@ -318,7 +336,8 @@ async def test_what_others_write_into_a_lease_stays() -> None:
         assert found["metadata"]["ownerReferences"] == [
             {"apiVersion": "v1", "kind": "Node", "name": "n0", "uid": "u-n0"}
         ]
-        assert (found["metadata"]["labels"], found["metadata"]["annotations"]) == ({"a": "b"}, {"c": "d"})
+        assert found["metadata"]["labels"] == {"a": "b"}
+        assert found["metadata"]["annotations"] == {"c": "d", RENEWED_ANNOTATION: found["spec"]["renewTime"]}
         assert found["metadata"]["finalizers"] == ["e.io/f"]
         assert more.items() <= found["spec"].items()
         assert found["fromTheFuture"] == {"kept": True}

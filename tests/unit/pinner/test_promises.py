@@ -13,10 +13,17 @@ from moorage.objects import Lease, Node, NodeSpec, NodeStatus, NodeSystemInfo, O
 from moorage.objects.coordination import LeaseSpec
 from moorage.pinner import adoption, cleanup, profiles
 from moorage.pinner.leases import Verdict, judge
-from moorage.pinner.names import JOINING_LABELS, PLACEHOLDER_LABEL, PREPARING, PREPARING_TAINT
+from moorage.pinner.names import (
+    JOINING_LABELS,
+    PLACEHOLDER_LABEL,
+    PREPARING,
+    PREPARING_TAINT,
+    RENEWED_ANNOTATION,
+)
 from moorage.pinner.profiles import PROFILES, Profile
 from moorage.pinner.promised import placeholder_manifest, placeholder_taints
 from moorage.pinner.refusal import Refusal
+from moorage.pinner.signs import is_ours
 from moorage.protocol import Promise as PromisedNode
 from moorage.reservations import Promise
 from tests.unit.pinner import model
@@ -176,7 +183,20 @@ NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 )
 def test_a_lease_is_renewed_only_forwards_and_only_when_nobody_else_does(renewed: Any, verdict: Verdict) -> None:
     text = micro_time(renewed) if isinstance(renewed, datetime) else renewed
-    assert judge(Lease(spec=LeaseSpec(renew_time=text)), NOW, 20.0) is verdict
+    ours = ObjectMeta(annotations={RENEWED_ANNOTATION: str(text)})
+    assert judge(Lease(metadata=ours, spec=LeaseSpec(renew_time=text)), NOW, 20.0) is verdict
+
+
+@pytest.mark.parametrize("mark", [{}, {RENEWED_ANNOTATION: ""}, {RENEWED_ANNOTATION: micro_time(NOW)}])
+@pytest.mark.parametrize(("ago", "verdict"), [(1, Verdict.FOREIGN), (3600, Verdict.FOREIGN), (-9, Verdict.AHEAD)])
+def test_a_lease_that_somebody_else_renewed_last_is_never_written(
+    mark: dict[str, str], ago: int, verdict: Verdict
+) -> None:
+    """A kubelet keeps what is on the Lease that it finds, our annotation too, and renews it in its own time."""
+    theirs = LeaseSpec(renew_time=micro_time(NOW - timedelta(seconds=ago)))
+    lease = Lease(metadata=ObjectMeta(annotations=mark), spec=theirs)
+    assert judge(lease, NOW, 20.0) is verdict
+    assert not is_ours(lease)
 
 
 # --- what was left behind ---

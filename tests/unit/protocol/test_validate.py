@@ -113,6 +113,26 @@ def test_metadata_that_the_api_server_would_refuse(change: dict[str, Any]) -> No
 
 
 @pytest.mark.parametrize(
+    ("key", "refused"),
+    [
+        ("node-role.kubernetes.io/worker", True),
+        ("kubernetes.io/role", True),
+        ("node-restriction.kubernetes.io/tenant", True),
+        ("example.com.node-restriction.kubernetes.io/tenant", True),
+        ("node-role.kubernetes.io.example.com/worker", False),
+        ("my-node-restriction.kubernetes.io/tenant", False),
+        ("example.com/role", False),
+        ("role", False),
+    ],
+)
+def test_labels_that_say_what_a_machine_is_allowed_to_be_are_not_promised(key: str, refused: bool) -> None:
+    """What the chart's admission policy refuses in a Node is refused with the plan, where the line can be named."""
+    found = [str(problem) for problem in validate.problems(_promised(labels={key: ""}))]
+    said = f"'{key}' says what a machine is allowed to be: leave it to whoever gives such labels to machines"
+    assert found == ([f"promise.labels[{key}]: {said}"] if refused else [])
+
+
+@pytest.mark.parametrize(
     "action",
     [
         _promised(labels={f"l{i}": "" for i in range(257)}),

@@ -1,0 +1,207 @@
+"""The accounts of the pinner's chart on a cluster, with the rights and the policies that it gives them."""
+
+from __future__ import annotations
+
+import copy
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import pytest
+
+from moorage.objects import Taint
+from moorage.pinner.profiles import PROFILES
+from moorage.pinner.promised import placeholder_manifest
+from moorage.reservations import Promise
+from tests.charts.rendering import PINNER, collection, render
+from tools.localcluster import ClusterHandle
+from tools.localcluster.api import ApiClient, ApiError
+
+PREPARING = {"key": "scheduling.cast.ai/pod-pinning-preparing", "value": "true", "effect": "NoSchedule"}
+NODES = "/api/v1/nodes"
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
+MERGE, JSON_PATCH = "application/merge-patch+json", "application/json-patch+json"
+APPLY = "application/apply-patch+yaml"
+PINNED = {"annotations": {"moorage.dev/pinned-by": "i-1"}}
+POLICIES = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
+PROMISE = Promise(
+    allocatable={"cpu": "4", "memory": "8Gi", "pods": "10"},
+    labels={"topology.kubernetes.io/zone": "a", "topology.kubernetes.io/region": "r", "pool": "x"},
+    taints=(Taint("dedicated", "x", "NoExecute"),),
+)
+MARKS = {"annotations": {"moorage.dev/reservation": "r"}, "labels": {"moorage.dev/placeholder": "true"}}
+ROLE = {"node-role.kubernetes.io/control-plane": ""}
+KINDS = {
+    "ServiceAccount",
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "Role",
+    "RoleBinding",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
+}
+
+
+@dataclass(frozen=True)
+class Fenced:
+    """One installation.
+
+    Attributes:
+        api: requests as the pod pinner.
+        check: requests as the pod of ``helm test``.
+        admin: requests as somebody who may do everything.
+        namespace: its own; names of Nodes begin with it.
+        policies: names of the policies.
+        token: of the pod pinner.
+    """
+
+    api: ApiClient
+    check: ApiClient
+    admin: ApiClient
+    namespace: str
+    policies: tuple[str, ...]
+    token: str
+
+
+@contextmanager
+def fenced(cluster: ClusterHandle) -> Iterator[Fenced]:
+    """Install accounts, rights and policies, and wait until the API server has taken notice of the policies."""
+    namespace = f"fence-{secrets.token_hex(3)}"
+    api = cluster.api
+    api.request("POST", "/api/v1/namespaces", {"metadata": {"name": namespace}})
+    made = [each for each in render(PINNER, namespace=namespace).objects if each["kind"] in KINDS]
+    for each in made:
+        api.request("POST", collection(each), each)
+
+    def token(account: str) -> str:
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
+        return str(api.request("POST", path, {"spec": {"expirationSeconds": 3600}})["status"]["token"])
+
+    policies = tuple(each["metadata"]["name"] for each in made if each["kind"] == "ValidatingAdmissionPolicy")
+    ours, checks = (token(f"castai-pod-pinner{suffix}") for suffix in ("", "-check"))
+    own, check = (ApiClient(cluster.server, cluster.ca_file, each) for each in (ours, checks))
+    found = Fenced(own, check, api, namespace, policies, ours)
+    try:
+        _wait_for_policies(found)
+        yield found
+    finally:
+        for each in made:
+            api.request("DELETE", f"{collection(each)}/{each['metadata']['name']}")
+        api.request("DELETE", f"/api/v1/namespaces/{namespace}")
+        for each in api.get("/api/v1/nodes")["items"]:
+            if each["metadata"]["name"].startswith(namespace):
+                api.request("DELETE", f"/api/v1/nodes/{each['metadata']['name']}")
+
+
+def _wait_for_policies(found: Fenced) -> None:
+    """Each refuses what it must, once it is there; they come to the API server one by one."""
+    name, here = f"{found.namespace}-probe", f"/api/v1/namespaces/{found.namespace}/pods"
+    bare = {"metadata": {"name": "probe"}, "target": {"kind": "Node", "name": name}}
+    found.admin.request("POST", here, pod("probe"))
+    probes: list[tuple[ApiClient, str, str, object]] = [
+        (found.api, "POST", f"{NODES}?dryRun=All", node(name)),
+        (found.api, "POST", f"{LEASES}?dryRun=All", {"metadata": {"name": name}}),
+        (found.api, "DELETE", f"{here}/probe?dryRun=All", None),
+        (found.api, "POST", f"{here}/probe/binding?dryRun=All", bare),
+        (found.check, "POST", here, pod("created")),
+    ]
+    end = time.monotonic() + 60
+    for client, method, path, body in probes:
+        while not _is_fenced(client, method, path, body):
+            assert time.monotonic() < end, f"waited 60 s for a policy to refuse {method} {path}"
+            if client is found.check:
+                found.admin.request("DELETE", f"{here}/created?gracePeriodSeconds=0")
+            time.sleep(0.2)
+
+
+def _is_fenced(client: ApiClient, method: str, path: str, body: object) -> bool:
+    try:
+        client.request(method, path, body)
+    except ApiError as error:
+        return "ValidatingAdmissionPolicy" in str(error)
+    return False
+
+
+def node(
+    name: str, *, taints: list[dict[str, str]] | None = None, version: str = "", **metadata: Any
+) -> dict[str, Any]:
+    """A Node; with a version one that a kubelet has reported for."""
+    info = {
+        "machineID": "", "systemUUID": "", "bootID": "", "kernelVersion": "", "osImage": "", "operatingSystem": "",
+        "containerRuntimeVersion": "", "kubeProxyVersion": "", "architecture": "", "kubeletVersion": version,
+    }  # fmt: skip
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name, **metadata},
+        "spec": {"taints": taints or []},
+        "status": {"nodeInfo": info} if version else {},
+    }
+
+
+def pod(name: str, *, on: str = "", status: Mapping[str, Any] | None = None, **metadata: Any) -> dict[str, Any]:
+    """A pod that no scheduler touches; a status is to be written afterwards."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, **metadata},
+        "spec": {
+            "schedulerName": "nobody",
+            "automountServiceAccountToken": False,
+            "containers": [{"name": "main", "image": "registry.invalid/main:1"}],
+            **({"nodeName": on} if on else {}),
+        },
+        **({"status": dict(status)} if status else {}),
+    }
+
+
+def at(it: Fenced, suffix: str) -> str:
+    """The name of a Node of an installation."""
+    return f"{it.namespace}-{suffix}"
+
+
+def standing(found: Fenced) -> dict[str, dict[str, Any]]:
+    """Nodes that are there: machines, placeholders, and what is in between."""
+    owner = {"apiVersion": "v1", "kind": "Namespace", "name": "kube-system"}
+    owner["uid"] = found.admin.get("/api/v1/namespaces/kube-system")["metadata"]["uid"]
+    cordoned = node("", taints=[PREPARING], version="v1.36.3", **{**MARKS, "labels": {**MARKS["labels"], **ROLE}})
+    cordoned["spec"]["unschedulable"] = True
+    return {
+        "real": node("", version="v1.36.3", labels={"pool": "x"}),
+        "bare": node(""),
+        "placeholder": placeholder("generic"),
+        "joined": {**placeholder("generic"), "status": node("", version="v1.36.3")["status"]},
+        "adopted": node("", version="v1.36.3", annotations=MARKS["annotations"]),
+        "tainted": node("", version="v1.36.3", taints=[{**PREPARING, "effect": "PreferNoSchedule"}]),
+        "cordoned": cordoned,
+        "owned": node("", taints=[PREPARING], finalizers=["example.com/theirs"], ownerReferences=[owner]),
+    }
+
+
+def placeholder(profile: str, **parts: Any) -> dict[str, Any]:
+    """A placeholder as the program makes it, with parts of it replaced or added."""
+    ids = {"aws": "aws:///a/i-0123456789abcdef0", "gcp": "gce://p/z/n", "azure": "azure:///subscriptions/s"}
+    promise = msgspec.structs.replace(PROMISE, provider_id=ids.get(profile, ""))
+    made = copy.deepcopy(placeholder_manifest("n", "reservation-uid", promise, PROFILES[profile]))
+    for where, fields in parts.items():
+        made[where] = {**made[where], **fields}
+        for key in [key for key, value in fields.items() if value is None]:
+            del made[where][key]
+    return made
+
+
+def ask(
+    client: ApiClient, rule: str, method: str, path: str, body: object = None, kind: str = "application/json"
+) -> None:
+    """Make a request that is refused by this rule; by none when it is empty."""
+    if not rule:
+        client.request(method, path, body, kind)
+        return
+    with pytest.raises(ApiError) as error:
+        client.request(method, path, body, kind)
+    assert error.value.status == 403, error.value
+    assert rule in str(error.value)
