@@ -177,6 +177,29 @@ async def test_nobody_is_warned_where_there_is_none_or_nobody_may_look(
     assert {each["reason"] for each in events} == {"DryRun"}
 
 
+async def test_nobody_leads_who_cannot_follow_the_cluster(
+    client: Client, cluster: ClusterHandle, namespace: str, tmp_path: Path
+) -> None:
+    """A replica that may not list one kind would hold the Lease and do nothing; another one could."""
+    board = Board()
+    board.start("plan", timedelta(minutes=10))
+    user = f"blind-{namespace}"
+    rules = [{**rule, "resources": [kind for kind in rule["resources"] if kind != "csinodes"]} for rule in READ]
+    kubeconfig, refused = account(cluster, namespace, user, tmp_path, everywhere=rules, here=WRITE), answers("403")
+
+    async def lease() -> Any:
+        found = await client.list(resources.LEASES, namespace)
+        return next((each for each in found if each.spec.holder_identity), None)
+
+    async with running(board, kubeconfig, namespace, lease_name="pinner"):
+        await eventually(_true_when(lambda: answers("403") >= refused + 4), "csinodes to be asked for in vain")
+        assert await lease() is None
+        role = f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{user}"
+        cluster.api.request("PUT", role, {"metadata": {"name": user}, "rules": READ})
+        held = await eventually(lease, "the Lease to be taken once the cluster can be followed")
+        assert held.spec.holder_identity.startswith("our-pod_")
+
+
 def _true_when(condition: Callable[[], bool]) -> Callable[[], Awaitable[bool | None]]:
     async def probe() -> bool | None:
         return condition() or None

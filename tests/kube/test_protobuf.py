@@ -67,10 +67,10 @@ async def listed(client: Client, resource: Resource[Pod], namespace: str) -> dic
 
 async def watched(
     client: Client, resource: Resource[Pod], namespace: str, since: str, until: float
-) -> list[tuple[str, Pod | Unreadable]]:
+) -> list[tuple[str, Pod | Unreadable[Pod]]]:
     """All events after a version until another one, or until a deletion."""
     reader = Reader(client.transport, resource, Selection(namespace=namespace))
-    found: list[tuple[str, Pod | Unreadable]] = []
+    found: list[tuple[str, Pod | Unreadable[Pod]]] = []
     async with aclosing(reader.events(since, seconds=60, silence=30.0)) as events:
         async for kind, item in events:
             assert isinstance(item, Pod), item

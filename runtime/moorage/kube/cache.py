@@ -153,7 +153,7 @@ class WatchCache(Generic[T]):
         Args:
             callback: told of each change.
             unread: told what of an object can be read when not all can, and None when all can again or it is gone:
-                then after the change itself.
+                after the change itself, if it is any.
 
         Returns:
             A function that ends the subscription; calling it twice does no harm.
@@ -290,19 +290,16 @@ class WatchCache(Generic[T]):
             # Deleted and created again while nobody watched: two changes, or an index of pods by uid would go wrong.
             self._remove(key)
             old = None
-        # Who was told that it cannot be read must hear of it, even when it is as it was before.
         readable_again = bool(self._unread) and self._unread.pop(key, None) is not None
-        if old is not None and not readable_again:
-            same_version = old.metadata.resource_version == obj.metadata.resource_version
-            if (same_version and not by_content) or old == obj:
-                return
-        self._objects[key] = obj
-        self._reindex(key, old, obj)
-        if old is None:
-            self._size.set(len(self._objects))
-            self._publish(Change(Kind.ADDED, None, obj))
-        else:
-            self._publish(Change(Kind.MODIFIED, old, obj))
+        same_version = old is not None and old.metadata.resource_version == obj.metadata.resource_version
+        if not (same_version and not by_content) and old != obj:
+            self._objects[key] = obj
+            self._reindex(key, old, obj)
+            if old is None:
+                self._size.set(len(self._objects))
+                self._publish(Change(Kind.ADDED, None, obj))
+            else:
+                self._publish(Change(Kind.MODIFIED, old, obj))
         if readable_again:
             self._tell_unread(key, None)
 

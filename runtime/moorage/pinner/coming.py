@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Set
+
+import msgspec
 
 from moorage.kube.cache import WatchCache
+from moorage.kube.unreadable import Unreadable
 from moorage.objects import Node, Pod
-from moorage.scheduling import Snapshot
+from moorage.scheduling import Snapshot, Unread
 
 from .daemons import DaemonSet, comes, daemon_pod
 
 Placing = tuple[dict[str, str], tuple[tuple[str, str, str], ...], bool]
 """Labels, taints and cordon: what decides which DaemonSets come."""
+
+_TEMPLATE = "spec.template"
+_PLACES = ("spec.nodeSelector", "spec.affinity", "spec.tolerations")
+"""What of a pod decides where its DaemonSet makes it."""
 
 
 class Coming:
@@ -20,17 +27,32 @@ class Coming:
     Args:
         snapshot: where they are counted.
         daemon_sets: the cache of DaemonSets.
+        unread: what can be read of those of which not all can, by key; somebody else keeps it.
+        uncounted: keys of those over which counting fails, whatever can be read of them; somebody else keeps it.
     """
 
-    def __init__(self, snapshot: Snapshot, daemon_sets: WatchCache[DaemonSet]) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        daemon_sets: WatchCache[DaemonSet],
+        unread: Mapping[str, Unreadable[DaemonSet]],
+        uncounted: Set[str] = frozenset(),
+    ) -> None:
         self._snapshot = snapshot
         self._daemon_sets = daemon_sets
+        self._unread, self._uncounted = unread, uncounted
         self._placing: dict[str, Placing] = {}
         self._there: dict[str, set[str]] = {}  # node to the uids of the DaemonSets whose pods have come
         self._pods: dict[str, Pod] = {}  # DaemonSet key to the pod it will create
 
-    def node(self, node: Node, pods: Iterable[Pod]) -> None:
-        """A promised node is new, or has changed."""
+    def node(self, node: Node, pods: Iterable[Pod], *, count: bool = True) -> None:
+        """A promised node is new, or has changed.
+
+        Args:
+            node: the node as promised.
+            pods: the pods on it.
+            count: False when each DaemonSet will be told as ``changed`` all the same.
+        """
         name = node.metadata.name
         taints = tuple((taint.key, taint.value, taint.effect) for taint in node.spec.taints)
         placing = (node.metadata.labels, taints, node.spec.unschedulable)
@@ -39,8 +61,8 @@ class Coming:
         if name not in self._there:
             self._there[name] = {uid for pod in pods if not pod.finished and (uid := _daemons(pod))}
         self._placing[name] = placing
-        for daemons in self._daemon_sets:
-            self._count(name, daemons.key, daemons)
+        for key in {*(daemons.key for daemons in self._daemon_sets), *self._unread} if count else ():
+            self._count(name, key)
 
     def forget(self, name: str) -> None:
         """A node is promised no more."""
@@ -49,6 +71,7 @@ class Coming:
         del self._there[name]
         for key in tuple(self._pods):
             self._snapshot.remove(_key(name, key))
+            self._snapshot.trust(Pod, _key(name, key))
 
     def pod(self, name: str, pod: Pod, *, gone: bool) -> None:
         """A pod has come to a node, or has gone from it."""
@@ -59,26 +82,40 @@ class Coming:
         there.symmetric_difference_update((uid,))
         owner = pod.metadata.controller()
         if owner is not None:
-            key = f"{pod.metadata.namespace}/{owner.name}"
-            self._count(name, key, self._daemon_sets.get(key))
+            self._count(name, f"{pod.metadata.namespace}/{owner.name}")
 
     def changed(self, key: str) -> None:
         """A DaemonSet is new, has changed, or has gone."""
-        daemons = self._daemon_sets.get(key)
         self._pods.pop(key, None)
         for name in self._placing:
-            self._count(name, key, daemons)
+            self._count(name, key)
 
-    def _count(self, name: str, key: str, daemons: DaemonSet | None) -> None:
+    def _count(self, name: str, key: str) -> None:
         """Count the DaemonSet's pod in or out, as is right for this node."""
-        self._snapshot.remove(_key(name, key))
+        place = _key(name, key)
+        self._snapshot.remove(place)
+        self._snapshot.trust(Pod, place)
+        unread = self._unread.get(key)
+        daemons = self._daemon_sets.get(key) if unread is None else unread.rest
         if daemons is None or daemons.metadata.uid in self._there[name]:
             return
         pod = self._pods.get(key)
         if pod is None:
             pod = self._pods[key] = daemon_pod(daemons)
-        if comes(self._snapshot.verdict(pod, name)):
-            self._snapshot.place(pod, name, key=_key(name, key))
+        there = msgspec.structs.replace(pod, spec=msgspec.structs.replace(pod.spec, node_name=name))
+        missing, why = (_of_template(unread.fields), unread.reason) if unread is not None else ((), "")
+        doubt = Unread(there, f"DaemonSet {key}", missing, why)
+        if doubt.lacks(*_PLACES) or comes(self._snapshot.verdict(pod, name, doubts=False)):
+            self._snapshot.doubts.put(place, doubt)
+            if key not in self._uncounted:
+                self._snapshot.place(pod, name, key=place)
+
+
+def _of_template(fields: Iterable[str]) -> tuple[str, ...]:
+    """The fields of the pod that are missing when these are missing of its DaemonSet."""
+    if any(field in ("spec", _TEMPLATE) for field in fields):
+        return ("metadata.labels", "spec")
+    return tuple(field.removeprefix(f"{_TEMPLATE}.") for field in fields if field.startswith(f"{_TEMPLATE}."))
 
 
 def _key(node: str, daemons: str) -> str:

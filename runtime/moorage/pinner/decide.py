@@ -134,7 +134,8 @@ def _placeholder(o: Observation, node: Node, room: Room) -> Decision:
     deletions = _once_confirmed(o, (*pins.left_hanging(o), *pins.sweep(o, room)))
     wake = pins.earliest(moment(o.spec.deadline), pins.next_overdue(o), *pins.deadlines(o.spec, found))
     steps = (*binds, *deletions, *_dropped(o, found))
-    return Decision(steps, "Placeholder", "waiting for the machine", found, wake=wake, later=_noted(o, node))
+    message = pins.waiting(found) or "waiting for the machine"
+    return Decision(steps, "Placeholder", message, found, wake=wake, later=_noted(o, node))
 
 
 # --- a kubelet has joined ---

@@ -40,7 +40,7 @@ from .names import FINALIZER
 from .options import Options
 from .profiles import Profile, choose
 from .promised import placeholder_manifest
-from .refusal import Refusal, refusal_of
+from .refusal import Refusal, Wait, refusal_of
 from .steps import Observation
 from .sweeps import Sweeps
 from .world import World
@@ -90,13 +90,18 @@ class DryRun:
         if left:
             logger.warning("placeholders of an earlier run are left alone by a dry run", extra={"nodes": left[:20]})
         try:
-            while True:
-                await self._take(world, await self._inbox.get())
+            async with asyncio.TaskGroup() as group:
+                group.create_task(world.sound(), name="snapshot")
+                group.create_task(self._judge_all(world), name="dry run")
         finally:
             unsubscribe()
             world.close()
 
     # --- judging ---
+
+    async def _judge_all(self, world: World) -> None:
+        while True:
+            await self._take(world, await self._inbox.get())
 
     async def _take(self, world: World, instruction: Instruction) -> None:
         """Answer an instruction, or see to it again later, when what hinders it may be over; the others go on."""
@@ -169,6 +174,8 @@ class DryRun:
         claim = world.claims.get(pod.key)
         counted = claim is not None and claim.uid == ref.uid and claim.node == name
         refusal = None if counted else world.room(name).admit(pod)
+        if isinstance(refusal, Wait):
+            return PodResult(ref, Outcome.REJECTED, refusal.why.reason, f"it would wait: {refusal.why.text}")
         if refusal is not None:
             return PodResult(ref, Outcome.REJECTED, refusal.reason, refusal.text)
         return PodResult(ref, Outcome.REJECTED, ReasonCode.DRY_RUN, f"it fits, and would be bound to node {name}")

@@ -12,7 +12,7 @@ from moorage.objects import Pod, Taint, Toleration
 from moorage.protocol import ReasonCode
 from moorage.scheduling import Fit, Reason, Verdict
 
-from .refusal import Refusal
+from .refusal import Refusal, Wait
 
 RECREATING = frozenset((("apps/v1", "ReplicaSet"), ("v1", "ReplicationController"), ("apps/v1", "StatefulSet")))
 """Controllers that create a deleted pod again and count nothing against anybody."""
@@ -47,12 +47,20 @@ def refuse(pod: Pod) -> Refusal | None:
     return _refuse_state(pod) or _refuse_owner(pod) or _refuse_wishes(pod)
 
 
-def refuse_fit(verdict: Verdict, node: str) -> Refusal | None:
-    """The refusal that a verdict about a pod and its node means, or None for a yes."""
+def refuse_fit(verdict: Verdict, node: str) -> Refusal | Wait | None:
+    """What a verdict about a pod and its node means: None for a yes, and to wait where nothing else is in the way.
+
+    Args:
+        verdict: of the fit check.
+        node: the node's name.
+    """
     if verdict.fit is Fit.YES:
         return None
     reasons = {finding.reason for finding in verdict.findings}
     text = f"node {node}: " + "; ".join(str(finding) for finding in verdict.findings)
+    if reasons == {Reason.UNREADABLE}:
+        return Wait(Refusal(ReasonCode.DEADLINE_PASSED, text))
+    reasons.discard(Reason.UNREADABLE)
     if reasons <= _WANTS_RUNNING_NODE:
         return Refusal(ReasonCode.SOFT_PIN_UNSUPPORTED, text)
     return Refusal(ReasonCode.NODE_FULL if reasons <= _NO_ROOM else ReasonCode.DOES_NOT_FIT, text)

@@ -96,6 +96,7 @@ class Pinner:
         )
         try:
             async with asyncio.TaskGroup() as group:
+                group.create_task(world.sound(), name="snapshot")
                 group.create_task(loop.run(), name="pinner loop")
                 group.create_task(leases.run(), name="lease keeper")
         finally:

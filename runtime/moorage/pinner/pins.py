@@ -11,7 +11,7 @@ from moorage.reservations import Pin, Spec, merging, moment
 
 from . import eligibility
 from .names import PIN_ANNOTATION
-from .refusal import Refusal
+from .refusal import Refusal, Wait
 from .steps import Bind, DeletePod, Observation, PinState, Room
 
 PENDING = PinState(None)
@@ -28,7 +28,9 @@ def states(o: Observation) -> dict[str, PinState]:
 
 
 def _state(o: Observation, pin: Pin, deadlines: Mapping[str, str]) -> PinState:
-    pod = o.pinned.get(pin.uid)
+    pod, late = o.pinned.get(pin.uid), _is_late(o, pin, deadlines)
+    if pod is None and pin.uid in o.unread:
+        return PinState(Outcome.FAILED if late else None, o.unread[pin.uid])
     if pod is None:
         return _rejected(Refusal(ReasonCode.POD_NOT_FOUND, f"there is no pod {pin.key}"))
     if pod.metadata.uid != pin.uid:
@@ -44,11 +46,15 @@ def _state(o: Observation, pin: Pin, deadlines: Mapping[str, str]) -> PinState:
     refusal = eligibility.refuse(pod)
     if refusal is not None:
         return _rejected(refusal)
-    deadline = moment(deadlines.get(pin.instruction, ""))
-    if deadline is not None and o.now >= deadline:
+    if late:
         hindrance = o.hindered.get(pin.uid) or (o.trouble if o.node is None else None)
         return PinState(Outcome.FAILED, hindrance or Refusal(ReasonCode.DEADLINE_PASSED))
     return PENDING
+
+
+def _is_late(o: Observation, pin: Pin, deadlines: Mapping[str, str]) -> bool:
+    deadline = moment(deadlines.get(pin.instruction, ""))
+    return deadline is not None and o.now >= deadline
 
 
 def _rejected(refusal: Refusal) -> PinState:
@@ -56,7 +62,7 @@ def _rejected(refusal: Refusal) -> PinState:
 
 
 def bind(o: Observation, room: Room, found: dict[str, PinState]) -> tuple[Bind, ...]:
-    """Admit every pending pin that fits; ``found`` takes up the refusals of the others.
+    """Admit every pending pin that fits; ``found`` takes up the refusals of the others, and what they wait for.
 
     Args:
         o: the node.
@@ -71,17 +77,26 @@ def bind(o: Observation, room: Room, found: dict[str, PinState]) -> tuple[Bind, 
         if found[pin.uid] is not PENDING:
             continue
         pod = o.pinned[pin.uid]
-        refusal = room.admit(pod)
-        if refusal is None:
-            binds.append(Bind(pin, pod))
-        else:
-            found[pin.uid] = _rejected(refusal)
+        match room.admit(pod):
+            case None:
+                binds.append(Bind(pin, pod))
+            case Wait(why):
+                found[pin.uid] = PinState(None, why)
+            case refusal:
+                found[pin.uid] = _rejected(refusal)
     return tuple(binds)
 
 
 def lost(found: Mapping[str, PinState]) -> set[str]:
     """The pods that will never be bound here, by uid."""
     return {uid for uid, state in found.items() if state.outcome in (Outcome.REJECTED, Outcome.FAILED)}
+
+
+def waiting(found: Mapping[str, PinState]) -> str:
+    """What the first pod that waits for something waits for, for people; empty when none does."""
+    waits = [state.refusal.text for state in found.values() if state.outcome is None and state.refusal is not None]
+    more = f" (and {len(waits) - 1} more pods wait)" if len(waits) > 1 else ""
+    return f"{waits[0]}{more}" if waits else ""
 
 
 def without_lost(o: Observation, found: Mapping[str, PinState]) -> Spec:

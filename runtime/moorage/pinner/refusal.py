@@ -20,6 +20,12 @@ class Refusal(NamedTuple):
         return self.sentence or self.reason.sentence
 
 
+class Wait(NamedTuple):
+    """Nobody can say yet; ``why`` is the answer when the deadline comes."""
+
+    why: Refusal
+
+
 def refusal_of(error: Exception) -> Refusal:
     """What a failure means to whoever waits for an answer.
 

@@ -9,7 +9,7 @@ from moorage.protocol import ReasonCode
 from moorage.scheduling import Reason
 
 from . import eligibility
-from .refusal import Refusal
+from .refusal import Refusal, Wait
 
 if TYPE_CHECKING:
     from .world import World
@@ -30,16 +30,20 @@ class NodeRoom:
         self._world = world
         self._name = name
 
-    def admit(self, pod: Pod) -> Refusal | None:
-        """Count a pod in and return None; or return why it does not fit, with all that was admitted before."""
+    def admit(self, pod: Pod) -> Refusal | Wait | None:
+        """Count a pod in and return None; or return why it does not fit, with all that was admitted before.
+
+        Or why nobody can tell: the node is looked at again when what stands in the way can be read.
+        """
         world, name = self._world, self._name
         claim = world.claims.get(pod.key)
         if claim is not None and claim.uid == pod.metadata.uid:
             return Refusal(ReasonCode.POD_BOUND_ELSEWHERE, f"the pod is being bound to node {claim.node}")
         promise = world.reading(name).spec.promise
-        refusal = eligibility.refuse_eviction(pod, promise.taints if promise is not None else ())
+        refusal: Refusal | Wait | None = eligibility.refuse_eviction(pod, promise.taints if promise is not None else ())
         if refusal is None:
             refusal = eligibility.refuse_fit(world.snapshot.verdict(pod, name), name)
+        world.wait(pod, name, refusal.why if isinstance(refusal, Wait) else None)
         if refusal is None:
             world.claim(pod, name)
             world.found_in_place(pod, name)
@@ -50,8 +54,10 @@ class NodeRoom:
         world = self._world
         if world.known_in_place(pod, self._name):
             return None
-        found = [f for f in world.snapshot.verdict(pod, self._name).findings if f.reason in _NEVER_STARTS]
+        findings = world.snapshot.verdict(pod, self._name).findings
+        found = [finding for finding in findings if finding.reason in _NEVER_STARTS]
         if not found:
-            world.found_in_place(pod, self._name)
+            if not any(finding.reason is Reason.UNREADABLE for finding in findings):
+                world.found_in_place(pod, self._name)
             return None
         return Refusal(ReasonCode.POD_CHANGED, f"node {self._name}: " + "; ".join(str(finding) for finding in found))

@@ -77,6 +77,7 @@ class _Service:
         self._checks = checks
         self._caches = Caches.over(transport)
         self._recorder = EventRecorder(transport, instance=settings.pod_name)
+        self._able = asyncio.Event()
         self._election = LeaderElection(transport, settings.namespace, settings.lease_name, settings.pod_name)
 
     async def run(self) -> None:
@@ -87,7 +88,7 @@ class _Service:
                 for name, work in (
                     ("caches", self._caches.run()),
                     ("events", self._recorder.run()),
-                    ("election", self._election.run()),
+                    ("election", self._campaign()),
                     ("terms", self._terms()),
                     ("beat", self._beat()),
                 ):
@@ -102,12 +103,18 @@ class _Service:
             loop.beat()
             await asyncio.sleep(BEAT)
 
+    async def _campaign(self) -> None:
+        """Take part in the election once we could lead: who holds the Lease and knows nothing keeps others from it."""
+        await self._able.wait()
+        await self._election.run()
+
     async def _terms(self) -> None:
         """Lead whenever we are the leader."""
         cluster_id = self._settings.cluster_id or await self._cluster_id()
         await self._caches.wait_synced()
         gc.collect()
         gc.freeze()  # what was listed lives on; to walk all of it again each minute stopped everything for 0.1 s
+        self._able.set()
         while True:
             await self._election.became_leader.wait()
             term = asyncio.create_task(self._lead(cluster_id), name="term")

@@ -15,15 +15,18 @@ from moorage.reservations import DELETE, NodeReservation, Pin, Problem, Spec, me
 
 from .names import FINALIZER, RESERVATION_ANNOTATION, made_for
 from .profiles import Profile
-from .refusal import Refusal
+from .refusal import Refusal, Wait
 from .signs import NONE, Signs
 
 
 class Room(Protocol):
     """The node as promised, with everything that is on it or about to be."""
 
-    def admit(self, pod: Pod) -> Refusal | None:
-        """Count a pod in and return None; or return why it does not fit, with all that was admitted before."""
+    def admit(self, pod: Pod) -> Refusal | Wait | None:
+        """Count a pod in and return None; or return why it does not fit, with all that was admitted before.
+
+        Or why nobody can tell.
+        """
 
     def misplaced(self, pod: Pod) -> Refusal | None:
         """Why a pod that is bound here can never start here, or None."""
@@ -44,6 +47,7 @@ class Observation:
         node: the Node, or None.
         pods: the pods bound to it.
         pinned: what bears the name of each pin's pod now, by pin uid; absent when nothing does.
+        unread: why nothing is known of a pod that is there, by pin uid; such a pin waits.
         made: whether a placeholder was made for this reservation.
         made_uid: uid of the Node that was made, while the reservation does not say it yet.
         confirmed: whether ``node`` was read from the API server for this very decision, not from a cache.
@@ -67,6 +71,7 @@ class Observation:
     node: Node | None = None
     pods: tuple[Pod, ...] = ()
     pinned: Mapping[str, Pod] = field(default_factory=dict)
+    unread: Mapping[str, Refusal] = field(default_factory=dict)
     made: bool = False
     made_uid: str = ""
     confirmed: bool = False

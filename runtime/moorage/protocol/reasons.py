@@ -59,7 +59,7 @@ class ReasonCode(enum.Enum):
     DEADLINE_PASSED = _Meaning(
         16,
         "the deadline has passed",
-        "The instruction came late, or could not be finished in time.",
+        "The instruction came late, or could not be finished in time; the sentence says what was waited for.",
         "Issue a new instruction if it is still wanted.",
     )
     STALE_EPOCH = _Meaning(

@@ -1,7 +1,7 @@
 """Which verdicts an object that cannot be read could change: those are "unknown", all others are as they would be.
 
 Doubt reaches no further than what the object decides: a CSINode the volumes of its node, a claim the pods that use it.
-Two bounds keep a tenant's odd pod from stopping every pin (docs/adr/0010-doubt-is-bounded.md): a pod whose node cannot
+Two bounds keep a tenant's odd pod from stopping every pin (docs/adr/0012-doubt-is-bounded.md): a pod whose node cannot
 be read takes no room anywhere, and whom a pod repels beyond its own node is not asked when that cannot be read.
 """
 

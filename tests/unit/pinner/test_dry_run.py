@@ -71,7 +71,7 @@ class Setting:
 
     def __init__(self) -> None:
         by_node = {"node": lambda each: (each.spec.node_name,)}
-        self.caches = {name: Cache(by_node if name == "pods" else None) for name in Caches.__dataclass_fields__}
+        self.caches = {name: Cache(by_node if name == "pods" else None, name) for name in Caches.__dataclass_fields__}
         for cache in self.caches.values():
             cache._synced = asyncio.Event()
             cache._synced.set()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -23,6 +23,7 @@ from moorage.objects import (
 from moorage.pinner import daemons
 from moorage.pinner.caches import Caches, Latest
 from moorage.pinner.daemons import DaemonSet, DaemonSetSpec, PodTemplate
+from moorage.pinner.refusal import Wait
 from moorage.pinner.sweeps import Sweeps
 from moorage.pinner.world import World
 from moorage.reservations import Promise
@@ -33,8 +34,9 @@ from tests.unit.pinner.model import NAME, OWNER, placeholder, reservation_of, sp
 class Cache(WatchCache[Any]):
     """A watch cache that is told what to hold."""
 
-    def __init__(self, indexes: dict[str, Callable[[Any], Any]] | None = None) -> None:
-        self._objects, self._subscribers = {}, []
+    def __init__(self, indexes: dict[str, Callable[[Any], Any]] | None = None, kind: str = "pods") -> None:
+        self.resource = getattr(Caches.over(cast("Any", None)), kind).resource
+        self._objects, self._unread, self._subscribers = {}, {}, []
         self._indexes = indexes or {}
         self._resource_version = "0"
 
@@ -58,7 +60,7 @@ class Cache(WatchCache[Any]):
 
     def _tell_all(self, change: Any) -> None:
         for subscriber in self._subscribers:
-            subscriber(change)
+            subscriber.tell(change)
 
 
 def pod(number: int, *, cpu: str = "1", node: str = "", uid: str = "") -> Pod:
@@ -76,7 +78,7 @@ class Setting:
 
     def __init__(self) -> None:
         by_node = {"node": lambda each: (each.spec.node_name,)}
-        self.caches = {name: Cache(by_node if name == "pods" else None) for name in Caches.__dataclass_fields__}
+        self.caches = {name: Cache(by_node if name == "pods" else None, name) for name in Caches.__dataclass_fields__}
         self.stirred: list[str] = []
         self.world = World(Caches(**self.caches), default_profile="generic", stir=self.stirred.append)
         self.nodes, self.pods = self.caches["nodes"], self.caches["pods"]
@@ -88,6 +90,8 @@ class Setting:
     def admit(self, number: int) -> str:
         """Ask for room for a pod; the reason why there is none, or nothing."""
         refusal = self.world.room(NAME).admit(self.world.pods.get(f"ns/p{number}") or pod(number))
+        if isinstance(refusal, Wait):
+            return "wait"
         return refusal.reason.name if refusal is not None else ""
 
     def pods_here(self) -> set[str]:

@@ -1,4 +1,4 @@
-"""JSON as Go writes it: what is not there may be left out or be ``null``. And what can be read of what is not as promised.
+"""JSON as Go writes it: what is not there may be ``null``. And what can be read of what is not as promised.
 
 Go writes a list or map that is nil as ``null`` wherever its field has no ``omitempty``: ``topologyKeys`` of a CSINode,
 ``containers`` of a Pod in a bookmark. Every field of a struct has a default, so ``null`` means that. Bytes are decoded

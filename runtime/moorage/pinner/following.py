@@ -1,0 +1,261 @@
+"""What the caches say, and pods that are being bound before the caches say so; ``World`` adds what is decided by."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NoReturn
+
+from moorage.kube.cache import Change, WatchCache
+from moorage.kube.unreadable import Unreadable
+from moorage.objects import KubeObject, Pod
+from moorage.reservations import NodeReservation, Reading, Spec, read
+from moorage.scheduling import Snapshot
+
+from .caches import Caches, Latest
+from .layout import Layout
+from .names import FINALIZER
+from .refusal import Refusal
+from .unwritten import Intents
+
+logger = logging.getLogger(__name__)
+
+_NOTHING = Reading(Spec(), ())
+
+
+@dataclass(slots=True)
+class Claim:
+    """A pod that was admitted to a node: ``bound`` once the API server has said yes."""
+
+    uid: str
+    node: str
+    arrivals: int
+    bound: bool = False
+
+
+class Spoilt(Exception):
+    """The snapshot for the fit check is wrong, and cannot be built anew: the next term begins from the caches."""
+
+
+class Following:
+    """Follows the caches.
+
+    Args:
+        caches: the watch caches; followed from now on.
+        stir: called with the name of a node about which something has changed.
+    """
+
+    def __init__(self, caches: Caches, stir: Callable[[str], None]) -> None:
+        self.reservations = Latest(caches.reservations)
+        self.nodes = Latest(caches.nodes)
+        self.pods = Latest(caches.pods)
+        self.intents = Intents()
+        self.claims: dict[str, Claim] = {}
+        self._caches = caches
+        self._stir = stir
+        self._readings: dict[str, tuple[NodeReservation, Reading]] = {}
+        self._landing: defaultdict[str, set[str]] = defaultdict(set)  # node to the keys of pods bound to it, not seen
+        self._arrivals: defaultdict[str, int] = defaultdict(int)  # how often a node's room was changed by others
+        self._in_place: dict[str, tuple[object, object, object]] = {}  # pod uid to what it was found in place by
+        self._waits: dict[str, dict[str, Refusal]] = {}  # node to the pods that wait for what cannot be read, by uid
+        self._spoilt: Exception | None = None
+        self._ended = asyncio.Event()
+        self._layout = Layout(caches, self.nodes, lambda name: self.reading(name).spec.promise, self._claimed)
+        self._subscriptions = tuple(self._subscribe())
+
+    def close(self) -> None:
+        """Follow the caches no more."""
+        for unsubscribe in self._subscriptions:
+            unsubscribe()
+
+    async def sound(self) -> NoReturn:
+        """Wait for as long as the snapshot can be relied upon.
+
+        Raises:
+            Spoilt: it cannot any more.
+        """
+        await self._ended.wait()
+        raise Spoilt(str(self._spoilt)) from self._spoilt
+
+    # --- reading ---
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What the fit check is asked of; another one after it was built anew."""
+        return self._layout.snapshot
+
+    def reading(self, name: str) -> Reading:
+        """What the reservation of a node says; nothing when there is none."""
+        known = self._readings.get(name)
+        return known[1] if known is not None else _NOTHING
+
+    def reservation(self, name: str) -> NodeReservation | None:
+        """The reservation of a node."""
+        known = self._readings.get(name)
+        return known[0] if known is not None else None
+
+    # --- claims ---
+
+    def claim(self, pod: Pod, node: str) -> None:
+        """Count a pod on a node from now on."""
+        self.claims[pod.key] = Claim(pod.metadata.uid, node, self._arrivals[node])
+        self.snapshot.place(pod, node)
+
+    def still_room(self, pod: Pod) -> bool:
+        """Whether nothing came to the node since the pod was admitted: then it still fits."""
+        claim = self.claims.get(pod.key)
+        return claim is not None and claim.arrivals == self._arrivals[claim.node]
+
+    def landed(self, pod: Pod) -> None:
+        """The API server has bound a claimed pod."""
+        claim = self.claims.get(pod.key)
+        if claim is None:
+            return  # the watch was faster, and has told already
+        claim.bound = True
+        self._landing[claim.node].add(pod.key)
+
+    def release(self, pod: Pod) -> None:
+        """A claimed pod will not be bound after all, or the watch has seen it."""
+        claim = self.claims.get(pod.key)
+        if claim is None or claim.uid != pod.metadata.uid:
+            return
+        del self.claims[pod.key]
+        landing = self._landing.get(claim.node)
+        if landing is not None:
+            landing.discard(pod.key)
+            if not landing:
+                del self._landing[claim.node]
+        known = self.pods.get(pod.key)
+        if known is None or not known.spec.node_name:
+            self.snapshot.remove(pod.key)
+
+    # --- what the caches say ---
+
+    def _subscribe(self) -> Iterator[Callable[[], None]]:
+        caches = self._caches
+        for cache in self._layout.plain:
+            yield self._follow(cache, self._layout.changed)
+        yield self._follow(caches.reservations, self._on_reservation)
+        yield self._follow(caches.nodes, lambda change: self._on_node(change.object.metadata.name))
+        yield self._follow(caches.pods, self._on_pod)
+        yield self._follow(caches.daemon_sets, lambda change: self._layout.coming.changed(change.object.key))
+
+    def _follow(self, cache: WatchCache[Any], changed: Callable[[Change[Any]], None]) -> Callable[[], None]:
+        def told(change: Change[Any]) -> None:
+            changed(change)
+            if self._layout.in_doubt:
+                self._trust(type(change.object), change.object.key)
+
+        return cache.subscribe(told, unread=partial(self._on_unread, cache))
+
+    def _on_unread(self, cache: WatchCache[Any], key: str, item: Unreadable[Any] | None) -> None:
+        kind = cache.resource.type
+        try:
+            if item is None:
+                self._trust(kind, key)
+            elif self._layout.doubt(kind, key, item):
+                for name in (item.rest.spec.node_name,) if kind is Pod else tuple(self._readings):
+                    self._arrivals[name] += 1  # who was admitted there is judged again
+        except Exception as error:
+            fields = {"kind": cache.resource.kind, "object": key}
+            logger.critical("fit snapshot cannot be built anew, the term ends", extra=fields, exc_info=error)
+            self._spoilt = error
+            self._ended.set()
+
+    def _trust(self, kind: type[KubeObject], key: str) -> None:
+        """An object can be read: who waits for it is looked at again."""
+        if self._layout.trust(kind, key):
+            for name in self._waits:
+                self._stir(name)
+
+    def _claimed(self) -> Iterator[tuple[Pod, str]]:
+        """The pods that are being bound, and where."""
+        for key, claim in self.claims.items():
+            pod = self.pods.get(key)
+            if pod is not None and pod.metadata.uid == claim.uid:
+                yield pod, claim.node
+
+    def _on_reservation(self, change: Change[NodeReservation]) -> None:
+        name = change.object.metadata.name
+        if self._read(name) or change.new is None:  # no news are our own writes, and all of status
+            self._stir(name)
+
+    def _read(self, name: str) -> bool:
+        """Take note of a reservation; returns whether it means something else than before."""
+        reservation = self.reservations.get(name)
+        known = self._readings.get(name)
+        if known is None and reservation is None:
+            return False
+        if known is not None and reservation is not None and _same_intent(known[0], reservation):
+            self._readings[name] = (reservation, known[1])
+            return _ends(known[0]) != _ends(reservation)
+        if reservation is None:
+            self._readings.pop(name, None)
+            self.intents.stored(name, None, anew=False)
+        else:
+            reading = read(reservation)
+            self._readings[name] = (reservation, reading)
+            anew = known is not None and known[0].metadata.uid != reservation.metadata.uid
+            self.intents.stored(name, reading.spec, anew=anew)
+        before = known[1].spec.promise if known is not None else None
+        if self.reading(name).spec.promise != before or (known is None) != (reservation is None):
+            self._place_node(name)
+        return True
+
+    def _on_node(self, name: str) -> None:
+        self._place_node(name)
+        if name in self._readings:
+            self._stir(name)
+
+    def _place_node(self, name: str) -> None:
+        if self._layout.place_node(name):
+            self._arrivals[name] += 1
+
+    def _on_pod(self, change: Change[Pod]) -> None:
+        pod = change.object
+        key = pod.key
+        claim = self.claims.get(key)
+        self.pods.get(key)  # lets go of what the watch has caught up with
+        if change.new is None and claim is not None and claim.uid != pod.metadata.uid:
+            pass  # its successor of the same name is being bound
+        elif change.new is None:
+            self.snapshot.delete(Pod, key)
+            self.release(pod)
+            self._in_place.pop(pod.metadata.uid, None)
+        elif claim is not None and claim.uid == pod.metadata.uid and not pod.spec.node_name:
+            pass  # it is being bound: an older state of it must not take it off its node
+        else:
+            self.snapshot.apply(pod)
+            if claim is not None:
+                self.release(pod)
+        node = pod.spec.node_name
+        if node and node in self._readings:
+            came_by_us = claim is not None and claim.uid == pod.metadata.uid and claim.node == node
+            if not came_by_us and (change.old is None or not change.old.spec.node_name):
+                self._arrivals[node] += 1
+            self._layout.coming.pod(node, pod, gone=change.new is None or pod.finished)
+            if not came_by_us and self._matters(node, change):
+                self._stir(node)
+        for name in self.intents.nodes_of(pod.metadata.uid):
+            if name != node:
+                self._stir(name)
+
+    def _matters(self, node: str, change: Change[Pod]) -> bool:
+        """Whether a change of a pod can make a difference to its node's reservation: most heartbeats cannot."""
+        reservation, spec = self._readings[node][0], self._readings[node][1].spec
+        if FINALIZER in reservation.metadata.finalizers or spec.slots:
+            return True
+        return change.new is not None and change.new.finished
+
+
+def _same_intent(one: NodeReservation, other: NodeReservation) -> bool:
+    return one is other or (one.metadata.uid == other.metadata.uid and one.spec == other.spec)
+
+
+def _ends(reservation: NodeReservation) -> tuple[object, object]:
+    """What beside the spec is read as an intent."""
+    return (reservation.metadata.finalizers, reservation.metadata.deletion_timestamp)

@@ -1,0 +1,294 @@
+"""The snapshot for the fit check: nodes as promised, DaemonSet pods to come, and what cannot be read.
+
+Whoever fails over an object may have counted it by halves: the snapshot is then built anew from the caches, without it.
+It counts as unreadable from then on (``moorage.kube.changes``), so one odd object costs the verdicts that it decides.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+from moorage.kube.cache import Change, WatchCache
+from moorage.kube.unreadable import Unreadable, outline
+from moorage.objects import KubeObject, Node, Pod
+from moorage.reservations import Promise
+from moorage.scheduling import Snapshot, Unread
+
+from .caches import BY_NODE, Caches, Latest
+from .coming import Coming
+from .daemons import DaemonSet
+from .promised import as_promised
+
+logger = logging.getLogger(__name__)
+
+TRIES = 4
+"""How often the snapshot is built anew without what was found in the way the last time."""
+
+_Id = tuple[type[KubeObject], str]
+
+
+class Layout:
+    """Keeps the snapshot.
+
+    Args:
+        caches: the watch caches.
+        nodes: the Nodes, with our own writes.
+        promise_of: what is promised of a node, or None.
+        claimed: pods that are being bound, and where; whether or not the API server has heard of it.
+    """
+
+    def __init__(
+        self,
+        caches: Caches,
+        nodes: Latest[Node],
+        promise_of: Callable[[str], Promise | None],
+        claimed: Callable[[], Iterable[tuple[Pod, str]]],
+    ) -> None:
+        self._caches, self._nodes = caches, nodes
+        self._promise_of, self._claimed = promise_of, claimed
+        self._unread: dict[_Id, Unreadable[Any]] = {}
+        self._unread_daemons: dict[str, Unreadable[DaemonSet]] = {}
+        self._only_named: set[_Id] = set()  # not even what can be read of them may be counted
+        self._uncounted_daemons: set[str] = set()
+        self._building = False
+        self.offers: dict[str, object] = {}  # node to what it offers; a new object only when that has changed
+        self.snapshot = Snapshot()
+        self.coming = self._fresh_coming()
+
+    def _fresh_coming(self) -> Coming:
+        return Coming(self.snapshot, self._caches.daemon_sets, self._unread_daemons, self._uncounted_daemons)
+
+    @property
+    def plain(self) -> tuple[WatchCache[Any], ...]:
+        """The caches whose objects are counted as they are."""
+        caches = self._caches
+        return (
+            caches.namespaces,
+            caches.storage_classes,
+            caches.volumes,
+            caches.claims,
+            caches.csi_nodes,
+            caches.attachments,
+        )
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether there is anything that cannot be read."""
+        return bool(self._unread)
+
+    def unread(self, kind: type[KubeObject], key: str) -> Unreadable[Any] | None:
+        """What can be read of an object when not all can."""
+        return self._unread.get((kind, key))
+
+    # --- changes ---
+
+    def changed(self, change: Change[KubeObject]) -> None:
+        """An object that is counted as it is has changed."""
+        if change.new is None:
+            self.snapshot.delete(type(change.object), change.object.key)
+        else:
+            self.snapshot.apply(change.new)
+
+    def place_node(self, name: str) -> bool:
+        """Take over a Node as it is and as it was promised; returns whether it offers something else than before."""
+        unread = self._unread.get((Node, name))
+        node = self._nodes.get(name) if unread is None else unread.rest
+        promise = self._promise_of(name)
+        if node is not None and promise is not None:
+            node = as_promised(name, promise, node)
+        if unread is not None:
+            self._count_rest((Node, name), dataclasses.replace(unread, rest=node))
+        elif node is not None:
+            self.snapshot.apply(node)
+        else:
+            self.snapshot.delete(Node, name)
+        if node is None or promise is None:
+            self.coming.forget(name)
+        if node is None:
+            self.offers.pop(name, None)
+        if node is None or promise is None or name not in self.snapshot.nodes.slots:
+            return False
+        offer = (node.metadata.labels, node.spec.taints, node.spec.unschedulable, node.status.allocatable)
+        news = self.offers.get(name) != offer
+        if news:
+            self.offers[name] = offer
+        self.coming.node(node, self._caches.pods.by(BY_NODE, name), count=not self._building)
+        return news
+
+    # --- what cannot be read ---
+
+    def doubt(self, kind: type[KubeObject], key: str, item: Unreadable[Any]) -> bool:
+        """An object cannot be read, or not wholly; returns whether that is news.
+
+        Raises:
+            Exception: the snapshot is spoilt and cannot be built anew.
+        """
+        which = (kind, key)
+        known = self._unread.get(which)
+        if known is not None and known.uid != item.uid:
+            self._only_named.discard(which)
+        self._unread[which] = item
+        if item.refused:
+            self._rebuild()
+        else:
+            self._carefully(which, lambda: self._count_unread(which))
+        return known is None or (known.uid, known.fields) != (item.uid, item.fields)
+
+    def trust(self, kind: type[KubeObject], key: str) -> bool:
+        """An object can be read again, or is gone; returns whether that is news.
+
+        Raises:
+            Exception: the snapshot is spoilt and cannot be built anew.
+        """
+        which = (kind, key)
+        if self._unread.pop(which, None) is None:
+            return False
+        self._only_named.discard(which)
+        self._carefully(which, lambda: self._count_known(which))
+        return True
+
+    def _carefully(self, which: _Id, count: Callable[[], None]) -> None:
+        try:
+            count()
+        except Exception as error:
+            self._blame(which, error)
+            self._rebuild()
+
+    def _count_known(self, which: _Id) -> None:
+        """Count an object as the cache has it, which may be as it was before it could not be read."""
+        kind, key = which
+        self.snapshot.trust(kind, key)
+        if kind is DaemonSet:
+            self._unread_daemons.pop(key, None)
+            self._uncounted_daemons.discard(key)
+            self.coming.changed(key)
+        elif kind is Node:
+            self.place_node(key)
+        elif kind is not Pod or not self._is_claimed(key):
+            known = self._known(which)
+            if known is None:
+                self.snapshot.delete(kind, key)
+            else:
+                self.snapshot.apply(known)
+
+    def _known(self, which: _Id) -> KubeObject | None:
+        """The last state of an object that could be read."""
+        kind, key = which
+        found = (cache.get(key) for cache in self._caches.all if cache.resource.type is kind)
+        return next((each for each in found if each is not None), None)
+
+    def _is_claimed(self, key: str) -> bool:
+        return any(pod.key == key for pod, _ in self._claimed())
+
+    def _count_unread(self, which: _Id) -> None:
+        """Count what can be read of an object, and mark what it decides as doubtful."""
+        (kind, key), item = which, self._unread[which]
+        if kind is DaemonSet:
+            self._unread_daemons[key] = item
+            if which in self._only_named:
+                self._uncounted_daemons.add(key)
+            self.coming.changed(key)
+        elif kind is Node:
+            self.place_node(key)
+        elif kind is Pod:
+            self._count_rest(which, dataclasses.replace(item, rest=self._on_its_node(item)))
+        elif kind in {cache.resource.type for cache in self.plain}:
+            self._count_rest(which, item)
+
+    def _count_rest(self, which: _Id, item: Unreadable[Any]) -> None:
+        kind, key = which
+        what = next(cache.resource.kind for cache in self._caches.all if cache.resource.type is kind)
+        unread = Unread(item.rest, f"{what} {key}", item.fields, item.reason)
+        if which in self._only_named or (kind is Pod and self._is_claimed(key)):
+            self.snapshot.doubts.put(key, unread)
+        else:
+            self.snapshot.doubt(key, unread)
+
+    def _on_its_node(self, item: Unreadable[Pod]) -> Pod:
+        """A pod with the node that it was on when that could be read: once bound, it stays there."""
+        known = self._caches.pods.get(item.key)
+        if not item.lacks("spec.nodeName") or known is None or known.metadata.uid != item.uid:
+            return item.rest
+        spec = msgspec.structs.replace(item.rest.spec, node_name=known.spec.node_name)
+        return msgspec.structs.replace(item.rest, spec=spec)
+
+    # --- anew ---
+
+    def _rebuild(self) -> None:
+        """Build the snapshot from the caches, and find out what is in the way.
+
+        Raises:
+            Exception: too much is in the way.
+        """
+        for tried in range(1, TRIES + 1):
+            self.snapshot = Snapshot()
+            self._unread_daemons.clear()
+            self.coming = self._fresh_coming()
+            in_the_way = self._fill(last=tried == TRIES)
+            if not in_the_way:
+                logger.warning("fit snapshot built anew from the caches", extra={"unreadable": len(self._unread)})
+                return
+            for which, error in in_the_way:
+                self._blame(which, error)
+
+    def _fill(self, *, last: bool) -> list[tuple[_Id, Exception]]:
+        """Count everything; returns what could not be (it may have spoilt the rest), or raises the last time."""
+        in_the_way: list[tuple[_Id, Exception]] = []
+        self._building = True
+        try:
+            for which, count in self._counts():
+                try:
+                    count()
+                except Exception as error:
+                    if last:
+                        raise
+                    in_the_way.append((which, error))
+        finally:
+            self._building = False
+        return in_the_way
+
+    def _counts(self) -> Iterator[tuple[_Id, Callable[[], object]]]:
+        """All there is, with how each is counted; what others are understood by comes first."""
+        caches = self._caches
+        for cache in self.plain:
+            for obj in cache:
+                yield from self._unless_unread(obj, lambda obj=obj: self.snapshot.apply(obj))  # type: ignore[misc]
+        for node in caches.nodes:
+            yield from self._unless_unread(node, lambda node=node: self.place_node(node.key))  # type: ignore[misc]
+        claimed = {pod.key for pod, _ in self._claimed()}
+        for pod in caches.pods:
+            if pod.key not in claimed:
+                yield from self._unless_unread(pod, lambda pod=pod: self.snapshot.apply(pod))  # type: ignore[misc]
+        for pod, name in self._claimed():
+            if name in self.snapshot.nodes.slots:
+                yield (Pod, pod.key), lambda pod=pod, name=name: self.snapshot.place(pod, name)  # type: ignore[misc]
+        unread = sorted(self._unread, key=lambda which: which[0] is DaemonSet)  # whose pods want to know the nodes
+        for which in unread:
+            yield which, lambda which=which: self._count_unread(which)  # type: ignore[misc]
+        for daemons in caches.daemon_sets:
+            yield from self._unless_unread(daemons, lambda key=daemons.key: self.coming.changed(key))  # type: ignore[misc]
+
+    def _unless_unread(
+        self, obj: KubeObject, count: Callable[[], object]
+    ) -> Iterator[tuple[_Id, Callable[[], object]]]:
+        which = (type(obj), obj.key)
+        if which not in self._unread:
+            yield which, count
+
+    def _blame(self, which: _Id, error: Exception) -> None:
+        """An object is in the way: of the next snapshot only its names and its node are part, or not even they."""
+        kind, key = which
+        reason = f"{type(error).__name__}: {error}"
+        logger.error("object cannot be counted", extra={"kind": kind.__name__, "object": key}, exc_info=error)
+        if which in self._unread:
+            self._only_named.add(which)
+            return
+        obj = self._known(which)
+        if obj is not None:
+            rest, fields = outline(obj)
+            self._unread[which] = Unreadable(key, obj.metadata.uid, obj.metadata.resource_version, reason, rest, fields)

@@ -1,0 +1,116 @@
+"""After whatever a change has spoilt, the snapshot answers like one that was built from the same caches anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from moorage.objects import CsiNode, KubeObject, Namespace, Node, ObjectMeta, PersistentVolumeClaim, Pod
+from moorage.pinner.caches import Caches
+from moorage.pinner.world import World
+from moorage.scheduling import Snapshot
+from moorage.scheduling.snapshot import State
+from tests.examples import examples
+from tests.unit.pinner.model import NAME
+from tests.unit.pinner.test_knowledge import Setting, daemon_set, pod
+
+HALF, DEEP = "half", "deep"
+KINDS: dict[str, Callable[[ObjectMeta], KubeObject]] = {
+    "pods": lambda meta: msgspec.structs.replace(
+        pod(0, cpu="500m", node=NAME), metadata=msgspec.structs.replace(meta, namespace="ns")
+    ),
+    "nodes": lambda meta: Node(metadata=meta),
+    "namespaces": lambda meta: Namespace(metadata=meta),
+    "claims": lambda meta: PersistentVolumeClaim(metadata=msgspec.structs.replace(meta, namespace="ns")),
+    "csi_nodes": lambda meta: CsiNode(metadata=meta),
+    "daemon_sets": lambda meta: msgspec.structs.replace(
+        daemon_set("1"), metadata=msgspec.structs.replace(meta, namespace="ns")
+    ),
+}
+Step = tuple[str, int, bool | None]
+steps = st.lists(
+    st.tuples(st.sampled_from(sorted(KINDS)), st.integers(0, 2), st.sampled_from([True, False, None])), max_size=12
+)
+
+
+@pytest.fixture(autouse=True)
+def poison(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is marked is counted by halves, and then it raises; of some not even the names and the node can be."""
+    apply, place = State.apply, State.place
+
+    def half(self: Snapshot, thing: Any) -> None:
+        apply(self, thing)
+        if HALF in thing.metadata.labels or DEEP in thing.metadata.name:
+            raise RuntimeError("poison")
+
+    def half_placed(self: Snapshot, one: Pod, node: str, *, key: str | None = None) -> None:
+        place(self, one, node, key=key)
+        if DEEP in (key or ""):
+            raise RuntimeError("poison")
+
+    monkeypatch.setattr(State, "apply", half)
+    monkeypatch.setattr(State, "place", half_placed)
+
+
+def answers(world: World) -> dict[str, str]:
+    asked = [pod(90, cpu="1"), pod(91, cpu="2"), pod(92, cpu="4")]
+    return {f"{one.key} {name}": str(world.snapshot.verdict(one, name)) for one in asked for name in (NAME, "o-0-1")}
+
+
+@settings(max_examples=examples(60), deadline=None)
+@given(steps, st.booleans())
+def test_a_spoilt_snapshot_is_built_anew_as_if_nothing_had_been(steps: list[Step], deep: bool) -> None:
+    setting = Setting()
+    for number in (1, 2):
+        assert setting.admit(number) == ""
+    setting.world.landed(pod(2))
+    version = 100
+    for kind, number, poisonous in steps:
+        name = f"{'deep' if deep and number == 2 else 'o'}-{sorted(KINDS).index(kind)}-{number}"
+        meta = ObjectMeta(name=name, uid=name, labels={HALF: "yes"} if poisonous else {})
+        made = KINDS[kind](meta)
+        cache = setting.caches[kind]
+        for _ in range(1 if poisonous else 20):  # who failed over it a few times passes some states over
+            version += 1
+            if poisonous is not None:
+                cache.put(msgspec.structs.replace(made, metadata=msgspec.structs.replace(made.metadata)), version)
+        if poisonous is None and made.key in cache._objects:
+            cache.drop(made.key, version)
+    assert not setting.world._ended.is_set()
+    found = answers(setting.world)
+    fresh = World(Caches(**setting.caches), default_profile="generic", stir=lambda _: None)
+    for number in (1, 2):
+        fresh.claim(pod(number), NAME)
+    assert found == answers(fresh)
+    setting.world.close()
+    fresh.close()
+
+
+def test_who_was_admitted_is_judged_again_when_a_doubt_arises_on_the_node() -> None:
+    setting = Setting()
+    assert setting.admit(1) == ""
+    assert setting.world.still_room(pod(1))
+    meta = ObjectMeta(name="o", uid="o", labels={HALF: "yes"})
+    setting.caches["pods"].put(KINDS["pods"](meta), 200)
+    assert not setting.world.still_room(pod(1))
+    setting.world.release(pod(1))
+    assert setting.admit(1) == "wait"
+    setting.stirred.clear()
+    setting.caches["pods"].drop("ns/o", 201)
+    assert NAME in setting.stirred
+    assert setting.admit(1) == ""
+
+
+def test_a_daemon_set_that_cannot_be_read_is_in_doubt_where_its_pod_will_come_until_it_is_there() -> None:
+    setting = Setting()
+    meta = ObjectMeta(name="deep-agent", namespace="kube-system", uid="d")
+    setting.caches["daemon_sets"].put(msgspec.structs.replace(daemon_set("1"), metadata=meta), 200)
+    verdict = setting.world.snapshot.verdict(pod(1), NAME)
+    assert "DaemonSet kube-system/deep-agent" in str(verdict)
+    setting.caches["daemon_sets"].drop("kube-system/deep-agent", 201)
+    assert setting.admit(1) == ""
