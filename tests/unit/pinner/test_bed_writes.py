@@ -10,6 +10,7 @@ from moorage.protocol import CreatePlaceholder, Promise
 from tests.unit.pinner.bed import Bed, Json, Request, faults, prune, refusals, virtual
 from tests.unit.pinner.bed.planner import OFFER
 from tests.unit.pinner.bed.policies import POLICIES
+from tests.unit.pinner.bed.witness import Witness
 
 from .test_bed_answers import DONE, SLACK, assert_answered_once, placeholder
 
@@ -173,6 +174,41 @@ async def test_our_finalizer_that_comes_back_is_not_taken_off_without_end() -> N
         bed.api.policies.clear()
         await bed.until(lambda: bed.reservation("n1") is None, within=120)
         await assert_rests(bed)
+
+
+# --- machines that come at the last moment ---
+
+
+@pytest.mark.parametrize("watches", ["quick", "held"])
+@pytest.mark.parametrize("moment", ["get nodes", "delete pods", "delete nodes"])
+@pytest.mark.parametrize("end", ["planner", "deadline", "person"])
+@virtual
+async def test_a_machine_that_joins_while_its_placeholder_is_deleted_keeps_its_node(
+    end: str, moment: str, watches: str
+) -> None:
+    async with Bed() as bed:
+        await placeholder(bed, pods=2, within=20 if end == "deadline" else 300)
+        await bed.run(3)
+        if watches == "held":
+            bed.wire.hold("nodes")
+        uid = (bed.node("n1") or {})["metadata"]["uid"]
+        verb, resource = moment.split()
+        join = faults.meanwhile(lambda: bed.people.join("n1", ready=False))
+        rule = bed.wire.faults.set(join, verb, resource, times=1)
+        deleted = bed.planner.delete("n1") if end == "planner" else ""
+        if end == "person":
+            bed.api.delete("nodereservations", "n1")
+        await bed.run(40)
+        assert rule.met
+        assert (bed.node("n1") or {})["metadata"]["uid"] == uid
+        if deleted:
+            assert bed.planner.final(deleted) == "REJECTED NODE_IS_REAL"
+        bed.wire.let_go()
+        await bed.run(60)
+        assert (bed.node("n1") or {})["metadata"]["uid"] == uid
+        assert Witness.deletions(bed) == []
+        assert bed.repeated() == {}
+        assert_answered_once(bed)
 
 
 # --- what tenants write ---

@@ -19,7 +19,6 @@ from moorage.kube.events import EventType, ObjectRef
 from moorage.kube.transport import Transport
 from moorage.pinner import attempts
 from moorage.pinner.caches import Caches
-from moorage.pinner.leases import LeaseKeeper
 from moorage.pinner.options import Options
 from moorage.pinner.pinner import Pinner
 from moorage.protocol import Ack, Instruction
@@ -92,7 +91,6 @@ class Bed:
             chance.seed(self._seed)
         clock = SimpleNamespace(monotonic=self.now)
         self._patches.enter_context(mock.patch("moorage.kube.cache.time", clock))
-        self._patches.enter_context(mock.patch.dict(LeaseKeeper.__init__.__kwdefaults__, monotonic=self.now))
         self._patches.enter_context(_Logs(self.logs))
         for namespace in ("ns", "kube-node-lease"):
             self.api.create("namespaces", {"metadata": {"name": namespace}})

@@ -59,7 +59,7 @@ class Witness:
             late: seconds by which answers may be late beyond ``SLACK``.
         """
         left = () if self.blind else self._left()
-        return [*self._wrong, *self._answers(SLACK + late), *self._deletions(), *left, *self._repeated()]
+        return [*self._wrong, *self._answers(SLACK + late), *self.deletions(self._bed), *left, *self._repeated()]
 
     def _answers(self, slack: float) -> Iterator[str]:
         planner = self._bed.planner
@@ -74,14 +74,18 @@ class Witness:
             if seconds > slack:
                 yield f"{each} was answered {seconds:.1f} s after its deadline"
 
-    def _deletions(self) -> Iterator[str]:
-        for request, found in self._bed.api.deleted:
+    @staticmethod
+    def deletions(bed: Bed) -> list[str]:
+        """What the pinner must not have deleted."""
+        wrong = []
+        for request, found in bed.api.deleted:
             if request.plural == "nodes" and _has_kubelet(found):
-                yield f"node {request.key} had a kubelet, and was deleted"
-            if request.plural == "pods" and request.body.get("gracePeriodSeconds") == 0:
-                status = found.get("status", {})
-                if status.get("startTime") and status.get("phase") == "Running":
-                    yield f"pod {request.key} ran, and was deleted without grace"
+                wrong.append(f"node {request.key} had a kubelet, and was deleted")
+            status = found.get("status", {})
+            ran = status.get("startTime") and status.get("phase") == "Running"
+            if request.plural == "pods" and request.body.get("gracePeriodSeconds") == 0 and ran:
+                wrong.append(f"pod {request.key} ran, and was deleted without grace")
+        return wrong
 
     def _left(self) -> Iterator[str]:
         objects = self._bed.api.store.objects
