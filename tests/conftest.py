@@ -20,6 +20,7 @@ import hypothesis
 import pytest
 
 from tests import containers
+from tests.auditing import guard
 from tests.examples import examples
 from tools.toolchain.guard import interrupt_with_parent
 
@@ -42,6 +43,11 @@ _timeless = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis
 hypothesis.settings.register_profile("ci", _timeless, derandomize=True, database=None)
 hypothesis.settings.register_profile("own", _timeless, max_examples=examples(100))
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "own")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Whatever the run does: at its end the audit logs of its clusters are judged."""
+    config.pluginmanager.register(guard.Guard(config), guard.NAME)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -87,6 +93,7 @@ def _warm_or_own(request: pytest.FixtureRequest, real: int) -> Iterator[ClusterH
 
     warm = _warm_cluster(request.config, real)
     if warm is not None:
+        guard.watch(request.config, warm)
         yield warm
         warm.stop_nodes()
         return

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from tools.demo import moments
-from tools.localcluster import LocalCluster
+from tools.auditlog import KEEP
+from tools.demo import account, manifests, moments
+from tools.localcluster import LocalCluster, accounts
 from tools.toolchain import ensure
 
 ROOT = Path(__file__).parents[2]
@@ -113,6 +114,8 @@ def test_the_demo_ends_with_a_checked_outcome(clusters: Path, tmp_path: Path) ->
     assert story.index("60 pods pinned, and still no machine") < story.index("is switched on")
     assert list(processes_of(clusters)) == []
     assert folders_in(clusters) == []
+    logs = Path(os.environ[KEEP]).glob("own-*/audit.log")  # what the guard of the run will read
+    assert any(accounts.user(manifests.NAMESPACE, account.CHART) in log.read_text() for log in logs)
 
 
 MOMENTS = [

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.kube import identity
 from tools.demo import world
 from tools.localcluster import ClusterHandle
 from tools.localcluster.ports import free_ports
@@ -29,9 +30,9 @@ KEY = "sesame-open-1234"
 class Pinner:
     """One running process, its log, and its health address."""
 
-    def __init__(self, folder: Path, kubeconfig: Path, *flags: str, **environment: str) -> None:
+    def __init__(self, folder: Path, kubeconfig: Path, lease: str, *flags: str, **environment: str) -> None:
         self.log = folder / "pod-pinner.log"
-        self.lease = f"test-{os.getpid()}-{time.monotonic_ns()}"
+        self.lease = lease
         settings = ["--namespace", NAMESPACE, "--lease-name", self.lease, "--kubeconfig", str(kubeconfig)]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -102,7 +103,8 @@ def test_a_lost_stream_is_no_unreadiness_and_a_signal_gives_the_lease_up(
 ) -> None:
     define(cluster)
     flags = ("--planner-address", planner, "--planner-plaintext")
-    pinner = Pinner(tmp_path, cluster.kubeconfig, *flags)
+    lease = f"test-{os.getpid()}-{time.monotonic_ns()}"
+    pinner = Pinner(tmp_path, identity.pinner(cluster, namespace=NAMESPACE, lease=lease), lease, *flags)
     pinners.append(pinner)
     pinner.until_ready()
     pinner.until("became leader")
@@ -125,7 +127,7 @@ def test_without_an_api_server_it_lives_is_not_ready_and_ends_in_order(
 ) -> None:
     nowhere = tmp_path / "kubeconfig"
     nowhere.write_text(cluster.kubeconfig.read_text().replace(cluster.server, f"https://127.0.0.1:{free_ports(1)[0]}"))
-    pinner = Pinner(tmp_path, nowhere, "--planner-address", planner, "--planner-plaintext")
+    pinner = Pinner(tmp_path, nowhere, "nobodys", "--planner-address", planner, "--planner-plaintext")
     pinners.append(pinner)
     pinner.until("watch interrupted, trying again")
     assert pinner.get("/livez") == (200, "ok\n")

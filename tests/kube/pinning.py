@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from moorage.protocol import (
     Promise,
 )
 from moorage.reservations import NodeReservation
+from tests.kube import identity
 from tests.kube.support import PATIENCE, eventually, pod
 from tools.localcluster import ClusterHandle
 
@@ -101,6 +102,28 @@ class Lines(logging.Handler):
         return [vars(record) for record in self.records if record.getMessage() == message]
 
 
+class Administrator(Client):
+    """Everything is allowed; pinners beside it may do what the chart lets them.
+
+    Args:
+        cluster: where.
+        transport: the administrator's.
+        lives: closes the connections of the pinners.
+    """
+
+    def __init__(self, cluster: ClusterHandle, transport: Transport, lives: AsyncExitStack) -> None:
+        super().__init__(transport)
+        self._cluster = cluster
+        self._lives = lives
+
+    async def pinner(self) -> Client:
+        """The access of another pinner, with an account of its own: what it asks again is no repetition."""
+        account = credentials.load(await asyncio.to_thread(identity.pinner, self._cluster))
+        transport = await self._lives.enter_async_context(Transport(account))
+        transport.clock = self.transport.clock
+        return Client(transport)
+
+
 class Driver:
     """Hands instructions to a pinner and waits for their answers.
 
@@ -112,15 +135,16 @@ class Driver:
     epoch = 1
 
     def __init__(self, client: Client, options: Options = QUICK) -> None:
+        assert isinstance(client, Administrator), "of `connected`"
         self.client = client
         self.options = options
         self.acks: list[Ack] = []
         self.records = Records()
         self.lines = Lines()
         self.leading = True
-        self.caches = Caches.over(client.transport)
         self._sequence = 0
         self._pinner: Pinner | None = None
+        self._caches: Caches | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.sent: dict[str, Instruction] = {}
 
@@ -129,9 +153,17 @@ class Driver:
         assert self._pinner is not None
         return self._pinner
 
+    @property
+    def caches(self) -> Caches:
+        assert self._caches is not None
+        return self._caches
+
     async def start(self, client: Client | None = None) -> None:
         """Begin, or begin anew as another replica would."""
-        writer = client or self.client
+        writer = client or await self.client.pinner()
+        if self._caches is None:  # they outlive a writer that is to die
+            watcher = writer if client is None else await self.client.pinner()
+            self._caches = Caches.over(watcher.transport)
         self._pinner = Pinner(
             writer,
             self.caches,
@@ -224,8 +256,8 @@ class Driver:
 async def connected(cluster: ClusterHandle) -> AsyncIterator[Client]:
     """Administrator's access, with NodeReservations defined."""
     install(cluster)
-    async with Transport(credentials.load(cluster.kubeconfig)) as transport:
-        yield Client(transport)
+    async with Transport(credentials.load(cluster.kubeconfig)) as transport, AsyncExitStack() as lives:
+        yield Administrator(cluster, transport, lives)
     # Ten watches and dozens of writers end at once; their TLS goodbyes need the loop once more.
     await asyncio.sleep(0.3)
 

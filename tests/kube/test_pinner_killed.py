@@ -13,7 +13,7 @@ from moorage.kube.client import Client
 from moorage.kube.transport import Transport
 from moorage.objects import Pod
 from moorage.protocol import DeletePlaceholder, Outcome
-from tests.kube import pinning
+from tests.kube import identity, pinning
 from tests.kube.pinning import Driver
 from tests.kube.support import eventually
 from tools.localcluster import ClusterHandle, LocalCluster
@@ -80,7 +80,7 @@ async def driver(client: Client) -> AsyncIterator[Driver]:
 
 async def die_once(driver: Driver, cluster: ClusterHandle, fatal: int, *, after: bool, act: Callable[[], None]) -> bool:
     """Run with a pinner that dies at its nth write, then with one that lives; returns whether it came to dying."""
-    async with Mortal(credentials.load(cluster.kubeconfig), fatal=fatal, after=after) as transport:
+    async with Mortal(credentials.load(identity.pinner(cluster)), fatal=fatal, after=after) as transport:
         transport.clock = driver.client.transport.clock
         await driver.start(Client(transport))
         act()

@@ -20,12 +20,13 @@ from moorage.pinner import service
 from moorage.planner.board import Board
 from moorage.planner.server import PlannerServer, ServerSettings
 from moorage.protocol import Ack, Instruction, Outcome, PinPods, PodRef, ReasonCode
-from tests.kube import pinning
+from tests.kube import identity, pinning
 from tests.kube.accounts import account
 from tests.kube.support import eventually, pod
 from tools.localcluster import ClusterHandle
 
 NodeName = Callable[..., str]
+LEASE = "of-the-tests"
 KINDS = {
     "": ["nodes", "pods", "namespaces", "persistentvolumes", "persistentvolumeclaims"],
     "apps": ["daemonsets"],
@@ -55,6 +56,7 @@ async def running(board: Board, kubeconfig: Path, namespace: str, **changes: Any
         "planner_address": Address("127.0.0.1", server.port),
         "planner_plaintext": True,
         "namespace": namespace,
+        "lease_name": LEASE,
         "pod_name": "our-pod",
         "health_address": Address("127.0.0.1", 0),
     }
@@ -105,7 +107,7 @@ async def test_a_whole_plan_is_judged_and_nothing_is_written(
     refused, allowed = answers("403"), answers("201")
     async with running(
         board,
-        account(cluster, namespace, f"dry-{namespace}", tmp_path, everywhere=READ, here=WRITE),
+        account(cluster, namespace, f"pod-pinner-{namespace}", tmp_path, everywhere=READ, here=WRITE),
         namespace,
         dry_run=True,
     ):
@@ -150,7 +152,7 @@ async def test_a_cluster_controller_beside_a_managed_installation_is_warned_of_b
     board = Board()
     board.start("plan", timedelta(minutes=10))
     await client.create(resources.DEPLOYMENTS, controller, namespace)
-    async with running(board, cluster.kubeconfig, namespace, managed=True):
+    async with running(board, identity.pinner(cluster, namespace=namespace, lease=LEASE), namespace, managed=True):
         events = await events_with(cluster, namespace, "ManagedByCastAI")
     (event,) = [each for each in events if each["reason"] == "ManagedByCastAI"]
     assert event["type"] == "Warning"
@@ -165,11 +167,11 @@ async def test_nobody_is_warned_where_there_is_none_or_nobody_may_look(
     board = Board()
     board.start("plan", timedelta(minutes=10))
     kubeconfig, refused = (
-        account(cluster, namespace, f"dry-{namespace}", tmp_path, everywhere=READ, here=WRITE),
+        account(cluster, namespace, f"pod-pinner-{namespace}", tmp_path, everywhere=READ, here=WRITE),
         answers("403"),
     )
     if may_look:
-        kubeconfig = cluster.kubeconfig
+        kubeconfig = identity.pinner(cluster, namespace=namespace, lease=LEASE)
     async with running(board, kubeconfig, namespace, managed=True, dry_run=True):
         events = await events_with(cluster, namespace, "DryRun")
         if not may_look:

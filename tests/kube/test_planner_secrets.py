@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from moorage.kube import errors, resources
+from moorage.kube import credentials, errors, resources
 from moorage.kube.client import Client
+from moorage.kube.transport import Transport
 from moorage.planner import certificates
 from moorage.planner.certificates import State, Unusable
 from moorage.planner.keeper import API_KEY, Keeper
-from tests.kube import pinning
+from tests.kube import identity, pinning
 from tools.localcluster import ClusterHandle
 
 TLS, CLIENT, NAMES = "moorage-planner-tls", "moorage-planner-client", ("moorage-planner.test.svc",)
@@ -26,25 +27,36 @@ async def client(cluster: ClusterHandle) -> AsyncIterator[Client]:
         yield connected
 
 
+@pytest.fixture
+async def planner(client: Client, cluster: ClusterHandle, namespace: str) -> AsyncIterator[Client]:
+    """The planner's own access: the chart's rights."""
+    account = credentials.load(identity.planner(cluster, namespace=namespace, filled=[TLS, CLIENT]))
+    async with Transport(account) as transport:
+        transport.clock = client.transport.clock
+        yield Client(transport)
+
+
 async def empty(client: Client, namespace: str, **more: Any) -> None:
     """Both Secrets as the chart renders them."""
     for name in (TLS, CLIENT):
         await client.create(resources.SECRETS, {"metadata": {"name": name}, "type": "Opaque", **more}, namespace)
 
 
-def keeper(client: Client, namespace: str) -> Keeper:
-    return Keeper(client, namespace, tls_secret=TLS, client_secret=CLIENT, names=NAMES)
+def keeper(planner: Client, namespace: str) -> Keeper:
+    return Keeper(planner, namespace, tls_secret=TLS, client_secret=CLIENT, names=NAMES)
 
 
-async def test_three_planners_at_once_agree_and_later_ones_change_nothing(client: Client, namespace: str) -> None:
+async def test_three_planners_at_once_agree_and_later_ones_change_nothing(
+    client: Client, planner: Client, namespace: str
+) -> None:
     await empty(client, namespace)
-    several = [keeper(client, namespace) for _ in range(3)]
+    several = [keeper(planner, namespace) for _ in range(3)]
     await asyncio.gather(*(each.ensure() for each in several))
     tls, published = [await client.get(resources.SECRETS, name, namespace) for name in (TLS, CLIENT)]
     assert certificates.judge(tls.data, NAMES, datetime.now(UTC)) is State.GOOD
     assert set(published.data) == {API_KEY, "ca.crt"}
     assert published.data["ca.crt"] == tls.data["ca.crt"]
-    for each in (*several, keeper(client, namespace)):
+    for each in (*several, keeper(planner, namespace)):
         await each.ensure()
         pair, key = each.pair(), each.api_key()
         assert pair is not None
@@ -57,11 +69,13 @@ async def test_three_planners_at_once_agree_and_later_ones_change_nothing(client
     ]
 
 
-async def test_a_missing_and_an_immutable_secret_are_sentences_without_data(client: Client, namespace: str) -> None:
+async def test_a_missing_and_an_immutable_secret_are_sentences_without_data(
+    client: Client, planner: Client, namespace: str
+) -> None:
     with pytest.raises(Unusable, match=f"Secret {namespace}/{TLS} does not exist"):
-        await keeper(client, namespace).ensure()
+        await keeper(planner, namespace).ensure()
     await empty(client, namespace, immutable=True)
     with pytest.raises(errors.Invalid, match="immutable") as caught:
-        await keeper(client, namespace).ensure()
+        await keeper(planner, namespace).ensure()
     assert "BEGIN" not in str(caught.value)
     assert "LS0t" not in str(caught.value)  # how PEM begins in base64

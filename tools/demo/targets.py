@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
 from moorage.kube import credentials
 from moorage.kube.credentials import Access
+from tools.auditlog import KEEP
 from tools.localcluster import LocalCluster
 from tools.localcluster.components import API_SERVER
 
+from . import account
+
 # What Python and exec plugins of a kubeconfig need; everything else of the user's environment stays out of our own
 # cluster's programs (proxies, credentials).
-_KEPT = ("PATH", "HOME", "LANG", "PYTHONPATH", "VIRTUAL_ENV", "XDG_CACHE_HOME", "MOORAGE_CLUSTERS_DIR")
+_KEPT = ("PATH", "HOME", "LANG", "PYTHONPATH", "VIRTUAL_ENV", "XDG_CACHE_HOME", "MOORAGE_CLUSTERS_DIR", KEEP)
 
 
 def kept_environment() -> dict[str, str]:
@@ -75,8 +79,12 @@ class OwnCluster:
         self._cluster = cluster
         self.logs = cluster.logs
         self.directory = cluster.directory
-        self.flags = [f"--kubeconfig={cluster.kubeconfig}"]
         self.environment = kept_environment()
+
+    @cached_property
+    def flags(self) -> Sequence[str]:
+        """Flags by which the pinner has the chart's rights and no more; made when they are first asked for."""
+        return [f"--kubeconfig={account.pinner(self._cluster)}"]
 
     def access(self) -> Access:
         """The administrator's."""

@@ -171,7 +171,7 @@ class ControlPlane:
             "audit-policy-file": str(self.directory / "audit-policy.yaml"),
             "audit-log-path": str(self.directory / "logs" / "audit.log"),
             "audit-log-maxsize": "200",
-            "audit-log-maxbackup": "1",
+            "audit-log-maxbackup": "3",
             "profiling": "false",
         }
         if options.real:

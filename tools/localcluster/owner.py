@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tools import auditlog
 from tools.localcluster import cgroups, components, dns, host, network, real, realnode
 from tools.localcluster.binaries import binaries
 from tools.localcluster.cluster import ClusterHandle
@@ -262,6 +263,7 @@ class LocalCluster(ClusterHandle):
         real.switch_off(self.directory)  # those of other processes, too
         self._stop_components()
         remove_leftovers(self.directory)
+        auditlog.hand_over(self.audit_log, self.name)
         kept = keep_failed_logs(self.directory) if keep_logs and self.logs.is_dir() else None
         self._lock.remove_directory()
         self._lock = None

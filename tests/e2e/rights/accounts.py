@@ -14,9 +14,8 @@ from typing import Any
 from tools.demo.errors import DemoError
 from tools.demo.programs import ROOT, Programs
 from tools.demo.targets import kept_environment
-from tools.localcluster import ClusterHandle
+from tools.localcluster import ClusterHandle, accounts
 from tools.localcluster.api import ApiError
-from tools.localcluster.kubeconfig import write_kubeconfig
 from tools.localcluster.process import ManagedProcess, stop_all
 
 NAMESPACE = "castai-agent"
@@ -25,25 +24,16 @@ PLANNER = "moorage-planner"
 CLIENT_SECRET = "moorage-planner-client"
 STOP_GRACE = 10.0
 PATIENCE = 60.0
-TOKEN_SECONDS = 3600
 
 
 def user(account: str) -> str:
     """How the audit log calls a service account of ours."""
-    return f"system:serviceaccount:{NAMESPACE}:{account}"
+    return accounts.user(NAMESPACE, account)
 
 
 def kubeconfig(cluster: ClusterHandle, account: str, folder: Path) -> Path:
     """A kubeconfig with a token of a service account, as its pods have one."""
-    path = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{account}/token"
-    token = cluster.api.request("POST", path, {"spec": {"expirationSeconds": TOKEN_SECONDS}})["status"]["token"]
-    return write_kubeconfig(
-        folder / f"{account}.kubeconfig",
-        server=cluster.server,
-        ca=cluster.ca_file.read_bytes(),
-        user=account,
-        token=token,
-    )
+    return accounts.token(cluster, NAMESPACE, account, folder)
 
 
 def environment(cluster: ClusterHandle, pod: Mapping[str, Any], name: str) -> dict[str, str]:

@@ -1,0 +1,33 @@
+"""Rights that are read from the charts' templates without Helm, for programs that run outside pods, are the charts'."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.charts.rendering import PINNER, PLANNER, render
+from tools.charts.rights import rules
+
+SECRETS = ["moorage-planner-tls", "moorage-planner-client"]
+PARTS = [
+    (PINNER, "clusterRules", {}, "ClusterRole", None),
+    (PINNER, "nodeLeaseRules", {}, "Role", "kube-node-lease"),
+    (PINNER, "ownRules", {"leaseName": "castai-pod-pinner-leader-election"}, "Role", "castai-agent"),
+    (PLANNER, "clusterRules", {}, "ClusterRole", None),
+    (PLANNER, "ownRules", {"filledSecrets": SECRETS}, "Role", "castai-agent"),
+]
+
+
+@pytest.mark.parametrize(("chart", "part", "names", "kind", "where"), PARTS, ids=lambda value: str(value)[:40])
+def test_rights_are_read_as_helm_renders_them(
+    chart: str, part: str, names: dict[str, object], kind: str, where: str | None
+) -> None:
+    found = [each for each in render(chart).installed if each["kind"] == kind]
+    (role,) = [each for each in found if each["metadata"].get("namespace") == where]
+    assert rules(chart, part, names) == role["rules"]
+
+
+def test_what_is_not_there_and_what_cannot_be_filled_in_is_an_error() -> None:
+    with pytest.raises(KeyError, match="nothing"):
+        rules(PINNER, "nothing")
+    with pytest.raises(KeyError, match="leaseName"):
+        rules(PINNER, "ownRules")

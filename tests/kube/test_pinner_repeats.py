@@ -1,0 +1,225 @@
+"""No write is repeated for nothing: what others hold is waited for, and what a policy takes away is a shortfall."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from moorage.kube import resources
+from moorage.kube.cache import WatchCache
+from moorage.kube.client import Client
+from moorage.kube.resources import Resource
+from moorage.objects import Taint
+from moorage.pinner.names import PREPARING
+from moorage.protocol import DeletePlaceholder, Outcome
+from tests.auditing.events import Event, read
+from tests.auditing.guard import is_ours
+from tests.auditing.repeats import WITHIN, repeated
+from tests.kube import pinning
+from tests.kube.pinning import Driver
+from tests.kube.support import eventually, node_where
+from tools.auditlog import Mark
+from tools.localcluster import ClusterHandle
+
+NodeName = Callable[..., str]
+HOLD = "example.com/hold"
+POLICIES = "/apis/admissionregistration.k8s.io/v1"
+
+
+@pytest.fixture
+async def client(cluster: ClusterHandle) -> AsyncIterator[Client]:
+    async with pinning.connected(cluster) as connected:
+        yield connected
+
+
+@pytest.fixture
+async def driver(client: Client) -> AsyncIterator[Driver]:
+    async with pinning.driver(client) as running:
+        yield running
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What pinners have asked of the API server about some objects since a moment."""
+
+    mark: Mark
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, cluster: ClusterHandle, *names: str) -> Asked:
+        return cls(Mark.now(cluster.audit_log), names)
+
+    def events(self) -> list[Event]:
+        """By anybody."""
+        return [event for event in read(self.mark.lines()) if event.name in self.names]
+
+    def writes(self, verb: str, resource: str) -> list[Event]:
+        """Ours of one kind."""
+        asked = (event for event in self.events() if is_ours(event.account) and not event.subresource)
+        return [event for event in asked if (event.verb, event.resource) == (verb, resource)]
+
+    def assert_nothing_repeated(self) -> None:
+        """What the guard would say of these objects."""
+        assert repeated(self.events(), is_ours) == []
+
+
+@asynccontextmanager
+async def held(
+    client: Client, driver: Driver, resource: Resource[Any], name: str, namespace: str
+) -> AsyncIterator[None]:
+    """Somebody else's finalizer holds an object, and the pinner knows it."""
+    found = await client.get(resource, name, namespace)
+    change = {"metadata": {"finalizers": [*found.metadata.finalizers, HOLD]}}
+    changed = await client.patch(resource, name, namespace, changes=change, uid=found.metadata.uid)
+    caches: dict[str, WatchCache[Any]] = {
+        "Node": driver.caches.nodes,
+        "Pod": driver.caches.pods,
+        "NodeReservation": driver.caches.reservations,
+    }
+    await driver.sees(caches[resource.kind], changed)
+    try:
+        yield
+    finally:  # else it would be there for the pinners of all tests to come
+        left = await client.get(resource, name, namespace)
+        change = {"metadata": {"finalizers": [each for each in left.metadata.finalizers if each != HOLD]}}
+        await client.patch(resource, name, namespace, changes=change, uid=left.metadata.uid)
+
+
+@pytest.mark.parametrize(
+    ("kind", "outcome"),
+    [
+        ("node", Outcome.FAILED),
+        ("reservation", Outcome.FAILED),
+        ("pod", Outcome.APPLIED),  # it is being deleted, no kubelet waits for it, and the placeholder can go
+    ],
+)
+async def test_what_somebody_elses_finalizer_holds_is_waited_for_and_answered_at_the_deadline(
+    kind: str,
+    outcome: Outcome,
+    driver: Driver,
+    client: Client,
+    cluster: ClusterHandle,
+    namespace: str,
+    node_name: NodeName,
+) -> None:
+    name = node_name()
+    (pod,) = await pinning.replicas(client, "web", namespace, 1, name)
+    assert (await driver.do(pinning.promise(name))).outcome is Outcome.APPLIED
+    assert (await driver.do(pinning.pin(name, [pod]))).outcome is Outcome.APPLIED
+    await pinning.reservation_where(client, name, lambda r: (r.status or {}).get("pinned") == "1/1", "to say 1/1")
+    objects: dict[str, tuple[Resource[Any], str, str]] = {
+        "node": (resources.NODES, name, ""),
+        "pod": (resources.PODS, pod.metadata.name, namespace),
+        "reservation": (resources.NODE_RESERVATIONS, name, ""),
+    }
+    resource, held_name, where = objects[kind]
+    async with held(client, driver, resource, held_name, where):
+        asked = Asked.of(cluster, name, pod.metadata.name)
+
+        ack = await driver.do(DeletePlaceholder(name), seconds=WITHIN + 4)
+
+        assert ack.outcome is outcome, ack
+        assert asked.writes("delete", resource.plural), "it was tried"
+        asked.assert_nothing_repeated()
+        assert (kind != "node") is bool(driver.lines.with_message("node placeholder deleted"))
+        left = await client.get(resource, held_name, where)
+        assert left.metadata.deletion_timestamp is not None
+    await pinning.node_gone(client, name)
+    await pinning.reservation_gone(client, name)
+    asked.assert_nothing_repeated()
+    assert len(driver.lines.with_message("node placeholder deleted")) == 1
+    assert driver.records.of(name).count("PlaceholderDeleted") == 1
+
+
+LABEL, TAINT = "example.com/promised", "example.com/dedicated"
+LABELS, TAINTS = "object.metadata.labels", "object.spec.taints"
+REMOVED = f'[JSONPatch{{op: "remove", path: "/metadata/labels/" + jsonpatch.escapeKey("{LABEL}")}}]'
+REPLACED = f'[JSONPatch{{op: "replace", path: "/metadata/labels/" + jsonpatch.escapeKey("{LABEL}"), value: "another"}}]'
+KEPT = f'[JSONPatch{{op: "replace", path: "/spec/taints", value: {TAINTS}.filter(t, t.key != "{TAINT}")}}]'
+MUTATIONS = {
+    "a label is taken off": (f'has({LABELS}) && "{LABEL}" in {LABELS}', REMOVED),
+    "a label gets another value": (f'has({LABELS}) && {LABELS}[?"{LABEL}"].orValue("another") != "another"', REPLACED),
+    "a taint is taken off": (f'has({TAINTS}) && {TAINTS}.exists(t, t.key == "{TAINT}")', KEPT),
+}
+
+
+def mutate(cluster: ClusterHandle, node: str, condition: str, patch: str) -> None:
+    """A policy that changes whatever is written to a Node of this name."""
+    spec = {
+        "matchConstraints": {
+            "resourceRules": [
+                {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": ["nodes"]}
+            ]
+        },
+        "matchConditions": [
+            {"name": "this-node", "expression": f'object.metadata.name == "{node}"'},
+            {"name": "as-promised", "expression": condition},
+        ],
+        "failurePolicy": "Fail",
+        "reinvocationPolicy": "Never",
+        "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": patch}}],
+    }
+    policy = {"metadata": {"name": node}, "spec": spec}
+    cluster.api.request("POST", f"{POLICIES}/mutatingadmissionpolicies", policy)
+    binding = {"metadata": {"name": node}, "spec": {"policyName": node}}
+    cluster.api.request("POST", f"{POLICIES}/mutatingadmissionpolicybindings", binding)
+
+
+@pytest.fixture
+def policies(cluster: ClusterHandle) -> Iterator[list[str]]:
+    """Names of policies to delete."""
+    names: list[str] = []
+    yield names
+    for name in names:
+        for kind in ("mutatingadmissionpolicybindings", "mutatingadmissionpolicies"):
+            cluster.api.request("DELETE", f"{POLICIES}/{kind}/{name}")
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS)
+async def test_what_a_policy_takes_of_a_promise_is_a_shortfall_that_is_said_once(
+    mutation: str,
+    driver: Driver,
+    client: Client,
+    cluster: ClusterHandle,
+    node_name: NodeName,
+    policies: list[str],
+) -> None:
+    name = node_name()
+    policies.append(name)
+    mutate(cluster, name, *MUTATIONS[mutation])
+    promised = pinning.promise(name, labels={LABEL: "yes"}, taints=[Taint(key=TAINT, value="x", effect="NoSchedule")])
+
+    async def in_force() -> bool | None:
+        made = await client.create(resources.NODES, as_promised(name), dry_run=True)
+        kept = made.metadata.labels.get(LABEL) == "yes" and TAINT in {taint.key for taint in made.spec.taints}
+        return None if kept else True
+
+    await eventually(in_force, "the policy to be in force")
+    asked = Asked.of(cluster, name)
+
+    assert (await driver.do(promised)).outcome is Outcome.APPLIED
+    await asyncio.to_thread(cluster.start_hollow_kubelet, name)
+    await node_where(client, name, lambda n: n.ready and PREPARING not in {t.key for t in n.spec.taints}, "adopted")
+    await pinning.reservation_where(client, name, lambda r: not r.metadata.finalizers, "closed")
+    await asyncio.sleep(2 * pinning.QUICK.retry_cap)  # what is repeated at once shows at once
+
+    asked.assert_nothing_repeated()
+    assert asked.writes("patch", "nodes"), "it was adopted"
+    said = driver.records.of(name)
+    assert said.count("PlaceholderAdopted") == 1
+    assert len(driver.lines.with_message("node adopted")) == 1
+    assert said.count("NodeDiffers") == 1
+    assert (TAINT if "taint" in mutation else LABEL) in driver.records.note(name, "NodeDiffers")
+
+
+def as_promised(name: str) -> dict[str, Any]:
+    """A Node as the policies would see it when it is created."""
+    return {
+        "metadata": {"name": name, "labels": {LABEL: "yes"}},
+        "spec": {"taints": [{"key": TAINT, "value": "x", "effect": "NoSchedule"}]},
+    }
