@@ -17,7 +17,7 @@ from tools.testrun import budget
 from tools.toolchain import host
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Generator, Mapping
 
 MOST = 4
 MIB_EACH = 4000
@@ -61,13 +61,20 @@ class Durations:
         """Add up what the tests of each suite took."""
         self._seconds[budget.suite(report.nodeid)] += report.duration
 
-    def pytest_sessionfinish(self, exitstatus: int) -> None:
+    @pytest.hookimpl(wrapper=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
+        """Keep the figures once everybody has had a say in how the run ended."""
+        yield
+        self.keep(session.exitstatus)
+
+    def keep(self, status: int) -> None:
         """Keep the figures of a whole run that was green; `task test:record` makes them the recorded ones."""
         measured = budget.suites()
-        if exitstatus == 0 and measured.keys() <= self._seconds.keys():
+        if status == 0 and measured.keys() <= self._seconds.keys():
             minutes = {name: self._seconds[name] / 60 for name in measured}
             budget.write(budget.LATEST, (time.monotonic() - self._began) / 60, minutes, measured)
 
+    @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say how much of the budget a run took."""
         took = (time.monotonic() - self._began) / 60

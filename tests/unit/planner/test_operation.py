@@ -142,8 +142,7 @@ async def test_it_serves_with_the_secrets_it_keeps_and_a_renewed_certificate_is_
     any_recorder: Any = recorder
     planner = Planner(chosen, Operation(chosen, recorder=any_recorder, keeper=keeper, checks=checks))
     async with running(planner):
-        await eventually(lambda: planner.server.port != 0)
-        assert unmet(checks) == set()
+        await eventually(lambda: planner.server.port != 0 and unmet(checks) == set())
         async with _connected(planner, store, tmp_path) as before:
             first = await _served(planner)
             assert first == store.data(TLS)["tls.crt"]
