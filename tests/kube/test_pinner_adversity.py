@@ -306,7 +306,7 @@ async def test_nonsense_in_a_reservation_is_named_and_destroys_nothing(
 
     repaired = {"spec": {"intent": "Hold", "deadline": reservation.spec["deadline"]}}
     await client.patch(resources.NODE_RESERVATIONS, name, changes=repaired, uid=uid)
-    await pinning.reservation_where(client, name, lambda r: r.status["state"] == "Placeholder", "to go on")
+    await pinning.reservation_where(client, name, lambda r: (r.status or {}).get("state") == "Placeholder", "to go on")
     assert (await client.get(resources.NODES, name)).metadata.name == name
 
 
@@ -325,7 +325,7 @@ async def test_slots_keep_the_node_less_wanted_until_they_are_filled_or_released
         lambda n: {(t.key, t.effect) for t in n.spec.taints if t.key == PREPARING} == {(PREPARING, "PreferNoSchedule")},
         "prepared, and less wanted",
     )
-    await pinning.reservation_where(client, name, lambda r: r.status["state"] == "Preparing", "Preparing")
+    await pinning.reservation_where(client, name, lambda r: (r.status or {}).get("state") == "Preparing", "Preparing")
     assert (await driver.do(Release(name))).outcome is Outcome.APPLIED
     await node_where(client, name, lambda n: PREPARING not in {t.key for t in n.spec.taints}, "open to everybody")
 
