@@ -133,14 +133,16 @@ class Installed(Programs):
 
     def start_replica(self, name: str) -> None:
         """Start one replica of the pinner."""
-        self._launch(
-            name,
-            ["pod-pinner"],
-            PINNER,
-            MOORAGE_PLANNER_ADDRESS=self._address,
-            MOORAGE_API_KEY_FILE=str(self.folder / "api-key"),
-            MOORAGE_PLANNER_CA_FILE=str(self.folder / "ca.crt"),
-        )
+        self._launch(name, ["pod-pinner"], PINNER, **self.mounted)
+
+    @property
+    def mounted(self) -> dict[str, str]:
+        """The pinner's way to the planner, with what a kubelet would mount where it is here."""
+        return {
+            "MOORAGE_PLANNER_ADDRESS": self._address,
+            "MOORAGE_API_KEY_FILE": str(self.folder / "api-key"),
+            "MOORAGE_PLANNER_CA_FILE": str(self.folder / "ca.crt"),
+        }
 
     def lines(self, name: str) -> list[dict[str, Any]]:
         """The log of a program."""

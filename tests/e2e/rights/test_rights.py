@@ -85,7 +85,7 @@ def played(own: LocalCluster, shell: Shell, tmp_path_factory: pytest.TempPathFac
     try:
         assert asyncio.run(play_the_demo(own, programs)).problems == ()
         Rest(own, programs).play()
-        tester = run_helm_test(shell, own, folder)
+        tester = run_helm_test(shell, own, folder, programs.mounted)
         programs.end()
         clean_up(own)
     finally:
@@ -240,7 +240,7 @@ class Rest:
         return answer
 
 
-def run_helm_test(shell: Shell, cluster: ClusterHandle, folder: Path) -> str:
+def run_helm_test(shell: Shell, cluster: ClusterHandle, folder: Path, mounted: Mapping[str, str]) -> str:
     """Run what the pod of `helm test` runs, under its own account, which is returned."""
     hooks = [each for each in yaml.safe_load_all(shell(f"helm get hooks {RELEASE} -n {NAMESPACE}").out) if each]
     (pod,) = [each["spec"] for each in hooks if each["kind"] == "Pod"]
@@ -248,7 +248,7 @@ def run_helm_test(shell: Shell, cluster: ClusterHandle, folder: Path) -> str:
     rights.write_text(yaml.safe_dump_all([each for each in hooks if each["kind"] != "Pod"]))
     shell(f"kubectl apply -n {NAMESPACE} -f {rights}")
     account = str(pod["serviceAccountName"])
-    given = {**kept_environment(), **environment(cluster, pod, "helm-test")}
+    given = {**kept_environment(), **environment(cluster, pod, "helm-test"), **mounted}
     given["MOORAGE_KUBECONFIG"] = str(kubeconfig(cluster, account, folder))
     (container,) = pod["containers"]
     words = [sys.executable, "-m", "moorage.cli", *container["args"]]

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from . import incluster
 from .access import Access, Authenticator, CredentialsError
-from .impersonation import acting_as
+from .impersonation import acting_as, impersonates
 
-__all__ = ["Access", "Authenticator", "CredentialsError", "acting_as", "load"]
+__all__ = ["Access", "Authenticator", "CredentialsError", "acting_as", "impersonates", "load"]
 
 
 def load(kubeconfig: Path | None = None, context: str | None = None) -> Access:

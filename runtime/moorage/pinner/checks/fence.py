@@ -50,7 +50,10 @@ async def fence_holds(client: Client, user: str, policies: Sequence[str]) -> str
     looks = [await _look(client, name, others if index else ours) for index, name in enumerate(policies)]
     unseen = next((look.unseen for look in looks if look.unseen), "")
     odd = "; ".join(look.odd for look in looks if look.odd)
-    untried = await _try(client, account, policies[0])
+    try:
+        untried = await _try(client, account, policies[0])
+    except accounts.NotActing as error:
+        untried = str(error)
     if unseen and untried:
         raise NotLookedAt(f"{unseen}, and {untried}")
     what = "ValidatingAdmissionPolicy " + ", ".join(policies)
@@ -138,11 +141,7 @@ async def _try(client: Client, account: Account, policy: str) -> str:
         if refusal is None:
             raise Failed(f"a Node without the taint {PREPARING} was accepted of {account.user}: {_WITHOUT}")
         if isinstance(refusal, errors.Forbidden) and refusal.lacks_right:
-            return (
-                "whoever asks may not act as the account"
-                if accounts.may_not_act(refusal)
-                else (f"{account.user} may not create Nodes at all")
-            )
+            return f"{account.user} may not create Nodes at all"
         by = _REFUSED_BY.search(refusal.status.message)
         if by is None or by[1] != policy:
             return f"somebody else refuses such a Node already: {refusal.status.message}"

@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from moorage.kube import credentials
+from moorage.kube.client import Client
+from moorage.kube.transport import Transport
 from moorage.pinner.checks import fence
 from moorage.pinner.checks.outcome import Failed, Finding, NotLookedAt, Warned
 from tests.unit.pinner.checks.api import (
@@ -23,11 +26,6 @@ from tests.unit.pinner.checks.api import (
     denied,
     no_right,
     status,
-)
-
-IMPERSONATION = (
-    'serviceaccounts "castai-pod-pinner" is forbidden: User "admin" cannot impersonate resource "serviceaccounts" in '
-    'API group "" in the namespace "castai-agent"'
 )
 
 
@@ -64,16 +62,29 @@ async def test_the_account_itself_acts_as_nobody_else(tmp_path: Path) -> None:
 
 async def test_who_may_not_act_as_the_account_looks_at_the_objects(tmp_path: Path) -> None:
     api = Api()
-    api.answers[NODES] = lambda: status(403, IMPERSONATION)
+    api.lacking = {("serviceaccounts", "impersonate")}
     said = await looked(api, tmp_path)
     assert " in force for " in said
     assert "not tried, because whoever asks may not act as the account" in said
+    (asked,) = [body["spec"]["resourceAttributes"] for body in api.bodies if body["kind"] == "SelfSubjectAccessReview"]
+    assert (asked["namespace"], asked["name"]) == (NAMESPACE, "castai-pod-pinner")
+    assert api.to(NODES) == [], "nothing is asked that will be refused"
+
+
+async def test_who_acts_as_somebody_already_uses_nothing_more_than_theirs(tmp_path: Path) -> None:
+    api = Api()
+    async with connected(api, tmp_path) as client:
+        access = credentials.acting_as(client.transport.access, "somebody")  # as with `as` in a kubeconfig
+        async with Transport(access) as transport:
+            said = await fence.fence_holds(Client(transport), PINNER, (POLICY_NAME,))
+    assert "not tried, because whoever asks acts as somebody else already" in said
+    assert {each.headers["Impersonate-User"] for each in api.asked} == {"somebody"}
 
 
 async def test_who_may_neither_look_nor_try_knows_nothing(tmp_path: Path) -> None:
     api = Api()
     api.answers[POLICY] = lambda: no_right("validatingadmissionpolicies", "get")
-    api.answers[NODES] = lambda: status(403, IMPERSONATION)
+    api.lacking = {("serviceaccounts", "impersonate")}
     with pytest.raises(NotLookedAt, match="may not read admission policies, and whoever asks may not act"):
         await looked(api, tmp_path)
 
