@@ -5,12 +5,13 @@ The Deployment of a program. The chart's own helpers say what differs:
   CHART.deploymentLabels: labels of the Deployment and of its pods
 */}}
 {{- define "CHART.deployment" -}}
+{{- include "CHART.refuseDeployment" . -}}
 {{- $labels := include "CHART.deploymentLabels" . | fromYaml -}}
 apiVersion: apps/v1
 kind: Deployment
 metadata:
   {{- include "CHART.metadata" (dict
-    "root" . "name" (include "CHART.fullname" .) "namespace" .Release.Namespace "labels" $labels
+    "of" "apps/v1 Deployment" "root" . "name" (include "CHART.fullname" .) "namespace" .Release.Namespace "labels" $labels
   ) | nindent 2 }}
 spec:
   replicas: {{ include "CHART.replicas" . }}

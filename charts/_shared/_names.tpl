@@ -49,10 +49,12 @@ that are none of the program's: another app.kubernetes.io/name, so that nothing 
 {{/*
 The metadata of an object.
   root: the chart's context   name: of the object   namespace: absent for cluster-scoped kinds
+  of: "apiVersion kind", of which none of that name may belong to another release; absent where that is no harm
   app: see labels
   labels, annotations: of this object besides those that everything carries
 */}}
 {{- define "CHART.metadata" -}}
+{{- with .of }}{{ include "CHART.refuseForeign" (dict "of" . "object" $) }}{{ end -}}
 {{- $annotations := merge (dict) (.annotations | default dict) .root.Values.commonAnnotations .root.Values.global.commonAnnotations -}}
 name: {{ .name }}
 {{- with .namespace }}

@@ -15,11 +15,33 @@
 {{- toYaml $given -}}
 {{- end -}}
 
+{{/*
+When nothing runs: that, why, and the command that changes it. `replicas` alone decides then, so that an earlier
+replicaCount or deploy does not contradict it.
+*/}}
+{{- define "CHART.nothingRuns" -}}
+{{- if eq (include "CHART.replicas" .) "0" }}
+
+NOTHING RUNS: {{ include "CHART.zeroKeys" . }}. Nobody scales it up later: this release does nothing until you say how many
+replicas it has:
+
+  helm upgrade {{ .Release.Name }} moorage/CHART -n {{ .Release.Namespace }} --reset-then-reuse-values --set {{ include "CHART.setReplicas" . }}
+{{- end }}
+{{- end -}}
+
 {{/* What the user ought to know, a line each; shared by all charts. */}}
 {{- define "CHART.commonWarnings" -}}
 {{- if eq (include "CHART.closedImage" .) "true" }}
 - image.repository {{ .Values.image.repository }} is an image of the closed product: it counts as unset, and so do
   image.tag and image.digest. The pods run {{ include "CHART.image" . }}.
+{{- end }}
+{{- if eq (include "CHART.closedTag" .) "true" }}
+- image.tag {{ .Values.image.tag }} is a tag of the closed product (ours have no v): it counts as unset. The pods run
+  {{ include "CHART.image" . }}. A tag of your own counts beside an image.repository of your own.
+{{- end }}
+{{- if eq (include "CHART.closedRegistry" .) "true" }}
+- global.registry {{ .Values.global.registry }} is the closed product's: it counts as unset. The pods run
+  {{ include "CHART.image" . }}.
 {{- end }}
 {{- include "CHART.networkWarnings" . }}
 {{- with include "CHART.withoutEffect" . | fromYamlArray }}

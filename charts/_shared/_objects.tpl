@@ -7,7 +7,7 @@ apiVersion: v1
 kind: ServiceAccount
 metadata:
   {{- include "CHART.metadata" (dict
-    "root" . "name" (include "CHART.serviceAccountName" .) "namespace" .Release.Namespace
+    "of" "v1 ServiceAccount" "root" . "name" (include "CHART.serviceAccountName" .) "namespace" .Release.Namespace
     "annotations" $account.annotations
   ) | nindent 2 }}
 automountServiceAccountToken: false
@@ -21,17 +21,18 @@ Rights and who has them.
 */}}
 {{- define "CHART.rights" -}}
 {{- $kind := ternary "Role" "ClusterRole" (hasKey . "namespace") -}}
-apiVersion: rbac.authorization.k8s.io/v1
+{{- $group := "rbac.authorization.k8s.io/v1" -}}
+apiVersion: {{ $group }}
 kind: {{ $kind }}
 metadata:
-  {{- include "CHART.metadata" . | nindent 2 }}
+  {{- include "CHART.metadata" (merge (dict "of" (printf "%s %s" $group $kind)) .) | nindent 2 }}
 rules:
   {{- .rules | trim | nindent 2 }}
 ---
-apiVersion: rbac.authorization.k8s.io/v1
+apiVersion: {{ $group }}
 kind: {{ $kind }}Binding
 metadata:
-  {{- include "CHART.metadata" . | nindent 2 }}
+  {{- include "CHART.metadata" (merge (dict "of" (printf "%s %sBinding" $group $kind)) .) | nindent 2 }}
 roleRef:
   apiGroup: rbac.authorization.k8s.io
   kind: {{ $kind }}
@@ -47,7 +48,7 @@ subjects:
 apiVersion: policy/v1
 kind: PodDisruptionBudget
 metadata:
-  {{- include "CHART.metadata" (dict "root" . "name" (include "CHART.fullname" .) "namespace" .Release.Namespace) | nindent 2 }}
+  {{- include "CHART.metadata" (dict "of" "policy/v1 PodDisruptionBudget" "root" . "name" (include "CHART.fullname" .) "namespace" .Release.Namespace) | nindent 2 }}
 spec:
   maxUnavailable: {{ include "CHART.text" .Values.podDisruptionBudget.maxUnavailable }}
   # A pod that is not ready guards nothing: it never stands in the way of a drain.
@@ -68,7 +69,7 @@ apiVersion: v1
 kind: ResourceQuota
 metadata:
   {{- include "CHART.metadata" (dict
-    "root" . "name" (printf "%s-critical-pods" (include "CHART.fullname" .)) "namespace" .Release.Namespace
+    "of" "v1 ResourceQuota" "root" . "name" (printf "%s-critical-pods" (include "CHART.fullname" .)) "namespace" .Release.Namespace
   ) | nindent 2 }}
 spec:
   hard: {pods: 1G}

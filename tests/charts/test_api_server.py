@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.charts.fenced import PREPARING, node
-from tests.charts.rendering import PINNER, PLANNER, Values, collection, notes, render
+from tests.charts.paths import collection
+from tests.charts.rendering import PINNER, PLANNER, Values, render
 from tools.localcluster import ClusterHandle
 from tools.localcluster.api import ApiError
 
@@ -118,23 +119,3 @@ def wait_until(probe: Callable[[], bool], what: str) -> None:
     while not probe():
         assert time.monotonic() < end, f"waited 60 s for {what}"
         time.sleep(0.2)
-
-
-def test_notes_know_what_runs_beside_the_release(cluster: ClusterHandle, namespace: str) -> None:
-    options = ("--dry-run=server", f"--kubeconfig={cluster.kubeconfig}", f"--namespace={namespace}")
-    quiet = {"crds": {"enabled": False}}  # another test's definition may be on the cluster
-    alone = notes(PINNER, quiet, options=options)
-    assert "There is no planner yet" in alone
-    assert "castai-cluster-controller" not in alone
-
-    planner = next(each for each in render(PLANNER, namespace=namespace).all("Service"))
-    cluster.api.request("POST", collection(planner), planner)
-    manager = dict(render(PINNER, namespace=namespace).one("Deployment"))
-    manager["metadata"] = {"name": "castai-cluster-controller", "namespace": namespace}
-    manager["spec"] = {**manager["spec"], "replicas": 0}
-    cluster.api.request("POST", collection(manager), manager)
-    beside = notes(PINNER, quiet, options=options)
-    assert "It follows moorage-planner in this namespace." in beside
-    assert "castai-cluster-controller runs in this namespace" in beside
-    assert "Set managedByCASTAI=false." in beside
-    assert "castai-cluster-controller" not in notes(PINNER, {**quiet, "managedByCASTAI": False}, options=options)

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.charts.rendering import PINNER, Rendered, Values, annotations_of, refusal, render
+from moorage.ops import parsing
+from moorage.pinner import stream_credentials
+from tests.charts.rendering import PINNER, Refused, Rendered, Values, annotations_of, refusal, render
 
 
 def sources(rendered: Rendered) -> dict[str, tuple[str, str]]:
@@ -135,6 +137,57 @@ def test_contradictions_are_refused_with_their_keys(values: Values, keys: tuple[
     said = refusal(PINNER, values).replace("/", ".")
     for key in keys:
         assert key in said
+
+
+CLOSED_KEYS: list[Values] = [
+    {"castai": {"apiKey": "abc"}},
+    {"castai": {"apiKeySecretRef": "mine"}},
+    {"global": {"castai": {"apiKeySecretRef": "mine"}}},
+    {"planner": {"apiKeySecretRef": {"name": "castai-agent"}}},
+]
+INSIDE = ["planner", "p-1.moorings", "P.Moorings.svc", "p.moorings.svc.cluster.local", "localhost", "127.0.0.1"]
+INSIDE += ["[::1]"]
+OUTSIDE = [
+    "planner.example.com",
+    "planner.other.svc",
+    "planner.moorings.svc.example.com",
+    "planner.moorings.svc.cluster.local.example.com",
+    "moorings.svc",
+    "planner.xmoorings.svc",
+    "10.0.0.1",
+    "167772161",
+    "[fd00::1]",
+]
+
+
+@pytest.mark.parametrize("values", CLOSED_KEYS)
+def test_a_key_made_for_the_closed_product_leaves_the_namespace_only_when_told_so(values: Values) -> None:
+    for host in INSIDE:
+        options = ("--set", f"planner.address={host}:9443")
+        env = render(PINNER, values, namespace="moorings", options=options).env
+        assert env["MOORAGE_CLOSED_API_KEY"] == "true", "the process looks again"
+        assert "MOORAGE_ALLOW_CLOSED_KEY" not in env
+    for host in OUTSIDE:
+        options = ("--set", f"planner.address={host}:9443")
+        with pytest.raises(Refused, match="made for the closed product") as caught:
+            render(PINNER, values, namespace="moorings", options=options)
+        assert f"{host}:9443 is outside namespace moorings" in str(caught.value)
+        assert "planner.apiKeySecretRef.name" in str(caught.value)
+    told = ("--set", "planner.address=planner.example.com:9443,planner.allowClosedKey=true")
+    assert render(PINNER, values, options=told).env["MOORAGE_ALLOW_CLOSED_KEY"] == "true"
+
+
+@pytest.mark.parametrize("host", [*INSIDE, *OUTSIDE])
+def test_chart_and_process_agree_on_what_is_outside(host: str) -> None:
+    address = parsing.remote_address(f"{host}:9443")
+    inside = address.is_loopback or stream_credentials.is_inside(address.host, "moorings")
+    assert inside == (host in INSIDE)
+
+
+def test_a_key_of_its_own_goes_to_any_planner() -> None:
+    values = {"planner": {"address": "p.example.com:443", "apiKeySecretRef": {"name": "planner-key"}}}
+    assert "MOORAGE_CLOSED_API_KEY" not in render(PINNER, values).env
+    assert "MOORAGE_CLOSED_API_KEY" not in render(PINNER, {"planner": {"address": "p.example.com:443"}}).env
 
 
 def test_other_settings_reach_the_process() -> None:

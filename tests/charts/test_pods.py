@@ -28,6 +28,15 @@ CLOSED = "us-docker.pkg.dev/castai-hub/library/pod-pinner"
         ({"global": {"registry": "a.b"}, "image": {"repository": "host:5000/x/y"}}, "a.b/x/y:2.0.0"),
         ({"image": {"repository": CLOSED}}, "ghcr.io/moorage/moorage:2.0.0"),
         ({"image": {"repository": CLOSED, "tag": "v1.9.2", "digest": DIGEST}}, "ghcr.io/moorage/moorage:2.0.0"),
+        ({"image": {"repository": "mirror.example.com/castai/pod-pinner"}}, "ghcr.io/moorage/moorage:2.0.0"),
+        ({"image": {"repository": "mirror.example.com/castai/moorage"}}, "mirror.example.com/castai/moorage:2.0.0"),
+        ({"image": {"tag": "v1.4.2"}}, "ghcr.io/moorage/moorage:2.0.0"),
+        ({"image": {"tag": "v1.4.2", "digest": DIGEST}}, f"ghcr.io/moorage/moorage:2.0.0@{DIGEST}"),
+        ({"image": {"tag": "v1.4.2", "repository": "ghcr.io/moorage/moorage"}}, "ghcr.io/moorage/moorage:2.0.0"),
+        ({"image": {"tag": "v1.4.2", "repository": "example.com/moorage"}}, "example.com/moorage:v1.4.2"),
+        ({"image": {"tag": "v1.4.2"}, "global": {"registry": "a.b"}}, "a.b/moorage/moorage:2.0.0"),
+        ({"image": {"tag": "version-2"}}, "ghcr.io/moorage/moorage:version-2"),
+        ({"global": {"registry": "us-docker.pkg.dev/castai-hub/library"}}, "ghcr.io/moorage/moorage:2.0.0"),
     ],
 )
 def test_image(chart: str, values: Values, image: str) -> None:

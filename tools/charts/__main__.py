@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from tools.charts.release import ReleaseError, named_image, release_copy
 from tools.helmrepo.repository import RepositoryError, charts, package
 from tools.toolchain import ToolError, ensure
 
 FOLDER = Path(__file__).resolve().parents[2] / "build" / "charts"
+IMAGE_VARIABLE = "MOORAGE_IMAGE_REPOSITORY"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -21,10 +25,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands.add_parser("lint", help="helm lint --strict")
     packages = commands.add_parser("package", help="write NAME-VERSION.tgz of each chart")
     packages.add_argument("--folder", type=Path, default=FOLDER, help="where to (%(default)s)")
+    packages.add_argument(
+        "--image-repository",
+        metavar="REPOSITORY",
+        default=os.environ.get(IMAGE_VARIABLE, ""),
+        help=f"where you have pushed the image; the packages' default, without a tag ({IMAGE_VARIABLE})",
+    )
     arguments = parser.parse_args(argv)
     try:
-        return lint() if arguments.command == "lint" else write(arguments.folder)
-    except (RepositoryError, ToolError) as error:
+        return lint() if arguments.command == "lint" else write(arguments.folder, arguments.image_repository)
+    except (ReleaseError, RepositoryError, ToolError) as error:
         print(f"charts: {error}", file=sys.stderr)
         return 1
 
@@ -39,15 +49,22 @@ def lint() -> int:
     return subprocess.run(command).returncode
 
 
-def write(folder: Path) -> int:
+def write(folder: Path, image: str) -> int:
     """Package every chart into the folder, and name the archives.
 
+    Args:
+        folder: made when it is missing.
+        image: the repository that the packages name unless a user names another.
+
     Raises:
+        ReleaseError: the image is not named, or is not one of ours.
         RepositoryError: helm refuses a chart.
     """
+    image = named_image(image)
     folder.mkdir(parents=True, exist_ok=True)
-    for chart in charts():
-        print(package(chart, folder))
+    with tempfile.TemporaryDirectory(prefix="moorage-charts-") as place:
+        for chart in charts():
+            print(package(release_copy(chart, Path(place), image), folder))
     return 0
 
 

@@ -2,7 +2,7 @@
 
 with Repository(folder) as repository:
     repository.add(Path("charts/castai-pod-pinner"))
-    ...  # helm repo add castai-helm <repository.url>
+    ...  # helm repo add moorage <repository.url>
 """
 
 from tools.helmrepo.repository import Repository, RepositoryError, charts

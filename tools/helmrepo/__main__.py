@@ -37,7 +37,7 @@ def _serve(repository: Repository) -> None:
     with repository:
         for package in repository.add(*charts()):
             print(package.name)
-        print(f"\nhelm repo add castai-helm {repository.url}\nhelm repo update\n\nserved until Ctrl-C", flush=True)
+        print(f"\nhelm repo add moorage {repository.url}\nhelm repo update\n\nserved until Ctrl-C", flush=True)
         threading.Event().wait()
 
 

@@ -19,10 +19,25 @@ pod-pinner
 {{- end -}}
 
 {{/*
-"true" or "false" for a manager. Only the exact value false disables, as in the closed chart. Deployment and pods carry it.
+"true" or "false" for a manager. Only the exact value false disables, as in the closed chart. When nothing is said it is
+true, but not beside the closed product's controller: that would take the Deployment for its own and put the closed
+product back. Without a cluster to look at (`helm template`) there is no controller.
 */}}
+{{- define "castai-pod-pinner.managed" -}}
+{{- if eq (include "castai-pod-pinner.given" (dict "values" .Values "key" "managedByCASTAI")) "true" -}}
+{{- ne (toString .Values.managedByCASTAI) "false" -}}
+{{- else -}}
+{{- ne (include "castai-pod-pinner.hasController" .) "true" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "castai-pod-pinner.hasController" -}}
+{{- not (empty (lookup "apps/v1" "Deployment" .Release.Namespace "castai-cluster-controller")) -}}
+{{- end -}}
+
+{{/* Deployment and pods carry it. */}}
 {{- define "castai-pod-pinner.deploymentLabels" -}}
-charts.cast.ai/managed: {{ ne (toString .Values.managedByCASTAI) "false" | toString | quote }}
+charts.cast.ai/managed: {{ include "castai-pod-pinner.managed" . | quote }}
 {{- end -}}
 
 {{- define "castai-pod-pinner.leaseName" -}}
@@ -57,16 +72,36 @@ moorage-planner
 {{- include "castai-pod-pinner.defaultPlanner" . }}-client
 {{- end -}}
 
-{{/* Secret and key of what is shown to the planner. */}}
+{{/*
+Secret and key of what is shown to the planner, and as `closed` the value that it comes from when it was made for the
+closed product: a value of the closed chart, or one of ours that names a Secret of that product.
+*/}}
 {{- define "castai-pod-pinner.keySource" -}}
-{{- $own := ternary (include "castai-pod-pinner.fullname" .) "" (not (empty .Values.castai.apiKey)) -}}
-{{- $published := $own | default .Values.castai.apiKeySecretRef | default .Values.global.castai.apiKeySecretRef -}}
 {{- $ref := .Values.planner.apiKeySecretRef -}}
+{{- $global := .Values.global.castai -}}
+{{- $source := dict "name" (include "castai-pod-pinner.clientSecret" .) "key" "API_KEY" "closed" "" -}}
 {{- if $ref.name -}}
-{{- dict "name" $ref.name "key" $ref.key | toYaml -}}
-{{- else -}}
-{{- dict "name" ($published | default (include "castai-pod-pinner.clientSecret" .)) "key" "API_KEY" | toYaml -}}
+{{- $theirs := regexMatch "^castai-(agent|cluster-controller|evictor|kvisor|pod-pinner|spot-handler|workload-autoscaler)$" $ref.name -}}
+{{- $source = dict "name" $ref.name "key" $ref.key "closed" (ternary "planner.apiKeySecretRef.name" "" $theirs) -}}
+{{- else if .Values.castai.apiKey -}}
+{{- $source = merge (dict "name" (include "castai-pod-pinner.fullname" .) "closed" "castai.apiKey") $source -}}
+{{- else if .Values.castai.apiKeySecretRef -}}
+{{- $source = merge (dict "name" .Values.castai.apiKeySecretRef "closed" "castai.apiKeySecretRef") $source -}}
+{{- else if $global.apiKeySecretRef -}}
+{{- $source = merge (dict "name" $global.apiKeySecretRef "closed" "global.castai.apiKeySecretRef") $source -}}
 {{- end -}}
+{{- toYaml $source -}}
+{{- end -}}
+
+{{/*
+"true" when the planner is outside the release's namespace: its address is neither this pod's own nor one of the names
+that the cluster's DNS has for a Service there. The process judges alike (moorage/pinner/stream_credentials.py).
+*/}}
+{{- define "castai-pod-pinner.isOutside" -}}
+{{- $address := include "castai-pod-pinner.plannerAddress" . | lower -}}
+{{- $host := regexReplaceAll ":[0-9]+$" $address "" -}}
+{{- $here := printf "^([a-z]([-a-z0-9]*[a-z0-9])?([.]%s([.]svc([.]cluster[.]local[.]?)?)?)?|127[.][0-9.]+|[[]::1[]])?$" .Release.Namespace -}}
+{{- not (regexMatch $here $host) -}}
 {{- end -}}
 
 {{/* Secret and key of the authority of the planner's certificate. */}}
@@ -89,6 +124,14 @@ moorage-planner
 {{- end }}
 - name: MOORAGE_API_KEY_FILE
   value: /etc/moorage/planner/api-key
+{{- if (include "castai-pod-pinner.keySource" . | fromYaml).closed }}
+- name: MOORAGE_CLOSED_API_KEY
+  value: "true"
+{{- end }}
+{{- if .Values.planner.allowClosedKey }}
+- name: MOORAGE_ALLOW_CLOSED_KEY
+  value: "true"
+{{- end }}
 - name: MOORAGE_PLANNER_CA_FILE
   value: /etc/moorage/planner/ca.crt
 {{- with .Values.castai }}
@@ -110,7 +153,7 @@ moorage-planner
 - name: MOORAGE_DRY_RUN
   value: {{ .Values.dryRun | quote }}
 - name: MOORAGE_MANAGED
-  value: {{ ne (toString .Values.managedByCASTAI) "false" | toString | quote }}
+  value: {{ include "castai-pod-pinner.managed" . | quote }}
 {{- end -}}
 
 {{- define "castai-pod-pinner.ports" -}}

@@ -8,7 +8,7 @@ be is said by values.schema.json.
 {{- if and (eq (include "castai-pod-pinner.given" (dict "values" $values "key" "replicas")) "true")
            (eq (include "castai-pod-pinner.given" (dict "values" $values "key" "replicaCount")) "true") -}}
 {{- if ne (int $values.replicas) (int $values.replicaCount) -}}
-{{- fail (printf "replicas is %d and replicaCount is %d: they mean the same; remove one (--set replicaCount=null removes one that an earlier release has set)" (int $values.replicas) (int $values.replicaCount)) -}}
+{{- fail (printf "replicas is %d and replicaCount is %d: they mean the same; remove one (--reset-then-reuse-values --set replicaCount=null removes one that an earlier release has set)" (int $values.replicas) (int $values.replicaCount)) -}}
 {{- end -}}
 {{- end -}}
 {{- $keys := list -}}
@@ -16,7 +16,11 @@ be is said by values.schema.json.
 {{- with $castai.apiKeySecretRef }}{{ $keys = append $keys "castai.apiKeySecretRef" }}{{ end -}}
 {{- with $values.planner.apiKeySecretRef.name }}{{ $keys = append $keys "planner.apiKeySecretRef.name" }}{{ end -}}
 {{- if gt (len $keys) 1 -}}
-{{- fail (printf "%s are both set: the planner is shown one key; remove all but one" (join " and " $keys)) -}}
+{{- fail (printf "%s are both set: the planner is shown one key; remove all but one (--reset-then-reuse-values --set %s=null removes one that an earlier release has set)" (join " and " $keys) (first $keys)) -}}
+{{- end -}}
+{{- $key := include "castai-pod-pinner.keySource" . | fromYaml -}}
+{{- if and $key.closed (eq (include "castai-pod-pinner.isOutside" .) "true") (not $values.planner.allowClosedKey) -}}
+{{- fail (printf "the key of %s was made for the closed product, and the planner at %s is outside namespace %s: it is not shown there. Put a key that was made for this planner into a Secret and name that in planner.apiKeySecretRef.name, without %s; or set planner.allowClosedKey=true" $key.closed (include "castai-pod-pinner.plannerAddress" .) .Release.Namespace $key.closed) -}}
 {{- end -}}
 {{- $ids := list -}}
 {{- with $castai.clusterID }}{{ $ids = append $ids "castai.clusterID" }}{{ end -}}

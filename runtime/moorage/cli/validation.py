@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from moorage.files import CHARTS, rules, values
-from moorage.files.mistakes import FileMistakes, Mistake, dotted
-from moorage.files.yamlfile import MAX_BYTES, parse
+from moorage.files.mistakes import FileMistakes, Mistake, Path, dotted
+from moorage.files.yamlfile import MAX_BYTES, Document, parse
 
 MISTAKES = 1
 UNREADABLE = 2
@@ -82,19 +82,48 @@ def _read(name: str) -> bytes:
 def _values(report: Report, data: bytes, *, chart: str | None) -> None:
     document = parse(report.file, data, max_bytes=values.MAX_BYTES, merge=True)
     report.chart = chart or values.guess(document)
-    if report.chart is None:
-        raise _Unusable(f"its keys do not say whose values they are; add --chart {'|'.join(CHARTS)}")
-    report.mistakes = values.mistakes(report.chart, document)
-    if report.mistakes:
+    if report.chart is not None:
+        _values_of(report, report.chart, document, ())
+        _say_where_dependencies_are(report, values.parts(document))
         return
-    report.notes = list(values.in_vain(report.chart, document))
-    if report.chart == "moorage-planner" and document.value and document.value.get("plan"):
+    parts = values.parts(document)
+    if not parts:
+        raise _Unusable(f"its keys do not say whose values they are; add --chart {'|'.join(CHARTS)}")
+    report.chart = ", ".join(f"{each} (below {dotted(path)})" for path, each in parts.items())
+    for path, each in parts.items():
+        _values_of(report, each, document.below(*path), path)
+
+
+def _values_of(report: Report, chart: str, document: Document, at: Path) -> None:
+    """Look at the values of one chart, which stand there in the file."""
+
+    def placed(found: Iterable[Mistake]) -> list[Mistake]:
+        return [each._replace(path=(*at, *each.path)) for each in found]
+
+    mistakes = placed(values.mistakes(chart, document))
+    report.mistakes += mistakes
+    if mistakes:
+        return
+    report.notes += placed(values.notes(chart, document))
+    if chart == "moorage-planner" and document.value and document.value.get("plan"):
         from moorage.planner import planfile
 
         try:
             planfile.of_document("plan", document.below("plan"), digest="")
         except FileMistakes as error:
-            report.mistakes = [each._replace(path=("plan", *each.path)) for each in error.mistakes]
+            report.mistakes += [each._replace(path=(*at, "plan", *each.path)) for each in error.mistakes]
+
+
+def _say_where_dependencies_are(report: Report, parts: Mapping[Path, str]) -> None:
+    """For those who said whose values they are: what stands below a chart's name belongs to a chart around it."""
+    for path, chart in parts.items():
+        for index, each in enumerate(report.mistakes):
+            if each.path == path[:1]:
+                sentence = (
+                    f"belongs to a chart that has {chart} as a dependency. Without --chart, what is below "
+                    f"{dotted(path)} is looked at; for this chart alone, write it without that"
+                )
+                report.mistakes[index] = each._replace(sentence=f"{path[0]}: {sentence}")
 
 
 def _rules(report: Report, data: bytes) -> None:

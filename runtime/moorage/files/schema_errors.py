@@ -82,7 +82,8 @@ def _meant(key: str, known: list[str], elsewhere: Mapping[str, str]) -> str:
     if key.lower() in elsewhere:
         return f"did you mean {elsewhere[key.lower()]}?"
     # What nobody typed by mistake is not compared: that takes time with the square of its length.
-    if len(key) <= 100 and (close := get_close_matches(key, known, 1, cutoff=0.6)):
+    alike = [each for each in known if len(each) < 2 * len(key)]
+    if len(key) <= 100 and (close := get_close_matches(key, alike, 1, cutoff=0.6)):
         return f"did you mean {close[0]}?"
     return f"known here: {', '.join(known)}" if len(known) <= _LISTED else "nothing here has a name like that"
 

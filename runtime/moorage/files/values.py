@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from . import CHARTS, rules, schemas
+from . import CHARTS, closed, rules, schemas
 from .mistakes import Mistake, Path
 from .schemas import Schema
 from .yamlfile import Document
@@ -23,11 +23,27 @@ def schema_of(chart: str) -> Schema:
 
 
 def guess(document: Document) -> str | None:
-    """The chart a values file is for, if keys say so that only one chart makes use of; None when they do not."""
+    """The chart a values file is for, if keys say so that only one chart knows; None when they do not.
+
+    Keys that have an effect come first: a key without one may have been left in the file of another chart.
+    """
     names = set(document.value) if isinstance(document.value, dict) else set()
-    known = {chart: _used(schema_of(chart)) for chart in CHARTS}
-    charts = [chart for chart in CHARTS if names & known[chart].difference(*(known[c] for c in CHARTS if c != chart))]
-    return charts[0] if len(charts) == 1 else None
+    for known in ({chart: of(schema_of(chart)) for chart in CHARTS} for of in (_used, _declared)):
+        charts = [each for each in CHARTS if names & known[each].difference(*(known[c] for c in CHARTS if c != each))]
+        if charts:
+            return charts[0] if len(charts) == 1 else None
+    return None
+
+
+def parts(document: Document) -> dict[Path, str]:
+    """Where the values of another chart, which has ours as dependencies, hold values of ours: place to chart."""
+    found: dict[Path, str] = {}
+    for name, inner in document.value.items() if isinstance(document.value, dict) else ():
+        if name in CHARTS and isinstance(inner, dict):
+            found[(name,)] = name
+        elif isinstance(inner, dict):
+            found |= {(name, each): each for each in inner if each in CHARTS and isinstance(inner[each], dict)}
+    return found
 
 
 def mistakes(chart: str, document: Document) -> list[Mistake]:
@@ -44,14 +60,20 @@ def mistakes(chart: str, document: Document) -> list[Mistake]:
     found = list(schemas.mistakes(_path(chart), document, value, _places_of_keys(schema)))
     if isinstance(value, dict) and not found:
         found += _differing(schema, document, value)
+        if chart == closed.PINNER:
+            found += closed.keys_that_leave(document)
         if isinstance(value.get("customConfig"), str):
             found += rules.mistakes_in_text(document, "customConfig")
     return found
 
 
-def in_vain(chart: str, document: Document) -> Iterator[Mistake]:
-    """Keys a values file sets that have no effect, or whose value counts as not set."""
-    yield from _in_vain(schema_of(chart), document, document.value, ())
+def notes(chart: str, document: Document) -> Iterator[Mistake]:
+    """What is no mistake and ought to be known: keys set in vain, nothing that runs, a key of the closed product."""
+    schema = schema_of(chart)
+    yield from closed.zero_replicas(schema, document)
+    yield from _in_vain(schema, document, document.value, ())
+    if chart == closed.PINNER:
+        yield from closed.shown_keys(document)
 
 
 def default_values(schema: Schema) -> dict[str, Any]:
@@ -81,6 +103,10 @@ def without_nulls(value: Any, defaults: Mapping[str, Any]) -> Any:
 
 def _used(schema: Schema) -> set[str]:
     return {name for name, inner in schema["properties"].items() if inner.get("x-effect") != "none"}
+
+
+def _declared(schema: Schema) -> set[str]:
+    return set(schema["properties"])
 
 
 def _path(chart: str) -> str:
@@ -127,10 +153,24 @@ def _in_vain(schema: Schema, document: Document, value: Any, path: Path) -> Iter
             continue
         if declared.get("x-effect") == "none":
             yield document.mistake(where, f"{name}: accepted, without effect. {declared['description']}")
-        elif _is_unset(declared, inner):
-            yield document.mistake(where, f"{name}: {inner!r} is the closed product's, and counts as not set")
         elif _is_group(declared):
             yield from _in_vain(declared, document, inner, where)
+        elif "x-unset-with" in declared:
+            yield from _in_vain_with(schema, document, value, where)
+        elif _is_unset(declared, inner):
+            yield document.mistake(where, f"{name}: {inner!r} is the closed product's, and counts as not set")
+
+
+def _in_vain_with(schema: Schema, document: Document, value: Mapping[str, Any], where: Path) -> Iterator[Mistake]:
+    """A value that belongs to another one: with that it counts as not set, and alone it may be the closed product's."""
+    name = str(where[-1])
+    declared, other = schema["properties"][name], schema["properties"][name]["x-unset-with"]
+    beside, inner = value.get(other), value[name]
+    if inner and _is_unset(schema["properties"][other], beside):
+        yield document.mistake(where, f"{name}: belongs to {other}, and counts as not set like that")
+    elif _is_unset(declared, inner) and beside in (None, "", schema["properties"][other].get("x-default")):
+        sentence = f"{name}: {inner!r} is the closed product's, and counts as not set; one of yours needs {other} too"
+        yield document.mistake(where, sentence)
 
 
 def _places_of_keys(schema: Schema, path: Sequence[str] = ()) -> dict[str, str]:

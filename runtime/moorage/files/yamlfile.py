@@ -46,10 +46,13 @@ class Document(NamedTuple):
         place = self.place(path)
         return Mistake(place.line, sentence, place.column, path)
 
-    def below(self, key: str) -> Document:
-        """What a key of the document holds, as a document of its own; places stay those of the file."""
-        places = {path[1:]: place for path, place in self.places.items() if path[:1] == (key,)}
-        return Document(self.value[key], places)
+    def below(self, *keys: str | int) -> Document:
+        """What stands below some keys of the document, as a document of its own; places stay those of the file."""
+        places = {path[len(keys) :]: place for path, place in self.places.items() if path[: len(keys)] == keys}
+        value = self.value
+        for key in keys:
+            value = value[key]
+        return Document(value, places)
 
 
 def parse(name: str, data: bytes, *, max_bytes: int = MAX_BYTES, merge: bool = False) -> Document:

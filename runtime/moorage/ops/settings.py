@@ -81,6 +81,18 @@ class PlannerAccess(ClusterSettings):
     other_api_key: Secret | None = setting(
         "API_KEY", "The closed product's name for the key, used while neither of ours gives one", Secret, None
     )
+    closed_api_key: bool = setting(
+        "MOORAGE_CLOSED_API_KEY",
+        "Whether the key in the file was made for the closed product, as that in API_KEY was",
+        parsing.boolean,
+        False,
+    )
+    allow_closed_key: bool = setting(
+        "MOORAGE_ALLOW_CLOSED_KEY",
+        "Show a key that was made for the closed product also to a planner outside our namespace",
+        parsing.boolean,
+        False,
+    )
     planner_ca_file: Path | None = setting(
         "MOORAGE_PLANNER_CA_FILE",
         "A PEM file with the authorities the planner's certificate may come from, instead of the system's; "

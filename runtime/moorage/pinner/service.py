@@ -174,7 +174,7 @@ class _Service:
         note = (
             f"{CLUSTER_CONTROLLER} runs in namespace {namespace}, and this installation is labelled "
             "charts.cast.ai/managed=true: it may be scaled or upgraded from outside. To keep it your own, upgrade the "
-            "release with --set managedByCASTAI=false"
+            "release with --reset-then-reuse-values --set managedByCASTAI=false"
         )
         logger.warning("a cluster controller runs beside an installation that is labelled as managed by it")
         self._tell("Warning", "ManagedByCastAI", "Start", note)

@@ -61,7 +61,10 @@ class Endpoint:
         ca_file: authorities in PEM form, read before each connection; None means the system's.
         key_file: a file with the API key, read before each connection (a mounted Secret is rotated in place).
         key: the API key itself, when it is not in a file.
-        other_key: the API key while neither of them gives one.
+        other_key: the API key while neither of them gives one; made for the closed product.
+        key_file_is_closed: whether the key in the file was made for the closed product too.
+        closed_key_stays_in: the namespace whose planners alone are shown a key made for the closed product; empty: no
+            matter where.
         advice: where files that are missing come from, for people.
 
     Raises:
@@ -74,6 +77,8 @@ class Endpoint:
     key_file: Path | None = None
     key: Secret | None = None
     other_key: Secret | None = None
+    key_file_is_closed: bool = False
+    closed_key_stays_in: str = ""
     advice: str = ""
 
     def __post_init__(self) -> None:

@@ -29,6 +29,8 @@ def endpoint_of(settings: PlannerAccess) -> Endpoint:
         key_file=settings.api_key_file,
         key=settings.api_key,
         other_key=settings.other_api_key,
+        key_file_is_closed=settings.closed_api_key,
+        closed_key_stays_in="" if settings.allow_closed_key else settings.namespace,
         advice=ADVICE.format(namespace=settings.namespace) if settings.in_cluster else "",
     )
 

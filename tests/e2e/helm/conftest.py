@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.helm.commands import NAMESPACE, RELEASE
+from tests.e2e.helm.site import CRD, Site
 from tools.helmrepo import Repository, charts
+from tools.localcluster import ClusterError, LocalCluster
 
 CLOSED = Path(__file__).with_name("closed")
 
@@ -18,3 +21,32 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repository]
     with Repository(tmp_path_factory.mktemp("charts")) as served:
         served.add(*charts(), CLOSED)
         yield served
+
+
+@pytest.fixture(scope="package")
+def place(repository: Repository, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A cluster where kwok plays nodes and pods, so that also the closed chart's pods are Ready."""
+    own = LocalCluster()
+    try:
+        own.start()
+    except ClusterError as error:
+        pytest.fail(f"no local cluster: {error}", pytrace=False)
+    try:
+        own.start_kwok()
+        own.create_kwok_nodes(2)
+        own.api.request("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
+        own.wait_service_account(NAMESPACE)
+        yield Site(own, repository, tmp_path_factory.mktemp("releases"))
+    finally:
+        own.stop()
+
+
+@pytest.fixture
+def site(place: Site) -> Iterator[Site]:
+    """Nothing is installed, and nothing will be left."""
+    yield place
+    shell = place.shell()
+    shell.run(f"helm uninstall {RELEASE} -n {NAMESPACE}")
+    shell("kubectl delete nodereservations --all --ignore-not-found") if place.get(CRD) else None
+    shell("kubectl delete crd nodereservations.moorage.dev --ignore-not-found")
+    place.until(lambda: not place.pods() and place.get(CRD) is None, "everything to be gone")

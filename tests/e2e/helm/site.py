@@ -43,10 +43,15 @@ class Site:
         """The step that failed, when one has: those after it have nothing to stand on."""
 
     def shell(self, helm: str = "helm") -> Shell:
-        """A shell in which `helm` is that tool, with the repository added as the documentation says."""
+        """A shell in which `helm` is that tool, with the repository added as the guide says.
+
+        The closed product's repository is there too, as every customer has it; its address is ours here, so that its
+        published commands can be tried.
+        """
         if helm not in self._shells:
             shell = Shell(self._home / helm, self.cluster.kubeconfig, helm)
-            shell(commands.REPO_ADD.replace(commands.PUBLISHED_URL, self.repository.url))
+            shell(commands.PUBLISHED_REPO_ADD.replace(commands.PUBLISHED_URL, self.repository.url))
+            shell(commands.REPO_ADD.replace(commands.GUIDE_URL, self.repository.url))
             shell(commands.REPO_UPDATE)
             self._shells[helm] = shell
         return self._shells[helm]
@@ -79,6 +84,13 @@ class Site:
         (container,) = self.deployment(name)["spec"]["template"]["spec"]["containers"]
         assert isinstance(container, dict)
         return container
+
+    def managed(self) -> str:
+        """The label for managers, which Deployment and pods have alike."""
+        deployment = self.deployment()
+        both = (deployment, deployment["spec"]["template"])
+        (label,) = {each["metadata"]["labels"]["charts.cast.ai/managed"] for each in both}
+        return str(label)
 
     def pods(self, selector: str = SELECTOR) -> list[dict[str, Any]]:
         """The pods that are there and not on their way out."""

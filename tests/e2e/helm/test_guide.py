@@ -22,6 +22,9 @@ def test_the_guides_planner_values_are_valid(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("command", [commands.INSTALL, commands.SELF_MANAGED, commands.LIST, commands.REPO_UPDATE])
+@pytest.mark.parametrize(
+    "command",
+    [commands.REPO_ADD, commands.REPO_UPDATE, commands.INSTALL, commands.SELF_MANAGED, commands.LIST, *commands.BACK],
+)
 def test_the_guide_says_what_was_tested(command: str) -> None:
     assert command in GUIDE

@@ -196,7 +196,7 @@ def before(site: Site) -> Mapping[tuple[str, str, str], Mapping[str, Any]]:
 
 def test_the_published_commands_install_two_ready_replicas(site: Site, before: object) -> None:
     shell = site.shell()  # helm repo add, helm repo update
-    said = shell(commands.INSTALL).out
+    said = shell(commands.PUBLISHED_INSTALL).out
     assert "moorage-planner" in said, "NOTES name the next command"
     site.until_ready(2)
     listed = shell(commands.LIST).row(RELEASE)
@@ -246,7 +246,7 @@ def test_helm_test_passes(site: Site) -> None:
 
 def test_values_are_overridden_and_self_managed_is_a_label_on_deployment_and_pods(site: Site) -> None:
     shell = site.shell()
-    shell(commands.SELF_MANAGED)
+    shell(commands.PUBLISHED_SELF_MANAGED)
     assert site.deployment()["metadata"]["labels"]["charts.cast.ai/managed"] == "false"
     chosen = {
         "log": {"level": "debug"},
@@ -254,7 +254,7 @@ def test_values_are_overridden_and_self_managed_is_a_label_on_deployment_and_pod
         "castai": {"apiKeySecretRef": "existing-key", "clusterIdConfigMapKeyRef": {"name": "existing-cluster"}},
     }
     existing_credentials(site, cluster="blue")
-    shell(f"{commands.SELF_MANAGED_UPGRADE} -f {site.file('values.json', chosen)}")
+    shell(f"{commands.PUBLISHED_SELF_MANAGED_UPGRADE} -f {site.file('values.json', chosen)}")
     site.until_ready(2)
     assert site.deployment()["metadata"]["labels"]["charts.cast.ai/managed"] == "false"
     assert {pod["metadata"]["labels"]["charts.cast.ai/managed"] for pod in site.pods()} == {"false"}
@@ -271,7 +271,7 @@ def test_values_are_overridden_and_self_managed_is_a_label_on_deployment_and_pod
 
 def test_a_wrong_value_is_refused_before_anything_is_changed(site: Site) -> None:
     shell, generation = site.shell(), site.deployment()["metadata"]["generation"]
-    said = shell.fails(f"{commands.INSTALL} --set replicas=two")
+    said = shell.fails(f"{commands.PUBLISHED_INSTALL} --set replicas=two")
     assert "replicas" in said
     assert site.deployment()["metadata"]["generation"] == generation
     assert shell(commands.LIST).row(RELEASE)[-3] == "deployed"
@@ -281,15 +281,15 @@ def test_scaled_to_zero_by_hand_and_upgraded(site: Site) -> None:
     shell = site.shell()
     shell(f"kubectl scale deployment {RELEASE} -n {NAMESPACE} --replicas=0")
     site.until(lambda: not site.pods(), "no replica to run")
-    shell(commands.INSTALL)
+    shell(commands.PUBLISHED_INSTALL)
     assert site.deployment()["spec"]["replicas"] == 2, "the chart's number again"
 
     shell(f"kubectl patch deployment {RELEASE} -n {NAMESPACE} -p '{json.dumps({'spec': {'replicas': 0}})}'")
     site.until(lambda: not site.pods(), "no replica to run")
-    said = shell.fails(commands.INSTALL)
+    said = shell.fails(commands.PUBLISHED_INSTALL)
     assert "conflict with" in said, "Helm 4 does not overrule another manager unasked"
     assert ".spec.replicas" in said
-    shell(f"{commands.INSTALL} --force-conflicts")
+    shell(f"{commands.PUBLISHED_INSTALL} --force-conflicts")
     site.until_ready(2)
     assert shell(commands.LIST).row(RELEASE)[-3] == "deployed"
 
@@ -304,7 +304,7 @@ def test_rollback(site: Site) -> None:
 
 def test_a_failed_upgrade_leaves_the_old_replicas_serving(site: Site) -> None:
     shell, replicas = site.shell(), uids(site)
-    shell.fails(f"{commands.INSTALL} --set image.tag=does-not-exist --wait --timeout 8s")
+    shell.fails(f"{commands.PUBLISHED_INSTALL} --set image.tag=does-not-exist --wait --timeout 8s")
     assert shell(commands.LIST + " --failed").row(RELEASE)[-3] == "failed"
     ready = {
         pod["metadata"]["uid"]
@@ -319,7 +319,7 @@ def test_a_failed_upgrade_leaves_the_old_replicas_serving(site: Site) -> None:
     assert set(pinned(site, 2).values()) == set(MACHINES[:2]), "they still pin"
     join(site, MACHINES[1], site.cluster.start_hollow_kubelet)
 
-    shell(commands.INSTALL)
+    shell(commands.PUBLISHED_INSTALL)
     site.until_ready(2)
     assert uids(site) == replicas, "nothing was wrong with them"
 

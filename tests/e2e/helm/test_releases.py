@@ -1,13 +1,11 @@
-"""What Helm does with releases: taken over from the closed chart, from Helm 3, from a definition Helm does not own.
+"""What Helm does with releases of ours: by hand and by Helm, from Helm 3, over a definition Helm does not own.
 
-No container runs here: kwok plays nodes and pods, so that also the closed chart's pods are Ready. What runs in
-containers is in test_installed.py.
+No container runs here (see conftest.py). What runs in containers is in test_installed.py, what comes from the closed
+chart in test_from_closed.py.
 """
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,94 +14,57 @@ from moorage.pinner.names import FINALIZER
 from tests.e2e.helm import commands
 from tests.e2e.helm.commands import NAMESPACE, RELEASE
 from tests.e2e.helm.inventory import inventory
-from tests.e2e.helm.site import AGENT, APPS, CRD, Site, cleanup
-from tools.helmrepo import Repository
-from tools.localcluster import ClusterError, LocalCluster
+from tests.e2e.helm.site import APPS, CRD, Site, cleanup
 
-CLOSED = f"{commands.INSTALL} --version 1.12.2 --set castai.apiKey=closed-key --set castai.clusterID=c-1"
-WEBHOOKS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
-RBAC = "/apis/rbac.authorization.k8s.io/v1"
-IMAGE = "ghcr.io/moorage/moorage:2.0.0"
 DEFINITION = Path(__file__).parents[3] / "schemas" / "crds" / "nodereservations.moorage.dev.yaml"
 RESERVATIONS = "/apis/moorage.dev/v1alpha1/nodereservations"
+HELMS = pytest.mark.parametrize("helm", ["helm", "helm3"])
 
 
-@pytest.fixture(scope="module")
-def place(repository: Repository, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    own = LocalCluster()
-    try:
-        own.start()
-    except ClusterError as error:
-        pytest.fail(f"no local cluster: {error}", pytrace=False)
-    try:
-        own.start_kwok()
-        own.create_kwok_nodes(2)
-        own.api.request("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
-        own.wait_service_account(NAMESPACE)
-        yield Site(own, repository, tmp_path_factory.mktemp("releases"))
-    finally:
-        own.stop()
-
-
-@pytest.fixture
-def site(place: Site) -> Iterator[Site]:
-    """Nothing is installed, and nothing will be left."""
-    yield place
-    shell = place.shell()
-    shell.run(f"helm uninstall {RELEASE} -n {NAMESPACE}")
-    shell("kubectl delete nodereservations --all --ignore-not-found") if place.get(CRD) else None
-    shell("kubectl delete crd nodereservations.moorage.dev --ignore-not-found")
-    place.until(lambda: not place.pods() and place.get(CRD) is None, "everything to be gone")
-
-
-def take_over(site: Site, installed_by: str, upgrade: str) -> str:
-    """Upgrade a release of the closed chart; returns what Helm said."""
-    site.shell(installed_by)(CLOSED)
+def test_a_name_override_that_changes_the_selector_is_refused_before_anything_is_written(site: Site) -> None:
+    shell = site.shell()
+    shell(commands.INSTALL)
     site.until_ready()
-    before = site.deployment()
-    said = site.shell()(upgrade).out
+    before = site.deployment()["metadata"]["generation"]
+    said = shell.fails(f"{commands.INSTALL} --reset-then-reuse-values --set global.nameOverride=other")
+    assert "a selector cannot be changed: nothing has been changed" in said
+    assert site.deployment()["metadata"]["generation"] == before
+    shell(commands.INSTALL)
+
+
+def test_self_managed_as_the_guide_says_discards_nothing_and_as_published_it_does(site: Site) -> None:
+    shell = site.shell()
+    shell(f"{commands.INSTALL} --set castai.clusterID=c-1")
+    shell(commands.SELF_MANAGED)
+    assert site.managed() == "false"
+    assert {"name": "MOORAGE_CLUSTER_ID", "value": "c-1"} in site.container()["env"]
+    shell(commands.PUBLISHED_SELF_MANAGED)
+    assert "MOORAGE_CLUSTER_ID" not in {each["name"] for each in site.container()["env"]}
+
+
+@HELMS
+def test_scaled_by_hand_and_then_upgraded_and_rolled_back(site: Site, helm: str) -> None:
+    """Helm 4 applies on the server, and `kubectl scale` owns the number then; a 0 the scale leaves out."""
+    shell = site.shell(helm)
+    shell(commands.INSTALL)
     site.until_ready()
-    after = site.deployment()
-
-    assert after["metadata"]["uid"] == before["metadata"]["uid"], "the same Deployment, not another one"
-    assert after["spec"]["selector"] == before["spec"]["selector"]
-    assert {pod["spec"]["containers"][0]["image"] for pod in site.pods()} == {IMAGE}
-    environment = {each["name"]: each.get("value", "") for each in site.container()["env"]}
-    assert not [value for value in environment.values() if "cast.ai" in value], "nothing goes there"
-    assert "CERTS_SECRET_NAME" not in environment
-    assert "certs" not in {volume["name"] for volume in after["spec"]["template"]["spec"]["volumes"]}
-    taints = {each.get("key") for each in after["spec"]["template"]["spec"].get("tolerations", ())}
-    assert "scheduling.cast.ai/pod-pinning-preparing" not in taints
-    for gone in (f"{WEBHOOKS}/{RELEASE}", f"{AGENT}/services/{RELEASE}-leader", f"{AGENT}/secrets/{RELEASE}-certs"):
-        assert site.get(gone) is None, f"{gone} is the closed chart's"
-    for gone in ("clusterroles", "clusterrolebindings"):
-        assert site.get(f"{RBAC}/{gone}/{RELEASE}-ext") is None
-    listed = site.shell()(commands.LIST).row(RELEASE)
-    assert f"{RELEASE}-2.0.0" in listed
-    return said
-
-
-@pytest.mark.parametrize("installed_by", ["helm", "helm3"])
-def test_a_release_of_the_closed_chart_is_upgraded_in_place_by_the_published_command(
-    site: Site, installed_by: str
-) -> None:
-    take_over(site, installed_by, commands.INSTALL)
-    secret = site.get(f"{AGENT}/secrets/{RELEASE}")
-    assert secret is not None, "castai.apiKey of the old release is still in force"
-    assert base64.b64decode(secret["data"]["API_KEY"]) == b"closed-key"
-
-
-@pytest.mark.parametrize("installed_by", ["helm", "helm3"])
-def test_the_closed_charts_own_defaults_do_no_harm_when_they_are_reused(site: Site, installed_by: str) -> None:
-    said = take_over(site, installed_by, f"{commands.INSTALL} --reuse-values")
-    assert "castai-hub" in said, "NOTES warn of the image"
-    assert "grpc.cast.ai" in said, "NOTES warn of the address"
-
-
-def test_zero_replicas_of_the_closed_release_stay_zero(site: Site) -> None:
-    site.shell()(f"{CLOSED} --set replicaCount=0")
-    site.shell()(commands.INSTALL)
-    assert site.deployment()["spec"]["replicas"] == 0
+    shell(f"kubectl scale deployment {RELEASE} -n {NAMESPACE} --replicas=5")
+    site.until_ready(5)
+    upgrade, rollback = commands.INSTALL, f"helm rollback {RELEASE} 1 -n {NAMESPACE}"
+    if helm == "helm3":
+        shell(upgrade)
+        shell(rollback)
+    else:
+        for command in (upgrade, rollback):
+            said = shell.fails(command)
+            assert 'conflict with "kubectl" with subresource "scale"' in said
+            assert ".spec.replicas" in said
+            assert site.deployment()["spec"]["replicas"] == 5
+        shell(f"{upgrade} --force-conflicts")
+    site.until_ready(2)
+    shell(f"kubectl scale deployment {RELEASE} -n {NAMESPACE} --replicas=0")
+    shell(rollback)
+    site.until_ready(2)
 
 
 def test_helm_3_installs_and_upgrades_and_helm_4_goes_on_from_there(site: Site) -> None:
@@ -115,8 +76,9 @@ def test_helm_3_installs_and_upgrades_and_helm_4_goes_on_from_there(site: Site) 
     site.until_ready()
     assert site.deployment()["metadata"]["labels"]["charts.cast.ai/managed"] == "false"
 
+    three(f"kubectl scale deployment {RELEASE} -n {NAMESPACE} --replicas=5")
     site.shell()(f"{commands.INSTALL} --set managedByCASTAI=true")
-    site.until_ready()
+    site.until_ready(2)  # as Helm 3 would: what that has made is applied on the client
     deployment = site.deployment()
     assert deployment["metadata"]["labels"]["charts.cast.ai/managed"] == "true"
     assert deployment["spec"]["template"]["metadata"]["labels"]["charts.cast.ai/managed"] == "true"

@@ -74,7 +74,7 @@ def shell(own: LocalCluster, repository: Repository, tmp_path_factory: pytest.Te
     made = Site(own, repository, tmp_path_factory.mktemp("home")).shell()
     made(f"kubectl create namespace {NAMESPACE}")
     made(INSTALL)
-    made(f"helm upgrade --install moorage-planner castai-helm/moorage-planner -n {NAMESPACE}")
+    made(f"helm upgrade --install moorage-planner moorage/moorage-planner -n {NAMESPACE}")
     return made
 
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from moorage.cli import main
-from tests.unit.schemas.bad_values import some
+from tests.unit.schemas.bad_values import merged, some
 
 PINNER = ("values", "--chart", "castai-pod-pinner")
 
@@ -125,6 +125,129 @@ def test_a_right_file(capsys: pytest.CaptureFixture[str], file: Path) -> None:
     ]
 
 
+def notes(capsys: pytest.CaptureFixture[str], file: Path, text: str, *kind: str) -> list[str]:
+    """What is said of a right file beyond that, without its name."""
+    file.write_text(text)
+    code, (right, *said), error = run(capsys, *(kind or PINNER), file)
+    assert (code, error) == (0, "")
+    assert right.startswith(f"{file}: right, as values of ")
+    assert all(line.endswith(" (not a mistake)") for line in said)
+    return [line.removeprefix(f"{file}:").removesuffix(" (not a mistake)") for line in said]
+
+
+@pytest.mark.parametrize("chart", ["castai-pod-pinner", "castai-evictor"])
+@pytest.mark.parametrize("text", ["replicaCount: 0", "replicas: 0", "replicas: 0\nreplicaCount: 0", "replicaCount: 2"])
+def test_that_nothing_runs_is_said_loudly(
+    capsys: pytest.CaptureFixture[str], file: Path, text: str, chart: str
+) -> None:
+    said = notes(capsys, file, text, "values", "--chart", chart)
+    assert len(said) == text.count(" 0")
+    for line in said:
+        assert " means that NOTHING RUNS, and nobody scales it up later" in line
+        assert ("the chart refuses it until replicas is 0 too" in line) == ("replicaCount" in line)
+
+
+def test_other_names_and_charts_that_run_nothing(capsys: pytest.CaptureFixture[str], file: Path) -> None:
+    assert "1:1: deploy: false means that NOTHING RUNS" in notes(capsys, file, "deploy: false")[0]
+    assert notes(capsys, file, "deploy: true\nreplicas: 1") == []
+    (said,) = notes(capsys, file, "replicas: 0", "values", "--chart", "moorage-planner")
+    assert "without it 1 would run" in said
+
+
+@pytest.mark.parametrize(
+    ("image", "where"),
+    [
+        ("{tag: v1.4.2}", ["image.tag"]),
+        ("{tag: v1.9.5-rc.1, repository: ''}", ["image.tag"]),
+        ("{tag: v1.4.2, repository: ghcr.io/moorage/moorage}", ["image.tag"]),
+        ("{tag: v1.4.2, repository: registry.example.com/moorage}", []),
+        ("{tag: 2.0.1}", []),
+        ("{tag: version-2}", []),
+        (f"{{digest: 'sha256:{'0' * 64}'}}", []),
+        ("{repository: us-docker.pkg.dev/castai-hub/library/pod-pinner}", ["image.repository"]),
+        ("{repository: mirror.example.com/castai/pod-pinner, tag: ''}", ["image.repository"]),
+        ("{repository: mirror.example.com/castai/moorage, tag: v1}", []),
+        ("{repository: x/castai-hub/y, tag: mine}", ["image.repository", "image.tag"]),
+        (f"{{repository: x/castai-hub/y, digest: 'sha256:{'0' * 64}'}}", ["image.repository", "image.digest"]),
+    ],
+)
+def test_images_of_the_closed_product_count_as_not_set(
+    capsys: pytest.CaptureFixture[str], file: Path, image: str, where: list[str]
+) -> None:
+    said = notes(capsys, file, f"image: {image}")
+    assert [line.split(": ")[1] for line in said] == where
+    assert all("counts as not set" in line for line in said)
+
+
+def test_a_registry_of_the_closed_product_counts_as_not_set(capsys: pytest.CaptureFixture[str], file: Path) -> None:
+    for registry, count in (("us-docker.pkg.dev/castai-hub/library", 1), ("registry.example.com/castai", 0)):
+        assert len(notes(capsys, file, f"global: {{registry: {registry}}}")) == count
+
+
+CLOSED_KEYS = {
+    "castai.apiKey": "castai: {apiKey: abc}",
+    "castai.apiKeySecretRef": "castai: {apiKeySecretRef: mine}",
+    "global.castai.apiKeySecretRef": "global: {castai: {apiKeySecretRef: mine}}",
+    "planner.apiKeySecretRef.name": "planner: {apiKeySecretRef: {name: castai-cluster-controller}}",
+}
+
+
+@pytest.mark.parametrize("key", CLOSED_KEYS)
+def test_a_key_of_the_closed_product(capsys: pytest.CaptureFixture[str], file: Path, key: str) -> None:
+    text = CLOSED_KEYS[key]
+    (said,) = notes(capsys, file, text)
+    assert f"{key}: was made for the closed product, and planners are shown it; a fresh one is better" in said
+
+    def beside(more: str) -> str:
+        return yaml.safe_dump(merged(yaml.safe_load(text), yaml.safe_load(more)))
+
+    for address in ("planner: {address: 'p.example.com:443'}", "global: {castai: {grpcURL: '10.0.0.1:443'}}"):
+        (said,) = lines(capsys, file, beside(address))
+        assert f"{key}: a key that was made for the closed product is not shown to" in said
+        assert "planner.allowClosedKey: true" in said
+    for right in (
+        "planner: {address: 'p.example.com:443', allowClosedKey: true}",
+        "planner: {address: 'moorage-planner.castai-agent.svc:9443'}",
+        "castai: {grpcURL: 'grpc.cast.ai:443'}",
+    ):
+        assert any("a fresh one is better" in line for line in notes(capsys, file, beside(right)))
+
+
+def test_a_key_of_its_own_goes_to_any_planner(capsys: pytest.CaptureFixture[str], file: Path) -> None:
+    own = "planner: {address: 'p.example.com:443', apiKeySecretRef: {name: planner-key}}"
+    assert notes(capsys, file, own) == []
+    assert notes(capsys, file, f"{own}\nglobal: {{castai: {{apiKeySecretRef: theirs}}}}") == []
+
+
+WRAPPER = "castai-pod-pinner:\n  replicas: 2\n  castai: {apiURL: x}\nother: {a: b}\n"
+UMBRELLA = "tags: {full: true}\nautoscaler:\n  castai-evictor: {replicas: 2}\n  castai-pod-pinner: {replicas: 3}\n"
+
+
+def test_values_below_the_name_of_a_dependency_are_looked_at(capsys: pytest.CaptureFixture[str], file: Path) -> None:
+    (said,) = notes(capsys, file, WRAPPER, "values")
+    assert said.startswith("3:12: castai-pod-pinner.castai.apiURL: accepted, without effect.")
+    assert notes(capsys, file, UMBRELLA, "values") == []
+    first = run(capsys, "values", file)[1][0]
+    assert first.endswith(
+        "values of castai-evictor (below autoscaler.castai-evictor), "
+        "castai-pod-pinner (below autoscaler.castai-pod-pinner)"
+    )
+    found = lines(capsys, file, UMBRELLA.replace("replicas: 3", "replica: 3"), "values")
+    assert found == [
+        "4:23: autoscaler.castai-pod-pinner.replica: unknown field 'replica'; did you mean replicas?",
+    ]
+    (plan,) = lines(capsys, file, "moorage-planner: {plan: {delete: [N]}}", "values")
+    assert plan.startswith("1:35: moorage-planner.plan.delete[0]: 'N' is not made of")
+
+
+@pytest.mark.parametrize(("text", "key"), [(WRAPPER, "castai-pod-pinner"), (UMBRELLA, "autoscaler")])
+def test_whoever_names_the_chart_is_told_what_such_a_file_is(
+    capsys: pytest.CaptureFixture[str], file: Path, text: str, key: str
+) -> None:
+    (said,) = [line for line in lines(capsys, file, text) if f": {key}: " in line]
+    assert "as a dependency. Without --chart, what is below" in said
+
+
 @pytest.mark.parametrize(
     "text", ["", "# nothing\n", "---\n", "{}", "global: &g {commonLabels: {a: b}}\nplanner: {}\n---\n"]
 )
@@ -155,6 +278,8 @@ def test_anchors_and_merges_mean_what_helm_makes_of_them(capsys: pytest.CaptureF
         ("plan: {}", "moorage-planner"),
         ("aggressiveMode: true", "castai-evictor"),
         ("planner: {}\naggressiveMode: true", None),
+        ("castai-evictor-ext: {enabled: false}", "castai-evictor"),
+        ("castai-pod-pinner-ext: {}\nplan: {}", "moorage-planner"),
         ("replicas: 2", None),
         ("text", None),
         ("", None),

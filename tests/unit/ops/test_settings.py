@@ -15,6 +15,7 @@ from moorage.ops.configuration import SettingsError, add_flags, load, settings_o
 from moorage.ops.parsing import Address
 from moorage.ops.secret import Secret
 from moorage.ops.settings import PinnerSettings
+from moorage.pinner.stream_settings import StreamSettings
 
 BASE = {"MOORAGE_PLANNER_ADDRESS": "planner.castai-agent:9443"}
 
@@ -180,6 +181,16 @@ def test_the_closed_products_names_count_where_ours_are_not_set() -> None:
     assert (str(ours.planner_address), ours.cluster_id) == ("planner.castai-agent:9443", "c-2")
     with pytest.raises(SettingsError, match=r"^API_GRPC_URL: 'https://a': write host and port without a scheme"):
         load(PinnerSettings, {"API_GRPC_URL": "https://a"})
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_the_closed_products_key_stays_in_the_namespace_unless_told_otherwise(allowed: bool) -> None:
+    environ = {**BASE, "MOORAGE_NAMESPACE": "moorings", "MOORAGE_CLOSED_API_KEY": "true"}
+    if allowed:
+        environ["MOORAGE_ALLOW_CLOSED_KEY"] = "true"
+    endpoint = StreamSettings.of(load(PinnerSettings, environ), cluster_id="c").endpoint
+    assert endpoint.key_file_is_closed
+    assert endpoint.closed_key_stays_in == ("" if allowed else "moorings")
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"one\ntwo", "schlüssel".encode(), b"\x00\x01"])

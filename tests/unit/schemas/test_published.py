@@ -181,7 +181,7 @@ def _paths(content: dict[str, Any], schema: dict[str, Any], path: tuple[str, ...
 
 def test_what_is_set_in_vain_is_said() -> None:
     document = parse("values.yaml", yaml.safe_dump({**OLD_PINNER, **PINNER}).encode())
-    said = {".".join(map(str, each.path)) for each in values.in_vain("castai-pod-pinner", document)}
+    said = {".".join(map(str, each.path)) for each in values.notes("castai-pod-pinner", document)}
     assert said >= {
         "castai.apiURL",
         "castai.grpcURL",

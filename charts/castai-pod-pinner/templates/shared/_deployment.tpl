@@ -6,12 +6,13 @@ The Deployment of a program. The chart's own helpers say what differs:
   castai-pod-pinner.deploymentLabels: labels of the Deployment and of its pods
 */}}
 {{- define "castai-pod-pinner.deployment" -}}
+{{- include "castai-pod-pinner.refuseDeployment" . -}}
 {{- $labels := include "castai-pod-pinner.deploymentLabels" . | fromYaml -}}
 apiVersion: apps/v1
 kind: Deployment
 metadata:
   {{- include "castai-pod-pinner.metadata" (dict
-    "root" . "name" (include "castai-pod-pinner.fullname" .) "namespace" .Release.Namespace "labels" $labels
+    "of" "apps/v1 Deployment" "root" . "name" (include "castai-pod-pinner.fullname" .) "namespace" .Release.Namespace "labels" $labels
   ) | nindent 2 }}
 spec:
   replicas: {{ include "castai-pod-pinner.replicas" . }}

@@ -64,7 +64,7 @@ apiVersion: v1
 kind: ConfigMap
 metadata:
   {{- include "castai-pod-pinner.metadata" (dict
-    "root" . "name" (printf "%s-dashboard" (include "castai-pod-pinner.fullname" .)) "namespace" .Release.Namespace
+    "of" "v1 ConfigMap" "root" . "name" (printf "%s-dashboard" (include "castai-pod-pinner.fullname" .)) "namespace" .Release.Namespace
     "labels" (.Values.grafanaDashboard.labels | default (dict "grafana_dashboard" "1"))
     "annotations" .Values.grafanaDashboard.annotations
   ) | nindent 2 }}

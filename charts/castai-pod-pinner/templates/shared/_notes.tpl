@@ -16,11 +16,33 @@
 {{- toYaml $given -}}
 {{- end -}}
 
+{{/*
+When nothing runs: that, why, and the command that changes it. `replicas` alone decides then, so that an earlier
+replicaCount or deploy does not contradict it.
+*/}}
+{{- define "castai-pod-pinner.nothingRuns" -}}
+{{- if eq (include "castai-pod-pinner.replicas" .) "0" }}
+
+NOTHING RUNS: {{ include "castai-pod-pinner.zeroKeys" . }}. Nobody scales it up later: this release does nothing until you say how many
+replicas it has:
+
+  helm upgrade {{ .Release.Name }} moorage/castai-pod-pinner -n {{ .Release.Namespace }} --reset-then-reuse-values --set {{ include "castai-pod-pinner.setReplicas" . }}
+{{- end }}
+{{- end -}}
+
 {{/* What the user ought to know, a line each; shared by all charts. */}}
 {{- define "castai-pod-pinner.commonWarnings" -}}
 {{- if eq (include "castai-pod-pinner.closedImage" .) "true" }}
 - image.repository {{ .Values.image.repository }} is an image of the closed product: it counts as unset, and so do
   image.tag and image.digest. The pods run {{ include "castai-pod-pinner.image" . }}.
+{{- end }}
+{{- if eq (include "castai-pod-pinner.closedTag" .) "true" }}
+- image.tag {{ .Values.image.tag }} is a tag of the closed product (ours have no v): it counts as unset. The pods run
+  {{ include "castai-pod-pinner.image" . }}. A tag of your own counts beside an image.repository of your own.
+{{- end }}
+{{- if eq (include "castai-pod-pinner.closedRegistry" .) "true" }}
+- global.registry {{ .Values.global.registry }} is the closed product's: it counts as unset. The pods run
+  {{ include "castai-pod-pinner.image" . }}.
 {{- end }}
 {{- include "castai-pod-pinner.networkWarnings" . }}
 {{- with include "castai-pod-pinner.withoutEffect" . | fromYamlArray }}

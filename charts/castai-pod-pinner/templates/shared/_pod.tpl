@@ -3,26 +3,38 @@
 
 {{/*
 The image. A repository of the closed product (values of its chart, reused) counts as unset, and so do the tag and digest
-that belong to it: what is in that image is not this program.
+that belong to it: what is in that image is not this program. Its tag alone, without a repository, names no image of ours
+either. The default repository stands in files/defaults.yaml, where packaging puts the releaser's.
 */}}
 {{- define "castai-pod-pinner.image" -}}
 {{- $image := .Values.image -}}
 {{- if eq (include "castai-pod-pinner.closedImage" .) "true" -}}
 {{- $image = dict -}}
 {{- end -}}
-{{- $repository := $image.repository | default "ghcr.io/moorage/moorage" -}}
-{{- with .Values.global.registry -}}
+{{- $repository := $image.repository | default (.Files.Get "files/defaults.yaml" | fromYaml).image.repository -}}
+{{- if and .Values.global.registry (ne (include "castai-pod-pinner.closedRegistry" .) "true") -}}
 {{- $path := regexReplaceAll "^([^/]*[.:][^/]*|localhost)/" $repository "" -}}
-{{- $repository = printf "%s/%s" (trimSuffix "/" .) $path -}}
+{{- $repository = printf "%s/%s" (trimSuffix "/" .Values.global.registry) $path -}}
 {{- end -}}
-{{- printf "%s:%s" $repository ($image.tag | default .Chart.AppVersion) -}}
+{{- $tag := ternary "" $image.tag (eq (include "castai-pod-pinner.closedTag" .) "true") -}}
+{{- printf "%s:%s" $repository ($tag | default .Chart.AppVersion) -}}
 {{- with $image.digest -}}
 @{{ . }}
 {{- end -}}
 {{- end -}}
 
+{{/* What is the closed product's. The same expressions stand in schemas/values (x-unset), for `moorage validate`. */}}
 {{- define "castai-pod-pinner.closedImage" -}}
-{{- contains "castai-hub/" (.Values.image.repository | default "") -}}
+{{- regexMatch "castai-hub/|(^|/)(castai-)?(pod-pinner|evictor)$" (.Values.image.repository | default "") -}}
+{{- end -}}
+
+{{- define "castai-pod-pinner.closedTag" -}}
+{{- $default := (.Files.Get "files/defaults.yaml" | fromYaml).image.repository -}}
+{{- and (has .Values.image.repository (list "" $default)) (regexMatch "^v[0-9]+[.][0-9]+" (.Values.image.tag | default "")) -}}
+{{- end -}}
+
+{{- define "castai-pod-pinner.closedRegistry" -}}
+{{- regexMatch "castai-hub(/|$)" (.Values.global.registry | default "") -}}
 {{- end -}}
 
 {{- define "castai-pod-pinner.imagePullSecrets" -}}

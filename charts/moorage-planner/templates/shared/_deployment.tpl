@@ -6,12 +6,13 @@ The Deployment of a program. The chart's own helpers say what differs:
   moorage-planner.deploymentLabels: labels of the Deployment and of its pods
 */}}
 {{- define "moorage-planner.deployment" -}}
+{{- include "moorage-planner.refuseDeployment" . -}}
 {{- $labels := include "moorage-planner.deploymentLabels" . | fromYaml -}}
 apiVersion: apps/v1
 kind: Deployment
 metadata:
   {{- include "moorage-planner.metadata" (dict
-    "root" . "name" (include "moorage-planner.fullname" .) "namespace" .Release.Namespace "labels" $labels
+    "of" "apps/v1 Deployment" "root" . "name" (include "moorage-planner.fullname" .) "namespace" .Release.Namespace "labels" $labels
   ) | nindent 2 }}
 spec:
   replicas: {{ include "moorage-planner.replicas" . }}

@@ -16,11 +16,33 @@
 {{- toYaml $given -}}
 {{- end -}}
 
+{{/*
+When nothing runs: that, why, and the command that changes it. `replicas` alone decides then, so that an earlier
+replicaCount or deploy does not contradict it.
+*/}}
+{{- define "moorage-planner.nothingRuns" -}}
+{{- if eq (include "moorage-planner.replicas" .) "0" }}
+
+NOTHING RUNS: {{ include "moorage-planner.zeroKeys" . }}. Nobody scales it up later: this release does nothing until you say how many
+replicas it has:
+
+  helm upgrade {{ .Release.Name }} moorage/moorage-planner -n {{ .Release.Namespace }} --reset-then-reuse-values --set {{ include "moorage-planner.setReplicas" . }}
+{{- end }}
+{{- end -}}
+
 {{/* What the user ought to know, a line each; shared by all charts. */}}
 {{- define "moorage-planner.commonWarnings" -}}
 {{- if eq (include "moorage-planner.closedImage" .) "true" }}
 - image.repository {{ .Values.image.repository }} is an image of the closed product: it counts as unset, and so do
   image.tag and image.digest. The pods run {{ include "moorage-planner.image" . }}.
+{{- end }}
+{{- if eq (include "moorage-planner.closedTag" .) "true" }}
+- image.tag {{ .Values.image.tag }} is a tag of the closed product (ours have no v): it counts as unset. The pods run
+  {{ include "moorage-planner.image" . }}. A tag of your own counts beside an image.repository of your own.
+{{- end }}
+{{- if eq (include "moorage-planner.closedRegistry" .) "true" }}
+- global.registry {{ .Values.global.registry }} is the closed product's: it counts as unset. The pods run
+  {{ include "moorage-planner.image" . }}.
 {{- end }}
 {{- include "moorage-planner.networkWarnings" . }}
 {{- with include "moorage-planner.withoutEffect" . | fromYamlArray }}

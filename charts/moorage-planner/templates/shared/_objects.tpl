@@ -8,7 +8,7 @@ apiVersion: v1
 kind: ServiceAccount
 metadata:
   {{- include "moorage-planner.metadata" (dict
-    "root" . "name" (include "moorage-planner.serviceAccountName" .) "namespace" .Release.Namespace
+    "of" "v1 ServiceAccount" "root" . "name" (include "moorage-planner.serviceAccountName" .) "namespace" .Release.Namespace
     "annotations" $account.annotations
   ) | nindent 2 }}
 automountServiceAccountToken: false
@@ -22,17 +22,18 @@ Rights and who has them.
 */}}
 {{- define "moorage-planner.rights" -}}
 {{- $kind := ternary "Role" "ClusterRole" (hasKey . "namespace") -}}
-apiVersion: rbac.authorization.k8s.io/v1
+{{- $group := "rbac.authorization.k8s.io/v1" -}}
+apiVersion: {{ $group }}
 kind: {{ $kind }}
 metadata:
-  {{- include "moorage-planner.metadata" . | nindent 2 }}
+  {{- include "moorage-planner.metadata" (merge (dict "of" (printf "%s %s" $group $kind)) .) | nindent 2 }}
 rules:
   {{- .rules | trim | nindent 2 }}
 ---
-apiVersion: rbac.authorization.k8s.io/v1
+apiVersion: {{ $group }}
 kind: {{ $kind }}Binding
 metadata:
-  {{- include "moorage-planner.metadata" . | nindent 2 }}
+  {{- include "moorage-planner.metadata" (merge (dict "of" (printf "%s %sBinding" $group $kind)) .) | nindent 2 }}
 roleRef:
   apiGroup: rbac.authorization.k8s.io
   kind: {{ $kind }}
@@ -48,7 +49,7 @@ subjects:
 apiVersion: policy/v1
 kind: PodDisruptionBudget
 metadata:
-  {{- include "moorage-planner.metadata" (dict "root" . "name" (include "moorage-planner.fullname" .) "namespace" .Release.Namespace) | nindent 2 }}
+  {{- include "moorage-planner.metadata" (dict "of" "policy/v1 PodDisruptionBudget" "root" . "name" (include "moorage-planner.fullname" .) "namespace" .Release.Namespace) | nindent 2 }}
 spec:
   maxUnavailable: {{ include "moorage-planner.text" .Values.podDisruptionBudget.maxUnavailable }}
   # A pod that is not ready guards nothing: it never stands in the way of a drain.
@@ -69,7 +70,7 @@ apiVersion: v1
 kind: ResourceQuota
 metadata:
   {{- include "moorage-planner.metadata" (dict
-    "root" . "name" (printf "%s-critical-pods" (include "moorage-planner.fullname" .)) "namespace" .Release.Namespace
+    "of" "v1 ResourceQuota" "root" . "name" (printf "%s-critical-pods" (include "moorage-planner.fullname" .)) "namespace" .Release.Namespace
   ) | nindent 2 }}
 spec:
   hard: {pods: 1G}

@@ -3,26 +3,38 @@
 
 {{/*
 The image. A repository of the closed product (values of its chart, reused) counts as unset, and so do the tag and digest
-that belong to it: what is in that image is not this program.
+that belong to it: what is in that image is not this program. Its tag alone, without a repository, names no image of ours
+either. The default repository stands in files/defaults.yaml, where packaging puts the releaser's.
 */}}
 {{- define "moorage-planner.image" -}}
 {{- $image := .Values.image -}}
 {{- if eq (include "moorage-planner.closedImage" .) "true" -}}
 {{- $image = dict -}}
 {{- end -}}
-{{- $repository := $image.repository | default "ghcr.io/moorage/moorage" -}}
-{{- with .Values.global.registry -}}
+{{- $repository := $image.repository | default (.Files.Get "files/defaults.yaml" | fromYaml).image.repository -}}
+{{- if and .Values.global.registry (ne (include "moorage-planner.closedRegistry" .) "true") -}}
 {{- $path := regexReplaceAll "^([^/]*[.:][^/]*|localhost)/" $repository "" -}}
-{{- $repository = printf "%s/%s" (trimSuffix "/" .) $path -}}
+{{- $repository = printf "%s/%s" (trimSuffix "/" .Values.global.registry) $path -}}
 {{- end -}}
-{{- printf "%s:%s" $repository ($image.tag | default .Chart.AppVersion) -}}
+{{- $tag := ternary "" $image.tag (eq (include "moorage-planner.closedTag" .) "true") -}}
+{{- printf "%s:%s" $repository ($tag | default .Chart.AppVersion) -}}
 {{- with $image.digest -}}
 @{{ . }}
 {{- end -}}
 {{- end -}}
 
+{{/* What is the closed product's. The same expressions stand in schemas/values (x-unset), for `moorage validate`. */}}
 {{- define "moorage-planner.closedImage" -}}
-{{- contains "castai-hub/" (.Values.image.repository | default "") -}}
+{{- regexMatch "castai-hub/|(^|/)(castai-)?(pod-pinner|evictor)$" (.Values.image.repository | default "") -}}
+{{- end -}}
+
+{{- define "moorage-planner.closedTag" -}}
+{{- $default := (.Files.Get "files/defaults.yaml" | fromYaml).image.repository -}}
+{{- and (has .Values.image.repository (list "" $default)) (regexMatch "^v[0-9]+[.][0-9]+" (.Values.image.tag | default "")) -}}
+{{- end -}}
+
+{{- define "moorage-planner.closedRegistry" -}}
+{{- regexMatch "castai-hub(/|$)" (.Values.global.registry | default "") -}}
 {{- end -}}
 
 {{- define "moorage-planner.imagePullSecrets" -}}

@@ -65,6 +65,24 @@ sees to it that the two do not differ.
 {{- int $wanted -}}
 {{- end -}}
 
+{{/* The keys because of which nothing runs, for sentences: "replicaCount is 0". */}}
+{{- define "moorage-planner.zeroKeys" -}}
+{{- $keys := list -}}
+{{- range $key := list "replicas" "replicaCount" -}}
+{{- if eq (toString (get $.Values $key)) "0" }}{{ $keys = append $keys (printf "%s is 0" $key) }}{{ end -}}
+{{- end -}}
+{{- if eq (toString (get .Values "deploy")) "false" }}{{ $keys = append $keys "deploy is false" }}{{ end -}}
+{{- join ", " $keys -}}
+{{- end -}}
+
+{{/* What --set needs so that the default number of replicas runs, whatever an earlier release has set. */}}
+{{- define "moorage-planner.setReplicas" -}}
+replicas={{ int (.Files.Get "files/defaults.yaml" | fromYaml).replicas }}
+{{- range $key := list "replicaCount" "deploy" -}}
+{{- if eq (include "moorage-planner.given" (dict "values" $.Values "key" $key)) "true" }},{{ $key }}=null{{ end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* A mapping with every value as text. */}}
 {{- define "moorage-planner.texts" -}}
 {{- $texts := dict -}}

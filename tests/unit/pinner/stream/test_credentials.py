@@ -13,6 +13,7 @@ from moorage.ops import logs
 from moorage.ops.configuration import SettingsError
 from moorage.ops.parsing import Address
 from moorage.ops.secret import Secret
+from moorage.pinner import stream_credentials as credentials
 from moorage.pinner.stream import InstructionStream
 from moorage.pinner.stream_channel import Cause, Endpoint
 from moorage.protocol.rpc import grpc
@@ -128,6 +129,89 @@ async def test_a_planner_elsewhere_is_not_asked_without_a_key(
     async with Pinner(InstructionStream(settings(1, endpoint=endpoint))):
         await eventually(lambda: len(_waits(caplog)) == 1)
     assert "planner.example:9443 is not asked without one" in _waits(caplog)[0]["error"]
+
+
+def _closed(host: str, tmp_path: Path, kind: str, *, allowed: bool) -> Endpoint:
+    """A planner there, and a key that was made for the closed product: of API_KEY, or of a Secret that is a file."""
+    key_file = tmp_path / "key"
+    if kind == "file":
+        key_file.write_text("closed-key")
+    stays_in = "" if allowed else "moorings"
+    return Endpoint(
+        address=Address(host, 9443),
+        key_file=key_file,
+        key_file_is_closed=kind == "file",
+        other_key=Secret("closed-key") if kind == "variable" else None,
+        closed_key_stays_in=stays_in,
+        advice="Install it",
+    )
+
+
+INSIDE = ["planner", "p-1.moorings", "P.Moorings.svc", "p.moorings.svc.cluster.local", "p.moorings.svc.cluster.local."]
+INSIDE += ["localhost", "127.0.0.1", "127.1.2.3", "::1"]
+OUTSIDE = [
+    "planner.example.com",
+    "planner.other.svc",
+    "planner.other.svc.cluster.local",
+    "planner.moorings.svc.example.com",
+    "planner.moorings.svc.cluster.local.example.com",
+    "planner.moorings.example.com",
+    "moorings.svc",
+    "planner.xmoorings.svc",
+    "planner.moorings.svc.",
+    "10.0.0.1",
+    "167772161",  # 10.0.0.1 as some resolvers read it
+    "0x7f000001",
+    "fd00::1",
+    "grpc.cast.ai",
+]
+
+
+@pytest.mark.parametrize("kind", ["file", "variable"])
+@pytest.mark.parametrize("host", [*INSIDE, *OUTSIDE])
+def test_a_key_made_for_the_closed_product_leaves_the_namespace_only_when_told_so(
+    host: str, kind: str, tmp_path: Path
+) -> None:
+    allowed = _closed(host, tmp_path, kind, allowed=True)
+    assert credentials.read(allowed).key == Secret("closed-key")
+    stays = _closed(host, tmp_path, kind, allowed=False)
+    if host in INSIDE:
+        assert credentials.read(stays).key == Secret("closed-key")
+        return
+    with pytest.raises(credentials.Lacking) as caught:
+        credentials.read(stays)
+    said = str(caught.value)
+    assert f"{stays.address} is outside namespace moorings" in said
+    assert "planner.allowClosedKey" in said
+    assert "closed-key" not in said
+    assert "Install it" not in said  # nothing is missing
+
+
+@pytest.mark.parametrize("given", ["file", "variable"])
+def test_a_key_made_for_the_planner_goes_to_it_wherever_it_is(given: str, tmp_path: Path) -> None:
+    key_file = tmp_path / "key"
+    key_file.write_text("fresh-key")
+    endpoint = Endpoint(
+        address=Address("planner.example.com", 443),
+        key_file=key_file if given == "file" else None,
+        key=None if given == "file" else Secret("fresh-key"),
+        other_key=Secret("closed-key"),
+        closed_key_stays_in="moorings",
+    )
+    assert credentials.read(endpoint).key == Secret("fresh-key")
+
+
+async def test_a_planner_outside_is_not_even_connected_to_with_the_closed_products_key(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grpc.aio, "secure_channel", _no_channel)
+    problems: list[tuple[Cause, str]] = []
+    endpoint = _closed("planner.example.com", tmp_path, "file", allowed=False)
+    stream = InstructionStream(settings(1, endpoint=endpoint), on_problem=lambda *each: problems.append(each))
+    async with Pinner(stream):
+        await eventually(lambda: len(_waits(caplog)) == 1)
+    assert [cause for cause, _ in problems] == [Cause.CREDENTIALS]
+    assert "outside namespace moorings" in _waits(caplog)[0]["error"]
 
 
 def _no_channel(*_: object, **__: object) -> None:

@@ -1,0 +1,95 @@
+"""What values of the closed product lead to here, where the same words do not have the same consequences."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .mistakes import Mistake, Path
+from .schemas import Schema
+from .yamlfile import Document
+
+PINNER = "castai-pod-pinner"
+
+_KEYS: tuple[Path, ...] = (
+    ("planner", "apiKeySecretRef", "name"),
+    ("castai", "apiKey"),
+    ("castai", "apiKeySecretRef"),
+    ("global", "castai", "apiKeySecretRef"),
+)
+"""Where a key may come from, as the chart looks for it; but for the first these are the closed chart's values."""
+_ADDRESSES: tuple[Path, ...] = (("planner", "address"), ("castai", "grpcURL"), ("global", "castai", "grpcURL"))
+_THEIR_SECRETS = re.compile(
+    r"castai-(agent|cluster-controller|evictor|kvisor|pod-pinner|spot-handler|workload-autoscaler)"
+)
+_THEIR_ADDRESSES = re.compile(r"(^|[.])cast[.]ai[.]?(:|$)", re.IGNORECASE)
+_IN_SOME_NAMESPACE = re.compile(
+    r"([a-z]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?([.]svc([.]cluster[.]local[.]?)?)?)?"
+    r"|127[.][0-9.]+|\[::1\])",
+    re.IGNORECASE,
+)
+
+
+def zero_replicas(schema: Schema, document: Document) -> Iterator[Mistake]:
+    """Keys because of which nothing runs: onboarding scripts have them for a service that scales up later."""
+    default = schema["properties"].get("replicas", {}).get("x-default")
+    for key in ("replicas", "replicaCount", "deploy"):
+        value = _get(document.value, (key,))
+        if key not in schema["properties"] or value not in (0, False) or isinstance(value, bool) != (key == "deploy"):
+            continue
+        written = f"{key}: {str(value).lower()}"
+        sentence = f"{written} means that NOTHING RUNS, and nobody scales it up later; without it {default} would run"
+        if key != "replicas":
+            sentence += ". Where replicas run now, the chart refuses it until replicas is 0 too"
+        yield document.mistake((key,), sentence)
+
+
+def keys_that_leave(document: Document) -> Iterator[Mistake]:
+    """A key that was made for the closed product, and a planner that is in no namespace of this cluster."""
+    key, address = _closed_key(document.value), _address(document.value)
+    if key is None or address is None or _get(document.value, ("planner", "allowClosedKey")) is True:
+        return
+    host = str(_get(document.value, address)).rpartition(":")[0]
+    if _IN_SOME_NAMESPACE.fullmatch(host) is None:
+        yield document.mistake(
+            key,
+            f"{key[-1]}: a key that was made for the closed product is not shown to {host}, which is outside the "
+            "release's namespace; name a Secret with a key of its own in planner.apiKeySecretRef.name instead, or set "
+            "planner.allowClosedKey: true",
+        )
+
+
+def shown_keys(document: Document) -> Iterator[Mistake]:
+    """A key that was made for the closed product and that a planner is shown."""
+    key = _closed_key(document.value)
+    if key is not None:
+        yield document.mistake(
+            key,
+            f"{key[-1]}: was made for the closed product, and planners are shown it; a fresh one is better. Without it "
+            "the one counts that the chart moorage-planner makes",
+        )
+
+
+def _closed_key(value: Any) -> Path | None:
+    """Where the key that counts comes from, when it was made for the closed product."""
+    for path in _KEYS:
+        if found := _get(value, path):
+            ours = path == _KEYS[0] and not _THEIR_SECRETS.fullmatch(str(found))
+            return None if ours else path
+    return None
+
+
+def _address(value: Any) -> Path | None:
+    """Which address counts, if any does."""
+    for path in _ADDRESSES:
+        found = _get(value, path)
+        if found and (path == _ADDRESSES[0] or not _THEIR_ADDRESSES.search(str(found))):
+            return path
+    return None
+
+
+def _get(value: Any, path: Path) -> Any:
+    for part in path:
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value

@@ -1,0 +1,47 @@
+"""What we tell people to type: no command of ours discards their values, or installs the closed chart."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+PATTERNS = ("*.md", "docs/**/*.md", "charts/**/*.md", "charts/**/*.txt", "charts/**/*.tpl", "runtime/moorage/**/*.py")
+FILES = [file for pattern in PATTERNS for file in ROOT.glob(pattern)]
+KEEP = "--reset-then-reuse-values"
+SET = re.compile(r"--set(-string|-json|-file)?[ =]")
+
+
+def commands(text: str) -> Iterator[str]:
+    """Commands that begin with `helm upgrade`, with their continued lines."""
+    for line in text.replace("\\\n", " ").splitlines():
+        yield from (f"helm upgrade{rest}" for rest in line.split("helm upgrade")[1:])
+
+
+def test_there_is_something_to_look_at() -> None:
+    for name in ("README.md", "docs/guides/install.md", "charts/castai-pod-pinner/templates/NOTES.txt"):
+        assert ROOT / name in FILES
+        assert len(list(commands((ROOT / name).read_text()))) >= 2
+
+
+def test_no_command_discards_earlier_values() -> None:
+    for file in FILES:
+        text = file.read_text()
+        for command in commands(text):
+            assert not SET.search(command) or KEEP in command, f"{file}: {command}"
+        for match in SET.finditer(text) if file.suffix == ".py" else ():  # sentences are put together of several lines
+            assert KEEP in text[max(0, match.start() - 60) : match.start()], f"{file}: {match}"
+
+
+def test_no_command_names_the_closed_products_repository() -> None:
+    for file in FILES:
+        text = file.read_text()
+        assert "castai-helm/" not in text, file
+        assert "repo add castai-helm" not in text, file
+
+
+def test_the_first_lines_of_the_readme_say_what_is_there() -> None:
+    head = (ROOT / "README.md").read_text().partition("**How.**")[0]
+    for said in ("**Works today.**", "**Does not, yet.**", "**Who makes plans.**", "it does not exist yet"):
+        assert said in head
