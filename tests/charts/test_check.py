@@ -21,11 +21,10 @@ import pytest
 from moorage.cli import check as command
 from moorage.ops.parsing import Address
 from moorage.ops.secret import Secret
-from moorage.pinner import rights
 from moorage.planner.board import Board
 from moorage.planner.certificates import Pair
 from moorage.planner.server import PlannerServer, ServerSettings
-from tests.charts.rendering import NAMESPACE, PINNER, Object, Rendered, annotations_of, collection, render
+from tests.charts.rendering import PINNER, Object, Rendered, annotations_of, collection, render
 from tests.unit.protocol.support import Authority, authority
 from tools.localcluster import ClusterHandle
 from tools.localcluster.kubeconfig import write_kubeconfig
@@ -35,110 +34,6 @@ FENCE = {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
 KEY = "the planner's key"
 CHECK = "castai-pod-pinner-check"
 PATIENCE = 60.0
-
-Grant = tuple[str, str, str, str, str]
-
-
-# --- as it is rendered ---
-
-
-def granted(rendered: Rendered, account: str) -> set[Grant]:
-    """What the roles of an account allow: namespace, group, resource, name and verb."""
-    bindings = [*rendered.all("ClusterRoleBinding"), *rendered.all("RoleBinding")]
-    bound = {
-        (each["roleRef"]["kind"], each["roleRef"]["name"], each["metadata"].get("namespace", ""))
-        for each in bindings
-        if account in {subject["name"] for subject in each["subjects"]}
-    }
-    roles = [
-        each
-        for each in (*rendered.all("ClusterRole"), *rendered.all("Role"))
-        if (each["kind"], each["metadata"]["name"], each["metadata"].get("namespace", "")) in bound
-    ]
-    return {
-        (role["metadata"].get("namespace", ""), group, resource, name, verb)
-        for role in roles
-        for rule in role["rules"]
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
-        for name in rule.get("resourceNames", [""])
-        for verb in rule["verbs"]
-    }
-
-
-def test_the_chart_grants_what_the_check_asks_for_and_nothing_else() -> None:
-    rendered = render(PINNER)
-    needed = rights.needed(NAMESPACE, rendered.env["MOORAGE_LEASE_NAME"])
-    assert granted(rendered, PINNER) == {each for right in needed for each in right.each()}
-
-
-def test_the_test_pods_account_only_looks() -> None:
-    found = granted(render(PINNER), CHECK)
-    assert {(resource, verb) for *_, resource, _, verb in found if verb == "create"} == {
-        ("pods", "create"),
-        ("subjectaccessreviews", "create"),
-    }
-    assert {verb for *_, verb in found} == {"create", "get", "list"}
-    open_to_all = {resource for *_, resource, name, _ in found if not name}
-    assert open_to_all == {"pods", "subjectaccessreviews", "nodereservations"}
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        {},
-        {
-            "planner": {
-                "address": "planner.example.com:443",
-                "apiKeySecretRef": {"name": "key"},
-                "caSecretRef": {"name": "ca"},
-            },
-            "additionalEnv": {"https_proxy": "http://proxy:3128"},
-            "envFrom": [{"secretRef": {"name": "more"}}],
-        },
-    ],
-)
-def test_the_test_pod_goes_the_pinners_way_to_the_planner(values: dict[str, Any]) -> None:
-    rendered = render(PINNER, values)
-    pod = rendered.one("Pod")["spec"]
-    (container,) = pod["containers"]
-    env = {each["name"]: each.get("value", each.get("valueFrom")) for each in container["env"]}
-    assert env.items() >= rendered.env.items()
-    assert container.get("envFrom") == rendered.container.get("envFrom")
-    (mounted,) = container["volumeMounts"]
-    assert mounted in rendered.container["volumeMounts"]
-    assert [each["name"] for each in pod["volumes"]] == [mounted["name"]]
-    assert pod["volumes"][0] in rendered.pod["spec"]["volumes"]
-    egress = [rendered.one("NetworkPolicy", name)["spec"]["egress"] for name in (CHECK, "castai-pod-pinner")]
-    assert egress[0] == egress[1]
-
-
-def test_the_test_pod_asks_about_what_is_installed() -> None:
-    values = {"fullnameOverride": "mine", "serviceAccount": {"create": False, "name": "theirs"}}
-    rendered = render(PINNER, values)
-    (container,) = rendered.one("Pod")["spec"]["containers"]
-    env = {each["name"]: each.get("value") for each in container["env"]}
-    assert env["MOORAGE_CHECK_ACCOUNT"] == "theirs"
-    policies = [each["metadata"]["name"] for each in rendered.all("ValidatingAdmissionPolicy")]
-    assert env["MOORAGE_CHECK_POLICIES"].split(",") == policies
-    assert policies[0] == f"mine.{NAMESPACE}"
-
-
-def test_from_a_shell_the_charts_own_names_are_asked_about() -> None:
-    policies = [each["metadata"]["name"] for each in render(PINNER).all("ValidatingAdmissionPolicy")]
-    assert [name.format(namespace=NAMESPACE) for name in command.FENCE] == policies
-
-
-def test_without_a_fence_the_test_pod_is_told() -> None:
-    rendered = render(PINNER, {"admissionPolicy": {"enabled": False}})
-    (container,) = rendered.one("Pod")["spec"]["containers"]
-    env = {each["name"]: each.get("value") for each in container["env"]}
-    assert env["MOORAGE_CHECK_WITHOUT_FENCE"] == "true"
-    assert "MOORAGE_CHECK_POLICIES" not in env
-    assert not [each for each in granted(rendered, CHECK) if each[1] == "admissionregistration.k8s.io"]
-
-
-# --- as it is installed ---
 
 Change = Callable[[Object], Object | None]
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .leases import NAMESPACE as NODE_LEASES
-
+NODE_LEASES = "kube-node-lease"
+"""The namespace of all Leases of Nodes."""
 CLUSTER_CONTROLLER = "castai-cluster-controller"
 """The closed product's Deployment that acts on what is labelled as managed by it."""
 

@@ -91,7 +91,11 @@ main({[command, "--help"] if command else ["--help"]})
     [
         ("moorage.pinner.service", {"aiohttp", "cryptography", "jsonschema", "rich", "yaml"}),
         ("moorage.planner.service", {"aiohttp", "cryptography", "numpy", "rich"}),
-        ("moorage.pinner.check", {"aiohttp", "cryptography", "grpc", "jsonschema", "numpy", "rich", "yaml"}),
+        ("moorage.pinner.checks.planner", {"aiohttp", "cryptography", "jsonschema", "numpy", "rich", "yaml"}),
+        (
+            "moorage.pinner.checks.rights, moorage.pinner.checks.fence, moorage.pinner.checks.installation",
+            {"aiohttp", "cryptography", "grpc", "jsonschema", "numpy", "rich", "yaml"},
+        ),
         ("moorage.pinner.cleanup", {"aiohttp", "cryptography", "grpc", "jsonschema", "numpy", "rich", "yaml"}),
     ],
 )
