@@ -38,7 +38,7 @@ def workers(cores: int, free_mib: int | None, environ: Mapping[str, str]) -> int
     return max(1, min(cores + 1, MOST, room))
 
 
-@pytest.hookimpl(optionalhook=True)
+@pytest.hookimpl(optionalhook=True, tryfirst=True)  # before the plugin that asks for it
 def pytest_xdist_auto_num_workers() -> int:
     """What `-n auto` means."""
     return workers(host.cores(), host.memory_mib(), os.environ)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from xdist import newhooks  # type: ignore[import-untyped]
 
 from tools.testrun import budget, plugin
 from tools.testrun.budget import OverBudget, Recorded
@@ -85,6 +86,16 @@ def test_there_are_as_many_processes_as_cores_and_memory_bear(
     cores: int, free: int | None, environ: dict[str, str], count: int
 ) -> None:
     assert plugin.workers(cores, free, environ) == count
+
+
+def test_pytest_asks_us_how_many(pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `-n auto`; whichever plugin was loaded first."""
+    monkeypatch.setenv("MOORAGE_TEST_WORKERS", "7")
+    manager = pytest.PytestPluginManager()
+    manager.add_hookspecs(newhooks)
+    for name in ("tools.testrun.plugin", "xdist.plugin"):
+        manager.import_plugin(name)
+    assert manager.hook.pytest_xdist_auto_num_workers(config=pytestconfig) == 7
 
 
 def reported(nodeid: str, seconds: float) -> pytest.TestReport:

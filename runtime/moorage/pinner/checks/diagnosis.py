@@ -14,6 +14,7 @@ import socket
 import ssl
 from typing import TYPE_CHECKING
 
+from moorage.ops import compat
 from moorage.ops.parsing import Address
 from moorage.pinner.stream_channel import Cause, Endpoint, StreamBroken
 from moorage.pinner.stream_credentials import Credentials
@@ -139,7 +140,7 @@ async def _certificate(way: Way, shown: Credentials, said: str) -> str:
         async with asyncio.timeout(way.timeout):
             tls = _context(shown.authorities)
             _, writer = await asyncio.open_connection(address.host, address.port, ssl=tls, server_hostname=address.host)
-        writer.transport.abort()  # a goodbye could take half a minute
+        compat.abort(writer.transport)  # a goodbye could take half a minute
     except ssl.SSLCertVerificationError as error:
         if error.verify_code in _OTHER_NAME:
             return (
