@@ -64,7 +64,12 @@ def _everywhere() -> tuple[Right, ...]:
         _right("", "persistentvolumes", "list watch", volumes),
         _right("", "persistentvolumeclaims", "list watch", volumes),
         _right("storage.k8s.io", "storageclasses", "list watch", volumes),
-        _right("storage.k8s.io", "csinodes", "list watch", "how many volumes a node takes"),
+        _right(
+            "storage.k8s.io",
+            "csinodes",
+            "get list watch",
+            "how many volumes a node takes, and whether it has a kubelet",
+        ),
         _right("storage.k8s.io", "volumeattachments", "list watch", "how many volumes a node has"),
         _right("", "namespaces", "list watch", "whom affinity between pods means"),
         _right("", "namespaces", "get", "the cluster's identity", name="kube-system"),
