@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,12 @@ def denied(policy: str = POLICY_NAME) -> web.Response:
     )
 
 
+def _named(whole: dict[str, Any], name: str) -> web.Response:
+    """An object like another, of another name; a binding is to the policy of its own name."""
+    spec = whole["spec"] | ({"policyName": name} if "policyName" in whole["spec"] else {})
+    return web.json_response({**whole, "metadata": {**whole["metadata"], "name": name}, "spec": spec})
+
+
 class Api:
     def __init__(self) -> None:
         self.asked: list[web.Request] = []
@@ -80,6 +87,10 @@ class Api:
             BINDING: lambda: web.json_response(self.binding),
             NODES: self.node,
         }
+        for part in ("-pods", "-bindings", "-leases", "-check"):
+            name = POLICY_NAME.replace(".", f"{part}.", 1)
+            self.answers[POLICY.replace(POLICY_NAME, name)] = partial(_named, self.policy, name)
+            self.answers[BINDING.replace(POLICY_NAME, name)] = partial(_named, self.binding, name)
 
     def lease(self, *, holder: str = "pinner-1_ab", ago: float = 1.0) -> web.Response:
         renewed = (datetime.now(UTC) - timedelta(seconds=ago)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
