@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from moorage.kube import errors
+from moorage.kube.unreadable import Unreadable
 from moorage.objects import Node, ObjectMeta, Pod
 from moorage.pinner import intake
 from moorage.pinner.caches import Caches
@@ -139,6 +140,18 @@ async def test_pods_are_judged_against_a_placeholder_that_was_only_imagined(dry:
     assert ack.reason is ReasonCode.DRY_RUN
     assert ack.text.startswith("2 of 3 pods would be on node node-1; pod ns/p5: ")
     assert "1000" in ack.pods[2].sentence  # what it needs: the sentence of a real run
+
+
+async def test_a_pod_that_nobody_can_judge_would_wait(dry: Setting) -> None:
+    await dry.do(CREATE)
+    odd = Unreadable("ns/odd", "odd", "50", "it is odd", pod(9, node=NAME), ("spec.containers",))
+    for subscriber in dry.caches["pods"]._subscribers:
+        subscriber.tell_unread("ns/odd", odd)
+    ack = await dry.do(pins(1))
+    (result,) = ack.pods
+    assert result.reason.name == "DEADLINE_PASSED"
+    assert result.sentence.startswith("it would wait: node ")
+    assert ack.text.startswith("0 of 1 pods would be on node")
 
 
 async def test_what_is_wrong_has_the_answer_of_a_real_run(dry: Setting) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 import pytest
 
-from moorage.pinner import following, layout
-from moorage.scheduling import Snapshot
+from moorage.pinner import eligibility, following, layout
+from moorage.pinner.refusal import Refusal, Wait
+from moorage.protocol import ReasonCode
+from moorage.scheduling import Finding, Reason, Snapshot, Verdict
 from moorage.scheduling.snapshot import State
-from tests.unit.pinner.bed import Bed, Json, virtual
+from tests.unit.pinner.bed import EPOCH, Bed, Json, virtual
 
 DRIVER = "nfs.csi.k8s.io"
 DONE, LATE = "APPLIED OK", "FAILED DEADLINE_PASSED"
@@ -72,7 +75,8 @@ async def test_pins_wait_for_what_cannot_be_read_and_others_do_not() -> None:
 
         await bed.run(15)
         assert bed.planner.final(pins["late"]) == LATE
-        assert bed.planner.answered_at(pins["late"]) < bed.now()
+        deadline = bed.planner.issued[pins["late"]].deadline
+        assert 0 <= bed.planner.answered_at(pins["late"]) - _at(deadline) < 2
         assert "CSINode n1" in sentences(bed, pins["late"])
         assert bed.planner.final(pins["waits"]) == ""
 
@@ -184,6 +188,31 @@ async def test_a_term_ends_only_when_nothing_helps(monkeypatch: pytest.MonkeyPat
         (said,) = [record for record in bed.logs if "the term ends" in record.getMessage()]
         assert (vars(said)["kind"], vars(said)["object"]) == ("Namespace", "poison")
         bed._term = None
+
+
+@pytest.mark.parametrize(
+    ("others", "reason"),
+    [
+        ([], None),
+        ([Reason.WAIT_FOR_FIRST_CONSUMER], "SOFT_PIN_UNSUPPORTED"),
+        ([Reason.RESOURCE], "NODE_FULL"),
+        ([Reason.TAINT], "DOES_NOT_FIT"),
+    ],
+)
+def test_only_who_has_nothing_else_in_the_way_waits(others: list[Reason], reason: str | None) -> None:
+    findings = [Finding(each, "field") for each in (Reason.UNREADABLE, *others)]
+    found = eligibility.refuse_fit(Verdict.of(findings), "n1")
+    if reason is None:
+        assert isinstance(found, Wait)
+        assert found.why.reason is ReasonCode.DEADLINE_PASSED
+    else:
+        assert isinstance(found, Refusal)
+        assert found.reason.name == reason
+
+
+def _at(moment: datetime) -> float:
+    """A moment on the loop's clock."""
+    return (moment - EPOCH).total_seconds()
 
 
 def _note(text: str, found: Json) -> None:
