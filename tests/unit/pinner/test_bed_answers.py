@@ -136,6 +136,21 @@ async def test_what_a_server_that_is_away_keeps_from_being_done_fails_at_its_dea
         assert_answered_once(bed)
 
 
+@pytest.mark.parametrize("away", ["503", "refused"])
+@virtual
+async def test_each_deadline_counts_whoever_else_still_waits_for_the_server(away: str) -> None:
+    async with Bed() as bed:
+        bed.wire.faults.set(AWAY[away])
+        began = bed.now()
+        ids = {
+            within: (bed.planner.create("n1", within=within), bed.planner.release("n1", within=within))
+            for within in (15.0, 30.0, 60.0)
+        }
+        for within, both in ids.items():
+            await bed.answered(*both, within=began + within + SLACK - bed.now())
+        assert bed.repeated() == {}
+
+
 @pytest.mark.parametrize("away", list(AWAY))
 @virtual
 async def test_what_was_accepted_before_the_server_went_away_fails_at_its_deadline(away: str) -> None:
