@@ -97,9 +97,10 @@ class Caches:
 
 @dataclass(frozen=True, slots=True)
 class _Gone:
-    """We have deleted the object of this uid."""
+    """We have deleted the object of this uid; ``version`` is the newest that was known of it."""
 
     uid: str
+    version: str
 
 
 class Latest(Generic[T]):
@@ -122,6 +123,9 @@ class Latest(Generic[T]):
         if isinstance(written, _Gone):
             if cached is not None and cached.metadata.uid == written.uid:
                 return None
+            seen_up_to = self._cache.resource_version if cached is None else cached.metadata.resource_version
+            if _order(seen_up_to) < _order(written.version):
+                return None  # the watch has not even shown that it came
             del self._written[key]
             return cached
         seen_up_to = self._cache.resource_version if cached is None else cached.metadata.resource_version
@@ -138,7 +142,13 @@ class Latest(Generic[T]):
 
     def deleted(self, key: str, uid: str) -> None:
         """Take over that we have deleted an object."""
-        self._written[key] = _Gone(uid)
+        known = (self._written.get(key), self._cache.get(key))
+        versions = [
+            each.metadata.resource_version
+            for each in known
+            if each is not None and not isinstance(each, _Gone) and each.metadata.uid == uid
+        ]
+        self._written[key] = _Gone(uid, max(versions, key=_order, default=""))
 
 
 def _order(version: str) -> tuple[int, str]:

@@ -15,6 +15,7 @@ from .attempts import Attempts
 from .caches import Caches
 from .desk import Desk
 from .fence import Fence
+from .judging import Judge
 from .leases import LeaseKeeper
 from .ledger import Ledger
 from .loop import Loop
@@ -81,8 +82,9 @@ class Pinner:
             received=self._desk.received,
             monotonic=self._monotonic,
         )
+        judge = Judge(world, executor, ledger, self._desk, sweeps, self._clock, options)
         loop = Loop(
-            world, executor, attempts, ledger, self._desk, self._queue, sweeps, self._reporter, self._clock, options
+            world, executor, attempts, judge, self._desk, self._queue, sweeps, self._reporter, self._clock, options
         )
         leases = LeaseKeeper(
             self._client.transport,

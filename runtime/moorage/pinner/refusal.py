@@ -37,6 +37,8 @@ def refusal_of(error: Exception) -> Refusal:
             return Refusal(ReasonCode.API_UNAVAILABLE, f"the API server failed: {error}")
         case errors.ApiError():
             return Refusal(ReasonCode.API_REFUSED, f"the API server refused: {error.status.message or error}")
+        case errors.Undecodable():
+            return Refusal(ReasonCode.DEADLINE_PASSED, f"an answer of the API server cannot be read: {error}")
         case errors.KubeError():
             return Refusal(ReasonCode.API_UNAVAILABLE, f"the API server was not reached: {error}")
         case _:

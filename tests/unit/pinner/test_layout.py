@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from moorage.objects import CsiNode, KubeObject, Namespace, Node, ObjectMeta, PersistentVolumeClaim, Pod
 from moorage.pinner.caches import Caches
 from moorage.pinner.world import World
-from moorage.scheduling import Snapshot
+from moorage.scheduling import Fit, Snapshot
 from moorage.scheduling.snapshot import State
 from tests.examples import examples
 from tests.unit.pinner.model import NAME
@@ -57,9 +57,11 @@ def poison(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(State, "place", half_placed)
 
 
-def answers(world: World) -> dict[str, str]:
+def answers(world: World) -> dict[str, tuple[Fit, list[str]]]:
+    """The verdicts, whatever order their findings came in."""
     asked = [pod(90, cpu="1"), pod(91, cpu="2"), pod(92, cpu="4")]
-    return {f"{one.key} {name}": str(world.snapshot.verdict(one, name)) for one in asked for name in (NAME, "o-0-1")}
+    verdicts = {f"{one.key} {name}": world.snapshot.verdict(one, name) for one in asked for name in (NAME, "o-0-1")}
+    return {which: (verdict.fit, sorted(map(str, verdict.findings))) for which, verdict in verdicts.items()}
 
 
 @settings(max_examples=examples(60), deadline=None)

@@ -12,32 +12,32 @@ from moorage.pinner.options import Options
 from moorage.pinner.queue import KeyQueue
 
 
-class Desk:
+class Judge:
     """Notes which nodes are looked at, and ends each look there."""
 
     def __init__(self) -> None:
         self.taken: list[str] = []
 
-    def take(self, name: str) -> None:
+    async def take(self, name: str) -> bool:
         self.taken.append(name)
         raise NotLeading
 
 
 async def test_nodes_are_not_looked_at_before_something_could_be_done_about_them() -> None:
-    desk, queue, free = Desk(), KeyQueue(base=60, cap=60), asyncio.Event()
+    judge, queue, free = Judge(), KeyQueue(base=60, cap=60), asyncio.Event()
     others: Any = SimpleNamespace()
     executor: Any = SimpleNamespace(ready=free.wait)
-    loop = Loop(others, executor, others, others, cast("Any", desk), queue, others, others, others, Options())
+    loop = Loop(others, executor, others, cast("Any", judge), others, queue, others, others, others, Options())
     task = asyncio.create_task(loop.run())
     for name in "abc":
         queue.add(name)
     for _ in range(10):
         await asyncio.sleep(0)
-    assert desk.taken == []
+    assert judge.taken == []
     free.set()
     for _ in range(10):
         await asyncio.sleep(0)
-    assert desk.taken == ["a", "b", "c"], "in the order in which they came"
+    assert judge.taken == ["a", "b", "c"], "in the order in which they came"
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     queue.close()
