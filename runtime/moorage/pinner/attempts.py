@@ -30,6 +30,7 @@ class _Attempt:
 
     tries: int = 0
     changes: int = 0
+    accepted: bool = False
     made: float = 0.0
     due: float = 0.0
     why: Refusal | None = None
@@ -60,12 +61,12 @@ class Attempts:
             what: the step for people, for example ``deletion of node a``.
         """
         text = f"the API server took the {what}, and it does not last: a policy, a webhook or a finalizer undoes it"
-        self._tried(node, step, Refusal(ReasonCode.API_REFUSED, text))
+        self._tried(node, step, Refusal(ReasonCode.API_REFUSED, text), accepted=True)
 
     def failed(self, node: str, step: Step, why: Refusal, *, least: float = 0.0) -> None:
         """A step could not be done, or not even the look before it; the server asks for so many seconds at least."""
         for each in _plain((step,)):
-            self._tried(node, each, why, least)
+            self._tried(node, each, why, least=least)
 
     def changed(self, node: str, step: Step) -> None:
         """The object of a step had changed meanwhile: decide again, at once unless that goes on."""
@@ -99,11 +100,18 @@ class Attempts:
             del known[each]
         return tuple(step for step in steps if _any_due(step, known, now))
 
-    def wait(self, node: str, steps: Iterable[Step]) -> float | None:
-        """Seconds until the first of some steps may be made; None when there is none to wait for."""
+    def wait(self, node: str, steps: Iterable[Step], *, accepted: bool = True) -> float | None:
+        """Seconds until the first of some steps may be made; None when there is none to wait for.
+
+        Args:
+            node: the node's name.
+            steps: what is wanted.
+            accepted: whether those count, too, that the API server has accepted and that had no effect.
+        """
         known, now = self._nodes.get(node, {}), self._monotonic()
-        waits = [max(known[key(each)].due - now, 0.0) for each in _plain(steps) if key(each) in known]
-        return min(waits, default=None)
+        found = (known.get(key(each)) for each in _plain(steps))
+        waits = (each.due - now for each in found if each is not None and (accepted or not each.accepted))
+        return min((max(wait, 0.0) for wait in waits), default=None)
 
     def trouble(self, node: str, steps: Iterable[Step]) -> Refusal | None:
         """Why steps that are still wanted were not done, or None when nothing is known to hinder them."""
@@ -131,10 +139,10 @@ class Attempts:
     def _of(self, node: str, step: Step) -> _Attempt:
         return self._nodes.setdefault(node, {}).setdefault(key(step), _Attempt())
 
-    def _tried(self, node: str, step: Step, why: Refusal, least: float = 0.0) -> None:
+    def _tried(self, node: str, step: Step, why: Refusal, *, least: float = 0.0, accepted: bool = False) -> None:
         attempt = self._of(node, step)
         attempt.tries += 1
-        attempt.why, attempt.made = why, self._monotonic()
+        attempt.why, attempt.accepted, attempt.made = why, accepted, self._monotonic()
         attempt.due = attempt.made + max(self._delay(attempt.tries), least)
 
     def _delay(self, tries: int) -> float:

@@ -209,6 +209,9 @@ class Loop:
             self._reporter.stuck(o.name, type(step).__name__, why)
         for note in self._attempts.due(o.name, notes):  # one after the other: both are of the same object
             await self._executor.run(o.name, [note])
+        wait = self._attempts.wait(o.name, notes, accepted=False)
+        if wait is not None:
+            self._queue.add_quietly(o.name, wait)
 
     def _count(self, name: str, state: str) -> None:
         """Keep the gauge of nodes by state."""

@@ -123,6 +123,16 @@ def test_what_was_accepted_is_trouble_only_when_it_is_wanted_again() -> None:
     assert "deletion of node a" in trouble.text
 
 
+def test_a_note_that_failed_is_waited_for_and_one_that_was_accepted_is_not() -> None:
+    attempts, _ = made()
+    note = ShowStatus(reservation_of(spec_of(1)), {"state": "Ready"})
+    attempts.failed(NAME, note, WHY)
+    assert attempts.wait(NAME, [note], accepted=False) is not None
+    attempts.made(NAME, note, "status")
+    assert attempts.wait(NAME, [note], accepted=False) is None
+    assert attempts.wait(NAME, [note]) is not None
+
+
 def test_pins_know_why_they_wait_and_are_forgotten_when_they_are_done() -> None:
     attempts, _ = made()
     bind = Bind(pin(1), pod(1))

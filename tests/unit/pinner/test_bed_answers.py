@@ -284,6 +284,29 @@ async def test_a_right_that_stays_missing_is_named_at_the_deadline(verb: str, re
         assert bed.repeated() == {}
 
 
+# --- notes ---
+
+
+@pytest.mark.parametrize("resource", ["nodereservations", "nodereservations/status"])
+@pytest.mark.parametrize("refuse", [faults.fail(503), faults.lack_right, faults.refuse_connection])
+@virtual
+async def test_what_is_written_down_afterwards_is_written_when_it_can_be(resource: str, refuse: Effect) -> None:
+    async with Bed() as bed:
+        await placeholder(bed)
+        await bed.run(5)
+        bed.wire.faults.set(refuse, "update", resource)
+        pod = bed.people.pods(1)[0]
+        pinned = bed.planner.pin("n1", pod)
+        await bed.answered(pinned)
+        await bed.run(20)
+        bed.wire.faults.lift()
+        await bed.run(90)
+        noted = bed.reservation("n1")
+        assert noted is not None
+        assert [pin["uid"] for pin in noted["spec"]["pins"]] == [pod["metadata"]["uid"]]
+        assert noted["status"]["pinned"] == "1/1"
+
+
 # --- what cannot be deleted ---
 
 
