@@ -18,6 +18,9 @@ from tools.localcluster.errors import ClusterError
 
 _LIST = Path(__file__).parents[2] / "requirements" / "debian.txt"
 _PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"  # users' PATHs often lack the last
+_INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
+WATCHERS = 1024
+
 _INSTALL = "`./taskw cluster:install` as root installs them"
 
 
@@ -97,11 +100,12 @@ def search_path() -> str:
 
 
 def install(say: Callable[[str], None]) -> None:
-    """Installs what is missing of the list.
+    """Installs what is missing of the list, and lets enough files be watched, until the machine starts again.
 
     Raises:
         ClusterError: not root, no apt-get, or apt-get failed.
     """
+    _allow_watching(say)
     absent = [package.name for package in packages() if not package.installed]
     if not absent:
         say("every Debian package is installed")
@@ -119,6 +123,16 @@ def install(say: Callable[[str], None]) -> None:
             said = f"{answer.stdout}{answer.stderr}".strip()
             raise ClusterError(f"apt-get {arguments[0]} ended with exit code {answer.returncode}:\n{said[-2000:]}")
     say("installed")
+
+
+def _allow_watching(say: Callable[[str], None]) -> None:
+    """Raise the number of inotify instances: kubelets and containerds of several clusters need more than the 128."""
+    try:
+        if int(_INOTIFY.read_text()) < WATCHERS:
+            _INOTIFY.write_text(str(WATCHERS))
+            say(f"inotify instances of a user: {WATCHERS} from now on")
+    except OSError as error:
+        say(f"inotify instances of a user could not be raised to {WATCHERS}: {error.strerror}")
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """pytest's part in `task test`: how many suites run side by side, and what each took. Loaded with `-p`.
 
-Files are dealt out to processes (pytest-xdist, `--dist loadfile`); each has a cluster of its own once a test asks for
-one. Most tests wait for a cluster most of the time, so there is one process more than there are cores.
+Files are dealt out to processes (pytest-xdist, `Folders`), and whole folders of those that need clusters: each
+process has clusters of its own once a test asks for one, and a cluster that only waits costs a tenth of a core. Most
+tests wait for a cluster most of the time, so there is one process more than there are cores.
 """
 
 from __future__ import annotations
@@ -9,11 +10,14 @@ from __future__ import annotations
 import os
 import time
 from collections import defaultdict
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from tools.testrun import budget
+from tools.testrun.groups import group
 from tools.toolchain import host
 
 if TYPE_CHECKING:
@@ -42,6 +46,19 @@ def workers(cores: int, free_mib: int | None, environ: Mapping[str, str]) -> int
 def pytest_xdist_auto_num_workers() -> int:
     """What `-n auto` means."""
     return workers(host.cores(), host.memory_mib(), os.environ)
+
+
+class Folders(LoadScopeScheduling):  # type: ignore[misc]
+    """Deals out what `groups.group` keeps together."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group(PurePath(nodeid.partition("::")[0]).relative_to("tests"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Folders:
+    """How tests are dealt out."""
+    return Folders(config, log)
 
 
 def pytest_configure(config: pytest.Config) -> None:

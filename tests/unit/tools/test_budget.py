@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pytest
 from xdist import newhooks  # type: ignore[import-untyped]
 
 from tools.testrun import budget, plugin
 from tools.testrun.budget import OverBudget, Recorded
+from tools.testrun.groups import group
 
 THEN = Recorded(whole=10.0, minutes={"unit": 5.0, "kube": 15.0}, tests={"unit": 100, "kube": 10})
 
@@ -126,3 +127,17 @@ def test_only_a_green_run_of_all_suites_is_kept(
     if kept:
         found = budget.read(budget.LATEST)
         assert (found.minutes, found.tests) == ({"one": 1.5, "two": 1.5}, {"one": 3, "two": 4})
+
+
+@pytest.mark.parametrize(
+    ("path", "together"),
+    [
+        ("kube/test_access.py", "kube"),
+        ("e2e/test_demo.py", "e2e"),
+        ("e2e/helm/test_releases.py", "e2e/helm"),
+        ("unit/kube/test_watch.py", "unit/kube/test_watch.py"),
+        ("charts/test_pods.py", "charts/test_pods.py"),
+    ],
+)
+def test_what_needs_clusters_of_its_own_stays_together(path: str, together: str) -> None:
+    assert group(PurePath(path)) == together

@@ -1,0 +1,16 @@
+"""What runs in one process: a process has clusters of its own, and one that only waits costs a tenth of a core."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+
+CLUSTERS = ("e2e", "faults", "kube")
+
+
+def group(path: PurePath) -> str:
+    """The tests that run in one process, one after the other: a folder of those that need clusters, else a file.
+
+    Args:
+        path: of the file, below the folder of all tests.
+    """
+    return str(path.parent if path.parts[0] in CLUSTERS else path)
