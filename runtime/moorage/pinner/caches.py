@@ -140,6 +140,10 @@ class Latest(Generic[T]):
         """Take over the answer to a write of ours."""
         self._written[obj.key] = obj
 
+    def forget(self, key: str) -> None:
+        """What the cache says counts again: what was written was only imagined."""
+        self._written.pop(key, None)
+
     def deleted(self, key: str, uid: str) -> None:
         """Take over that we have deleted an object."""
         known = (self._written.get(key), self._cache.get(key))

@@ -235,7 +235,7 @@ class DryRun:
         imagined = self._imagined.get(name)
         if imagined is not None and change.new is not None:
             self._imagined[name] = None
-            world.deleted_node(imagined)
+            world.forget_node(name)
 
     def _forget_what_is_over(self, world: World, instruction: Instruction) -> None:
         """A new plan begins from the cluster as it is; so does a node whose deadline has passed."""
@@ -257,9 +257,9 @@ class DryRun:
             if claim.node == name and (pod := world.pods.get(key)) is not None:
                 world.release(pod)
         if node is not None:
-            world.deleted_node(node)
+            world.forget_node(name)
         if reservation is not None:
-            world.ended_reservation(reservation)
+            world.forget_reservation(name)
 
     # --- the way in and out ---
 

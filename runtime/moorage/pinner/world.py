@@ -202,6 +202,16 @@ class World(Following):
         self.not_kept.pop(node.metadata.uid, None)
         self._place_node(node.metadata.name)
 
+    def forget_node(self, name: str) -> None:
+        """A Node was only imagined, and is not any more."""
+        self.nodes.forget(name)
+        self._place_node(name)
+
+    def forget_reservation(self, name: str) -> None:
+        """A reservation was only imagined, and is not any more."""
+        self.reservations.forget(name)
+        self._read(name)
+
     def made(self, reservation_uid: str, node: Node) -> None:
         """A placeholder was made for this reservation."""
         self._made[reservation_uid] = node.metadata.uid
