@@ -342,6 +342,10 @@ async def test_a_fence_that_is_missing_or_does_not_hold_is_told(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with installed(cluster, namespace, tmp_path, change) as release:
-        code, checks = await check(release, planner, capsys, {"fence": "failed"})
+        for _ in range(30):  # an API server takes notice of a policy some time after it has stored it
+            code, checks = await check(release, planner, capsys, {"fence": "failed"})
+            if words in checks["fence"]["detail"]:
+                break
+            await asyncio.sleep(1)
     assert code == 1
     assert words in checks["fence"]["detail"]

@@ -120,7 +120,7 @@ async def test_pods_that_may_not_be_pinned_are_named_with_their_reason_and_the_o
         left = await client.get(resources.PODS, each.metadata.name, namespace)
         assert left.spec.node_name == ""
     # Only what is pinned is intended any more; a new leader would not try the others again.
-    reservation = await client.get(resources.NODE_RESERVATIONS, name)
+    reservation = await pinning.reservation_where(client, name, lambda r: r.spec.get("pins"), "to name its pins")
     assert [p["name"] for p in reservation.spec["pins"]] == [good[1].metadata.name]
     await client.patch(
         resources.PODS,

@@ -228,6 +228,7 @@ class Executor:
             self._reporter.node_held(meta.name, meta.finalizers, step.why)
             await self.confirm(meta.name)
             return
+        self._held.pop(name, None)
         self._world.deleted_node(step.node)
         self._reporter.node_deleted(meta.name, step.why)
 
