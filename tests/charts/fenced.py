@@ -17,7 +17,8 @@ from moorage.objects import Taint
 from moorage.pinner.profiles import PROFILES
 from moorage.pinner.promised import placeholder_manifest
 from moorage.reservations import Promise
-from tests.charts.rendering import PINNER, collection, render
+from tests.charts.paths import collection
+from tests.charts.rendering import PINNER, render
 from tools.localcluster import ClusterHandle
 from tools.localcluster.api import ApiClient, ApiError
 

@@ -24,26 +24,6 @@ Object = dict[str, Any]
 Values = Mapping[str, Any]
 
 
-PLURALS = {
-    "ClusterRole": "clusterroles",
-    "ClusterRoleBinding": "clusterrolebindings",
-    "ConfigMap": "configmaps",
-    "CustomResourceDefinition": "customresourcedefinitions",
-    "Deployment": "deployments",
-    "NetworkPolicy": "networkpolicies",
-    "Pod": "pods",
-    "PodDisruptionBudget": "poddisruptionbudgets",
-    "ResourceQuota": "resourcequotas",
-    "Role": "roles",
-    "RoleBinding": "rolebindings",
-    "Secret": "secrets",
-    "Service": "services",
-    "ServiceAccount": "serviceaccounts",
-    "ValidatingAdmissionPolicy": "validatingadmissionpolicies",
-    "ValidatingAdmissionPolicyBinding": "validatingadmissionpolicybindings",
-}
-
-
 class Refused(Exception):
     """Helm does not render this; the text is what it says."""
 
@@ -125,14 +105,6 @@ def annotations_of(found: Object) -> dict[str, str]:
     """The annotations of an object; there may be none."""
     given: dict[str, str] = found["metadata"].get("annotations") or {}
     return given
-
-
-def collection(found: Object) -> str:
-    """Where an object is created."""
-    version, namespace = found["apiVersion"], found["metadata"].get("namespace")
-    root = f"/apis/{version}" if "/" in version else f"/api/{version}"
-    inside = f"/namespaces/{namespace}" if namespace else ""
-    return f"{root}{inside}/{PLURALS[found['kind']]}"
 
 
 @cache

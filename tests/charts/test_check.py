@@ -24,7 +24,8 @@ from moorage.ops.secret import Secret
 from moorage.planner.board import Board
 from moorage.planner.certificates import Pair
 from moorage.planner.server import PlannerServer, ServerSettings
-from tests.charts.rendering import PINNER, Object, Rendered, annotations_of, collection, render
+from tests.charts.paths import collection
+from tests.charts.rendering import PINNER, Object, Rendered, annotations_of, render
 from tests.unit.protocol.support import Authority, authority
 from tools.localcluster import ClusterHandle
 from tools.localcluster.kubeconfig import write_kubeconfig
