@@ -57,7 +57,7 @@ class Repeat:
 
 
 def repeated(
-    events: Iterable[Event], ours: Callable[[str], bool], limit: int = LIMIT, within: float = WITHIN
+    events: Iterable[Event], ours: Callable[[Event], bool], limit: int = LIMIT, within: float = WITHIN
 ) -> list[Repeat]:
     """Find every request of our accounts that came too often, the most frequent first.
 
@@ -67,14 +67,14 @@ def repeated(
 
     Args:
         events: of one API server, in any order.
-        ours: whether an account is one of ours.
+        ours: whether a request is one of ours.
         limit: how often a request may come.
         within: in so many seconds.
     """
     found: list[Repeat] = []
     running: dict[tuple[str, str, str, str], dict[Request, _Run]] = defaultdict(dict)
     for event in sorted(events, key=attrgetter("at")):
-        if not ours(event.account):
+        if not ours(event):
             for place in _changed(event, running):
                 found += _ended(running.pop(place, {}).values())
         elif _is_about_one_object(event):

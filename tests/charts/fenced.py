@@ -17,6 +17,7 @@ from moorage.objects import Taint
 from moorage.pinner.profiles import PROFILES
 from moorage.pinner.promised import placeholder_manifest
 from moorage.reservations import Promise
+from tests.auditing.guard import THIEF
 from tests.charts.paths import collection
 from tests.charts.rendering import PINNER, render
 from tools.localcluster import ClusterHandle
@@ -84,7 +85,7 @@ def fenced(cluster: ClusterHandle) -> Iterator[Fenced]:
 
     policies = tuple(each["metadata"]["name"] for each in made if each["kind"] == "ValidatingAdmissionPolicy")
     ours, checks = (token(f"castai-pod-pinner{suffix}") for suffix in ("", "-check"))
-    own, check = (ApiClient(cluster.server, cluster.ca_file, each) for each in (ours, checks))
+    own, check = (ApiClient(cluster.server, cluster.ca_file, each, THIEF) for each in (ours, checks))
     found = Fenced(own, check, api, namespace, policies, ours)
     try:
         _wait_for_policies(found)

@@ -97,9 +97,10 @@ class Lines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         self.records.append(record)
 
-    def with_message(self, message: str) -> list[dict[str, Any]]:
-        """The fields of all lines with this message."""
-        return [vars(record) for record in self.records if record.getMessage() == message]
+    def with_message(self, message: str, *, node: str = "") -> list[dict[str, Any]]:
+        """The fields of all lines with this message; only those about a node, because other tests leave some behind."""
+        found = [vars(record) for record in self.records if record.getMessage() == message]
+        return [line for line in found if not node or line.get("node") == node]
 
 
 class Administrator(Client):

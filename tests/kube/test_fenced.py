@@ -87,7 +87,7 @@ async def test_a_machine_is_adopted_and_what_it_refuses_is_swept(
     await node_where(client, name, lambda n: n.ready and PREPARING not in {t.key for t in n.spec.taints}, "adopted")
 
     async def swept() -> bool | None:
-        return True if len(driver.lines.with_message("pod deleted")) == 2 else None
+        return True if len(driver.lines.with_message("pod deleted", node=name)) == 2 else None
 
     await eventually(swept, "two pods to be swept")
 
@@ -195,6 +195,6 @@ async def test_a_machine_that_registered_anew_is_left_alone_and_told_of_once(
         (Outcome.REJECTED, "SOFT_PIN_UNSUPPORTED"),
     ]
     assert driver.records.of(name).count("NodeLeftAlone") == 1
-    assert len(driver.lines.with_message("node is a machine's without our marks, left alone")) == 1
+    assert len(driver.lines.with_message("node is a machine's without our marks, left alone", node=name)) == 1
     raw = json.loads(await client.transport.request("GET", resources.NODES.path("", name)))
     assert "moorage" not in {each["manager"] for each in raw["metadata"]["managedFields"]}

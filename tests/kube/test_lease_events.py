@@ -162,8 +162,10 @@ async def test_renewals_survive_other_writers(cluster: ClusterHandle, client: Cl
 
 
 async def events(client: Client, namespace: str, about: str) -> list[dict[str, Any]]:
+    """The recorder's; the node controller tells of Nodes, too."""
     body = await client.transport.request("GET", f"/apis/events.k8s.io/v1/namespaces/{namespace}/events")
-    return [e for e in msgspec.json.decode(body)["items"] if e["regarding"]["name"] == about]
+    found = [e for e in msgspec.json.decode(body)["items"] if e["regarding"]["name"] == about]
+    return [e for e in found if e.get("reportingController") == "moorage-pod-pinner"]
 
 
 @asynccontextmanager

@@ -60,7 +60,7 @@ class Asked:
 
     def writes(self, verb: str, resource: str) -> list[Event]:
         """Ours of one kind."""
-        asked = (event for event in self.events() if is_ours(event.account) and not event.subresource)
+        asked = (event for event in self.events() if is_ours(event) and not event.subresource)
         return [event for event in asked if (event.verb, event.resource) == (verb, resource)]
 
     def assert_nothing_repeated(self) -> None:
@@ -126,13 +126,13 @@ async def test_what_somebody_elses_finalizer_holds_is_waited_for_and_answered_at
         assert ack.outcome is outcome, ack
         assert asked.writes("delete", resource.plural), "it was tried"
         asked.assert_nothing_repeated()
-        assert (kind != "node") is bool(driver.lines.with_message("node placeholder deleted"))
+        assert (kind != "node") is bool(driver.lines.with_message("node placeholder deleted", node=name))
         left = await client.get(resource, held_name, where)
         assert left.metadata.deletion_timestamp is not None
     await pinning.node_gone(client, name)
     await pinning.reservation_gone(client, name)
     asked.assert_nothing_repeated()
-    assert len(driver.lines.with_message("node placeholder deleted")) == 1
+    assert len(driver.lines.with_message("node placeholder deleted", node=name)) == 1
     assert driver.records.of(name).count("PlaceholderDeleted") == 1
 
 
@@ -212,7 +212,7 @@ async def test_what_a_policy_takes_of_a_promise_is_a_shortfall_that_is_said_once
     assert asked.writes("patch", "nodes"), "it was adopted"
     said = driver.records.of(name)
     assert said.count("PlaceholderAdopted") == 1
-    assert len(driver.lines.with_message("node adopted")) == 1
+    assert len(driver.lines.with_message("node adopted", node=name)) == 1
     assert said.count("NodeDiffers") == 1
     assert (TAINT if "taint" in mutation else LABEL) in driver.records.note(name, "NodeDiffers")
 

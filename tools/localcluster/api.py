@@ -29,15 +29,18 @@ class ApiClient:
         server: https URL of the server.
         ca: PEM file of the authority its certificate must come from.
         token: bearer token, None for anonymous requests.
+        agent: User-Agent, none if empty.
     """
 
-    def __init__(self, server: str, ca: Path, token: str | None) -> None:
+    def __init__(self, server: str, ca: Path, token: str | None, agent: str = "") -> None:
         address = urlsplit(server)
         if address.hostname is None or address.port is None:
             raise ValueError(f"{server} has no host and port")
         self._host, self._port = address.hostname, address.port
         self._tls = ssl.create_default_context(cafile=str(ca))
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        if agent:
+            self._headers["User-Agent"] = agent
 
     def get(self, path: str) -> Any:
         """Reads an object or list."""

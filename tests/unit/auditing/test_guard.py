@@ -11,14 +11,14 @@ from typing import Any, cast
 
 import pytest
 
-from tests.auditing.guard import NAME, Guard, is_ours, watch
+from tests.auditing.guard import NAME, THIEF, Guard, judged, watch
 from tools.auditlog import KEEP, hand_over
 from tools.localcluster import ClusterHandle
 
 OURS = "system:serviceaccount:castai-agent:castai-pod-pinner"
 
 
-def ask(log: Path, times: int, *, name: str = "a", account: str = OURS) -> None:
+def ask(log: Path, times: int, *, name: str = "a", account: str = OURS, agent: str = "moorage") -> None:
     """Appends so many requests, a second apart, to an audit log."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a") as file:
@@ -27,7 +27,7 @@ def ask(log: Path, times: int, *, name: str = "a", account: str = OURS) -> None:
                 "stage": "ResponseComplete",
                 "verb": "delete",
                 "user": {"username": account},
-                "userAgent": "moorage",
+                "userAgent": agent,
                 "objectRef": {"resource": "nodes", "name": name},
                 "responseStatus": {"code": 200},
                 "stageTimestamp": f"2026-11-28T22:00:{number % 10:02}.000000Z",
@@ -158,8 +158,18 @@ def test_a_log_that_cannot_be_read_is_no_good_news(run: Callable[..., Run], log:
     assert own.said[1].startswith("cluster dev: nobody can say what was asked of it: ")
 
 
-def test_our_accounts_are_known_by_their_names() -> None:
+def test_our_accounts_are_known_by_their_names(tmp_path: Path) -> None:
     ours = ("castai-agent:castai-pod-pinner", "n:other-release-moorage-planner", "tests-of-pod-pinner:some-test-0a1b2c")
-    assert all(is_ours(f"system:serviceaccount:{account}") for account in ours)
+    assert all(judged_of(tmp_path / str(at), f"system:serviceaccount:{each}") for at, each in enumerate(ours))
     others = ("admin", "system:kube-scheduler", "system:node:a", "system:serviceaccount:kube-system:node-controller")
-    assert not any(map(is_ours, others))
+    assert not any(judged_of(tmp_path / f"not-{at}", each) for at, each in enumerate(others))
+
+
+def test_who_plays_a_thief_of_our_token_may_ask_as_often_as_they_like(tmp_path: Path) -> None:
+    assert not judged_of(tmp_path / "log", OURS, agent=THIEF)
+
+
+def judged_of(log: Path, account: str, **more: str) -> list[str]:
+    """What is said of somebody who asked the same eleven times within ten seconds."""
+    ask(log, 11, account=account, **more)
+    return judged("dev", log.read_bytes().splitlines(keepends=True))

@@ -33,7 +33,7 @@ def every(seconds: float, times: int, since: float = 0.0, **changes: Any) -> lis
 
 
 def found(events: list[Event], limit: int = 10, within: float = 10.0) -> list[Repeat]:
-    return repeated(events, lambda account: account.startswith(US), limit, within)
+    return repeated(events, lambda event: event.account.startswith(US), limit, within)
 
 
 def test_ten_within_ten_seconds_are_allowed_and_the_eleventh_is_not() -> None:
