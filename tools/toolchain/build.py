@@ -91,9 +91,22 @@ class Builder:
             todo = self._list(folder, tools, env, scratch, output)
             self._compile(folder, tools, env, out, output, todo)
         for tool in tools:
+            self._publish_beside(tool, env, scratch)  # first: a program that is there is whole
             publish(out / (tool.name if len(tools) == 1 else keys.built_as(tool)), self._cache.path(tool))
         names = ", ".join(tool.name for tool in tools)
         self._console.say(f"{folder.name}: built {names} in {time.monotonic() - started:.0f} s")
+
+    def _publish_beside(self, tool: Tool, env: dict[str, str], scratch: Path) -> None:
+        """Copy the scripts that a program wants in its own folder out of its module."""
+        if not tool.beside:
+            return
+        command = [str(self._go.path), "list", *FLAGS, "-f", "{{.Dir}}", tool.package]
+        source = self._cache.source(tool.folder)
+        package = subprocess.run(command, cwd=source, env=env, capture_output=True, text=True, check=True).stdout
+        for name in tool.beside:
+            copy = scratch / Path(name).name
+            shutil.copyfile(Path(package.strip()) / name, copy)
+            publish(copy, self._cache.path(tool).parent / copy.name)
 
     def _list(
         self, folder: Folder, tools: Sequence[Tool], env: dict[str, str], scratch: Path, log: BinaryIO

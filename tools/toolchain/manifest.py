@@ -39,13 +39,18 @@ class Folder:
 
 @dataclass(frozen=True)
 class Tool:
-    """One program; its executable is called like the tool."""
+    """One program; its executable is called like the tool.
+
+    Attributes:
+        beside: scripts that it wants in its own folder: paths from its package.
+    """
 
     name: str
     group: str
     folder: Folder
     package: str
     ask: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
 
     @property
     def local(self) -> bool:
@@ -169,19 +174,23 @@ def _tool(name: str, value: object, folders: Mapping[str, Folder]) -> Tool:
     place = f"tools.{name}"
     if not _NAME.match(name):
         raise ToolError(f"{place}: a tool name is lower-case letters, digits and '-'")
-    entry = _mapping(value, place, required={"group", "folder", "package"}, optional={"ask"})
+    entry = _mapping(value, place, required={"group", "folder", "package"}, optional={"ask", "beside"})
     for key in ("group", "folder", "package"):
         if not isinstance(entry[key], str) or not entry[key]:
             raise ToolError(f"{place}.{key}: a text is needed, not {entry[key]!r}")
     if entry["folder"] not in folders:
         raise ToolError(f"{place}.folder: {entry['folder']!r} is not one of folders: {', '.join(folders)}")
-    ask = entry.get("ask", [])
-    if not isinstance(ask, list) or not all(isinstance(word, str) for word in ask):
-        raise ToolError(f"{place}.ask: a list of arguments is needed, not {ask!r}")
+    ask, beside = (_texts(entry.get(key, []), f"{place}.{key}") for key in ("ask", "beside"))
     folder = folders[entry["folder"]]
     if ask and not folder.version:
         raise ToolError(f"{place}.ask: folders.{folder.name} has no version to compare the answer with")
-    return Tool(name, entry["group"], folder, entry["package"], tuple(ask))
+    return Tool(name, entry["group"], folder, entry["package"], ask, beside)
+
+
+def _texts(value: object, place: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+        raise ToolError(f"{place}: a list of texts is needed, not {value!r}")
+    return tuple(value)
 
 
 def _mapping(

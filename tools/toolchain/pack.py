@@ -39,7 +39,7 @@ def write(cache: Cache, tools: Sequence[Tool], folder: Path) -> Path:
 
     Args:
         cache: holds the tools.
-        tools: which; those taken from PATH are refused.
+        tools: which; those taken from PATH are refused, those with scripts beside them are left out.
         folder: where the archive goes.
 
     Returns:
@@ -50,6 +50,8 @@ def write(cache: Cache, tools: Sequence[Tool], folder: Path) -> Path:
     """
     files = {}
     for tool in tools:
+        if tool.beside:
+            continue  # a program that is there must be whole, and members are unpacked one by one
         if not cache.has(tool):
             raise ToolError(f"{tool.name} is taken from PATH, and an archive holds built tools only; take it off PATH")
         path = cache.path(tool)

@@ -56,6 +56,7 @@ def test_names_and_groups_select_each_tool_once_in_order() -> None:
         (("folders", "../up"), {"cost": COST}, r"folders\.\.\./up: a folder name"),
         (("tools", "one", "folder"), "b", r"tools\.one\.folder: 'b' is not one of folders: a"),
         (("tools", "one", "ask"), "--version", r"tools\.one\.ask: a list"),
+        (("tools", "one", "beside"), [1], r"tools\.one\.beside: a list"),
         (("tools", "one", "package"), "", r"tools\.one\.package: a text"),
         (("tools", "one", "package"), ".", r"tools\.one\.package: '\.' needs a folder of its own"),
         (("tools", "One"), GOOD["tools"]["one"], r"tools\.One: a tool name"),

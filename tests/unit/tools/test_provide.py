@@ -49,6 +49,20 @@ def test_tools_of_one_folder_share_one_build(cache: Cache, calls: Path, console:
     assert "memory" in announcement
 
 
+@pytest.mark.usefixtures("calls")
+def test_a_script_of_the_module_lies_beside_the_program_that_wants_it(
+    cache: Cache, tmp_path: Path, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (cache.root / "tools/tools.yaml").open("a") as manifest:
+        manifest.write("  gamma: {group: iac, folder: things, package: x.org/gamma, beside: [../gamma-exec]}\n")
+    (tmp_path / "module" / "gamma").mkdir(parents=True)
+    (tmp_path / "module" / "gamma-exec").write_text("#!/bin/sh\n")
+    monkeypatch.setenv("FAKE_GO_PACKAGE", str(tmp_path / "module" / "gamma"))
+    path = provide.ensure(["gamma"], cache, console)["gamma"]
+    assert path.with_name("gamma-exec").read_text() == "#!/bin/sh\n"
+    assert os.access(path.with_name("gamma-exec"), os.X_OK)
+
+
 def test_what_is_there_is_not_built_again(cache: Cache, calls: Path, console: Console) -> None:
     first = provide.ensure(["demo"], cache, console)
     calls.write_text("")
