@@ -29,7 +29,9 @@ echo "$*" >> "$FAKE_GO_CALLS"
 case $1 in
 version) echo "go version go1.26.9 linux/amd64" ;;
 env) echo "$HOME/go-build"; echo "$HOME/go-mod" ;;
-list) case $* in *.Dir*) echo "$FAKE_GO_PACKAGE"; exit ;; esac; printf 'fmt\nexample.org/things/one\nexample.org/things/two\n' ;;
+list)
+    case $* in *.Dir*) echo "$FAKE_GO_PACKAGE"; exit ;; esac
+    printf 'fmt\nexample.org/things/one\nexample.org/things/two\n' ;;
 build)
     [ -z "${FAKE_GO_FAILS:-}" ] || { i=0; while [ $i -lt 30 ]; do i=$((i+1)); echo "error line $i"; done; exit 1; }
     while [ $# -gt 0 ]; do case $1 in -o) out=$2 ;; esac; last=$1; all="${all:-} $1"; shift; done
