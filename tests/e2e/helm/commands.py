@@ -27,6 +27,16 @@ REPO_ADD = f"helm repo add moorage {GUIDE_URL}"
 INSTALL = "helm upgrade --install castai-pod-pinner moorage/castai-pod-pinner -n castai-agent"
 SELF_MANAGED = f"{INSTALL} --reset-then-reuse-values --set managedByCASTAI=false"
 PLANNER = "helm upgrade --install moorage-planner moorage/moorage-planner -n castai-agent -f {values}"
+FRESH_KEY = (
+    "helm upgrade castai-pod-pinner moorage/castai-pod-pinner -n castai-agent --reset-then-reuse-values"
+    " --set castai.apiKey=null"
+)
+OWN = (
+    "kubectl label crd nodereservations.moorage.dev app.kubernetes.io/managed-by=Helm",
+    "kubectl annotate crd nodereservations.moorage.dev"
+    " meta.helm.sh/release-name=castai-pod-pinner meta.helm.sh/release-namespace=castai-agent",
+)
+"""The definition, which Helm has not made, becomes the release's."""
 BACK = (
     "kubectl scale deployment castai-pod-pinner -n castai-agent --replicas=0",
     "moorage cleanup",
