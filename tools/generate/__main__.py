@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tools.demo import picture, replay
-from tools.generate import bundle, charts, plan, protocol, reference, values
+from tools.generate import bundle, charts, plan, protocol, pulumi, reference, values
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -24,7 +24,12 @@ GENERATED: dict[str, Callable[[], str]] = {
 }
 
 # Generators of several files at once: from nothing to a path and a text for each.
-GENERATED_SETS: tuple[Callable[[], dict[str, str]], ...] = (protocol.modules, values.files, charts.files)
+GENERATED_SETS: tuple[Callable[[], dict[str, str]], ...] = (
+    protocol.modules,
+    values.files,
+    charts.files,
+    pulumi.files,
+)
 
 
 def texts() -> dict[str, str]:

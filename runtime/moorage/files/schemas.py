@@ -29,7 +29,7 @@ def load(path: str) -> Schema:
     Args:
         path: below ``moorage/schemas``.
     """
-    text = resources.files("moorage").joinpath("schemas", *path.split("/")).read_text(encoding="utf-8")
+    text = resources.files(__name__.partition(".")[0]).joinpath("schemas", *path.split("/")).read_text(encoding="utf-8")
     schema: Schema = json.loads(text)
     return schema
 

@@ -1,0 +1,49 @@
+"""Several components as one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, TypeVar
+
+import pulumi
+
+from pulumi_moorage import _settings
+from pulumi_moorage._chart import Chart
+from pulumi_moorage._settings import Settings
+
+C = TypeVar("C", bound=Chart)
+
+
+class Together(pulumi.ComponentResource):
+    """Components that share a namespace and where their charts come from."""
+
+    _components: ClassVar[Mapping[str, type[Chart]]]
+
+    def __init__(self, resource_name: str, settings: Settings, opts: pulumi.ResourceOptions | None) -> None:
+        """Look at the settings of all components before the first of them is registered."""
+        shared = {name: value for name, value in settings.items() if name not in self._components}
+        self._name = resource_name
+        self._settings: dict[str, Any] = {}
+        refused: list[tuple[str, str, list[str]]] = []
+        for name, kind in self._components.items():
+            own = settings.get(name, {})
+            if own is None:
+                continue
+            if not isinstance(own, Mapping):
+                found = [f"{name}: must be known, and no secret as a whole; give {kind.__name__} its own component"]
+            else:
+                self._settings[name] = {**shared, **own}
+                found = _settings.mistakes(kind._parts(self._settings[name]))
+            if found:
+                refused.append((kind.__name__, self._name_of(name), found))
+        if refused:
+            raise pulumi.RunError(_settings.refusal(refused))
+        super().__init__("moorage:index:Moorage", resource_name, {}, opts)
+
+    def _made(self, name: str, kind: Callable[..., C]) -> C | None:
+        if name not in self._settings:
+            return None
+        return kind(self._name_of(name), pulumi.ResourceOptions(parent=self), **self._settings[name])
+
+    def _name_of(self, name: str) -> str:
+        return f"{self._name}-{name.replace('_', '-')}"
