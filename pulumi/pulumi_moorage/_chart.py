@@ -59,7 +59,7 @@ class Chart(pulumi.ComponentResource):
             timeout=given.get("timeout"),
             skip_await=given.get("skip_await"),
             allow_null_values=True,  # nothing takes a chart's own value away, as it does in a values file
-            values=parts.values,
+            values=_settings.kept_secret(parts.values),
             opts=pulumi.ResourceOptions.merge(pulumi.ResourceOptions(parent=self), release_opts),
         )
         self.release_name = self.release.name.apply(str)

@@ -16,11 +16,11 @@ from pulumi.output import Unknown, contains_unknowns
 
 from ._files import schemas, values
 from ._files.mistakes import Mistake, Path
-from ._files.yamlfile import Document
+from ._files.yamlfile import Document, Place
 
 Settings = Mapping[str, Any]
 _RELEASE = "release.schema.json"
-_SECRET = ("castai", "apiKey")
+_SECRET: tuple[str, str] = ("castai", "apiKey")
 
 
 class Parts(NamedTuple):
@@ -69,7 +69,7 @@ def parts(chart: str, keys: Mapping[str, str], short: Mapping[str, Sequence[str]
         else:
             document[name] = given
     merged = _merged(_merged(nested, document), release.pop("values", {}))
-    return Parts(chart, release, _kept_secret(merged), unknown)
+    return Parts(chart, release, merged, unknown)
 
 
 async def awaited(given: Parts) -> Parts:
@@ -85,6 +85,17 @@ def mistakes(given: Parts) -> list[str]:
     view = _View(given.values)
     found += [each.full_sentence for each in view.of(values.mistakes(given.chart, view.document))]
     return found
+
+
+def kept_secret(document: Any) -> Any:
+    """The values document for the release: a key in it is a secret, however it was given."""
+    if isinstance(document, pulumi.Output):
+        return document.apply(lambda known: pulumi.Output.from_input(kept_secret(known)))
+    outer, inner = _SECRET
+    group = document.get(outer)
+    if not isinstance(group, Mapping) or group.get(inner) is None:
+        return document
+    return {**document, outer: {**group, inner: pulumi.Output.secret(group[inner])}}
 
 
 def notes(given: Parts) -> Iterator[str]:
@@ -125,26 +136,30 @@ class _View:
     def __init__(self, given: Any) -> None:
         self._unknown: list[Path] = []
         self._secrets: list[str] = []
+        self._places: dict[Path, Place] = {}  # in the order in which things are written
         self.value = self._known(given, ())
-        self.document = Document(self.value, {})
+        self.document = Document(self.value, self._places)
 
     def of(self, found: Iterable[Mistake]) -> Iterator[Mistake]:
-        """The mistakes that are about what is known, without secrets."""
-        for each in found:
+        """The mistakes that are about what is known, without secrets, in the order of the document."""
+        for each in sorted(found, key=lambda mistake: mistake.line):
             if any(each.path[: len(path)] == path for path in self._unknown):
                 continue
             if any(secret in each.sentence for secret in self._secrets):
                 each = each._replace(sentence="is not right; it depends on a secret, which is not shown")
             yield each
 
-    def _known(self, value: Any, path: Path) -> Any:
+    def _known(self, value: Any, path: Path, *, secret: bool = False) -> Any:
+        self._places[path] = Place(len(self._places), 0)
+        secret = secret or path == _SECRET
         if isinstance(value, pulumi.Output | Unknown):
             self._unknown.append(path)
             return None
         if isinstance(value, Mapping):
-            return {key: self._known(each, (*path, key)) for key, each in value.items()}
+            return {key: self._known(each, (*path, key), secret=secret) for key, each in value.items()}
         if isinstance(value, list):
-            return [self._known(each, (*path, index)) for index, each in enumerate(value)]
+            return [self._known(each, (*path, index), secret=secret) for index, each in enumerate(value)]
+        value = _masked(value) if secret else value
         if isinstance(value, _Text | _Whole | _Number) and len(text := f"{value}") > 2:
             self._secrets.append(text)
         return value
@@ -221,14 +236,3 @@ def _merged(first: Any, second: Any) -> Any:
         return second
     common = {key: _merged(first[key], second[key]) for key in first if key in second}
     return {**first, **second, **common}
-
-
-def _kept_secret(document: Any) -> Any:
-    """A key is a secret, however it was given."""
-    outer, inner = _SECRET
-    if isinstance(document, pulumi.Output):
-        return document  # as a whole, if the key in it was one
-    group = document.get(outer)
-    if not isinstance(group, Mapping) or group.get(inner) is None:
-        return document
-    return {**document, outer: {**group, inner: pulumi.Output.secret(group[inner])}}

@@ -9,9 +9,17 @@ import pulumi
 import pytest
 
 import pulumi_moorage as moorage
-from tests.pulumi.engine import RELEASE, later, run, secret, unknown
+from moorage.files import values as files_values
+from moorage.files.yamlfile import Document
+from pulumi_moorage import inputs
+from tests.pulumi.engine import RELEASE, Ran, later, run, secret, unknown
+from tests.unit.schemas import bad_values
+from tools.generate import pulumi as generated
+from tools.generate import values
+from tools.generate.values import CHARTS
 
 HERE = {"repository": "http://127.0.0.1:1"}
+HIDDEN = "tell-nobody!"
 
 
 def pinner(**settings: Any) -> Callable[[], object]:
@@ -24,7 +32,16 @@ def pinner(**settings: Any) -> Callable[[], object]:
     return program
 
 
-def test_a_release_in_a_component() -> None:
+def values_of(**settings: Any) -> Any:
+    ran = run(pinner(**settings))
+    assert ran.error is None
+    return ran.release["values"]
+
+
+# --- what is registered ---
+
+
+def test_a_component_with_a_release_of_fixed_name() -> None:
     ran = run(pinner(replicas=3, chart_version="2.0.0", timeout=60, skip_await=True, create_namespace=True))
     assert ran.error is None
     component, release = ran.resources
@@ -43,9 +60,149 @@ def test_a_release_in_a_component() -> None:
         "compat": "true",
         "values": {"replicas": 3},
     }
+    assert ran.warnings == []
 
 
-def test_several_mistakes_and_nothing_is_registered() -> None:
+def test_typed_arguments() -> None:
+    """Checked by mypy as well: this is how a program is written."""
+
+    def program() -> None:
+        moorage.PodPinner(
+            "pinner",
+            pulumi.ResourceOptions(protect=True),
+            chart="./charts/castai-pod-pinner",
+            namespace="elsewhere",
+            release_name="mine",
+            replicas=3,
+            managed_by_castai=False,
+            planner={"address": later("planner:9443"), "apiKeySecretRef": {"name": "key"}},
+            tolerations=[{"key": "dedicated", "operator": "Exists"}],
+            pod_labels={"team": later("platform")},
+        )
+
+    release = run(program).release
+    assert (release["name"], release["namespace"]) == ("mine", "elsewhere")
+    assert "repositoryOpts" not in release
+    assert release["values"] == {
+        "replicas": 3,
+        "managedByCASTAI": False,
+        "planner": {"address": "planner:9443", "apiKeySecretRef": {"name": "key"}},
+        "tolerations": [{"key": "dedicated", "operator": "Exists"}],
+        "podLabels": {"team": "platform"},
+    }
+
+
+def test_moorage_is_every_component() -> None:
+    ran = run(lambda: moorage.Moorage("m", **HERE, namespace="n", planner={"plan": {}, "namespace": "other"}))
+    assert ran.error is None
+    parents = {each.urn: each for each in ran.resources}
+    releases = [each for each in ran.resources if each.type == RELEASE]
+    assert {each.inputs["chart"]: each.inputs["namespace"] for each in releases} == {
+        "castai-pod-pinner": "n",
+        "moorage-planner": "other",
+    }
+    assert {parents[each.parent].name for each in releases} == {"m-pod-pinner", "m-planner"}
+    assert {parents[parents[each.parent].parent].type for each in releases} == {"moorage:index:Moorage"}
+
+
+def test_a_component_that_is_none_is_left_out() -> None:
+    made: list[moorage.Moorage] = []
+    ran = run(lambda: made.append(moorage.Moorage("m", **HERE, planner=None)))
+    assert ran.release["name"] == "castai-pod-pinner"
+    assert made[0].planner is None
+
+
+def test_moorage_refuses_before_the_first_component() -> None:
+    ran = run(lambda: moorage.Moorage("m", **HERE, pod_pinner={"replicas": -1}, planner={"apiKey": {"x": 1}}))  # type: ignore[typeddict-unknown-key]
+    assert ran.resources == []
+    assert str(ran.error).splitlines() == [
+        "PodPinner m-pod-pinner is not installed, because its arguments are not right:",
+        "  replicas: -1 is too small, at least 0",
+        "Planner m-planner is not installed, because its arguments are not right:",
+        "  apiKey.x: unknown field 'x'; known here: existingSecret",
+    ]
+
+
+def test_options_of_the_release() -> None:
+    opts = pulumi.ResourceOptions(aliases=[pulumi.Alias(name="old", parent=pulumi.ROOT_STACK_RESOURCE)])
+    made: list[moorage.PodPinner] = []
+    ran = run(lambda: made.append(moorage.PodPinner("pinner", **HERE, release_opts=opts)))
+    assert ran.error is None
+    assert made[0].release is not None
+
+
+# --- the values document ---
+
+
+@pytest.mark.parametrize("chart", CHARTS)
+def test_every_key_becomes_what_helm_gets_from_a_values_file(chart: str) -> None:
+    schema = values.bundled(chart)
+    names = {key: name for name, key in generated.keys(schema).items()}
+    files = {
+        ".".join(key.path): bad_values.nested(key.path, key.schema["examples"][0])
+        for key in values.keys(schema)
+        if not key.is_group
+    }
+
+    def program() -> None:
+        component = getattr(moorage, generated.component(chart))
+        for name, file in files.items():
+            ((top, value),) = file.items()
+            component(f"argument {name}", **HERE, **({names[top]: value} if top in names else {"values": file}))
+            component(f"values {name}", **HERE, values=file)
+
+    ran = run(program)
+    assert ran.error is None
+    documents = {each.name: shown(each.inputs["values"]) for each in ran.resources if each.type == RELEASE}
+    assert documents == {f"{way} {name}": file for name, file in files.items() for way in ("argument", "values")}
+
+
+@pytest.mark.parametrize("chart", CHARTS)
+def test_every_key_is_a_typed_argument(chart: str) -> None:
+    schema = values.bundled(chart)
+    typed = set(getattr(inputs, f"{generated.component(chart)}Args").__annotations__)
+    only_in_values = {generated.argument(key) for key in schema["properties"]} & set(release_arguments())
+    assert typed == {generated.argument(key) for key in schema["properties"]} | set(release_arguments()) | {
+        name for name, _, _ in generated.short(schema)
+    }
+    assert only_in_values <= {"namespace"}
+
+
+def release_arguments() -> dict[str, Any]:
+    found: dict[str, Any] = generated.bundle.bundled("pulumi/release.schema.json")["properties"]
+    return found
+
+
+def shown(document: Any) -> Any:
+    """Without the marks of secrets."""
+    if isinstance(document, dict):
+        if set(document) == set(secret("")):
+            return document["value"]
+        return {name: shown(each) for name, each in document.items()}
+    return [shown(each) for each in document] if isinstance(document, list) else document
+
+
+def test_more_values_win_and_join() -> None:
+    assert values_of(replicas=2, log={"level": "info"}, values={"log": {"format": "text"}, "replicas": 3}) == {
+        "replicas": 3,
+        "log": {"level": "info", "format": "text"},
+    }
+    joined = values_of(log={"level": "info"}, values=lambda: later({"log": {"format": "text"}}))
+    assert joined == {"log": {"level": "info", "format": "text"}}
+
+
+def test_none_is_not_given_and_null_below_takes_a_value_away() -> None:
+    assert values_of(replicas=None, resources={"limits": None}) == {"resources": {"limits": None}}
+
+
+def test_the_chart_s_own_spelling_is_an_argument_too() -> None:
+    assert values_of(**{"managedByCASTAI": False, "castai-pod-pinner-ext": {}})["managedByCASTAI"] is False
+
+
+# --- what is refused ---
+
+
+def test_all_mistakes_at_once_and_nothing_is_registered() -> None:
     ran = run(pinner(dry_run="yes", log={"level": "loud"}, replicaz=3, timeout="5m", chart_verson="1"))
     assert ran.resources == []
     assert ran.refusal == [
@@ -57,34 +214,115 @@ def test_several_mistakes_and_nothing_is_registered() -> None:
     ]
 
 
+def test_a_chart_s_name_needs_a_repository() -> None:
+    (sentence,) = run(lambda: moorage.PodPinner("pinner")).refusal
+    assert sentence.startswith("repository: is missing, and castai-pod-pinner is a chart's name; ")
+    for chart in ("./charts/x", "/charts/x", "oci://example.com/x"):
+        assert run(lambda chart=chart: moorage.PodPinner("pinner", chart=chart)).error is None  # type: ignore[misc]
+
+
+def test_contradictions() -> None:
+    ran = run(pinner(api_key="0123", api_key_secret_ref={"name": "key"}))
+    assert ran.refusal[0] == "planner.apiKeySecretRef.name: contradicts castai.apiKey: keep one of them"
+    assert run(pinner(replicas=1, replica_count=2)).refusal == [
+        "replicaCount: is 2 and replicas is 1: they mean the same; keep one of them"
+    ]
+
+
 def test_what_is_not_known_is_skipped_and_the_rest_is_checked() -> None:
     ran = run(
         pinner(
             castai=lambda: {"clusterID": unknown(), "grpcURL": "no address"},
             image_pull_secrets=lambda: [{"name": unknown()}, {"nam": "x"}],
             pod_labels=unknown,
+            replicas=unknown,
+            replica_count=3,
         ),
         preview=True,
     )
-    assert ran.refusal == ["x"]
+    assert ran.resources == []
+    assert ran.refusal == [
+        "castai.grpcURL: 'no address' does not look like moorage-planner.castai-agent:9443",
+        "imagePullSecrets[1]: name is missing",
+        "imagePullSecrets[1].nam: unknown field 'nam'; did you mean name?",
+    ]
 
 
-def test_what_is_known_later_is_checked_before_the_release() -> None:
-    ran = run(pinner(castai=lambda: {"grpcURL": later("no address"), "clusterID": unknown()}, replicas=0), preview=True)
-    assert ran.refusal == ["x"]
+def test_what_is_known_a_moment_later_is_checked_before_the_release() -> None:
+    ran = run(pinner(castai=lambda: {"grpcURL": later("no address"), "clusterID": unknown()}), preview=True)
     assert [each.type for each in ran.resources] == ["moorage:index:PodPinner"]
+    assert ran.refusal == ["castai.grpcURL: 'no address' does not look like moorage-planner.castai-agent:9443"]
 
 
-def test_nothing_runs() -> None:
+def test_what_is_only_known_later_is_no_mistake() -> None:
+    ran = run(pinner(castai=unknown, values=unknown), preview=True)
+    assert ran.error is None
+    assert [each.type for each in ran.resources] == ["moorage:index:PodPinner", RELEASE]
+
+
+@pytest.mark.parametrize("chart", CHARTS)
+def test_two_hundred_bad_settings_are_refused_in_the_words_of_moorage_validate(chart: str) -> None:
+    component = getattr(moorage, generated.component(chart))
+    names = {key: name for name, key in generated.keys(values.bundled(chart)).items()}
+    for bad in bad_values.some(chart, 200):
+        settings = {names.get(key, key): value for key, value in bad.values.items() if key != "namespace"}
+        settings |= {"values": {"namespace": bad.values["namespace"]}} if "namespace" in bad.values else {}
+        ran = run(lambda settings=settings: component("it", **HERE, **settings))  # type: ignore[misc]
+        expected = files_values.mistakes(chart, Document(bad.values, {}))
+        assert sorted(ran.refusal) == sorted(each.full_sentence for each in expected), bad
+        assert ran.resources == []
+
+
+# --- what is said ---
+
+
+def test_no_replicas_are_said() -> None:
     ran = run(pinner(replicas=0))
-    assert ran.warnings == ["x"]
     assert ran.release["values"] == {"replicas": 0}
+    assert ran.warnings == [
+        "replicas: 0 means that NOTHING RUNS, and nobody scales it up later; without it 2 would run"
+    ]
 
 
-def test_secrets() -> None:
-    ran = run(pinner(api_key="not shown to anybody\n", replicas=0))
-    assert ran.refusal == ["x"]
-    ran = run(pinner(api_key="good-key", replicas=1))
-    assert ran.release["values"] == {"replicas": 1, "castai": {"apiKey": secret("good-key")}}
-    ran = run(pinner(api_key="good-key", api_key_secret_ref={"name": "my-secret"}))
-    assert ran.refusal == ["x"]
+def test_keys_without_effect_are_said() -> None:
+    (warning,) = run(pinner(ingress={"enabled": False})).warnings
+    assert warning.startswith("ingress: accepted, without effect.")
+
+
+# --- secrets ---
+
+
+def quotes_nothing(ran: Ran) -> Ran:
+    assert HIDDEN not in str(ran.error)
+    assert HIDDEN not in "".join(ran.warnings)
+    return ran
+
+
+@pytest.mark.parametrize(
+    "settings", [{"api_key": HIDDEN}, {"castai": {"apiKey": HIDDEN}}, {"values": {"castai": {"apiKey": HIDDEN}}}]
+)
+def test_a_key_is_a_secret_however_it_is_given_and_the_rest_is_not(settings: dict[str, Any]) -> None:
+    ran = quotes_nothing(run(pinner(replicas=1, **settings)))
+    assert ran.release["values"] == {"replicas": 1, "castai": {"apiKey": secret(HIDDEN)}}
+    assert ran.release["chart"] == "castai-pod-pinner"
+
+
+def test_a_key_is_a_secret_where_only_all_values_together_are_known_later() -> None:
+    ran = run(pinner(api_key=HIDDEN, values=lambda: later({"replicas": 1})))
+    assert ran.release["values"] == secret({"replicas": 1, "castai": {"apiKey": HIDDEN}})
+
+
+def test_a_wrong_secret_is_not_quoted() -> None:
+    for wrong in (f"{HIDDEN}\n", [HIDDEN], {HIDDEN: HIDDEN}, f"{HIDDEN}{'x' * 5000}"):
+        ran = run(pinner(api_key=wrong))
+        if not isinstance(wrong, dict):
+            quotes_nothing(ran)
+        assert any("castai.apiKey" in line for line in ran.refusal)
+
+
+def test_a_wrong_secret_elsewhere_is_not_quoted_either() -> None:
+    ran = quotes_nothing(run(pinner(planner=lambda: {"address": pulumi.Output.secret(HIDDEN)})))
+    assert ran.refusal == ["planner.address: (a secret) does not look like moorage-planner.castai-agent:9443"]
+    both = {"planner": {"address": "aaaa:1"}, "castai": {"grpcURL": "bbbb:2"}}
+    ran = run(pinner(values=lambda: pulumi.Output.secret(both)))
+    assert ran.refusal == ["castai.grpcURL: is not right; it depends on a secret, which is not shown"]
