@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # importing it costs every unit test run a quarter of a secon
     from tools.localcluster import ClusterHandle
 
 _TESTS = Path(__file__).parent
-_CLUSTER_SUITES = {"kube", "e2e", "faults"}
+_CLUSTER_SUITES = {"kube", "e2e", "faults", "pulumi"}
 _WARM, _WARM_REAL = "dev", "real"
 _FIRST = "gw0"
 _SLOWEST = 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -269,8 +270,15 @@ def test_two_hundred_bad_settings_are_refused_in_the_words_of_moorage_validate(c
         settings |= {"values": {"namespace": bad.values["namespace"]}} if "namespace" in bad.values else {}
         ran = run(lambda settings=settings: component("it", **HERE, **settings))  # type: ignore[misc]
         expected = files_values.mistakes(chart, Document(bad.values, {}))
-        assert sorted(ran.refusal) == sorted(each.full_sentence for each in expected), bad
+        assert sorted(map(quoting_no_key, ran.refusal)) == sorted(
+            quoting_no_key(each.full_sentence) for each in expected
+        )
         assert ran.resources == []
+
+
+def quoting_no_key(sentence: str) -> str:
+    """Here a key is not quoted, where `moorage validate` shows what stands in the file."""
+    return re.sub(r"^(castai.apiKey: ).* (is|does) ", r"\1… \2 ", sentence)
 
 
 # --- what is said ---

@@ -1,0 +1,53 @@
+"""Fixtures of Pulumi projects: a cluster where kwok plays nodes and pods, and a chart repository."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.pulumi.projects import Project
+from tools.helmrepo import Repository, charts
+from tools.localcluster import ClusterError, ClusterHandle, LocalCluster
+
+
+@pytest.fixture(scope="session")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repository]:
+    """This checkout's charts over HTTP."""
+    with Repository(tmp_path_factory.mktemp("charts")) as served:
+        served.add(*charts())
+        yield served
+
+
+@pytest.fixture(scope="session")
+def place() -> Iterator[ClusterHandle]:
+    """A cluster with two nodes on which pods become Ready without running."""
+    own = LocalCluster()
+    try:
+        own.start()
+    except ClusterError as error:
+        pytest.fail(f"no local cluster: {error}", pytrace=False)
+    try:
+        own.start_kwok()
+        own.create_kwok_nodes(2)
+        yield own
+    finally:
+        own.stop()
+
+
+@pytest.fixture
+def project(place: ClusterHandle, tmp_path: Path) -> Iterator[Callable[[str], Project]]:
+    """Makes a project of a program; afterwards what it has installed is gone."""
+    made: list[Project] = []
+
+    def make(program: str) -> Project:
+        folder = tmp_path / f"project-{len(made)}"
+        folder.mkdir()
+        made.append(Project(folder, place.kubeconfig, program))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.run("cancel", "--yes")
+        each.run("destroy", "--yes")

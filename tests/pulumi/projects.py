@@ -1,0 +1,164 @@
+"""Pulumi projects as a person has them, run by the real engine with a state in a file and a home of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tools.toolchain import ensure
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 300.0
+REAL = os.environ.get("MOORAGE_PULUMI_KUBERNETES") == "real"
+"""Whether the Kubernetes provider is the real one, installed in PULUMI_HOME, and not tests/pulumi/double.py."""
+STACK = "test"
+PLUGIN = f"""#!/bin/sh
+cd {ROOT}
+PYTHONPATH={ROOT} exec {sys.executable} -m tests.pulumi.double "$@"
+"""
+
+
+@dataclass(frozen=True)
+class Done:
+    """A command that has ended."""
+
+    command: str
+    code: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"$ {self.command}\n(exit code {self.code})\n{self.text}"
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many resources were created, updated and so on, as the last summary has it."""
+        summary = self.text.rpartition("Resources:")[2]
+        words = "created|updated|deleted|replaced|unchanged|imported"
+        return {name: int(count) for count, name in re.findall(rf"(\d+) ({words})", summary)}
+
+
+class Project:
+    """A folder with a program, and its stack.
+
+    Args:
+        folder: empty, or made to hold the program.
+        kubeconfig: of the cluster.
+        program: the text of `__main__.py`; None when the folder has one.
+    """
+
+    def __init__(self, folder: Path, kubeconfig: Path, program: str | None = None) -> None:
+        self.folder = folder
+        self._home = folder / ".home"
+        tools = ensure(["pulumi", "pulumi-language-python", "helm"])
+        programs = self._home / "bin"
+        programs.mkdir(parents=True)
+        host = tools["pulumi-language-python"]
+        for name, target in {
+            "pulumi": tools["pulumi"],
+            "pulumi-language-python": host,
+            "pulumi-language-python-exec": host.with_name("pulumi-language-python-exec"),
+        }.items():
+            (programs / name).symlink_to(target)
+        if not REAL:
+            (programs / "pulumi-resource-kubernetes").write_text(PLUGIN)
+            (programs / "pulumi-resource-kubernetes").chmod(0o755)
+        path = [str(programs), str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+        self.environment = {
+            "PATH": os.pathsep.join(path),
+            "HOME": str(self._home),
+            "HELM": str(tools["helm"]),
+            "KUBECONFIG": str(kubeconfig),
+            "PYTHONPATH": str(ROOT / "pulumi"),
+            "PYTHONDONTWRITEBYTECODE": os.environ.get("PYTHONDONTWRITEBYTECODE", ""),
+            "PYTHONPYCACHEPREFIX": os.environ.get("PYTHONPYCACHEPREFIX", ""),
+            "PULUMI_HOME": os.environ["PULUMI_HOME"] if REAL else str(self._home / "pulumi"),
+            "PULUMI_BACKEND_URL": f"file://{self._home}",
+            "PULUMI_CONFIG_PASSPHRASE": "only for tests",
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+        }
+        if program is not None:
+            (folder / "Pulumi.yaml").write_text("name: project\nruntime: python\n")
+            self.write(program)
+        self("stack", "init", STACK)
+
+    def write(self, program: str) -> None:
+        """Change the program."""
+        head = "import pulumi\nimport pulumi_moorage as moorage\n\n"
+        (self.folder / "__main__.py").write_text(head + program)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Begin a command, in a process group of its own as a shell's jobs are."""
+        return subprocess.Popen(
+            ["pulumi", *arguments, "--non-interactive", "--color=never"],
+            env=self.environment,
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            process_group=0,
+        )
+
+    def run(self, *arguments: str) -> Done:
+        """Run a command to its end, whatever that is."""
+        return self.end(self.start(*arguments), *arguments)
+
+    def end(self, started: subprocess.Popen[str], *arguments: str) -> Done:
+        """Wait for what has been begun."""
+        try:
+            text, _ = started.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            os.killpg(started.pid, signal.SIGKILL)
+            raise
+        return Done(f"pulumi {' '.join(arguments)}", started.returncode, text)
+
+    def __call__(self, *arguments: str) -> Done:
+        """Run a command and expect it to succeed."""
+        done = self.run(*arguments)
+        assert done.code == 0, str(done)
+        return done
+
+    def fails(self, *arguments: str) -> str:
+        """Run a command, expect it to fail with words and not with a traceback, and return them."""
+        done = self.run(*arguments)
+        assert done.code != 0, f"should have failed:\n{done}"
+        assert "Traceback" not in done.text, str(done)
+        return done.text
+
+    def up(self) -> Done:
+        """Bring the stack up."""
+        return self("up", "--yes")
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The stack's state, secrets encrypted."""
+        found: dict[str, Any] = json.loads(self("stack", "export").text)["deployment"]
+        return found
+
+    def resources(self) -> dict[str, dict[str, Any]]:
+        """What the state has, by type."""
+        return {each["type"]: each for each in self.state.get("resources", ())}
+
+
+def until(probe: Callable[[], object], what: str) -> None:
+    """Wait until the answer is neither None nor False nor empty."""
+    end = time.monotonic() + PATIENCE
+    while not probe():
+        assert time.monotonic() < end, f"waited {PATIENCE:g} s for {what}"
+        time.sleep(0.1)
+
+
+def config(project: Project, values: Mapping[str, str]) -> None:
+    """Set what a program asks its configuration for."""
+    for name, value in values.items():
+        project("config", "set", name, value)
