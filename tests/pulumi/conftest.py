@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.pulumi.projects import Project
+from tests.pulumi.relay import Relay
 from tools.helmrepo import Repository, charts
 from tools.localcluster import ClusterError, ClusterHandle, LocalCluster
 
@@ -51,3 +52,10 @@ def project(place: ClusterHandle, tmp_path: Path) -> Iterator[Callable[[str], Pr
     for each in made:
         each.run("cancel", "--yes")
         each.run("destroy", "--yes")
+
+
+@pytest.fixture
+def through(place: ClusterHandle, tmp_path: Path) -> Iterator[Relay]:
+    """A way to the cluster that can be cut."""
+    with Relay(place, tmp_path) as relay:
+        yield relay

@@ -139,7 +139,7 @@ class _Records(mocks.MockMonitor):
         self._registered = resources
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 (gRPC's name)
-        answer = super().RegisterResource(request)
+        answer = super().RegisterResource(request)  # type: ignore[no-untyped-call]
         if request.type != "pulumi:pulumi:Stack":
             inputs = json_format.MessageToDict(request.object)
             self._registered.append(Registered(request.type, request.name, answer.urn, request.parent, inputs))

@@ -15,11 +15,11 @@ from moorage.files.yamlfile import Document
 from pulumi_moorage import inputs
 from tests.pulumi.engine import RELEASE, Ran, later, run, secret, unknown
 from tests.unit.schemas import bad_values
+from tools.generate import bundle, values
 from tools.generate import pulumi as generated
-from tools.generate import values
 from tools.generate.values import CHARTS
 
-HERE = {"repository": "http://127.0.0.1:1"}
+HERE: dict[str, Any] = {"repository": "http://127.0.0.1:1"}
 HIDDEN = "tell-nobody!"
 
 
@@ -114,7 +114,8 @@ def test_a_component_that_is_none_is_left_out() -> None:
 
 
 def test_moorage_refuses_before_the_first_component() -> None:
-    ran = run(lambda: moorage.Moorage("m", **HERE, pod_pinner={"replicas": -1}, planner={"apiKey": {"x": 1}}))  # type: ignore[typeddict-unknown-key]
+    wrong: Any = {"api_key": {"x": 1}}
+    ran = run(lambda: moorage.Moorage("m", **HERE, pod_pinner={"replicas": -1}, planner=wrong))
     assert ran.resources == []
     assert str(ran.error).splitlines() == [
         "PodPinner m-pod-pinner is not installed, because its arguments are not right:",
@@ -170,7 +171,7 @@ def test_every_key_is_a_typed_argument(chart: str) -> None:
 
 
 def release_arguments() -> dict[str, Any]:
-    found: dict[str, Any] = generated.bundle.bundled("pulumi/release.schema.json")["properties"]
+    found: dict[str, Any] = bundle.bundled("pulumi/release.schema.json")["properties"]
     return found
 
 

@@ -121,3 +121,121 @@ def test_a_key_is_encrypted_in_the_state_and_the_rest_is_readable(
     stored = place.api.get(f"/api/v1/namespaces/{NAMESPACE}/secrets/castai-pod-pinner")
     assert "API_KEY" in stored["data"]
     assert "tell-nobody" not in it.run("preview", "--diff").text
+
+
+# --- what cannot be had ---
+
+
+def test_a_chart_version_that_does_not_exist(project: Make, place: ClusterHandle, repository: Repository) -> None:
+    it = project(pinner(repository, chart_version="9.9.9"))
+    said = it.fails("up", "--yes")
+    assert "9.9.9" in said
+    assert repository.url in said
+    assert listed(place) == []
+
+
+def test_a_repository_that_does_not_answer(project: Make, place: ClusterHandle) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        address = f"127.0.0.1:{closed.getsockname()[1]}"
+    said = project(pinner(f"http://{address}")).fails("up", "--yes")
+    assert address in said
+    assert "connection refused" in said
+    assert listed(place) == []
+
+
+# --- what goes wrong in the middle ---
+
+NEVER_READY: dict[str, Any] = {"node_selector": {"no": "such-node"}, "timeout": 600}
+
+
+def begun(it: Project, place: ClusterHandle) -> subprocess.Popen[str]:
+    """An `up` that has installed the release and waits for its pods."""
+    started = it.start("up", "--yes")
+    until(lambda: installed(place) or started.poll() is not None, "the Deployment")
+    assert started.poll() is None, it.end(started, "up")
+    return started
+
+
+def test_interrupted_and_mended_by_a_second_run(project: Make, place: ClusterHandle, repository: Repository) -> None:
+    it = project(pinner(repository, **NEVER_READY))
+    started = begun(it, place)
+    os.killpg(started.pid, signal.SIGINT)
+    done = it.end(started, "up")
+    assert done.code != 0, done
+    assert "Traceback" not in done.text
+
+    it.write(pinner(repository, replicas=1))
+    it.up()
+    assert [name_state[:2] for name_state in listed(place)] == [("castai-pod-pinner", "deployed")]
+    assert it.up().counts == {"unchanged": 3}
+
+
+def test_two_at_once(project: Make, place: ClusterHandle, repository: Repository) -> None:
+    it = project(pinner(repository, **NEVER_READY))
+    started = begun(it, place)
+    said = it.fails("up", "--yes")
+    assert "the stack is currently locked by 1 lock(s)" in said
+    assert "pulumi cancel" in said
+    os.killpg(started.pid, signal.SIGINT)
+    it.end(started, "up")
+
+
+def test_killed_and_mended_by_what_the_message_names(
+    project: Make, place: ClusterHandle, repository: Repository
+) -> None:
+    it = project(pinner(repository, **NEVER_READY))
+    started = begun(it, place)
+    os.killpg(started.pid, signal.SIGKILL)
+    it.end(started, "up")
+    assert "pulumi cancel" in it.fails("up", "--yes")
+    it("cancel", "--yes")
+
+    it.write(pinner(repository, replicas=1))
+    said = it.fails("up", "--yes")
+    assert "1 pending operations" in said
+    assert "cannot reuse a name that is still in use" in said
+    taken_over(it)
+    it.up()
+    assert [each[:2] for each in listed(place)] == [("castai-pod-pinner", "deployed")]
+
+
+def test_a_lost_state_is_imported(project: Make, place: ClusterHandle, repository: Repository) -> None:
+    program = pinner(repository, replicas=1)
+    project(program).up()
+    before = installed(place)
+    assert before is not None
+
+    other = project(program)
+    assert "cannot reuse a name that is still in use" in other.fails("up", "--yes")
+    taken_over(other)
+    other.up()
+    after = installed(place)
+    assert after is not None
+    assert after["metadata"]["uid"] == before["metadata"]["uid"]
+    assert other.up().counts == {"unchanged": 3}
+
+
+def taken_over(it: Project) -> None:
+    """The command of the guide for a release that exists and is not in the state."""
+    parent = next(each["urn"] for each in it.state["resources"] if each["type"] == "moorage:index:PodPinner")
+    identity = f"{NAMESPACE}/castai-pod-pinner"
+    options = ("--yes", "--protect=false", "--generate-code=false", f"--parent=pinner={parent}")
+    it("import", RELEASE, "pinner", identity, *options)
+
+
+def test_a_cluster_that_goes_away_in_the_middle(
+    project: Make, place: ClusterHandle, repository: Repository, through: Relay
+) -> None:
+    it = project(pinner(repository, **NEVER_READY))
+    it.environment["KUBECONFIG"] = str(through.kubeconfig)
+    started = begun(it, place)
+    through.cut()
+    done = it.end(started, "up")
+    assert done.code != 0, done
+    assert "Traceback" not in done.text
+    assert through.address in done.text
+
+    through.mend()
+    it.write(pinner(repository, replicas=1))
+    it.up()
+    assert [each[:2] for each in listed(place)] == [("castai-pod-pinner", "deployed")]

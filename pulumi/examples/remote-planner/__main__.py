@@ -1,6 +1,7 @@
 """A pod pinner that follows a planner elsewhere. The key is in a Secret that exists, so it is in no state."""
 
 import pulumi
+
 import pulumi_moorage as moorage
 
 config = pulumi.Config()
