@@ -6,11 +6,15 @@ The Kubernetes provider is the test double of tests/pulumi/double.py, unless MOO
 from __future__ import annotations
 
 import json
+import os
+import signal
+import socket
 import subprocess
 from collections.abc import Callable
 from typing import Any
 
-from tests.pulumi.projects import Project
+from tests.pulumi.projects import Project, until
+from tests.pulumi.relay import Relay
 from tools.helmrepo import Repository
 from tools.localcluster import ClusterHandle
 from tools.localcluster.api import ApiError

@@ -1,0 +1,65 @@
+"""The components as programs in other languages use them: through the provider that the engine starts.
+
+The YAML language host cannot be built from a registry; these programs ask the engine for what it would ask for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tests.pulumi.projects import ROOT, Project
+from tests.pulumi.test_engine import RELEASE, installed, listed
+from tools.helmrepo import Repository
+from tools.localcluster import ClusterHandle
+
+Make = Callable[[str], Project]
+PLUGIN = f"name: project\nruntime: python\nplugins:\n  providers:\n    - name: moorage\n      path: {ROOT / 'pulumi'}\n"
+
+
+def hosted(make: Make, component: str, properties: dict[str, Any]) -> Project:
+    """A project with one component, by its token and with properties as YAML has them."""
+    it = make(f"pulumi.ComponentResource('moorage:index:{component}', 'it', {properties!r}, remote=True)\n")
+    (it.folder / "Pulumi.yaml").write_text(PLUGIN)
+    return it
+
+
+def test_up(project: Make, place: ClusterHandle, repository: Repository) -> None:
+    where = {"repository": repository.url, "createNamespace": True, "timeout": 60}
+    it = hosted(project, "PodPinner", {**where, "replicas": 1, "managedByCastai": False, "log": {"level": "debug"}})
+    it.up()
+    values = it.resources()[RELEASE]["inputs"]["values"]
+    assert values == {"replicas": 1, "managedByCASTAI": False, "log": {"level": "debug"}}
+    found = installed(place)
+    assert found is not None
+    assert found["spec"]["replicas"] == 1
+    assert it.up().counts == {"unchanged": 3}
+
+
+def test_secrets_and_what_is_unknown_stay_what_they_are(
+    project: Make, place: ClusterHandle, repository: Repository
+) -> None:
+    it = hosted(project, "PodPinner", {"repository": repository.url, "createNamespace": True, "replicas": 0})
+    program = (it.folder / "__main__.py").read_text()
+    secret = "{'castai': {'apiKey': pulumi.Output.secret('tell-nobody')}, 'repository'"
+    (it.folder / "__main__.py").write_text(program.replace("{'repository'", secret))
+    it.up()
+    assert "tell-nobody" not in str(it.state)
+    values = it.resources()[RELEASE]["inputs"]["values"]
+    assert "ciphertext" in values["castai"]["apiKey"]
+    assert values["replicas"] == 0
+
+
+def test_nothing_is_dropped_that_is_not_known(project: Make, place: ClusterHandle, repository: Repository) -> None:
+    wrong = {"repository": repository.url, "replicaz": 3, "log": {"levle": "info"}, "castai": {"grpcURL": "x y"}}
+    said = hosted(project, "PodPinner", wrong).fails("up", "--yes")
+    assert "replicaz: unknown field 'replicaz'; did you mean replicas?" in said
+    assert "log.levle: unknown field 'levle'; did you mean level?" in said
+    assert "castai.grpcURL: 'x y' does not look like" in said
+    assert listed(place) == []
+
+
+def test_moorage(project: Make, place: ClusterHandle, repository: Repository) -> None:
+    both = {"podPinner": {"managedByCastai": False, "replicas": 1}, "planner": {"replicas": 1}}
+    hosted(project, "Moorage", {"repository": repository.url, "createNamespace": True, "timeout": 60, **both}).up()
+    assert {each[:2] for each in listed(place)} == {("castai-pod-pinner", "deployed"), ("moorage-planner", "deployed")}
