@@ -53,7 +53,7 @@ class Chart(pulumi.ComponentResource):
             chart=self._looked_at(resource_name, parts),
             name=given.get("release_name", self._chart),
             namespace=given["namespace"],
-            create_namespace=given.get("create_namespace"),
+            create_namespace=given["create_namespace"],
             repository_opts=None if repository is None else RepositoryOptsArgs(repo=repository),
             version=given.get("chart_version"),
             timeout=given.get("timeout"),

@@ -22,11 +22,11 @@ class Together(pulumi.ComponentResource):
     def __init__(self, resource_name: str, settings: Settings, opts: pulumi.ResourceOptions | None) -> None:
         """Look at the settings of all components before the first of them is registered."""
         shared = {name: value for name, value in settings.items() if name not in self._components}
-        self._name = resource_name
+        self._prefix = resource_name
         self._settings: dict[str, Any] = {}
         refused: list[tuple[str, str, list[str]]] = []
         for name, kind in self._components.items():
-            own = settings.get(name, {})
+            own = settings.get(name)
             if own is None:
                 continue
             if not isinstance(own, Mapping):
@@ -36,6 +36,8 @@ class Together(pulumi.ComponentResource):
                 found = _settings.mistakes(kind._parts(self._settings[name]))
             if found:
                 refused.append((kind.__name__, self._name_of(name), found))
+        if not refused and not self._settings:
+            refused.append(("Moorage", resource_name, [f"{', '.join(self._components)}: at least one is needed"]))
         if refused:
             raise pulumi.RunError(_settings.refusal(refused))
         super().__init__("moorage:index:Moorage", resource_name, {}, opts)
@@ -46,4 +48,4 @@ class Together(pulumi.ComponentResource):
         return kind(self._name_of(name), pulumi.ResourceOptions(parent=self), **self._settings[name])
 
     def _name_of(self, name: str) -> str:
-        return f"{self._name}-{name.replace('_', '-')}"
+        return f"{self._prefix}-{name.replace('_', '-')}"

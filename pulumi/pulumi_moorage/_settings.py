@@ -20,6 +20,7 @@ from ._files.yamlfile import Document, Place
 
 Settings = Mapping[str, Any]
 _RELEASE = "release.schema.json"
+_ALWAYS = ("namespace", "create_namespace")  # the provider's own defaults are others
 _SECRET: tuple[str, str] = ("castai", "apiKey")
 
 
@@ -50,7 +51,7 @@ def parts(chart: str, keys: Mapping[str, str], short: Mapping[str, Sequence[str]
     """
     release_keys = schemas.load(_RELEASE)["properties"]
     top_level = set(schemas.load(f"values/{chart}.schema.json")["properties"])
-    release = {name: each["default"] for name, each in release_keys.items() if name == "namespace"}
+    release = {name: each["default"] for name, each in release_keys.items() if name in _ALWAYS}
     nested: Any = {}
     document: dict[str, Any] = {}
     unknown: dict[str, Any] = {}

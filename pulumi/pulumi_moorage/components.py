@@ -181,10 +181,7 @@ class Planner(Chart):
 
 
 class Moorage(Together):
-    """Every component, in one namespace.
-
-    The component of an argument that is None is left out: its attribute, of the same name, is None too.
-    """
+    """The components whose arguments are given, in one namespace; attributes of the others are None."""
 
     _components: ClassVar[Mapping[str, type[Chart]]] = {
         "pod_pinner": PodPinner,

@@ -345,7 +345,7 @@ class PodPinnerArgs(TypedDict, total=False):
     "castai-agent". Unit: namespace.
     """
     create_namespace: pulumi.Input[bool]
-    """Whether a namespace that does not exist is made. It stays when the release is destroyed. Default: false. Unit:
+    """Whether a namespace that does not exist is made. It stays when the release is destroyed. Default: true. Unit:
     true or false.
     """
     release_name: pulumi.Input[str]
@@ -710,7 +710,7 @@ class PlannerArgs(TypedDict, total=False):
     "castai-agent". Unit: namespace.
     """
     create_namespace: pulumi.Input[bool]
-    """Whether a namespace that does not exist is made. It stays when the release is destroyed. Default: false. Unit:
+    """Whether a namespace that does not exist is made. It stays when the release is destroyed. Default: true. Unit:
     true or false.
     """
     release_name: pulumi.Input[str]
@@ -845,7 +845,7 @@ class MoorageArgs(TypedDict, total=False):
     "castai-agent". Unit: namespace.
     """
     create_namespace: pulumi.Input[bool]
-    """Whether a namespace that does not exist is made. It stays when the release is destroyed. Default: false. Unit:
+    """Whether a namespace that does not exist is made. It stays when the release is destroyed. Default: true. Unit:
     true or false.
     """
     repository: pulumi.Input[str]
@@ -857,6 +857,6 @@ class MoorageArgs(TypedDict, total=False):
     skip_await: pulumi.Input[bool]
     """Whether to go on before the release is ready. Default: false. Unit: true or false."""
     pod_pinner: PodPinnerArgs | None
-    """Arguments of PodPinner; None leaves it out."""
+    """Arguments of PodPinner, which is installed when they are given, if only as an empty map."""
     planner: PlannerArgs | None
-    """Arguments of Planner; None leaves it out."""
+    """Arguments of Planner, which is installed when they are given, if only as an empty map."""

@@ -13,6 +13,7 @@ import pulumi_moorage as moorage
 from moorage.files import values as files_values
 from moorage.files.yamlfile import Document
 from pulumi_moorage import inputs
+from tests.frontends.bad_settings import bad_settings
 from tests.pulumi.engine import RELEASE, Ran, later, run, secret, unknown
 from tests.unit.schemas import bad_values
 from tools.generate import bundle, values
@@ -43,7 +44,7 @@ def values_of(**settings: Any) -> Any:
 
 
 def test_a_component_with_a_release_of_fixed_name() -> None:
-    ran = run(pinner(replicas=3, chart_version="2.0.0", timeout=60, skip_await=True, create_namespace=True))
+    ran = run(pinner(replicas=3, chart_version="2.0.0", timeout=60, skip_await=True))
     assert ran.error is None
     component, release = ran.resources
     assert (component.type, component.name) == ("moorage:index:PodPinner", "pinner")
@@ -94,7 +95,7 @@ def test_typed_arguments() -> None:
 
 
 def test_moorage_is_every_component() -> None:
-    ran = run(lambda: moorage.Moorage("m", **HERE, namespace="n", planner={"plan": {}, "namespace": "other"}))
+    ran = run(lambda: moorage.Moorage("m", **HERE, namespace="n", pod_pinner={}, planner={"namespace": "other"}))
     assert ran.error is None
     parents = {each.urn: each for each in ran.resources}
     releases = [each for each in ran.resources if each.type == RELEASE]
@@ -106,11 +107,15 @@ def test_moorage_is_every_component() -> None:
     assert {parents[parents[each.parent].parent].type for each in releases} == {"moorage:index:Moorage"}
 
 
-def test_a_component_that_is_none_is_left_out() -> None:
+def test_a_component_without_arguments_is_left_out() -> None:
     made: list[moorage.Moorage] = []
-    ran = run(lambda: made.append(moorage.Moorage("m", **HERE, planner=None)))
+    ran = run(lambda: made.append(moorage.Moorage("m", **HERE, pod_pinner={}, planner=None)))
     assert ran.release["name"] == "castai-pod-pinner"
     assert made[0].planner is None
+
+
+def test_moorage_of_nothing_is_a_mistake() -> None:
+    assert run(lambda: moorage.Moorage("m", **HERE)).refusal == ["pod_pinner, planner: at least one is needed"]
 
 
 def test_moorage_refuses_before_the_first_component() -> None:
@@ -266,7 +271,7 @@ def test_what_is_only_known_later_is_no_mistake() -> None:
 def test_two_hundred_bad_settings_are_refused_in_the_words_of_moorage_validate(chart: str) -> None:
     component = getattr(moorage, generated.component(chart))
     names = {key: name for name, key in generated.keys(values.bundled(chart)).items()}
-    for bad in bad_values.some(chart, 200):
+    for bad in bad_settings(chart, 200):
         settings = {names.get(key, key): value for key, value in bad.values.items() if key != "namespace"}
         settings |= {"values": {"namespace": bad.values["namespace"]}} if "namespace" in bad.values else {}
         ran = run(lambda settings=settings: component("it", **HERE, **settings))  # type: ignore[misc]

@@ -37,7 +37,7 @@ class Code(str):
 def pinner(repository: Repository | str, **settings: Any) -> str:
     """A program with a pod pinner."""
     url = repository if isinstance(repository, str) else repository.url
-    given = {"repository": url, "create_namespace": True, "timeout": 60, **settings}
+    given = {"repository": url, "timeout": 60, **settings}
     arguments = "".join(f"    {name}={value!r},\n" for name, value in given.items())
     return f"pinner = moorage.PodPinner(\n    'pinner',\n{arguments})\n"
 

@@ -25,7 +25,7 @@ def hosted(make: Make, component: str, properties: dict[str, Any]) -> Project:
 
 
 def test_up(project: Make, place: ClusterHandle, repository: Repository) -> None:
-    where = {"repository": repository.url, "createNamespace": True, "timeout": 60}
+    where = {"repository": repository.url, "timeout": 60}
     it = hosted(project, "PodPinner", {**where, "replicas": 1, "managedByCastai": False, "log": {"level": "debug"}})
     it.up()
     values = it.resources()[RELEASE]["inputs"]["values"]
@@ -39,7 +39,7 @@ def test_up(project: Make, place: ClusterHandle, repository: Repository) -> None
 def test_secrets_and_what_is_unknown_stay_what_they_are(
     project: Make, place: ClusterHandle, repository: Repository
 ) -> None:
-    it = hosted(project, "PodPinner", {"repository": repository.url, "createNamespace": True, "replicas": 0})
+    it = hosted(project, "PodPinner", {"repository": repository.url, "replicas": 0})
     program = (it.folder / "__main__.py").read_text()
     secret = "{'castai': {'apiKey': pulumi.Output.secret('tell-nobody')}, 'repository'"
     (it.folder / "__main__.py").write_text(program.replace("{'repository'", secret))
@@ -61,5 +61,5 @@ def test_nothing_is_dropped_that_is_not_known(project: Make, place: ClusterHandl
 
 def test_moorage(project: Make, place: ClusterHandle, repository: Repository) -> None:
     both = {"podPinner": {"managedByCastai": False, "replicas": 1}, "planner": {"replicas": 1}}
-    hosted(project, "Moorage", {"repository": repository.url, "createNamespace": True, "timeout": 60, **both}).up()
+    hosted(project, "Moorage", {"repository": repository.url, "timeout": 60, **both}).up()
     assert {each[:2] for each in listed(place)} == {("castai-pod-pinner", "deployed"), ("moorage-planner", "deployed")}

@@ -107,7 +107,11 @@ def _inputs(schemas: dict[str, Schema]) -> str:
         lines += _key(name, inner, _type(inner))
     for chart in schemas:
         lines.append(f"    {argument_of(chart)}: {component(chart)}Args | None")
-        lines.append(_docstring(f"Arguments of {component(chart)}; None leaves it out."))
+        lines.append(
+            _docstring(
+                f"Arguments of {component(chart)}, which is installed when they are given, if only as an empty map."
+            )
+        )
     parts.append("\n".join(lines))
     return "\n\n\n".join(["\n\n".join(parts[:2]), *parts[2:]]) + "\n"
 
@@ -270,10 +274,7 @@ def _together(schemas: dict[str, Schema]) -> str:
     table = "\n".join(f'        "{name}": {kind},' for name, kind in made)
     members = "\n".join(f'        self.{name} = self._made("{name}", {kind})' for name, kind in made)
     return f'''class Moorage(Together):
-    """Every component, in one namespace.
-
-    The component of an argument that is None is left out: its attribute, of the same name, is None too.
-    """
+    """The components whose arguments are given, in one namespace; attributes of the others are None."""
 
     _components: ClassVar[Mapping[str, type[Chart]]] = {{
 {table}

@@ -13,8 +13,7 @@ plan = yaml.safe_load(Path("plan.yaml").read_text())
 everything = moorage.Moorage(
     "moorage",
     repository=pulumi.Config().require("repository"),
-    namespace="castai-agent",
-    create_namespace=True,
+    pod_pinner={},
     planner={"plan": plan},
 )
 
