@@ -92,7 +92,7 @@ class Kubernetes(provider.Provider):
 
     async def create(self, request: provider.CreateRequest) -> provider.CreateResponse:
         if request.preview:
-            return provider.CreateResponse(None, {**request.properties, "status": PropertyValue.computed()})
+            return provider.CreateResponse(None, {**request.properties, "status": PropertyValue(rpc.UNKNOWN)})
         wanted = _plain(request.properties)
         identity = f"{wanted['namespace']}/{wanted['name']}"
         namespace = ["--create-namespace"] if wanted.get("createNamespace") else []
@@ -101,7 +101,7 @@ class Kubernetes(provider.Provider):
 
     async def update(self, request: provider.UpdateRequest) -> provider.UpdateResponse:
         if request.preview:
-            return provider.UpdateResponse({**request.news, "status": PropertyValue.computed()})
+            return provider.UpdateResponse({**request.news, "status": PropertyValue(rpc.UNKNOWN)})
         state = await self._apply("upgrade", [], request.resource_id, request.news, _plain(request.news))
         return provider.UpdateResponse(state)
 
@@ -149,7 +149,7 @@ class Kubernetes(provider.Provider):
         return state
 
     async def _status(self, namespace: str, name: str) -> dict[str, Any] | None:
-        listed = await self._helm("list", "--all", "--namespace", namespace, "--filter", f"^{name}$", "--output=json")
+        listed = await self._helm("list", "--namespace", namespace, "--filter", f"^{name}$", "--output=json")
         for each in json.loads(listed):
             chart, _, version = each["chart"].rpartition("-")
             return {
