@@ -127,6 +127,11 @@ class Kubernetes(provider.Provider):
         for helm in self._helms:
             helm.terminate()
 
+    def kill(self) -> None:
+        """End every helm where it stands, as it would with us if it were a part of this program."""
+        for helm in self._helms:
+            helm.kill()
+
     async def _apply(
         self, verb: str, options: list[str], identity: str, given: Properties, wanted: dict[str, Any]
     ) -> Properties:
@@ -230,12 +235,16 @@ async def _answer(answer: Awaitable[Any], context: Any) -> Any:
 async def serve(engine: str) -> None:
     """Say the port on standard output, as the engine expects, and serve until it ends us."""
     served = grpc.aio.server(options=_GRPC_CHANNEL_OPTIONS)
-    servicer = Servicer([], VERSION, Kubernetes(), engine_address=engine)
+    kubernetes = Kubernetes()
+    servicer = Servicer([], VERSION, kubernetes, engine_address=engine)
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(servicer, served)
     port = served.add_insecure_port("127.0.0.1:0")
     await served.start()
     print(port, flush=True)
-    await served.wait_for_termination()
+    try:
+        await served.wait_for_termination()
+    finally:
+        kubernetes.kill()
 
 
 def _source(wanted: Mapping[str, Any]) -> list[str]:

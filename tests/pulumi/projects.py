@@ -58,6 +58,7 @@ class Project:
     def __init__(self, folder: Path, kubeconfig: Path, program: str | None = None) -> None:
         self.folder = folder
         self._home = folder / ".home"
+        self._kubeconfig = kubeconfig
         tools = ensure(["pulumi", "pulumi-language-python", "helm"])
         programs = self._home / "bin"
         programs.mkdir(parents=True)
@@ -136,7 +137,21 @@ class Project:
 
     def up(self) -> Done:
         """Bring the stack up."""
-        return self("up", "--yes")
+        return self("up", "--yes", "--skip-preview")
+
+    def releases(self) -> list[tuple[str, str, int]]:
+        """Name, state and revision of the releases that helm knows."""
+        found = json.loads(self._helm("list", "--all-namespaces", "--output=json"))
+        return [(each["name"], each["status"], int(each["revision"])) for each in found]
+
+    def uninstall(self) -> None:
+        """Take away every release."""
+        for each in json.loads(self._helm("list", "--all-namespaces", "--output=json")):
+            self._helm("uninstall", each["name"], f"--namespace={each['namespace']}", "--wait")
+
+    def _helm(self, *arguments: str) -> str:
+        command = [self.environment["HELM"], *arguments, f"--kubeconfig={self._kubeconfig}"]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE).stdout
 
     @property
     def state(self) -> dict[str, Any]:

@@ -18,7 +18,6 @@ from tests.pulumi.relay import Relay
 from tools.helmrepo import Repository
 from tools.localcluster import ClusterHandle
 from tools.localcluster.api import ApiError
-from tools.toolchain import ensure
 
 RELEASE = "kubernetes:helm.sh/v3:Release"
 NAMESPACE = "castai-agent"
@@ -52,23 +51,16 @@ def installed(place: ClusterHandle) -> dict[str, Any] | None:
     return found
 
 
-def listed(place: ClusterHandle) -> list[tuple[str, str, int]]:
-    """Name, state and revision of the releases that helm knows."""
-    command = [str(ensure(["helm"])["helm"]), "list", "--all-namespaces", "--output=json"]
-    done = subprocess.run(command, env={"KUBECONFIG": str(place.kubeconfig)}, capture_output=True, check=True)
-    return [(each["name"], each["status"], int(each["revision"])) for each in json.loads(done.stdout)]
-
-
 def test_up_unchanged_one_change_and_destroy(project: Make, place: ClusterHandle, repository: Repository) -> None:
     it = project(pinner(repository, replicas=1) + "pulumi.export('status', pinner.status)\n")
     assert it.up().counts == {"created": 3}  # with the stack
-    assert listed(place) == [("castai-pod-pinner", "deployed", 1)]
+    assert it.releases() == [("castai-pod-pinner", "deployed", 1)]
     before = installed(place)
     assert before is not None
     assert it("stack", "output", "status").text.strip() == "deployed"
 
     assert it.up().counts == {"unchanged": 3}
-    assert listed(place) == [("castai-pod-pinner", "deployed", 1)]
+    assert it.releases() == [("castai-pod-pinner", "deployed", 1)]
 
     it.write(pinner(repository, replicas=2))
     assert it.up().counts == {"updated": 1, "unchanged": 2}
@@ -78,7 +70,7 @@ def test_up_unchanged_one_change_and_destroy(project: Make, place: ClusterHandle
     assert after["metadata"]["uid"] == before["metadata"]["uid"], "in place"
 
     it("destroy", "--yes")
-    assert listed(place) == []
+    assert it.releases() == []
     assert installed(place) is None
 
 
@@ -91,7 +83,7 @@ def test_a_wrong_value_is_a_sentence_and_nothing_is_created(
     assert "replicas: 'two' is not a whole number" in said
     assert "log.levle: unknown field 'levle'; did you mean level?" in said
     assert "Traceback" not in said
-    assert listed(place) == []
+    assert it.releases() == []
     assert it.state.get("resources", []) == []
 
 
@@ -102,7 +94,7 @@ def test_a_wrong_value_that_is_an_output_is_a_sentence_too(
     said = it.fails("up", "--yes", "--skip-preview")
     assert "replicas: -1 is too small, at least 0" in said
     assert "Traceback" not in said
-    assert listed(place) == []
+    assert it.releases() == []
 
 
 def test_no_replicas_are_said(project: Make, place: ClusterHandle, repository: Repository) -> None:
@@ -137,16 +129,17 @@ def test_a_chart_version_that_does_not_exist(project: Make, place: ClusterHandle
     said = it.fails("up", "--yes")
     assert "9.9.9" in said
     assert repository.url in said
-    assert listed(place) == []
+    assert it.releases() == []
 
 
 def test_a_repository_that_does_not_answer(project: Make, place: ClusterHandle) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         address = f"127.0.0.1:{closed.getsockname()[1]}"
-    said = project(pinner(f"http://{address}")).fails("up", "--yes")
+    it = project(pinner(f"http://{address}"))
+    said = it.fails("up", "--yes")
     assert address in said
     assert "connection refused" in said
-    assert listed(place) == []
+    assert it.releases() == []
 
 
 # --- what goes wrong in the middle ---
@@ -171,7 +164,7 @@ def test_interrupted_and_mended_by_a_second_run(project: Make, place: ClusterHan
 
     it.write(pinner(repository, replicas=1))
     it.up()
-    assert [name_state[:2] for name_state in listed(place)] == [("castai-pod-pinner", "deployed")]
+    assert [each[:2] for each in it.releases()] == [("castai-pod-pinner", "deployed")]
     assert it.up().counts == {"unchanged": 3}
 
 
@@ -185,9 +178,7 @@ def test_two_at_once(project: Make, place: ClusterHandle, repository: Repository
     it.end(started, "up")
 
 
-def test_killed_and_mended_by_what_the_message_names(
-    project: Make, place: ClusterHandle, repository: Repository
-) -> None:
+def test_killed_and_mended_by_what_readme_names(project: Make, place: ClusterHandle, repository: Repository) -> None:
     it = project(pinner(repository, **NEVER_READY))
     started = begun(it, place)
     os.killpg(started.pid, signal.SIGKILL)
@@ -199,9 +190,9 @@ def test_killed_and_mended_by_what_the_message_names(
     said = it.fails("up", "--yes")
     assert "1 pending operations" in said
     assert "cannot reuse a name that is still in use" in said
-    taken_over(it)
+    it.uninstall()
     it.up()
-    assert [each[:2] for each in listed(place)] == [("castai-pod-pinner", "deployed")]
+    assert [each[:2] for each in it.releases()] == [("castai-pod-pinner", "deployed")]
 
 
 def test_a_lost_state_is_imported(project: Make, place: ClusterHandle, repository: Repository) -> None:
@@ -224,7 +215,7 @@ def taken_over(it: Project) -> None:
     """The command of the guide for a release that exists and is not in the state."""
     parent = next(each["urn"] for each in it.state["resources"] if each["type"] == "moorage:index:PodPinner")
     identity = f"{NAMESPACE}/castai-pod-pinner"
-    options = ("--yes", "--protect=false", "--generate-code=false", f"--parent=pinner={parent}")
+    options = ("--yes", "--protect=false", "--generate-code=false", f"--parent=component={parent}")
     it("import", RELEASE, "pinner", identity, *options)
 
 
@@ -241,5 +232,7 @@ def test_a_cluster_that_goes_away_in_the_middle(
 
     through.mend()
     it.write(pinner(repository, replicas=1))
+    assert "cannot reuse a name that is still in use" in it.fails("up", "--yes")
+    it.uninstall()
     it.up()
-    assert [each[:2] for each in listed(place)] == [("castai-pod-pinner", "deployed")]
+    assert [each[:2] for each in it.releases()] == [("castai-pod-pinner", "deployed")]

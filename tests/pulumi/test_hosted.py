@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.pulumi.projects import ROOT, Project
-from tests.pulumi.test_engine import RELEASE, installed, listed
+from tests.pulumi.test_engine import RELEASE, installed
 from tools.helmrepo import Repository
 from tools.localcluster import ClusterHandle
 
@@ -52,14 +52,16 @@ def test_secrets_and_what_is_unknown_stay_what_they_are(
 
 def test_nothing_is_dropped_that_is_not_known(project: Make, place: ClusterHandle, repository: Repository) -> None:
     wrong = {"repository": repository.url, "replicaz": 3, "log": {"levle": "info"}, "castai": {"grpcURL": "x y"}}
-    said = hosted(project, "PodPinner", wrong).fails("up", "--yes")
+    it = hosted(project, "PodPinner", wrong)
+    said = it.fails("up", "--yes")
     assert "replicaz: unknown field 'replicaz'; did you mean replicas?" in said
     assert "log.levle: unknown field 'levle'; did you mean level?" in said
     assert "castai.grpcURL: 'x y' does not look like" in said
-    assert listed(place) == []
+    assert it.releases() == []
 
 
 def test_moorage(project: Make, place: ClusterHandle, repository: Repository) -> None:
     both = {"podPinner": {"managedByCastai": False, "replicas": 1}, "planner": {"replicas": 1}}
-    hosted(project, "Moorage", {"repository": repository.url, "timeout": 60, **both}).up()
-    assert {each[:2] for each in listed(place)} == {("castai-pod-pinner", "deployed"), ("moorage-planner", "deployed")}
+    it = hosted(project, "Moorage", {"repository": repository.url, "timeout": 60, **both})
+    it.up()
+    assert {each[:2] for each in it.releases()} == {("castai-pod-pinner", "deployed"), ("moorage-planner", "deployed")}
