@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tools.demo import picture, replay
-from tools.generate import bundle, charts, plan, protocol, pulumi, reference, values
+from tools.generate import bundle, charts, plan, protocol, pulumi, reference, terraform, values
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -29,6 +29,7 @@ GENERATED_SETS: tuple[Callable[[], dict[str, str]], ...] = (
     values.files,
     charts.files,
     pulumi.files,
+    terraform.files,
 )
 
 

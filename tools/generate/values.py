@@ -215,26 +215,36 @@ def _comment(schema: Schema, indent: str) -> Iterator[str]:
         yield from (f"{indent}# {line}" for line in wrapped)
 
 
-def _row(key: Key) -> str:
-    schema = key.schema
+def description(schema: Schema) -> str:
+    """A key's description, with what is to be known about it."""
     notes = [schema["description"]]
     if schema.get("x-effect") == "none":
         notes.append("**Accepted, without effect.**")
     if schema.get("x-published"):
         notes.append("_Published name._")
+    return " ".join(notes)
+
+
+def default_cell(schema: Schema) -> str:
+    """A key's default, as tables have it."""
     if schema.get("x-no-value") or "x-default" in schema:
-        default = f"`{_flow(schema['x-default'])}`" if "x-default" in schema else "–"
-    else:
-        default = f"`{_flow(schema['default'])}`"
-    cells = (f"`{'.'.join(key.path)}`", _type(schema), default, schema["x-unit"], " ".join(notes))
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+        return f"`{_flow(schema['x-default'])}`" if "x-default" in schema else "–"
+    return f"`{_flow(schema['default'])}`"
 
 
-def _type(schema: Schema) -> str:
+def type_cell(schema: Schema) -> str:
+    """A key's type, as tables have it."""
     if "enum" in schema:
         return "one of " + ", ".join(f"`{_flow(each)}`" for each in schema["enum"] if each is not None)
     kinds = schema["type"]
     return " or ".join(kind for kind in ([kinds] if isinstance(kinds, str) else kinds) if kind != "null")
+
+
+def _row(key: Key) -> str:
+    schema = key.schema
+    name = f"`{'.'.join(key.path)}`"
+    cells = (name, type_cell(schema), default_cell(schema), schema["x-unit"], description(schema))
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def _flow(value: Any) -> str:

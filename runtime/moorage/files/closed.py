@@ -33,16 +33,22 @@ _IN_SOME_NAMESPACE = re.compile(
 
 def zero_replicas(schema: Schema, document: Document) -> Iterator[Mistake]:
     """Keys because of which nothing runs: onboarding scripts have them for a service that scales up later."""
-    default = schema["properties"].get("replicas", {}).get("x-default")
-    for key in ("replicas", "replicaCount", "deploy"):
+    said = nothing_runs(schema["properties"].get("replicas", {}).get("x-default"))
+    for key, sentence in said.items():
         value = _get(document.value, (key,))
-        if key not in schema["properties"] or value not in (0, False) or isinstance(value, bool) != (key == "deploy"):
-            continue
-        written = f"{key}: {str(value).lower()}"
-        sentence = f"{written} means that NOTHING RUNS, and nobody scales it up later; without it {default} would run"
-        if key != "replicas":
-            sentence += ". Where replicas run now, the chart refuses it until replicas is 0 too"
-        yield document.mistake((key,), sentence)
+        if key in schema["properties"] and value in (0, False) and isinstance(value, bool) == (key == "deploy"):
+            yield document.mistake((key,), f"{key}: {sentence}")
+
+
+def nothing_runs(default: int) -> dict[str, str]:
+    """The keys that stop everything, by 0 or by false, and what is said of each then.
+
+    Args:
+        default: how many replicas would run without it.
+    """
+    why = f"means that NOTHING RUNS, and nobody scales it up later; without it {default} would run"
+    refused = f"{why}. Where replicas run now, the chart refuses it until replicas is 0 too"
+    return {"replicas": f"0 {why}", "replicaCount": f"0 {refused}", "deploy": f"false {refused}"}
 
 
 def keys_that_leave(document: Document) -> Iterator[Mistake]:

@@ -86,7 +86,7 @@ def lines(capsys: pytest.CaptureFixture[str], file: Path, text: str | bytes, *ki
         ),
         ("replicas: 1\nlog: {}\nreplicas: 2", "3:1: replicas: 'replicas' is there twice, first in line 1"),
         ("replicas: 1\n---\nreplicas: 2", "3:1: another document begins here; only the first of a file is read"),
-        ("- a", "1:1: ['a'] is not a map"),
+        ("- a", '1:1: ["a"] is not a map'),
         ("text", "1:1: 'text' is not a map"),
         ("replicas: [", "1:12: not YAML: while parsing a flow node"),
         ("replicas: .nan", "1:11: replicas: '.nan' is not a number"),

@@ -92,7 +92,7 @@ def test_a_plan_of_nothing_is_one() -> None:
     ("text", "mistake"),
     [
         ("", "the file is empty; a plan has at least one of nodes, delete, release"),
-        ("- a", "line 1: ['a'] is not a map"),
+        ("- a", 'line 1: ["a"] is not a map'),
         ("plann: x", "line 1: unknown field 'plann'; did you mean plan?"),
         ("nodes:\n- name: n\n  existing: true\n  podz: []", "line 4: unknown field 'podz'; did you mean pods?"),
         ("nodes:\n- existing: true", "line 2: nodes: name is missing"),

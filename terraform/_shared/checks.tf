@@ -1,0 +1,126 @@
+# What Helm would refuse at apply is refused at plan. Every value gets its place and its part of schema.json, level by
+# level, because nothing in this language calls itself. A key with a value that is not known yet is checked at apply.
+locals {
+  schema = jsondecode(file("${path.module}/schema.json"))
+
+  # A value, its place, how JSON writes it (the first character tells the type), how it is shown, and what it may be.
+  level_1 = {
+    for key, value in local.given : key => [
+      for each in [value] : {
+        path  = key, value = each, json = jsonencode(each), schema = local.schema[key],
+        shown = try(local.schema[key].secret, jsonencode(each))
+      } if each != null
+    ]
+  }
+  level_2 = {
+    for key, values in local.level_1 : key => flatten([
+      for above in values : [
+        [
+          for map in [above] : [
+            for name, value in map.value : {
+              path   = SEGMENT(map.path, name), value = value, json = jsonencode(value),
+              schema = try(map.schema.properties[name], map.schema.additionalProperties),
+              shown  = try(map.schema.properties[name].secret, jsonencode(value))
+            } if can(map.schema.properties[name]) || can(map.schema.additionalProperties)
+          ] if startswith(map.json, "{")
+        ],
+        [
+          for list in [above] : [
+            for index, value in list.value : {
+              path   = "${list.path}[${index}]", value = value, json = jsonencode(value),
+              schema = list.schema.items, shown = jsonencode(value)
+            } if can(list.schema.items)
+          ] if startswith(list.json, "[")
+        ],
+      ]
+    ])
+  }
+  values_found = { for key in keys(local.given) : key => concat(LEVELS) }
+
+  # A mistake: its place, and what is said before and after the value.
+  mistakes_found = {
+    for key, values in local.values_found : key => flatten([
+      for each in values : [
+        [
+          for type in try([each.schema.type], []) : {
+            path  = each.path, before = "", shown = each.shown,
+            after = " is not ${type.words}${can(regex(type.when, each.json)) ? replace(type.hint, "{}", each.json) : ""}"
+          } if !can(regex(type.expression, each.json))
+        ],
+        [
+          for enum in try([each.schema.enum], []) : {
+            path = each.path, before = "", shown = each.shown, after = " is none of ${enum.words}"
+          } if !contains(enum.json, each.json)
+        ],
+        [
+          for pattern in try([each.schema.pattern], []) : {
+            path = each.path, before = "", shown = each.shown, after = " does not look like ${pattern.words}"
+          } if startswith(each.json, "\"") && !can(regex(pattern.expression, each.value))
+        ],
+        [
+          for limit in try(each.schema.numbers, []) : {
+            path  = each.path, before = limit.least ? "" : "is too large, at most ${limit.words}",
+            shown = limit.least ? each.shown : "", after = limit.least ? " is too small, at least ${limit.words}" : ""
+          }
+          if can(regex("^[-0-9]", each.json)) && try(limit.least ? each.value < limit.number : each.value > limit.number, false)
+        ],
+        [
+          for limit in try(each.schema.sizes, []) : [
+            for size in [limit.of == "\"" ? length(regexall("(?s).", each.value)) : length(each.value)] : {
+              path   = each.path,
+              before = limit.least ? (size == 0 ? "is empty, at least ${limit.words}" : "") : "is too large, at most ${limit.words}",
+              shown  = limit.least && size > 0 ? each.shown : "",
+              after  = limit.least && size > 0 ? " is too small, at least ${limit.words}" : ""
+            } if limit.least ? size < limit.number : size > limit.number
+          ] if startswith(each.json, limit.of)
+        ],
+        [
+          for names in [[for name in try(each.schema.required, []) : name if !can(each.value[name])]] : {
+            path = each.path, before = "${join(", ", names)} is missing", shown = "", after = ""
+          } if length(names) > 0 && startswith(each.json, "{")
+        ],
+        [
+          for one in try([each.schema.oneOf], []) : {
+            path = each.path, before = one.words, shown = "", after = ""
+          }
+          if startswith(each.json, "{") && 1 != length([
+            for names in one.required : names if alltrue([for name in names : can(each.value[name])])
+          ])
+        ],
+        [
+          for known in try([each.schema.known], []) : [
+            for name in keys(each.value) : {
+              path = SEGMENT(each.path, name), before = "unknown field ", shown = jsonencode(name), after = "; ${known}"
+            } if !can(each.schema.properties[name])
+          ] if startswith(each.json, "{")
+        ],
+        [
+          for names in try([each.schema.propertyNames], []) : [
+            for name in keys(each.value) : {
+              path = SEGMENT(each.path, name), before = "", shown = jsonencode(name), after = " cannot be a name here${names.words}"
+            } if !can(regex(names.expression, name)) || length(regexall("(?s).", name)) > names.most
+          ] if startswith(each.json, "{")
+        ],
+      ]
+    ])
+  }
+
+  # Values are quoted as `moorage validate` does: texts in single quotes, everything else as JSON, at most 60 characters.
+  # \u0001 stands for an escaped backslash meanwhile: JSON always escapes it, so that it is never there itself.
+  sentences = {
+    for key, mistakes in local.mistakes_found : key => distinct(flatten([
+      for each in mistakes : [
+        for json in [replace(replace(replace(replace(each.shown, "\\\\", "\u0001"), "\\u003c", "<"), "\\u003e", ">"), "\\u0026", "&")] : [
+          for text in [startswith(json, "\"") ? "'${replace(replace(json, "/^\"|\"$/", ""), "\\\"", "\"")}'" : json] :
+          "${each.path}: ${each.before}${text == "null" ? "nothing" : replace(replace(text, "\u0001", "\\\\"), "/(?s)^(.{57}).{4,}$/", "$1...")}${each.after}"
+        ]
+      ]
+    ]))
+  }
+  mistakes = {
+    for key, said in local.sentences : key => concat(
+      slice(said, 0, min(length(said), 100)), length(said) > 100 ? ["there is more wrong than these 100 mistakes"] : [],
+      try(local.contradictions[key], []),
+    )
+  }
+}

@@ -1,0 +1,5 @@
+"""Terraform modules from the schemas of values: one per chart, and the root module over them."""
+
+from tools.generate.terraform.files import files
+
+__all__ = ["files"]

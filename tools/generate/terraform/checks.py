@@ -1,0 +1,140 @@
+"""What a chart's schema says, in the form in which the modules' checks.tf reads it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from moorage.files import schema_errors
+from tools.generate.bundle import Schema
+from tools.generate.values import is_group
+
+# What is looked at here. Anything else in a schema must be understood by checks.tf before a chart may use it.
+_UNDERSTOOD = {
+    *("type", "enum", "pattern", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems"),
+    *("minProperties", "maxProperties", "required", "oneOf", "properties", "additionalProperties", "items"),
+    *("propertyNames", "description", "default", "examples"),
+}
+_BY_JSON = {
+    "object": r"\{",
+    "array": r"\[",
+    "string": '"',
+    "integer": "-?[0-9]+$",
+    "number": "[-0-9]",
+    "boolean": "[tf]",
+    "null": "n",
+}
+_SIZES = {"Length": '"', "Items": "[", "Properties": "{"}
+_NO_LIMIT = 1 << 40
+
+
+def schema_json(schema: Schema) -> str:
+    """A module's schema.json: each key of the chart, with what its values may be."""
+    found = {name: _checks(inner, default=_default(inner)) for name, inner in schema["properties"].items()}
+    return json.dumps(found, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def depth(schema: Schema) -> int:
+    """How many levels of values the schema says something about."""
+    below = [*schema.get("properties", {}).values(), schema.get("additionalProperties"), schema.get("items")]
+    return max((1 + depth(each) for each in below if isinstance(each, dict)), default=0)
+
+
+def _checks(schema: Schema, default: Any = None, *, nullable: bool = False) -> dict[str, Any]:
+    """What one value may be.
+
+    Args:
+        schema: of the value.
+        default: the chart's own value here. Helm removes what a user sets to null in it, so that null is right there.
+        nullable: whether null is right for this value.
+    """
+    unknown = {key for key in schema if key not in _UNDERSTOOD and not key.startswith("x-")}
+    assert not unknown, f"checks.tf does not know {unknown}"
+    found: dict[str, Any] = {}
+    if "type" in schema:
+        found["type"] = _type(schema, nullable=nullable)
+    if "enum" in schema:
+        choices = [*schema["enum"], *([None] if nullable else [])]
+        found["enum"] = {"json": [json.dumps(each) for each in choices], "words": schema_errors.choices(choices)}
+    if "pattern" in schema:
+        found["pattern"] = {"expression": schema["pattern"], "words": schema_errors.looks(schema)}
+    found |= _limits(schema)
+    if "required" in schema:
+        found["required"] = schema["required"]
+    if "oneOf" in schema:
+        required = [each["required"] for each in schema["oneOf"] if set(each) == {"required"}]
+        assert len(required) == len(schema["oneOf"])
+        found["oneOf"] = {"required": required, "words": schema_errors.exactly_one(schema)}
+    if "propertyNames" in schema:
+        found["propertyNames"] = _names(schema["propertyNames"])
+    if "items" in schema:
+        found["items"] = _checks(schema["items"])
+    if schema.get("x-secret"):
+        found["secret"] = schema_errors.UNSHOWN
+    return found | _below(schema, default if isinstance(default, dict) else {})
+
+
+def _below(schema: Schema, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    properties, others = schema.get("properties", {}), schema.get("additionalProperties")
+    known = dict(properties)
+    if isinstance(others, dict):
+        found["additionalProperties"] = _checks(others)
+        known |= {name: others for name in defaults if name not in properties}
+    if known:
+        found["properties"] = {
+            name: _checks(inner, _default(inner) if is_group(schema) else defaults.get(name), nullable=name in defaults)
+            for name, inner in known.items()
+        }
+    if others is False:
+        found["known"] = schema_errors.known_here(list(properties))
+    return found
+
+
+def _default(schema: Schema) -> Any:
+    """What the chart's values.yaml has for a key, if it has it."""
+    return None if schema.get("x-no-value") else schema.get("default")
+
+
+def _type(schema: Schema, *, nullable: bool) -> dict[str, str]:
+    kinds = [schema["type"]] if isinstance(schema["type"], str) else list(schema["type"])
+    named = [kind for kind in kinds if kind != "null"]
+    expressions = [_BY_JSON[kind] for kind in [*named, *(["null"] if nullable or "null" in kinds else [])]]
+    # As schema_errors has it: what a text or a plain value needs that looks like the other.
+    when, hint = "^$", ""
+    if named == ["string"]:
+        when, hint = "^[-0-9tf]", '; write "{}" in quotes'
+        if schema.get("x-secret"):
+            hint = "; write it in quotes"
+    elif "boolean" in named or "integer" in named:
+        plain = [*(["(?i:true|false)"] if "boolean" in named else []), *([r"\pN+"] if "integer" in named else [])]
+        when, hint = f'^"({"|".join(plain)})"$', "; write it without quotes"
+    return {
+        "expression": f"^({'|'.join(expressions)})",
+        "words": schema_errors.expected(kinds),
+        "when": when,
+        "hint": hint,
+    }
+
+
+def _limits(schema: Schema) -> dict[str, Any]:
+    numbers, sizes = [], []
+    for prefix, least in (("min", True), ("max", False)):
+        if (number := schema.get(f"{prefix}imum")) is not None:
+            numbers.append({"least": least, "number": number, "words": schema_errors.counted(f"{prefix}imum", number)})
+        for thing, of in _SIZES.items():
+            if (number := schema.get(f"{prefix}{thing}")) is not None:
+                words = schema_errors.counted(f"{prefix}{thing}", number)
+                sizes.append({"least": least, "number": number, "of": of, "words": words})
+    return {**({"numbers": numbers} if numbers else {}), **({"sizes": sizes} if sizes else {})}
+
+
+def _names(schema: Schema) -> dict[str, Any]:
+    unknown = set(schema) - {"pattern", "maxLength", "examples"}
+    assert not unknown, f"checks.tf does not know {unknown} of names"
+    return {
+        "expression": schema.get("pattern", ""),
+        "most": schema.get("maxLength", _NO_LIMIT),
+        "words": schema_errors.like(schema),
+    }

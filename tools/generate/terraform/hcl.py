@@ -1,0 +1,54 @@
+"""Terraform's language: texts, and variables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+
+class Variable(NamedTuple):
+    """An input variable; without a default it is null, which means not given.
+
+    Attributes:
+        name: as users write it.
+        type: Terraform's.
+        description: one or more lines.
+        default: as JSON has it.
+        checks: pairs of a condition and what is said when it does not hold, both expressions.
+    """
+
+    name: str
+    type: str
+    description: str
+    default: Any = None
+    sensitive: bool = False
+    checks: tuple[tuple[str, str], ...] = ()
+
+
+def text(value: str) -> str:
+    """A text between quotes."""
+    return json.dumps(value, ensure_ascii=False).replace("${", "$${").replace("%{", "%%{")
+
+
+def variables(found: list[Variable]) -> str:
+    """A file of variables, as `terraform fmt` writes it."""
+    return "\n".join("\n".join(_lines(each)) + "\n" for each in found)
+
+
+def _lines(variable: Variable) -> Iterator[str]:
+    yield f'variable "{variable.name}" {{'
+    fields = {"description": text(variable.description), "type": variable.type, "default": _value(variable.default)}
+    if variable.default is not None:
+        fields["nullable"] = "false"  # null is the default
+    if variable.sensitive:
+        fields["sensitive"] = "true"
+    width = max(map(len, fields))
+    yield from (f"  {name:<{width}} = {value}" for name, value in fields.items())
+    for condition, message in variable.checks:
+        yield from ("", "  validation {", f"    condition     = {condition}", f"    error_message = {message}", "  }")
+    yield "}"
+
+
+def _value(value: Any) -> str:
+    return text(value) if isinstance(value, str) else json.dumps(value)
