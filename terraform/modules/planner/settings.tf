@@ -49,7 +49,7 @@ locals {
 
   api_key_values = []
 
-  # Two keys that cannot both be what they are, said of the second.
+  # What two keys say together is wrong; it is said of one of them.
   contradictions = {
     service = concat(
       [for said in ["service.type: contradicts serviceMonitor.enabled: metrics are not shown outside the cluster"] : said if try(jsonencode(local.given["serviceMonitor"]["enabled"]) == "true", false) && !try(jsonencode(local.given["service"]["type"]) == "\"ClusterIP\"", true)],
@@ -61,7 +61,7 @@ locals {
 
   # What is no mistake and ought to be known.
   notes = concat(
-    [for said in ["replicas: 0 means that NOTHING RUNS, and nobody scales it up later; without it 1 would run"] : said if try(jsonencode(local.given.replicas) == "0", false)],
+    [for said in ["replicas: 0 means that NOTHING RUNS, and nobody scales it up later; without it 1 would run"] : said if try(jsonencode(local.given["replicas"]) == "0", false)],
     [for said in ["enabled: accepted, without effect. For charts that have this one as a dependency with a condition; nothing here depends on it."] : said if try(local.given["enabled"] != null, false)],
   )
 }

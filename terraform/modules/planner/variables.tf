@@ -28,7 +28,7 @@ variable "repository" {
 }
 
 variable "chart" {
-  description = "Another name of the chart in the repository, or a folder or archive with a chart."
+  description = "The chart's name in the repository, or a folder or archive with a chart."
   type        = string
   default     = null
 }

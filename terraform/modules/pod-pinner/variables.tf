@@ -28,7 +28,7 @@ variable "repository" {
 }
 
 variable "chart" {
-  description = "Another name of the chart in the repository, or a folder or archive with a chart."
+  description = "The chart's name in the repository, or a folder or archive with a chart."
   type        = string
   default     = null
 }
@@ -88,7 +88,7 @@ variable "api_key" {
 }
 
 variable "api_key_secret_ref" {
-  description = "The Secret with the key that is shown to the planner: { name = \"…\", key = \"API_KEY\" }. The same as planner.apiKeySecretRef, and better than api_key."
+  description = "The Secret with the key that is shown to the planner: { name = \"…\", key = \"APIKEY\" }. The same as planner.apiKeySecretRef, and better than api_key."
   type        = any
   default     = null
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from tools.generate.bundle import Schema
-from tools.generate.terraform import checks, hcl, readme, root, settings
+from tools.generate.terraform import checks, document, hcl, readme, root, settings
 from tools.generate.terraform.settings import short_name
 from tools.generate.values import CHARTS, bundled
 
@@ -36,7 +36,7 @@ def _module(component: str, schema: Schema) -> dict[str, str]:
         "outputs.tf": _FROM_SHARED + _shared("outputs.tf"),
         "versions.tf": _FROM_SHARED + _shared("versions.tf"),
         "variables.tf": _FROM_SCHEMA + hcl.variables(variables),
-        "settings.tf": _FROM_SCHEMA + settings.settings_tf(component, schema),
+        "settings.tf": _FROM_SCHEMA + document.settings_tf(component, schema),
         "schema.json": checks.schema_json(schema),
         "README.md": readme.text(component, schema),
     }

@@ -25,9 +25,7 @@ def files(schemas: dict[str, Schema]) -> dict[str, str]:
     found = {settings.short_name(each): settings.variables(each, schema) for each, schema in schemas.items()}
     return {
         "main.tf": "\n".join([*(_module(name, variables) for name, variables in found.items()), _types(found)]),
-        "variables.tf": hcl.variables(
-            [_object(name, schema) for name, schema in zip(found, schemas.values(), strict=True)]
-        ),
+        "variables.tf": hcl.variables([_object(settings.short_name(each), schemas[each]) for each in schemas]),
         "outputs.tf": "\n".join(_output(name) for name in found),
     }
 
@@ -40,7 +38,8 @@ def _module(module: str, variables: list[Variable]) -> str:
     name = _snake(module)
     width = max(len(each.name) for each in variables)
     arguments = "\n".join(f"  {each.name:<{width}} = try(var.{name}.{each.name}, null)" for each in variables)
-    return f'module "{name}" {{\n  source = "./modules/{module}"\n  count  = var.{name} == null ? 0 : 1\n\n{arguments}\n}}\n'
+    head = f'module "{name}" {{\n  source = "./modules/{module}"\n  count  = var.{name} == null ? 0 : 1\n\n'
+    return f"{head}{arguments}\n}}\n"
 
 
 def _types(modules: dict[str, list[Variable]]) -> str:

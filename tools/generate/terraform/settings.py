@@ -1,25 +1,25 @@
-"""A chart's keys as variables of its module, and how the values document is made of them."""
+"""A module's variables: its own, and one for each top-level key of the chart."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from moorage.files import closed, schema_errors
-from moorage.files.values import SAME
+from moorage.files import schema_errors
 from tools.generate.bundle import Schema
 from tools.generate.terraform import hcl
 from tools.generate.terraform.hcl import Variable
+from tools.generate.terraform.rules import find
 from tools.generate.values import is_group
+
+KEY, SECRET_REF = "castai.apiKey", "planner.apiKeySecretRef"
+"""Keys that have a variable of their own besides."""
 
 _TYPES = {"boolean": "bool", "integer": "number", "number": "number", "string": "string"}
 
 # `provider` means something else in a module block.
 _RENAMED = {"provider": "cloud_provider"}
-_KEY, _SECRET_REF = "castai.apiKey", "planner.apiKeySecretRef"
-_BEGINS = {"string": '"', "object": "{"}
 
 
 class Setting(NamedTuple):
@@ -78,9 +78,7 @@ def own_variables(component: str, schema: Schema) -> list[Variable]:
             "string",
             "Address of the chart repository. Not given: the chart that lies beside this module, of the same version.",
         ),
-        Variable(
-            "chart", "string", "Another name of the chart in the repository, or a folder or archive with a chart."
-        ),
+        Variable("chart", "string", "The chart's name in the repository, or a folder or archive with a chart."),
         Variable(
             "chart_version",
             "string",
@@ -107,19 +105,19 @@ def own_variables(component: str, schema: Schema) -> list[Variable]:
             [],
         ),
     ]
-    if (key := _find(schema, _KEY)) is not None:
+    if (key := find(schema, KEY)) is not None:
         found.append(_api_key(key))
-    if _find(schema, _SECRET_REF) is not None:
+    if find(schema, SECRET_REF) is not None:
         found.append(
             Variable(
                 "api_key_secret_ref",
                 "any",
-                'The Secret with the key that is shown to the planner: { name = "…", key = "API_KEY" }. '
+                'The Secret with the key that is shown to the planner: { name = "…", key = "APIKEY" }. '
                 "The same as planner.apiKeySecretRef, and better than api_key.",
                 checks=(
                     (
                         "var.api_key_secret_ref == null || try(var.planner.apiKeySecretRef, null) == null",
-                        hcl.text(f"api_key_secret_ref: means the same as {_SECRET_REF}; keep one of them"),
+                        hcl.text(f"api_key_secret_ref: means the same as {SECRET_REF}; keep one of them"),
                     ),
                 ),
             )
@@ -144,34 +142,6 @@ def describe(setting: Setting) -> str:
     return "\n".join(lines)
 
 
-def settings_tf(component: str, schema: Schema) -> str:
-    """The module's settings.tf."""
-    lines = ["locals {", *_secret_ref_lines(schema), "  # What is given, by the chart's keys.", "  given = {"]
-    chosen = settings(component, schema)
-    width = max(len(_name(each.key)) for each in chosen)
-    lines += [f"    {_name(each.key):<{width}} = {_given(each, schema)}" for each in chosen]
-    lines += ["  }", ""]
-    lines += _api_key_lines(schema)
-    lines += ["", "  # Two keys that cannot both be what they are, said of the second.", "  contradictions = {"]
-    rules = list(_rules(component, schema))
-    for key in dict.fromkeys(rule.key.split(".")[0] for rule in rules):
-        lines.append(f"    {_name(key)} = concat(")
-        for rule in rules:
-            if rule.key.split(".")[0] == key:
-                lines.append(f"      [for said in [{rule.sentence}] : said if {rule.condition}],")
-        lines.append("    )")
-    lines += ["  }", "", "  # What is no mistake and ought to be known.", "  notes = concat("]
-    lines += [f"    [for said in [{note.sentence}] : said if {note.condition}]," for note in _notes(schema)]
-    lines += ["  )", "}", ""]
-    return "\n".join(lines)
-
-
-class _Rule(NamedTuple):
-    key: str
-    sentence: str
-    condition: str
-
-
 def _api_key(schema: Schema) -> Variable:
     return Variable(
         "api_key",
@@ -182,7 +152,7 @@ def _api_key(schema: Schema) -> Variable:
         checks=(
             (
                 "var.api_key == null || try(var.castai.apiKey, null) == null",
-                hcl.text(f"api_key: means the same as {_KEY}; keep one of them"),
+                hcl.text(f"api_key: means the same as {KEY}; keep one of them"),
             ),
             (
                 f"var.api_key == null || can(regex({hcl.text(schema['pattern'])}, var.api_key))",
@@ -196,134 +166,6 @@ def _api_key(schema: Schema) -> Variable:
             ),
         ),
     )
-
-
-def _api_key_lines(schema: Schema) -> list[str]:
-    """The element of `values` with api_key, apart from the rest, so that the rest can be read in a plan."""
-    if _find(schema, _KEY) is None:
-        return ["  api_key_values = []"]
-    return [
-        "  # Whether there is a key is no secret; the key is, and has a document of its own, so that a plan shows the rest.",
-        '  has_api_key    = nonsensitive(var.api_key != null && var.api_key != "")',
-        "  api_key_values = local.has_api_key ? [yamlencode({ castai = { apiKey = var.api_key } })] : []",
-    ]
-
-
-def _given(setting: Setting, schema: Schema) -> str:
-    with_secret = setting.key == "planner" and _find(schema, _SECRET_REF) is not None
-    return _without_nulls(setting.schema, "local.planner" if with_secret else f"var.{setting.variable}")
-
-
-def _secret_ref_lines(schema: Schema) -> list[str]:
-    """The group `planner` with what api_key_secret_ref puts into it."""
-    if _find(schema, _SECRET_REF) is None:
-        return []
-    return [
-        "  # With api_key_secret_ref in it.",
-        "  planner = var.planner == null && var.api_key_secret_ref == null ? null : try(",
-        '    merge(var.planner, { for key in ["apiKeySecretRef"] : key => var.api_key_secret_ref if var.api_key_secret_ref != null }),',
-        "    var.planner,",
-        "  )",
-        "",
-    ]
-
-
-def _without_nulls(schema: Schema, given: str) -> str:
-    """A group without the keys that are null, which means not given; what is no group stays as it is."""
-    if not is_group(schema):
-        return given
-    found = f"{{ for key in keys({given}) : key => {given}[key] if {given}[key] != null }}"
-    for name, inner in schema["properties"].items():
-        if is_group(inner):
-            place = f"{given}[{hcl.text(name)}]"
-            inside = _without_nulls(inner, place)
-            found = f"merge({found}, {{ for key in [{hcl.text(name)}] : key => {inside} if can(keys({place})) }})"
-    return f"try({found}, {given})"
-
-
-def _rules(component: str, schema: Schema) -> Iterator[_Rule]:
-    for rule in schema.get("allOf", ()):
-        (first, one), (second, other) = _leaf(rule["if"]), _leaf(rule["then"])
-        sentence = f"{second}: {schema_errors.contradicts(other)}"
-        condition = f"try({_holds(one, _place(first))}, false) && !try({_holds(other, _place(second))}, true)"
-        yield _Rule(second, hcl.text(sentence), condition)
-        if first == _KEY:
-            condition = f"local.has_api_key && !try({_holds(other, _place(second))}, true)"
-            yield _Rule(second, hcl.text(sentence), condition)
-    for first, second in SAME:
-        declared = _find(schema, second)
-        if declared is None or _find(schema, first) is None:
-            continue
-        said = f"{second}: is ${{{_place(second)}}} and {first} is ${{{_place(first)}}}: they mean the same; keep one of them"
-        unset = f" && !can(regex({hcl.text(declared['x-unset'])}, {_place(second)}))" if "x-unset" in declared else ""
-        both = f'try({_place(first)} != {_place(second)} && !contains([""], {_place(first)}) && !contains([""], {_place(second)}){unset}, false)'
-        yield _Rule(second, f'try("{said}", "")', both)
-
-
-def _leaf(schema: Schema) -> tuple[str, Schema]:
-    """The only key that a rule is about, and what is said about it."""
-    path = []
-    while "properties" in schema:
-        ((name, schema),) = schema["properties"].items()
-        path.append(name)
-    return ".".join(path), schema
-
-
-def _holds(schema: Schema, place: str) -> str:
-    """An expression: whether a value, which is there, is what the schema says."""
-    found = []
-    for keyword, wanted in schema.items():
-        match keyword:
-            case "type":
-                found.append(f"startswith(jsonencode({place}), {hcl.text(_BEGINS[wanted])})")
-            case "minLength" | "minProperties":
-                found.append(f"length({place}) >= {wanted}")
-            case "maxLength" | "maxProperties":
-                found.append(f"length({place}) <= {wanted}")
-            case "pattern":
-                found.append(f"can(regex({hcl.text(wanted)}, {place}))")
-            case "not":
-                found.append(f"!({_holds(wanted, place)})")
-            case "const":
-                found.append(f"jsonencode({place}) == {hcl.text(json.dumps(wanted))}")
-            case _:
-                assert keyword.startswith("x-"), f"no expression for {keyword}"
-    return " && ".join(found)
-
-
-def _notes(schema: Schema) -> Iterator[_Rule]:
-    default = schema["properties"].get("replicas", {}).get("x-default")
-    for key, sentence in closed.nothing_runs(default).items():
-        if key in schema["properties"]:
-            wanted = "false" if key == "deploy" else "0"
-            yield _Rule(key, hcl.text(f"{key}: {sentence}"), f'try(jsonencode(local.given.{key}) == "{wanted}", false)')
-    yield from _in_vain(schema, "")
-
-
-def _in_vain(schema: Schema, above: str) -> Iterator[_Rule]:
-    for name, inner in schema["properties"].items():
-        key = f"{above}{name}"
-        if inner.get("x-effect") == "none":
-            sentence = f"{key}: accepted, without effect. {inner['description']}"
-            yield _Rule(key, hcl.text(sentence), f"try({_place(key)} != null, false)")
-        elif is_group(inner):
-            yield from _in_vain(inner, f"{key}.")
-
-
-def _place(key: str) -> str:
-    return "local.given" + "".join(f"[{hcl.text(part)}]" for part in key.split("."))
-
-
-def _find(schema: Schema, key: str) -> Schema | None:
-    for part in key.split("."):
-        schema = schema.get("properties", {}).get(part)
-        if schema is None:
-            return None
-    return schema
-
-
-def _name(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", key) else hcl.text(key)
 
 
 def _default(schema: Schema) -> str:

@@ -1,0 +1,159 @@
+"""What keys mean together: contradictions, and what ought to be known, as expressions over `local.given`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from moorage.files import closed, schema_errors
+from moorage.files.mistakes import dotted
+from moorage.files.values import SAME
+from tools.generate.bundle import Schema
+from tools.generate.terraform import hcl
+from tools.generate.values import is_group
+
+_BEGINS = {"string": '"', "object": "{"}
+
+
+class Rule(NamedTuple):
+    """Something that is said when a condition holds.
+
+    Attributes:
+        key: the key it is said of, with dots.
+        sentence: an expression.
+        condition: an expression.
+    """
+
+    key: str
+    sentence: str
+    condition: str
+
+    @property
+    def expression(self) -> str:
+        """A list: the sentence, or nothing."""
+        return f"[for said in [{self.sentence}] : said if {self.condition}]"
+
+
+def contradictions(schema: Schema, elsewhere: dict[str, str]) -> Iterator[Rule]:
+    """Pairs of keys that cannot both be what they are.
+
+    Args:
+        schema: of the chart.
+        elsewhere: keys that may be given by a variable of their own too, with a condition that holds when they are.
+    """
+    for rule in schema.get("allOf", ()):
+        (first, one), (second, other) = _leaf(rule["if"]), _leaf(rule["then"])
+        sentence = hcl.text(f"{second}: {schema_errors.contradicts(other)}")
+        wrong = f"!try({_holds(other, place(second))}, true)"
+        yield Rule(second, sentence, f"try({_holds(one, place(first))}, false) && {wrong}")
+        if first in elsewhere:
+            yield Rule(second, sentence, f"{elsewhere[first]} && {wrong}")
+    for first, second in SAME:
+        if find(schema, first) is not None and (declared := find(schema, second)) is not None:
+            yield _same(first, second, declared)
+
+
+def keys_that_leave(elsewhere: dict[str, str]) -> tuple[str, list[Rule]]:
+    """What the chart of the pinner refuses besides: a closed product's key that a planner elsewhere would be shown.
+
+    Args:
+        elsewhere: as for contradictions.
+
+    Returns:
+        Expressions with names, and the rules, which need them.
+    """
+    keys = [dotted(path) for path in closed.KEYS]
+    given = ", ".join(f'{hcl.text(key)} = {elsewhere.get(key, "false")} || try({place(key)}, "") != ""' for key in keys)
+    first, *others = [place(dotted(path)) for path in closed.ADDRESSES]
+    theirs = hcl.text(f"(?i){closed.THEIR_ADDRESSES.pattern}")
+    addresses = ", ".join(f'try(can(regex({theirs}, {each})) ? "" : {each}, "")' for each in others)
+    ours = f"!can(regex({hcl.text(f'^({closed.THEIR_SECRETS.pattern})$')}, {place(keys[0])}))"
+    inside = hcl.text(f"(?i)^({closed.IN_SOME_NAMESPACE.pattern})$")
+    names = f"""
+  # The key that counts when it was made for the closed product, and the host that is shown it.
+  closed_key = try([for key in [{", ".join(map(hcl.text, keys))}] : key if {{ {given} }}[key]][0], "")
+  shown_to   = try(regex("^(.*):[^:]*$", coalesce(try({first}, ""), {addresses}))[0], "")
+  leaves = (
+    local.closed_key != "" && local.shown_to != "" && !can(regex({inside}, local.shown_to))
+    && !try({place("planner.allowClosedKey")}, false) && !(local.closed_key == {hcl.text(keys[0])} && {ours})
+  )
+"""
+    said = hcl.text(closed.not_shown("HOST")).replace("HOST", "${local.shown_to}")
+    return names, [
+        Rule(key, f'"{key}: {said[1:]}', f"local.leaves && local.closed_key == {hcl.text(key)}") for key in keys
+    ]
+
+
+def notes(schema: Schema) -> Iterator[Rule]:
+    """What is no mistake: nothing runs, or a key has no effect."""
+    default = schema["properties"].get("replicas", {}).get("x-default")
+    for key, sentence in closed.nothing_runs(default).items():
+        if key in schema["properties"]:
+            stopped = '"false"' if key == "deploy" else '"0"'
+            yield Rule(key, hcl.text(f"{key}: {sentence}"), f"try(jsonencode({place(key)}) == {stopped}, false)")
+    yield from _in_vain(schema, "")
+
+
+def find(schema: Schema, key: str) -> Schema | None:
+    """The schema of a key with dots, when there is such a key."""
+    for part in key.split("."):
+        schema = schema.get("properties", {}).get(part)
+        if schema is None:
+            return None
+    return schema
+
+
+def place(key: str) -> str:
+    """An expression: the value of a key with dots."""
+    return "local.given" + "".join(f"[{hcl.text(part)}]" for part in key.split("."))
+
+
+def _same(first: str, second: str, declared: Schema) -> Rule:
+    one, other = place(first), place(second)
+    said = f'"{second}: is ${{{other}}} and {first} is ${{{one}}}: they mean the same; keep one of them"'
+    given = [f"{one} != {other}", f'!contains([""], {one})', f'!contains([""], {other})']
+    if "x-unset" in declared:
+        given.append(f"!can(regex({hcl.text(declared['x-unset'])}, {other}))")
+    return Rule(second, f'try({said}, "")', f"try({' && '.join(given)}, false)")
+
+
+def _leaf(schema: Schema) -> tuple[str, Schema]:
+    """The only key that one side of a rule is about, and what is said about it."""
+    path = []
+    while "properties" in schema:
+        ((name, schema),) = schema["properties"].items()
+        path.append(name)
+    return ".".join(path), schema
+
+
+def _holds(schema: Schema, value: str) -> str:
+    """An expression: whether a value, which is there, is what the schema says."""
+    found = []
+    for keyword, wanted in schema.items():
+        match keyword:
+            case "type":
+                found.append(f"startswith(jsonencode({value}), {hcl.text(_BEGINS[wanted])})")
+            case "minLength" | "minProperties":
+                found.append(f"length({value}) >= {wanted}")
+            case "maxLength" | "maxProperties":
+                found.append(f"length({value}) <= {wanted}")
+            case "pattern":
+                found.append(f"can(regex({hcl.text(wanted)}, {value}))")
+            case "not":
+                found.append(f"!({_holds(wanted, value)})")
+            case "const":
+                found.append(f"jsonencode({value}) == {hcl.text(json.dumps(wanted))}")
+            case _:
+                assert keyword.startswith("x-"), f"no expression for {keyword}"
+    return " && ".join(found)
+
+
+def _in_vain(schema: Schema, above: str) -> Iterator[Rule]:
+    for name, inner in schema["properties"].items():
+        key = f"{above}{name}"
+        if inner.get("x-effect") == "none":
+            sentence = hcl.text(f"{key}: accepted, without effect. {inner['description']}")
+            yield Rule(key, sentence, f"try({place(key)} != null, false)")
+        elif is_group(inner):
+            yield from _in_vain(inner, f"{key}.")
