@@ -1,14 +1,15 @@
-# What Helm would refuse at apply is refused at plan. Every value gets its place and its part of schema.json, level by
+# What Helm would refuse at apply is refused at plan. Every value gets its place, and its place in schema.json, level by
 # level, because nothing in this language calls itself. A key with a value that is not known yet is checked at apply.
 locals {
   schema = jsondecode(file("${path.module}/schema.json"))
 
-  # A value, its place, how JSON writes it (the first character tells the type), how it is shown, and what it may be.
+  # A value, its place, how JSON writes it (the first character tells the type), how it is shown, and where
+  # schema.json says what it may be.
   level_1 = {
     for key, value in local.given : key => [
       for each in [value] : {
-        path  = key, value = each, json = jsonencode(each), schema = local.schema[key],
-        shown = try(local.schema[key].secret, jsonencode(each))
+        path  = key, value = each, json = jsonencode(each), at = local.schema[""].properties[key],
+        shown = try(local.schema[local.schema[""].properties[key]].secret, jsonencode(each))
       } if each != null
     ]
   }
@@ -18,18 +19,18 @@ locals {
         [
           for map in [above] : [
             for name, value in map.value : {
-              path   = SEGMENT(map.path, name), value = value, json = jsonencode(value),
-              schema = try(map.schema.properties[name], map.schema.additionalProperties),
-              shown  = try(map.schema.properties[name].secret, jsonencode(value))
-            } if can(map.schema.properties[name]) || can(map.schema.additionalProperties)
+              path  = SEGMENT(map.path, name), value = value, json = jsonencode(value),
+              at    = try(local.schema[map.at].properties[name], local.schema[map.at].additionalProperties),
+              shown = try(local.schema[local.schema[map.at].properties[name]].secret, jsonencode(value))
+            } if can(try(local.schema[map.at].properties[name], local.schema[map.at].additionalProperties))
           ] if startswith(map.json, "{")
         ],
         [
           for list in [above] : [
             for index, value in list.value : {
-              path   = "${list.path}[${index}]", value = value, json = jsonencode(value),
-              schema = list.schema.items, shown = jsonencode(value)
-            } if can(list.schema.items)
+              path = "${list.path}[${index}]", value = value, json = jsonencode(value),
+              at   = local.schema[list.at].items, shown = jsonencode(value)
+            } if can(local.schema[list.at].items)
           ] if startswith(list.json, "[")
         ],
       ]
@@ -42,30 +43,30 @@ locals {
     for key, values in local.values_found : key => flatten([
       for each in values : [
         [
-          for type in try([each.schema.type], []) : {
+          for type in try([local.schema[each.at].type], []) : {
             path  = each.path, before = "", shown = each.shown,
             after = " is not ${type.words}${can(regex(type.when, each.json)) ? replace(type.hint, "{}", each.json) : ""}"
           } if !can(regex(type.expression, each.json))
         ],
         [
-          for enum in try([each.schema.enum], []) : {
+          for enum in try([local.schema[each.at].enum], []) : {
             path = each.path, before = "", shown = each.shown, after = " is none of ${enum.words}"
           } if !contains(enum.json, each.json)
         ],
         [
-          for pattern in try([each.schema.pattern], []) : {
+          for pattern in try([local.schema[each.at].pattern], []) : {
             path = each.path, before = "", shown = each.shown, after = " does not look like ${pattern.words}"
           } if startswith(each.json, "\"") && !can(regex(pattern.expression, each.value))
         ],
         [
-          for limit in try(each.schema.numbers, []) : {
+          for limit in try(local.schema[each.at].numbers, []) : {
             path  = each.path, before = limit.least ? "" : "is too large, at most ${limit.words}",
             shown = limit.least ? each.shown : "", after = limit.least ? " is too small, at least ${limit.words}" : ""
           }
           if can(regex("^[-0-9]", each.json)) && try(limit.least ? each.value < limit.number : each.value > limit.number, false)
         ],
         [
-          for limit in try(each.schema.sizes, []) : [
+          for limit in try(local.schema[each.at].sizes, []) : [
             for size in [limit.of == "\"" ? length(regexall("(?s).", each.value)) : length(each.value)] : {
               path   = each.path,
               before = limit.least ? (size == 0 ? "is empty, at least ${limit.words}" : "") : "is too large, at most ${limit.words}",
@@ -75,12 +76,12 @@ locals {
           ] if startswith(each.json, limit.of)
         ],
         [
-          for names in [[for name in try(each.schema.required, []) : name if !can(each.value[name])]] : {
+          for names in [[for name in try(local.schema[each.at].required, []) : name if !can(each.value[name])]] : {
             path = each.path, before = "${join(", ", names)} is missing", shown = "", after = ""
           } if length(names) > 0 && startswith(each.json, "{")
         ],
         [
-          for one in try([each.schema.oneOf], []) : {
+          for one in try([local.schema[each.at].oneOf], []) : {
             path = each.path, before = one.words, shown = "", after = ""
           }
           if startswith(each.json, "{") && 1 != length([
@@ -88,14 +89,14 @@ locals {
           ])
         ],
         [
-          for known in try([each.schema.known], []) : [
+          for known in try([local.schema[each.at].known], []) : [
             for name in keys(each.value) : {
               path = SEGMENT(each.path, name), before = "unknown field ", shown = jsonencode(name), after = "; ${known}"
-            } if !can(each.schema.properties[name])
+            } if !can(local.schema[each.at].properties[name])
           ] if startswith(each.json, "{")
         ],
         [
-          for names in try([each.schema.propertyNames], []) : [
+          for names in try([local.schema[each.at].propertyNames], []) : [
             for name in keys(each.value) : {
               path = SEGMENT(each.path, name), before = "", shown = jsonencode(name), after = " cannot be a name here${names.words}"
             } if !can(regex(names.expression, name)) || length(regexall("(?s).", name)) > names.most

@@ -70,7 +70,7 @@ def shown(value: object) -> str:
     """A value as messages quote it: texts in single quotes with JSON's escapes, everything else as JSON."""
     if value is None:
         return "nothing"
-    text = json.dumps(_written(value), ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    text = _one_line(json.dumps(_written(value), ensure_ascii=False, separators=(",", ":"), sort_keys=True))
     if isinstance(value, str):
         text = f"'{_unescaped(text[1:-1])}'"
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
@@ -187,6 +187,11 @@ def _written(value: object) -> object:
     if isinstance(value, float) and (exact := Decimal(repr(value))) == exact.to_integral_value():
         return int(exact)
     return value
+
+
+def _one_line(text: str) -> str:
+    """The two line breaks that JSON leaves as they are."""
+    return text.replace("\u2028", r"\u2028").replace("\u2029", r"\u2029")
 
 
 def _unescaped(text: str) -> str:

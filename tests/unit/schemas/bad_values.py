@@ -22,13 +22,18 @@ class Bad(NamedTuple):
 
     Attributes:
         values: its content.
-        key: what the message must name.
+        path: the key that the message must name.
         reason: which rule it breaks, for the name of the test.
     """
 
     values: dict[str, Any]
-    key: str
+    path: tuple[str | int, ...]
     reason: str
+
+    @property
+    def key(self) -> str:
+        """The innermost key of the path."""
+        return next(str(part) for part in reversed(self.path) if isinstance(part, str))
 
 
 def some(chart: str, count: int) -> list[Bad]:
@@ -53,13 +58,13 @@ def _contradictions(chart: str) -> Iterator[Bad]:
     for group in source["x-exclusive"]:
         for pair in combinations(group, 2):
             first, second = (nested(known[name].path, known[name].schema["examples"][0]) for name in pair)
-            yield Bad(merged(first, second), known[pair[1]].path[-1], f"{pair[0]} and {pair[1]}")
+            yield Bad(merged(first, second), known[pair[1]].path, f"{pair[0]} and {pair[1]}")
     if "replicaCount" in known:
-        yield Bad({"replicas": 1, "replicaCount": 2}, "replicaCount", "replicas and replicaCount")
-        yield Bad({"replicas": 0, "replicaCount": 2}, "replicaCount", "no replicas and replicaCount")
+        yield Bad({"replicas": 1, "replicaCount": 2}, ("replicaCount",), "replicas and replicaCount")
+        yield Bad({"replicas": 0, "replicaCount": 2}, ("replicaCount",), "no replicas and replicaCount")
     if "planner.address" in known:
         two = {"planner": {"address": "a:1"}, "castai": {"grpcURL": "b:2"}}
-        yield Bad(two, "grpcURL", "planner.address and castai.grpcURL")
+        yield Bad(two, ("castai", "grpcURL"), "planner.address and castai.grpcURL")
 
 
 def merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
@@ -74,17 +79,17 @@ def merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
 def _of_key(key: Key) -> Iterator[Bad]:
     schema, name = key.schema, ".".join(key.path)
     if key.is_group:
-        yield Bad(nested(key.path, "text"), key.path[-1], f"text for {name}")
-        yield Bad(nested(key.path, ["entry"]), key.path[-1], f"list for {name}")
+        yield Bad(nested(key.path, "text"), key.path, f"text for {name}")
+        yield Bad(nested(key.path, ["entry"]), key.path, f"list for {name}")
         if schema["additionalProperties"] is False:
             typo = f"{next(iter(schema['properties']))}x"
-            yield Bad(nested((*key.path, typo), "a"), typo, f"unknown {name}.{typo}")
+            yield Bad(nested((*key.path, typo), "a"), (*key.path, typo), f"unknown {name}.{typo}")
         return
     if len(key.path) == 1:
-        yield Bad({f"{name}x": schema["examples"][0]}, f"{name}x", f"unknown {name}x")
+        yield Bad({f"{name}x": schema["examples"][0]}, (f"{name}x",), f"unknown {name}x")
     for value in _wrong(schema):
         shown = json.dumps(value)
-        yield Bad(nested(key.path, value), key.path[-1], f"{name} {shown if len(shown) < 40 else 'long'}")
+        yield Bad(nested(key.path, value), key.path, f"{name} {shown if len(shown) < 40 else 'long'}")
 
 
 def _wrong(schema: Schema) -> Iterator[Any]:

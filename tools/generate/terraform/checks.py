@@ -26,13 +26,35 @@ _BY_JSON = {
     "null": "n",
 }
 _SIZES = {"Length": '"', "Items": "[", "Properties": "{"}
+_TOP = ""
 _NO_LIMIT = 1 << 40
 
 
 def schema_json(schema: Schema) -> str:
-    """A module's schema.json: each key of the chart, with what its values may be."""
-    found = {name: _checks(inner, default=_default(inner)) for name, inner in schema["properties"].items()}
+    """A module's schema.json: what values may be, by place. What is the same at several places is there once.
+
+    Terraform looks through a value whenever it hands it to a function, so that values carry the place alone.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    checks = {name: _checks(inner, default=_default(inner)) for name, inner in schema["properties"].items()}
+    _put(found, {}, _TOP, {"properties": checks})
     return json.dumps(found, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def _put(found: dict[str, dict[str, Any]], same: dict[str, str], place: str, checks: dict[str, Any]) -> str:
+    """Put the checks of a place, and those below it, among the others; returns where they are."""
+    flat = dict(checks)
+    if "properties" in checks:
+        inner = checks["properties"].items()
+        flat["properties"] = {name: _put(found, same, f"{place}.{name}".lstrip("."), each) for name, each in inner}
+    for name, step in (("additionalProperties", ".*"), ("items", "[]")):
+        if name in checks:
+            flat[name] = _put(found, same, place + step, checks[name])
+    content = json.dumps(flat, sort_keys=True)
+    if content not in same:
+        same[content] = place
+        found[place] = flat
+    return same[content]
 
 
 def depth(schema: Schema) -> int:
