@@ -22,7 +22,7 @@ Fails when an object belongs to another release. Helm finds that too, but says n
 
 {{/* Which release an object that was looked up belongs to, if any. */}}
 {{- define "castai-pod-pinner.owner" -}}
-{{- $annotations := dig "metadata" "annotations" (dict) . | default dict -}}
+{{- $annotations := (.metadata | default dict).annotations | default dict -}}
 release: {{ get $annotations "meta.helm.sh/release-name" | quote }}
 namespace: {{ get $annotations "meta.helm.sh/release-namespace" | quote }}
 {{- end -}}
@@ -52,7 +52,7 @@ replicas run, 0 must be meant, and `replicas` says so.
 */}}
 {{- define "castai-pod-pinner.refuseStop" -}}
 {{- $values := .root.Values -}}
-{{- $run := max (int (dig "spec" "replicas" 0 .there)) (int (dig "status" "readyReplicas" 0 .there)) -}}
+{{- $run := max (int (.there.spec | default dict).replicas) (int (.there.status | default dict).readyReplicas) -}}
 {{- $meant := eq (include "castai-pod-pinner.given" (dict "values" $values "key" "replicas")) "true" -}}
 {{- if and (eq (include "castai-pod-pinner.replicas" .root) "0") (not $meant) (gt $run 0) -}}
 {{- $unset := include "castai-pod-pinner.setReplicas" .root | regexFind ",.*" -}}
@@ -65,7 +65,7 @@ An upgrade of the closed umbrella's release to this chart alone would remove eve
 product's agent, controller and more. As a dependency of somebody's own chart this one removes nothing.
 */}}
 {{- define "castai-pod-pinner.refuseUmbrella" -}}
-{{- if and .Chart.IsRoot .Release.IsUpgrade -}}
+{{- if and (eq .Template.BasePath "castai-pod-pinner/templates") .Release.IsUpgrade -}}
 {{- range $name := list "castai-agent" "castai-cluster-controller" "castai-evictor" "castai-kvisor" "castai-workload-autoscaler" -}}
 {{- $owner := lookup "apps/v1" "Deployment" $.Release.Namespace $name | include "castai-pod-pinner.owner" | fromYaml -}}
 {{- if and (eq $owner.release $.Release.Name) (eq $owner.namespace $.Release.Namespace) -}}
