@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from tests.containers import unable
+from tests.terraform.place import NAMESPACE, Place
 from tests.terraform.terraform import Terraform, unavailable
+from tools.helmrepo import Repository
+from tools.localcluster import ClusterError, LocalCluster
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +19,30 @@ def terraform(tmp_path_factory: pytest.TempPathFactory) -> Terraform:
     if (reason := unavailable()) is not None:
         unable(reason)
     return Terraform(tmp_path_factory.mktemp("terraform"))
+
+
+@pytest.fixture(scope="package")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """A cluster where kwok plays nodes and pods, so that what is installed becomes ready."""
+    if (reason := unavailable()) is not None:
+        unable(reason)
+    own = LocalCluster()
+    try:
+        own.start()
+    except ClusterError as error:
+        pytest.fail(f"no local cluster: {error}", pytrace=False)
+    try:
+        own.start_kwok()
+        own.create_kwok_nodes(2)
+        with Repository(tmp_path_factory.mktemp("charts")) as served:
+            yield Place(own, served, tmp_path_factory)
+    finally:
+        own.stop()
+
+
+@pytest.fixture
+def site(place: Place) -> Iterator[Place]:
+    """Nothing is installed, and nothing will be left."""
+    yield place
+    for release in place.releases():
+        place.helm("uninstall", release, "-n", NAMESPACE)
