@@ -1,4 +1,4 @@
-"""Settings that every front end must refuse: each key of a chart wrong in one way, and single places deep in a value."""
+"""Settings that every front end must refuse: a key of a chart that is wrong, or one place deep in its value."""
 
 from __future__ import annotations
 

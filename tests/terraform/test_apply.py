@@ -151,8 +151,9 @@ def test_ctrl_c_twice_leaves_what_one_command_mends(site: Place) -> None:
     process = someone.terraform.start(someone.folder, "apply", "-auto-approve", "-no-color")
     site.until(site.releases, "the release to be there")
     os.killpg(process.pid, signal.SIGINT)
-    assert process.stdout is not None
-    site.until(lambda: "Interrupt received" in process.stdout.readline(), "Terraform to notice")
+    output = process.stdout
+    assert output is not None
+    site.until(lambda: "Interrupt received" in output.readline(), "Terraform to notice")
     os.killpg(process.pid, signal.SIGINT)
     assert someone.terraform.end(process).code == 1
     someone.write(planner={})

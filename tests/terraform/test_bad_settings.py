@@ -62,7 +62,7 @@ def _converted(value: Any, kind: str) -> Any:
     return json.dumps(value) if kind == "string" else json.loads(value)
 
 
-_PYTHON = {"number": (int, float), "bool": bool, "string": str}
+_PYTHON: dict[str, Any] = {"number": (int, float), "bool": bool, "string": str}
 ALL = [bad for chart in CHARTS for bad in bad_settings(chart, COUNT // len(CHARTS)) if not is_converted(bad)]
 THEIRS = [bad for bad in ALL if variable_of(bad) is None or is_of_another_type(bad)]
 OURS = [bad for bad in ALL if bad not in THEIRS]
@@ -77,9 +77,12 @@ def ours(terraform: Terraform) -> Counter[str]:
     """What one plan of them all says, how often; Terraform does not say of which."""
     calls = {
         component(chart): {
-            "source": "../terraform",
+            "source": f"../terraform/modules/{short_name(chart)}",
             "for_each": f'${{local.cases["{chart}"]}}',
-            component(chart): "${each.value}",
+            **{
+                each.variable: f"${{try(each.value.{each.variable}, null)}}"
+                for each in settings_of(chart, bundled(chart))
+            },
         }
         for chart in CHARTS
     }
