@@ -13,19 +13,19 @@ from .yamlfile import Document
 
 PINNER = "castai-pod-pinner"
 
-_KEYS: tuple[Path, ...] = (
+KEYS: tuple[Path, ...] = (
     ("planner", "apiKeySecretRef", "name"),
     ("castai", "apiKey"),
     ("castai", "apiKeySecretRef"),
     ("global", "castai", "apiKeySecretRef"),
 )
 """Where a key may come from, as the chart looks for it; but for the first these are the closed chart's values."""
-_ADDRESSES: tuple[Path, ...] = (("planner", "address"), ("castai", "grpcURL"), ("global", "castai", "grpcURL"))
-_THEIR_SECRETS = re.compile(
+ADDRESSES: tuple[Path, ...] = (("planner", "address"), ("castai", "grpcURL"), ("global", "castai", "grpcURL"))
+THEIR_SECRETS = re.compile(
     r"castai-(agent|cluster-controller|evictor|kvisor|pod-pinner|spot-handler|workload-autoscaler)"
 )
-_THEIR_ADDRESSES = re.compile(r"(^|[.])cast[.]ai[.]?(:|$)", re.IGNORECASE)
-_IN_SOME_NAMESPACE = re.compile(
+THEIR_ADDRESSES = re.compile(r"(^|[.])cast[.]ai[.]?(:|$)", re.IGNORECASE)
+IN_SOME_NAMESPACE = re.compile(
     r"([a-z]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?([.]svc([.]cluster[.]local[.]?)?)?)?"
     r"|127[.][0-9.]+|\[::1\])",
     re.IGNORECASE,
@@ -34,16 +34,22 @@ _IN_SOME_NAMESPACE = re.compile(
 
 def zero_replicas(schema: Schema, document: Document) -> Iterator[Mistake]:
     """Keys because of which nothing runs: onboarding scripts have them for a service that scales up later."""
-    default = schema["properties"].get("replicas", {}).get("x-default")
-    for key in ("replicas", "replicaCount", "deploy"):
+    said = nothing_runs(schema["properties"].get("replicas", {}).get("x-default"))
+    for key, sentence in said.items():
         value = _get(document.value, (key,))
-        if key not in schema["properties"] or value not in (0, False) or isinstance(value, bool) != (key == "deploy"):
-            continue
-        written = f"{key}: {str(value).lower()}"
-        sentence = f"{written} means that NOTHING RUNS, and nobody scales it up later; without it {default} would run"
-        if key != "replicas":
-            sentence += ". Where replicas run now, the chart refuses it until replicas is 0 too"
-        yield document.mistake((key,), sentence)
+        if key in schema["properties"] and value in (0, False) and isinstance(value, bool) == (key == "deploy"):
+            yield document.mistake((key,), f"{key}: {sentence}")
+
+
+def nothing_runs(default: int) -> dict[str, str]:
+    """The keys that stop everything, by 0 or by false, and what is said of each then.
+
+    Args:
+        default: how many replicas would run without it.
+    """
+    why = f"means that NOTHING RUNS, and nobody scales it up later; without it {default} would run"
+    refused = f"{why}. Where replicas run now, the chart refuses it until replicas is 0 too"
+    return {"replicas": f"0 {why}", "replicaCount": f"0 {refused}", "deploy": f"false {refused}"}
 
 
 def keys_that_leave(document: Document) -> Iterator[Mistake]:
@@ -52,13 +58,21 @@ def keys_that_leave(document: Document) -> Iterator[Mistake]:
     if key is None or address is None or _get(document.value, ("planner", "allowClosedKey")) is True:
         return
     host = str(_get(document.value, address)).rpartition(":")[0]
-    if _IN_SOME_NAMESPACE.fullmatch(host) is None:
-        yield document.mistake(
-            key,
-            f"{key[-1]}: a key that was made for the closed product is not shown to {host}, which is outside the "
-            "release's namespace; name a Secret with a key of its own in planner.apiKeySecretRef.name instead, or set "
-            "planner.allowClosedKey: true",
-        )
+    if IN_SOME_NAMESPACE.fullmatch(host) is None:
+        yield document.mistake(key, f"{key[-1]}: {not_shown(host)}")
+
+
+def not_shown(host: str) -> str:
+    """What is said of a key that leaves the cluster.
+
+    Args:
+        host: the planner's.
+    """
+    return (
+        f"a key that was made for the closed product is not shown to {host}, which is outside the release's namespace; "
+        "name a Secret with a key of its own in planner.apiKeySecretRef.name instead, or set "
+        "planner.allowClosedKey: true"
+    )
 
 
 def shown_keys(document: Document) -> Iterator[Mistake]:
@@ -74,18 +88,18 @@ def shown_keys(document: Document) -> Iterator[Mistake]:
 
 def _closed_key(value: Any) -> Path | None:
     """Where the key that counts comes from, when it was made for the closed product."""
-    for path in _KEYS:
+    for path in KEYS:
         if found := _get(value, path):
-            ours = path == _KEYS[0] and not _THEIR_SECRETS.fullmatch(str(found))
+            ours = path == KEYS[0] and not THEIR_SECRETS.fullmatch(str(found))
             return None if ours else path
     return None
 
 
 def _address(value: Any) -> Path | None:
     """Which address counts, if any does."""
-    for path in _ADDRESSES:
+    for path in ADDRESSES:
         found = _get(value, path)
-        if found and (path == _ADDRESSES[0] or not _THEIR_ADDRESSES.search(str(found))):
+        if found and (path == ADDRESSES[0] or not THEIR_ADDRESSES.search(str(found))):
             return path
     return None
 

@@ -31,10 +31,10 @@ class Mistake(NamedTuple):
     @property
     def full_sentence(self) -> str:
         """The sentence, after the whole path of its key: ``nodes[0].count: 0 is too small, at least 1``."""
-        where = dotted(self.path)
-        head, colon, rest = self.sentence.partition(": ")
-        named = colon and f".{where.rstrip('0123456789[]')}".endswith(f".{head}")
-        return f"{where}: {rest if named else self.sentence}" if where else self.sentence
+        if not self.path:
+            return self.sentence
+        key = next((part for part in reversed(self.path) if isinstance(part, str)), "")
+        return f"{dotted(self.path)}: {self.sentence.removeprefix(f'{key}: ')}"
 
     def located(self, name: str) -> str:
         """The mistake as compilers write theirs: ``values.yaml:7:3: castai.grpcURL: …``."""

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any
 
@@ -20,8 +22,9 @@ _TYPES = {
     "boolean": "true or false",
 }
 _LISTED = 20
-_LEAST = {"minLength": "characters", "minItems": "entries", "minProperties": "keys"}
-_MOST = {"maxLength": "characters", "maxItems": "entries", "maxProperties": "keys"}
+_SHOWN = 60
+_THINGS = {"Length": "characters", "Items": "entries", "Properties": "keys"}
+UNSHOWN = "the value"
 
 
 def sentences(error: ValidationError, elsewhere: Mapping[str, str] | None = None) -> Iterator[tuple[Path, str]]:
@@ -33,11 +36,12 @@ def sentences(error: ValidationError, elsewhere: Mapping[str, str] | None = None
     """
     path: Path = tuple(error.absolute_path)
     if "propertyNames" in error.absolute_schema_path and isinstance(error.instance, str):
-        yield (*path, error.instance), f"{_shown(error.instance)} cannot be a name here{_like(error)}"
+        yield (*path, error.instance), f"{shown(error.instance)} cannot be a name here{like(_schema(error))}"
         return
     name = _name(path)
     wanted: Any = error.validator_value
     found: Any = error.instance
+    what = UNSHOWN if _schema(error).get("x-secret") else shown(found)
     match error.validator:
         case "additionalProperties":
             yield from _unknown(error, path, elsewhere or {})
@@ -45,23 +49,82 @@ def sentences(error: ValidationError, elsewhere: Mapping[str, str] | None = None
             missing = [key for key in wanted if key not in found]
             yield path, f"{name}{', '.join(missing)} is missing"
         case "oneOf":
-            yield path, f"{name}exactly one of {_alternatives(error)} {_schema(error).get('x-says', 'is needed')}"
+            yield path, f"{name}{exactly_one(_schema(error))}"
         case "type":
-            yield path, f"{name}{_shown(found)} is not {_expected(error)}{_hint(error)}"
+            yield path, f"{name}{what} is not {expected(wanted)}{_hint(error)}"
         case "enum":
-            choices = dict.fromkeys(_plain(each) for each in wanted if each is not None)
-            yield path, f"{name}{_shown(found)} is none of {', '.join(choices)}"
-        case _ if (other := _schema(error).get("x-contradicts")) is not None:
-            why = _schema(error).get("x-why", "keep one of them")
-            yield path, f"{name}contradicts {other}: {why}"
+            yield path, f"{name}{what} is none of {choices(wanted)}"
+        case _ if "x-contradicts" in _schema(error):
+            yield path, f"{name}{contradicts(_schema(error))}"
         case "pattern":
-            yield path, f"{name}{_shown(found)} does not look like {_like(error).removeprefix('; write ') or wanted}"
-        case "minimum" | "minLength" | "minItems" | "minProperties":
-            yield path, f"{name}{_small(error)}, at least {wanted}{_counted(error, _LEAST)}"
-        case "maximum" | "maxLength" | "maxItems" | "maxProperties":
-            yield path, f"{name}is too large, at most {wanted}{_counted(error, _MOST)}"
+            yield path, f"{name}{what} does not look like {looks(_schema(error))}"
+        case "minimum" | "minLength" | "minItems" | "minProperties" as limit:
+            small = "is empty" if found in ("", [], {}) else f"{what} is too small"
+            yield path, f"{name}{small}, at least {counted(limit, wanted)}"
+        case "maximum" | "maxLength" | "maxItems" | "maxProperties" as limit:
+            yield path, f"{name}is too large, at most {counted(limit, wanted)}"
         case _:
             yield path, f"{name}{error.message[:200]}"
+
+
+def shown(value: object) -> str:
+    """A value as messages quote it: texts in single quotes with JSON's escapes, everything else as JSON."""
+    if value is None:
+        return "nothing"
+    text = _one_line(json.dumps(_written(value), ensure_ascii=False, separators=(",", ":"), sort_keys=True))
+    if isinstance(value, str):
+        text = f"'{_unescaped(text[1:-1])}'"
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+
+
+def expected(kinds: str | Sequence[str]) -> str:
+    """What a value must be, by the schema's ``type``."""
+    listed = [kinds] if isinstance(kinds, str) else kinds
+    return " or ".join(_TYPES[kind] for kind in listed if kind != "null")
+
+
+def choices(enum: Sequence[Any]) -> str:
+    """What a value may be, by the schema's ``enum``."""
+    return ", ".join(dict.fromkeys(_plain(each) for each in enum if each is not None))
+
+
+def exactly_one(schema: Mapping[str, Any]) -> str:
+    """What a ``oneOf`` of required keys asks for."""
+    keys = [key for each in schema["oneOf"] for key in each.get("required", ())]
+    return f"exactly one of {', '.join(dict.fromkeys(keys))} {schema.get('x-says', 'is needed')}"
+
+
+def contradicts(schema: Mapping[str, Any]) -> str:
+    """What a schema with ``x-contradicts`` stands for."""
+    return f"contradicts {schema['x-contradicts']}: {schema.get('x-why', 'keep one of them')}"
+
+
+def looks(schema: Mapping[str, Any]) -> str:
+    """What a value must look like: the schema's examples, else its pattern."""
+    return _examples(schema) or str(schema["pattern"])
+
+
+def like(schema: Mapping[str, Any]) -> str:
+    """What to write instead, when the schema has examples."""
+    return f"; write {found}" if (found := _examples(schema)) else ""
+
+
+def counted(limit: str, number: float) -> str:
+    """A limit with its unit.
+
+    Args:
+        limit: the schema's keyword, ``minLength``.
+        number: its value.
+    """
+    what = _THINGS.get(limit[3:])
+    return f"{number} {_singular(what) if number == 1 else what}" if what else f"{number}"
+
+
+def known_here(names: Sequence[str]) -> str:
+    """Which keys there are, unless they are too many to be read."""
+    if len(names) > _LISTED:
+        return "nothing here has a name like that"
+    return f"known here: {', '.join(sorted(names))}"
 
 
 def _schema(error: ValidationError) -> dict[str, Any]:
@@ -73,7 +136,7 @@ def _unknown(error: ValidationError, path: Path, elsewhere: Mapping[str, str]) -
     known = sorted(_schema(error).get("properties", {}))
     for key in found:
         if key not in known:
-            yield (*path, key), f"unknown field {_shown(key)}; {_meant(key, known, elsewhere)}"
+            yield (*path, key), f"unknown field {shown(key)}; {_meant(key, known, elsewhere)}"
 
 
 def _meant(key: str, known: list[str], elsewhere: Mapping[str, str]) -> str:
@@ -86,25 +149,15 @@ def _meant(key: str, known: list[str], elsewhere: Mapping[str, str]) -> str:
     alike = [each for each in known if len(each) < 2 * len(key)]
     if len(key) <= 100 and (close := get_close_matches(key, alike, 1, cutoff=0.6)):
         return f"did you mean {close[0]}?"
-    return f"known here: {', '.join(known)}" if len(known) <= _LISTED else "nothing here has a name like that"
-
-
-def _alternatives(error: ValidationError) -> str:
-    schemas: Any = error.validator_value
-    keys = [key for each in schemas for key in each.get("required", ())]
-    return ", ".join(dict.fromkeys(keys))
-
-
-def _expected(error: ValidationError) -> str:
-    kinds: Any = error.validator_value
-    listed = [kinds] if isinstance(kinds, str) else kinds
-    return " or ".join(_TYPES[kind] for kind in listed if kind != "null")
+    return known_here(known)
 
 
 def _hint(error: ValidationError) -> str:
     kinds: Any = error.validator_value
     if kinds in ("string", ["string", "null"]) and isinstance(error.instance, bool | int | float):
-        return f'; write "{_plain(error.instance)}" in quotes'
+        return (
+            "; write it in quotes" if _schema(error).get("x-secret") else f'; write "{shown(error.instance)}" in quotes'
+        )
     if "boolean" in kinds and str(error.instance).lower() in ("true", "false"):
         return "; write it without quotes"
     if "integer" in kinds and isinstance(error.instance, str) and error.instance.isdecimal():
@@ -112,18 +165,8 @@ def _hint(error: ValidationError) -> str:
     return ""
 
 
-def _like(error: ValidationError) -> str:
-    examples = [_plain(each) for each in _schema(error).get("examples", ()) if isinstance(each, str | int | float)]
-    return f"; write {', '.join(examples)}" if examples else ""
-
-
-def _small(error: ValidationError) -> str:
-    return "is empty" if error.instance in ("", [], {}) else f"{_shown(error.instance)} is too small"
-
-
-def _counted(error: ValidationError, things: Mapping[str, str]) -> str:
-    what = things.get(str(error.validator))
-    return f" {what}" if what and error.validator_value != 1 else f" {_singular(what)}" if what else ""
+def _examples(schema: Mapping[str, Any]) -> str:
+    return ", ".join(_plain(each) for each in schema.get("examples", ()) if isinstance(each, str | int | float))
 
 
 def _singular(what: str) -> str:
@@ -140,8 +183,18 @@ def _plain(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _shown(value: object) -> str:
-    if value is None:
-        return "nothing"
-    text = _plain(value) if isinstance(value, bool) else repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+def _written(value: object) -> object:
+    """Numbers without a fraction as whole ones, and none with an exponent, as Terraform has them."""
+    if isinstance(value, float) and (exact := Decimal(repr(value))) == exact.to_integral_value():
+        return int(exact)
+    return value
+
+
+def _one_line(text: str) -> str:
+    """The two line breaks that JSON leaves as they are."""
+    return text.replace("\u2028", r"\u2028").replace("\u2029", r"\u2029")
+
+
+def _unescaped(text: str) -> str:
+    """Double quotes need no escape between single ones."""
+    return text.replace("\\\\", "\0").replace('\\"', '"').replace("\0", "\\\\")

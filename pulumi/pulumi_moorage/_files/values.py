@@ -9,13 +9,14 @@ from typing import Any
 
 from . import CHARTS, closed, rules, schemas
 from .mistakes import Mistake, Path
+from .schema_errors import shown
 from .schemas import Schema
 from .yamlfile import Document
 
 MAX_BYTES = 1 << 20
 """A release with its values must fit into one Secret; Helm refuses larger ones."""
 
-_SAME = (("replicas", "replicaCount"), ("planner.address", "castai.grpcURL"))
+SAME = (("replicas", "replicaCount"), ("planner.address", "castai.grpcURL"))
 
 
 def schema_of(chart: str) -> Schema:
@@ -120,7 +121,7 @@ def _is_group(schema: Schema) -> bool:
 
 def _differing(schema: Schema, document: Document, value: Mapping[str, Any]) -> Iterator[Mistake]:
     """Two names of one thing, with different values: that is beyond a schema."""
-    for first, second in _SAME:
+    for first, second in SAME:
         one, other = _get(value, first), _get(value, second)
         if one in (None, "") or other in (None, "") or one == other or _counts_as_unset(schema, second, other):
             continue
@@ -159,7 +160,7 @@ def _in_vain(schema: Schema, document: Document, value: Any, path: Path) -> Iter
         elif "x-unset-with" in declared:
             yield from _in_vain_with(schema, document, value, where)
         elif _is_unset(declared, inner):
-            yield document.mistake(where, f"{name}: {inner!r} is the closed product's, and counts as not set")
+            yield document.mistake(where, f"{name}: {shown(inner)} is the closed product's, and counts as not set")
 
 
 def _in_vain_with(schema: Schema, document: Document, value: Mapping[str, Any], where: Path) -> Iterator[Mistake]:
@@ -170,7 +171,9 @@ def _in_vain_with(schema: Schema, document: Document, value: Mapping[str, Any], 
     if inner and _is_unset(schema["properties"][other], beside):
         yield document.mistake(where, f"{name}: belongs to {other}, and counts as not set like that")
     elif _is_unset(declared, inner) and beside in (None, "", schema["properties"][other].get("x-default")):
-        sentence = f"{name}: {inner!r} is the closed product's, and counts as not set; one of yours needs {other} too"
+        sentence = (
+            f"{name}: {shown(inner)} is the closed product's, and counts as not set; one of yours needs {other} too"
+        )
         yield document.mistake(where, sentence)
 
 
