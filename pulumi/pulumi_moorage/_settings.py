@@ -16,12 +16,14 @@ from pulumi.output import Unknown, contains_unknowns
 
 from ._files import schemas, values
 from ._files.mistakes import Mistake, Path
+from ._files.schema_errors import shown
 from ._files.yamlfile import Document, Place
 
 Settings = Mapping[str, Any]
 _RELEASE = "release.schema.json"
 _ALWAYS = ("namespace", "create_namespace")  # the provider's own defaults are others
 _SECRET: tuple[str, str] = ("castai", "apiKey")
+_HIDDEN = "(a secret)"
 
 
 class Parts(NamedTuple):
@@ -136,7 +138,7 @@ class _View:
 
     def __init__(self, given: Any) -> None:
         self._unknown: list[Path] = []
-        self._secrets: list[str] = []
+        self._secrets: dict[Path, str] = {}
         self._places: dict[Path, Place] = {}  # in the order in which things are written
         self.value = self._known(given, ())
         self.document = Document(self.value, self._places)
@@ -146,9 +148,16 @@ class _View:
         for each in sorted(found, key=lambda mistake: mistake.line):
             if any(each.path[: len(path)] == path for path in self._unknown):
                 continue
-            if any(secret in each.sentence for secret in self._secrets):
-                each = each._replace(sentence="is not right; it depends on a secret, which is not shown")
-            yield each
+            yield each._replace(sentence=self._without_secrets(each))
+
+    def _without_secrets(self, mistake: Mistake) -> str:
+        sentence = mistake.sentence
+        if any(path[: len(mistake.path)] == mistake.path for path in self._secrets):
+            sentence = sentence.replace(shown(_at(self.value, mistake.path)), _HIDDEN)
+        # What is quoted of elsewhere; a shorter text is in many a sentence.
+        if any(len(text) > 2 and text in sentence for text in self._secrets.values()):
+            return "is not right; it depends on a secret, which is not shown"
+        return sentence
 
     def _known(self, value: Any, path: Path, *, secret: bool = False) -> Any:
         self._places[path] = Place(len(self._places), 0)
@@ -161,28 +170,37 @@ class _View:
         if isinstance(value, list):
             return [self._known(each, (*path, index), secret=secret) for index, each in enumerate(value)]
         value = _masked(value) if secret else value
-        if isinstance(value, _Text | _Whole | _Number) and len(text := f"{value}") > 2:
-            self._secrets.append(text)
+        if isinstance(value, _Text | _Whole | _Number):
+            self._secrets[path] = f"{value}"
         return value
+
+
+def _at(value: Any, path: Path) -> Any:
+    for key in path:
+        try:
+            value = value[key]
+        except (LookupError, TypeError):
+            return None
+    return value
 
 
 class _Text(str):
     __slots__ = ()
 
     def __repr__(self) -> str:
-        return "(a secret)"
+        return _HIDDEN
 
 
 class _Whole(int):
     def __repr__(self) -> str:
-        return "(a secret)"
+        return _HIDDEN
 
     __str__ = int.__repr__
 
 
 class _Number(float):
     def __repr__(self) -> str:
-        return "(a secret)"
+        return _HIDDEN
 
     __str__ = float.__repr__
 

@@ -334,9 +334,15 @@ def test_a_wrong_secret_is_not_quoted() -> None:
         assert any("castai.apiKey" in line for line in ran.refusal)
 
 
-def test_a_wrong_secret_elsewhere_is_not_quoted_either() -> None:
-    ran = quotes_nothing(run(pinner(planner=lambda: {"address": pulumi.Output.secret(HIDDEN)})))
+@pytest.mark.parametrize("wrong", [HIDDEN, f'{HIDDEN}"\n', HIDDEN * 20])
+def test_a_wrong_secret_elsewhere_is_not_quoted_either(wrong: str) -> None:
+    ran = quotes_nothing(run(pinner(planner=lambda: {"address": pulumi.Output.secret(wrong)})))
     assert ran.refusal == ["planner.address: (a secret) does not look like moorage-planner.castai-agent:9443"]
+    ran = quotes_nothing(run(pinner(planner=lambda: later({"address": [1, pulumi.Output.secret(wrong)]}))))
+    assert ran.refusal == ["planner.address: (a secret) is not a text"]
+
+
+def test_what_is_quoted_of_a_secret_elsewhere_is_not_said() -> None:
     both = {"planner": {"address": "aaaa:1"}, "castai": {"grpcURL": "bbbb:2"}}
     ran = run(pinner(values=lambda: pulumi.Output.secret(both)))
     assert ran.refusal == ["castai.grpcURL: is not right; it depends on a secret, which is not shown"]
