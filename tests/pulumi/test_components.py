@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
+import runpy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -20,6 +23,7 @@ from tools.generate import bundle, values
 from tools.generate import pulumi as generated
 from tools.generate.values import CHARTS
 
+ROOT = Path(__file__).parents[2]
 HERE: dict[str, Any] = {"repository": "http://127.0.0.1:1"}
 HIDDEN = "tell-nobody!"
 
@@ -105,6 +109,18 @@ def test_moorage_is_every_component() -> None:
     }
     assert {parents[each.parent].name for each in releases} == {"m-pod-pinner", "m-planner"}
     assert {parents[parents[each.parent].parent].type for each in releases} == {"moorage:index:Moorage"}
+
+
+def test_the_lines_of_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = {"plan": "first", "nodes": []}
+    (tmp_path / "planner.yaml").write_text(json.dumps({"plan": plan}))
+    monkeypatch.chdir(tmp_path)
+    program = tmp_path / "__main__.py"
+    program.write_text((ROOT / "README.md").read_text().partition("```python\n")[2].partition("```")[0])
+    ran = run(lambda: runpy.run_path(str(program)))
+    assert ran.error is None
+    releases = {each.inputs["name"]: each.inputs["values"] for each in ran.resources if each.type == RELEASE}
+    assert releases == {"castai-pod-pinner": {"replicas": 2}, "moorage-planner": {"plan": plan}}
 
 
 def test_a_component_without_arguments_is_left_out() -> None:
