@@ -82,13 +82,23 @@ def render(
         Refused: the values are not taken.
     """
     path = CHARTS / chart
-    text = _template(str(path), json.dumps(values or {}), release or path.name, namespace, tuple(options))
+    text = _template(
+        str(path), json.dumps(values or {}, ensure_ascii=False), release or path.name, namespace, tuple(options)
+    )
     return Rendered([each for each in yaml.load_all(text, yaml.CSafeLoader) if each])
 
 
 def notes(chart: str, values: Values | None = None, *, options: Sequence[str] = ("--dry-run=client",)) -> str:
     """What `helm install` tells the user, in one line: how it is wrapped is not what tests are about."""
-    text = _helm("install", chart, str(CHARTS / chart), "-n", NAMESPACE, *options, values=json.dumps(values or {}))
+    text = _helm(
+        "install",
+        chart,
+        str(CHARTS / chart),
+        "-n",
+        NAMESPACE,
+        *options,
+        values=json.dumps(values or {}, ensure_ascii=False),
+    )
     return " ".join(text.partition("\nNOTES:\n")[2].split())
 
 
@@ -132,4 +142,4 @@ def lint(chart: str, values: Values | None = None) -> str:
     Raises:
         Refused: something is wrong.
     """
-    return _helm("lint", "--strict", str(CHARTS / chart), values=json.dumps(values or {}))
+    return _helm("lint", "--strict", str(CHARTS / chart), values=json.dumps(values or {}, ensure_ascii=False))

@@ -12,6 +12,7 @@ from tools.generate import values
 from tools.generate.bundle import Schema
 
 Path = tuple[str | int, ...]
+_EACH = 110
 
 
 class BadSetting(NamedTuple):
@@ -29,17 +30,21 @@ class BadSetting(NamedTuple):
     path: Path
     reason: str
 
+    @property
+    def key(self) -> str:
+        """The innermost key of the path."""
+        return next(str(part) for part in reversed(self.path) if isinstance(part, str))
 
-def bad_settings(chart: str, count: int) -> list[BadSetting]:
-    """So many bad settings, always the same: half of them wrong at a key of the chart, the others deeper.
+
+def bad_settings(chart: str) -> list[BadSetting]:
+    """The bad settings that every front end is given: half of them wrong at a key of the chart, the others deeper.
 
     Args:
         chart: whose schema they break.
-        count: how many.
     """
     deep = list(_deep(chart))
-    chosen = random.Random(chart).sample(deep, min(len(deep), count // 2))
-    flat = [BadSetting(chart, *each) for each in bad_values.some(chart, count - len(chosen))]
+    chosen = random.Random(chart).sample(deep, min(len(deep), _EACH // 2))
+    flat = [BadSetting(chart, *each) for each in bad_values.some(chart, _EACH - len(chosen))]
     return flat + chosen
 
 

@@ -141,15 +141,16 @@ class Project:
 
     def releases(self) -> list[tuple[str, str, int]]:
         """Name, state and revision of the releases that helm knows."""
-        found = json.loads(self._helm("list", "--all-namespaces", "--output=json"))
+        found = json.loads(self.helm("list", "--all-namespaces", "--output=json"))
         return [(each["name"], each["status"], int(each["revision"])) for each in found]
 
     def uninstall(self) -> None:
         """Take away every release."""
-        for each in json.loads(self._helm("list", "--all-namespaces", "--output=json")):
-            self._helm("uninstall", each["name"], f"--namespace={each['namespace']}", "--wait")
+        for each in json.loads(self.helm("list", "--all-namespaces", "--output=json")):
+            self.helm("uninstall", each["name"], f"--namespace={each['namespace']}", "--wait")
 
-    def _helm(self, *arguments: str) -> str:
+    def helm(self, *arguments: str) -> str:
+        """Run helm, which must succeed."""
         command = [self.environment["HELM"], *arguments, f"--kubeconfig={self._kubeconfig}"]
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE).stdout
 

@@ -195,6 +195,30 @@ def test_killed_and_mended_by_what_readme_names(project: Make, place: ClusterHan
     assert [each[:2] for each in it.releases()] == [("castai-pod-pinner", "deployed")]
 
 
+def test_killed_in_an_upgrade_and_mended_by_what_readme_names(
+    project: Make, place: ClusterHandle, repository: Repository
+) -> None:
+    it = project(pinner(repository, replicas=1))
+    it.up()
+    it.write(pinner(repository, **NEVER_READY))
+    started = it.start("up", "--yes")
+    until(lambda: it.releases()[0][1] == "pending-upgrade" or started.poll() is not None, "helm to upgrade")
+    assert started.poll() is None, it.end(started, "up")
+    os.killpg(started.pid, signal.SIGKILL)
+    it.end(started, "up")
+    it("cancel", "--yes")
+
+    it.write(pinner(repository, replicas=2))
+    assert "another operation (install/upgrade/rollback) is in progress" in it.fails("up", "--yes")
+    it.helm("rollback", "castai-pod-pinner", f"--namespace={NAMESPACE}")
+    it.up()
+    assert [each[:2] for each in it.releases()] == [("castai-pod-pinner", "deployed")]
+    found = installed(place)
+    assert found is not None
+    assert found["spec"]["replicas"] == 2
+    assert it.up().counts == {"unchanged": 3}
+
+
 def test_a_lost_state_is_imported(project: Make, place: ClusterHandle, repository: Repository) -> None:
     program = pinner(repository, replicas=1)
     project(program).up()

@@ -18,7 +18,6 @@ from tools.generate.terraform.settings import Setting, short_name
 from tools.generate.terraform.settings import settings as settings_of
 from tools.generate.values import CHARTS, bundled
 
-COUNT = 220
 # What Terraform cannot guess.
 _GUESS = re.compile(r"; (did you mean|known here|nothing here|modules/).*")
 
@@ -63,7 +62,7 @@ def _converted(value: Any, kind: str) -> Any:
 
 
 _PYTHON: dict[str, Any] = {"number": (int, float), "bool": bool, "string": str}
-ALL = [bad for chart in CHARTS for bad in bad_settings(chart, COUNT // len(CHARTS)) if not is_converted(bad)]
+ALL = [bad for chart in CHARTS for bad in bad_settings(chart) if not is_converted(bad)]
 THEIRS = [bad for bad in ALL if variable_of(bad) is None or is_of_another_type(bad)]
 OURS = [bad for bad in ALL if bad not in THEIRS]
 
