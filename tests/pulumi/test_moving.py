@@ -40,6 +40,7 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def site(place: ClusterHandle, repository: Repository, tmp_path: Path) -> Iterator[Site]:
     """The cluster as somebody with Helm and kubectl sees it; afterwards our definition is gone."""
     made = Site(place, repository, tmp_path / "shells")
+    made.shell().run(f"kubectl create namespace {commands.NAMESPACE}")  # it may be there
     yield made
     made.shell().run("kubectl delete crd nodereservations.moorage.dev --ignore-not-found")
 
@@ -93,8 +94,8 @@ def test_a_release_of_a_program_over_a_foreign_definition_and_back(project: Make
 
 def test_a_release_that_helm_has_installed(project: Make, site: Site, theirs: str) -> None:
     shell = site.shell()
-    repo = f"--repo {theirs}"
-    shell(f"helm install castai-pod-pinner castai-pod-pinner {repo} -n castai-agent --create-namespace --wait")
+    chart = f"castai-pod-pinner --repo {theirs} --set castai.apiKey=closed-key"
+    shell(f"helm install castai-pod-pinner {chart} -n castai-agent --create-namespace --wait")
     before = site.deployment()["metadata"]["uid"]
     it = project(ours(site))
     _pulumi, *arguments = shlex.split(IMPORT)
