@@ -50,7 +50,8 @@ class Provider(ComponentProvider):
             return super().construct(name, resource_type, inputs, options)
         except ComponentInitError as error:
             if isinstance(error.inner, pulumi.RunError):
-                raise InputPropertiesError(str(error.inner)) from None
+                # Without errors of its own: of each of these the engine would show the value, also of a secret.
+                raise InputPropertiesError(str(error.inner), []) from None
             raise
 
 

@@ -21,10 +21,7 @@ PATIENCE = 300.0
 REAL = os.environ.get("MOORAGE_PULUMI_KUBERNETES") == "real"
 """Whether the Kubernetes provider is the real one, installed in PULUMI_HOME, and not tests/pulumi/double.py."""
 STACK = "test"
-PLUGIN = f"""#!/bin/sh
-cd {ROOT}
-PYTHONPATH={ROOT} exec {sys.executable} -m tests.pulumi.double "$@"
-"""
+DOUBLE = f'cd {ROOT}\nPYTHONPATH={ROOT} exec {sys.executable} -m tests.pulumi.double "$@"'
 
 
 @dataclass(frozen=True)
@@ -70,8 +67,7 @@ class Project:
         }.items():
             (programs / name).symlink_to(target)
         if not REAL:
-            (programs / "pulumi-resource-kubernetes").write_text(PLUGIN)
-            (programs / "pulumi-resource-kubernetes").chmod(0o755)
+            self.plugin("kubernetes", DOUBLE)
         path = [str(programs), str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
         self.environment = {
             "PATH": os.pathsep.join(path),
@@ -96,6 +92,12 @@ class Project:
         """Change the program."""
         head = "import pulumi\nimport pulumi_moorage as moorage\n\n"
         (self.folder / "__main__.py").write_text(head + program)
+
+    def plugin(self, name: str, commands: str) -> None:
+        """Put a provider on the engine's PATH that is started by these commands of a shell."""
+        script = self._home / "bin" / f"pulumi-resource-{name}"
+        script.write_text(f"#!/bin/sh\n{commands}\n")
+        script.chmod(0o755)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Begin a command, in a process group of its own as a shell's jobs are."""

@@ -1,10 +1,12 @@
 """The components as programs in other languages use them: through the provider that the engine starts.
 
-The YAML language host cannot be built from a registry; these programs ask the engine for what it would ask for.
+The YAML language host cannot be built from a registry; these programs ask the engine for what it would ask for. The
+newest Python host that can be built is too old to start a provider from its sources: the engine finds a script on PATH.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -14,13 +16,12 @@ from tools.helmrepo import Repository
 from tools.localcluster import ClusterHandle
 
 Make = Callable[[str], Project]
-PLUGIN = f"name: project\nruntime: python\nplugins:\n  providers:\n    - name: moorage\n      path: {ROOT / 'pulumi'}\n"
 
 
 def hosted(make: Make, component: str, properties: dict[str, Any]) -> Project:
     """A project with one component, by its token and with properties as YAML has them."""
     it = make(f"pulumi.ComponentResource('moorage:index:{component}', 'it', {properties!r}, remote=True)\n")
-    (it.folder / "Pulumi.yaml").write_text(PLUGIN)
+    it.plugin("moorage", f'exec {sys.executable} {ROOT / "pulumi"} "$@"')
     return it
 
 

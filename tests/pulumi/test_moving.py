@@ -37,12 +37,12 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def site(place: ClusterHandle, repository: Repository, tmp_path: Path) -> Iterator[Site]:
-    """The cluster as somebody with Helm and kubectl sees it; afterwards our definition is gone."""
+def site(place: ClusterHandle, repository: Repository, tmp_path: Path) -> Site:
+    """The cluster as somebody with Helm and kubectl sees it, without our definition."""
     made = Site(place, repository, tmp_path / "shells")
     made.shell().run(f"kubectl create namespace {commands.NAMESPACE}")  # it may be there
-    yield made
-    made.shell().run("kubectl delete crd nodereservations.moorage.dev --ignore-not-found")
+    made.shell()("kubectl delete crd nodereservations.moorage.dev --ignore-not-found")  # as every release leaves it
+    return made
 
 
 def closed(theirs: str) -> str:
