@@ -63,6 +63,7 @@ _VOLUMES = [
     {"name": "cinder", "cinder": {"volumeID": "v"}},
     {"name": "vsphere", "vsphereVolume": {"volumePath": "[store] a"}},
     {"name": "portworx", "portworxVolume": {"volumeID": "v"}},
+    {"name": "host", "hostPath": {"path": "/var/log"}},
     {"name": "config", "configMap": {"name": "config"}},
     {"name": "scratch", "emptyDir": {}},
 ]
@@ -76,6 +77,10 @@ _CONTAINER = {
     "env": [{"name": "A", "value": "b"}],
     "livenessProbe": {"httpGet": {"port": "web", "path": "/"}},
     "volumeMounts": [{"name": "scratch", "mountPath": "/scratch"}],
+}
+_DEVICES = {
+    "resourceClaimName": "made-for-it",
+    "requestMappings": [{"containerName": "main", "resourceName": "cpu", "requestName": "request"}],
 }
 _STATUS = {
     "phase": "Running",
@@ -191,8 +196,8 @@ async def created(client: Client, namespace: str, node: str) -> AsyncIterator[No
     try:
         await client.create(resources.NODES, placeholder(node))
         rich = await client.create(resources.PODS, _rich(namespace, namespace), namespace)
-        nominated = {"status": {"nominatedNodeName": "elsewhere"}}
-        await _ask(client, "PATCH", resources.PODS.path(namespace, rich.metadata.name, "status"), nominated)
+        status = {"nominatedNodeName": "elsewhere", "extendedResourceClaimStatus": _DEVICES}
+        await _ask(client, "PATCH", resources.PODS.path(namespace, rich.metadata.name, "status"), {"status": status})
         await client.create(resources.PODS, pod("token", automountServiceAccountToken=True), namespace)
         bound = await _bound(client, namespace, node, "bound", hostNetwork=True, terminationGracePeriodSeconds=45)
         await client.delete(resources.PODS, "bound", namespace, uid=bound.metadata.uid)

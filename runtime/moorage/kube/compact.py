@@ -129,6 +129,7 @@ def compact_spec(spec: PodSpec) -> PodSpec:
         node_name=intern(spec.node_name),
         scheduler_name=intern(spec.scheduler_name),
         preemption_policy=intern(spec.preemption_policy),
+        priority_class_name=intern(spec.priority_class_name),
         restart_policy=intern(spec.restart_policy),
         containers=_containers(spec.containers),
         init_containers=_containers(spec.init_containers) if spec.init_containers else (),

@@ -153,9 +153,11 @@ class Rbd(Object, frozen=True):
 
 
 class Volume(Object, frozen=True):
-    """A volume; sources that never decide placement are not declared and stay None throughout."""
+    """A volume; sources that decide neither placement nor eviction are not declared and stay None throughout."""
 
     name: str = ""
+    host_path: Present | None = None
+    empty_dir: Present | None = None
     persistent_volume_claim: ClaimSource | None = None
     ephemeral: Present | None = None
     csi: InlineCsi | None = None
@@ -182,6 +184,7 @@ class PodSpec(Object, frozen=True):
     node_name: str = ""
     scheduler_name: str = ""
     priority: int | None = None
+    priority_class_name: str = ""
     preemption_policy: str = ""
     restart_policy: str = ""
     host_network: bool = False
@@ -236,6 +239,7 @@ class PodStatus(Object, frozen=True):
     conditions: tuple[Condition, ...] = ()
     resources: ResourceRequirements | None = None
     allocated_resources: Quantities = {}
+    extended_resource_claim_status: Present | None = None
     container_statuses: tuple[ContainerStatus, ...] = ()
     init_container_statuses: tuple[ContainerStatus, ...] = ()
 

@@ -6,16 +6,45 @@ from .base import Condition, KubeObject, Object
 from .selectors import LabelSelector
 
 
+class ConditionPattern(Object, frozen=True):
+    """A pod condition that a rule of a Job's failure policy looks for; an absent ``status`` means True."""
+
+    type: str = ""
+    status: str = "True"
+
+
+class FailureRule(Object, frozen=True):
+    """One rule of a Job's failure policy: the first that matches a failed pod decides."""
+
+    action: str = ""
+    on_pod_conditions: tuple[ConditionPattern, ...] = ()
+
+
+class FailurePolicy(Object, frozen=True):
+    """``spec.podFailurePolicy`` of a Job."""
+
+    rules: tuple[FailureRule, ...] = ()
+
+
 class WorkloadSpec(Object, frozen=True):
-    """The part of a controller's ``spec`` that says how many pods it wants; ``replicas`` None means the default, 1."""
+    """The part of a controller's ``spec`` that says how many pods it wants; ``replicas`` None means the default, 1.
+
+    What follows ``paused`` is of Jobs alone.
+    """
 
     replicas: int | None = None
     min_ready_seconds: int = 0
     paused: bool = False
+    parallelism: int | None = None
+    completions: int | None = None
+    completion_mode: str = ""
+    backoff_limit: int | None = None
+    backoff_limit_per_index: int | None = None
+    pod_failure_policy: FailurePolicy | None = None
 
 
 class WorkloadStatus(Object, frozen=True):
-    """The part of a controller's ``status`` that says how many pods it has."""
+    """The part of a controller's ``status`` that says how many pods it has; the last two are of Jobs."""
 
     replicas: int = 0
     ready_replicas: int = 0
@@ -23,10 +52,12 @@ class WorkloadStatus(Object, frozen=True):
     updated_replicas: int = 0
     observed_generation: int = 0
     conditions: tuple[Condition, ...] = ()
+    active: int = 0
+    failed: int = 0
 
 
 class Workload(KubeObject, frozen=True):
-    """A ReplicaSet, Deployment, StatefulSet, DaemonSet, ReplicationController or Job."""
+    """A ReplicaSet, Deployment, StatefulSet, DaemonSet, ReplicationController, CronJob or Job."""
 
     spec: WorkloadSpec = WorkloadSpec()
     status: WorkloadStatus = WorkloadStatus()

@@ -219,7 +219,7 @@ class Pod(_message.Message):
     def __init__(self, metadata: _Optional[_Union[ObjectMeta, _Mapping[str, object]]] = ..., spec: _Optional[_Union[PodSpec, _Mapping[str, object]]] = ..., status: _Optional[_Union[PodStatus, _Mapping[str, object]]] = ...) -> None: ...
 
 class PodSpec(_message.Message):
-    __slots__ = ("volumes", "containers", "restart_policy", "termination_grace_period_seconds", "node_selector", "node_name", "host_network", "affinity", "scheduler_name", "init_containers", "tolerations", "priority", "preemption_policy", "overhead", "topology_spread_constraints", "host_users", "scheduling_gates", "resource_claims", "resources")
+    __slots__ = ("volumes", "containers", "restart_policy", "termination_grace_period_seconds", "node_selector", "node_name", "host_network", "affinity", "scheduler_name", "init_containers", "tolerations", "priority_class_name", "priority", "preemption_policy", "overhead", "topology_spread_constraints", "host_users", "scheduling_gates", "resource_claims", "resources")
     VOLUMES_FIELD_NUMBER: _ClassVar[int]
     CONTAINERS_FIELD_NUMBER: _ClassVar[int]
     RESTART_POLICY_FIELD_NUMBER: _ClassVar[int]
@@ -231,6 +231,7 @@ class PodSpec(_message.Message):
     SCHEDULER_NAME_FIELD_NUMBER: _ClassVar[int]
     INIT_CONTAINERS_FIELD_NUMBER: _ClassVar[int]
     TOLERATIONS_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_CLASS_NAME_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     PREEMPTION_POLICY_FIELD_NUMBER: _ClassVar[int]
     OVERHEAD_FIELD_NUMBER: _ClassVar[int]
@@ -250,6 +251,7 @@ class PodSpec(_message.Message):
     scheduler_name: str
     init_containers: _containers.RepeatedCompositeFieldContainer[Container]
     tolerations: _containers.RepeatedCompositeFieldContainer[Toleration]
+    priority_class_name: str
     priority: int
     preemption_policy: str
     overhead: _containers.RepeatedCompositeFieldContainer[QuantityEntry]
@@ -258,7 +260,7 @@ class PodSpec(_message.Message):
     scheduling_gates: _containers.RepeatedCompositeFieldContainer[PodSchedulingGate]
     resource_claims: _containers.RepeatedCompositeFieldContainer[PodResourceClaim]
     resources: ResourceRequirements
-    def __init__(self, volumes: _Optional[_Iterable[bytes]] = ..., containers: _Optional[_Iterable[_Union[Container, _Mapping[str, object]]]] = ..., restart_policy: _Optional[str] = ..., termination_grace_period_seconds: _Optional[int] = ..., node_selector: _Optional[_Iterable[_Union[StringEntry, _Mapping[str, object]]]] = ..., node_name: _Optional[str] = ..., host_network: _Optional[bool] = ..., affinity: _Optional[_Union[Affinity, _Mapping[str, object]]] = ..., scheduler_name: _Optional[str] = ..., init_containers: _Optional[_Iterable[_Union[Container, _Mapping[str, object]]]] = ..., tolerations: _Optional[_Iterable[_Union[Toleration, _Mapping[str, object]]]] = ..., priority: _Optional[int] = ..., preemption_policy: _Optional[str] = ..., overhead: _Optional[_Iterable[_Union[QuantityEntry, _Mapping[str, object]]]] = ..., topology_spread_constraints: _Optional[_Iterable[_Union[TopologySpreadConstraint, _Mapping[str, object]]]] = ..., host_users: _Optional[bool] = ..., scheduling_gates: _Optional[_Iterable[_Union[PodSchedulingGate, _Mapping[str, object]]]] = ..., resource_claims: _Optional[_Iterable[_Union[PodResourceClaim, _Mapping[str, object]]]] = ..., resources: _Optional[_Union[ResourceRequirements, _Mapping[str, object]]] = ...) -> None: ...
+    def __init__(self, volumes: _Optional[_Iterable[bytes]] = ..., containers: _Optional[_Iterable[_Union[Container, _Mapping[str, object]]]] = ..., restart_policy: _Optional[str] = ..., termination_grace_period_seconds: _Optional[int] = ..., node_selector: _Optional[_Iterable[_Union[StringEntry, _Mapping[str, object]]]] = ..., node_name: _Optional[str] = ..., host_network: _Optional[bool] = ..., affinity: _Optional[_Union[Affinity, _Mapping[str, object]]] = ..., scheduler_name: _Optional[str] = ..., init_containers: _Optional[_Iterable[_Union[Container, _Mapping[str, object]]]] = ..., tolerations: _Optional[_Iterable[_Union[Toleration, _Mapping[str, object]]]] = ..., priority_class_name: _Optional[str] = ..., priority: _Optional[int] = ..., preemption_policy: _Optional[str] = ..., overhead: _Optional[_Iterable[_Union[QuantityEntry, _Mapping[str, object]]]] = ..., topology_spread_constraints: _Optional[_Iterable[_Union[TopologySpreadConstraint, _Mapping[str, object]]]] = ..., host_users: _Optional[bool] = ..., scheduling_gates: _Optional[_Iterable[_Union[PodSchedulingGate, _Mapping[str, object]]]] = ..., resource_claims: _Optional[_Iterable[_Union[PodResourceClaim, _Mapping[str, object]]]] = ..., resources: _Optional[_Union[ResourceRequirements, _Mapping[str, object]]] = ...) -> None: ...
 
 class Container(_message.Message):
     __slots__ = ("name", "ports", "resources", "restart_policy", "restart_policy_rules")
@@ -445,7 +447,9 @@ class Volume(_message.Message):
     def __init__(self, name: _Optional[str] = ..., volume_source: _Optional[_Union[VolumeSource, _Mapping[str, object]]] = ...) -> None: ...
 
 class VolumeSource(_message.Message):
-    __slots__ = ("gce_persistent_disk", "aws_elastic_block_store", "iscsi", "persistent_volume_claim", "rbd", "cinder", "azure_file", "vsphere_volume", "azure_disk", "portworx_volume", "csi", "ephemeral")
+    __slots__ = ("host_path", "empty_dir", "gce_persistent_disk", "aws_elastic_block_store", "iscsi", "persistent_volume_claim", "rbd", "cinder", "azure_file", "vsphere_volume", "azure_disk", "portworx_volume", "csi", "ephemeral")
+    HOST_PATH_FIELD_NUMBER: _ClassVar[int]
+    EMPTY_DIR_FIELD_NUMBER: _ClassVar[int]
     GCE_PERSISTENT_DISK_FIELD_NUMBER: _ClassVar[int]
     AWS_ELASTIC_BLOCK_STORE_FIELD_NUMBER: _ClassVar[int]
     ISCSI_FIELD_NUMBER: _ClassVar[int]
@@ -458,6 +462,8 @@ class VolumeSource(_message.Message):
     PORTWORX_VOLUME_FIELD_NUMBER: _ClassVar[int]
     CSI_FIELD_NUMBER: _ClassVar[int]
     EPHEMERAL_FIELD_NUMBER: _ClassVar[int]
+    host_path: Present
+    empty_dir: Present
     gce_persistent_disk: GCEPersistentDiskVolumeSource
     aws_elastic_block_store: AWSElasticBlockStoreVolumeSource
     iscsi: ISCSIVolumeSource
@@ -470,7 +476,7 @@ class VolumeSource(_message.Message):
     portworx_volume: Present
     csi: CSIVolumeSource
     ephemeral: Present
-    def __init__(self, gce_persistent_disk: _Optional[_Union[GCEPersistentDiskVolumeSource, _Mapping[str, object]]] = ..., aws_elastic_block_store: _Optional[_Union[AWSElasticBlockStoreVolumeSource, _Mapping[str, object]]] = ..., iscsi: _Optional[_Union[ISCSIVolumeSource, _Mapping[str, object]]] = ..., persistent_volume_claim: _Optional[_Union[PersistentVolumeClaimVolumeSource, _Mapping[str, object]]] = ..., rbd: _Optional[_Union[RBDVolumeSource, _Mapping[str, object]]] = ..., cinder: _Optional[_Union[Present, _Mapping[str, object]]] = ..., azure_file: _Optional[_Union[Present, _Mapping[str, object]]] = ..., vsphere_volume: _Optional[_Union[Present, _Mapping[str, object]]] = ..., azure_disk: _Optional[_Union[Present, _Mapping[str, object]]] = ..., portworx_volume: _Optional[_Union[Present, _Mapping[str, object]]] = ..., csi: _Optional[_Union[CSIVolumeSource, _Mapping[str, object]]] = ..., ephemeral: _Optional[_Union[Present, _Mapping[str, object]]] = ...) -> None: ...
+    def __init__(self, host_path: _Optional[_Union[Present, _Mapping[str, object]]] = ..., empty_dir: _Optional[_Union[Present, _Mapping[str, object]]] = ..., gce_persistent_disk: _Optional[_Union[GCEPersistentDiskVolumeSource, _Mapping[str, object]]] = ..., aws_elastic_block_store: _Optional[_Union[AWSElasticBlockStoreVolumeSource, _Mapping[str, object]]] = ..., iscsi: _Optional[_Union[ISCSIVolumeSource, _Mapping[str, object]]] = ..., persistent_volume_claim: _Optional[_Union[PersistentVolumeClaimVolumeSource, _Mapping[str, object]]] = ..., rbd: _Optional[_Union[RBDVolumeSource, _Mapping[str, object]]] = ..., cinder: _Optional[_Union[Present, _Mapping[str, object]]] = ..., azure_file: _Optional[_Union[Present, _Mapping[str, object]]] = ..., vsphere_volume: _Optional[_Union[Present, _Mapping[str, object]]] = ..., azure_disk: _Optional[_Union[Present, _Mapping[str, object]]] = ..., portworx_volume: _Optional[_Union[Present, _Mapping[str, object]]] = ..., csi: _Optional[_Union[CSIVolumeSource, _Mapping[str, object]]] = ..., ephemeral: _Optional[_Union[Present, _Mapping[str, object]]] = ...) -> None: ...
 
 class GCEPersistentDiskVolumeSource(_message.Message):
     __slots__ = ("pd_name", "read_only")
@@ -521,7 +527,7 @@ class CSIVolumeSource(_message.Message):
     def __init__(self, driver: _Optional[str] = ...) -> None: ...
 
 class PodStatus(_message.Message):
-    __slots__ = ("phase", "conditions", "message", "reason", "start_time", "container_statuses", "init_container_statuses", "nominated_node_name", "allocated_resources", "resources")
+    __slots__ = ("phase", "conditions", "message", "reason", "start_time", "container_statuses", "init_container_statuses", "nominated_node_name", "extended_resource_claim_status", "allocated_resources", "resources")
     PHASE_FIELD_NUMBER: _ClassVar[int]
     CONDITIONS_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
@@ -530,6 +536,7 @@ class PodStatus(_message.Message):
     CONTAINER_STATUSES_FIELD_NUMBER: _ClassVar[int]
     INIT_CONTAINER_STATUSES_FIELD_NUMBER: _ClassVar[int]
     NOMINATED_NODE_NAME_FIELD_NUMBER: _ClassVar[int]
+    EXTENDED_RESOURCE_CLAIM_STATUS_FIELD_NUMBER: _ClassVar[int]
     ALLOCATED_RESOURCES_FIELD_NUMBER: _ClassVar[int]
     RESOURCES_FIELD_NUMBER: _ClassVar[int]
     phase: str
@@ -540,9 +547,10 @@ class PodStatus(_message.Message):
     container_statuses: _containers.RepeatedCompositeFieldContainer[ContainerStatus]
     init_container_statuses: _containers.RepeatedCompositeFieldContainer[ContainerStatus]
     nominated_node_name: str
+    extended_resource_claim_status: Present
     allocated_resources: _containers.RepeatedCompositeFieldContainer[QuantityEntry]
     resources: ResourceRequirements
-    def __init__(self, phase: _Optional[str] = ..., conditions: _Optional[_Iterable[_Union[PodCondition, _Mapping[str, object]]]] = ..., message: _Optional[str] = ..., reason: _Optional[str] = ..., start_time: _Optional[bytes] = ..., container_statuses: _Optional[_Iterable[_Union[ContainerStatus, _Mapping[str, object]]]] = ..., init_container_statuses: _Optional[_Iterable[_Union[ContainerStatus, _Mapping[str, object]]]] = ..., nominated_node_name: _Optional[str] = ..., allocated_resources: _Optional[_Iterable[_Union[QuantityEntry, _Mapping[str, object]]]] = ..., resources: _Optional[_Union[ResourceRequirements, _Mapping[str, object]]] = ...) -> None: ...
+    def __init__(self, phase: _Optional[str] = ..., conditions: _Optional[_Iterable[_Union[PodCondition, _Mapping[str, object]]]] = ..., message: _Optional[str] = ..., reason: _Optional[str] = ..., start_time: _Optional[bytes] = ..., container_statuses: _Optional[_Iterable[_Union[ContainerStatus, _Mapping[str, object]]]] = ..., init_container_statuses: _Optional[_Iterable[_Union[ContainerStatus, _Mapping[str, object]]]] = ..., nominated_node_name: _Optional[str] = ..., extended_resource_claim_status: _Optional[_Union[Present, _Mapping[str, object]]] = ..., allocated_resources: _Optional[_Iterable[_Union[QuantityEntry, _Mapping[str, object]]]] = ..., resources: _Optional[_Union[ResourceRequirements, _Mapping[str, object]]] = ...) -> None: ...
 
 class PodCondition(_message.Message):
     __slots__ = ("type", "status", "last_transition_time", "reason", "message")
