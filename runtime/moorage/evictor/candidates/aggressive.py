@@ -1,0 +1,32 @@
+"""What aggressive mode never reaches, whether the whole cluster is in it or a rule says so."""
+
+from __future__ import annotations
+
+from moorage.objects import Pod
+
+from . import names
+from .controllers import Controllers, Made
+from .reasons import PodFinding, PodReason
+
+
+def spared(pod: Pod, controllers: Controllers) -> PodFinding | None:
+    """Why aggressive mode leaves a pod alone, or None."""
+    who = _names(pod, controllers)
+    if who & names.OURS or pod.metadata.labels.get(names.PART_OF[0]) == names.PART_OF[1]:
+        return PodFinding(PodReason.OURSELVES)
+    if any(name.endswith(names.CLUSTER_AUTOSCALER) for name in who):
+        return PodFinding(PodReason.CLUSTER_AUTOSCALER)
+    if names.KARPENTER in who:
+        return PodFinding(PodReason.KARPENTER)
+    if (pod.spec.priority or 0) >= names.CRITICAL_PRIORITY or pod.spec.priority_class_name in names.CRITICAL_CLASSES:
+        return PodFinding(PodReason.SYSTEM_CRITICAL, pod.spec.priority_class_name or f"priority {pod.spec.priority}")
+    if pod.metadata.namespace == "kube-system" and controllers.made is Made.REPLICATED:
+        return PodFinding(PodReason.KUBE_SYSTEM)
+    return None
+
+
+def _names(pod: Pod, controllers: Controllers) -> set[str]:
+    """What the pod runs, by its labels and its controllers' names."""
+    labels = pod.metadata.labels
+    said = {labels[key] for key in names.NAME_LABELS if key in labels}
+    return said | {each.metadata.name for each in controllers.found}

@@ -1,0 +1,104 @@
+"""What PodDisruptionBudgets say of one pod: whether the API server would let it be evicted.
+
+Follows ``pkg/registry/core/pod/storage/eviction.go``: a pod that does not run yet needs no budget, more than one is
+always refused, a status older than its spec is waited for, and AlwaysAllow lets pods go that are not ready.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from moorage.objects import Pod, PodDisruptionBudget
+from moorage.scheduling.selectors import NOTHING, Selector, SelectorError, label_selector
+
+from .reasons import PodFinding, PodReason
+from .view import View
+
+_KIND = "PodDisruptionBudget"
+_NOTHING_AWAY = re.compile(r"0+%?")
+_EVERYTHING = re.compile(r"0*100%")
+
+
+class _Budget(NamedTuple):
+    name: str
+    selector: Selector
+    budget: PodDisruptionBudget
+    doubt: str
+
+
+class Budgets:
+    """The budgets of a cluster.
+
+    Args:
+        view: where they are.
+    """
+
+    def __init__(self, view: View) -> None:
+        self._unseen = view.unseen.get(_KIND, "")
+        self._of: dict[str, list[_Budget]] = {}
+        for key, budget in view.budgets.items():
+            self._of.setdefault(budget.metadata.namespace, []).append(_read(view, key, budget))
+
+    def against(self, pod: Pod) -> Iterator[PodFinding]:
+        """Why the pod could not be evicted now."""
+        if self._unseen:
+            yield PodFinding(PodReason.BUDGET_UNSEEN, self._unseen)
+            return
+        there = self._of.get(pod.metadata.namespace)
+        if not there or pod.status.phase == "Pending":
+            return
+        yield from (PodFinding(PodReason.BUDGET_UNSEEN, each.doubt) for each in there if each.doubt)
+        selecting = [each for each in there if not each.doubt and each.selector.matches(pod.metadata.labels)]
+        if len(selecting) > 1:
+            yield PodFinding(PodReason.SEVERAL_BUDGETS, ", ".join(sorted(each.name for each in selecting)))
+        elif selecting:
+            yield from _against(selecting[0], pod)
+
+
+def _read(view: View, key: str, budget: PodDisruptionBudget) -> _Budget:
+    name, doubt = budget.metadata.name, view.doubt(_KIND, key)
+    if doubt:
+        return _Budget(name, NOTHING, budget, doubt)
+    try:
+        return _Budget(name, label_selector(budget.spec.selector, "spec.selector"), budget, "")
+    except SelectorError as error:
+        return _Budget(name, NOTHING, budget, f"{_KIND} {key}: {error}")
+
+
+def _against(found: _Budget, pod: Pod) -> Iterator[PodFinding]:
+    spec, status = found.budget.spec, found.budget.status
+    if spec.unhealthy_pod_eviction_policy == "AlwaysAllow" and not _ready(pod):
+        return
+    current = status.observed_generation >= found.budget.metadata.generation
+    why = _impossible(found.budget, current=current)
+    if why:
+        yield PodFinding(PodReason.BUDGET_IMPOSSIBLE, f"{found.name}: {why}")
+    elif not current:
+        yield PodFinding(PodReason.BUDGET_STALE, f"{found.name}: its status is of an older version")
+    elif status.disruptions_allowed <= 0 and not _surplus(found.budget, pod):
+        detail = f"{found.name}: {status.current_healthy} healthy, {status.desired_healthy} wanted"
+        yield PodFinding(PodReason.BUDGET_SPENT, detail)
+
+
+def _impossible(budget: PodDisruptionBudget, *, current: bool) -> str:
+    """Why it can never allow anything as long as its spec and the number of its pods stay; empty when it can."""
+    spec, status = budget.spec, budget.status
+    if spec.max_unavailable is not None and _NOTHING_AWAY.fullmatch(str(spec.max_unavailable)):
+        return f"maxUnavailable: {spec.max_unavailable}"
+    if isinstance(spec.min_available, str) and _EVERYTHING.fullmatch(spec.min_available):
+        return f"minAvailable: {spec.min_available}"
+    if current and status.desired_healthy >= status.expected_pods > 0:
+        return f"{status.desired_healthy} of {status.expected_pods} pods must be available"
+    return ""
+
+
+def _surplus(budget: PodDisruptionBudget, pod: Pod) -> bool:
+    """Whether the others are enough without a pod that is not ready (IfHealthyBudget, which is the default)."""
+    status = budget.status
+    return not _ready(pod) and status.current_healthy >= status.desired_healthy > 0
+
+
+def _ready(pod: Pod) -> bool:
+    return any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions)

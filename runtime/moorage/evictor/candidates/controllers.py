@@ -1,0 +1,128 @@
+"""A pod's controllers, from the one that made it to the top, as far as they are known: kinds, objects, replicas."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+from moorage.objects import OwnerReference, Pod, Workload
+
+from . import names
+from .view import View
+
+KINDS = {
+    ("apps", "ReplicaSet"),
+    ("", "ReplicationController"),
+    ("apps", "StatefulSet"),
+    ("apps", "DaemonSet"),
+    ("apps", "Deployment"),
+    ("batch", "Job"),
+    ("batch", "CronJob"),
+}
+"""Group and kind of the controllers that are looked up; of any other the kind alone is known."""
+_DEEPEST = 5
+
+
+class Made(Enum):
+    """By what a pod was made: its direct owner decides, whoever owns that one."""
+
+    BARE = "nothing"
+    REPLICATED = "a ReplicaSet or ReplicationController"
+    STATEFUL_SET = "a StatefulSet"
+    JOB = "a Job"
+    DAEMON_SET = "a DaemonSet"
+    STATIC = "a file on its node"
+    UNKNOWN = "a controller of another kind"
+
+
+_MADE = {
+    ("apps", "ReplicaSet"): Made.REPLICATED,
+    ("", "ReplicationController"): Made.REPLICATED,
+    ("apps", "StatefulSet"): Made.STATEFUL_SET,
+    ("batch", "Job"): Made.JOB,
+    ("apps", "DaemonSet"): Made.DAEMON_SET,
+    ("", "Node"): Made.STATIC,
+}
+
+
+class Controllers(NamedTuple):
+    """The controllers of a pod.
+
+    Attributes:
+        made: by what it was made.
+        who: its direct owner, for people; empty when it has none.
+        kinds: of all its controllers.
+        found: those that were looked up, from the direct owner to the top.
+        missing: what is said of a direct owner that does not exist.
+        unseen: what is said of one that cannot be seen.
+    """
+
+    made: Made
+    who: str = ""
+    kinds: tuple[str, ...] = ()
+    found: tuple[Workload, ...] = ()
+    missing: str = ""
+    unseen: str = ""
+
+    @property
+    def replicas(self) -> int | None:
+        """How many replicas are wanted: a Deployment's when there is one; None when nobody says."""
+        if not self.found or self.made in (Made.JOB, Made.DAEMON_SET):
+            return None
+        top = self.found[-1] if self.kinds[len(self.found) - 1] == "Deployment" else self.found[0]
+        return 1 if top.spec.replicas is None else top.spec.replicas
+
+
+class Lookup:
+    """Finds the controllers of pods; siblings have theirs in common.
+
+    Args:
+        view: where controllers are looked for.
+    """
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._known: dict[tuple[str, OwnerReference], Controllers] = {}
+
+    def of(self, pod: Pod) -> Controllers:
+        """The controllers of a pod."""
+        if names.MIRROR in pod.metadata.annotations:
+            return Controllers(Made.STATIC)
+        owner = pod.metadata.controller()
+        if owner is None:
+            return Controllers(Made.BARE)
+        key = (pod.metadata.namespace, owner)
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = self._follow(pod.metadata.namespace, owner)
+        return found
+
+    def _follow(self, namespace: str, direct: OwnerReference) -> Controllers:
+        made = _MADE.get(_group_kind(direct), Made.UNKNOWN)
+        who = f"{direct.kind} {direct.name}" if made is not Made.UNKNOWN else _foreign(direct)
+        kinds: list[str] = []
+        found: list[Workload] = []
+        owner: OwnerReference | None = direct
+        while owner is not None and len(kinds) < _DEEPEST:
+            kinds.append(owner.kind)
+            if _group_kind(owner) not in KINDS:
+                break
+            key = f"{namespace}/{owner.name}"
+            if doubt := self._view.doubt(owner.kind, key):
+                return Controllers(made, who, tuple(kinds), tuple(found), unseen=doubt)
+            there = self._view.workloads.get(owner.kind, {}).get(key)
+            if there is None or there.metadata.uid != owner.uid:
+                break
+            found.append(there)
+            owner = there.metadata.controller()
+        missing = "" if found or made in (Made.UNKNOWN, Made.STATIC) else f"there is no {who} with uid {direct.uid}"
+        return Controllers(made, who, tuple(kinds), tuple(found), missing)
+
+
+def _group_kind(owner: OwnerReference) -> tuple[str, str]:
+    group, slash, _ = owner.api_version.partition("/")
+    return (group if slash else "", owner.kind)
+
+
+def _foreign(owner: OwnerReference) -> str:
+    return f"{owner.kind or 'of no kind'} {owner.name} ({owner.api_version or 'no apiVersion'})"

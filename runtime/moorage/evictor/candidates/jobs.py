@@ -1,0 +1,61 @@
+"""Whether a Job survives that a pod of it is evicted, and which pods are part of a gang.
+
+Follows ``pkg/controller/job``: a pod that is deleted before it has succeeded counts as failed, the failure policy's
+first rule that matches decides, and the Job fails when more pods have failed than backoffLimit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from moorage.objects import Pod, Workload
+from moorage.scheduling import gangs
+
+from .reasons import PodFinding, PodReason
+
+_BACKOFF_LIMIT = 6
+"""What the API server writes where nothing is said."""
+
+
+def against(job: Workload, pod: Pod) -> Iterator[PodFinding]:
+    """Why aggressive mode leaves a Job's pod where it is."""
+    if gang := gangs.mark(pod):
+        yield PodFinding(PodReason.GANG, gang)
+    elif _all_at_once(job):
+        yield PodFinding(PodReason.GANG, f"all {job.spec.completions} indexes of {_who(job)} run at the same time")
+    if why := _could_fail(job):
+        yield PodFinding(PodReason.JOB_RETRIES, why)
+
+
+def _all_at_once(job: Workload) -> bool:
+    """Whether its pods can count on each other: what Kubernetes itself takes for a gang (KEP-5547)."""
+    spec = job.spec
+    return spec.completion_mode == "Indexed" and (spec.parallelism or 1) > 1 and spec.parallelism == spec.completions
+
+
+def _could_fail(job: Workload) -> str:
+    """Why evictions could make it fail; empty when not even those of all its pods at once could."""
+    if _ignores_evictions(job):
+        return ""
+    if job.spec.backoff_limit_per_index is not None:
+        return f"{_who(job)} counts the failures of each index, and what is left to them is not known"
+    limit = _BACKOFF_LIMIT if job.spec.backoff_limit is None else job.spec.backoff_limit
+    running = max(1, job.status.active)
+    if job.status.failed + running <= limit:
+        return ""
+    return f"{_who(job)} allows {limit} failures, has had {job.status.failed}, and {running} of its pods run"
+
+
+def _ignores_evictions(job: Workload) -> bool:
+    """Whether its failure policy ignores DisruptionTarget before any rule that counts or fails."""
+    policy = job.spec.pod_failure_policy
+    for rule in policy.rules if policy is not None else ():
+        if rule.action != "Ignore":
+            return False
+        if any(each.type == "DisruptionTarget" and each.status == "True" for each in rule.on_pod_conditions):
+            return True
+    return False
+
+
+def _who(job: Workload) -> str:
+    return f"Job {job.metadata.name}"

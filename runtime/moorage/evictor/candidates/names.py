@@ -1,0 +1,57 @@
+"""The labels, annotations and taints by which people and other programs say something about pods and nodes."""
+
+from __future__ import annotations
+
+REMOVAL_DISABLED = ("autoscaling.cast.ai/removal-disabled", "beta.evictor.cast.ai/eviction-disabled")
+"""Never evict, never remove; the second is deprecated."""
+DISPOSABLE = ("autoscaling.cast.ai/disposable", "beta.evictor.cast.ai/disposable")
+"""Always evict; the second is the older one."""
+SAFE_TO_EVICT = "cluster-autoscaler.kubernetes.io/safe-to-evict"
+SAFE_LOCAL_VOLUMES = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes"
+SCALE_DOWN_DISABLED = "cluster-autoscaler.kubernetes.io/scale-down-disabled"
+DO_NOT_DISRUPT = "karpenter.sh/do-not-disrupt"
+
+MIRROR = "kubernetes.io/config.mirror"
+"""On the API server's copy of a static pod."""
+
+MANAGED_BY = ("provisioner.cast.ai/managed-by", "cast.ai")
+"""On the nodes that scopedMode covers."""
+CONTROL_PLANE = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")
+PLACEHOLDER = "moorage.dev/placeholder"
+PREPARING = "scheduling.cast.ai/pod-pinning-preparing"
+UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
+
+REMOVING_TAINTS = (
+    "ToBeDeletedByClusterAutoscaler",
+    "DeletionCandidateOfClusterAutoscaler",
+    "karpenter.sh/disrupted",
+    "karpenter.sh/disruption",
+    "karpenter.sh/unregistered",
+    "autoscaling.cast.ai/draining",
+    "node.kubernetes.io/out-of-service",
+    "node.cloudprovider.kubernetes.io/shutdown",
+    "cloud.google.com/impending-node-termination",
+)
+"""Another program removes the node, or sets it up."""
+REMOVING_TAINT_PREFIX = "aws-node-termination-handler/"
+DRAINING_LABEL = "autoscaling.cast.ai/draining"
+
+VIRTUAL_LABELS = (
+    ("eks.amazonaws.com/compute-type", "fargate"),
+    ("type", "virtual-kubelet"),
+    ("kubernetes.io/role", "virtual-kubelet"),
+    ("node.kubernetes.io/instance-type", "eklet"),
+)
+VIRTUAL_TAINTS = ("virtual-kubelet.io/provider", "eks.amazonaws.com/compute-type")
+
+OURS = frozenset(("castai-evictor", "castai-pod-pinner", "moorage-planner"))
+"""The names of our charts."""
+PART_OF = ("app.kubernetes.io/part-of", "moorage")
+"""On all that our charts make, whatever it is named."""
+NAME_LABELS = ("app.kubernetes.io/name", "k8s-app", "app")
+"""Where charts and manifests say what a pod runs."""
+CLUSTER_AUTOSCALER = "cluster-autoscaler"
+KARPENTER = "karpenter"
+CRITICAL_CLASSES = frozenset(("system-cluster-critical", "system-node-critical"))
+CRITICAL_PRIORITY = 2_000_000_000
+"""``scheduling.SystemCriticalPriority``: what people make themselves stays below half of it."""

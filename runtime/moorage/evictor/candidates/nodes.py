@@ -1,0 +1,107 @@
+"""What keeps a node from being emptied that is not one of its pods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from moorage.evictor.rules import Setting, decide_node
+from moorage.objects import Node
+from moorage.reservations import moment
+
+from . import names, overrides
+from .policy import Policy
+from .reasons import NodeFinding, NodeReason
+from .view import View
+
+_WINDOWS = "windows"
+
+
+def against(node: Node, view: View, policy: Policy) -> Iterator[NodeFinding]:
+    """Every reason against emptying a node, those of people first."""
+    yield from _protected(node, view, policy)
+    if doubt := view.doubt("Node", node.key):
+        yield NodeFinding(NodeReason.NODE_UNREADABLE, doubt)
+    yield from _excluded(node, policy)
+    yield from _age(node, view, policy)
+    yield from _state(node)
+    yield from _marked(node, view)
+
+
+def _protected(node: Node, view: View, policy: Policy) -> Iterator[NodeFinding]:
+    if said := overrides.removal_disabled(node.metadata):
+        unclear = overrides.unclear(said)
+        yield NodeFinding(NodeReason.NODE_MARK_UNREADABLE if unclear else NodeReason.NODE_REMOVAL_DISABLED, said)
+    rule = decide_node(policy.rules, node.metadata.labels)
+    if rule is not None and rule.says[Setting.REMOVAL_DISABLED]:
+        yield NodeFinding(NodeReason.NODE_RULE_REMOVAL_DISABLED, rule.place)
+    yield from overrides.node_marks(node.metadata, view.now)
+
+
+def _excluded(node: Node, policy: Policy) -> Iterator[NodeFinding]:
+    """Kinds of nodes that are not for the evictor."""
+    labels, taints = node.metadata.labels, {taint.key for taint in node.spec.taints}
+    key, value = names.MANAGED_BY
+    if policy.scoped and labels.get(key) != value:
+        yield NodeFinding(NodeReason.NODE_OUT_OF_SCOPE, f"without the label {key}={value}")
+    roles = [role for role in names.CONTROL_PLANE if role in labels or role in taints]
+    if roles:
+        yield NodeFinding(NodeReason.NODE_CONTROL_PLANE, roles[0])
+    system = node.status.node_info.operating_system or labels.get("kubernetes.io/os")
+    if system == _WINDOWS and not policy.windows:
+        yield NodeFinding(NodeReason.NODE_WINDOWS)
+    virtual = [f"{name}={value}" for name, value in names.VIRTUAL_LABELS if labels.get(name) == value]
+    virtual += [name for name in names.VIRTUAL_TAINTS if name in taints]
+    if virtual:
+        yield NodeFinding(NodeReason.NODE_VIRTUAL, virtual[0])
+
+
+def _age(node: Node, view: View, policy: Policy) -> Iterator[NodeFinding]:
+    if policy.node_grace_period <= timedelta(0):
+        return
+    text = node.metadata.creation_timestamp
+    created = moment(text or "")
+    if created is None:
+        said = f'creationTimestamp: "{text[:40]}"' if text else "it has no creationTimestamp"
+        yield NodeFinding(NodeReason.NODE_AGE_UNKNOWN, said)
+    elif view.now - created < policy.node_grace_period:
+        minutes = f"{policy.node_grace_period.total_seconds() / 60:g}"
+        yield NodeFinding(NodeReason.NODE_YOUNG, f"since {text}, nodeGracePeriodMinutes: {minutes}")
+
+
+def _state(node: Node) -> Iterator[NodeFinding]:
+    taints = {taint.key for taint in node.spec.taints}
+    if not node.has_kubelet:
+        yield NodeFinding(NodeReason.NODE_PLACEHOLDER, "it has no kubeletVersion")
+    elif names.PLACEHOLDER in node.metadata.labels:
+        yield NodeFinding(NodeReason.NODE_PLACEHOLDER, f"label {names.PLACEHOLDER}")
+    elif not node.ready:
+        said = next((f"Ready: {c.status or 'nothing'}" for c in node.status.conditions if c.type == "Ready"), "")
+        yield NodeFinding(NodeReason.NODE_NOT_READY, said or "it has no Ready condition")
+    if names.PREPARING in taints:
+        yield NodeFinding(NodeReason.NODE_PREPARING)
+    if node.spec.unschedulable or names.UNSCHEDULABLE in taints:
+        yield NodeFinding(NodeReason.NODE_CORDONED)
+
+
+def _marked(node: Node, view: View) -> Iterator[NodeFinding]:
+    """What other programs have begun to do with a node."""
+    if node.metadata.deletion_timestamp is not None:
+        yield NodeFinding(NodeReason.NODE_DELETED)
+    if names.DRAINING_LABEL in node.metadata.labels:
+        yield NodeFinding(NodeReason.NODE_MARKED, f"label {names.DRAINING_LABEL}")
+    for taint in node.spec.taints:
+        if taint.key in names.REMOVING_TAINTS or taint.key.startswith(names.REMOVING_TAINT_PREFIX):
+            yield NodeFinding(NodeReason.NODE_MARKED, f"taint {taint.key}")
+    for owner in node.metadata.owner_references:
+        if owner.kind == "NodeClaim" and owner.api_version.startswith("karpenter.sh/"):
+            yield from _claimed(owner.name, view)
+
+
+def _claimed(name: str, view: View) -> Iterator[NodeFinding]:
+    claim = view.node_claims.get(name)
+    if doubt := view.doubt("NodeClaim", name):
+        yield NodeFinding(NodeReason.NODE_CLAIM_UNSEEN, doubt)
+    elif claim is None or claim.metadata.deletion_timestamp is not None:
+        state = "does not exist" if claim is None else "is being deleted"
+        yield NodeFinding(NodeReason.NODE_MARKED, f"its NodeClaim {name} {state}")

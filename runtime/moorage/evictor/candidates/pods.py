@@ -1,0 +1,103 @@
+"""What a pod means for its node: removal-disabled > disposable > a rule's aggressive > aggressiveMode > guards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from moorage.evictor.rules import Setting, Subject, decide
+from moorage.objects import Labels, Pod
+
+from . import guards, overrides
+from .budgets import Budgets
+from .controllers import Controllers, Lookup, Made
+from .policy import Policy
+from .reasons import PodFinding, PodReason, Stance
+from .verdicts import PodVerdict
+from .view import View
+
+
+class Pods:
+    """Judges pods.
+
+    Args:
+        view: what is known of the cluster.
+        policy: the settings.
+    """
+
+    def __init__(self, view: View, policy: Policy) -> None:
+        self._view = view
+        self._policy = policy
+        self._lookup = Lookup(view)
+        self._budgets = Budgets(view)
+
+    def judge(self, pod: Pod, node_labels: Labels) -> PodVerdict:
+        """What a pod means for the node it is on.
+
+        Args:
+            pod: bound to a node.
+            node_labels: the node's.
+        """
+        controllers = self._lookup.of(pod)
+        if aside := _aside(pod, controllers):
+            return PodVerdict(pod.key, aside[0].reason.stance, aside)
+        subject = Subject(
+            pod.metadata.namespace, pod.metadata.labels, controllers.kinds, controllers.replicas, node_labels
+        )
+        held = [*self._protected(pod, controllers, subject), *self._budgets.against(pod)]
+        disposable = self._disposable(pod, controllers, subject)
+        guarded = [] if disposable else list(self._guarded(pod, controllers, subject))
+        held += [found for found in guarded if found.reason.stance is Stance.HOLDS]
+        if held:
+            return PodVerdict(pod.key, Stance.HOLDS, tuple(held))
+        return PodVerdict(pod.key, Stance.MOVES, (disposable,) if disposable else tuple(guarded))
+
+    def _protected(self, pod: Pod, controllers: Controllers, subject: Subject) -> Iterator[PodFinding]:
+        """What holds a pod even if it is disposable: people's own words, and what could hide some."""
+        yield from _own_marks(pod, controllers)
+        rule = decide(self._policy.rules, Setting.REMOVAL_DISABLED, subject)
+        if rule is not None and rule.says[Setting.REMOVAL_DISABLED]:
+            yield PodFinding(PodReason.RULE_REMOVAL_DISABLED, rule.place)
+        yield from overrides.pod_marks(pod.metadata, self._view.now)
+        if doubt := self._view.doubt("Pod", pod.key):
+            yield PodFinding(PodReason.POD_UNREADABLE, doubt)
+        if controllers.unseen:
+            yield PodFinding(PodReason.OWNER_UNSEEN, controllers.unseen)
+
+    def _disposable(self, pod: Pod, controllers: Controllers, subject: Subject) -> PodFinding | None:
+        job = controllers.found[0] if controllers.made is Made.JOB and controllers.found else None
+        for meta in (pod.metadata, job.metadata if job is not None else None):
+            if meta is not None and (key := overrides.disposable(meta)):
+                return PodFinding(PodReason.DISPOSABLE, key)
+        rule = decide(self._policy.rules, Setting.DISPOSABLE, subject)
+        said = rule is not None and rule.says[Setting.DISPOSABLE]
+        return PodFinding(PodReason.DISPOSABLE, rule.place) if rule is not None and said else None
+
+    def _guarded(self, pod: Pod, controllers: Controllers, subject: Subject) -> Iterator[PodFinding]:
+        yield from guards.against(pod, self._view, self._policy.drain_timeout)
+        if controllers.unseen:
+            return
+        rule = decide(self._policy.rules, Setting.AGGRESSIVE, subject)
+        aggressive = self._policy.aggressive if rule is None else rule.says[Setting.AGGRESSIVE]
+        yield from guards.of_controller(pod, controllers, aggressive=aggressive)
+
+
+def _aside(pod: Pod, controllers: Controllers) -> tuple[PodFinding, ...]:
+    """What is said of a pod that is never evicted; it is in the way only when people say so themselves."""
+    if pod.finished:
+        return (PodFinding(PodReason.FINISHED),)
+    if pod.metadata.deletion_timestamp is not None:
+        return (PodFinding(PodReason.TERMINATING),)
+    if controllers.made is Made.STATIC:
+        return tuple(_own_marks(pod, controllers)) or (PodFinding(PodReason.STATIC_POD),)
+    if controllers.made is Made.DAEMON_SET:
+        return tuple(_own_marks(pod, controllers)) or (PodFinding(PodReason.DAEMON_SET, controllers.who),)
+    return ()
+
+
+def _own_marks(pod: Pod, controllers: Controllers) -> Iterator[PodFinding]:
+    """What people have written on the pod or on one of its controllers."""
+    for what, meta in (("", pod.metadata), *((each.metadata.name, each.metadata) for each in controllers.found)):
+        said = overrides.removal_disabled(meta)
+        if said:
+            reason = PodReason.MARK_UNREADABLE if overrides.unclear(said) else PodReason.REMOVAL_DISABLED
+            yield PodFinding(reason, f"{said} of {what}" if what else said)

@@ -1,0 +1,29 @@
+"""The settings that decide who may go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from moorage.evictor.rules import Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the values or the EvictorConfig say; the defaults are theirs.
+
+    Attributes:
+        aggressive: aggressiveMode.
+        scoped: scopedMode.
+        node_grace_period: how long a node must exist (nodeGracePeriodMinutes).
+        drain_timeout: how long emptying a node may take (drainTimeout).
+        windows: whether Windows nodes are emptied, too.
+        rules: the advanced rules, in their order.
+    """
+
+    aggressive: bool = False
+    scoped: bool = False
+    node_grace_period: timedelta = timedelta(minutes=5)
+    drain_timeout: timedelta = timedelta(minutes=10)
+    windows: bool = False
+    rules: tuple[Rule, ...] = ()

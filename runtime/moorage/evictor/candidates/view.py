@@ -1,0 +1,76 @@
+"""What is known of a cluster at one moment, and what cannot be seen of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from moorage.objects import (
+    KubeObject,
+    Namespace,
+    Node,
+    PersistentVolume,
+    PersistentVolumeClaim,
+    Pod,
+    PodDisruptionBudget,
+    Workload,
+)
+from moorage.scheduling.doubts import Unread
+
+READ = {
+    "Node": ("metadata", "spec", "status.conditions", "status.nodeInfo"),
+    "Pod": ("metadata", "spec", "status.phase", "status.conditions", "status.extendedResourceClaimStatus"),
+    "PodDisruptionBudget": ("metadata", "spec", "status"),
+    "Namespace": ("metadata.deletionTimestamp",),
+    "PersistentVolumeClaim": ("spec.volumeName",),
+    "PersistentVolume": ("spec",),
+    "NodeClaim": ("metadata.deletionTimestamp",),
+}
+"""The fields that are read here, by kind; where only others are missing nothing is in doubt."""
+_READ_OF_WORKLOADS = ("metadata", "spec", "status")
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Objects by their key, ``namespace/name`` or the name alone.
+
+    Attributes:
+        now: the API server's time.
+        nodes: all nodes.
+        pods: all pods; those without a node are passed over.
+        workloads: controllers by kind; see ``controllers.KINDS``.
+        budgets: PodDisruptionBudgets.
+        namespaces: all namespaces.
+        claims: PersistentVolumeClaims.
+        volumes: PersistentVolumes.
+        node_claims: Karpenter's NodeClaims.
+        unseen: kinds that could not be listed, each with the reason (``Job``: ``may not list jobs``).
+        unread: objects of which not all can be read, by kind and key; what can be is above like all others.
+    """
+
+    now: datetime
+    nodes: Mapping[str, Node]
+    pods: Iterable[Pod]
+    workloads: Mapping[str, Mapping[str, Workload]] = field(default_factory=dict)
+    budgets: Mapping[str, PodDisruptionBudget] = field(default_factory=dict)
+    namespaces: Mapping[str, Namespace] = field(default_factory=dict)
+    claims: Mapping[str, PersistentVolumeClaim] = field(default_factory=dict)
+    volumes: Mapping[str, PersistentVolume] = field(default_factory=dict)
+    node_claims: Mapping[str, KubeObject] = field(default_factory=dict)
+    unseen: Mapping[str, str] = field(default_factory=dict)
+    unread: Mapping[str, Mapping[str, Unread]] = field(default_factory=dict)
+
+    def doubt(self, kind: str, key: str) -> str:
+        """Why it is not known what an object says, for people; empty when it is known, or known not to exist.
+
+        Args:
+            kind: ``Job``.
+            key: the object's.
+        """
+        if kind in self.unseen:
+            return f"{kind} {key}: {self.unseen[kind]}"
+        found = self.unread.get(kind, {}).get(key)
+        if found is None or not found.lacks(*READ.get(kind, _READ_OF_WORKLOADS)):
+            return ""
+        return f"{found.what}: {found.reason}"

@@ -1,0 +1,156 @@
+"""The advanced rules: which pods and nodes are treated differently.
+
+A rule is about pods, or about nodes and then also about the pods on them. The first rule that matches and says
+something about a setting decides it, so a rule with ``false`` makes an exception from those below it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, NamedTuple
+
+import msgspec
+
+from moorage.objects import Labels
+from moorage.objects.selectors import LabelSelector
+from moorage.scheduling.selectors import EVERYTHING, Selector, label_selector
+
+
+class Setting(Enum):
+    """What a rule may say."""
+
+    REMOVAL_DISABLED = "removalDisabled"
+    DISPOSABLE = "disposable"
+    AGGRESSIVE = "aggressive"
+
+
+FORCE = "forceDisposable"
+"""Counts as disposable; what people have protected themselves stays protected."""
+
+
+class PodSelector(NamedTuple):
+    """Pods; None and 0 leave out what they stand for.
+
+    Attributes:
+        labels: of the pod.
+        namespace: its namespace.
+        kind: of one of its controllers, the direct one or one above it; Pod for pods without any.
+        replicas_min: how many replicas its controller wants at least.
+    """
+
+    labels: Selector = EVERYTHING
+    namespace: str | None = None
+    kind: str | None = None
+    replicas_min: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule; exactly one of ``pods`` and ``nodes`` is set.
+
+    Attributes:
+        place: where it stands, for people: ``evictionConfig[3]``.
+        pods: the pods it is about.
+        nodes: the nodes it is about.
+        says: each setting that it decides.
+    """
+
+    place: str
+    says: Mapping[Setting, bool]
+    pods: PodSelector | None = None
+    nodes: Selector | None = None
+
+
+class Subject(NamedTuple):
+    """What of a pod rules look at; ``replicas`` None: nobody says how many there are."""
+
+    namespace: str
+    labels: Labels
+    kinds: tuple[str, ...]
+    replicas: int | None
+    node_labels: Labels
+
+
+def read(entries: Sequence[Mapping[str, Any]], key: str) -> tuple[Rule, ...]:
+    """The rules of a file or resource that its schema finds right.
+
+    Args:
+        entries: the rules as they are written, in either spelling of the settings.
+        key: under which they stand, for people.
+    """
+    return tuple(_read(entry, f"{key}[{index}]") for index, entry in enumerate(entries))
+
+
+def decide(rules: Sequence[Rule], setting: Setting, pod: Subject) -> Rule | None:
+    """The rule that decides a setting for a pod; None when none does."""
+    for rule in rules:
+        if setting in rule.says and _matches(rule, setting, pod):
+            return rule
+    return None
+
+
+def decide_node(rules: Sequence[Rule], labels: Labels) -> Rule | None:
+    """The rule that decides for a node whether it may be removed; None when none does."""
+    for rule in rules:
+        if Setting.REMOVAL_DISABLED in rule.says and rule.nodes is not None and rule.nodes.matches(labels):
+            return rule
+    return None
+
+
+def _matches(rule: Rule, setting: Setting, pod: Subject) -> bool:
+    wanted = rule.pods
+    if wanted is None:
+        # That a node is not removed is no matter of its pods: ``decide_node`` has the word.
+        return (
+            setting is not Setting.REMOVAL_DISABLED and rule.nodes is not None and rule.nodes.matches(pod.node_labels)
+        )
+    if wanted.namespace not in (None, pod.namespace):
+        return False
+    if wanted.kind is not None and wanted.kind not in (pod.kinds or ("Pod",)):
+        return False
+    if wanted.replicas_min and not _enough(wanted.replicas_min, pod.replicas, rule.says[setting], setting):
+        return False
+    return wanted.labels.matches(pod.labels)
+
+
+def _enough(least: int, replicas: int | None, said: bool, setting: Setting) -> bool:
+    """Whether there are enough replicas; where nobody knows, only what protects the pod counts."""
+    if replicas is None:
+        return said == (setting is Setting.REMOVAL_DISABLED)
+    return replicas >= least
+
+
+def _read(entry: Mapping[str, Any], place: str) -> Rule:
+    pods, nodes = entry.get("podSelector"), entry.get("nodeSelector")
+    return Rule(
+        place,
+        _settings(entry["settings"]),
+        _pods(pods) if pods is not None else None,
+        _labels(nodes, f"{place}.nodeSelector") if nodes is not None else None,
+    )
+
+
+def _pods(selector: Mapping[str, Any]) -> PodSelector:
+    return PodSelector(
+        _labels(selector, "podSelector"),
+        selector.get("namespace"),
+        selector.get("kind"),
+        selector.get("replicasMin") or 0,
+    )
+
+
+def _labels(selector: Mapping[str, Any], field: str) -> Selector:
+    given = selector.get("labelSelector")
+    if given is None:
+        return EVERYTHING
+    return label_selector(msgspec.convert(given, LabelSelector), f"{field}.labelSelector")
+
+
+def _settings(given: Mapping[str, Any]) -> dict[Setting, bool]:
+    """Either spelling; ``forceDisposable`` counts as ``disposable``, unless that says no."""
+    said = {key: value["enabled"] if isinstance(value, Mapping) else value for key, value in given.items()}
+    if said.get(FORCE):
+        said.setdefault(Setting.DISPOSABLE.value, True)
+    return {setting: said[setting.value] for setting in Setting if setting.value in said}
