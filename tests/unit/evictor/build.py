@@ -11,6 +11,7 @@ import msgspec
 
 from moorage.evictor import rules
 from moorage.evictor.candidates import NodeVerdict, PodVerdict, Policy, View, judge
+from moorage.kube.wire.lenient import decode_rest
 from moorage.objects import (
     KubeObject,
     Namespace,
@@ -21,6 +22,7 @@ from moorage.objects import (
     PodDisruptionBudget,
     Workload,
 )
+from moorage.scheduling.doubts import Unread
 
 Json = dict[str, Any]
 
@@ -117,13 +119,17 @@ def budget(name: str = "web", spec: Json | None = None, generation: int = 1, **s
 
 
 def view(*manifests: Json, **more: Any) -> View:
-    """What is known of a cluster with these objects; the namespace is always there."""
+    """What is known of a cluster with these objects, read as answers of an API server are; the namespace is there."""
     found: dict[str, dict[str, Any]] = {}
+    unread: dict[str, dict[str, Unread]] = {}
     there = {"kind": "Namespace", "metadata": {"name": NAMESPACE}}
     for manifest in (there, *manifests):
         kind = manifest["kind"]
-        read: KubeObject = msgspec.json.decode(json.dumps(manifest).encode(), type=_TYPES.get(kind, Workload))
+        decoder = msgspec.json.Decoder(_TYPES.get(kind, Workload))
+        read, left_out = decode_rest(json.dumps(manifest).encode(), decoder)
         found.setdefault(kind, {})[read.key] = read
+        if left_out:
+            unread.setdefault(kind, {})[read.key] = Unread(read, f"{kind} {read.key}", left_out, ", ".join(left_out))
     return View(
         now=NOW,
         nodes=found.pop("Node", {}),
@@ -134,6 +140,7 @@ def view(*manifests: Json, **more: Any) -> View:
         volumes=found.pop("PersistentVolume", {}),
         node_claims=found.pop("NodeClaim", {}),
         workloads=found,
+        unread=unread,
         **more,
     )
 

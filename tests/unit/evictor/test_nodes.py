@@ -1,0 +1,173 @@
+"""Which nodes are never emptied, whatever is on them, and which of them take no pods of others."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.unit.evictor.build import NOW, Json, controller, judged, names, node, owner, pod, policy
+
+CLAIM = {"metadata": {"ownerReferences": [{"apiVersion": "karpenter.sh/v1", "kind": "NodeClaim", "name": "c-1"}]}}
+
+
+def taints(*keys: str) -> Json:
+    return {"spec": {"taints": [{"key": key, "effect": "NoSchedule"} for key in keys]}}
+
+
+def label(key: str, value: str = "") -> Json:
+    return {"metadata": {"labels": {key: value}}}
+
+
+def annotation(key: str, value: str = "true") -> Json:
+    return {"metadata": {"annotations": {key: value}}}
+
+
+def ready(*conditions: Json) -> Json:
+    return {"status": {"conditions": list(conditions)}}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason", "receives"),
+    [
+        pytest.param(label("node-role.kubernetes.io/control-plane"), "NODE_CONTROL_PLANE", True, id="control plane"),
+        pytest.param(taints("node-role.kubernetes.io/master"), "NODE_CONTROL_PLANE", True, id="control plane by taint"),
+        pytest.param(ready({"type": "Ready", "status": "False"}), "NODE_NOT_READY", False, id="not ready"),
+        pytest.param(ready({"type": "Ready", "status": "Unknown"}), "NODE_NOT_READY", False, id="not heard of"),
+        pytest.param(ready({"type": "Ready", "status": None}), "NODE_NOT_READY", False, id="ready is null"),
+        pytest.param(ready(), "NODE_NOT_READY", False, id="no condition"),
+        pytest.param({"status": {"nodeInfo": {"kubeletVersion": ""}}}, "NODE_PLACEHOLDER", False, id="no kubelet"),
+        pytest.param({"status": {"nodeInfo": None}}, "NODE_PLACEHOLDER", False, id="no node info"),
+        pytest.param(label("moorage.dev/placeholder", "true"), "NODE_PLACEHOLDER", False, id="joining"),
+        pytest.param(taints("scheduling.cast.ai/pod-pinning-preparing"), "NODE_PREPARING", False, id="being filled"),
+        pytest.param({"spec": {"unschedulable": True}}, "NODE_CORDONED", False, id="cordoned"),
+        pytest.param(taints("node.kubernetes.io/unschedulable"), "NODE_CORDONED", False, id="cordoned by taint"),
+        pytest.param({"metadata": {"deletionTimestamp": "2026-01-01T11:59:00Z"}}, "NODE_DELETED", False, id="deleted"),
+        *(
+            pytest.param(taints(key), "NODE_MARKED", False, id=key)
+            for key in (
+                "ToBeDeletedByClusterAutoscaler",
+                "DeletionCandidateOfClusterAutoscaler",
+                "karpenter.sh/disrupted",
+                "karpenter.sh/disruption",
+                "karpenter.sh/unregistered",
+                "autoscaling.cast.ai/draining",
+                "aws-node-termination-handler/spot-itn",
+                "node.cloudprovider.kubernetes.io/shutdown",
+                "node.kubernetes.io/out-of-service",
+                "cloud.google.com/impending-node-termination",
+            )
+        ),
+        pytest.param(label("autoscaling.cast.ai/draining", "rebalancing"), "NODE_MARKED", False, id="draining"),
+        pytest.param(CLAIM, "NODE_MARKED", False, id="its NodeClaim is gone"),
+        pytest.param(label("eks.amazonaws.com/compute-type", "fargate"), "NODE_VIRTUAL", False, id="Fargate"),
+        pytest.param(label("type", "virtual-kubelet"), "NODE_VIRTUAL", False, id="virtual-kubelet"),
+        pytest.param(taints("virtual-kubelet.io/provider"), "NODE_VIRTUAL", False, id="virtual-kubelet by taint"),
+        pytest.param({"status": {"nodeInfo": {"operatingSystem": "windows"}}}, "NODE_WINDOWS", True, id="Windows"),
+        pytest.param(annotation("karpenter.sh/do-not-disrupt"), "NODE_KEPT_FOR_OTHERS", True, id="for Karpenter"),
+        pytest.param(annotation("karpenter.sh/do-not-disrupt", "48h"), "NODE_KEPT_FOR_OTHERS", True, id="for a time"),
+        pytest.param(
+            annotation("cluster-autoscaler.kubernetes.io/scale-down-disabled"),
+            *("NODE_KEPT_FOR_OTHERS", True),
+            id="for cluster-autoscaler",
+        ),
+        pytest.param(annotation("karpenter.sh/do-not-disrupt", "yes"), "NODE_MARK_UNREADABLE", True, id="odd mark"),
+        pytest.param({"metadata": {"creationTimestamp": "2026-01-01T11:56:00Z"}}, "NODE_YOUNG", True, id="young"),
+        pytest.param({"metadata": {"creationTimestamp": "2026-01-01T13:00:00Z"}}, "NODE_YOUNG", True, id="of later"),
+        pytest.param({"metadata": {"creationTimestamp": None}}, "NODE_AGE_UNKNOWN", True, id="no age"),
+        pytest.param({"metadata": {"creationTimestamp": "yesterday"}}, "NODE_AGE_UNKNOWN", True, id="odd age"),
+    ],
+)
+def test_nodes_that_stay(change: Json, reason: str, receives: bool) -> None:
+    """Each of them also when it is empty."""
+    found = judged(node(**change))
+    assert (names(found), found.may_go, found.receives) == ([reason], False, receives)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({}, id="a plain node"),
+        pytest.param({"metadata": {"creationTimestamp": "2026-01-01T11:55:00Z"}}, id="old enough by now"),
+        pytest.param({"metadata": {"labels": None, "annotations": None}, "spec": {"taints": None}}, id="nulls"),
+        pytest.param(label("eks.amazonaws.com/compute-type", "auto"), id="EKS Auto Mode"),
+        pytest.param(taints("dedicated"), id="a taint of its owner"),
+        pytest.param(annotation("karpenter.sh/do-not-disrupt", "false"), id="do-not-disrupt says no"),
+        pytest.param(annotation("karpenter.sh/do-not-disrupt", "1h"), id="a time that is over"),
+        pytest.param(annotation("cluster-autoscaler.kubernetes.io/scale-down-disabled", "false"), id="may scale down"),
+        pytest.param({"metadata": {"ownerReferences": [{"apiVersion": "v1", "kind": "Machine"}]}}, id="another owner"),
+    ],
+)
+def test_nodes_that_may_go(change: Json) -> None:
+    found = judged(node(**change))
+    assert (names(found), found.may_go, found.receives) == ([], True, True)
+
+
+def test_scoped_mode_covers_the_nodes_that_the_label_names() -> None:
+    scoped = policy(scoped=True)
+    assert judged(node(**label("provisioner.cast.ai/managed-by", "cast.ai")), settings=scoped).may_go
+    for change in ({}, label("provisioner.cast.ai/managed-by", "karpenter")):
+        found = judged(node(**change), settings=scoped)
+        assert (names(found), found.receives) == (["NODE_OUT_OF_SCOPE"], True)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "age", "goes"), [(5, 4, False), (5, 5, True), (8, 7, False), (8, 8, True), (0, 0, True)]
+)
+def test_node_grace_period_minutes(minutes: int, age: int, goes: bool) -> None:
+    created = (NOW - timedelta(minutes=age)).isoformat()
+    settings = policy(node_grace_period=timedelta(minutes=minutes))
+    assert judged(node(metadata={"creationTimestamp": created}), settings=settings).may_go == goes
+
+
+def test_without_a_grace_period_the_age_is_no_matter() -> None:
+    unknown = node(metadata={"creationTimestamp": None})
+    assert judged(unknown, settings=policy(node_grace_period=timedelta(0))).may_go
+
+
+def test_windows_nodes_when_they_are_wanted() -> None:
+    windows = node(**label("kubernetes.io/os", "windows"), status={"nodeInfo": {"operatingSystem": ""}})
+    assert names(judged(windows)) == ["NODE_WINDOWS"]
+    assert judged(windows, settings=policy(windows=True)).may_go
+
+
+@pytest.mark.parametrize(
+    ("claim", "more", "reasons"),
+    [
+        ({"metadata": {"name": "c-1"}}, {}, []),
+        ({"metadata": {"name": "c-1", "deletionTimestamp": "2026-01-01T11:59:00Z"}}, {}, ["NODE_MARKED"]),
+        ({"metadata": {"name": "c-2"}}, {}, ["NODE_MARKED"]),
+        ({"metadata": {"name": "c-1"}}, {"unseen": {"NodeClaim": "may not list"}}, ["NODE_CLAIM_UNSEEN"]),
+    ],
+)
+def test_node_claims(claim: Json, more: dict[str, Any], reasons: list[str]) -> None:
+    found = judged(node(**CLAIM), {"kind": "NodeClaim", **claim}, **more)
+    assert names(found) == reasons
+
+
+def test_node_claims_that_cannot_be_seen_are_no_matter_without_karpenter() -> None:
+    assert judged(node(), unseen={"NodeClaim": "may not list"}).may_go
+
+
+def test_all_reasons_are_told_with_their_particulars() -> None:
+    found = judged(
+        node(
+            metadata={
+                "creationTimestamp": "2026-01-01T11:58:00Z",
+                "labels": {"autoscaling.cast.ai/removal-disabled": "true"},
+            },
+            spec={"unschedulable": True},
+        ),
+        pod(of=owner("ReplicaSet", "web-1")),
+        controller("ReplicaSet", "web-1", spec={"replicas": 2}),
+    )
+    assert [str(each) for each in found.findings] == [
+        "somebody has said that the node is never removed, not even when it is empty "
+        '(autoscaling.cast.ai/removal-disabled: "true")',
+        "the node has not existed for long enough (since 2026-01-01T11:58:00Z, nodeGracePeriodMinutes: 5)",
+        "somebody has cordoned the node",
+    ]
+    assert [str(each) for pod in found.pods for each in pod.findings] == [
+        "its controller has more than one replica (ReplicaSet web-1: 2)"
+    ]
