@@ -19,6 +19,9 @@ GENERATED: dict[str, Callable[[], str]] = {
     "docs/reference/protocol.md": protocol.reasons,
     "docs/reference/settings.md": reference.settings,
     "docs/reference/tools.md": reference.tools,
+    "runtime/moorage/schemas/evictorconfig.schema.json": lambda: bundle.text(
+        bundle.bundled("rules/evictorconfig.schema.json")
+    ),
     "runtime/moorage/schemas/plan.schema.json": plan.schema,
     "runtime/moorage/schemas/rules.schema.json": lambda: bundle.text(bundle.bundled("rules/rules.schema.json")),
 }

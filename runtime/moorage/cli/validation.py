@@ -127,7 +127,9 @@ def _say_where_dependencies_are(report: Report, parts: Mapping[Path, str]) -> No
 
 
 def _rules(report: Report, data: bytes) -> None:
-    report.mistakes = rules.mistakes(parse(report.file, data, max_bytes=rules.MAX_BYTES, merge=True))
+    document = parse(report.file, data, max_bytes=rules.MAX_BYTES, merge=True)
+    report.mistakes = rules.mistakes(document)
+    report.notes = [] if report.mistakes else list(rules.notes(document))
 
 
 def _plan(report: Report, data: bytes) -> None:

@@ -1,6 +1,13 @@
-"""Rules of the evictor: what is wrong with a file of them."""
+"""Rules of the evictor in the files that people have them in: what is wrong with one, and what it says.
+
+They come alone, as the published file or list, inside a ConfigMap, and inside the resource EvictorConfig. A key that
+is null counts as left out, as in every answer of an API server.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from . import schemas
 from .mistakes import FileMistakes, Mistake
@@ -8,13 +15,23 @@ from .yamlfile import Document, parse
 
 MAX_BYTES = 1 << 20
 """A ConfigMap holds no more."""
+KEY = "config.yaml"
+"""Under which a ConfigMap holds the rules."""
+RESOURCE = "evictorconfig.schema.json"
+
+_RULES = "rules.schema.json"
 
 
 def mistakes(document: Document) -> list[Mistake]:
     """What is wrong with a file of rules; one without any content has no rules, and is right."""
-    if document.value is None:
+    value = without_nulls(document.value)
+    if value is None:
         return []
-    return list(schemas.mistakes("rules.schema.json", document, document.value))
+    if _kind(value) == "ConfigMap":
+        return _of_config_map(document, value)
+    if _kind(value) == "EvictorConfig":
+        return list(schemas.mistakes(RESOURCE, document, value))
+    return _of_rules(document)
 
 
 def mistakes_in_text(document: Document, key: str) -> list[Mistake]:
@@ -26,7 +43,50 @@ def mistakes_in_text(document: Document, key: str) -> list[Mistake]:
     """
     try:
         inner = parse(key, document.value[key].encode(), max_bytes=MAX_BYTES, merge=True)
-        found = mistakes(inner)
+        found = _of_rules(inner)
     except FileMistakes as error:
         found = error.mistakes
     return [document.mistake((key,), f"{key}: in line {each.line} of the text: {each.full_sentence}") for each in found]
+
+
+def notes(document: Document) -> Iterator[Mistake]:
+    """What a right file says in vain."""
+    value = without_nulls(document.value)
+    if _kind(value) != "EvictorConfig":
+        return
+    declared = schemas.load(RESOURCE)["properties"]["spec"]["properties"]
+    spec = value["spec"]
+    for where, said, known in (
+        (("spec",), spec, declared),
+        (("spec", "config"), spec.get("config", {}), declared["config"]["properties"]),
+    ):
+        for name, inner in said.items():
+            if known[name].get("x-effect") == "none" and inner != known[name]["default"]:
+                sentence = f"{name}: accepted, without effect. {known[name]['description']}"
+                yield document.mistake((*where, name), sentence)
+
+
+def without_nulls(value: Any) -> Any:
+    """A value without the keys of its maps that are null."""
+    if isinstance(value, Mapping):
+        return {key: without_nulls(inner) for key, inner in value.items() if inner is not None}
+    if isinstance(value, list):
+        return [without_nulls(inner) for inner in value]
+    return value
+
+
+def _kind(value: Any) -> Any:
+    return value.get("kind") if isinstance(value, Mapping) else None
+
+
+def _of_rules(document: Document) -> list[Mistake]:
+    value = without_nulls(document.value)
+    return list(schemas.mistakes(_RULES, document, value)) if value is not None else []
+
+
+def _of_config_map(document: Document, value: Mapping[str, Any]) -> list[Mistake]:
+    data = value.get("data")
+    if not isinstance(data, Mapping) or not isinstance(data.get(KEY), str):
+        return [document.mistake(("data",), f"data: {KEY} is missing, the text with the rules")]
+    inside = mistakes_in_text(document.below("data"), KEY)
+    return [each._replace(path=("data", *each.path)) for each in inside]

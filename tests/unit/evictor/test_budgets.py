@@ -13,7 +13,7 @@ THREE = controller("ReplicaSet", "web-1", spec={"replicas": 3})
 DISPOSABLE = {"metadata": {"annotations": {"autoscaling.cast.ai/disposable": "true"}}}
 UNREADY: Json = {"status": {"conditions": [{"type": "Ready", "status": "False"}]}}
 SELECTS = {"matchLabels": {"app": "web"}}
-NONE_NOW = {"disruptionsAllowed": 0, "currentHealthy": 2}
+NONE_NOW: Json = {"disruptionsAllowed": 0, "currentHealthy": 2}
 
 
 @pytest.mark.parametrize(

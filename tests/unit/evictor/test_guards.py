@@ -277,7 +277,7 @@ def test_aggressive_mode_knows_autoscalers_by_their_controllers_too() -> None:
 
 
 def test_single_replicas_of_kube_system() -> None:
-    there = {"metadata": {"namespace": "kube-system"}}
+    there: Json = {"metadata": {"namespace": "kube-system"}}
     namespace = {"kind": "Namespace", "metadata": {"name": "kube-system"}}
     single, two, job = pod(of=RS, **there), merged(TWO, there), controller("Job", "batch", **there)
     assert names(judged_pod(single, merged(ONE, there), namespace)) == ["SINGLE_REPLICA"]

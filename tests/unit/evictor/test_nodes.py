@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.evictor.build import NOW, Json, controller, judged, names, node, owner, pod, policy
 
-CLAIM = {"metadata": {"ownerReferences": [{"apiVersion": "karpenter.sh/v1", "kind": "NodeClaim", "name": "c-1"}]}}
+CLAIM: Json = {"metadata": {"ownerReferences": [{"apiVersion": "karpenter.sh/v1", "kind": "NodeClaim", "name": "c-1"}]}}
 
 
 def taints(*keys: str) -> Json:

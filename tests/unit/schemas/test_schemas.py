@@ -21,6 +21,7 @@ from tools.generate.bundle import Schema
 from tools.generate.values import Key
 
 RULES = bundle.bundled("rules/rules.schema.json")
+RESOURCE = bundle.bundled("rules/evictorconfig.schema.json")
 SCHEMAS = {chart: values.bundled(chart) for chart in values.COMPONENTS}
 KEYS = [
     pytest.param(key, id=f"{chart}: {'.'.join(key.path)}")
@@ -77,7 +78,7 @@ def test_what_templates_fall_back_to_is_right(chart: str) -> None:
     assert isinstance(fallbacks["replicas"], int)
 
 
-@pytest.mark.parametrize("schema", [*SCHEMAS.values(), RULES], ids=[*SCHEMAS, "rules"])
+@pytest.mark.parametrize("schema", [*SCHEMAS.values(), RULES, RESOURCE], ids=[*SCHEMAS, "rules", "resource"])
 def test_schemas_are_right_closed_and_whole(schema: Schema) -> None:
     Draft7Validator.check_schema(schema)
     Draft202012Validator.check_schema({**schema, "$schema": "https://json-schema.org/draft/2020-12/schema"})

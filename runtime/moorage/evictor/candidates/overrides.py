@@ -6,10 +6,10 @@ finding says that it cannot be read. Only a clear ``"true"`` makes a pod disposa
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 
+from moorage.evictor.durations import duration
 from moorage.objects import ObjectMeta
 from moorage.reservations import moment
 
@@ -17,9 +17,6 @@ from . import names
 from .reasons import Finding, NodeFinding, NodeReason, PodFinding, PodReason, R
 
 _NO = frozenset(("false", "False", "FALSE", "0", "f", "F"))
-_DURATION = re.compile(r"(?:[0-9]{1,9}(?:\.[0-9]{1,9})?(?:h|m|s|ms|us|µs|ns))+")
-_PART = re.compile(r"([0-9.]+)([a-zµ]+)")
-_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 
 
 def removal_disabled(meta: ObjectMeta) -> str:
@@ -73,13 +70,10 @@ def _kept(meta: ObjectMeta, key: str, now: datetime, yes: R, odd: R) -> Iterator
         yield Finding(odd, _said(key, value))
 
 
-def _until(meta: ObjectMeta, duration: str) -> datetime | None:
+def _until(meta: ObjectMeta, text: str) -> datetime | None:
     """The end of a protection that lasts some time; None when this is no time, or when it began is not known."""
-    created = moment(meta.creation_timestamp or "")
-    if created is None or _DURATION.fullmatch(duration) is None:
-        return None
-    seconds = sum(float(amount) * _SECONDS[unit] for amount, unit in _PART.findall(duration))
-    return created + timedelta(seconds=min(seconds, 1e9))
+    created, time = moment(meta.creation_timestamp or ""), duration(text)
+    return created + time if created is not None and time is not None else None
 
 
 def _said(key: str, value: str) -> str:

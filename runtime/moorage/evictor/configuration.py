@@ -1,0 +1,66 @@
+"""Settings and rules as the ConfigMap and the resource EvictorConfig have them, once their schemas find them right.
+
+What the resource says wins, field by field. Its rules replace those of the ConfigMap as soon as it has the key for
+them, be it empty: rules of both are never mixed, because their order decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+from moorage.files.rules import without_nulls
+
+from . import rules
+from .candidates import Policy
+from .durations import duration
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What is in force.
+
+    Attributes:
+        enabled: whether the evictor does anything.
+        policy: who may go.
+    """
+
+    enabled: bool = True
+    policy: Policy = field(default_factory=Policy)
+
+
+def with_file(configuration: Configuration, content: Any) -> Configuration:
+    """The configuration with the rules of the published file.
+
+    Args:
+        configuration: what the values say.
+        content: of the file: a map with evictionConfig or evictionRules, a list, or nothing.
+    """
+    found = without_nulls(content)
+    lists = found if isinstance(found, Mapping) else {"": found or []}
+    read = [rule for key, entries in lists.items() for rule in rules.read(entries, key)]
+    return replace(configuration, policy=replace(configuration.policy, rules=tuple(read)))
+
+
+def with_resource(configuration: Configuration, content: Mapping[str, Any]) -> Configuration:
+    """The configuration with what the resource says.
+
+    Args:
+        configuration: what values and file say.
+        content: the resource.
+    """
+    spec = without_nulls(content)["spec"]
+    said = spec.get("config", {})
+    changes: dict[str, Any] = {}
+    for key, name in (("aggressiveMode", "aggressive"), ("scopedMode", "scoped"), ("windows", "windows")):
+        if key in said:
+            changes[name] = said[key]
+    if "nodeGracePeriodMinutes" in said:
+        changes["node_grace_period"] = timedelta(minutes=said["nodeGracePeriodMinutes"])
+    if "drainTimeout" in said:
+        changes["drain_timeout"] = duration(said["drainTimeout"])
+    if "evictionRules" in spec:
+        changes["rules"] = rules.read(spec["evictionRules"], "spec.evictionRules")
+    return Configuration(spec.get("enabled", configuration.enabled), replace(configuration.policy, **changes))
