@@ -64,13 +64,21 @@ class Rule:
 
 
 class Subject(NamedTuple):
-    """What of a pod rules look at; ``replicas`` None: nobody says how many there are."""
+    """What of a pod rules look at.
+
+    Attributes:
+        namespace: its namespace.
+        labels: its own.
+        kinds: of its controllers.
+        replicas: how many its controller wants; None when nobody says.
+        node_rules: places of the rules that match its node.
+    """
 
     namespace: str
     labels: Labels
     kinds: tuple[str, ...]
     replicas: int | None
-    node_labels: Labels
+    node_rules: frozenset[str]
 
 
 def read(entries: Sequence[Mapping[str, Any]], key: str) -> tuple[Rule, ...]:
@@ -91,6 +99,11 @@ def decide(rules: Sequence[Rule], setting: Setting, pod: Subject) -> Rule | None
     return None
 
 
+def node_rules(rules: Sequence[Rule], labels: Labels) -> frozenset[str]:
+    """The places of the rules that match a node with these labels."""
+    return frozenset(rule.place for rule in rules if rule.nodes is not None and rule.nodes.matches(labels))
+
+
 def decide_node(rules: Sequence[Rule], labels: Labels) -> Rule | None:
     """The rule that decides for a node whether it may be removed; None when none does."""
     for rule in rules:
@@ -103,9 +116,7 @@ def _matches(rule: Rule, setting: Setting, pod: Subject) -> bool:
     wanted = rule.pods
     if wanted is None:
         # That a node is not removed is no matter of its pods: ``decide_node`` has the word.
-        return (
-            setting is not Setting.REMOVAL_DISABLED and rule.nodes is not None and rule.nodes.matches(pod.node_labels)
-        )
+        return setting is not Setting.REMOVAL_DISABLED and rule.place in pod.node_rules
     if wanted.namespace not in (None, pod.namespace):
         return False
     if wanted.kind is not None and wanted.kind not in (pod.kinds or ("Pod",)):

@@ -69,7 +69,7 @@ def _read(view: View, key: str, budget: PodDisruptionBudget) -> _Budget:
 
 def _against(found: _Budget, pod: Pod) -> Iterator[PodFinding]:
     spec, status = found.budget.spec, found.budget.status
-    if spec.unhealthy_pod_eviction_policy == "AlwaysAllow" and not _ready(pod):
+    if spec.unhealthy_pod_eviction_policy == "AlwaysAllow" and not ready(pod):
         return
     current = status.observed_generation >= found.budget.metadata.generation
     why = _impossible(found.budget, current=current)
@@ -97,8 +97,9 @@ def _impossible(budget: PodDisruptionBudget, *, current: bool) -> str:
 def _surplus(budget: PodDisruptionBudget, pod: Pod) -> bool:
     """Whether the others are enough without a pod that is not ready (IfHealthyBudget, which is the default)."""
     status = budget.status
-    return not _ready(pod) and status.current_healthy >= status.desired_healthy > 0
+    return not ready(pod) and status.current_healthy >= status.desired_healthy > 0
 
 
-def _ready(pod: Pod) -> bool:
+def ready(pod: Pod) -> bool:
+    """Whether a pod says that it is ready."""
     return any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions)

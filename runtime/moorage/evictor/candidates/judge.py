@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from moorage.evictor.rules import node_rules
+
 from . import nodes
 from .pods import Pods
 from .policy import Policy
@@ -20,11 +22,12 @@ def judge(view: View, policy: Policy) -> dict[str, NodeVerdict]:
         A verdict on each node, by its name.
     """
     pods = Pods(view, policy)
+    matching = {name: node_rules(policy.rules, node.metadata.labels) for name, node in view.nodes.items()}
     on: dict[str, list[PodVerdict]] = {name: [] for name in view.nodes}
     for pod in view.pods:
-        node = view.nodes.get(pod.spec.node_name)
-        if node is not None:
-            on[pod.spec.node_name].append(pods.judge(pod, node.metadata.labels))
+        name = pod.spec.node_name
+        if name in on:
+            on[name].append(pods.judge(pod, matching[name]))
     return {
         name: NodeVerdict(name, tuple(nodes.against(node, view, policy)), tuple(on[name]))
         for name, node in view.nodes.items()

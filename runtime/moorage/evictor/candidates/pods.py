@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 
 from moorage.evictor.rules import Setting, Subject, decide
-from moorage.objects import Labels, Pod
+from moorage.objects import Pod
 
 from . import guards, overrides
+from .alike import alike
 from .budgets import Budgets
 from .controllers import Controllers, Lookup, Made
 from .policy import Policy
@@ -29,27 +30,37 @@ class Pods:
         self._policy = policy
         self._lookup = Lookup(view)
         self._budgets = Budgets(view)
+        self._known: dict[Hashable, tuple[Stance, tuple[PodFinding, ...]]] = {}
 
-    def judge(self, pod: Pod, node_labels: Labels) -> PodVerdict:
+    def judge(self, pod: Pod, node_rules: frozenset[str]) -> PodVerdict:
         """What a pod means for the node it is on.
 
         Args:
-            pod: bound to a node.
-            node_labels: the node's.
+            pod: bound to a node, and one of the view's.
+            node_rules: places of the rules that match the node.
         """
+        if self._view.doubt("Pod", pod.key):
+            return PodVerdict(pod.key, *self._judge(pod, node_rules))
+        group = alike(pod, node_rules)
+        found = self._known.get(group)
+        if found is None:
+            found = self._known[group] = self._judge(pod, node_rules)
+        return PodVerdict(pod.key, *found)
+
+    def _judge(self, pod: Pod, node_rules: frozenset[str]) -> tuple[Stance, tuple[PodFinding, ...]]:
         controllers = self._lookup.of(pod)
         if aside := _aside(pod, controllers):
-            return PodVerdict(pod.key, aside[0].reason.stance, aside)
+            return aside[0].reason.stance, aside
         subject = Subject(
-            pod.metadata.namespace, pod.metadata.labels, controllers.kinds, controllers.replicas, node_labels
+            pod.metadata.namespace, pod.metadata.labels, controllers.kinds, controllers.replicas, node_rules
         )
         held = [*self._protected(pod, controllers, subject), *self._budgets.against(pod)]
         disposable = self._disposable(pod, controllers, subject)
         guarded = [] if disposable else list(self._guarded(pod, controllers, subject))
         held += [found for found in guarded if found.reason.stance is Stance.HOLDS]
         if held:
-            return PodVerdict(pod.key, Stance.HOLDS, tuple(held))
-        return PodVerdict(pod.key, Stance.MOVES, (disposable,) if disposable else tuple(guarded))
+            return Stance.HOLDS, tuple(held)
+        return Stance.MOVES, (disposable,) if disposable else tuple(guarded)
 
     def _protected(self, pod: Pod, controllers: Controllers, subject: Subject) -> Iterator[PodFinding]:
         """What holds a pod even if it is disposable: people's own words, and what could hide some."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -51,7 +51,7 @@ class View:
 
     now: datetime
     nodes: Mapping[str, Node]
-    pods: Iterable[Pod]
+    pods: Collection[Pod]
     workloads: Mapping[str, Mapping[str, Workload]] = field(default_factory=dict)
     budgets: Mapping[str, PodDisruptionBudget] = field(default_factory=dict)
     namespaces: Mapping[str, Namespace] = field(default_factory=dict)
