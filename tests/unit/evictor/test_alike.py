@@ -30,8 +30,8 @@ POLICY = policy(
 )
 SPENT = budget(disruptionsAllowed=0)
 SPENT["spec"]["unhealthyPodEvictionPolicy"] = "AlwaysAllow"
-LISTED = {"metadata": {"annotations": {"cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes": "safe"}}}
-FOR_A_DAY = {"metadata": {"annotations": {"karpenter.sh/do-not-disrupt": "25h"}}}
+LISTED: Json = {"metadata": {"annotations": {"cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes": "safe"}}}
+FOR_A_DAY: Json = {"metadata": {"annotations": {"karpenter.sh/do-not-disrupt": "25h"}}}
 
 
 def volumes(*sources: Json) -> Json:
