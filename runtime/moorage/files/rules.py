@@ -18,6 +18,8 @@ MAX_BYTES = 1 << 20
 KEY = "config.yaml"
 """Under which a ConfigMap holds the rules."""
 RESOURCE = "evictorconfig.schema.json"
+NAME = "evictor-config"
+"""Of the one resource that counts."""
 
 _RULES = "rules.schema.json"
 
@@ -55,7 +57,9 @@ def notes(document: Document) -> Iterator[Mistake]:
     if _kind(value) != "EvictorConfig":
         return
     declared = schemas.load(RESOURCE)["properties"]["spec"]["properties"]
-    spec = value["spec"]
+    spec, name = value["spec"], value.get("metadata", {}).get("name")
+    if name != NAME:
+        yield document.mistake(("metadata",), f"metadata: only the resource of the name {NAME} is read")
     for where, said, known in (
         (("spec",), spec, declared),
         (("spec", "config"), spec.get("config", {}), declared["config"]["properties"]),

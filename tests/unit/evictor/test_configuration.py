@@ -156,6 +156,15 @@ def test_rules_of_the_resource_replace_those_of_the_file(entries: list[Json], pl
     assert [rule.place for rule in found] == places
 
 
+@pytest.mark.parametrize("metadata", [{"name": "other"}, {}, None])
+def test_resources_of_another_name_are_right_and_not_read(metadata: Json | None) -> None:
+    other = document({**resource(), "metadata": metadata})
+    assert rules.mistakes(other) == []
+    assert [str(each.sentence) for each in rules.notes(other)] == [
+        "metadata: only the resource of the name evictor-config is read"
+    ]
+
+
 WITHOUT_EFFECT = {
     "ignorePodDisruptionBudgets": True,
     "forceDisableLiveMigration": True,

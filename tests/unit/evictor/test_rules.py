@@ -46,6 +46,12 @@ def expression(operator: str, *values: str, key: str = "app") -> Json:
         ({"kind": "StatefulSet"}, DB, True),
         ({"kind": "Job"}, BATCH, True),
         ({"kind": "CronJob"}, BATCH, True),
+        ({"kind": "Job", "replicasMin": 2}, BATCH, False),
+        (
+            {"kind": "Job", "replicasMin": 2},
+            (pod(of=JOB), controller("Job", "batch", spec={"parallelism": 2, "completions": 9})),
+            True,
+        ),
         ({"kind": "Rollout"}, (pod(of=RS), controller("ReplicaSet", "web-1", of=owner("Rollout", "web"))), True),
         ({"kind": "Pod"}, (pod(),), True),
         ({"kind": "Pod"}, WEB, False),

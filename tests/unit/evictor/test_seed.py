@@ -103,6 +103,11 @@ STATIC = pod(of=owner("Node", "n1"), metadata={"annotations": {"kubernetes.io/co
             *("holds", "OWNER_UNKNOWN", "holds", "OWNER_UNKNOWN"),
             id="a ReplicaSet of another group",
         ),
+        pytest.param(
+            (pod(of=RS), controller("ReplicaSet", "web-1", metadata={"deletionTimestamp": "2026-01-01T12:00:00Z"})),
+            *("holds", "OWNER_ABSENT", "holds", "OWNER_ABSENT"),
+            id="a ReplicaSet that is being deleted",
+        ),
         pytest.param((pod(of=RS),), "holds", "OWNER_ABSENT", "holds", "OWNER_ABSENT", id="a ReplicaSet that is gone"),
         pytest.param(
             (pod(of={**RS, "uid": "another"}), replicas(2)),

@@ -71,13 +71,24 @@ def test_what_belongs_to_its_node_needs_no_controller(kind: str) -> None:
         pytest.param({"spec": {"volumes": "none"}}, "POD_UNREADABLE", "spec.volumes", id="volumes"),
         pytest.param({"status": {"phase": 7}}, "POD_UNREADABLE", "status.phase", id="phase"),
         pytest.param({"spec": {"priority": "high"}}, "POD_UNREADABLE", "spec.priority", id="priority"),
+        pytest.param({"metadata": {"ownerReferences": {}}}, "POD_UNREADABLE", "metadata.ownerReferences", id="owners"),
         pytest.param({"status": {"startTime": 12}}, "REPLICATED", "", id="a field that is not read here"),
+        pytest.param({"metadata": {"finalizers": 12}}, "REPLICATED", "", id="another one"),
+        pytest.param({"spec": {"containers": "many"}}, "REPLICATED", "", id="one that fit reads"),
     ],
 )
 def test_pods_of_which_not_all_can_be_read(broken: Json, reason: str, field: str) -> None:
     found = judged_pod(merged(WEB[0], broken), *WEB[1:])
-    assert names(found)[0] == reason
+    assert names(found) == [reason], "nothing is said of what is missing"
     assert field in str(found.findings[0])
+
+
+def test_what_can_be_read_of_a_pod_counts() -> None:
+    odd: Json = {"spec": {"volumes": "odd"}}
+    marked = merged(odd, {"metadata": {"labels": {"autoscaling.cast.ai/removal-disabled": "true"}}})
+    assert names(judged_pod(merged(WEB[0], marked), *WEB[1:])) == ["REMOVAL_DISABLED", "POD_UNREADABLE"]
+    assert names(judged_pod(merged(WEB[0], {**odd, "status": {"phase": "Failed"}}), *WEB[1:])) == ["FINISHED"]
+    assert names(judged_pod(merged(pod(of=owner("DaemonSet", "x")), odd))) == ["DAEMON_SET"]
 
 
 def test_a_pod_that_cannot_be_read_is_not_disposable() -> None:
@@ -105,12 +116,13 @@ def test_other_objects_of_which_not_all_can_be_read(kind: str, broken: Json, rea
 )
 def test_nodes_of_which_not_all_can_be_read(broken: Json) -> None:
     found = judged(node(**broken))
-    assert names(found)[0] == "NODE_UNREADABLE"
+    assert names(found) == ["NODE_UNREADABLE"], "nothing is said of what is missing"
     assert not found.receives
 
 
 def test_nodes_where_only_something_else_cannot_be_read() -> None:
-    assert judged(node(status={"allocatable": "much"})).may_go
+    assert judged(node(status={"allocatable": "much"}, metadata={"finalizers": 7})).may_go
+    assert names(judged(node(metadata={"creationTimestamp": 7}))) == ["NODE_AGE_UNKNOWN"]
 
 
 @pytest.mark.parametrize(

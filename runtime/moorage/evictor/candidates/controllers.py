@@ -53,7 +53,7 @@ class Controllers(NamedTuple):
         who: its direct owner, for people; empty when it has none.
         kinds: of all its controllers.
         found: those that were looked up, from the direct owner to the top.
-        missing: what is said of a direct owner that does not exist.
+        missing: what is said of a direct owner that does not exist, or soon will not.
         unseen: what is said of one that cannot be seen.
     """
 
@@ -66,9 +66,12 @@ class Controllers(NamedTuple):
 
     @property
     def replicas(self) -> int | None:
-        """How many replicas are wanted: a Deployment's when there is one; None when nobody says."""
-        if not self.found or self.made in (Made.JOB, Made.DAEMON_SET):
+        """How many replicas are wanted: a Deployment's when there is one, a Job's parallelism; None: nobody says."""
+        if not self.found or self.made is Made.DAEMON_SET:
             return None
+        if self.made is Made.JOB:
+            wanted = self.found[0].spec.parallelism
+            return 1 if wanted is None else wanted
         top = self.found[-1] if self.kinds[len(self.found) - 1] == "Deployment" else self.found[0]
         return 1 if top.spec.replicas is None else top.spec.replicas
 
@@ -115,7 +118,11 @@ class Lookup:
                 break
             found.append(there)
             owner = there.metadata.controller()
-        missing = "" if found or made in (Made.UNKNOWN, Made.STATIC) else f"there is no {who} with uid {direct.uid}"
+        missing = ""
+        if not found and made not in (Made.UNKNOWN, Made.STATIC):
+            missing = f"there is no {who} with uid {direct.uid}"
+        elif found and found[0].metadata.deletion_timestamp is not None:
+            missing = f"{who} is being deleted"
         return Controllers(made, who, tuple(kinds), tuple(found), missing)
 
 

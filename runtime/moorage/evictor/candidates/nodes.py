@@ -21,7 +21,9 @@ def against(node: Node, view: View, policy: Policy) -> Iterator[NodeFinding]:
     """Every reason against emptying a node, those of people first."""
     yield from _protected(node, view, policy)
     if doubt := view.doubt("Node", node.key):
+        # All that follows would be said of what is missing, too.
         yield NodeFinding(NodeReason.NODE_UNREADABLE, doubt)
+        return
     yield from _excluded(node, policy)
     yield from _age(node, view, policy)
     yield from _state(node)
@@ -29,9 +31,10 @@ def against(node: Node, view: View, policy: Policy) -> Iterator[NodeFinding]:
 
 
 def _protected(node: Node, view: View, policy: Policy) -> Iterator[NodeFinding]:
-    if said := overrides.removal_disabled(node.metadata):
-        unclear = overrides.unclear(said)
-        yield NodeFinding(NodeReason.NODE_MARK_UNREADABLE if unclear else NodeReason.NODE_REMOVAL_DISABLED, said)
+    mark = overrides.removal_disabled(node.metadata)
+    if mark is not None:
+        reason = NodeReason.NODE_REMOVAL_DISABLED if mark.clear else NodeReason.NODE_MARK_UNREADABLE
+        yield NodeFinding(reason, str(mark))
     rule = decide_node(policy.rules, node.metadata.labels)
     if rule is not None and rule.says[Setting.REMOVAL_DISABLED]:
         yield NodeFinding(NodeReason.NODE_RULE_REMOVAL_DISABLED, rule.place)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import NamedTuple
 
 from moorage.evictor.durations import duration
 from moorage.objects import ObjectMeta
@@ -19,8 +20,24 @@ from .reasons import Finding, NodeFinding, NodeReason, PodFinding, PodReason, R
 _NO = frozenset(("false", "False", "FALSE", "0", "f", "F"))
 
 
-def removal_disabled(meta: ObjectMeta) -> str:
-    """What marks something as never to be removed, ``key: "value"``; empty when nothing does.
+class Mark(NamedTuple):
+    """A mark as somebody has written it."""
+
+    key: str
+    value: str
+
+    @property
+    def clear(self) -> bool:
+        """Whether it says yes, in so many words."""
+        return self.value == "true"
+
+    def __str__(self) -> str:
+        """As it stands in a manifest."""
+        return f'{self.key}: "{self.value[:60]}"'
+
+
+def removal_disabled(meta: ObjectMeta) -> Mark | None:
+    """What marks something as never to be removed, or None.
 
     Args:
         meta: of a pod, a controller or a node; annotations and labels count alike.
@@ -28,8 +45,8 @@ def removal_disabled(meta: ObjectMeta) -> str:
     for key in names.REMOVAL_DISABLED:
         for place in (meta.annotations, meta.labels):
             if key in place and place[key] not in _NO:
-                return _said(key, place[key])
-    return ""
+                return Mark(key, place[key])
+    return None
 
 
 def disposable(meta: ObjectMeta) -> str:
@@ -43,7 +60,7 @@ def pod_marks(meta: ObjectMeta, now: datetime) -> Iterator[PodFinding]:
     if safe in _NO:
         yield PodFinding(PodReason.SAFE_TO_EVICT)
     elif safe not in (None, "true"):
-        yield PodFinding(PodReason.MARK_UNREADABLE, _said(names.SAFE_TO_EVICT, str(safe)))
+        yield PodFinding(PodReason.MARK_UNREADABLE, str(Mark(names.SAFE_TO_EVICT, str(safe))))
     yield from _kept(meta, names.DO_NOT_DISRUPT, now, PodReason.DO_NOT_DISRUPT, PodReason.MARK_UNREADABLE)
 
 
@@ -53,28 +70,15 @@ def node_marks(meta: ObjectMeta, now: datetime) -> Iterator[NodeFinding]:
         yield from _kept(meta, key, now, NodeReason.NODE_KEPT_FOR_OTHERS, NodeReason.NODE_MARK_UNREADABLE)
 
 
-def unclear(said: str) -> bool:
-    """Whether what ``removal_disabled`` found is something else than a clear yes."""
-    return bool(said) and not said.endswith(': "true"')
-
-
 def _kept(meta: ObjectMeta, key: str, now: datetime, yes: R, odd: R) -> Iterator[Finding[R]]:
     """What an annotation means that is ``"true"`` or, as Karpenter has it, a time since the object was made."""
     value = meta.annotations.get(key)
     if value is None or value in _NO:
         return
-    until = _until(meta, value)
-    if value == "true" or (until is not None and now < until):
-        yield Finding(yes, _said(key, value))
-    elif until is None:
-        yield Finding(odd, _said(key, value))
-
-
-def _until(meta: ObjectMeta, text: str) -> datetime | None:
-    """The end of a protection that lasts some time; None when this is no time, or when it began is not known."""
-    created, time = moment(meta.creation_timestamp or ""), duration(text)
-    return created + time if created is not None and time is not None else None
-
-
-def _said(key: str, value: str) -> str:
-    return f'{key}: "{value[:60]}"'
+    created, time = moment(meta.creation_timestamp or ""), duration(value)
+    if value == "true":
+        yield Finding(yes, str(Mark(key, value)))
+    elif created is None or time is None:
+        yield Finding(odd, str(Mark(key, value)))
+    elif now - created < time:
+        yield Finding(yes, str(Mark(key, value)))

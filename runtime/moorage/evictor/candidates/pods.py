@@ -51,6 +51,9 @@ class Pods:
         controllers = self._lookup.of(pod)
         if aside := _aside(pod, controllers):
             return aside[0].reason.stance, aside
+        if doubt := self._view.doubt("Pod", pod.key):
+            # All that follows would be said of what is missing, too.
+            return Stance.HOLDS, (*_own_marks(pod, controllers), PodFinding(PodReason.POD_UNREADABLE, doubt))
         subject = Subject(
             pod.metadata.namespace, pod.metadata.labels, controllers.kinds, controllers.replicas, node_rules
         )
@@ -69,8 +72,6 @@ class Pods:
         if rule is not None and rule.says[Setting.REMOVAL_DISABLED]:
             yield PodFinding(PodReason.RULE_REMOVAL_DISABLED, rule.place)
         yield from overrides.pod_marks(pod.metadata, self._view.now)
-        if doubt := self._view.doubt("Pod", pod.key):
-            yield PodFinding(PodReason.POD_UNREADABLE, doubt)
         if controllers.unseen:
             yield PodFinding(PodReason.OWNER_UNSEEN, controllers.unseen)
 
@@ -108,7 +109,7 @@ def _aside(pod: Pod, controllers: Controllers) -> tuple[PodFinding, ...]:
 def _own_marks(pod: Pod, controllers: Controllers) -> Iterator[PodFinding]:
     """What people have written on the pod or on one of its controllers."""
     for what, meta in (("", pod.metadata), *((each.metadata.name, each.metadata) for each in controllers.found)):
-        said = overrides.removal_disabled(meta)
-        if said:
-            reason = PodReason.MARK_UNREADABLE if overrides.unclear(said) else PodReason.REMOVAL_DISABLED
-            yield PodFinding(reason, f"{said} of {what}" if what else said)
+        mark = overrides.removal_disabled(meta)
+        if mark is not None:
+            reason = PodReason.REMOVAL_DISABLED if mark.clear else PodReason.MARK_UNREADABLE
+            yield PodFinding(reason, f"{mark} of {what}" if what else str(mark))

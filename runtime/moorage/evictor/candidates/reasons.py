@@ -60,7 +60,7 @@ class PodReason(Enum):
     OTHER_SCHEDULER = (Stance.HOLDS, "it names another scheduler, whose rules are not known here")
     BARE_POD = (Stance.HOLDS, "it has no controller that would create it again")
     OWNER_UNKNOWN = (Stance.HOLDS, "its controller is of a kind that is not known to create it again")
-    OWNER_ABSENT = (Stance.HOLDS, "its controller does not exist, so it would not be created again")
+    OWNER_ABSENT = (Stance.HOLDS, "its controller is gone or going, so it would not be created again")
     STATEFUL_SET = (Stance.HOLDS, "it is part of a StatefulSet")
     JOB = (Stance.HOLDS, "it belongs to a Job, which only aggressive mode interrupts")
     JOB_RETRIES = (Stance.HOLDS, "its Job could fail because of the eviction")

@@ -18,17 +18,29 @@ from moorage.objects import (
 )
 from moorage.scheduling.doubts import Unread
 
+_SAYS = ("metadata.labels", "metadata.annotations", "metadata.ownerReferences", "metadata.deletionTimestamp")
 READ = {
-    "Node": ("metadata", "spec", "status.conditions", "status.nodeInfo"),
-    "Pod": ("metadata", "spec", "status.phase", "status.conditions", "status.extendedResourceClaimStatus"),
-    "PodDisruptionBudget": ("metadata", "spec", "status"),
+    "Node": (*_SAYS, "spec.taints", "spec.unschedulable", "status.conditions", "status.nodeInfo"),
+    "Pod": (
+        *_SAYS,
+        "spec.priority",
+        "spec.priorityClassName",
+        "spec.terminationGracePeriodSeconds",
+        "spec.schedulerName",
+        "spec.resourceClaims",
+        "spec.volumes",
+        "status.phase",
+        "status.conditions",
+        "status.extendedResourceClaimStatus",
+    ),
+    "PodDisruptionBudget": ("metadata.generation", "spec", "status"),
     "Namespace": ("metadata.deletionTimestamp",),
     "PersistentVolumeClaim": ("spec.volumeName",),
     "PersistentVolume": ("spec",),
     "NodeClaim": ("metadata.deletionTimestamp",),
 }
 """The fields that are read here, by kind; where only others are missing nothing is in doubt."""
-_READ_OF_WORKLOADS = ("metadata", "spec", "status")
+_READ_OF_WORKLOADS = (*_SAYS, "spec", "status")
 
 
 @dataclass(frozen=True, slots=True)
