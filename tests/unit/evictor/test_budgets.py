@@ -80,6 +80,7 @@ def test_budgets(budgets: list[Json], reason: str, says: str) -> None:
 def test_pods_that_do_not_run_yet_need_no_budget() -> None:
     starting = merged(WEB, {"status": {"phase": "Pending"}})
     assert judged_pod(starting, THREE, budget(), budget("other")).stance is Stance.MOVES
+    assert judged_pod(starting, THREE, unseen={"PodDisruptionBudget": "may not list"}).stance is Stance.MOVES
 
 
 @pytest.mark.parametrize(
@@ -99,7 +100,11 @@ def test_pods_that_are_not_ready(health: Json, unhealthy: str, reason: str) -> N
 
 
 def test_a_budget_that_can_never_be_met_and_pods_that_are_not_ready() -> None:
-    never = budget(spec={"selector": SELECTS, "maxUnavailable": 0})
+    never = budget(spec={"selector": SELECTS, "maxUnavailable": 0}, desiredHealthy=3, currentHealthy=2)
     assert names(judged_pod(merged(WEB, UNREADY), THREE, never)) == ["BUDGET_IMPOSSIBLE"]
+    never["status"]["currentHealthy"] = 3
+    assert names(judged_pod(merged(WEB, UNREADY), THREE, never)) == ["REPLICATED"], "one more than are wanted"
+    never["status"]["currentHealthy"] = 2
     never["spec"]["unhealthyPodEvictionPolicy"] = "AlwaysAllow"
     assert names(judged_pod(merged(WEB, UNREADY), THREE, never)) == ["REPLICATED"]
+    assert names(judged_pod(WEB, THREE, never)) == ["BUDGET_IMPOSSIBLE"]

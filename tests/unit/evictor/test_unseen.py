@@ -91,6 +91,12 @@ def test_what_can_be_read_of_a_pod_counts() -> None:
     assert names(judged_pod(merged(pod(of=owner("DaemonSet", "x")), odd))) == ["DAEMON_SET"]
 
 
+def test_nodes_are_not_empty_because_their_pods_cannot_be_listed() -> None:
+    found = judged(node(), unseen={"Pod": WHY})
+    assert (names(found), found.receives) == (["NODE_PODS_UNSEEN"], False)
+    assert WHY in str(found.findings[0])
+
+
 def test_a_pod_that_cannot_be_read_is_not_disposable() -> None:
     found = judged_pod(merged(pod(), {**DISPOSABLE, "spec": {"volumes": "none"}}))
     assert names(found) == ["POD_UNREADABLE"]

@@ -1,7 +1,8 @@
 """What PodDisruptionBudgets say of one pod: whether the API server would let it be evicted.
 
 Follows ``pkg/registry/core/pod/storage/eviction.go``: a pod that does not run yet needs no budget, more than one is
-always refused, a status older than its spec is waited for, and AlwaysAllow lets pods go that are not ready.
+always refused, pods that are not ready may go when the others are enough, and a status older than its spec is waited
+for.
 """
 
 from __future__ import annotations
@@ -43,12 +44,12 @@ class Budgets:
 
     def against(self, pod: Pod) -> Iterator[PodFinding]:
         """Why the pod could not be evicted now."""
+        if pod.status.phase == "Pending":
+            return
         if self._unseen:
             yield PodFinding(PodReason.BUDGET_UNSEEN, self._unseen)
             return
-        there = self._of.get(pod.metadata.namespace)
-        if not there or pod.status.phase == "Pending":
-            return
+        there = self._of.get(pod.metadata.namespace, ())
         yield from (PodFinding(PodReason.BUDGET_UNSEEN, each.doubt) for each in there if each.doubt)
         selecting = [each for each in there if not each.doubt and each.selector.matches(pod.metadata.labels)]
         if len(selecting) > 1:
@@ -68,8 +69,8 @@ def _read(view: View, key: str, budget: PodDisruptionBudget) -> _Budget:
 
 
 def _against(found: _Budget, pod: Pod) -> Iterator[PodFinding]:
-    spec, status = found.budget.spec, found.budget.status
-    if spec.unhealthy_pod_eviction_policy == "AlwaysAllow" and not ready(pod):
+    status = found.budget.status
+    if not ready(pod) and _lets_go_unready(found.budget):
         return
     current = status.observed_generation >= found.budget.metadata.generation
     why = _impossible(found.budget, current=current)
@@ -77,7 +78,7 @@ def _against(found: _Budget, pod: Pod) -> Iterator[PodFinding]:
         yield PodFinding(PodReason.BUDGET_IMPOSSIBLE, f"{found.name}: {why}")
     elif not current:
         yield PodFinding(PodReason.BUDGET_STALE, f"{found.name}: its status is of an older version")
-    elif status.disruptions_allowed <= 0 and not _surplus(found.budget, pod):
+    elif status.disruptions_allowed <= 0:
         detail = f"{found.name}: {status.current_healthy} healthy, {status.desired_healthy} wanted"
         yield PodFinding(PodReason.BUDGET_SPENT, detail)
 
@@ -94,10 +95,11 @@ def _impossible(budget: PodDisruptionBudget, *, current: bool) -> str:
     return ""
 
 
-def _surplus(budget: PodDisruptionBudget, pod: Pod) -> bool:
-    """Whether the others are enough without a pod that is not ready (IfHealthyBudget, which is the default)."""
+def _lets_go_unready(budget: PodDisruptionBudget) -> bool:
+    """Whether a pod that is not ready may go: always, or (which is the default) when the others are enough."""
     status = budget.status
-    return not ready(pod) and status.current_healthy >= status.desired_healthy > 0
+    always = budget.spec.unhealthy_pod_eviction_policy == "AlwaysAllow"
+    return always or status.current_healthy >= status.desired_healthy > 0
 
 
 def ready(pod: Pod) -> bool:

@@ -24,6 +24,8 @@ def against(node: Node, view: View, policy: Policy) -> Iterator[NodeFinding]:
         # All that follows would be said of what is missing, too.
         yield NodeFinding(NodeReason.NODE_UNREADABLE, doubt)
         return
+    if "Pod" in view.unseen:
+        yield NodeFinding(NodeReason.NODE_PODS_UNSEEN, view.unseen["Pod"])
     yield from _excluded(node, policy)
     yield from _age(node, view, policy)
     yield from _state(node)

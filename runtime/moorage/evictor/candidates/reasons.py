@@ -94,6 +94,7 @@ class NodeReason(Enum):
     NODE_KEPT_FOR_OTHERS = (True, "the node is marked as not to be removed, for another autoscaler")
     NODE_MARK_UNREADABLE = (True, "a mark that could protect the node says neither true nor false")
     NODE_UNREADABLE = (False, "not all of the node can be read")
+    NODE_PODS_UNSEEN = (False, "what runs on the node cannot be seen")
     NODE_OUT_OF_SCOPE = (True, "scopedMode is on, and the node is not one of those it covers")
     NODE_YOUNG = (True, "the node has not existed for long enough")
     NODE_AGE_UNKNOWN = (True, "since when the node exists is not known")
