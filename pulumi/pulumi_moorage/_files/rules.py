@@ -19,6 +19,8 @@ MAX_BYTES = 1 << 20
 KEY = "config.yaml"
 """Under which a ConfigMap holds the rules."""
 RESOURCE = "evictorconfig.schema.json"
+NAME = "evictor-config"
+"""Of the one resource that counts."""
 
 _RULES = "rules.schema.json"
 
@@ -30,8 +32,9 @@ def mistakes(document: Document) -> list[Mistake]:
         return []
     if _kind(value) == "ConfigMap":
         return _of_config_map(document, value)
-    schema = RESOURCE if _kind(value) == "EvictorConfig" else _RULES
-    return list(schemas.mistakes(schema, document, value))
+    if _kind(value) == "EvictorConfig":
+        return list(schemas.mistakes(RESOURCE, document, value))
+    return _of_rules(document)
 
 
 def mistakes_in_text(document: Document, key: str) -> list[Mistake]:
@@ -43,7 +46,7 @@ def mistakes_in_text(document: Document, key: str) -> list[Mistake]:
     """
     try:
         inner = parse(key, document.value[key].encode(), max_bytes=MAX_BYTES, merge=True)
-        found = mistakes(inner)
+        found = _of_rules(inner)
     except FileMistakes as error:
         found = error.mistakes
     return [document.mistake((key,), f"{key}: in line {each.line} of the text: {each.full_sentence}") for each in found]
@@ -55,7 +58,9 @@ def notes(document: Document) -> Iterator[Mistake]:
     if _kind(value) != "EvictorConfig":
         return
     declared = schemas.load(RESOURCE)["properties"]["spec"]["properties"]
-    spec = value["spec"]
+    spec, name = value["spec"], value.get("metadata", {}).get("name")
+    if name != NAME:
+        yield document.mistake(("metadata",), f"metadata: only the resource of the name {NAME} is read")
     for where, said, known in (
         (("spec",), spec, declared),
         (("spec", "config"), spec.get("config", {}), declared["config"]["properties"]),
@@ -77,6 +82,11 @@ def without_nulls(value: Any) -> Any:
 
 def _kind(value: Any) -> Any:
     return value.get("kind") if isinstance(value, Mapping) else None
+
+
+def _of_rules(document: Document) -> list[Mistake]:
+    value = without_nulls(document.value)
+    return list(schemas.mistakes(_RULES, document, value)) if value is not None else []
 
 
 def _of_config_map(document: Document, value: Mapping[str, Any]) -> list[Mistake]:

@@ -322,6 +322,32 @@ evictionConfig:
     ]
 
 
+def test_rules_in_resources(capsys: pytest.CaptureFixture[str], file: Path) -> None:
+    text = """\
+apiVersion: autoscaling.cast.ai/v1alpha1
+kind: EvictorConfig
+metadata: {name: evictor-config}
+spec:
+  config: {ignorePodDisruptionBudgets: true, cycleInterval: 1m}
+"""
+    file.write_text(text)
+    code, said, error = run(capsys, "rules", file)
+    assert (code, error, said[0]) == (0, "", f"{file}: right, as rules")
+    assert said[1:] == [
+        f"{file}:5:12: spec.config.ignorePodDisruptionBudgets: accepted, without effect. Not obeyed: pods are only "
+        "ever evicted, and the API server refuses evictions that a PodDisruptionBudget does not allow. (not a mistake)"
+    ]
+    assert lines(capsys, file, text.replace("1m", "1 m"), "rules") == [
+        "5:46: spec.config.cycleInterval: '1 m' does not look like 30s, 10m"
+    ]
+    text = (
+        "kind: ConfigMap\ndata:\n  config.yaml: |\n    - podSelector: {kind: job}\n      settings: {aggressive: true}\n"
+    )
+    assert lines(capsys, file, text, "rules") == [
+        "3:3: data[\"config.yaml\"]: in line 1 of the text: [0].podSelector.kind: 'job' does not look like Job"
+    ]
+
+
 def test_plans_alone_and_in_values(capsys: pytest.CaptureFixture[str], file: Path) -> None:
     assert lines(capsys, file, "nodes:\n- name: n\n  existing: true\n  pods: [{namespace: a, count: 0}]", "plan") == [
         "4:10: nodes[0].pods[0]: exactly one of name, owner, labels says which pods",
