@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from moorage.evictor.candidates import PodVerdict, Policy, View, judge
-from moorage.kube.compact import compact_pod
+from moorage.evictor.candidates import PodVerdict, Policy, View, judge, names
+from moorage.kube.compact import READ_PREFIXES, compact_pod
 from tests.unit.evictor.build import Json, budget, controller, merged, node, owner, pod, policy, view
 
 ONE, TWO, JOB = owner("ReplicaSet", "one"), owner("ReplicaSet", "two"), owner("Job", "batch")
@@ -99,6 +99,19 @@ def test_pods_that_differ_have_each_the_verdict_that_they_would_have_alone(first
 
 def verdicts(seen: View, settings: Policy = POLICY) -> list[PodVerdict]:
     return [each for verdict in judge(seen, settings).values() for each in verdict.pods]
+
+
+def test_caches_keep_every_annotation_that_is_read() -> None:
+    for key in (
+        *names.REMOVAL_DISABLED,
+        *names.DISPOSABLE,
+        names.SAFE_TO_EVICT,
+        names.SAFE_LOCAL_VOLUMES,
+        names.SCALE_DOWN_DISABLED,
+        names.DO_NOT_DISRUPT,
+        names.MIRROR,
+    ):
+        assert key.startswith(READ_PREFIXES), key
 
 
 def test_siblings_are_judged_once() -> None:
