@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.frontends.relay import Relay
 from tests.pulumi.projects import Project
-from tests.pulumi.relay import Relay
 from tools.helmrepo import Repository, charts
 from tools.localcluster import ClusterError, ClusterHandle, LocalCluster
 

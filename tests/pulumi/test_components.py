@@ -17,8 +17,8 @@ from moorage.files import values as files_values
 from moorage.files.yamlfile import Document
 from pulumi_moorage import inputs
 from tests.frontends.bad_settings import bad_settings
+from tests.frontends.samples import samples
 from tests.pulumi.engine import RELEASE, Ran, later, run, secret, unknown
-from tests.unit.schemas import bad_values
 from tools.generate import bundle, values
 from tools.generate import pulumi as generated
 from tools.generate.values import CHARTS
@@ -161,11 +161,7 @@ def test_options_of_the_release() -> None:
 def test_every_key_becomes_what_helm_gets_from_a_values_file(chart: str) -> None:
     schema = values.bundled(chart)
     names = {key: name for name, key in generated.keys(schema).items()}
-    files = {
-        ".".join(key.path): bad_values.nested(key.path, key.schema["examples"][0])
-        for key in values.keys(schema)
-        if not key.is_group
-    }
+    files = samples(chart)
 
     def program() -> None:
         component = getattr(moorage, generated.component(chart))

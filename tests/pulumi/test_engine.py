@@ -13,8 +13,8 @@ import subprocess
 from collections.abc import Callable
 from typing import Any
 
+from tests.frontends.relay import Relay
 from tests.pulumi.projects import Project, until
-from tests.pulumi.relay import Relay
 from tools.helmrepo import Repository
 from tools.localcluster import ClusterHandle
 from tools.localcluster.api import ApiError

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.frontends.relay import Relay
 from tests.terraform.place import NAMESPACE, PINNER, PLANNER, Person, Place
-from tests.terraform.relay import Relay
 from tests.terraform.terraform import ROOT
 
 pytestmark = pytest.mark.cluster
@@ -109,21 +109,18 @@ def test_a_repository_that_does_not_answer(site: Place) -> None:
 
 
 def test_a_cluster_that_goes_away_leaves_what_one_command_mends(site: Place, tmp_path: Path) -> None:
-    server = site.cluster.server
-    relay = Relay(int(server.rpartition(":")[2]))
-    kubeconfig = tmp_path / "kubeconfig"
-    kubeconfig.write_text(site.cluster.kubeconfig.read_text().replace(server, f"https://127.0.0.1:{relay.port}"))
-    someone = site.person("away", kubeconfig)
-    someone.write(planner=WAITS)
-    process = someone.terraform.start(someone.folder, "apply", "-auto-approve", "-no-color")
-    site.until(site.releases, "the release to be there")
-    relay.cut()
-    said = someone.terraform.end(process)
-    assert said.code == 1
-    assert f"127.0.0.1:{relay.port}" in said.err
-    kubeconfig.write_text(site.cluster.kubeconfig.read_text())
-    someone.write(planner={})
-    mended(site, someone)
+    with Relay(site.cluster, tmp_path) as relay:
+        someone = site.person("away", relay.kubeconfig)
+        someone.write(planner=WAITS)
+        process = someone.terraform.start(someone.folder, "apply", "-auto-approve", "-no-color")
+        site.until(site.releases, "the release to be there")
+        relay.cut()
+        said = someone.terraform.end(process)
+        assert said.code == 1
+        assert relay.address in said.err
+        relay.mend()
+        someone.write(planner={})
+        mended(site, someone)
 
 
 def test_ctrl_c_waits_for_helm_and_the_next_run_mends(site: Place) -> None:

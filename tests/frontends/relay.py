@@ -28,6 +28,8 @@ class Relay:
         target = urlsplit(cluster.server)
         self._target = (str(target.hostname), int(target.port or 443))
         self._open: list[socket.socket] = []
+        self._lock = threading.Lock()
+        self._is_cut = False
         self._listening = self._listen(0)
         self._port: int = self._listening.getsockname()[1]
         self.kubeconfig = folder / "kubeconfig-through-relay"
@@ -48,15 +50,19 @@ class Relay:
 
     def cut(self) -> None:
         """End all connections, and take no more."""
-        for each in (self._listening, *self._open):
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
-        self._open.clear()
+        with self._lock:
+            self._is_cut = True
+            for each in (self._listening, *self._open):
+                with contextlib.suppress(OSError):
+                    each.shutdown(socket.SHUT_RDWR)
+                each.close()
+            self._open.clear()
 
     def mend(self) -> None:
         """Pass connections on again."""
-        self._listening = self._listen(self._port)
+        with self._lock:
+            self._is_cut = False
+            self._listening = self._listen(self._port)
 
     def _listen(self, port: int) -> socket.socket:
         listening = socket.create_server(("127.0.0.1", port))
@@ -67,8 +73,12 @@ class Relay:
         with contextlib.suppress(OSError):  # it is closed
             while True:
                 near, _ = listening.accept()
-                far = socket.create_connection(self._target)
-                self._open += [near, far]
+                with self._lock:
+                    if self._is_cut:  # a moment ago
+                        near.close()
+                        return
+                    far = socket.create_connection(self._target)
+                    self._open += [near, far]
                 for source, sink in ((near, far), (far, near)):
                     threading.Thread(target=_pump, args=(source, sink), daemon=True).start()
 
