@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 
 from tools.generate.bundle import Schema
-from tools.generate.terraform import checks, document, hcl, readme, root, settings
-from tools.generate.terraform.settings import short_name
+from tools.generate.terraform import checks, document, hcl, readme, root, settings, suites
+from tools.generate.terraform.rules import find
+from tools.generate.terraform.settings import KEY, short_name
 from tools.generate.values import CHARTS, bundled
 
 SHARED = Path(__file__).resolve().parents[3] / "terraform" / "_shared"
@@ -39,6 +40,16 @@ def _module(component: str, schema: Schema) -> dict[str, str]:
         "settings.tf": _FROM_SCHEMA + document.settings_tf(component, schema),
         "schema.json": checks.schema_json(schema),
         "README.md": readme.text(component, schema),
+        **_suites(component, schema),
+    }
+
+
+def _suites(component: str, schema: Schema) -> dict[str, str]:
+    """What `terraform test` runs; a module may have suites of its own beside them."""
+    shared = ["tests/release.tftest.hcl", *(["tests/api_key.tftest.hcl"] if find(schema, KEY) is not None else [])]
+    return {
+        **{name: _FROM_SHARED + _shared(name).replace("CHART", component) for name in shared},
+        "tests/settings.tftest.hcl": _FROM_SCHEMA + suites.settings_suite(component, schema),
     }
 
 

@@ -43,7 +43,7 @@ def contradictions(schema: Schema, elsewhere: dict[str, str]) -> Iterator[Rule]:
         elsewhere: keys that may be given by a variable of their own too, with a condition that holds when they are.
     """
     for rule in schema.get("allOf", ()):
-        (first, one), (second, other) = _leaf(rule["if"]), _leaf(rule["then"])
+        (first, one), (second, other) = leaf(rule["if"]), leaf(rule["then"])
         sentence = hcl.text(f"{second}: {schema_errors.contradicts(other)}")
         wrong = f"!try({_holds(other, place(second))}, true)"
         yield Rule(second, sentence, f"try({_holds(one, place(first))}, false) && {wrong}")
@@ -109,6 +109,15 @@ def place(key: str) -> str:
     return "local.given" + "".join(f"[{hcl.text(part)}]" for part in key.split("."))
 
 
+def leaf(schema: Schema) -> tuple[str, Schema]:
+    """The only key that one side of a rule is about, and what is said about it."""
+    path = []
+    while "properties" in schema:
+        ((name, schema),) = schema["properties"].items()
+        path.append(name)
+    return ".".join(path), schema
+
+
 def _same(first: str, second: str, declared: Schema) -> Rule:
     one, other = place(first), place(second)
     said = f'"{second}: is ${{{other}}} and {first} is ${{{one}}}: they mean the same; keep one of them"'
@@ -116,15 +125,6 @@ def _same(first: str, second: str, declared: Schema) -> Rule:
     if "x-unset" in declared:
         given.append(f"!can(regex({hcl.text(declared['x-unset'])}, {other}))")
     return Rule(second, f'try({said}, "")', f"try({' && '.join(given)}, false)")
-
-
-def _leaf(schema: Schema) -> tuple[str, Schema]:
-    """The only key that one side of a rule is about, and what is said about it."""
-    path = []
-    while "properties" in schema:
-        ((name, schema),) = schema["properties"].items()
-        path.append(name)
-    return ".".join(path), schema
 
 
 def _holds(schema: Schema, value: str) -> str:

@@ -1,0 +1,184 @@
+# The root module: what is given is installed, by the module of that name, with the settings that were given.
+
+mock_provider "helm" {}
+
+run "nothing_given" {
+  command = plan
+
+  assert {
+    condition     = output.pod_pinner == null && output.planner == null
+    error_message = "something is installed"
+  }
+}
+
+run "one_component" {
+  command = plan
+
+  variables {
+    pod_pinner = {}
+  }
+
+  assert {
+    condition     = output.pod_pinner.release_name == "castai-pod-pinner" && output.planner == null
+    error_message = "not the pod pinner alone"
+  }
+
+  assert {
+    condition     = length(output.pod_pinner.values) == 0 && length(output.pod_pinner.notes) == 0
+    error_message = "values that were not given"
+  }
+}
+
+run "both_components" {
+  command = plan
+
+  variables {
+    pod_pinner = {
+      replicas          = 3
+      managed_by_castai = false
+      cloud_provider    = { profile = "aws" }
+    }
+    planner = {
+      release_name  = "plans"
+      namespace     = "elsewhere"
+      repository    = "https://charts.example.com"
+      chart_version = "9.9.9"
+      plan          = { nodes = [{ name = "pinned-1", allocatable = { cpu = "4", memory = "15Gi", pods = 58 } }] }
+      api_key       = { existingSecret = "key" }
+    }
+  }
+
+  assert {
+    condition = jsonencode(output.pod_pinner.values) == jsonencode(
+      { replicas = 3, managedByCASTAI = false, provider = { profile = "aws" } }
+    )
+    error_message = "other values"
+  }
+
+  assert {
+    condition     = output.planner.release_name == "plans" && output.planner.namespace == "elsewhere"
+    error_message = "another release"
+  }
+
+  assert {
+    condition     = output.planner.chart_version == "9.9.9"
+    error_message = "another version"
+  }
+
+  assert {
+    condition = jsonencode(output.planner.values) == jsonencode({
+      plan   = { nodes = [{ name = "pinned-1", allocatable = { cpu = "4", memory = "15Gi", pods = 58 } }] }
+      apiKey = { existingSecret = "key" }
+    })
+    error_message = "other values"
+  }
+}
+
+run "null_is_not_given" {
+  command = plan
+
+  variables {
+    pod_pinner = { replicas = null, namespace = null, log = null }
+    planner    = null
+  }
+
+  assert {
+    condition     = length(output.pod_pinner.values) == 0 && output.pod_pinner.namespace == "castai-agent"
+    error_message = "values that were not given"
+  }
+
+  assert {
+    condition     = output.planner == null
+    error_message = "a planner that was not given"
+  }
+}
+
+run "the_key_is_no_output" {
+  command = plan
+
+  variables {
+    pod_pinner = { api_key = "tell-nobody" }
+  }
+
+  assert {
+    condition     = length(output.pod_pinner.values) == 0
+    error_message = "the output has it"
+  }
+}
+
+run "no_map" {
+  command = plan
+
+  variables {
+    pod_pinner = "yes"
+    planner    = [{}]
+  }
+
+  expect_failures = [var.pod_pinner, var.planner]
+}
+
+run "unknown_keys" {
+  command = plan
+
+  variables {
+    pod_pinner = { replicaz = 3 }
+    planner    = { replicas = 3, managed_by_castai = true } # that one is the pod pinner's
+  }
+
+  expect_failures = [var.pod_pinner, var.planner]
+}
+
+run "the_charts_own_spelling_is_unknown" {
+  command = plan
+
+  variables {
+    pod_pinner = { managedByCASTAI = true }
+    planner    = { existingConfigMap = "plan" }
+  }
+
+  expect_failures = [var.pod_pinner, var.planner]
+}
+
+run "no_number" {
+  command = plan
+
+  variables {
+    pod_pinner = { replicas = "many" }
+    planner    = { timeout = "5m" }
+  }
+
+  expect_failures = [var.pod_pinner, var.planner]
+}
+
+run "neither_true_nor_false" {
+  command = plan
+
+  variables {
+    pod_pinner = { dry_run = "maybe" }
+    planner    = { wait = 7 }
+  }
+
+  expect_failures = [var.pod_pinner, var.planner]
+}
+
+run "no_text" {
+  command = plan
+
+  variables {
+    pod_pinner = { api_key = { name = "planner-key" } }
+    planner    = { namespace = ["castai-agent"] }
+  }
+
+  expect_failures = [var.pod_pinner, var.planner]
+}
+
+run "no_list" {
+  command = plan
+
+  variables {
+    pod_pinner = { extra_values = "replicas: 3" }
+    planner    = { extra_values = { replicas = 3 } }
+  }
+
+  expect_failures = [var.pod_pinner, var.planner]
+}
