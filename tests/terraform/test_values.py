@@ -1,0 +1,129 @@
+"""The same settings make the same values: what Terraform hands to Helm is what Helm reads from a values file."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from textwrap import indent
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.frontends.samples import samples
+from tests.terraform.terraform import Terraform
+from tools.generate.terraform.settings import settings, short_name
+from tools.generate.values import CHARTS, bundled
+from tools.toolchain import ensure
+
+# Variables of a module that are no keys: what is written, and the values file that it stands for.
+SHORT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "api_key": ({"api_key": "0123"}, {"castai": {"apiKey": "0123"}}),
+    "api_key beside castai": (
+        {"api_key": "0123", "castai": {"clusterID": "c-1"}},
+        {"castai": {"apiKey": "0123", "clusterID": "c-1"}},
+    ),
+    "api_key_secret_ref": ({"api_key_secret_ref": {"name": "k"}}, {"planner": {"apiKeySecretRef": {"name": "k"}}}),
+    "extra_values": (
+        {"replicas": 1, "extra_values": ["replicas: 2\nlog: {level: debug}"]},
+        {"replicas": 2, "log": {"level": "debug"}},
+    ),
+}
+
+
+class Quoted(yaml.SafeDumper):
+    """Leaves no doubt what is a text: Helm's YAML and Python's do not agree on 1e3."""
+
+
+Quoted.add_representer(str, lambda self, text: self.represent_scalar("tag:yaml.org,2002:str", text, style='"'))
+
+
+class Case:
+    """Settings of one component, and the values file that says the same."""
+
+    def __init__(self, chart: str, name: str, given: dict[str, Any], file: dict[str, Any]) -> None:
+        self.name = f"{chart}: {name}"
+        self.component = short_name(chart).replace("-", "_")
+        self.given = given
+        self.file = file
+
+
+def cases(chart: str) -> list[Case]:
+    variables = {each.key: each.variable for each in settings(chart, bundled(chart))}
+    found = []
+    for name, file in samples(chart).items():
+        ((key, value),) = file.items()
+        if key in variables:  # else the module has something better of that name, see tools.generate.terraform.settings
+            found.append(Case(chart, name, {variables[key]: value}, file))
+    return found
+
+
+ALL = [case for chart in CHARTS for case in cases(chart)]
+ALL += [Case("castai-pod-pinner", name, *both) for name, both in SHORT.items()]
+
+
+def as_helm_reads(folder: Path, *files: str) -> dict[str, Any]:
+    """The values of a chart that has none of its own, given these files."""
+    chart = folder / "chart"
+    (chart / "templates").mkdir(parents=True, exist_ok=True)
+    (chart / "Chart.yaml").write_text("apiVersion: v2\nname: shown\nversion: 1.0.0\n")
+    (chart / "templates" / "values.yaml").write_text("{{ toJson .Values }}\n")
+    command = [str(ensure(["helm"])["helm"]), "template", "shown", str(chart)]
+    for number, text in enumerate(files):
+        (folder / f"{number}.yaml").write_text(text)
+        command.append(f"--values={folder / f'{number}.yaml'}")
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+@pytest.fixture(scope="module")
+def planned(terraform: Terraform, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What Helm reads from Terraform's documents, by case; one plan for them all, without a cluster."""
+    module = {
+        "source": "../terraform",
+        "for_each": '${jsondecode(file("cases.json"))}',
+        **{component: f"${{try(each.value.{component}, null)}}" for component in {case.component for case in ALL}},
+    }
+    folder = terraform.root("same-values", {"module": {"it": module}, "provider": {"helm": {}}})
+    (folder / "cases.json").write_text(json.dumps({case.name: {case.component: case.given} for case in ALL}))
+    terraform(folder, "init", "-input=false")
+    terraform(folder, "plan", "-input=false", "-out=plan")
+    plan = json.loads(terraform(folder, "show", "-json", "plan").out)
+    documents = {
+        outer["address"].partition('["')[2].removesuffix('"]'): release["values"]["values"]
+        for outer in plan["planned_values"]["root_module"]["child_modules"]
+        for inner in outer["child_modules"]
+        for release in inner["resources"]
+    }
+    most = max(map(len, documents.values()))
+    texts = [
+        together({name: each[number] for name, each in documents.items() if number < len(each)})
+        for number in range(most)
+    ]
+    return as_helm_reads(tmp_path_factory.mktemp("planned"), *texts)
+
+
+def together(documents: Mapping[str, str]) -> str:
+    """YAML documents in one, each below its name."""
+    return "".join(f"{json.dumps(name)}:\n{indent(text, '  ')}\n" for name, text in documents.items())
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What Helm reads from the values files."""
+    return as_helm_reads(
+        tmp_path_factory.mktemp("written"), yaml.dump({case.name: case.file for case in ALL}, Dumper=Quoted)
+    )
+
+
+@pytest.mark.parametrize("case", ALL, ids=lambda case: case.name)
+def test_same_values(planned: Mapping[str, Any], written: Mapping[str, Any], case: Case) -> None:
+    assert json.dumps(planned[case.name], sort_keys=True) == json.dumps(written[case.name], sort_keys=True)
+
+
+def test_helm_has_read_them(written: Mapping[str, Any]) -> None:
+    assert written == {case.name: case.file for case in ALL}
