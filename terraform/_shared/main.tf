@@ -7,6 +7,7 @@ resource "helm_release" "this" {
   version          = var.chart_version
   timeout          = var.timeout
   wait             = var.wait
+  reset_values     = true # else Helm keeps the last settings when all are taken out
   values           = concat([yamlencode(local.values)], local.api_key_values, var.extra_values)
 
   lifecycle {

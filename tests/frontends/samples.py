@@ -8,8 +8,10 @@ from tests.unit.schemas import bad_values
 from tools.generate import values
 
 # They look like something that is no text, or like part of some language.
-_ODD = ("yes", "1e3", "0x1F", "012", "1_000", "~", "null", "2026-11-21", "", " x ", "two\nlines\n", "é\u2028🚢")
-_ODD += ("'\"\\", "# x", "{{ .x }}", "{{`x`}}", "${x}", "$${x}", "%{x}")
+_ODD = (
+    *("yes", "1e3", "0x1F", "012", "1_000", "~", "null", "2026-11-21", "", " x ", "two\nlines\n", "é\u2028🚢"),
+    *("'\"\\", "# x", "{{ .x }}", "{{`x`}}", "${x}", "$${x}", "%{x}"),
+)
 
 
 def samples(chart: str) -> dict[str, dict[str, Any]]:

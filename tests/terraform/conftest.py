@@ -9,7 +9,7 @@ import pytest
 from tests.containers import unable
 from tests.terraform.place import NAMESPACE, Place
 from tests.terraform.terraform import Terraform, unavailable
-from tools.helmrepo import Repository
+from tools.helmrepo import Repository, charts
 from tools.localcluster import ClusterError, LocalCluster
 
 
@@ -21,8 +21,16 @@ def terraform(tmp_path_factory: pytest.TempPathFactory) -> Terraform:
     return Terraform(tmp_path_factory.mktemp("terraform"))
 
 
+@pytest.fixture(scope="session")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repository]:
+    """This checkout's charts over HTTP; a test may add others."""
+    with Repository(tmp_path_factory.mktemp("charts")) as served:
+        served.add(*charts())
+        yield served
+
+
 @pytest.fixture(scope="package")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def place(repository: Repository, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """A cluster where kwok plays nodes and pods, so that what is installed becomes ready."""
     if (reason := unavailable()) is not None:
         unable(reason)
@@ -34,8 +42,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     try:
         own.start_kwok()
         own.create_kwok_nodes(2)
-        with Repository(tmp_path_factory.mktemp("charts")) as served:
-            yield Place(own, served, tmp_path_factory)
+        yield Place(own, repository, tmp_path_factory)
     finally:
         own.stop()
 

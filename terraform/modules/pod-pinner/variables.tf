@@ -34,7 +34,7 @@ variable "chart" {
 }
 
 variable "chart_version" {
-  description = "Version of the chart. Not given: the newest in the repository."
+  description = "Version of the chart. Not given: the newest in the repository, and then the one that is installed."
   type        = string
   default     = null
 

@@ -82,7 +82,7 @@ def own_variables(component: str, schema: Schema) -> list[Variable]:
         Variable(
             "chart_version",
             "string",
-            "Version of the chart. Not given: the newest in the repository.",
+            "Version of the chart. Not given: the newest in the repository, and then the one that is installed.",
             checks=(
                 (
                     "var.chart_version == null || var.repository != null",

@@ -1,0 +1,92 @@
+"""Where no container runs: the programs of installed Deployments as processes of this machine.
+
+They have the arguments, environment, files and account that the Deployment gives them, and so what was installed.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tests.e2e.helm.commands import NAMESPACE
+from tests.e2e.helm.site import AGENT, APPS, RUNTIME
+from tools.localcluster import ClusterHandle, accounts
+
+PATIENCE = 60.0
+
+
+class Processes:
+    """Processes that live as long as the context manager.
+
+    Args:
+        cluster: where the Deployments are.
+        folder: empty or missing; gets what they mount, and their logs.
+    """
+
+    def __init__(self, cluster: ClusterHandle, folder: Path) -> None:
+        self._cluster = cluster
+        self._folder = folder
+        self._running = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._folder.mkdir(exist_ok=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._running.close()
+
+    def start(self, deployment: str, **environment: str) -> None:
+        """Begin the program of a Deployment.
+
+        Args:
+            deployment: its name.
+            environment: what is another here.
+        """
+        pod = self._cluster.api.get(f"{APPS}/deployments/{deployment}")["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        found = {each["name"]: each.get("value", NAMESPACE) for each in container["env"]}
+        volumes = {each["name"]: each for each in pod["volumes"]}
+        for mount in container["volumeMounts"]:
+            place = self._folder / deployment / mount["name"]
+            place.mkdir(parents=True)
+            for name, content in self._files(volumes[mount["name"]]).items():
+                (place / name).write_bytes(content)
+            found = {name: value.replace(mount["mountPath"], str(place)) for name, value in found.items()}
+        kubeconfig = accounts.token(self._cluster, NAMESPACE, pod["serviceAccountName"], self._folder / "accounts")
+        found |= {"MOORAGE_KUBECONFIG": str(kubeconfig), "MOORAGE_HEALTH_ADDRESS": "127.0.0.1:0", **environment}
+        log = self._running.enter_context((self._folder / f"{deployment}.log").open("wb"))
+        process = subprocess.Popen(
+            [sys.executable, "-m", "moorage.cli", *container["args"]],
+            env={"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": str(RUNTIME), **found},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+        self._running.callback(process.wait, PATIENCE)
+        self._running.callback(process.terminate)
+
+    def _files(self, volume: Mapping[str, Any]) -> dict[str, bytes]:
+        """What a volume holds: file name to content."""
+        sources = volume.get("projected", {}).get("sources", [volume])
+        return {name: content for source in sources for name, content in self._entries(source).items()}
+
+    def _entries(self, source: Mapping[str, Any]) -> dict[str, bytes]:
+        if "configMap" in source:
+            path, ref = "configmaps", source["configMap"]
+        elif "secret" in source:
+            path, ref = "secrets", source["secret"]
+        else:
+            return {}
+        data = self._cluster.api.get(f"{AGENT}/{path}/{ref.get('name') or ref['secretName']}")["data"]
+        items = ref.get("items") or [{"key": key, "path": key} for key in data]
+        decode = base64.b64decode if path == "secrets" else str.encode
+        return {each["path"]: decode(data[each["key"]]) for each in items}
