@@ -43,6 +43,8 @@ class Processes:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._running.close()
+        for log in self._folder.glob("*.log") if error is not None else ():
+            print(f"{log.name}:\n{log.read_text()}")
 
     def start(self, deployment: str, **environment: str) -> None:
         """Begin the program of a Deployment.
@@ -53,14 +55,14 @@ class Processes:
         """
         pod = self._cluster.api.get(f"{APPS}/deployments/{deployment}")["spec"]["template"]["spec"]
         (container,) = pod["containers"]
-        found = {each["name"]: each.get("value", NAMESPACE) for each in container["env"]}
         volumes = {each["name"]: each for each in pod["volumes"]}
+        places = {}
         for mount in container["volumeMounts"]:
-            place = self._folder / deployment / mount["name"]
+            place = places[mount["mountPath"]] = self._folder / deployment / mount["name"]
             place.mkdir(parents=True)
             for name, content in self._files(volumes[mount["name"]]).items():
                 (place / name).write_bytes(content)
-            found = {name: value.replace(mount["mountPath"], str(place)) for name, value in found.items()}
+        found = {each["name"]: _elsewhere(each.get("value", NAMESPACE), places) for each in container["env"]}
         kubeconfig = accounts.token(self._cluster, NAMESPACE, pod["serviceAccountName"], self._folder / "accounts")
         found |= {"MOORAGE_KUBECONFIG": str(kubeconfig), "MOORAGE_HEALTH_ADDRESS": "127.0.0.1:0", **environment}
         log = self._running.enter_context((self._folder / f"{deployment}.log").open("wb"))
@@ -90,3 +92,11 @@ class Processes:
         items = ref.get("items") or [{"key": key, "path": key} for key in data]
         decode = base64.b64decode if path == "secrets" else str.encode
         return {each["path"]: decode(data[each["key"]]) for each in items}
+
+
+def _elsewhere(value: str, places: Mapping[str, Path]) -> str:
+    """What an environment variable says, with the folder that stands for the one that is mounted."""
+    for mounted, place in places.items():
+        if value.startswith(f"{mounted}/"):
+            return f"{place}{value.removeprefix(mounted)}"
+    return value

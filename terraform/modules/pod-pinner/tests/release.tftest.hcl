@@ -18,6 +18,11 @@ run "nothing_given" {
   }
 
   assert {
+    condition     = helm_release.this.reset_values
+    error_message = "Helm would keep what is not given any more"
+  }
+
+  assert {
     condition     = helm_release.this.repository == null
     error_message = "a repository is asked"
   }
