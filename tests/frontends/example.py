@@ -50,13 +50,14 @@ def shop(site: Site, machine: str, labels: dict[str, str]) -> Iterator[None]:
         yield
     finally:
         cleanup(cluster)
+        # While its machine can still end the pod; the next one to use this cluster finds no namespace that is going.
+        shell.run(f"kubectl delete namespace {NAMESPACE} {SHOP} --ignore-not-found")
         if machine in cluster.real_nodes:
             cluster.stop_real_node(machine)
         if machine in cluster.hollow_kubelets:
             cluster.stop_hollow_kubelet(machine)
         shell.run(f"kubectl delete node {machine} --ignore-not-found")
         shell.run("kubectl delete crd nodereservations.moorage.dev --ignore-not-found")
-        shell.run(f"kubectl delete namespace {NAMESPACE} {SHOP} --ignore-not-found --wait=false")
 
 
 def pins_a_pod(site: Site, machine: str, switch_on: Callable[[str], object]) -> None:
