@@ -161,6 +161,22 @@ def test_ctrl_c_twice_leaves_what_one_command_mends(site: Place) -> None:
     mended(site, someone)
 
 
+def test_killed_in_an_upgrade_and_mended_by_the_next_run(site: Place) -> None:
+    someone = site.person("killed-in-upgrade")
+    someone.write(planner={})
+    someone.applied()
+    someone.write(planner=WAITS)
+    process = someone.terraform.start(someone.folder, "apply", "-auto-approve", "-no-color")
+    site.until(lambda: site.releases()[PLANNER]["status"] == "pending-upgrade", "Helm to upgrade")
+    os.killpg(process.pid, signal.SIGKILL)
+    someone.terraform.end(process)
+    someone.write(planner={"replicas": 2})
+    someone.applied()
+    assert site.releases()[PLANNER]["status"] == "deployed"
+    assert site.deployment(PLANNER)["spec"]["replicas"] == 2
+    assert someone.plan().code == 0
+
+
 def mended(site: Place, someone: Person) -> None:
     """After an install of which Terraform knows nothing: as terraform/README.md says."""
     assert "cannot re-use a name that is still in use" in someone.apply().err
