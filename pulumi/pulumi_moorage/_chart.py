@@ -59,6 +59,7 @@ class Chart(pulumi.ComponentResource):
             timeout=given.get("timeout"),
             skip_await=given.get("skip_await"),
             allow_null_values=True,  # nothing takes a chart's own value away, as it does in a values file
+            reset_values=True,  # else helm keeps the last values when all are taken out
             values=_settings.kept_secret(parts.values),
             opts=pulumi.ResourceOptions.merge(pulumi.ResourceOptions(parent=self), release_opts),
         )

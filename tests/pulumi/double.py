@@ -36,6 +36,7 @@ _INPUTS = (
     "version",
     "timeout",
     "skipAwait",
+    "resetValues",
     "values",
 )
 _IDENTITY = ("name", "namespace")
@@ -102,7 +103,8 @@ class Kubernetes(provider.Provider):
     async def update(self, request: provider.UpdateRequest) -> provider.UpdateResponse:
         if request.preview:
             return provider.UpdateResponse({**request.news, "status": PropertyValue(rpc.UNKNOWN)})
-        state = await self._apply("upgrade", [], request.resource_id, request.news, _plain(request.news))
+        reset = ["--reset-values"] if _plain_of(request.news.get("resetValues")) else []
+        state = await self._apply("upgrade", reset, request.resource_id, request.news, _plain(request.news))
         return provider.UpdateResponse(state)
 
     async def delete(self, request: provider.DeleteRequest) -> None:

@@ -62,6 +62,7 @@ def test_a_component_with_a_release_of_fixed_name() -> None:
         "version": "2.0.0",
         "timeout": 60,
         "skipAwait": True,
+        "resetValues": True,
         "allowNullValues": True,
         "compat": "true",
         "values": {"replicas": 3},

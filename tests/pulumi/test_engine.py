@@ -69,6 +69,11 @@ def test_up_unchanged_one_change_and_destroy(project: Make, place: ClusterHandle
     assert after["spec"]["replicas"] == 2
     assert after["metadata"]["uid"] == before["metadata"]["uid"], "in place"
 
+    it.write(pinner(repository))
+    assert it.up().counts == {"updated": 1, "unchanged": 2}
+    values = it.helm("get", "values", "castai-pod-pinner", f"--namespace={NAMESPACE}", "--output=json")
+    assert not json.loads(values), "the last value can be taken out"
+
     it("destroy", "--yes")
     assert it.releases() == []
     assert installed(place) is None

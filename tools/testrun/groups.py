@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import PurePath
 
-CLUSTERS = ("e2e", "faults", "kube", "pulumi")
+CLUSTERS = ("e2e", "faults", "kube", "pulumi", "terraform")
 
 
 def group(path: PurePath) -> str:
