@@ -1,4 +1,4 @@
-"""``python -m tools.image build|clean``: the image from the command line."""
+"""``python -m tools.image build|ready|clean``: the image from the command line."""
 
 from __future__ import annotations
 
@@ -19,12 +19,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="./taskw image:", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("build", help="build the image unless it is current; prints name, digest and archive")
+    commands.add_parser("ready", help="build the image unless it is current, or this machine cannot")
     commands.add_parser("clean", help="remove the archive and the cache of layers")
     command = parser.parse_args(argv).command
     interrupt_with_parent()
     try:
         if command == "clean":
             Builder(Console().say, Console().progress).clean()
+        elif command == "ready":
+            _ready()
         else:
             made = archive.read(image.ensure())
             print(f"{image.name()} {made.digest}")
@@ -43,6 +46,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("image: interrupted; run it again to go on", file=sys.stderr)
         return 130
     return 0
+
+
+def _ready() -> None:
+    """Before tests that run side by side: alone a build is quick, and none of them waits for it."""
+    if (reason := image.missing()) is not None:
+        print(f"tests with the image will be skipped: {reason}")
+    else:
+        image.ensure()
 
 
 if __name__ == "__main__":
