@@ -27,6 +27,7 @@ class Event:
         name: empty where no single object is meant, and where the server makes the name up.
         code: HTTP status.
         stored: whether it was meant to change something: no dry run.
+        pod: the one whose token it was, where it was a pod's: replicas have one account.
     """
 
     at: float
@@ -40,10 +41,16 @@ class Event:
     name: str
     code: int
     stored: bool = True
+    pod: str = ""
 
 
 class _User(msgspec.Struct, frozen=True):
     username: str = ""
+    extra: dict[str, list[str]] = {}
+
+    @property
+    def pod(self) -> str:
+        return next(iter(self.extra.get("authentication.kubernetes.io/pod-name", ())), "")
 
 
 class _Reference(msgspec.Struct, frozen=True, rename="camel"):
@@ -86,9 +93,10 @@ def read(lines: Iterable[bytes]) -> Iterator[Event]:
         if entry.stage not in _ANSWERED or entry.object_ref is None:
             continue
         target = entry.object_ref
+        user = entry.impersonated_user or entry.user
         yield Event(
             at=entry.stage_timestamp.timestamp(),
-            account=(entry.impersonated_user or entry.user).username,
+            account=user.username,
             agent=entry.user_agent,
             verb=entry.verb,
             group=target.api_group,
@@ -98,4 +106,5 @@ def read(lines: Iterable[bytes]) -> Iterator[Event]:
             name=target.name,
             code=entry.response_status.code,
             stored="dryRun=All" not in entry.request_uri,
+            pod=user.pod,
         )

@@ -131,6 +131,6 @@ def told(repeat: Repeat) -> list[str]:
     agents = ", ".join(repeat.agents) or "none"
     return [
         f"  {repeat.total:6} times ({repeat.most} in {WITHIN:g} s)  {asked.verb} {kind} {asked.name!r}{where}",
-        f"         by {asked.account}, user agent {agents}",
+        f"         by {asked.account}{f', pod {asked.pod}' if asked.pod else ''}, user agent {agents}",
         f"         from {since} UTC for {repeat.until - repeat.since:.1f} s: {codes}",
     ]

@@ -31,6 +31,7 @@ class Request(NamedTuple):
     subresource: str
     namespace: str
     name: str
+    pod: str = ""
 
 
 @dataclass
@@ -86,6 +87,7 @@ def repeated(
                 event.subresource,
                 event.namespace,
                 event.name,
+                event.pod,
             )
             runs = running[_place(event)]
             runs.setdefault(request, _Run(request, limit, within)).add(event)

@@ -336,6 +336,18 @@ async def pods_of(client: Client, app: str, namespace: str, count: int) -> list[
     return await eventually(there, f"{count} pods of {app}")
 
 
+async def turned_down(client: Client, pod: Pod) -> None:
+    """Wait until the scheduler has tried the pod on every node: when it fails, it takes a nomination off."""
+
+    async def tried() -> bool:
+        nodes = len(await client.list(resources.NODES))
+        found = await client.get(resources.PODS, pod.metadata.name, pod.metadata.namespace)
+        said = [each.message for each in found.status.conditions if each.type == "PodScheduled"]
+        return any(message.startswith(f"0/{nodes} nodes") for message in said)
+
+    await eventually(tried, f"the scheduler to try {pod.key} on every node")
+
+
 def refs(pods: Sequence[Pod]) -> tuple[PodRef, ...]:
     """The pods as an instruction names them."""
     return tuple(PodRef(p.metadata.namespace, p.metadata.name, p.metadata.uid) for p in pods)

@@ -150,6 +150,8 @@ async def test_pods_of_daemon_sets_gangs_and_preemptors_are_left_to_the_schedule
     label = {"metadata": {"labels": {"scheduling.x-k8s.io/pod-group": "training"}}}
     await client.patch(resources.PODS, gang.metadata.name, namespace, uid=gang.metadata.uid, changes=label)
     (nominated,) = await pinning.replicas(client, "nominated", namespace, 1, name)
+    assert (await driver.do(pinning.promise(name))).outcome is Outcome.APPLIED
+    await pinning.turned_down(client, nominated)
     path = f"/api/v1/namespaces/{namespace}/pods/{nominated.metadata.name}/status"
     status = json.dumps({"status": {"nominatedNodeName": busy}}).encode()
     await client.transport.request("PATCH", path, body=status, content_type="application/merge-patch+json")
@@ -157,7 +159,6 @@ async def test_pods_of_daemon_sets_gangs_and_preemptors_are_left_to_the_schedule
         changed = await client.get(resources.PODS, each.metadata.name, namespace)
         await driver.sees(driver.caches.pods, changed)
 
-    assert (await driver.do(pinning.promise(name))).outcome is Outcome.APPLIED
     ack = await driver.do(pinning.pin(name, [daemon, gang, nominated]))
 
     assert pinning.outcomes(ack) == {

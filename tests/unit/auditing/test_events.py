@@ -53,6 +53,12 @@ def test_a_line_is_read_whole() -> None:
     )
 
 
+def test_replicas_are_told_apart_by_their_pods() -> None:
+    extra = {"authentication.kubernetes.io/pod-name": ["castai-pod-pinner-a"]}
+    (event,) = read([line(user={"username": "castai-pod-pinner", "extra": extra})])
+    assert (event.account, event.pod) == ("castai-pod-pinner", "castai-pod-pinner-a")
+
+
 def test_who_acts_for_another_counts_as_that_other() -> None:
     (event,) = read([line(user={"username": "admin"}, impersonatedUser={"username": "pod-pinner"})])
     assert event.account == "pod-pinner"

@@ -58,6 +58,7 @@ def test_a_repeat_is_told_once_with_its_size_and_its_answers() -> None:
 
 OTHER = {
     "another account of ours": {"account": "us too"},
+    "another replica": {"pod": "castai-pod-pinner-b"},
     "another verb": {"verb": "patch"},
     "another group": {"group": "metrics.k8s.io"},
     "another kind": {"resource": "pods"},
