@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -9,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -147,9 +148,17 @@ class Project:
         return [(each["name"], each["status"], int(each["revision"])) for each in found]
 
     def uninstall(self) -> None:
-        """Take away every release."""
+        """Take away every release, and the language hosts of engines that were killed."""
+        for pid in self._left_behind():
+            os.kill(pid, signal.SIGKILL)
         for each in json.loads(self.helm("list", "--all-namespaces", "--output=json")):
             self.helm("uninstall", each["name"], f"--namespace={each['namespace']}", "--wait")
+
+    def _left_behind(self) -> Iterator[int]:
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):  # it has ended
+                if path.read_bytes().startswith(bytes(self._home)):
+                    yield int(path.parent.name)
 
     def helm(self, *arguments: str) -> str:
         """Run helm, which must succeed."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import PurePath
 
-CLUSTERS = ("e2e", "faults", "kube", "pulumi", "terraform")
+_CLUSTERS = ("e2e", "faults", "kube", "pulumi", "terraform")
 
 
 def group(path: PurePath) -> str:
@@ -13,4 +13,13 @@ def group(path: PurePath) -> str:
     Args:
         path: of the file, below the folder of all tests.
     """
-    return str(path.parent if path.parts[0] in CLUSTERS else path)
+    return str(path.parent if needs_clusters(path) else path)
+
+
+def needs_clusters(path: PurePath) -> bool:
+    """Whether most of these tests wait for clusters.
+
+    Args:
+        path: of the file, below the folder of all tests.
+    """
+    return path.parts[0] in _CLUSTERS

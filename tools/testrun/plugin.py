@@ -17,7 +17,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from tools.testrun import budget
-from tools.testrun.groups import group
+from tools.testrun.groups import group, needs_clusters
 from tools.toolchain import host
 
 if TYPE_CHECKING:
@@ -59,6 +59,11 @@ class Folders(LoadScopeScheduling):  # type: ignore[misc]
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Folders:
     """How tests are dealt out."""
     return Folders(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long groups first, so that none of them is left for one process when the others are done."""
+    items.sort(key=lambda item: not needs_clusters(PurePath(item.nodeid.partition("::")[0]).relative_to("tests")))
 
 
 def pytest_configure(config: pytest.Config) -> None:
