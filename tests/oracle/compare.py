@@ -59,8 +59,9 @@ def request(case: Case) -> dict[str, Any]:
 
 def build(case: Case, shuffle: int | None = None) -> Snapshot:
     """A snapshot of the case; with ``shuffle`` the news comes in any order, and a simulation has been undone."""
-    found = things(case)
-    snapshot = Snapshot()
+    waiting = [pod for pod in pending(case) if pod.status.nominated_node_name and not pod.spec.node_name]
+    found = [*things(case), *waiting]
+    snapshot = Snapshot(nominated=True)
     if shuffle is None:
         for thing in found:
             snapshot.apply(thing)
@@ -127,6 +128,8 @@ def ours(case: Case, shuffle: int | None = None, *, created: bool = False) -> di
         verdicts = {name: snapshot.verdict(pod, name) for name in names}
         fitting = {name for name, verdict in verdicts.items() if verdict.fit is Fit.YES}
         assert set(snapshot.fitting(pod)) == fitting, f"fits and verdict differ for {pod.key}"
+        at = {name for name in names if snapshot.fits_at(pod, snapshot.nodes.slots[name])}
+        assert at == fitting, f"fits_at and verdict differ for {pod.key}"
         judged[pod.key] = verdicts
     return judged
 

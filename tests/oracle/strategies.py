@@ -28,6 +28,7 @@ from tests.oracle.shapes import (
     of,
     small,
     some,
+    tenth,
     third,
     tier,
 )
@@ -302,6 +303,20 @@ def kubelet_features(draw: Draw, case: Case) -> None:
             pod["spec"] |= {"hostNetwork": True, "hostUsers": draw(half)}
 
 
+def nominated(draw: Draw, case: Case) -> None:
+    """Pending pods that wait for room on a node, for which others of no higher priority leave it free."""
+    names = [node["metadata"]["name"] for node in case["objects"]["nodes"]]
+    for pod in case["pending"]:
+        pod["metadata"]["uid"] = f"uid-{pod['metadata']['name']}"
+        priority = draw(of(None, 0, 10, -10))
+        if priority is not None:
+            pod["spec"]["priority"] = priority
+        if draw(half):
+            pod["status"]["nominatedNodeName"] = draw(st.sampled_from((*names, *names, "gone")))
+        if draw(tenth):
+            pod["spec"]["schedulingGates"] = [{"name": "example.com/wait"}]
+
+
 FEATURES: dict[str, Callable[[Draw, Case], None]] = {
     "requests": requests_feature,
     "pod-level": pod_level,
@@ -327,5 +342,6 @@ FEATURES: dict[str, Callable[[Draw, Case], None]] = {
     "disks": storage.disks,
     "in-tree": storage.in_tree,
     "kubelet-features": kubelet_features,
+    "nominated": nominated,
 }
 _SECOND = st.sampled_from(("",) * (len(FEATURES) // 3) + tuple(FEATURES))

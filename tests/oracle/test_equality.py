@@ -26,7 +26,7 @@ from tools.fitoracle import Oracle
 
 REGRESSIONS = Path(__file__).parents[1] / "unit" / "scheduling" / "regressions"
 EXAMPLES = int(os.environ.get("MOORAGE_FIT_EXAMPLES", "140"))
-"""Snapshots per feature: with 24 features and three pending pods each 10,080 cases; ``task test:fit`` asks for more."""
+"""Snapshots per feature: with 25 features and three pending pods each 10,500 cases; ``task test:fit`` asks for more."""
 
 _MAY_BE_UNKNOWN = {
     Reason.WAIT_FOR_FIRST_CONSUMER: {"unbound", "limits"},

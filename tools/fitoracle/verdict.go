@@ -166,23 +166,37 @@ func (w *world) askEveryPreFilter(ctx context.Context, state fwk.CycleState, pod
 // PreFilter has ended the cycle already: the framework is not asked again.
 func (w *world) filter(ctx context.Context, state fwk.CycleState, pod *v1.Pod, node fwk.NodeInfo, mute sets.Set[string]) *NodeVerdict {
 	n := &NodeVerdict{Fit: true}
-	if mute == nil {
-		first := w.framework.RunFilterPlugins(ctx, state, pod, node)
-		if first.IsSuccess() {
-			return n
-		}
-		n.no("filter", statusOf(first.Plugin(), first))
-		mute = state.GetSkipFilterPlugins()
+	if mute != nil {
+		n.Plugins = w.objections(ctx, state, pod, node, mute)
+		return n
 	}
+	first := w.framework.RunFilterPluginsWithNominatedPods(ctx, state, pod, node)
+	if first.IsSuccess() {
+		return n
+	}
+	n.no("filter", statusOf(first.Plugin(), first))
+	mute = state.GetSkipFilterPlugins()
+	n.Plugins = w.objections(ctx, state, pod, node, mute)
+	if len(n.Plugins) == 0 {
+		// What is in the way are the pods that are nominated to the node.
+		state, node = w.withNominated(ctx, state, pod, node)
+		n.Plugins = w.objections(ctx, state, pod, node, mute)
+	}
+	return n
+}
+
+// objections are those of all Filter plugins, in their order.
+func (w *world) objections(ctx context.Context, state fwk.CycleState, pod *v1.Pod, node fwk.NodeInfo, mute sets.Set[string]) []PluginStatus {
+	var found []PluginStatus
 	for _, p := range w.filters {
 		if mute.Has(p.Name()) {
 			continue
 		}
 		if status := p.Filter(ctx, state, pod, node); !status.IsSuccess() {
-			n.Plugins = append(n.Plugins, statusOf(p.Name(), status))
+			found = append(found, statusOf(p.Name(), status))
 		}
 	}
-	return n
+	return found
 }
 
 // no makes the verdict a "no" with s as its first reason.

@@ -36,6 +36,7 @@ type world struct {
 	framework framework.Framework
 	stores    map[string]cache.Indexer
 	snapshot  *swappableSnapshot
+	nominated *nominations
 	// The plugins themselves, in their order: the framework stops at the first
 	// "no", a verdict wants all of them.
 	preFilter []fwk.PreFilterPlugin
@@ -69,6 +70,7 @@ func newWorld(ctx context.Context, parallelism int) (*world, error) {
 	w := &world{
 		stores:      make(map[string]cache.Indexer, len(kinds)),
 		snapshot:    &swappableSnapshot{internalcache.NewEmptySnapshot()},
+		nominated:   &nominations{},
 		claimEvents: &eventRelay{},
 	}
 	// No client: nothing of this program ever talks to a server.
@@ -83,6 +85,7 @@ func newWorld(ctx context.Context, parallelism int) (*world, error) {
 		frameworkruntime.WithSharedDRAManager(dra),
 		frameworkruntime.WithSharedCSIManager(nodevolumelimits.NewCSIManager(factory.Storage().V1().CSINodes().Lister())),
 		frameworkruntime.WithSnapshotSharedLister(w.snapshot),
+		frameworkruntime.WithPodNominator(w.nominated),
 		frameworkruntime.WithParallelism(parallelism),
 		frameworkruntime.WithWaitingPods(frameworkruntime.NewWaitingPodsMap()),
 		frameworkruntime.WithPodsInPreBind(frameworkruntime.NewPodsInPreBindMap()),
@@ -159,6 +162,7 @@ func (w *world) load(ctx context.Context, c *cluster) (internalcache.Cache, []st
 			return nil, nil, fmt.Errorf("loading %s: %w", key, err)
 		}
 	}
+	w.nominated.replace(podsOf(c.pending))
 	logger := klog.FromContext(ctx)
 	schedulerCache := internalcache.New(ctx, nil, utilfeature.DefaultFeatureGate.Enabled(features.GenericWorkload))
 	known := make(map[string]bool, len(c.objects["nodes"]))

@@ -3,7 +3,7 @@
 Equal to the default PreFilter and Filter plugins of kube-scheduler v1.36.3 with its default feature gates; what those
 cannot decide from a snapshot is "unknown", and so is what an object could change that cannot be read. Feed a
 ``Snapshot`` from the watch cache with ``apply``, ``delete`` and ``doubt``, ask it with ``verdict``, ``fits``,
-``fitting`` and ``first_fit``, try things out between ``mark`` and ``rollback`` (or in a ``trial``).
+``fitting``, ``first_fit`` and ``best_fit``, try things out between ``mark`` and ``rollback`` (or in a ``trial``).
 """
 
 from __future__ import annotations

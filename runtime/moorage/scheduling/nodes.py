@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int32]
+Floats = npt.NDArray[np.float64]
 Rows = slice | npt.NDArray[np.intp]
 ALL = slice(None)
 Value = TypeVar("Value", bound=Hashable)

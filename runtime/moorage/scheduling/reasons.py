@@ -81,6 +81,12 @@ class Reason(Enum):
         "not decidable here: the scheduler itself chooses the volume of an unbound WaitForFirstConsumer claim",
         False,
     )
+    EPHEMERAL_CLAIM = (
+        "ephemeral-claim",
+        "VolumeBinding",
+        "not decidable here: a generic ephemeral volume is made with its pod, where the scheduler chooses",
+        False,
+    )
     RESOURCE_CLAIM = (
         "resource-claim",
         "DynamicResources",

@@ -92,6 +92,13 @@ class ResourceTable:
         if self.any_unreadable_pod:
             mask &= self.unreadable_pods == 0
 
+    def enough(self, slot: int, asked: Asked) -> bool:
+        """Whether ``restrict`` leaves a slot."""
+        free = self.free
+        if free[PODS][slot] < 1 or self.unreadable_pods[slot]:
+            return False
+        return all(free[row][slot] >= units for row, units in asked)
+
     def findings(self, slot: int, record: NodeRecord, asked: Asked, device_classes: set[str]) -> list[Finding]:
         """Why a node has too little; empty when it has enough."""
         found = []

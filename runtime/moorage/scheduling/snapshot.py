@@ -29,6 +29,7 @@ from . import requests
 from .attached import Attached
 from .classes import Classes
 from .nodes import NodeRecord, NodeTable
+from .nominations import Nominated, Nominations, wants
 from .podclass import PodClass
 from .ports import PortTable
 from .relations import Relations
@@ -43,9 +44,13 @@ class SnapshotError(Exception):
 
 
 class State:
-    """Everything a snapshot knows; ``fit.Snapshot`` adds the questions."""
+    """Everything a snapshot knows; ``fit.Snapshot`` adds the questions.
 
-    def __init__(self) -> None:
+    Args:
+        nominated: whether pods count that wait for room on the node they are nominated to.
+    """
+
+    def __init__(self, *, nominated: bool = False) -> None:
         self.nodes = NodeTable()
         self.resources = ResourceTable(self.nodes.capacity)
         self.ports = PortTable(self.nodes.capacity)
@@ -54,9 +59,10 @@ class State:
         self.relations = Relations(self.nodes)
         self.classes = Classes(self.resources, self.relations)
         self.device_classes: set[str] = set()
+        self.nominations: Nominations | None = Nominations() if nominated else None
         self._placed: dict[str, str] = {}  # pod key to node name, also of nodes that are not there (yet)
         self._waiting: dict[str, dict[str, PodClass]] = {}
-        self._plans: dict[bytes, Plan] = {}
+        self._plans: dict[tuple[bytes, bool], Plan] = {}
         self._journal: list[Callable[[], None]] = []
         self._marks = 0
         self._sweep_at = _SWEEP_FLOOR
@@ -77,6 +83,8 @@ class State:
         if isinstance(thing, Pod):
             node = "" if thing.finished else thing.spec.node_name
             self._set_pod(thing.key, self.classes.of(thing) if node else None, node)
+            if self.nominations is not None:
+                self._nominate(thing, self.nominations)
         elif isinstance(thing, Node):
             self._set_node(thing)
         elif isinstance(thing, Namespace):
@@ -99,6 +107,8 @@ class State:
         self._no_simulation()
         if kind is Pod:
             self._set_pod(key, None, "")
+            if self.nominations is not None:
+                self.nominations.drop(key)
         elif kind is Node:
             if key in self.nodes.slots:
                 self._drop_node(key)
@@ -157,10 +167,8 @@ class State:
         name = pod.key if key is None else key
         if name in self._placed:
             self._change_pod(name, one, node)
-            return
-        self._put(name, one, node, slot)
-        if self._marks:
-            self._journal.append(lambda: self._lift(name))
+        else:
+            self._add_pod(name, one, node, slot)
 
     def remove(self, key: str) -> None:
         """Take a pod off its node; one that is on no node is left alone.
@@ -237,17 +245,18 @@ class State:
         """Forget what no pod and no recent question needs; during a simulation nothing, which may bring it back."""
         if self._marks:
             return
-        self.classes.sweep({one for pods in self._waiting.values() for one in pods.values()})
+        waiting = {one for pods in self._waiting.values() for one in pods.values()}
+        self.classes.sweep(waiting | self.nominations.classes if self.nominations is not None else waiting)
         self._plans.clear()
         self._sweep_at = max(_SWEEP_FLOOR, 2 * len(self.relations.classes))
 
-    def plan_of(self, one: PodClass) -> Plan:
-        """What the class's volumes come to at the moment."""
-        found = self._plans.get(one.key)
+    def plan_of(self, one: PodClass, *, elsewhere: bool = False) -> Plan:
+        """What the class's volumes come to at the moment, or those of a pod that is to replace one of it."""
+        found = self._plans.get((one.key, elsewhere))
         if found is None or found.version != self.storage.version:
             if one.volumes is None:
                 raise ValueError("a class without volumes has no plan")
-            found = self._plans[one.key] = plan(one.volumes, self.storage)
+            found = self._plans[one.key, elsewhere] = plan(one.volumes, self.storage, anew=elsewhere)
         return found
 
     # ---- pods
@@ -256,6 +265,11 @@ class State:
         node = self._placed[key]
         slot = self.nodes.slots.get(node)
         return self._waiting[node][key] if slot is None else self.nodes.record(slot).pods[key]
+
+    def _add_pod(self, key: str, one: PodClass, node: str, slot: int) -> None:
+        self._put(key, one, node, slot)
+        if self._marks:
+            self._journal.append(lambda: self._lift(key))
 
     def _change_pod(self, key: str, one: PodClass | None, node: str) -> None:
         before = (self._class_at(key), self._placed[key]) if key in self._placed else (None, "")
@@ -270,6 +284,13 @@ class State:
             self._lift(key)
         if one is not None:
             self._put(key, one, node, self.nodes.slots.get(node))
+
+    def _nominate(self, pod: Pod, nominations: Nominations) -> None:
+        node = wants(pod)
+        if node:
+            nominations.put(node, Nominated(pod.key, pod.spec.priority or 0, self.classes.of(pod)))
+        else:
+            nominations.drop(pod.key)
 
     def _put(self, key: str, one: PodClass, node: str, slot: int | None) -> None:
         self._placed[key] = node

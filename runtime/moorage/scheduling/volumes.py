@@ -180,12 +180,14 @@ class Plan(NamedTuple):
     attached: tuple[tuple[str, str, bool], ...] = ()
 
 
-def plan(needs: VolumeNeeds, storage: Storage) -> Plan:
+def plan(needs: VolumeNeeds, storage: Storage, *, anew: bool = False) -> Plan:
     """Resolve a pod's volumes.
 
     Args:
         needs: the volumes of the pod's class.
         storage: the storage objects.
+        anew: whether this is about a pod that is to replace one of the class: the claims of generic ephemeral volumes
+            go with their pod, and those of the new one do not exist yet.
 
     Returns:
         Findings that hold on every node; volumes' own placement (with the in-tree plugin that might translate it) and
@@ -196,6 +198,10 @@ def plan(needs: VolumeNeeds, storage: Storage) -> Plan:
     zones: list[tuple[str, str, frozenset[str]]] = []
     selected: list[tuple[str, str]] = []
     single: list[str] = []
+    if anew:
+        made = [use for use in needs.claims if use.owner is not None]
+        everywhere += [Finding(Reason.EPHEMERAL_CLAIM, use.field) for use in made]
+        needs = needs._replace(claims=tuple(use for use in needs.claims if use.owner is None))
     for use in needs.claims:
         key = f"{needs.namespace}/{use.name}"
         claim = storage.claims.get(key)

@@ -49,7 +49,10 @@ class Model:
         }
 
     def fresh(self) -> Snapshot:
-        snapshot = Snapshot()
+        snapshot = Snapshot(nominated=True)
+        for one in self.asked:
+            if not one.spec.node_name:
+                snapshot.apply(one)
         for thing in (*self.things, *self.nodes.values()):
             snapshot.apply(thing)
         for one, where in self.pods.values():
