@@ -9,8 +9,9 @@ A change costs what it touches: a pod its own counters, a node its own pods. Not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import TypeVar
 
 from moorage.objects.base import KubeObject
@@ -33,7 +34,7 @@ from .nominations import Nominated, Nominations, wants
 from .podclass import PodClass
 from .ports import PortTable
 from .relations import Relations
-from .resources import ResourceTable
+from .resources import Amounts, ResourceTable
 from .volumes import Plan, Storage, plan
 
 _SWEEP_FLOOR = 4096
@@ -216,6 +217,25 @@ class State:
         self._drop_node(name)
         if self._marks:
             self._journal.append(lambda: self._set_node(node))
+
+    def withhold(self, amounts: Mapping[str, Amounts]) -> None:
+        """Keep back a part of what nodes have left, for no pod in particular.
+
+        Args:
+            amounts: by resource, in its units, one number per slot.
+
+        Raises:
+            SnapshotError: no simulation is under way that could give it back.
+        """
+        if not self._marks:
+            raise SnapshotError("room is kept back in simulations only")
+        for name, units in amounts.items():
+            row = self.resources.row(name)
+            self.resources.free[row] -= units
+            self._journal.append(partial(self._give_back, row, units))
+
+    def _give_back(self, row: int, units: Amounts) -> None:
+        self.resources.free[row][: len(units)] += units
 
     # ---- looking
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from moorage.objects import PersistentVolume, PersistentVolumeClaim, StorageClass
-from moorage.scheduling import Fit, Reason, Snapshot
+from moorage.scheduling import Fit, Reason, Snapshot, SnapshotError
 from tests.oracle.compare import decode
 
 from .build import WEB, ZONE, apart, node, pod, spread
@@ -148,3 +148,18 @@ def test_a_claim_that_outlives_its_pod_stays_in_its_zone() -> None:
     one = pod("p", on="n0", volumes=[{"name": "data", "persistentVolumeClaim": {"claimName": "p-scratch"}}])
     snapshot.apply(one)
     assert snapshot.fitting(one, elsewhere=True) == ["n0", "n1"]
+
+
+def test_room_is_kept_back_in_simulations_only() -> None:
+    snapshot = three()
+    cores = np.zeros(snapshot.nodes.capacity, dtype=np.int64)
+    cores[snapshot.nodes.slots["n0"]] = 2500
+    with pytest.raises(SnapshotError):
+        snapshot.withhold({"cpu": cores})
+    with snapshot.trial():
+        snapshot.withhold({"cpu": cores})
+        assert snapshot.fitting(pod("x", {"cpu": "1500m"})) == ["n0", "n1", "n2"]
+        assert snapshot.fitting(pod("x", {"cpu": "1501m"})) == ["n1", "n2"]
+        snapshot.place(pod("y", {"cpu": "2"}), "n0")
+        assert snapshot.fitting(pod("x", {"cpu": "1m"})) == ["n1", "n2"], "less than nothing is left"
+    assert snapshot.fitting(pod("x", {"cpu": "4"})) == ["n0", "n1", "n2"]

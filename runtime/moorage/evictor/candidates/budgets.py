@@ -57,6 +57,19 @@ class Budgets:
         elif selecting:
             yield from _against(selecting[0], pod)
 
+    def spent_by(self, pod: Pod) -> PodDisruptionBudget | None:
+        """The budget from which the pod's eviction would take one, or None.
+
+        Args:
+            pod: one with nothing against it.
+        """
+        if pod.status.phase == "Pending":
+            return None
+        for each in self._of.get(pod.metadata.namespace, ()):
+            if not each.doubt and each.selector.matches(pod.metadata.labels):
+                return each.budget if ready(pod) or not _lets_go_unready(each.budget) else None
+        return None
+
 
 def _read(view: View, key: str, budget: PodDisruptionBudget) -> _Budget:
     name, doubt = budget.metadata.name, view.doubt(_KIND, key)

@@ -1,0 +1,23 @@
+"""Choosing: the nodes that could go at the same time, where their pods would fit, and why not the others; no I/O."""
+
+from .choose import Cluster, choose
+from .history import History
+from .prices import Priced, Prices, Unit
+from .reasons import KeptFinding, KeptReason
+from .result import Emptied, Move, Plan
+from .settings import Settings
+
+__all__ = [
+    "Cluster",
+    "Emptied",
+    "History",
+    "KeptFinding",
+    "KeptReason",
+    "Move",
+    "Plan",
+    "Priced",
+    "Prices",
+    "Settings",
+    "Unit",
+    "choose",
+]

@@ -1,0 +1,58 @@
+"""What may be evicted in one go: what PodDisruptionBudgets allow, and how often an owner may be disturbed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import NamedTuple
+
+from .loads import Load
+from .reasons import KeptFinding, KeptReason
+
+
+class Allowance(NamedTuple):
+    """One of them.
+
+    Attributes:
+        reason: why a node is kept when it is used up.
+        who: the budget or owner, for people.
+        left: how many evictions it allows.
+    """
+
+    reason: KeptReason
+    who: str
+    left: int
+
+
+class Allowances:
+    """All of them, used up as nodes are chosen.
+
+    Args:
+        known: by the keys that loads have.
+    """
+
+    def __init__(self, known: dict[str, Allowance]) -> None:
+        self._known = known
+        self._used: Counter[str] = Counter()
+
+    def against(self, load: Load) -> list[KeptFinding]:
+        """Why a node cannot be emptied as well."""
+        found = []
+        for key, count in load.spends.items():
+            known = self._known[key]
+            used = self._used[key]
+            if used + count > known.left:
+                detail = f"{known.who} allows {known.left}, {used} are used up, {count} are needed"
+                found.append(KeptFinding(known.reason, detail))
+        return found
+
+    def allow(self, load: Load) -> bool:
+        """Whether a node can be emptied as well."""
+        return all(self._used[key] + count <= self._known[key].left for key, count in load.spends.items())
+
+    def take(self, load: Load) -> None:
+        """Use up what emptying a node needs."""
+        self._used.update(load.spends)
+
+    def give_back(self, load: Load) -> None:
+        """Take that back."""
+        self._used.subtract(load.spends)

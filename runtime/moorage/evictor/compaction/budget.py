@@ -1,0 +1,28 @@
+"""How many steps choosing may take: unlike a time limit, it cuts off at the same place every time."""
+
+from __future__ import annotations
+
+
+class Budget:
+    """Steps that are used up.
+
+    Args:
+        steps: how many there are.
+    """
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+        self.used = 0
+        self.cut_off = False
+
+    def spend(self, steps: int = 1) -> bool:
+        """Use some; returns whether there were as many, and remembers when there were not."""
+        if self.used + steps > self.steps:
+            self.cut_off = True
+            return False
+        self.used += steps
+        return True
+
+    def part(self, share: float) -> Budget:
+        """A budget of its own with a share of what is left; what is used of it is to be spent here, too."""
+        return Budget(int((self.steps - self.used) * share))

@@ -1,0 +1,212 @@
+"""Chooses the nodes to empty: those that are worth most and whose pods all fit elsewhere at the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from moorage.evictor.candidates import NodeVerdict, View
+from moorage.objects import Pod
+from moorage.reservations import moment
+from moorage.scheduling import Snapshot
+
+from . import waiting
+from .allowances import Allowances
+from .budget import Budget
+from .gathering import Gathering, slots
+from .history import History
+from .loads import Load
+from .places import Places
+from .prices import Priced
+from .problem import Problem
+from .reasons import KeptFinding, KeptReason
+from .replacements import Replacements
+from .replay import Replay
+from .result import Emptied, Plan
+from .search import Found, Search
+from .settings import Settings
+
+_SEARCHED = 0.5
+"""The part of the steps that looking at all nodes at once may take; the rest is for moving pods one by one."""
+
+Findings = dict[str, tuple[KeptFinding, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """What is chosen from.
+
+    Attributes:
+        snapshot: the nodes and pods, as fit has them. Nothing of it is changed in the end.
+        view: the same, and what else is known.
+        verdicts: who may go.
+        templates: what owners make pods from now, by the owner's uid, as far as it is known.
+    """
+
+    snapshot: Snapshot
+    view: View
+    verdicts: Mapping[str, NodeVerdict]
+    templates: Mapping[str, Pod] = field(default_factory=dict)
+
+
+def choose(cluster: Cluster, settings: Settings, history: History) -> Plan:
+    """The nodes to empty in one cycle.
+
+    Args:
+        cluster: what is chosen from.
+        settings: how.
+        history: the evictions of late; those that the plan leads to are for whoever evicts to remember.
+
+    Returns:
+        The plan; the same for the same input.
+    """
+    with cluster.snapshot.trial():
+        return _Choice(cluster, settings, history).plan()
+
+
+class _Choice:
+    """One run."""
+
+    def __init__(self, cluster: Cluster, settings: Settings, history: History) -> None:
+        self._cluster = cluster
+        self._settings = settings
+        self._history = history.since(cluster.view.now - settings.owner_window)
+        self._budget = Budget(settings.steps)
+        self._priced: Priced = settings.prices.of(cluster.view.nodes.values())
+        self._kept: Findings = {}
+        self._chosen: list[Emptied] = []
+        self._unplaced: tuple[str, ...] = ()
+        self._places = Places(cluster.snapshot, cluster.view.nodes, cluster.verdicts, settings)
+
+    def plan(self) -> Plan:
+        verdicts, view = self._cluster.verdicts, self._cluster.view
+        self._kept = {name: (KeptFinding(KeptReason.HELD),) for name, verdict in verdicts.items() if not verdict.may_go}
+        newest = _arrived_since(view, view.now - self._settings.quiet_period)
+        if newest:
+            quiet = (KeptFinding(KeptReason.QUIET, newest),)
+            self._kept |= {name: quiet for name, verdict in verdicts.items() if verdict.may_go}
+        else:
+            self._choose()
+        return Plan(
+            tuple(self._chosen),
+            self._kept,
+            self._priced.unit,
+            self._priced.unknown,
+            sum(self._priced.of.values()),
+            self._unplaced,
+            self._budget.used,
+            self._budget.cut_off,
+        )
+
+    def _choose(self) -> None:
+        snapshot, view = self._cluster.snapshot, self._cluster.view
+        replacements = Replacements(view.pods, self._cluster.templates)
+        may_go = slots(snapshot, self._cluster.verdicts)
+        mask = snapshot.slots_of(may_go)
+        room = waiting.keep_room(snapshot, view, replacements, mask, self._places.receiving)
+        self._unplaced = room.unplaced
+        snapshot.withhold(self._places.withheld())
+        gathering = Gathering(view, self._history, replacements)
+        loads = []
+        for name, slot in sorted(may_go.items()):
+            if name in room.on:
+                self._kept[name] = (KeptFinding(KeptReason.WAITING, pod=room.on[name]),)
+            elif (load := self._load(gathering, name, slot)) is not None:
+                loads.append(load)
+        allowances = Allowances(gathering.allowances)
+        loads = [load for load in loads if self._worth(load, allowances)]
+        self._empty(loads, allowances, self._settings.limit(len(may_go)))
+
+    def _load(self, gathering: Gathering, name: str, slot: int) -> Load | None:
+        price = self._priced.of[name]
+        average = sum(self._priced.of.values()) / len(self._priced.of)
+        found = gathering.load(self._cluster.verdicts[name], slot, price, self._settings.move_price * average)
+        if isinstance(found, Load):
+            return found
+        self._kept[name] = tuple(found)
+        return None
+
+    def _worth(self, load: Load, allowances: Allowances) -> bool:
+        against = allowances.against(load)
+        if load.moving and load.gain <= 0:
+            against.append(KeptFinding(KeptReason.NOT_WORTH, f"{len(load.moving)} pods, price {load.price:g}"))
+        if against:
+            self._kept[load.name] = tuple(against)
+        return not against
+
+    def _empty(self, loads: list[Load], allowances: Allowances, limit: int) -> None:
+        empty = [load for load in loads if not load.moving]
+        loads = [load for load in loads if load.moving]
+        self._chosen = [Emptied(load.name, load.price, ()) for load in sorted(empty, key=lambda load: load.name)]
+        self._places.close(load.slot for load in empty)
+        problem = Problem(self._cluster.snapshot, self._places, loads)
+        search = Search(problem, loads, allowances, limit)
+        part = self._budget.part(_SEARCHED)
+        found = search.run(part)
+        self._budget.spend(part.used)
+        self._budget.cut_off |= part.cut_off
+        emptying = _Emptying(self._cluster.snapshot, self._places, self._budget, allowances, limit)
+        emptying.replay(loads, problem, found)
+        emptying.extend([loads[number] for number in search.order()])
+        self._chosen += emptying.chosen
+        self._kept |= emptying.kept
+
+
+class _Emptying:
+    """Empties nodes in the simulation: those that were found together, then whichever others still can be."""
+
+    def __init__(self, snapshot: Snapshot, places: Places, budget: Budget, allowances: Allowances, limit: int) -> None:
+        self._replay = Replay(snapshot, places, budget)
+        self._snapshot = snapshot
+        self._budget = budget
+        self._allowances = allowances
+        self._limit = limit
+        self._filled: dict[str, str] = {}
+        self.chosen: list[Emptied] = []
+        self.kept: Findings = {}
+
+    def replay(self, loads: list[Load], problem: Problem, found: Found) -> None:
+        targets = {group: list(reversed(slots)) for group, slots in found.targets.items()}
+        self._replay.bar(loads[number].slot for number in found.loads)
+        for number in found.loads:
+            wanted = [targets[group].pop() if targets.get(group) else None for group in problem.group_of[number]]
+            self._try(loads[number], wanted)
+
+    def extend(self, loads: list[Load]) -> None:
+        done = {node.name for node in self.chosen}
+        for load in loads:
+            if load.name not in done and load.name not in self.kept:
+                self._try(load, [])
+
+    def _try(self, load: Load, wanted: list[int | None]) -> None:
+        if len(self.chosen) >= self._limit:
+            self.kept[load.name] = (KeptFinding(KeptReason.LIMIT, f"{self._limit}"),)
+            return
+        if load.name in self._filled:
+            self.kept[load.name] = (KeptFinding(KeptReason.TARGET, f"those of {self._filled[load.name]}, for example"),)
+            return
+        against = self._allowances.against(load)
+        if against:
+            self.kept[load.name] = tuple(against)
+            return
+        outcome = self._replay.empty(load, wanted)
+        if outcome.cut_off:
+            self.kept[load.name] = (KeptFinding(KeptReason.CUT_OFF),)
+        elif outcome.stuck:
+            self.kept[load.name] = (KeptFinding(KeptReason.NO_ROOM, outcome.why, outcome.stuck),)
+        else:
+            self._allowances.take(load)
+            self._filled.update((move.node, load.name) for move in outcome.moves)
+            self.chosen.append(Emptied(load.name, load.price, outcome.moves))
+
+
+def _arrived_since(view: View, since: datetime) -> str:
+    """The newest of the nodes that have come since, for people; empty when none has."""
+    found = []
+    for name, node in view.nodes.items():
+        created = moment(node.metadata.creation_timestamp or "")
+        if created is not None and created > since:
+            found.append((created, name))
+    created, name = max(found, default=(None, ""))
+    return f"{name}, at {created:%H:%M:%S}" if created is not None else ""

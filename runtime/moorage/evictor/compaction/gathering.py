@@ -1,0 +1,97 @@
+"""Gathers what would have to be moved, from the verdicts on who may go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from moorage.evictor.candidates import NodeVerdict, Stance, View
+from moorage.evictor.candidates.budgets import Budgets, ready
+from moorage.evictor.candidates.controllers import Controllers, Lookup
+from moorage.objects import Pod
+from moorage.scheduling import Snapshot
+
+from .allowances import Allowance
+from .history import History
+from .loads import Load, Moving
+from .reasons import KeptFinding, KeptReason
+from .replacements import Replacements
+from .rollouts import under_way
+
+
+class Gathering:
+    """The loads of the nodes that may be emptied.
+
+    Args:
+        view: what is known of the cluster.
+        history: the evictions of late.
+        replacements: makes them.
+    """
+
+    def __init__(self, view: View, history: History, replacements: Replacements) -> None:
+        self._lookup = Lookup(view)
+        self._budgets = Budgets(view)
+        self._history = history
+        self._replacements = replacements
+        self._pods = {pod.key: pod for pod in view.pods}
+        self._spends: dict[tuple[object, ...], tuple[str, ...]] = {}
+        self.allowances: dict[str, Allowance] = {}
+
+    def load(self, verdict: NodeVerdict, slot: int, price: float, move_price: float) -> Load | list[KeptFinding]:
+        """What would have to be moved from a node, or why that cannot be.
+
+        Args:
+            verdict: on a node that may go.
+            slot: its slot.
+            price: what it costs.
+            move_price: what moving one pod counts.
+        """
+        load = Load(verdict.name, slot, price, price)
+        found: list[KeptFinding] = []
+        for each in verdict.pods:
+            if each.stance is not Stance.MOVES:
+                continue
+            pod = self._pods[each.key]
+            controllers = self._lookup.of(pod)
+            if what := under_way(controllers):
+                found.append(KeptFinding(KeptReason.ROLLOUT, what, each.key))
+                continue
+            load.moving.append(Moving(each.key, self._replacements.of(pod, controllers.made), _owner(pod, controllers)))
+            load.spends.update(self._needs(pod, controllers))
+        load.gain -= move_price * len(load.moving)
+        return found or load
+
+    def _needs(self, pod: Pod, controllers: Controllers) -> tuple[str, ...]:
+        """The allowances that evicting a pod uses: siblings of one owner use the same, unless one is not ready."""
+        meta = pod.metadata
+        group = (_owner(pod, controllers), id(meta.labels), pod.status.phase, ready(pod))
+        found = self._spends.get(group)
+        if found is None:
+            found = self._spends[group] = tuple(self._allowances_of(pod, controllers))
+        return found
+
+    def _allowances_of(self, pod: Pod, controllers: Controllers) -> Iterable[str]:
+        budget = self._budgets.spent_by(pod)
+        if budget is not None:
+            key = f"budget {budget.key}"
+            who = f"PodDisruptionBudget {budget.key}"
+            self.allowances[key] = Allowance(KeptReason.BUDGET, who, budget.status.disruptions_allowed)
+            yield key
+        uid, replicas = _owner(pod, controllers), controllers.replicas or 1
+        top = controllers.found[-1].metadata.name if controllers.found else controllers.who or pod.key
+        key = f"owner {uid}"
+        self.allowances[key] = Allowance(KeptReason.OWNER, f"the owner {top}", self._history.left(uid, replicas))
+        yield key
+
+
+def _owner(pod: Pod, controllers: Controllers) -> str:
+    """Whom an eviction counts for: a Deployment is disturbed by that of a pod of any of its ReplicaSets."""
+    if controllers.found:
+        return controllers.found[-1].metadata.uid
+    owner = pod.metadata.controller()
+    return owner.uid if owner is not None else pod.metadata.uid
+
+
+def slots(snapshot: Snapshot, verdicts: Mapping[str, NodeVerdict]) -> dict[str, int]:
+    """The slots of the nodes that may be emptied and that the snapshot knows."""
+    known = snapshot.nodes.slots
+    return {name: known[name] for name, verdict in verdicts.items() if verdict.may_go and name in known}

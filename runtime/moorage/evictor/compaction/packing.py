@@ -1,0 +1,219 @@
+"""Fills nodes with pods of many kinds at once, in several ways: no way of packing is best for all clusters.
+
+*By node*: node by node, always the kind of pod that comes closest to what is left of the node, over all resources,
+weighed by how scarce each is: a node that has much memory and little CPU left gets pods that want it so. That is the
+greedy by norm of Panigrahy et al. ("Heuristics for Vector Bin Packing"), on nodes that are partly full. *By pod*: the
+largest pods first, each where it leaves least. Both favour kinds that few nodes may take. What is left over at the end
+is put where another pod makes room that fits elsewhere, and so are the pods of nodes that are added one by one.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import numpy as np
+
+from moorage.scheduling.nodes import Bools, Floats
+from moorage.scheduling.resources import Amounts
+
+from .budget import Budget
+from .problem import Counts, Problem
+
+_SCARCE = 0.5
+"""How much more a kind of pod counts that may go nowhere but to a small part of the room."""
+_AT_ONCE = 8
+"""A part of the like pods that a node could take goes there at once: one in so many."""
+
+
+class Way(Enum):
+    """How nodes are filled."""
+
+    BY_NODE = "by node, those with least room first"
+    BY_POD = "by pod"
+    BY_ROOMY_NODE = "by node, those with most room first"
+
+
+class Packing:
+    """Pods of nodes that are to be emptied, on other nodes.
+
+    Args:
+        problem: the numbers.
+        wanted: how many pods of each group are to be placed.
+        closed: the slots of the nodes that they come from, which take none.
+
+    Attributes:
+        left: how many of each group are not placed.
+        placed: how many of each group are on each node, by (group, slot).
+    """
+
+    def __init__(self, problem: Problem, wanted: Counts, closed: list[int]) -> None:
+        self._problem = problem
+        self.left = wanted.copy()
+        self.placed: dict[tuple[int, int], int] = {}
+        self._journal: list[tuple[int, int, int]] | None = None
+        self._room: Amounts = problem.room.copy()
+        self._open: Bools = np.ones(problem.room.shape[1], dtype=np.bool_)
+        self._open[closed] = False
+        room = np.where(self._open, self._room, 0)
+        self._scale: Floats = np.maximum(room.max(axis=1, initial=1), 1).astype(np.float64)
+        weight = problem.asked @ wanted / np.maximum(room.sum(axis=1), 1)
+        self._weight: Floats = weight / max(weight.max(initial=0.0), 1e-9)
+        self._share: Floats = problem.asked / self._scale[:, None]
+        self._square: Floats = self._weight @ self._share**2
+        self._size: Floats = self._weight @ self._share
+        self._roomy: Floats = (room / self._scale[:, None]).sum(axis=0)
+        reach = problem.fits @ self._roomy
+        self._favour: Floats = 1 + _SCARCE * (1 - reach / max(reach.max(initial=0.0), 1e-9))
+
+    def run(self, way: Way, budget: Budget) -> None:
+        """Place as many as can be.
+
+        Args:
+            way: how.
+            budget: of steps.
+        """
+        if way is Way.BY_POD:
+            self._by_pod(budget)
+        else:
+            order = np.argsort(self._roomy if way is Way.BY_NODE else -self._roomy, kind="stable")
+            for slot in order[self._open[order]]:
+                if not self.left.any() or not self._fill(int(slot), budget):
+                    break
+        self._make_room(budget)
+
+    def take_out(self, groups: Counts, counts: Counts, slot: int) -> None:
+        """Leave the pods of a node where they are; others may go to it again."""
+        self._open[slot] = True
+        for group, count in zip(groups.tolist(), counts.tolist(), strict=True):
+            spare = min(count, int(self.left[group]))
+            self.left[group] -= spare
+            surplus = count - spare
+            for pair in [pair for pair, on in self.placed.items() if pair[0] == group and on] if surplus else ():
+                back = min(surplus, self.placed[pair])
+                self._put(*pair, -back)
+                self.left[group] -= back
+                surplus -= back
+
+    def add(self, groups: Counts, counts: Counts, slot: int, budget: Budget) -> bool:
+        """Place the pods of one more node, and those that were to go to it; returns whether all of them fit."""
+        self._journal = []
+        self._open[slot] = False
+        self.left[groups] += counts
+        for group, there in [pair for pair, on in self.placed.items() if pair[1] == slot and on]:
+            self._put(group, there, -self.placed[group, there])
+        self._make_room(budget)
+        journal, self._journal = self._journal, None
+        if not self.left.any():
+            return True
+        for group, there, count in reversed(journal):
+            self._put(group, there, -count)
+        self.left[groups] -= counts
+        self._open[slot] = True
+        return False
+
+    # --- by node ---
+
+    def _fill(self, slot: int, budget: Budget) -> bool:
+        problem, room = self._problem, self._room[:, slot]
+        groups = np.flatnonzero(problem.fits[:, slot] & (self.left > 0))
+        keep: Bools
+        asked, share = problem.asked[:, groups], self._share[:, groups]
+        square, favour = self._square[groups], self._favour[groups]
+        while groups.size:
+            keep = np.asarray((asked <= room[:, None]).all(axis=0))
+            if keep.all():
+                if not budget.spend():
+                    return False
+                best = int(((2 * (self._weight * room / self._scale) @ share - square) * favour).argmax())
+                group = int(groups[best])
+                count = self._how_many(group, slot, room)
+                self._put(group, slot, count)
+                if self.left[group] and self.placed[group, slot] < problem.most[group]:
+                    continue
+                keep[best] = False
+            groups, asked, share = groups[keep], asked[:, keep], share[:, keep]
+            square, favour = square[keep], favour[keep]
+        return True
+
+    def _how_many(self, group: int, slot: int, room: Amounts) -> int:
+        asked = self._problem.asked[:, group]
+        wanted = asked > 0
+        able = int((room[wanted] // asked[wanted]).min())
+        more = int(self._problem.most[group]) - self.placed.get((group, slot), 0)
+        return min(max(1, able // _AT_ONCE), int(self.left[group]), more)
+
+    # --- by pod ---
+
+    def _by_pod(self, budget: Budget) -> None:
+        for group in np.argsort(-self._size * self._favour, kind="stable"):
+            while self.left[group] and budget.spend():
+                slot = self._tightest(int(group))
+                if slot is None:
+                    break
+                self._put(int(group), slot, 1)
+
+    def _tightest(self, group: int, but: int = -1) -> int | None:
+        """The node that a pod fits and that it leaves with least."""
+        able = self._able(group)
+        if but >= 0:
+            able[but] = False
+        slots = np.flatnonzero(able)
+        if not slots.size:
+            return None
+        rest = (self._room[:, slots] - self._problem.asked[:, group, None]) / self._scale[:, None]
+        return int(slots[int((self._weight @ rest**2).argmin())])
+
+    def _able(self, group: int) -> Bools:
+        """Where one more pod of a group fits."""
+        able: Bools = self._problem.fits[group] & self._open
+        for row, asked in enumerate(self._problem.asked[:, group]):
+            if asked:
+                able &= self._room[row] >= asked
+        if self._problem.most[group] < self._problem.unbounded:
+            for slot in np.flatnonzero(able):
+                able[slot] = self.placed.get((group, int(slot)), 0) < self._problem.most[group]
+        return able
+
+    # --- what is left over ---
+
+    def _make_room(self, budget: Budget) -> None:
+        """Place what is left over where a pod that is placed can go elsewhere for it."""
+        lacking = np.flatnonzero(self.left)
+        for group in lacking[np.argsort(-self._size[lacking], kind="stable")]:
+            while self.left[group] and budget.spend():
+                slot = self._tightest(int(group))
+                if slot is None:
+                    slot = self._swap(int(group), budget)
+                if slot is None:
+                    return
+                self._put(int(group), slot, 1)
+
+    def _swap(self, group: int, budget: Budget) -> int | None:
+        """Move a smaller pod from a node to another, so that one of a group fits there."""
+        pairs = np.array([pair for pair, count in self.placed.items() if count], dtype=np.int64).reshape(-1, 2)
+        others, slots = pairs[:, 0], pairs[:, 1]
+        asked, most = self._problem.asked, self._problem.most[group]
+        able = self._problem.fits[group, slots] & self._open[slots] & (self._size[others] < self._size[group])
+        able &= (self._room[:, slots] + asked[:, others] >= asked[:, group, None]).all(axis=0)
+        hopeless: set[int] = set()
+        for pair in sorted(np.flatnonzero(able).tolist(), key=lambda pair: (-self._size[others[pair]], pair)):
+            other, slot = int(others[pair]), int(slots[pair])
+            if other in hopeless or self.placed.get((group, slot), 0) >= most:
+                continue
+            if not budget.spend():
+                return None
+            there = self._tightest(other, but=slot)
+            if there is None:
+                hopeless.add(other)
+                continue
+            self._put(other, slot, -1)
+            self._put(other, there, 1)
+            return slot
+        return None
+
+    def _put(self, group: int, slot: int, count: int) -> None:
+        self._room[:, slot] -= count * self._problem.asked[:, group]
+        self.left[group] -= count
+        self.placed[group, slot] = self.placed.get((group, slot), 0) + count
+        if self._journal is not None:
+            self._journal.append((group, slot, count))

@@ -1,0 +1,103 @@
+"""The choice in numbers: what nodes have left, what would have to be moved, and where each kind of it may go.
+
+Pods that are alike, of nodes of one kind, are one group. What is decided here is checked pod by pod afterwards
+(``replay``): these numbers know resources exactly, and of the rest as much as can be said of a node by itself.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from moorage.objects import Pod
+from moorage.scheduling import Snapshot
+from moorage.scheduling.nodes import Bools, NodeTable
+from moorage.scheduling.podclass import PodClass
+from moorage.scheduling.resources import PODS, Amounts
+
+from . import relations
+from .loads import Load
+from .places import Places
+
+Counts = npt.NDArray[np.int64]
+
+
+class Problem:
+    """All loads in numbers.
+
+    Args:
+        snapshot: the cluster, with room kept for whom it is kept.
+        places: where pods may go.
+        loads: what would have to be moved.
+
+    Attributes:
+        room: what is left, by resource and slot.
+        asked: what a pod asks for, by resource and group.
+        fits: where a pod may go, by group and slot.
+        most: how many of a group a node may take.
+        unbounded: what ``most`` says where there is no bound.
+        of: for each load, its groups and how many pods of each.
+        group_of: for each load, the group of each of its pods.
+    """
+
+    def __init__(self, snapshot: Snapshot, places: Places, loads: Sequence[Load]) -> None:
+        self._snapshot = snapshot
+        self._places = places
+        self.unbounded = relations.UNBOUNDED
+        self._numbers: dict[Hashable, int] = {}
+        self._samples: list[tuple[Pod, PodClass, Load, tuple[str, ...]]] = []
+        self.group_of = [[self._group(each.pod, load) for each in load.moving] for load in loads]
+        self.of = [_counted(groups) for groups in self.group_of]
+        rows = sorted({PODS, *(row for _, one, _, _ in self._samples for row, _ in one.asked_for)})
+        self.room: Amounts = np.maximum(np.array([snapshot.resources.free[row] for row in rows]), 0)
+        self.room[:, ~places.receiving] = 0
+        self.asked: Amounts = np.zeros((len(rows), len(self._samples)), dtype=np.int64)
+        self.most: Counts = np.zeros(len(self._samples), dtype=np.int64)
+        self.fits: Bools = np.zeros((len(self._samples), snapshot.nodes.capacity), dtype=np.bool_)
+        for number, (pod, one, load, keys) in enumerate(self._samples):
+            self.asked[0, number] = 1
+            for row, units in one.asked_for:
+                self.asked[rows.index(row), number] = units
+            self.most[number], self.fits[number] = self._describe(pod, one, load, keys)
+
+    def demand(self, load: int) -> Amounts:
+        """What all pods of a load ask for, by resource."""
+        groups, counts = self.of[load]
+        found: Amounts = self.asked[:, groups] @ counts
+        return found
+
+    def _group(self, pod: Pod, load: Load) -> int:
+        one = self._snapshot.classes.of(pod)
+        if not one.asked:
+            self._snapshot.relations.prepare(one)
+        keys = relations.kept_domains(one, self._snapshot.nodes)
+        domains = tuple(_value(self._snapshot.nodes, key, load.slot) for key in keys)
+        key = (id(one), self._places.kind(load.name), domains)
+        found = self._numbers.get(key)
+        if found is None:
+            found = self._numbers[key] = len(self._samples)
+            self._samples.append((pod, one, load, keys))
+        return found
+
+    def _describe(self, pod: Pod, one: PodClass, load: Load, keys: tuple[str, ...]) -> tuple[int, Bools]:
+        open_to = self._places.open_to(load.name)
+        if relations.by_node(one, self._snapshot.nodes):
+            mask = self._snapshot.fits(pod, elsewhere=True, barred=~open_to)
+        else:
+            mask = one.static.mask(self._snapshot.nodes) & open_to
+        for key in keys:
+            ids = self._snapshot.nodes.label(key).ids
+            mask &= ids == ids[load.slot]
+        return relations.most(one, self._snapshot.nodes), mask
+
+
+def _value(nodes: NodeTable, key: str, slot: int) -> int:
+    return int(nodes.label(key).ids[slot])
+
+
+def _counted(groups: list[int]) -> tuple[Counts, Counts]:
+    counted = Counter(groups)
+    return np.array(list(counted), dtype=np.int64), np.array(list(counted.values()), dtype=np.int64)

@@ -1,0 +1,45 @@
+"""Why a node is not emptied that may be, as far as the set of all nodes decides it. The names never change."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+
+class KeptReason(Enum):
+    """Every reason."""
+
+    sentence: str
+
+    def __init__(self, sentence: str) -> None:
+        self.sentence = sentence
+
+    HELD = "it may not be emptied"
+    QUIET = "a node has come lately, and nothing is emptied until it has been quiet for some time"
+    ROLLOUT = "the controller of a pod is in the middle of a rollout"
+    WAITING = "a pod that has no node yet may need it"
+    BUDGET = "a PodDisruptionBudget allows fewer evictions than this node and the chosen ones would need"
+    OWNER = "the owner of a pod would see too many evictions within the hour"
+    NOT_WORTH = "moving its pods counts more than the node costs"
+    NO_ROOM = "a pod of it fits nowhere once the pods of the chosen nodes have moved"
+    TARGET = "pods of chosen nodes would come to it"
+    LIMIT = "enough nodes are emptied in this cycle"
+    CUT_OFF = "it was not tried: the steps were used up"
+
+
+class KeptFinding(NamedTuple):
+    """A reason with its particulars.
+
+    Attributes:
+        reason: why.
+        detail: for example the budget, and how much it allows.
+        pod: the pod it is about; empty when it is about none.
+    """
+
+    reason: KeptReason
+    detail: str = ""
+    pod: str = ""
+
+    def __str__(self) -> str:
+        """The sentence a person reads."""
+        return f"{self.reason.sentence} ({self.detail})" if self.detail else self.reason.sentence

@@ -1,0 +1,45 @@
+"""What can be said of pods that mind other pods before all of them have moved.
+
+A pod that stays in its zone changes nothing for those that count zones; a pod that minds only its own node is asked
+about each node by itself. What is left is found out pod by pod.
+"""
+
+from __future__ import annotations
+
+from moorage.scheduling.nodes import NodeTable
+from moorage.scheduling.podclass import PodClass
+
+UNBOUNDED = 2**31
+"""More than any node takes."""
+
+
+def kept_domains(one: PodClass, nodes: NodeTable) -> tuple[str, ...]:
+    """The topology keys whose value a pod of this class should keep: those that stand for more than one node."""
+    keys = {constraint.topology_key for constraint, _ in one.watched} | {term.topology_key for term in one.affinity}
+    return tuple(sorted(key for key in keys if not _single(key, nodes)))
+
+
+def by_node(one: PodClass, nodes: NodeTable) -> bool:
+    """Whether all that the class minds is what is on the node itself."""
+    keys = {constraint.topology_key for constraint, _ in one.watched}
+    keys |= {term.topology_key for term in (*one.affinity, *one.anti_affinity)}
+    keys |= {repelling.term.topology_key for repelling in one.repelled_by}
+    return all(_single(key, nodes) for key in keys)
+
+
+def most(one: PodClass, nodes: NodeTable) -> int:
+    """How many pods of the class a node may take."""
+    if one.ports or any(_against_itself(one, term.topology_key, nodes) for term in one.anti_affinity):
+        return 1
+    skews = [c.max_skew for c, _ in one.watched if c.own and _single(c.topology_key, nodes)]
+    return min(skews, default=UNBOUNDED)
+
+
+def _against_itself(one: PodClass, key: str, nodes: NodeTable) -> bool:
+    away = any(term.topology_key == key and term.wants(one.namespace, one.labels, {}) for term in one.anti_affinity)
+    return away and _single(key, nodes)
+
+
+def _single(key: str, nodes: NodeTable) -> bool:
+    """Whether each value of a label stands for about one node."""
+    return 2 * len(nodes.label(key).index) > len(nodes.slots)

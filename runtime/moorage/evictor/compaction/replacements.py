@@ -1,0 +1,127 @@
+"""The pod that comes when another one is evicted: made from its owner's template as it is now, by who makes pods.
+
+Pods of a ReplicaSet are made alike, so one replacement stands for all of them: the youngest that nobody has changed
+since it was made, because admission has added to it what it will add to the next. An in-place resize does not come
+along. Where the template is known and has changed since, the larger of both is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from msgspec.structs import replace
+
+from moorage.evictor.candidates.controllers import Made
+from moorage.objects import OwnerReference, Pod, quantity
+from moorage.objects.base import Quantities
+from moorage.objects.pod import Container, PodSpec, PodStatus, ResourceRequirements
+from moorage.scheduling import stored
+
+_OF_THE_NODE = ("topology.kubernetes.io/zone", "topology.kubernetes.io/region")
+"""Labels that a pod gets from its node when it is bound."""
+
+
+class Replacements:
+    """Makes the replacements of a cluster's pods.
+
+    Args:
+        pods: all pods.
+        templates: what owners make pods from now, by their uid, as far as it is known.
+    """
+
+    def __init__(self, pods: Iterable[Pod], templates: Mapping[str, Pod]) -> None:
+        self._templates = templates
+        self._fresh: dict[str, Pod] = {}
+        self._known: dict[str, Pod] = {}
+        for pod in pods:
+            owner = pod.metadata.controller()
+            if owner is not None and pod.metadata.deletion_timestamp is None and not pod.finished:
+                known = self._fresh.get(owner.uid)
+                if known is None or _freshness(pod) > _freshness(known):
+                    self._fresh[owner.uid] = pod
+
+    def of(self, pod: Pod, made: Made) -> Pod:
+        """The pod that replaces one; it is on no node, and its key is nobody's.
+
+        Args:
+            pod: the one that goes.
+            made: by what.
+        """
+        owner = pod.metadata.controller()
+        if owner is None or made is not Made.REPLICATED:
+            return _anew(pod, f"{pod.metadata.name} (replacement)")
+        return self.of_owner(owner) or _anew(pod, f"{pod.metadata.name} (replacement)")
+
+    def of_owner(self, owner: OwnerReference) -> Pod | None:
+        """The next pod of an owner; None when neither a template nor a pod of it is known."""
+        found = self._known.get(owner.uid)
+        if found is None:
+            fresh, template = self._fresh.get(owner.uid), self._templates.get(owner.uid)
+            if fresh is None and template is None:
+                return None
+            name = f"{owner.name} (replacement)"
+            if template is None or fresh is None:
+                found = _anew(fresh or template or Pod(), name)
+            else:
+                found = _anew(_merged(template, fresh), name)
+            self._known[owner.uid] = found
+        return found
+
+
+def _freshness(pod: Pod) -> tuple[bool, str, str]:
+    meta = pod.metadata
+    return meta.generation <= 1, meta.creation_timestamp or "", meta.name
+
+
+def _anew(pod: Pod, name: str) -> Pod:
+    meta = pod.metadata
+    labels = meta.labels
+    if any(key in labels for key in _OF_THE_NODE):
+        labels = {key: value for key, value in labels.items() if key not in _OF_THE_NODE}
+    metadata = replace(meta, name=name, uid="", labels=labels, deletion_timestamp=None)
+    spec = replace(pod.spec, node_name="") if pod.spec.node_name else pod.spec
+    return stored(replace(pod, metadata=metadata, spec=spec, status=PodStatus()))
+
+
+def _merged(template: Pod, fresh: Pod) -> Pod:
+    """The template with what a pod has that was made from it, or from the one before."""
+    spec, more = template.spec, fresh.spec
+    changes = {
+        "containers": _containers(spec.containers, more.containers),
+        "init_containers": _containers(spec.init_containers, more.init_containers),
+        "node_selector": more.node_selector | spec.node_selector,
+        "tolerations": tuple(dict.fromkeys((*spec.tolerations, *more.tolerations))),
+        "affinity": spec.affinity or more.affinity,
+        "topology_spread_constraints": spec.topology_spread_constraints or more.topology_spread_constraints,
+        "overhead": spec.overhead or more.overhead,
+        "resources": spec.resources or more.resources,
+        "priority": more.priority if spec.priority is None else spec.priority,
+        "volumes": spec.volumes + tuple(each for each in more.volumes if each not in spec.volumes),
+    }
+    made: PodSpec = replace(spec, **changes)
+    meta = replace(fresh.metadata, labels=fresh.metadata.labels | template.metadata.labels)
+    return replace(fresh, metadata=meta, spec=made)
+
+
+def _containers(wanted: tuple[Container, ...], have: tuple[Container, ...]) -> tuple[Container, ...]:
+    """Those of the template, each at its largest, and those that somebody else has added."""
+    known = {container.name: container for container in have}
+    merged = [_larger(container, known.pop(container.name, None)) for container in wanted]
+    return (*merged, *(container for container in have if container.name in known))
+
+
+def _larger(container: Container, other: Container | None) -> Container:
+    if other is None:
+        return container
+    requests: Quantities = dict(container.resources.requests)
+    for name, text in other.resources.requests.items():
+        if name not in requests or _more(text, requests[name]):
+            requests[name] = text
+    return replace(container, resources=ResourceRequirements(requests, container.resources.limits))
+
+
+def _more(text: str | int, other: str | int) -> bool:
+    try:
+        return quantity.parse(text) > quantity.parse(other)
+    except quantity.QuantityError:
+        return True  # what cannot be read makes the answer about the pod unknown

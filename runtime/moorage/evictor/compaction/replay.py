@@ -1,0 +1,110 @@
+"""Moves the pods of nodes in a simulation, one by one, with all that the scheduler minds.
+
+What comes out of here is true; what went in is a proposal: a pod that does not fit where it was to go is tried
+everywhere, and a node whose pods do not all find a place stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from moorage.scheduling import Snapshot
+from moorage.scheduling.nodes import Bools, Floats
+
+from .budget import Budget
+from .loads import Load, Moving
+from .places import Places
+from .result import Move
+
+
+class Outcome(NamedTuple):
+    """What became of an attempt to empty a node.
+
+    Attributes:
+        moves: where its pods went.
+        stuck: the pod that fits nowhere; empty when there is none.
+        why: what the node with most room has against it.
+        cut_off: whether the steps were used up.
+    """
+
+    moves: tuple[Move, ...] = ()
+    stuck: str = ""
+    why: str = ""
+    cut_off: bool = False
+
+
+class Replay:
+    """The simulation.
+
+    Args:
+        snapshot: the cluster; its changes are the caller's to take back.
+        places: where pods may go.
+        budget: of steps.
+    """
+
+    def __init__(self, snapshot: Snapshot, places: Places, budget: Budget) -> None:
+        self._snapshot = snapshot
+        self._places = places
+        self._budget = budget
+        self._going: Bools = np.zeros(snapshot.nodes.capacity, dtype=np.bool_)
+        self._rank: Floats = places.tightness()
+
+    def bar(self, slots: Iterable[int]) -> None:
+        """Let nothing go to nodes that are to be emptied themselves."""
+        self._going[list(slots)] = True
+
+    def empty(self, load: Load, wanted: Sequence[int | None] = ()) -> Outcome:
+        """Move all pods of a node, or none.
+
+        Args:
+            load: the node.
+            wanted: for each pod, the slot where it should go.
+
+        Returns:
+            What became of it.
+        """
+        mark = self._snapshot.mark()
+        was = bool(self._going[load.slot])
+        self._going[load.slot] = True
+        moves: list[Move] = []
+        for moving, slot in zip(load.moving, wanted or [None] * len(load.moving), strict=True):
+            able = self._budget.spend()
+            node = self._move(moving, load, slot) if able else None
+            if node is None:
+                why = self._why(moving, load) if able else ""
+                self._snapshot.rollback(mark)
+                self._going[load.slot] = was and not able
+                for move in moves:
+                    self._weigh(self._snapshot.nodes.slots[move.node])
+                return Outcome(stuck=moving.key if able else "", why=why, cut_off=not able)
+            moves.append(Move(moving.key, node, moving.owner))
+        self._snapshot.release(mark)
+        return Outcome(tuple(moves))
+
+    def _move(self, moving: Moving, load: Load, slot: int | None) -> str | None:
+        snapshot = self._snapshot
+        snapshot.remove(moving.key)
+        open_to = self._places.open_to(load.name)
+        able = slot is not None and open_to[slot] and not self._going[slot]
+        if able and slot is not None and snapshot.fits_at(moving.pod, slot, elsewhere=True):
+            node: str | None = snapshot.node_at(slot)
+        else:
+            node = snapshot.best_fit(moving.pod, self._rank, elsewhere=True, barred=~open_to | self._going)
+        if node is not None:
+            snapshot.place(moving.pod, node, key=moving.key)
+            self._weigh(snapshot.nodes.slots[node])
+        return node
+
+    def _why(self, moving: Moving, load: Load) -> str:
+        able = self._places.open_to(load.name) & ~self._going
+        if not able.any():
+            return "there is no other node for it"
+        node = self._snapshot.node_at(int(np.where(able, self._rank, np.inf).argmin()))
+        findings = self._snapshot.verdict(moving.pod, node, elsewhere=True).findings
+        return f"{node}, which has most room: {findings[0]}" if findings else ""
+
+    def _weigh(self, slot: int) -> None:
+        self._rank[slot] = self._places.tightness_of(slot)

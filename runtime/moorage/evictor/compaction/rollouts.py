@@ -1,0 +1,28 @@
+"""Which workloads are being rolled out: their pods come and go by themselves, so they are left where they are."""
+
+from __future__ import annotations
+
+from moorage.evictor.candidates.controllers import Controllers
+from moorage.objects import Workload
+
+_ROLLED_OUT = frozenset(("Deployment", "StatefulSet"))
+
+
+def under_way(controllers: Controllers) -> str:
+    """What of a pod's controllers is in the middle of a rollout, for people; empty when nothing is."""
+    for kind, found in zip(controllers.kinds, controllers.found, strict=False):
+        if kind in _ROLLED_OUT and (why := _unfinished(kind, found)):
+            return f"{kind} {found.metadata.name}: {why}"
+    return ""
+
+
+def _unfinished(kind: str, found: Workload) -> str:
+    status = found.status
+    wanted = 1 if found.spec.replicas is None else found.spec.replicas
+    if status.observed_generation < found.metadata.generation:
+        return "its last change has not been seen yet"
+    if status.updated_replicas < wanted:
+        return f"{status.updated_replicas} of {wanted} replicas are updated"
+    if kind == "Deployment" and status.replicas > status.updated_replicas:
+        return f"{status.replicas - status.updated_replicas} old replicas are still there"
+    return ""

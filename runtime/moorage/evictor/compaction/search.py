@@ -1,0 +1,164 @@
+"""Which nodes could go together, and about where their pods would: the part of choosing that looks at all at once.
+
+Nodes are ordered by what they are worth for the room that would go with them, and a first part of that order is
+emptied in one attempt: its pods are packed into the room of all others. The room in all is a bound on how large that
+part can be. Where some pods are left over, as few nodes as can be are taken out of it; then all others are added for
+which that goes well. Parts of several sizes are tried, in each way of packing, and the set worth most counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+
+from moorage.scheduling.nodes import Floats
+
+from .allowances import Allowances
+from .budget import Budget
+from .loads import Load
+from .packing import Packing, Way
+from .problem import Counts, Problem
+
+_PARTS = (1.0, 0.985, 0.96, 0.93, 0.88, 0.8, 0.65, 0.45, 0.2)
+"""The sizes that are tried, as parts of the bound, until one has nothing left over or it gets worse."""
+
+
+class Found(NamedTuple):
+    """A set of nodes.
+
+    Attributes:
+        loads: their places among the loads, in the order in which they should be emptied.
+        targets: for each group, the slots where its pods would go, one entry per pod.
+        gain: what it is worth.
+    """
+
+    loads: tuple[int, ...]
+    targets: Mapping[int, list[int]]
+    gain: float
+
+
+_NOTHING = Found((), MappingProxyType({}), 0.0)
+
+
+class Search:
+    """Looks for the set worth most.
+
+    Args:
+        problem: the numbers.
+        loads: the nodes that could go.
+        allowances: of evictions; none are used up in the end.
+        limit: how many nodes may go.
+    """
+
+    def __init__(self, problem: Problem, loads: Sequence[Load], allowances: Allowances, limit: int) -> None:
+        self._problem = problem
+        self._loads = loads
+        self._allowances = allowances
+        self._limit = limit
+        self._demand = np.array([problem.demand(number) for number in range(len(loads))])
+        self._own = np.array([problem.room[:, load.slot] for load in loads])
+
+    def run(self, budget: Budget) -> Found:
+        """The best set that was found within a budget."""
+        order, bound = self._part_of(self.order())
+        best = _NOTHING
+        for way in Way if bound else ():
+            found = self._in_one_way(order, bound, way, budget)
+            if found.gain > best.gain:
+                best = found
+            if budget.cut_off or len(best.loads) >= bound:
+                break
+        return best
+
+    def _in_one_way(self, order: list[int], bound: int, way: Way, budget: Budget) -> Found:
+        best, worse = _NOTHING, 0
+        for part in _PARTS:
+            found, complete = self._attempt(order, max(1, int(bound * part)), way, budget)
+            best, worse = (found, 0) if found.gain > best.gain else (best, worse + 1)
+            if complete or worse > 1 or budget.cut_off:
+                break
+        return best
+
+    def order(self) -> list[int]:
+        """The loads by what they are worth for the room that goes with them."""
+        if not self._loads:
+            return []
+        gain = np.array([load.gain for load in self._loads])
+        lost = self._demand + self._own
+        weight = self._demand.sum(axis=0) / np.maximum(self._problem.room.sum(axis=1), 1)
+        scale = np.maximum(lost.mean(axis=0), 1)
+        cost = (lost / scale) @ (weight / max(weight.max(initial=0.0), 1e-9))
+        worth = gain / np.maximum(cost, 1e-9)
+        pods = np.array([len(load.moving) for load in self._loads])
+        # Rounded, so that equal nodes are ordered by how little has to be moved and by name, not by the last bit.
+        return sorted(range(len(self._loads)), key=lambda n: (-round(worth[n], 6), pods[n], self._loads[n].name))
+
+    def _part_of(self, order: list[int]) -> tuple[list[int], int]:
+        """The loads that allowances let go together, and how many of them there is room for at most."""
+        allowed = []
+        for number in order:
+            if self._allowances.allow(self._loads[number]):
+                self._allowances.take(self._loads[number])
+                allowed.append(number)
+        for number in allowed:
+            self._allowances.give_back(self._loads[number])
+        if not allowed:
+            return [], 0
+        demand = self._demand[allowed].cumsum(axis=0)
+        room = self._problem.room.sum(axis=1) - self._own[allowed].cumsum(axis=0)
+        enough = np.flatnonzero((demand <= room).all(axis=1))
+        bound = int(enough.max()) + 1 if enough.size else 0
+        return (allowed, bound) if bound <= self._limit else self._dearest(allowed, bound)
+
+    def _dearest(self, allowed: list[int], bound: int) -> tuple[list[int], int]:
+        """Where more could go than may, those that are worth most."""
+        first = sorted(allowed[:bound], key=lambda n: (-self._loads[n].gain, self._loads[n].name))
+        return first, self._limit
+
+    def _attempt(self, order: list[int], size: int, way: Way, budget: Budget) -> tuple[Found, bool]:
+        """Empty the first nodes of an order; also says whether they can all go."""
+        chosen = order[:size]
+        wanted: Counts = np.zeros(self._problem.asked.shape[1], dtype=np.int64)
+        for number in chosen:
+            groups, counts = self._problem.of[number]
+            wanted[groups] += counts
+        packing = Packing(self._problem, wanted, [self._loads[number].slot for number in chosen])
+        packing.run(way, budget)
+        kept = self._take_out(chosen, packing)
+        complete = len(kept) == size
+        self._add(order, kept, packing, budget)
+        gain = sum(self._loads[number].gain for number in kept)
+        return Found(tuple(kept), _by_group(packing.placed), gain), complete
+
+    def _add(self, order: list[int], kept: list[int], packing: Packing, budget: Budget) -> None:
+        """Add whichever nodes can still be emptied."""
+        there = set(kept)
+        for number in order:
+            if len(kept) >= self._limit or budget.cut_off:
+                break
+            if number not in there and packing.add(*self._problem.of[number], self._loads[number].slot, budget):
+                kept.append(number)
+
+    def _take_out(self, chosen: list[int], packing: Packing) -> list[int]:
+        """Leave out nodes until nothing is left over, those first that have most of it for what they are worth."""
+        kept = list(chosen)
+        while packing.left.any() and kept:
+            cover = np.array([self._covers(number, packing.left) for number in kept], dtype=np.float64)
+            worth: Floats = np.array([max(self._loads[number].gain, 1e-9) for number in kept])
+            out = kept.pop(int((cover / worth).argmax()))
+            packing.take_out(*self._problem.of[out], self._loads[out].slot)
+        return kept
+
+    def _covers(self, number: int, left: Counts) -> float:
+        groups, counts = self._problem.of[number]
+        return float(np.minimum(left[groups], counts).sum())
+
+
+def _by_group(placed: Mapping[tuple[int, int], int]) -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    for (group, slot), count in sorted(placed.items()):
+        found.setdefault(group, []).extend([slot] * count)
+    return found

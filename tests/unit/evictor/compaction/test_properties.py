@@ -1,0 +1,109 @@
+"""Whatever is chosen really fits, pod by pod, and overdraws nothing; the same cluster gives the same plan."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from msgspec.structs import replace as changed
+
+from moorage.evictor.candidates import Policy, Stance, judge
+from moorage.evictor.compaction import Cluster, History, KeptReason, Plan, choose
+from moorage.objects import Pod, PodStatus
+from moorage.scheduling import Fit
+from moorage.scheduling.selectors import label_selector
+from tools.bench.compaction import clusters, first_fit
+
+from .build import ALL
+
+SEEDS = range(4)
+
+
+def plan_of(cluster: clusters.Cluster, **settings: object) -> Plan:
+    view = cluster.view()
+    found = Cluster(cluster.snapshot(), view, judge(view, Policy()))
+    return choose(found, replace(ALL, **settings), History())  # type: ignore[arg-type]
+
+
+def really_fits(cluster: clusters.Cluster, plan: Plan) -> None:
+    """Each pod is taken away and made anew where the plan says, with the scheduler's own rules."""
+    snapshot, pods = cluster.snapshot(), {pod.key: pod for pod in cluster.pods}
+    gone = {node.name for node in plan.chosen}
+    for node in plan.chosen:
+        for move in node.moves:
+            assert snapshot.node_of(move.pod) == node.name, "moved once"
+            assert move.node not in gone
+            snapshot.remove(move.pod)
+            verdict = snapshot.verdict(anew(pods[move.pod]), move.node)
+            assert verdict.fit is Fit.YES, f"{move}: {verdict}"
+            snapshot.place(anew(pods[move.pod]), move.node, key=move.pod)
+    verdicts = judge(cluster.view(), Policy())
+    for name in gone:
+        assert verdicts[name].may_go
+        left = {pod.key for pod in verdicts[name].pods if pod.stance is not Stance.STAYS}
+        assert not left & set(snapshot.pods_on(name)), "nothing that is to move is left"
+
+
+def anew(pod: Pod) -> Pod:
+    spec, meta = changed(pod.spec, node_name=""), changed(pod.metadata, name="new")
+    return changed(pod, metadata=meta, spec=spec, status=PodStatus())
+
+
+def overdraws_nothing(cluster: clusters.Cluster, plan: Plan) -> None:
+    pods = {pod.key: pod for pod in cluster.pods}
+    moved = [pods[move.pod] for node in plan.chosen for move in node.moves]
+    for budget in cluster.budgets.values():
+        selector = label_selector(budget.spec.selector, "")
+        assert sum(selector.matches(pod.metadata.labels) for pod in moved) <= budget.status.disruptions_allowed
+    for pod_owner, count in Counter(pod.metadata.owner_references[0].name for pod in moved).items():
+        wanted = cluster.workloads["ReplicaSet"][f"shop/{pod_owner}"].spec.replicas
+        assert wanted is not None
+        assert count <= max(1, wanted)
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_planted_packing_is_found(seed: int, mixed: bool) -> None:
+    cluster = clusters.planted(60, seed, mixed=mixed, pods=12)
+    plan = plan_of(cluster)
+    really_fits(cluster, plan)
+    overdraws_nothing(cluster, plan)
+    assert len(plan.chosen) >= (0.85 if mixed else 0.9) * len(cluster.planted)
+    verdicts = judge(cluster.view(), Policy())
+    assert len(plan.chosen) >= len(first_fit.compact(cluster.snapshot(), cluster.pods, verdicts))
+    assert set(plan.kept) | {node.name for node in plan.chosen} == {node.key for node in cluster.nodes}
+    assert not plan.cut_off
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_tight_budgets_and_few_steps(seed: int) -> None:
+    cluster = clusters.planted(30, seed, mixed=True, pods=12)
+    for key, budget in cluster.budgets.items():
+        status = changed(budget.status, disruptions_allowed=1 + seed % 2)
+        cluster.budgets[key] = changed(budget, status=status)
+    whole = plan_of(cluster)
+    assert not whole.cut_off
+    for steps in (0, 7, 40, 150, whole.steps - 1, 2 * whole.steps):
+        plan = plan_of(cluster, steps=steps)
+        really_fits(cluster, plan)
+        overdraws_nothing(cluster, plan)
+        assert plan.steps <= steps
+        assert plan.cut_off == (steps < whole.steps)
+        assert plan.chosen == whole.chosen or plan.cut_off
+        stopped = any(found.reason is KeptReason.CUT_OFF for reasons in plan.kept.values() for found in reasons)
+        assert not stopped or plan.cut_off
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_same_cluster_gives_the_same_plan_and_stays_as_it_is(seed: int) -> None:
+    cluster = clusters.planted(30, seed, mixed=True, pods=12)
+    view = cluster.view()
+    snapshot = cluster.snapshot()
+    before = {key: snapshot.node_of(key) for key in (pod.key for pod in cluster.pods)}
+    free = [row.copy() for row in snapshot.resources.free]
+    first = choose(Cluster(snapshot, view, judge(view, Policy())), ALL, History())
+    assert {key: snapshot.node_of(key) for key in before} == before
+    assert all((now == then).all() for now, then in zip(snapshot.resources.free, free, strict=False))
+    assert choose(Cluster(snapshot, view, judge(view, Policy())), ALL, History()) == first
+    assert plan_of(clusters.planted(30, seed, mixed=True, pods=12)) == first
