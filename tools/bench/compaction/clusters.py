@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from moorage.evictor.candidates import View
+from moorage.kube.compact import compact_pod
 from moorage.objects import (
     Condition,
     Container,
@@ -45,6 +46,8 @@ _NAMESPACE = "shop"
 _CPU, _MEMORY, _PODS = 16_000, 64 * 1024, 110
 """Thousandths of a core and MiB of each node."""
 _AGENT = (100, 256)
+_RECIPES = 30
+"""For each pool at most."""
 _CPU_STEP, _MEMORY_STEP = 10, 16
 
 
@@ -126,7 +129,7 @@ def planted(nodes: int, seed: int, *, mixed: bool = False, free: float = 0.4, po
     for triple in range(stay):
         pool = _pool(triple, mixed=mixed)
         known = recipes.setdefault(pool, [])
-        if triple % 4 < 2 or not known:
+        if not known or (triple % 4 < 2 and len(known) < _RECIPES):
             known.append(_recipe(chance, f"{pool}-{len(known)}", pods, mixed=mixed))
         for site in sites[3 * triple : 3 * triple + 3]:
             for item in known[triple % len(known)]:
@@ -230,7 +233,7 @@ def _pod(name: str, site: Site, item: Item, kind: str) -> Pod:
     )
     status = PodStatus(phase="Running", conditions=(Condition("Ready", "True"),))
     meta = _meta(name, "Pod", _owner(kind, item.name), {"app": item.name})
-    return Pod(meta, spec, status)
+    return compact_pod(Pod(meta, spec, status))  # as caches keep it: equal parts once
 
 
 def _meta(

@@ -15,14 +15,24 @@ class Budget:
         self.used = 0
         self.cut_off = False
 
+    @property
+    def left(self) -> int:
+        """How many are left."""
+        return self.steps - self.used
+
     def spend(self, steps: int = 1) -> bool:
         """Use some; returns whether there were as many, and remembers when there were not."""
-        if self.used + steps > self.steps:
-            self.cut_off = True
+        if not self.allows(steps):
             return False
         self.used += steps
         return True
 
+    def allows(self, steps: int) -> bool:
+        """Whether there are as many left; when there are not, something is left undone, and that is remembered."""
+        enough = steps <= self.left
+        self.cut_off |= not enough
+        return enough
+
     def part(self, share: float) -> Budget:
         """A budget of its own with a share of what is left; what is used of it is to be spent here, too."""
-        return Budget(int((self.steps - self.used) * share))
+        return Budget(int(self.left * share))

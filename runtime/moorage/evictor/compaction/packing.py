@@ -23,6 +23,8 @@ _SCARCE = 0.5
 """How much more a kind of pod counts that may go nowhere but to a small part of the room."""
 _AT_ONCE = 8
 """A part of the like pods that a node could take goes there at once: one in so many."""
+_LOOKED_AT = 24
+"""On how many nodes it is tried to make room for a pod."""
 
 
 class Way(Enum):
@@ -43,13 +45,14 @@ class Packing:
 
     Attributes:
         left: how many of each group are not placed.
-        placed: how many of each group are on each node, by (group, slot).
+        placed: how many of each group are on each node, by group and slot.
     """
 
     def __init__(self, problem: Problem, wanted: Counts, closed: list[int]) -> None:
         self._problem = problem
         self.left = wanted.copy()
-        self.placed: dict[tuple[int, int], int] = {}
+        self.placed: dict[int, dict[int, int]] = {}
+        self._on: dict[int, set[int]] = {}  # the groups on each node
         self._journal: list[tuple[int, int, int]] | None = None
         self._room: Amounts = problem.room.copy()
         self._open: Bools = np.ones(problem.room.shape[1], dtype=np.bool_)
@@ -88,19 +91,25 @@ class Packing:
             spare = min(count, int(self.left[group]))
             self.left[group] -= spare
             surplus = count - spare
-            for pair in [pair for pair, on in self.placed.items() if pair[0] == group and on] if surplus else ():
-                back = min(surplus, self.placed[pair])
-                self._put(*pair, -back)
+            for there, on in list(self.placed.get(group, {}).items()) if surplus else ():
+                back = min(surplus, on)
+                self._put(group, there, -back)
                 self.left[group] -= back
                 surplus -= back
+
+    def has_room_for(self, demand: Amounts, slot: int) -> bool:
+        """Whether the room of all nodes together would be enough if one more were emptied."""
+        there = self._problem.room[:, slot] - self._room[:, slot]
+        rest = self._room[:, self._open].sum(axis=1) - self._room[:, slot]
+        return bool((demand + there <= rest).all())
 
     def add(self, groups: Counts, counts: Counts, slot: int, budget: Budget) -> bool:
         """Place the pods of one more node, and those that were to go to it; returns whether all of them fit."""
         self._journal = []
         self._open[slot] = False
         self.left[groups] += counts
-        for group, there in [pair for pair, on in self.placed.items() if pair[1] == slot and on]:
-            self._put(group, there, -self.placed[group, there])
+        for group in sorted(self._on.get(slot, ())):
+            self._put(group, slot, -self.placed[group][slot])
         self._make_room(budget)
         journal, self._journal = self._journal, None
         if not self.left.any():
@@ -114,32 +123,31 @@ class Packing:
     # --- by node ---
 
     def _fill(self, slot: int, budget: Budget) -> bool:
-        problem, room = self._problem, self._room[:, slot]
+        """Fill a node, and say whether the steps were enough. The kinds that no longer fit are left out as it fills."""
+        problem = self._problem
         groups = np.flatnonzero(problem.fits[:, slot] & (self.left > 0))
-        keep: Bools
         asked, share = problem.asked[:, groups], self._share[:, groups]
         square, favour = self._square[groups], self._favour[groups]
         while groups.size:
-            keep = np.asarray((asked <= room[:, None]).all(axis=0))
+            room = self._room[:, slot]
+            keep = _within(asked, room)
             if keep.all():
                 if not budget.spend():
                     return False
                 best = int(((2 * (self._weight * room / self._scale) @ share - square) * favour).argmax())
                 group = int(groups[best])
-                count = self._how_many(group, slot, room)
-                self._put(group, slot, count)
-                if self.left[group] and self.placed[group, slot] < problem.most[group]:
+                self._put(group, slot, self._how_many(group, slot))
+                if self.left[group] and self._count(group, slot) < problem.most[group]:
                     continue
                 keep[best] = False
             groups, asked, share = groups[keep], asked[:, keep], share[:, keep]
             square, favour = square[keep], favour[keep]
         return True
 
-    def _how_many(self, group: int, slot: int, room: Amounts) -> int:
-        asked = self._problem.asked[:, group]
-        wanted = asked > 0
-        able = int((room[wanted] // asked[wanted]).min())
-        more = int(self._problem.most[group]) - self.placed.get((group, slot), 0)
+    def _how_many(self, group: int, slot: int) -> int:
+        pairs = zip(self._room[:, slot].tolist(), self._problem.asked[:, group].tolist(), strict=True)
+        able: int = min(room // asked for room, asked in pairs if asked)
+        more = int(self._problem.most[group]) - self._count(group, slot)
         return min(max(1, able // _AT_ONCE), int(self.left[group]), more)
 
     # --- by pod ---
@@ -171,7 +179,7 @@ class Packing:
                 able &= self._room[row] >= asked
         if self._problem.most[group] < self._problem.unbounded:
             for slot in np.flatnonzero(able):
-                able[slot] = self.placed.get((group, int(slot)), 0) < self._problem.most[group]
+                able[slot] = self._count(group, int(slot)) < self._problem.most[group]
         return able
 
     # --- what is left over ---
@@ -189,31 +197,47 @@ class Packing:
                 self._put(int(group), slot, 1)
 
     def _swap(self, group: int, budget: Budget) -> int | None:
-        """Move a smaller pod from a node to another, so that one of a group fits there."""
-        pairs = np.array([pair for pair, count in self.placed.items() if count], dtype=np.int64).reshape(-1, 2)
-        others, slots = pairs[:, 0], pairs[:, 1]
-        asked, most = self._problem.asked, self._problem.most[group]
-        able = self._problem.fits[group, slots] & self._open[slots] & (self._size[others] < self._size[group])
-        able &= (self._room[:, slots] + asked[:, others] >= asked[:, group, None]).all(axis=0)
-        hopeless: set[int] = set()
-        for pair in sorted(np.flatnonzero(able).tolist(), key=lambda pair: (-self._size[others[pair]], pair)):
-            other, slot = int(others[pair]), int(slots[pair])
-            if other in hopeless or self.placed.get((group, slot), 0) >= most:
+        """Move a smaller pod from a node to another, so that one of a group fits there: where least is missing."""
+        asked = self._problem.asked
+        missing = np.maximum(asked[:, group, None] - self._room, 0)
+        slots = np.flatnonzero(self._problem.fits[group] & self._open)
+        lacks = (self._weight / self._scale) @ missing[:, slots]
+        for slot in slots[np.argsort(lacks, kind="stable")[:_LOOKED_AT]].tolist():
+            if self._count(group, slot) >= self._problem.most[group]:
                 continue
-            if not budget.spend():
-                return None
-            there = self._tightest(other, but=slot)
-            if there is None:
-                hopeless.add(other)
-                continue
-            self._put(other, slot, -1)
-            self._put(other, there, 1)
-            return slot
+            others = np.array(sorted(self._on.get(slot, ())), dtype=np.int64)
+            able = (asked[:, others] >= missing[:, slot, None]).all(axis=0) & (self._size[others] < self._size[group])
+            others = others[able]
+            for other in others[np.argsort(self._size[others], kind="stable")].tolist():
+                if not budget.spend():
+                    return None
+                there = self._tightest(other, but=slot)
+                if there is not None:
+                    self._put(other, slot, -1)
+                    self._put(other, there, 1)
+                    return int(slot)
         return None
+
+    def _count(self, group: int, slot: int) -> int:
+        return self.placed.get(group, {}).get(slot, 0)
 
     def _put(self, group: int, slot: int, count: int) -> None:
         self._room[:, slot] -= count * self._problem.asked[:, group]
         self.left[group] -= count
-        self.placed[group, slot] = self.placed.get((group, slot), 0) + count
+        there = self.placed.setdefault(group, {})
+        there[slot] = there.get(slot, 0) + count
+        if there[slot]:
+            self._on.setdefault(slot, set()).add(group)
+        else:
+            del there[slot]
+            self._on[slot].discard(group)
         if self._journal is not None:
             self._journal.append((group, slot, count))
+
+
+def _within(asked: Amounts, room: Amounts) -> Bools:
+    """Which columns are no larger than what there is; row by row is quicker than at once for as few as there are."""
+    found: Bools = asked[0] <= room[0]
+    for row in range(1, len(room)):
+        found &= asked[row] <= room[row]
+    return found

@@ -48,6 +48,7 @@ class Problem:
         self._places = places
         self.unbounded = relations.UNBOUNDED
         self._numbers: dict[Hashable, int] = {}
+        self._known: dict[int, tuple[PodClass, tuple[str, ...]]] = {}
         self._samples: list[tuple[Pod, PodClass, Load, tuple[str, ...]]] = []
         self.group_of = [[self._group(each.pod, load) for each in load.moving] for load in loads]
         self.of = [_counted(groups) for groups in self.group_of]
@@ -70,16 +71,21 @@ class Problem:
         return found
 
     def _group(self, pod: Pod, load: Load) -> int:
-        one = self._snapshot.classes.of(pod)
-        if not one.asked:
-            self._snapshot.relations.prepare(one)
-        keys = relations.kept_domains(one, self._snapshot.nodes)
+        one, keys = self._known.get(id(pod)) or self._know(pod)
         domains = tuple(_value(self._snapshot.nodes, key, load.slot) for key in keys)
         key = (id(one), self._places.kind(load.name), domains)
         found = self._numbers.get(key)
         if found is None:
             found = self._numbers[key] = len(self._samples)
             self._samples.append((pod, one, load, keys))
+        return found
+
+    def _know(self, pod: Pod) -> tuple[PodClass, tuple[str, ...]]:
+        """The class of a replacement, which siblings have in common, and the domains that it should stay in."""
+        one = self._snapshot.classes.of(pod)
+        if not one.asked:
+            self._snapshot.relations.prepare(one)
+        found = self._known[id(pod)] = (one, relations.kept_domains(one, self._snapshot.nodes))
         return found
 
     def _describe(self, pod: Pod, one: PodClass, load: Load, keys: tuple[str, ...]) -> tuple[int, Bools]:

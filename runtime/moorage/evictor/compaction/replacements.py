@@ -48,9 +48,10 @@ class Replacements:
             made: by what.
         """
         owner = pod.metadata.controller()
-        if owner is None or made is not Made.REPLICATED:
+        found = self.of_owner(owner) if owner is not None and made is Made.REPLICATED else None
+        if owner is None or found is None or not self._known_well(owner.uid):
             return _anew(pod, f"{pod.metadata.name} (replacement)")
-        return self.of_owner(owner) or _anew(pod, f"{pod.metadata.name} (replacement)")
+        return found
 
     def of_owner(self, owner: OwnerReference) -> Pod | None:
         """The next pod of an owner; None when neither a template nor a pod of it is known."""
@@ -67,10 +68,20 @@ class Replacements:
             self._known[owner.uid] = found
         return found
 
+    def _known_well(self, owner: str) -> bool:
+        """Whether anything but pods that have been changed since says what an owner makes."""
+        fresh = self._fresh.get(owner)
+        return owner in self._templates or (fresh is not None and _untouched(fresh))
+
+
+def _untouched(pod: Pod) -> bool:
+    """Whether nobody has changed a pod since it was made."""
+    return pod.metadata.generation <= 1
+
 
 def _freshness(pod: Pod) -> tuple[bool, str, str]:
     meta = pod.metadata
-    return meta.generation <= 1, meta.creation_timestamp or "", meta.name
+    return _untouched(pod), meta.creation_timestamp or "", meta.name
 
 
 def _anew(pod: Pod, name: str) -> Pod:
@@ -85,10 +96,10 @@ def _anew(pod: Pod, name: str) -> Pod:
 
 def _merged(template: Pod, fresh: Pod) -> Pod:
     """The template with what a pod has that was made from it, or from the one before."""
-    spec, more = template.spec, fresh.spec
+    spec, more, as_made = template.spec, fresh.spec, _untouched(fresh)
     changes = {
-        "containers": _containers(spec.containers, more.containers),
-        "init_containers": _containers(spec.init_containers, more.init_containers),
+        "containers": _containers(spec.containers, more.containers, as_made=as_made),
+        "init_containers": _containers(spec.init_containers, more.init_containers, as_made=as_made),
         "node_selector": more.node_selector | spec.node_selector,
         "tolerations": tuple(dict.fromkeys((*spec.tolerations, *more.tolerations))),
         "affinity": spec.affinity or more.affinity,
@@ -103,19 +114,20 @@ def _merged(template: Pod, fresh: Pod) -> Pod:
     return replace(fresh, metadata=meta, spec=made)
 
 
-def _containers(wanted: tuple[Container, ...], have: tuple[Container, ...]) -> tuple[Container, ...]:
+def _containers(wanted: tuple[Container, ...], have: tuple[Container, ...], *, as_made: bool) -> tuple[Container, ...]:
     """Those of the template, each at its largest, and those that somebody else has added."""
     known = {container.name: container for container in have}
-    merged = [_larger(container, known.pop(container.name, None)) for container in wanted]
+    merged = [_larger(container, known.pop(container.name, None), as_made=as_made) for container in wanted]
     return (*merged, *(container for container in have if container.name in known))
 
 
-def _larger(container: Container, other: Container | None) -> Container:
+def _larger(container: Container, other: Container | None, *, as_made: bool) -> Container:
+    """What a container will ask for; requests that were changed later count only where the template has none."""
     if other is None:
         return container
     requests: Quantities = dict(container.resources.requests)
     for name, text in other.resources.requests.items():
-        if name not in requests or _more(text, requests[name]):
+        if name not in requests or (as_made and _more(text, requests[name])):
             requests[name] = text
     return replace(container, resources=ResourceRequirements(requests, container.resources.limits))
 
@@ -124,4 +136,4 @@ def _more(text: str | int, other: str | int) -> bool:
     try:
         return quantity.parse(text) > quantity.parse(other)
     except quantity.QuantityError:
-        return True  # what cannot be read makes the answer about the pod unknown
+        return False  # what cannot be read of the template stays, and makes the answer about the pod unknown

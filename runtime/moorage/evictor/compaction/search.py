@@ -24,6 +24,8 @@ from .problem import Counts, Problem
 
 _PARTS = (1.0, 0.985, 0.96, 0.93, 0.88, 0.8, 0.65, 0.45, 0.2)
 """The sizes that are tried, as parts of the bound, until one has nothing left over or it gets worse."""
+_NEAR = 0.98
+"""A set of so many nodes, as a part of the bound, is good enough not to try other ways."""
 
 
 class Found(NamedTuple):
@@ -66,21 +68,29 @@ class Search:
         order, bound = self._part_of(self.order())
         best = _NOTHING
         for way in Way if bound else ():
+            before = budget.used
             found = self._in_one_way(order, bound, way, budget)
-            if found.gain > best.gain:
-                best = found
-            if budget.cut_off or len(best.loads) >= bound:
+            best = found if found.gain > best.gain else best
+            if len(best.loads) >= _NEAR * bound or not budget.allows(2 * (budget.used - before)):
                 break
         return best
 
     def _in_one_way(self, order: list[int], bound: int, way: Way, budget: Budget) -> Found:
-        best, worse = _NOTHING, 0
+        best, best_gain, worse = None, 0.0, 0
         for part in _PARTS:
-            found, complete = self._attempt(order, max(1, int(bound * part)), way, budget)
-            best, worse = (found, 0) if found.gain > best.gain else (best, worse + 1)
+            kept, packing, complete = self._attempt(order[: max(1, int(bound * part))], way, budget)
+            gain = sum(self._loads[number].gain for number in kept)
+            if gain > best_gain:
+                best, best_gain, worse = (kept, packing), gain, 0
+            else:
+                worse += 1
             if complete or worse > 1 or budget.cut_off:
                 break
-        return best
+        if best is None:
+            return _NOTHING
+        kept, packing = best
+        self._add(order, kept, packing, budget)
+        return Found(tuple(kept), _by_group(packing.placed), sum(self._loads[number].gain for number in kept))
 
     def order(self) -> list[int]:
         """The loads by what they are worth for the room that goes with them."""
@@ -118,9 +128,8 @@ class Search:
         first = sorted(allowed[:bound], key=lambda n: (-self._loads[n].gain, self._loads[n].name))
         return first, self._limit
 
-    def _attempt(self, order: list[int], size: int, way: Way, budget: Budget) -> tuple[Found, bool]:
-        """Empty the first nodes of an order; also says whether they can all go."""
-        chosen = order[:size]
+    def _attempt(self, chosen: list[int], way: Way, budget: Budget) -> tuple[list[int], Packing, bool]:
+        """Empty some nodes; also says whether they can all go."""
         wanted: Counts = np.zeros(self._problem.asked.shape[1], dtype=np.int64)
         for number in chosen:
             groups, counts = self._problem.of[number]
@@ -128,10 +137,7 @@ class Search:
         packing = Packing(self._problem, wanted, [self._loads[number].slot for number in chosen])
         packing.run(way, budget)
         kept = self._take_out(chosen, packing)
-        complete = len(kept) == size
-        self._add(order, kept, packing, budget)
-        gain = sum(self._loads[number].gain for number in kept)
-        return Found(tuple(kept), _by_group(packing.placed), gain), complete
+        return kept, packing, len(kept) == len(chosen)
 
     def _add(self, order: list[int], kept: list[int], packing: Packing, budget: Budget) -> None:
         """Add whichever nodes can still be emptied."""
@@ -139,7 +145,9 @@ class Search:
         for number in order:
             if len(kept) >= self._limit or budget.cut_off:
                 break
-            if number not in there and packing.add(*self._problem.of[number], self._loads[number].slot, budget):
+            if number in there or not packing.has_room_for(self._demand[number], self._loads[number].slot):
+                continue
+            if packing.add(*self._problem.of[number], self._loads[number].slot, budget):
                 kept.append(number)
 
     def _take_out(self, chosen: list[int], packing: Packing) -> list[int]:
@@ -157,8 +165,7 @@ class Search:
         return float(np.minimum(left[groups], counts).sum())
 
 
-def _by_group(placed: Mapping[tuple[int, int], int]) -> dict[int, list[int]]:
-    found: dict[int, list[int]] = {}
-    for (group, slot), count in sorted(placed.items()):
-        found.setdefault(group, []).extend([slot] * count)
-    return found
+def _by_group(placed: Mapping[int, Mapping[int, int]]) -> dict[int, list[int]]:
+    return {
+        group: [slot for slot, count in sorted(there.items()) for _ in range(count)] for group, there in placed.items()
+    }
