@@ -146,9 +146,10 @@ class _Choice:
         found = search.run(part)
         self._budget.spend(part.used)
         self._budget.cut_off |= part.cut_off
-        emptying = _Emptying(self._cluster.snapshot, self._places, self._budget, allowances, limit)
-        emptying.replay(loads, problem, found)
-        emptying.extend([loads[number] for number in search.order()])
+        replay = Replay(self._cluster.snapshot, self._places, self._budget)
+        emptying = _Emptying(loads, problem, replay, allowances, limit)
+        emptying.take_over(found)
+        emptying.extend(search.order())
         self._chosen += emptying.chosen
         self._kept |= emptying.kept
 
@@ -156,41 +157,40 @@ class _Choice:
 class _Emptying:
     """Empties nodes in the simulation: those that were found together, then whichever others still can be."""
 
-    def __init__(self, snapshot: Snapshot, places: Places, budget: Budget, allowances: Allowances, limit: int) -> None:
-        self._replay = Replay(snapshot, places, budget)
-        self._snapshot = snapshot
-        self._budget = budget
+    def __init__(self, loads: list[Load], problem: Problem, replay: Replay, allowances: Allowances, limit: int) -> None:
+        self._loads = loads
+        self._problem = problem
+        self._replay = replay
         self._allowances = allowances
         self._limit = limit
         self._filled: dict[str, str] = {}
         self.chosen: list[Emptied] = []
         self.kept: Findings = {}
 
-    def replay(self, loads: list[Load], problem: Problem, found: Found) -> None:
+    def take_over(self, found: Found) -> None:
+        """Empty what was found, as far as it is true."""
         targets = {group: list(reversed(slots)) for group, slots in found.targets.items()}
-        self._replay.bar(loads[number].slot for number in found.loads)
+        self._replay.bar(self._loads[number].slot for number in found.loads)
         for number in found.loads:
-            wanted = [targets[group].pop() if targets.get(group) else None for group in problem.group_of[number]]
-            self._try(loads[number], wanted)
+            groups = self._problem.group_of[number]
+            self._try(number, [targets[group].pop() if targets.get(group) else None for group in groups])
 
-    def extend(self, loads: list[Load]) -> None:
+    def extend(self, order: list[int]) -> None:
+        """Empty whichever of the others still can be."""
         done = {node.name for node in self.chosen}
-        for load in loads:
+        for number in order:
+            load = self._loads[number]
             if load.name not in done and load.name not in self.kept:
-                self._try(load, [])
+                self._try(number, [None] * len(load.moving))
 
-    def _try(self, load: Load, wanted: list[int | None]) -> None:
-        if len(self.chosen) >= self._limit:
-            self.kept[load.name] = (KeptFinding(KeptReason.LIMIT, f"{self._limit}"),)
-            return
-        if load.name in self._filled:
-            self.kept[load.name] = (KeptFinding(KeptReason.TARGET, f"those of {self._filled[load.name]}, for example"),)
-            return
-        against = self._allowances.against(load)
+    def _try(self, number: int, wanted: list[int | None]) -> None:
+        load = self._loads[number]
+        against = self._against(number)
         if against:
             self.kept[load.name] = tuple(against)
             return
-        outcome = self._replay.empty(load, wanted)
+        order = self._problem.largest_first(number)
+        outcome = self._replay.empty(load, [(load.moving[place], wanted[place]) for place in order])
         if outcome.cut_off:
             self.kept[load.name] = (KeptFinding(KeptReason.CUT_OFF),)
         elif outcome.stuck:
@@ -199,6 +199,18 @@ class _Emptying:
             self._allowances.take(load)
             self._filled.update((move.node, load.name) for move in outcome.moves)
             self.chosen.append(Emptied(load.name, load.price, outcome.moves))
+
+    def _against(self, number: int) -> list[KeptFinding]:
+        load = self._loads[number]
+        if len(self.chosen) >= self._limit:
+            return [KeptFinding(KeptReason.LIMIT, f"{self._limit}")]
+        if load.name in self._filled:
+            return [KeptFinding(KeptReason.TARGET, f"those of {self._filled[load.name]}, for example")]
+        against = self._allowances.against(load)
+        lacking = "" if against else self._replay.lacking(load, self._problem.rows, self._problem.demand(number))
+        if lacking:
+            against.append(KeptFinding(KeptReason.NO_ROOM, lacking))
+        return against
 
 
 def _arrived_since(view: View, since: datetime) -> str:

@@ -34,6 +34,7 @@ class Problem:
         loads: what would have to be moved.
 
     Attributes:
+        rows: the resources, by their rows in the snapshot.
         room: what is left, by resource and slot.
         asked: what a pod asks for, by resource and group.
         fits: where a pod may go, by group and slot.
@@ -52,7 +53,7 @@ class Problem:
         self._samples: list[tuple[Pod, PodClass, Load, tuple[str, ...]]] = []
         self.group_of = [[self._group(each.pod, load) for each in load.moving] for load in loads]
         self.of = [_counted(groups) for groups in self.group_of]
-        rows = sorted({PODS, *(row for _, one, _, _ in self._samples for row, _ in one.asked_for)})
+        self.rows = rows = sorted({PODS, *(row for _, one, _, _ in self._samples for row, _ in one.asked_for)})
         self.room: Amounts = np.maximum(np.array([snapshot.resources.free[row] for row in rows]), 0)
         self.room[:, ~places.receiving] = 0
         self.asked: Amounts = np.zeros((len(rows), len(self._samples)), dtype=np.int64)
@@ -69,6 +70,13 @@ class Problem:
         groups, counts = self.of[load]
         found: Amounts = self.asked[:, groups] @ counts
         return found
+
+    def largest_first(self, load: int) -> list[int]:
+        """The places of a load's pods, those first that ask for most of what there is."""
+        whole = np.maximum(self.room.sum(axis=1), 1)
+        size = (self.asked / whole[:, None]).sum(axis=0)
+        groups = self.group_of[load]
+        return sorted(range(len(groups)), key=lambda place: (-size[groups[place]], place))
 
     def _group(self, pod: Pod, load: Load) -> int:
         one, keys = self._known.get(id(pod)) or self._know(pod)

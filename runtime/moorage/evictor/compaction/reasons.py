@@ -21,7 +21,7 @@ class KeptReason(Enum):
     BUDGET = "a PodDisruptionBudget allows fewer evictions than this node and the chosen ones would need"
     OWNER = "the owner of a pod would see too many evictions within the hour"
     NOT_WORTH = "moving its pods counts more than the node costs"
-    NO_ROOM = "a pod of it fits nowhere once the pods of the chosen nodes have moved"
+    NO_ROOM = "its pods do not all fit elsewhere, once those of the chosen nodes have moved"
     TARGET = "pods of chosen nodes would come to it"
     LIMIT = "enough nodes are emptied in this cycle"
     CUT_OFF = "it was not tried: the steps were used up"

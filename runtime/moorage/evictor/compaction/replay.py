@@ -13,6 +13,7 @@ import numpy as np
 
 from moorage.scheduling import Snapshot
 from moorage.scheduling.nodes import Bools, Floats
+from moorage.scheduling.resources import PODS, Amounts
 
 from .budget import Budget
 from .loads import Load, Moving
@@ -56,12 +57,31 @@ class Replay:
         """Let nothing go to nodes that are to be emptied themselves."""
         self._going[list(slots)] = True
 
-    def empty(self, load: Load, wanted: Sequence[int | None] = ()) -> Outcome:
+    def lacking(self, load: Load, rows: Sequence[int], demand: Amounts) -> str:
+        """What all other nodes together have too little of for a node's pods, for people; empty: nothing.
+
+        Args:
+            load: the node.
+            rows: of resources.
+            demand: how much of each its pods ask for.
+        """
+        able = self._places.open_to(load.name) & ~self._going
+        able[load.slot] = False
+        if not able.any():
+            return "there is no other node for them"
+        resources = self._snapshot.resources
+        for row, units in zip(rows, demand.tolist(), strict=True):
+            if np.maximum(resources.free[row][able], 0).sum() < units:
+                what = resources.names[row] if row != PODS else "room for pods"
+                return f"all others together have too little {what} left"
+        return ""
+
+    def empty(self, load: Load, moving: Sequence[tuple[Moving, int | None]]) -> Outcome:
         """Move all pods of a node, or none.
 
         Args:
             load: the node.
-            wanted: for each pod, the slot where it should go.
+            moving: its pods in the order in which they move, each with the slot where it should go.
 
         Returns:
             What became of it.
@@ -70,17 +90,17 @@ class Replay:
         was = bool(self._going[load.slot])
         self._going[load.slot] = True
         moves: list[Move] = []
-        for moving, slot in zip(load.moving, wanted or [None] * len(load.moving), strict=True):
+        for one, slot in moving:
             able = self._budget.spend()
-            node = self._move(moving, load, slot) if able else None
+            node = self._move(one, load, slot) if able else None
             if node is None:
-                why = self._why(moving, load) if able else ""
+                why = self._why(one, load) if able else ""
                 self._snapshot.rollback(mark)
                 self._going[load.slot] = was and not able
                 for move in moves:
                     self._weigh(self._snapshot.nodes.slots[move.node])
-                return Outcome(stuck=moving.key if able else "", why=why, cut_off=not able)
-            moves.append(Move(moving.key, node, moving.owner))
+                return Outcome(stuck=one.key if able else "", why=why, cut_off=not able)
+            moves.append(Move(one.key, node, one.owner))
         self._snapshot.release(mark)
         return Outcome(tuple(moves))
 
@@ -100,8 +120,6 @@ class Replay:
 
     def _why(self, moving: Moving, load: Load) -> str:
         able = self._places.open_to(load.name) & ~self._going
-        if not able.any():
-            return "there is no other node for it"
         node = self._snapshot.node_at(int(np.where(able, self._rank, np.inf).argmin()))
         findings = self._snapshot.verdict(moving.pod, node, elsewhere=True).findings
         return f"{node}, which has most room: {findings[0]}" if findings else ""

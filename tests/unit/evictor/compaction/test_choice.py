@@ -42,14 +42,17 @@ def test_pods_must_all_fit_at_the_same_time() -> None:
 def test_what_fits_nowhere_keeps_its_node_and_says_why() -> None:
     pods = [replica("a", "n1", "2"), replica("b", "n2"), replica_set(replicas=2)]
     assert moves(chosen(room("n1"), room("n2", cpu="1"), *pods)) == {"n2": {"b": "n1"}}
-    pods = [replica("a", "n1", "3"), replica("b", "n2", "3"), replica_set(replicas=2)]
-    kept = chosen(room("n1"), room("n2"), *pods).kept
+    pods = [replica(f"p{number}", f"n{number}", "3") for number in range(1, 5)]
+    kept = chosen(*(room(f"n{number}") for number in range(1, 5)), *pods, replica_set(replicas=4)).kept
     assert [str(found) for found in kept["n1"]] == [
-        "a pod of it fits nowhere once the pods of the chosen nodes have moved (n2, which has most room: the node has "
-        "too little left of a resource that the pod requests (resources.requests[cpu]: cpu: 3000 needed, 1000 free of "
-        "4000 (thousandths)))"
+        "its pods do not all fit elsewhere, once those of the chosen nodes have moved (n2, which has most room: the "
+        "node has too little left of a resource that the pod requests (resources.requests[cpu]: cpu: 3000 needed, 1000 "
+        "free of 4000 (thousandths)))"
     ]
-    assert [found.pod for found in kept["n1"]] == ["shop/a"]
+    assert [found.pod for found in kept["n1"]] == ["shop/p1"]
+    few = [replica("a", "n1", "3"), replica("b", "n2", "3"), replica_set(replicas=2)]
+    plan = chosen(room("n1"), room("n2"), *few)
+    assert [found.detail for found in plan.kept["n1"]] == ["all others together have too little cpu left"]
 
 
 def test_nodes_that_may_not_go_take_pods_and_say_so() -> None:
@@ -77,7 +80,7 @@ def test_nodes_that_take_no_pods(away: Json) -> None:
     plan = chosen(room("n1"), merged(room("n2"), away), *there)
     assert not plan.chosen
     assert why(plan, "n1") == ["NO_ROOM"]
-    assert plan.kept["n1"][0].detail == "there is no other node for it"
+    assert plan.kept["n1"][0].detail == "there is no other node for them"
 
 
 def test_empty_nodes_go_without_a_move_and_take_nothing() -> None:
@@ -152,7 +155,7 @@ def test_nodes_do_not_get_too_full() -> None:
     assert moves(chosen(*there, settings=replace(ALL, utilisation=0.75))) == {"n1": {"a": "n2"}}
     plan = chosen(*there, settings=replace(ALL, utilisation=0.74))
     assert not plan.chosen
-    assert "cpu: 1000 needed, 960 free" in plan.kept["n1"][0].detail
+    assert [found.detail for found in plan.kept["n1"]] == ["all others together have too little cpu left"]
 
 
 def test_nothing_goes_after_a_scale_up() -> None:
