@@ -10,12 +10,16 @@ from typing import Any
 import yaml
 
 from moorage.evictor.candidates import NodeReason, PodReason, Stance, names
+from moorage.evictor.compaction import KeptReason, Settings
+from moorage.evictor.compaction.places import EMPTIED
+from moorage.evictor.compaction.prices import PRICE
 from moorage.evictor.rules import FORCE, Setting
 from moorage.files import rules, schemas
 from moorage.files.yamlfile import parse
 
 ROOT = Path(__file__).resolve().parents[3]
 GUIDE = (ROOT / "docs/guides/evictor-rules.md").read_text()
+CHOOSING = (ROOT / "docs/guides/evictor-choosing.md").read_text()
 SECTIONS = {part.partition("\n")[0]: part for part in re.split(r"^#+ ", GUIDE, flags=re.MULTILINE)}
 
 
@@ -93,4 +97,26 @@ def test_the_mistake_that_it_quotes() -> None:
 
 
 def test_it_says_at_its_top_that_acting_comes_later() -> None:
-    assert "come later" in GUIDE.partition("\n## ")[0]
+    for guide in (GUIDE, CHOOSING):
+        assert "acting on it come later" in " ".join(guide.partition("\n## ")[0].split())
+
+
+def test_every_reason_for_which_a_node_stays() -> None:
+    told = re.findall(r"^\| `(\w+)` \| (.*?) \|", CHOOSING, flags=re.MULTILINE)
+    assert told == said(KeptReason)
+
+
+def test_the_numbers_of_choosing() -> None:
+    settings = Settings()
+    for text in (
+        f"`targetNodePercentage` ({settings.percentage})",
+        f"`minTargetNodesPerCycle` ({settings.least})",
+        f"`maxTargetNodesPerCycle` ({settings.most})",
+        f"{settings.utilisation:.0%}".replace("%", " %"),
+        f"{settings.quiet_period.total_seconds() / 60:g} minutes",
+        f"counts as {settings.move_price} of an average",
+        f"{settings.prices.cpu:g} for a core, {settings.prices.memory:g} for a GiB",
+        f"`{PRICE}`",
+        f"`{EMPTIED}`",
+    ):
+        assert text in CHOOSING, text

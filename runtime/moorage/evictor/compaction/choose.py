@@ -104,6 +104,8 @@ class _Choice:
         replacements = Replacements(view.pods, self._cluster.templates)
         may_go = slots(snapshot, self._cluster.verdicts)
         mask = snapshot.slots_of(may_go)
+        going = (name for name, verdict in self._cluster.verdicts.items() if verdict.may_go and name not in may_go)
+        self._kept |= {name: (KeptFinding(KeptReason.UNSEEN),) for name in going}
         room = waiting.keep_room(snapshot, view, replacements, mask, self._places.receiving)
         self._unplaced = room.unplaced
         snapshot.withhold(self._places.withheld())

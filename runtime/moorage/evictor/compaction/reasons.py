@@ -15,6 +15,7 @@ class KeptReason(Enum):
         self.sentence = sentence
 
     HELD = "it may not be emptied"
+    UNSEEN = "the fit check does not know it yet"
     QUIET = "a node has come lately, and nothing is emptied until it has been quiet for some time"
     ROLLOUT = "the controller of a pod is in the middle of a rollout"
     WAITING = "a pod that has no node yet may need it"

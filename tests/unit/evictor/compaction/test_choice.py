@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from moorage.evictor.compaction import History, Settings
+from moorage.evictor.compaction import History, Settings, choose
+from moorage.objects import Node
 from tests.unit.evictor.build import NOW, Json, budget, controller, merged, owner, pod
 
-from .build import ALL, chosen, moves, replica, replica_set, room, why
+from .build import ALL, chosen, cluster, moves, replica, replica_set, room, why
 
 HALF = [room("n1"), room("n2"), replica("a", "n1"), replica("b", "n2"), replica_set(replicas=2)]
 """Two nodes that are both nearly empty."""
@@ -81,6 +82,13 @@ def test_nodes_that_take_no_pods(away: Json) -> None:
     assert not plan.chosen
     assert why(plan, "n1") == ["NO_ROOM"]
     assert plan.kept["n1"][0].detail == "there is no other node for them"
+
+
+def test_a_node_that_fit_does_not_know_stays() -> None:
+    found = cluster(*HALF)
+    found.snapshot.delete(Node, "n1")
+    plan = choose(found, ALL, History())
+    assert (moves(plan), why(plan, "n1")) == ({}, ["UNSEEN"])
 
 
 def test_empty_nodes_go_without_a_move_and_take_nothing() -> None:
