@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from moorage.evictor.candidates import NodeVerdict, View
+from moorage.evictor.candidates import NodeReason, NodeVerdict, View
 from moorage.objects import Pod
 from moorage.reservations import moment
 from moorage.scheduling import Snapshot
@@ -14,6 +14,7 @@ from moorage.scheduling import Snapshot
 from . import waiting
 from .allowances import Allowances
 from .budget import Budget
+from .emptying import Emptying, Findings
 from .gathering import Gathering, slots
 from .history import History
 from .loads import Load
@@ -22,15 +23,13 @@ from .prices import Priced
 from .problem import Problem
 from .reasons import KeptFinding, KeptReason
 from .replacements import Replacements
-from .replay import Replay
+from .replay import Replay, confirms
 from .result import Emptied, Plan
-from .search import Found, Search
+from .search import Search
 from .settings import Settings
 
 _SEARCHED = 0.5
 """The part of the steps that looking at all nodes at once may take; the rest is for moving pods one by one."""
-
-Findings = dict[str, tuple[KeptFinding, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +81,7 @@ class _Choice:
     def plan(self) -> Plan:
         verdicts, view = self._cluster.verdicts, self._cluster.view
         self._kept = {name: (KeptFinding(KeptReason.HELD),) for name, verdict in verdicts.items() if not verdict.may_go}
-        newest = _arrived_since(view, view.now - self._settings.quiet_period)
+        newest = _arrived_since(view.now - self._settings.quiet_period, view, verdicts)
         if newest:
             quiet = (KeptFinding(KeptReason.QUIET, newest),)
             self._kept |= {name: quiet for name, verdict in verdicts.items() if verdict.may_go}
@@ -93,7 +92,7 @@ class _Choice:
             self._kept,
             self._priced.unit,
             self._priced.unknown,
-            sum(self._priced.of.values()),
+            self._priced.total,
             self._unplaced,
             self._budget.used,
             self._budget.cut_off,
@@ -106,6 +105,7 @@ class _Choice:
         mask = snapshot.slots_of(may_go)
         going = (name for name, verdict in self._cluster.verdicts.items() if verdict.may_go and name not in may_go)
         self._kept |= {name: (KeptFinding(KeptReason.UNSEEN),) for name in going}
+        mark = snapshot.mark()
         room = waiting.keep_room(snapshot, view, replacements, mask, self._places.receiving)
         self._unplaced = room.unplaced
         snapshot.withhold(self._places.withheld())
@@ -119,11 +119,30 @@ class _Choice:
         allowances = Allowances(gathering.allowances)
         loads = [load for load in loads if self._worth(load, allowances)]
         self._empty(loads, allowances, self._settings.limit(len(may_go)))
+        snapshot.rollback(mark)
+        if room.placed:
+            self._confirm(loads, room)
+
+    def _confirm(self, loads: list[Load], room: waiting.Kept) -> None:
+        """Leave out what fits only as long as pods that wait are where room is kept for them, or are not."""
+        snapshot, pods = self._cluster.snapshot, {one.key: one.pod for load in loads for one in load.moving}
+        while True:
+            for there in ((), room.placed):
+                with snapshot.trial():
+                    for each in there:
+                        snapshot.place(each.pod, each.node, key=each.key)
+                    snapshot.withhold(self._places.withheld())
+                    against = confirms(snapshot, self._chosen, pods, self._budget)
+                if against is not None:
+                    break
+            else:
+                return
+            number, found = against
+            self._kept[self._chosen.pop(number).name] = (found,)
 
     def _load(self, gathering: Gathering, name: str, slot: int) -> Load | None:
-        price = self._priced.of[name]
-        average = sum(self._priced.of.values()) / len(self._priced.of)
-        found = gathering.load(self._cluster.verdicts[name], slot, price, self._settings.move_price * average)
+        price, move_price = self._priced.of[name], self._settings.move_price * self._priced.average
+        found = gathering.load(self._cluster.verdicts[name], slot, price, move_price)
         if isinstance(found, Load):
             return found
         self._kept[name] = tuple(found)
@@ -149,78 +168,23 @@ class _Choice:
         self._budget.spend(part.used)
         self._budget.cut_off |= part.cut_off
         replay = Replay(self._cluster.snapshot, self._places, self._budget)
-        emptying = _Emptying(loads, problem, replay, allowances, limit)
+        emptying = Emptying(loads, problem, replay, allowances, limit)
         emptying.take_over(found)
         emptying.extend(search.order())
         self._chosen += emptying.chosen
         self._kept |= emptying.kept
 
 
-class _Emptying:
-    """Empties nodes in the simulation: those that were found together, then whichever others still can be."""
+def _arrived_since(since: datetime, view: View, verdicts: Mapping[str, NodeVerdict]) -> str:
+    """The newest of the nodes that have come since, for people; empty when none has.
 
-    def __init__(self, loads: list[Load], problem: Problem, replay: Replay, allowances: Allowances, limit: int) -> None:
-        self._loads = loads
-        self._problem = problem
-        self._replay = replay
-        self._allowances = allowances
-        self._limit = limit
-        self._filled: dict[str, str] = {}
-        self.chosen: list[Emptied] = []
-        self.kept: Findings = {}
-
-    def take_over(self, found: Found) -> None:
-        """Empty what was found, as far as it is true."""
-        targets = {group: list(reversed(slots)) for group, slots in found.targets.items()}
-        self._replay.bar(self._loads[number].slot for number in found.loads)
-        for number in found.loads:
-            groups = self._problem.group_of[number]
-            self._try(number, [targets[group].pop() if targets.get(group) else None for group in groups])
-
-    def extend(self, order: list[int]) -> None:
-        """Empty whichever of the others still can be."""
-        done = {node.name for node in self.chosen}
-        for number in order:
-            load = self._loads[number]
-            if load.name not in done and load.name not in self.kept:
-                self._try(number, [None] * len(load.moving))
-
-    def _try(self, number: int, wanted: list[int | None]) -> None:
-        load = self._loads[number]
-        against = self._against(number)
-        if against:
-            self.kept[load.name] = tuple(against)
-            return
-        order = self._problem.largest_first(number)
-        outcome = self._replay.empty(load, [(load.moving[place], wanted[place]) for place in order])
-        if outcome.cut_off:
-            self.kept[load.name] = (KeptFinding(KeptReason.CUT_OFF),)
-        elif outcome.stuck:
-            self.kept[load.name] = (KeptFinding(KeptReason.NO_ROOM, outcome.why, outcome.stuck),)
-        else:
-            self._allowances.take(load)
-            self._filled.update((move.node, load.name) for move in outcome.moves)
-            self.chosen.append(Emptied(load.name, load.price, outcome.moves))
-
-    def _against(self, number: int) -> list[KeptFinding]:
-        load = self._loads[number]
-        if len(self.chosen) >= self._limit:
-            return [KeptFinding(KeptReason.LIMIT, f"{self._limit}")]
-        if load.name in self._filled:
-            return [KeptFinding(KeptReason.TARGET, f"those of {self._filled[load.name]}, for example")]
-        against = self._allowances.against(load)
-        lacking = "" if against else self._replay.lacking(load, self._problem.rows, self._problem.demand(number))
-        if lacking:
-            against.append(KeptFinding(KeptReason.NO_ROOM, lacking))
-        return against
-
-
-def _arrived_since(view: View, since: datetime) -> str:
-    """The newest of the nodes that have come since, for people; empty when none has."""
+    Virtual nodes come with each pod, and say nothing about the cluster's size.
+    """
     found = []
-    for name, node in view.nodes.items():
-        created = moment(node.metadata.creation_timestamp or "")
-        if created is not None and created > since:
+    for name, verdict in verdicts.items():
+        created = moment(view.nodes[name].metadata.creation_timestamp or "")
+        virtual = any(each.reason is NodeReason.NODE_VIRTUAL for each in verdict.findings)
+        if created is not None and created > since and not virtual:
             found.append((created, name))
     created, name = max(found, default=(None, ""))
     return f"{name}, at {created:%H:%M:%S}" if created is not None else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from moorage.evictor.candidates import NodeVerdict, Stance, View
 from moorage.evictor.candidates.budgets import Budgets, ready
@@ -16,6 +17,14 @@ from .loads import Load, Moving
 from .reasons import KeptFinding, KeptReason
 from .replacements import Replacements
 from .rollouts import under_way
+
+
+class _Known(NamedTuple):
+    pod: Pod
+    owner: str
+    rollout: str
+    spends: tuple[str, ...]
+    shared: bool
 
 
 class Gathering:
@@ -33,7 +42,7 @@ class Gathering:
         self._history = history
         self._replacements = replacements
         self._pods = {pod.key: pod for pod in view.pods}
-        self._spends: dict[tuple[object, ...], tuple[str, ...]] = {}
+        self._alike: dict[tuple[object, ...], _Known] = {}
         self.allowances: dict[str, Allowance] = {}
 
     def load(self, verdict: NodeVerdict, slot: int, price: float, move_price: float) -> Load | list[KeptFinding]:
@@ -50,24 +59,36 @@ class Gathering:
         for each in verdict.pods:
             if each.stance is not Stance.MOVES:
                 continue
-            pod = self._pods[each.key]
-            controllers = self._lookup.of(pod)
-            if what := under_way(controllers):
-                found.append(KeptFinding(KeptReason.ROLLOUT, what, each.key))
+            known = self._known_of(self._pods[each.key])
+            if known.rollout:
+                found.append(KeptFinding(KeptReason.ROLLOUT, known.rollout, each.key))
                 continue
-            load.moving.append(Moving(each.key, self._replacements.of(pod, controllers.made), _owner(pod, controllers)))
-            load.spends.update(self._needs(pod, controllers))
+            load.moving.append(Moving(each.key, known.pod, known.owner))
+            for key in known.spends:
+                load.spends[key] += 1
         load.gain -= move_price * len(load.moving)
         return found or load
 
-    def _needs(self, pod: Pod, controllers: Controllers) -> tuple[str, ...]:
-        """The allowances that evicting a pod uses: siblings of one owner use the same, unless one is not ready."""
+    def _known_of(self, pod: Pod) -> _Known:
+        """What is to be known of a pod: siblings have it in common, by what caches keep once for them."""
         meta = pod.metadata
-        group = (_owner(pod, controllers), id(meta.labels), pod.status.phase, ready(pod))
-        found = self._spends.get(group)
+        if not meta.owner_references:
+            return self._look(pod)
+        group = (meta.namespace, id(meta.owner_references), id(meta.labels), pod.status.phase, ready(pod))
+        found = self._alike.get(group)
         if found is None:
-            found = self._spends[group] = tuple(self._allowances_of(pod, controllers))
+            found = self._look(pod)
+            if found.shared:
+                self._alike[group] = found
         return found
+
+    def _look(self, pod: Pod) -> _Known:
+        controllers = self._lookup.of(pod)
+        owner = pod.metadata.controller()
+        replacement = self._replacements.of(pod, controllers.made)
+        shared = owner is not None and replacement is self._replacements.of_owner(owner)
+        spends = tuple(self._allowances_of(pod, controllers))
+        return _Known(replacement, _owner(pod, controllers), under_way(controllers), spends, shared)
 
     def _allowances_of(self, pod: Pod, controllers: Controllers) -> Iterable[str]:
         budget = self._budgets.spent_by(pod)

@@ -42,11 +42,18 @@ class Priced(NamedTuple):
         unit: in what they are.
         of: by node.
         unknown: the nodes without a price, for which all are in units.
+        total: of all nodes.
     """
 
     unit: Unit
     of: Mapping[str, float]
     unknown: tuple[str, ...]
+    total: float
+
+    @property
+    def average(self) -> float:
+        """What a node costs on average."""
+        return self.total / max(len(self.of), 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +77,11 @@ class Prices:
         nodes = list(nodes)
         stated = {node.metadata.name: self._stated(node) for node in nodes}
         unknown = tuple(sorted(name for name, price in stated.items() if price is None))
-        if not unknown:
-            return Priced(Unit.MONEY, {name: price or 0.0 for name, price in stated.items()}, ())
-        return Priced(Unit.MODEL, {node.metadata.name: self._units(node) for node in nodes}, unknown)
+        if unknown:
+            found = {node.metadata.name: self._units(node) for node in nodes}
+        else:
+            found = {name: price or 0.0 for name, price in stated.items()}
+        return Priced(Unit.MODEL if unknown else Unit.MONEY, found, unknown, sum(found.values()))
 
     def _stated(self, node: Node) -> float | None:
         said = amount(node.metadata.annotations.get(PRICE, ""))

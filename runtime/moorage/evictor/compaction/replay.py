@@ -6,11 +6,12 @@ everywhere, and a node whose pods do not all find a place stays.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from moorage.objects import Pod
 from moorage.scheduling import Snapshot
 from moorage.scheduling.nodes import Bools, Floats
 from moorage.scheduling.resources import PODS, Amounts
@@ -18,7 +19,8 @@ from moorage.scheduling.resources import PODS, Amounts
 from .budget import Budget
 from .loads import Load, Moving
 from .places import Places
-from .result import Move
+from .reasons import KeptFinding, KeptReason
+from .result import Emptied, Move
 
 
 class Outcome(NamedTuple):
@@ -126,3 +128,28 @@ class Replay:
 
     def _weigh(self, slot: int) -> None:
         self._rank[slot] = self._places.tightness_of(slot)
+
+
+def confirms(
+    snapshot: Snapshot, chosen: Sequence[Emptied], pods: Mapping[str, Pod], budget: Budget
+) -> tuple[int, KeptFinding] | None:
+    """Whether all moves of a plan are right in another state of the cluster.
+
+    Args:
+        snapshot: that state; its changes are the caller's to take back.
+        chosen: the nodes with their moves.
+        pods: the replacements, by the key of the pod that each replaces.
+        budget: of steps.
+
+    Returns:
+        The place of the first node for which they are not, and why; None when there is none.
+    """
+    for number, node in enumerate(chosen):
+        for move in node.moves:
+            if not budget.spend():
+                return number, KeptFinding(KeptReason.CUT_OFF)
+            snapshot.remove(move.pod)
+            if not snapshot.fits_at(pods[move.pod], snapshot.nodes.slots[move.node], elsewhere=True):
+                return number, KeptFinding(KeptReason.NO_ROOM, "it depends on where pods go that wait", move.pod)
+            snapshot.place(pods[move.pod], move.node, key=move.pod)
+    return None

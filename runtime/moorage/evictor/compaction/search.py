@@ -8,13 +8,12 @@ which that goes well. Parts of several sizes are tried, in each way of packing, 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
-
-from moorage.scheduling.nodes import Floats
 
 from .allowances import Allowances
 from .budget import Budget
@@ -62,6 +61,11 @@ class Search:
         self._limit = limit
         self._demand = np.array([problem.demand(number) for number in range(len(loads))])
         self._own = np.array([problem.room[:, load.slot] for load in loads])
+        self._counts = [dict(zip(*(each.tolist() for each in pair), strict=True)) for pair in problem.of]
+        self._with: dict[int, list[int]] = {}  # the loads that have pods of a group
+        for number, counts in enumerate(self._counts):
+            for group in counts:
+                self._with.setdefault(group, []).append(number)
 
     def run(self, budget: Budget) -> Found:
         """The best set that was found within a budget."""
@@ -152,17 +156,16 @@ class Search:
 
     def _take_out(self, chosen: list[int], packing: Packing) -> list[int]:
         """Leave out nodes until nothing is left over, those first that have most of it for what they are worth."""
-        kept = list(chosen)
-        while packing.left.any() and kept:
-            cover = np.array([self._covers(number, packing.left) for number in kept], dtype=np.float64)
-            worth: Floats = np.array([max(self._loads[number].gain, 1e-9) for number in kept])
-            out = kept.pop(int((cover / worth).argmax()))
+        there = dict.fromkeys(chosen)
+        while packing.left.any():
+            covers: Counter[int] = Counter()
+            for group in np.flatnonzero(packing.left).tolist():
+                left = int(packing.left[group])
+                covers.update({n: min(left, self._counts[n][group]) for n in self._with[group] if n in there})
+            out = max(covers, key=lambda number: (covers[number] / max(self._loads[number].gain, 1e-9), number))
             packing.take_out(*self._problem.of[out], self._loads[out].slot)
-        return kept
-
-    def _covers(self, number: int, left: Counts) -> float:
-        groups, counts = self._problem.of[number]
-        return float(np.minimum(left[groups], counts).sum())
+            del there[out]
+        return list(there)
 
 
 def _by_group(placed: Mapping[int, Mapping[int, int]]) -> dict[int, list[int]]:

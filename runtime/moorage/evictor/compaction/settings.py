@@ -36,7 +36,7 @@ class Settings:
     arm64: bool = True
     move_price: float = 0.002
     owner_window: timedelta = timedelta(hours=1)
-    steps: int = 2_000_000
+    steps: int = 400_000
     prices: Prices = field(default_factory=Prices)
 
     def limit(self, candidates: int) -> int:

@@ -18,14 +18,24 @@ from .replacements import Replacements
 _MAKERS = (("ReplicaSet", "apps/v1"), ("ReplicationController", "v1"))
 
 
+class Waiting(NamedTuple):
+    """A pod that waits, and where it would fit."""
+
+    key: str
+    pod: Pod
+    node: str
+
+
 class Kept(NamedTuple):
     """Room that is kept.
 
     Attributes:
+        placed: for whom, in the order in which they get it.
         on: the nodes that waiting pods would come to, each with one of the pods.
         unplaced: the pods that fit nowhere, for which none is kept.
     """
 
+    placed: tuple[Waiting, ...]
     on: dict[str, str]
     unplaced: tuple[str, ...]
 
@@ -40,6 +50,7 @@ def keep_room(snapshot: Snapshot, view: View, replacements: Replacements, may_go
         may_go: the slots of the nodes that may be emptied.
         open_to: the slots of the nodes that receive pods.
     """
+    placed: list[Waiting] = []
     on: dict[str, str] = {}
     unplaced: list[str] = []
     hopeless: set[int] = set()  # room gets less only, so what a pod does not find its like will not find
@@ -56,10 +67,11 @@ def keep_room(snapshot: Snapshot, view: View, replacements: Replacements, may_go
                 unplaced.append(key)
                 continue
         snapshot.place(pod, node, key=key)
+        placed.append(Waiting(key, pod, node))
         owner = pod.metadata.controller()
         if owner is None or owner.kind != "DaemonSet":
             on.setdefault(node, key)
-    return Kept(on, tuple(unplaced))
+    return Kept(tuple(placed), on, tuple(unplaced))
 
 
 def _pending(view: View) -> Iterator[tuple[str, Pod]]:

@@ -174,6 +174,8 @@ def test_nothing_goes_after_a_scale_up() -> None:
         "a node has come lately, and nothing is emptied until it has been quiet for some time (n3, at 11:53:00)"
     ]
     assert moves(chosen(*HALF, new, settings=replace(ALL, quiet_period=timedelta(minutes=7))))
+    virtual = merged(new, {"metadata": {"labels": {"eks.amazonaws.com/compute-type": "fargate"}}})
+    assert moves(chosen(*HALF, virtual)), "it came with a pod"
 
 
 # --- whom it disturbs ---

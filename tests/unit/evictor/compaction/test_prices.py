@@ -32,12 +32,13 @@ def annotated(name: str, price: str) -> Json:
 def test_money_is_what_somebody_has_stated_for_every_node() -> None:
     spot = room("n2", metadata={"labels": {TYPE: "m6i", SPOT: "spot"}})
     found = priced(typed("n1"), spot, annotated("n3", "0.25"), per_hour=LIST)
-    assert found == Priced(Unit.MONEY, {"n1": 0.4, "n2": 0.1, "n3": 0.25}, ())
+    assert found == Priced(Unit.MONEY, {"n1": 0.4, "n2": 0.1, "n3": 0.25}, (), 0.75)
 
 
 def test_one_node_without_a_price_makes_all_of_them_units() -> None:
     found = priced(annotated("n1", "0.25"), typed("n2", "c7g"), per_hour=LIST)
-    assert found == Priced(Unit.MODEL, {"n1": 4 * 7 + 8, "n2": 4 * 7 + 8}, ("n2",))
+    assert found == Priced(Unit.MODEL, {"n1": 4 * 7 + 8, "n2": 4 * 7 + 8}, ("n2",), 72)
+    assert found.average == 36
 
 
 @pytest.mark.parametrize("text", ["", "free", "-1", "nan", "inf", "0,25"])

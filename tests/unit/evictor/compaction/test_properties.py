@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from dataclasses import replace
 
@@ -9,8 +10,9 @@ import pytest
 from msgspec.structs import replace as changed
 
 from moorage.evictor.candidates import Policy, Stance, judge
-from moorage.evictor.compaction import Cluster, History, KeptReason, Plan, choose
-from moorage.objects import Pod, PodStatus
+from moorage.evictor.compaction import Cluster, History, KeptReason, Plan, Unit, choose
+from moorage.evictor.compaction.prices import PRICE, is_spot
+from moorage.objects import NodeSpec, Pod, PodStatus
 from moorage.scheduling import Fit
 from moorage.scheduling.selectors import label_selector
 from tools.bench.compaction import clusters, first_fit
@@ -55,7 +57,8 @@ def overdraws_nothing(cluster: clusters.Cluster, plan: Plan) -> None:
     moved = [pods[move.pod] for node in plan.chosen for move in node.moves]
     for budget in cluster.budgets.values():
         selector = label_selector(budget.spec.selector, "")
-        assert sum(selector.matches(pod.metadata.labels) for pod in moved) <= budget.status.disruptions_allowed
+        ready = [pod for pod in moved if pod.status.conditions]
+        assert sum(selector.matches(pod.metadata.labels) for pod in ready) <= budget.status.disruptions_allowed
     for pod_owner, count in Counter(pod.metadata.owner_references[0].name for pod in moved).items():
         wanted = cluster.workloads["ReplicaSet"][f"shop/{pod_owner}"].spec.replicas
         assert wanted is not None
@@ -93,6 +96,47 @@ def test_tight_budgets_and_few_steps(seed: int) -> None:
         assert plan.chosen == whole.chosen or plan.cut_off
         stopped = any(found.reason is KeptReason.CUT_OFF for reasons in plan.kept.values() for found in reasons)
         assert not stopped or plan.cut_off
+
+
+def wild(seed: int) -> clusters.Cluster:
+    """A cluster in which much is going on: pods go and wait, nodes are cordoned, spot or dear, pods are not ready."""
+    chance = random.Random(seed)
+    cluster = clusters.planted(30, seed, mixed=True, free=0.5, pods=12)
+    for place, pod in enumerate(cluster.pods):
+        kind = chance.random() if pod.metadata.owner_references[0].kind == "ReplicaSet" else 1
+        if kind < 0.04:
+            meta = changed(pod.metadata, deletion_timestamp="2026-01-01T12:00:20Z")
+            cluster.pods[place] = changed(pod, metadata=meta)
+        elif kind < 0.08:
+            spec = changed(pod.spec, node_name="", priority=chance.choice((None, 0, 1000)))
+            cluster.pods[place] = changed(pod, spec=spec, status=PodStatus(phase="Pending"))
+        elif kind < 0.15:
+            cluster.pods[place] = changed(pod, status=changed(pod.status, conditions=()))
+    for place, node in enumerate(cluster.nodes):
+        kind = chance.random()
+        labels = node.metadata.labels | ({"karpenter.sh/capacity-type": "spot"} if kind < 0.3 else {})
+        price = {PRICE: str(chance.choice((0.2, 0.4, 1.1)))} if seed % 2 else {}
+        meta = changed(node.metadata, labels=labels, annotations=price)
+        cluster.nodes[place] = changed(node, metadata=meta, spec=NodeSpec(unschedulable=kind > 0.93))
+    return cluster
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_whatever_goes_on(seed: int) -> None:
+    cluster = wild(seed)
+    for settings in ({}, {"utilisation": 0.9, "most": 4}, {"steps": 120, "spot": True}):
+        plan = plan_of(cluster, **settings)
+        really_fits(cluster, plan)
+        overdraws_nothing(cluster, plan)
+        nodes = {node.key: node for node in cluster.nodes}
+        targets = {move.node for node in plan.chosen for move in node.moves}
+        assert not any(nodes[name].spec.unschedulable for name in targets)
+        assert len([node for node in plan.chosen if node.moves]) <= settings.get("most", 30)
+        if "spot" not in settings:
+            away = [(nodes[node.name], nodes[move.node]) for node in plan.chosen for move in node.moves]
+            assert all(is_spot(here) or not is_spot(there) for here, there in away)
+        assert (plan.unit is Unit.MONEY) == bool(seed % 2)
+        assert plan == plan_of(wild(seed), **settings)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
