@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from moorage.objects import Pod, PodDisruptionBudget
+from moorage.scheduling.index import CounterIndex
 from moorage.scheduling.selectors import NOTHING, Selector, SelectorError, label_selector
 
 from .reasons import PodFinding, PodReason
@@ -38,9 +39,14 @@ class Budgets:
 
     def __init__(self, view: View) -> None:
         self._unseen = view.unseen.get(_KIND, "")
-        self._of: dict[str, list[_Budget]] = {}
+        self._doubts: dict[str, list[str]] = {}
+        self._index: CounterIndex[_Budget] = CounterIndex()
         for key, budget in view.budgets.items():
-            self._of.setdefault(budget.metadata.namespace, []).append(_read(view, key, budget))
+            namespace, found = budget.metadata.namespace, _read(view, key, budget)
+            if found.doubt:
+                self._doubts.setdefault(namespace, []).append(found.doubt)
+            else:
+                self._index.add(found, frozenset((namespace,)), found.selector)
 
     def against(self, pod: Pod) -> Iterator[PodFinding]:
         """Why the pod could not be evicted now."""
@@ -49,9 +55,9 @@ class Budgets:
         if self._unseen:
             yield PodFinding(PodReason.BUDGET_UNSEEN, self._unseen)
             return
-        there = self._of.get(pod.metadata.namespace, ())
-        yield from (PodFinding(PodReason.BUDGET_UNSEEN, each.doubt) for each in there if each.doubt)
-        selecting = [each for each in there if not each.doubt and each.selector.matches(pod.metadata.labels)]
+        doubts = self._doubts.get(pod.metadata.namespace, ())
+        yield from (PodFinding(PodReason.BUDGET_UNSEEN, doubt) for doubt in doubts)
+        selecting = list(self._selecting(pod))
         if len(selecting) > 1:
             yield PodFinding(PodReason.SEVERAL_BUDGETS, ", ".join(sorted(each.name for each in selecting)))
         elif selecting:
@@ -65,10 +71,14 @@ class Budgets:
         """
         if pod.status.phase == "Pending":
             return None
-        for each in self._of.get(pod.metadata.namespace, ()):
-            if not each.doubt and each.selector.matches(pod.metadata.labels):
-                return each.budget if ready(pod) or not _lets_go_unready(each.budget) else None
+        for each in self._selecting(pod):
+            return each.budget if ready(pod) or not _lets_go_unready(each.budget) else None
         return None
+
+    def _selecting(self, pod: Pod) -> Iterator[_Budget]:
+        """The budgets that select a pod; of many in a namespace only those are looked at that may."""
+        labels = pod.metadata.labels
+        return (each for each in self._index.candidates(pod.metadata) if each.selector.matches(labels))
 
 
 def _read(view: View, key: str, budget: PodDisruptionBudget) -> _Budget:

@@ -23,7 +23,9 @@ _SCARCE = 0.5
 """How much more a kind of pod counts that may go nowhere but to a small part of the room."""
 _AT_ONCE = 8
 """A part of the like pods that a node could take goes there at once: one in so many."""
-_LOOKED_AT = 24
+_FEW = 0.03
+"""The part of all pods that may be left over for it to be worth while to make room for them one by one."""
+_LOOKED_AT = 12
 """On how many nodes it is tried to make room for a pod."""
 
 
@@ -50,6 +52,7 @@ class Packing:
 
     def __init__(self, problem: Problem, wanted: Counts, closed: list[int]) -> None:
         self._problem = problem
+        self._wanted = int(wanted.sum())
         self.left = wanted.copy()
         self.placed: dict[int, dict[int, int]] = {}
         self._on: dict[int, set[int]] = {}  # the groups on each node
@@ -82,7 +85,8 @@ class Packing:
             for slot in order[self._open[order]]:
                 if not self.left.any() or not self._fill(int(slot), budget):
                     break
-        self._make_room(budget)
+        if self.left.sum() <= _FEW * self._wanted:
+            self._make_room(budget)
 
     def take_out(self, groups: Counts, counts: Counts, slot: int) -> None:
         """Leave the pods of a node where they are; others may go to it again."""

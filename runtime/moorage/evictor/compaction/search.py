@@ -23,6 +23,8 @@ from .problem import Counts, Problem
 
 _PARTS = (1.0, 0.985, 0.96, 0.93, 0.88, 0.8, 0.65, 0.45, 0.2)
 """The sizes that are tried, as parts of the bound, until one has nothing left over or it gets worse."""
+_IN_VAIN = 24
+"""After so many nodes in a row that could not be added no more are tried."""
 _NEAR = 0.98
 """A set of so many nodes, as a part of the bound, is good enough not to try other ways."""
 
@@ -144,15 +146,18 @@ class Search:
         return kept, packing, len(kept) == len(chosen)
 
     def _add(self, order: list[int], kept: list[int], packing: Packing, budget: Budget) -> None:
-        """Add whichever nodes can still be emptied."""
-        there = set(kept)
+        """Add nodes that can still be emptied, until that has not gone well for some time."""
+        there, failed = set(kept), 0
         for number in order:
-            if len(kept) >= self._limit or budget.cut_off:
+            if len(kept) >= self._limit or failed >= _IN_VAIN or budget.cut_off:
                 break
             if number in there or not packing.has_room_for(self._demand[number], self._loads[number].slot):
                 continue
             if packing.add(*self._problem.of[number], self._loads[number].slot, budget):
                 kept.append(number)
+                failed = 0
+            else:
+                failed += 1
 
     def _take_out(self, chosen: list[int], packing: Packing) -> list[int]:
         """Leave out nodes until nothing is left over, those first that have most of it for what they are worth."""
