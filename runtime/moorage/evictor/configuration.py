@@ -12,10 +12,21 @@ from datetime import timedelta
 from typing import Any
 
 from moorage.files.rules import without_nulls
+from moorage.objects import quantity
 
 from . import rules
 from .candidates import Policy
+from .compaction import Settings
 from .durations import duration
+
+_OF_POLICY = {"aggressiveMode": "aggressive", "scopedMode": "scoped", "windows": "windows"}
+_OF_CHOICE = {
+    "maxTargetNodesPerCycle": "most",
+    "minTargetNodesPerCycle": "least",
+    "targetNodePercentage": "percentage",
+    "arm64Supported": "arm64",
+}
+_OF_PRICES = {"baseCPUCost": "cpu", "baseMemCost": "memory", "spotDiscount": "spot_discount"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +36,12 @@ class Configuration:
     Attributes:
         enabled: whether the evictor does anything.
         policy: who may go.
+        choice: which of those go.
     """
 
     enabled: bool = True
     policy: Policy = field(default_factory=Policy)
+    choice: Settings = field(default_factory=Settings)
 
 
 def with_file(configuration: Configuration, content: Any) -> Configuration:
@@ -53,14 +66,24 @@ def with_resource(configuration: Configuration, content: Mapping[str, Any]) -> C
     """
     spec = without_nulls(content)["spec"]
     said = spec.get("config", {})
-    changes: dict[str, Any] = {}
-    for key, name in (("aggressiveMode", "aggressive"), ("scopedMode", "scoped"), ("windows", "windows")):
-        if key in said:
-            changes[name] = said[key]
+    changes = {name: said[key] for key, name in _OF_POLICY.items() if key in said}
     if "nodeGracePeriodMinutes" in said:
         changes["node_grace_period"] = timedelta(minutes=said["nodeGracePeriodMinutes"])
     if "drainTimeout" in said:
         changes["drain_timeout"] = duration(said["drainTimeout"])
     if "evictionRules" in spec:
         changes["rules"] = rules.read(spec["evictionRules"], "spec.evictionRules")
-    return Configuration(spec.get("enabled", configuration.enabled), replace(configuration.policy, **changes))
+    return Configuration(
+        spec.get("enabled", configuration.enabled),
+        replace(configuration.policy, **changes),
+        _chosen_by(configuration.choice, said),
+    )
+
+
+def _chosen_by(choice: Settings, said: Mapping[str, Any]) -> Settings:
+    changes: dict[str, Any] = {name: said[key] for key, name in _OF_CHOICE.items() if key in said}
+    model = said.get("pricingModel", {})
+    prices: dict[str, Any] = {
+        name: float(quantity.parse(model[key])) for key, name in _OF_PRICES.items() if key in model
+    }
+    return replace(choice, **changes, prices=replace(choice.prices, **prices))

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from moorage.evictor.candidates import Policy
+from moorage.evictor.compaction import Prices, Settings
 from moorage.evictor.configuration import Configuration, with_file, with_resource
 from moorage.evictor.durations import duration
 from moorage.evictor.rules import Rule, Setting
@@ -147,6 +148,18 @@ def test_what_the_resource_says_wins_field_by_field() -> None:
             rules=filed.policy.rules,
         ),
     )
+
+
+def test_what_the_resource_says_of_choosing() -> None:
+    published = with_resource(Configuration(), resource(PUBLISHED))
+    assert published.choice == Settings(), "the published defaults are ours"
+    model = {"baseCPUCost": "3500m", "baseMemCost": 0.25, "spotDiscount": "0.9"}
+    config: Json = {"maxTargetNodesPerCycle": 3, "minTargetNodesPerCycle": 0, "targetNodePercentage": 50}
+    found = with_resource(Configuration(), resource(config | {"arm64Supported": False, "pricingModel": model}))
+    prices = Prices(cpu=3.5, memory=0.25, spot_discount=0.9)
+    assert found.choice == Settings(most=3, least=0, percentage=50, arm64=False, prices=prices)
+    half = with_resource(found, resource({"pricingModel": {"baseCPUCost": 1}}))
+    assert half.choice.prices == Prices(cpu=1.0, memory=0.25, spot_discount=0.9)
 
 
 @pytest.mark.parametrize(("entries", "places"), [([OTHER], ["spec.evictionRules[0]"]), ([], [])])

@@ -94,7 +94,7 @@ class Prices:
     def _units(self, node: Node) -> float:
         offered, _ = allocatable(node.status.capacity or node.status.allocatable)
         cost = self.cpu * offered.get("cpu", 0) / 1000 + self.memory * offered.get("memory", 0) / _GIB
-        return cost * (1 - self.spot_discount) if is_spot(node) else cost
+        return cost * max(0.0, 1 - self.spot_discount) if is_spot(node) else cost
 
 
 def amount(text: str) -> float | None:
