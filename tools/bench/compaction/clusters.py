@@ -44,7 +44,7 @@ _OLD = "2025-12-31T12:00:00Z"
 _ZONES = ("a", "b", "c")
 _NAMESPACE = "shop"
 _CPU, _MEMORY, _PODS = 16_000, 64 * 1024, 110
-"""Thousandths of a core and MiB of each node."""
+"""Thousandths of a core and MiB of a node; some are twice as large."""
 _AGENT = (100, 256)
 _RECIPES = 30
 """For each pool at most."""
@@ -67,9 +67,13 @@ class Site:
     name: str
     zone: str
     pool: str
-    cpu: int = _CPU - _AGENT[0]
-    memory: int = _MEMORY - _AGENT[1]
+    size: int
+    cpu: int = 0
+    memory: int = 0
     items: list[Item] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.cpu, self.memory = _room(self.size)
 
     def put(self, item: Item) -> None:
         """Place a pod."""
@@ -124,13 +128,16 @@ def planted(nodes: int, seed: int, *, mixed: bool = False, free: float = 0.4, po
     chance = random.Random(f"{nodes} {seed} {mixed}")
     triples = nodes // 3
     stay = triples - round(triples * free)
-    sites = [Site(f"node-{number:05}", _ZONES[number % 3], _pool(number // 3, mixed=mixed)) for number in range(nodes)]
-    recipes: dict[str, list[list[Item]]] = {}
+    sites = []
+    for number in range(nodes):
+        pool, size = _kind(number // 3, mixed=mixed)
+        sites.append(Site(f"node-{number:05}", _ZONES[number % 3], pool, size))
+    recipes: dict[tuple[str, int], list[list[Item]]] = {}
     for triple in range(stay):
-        pool = _pool(triple, mixed=mixed)
-        known = recipes.setdefault(pool, [])
+        pool, size = _kind(triple, mixed=mixed)
+        known = recipes.setdefault((pool, size), [])
         if not known or (triple % 4 < 2 and len(known) < _RECIPES):
-            known.append(_recipe(chance, f"{pool}-{len(known)}", pods, mixed=mixed))
+            known.append(_recipe(chance, f"{pool}-{size}-{len(known)}", size, pods * size, mixed=mixed))
         for site in sites[3 * triple : 3 * triple + 3]:
             for item in known[triple % len(known)]:
                 site.put(item)
@@ -143,15 +150,21 @@ def planted(nodes: int, seed: int, *, mixed: bool = False, free: float = 0.4, po
     return cluster
 
 
-def _pool(triple: int, *, mixed: bool) -> str:
-    return "batch" if mixed and triple % 5 == 4 else "general"
+def _kind(triple: int, *, mixed: bool) -> tuple[str, int]:
+    """The pool and the size of nodes."""
+    return ("batch" if triple % 5 == 4 else "general", 1 + (triple % 7 in (1, 5))) if mixed else ("general", 1)
 
 
-def _recipe(chance: random.Random, name: str, pods: int, *, mixed: bool) -> list[Item]:
+def _room(size: int) -> tuple[int, int]:
+    """What a node has for pods."""
+    return size * _CPU - _AGENT[0], size * _MEMORY - _AGENT[1]
+
+
+def _recipe(chance: random.Random, name: str, size: int, pods: int, *, mixed: bool) -> list[Item]:
     """Kinds of pods that fill a node to the last core and byte."""
     count = chance.randint(pods * 2 // 3, pods * 4 // 3)
-    cpus = _parts(chance, (_CPU - _AGENT[0]) // _CPU_STEP, count)
-    memories = _parts(chance, (_MEMORY - _AGENT[1]) // _MEMORY_STEP, count)
+    cpu, memory = _room(size)
+    cpus, memories = _parts(chance, cpu // _CPU_STEP, count), _parts(chance, memory // _MEMORY_STEP, count)
     wishes = chance.choices(("", "spread", "apart"), (75, 15, 10), k=count) if mixed else [""] * count
     return [
         Item(f"{name}-{place}", cpu * _CPU_STEP, memory * _MEMORY_STEP, wish)
@@ -205,7 +218,8 @@ def _made(chance: random.Random, sites: list[Site], *, mixed: bool) -> Cluster:
 
 def _node(site: Site) -> Node:
     labels = {HOST: site.name, ZONE: site.zone, POOL: site.pool}
-    room: dict[str, str | int] = {"cpu": f"{_CPU}m", "memory": f"{_MEMORY}Mi", "pods": str(_PODS)}
+    cpu, memory = site.size * _CPU, site.size * _MEMORY
+    room: dict[str, str | int] = {"cpu": f"{cpu}m", "memory": f"{memory}Mi", "pods": str(_PODS)}
     ready = (Condition("Ready", "True"),)
     info = NodeSystemInfo(kubelet_version="v1.36.3", operating_system="linux", architecture="amd64")
     status = NodeStatus(allocatable=room, capacity=room, conditions=ready, node_info=info)

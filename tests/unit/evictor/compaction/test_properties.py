@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace as changed
 
 from moorage.evictor.candidates import Policy, Stance, judge
-from moorage.evictor.compaction import Cluster, History, KeptReason, Plan, Unit, choose
+from moorage.evictor.compaction import Cluster, History, KeptReason, Plan, Prices, Unit, choose
 from moorage.evictor.compaction.prices import PRICE, is_spot
 from moorage.objects import NodeSpec, Pod, PodStatus
 from moorage.scheduling import Fit
@@ -72,11 +72,25 @@ def test_a_planted_packing_is_found(seed: int, mixed: bool) -> None:
     plan = plan_of(cluster)
     really_fits(cluster, plan)
     overdraws_nothing(cluster, plan)
-    assert len(plan.chosen) >= (0.85 if mixed else 0.9) * len(cluster.planted)
+    price = ALL.prices.of(cluster.nodes).of
+    assert plan.freed >= 0.9 * sum(price[name] for name in cluster.planted)
     verdicts = judge(cluster.view(), Policy())
-    assert len(plan.chosen) >= len(first_fit.compact(cluster.snapshot(), cluster.pods, verdicts))
+    greedy = first_fit.compact(cluster.snapshot(), cluster.pods, verdicts)
+    assert plan.freed >= sum(price[name] for name in greedy)
     assert set(plan.kept) | {node.name for node in plan.chosen} == {node.key for node in cluster.nodes}
     assert not plan.cut_off
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_costs_more_goes(seed: int) -> None:
+    cluster, chance = clusters.planted(60, seed, pods=12), random.Random(seed)
+    for place, node in enumerate(cluster.nodes):
+        meta = changed(node.metadata, annotations={PRICE: str(chance.choice((0.2, 0.4, 1.1)))})
+        cluster.nodes[place] = changed(node, metadata=meta)
+    plan = plan_of(cluster)
+    really_fits(cluster, plan)
+    dearest = sorted(Prices().of(cluster.nodes).of.values())[-len(cluster.planted) :]
+    assert plan.freed >= 0.9 * sum(dearest), "about as many as can go, and of those the dearest"
 
 
 @pytest.mark.parametrize("seed", SEEDS)
