@@ -66,6 +66,7 @@ class Emptying:
         load = self._loads[number]
         against = self._against(number)
         if against:
+            self._replay.unbar(load.slot)
             self.kept[load.name] = tuple(against)
             return
         order = self._problem.largest_first(number)

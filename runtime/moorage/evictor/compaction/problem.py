@@ -71,6 +71,13 @@ class Problem:
         found: Amounts = self.asked[:, groups] @ counts
         return found
 
+    def hopeless(self) -> set[int]:
+        """The groups of which a pod fits nowhere, not even as things are."""
+        able = self.fits.copy()
+        for row, asked in zip(self.room, self.asked, strict=True):
+            able &= row[None, :] >= asked[:, None]
+        return set(np.flatnonzero(~able.any(axis=1)).tolist())
+
     def largest_first(self, load: int) -> list[int]:
         """The places of a load's pods, those first that ask for most of what there is."""
         whole = np.maximum(self.room.sum(axis=1), 1)

@@ -59,6 +59,10 @@ class Replay:
         """Let nothing go to nodes that are to be emptied themselves."""
         self._going[list(slots)] = True
 
+    def unbar(self, slot: int) -> None:
+        """Let pods go to a node that stays."""
+        self._going[slot] = False
+
     def lacking(self, load: Load, rows: Sequence[int], demand: Amounts) -> str:
         """What all other nodes together have too little of for a node's pods, for people; empty: nothing.
 
@@ -89,7 +93,6 @@ class Replay:
             What became of it.
         """
         mark = self._snapshot.mark()
-        was = bool(self._going[load.slot])
         self._going[load.slot] = True
         moves: list[Move] = []
         for one, slot in moving:
@@ -98,7 +101,7 @@ class Replay:
             if node is None:
                 why = self._why(one, load) if able else ""
                 self._snapshot.rollback(mark)
-                self._going[load.slot] = was and not able
+                self.unbar(load.slot)
                 for move in moves:
                     self._weigh(self._snapshot.nodes.slots[move.node])
                 return Outcome(stuck=one.key if able else "", why=why, cut_off=not able)

@@ -113,10 +113,14 @@ class Search:
         return sorted(range(len(self._loads)), key=lambda n: (-round(worth[n], 6), pods[n], self._loads[n].name))
 
     def _part_of(self, order: list[int]) -> tuple[list[int], int]:
-        """The loads that allowances let go together, and how many of them there is room for at most."""
+        """The loads that allowances let go together, and how many of them there is room for at most.
+
+        Those with a pod that fits nowhere are left out.
+        """
         allowed = []
+        hopeless = self._problem.hopeless()
         for number in order:
-            if self._allowances.allow(self._loads[number]):
+            if hopeless.isdisjoint(self._counts[number]) and self._allowances.allow(self._loads[number]):
                 self._allowances.take(self._loads[number])
                 allowed.append(number)
         for number in allowed:
