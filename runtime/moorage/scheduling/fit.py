@@ -80,7 +80,7 @@ class Snapshot(State):
             pod: the pod; one that is in the snapshot is judged as if it were not.
             elsewhere: whether to ignore ``spec.nodeName``, as for a pod that is to replace this one.
             barred: slots that it may not go to; they and their pods still count for everything else, as those of a
-                cordoned node do.
+                cordoned node do (but for spread constraints that honour its taint).
 
         Returns:
             One bool per slot, True where the verdict is "yes"; the caller may change it. See ``node_at``.

@@ -68,7 +68,8 @@ class Packing:
         self._square: Floats = self._weight @ self._share**2
         self._size: Floats = self._weight @ self._share
         self._roomy: Floats = (room / self._scale[:, None]).sum(axis=0)
-        reach = problem.fits @ self._roomy
+        # One by one: all at once would make a float of each of these bools.
+        reach = np.array([self._roomy[able].sum() for able in problem.fits])
         self._favour: Floats = 1 + _SCARCE * (1 - reach / max(reach.max(initial=0.0), 1e-9))
 
     def run(self, way: Way, budget: Budget) -> None:
@@ -100,6 +101,15 @@ class Packing:
                 self._put(group, there, -back)
                 self.left[group] -= back
                 surplus -= back
+
+    def fill_up(self, budget: Budget) -> None:
+        """Place what is left over where there is room by now.
+
+        Args:
+            budget: of steps.
+        """
+        for group in np.flatnonzero(self.left).tolist():
+            self._place(group, budget)
 
     def has_room_for(self, demand: Amounts, slot: int) -> bool:
         """Whether the room of all nodes together would be enough if one more were emptied."""
@@ -157,12 +167,15 @@ class Packing:
     # --- by pod ---
 
     def _by_pod(self, budget: Budget) -> None:
-        for group in np.argsort(-self._size * self._favour, kind="stable"):
-            while self.left[group] and budget.spend():
-                slot = self._tightest(int(group))
-                if slot is None:
-                    break
-                self._put(int(group), slot, 1)
+        for group in np.argsort(-self._size * self._favour, kind="stable").tolist():
+            self._place(group, budget)
+
+    def _place(self, group: int, budget: Budget) -> None:
+        while self.left[group] and budget.spend():
+            slot = self._tightest(group)
+            if slot is None:
+                break
+            self._put(group, slot, 1)
 
     def _tightest(self, group: int, but: int = -1) -> int | None:
         """The node that a pod fits and that it leaves with least."""

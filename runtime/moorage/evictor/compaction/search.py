@@ -2,8 +2,9 @@
 
 Nodes are ordered by what they are worth for the room that would go with them, and a first part of that order is
 emptied in one attempt: its pods are packed into the room of all others. The room in all is a bound on how large that
-part can be. Where some pods are left over, as few nodes as can be are taken out of it; then all others are added for
-which that goes well. Parts of several sizes are tried, in each way of packing, and the set worth most counts.
+part can be. Where some pods are left over, nodes are taken out of it, those first that have most of what is left over,
+until the rest fits; then others are added one by one as long as that goes well. Parts of several sizes are tried, in
+each way of packing, and the set worth most counts.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from .loads import Load
 from .packing import Packing, Way
 from .problem import Counts, Problem
 
-_PARTS = (1.0, 0.985, 0.96, 0.93, 0.88, 0.8, 0.65, 0.45, 0.2)
-"""The sizes that are tried, as parts of the bound, until one has nothing left over or it gets worse."""
-_IN_VAIN = 24
+_PARTS = (1.0, 0.97, 0.9, 0.75, 0.5)
+"""The sizes that are tried, as parts of the bound, as long as that is worth more and more."""
+_IN_VAIN = 12
 """After so many nodes in a row that could not be added no more are tried."""
-_NEAR = 0.98
+_NEAR = 0.965
 """A set of so many nodes, as a part of the bound, is good enough not to try other ways."""
 
 
@@ -82,15 +83,14 @@ class Search:
         return best
 
     def _in_one_way(self, order: list[int], bound: int, way: Way, budget: Budget) -> Found:
-        best, best_gain, worse = None, 0.0, 0
+        best, best_gain = None, 0.0
         for part in _PARTS:
-            kept, packing, complete = self._attempt(order[: max(1, int(bound * part))], way, budget)
+            kept, packing = self._attempt(order[: max(1, int(bound * part))], way, budget)
             gain = sum(self._loads[number].gain for number in kept)
-            if gain > best_gain:
-                best, best_gain, worse = (kept, packing), gain, 0
-            else:
-                worse += 1
-            if complete or worse > 1 or budget.cut_off:
+            if gain <= best_gain:
+                break
+            best, best_gain = (kept, packing), gain
+            if budget.cut_off or len(kept) >= int(bound * part):
                 break
         if best is None:
             return _NOTHING
@@ -138,16 +138,15 @@ class Search:
         first = sorted(allowed[:bound], key=lambda n: (-self._loads[n].gain, self._loads[n].name))
         return first, self._limit
 
-    def _attempt(self, chosen: list[int], way: Way, budget: Budget) -> tuple[list[int], Packing, bool]:
-        """Empty some nodes; also says whether they can all go."""
+    def _attempt(self, chosen: list[int], way: Way, budget: Budget) -> tuple[list[int], Packing]:
+        """Empty as many of some nodes as can be."""
         wanted: Counts = np.zeros(self._problem.asked.shape[1], dtype=np.int64)
         for number in chosen:
             groups, counts = self._problem.of[number]
             wanted[groups] += counts
         packing = Packing(self._problem, wanted, [self._loads[number].slot for number in chosen])
         packing.run(way, budget)
-        kept = self._take_out(chosen, packing)
-        return kept, packing, len(kept) == len(chosen)
+        return self._take_out(chosen, packing, budget), packing
 
     def _add(self, order: list[int], kept: list[int], packing: Packing, budget: Budget) -> None:
         """Add nodes that can still be emptied, until that has not gone well for some time."""
@@ -163,7 +162,7 @@ class Search:
             else:
                 failed += 1
 
-    def _take_out(self, chosen: list[int], packing: Packing) -> list[int]:
+    def _take_out(self, chosen: list[int], packing: Packing, budget: Budget) -> list[int]:
         """Leave out nodes until nothing is left over, those first that have most of it for what they are worth."""
         there = dict.fromkeys(chosen)
         while packing.left.any():
@@ -173,6 +172,7 @@ class Search:
                 covers.update({n: min(left, self._counts[n][group]) for n in self._with[group] if n in there})
             out = max(covers, key=lambda number: (covers[number] / max(self._loads[number].gain, 1e-9), number))
             packing.take_out(*self._problem.of[out], self._loads[out].slot)
+            packing.fill_up(budget)
             del there[out]
         return list(there)
 
