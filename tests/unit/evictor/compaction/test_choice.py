@@ -274,6 +274,26 @@ def test_relations_are_those_of_the_scheduler() -> None:
     assert len(chosen(*there, room("n3"), *single).chosen) == 1
 
 
+def test_nothing_is_guessed_of_what_cannot_be_read() -> None:
+    odd = [replica("a", "n1", "a lot"), *STAYS]
+    plan = chosen(room("n1"), room("n2"), *odd)
+    assert not plan.chosen
+    assert "a quantity of the pod cannot be read" in plan.kept["n1"][0].detail
+    beside = [replica("a", "n1"), *STAYS, replica("odd", "n2", "a lot", of="odd"), replica_set("odd", 1)]
+    plan = chosen(room("n1"), room("n2"), *beside)
+    assert not plan.chosen
+    assert "what a pod on the node uses cannot be read" in plan.kept["n1"][0].detail
+    nothing = [replica("a", "n1"), *STAYS]
+    for allocatable in ({"cpu": "many"}, {"cpu": "-1"}, {"pods": "0"}, None):
+        plan = chosen(room("n1"), room("n2", status={"allocatable": allocatable}), *nothing)
+        assert (plan.chosen, why(plan, "n1")) == ((), ["NO_ROOM"])
+
+
+def test_an_empty_cluster_has_nothing_to_choose_from() -> None:
+    plan = chosen()
+    assert (plan.chosen, plan.kept, plan.total, plan.unit.value) == ((), {}, 0, "money")
+
+
 # --- how much ---
 
 
