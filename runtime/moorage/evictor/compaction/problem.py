@@ -1,7 +1,8 @@
 """The choice in numbers: what nodes have left, what would have to be moved, and where each kind of it may go.
 
-Pods that are alike, of nodes of one kind, are one group. What is decided here is checked pod by pod afterwards
-(``replay``): these numbers know resources exactly, and of the rest as much as can be said of a node by itself.
+Pods that ask for the same, and may go to the same nodes, are one group. What is decided here is checked pod by pod
+afterwards (``replay``): these numbers know resources exactly, and of the rest as much as can be said of a node by
+itself.
 """
 
 from __future__ import annotations
@@ -52,7 +53,6 @@ class Problem:
         self._known: dict[int, tuple[PodClass, tuple[str, ...]]] = {}
         self._samples: list[tuple[Pod, PodClass, Load, tuple[str, ...]]] = []
         self.group_of = [[self._group(each.pod, load) for each in load.moving] for load in loads]
-        self.of = [_counted(groups) for groups in self.group_of]
         self.rows = rows = sorted({PODS, *(row for _, one, _, _ in self._samples for row, _ in one.asked_for)})
         self.room: Amounts = np.maximum(np.array([snapshot.resources.free[row] for row in rows]), 0)
         self.room[:, ~places.receiving] = 0
@@ -64,6 +64,8 @@ class Problem:
             for row, units in one.asked_for:
                 self.asked[rows.index(row), number] = units
             self.most[number], self.fits[number] = self._describe(pod, one, load, keys)
+        self._merge()
+        self.of = [_counted(groups) for groups in self.group_of]
 
     def demand(self, load: int) -> Amounts:
         """What all pods of a load ask for, by resource."""
@@ -84,6 +86,21 @@ class Problem:
         size = (self.asked / whole[:, None]).sum(axis=0)
         groups = self.group_of[load]
         return sorted(range(len(groups)), key=lambda place: (-size[groups[place]], place))
+
+    def _merge(self) -> None:
+        """Make one group of those that differ in nothing that is known here: workloads often ask for the same."""
+        numbers: dict[Hashable, int] = {}
+        first: list[int] = []
+        new: list[int] = []
+        for number, most in enumerate(self.most.tolist()):
+            bounded = number if most < self.unbounded else None
+            key = (self.asked[:, number].tobytes(), np.packbits(self.fits[number]).tobytes(), bounded)
+            if key not in numbers:
+                numbers[key] = len(numbers)
+                first.append(number)
+            new.append(numbers[key])
+        self.asked, self.most, self.fits = self.asked[:, first], self.most[first], self.fits[first]
+        self.group_of = [[new[group] for group in groups] for groups in self.group_of]
 
     def _group(self, pod: Pod, load: Load) -> int:
         one, keys = self._known.get(id(pod)) or self._know(pod)
