@@ -28,6 +28,8 @@ _IN_VAIN = 12
 """After so many nodes in a row that could not be added no more are tried."""
 _NEAR = 0.965
 """A set of so many nodes, as a part of the bound, is good enough not to try other ways."""
+_CHEAP = 15_000
+"""Other ways are tried until so many steps are taken: in large clusters they find little more, and cost much."""
 
 
 class Found(NamedTuple):
@@ -78,7 +80,7 @@ class Search:
             before = budget.used
             found = self._in_one_way(order, bound, way, budget)
             best = found if found.gain > best.gain else best
-            if len(best.loads) >= _NEAR * bound or not budget.allows(2 * (budget.used - before)):
+            if len(best.loads) >= _NEAR * bound or budget.used > _CHEAP or not budget.allows(budget.used - before):
                 break
         return best
 
