@@ -224,6 +224,7 @@ def test_a_lost_state_is_imported(project: Make, place: ClusterHandle, repositor
     after = installed(place)
     assert after is not None
     assert after["metadata"]["uid"] == before["metadata"]["uid"]
+    assert other.up().counts == {"unchanged": 3}
 
 
 def taken_over(it: Project) -> None:
