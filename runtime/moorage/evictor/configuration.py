@@ -13,10 +13,11 @@ from typing import Any
 
 from moorage.files.rules import without_nulls
 from moorage.objects import quantity
+from moorage.ops.settings import CompactionSettings
 
 from . import rules
 from .candidates import Policy
-from .compaction import Settings
+from .compaction import Prices, Settings
 from .durations import duration
 
 _OF_POLICY = {"aggressiveMode": "aggressive", "scopedMode": "scoped", "windows": "windows"}
@@ -42,6 +43,33 @@ class Configuration:
     enabled: bool = True
     policy: Policy = field(default_factory=Policy)
     choice: Settings = field(default_factory=Settings)
+
+
+def of_settings(settings: CompactionSettings) -> Configuration:
+    """The configuration as the values say it, or the flags."""
+    return Configuration(
+        settings.evictor_enabled,
+        Policy(
+            aggressive=settings.aggressive_mode,
+            scoped=settings.scoped_mode,
+            node_grace_period=timedelta(minutes=settings.node_grace_period_minutes),
+            drain_timeout=timedelta(seconds=settings.drain_timeout),
+            windows=settings.windows,
+        ),
+        Settings(
+            most=settings.max_target_nodes_per_cycle,
+            least=settings.min_target_nodes_per_cycle,
+            percentage=settings.target_node_percentage,
+            utilisation=settings.target_utilization / 100,
+            quiet_period=timedelta(seconds=settings.quiet_period),
+            spot=settings.allow_spot,
+            arm64=settings.arm64_supported,
+            owner_window=timedelta(seconds=settings.owner_window),
+            prices=Prices(
+                cpu=settings.base_cpu_cost, memory=settings.base_mem_cost, spot_discount=settings.spot_discount
+            ),
+        ),
+    )
 
 
 def with_file(configuration: Configuration, content: Any) -> Configuration:

@@ -102,6 +102,29 @@ def seconds(value: str) -> float:
     return total
 
 
+def duration(value: str) -> float:
+    """Like ``seconds``, and none at all may be chosen: ``0s``."""
+    return 0.0 if re.fullmatch(r"0(ms|s|m|h)?", value) else seconds(value)
+
+
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """A whole number between two others, both included."""
+
+    def parse(value: str) -> int:
+        if not re.fullmatch(r"-?[0-9]{1,9}", value.strip()) or not least <= int(value) <= most:
+            raise ValueError(f"write a whole number from {least} to {most}")
+        return int(value)
+
+    return parse
+
+
+def amount(value: str) -> float:
+    """A number from zero on, like ``7.0``."""
+    if not re.fullmatch(r"[0-9]{1,9}([.][0-9]{1,9})?", value.strip()):
+        raise ValueError("write a number from 0 on, like 7.0")
+    return float(value)
+
+
 def remote_address(value: str) -> Address:
     """``host:port`` to connect to."""
     found = _address(value)

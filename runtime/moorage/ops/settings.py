@@ -19,6 +19,8 @@ PLANNER = "moorage-planner"
 PLANNER_PORT = 9443
 PINNER_LEASE = "castai-pod-pinner-leader-election"
 """As the chart names it, so that a pod pinner started by hand does not lead beside an installed one."""
+EVICTOR_LEASE = "castai-evictor"
+"""Likewise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,3 +193,140 @@ class PinnerSettings(PlannerAccess, LogSettings):
             object.__setattr__(self, "pod_name", socket.gethostname().lower())
         object.__setattr__(self, "planner_address", self.planner)
         super().__post_init__()
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompactionSettings:
+    """What decides which nodes the evictor empties; the resource EvictorConfig wins over each that it has."""
+
+    evictor_enabled: bool = setting(
+        "MOORAGE_EVICTOR_ENABLED", "Whether the evictor does anything; false: no node is emptied", parsing.boolean, True
+    )
+    dry_run: bool = setting(
+        "MOORAGE_DRY_RUN",
+        "Only say what would be done; false is refused, because this version does not evict yet",
+        parsing.boolean,
+        True,
+    )
+    aggressive_mode: bool = setting(
+        "MOORAGE_AGGRESSIVE_MODE", "Also move pods that are the only replica, and pods of Jobs", parsing.boolean, False
+    )
+    scoped_mode: bool = setting(
+        "MOORAGE_SCOPED_MODE",
+        "Only touch nodes with the label provisioner.cast.ai/managed-by=cast.ai",
+        parsing.boolean,
+        False,
+    )
+    node_grace_period_minutes: int = setting(
+        "MOORAGE_NODE_GRACE_PERIOD_MINUTES",
+        "How many minutes a node must exist before it may be emptied",
+        parsing.whole(0, 10_080),
+        5,
+    )
+    max_target_nodes_per_cycle: int = setting(
+        "MOORAGE_MAX_TARGET_NODES_PER_CYCLE", "At most so many nodes are emptied in a cycle", parsing.whole(0, 5000), 20
+    )
+    min_target_nodes_per_cycle: int = setting(
+        "MOORAGE_MIN_TARGET_NODES_PER_CYCLE",
+        "At least so many nodes are considered in a cycle, whatever the percentage comes to",
+        parsing.whole(0, 5000),
+        5,
+    )
+    target_node_percentage: int = setting(
+        "MOORAGE_TARGET_NODE_PERCENTAGE",
+        "At most this part of the nodes that may be emptied is emptied in a cycle, in percent",
+        parsing.whole(0, 100),
+        10,
+    )
+    drain_timeout: float = setting("MOORAGE_DRAIN_TIMEOUT", "How long emptying a node may take", parsing.seconds, 600.0)
+    arm64_supported: bool = setting(
+        "MOORAGE_ARM64_SUPPORTED", "Whether pods may be moved to arm64 nodes", parsing.boolean, True
+    )
+    windows: bool = setting("MOORAGE_WINDOWS", "Whether Windows nodes are emptied, too", parsing.boolean, False)
+    base_cpu_cost: float = setting(
+        "MOORAGE_BASE_CPU_COST", "Price of a core where no prices are known, in units", parsing.amount, 7.0
+    )
+    base_mem_cost: float = setting(
+        "MOORAGE_BASE_MEM_COST", "Price of a GiB of memory where no prices are known, in units", parsing.amount, 1.0
+    )
+    spot_discount: float = setting(
+        "MOORAGE_SPOT_DISCOUNT",
+        "What part of the price a spot node costs less where no prices are known",
+        parsing.amount,
+        0.5,
+    )
+    target_utilization: int = setting(
+        "MOORAGE_TARGET_UTILIZATION",
+        "How full the CPU and memory of a node may get by what is moved to it, in percent",
+        parsing.whole(1, 100),
+        95,
+    )
+    quiet_period: float = setting(
+        "MOORAGE_QUIET_PERIOD", "How long nothing is emptied after a node has come", parsing.duration, 600.0
+    )
+    allow_spot: bool = setting(
+        "MOORAGE_ALLOW_SPOT", "Whether pods of on-demand nodes may be moved to spot nodes", parsing.boolean, False
+    )
+    owner_window: float = setting(
+        "MOORAGE_OWNER_WINDOW",
+        "Within which time the pods of one owner are evicted at most as often as it has replicas",
+        parsing.seconds,
+        3600.0,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvictorSettings(CompactionSettings, ClusterSettings, LogSettings):
+    """Settings of ``moorage evictor``; durations in seconds."""
+
+    managed: bool = setting(
+        "MOORAGE_MANAGED",
+        "Whether this installation is labelled as managed by Cast AI",
+        parsing.boolean,
+        False,
+    )
+    namespace: str = setting(
+        "MOORAGE_NAMESPACE", "The namespace of our Lease, our ConfigMaps and our pod", parsing.name, "castai-agent"
+    )
+    pod_name: str = setting("MOORAGE_POD_NAME", "Our own pod's name, in the Lease and in Events", parsing.subdomain, "")
+    lease_name: str = setting(
+        "MOORAGE_LEASE_NAME", "The Lease that makes one replica the leader", parsing.subdomain, EVICTOR_LEASE
+    )
+    leader_election: bool = setting(
+        "MOORAGE_LEADER_ELECTION", "Whether replicas elect a leader; one replica needs none", parsing.boolean, True
+    )
+    cycle_interval: float = setting("MOORAGE_CYCLE_INTERVAL", "Time between two cycles", parsing.seconds, 60.0)
+    rules_config_map: str = setting(
+        "MOORAGE_RULES_CONFIG_MAP",
+        "The ConfigMap with the rules, under the key config.yaml; followed for as long as the evictor runs",
+        parsing.subdomain,
+        "castai-evictor-config",
+    )
+    prices_config_map: str = setting(
+        "MOORAGE_PRICES_CONFIG_MAP",
+        "The ConfigMap with prices by instance type, under the key prices.yaml; there need not be one",
+        parsing.subdomain,
+        "castai-evictor-prices",
+    )
+    stop_grace: float = setting(
+        "MOORAGE_STOP_GRACE",
+        "How long work under way may take to end after SIGTERM; keep it below the pod's grace period",
+        parsing.seconds,
+        20.0,
+    )
+    health_address: Address = setting(
+        "MOORAGE_HEALTH_ADDRESS",
+        "Where /livez, /readyz and /metrics are served; port 0: any free port",
+        parsing.listen_address,
+        Address("", 8080),
+    )
+
+    def __post_init__(self) -> None:
+        if not self.pod_name:  # in a pod the host name is the pod's name
+            object.__setattr__(self, "pod_name", socket.gethostname().lower())
+        declared = settings_of(EvictorSettings)
+        if not self.dry_run:
+            raise SettingsError(
+                f"{declared['dry_run'].title} is false, and this version does not evict yet: it only says what could "
+                "go. Leave it out, or set it to true"
+            )

@@ -1,0 +1,93 @@
+"""The kinds that the evictor reads, in the order in which others are understood by them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from moorage.kube import resources
+from moorage.kube.compact import compact_pod
+from moorage.kube.resources import Resource
+from moorage.objects import KubeObject, Object, Pod, PodSpec, Workload
+from moorage.objects.workloads import WorkloadSpec
+
+
+class PodTemplate(KubeObject, frozen=True):
+    """``spec.template``."""
+
+    spec: PodSpec = PodSpec()
+
+
+class MakerSpec(WorkloadSpec, frozen=True):
+    """``spec`` with what pods are made from."""
+
+    template: PodTemplate | None = None
+
+
+class Maker(Workload, frozen=True):
+    """A ReplicaSet or ReplicationController with what it makes pods from; without it when it makes none."""
+
+    spec: MakerSpec = MakerSpec()
+
+
+class DeviceClassSpec(Object, frozen=True):
+    """The part of a DeviceClass's ``spec`` that says which extended resource its devices may provide (KEP-5004)."""
+
+    extended_resource_name: str = ""
+
+
+class DeviceClass(KubeObject, frozen=True):
+    """A class of devices."""
+
+    spec: DeviceClassSpec = DeviceClassSpec()
+
+
+def _compact(maker: Maker) -> Maker:
+    """Keep the template once for all revisions that are alike, and not at all where nothing is made from it."""
+    template = maker.spec.template
+    if template is None or maker.spec.replicas == 0:
+        return msgspec.structs.replace(maker, spec=msgspec.structs.replace(maker.spec, template=None))
+    pod = compact_pod(Pod(metadata=template.metadata, spec=template.spec))
+    kept = PodTemplate(metadata=pod.metadata, spec=pod.spec)
+    return msgspec.structs.replace(maker, spec=msgspec.structs.replace(maker.spec, template=kept))
+
+
+REPLICA_SETS = Resource("apps/v1", "replicasets", "ReplicaSet", Maker, compact=_compact)
+REPLICATION_CONTROLLERS = Resource("v1", "replicationcontrollers", "ReplicationController", Maker, compact=_compact)
+DEVICE_CLASSES = Resource("resource.k8s.io/v1", "deviceclasses", "DeviceClass", DeviceClass, namespaced=False)
+NODE_CLAIMS = Resource("karpenter.sh/v1", "nodeclaims", "NodeClaim", KubeObject, namespaced=False)
+
+KINDS: tuple[Resource[Any], ...] = (
+    resources.NAMESPACES,
+    resources.STORAGE_CLASSES,
+    resources.VOLUMES,
+    resources.CLAIMS,
+    resources.CSI_NODES,
+    resources.VOLUME_ATTACHMENTS,
+    DEVICE_CLASSES,
+    NODE_CLAIMS,
+    REPLICA_SETS,
+    REPLICATION_CONTROLLERS,
+    resources.DEPLOYMENTS,
+    resources.STATEFUL_SETS,
+    resources.DAEMON_SETS,
+    resources.JOBS,
+    resources.CRON_JOBS,
+    resources.DISRUPTION_BUDGETS,
+    resources.NODES,
+    resources.PODS,
+)
+"""Every kind; nothing else of a cluster is read."""
+OPTIONAL = frozenset({DEVICE_CLASSES.kind, NODE_CLAIMS.kind})
+"""The kinds that not every API server serves: there are none of them then."""
+WORKLOADS = (
+    REPLICA_SETS,
+    REPLICATION_CONTROLLERS,
+    resources.DEPLOYMENTS,
+    resources.STATEFUL_SETS,
+    resources.DAEMON_SETS,
+    resources.JOBS,
+    resources.CRON_JOBS,
+)
+"""Those that make pods, or make what makes them."""
