@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 MOST = 4
 MIB_EACH = 4000
 """Memory of one process: its cluster, and one that a test owns besides."""
+ASKS_FOR_FIGURES = (
+    "tests/unit/tools/test_budget.py::"
+    "test_every_suite_of_this_repository_is_counted_and_the_recorded_figures_are_within_the_budget"
+)
+"""Fails until somebody has measured: it must not keep them from that."""
 
 
 def workers(cores: int, free_mib: int | None, environ: Mapping[str, str]) -> int:
@@ -78,10 +83,13 @@ class Durations:
     def __init__(self) -> None:
         self._began = time.monotonic()
         self._seconds: dict[str, float] = defaultdict(float)
+        self._failed: set[str] = set()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Add up what the tests of each suite took."""
         self._seconds[budget.suite(report.nodeid)] += report.duration
+        if report.failed:
+            self._failed.add(report.nodeid)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
@@ -92,7 +100,10 @@ class Durations:
     def keep(self, status: int) -> None:
         """Keep the figures of a whole run that was green; `task test:record` makes them the recorded ones."""
         measured = budget.suites()
-        if status == 0 and measured.keys() <= self._seconds.keys():
+        green = status == pytest.ExitCode.OK or (
+            status == pytest.ExitCode.TESTS_FAILED and self._failed == {ASKS_FOR_FIGURES}
+        )
+        if green and measured.keys() <= self._seconds.keys():
             minutes = {name: self._seconds[name] / 60 for name in measured}
             budget.write(budget.LATEST, (time.monotonic() - self._began) / 60, minutes, measured)
 

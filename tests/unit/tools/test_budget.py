@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path, PurePath
+from typing import Literal
 
 import pytest
 from xdist import newhooks  # type: ignore[import-untyped]
@@ -99,8 +100,9 @@ def test_pytest_asks_us_how_many(pytestconfig: pytest.Config, monkeypatch: pytes
     assert manager.hook.pytest_xdist_auto_num_workers(config=pytestconfig) == 7
 
 
-def reported(nodeid: str, seconds: float) -> pytest.TestReport:
-    return pytest.TestReport(nodeid, (nodeid, 1, ""), {}, "passed", None, "call", duration=seconds)
+def reported(nodeid: str, seconds: float, *, failed: bool = False) -> pytest.TestReport:
+    outcome: Literal["passed", "failed"] = "failed" if failed else "passed"
+    return pytest.TestReport(nodeid, (nodeid, 1, ""), {}, outcome, None, "call", duration=seconds)
 
 
 @pytest.mark.parametrize(
@@ -127,6 +129,30 @@ def test_only_a_green_run_of_all_suites_is_kept(
     if kept:
         found = budget.read(budget.LATEST)
         assert (found.minutes, found.tests) == ({"one": 1.5, "two": 1.5}, {"one": 3, "two": 4})
+
+
+@pytest.mark.parametrize(
+    ("failed", "kept"),
+    [
+        ((), False),  # nobody knows what went wrong
+        ((plugin.ASKS_FOR_FIGURES,), True),
+        (("tests/one/test_a.py::test_b",), False),
+        ((plugin.ASKS_FOR_FIGURES, "tests/one/test_a.py::test_b"), False),
+    ],
+)
+def test_what_asks_for_figures_does_not_keep_anybody_from_measuring(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failed: tuple[str, ...], kept: bool
+) -> None:
+    monkeypatch.setattr(budget, "LATEST", tmp_path / "latest.toml")
+    monkeypatch.setattr(budget, "suites", lambda: {"one": 3, "unit": 4})
+    durations = plugin.Durations()
+    for suite in ("one", "unit"):
+        durations.pytest_runtest_logreport(reported(f"tests/{suite}/test_c.py::test_d", 60.0))
+    for nodeid in failed:
+        durations.pytest_runtest_logreport(reported(nodeid, 1.0, failed=True))
+    durations.keep(1)
+    assert budget.LATEST.exists() == kept
+    assert plugin.ASKS_FOR_FIGURES.rpartition("::")[2] in globals()
 
 
 @pytest.mark.parametrize(
