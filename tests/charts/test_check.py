@@ -19,10 +19,10 @@ from typing import Any
 import pytest
 
 from moorage.cli import check as command
+from moorage.controller.certificates import Pair
 from moorage.ops.parsing import Address
 from moorage.ops.secret import Secret
 from moorage.planner.board import Board
-from moorage.planner.certificates import Pair
 from moorage.planner.server import PlannerServer, ServerSettings
 from tests.charts.paths import collection
 from tests.charts.rendering import PINNER, Object, Rendered, annotations_of, render

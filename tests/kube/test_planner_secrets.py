@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from moorage.controller import certificates
+from moorage.controller.certificates import State, Unusable
 from moorage.kube import credentials, errors, resources
 from moorage.kube.client import Client
 from moorage.kube.transport import Transport
-from moorage.planner import certificates
-from moorage.planner.certificates import State, Unusable
 from moorage.planner.keeper import API_KEY, Keeper
 from tests.kube import identity, pinning
 from tools.localcluster import ClusterHandle

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
+from moorage.controller.fence import Fence
 from moorage.kube import errors, resources
 from moorage.kube.client import Client
 from moorage.protocol import Outcome, ReasonCode
@@ -17,7 +18,6 @@ from moorage.reservations import Spec
 
 from . import adoption, metrics
 from .attempts import Attempts
-from .fence import Fence
 from .ledger import Ledger, Stored
 from .lookout import Lookout
 from .names import PIN_ANNOTATION, preparing

@@ -13,11 +13,11 @@ from typing import Any
 
 import msgspec
 
+from moorage.controller.fence import Fence
 from moorage.kube import errors, resources
 from moorage.kube.client import FIELD_MANAGER, Client
 from moorage.reservations import NodeReservation, Spec, merging, read
 
-from .fence import Fence
 from .names import FINALIZER
 from .steps import EditReservation
 from .world import World

@@ -8,6 +8,8 @@ import logging
 
 import msgspec
 
+from moorage.controller.fence import NotLeading
+from moorage.controller.queue import KeyQueue
 from moorage.kube.clock import ServerClock
 from moorage.protocol import Outcome, ReasonCode
 from moorage.reservations import Status
@@ -17,10 +19,8 @@ from .apply import Executor
 from .attempts import Attempts
 from .decide import decide
 from .desk import Desk
-from .fence import NotLeading
 from .judging import TRIES, Judge
 from .options import Options
-from .queue import KeyQueue
 from .refusal import Refusal, refusal_of
 from .reporting import Reporter
 from .steps import Confirm, Decision, EditReservation, EndReservation, Observation, ShowStatus, Step

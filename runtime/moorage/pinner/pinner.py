@@ -6,21 +6,22 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from moorage.controller.fence import Fence
+from moorage.controller.queue import KeyQueue
 from moorage.kube.client import Client
 from moorage.kube.clock import ServerClock
 from moorage.protocol import Ack, Instruction
 
+from . import metrics
 from .apply import Executor
 from .attempts import Attempts
 from .caches import Caches
 from .desk import Desk
-from .fence import Fence
 from .judging import Judge
 from .leases import LeaseKeeper
 from .ledger import Ledger
 from .loop import Loop
 from .options import Options
-from .queue import KeyQueue
 from .reporting import Recorder, Reporter
 from .sweeps import Sweeps
 from .world import World
@@ -56,7 +57,7 @@ class Pinner:
         self._options, self._monotonic = options, monotonic
         self._reporter = Reporter(recorder)
         self._desk = Desk(acks, self._reporter, monotonic)
-        self._queue = KeyQueue(base=options.retry_base, cap=options.retry_cap)
+        self._queue = KeyQueue(base=options.retry_base, cap=options.retry_cap, on_waiting=metrics.QUEUED.set)
 
     def submit(self, instruction: Instruction) -> None:
         """Take an instruction; its answers come later, one ACCEPTED at most and one that is final."""

@@ -15,6 +15,8 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
+from moorage.controller import certificates
+from moorage.controller.certificates import AUTHORITY, Pair, State, Unusable
 from moorage.kube import errors, resources
 from moorage.kube.client import Client
 from moorage.objects import Secret as SecretObject
@@ -22,13 +24,13 @@ from moorage.ops import keys
 from moorage.ops.configuration import SettingsError
 from moorage.ops.secret import Secret
 
-from . import certificates, metrics
-from .certificates import AUTHORITY, Pair, State, Unusable
+from . import metrics
 
 logger = logging.getLogger(__name__)
 
 API_KEY = "API_KEY"
 """In the pinners' Secret."""
+PROGRAM = "moorage-planner"
 REFRESH = 30.0
 """Seconds between looks at the Secrets."""
 FIRST_RETRY, LAST_RETRY = 1.0, 15.0
@@ -128,7 +130,10 @@ class Keeper:
                 self._serve(Pair(data[certificates.CERTIFICATE], data[certificates.CERTIFICATE_KEY]))
                 return data[AUTHORITY]
             empty = state is State.EMPTY
-            new = certificates.fill(now, self._names) if empty else certificates.issue(data, now, self._names)
+            if empty:
+                new = certificates.fill(now, self._names, PROGRAM)
+            else:
+                new = certificates.issue(data, now, self._names, PROGRAM)
             if await self._write(secret, new):
                 message = "authority and certificate made" if empty else "certificate renewed"
                 logger.info(message, extra={"object": self._tls_secret, "names": list(self._names)})

@@ -20,10 +20,10 @@ from .plan import Plan
 from .settings import PlannerSettings
 
 if TYPE_CHECKING:  # each of these takes a moment to load, and a planner on a person's machine does without
+    from moorage.controller.certificates import Pair
     from moorage.kube.events import EventRecorder, EventType
     from moorage.ops.health import Health
 
-    from .certificates import Pair
     from .keeper import Keeper
 
 logger = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from .board import Board
 from .session import Session, StalePlanner
 
 if TYPE_CHECKING:  # cryptography takes a moment to load, and plaintext on loopback does without
-    from .certificates import Pair
+    from moorage.controller.certificates import Pair
 
 logger = logging.getLogger(__name__)
 

@@ -6,8 +6,10 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from . import certificates, metrics
-from .certificates import AUTHORITY, Pair
+from moorage.controller import certificates
+from moorage.controller.certificates import AUTHORITY, Pair
+
+from . import metrics
 
 logger = logging.getLogger(__name__)
 

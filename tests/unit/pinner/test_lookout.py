@@ -9,13 +9,13 @@ from typing import Any, cast
 import msgspec
 import pytest
 
+from moorage.controller.fence import Fence
 from moorage.kube import errors, resources
 from moorage.kube.clock import micro_time
 from moorage.objects import Lease, ObjectMeta
 from moorage.objects.coordination import LeaseSpec
 from moorage.pinner.apply import Executor
 from moorage.pinner.attempts import Attempts
-from moorage.pinner.fence import Fence
 from moorage.pinner.lookout import Lookout
 from moorage.pinner.names import RENEWED_ANNOTATION
 from moorage.pinner.refusal import Refusal

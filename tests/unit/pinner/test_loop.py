@@ -6,10 +6,10 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any, cast
 
-from moorage.pinner.fence import NotLeading
+from moorage.controller.fence import NotLeading
+from moorage.controller.queue import KeyQueue
 from moorage.pinner.loop import Loop
 from moorage.pinner.options import Options
-from moorage.pinner.queue import KeyQueue
 
 
 class Judge:

@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 
+from moorage.controller import certificates
+from moorage.controller.certificates import State, Unusable
 from moorage.kube import errors
 from moorage.objects import ObjectMeta
 from moorage.objects import Secret as SecretObject
 from moorage.ops.configuration import SettingsError
 from moorage.ops.secret import Secret
-from moorage.planner import certificates, keeper
-from moorage.planner.certificates import State, Unusable
+from moorage.planner import keeper
 from moorage.planner.keeper import API_KEY, Keeper
 from tests.unit.protocol.support import eventually
 

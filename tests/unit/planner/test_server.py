@@ -14,13 +14,14 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
+from moorage.controller import certificates
 from moorage.objects import Taint
 from moorage.ops import compat
 from moorage.ops.parsing import Address
 from moorage.ops.secret import Secret
 from moorage.pinner.stream import RESET, InstructionStream
 from moorage.pinner.stream_channel import Endpoint
-from moorage.planner import certificates, tally
+from moorage.planner import tally
 from moorage.planner.board import Board, instruction_id
 from moorage.planner.server import PlannerServer, ServerError, ServerSettings
 from moorage.planner.tlsfiles import authority_beside, pair_reader

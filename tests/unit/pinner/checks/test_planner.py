@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
+from moorage.controller.certificates import Pair
 from moorage.ops.parsing import Address
 from moorage.ops.secret import Secret
 from moorage.pinner.checks import diagnosis
@@ -23,7 +24,6 @@ from moorage.pinner.stream import InstructionStream
 from moorage.pinner.stream_channel import Cause, Endpoint, StreamBroken
 from moorage.pinner.stream_credentials import Credentials
 from moorage.planner.board import Board
-from moorage.planner.certificates import Pair
 from moorage.planner.server import PlannerServer, ServerSettings
 from moorage.protocol import CreatePlaceholder, codec
 from moorage.protocol.rpc import grpc

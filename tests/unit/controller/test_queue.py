@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from moorage.pinner import queue as module
-from moorage.pinner.queue import KeyQueue
+from moorage.controller import queue as module
+from moorage.controller.queue import KeyQueue
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
-"""An authority of the planner's own and the certificates it issues, as they stand in a Secret. Pure.
+"""An authority of our own and the certificates it issues, as they stand in a Secret. Pure.
 
-The authority lasts for years, because pod pinners believe it by name; the certificate is renewed after two thirds of
+The authority lasts for years, because its clients keep a copy of it; the certificate is renewed after two thirds of
 its short life, and nobody notices: whoever believes the authority believes the next one too.
 """
 
@@ -89,10 +89,16 @@ def judge(data: Mapping[str, bytes], names: Sequence[str], now: datetime) -> Sta
     return State.GOOD if good else State.DUE
 
 
-def fill(now: datetime, names: Sequence[str]) -> dict[str, bytes]:
-    """A new authority with its first certificate: all keys of the Secret."""
+def fill(now: datetime, names: Sequence[str], program: str) -> dict[str, bytes]:
+    """A new authority with its first certificate: all keys of the Secret.
+
+    Args:
+        now: UTC.
+        names: DNS names and IP addresses that the certificate is to have.
+        program: what shows the certificate, for people who read it.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "moorage-planner authority")])
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{program} authority")])
     certificate = (
         _builder(subject, subject, key, now, now + AUTHORITY_LASTS)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -101,18 +107,24 @@ def fill(now: datetime, names: Sequence[str]) -> dict[str, bytes]:
         .sign(key, hashes.SHA256())
     )
     data = {AUTHORITY: _pem(certificate), AUTHORITY_KEY: _key_pem(key)}
-    return data | issue(data, now, names)
+    return data | issue(data, now, names, program)
 
 
-def issue(data: Mapping[str, bytes], now: datetime, names: Sequence[str]) -> dict[str, bytes]:
+def issue(data: Mapping[str, bytes], now: datetime, names: Sequence[str], program: str) -> dict[str, bytes]:
     """A new certificate of the authority in a Secret's data: the keys that change.
+
+    Args:
+        data: of the Secret.
+        now: UTC.
+        names: DNS names and IP addresses that it is to have.
+        program: what shows it, for people who read it.
 
     Raises:
         Unusable: there is no such authority.
     """
     authority = _authority(data, now)
     key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "moorage-planner")])
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, program)])
     until = min(now + CERTIFICATE_LASTS, authority.certificate.not_valid_after_utc)
     issuer = authority.key.public_key()
     certificate = (

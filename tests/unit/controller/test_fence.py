@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from moorage.pinner.fence import Fence, NotLeading
+from moorage.controller.fence import Fence, NotLeading
 
 
 async def settle() -> None:

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 from moorage.kube.backoff import Backoff
-
-from . import metrics
 
 QUIET_PATIENCE = 20.0
 """Seconds after which a quiet key goes first."""
@@ -31,10 +30,11 @@ class KeyQueue:
     Args:
         base: first ceiling (seconds) of the delays of a key that fails.
         cap: highest ceiling of them.
+        on_waiting: told how many keys wait, whenever that changes; for a metric.
     """
 
-    def __init__(self, *, base: float, cap: float) -> None:
-        self._base, self._cap = base, cap
+    def __init__(self, *, base: float, cap: float, on_waiting: Callable[[int], object] = lambda _: None) -> None:
+        self._base, self._cap, self._on_waiting = base, cap, on_waiting
         self._ready: deque[str] = deque()
         self._waiting: set[str] = set()  # in _ready, or to be once they are done
         self._busy: set[str] = set()
@@ -59,7 +59,7 @@ class KeyQueue:
         if key not in self._busy:
             self._ready.append(key)
             self._wake()
-        metrics.QUEUED.set(len(self._waiting))
+        self._on_waiting(len(self._waiting))
 
     def add_after(self, key: str, seconds: float) -> None:
         """Look at a key after some seconds; of several such wishes the earliest counts."""
@@ -143,7 +143,7 @@ class KeyQueue:
             return None
         key = self._ready.popleft()
         self._waiting.discard(key)
-        metrics.QUEUED.set(len(self._waiting))
+        self._on_waiting(len(self._waiting))
         return key, False
 
     def _quiet_since(self, moment: float) -> str | None:
