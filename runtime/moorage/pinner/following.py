@@ -10,15 +10,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn
 
+from moorage.cluster.caches import Latest
+from moorage.cluster.layout import Layout
 from moorage.kube.cache import Change, WatchCache
 from moorage.kube.unreadable import Unreadable
-from moorage.objects import KubeObject, Pod
+from moorage.objects import KubeObject, Node, Pod
 from moorage.reservations import NodeReservation, Reading, Spec, read
 from moorage.scheduling import Snapshot
 
-from .caches import Caches, Latest
-from .layout import Layout
+from .caches import Caches
 from .names import FINALIZER
+from .promised import as_promised
 from .refusal import Refusal
 from .unwritten import Intents
 
@@ -64,7 +66,7 @@ class Following:
         self._waits: dict[str, dict[str, Refusal]] = {}  # node to the pods that wait for what cannot be read, by uid
         self._spoilt: Exception | None = None
         self._ended = asyncio.Event()
-        self._layout = Layout(caches, self.nodes, lambda name: self.reading(name).spec.promise, self._claimed)
+        self._layout = Layout(caches, self.nodes, self._as_promised, self._claimed)
         self._subscriptions = tuple(self._subscribe())
 
     def close(self) -> None:
@@ -97,6 +99,10 @@ class Following:
         """The reservation of a node."""
         known = self._readings.get(name)
         return known[0] if known is not None else None
+
+    def _as_promised(self, name: str, node: Node) -> Node | None:
+        promise = self.reading(name).spec.promise
+        return as_promised(name, promise, node) if promise is not None else None
 
     # --- claims ---
 
@@ -137,7 +143,7 @@ class Following:
 
     def _subscribe(self) -> Iterator[Callable[[], None]]:
         caches = self._caches
-        for cache in self._layout.plain:
+        for cache in caches.plain:
             yield self._follow(cache, self._layout.changed)
         yield self._follow(caches.reservations, self._on_reservation)
         yield self._follow(caches.nodes, lambda change: self._on_node(change.object.metadata.name))

@@ -12,11 +12,12 @@ from datetime import datetime
 
 import msgspec
 
+from moorage.cluster.caches import BY_NODE
 from moorage.objects import Node, Pod
 from moorage.protocol import ReasonCode
 from moorage.reservations import NodeReservation, Pin, merging
 
-from .caches import BY_NODE, Caches
+from .caches import Caches
 from .following import Following
 from .names import FINALIZER, made_for
 from .profiles import choose

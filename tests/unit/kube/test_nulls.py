@@ -11,11 +11,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from moorage.cluster.daemons import DAEMON_SETS
 from moorage.kube import client, errors, resources
 from moorage.kube.resources import Resource
 from moorage.kube.unreadable import Unreadable
 from moorage.kube.wire.as_json import JsonDecoder
-from moorage.pinner.daemons import DAEMON_SETS
 from tests.unit.kube.hostile import status
 
 KINDS: list[Resource[Any]] = [r for r in vars(resources).values() if isinstance(r, Resource)]

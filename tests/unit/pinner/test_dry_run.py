@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -34,9 +34,10 @@ from moorage.protocol import (
     Release,
     Slot,
 )
+from tests.unit.cluster.told import told
 from tests.unit.pinner import model
 from tests.unit.pinner.model import NOW, PROMISE, joined, placeholder, reservation_of, spec_of
-from tests.unit.pinner.test_knowledge import Cache, pod
+from tests.unit.pinner.test_knowledge import pod
 from tests.unit.protocol.support import HANG
 
 NAME = "node-1"
@@ -71,8 +72,7 @@ class Setting:
     """A dry run over caches that are told what to hold; pods 1 to 5 want a core each."""
 
     def __init__(self) -> None:
-        by_node = {"node": lambda each: (each.spec.node_name,)}
-        self.caches = {name: Cache(by_node if name == "pods" else None, name) for name in Caches.__dataclass_fields__}
+        self.caches = told(Caches.over(cast("Any", None)))
         for cache in self.caches.values():
             cache._synced = asyncio.Event()
             cache._synced.set()

@@ -1,17 +1,16 @@
-"""What the pinner knows: own writes on top of lagging watches, pods being bound, and DaemonSet pods to come."""
+"""What the pinner knows: pods being bound, and DaemonSet pods to come."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, cast
 
 import msgspec
 import pytest
 
-from moorage.kube.cache import Change, Kind, WatchCache
+from moorage.cluster import daemons
+from moorage.cluster.daemons import DaemonSet, DaemonSetSpec, PodTemplate
 from moorage.objects import (
     Container,
-    KubeObject,
     Node,
     ObjectMeta,
     Pod,
@@ -20,47 +19,14 @@ from moorage.objects import (
     Taint,
     Toleration,
 )
-from moorage.pinner import daemons
-from moorage.pinner.caches import Caches, Latest
-from moorage.pinner.daemons import DaemonSet, DaemonSetSpec, PodTemplate
+from moorage.pinner.caches import Caches
 from moorage.pinner.refusal import Wait
 from moorage.pinner.sweeps import Sweeps
 from moorage.pinner.world import World
 from moorage.reservations import Promise
+from tests.unit.cluster.told import told
 from tests.unit.pinner import model
 from tests.unit.pinner.model import NAME, OWNER, placeholder, reservation_of, spec_of
-
-
-class Cache(WatchCache[Any]):
-    """A watch cache that is told what to hold."""
-
-    def __init__(self, indexes: dict[str, Callable[[Any], Any]] | None = None, kind: str = "pods") -> None:
-        self.resource = getattr(Caches.over(cast("Any", None)), kind).resource
-        self._objects, self._unread, self._subscribers = {}, {}, []
-        self._indexes = indexes or {}
-        self._resource_version = "0"
-
-    def by(self, index: str, value: str) -> tuple[Any, ...]:
-        return tuple(each for each in self._objects.values() if value in self._indexes[index](each))
-
-    def put(self, thing: KubeObject, version: int) -> None:
-        """The watch shows an object."""
-        meta = msgspec.structs.replace(thing.metadata, resource_version=str(version))
-        thing = msgspec.structs.replace(thing, metadata=meta)
-        old = self._objects.get(thing.key)
-        self._objects[thing.key] = thing
-        self._resource_version = str(version)
-        self._tell_all(Change(Kind.ADDED if old is None else Kind.MODIFIED, old, thing))
-
-    def drop(self, key: str, version: int) -> None:
-        """The watch shows that an object is gone."""
-        old = self._objects.pop(key)
-        self._resource_version = str(version)
-        self._tell_all(Change(Kind.DELETED, old, None))
-
-    def _tell_all(self, change: Any) -> None:
-        for subscriber in self._subscribers:
-            subscriber.tell(change)
 
 
 def pod(number: int, *, cpu: str = "1", node: str = "", uid: str = "") -> Pod:
@@ -77,8 +43,7 @@ class Setting:
     """A world over caches that are told what to hold: one placeholder of four cores, pods 1 to 5 pinned."""
 
     def __init__(self) -> None:
-        by_node = {"node": lambda each: (each.spec.node_name,)}
-        self.caches = {name: Cache(by_node if name == "pods" else None, name) for name in Caches.__dataclass_fields__}
+        self.caches = told(Caches.over(cast("Any", None)))
         self.stirred: list[str] = []
         self.world = World(Caches(**self.caches), default_profile="generic", stir=self.stirred.append)
         self.nodes, self.pods = self.caches["nodes"], self.caches["pods"]
@@ -101,48 +66,6 @@ class Setting:
 @pytest.fixture
 def setting() -> Setting:
     return Setting()
-
-
-# --- own writes on top of the watch ---
-
-
-def test_what_we_wrote_counts_until_the_watch_has_caught_up() -> None:
-    cache = Cache()
-    latest: Latest[Any] = Latest(cache)
-    cache.put(model.placeholder(), 5)
-    old = cache.get(NAME)
-    assert old is not None
-    written = msgspec.structs.replace(old, metadata=msgspec.structs.replace(old.metadata, resource_version="10"))
-    latest.wrote(written)
-    assert latest.get(NAME) is written
-    cache.put(old, 9)
-    assert latest.get(NAME) is written
-    cache.put(old, 11)
-    assert latest.get(NAME) is cache.get(NAME)
-
-
-def test_what_we_created_is_there_before_the_watch_shows_it_and_gone_when_it_was_deleted_since() -> None:
-    cache = Cache()
-    latest: Latest[Any] = Latest(cache)
-    made = msgspec.structs.replace(
-        placeholder(), metadata=msgspec.structs.replace(placeholder().metadata, resource_version="7")
-    )
-    latest.wrote(made)
-    assert latest.get(NAME) is made
-    cache.put(pod(1), 8)  # the watch has passed our write and does not have it: somebody deleted it
-    assert latest.get(NAME) is None
-
-
-def test_what_we_deleted_is_gone_and_a_successor_of_its_name_is_not() -> None:
-    cache = Cache()
-    latest: Latest[Any] = Latest(cache)
-    cache.put(pod(1), 3)
-    latest.deleted("ns/p1", "u1")
-    assert latest.get("ns/p1") is None
-    cache.put(pod(1, uid="new"), 4)
-    successor = latest.get("ns/p1")
-    assert successor is not None
-    assert successor.metadata.uid == "new"
 
 
 # --- claims ---

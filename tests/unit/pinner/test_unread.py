@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from moorage.pinner import eligibility, following, layout
+from moorage.cluster import layout
+from moorage.pinner import eligibility, following
 from moorage.pinner.refusal import Refusal, Wait
 from moorage.protocol import ReasonCode
 from moorage.scheduling import Finding, Reason, Snapshot, Verdict

@@ -16,10 +16,10 @@ from urllib.parse import unquote
 
 import msgspec
 
+from moorage.cluster.daemons import DAEMON_SETS
 from moorage.kube import errors, resources
 from moorage.kube.wire._generated import kubernetes_pb2 as pb
 from moorage.kube.wire.envelope import unwrap
-from moorage.pinner.daemons import DAEMON_SETS
 from moorage.reservations import merging
 
 from . import refusals, schema

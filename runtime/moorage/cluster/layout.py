@@ -13,16 +13,14 @@ from typing import Any
 
 import msgspec
 
-from moorage.kube.cache import Change, WatchCache
+from moorage.kube.cache import Change
 from moorage.kube.unreadable import Unreadable, outline
 from moorage.objects import KubeObject, Node, Pod
-from moorage.reservations import Promise
 from moorage.scheduling import Snapshot, Unread
 
-from .caches import BY_NODE, Caches, Latest
+from .caches import BY_NODE, FitCaches, Latest
 from .coming import Coming
 from .daemons import DaemonSet
-from .promised import as_promised
 
 logger = logging.getLogger(__name__)
 
@@ -38,19 +36,19 @@ class Layout:
     Args:
         caches: the watch caches.
         nodes: the Nodes, with our own writes.
-        promise_of: what is promised of a node, or None.
+        as_promised: a Node, by its name and as it is, as it is promised to be; None when nothing is promised of it.
         claimed: pods that are being bound, and where; whether or not the API server has heard of it.
     """
 
     def __init__(
         self,
-        caches: Caches,
+        caches: FitCaches,
         nodes: Latest[Node],
-        promise_of: Callable[[str], Promise | None],
+        as_promised: Callable[[str, Node], Node | None],
         claimed: Callable[[], Iterable[tuple[Pod, str]]],
     ) -> None:
         self._caches, self._nodes = caches, nodes
-        self._promise_of, self._claimed = promise_of, claimed
+        self._as_promised, self._claimed = as_promised, claimed
         self._unread: dict[_Id, Unreadable[Any]] = {}
         self._unread_daemons: dict[str, Unreadable[DaemonSet]] = {}
         self._only_named: set[_Id] = set()  # not even what can be read of them may be counted
@@ -62,19 +60,6 @@ class Layout:
 
     def _fresh_coming(self) -> Coming:
         return Coming(self.snapshot, self._caches.daemon_sets, self._unread_daemons, self._uncounted_daemons)
-
-    @property
-    def plain(self) -> tuple[WatchCache[Any], ...]:
-        """The caches whose objects are counted as they are."""
-        caches = self._caches
-        return (
-            caches.namespaces,
-            caches.storage_classes,
-            caches.volumes,
-            caches.claims,
-            caches.csi_nodes,
-            caches.attachments,
-        )
 
     @property
     def in_doubt(self) -> bool:
@@ -98,26 +83,31 @@ class Layout:
         """Take over a Node as it is and as it was promised; returns whether it offers something else than before."""
         unread = self._unread.get((Node, name))
         node = self._nodes.get(name) if unread is None else unread.rest
-        promise = self._promise_of(name)
-        if node is not None and promise is not None:
-            node = as_promised(name, promise, node)
+        promised = self._as_promised(name, node) if node is not None else None
+        if promised is not None:
+            node = promised
         if unread is not None:
             self._count_rest((Node, name), dataclasses.replace(unread, rest=node))
         elif node is not None:
             self.snapshot.apply(node)
         else:
             self.snapshot.delete(Node, name)
-        if node is None or promise is None:
+        if promised is None:
             self.coming.forget(name)
         if node is None:
             self.offers.pop(name, None)
-        if node is None or promise is None or name not in self.snapshot.nodes.slots:
+        if promised is None or name not in self.snapshot.nodes.slots:
             return False
-        offer = (node.metadata.labels, node.spec.taints, node.spec.unschedulable, node.status.allocatable)
+        offer = (
+            promised.metadata.labels,
+            promised.spec.taints,
+            promised.spec.unschedulable,
+            promised.status.allocatable,
+        )
         news = self.offers.get(name) != offer
         if news:
             self.offers[name] = offer
-        self.coming.node(node, self._caches.pods.by(BY_NODE, name), count=not self._building)
+        self.coming.node(promised, self._caches.pods.by(BY_NODE, name), count=not self._building)
         return news
 
     # --- what cannot be read ---
@@ -197,7 +187,7 @@ class Layout:
             self.place_node(key)
         elif kind is Pod:
             self._count_rest(which, dataclasses.replace(item, rest=self._on_its_node(item)))
-        elif kind in {cache.resource.type for cache in self.plain}:
+        elif kind in {cache.resource.type for cache in self._caches.plain}:
             self._count_rest(which, item)
 
     def _count_rest(self, which: _Id, item: Unreadable[Any]) -> None:
@@ -255,7 +245,7 @@ class Layout:
     def _counts(self) -> Iterator[tuple[_Id, Callable[[], object]]]:
         """All there is, with how each is counted; what others are understood by comes first."""
         caches = self._caches
-        for cache in self.plain:
+        for cache in caches.plain:
             for obj in cache:
                 yield from self._unless_unread(obj, lambda obj=obj: self.snapshot.apply(obj))  # type: ignore[misc]
         for node in caches.nodes:
