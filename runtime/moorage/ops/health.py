@@ -14,11 +14,16 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import NoReturn
 
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 
 from . import http
 from .parsing import Address
+
+BEAT = 5.0
+STUCK = 60.0
+"""Seconds without a beat of the event loop after which the process should be restarted."""
 
 
 class HealthError(Exception):
@@ -85,6 +90,13 @@ class Health:
         made = Loop(name, max_age, self._monotonic, self._loops.remove)
         self._loops.append(made)
         return made
+
+    async def beat(self) -> NoReturn:
+        """Show on /livez that the event loop turns, until cancelled."""
+        loop = self.loop("event loop", max_age=STUCK)
+        while True:
+            loop.beat()
+            await asyncio.sleep(BEAT)
 
     def task(self, name: str, task: asyncio.Task[object]) -> None:
         """Register a task for /livez that must not end while the program runs (a watch, a server)."""

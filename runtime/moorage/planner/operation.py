@@ -6,7 +6,6 @@ not ready, and says why: restarting would mend neither a plan nor a missing Secr
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -27,10 +26,6 @@ if TYPE_CHECKING:  # each of these takes a moment to load, and a planner on a pe
     from .keeper import Keeper
 
 logger = logging.getLogger(__name__)
-
-BEAT = 5.0
-STUCK = 60.0
-"""Seconds without a beat of the event loop after which the process should be restarted."""
 
 
 class OperationError(Exception):
@@ -104,15 +99,8 @@ class Operation:
             found["secrets"] = self._keeper.run()
             self.needs("certificate and key", self._keeper.complete.is_set)
         if self._checks is not None:
-            found["beat"] = self._beat(self._checks)
+            found["beat"] = self._checks.beat()
         return found
-
-    async def _beat(self, checks: Health) -> None:
-        """Show that the event loop turns."""
-        loop = checks.loop("event loop", max_age=STUCK)
-        while True:
-            loop.beat()
-            await asyncio.sleep(BEAT)
 
     # --- what people are told ---
 
@@ -137,11 +125,11 @@ class Operation:
     def _tell(self, kind: EventType, reason: str, action: str, note: str) -> None:
         if self._recorder is None:
             return
-        from moorage.kube.events import ObjectRef
+        from moorage.controller.ourselves import Ourselves
 
         settings = self._settings
-        us = ObjectRef("v1", "Pod", settings.pod_name, settings.namespace, settings.pod_uid)
-        self._recorder.record(us, type=kind, reason=reason, action=action, note=note)
+        us = Ourselves(self._recorder, settings.namespace, settings.pod_name, lambda: settings.pod_uid)
+        us.tell(kind, reason, action, note)
 
 
 @asynccontextmanager

@@ -1,0 +1,114 @@
+"""A service as a program: caches, Events, an election, and work in terms.
+
+Every replica follows the cluster, so that a new leader begins at once; only the leader works. A term ends by cancelling
+whatever is under way: the next leader finds the intent in the cluster and goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Protocol
+
+from moorage.kube.cache import WatchCache
+from moorage.kube.events import EventRecorder
+from moorage.kube.lease import LeaderElection
+from moorage.ops.health import Health
+
+Term = Callable[[], Coroutine[Any, Any, None]]
+
+
+class Followed(Protocol):
+    """The caches of a service."""
+
+    @property
+    def all(self) -> Sequence[WatchCache[Any]]:
+        """Every cache."""
+
+    async def wait_synced(self) -> None:
+        """Return once each has been complete."""
+
+    async def run(self) -> None:
+        """Follow the API server until cancelled."""
+
+
+async def _nothing() -> None:
+    pass
+
+
+class Program:
+    """What lives as long as the process.
+
+    Args:
+        caches: the watch caches; run here, and what /readyz depends on.
+        recorder: writes the Events; run and closed here.
+        checks: of the probes.
+        election: for the Lease; None when there is but one replica, which always leads.
+    """
+
+    def __init__(
+        self, caches: Followed, recorder: EventRecorder, checks: Health, election: LeaderElection | None
+    ) -> None:
+        self._caches, self._recorder, self._checks, self._election = caches, recorder, checks, election
+        self._able = asyncio.Event()
+
+    def leads(self) -> bool:
+        """Whether we may act now; to be asked before each act."""
+        return self._election is None or self._election.is_leader()
+
+    async def run(self, term: Term, *, prepare: Callable[[], Awaitable[None]] = _nothing) -> None:
+        """Run until cancelled.
+
+        Args:
+            term: works until cancelled, once per term; everything in it is made anew.
+            prepare: done once, before we stand for election.
+
+        Raises:
+            ExceptionGroup: something has ended by an error, or the work of a term has.
+        """
+        for cache in self._caches.all:
+            self._checks.needs(f"cache of {cache.resource.plural}", lambda cache=cache: cache.synced)  # type: ignore[misc]
+        works: dict[str, Coroutine[Any, Any, None]] = {"caches": self._caches.run(), "events": self._recorder.run()}
+        if self._election is not None:
+            works["election"] = self._campaign(self._election)
+        works |= {"terms": self._terms(term, prepare), "beat": self._checks.beat()}
+        try:
+            async with asyncio.TaskGroup() as group:
+                for name, work in works.items():
+                    self._checks.task(name, group.create_task(work, name=name))
+        finally:
+            await self._recorder.close()
+
+    async def _campaign(self, election: LeaderElection) -> None:
+        """Take part in the election once we could lead: who holds the Lease and knows nothing keeps others from it."""
+        await self._able.wait()
+        await election.run()
+
+    async def _terms(self, term: Term, prepare: Callable[[], Awaitable[None]]) -> None:
+        """Lead whenever we are the leader."""
+        await prepare()
+        await self._caches.wait_synced()
+        gc.collect()
+        gc.freeze()  # what was listed lives on; to walk all of it again each minute stopped everything for 0.1 s
+        self._able.set()
+        while True:
+            if self._election is None:
+                await term()
+            else:
+                await _until_lost(term, self._election)
+
+
+async def _until_lost(term: Term, election: LeaderElection) -> None:
+    """One term, as soon as it begins."""
+    await election.became_leader.wait()
+    working = asyncio.create_task(term(), name="term")
+    lost = asyncio.create_task(election.lost.wait(), name="lost")
+    try:
+        await asyncio.wait({working, lost}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()  # never without an error
+    finally:
+        for task in (working, lost):
+            task.cancel()
+        await asyncio.gather(working, lost, return_exceptions=True)
