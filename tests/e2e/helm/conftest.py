@@ -12,14 +12,14 @@ from tests.e2e.helm.site import CRD, Site
 from tools.helmrepo import Repository, charts
 from tools.localcluster import ClusterError, LocalCluster
 
-CLOSED = Path(__file__).with_name("closed")
+CLOSED, CLOSED_EVICTOR = (Path(__file__).with_name(name) for name in ("closed", "closed-evictor"))
 
 
 @pytest.fixture(scope="session")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repository]:
-    """This checkout's charts, and the stand-in of the closed one, over HTTP."""
+    """This checkout's charts, and the stand-ins of the closed ones, over HTTP."""
     with Repository(tmp_path_factory.mktemp("charts")) as served:
-        served.add(*charts(), CLOSED)
+        served.add(*charts(), CLOSED, CLOSED_EVICTOR)
         yield served
 
 

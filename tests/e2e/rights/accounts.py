@@ -21,6 +21,7 @@ from tools.localcluster.process import ManagedProcess, stop_all
 NAMESPACE = "castai-agent"
 PINNER = "castai-pod-pinner"
 PLANNER = "moorage-planner"
+EVICTOR = "castai-evictor"
 CLIENT_SECRET = "moorage-planner-client"
 STOP_GRACE = 10.0
 PATIENCE = 60.0
@@ -76,10 +77,10 @@ def _entry(cluster: ClusterHandle, plural: str, reference: Mapping[str, Any]) ->
 
 
 class Installed(Programs):
-    """Planner and two replicas of the pinner under the charts' accounts; go on until `end`.
+    """Planner, two replicas of the pinner and the evictor under the charts' accounts; go on until `end`.
 
     Args:
-        cluster: with both charts installed.
+        cluster: with all charts installed.
         folder: for logs, tokens and what a kubelet would mount.
     """
 
@@ -134,6 +135,10 @@ class Installed(Programs):
     def start_replica(self, name: str) -> None:
         """Start one replica of the pinner."""
         self._launch(name, ["pod-pinner"], PINNER, **self.mounted)
+
+    def start_evictor(self) -> None:
+        """Start the evictor."""
+        self._launch("evictor-0", ["evictor"], EVICTOR, MOORAGE_CYCLE_INTERVAL="1s")
 
     @property
     def mounted(self) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """The charts grant exactly what the code calls: nothing is forbidden, and nothing is granted that is never used.
 
-The real planner and two replicas of the pod pinner run as processes, under the accounts and with the environment of the
-installed charts. They play the demo, and then all that it does not show; the API server's audit log says what they
-asked for.
+The real planner, two replicas of the pod pinner and the evictor run as processes, under the accounts and with the
+environment of the installed charts. They play the demo, and then all that it does not show; the API server's audit log
+says what they asked for.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.e2e.helm.commands import INSTALL, NAMESPACE, RELEASE
 from tests.e2e.helm.shell import Shell
 from tests.e2e.helm.site import Site
 from tests.e2e.rights import audit
-from tests.e2e.rights.accounts import PINNER, PLANNER, Installed, environment, kubeconfig, user
+from tests.e2e.rights.accounts import EVICTOR, PINNER, PLANNER, Installed, environment, kubeconfig, user
 from tools.demo import manifests
 from tools.demo.check import Outcome
 from tools.demo.programs import ROOT
@@ -43,6 +43,13 @@ GREEDY = App("greedy", 2, 600)
 GREEDY_NODES = {"moorage.test/rights": "greedy"}
 WAITS, FAILS, SMALL = "rights-waits", "rights-fails", "rights-small"
 RESERVATIONS = "/apis/moorage.dev/v1alpha1/nodereservations"
+CONFIGS = "/apis/autoscaling.cast.ai/v1alpha1/evictorconfigs"
+CONFIG = {
+    "apiVersion": "autoscaling.cast.ai/v1alpha1",
+    "kind": "EvictorConfig",
+    "metadata": {"name": "evictor-config"},
+    "spec": {"config": {"nodeGracePeriodMinutes": 0}},
+}
 LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/{RELEASE}-leader-election"
 NOBODY = {"namespace": manifests.NAMESPACE, "name": "nobody", "uid": "00000000-0000-0000-0000-000000000000"}
 
@@ -70,11 +77,12 @@ def own() -> Iterator[LocalCluster]:
 
 @pytest.fixture(scope="module")
 def shell(own: LocalCluster, repository: Repository, tmp_path_factory: pytest.TempPathFactory) -> Shell:
-    """Both charts are installed; no node can take their pods, so that processes of ours stand in for them."""
+    """All charts are installed; no node can take their pods, so that processes of ours stand in for them."""
     made = Site(own, repository, tmp_path_factory.mktemp("home")).shell()
     made(f"kubectl create namespace {NAMESPACE}")
     made(INSTALL)
-    made(f"helm upgrade --install moorage-planner moorage/moorage-planner -n {NAMESPACE}")
+    for chart in ("moorage-planner", EVICTOR):
+        made(f"helm upgrade --install {chart} moorage/{chart} -n {NAMESPACE}")
     return made
 
 
@@ -83,6 +91,8 @@ def played(own: LocalCluster, shell: Shell, tmp_path_factory: pytest.TempPathFac
     folder = tmp_path_factory.mktemp("programs")
     programs = Installed(own, folder)
     try:
+        own.api.request("POST", CONFIGS, CONFIG)
+        programs.start_evictor()
         assert asyncio.run(play_the_demo(own, programs)).problems == ()
         Rest(own, programs).play()
         tester = run_helm_test(shell, own, folder, programs.mounted)
@@ -90,7 +100,7 @@ def played(own: LocalCluster, shell: Shell, tmp_path_factory: pytest.TempPathFac
         clean_up(own)
     finally:
         programs.end()
-    accounts = {"pinner": PINNER, "planner": PLANNER, "helm test": tester}
+    accounts = {"pinner": PINNER, "planner": PLANNER, "evictor": EVICTOR, "helm test": tester}
     return Played(
         {who: audit.grants(own, NAMESPACE, account) for who, account in accounts.items()},
         {who: audit.requests(own.audit_log, user(account)) for who, account in accounts.items()},
@@ -270,7 +280,7 @@ def clean_up(cluster: ClusterHandle) -> None:
 # --- what is asserted ---
 
 
-WHO = ["pinner", "planner", "helm test"]
+WHO = ["pinner", "planner", "evictor", "helm test"]
 
 
 @pytest.mark.parametrize("who", WHO)

@@ -1,0 +1,111 @@
+"""A release of the closed evictor becomes ours, and theirs again; the seed's commands, word for word.
+
+No container runs here (see conftest.py). The closed chart is a stand-in: its names, labels, selectors and values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.e2e.helm.commands import NAMESPACE
+from tests.e2e.helm.site import AGENT, Site
+
+RELEASE = "castai-evictor"
+PUBLISHED = f"helm upgrade --install castai-evictor castai-helm/castai-evictor -n {NAMESPACE} --set dryRun=false"
+CLOSED = f"{PUBLISHED} --version 0.35.143"
+INSTALL = f"helm upgrade --install castai-evictor moorage/castai-evictor -n {NAMESPACE}"
+SEED = (
+    "--set dryRun=false",
+    "--set dryRun=false,aggressiveMode=true",
+    "--set dryRun=false,scopedMode=true",
+    "--set dryRun=false,nodeGracePeriodMinutes=8",
+    "--set dryRun=false --set image.repository=us-docker.pkg.dev/castai-hub/library/castai-evictor",
+)
+"""What the published text adds to the command that installs."""
+PODS = f"app.kubernetes.io/name%3D{RELEASE},app.kubernetes.io/instance%3D{RELEASE}"
+CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/evictorconfigs.autoscaling.cast.ai"
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
+IMAGE = "ghcr.io/moorage/moorage:2.0.0"
+WRITES = {"create", "update", "patch", "delete", "deletecollection"}
+
+
+@pytest.fixture
+def evictor(place: Site) -> Iterator[Site]:
+    """Nothing is installed, and nothing will be left."""
+    yield place
+    shell = place.shell()
+    shell.run(f"helm uninstall {RELEASE} -n {NAMESPACE}")
+    shell("kubectl delete crd evictorconfigs.autoscaling.cast.ai --ignore-not-found")
+    place.until(lambda: not place.pods(PODS) and place.get(CRD) is None, "everything to be gone")
+
+
+def environment(site: Site) -> dict[str, str]:
+    return {each["name"]: each.get("value", "") for each in site.container(RELEASE)["env"]}
+
+
+def may_write(site: Site) -> set[str]:
+    """What the account may write anywhere in the cluster."""
+    roles: list[dict[str, Any]] = site.cluster.api.get(f"{RBAC}/clusterroles")["items"]
+    ours = [role for role in roles if role["metadata"]["name"].startswith(RELEASE)]
+    assert ours
+    return {
+        resource
+        for role in ours
+        for rule in role["rules"]
+        for resource in rule["resources"]
+        if WRITES & set(rule["verbs"])
+    }
+
+
+def test_a_closed_release_becomes_ours_in_dry_run_and_theirs_again(evictor: Site) -> None:
+    shell = evictor.shell()
+    shell(CLOSED)
+    evictor.until_ready(1, RELEASE)
+    before = evictor.deployment(RELEASE)
+
+    refused = shell.fails(f"{INSTALL} --reuse-values")
+    assert "dryRun" in refused
+    assert "does not evict yet" in refused
+    assert evictor.deployment(RELEASE)["metadata"]["generation"] == before["metadata"]["generation"], "nothing changed"
+
+    said = shell(INSTALL).out
+    assert "dryRun" in said, "whoever relied on the closed default is told"
+    evictor.until_ready(1, RELEASE)
+    after = evictor.deployment(RELEASE)
+    assert after["metadata"]["uid"] == before["metadata"]["uid"], "the same Deployment, not another one"
+    assert after["spec"]["selector"] == before["spec"]["selector"]
+    assert {pod["spec"]["containers"][0]["image"] for pod in evictor.pods(PODS)} == {IMAGE}
+    assert environment(evictor)["MOORAGE_DRY_RUN"] == "true"
+    assert may_write(evictor) <= {"evictorconfigs/status", "events"}
+    assert evictor.get(f"{RBAC}/clusterroles/{RELEASE}-ext") is None
+    assert evictor.get(f"{AGENT}/configmaps/{RELEASE}-config"), "where rules have always been"
+
+    shell(f"helm rollback {RELEASE} 1 -n {NAMESPACE}")
+    evictor.until_ready(1, RELEASE)
+    assert "castai-hub" in evictor.container(RELEASE)["image"]
+
+
+def test_a_definition_that_the_closed_chart_made_without_helm_is_no_hindrance(evictor: Site) -> None:
+    shell = evictor.shell()
+    shell(INSTALL)
+    made = evictor.get(CRD)
+    assert made is not None
+    shell(f"helm uninstall {RELEASE} -n {NAMESPACE}")
+    assert evictor.get(CRD), "what people have written into it outlives the release"
+    metadata = {"annotations": None, "labels": None}
+    evictor.cluster.api.request("PATCH", CRD, {"metadata": metadata}, "application/merge-patch+json")
+    shell(INSTALL)
+    evictor.until_ready(1, RELEASE)
+
+
+@pytest.mark.parametrize("words", SEED)
+def test_what_the_seed_adds_is_refused_until_there_is_eviction_and_nothing_is_installed(
+    evictor: Site, words: str
+) -> None:
+    said = evictor.shell().fails(f"{INSTALL} {words}")
+    assert "does not evict yet" in said
+    assert evictor.get(CRD) is None
+    evictor.shell()(f"{INSTALL} {words.replace('dryRun=false', 'dryRun=true')} --dry-run=client")
