@@ -23,6 +23,7 @@ GENERATED: dict[str, Callable[[], str]] = {
         bundle.bundled("rules/evictorconfig.schema.json")
     ),
     "runtime/moorage/schemas/plan.schema.json": plan.schema,
+    "runtime/moorage/schemas/prices.schema.json": lambda: bundle.text(bundle.bundled("rules/prices.schema.json")),
     "runtime/moorage/schemas/rules.schema.json": lambda: bundle.text(bundle.bundled("rules/rules.schema.json")),
 }
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
-from moorage.files.rules import without_nulls
+from moorage.files import prices as price_list
+from moorage.files.nulls import without_nulls
 from moorage.objects import quantity
 from moorage.ops.settings import CompactionSettings
 
@@ -38,11 +39,13 @@ class Configuration:
         enabled: whether the evictor does anything.
         policy: who may go.
         choice: which of those go.
+        interval: time between two cycles.
     """
 
     enabled: bool = True
     policy: Policy = field(default_factory=Policy)
     choice: Settings = field(default_factory=Settings)
+    interval: timedelta = timedelta(minutes=1)
 
 
 def of_settings(settings: CompactionSettings) -> Configuration:
@@ -69,6 +72,7 @@ def of_settings(settings: CompactionSettings) -> Configuration:
                 cpu=settings.base_cpu_cost, memory=settings.base_mem_cost, spot_discount=settings.spot_discount
             ),
         ),
+        timedelta(seconds=settings.cycle_interval),
     )
 
 
@@ -83,6 +87,22 @@ def with_file(configuration: Configuration, content: Any) -> Configuration:
     lists = found if isinstance(found, Mapping) else {"": found or []}
     read = [rule for key, entries in lists.items() for rule in rules.read(entries, key)]
     return replace(configuration, policy=replace(configuration.policy, rules=tuple(read)))
+
+
+def with_prices(configuration: Configuration, content: Any) -> Configuration:
+    """The configuration with the prices of a price list.
+
+    Args:
+        configuration: what the values say.
+        content: of the file: a map with prices, or nothing.
+    """
+    listed = (without_nulls(content) or {}).get(price_list.LIST, ())
+    found = {
+        (entry["instanceType"], price_list.capacity(entry) == price_list.SPOT): float(entry["pricePerHour"])
+        for entry in listed
+    }
+    choice = configuration.choice
+    return replace(configuration, choice=replace(choice, prices=replace(choice.prices, per_hour=found)))
 
 
 def with_resource(configuration: Configuration, content: Mapping[str, Any]) -> Configuration:
@@ -101,10 +121,12 @@ def with_resource(configuration: Configuration, content: Mapping[str, Any]) -> C
         changes["drain_timeout"] = duration(said["drainTimeout"])
     if "evictionRules" in spec:
         changes["rules"] = rules.read(spec["evictionRules"], "spec.evictionRules")
+    interval = duration(said["cycleInterval"]) if "cycleInterval" in said else None
     return Configuration(
         spec.get("enabled", configuration.enabled),
         replace(configuration.policy, **changes),
         _chosen_by(configuration.choice, said),
+        configuration.interval if interval is None else interval,
     )
 
 

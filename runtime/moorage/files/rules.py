@@ -1,16 +1,18 @@
 """Rules of the evictor in the files that people have them in: what is wrong with one, and what it says.
 
-They come alone, as the published file or list, inside a ConfigMap, and inside the resource EvictorConfig. A key that
-is null counts as left out, as in every answer of an API server.
+They come alone, as the published file or list, inside a ConfigMap, and inside the resource EvictorConfig; prices of
+nodes, which they stand beside in the cluster, are known by their key. A key that is null counts as left out, as in
+every answer of an API server.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from . import schemas
+from . import prices, schemas
 from .mistakes import FileMistakes, Mistake
+from .nulls import without_nulls
 from .yamlfile import Document, parse
 
 MAX_BYTES = 1 << 20
@@ -33,19 +35,29 @@ def mistakes(document: Document) -> list[Mistake]:
         return _of_config_map(document, value)
     if _kind(value) == "EvictorConfig":
         return list(schemas.mistakes(RESOURCE, document, value))
-    return _of_rules(document)
+    if isinstance(value, Mapping) and prices.LIST in value:
+        return prices.mistakes(document)
+    return mistakes_of_rules(document)
 
 
-def mistakes_in_text(document: Document, key: str) -> list[Mistake]:
-    """What is wrong with rules that are one text in another file.
+def mistakes_of_rules(document: Document) -> list[Mistake]:
+    """What is wrong with the published file or list, which a ConfigMap holds, too."""
+    value = without_nulls(document.value)
+    return list(schemas.mistakes(_RULES, document, value)) if value is not None else []
+
+
+def mistakes_in_text(
+    document: Document, key: str, of: Callable[[Document], list[Mistake]] = mistakes_of_rules
+) -> list[Mistake]:
+    """What is wrong with a file that is one text in another file.
 
     Args:
         document: the other file.
         key: the top-level key with the text.
+        of: says what is wrong with such a file; unless told otherwise it holds rules.
     """
     try:
-        inner = parse(key, document.value[key].encode(), max_bytes=MAX_BYTES, merge=True)
-        found = _of_rules(inner)
+        found = of(parse(key, document.value[key].encode(), max_bytes=MAX_BYTES, merge=True))
     except FileMistakes as error:
         found = error.mistakes
     return [document.mistake((key,), f"{key}: in line {each.line} of the text: {each.full_sentence}") for each in found]
@@ -70,27 +82,20 @@ def notes(document: Document) -> Iterator[Mistake]:
                 yield document.mistake((*where, name), sentence)
 
 
-def without_nulls(value: Any) -> Any:
-    """A value without the keys of its maps that are null."""
-    if isinstance(value, Mapping):
-        return {key: without_nulls(inner) for key, inner in value.items() if inner is not None}
-    if isinstance(value, list):
-        return [without_nulls(inner) for inner in value]
-    return value
-
-
 def _kind(value: Any) -> Any:
     return value.get("kind") if isinstance(value, Mapping) else None
 
 
-def _of_rules(document: Document) -> list[Mistake]:
-    value = without_nulls(document.value)
-    return list(schemas.mistakes(_RULES, document, value)) if value is not None else []
-
-
 def _of_config_map(document: Document, value: Mapping[str, Any]) -> list[Mistake]:
     data = value.get("data")
-    if not isinstance(data, Mapping) or not isinstance(data.get(KEY), str):
+    texts = data if isinstance(data, Mapping) else {}
+    known = {key: of for key, of in _TEXTS.items() if isinstance(texts.get(key), str)}
+    if not known or (KEY in texts and KEY not in known):
         return [document.mistake(("data",), f"data: {KEY} is missing, the text with the rules")]
-    inside = mistakes_in_text(document.below("data"), KEY)
-    return [each._replace(path=("data", *each.path)) for each in inside]
+    below = document.below("data")
+    found = [each for key, of in known.items() for each in mistakes_in_text(below, key, of)]
+    return [each._replace(path=("data", *each.path)) for each in found]
+
+
+_TEXTS = {KEY: mistakes_of_rules, prices.KEY: prices.mistakes}
+"""What a ConfigMap may hold."""

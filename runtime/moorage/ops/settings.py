@@ -197,7 +197,7 @@ class PinnerSettings(PlannerAccess, LogSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class CompactionSettings:
-    """What decides which nodes the evictor empties; the resource EvictorConfig wins over each that it has."""
+    """What decides which nodes the evictor empties, and when; the resource EvictorConfig wins over each that it has."""
 
     evictor_enabled: bool = setting(
         "MOORAGE_EVICTOR_ENABLED", "Whether the evictor does anything; false: no node is emptied", parsing.boolean, True
@@ -223,6 +223,7 @@ class CompactionSettings:
         parsing.whole(0, 10_080),
         5,
     )
+    cycle_interval: float = setting("MOORAGE_CYCLE_INTERVAL", "Time between two cycles", parsing.seconds, 60.0)
     max_target_nodes_per_cycle: int = setting(
         "MOORAGE_MAX_TARGET_NODES_PER_CYCLE", "At most so many nodes are emptied in a cycle", parsing.whole(0, 5000), 20
     )
@@ -295,7 +296,6 @@ class EvictorSettings(CompactionSettings, ClusterSettings, LogSettings):
     leader_election: bool = setting(
         "MOORAGE_LEADER_ELECTION", "Whether replicas elect a leader; one replica needs none", parsing.boolean, True
     )
-    cycle_interval: float = setting("MOORAGE_CYCLE_INTERVAL", "Time between two cycles", parsing.seconds, 60.0)
     rules_config_map: str = setting(
         "MOORAGE_RULES_CONFIG_MAP",
         "The ConfigMap with the rules, under the key config.yaml; followed for as long as the evictor runs",

@@ -179,6 +179,11 @@ def test_resources_of_another_name_are_right_and_not_read(metadata: Json | None)
 
 
 WITHOUT_EFFECT = {
+    "drainRollbackTimeout": "2m",
+    "podEvictionFailureBackOff": "30s",
+    "softTainting": True,
+    "emitNodeRelatedPodEvents": True,
+    "pricingAwarenessEnabled": True,
     "ignorePodDisruptionBudgets": True,
     "forceDisableLiveMigration": True,
     "forceDisableWOOP": True,
@@ -272,3 +277,16 @@ def test_mistakes_are_named_with_their_path(content: Json, sentence: str) -> Non
 )
 def test_durations(text: str, seconds: float | None) -> None:
     assert duration(text) == (timedelta(seconds=seconds) if seconds is not None else None)
+
+
+def test_prices_are_looked_at_like_rules_alone_and_in_a_config_map() -> None:
+    entry = {"instanceType": "m5.large", "pricePerHour": "0.096"}
+    wrong = [entry, {**entry, "capacityType": "on-demand", "pricePerHour": 1}]
+    assert rules.mistakes(document({"prices": [entry, {**entry, "capacityType": None}]})) == []
+    (mistake,) = rules.mistakes(document({"prices": wrong}))
+    assert mistake.path == ("prices", 1, "pricePerHour")
+    texts = {"config.yaml": json.dumps([ENTRY]), "prices.yaml": json.dumps({"prices": wrong})}
+    (mistake,) = rules.mistakes(document({"kind": "ConfigMap", "data": texts}))
+    assert mistake.path == ("data", "prices.yaml")
+    (mistake,) = rules.mistakes(document({"kind": "ConfigMap", "data": {**texts, "config.yaml": [ENTRY]}}))
+    assert mistake.full_sentence == "data: config.yaml is missing, the text with the rules"

@@ -120,3 +120,9 @@ def test_the_numbers_of_choosing() -> None:
         f"`{EMPTIED}`",
     ):
         assert text in CHOOSING, text
+
+
+def test_the_price_list_that_it_shows() -> None:
+    (example,) = re.findall(r"```yaml\n(.*?)```", CHOOSING, flags=re.DOTALL)
+    assert rules.mistakes(parse("prices.yaml", example.encode())) == []
+    assert len(yaml.safe_load(example)["prices"]) == 2

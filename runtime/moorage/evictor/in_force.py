@@ -1,0 +1,203 @@
+"""What is in force: the settings with what was found beside them, or everything that is wrong with it; no I/O.
+
+Nothing is half in force: one mistake anywhere, and there is no configuration. Whoever runs on keeps the last good one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from moorage.files import prices, rules
+from moorage.files.mistakes import FileMistakes, Mistake, dotted
+from moorage.files.yamlfile import Document, parse
+from moorage.ops.configuration import settings_of
+from moorage.ops.settings import CompactionSettings
+
+from .configuration import Configuration, of_settings, with_file, with_prices, with_resource
+
+LEAST_INTERVAL = timedelta(seconds=1)
+"""A shorter one would have the evictor do nothing but begin."""
+VERSION = "autoscaling.cast.ai/v1alpha1"
+"""Of the resource; the items of a list may be without it."""
+
+
+class Wrong(NamedTuple):
+    """One mistake.
+
+    Attributes:
+        source: where it is: ``ConfigMap castai-agent/castai-evictor-config``.
+        path: from the top of that: ``evictionConfig[0].podSelector.kind``; empty for all of it.
+        sentence: what is wrong there.
+        line: in the text, counted from 1; 0 where there are no lines.
+    """
+
+    source: str
+    path: str
+    sentence: str
+    line: int = 0
+
+    def __str__(self) -> str:
+        """``ConfigMap a/b, line 7: evictionConfig[0]: …``."""
+        place = f"{self.source}, line {self.line}" if self.line else self.source
+        return ": ".join(part for part in (place, self.path, self.sentence) if part)
+
+
+_RESOURCE = f"EvictorConfig {rules.NAME}"
+
+
+class Names(NamedTuple):
+    """How messages call what is found."""
+
+    rules: str = "the rules"
+    prices: str = "the prices"
+    resource: str = _RESOURCE
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What there is beside the settings; None where there is nothing.
+
+    Attributes:
+        rules: text of the ConfigMap's key ``config.yaml``, or of a file.
+        prices: text of the ConfigMap's key ``prices.yaml``, or of a file.
+        resource: the EvictorConfig named evictor-config.
+        wrong: what is there and cannot be read at all, as whoever looked says it.
+    """
+
+    rules: str | None = None
+    prices: str | None = None
+    resource: Mapping[str, Any] | None = None
+    wrong: tuple[Wrong, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """What has come of it.
+
+    Attributes:
+        configuration: what is in force; None when something is wrong.
+        wrong: everything that is wrong.
+        notes: what was accepted and has no effect, each a sentence with its place.
+    """
+
+    configuration: Configuration | None
+    wrong: tuple[Wrong, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+
+def names_in(namespace: str, rules_config_map: str, prices_config_map: str) -> Names:
+    """How messages call what is found in the cluster.
+
+    Args:
+        namespace: of the ConfigMaps.
+        rules_config_map: that with the rules.
+        prices_config_map: that with the prices.
+    """
+    return Names(f"ConfigMap {namespace}/{rules_config_map}", f"ConfigMap {namespace}/{prices_config_map}")
+
+
+def text_of(data: Mapping[str, Any] | None, key: str, source: str) -> str | Wrong:
+    """The text in a ConfigMap that there is; one without it protects nobody, whatever it was meant to say.
+
+    Args:
+        data: the ConfigMap's.
+        key: ``config.yaml``.
+        source: how messages call it.
+    """
+    text = (data or {}).get(key)
+    if isinstance(text, str):
+        return text
+    others = ", ".join(sorted(map(str, data or {})))[:200]
+    return Wrong(source, "data", f"{key} is missing; there is {others or 'nothing'}")
+
+
+def configure(
+    settings: CompactionSettings, found: Found, names: Names | None = None, *, acts: bool = True
+) -> Configured:
+    """Put together what is in force.
+
+    Args:
+        settings: of the program.
+        found: what there is beside them.
+        names: how messages call it.
+        acts: whether the program would empty nodes; who only looks need not mind ``dryRun: false``.
+
+    Returns:
+        A configuration, or what is wrong; with all mistakes of all sources.
+    """
+    names = names or Names()
+    filed = _read(names.rules, found.rules, rules.mistakes_of_rules)
+    priced = _read(names.prices, found.prices, prices.mistakes)
+    resource = _resource(names.resource, found.resource)
+    wrong = [*found.wrong, *filed.wrong, *priced.wrong, *resource.wrong]
+    if wrong:
+        return Configured(None, tuple(wrong))
+    configuration = with_prices(with_file(of_settings(settings), filed.document.value), priced.document.value)
+    said: Mapping[str, Any] = {}
+    if resource.document.value is not None:
+        configuration = with_resource(configuration, resource.document.value)
+        said = resource.document.value["spec"].get("config") or {}
+    wrong += _contradictions(configuration, said, names.resource)
+    if acts and said.get("dryRun") is False:
+        sentence = (
+            "is false, and this version does not evict yet: it only says what could go. Leave it out, or set it to true"
+        )
+        wrong.append(Wrong(names.resource, "spec.config.dryRun", sentence))
+    notes = tuple(f"{names.resource}: {each.full_sentence}" for each in rules.notes(resource.document))
+    return Configured(None if wrong else configuration, tuple(wrong), notes)
+
+
+class _Source(NamedTuple):
+    document: Document
+    wrong: tuple[Wrong, ...] = ()
+
+
+_NOTHING = Document(None, {})
+
+
+def _read(name: str, text: str | None, mistakes: Callable[[Document], list[Mistake]]) -> _Source:
+    """A text, and what is wrong with it."""
+    if text is None:
+        return _Source(_NOTHING)
+    try:
+        document = parse(name, text.encode("utf-8", "surrogatepass"), max_bytes=rules.MAX_BYTES, merge=True)
+        found = mistakes(document)
+    except FileMistakes as error:
+        document, found = _NOTHING, error.mistakes
+    return _Source(document, tuple(_wrong(name, each) for each in found))
+
+
+def _resource(name: str, value: Mapping[str, Any] | None) -> _Source:
+    """The resource, judged anew: an older definition may have let it through."""
+    if value is None:
+        return _Source(_NOTHING)
+    document = Document({"apiVersion": VERSION, "kind": "EvictorConfig", **value}, {})
+    try:
+        found = rules.mistakes(document)
+    except RecursionError:
+        return _Source(_NOTHING, (Wrong(name, "", "is nested too deeply to be read"),))
+    return _Source(document, tuple(_wrong(name, each) for each in found))
+
+
+def _wrong(source: str, mistake: Mistake) -> Wrong:
+    path = dotted(mistake.path)
+    return Wrong(source, path, mistake.full_sentence.removeprefix(f"{path}: "), mistake.line)
+
+
+def _contradictions(configuration: Configuration, said: Mapping[str, Any], resource: str) -> Iterator[Wrong]:
+    """What is wrong only once all is put together, blamed on whoever says it."""
+    if configuration.interval < LEAST_INTERVAL:
+        yield _blame("cycleInterval", "cycle_interval", said, resource, "is too short, at least 1s")
+    most, least = configuration.choice.most, configuration.choice.least
+    if most is not None and most < least != CompactionSettings().min_target_nodes_per_cycle:
+        sentence = f"is {least}, and maxTargetNodesPerCycle allows {most}: make one of them fit the other"
+        yield _blame("minTargetNodesPerCycle", "min_target_nodes_per_cycle", said, resource, sentence)
+
+
+def _blame(key: str, setting: str, said: Mapping[str, Any], resource: str, sentence: str) -> Wrong:
+    if said.get(key) is not None:
+        return Wrong(resource, f"spec.config.{key}", sentence)
+    return Wrong("settings", settings_of(CompactionSettings)[setting].title, sentence)
