@@ -1,0 +1,1 @@
+"""Where all objects of a cluster come from: an API server, asked once, or what kubectl has written to files."""

@@ -1,0 +1,45 @@
+"""Of when a dump is: the newest time that something in it was written down."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+_TIME = re.compile(rb'": ?"(2[0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})([.][0-9]{1,9})?Z"')
+_PAST = (
+    b"lastHeartbeatTime",
+    b"renewTime",
+    b"lastTransitionTime",
+    b"creationTimestamp",
+    b"startTime",
+    b"startedAt",
+    b"lastUpdateTime",
+    b"lastScheduleTime",
+    b"acquireTime",
+    b"time",
+)
+"""Keys of times at which something has happened; others, a deletionTimestamp for one, may lie ahead."""
+SLACK = timedelta(days=1)
+"""How far the cluster's clock may be ahead of ours."""
+
+
+def newest(data: bytes, now: datetime) -> datetime | None:
+    """The newest of the times in a text; None when there are none.
+
+    Args:
+        data: JSON.
+        now: our own clock's time: what lies far ahead of it is no time at which anything has happened.
+    """
+    latest = f"{now + SLACK:%Y-%m-%dT%H:%M:%S}".encode()
+    best = b""
+    for found in _TIME.finditer(data):
+        if best < found[1] <= latest and _is_past(data[max(0, found.start() - 24) : found.start()]):
+            best = found[1]
+    try:
+        return datetime.fromisoformat(best.decode()).replace(tzinfo=UTC) if best else None
+    except ValueError:  # the 31st of February
+        return None
+
+
+def _is_past(before: bytes) -> bool:
+    return before.rpartition(b'"')[2] in _PAST
