@@ -87,9 +87,7 @@ class Prices:
         said = amount(node.metadata.annotations.get(PRICE, ""))
         if said is not None:
             return said
-        labels = node.metadata.labels
-        kind = next((labels[key] for key in _TYPE_LABELS if key in labels), "")
-        return self.per_hour.get((kind, is_spot(node)))
+        return self.per_hour.get((instance_type(node), is_spot(node)))
 
     def _units(self, node: Node) -> float:
         offered, _ = allocatable(node.status.capacity or node.status.allocatable)
@@ -104,6 +102,12 @@ def amount(text: str) -> float | None:
     except ValueError:
         return None
     return found if math.isfinite(found) and found >= 0 else None
+
+
+def instance_type(node: Node) -> str:
+    """The instance type of a node by its label; empty when it has none."""
+    labels = node.metadata.labels
+    return next((labels[key] for key in _TYPE_LABELS if key in labels), "")
 
 
 def is_spot(node: Node) -> bool:

@@ -1,0 +1,26 @@
+"""What a look has shown, for people and programs: a report as data, as text and as a page, and single things explained.
+
+Pure: nothing is read, written or asked.
+"""
+
+from .build import build
+from .data import as_json, from_json
+from .explain import NodeExplanation, PodExplanation, UnknownName, explain_node, explain_pod
+from .html import as_html
+from .model import Report
+from .text import as_table, as_wide
+
+__all__ = [
+    "NodeExplanation",
+    "PodExplanation",
+    "Report",
+    "UnknownName",
+    "as_html",
+    "as_json",
+    "as_table",
+    "as_wide",
+    "build",
+    "explain_node",
+    "explain_pod",
+    "from_json",
+]

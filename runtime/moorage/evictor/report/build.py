@@ -1,0 +1,169 @@
+"""Makes the report of a look: who goes where, what holds the rest, and how full everything is before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from moorage.evictor.candidates import NodeVerdict
+from moorage.evictor.candidates.reasons import Finding, R
+from moorage.evictor.compaction import Emptied, KeptFinding, KeptReason
+from moorage.evictor.compaction.prices import instance_type, is_spot
+from moorage.objects import Node
+
+from . import holding, model
+from .hidden import HIDES
+from .model import Held, Movement, NodeReport, Report, Usage, Why
+from .seen import Seen
+from .simulated import Simulated
+from .usage import usages
+
+ZONES = ("topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone")
+_OPAQUE = "what this hides is not known"
+
+
+def build(look: Seen, source: str) -> Report:
+    """What a look has shown.
+
+    Args:
+        look: what was found; nothing of it is changed in the end.
+        source: where the objects come from, for people.
+
+    Returns:
+        The report; the same for the same input.
+    """
+    view, plan = look.cluster.view, look.plan
+    facts = _Facts(look)
+    chosen = tuple(facts.chosen(each) for each in plan.chosen)
+    others = tuple(facts.other(name) for name in sorted(look.cluster.verdicts.keys() - facts.emptied))
+    return Report(
+        version=model.VERSION,
+        when=view.now,
+        source=source,
+        configuration=_configured(look),
+        unit=plan.unit.value,
+        total=plan.total,
+        freed=plan.freed,
+        part=plan.freed / plan.total if plan.total else 0.0,
+        nodes=len(view.nodes),
+        may_go=sum(verdict.may_go for verdict in look.cluster.verdicts.values()),
+        pods=len(view.pods),
+        moved=plan.moved,
+        steps=plan.steps,
+        cut_off=plan.cut_off,
+        chosen=chosen,
+        others=others,
+        holding=holding.reasons(others),
+        holders=holding.controllers(others),
+        unpriced=plan.unpriced,
+        unplaced=plan.unplaced,
+        unseen=tuple(model.Unseen(kind, why, HIDES.get(kind, _OPAQUE)) for kind, why in sorted(view.unseen.items())),
+        unread=tuple(
+            model.Unread(kind, key, each.reason)
+            for kind, things in sorted(view.unread.items())
+            for key, each in sorted(things.items())
+        ),
+    )
+
+
+def node_report(look: Seen, name: str) -> NodeReport:
+    """The same of one node.
+
+    Args:
+        look: what was found.
+        name: one of its nodes.
+    """
+    facts = _Facts(look)
+    emptied = facts.emptied.get(name)
+    return facts.other(name) if emptied is None else facts.chosen(emptied)
+
+
+class _About(NamedTuple):
+    """What is said of every node."""
+
+    name: str
+    instance_type: str
+    zone: str
+    capacity_type: str
+    price: float
+    usage: Usage | None
+    may_go: bool
+
+
+class _Facts:
+    """What a look says of single nodes."""
+
+    def __init__(self, look: Seen) -> None:
+        self._look = look
+        self._simulated = Simulated(look)
+        self._usages: Mapping[str, Usage] = usages(look.cluster.snapshot, self._simulated)
+        self._prices = look.configuration.choice.prices.of(look.cluster.view.nodes.values()).of
+        self.emptied = {each.name: each for each in look.plan.chosen}
+
+    def chosen(self, emptied: Emptied) -> NodeReport:
+        """A node that could go."""
+        moves = tuple(Movement(move.pod, move.node) for move in emptied.moves)
+        return NodeReport(*self._about(emptied.name), chosen=True, moves=moves)
+
+    def other(self, name: str) -> NodeReport:
+        """A node that stays."""
+        verdict = self._look.cluster.verdicts[name]
+        kept = tuple(kept_why(each) for each in self._look.plan.kept[name] if each.reason is not KeptReason.HELD)
+        return NodeReport(
+            *self._about(name),
+            chosen=False,
+            reasons=tuple(why(each) for each in verdict.findings),
+            holders=self._holders(verdict),
+            kept=kept,
+        )
+
+    def _holders(self, verdict: NodeVerdict) -> tuple[Held, ...]:
+        owner = self._simulated.owner
+        return tuple(Held(pod.key, owner(pod.key), tuple(map(why, pod.findings))) for pod in verdict.holders)
+
+    def _about(self, name: str) -> _About:
+        node: Node = self._look.cluster.view.nodes[name]
+        labels = node.metadata.labels
+        return _About(
+            name,
+            instance_type(node),
+            next((labels[key] for key in ZONES if key in labels), ""),
+            "spot" if is_spot(node) else "on-demand",
+            self._prices[name],
+            self._usages.get(name),
+            self._look.cluster.verdicts[name].may_go,
+        )
+
+
+def why(found: Finding[R]) -> Why:
+    """A finding about a node or pod, as it is reported."""
+    return Why(found.reason.name, found.reason.sentence, found.detail)
+
+
+def kept_why(found: KeptFinding) -> Why:
+    """A finding of choosing, as it is reported."""
+    return Why(found.reason.name, found.reason.sentence, found.detail, found.pod)
+
+
+def _configured(look: Seen) -> model.Configured:
+    policy, choice = look.configuration.policy, look.configuration.choice
+    known = look.cluster.snapshot.nodes.slots
+    candidates = sum(verdict.may_go and name in known for name, verdict in look.cluster.verdicts.items())
+    return model.Configured(
+        enabled=look.configuration.enabled,
+        aggressive_mode=policy.aggressive,
+        scoped_mode=policy.scoped,
+        node_grace_period_minutes=policy.node_grace_period.total_seconds() / 60,
+        drain_timeout_seconds=policy.drain_timeout.total_seconds(),
+        windows=policy.windows,
+        rules=len(policy.rules),
+        max_target_nodes_per_cycle=choice.most,
+        min_target_nodes_per_cycle=choice.least,
+        target_node_percentage=choice.percentage,
+        limit=choice.limit(candidates),
+        target_utilization=round(choice.utilisation * 100, 6),
+        quiet_period_seconds=choice.quiet_period.total_seconds(),
+        owner_window_seconds=choice.owner_window.total_seconds(),
+        allow_spot=choice.spot,
+        arm64_supported=choice.arm64,
+    )

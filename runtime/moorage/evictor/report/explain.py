@@ -1,0 +1,339 @@
+"""Everything about one node or pod: may it go, does it, what speaks against it, and where would pods go."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from moorage.evictor.candidates import NodeReason, PodReason, PodVerdict, Stance
+from moorage.evictor.compaction import KeptReason
+from moorage.objects import Pod
+
+from . import guide, words
+from .build import node_report, why
+from .columns import BOLD, GREEN, YELLOW, Paint
+from .data import indented
+from .model import Data, NodeReport, Why
+from .room import Place, opened
+from .seen import Seen
+from .simulated import Simulated
+
+_NEAREST = 3
+_DETAILED = 5
+"""For more pods that fit nowhere it is not said why."""
+_SAMPLE = 200_000
+"""Among more names nobody looks for those that are spelled alike."""
+
+
+class UnknownName(Exception):
+    """Nothing of that name was seen.
+
+    Args:
+        kind: ``node`` or ``pod``.
+        name: what was asked for.
+        nearest: the names that come nearest.
+    """
+
+    def __init__(self, kind: str, name: str, nearest: tuple[str, ...]) -> None:
+        hint = f"did you mean {' or '.join(map(words.plain, nearest))}?" if nearest else "nothing is named like that"
+        super().__init__(f"there is no {kind} {words.plain(name)!r}: {hint}")
+        self.kind = kind
+        self.name = name
+        self.nearest = nearest
+
+
+class NodeExplanation(Data, frozen=True):
+    """One node.
+
+    Attributes:
+        node: what the report says of it.
+        unit: in what its price is.
+        places: where its pods would go that would have to be moved, as if nothing spoke against it; in the order of
+            the plan when it is chosen, else one after the other once the plan is carried out.
+        stays: how many pods go with it.
+    """
+
+    node: NodeReport
+    unit: str
+    places: tuple[Place, ...]
+    stays: int
+
+    def json(self) -> str:
+        """The same as JSON."""
+        return indented(self)
+
+    def text(self, colour: bool = False) -> str:
+        """The same for people.
+
+        Args:
+            colour: whether the terminal shows colours.
+        """
+        return "\n".join(_of_node(self, Paint(colour))) + "\n"
+
+
+class Cause(Data, frozen=True):
+    """A reason about a pod.
+
+    Attributes:
+        reason: its name.
+        sentence: the same for people.
+        detail: its particulars.
+        guide: where more is said about it.
+        unless_disposable: whether it does not count for a pod that is disposable.
+    """
+
+    reason: str
+    sentence: str
+    detail: str
+    guide: str
+    unless_disposable: bool
+
+
+class PodExplanation(Data, frozen=True):
+    """One pod.
+
+    Attributes:
+        pod: ``namespace/name``.
+        node: where it is; empty: nowhere yet.
+        controllers: from the direct owner to the top, as far as they are known.
+        stance: ``holds`` its node, ``moves`` or ``stays`` (goes with it); empty when it is on no node that was seen.
+        reasons: why, the weightiest first.
+        moves_to: where its replacement goes by the plan; empty when the plan does not move it.
+        place: where its replacement would go, or the pod itself when it waits for a node; null when there is no answer.
+    """
+
+    pod: str
+    node: str
+    controllers: tuple[str, ...]
+    stance: str
+    reasons: tuple[Cause, ...]
+    moves_to: str
+    place: Place | None
+
+    def json(self) -> str:
+        """The same as JSON."""
+        return indented(self)
+
+    def text(self, colour: bool = False) -> str:
+        """The same for people.
+
+        Args:
+            colour: whether the terminal shows colours.
+        """
+        return "\n".join(_of_pod(self, Paint(colour))) + "\n"
+
+
+def explain_node(look: Seen, name: str) -> NodeExplanation:
+    """Everything about one node.
+
+    Args:
+        look: what was found; nothing of it is changed in the end.
+        name: the node's.
+
+    Raises:
+        UnknownName: there is no such node.
+    """
+    verdict = look.cluster.verdicts.get(name)
+    if verdict is None:
+        raise UnknownName("node", name, _nearest(name, look.cluster.verdicts))
+    node = node_report(look, name)
+    going = [pod.key for pod in verdict.pods if pod.stance is Stance.MOVES]
+    if node.chosen:
+        places = tuple(Place(move.pod, move.node) for move in node.moves)
+    elif going and name in look.cluster.snapshot.nodes.slots:
+        with opened(look, simulated := Simulated(look)) as room:
+            order = sorted(going, key=lambda key: (-_size(look, simulated.replacement(key)), key))
+            places = tuple(room.move(key, name) for key in order)
+    else:
+        places = ()
+    stays = sum(pod.stance is Stance.STAYS for pod in verdict.pods)
+    return NodeExplanation(node, look.plan.unit.value, places, stays)
+
+
+def explain_pod(look: Seen, key: str) -> PodExplanation:
+    """Everything about one pod.
+
+    Args:
+        look: what was found; nothing of it is changed in the end.
+        key: ``namespace/name``.
+
+    Raises:
+        UnknownName: there is no such pod.
+    """
+    simulated = Simulated(look)
+    pod = simulated.pod(key)
+    if pod is None:
+        raise UnknownName("pod", key, _nearest_pods(key, [each.key for each in look.cluster.view.pods]))
+    node = pod.spec.node_name
+    found = look.cluster.verdicts.get(node)
+    verdict = next((each for each in found.pods if each.key == key), None) if found is not None else None
+    moves_to = next((move.node for each in look.plan.chosen for move in each.moves if move.pod == key), "")
+    controllers = simulated.controllers(key)
+    chain = [f"{kind} {each.key}" for kind, each in zip(controllers.kinds, controllers.found, strict=False)]
+    return PodExplanation(
+        pod=key,
+        node=node,
+        controllers=tuple(chain or ([controllers.who] if controllers.who else [])),
+        stance=verdict.stance.value if verdict is not None else "",
+        reasons=tuple(_causes(verdict)),
+        moves_to=moves_to,
+        place=None if moves_to else _place(look, simulated, pod, verdict),
+    )
+
+
+def _place(look: Seen, simulated: Simulated, pod: Pod, verdict: PodVerdict | None) -> Place | None:
+    waits = not pod.spec.node_name and not pod.finished and pod.metadata.deletion_timestamp is None
+    with opened(look, simulated) as room:
+        if waits and not pod.spec.scheduling_gates:
+            return room.wait(pod.key, pod)
+        if verdict is not None and verdict.stance is not Stance.STAYS:
+            return room.move(pod.key, pod.spec.node_name)
+    return None
+
+
+def _causes(verdict: PodVerdict | None) -> Iterator[Cause]:
+    for found in verdict.findings if verdict is not None else ():
+        told = why(found)
+        yield Cause(told.reason, told.sentence, told.detail, guide.link(found.reason), guide.is_guard(found.reason))
+
+
+def _size(look: Seen, pod: Pod) -> float:
+    """How large a pod is, by what an average node has; the largest are moved first, as choosing does it."""
+    snapshot = look.cluster.snapshot
+    one = snapshot.classes.of(pod)
+    totals = [0] * len(snapshot.resources.names)
+    for slot in snapshot.nodes.slots.values():
+        for name, units in snapshot.nodes.record(slot).offered.items():
+            totals[snapshot.resources.row(name)] += units
+    return sum(units / max(totals[row], 1) for row, units in one.usage)
+
+
+# --- names ---
+
+
+def _nearest(name: str, names: Collection[str]) -> tuple[str, ...]:
+    import difflib  # only a typing error needs it
+
+    return tuple(difflib.get_close_matches(name, names, _NEAREST)) if len(names) <= _SAMPLE else ()
+
+
+def _nearest_pods(key: str, keys: list[str]) -> tuple[str, ...]:
+    """A pod of that name in another namespace first, then those that are spelled alike."""
+    name = key.rpartition("/")[2]
+    same = sorted(each for each in keys if each.rpartition("/")[2] == name)
+    if same:
+        return tuple(same[:_NEAREST])
+    if "/" in key:
+        return _nearest(key, keys)
+    by_name = {each.rpartition("/")[2]: each for each in reversed(keys)}
+    return tuple(by_name[each] for each in _nearest(name, by_name))
+
+
+# --- texts ---
+
+
+def _of_node(explained: NodeExplanation, paint: Paint) -> Iterator[str]:
+    node = explained.node
+    name = words.plain(node.name)
+    if node.chosen:
+        answer = "could go"
+    elif node.may_go:
+        answer = "may go, and stays"
+    else:
+        answer = "stays: it may not be emptied"
+    yield paint(f"Node {name} {answer}.", BOLD)
+    facts = [words.plain(each) for each in (node.instance_type, node.zone and f"zone {node.zone}") if each]
+    cpu, memory, pods = words.cells(node.usage)
+    price = words.priced(node.price, explained.unit)
+    yield "  " + ", ".join([*facts, node.capacity_type, price, f"CPU {cpu}", f"memory {memory}", f"pods {pods}"])
+    if node.reasons or node.kept:
+        yield ""
+        yield from _causes_of_node(node, paint)
+    if node.holders:
+        yield ""
+        yield f"{words.count(len(node.holders), 'pod holds', 'pods hold')} it:"
+    for held in node.holders:
+        of = f" ({words.plain(held.controller)})" if held.controller else ""
+        yield f"  {words.plain(held.pod)}{of}"
+        yield from (f"    {_line(each, paint, guide.link(PodReason[each.reason]))}" for each in held.reasons)
+    yield from _places(explained, paint)
+    if explained.stays:
+        yield ""
+        yield f"{words.count(explained.stays, 'pod goes', 'pods go')} with it and {_is(explained.stays)} in nobody's way."
+
+
+def _is(number: int) -> str:
+    return "is" if number == 1 else "are"
+
+
+def _causes_of_node(node: NodeReport, paint: Paint) -> Iterator[str]:
+    yield "Why it stays:"
+    yield from (f"  {_line(each, paint, guide.link(NodeReason[each.reason]))}" for each in node.reasons)
+    yield from (f"  {_line(each, paint, guide.link(KeptReason[each.reason]))}" for each in node.kept)
+
+
+def _line(each: Why, paint: Paint, where: str) -> str:
+    pod = f"; pod {words.plain(each.pod)}" if each.pod else ""
+    return f"{paint(each.reason, YELLOW)}: {words.plain(str(each))}{pod}. See {where}"
+
+
+def _places(explained: NodeExplanation, paint: Paint) -> Iterator[str]:
+    fitting = [each for each in explained.places if each.node]
+    stuck = [each for each in explained.places if not each.node]
+    if fitting:
+        yield ""
+        if explained.node.chosen:
+            yield f"{words.count(len(fitting), 'pod')} would move:"
+        else:
+            yield f"Where {words.count(len(fitting), 'pod')} of it would find room once the plan is carried out:"
+        yield from (f"  {words.plain(each.pod)} → {paint(words.plain(each.node), GREEN)}" for each in fitting)
+    if stuck:
+        yield ""
+        yield f"{words.count(len(stuck), 'pod fits', 'pods fit')} nowhere then:"
+    for each in stuck[:_DETAILED]:
+        yield from (f"  {line}" for line in _nowhere(each))
+    if len(stuck) > _DETAILED:
+        yield f"  and {words.some([each.pod for each in stuck[_DETAILED:]], 'more pod')}"
+
+
+def _nowhere(place: Place) -> Iterator[str]:
+    counted = ", ".join(f"{each.nodes:,} {words.plain(each.reason)}" for each in place.against)
+    yield f"{words.plain(place.pod)}: 0/{place.of:,} other nodes take it: {counted or 'there is none'}."
+    for near in place.closest:
+        yield f"  {words.plain(near.node)}: {words.plain('; '.join(near.against))}"
+
+
+def _of_pod(explained: PodExplanation, paint: Paint) -> Iterator[str]:
+    answers = {
+        "holds": "holds its node",
+        "moves": "may be evicted",
+        "stays": "goes with its node, and is in nobody's way",
+        "": "is on no node that was seen" if explained.node else "has no node yet",
+    }
+    yield paint(f"Pod {words.plain(explained.pod)} {answers[explained.stance]}.", BOLD)
+    if explained.node:
+        yield f"  node: {words.plain(explained.node)}"
+    if explained.controllers:
+        yield f"  controllers: {words.plain(', '.join(explained.controllers))}"
+    if explained.reasons:
+        yield ""
+        yield "Why:"
+    for each in explained.reasons:
+        yield f"  {_line(Why(each.reason, each.sentence, each.detail), paint, each.guide)}"
+        if each.unless_disposable:
+            yield "    It does not count for a pod that is disposable."
+    yield from _where(explained, paint)
+
+
+def _where(explained: PodExplanation, paint: Paint) -> Iterator[str]:
+    place = explained.place
+    if explained.moves_to:
+        yield ""
+        yield f"By the plan its replacement goes to {paint(words.plain(explained.moves_to), GREEN)}."
+    elif place is not None and place.node:
+        node = paint(words.plain(place.node), GREEN)
+        yield ""
+        yield f"Its replacement would go to {node}." if explained.node else f"Room is kept for it on {node}."
+    elif place is not None:
+        yield ""
+        yield "Its replacement would fit nowhere:" if explained.node else "It fits nowhere now:"
+        yield from (f"  {line}" for line in _nowhere(place))

@@ -1,0 +1,25 @@
+"""What could not be told because a kind could not be listed."""
+
+from __future__ import annotations
+
+HIDES = {
+    "Namespace": "whether a namespace is being deleted: every pod holds its node that is not disposable",
+    "StorageClass": "where volumes can be made that are not there yet: pods that wait for one fit nowhere",
+    "PersistentVolume": "whether volumes are on one node only: pods with claims hold their nodes",
+    "PersistentVolumeClaim": "which volumes pods use: pods with claims hold their nodes",
+    "CSINode": "how many volumes nodes take: pods with volumes that are attached fit nowhere",
+    "VolumeAttachment": "how many volumes are attached to nodes: pods with volumes that are attached fit nowhere",
+    "DeviceClass": "whether devices stand for a resource that nodes lack: such pods fit nowhere",
+    "NodeClaim": "whether Karpenter is removing a node: the nodes stay that belong to a NodeClaim, and take nothing",
+    "ReplicaSet": "who made pods, how many are wanted and what the next one is like: pods of ReplicaSets hold their nodes",
+    "ReplicationController": "how many pods are wanted: pods of ReplicationControllers hold their nodes",
+    "Deployment": "whether a Deployment protects its pods or is being rolled out: pods of Deployments hold their nodes",
+    "StatefulSet": "whether a StatefulSet protects its pods: all of them hold their nodes, disposable or not",
+    "DaemonSet": "whether a DaemonSet is marked with removal-disabled, which would hold every node that it runs on",
+    "Job": "whether a Job survives an eviction, or is disposable: pods of Jobs hold their nodes",
+    "CronJob": "whether a CronJob protects its pods: pods of CronJobs hold their nodes",
+    "PodDisruptionBudget": "which evictions would be refused: every pod holds its node that would have to be moved",
+    "Node": "everything: without nodes there is nothing to look at",
+    "Pod": "what runs on the nodes: all of them stay",
+}
+"""By kind, one for each that is read."""

@@ -1,0 +1,185 @@
+"""Where single pods would find room once the plan is carried out, and what each node has against those that find none.
+
+The answers are those of the same simulation that choosing works with: room is kept for who waits, and nodes are not
+filled to the brim.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from moorage.evictor.compaction import waiting
+from moorage.evictor.compaction.gathering import slots
+from moorage.evictor.compaction.places import Places
+from moorage.objects import Pod
+from moorage.scheduling.nodes import Bools
+from moorage.scheduling.reasons import Finding, Reason
+
+from .model import Data
+from .seen import Seen
+from .simulated import Simulated
+
+_CLOSEST = 3
+GOES = "it could go itself"
+OTHER_KIND = "it is a spot node, of another architecture or of another operating system, and takes no such pods"
+CLOSED = "it takes no pods, because it has been emptied"
+
+
+class Against(Data, frozen=True):
+    """What some nodes have against a pod.
+
+    Attributes:
+        reason: what it is.
+        nodes: how many of them have it, perhaps with others.
+    """
+
+    reason: str
+    nodes: int
+
+
+class Near(Data, frozen=True):
+    """A node that comes close to taking a pod.
+
+    Attributes:
+        node: its name.
+        against: everything that it has against the pod.
+    """
+
+    node: str
+    against: tuple[str, ...]
+
+
+class Place(Data, frozen=True):
+    """Where a pod's replacement would go.
+
+    Attributes:
+        pod: the pod that it is for.
+        node: where it would go; empty when it fits nowhere.
+        of: how many other nodes there are.
+        against: what they have against it, the most frequent first; empty when it fits.
+        closest: the nodes with the fewest reasons against it, the emptiest first.
+    """
+
+    pod: str
+    node: str = ""
+    of: int = 0
+    against: tuple[Against, ...] = ()
+    closest: tuple[Near, ...] = ()
+
+
+class _Judged(NamedTuple):
+    node: str
+    slot: int
+    against: tuple[str, ...]
+    by_scheduler: bool
+
+
+class Room:
+    """What nodes have left once the plan is carried out; see ``opened``.
+
+    Args:
+        look: what was found.
+        simulated: carries the plan out.
+
+    Attributes:
+        waiting: the nodes on which room is kept for pods that wait for one, by pod.
+    """
+
+    def __init__(self, look: Seen, simulated: Simulated) -> None:
+        self._look = look
+        self._simulated = simulated
+        cluster = look.cluster
+        self._snapshot = snapshot = cluster.snapshot
+        self._places = Places(snapshot, cluster.view.nodes, cluster.verdicts, look.configuration.choice)
+        may_go = snapshot.slots_of(slots(snapshot, cluster.verdicts))
+        kept = waiting.keep_room(snapshot, cluster.view, simulated.replacements, may_go, self._places.receiving)
+        self.waiting = {each.key: each.node for each in kept.placed}
+        snapshot.withhold(self._places.withheld())
+        simulated.carry_out()
+        self._emptied = {each.name for each in look.plan.chosen}
+        self._going: Bools = snapshot.slots_of(self._emptied)
+        self._rank = self._places.tightness()
+
+    def move(self, key: str, home: str) -> Place:
+        """Move a pod to where its replacement would go.
+
+        Args:
+            key: the pod.
+            home: the node that it is on.
+        """
+        snapshot, pod = self._snapshot, self._simulated.replacement(key)
+        snapshot.remove(key)
+        barred = ~self._places.open_to(home) | self._going | snapshot.slots_of([home])
+        node = snapshot.best_fit(pod, self._rank, elsewhere=True, barred=barred)
+        if node is None:
+            return self._nowhere(key, pod, home)
+        snapshot.place(pod, node, key=key)
+        slot = snapshot.nodes.slots[node]
+        self._rank[slot] = self._places.tightness_of(slot)
+        return Place(key, node)
+
+    def wait(self, key: str, pod: Pod) -> Place:
+        """Where room is kept for a pod that has no node yet, or why nowhere.
+
+        Args:
+            key: the pod.
+            pod: the same.
+        """
+        node = self.waiting.get(key)
+        return Place(key, node) if node is not None else self._nowhere(key, pod, "")
+
+    def _nowhere(self, key: str, pod: Pod, home: str) -> Place:
+        judged = [self._judge(pod, name, slot, home) for name, slot in self._others(home)]
+        counts = Counter(text for each in judged for text in dict.fromkeys(map(_general, each.against)))
+        near = sorted((each for each in judged if each.by_scheduler), key=self._distance)[:_CLOSEST]
+        return Place(
+            key,
+            of=len(judged),
+            against=tuple(Against(*each) for each in sorted(counts.items(), key=lambda each: (-each[1], each[0]))),
+            closest=tuple(Near(each.node, each.against) for each in near),
+        )
+
+    def _others(self, home: str) -> Iterator[tuple[str, int]]:
+        yield from ((name, slot) for name, slot in sorted(self._snapshot.nodes.slots.items()) if name != home)
+
+    def _judge(self, pod: Pod, name: str, slot: int, home: str) -> _Judged:
+        verdict = self._look.cluster.verdicts[name]
+        closed = [found.reason.sentence for found in verdict.findings if not found.reason.receives]
+        if name in self._emptied:
+            closed = [GOES]
+        elif not closed and not self._places.receiving[slot]:
+            closed = [CLOSED]
+        elif not closed and home and not self._places.open_to(home)[slot]:
+            closed = [OTHER_KIND]
+        if closed:
+            return _Judged(name, slot, tuple(closed), False)
+        findings = self._snapshot.verdict(pod, name, elsewhere=bool(home)).findings
+        return _Judged(name, slot, tuple(dict.fromkeys(map(_said, findings))), True)
+
+    def _distance(self, judged: _Judged) -> tuple[int, float, str]:
+        return len(judged.against), float(self._rank[judged.slot]), judged.node
+
+
+@contextmanager
+def opened(look: Seen, simulated: Simulated) -> Iterator[Room]:
+    """The room that there would be; at its end nothing has changed.
+
+    Args:
+        look: what was found.
+        simulated: carries the plan out.
+    """
+    with look.cluster.snapshot.trial():
+        yield Room(look, simulated)
+
+
+def _said(found: Finding) -> str:
+    """A reason with its particulars, shorter than the sentence where those say it all."""
+    return f"too little {found.detail}" if found.reason is Reason.RESOURCE else str(found)
+
+
+def _general(text: str) -> str:
+    """The same without what is different on each node, so that it can be counted."""
+    return text.partition(":")[0] if text.startswith("too little ") else text.partition(" (")[0]

@@ -1,0 +1,159 @@
+"""The report for terminals: a table with what matters most, and a wide one with every node, move and pod that holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from . import words
+from .columns import BOLD, DIM, GREEN, YELLOW, Paint, table
+from .model import Holding, NodeReport, Report, Usage, Why
+from .words import plain
+
+_HEADER = ("NODE", "TYPE", "CPU", "MEMORY", "PODS", "PRICE")
+_NUMBERS = (2, 3, 4, 5)
+_MOST_HOLDERS = 5
+
+
+def as_table(report: Report, colour: bool = False, width: int = 100) -> str:
+    """What could go, and what holds the rest, for a terminal.
+
+    Args:
+        report: what is shown.
+        colour: whether the terminal shows colours.
+        width: how many columns it has.
+    """
+    paint = Paint(colour)
+    parts = [[paint(words.headline(report), BOLD)]]
+    if report.chosen:
+        parts.append(_chosen(report, paint, width))
+    if report.others:
+        parts.append(_held(report, paint, width))
+    if report.holders:
+        parts.append(_holders(report, paint, width))
+    if notes := words.notes(report):
+        parts.append([paint(line, YELLOW) for line in _wrapped(notes, width)])
+    return "\n\n".join("\n".join(part) for part in parts) + "\n"
+
+
+def as_wide(report: Report, colour: bool = False) -> str:
+    """Every node, every move and every pod that holds, for a terminal as wide as it has to be.
+
+    Args:
+        report: what is shown.
+        colour: whether the terminal shows colours.
+    """
+    paint = Paint(colour)
+    parts = [[paint(words.headline(report), BOLD), f"{plain(report.source)}, {report.when:%Y-%m-%d %H:%M:%S %Z}"]]
+    if nodes := [*report.chosen, *report.others]:
+        parts.append(_all(nodes, paint))
+    if report.moved:
+        parts.append(_moves(report, paint))
+    if any(node.holders for node in report.others):
+        parts.append(_pods(report, paint))
+    if report.others:
+        parts.append(_held(report, paint, 0))
+    if report.holders:
+        parts.append(_holders(report, paint, 0))
+    if notes := words.notes(report):
+        parts.append([paint(line, YELLOW) for line in notes])
+    return "\n\n".join("\n".join(part) for part in parts) + "\n"
+
+
+def _chosen(report: Report, paint: Paint, width: int) -> list[str]:
+    rows = [(node.name, words.kind(node), *words.cells(node.usage), words.price(node.price)) for node in report.chosen]
+    return table(_HEADER, rows, paint, numbers=_NUMBERS, most=width, colours=(GREEN, *[""] * 5))
+
+
+def _held(report: Report, paint: Paint, width: int) -> list[str]:
+    all_others = len(report.others) == report.nodes
+    title = "What holds them:" if all_others else f"What holds the other {len(report.others):,}:"
+    rows = [(f"{each.nodes:,}", f"{each.only:,}", each.reason, each.sentence, example(each)) for each in report.holding]
+    header = ("NODES", "ONLY", "REASON", "SAYS", "FOR EXAMPLE")
+    lines = table(header, rows, paint, numbers=(0, 1), most=width, colours=("", "", YELLOW, "", DIM))
+    return [paint(title, BOLD), *lines]
+
+
+def example(holding: Holding) -> str:
+    """A node with a reason, and what there is about it."""
+    why = holding.example
+    about = f": {why.pod}" if why.pod else ""
+    return f"{holding.example_node}{about}" + (f" ({why.detail})" if why.detail else "")
+
+
+def _holders(report: Report, paint: Paint, width: int) -> list[str]:
+    most = _MOST_HOLDERS if width else len(report.holders)
+    rows = [
+        (f"{each.nodes:,}", f"{each.only:,}", f"{each.pods:,}", each.controller, ", ".join(each.reasons))
+        for each in report.holders[:most]
+    ]
+    lines = table(("NODES", "ONLY", "PODS", "WHOSE", "REASONS"), rows, paint, numbers=(0, 1, 2), most=width)
+    left = len(report.holders) - most
+    return [paint("Whose pods hold most:", BOLD), *lines, *([f"and {left:,} more"] if left > 0 else [])]
+
+
+def _all(nodes: Sequence[NodeReport], paint: Paint) -> list[str]:
+    header = ("NODE", "TYPE", "ZONE", "PRICE", "CPU", "MEMORY", "PODS", "ANSWER", "WHY")
+    rows = [
+        (
+            node.name,
+            words.kind(node),
+            node.zone or "-",
+            words.price(node.price),
+            *_changes(node.usage),
+            "goes" if node.chosen else "stays",
+            _reasons(node),
+        )
+        for node in nodes
+    ]
+    return table(header, rows, paint, numbers=(3, 4, 5, 6))
+
+
+def _changes(usage: Usage | None) -> tuple[str, str, str]:
+    """How full before and after."""
+    if usage is None:
+        return "?", "?", "?"
+    of, old, new = usage.allocatable, usage.before, usage.after
+    return (
+        _arrow(words.share(old.cpu_millis, of.cpu_millis), words.share(new.cpu_millis, of.cpu_millis)),
+        _arrow(words.share(old.memory_bytes, of.memory_bytes), words.share(new.memory_bytes, of.memory_bytes)),
+        _arrow(str(old.pods), str(new.pods)),
+    )
+
+
+def _arrow(old: str, new: str) -> str:
+    return f"{old} → {new}" if old != new else old
+
+
+def _reasons(node: NodeReport) -> str:
+    """Every reason of a node, but its pods' by name only."""
+    found = [_said(each) for each in (*node.reasons, *node.kept)]
+    held = dict.fromkeys(each.reason for pod in node.holders for each in pod.reasons)
+    if held:
+        found.append(f"held by {words.count(len(node.holders), 'pod')} ({', '.join(held)})")
+    return "; ".join(found)
+
+
+def _said(why: Why) -> str:
+    return f"{why.reason}: {why}" + (f" [{why.pod}]" if why.pod else "")
+
+
+def _moves(report: Report, paint: Paint) -> list[str]:
+    rows = [(move.pod, node.name, move.node) for node in report.chosen for move in node.moves]
+    return table(("POD THAT MOVES", "FROM", "TO"), rows, paint)
+
+
+def _pods(report: Report, paint: Paint) -> list[str]:
+    rows = [
+        (pod.pod, node.name, pod.controller or "-", "; ".join(_said(each) for each in pod.reasons))
+        for node in report.others
+        for pod in node.holders
+    ]
+    return table(("POD THAT HOLDS", "NODE", "OF", "WHY"), rows, paint)
+
+
+def _wrapped(sentences: Sequence[str], width: int) -> Iterator[str]:
+    """Sentences as lines of at most so many columns; those that go on are indented."""
+    import textwrap
+
+    for sentence in sentences:
+        yield from textwrap.wrap(sentence, max(width, 40), subsequent_indent="  ", break_on_hyphens=False) or [""]
