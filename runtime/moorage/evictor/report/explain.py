@@ -258,11 +258,7 @@ def _of_node(explained: NodeExplanation, paint: Paint) -> Iterator[str]:
     yield from _places(explained, paint)
     if explained.stays:
         yield ""
-        yield f"{words.count(explained.stays, 'pod goes', 'pods go')} with it and {_is(explained.stays)} in nobody's way."
-
-
-def _is(number: int) -> str:
-    return "is" if number == 1 else "are"
+        yield f"{words.count(explained.stays, 'pod goes', 'pods go')} with it, in nobody's way."
 
 
 def _causes_of_node(node: NodeReport, paint: Paint) -> Iterator[str]:

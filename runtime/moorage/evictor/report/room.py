@@ -18,11 +18,13 @@ from moorage.objects import Pod
 from moorage.scheduling.nodes import Bools
 from moorage.scheduling.reasons import Finding, Reason
 
+from . import words
 from .model import Data
 from .seen import Seen
 from .simulated import Simulated
 
 _CLOSEST = 3
+_TOO_LITTLE = "too little"
 GOES = "it could go itself"
 OTHER_KIND = "it is a spot node, of another architecture or of another operating system, and takes no such pods"
 CLOSED = "it takes no pods, because it has been emptied"
@@ -157,7 +159,17 @@ class Room:
         if closed:
             return _Judged(name, slot, tuple(closed), False)
         findings = self._snapshot.verdict(pod, name, elsewhere=bool(home)).findings
-        return _Judged(name, slot, tuple(dict.fromkeys(map(_said, findings))), True)
+        return _Judged(name, slot, tuple(dict.fromkeys(self._said(pod, slot, each) for each in findings)), True)
+
+    def _said(self, pod: Pod, slot: int, found: Finding) -> str:
+        """A reason with its particulars, amounts as people write them."""
+        if found.reason is not Reason.RESOURCE:
+            return str(found)
+        name = found.field.removeprefix("resources.requests[").removesuffix("]")
+        row = self._snapshot.resources.rows[name]
+        needed = next(int(units) for each, units in self._snapshot.classes.of(pod).asked_for if each == row)
+        left = max(0, int(self._snapshot.resources.free[row][slot]))
+        return f"{_TOO_LITTLE} {name}: {words.amount(name, needed)} needed, {words.amount(name, left)} left"
 
     def _distance(self, judged: _Judged) -> tuple[int, float, str]:
         return len(judged.against), float(self._rank[judged.slot]), judged.node
@@ -175,11 +187,6 @@ def opened(look: Seen, simulated: Simulated) -> Iterator[Room]:
         yield Room(look, simulated)
 
 
-def _said(found: Finding) -> str:
-    """A reason with its particulars, shorter than the sentence where those say it all."""
-    return f"too little {found.detail}" if found.reason is Reason.RESOURCE else str(found)
-
-
 def _general(text: str) -> str:
     """The same without what is different on each node, so that it can be counted."""
-    return text.partition(":")[0] if text.startswith("too little ") else text.partition(" (")[0]
+    return text.partition(":")[0] if text.startswith(_TOO_LITTLE) else text.partition(" (")[0]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from . import words
 from .columns import BOLD, DIM, GREEN, YELLOW, Paint, table
-from .model import Holding, NodeReport, Report, Usage, Why
+from .model import Holding, NodeReport, Report, Why
 from .words import plain
 
 _HEADER = ("NODE", "TYPE", "CPU", "MEMORY", "PODS", "PRICE")
@@ -26,8 +26,7 @@ def as_table(report: Report, colour: bool = False, width: int = 100) -> str:
     parts = [[paint(words.headline(report), BOLD)]]
     if report.chosen:
         parts.append(_chosen(report, paint, width))
-    if report.others:
-        parts.append(_held(report, paint, width))
+    parts += _held(report, paint, width)
     if report.holders:
         parts.append(_holders(report, paint, width))
     if notes := words.notes(report):
@@ -45,13 +44,12 @@ def as_wide(report: Report, colour: bool = False) -> str:
     paint = Paint(colour)
     parts = [[paint(words.headline(report), BOLD), f"{plain(report.source)}, {report.when:%Y-%m-%d %H:%M:%S %Z}"]]
     if nodes := [*report.chosen, *report.others]:
-        parts.append(_all(nodes, paint))
+        parts.append(_all(nodes, report.unit, paint))
     if report.moved:
         parts.append(_moves(report, paint))
     if any(node.holders for node in report.others):
         parts.append(_pods(report, paint))
-    if report.others:
-        parts.append(_held(report, paint, 0))
+    parts += _held(report, paint, 0)
     if report.holders:
         parts.append(_holders(report, paint, 0))
     if notes := words.notes(report):
@@ -60,17 +58,35 @@ def as_wide(report: Report, colour: bool = False) -> str:
 
 
 def _chosen(report: Report, paint: Paint, width: int) -> list[str]:
-    rows = [(node.name, words.kind(node), *words.cells(node.usage), words.price(node.price)) for node in report.chosen]
+    rows = [
+        (node.name, words.kind(node), *words.cells(node.usage), words.price(node.price, report.unit))
+        for node in report.chosen
+    ]
     return table(_HEADER, rows, paint, numbers=_NUMBERS, most=width, colours=(GREEN, *[""] * 5))
 
 
-def _held(report: Report, paint: Paint, width: int) -> list[str]:
-    all_others = len(report.others) == report.nodes
-    title = "What holds them:" if all_others else f"What holds the other {len(report.others):,}:"
-    rows = [(f"{each.nodes:,}", f"{each.only:,}", each.reason, each.sentence, example(each)) for each in report.holding]
-    header = ("NODES", "ONLY", "REASON", "SAYS", "FOR EXAMPLE")
-    lines = table(header, rows, paint, numbers=(0, 1), most=width, colours=("", "", YELLOW, "", DIM))
-    return [paint(title, BOLD), *lines]
+def _held(report: Report, paint: Paint, width: int) -> Iterator[list[str]]:
+    """What holds nodes that may not go, then why those stay that may."""
+    for title, holdings in words.held(report):
+        yield [paint(f"{title} (ONLY: for no other reason)", BOLD), *_reasons_of(holdings, paint, width)]
+
+
+def _reasons_of(holdings: Sequence[Holding], paint: Paint, width: int) -> Iterator[str]:
+    """Two lines for each reason: what it says, and an example."""
+    columns = [("NODES", [each.nodes for each in holdings]), ("ONLY", [each.only for each in holdings])]
+    wide = [max(len(head), *(len(f"{number:,}") for number in column)) for head, column in columns]
+    yield paint("   ".join(head.rjust(size) for (head, _), size in zip(columns, wide, strict=True)), BOLD)
+    blanks = " " * (sum(wide) + 6)
+    for each in holdings:
+        numbers = [f"{number:,}".rjust(size) for number, size in zip((each.nodes, each.only), wide, strict=True)]
+        says = words.shortened(f": {each.sentence}", _left(width, len(blanks) + len(each.reason)))
+        yield f"{'   '.join(numbers)}   {paint(each.reason, YELLOW)}{says}"
+        one = words.shortened(f"for example {plain(example(each))}", _left(width, len(blanks)))
+        yield blanks + paint(one, DIM)
+
+
+def _left(width: int, taken: int) -> int:
+    return max(width - taken, 20) if width else 10_000
 
 
 def example(holding: Holding) -> str:
@@ -91,15 +107,15 @@ def _holders(report: Report, paint: Paint, width: int) -> list[str]:
     return [paint("Whose pods hold most:", BOLD), *lines, *([f"and {left:,} more"] if left > 0 else [])]
 
 
-def _all(nodes: Sequence[NodeReport], paint: Paint) -> list[str]:
+def _all(nodes: Sequence[NodeReport], unit: str, paint: Paint) -> list[str]:
     header = ("NODE", "TYPE", "ZONE", "PRICE", "CPU", "MEMORY", "PODS", "ANSWER", "WHY")
     rows = [
         (
             node.name,
             words.kind(node),
             node.zone or "-",
-            words.price(node.price),
-            *_changes(node.usage),
+            words.price(node.price, unit),
+            *_changes(node),
             "goes" if node.chosen else "stays",
             _reasons(node),
         )
@@ -108,20 +124,17 @@ def _all(nodes: Sequence[NodeReport], paint: Paint) -> list[str]:
     return table(header, rows, paint, numbers=(3, 4, 5, 6))
 
 
-def _changes(usage: Usage | None) -> tuple[str, str, str]:
-    """How full before and after."""
-    if usage is None:
-        return "?", "?", "?"
+def _changes(node: NodeReport) -> tuple[str, str, str]:
+    """How full before and after; a chosen node is gone then."""
+    usage = node.usage
+    if usage is None or node.chosen:
+        return words.cells(usage)
     of, old, new = usage.allocatable, usage.before, usage.after
     return (
-        _arrow(words.share(old.cpu_millis, of.cpu_millis), words.share(new.cpu_millis, of.cpu_millis)),
-        _arrow(words.share(old.memory_bytes, of.memory_bytes), words.share(new.memory_bytes, of.memory_bytes)),
-        _arrow(str(old.pods), str(new.pods)),
+        words.arrow(words.share(old.cpu_millis, of.cpu_millis), words.share(new.cpu_millis, of.cpu_millis)),
+        words.arrow(words.share(old.memory_bytes, of.memory_bytes), words.share(new.memory_bytes, of.memory_bytes)),
+        words.arrow(str(old.pods), str(new.pods)),
     )
-
-
-def _arrow(old: str, new: str) -> str:
-    return f"{old} → {new}" if old != new else old
 
 
 def _reasons(node: NodeReport) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from .model import NodeReport, Report, Usage
+import msgspec
+
+from .model import Configured, Holding, NodeReport, Report, Usage
 
 _GIB = 2**30
+_MONEY = "money"
 _MORE = "…"
 _UNKNOWN = "?"
 _NONE = "-"
@@ -72,32 +75,28 @@ def share(used: int, of: int) -> str:
     return percent(used / of) if of > 0 else _UNKNOWN
 
 
-def price(amount: float) -> str:
-    """As many digits as matter."""
-    if amount and abs(amount) < 1:
-        return f"{amount:.3f}"
-    return f"{amount:,.2f}" if abs(amount) < 100 else f"{amount:,.0f}"
+def price(amount: float, report_unit: str) -> str:
+    """``352``, ``14.2`` units, and money to a thousandth, which is as exact as prices per hour are."""
+    return f"{amount:,.3f}" if report_unit == _MONEY else f"{amount:,.1f}".removesuffix(".0")
 
 
 def unit(report_unit: str) -> str:
     """In what prices are; a currency is never named, because nobody has said one."""
-    return "per hour" if report_unit == "money" else "units"
+    return "per hour" if report_unit == _MONEY else "units"
 
 
 def priced(amount: float, report_unit: str) -> str:
-    """``14.2 units``, ``1.20 per hour``."""
-    return f"{price(amount)} {unit(report_unit)}"
+    """``14.2 units``, ``1.200 per hour``."""
+    return f"{price(amount, report_unit)} {unit(report_unit)}"
 
 
-def cores(millis: int) -> str:
-    """``2.5``."""
-    return f"{millis / 1000:,.4g}" if abs(millis) < 1_000_000 else f"{millis / 1000:,.0f}"
-
-
-def memory(number: int) -> str:
-    """``7.5 GiB``."""
-    gib = number / _GIB
-    return f"{gib:,.3g} GiB" if abs(gib) < 1000 else f"{gib:,.0f} GiB"
+def amount(resource: str, units: int) -> str:
+    """``2.5 cores``, ``7.5 GiB``, ``3``."""
+    if resource == "cpu":
+        return f"{units / 1000:,.4g} cores"
+    if resource in ("memory", "ephemeral-storage"):
+        return f"{units / _GIB:,.4g} GiB"
+    return f"{units:,}"
 
 
 def kind(node: NodeReport) -> str:
@@ -116,6 +115,22 @@ def cells(usage: Usage | None) -> tuple[str, str, str]:
     return share(now.cpu_millis, of.cpu_millis), share(now.memory_bytes, of.memory_bytes), str(now.pods)
 
 
+def arrow(old: str, new: str) -> str:
+    """``41 % → 78 %``, or what stays as it is."""
+    return f"{old} → {new}" if old != new else old
+
+
+def settings(configured: Configured) -> Iterator[tuple[str, str]]:
+    """The settings by the names of the values, as people write them."""
+    for name, value in msgspec.to_builtins(configured).items():
+        if isinstance(value, bool):
+            yield name, "true" if value else "false"
+        elif isinstance(value, float):
+            yield name, f"{value:g}"
+        else:
+            yield name, "none" if value is None else str(value)
+
+
 def headline(report: Report) -> str:
     """What people want to know first."""
     if not report.nodes:
@@ -123,9 +138,21 @@ def headline(report: Report) -> str:
     if not report.chosen:
         return f"None of {count(report.nodes, 'node')} could go."
     of = f"{len(report.chosen):,} of {count(report.nodes, 'node')} could go"
-    cost = f"{price(report.freed)} of {priced(report.total, report.unit)}"
+    cost = f"{price(report.freed, report.unit)} of {priced(report.total, report.unit)}"
     verb = "moves" if report.moved == 1 else "move"
     return f"{of}: {percent(report.part)} of the cost ({cost}), {count(report.moved, 'pod')} {verb}."
+
+
+def held(report: Report) -> Iterator[tuple[str, list[Holding]]]:
+    """The reasons in two parts, each under its title: of nodes that may not go, and of those that may and stay."""
+    may_not = report.nodes - report.may_go
+    stay = report.nodes - may_not - len(report.chosen)
+    for title, choice in (
+        (f"{count(may_not, 'node')} may not be emptied", False),
+        (f"{count(stay, 'node')} may be emptied, and {'stays' if stay == 1 else 'stay'}", True),
+    ):
+        if found := [each for each in report.holding if (each.about == "choice") == choice]:
+            yield title, found
 
 
 def notes(report: Report) -> list[str]:
@@ -141,10 +168,10 @@ def notes(report: Report) -> list[str]:
         has = "has" if limited == 1 else "have"
         found.append(f"At most {most} may go in a cycle, so {count(limited, 'other')} {has} to wait.")
     if report.unpriced:
-        found.append(
-            f"Prices are in units of the pricing model, because {some(report.unpriced, 'node')} "
-            f"{'has' if len(report.unpriced) == 1 else 'have'} none."
-        )
+        has = "has" if len(report.unpriced) == 1 else "have"
+        whose = "no node has" if len(report.unpriced) == report.nodes else f"{some(report.unpriced, 'node')} {has}"
+        stated = "any stated" if len(report.unpriced) == report.nodes else "none"
+        found.append(f"Prices are in units of the pricing model, because {whose} {stated}.")
     if report.unplaced:
         fits = "fits" if len(report.unplaced) == 1 else "fit"
         found.append(f"{some(report.unplaced, 'pod')} without a node {fits} nowhere now: no room is kept for that.")
