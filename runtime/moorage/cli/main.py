@@ -36,6 +36,8 @@ class CommandModule(Protocol):
 COMMANDS = {
     "pod-pinner": Command("pod_pinner", "pin pods to nodes before these exist (runs in the cluster)"),
     "planner": Command("planner", "serve pinning instructions from a plan file"),
+    "evictor": Command("evictor", "see which nodes could go; without --once it runs in the cluster"),
+    "explain": Command("explain", "say everything about one node or pod: may it go, and what holds it"),
     "validate": Command("validate", "say what is wrong in values, rules and plans before they are used"),
     "cleanup": Command("cleanup", "remove what pod pinning has left behind in a cluster"),
     "check": Command("check", "check an installation, as helm test does"),
@@ -46,6 +48,7 @@ EXAMPLES = """\
   moorage planner --plan plan.yaml                   serve a plan on loopback
   moorage pod-pinner --planner-address 127.0.0.1:9443 --planner-plaintext
                                                      follow it with kubectl's current context
+  moorage evictor --once                             see which nodes of a cluster could go, and what holds the others
   moorage cleanup --dry-run                          see what a cluster still holds of ours
   moorage COMMAND --help                             everything about one command"""
 
@@ -94,7 +97,11 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _without_command(arguments: list[str]) -> int:
-    parser = make("moorage", "Decides where pods run: pins them to nodes that do not exist yet.", EXAMPLES)
+    parser = make(
+        "moorage",
+        "Decides where pods run: pins them to nodes that do not exist yet, and sees which nodes could go.",
+        EXAMPLES,
+    )
     parser.add_argument("--version", action="store_true", help="print the version")
     lines = "\n".join(f"  {name:<12}{command.summary}" for name, command in COMMANDS.items())
     parser.usage = "moorage COMMAND [OPTIONS]"

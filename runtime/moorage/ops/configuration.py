@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -56,6 +56,12 @@ class Setting:
         """How messages call it."""
         return f"{self.variable} ({self.flag})" if self.flag else self.variable
 
+    def written(self, value: object) -> str:
+        """A value of it as people would write it."""
+        if isinstance(value, bool):
+            return str(value).lower()
+        return f"{value:g}{getattr(self.parse, 'unit', 's')}" if isinstance(value, float) else str(value)
+
     def find(self, environ: Mapping[str, str]) -> tuple[str, str] | None:
         """What the environment says, and how messages call the variable that says it; an empty one is not set."""
         if environ.get(self.variable):
@@ -96,18 +102,23 @@ def settings_of(kind: type[Any]) -> dict[str, Setting]:
     return found
 
 
-def add_flags(parser: argparse.ArgumentParser, kind: type[Any]) -> None:
+def add_flags(
+    parser: argparse.ArgumentParser, kind: type[Any], *, title: str = "settings", without: Collection[str] = ()
+) -> None:
     """Give a parser a flag for each setting; values stay text, ``load`` checks them.
 
     Args:
         parser: takes the flags, in a group of their own.
         kind: a settings class.
+        title: of the group.
+        without: fields that get no flag here.
     """
-    group = parser.add_argument_group("settings", "each also as an environment variable; a flag wins")
+    group = parser.add_argument_group(title, "each also as an environment variable; a flag wins")
     defaults = {each.name: each.default for each in dataclasses.fields(kind)}
-    for field, declared in settings_of(kind).items():
+    declarations = {field: each for field, each in settings_of(kind).items() if field not in without}
+    for field, declared in declarations.items():
         names = " or ".join((declared.variable, *declared.also))
-        said = f"{declared.meaning} [{names}{_default_text(defaults[field])}]".replace("%", "%%")
+        said = f"{declared.meaning} [{names}{_default_text(declared, defaults[field])}]".replace("%", "%%")
         if declared.secret:
             continue
         if defaults[field] is False:
@@ -150,10 +161,10 @@ def _parse(declared: Setting, given: str, title: str) -> Any:
         raise SettingsError(f"{title}:{shown}: {error}") from error
 
 
-def _default_text(default: object) -> str:
+def _default_text(declared: Setting, default: object) -> str:
     if default is REQUIRED or default is None or default is False or default in ("", ()):
         return ""
-    return f", default {f'{default:g}s' if isinstance(default, float) else default}"
+    return f", default {declared.written(default)}"
 
 
 def _lower(sentence: str) -> str:

@@ -125,6 +125,9 @@ def amount(value: str) -> float:
     return float(value)
 
 
+amount.unit = ""  # type: ignore[attr-defined]  # other numbers with a fraction are seconds
+
+
 def remote_address(value: str) -> Address:
     """``host:port`` to connect to."""
     found = _address(value)

@@ -21,5 +21,7 @@ HIDES = {
     "PodDisruptionBudget": "which evictions would be refused: running pods that would have to move hold their nodes",
     "Node": "everything: without nodes there is nothing to look at",
     "Pod": "what runs on the nodes: all of them stay",
+    "ConfigMap": "rules that may protect pods and nodes, and prices: none of them counts",
+    "EvictorConfig": "settings and rules of the cluster: none of them counts",
 }
-"""By kind, one for each that is read."""
+"""By kind, one for each that is read; the last two say how to look."""

@@ -26,10 +26,11 @@ from moorage.kube.wire import lenient
 from moorage.objects import KubeObject
 
 from . import absence, moments
-from .dumpfile import COMMAND, DumpError, Item, content, items, shown
+from .command import COMMAND
+from .dumpfile import DumpError, Item, content, items, shown
 from .gathered import ConfigMaps, Gathered
 
-__all__ = ["COMMAND", "DumpError", "read"]
+__all__ = ["DumpError", "read"]
 
 _RESOURCES = {each.kind: each for each in kinds.KINDS}
 _OLD_GROUPS = {"extensions": "apps"}
@@ -184,7 +185,6 @@ class _There:
             written: when the newest of them was written.
         """
         source = ", ".join(shown(name) for name in dict.fromkeys(names))
-        of = "the newest time in it" if now is not None else "when it was written, for there is no time in it"
         things = {kind: list(found.values()) for kind, found in self.objects.items()}
         for kind, odd in self.unread.items():
             things.setdefault(kind, []).extend(each.rest for each in odd.values())
@@ -198,7 +198,7 @@ class _There:
         unseen |= dict(self._one_namespace())
         moment = now or written
         inventory = Inventory(moment, self.objects, unseen, {kind: odd for kind, odd in self.unread.items() if odd})
-        said = f"{source}, as of {moment:%Y-%m-%d %H:%M:%S} UTC ({of})"
+        said = f"{source}, by {'the newest time in it' if now is not None else 'when it was written'}"
         return Gathered(inventory, self._found(), said, (*self._notes(things, unseen), *self.notes))
 
     def _one_namespace(self) -> Iterator[tuple[str, str]]:

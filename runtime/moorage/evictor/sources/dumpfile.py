@@ -15,15 +15,10 @@ import msgspec
 from moorage.kube.errors import UNREADABLE
 from moorage.kube.wire import lenient
 
+from .command import COMMAND
 from .yamltext import NotYaml, documents
 
 STDIN = "-"
-COMMAND = (
-    "kubectl get nodes,pods,namespaces,replicasets,replicationcontrollers,deployments,statefulsets,daemonsets,jobs,"
-    "cronjobs,poddisruptionbudgets,persistentvolumes,persistentvolumeclaims,storageclasses,csinodes,volumeattachments,"
-    "leases -A -o json > cluster.json"
-)
-"""Writes a whole dump. Leases are small, and say of when it is."""
 MAX_BYTES = 4 << 30
 MAX_YAML = 64 << 20
 """Bytes; YAML takes ten times as long to read."""

@@ -30,7 +30,7 @@ class Gathered:
     Attributes:
         inventory: all objects.
         found: what there is beside the settings.
-        source: what it comes from and of when it is, for people.
+        source: what it comes from, and whose time it has, for people.
         notes: what else is to be known of it, each a sentence.
     """
 

@@ -1,0 +1,209 @@
+"""What commands have in common that look at a cluster once: where from, by which rules, and what is said meanwhile."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from moorage.evictor.sources.command import COMMAND
+from moorage.ops import configuration
+from moorage.ops.aio import run_command
+from moorage.ops.settings import EvictorSettings
+
+from .parser import WRONG_USAGE
+
+if TYPE_CHECKING:  # loaded when there is something to do: --help and wrong usage need none of it
+    from moorage.evictor.looking import Look
+    from moorage.evictor.sources.gathered import ConfigMaps, Gathered
+
+FAILED = 1
+NOT_ALL_SEEN = 3
+SERVICE = (
+    "evictor_enabled",
+    "dry_run",
+    "cycle_interval",
+    "managed",
+    "pod_name",
+    "lease_name",
+    "leader_election",
+    "stop_grace",
+    "health_address",
+    "log_level",
+    "log_format",
+)
+"""Settings that a single look does not need."""
+DUMP = f"""\
+a whole dump:
+  {COMMAND}
+  With Karpenter add nodeclaims. Rules and prices of the cluster count when their ConfigMaps or its evictorconfigs are
+  in a file beside it: --from cluster.json --from rules.json"""
+
+
+class Ended(Exception):
+    """There is nothing to show; the reason has been said.
+
+    Args:
+        code: the exit code.
+    """
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Give a parser what says where to look, and by which rules."""
+    parser.add_argument(
+        "--from",
+        dest="dumps",
+        action="append",
+        metavar="FILE",
+        help="look at what kubectl has written instead of a cluster; several times for several files, - is standard "
+        "input",
+    )
+    parser.add_argument(
+        "--rules",
+        metavar="FILE",
+        help="rules instead of those in the cluster: a file of rules, a ConfigMap or an EvictorConfig",
+    )
+    parser.add_argument("--prices", metavar="FILE", help="a price list instead of that in the cluster")
+
+
+def settings_of(arguments: argparse.Namespace, prog: str) -> EvictorSettings:
+    """The settings.
+
+    Raises:
+        Ended: they are wrong.
+    """
+    try:
+        return configuration.load(EvictorSettings, os.environ, vars(arguments))
+    except configuration.SettingsError as error:
+        raise _ended(prog, str(error), WRONG_USAGE) from error
+
+
+def look_once(arguments: argparse.Namespace, settings: EvictorSettings, prog: str) -> tuple[Look, str]:
+    """Look, and say on standard error what else is to be known.
+
+    Args:
+        arguments: as ``add_arguments`` made them.
+        settings: the program's.
+        prog: how messages begin.
+
+    Returns:
+        What was found, and where, for people.
+
+    Raises:
+        Ended: nothing could be looked at, or rules are wrong.
+    """
+    # numpy's linear algebra is never called: its threads, one per core, only cost memory.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    _keep_quiet()
+    from moorage.evictor.compaction import History
+    from moorage.evictor.in_force import configure, names_in
+    from moorage.evictor.looking import look
+    from moorage.evictor.sources import beside
+    from moorage.evictor.sources.gathered import ConfigMaps
+
+    where = ConfigMaps(settings.namespace, settings.rules_config_map, settings.prices_config_map)
+    meanwhile = _Meanwhile()
+    try:
+        gathered = _gathered(arguments, settings, where, meanwhile, prog)
+        found, names = gathered.found, names_in(*where)
+        if arguments.rules:
+            found, names = beside.with_rules(found, names, arguments.rules)
+        if arguments.prices:
+            found, names = beside.with_prices(found, names, arguments.prices)
+        configured = configure(settings, found, names, acts=False)
+        if configured.configuration is None:
+            meanwhile.end()
+            raise _ended(prog, "\n".join(map(str, configured.wrong)), WRONG_USAGE)
+        meanwhile.say("looking where every pod fits")
+        seen = look(gathered.inventory, configured.configuration, History())
+    finally:
+        meanwhile.end()
+    for note in (*gathered.notes, *configured.notes):
+        _say("note", note)
+    return seen, gathered.source
+
+
+def code_of(look: Look) -> int:
+    """0 when all was seen, else ``NOT_ALL_SEEN``."""
+    unread = any(look.inventory.unread.values())
+    return NOT_ALL_SEEN if look.inventory.unseen or unread else 0
+
+
+def colours() -> bool:
+    """Whether standard output shows colours."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+def _gathered(
+    arguments: argparse.Namespace, settings: EvictorSettings, where: ConfigMaps, meanwhile: _Meanwhile, prog: str
+) -> Gathered:
+    from moorage.evictor.sources import dump
+
+    if arguments.dumps:
+        try:
+            return dump.read(arguments.dumps, where, meanwhile.say)
+        except dump.DumpError as error:
+            meanwhile.end()
+            raise _ended(prog, str(error), FAILED) from error
+    from moorage.evictor.sources import live
+    from moorage.kube.errors import KubeError
+
+    try:
+        return run_command(lambda: _live(settings, where, meanwhile))
+    except (KubeError, live.NothingSeen) as error:
+        meanwhile.end()
+        raise _ended(prog, str(error), FAILED) from error
+
+
+async def _live(settings: EvictorSettings, where: ConfigMaps, meanwhile: _Meanwhile) -> Gathered:
+    from moorage.evictor.sources import live
+    from moorage.kube import credentials
+    from moorage.kube.transport import Transport
+
+    async with Transport(credentials.load(settings.kubeconfig, settings.context)) as transport:
+        return await live.gather(transport, where, lambda plural, count: meanwhile.say(f"{plural}: {count:,}"))
+
+
+class _Meanwhile:
+    """One line that changes, for a person at a terminal."""
+
+    def __init__(self) -> None:
+        self._shown = False
+
+    def say(self, text: str) -> None:
+        if sys.stderr.isatty():
+            self._shown = True
+            print(f"\r\x1b[K{_plain(text)} …", end="", flush=True, file=sys.stderr)
+
+    def end(self) -> None:
+        if self._shown:
+            self._shown = False
+            print("\r\x1b[K", end="", flush=True, file=sys.stderr)
+
+
+def _keep_quiet() -> None:
+    """What is odd about objects is in the report; logs would say it a second time, with where it happened."""
+    import logging
+
+    if os.environ.get("MOORAGE_LOG_LEVEL") != "debug":
+        logging.getLogger("moorage").setLevel(logging.CRITICAL + 1)
+
+
+def _ended(prog: str, text: str, code: int) -> Ended:
+    _say(prog, text)
+    return Ended(code)
+
+
+def _say(prefix: str, text: str) -> None:
+    for line in text.splitlines():
+        print(f"{prefix}: {_plain(line)}", file=sys.stderr)
+
+
+def _plain(text: str) -> str:
+    """A text in which nothing moves the cursor, whatever objects are called."""
+    return "".join(each if each.isprintable() else "?" for each in text)
