@@ -1,4 +1,4 @@
-"""README's picture, made from a recorded run; no timestamps and no addresses in it, so that it can be compared."""
+"""README's pictures; no timestamps and no addresses in them, so that they can be compared."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.terminal_theme import TerminalTheme
 
 from .events import Event, NodeState
@@ -62,10 +62,24 @@ def svg(recording: Path) -> str:
         An SVG document.
     """
     heading, events = read(recording)
-    console = Console(width=WIDTH, record=True, file=io.StringIO(), force_terminal=True, color_system="truecolor")
-    console.print(render(telling(events), heading="Moorage"))
     title = f"./taskw demo  (real run, {heading.machine}, Kubernetes {heading.kubernetes})"
-    return console.export_svg(title=title, theme=_THEME, code_format=_FORMAT, unique_id="moorage-demo")
+    return drawn(render(telling(events), heading="Moorage"), title, "moorage-demo")
+
+
+def drawn(shown: RenderableType, title: str, name: str) -> str:
+    """Draw what a terminal shows.
+
+    Args:
+        shown: its content.
+        title: of its window.
+        name: no other picture on a page may have it.
+
+    Returns:
+        An SVG document.
+    """
+    console = Console(width=WIDTH, record=True, file=io.StringIO(), force_terminal=True, color_system="truecolor")
+    console.print(shown)
+    return console.export_svg(title=title, theme=_THEME, code_format=_FORMAT, unique_id=name)
 
 
 def telling(events: Sequence[Event]) -> State:

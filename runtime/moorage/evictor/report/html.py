@@ -13,9 +13,9 @@ from .text import example
 _BAR, _HIGH = 96, 9
 _MOST_CHOSEN = 25
 _MOST_HOLDERS = 20
-_FEW = 12
-"""Groups of more nodes are folded."""
-_LEGEND = (("now", "asked for now"), ("comes", "comes with the plan"), ("goes", "goes elsewhere"))
+_FEW, _SHORT = 12, 3
+"""Groups of more nodes, and lists of more pods, are folded."""
+_LEGEND = {"now": "asked for now", "comes": "comes with the plan", "goes": "goes elsewhere"}
 
 
 def as_html(report: Report) -> str:
@@ -108,7 +108,7 @@ def _sum(amounts: Iterable[Amounts]) -> Amounts:
 def _chosen(report: Report) -> Iterator[str]:
     yield "<section><h2>What could go</h2>"
     yield "<p>All of these at the same time, in this order. Their pods fit elsewhere, each where it says.</p>"
-    yield _legend()
+    yield _legend("goes")
     first, rest = report.chosen[:_MOST_CHOSEN], report.chosen[_MOST_CHOSEN:]
     yield from _nodes(first, report.unit, "The nodes that could go", "Where its pods would go")
     if rest:
@@ -124,7 +124,7 @@ def _others(report: Report) -> Iterator[str]:
         groups.setdefault(holding.first(node).reason, []).append(node)
     yield "<section><h2>Every other node</h2>"
     yield "<p>Grouped by what weighs most.</p>"
-    yield _legend()
+    yield _legend("now", "comes")
     for reason, nodes in sorted(groups.items(), key=lambda each: (-len(each[1]), each[0])):
         sentence = holding.first(nodes[0]).sentence
         shown = " open" if len(nodes) <= _FEW else ""
@@ -135,8 +135,8 @@ def _others(report: Report) -> Iterator[str]:
     yield "</section>"
 
 
-def _legend() -> str:
-    shown = (f"<span>{_svg(((kind, 0, 12),), 12)}{_e(said)}</span>" for kind, said in _LEGEND)
+def _legend(*kinds: str) -> str:
+    shown = (f"<span>{_svg(((kind, 0, 12),), 12)}{_e(_LEGEND[kind])}</span>" for kind in kinds)
     return f'<p class="legend">{"".join(shown)}</p>'
 
 
@@ -156,7 +156,7 @@ def _class(head: str) -> str:
 def _node(node: NodeReport, unit: str) -> str:
     kind = ", ".join(each for each in (words.kind(node) if words.kind(node) != "-" else "", node.zone) if each)
     return (
-        f'<tr><th scope="row">{_e(node.name)}</th><td>{_e(kind)}</td>'
+        f'<tr><th scope="row">{_e(node.name)}</th><td class="kind">{_e(kind)}</td>'
         f'<td class="number">{_e(words.price(node.price, unit))}</td>{_usage(node)}'
         f'<td class="why">{_moves(node) if node.chosen else _why(node)}</td></tr>'
     )
@@ -192,7 +192,7 @@ def _moves(node: NodeReport) -> str:
     if not node.moves:
         return "it is empty already"
     said = _e(words.count(len(node.moves), "pod moves", "pods move"))
-    items = (f"<li><code>{_e(move.pod)}</code> → {_e(move.node)}</li>" for move in node.moves)
+    items = [f"<li><code>{_e(move.pod)}</code> → {_e(move.node)}</li>" for move in node.moves]
     return _folded(said, items)
 
 
@@ -200,12 +200,13 @@ def _why(node: NodeReport) -> str:
     parts = [_said(each) for each in (*node.reasons, *node.kept)]
     if node.holders:
         said = _e(words.count(len(node.holders), "pod holds it", "pods hold it"))
-        parts.append(_folded(said, map(_held_by, node.holders)))
+        parts.append(_folded(said, [_held_by(held) for held in node.holders]))
     return "".join(f"<div>{part}</div>" for part in parts)
 
 
-def _folded(summary: str, items: Iterable[str]) -> str:
-    return f"<details><summary>{summary}</summary><ul>{''.join(items)}</ul></details>"
+def _folded(summary: str, items: Sequence[str]) -> str:
+    shown = " open" if len(items) <= _SHORT else ""
+    return f"<details{shown}><summary>{summary}</summary><ul>{''.join(items)}</ul></details>"
 
 
 def _held_by(held: Held) -> str:

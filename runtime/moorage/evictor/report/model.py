@@ -240,7 +240,7 @@ class Unread(Data, frozen=True):
 
 
 class Report(Data, frozen=True):
-    """Everything.
+    """What a look at a cluster has shown.
 
     Attributes:
         version: of this form.

@@ -25,7 +25,7 @@ h2 { font-size: 1.25rem; margin: 2.6rem 0 .6rem; }
 h3 { font-size: 1rem; margin: 1.8rem 0 .5rem; }
 p { margin: .3rem 0 .8rem; max-width: 52rem; }
 .faint, caption, .legend { color: var(--faint); }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(11rem, 1fr)); gap: .8rem; margin: 1.4rem 0 0;
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(12.5rem, 1fr)); gap: .8rem; margin: 1.4rem 0 0;
   padding: 0; }
 .tiles > div { background: var(--raised); border: 1px solid var(--line); border-radius: .6rem; padding: .7rem .9rem; }
 .tiles dt { color: var(--faint); font-size: .85rem; }
@@ -41,8 +41,9 @@ th, td { text-align: left; vertical-align: top; padding: .35rem .9rem .35rem 0; 
 th { font-weight: 600; white-space: nowrap; }
 thead th { color: var(--faint); font-size: .8rem; }
 tbody th { font-weight: 500; white-space: normal; min-width: 9rem; }
-.number { text-align: right; white-space: nowrap; }
-.level { white-space: nowrap; min-width: 11.5rem; }
+.number { text-align: right; white-space: nowrap; width: 1%; }
+.kind { min-width: 9.5rem; }
+.level { white-space: nowrap; min-width: 10.5rem; }
 .level svg { vertical-align: -1px; margin-right: .5rem; }
 .why { min-width: 18rem; }
 svg .track { fill: var(--track); } svg .now { fill: var(--now); } svg .comes { fill: var(--comes); }

@@ -11,7 +11,8 @@ from .words import plain
 
 _HEADER = ("NODE", "TYPE", "CPU", "MEMORY", "PODS", "PRICE")
 _NUMBERS = (2, 3, 4, 5)
-_MOST_HOLDERS = 5
+_MOST_CHOSEN, _MOST_HOLDERS = 30, 5
+"""The wide text has all of them."""
 
 
 def as_table(report: Report, colour: bool = False, width: int = 100) -> str:
@@ -60,15 +61,20 @@ def as_wide(report: Report, colour: bool = False) -> str:
 def _chosen(report: Report, paint: Paint, width: int) -> list[str]:
     rows = [
         (node.name, words.kind(node), *words.cells(node.usage), words.price(node.price, report.unit))
-        for node in report.chosen
+        for node in report.chosen[:_MOST_CHOSEN]
     ]
-    return table(_HEADER, rows, paint, numbers=_NUMBERS, most=width, colours=(GREEN, *[""] * 5))
+    lines = table(_HEADER, rows, paint, numbers=_NUMBERS, most=width, colours=(GREEN, *[""] * 5))
+    return [*lines, *_more(len(report.chosen) - _MOST_CHOSEN)]
+
+
+def _more(left: int) -> list[str]:
+    return [f"and {left:,} more"] if left > 0 else []
 
 
 def _held(report: Report, paint: Paint, width: int) -> Iterator[list[str]]:
     """What holds nodes that may not go, then why those stay that may."""
     for title, holdings in words.held(report):
-        yield [paint(f"{title} (ONLY: for no other reason)", BOLD), *_reasons_of(holdings, paint, width)]
+        yield [paint(f"{title} (ONLY: with no other reason)", BOLD), *_reasons_of(holdings, paint, width)]
 
 
 def _reasons_of(holdings: Sequence[Holding], paint: Paint, width: int) -> Iterator[str]:
@@ -103,8 +109,7 @@ def _holders(report: Report, paint: Paint, width: int) -> list[str]:
         for each in report.holders[:most]
     ]
     lines = table(("NODES", "ONLY", "PODS", "WHOSE", "REASONS"), rows, paint, numbers=(0, 1, 2), most=width)
-    left = len(report.holders) - most
-    return [paint("Whose pods hold most:", BOLD), *lines, *([f"and {left:,} more"] if left > 0 else [])]
+    return [paint("Whose pods hold most", BOLD), *lines, *_more(len(report.holders) - most)]
 
 
 def _all(nodes: Sequence[NodeReport], unit: str, paint: Paint) -> list[str]:
