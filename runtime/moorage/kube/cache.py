@@ -12,7 +12,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from typing import Generic, TypeVar
 
@@ -67,6 +67,7 @@ class WatchCache(Generic[T]):
         indexes: name of the index to the function that says where an object belongs in it.
         silence: seconds without a byte after which a watch counts as dead.
         backoff: delays between attempts that fail.
+        optional: whether a server may do without the kind: then there is none of it, and it is asked for again.
     """
 
     def __init__(
@@ -78,17 +79,22 @@ class WatchCache(Generic[T]):
         indexes: Mapping[str, Index[T]] | None = None,
         silence: float = SILENCE,
         backoff: Backoff | None = None,
+        optional: bool = False,
     ) -> None:
         self.resource = resource
         self._reader = Reader(transport, resource, selection)
         self._indexes = dict(indexes or {})
         self._silence = silence
         self._backoff = backoff or Backoff()
+        self._optional = optional
         self._objects: dict[str, T] = {}
         self._buckets: dict[str, dict[str, dict[str, T]]] = {name: {} for name in self._indexes}
         self._unread: dict[str, Unreadable[T]] = {}
         self._subscribers: list[Subscriber[T]] = []
         self._synced = asyncio.Event()
+        self._answered = asyncio.Event()
+        self._refusal: errors.ApiError | None = None
+        self._absent_now = False
         self._resource_version = ""
         self._last_contact = time.monotonic()
         kind = resource.kind
@@ -107,6 +113,15 @@ class WatchCache(Generic[T]):
     async def wait_synced(self) -> None:
         """Return once a complete list has been applied."""
         await self._synced.wait()
+
+    @property
+    def refusal(self) -> errors.ApiError | None:
+        """Why the server does not let us follow the kind now (403, 404): what is cached may be old, or nothing."""
+        return self._refusal
+
+    async def wait_answered(self) -> None:
+        """Return once a complete list has been applied, or the server has refused it."""
+        await self._answered.wait()
 
     @property
     def last_contact_age(self) -> float:
@@ -132,6 +147,14 @@ class WatchCache(Generic[T]):
     def by(self, index: str, value: str) -> tuple[T, ...]:
         """The objects that an index files under a value."""
         return tuple(self._buckets[index].get(value, {}).values())
+
+    def copy(self) -> dict[str, T]:
+        """All objects by their keys, as they are now."""
+        return dict(self._objects)
+
+    def copy_unread(self) -> dict[str, Unreadable[T]]:
+        """What can be read of each object that the server has and that does not decode, as it is now."""
+        return dict(self._unread)
 
     @property
     def unreadable(self) -> Mapping[str, str]:
@@ -193,7 +216,11 @@ class WatchCache(Generic[T]):
                 cause = "undecodable"
                 await self._pause("answer could not be read, listing again", cause, error)
             except errors.KubeError as error:
-                await self._pause("watch interrupted, trying again", type(error).__name__, error)
+                if self._optional and isinstance(error, errors.NotFound):
+                    cause = "absent"
+                    await self._absent(error)
+                    continue
+                await self._interrupted(error)
                 # A restored server says nothing at all until it has caught up with our version, bookmarks included.
                 deaf = isinstance(error, errors.Silent) and self.last_contact_age >= 2 * self._silence
                 # A server that is away must not be met by full lists of everybody when it comes back.
@@ -201,13 +228,33 @@ class WatchCache(Generic[T]):
                 if deaf or (not away and self._backoff.failures % STUCK_AFTER == 0):
                     cause = cause or "stuck"
 
-    async def _pause(self, sentence: str, cause: str, error: errors.KubeError | None) -> None:
+    async def _interrupted(self, error: errors.KubeError) -> None:
+        """Wait after a failure; a refusal is told once, however often it comes."""
+        told = None
+        if isinstance(error, errors.Forbidden | errors.NotFound):
+            again = self._refusal is not None and self._refusal.code == error.code
+            told = logging.DEBUG if again else logging.WARNING
+            self._refusal = error
+            self._answered.set()
+        await self._pause("watch interrupted, trying again", type(error).__name__, error, level=told)
+
+    async def _absent(self, error: errors.NotFound) -> None:
+        """The server does not have the kind (any more), so there is none of it."""
+        told = logging.DEBUG if self._absent_now else logging.INFO
+        self._absent_now = True
+        self._complete((), "")
+        await self._pause("kind is not served, so there is none of it; asking again", "absent", error, level=told)
+
+    async def _pause(
+        self, sentence: str, cause: str, error: errors.KubeError | None, *, level: int | None = None
+    ) -> None:
         metrics.RECONNECTS.labels(self.resource.kind, cause).inc()
         delay = self._backoff.next()
         if isinstance(error, errors.ApiError) and error.retry_after:
             delay += min(error.retry_after, MAX_RETRY_AFTER)
         # The first failure after a success is everyday life (a server restarts, a proxy cuts); a series is news.
-        level = logging.INFO if self._backoff.failures <= 1 else logging.WARNING
+        if level is None:
+            level = logging.INFO if self._backoff.failures <= 1 else logging.WARNING
         fields = {"kind": self.resource.kind, "cause": cause, "error": str(error or ""), "delay_s": round(delay, 2)}
         logger.log(level, sentence, extra=fields)
         await asyncio.sleep(delay)
@@ -228,14 +275,21 @@ class WatchCache(Generic[T]):
                     else:
                         self._store(item, by_content=by_content)
                 await asyncio.sleep(0)  # a list of 30,000 pods must not starve the heartbeat of a lease
+        self._absent_now = False
+        self._complete(seen, list_version)
+        metrics.LISTS.labels(self.resource.kind, cause).inc()
+
+    def _complete(self, seen: Container[str], list_version: str) -> None:
+        """All there is has been applied: remove the rest."""
+        self._contact()
         for key in [key for key in (*self._objects, *self._unread) if key not in seen]:
             self._remove(key)
         self._resource_version = list_version
-        metrics.LISTS.labels(self.resource.kind, cause).inc()
         metrics.SYNCED.labels(self.resource.kind).set(1)
         if not self._synced.is_set():
             logger.info("cache synced", extra={"kind": self.resource.kind, "objects": len(self._objects)})
             self._synced.set()
+            self._answered.set()
 
     async def _watch(self) -> None:
         """Follow one watch connection to its orderly end."""
@@ -268,6 +322,7 @@ class WatchCache(Generic[T]):
 
     def _contact(self) -> None:
         self._last_contact = time.monotonic()
+        self._refusal = None
 
     def _keep_known(self, item: Unreadable[T]) -> None:
         known, before = self._objects.get(item.key), self._unread.get(item.key)

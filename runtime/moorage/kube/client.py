@@ -183,6 +183,40 @@ class Client:
         )
         return _decode(answer, resource.type)
 
+    async def update_status(
+        self,
+        resource: Resource[T],
+        name: str,
+        namespace: str = "",
+        *,
+        status: Mapping[str, Any],
+        uid: str,
+        resource_version: str,
+    ) -> T:
+        """Replace the whole status of one object, only while it is as it was read; nothing else of it is changed.
+
+        Args:
+            resource: the kind, which has a status subresource.
+            name: the object's name.
+            namespace: the object's namespace.
+            status: all of it.
+            uid: refuse when the name belongs to another object by now.
+            resource_version: refuse when the object changed since.
+
+        Raises:
+            Conflict: cause UID or RESOURCE_VERSION.
+            NotFound: it is gone.
+        """
+        meta = {"name": name, "namespace": namespace, "uid": uid, "resourceVersion": resource_version}
+        body = {
+            "apiVersion": resource.group_version,
+            "kind": resource.kind,
+            "metadata": {key: value for key, value in meta.items() if value},
+            "status": status,
+        }
+        path = resource.path(namespace, name, "status")
+        return _decode(await self._send("PUT", path, query=self._write_query(False), body=_encode(body)), resource.type)
+
     async def delete(
         self,
         resource: Resource[T],

@@ -288,3 +288,17 @@ async def test_refusals_are_the_callers_to_judge(write: Callable[[Client], Await
             await write(client)
         assert refused.value.code == code
         assert len(server.requests) == 1
+
+
+async def test_a_status_is_replaced_as_a_whole_on_what_was_read() -> None:
+    async with connected() as (server, client):
+        server.fault("PUT", lambda exchange: exchange.answer(200, POD))
+        await client.update_status(PODS, "a", "ns", status={"phase": "Running"}, uid="u", resource_version="7")
+        (request,) = server.requests
+        assert request.path == "/api/v1/namespaces/ns/pods/a/status"
+        assert sent(server) == {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "a", "namespace": "ns", "uid": "u", "resourceVersion": "7"},
+            "status": {"phase": "Running"},
+        }

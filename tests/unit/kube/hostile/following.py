@@ -180,7 +180,12 @@ async def following(
     backoff = CountedBackoff()
     async with transport(server, tokens) as opened:
         cache = WatchCache(
-            opened, PODS, indexes={"node": by_node, "controller": by_controller}, silence=silence, backoff=backoff
+            opened,
+            PODS,
+            indexes={"node": by_node, "controller": by_controller},
+            silence=silence,
+            backoff=backoff,
+            **options,
         )
         follower = Following(server, cache, backoff)
         try:
