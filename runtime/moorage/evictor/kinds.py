@@ -43,6 +43,23 @@ class DeviceClass(KubeObject, frozen=True):
     spec: DeviceClassSpec = DeviceClassSpec()
 
 
+class ConfigMap(KubeObject, frozen=True):
+    """A ConfigMap: texts by key."""
+
+    data: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class EvictorConfig(KubeObject, frozen=True):
+    """Settings and rules as a resource; whatever is in it is judged by its schema, and not while it is read."""
+
+    spec: Any = None
+    status: Any = None
+
+    def content(self) -> dict[str, Any]:
+        """What the schema judges."""
+        return {"metadata": {"name": self.metadata.name}, **({} if self.spec is None else {"spec": self.spec})}
+
+
 def _compact(maker: Maker) -> Maker:
     """Keep the template once for all revisions that are alike, and not at all where nothing is made from it."""
     template = maker.spec.template
@@ -57,6 +74,10 @@ REPLICA_SETS = Resource("apps/v1", "replicasets", "ReplicaSet", Maker, compact=_
 REPLICATION_CONTROLLERS = Resource("v1", "replicationcontrollers", "ReplicationController", Maker, compact=_compact)
 DEVICE_CLASSES = Resource("resource.k8s.io/v1", "deviceclasses", "DeviceClass", DeviceClass, namespaced=False)
 NODE_CLAIMS = Resource("karpenter.sh/v1", "nodeclaims", "NodeClaim", KubeObject, namespaced=False)
+CONFIG_MAPS = Resource("v1", "configmaps", "ConfigMap", ConfigMap)
+EVICTOR_CONFIGS = Resource(
+    "autoscaling.cast.ai/v1alpha1", "evictorconfigs", "EvictorConfig", EvictorConfig, namespaced=False
+)
 
 KINDS: tuple[Resource[Any], ...] = (
     resources.NAMESPACES,
@@ -78,7 +99,7 @@ KINDS: tuple[Resource[Any], ...] = (
     resources.NODES,
     resources.PODS,
 )
-"""Every kind; nothing else of a cluster is read."""
+"""Every kind that is looked at; beside them only the evictor's own configuration is read."""
 OPTIONAL = frozenset({DEVICE_CLASSES.kind, NODE_CLAIMS.kind})
 """The kinds that not every API server serves: there are none of them then."""
 WORKLOADS = (

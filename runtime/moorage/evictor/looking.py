@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from .candidates import judge
-from .compaction import Cluster, History, Plan, choose
+from .compaction import Cluster, History, Plan, Stopped, choose, never
 from .configuration import Configuration
 from .inventory import Inventory
 
@@ -27,19 +28,27 @@ class Look:
     plan: Plan
 
 
-def look(inventory: Inventory, configuration: Configuration, history: History) -> Look:
+def look(
+    inventory: Inventory, configuration: Configuration, history: History, stopped: Callable[[], bool] = never
+) -> Look:
     """Look at a cluster; takes seconds for a thousand nodes, and changes nothing that it is given.
 
     Args:
         inventory: all objects.
         configuration: settings and rules.
         history: the evictions of late.
+        stopped: asked now and then whether nobody wants the answer any more.
 
     Returns:
         The verdicts and the plan; the same for the same input.
+
+    Raises:
+        Stopped: nobody does.
     """
     snapshot, inventory = inventory.counted()
+    if stopped():
+        raise Stopped
     view = inventory.view()
     verdicts = judge(view, configuration.policy)
     cluster = Cluster(snapshot, view, verdicts, inventory.templates())
-    return Look(inventory, configuration, cluster, choose(cluster, configuration.choice, history))
+    return Look(inventory, configuration, cluster, choose(cluster, configuration.choice, history, stopped))

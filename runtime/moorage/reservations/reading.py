@@ -85,9 +85,9 @@ def moment(text: str) -> datetime | None:
     """The time an RFC 3339 text means, UTC; None when it is empty or means none."""
     try:
         found = datetime.fromisoformat(text)
-    except ValueError:
+        return found.astimezone(UTC) if found.tzinfo is not None else None
+    except (ValueError, OverflowError):
         return None
-    return found.astimezone(UTC) if found.tzinfo is not None else None
 
 
 class _Reader:

@@ -1,5 +1,6 @@
 """Choosing: the nodes that could go at the same time, where their pods would fit, and why not the others; no I/O."""
 
+from .budget import Stopped, never
 from .choose import Cluster, choose
 from .history import History
 from .prices import Priced, Prices, Unit
@@ -18,6 +19,8 @@ __all__ = [
     "Priced",
     "Prices",
     "Settings",
+    "Stopped",
     "Unit",
     "choose",
+    "never",
 ]

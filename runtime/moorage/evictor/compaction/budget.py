@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+
+class Stopped(Exception):
+    """Nobody wants the answer any more."""
+
+
+def never() -> bool:
+    """Somebody waits for the answer."""
+    return False
+
 
 class Budget:
     """Steps that are used up.
 
     Args:
         steps: how many there are.
+        stopped: asked now and then whether nobody wants the answer any more.
     """
 
-    def __init__(self, steps: int) -> None:
+    def __init__(self, steps: int, stopped: Callable[[], bool] = never) -> None:
         self.steps = steps
+        self._stopped = stopped
         self.used = 0
         self.cut_off = False
 
@@ -28,11 +41,17 @@ class Budget:
         return True
 
     def allows(self, steps: int) -> bool:
-        """Whether there are as many left; when there are not, something is left undone, and that is remembered."""
+        """Whether there are as many left; when there are not, something is left undone, and that is remembered.
+
+        Raises:
+            Stopped: nobody wants to know.
+        """
+        if self._stopped():
+            raise Stopped
         enough = steps <= self.left
         self.cut_off |= not enough
         return enough
 
     def part(self, share: float) -> Budget:
         """A budget of its own with a share of what is left; what is used of it is to be spent here, too."""
-        return Budget(int(self.left * share))
+        return Budget(int(self.left * share), self._stopped)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -13,7 +13,7 @@ from moorage.scheduling import Snapshot
 
 from . import waiting
 from .allowances import Allowances
-from .budget import Budget
+from .budget import Budget, never
 from .emptying import Emptying, Findings
 from .gathering import Gathering, slots
 from .history import History
@@ -49,29 +49,33 @@ class Cluster:
     templates: Mapping[str, Pod] = field(default_factory=dict)
 
 
-def choose(cluster: Cluster, settings: Settings, history: History) -> Plan:
+def choose(cluster: Cluster, settings: Settings, history: History, stopped: Callable[[], bool] = never) -> Plan:
     """The nodes to empty in one cycle.
 
     Args:
         cluster: what is chosen from.
         settings: how.
         history: the evictions of late; those that the plan leads to are for whoever evicts to remember.
+        stopped: asked again and again whether nobody wants the answer any more.
 
     Returns:
         The plan; the same for the same input.
+
+    Raises:
+        Stopped: nobody does.
     """
     with cluster.snapshot.trial():
-        return _Choice(cluster, settings, history).plan()
+        return _Choice(cluster, settings, history, stopped).plan()
 
 
 class _Choice:
     """One run."""
 
-    def __init__(self, cluster: Cluster, settings: Settings, history: History) -> None:
+    def __init__(self, cluster: Cluster, settings: Settings, history: History, stopped: Callable[[], bool]) -> None:
         self._cluster = cluster
         self._settings = settings
         self._history = history.since(cluster.view.now - settings.owner_window)
-        self._budget = Budget(settings.steps)
+        self._budget = Budget(settings.steps, stopped)
         self._priced: Priced = settings.prices.of(cluster.view.nodes.values())
         self._kept: Findings = {}
         self._chosen: list[Emptied] = []

@@ -1,1 +1,1 @@
-"""Where all objects of a cluster come from: an API server, asked once, or what kubectl has written to files."""
+"""Where the objects of an inventory come from."""

@@ -1,0 +1,177 @@
+"""The cycles: one look after the other, never two at once, and none for nothing.
+
+A cycle begins when something has changed that the last answer may depend on, when the configuration has, when a kind
+has come into sight or gone out of it, when time alone makes another answer (``due``), or after one that has failed; at
+the earliest an interval after the one before it has begun.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, NoReturn, Protocol
+
+from moorage.kube.backoff import Backoff
+
+from . import looking, status
+from .compaction import History
+from .configuration import Configuration
+from .due import due
+from .following import InForce
+from .inventory import Inventory
+from .looking import Look
+from .tally import Tally, tally
+
+Seen = tuple[Look, Tally, datetime | None]
+"""What was found, its counts, and when time alone changes it."""
+
+LONGEST_PAUSE = 600.0
+"""Seconds between cycles that fail."""
+
+
+class Cluster(Protocol):
+    """What is looked at."""
+
+    def unseen(self) -> Mapping[str, str]:
+        """Kinds that cannot be seen, with the reasons."""
+
+    def inventory(self, now: datetime) -> Inventory:
+        """All objects as they are now."""
+
+
+class Configurations(Protocol):
+    """What is in force."""
+
+    def look(self) -> InForce:
+        """What counts from now on."""
+
+
+class Told(Protocol):
+    """Who tells people."""
+
+    def configured(self, found: InForce) -> None:
+        """Tell of a configuration, once."""
+
+    def looked(self, look: Look, counts: Tally, seconds: float) -> None:
+        """Tell of a cycle."""
+
+    def idle(self, result: str) -> None:
+        """Tell of a cycle in which nothing was looked at."""
+
+    def failed(self, error: Exception, seconds: float) -> None:
+        """Tell of a cycle that has ended by an error."""
+
+
+class Memory(Protocol):
+    """What outlives us."""
+
+    def remember(self, configuration: Configuration) -> History | None:
+        """The evictions of late; None while what was written down cannot be seen."""
+
+    def say(self, said: status.Said) -> None:
+        """Have something written down."""
+
+
+Looks = Callable[[Inventory, Configuration, History], Awaitable[Seen]]
+
+
+def seen(inventory: Inventory, configuration: Configuration, history: History, *, stopped: Callable[[], bool]) -> Seen:
+    """All that a cycle computes, for a thread of its own."""
+    look = looking.look(inventory, configuration, history, stopped)
+    return look, tally(look), due(look, history)
+
+
+class Cycles:
+    """Looks again and again.
+
+    Args:
+        cluster: what is looked at.
+        configurations: what is in force.
+        looks: computes.
+        told: tells people.
+        memory: writes down.
+        now: the API server's time.
+        interval: seconds between two cycles while no configuration says so.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        configurations: Configurations,
+        looks: Looks,
+        told: Told,
+        memory: Memory,
+        *,
+        now: Callable[[], datetime],
+        interval: float,
+    ) -> None:
+        self._cluster, self._configurations, self._looks = cluster, configurations, looks
+        self._told, self._memory, self._now = told, memory, now
+        self._interval = interval
+        self.changed = asyncio.Event()
+        self._unseen: Mapping[str, str] = {}
+        self._found: InForce | None = None
+        self._due: datetime | None = None
+
+    async def run(self) -> NoReturn:
+        """Work until cancelled; a look under way has ended by then."""
+        clock, backoff = asyncio.get_running_loop().time, Backoff(cap=LONGEST_PAUSE, least=0.5)
+        while True:
+            began = clock()
+            try:
+                await self._cycle(began)
+                backoff.reset()
+                await asyncio.sleep(max(began + self._interval - clock(), 0.0))
+                await self._until_changed()
+            except Exception as error:  # whatever it is: the next one may be about another cluster
+                self._told.failed(error, clock() - began)
+                if self._found is not None:
+                    self._say(self._found, status.failed(error))
+                backoff.base = self._interval
+                await asyncio.sleep(max(began + self._interval - clock(), backoff.next()))
+
+    async def _cycle(self, began: float) -> None:
+        self.changed.clear()
+        self._due, self._unseen = None, self._cluster.unseen()
+        self._found = found = self._configurations.look()
+        self._told.configured(found)
+        configuration = found.configuration
+        if configuration is not None:
+            self._interval = configuration.interval.total_seconds()
+        history = self._memory.remember(configuration) if configuration is not None else None
+        if configuration is None or history is None or not configuration.enabled:
+            self._told.idle("unconfigured" if configuration is None or history is None else "disabled")
+            self._say(found, status.Condition("Computed", None, "Idle", "Nothing is looked at"))
+            return
+        look, counts, self._due = await self._looks(self._cluster.inventory(self._now()), configuration, history)
+        self._told.looked(look, counts, asyncio.get_running_loop().time() - began)
+        cycle = status.cycle(look.plan, counts, look.inventory.now)
+        self._say(found, status.computed(look.inventory.unseen), cycle, history)
+
+    def _say(
+        self,
+        found: InForce,
+        condition: status.Condition,
+        cycle: Mapping[str, Any] | None = None,
+        history: History | None = None,
+    ) -> None:
+        enabled = found.configuration is not None and found.configuration.enabled
+        conditions = (*status.about(found, enabled), condition)
+        self._memory.say(status.Said(found.generation, conditions, cycle, history))
+
+    async def _until_changed(self) -> None:
+        """Wait until another look may find something else."""
+        while not self.changed.is_set() and not self._differs():
+            wait = timedelta(seconds=self._interval)
+            if self._due is not None:
+                wait = min(wait, self._due - self._now())
+            try:
+                await asyncio.wait_for(self.changed.wait(), max(wait.total_seconds(), 0.0))
+            except TimeoutError:
+                if self._due is not None and self._now() >= self._due:
+                    return
+
+    def _differs(self) -> bool:
+        """Whether something has changed that nobody tells of: what may be seen."""
+        return self._cluster.unseen() != self._unseen or self._configurations.look() is not self._found

@@ -1,0 +1,58 @@
+"""What the evictor counts; labelled by reason and unit, never by the name of an object.
+
+The first two have the names that the closed product uses. A term that ends takes its figures back: two replicas must
+not both say what could go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from .compaction import Plan
+
+TARGET_NODES = Gauge("castai_evictor_node_target_count", "Nodes that could go together.")
+TARGET_PODS = Gauge("castai_evictor_pod_target_count", "Pods that would move for that.")
+KEPT = Gauge("moorage_evictor_nodes_kept", "Nodes that stay, under each reason that keeps them.", ["reason"])
+HOLDING = Gauge("moorage_evictor_pods_holding", "Pods that hold their nodes, under the weightiest reason.", ["reason"])
+FREED = Gauge("moorage_evictor_freed", "What the nodes that could go cost, by the hour or in units.", ["unit"])
+TOTAL = Gauge("moorage_evictor_total", "What all nodes cost, by the hour or in units.", ["unit"])
+SECONDS = Histogram(
+    "moorage_evictor_cycle_seconds",
+    "How long looking at the whole cluster takes.",
+    buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
+)
+CYCLES = Counter("moorage_evictor_cycles_total", "Cycles by what became of them.", ["result"])
+VALID = Gauge(
+    "moorage_evictor_configuration_valid",
+    "Whether settings, rules and prices can be used as they stand (1); 0: the last good ones stay in force.",
+)
+VALID.set(1)  # until somebody has found something wrong
+_OF_A_TERM = (KEPT, HOLDING, FREED, TOTAL)
+
+
+def show(plan: Plan, kept: Mapping[str, int], holding: Mapping[str, int]) -> None:
+    """Show what a cycle has found, and nothing of the one before.
+
+    Args:
+        plan: what could go.
+        kept: nodes by reason.
+        holding: pods by reason.
+    """
+    clear()
+    TARGET_NODES.set(len(plan.chosen))
+    TARGET_PODS.set(plan.moved)
+    for gauge, counts in ((KEPT, kept), (HOLDING, holding)):
+        for reason, count in counts.items():
+            gauge.labels(reason).set(count)
+    FREED.labels(plan.unit.value).set(plan.freed)
+    TOTAL.labels(plan.unit.value).set(plan.total)
+
+
+def clear() -> None:
+    """Show that nothing is known."""
+    TARGET_NODES.set(0)
+    TARGET_PODS.set(0)
+    for gauge in _OF_A_TERM:
+        gauge.clear()

@@ -1,0 +1,125 @@
+"""All objects of a cluster as watch caches have them, for who looks again and again.
+
+What may not be listed is left out and said to be unseen; it is asked for again, and counts as soon as it may be seen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from moorage.evictor import kinds
+from moorage.evictor.inventory import Inventory
+from moorage.kube import errors, resources
+from moorage.kube.backoff import Backoff
+from moorage.kube.cache import Change, WatchCache
+from moorage.kube.transport import Transport
+
+_NEEDED = (resources.NODES, resources.PODS)
+"""Without these there is nothing to look at."""
+_MISSING_PAUSE = 120.0
+"""Seconds between two questions for a kind that is not served, at most."""
+
+
+class Watched:
+    """Caches of all kinds.
+
+    Args:
+        transport: the connections to the API server.
+        beside: caches of somebody else that are followed with them.
+        changed: called when something has changed that an answer may depend on; must be quick.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        beside: Sequence[WatchCache[Any]] = (),
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._caches: dict[str, WatchCache[Any]] = {each.kind: cache(transport, each) for each in kinds.KINDS}
+        self._beside = tuple(beside)
+        self._changed = changed
+        for each in self._caches.values():
+            each.subscribe(self._told, unread=lambda _key, _item: changed())
+
+    @property
+    def all(self) -> Sequence[WatchCache[Any]]:
+        """Those without which nothing can be said."""
+        return tuple(self._caches[each.kind] for each in _NEEDED)
+
+    async def wait_synced(self) -> None:
+        """Return once these have been complete, and each of the others has been or may not be seen."""
+        for each in self.all:
+            await each.wait_synced()
+        for each in (*self._caches.values(), *self._beside):
+            await each.wait_answered()
+
+    async def run(self) -> None:
+        """Follow the API server until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for each in (*self._caches.values(), *self._beside):
+                group.create_task(each.run(), name=f"watch {each.resource.plural}")
+
+    def unseen(self) -> dict[str, str]:
+        """Kinds that may not be followed now, each with the reason: what is known of them may be old."""
+        return {kind: refusal(each) for kind, each in self._caches.items() if refusal(each)}
+
+    def uid_of_pod(self, key: str) -> str:
+        """The uid of a pod; empty while it is not known."""
+        found = self._caches[resources.PODS.kind].get(key)
+        return found.metadata.uid if found is not None else ""
+
+    def inventory(self, now: datetime) -> Inventory:
+        """All objects as they are now; nothing of it changes later.
+
+        Args:
+            now: the API server's time.
+        """
+        unseen = self.unseen()
+        seen = {kind: each for kind, each in self._caches.items() if kind not in unseen}
+        unread = {kind: found for kind, each in seen.items() if (found := each.copy_unread())}
+        objects = {kind: each.copy() for kind, each in seen.items()}
+        for kind, found in unread.items():
+            for key in found:
+                objects[kind].pop(key, None)  # what was known of it before it could not be read
+        return Inventory(now, objects, unseen, unread)
+
+    def _told(self, change: Change[Any]) -> None:
+        if change.old is None or change.new is None or not _alike(change.old, change.new):
+            self._changed()
+
+
+def cache(transport: Transport, resource: resources.Resource[Any], **how: Any) -> WatchCache[Any]:
+    """The cache of a kind.
+
+    Args:
+        transport: the connections to the API server.
+        resource: the kind; one that not every API server serves need not be there.
+        how: more arguments of the cache.
+    """
+    if resource.kind in {*kinds.OPTIONAL, kinds.EVICTOR_CONFIGS.kind}:
+        how |= {"optional": True, "backoff": Backoff(cap=_MISSING_PAUSE)}
+    return WatchCache(transport, resource, **how)
+
+
+def refusal(of: WatchCache[Any]) -> str:
+    """Why a kind may not be followed now; empty when it may."""
+    refused = of.refusal
+    if refused is None:
+        return ""
+    doing = "list" if not of.synced else "watch"
+    if isinstance(refused, errors.NotFound):
+        return f"the API server does not serve {of.resource.plural}"
+    return f"may not {doing} {of.resource.plural}: {refused.status.message or refused.code}"
+
+
+def _alike(old: Any, new: Any) -> bool:
+    """Whether nothing has changed that is read: a kubelet or a controller reports, and mostly that all is as it was."""
+    meta = msgspec.structs.replace(old.metadata, resource_version=new.metadata.resource_version)
+    same: bool = msgspec.structs.replace(old, metadata=meta) == new
+    return same

@@ -1,0 +1,273 @@
+"""The status of the resource EvictorConfig: what is in force, what the last cycle came to, who was evicted of late.
+
+It is written when it differs in more than times: the time of the last cycle is that of the first that found the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple, NoReturn
+
+from moorage.cluster.caches import Latest
+from moorage.files.rules import NAME
+from moorage.kube import errors
+from moorage.kube.backoff import Backoff
+from moorage.kube.cache import WatchCache
+from moorage.kube.client import Client
+
+from .compaction import History, Plan
+from .configuration import Configuration
+from .following import InForce
+from .kinds import EVICTOR_CONFIGS, EvictorConfig
+from .tally import Tally
+
+logger = logging.getLogger("moorage.evictor")
+
+_LISTED = 100
+"""Chosen nodes in a status: an object must not grow with the cluster."""
+_MISTAKES = 5
+_LONGEST = 2000
+_TIMES = ("time", "seconds")
+"""What of a cycle differs each time."""
+
+
+class Condition(NamedTuple):
+    """One condition; ``holds`` is None for Unknown."""
+
+    type: str
+    holds: bool | None
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a status is to say.
+
+    Attributes:
+        generation: of the resource, as it was judged; 0 when there was none.
+        conditions: of the types that are ours.
+        last_cycle: what the last cycle came to; None: what is there stays.
+        history: the evictions of late; None: what is there stays.
+    """
+
+    generation: int
+    conditions: Sequence[Condition]
+    last_cycle: Mapping[str, Any] | None = None
+    history: History | None = None
+
+
+def about(found: InForce, enabled: bool) -> Iterator[Condition]:
+    """The conditions about a configuration.
+
+    Args:
+        found: what is in force.
+        enabled: whether the evictor is to do anything.
+    """
+    if found.configuration is None:
+        yield Condition("Ready", False, "NoConfiguration", "Nothing is chosen until the configuration is right")
+    elif not enabled:
+        yield Condition("Ready", False, "Disabled", "The evictor is switched off: enabled is false")
+    elif found.wrong:
+        yield Condition("Ready", True, "LastGood", "The last good configuration is in force")
+    else:
+        yield Condition("Ready", True, "InForce", "The configuration is in force, as a dry run: nothing is evicted")
+    if found.wrong:
+        said = "; ".join(str(each) for each in found.wrong[:_MISTAKES])
+        more = f"; and {len(found.wrong) - _MISTAKES} more" if len(found.wrong) > _MISTAKES else ""
+        yield Condition("ConfigurationValid", False, "Invalid", f"{said}{more}"[:_LONGEST])
+    else:
+        yield Condition("ConfigurationValid", True, "Valid", "; ".join(found.notes)[:_LONGEST])
+
+
+def computed(unseen: Mapping[str, str]) -> Condition:
+    """The condition after a cycle that has come to an end.
+
+    Args:
+        unseen: kinds that could not be seen, with the reasons.
+    """
+    if unseen:
+        said = "; ".join(f"{kind}: {reason}" for kind, reason in sorted(unseen.items()))
+        return Condition("Computed", True, "PartlySeen", f"What cannot be seen holds nodes: {said}"[:_LONGEST])
+    return Condition("Computed", True, "Computed", "")
+
+
+def failed(error: Exception) -> Condition:
+    """The condition after a cycle that has ended by an error."""
+    return Condition("Computed", False, "Failed", f"{type(error).__name__}: {error}"[:_LONGEST])
+
+
+def cycle(plan: Plan, counts: Tally, now: datetime) -> dict[str, Any]:
+    """``lastCycle``."""
+    return {
+        "time": _time(now),
+        "nodes": counts.nodes,
+        "candidates": counts.candidates,
+        "chosen": [
+            {"node": node.name, "price": round(node.price, 6), "pods": len(node.moves)}
+            for node in plan.chosen[:_LISTED]
+        ],
+        "freed": round(plan.freed, 6),
+        "unit": plan.unit.value,
+        "cutOff": plan.cut_off,
+        "held": dict(sorted(counts.kept.items())),
+    }
+
+
+def chosen_before(status: Any) -> list[str]:
+    """The nodes that a status names as chosen, whatever has become of it."""
+    listed = _map(_map(status).get("lastCycle")).get("chosen")
+    found = [_map(each).get("node") for each in listed] if isinstance(listed, list) else []
+    return [name for name in found if isinstance(name, str)]
+
+
+def merged(before: Any, said: Said, now: datetime) -> dict[str, Any]:
+    """The status that says all that it is to say; what is not ours in it stays.
+
+    Args:
+        before: the status as it is, whatever has become of it.
+        said: what it is to say.
+        now: the API server's time.
+    """
+    known = _map(before)
+    made = {**known, "observedGeneration": said.generation, "conditions": _conditions(known, said, now)}
+    if said.last_cycle is not None:
+        made["lastCycle"] = dict(said.last_cycle)
+    if said.history is not None:
+        made["evictions"] = said.history.as_status()
+    return made
+
+
+def differs(before: Any, after: Mapping[str, Any]) -> bool:
+    """Whether a status says something else than another, times left aside."""
+    return _timeless(_map(before)) != _timeless(after)
+
+
+def _timeless(status: Mapping[str, Any]) -> dict[str, Any]:
+    last = {key: value for key, value in _map(status.get("lastCycle")).items() if key not in _TIMES}
+    return {**status, "lastCycle": last}
+
+
+def _conditions(before: Mapping[str, Any], said: Said, now: datetime) -> list[dict[str, Any]]:
+    listed = before.get("conditions")
+    known = {each["type"]: each for each in listed if _typed(each)} if isinstance(listed, list) else {}
+    for each in said.conditions:
+        status = {True: "True", False: "False", None: "Unknown"}[each.holds]
+        old = known.get(each.type, {})
+        since = old.get("lastTransitionTime") if old.get("status") == status else None
+        known[each.type] = {
+            "type": each.type,
+            "status": status,
+            "reason": each.reason,
+            "message": each.message,
+            "observedGeneration": said.generation,
+            "lastTransitionTime": since if isinstance(since, str) else _time(now),
+        }
+    return list(known.values())
+
+
+def _typed(condition: Any) -> bool:
+    return isinstance(condition, Mapping) and isinstance(condition.get("type"), str)
+
+
+def _map(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _time(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Status:
+    """Reads back what was written down, and writes in the background; nothing waits for it.
+
+    Args:
+        client: writes.
+        resources: the watch cache of the resource.
+        now: the API server's time.
+        leads: whether we may write now.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        resources: WatchCache[EvictorConfig],
+        now: Callable[[], datetime],
+        leads: Callable[[], bool],
+    ) -> None:
+        self._client, self._resources, self._now, self._leads = client, resources, now, leads
+        self._latest = Latest(resources)
+        self._history: History | None = None
+        self._said: Said | None = None
+        self._news = asyncio.Event()
+        self._complaint = ""
+
+    def chosen(self) -> list[str]:
+        """The nodes that were chosen when it was last written."""
+        resource = self._latest.get(NAME)
+        return chosen_before(resource.status) if resource is not None else []
+
+    def remember(self, configuration: Configuration) -> History | None:
+        """The evictions of late, as they were written down; None while that cannot be seen.
+
+        Args:
+            configuration: what is in force.
+        """
+        now, window = self._now(), configuration.choice.owner_window
+        if self._history is None and self._resources.synced:
+            resource = self._latest.get(NAME)
+            written = _map(resource.status).get("evictions") if resource is not None else None
+            self._history = History.from_status(written, now, window)
+        return self._history.since(now - window) if self._history is not None else None
+
+    def say(self, said: Said) -> None:
+        """Have something written, unless it is there already."""
+        self._said = said
+        self._news.set()
+
+    async def run(self) -> NoReturn:
+        """Write until cancelled."""
+        backoff = Backoff(base=1.0, cap=300.0, least=0.5)
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            try:
+                await self._write()
+            except errors.KubeError as error:
+                self._news.set()
+                self._complain(error)
+                await asyncio.sleep(backoff.next())
+            else:
+                backoff.reset()
+                self._complaint = ""
+
+    async def _write(self) -> None:
+        before, said = self._latest.get(NAME), self._said
+        if before is None or said is None or not said.generation or not self._leads():
+            return
+        meta = before.metadata
+        wanted = merged(before.status, said, self._now())
+        if not differs(before.status, wanted):
+            return
+        precondition = {"uid": meta.uid, "resource_version": meta.resource_version}
+        try:
+            written = await self._client.update_status(EVICTOR_CONFIGS, NAME, status=wanted, **precondition)
+        except errors.Conflict:
+            self._latest.wrote(await self._client.get(EVICTOR_CONFIGS, NAME))  # the watch may come later
+            raise
+        except errors.NotFound:
+            return  # it is gone, and the watch will say so
+        self._latest.wrote(written)
+
+    def _complain(self, error: errors.KubeError) -> None:
+        """Say once what is wrong, and again only when it is something else; that somebody was faster is no news."""
+        kind = f"{type(error).__name__} {error.code if isinstance(error, errors.ApiError) else ''}"
+        quiet = kind == self._complaint or isinstance(error, errors.Conflict)
+        self._complaint = kind
+        logger.log(
+            logging.DEBUG if quiet else logging.WARNING, "status not written, trying again", extra={"error": str(error)}
+        )

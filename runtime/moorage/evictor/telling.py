@@ -1,0 +1,138 @@
+"""What people are told of a cycle: one log line, metrics, and Events on nodes that newly could go."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping
+
+from moorage.controller.ourselves import Ourselves
+from moorage.kube.events import EventRecorder, ObjectRef
+
+from . import metrics
+from .compaction import Emptied, Plan, Unit
+from .following import InForce
+from .looking import Look
+from .tally import Tally
+
+logger = logging.getLogger("moorage.evictor")
+
+_TOP = 5
+"""Reasons in a log line."""
+_MISTAKES = 10
+"""Log lines about one configuration."""
+DRY_RUN = "this is a dry run, nothing is evicted"
+
+
+class Telling:
+    """Tells people.
+
+    Args:
+        recorder: writes the Events.
+        us: our own pod.
+        chosen: nodes of which people have been told that they could go.
+    """
+
+    def __init__(self, recorder: EventRecorder, us: Ourselves, chosen: Collection[str] = ()) -> None:
+        self._recorder, self._us = recorder, us
+        self._chosen = frozenset(chosen)
+        self._configured = 0
+        self._failure = ""
+
+    def began(self) -> None:
+        """A term has begun."""
+        self._us.tell("Normal", "DryRun", "Start", "Nodes that could go are found and reported, and nothing is evicted")
+
+    def configured(self, found: InForce) -> None:
+        """Tell of a configuration, once."""
+        if found.number == self._configured:
+            return
+        self._configured = found.number
+        if not found.wrong:
+            logger.info("configuration is in force")
+            for note in found.notes:
+                logger.warning("configuration says something that has no effect", extra={"note": note})
+            return
+        kept = found.configuration is not None
+        sentence = "configuration is wrong, " + (
+            "the last good one stays in force" if kept else "nothing is chosen until it is right"
+        )
+        for each in found.wrong[:_MISTAKES]:
+            fields = {"source": each.source, "path": each.path, "line": each.line, "error": each.sentence}
+            logger.warning(sentence, extra=fields)
+        if len(found.wrong) > _MISTAKES:
+            logger.warning("configuration has more mistakes", extra={"more": len(found.wrong) - _MISTAKES})
+        self._tell_wrong(found, "The last good one stays in force" if kept else "Nothing is chosen until it is right")
+
+    def _tell_wrong(self, found: InForce, consequence: str) -> None:
+        told = set()
+        for each in found.wrong:
+            if each.source in told:
+                continue
+            told.add(each.source)
+            note = f"{consequence}: {each}"
+            about = found.about.get(each.source)
+            if about is None:
+                self._us.tell("Warning", "ConfigurationInvalid", "Configure", note)
+                continue
+            self._recorder.record(about, type="Warning", reason="ConfigurationInvalid", action="Configure", note=note)
+
+    def looked(self, look: Look, counts: Tally, seconds: float) -> None:
+        """Tell of a cycle."""
+        plan = look.plan
+        self._failure = ""
+        metrics.CYCLES.labels("computed").inc()
+        metrics.SECONDS.observe(seconds)
+        metrics.show(plan, counts.kept, counts.holding)
+        logger.info("cluster looked at", extra=_fields(look, counts, seconds))
+        for node in plan.chosen:
+            if node.name not in self._chosen:
+                self._tell_node(node, plan)
+        self._chosen = frozenset(node.name for node in plan.chosen)
+
+    def idle(self, result: str) -> None:
+        """Tell of a cycle in which nothing was looked at: ``disabled`` or ``unconfigured``."""
+        metrics.CYCLES.labels(result).inc()
+        metrics.clear()
+        self._chosen = frozenset()
+
+    def failed(self, error: Exception, seconds: float) -> None:
+        """Tell of a cycle that has ended by an error; its traceback is logged once as long as the error is the same."""
+        said = f"{type(error).__name__}: {error}"
+        metrics.CYCLES.labels("failed").inc()
+        fields = {"error": said, "seconds": round(seconds, 3)}
+        logger.error("cycle failed, trying again", extra=fields, exc_info=None if said == self._failure else error)
+        self._failure = said
+        self._us.tell("Warning", "CycleFailed", "Look", f"What is said about nodes is old: {said}")
+
+    def _tell_node(self, node: Emptied, plan: Plan) -> None:
+        worth = f"{node.price:.4g} per hour" if plan.unit is Unit.MONEY else f"{node.price:.4g} units"
+        if node.moves:
+            note = f"All of its pods that may move would fit elsewhere: {len(node.moves)}. It is worth {worth}"
+        else:
+            note = f"Nothing runs on it that would have to move. It is worth {worth}"
+        self._recorder.record(
+            ObjectRef("v1", "Node", node.name, uid=node.name),  # as the kubelet has it: kubectl looks for both
+            type="Normal",
+            reason="CouldBeEmptied",
+            action="Look",
+            note=f"{note}. This is a dry run: nothing is evicted",
+        )
+
+
+def _fields(look: Look, counts: Tally, seconds: float) -> Mapping[str, object]:
+    plan = look.plan
+    fields: dict[str, object] = {
+        "nodes": counts.nodes,
+        "candidates": counts.candidates,
+        "chosen": len(plan.chosen),
+        "freed": round(plan.freed, 4),
+        "part": round(plan.freed / plan.total, 4) if plan.total else 0.0,
+        "unit": plan.unit.value,
+        "moved": plan.moved,
+        "cut_off": plan.cut_off,
+        "seconds": round(seconds, 3),
+        "held": dict(counts.kept.most_common(_TOP)),
+    }
+    if look.inventory.unseen:
+        fields["unseen"] = sorted(look.inventory.unseen)
+    return fields
