@@ -9,3 +9,8 @@ output "planner" {
   description = "Outputs of modules/planner, or null when it is not installed."
   value       = one(module.planner[*])
 }
+
+output "evictor" {
+  description = "Outputs of modules/evictor, or null when it is not installed."
+  value       = one(module.evictor[*])
+}

@@ -71,3 +71,39 @@ variable "planner" {
     error_message = join("\n", [for key, type in local.types.planner : "planner.${key}: is not a list" if can(var.planner[key]) && type == "list(string)" && !can(tolist(var.planner[key]))])
   }
 }
+
+variable "evictor" {
+  description = "Empties nodes whose pods fit elsewhere. The published names of the closed chart are accepted, so that an existing values file works unchanged.\nNot given: not installed. Its keys are the variables of modules/evictor."
+  type        = any
+  default     = null
+
+  validation {
+    condition     = var.evictor == null || can(keys(var.evictor))
+    error_message = "evictor: is not a map"
+  }
+
+  validation {
+    condition     = var.evictor == null || alltrue([for key in try(keys(var.evictor), []) : can(local.types.evictor[key])])
+    error_message = join("\n", [for key in try(keys(var.evictor), []) : "evictor.${key}: unknown field '${key}'; modules/evictor/README.md lists what there is" if !can(local.types.evictor[key])])
+  }
+
+  validation {
+    condition     = var.evictor == null || length([for key, type in local.types.evictor : key if can(var.evictor[key]) && type == "number" && !can(tonumber(var.evictor[key]))]) == 0
+    error_message = join("\n", [for key, type in local.types.evictor : "evictor.${key}: is not a number" if can(var.evictor[key]) && type == "number" && !can(tonumber(var.evictor[key]))])
+  }
+
+  validation {
+    condition     = var.evictor == null || length([for key, type in local.types.evictor : key if can(var.evictor[key]) && type == "bool" && !can(tobool(var.evictor[key]))]) == 0
+    error_message = join("\n", [for key, type in local.types.evictor : "evictor.${key}: is not true or false" if can(var.evictor[key]) && type == "bool" && !can(tobool(var.evictor[key]))])
+  }
+
+  validation {
+    condition     = var.evictor == null || length([for key, type in local.types.evictor : key if can(var.evictor[key]) && type == "string" && !can(tostring(var.evictor[key]))]) == 0
+    error_message = join("\n", [for key, type in local.types.evictor : "evictor.${key}: is not a text" if can(var.evictor[key]) && type == "string" && !can(tostring(var.evictor[key]))])
+  }
+
+  validation {
+    condition     = var.evictor == null || length([for key, type in local.types.evictor : key if can(var.evictor[key]) && type == "list(string)" && !can(tolist(var.evictor[key]))]) == 0
+    error_message = join("\n", [for key, type in local.types.evictor : "evictor.${key}: is not a list" if can(var.evictor[key]) && type == "list(string)" && !can(tolist(var.evictor[key]))])
+  }
+}

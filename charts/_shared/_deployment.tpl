@@ -3,6 +3,8 @@ The Deployment of a program. The chart's own helpers say what differs:
   CHART.command: the subcommand       CHART.env, CHART.envFrom      CHART.ports, CHART.volumes, CHART.volumeMounts
   CHART.podChecksums: annotations that restart the pods when something they read only at start has changed
   CHART.deploymentLabels: labels of the Deployment and of its pods
+  CHART.healthPort, CHART.healthName: where it answers probes and shows its metrics; CHART.metricsPort: the Service's name for that
+  CHART.podContext, CHART.containerContext: the values with the security contexts
 */}}
 {{- define "CHART.deployment" -}}
 {{- include "CHART.refuseDeployment" . -}}
@@ -64,21 +66,21 @@ containers:
       {{- toYaml . | nindent 6 }}
     {{- end }}
     ports:
-      - name: healthz
-        containerPort: 9091
+      - name: {{ include "CHART.healthName" . }}
+        containerPort: {{ include "CHART.healthPort" . }}
       {{- with include "CHART.ports" . }}
       {{- . | nindent 6 }}
       {{- end }}
     # A start on a busy machine takes a while; from then on the probes below count.
     startupProbe:
-      httpGet: {path: /livez, port: healthz}
+      httpGet: {path: /livez, port: {{ include "CHART.healthName" . }}}
       periodSeconds: 2
       failureThreshold: 60
     livenessProbe:
-      httpGet: {path: /livez, port: healthz}
+      httpGet: {path: /livez, port: {{ include "CHART.healthName" . }}}
       {{- toYaml .Values.livenessProbe | nindent 6 }}
     readinessProbe:
-      httpGet: {path: /readyz, port: healthz}
+      httpGet: {path: /readyz, port: {{ include "CHART.healthName" . }}}
       {{- toYaml .Values.readinessProbe | nindent 6 }}
     {{- with .Values.resources }}
     resources:

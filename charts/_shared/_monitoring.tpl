@@ -28,7 +28,7 @@ metadata:
   ) | nindent 2 }}
 spec:
   endpoints:
-    - port: metrics
+    - port: {{ include "CHART.metricsPort" . }}
       path: /metrics
       {{- with .Values.serviceMonitor.interval }}
       interval: {{ . }}

@@ -2,7 +2,7 @@
 
 {{/* Probes come from the node itself, which every network plugin lets through; these rules are for who reads metrics. */}}
 {{- define "CHART.metricsIngress" -}}
-- ports: [{port: 9091, protocol: TCP}]
+- ports: [{port: {{ include "CHART.healthPort" . }}, protocol: TCP}]
   {{- with .Values.networkPolicy.metricsFrom }}
   from:
     {{- toYaml . | nindent 4 }}

@@ -68,7 +68,7 @@ server-side apply refuses a second one, and whoever sets a name of ours means a 
 {{- toYaml $all -}}
 {{- end -}}
 
-{{/* What programs of both kinds are told about themselves. */}}
+{{/* What programs of all kinds are told about themselves. */}}
 {{- define "CHART.ownEnv" -}}
 - name: MOORAGE_NAMESPACE
   valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
@@ -79,7 +79,7 @@ server-side apply refuses a second one, and whoever sets a name of ours means a 
 - name: MOORAGE_LOG_FORMAT
   value: {{ .Values.log.format | quote }}
 - name: MOORAGE_HEALTH_ADDRESS
-  value: ":9091"
+  value: ":{{ include "CHART.healthPort" . }}"
 {{- end -}}
 
 {{/*
@@ -136,7 +136,7 @@ OpenShift gives every namespace ids of its own, and admits no pod that names oth
 user are not.
 */}}
 {{- define "CHART.podSecurityContext" -}}
-{{- $context := deepCopy .Values.podSecurityContext -}}
+{{- $context := include "CHART.podContext" . | fromYaml -}}
 {{- if .Capabilities.APIVersions.Has "security.openshift.io/v1" -}}
 {{- range $key := list "runAsUser" "runAsGroup" "fsGroup" -}}
 {{- if eq (toString (get $context $key)) "65532" }}{{ $_ := unset $context $key }}{{ end -}}
@@ -149,7 +149,7 @@ user are not.
 {{- end -}}
 
 {{- define "CHART.securityContext" -}}
-{{- $context := deepCopy .Values.securityContext -}}
+{{- $context := include "CHART.containerContext" . | fromYaml -}}
 {{- include "CHART.fill" (dict "values" $context "defaults" (dict
   "allowPrivilegeEscalation" false "capabilities" (dict "drop" (list "ALL"))
 )) -}}

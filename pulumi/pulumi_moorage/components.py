@@ -11,7 +11,7 @@ from pulumi_moorage import inputs
 from pulumi_moorage._chart import Chart
 from pulumi_moorage._moorage import Together
 
-__all__ = ["Moorage", "Planner", "PodPinner"]
+__all__ = ["Evictor", "Moorage", "Planner", "PodPinner"]
 
 
 class PodPinner(Chart):
@@ -180,12 +180,139 @@ class Planner(Chart):
         super().__init__(resource_name, settings, opts, release_opts)
 
 
+class Evictor(Chart):
+    """A release of the chart castai-evictor.
+
+    Empties nodes whose pods fit elsewhere. The published names of the closed chart are accepted, so that an existing
+    values file works unchanged.
+    """
+
+    _chart: ClassVar[str] = "castai-evictor"
+    _keys: ClassVar[Mapping[str, str]] = {
+        "replicas": "replicas",
+        "replica_count": "replicaCount",
+        "managed_by_castai": "managedByCASTAI",
+        "evictor_enabled": "evictorEnabled",
+        "dry_run": "dryRun",
+        "aggressive_mode": "aggressiveMode",
+        "scoped_mode": "scopedMode",
+        "node_grace_period_minutes": "nodeGracePeriodMinutes",
+        "cycle_interval": "cycleInterval",
+        "max_nodes_to_evict_per_cycle": "maxNodesToEvictPerCycle",
+        "min_nodes_to_evict_per_cycle": "minNodesToEvictPerCycle",
+        "target_node_percentage": "targetNodePercentage",
+        "drain_timeout": "drainTimeout",
+        "drain_rollback_timeout": "drainRollbackTimeout",
+        "pod_eviction_failure_back_off": "podEvictionFailureBackOff",
+        "ignore_pod_disruption_budgets": "ignorePodDisruptionBudgets",
+        "soft_tainting": "softTainting",
+        "emit_node_related_pod_events": "emitNodeRelatedPodEvents",
+        "arm64_supported": "arm64Supported",
+        "windows": "windows",
+        "pricing_model": "pricingModel",
+        "prices": "prices",
+        "target_utilization": "targetUtilization",
+        "quiet_period": "quietPeriod",
+        "allow_spot": "allowSpot",
+        "owner_window": "ownerWindow",
+        "custom_config": "customConfig",
+        "config_map_labels": "configMapLabels",
+        "image": "image",
+        "image_pull_secrets": "imagePullSecrets",
+        "name_override": "nameOverride",
+        "fullname_override": "fullnameOverride",
+        "common_labels": "commonLabels",
+        "common_annotations": "commonAnnotations",
+        "service_account": "serviceAccount",
+        "rbac": "rbac",
+        "crds": "crds",
+        "leader_election": "leaderElection",
+        "kubernetes_client": "kubernetesClient",
+        "log": "log",
+        "pod_disruption_budget": "podDisruptionBudget",
+        "network_policy": "networkPolicy",
+        "update_strategy": "updateStrategy",
+        "service": "service",
+        "pod_labels": "podLabels",
+        "pod_annotations": "podAnnotations",
+        "security_context": "securityContext",
+        "container_security_context": "containerSecurityContext",
+        "pod_security_context": "podSecurityContext",
+        "resources": "resources",
+        "liveness_probe": "livenessProbe",
+        "readiness_probe": "readinessProbe",
+        "node_selector": "nodeSelector",
+        "tolerations": "tolerations",
+        "affinity": "affinity",
+        "topology_spread_constraints": "topologySpreadConstraints",
+        "priority_class_name": "priorityClassName",
+        "termination_grace_period_seconds": "terminationGracePeriodSeconds",
+        "service_monitor": "serviceMonitor",
+        "prometheus_rule": "prometheusRule",
+        "grafana_dashboard": "grafanaDashboard",
+        "additional_env": "additionalEnv",
+        "env_from": "envFrom",
+        "extra_env": "extraEnv",
+        "extra_volumes": "extraVolumes",
+        "extra_volume_mounts": "extraVolumeMounts",
+        "extra_objects": "extraObjects",
+        "api_key_secret_ref": "apiKeySecretRef",
+        "cluster_id_config_map_key_ref": "clusterIdConfigMapKeyRef",
+        "cluster_id_secret_key_ref": "clusterIdSecretKeyRef",
+        "global_": "global",
+        "override_env_from": "overrideEnvFrom",
+        "live_migration": "liveMigration",
+        "woop": "woop",
+        "pod_mutations": "podMutations",
+        "karpenter_node_cleanup": "karpenterNodeCleanup",
+        "karpenter_mode": "KarpenterMode",
+        "force_disable_karpenter_mode": "forceDisableKarpenterMode",
+        "cluster_vpa": "clusterVPA",
+        "crd_upgrade": "crdUpgrade",
+        "install_cr_ds": "installCRDs",
+        "openshift": "openshift",
+        "host_network": "hostNetwork",
+        "dns_policy": "dnsPolicy",
+        "trusted_ca_cert": "trustedCACert",
+        "trusted_ca_cert_secret_ref": "trustedCACertSecretRef",
+        "startup_probe": "startupProbe",
+        "castai": "castai",
+        "kent": "kent",
+        "test": "test",
+        "castai_evictor_ext": "castai-evictor-ext",
+        "enabled": "enabled",
+    }
+    _short: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+
+    def __init__(
+        self,
+        resource_name: str,
+        opts: pulumi.ResourceOptions | None = None,
+        *,
+        release_opts: pulumi.ResourceOptions | None = None,
+        **settings: Unpack[inputs.EvictorArgs],
+    ) -> None:
+        """Install the chart.
+
+        Args:
+            resource_name: the name of the component and of the release in this program.
+            opts: options of the component.
+            release_opts: options of the release in it: `aliases` and `import_` take over one that exists.
+            **settings: see `EvictorArgs`.
+
+        Raises:
+            pulumi.RunError: settings are not right; the text has a sentence for each mistake.
+        """
+        super().__init__(resource_name, settings, opts, release_opts)
+
+
 class Moorage(Together):
     """The components whose arguments are given, in one namespace; attributes of the others are None."""
 
     _components: ClassVar[Mapping[str, type[Chart]]] = {
         "pod_pinner": PodPinner,
         "planner": Planner,
+        "evictor": Evictor,
     }
 
     def __init__(
@@ -207,4 +334,5 @@ class Moorage(Together):
         super().__init__(resource_name, settings, opts)
         self.pod_pinner = self._made("pod_pinner", PodPinner)
         self.planner = self._made("planner", Planner)
+        self.evictor = self._made("evictor", Evictor)
         self.register_outputs({})

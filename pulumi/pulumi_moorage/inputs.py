@@ -837,6 +837,539 @@ class PlannerArgs(TypedDict, total=False):
     """
 
 
+class EvictorSoftTainting(TypedDict, total=False):
+    """How a node that is being emptied is kept free."""
+
+    enabled: pulumi.Input[bool]
+    """With the taint evictor.cast.ai/evicted:PreferNoSchedule, instead of a cordon. Nothing is emptied yet. Accepted,
+    without effect. Unit: true or false.
+    """
+
+
+class EvictorPricingModel(TypedDict, total=False):
+    """What a node costs where nothing better is known, in units: those that are worth most go first."""
+
+    enabled: pulumi.Input[bool]
+    """Whether prices count. They always do. Accepted, without effect. Unit: true or false."""
+    baseCPUCost: pulumi.Input[str]
+    """Price of a core. Default: "7.0". Unit: price per core."""
+    baseMemCost: pulumi.Input[str]
+    """Price of a GiB of memory. Default: "1.0". Unit: price per GiB."""
+    spotDiscount: pulumi.Input[str]
+    """What part of the price a spot node costs less. Default: "0.5". Unit: part of 1."""
+
+
+class EvictorImage(TypedDict, total=False):
+    """The image of the container."""
+
+    repository: pulumi.Input[str]
+    """Where the image is. Empty: the default. A repository of the closed product (castai-hub, or a mirror of its image
+    pod-pinner or evictor) counts as empty, so that an existing values file works. Default:
+    "ghcr.io/moorage/moorage". Unit: image without tag.
+    """
+    tag: pulumi.Input[str]
+    """The image's tag. Empty: the chart's appVersion. While repository is empty, a tag of the closed product (v1.4.2:
+    ours have no v) counts as empty too. Unit: image tag.
+    """
+    digest: pulumi.Input[str]
+    """The image's digest; it decides, whatever the tag says. With a repository of the closed product it counts as
+    empty. Unit: sha256:….
+    """
+    pullPolicy: pulumi.Input[str]
+    """When the image is pulled. Default: "IfNotPresent". One of "Always", "IfNotPresent", "Never"."""
+
+
+class EvictorServiceAccount(TypedDict, total=False):
+    """The service account of the pods."""
+
+    create: pulumi.Input[bool]
+    """Whether the chart makes the service account; false: it exists already. Default: true. Unit: true or false."""
+    name: pulumi.Input[str]
+    """Its name. Empty: the full name of the release when the chart makes it, else default. Unit: ServiceAccount
+    name.
+    """
+    annotations: pulumi.Input[Mapping[str, pulumi.Input[str]]]
+    """Annotations of the service account. Unit: annotations."""
+
+
+class EvictorRbac(TypedDict, total=False):
+    """Rights in the cluster."""
+
+    enabled: pulumi.Input[bool]
+    """Whether the chart makes roles and bindings for exactly what the program calls; false: somebody else grants them.
+    Default: true. Unit: true or false.
+    """
+    volumes: pulumi.Input[Mapping[str, Any]]
+    """An old published name; volumes are always looked at, because they decide where a pod fits. Accepted, without
+    effect. Unit: settings.
+    """
+
+
+class EvictorCrds(TypedDict, total=False):
+    """The definition of EvictorConfig."""
+
+    enabled: pulumi.Input[bool]
+    """Whether the chart brings it. One that somebody else has made stays as it is; ours is kept when the release is
+    uninstalled. Default: true. Unit: true or false.
+    """
+
+
+class EvictorLeaderElection(TypedDict, total=False):
+    """How one of several replicas is chosen."""
+
+    enabled: pulumi.Input[bool]
+    """Whether replicas elect a leader. Only a single replica can do without. Default: true. Unit: true or false."""
+
+
+class EvictorKubernetesClientRateLimiter(TypedDict, total=False):
+    """The most requests. The evictor watches instead of asking again, and the API server has limits of its own."""
+
+    qps: pulumi.Input[int]
+    """Requests per second, in the long run. The evictor watches, and asks too seldom for a limit. Accepted, without
+    effect. Unit: requests per second.
+    """
+    burst: pulumi.Input[int]
+    """Requests at once. The evictor watches, and asks too seldom for a limit. Accepted, without effect. Unit:
+    requests.
+    """
+
+
+class EvictorKubernetesClient(TypedDict, total=False):
+    """How the API server is asked."""
+
+    rateLimiter: pulumi.Input[EvictorKubernetesClientRateLimiter]
+    """The most requests. The evictor watches instead of asking again, and the API server has limits of its own."""
+
+
+class EvictorLog(TypedDict, total=False):
+    """How the process logs."""
+
+    level: pulumi.Input[str]
+    """The least level that is logged. Default: "info". One of "debug", "info", "warning", "error"."""
+    format: pulumi.Input[str]
+    """Lines of JSON for programs, or text for people. Default: "json". One of "json", "text"."""
+
+
+class EvictorPodDisruptionBudget(TypedDict, total=False):
+    """How many replicas a drain may take away at once."""
+
+    enabled: pulumi.Input[bool]
+    """Whether there is a PodDisruptionBudget. Default: true. Unit: true or false."""
+    maxUnavailable: pulumi.Input[Any]
+    """So many replicas may be away. Default: 1. Unit: pods, or percent."""
+
+
+class EvictorNetworkPolicy(TypedDict, total=False):
+    """Which connections the pods may open and accept."""
+
+    enabled: pulumi.Input[bool]
+    """Whether there is a NetworkPolicy for the pods. Default: true. Unit: true or false."""
+    apiServerPorts: pulumi.Input[Sequence[pulumi.Input[int]]]
+    """Ports at which the pods may reach the API server, at any address: a policy sees its own port, not that of Service
+    kubernetes. Empty: any port. Default: [443, 6443, 8443, 16443]. Unit: TCP ports.
+    """
+    metricsFrom: pulumi.Input[Sequence[Mapping[str, Any]]]
+    """Who may scrape the metrics. Empty: everybody who reaches the pod. Unit: Kubernetes NetworkPolicyPeers."""
+    extraIngress: pulumi.Input[Sequence[Mapping[str, Any]]]
+    """Further connections that the pods accept. Unit: Kubernetes NetworkPolicyIngressRules."""
+    extraEgress: pulumi.Input[Sequence[Mapping[str, Any]]]
+    """Further connections that the pods open. Unit: Kubernetes NetworkPolicyEgressRules."""
+
+
+class EvictorService(TypedDict, total=False):
+    """The Service of the pods."""
+
+    type: pulumi.Input[str]
+    """Its type. Default: "ClusterIP". One of "ClusterIP", "NodePort", "LoadBalancer"."""
+    port: pulumi.Input[int]
+    """Its port. Default: 8080. Unit: TCP port."""
+
+
+class EvictorLivenessProbe(TypedDict, total=False):
+    """When a pod that hangs is restarted."""
+
+    initialDelaySeconds: pulumi.Input[int]
+    """When the first probe is sent, counted from when the container has started up. Default: 0. Unit: seconds."""
+    periodSeconds: pulumi.Input[int]
+    """Time between two probes. Default: 10. Unit: seconds."""
+    timeoutSeconds: pulumi.Input[int]
+    """How long an answer may take. Default: 5. Unit: seconds."""
+    failureThreshold: pulumi.Input[int]
+    """After how many failures in a row it counts. Default: 3. Unit: failures."""
+
+
+class EvictorReadinessProbe(TypedDict, total=False):
+    """When a pod counts as ready."""
+
+    initialDelaySeconds: pulumi.Input[int]
+    """When the first probe is sent, counted from when the container has started up. Default: 0. Unit: seconds."""
+    periodSeconds: pulumi.Input[int]
+    """Time between two probes. Default: 10. Unit: seconds."""
+    timeoutSeconds: pulumi.Input[int]
+    """How long an answer may take. Default: 5. Unit: seconds."""
+    failureThreshold: pulumi.Input[int]
+    """After how many failures in a row it counts. Default: 3. Unit: failures."""
+
+
+class EvictorServiceMonitor(TypedDict, total=False):
+    """A ServiceMonitor for the Prometheus operator."""
+
+    enabled: pulumi.Input[bool]
+    """Whether there is one. Default: false. Unit: true or false."""
+    renderMode: pulumi.Input[str]
+    """What happens where the cluster does not know this kind: leave it out, fail, or render it all the same. Default:
+    "skipIfMissing". One of "skipIfMissing", "failIfMissing", "alwaysRender".
+    """
+    interval: pulumi.Input[str]
+    """Time between two scrapes. Default: "30s". Unit: duration (ms, s, m, h)."""
+    labels: pulumi.Input[Mapping[str, pulumi.Input[str]]]
+    """Its labels; the Prometheus operator may select by them. Unit: labels."""
+
+
+class EvictorPrometheusRule(TypedDict, total=False):
+    """Alerts for the Prometheus operator."""
+
+    enabled: pulumi.Input[bool]
+    """Whether there are any. Default: false. Unit: true or false."""
+    renderMode: pulumi.Input[str]
+    """What happens where the cluster does not know this kind: leave it out, fail, or render it all the same. Default:
+    "skipIfMissing". One of "skipIfMissing", "failIfMissing", "alwaysRender".
+    """
+    labels: pulumi.Input[Mapping[str, pulumi.Input[str]]]
+    """Labels of the PrometheusRule; the Prometheus operator may select by them. Unit: labels."""
+
+
+class EvictorGrafanaDashboard(TypedDict, total=False):
+    """A dashboard in a ConfigMap, for Grafana's sidecar."""
+
+    enabled: pulumi.Input[bool]
+    """Whether there is one. Default: false. Unit: true or false."""
+    labels: pulumi.Input[Mapping[str, pulumi.Input[str]]]
+    """Its labels; the sidecar selects by them. Default: {"grafana_dashboard": "1"}. Unit: labels."""
+    annotations: pulumi.Input[Mapping[str, pulumi.Input[str]]]
+    """Its annotations; some set-ups name the folder by them. Unit: annotations."""
+
+
+class EvictorClusterIdConfigMapKeyRef(TypedDict, total=False):
+    """A ConfigMap with the cluster's name, for the closed product's API; nothing is asked there."""
+
+    name: pulumi.Input[str]
+    """The ConfigMap's name. It is for the closed product's API; nothing is asked there. Accepted, without effect. Unit:
+    ConfigMap name.
+    """
+    key: pulumi.Input[str]
+    """The key in its data. It is for the closed product's API; nothing is asked there. Accepted, without effect. Unit:
+    key of a Secret or ConfigMap.
+    """
+
+
+class EvictorClusterIdSecretKeyRef(TypedDict, total=False):
+    """A Secret with the cluster's name, for the closed product's API; nothing is asked there."""
+
+    name: pulumi.Input[str]
+    """The Secret's name. It is for the closed product's API; nothing is asked there. Accepted, without effect. Unit:
+    Secret name.
+    """
+    key: pulumi.Input[str]
+    """The key in its data. It is for the closed product's API; nothing is asked there. Accepted, without effect. Unit:
+    key of a Secret or ConfigMap.
+    """
+
+
+class EvictorGlobal(TypedDict, total=False):
+    """What Helm hands to every chart of an umbrella; names that are not listed here belong to other charts."""
+
+    registry: pulumi.Input[str]
+    """Replaces the host part of the image's repository. The closed product's own (castai-hub) counts as empty. Unit:
+    registry host.
+    """
+    imagePullSecrets: pulumi.Input[Sequence[Mapping[str, Any]]]
+    """Secrets for pulling images, besides imagePullSecrets. Unit: Secret names."""
+    tolerations: pulumi.Input[Sequence[Mapping[str, Any]]]
+    """Taints that the pods tolerate, besides tolerations. Unit: Kubernetes Tolerations."""
+    commonLabels: pulumi.Input[Mapping[str, pulumi.Input[str]]]
+    """Labels of all resources. Unit: labels."""
+    commonAnnotations: pulumi.Input[Mapping[str, pulumi.Input[str]]]
+    """Annotations of all resources. Unit: annotations."""
+
+
+class EvictorArgs(TypedDict, total=False):
+    """Arguments of Evictor: Empties nodes whose pods fit elsewhere. The published names of the closed chart are
+    accepted, so that an existing values file works unchanged.
+    """
+
+    namespace: pulumi.Input[str]
+    """The namespace of the release. It is not changed in place: another one makes a new release. Default:
+    "castai-agent". Unit: namespace.
+    """
+    create_namespace: pulumi.Input[bool]
+    """Whether a namespace that does not exist is made. It stays when the release is destroyed. Default: true. Unit:
+    true or false.
+    """
+    release_name: pulumi.Input[str]
+    """The name of the release. Default: the chart's name. Unit: Helm release name."""
+    repository: pulumi.Input[str]
+    """The chart repository. Not needed where chart is a path or an oci:// address. Unit: URL."""
+    chart: pulumi.Input[str]
+    """The chart: its name in the repository, a path to a folder or an archive, or an oci:// address. Default: the
+    component's chart, from repository. Unit: chart.
+    """
+    chart_version: pulumi.Input[str]
+    """The version of the chart. Default: the newest. Unit: chart version."""
+    timeout: pulumi.Input[int]
+    """How long Helm waits for the release to become ready. Default: 300. Unit: seconds."""
+    skip_await: pulumi.Input[bool]
+    """Whether to go on before the release is ready. Default: false. Unit: true or false."""
+    values: pulumi.Input[Mapping[str, Any]]
+    """More values of the chart, spelled and nested as in a values file. Where an argument sets the same key, these win.
+    Unit: values.
+    """
+    replicas: pulumi.Input[int]
+    """How many replicas run; one leads, the others wait. 0 stops the evictor and leaves everything else installed.
+    Default: 1. Unit: replicas.
+    """
+    replica_count: pulumi.Input[int]
+    """The published name of replicas. Both set and different is an error. 0, as onboarding scripts have it, runs
+    nothing: here nobody scales up later. Where replicas run now the chart refuses it, until replicas says 0 too.
+    Unit: replicas.
+    """
+    managed_by_castai: pulumi.Input[Any]
+    """Becomes the label charts.cast.ai/managed; only the exact value false makes it "false". It is a label only, until
+    a manager exists. Not set: true, but false where a Deployment castai-cluster-controller is in the namespace,
+    because that would put the closed product back. One of true, false, "true", "false".
+    """
+    evictor_enabled: pulumi.Input[bool]
+    """Whether the evictor does anything; false: no node is emptied, whatever else is set. Default: true. Unit: true or
+    false.
+    """
+    dry_run: pulumi.Input[bool]
+    """Only say what would be done; no evictions, cordons or taints. This version does no more than that: false is
+    refused until it can evict. Default: true. Unit: true or false.
+    """
+    aggressive_mode: pulumi.Input[bool]
+    """Also evict pods that are the only replica, when they can run elsewhere, and pods of Jobs. Default: false. Unit:
+    true or false.
+    """
+    scoped_mode: pulumi.Input[bool]
+    """Only touch nodes with the label provisioner.cast.ai/managed-by=cast.ai. Default: false. Unit: true or false."""
+    node_grace_period_minutes: pulumi.Input[int]
+    """How long a node must exist before it may be emptied. Default: 5. Unit: minutes."""
+    cycle_interval: pulumi.Input[str]
+    """Time between two cycles. Default: "1m". Unit: duration (ms, s, m, h)."""
+    max_nodes_to_evict_per_cycle: pulumi.Input[int]
+    """At most so many nodes are emptied in a cycle. Default: 20. Unit: nodes."""
+    min_nodes_to_evict_per_cycle: pulumi.Input[int]
+    """At least so many nodes are considered in a cycle. Default: 5. Unit: nodes."""
+    target_node_percentage: pulumi.Input[int]
+    """At most this part of the nodes that may be emptied is emptied in a cycle. Default: 10. Unit: percent."""
+    drain_timeout: pulumi.Input[str]
+    """How long emptying a node may take; a pod that may take longer to end holds its node. Default: "10m". Unit:
+    duration (ms, s, m, h).
+    """
+    drain_rollback_timeout: pulumi.Input[str]
+    """How long rolling back may take. Nothing is evicted yet, so nothing is rolled back. Accepted, without effect.
+    Unit: duration (ms, s, m, h).
+    """
+    pod_eviction_failure_back_off: pulumi.Input[str]
+    """Time before a refused eviction is tried again. Nothing is evicted yet. Accepted, without effect. Unit: duration
+    (ms, s, m, h).
+    """
+    ignore_pod_disruption_budgets: pulumi.Input[bool]
+    """Not obeyed: pods are only ever evicted, and the API server refuses evictions that a PodDisruptionBudget does not
+    allow. Accepted, without effect. Unit: true or false.
+    """
+    soft_tainting: pulumi.Input[EvictorSoftTainting]
+    """How a node that is being emptied is kept free."""
+    emit_node_related_pod_events: pulumi.Input[bool]
+    """Write an Event on each pod that is evicted. Nothing is evicted yet. Accepted, without effect. Unit: true or
+    false.
+    """
+    arm64_supported: pulumi.Input[bool]
+    """Whether pods may be moved to arm64 nodes. Default: true. Unit: true or false."""
+    windows: pulumi.Input[bool]
+    """Whether Windows nodes are emptied, too. Default: false. Unit: true or false."""
+    pricing_model: pulumi.Input[EvictorPricingModel]
+    """What a node costs where nothing better is known, in units: those that are worth most go first."""
+    prices: pulumi.Input[Sequence[Mapping[str, Any]]]
+    """What nodes cost by the hour, by instance type and capacity type. A node's annotation moorage.dev/price-per-hour
+    wins over it; where one node has no price, all are weighed by pricingModel. Unit: prices.
+    """
+    target_utilization: pulumi.Input[int]
+    """How full CPU and memory of a node may get by what is moved to it. Default: 95. Unit: percent."""
+    quiet_period: pulumi.Input[str]
+    """How long nothing is emptied after a node has come. Default: "10m". Unit: duration (ms, s, m, h)."""
+    allow_spot: pulumi.Input[bool]
+    """Whether pods of on-demand nodes may be moved to spot nodes. Default: false. Unit: true or false."""
+    owner_window: pulumi.Input[str]
+    """Within which time an owner sees at most as many evictions as it has replicas, and at least one. Default: "1h".
+    Unit: duration (ms, s, m, h).
+    """
+    custom_config: pulumi.Input[Any]
+    """Rules: which pods and nodes are treated differently. As a map with evictionRules, as a list, or as the text of a
+    file. `moorage validate rules FILE` says what is wrong with them. Unit: rules.
+    """
+    config_map_labels: pulumi.Input[Mapping[str, pulumi.Input[str]]]
+    """Labels of the ConfigMap with the rules. Unit: labels."""
+    image: pulumi.Input[EvictorImage]
+    """The image of the container."""
+    image_pull_secrets: pulumi.Input[Sequence[Mapping[str, Any]]]
+    """Secrets for pulling the image. Unit: Secret names."""
+    name_override: pulumi.Input[str]
+    """Instead of the chart's name, in the names of resources. Unit: RFC 1123 name."""
+    fullname_override: pulumi.Input[str]
+    """The name of resources, as it is. Empty: made of the release's and the chart's names. Default: "castai-evictor".
+    Unit: RFC 1123 name.
+    """
+    common_labels: pulumi.Input[Mapping[str, pulumi.Input[str]]]
+    """Labels of all resources. Unit: labels."""
+    common_annotations: pulumi.Input[Mapping[str, pulumi.Input[str]]]
+    """Annotations of all resources. Unit: annotations."""
+    service_account: pulumi.Input[EvictorServiceAccount]
+    """The service account of the pods."""
+    rbac: pulumi.Input[EvictorRbac]
+    """Rights in the cluster."""
+    crds: pulumi.Input[EvictorCrds]
+    """The definition of EvictorConfig."""
+    leader_election: pulumi.Input[EvictorLeaderElection]
+    """How one of several replicas is chosen."""
+    kubernetes_client: pulumi.Input[EvictorKubernetesClient]
+    """How the API server is asked."""
+    log: pulumi.Input[EvictorLog]
+    """How the process logs."""
+    pod_disruption_budget: pulumi.Input[EvictorPodDisruptionBudget]
+    """How many replicas a drain may take away at once."""
+    network_policy: pulumi.Input[EvictorNetworkPolicy]
+    """Which connections the pods may open and accept."""
+    update_strategy: pulumi.Input[Mapping[str, Any]]
+    """How the Deployment replaces its pods. Default: {"type": "Recreate"}. Unit: Kubernetes DeploymentStrategy."""
+    service: pulumi.Input[EvictorService]
+    """The Service of the pods."""
+    pod_labels: pulumi.Input[Mapping[str, pulumi.Input[str]]]
+    """Labels of the pods, besides the chart's own. Unit: labels."""
+    pod_annotations: pulumi.Input[Mapping[str, pulumi.Input[str]]]
+    """Annotations of the pods, besides the chart's own. Unit: annotations."""
+    security_context: pulumi.Input[Mapping[str, Any]]
+    """Security context of the pods (the published name of what others call podSecurityContext). Default:
+    {"runAsNonRoot": true, "runAsUser": 65532, "runAsGroup": 65532, "fsGroup": 65532, "seccompProfile": {"type":
+    "RuntimeDefault"}}. Unit: Kubernetes PodSecurityContext.
+    """
+    container_security_context: pulumi.Input[Mapping[str, Any]]
+    """Security context of the container. The default satisfies Pod Security restricted, with a read-only root file
+    system. Default: {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem":
+    true, "runAsNonRoot": true}. Unit: Kubernetes SecurityContext.
+    """
+    pod_security_context: pulumi.Input[Mapping[str, Any]]
+    """An old published name; securityContext is the pods', containerSecurityContext the container's. Accepted, without
+    effect. Unit: settings.
+    """
+    resources: pulumi.Input[Mapping[str, Any]]
+    """Requests and limits of the container. Default: {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits":
+    {"memory": "1Gi"}}. Unit: Kubernetes quantities (cores, bytes).
+    """
+    liveness_probe: pulumi.Input[EvictorLivenessProbe]
+    """When a pod that hangs is restarted."""
+    readiness_probe: pulumi.Input[EvictorReadinessProbe]
+    """When a pod counts as ready."""
+    node_selector: pulumi.Input[Mapping[str, pulumi.Input[str]]]
+    """Labels that a node must have to run the pods. Unit: labels."""
+    tolerations: pulumi.Input[Sequence[Mapping[str, Any]]]
+    """Taints that the pods tolerate. Unit: Kubernetes Tolerations."""
+    affinity: pulumi.Input[Mapping[str, Any]]
+    """Affinity of the pods. The chart adds that they keep off placeholders, nodes being emptied, and Windows. Unit:
+    Kubernetes Affinity.
+    """
+    topology_spread_constraints: pulumi.Input[Sequence[Mapping[str, Any]]]
+    """How the pods spread. Empty: over nodes and zones where that is possible; all of them also start on one node.
+    Unit: Kubernetes TopologySpreadConstraints.
+    """
+    priority_class_name: pulumi.Input[str]
+    """Priority class of the pods; empty: the cluster's default. Default: "system-cluster-critical". Unit: PriorityClass
+    name.
+    """
+    termination_grace_period_seconds: pulumi.Input[int]
+    """How long the pods may take to end. The process itself ends within 20 seconds. Default: 30. Unit: seconds."""
+    service_monitor: pulumi.Input[EvictorServiceMonitor]
+    """A ServiceMonitor for the Prometheus operator."""
+    prometheus_rule: pulumi.Input[EvictorPrometheusRule]
+    """Alerts for the Prometheus operator."""
+    grafana_dashboard: pulumi.Input[EvictorGrafanaDashboard]
+    """A dashboard in a ConfigMap, for Grafana's sidecar."""
+    additional_env: pulumi.Input[Mapping[str, Any]]
+    """Further environment variables, by name. Unit: environment variables."""
+    env_from: pulumi.Input[Sequence[Mapping[str, Any]]]
+    """Environment variables from Secrets and ConfigMaps. Unit: Kubernetes EnvFromSources."""
+    extra_env: pulumi.Input[Sequence[Mapping[str, Any]]]
+    """Further environment variables, as Kubernetes writes them. Unit: Kubernetes EnvVars."""
+    extra_volumes: pulumi.Input[Sequence[Mapping[str, Any]]]
+    """Further volumes of the pods. Unit: Kubernetes Volumes."""
+    extra_volume_mounts: pulumi.Input[Sequence[Mapping[str, Any]]]
+    """Where the further volumes are mounted in the container. Unit: Kubernetes VolumeMounts."""
+    extra_objects: pulumi.Input[Sequence[Any]]
+    """Further objects of the release, as maps or as texts; templates in them are rendered. Unit: Kubernetes objects."""
+    api_key_secret_ref: pulumi.Input[str]
+    """Name of a Secret with the closed product's key; nothing asks for it. Accepted, without effect. Unit: RFC 1123
+    name.
+    """
+    cluster_id_config_map_key_ref: pulumi.Input[EvictorClusterIdConfigMapKeyRef]
+    """A ConfigMap with the cluster's name, for the closed product's API; nothing is asked there."""
+    cluster_id_secret_key_ref: pulumi.Input[EvictorClusterIdSecretKeyRef]
+    """A Secret with the cluster's name, for the closed product's API; nothing is asked there."""
+    global_: pulumi.Input[EvictorGlobal]
+    """What Helm hands to every chart of an umbrella; names that are not listed here belong to other charts."""
+    override_env_from: pulumi.Input[bool]
+    """The chart adds no environment sources of its own, so there is nothing to override. Accepted, without effect.
+    Unit: true or false.
+    """
+    live_migration: pulumi.Input[Mapping[str, Any]]
+    """Belongs to a part of the closed product that is not there. Accepted, without effect. Unit: settings."""
+    woop: pulumi.Input[Mapping[str, Any]]
+    """Belongs to a part of the closed product that is not there. Accepted, without effect. Unit: settings."""
+    pod_mutations: pulumi.Input[Mapping[str, Any]]
+    """Belongs to a part of the closed product that is not there. Accepted, without effect. Unit: settings."""
+    karpenter_node_cleanup: pulumi.Input[Mapping[str, Any]]
+    """Belongs to a part of the closed product that is not there. Accepted, without effect. Unit: settings."""
+    karpenter_mode: pulumi.Input[Mapping[str, Any]]
+    """Belongs to a part of the closed product that is not there. Accepted, without effect. Unit: settings."""
+    force_disable_karpenter_mode: pulumi.Input[bool]
+    """There is no mode of its own for Karpenter. Accepted, without effect. Unit: true or false."""
+    cluster_vpa: pulumi.Input[Mapping[str, Any]]
+    """A second program that sized the closed evictor; ours needs none. Accepted, without effect. Unit: settings."""
+    crd_upgrade: pulumi.Input[Mapping[str, Any]]
+    """A Job that brought the closed chart's definitions; there is none. Accepted, without effect. Unit: settings."""
+    install_cr_ds: pulumi.Input[bool]
+    """An old published name; crds.enabled says it. Accepted, without effect. Unit: true or false."""
+    openshift: pulumi.Input[Mapping[str, Any]]
+    """Security context constraints; the pods satisfy restricted-v2 as they are. Accepted, without effect. Unit:
+    settings.
+    """
+    host_network: pulumi.Input[Mapping[str, Any]]
+    """The evictor needs no network of the node. Accepted, without effect. Unit: settings."""
+    dns_policy: pulumi.Input[str]
+    """An old published name; the cluster's DNS is used. Accepted, without effect. Unit: Kubernetes dnsPolicy."""
+    trusted_ca_cert: pulumi.Input[str]
+    """A certificate of the closed product's API; nothing is asked there. Accepted, without effect. Unit: PEM."""
+    trusted_ca_cert_secret_ref: pulumi.Input[str]
+    """A Secret with a certificate of the closed product's API; nothing is asked there. Accepted, without effect. Unit:
+    RFC 1123 name.
+    """
+    startup_probe: pulumi.Input[Mapping[str, Any]]
+    """An old published name; the chart's own probe is used. Accepted, without effect. Unit: settings."""
+    castai: pulumi.Input[Mapping[str, Any]]
+    """Access to the closed product's API; nothing is asked there. Accepted, without effect. Unit: settings."""
+    kent: pulumi.Input[Mapping[str, Any]]
+    """Belongs to a part of the closed product that is not there. Accepted, without effect. Unit: settings."""
+    test: pulumi.Input[Mapping[str, Any]]
+    """Of the closed chart's own tests. Accepted, without effect. Unit: settings."""
+    castai_evictor_ext: pulumi.Input[Mapping[str, Any]]
+    """The closed chart's own child chart; its rights are part of this chart. Accepted, without effect. Unit:
+    settings.
+    """
+    enabled: pulumi.Input[bool]
+    """For charts that have this one as a dependency with a condition; nothing here depends on it. Accepted, without
+    effect. Unit: true or false.
+    """
+
+
 class MoorageArgs(TypedDict, total=False):
     """Arguments of Moorage. What is said for all components, each may say otherwise."""
 
@@ -860,3 +1393,5 @@ class MoorageArgs(TypedDict, total=False):
     """Arguments of PodPinner, which is installed when they are given, if only as an empty map."""
     planner: PlannerArgs | None
     """Arguments of Planner, which is installed when they are given, if only as an empty map."""
+    evictor: EvictorArgs | None
+    """Arguments of Evictor, which is installed when they are given, if only as an empty map."""

@@ -1,9 +1,10 @@
-"""Charts' copies of what they share: the helpers of ``charts/_shared``, and the definition of NodeReservation."""
+"""Charts' copies of what they share: the helpers of ``charts/_shared``, and the definitions of their resources."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from tools.generate import crds
 from tools.generate.values import CHARTS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,4 +23,7 @@ def files() -> dict[str, str]:
         for source in sorted(SHARED.glob("_*.tpl"))
     }
     found[f"charts/castai-pod-pinner/files/{DEFINITION}"] = (ROOT / "schemas" / DEFINITION).read_text("utf-8")
+    definition = crds.evictor_config()
+    found[f"schemas/{crds.DEFINITION}"] = definition
+    found[f"charts/castai-evictor/files/{crds.DEFINITION}"] = definition
     return found

@@ -12,8 +12,7 @@ import yaml
 from tools.generate import bundle
 from tools.generate.bundle import Schema
 
-COMPONENTS = ("castai-pod-pinner", "moorage-planner", "castai-evictor")
-CHARTS = ("castai-pod-pinner", "moorage-planner")
+CHARTS = ("castai-pod-pinner", "moorage-planner", "castai-evictor")
 # They take the place of a closed chart: some of their names are published ones.
 CLOSED = ("castai-pod-pinner", "castai-evictor")
 WIDTH = 120
@@ -35,19 +34,18 @@ class Key(NamedTuple):
 def files() -> dict[str, str]:
     """Every file made of the schemas: path below the root to text."""
     found = {}
-    for component in COMPONENTS:
+    for component in CHARTS:
         schema = bundled(component)
         text = bundle.text(schema)
         found[f"runtime/moorage/schemas/values/{component}.schema.json"] = text
         found[f"docs/reference/values-{component}.md"] = table(component, schema)
-        if component in CHARTS:
-            # Without the rules about pairs of keys: of these Helm would say "maxLength: got 4, want 0", and the
-            # templates (_validation.tpl) say which two contradict each other and what to do.
-            alone = {key: each for key, each in schema.items() if key != "allOf"}
-            found[f"charts/{component}/values.schema.json"] = bundle.text(alone)
-            found[f"charts/{component}/values.yaml"] = values_yaml(component, schema)
-            found[f"charts/{component}/files/defaults.yaml"] = defaults_yaml(schema)
-            found[f"charts/{component}/files/without-effect.yaml"] = without_effect_yaml(schema)
+        # Without the rules about pairs of keys: of these Helm would say "maxLength: got 4, want 0", and the
+        # templates (_validation.tpl) say which two contradict each other and what to do.
+        alone = {key: each for key, each in schema.items() if key != "allOf"}
+        found[f"charts/{component}/values.schema.json"] = bundle.text(alone)
+        found[f"charts/{component}/values.yaml"] = values_yaml(component, schema)
+        found[f"charts/{component}/files/defaults.yaml"] = defaults_yaml(schema)
+        found[f"charts/{component}/files/without-effect.yaml"] = without_effect_yaml(schema)
     return found
 
 
@@ -148,7 +146,7 @@ def table(component: str, schema: Schema) -> str:
             f"<!-- {_GENERATED} -->",
             f"# Values of {component}",
             "",
-            schema["description"] + ("" if component in CHARTS else " The chart comes with a later version."),
+            schema["description"],
             f"`moorage validate values --chart {component} FILE` says what is wrong with a values file.",
             "",
             "| key | type | default | unit | description |",
@@ -193,13 +191,17 @@ def _lines(schema: Schema, depth: int, *, commented: bool) -> Iterator[str]:
         yield from (f"{indent}{mark}{line}" for line in _dump({name: value}).splitlines())
 
 
-def _silent_group(schema: Schema, indent: str) -> Iterator[str]:
+def _silent_group(schema: Schema, indent: str, inside: str = "  ") -> Iterator[str]:
     """A group without values: all of it is one comment."""
     for name, inner in schema["properties"].items():
-        for line in textwrap.wrap(inner["description"], WIDTH - len(indent) - 6):
-            yield f"{indent}#   # {line}"
+        for line in textwrap.wrap(inner["description"], WIDTH - len(indent) - len(inside) - 4):
+            yield f"{indent}# {inside}# {line}"
+        if is_group(inner):
+            yield f"{indent}# {inside}{name}:"
+            yield from _silent_group(inner, indent, f"{inside}  ")
+            continue
         value = inner["examples"][0]
-        yield from (f"{indent}#   {line}" for line in _dump({name: value}).splitlines())
+        yield from (f"{indent}# {inside}{line}" for line in _dump({name: value}).splitlines())
 
 
 def _comment(schema: Schema, indent: str) -> Iterator[str]:

@@ -18,26 +18,29 @@ serviceAccount:
 pod-pinner
 {{- end -}}
 
-{{/*
-"true" or "false" for a manager. Only the exact value false disables, as in the closed chart. When nothing is said it is
-true, but not beside the closed product's controller: that would take the Deployment for its own and put the closed
-product back. Without a cluster to look at (`helm template`) there is no controller.
-*/}}
-{{- define "castai-pod-pinner.managed" -}}
-{{- if eq (include "castai-pod-pinner.given" (dict "values" .Values "key" "managedByCASTAI")) "true" -}}
-{{- ne (toString .Values.managedByCASTAI) "false" -}}
-{{- else -}}
-{{- ne (include "castai-pod-pinner.hasController" .) "true" -}}
-{{- end -}}
+{{/* Where it answers probes and shows its metrics. */}}
+{{- define "castai-pod-pinner.healthName" -}}
+healthz
 {{- end -}}
 
-{{- define "castai-pod-pinner.hasController" -}}
-{{- not (empty (lookup "apps/v1" "Deployment" .Release.Namespace "castai-cluster-controller")) -}}
+{{- define "castai-pod-pinner.healthPort" -}}
+9091
 {{- end -}}
 
-{{/* Deployment and pods carry it. */}}
+{{- define "castai-pod-pinner.metricsPort" -}}
+metrics
+{{- end -}}
+
+{{- define "castai-pod-pinner.podContext" -}}
+{{- toYaml .Values.podSecurityContext -}}
+{{- end -}}
+
+{{- define "castai-pod-pinner.containerContext" -}}
+{{- toYaml .Values.securityContext -}}
+{{- end -}}
+
 {{- define "castai-pod-pinner.deploymentLabels" -}}
-charts.cast.ai/managed: {{ include "castai-pod-pinner.managed" . | quote }}
+{{- include "castai-pod-pinner.managedLabel" . -}}
 {{- end -}}
 
 {{- define "castai-pod-pinner.leaseName" -}}

@@ -5,12 +5,7 @@ be is said by values.schema.json.
 {{- define "castai-pod-pinner.validate" -}}
 {{- $values := .Values -}}
 {{- $castai := .Values.castai -}}
-{{- if and (eq (include "castai-pod-pinner.given" (dict "values" $values "key" "replicas")) "true")
-           (eq (include "castai-pod-pinner.given" (dict "values" $values "key" "replicaCount")) "true") -}}
-{{- if ne (int $values.replicas) (int $values.replicaCount) -}}
-{{- fail (printf "replicas is %d and replicaCount is %d: they mean the same; remove one (--reset-then-reuse-values --set replicaCount=null removes one that an earlier release has set)" (int $values.replicas) (int $values.replicaCount)) -}}
-{{- end -}}
-{{- end -}}
+{{- include "castai-pod-pinner.validateReplicas" . -}}
 {{- $keys := list -}}
 {{- with $castai.apiKey }}{{ $keys = append $keys "castai.apiKey" }}{{ end -}}
 {{- with $castai.apiKeySecretRef }}{{ $keys = append $keys "castai.apiKeySecretRef" }}{{ end -}}

@@ -11,6 +11,27 @@ serviceAccount: {{ toJson .Values.serviceAccount }}
 planner
 {{- end -}}
 
+{{/* Where it answers probes and shows its metrics. */}}
+{{- define "moorage-planner.healthName" -}}
+healthz
+{{- end -}}
+
+{{- define "moorage-planner.healthPort" -}}
+9091
+{{- end -}}
+
+{{- define "moorage-planner.metricsPort" -}}
+metrics
+{{- end -}}
+
+{{- define "moorage-planner.podContext" -}}
+{{- toYaml .Values.podSecurityContext -}}
+{{- end -}}
+
+{{- define "moorage-planner.containerContext" -}}
+{{- toYaml .Values.securityContext -}}
+{{- end -}}
+
 {{- define "moorage-planner.deploymentLabels" -}}
 {{- end -}}
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from . import CHARTS, closed, rules, schemas
+from . import CHARTS, closed, evictor, rules, schemas
 from .mistakes import Mistake, Path
 from .schema_errors import shown
 from .schemas import Schema
@@ -63,6 +63,8 @@ def mistakes(chart: str, document: Document) -> list[Mistake]:
         found += _differing(schema, document, value)
         if chart == closed.PINNER:
             found += closed.keys_that_leave(document)
+        if chart == evictor.CHART:
+            found += evictor.mistakes(document)
         if isinstance(value.get("customConfig"), str):
             found += rules.mistakes_in_text(document, "customConfig")
     return found

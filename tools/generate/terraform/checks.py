@@ -16,6 +16,8 @@ _UNDERSTOOD = {
     *("minProperties", "maxProperties", "required", "oneOf", "properties", "additionalProperties", "items"),
     *("propertyNames", "description", "default", "examples"),
 }
+# What keys deep in a value mean together; Helm says it before anything is changed.
+_LEFT_TO_HELM = {"allOf"}
 _BY_JSON = {
     "object": r"\{",
     "array": r"\[",
@@ -71,7 +73,7 @@ def _checks(schema: Schema, default: Any = None, *, nullable: bool = False) -> d
         default: the chart's own value here. Helm removes what a user sets to null in it, so that null is right there.
         nullable: whether null is right for this value.
     """
-    unknown = {key for key in schema if key not in _UNDERSTOOD and not key.startswith("x-")}
+    unknown = {key for key in schema if key not in _UNDERSTOOD | _LEFT_TO_HELM and not key.startswith("x-")}
     assert not unknown, f"checks.tf does not know {unknown}"
     found: dict[str, Any] = {}
     if "type" in schema:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from moorage.files import closed
+from moorage.files import closed, evictor
 from tools.generate.bundle import Schema
 from tools.generate.terraform import hcl, rules
 from tools.generate.terraform.rules import find
@@ -19,7 +19,9 @@ def settings_tf(component: str, schema: Schema) -> str:
     width = max(len(_name(each.key)) for each in chosen)
     has_key = find(schema, KEY) is not None
     elsewhere = {KEY: "local.has_api_key"} if has_key else {}
-    names, leaving = rules.keys_that_leave(elsewhere) if component == closed.PINNER else ("", [])
+    names, own = rules.keys_that_leave(elsewhere) if component == closed.PINNER else ("", [])
+    if component == evictor.CHART:
+        own = list(rules.beyond_this_version())
     lines = [
         "locals {",
         *(_SECRET_REF if find(schema, SECRET_REF) is not None else []),
@@ -32,7 +34,7 @@ def settings_tf(component: str, schema: Schema) -> str:
         names,
         "  # What two keys say together is wrong; it is said of one of them.",
         "  contradictions = {",
-        *_by_key([*rules.contradictions(schema, elsewhere), *leaving]),
+        *_by_key([*rules.contradictions(schema, elsewhere), *own]),
         "  }",
         "",
         "  # What is no mistake and ought to be known.",

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from moorage.files import closed, schema_errors
+from moorage.files import closed, evictor, schema_errors
 from moorage.files.mistakes import dotted
 from moorage.files.values import SAME
 from tools.generate.bundle import Schema
@@ -83,6 +83,16 @@ def keys_that_leave(elsewhere: dict[str, str]) -> tuple[str, list[Rule]]:
     return names, [
         Rule(key, f'"{key}: {said[1:]}', f"local.leaves && local.closed_key == {hcl.text(key)}") for key in keys
     ]
+
+
+def beyond_this_version() -> Iterator[Rule]:
+    """What the chart of the evictor refuses besides."""
+    off = f"try(jsonencode({place('dryRun')}) == \"false\", false)"
+    yield Rule("dryRun", hcl.text(f"dryRun: {evictor.NO_ACTING}"), off)
+    count = f"try([for each in [{place('replicas')}, {place('replicaCount')}] : each if each != null][0], 1)"
+    said = hcl.text(f"leaderElection.enabled: {evictor.without_election('COUNT')}").replace("COUNT", f"${{{count}}}")
+    election = f"try(jsonencode({place('leaderElection.enabled')}) == \"false\", false)"
+    yield Rule("leaderElection.enabled", said, f"{election} && try({count} > 1, false)")
 
 
 def notes(schema: Schema) -> Iterator[Rule]:

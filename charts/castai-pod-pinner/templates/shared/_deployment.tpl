@@ -4,6 +4,8 @@ The Deployment of a program. The chart's own helpers say what differs:
   castai-pod-pinner.command: the subcommand       castai-pod-pinner.env, castai-pod-pinner.envFrom      castai-pod-pinner.ports, castai-pod-pinner.volumes, castai-pod-pinner.volumeMounts
   castai-pod-pinner.podChecksums: annotations that restart the pods when something they read only at start has changed
   castai-pod-pinner.deploymentLabels: labels of the Deployment and of its pods
+  castai-pod-pinner.healthPort, castai-pod-pinner.healthName: where it answers probes and shows its metrics; castai-pod-pinner.metricsPort: the Service's name for that
+  castai-pod-pinner.podContext, castai-pod-pinner.containerContext: the values with the security contexts
 */}}
 {{- define "castai-pod-pinner.deployment" -}}
 {{- include "castai-pod-pinner.refuseDeployment" . -}}
@@ -65,21 +67,21 @@ containers:
       {{- toYaml . | nindent 6 }}
     {{- end }}
     ports:
-      - name: healthz
-        containerPort: 9091
+      - name: {{ include "castai-pod-pinner.healthName" . }}
+        containerPort: {{ include "castai-pod-pinner.healthPort" . }}
       {{- with include "castai-pod-pinner.ports" . }}
       {{- . | nindent 6 }}
       {{- end }}
     # A start on a busy machine takes a while; from then on the probes below count.
     startupProbe:
-      httpGet: {path: /livez, port: healthz}
+      httpGet: {path: /livez, port: {{ include "castai-pod-pinner.healthName" . }}}
       periodSeconds: 2
       failureThreshold: 60
     livenessProbe:
-      httpGet: {path: /livez, port: healthz}
+      httpGet: {path: /livez, port: {{ include "castai-pod-pinner.healthName" . }}}
       {{- toYaml .Values.livenessProbe | nindent 6 }}
     readinessProbe:
-      httpGet: {path: /readyz, port: healthz}
+      httpGet: {path: /readyz, port: {{ include "castai-pod-pinner.healthName" . }}}
       {{- toYaml .Values.readinessProbe | nindent 6 }}
     {{- with .Values.resources }}
     resources:

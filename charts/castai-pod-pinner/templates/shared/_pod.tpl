@@ -69,7 +69,7 @@ server-side apply refuses a second one, and whoever sets a name of ours means a 
 {{- toYaml $all -}}
 {{- end -}}
 
-{{/* What programs of both kinds are told about themselves. */}}
+{{/* What programs of all kinds are told about themselves. */}}
 {{- define "castai-pod-pinner.ownEnv" -}}
 - name: MOORAGE_NAMESPACE
   valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
@@ -80,7 +80,7 @@ server-side apply refuses a second one, and whoever sets a name of ours means a 
 - name: MOORAGE_LOG_FORMAT
   value: {{ .Values.log.format | quote }}
 - name: MOORAGE_HEALTH_ADDRESS
-  value: ":9091"
+  value: ":{{ include "castai-pod-pinner.healthPort" . }}"
 {{- end -}}
 
 {{/*
@@ -137,7 +137,7 @@ OpenShift gives every namespace ids of its own, and admits no pod that names oth
 user are not.
 */}}
 {{- define "castai-pod-pinner.podSecurityContext" -}}
-{{- $context := deepCopy .Values.podSecurityContext -}}
+{{- $context := include "castai-pod-pinner.podContext" . | fromYaml -}}
 {{- if .Capabilities.APIVersions.Has "security.openshift.io/v1" -}}
 {{- range $key := list "runAsUser" "runAsGroup" "fsGroup" -}}
 {{- if eq (toString (get $context $key)) "65532" }}{{ $_ := unset $context $key }}{{ end -}}
@@ -150,7 +150,7 @@ user are not.
 {{- end -}}
 
 {{- define "castai-pod-pinner.securityContext" -}}
-{{- $context := deepCopy .Values.securityContext -}}
+{{- $context := include "castai-pod-pinner.containerContext" . | fromYaml -}}
 {{- include "castai-pod-pinner.fill" (dict "values" $context "defaults" (dict
   "allowPrivilegeEscalation" false "capabilities" (dict "drop" (list "ALL"))
 )) -}}

@@ -4,6 +4,8 @@ The Deployment of a program. The chart's own helpers say what differs:
   moorage-planner.command: the subcommand       moorage-planner.env, moorage-planner.envFrom      moorage-planner.ports, moorage-planner.volumes, moorage-planner.volumeMounts
   moorage-planner.podChecksums: annotations that restart the pods when something they read only at start has changed
   moorage-planner.deploymentLabels: labels of the Deployment and of its pods
+  moorage-planner.healthPort, moorage-planner.healthName: where it answers probes and shows its metrics; moorage-planner.metricsPort: the Service's name for that
+  moorage-planner.podContext, moorage-planner.containerContext: the values with the security contexts
 */}}
 {{- define "moorage-planner.deployment" -}}
 {{- include "moorage-planner.refuseDeployment" . -}}
@@ -65,21 +67,21 @@ containers:
       {{- toYaml . | nindent 6 }}
     {{- end }}
     ports:
-      - name: healthz
-        containerPort: 9091
+      - name: {{ include "moorage-planner.healthName" . }}
+        containerPort: {{ include "moorage-planner.healthPort" . }}
       {{- with include "moorage-planner.ports" . }}
       {{- . | nindent 6 }}
       {{- end }}
     # A start on a busy machine takes a while; from then on the probes below count.
     startupProbe:
-      httpGet: {path: /livez, port: healthz}
+      httpGet: {path: /livez, port: {{ include "moorage-planner.healthName" . }}}
       periodSeconds: 2
       failureThreshold: 60
     livenessProbe:
-      httpGet: {path: /livez, port: healthz}
+      httpGet: {path: /livez, port: {{ include "moorage-planner.healthName" . }}}
       {{- toYaml .Values.livenessProbe | nindent 6 }}
     readinessProbe:
-      httpGet: {path: /readyz, port: healthz}
+      httpGet: {path: /readyz, port: {{ include "moorage-planner.healthName" . }}}
       {{- toYaml .Values.readinessProbe | nindent 6 }}
     {{- with .Values.resources }}
     resources:

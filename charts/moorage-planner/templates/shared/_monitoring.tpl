@@ -29,7 +29,7 @@ metadata:
   ) | nindent 2 }}
 spec:
   endpoints:
-    - port: metrics
+    - port: {{ include "moorage-planner.metricsPort" . }}
       path: /metrics
       {{- with .Values.serviceMonitor.interval }}
       interval: {{ . }}

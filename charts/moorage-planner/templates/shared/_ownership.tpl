@@ -66,10 +66,10 @@ product's agent, controller and more. As a dependency of somebody's own chart th
 */}}
 {{- define "moorage-planner.refuseUmbrella" -}}
 {{- if and (eq .Template.BasePath "moorage-planner/templates") .Release.IsUpgrade -}}
-{{- range $name := list "castai-agent" "castai-cluster-controller" "castai-evictor" "castai-kvisor" "castai-workload-autoscaler" -}}
+{{- range $name := without (list "castai-agent" "castai-cluster-controller" "castai-evictor" "castai-kvisor" "castai-pod-pinner" "castai-workload-autoscaler") "moorage-planner" -}}
 {{- $owner := lookup "apps/v1" "Deployment" $.Release.Namespace $name | include "moorage-planner.owner" | fromYaml -}}
 {{- if and (eq $owner.release $.Release.Name) (eq $owner.namespace $.Release.Namespace) -}}
-{{- fail (printf "release %s also holds Deployment %s: upgrading it to this chart would remove that. Nothing has been changed. Turn the pod pinner off in that release, and install this chart under a name of its own: helm upgrade --install moorage-planner moorage/moorage-planner -n %s" $.Release.Name $name $.Release.Namespace) -}}
+{{- fail (printf "release %s also holds Deployment %s: upgrading it to this chart would remove that. Nothing has been changed. Turn moorage-planner off in that release, and install this chart under a name of its own: helm upgrade --install moorage-planner moorage/moorage-planner -n %s" $.Release.Name $name $.Release.Namespace) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -65,6 +65,16 @@ sees to it that the two do not differ.
 {{- int $wanted -}}
 {{- end -}}
 
+{{/* Two names of one number: they may both be there, and say the same. */}}
+{{- define "moorage-planner.validateReplicas" -}}
+{{- if and (eq (include "moorage-planner.given" (dict "values" .Values "key" "replicas")) "true")
+           (eq (include "moorage-planner.given" (dict "values" .Values "key" "replicaCount")) "true") -}}
+{{- if ne (int .Values.replicas) (int .Values.replicaCount) -}}
+{{- fail (printf "replicas is %d and replicaCount is %d: they mean the same; remove one (--reset-then-reuse-values --set replicaCount=null removes one that an earlier release has set)" (int .Values.replicas) (int .Values.replicaCount)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* The keys because of which nothing runs, for sentences: "replicaCount is 0". */}}
 {{- define "moorage-planner.zeroKeys" -}}
 {{- $keys := list -}}

@@ -1,0 +1,43 @@
+"""Values of the evictor's chart that are right each for itself, and that this version cannot do, or not together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from .mistakes import Mistake
+from .yamlfile import Document
+
+CHART = "castai-evictor"
+
+NO_ACTING = (
+    "false is refused, because this version does not evict yet: it reports which nodes could go and what holds the "
+    "others. Leave dryRun out, or set it to true"
+)
+"""What is said of dryRun: false until the evictor can evict."""
+
+
+def mistakes(document: Document) -> Iterator[Mistake]:
+    """What the chart's templates refuse in values that satisfy its schema.
+
+    Args:
+        document: the values, a map.
+    """
+    if document.value.get("dryRun") is False:
+        yield document.mistake(("dryRun",), f"dryRun: {NO_ACTING}")
+    election = document.value.get("leaderElection")
+    if isinstance(election, Mapping) and election.get("enabled") is False:
+        counts = [found for key in ("replicas", "replicaCount") if (found := document.value.get(key)) is not None]
+        if counts and counts[0] > 1:
+            yield document.mistake(("leaderElection", "enabled"), f"enabled: {without_election(str(counts[0]))}")
+
+
+def without_election(replicas: str) -> str:
+    """What is said of several replicas that elect no leader.
+
+    Args:
+        replicas: how many.
+    """
+    return (
+        f"is false and there are {replicas} replicas: each of them would take itself for the leader; set replicas to 1, "
+        "or leave leader election on"
+    )
