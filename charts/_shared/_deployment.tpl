@@ -89,14 +89,18 @@ containers:
     securityContext:
       {{- include "CHART.securityContext" . | nindent 6 }}
     volumeMounts:
-      {{- include "CHART.volumeMounts" . | nindent 6 }}
+      {{- with include "CHART.volumeMounts" . }}
+      {{- . | nindent 6 }}
+      {{- end }}
       - name: tmp
         mountPath: /tmp
       {{- with .Values.extraVolumeMounts }}
       {{- toYaml . | nindent 6 }}
       {{- end }}
 volumes:
-  {{- include "CHART.volumes" . | nindent 2 }}
+  {{- with include "CHART.volumes" . }}
+  {{- . | nindent 2 }}
+  {{- end }}
   - name: tmp
     emptyDir: {sizeLimit: 64Mi}
   {{- with .Values.extraVolumes }}

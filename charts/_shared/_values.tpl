@@ -20,7 +20,6 @@ not know is missing. Plain values come from files/defaults.yaml; maps and lists 
   "serviceMonitor" (dict "labels" (dict)) "prometheusRule" (dict "labels" (dict))
   "grafanaDashboard" (dict "labels" (dict) "annotations" (dict))
   "networkPolicy" (dict "apiServerPorts" (list) "metricsFrom" (list) "extraIngress" (list) "extraEgress" (list))
-  "podSecurityContext" (dict) "securityContext" (dict)
 )) -}}
 {{- range $key := list "commonLabels" "commonAnnotations" "podLabels" "podAnnotations" "additionalEnv" "resources" "affinity" -}}
 {{- include "CHART.fill" (dict "values" $.Values "defaults" (dict $key (dict))) -}}

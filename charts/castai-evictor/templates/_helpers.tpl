@@ -26,7 +26,7 @@ http
 
 {{/* The published names: securityContext is the pods', containerSecurityContext the container's. */}}
 {{- define "castai-evictor.podContext" -}}
-{{- toYaml .Values.securityContext -}}
+{{- .Values.securityContext | default dict | toYaml -}}
 {{- end -}}
 
 {{- define "castai-evictor.containerContext" -}}

@@ -32,11 +32,11 @@ metrics
 {{- end -}}
 
 {{- define "castai-pod-pinner.podContext" -}}
-{{- toYaml .Values.podSecurityContext -}}
+{{- .Values.podSecurityContext | default dict | toYaml -}}
 {{- end -}}
 
 {{- define "castai-pod-pinner.containerContext" -}}
-{{- toYaml .Values.securityContext -}}
+{{- .Values.securityContext | default dict | toYaml -}}
 {{- end -}}
 
 {{- define "castai-pod-pinner.deploymentLabels" -}}

@@ -25,11 +25,11 @@ metrics
 {{- end -}}
 
 {{- define "moorage-planner.podContext" -}}
-{{- toYaml .Values.podSecurityContext -}}
+{{- .Values.podSecurityContext | default dict | toYaml -}}
 {{- end -}}
 
 {{- define "moorage-planner.containerContext" -}}
-{{- toYaml .Values.securityContext -}}
+{{- .Values.securityContext | default dict | toYaml -}}
 {{- end -}}
 
 {{- define "moorage-planner.deploymentLabels" -}}

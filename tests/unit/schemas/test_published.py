@@ -86,7 +86,7 @@ EVICTOR: dict[str, Any] = {
     "commonLabels": {},
     "commonAnnotations": {},
     "global": {"registry": "", "castai": {"apiKeySecretRef": ""}, "imagePullSecrets": []},
-    "dryRun": False,
+    "dryRun": True,  # the published default is false, see below
     "aggressiveMode": False,
     "managedByCASTAI": True,
     "scopedMode": False,
@@ -144,12 +144,22 @@ EVICTOR: dict[str, Any] = {
     "windows": False,
     "pricingModel": {"enabled": False, "baseCPUCost": "7.0", "baseMemCost": "1.0", "spotDiscount": "0.5"},
 }
+OLD_EVICTOR: dict[str, Any] = {
+    "aggressiveMode": False,
+    "rbac": {"enabled": True, "volumes": {"enabled": True}},
+    "KarpenterMode": {"enabled": False},
+}
 
 
 @pytest.mark.parametrize(
     ("chart", "content"),
-    [("castai-pod-pinner", PINNER), ("castai-pod-pinner", OLD_PINNER), ("castai-evictor", EVICTOR)],
-    ids=["pinner", "old pinner", "evictor"],
+    [
+        ("castai-pod-pinner", PINNER),
+        ("castai-pod-pinner", OLD_PINNER),
+        ("castai-evictor", EVICTOR),
+        ("castai-evictor", OLD_EVICTOR),
+    ],
+    ids=["pinner", "old pinner", "evictor", "old evictor"],
 )
 def test_published_values_are_taken(chart: str, content: dict[str, Any]) -> None:
     document = parse("values.yaml", yaml.safe_dump(content).encode())
@@ -159,14 +169,52 @@ def test_published_values_are_taken(chart: str, content: dict[str, Any]) -> None
 
 @pytest.mark.parametrize(
     ("chart", "content"),
-    [("castai-pod-pinner", PINNER), ("castai-pod-pinner", OLD_PINNER), ("castai-evictor", EVICTOR)],
-    ids=["pinner", "old pinner", "evictor"],
+    [
+        ("castai-pod-pinner", PINNER),
+        ("castai-pod-pinner", OLD_PINNER),
+        ("castai-evictor", EVICTOR),
+        ("castai-evictor", OLD_EVICTOR),
+    ],
+    ids=["pinner", "old pinner", "evictor", "old evictor"],
 )
 def test_published_keys_are_marked(chart: str, content: dict[str, Any]) -> None:
     marked = {key.path for key in keys(values.schema_of(chart)) if key.schema.get("x-published")}
     ours_too = {("global", "imagePullSecrets")}
     for path in _paths(content, values.schema_of(chart)):
         assert path in marked | ours_too, path
+
+
+def test_the_published_default_that_would_evict_is_refused_with_a_sentence() -> None:
+    document = parse("values.yaml", yaml.safe_dump({**EVICTOR, "dryRun": False}).encode())
+    (found,) = values.mistakes("castai-evictor", document)
+    assert found.full_sentence == (
+        "dryRun: false is refused, because this version does not evict yet: it reports which nodes could go and what "
+        "holds the others. Leave dryRun out, or set it to true"
+    )
+
+
+def test_several_replicas_elect_a_leader() -> None:
+    for key in ("replicas", "replicaCount"):
+        content = {key: 3, "leaderElection": {"enabled": False}}
+        (found,) = values.mistakes("castai-evictor", parse("values.yaml", yaml.safe_dump(content).encode()))
+        assert found.full_sentence.startswith("leaderElection.enabled: is false and there are 3 replicas: ")
+    for right in ({"leaderElection": {"enabled": False}}, {"replicas": 3}, {"replicas": 3, "leaderElection": None}):
+        assert values.mistakes("castai-evictor", parse("values.yaml", yaml.safe_dump(right).encode())) == []
+
+
+EVICTOR_IN_VAIN = {
+    *("drainRollbackTimeout", "podEvictionFailureBackOff", "ignorePodDisruptionBudgets", "softTainting.enabled"),
+    *("emitNodeRelatedPodEvents", "pricingModel.enabled", "kubernetesClient.rateLimiter.qps"),
+    *("kubernetesClient.rateLimiter.burst", "clusterIdConfigMapKeyRef.name", "clusterIdConfigMapKeyRef.key"),
+    *("clusterIdSecretKeyRef.name", "clusterIdSecretKeyRef.key", "liveMigration", "woop", "podMutations"),
+    *("karpenterNodeCleanup", "hostNetwork", "dnsPolicy", "apiKeySecretRef", "clusterVPA", "overrideEnvFrom"),
+    *("openshift", "crdUpgrade", "forceDisableKarpenterMode", "image.repository"),
+}
+
+
+def test_every_published_key_of_the_evictor_acts_or_is_said_to_be_in_vain() -> None:
+    document = parse("values.yaml", yaml.safe_dump(EVICTOR).encode())
+    assert {".".join(map(str, each.path)) for each in values.notes("castai-evictor", document)} == EVICTOR_IN_VAIN
 
 
 def _paths(content: dict[str, Any], schema: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

@@ -90,14 +90,18 @@ containers:
     securityContext:
       {{- include "castai-evictor.securityContext" . | nindent 6 }}
     volumeMounts:
-      {{- include "castai-evictor.volumeMounts" . | nindent 6 }}
+      {{- with include "castai-evictor.volumeMounts" . }}
+      {{- . | nindent 6 }}
+      {{- end }}
       - name: tmp
         mountPath: /tmp
       {{- with .Values.extraVolumeMounts }}
       {{- toYaml . | nindent 6 }}
       {{- end }}
 volumes:
-  {{- include "castai-evictor.volumes" . | nindent 2 }}
+  {{- with include "castai-evictor.volumes" . }}
+  {{- . | nindent 2 }}
+  {{- end }}
   - name: tmp
     emptyDir: {sizeLimit: 64Mi}
   {{- with .Values.extraVolumes }}

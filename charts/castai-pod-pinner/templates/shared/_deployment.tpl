@@ -90,14 +90,18 @@ containers:
     securityContext:
       {{- include "castai-pod-pinner.securityContext" . | nindent 6 }}
     volumeMounts:
-      {{- include "castai-pod-pinner.volumeMounts" . | nindent 6 }}
+      {{- with include "castai-pod-pinner.volumeMounts" . }}
+      {{- . | nindent 6 }}
+      {{- end }}
       - name: tmp
         mountPath: /tmp
       {{- with .Values.extraVolumeMounts }}
       {{- toYaml . | nindent 6 }}
       {{- end }}
 volumes:
-  {{- include "castai-pod-pinner.volumes" . | nindent 2 }}
+  {{- with include "castai-pod-pinner.volumes" . }}
+  {{- . | nindent 2 }}
+  {{- end }}
   - name: tmp
     emptyDir: {sizeLimit: 64Mi}
   {{- with .Values.extraVolumes }}

@@ -90,14 +90,18 @@ containers:
     securityContext:
       {{- include "moorage-planner.securityContext" . | nindent 6 }}
     volumeMounts:
-      {{- include "moorage-planner.volumeMounts" . | nindent 6 }}
+      {{- with include "moorage-planner.volumeMounts" . }}
+      {{- . | nindent 6 }}
+      {{- end }}
       - name: tmp
         mountPath: /tmp
       {{- with .Values.extraVolumeMounts }}
       {{- toYaml . | nindent 6 }}
       {{- end }}
 volumes:
-  {{- include "moorage-planner.volumes" . | nindent 2 }}
+  {{- with include "moorage-planner.volumes" . }}
+  {{- . | nindent 2 }}
+  {{- end }}
   - name: tmp
     emptyDir: {sizeLimit: 64Mi}
   {{- with .Values.extraVolumes }}
