@@ -18,6 +18,7 @@ from tools.toolchain import ensure
 CHARTS = Path(__file__).resolve().parents[2] / "charts"
 PINNER = "castai-pod-pinner"
 PLANNER = "moorage-planner"
+EVICTOR = "castai-evictor"
 NAMESPACE = "castai-agent"
 
 Object = dict[str, Any]

@@ -9,7 +9,7 @@ import pytest
 
 from tests.charts.fenced import PREPARING, node
 from tests.charts.paths import collection
-from tests.charts.rendering import PINNER, PLANNER, Values, render
+from tests.charts.rendering import EVICTOR, PINNER, PLANNER, Values, render
 from tools.localcluster import ClusterHandle
 from tools.localcluster.api import ApiError
 
@@ -18,7 +18,7 @@ pytestmark = [
     pytest.mark.filterwarnings("default::pytest.PytestUnraisableExceptionWarning"),
 ]
 
-BOTH = pytest.mark.parametrize("chart", [PINNER, PLANNER])
+EACH = pytest.mark.parametrize("chart", [PINNER, PLANNER, EVICTOR])
 
 FULL: Values = {
     "commonLabels": {"team": "a"},
@@ -41,10 +41,11 @@ FULL: Values = {
 OWN: dict[str, Values] = {
     PINNER: {"castai": {"apiKey": "abc", "clusterIdConfigMapKeyRef": {"name": "c"}}, "planner": {"address": "a:1"}},
     PLANNER: {"tls": {"existingSecret": "t"}, "apiKey": {"existingSecret": "k"}},
+    EVICTOR: {"prices": [{"instanceType": "m5.large", "pricePerHour": 0.096}], "configMapLabels": {"a": "b"}},
 }
 
 
-@BOTH
+@EACH
 @pytest.mark.parametrize("fullness", ["bare", "full", "gke"])
 def test_every_object_is_accepted_to_the_letter(
     chart: str, fullness: str, cluster: ClusterHandle, namespace: str
@@ -65,7 +66,7 @@ def test_every_object_is_accepted_to_the_letter(
             assert created["metadata"]["name"] == each["metadata"]["name"]
 
 
-@BOTH
+@EACH
 def test_pods_satisfy_pod_security_restricted(chart: str, cluster: ClusterHandle, namespace: str) -> None:
     enforce = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
     path = f"/api/v1/namespaces/{namespace}"
@@ -80,7 +81,7 @@ def test_pods_satisfy_pod_security_restricted(chart: str, cluster: ClusterHandle
         cluster.api.request("POST", f"{path}/pods?dryRun=All", broken)
 
 
-@BOTH
+@EACH
 def test_the_scheduler_puts_our_pods_on_no_placeholder_and_on_no_node_being_emptied(
     chart: str, cluster: ClusterHandle, namespace: str, node_name: Callable[..., str]
 ) -> None:

@@ -7,7 +7,7 @@ import tomllib
 import pytest
 import yaml
 
-from tests.charts.rendering import CHARTS, NAMESPACE, PINNER, PLANNER, Values, render
+from tests.charts.rendering import CHARTS, EVICTOR, NAMESPACE, PINNER, PLANNER, Values, render
 
 # Facts of the closed chart 1.12, release castai-pod-pinner: a Deployment's selector cannot change, and a Service or
 # service account of another name would leave the old one's users behind.
@@ -63,7 +63,7 @@ def test_overrides(values: Values, name: str, full: str) -> None:
 LONG = "a" * 53  # Helm takes no longer name for a release
 
 
-@pytest.mark.parametrize("chart", [PINNER, PLANNER])
+@pytest.mark.parametrize("chart", [PINNER, PLANNER, EVICTOR])
 def test_long_release_names_are_cut_to_what_names_may_be(chart: str) -> None:
     values = {"global": {"fullnameOverride": ""}} if chart == PINNER else {"fullnameOverride": ""}
     for found in render(chart, values, release=LONG).objects:
@@ -74,9 +74,9 @@ def test_long_release_names_are_cut_to_what_names_may_be(chart: str) -> None:
         assert not found["metadata"]["name"].endswith("-")
 
 
-@pytest.mark.parametrize("chart", [PINNER, PLANNER])
+@pytest.mark.parametrize("chart", [PINNER, PLANNER, EVICTOR])
 def test_releases_in_two_namespaces_share_no_object(chart: str) -> None:
-    values: Values = {"crds": {"enabled": False}} if chart == PINNER else {}
+    values: Values = {} if chart == PLANNER else {"crds": {"enabled": False}}
 
     def identities(namespace: str) -> set[tuple[str, str, str]]:
         found = render(chart, values, namespace=namespace).objects
@@ -96,9 +96,9 @@ def test_two_releases_in_one_namespace_share_no_object_when_they_have_names() ->
     assert identities("one").isdisjoint(identities("two"))
 
 
-def test_both_charts_have_the_same_version_for_chart_and_program() -> None:
+def test_all_charts_have_the_same_version_for_chart_and_program() -> None:
     versions = set()
-    for chart in (PINNER, PLANNER):
+    for chart in (PINNER, PLANNER, EVICTOR):
         described = yaml.safe_load((CHARTS / chart / "Chart.yaml").read_text())
         versions |= {described["version"], described["appVersion"]}
         assert described["kubeVersion"] == ">=1.33.0-0"

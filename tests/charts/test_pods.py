@@ -1,4 +1,4 @@
-"""The pods of both charts: image, security, where they run, and what users may add."""
+"""The pods of the charts: image, security, where they run, and what users may add."""
 
 from __future__ import annotations
 
@@ -6,14 +6,20 @@ from typing import Any
 
 import pytest
 
-from tests.charts.rendering import PINNER, PLANNER, Values, refusal, render
+from tests.charts.rendering import EVICTOR, PINNER, PLANNER, Values, refusal, render
 
-BOTH = pytest.mark.parametrize("chart", [PINNER, PLANNER])
+EACH = pytest.mark.parametrize("chart", [PINNER, PLANNER, EVICTOR])
 DIGEST = "sha256:" + "0123456789abcdef" * 4
+# The values with the security context of the pods, and of the container: the published names.
+CONTEXTS = {
+    PINNER: ("podSecurityContext", "securityContext"),
+    PLANNER: ("podSecurityContext", "securityContext"),
+    EVICTOR: ("securityContext", "containerSecurityContext"),
+}
 CLOSED = "us-docker.pkg.dev/castai-hub/library/pod-pinner"
 
 
-@BOTH
+@EACH
 @pytest.mark.parametrize(
     ("values", "image"),
     [
@@ -49,7 +55,7 @@ def test_the_test_pod_runs_the_same_image() -> None:
     assert (container["image"], container["imagePullPolicy"]) == (rendered.container["image"], "Always")
 
 
-@BOTH
+@EACH
 def test_pull_secrets_of_both_places(chart: str) -> None:
     values = {"global": {"imagePullSecrets": [{"name": "a"}]}, "imagePullSecrets": [{"name": "b"}, {"name": "a"}]}
     assert render(chart, values).pod["spec"]["imagePullSecrets"] == [{"name": "a"}, {"name": "b"}]
@@ -58,7 +64,7 @@ def test_pull_secrets_of_both_places(chart: str) -> None:
         assert render(chart, values).one("Pod")["spec"]["imagePullSecrets"] == [{"name": "a"}, {"name": "b"}]
 
 
-@BOTH
+@EACH
 def test_security_satisfies_restricted_with_a_read_only_root(chart: str) -> None:
     spec, container = render(chart).pod["spec"], render(chart).container
     assert spec["securityContext"]["runAsNonRoot"] is True
@@ -72,27 +78,29 @@ def test_security_satisfies_restricted_with_a_read_only_root(chart: str) -> None
     assert all("subPath" not in each for each in container["volumeMounts"])  # a subPath never changes
 
 
-@BOTH
+@EACH
 def test_ids_are_openshifts_to_choose(chart: str) -> None:
     openshift = ("--api-versions", "security.openshift.io/v1")
     without = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
     rendered = render(chart, options=openshift)
     for spec in [rendered.pod["spec"], *(each["spec"] for each in rendered.all("Pod"))]:
         assert spec["securityContext"] == without
-    own = {"podSecurityContext": {"runAsUser": 1000650000}}
+    of_pods, _ = CONTEXTS[chart]
+    own = {of_pods: {"runAsUser": 1000650000}}
     assert render(chart, own, options=openshift).pod["spec"]["securityContext"] == {**without, "runAsUser": 1000650000}
-    options = tuple(f"--set=podSecurityContext.{key}=null" for key in ("runAsUser", "runAsGroup", "fsGroup"))
+    options = tuple(f"--set={of_pods}.{key}=null" for key in ("runAsUser", "runAsGroup", "fsGroup"))
     assert render(chart, options=options).pod["spec"]["securityContext"] == without
 
 
-@BOTH
+@EACH
 def test_a_decision_of_the_user_is_not_overruled(chart: str) -> None:
-    values = {"securityContext": {"readOnlyRootFilesystem": False, "allowPrivilegeEscalation": True}}
+    _, of_container = CONTEXTS[chart]
+    values = {of_container: {"readOnlyRootFilesystem": False, "allowPrivilegeEscalation": True}}
     context = render(chart, values).container["securityContext"]
     assert (context["readOnlyRootFilesystem"], context["allowPrivilegeEscalation"]) == (False, True)
 
 
-@BOTH
+@EACH
 def test_limits_can_be_taken_away(chart: str) -> None:
     assert set(render(chart, options=("--set=resources.limits=null",)).container["resources"]) == {"requests"}
 
@@ -112,7 +120,7 @@ OURS = [
 ]
 
 
-@BOTH
+@EACH
 def test_never_on_placeholders_or_nodes_being_emptied(chart: str) -> None:
     assert terms(chart, {}) == [{"matchExpressions": OURS}]
     assert terms(chart, {"tolerations": [{"operator": "Exists"}]}) == [{"matchExpressions": OURS}]
@@ -120,7 +128,7 @@ def test_never_on_placeholders_or_nodes_being_emptied(chart: str) -> None:
         assert toleration["key"] == "CriticalAddonsOnly"
 
 
-@BOTH
+@EACH
 def test_every_alternative_of_the_user_gets_our_conditions(chart: str) -> None:
     zone = {"key": "topology.kubernetes.io/zone", "operator": "In", "values": ["a"]}
     fields = [{"key": "metadata.name", "operator": "In", "values": ["n"]}]
@@ -145,7 +153,7 @@ def test_every_alternative_of_the_user_gets_our_conditions(chart: str) -> None:
     assert "podAntiAffinity" in affinity
 
 
-@BOTH
+@EACH
 def test_spread_is_a_wish_until_the_user_says_otherwise(chart: str) -> None:
     spread = render(chart).pod["spec"]["topologySpreadConstraints"]
     assert {each["topologyKey"] for each in spread} == {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}
@@ -157,14 +165,14 @@ def test_spread_is_a_wish_until_the_user_says_otherwise(chart: str) -> None:
     assert render(chart, {"topologySpreadConstraints": own}).pod["spec"]["topologySpreadConstraints"] == own
 
 
-@BOTH
+@EACH
 def test_tolerations_of_both_places(chart: str) -> None:
     a, b = {"key": "a", "operator": "Exists"}, {"key": "b", "operator": "Exists"}
     values = {"global": {"tolerations": [a]}, "tolerations": [b, a]}
     assert render(chart, values).pod["spec"]["tolerations"][1:] == [a, b]
 
 
-@BOTH
+@EACH
 def test_priority_and_quota(chart: str) -> None:
     assert render(chart).pod["spec"]["priorityClassName"] == "system-cluster-critical"
     assert "priorityClassName" not in render(chart, {"priorityClassName": ""}).pod["spec"]
@@ -176,7 +184,7 @@ def test_priority_and_quota(chart: str) -> None:
 
 
 def test_removal_disabled_and_managed_are_on_the_pods() -> None:
-    for chart in (PINNER, PLANNER):
+    for chart in CONTEXTS:
         metadata = render(chart).pod["metadata"]
         assert metadata["labels"]["autoscaling.cast.ai/removal-disabled"] == "true"
         assert metadata["annotations"]["autoscaling.cast.ai/removal-disabled"] == "true"
@@ -192,13 +200,14 @@ def test_removal_disabled_and_managed_are_on_the_pods() -> None:
     ],
 )
 def test_managed_label_on_deployment_and_pods(options: tuple[str, ...], label: str) -> None:
-    rendered = render(PINNER, options=options)
-    assert rendered.one("Deployment")["metadata"]["labels"]["charts.cast.ai/managed"] == label
-    assert rendered.pod["metadata"]["labels"]["charts.cast.ai/managed"] == label
-    assert rendered.env["MOORAGE_MANAGED"] == label
+    for chart in (PINNER, EVICTOR):
+        rendered = render(chart, options=options)
+        assert rendered.one("Deployment")["metadata"]["labels"]["charts.cast.ai/managed"] == label
+        assert rendered.pod["metadata"]["labels"]["charts.cast.ai/managed"] == label
+        assert rendered.env["MOORAGE_MANAGED"] == label
 
 
-@BOTH
+@EACH
 def test_what_users_add(chart: str) -> None:
     values = {
         "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
@@ -226,7 +235,7 @@ def test_what_users_add(chart: str) -> None:
     assert {"name": "ca", "configMap": {"name": "ca"}} in rendered.pod["spec"]["volumes"]
     assert rendered.pod["metadata"]["labels"]["team"] == "a"
     assert rendered.pod["metadata"]["labels"]["app.kubernetes.io/name"] == chart
-    assert rendered.pod["metadata"]["labels"].get("charts.cast.ai/managed") == ("true" if chart == PINNER else "x")
+    assert rendered.pod["metadata"]["labels"].get("charts.cast.ai/managed") == ("x" if chart == PLANNER else "true")
     assert rendered.pod["metadata"]["annotations"]["note"] == "b"
     assert rendered.pod["metadata"]["annotations"]["autoscaling.cast.ai/removal-disabled"] == "false"
     assert rendered.pod["spec"]["nodeSelector"] == {"pool": "infra"}
@@ -235,7 +244,7 @@ def test_what_users_add(chart: str) -> None:
     assert names >= {"r-x", "text-of-castai-agent"}
 
 
-@BOTH
+@EACH
 @pytest.mark.parametrize(
     ("values", "words"),
     [
@@ -249,7 +258,7 @@ def test_a_variable_comes_once(chart: str, values: Values, words: str) -> None:
     assert words in refusal(chart, values)
 
 
-@BOTH
+@EACH
 def test_common_labels_and_annotations_are_everywhere_and_change_no_selector(chart: str) -> None:
     values = {
         "commonLabels": {"team": "a", "app.kubernetes.io/name": "x"},
@@ -267,17 +276,19 @@ def test_common_labels_and_annotations_are_everywhere_and_change_no_selector(cha
     assert rendered.one("Deployment")["spec"]["selector"] == render(chart).one("Deployment")["spec"]["selector"]
 
 
-@BOTH
+@EACH
 def test_probes_follow_the_published_values(chart: str) -> None:
     values = {"livenessProbe": {"periodSeconds": 20}, "readinessProbe": {"initialDelaySeconds": 0}}
     container = render(chart, values).container
-    assert container["livenessProbe"]["httpGet"] == {"path": "/livez", "port": "healthz"}
+    port = "http" if chart == EVICTOR else "healthz"
+    assert container["startupProbe"]["httpGet"] == {"path": "/livez", "port": port}
+    assert container["livenessProbe"]["httpGet"] == {"path": "/livez", "port": port}
     assert container["livenessProbe"]["periodSeconds"] == 20
-    assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "healthz"}
+    assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": port}
     assert container["readinessProbe"]["initialDelaySeconds"] == 0
 
 
-@BOTH
+@EACH
 def test_values_cannot_write_yaml_of_their_own(chart: str) -> None:
     hostile = 'x"\n  injected: true\n# {{ fail "rendered" }}'
     values = {

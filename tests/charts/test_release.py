@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.charts.rendering import CHARTS, PINNER, PLANNER, render
+from tests.charts.rendering import CHARTS, EVICTOR, PINNER, PLANNER, render
 from tools.charts import __main__ as tool
 from tools.charts.release import default_image
 
@@ -26,7 +26,7 @@ def test_the_archives_name_the_releasers_image(
         monkeypatch.setenv(tool.IMAGE_VARIABLE, IMAGE)
     assert tool.main(arguments) == 0
     archives = [Path(line) for line in capsys.readouterr().out.splitlines()]
-    assert [each.name for each in archives] == [f"{PINNER}-2.0.0.tgz", f"{PLANNER}-2.0.0.tgz"]
+    assert [each.name for each in archives] == [f"{each}-2.0.0.tgz" for each in (EVICTOR, PINNER, PLANNER)]
     for archive in archives:
         assert render(archive).container["image"] == f"{IMAGE}:2.0.0"
         with tarfile.open(archive) as opened:
@@ -68,7 +68,7 @@ def test_without_a_flag_the_way_out_is_said(
 
 
 def test_the_checkouts_chart_names_what_its_schema_says() -> None:
-    for chart in (PINNER, PLANNER):
+    for chart in (PINNER, PLANNER, EVICTOR):
         defaults = yaml.safe_load((CHARTS / chart / "files" / "defaults.yaml").read_text())
         assert defaults["image"]["repository"] == default_image()
         assert render(chart).container["image"] == f"{default_image()}:2.0.0"

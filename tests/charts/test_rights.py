@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from tests.charts.rendering import PINNER, PLANNER, render
+from tests.charts.rendering import EVICTOR, PINNER, PLANNER, render
 from tools.charts.rights import rules
 
 SECRETS = ["moorage-planner-tls", "moorage-planner-client"]
+EVICTORS = {
+    "leaseName": "castai-evictor",
+    "rulesConfigMap": "castai-evictor-config",
+    "pricesConfigMap": "castai-evictor-prices",
+}
 PARTS = [
     (PINNER, "clusterRules", {}, "ClusterRole", None),
     (PINNER, "nodeLeaseRules", {}, "Role", "kube-node-lease"),
     (PINNER, "ownRules", {"leaseName": "castai-pod-pinner-leader-election"}, "Role", "castai-agent"),
     (PLANNER, "clusterRules", {}, "ClusterRole", None),
     (PLANNER, "ownRules", {"filledSecrets": SECRETS}, "Role", "castai-agent"),
+    (EVICTOR, "clusterRules", {}, "ClusterRole", None),
+    (EVICTOR, "ownRules", EVICTORS, "Role", "castai-agent"),
 ]
 
 

@@ -9,14 +9,22 @@ import yaml
 
 from moorage.files import values as files
 from moorage.files.yamlfile import parse
-from tests.charts.rendering import PINNER, PLANNER, lint, refusal, render
+from tests.charts.rendering import EVICTOR, PINNER, PLANNER, lint, refusal, render
 from tests.frontends.bad_settings import BadSetting, bad_settings
 from tests.unit.schemas.bad_values import merged, nested
 from tools.generate import values
 
 # One process of Helm each; the validators themselves are asked about 200 for each chart in tests/unit/schemas.
-BAD = [pytest.param(bad, id=f"{bad.chart}: {bad.reason}") for chart in (PINNER, PLANNER) for bad in bad_settings(chart)]
-charts = pytest.mark.parametrize("chart", [PINNER, PLANNER])
+BAD = [
+    pytest.param(bad, id=f"{bad.chart}: {bad.reason}")
+    for bad in (
+        *bad_settings(PINNER),
+        *bad_settings(PLANNER),
+        *bad_settings(EVICTOR)[:25],
+        *bad_settings(EVICTOR)[-25:],
+    )
+]
+charts = pytest.mark.parametrize("chart", [PINNER, PLANNER, EVICTOR])
 CRASHES = (
     "nil pointer",
     "can't evaluate",
@@ -58,6 +66,7 @@ CONTRADICTING: dict[str, tuple[tuple[str, ...], ...]] = {
         ("castai", "grpcURL"),
     ),
     PLANNER: (("existingConfigMap",),),
+    EVICTOR: (("replicaCount",), ("leaderElection", "enabled")),
 }
 
 

@@ -1,4 +1,4 @@
-"""What holds for every object of both charts, whatever is turned on."""
+"""What holds for every object of every chart, whatever is turned on."""
 
 from __future__ import annotations
 
@@ -7,9 +7,20 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.charts.rendering import CHARTS, NAMESPACE, PINNER, PLANNER, Object, Values, annotations_of, lint, render
+from tests.charts.rendering import (
+    CHARTS,
+    EVICTOR,
+    NAMESPACE,
+    PINNER,
+    PLANNER,
+    Object,
+    Values,
+    annotations_of,
+    lint,
+    render,
+)
 
-BOTH = pytest.mark.parametrize("chart", [PINNER, PLANNER])
+EACH = pytest.mark.parametrize("chart", [PINNER, PLANNER, EVICTOR])
 
 EVERYTHING: Values = {
     "serviceMonitor": {"enabled": True, "renderMode": "alwaysRender"},
@@ -32,13 +43,13 @@ def keys(node: Any) -> set[str]:
     return {key for each in node for key in keys(each)} if isinstance(node, list) else set()
 
 
-@BOTH
+@EACH
 def test_lint(chart: str) -> None:
     lint(chart)
     lint(chart, EVERYTHING)
 
 
-@BOTH
+@EACH
 def test_no_hooks_but_the_test(chart: str) -> None:
     """Argo CD and Flux run other hooks otherwise than Helm, or not at all."""
     for each in render(chart, EVERYTHING).objects:
@@ -48,7 +59,7 @@ def test_no_hooks_but_the_test(chart: str) -> None:
         assert each["kind"] not in {"Job", "CronJob"}
 
 
-@BOTH
+@EACH
 def test_no_authority_is_rendered(chart: str) -> None:
     assert "caBundle" not in keys(list(render(chart, EVERYTHING).objects))
     for source in (CHARTS / chart).rglob("*"):
@@ -63,13 +74,13 @@ def test_no_secret_material_unless_the_user_gives_it() -> None:
         assert "stringData" not in secret
 
 
-@BOTH
+@EACH
 def test_two_renderings_are_equal(chart: str) -> None:
     first = render(chart, EVERYTHING)
     assert first.objects == render(chart, {**EVERYTHING, "envFrom": []}).objects  # other values, so another process
 
 
-@BOTH
+@EACH
 def test_every_object_says_whose_it_is(chart: str) -> None:
     for each in render(chart, EVERYTHING, release="r").objects:
         labels = each["metadata"]["labels"]
@@ -79,7 +90,7 @@ def test_every_object_says_whose_it_is(chart: str) -> None:
         assert labels["app.kubernetes.io/version"] == "2.0.0"
 
 
-@BOTH
+@EACH
 def test_every_object_names_its_namespace(chart: str) -> None:
     """Argo CD renders without one, and half of the objects would land elsewhere."""
     for each in render(chart, EVERYTHING).objects:
@@ -88,7 +99,7 @@ def test_every_object_names_its_namespace(chart: str) -> None:
         assert namespace in (None, NAMESPACE, "kube-node-lease")
 
 
-@BOTH
+@EACH
 def test_no_object_comes_twice(chart: str) -> None:
     found = [
         (each["kind"], each["metadata"].get("namespace"), each["metadata"]["name"])
@@ -97,8 +108,11 @@ def test_no_object_comes_twice(chart: str) -> None:
     assert len(found) == len(set(found))
 
 
+RIGHTS = {"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
 TOGGLES: list[tuple[str, Values, set[str]]] = [
     (PINNER, {"crds": {"enabled": False}}, {"CustomResourceDefinition"}),
+    (EVICTOR, {"crds": {"enabled": False}}, {"CustomResourceDefinition"}),
+    (EVICTOR, {"rbac": {"enabled": False}}, RIGHTS),
     (
         PINNER,
         {"admissionPolicy": {"enabled": False}},
@@ -106,9 +120,9 @@ TOGGLES: list[tuple[str, Values, set[str]]] = [
     ),
     *(
         (chart, values, kinds)
-        for chart in (PINNER, PLANNER)
+        for chart in (PINNER, PLANNER, EVICTOR)
         for values, kinds in (
-            ({"rbac": {"create": False}}, {"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}),
+            *([({"rbac": {"create": False}}, RIGHTS)] if chart != EVICTOR else []),
             ({"podDisruptionBudget": {"enabled": False}}, {"PodDisruptionBudget"}),
             ({"networkPolicy": {"enabled": False}}, {"NetworkPolicy"}),
             ({"serviceAccount": {"create": False, "name": "theirs"}}, {"ServiceAccount"}),
@@ -170,7 +184,7 @@ def rules(rendered_objects: list[Object]) -> list[Object]:
     return [rule for each in rendered_objects if each["kind"] in {"Role", "ClusterRole"} for rule in each["rules"]]
 
 
-@BOTH
+@EACH
 def test_rights_are_narrow(chart: str) -> None:
     found = rules(render(chart).installed)
     for rule in found:
@@ -181,6 +195,10 @@ def test_rights_are_narrow(chart: str) -> None:
             assert chart == PLANNER
             assert rule["resourceNames"] == ["moorage-planner-tls", "moorage-planner-client"]
             assert rule["verbs"] == ["get", "patch"]
+        if "configmaps" in rule["resources"]:
+            assert chart == EVICTOR
+            assert rule["resourceNames"] == ["castai-evictor-config", "castai-evictor-prices"]
+            assert rule["verbs"] == ["get", "list", "watch"]
     for each in render(chart).installed:
         if each["kind"] == "ClusterRole":
             assert not {"secrets", "configmaps", "leases"} & {
@@ -204,7 +222,7 @@ def test_only_its_own_policy_selects_the_test_pod() -> None:
     assert len(render(PINNER, {"networkPolicy": {"enabled": False}}).all("NetworkPolicy")) == 0
 
 
-@BOTH
+@EACH
 def test_names_are_found_where_dns_pods_listen_elsewhere(chart: str) -> None:
     """OpenShift's do at 5353, and a policy sees the pod's port."""
     names = render(chart).one("NetworkPolicy", chart)["spec"]["egress"][0]["ports"]
@@ -228,7 +246,7 @@ def test_the_pinners_metrics_are_not_shown_outside_the_cluster(kind: str) -> Non
     assert render(PINNER, {"service": {"type": kind}}).one("Service")["spec"]["type"] == "ClusterIP"
 
 
-@BOTH
+@EACH
 def test_without_any_value_the_defaults_hold(chart: str) -> None:
     """`--set KEY=null` takes a default away: a template must not stumble over what is not there."""
     defaults = yaml.safe_load((CHARTS / chart / "values.yaml").read_text())

@@ -1,0 +1,385 @@
+"""The evictor's chart: the closed one's names, exactly the rights to look, and nothing that evicts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from moorage.files import evictor as files
+from tests.charts.rendering import EVICTOR, NAMESPACE, Values, annotations_of, notes, refusal, render
+from tools.generate import bundle
+
+# Facts of the closed chart 0.35, release castai-evictor.
+NAMED_AS_BEFORE = ["Deployment", "Service", "ServiceAccount", "PodDisruptionBudget"]
+SELECTOR = {"app.kubernetes.io/name": EVICTOR, "app.kubernetes.io/instance": EVICTOR}
+
+
+@pytest.mark.parametrize("kind", NAMED_AS_BEFORE)
+def test_names_are_those_of_the_closed_chart(kind: str) -> None:
+    assert render(EVICTOR).one(kind, EVICTOR)["metadata"]["namespace"] == NAMESPACE
+
+
+def test_selectors_service_and_container_are_those_of_the_closed_chart() -> None:
+    rendered = render(EVICTOR)
+    deployment = rendered.one("Deployment")
+    assert deployment["spec"]["selector"] == {"matchLabels": SELECTOR}
+    assert deployment["spec"]["replicas"] == 1
+    assert deployment["spec"]["strategy"] == {"type": "Recreate"}
+    assert rendered.pod["metadata"]["labels"].items() >= SELECTOR.items()
+    service = rendered.one("Service")["spec"]
+    assert (service["type"], service["selector"]) == ("ClusterIP", SELECTOR)
+    assert service["ports"] == [{"name": "http", "port": 8080, "targetPort": "http"}]
+    assert rendered.container["ports"] == [{"name": "http", "containerPort": 8080}]
+    assert rendered.container["name"] == EVICTOR
+    assert rendered.container["args"] == ["evictor"]
+    assert {each["metadata"]["name"] for each in rendered.all("ConfigMap")} == {
+        f"{EVICTOR}-config",
+        f"{EVICTOR}-prices",
+    }
+
+
+def test_its_service_is_as_the_published_values_say() -> None:
+    service = render(EVICTOR, {"service": {"type": "NodePort", "port": 80}}).one("Service")["spec"]
+    assert (service["type"], service["ports"][0]["port"]) == ("NodePort", 80)
+    assert "service.type is NodePort" in notes(EVICTOR, {"service": {"type": "NodePort"}})
+
+
+def test_other_names() -> None:
+    rendered = render(EVICTOR, {"fullnameOverride": "mine", "nameOverride": "packer"})
+    assert rendered.one("Deployment")["metadata"]["name"] == "mine"
+    assert rendered.env["MOORAGE_LEASE_NAME"] == "mine"
+    maps = {each["metadata"]["name"] for each in rendered.all("ConfigMap")}
+    assert {rendered.env["MOORAGE_RULES_CONFIG_MAP"], rendered.env["MOORAGE_PRICES_CONFIG_MAP"]} == maps
+    rules = rendered.one("Role")["rules"]
+    assert {name for rule in rules for name in rule.get("resourceNames", ())} == {"mine", *maps}
+    assert rendered.pod["metadata"]["labels"]["app.kubernetes.io/name"] == "packer"
+    free = render(EVICTOR, {"fullnameOverride": ""}, release="other")
+    assert free.one("Deployment")["metadata"]["name"] == "other-castai-evictor"
+
+
+# --- what the process is told ---
+
+ENV: dict[str, Any] = {
+    "MOORAGE_NAMESPACE": {"fieldRef": {"fieldPath": "metadata.namespace"}},
+    "MOORAGE_POD_NAME": {"fieldRef": {"fieldPath": "metadata.name"}},
+    "MOORAGE_LOG_LEVEL": "info",
+    "MOORAGE_LOG_FORMAT": "json",
+    "MOORAGE_HEALTH_ADDRESS": ":8080",
+    "MOORAGE_LEASE_NAME": "castai-evictor",
+    "MOORAGE_LEADER_ELECTION": "true",
+    "MOORAGE_MANAGED": "true",
+    "MOORAGE_RULES_CONFIG_MAP": "castai-evictor-config",
+    "MOORAGE_PRICES_CONFIG_MAP": "castai-evictor-prices",
+    "MOORAGE_EVICTOR_ENABLED": "true",
+    "MOORAGE_DRY_RUN": "true",
+    "MOORAGE_AGGRESSIVE_MODE": "false",
+    "MOORAGE_SCOPED_MODE": "false",
+    "MOORAGE_NODE_GRACE_PERIOD_MINUTES": "5",
+    "MOORAGE_CYCLE_INTERVAL": "1m",
+    "MOORAGE_MAX_TARGET_NODES_PER_CYCLE": "20",
+    "MOORAGE_MIN_TARGET_NODES_PER_CYCLE": "5",
+    "MOORAGE_TARGET_NODE_PERCENTAGE": "10",
+    "MOORAGE_DRAIN_TIMEOUT": "10m",
+    "MOORAGE_ARM64_SUPPORTED": "true",
+    "MOORAGE_WINDOWS": "false",
+    "MOORAGE_BASE_CPU_COST": "7.0",
+    "MOORAGE_BASE_MEM_COST": "1.0",
+    "MOORAGE_SPOT_DISCOUNT": "0.5",
+    "MOORAGE_TARGET_UTILIZATION": "95",
+    "MOORAGE_QUIET_PERIOD": "10m",
+    "MOORAGE_ALLOW_SPOT": "false",
+    "MOORAGE_OWNER_WINDOW": "1h",
+}
+
+
+def test_the_environment_has_every_setting_once() -> None:
+    assert render(EVICTOR).env == ENV
+    assert "envFrom" not in render(EVICTOR).container
+
+
+def test_every_value_reaches_the_process() -> None:
+    values = {
+        "evictorEnabled": False,
+        "aggressiveMode": True,
+        "scopedMode": True,
+        "nodeGracePeriodMinutes": 8,
+        "cycleInterval": "5m10s",
+        "maxNodesToEvictPerCycle": 3,
+        "minNodesToEvictPerCycle": 1,
+        "targetNodePercentage": 25,
+        "drainTimeout": "20m",
+        "arm64Supported": False,
+        "windows": True,
+        "pricingModel": {"baseCPUCost": "8", "baseMemCost": "2", "spotDiscount": "0.75"},
+        "targetUtilization": 80,
+        "quietPeriod": "0s",
+        "allowSpot": True,
+        "ownerWindow": "30m",
+        "leaderElection": {"enabled": False},
+        "managedByCASTAI": False,
+        "log": {"level": "debug", "format": "text"},
+    }
+    env = render(EVICTOR, values).env
+    said = {name for name, value in env.items() if value != ENV[name]}
+    fixed = {
+        "NAMESPACE",
+        "POD_NAME",
+        "HEALTH_ADDRESS",
+        "LEASE_NAME",
+        "RULES_CONFIG_MAP",
+        "PRICES_CONFIG_MAP",
+        "DRY_RUN",
+    }
+    assert said == set(ENV) - {f"MOORAGE_{name}" for name in fixed}
+    assert (env["MOORAGE_QUIET_PERIOD"], env["MOORAGE_BASE_CPU_COST"], env["MOORAGE_CYCLE_INTERVAL"]) == (
+        "0s",
+        "8",
+        "5m10s",
+    )
+
+
+# --- rules and prices ---
+
+RULE = {"podSelector": {"namespace": "shop", "kind": "Job"}, "settings": {"removalDisabled": {"enabled": True}}}
+TEXT = "# ours\nevictionConfig:\n  - podSelector: {kind: Job}\n    settings: {aggressive: true}\n"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{}, [], [RULE], {"evictionConfig": [RULE]}, {"evictionRules": [RULE]}, TEXT, ""],
+    ids=lambda each: str(each)[:20],
+)
+def test_rules_of_every_published_shape_are_handed_on_as_they_are(given: Any) -> None:
+    text = render(EVICTOR, {"customConfig": given}).one("ConfigMap", f"{EVICTOR}-config")["data"]["config.yaml"]
+    assert text == given if isinstance(given, str) else yaml.safe_load(text) == given
+
+
+def test_changed_rules_and_prices_restart_nothing() -> None:
+    changed = render(EVICTOR, {"customConfig": [RULE], "prices": [{"instanceType": "a", "pricePerHour": 1}]})
+    assert changed.pod == render(EVICTOR).pod
+
+
+def test_labels_of_the_rules() -> None:
+    rendered = render(EVICTOR, {"configMapLabels": {"team": "a"}})
+    assert rendered.one("ConfigMap", f"{EVICTOR}-config")["metadata"]["labels"]["team"] == "a"
+    assert "team" not in rendered.one("ConfigMap", f"{EVICTOR}-prices")["metadata"]["labels"]
+
+
+def test_prices_say_their_capacity_type() -> None:
+    given = [
+        {"instanceType": "m5.large", "pricePerHour": 0.096},
+        {"instanceType": "m5.large", "capacityType": "spot", "pricePerHour": 0},
+    ]
+    text = render(EVICTOR, {"prices": given}).one("ConfigMap", f"{EVICTOR}-prices")["data"]["prices.yaml"]
+    assert yaml.safe_load(text) == {
+        "prices": [
+            {"instanceType": "m5.large", "capacityType": "on-demand", "pricePerHour": 0.096},
+            {"instanceType": "m5.large", "capacityType": "spot", "pricePerHour": 0},
+        ]
+    }
+    empty = render(EVICTOR).one("ConfigMap", f"{EVICTOR}-prices")["data"]["prices.yaml"]
+    assert yaml.safe_load(empty) == {"prices": []}
+
+
+# --- rights ---
+
+LOOK = {"get", "list", "watch"}
+READ = {
+    "": {"nodes", "pods", "namespaces", "persistentvolumes", "persistentvolumeclaims", "replicationcontrollers"},
+    "apps": {"replicasets", "deployments", "statefulsets", "daemonsets"},
+    "batch": {"jobs", "cronjobs"},
+    "policy": {"poddisruptionbudgets"},
+    "storage.k8s.io": {"storageclasses", "csinodes", "volumeattachments"},
+    "resource.k8s.io": {"deviceclasses"},
+    "karpenter.sh": {"nodeclaims"},
+    "autoscaling.cast.ai": {"evictorconfigs"},
+}
+
+
+def granted(rules: list[dict[str, Any]]) -> dict[tuple[str, str, tuple[str, ...]], set[str]]:
+    """Verbs by group, resource and names."""
+    found: dict[tuple[str, str, tuple[str, ...]], set[str]] = {}
+    for rule in rules:
+        for group in rule["apiGroups"]:
+            for resource in rule["resources"]:
+                found.setdefault((group, resource, tuple(rule.get("resourceNames", ()))), set()).update(rule["verbs"])
+    return found
+
+
+def test_it_may_look_and_write_about_itself_and_nothing_else() -> None:
+    rendered = render(EVICTOR)
+    assert granted(rendered.one("ClusterRole")["rules"]) == {
+        **{(group, each, ()): LOOK for group, resources in READ.items() for each in resources},
+        ("autoscaling.cast.ai", "evictorconfigs/status", ()): {"update", "patch"},
+        ("events.k8s.io", "events", ()): {"create", "patch"},
+    }
+    assert granted(rendered.one("Role")["rules"]) == {
+        ("coordination.k8s.io", "leases", ()): {"create"},
+        ("coordination.k8s.io", "leases", ("castai-evictor",)): {"get", "update"},
+        ("", "configmaps", ("castai-evictor-config", "castai-evictor-prices")): LOOK,
+    }
+    for kind in ("ClusterRoleBinding", "RoleBinding"):
+        assert [each["name"] for each in rendered.one(kind)["subjects"]] == [EVICTOR]
+
+
+def test_it_reaches_names_and_the_api_server_and_nobody_else() -> None:
+    policy = render(EVICTOR).one("NetworkPolicy")["spec"]
+    ports = [{each["port"] for each in rule["ports"]} for rule in policy["egress"]]
+    assert ports == [{53, 5353}, {443, 6443, 8443, 16443}]
+    assert policy["ingress"] == [{"ports": [{"port": 8080, "protocol": "TCP"}]}]
+
+
+# --- what is refused ---
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "dryRun=false",
+        "dryRun=false,aggressiveMode=true",
+        "dryRun=false,scopedMode=true",
+        "dryRun=false,nodeGracePeriodMinutes=8",
+        "dryRun=false,image.repository=us-docker.pkg.dev/castai-hub/library/castai-evictor",
+    ],
+)
+def test_the_published_commands_are_refused_with_the_sentence_until_it_can_evict(given: str) -> None:
+    assert f"dryRun: {files.NO_ACTING}" in refusal(EVICTOR, {}, options=("--set", given))
+
+
+@pytest.mark.parametrize(
+    ("values", "place"),
+    [
+        ({"cycleInterval": "0s"}, "/cycleInterval"),
+        ({"cycleInterval": "0m0s"}, "/cycleInterval"),
+        ({"drainTimeout": "-1m"}, "/drainTimeout"),
+        ({"targetNodePercentage": 300}, "/targetNodePercentage"),
+        ({"nodeGracePeriodMinutes": -1}, "/nodeGracePeriodMinutes"),
+        ({"targetUtilization": 0}, "/targetUtilization"),
+        ({"ownerWindow": "0s"}, "/ownerWindow"),
+        ({"prices": [{"instanceType": "a", "pricePerHour": -1}]}, "/prices/0/pricePerHour"),
+        ({"prices": [{"instanceType": "a", "pricePerHour": 1, "capacityType": "x"}]}, "/prices/0/capacityType"),
+        ({"customConfig": [{"settings": {"aggressive": True}}]}, "/customConfig/0"),
+        ({"customConfig": {"evictionRules": [{**RULE, "settings": {}}]}}, "/customConfig/evictionRules/0/settings"),
+        ({"maxTargetNodesPerCycle": 5}, "maxTargetNodesPerCycle"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_its_place(values: Values, place: str) -> None:
+    assert place in refusal(EVICTOR, values)
+
+
+def test_several_replicas_elect_a_leader() -> None:
+    for key in ("replicas", "replicaCount"):
+        said = refusal(EVICTOR, {key: 2, "leaderElection": {"enabled": False}})
+        assert f"leaderElection.enabled: {files.without_election('2')}" in said
+    assert render(EVICTOR, {"leaderElection": {"enabled": False}}).objects
+
+
+# Published defaults and files that people have; parts of this chart's values.
+PUBLISHED: list[Values] = [
+    {"rbac": {"enabled": True, "volumes": {"enabled": True}}},
+    {"KarpenterMode": {"enabled": False}},
+    {"replicaCount": 0},
+    {"replicaCount": 0, "castai-evictor-ext": {"enabled": False}, "podLabels": {"team": "platform"}},
+    {"resources": {"requests": {"memory": "256Mi"}}},
+    {"clusterIdSecretKeyRef": {"name": "s", "key": "K"}, "clusterIdConfigMapKeyRef": {"name": "c", "key": "K"}},
+    {"installCRDs": True, "ignorePodDisruptionBudgets": True, "softTainting": {"enabled": True}},
+]
+
+
+@pytest.mark.parametrize("values", PUBLISHED, ids=str)
+def test_published_files_are_taken(values: Values) -> None:
+    assert render(EVICTOR, values).env == ENV
+
+
+# --- what is said ---
+
+
+def test_that_eviction_is_off_is_said_first_and_where_the_report_is() -> None:
+    said = notes(EVICTOR)
+    assert "Deployment castai-evictor in namespace castai-agent, replicas: 1, dry run. EVICTION IS OFF" in said
+    assert "A later version will evict when you set dryRun=false; until then that is refused." in said
+    for command in (
+        "kubectl logs -l app.kubernetes.io/name=castai-evictor -n castai-agent",
+        "moorage evictor --once",
+        "kubectl get evictorconfig evictor-config -o yaml",
+    ):
+        assert command in said
+    assert "without effect" not in said
+    assert "NOTHING RUNS" not in said
+    assert "did evict" not in said
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"replicaCount": 0}, "NOTHING RUNS: replicaCount is 0."),
+        ({"evictorEnabled": False}, "IT DOES NOTHING: evictorEnabled is false."),
+        ({"crds": {"enabled": False}}, "somebody else defines evictorconfigs.autoscaling.cast.ai"),
+        ({"rbac": {"enabled": False}}, "somebody else grants service account castai-evictor its rights"),
+        ({"managedByCASTAI": True}, "only the label charts.cast.ai/managed"),
+        ({"image": {"repository": "us-docker.pkg.dev/castai-hub/library/evictor"}}, "an image of the closed product"),
+        (
+            {"ignorePodDisruptionBudgets": True, "woop": {}, "softTainting": {"enabled": True}},
+            "Accepted, without effect: ignorePodDisruptionBudgets, softTainting.enabled, woop.",
+        ),
+    ],
+)
+def test_each_setting_that_people_ought_to_know_about(values: Values, sentence: str) -> None:
+    assert sentence in notes(EVICTOR, values)
+
+
+# --- the definition ---
+
+
+def test_the_definition_is_kept_and_has_no_defaults() -> None:
+    definition = render(EVICTOR).one("CustomResourceDefinition", "evictorconfigs.autoscaling.cast.ai")
+    assert annotations_of(definition)["helm.sh/resource-policy"] == "keep"
+    (version,) = definition["spec"]["versions"]
+    assert version["subresources"] == {"status": {}}
+    assert "default" not in places(version["schema"]["openAPIV3Schema"]["properties"]["spec"])
+    columns = {each["jsonPath"].partition("[")[0] for each in version["additionalPrinterColumns"]}
+    assert {".status.conditions", ".status.lastCycle.freed", ".status.lastCycle.candidates"} <= columns
+
+
+def places(schema: Any) -> set[str]:
+    """Every keyword anywhere in a schema."""
+    if isinstance(schema, dict):
+        return {*schema, *(key for each in schema.values() for key in places(each))}
+    return {key for each in schema for key in places(each)} if isinstance(schema, list) else set()
+
+
+def fields(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every field of a schema, of this or that kind, with what it may be."""
+    yield path, schema
+    for name, inner in schema.get("properties", {}).items():
+        yield from fields(inner, f"{path}.{name}")
+    if isinstance(schema.get("additionalProperties"), dict):
+        yield from fields(schema["additionalProperties"], f"{path}.*")
+    if "items" in schema:
+        yield from fields(schema["items"], f"{path}[]")
+
+
+SAME = ("enum", "pattern", "minimum", "maximum", "maxLength", "maxItems", "minProperties", "description", "required")
+
+
+def test_the_definition_says_what_the_schema_says() -> None:
+    (version,) = render(EVICTOR).one("CustomResourceDefinition")["spec"]["versions"]
+    there = dict(fields(version["schema"]["openAPIV3Schema"]["properties"]["spec"]))
+    wanted = dict(fields(bundle.bundled("rules/evictorconfig.schema.json")["properties"]["spec"]))
+    settings = {path for path, each in wanted.items() if each.get("type") == ["boolean", "object"]}
+    of_files = {f"{path}.enabled" for path in settings}
+    assert set(there) == set(wanted) - of_files
+    for path, found in there.items():
+        other = wanted[path]
+        same = {key: other[key] for key in SAME if key in other and not (path in settings and key == "required")}
+        assert {key: found[key] for key in SAME if key in found} == same, path
+        kinds = {"boolean": ["boolean", "object"]} if path in settings else {}
+        if other.get("type") == ["string", "number"]:
+            assert found["x-kubernetes-int-or-string"] is True
+        else:
+            assert kinds.get(found["type"], found["type"]) == other.get("type", "string"), path
+        rules = len(other.get("allOf", ())) + ("oneOf" in other)
+        assert len(found.get("x-kubernetes-validations", ())) == rules, path
