@@ -1,125 +1,44 @@
-"""Seeded clusters whose best compaction is known, because it was there first.
+"""Seeded clusters to compact: of some the best compaction is known, because it was there first; others are random.
 
-A node's worth of pods is a recipe: as many kinds of pods as add up to exactly what a node has. Every node that stays
-is filled with one, then a part of its pods is taken off and put on nodes that were empty. So all nodes are about
-equally full, and the nodes that were empty can be emptied again, whatever a program makes of it.
+*Planted*: a node's worth of pods is a recipe: as many kinds of pods as add up to exactly what a node has. Every node
+that stays is filled with one, then a part of its pods is taken off and put on nodes that were empty. So all nodes are
+about equally full, and the nodes that were empty can be emptied again, whatever a program makes of it.
+
+*Random*: workloads that want much CPU or much memory, their replicas wherever there was room, as on a cluster whose
+scheduler spreads. What can go at most is said by a bound (``bound``).
+
+*Mixed* ones have pods that keep even over zones, apart from each other, in a pool or a zone, PodDisruptionBudgets,
+single replicas, which hold their nodes, and nodes that nobody may remove.
 """
 
 from __future__ import annotations
 
 import random
-from collections import Counter
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import NamedTuple
 
-from moorage.evictor.candidates import View
-from moorage.kube.compact import compact_pod
-from moorage.objects import (
-    Condition,
-    Container,
-    KubeObject,
-    Namespace,
-    Node,
-    NodeSpec,
-    NodeStatus,
-    NodeSystemInfo,
-    ObjectMeta,
-    OwnerReference,
-    Pod,
-    PodDisruptionBudget,
-    PodSpec,
-    PodStatus,
-    ResourceRequirements,
-    Workload,
-)
-from moorage.objects.pod import Affinity, PodAffinity, PodAffinityTerm, TopologySpreadConstraint
-from moorage.objects.selectors import LabelSelector
-from moorage.objects.workloads import DisruptionBudgetSpec, DisruptionBudgetStatus, WorkloadSpec, WorkloadStatus
-from moorage.scheduling import Snapshot
+from .objects import Cluster, made
+from .sites import APART, SINGLE, SPREAD, ZONAL, ZONES, Item, Site, room, sites
 
-ZONE, HOST, POOL = "topology.kubernetes.io/zone", "kubernetes.io/hostname", "example.com/pool"
-NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
-_OLD = "2025-12-31T12:00:00Z"
-_ZONES = ("a", "b", "c")
-_NAMESPACE = "shop"
-_CPU, _MEMORY, _PODS = 16_000, 64 * 1024, 110
-"""Thousandths of a core and MiB of a node; some are twice as large."""
-_AGENT = (100, 256)
+__all__ = ["Cluster", "planted", "randomly"]
+
 _RECIPES = 30
-"""For each pool at most."""
+"""For each pool and size at most."""
 _CPU_STEP, _MEMORY_STEP = 10, 16
-
-
-class Item(NamedTuple):
-    """A kind of pod: one of them belongs to each node of a recipe."""
-
-    name: str
-    cpu: int
-    memory: int
-    wish: str
-
-
-@dataclass(slots=True)
-class Site:
-    """A node while the cluster is made."""
-
-    name: str
-    zone: str
-    pool: str
-    size: int
-    cpu: int = 0
-    memory: int = 0
-    items: list[Item] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.cpu, self.memory = _room(self.size)
-
-    def put(self, item: Item) -> None:
-        """Place a pod."""
-        self.items.append(item)
-        self.cpu -= item.cpu
-        self.memory -= item.memory
-
-    def takes(self, item: Item) -> bool:
-        """Whether there is room for a pod, and none like it there already."""
-        return item.cpu <= self.cpu and item.memory <= self.memory and item not in self.items
-
-
-@dataclass(slots=True)
-class Cluster:
-    """All objects of a cluster.
-
-    Attributes:
-        planted: the nodes that can go together, as far as is known.
-    """
-
-    nodes: list[Node] = field(default_factory=list)
-    pods: list[Pod] = field(default_factory=list)
-    workloads: dict[str, dict[str, Workload]] = field(default_factory=dict)
-    budgets: dict[str, PodDisruptionBudget] = field(default_factory=dict)
-    planted: tuple[str, ...] = ()
-
-    def view(self) -> View:
-        """What the evictor knows of it."""
-        namespace = Namespace(ObjectMeta(_NAMESPACE))
-        nodes = {node.key: node for node in self.nodes}
-        return View(NOW, nodes, self.pods, self.workloads, self.budgets, {_NAMESPACE: namespace})
-
-    def snapshot(self) -> Snapshot:
-        """What fit knows of it."""
-        snapshot = Snapshot()
-        things: list[KubeObject] = [Namespace(ObjectMeta(_NAMESPACE)), *self.nodes, *self.pods]
-        for thing in things:
-            snapshot.apply(thing)
-        return snapshot
+_TRIES = 30
+_LEAN = 0.8
+"""How differently much CPU workloads want for their memory: powers of two."""
+"""How many nodes are tried for a pod."""
+_HELD, _KEPT = 0.05, 0.03
+"""The parts of nodes that have a single replica, and that nobody may remove."""
+_MORE = 1.2
+"""So many more pods would fill a node, because the last ones fit nowhere."""
+_REPLICAS = (2, 3, 3, 5, 8, 12, 20, 40)
 
 
 def planted(nodes: int, seed: int, *, mixed: bool = False, free: float = 0.4, pods: int = 30) -> Cluster:
     """A cluster of which a part can go.
 
     Args:
-        nodes: how many nodes; a multiple of three.
+        nodes: how many nodes; zones are even with a multiple of three.
         seed: what makes it this one.
         mixed: whether pods mind zones, nodes and each other, and some may not move.
         free: what part of the nodes was empty.
@@ -128,44 +47,62 @@ def planted(nodes: int, seed: int, *, mixed: bool = False, free: float = 0.4, po
     chance = random.Random(f"{nodes} {seed} {mixed}")
     triples = nodes // 3
     stay = triples - round(triples * free)
-    sites = []
-    for number in range(nodes):
-        pool, size = _kind(number // 3, mixed=mixed)
-        sites.append(Site(f"node-{number:05}", _ZONES[number % 3], pool, size))
+    places = sites(nodes, mixed=mixed)
+    empty = places[3 * stay : 3 * triples]
+    full = [*places[: 3 * stay], *places[3 * triples :]]
     recipes: dict[tuple[str, int], list[list[Item]]] = {}
-    for triple in range(stay):
-        pool, size = _kind(triple, mixed=mixed)
-        known = recipes.setdefault((pool, size), [])
-        if not known or (triple % 4 < 2 and len(known) < _RECIPES):
-            known.append(_recipe(chance, f"{pool}-{size}-{len(known)}", size, pods * size, mixed=mixed))
-        for site in sites[3 * triple : 3 * triple + 3]:
-            for item in known[triple % len(known)]:
-                site.put(item)
-    empty = sites[3 * stay :]
-    _scatter(chance, sites[: 3 * stay], empty, free)
-    order = list(sites)
-    chance.shuffle(order)
-    cluster = _made(chance, order, mixed=mixed)
+    for number, site in enumerate(full):
+        known, triple = recipes.setdefault((site.pool, site.size), []), number // 3
+        if not known or (number % 3 == 0 and triple % 4 < 2 and len(known) < _RECIPES):
+            name = f"{site.pool}-{site.size}-{len(known)}"
+            known.append(_recipe(chance, name, site.size, pods * site.size, mixed=mixed))
+        for item in known[triple % len(known)]:
+            site.put(item)
+    if mixed:
+        _hold(chance, full)
+    _scatter(chance, full, empty, free)
+    cluster = _shuffled(chance, places, mixed=mixed)
     cluster.planted = tuple(site.name for site in empty)
     return cluster
 
 
-def _kind(triple: int, *, mixed: bool) -> tuple[str, int]:
-    """The pool and the size of nodes."""
-    return ("batch" if triple % 5 == 4 else "general", 1 + (triple % 7 in (1, 5))) if mixed else ("general", 1)
+def randomly(nodes: int, seed: int, *, mixed: bool = False, load: float = 0.78, pods: int = 30) -> Cluster:
+    """A cluster of which nobody knows how much can go.
 
-
-def _room(size: int) -> tuple[int, int]:
-    """What a node has for pods."""
-    return size * _CPU - _AGENT[0], size * _MEMORY - _AGENT[1]
+    Args:
+        nodes: how many nodes.
+        seed: what makes it this one.
+        mixed: whether pods mind zones, nodes and each other, and some may not move.
+        load: how full it is at most.
+        pods: how many pods are on a node at most.
+    """
+    chance = random.Random(f"{nodes} {seed} {mixed} random")
+    places = sites(nodes, mixed=mixed)
+    pools: dict[tuple[str, str], list[Site]] = {}
+    for site in places:
+        # How full it gets: of some the CPU is used up, of others the memory. The rest is nobody's while pods are placed.
+        site.cpu, site.memory = (int(part * load * chance.uniform(0.75, 1.25)) for part in (site.cpu, site.memory))
+        for zone in ("", site.zone):
+            pools.setdefault((site.pool, zone), []).append(site)
+    left, number = pods * nodes, 0
+    full = _MORE * pods * nodes / sum(site.size for site in places) / load
+    while left > 0:
+        item, replicas = _workload(chance, f"w{number:05}", full, mixed=mixed)
+        pool = "batch" if mixed and chance.random() < 0.2 else "general"
+        where = pools.get((pool, chance.choice(ZONES) if item.wish == ZONAL else ""), places)
+        placed = _place(chance, item, where, min(replicas, left))
+        left, number = left - max(placed, 1), number + 1
+    if mixed:
+        _hold(chance, places)
+    return _shuffled(chance, places, mixed=mixed)
 
 
 def _recipe(chance: random.Random, name: str, size: int, pods: int, *, mixed: bool) -> list[Item]:
     """Kinds of pods that fill a node to the last core and byte."""
     count = chance.randint(pods * 2 // 3, pods * 4 // 3)
-    cpu, memory = _room(size)
+    cpu, memory = room(size)
     cpus, memories = _parts(chance, cpu // _CPU_STEP, count), _parts(chance, memory // _MEMORY_STEP, count)
-    wishes = chance.choices(("", "spread", "apart"), (75, 15, 10), k=count) if mixed else [""] * count
+    wishes = chance.choices(("", SPREAD, APART), (75, 15, 10), k=count) if mixed else [""] * count
     return [
         Item(f"{name}-{place}", cpu * _CPU_STEP, memory * _MEMORY_STEP, wish)
         for place, (cpu, memory, wish) in enumerate(zip(cpus, memories, wishes, strict=True))
@@ -180,95 +117,61 @@ def _parts(chance: random.Random, whole: int, count: int) -> list[int]:
     return found
 
 
+def _workload(chance: random.Random, name: str, full: float, *, mixed: bool) -> tuple[Item, int]:
+    """A kind of pod of which about so many fill a node, and how many replicas there are to be."""
+    cpu, memory = room(1)
+    size, lean = chance.lognormvariate(-0.3, 0.8) / full, 2 ** chance.gauss(0, _LEAN)
+    steps = [max(1, int(cpu * size * lean / _CPU_STEP)), max(1, int(memory * size / lean / _MEMORY_STEP))]
+    wish = chance.choices(("", SPREAD, APART, ZONAL), (65, 15, 10, 10))[0] if mixed else ""
+    return Item(name, steps[0] * _CPU_STEP, steps[1] * _MEMORY_STEP, wish), chance.choice(_REPLICAS)
+
+
+def _place(chance: random.Random, item: Item, where: list[Site], replicas: int) -> int:
+    """Put the replicas of a workload on nodes; returns for how many there was room."""
+    order = list(ZONES)
+    chance.shuffle(order)
+    placed: list[Site] = []
+    for number in range(replicas):
+        for _ in range(_TRIES):
+            site = chance.choice(where)
+            if (item.wish != SPREAD or site.zone == order[number % 3]) and site.takes(item):
+                site.put(item)
+                placed.append(site)
+                break
+        else:
+            break
+    if len(placed) == 1:
+        placed.pop().take_off(item)  # a single replica would hold its node
+    return len(placed)
+
+
+def _hold(chance: random.Random, places: list[Site]) -> None:
+    """Make single replicas of some pods, and let nobody remove some nodes."""
+    for site in places:
+        movable = [item for item in site.items if not item.wish]
+        if movable and chance.random() < _HELD:
+            item = chance.choice(movable)
+            site.take_off(item)
+            site.put(item._replace(name=f"{item.name}-{site.name}", wish=SINGLE))
+        site.kept = chance.random() < _KEPT
+
+
 def _scatter(chance: random.Random, full: list[Site], empty: list[Site], part: float) -> None:
     """Take a part of the pods off nodes, and put them on empty ones of the same zone and pool."""
     for site in full:
-        for item in list(site.items):
-            if chance.random() >= part:
+        others = [other for other in empty if (other.zone, other.pool) == (site.zone, site.pool)]
+        for item in list(site.items) if others else ():
+            if chance.random() >= part or item.wish == SINGLE:
                 continue
-            others = [other for other in empty if (other.zone, other.pool) == (site.zone, site.pool)]
-            chance.shuffle(others)
-            there = next((other for other in others if other.takes(item)), None)
+            tried = (chance.choice(others) for _ in range(_TRIES))
+            there = next((other for other in tried if other.takes(item)), None)
             if there is not None:
-                site.items.remove(item)
+                site.take_off(item)
                 there.put(item)
 
 
-def _made(chance: random.Random, sites: list[Site], *, mixed: bool) -> Cluster:
-    found = Cluster()
-    count = Counter(item for site in sites for item in site.items)
-    for site in sites:
-        found.nodes.append(_node(site))
-        found.pods.append(_pod(f"agent-{site.name}", site, Item("agent", *_AGENT, ""), "DaemonSet"))
-        for item in site.items:
-            name = f"{item.name}-{len(found.pods):06}"
-            found.pods.append(_pod(name, site, item, "ReplicaSet"))
-    deployments, sets = found.workloads.setdefault("Deployment", {}), found.workloads.setdefault("ReplicaSet", {})
-    found.workloads["DaemonSet"] = {f"{_NAMESPACE}/agent": Workload(_meta("agent", "DaemonSet"))}
-    for item, replicas in sorted(count.items()):
-        spec = WorkloadSpec(replicas=replicas)
-        status = WorkloadStatus(replicas=replicas, updated_replicas=replicas, available_replicas=replicas)
-        deployments[f"{_NAMESPACE}/{item.name}"] = Workload(_meta(item.name, "Deployment"), spec, status)
-        owner = _owner("Deployment", item.name)
-        sets[f"{_NAMESPACE}/{item.name}"] = Workload(_meta(item.name, "ReplicaSet", owner), spec, status)
-        if mixed and chance.random() < 0.3:
-            found.budgets[f"{_NAMESPACE}/{item.name}"] = _budget(item, replicas)
-    return found
-
-
-def _node(site: Site) -> Node:
-    labels = {HOST: site.name, ZONE: site.zone, POOL: site.pool}
-    cpu, memory = site.size * _CPU, site.size * _MEMORY
-    room: dict[str, str | int] = {"cpu": f"{cpu}m", "memory": f"{memory}Mi", "pods": str(_PODS)}
-    ready = (Condition("Ready", "True"),)
-    info = NodeSystemInfo(kubelet_version="v1.36.3", operating_system="linux", architecture="amd64")
-    status = NodeStatus(allocatable=room, capacity=room, conditions=ready, node_info=info)
-    return Node(ObjectMeta(site.name, creation_timestamp=_OLD, labels=labels), NodeSpec(), status)
-
-
-def _pod(name: str, site: Site, item: Item, kind: str) -> Pod:
-    requests: dict[str, str | int] = {"cpu": f"{item.cpu}m", "memory": f"{item.memory}Mi"}
-    container = Container(name="main", resources=ResourceRequirements(requests))
-    selector = LabelSelector({"app": item.name})
-    affinity: Affinity | None = None
-    spread: tuple[TopologySpreadConstraint, ...] = ()
-    if item.wish == "apart":
-        term = PodAffinityTerm(label_selector=selector, topology_key=HOST)
-        affinity = Affinity(pod_anti_affinity=PodAffinity((term,)))
-    if item.wish == "spread":
-        spread = (TopologySpreadConstraint(1, ZONE, "DoNotSchedule", selector),)
-    spec = PodSpec(
-        node_name=site.name,
-        scheduler_name="default-scheduler",
-        containers=(container,),
-        affinity=affinity,
-        topology_spread_constraints=spread,
-        node_selector={POOL: site.pool} if site.pool != "general" else {},
-    )
-    status = PodStatus(phase="Running", conditions=(Condition("Ready", "True"),))
-    meta = _meta(name, "Pod", _owner(kind, item.name), {"app": item.name})
-    return compact_pod(Pod(meta, spec, status))  # as caches keep it: equal parts once
-
-
-def _meta(
-    name: str, kind: str, owner: OwnerReference | None = None, labels: dict[str, str] | None = None
-) -> ObjectMeta:
-    return ObjectMeta(
-        name,
-        _NAMESPACE,
-        f"{kind} {name}",
-        creation_timestamp=_OLD,
-        labels=labels or {},
-        owner_references=(owner,) if owner is not None else (),
-    )
-
-
-def _owner(kind: str, name: str) -> OwnerReference:
-    return OwnerReference("apps/v1", kind, name, f"{kind} {name}", controller=True)
-
-
-def _budget(item: Item, replicas: int) -> PodDisruptionBudget:
-    allowed = max(1, replicas * 3 // 4)
-    spec = DisruptionBudgetSpec(LabelSelector({"app": item.name}), max_unavailable=allowed)
-    status = DisruptionBudgetStatus(0, allowed, replicas, replicas - allowed, replicas)
-    return PodDisruptionBudget(_meta(item.name, "PodDisruptionBudget"), spec, status)
+def _shuffled(chance: random.Random, places: list[Site], *, mixed: bool) -> Cluster:
+    """The objects, with nodes in random order, as they come and go."""
+    order = list(places)
+    chance.shuffle(order)
+    return made(chance, order, mixed=mixed)

@@ -24,6 +24,8 @@ from .problem import Counts, Problem
 
 _PARTS = (1.0, 0.97, 0.9, 0.75, 0.5)
 """The sizes that are tried, as parts of the bound, as long as that is worth more and more."""
+_AGAIN, _MANY = 3, 0.9
+"""So often nodes are tried again without those whose pods are stuck, when less than this part of them could go."""
 _IN_VAIN = 12
 """After so many nodes in a row that could not be added no more are tried."""
 _NEAR = 0.965
@@ -85,10 +87,11 @@ class Search:
         return best
 
     def _in_one_way(self, order: list[int], bound: int, way: Way, budget: Budget) -> Found:
-        best, best_gain = None, 0.0
+        best: tuple[list[int], Packing] | None = None
+        best_gain = 0.0
         for part in _PARTS:
-            kept, packing = self._attempt(order[: max(1, int(bound * part))], way, budget)
-            gain = sum(self._loads[number].gain for number in kept)
+            chosen = order[: max(1, int(bound * part))]
+            kept, packing, gain = self._without_the_stuck(order, chosen, way, budget)
             if gain <= best_gain:
                 break
             best, best_gain = (kept, packing), gain
@@ -99,6 +102,36 @@ class Search:
         kept, packing = best
         self._add(order, kept, packing, budget)
         return Found(tuple(kept), _by_group(packing.placed), sum(self._loads[number].gain for number in kept))
+
+    def _without_the_stuck(
+        self, order: list[int], chosen: list[int], way: Way, budget: Budget
+    ) -> tuple[list[int], Packing, float]:
+        """Empty some nodes; where many stay for pods that few nodes have room for, others instead of those."""
+        most: dict[int, int] = {}
+        best: tuple[list[int], Packing, float] | None = None
+        for _ in range(_AGAIN):
+            kept, packing, stuck = self._attempt(chosen, way, budget)
+            gain = sum(self._loads[number].gain for number in kept)
+            if best is not None and gain <= best[2]:
+                break
+            best = (kept, packing, gain)
+            if budget.cut_off or len(kept) >= _MANY * len(chosen):
+                break
+            most |= stuck
+            chosen = self._with_at_most(order, most)[: len(chosen)]
+        assert best is not None
+        return best
+
+    def _with_at_most(self, order: list[int], most: Mapping[int, int]) -> list[int]:
+        """The first loads that together have no more pods of some groups, as many as there is room for."""
+        used: Counter[int] = Counter()
+        found = []
+        for number in order:
+            counts = {group: count for group, count in self._counts[number].items() if group in most}
+            if all(used[group] + count <= most[group] for group, count in counts.items()):
+                used.update(counts)
+                found.append(number)
+        return found[: self._room_for(found)]
 
     def order(self) -> list[int]:
         """The loads by what they are worth for the room that goes with them."""
@@ -129,26 +162,31 @@ class Search:
             self._allowances.give_back(self._loads[number])
         if not allowed:
             return [], 0
-        demand = self._demand[allowed].cumsum(axis=0)
-        room = self._problem.room.sum(axis=1) - self._own[allowed].cumsum(axis=0)
-        enough = np.flatnonzero((demand <= room).all(axis=1))
-        bound = int(enough.max()) + 1 if enough.size else 0
+        bound = self._room_for(allowed)
         return (allowed, bound) if bound <= self._limit else self._dearest(allowed, bound)
+
+    def _room_for(self, loads: list[int]) -> int:
+        """How many of some loads, the first ones, there is room for in all."""
+        demand = self._demand[loads].cumsum(axis=0)
+        room = self._problem.room.sum(axis=1) - self._own[loads].cumsum(axis=0)
+        enough = np.flatnonzero((demand <= room).all(axis=1))
+        return int(enough.max()) + 1 if enough.size else 0
 
     def _dearest(self, allowed: list[int], bound: int) -> tuple[list[int], int]:
         """Where more could go than may, those that are worth most."""
         first = sorted(allowed[:bound], key=lambda n: (-self._loads[n].gain, self._loads[n].name))
         return first, self._limit
 
-    def _attempt(self, chosen: list[int], way: Way, budget: Budget) -> tuple[list[int], Packing]:
-        """Empty as many of some nodes as can be."""
+    def _attempt(self, chosen: list[int], way: Way, budget: Budget) -> tuple[list[int], Packing, dict[int, int]]:
+        """Empty as many of some nodes as can be; of the groups of which pods were left over, how many were placed."""
         wanted: Counts = np.zeros(self._problem.asked.shape[1], dtype=np.int64)
         for number in chosen:
             groups, counts = self._problem.of[number]
             wanted[groups] += counts
         packing = Packing(self._problem, wanted, [self._loads[number].slot for number in chosen])
         packing.run(way, budget)
-        return self._take_out(chosen, packing, budget), packing
+        stuck = {group: int(wanted[group] - packing.left[group]) for group in np.flatnonzero(packing.left).tolist()}
+        return self._take_out(chosen, packing, budget), packing, stuck
 
     def _add(self, order: list[int], kept: list[int], packing: Packing, budget: Budget) -> None:
         """Add nodes that can still be emptied, until that has not gone well for some time."""
