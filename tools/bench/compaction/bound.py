@@ -59,12 +59,13 @@ def freeable(
     return program.solve() * (1 + _SLACK)
 
 
-def _places(
-    nodes: Iterable[Node], pods: Iterable[Pod], verdicts: Mapping[str, NodeVerdict]
-) -> dict[str, _Place]:
+def _places(nodes: Iterable[Node], pods: Iterable[Pod], verdicts: Mapping[str, NodeVerdict]) -> dict[str, _Place]:
     pods = [pod for pod in pods if pod.spec.node_name in verdicts and not pod.finished]
     keys = sorted({key for pod in pods for key in pod.spec.node_selector})
-    found = {node.metadata.name: _Place(_kind(node, keys), _amounts(allocatable(node.status.allocatable)[0])) for node in nodes}
+    found = {
+        node.metadata.name: _Place(_kind(node, keys), _amounts(allocatable(node.status.allocatable)[0]))
+        for node in nodes
+    }
     moving = {each.key for verdict in verdicts.values() for each in verdict.pods if each.stance is Stance.MOVES}
     for pod in pods:
         place, asked = found[pod.spec.node_name], _amounts(placed(pod) | {"pods": 1})

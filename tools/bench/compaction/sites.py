@@ -75,6 +75,8 @@ def sites(nodes: int, *, mixed: bool) -> list[Site]:
     found = []
     for number in range(nodes):
         triple = number // 3
-        pool, size = ("batch" if triple % 5 == 4 else "general", 1 + (triple % 7 in (1, 5))) if mixed else ("general", 1)
+        pool, size = (
+            ("batch" if triple % 5 == 4 else "general", 1 + (triple % 7 in (1, 5))) if mixed else ("general", 1)
+        )
         found.append(Site(f"node-{number:05}", ZONES[number % 3], pool, size))
     return found

@@ -1,0 +1,119 @@
+"""One cluster in a process of its own: everything a cycle does is measured, then what it found is judged."""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from moorage.evictor.candidates import NodeVerdict, Policy, judge
+from moorage.evictor.compaction import Cluster, History, Plan, Settings, choose
+
+from . import bound, clusters, first_fit
+
+PLAIN, MIXED = "plain", "mixed"
+PLANTED, BOUNDED = "planted", "bounded"
+_PODS = 30
+"""About how many pods a node has, a DaemonSet's among them."""
+_SMALL = 100
+_LARGER = 9 / 7
+"""How large a node of a mixed cluster is on average."""
+_YOUNG = 20_000
+"""As the services have it (``moorage.ops.aio``), which freeze what their caches hold, too."""
+_SETTINGS = Settings(most=None, percentage=100, utilisation=1.0)
+"""Everything that can go at once, on nodes that may be filled up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """The figures of one cluster.
+
+    Attributes:
+        nodes: how many it has.
+        pods: how many.
+        profile: ``plain`` or ``mixed``.
+        kind: ``planted`` or ``bounded``.
+        seed: what made it this one.
+        freed: how many nodes the plan empties.
+        freed_cost: what those cost.
+        bound_cost: what could be freed: of planted ones what is known to be possible, of others at most.
+        ratio: of the two.
+        ffd_ratio: the same for first-fit-decreasing.
+        seconds: of a cycle, by the clock.
+        rss_mib: the most memory that the process had until then, with the cluster's objects.
+    """
+
+    nodes: int
+    pods: int
+    profile: str
+    kind: str
+    seed: int
+    freed: int
+    freed_cost: float
+    bound_cost: float
+    ratio: float
+    ffd_ratio: float
+    seconds: float
+    rss_mib: float
+
+
+def main() -> int:
+    """Measure one; the arguments are nodes, profile, kind and seed, the answer is a line of JSON."""
+    nodes, profile, kind, seed = int(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
+    found, cpu = measured(nodes, profile, kind, seed)
+    print(json.dumps(asdict(found) | {"cpu_seconds": round(cpu, 3)}))
+    return 0
+
+
+def measured(nodes: int, profile: str, kind: str, seed: int) -> tuple[Case, float]:
+    """The figures of a cluster, and the seconds of CPU of the cycle."""
+    cluster = made(nodes, profile, kind, seed)
+    gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
+    gc.collect()
+    gc.freeze()
+    began, worked = time.perf_counter(), time.process_time()
+    verdicts, plan = cycle(cluster)
+    seconds, cpu = time.perf_counter() - began, time.process_time() - worked
+    rss = peak_mib()
+    price = _SETTINGS.prices.of(cluster.nodes).of
+    if kind == PLANTED:
+        most = sum(price[name] for name in cluster.planted)
+    else:
+        most = bound.freeable(cluster.nodes, cluster.pods, verdicts, price)
+    greedy = sum(price[name] for name in first_fit.compact(cluster.snapshot(), cluster.pods, verdicts))
+    ratios = round(plan.freed / most, 4), round(greedy / most, 4)
+    size = nodes, len(cluster.pods), profile, kind, seed
+    return Case(*size, len(plan.chosen), plan.freed, round(most, 1), *ratios, round(seconds, 3), round(rss, 1)), cpu
+
+
+def made(nodes: int, profile: str, kind: str, seed: int) -> clusters.Cluster:
+    """The cluster of a case."""
+    mixed = profile == MIXED
+    if kind == BOUNDED:
+        return clusters.randomly(nodes, seed, mixed=mixed, pods=_PODS - 1)
+    # One node is a large part of what can go of a small cluster, so that more of it goes.
+    free = 0.4 if nodes < _SMALL else 0.3
+    full = (_PODS - 1) / (1 - free) / (_LARGER if mixed else 1)
+    return clusters.planted(nodes, seed, mixed=mixed, free=free, pods=round(full))
+
+
+def cycle(cluster: clusters.Cluster) -> tuple[dict[str, NodeVerdict], Plan]:
+    """All that a cycle does with the objects that caches have."""
+    view, snapshot = cluster.view(), cluster.snapshot()
+    verdicts = judge(view, Policy())
+    return verdicts, choose(Cluster(snapshot, view, verdicts), _SETTINGS, History())
+
+
+def peak_mib() -> float:
+    """The most memory that this process has had, MiB."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,111 @@
+"""What the cases come to: which count, medians per size and profile, targets, and how time grows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import median
+
+from tools.bench.common import tables
+
+from .case import BOUNDED, MIXED, PLAIN, PLANTED, Case
+
+EASY = 0.9
+"""Clusters of which first-fit-decreasing frees so much say nothing."""
+RATIOS = {(PLANTED, PLAIN): 0.95, (PLANTED, MIXED): 0.90, (BOUNDED, PLAIN): 0.90, (BOUNDED, MIXED): 0.80}
+SECONDS = {1000: 2.0, 5000: 15.0}
+MEMORY = {1000: 150.0, 5000: 700.0}
+GROWTH = 1.3
+"""Seconds grow with the number of nodes to this power at most."""
+COLUMNS = ("nodes", "pods", "profile", "kind", "count", "ratio", "first-fit", "seconds", "MiB", "")
+
+
+def counts(case: Case) -> bool:
+    """Whether a cluster is hard enough to say something."""
+    return case.ffd_ratio < EASY
+
+
+def missed(cases: Sequence[Case], wanted: int) -> list[str]:
+    """The targets that were missed, of those that the cases have to do with, for people.
+
+    Args:
+        cases: those that count.
+        wanted: how many of a size, profile and kind there should be.
+    """
+    found = []
+    for group in grouped(cases):
+        found += _missed_by(group, wanted)
+    for profile in (PLAIN, MIXED):
+        power = growth(cases, profile)
+        if power is not None and power > GROWTH:
+            found.append(f"{profile}: seconds grow with the power {power:.2f} of the nodes, {GROWTH} are allowed")
+    return found
+
+
+def growth(cases: Iterable[Case], profile: str) -> float | None:
+    """With which power of the number of nodes the seconds grow from 1,000 to 5,000; None where one was not measured."""
+    cases = [case for case in cases if case.profile == profile]
+    seconds = [[case.seconds for case in cases if case.nodes == nodes] for nodes in SECONDS]
+    if not all(seconds):
+        return None
+    small, large = SECONDS
+    return math.log(median(seconds[1]) / median(seconds[0])) / math.log(large / small)
+
+
+def grouped(cases: Sequence[Case]) -> list[list[Case]]:
+    """The cases of each size, profile and kind."""
+    keys = sorted({(case.nodes, -(case.profile == PLAIN), -(case.kind == PLANTED)) for case in cases})
+    return [
+        [case for case in cases if (case.nodes, -(case.profile == PLAIN), -(case.kind == PLANTED)) == key]
+        for key in keys
+    ]
+
+
+def lines(cases: Sequence[Case], wanted: int) -> list[Sequence[str]]:
+    """The table: medians, but of memory the most."""
+    found = []
+    for group in grouped(cases):
+        one = group[0]
+        least, pods = RATIOS[one.kind, one.profile], round(median(case.pods for case in group))
+        found.append(
+            (
+                *(f"{one.nodes:,}", f"{pods:,}", one.profile, one.kind, str(len(group))),
+                f"{_ratio(group):.3f} (≥ {least:.2f})",
+                f"{median(case.ffd_ratio for case in group):.3f}",
+                f"{_seconds(group):.2f}{_at_most(SECONDS, one.nodes)}",
+                f"{_memory(group):.0f}{_at_most(MEMORY, one.nodes)}",
+                tables.MISSED if _missed_by(group, wanted) else "",
+            )
+        )
+    return found
+
+
+def _missed_by(group: Sequence[Case], wanted: int) -> list[str]:
+    one = group[0]
+    name = f"{one.nodes} nodes, {one.profile}, {one.kind}"
+    found = []
+    if len(group) < wanted:
+        found.append(f"{name}: {len(group)} clusters count, {wanted} are wanted")
+    if _ratio(group) < (least := RATIOS[one.kind, one.profile]):
+        found.append(f"{name}: {_ratio(group):.3f} of what can be freed, wanted {least}")
+    if _seconds(group) > (most := SECONDS.get(one.nodes, math.inf)):
+        found.append(f"{name}: {_seconds(group):.2f} s, at most {most:g} are allowed")
+    if _memory(group) > (memory := MEMORY.get(one.nodes, math.inf)):
+        found.append(f"{name}: {_memory(group):.0f} MiB, at most {memory:g} are allowed")
+    return found
+
+
+def _at_most(targets: Mapping[int, float], nodes: int) -> str:
+    return f" (≤ {targets[nodes]:g})" if nodes in targets else ""
+
+
+def _ratio(group: Sequence[Case]) -> float:
+    return median(case.ratio for case in group)
+
+
+def _seconds(group: Sequence[Case]) -> float:
+    return median(case.seconds for case in group)
+
+
+def _memory(group: Sequence[Case]) -> float:
+    return max(case.rss_mib for case in group)
