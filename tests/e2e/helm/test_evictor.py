@@ -14,8 +14,7 @@ from tests.e2e.helm.commands import NAMESPACE
 from tests.e2e.helm.site import AGENT, Site
 
 RELEASE = "castai-evictor"
-PUBLISHED = f"helm upgrade --install castai-evictor castai-helm/castai-evictor -n {NAMESPACE} --set dryRun=false"
-CLOSED = f"{PUBLISHED} --version 0.35.143"
+CLOSED = f"helm upgrade --install castai-evictor castai-helm/castai-evictor -n {NAMESPACE} --version 0.35.143"
 INSTALL = f"helm upgrade --install castai-evictor moorage/castai-evictor -n {NAMESPACE}"
 SEED = (
     "--set dryRun=false",
@@ -66,11 +65,6 @@ def test_a_closed_release_becomes_ours_in_dry_run_and_theirs_again(evictor: Site
     evictor.until_ready(1, RELEASE)
     before = evictor.deployment(RELEASE)
 
-    refused = shell.fails(f"{INSTALL} --reuse-values")
-    assert "dryRun" in refused
-    assert "does not evict yet" in refused
-    assert evictor.deployment(RELEASE)["metadata"]["generation"] == before["metadata"]["generation"], "nothing changed"
-
     said = shell(INSTALL).out
     assert "dryRun" in said, "whoever relied on the closed default is told"
     evictor.until_ready(1, RELEASE)
@@ -86,6 +80,20 @@ def test_a_closed_release_becomes_ours_in_dry_run_and_theirs_again(evictor: Site
     shell(f"helm rollback {RELEASE} 1 -n {NAMESPACE}")
     evictor.until_ready(1, RELEASE)
     assert "castai-hub" in evictor.container(RELEASE)["image"]
+
+
+def test_a_closed_release_that_evicts_by_its_values_is_not_made_one_that_does_not_without_a_word(evictor: Site) -> None:
+    shell = evictor.shell()
+    shell(f"{CLOSED} --set dryRun=false")
+    evictor.until_ready(1, RELEASE)
+    before = evictor.deployment(RELEASE)
+    for words in ("", " --reuse-values", " --reset-then-reuse-values"):
+        refused = shell.fails(f"{INSTALL}{words}")
+        assert "dryRun" in refused
+        assert "does not evict yet" in refused
+    assert evictor.deployment(RELEASE)["metadata"]["generation"] == before["metadata"]["generation"], "nothing changed"
+    shell(f"{INSTALL} --reset-then-reuse-values --set dryRun=true")
+    assert evictor.container(RELEASE)["image"] == IMAGE
 
 
 def test_a_definition_that_the_closed_chart_made_without_helm_is_no_hindrance(evictor: Site) -> None:
