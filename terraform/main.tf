@@ -218,7 +218,6 @@ module "evictor" {
   pod_mutations                    = try(var.evictor.pod_mutations, null)
   karpenter_node_cleanup           = try(var.evictor.karpenter_node_cleanup, null)
   karpenter_mode                   = try(var.evictor.karpenter_mode, null)
-  karpenter_mode                   = try(var.evictor.karpenter_mode, null)
   force_disable_karpenter_mode     = try(var.evictor.force_disable_karpenter_mode, null)
   cluster_vpa                      = try(var.evictor.cluster_vpa, null)
   crd_upgrade                      = try(var.evictor.crd_upgrade, null)
@@ -445,7 +444,6 @@ locals {
       woop                             = "any"
       pod_mutations                    = "any"
       karpenter_node_cleanup           = "any"
-      karpenter_mode                   = "any"
       karpenter_mode                   = "any"
       force_disable_karpenter_mode     = "bool"
       cluster_vpa                      = "any"

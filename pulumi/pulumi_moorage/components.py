@@ -265,7 +265,7 @@ class Evictor(Chart):
         "woop": "woop",
         "pod_mutations": "podMutations",
         "karpenter_node_cleanup": "karpenterNodeCleanup",
-        "karpenter_mode": "KarpenterMode",
+        "karpenter_mode": "karpenterMode",
         "force_disable_karpenter_mode": "forceDisableKarpenterMode",
         "cluster_vpa": "clusterVPA",
         "crd_upgrade": "crdUpgrade",

@@ -6,7 +6,7 @@ run "nothing_given" {
   command = plan
 
   assert {
-    condition     = output.pod_pinner == null && output.planner == null
+    condition     = output.pod_pinner == null && output.planner == null && output.evictor == null
     error_message = "something is installed"
   }
 }
@@ -19,7 +19,7 @@ run "one_component" {
   }
 
   assert {
-    condition     = output.pod_pinner.release_name == "castai-pod-pinner" && output.planner == null
+    condition     = output.pod_pinner.release_name == "castai-pod-pinner" && output.planner == null && output.evictor == null
     error_message = "not the pod pinner alone"
   }
 
@@ -29,7 +29,7 @@ run "one_component" {
   }
 }
 
-run "both_components" {
+run "all_components" {
   command = plan
 
   variables {
@@ -45,6 +45,11 @@ run "both_components" {
       chart_version = "9.9.9"
       plan          = { nodes = [{ name = "pinned-1", allocatable = { cpu = "4", memory = "15Gi", pods = 58 } }] }
       api_key       = { existingSecret = "key" }
+    }
+    evictor = {
+      aggressive_mode = true
+      custom_config   = [{ podSelector = { kind = "Job" }, settings = { removalDisabled = true } }]
+      prices          = [{ instanceType = "m5.large", pricePerHour = 0.096 }]
     }
   }
 
@@ -69,6 +74,15 @@ run "both_components" {
     condition = jsonencode(output.planner.values) == jsonencode({
       plan   = { nodes = [{ name = "pinned-1", allocatable = { cpu = "4", memory = "15Gi", pods = 58 } }] }
       apiKey = { existingSecret = "key" }
+    })
+    error_message = "other values"
+  }
+
+  assert {
+    condition = output.evictor.release_name == "castai-evictor" && jsonencode(output.evictor.values) == jsonencode({
+      aggressiveMode = true
+      customConfig   = [{ podSelector = { kind = "Job" }, settings = { removalDisabled = true } }]
+      prices         = [{ instanceType = "m5.large", pricePerHour = 0.096 }]
     })
     error_message = "other values"
   }
@@ -123,9 +137,10 @@ run "unknown_keys" {
   variables {
     pod_pinner = { replicaz = 3 }
     planner    = { replicas = 3, managed_by_castai = true } # that one is the pod pinner's
+    evictor    = { max_target_nodes_per_cycle = 5 }         # that is the API's name of max_nodes_to_evict_per_cycle
   }
 
-  expect_failures = [var.pod_pinner, var.planner]
+  expect_failures = [var.pod_pinner, var.planner, var.evictor]
 }
 
 run "the_charts_own_spelling_is_unknown" {
@@ -156,9 +171,10 @@ run "neither_true_nor_false" {
   variables {
     pod_pinner = { dry_run = "maybe" }
     planner    = { wait = 7 }
+    evictor    = { aggressive_mode = "maybe" }
   }
 
-  expect_failures = [var.pod_pinner, var.planner]
+  expect_failures = [var.pod_pinner, var.planner, var.evictor]
 }
 
 run "no_text" {

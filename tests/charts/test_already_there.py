@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.charts.paths import collection
-from tests.charts.rendering import PINNER, PLANNER, Object, Refused, Values, annotations_of, notes, render
+from tests.charts.rendering import EVICTOR, PINNER, PLANNER, Object, Refused, Values, annotations_of, notes, render
 from tools.localcluster import ClusterHandle
 
 pytestmark = pytest.mark.cluster
@@ -70,11 +70,11 @@ def test_beside_the_closed_products_controller_unset_means_not_managed(
         assert rendered.env["MOORAGE_MANAGED"] == wanted
 
 
-@pytest.mark.parametrize("chart", [PINNER, PLANNER])
+@pytest.mark.parametrize("chart", [PINNER, PLANNER, EVICTOR])
 def test_whatever_belongs_to_another_release_is_refused_before_anything_is_written(
     chart: str, cluster: ClusterHandle, namespace: str
 ) -> None:
-    values: Values = {**QUIET, "castai": {"apiKey": "abc"}} if chart == PINNER else {}
+    values = {PINNER: {**QUIET, "castai": {"apiKey": "abc"}}, PLANNER: {}, EVICTOR: QUIET}[chart]
     options = on_the_server(cluster, namespace)
     kinds = set()
     for each in render(chart, values, namespace=namespace).installed:
@@ -92,7 +92,8 @@ def test_whatever_belongs_to_another_release_is_refused_before_anything_is_writt
         said = str(caught.value)
         assert f"{each['kind']} {place} belongs to release castai of namespace {namespace}" in said
         assert f"helm upgrade castai moorage/{chart} -n {namespace} --reset-then-reuse-values" in said
-    assert {"Deployment", "ServiceAccount", "ClusterRole", "RoleBinding", "Secret"} <= kinds
+    assert {"Deployment", "ServiceAccount", "ClusterRole", "RoleBinding"} <= kinds
+    assert ("ConfigMap" if chart == EVICTOR else "Secret") in kinds
     assert f"Deployment {chart} in namespace {namespace}" in notes(chart, values, options=options)
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from moorage.files import evictor as files
-from tests.charts.rendering import EVICTOR, NAMESPACE, Values, annotations_of, notes, refusal, render
+from tests.charts.rendering import CHARTS, EVICTOR, NAMESPACE, Values, annotations_of, notes, refusal, render
+from tests.unit.schemas.test_published import EVICTOR as CLOSED
 from tools.generate import bundle
 
 # Facts of the closed chart 0.35, release castai-evictor.
@@ -383,3 +386,31 @@ def test_the_definition_says_what_the_schema_says() -> None:
             assert kinds.get(found["type"], found["type"]) == other.get("type", "string"), path
         rules = len(other.get("allOf", ())) + ("oneOf" in other)
         assert len(found.get("x-kubernetes-validations", ())) == rules, path
+
+
+# --- `helm upgrade --reuse-values` from the closed chart: its values take the place of our values.yaml, whole ---
+
+
+def reused(folder: Path, values: Values) -> Path:
+    """Our chart as Helm sees it then."""
+    chart = folder / EVICTOR
+    shutil.copytree(CHARTS / EVICTOR, chart)
+    (chart / "values.yaml").write_text(yaml.safe_dump(dict(values)))
+    return chart
+
+
+def test_the_closed_charts_values_in_place_of_ours(tmp_path: Path) -> None:
+    chart = reused(tmp_path, {**CLOSED, "dryRun": False})
+    said = refusal(chart, {})
+    assert f"dryRun: {files.NO_ACTING}. With --reuse-values the closed chart's own false comes along" in said
+    rendered = render(chart, {"dryRun": True})
+    assert rendered.env == ENV
+    assert rendered.container["image"] == "ghcr.io/moorage/moorage:2.0.0"
+    assert [each["kind"] for each in rendered.objects] == [each["kind"] for each in render(EVICTOR).objects]
+
+
+def test_values_that_lack_all_of_ours(tmp_path: Path) -> None:
+    rendered = render(reused(tmp_path, {}))
+    assert rendered.env == ENV
+    assert rendered.pod["spec"]["securityContext"]["runAsNonRoot"] is True
+    assert rendered.container["securityContext"]["capabilities"] == {"drop": ["ALL"]}

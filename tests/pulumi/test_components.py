@@ -13,6 +13,7 @@ import pulumi
 import pytest
 
 import pulumi_moorage as moorage
+from moorage.files import evictor as files_evictor
 from moorage.files import values as files_values
 from moorage.files.yamlfile import Document
 from pulumi_moorage import inputs
@@ -100,15 +101,18 @@ def test_typed_arguments() -> None:
 
 
 def test_moorage_is_every_component() -> None:
-    ran = run(lambda: moorage.Moorage("m", **HERE, namespace="n", pod_pinner={}, planner={"namespace": "other"}))
+    ran = run(
+        lambda: moorage.Moorage("m", **HERE, namespace="n", pod_pinner={}, planner={"namespace": "other"}, evictor={})
+    )
     assert ran.error is None
     parents = {each.urn: each for each in ran.resources}
     releases = [each for each in ran.resources if each.type == RELEASE]
     assert {each.inputs["chart"]: each.inputs["namespace"] for each in releases} == {
         "castai-pod-pinner": "n",
         "moorage-planner": "other",
+        "castai-evictor": "n",
     }
-    assert {parents[each.parent].name for each in releases} == {"m-pod-pinner", "m-planner"}
+    assert {parents[each.parent].name for each in releases} == {"m-pod-pinner", "m-planner", "m-evictor"}
     assert {parents[parents[each.parent].parent].type for each in releases} == {"moorage:index:Moorage"}
 
 
@@ -132,7 +136,7 @@ def test_a_component_without_arguments_is_left_out() -> None:
 
 
 def test_moorage_of_nothing_is_a_mistake() -> None:
-    assert run(lambda: moorage.Moorage("m", **HERE)).refusal == ["pod_pinner, planner: at least one is needed"]
+    assert run(lambda: moorage.Moorage("m", **HERE)).refusal == ["pod_pinner, planner, evictor: at least one is needed"]
 
 
 def test_moorage_refuses_before_the_first_component() -> None:
@@ -246,6 +250,14 @@ def test_contradictions() -> None:
     assert ran.refusal[0] == "planner.apiKeySecretRef.name: contradicts castai.apiKey: keep one of them"
     assert run(pinner(replicas=1, replica_count=2)).refusal == [
         "replicaCount: is 2 and replicas is 1: they mean the same; keep one of them"
+    ]
+
+
+def test_what_the_evictor_cannot_do_yet_is_refused() -> None:
+    ran = run(lambda: moorage.Evictor("it", **HERE, dry_run=False, leader_election={"enabled": False}, replicas=2))
+    assert ran.refusal == [
+        f"dryRun: {files_evictor.NO_ACTING}",
+        f"leaderElection.enabled: {files_evictor.without_election('2')}",
     ]
 
 

@@ -67,9 +67,13 @@ def argument(key: str) -> str:
 
 
 def keys(schema: Schema) -> dict[str, str]:
-    """Argument to top-level key; where a release's argument has the same name, only ``values`` has the key."""
+    """Argument to top-level key; where a release's argument or another key has the name, only ``values`` has it."""
     release = bundle.bundled(_RELEASE)["properties"]
-    return {argument(key): key for key in schema["properties"] if argument(key) not in release}
+    found: dict[str, str] = {}
+    for key in schema["properties"]:
+        if argument(key) not in release:
+            found.setdefault(argument(key), key)
+    return found
 
 
 def short(schema: Schema) -> Iterator[tuple[str, tuple[str, ...], str]]:

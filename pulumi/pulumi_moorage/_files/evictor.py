@@ -39,6 +39,6 @@ def without_election(replicas: str) -> str:
         replicas: how many.
     """
     return (
-        f"is false and there are {replicas} replicas: each of them would take itself for the leader; set replicas to 1, "
-        "or leave leader election on"
+        f"is false and there are {replicas} replicas: each of them would take itself for the leader; set replicas to "
+        "1, or leave leader election on"
     )

@@ -322,10 +322,6 @@ resource "helm_release" "this" {
       error_message = join("\n", local.mistakes["karpenterMode"])
     }
     precondition {
-      condition     = length(local.mistakes["KarpenterMode"]) == 0
-      error_message = join("\n", local.mistakes["KarpenterMode"])
-    }
-    precondition {
       condition     = length(local.mistakes["forceDisableKarpenterMode"]) == 0
       error_message = join("\n", local.mistakes["forceDisableKarpenterMode"])
     }

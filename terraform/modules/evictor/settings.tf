@@ -80,7 +80,6 @@ locals {
     podMutations                  = var.pod_mutations
     karpenterNodeCleanup          = var.karpenter_node_cleanup
     karpenterMode                 = var.karpenter_mode
-    KarpenterMode                 = var.karpenter_mode
     forceDisableKarpenterMode     = var.force_disable_karpenter_mode
     clusterVPA                    = var.cluster_vpa
     crdUpgrade                    = var.crd_upgrade

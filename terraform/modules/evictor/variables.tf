@@ -527,12 +527,6 @@ variable "karpenter_mode" {
   default     = null
 }
 
-variable "karpenter_mode" {
-  description = "Key KarpenterMode of the chart.\nBelongs to a part of the closed product that is not there.\nAccepted, without effect."
-  type        = any
-  default     = null
-}
-
 variable "force_disable_karpenter_mode" {
   description = "Key forceDisableKarpenterMode of the chart.\nThere is no mode of its own for Karpenter.\nAccepted, without effect."
   type        = bool

@@ -28,7 +28,7 @@ def text(component: str, schema: Schema) -> str:
             f"Installs the chart {component}. {schema['description']}",
             "",
             "null means not given: the chart's default holds. What the chart would refuse is refused at plan, except",
-            "what is in `extra_values`, and what is deep inside Kubernetes' own objects.",
+            "what is in `extra_values`, what is deep inside Kubernetes' own objects, and rules that are one text.",
             "",
             "## The release",
             "| variable | type | default | description |",

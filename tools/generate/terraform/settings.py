@@ -53,13 +53,17 @@ def short_name(component: str) -> str:
 
 
 def settings(component: str, schema: Schema) -> list[Setting]:
-    """The keys that have a variable: all but those whose name is one of the module's own."""
+    """The keys that have a variable: all but those whose name is one of the module's own, or another key's."""
     taken = {each.name for each in own_variables(component, schema)}
-    found = [Setting(key, inner) for key, inner in schema["properties"].items()]
-    for each in found:
-        # Nothing is lost with it: the module has something better of that name, and the old key has no effect.
-        assert each.variable not in taken or each.schema.get("x-effect") == "none", each
-    return [each for each in found if each.variable not in taken]
+    found = {}
+    for each in (Setting(key, inner) for key, inner in schema["properties"].items()):
+        if each.variable not in taken:
+            found[each.variable] = each
+            taken.add(each.variable)
+        else:
+            # Nothing is lost with it: the module has something better of that name, and the old key has no effect.
+            assert each.schema.get("x-effect") == "none", each
+    return list(found.values())
 
 
 def own_variables(component: str, schema: Schema) -> list[Variable]:

@@ -85,7 +85,10 @@ def _refused(component: str, schema: Schema, chosen: list[Setting], variables: M
     """Something wrong in every key at once: each is refused for itself."""
     document = {}
     for each in chosen:
-        refused = [value for value in _WRONG[each.type] if files.mistakes(component, Document({each.key: value}, {}))]
+        # Rules as one text are not read here.
+        are_rules = each.schema.get("x-kubernetes") == "rules"
+        wrong = [value for value in _WRONG[each.type] if not (are_rules and isinstance(value, str))]
+        refused = [value for value in wrong if files.mistakes(component, Document({each.key: value}, {}))]
         if refused:
             document[each.key] = refused[0]
     asserts = [(f"length(local.mistakes[{hcl.text(key)}]) > 0", f"{key} is taken") for key in document]

@@ -482,11 +482,6 @@ run "handed_over_1" {
   }
 
   assert {
-    condition     = jsonencode(yamldecode(helm_release.this.values[0])["KarpenterMode"]) == jsonencode({ "enabled" = false })
-    error_message = "KarpenterMode is another"
-  }
-
-  assert {
     condition     = jsonencode(yamldecode(helm_release.this.values[0])["forceDisableKarpenterMode"]) == jsonencode(true)
     error_message = "forceDisableKarpenterMode is another"
   }
@@ -562,7 +557,7 @@ run "handed_over_1" {
   }
 
   assert {
-    condition     = jsonencode(keys(yamldecode(helm_release.this.values[0]))) == jsonencode(["KarpenterMode", "additionalEnv", "affinity", "aggressiveMode", "allowSpot", "apiKeySecretRef", "arm64Supported", "castai", "castai-evictor-ext", "clusterIdConfigMapKeyRef", "clusterIdSecretKeyRef", "clusterVPA", "commonAnnotations", "commonLabels", "configMapLabels", "containerSecurityContext", "crdUpgrade", "crds", "customConfig", "cycleInterval", "dnsPolicy", "drainRollbackTimeout", "drainTimeout", "dryRun", "emitNodeRelatedPodEvents", "enabled", "envFrom", "evictorEnabled", "extraEnv", "extraObjects", "extraVolumeMounts", "extraVolumes", "forceDisableKarpenterMode", "fullnameOverride", "global", "grafanaDashboard", "hostNetwork", "ignorePodDisruptionBudgets", "image", "imagePullSecrets", "installCRDs", "karpenterMode", "karpenterNodeCleanup", "kent", "kubernetesClient", "liveMigration", "livenessProbe", "log", "managedByCASTAI", "maxNodesToEvictPerCycle", "minNodesToEvictPerCycle", "nameOverride", "networkPolicy", "nodeGracePeriodMinutes", "nodeSelector", "openshift", "overrideEnvFrom", "ownerWindow", "podAnnotations", "podDisruptionBudget", "podEvictionFailureBackOff", "podLabels", "podMutations", "podSecurityContext", "prices", "pricingModel", "priorityClassName", "prometheusRule", "quietPeriod", "rbac", "readinessProbe", "replicaCount", "replicas", "resources", "scopedMode", "securityContext", "service", "serviceAccount", "serviceMonitor", "softTainting", "startupProbe", "targetNodePercentage", "targetUtilization", "terminationGracePeriodSeconds", "test", "tolerations", "topologySpreadConstraints", "trustedCACert", "trustedCACertSecretRef", "updateStrategy", "windows", "woop"])
+    condition     = jsonencode(keys(yamldecode(helm_release.this.values[0]))) == jsonencode(["additionalEnv", "affinity", "aggressiveMode", "allowSpot", "apiKeySecretRef", "arm64Supported", "castai", "castai-evictor-ext", "clusterIdConfigMapKeyRef", "clusterIdSecretKeyRef", "clusterVPA", "commonAnnotations", "commonLabels", "configMapLabels", "containerSecurityContext", "crdUpgrade", "crds", "customConfig", "cycleInterval", "dnsPolicy", "drainRollbackTimeout", "drainTimeout", "dryRun", "emitNodeRelatedPodEvents", "enabled", "envFrom", "evictorEnabled", "extraEnv", "extraObjects", "extraVolumeMounts", "extraVolumes", "forceDisableKarpenterMode", "fullnameOverride", "global", "grafanaDashboard", "hostNetwork", "ignorePodDisruptionBudgets", "image", "imagePullSecrets", "installCRDs", "karpenterMode", "karpenterNodeCleanup", "kent", "kubernetesClient", "liveMigration", "livenessProbe", "log", "managedByCASTAI", "maxNodesToEvictPerCycle", "minNodesToEvictPerCycle", "nameOverride", "networkPolicy", "nodeGracePeriodMinutes", "nodeSelector", "openshift", "overrideEnvFrom", "ownerWindow", "podAnnotations", "podDisruptionBudget", "podEvictionFailureBackOff", "podLabels", "podMutations", "podSecurityContext", "prices", "pricingModel", "priorityClassName", "prometheusRule", "quietPeriod", "rbac", "readinessProbe", "replicaCount", "replicas", "resources", "scopedMode", "securityContext", "service", "serviceAccount", "serviceMonitor", "softTainting", "startupProbe", "targetNodePercentage", "targetUtilization", "terminationGracePeriodSeconds", "test", "tolerations", "topologySpreadConstraints", "trustedCACert", "trustedCACertSecretRef", "updateStrategy", "windows", "woop"])
     error_message = "keys that were not given"
   }
 
@@ -940,21 +935,6 @@ run "noted_karpenterMode" {
   }
 }
 
-run "noted_KarpenterMode" {
-  command = plan
-
-  variables {
-    karpenter_mode = { "enabled" = false }
-  }
-
-  expect_failures = [check.notes]
-
-  assert {
-    condition     = contains(local.notes, "KarpenterMode: accepted, without effect. Belongs to a part of the closed product that is not there.")
-    error_message = "not said"
-  }
-}
-
 run "noted_forceDisableKarpenterMode" {
   command = plan
 
@@ -1200,7 +1180,7 @@ run "refused" {
     target_utilization               = -1
     quiet_period                     = "no such choice!"
     owner_window                     = "no such choice!"
-    custom_config                    = "no such choice!"
+    custom_config                    = 7
     config_map_labels                = "no such choice!"
     image                            = "no such choice!"
     image_pull_secrets               = "no such choice!"
@@ -1593,11 +1573,6 @@ run "refused" {
   assert {
     condition     = length(local.mistakes["karpenterMode"]) > 0
     error_message = "karpenterMode is taken"
-  }
-
-  assert {
-    condition     = length(local.mistakes["KarpenterMode"]) > 0
-    error_message = "KarpenterMode is taken"
   }
 
   assert {

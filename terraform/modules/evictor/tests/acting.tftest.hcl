@@ -1,0 +1,54 @@
+# What this version cannot do is refused at plan.
+
+mock_provider "helm" {}
+
+run "evicting" {
+  command = plan
+
+  variables {
+    dry_run         = false
+    aggressive_mode = true
+  }
+
+  expect_failures = [helm_release.this]
+
+  assert {
+    condition     = length(local.mistakes["dryRun"]) == 1 && length(local.mistakes["aggressiveMode"]) == 0
+    error_message = "not said"
+  }
+
+  assert {
+    condition     = startswith(local.mistakes["dryRun"][0], "dryRun: false is refused, because this version does not evict yet: ")
+    error_message = "something else is said"
+  }
+}
+
+run "several_without_a_leader" {
+  command = plan
+
+  variables {
+    replica_count   = 3
+    leader_election = { enabled = false }
+  }
+
+  expect_failures = [helm_release.this]
+
+  assert {
+    condition     = startswith(local.mistakes["leaderElection"][0], "leaderElection.enabled: is false and there are 3 replicas: ")
+    error_message = "not said"
+  }
+}
+
+run "one_without_a_leader" {
+  command = plan
+
+  variables {
+    dry_run         = true
+    leader_election = { enabled = false }
+  }
+
+  assert {
+    condition     = length(output.notes) == 0
+    error_message = "something to say"
+  }
+}
