@@ -44,12 +44,31 @@ GREEDY_NODES = {"moorage.test/rights": "greedy"}
 WAITS, FAILS, SMALL = "rights-waits", "rights-fails", "rights-small"
 RESERVATIONS = "/apis/moorage.dev/v1alpha1/nodereservations"
 CONFIGS = "/apis/autoscaling.cast.ai/v1alpha1/evictorconfigs"
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "apiVersion": "autoscaling.cast.ai/v1alpha1",
     "kind": "EvictorConfig",
     "metadata": {"name": "evictor-config"},
     "spec": {"config": {"nodeGracePeriodMinutes": 0}},
 }
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+NODE_CLAIMS = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {
+        "name": "nodeclaims.karpenter.sh",
+        "annotations": {"api-approved.kubernetes.io": "unapproved, for a test"},
+    },
+    "spec": {
+        "group": "karpenter.sh",
+        "scope": "Cluster",
+        "names": {"plural": "nodeclaims", "singular": "nodeclaim", "kind": "NodeClaim"},
+        "versions": [
+            {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object"}}}
+        ],
+    },
+}
+"""As much of Karpenter's as it takes to follow them."""
+EVICTOR_RULES = f"/api/v1/namespaces/{NAMESPACE}/configmaps/{EVICTOR}-config"
 LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/{RELEASE}-leader-election"
 NOBODY = {"namespace": manifests.NAMESPACE, "name": "nobody", "uid": "00000000-0000-0000-0000-000000000000"}
 
@@ -91,8 +110,7 @@ def played(own: LocalCluster, shell: Shell, tmp_path_factory: pytest.TempPathFac
     folder = tmp_path_factory.mktemp("programs")
     programs = Installed(own, folder)
     try:
-        own.api.request("POST", CONFIGS, CONFIG)
-        programs.start_evictor()
+        make_evictor_complain_twice(own, programs)
         assert asyncio.run(play_the_demo(own, programs)).problems == ()
         Rest(own, programs).play()
         tester = run_helm_test(shell, own, folder, programs.mounted)
@@ -105,6 +123,26 @@ def played(own: LocalCluster, shell: Shell, tmp_path_factory: pytest.TempPathFac
         {who: audit.grants(own, NAMESPACE, account) for who, account in accounts.items()},
         {who: audit.requests(own.audit_log, user(account)) for who, account in accounts.items()},
     )
+
+
+def make_evictor_complain_twice(cluster: ClusterHandle, programs: Installed) -> None:
+    """The same mistake, made again: an Event, and by the time that the demo is over its second count."""
+    cluster.api.request("POST", DEFINITIONS, NODE_CLAIMS)
+    cluster.api.request("POST", CONFIGS, CONFIG)
+    programs.start_evictor()
+    for text, status in (("", "True"), ("[", "False"), ("", "True"), ("[", "False")):
+        change = {"data": {"config.yaml": text}}
+        cluster.api.request("PATCH", EVICTOR_RULES, change, "application/merge-patch+json")
+        end = time.monotonic() + PATIENCE
+        while _configuration_valid(cluster) != status:
+            programs.check()
+            assert time.monotonic() < end, f"the evictor does not say that {text!r} is valid: {status}"
+            time.sleep(0.1)
+
+
+def _configuration_valid(cluster: ClusterHandle) -> str:
+    status = cluster.api.get(f"{CONFIGS}/{CONFIG['metadata']['name']}").get("status", {})
+    return next((each["status"] for each in status.get("conditions", ()) if each["type"] == "ConfigurationValid"), "")
 
 
 async def play_the_demo(cluster: LocalCluster, programs: Installed) -> Outcome:
