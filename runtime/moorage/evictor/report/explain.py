@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator
 
 from moorage.evictor.candidates import NodeReason, PodReason, PodVerdict, Stance
@@ -141,8 +142,7 @@ def explain_node(look: Seen, name: str) -> NodeExplanation:
         places = tuple(Place(move.pod, move.node) for move in node.moves)
     elif going and name in look.cluster.snapshot.nodes.slots:
         with opened(look, simulated := Simulated(look)) as room:
-            order = sorted(going, key=lambda key: (-_size(look, simulated.replacement(key)), key))
-            places = tuple(room.move(key, name) for key in order)
+            places = tuple(room.move(key, name) for key in _largest_first(look, simulated, going))
     else:
         places = ()
     stays = sum(pod.stance is Stance.STAYS for pod in verdict.pods)
@@ -182,10 +182,11 @@ def explain_pod(look: Seen, key: str) -> PodExplanation:
 
 def _place(look: Seen, simulated: Simulated, pod: Pod, verdict: PodVerdict | None) -> Place | None:
     waits = not pod.spec.node_name and not pod.finished and pod.metadata.deletion_timestamp is None
-    with opened(look, simulated) as room:
-        if waits and not pod.spec.scheduling_gates:
+    if waits and not pod.spec.scheduling_gates:
+        with opened(look, simulated, planned=False) as room:
             return room.wait(pod.key, pod)
-        if verdict is not None and verdict.stance is not Stance.STAYS:
+    if verdict is not None and verdict.stance is not Stance.STAYS:
+        with opened(look, simulated) as room:
             return room.move(pod.key, pod.spec.node_name)
     return None
 
@@ -196,15 +197,18 @@ def _causes(verdict: PodVerdict | None) -> Iterator[Cause]:
         yield Cause(told.reason, told.sentence, told.detail, guide.link(found.reason), guide.is_guard(found.reason))
 
 
-def _size(look: Seen, pod: Pod) -> float:
-    """How large a pod is, by what an average node has; the largest are moved first, as choosing does it."""
+def _largest_first(look: Seen, simulated: Simulated, keys: list[str]) -> list[str]:
+    """Pods in the order in which choosing moves them: by what they ask for, in parts of what all nodes have."""
     snapshot = look.cluster.snapshot
-    one = snapshot.classes.of(pod)
-    totals = [0] * len(snapshot.resources.names)
+    has: Counter[int] = Counter()
     for slot in snapshot.nodes.slots.values():
-        for name, units in snapshot.nodes.record(slot).offered.items():
-            totals[snapshot.resources.row(name)] += units
-    return sum(units / max(totals[row], 1) for row, units in one.usage)
+        offered = snapshot.nodes.record(slot).offered
+        has.update({snapshot.resources.row(name): units for name, units in offered.items()})
+
+    def size(key: str) -> float:
+        return sum(units / max(has[row], 1) for row, units in snapshot.classes.of(simulated.replacement(key)).usage)
+
+    return sorted(keys, key=lambda key: (-size(key), key))
 
 
 # --- names ---
@@ -284,7 +288,7 @@ def _places(explained: NodeExplanation, paint: Paint) -> Iterator[str]:
         yield from (f"  {words.plain(each.pod)} → {paint(words.plain(each.node), GREEN)}" for each in fitting)
     if stuck:
         yield ""
-        yield f"{words.count(len(stuck), 'pod fits', 'pods fit')} nowhere then:"
+        yield f"{words.count(len(stuck), 'pod fits', 'pods fit')} nowhere once the plan is carried out:"
     for each in stuck[:_DETAILED]:
         yield from (f"  {line}" for line in _nowhere(each))
     if len(stuck) > _DETAILED:
@@ -293,7 +297,7 @@ def _places(explained: NodeExplanation, paint: Paint) -> Iterator[str]:
 
 def _nowhere(place: Place) -> Iterator[str]:
     counted = ", ".join(f"{each.nodes:,} {words.plain(each.reason)}" for each in place.against)
-    yield f"{words.plain(place.pod)}: 0/{place.of:,} other nodes take it: {counted or 'there is none'}."
+    yield f"{words.plain(place.pod)}: 0/{place.of:,} nodes take it: {counted or 'there is none'}."
     for near in place.closest:
         yield f"  {words.plain(near.node)}: {words.plain('; '.join(near.against))}"
 
@@ -321,15 +325,22 @@ def _of_pod(explained: PodExplanation, paint: Paint) -> Iterator[str]:
 
 
 def _where(explained: PodExplanation, paint: Paint) -> Iterator[str]:
+    """Of a pod that may not be evicted it is said where one like it would fit: nobody may make it anew."""
     place = explained.place
+    if place is None and not explained.moves_to:
+        return
+    yield ""
     if explained.moves_to:
-        yield ""
         yield f"By the plan its replacement goes to {paint(words.plain(explained.moves_to), GREEN)}."
-    elif place is not None and place.node:
+        return
+    it = "It" if not explained.node else "Its replacement" if explained.stance == "moves" else "Another pod like it"
+    if place is not None and place.node:
         node = paint(words.plain(place.node), GREEN)
-        yield ""
-        yield f"Its replacement would go to {node}." if explained.node else f"Room is kept for it on {node}."
+        yield (
+            f"{it} would find room on {node} once the plan is carried out."
+            if explained.node
+            else (f"Room is kept for it on {node}.")
+        )
     elif place is not None:
-        yield ""
-        yield "Its replacement would fit nowhere:" if explained.node else "It fits nowhere now:"
+        yield f"{it} would fit nowhere once the plan is carried out:" if explained.node else f"{it} fits nowhere now:"
         yield from (f"  {line}" for line in _nowhere(place))

@@ -85,12 +85,13 @@ class Room:
     Args:
         look: what was found.
         simulated: carries the plan out.
+        planned: whether it is carried out.
 
     Attributes:
         waiting: the nodes on which room is kept for pods that wait for one, by pod.
     """
 
-    def __init__(self, look: Seen, simulated: Simulated) -> None:
+    def __init__(self, look: Seen, simulated: Simulated, *, planned: bool) -> None:
         self._look = look
         self._simulated = simulated
         cluster = look.cluster
@@ -99,9 +100,10 @@ class Room:
         may_go = snapshot.slots_of(slots(snapshot, cluster.verdicts))
         kept = waiting.keep_room(snapshot, cluster.view, simulated.replacements, may_go, self._places.receiving)
         self.waiting = {each.key: each.node for each in kept.placed}
-        snapshot.withhold(self._places.withheld())
-        simulated.carry_out()
-        self._emptied = {each.name for each in look.plan.chosen}
+        self._emptied = {each.name for each in look.plan.chosen} if planned else set()
+        if planned:
+            snapshot.withhold(self._places.withheld())
+            simulated.carry_out()
         self._going: Bools = snapshot.slots_of(self._emptied)
         self._rank = self._places.tightness()
 
@@ -176,15 +178,16 @@ class Room:
 
 
 @contextmanager
-def opened(look: Seen, simulated: Simulated) -> Iterator[Room]:
+def opened(look: Seen, simulated: Simulated, *, planned: bool = True) -> Iterator[Room]:
     """The room that there would be; at its end nothing has changed.
 
     Args:
         look: what was found.
         simulated: carries the plan out.
+        planned: whether it is carried out; pods that wait are asked about before that.
     """
     with look.cluster.snapshot.trial():
-        yield Room(look, simulated)
+        yield Room(look, simulated, planned=planned)
 
 
 def _general(text: str) -> str:

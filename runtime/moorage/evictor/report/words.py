@@ -91,9 +91,9 @@ def priced(amount: float, report_unit: str) -> str:
 
 
 def amount(resource: str, units: int) -> str:
-    """``2.5 cores``, ``7.5 GiB``, ``3``."""
+    """``2.5`` of cores, ``7.5 GiB``, ``3``."""
     if resource == "cpu":
-        return f"{units / 1000:,.4g} cores"
+        return f"{units / 1000:,.4g}"
     if resource in ("memory", "ephemeral-storage"):
         return f"{units / _GIB:,.4g} GiB"
     return f"{units:,}"

@@ -1,0 +1,123 @@
+"""One node or pod: what is said is what the plan says, and what a simulation really finds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from moorage.evictor.report import UnknownName, explain_node, explain_pod
+from tests.unit.evictor.build import Json, owner, pod
+from tests.unit.evictor.compaction.build import replica, replica_set, room
+
+from .build import ALL, SMALL, seen, small
+
+FULL: tuple[Json, ...] = (
+    room("n1"),
+    room("n2"),
+    room("n3", cpu="1"),
+    room("n4", spec={"unschedulable": True}),
+    replica("a", "n1", cpu="3", of="a"),
+    replica("b", "n2", cpu="3", of="b"),
+    replica("c", "n3", cpu="500m", of="c"),
+    *(replica_set(name, replicas=2, status={"replicas": 2}) for name in "abc"),
+)
+
+
+def places(look: Any, node: str) -> dict[str, str]:
+    return {each.pod: each.node for each in explain_node(look, node).places}
+
+
+def test_a_chosen_node_tells_the_plan() -> None:
+    look = small()
+    for each in look.plan.chosen:
+        assert places(look, each.name) == {move.pod: move.node for move in each.moves}
+
+
+def test_pods_that_fit_nowhere_and_why_node_by_node() -> None:
+    look = seen(*FULL)
+    assert [each.name for each in look.plan.chosen] == ["n3"]
+    (stuck,) = explain_node(look, "n1").places
+    assert (stuck.pod, stuck.node, stuck.of) == ("shop/a", "", 3)
+    assert {each.reason: each.nodes for each in stuck.against} == {
+        "too little cpu": 1,
+        "it could go itself": 1,
+        "somebody has cordoned the node": 1,
+    }
+    assert [(each.node, each.against) for each in stuck.closest] == [("n2", ("too little cpu: 3 needed, 1 left",))]
+
+
+def test_a_node_that_stays_says_where_its_pods_would_go() -> None:
+    look = seen(*FULL, pod("db", of=owner("StatefulSet", "db"), on="n3"))
+    assert look.plan.chosen == ()
+    assert places(look, "n3") == {"shop/c": "n1"}
+    (held,) = explain_node(look, "n3").node.holders
+    assert held.pod == "shop/db"
+
+
+def test_room_is_asked_for_with_headroom() -> None:
+    tight = replace(ALL, choice=replace(ALL.choice, utilisation=0.5))
+    assert places(seen(*FULL, configuration=tight), "n3") == {"shop/c": ""}
+
+
+def test_nothing_changes() -> None:
+    look = small()
+    snapshot, names = look.cluster.snapshot, list(look.cluster.view.nodes)
+    before = [sorted(snapshot.pods_on(name)) for name in names]
+    assert explain_node(look, "n3") == explain_node(look, "n3")
+    for one in look.cluster.view.pods:
+        explain_pod(look, one.key)
+    assert [sorted(snapshot.pods_on(name)) for name in names] == before
+
+
+def test_nobody_waits_where_pods_have_no_node_to_go_to() -> None:
+    waiting = replica("waits", "", status={"phase": "Pending"})
+    look = seen(*FULL, waiting)
+    found = explain_pod(look, "shop/waits")
+    assert (found.node, found.stance) == ("", "")
+    assert found.place is not None
+    assert found.place.node in ("n1", "n2")
+    assert f"Room is kept for it on {found.place.node}." in found.text()
+
+
+def test_a_pod_with_gates_waits_for_no_node() -> None:
+    gated = replica("waits", "", spec={"schedulingGates": [{"name": "later"}]}, status={"phase": "Pending"})
+    assert explain_pod(seen(*FULL, gated), "shop/waits").place is None
+
+
+def test_a_pod_on_a_node_that_was_not_seen() -> None:
+    found = explain_pod(seen(*FULL, replica("lost", "gone")), "shop/lost")
+    assert (found.stance, found.place) == ("", None)
+    assert "is on no node that was seen" in found.text()
+
+
+def test_controllers_from_the_owner_to_the_top() -> None:
+    owned = replica_set("one-1", replicas=1, of=owner("Deployment", "one"))
+    top = {"kind": "Deployment", "metadata": {"name": "one", "namespace": "shop", "uid": "uid-one"}, "spec": {}}
+    found = explain_pod(seen(room("n1"), replica("a", "n1", of="one-1"), owned, top), "shop/a")
+    assert found.controllers == ("ReplicaSet shop/one-1", "Deployment shop/one")
+    assert [each.unless_disposable for each in found.reasons] == [True]
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("shop/wep-a", ("shop/web-a", "shop/web-c", "shop/web-b")),
+        ("other/tool", ("shop/tool",)),
+        ("tool", ("shop/tool",)),
+        ("toool", ("shop/tool",)),
+        ("x", ()),
+    ],
+)
+def test_unknown_pods(name: str, nearest: tuple[str, ...]) -> None:
+    with pytest.raises(UnknownName) as error:
+        explain_pod(seen(*SMALL), name)
+    assert (error.value.kind, error.value.name) == ("pod", name)
+    assert set(error.value.nearest) == set(nearest)
+    assert all(each in str(error.value) for each in nearest)
+
+
+def test_unknown_nodes() -> None:
+    with pytest.raises(UnknownName, match=r"there is no node 'worker-n1': did you mean worker-1\?"):
+        explain_node(seen(room("worker-1"), room("other")), "worker-n1")
