@@ -96,7 +96,7 @@ class _Facts:
     def __init__(self, look: Seen) -> None:
         self._look = look
         self._simulated = Simulated(look)
-        self._usages: Mapping[str, Usage] = usages(look.cluster.snapshot, self._simulated)
+        self._usages: Mapping[str, Usage] = usages(look.cluster.snapshot, look.plan.chosen, self._simulated)
         self._prices = look.configuration.choice.prices.of(look.cluster.view.nodes.values()).of
         self.emptied = {each.name: each for each in look.plan.chosen}
 

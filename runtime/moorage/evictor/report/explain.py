@@ -19,8 +19,6 @@ from .seen import Seen
 from .simulated import Simulated
 
 _NEAREST = 3
-_DETAILED = 5
-"""For more pods that fit nowhere it is not said why."""
 _SAMPLE = 200_000
 """Among more names nobody looks for those that are spelled alike."""
 
@@ -289,10 +287,11 @@ def _places(explained: NodeExplanation, paint: Paint) -> Iterator[str]:
     if stuck:
         yield ""
         yield f"{words.count(len(stuck), 'pod fits', 'pods fit')} nowhere once the plan is carried out:"
-    for each in stuck[:_DETAILED]:
+    told = [each for each in stuck if each.against or not each.of]
+    for each in told:
         yield from (f"  {line}" for line in _nowhere(each))
-    if len(stuck) > _DETAILED:
-        yield f"  and {words.some([each.pod for each in stuck[_DETAILED:]], 'more pod')}"
+    if more := [each.pod for each in stuck if each not in told]:
+        yield f"  and {words.some(more, 'more pod')}"
 
 
 def _nowhere(place: Place) -> Iterator[str]:

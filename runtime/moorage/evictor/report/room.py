@@ -23,7 +23,8 @@ from .model import Data
 from .seen import Seen
 from .simulated import Simulated
 
-_CLOSEST = 3
+_CLOSEST, _DETAILED = 3, 5
+"""For more pods that fit nowhere it is not found out why: each of them is asked about on every node."""
 _TOO_LITTLE = "too little"
 GOES = "it could go itself"
 OTHER_KIND = "it is a spot node, of another architecture or of another operating system, and takes no such pods"
@@ -61,8 +62,9 @@ class Place(Data, frozen=True):
         pod: the pod that it is for.
         node: where it would go; empty when it fits nowhere.
         of: how many other nodes there are.
-        against: what they have against it, the most frequent first; empty when it fits.
-        closest: the nodes with the fewest reasons against it, the emptiest first.
+        against: what they have against it, the most frequent first; empty when it fits, and of a node's pods that do
+            not for all but the first five.
+        closest: the nodes that lack least.
     """
 
     pod: str
@@ -73,10 +75,11 @@ class Place(Data, frozen=True):
 
 
 class _Judged(NamedTuple):
+    """What a node has against a pod, and how much of a node it would have to be more; None: it takes none anyway."""
+
     node: str
-    slot: int
     against: tuple[str, ...]
-    by_scheduler: bool
+    lacks: float | None = None
 
 
 class Room:
@@ -106,6 +109,7 @@ class Room:
             simulated.carry_out()
         self._going: Bools = snapshot.slots_of(self._emptied)
         self._rank = self._places.tightness()
+        self._asked = 0
 
     def move(self, key: str, home: str) -> Place:
         """Move a pod to where its replacement would go.
@@ -136,18 +140,19 @@ class Room:
         return Place(key, node) if node is not None else self._nowhere(key, pod, "")
 
     def _nowhere(self, key: str, pod: Pod, home: str) -> Place:
-        judged = [self._judge(pod, name, slot, home) for name, slot in self._others(home)]
+        others = [(name, slot) for name, slot in self._snapshot.nodes.slots.items() if name != home]
+        self._asked += 1
+        if self._asked > _DETAILED:
+            return Place(key, of=len(others))
+        judged = [self._judge(pod, name, slot, home) for name, slot in others]
         counts = Counter(text for each in judged for text in dict.fromkeys(map(_general, each.against)))
-        near = sorted((each for each in judged if each.by_scheduler), key=self._distance)[:_CLOSEST]
+        near = sorted((each.lacks, each.node, each.against) for each in judged if each.lacks is not None)[:_CLOSEST]
         return Place(
             key,
             of=len(judged),
             against=tuple(Against(*each) for each in sorted(counts.items(), key=lambda each: (-each[1], each[0]))),
-            closest=tuple(Near(each.node, each.against) for each in near),
+            closest=tuple(Near(node, against) for _, node, against in near),
         )
-
-    def _others(self, home: str) -> Iterator[tuple[str, int]]:
-        yield from ((name, slot) for name, slot in sorted(self._snapshot.nodes.slots.items()) if name != home)
 
     def _judge(self, pod: Pod, name: str, slot: int, home: str) -> _Judged:
         verdict = self._look.cluster.verdicts[name]
@@ -159,22 +164,22 @@ class Room:
         elif not closed and home and not self._places.open_to(home)[slot]:
             closed = [OTHER_KIND]
         if closed:
-            return _Judged(name, slot, tuple(closed), False)
+            return _Judged(name, tuple(closed))
         findings = self._snapshot.verdict(pod, name, elsewhere=bool(home)).findings
-        return _Judged(name, slot, tuple(dict.fromkeys(self._said(pod, slot, each) for each in findings)), True)
+        said = [self._said(pod, slot, each) for each in findings]
+        return _Judged(name, tuple(dict.fromkeys(text for text, _ in said)), sum(lacks for _, lacks in said))
 
-    def _said(self, pod: Pod, slot: int, found: Finding) -> str:
-        """A reason with its particulars, amounts as people write them."""
+    def _said(self, pod: Pod, slot: int, found: Finding) -> tuple[str, float]:
+        """A reason with its particulars, amounts as people write them; and what part of what is needed is lacking."""
         if found.reason is not Reason.RESOURCE:
-            return str(found)
+            return str(found), 1.0
         name = found.field.removeprefix("resources.requests[").removesuffix("]")
         row = self._snapshot.resources.rows[name]
         needed = next(int(units) for each, units in self._snapshot.classes.of(pod).asked_for if each == row)
         left = max(0, int(self._snapshot.resources.free[row][slot]))
-        return f"{_TOO_LITTLE} {name}: {words.amount(name, needed)} needed, {words.amount(name, left)} left"
-
-    def _distance(self, judged: _Judged) -> tuple[int, float, str]:
-        return len(judged.against), float(self._rank[judged.slot]), judged.node
+        return f"{_TOO_LITTLE} {name}: {words.amount(name, needed)} needed, {words.amount(name, left)} left", (
+            (needed - left) / needed
+        )
 
 
 @contextmanager

@@ -2,49 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from moorage.evictor.compaction import Emptied
 from moorage.scheduling import Snapshot
 from moorage.scheduling.nodes import NodeRecord
+from moorage.scheduling.podclass import PodClass
 
 from .model import Amounts, Usage
 from .simulated import Simulated
 
 _CPU, _MEMORY, _PODS = "cpu", "memory", "pods"
+_Used = list[int]
+"""CPU, memory and pods, in this order."""
 
 
-def usages(snapshot: Snapshot, simulated: Simulated) -> dict[str, Usage]:
+def usages(snapshot: Snapshot, chosen: Sequence[Emptied], simulated: Simulated) -> dict[str, Usage]:
     """What each node has, and what its pods ask for before and after.
 
     Args:
         snapshot: the cluster.
-        simulated: carries the plan out.
+        chosen: the nodes that go, with the moves of their pods.
+        simulated: knows the pods that come for those that go.
     """
-    before = _amounts(snapshot)
-    with snapshot.trial():
-        simulated.carry_out()
-        after = _amounts(snapshot)
-    return {name: Usage(_offered(snapshot, slot), before[name], after[name]) for name, slot in _nodes(snapshot)}
+    records = {name: snapshot.nodes.record(slot) for name, slot in snapshot.nodes.slots.items()}
+    before = {name: _used(snapshot, record) for name, record in records.items()}
+    after = {name: list(used) for name, used in before.items()}
+    for node in chosen:
+        for move in node.moves:
+            _count(snapshot, records[node.name].pods[move.pod], after[node.name], -1)
+            _count(snapshot, snapshot.classes.of(simulated.replacement(move.pod)), after[move.node], 1)
+    return {name: Usage(_offered(records[name]), Amounts(*before[name]), Amounts(*after[name])) for name in records}
 
 
-def _nodes(snapshot: Snapshot) -> list[tuple[str, int]]:
-    return list(snapshot.nodes.slots.items())
+def _offered(record: NodeRecord) -> Amounts:
+    return Amounts(*(record.offered.get(name, 0) for name in (_CPU, _MEMORY, _PODS)))
 
 
-def _offered(snapshot: Snapshot, slot: int) -> Amounts:
-    offered = snapshot.nodes.record(slot).offered
-    return Amounts(offered.get(_CPU, 0), offered.get(_MEMORY, 0), offered.get(_PODS, 0))
+def _used(snapshot: Snapshot, record: NodeRecord) -> _Used:
+    if record.broken:  # nobody knows what is left, so what is used is added up
+        used = [0, 0, 0]
+        for one in record.pods.values():
+            _count(snapshot, one, used, 1)
+        return used
+    resources, slot = snapshot.resources, snapshot.nodes.slots[record.name]
+    cpu, memory = (
+        record.offered.get(name, 0) - int(resources.free[resources.rows[name]][slot]) for name in (_CPU, _MEMORY)
+    )
+    return [cpu, memory, len(record.pods)]
 
 
-def _amounts(snapshot: Snapshot) -> dict[str, Amounts]:
-    found = {}
-    for name, slot in _nodes(snapshot):
-        record = snapshot.nodes.record(slot)
-        cpu, memory = (_used(snapshot, record, slot, resource) for resource in (_CPU, _MEMORY))
-        found[name] = Amounts(cpu, memory, len(record.pods))
-    return found
-
-
-def _used(snapshot: Snapshot, record: NodeRecord, slot: int, resource: str) -> int:
-    row = snapshot.resources.rows[resource]
-    if resource in record.broken:  # nobody knows what is left, so what is used is added up
-        return sum(units for pod in record.pods.values() for each, units in pod.usage if each == row)
-    return record.offered.get(resource, 0) - int(snapshot.resources.free[row][slot])
+def _count(snapshot: Snapshot, one: PodClass, used: _Used, sign: int) -> None:
+    rows = snapshot.resources.rows
+    for row, units in one.usage:
+        if row == rows[_CPU]:
+            used[0] += sign * units
+        elif row == rows[_MEMORY]:
+            used[1] += sign * units
+    used[2] += sign

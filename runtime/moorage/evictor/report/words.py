@@ -18,7 +18,7 @@ _NONE = "-"
 
 def plain(text: str) -> str:
     """A text in which nothing can move the cursor, change its direction or start a line."""
-    return "".join(char if char.isprintable() else _escaped(char) for char in text)
+    return text if text.isprintable() else "".join(char if char.isprintable() else _escaped(char) for char in text)
 
 
 def _escaped(char: str) -> str:
@@ -27,7 +27,7 @@ def _escaped(char: str) -> str:
 
 def width(text: str) -> int:
     """How many columns a text takes in a terminal."""
-    return sum(_columns(char) for char in text)
+    return len(text) if text.isascii() else sum(_columns(char) for char in text)
 
 
 def _columns(char: str) -> int:
@@ -95,7 +95,7 @@ def amount(resource: str, units: int) -> str:
     if resource == "cpu":
         return f"{units / 1000:,.4g}"
     if resource in ("memory", "ephemeral-storage"):
-        return f"{units / _GIB:,.4g} GiB"
+        return f"{units / _GIB:,.4g} GiB" if abs(units) >= _GIB or not units else f"{units / 2**20:,.3g} MiB"
     return f"{units:,}"
 
 

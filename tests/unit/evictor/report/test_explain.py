@@ -56,6 +56,14 @@ def test_a_node_that_stays_says_where_its_pods_would_go() -> None:
     assert held.pod == "shop/db"
 
 
+def test_why_not_is_found_out_for_a_few_pods() -> None:
+    many = [replica(f"p{number}", "n1", cpu="1", of="p") for number in range(8)]
+    things = (room("n1", cpu="8"), room("n2", cpu="500m"), *many, replica_set("p", replicas=8))
+    found = explain_node(seen(*things), "n1")
+    assert [bool(each.against) for each in found.places] == [True] * 5 + [False] * 3
+    assert "  and 3 more pods (shop/p5, shop/p6, shop/p7)" in found.text().splitlines()
+
+
 def test_room_is_asked_for_with_headroom() -> None:
     tight = replace(ALL, choice=replace(ALL.choice, utilisation=0.5))
     assert places(seen(*FULL, configuration=tight), "n3") == {"shop/c": ""}

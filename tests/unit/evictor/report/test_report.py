@@ -14,8 +14,10 @@ from moorage.evictor import kinds, report
 from moorage.evictor.candidates import NodeReason, PodReason
 from moorage.evictor.compaction import KeptReason
 from moorage.evictor.compaction.prices import PRICE
+from moorage.evictor.looking import Look
 from moorage.evictor.report import guide, hidden, words
 from moorage.evictor.report.model import Configured, NodeReport, Report
+from moorage.evictor.report.simulated import Simulated
 from tests.examples import examples
 from tests.unit.evictor.build import Json, controller, merged, owner, pod
 from tests.unit.evictor.compaction.build import replica, replica_set, room
@@ -201,6 +203,17 @@ def test_links_lead_to_the_row_of_the_reason(reason: PodReason | NodeReason | Ke
     assert " " not in guide.link(reason)
 
 
+def carried_out(look: Look) -> dict[str, tuple[int, int]]:
+    """What the snapshot itself says is asked for once all pods have moved: cores and pods."""
+    snapshot, found = look.cluster.snapshot, {}
+    with snapshot.trial():
+        Simulated(look).carry_out()
+        for name, slot in snapshot.nodes.slots.items():
+            used = snapshot.nodes.record(slot).offered["cpu"] - int(snapshot.resources.free[1][slot])
+            found[name] = (used, len(snapshot.pods_on(name)))
+    return found
+
+
 def _anything(draw: st.DrawFn) -> list[Json]:
     """A tiny cluster: pods of all stances on nodes that may go and that may not."""
     names = [f"n{number}" for number in range(draw(st.integers(1, 5)))]
@@ -255,6 +268,9 @@ def test_the_sums_agree(things: list[Json]) -> None:
         assert node.usage is not None
         assert node.usage.after.pods == node.usage.before.pods + comes[name] - len(node.moves)
         assert all(not nodes[move.node].chosen for move in node.moves)
+    assert carried_out(look) == {
+        name: (node.usage.after.cpu_millis, node.usage.after.pods) for name, node in nodes.items() if node.usage
+    }
     for each in found.holding:
         assert 0 <= each.only <= each.nodes <= len(found.others)
     assert sum(each.only for each in found.holding) <= len(found.others)
