@@ -18,7 +18,7 @@ STYLE = """
   }
 }
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 78rem; padding: 2rem 1.5rem 4rem; background: var(--ground); color: var(--text);
+body { margin: 0 auto; max-width: 92rem; padding: 2rem 1.5rem 4rem; background: var(--ground); color: var(--text);
   font: 15px/1.5 system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; }
 h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .3rem; }
 h2 { font-size: 1.25rem; margin: 2.6rem 0 .6rem; }
@@ -45,7 +45,7 @@ tbody th { font-weight: 500; white-space: normal; min-width: 9rem; }
 .kind { min-width: 9.5rem; }
 .level { white-space: nowrap; min-width: 10.5rem; }
 .level svg { vertical-align: -1px; margin-right: .5rem; }
-.why { min-width: 18rem; }
+.why { min-width: 22rem; }
 svg .track { fill: var(--track); } svg .now { fill: var(--now); } svg .comes { fill: var(--comes); }
 svg .goes { fill: var(--goes); }
 .legend span { margin-right: 1.2rem; white-space: nowrap; } .legend svg { vertical-align: -1px; margin-right: .35rem; }
