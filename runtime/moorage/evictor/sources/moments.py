@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
-_TIME = re.compile(rb'": ?"(2[0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})([.][0-9]{1,9})?Z"')
+_TIME = re.compile(rb"2[0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?=([.][0-9]{1,9})?Z)")
+_KEY = re.compile(rb"""([A-Za-z]+)"?: ?["']?$""")
 _PAST = (
     b"lastHeartbeatTime",
     b"renewTime",
@@ -27,14 +28,14 @@ def newest(data: bytes, now: datetime) -> datetime | None:
     """The newest of the times in a text; None when there are none.
 
     Args:
-        data: JSON.
+        data: JSON, or YAML.
         now: our own clock's time: what lies far ahead of it is no time at which anything has happened.
     """
     latest = f"{now + SLACK:%Y-%m-%dT%H:%M:%S}".encode()
     best = b""
     for found in _TIME.finditer(data):
-        if best < found[1] <= latest and _is_past(data[max(0, found.start() - 24) : found.start()]):
-            best = found[1]
+        if best < found[0] <= latest and _is_past(data[max(0, found.start() - 30) : found.start()]):
+            best = found[0]
     try:
         return datetime.fromisoformat(best.decode()).replace(tzinfo=UTC) if best else None
     except ValueError:  # the 31st of February
@@ -42,4 +43,5 @@ def newest(data: bytes, now: datetime) -> datetime | None:
 
 
 def _is_past(before: bytes) -> bool:
-    return before.rpartition(b'"')[2] in _PAST
+    key = _KEY.search(before)
+    return key is not None and key[1] in _PAST
