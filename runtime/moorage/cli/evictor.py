@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 import shutil
 import sys
@@ -133,9 +132,9 @@ def _serve(arguments: argparse.Namespace) -> int:
     # numpy's linear algebra is never called: its threads, one per core of the node, only cost memory.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-    from moorage.kube.errors import KubeError  # after the settings, so that a wrong one is told at once
+    from moorage.evictor import service  # after the settings, so that a wrong one is told at once
+    from moorage.kube.errors import KubeError
     from moorage.ops import aio, health
 
-    service = importlib.import_module("moorage.evictor.service")
     known = (configuration.SettingsError, KubeError, health.HealthError)
     return aio.run(lambda: service.run(settings), known=known, grace=settings.stop_grace)

@@ -42,10 +42,6 @@ _CONFIG = "EvictorConfig"
 _KIND = re.compile("[A-Za-z0-9]{1,63}")
 
 
-class _ConfigMap(KubeObject, frozen=True):
-    data: dict[str, Any] = {}  # noqa: RUF012 - msgspec gives each instance its own
-
-
 class _Resource(NamedTuple):
     """How one kind is read."""
 
@@ -54,7 +50,7 @@ class _Resource(NamedTuple):
 
 
 _READERS = {kind: _Resource(each, msgspec.json.Decoder(each.type)) for kind, each in _RESOURCES.items()}
-_config_map = msgspec.json.Decoder(_ConfigMap)
+_config_map = msgspec.json.Decoder(kinds.ConfigMap)
 _object = msgspec.json.Decoder(KubeObject)
 
 
@@ -174,7 +170,7 @@ class _There:
         try:
             self.texts[name] = text_of(lenient.decode(item.data, _config_map).data, keys[name], source)
         except UNREADABLE:
-            self.texts[name] = Wrong(source, "data", "is no map")
+            self.texts[name] = Wrong(source, "data", "is no map of texts")
 
     def gathered(self, names: Sequence[str], now: datetime | None, written: datetime) -> Gathered:
         """All together.

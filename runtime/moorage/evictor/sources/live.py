@@ -8,10 +8,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
-
 from moorage.evictor import kinds
-from moorage.evictor.in_force import VERSION, Found, Wrong, text_of
+from moorage.evictor.in_force import Found, Wrong, text_of
 from moorage.evictor.inventory import Inventory
 from moorage.files import prices, rules
 from moorage.kube import errors
@@ -31,16 +29,9 @@ AT_ONCE = 4
 ATTEMPTS = 4
 _PASSING = (errors.Gone, errors.TooManyRequests, errors.ServerError)
 """What may be otherwise a moment later."""
+_pause = asyncio.sleep
 Progress = Callable[[str, int], None]
 """Told the plural of a kind, and how many have come of it so far."""
-
-
-class _ConfigMap(KubeObject, frozen=True):
-    data: dict[str, Any] = {}  # noqa: RUF012 - msgspec gives each instance its own
-
-
-_CONFIG_MAPS = Resource("v1", "configmaps", "ConfigMap", _ConfigMap)
-_CONFIGS = Resource(VERSION, "evictorconfigs", "EvictorConfig", KubeObject, namespaced=False)
 
 
 class NothingSeen(Exception):
@@ -104,7 +95,7 @@ class _There:
                 if attempt == ATTEMPTS:
                     self.unseen[resource.kind] = f"cannot be listed: {error}"
                 else:
-                    await asyncio.sleep(max(backoff.next(), min(error.retry_after or 0.0, 10.0)))
+                    await _pause(max(backoff.next(), min(error.retry_after or 0.0, 10.0)))
                 continue
             except errors.NotFound:
                 if resource.kind not in kinds.OPTIONAL:
@@ -147,11 +138,11 @@ class _There:
         if not name:
             return None
         try:
-            found = await client.get(_CONFIG_MAPS, name, namespace)
+            found = await client.get(kinds.CONFIG_MAPS, name, namespace)
         except errors.NotFound:
             return None
         except errors.Forbidden as error:
-            self._missing(_CONFIG_MAPS, name, error)
+            self._missing(kinds.CONFIG_MAPS, name, error)
             return None
         except errors.Undecodable as error:
             return Wrong(source, "", str(error))
@@ -160,15 +151,15 @@ class _There:
     async def _resource(self, client: Client) -> Mapping[str, Any] | Wrong | None:
         source = f"EvictorConfig {rules.NAME}"
         try:
-            found = msgspec.json.decode(await client.transport.request("GET", _CONFIGS.path(name=rules.NAME)))
+            found = await client.get(kinds.EVICTOR_CONFIGS, rules.NAME)
         except errors.NotFound:
             return None
         except errors.Forbidden as error:
-            self._missing(_CONFIGS, rules.NAME, error)
+            self._missing(kinds.EVICTOR_CONFIGS, rules.NAME, error)
             return None
-        except errors.UNREADABLE as error:
-            return Wrong(source, "", f"cannot be read: {error}")
-        return found if isinstance(found, Mapping) else Wrong(source, "", "is no object")
+        except errors.Undecodable as error:
+            return Wrong(source, "", str(error))
+        return found.content()
 
     def _missing(self, resource: Resource[Any], name: str, error: errors.Forbidden) -> None:
         """Nobody knows what it says; perhaps there is none."""

@@ -182,7 +182,7 @@ def test_configuration_that_cannot_be_used_is_wrong(file: Path) -> None:
     found = read(file, text(*CLUSTER, empty, odd)).found
     assert [str(each) for each in found.wrong] == [
         "ConfigMap castai-agent/castai-evictor-config: data: config.yaml is missing; there is config.yml",
-        "ConfigMap castai-agent/castai-evictor-prices: data: is no map",
+        "ConfigMap castai-agent/castai-evictor-prices: data: is no map of texts",
     ]
     assert found.rules is None
 
