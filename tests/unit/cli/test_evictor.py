@@ -5,15 +5,19 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from moorage.cli import looking, main
+from moorage.cli import evictor, looking, main
+from moorage.evictor import kinds
+from moorage.evictor.sources.command import COMMAND
 from tests.examples import examples
 from tests.unit.evictor.build import merged
 from tests.unit.evictor.compaction.build import replica
@@ -408,3 +412,21 @@ def test_whatever_a_dump_holds_there_is_a_report_or_a_reason(
             assert run(capsys, "explain", *command, "--from", dump)[0] in (1, code)
     else:
         assert (out, err[:17]) == ("", "moorage evictor: ")
+
+
+def test_the_guide_has_the_command_the_rights_and_the_exit_codes() -> None:
+    guide = (Path(__file__).parents[3] / "docs/guides/evictor-report.md").read_text()
+    assert f"\n{COMMAND}\n" in guide
+    (role,) = re.findall(r"```yaml\n(kind: ClusterRole\n.*?)```", guide, flags=re.DOTALL)
+    may = {
+        (verb, group, resource)
+        for rule in yaml.safe_load(role)["rules"]
+        for verb in rule["verbs"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+    listed = {("list", each.group_version.rpartition("/")[0], each.plural) for each in kinds.KINDS}
+    read = {("get", "", "configmaps"), ("get", "autoscaling.cast.ai", "evictorconfigs")}
+    assert may == listed | read
+    codes = re.findall(r"^\| (\d+) \|", guide, flags=re.MULTILINE)
+    assert codes == re.findall(r"^  (\d+) ", evictor.EXIT_CODES, flags=re.MULTILINE)

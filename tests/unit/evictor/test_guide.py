@@ -98,7 +98,7 @@ def test_the_mistake_that_it_quotes() -> None:
 
 def test_it_says_at_its_top_that_acting_comes_later() -> None:
     for guide in (GUIDE, CHOOSING):
-        assert "acting on it come later" in " ".join(guide.partition("\n## ")[0].split())
+        assert "acting on it comes later" in " ".join(guide.partition("\n## ")[0].split())
 
 
 def test_every_reason_for_which_a_node_stays() -> None:
