@@ -53,7 +53,10 @@ class SharedValues(Generic[V]):
 
     def share(self, value: V) -> V:
         """The first value seen that is equal to this one. Values must never be changed afterwards."""
-        key = _encode(value)
+        try:
+            key = _encode(value)
+        except OverflowError:  # a number of more than 64 bits: nobody has another one like it
+            return value
         found = self._values.get(key)
         if found is not None:
             return found

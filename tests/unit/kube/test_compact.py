@@ -105,6 +105,11 @@ def test_an_integer_and_its_text_are_two_quantities() -> None:
     assert two.spec.overhead == {"cpu": "1"}
 
 
+def test_numbers_of_more_than_64_bits_are_kept_as_they_are() -> None:
+    huge = pod(spec__overhead={"cpu": -(2**63) - 1})
+    assert compact_pod(huge).spec.overhead == {"cpu": -(2**63) - 1}
+
+
 def test_nodes_of_one_shape_share_it_and_keep_the_rest() -> None:
     def node(name: str) -> Node:
         status = {"allocatable": {"cpu": "4"}, "capacity": {"cpu": "4"}, "nodeInfo": {"kubeletVersion": "v1.36.3"}}
