@@ -1,0 +1,74 @@
+"""Until the moment that is named, the same cluster leads to the same answer."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from moorage.evictor.candidates import Policy
+from moorage.evictor.compaction import History, Settings
+from moorage.evictor.configuration import Configuration
+from moorage.evictor.due import due
+from moorage.evictor.looking import Look, look
+from tests.examples import examples
+from tests.unit.evictor.build import NOW, Json
+from tests.unit.evictor.compaction.build import replica, replica_set, room
+from tests.unit.evictor.test_looking import inventory
+
+MINUTES = st.integers(-30, 90)
+CONFIGURATION = Configuration(
+    policy=Policy(node_grace_period=timedelta(minutes=20)),
+    choice=Settings(most=None, percentage=100, utilisation=1.0, owner_window=timedelta(minutes=45)),
+)
+
+
+def at(minutes: int) -> str:
+    return (NOW - timedelta(minutes=minutes)).isoformat()
+
+
+def seen(manifests: list[Json], history: History, now: datetime) -> Look:
+    return look(inventory(*manifests, now=now), CONFIGURATION, history)
+
+
+def answer(found: Look) -> object:
+    return found.plan, {name: verdict.findings for name, verdict in found.cluster.verdicts.items()}
+
+
+@settings(max_examples=examples(100))
+@given(
+    nodes=st.lists(st.tuples(MINUTES, st.sampled_from(["", "true", "40m", "1h15m", "soon"])), min_size=2, max_size=4),
+    pods=st.lists(st.tuples(st.integers(0, 3), MINUTES, st.sampled_from(["", "false", "35m"])), max_size=4),
+    evictions=st.lists(MINUTES.map(abs), max_size=3),
+    part=st.floats(0.0, 0.999),
+)
+def test_nothing_changes_before(
+    nodes: list[tuple[int, str]], pods: list[tuple[int, int, str]], evictions: list[int], part: float
+) -> None:
+    manifests: list[Json] = [replica_set()]
+    for number, (age, mark) in enumerate(nodes):
+        marks = {"karpenter.sh/do-not-disrupt": mark} if mark else {}
+        manifests.append(room(f"n{number}", metadata={"creationTimestamp": at(age), "annotations": marks}))
+    for number, (on, age, mark) in enumerate(pods):
+        marks = {"karpenter.sh/do-not-disrupt": mark} if mark else {}
+        meta = {"creationTimestamp": at(age), "annotations": marks}
+        manifests.append(replica(f"p{number}", f"n{on % len(nodes)}", metadata=meta))
+    history = History({"uid-web-1": tuple(NOW - timedelta(minutes=each) for each in evictions)})
+    first = seen(manifests, history, NOW)
+    moment = due(first, history)
+    until = moment or NOW + timedelta(days=365)
+    assert until > NOW
+    then = seen(manifests, history, NOW + part * (until - NOW))
+    assert answer(then) == answer(first)
+
+
+def test_what_lies_beyond_all_calendars_never_comes() -> None:
+    found = seen([room("n1", metadata={"creationTimestamp": "9999-12-31T23:59:59Z"})], History(), NOW)
+    assert due(found, History()) is None
+
+
+def test_what_is_over_is_no_reason() -> None:
+    found = seen([room("n1"), room("n2")], History(), NOW)
+    assert due(found, History({"u": (NOW - timedelta(hours=1),)})) is None
+    assert due(found, History({"u": (NOW - timedelta(minutes=44),)})) == NOW + timedelta(minutes=1)

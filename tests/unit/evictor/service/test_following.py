@@ -1,0 +1,221 @@
+"""Hot reload: whatever people write, in whatever order, the last configuration that was right is in force."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any, cast
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from moorage.controller.ourselves import Ourselves
+from moorage.evictor.configuration import Configuration
+from moorage.evictor.following import Following
+from moorage.evictor.in_force import Found, configure
+from moorage.evictor.kinds import ConfigMap, EvictorConfig
+from moorage.evictor.telling import Telling
+from moorage.kube.cache import WatchCache
+from moorage.objects import ObjectMeta
+from moorage.ops.settings import EvictorSettings
+from tests.examples import examples
+
+from .held import Recorder, complete, hide, refuse, show, spoil
+
+SETTINGS = EvictorSettings(pod_name="us")
+NAMESPACE = SETTINGS.namespace
+RULES, PRICES, RESOURCE = SETTINGS.rules_config_map, SETTINGS.prices_config_map, "evictor-config"
+RULE = {
+    "nodeSelector": {"labelSelector": {"matchLabels": {"pool": "a"}}},
+    "settings": {"removalDisabled": {"enabled": True}},
+}
+TEXTS: dict[str, tuple[str, str]] = {
+    "good": (json.dumps({"evictionConfig": [RULE]}), json.dumps({"prices": []})),
+    "other": (
+        json.dumps({"evictionConfig": [RULE, RULE]}),
+        json.dumps({"prices": [{"instanceType": "a", "pricePerHour": 1}]}),
+    ),
+    "bad": ('{"evictionConfig": [{"settings": {}}]}', '{"prices": [{"pricePerHour": -1}]}'),
+    "torn": ("{", "prices: ["),
+}
+SPECS: dict[str, Any] = {
+    "good": {"config": {"aggressiveMode": True}},
+    "other": {"config": {"cycleInterval": "2m"}, "evictionRules": []},
+    "bad": {"config": {"cycleInterval": "0s"}},
+    "torn": None,
+}
+
+
+class Bed:
+    """A configuration, and somebody who follows it."""
+
+    def __init__(self) -> None:
+        self.changes = 0
+        self.following = Following(cast("Any", None), SETTINGS, self._changed)
+        self.caches: dict[str, WatchCache[Any]] = dict(
+            zip(("rules", "prices", "resource"), self.following.caches, strict=True)
+        )
+        for each in self.caches.values():
+            complete(each)
+        self.generation = 0
+        self.recorder = Recorder()
+        us = Ourselves(self.recorder.as_recorder(), NAMESPACE, "us", lambda: "")
+        self.telling = Telling(self.recorder.as_recorder(), us)
+
+    def _changed(self) -> None:
+        self.changes += 1
+
+    def put(self, which: str, what: str) -> None:
+        """Somebody writes one of: rules, prices, resource."""
+        self.generation += 1
+        if which == "resource":
+            meta = ObjectMeta(name=RESOURCE, uid="u", generation=self.generation)
+            show(self.caches[which], EvictorConfig(meta, SPECS[what]))
+            return
+        name, key, text = (RULES, "config.yaml", 0) if which == "rules" else (PRICES, "prices.yaml", 1)
+        show(self.caches[which], ConfigMap(ObjectMeta(name, NAMESPACE, f"uid-{which}"), {key: TEXTS[what][text]}))
+
+    def delete(self, which: str) -> None:
+        for key in self.caches[which].copy():
+            hide(self.caches[which], key)
+
+    def told(self) -> list[tuple[str, str, str]]:
+        """The Events about what is in force now."""
+        self.telling.configured(self.following.look())
+        return self.recorder.take()
+
+
+WHICH, WHAT = st.sampled_from(["rules", "prices", "resource"]), st.sampled_from([*TEXTS, "deleted", "unseen", "seen"])
+
+
+@settings(max_examples=examples(50))
+@given(st.lists(st.tuples(WHICH, WHAT), max_size=12))
+def test_the_last_good_one_is_in_force_whatever_happens(days: list[tuple[str, str]]) -> None:
+    bed = Bed()
+    there: dict[str, str] = {}
+    unseen: set[str] = set()
+    last = bed.following.look().configuration
+    assert last == configure(SETTINGS, Found()).configuration
+    for which, what in days:
+        if what == "unseen":
+            refuse(bed.caches[which])
+            unseen.add(which)
+        elif what == "seen" or which in unseen:
+            complete(bed.caches[which])
+            unseen.discard(which)
+        elif what == "deleted":
+            bed.delete(which)
+            there.pop(which, None)
+        else:
+            bed.put(which, what)
+            there[which] = what
+        known = configure(SETTINGS, _found(there), bed.following._names)
+        right = known.configuration is not None and not unseen
+        last = known.configuration if right else last
+        found = bed.following.look()
+        assert found.configuration == last
+        assert bool(found.wrong) == (not right)
+        for source in {each.source for each in found.wrong}:
+            which_one = "resource" if "EvictorConfig" in source else "rules" if RULES in source else "prices"
+            assert (source in found.about) == (which_one in there)
+        number = found.number
+        assert bed.following.look().number == number
+
+
+def _found(there: dict[str, str]) -> Found:
+    texts = [TEXTS[there[which]][place] if which in there else None for place, which in enumerate(("rules", "prices"))]
+    resource = None
+    if "resource" in there:
+        resource = EvictorConfig(ObjectMeta(RESOURCE), SPECS[there["resource"]]).content()
+    return Found(texts[0], texts[1], resource)
+
+
+def test_nothing_is_in_force_until_it_is_right() -> None:
+    bed = Bed()
+    bed.put("rules", "bad")
+    assert bed.following.look().configuration is None
+    (event,) = bed.told()
+    assert event[2].startswith("Nothing is chosen until it is right: ")
+    bed.put("rules", "good")
+    assert bed.following.look().configuration is not None
+
+
+def test_a_mistake_is_told_once_on_its_object_with_its_path(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "moorage.evictor")
+    bed = Bed()
+    bed.put("rules", "good")
+    assert bed.told() == []
+    bed.put("rules", "bad")
+    (event,) = bed.told()
+    assert event[:2] == (f"ConfigMap {RULES}", "ConfigurationInvalid")
+    assert event[2].startswith(
+        f"The last good one stays in force: ConfigMap {NAMESPACE}/{RULES}, line 1: evictionConfig[0]"
+    )
+    assert bed.told() == []
+    bed.put("resource", "bad")
+    assert {about for about, _, _ in bed.told()} == {f"ConfigMap {RULES}", "EvictorConfig evictor-config"}
+    lines = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert {record.message for record in lines} == {"configuration is wrong, the last good one stays in force"}
+    assert {vars(record)["path"] for record in lines} >= {"evictionConfig[0]", "spec.config.cycleInterval"}
+    bed.put("rules", "good")
+    bed.delete("resource")
+    assert bed.told() == []
+    assert caplog.records[-1].message == "configuration is in force"
+
+
+def test_what_cannot_be_seen_is_not_taken_for_nothing() -> None:
+    bed = Bed()
+    bed.put("resource", "good")
+    before = bed.following.look().configuration
+    refuse(bed.caches["resource"], "evictorconfigs is forbidden")
+    found = bed.following.look()
+    assert found.configuration is before
+    assert "may not watch evictorconfigs: evictorconfigs is forbidden" in str(found.wrong[0])
+    spoil(bed.caches["rules"], ConfigMap(ObjectMeta(RULES, NAMESPACE, "u")), "data: no map")
+    assert any("cannot be read: data: no map" in str(each) for each in bed.following.look().wrong)
+
+
+def test_a_config_map_without_its_key_is_wrong() -> None:
+    bed = Bed()
+    show(bed.caches["rules"], ConfigMap(ObjectMeta(RULES, NAMESPACE, "u"), {"config.yml": "{}"}))
+    assert "config.yaml is missing" in str(bed.following.look().wrong[0])
+
+
+def test_what_we_write_into_the_status_is_no_change() -> None:
+    bed = Bed()
+    bed.put("resource", "good")
+    before, known = bed.changes, bed.caches["resource"].get(RESOURCE)
+    assert known is not None
+    show(bed.caches["resource"], msgspec.structs.replace(known, status={"observedGeneration": 1}))
+    assert bed.changes == before
+    bed.put("resource", "other")
+    assert bed.changes == before + 1
+    assert bed.following.look().generation == 2
+
+
+def test_a_new_generation_is_judged_although_it_says_the_same() -> None:
+    bed = Bed()
+    bed.put("resource", "good")
+    assert bed.following.look().generation == 1
+    bed.put("resource", "good")
+    assert bed.following.look().generation == 2
+
+
+def test_what_has_no_effect_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    bed = Bed()
+    spec = {"config": {"ignorePodDisruptionBudgets": True}}
+    show(bed.caches["resource"], EvictorConfig(ObjectMeta(RESOURCE, uid="u", generation=1), spec))
+    for _ in range(2):
+        bed.told()
+    (line,) = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert "ignorePodDisruptionBudgets" in vars(line)["note"]
+
+
+def test_without_names_nothing_is_followed_but_the_resource() -> None:
+    plain = EvictorSettings(pod_name="us", rules_config_map="", prices_config_map="")
+    following = Following(cast("Any", None), plain, lambda: None)
+    assert [each.resource.kind for each in following.caches] == ["EvictorConfig"]
+    complete(following.resources)
+    assert isinstance(following.look().configuration, Configuration)
