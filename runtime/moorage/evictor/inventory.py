@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from moorage.evictor.candidates import View
 from moorage.kube import resources
 from moorage.kube.unreadable import Unreadable, outline
-from moorage.objects import CsiNode, KubeObject, ObjectMeta, OwnerReference, Pod
+from moorage.objects import CsiNode, KubeObject, Namespace, ObjectMeta, OwnerReference, Pod
 from moorage.scheduling import Snapshot, Unread
 
 from . import kinds
@@ -127,7 +127,7 @@ class Inventory:
                 fields = {"kind": which[0], "object": which[1]}
                 logger.error("object cannot be counted", extra=fields, exc_info=error)
                 in_the_way[which] = error
-        for key, unread in self._unseen_limits():
+        for key, unread in (*self._unseen_limits(), *self._unseen_namespaces()):
             snapshot.doubts.put(key, unread)
         return in_the_way
 
@@ -160,6 +160,14 @@ class Inventory:
             for name in self.objects.get("Node", {}):
                 thing = CsiNode(metadata=ObjectMeta(name=name))
                 yield name, Unread(thing, f"CSINode {name}", ("metadata.annotations", "spec"), reason)
+
+    def _unseen_namespaces(self) -> Iterator[tuple[str, Unread]]:
+        """When namespaces cannot be seen nobody knows which of them a namespaceSelector means."""
+        reason = self.unseen.get("Namespace")
+        if reason is not None:
+            for name in sorted({pod.metadata.namespace for pod in self.objects.get("Pod", {}).values()}):
+                thing = Namespace(metadata=ObjectMeta(name=name))
+                yield name, Unread(thing, f"Namespace {name}", ("metadata.labels",), reason)
 
 
 def _pod(maker: Maker, version: str, kind: str) -> Pod:

@@ -117,7 +117,7 @@ class ResourceTable:
             elif not record.offered.get(name) and (name in device_classes or name.startswith(_DEVICE_CLASS)):
                 found.append(Finding(Reason.DEVICE_CLASS, f"resources.requests[{name}]", name))
             else:
-                detail = f"{name}: {units} needed, {left} free of {record.offered.get(name, 0)}"
+                detail = f"{name}: {units} needed, {max(left, 0)} free of {record.offered.get(name, 0)}"
                 if name == "cpu":
                     detail += " (thousandths)"
                 found.append(Finding(Reason.RESOURCE, f"resources.requests[{name}]", detail))

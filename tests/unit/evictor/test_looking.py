@@ -105,6 +105,22 @@ def test_volumes_are_not_moved_when_their_limits_cannot_be_seen() -> None:
     assert moves(seen(*things, without=("VolumeAttachment",)).plan) == {}
 
 
+def test_nobody_knows_whom_a_pod_keeps_away_when_namespaces_cannot_be_seen() -> None:
+    term = {
+        "topologyKey": "kubernetes.io/hostname",
+        "labelSelector": {"matchLabels": {"app": "web"}},
+        "namespaceSelector": {"matchLabels": {"team": "a"}},
+    }
+    away = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+    keeper = merged(replica("keeper", "n2"), {"spec": {"affinity": away}, "metadata": {"namespace": "other"}})
+    disposable = {"metadata": {"annotations": {"autoscaling.cast.ai/disposable": "true"}}}
+    held = merged(keeper, {"metadata": {"annotations": {"autoscaling.cast.ai/removal-disabled": "true"}}})
+    things = (room("n1"), room("n2"), merged(replica("a", "n1"), disposable), held, replica_set())
+    assert moves(seen(*things).plan) == {"n1": {"a": "n2"}}
+    without = seen(*(each for each in things if each["kind"] != "Namespace"), without=("Namespace",))
+    assert moves(without.plan) == {}
+
+
 def test_an_object_over_which_counting_fails_costs_only_what_it_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     counted = Snapshot.apply
 
