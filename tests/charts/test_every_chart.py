@@ -108,11 +108,14 @@ def test_no_object_comes_twice(chart: str) -> None:
     assert len(found) == len(set(found))
 
 
-RIGHTS = {"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
+WITHOUT_RIGHTS: dict[str, Values] = {
+    PINNER: {"rbac": {"create": False}},
+    PLANNER: {"rbac": {"create": False}},
+    EVICTOR: {"rbac": {"enabled": False}},
+}
 TOGGLES: list[tuple[str, Values, set[str]]] = [
     (PINNER, {"crds": {"enabled": False}}, {"CustomResourceDefinition"}),
     (EVICTOR, {"crds": {"enabled": False}}, {"CustomResourceDefinition"}),
-    (EVICTOR, {"rbac": {"enabled": False}}, RIGHTS),
     (
         PINNER,
         {"admissionPolicy": {"enabled": False}},
@@ -122,7 +125,7 @@ TOGGLES: list[tuple[str, Values, set[str]]] = [
         (chart, values, kinds)
         for chart in (PINNER, PLANNER, EVICTOR)
         for values, kinds in (
-            *([({"rbac": {"create": False}}, RIGHTS)] if chart != EVICTOR else []),
+            (WITHOUT_RIGHTS[chart], {"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}),
             ({"podDisruptionBudget": {"enabled": False}}, {"PodDisruptionBudget"}),
             ({"networkPolicy": {"enabled": False}}, {"NetworkPolicy"}),
             ({"serviceAccount": {"create": False, "name": "theirs"}}, {"ServiceAccount"}),

@@ -292,6 +292,13 @@ PUBLISHED: list[Values] = [
 ]
 
 
+def test_the_guides_values_are_taken() -> None:
+    guide = (CHARTS.parent / "docs/guides/install.md").read_text()
+    values = yaml.safe_load(guide.partition("# evictor.yaml\n")[2].partition("```")[0])
+    assert set(values) == {"prices", "customConfig"}
+    assert render(EVICTOR, values).objects
+
+
 @pytest.mark.parametrize("values", PUBLISHED, ids=str)
 def test_published_files_are_taken(values: Values) -> None:
     assert render(EVICTOR, values).env == ENV
