@@ -409,7 +409,8 @@ def reused(folder: Path, values: Values) -> Path:
 def test_the_closed_charts_values_in_place_of_ours(tmp_path: Path) -> None:
     chart = reused(tmp_path, {**CLOSED, "dryRun": False})
     said = refusal(chart, {})
-    assert f"dryRun: {files.NO_ACTING}. With --reuse-values the closed chart's own false comes along" in said
+    assert f"dryRun: {files.NO_ACTING}. A false that an earlier release has set comes along by itself" in said
+    assert "--reset-then-reuse-values --set dryRun=true changes it" in said
     rendered = render(chart, {"dryRun": True})
     assert rendered.env == ENV
     assert rendered.container["image"] == "ghcr.io/moorage/moorage:2.0.0"
