@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
+import subprocess
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from moorage.cli import evictor, looking
+from moorage.cli import evictor, explain, looking
+from moorage.evictor.sources.command import COMMAND
 from moorage.kube import resources
 from moorage.kube.client import Client
 from tests.auditing import events
 from tests.kube import pinning
 from tests.kube.accounts import account
-from tests.kube.support import eventually, placeholder
+from tests.kube.support import eventually, placeholder, unscheduled_pod
 from tools.auditlog import Mark
 from tools.localcluster import ClusterHandle
+from tools.localcluster.binaries import binaries
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs/guides/evictor-report.md"
 (ROLE,) = re.findall(r"```yaml\n(kind: ClusterRole\n.*?)```", GUIDE.read_text(), flags=re.DOTALL)
@@ -38,8 +43,19 @@ def asked_by(mark: Mark, user: str) -> set[str]:
     return {each.verb for each in events.read(mark.lines()) if each.account == user}
 
 
-async def look(kubeconfig: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, Any]]:
-    arguments = evictor.parser("moorage evictor").parse_args(["--kubeconfig", str(kubeconfig), "--once", "-o", "json"])
+def written(cluster: ClusterHandle, folder: Path) -> Path:
+    """A dump, made with the command that people are told."""
+    command, _, name = COMMAND.partition(" > ")
+    words = [str(binaries(["kubectl"])["kubectl"]), *command.split()[1:]]
+    with (folder / name).open("wb") as file:
+        subprocess.run(words, stdout=file, check=True, env={**os.environ, "KUBECONFIG": str(cluster.kubeconfig)})
+    return folder / name
+
+
+async def look(kubeconfig: Path, capsys: pytest.CaptureFixture[str], *flags: str) -> tuple[int, dict[str, Any]]:
+    arguments = evictor.parser("moorage evictor").parse_args(
+        ["--kubeconfig", str(kubeconfig), "--once", "-o", "json", *flags]
+    )
     code = await asyncio.to_thread(evictor.main, arguments)
     out = capsys.readouterr().out
     return code, json.loads(out) if out else {}
@@ -76,5 +92,23 @@ async def test_reading_is_enough_and_a_right_that_is_missing_is_said(
         assert unseen["reason"] == "may not list poddisruptionbudgets"
         for user in (f"once-{namespace}", f"fewer-{namespace}"):
             assert asked_by(mark, user) == {"get", "list"}
+    finally:
+        await client.delete(resources.NODES, node.metadata.name, uid=node.metadata.uid)
+
+
+async def test_a_dump_by_the_command_that_people_are_told_shows_the_same(
+    client: Client, cluster: ClusterHandle, namespace: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node = await client.create(resources.NODES, placeholder(f"dump-{namespace}"))
+    waiting = await unscheduled_pod(client, "waiting", namespace)
+    try:
+        path = written(cluster, tmp_path)
+        code, report = await look(cluster.kubeconfig, capsys, "--from", str(path))
+        assert (code, report["unseen"]) == (0, [])
+        assert node.metadata.name in {each["name"] for each in report["others"]}
+        assert abs(datetime.fromisoformat(report["when"]) - client.transport.clock.now()) < timedelta(minutes=5)
+        explained = explain.parser("moorage explain").parse_args(["pod", waiting.key, "--from", str(path)])
+        assert await asyncio.to_thread(explain.main, explained) == 0
+        assert capsys.readouterr().out.startswith(f"Pod {waiting.key} has no node yet.")
     finally:
         await client.delete(resources.NODES, node.metadata.name, uid=node.metadata.uid)
