@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 NAME = "audit-guard"
 THIEF = "moorage-tests-thief"
 """User-Agent of a test that plays somebody who has our token."""
-_OURS = re.compile(r"pod-pinner|moorage-planner")
+_OURS = re.compile(r"pod-pinner|moorage-planner|castai-evictor")
 _SHOWN = 20
 
 
 def is_ours(event: Event) -> bool:
-    """Whether a pinner or planner has asked: one of the charts' under any release, or one of the tests'."""
+    """Whether a pinner, planner or evictor has asked: one of the charts' under any release, or one of the tests'."""
     return _OURS.search(event.account) is not None and event.agent != THIEF
 
 

@@ -112,10 +112,11 @@ def refusal(of: WatchCache[Any]) -> str:
     refused = of.refusal
     if refused is None:
         return ""
-    doing = "list" if not of.synced else "watch"
     if isinstance(refused, errors.NotFound):
-        return f"the API server does not serve {of.resource.plural}"
-    return f"may not {doing} {of.resource.plural}: {refused.status.message or refused.code}"
+        return f"the API server does not serve {of.resource.group_version} of it"
+    if isinstance(refused, errors.Forbidden) and not refused.lacks_right:
+        return f"refused: {refused.status.message[:200]}"
+    return f"may not {'watch' if of.synced else 'list'} {of.resource.plural}"
 
 
 def _alike(old: Any, new: Any) -> bool:

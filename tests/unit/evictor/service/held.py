@@ -55,9 +55,10 @@ def refusal(code: int, message: str) -> errors.ApiError:
     return errors.from_status(code, errors.Status(message=message, reason="Refused", code=code), request="GET /")
 
 
-def refuse(cache: WatchCache[Any], message: str = "no") -> None:
+def refuse(cache: WatchCache[Any]) -> None:
     """It may not be followed from now on."""
-    cache._refusal = refusal(403, message)
+    resource = cache.resource.plural
+    cache._refusal = refusal(403, f'{resource} is forbidden: User "us" cannot watch resource "{resource}"')
 
 
 def in_force(configuration: Configuration | None = None, number: int = 1, **more: Any) -> InForce:

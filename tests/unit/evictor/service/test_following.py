@@ -169,10 +169,10 @@ def test_what_cannot_be_seen_is_not_taken_for_nothing() -> None:
     bed = Bed()
     bed.put("resource", "good")
     before = bed.following.look().configuration
-    refuse(bed.caches["resource"], "evictorconfigs is forbidden")
+    refuse(bed.caches["resource"])
     found = bed.following.look()
     assert found.configuration is before
-    assert "may not watch evictorconfigs: evictorconfigs is forbidden" in str(found.wrong[0])
+    assert str(found.wrong[0]) == "EvictorConfig evictor-config: may not watch evictorconfigs"
     spoil(bed.caches["rules"], ConfigMap(ObjectMeta(RULES, NAMESPACE, "u")), "data: no map")
     assert any("cannot be read: data: no map" in str(each) for each in bed.following.look().wrong)
 

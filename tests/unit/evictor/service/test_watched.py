@@ -52,14 +52,18 @@ def test_an_inventory_stays_as_it_is(bed: Bed) -> None:
 
 def test_what_may_not_be_seen_is_left_out_with_the_reason_and_comes_back(bed: Bed) -> None:
     show(bed.caches["Node"], NODE)
-    refuse(bed.caches["Node"], "nodes is forbidden")
+    refuse(bed.caches["Node"])
     found = bed.watched.inventory(NOW)
     assert "Node" not in found.objects
-    assert found.unseen == {"Node": "may not watch nodes: nodes is forbidden"}
+    assert found.unseen == {"Node": "may not watch nodes"}
     complete(bed.caches["Node"])
     assert list(bed.watched.inventory(NOW).objects["Node"]) == ["n1"]
     bed.caches["Job"]._refusal = refusal(404, "")
-    assert bed.watched.unseen() == {"Job": "the API server does not serve jobs"}
+    bed.caches["CronJob"]._refusal = refusal(403, "a webhook says no")
+    assert bed.watched.unseen() == {
+        "Job": "the API server does not serve batch/v1 of it",
+        "CronJob": "refused: a webhook says no",
+    }
 
 
 def test_what_cannot_be_read_is_not_what_it_was_before(bed: Bed) -> None:
