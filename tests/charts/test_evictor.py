@@ -11,6 +11,8 @@ import pytest
 import yaml
 
 from moorage.files import evictor as files
+from moorage.ops.configuration import settings_of
+from moorage.ops.settings import EvictorSettings
 from tests.charts.rendering import CHARTS, EVICTOR, NAMESPACE, Values, annotations_of, notes, refusal, render
 from tests.unit.schemas.test_published import EVICTOR as CLOSED
 from tools.generate import bundle
@@ -101,6 +103,8 @@ ENV: dict[str, Any] = {
 def test_the_environment_has_every_setting_once() -> None:
     assert render(EVICTOR).env == ENV
     assert "envFrom" not in render(EVICTOR).container
+    of_shells = {"MOORAGE_KUBECONFIG", "MOORAGE_CONTEXT", "MOORAGE_STOP_GRACE"}
+    assert {each.variable for each in settings_of(EvictorSettings).values()} - of_shells == set(ENV)
 
 
 def test_every_value_reaches_the_process() -> None:

@@ -25,6 +25,7 @@ _COLUMNS = (
     ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status', "Whether it is in force."),
     ("Dry Run", "boolean", ".spec.config.dryRun", "Whether it says that nothing is evicted."),
     ("Candidates", "integer", ".status.lastCycle.candidates", "Nodes that may go."),
+    ("Going", "integer", ".status.lastCycle.going", "Nodes that could go together."),
     ("Freed", "number", ".status.lastCycle.freed", "What those that could go together are worth."),
     ("Unit", "string", ".status.lastCycle.unit", "In what that is said: money by the hour, or units of a model."),
     ("Cycle", "date", ".status.lastCycle.time", "When that was found out."),
@@ -124,6 +125,10 @@ _STATUS: Schema = {
                 "time": {"type": "string", "format": "date-time", "description": "When it was."},
                 "nodes": {**_COUNT, "description": "How many nodes there were."},
                 "candidates": {**_COUNT, "description": "How many of them may go."},
+                "going": {
+                    **_COUNT,
+                    "description": "How many of those could go together; chosen names the first of them.",
+                },
                 "chosen": {
                     "type": "array",
                     "description": "Those that could go together.",

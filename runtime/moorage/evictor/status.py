@@ -107,6 +107,7 @@ def cycle(plan: Plan, counts: Tally, now: datetime) -> dict[str, Any]:
         "time": _time(now),
         "nodes": counts.nodes,
         "candidates": counts.candidates,
+        "going": len(plan.chosen),
         "chosen": [
             {"node": node.name, "price": round(node.price, 6), "pods": len(node.moves)}
             for node in plan.chosen[:_LISTED]

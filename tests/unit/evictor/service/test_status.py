@@ -102,6 +102,7 @@ def test_a_cycle_in_a_status() -> None:
         "time": "2026-01-01T12:00:00Z",
         "nodes": 2,
         "candidates": 2,
+        "going": 1,
         "chosen": [{"node": "n1", "price": 36.0, "pods": 1}],
         "freed": 36.0,
         "unit": "units",
