@@ -23,6 +23,14 @@ from tools.helmrepo import Repository
 from tools.localcluster import ClusterHandle
 
 SHOP = "shop"
+EVICTOR = "castai-evictor"
+CONFIGS = "evictorconfigs.autoscaling.cast.ai"
+CONFIG = {
+    "apiVersion": "autoscaling.cast.ai/v1alpha1",
+    "kind": "EvictorConfig",
+    "metadata": {"name": "evictor-config"},
+    "spec": {"config": {"nodeGracePeriodMinutes": 0, "cycleInterval": "1s"}},
+}
 POOL = {"moorage.test/pool": "pinned"}
 MACHINES = ("pinned-1", "pinned-2", "pinned-3")
 LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/{RELEASE}-leader-election"
@@ -43,11 +51,11 @@ def site(
 def clear(site: Site) -> None:
     """Wherever the story has ended, the cluster is as before for those who use it next."""
     shell = site.shell()
-    for release in (RELEASE, "moorage-planner"):
+    for release in (RELEASE, "moorage-planner", EVICTOR):
         shell.run(f"helm uninstall {release} -n {NAMESPACE}")
     cleanup(site.cluster)
     switch_off(site)
-    shell.run("kubectl delete crd nodereservations.moorage.dev --ignore-not-found")
+    shell.run(f"kubectl delete crd nodereservations.moorage.dev {CONFIGS} --ignore-not-found")
     shell.run(f"kubectl delete namespace {NAMESPACE} {SHOP} --ignore-not-found --wait=false")
 
 
@@ -322,6 +330,32 @@ def test_a_failed_upgrade_leaves_the_old_replicas_serving(site: Site) -> None:
     shell(commands.PUBLISHED_INSTALL)
     site.until_ready(2)
     assert uids(site) == replicas, "nothing was wrong with them"
+
+
+def test_the_evictor_beside_it_reports_and_touches_nothing(site: Site) -> None:
+    shell = site.shell()
+    said = shell(f"helm upgrade --install {EVICTOR} moorage/{EVICTOR} -n {NAMESPACE}").out
+    assert "moorage evictor --once" in said, "NOTES say how to see it"
+    site.until_ready(1, EVICTOR)
+    before = {node["metadata"]["name"]: node["spec"] for node in site.cluster.api.get("/api/v1/nodes")["items"]}
+    shell(f"kubectl apply -f {site.file('config.json', CONFIG)}")
+
+    def looked() -> dict[str, Any] | None:
+        found: dict[str, Any] = json.loads(shell("kubectl get evictorconfig evictor-config -o json").out)
+        status = found.get("status", {})
+        return status if status.get("lastCycle", {}).get("nodes") == len(before) else None
+
+    status = site.until(looked, "a cycle to be told of")
+    assert {each["type"]: each["status"] for each in status["conditions"]}["Ready"] == "True"
+    lines = shell(f"kubectl logs -l app.kubernetes.io/name=castai-evictor -n {NAMESPACE} --tail=-1").out.splitlines()
+    assert json.loads(lines[0])["message"] == "this is a dry run, nothing is evicted"
+    after = {node["metadata"]["name"]: node["spec"] for node in site.cluster.api.get("/api/v1/nodes")["items"]}
+    assert after == before, "no cordon, no taint"
+
+    shell(f"helm uninstall {EVICTOR} -n {NAMESPACE}")
+    site.until(lambda: not site.pods(f"app.kubernetes.io/name%3D{EVICTOR}"), "its pod to be gone")
+    shell(f"kubectl delete crd {CONFIGS}")
+    shell(f"kubectl delete lease {EVICTOR} -n {NAMESPACE}")
 
 
 def test_after_cleanup_and_uninstall_only_what_is_documented_is_left(
