@@ -9,6 +9,7 @@ from typing import Any
 from prometheus_client.metrics import MetricWrapperBase
 
 from moorage.cli.check import CheckSettings
+from moorage.evictor import metrics as evictor_metrics
 from moorage.kube import events
 from moorage.kube import metrics as kube_metrics
 from moorage.ops import configuration
@@ -34,7 +35,7 @@ def metrics() -> str:
     rows = []
     for metric in (
         value
-        for module in (kube_metrics, events, pinner_metrics, stream, planner_metrics)
+        for module in (kube_metrics, events, pinner_metrics, stream, planner_metrics, evictor_metrics)
         for value in vars(module).values()
     ):
         if isinstance(metric, MetricWrapperBase):

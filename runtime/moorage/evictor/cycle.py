@@ -8,6 +8,7 @@ the earliest an interval after the one before it has begun.
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, NoReturn, Protocol
@@ -78,6 +79,7 @@ Looks = Callable[[Inventory, Configuration, History], Awaitable[Seen]]
 
 def seen(inventory: Inventory, configuration: Configuration, history: History, *, stopped: Callable[[], bool]) -> Seen:
     """All that a cycle computes, for a thread of its own."""
+    gc.collect()  # a snapshot refers to itself: that of the last cycle goes before another one comes
     look = looking.look(inventory, configuration, history, stopped)
     return look, tally(look), due(look, history)
 
