@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Self
 
 from moorage.evictor.sources.command import COMMAND
 from moorage.ops import configuration
@@ -15,11 +18,14 @@ from moorage.ops.settings import EvictorSettings
 from .parser import WRONG_USAGE
 
 if TYPE_CHECKING:  # loaded when there is something to do: --help and wrong usage need none of it
+    from moorage.evictor.configuration import Configuration
     from moorage.evictor.looking import Look
     from moorage.evictor.sources.gathered import ConfigMaps, Gathered
 
 FAILED = 1
 NOT_ALL_SEEN = 3
+_CLEAR = "\r\x1b[K"
+"""Takes a line away."""
 SERVICE = (
     "evictor_enabled",
     "dry_run",
@@ -99,33 +105,37 @@ def look_once(arguments: argparse.Namespace, settings: EvictorSettings, prog: st
     """
     # numpy's linear algebra is never called: its threads, one per core, only cost memory.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    _keep_quiet()
     from moorage.evictor.compaction import History
-    from moorage.evictor.in_force import configure, names_in
     from moorage.evictor.looking import look
-    from moorage.evictor.sources import beside
     from moorage.evictor.sources.gathered import ConfigMaps
 
     where = ConfigMaps(settings.namespace, settings.rules_config_map, settings.prices_config_map)
-    meanwhile = _Meanwhile()
-    try:
+    with _quiet(), _Meanwhile() as meanwhile:
         gathered = _gathered(arguments, settings, where, meanwhile, prog)
-        found, names = gathered.found, names_in(*where)
-        if arguments.rules:
-            found, names = beside.with_rules(found, names, arguments.rules)
-        if arguments.prices:
-            found, names = beside.with_prices(found, names, arguments.prices)
-        configured = configure(settings, found, names, acts=False)
-        if configured.configuration is None:
-            meanwhile.end()
-            raise _ended(prog, "\n".join(map(str, configured.wrong)), WRONG_USAGE)
+        in_force, notes = _in_force(arguments, settings, where, gathered, prog)
         meanwhile.say("looking where every pod fits")
-        seen = look(gathered.inventory, configured.configuration, History())
-    finally:
-        meanwhile.end()
-    for note in (*gathered.notes, *configured.notes):
+        seen = look(gathered.inventory, in_force, History())
+    for note in (*gathered.notes, *notes):
         _say("note", note)
     return seen, gathered.source
+
+
+def _in_force(
+    arguments: argparse.Namespace, settings: EvictorSettings, where: ConfigMaps, gathered: Gathered, prog: str
+) -> tuple[Configuration, tuple[str, ...]]:
+    """What is in force, and what it says in vain."""
+    from moorage.evictor.in_force import configure, names_in
+    from moorage.evictor.sources import beside
+
+    found, names = gathered.found, names_in(*where)
+    if arguments.rules:
+        found, names = beside.with_rules(found, names, arguments.rules)
+    if arguments.prices:
+        found, names = beside.with_prices(found, names, arguments.prices)
+    configured = configure(settings, found, names, acts=False)
+    if configured.configuration is None:
+        raise _ended(prog, "\n".join(map(str, configured.wrong)), WRONG_USAGE)
+    return configured.configuration, configured.notes
 
 
 def code_of(look: Look) -> int:
@@ -148,7 +158,6 @@ def _gathered(
         try:
             return dump.read(arguments.dumps, where, meanwhile.say)
         except dump.DumpError as error:
-            meanwhile.end()
             raise _ended(prog, str(error), FAILED) from error
     from moorage.evictor.sources import live
     from moorage.kube.errors import KubeError
@@ -156,7 +165,6 @@ def _gathered(
     try:
         return run_command(lambda: _live(settings, where, meanwhile))
     except (KubeError, live.NothingSeen) as error:
-        meanwhile.end()
         raise _ended(prog, str(error), FAILED) from error
 
 
@@ -170,28 +178,35 @@ async def _live(settings: EvictorSettings, where: ConfigMaps, meanwhile: _Meanwh
 
 
 class _Meanwhile:
-    """One line that changes, for a person at a terminal."""
+    """One line that changes, for a person at a terminal; it is gone in the end."""
 
     def __init__(self) -> None:
         self._shown = False
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._shown:
+            print(_CLEAR, end="", flush=True, file=sys.stderr)
+
     def say(self, text: str) -> None:
         if sys.stderr.isatty():
             self._shown = True
-            print(f"\r\x1b[K{_plain(text)} …", end="", flush=True, file=sys.stderr)
-
-    def end(self) -> None:
-        if self._shown:
-            self._shown = False
-            print("\r\x1b[K", end="", flush=True, file=sys.stderr)
+            print(f"{_CLEAR}{_plain(text)} …", end="", flush=True, file=sys.stderr)
 
 
-def _keep_quiet() -> None:
+@contextmanager
+def _quiet() -> Iterator[None]:
     """What is odd about objects is in the report; logs would say it a second time, with where it happened."""
-    import logging
-
+    logger = logging.getLogger("moorage")
+    before = logger.level
     if os.environ.get("MOORAGE_LOG_LEVEL") != "debug":
-        logging.getLogger("moorage").setLevel(logging.CRITICAL + 1)
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _ended(prog: str, text: str, code: int) -> Ended:
@@ -200,6 +215,8 @@ def _ended(prog: str, text: str, code: int) -> Ended:
 
 
 def _say(prefix: str, text: str) -> None:
+    if sys.stderr.isatty():
+        print(_CLEAR, end="", file=sys.stderr)
     for line in text.splitlines():
         print(f"{prefix}: {_plain(line)}", file=sys.stderr)
 
