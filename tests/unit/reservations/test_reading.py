@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moorage.objects import ObjectMeta, Taint
-from moorage.reservations import NodeReservation, Pin, Promise, Spec, merging, read
+from moorage.reservations import NodeReservation, Pin, Promise, Spec, merging, moment, read
 
 GOOD: dict[str, Any] = {
     "intent": "Hold",
@@ -126,3 +126,8 @@ def test_defaults_are_those_of_an_empty_spec() -> None:
     promise = Promise(allocatable={"cpu": "1"})
     assert reading({"promise": {"allocatable": {"cpu": "1"}}}).spec.promise == promise
     assert Pin("a", "b", "c").key == "a/b"
+
+
+@pytest.mark.parametrize("text", ["", "soon", "2026-01-31T12:00:00", "9999-12-31T23:59:59-12:00"])
+def test_what_means_no_time(text: str) -> None:
+    assert moment(text) is None

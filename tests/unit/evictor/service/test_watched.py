@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, cast
 
 import msgspec
@@ -93,5 +94,15 @@ def test_our_own_pod_is_known_by_its_uid(bed: Bed) -> None:
     assert bed.watched.uid_of_pod("ns/us") == "u7"
 
 
-def test_only_nodes_and_pods_are_needed(bed: Bed) -> None:
-    assert [each.resource for each in bed.watched.all] == [resources.NODES, resources.PODS]
+async def test_only_nodes_and_pods_are_needed() -> None:
+    watched = Watched(cast("Any", None))
+    assert [each.resource for each in watched.all] == [resources.NODES, resources.PODS]
+    waiting = asyncio.create_task(watched.wait_synced())
+    for kind, each in watched._caches.items():
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        if kind in ("Node", "Pod"):
+            complete(each)
+        else:
+            each._answered.set()  # it may not be seen
+    await waiting
