@@ -2,7 +2,7 @@
 
 A cycle begins when something has changed that the last answer may depend on, when the configuration has, when a kind
 has come into sight or gone out of it, when time alone makes another answer (``due``), or after one that has failed; at
-the earliest an interval after the one before it has begun.
+the earliest an interval after the one before it has begun, but for what people configure: that counts at once.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ Seen = tuple[Look, Tally, datetime | None]
 
 LONGEST_PAUSE = 600.0
 """Seconds between cycles that fail."""
+SOONEST = 1.0
+"""Seconds between cycles, however often the configuration changes."""
 
 
 class Cluster(Protocol):
@@ -111,7 +113,7 @@ class Cycles:
         self._cluster, self._configurations, self._looks = cluster, configurations, looks
         self._told, self._memory, self._now = told, memory, now
         self._interval = interval
-        self.changed = asyncio.Event()
+        self.changed, self.configured = asyncio.Event(), asyncio.Event()
         self._unseen: Mapping[str, str] = {}
         self._found: InForce | None = None
         self._due: datetime | None = None
@@ -124,17 +126,27 @@ class Cycles:
             try:
                 await self._cycle(began)
                 backoff.reset()
-                await asyncio.sleep(max(began + self._interval - clock(), 0.0))
+                await self._pause(began, began + self._interval)
                 await self._until_changed()
             except Exception as error:  # whatever it is: the next one may be about another cluster
                 self._told.failed(error, clock() - began)
                 if self._found is not None:
                     self._say(self._found, status.failed(error))
                 backoff.base = self._interval
-                await asyncio.sleep(max(began + self._interval - clock(), backoff.next()))
+                await self._pause(began, max(began + self._interval, clock() + backoff.next()))
+
+    async def _pause(self, began: float, until: float) -> None:
+        """Wait until a moment of the loop's time, or until the configuration changes."""
+        clock = asyncio.get_running_loop().time
+        try:
+            await asyncio.wait_for(self.configured.wait(), max(until - clock(), 0.0))
+        except TimeoutError:
+            return
+        await asyncio.sleep(max(min(began + SOONEST, until) - clock(), 0.0))
 
     async def _cycle(self, began: float) -> None:
         self.changed.clear()
+        self.configured.clear()
         self._due, self._unseen = None, self._cluster.unseen()
         self._found = found = self._configurations.look()
         self._told.configured(found)

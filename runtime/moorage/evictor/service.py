@@ -58,7 +58,7 @@ class _Service:
     def __init__(self, settings: EvictorSettings, transport: Transport, checks: health.Health) -> None:
         self._settings = settings
         self._transport = transport
-        self._following = Following(transport, settings, self._change)
+        self._following = Following(transport, settings, self._configure)
         self._watched = Watched(transport, beside=self._following.caches, changed=self._change)
         self._recorder = EventRecorder(transport, instance=settings.pod_name, component=COMPONENT)
         self._us = Ourselves(self._recorder, settings.namespace, settings.pod_name, self._our_uid)
@@ -93,6 +93,11 @@ class _Service:
     def _change(self) -> None:
         if self._cycles is not None:
             self._cycles.changed.set()
+
+    def _configure(self) -> None:
+        self._change()
+        if self._cycles is not None:
+            self._cycles.configured.set()
 
     def _our_uid(self) -> str:
         return self._watched.uid_of_pod(f"{self._settings.namespace}/{self._settings.pod_name}")

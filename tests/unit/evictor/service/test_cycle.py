@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -111,10 +112,16 @@ class _Told:
 @asynccontextmanager
 async def cycling(world: World) -> AsyncIterator[Callable[[], None]]:
     """Run, and give what tells of changes."""
+    async with running(world) as cycles:
+        yield cycles.changed.set
+
+
+@asynccontextmanager
+async def running(world: World) -> AsyncIterator[Cycles]:
     cycles = Cycles(world, world, world.looks, _Told(world), world, now=world.now, interval=MINUTE)
     task = asyncio.create_task(cycles.run())
     try:
-        yield cycles.changed.set
+        yield cycles
         assert not task.done()
     finally:
         task.cancel()
@@ -140,6 +147,28 @@ async def test_there_is_one_cycle_for_all_changes_within_an_interval() -> None:
             change()
             await asyncio.sleep(1.0)
     assert world.starts == [0.0, 60.0, 120.0]
+
+
+@virtual
+async def test_what_people_configure_counts_at_once_but_not_more_often_than_every_second() -> None:
+    world = World()
+    async with running(world) as cycles:
+        await asyncio.sleep(5)
+        for _ in range(40):
+            cycles.changed.set()
+            cycles.configured.set()
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(HOUR)
+        assert world.starts[:2] == [0.0, 5.0]
+        assert len(world.starts) == 6
+        assert all(later - earlier >= 0.999 for earlier, later in pairwise(world.starts))
+        world.error = ValueError("odd")
+        cycles.changed.set()
+        await asyncio.sleep(HOUR)
+        world.error, before = None, len(world.starts)
+        cycles.configured.set()
+        await asyncio.sleep(2)
+        assert len(world.starts) == before + 1, "not only when the pause after a failure has passed"
 
 
 @virtual
