@@ -22,6 +22,7 @@ from tools.generate.values import Key
 
 RULES = bundle.bundled("rules/rules.schema.json")
 RESOURCE = bundle.bundled("rules/evictorconfig.schema.json")
+PRICES = bundle.bundled("rules/prices.schema.json")
 SCHEMAS = {chart: values.bundled(chart) for chart in values.CHARTS}
 KEYS = [
     pytest.param(key, id=f"{chart}: {'.'.join(key.path)}")
@@ -78,7 +79,9 @@ def test_what_templates_fall_back_to_is_right(chart: str) -> None:
     assert isinstance(fallbacks["replicas"], int)
 
 
-@pytest.mark.parametrize("schema", [*SCHEMAS.values(), RULES, RESOURCE], ids=[*SCHEMAS, "rules", "resource"])
+@pytest.mark.parametrize(
+    "schema", [*SCHEMAS.values(), RULES, RESOURCE, PRICES], ids=[*SCHEMAS, "rules", "resource", "prices"]
+)
 def test_schemas_are_right_closed_and_whole(schema: Schema) -> None:
     Draft7Validator.check_schema(schema)
     Draft202012Validator.check_schema({**schema, "$schema": "https://json-schema.org/draft/2020-12/schema"})

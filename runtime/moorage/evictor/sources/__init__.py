@@ -1,1 +1,1 @@
-"""Where the objects of an inventory come from."""
+"""Where all objects of a cluster come from: caches, an API server asked once, or what kubectl has written to files."""
