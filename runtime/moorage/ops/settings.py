@@ -147,7 +147,30 @@ class PlannerAccess(ClusterSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PinnerSettings(PlannerAccess, LogSettings):
+class ReplicaSettings(LogSettings):
+    """What each replica of a program in the cluster is told; durations in seconds."""
+
+    pod_name: str = setting("MOORAGE_POD_NAME", "Our own pod's name, in the Lease and in Events", parsing.subdomain, "")
+    stop_grace: float = setting(
+        "MOORAGE_STOP_GRACE",
+        "How long work under way may take to end after SIGTERM; keep it below the pod's grace period",
+        parsing.seconds,
+        20.0,
+    )
+    health_address: Address = setting(
+        "MOORAGE_HEALTH_ADDRESS",
+        "Where /livez, /readyz and /metrics are served; port 0: any free port",
+        parsing.listen_address,
+        Address("", 8080),
+    )
+
+    def __post_init__(self) -> None:
+        if not self.pod_name:  # in a pod the host name is the pod's name
+            object.__setattr__(self, "pod_name", socket.gethostname().lower())
+
+
+@dataclass(frozen=True, kw_only=True)
+class PinnerSettings(PlannerAccess, ReplicaSettings):
     """Settings of ``moorage pod-pinner``; durations in seconds."""
 
     managed: bool = setting(
@@ -156,7 +179,6 @@ class PinnerSettings(PlannerAccess, LogSettings):
         parsing.boolean,
         False,
     )
-    pod_name: str = setting("MOORAGE_POD_NAME", "Our own pod's name, in the Lease and in Events", parsing.subdomain, "")
     lease_name: str = setting(
         "MOORAGE_LEASE_NAME", "The Lease that makes one replica the leader", parsing.subdomain, PINNER_LEASE
     )
@@ -175,22 +197,9 @@ class PinnerSettings(PlannerAccess, LogSettings):
         parsing.seconds,
         45.0,
     )
-    stop_grace: float = setting(
-        "MOORAGE_STOP_GRACE",
-        "How long work under way may take to end after SIGTERM; keep it below the pod's grace period",
-        parsing.seconds,
-        20.0,
-    )
-    health_address: Address = setting(
-        "MOORAGE_HEALTH_ADDRESS",
-        "Where /livez, /readyz and /metrics are served; port 0: any free port",
-        parsing.listen_address,
-        Address("", 8080),
-    )
 
     def __post_init__(self) -> None:
-        if not self.pod_name:  # in a pod the host name is the pod's name
-            object.__setattr__(self, "pod_name", socket.gethostname().lower())
+        ReplicaSettings.__post_init__(self)
         object.__setattr__(self, "planner_address", self.planner)
         super().__post_init__()
 
@@ -277,7 +286,7 @@ class CompactionSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvictorSettings(CompactionSettings, ClusterSettings, LogSettings):
+class EvictorSettings(CompactionSettings, ClusterSettings, ReplicaSettings):
     """Settings of ``moorage evictor``; durations in seconds."""
 
     managed: bool = setting(
@@ -289,7 +298,6 @@ class EvictorSettings(CompactionSettings, ClusterSettings, LogSettings):
     namespace: str = setting(
         "MOORAGE_NAMESPACE", "The namespace of our Lease, our ConfigMaps and our pod", parsing.name, "castai-agent"
     )
-    pod_name: str = setting("MOORAGE_POD_NAME", "Our own pod's name, in the Lease and in Events", parsing.subdomain, "")
     lease_name: str = setting(
         "MOORAGE_LEASE_NAME", "The Lease that makes one replica the leader", parsing.subdomain, EVICTOR_LEASE
     )
@@ -308,22 +316,9 @@ class EvictorSettings(CompactionSettings, ClusterSettings, LogSettings):
         parsing.subdomain,
         "castai-evictor-prices",
     )
-    stop_grace: float = setting(
-        "MOORAGE_STOP_GRACE",
-        "How long work under way may take to end after SIGTERM; keep it below the pod's grace period",
-        parsing.seconds,
-        20.0,
-    )
-    health_address: Address = setting(
-        "MOORAGE_HEALTH_ADDRESS",
-        "Where /livez, /readyz and /metrics are served; port 0: any free port",
-        parsing.listen_address,
-        Address("", 8080),
-    )
 
     def __post_init__(self) -> None:
-        if not self.pod_name:  # in a pod the host name is the pod's name
-            object.__setattr__(self, "pod_name", socket.gethostname().lower())
+        super().__post_init__()
         declared = settings_of(EvictorSettings)
         if not self.dry_run:
             raise SettingsError(
