@@ -32,6 +32,7 @@ def _outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [*os.environ]:
         if name.startswith(("MOORAGE_", "KUBE")):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("COLUMNS", "100")
 
 
 @pytest.fixture
