@@ -56,6 +56,7 @@ class ThrottleCause(enum.Enum):
     """Why a 429 was answered."""
 
     DISRUPTION_BUDGET = "disruption budget"
+    WEBHOOK = "an admission webhook says so"
     FLOW_CONTROL = "flow control"
 
 
@@ -108,6 +109,14 @@ class ApiError(KubeError):
         """The causes the server named, possibly none."""
         return self.status.details.causes if self.status.details else ()
 
+    @property
+    def denied_by_webhook(self) -> bool:
+        """Whether an admission webhook said no, with whatever code it chose.
+
+        As apiserver/pkg/admission/plugin/webhook/errors/statuserror.go (``ToStatusErr``) words it.
+        """
+        return _WEBHOOK_DENIES.search(self.status.message) is not None
+
 
 class Unauthorized(ApiError):
     """401: the credentials are missing, wrong or expired."""
@@ -148,13 +157,15 @@ class Invalid(ApiError):
 
 
 class TooManyRequests(ApiError):
-    """429; ``cause`` tells a spent disruption budget from flow control."""
+    """429; ``cause`` tells a spent disruption budget, and a webhook that wants patience, from flow control."""
 
     @property
     def cause(self) -> ThrottleCause:
-        """Why, by the cause that policy/v1 puts into the Status (pod/storage/eviction.go)."""
+        """Why, by the cause that policy/v1 puts into the Status (pod/storage/eviction.go), or the name of a webhook."""
         if any(c.reason == "DisruptionBudget" for c in self.causes):
             return ThrottleCause.DISRUPTION_BUDGET
+        if self.denied_by_webhook:
+            return ThrottleCause.WEBHOOK
         return ThrottleCause.FLOW_CONTROL
 
 
@@ -177,6 +188,7 @@ _BY_CODE: dict[int, type[ApiError]] = {
     429: TooManyRequests,
 }
 
+_WEBHOOK_DENIES = re.compile(r'admission webhook ".*" denied the request')
 _NOT_GRANTED = re.compile(r'forbidden: User ".*" cannot \S+ (resource|path) ')
 # Sentences of kube-apiserver: pkg/registry/core/pod/storage/{storage,eviction}.go, apiserver/pkg/storage/interfaces.go,
 # apiserver/pkg/registry/generic/registry/store.go. tests/kube provokes each one on a real server.

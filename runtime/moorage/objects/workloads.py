@@ -26,14 +26,32 @@ class FailurePolicy(Object, frozen=True):
     rules: tuple[FailureRule, ...] = ()
 
 
+class RollingUpdate(Object, frozen=True):
+    """How many pods an update may take away at a time, and add: numbers, or parts of all (``25%``)."""
+
+    max_unavailable: int | str | None = None
+    max_surge: int | str | None = None
+
+
+class UpdateStrategy(Object, frozen=True):
+    """How a controller replaces its pods when its template changes."""
+
+    type: str = ""
+    rolling_update: RollingUpdate | None = None
+
+
 class WorkloadSpec(Object, frozen=True):
     """The part of a controller's ``spec`` that says how many pods it wants; ``replicas`` None means the default, 1.
+
+    ``strategy`` is a Deployment's, ``update_strategy`` that of a StatefulSet or DaemonSet.
 
     What follows ``paused`` is of Jobs alone.
     """
 
     replicas: int | None = None
     min_ready_seconds: int = 0
+    strategy: UpdateStrategy = UpdateStrategy()
+    update_strategy: UpdateStrategy = UpdateStrategy()
     paused: bool = False
     parallelism: int | None = None
     completions: int | None = None

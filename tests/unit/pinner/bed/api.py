@@ -43,6 +43,11 @@ KINDS = {
         resources.STORAGE_CLASSES,
         resources.CSI_NODES,
         resources.VOLUME_ATTACHMENTS,
+        resources.REPLICA_SETS,
+        resources.DEPLOYMENTS,
+        resources.STATEFUL_SETS,
+        resources.REPLICATION_CONTROLLERS,
+        resources.DISRUPTION_BUDGETS,
         DAEMON_SETS,
     )
 }

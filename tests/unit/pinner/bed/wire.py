@@ -35,6 +35,7 @@ class Wire:
         faults: what goes wrong with them.
         lag: seconds by which the watches of a kind (plural) are late.
         asked: how many requests there were.
+        most: after how many nobody is answered any more.
     """
 
     def __init__(self, api: Api) -> None:
@@ -43,6 +44,7 @@ class Wire:
         self.clock = ServerClock(api.now)
         self.lag: defaultdict[str, float] = defaultdict(float)
         self.asked = 0
+        self.most = MOST
         self._held: set[str] = set()
         self._watches: set[Watch] = set()
         api.store.listeners.append(lambda plural, _: self._wake(plural))
@@ -127,7 +129,7 @@ class Wire:
     async def _exchange(self, request: Request) -> Json:
         """Send a request and wait for its answer, as far as the faults let either through."""
         self.asked += 1
-        if self.asked > MOST:
+        if self.asked > self.most:
             await asyncio.Event().wait()
         sent = self.api.now()
         await asyncio.sleep(LATENCY / 2)

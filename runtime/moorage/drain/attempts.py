@@ -1,0 +1,109 @@
+"""Writes to nodes that were tried and are still wanted: none is repeated for nothing (ADR 11)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .reasons import Finding, Reason
+from .steps import NodeStep, key
+
+BASE, MOST = 1.0, 30.0
+"""Seconds between two tries, doubled each time."""
+AT_ONCE = 3
+"""How often a write may be made again at once because the node had changed meanwhile."""
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """One step as it was tried last; moments are monotonic seconds."""
+
+    under_way: bool = False
+    tries: int = 0
+    changes: int = 0
+    due: float = 0.0
+    why: Finding | None = None
+
+
+class Attempts:
+    """Remembers steps by node.
+
+    Args:
+        monotonic: seconds on a clock that never goes back.
+    """
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._nodes: dict[str, dict[tuple[str, ...], _Attempt]] = {}
+
+    def begun(self, step: NodeStep) -> None:
+        """A step is made from now on."""
+        self._of(step).under_way = True
+
+    def ended(self, step: NodeStep) -> None:
+        """It is not made any more, whatever became of it."""
+        known = self._nodes.get(step.name, {}).get(key(step))
+        if known is not None:
+            known.under_way = False
+
+    def made(self, step: NodeStep, *, kept: bool) -> None:
+        """The API server has accepted a step.
+
+        Args:
+            step: what was done.
+            kept: whether its answer shows that it has what was wanted; a policy may have undone it.
+        """
+        if kept:
+            self._nodes.pop(step.name, None)
+            return
+        text = "the API server took it, and its answer shows that it does not last"
+        self._tried(step, Finding(Reason.NOT_KEPT, text), 0.0)
+
+    def failed(self, step: NodeStep, why: Finding, *, least: float = 0.0) -> None:
+        """A step could not be done; the server asks for so many seconds at least."""
+        self._tried(step, why, least)
+
+    def changed(self, step: NodeStep) -> None:
+        """The node had changed meanwhile: decide again, at once unless that goes on."""
+        attempt = self._of(step)
+        attempt.changes += 1
+        if attempt.changes > AT_ONCE:
+            self._tried(step, Finding(Reason.WRITE_FAILS, "somebody changes it again and again"), 0.0)
+
+    def forget(self, step: NodeStep) -> None:
+        """A step had its effect."""
+        self._nodes.get(step.name, {}).pop(key(step), None)
+
+    def due(self, step: NodeStep) -> bool:
+        """Whether a step may be made now."""
+        return self.wait(step) == 0.0
+
+    def wait(self, step: NodeStep) -> float | None:
+        """Seconds until a step may be made; None while it is under way."""
+        known = self._nodes.get(step.name, {}).get(key(step))
+        if known is None:
+            return 0.0
+        return None if known.under_way else max(known.due - self._monotonic(), 0.0)
+
+    def tries(self, step: NodeStep) -> int:
+        """How often a step could not be done."""
+        known = self._nodes.get(step.name, {}).get(key(step))
+        return known.tries if known is not None else 0
+
+    def trouble(self, step: NodeStep) -> Finding | None:
+        """Why a step was not done."""
+        known = self._nodes.get(step.name, {}).get(key(step))
+        return known.why if known is not None else None
+
+    def _of(self, step: NodeStep) -> _Attempt:
+        return self._nodes.setdefault(step.name, {}).setdefault(key(step), _Attempt())
+
+    def _tried(self, step: NodeStep, why: Finding, least: float) -> None:
+        attempt = self._of(step)
+        attempt.tries += 1
+        attempt.why = why
+        attempt.due = self._monotonic() + max(_delay(attempt.tries), least)
+
+
+def _delay(tries: int) -> float:
+    return min(BASE * 2.0 ** min(tries - 1, 32), MOST)

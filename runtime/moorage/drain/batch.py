@@ -1,0 +1,363 @@
+"""One cycle: all chosen nodes are tainted, then emptied a few at a time, for as long as nothing speaks against it.
+
+A batch decides and remembers; it makes no request. One without chosen nodes tidies up: it finishes or rolls back what
+an earlier leader has begun, and hands back what nobody has deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from moorage.objects import Node, Pod
+
+from . import names
+from .attempts import Attempts
+from .decide import decide
+from .evictions import Eviction, Evictions
+from .floors import Floors
+from .names import Mark, Phase
+from .observation import Observation, OnNode
+from .reasons import Effect, Finding, Reason
+from .replacements import Replacements
+from .settings import Settings
+from .sight import Sight
+from .steps import Begin, Decision, Evict, NodeStep, Outcome, RollBack, SoftTaint, Step
+from .stopping import Baseline, why_stop
+from .trust import Trust
+
+TRIES = 3
+"""How often tainting or cordoning a node may fail."""
+
+Classify = Callable[[Node, Sequence[Pod], Sight], Iterable[OnNode]]
+"""What the pods on a node mean for its drain."""
+
+
+def nobody_claims(node: Node, sight: Sight) -> str:  # noqa: ARG001
+    """No other program is at work on any node."""
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the service decides.
+
+    Attributes:
+        classify: what the pods on a node mean for its drain; asked at each look.
+        claimed: what another program is doing with a node, for people; empty when none is.
+    """
+
+    classify: Classify
+    claimed: Callable[[Node, Sight], str] = nobody_claims
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What has become of a node.
+
+    Attributes:
+        outcome: that.
+        why: the reason; None when it was emptied.
+    """
+
+    outcome: Outcome
+    why: Finding | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What to do now.
+
+    Attributes:
+        steps: together.
+        decisions: how it stands with each node.
+        ask: whether the simulation must be asked again before another node is begun.
+        wake: when to look again even if nothing happens; None: whenever.
+        finished: whether the cycle is over.
+    """
+
+    steps: tuple[Step, ...]
+    decisions: dict[str, Decision]
+    ask: bool
+    wake: datetime | None
+    finished: bool
+
+
+@dataclass(slots=True)
+class _Progress:
+    """One node of the cycle.
+
+    Attributes:
+        chosen: whether it is to be emptied in this cycle.
+        begun: whether its turn has come.
+        phase: how far it was when it was seen last.
+        stop: why it is not gone on with.
+        finishing: since when the last write to it is wanted (monotonic seconds); None while none is.
+        ended: what has become of it.
+    """
+
+    chosen: bool
+    begun: bool = False
+    phase: Phase | None = None
+    stop: Finding | None = None
+    finishing: float | None = None
+    ended: Ended | None = None
+
+
+class Batch:
+    """A cycle.
+
+    Args:
+        cycle: its id.
+        chosen: the nodes to be emptied, in this order; none to tidy up.
+        by: which installation we are.
+        policy: what the service decides.
+        settings: how nodes are drained.
+        evictions: those of the term.
+        attempts: writes to nodes of the term.
+        trust: of the term.
+        monotonic: seconds on a clock that never goes back.
+        hold_until: until when nothing is evicted (monotonic seconds), because another leader may have evicted.
+
+    Attributes:
+        stopped: why nothing more is emptied; None as long as that goes on.
+    """
+
+    def __init__(
+        self,
+        cycle: str,
+        chosen: Sequence[str],
+        by: str,
+        policy: Policy,
+        settings: Settings,
+        evictions: Evictions,
+        attempts: Attempts,
+        trust: Trust,
+        monotonic: Callable[[], float],
+        *,
+        hold_until: float = 0.0,
+    ) -> None:
+        self.cycle = cycle
+        self.stopped: Finding | None = None
+        self._by, self._policy, self._settings = by, policy, settings
+        self._evictions, self._attempts, self._trust = evictions, attempts, trust
+        self._monotonic = monotonic
+        self._hold_until = hold_until
+        self._nodes = {name: _Progress(chosen=True) for name in chosen}
+        self._replacements = Replacements(settings, monotonic)
+        self._baseline: Baseline | None = None
+        self._ask = bool(chosen)
+
+    @property
+    def ended(self) -> dict[str, Ended]:
+        """The nodes of which nothing more is to be done in this cycle."""
+        return {name: each.ended for name, each in self._nodes.items() if each.ended is not None}
+
+    @property
+    def remaining(self) -> tuple[str, ...]:
+        """The chosen nodes whose turn has not come: what the simulation is asked about."""
+        return tuple(name for name, each in self._open() if each.chosen and not each.begun)
+
+    # --- what happened ---
+
+    def stop(self, why: Finding) -> None:
+        """Empty nothing more; what is not emptied is rolled back."""
+        if self.stopped is None:
+            self.stopped = why
+            self._trust.failed()
+
+    def keep(self, wanted: Collection[str]) -> None:
+        """The simulation has been asked: of the nodes whose turn has not come only these are still wanted."""
+        self._ask = False
+        for name in self.remaining:
+            if name not in wanted:
+                self._halt(self._nodes[name], Finding(Reason.NOT_WANTED))
+
+    def seen(self, eviction: Eviction) -> None:
+        """An eviction of ours is seen to have happened."""
+        self._replacements.evicted(eviction)
+
+    # --- deciding ---
+
+    def decide(self, sight: Sight, *, doubtful: Collection[str] = (), errors: int = 0) -> Orders:
+        """What to do now.
+
+        Args:
+            sight: the cluster.
+            doubtful: nodes of which our last write is not known to have been made.
+            errors: how often in a row the API server has failed.
+        """
+        self._evictions.observe(sight)
+        floors = Floors(sight, self._evictions.flying)
+        self._find(sight)
+        self._stop_if_need_be(sight, floors, errors)
+        decisions: dict[str, Decision] = {}
+        steps: list[Step] = []
+        evicting = 0
+        for name, progress in self._nodes.items():
+            if progress.ended is not None:
+                continue
+            room = self._settings.evictions_at_once - self._evictions.under_way - evicting
+            o = self._observe(name, progress, sight, doubtful=name in doubtful, room=room)
+            decision = decisions[name] = self._decide(o, progress, floors)
+            due = [step for step in decision.steps if not isinstance(step, NodeStep) or self._attempts.due(step)]
+            evicting += self._note(progress, due, sight)
+            steps += due
+            self._conclude(name, progress, decision, sight, floors)
+        finished = not any(True for _ in self._open()) and not self._evictions.under_way
+        ask = self._ask and self.stopped is None and bool(self.remaining) and self._all_tainted()
+        return Orders(tuple(steps), decisions, ask, self._wake(decisions, sight), finished)
+
+    def _open(self) -> Iterator[tuple[str, _Progress]]:
+        return ((name, each) for name, each in self._nodes.items() if each.ended is None)
+
+    def _find(self, sight: Sight) -> None:
+        """See how far the nodes are, and take up those with a mark of ours that nobody has chosen."""
+        if self._baseline is None:
+            self._baseline = Baseline.of(sight)
+        for name, node in sight.nodes.items():
+            if names.DRAIN_ANNOTATION in node.metadata.annotations:
+                mark = _mark(node)
+                if name not in self._nodes and (mark is None or (mark.by == self._by and not mark.phase.over)):
+                    self._nodes[name] = _Progress(chosen=False)
+                if name in self._nodes:
+                    self._nodes[name].phase = mark.phase if mark is not None else None
+
+    def _stop_if_need_be(self, sight: Sight, floors: Floors, errors: int) -> None:
+        if self.stopped is None and self._baseline is not None and any(each.chosen for _, each in self._open()):
+            why = why_stop(sight, self._baseline, errors, self._settings) or self._replacements.trouble(sight, floors)
+            if why is not None:
+                self.stop(why)
+        if self.stopped is not None:
+            for _, progress in self._open():
+                self._halt(progress, self.stopped)
+
+    def _observe(self, name: str, progress: _Progress, sight: Sight, *, doubtful: bool, room: int) -> Observation:
+        node = sight.nodes.get(name)
+        return Observation(
+            name,
+            sight.now,
+            node,
+            tuple(self._policy.classify(node, sight.on(name), sight)) if node is not None else (),
+            self._by,
+            self._settings,
+            wanted=progress.chosen,
+            stop=progress.stop,
+            turn=None if progress.begun else self._turn(),
+            hold=Finding(Reason.SETTLING) if self._monotonic() < self._hold_until else None,
+            claimed=self._policy.claimed(node, sight) if node is not None else "",
+            doubtful=doubtful,
+            room=max(room, 0),
+        )
+
+    def _decide(self, o: Observation, progress: _Progress, floors: Floors) -> Decision:
+        decision = decide(o, floors, self._evictions)
+        why = self._gives_up(decision)
+        if why is None or progress.stop is not None:
+            return decision
+        if why.reason.effect is Effect.STOPS:
+            self.stop(why)
+        self._halt(progress, why)
+        return decide(replace(o, stop=why), floors, self._evictions)
+
+    def _gives_up(self, decision: Decision) -> Finding | None:
+        """Why a node is not gone on with, as far as the answers of the API server say it."""
+        for step in decision.steps:
+            trouble = self._attempts.trouble(step) if isinstance(step, NodeStep) else None
+            if trouble is None:
+                continue
+            if trouble.reason is Reason.RIGHTS:
+                return trouble
+            if isinstance(step, SoftTaint | Begin) and self._attempts.tries(step) >= TRIES:
+                return trouble
+        return next((wait.why for wait in decision.waits if wait.why.reason is Reason.RIGHTS), None)
+
+    def _turn(self) -> Finding | None:
+        """Why no other node is begun with now."""
+        if not self._all_tainted():
+            return Finding(Reason.NOT_ALL_TAINTED)
+        active = sum(1 for _, each in self._open() if each.begun)
+        return Finding(Reason.TURN) if self._ask or active >= self._trust.at_once else None
+
+    def _all_tainted(self) -> bool:
+        """Whether every chosen node that is still to be emptied has its mark."""
+        waited_for = (each for _, each in self._open() if each.chosen and each.stop is None)
+        return all(each.phase is not None and not each.phase.over for each in waited_for)
+
+    def _halt(self, progress: _Progress, why: Finding) -> None:
+        if progress.stop is None:
+            progress.stop = why
+
+    def _note(self, progress: _Progress, due: Iterable[Step], sight: Sight) -> int:
+        """Remember what is about to be done; returns how many evictions that are."""
+        evicting = 0
+        for step in due:
+            if isinstance(step, Begin):
+                progress.begun = True
+            elif isinstance(step, Evict):
+                self._replacements.asked(step.pod, sight)
+                evicting += 1
+        return evicting
+
+    # --- the end of one node ---
+
+    def _conclude(self, name: str, progress: _Progress, decision: Decision, sight: Sight, floors: Floors) -> None:
+        rollback = next((step for step in decision.steps if isinstance(step, RollBack)), None)
+        if rollback is not None:
+            self._halt(progress, rollback.why)  # it is not gone on with, whatever changes until that is done
+        if decision.outcome is None:
+            self._see_if_stuck(progress, decision)
+        elif decision.outcome is Outcome.EMPTIED or (decision.outcome is Outcome.GONE and _was_emptied(progress)):
+            self._emptied(name, progress, sight, floors)
+        else:
+            if progress.begun:
+                self._trust.failed()
+            progress.ended = Ended(decision.outcome, decision.why)
+
+    def _emptied(self, name: str, progress: _Progress, sight: Sight, floors: Floors) -> None:
+        """A node is empty: that is a success once its pods are available again."""
+        if not progress.begun:
+            progress.ended = Ended(Outcome.EMPTIED)
+        elif self._replacements.missing(name, sight, floors) is None:
+            progress.ended = Ended(Outcome.EMPTIED)
+            self._trust.succeeded()
+            self._ask = True
+        elif self.stopped is not None:
+            progress.ended = Ended(Outcome.EMPTIED, self.stopped)
+
+    def _see_if_stuck(self, progress: _Progress, decision: Decision) -> None:
+        """Give up on a last write to a node that fails for too long; whoever tidies up tries again."""
+        last = [step for step in decision.steps if isinstance(step, NodeStep) and not isinstance(step, Begin)]
+        if not last:
+            progress.finishing = None
+            return
+        now = self._monotonic()
+        if progress.finishing is None:
+            progress.finishing = now
+        if now - progress.finishing > self._settings.rollback_timeout.total_seconds():
+            troubles = (self._attempts.trouble(step) for step in last)
+            trouble = next((each for each in troubles if each is not None), None)
+            text = str(trouble) if trouble is not None else ""
+            progress.ended = Ended(Outcome.STUCK, Finding(Reason.WRITE_FAILS, text))
+            if progress.begun:
+                self._trust.failed()
+
+    def _wake(self, decisions: dict[str, Decision], sight: Sight) -> datetime | None:
+        found = [wait.until for each in decisions.values() for wait in each.waits if wait.until is not None]
+        for each in decisions.values():
+            waits = (self._attempts.wait(step) for step in each.steps if isinstance(step, NodeStep))
+            found += [sight.now + timedelta(seconds=wait) for wait in waits if wait is not None and wait > 0]
+        return min(found, default=None)
+
+
+def _was_emptied(progress: _Progress) -> bool:
+    return progress.phase is Phase.EMPTIED
+
+
+def _mark(node: Node) -> Mark | None:
+    """What is marked on a node; None also when it cannot be read."""
+    try:
+        return names.read(node)
+    except names.UnreadableMark:
+        return None

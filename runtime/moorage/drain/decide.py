@@ -1,0 +1,221 @@
+"""What to do about one node, from what is known of it: level-triggered, and the same after any crash.
+
+The life of a drain: chosen (soft taint) → draining (cordon, evictions) → emptied (soft taint again) → deleted by
+somebody else, or handed back. At any moment before it is emptied it may be rolled back. Three rules stand above all: a
+cordon or taint that our mark does not call ours is never taken off, no eviction takes a workload under its floor, and
+nobody asks for an eviction twice before the pod has been seen.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from moorage.objects import Node
+from moorage.reservations import moment
+
+from . import names
+from .evictions import Evictions
+from .floors import Floors
+from .names import Mark, Phase
+from .observation import Observation, OnNode, Stance
+from .reasons import Finding, Reason
+from .steps import (
+    Begin,
+    Decision,
+    Evict,
+    HandBack,
+    LookAtNode,
+    LookAtPod,
+    MarkEmptied,
+    Outcome,
+    RollBack,
+    SoftTaint,
+    Step,
+    Wait,
+)
+
+_CLOCK = timedelta(seconds=2)
+"""How far a time that we wrote may be behind one that the API server wrote: both have whole seconds."""
+_SPOILS = frozenset(
+    (
+        Reason.FOREIGN_CORDON,
+        Reason.UNCORDONED,
+        Reason.UNTAINTED,
+        Reason.NODE_NOT_READY,
+        Reason.MARKED_BY_OTHERS,
+        Reason.POD_HOLDS,
+    )
+)
+"""Reasons for which not even a node without pods counts as emptied."""
+
+
+def decide(o: Observation, floors: Floors, evictions: Evictions) -> Decision:
+    """What to do about a node now.
+
+    Args:
+        o: what is known of it.
+        floors: what its pods' workloads must keep; each eviction is taken from it.
+        evictions: those of the term.
+
+    Returns:
+        The next steps, and how things stand. Doing them and deciding again ends with an outcome.
+    """
+    if o.doubtful:
+        return Decision((LookAtNode(o.name),))
+    if o.node is None:
+        return Decision(outcome=Outcome.GONE, why=Finding(Reason.NODE_GONE))
+    try:
+        mark = names.read(o.node)
+    except names.UnreadableMark as error:
+        return Decision(outcome=Outcome.REFUSED, why=Finding(Reason.MARK_UNREADABLE, str(error)))
+    if mark is not None and not mark.phase.over and mark.by != o.by:
+        return Decision(outcome=Outcome.REFUSED, why=Finding(Reason.FOREIGN_MARK, mark.by))
+    if o.node.metadata.deletion_timestamp is not None:
+        return Decision(outcome=Outcome.GONE, why=Finding(Reason.NODE_DELETED))
+    if mark is None or mark.phase.over:
+        return _unmarked(o, o.node, mark)
+    if mark.phase is Phase.EMPTIED:
+        return _emptied(o, o.node, mark)
+    return _under_way(o, o.node, mark, floors, evictions)
+
+
+# --- nothing of ours is on it ---
+
+
+def _unmarked(o: Observation, node: Node, mark: Mark | None) -> Decision:
+    if o.stop is not None:
+        ours = mark is not None and mark.by == o.by
+        outcome = Outcome.ROLLED_BACK if ours else Outcome.REFUSED
+        return Decision(outcome=outcome, why=o.stop, phase=mark.phase if mark is not None else None)
+    if not o.wanted:
+        return Decision(outcome=Outcome.UNTOUCHED)
+    against = _foreign(o, node, cordoned=False) or _held(o)
+    if against is not None:
+        return Decision(outcome=Outcome.REFUSED, why=against)
+    return Decision((SoftTaint(node),))
+
+
+def _foreign(o: Observation, node: Node, *, cordoned: bool) -> Finding | None:
+    """What others say or do that rules a drain out.
+
+    Args:
+        o: the node.
+        node: the same.
+        cordoned: whether a cordon is ours.
+    """
+    if o.claimed:
+        return Finding(Reason.MARKED_BY_OTHERS, o.claimed)
+    if node.spec.unschedulable and not cordoned:
+        return Finding(Reason.FOREIGN_CORDON)
+    return None if node.ready else Finding(Reason.NODE_NOT_READY)
+
+
+def _held(o: Observation) -> Finding | None:
+    """The pod that may not be moved."""
+    holder = next((each for each in o.pods if each.stance is Stance.HOLDS and each.lives), None)
+    return Finding(Reason.POD_HOLDS, holder.why, holder.pod.key) if holder is not None else None
+
+
+# --- emptied ---
+
+
+def _emptied(o: Observation, node: Node, mark: Mark) -> Decision:
+    until = mark.since + o.settings.hand_back_after
+    users = [each.pod.key for each in o.pods if each.stance is not Stance.STAYS and each.lives]
+    if mark.tainted and not names.soft_tainted(node):
+        why = Finding(Reason.TAKEN_BACK)
+    elif users:
+        why = Finding(Reason.USED_AGAIN, pod=users[0])
+    elif o.now >= until:
+        minutes = (o.now - mark.since).total_seconds() / 60
+        why = Finding(Reason.NOT_DELETED, f"{minutes:.0f} minutes")
+    else:
+        return Decision(waits=(Wait(Finding(Reason.NOT_DELETED), until),), outcome=Outcome.EMPTIED, phase=mark.phase)
+    return Decision((HandBack(node, why),), why=why, phase=mark.phase)
+
+
+# --- chosen, or being drained ---
+
+
+def _under_way(o: Observation, node: Node, mark: Mark, floors: Floors, evictions: Evictions) -> Decision:
+    moving = [each for each in o.pods if each.stance is Stance.MOVES and each.lives]
+    leaving = [each for each in o.pods if each.leaves]
+    steps, waits = _evict(o, moving, floors, evictions) if mark.phase is Phase.DRAINING else ((), ())
+    waits += tuple(Wait(_leaving(each)) for each in leaving)
+    spoilt = _spoilt(o, node, mark)
+    if mark.phase is Phase.DRAINING and not moving and not leaving and spoilt is None and not _spoils(o.stop):
+        return Decision((MarkEmptied(node),), phase=mark.phase)
+    why = spoilt or o.stop or _fails(o, mark, moving, waits)
+    if why is not None:
+        return Decision((RollBack(node, why),), why=why, phase=mark.phase)
+    if mark.phase is Phase.CHOSEN:
+        if o.turn is not None:
+            return Decision(waits=(Wait(o.turn),), phase=mark.phase)
+        return Decision((Begin(node, cordon=not o.settings.soft_only),), phase=mark.phase)
+    return Decision(steps, (*waits, Wait(Finding(Reason.TIMEOUT), _deadline(o, mark))), phase=mark.phase)
+
+
+def _spoils(why: Finding | None) -> bool:
+    return why is not None and why.reason in _SPOILS
+
+
+def _spoilt(o: Observation, node: Node, mark: Mark) -> Finding | None:
+    """What has come between: others at work on the node, or a pod that may not be moved."""
+    if mark.cordoned and not node.spec.unschedulable:
+        return Finding(Reason.UNCORDONED)
+    if mark.tainted and not names.soft_tainted(node):
+        return Finding(Reason.UNTAINTED)
+    return _foreign(o, node, cordoned=mark.cordoned) or _held(o)
+
+
+def _fails(o: Observation, mark: Mark, moving: list[OnNode], waits: tuple[Wait, ...]) -> Finding | None:
+    """Why a drain comes to nothing by itself."""
+    if not o.wanted:
+        return Finding(Reason.INTERRUPTED)
+    if mark.phase is Phase.CHOSEN:
+        return None
+    for each in moving:
+        created = moment(each.pod.metadata.creation_timestamp or "")
+        if created is not None and created > mark.since + _CLOCK:
+            return Finding(Reason.REFILLED, pod=each.pod.key)
+    never = next((wait.why for wait in waits if wait.why.reason is Reason.SEVERAL_BUDGETS), None)
+    if never is not None:
+        return never
+    if o.now < _deadline(o, mark):
+        return None
+    obstacle = f"; {waits[0].why}" if waits else ""
+    return Finding(Reason.TIMEOUT, f"{o.settings.drain_timeout.total_seconds():g} s{obstacle}")
+
+
+def _deadline(o: Observation, mark: Mark) -> datetime:
+    return mark.since + o.settings.drain_timeout
+
+
+def _leaving(each: OnNode) -> Finding:
+    return Finding(Reason.LEAVING, f"until {each.pod.metadata.deletion_timestamp}", each.pod.key)
+
+
+def _evict(
+    o: Observation, moving: list[OnNode], floors: Floors, evictions: Evictions
+) -> tuple[tuple[Step, ...], tuple[Wait, ...]]:
+    """The evictions that may be asked for now, and why the others may not.
+
+    They are taken from the floors although the node may yet be rolled back: then others wait for one look longer.
+    """
+    steps: list[Step] = [LookAtPod(pod) for pod in evictions.to_look_at(o.name)]
+    waits: list[Wait] = []
+    asked = 0
+    for each in sorted(moving, key=lambda each: each.pod.key):
+        known = evictions.against(each.pod)
+        if known is not None:
+            why, seconds = known
+            waits.append(Wait(why, o.now + timedelta(seconds=seconds)))
+        elif o.hold is not None:
+            waits.append(Wait(o.hold))
+        elif (against := floors.against(each.pod, exempt=each.exempt)) is not None:
+            waits.append(Wait(against))
+        elif asked < o.room:
+            floors.take(each.pod)
+            asked += 1
+            steps.append(Evict(each.pod))
+    return tuple(steps), tuple(waits)

@@ -1,0 +1,280 @@
+"""Drains nodes for one term: runs one cycle at a time, and tidies up what others have left.
+
+A term begins with nothing in memory. What was begun is read off the nodes' marks and the pods.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from moorage.controller.fence import Fence, NotLeading
+from moorage.kube.client import Client
+from moorage.kube.clock import ServerClock
+
+from . import names
+from .attempts import Attempts
+from .batch import Batch, Ended, Policy
+from .evictions import Eviction, Evictions
+from .executor import Executor, News
+from .names import Phase
+from .reasons import Finding, Reason
+from .settings import Settings
+from .sight import Sight
+from .steps import Step
+from .trust import Trust
+from .world import World
+
+logger = logging.getLogger(__name__)
+
+LONGEST_SLEEP = 5.0
+"""Seconds after which the cluster is looked at even if nothing has happened: pods become available by waiting."""
+SHORTEST_SLEEP = 0.25
+"""Seconds between two looks: what comes in quick succession is looked at together."""
+
+Resimulate = Callable[[Sequence[str]], Awaitable[Collection[str]]]
+"""Which of some nodes could still go, as the cluster is now."""
+
+
+class Drained(NamedTuple):
+    """What has become of a cycle.
+
+    Attributes:
+        nodes: of each node, by name; nodes that were not chosen and had a mark of ours are among them.
+        stopped: why the cycle was stopped; None when it was not.
+    """
+
+    nodes: Mapping[str, Ended]
+    stopped: Finding | None
+
+
+class Drainer:
+    """One term's.
+
+    Args:
+        client: the API server; one that does not wait itself when flow control pushes back (``patience`` 0).
+        world: the cluster.
+        fence: lets requests through, a few at a time, and writes only while we lead.
+        clock: the API server's.
+        by: which installation we are.
+        policy: what the service decides.
+        settings: how nodes are drained.
+        monotonic: seconds on a clock that never goes back.
+        unseen: kinds that cannot be seen now, each with the reason.
+        tell: told of what people may want to know.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        world: World,
+        fence: Fence,
+        clock: ServerClock,
+        by: str,
+        policy: Policy,
+        settings: Settings,
+        *,
+        monotonic: Callable[[], float],
+        unseen: Callable[[], Mapping[str, str]] = dict,
+        tell: Callable[[News], object] = lambda _: None,
+    ) -> None:
+        self._world, self._clock = world, clock
+        self._by, self._policy, self._settings = by, policy, settings
+        self._monotonic = monotonic
+        self._unseen = unseen
+        self._evictions = Evictions(settings, monotonic, self._seen)
+        self._attempts = Attempts(monotonic)
+        self._trust = Trust(settings.parallel)
+        self._executor = Executor(client, fence, world, self._evictions, self._attempts, by, clock.now, tell)
+        self._began = monotonic()
+        self._hold_until = 0.0
+        self._looked = False
+        self._stopped: Finding | None = None
+        self._batch: Batch | None = None
+        self._stirred = asyncio.Event()
+
+    @property
+    def batch(self) -> Batch | None:
+        """The cycle that runs, for reports; None when none does."""
+        return self._batch
+
+    def stir(self) -> None:
+        """Something has happened in the cluster: look at it soon."""
+        self._stirred.set()
+
+    def stop(self, detail: str = "") -> None:
+        """Empty nothing more in the cycle that runs; what is not emptied is rolled back."""
+        if self._batch is not None:
+            self._batch.stop(Finding(Reason.STOPPED, detail))
+            self.stir()
+
+    async def tidy(self) -> Mapping[str, Ended]:
+        """Finish or roll back what is under way with no cycle running, and hand back what nobody has deleted.
+
+        Returns:
+            What has become of each node with a mark of ours.
+
+        Raises:
+            NotLeading: we lead no more.
+        """
+        return await self._run("", (), _all)
+
+    async def drain(self, chosen: Sequence[str], resimulate: Resimulate, *, cycle: str = "") -> Drained:
+        """Empty nodes.
+
+        Args:
+            chosen: their names, in the order in which they are to go.
+            resimulate: asked before the first node and after each that was emptied which of the others could still go.
+            cycle: the id of the cycle; a new one by default.
+
+        Returns:
+            What has become of each.
+
+        Raises:
+            NotLeading: we lead no more.
+        """
+        ended = await self._run(cycle or str(uuid.uuid4()), chosen, resimulate)
+        return Drained(ended, self._stopped)
+
+    # --- one cycle ---
+
+    async def _run(self, cycle: str, chosen: Sequence[str], resimulate: Resimulate) -> Mapping[str, Ended]:
+        if self._batch is not None:
+            raise RuntimeError("a cycle runs already")  # never two at a time
+        self._see_predecessors()
+        batch = self._batch = Batch(
+            cycle,
+            chosen,
+            self._by,
+            self._policy,
+            self._settings,
+            self._evictions,
+            self._attempts,
+            self._trust,
+            self._monotonic,
+            hold_until=self._hold_until,
+        )
+        try:
+            await _Cycle(batch, self._sight, self._executor, self._stirred, self._clock, resimulate).run()
+        finally:
+            self._batch = None
+            self._stopped = batch.stopped
+        return batch.ended
+
+    def _see_predecessors(self) -> None:
+        """Whoever led before may have evictions under way, if a drain of ours is: nothing is evicted for a moment."""
+        if self._looked:
+            return
+        self._looked = True
+        for node in self._sight().nodes.values():
+            try:
+                mark = names.read(node)
+            except names.UnreadableMark:
+                continue
+            if mark is not None and mark.by == self._by and mark.phase is Phase.DRAINING:
+                self._hold_until = self._began + self._settings.settle.total_seconds()
+
+    def _sight(self) -> Sight:
+        return self._world.sight(self._clock.now(), unseen=self._unseen())
+
+    def _seen(self, eviction: Eviction) -> None:
+        if self._batch is not None:
+            self._batch.seen(eviction)
+
+
+class _Cycle:
+    """Runs one batch until it is finished."""
+
+    def __init__(
+        self,
+        batch: Batch,
+        sight: Callable[[], Sight],
+        executor: Executor,
+        stirred: asyncio.Event,
+        clock: ServerClock,
+        resimulate: Resimulate,
+    ) -> None:
+        self._batch = batch
+        self._sight = sight
+        self._executor = executor
+        self._stirred = stirred
+        self._clock = clock
+        self._resimulate = resimulate
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._asking: asyncio.Task[None] | None = None
+        self._lost = False
+
+    async def run(self) -> None:
+        try:
+            while await self._look():
+                pass
+        finally:
+            tasks = [*self._under_way, *([self._asking] if self._asking is not None else [])]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _look(self) -> bool:
+        """Look once, and begin what is to be done; returns whether there is more to come."""
+        await self._executor.ready()
+        self._stirred.clear()
+        if self._lost:
+            raise NotLeading
+        orders = self._batch.decide(self._sight(), doubtful=self._executor.doubtful, errors=self._executor.errors)
+        for step in orders.steps:
+            self._executor.begin(step)
+            self._start(self._do(step))
+        if orders.ask and self._asking is None:
+            self._asking = asyncio.create_task(self._ask(), name="simulation")
+        if orders.finished and not self._under_way:
+            return False
+        await asyncio.sleep(SHORTEST_SLEEP)
+        seconds = LONGEST_SLEEP
+        if orders.wake is not None:
+            seconds = min(max((orders.wake - self._clock.now()).total_seconds(), 0.0) + SHORTEST_SLEEP, seconds)
+        await self._sleep(seconds)
+        return True
+
+    async def _sleep(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stirred.wait()
+        except TimeoutError:
+            pass
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name="drain step")
+        self._under_way.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        self._stirred.set()
+
+    async def _do(self, step: Step) -> None:
+        try:
+            await self._executor.run(step, self._batch.cycle)
+        except NotLeading:
+            self._lost = True
+        except Exception as error:  # a defect: the other steps go on
+            self._executor.broke(step, error)
+
+    async def _ask(self) -> None:
+        """Ask the simulation; a failure of it stops the cycle."""
+        try:
+            wanted = await self._resimulate(self._batch.remaining)
+        except Exception as error:
+            logger.exception("simulation failed")
+            self._batch.stop(Finding(Reason.DEFECT, f"the simulation failed: {error}"))
+        else:
+            self._batch.keep(wanted)
+        finally:
+            self._asking = None
+            self._stirred.set()
+
+
+async def _all(remaining: Sequence[str]) -> Collection[str]:
+    return remaining

@@ -1,0 +1,257 @@
+"""Does one step, only while we lead, and only to what was meant; what it did is in the world, or remembered, at once.
+
+No step is made twice for nothing: a write to a node is among the attempts, an eviction in its ledger, from the moment
+it is begun. What became of a request whose answer was lost is looked up before anything else is done to the object.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from moorage.controller.fence import Fence, NotLeading
+from moorage.kube import errors, resources
+from moorage.kube.client import Client
+from moorage.objects import Pod
+
+from . import answers, names, patches
+from .answers import Answer, Meaning
+from .attempts import Attempts
+from .evictions import Evictions
+from .names import Phase
+from .reasons import Finding, Reason
+from .steps import Begin, Evict, HandBack, LookAtNode, LookAtPod, MarkEmptied, NodeStep, RollBack, SoftTaint, Step
+from .world import World
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """Something that was done, or was refused, for people.
+
+    Attributes:
+        step: what.
+        refused: why it was not done; None when it was.
+    """
+
+    step: Step
+    refused: Finding | None = None
+
+
+class Executor:
+    """Does steps.
+
+    Args:
+        client: the API server; one that does not wait itself when flow control pushes back (``patience`` 0).
+        fence: lets requests through, a few at a time, and writes only while we lead.
+        world: told of everything that was done.
+        evictions: those of the term.
+        attempts: writes to nodes of the term.
+        by: which installation we are.
+        now: the API server's time.
+        tell: told of what people may want to know.
+
+    Attributes:
+        errors: how often in a row the API server has failed.
+        doubtful: nodes of which the last write is not known to have been made.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        fence: Fence,
+        world: World,
+        evictions: Evictions,
+        attempts: Attempts,
+        by: str,
+        now: Callable[[], datetime],
+        tell: Callable[[News], object] = lambda _: None,
+    ) -> None:
+        self.errors = 0
+        self.doubtful: set[str] = set()
+        self._client = client
+        self._fence = fence
+        self._world = world
+        self._evictions, self._attempts = evictions, attempts
+        self._by = by
+        self._now = now
+        self._tell = tell
+
+    async def ready(self) -> None:
+        """Return as soon as a step could be done at once; what is decided before that only ages."""
+        await self._fence.turn()
+
+    def begin(self, step: Step) -> None:
+        """A step is done from now on: ``run`` must follow."""
+        match step:
+            case Evict(pod):
+                self._evictions.asked(pod)
+            case LookAtPod(pod):
+                self._evictions.looking(pod)
+            case _:
+                self._attempts.begun(step)
+
+    async def run(self, step: Step, cycle: str) -> None:
+        """Do a step that was begun; what became of it is in the world, among the attempts or among the evictions.
+
+        Args:
+            step: what a batch has ordered.
+            cycle: the id of its cycle.
+
+        Raises:
+            NotLeading: we lead no more; nothing was written.
+        """
+        match step:
+            case Evict(pod):
+                await self._evict(step, pod)
+            case LookAtPod(pod):
+                await self._look_at_pod(pod)
+            case LookAtNode(name):
+                await self._careful(step, lambda: self._look_at_node(name))
+            case _:
+                await self._careful(step, lambda: self._write(step, cycle))
+
+    def broke(self, step: Step, error: Exception) -> None:
+        """A step ended by an error of our own: whether it was done is not known."""
+        logger.error("step broke", extra={"step": type(step).__name__}, exc_info=error)
+        text = f"{type(error).__name__}: {error}"
+        match step:
+            case Evict(pod):
+                self._evictions.answered(pod, Answer(Meaning.UNKNOWN, text))
+            case LookAtPod():
+                pass
+            case _:
+                self._attempts.failed(step, Finding(Reason.DEFECT, text))
+                if not isinstance(step, LookAtNode):
+                    self.doubtful.add(step.name)
+
+    # --- nodes ---
+
+    async def _careful(self, step: NodeStep, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
+        except errors.KubeError as error:
+            self._node_failed(step, error)
+        finally:
+            self._attempts.ended(step)
+
+    def _node_failed(self, step: NodeStep, error: errors.KubeError) -> None:
+        answer = answers.read(error)
+        self._count(answer)
+        if not isinstance(step, LookAtNode) and answer.meaning is Meaning.UNKNOWN:
+            self.doubtful.add(step.name)
+        why = Finding(_NODE_TROUBLES.get(answer.meaning, Reason.NODE_REFUSED), answer.text)
+        self._attempts.failed(step, why, least=answer.patience)
+        self._tell(News(step, why))
+        logger.debug("step failed", extra={"node": step.name, "step": type(step).__name__, "error": str(error)})
+
+    async def _write(self, step: SoftTaint | Begin | MarkEmptied | RollBack | HandBack, cycle: str) -> None:
+        changes = self._changes(step, cycle)
+        if changes is None:
+            self._attempts.changed(step)
+            return
+        meta = step.node.metadata
+        try:
+            node = await self._fence.write(
+                lambda: self._client.patch(
+                    resources.NODES,
+                    meta.name,
+                    changes=changes,
+                    uid=meta.uid,
+                    resource_version=meta.resource_version,
+                )
+            )
+        except (errors.Conflict, errors.NotFound):
+            self.errors = 0
+            self._attempts.changed(step)
+            self.doubtful.add(step.name)
+            await self._look_at_node(step.name)
+            return
+        self.errors = 0
+        self._attempts.made(step, kept=patches.kept(node, changes))
+        self._world.nodes.wrote(node)
+        self._tell(News(step))
+
+    def _changes(self, step: NodeStep, cycle: str) -> dict[str, Any] | None:
+        """What a step writes; None when the node is not as the step thinks."""
+        if isinstance(step, LookAtNode):
+            return None
+        node, now = step.node, self._now()
+        if isinstance(step, SoftTaint):
+            return patches.chosen(node, self._by, cycle, now)
+        mark = names.read(node)
+        if mark is None:
+            return None
+        match step:
+            case Begin(cordon=cordon):
+                return patches.begun(node, mark, now, cordon=cordon)
+            case MarkEmptied():
+                return patches.emptied(node, mark, now)
+            case RollBack(why=why):
+                return patches.given_back(node, mark, Phase.ROLLED_BACK, now, str(why))
+            case HandBack(why=why):
+                return patches.given_back(node, mark, Phase.HANDED_BACK, now, str(why))
+
+    async def _look_at_node(self, name: str) -> None:
+        known = self._world.nodes.get(name)
+        try:
+            async with self._fence.read():
+                self._world.nodes.wrote(await self._client.get(resources.NODES, name))
+        except errors.NotFound:
+            if known is not None:
+                self._world.nodes.deleted(name, known.metadata.uid)
+        self.errors = 0
+        self.doubtful.discard(name)
+        self._attempts.forget(LookAtNode(name))
+
+    # --- pods ---
+
+    async def _evict(self, step: Evict, pod: Pod) -> None:
+        meta = pod.metadata
+        try:
+            await self._fence.write(lambda: self._client.evict(meta.name, meta.namespace, uid=meta.uid))
+        except NotLeading:
+            self._evictions.withdrawn(pod)
+            raise
+        except errors.KubeError as error:
+            answer = answers.read(error)
+        else:
+            answer = answers.ACCEPTED
+        self._count(answer)
+        self._evictions.answered(pod, answer)
+        known = self._evictions.known.get(meta.uid)
+        if answer.meaning is Meaning.ACCEPTED or known is None:
+            self._tell(News(step))
+        else:
+            self._tell(News(step, self._evictions.trouble(pod)))
+
+    async def _look_at_pod(self, pod: Pod) -> None:
+        """Read a pod of which nothing was heard for long after it was to be evicted."""
+        meta = pod.metadata
+        try:
+            async with self._fence.read():
+                found = await self._client.get(resources.PODS, meta.name, meta.namespace)
+        except errors.NotFound:
+            self.errors = 0
+            self._world.pods.deleted(pod.key, meta.uid)
+        except errors.KubeError as error:
+            self._count(answers.read(error))
+        else:
+            self.errors = 0
+            self._world.pods.wrote(found)
+            if found.metadata.uid == meta.uid and found.metadata.deletion_timestamp is None:
+                self._evictions.found(pod)
+
+    def _count(self, answer: Answer) -> None:
+        self.errors = self.errors + 1 if answer.meaning.fails else 0
+
+
+_NODE_TROUBLES = {
+    Meaning.NO_RIGHT: Reason.RIGHTS,
+    Meaning.UNKNOWN: Reason.WRITE_FAILS,
+    Meaning.UNAVAILABLE: Reason.WRITE_FAILS,
+}

@@ -1,0 +1,133 @@
+"""Whether one more pod may be evicted now: its budget, and the floor of its workload, counted over the whole cluster.
+
+Counted is what the watch shows, less what we have evicted and it has not shown yet. So no eviction of ours takes a
+workload under its floor, however late the watch is; and the next one waits until a replacement is available.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+from moorage.objects import Pod, PodDisruptionBudget
+from moorage.scheduling.selectors import Selector, SelectorError, label_selector
+
+from . import floor
+from .reasons import Finding, Reason
+from .sight import Group, Sight
+
+_BUDGET = "PodDisruptionBudget"
+
+
+class _Budget(NamedTuple):
+    key: str
+    budget: PodDisruptionBudget
+    selector: Selector
+    wrong: str = ""
+
+
+class Floors:
+    """What may still go.
+
+    Args:
+        sight: the cluster.
+        flying: uids of pods that we have evicted, or may have, and that the sight does not show as gone.
+    """
+
+    def __init__(self, sight: Sight, flying: Collection[str]) -> None:
+        self._sight = sight
+        self._flying = set(flying)
+        self._budgets: dict[str, list[_Budget]] = {}
+
+    def against(self, pod: Pod, *, exempt: bool = False) -> Finding | None:
+        """Why a pod may not be evicted now; None when it may.
+
+        Args:
+            pod: on a node that is drained.
+            exempt: whether its workload may lose it whatever is left: a single replica in aggressive mode, or a pod
+                that somebody has called disposable. Its budget counts all the same.
+        """
+        found = self._budget_of(pod)
+        if isinstance(found, Finding):
+            return found
+        if found is not None:
+            if not floor.ready(pod) and found.budget.spec.unhealthy_pod_eviction_policy == "AlwaysAllow":
+                return None  # nobody is worse off
+            if why := self._against_budget(found, pod):
+                return why
+        if exempt:
+            return None
+        group = self._sight.group(pod)
+        if group is None:
+            return Finding(Reason.FLOOR_UNKNOWN, "its controller is not known to keep a number of pods", pod.key)
+        return self._against_floor(group, pod, 1 if found is not None else floor.least(group.kind, group.workload))
+
+    def take(self, pod: Pod) -> None:
+        """Count a pod as gone from now on."""
+        self._flying.add(pod.metadata.uid)
+
+    def available(self, uid: str) -> int:
+        """How many available pods a workload has, by the uid of its controller at the top."""
+        return sum(1 for pod in self._sight.pods_of(uid) if self._counts(pod))
+
+    # --- pieces ---
+
+    def _counts(self, pod: Pod) -> bool:
+        return pod.metadata.uid not in self._flying and self._sight.available(pod)
+
+    def _against_floor(self, group: Group, pod: Pod, least: int) -> Finding | None:
+        left = self.available(group.uid) - self._counts(pod)
+        if left >= least:
+            return None
+        detail = f"{group.who} would have {left} available pods, and keeps {least}"
+        return Finding(Reason.FLOOR, detail, pod.key)
+
+    def _against_budget(self, found: _Budget, pod: Pod) -> Finding | None:
+        status = found.budget.status
+        if status.observed_generation < found.budget.metadata.generation:
+            return Finding(Reason.BUDGET_STALE, f"{found.key}: its status is of an older version", pod.key)
+        selected = [each for each in self._selected(found) if each.metadata.uid != pod.metadata.uid]
+        left = sum(1 for each in selected if self._counts(each))
+        if left < status.desired_healthy:
+            detail = f"{found.key}: {left} pods would be healthy, {status.desired_healthy} are wanted"
+            return Finding(Reason.BUDGET_SPENT, detail, pod.key)
+        # The server takes one off when it evicts, and the budget's status may be older than that.
+        unseen = sum(1 for each in selected if self._unseen(each, status.disrupted_pods))
+        if floor.ready(pod) and status.disruptions_allowed - unseen <= 0:
+            return Finding(Reason.BUDGET_SPENT, f"{found.key} allows {status.disruptions_allowed}", pod.key)
+        return None
+
+    def _unseen(self, pod: Pod, disrupted: Collection[str]) -> bool:
+        return pod.metadata.uid in self._flying and floor.ready(pod) and pod.metadata.name not in disrupted
+
+    def _selected(self, found: _Budget) -> list[Pod]:
+        pods = self._sight.in_namespace(found.budget.metadata.namespace)
+        return [pod for pod in pods if found.selector.matches(pod.metadata.labels)]
+
+    def _budget_of(self, pod: Pod) -> _Budget | Finding | None:
+        """The budget of a pod, or why its eviction is not possible, or not known to be."""
+        if _BUDGET in self._sight.unseen:
+            return Finding(Reason.FLOOR_UNKNOWN, self._sight.unseen[_BUDGET], pod.key)
+        budgets = self._in_namespace(pod.metadata.namespace)
+        wrong = next((each.wrong for each in budgets if each.wrong), "")
+        if wrong:
+            return Finding(Reason.FLOOR_UNKNOWN, wrong, pod.key)
+        found = [each for each in budgets if each.selector.matches(pod.metadata.labels)]
+        if len(found) > 1:
+            return Finding(Reason.SEVERAL_BUDGETS, ", ".join(sorted(each.key for each in found)), pod.key)
+        return found[0] if found else None
+
+    def _in_namespace(self, namespace: str) -> list[_Budget]:
+        found = self._budgets.get(namespace)
+        if found is None:
+            budgets = self._sight.budgets.items()
+            found = [_read(key, each) for key, each in budgets if each.metadata.namespace == namespace]
+            self._budgets[namespace] = found
+        return found
+
+
+def _read(key: str, budget: PodDisruptionBudget) -> _Budget:
+    try:
+        return _Budget(key, budget, label_selector(budget.spec.selector, "spec.selector"))
+    except SelectorError as error:
+        return _Budget(key, budget, label_selector(None, ""), f"{_BUDGET} {key}: {error}")

@@ -1,0 +1,110 @@
+"""Why a drain waits, why it comes to nothing, and why a whole cycle stops: one enumeration, with sentences for people.
+
+The names are constants: reports, metrics and Events have them, so they never change.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+
+class Effect(Enum):
+    """What a reason means."""
+
+    WAITS = "waits"
+    """Not now."""
+    REFUSES = "refuses"
+    """The node is not begun with, and nothing was set on it."""
+    ROLLS_BACK = "rolls back"
+    """The node gets back what was taken from it."""
+    STOPS = "stops"
+    """So do all nodes of the cycle that are not emptied."""
+    HANDS_BACK = "hands back"
+    """An emptied node is left to the scheduler again."""
+    ENDS = "ends"
+    """Nothing is left to be done, or nothing can be."""
+
+
+class Reason(Enum):
+    """Every reason."""
+
+    effect: Effect
+    sentence: str
+
+    def __init__(self, effect: Effect, sentence: str) -> None:
+        self.effect = effect
+        self.sentence = sentence
+
+    # A pod, or the whole node, waits.
+    NOT_ALL_TAINTED = (Effect.WAITS, "not every node of the cycle has its taint yet")
+    TURN = (Effect.WAITS, "other nodes of the cycle are emptied first")
+    SETTLING = (Effect.WAITS, "evictions of whoever led before may still be under way")
+    FLOOR = (Effect.WAITS, "its workload would have too few available pods")
+    FLOOR_UNKNOWN = (Effect.WAITS, "how many pods its workload must keep is not known")
+    BUDGET_SPENT = (Effect.WAITS, "its PodDisruptionBudget allows no eviction now")
+    BUDGET_STALE = (Effect.WAITS, "what its PodDisruptionBudget allows is not known yet")
+    EVICTING = (Effect.WAITS, "its eviction is under way")
+    LEAVING = (Effect.WAITS, "the pod is being deleted")
+    EVICTION_REFUSED = (Effect.WAITS, "its eviction is refused")
+    NOT_EVICTED = (Effect.WAITS, "the API server took its eviction, and it is still there")
+    API_UNAVAILABLE = (Effect.WAITS, "the API server is not able to")
+    REPLACEMENTS = (Effect.WAITS, "the replacements of its pods are not available yet")
+    # A node that was chosen is not begun with.
+    FOREIGN_MARK = (Effect.REFUSES, "another installation drains the node")
+    MARK_UNREADABLE = (Effect.REFUSES, "what was set for an earlier drain of the node cannot be read")
+    # One node is rolled back.
+    FOREIGN_CORDON = (Effect.ROLLS_BACK, "somebody else has cordoned the node")
+    UNCORDONED = (Effect.ROLLS_BACK, "somebody has taken our cordon off the node")
+    UNTAINTED = (Effect.ROLLS_BACK, "somebody has taken our taint off the node")
+    NODE_NOT_READY = (Effect.ROLLS_BACK, "the node is not ready")
+    MARKED_BY_OTHERS = (Effect.ROLLS_BACK, "another program has marked the node, or is at work on it")
+    POD_HOLDS = (Effect.ROLLS_BACK, "a pod on the node may not be moved")
+    REFILLED = (Effect.ROLLS_BACK, "a new pod was put on the node")
+    SEVERAL_BUDGETS = (
+        Effect.ROLLS_BACK,
+        "more than one PodDisruptionBudget selects a pod, so its eviction is always refused",
+    )
+    NOT_KEPT = (Effect.ROLLS_BACK, "what is set on the node does not last: a policy or webhook undoes it")
+    WRITE_FAILS = (Effect.ROLLS_BACK, "the node could not be written")
+    NODE_REFUSED = (Effect.ROLLS_BACK, "the API server does not take what is set on the node")
+    TIMEOUT = (Effect.ROLLS_BACK, "the node was not emptied in time")
+    NOT_WANTED = (Effect.ROLLS_BACK, "the pods of the node would not all fit elsewhere any more")
+    INTERRUPTED = (Effect.ROLLS_BACK, "whoever drained the node was interrupted")
+    DEFECT = (Effect.ROLLS_BACK, "there was an error of our own")
+    # The whole cycle stops.
+    REPLACEMENT_PENDING = (Effect.STOPS, "the replacement of an evicted pod finds no place")
+    REPLACEMENT_NOT_READY = (Effect.STOPS, "the replacement of an evicted pod does not become available")
+    REPLACEMENT_MISSING = (Effect.STOPS, "no replacement of an evicted pod was created")
+    PENDING_RISES = (Effect.STOPS, "more and more pods find no place")
+    NODES_NOT_READY = (Effect.STOPS, "too many nodes are not ready")
+    NODE_CREATED = (Effect.STOPS, "a node was created meanwhile")
+    API_ERRORS = (Effect.STOPS, "the API server fails again and again")
+    RIGHTS = (Effect.STOPS, "a right that is needed was not granted, or was taken away")
+    STOPPED = (Effect.STOPS, "it was stopped")
+    # An emptied node is handed back.
+    NOT_DELETED = (Effect.HANDS_BACK, "nobody has deleted the node since it was emptied")
+    USED_AGAIN = (Effect.HANDS_BACK, "the scheduler needs the node")
+    TAKEN_BACK = (Effect.HANDS_BACK, "somebody has taken our taint off the emptied node")
+    # There is nothing left to be done, or nothing can be.
+    NODE_GONE = (Effect.ENDS, "the node is gone")
+    NODE_DELETED = (Effect.ENDS, "the node is being deleted")
+
+
+class Finding(NamedTuple):
+    """A reason with its particulars.
+
+    Attributes:
+        reason: why.
+        detail: for example how many pods there are, and how many there must be.
+        pod: the pod it is about, ``namespace/name``; empty when it is about none.
+    """
+
+    reason: Reason
+    detail: str = ""
+    pod: str = ""
+
+    def __str__(self) -> str:
+        """The sentence a person reads."""
+        particulars = ": ".join(each for each in (self.pod, self.detail) if each)
+        return f"{self.reason.sentence} ({particulars})" if particulars else self.reason.sentence

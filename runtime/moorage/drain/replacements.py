@@ -1,0 +1,151 @@
+"""What becomes of the workloads that we have taken pods from: are the replacements there, and if not, why not.
+
+Only evictions that the watch has shown are counted from; what is in the air is the ledger's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from moorage.objects import Pod
+from moorage.reservations import moment
+
+from . import floor
+from .evictions import Eviction
+from .floors import Floors
+from .reasons import Finding, Reason
+from .settings import Settings
+from .sight import Group, Sight
+
+
+@dataclass(slots=True)
+class _Disturbed:
+    """A workload from which pods were taken.
+
+    Attributes:
+        group: the workload, as it was.
+        before: how many available pods it had before the first.
+        nodes: where they were.
+        pods: their uids.
+        since: the API server's time of the first.
+        last: monotonic seconds of the last.
+    """
+
+    group: Group
+    before: int
+    since: datetime
+    nodes: set[str] = field(default_factory=set)
+    pods: set[str] = field(default_factory=set)
+    last: float = 0.0
+
+
+class Replacements:
+    """Watches over them, for one cycle.
+
+    Args:
+        settings: how long each may take.
+        monotonic: seconds on a clock that never goes back.
+    """
+
+    def __init__(self, settings: Settings, monotonic: Callable[[], float]) -> None:
+        self._settings = settings
+        self._monotonic = monotonic
+        self._disturbed: dict[str, _Disturbed] = {}
+
+    def asked(self, pod: Pod, sight: Sight) -> None:
+        """A pod is about to be evicted."""
+        group = sight.group(pod)
+        if group is None:
+            return
+        known = self._disturbed.get(group.uid)
+        if known is None:
+            available = sum(1 for each in sight.pods_of(group.uid) if sight.available(each))
+            known = self._disturbed[group.uid] = _Disturbed(group, available, sight.now)
+        known.nodes.add(pod.spec.node_name)
+        known.pods.add(pod.metadata.uid)
+        known.last = self._monotonic()
+
+    def evicted(self, eviction: Eviction) -> None:
+        """A pod is seen to be evicted: its replacement is due from now on."""
+        for each in self._disturbed.values():
+            if eviction.pod.metadata.uid in each.pods:
+                each.last = self._monotonic()
+
+    def missing(self, node: str, sight: Sight, floors: Floors) -> Finding | None:
+        """What is still waited for after a node was emptied; None when nothing is."""
+        for uid, each in self._disturbed.items():
+            if node in each.nodes and (why := self._short(uid, each, sight, floors)):
+                return why
+        return None
+
+    def trouble(self, sight: Sight, floors: Floors) -> Finding | None:
+        """Why nothing more should be evicted: a replacement that does not come, or does not start."""
+        found = (self._trouble(uid, each, sight, floors) for uid, each in self._disturbed.items())
+        return next((why for why in found if why is not None), None)
+
+    # --- one workload ---
+
+    def _short(self, uid: str, known: _Disturbed, sight: Sight, floors: Floors) -> Finding | None:
+        group = _now(known.group, sight)
+        if group is None:
+            return None  # it is deleted, and wants no replacements
+        wanted = min(floor.wanted(group.workload), known.before)
+        there = floors.available(uid)
+        if there >= wanted:
+            return None
+        return Finding(Reason.REPLACEMENTS, f"{group.who}: {there} of {wanted}")
+
+    def _trouble(self, uid: str, known: _Disturbed, sight: Sight, floors: Floors) -> Finding | None:
+        short, group = self._short(uid, known, sight, floors), _now(known.group, sight)
+        if short is None or group is None:
+            return None
+        for pod in self._new(uid, known, sight):
+            why = self._against(pod, group, sight.now)
+            if why is not None:
+                return why
+        patience = self._settings.missing_patience.total_seconds()
+        present = sum(1 for pod in sight.pods_of(uid) if not pod.finished)
+        late = self._monotonic() - known.last > patience
+        if late and present < floor.wanted(group.workload):
+            detail = f"{group.who} has {present} of {floor.wanted(group.workload)} pods"
+            return Finding(Reason.REPLACEMENT_MISSING, detail)
+        return None
+
+    def _new(self, uid: str, known: _Disturbed, sight: Sight) -> Iterator[Pod]:
+        """The pods that have come since, and are not available."""
+        for pod in sight.pods_of(uid):
+            created = moment(pod.metadata.creation_timestamp or "")
+            gone = pod.finished or pod.metadata.deletion_timestamp is not None
+            if created is not None and created >= known.since and not gone and not sight.available(pod):
+                yield pod
+
+    def _against(self, pod: Pod, group: Group, now: datetime) -> Finding | None:
+        age = now - (moment(pod.metadata.creation_timestamp or "") or now)
+        if not pod.spec.node_name:
+            late = age > self._settings.unscheduled_patience
+            return Finding(Reason.REPLACEMENT_PENDING, _why_pending(pod), pod.key) if late else None
+        patience = self._settings.starting_patience + timedelta(seconds=group.workload.spec.min_ready_seconds)
+        return Finding(Reason.REPLACEMENT_NOT_READY, _why_waiting(pod), pod.key) if age > patience else None
+
+
+def _now(group: Group, sight: Sight) -> Group | None:
+    """A workload as it is now."""
+    found = sight.workloads.get(group.kind, {}).get(group.workload.key)
+    return group._replace(workload=found) if found is not None and found.metadata.uid == group.uid else None
+
+
+def unscheduled(pod: Pod) -> bool:
+    """Whether a pod looks for a node."""
+    return not pod.spec.node_name and not pod.spec.scheduling_gates and pod.status.phase in ("", "Pending")
+
+
+def _why_pending(pod: Pod) -> str:
+    scheduled = next((each for each in pod.status.conditions if each.type == "PodScheduled"), None)
+    return scheduled.message if scheduled is not None else ""
+
+
+def _why_waiting(pod: Pod) -> str:
+    reasons = (each.state.waiting.reason for each in pod.status.container_statuses if each.state.waiting is not None)
+    return ", ".join(dict.fromkeys(reason for reason in reasons if reason)) or pod.status.phase

@@ -1,0 +1,166 @@
+"""What a drain sees of the cluster at one moment: nodes, pods, their workloads and budgets, and our own writes.
+
+Pods are grouped by the workload at the top: what a Deployment must keep, it may keep in any of its ReplicaSets.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import NamedTuple
+
+from moorage.objects import Node, OwnerReference, Pod, PodDisruptionBudget, Workload
+
+from . import floor
+from .names import MIRROR_ANNOTATION
+
+_GROUPS = {
+    "ReplicaSet": "apps",
+    "ReplicationController": "",
+    "StatefulSet": "apps",
+}
+"""The kinds that keep a number of pods, by their API group."""
+
+
+class Group(NamedTuple):
+    """A workload.
+
+    Attributes:
+        uid: of the controller at the top.
+        kind: its kind.
+        workload: that controller.
+    """
+
+    uid: str
+    kind: str
+    workload: Workload
+
+    @property
+    def who(self) -> str:
+        """For people."""
+        return f"{self.kind} {self.workload.key}"
+
+
+@dataclass(frozen=True)
+class Sight:
+    """One moment.
+
+    Attributes:
+        now: the API server's time.
+        nodes: by name.
+        pods: all that there are.
+        workloads: ReplicaSets, ReplicationControllers, StatefulSets and Deployments, by kind and key.
+        budgets: PodDisruptionBudgets by key.
+        unseen: kinds that cannot be seen, each with the reason.
+        virtual: nodes that come with each pod, and say nothing about the cluster's size.
+    """
+
+    now: datetime
+    nodes: Mapping[str, Node]
+    pods: Collection[Pod]
+    workloads: Mapping[str, Mapping[str, Workload]] = field(default_factory=dict)
+    budgets: Mapping[str, PodDisruptionBudget] = field(default_factory=dict)
+    unseen: Mapping[str, str] = field(default_factory=dict)
+    virtual: frozenset[str] = frozenset()
+
+    def on(self, node: str) -> Sequence[Pod]:
+        """The pods that are bound to a node."""
+        return self._by_node.get(node, ())
+
+    def pod(self, key: str, uid: str) -> Pod | None:
+        """A pod, unless another one bears its name."""
+        found = self._by_key.get(key)
+        return found if found is not None and found.metadata.uid == uid else None
+
+    def in_namespace(self, namespace: str) -> Sequence[Pod]:
+        """The pods of a namespace."""
+        return self._by_namespace.get(namespace, ())
+
+    def group(self, pod: Pod) -> Group | None:
+        """The workload of a pod; None when it has none, or none that is known to keep a number of pods."""
+        owner = pod.metadata.controller()
+        return self._group_of(pod.metadata.namespace, owner) if owner is not None else None
+
+    def pods_of(self, uid: str) -> Sequence[Pod]:
+        """The pods of a workload, by the uid of its controller at the top."""
+        return self._by_group.get(uid, ())
+
+    def available(self, pod: Pod) -> bool:
+        """Whether a pod serves, and has done so for as long as its controller wants to see."""
+        owner = pod.metadata.controller()
+        maker = self._maker(pod.metadata.namespace, owner) if owner is not None else None
+        return floor.available(pod, maker.spec.min_ready_seconds if maker is not None else 0, self.now)
+
+    # --- indexes ---
+
+    @cached_property
+    def _by_node(self) -> dict[str, list[Pod]]:
+        return _grouped((pod.spec.node_name, pod) for pod in self.pods if pod.spec.node_name)
+
+    @cached_property
+    def _by_key(self) -> dict[str, Pod]:
+        return {pod.key: pod for pod in self.pods}
+
+    @cached_property
+    def _by_namespace(self) -> dict[str, list[Pod]]:
+        return _grouped((pod.metadata.namespace, pod) for pod in self.pods)
+
+    @cached_property
+    def _by_group(self) -> dict[str, list[Pod]]:
+        found: defaultdict[str, list[Pod]] = defaultdict(list)
+        for pod in self.pods:
+            group = self.group(pod)
+            if group is not None:
+                found[group.uid].append(pod)
+        return found
+
+    @cached_property
+    def _known(self) -> dict[tuple[str, OwnerReference], Group | None]:
+        return {}
+
+    def _group_of(self, namespace: str, owner: OwnerReference) -> Group | None:
+        which = (namespace, owner)
+        if which not in self._known:
+            self._known[which] = self._look_up(namespace, owner)
+        return self._known[which]
+
+    def _look_up(self, namespace: str, owner: OwnerReference) -> Group | None:
+        maker = self._maker(namespace, owner)
+        if maker is None:
+            return None
+        above = maker.metadata.controller()
+        if owner.kind == "ReplicaSet" and above is not None and _is(above, "Deployment", "apps"):
+            top = self.workloads.get("Deployment", {}).get(f"{namespace}/{above.name}")
+            if top is None or top.metadata.uid != above.uid:
+                return None  # how many it must keep, nobody knows
+            return Group(top.metadata.uid, "Deployment", top)
+        return Group(maker.metadata.uid, owner.kind, maker)
+
+    def _maker(self, namespace: str, owner: OwnerReference) -> Workload | None:
+        """The direct owner of a pod, if it is of a kind that keeps a number of pods."""
+        if owner.kind not in _GROUPS or not _is(owner, owner.kind, _GROUPS[owner.kind]):
+            return None
+        found = self.workloads.get(owner.kind, {}).get(f"{namespace}/{owner.name}")
+        return found if found is not None and found.metadata.uid == owner.uid else None
+
+
+def _grouped(pairs: Iterable[tuple[str, Pod]]) -> dict[str, list[Pod]]:
+    found: defaultdict[str, list[Pod]] = defaultdict(list)
+    for key, pod in pairs:
+        found[key].append(pod)
+    return found
+
+
+def _is(owner: OwnerReference, kind: str, group: str) -> bool:
+    found, slash, _ = owner.api_version.partition("/")
+    return owner.kind == kind and (found if slash else "") == group
+
+
+def belongs_to_node(pod: Pod) -> bool:
+    """Whether a pod is on its node because of the node: a static pod, or one of a DaemonSet."""
+    owner = pod.metadata.controller()
+    made_there = owner is not None and (_is(owner, "DaemonSet", "apps") or _is(owner, "Node", ""))
+    return made_there or MIRROR_ANNOTATION in pod.metadata.annotations

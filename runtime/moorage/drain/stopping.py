@@ -1,0 +1,80 @@
+"""When a whole cycle is to stop: what happens in the cluster while nodes are emptied, wherever it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from moorage.reservations import moment
+
+from .reasons import Finding, Reason
+from .replacements import unscheduled
+from .settings import Settings
+from .sight import Sight
+
+_FRESH = timedelta(seconds=15)
+"""A pod that has looked for a node for less long is nothing to worry about."""
+_ALWAYS_ALLOWED = 3
+"""So many nodes may be not ready in any cluster."""
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """How it was at the beginning.
+
+    Attributes:
+        since: the API server's time.
+        pending: how many pods looked for a node.
+        nodes: uids of the nodes that there were.
+    """
+
+    since: datetime
+    pending: int
+    nodes: frozenset[str]
+
+    @classmethod
+    def of(cls, sight: Sight) -> Baseline:
+        """How it is now."""
+        nodes = frozenset(node.metadata.uid for node in sight.nodes.values())
+        return cls(sight.now, _pending(sight), nodes)
+
+
+def why_stop(sight: Sight, baseline: Baseline, errors: int, settings: Settings) -> Finding | None:
+    """Why nothing more should be emptied; None when nothing speaks against it.
+
+    Args:
+        sight: how it is now.
+        baseline: how it was.
+        errors: how often in a row the API server has failed.
+        settings: what is too much.
+    """
+    return next(_against(sight, baseline, errors, settings), None)
+
+
+def _against(sight: Sight, baseline: Baseline, errors: int, settings: Settings) -> Iterator[Finding]:
+    if errors >= settings.errors_in_a_row:
+        yield Finding(Reason.API_ERRORS, f"{errors} times in a row")
+    for node in sight.nodes.values():
+        if node.metadata.uid not in baseline.nodes and node.metadata.name not in sight.virtual:
+            yield Finding(Reason.NODE_CREATED, node.metadata.name)
+    pending = _pending(sight)
+    if pending > baseline.pending + settings.pending_rise:
+        yield Finding(Reason.PENDING_RISES, f"{pending}, and {baseline.pending} at the beginning")
+    not_ready, allowed = _not_ready(sight), settings.not_ready_share * len(sight.nodes)
+    if not_ready > max(allowed, _ALWAYS_ALLOWED):
+        yield Finding(Reason.NODES_NOT_READY, f"{not_ready} of {len(sight.nodes)}")
+
+
+def _pending(sight: Sight) -> int:
+    """How many pods look for a node, and not only since a moment ago."""
+    found = 0
+    for pod in sight.pods:
+        if unscheduled(pod) and pod.metadata.deletion_timestamp is None:
+            created = moment(pod.metadata.creation_timestamp or "")
+            found += created is not None and created + _FRESH <= sight.now
+    return found
+
+
+def _not_ready(sight: Sight) -> int:
+    return sum(1 for name, node in sight.nodes.items() if not node.ready and name not in sight.virtual)
