@@ -1,7 +1,7 @@
 """The one way in which nodes are emptied: taint, cordon, evict, wait for the replacements, roll back.
 
-``decide`` (pure) says what is to be done about one node, ``batch`` about all nodes of a cycle, ``executor`` does it, and
-``Drainer`` runs one cycle after the other for as long as a term lasts.
+``decide`` (pure) says what is to be done about one node, ``batch`` about all nodes of a cycle, ``executor`` does it,
+and ``Drainer`` runs one cycle after the other for as long as a term lasts.
 """
 
 from .batch import Ended, Policy

@@ -56,7 +56,7 @@ class Executor:
         tell: told of what people may want to know.
 
     Attributes:
-        errors: how often in a row the API server has failed.
+        errors: how often in a row the API server has failed; only a write that it answers ends the row.
         doubtful: nodes of which the last write is not known to have been made.
     """
 
@@ -204,7 +204,6 @@ class Executor:
         except errors.NotFound:
             if known is not None:
                 self._world.nodes.deleted(name, known.metadata.uid)
-        self.errors = 0
         self.doubtful.discard(name)
         self._attempts.forget(LookAtNode(name))
 
@@ -236,12 +235,10 @@ class Executor:
             async with self._fence.read():
                 found = await self._client.get(resources.PODS, meta.name, meta.namespace)
         except errors.NotFound:
-            self.errors = 0
             self._world.pods.deleted(pod.key, meta.uid)
         except errors.KubeError as error:
             self._count(answers.read(error))
         else:
-            self.errors = 0
             self._world.pods.wrote(found)
             if found.metadata.uid == meta.uid and found.metadata.deletion_timestamp is None:
                 self._evictions.found(pod)

@@ -136,11 +136,6 @@ def _now(group: Group, sight: Sight) -> Group | None:
     return group._replace(workload=found) if found is not None and found.metadata.uid == group.uid else None
 
 
-def unscheduled(pod: Pod) -> bool:
-    """Whether a pod looks for a node."""
-    return not pod.spec.node_name and not pod.spec.scheduling_gates and pod.status.phase in ("", "Pending")
-
-
 def _why_pending(pod: Pod) -> str:
     scheduled = next((each for each in pod.status.conditions if each.type == "PodScheduled"), None)
     return scheduled.message if scheduled is not None else ""

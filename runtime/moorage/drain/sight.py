@@ -164,3 +164,8 @@ def belongs_to_node(pod: Pod) -> bool:
     owner = pod.metadata.controller()
     made_there = owner is not None and (_is(owner, "DaemonSet", "apps") or _is(owner, "Node", ""))
     return made_there or MIRROR_ANNOTATION in pod.metadata.annotations
+
+
+def unscheduled(pod: Pod) -> bool:
+    """Whether a pod looks for a node."""
+    return not pod.spec.node_name and not pod.spec.scheduling_gates and pod.status.phase in ("", "Pending")

@@ -9,9 +9,8 @@ from datetime import datetime, timedelta
 from moorage.reservations import moment
 
 from .reasons import Finding, Reason
-from .replacements import unscheduled
 from .settings import Settings
-from .sight import Sight
+from .sight import Sight, unscheduled
 
 _FRESH = timedelta(seconds=15)
 """A pod that has looked for a node for less long is nothing to worry about."""

@@ -137,7 +137,7 @@ class Bed:
         self._drainers: list[Drainer] = [*getattr(self, "_drainers", []), drainer]
         return drainer
 
-    def _classify(self, node: Node, pods: Sequence[Pod], sight: Sight) -> Iterable[OnNode]:
+    def _classify(self, _: Node, pods: Sequence[Pod], __: Sight) -> Iterable[OnNode]:
         for pod in pods:
             app = pod.metadata.labels.get("app", "")
             if app in self.holders or not app:

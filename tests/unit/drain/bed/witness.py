@@ -13,6 +13,8 @@ from .api import EvictionApi, is_ready
 from .cluster import SOFT, Cluster, available
 
 MARK = "moorage.dev/drain"
+LATE = 10.0
+"""Seconds that we may take until we see what somebody else has done: watches are late."""
 
 
 class Witness:
@@ -26,12 +28,14 @@ class Witness:
         wrong: what must not have been.
         foreign: nodes that somebody else has cordoned.
         evicted: how many pods were.
+        scaled: when a workload was scaled last; what we see of that is late.
     """
 
     def __init__(self, api: EvictionApi, cluster: Cluster) -> None:
         self.wrong: list[str] = []
         self.foreign: set[str] = set()
         self.evicted = 0
+        self.scaled: dict[str, float] = {}
         self._api = api
         self._cluster = cluster
         api.watchers.append(self._on_eviction)
@@ -46,7 +50,8 @@ class Witness:
         left = sum(1 for each in others if available(each, top["minReadySeconds"], self._api.time()))
         budgets = self._api.budgets_of(pod)
         least = floor(top) if not budgets else 1
-        if left < least:
+        blind = self.scaled.get(app, -LATE) + LATE > self._api.now()
+        if left < least and not blind:
             self.wrong.append(f"{self._api.now():.1f}: {pod['metadata']['name']}: {left} pods left of {least}")
         for budget in budgets:
             healthy = sum(1 for each in others if is_ready(each) and "deletionTimestamp" not in each["metadata"])
