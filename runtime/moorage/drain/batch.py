@@ -23,7 +23,7 @@ from .reasons import Effect, Finding, Reason
 from .replacements import Replacements
 from .settings import Settings
 from .sight import Sight
-from .steps import Begin, Decision, Evict, NodeStep, Outcome, RollBack, SoftTaint, Step
+from .steps import Begin, Decision, Evict, HandBack, NodeStep, Outcome, RollBack, SoftTaint, Step
 from .stopping import Baseline, why_stop
 from .trust import Trust
 
@@ -148,6 +148,7 @@ class Batch:
         self._replacements = Replacements(settings, monotonic)
         self._baseline: Baseline | None = None
         self._ask = bool(chosen)
+        self._hold: Finding | None = None
 
     @property
     def ended(self) -> dict[str, Ended]:
@@ -192,6 +193,7 @@ class Batch:
         floors = Floors(sight, self._evictions.flying)
         self._find(sight)
         self._stop_if_need_be(sight, floors, errors)
+        self._hold = self._why_hold(sight)
         decisions: dict[str, Decision] = {}
         steps: list[Step] = []
         evicting = 0
@@ -233,6 +235,12 @@ class Batch:
             for _, progress in self._open():
                 self._halt(progress, self.stopped)
 
+    def _why_hold(self, sight: Sight) -> Finding | None:
+        """Why nothing more is evicted for the moment."""
+        if self._monotonic() < self._hold_until:
+            return Finding(Reason.SETTLING)
+        return self._replacements.pending(sight)
+
     def _observe(self, name: str, progress: _Progress, sight: Sight, *, doubtful: bool, room: int) -> Observation:
         node = sight.nodes.get(name)
         return Observation(
@@ -245,7 +253,7 @@ class Batch:
             wanted=progress.chosen,
             stop=progress.stop,
             turn=None if progress.begun else self._turn(),
-            hold=Finding(Reason.SETTLING) if self._monotonic() < self._hold_until else None,
+            hold=self._hold,
             claimed=self._policy.claimed(node, sight) if node is not None else "",
             doubtful=doubtful,
             room=max(room, 0),
@@ -303,17 +311,18 @@ class Batch:
     # --- the end of one node ---
 
     def _conclude(self, name: str, progress: _Progress, decision: Decision, sight: Sight, floors: Floors) -> None:
-        rollback = next((step for step in decision.steps if isinstance(step, RollBack)), None)
-        if rollback is not None:
-            self._halt(progress, rollback.why)  # it is not gone on with, whatever changes until that is done
+        last = next((step for step in decision.steps if isinstance(step, RollBack | HandBack)), None)
+        if last is not None:
+            self._halt(progress, last.why)  # it is not gone on with, whatever changes until that is done
         if decision.outcome is None:
             self._see_if_stuck(progress, decision)
         elif decision.outcome is Outcome.EMPTIED or (decision.outcome is Outcome.GONE and _was_emptied(progress)):
             self._emptied(name, progress, sight, floors)
         else:
-            if progress.begun:
-                self._trust.failed()
             progress.ended = Ended(decision.outcome, decision.why)
+            self._failed(progress)
+            if decision.outcome is Outcome.HANDED_BACK and progress.begun and decision.why is not None:
+                self.stop(decision.why)  # what was moved has come back: the scheduler has no other room
 
     def _emptied(self, name: str, progress: _Progress, sight: Sight, floors: Floors) -> None:
         """A node is empty: that is a success once its pods are available again."""
@@ -340,8 +349,13 @@ class Batch:
             trouble = next((each for each in troubles if each is not None), None)
             text = str(trouble) if trouble is not None else ""
             progress.ended = Ended(Outcome.STUCK, Finding(Reason.WRITE_FAILS, text))
-            if progress.begun:
-                self._trust.failed()
+            self._failed(progress)
+
+    def _failed(self, progress: _Progress) -> None:
+        """A node whose turn had come was not emptied: trust begins anew, and the simulation is asked again."""
+        if progress.begun:
+            self._trust.failed()
+            self._ask = True
 
     def _wake(self, decisions: dict[str, Decision], sight: Sight) -> datetime | None:
         found = [wait.until for each in decisions.values() for wait in each.waits if wait.until is not None]

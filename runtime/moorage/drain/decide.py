@@ -35,7 +35,8 @@ from .steps import (
 )
 
 _CLOCK = timedelta(seconds=2)
-"""How far a time that we wrote may be behind one that the API server wrote: both have whole seconds."""
+"""How far a time that we wrote may be behind one that the API server wrote: both have whole seconds. A pod that came in
+this time came with the cordon; to a node without one it would come again and again."""
 _SPOILS = frozenset(
     (
         Reason.FOREIGN_CORDON,
@@ -47,6 +48,9 @@ _SPOILS = frozenset(
     )
 )
 """Reasons for which not even a node without pods counts as emptied."""
+
+
+_OVER = {Phase.ROLLED_BACK: Outcome.ROLLED_BACK, Phase.HANDED_BACK: Outcome.HANDED_BACK}
 
 
 def decide(o: Observation, floors: Floors, evictions: Evictions) -> Decision:
@@ -84,9 +88,10 @@ def decide(o: Observation, floors: Floors, evictions: Evictions) -> Decision:
 
 def _unmarked(o: Observation, node: Node, mark: Mark | None) -> Decision:
     if o.stop is not None:
-        ours = mark is not None and mark.by == o.by
-        outcome = Outcome.ROLLED_BACK if ours else Outcome.REFUSED
-        return Decision(outcome=outcome, why=o.stop, phase=mark.phase if mark is not None else None)
+        phase = mark.phase if mark is not None and mark.by == o.by else None
+        return Decision(
+            outcome=_OVER.get(phase, Outcome.REFUSED) if phase is not None else Outcome.REFUSED, why=o.stop, phase=phase
+        )
     if not o.wanted:
         return Decision(outcome=Outcome.UNTOUCHED)
     against = _foreign(o, node, cordoned=False) or _held(o)
@@ -176,7 +181,7 @@ def _fails(o: Observation, mark: Mark, moving: list[OnNode], waits: tuple[Wait, 
         return None
     for each in moving:
         created = moment(each.pod.metadata.creation_timestamp or "")
-        if created is not None and created > mark.since + _CLOCK:
+        if created is not None and (created > mark.since + _CLOCK or (created >= mark.since and not mark.cordoned)):
             return Finding(Reason.REFILLED, pod=each.pod.key)
     never = next((wait.why for wait in waits if wait.why.reason is Reason.SEVERAL_BUDGETS), None)
     if never is not None:

@@ -17,7 +17,7 @@ from .evictions import Eviction
 from .floors import Floors
 from .reasons import Finding, Reason
 from .settings import Settings
-from .sight import Group, Sight
+from .sight import Group, Sight, unscheduled
 
 
 @dataclass(slots=True)
@@ -80,6 +80,15 @@ class Replacements:
                 return why
         return None
 
+    def pending(self, sight: Sight) -> Finding | None:
+        """The replacement that has had no node for so long that nothing more is evicted until it has."""
+        for uid, each in self._disturbed.items():
+            for pod in self._new(uid, each, sight):
+                late = _age(pod, sight.now) > self._settings.unscheduled_hold
+                if late and unscheduled(pod):
+                    return Finding(Reason.REPLACEMENTS, _why_pending(pod), pod.key)
+        return None
+
     def trouble(self, sight: Sight, floors: Floors) -> Finding | None:
         """Why nothing more should be evicted: a replacement that does not come, or does not start."""
         found = (self._trouble(uid, each, sight, floors) for uid, each in self._disturbed.items())
@@ -122,12 +131,16 @@ class Replacements:
                 yield pod
 
     def _against(self, pod: Pod, group: Group, now: datetime) -> Finding | None:
-        age = now - (moment(pod.metadata.creation_timestamp or "") or now)
+        age = _age(pod, now)
         if not pod.spec.node_name:
             late = age > self._settings.unscheduled_patience
             return Finding(Reason.REPLACEMENT_PENDING, _why_pending(pod), pod.key) if late else None
         patience = self._settings.starting_patience + timedelta(seconds=group.workload.spec.min_ready_seconds)
         return Finding(Reason.REPLACEMENT_NOT_READY, _why_waiting(pod), pod.key) if age > patience else None
+
+
+def _age(pod: Pod, now: datetime) -> timedelta:
+    return now - (moment(pod.metadata.creation_timestamp or "") or now)
 
 
 def _now(group: Group, sight: Sight) -> Group | None:

@@ -18,7 +18,8 @@ class Settings:
         soft_only: whether nodes are only tainted, and not cordoned (softTainting).
         parallel: how many nodes are emptied at a time, once that has gone well.
         evictions_at_once: how many evictions may be under way at a time.
-        unscheduled_patience: how long a replacement may have no node.
+        unscheduled_hold: how long a replacement may have no node until nothing more is evicted.
+        unscheduled_patience: how long it may have none until the cycle stops.
         starting_patience: how long a replacement may take until it is available, its minReadySeconds apart.
         missing_patience: how long a workload may have too few pods, replacements that do not start included.
         pending_rise: how many more pods than at the beginning may have no node.
@@ -38,6 +39,7 @@ class Settings:
     soft_only: bool = False
     parallel: int = 8
     evictions_at_once: int = 10
+    unscheduled_hold: timedelta = timedelta(seconds=3)
     unscheduled_patience: timedelta = timedelta(minutes=1)
     starting_patience: timedelta = timedelta(minutes=5)
     missing_patience: timedelta = timedelta(minutes=1)

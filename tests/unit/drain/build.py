@@ -60,7 +60,14 @@ def rolling(unavailable: int | str | None, kind: str = "RollingUpdate") -> dict[
 
 
 def budget(
-    name: str, desired: int, allowed: int, *, generation: int = 1, disrupted: Iterable[str] = (), policy: str = "", **labels: str
+    name: str,
+    desired: int,
+    allowed: int,
+    *,
+    generation: int = 1,
+    disrupted: Iterable[str] = (),
+    policy: str = "",
+    **labels: str,
 ) -> PodDisruptionBudget:
     spec = {"selector": {"matchLabels": labels}, "unhealthyPodEvictionPolicy": policy}
     status = {"observedGeneration": 1, "desiredHealthy": desired, "disruptionsAllowed": allowed}
@@ -69,7 +76,9 @@ def budget(
     return msgspec.convert({"metadata": meta, "spec": spec, "status": status}, PodDisruptionBudget)
 
 
-def deployed(name: str, replicas: int, unavailable: int | str = 1, min_ready: int = 0) -> dict[str, dict[str, Workload]]:
+def deployed(
+    name: str, replicas: int, unavailable: int | str = 1, min_ready: int = 0
+) -> dict[str, dict[str, Workload]]:
     """A Deployment with its ReplicaSet, as ``Sight.workloads`` has them."""
     top = workload(name, replicas, strategy=rolling(unavailable))
     maker = workload(f"{name}-1", replicas, owner("Deployment", name), minReadySeconds=min_ready)

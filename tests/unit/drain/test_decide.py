@@ -16,7 +16,17 @@ from moorage.drain.evictions import Evictions
 from moorage.drain.floors import Floors
 from moorage.drain.names import Phase
 from moorage.drain.observation import Observation
-from moorage.drain.steps import Begin, Decision, Evict, HandBack, LookAtNode, LookAtPod, MarkEmptied, RollBack, SoftTaint
+from moorage.drain.steps import (
+    Begin,
+    Decision,
+    Evict,
+    HandBack,
+    LookAtNode,
+    LookAtPod,
+    MarkEmptied,
+    RollBack,
+    SoftTaint,
+)
 from moorage.objects import Pod
 
 from .build import NOW, US, answered, deployed, ledger, mark, moves, node, observed, owner, pod, sight
@@ -194,7 +204,9 @@ def test_what_is_over_may_be_begun_anew_whoever_has_left_it() -> None:
         assert decided(observed(left)).steps == (SoftTaint(left),)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"by":"x"}', '{"by":"x","cycle":"c","phase":"gone","since":"y"}', "\ud800"])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"by":"x"}', '{"by":"x","cycle":"c","phase":"gone","since":"y"}', "\ud800"]
+)
 def test_a_mark_that_cannot_be_read_is_left_alone_with_all_that_was_set(text: str) -> None:
     found = node(DRAINING)
     annotated = msgspec.structs.replace(found.metadata, annotations={"moorage.dev/drain": text})

@@ -44,7 +44,9 @@ def test_what_a_workload_keeps(kind: str, replicas: int | None, spec: dict[str, 
     assert floor.least(kind, workload("web", replicas, **spec)) == keeps
 
 
-@given(st.integers(0, 500), st.one_of(st.integers(-5, 600), st.integers(0, 200).map(lambda part: f"{part}%"), st.text()))
+@given(
+    st.integers(0, 500), st.one_of(st.integers(-5, 600), st.integers(0, 200).map(lambda part: f"{part}%"), st.text())
+)
 def test_it_keeps_one_at_least_and_all_but_one_at_most(replicas: int, unavailable: int | str) -> None:
     keeps = floor.least("Deployment", workload("web", replicas, strategy=rolling(unavailable)))
     assert 1 <= keeps <= max(1, replicas - 1)

@@ -161,9 +161,13 @@ def test_unready_pods_go_always_where_their_budget_says_so() -> None:
 def test_several_budgets_are_for_good_and_what_cannot_be_read_is_no_permission() -> None:
     pods = web(4)
     two = [budget("a", 1, 3, app="web"), budget("b", 1, 3, app="web")]
-    assert reason(Floors(sight(*pods, workloads=deployed("web", 4), budgets=two), ()), pods[0]) is Reason.SEVERAL_BUDGETS
+    assert (
+        reason(Floors(sight(*pods, workloads=deployed("web", 4), budgets=two), ()), pods[0]) is Reason.SEVERAL_BUDGETS
+    )
     wrong = [budget("a", 1, 3, **{"not a key!": "x"})]
-    assert reason(Floors(sight(*pods, workloads=deployed("web", 4), budgets=wrong), ()), pods[0]) is Reason.FLOOR_UNKNOWN
+    assert (
+        reason(Floors(sight(*pods, workloads=deployed("web", 4), budgets=wrong), ()), pods[0]) is Reason.FLOOR_UNKNOWN
+    )
     unseen = sight(*pods, workloads=deployed("web", 4), unseen={"PodDisruptionBudget": "may not list them"})
     assert reason(Floors(unseen, ()), pods[0]) is Reason.FLOOR_UNKNOWN
 
@@ -173,9 +177,19 @@ _pods = st.lists(
 )
 
 
-@given(_pods, st.integers(0, 10), st.sampled_from((0, 1, 3, "25%", "60%")), st.sampled_from((0, 4)), st.none() | st.integers(0, 8))
+@given(
+    _pods,
+    st.integers(0, 10),
+    st.sampled_from((0, 1, 3, "25%", "60%")),
+    st.sampled_from((0, 4)),
+    st.none() | st.integers(0, 8),
+)
 def test_nothing_that_is_allowed_leaves_less_than_the_floor(
-    made: list[tuple[float | None, bool, bool]], replicas: int, unavailable: int | str, min_ready: int, desired: int | None
+    made: list[tuple[float | None, bool, bool]],
+    replicas: int,
+    unavailable: int | str,
+    min_ready: int,
+    desired: int | None,
 ) -> None:
     """Whatever is allowed one after the other, and whatever of it no watch has shown: the floor stands."""
     pods = [pod(f"w{n}", WEB, ready=ready, going=going, app="web") for n, (ready, going, _) in enumerate(made)]

@@ -105,6 +105,7 @@ class Bed:
     async def begin(self) -> Drainer:
         """The cluster is as it was put together: it lives from now on, and somebody leads."""
         self.cluster.settle()
+        await asyncio.sleep(5.0)  # nobody is as young as what is to come
         self._tasks = [asyncio.create_task(cache.run()) for cache in self._caches.all]
         for cache in self._caches.all:
             await cache.wait_synced()

@@ -107,9 +107,11 @@ class Day:
         self._bed.wire.lag[plural] = seconds
 
     def cordon(self, node: int) -> None:
-        """A person cordons a node; one that is ours already stays ours."""
+        """A person cordons a node; one that our mark calls ours stays ours, whoever has touched it meanwhile."""
         name = NODES[node]
-        if not self._bed.node(name)["spec"].get("unschedulable"):
+        found = self._bed.cluster.nodes.get(name)
+        ours = '"cordon"' in (found or {}).get("metadata", {}).get("annotations", {}).get("moorage.dev/drain", "")
+        if found is not None and not found["spec"].get("unschedulable") and not ours:
             self._bed.witness.foreign.add(name)
             self._bed.cluster.cordon(name)
 
