@@ -10,6 +10,7 @@ from .executor import News
 from .names import DRAIN_ANNOTATION, SOFT_TAINT, Mark, Phase, UnreadableMark, read
 from .observation import OnNode, Stance
 from .reasons import Effect, Finding, Reason
+from .resting import resting
 from .settings import Settings
 from .sight import Sight
 from .steps import Outcome
@@ -36,4 +37,5 @@ __all__ = [
     "UnreadableMark",
     "World",
     "read",
+    "resting",
 ]

@@ -255,6 +255,7 @@ class Batch:
             turn=None if progress.begun else self._turn(),
             hold=self._hold,
             claimed=self._policy.claimed(node, sight) if node is not None else "",
+            unread=sight.unread_on.get(name, ""),
             doubtful=doubtful,
             room=max(room, 0),
         )

@@ -116,7 +116,9 @@ def _foreign(o: Observation, node: Node, *, cordoned: bool) -> Finding | None:
 
 
 def _held(o: Observation) -> Finding | None:
-    """The pod that may not be moved."""
+    """The pod that may not be moved, or of which nobody knows whether it may."""
+    if o.unread:
+        return Finding(Reason.POD_HOLDS, o.unread)
     holder = next((each for each in o.pods if each.stance is Stance.HOLDS and each.lives), None)
     return Finding(Reason.POD_HOLDS, holder.why, holder.pod.key) if holder is not None else None
 

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from moorage.objects import Pod, PodDisruptionBudget
-from moorage.scheduling.selectors import Selector, SelectorError, label_selector
+from moorage.scheduling.selectors import NOTHING, Selector, SelectorError, label_selector
 
 from . import floor
 from .reasons import Finding, Reason
@@ -117,17 +117,26 @@ class Floors:
             return Finding(Reason.SEVERAL_BUDGETS, ", ".join(sorted(each.key for each in found)), pod.key)
         return found[0] if found else None
 
+    def _unread(self, namespace: str) -> list[str]:
+        keys = self._sight.unread.get(_BUDGET, {})
+        return [key for key in keys if key.startswith(f"{namespace}/")]
+
     def _in_namespace(self, namespace: str) -> list[_Budget]:
         found = self._budgets.get(namespace)
         if found is None:
             budgets = self._sight.budgets.items()
             found = [_read(key, each) for key, each in budgets if each.metadata.namespace == namespace]
+            found += [_doubtful(self._sight.doubt(_BUDGET, key)) for key in self._unread(namespace)]
             self._budgets[namespace] = found
         return found
+
+
+def _doubtful(wrong: str) -> _Budget:
+    return _Budget("", PodDisruptionBudget(), NOTHING, wrong)
 
 
 def _read(key: str, budget: PodDisruptionBudget) -> _Budget:
     try:
         return _Budget(key, budget, label_selector(budget.spec.selector, "spec.selector"))
     except SelectorError as error:
-        return _Budget(key, budget, label_selector(None, ""), f"{_BUDGET} {key}: {error}")
+        return _Budget(key, budget, NOTHING, f"{_BUDGET} {key}: {error}")

@@ -69,6 +69,7 @@ class Observation:
         turn: why its turn has not come; None when it has.
         hold: why nothing is evicted yet; None when that may be.
         claimed: what another program is doing with the node, for people; empty when none is.
+        unread: what is said of a pod on it that cannot be read; empty when there is none.
         doubtful: whether what became of our last write to it is not known.
         room: how many more evictions may be begun.
     """
@@ -84,5 +85,6 @@ class Observation:
     turn: Finding | None = None
     hold: Finding | None = None
     claimed: str = ""
+    unread: str = ""
     doubtful: bool = False
     room: int = 10

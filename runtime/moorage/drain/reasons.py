@@ -52,6 +52,7 @@ class Reason(Enum):
     REPLACEMENTS = (Effect.WAITS, "the replacements of its pods are not available yet")
     # A node that was chosen is not begun with.
     FOREIGN_MARK = (Effect.REFUSES, "another installation drains the node")
+    RESTING = (Effect.REFUSES, "the node was rolled back or handed back not long ago")
     MARK_UNREADABLE = (Effect.REFUSES, "what was set for an earlier drain of the node cannot be read")
     # One node is rolled back.
     FOREIGN_CORDON = (Effect.ROLLS_BACK, "somebody else has cordoned the node")

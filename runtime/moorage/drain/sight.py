@@ -55,6 +55,9 @@ class Sight:
         workloads: ReplicaSets, ReplicationControllers, StatefulSets and Deployments, by kind and key.
         budgets: PodDisruptionBudgets by key.
         unseen: kinds that cannot be seen, each with the reason.
+        unread: objects that cannot be read, or not wholly, by kind and key, with the reason; what is above of them is
+            how they were when they could be.
+        unread_on: nodes with such pods, with the sentence.
         virtual: nodes that come with each pod, and say nothing about the cluster's size.
     """
 
@@ -64,6 +67,8 @@ class Sight:
     workloads: Mapping[str, Mapping[str, Workload]] = field(default_factory=dict)
     budgets: Mapping[str, PodDisruptionBudget] = field(default_factory=dict)
     unseen: Mapping[str, str] = field(default_factory=dict)
+    unread: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    unread_on: Mapping[str, str] = field(default_factory=dict)
     virtual: frozenset[str] = frozenset()
 
     def on(self, node: str) -> Sequence[Pod]:
@@ -88,8 +93,15 @@ class Sight:
         """The pods of a workload, by the uid of its controller at the top."""
         return self._by_group.get(uid, ())
 
+    def doubt(self, kind: str, key: str) -> str:
+        """Why it is not known what an object says, for people; empty when it is known, or known not to exist."""
+        why = self.unseen.get(kind) or self.unread.get(kind, {}).get(key, "")
+        return f"{kind} {key}: {why}" if why else ""
+
     def available(self, pod: Pod) -> bool:
         """Whether a pod serves, and has done so for as long as its controller wants to see."""
+        if self.doubt("Pod", pod.key):
+            return False
         owner = pod.metadata.controller()
         maker = self._maker(pod.metadata.namespace, owner) if owner is not None else None
         return floor.available(pod, maker.spec.min_ready_seconds if maker is not None else 0, self.now)
@@ -133,8 +145,9 @@ class Sight:
             return None
         above = maker.metadata.controller()
         if owner.kind == "ReplicaSet" and above is not None and _is(above, "Deployment", "apps"):
-            top = self.workloads.get("Deployment", {}).get(f"{namespace}/{above.name}")
-            if top is None or top.metadata.uid != above.uid:
+            key = f"{namespace}/{above.name}"
+            top = self.workloads.get("Deployment", {}).get(key)
+            if top is None or top.metadata.uid != above.uid or self.doubt("Deployment", key):
                 return None  # how many it must keep, nobody knows
             return Group(top.metadata.uid, "Deployment", top)
         return Group(maker.metadata.uid, owner.kind, maker)
@@ -143,8 +156,10 @@ class Sight:
         """The direct owner of a pod, if it is of a kind that keeps a number of pods."""
         if owner.kind not in _GROUPS or not _is(owner, owner.kind, _GROUPS[owner.kind]):
             return None
-        found = self.workloads.get(owner.kind, {}).get(f"{namespace}/{owner.name}")
-        return found if found is not None and found.metadata.uid == owner.uid else None
+        key = f"{namespace}/{owner.name}"
+        found = self.workloads.get(owner.kind, {}).get(key)
+        known = found is not None and found.metadata.uid == owner.uid and not self.doubt(owner.kind, key)
+        return found if known else None
 
 
 def _grouped(pairs: Iterable[tuple[str, Pod]]) -> dict[str, list[Pod]]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
 from moorage.cluster.caches import Latest
 from moorage.kube.cache import WatchCache
+from moorage.kube.unreadable import Unreadable
 from moorage.objects import Node, Pod, PodDisruptionBudget
 
 from .sight import Sight
@@ -44,6 +45,12 @@ class World:
         self._caches = caches
         self.nodes = Latest(caches.nodes)
         self.pods = Latest(caches.pods)
+        self._unread_pods: dict[str, Unreadable[Pod]] = {}
+        self._unsubscribe = caches.pods.subscribe(lambda _: None, unread=self._on_unread)
+
+    def close(self) -> None:
+        """Follow the caches no more."""
+        self._unsubscribe()
 
     def sight(self, now: datetime, *, unseen: Mapping[str, str] | None = None) -> Sight:
         """What there is now.
@@ -60,7 +67,29 @@ class World:
             {kind: {each.key: each for each in cache} for kind, cache in caches.workloads.items()},
             {budget.key: budget for budget in caches.budgets},
             unseen or {},
+            {**{kind: dict(cache.unreadable) for kind, cache in caches.workloads.items()}, **self._unread()},
+            dict(self._unread_on()),
         )
+
+    def _unread(self) -> dict[str, dict[str, str]]:
+        pods = {key: item.reason for key, item in self._unread_pods.items()}
+        return {"Pod": pods, "PodDisruptionBudget": dict(self._caches.budgets.unreadable)}
+
+    def _unread_on(self) -> Iterator[tuple[str, str]]:
+        """The nodes with pods that cannot be read; once bound, a pod stays where it is (ADR 12)."""
+        for key, item in self._unread_pods.items():
+            known = self._caches.pods.get(key)
+            node = item.rest.spec.node_name
+            if item.lacks("spec.nodeName") and known is not None and known.metadata.uid == item.uid:
+                node = known.spec.node_name
+            if node:
+                yield node, f"Pod {key}: {item.reason}"
+
+    def _on_unread(self, key: str, item: Unreadable[Pod] | None) -> None:
+        if item is None:
+            self._unread_pods.pop(key, None)
+        else:
+            self._unread_pods[key] = item
 
 
 def _latest(cache: WatchCache[Any], latest: Latest[Any]) -> Iterable[Any]:

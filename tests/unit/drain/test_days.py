@@ -3,6 +3,7 @@ because of us, nothing is cordoned without a mark, and every drain comes to its 
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -33,19 +34,19 @@ _others = st.one_of(
 _deeds = st.lists(st.tuples(_wait, st.one_of(_fault, _fault, _kill, _kill, _others)), min_size=1, max_size=7)
 
 
-async def _day(seed: int, deeds: list[tuple[float, tuple[Any, ...]]], soft: bool) -> None:
-    async with Bed(seed=seed, soft_only=soft) as bed:
+async def _day(seed: int, deeds: list[tuple[float, tuple[Any, ...]]], *, soft: bool, patient: bool) -> None:
+    async with Bed(seed=seed, soft_only=soft, drain_timeout=timedelta(minutes=3)) as bed:
         shop(bed, len(NODES))
         day = Day(bed, await bed.begin(), ("n0", "n1", "n2"))
         for wait, deed in deeds:
             await day.do(wait, *deed)
-        await day.end()
+        await day.end(patient=patient)
         assert bed.wrong() == [], bed.writes()
 
 
 @settings(max_examples=examples(60), deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.integers(0, 999), _deeds, st.booleans())
+@given(st.integers(0, 999), _deeds, st.booleans(), st.booleans())
 def test_no_workload_is_under_its_floor_and_every_drain_comes_to_its_end(
-    seed: int, deeds: list[tuple[float, tuple[Any, ...]]], soft: bool
+    seed: int, deeds: list[tuple[float, tuple[Any, ...]]], soft: bool, patient: bool
 ) -> None:
-    run(_day(seed, deeds, soft))
+    run(_day(seed, deeds, soft=soft, patient=patient))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -15,8 +16,7 @@ from tests.unit.pinner.bed.faults import Effect
 from tests.unit.pinner.bed.virtual import virtual
 
 from .bed.api import spent
-from .bed.bed import Bed, shop
-from .bed.cluster import NAMESPACE
+from .bed.bed import NAMESPACE, Bed, shop
 
 EVICT = ("create", "pods/eviction")
 
@@ -37,8 +37,7 @@ def why(drained: Drained, name: str) -> Reason | None:
 async def started(bed: Bed, drainer: Drainer, *nodes: str) -> asyncio.Task[Drained]:
     """A drain that has just evicted its first pod."""
     task = asyncio.create_task(bed.drain(drainer, *nodes))
-    while not bed.witness.evicted and not task.done():
-        await asyncio.sleep(0.05)
+    await bed.until(lambda: bed.witness.evicted or task.done())
     return task
 
 
@@ -82,11 +81,11 @@ async def test_trust_is_earned_node_by_node() -> None:
             bed.cluster.place("web", f"n{number:02d}", 6)
         bed.cluster.room = 12
         await bed.drain(await bed.begin(), *(f"n{number:02d}" for number in range(7)))
-        begun = [at for at, resource, _, _ in bed.writes() if resource == "nodes"][7:]
-        assert bed.asked[0] == tuple(f"n{number:02d}" for number in range(7))
-        cordons = [sum(1 for at in begun if at == moment) for moment in dict.fromkeys(begun)]
-        assert cordons[0] == 1  # the first alone, then more
-        assert max(cordons) >= 2
+        at_once = bed.witness.at_once()
+        begun = itertools.dropwhile(lambda count: not count, at_once)
+        assert set(itertools.takewhile(bool, begun)) == {1}  # the first alone
+        assert max(at_once) == 4
+        assert bed.wrong() == []
 
 
 @virtual
@@ -466,3 +465,40 @@ async def test_what_was_done_is_told() -> None:
         assert told.count(("Evict", None)) == 3
         assert told.count(("Evict", Reason.EVICTION_REFUSED)) == 1
         assert [name for name, _ in told if name != "Evict"] == ["SoftTaint", "Begin", "MarkEmptied"]
+
+
+# --- what cannot be read ---
+
+
+def _odd_pod(bed: Bed) -> None:
+    key = next(key for key in bed.api.store.objects["pods"] if key.endswith(bed.pods_on("n0")[0]))
+    bed.api.edit("pods", key, lambda pod: pod["status"].update(phase=7))
+
+
+def _odd_budget(bed: Bed) -> None:
+    bed.api.edit("poddisruptionbudgets", f"{NAMESPACE}/pay", lambda found: found["spec"].update(selector=7))
+
+
+def _odd_deployment(bed: Bed) -> None:
+    bed.api.edit("deployments", f"{NAMESPACE}/web", lambda found: found["spec"].update(replicas="many"))
+
+
+@pytest.mark.parametrize(
+    ("deed", "text"),
+    [
+        (_odd_pod, "a pod on the node may not be moved (Pod shop/"),
+        (_odd_budget, "how many pods its workload must keep is not known"),
+        (_odd_deployment, "how many pods its workload must keep is not known"),
+    ],
+)
+@virtual
+async def test_what_cannot_be_read_is_no_permission(deed: Callable[[Bed], None], text: str) -> None:
+    async with Bed(drain_timeout=_of(60)) as bed:
+        shop(bed)
+        drainer = await bed.begin()
+        deed(bed)
+        await asyncio.sleep(1.0)
+        drained = await bed.drain(drainer, "n0")
+        assert text in str(drained.nodes["n0"].why)
+        assert not [key for _, resource, key, _ in bed.writes() if resource == "pods/eviction" and "web" in key]
+        assert bed.wrong() == []

@@ -56,9 +56,8 @@ async def killed(bed: Bed, make: Callable[[Bed], None], after: float, lag: float
     bed.wire.lag["pods"] = lag
     await asyncio.sleep(after)
     await day.kill()
-    while not day.ended:
-        await asyncio.sleep(1.0)
-    await day.end()
+    await bed.until(lambda: day.ended, 3600.0, 1.0)
+    await day.end(patient=False)
 
 
 @pytest.mark.parametrize("lag", [0.0, 6.0])
@@ -126,8 +125,7 @@ async def test_a_new_leader_finishes_what_is_empty_and_rolls_back_the_rest() -> 
     async with Bed() as bed:
         shop(bed)
         task = asyncio.create_task(bed.drain(await bed.begin(), "n0", "n1"))
-        while bed.witness.evicted < 4:
-            await asyncio.sleep(0.01)
+        await bed.until(lambda: bed.witness.evicted >= 4)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         ended = await bed.lead().tidy()
@@ -145,8 +143,7 @@ async def test_who_leads_no_more_writes_no_more() -> None:
     async with Bed() as bed:
         shop(bed)
         task = asyncio.create_task(bed.drain(await bed.begin(), "n0", "n1"))
-        while not bed.witness.evicted:
-            await asyncio.sleep(0.01)
+        await bed.until(lambda: bed.witness.evicted)
         bed.leads = False
         before = len(bed.writes())
         with pytest.raises(NotLeading):
@@ -180,8 +177,7 @@ async def test_rights_that_are_gone_leave_a_mark_and_the_next_leader_takes_it_of
         shop(bed)
         drainer = await bed.begin()
         task = asyncio.create_task(bed.drain(drainer, "n0", "n1"))
-        while not bed.witness.evicted:
-            await asyncio.sleep(0.01)
+        await bed.until(lambda: bed.witness.evicted)
         bed.wire.faults.set(faults.lack_right, "patch", "nodes")
         bed.wire.faults.set(faults.lack_right, "create", "pods/eviction")
         drained = await task
@@ -199,8 +195,7 @@ async def test_evictions_of_whoever_led_before_are_waited_for_although_no_watch_
         drainer = await bed.begin()
         bed.wire.lag["pods"] = 9.0
         task = asyncio.create_task(bed.drain(drainer, "n0"))
-        while not bed.witness.evicted:
-            await asyncio.sleep(0.01)
+        await bed.until(lambda: bed.witness.evicted)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         drainer = bed.lead()
@@ -222,8 +217,7 @@ async def test_a_taint_that_may_have_been_set_is_not_forgotten_when_the_cycle_st
         bed.wire.hold("nodes")
         bed.wire.faults.set(faults.lose_answer, "patch", "nodes", times=1)
         task = asyncio.create_task(bed.drain(drainer, "n0"))
-        while not bed.writes():
-            await asyncio.sleep(0.001)
+        await bed.until(bed.writes, step=0.001)
         drainer.stop("somebody says so")
         drained = await task
         assert drained.nodes["n0"].outcome is Outcome.ROLLED_BACK

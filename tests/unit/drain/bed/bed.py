@@ -152,6 +152,13 @@ class Bed:
         await asyncio.sleep(0.3)
         return self.wanted(remaining)
 
+    async def until(self, condition: Callable[[], object], within: float = 600.0, step: float = 0.01) -> None:
+        """Let time pass until something is so."""
+        end = self.now() + within
+        while not condition():
+            assert self.now() < end, self.writes()
+            await asyncio.sleep(step)
+
     async def drain(self, drainer: Drainer, *nodes: str) -> Drained:
         """Empty nodes."""
         return await drainer.drain(nodes, self.simulate)

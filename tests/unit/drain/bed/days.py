@@ -79,8 +79,14 @@ class Day:
         if self._work.done() and not self._work.cancelled():
             self._work.result()
 
-    async def end(self) -> None:
-        """Whoever leads is killed; the next one, with nothing in its way, tidies up."""
+    async def end(self, *, patient: bool) -> None:
+        """Whoever leads is killed; the next one, with nothing in its way, tidies up.
+
+        Args:
+            patient: whether the cycle is left to come to its end by itself before: it must.
+        """
+        if patient and self._bed.leads:
+            await self._bed.until(lambda: self.ended or self._work.done(), 2400.0, 1.0)
         await self._stop()
         self._bed.leads = True
         await self._bed.peace()

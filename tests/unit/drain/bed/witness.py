@@ -69,6 +69,15 @@ class Witness:
             if mark is None or "cordon" not in mark.get("set", ()):
                 self.wrong.append(f"{name} is cordoned, and nothing says by whom")
 
+    def at_once(self) -> list[int]:
+        """How many nodes were being emptied at a time, change by change."""
+        phases: dict[str, str] = {}
+        found = []
+        for change in self._api.store.history["nodes"]:
+            phases[change.object["metadata"]["name"]] = (_mark(change.object) or {}).get("phase", "")
+            found.append(sum(1 for phase in phases.values() if phase == "draining"))
+        return found
+
     def left(self) -> Iterator[str]:
         """What must not be left once everything has come to its end."""
         for name, node in self._api.store.objects["nodes"].items():
