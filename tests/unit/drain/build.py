@@ -67,9 +67,11 @@ def budget(
     generation: int = 1,
     disrupted: Iterable[str] = (),
     policy: str = "",
-    **labels: str,
+    labels: dict[str, str] | None = None,
 ) -> PodDisruptionBudget:
-    spec = {"selector": {"matchLabels": labels}, "unhealthyPodEvictionPolicy": policy}
+    """A budget of the pods labelled app=web."""
+    selector = {"matchLabels": labels or {"app": "web"}}
+    spec = {"selector": selector, "unhealthyPodEvictionPolicy": policy}
     status = {"observedGeneration": 1, "desiredHealthy": desired, "disruptionsAllowed": allowed}
     status["disruptedPods"] = {each: at(0) for each in disrupted}  # type: ignore[assignment]
     meta = {"name": name, "namespace": NS, "generation": generation}

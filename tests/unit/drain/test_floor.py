@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,7 +42,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("kind", "replicas", "spec", "keeps"), CASES)
-def test_what_a_workload_keeps(kind: str, replicas: int | None, spec: dict[str, object], keeps: int) -> None:
+def test_what_a_workload_keeps(kind: str, replicas: int | None, spec: dict[str, Any], keeps: int) -> None:
     assert floor.least(kind, workload("web", replicas, **spec)) == keeps
 
 

@@ -121,7 +121,7 @@ def test_a_single_replica_goes_only_when_it_is_exempt() -> None:
 
 def test_a_budget_takes_the_place_of_the_strategy_and_one_pod_stays() -> None:
     pods = web(4)
-    floors = Floors(sight(*pods, workloads=deployed("web", 4), budgets=[budget("b", 0, 4, app="web")]), ())
+    floors = Floors(sight(*pods, workloads=deployed("web", 4), budgets=[budget("b", 0, 4)]), ())
     for each in pods[:3]:
         assert reason(floors, each) is None
         floors.take(each)
@@ -130,7 +130,7 @@ def test_a_budget_takes_the_place_of_the_strategy_and_one_pod_stays() -> None:
 
 def test_a_budget_counts_even_for_what_is_exempt() -> None:
     pods = web(4)
-    floors = Floors(sight(*pods, workloads=deployed("web", 4), budgets=[budget("b", 4, 0, app="web")]), ())
+    floors = Floors(sight(*pods, workloads=deployed("web", 4), budgets=[budget("b", 4, 0)]), ())
     assert reason(floors, pods[0], exempt=True) is Reason.BUDGET_SPENT
 
 
@@ -147,24 +147,24 @@ def test_a_budget_counts_even_for_what_is_exempt() -> None:
 )
 def test_what_a_budget_allows(said: dict[str, Any], flying: tuple[str, ...], expected: Reason | None) -> None:
     pods = web(4)
-    budgets = [budget("b", 1, **said, app="web")]
+    budgets = [budget("b", 1, **said)]
     assert reason(Floors(sight(*pods, workloads=deployed("web", 4), budgets=budgets), flying), pods[0]) is expected
 
 
 def test_unready_pods_go_always_where_their_budget_says_so() -> None:
     pods = web(2, ready=None)
     for policy, expected in (("AlwaysAllow", None), ("IfHealthyBudget", Reason.BUDGET_SPENT)):
-        budgets = [budget("b", 2, 0, policy=policy, app="web")]
+        budgets = [budget("b", 2, 0, policy=policy)]
         assert reason(Floors(sight(*pods, workloads=deployed("web", 2), budgets=budgets), ()), pods[1]) is expected
 
 
 def test_several_budgets_are_for_good_and_what_cannot_be_read_is_no_permission() -> None:
     pods = web(4)
-    two = [budget("a", 1, 3, app="web"), budget("b", 1, 3, app="web")]
+    two = [budget("a", 1, 3), budget("b", 1, 3)]
     assert (
         reason(Floors(sight(*pods, workloads=deployed("web", 4), budgets=two), ()), pods[0]) is Reason.SEVERAL_BUDGETS
     )
-    wrong = [budget("a", 1, 3, **{"not a key!": "x"})]
+    wrong = [budget("a", 1, 3, labels={"not a key!": "x"})]
     assert (
         reason(Floors(sight(*pods, workloads=deployed("web", 4), budgets=wrong), ()), pods[0]) is Reason.FLOOR_UNKNOWN
     )
@@ -195,7 +195,7 @@ def test_nothing_that_is_allowed_leaves_less_than_the_floor(
     pods = [pod(f"w{n}", WEB, ready=ready, going=going, app="web") for n, (ready, going, _) in enumerate(made)]
     flying = {each.metadata.uid for each, (_, _, flies) in zip(pods, made, strict=True) if flies}
     workloads = deployed("web", replicas, unavailable, min_ready)
-    budgets = [] if desired is None else [budget("b", desired, 10, app="web")]
+    budgets = [] if desired is None else [budget("b", desired, 10)]
     floors = Floors(sight(*pods, workloads=workloads, budgets=budgets), flying)
     gone = set(flying)
     for each in pods:

@@ -256,6 +256,17 @@ async def test_a_spent_disruption_budget_is_not_waited_for(pauses: list[float]) 
         assert len(server.requests) == 1
 
 
+async def test_a_webhook_that_wants_patience_is_not_taken_for_flow_control(pauses: list[float]) -> None:
+    denied = status(429, "", 'admission webhook "drain.example.com" denied the request: moving it myself')
+    async with connected() as (server, client):
+        server.fault("POST", refuse(429, denied))
+        with pytest.raises(errors.TooManyRequests) as refused:
+            await client.evict("a", "ns", uid="u")
+        assert refused.value.cause is errors.ThrottleCause.WEBHOOK
+        assert pauses == []
+        assert len(server.requests) == 1
+
+
 _WRITES: dict[str, Callable[[Client], Awaitable[Any]]] = {
     "create": lambda client: client.create(PODS, {"metadata": {"name": "a"}}, "ns"),
     "patch": lambda client: client.patch(PODS, "a", "ns", changes={}, uid="u"),

@@ -9,6 +9,7 @@ import asyncio
 import random
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from tests.unit.pinner.bed.api import EPOCH
@@ -184,9 +185,7 @@ class Cluster:
                 "disruptedPods": {name: at for name, at in before.items() if name in names},
             }
             if budget.get("status") != status:
-                self.api.edit(
-                    "poddisruptionbudgets", _key(budget), lambda found, status=status: found.update(status=status)
-                )  # type: ignore[misc]
+                self.api.edit("poddisruptionbudgets", _key(budget), partial(_set_status, status))
 
     # --- the scheduler ---
 
@@ -251,6 +250,10 @@ def available(pod: Json, min_ready: int, now: datetime) -> bool:
         return False
     since = next(each["lastTransitionTime"] for each in pod["status"]["conditions"] if each["type"] == "Ready")
     return datetime.fromisoformat(since) + timedelta(seconds=min_ready) <= now
+
+
+def _set_status(status: Json, found: Json) -> None:
+    found["status"] = status
 
 
 def _tainted(node: Json) -> bool:
