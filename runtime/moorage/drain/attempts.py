@@ -85,6 +85,10 @@ class Attempts:
             return 0.0
         return None if known.under_way else max(known.due - self._monotonic(), 0.0)
 
+    def busy(self, name: str) -> bool:
+        """Whether anything is being done to a node."""
+        return any(each.under_way for each in self._nodes.get(name, {}).values())
+
     def tries(self, step: NodeStep) -> int:
         """How often a step could not be done."""
         known = self._nodes.get(step.name, {}).get(key(step))

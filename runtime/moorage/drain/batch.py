@@ -15,7 +15,7 @@ from moorage.objects import Node, Pod
 from . import names
 from .attempts import Attempts
 from .decide import decide
-from .evictions import Eviction, Evictions
+from .evictions import Evictions
 from .floors import Floors
 from .names import Mark, Phase
 from .observation import Observation, OnNode
@@ -175,10 +175,6 @@ class Batch:
             if name not in wanted:
                 self._halt(self._nodes[name], Finding(Reason.NOT_WANTED))
 
-    def seen(self, eviction: Eviction) -> None:
-        """An eviction of ours is seen to have happened."""
-        self._replacements.evicted(eviction)
-
     # --- deciding ---
 
     def decide(self, sight: Sight, *, doubtful: Collection[str] = (), errors: int = 0) -> Orders:
@@ -198,8 +194,8 @@ class Batch:
         steps: list[Step] = []
         evicting = 0
         for name, progress in self._nodes.items():
-            if progress.ended is not None:
-                continue
+            if progress.ended is not None or self._attempts.busy(name):
+                continue  # what becomes of a node is not known while it is being written
             room = self._settings.evictions_at_once - self._evictions.under_way - evicting
             o = self._observe(name, progress, sight, doubtful=name in doubtful, room=room)
             decision = decisions[name] = self._decide(o, progress, floors)

@@ -18,7 +18,7 @@ from moorage.kube.clock import ServerClock
 from . import names
 from .attempts import Attempts
 from .batch import Batch, Ended, Policy
-from .evictions import Eviction, Evictions
+from .evictions import Evictions
 from .executor import Executor, News
 from .names import Phase
 from .reasons import Finding, Reason
@@ -34,6 +34,8 @@ LONGEST_SLEEP = 5.0
 """Seconds after which the cluster is looked at even if nothing has happened: pods become available by waiting."""
 SHORTEST_SLEEP = 0.25
 """Seconds between two looks: what comes in quick succession is looked at together."""
+REST = 4.0
+"""How many times as long as a look has taken none is taken after it: those of a large cluster leave room for others."""
 
 Resimulate = Callable[[Sequence[str]], Awaitable[Collection[str]]]
 """Which of some nodes could still go, as the cluster is now."""
@@ -85,7 +87,7 @@ class Drainer:
         self._by, self._policy, self._settings = by, policy, settings
         self._monotonic = monotonic
         self._unseen = unseen
-        self._evictions = Evictions(settings, monotonic, self._seen)
+        self._evictions = Evictions(settings, monotonic)
         self._attempts = Attempts(monotonic)
         self._trust = Trust(settings.parallel)
         self._executor = Executor(client, fence, world, self._evictions, self._attempts, by, clock.now, tell)
@@ -180,10 +182,6 @@ class Drainer:
     def _sight(self) -> Sight:
         return self._world.sight(self._clock.now(), unseen=self._unseen())
 
-    def _seen(self, eviction: Eviction) -> None:
-        if self._batch is not None:
-            self._batch.seen(eviction)
-
 
 class _Cycle:
     """Runs one batch until it is finished."""
@@ -223,6 +221,7 @@ class _Cycle:
         self._stirred.clear()
         if self._lost:
             raise NotLeading
+        began = asyncio.get_running_loop().time()
         orders = self._batch.decide(self._sight(), doubtful=self._executor.doubtful, errors=self._executor.errors)
         for step in orders.steps:
             self._executor.begin(step)
@@ -231,7 +230,8 @@ class _Cycle:
             self._asking = asyncio.create_task(self._ask(), name="simulation")
         if orders.finished and not self._under_way:
             return False
-        await asyncio.sleep(SHORTEST_SLEEP)
+        took = asyncio.get_running_loop().time() - began
+        await asyncio.sleep(max(SHORTEST_SLEEP, took * REST))
         seconds = LONGEST_SLEEP
         if orders.wake is not None:
             seconds = min(max((orders.wake - self._clock.now()).total_seconds(), 0.0) + SHORTEST_SLEEP, seconds)

@@ -58,15 +58,11 @@ class Evictions:
     Args:
         settings: how long to wait.
         monotonic: seconds on a clock that never goes back.
-        evicted: told of every pod that is seen to be evicted.
     """
 
-    def __init__(
-        self, settings: Settings, monotonic: Callable[[], float], evicted: Callable[[Eviction], object] = lambda _: None
-    ) -> None:
+    def __init__(self, settings: Settings, monotonic: Callable[[], float]) -> None:
         self._settings = settings
         self._monotonic = monotonic
-        self._evicted = evicted
         self._known: dict[str, Eviction] = {}
 
     @property
@@ -122,8 +118,6 @@ class Evictions:
             gone = pod is None or pod.metadata.deletion_timestamp is not None
             if gone and each.state is not State.ASKED:
                 del self._known[uid]
-                if each.state is State.UNSEEN:
-                    self._evicted(each)
 
     # --- what is to be done ---
 
@@ -159,8 +153,9 @@ class Evictions:
     def _refused(self, known: Eviction, least: float) -> None:
         known.state = State.REFUSED
         known.tries += 1
-        base, most = self._settings.eviction_back_off, self._settings.eviction_back_off_most
-        delay = min(base.total_seconds() * 2.0 ** min(known.tries - 1, 32), most.total_seconds())
+        base = self._settings.eviction_back_off.total_seconds()
+        most = max(self._settings.eviction_back_off_most.total_seconds(), base)
+        delay = min(base * 2.0 ** min(known.tries - 1, 32), most)
         known.due = self._monotonic() + max(delay, least)
 
 

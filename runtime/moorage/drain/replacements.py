@@ -1,7 +1,4 @@
-"""What becomes of the workloads that we have taken pods from: are the replacements there, and if not, why not.
-
-Only evictions that the watch has shown are counted from; what is in the air is the ledger's.
-"""
+"""What becomes of the workloads that we have taken pods from: are the replacements there, and if not, why not."""
 
 from __future__ import annotations
 
@@ -13,7 +10,6 @@ from moorage.objects import Pod
 from moorage.reservations import moment
 
 from . import floor
-from .evictions import Eviction
 from .floors import Floors
 from .reasons import Finding, Reason
 from .settings import Settings
@@ -28,7 +24,6 @@ class _Disturbed:
         group: the workload, as it was.
         before: how many available pods it had before the first.
         nodes: where they were.
-        pods: their uids.
         since: the API server's time of the first.
         last: monotonic seconds of the last.
     """
@@ -37,7 +32,6 @@ class _Disturbed:
     before: int
     since: datetime
     nodes: set[str] = field(default_factory=set)
-    pods: set[str] = field(default_factory=set)
     last: float = 0.0
 
 
@@ -64,14 +58,7 @@ class Replacements:
             available = sum(1 for each in sight.pods_of(group.uid) if sight.available(each))
             known = self._disturbed[group.uid] = _Disturbed(group, available, sight.now)
         known.nodes.add(pod.spec.node_name)
-        known.pods.add(pod.metadata.uid)
         known.last = self._monotonic()
-
-    def evicted(self, eviction: Eviction) -> None:
-        """A pod is seen to be evicted: its replacement is due from now on."""
-        for each in self._disturbed.values():
-            if eviction.pod.metadata.uid in each.pods:
-                each.last = self._monotonic()
 
     def missing(self, node: str, sight: Sight, floors: Floors) -> Finding | None:
         """What is still waited for after a node was emptied; None when nothing is."""

@@ -29,7 +29,7 @@ from moorage.drain.steps import (
 )
 from moorage.objects import Pod
 
-from .build import NOW, US, answered, deployed, ledger, mark, moves, node, observed, owner, pod, sight
+from .build import NOW, US, Clock, answered, deployed, ledger, mark, moves, node, observed, owner, pod, sight
 
 WEB = owner("ReplicaSet", "web-1")
 STOP = Finding(Reason.PENDING_RISES)
@@ -112,6 +112,16 @@ def test_a_refused_eviction_waits_each_time_longer() -> None:
         waits.append((until - NOW).total_seconds())
         clock.now += waits[-1]
     assert waits == [5, 10, 20, 40, 60, 60]
+
+
+def test_the_back_off_that_a_person_wants_is_never_cut_short() -> None:
+    clock = Clock()
+    evictions = Evictions(Settings(eviction_back_off=timedelta(minutes=3)), clock)
+    evictions.asked(web())
+    evictions.answered(web(), answered(Meaning.REFUSED))
+    known = evictions.against(web())
+    assert known is not None
+    assert known[1] == 180
 
 
 def test_nothing_is_evicted_while_another_leader_may_have_evicted() -> None:

@@ -210,6 +210,20 @@ async def test_evictions_of_whoever_led_before_are_waited_for_although_no_watch_
 
 
 @virtual
+async def test_a_taint_that_is_being_set_is_taken_off_when_the_cycle_stops_meanwhile() -> None:
+    async with Bed() as bed:
+        shop(bed)
+        drainer = await bed.begin()
+        bed.wire.faults.set(faults.delay(5.0), "patch", "nodes", times=1)
+        task = asyncio.create_task(bed.drain(drainer, "n0"))
+        await asyncio.sleep(1.0)
+        drainer.stop()
+        drained = await task
+        assert drained.nodes["n0"].outcome is Outcome.ROLLED_BACK
+        assert bed.wrong() == []
+
+
+@virtual
 async def test_a_taint_that_may_have_been_set_is_not_forgotten_when_the_cycle_stops() -> None:
     async with Bed() as bed:
         shop(bed)
