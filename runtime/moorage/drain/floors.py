@@ -38,6 +38,7 @@ class Floors:
         self._sight = sight
         self._flying = set(flying)
         self._budgets: dict[str, list[_Budget]] = {}
+        self._selected: dict[str, list[Pod]] = {}
 
     def against(self, pod: Pod, *, exempt: bool = False) -> Finding | None:
         """Why a pod may not be evicted now; None when it may.
@@ -86,7 +87,7 @@ class Floors:
         status = found.budget.status
         if status.observed_generation < found.budget.metadata.generation:
             return Finding(Reason.BUDGET_STALE, f"{found.key}: its status is of an older version", pod.key)
-        selected = [each for each in self._selected(found) if each.metadata.uid != pod.metadata.uid]
+        selected = [each for each in self._selected_by(found) if each.metadata.uid != pod.metadata.uid]
         left = sum(1 for each in selected if self._counts(each))
         if left < status.desired_healthy:
             detail = f"{found.key}: {left} pods would be healthy, {status.desired_healthy} are wanted"
@@ -100,9 +101,11 @@ class Floors:
     def _unseen(self, pod: Pod, disrupted: Collection[str]) -> bool:
         return pod.metadata.uid in self._flying and floor.ready(pod) and pod.metadata.name not in disrupted
 
-    def _selected(self, found: _Budget) -> list[Pod]:
-        pods = self._sight.in_namespace(found.budget.metadata.namespace)
-        return [pod for pod in pods if found.selector.matches(pod.metadata.labels)]
+    def _selected_by(self, found: _Budget) -> list[Pod]:
+        pods = self._selected.get(found.key)
+        if pods is None:
+            pods = self._selected[found.key] = self._sight.selected(found.budget.metadata.namespace, found.selector)
+        return pods
 
     def _budget_of(self, pod: Pod) -> _Budget | Finding | None:
         """The budget of a pod, or why its eviction is not possible, or not known to be."""

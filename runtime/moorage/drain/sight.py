@@ -13,6 +13,8 @@ from functools import cached_property
 from typing import NamedTuple
 
 from moorage.objects import Node, OwnerReference, Pod, PodDisruptionBudget, Workload
+from moorage.scheduling.index import anchor
+from moorage.scheduling.selectors import Selector
 
 from . import floor
 from .names import MIRROR_ANNOTATION
@@ -80,9 +82,15 @@ class Sight:
         found = self._by_key.get(key)
         return found if found is not None and found.metadata.uid == uid else None
 
-    def in_namespace(self, namespace: str) -> Sequence[Pod]:
-        """The pods of a namespace."""
-        return self._by_namespace.get(namespace, ())
+    def selected(self, namespace: str, selector: Selector) -> list[Pod]:
+        """The pods of a namespace that a selector selects."""
+        one = anchor(selector)
+        if one is None:
+            pods: Iterable[Pod] = self._by_namespace.get(namespace, ())
+        else:
+            values = self._labelled(namespace, one.key)
+            pods = (pod for value in dict.fromkeys(one.values) for pod in values.get(value, ()))
+        return [pod for pod in pods if selector.matches(pod.metadata.labels)]
 
     def group(self, pod: Pod) -> Group | None:
         """The workload of a pod; None when it has none, or none that is known to keep a number of pods."""
@@ -119,6 +127,19 @@ class Sight:
     @cached_property
     def _by_namespace(self) -> dict[str, list[Pod]]:
         return _grouped((pod.metadata.namespace, pod) for pod in self.pods)
+
+    @cached_property
+    def _by_label(self) -> dict[tuple[str, str], dict[str, list[Pod]]]:
+        return {}
+
+    def _labelled(self, namespace: str, key: str) -> dict[str, list[Pod]]:
+        """The pods of a namespace by the value of a label."""
+        found = self._by_label.get((namespace, key))
+        if found is None:
+            pods = self._by_namespace.get(namespace, ())
+            found = _grouped((value, pod) for pod in pods if (value := pod.metadata.labels.get(key)) is not None)
+            self._by_label[namespace, key] = found
+        return found
 
     @cached_property
     def _by_group(self) -> dict[str, list[Pod]]:

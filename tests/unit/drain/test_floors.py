@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from moorage.drain import Reason
 from moorage.drain.floor import available
 from moorage.drain.floors import Floors
 from moorage.objects import Pod
+from moorage.objects.selectors import LabelSelector
 
 from .build import NOW, budget, deployed, owner, pod, rolling, sight, workload
 
@@ -170,6 +172,25 @@ def test_several_budgets_are_for_good_and_what_cannot_be_read_is_no_permission()
     )
     unseen = sight(*pods, workloads=deployed("web", 4), unseen={"PodDisruptionBudget": "may not list them"})
     assert reason(Floors(unseen, ()), pods[0]) is Reason.FLOOR_UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("expressions", "selected"),
+    [
+        ([{"key": "app", "operator": "In", "values": ["web", "api"]}], 5),
+        ([{"key": "app", "operator": "NotIn", "values": ["api"]}], 5),
+        ([{"key": "app", "operator": "Exists"}, {"key": "tier", "operator": "DoesNotExist"}], 4),
+        ([], 6),
+    ],
+)
+def test_all_that_a_budget_selects_counts(expressions: list[dict[str, Any]], selected: int) -> None:
+    pods = [*web(4), pod("bare"), pod("other", app="api", tier="back")]
+    for desired in (selected - 1, selected):
+        found = budget("b", desired, 3)
+        selector = msgspec.convert({"matchExpressions": expressions}, LabelSelector)
+        found = msgspec.structs.replace(found, spec=msgspec.structs.replace(found.spec, selector=selector))
+        floors = Floors(sight(*pods, workloads=deployed("web", 4), budgets=[found]), ())
+        assert reason(floors, pods[0]) is (None if desired < selected else Reason.BUDGET_SPENT)
 
 
 _pods = st.lists(
