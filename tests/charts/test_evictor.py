@@ -201,7 +201,7 @@ READ = {
     "policy": {"poddisruptionbudgets"},
     "storage.k8s.io": {"storageclasses", "csinodes", "volumeattachments"},
     "resource.k8s.io": {"deviceclasses"},
-    "karpenter.sh": {"nodeclaims"},
+    "karpenter.sh": {"nodeclaims", "nodepools"},
     "autoscaling.cast.ai": {"evictorconfigs"},
 }
 

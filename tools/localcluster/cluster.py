@@ -9,13 +9,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tools.localcluster import components, host, real
+from tools.localcluster import components, host, karpenter, real
 from tools.localcluster.api import ApiClient, ApiError
 from tools.localcluster.errors import ClusterError
 from tools.localcluster.network import Network
 from tools.localcluster.nodes import NodeProcesses, Surroundings, kwok_node
-from tools.localcluster.process import ManagedProcess, signal_exactly, start_time
+from tools.localcluster.process import ManagedProcess, signal_exactly, start_time, stop_all
 from tools.localcluster.state import ClusterState, ComponentState, cluster_dir, is_running
+
+_STOP_GRACE = 0.5
 
 
 class ClusterHandle:
@@ -26,6 +28,7 @@ class ClusterHandle:
         self._state = state
         self._nodes: NodeProcesses | None = None
         self._real: real.RealNodes | None = None
+        self._karpenter: ManagedProcess | None = None
 
     @property
     def name(self) -> str:
@@ -226,6 +229,38 @@ class ClusterHandle:
         self._node_processes.create_kwok_nodes(names, lambda name: kwok_node(name, capacity, labels or {}, taints))
         return names
 
+    def start_karpenter(self) -> None:
+        """Starts Karpenter, with its definitions and with kwok for its nodes; it ends with this process.
+
+        Its nodes are those of its kwok provider. It buys some once there is a NodePool (`apply_node_pool`). Does
+        nothing while it runs.
+
+        Raises:
+            ClusterError: it ended or did not become ready; the message has the end of its log.
+        """
+        if self._karpenter is None or not self._karpenter.running:
+            self.start_kwok()
+            self._karpenter = karpenter.start(self.api, self.kubeconfig, self._new_process)
+
+    def apply_node_pool(
+        self,
+        name: str = "default",
+        *,
+        consolidation_policy: str = "WhenEmpty",
+        consolidate_after: str = "10s",
+        instance_types: Sequence[str] = (),
+    ) -> None:
+        """Creates or changes a NodePool of amd64 Linux on-demand nodes, with a KWOKNodeClass of the same name.
+
+        Args:
+            name: name of both.
+            consolidation_policy: WhenEmpty, WhenEmptyOrUnderutilized or Balanced.
+            consolidate_after: how long a node is left alone after pods have come or gone, or Never.
+            instance_types: what may be bought, for example c-4x-amd64-linux (4 cores, 8Gi); anything when empty.
+        """
+        disruption = {"consolidationPolicy": consolidation_policy, "consolidateAfter": consolidate_after}
+        karpenter.create_pool(self.api, name, disruption, instance_types)
+
     # Real nodes -----------------------------------------------------------------------------------------
 
     def start_real_node(
@@ -330,9 +365,11 @@ class ClusterHandle:
     def _surroundings(self) -> Surroundings:
         return Surroundings(self.directory, self.server, self.kubeconfig, self.api, self._new_process)
 
-    def _new_process(self, name: str, command: Sequence[str]) -> ManagedProcess:
+    def _new_process(
+        self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None
+    ) -> ManagedProcess:
         """A process of this cluster with an environment of its own: no proxies, no credentials of the user."""
-        environment = {
+        own = {
             "PATH": host.search_path(),
             "HOME": str(self.directory),
             "TMPDIR": str(self.directory),
@@ -341,7 +378,7 @@ class ClusterHandle:
             name,
             command,
             log=self.logs / f"{name}.log",
-            env=environment,
+            env=own | dict(environment or {}),
             cwd=self.directory,
             keep_open=self._inherited,
         )
@@ -351,7 +388,10 @@ class ClusterHandle:
         return ()
 
     def stop_nodes(self) -> None:
-        """Ends the kubelets and kwok that this process started, real nodes included; their Node objects stay."""
+        """Ends the kubelets, kwok and Karpenter that this process started, real nodes included; Node objects stay."""
+        if self._karpenter is not None:
+            stop_all([self._karpenter], _STOP_GRACE)
+            self._karpenter = None
         if self._nodes is not None:
             self._nodes.stop()
         if self._real is not None:

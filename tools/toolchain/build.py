@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tools.toolchain import golang, guard, keys, progress
-from tools.toolchain.cache import FLAGS, Cache
+from tools.toolchain.cache import Cache
 from tools.toolchain.console import Console
 from tools.toolchain.errors import ToolError
 from tools.toolchain.golang import Go
 from tools.toolchain.locks import locked
 from tools.toolchain.manifest import Folder, Tool
+from tools.toolchain.places import Place, place
 
 TAIL_LINES = 20
 _TICK_SECONDS = 0.5
@@ -53,10 +54,13 @@ class Builder:
         Returns:
             Packages, or None when modules have to be downloaded before it can be known.
         """
-        command = [str(self._go.path), "list", "-deps", *FLAGS, "-f", _STALE, *(tool.package for tool in tools)]
         env = {**self._env, "GOPROXY": "off"}
-        source = self._cache.source(folder)
-        answer = subprocess.run(command, cwd=source, env=env, capture_output=True, text=True, check=False)
+        try:
+            at = place(self._go, self._cache.source(folder), folder, env)
+        except ToolError:  # the module itself is not there yet
+            return None
+        command = [str(self._go.path), "list", "-deps", *at.flags, "-f", _STALE, *(tool.package for tool in tools)]
+        answer = subprocess.run(command, cwd=at.folder, env=env, capture_output=True, text=True, check=False)
         return len(answer.stdout.split()) if answer.returncode == 0 else None
 
     def build(self, folder: Folder, tools: Sequence[Tool]) -> None:
@@ -88,38 +92,36 @@ class Builder:
         env = {**self._env, "GOTMPDIR": str(scratch / "go")}  # goes with the rest when we are killed
         started = time.monotonic()
         with log.open("wb") as output:
-            todo = self._list(folder, tools, env, scratch, output)
-            self._compile(folder, tools, env, out, output, todo)
+            at = place(self._go, self._cache.source(folder), folder, env)
+            todo = self._list(folder, at, tools, env, scratch, output)
+            self._compile(folder, at, tools, env, out, output, todo)
         for tool in tools:
-            self._publish_beside(tool, env, scratch)  # first: a program that is there is whole
+            self._publish_beside(tool, at, env, scratch)  # first: a program that is there is whole
             publish(out / (tool.name if len(tools) == 1 else keys.built_as(tool)), self._cache.path(tool))
         names = ", ".join(tool.name for tool in tools)
         self._console.say(f"{folder.name}: built {names} in {time.monotonic() - started:.0f} s")
 
-    def _publish_beside(self, tool: Tool, env: dict[str, str], scratch: Path) -> None:
-        """Copy the scripts that a program wants in its own folder out of its module."""
+    def _publish_beside(self, tool: Tool, at: Place, env: dict[str, str], scratch: Path) -> None:
+        """Copy the files that are wanted in a program's own folder out of its module."""
         if not tool.beside:
             return
-        command = [str(self._go.path), "list", *FLAGS, "-f", "{{.Dir}}", tool.package]
-        source = self._cache.source(tool.folder)
-        package = subprocess.run(command, cwd=source, env=env, capture_output=True, text=True, check=True).stdout
+        command = [str(self._go.path), "list", *at.flags, "-f", "{{.Dir}}", tool.package]
+        package = subprocess.run(command, cwd=at.folder, env=env, capture_output=True, text=True, check=True).stdout
         for name in tool.beside:
             copy = scratch / Path(name).name
             shutil.copyfile(Path(package.strip()) / name, copy)
             publish(copy, self._cache.path(tool).parent / copy.name)
 
     def _list(
-        self, folder: Folder, tools: Sequence[Tool], env: dict[str, str], scratch: Path, log: BinaryIO
+        self, folder: Folder, at: Place, tools: Sequence[Tool], env: dict[str, str], scratch: Path, log: BinaryIO
     ) -> set[str]:
         """Download what is missing and list the packages that are to be compiled."""
         sums = self._cache.source(folder) / "go.sum"
         modules = sum("/go.mod " not in line for line in sums.read_text().splitlines()) if sums.exists() else 0
-        command = [str(self._go.path), "list", "-deps", *FLAGS, "-f", _STALE, *(tool.package for tool in tools)]
+        command = [str(self._go.path), "list", "-deps", *at.flags, "-f", _STALE, *(tool.package for tool in tools)]
         loaded, tail = 0, _Tail(log)
         with (scratch / "packages").open("w+b") as listing:
-            process = guard.spawn(
-                command, cwd=self._cache.source(folder), env=env, stdout=listing, stderr=subprocess.PIPE
-            )
+            process = guard.spawn(command, cwd=at.folder, env=env, stdout=listing, stderr=subprocess.PIPE)
             for line in _lines(process):
                 if line.startswith("go: downloading "):
                     loaded += 1
@@ -134,6 +136,7 @@ class Builder:
     def _compile(
         self,
         folder: Folder,
+        at: Place,
         tools: Sequence[Tool],
         env: dict[str, str],
         out: Path,
@@ -141,11 +144,11 @@ class Builder:
         todo: set[str],
     ) -> None:
         target = str(out / tools[0].name) if len(tools) == 1 else f"{out}/"
-        command = [str(self._go.path), "build", "-v", f"-p={self._jobs}", *FLAGS]
+        command = [str(self._go.path), "build", "-v", f"-p={self._jobs}", *at.flags]
         command += ["-ldflags", keys.ldflags(folder.stamp), "-o", target, *(tool.package for tool in tools)]
         expected = progress.needs([(folder.cost, len(todo), 0)], self._jobs).seconds
         started, done, tail = time.monotonic(), 0, _Tail(log)
-        process = guard.spawn(command, cwd=self._cache.source(folder), env=env, stdout=subprocess.PIPE)
+        process = guard.spawn(command, cwd=at.folder, env=env, stdout=subprocess.PIPE)
         for line in _lines(process):
             if line in todo:
                 done += 1

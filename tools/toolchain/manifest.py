@@ -14,6 +14,7 @@ from tools.toolchain.errors import ToolError
 
 _NAME = re.compile(r"[a-z][a-z0-9-]*\Z")
 _FOLDER = re.compile(r"[a-z][a-z0-9-]*(/[a-z][a-z0-9-]*)*\Z")
+_MODULE = re.compile(r"[a-z0-9.-]+(/[a-z0-9._-]+)+\Z")  # capitals would have another name on the disk
 _VERSION = re.compile(r"v\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?\Z")
 
 
@@ -29,12 +30,17 @@ class Cost:
 
 @dataclass(frozen=True)
 class Folder:
-    """One Go module graph: `tools/<name>`."""
+    """One Go module graph: `tools/<name>`.
+
+    Attributes:
+        inside: module whose own graph it is: its tools are built in the folder into which Go unpacks it.
+    """
 
     name: str
     cost: Cost
     version: str = ""
     stamp: Mapping[str, str] = field(default_factory=dict, hash=False)
+    inside: str = ""
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,7 @@ class Tool:
     """One program; its executable is called like the tool.
 
     Attributes:
-        beside: scripts that it wants in its own folder: paths from its package.
+        beside: files that are wanted in its own folder: paths from its package.
     """
 
     name: str
@@ -154,7 +160,7 @@ def _folder(name: str, value: object) -> Folder:
     place = f"folders.{name}"
     if not _FOLDER.match(name):
         raise ToolError(f"{place}: a folder name is lower-case letters, digits, '-' and '/'")
-    entry = _mapping(value, place, required={"cost"}, optional={"version", "stamp"})
+    entry = _mapping(value, place, required={"cost"}, optional={"version", "stamp", "inside"})
     keys = {"cpu_seconds", "packages", "disk_mib", "memory_mib"}
     cost = _mapping(entry["cost"], f"{place}.cost", required=keys)
     for key, number in cost.items():
@@ -163,11 +169,14 @@ def _folder(name: str, value: object) -> Folder:
     version = entry.get("version", "")
     if version and not (isinstance(version, str) and _VERSION.match(version)):
         raise ToolError(f"{place}.version: a version like v1.36.3 is needed, not {version!r}")
+    inside = entry.get("inside", "")
+    if inside and not (isinstance(inside, str) and _MODULE.match(inside) and version):
+        raise ToolError(f"{place}.inside: a module's path is needed, and its version beside it, not {inside!r}")
     stamp = _mapping(entry.get("stamp", {}), f"{place}.stamp", None)
     for key, text in stamp.items():
         if not isinstance(text, str) or re.search(r"\s|'|\"", key + text):
             raise ToolError(f"{place}.stamp.{key}: a quoted text without spaces is needed, not {text!r}")
-    return Folder(name, Cost(**cost), version, stamp)
+    return Folder(name, Cost(**cost), version, stamp, inside)
 
 
 def _tool(name: str, value: object, folders: Mapping[str, Folder]) -> Tool:

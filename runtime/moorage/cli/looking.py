@@ -43,8 +43,8 @@ SERVICE = (
 DUMP = f"""\
 a whole dump:
   {COMMAND}
-  With Karpenter add nodeclaims. Rules and prices of the cluster count when their ConfigMaps or its evictorconfigs are
-  in a file beside it: --from cluster.json --from rules.json"""
+  With Karpenter add nodeclaims,nodepools. Rules and prices of the cluster count when their ConfigMaps or its
+  evictorconfigs are in a file beside it: --from cluster.json --from rules.json"""
 
 
 class Ended(Exception):

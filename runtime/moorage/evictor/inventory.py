@@ -76,6 +76,7 @@ class Inventory:
             claims=self.of("PersistentVolumeClaim", resources.CLAIMS.type),
             volumes=self.of("PersistentVolume", resources.VOLUMES.type),
             node_claims=self.of("NodeClaim", KubeObject),
+            node_pools=self.of("NodePool", kinds.NODE_POOLS.type),
             unseen=self.unseen,
             unread={kind: dict(self._doubts(kind)) for kind in self.unread},
         )

@@ -9,7 +9,7 @@ import msgspec
 from moorage.kube import resources
 from moorage.kube.compact import compact_pod
 from moorage.kube.resources import Resource
-from moorage.objects import KubeObject, Object, Pod, PodSpec, Workload
+from moorage.objects import KubeObject, NodePool, Object, Pod, PodSpec, Workload
 from moorage.objects.workloads import WorkloadSpec
 
 
@@ -74,6 +74,7 @@ REPLICA_SETS = Resource("apps/v1", "replicasets", "ReplicaSet", Maker, compact=_
 REPLICATION_CONTROLLERS = Resource("v1", "replicationcontrollers", "ReplicationController", Maker, compact=_compact)
 DEVICE_CLASSES = Resource("resource.k8s.io/v1", "deviceclasses", "DeviceClass", DeviceClass, namespaced=False)
 NODE_CLAIMS = Resource("karpenter.sh/v1", "nodeclaims", "NodeClaim", KubeObject, namespaced=False)
+NODE_POOLS = Resource("karpenter.sh/v1", "nodepools", "NodePool", NodePool, namespaced=False)
 CONFIG_MAPS = Resource("v1", "configmaps", "ConfigMap", ConfigMap)
 EVICTOR_CONFIGS = Resource(
     "autoscaling.cast.ai/v1alpha1", "evictorconfigs", "EvictorConfig", EvictorConfig, namespaced=False
@@ -88,6 +89,7 @@ KINDS: tuple[Resource[Any], ...] = (
     resources.VOLUME_ATTACHMENTS,
     DEVICE_CLASSES,
     NODE_CLAIMS,
+    NODE_POOLS,
     REPLICA_SETS,
     REPLICATION_CONTROLLERS,
     resources.DEPLOYMENTS,
@@ -100,7 +102,7 @@ KINDS: tuple[Resource[Any], ...] = (
     resources.PODS,
 )
 """Every kind that is looked at; beside them only the evictor's own configuration is read."""
-OPTIONAL = frozenset({DEVICE_CLASSES.kind, NODE_CLAIMS.kind})
+OPTIONAL = frozenset({DEVICE_CLASSES.kind, NODE_CLAIMS.kind, NODE_POOLS.kind})
 """The kinds that not every API server serves: there are none of them then."""
 WORKLOADS = (
     REPLICA_SETS,

@@ -3,6 +3,7 @@
 from .access import AccessReview, SelfReview
 from .base import Condition, KubeObject, Labels, Object, ObjectMeta, OwnerReference, Quantities
 from .coordination import Lease, LeaseSpec
+from .karpenter import NodePool
 from .node import Node, NodeSpec, NodeStatus, NodeSystemInfo, Taint
 from .pod import Container, ContainerPort, Pod, PodSpec, PodStatus, ResourceRequirements, Toleration
 from .policies import AdmissionPolicy, AdmissionPolicyBinding
@@ -32,6 +33,7 @@ __all__ = [
     "LeaseSpec",
     "Namespace",
     "Node",
+    "NodePool",
     "NodeSpec",
     "NodeStatus",
     "NodeSystemInfo",

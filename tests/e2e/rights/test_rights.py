@@ -51,23 +51,26 @@ CONFIG: dict[str, Any] = {
     "spec": {"config": {"nodeGracePeriodMinutes": 0}},
 }
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-NODE_CLAIMS = {
-    "apiVersion": "apiextensions.k8s.io/v1",
-    "kind": "CustomResourceDefinition",
-    "metadata": {
-        "name": "nodeclaims.karpenter.sh",
-        "annotations": {"api-approved.kubernetes.io": "unapproved, for a test"},
-    },
-    "spec": {
-        "group": "karpenter.sh",
-        "scope": "Cluster",
-        "names": {"plural": "nodeclaims", "singular": "nodeclaim", "kind": "NodeClaim"},
-        "versions": [
-            {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object"}}}
-        ],
-    },
-}
-"""As much of Karpenter's as it takes to follow them."""
+KARPENTERS = [
+    {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {
+            "name": f"{kind.lower()}s.karpenter.sh",
+            "annotations": {"api-approved.kubernetes.io": "unapproved, for a test"},
+        },
+        "spec": {
+            "group": "karpenter.sh",
+            "scope": "Cluster",
+            "names": {"plural": f"{kind.lower()}s", "singular": kind.lower(), "kind": kind},
+            "versions": [
+                {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object"}}}
+            ],
+        },
+    }
+    for kind in ("NodeClaim", "NodePool")
+]
+"""As much of Karpenter's kinds as it takes to follow them."""
 EVICTOR_RULES = f"/api/v1/namespaces/{NAMESPACE}/configmaps/{EVICTOR}-config"
 LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/{RELEASE}-leader-election"
 NOBODY = {"namespace": manifests.NAMESPACE, "name": "nobody", "uid": "00000000-0000-0000-0000-000000000000"}
@@ -127,7 +130,8 @@ def played(own: LocalCluster, shell: Shell, tmp_path_factory: pytest.TempPathFac
 
 def make_evictor_complain_twice(cluster: ClusterHandle, programs: Installed) -> None:
     """The same mistake, made again: an Event, and by the time that the demo is over its second count."""
-    cluster.api.request("POST", DEFINITIONS, NODE_CLAIMS)
+    for definition in KARPENTERS:
+        cluster.api.request("POST", DEFINITIONS, definition)
     cluster.api.request("POST", CONFIGS, CONFIG)
     programs.start_evictor()
     for text, status in (("", "True"), ("[", "False"), ("", "True"), ("[", "False")):

@@ -16,6 +16,7 @@ from moorage.objects import (
     KubeObject,
     Namespace,
     Node,
+    NodePool,
     PersistentVolume,
     PersistentVolumeClaim,
     Pod,
@@ -37,6 +38,7 @@ _TYPES: dict[str, type[KubeObject]] = {
     "PersistentVolumeClaim": PersistentVolumeClaim,
     "PersistentVolume": PersistentVolume,
     "NodeClaim": KubeObject,
+    "NodePool": NodePool,
 }
 _VERSIONS = {"Job": "batch/v1", "CronJob": "batch/v1", "ReplicationController": "v1", "Node": "v1"}
 
@@ -139,6 +141,7 @@ def view(*manifests: Json, **more: Any) -> View:
         claims=found.pop("PersistentVolumeClaim", {}),
         volumes=found.pop("PersistentVolume", {}),
         node_claims=found.pop("NodeClaim", {}),
+        node_pools=found.pop("NodePool", {}),
         workloads=found,
         unread=unread,
         **more,

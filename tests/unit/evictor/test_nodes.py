@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.evictor.build import NOW, Json, controller, judged, names, node, owner, pod, policy
+from tests.unit.evictor.build import NOW, OLD, Json, controller, judged, names, node, owner, pod, policy
 
 CLAIM: Json = {"metadata": {"ownerReferences": [{"apiVersion": "karpenter.sh/v1", "kind": "NodeClaim", "name": "c-1"}]}}
 
@@ -146,8 +146,73 @@ def test_node_claims(claim: Json, more: dict[str, Any], reasons: list[str]) -> N
     assert names(found) == reasons
 
 
-def test_node_claims_that_cannot_be_seen_are_no_matter_without_karpenter() -> None:
-    assert judged(node(), unseen={"NodeClaim": "may not list"}).may_go
+POOLED: Json = label("karpenter.sh/nodepool", "a")
+
+
+def pool(**disruption: Any) -> Json:
+    """A NodePool named a that leaves nodes alone that are in use, but for the changes."""
+    asked = {"consolidationPolicy": "WhenEmpty", "consolidateAfter": "30s", "budgets": [{"nodes": "10%"}]}
+    return {"kind": "NodePool", "metadata": {"name": "a"}, "spec": {"disruption": asked | disruption}}
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        pytest.param(pool(), id="empty nodes only"),
+        pytest.param(pool(budgets=None), id="no budgets"),
+        pytest.param(pool(budgets=[{"nodes": "0", "reasons": ["Underutilized", "Drifted"]}]), id="of other nodes"),
+        pytest.param(pool(budgets=[{"nodes": "0", "schedule": "@daily", "duration": "8h"}]), id="at times"),
+        pytest.param(pool(budgets=[{"nodes": "10"}, {"nodes": "1%"}]), id="slowly"),
+    ],
+)
+def test_nodes_of_a_pool_that_removes_what_is_empty(found: Json) -> None:
+    verdict = judged(node(**POOLED), found)
+    assert (names(verdict), verdict.may_go) == ([], True)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason", "detail"),
+    [
+        ({"consolidationPolicy": "WhenEmptyOrUnderutilized"}, "NODE_POOL_CONSOLIDATES", "WhenEmptyOrUnderutilized"),
+        ({"consolidationPolicy": "Balanced"}, "NODE_POOL_CONSOLIDATES", "consolidationPolicy: Balanced"),
+        ({"consolidationPolicy": None}, "NODE_POOL_CONSOLIDATES", "consolidationPolicy: none"),
+        ({"consolidateAfter": "Never"}, "NODE_POOL_KEEPS", "NodePool a: consolidateAfter: Never"),
+        ({"budgets": [{"nodes": "5"}, {"nodes": "0"}]}, "NODE_POOL_KEEPS", "a budget with nodes: 0"),
+        ({"budgets": [{"nodes": "0%", "reasons": ["Empty"]}]}, "NODE_POOL_KEEPS", "a budget with nodes: 0%"),
+    ],
+)
+def test_nodes_of_a_pool_that_does_otherwise(change: Json, reason: str, detail: str) -> None:
+    verdict = judged(node(**POOLED), pool(**change))
+    assert (names(verdict), verdict.may_go, verdict.receives) == ([reason], False, True)
+    assert detail in str(verdict.findings[0])
+
+
+def test_a_pool_of_so_many_nodes_keeps_them() -> None:
+    fixed = pool()
+    fixed["spec"]["replicas"] = 0
+    verdict = judged(node(**POOLED), fixed)
+    assert names(verdict) == ["NODE_POOL_KEEPS"]
+    assert "NodePool a: replicas: 0" in str(verdict.findings[0])
+
+
+@pytest.mark.parametrize(
+    ("found", "more", "detail"),
+    [
+        (pool(), {"unseen": {"NodePool": "may not list nodepools"}}, "NodePool a: may not list nodepools"),
+        (pool(budgets="none"), {}, "spec"),
+        ({**pool(), "metadata": {"name": "b"}}, {}, "NodePool a does not exist"),
+        ({**pool(), "metadata": {"name": "a", "deletionTimestamp": OLD}}, {}, "NodePool a is being deleted"),
+    ],
+)
+def test_nodes_of_a_pool_of_which_not_enough_is_known(found: Json, more: dict[str, Any], detail: str) -> None:
+    verdict = judged(node(**POOLED), found, **more)
+    assert names(verdict) == ["NODE_POOL_UNKNOWN"]
+    assert detail in str(verdict.findings[0])
+
+
+@pytest.mark.parametrize("kind", ["NodeClaim", "NodePool"])
+def test_pools_and_claims_that_cannot_be_seen_are_no_matter_without_karpenter(kind: str) -> None:
+    assert judged(node(), unseen={kind: "may not list"}).may_go
 
 
 def test_all_reasons_are_told_with_their_particulars() -> None:

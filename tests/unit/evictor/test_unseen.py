@@ -34,6 +34,7 @@ DATA = {"spec": {"volumes": [{"name": "data", "persistentVolumeClaim": {"claimNa
         ("PersistentVolumeClaim", DATA, "VOLUME_UNSEEN"),
         ("PersistentVolume", {}, ""),
         ("NodeClaim", {}, ""),
+        ("NodePool", {}, ""),
     ],
 )
 def test_kinds_that_cannot_be_listed(kind: str, change: Json, reason: str) -> None:
@@ -149,7 +150,7 @@ def test_controller_references_with_something_missing(reference: Json, reason: s
 @pytest.mark.parametrize("empty", [{}, {"metadata": None}, {"metadata": {}, "spec": None, "status": None}])
 def test_objects_with_hardly_anything_in_them(empty: Json) -> None:
     things: list[Json] = [
-        {"kind": kind, **empty} for kind in ("Node", "Pod", "PodDisruptionBudget", "NodeClaim", "Job")
+        {"kind": kind, **empty} for kind in ("Node", "Pod", "PodDisruptionBudget", "NodeClaim", "NodePool", "Job")
     ]
     found = judged(node(), *things)
     assert found.may_go, "they are of no node and of no namespace"

@@ -28,11 +28,13 @@ FAKE_GO = r"""#!/bin/sh
 echo "$*" >> "$FAKE_GO_CALLS"
 case $1 in
 version) echo "go version go1.26.9 linux/amd64" ;;
+mod) cat "$FAKE_GO_DOWNLOAD"; exit 1 ;;
 env) echo "$HOME/go-build"; echo "$HOME/go-mod" ;;
 list)
     case $* in *.Dir*) echo "$FAKE_GO_PACKAGE"; exit ;; esac
     printf 'fmt\nexample.org/things/one\nexample.org/things/two\n' ;;
 build)
+    echo "$PWD" > "$FAKE_GO_CALLS.place"
     [ -z "${FAKE_GO_FAILS:-}" ] || { i=0; while [ $i -lt 30 ]; do i=$((i+1)); echo "error line $i"; done; exit 1; }
     while [ $# -gt 0 ]; do case $1 in -o) out=$2 ;; esac; last=$1; all="${all:-} $1"; shift; done
     echo fmt >&2

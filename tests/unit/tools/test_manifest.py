@@ -31,8 +31,13 @@ def test_stamped_version_is_the_version_of_the_module_required() -> None:
     """A new version in go.mod alone would be built and then never be found on PATH, or report the old one."""
     for tool in manifest.load(ROOT / "tools" / "tools.yaml").tools.values():
         if not tool.local:
-            required = (ROOT / "tools" / tool.folder.name / "go.mod").read_text()
-            assert f" {tool.folder.version}\n" in required.split("require (")[0], tool.folder.name
+            folder = ROOT / "tools" / tool.folder.name
+            if tool.folder.inside:
+                named = f"{tool.folder.inside} {tool.folder.version} h1:"
+                assert f"\n{named}" in (folder / "go.sum").read_text(), tool.folder.name
+            else:
+                required = (folder / "go.mod").read_text().split("require (")[0]
+                assert f" {tool.folder.version}\n" in required, tool.folder.name
 
 
 def test_names_and_groups_select_each_tool_once_in_order() -> None:
@@ -53,6 +58,8 @@ def test_names_and_groups_select_each_tool_once_in_order() -> None:
         (("folders", "a", "version"), 1.2, r"folders\.a\.version: a version like v1\.36\.3"),
         (("folders", "a", "stamp", "x.y"), 36, r"folders\.a\.stamp\.x\.y: a quoted text"),
         (("folders", "a", "stamp", "x.y"), "a b", r"folders\.a\.stamp\.x\.y: a quoted text"),
+        (("folders", "a", "inside"), "module", r"folders\.a\.inside: a module's path"),
+        (("folders", "b"), {"inside": "x.org/b", "cost": COST}, r"folders\.b\.inside: .*and its version beside it"),
         (("folders", "../up"), {"cost": COST}, r"folders\.\.\./up: a folder name"),
         (("tools", "one", "folder"), "b", r"tools\.one\.folder: 'b' is not one of folders: a"),
         (("tools", "one", "ask"), "--version", r"tools\.one\.ask: a list"),

@@ -63,6 +63,52 @@ def test_a_script_of_the_module_lies_beside_the_program_that_wants_it(
     assert os.access(path.with_name("gamma-exec"), os.X_OK)
 
 
+@pytest.fixture
+def inside(cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A tool of a module with its own graph, which asks for a newer Go; returns what Go says of its download."""
+    with (cache.root / "tools/tools.yaml").open("a") as manifest:
+        manifest.write("  delta: {group: iac, folder: there, package: x.org/delta/cmd}\n")
+    text = (cache.root / "tools/tools.yaml").read_text()
+    there = "  there:\n    version: v1.0.0\n    inside: x.org/delta\n"
+    there += "    cost: {cpu_seconds: 1, packages: 1, disk_mib: 1, memory_mib: 1}\ntools:\n"
+    (cache.root / "tools/tools.yaml").write_text(text.replace("tools:\n", there, 1))
+    (cache.root / "tools/there").mkdir()
+    (cache.root / "tools/there/go.mod").write_text("module x.org/delta\n")
+    (cache.root / "tools/there/go.sum").write_text("x.org/delta v1.0.0 h1:good=\n")
+    (tmp_path / "home/go-mod/x.org/delta@v1.0.0").mkdir(parents=True)
+    download = tmp_path / "download.json"
+    download.write_text('{"Sum": "h1:good=", "Error": "x.org/delta@v1.0.0 requires go >= 1.27"}')
+    monkeypatch.setenv("FAKE_GO_DOWNLOAD", str(download))
+    return download
+
+
+@pytest.mark.usefixtures("inside")
+def test_a_module_that_asks_for_a_newer_go_is_built_in_its_own_folder(
+    cache: Cache, calls: Path, console: Console, tmp_path: Path
+) -> None:
+    assert os.access(provide.ensure(["delta"], cache, console)["delta"], os.X_OK)
+    (call,) = builds(calls)
+    assert f"-modfile={cache.root / 'tools/there/go.mod'}" in call
+    assert calls.with_suffix(".place").read_text().strip() == str(tmp_path / "home/go-mod/x.org/delta@v1.0.0")
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ('{"Sum": "h1:bad="}', r"x\.org/delta@v1\.0\.0 cannot be used: its sum h1:bad= is not in .*there/go\.sum"),
+        ('{"Error": "no such host"}', r"x\.org/delta@v1\.0\.0 cannot be used: no such host"),
+        ("", r"x\.org/delta@v1\.0\.0 cannot be used: "),
+    ],
+)
+def test_a_module_that_is_not_what_its_sum_says_is_not_built(
+    cache: Cache, calls: Path, console: Console, inside: Path, said: str, message: str
+) -> None:
+    inside.write_text(said)
+    with pytest.raises(ToolError, match=message):
+        provide.ensure(["delta"], cache, console)
+    assert builds(calls) == []
+
+
 def test_what_is_there_is_not_built_again(cache: Cache, calls: Path, console: Console) -> None:
     first = provide.ensure(["demo"], cache, console)
     calls.write_text("")

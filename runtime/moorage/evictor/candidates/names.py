@@ -36,6 +36,9 @@ REMOVING_TAINTS = (
 REMOVING_TAINT_PREFIX = "aws-node-termination-handler/"
 DRAINING_LABEL = "autoscaling.cast.ai/draining"
 
+NODE_POOL = "karpenter.sh/nodepool"
+"""Karpenter's label: the NodePool of a node, which has a NodeClaim then."""
+
 VIRTUAL_LABELS = (
     ("eks.amazonaws.com/compute-type", "fargate"),
     ("type", "virtual-kubelet"),

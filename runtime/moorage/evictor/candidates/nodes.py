@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from moorage.evictor.rules import Setting, decide_node
 from moorage.objects import Node
+from moorage.objects.karpenter import Disruption
 from moorage.reservations import moment
 
 from . import names, overrides
@@ -15,6 +16,10 @@ from .reasons import NodeFinding, NodeReason
 from .view import View
 
 _WINDOWS = "windows"
+_WHEN_EMPTY = "WhenEmpty"
+_NEVER = "Never"
+_EMPTY = "Empty"
+_NO_NODES = ("0", "0%")
 
 
 def against(node: Node, view: View, policy: Policy) -> Iterator[NodeFinding]:
@@ -30,6 +35,7 @@ def against(node: Node, view: View, policy: Policy) -> Iterator[NodeFinding]:
     yield from _age(node, view, policy)
     yield from _state(node)
     yield from _marked(node, view)
+    yield from _pooled(node, view)
 
 
 def _protected(node: Node, view: View, policy: Policy) -> Iterator[NodeFinding]:
@@ -110,3 +116,33 @@ def _claimed(name: str, view: View) -> Iterator[NodeFinding]:
     elif claim is None or claim.metadata.deletion_timestamp is not None:
         state = "does not exist" if claim is None else "is being deleted"
         yield NodeFinding(NodeReason.NODE_MARKED, f"its NodeClaim {name} {state}")
+
+
+def _pooled(node: Node, view: View) -> Iterator[NodeFinding]:
+    """What Karpenter does with nodes of the pool: it must leave full ones alone and remove empty ones."""
+    name = node.metadata.labels.get(names.NODE_POOL, "")
+    if not name:
+        return
+    pool, who = view.node_pools.get(name), f"NodePool {name}"
+    if doubt := view.doubt("NodePool", name):
+        yield NodeFinding(NodeReason.NODE_POOL_UNKNOWN, doubt)
+    elif pool is None or pool.metadata.deletion_timestamp is not None:
+        state = "does not exist" if pool is None else "is being deleted"
+        yield NodeFinding(NodeReason.NODE_POOL_UNKNOWN, f"{who} {state}")
+    elif kept := _kept(pool.spec.disruption, pool.spec.replicas):
+        yield NodeFinding(NodeReason.NODE_POOL_KEEPS, f"{who}: {kept}")
+    elif (policy := pool.spec.disruption.consolidation_policy) != _WHEN_EMPTY:
+        yield NodeFinding(NodeReason.NODE_POOL_CONSOLIDATES, f"{who}: consolidationPolicy: {policy or 'none'}")
+
+
+def _kept(disruption: Disruption, replicas: int | None) -> str:
+    """What in a pool keeps its empty nodes for ever; empty when nothing does."""
+    if replicas is not None:
+        return f"replicas: {replicas}"
+    if disruption.consolidate_after == _NEVER:
+        return f"consolidateAfter: {_NEVER}"
+    for budget in disruption.budgets:
+        of_empty = not budget.reasons or _EMPTY in budget.reasons
+        if of_empty and not budget.schedule and budget.nodes in _NO_NODES:
+            return f"a budget with nodes: {budget.nodes}"
+    return ""

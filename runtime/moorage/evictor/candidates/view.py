@@ -10,6 +10,7 @@ from moorage.objects import (
     KubeObject,
     Namespace,
     Node,
+    NodePool,
     PersistentVolume,
     PersistentVolumeClaim,
     Pod,
@@ -38,6 +39,7 @@ READ = {
     "PersistentVolumeClaim": ("spec.volumeName",),
     "PersistentVolume": ("spec",),
     "NodeClaim": ("metadata.deletionTimestamp",),
+    "NodePool": ("metadata.deletionTimestamp", "spec"),
 }
 """The fields that are read here, by kind; where only others are missing nothing is in doubt."""
 _READ_OF_WORKLOADS = (*_SAYS, "spec", "status")
@@ -57,6 +59,7 @@ class View:
         claims: PersistentVolumeClaims.
         volumes: PersistentVolumes.
         node_claims: Karpenter's NodeClaims.
+        node_pools: Karpenter's NodePools.
         unseen: kinds that could not be listed, each with the reason (``Job``: ``may not list jobs``).
         unread: objects of which not all can be read, by kind and key; what can be is above like all others.
     """
@@ -70,6 +73,7 @@ class View:
     claims: Mapping[str, PersistentVolumeClaim] = field(default_factory=dict)
     volumes: Mapping[str, PersistentVolume] = field(default_factory=dict)
     node_claims: Mapping[str, KubeObject] = field(default_factory=dict)
+    node_pools: Mapping[str, NodePool] = field(default_factory=dict)
     unseen: Mapping[str, str] = field(default_factory=dict)
     unread: Mapping[str, Mapping[str, Unread]] = field(default_factory=dict)
 

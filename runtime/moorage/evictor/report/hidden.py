@@ -11,6 +11,7 @@ HIDES = {
     "VolumeAttachment": "how many volumes are attached to nodes: pods with volumes that are attached fit nowhere",
     "DeviceClass": "whether devices provide a resource: pods fit only where nodes themselves have it",
     "NodeClaim": "whether Karpenter is removing a node: the nodes stay that belong to a NodeClaim, and take nothing",
+    "NodePool": "whether Karpenter empties nodes itself, and removes empty ones: all nodes of its NodePools stay",
     "ReplicaSet": "how many pods are wanted, and what the next one is like: pods of ReplicaSets hold their nodes",
     "ReplicationController": "how many pods are wanted: pods of ReplicationControllers hold their nodes",
     "Deployment": "whether a Deployment protects its pods or is being rolled out: pods of Deployments hold their nodes",

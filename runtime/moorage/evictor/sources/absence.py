@@ -10,11 +10,10 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from moorage.evictor import kinds
+from moorage.evictor.candidates.names import NODE_POOL
 from moorage.kube import resources
 from moorage.objects import KubeObject, PersistentVolume, PersistentVolumeClaim, Pod
 
-KARPENTER = "karpenter.sh/nodepool"
-"""Label of a node that belongs to a NodeClaim."""
 _ALWAYS = "every cluster has some"
 Objects = Mapping[str, Collection[KubeObject]]
 """By kind, with what can be read of those that cannot be read wholly."""
@@ -53,8 +52,9 @@ def _reasons(objects: Objects) -> Iterator[tuple[str, str]]:
     yield resources.NAMESPACES.kind, _ALWAYS
     yield from _owners(objects)
     yield from _storage(objects)
-    if any(KARPENTER in node.metadata.labels for node in objects.get("Node", ())):
+    if any(NODE_POOL in node.metadata.labels for node in objects.get("Node", ())):
         yield kinds.NODE_CLAIMS.kind, "there are nodes of Karpenter's"
+        yield kinds.NODE_POOLS.kind, "there are nodes of Karpenter's"
 
 
 def _owners(objects: Objects) -> Iterator[tuple[str, str]]:

@@ -248,7 +248,10 @@ def test_kinds_to_which_nothing_leads_are_taken_for_none(file: Path) -> None:
         ),
         (
             [*CLUSTER, node("n3", metadata={"labels": {"karpenter.sh/nodepool": "a"}})],
-            {"NodeClaim": "none in the dump, and there are nodes of Karpenter's"},
+            {
+                "NodeClaim": "none in the dump, and there are nodes of Karpenter's",
+                "NodePool": "none in the dump, and there are nodes of Karpenter's",
+            },
         ),
         (
             [*CLUSTER, {"kind": "PodDisruptionBudget", "apiVersion": "policy/v1beta1", "metadata": {}}],

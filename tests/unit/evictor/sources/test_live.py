@@ -112,7 +112,7 @@ async def test_rights_to_see_the_configuration_are_missed_too(tmp_path: Path) ->
 
 async def test_kinds_that_are_not_served(tmp_path: Path) -> None:
     api = Cluster()
-    for kind in ("NodeClaim", "DeviceClass", "CronJob"):
+    for kind in ("NodeClaim", "NodePool", "DeviceClass", "CronJob"):
         del api.items[PATHS[kind]]
     found = (await gathered(api, tmp_path)).inventory
     assert found.unseen == {"CronJob": "the API server does not serve batch/v1 of it"}

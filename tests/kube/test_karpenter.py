@@ -1,0 +1,123 @@
+"""Beside Karpenter, the real one: which of its nodes are refused, and that one that was emptied is really deleted."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from moorage.evictor.candidates import Policy
+from moorage.evictor.compaction import History
+from moorage.evictor.configuration import Configuration
+from moorage.evictor.looking import Look, look
+from moorage.evictor.sources import live
+from moorage.evictor.sources.gathered import ConfigMaps
+from moorage.kube import credentials, resources
+from moorage.kube.client import Client
+from moorage.kube.transport import Transport
+from moorage.objects import Node, Pod
+from tests.auditing import events
+from tests.kube.support import eventually, pod
+from tools.auditlog import Mark
+from tools.localcluster import LocalCluster
+from tools.localcluster.karpenter import NODE_CLAIMS
+
+APP, NAMESPACE = "web", "default"
+WHOLE, HALF = 12, 6
+"""Pods that fill three nodes, and as many as leave room on each for those of another one."""
+INSTANCE_TYPE, CPU = "c-4x-amd64-linux", "900m"
+MERGE = "application/merge-patch+json"
+
+
+@pytest.fixture
+async def client(own_cluster: LocalCluster) -> AsyncIterator[Client]:
+    async with Transport(credentials.load(own_cluster.kubeconfig)) as transport:
+        yield Client(transport)
+
+
+def replica_set() -> dict[str, Any]:
+    template = {"metadata": {"labels": {"app": APP}}, "spec": pod(APP, cpu=CPU)["spec"]}
+    return {
+        "metadata": {"name": APP},
+        "spec": {"replicas": WHOLE, "selector": {"matchLabels": {"app": APP}}, "template": template},
+    }
+
+
+async def running(client: Client, count: int) -> list[Pod]:
+    """So many pods, all of them running and none being deleted."""
+
+    async def probe() -> list[Pod] | None:
+        pods = await client.list(resources.PODS, NAMESPACE)
+        good = all(each.status.phase == "Running" and not each.metadata.deletion_timestamp for each in pods)
+        return list(pods) if good and len(pods) == count else None
+
+    return await eventually(probe, f"{count} running pods")
+
+
+async def nodes(client: Client) -> dict[str, Node]:
+    return {each.metadata.name: each for each in await client.list(resources.NODES)}
+
+
+async def seen(client: Client) -> Look:
+    """The evictor's look at the cluster, with nodes of any age."""
+    gathered = await live.gather(client.transport, ConfigMaps(NAMESPACE, "", ""))
+    assert gathered.inventory.unseen == {}
+    return look(gathered.inventory, Configuration(policy=Policy(node_grace_period=timedelta(0))), History())
+
+
+def refused(found: Look) -> dict[str, list[str]]:
+    """Why nodes may not go, by their names."""
+    return {name: [str(each) for each in verdict.findings] for name, verdict in found.cluster.verdicts.items()}
+
+
+async def test_nodes_that_karpenter_bought_go_only_beside_when_empty_and_then_really(
+    own_cluster: LocalCluster, client: Client
+) -> None:
+    own_cluster.start_karpenter()
+    own_cluster.apply_node_pool(
+        consolidation_policy="WhenEmptyOrUnderutilized", consolidate_after="1h", instance_types=[INSTANCE_TYPE]
+    )
+    await client.create(resources.REPLICA_SETS, replica_set(), NAMESPACE)
+    await running(client, WHOLE)
+    bought = await nodes(client)
+    assert len(bought) == 3
+    path = resources.REPLICA_SETS.path(NAMESPACE, APP)
+    own_cluster.api.request("PATCH", path, {"spec": {"replicas": HALF}}, MERGE)
+    before = await running(client, HALF)
+    assert {each.spec.node_name for each in before} == set(bought)
+
+    found = await seen(client)
+    why = (
+        "Karpenter itself empties nodes of its NodePool, and would be at work on the same ones "
+        "(NodePool default: consolidationPolicy: WhenEmptyOrUnderutilized)"
+    )
+    assert refused(found) == {name: [why] for name in bought}
+    assert found.plan.chosen == ()
+
+    own_cluster.apply_node_pool(consolidate_after="5s", instance_types=[INSTANCE_TYPE])
+    found = await seen(client)
+    assert refused(found) == {name: [] for name in bought}
+    (chosen,) = found.plan.chosen
+    assert {move.node for move in chosen.moves} <= set(bought) - {chosen.name}
+
+    mark = Mark.now(own_cluster.audit_log)
+    own_cluster.api.request("PATCH", f"/api/v1/nodes/{chosen.name}", {"spec": {"unschedulable": True}}, MERGE)
+    for each in before:
+        if each.spec.node_name == chosen.name:
+            await client.evict(each.metadata.name, NAMESPACE, uid=each.metadata.uid)
+    after = await running(client, HALF)
+    others = set(bought) - {chosen.name}
+    assert {each.spec.node_name for each in after} == others
+
+    async def gone() -> bool | None:
+        return True if chosen.name not in await nodes(client) else None
+
+    await eventually(gone, f"Karpenter to delete {chosen.name}")
+    assert set(await nodes(client)) == others
+    said = list(events.read(mark.lines()))
+    assert [each.name for each in said if each.resource == "nodeclaims" and each.verb == "create"] == []
+    deleted = {(each.name, each.agent.split("/")[0]) for each in said if (each.resource, each.verb) == ("nodes", "delete")}
+    assert deleted == {(chosen.name, "karpenter")}
+    assert len(own_cluster.api.get(NODE_CLAIMS)["items"]) == len(others)
