@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from moorage.evictor.candidates import Policy
-from moorage.evictor.compaction import History
+from moorage.evictor.compaction import History, Settings
 from moorage.evictor.configuration import Configuration
 from moorage.evictor.looking import Look, look
 from moorage.evictor.sources import live
@@ -28,6 +29,7 @@ APP, NAMESPACE = "web", "default"
 WHOLE, HALF = 12, 6
 """Pods that fill three nodes, and as many as leave room on each for those of another one."""
 INSTANCE_TYPE, CPU = "c-4x-amd64-linux", "900m"
+ANY_AGE = Configuration(policy=Policy(node_grace_period=timedelta(0)), choice=Settings(quiet_period=timedelta(0)))
 MERGE = "application/merge-patch+json"
 
 
@@ -56,15 +58,29 @@ async def running(client: Client, count: int) -> list[Pod]:
     return await eventually(probe, f"{count} running pods")
 
 
+async def half(cluster: LocalCluster, client: Client, pods: list[Pod]) -> list[Pod]:
+    """Half of the pods of each node: those that are cheap to delete go."""
+    on: dict[str, list[Pod]] = defaultdict(list)
+    for each in pods:
+        on[each.spec.node_name].append(each)
+    for there in on.values():
+        for each in there[::2]:
+            cheap = {"metadata": {"annotations": {"controller.kubernetes.io/pod-deletion-cost": "-1"}}}
+            cluster.api.request("PATCH", resources.PODS.path(NAMESPACE, each.metadata.name), cheap, MERGE)
+    fewer = {"spec": {"replicas": HALF}}
+    cluster.api.request("PATCH", resources.REPLICA_SETS.path(NAMESPACE, APP), fewer, MERGE)
+    return await running(client, HALF)
+
+
 async def nodes(client: Client) -> dict[str, Node]:
     return {each.metadata.name: each for each in await client.list(resources.NODES)}
 
 
 async def seen(client: Client) -> Look:
-    """The evictor's look at the cluster, with nodes of any age."""
+    """The evictor's look at the cluster, however young its nodes are."""
     gathered = await live.gather(client.transport, ConfigMaps(NAMESPACE, "", ""))
     assert gathered.inventory.unseen == {}
-    return look(gathered.inventory, Configuration(policy=Policy(node_grace_period=timedelta(0))), History())
+    return look(gathered.inventory, ANY_AGE, History())
 
 
 def refused(found: Look) -> dict[str, list[str]]:
@@ -80,13 +96,11 @@ async def test_nodes_that_karpenter_bought_go_only_beside_when_empty_and_then_re
         consolidation_policy="WhenEmptyOrUnderutilized", consolidate_after="1h", instance_types=[INSTANCE_TYPE]
     )
     await client.create(resources.REPLICA_SETS, replica_set(), NAMESPACE)
-    await running(client, WHOLE)
+    pods = await running(client, WHOLE)
     bought = await nodes(client)
+    before = await half(own_cluster, client, pods)
+    assert sorted(Counter(each.spec.node_name for each in before).items()) == [(name, 2) for name in sorted(bought)]
     assert len(bought) == 3
-    path = resources.REPLICA_SETS.path(NAMESPACE, APP)
-    own_cluster.api.request("PATCH", path, {"spec": {"replicas": HALF}}, MERGE)
-    before = await running(client, HALF)
-    assert {each.spec.node_name for each in before} == set(bought)
 
     found = await seen(client)
     why = (
@@ -118,6 +132,8 @@ async def test_nodes_that_karpenter_bought_go_only_beside_when_empty_and_then_re
     assert set(await nodes(client)) == others
     said = list(events.read(mark.lines()))
     assert [each.name for each in said if each.resource == "nodeclaims" and each.verb == "create"] == []
-    deleted = {(each.name, each.agent.split("/")[0]) for each in said if (each.resource, each.verb) == ("nodes", "delete")}
+    deleted = {
+        (each.name, each.agent.split("/")[0]) for each in said if (each.resource, each.verb) == ("nodes", "delete")
+    }
     assert deleted == {(chosen.name, "karpenter")}
     assert len(own_cluster.api.get(NODE_CLAIMS)["items"]) == len(others)
