@@ -104,7 +104,7 @@ async def test_nodes_that_karpenter_bought_go_only_beside_when_empty_and_then_re
 
     found = await seen(client)
     why = (
-        "Karpenter itself empties nodes of its NodePool, and would be at work on the same ones "
+        "Karpenter itself empties nodes of its NodePool, and would move the same pods "
         "(NodePool default: consolidationPolicy: WhenEmptyOrUnderutilized)"
     )
     assert refused(found) == {name: [why] for name in bought}

@@ -6,7 +6,7 @@ from .base import KubeObject, Object
 
 
 class PoolBudget(Object, frozen=True):
-    """How many nodes Karpenter removes at a time (``"10%"``, ``"0"``): always, or for some time from ``schedule`` on."""
+    """How many nodes Karpenter removes at a time (``"10%"``, ``"0"``): always, or for a time from ``schedule`` on."""
 
     nodes: str = ""
     schedule: str = ""

@@ -107,7 +107,7 @@ class NodeReason(Enum):
     NODE_DELETED = (False, "the node is being deleted")
     NODE_MARKED = (False, "another program has marked the node for removal, or is at work on it")
     NODE_CLAIM_UNSEEN = (False, "whether Karpenter is removing the node cannot be seen")
-    NODE_POOL_CONSOLIDATES = (True, "Karpenter itself empties nodes of its NodePool, and would be at work on the same ones")
+    NODE_POOL_CONSOLIDATES = (True, "Karpenter itself empties nodes of its NodePool, and would move the same pods")
     NODE_POOL_KEEPS = (True, "Karpenter keeps nodes of its NodePool when they are empty: nothing is saved")
     NODE_POOL_UNKNOWN = (True, "whether Karpenter removes nodes of its NodePool when they are empty is not known")
     NODE_VIRTUAL = (False, "the node is virtual: nothing is saved when it is empty")
