@@ -83,6 +83,22 @@ async def seen(client: Client) -> Look:
     return look(gathered.inventory, ANY_AGE, History())
 
 
+async def emptied(cluster: LocalCluster, client: Client, name: str, pods: list[Pod]) -> list[Pod]:
+    """A cordoned node loses its pods to evictions, all at once; returns the pods once as many run as before."""
+    cluster.api.request("PATCH", resources.NODES.path(name=name), {"spec": {"unschedulable": True}}, MERGE)
+    for each in pods:
+        if each.spec.node_name == name:
+            await client.evict(each.metadata.name, NAMESPACE, uid=each.metadata.uid)
+    return await running(client, len(pods))
+
+
+async def gone(client: Client, name: str) -> None:
+    async def probe() -> bool | None:
+        return None if name in await nodes(client) else True
+
+    await eventually(probe, f"Karpenter to delete {name}")
+
+
 def refused(found: Look) -> dict[str, list[str]]:
     """Why nodes may not go, by their names."""
     return {name: [str(each) for each in verdict.findings] for name, verdict in found.cluster.verdicts.items()}
@@ -117,23 +133,12 @@ async def test_nodes_that_karpenter_bought_go_only_beside_when_empty_and_then_re
     assert {move.node for move in chosen.moves} <= set(bought) - {chosen.name}
 
     mark = Mark.now(own_cluster.audit_log)
-    own_cluster.api.request("PATCH", f"/api/v1/nodes/{chosen.name}", {"spec": {"unschedulable": True}}, MERGE)
-    for each in before:
-        if each.spec.node_name == chosen.name:
-            await client.evict(each.metadata.name, NAMESPACE, uid=each.metadata.uid)
-    after = await running(client, HALF)
     others = set(bought) - {chosen.name}
+    after = await emptied(own_cluster, client, chosen.name, before)
     assert {each.spec.node_name for each in after} == others
-
-    async def gone() -> bool | None:
-        return True if chosen.name not in await nodes(client) else None
-
-    await eventually(gone, f"Karpenter to delete {chosen.name}")
+    await gone(client, chosen.name)
     assert set(await nodes(client)) == others
-    said = list(events.read(mark.lines()))
-    assert [each.name for each in said if each.resource == "nodeclaims" and each.verb == "create"] == []
-    deleted = {
-        (each.name, each.agent.split("/")[0]) for each in said if (each.resource, each.verb) == ("nodes", "delete")
-    }
-    assert deleted == {(chosen.name, "karpenter")}
     assert len(own_cluster.api.get(NODE_CLAIMS)["items"]) == len(others)
+    said = {(each.verb, each.resource, each.name, each.agent.partition("/")[0]) for each in events.read(mark.lines())}
+    assert [each for each in said if each[:2] == ("create", "nodeclaims")] == []
+    assert [each for each in said if each[:2] == ("delete", "nodes")] == [("delete", "nodes", chosen.name, "karpenter")]

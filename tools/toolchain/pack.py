@@ -39,7 +39,7 @@ def write(cache: Cache, tools: Sequence[Tool], folder: Path) -> Path:
 
     Args:
         cache: holds the tools.
-        tools: which; those taken from PATH are refused, those with scripts beside them are left out.
+        tools: which; those taken from PATH are refused, those with files beside them are left out.
         folder: where the archive goes.
 
     Returns:
