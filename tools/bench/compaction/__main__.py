@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -38,8 +37,7 @@ def main() -> int:
     failure = ""
     code = 0
     try:
-        for case in _measured(arguments.sizes, arguments.seeds):
-            cases.append(case)
+        _measure(cases, arguments.sizes, arguments.seeds)
     except BenchError as error:
         code, failure = 1, f"bench:compaction failed: {error}"
     except KeyboardInterrupt:
@@ -50,9 +48,7 @@ def main() -> int:
     if arguments.output == "json":
         sys.stdout.write(text)
     else:
-        title = (
-            f"Compaction: medians of clusters that first-fit does not solve (memory: the most), {os.cpu_count()} cores"
-        )
+        title = f"Medians of clusters that are hard for first-fit (memory: the most), {os.cpu_count()} cores"
         tables.show(title, figures.COLUMNS, figures.lines(cases, arguments.seeds))
     for profile in (PLAIN, MIXED):
         if (power := figures.growth(cases, profile)) is not None:
@@ -60,7 +56,7 @@ def main() -> int:
     if failure:
         _console.print(failure, style="red", markup=False)
         return code
-    missed = figures.missed(cases, arguments.seeds)
+    missed = figures.missed(cases, arguments.sizes, arguments.seeds)
     _console.print(f"{_OUTPUT} written; " + (f"missed: {'; '.join(missed)}" if missed else "all targets met"))
     return 1 if missed and arguments.check else 0
 
@@ -93,8 +89,8 @@ def _sizes(text: str) -> list[int]:
     return sorted(set(found))
 
 
-def _measured(sizes: list[int], wanted: int) -> Iterator[Case]:
-    """For each size, profile and kind the first seeds whose clusters count."""
+def _measure(cases: list[Case], sizes: list[int], wanted: int) -> None:
+    """Add, for each size, profile and kind, the first seeds whose clusters count."""
     for nodes in sizes:
         for profile in (PLAIN, MIXED):
             for kind in (PLANTED, BOUNDED):
@@ -106,7 +102,7 @@ def _measured(sizes: list[int], wanted: int) -> Iterator[Case]:
                     )
                     if figures.counts(case):
                         counted += 1
-                        yield case
+                        cases.append(case)
                     if counted == wanted:
                         break
                 passed = seed + 1 - counted

@@ -105,7 +105,7 @@ class _Program:
         self._scale = 1 / whole  # so that all figures are near one
         self._moved = {demand: 3 * number for number, demand in enumerate(demands)}
         self._fits = {kind: 3 * (len(demands) + number) for number, kind in enumerate(free)}
-        self._solver = highspy.Highs()
+        self._solver = highspy.Highs()  # type: ignore[no-untyped-call]
         self._solver.setOptionValue("output_flag", False)
         self._solver.changeObjectiveSense(highspy.ObjSense.kMaximize)
         for _ in range(3 * len(demands)):

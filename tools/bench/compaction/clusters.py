@@ -80,7 +80,7 @@ def randomly(nodes: int, seed: int, *, mixed: bool = False, load: float = 0.78, 
     places = sites(nodes, mixed=mixed)
     pools: dict[tuple[str, str], list[Site]] = {}
     for site in places:
-        # How full it gets: of some the CPU is used up, of others the memory. The rest is nobody's while pods are placed.
+        # How full it gets: of some the CPU is used up, of others the memory. Nobody gets the rest.
         site.cpu, site.memory = (int(part * load * chance.uniform(0.75, 1.25)) for part in (site.cpu, site.memory))
         for zone in ("", site.zone):
             pools.setdefault((site.pool, zone), []).append(site)

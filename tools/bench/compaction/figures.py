@@ -25,16 +25,20 @@ def counts(case: Case) -> bool:
     return case.ffd_ratio < EASY
 
 
-def missed(cases: Sequence[Case], wanted: int) -> list[str]:
-    """The targets that were missed, of those that the cases have to do with, for people.
+def missed(cases: Sequence[Case], sizes: Iterable[int], wanted: int) -> list[str]:
+    """The targets that were missed, for people.
 
     Args:
         cases: those that count.
-        wanted: how many of a size, profile and kind there should be.
+        sizes: the numbers of nodes that were measured.
+        wanted: how many cases of a size, profile and kind there should be.
     """
     found = []
-    for group in grouped(cases):
-        found += _missed_by(group, wanted)
+    for nodes in sizes:
+        for profile in (PLAIN, MIXED):
+            for kind in (PLANTED, BOUNDED):
+                group = [case for case in cases if (case.nodes, case.profile, case.kind) == (nodes, profile, kind)]
+                found += [f"{nodes} nodes, {profile}, {kind}: {why}" for why in _missed_by(group, wanted)]
     for profile in (PLAIN, MIXED):
         power = growth(cases, profile)
         if power is not None and power > GROWTH:
@@ -52,46 +56,41 @@ def growth(cases: Iterable[Case], profile: str) -> float | None:
     return math.log(median(seconds[1]) / median(seconds[0])) / math.log(large / small)
 
 
-def grouped(cases: Sequence[Case]) -> list[list[Case]]:
-    """The cases of each size, profile and kind."""
-    keys = sorted({(case.nodes, -(case.profile == PLAIN), -(case.kind == PLANTED)) for case in cases})
-    return [
-        [case for case in cases if (case.nodes, -(case.profile == PLAIN), -(case.kind == PLANTED)) == key]
-        for key in keys
-    ]
-
-
 def lines(cases: Sequence[Case], wanted: int) -> list[Sequence[str]]:
     """The table: medians, but of memory the most."""
-    found = []
-    for group in grouped(cases):
-        one = group[0]
-        least, pods = RATIOS[one.kind, one.profile], round(median(case.pods for case in group))
-        found.append(
-            (
-                *(f"{one.nodes:,}", f"{pods:,}", one.profile, one.kind, str(len(group))),
-                f"{_ratio(group):.3f} (≥ {least:.2f})",
-                f"{median(case.ffd_ratio for case in group):.3f}",
-                f"{_seconds(group):.2f}{_at_most(SECONDS, one.nodes)}",
-                f"{_memory(group):.0f}{_at_most(MEMORY, one.nodes)}",
-                tables.MISSED if _missed_by(group, wanted) else "",
-            )
-        )
-    return found
+    groups: dict[tuple[int, str, str], list[Case]] = {}
+    for case in cases:
+        groups.setdefault((case.nodes, case.profile, case.kind), []).append(case)
+    return [_line(group, wanted) for group in groups.values()]
+
+
+def _line(group: Sequence[Case], wanted: int) -> Sequence[str]:
+    one = group[0]
+    return (
+        f"{one.nodes:,}",
+        f"{_median(group, 'pods'):,.0f}",
+        one.profile,
+        one.kind,
+        str(len(group)),
+        f"{_median(group, 'ratio'):.3f} (≥ {RATIOS[one.kind, one.profile]:.2f})",
+        f"{_median(group, 'ffd_ratio'):.3f}",
+        f"{_median(group, 'seconds'):.2f}{_at_most(SECONDS, one.nodes)}",
+        f"{_memory(group):.0f}{_at_most(MEMORY, one.nodes)}",
+        tables.MISSED if _missed_by(group, wanted) else "",
+    )
 
 
 def _missed_by(group: Sequence[Case], wanted: int) -> list[str]:
-    one = group[0]
-    name = f"{one.nodes} nodes, {one.profile}, {one.kind}"
-    found = []
-    if len(group) < wanted:
-        found.append(f"{name}: {len(group)} clusters count, {wanted} are wanted")
-    if _ratio(group) < (least := RATIOS[one.kind, one.profile]):
-        found.append(f"{name}: {_ratio(group):.3f} of what can be freed, wanted {least}")
-    if _seconds(group) > (most := SECONDS.get(one.nodes, math.inf)):
-        found.append(f"{name}: {_seconds(group):.2f} s, at most {most:g} are allowed")
+    found = [f"{len(group)} clusters count, {wanted} are wanted"] if len(group) < wanted else []
+    if not group:
+        return found
+    one, ratio, seconds = group[0], _median(group, "ratio"), _median(group, "seconds")
+    if ratio < (least := RATIOS[one.kind, one.profile]):
+        found.append(f"{ratio:.3f} of what can be freed, wanted {least}")
+    if seconds > (most := SECONDS.get(one.nodes, math.inf)):
+        found.append(f"{seconds:.2f} s, at most {most:g} are allowed")
     if _memory(group) > (memory := MEMORY.get(one.nodes, math.inf)):
-        found.append(f"{name}: {_memory(group):.0f} MiB, at most {memory:g} are allowed")
+        found.append(f"{_memory(group):.0f} MiB, at most {memory:g} are allowed")
     return found
 
 
@@ -99,12 +98,8 @@ def _at_most(targets: Mapping[int, float], nodes: int) -> str:
     return f" (≤ {targets[nodes]:g})" if nodes in targets else ""
 
 
-def _ratio(group: Sequence[Case]) -> float:
-    return median(case.ratio for case in group)
-
-
-def _seconds(group: Sequence[Case]) -> float:
-    return median(case.seconds for case in group)
+def _median(group: Sequence[Case], figure: str) -> float:
+    return median(float(getattr(case, figure)) for case in group)
 
 
 def _memory(group: Sequence[Case]) -> float:

@@ -117,6 +117,9 @@ def _summary(packed: Mapping[int, list[Figures]]) -> Figures:
         results[f"build_s_{nodes}"] = median(nodes, "build_s")
         results[f"one_pod_all_nodes_us_{nodes}"] = median(nodes, "one_pod_all_nodes_us")
         results[f"one_pod_all_reasons_ms_{nodes}"] = median(nodes, "one_pod_all_reasons_ms")
+        results[f"one_pod_barred_nodes_us_{nodes}"] = median(nodes, "one_pod_barred_nodes_us")
+        results[f"cordoning_a_node_ms_{nodes}"] = median(nodes, "cordoning_a_node_ms")
+        results[f"spreads_{nodes}"] = packed[nodes][0]["sizes"]["spreads"]
         assignments = packed[nodes][0]["assignments"]
         results[f"pods_{nodes}"] = len(assignments)
         results[f"placed_{nodes}"] = sum(1 for node in assignments if node)

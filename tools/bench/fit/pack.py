@@ -32,7 +32,7 @@ def main() -> int:
     load(snapshot, folder)
     assignments, packing = pack(snapshot, folder)
     figures: dict[str, Any] = {"us_per_pod": packing, "rss_mib": resident_mib(), "sizes": snapshot.sizes()}
-    figures |= one_pod(snapshot, folder)
+    figures |= one_pod(snapshot, folder) | excluding(snapshot, folder)
     del snapshot
     gc.collect()
     figures["build_s"] = rebuild(folder, assignments)
@@ -90,6 +90,33 @@ def one_pod(snapshot: Snapshot, folder: Path) -> dict[str, float]:
     return {
         "one_pod_all_nodes_us": at_once / len(pods) * 1e6,
         "one_pod_all_reasons_ms": one_by_one / len(pods) * 1e3,
+    }
+
+
+def excluding(snapshot: Snapshot, folder: Path) -> dict[str, float]:
+    """Leave nodes out: as a mask in the question, and by cordoning each, which everybody's spread counts hear of."""
+    pods = next(chunks(folder / "pods.jsonl", Pod))[:40]
+    names = list(snapshot.nodes.slots)[:40]
+    with snapshot.trial():
+        for pod in pods:
+            snapshot.remove(pod.key)
+            snapshot.fits(pod)
+        began = time.process_time()
+        barred = snapshot.slots_of(names)
+        for pod in pods:
+            snapshot.fits(pod, barred=barred)
+        by_mask = time.process_time() - began
+        began = time.process_time()
+        for name in names:
+            node = snapshot.nodes.record(snapshot.nodes.slots[name]).node
+            snapshot.add_node(
+                msgspec.structs.replace(node, spec=msgspec.structs.replace(node.spec, unschedulable=True))
+            )
+        by_cordon = time.process_time() - began
+        assert not any(snapshot.fits(pod)[barred].any() for pod in pods if not pod.spec.tolerations)
+    return {
+        "one_pod_barred_nodes_us": by_mask / len(pods) * 1e6,
+        "cordoning_a_node_ms": by_cordon / len(names) * 1e3,
     }
 
 

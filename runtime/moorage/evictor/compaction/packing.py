@@ -23,6 +23,8 @@ _SCARCE = 0.5
 """How much more a kind of pod counts that may go nowhere but to a small part of the room."""
 _AT_ONCE = 8
 """A part of the like pods that a node could take goes there at once: one in so many."""
+_SHORT = 96
+"""Of so many kinds the next pods for a node are taken, the closest ones, until none of those fits."""
 _FEW = 0.03
 """The part of all pods that may be left over for it to be worth while to make room for them one by one."""
 _LOOKED_AT = 12
@@ -64,13 +66,15 @@ class Packing:
         self._scale: Floats = np.maximum(room.max(axis=1, initial=1), 1).astype(np.float64)
         weight = problem.asked @ wanted / np.maximum(room.sum(axis=1), 1)
         self._weight: Floats = weight / max(weight.max(initial=0.0), 1e-9)
-        self._share: Floats = problem.asked / self._scale[:, None]
-        self._square: Floats = self._weight @ self._share**2
-        self._size: Floats = self._weight @ self._share
+        share: Floats = problem.asked / self._scale[:, None]
+        self._size: Floats = self._weight @ share
         self._roomy: Floats = (room / self._scale[:, None]).sum(axis=0)
         # One by one: all at once would make a float of each of these bools.
         reach = np.array([self._roomy[able].sum() for able in problem.fits])
         self._favour: Floats = 1 + _SCARCE * (1 - reach / max(reach.max(initial=0.0), 1e-9))
+        # How close a kind of pods comes to some room is the room's product with its pull, less its push.
+        self._pull: Floats = share * (2 * self._weight / self._scale)[:, None] * self._favour
+        self._push: Floats = (self._weight @ share**2) * self._favour
 
     def run(self, way: Way, budget: Budget) -> None:
         """Place as many as can be.
@@ -137,32 +141,50 @@ class Packing:
     # --- by node ---
 
     def _fill(self, slot: int, budget: Budget) -> bool:
-        """Fill a node, and say whether the steps were enough. The kinds that no longer fit are left out as it fills."""
-        problem = self._problem
-        groups = np.flatnonzero(problem.fits[:, slot] & (self.left > 0))
-        asked, share = problem.asked[:, groups], self._share[:, groups]
-        square, favour = self._square[groups], self._favour[groups]
+        """Fill a node, and say whether the steps were enough."""
+        asked = self._problem.asked
+        groups = np.flatnonzero(self._problem.takes[slot] & (self.left > 0))
+        while True:
+            groups = groups[_within(asked.take(groups, axis=1), self._room[:, slot])]
+            if groups.size <= _SHORT:
+                return self._fill_with(groups, slot, budget)
+            close = self._room[:, slot] @ self._pull.take(groups, axis=1) - self._push[groups]
+            closest = close >= np.partition(close, -_SHORT)[-_SHORT]
+            if not self._fill_with(groups[closest], slot, budget):
+                return False
+            groups = groups[~closest]
+
+    def _fill_with(self, groups: Counts, slot: int, budget: Budget) -> bool:
+        """Fill a node with some kinds until none of them fits; those that no longer do are left out as it fills.
+
+        Next comes the kind that is closest to what is left of the node.
+        """
+        problem, room = self._problem, self._room[:, slot]
+        asked, pull, push = problem.asked.take(groups, axis=1), self._pull.take(groups, axis=1), self._push[groups]
         while groups.size:
-            room = self._room[:, slot]
             keep = _within(asked, room)
-            if keep.all():
+            if np.count_nonzero(keep) == groups.size:
                 if not budget.spend():
                     return False
-                best = int(((2 * (self._weight * room / self._scale) @ share - square) * favour).argmax())
+                best = int((room @ pull - push).argmax())
                 group = int(groups[best])
                 self._put(group, slot, self._how_many(group, slot))
                 if self.left[group] and self._count(group, slot) < problem.most[group]:
                     continue
                 keep[best] = False
-            groups, asked, share = groups[keep], asked[:, keep], share[:, keep]
-            square, favour = square[keep], favour[keep]
+            still = np.flatnonzero(keep)  # picking by numbers is many times as quick as by bools
+            groups, push = groups.take(still), push.take(still)
+            asked, pull = asked.take(still, axis=1), pull.take(still, axis=1)
         return True
 
     def _how_many(self, group: int, slot: int) -> int:
+        left = int(self.left[group])
+        if left == 1:
+            return 1
         pairs = zip(self._room[:, slot].tolist(), self._problem.asked[:, group].tolist(), strict=True)
         able: int = min(room // asked for room, asked in pairs if asked)
         more = int(self._problem.most[group]) - self._count(group, slot)
-        return min(max(1, able // _AT_ONCE), int(self.left[group]), more)
+        return min(max(1, able // _AT_ONCE), left, more)
 
     # --- by pod ---
 
@@ -253,8 +275,6 @@ class Packing:
 
 
 def _within(asked: Amounts, room: Amounts) -> Bools:
-    """Which columns are no larger than what there is; row by row is quicker than at once for as few as there are."""
-    found: Bools = asked[0] <= room[0]
-    for row in range(1, len(room)):
-        found &= asked[row] <= room[row]
+    """Which columns are no larger than what there is."""
+    found: Bools = np.logical_and.reduce(asked <= room[:, None])
     return found

@@ -79,8 +79,8 @@ class Places:
     def tightness_of(self, slot: int) -> float:
         """The same for one node."""
         resources, offered = self._snapshot.resources, self._snapshot.nodes.record(slot).offered
-        parts = [resources.free[resources.rows[name]][slot] / max(offered.get(name, 0), 1) for name in _CAPPED]
-        return -float(sum(parts))
+        parts = [resources.free[resources.rows[name]].item(slot) / max(offered.get(name, 0), 1) for name in _CAPPED]
+        return -sum(parts)
 
     def _kind(self, node: Node) -> tuple[str, bool, bool]:
         labels, info = node.metadata.labels, node.status.node_info

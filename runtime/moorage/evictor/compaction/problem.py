@@ -25,6 +25,9 @@ from .places import Places
 
 Counts = npt.NDArray[np.int64]
 
+_ROOMIEST = 64
+"""So many nodes with most room are looked at before all others are."""
+
 
 class Problem:
     """All loads in numbers.
@@ -39,6 +42,7 @@ class Problem:
         room: what is left, by resource and slot.
         asked: what a pod asks for, by resource and group.
         fits: where a pod may go, by group and slot.
+        takes: the same by slot and group.
         most: how many of a group a node may take.
         unbounded: what ``most`` says where there is no bound.
         of: for each load, its groups and how many pods of each.
@@ -52,7 +56,7 @@ class Problem:
         self._numbers: dict[Hashable, int] = {}
         self._known: dict[int, tuple[PodClass, tuple[str, ...]]] = {}
         self._samples: list[tuple[Pod, PodClass, Load, tuple[str, ...]]] = []
-        self.group_of = [[self._group(each.pod, load) for each in load.moving] for load in loads]
+        self.group_of = [self._groups(load) for load in loads]
         self.rows = rows = sorted({PODS, *(row for _, one, _, _ in self._samples for row, _ in one.asked_for)})
         self.room: Amounts = np.maximum(np.array([snapshot.resources.free[row] for row in rows]), 0)
         self.room[:, ~places.receiving] = 0
@@ -65,6 +69,7 @@ class Problem:
                 self.asked[rows.index(row), number] = units
             self.most[number], self.fits[number] = self._describe(pod, one, load, keys)
         self._merge()
+        self.takes: Bools = np.ascontiguousarray(self.fits.T)
         self.of = [_counted(groups) for groups in self.group_of]
 
     def demand(self, load: int) -> Amounts:
@@ -75,10 +80,15 @@ class Problem:
 
     def hopeless(self) -> set[int]:
         """The groups of which a pod fits nowhere, not even as things are."""
-        able = self.fits.copy()
-        for row, asked in zip(self.room, self.asked, strict=True):
-            able &= row[None, :] >= asked[:, None]
-        return set(np.flatnonzero(~able.any(axis=1)).tolist())
+        found = np.arange(len(self.fits))
+        scale = np.maximum(self.room.max(axis=1), 1)
+        roomiest = np.argsort(-(self.room / scale[:, None]).min(axis=0), kind="stable")
+        for slots in (roomiest[:_ROOMIEST], roomiest[_ROOMIEST:]):  # nearly all fit one of the first
+            able = self.fits[np.ix_(found, slots)]
+            for row, asked in zip(self.room, self.asked, strict=True):
+                able &= row[None, slots] >= asked[found, None]
+            found = found[~able.any(axis=1)]
+        return set(found.tolist())
 
     def largest_first(self, load: int) -> list[int]:
         """The places of a load's pods, those first that ask for most of what there is."""
@@ -102,15 +112,16 @@ class Problem:
         self.asked, self.most, self.fits = self.asked[:, first], self.most[first], self.fits[first]
         self.group_of = [[new[group] for group in groups] for groups in self.group_of]
 
-    def _group(self, pod: Pod, load: Load) -> int:
-        one, keys = self._known.get(id(pod)) or self._know(pod)
-        domains = tuple(_value(self._snapshot.nodes, key, load.slot) for key in keys)
-        key = (id(one), self._places.kind(load.name), domains)
-        found = self._numbers.get(key)
-        if found is None:
-            found = self._numbers[key] = len(self._samples)
-            self._samples.append((pod, one, load, keys))
-        return found
+    def _groups(self, load: Load) -> list[int]:
+        kind, groups = self._places.kind(load.name), []
+        for pod in [each.pod for each in load.moving]:
+            one, keys = self._known.get(id(pod)) or self._know(pod)
+            domains = tuple([_value(self._snapshot.nodes, key, load.slot) for key in keys]) if keys else ()
+            number = self._numbers.setdefault((id(one), kind, domains), len(self._samples))
+            if number == len(self._samples):
+                self._samples.append((pod, one, load, keys))
+            groups.append(number)
+        return groups
 
     def _know(self, pod: Pod) -> tuple[PodClass, tuple[str, ...]]:
         """The class of a replacement, which siblings have in common, and the domains that it should stay in."""

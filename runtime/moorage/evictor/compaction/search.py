@@ -24,14 +24,17 @@ from .problem import Counts, Problem
 
 _PARTS = (1.0, 0.97, 0.9, 0.75, 0.5)
 """The sizes that are tried, as parts of the bound, as long as that is worth more and more."""
-_AGAIN, _MANY = 3, 0.9
+_AGAIN, _MANY = 2, 0.9
 """So often nodes are tried again without those whose pods are stuck, when less than this part of them could go."""
 _IN_VAIN = 12
 """After so many nodes in a row that could not be added no more are tried."""
 _NEAR = 0.965
 """A set of so many nodes, as a part of the bound, is good enough not to try other ways."""
 _CHEAP = 15_000
-"""Other ways are tried until so many steps are taken: in large clusters they find little more, and cost much."""
+"""Other ways are tried until so many steps are taken: in large clusters they find little more, and cost much.
+
+That belongs to the method, as do the sizes of parts: more steps would change nothing, so it does not cut a plan off.
+"""
 
 
 class Found(NamedTuple):
@@ -91,6 +94,8 @@ class Search:
         best_gain = 0.0
         for part in _PARTS:
             chosen = order[: max(1, int(bound * part))]
+            if self._gain(chosen) <= best_gain:
+                break  # even if all of them could go
             kept, packing, gain = self._without_the_stuck(order, chosen, way, budget)
             if gain <= best_gain:
                 break
@@ -101,26 +106,25 @@ class Search:
             return _NOTHING
         kept, packing = best
         self._add(order, kept, packing, budget)
-        return Found(tuple(kept), _by_group(packing.placed), sum(self._loads[number].gain for number in kept))
+        return Found(tuple(kept), _by_group(packing.placed), self._gain(kept))
 
     def _without_the_stuck(
         self, order: list[int], chosen: list[int], way: Way, budget: Budget
     ) -> tuple[list[int], Packing, float]:
         """Empty some nodes; where many stay for pods that few nodes have room for, others instead of those."""
         most: dict[int, int] = {}
-        best: tuple[list[int], Packing, float] | None = None
+        kept, packing, stuck = self._attempt(chosen, way, budget)
+        gain = self._gain(kept)
         for _ in range(_AGAIN):
-            kept, packing, stuck = self._attempt(chosen, way, budget)
-            gain = sum(self._loads[number].gain for number in kept)
-            if best is not None and gain <= best[2]:
-                break
-            best = (kept, packing, gain)
             if budget.cut_off or len(kept) >= _MANY * len(chosen):
                 break
             most |= stuck
             chosen = self._with_at_most(order, most)[: len(chosen)]
-        assert best is not None
-        return best
+            others, other_packing, stuck = self._attempt(chosen, way, budget)
+            if self._gain(others) <= gain:
+                break
+            kept, packing, gain = others, other_packing, self._gain(others)
+        return kept, packing, gain
 
     def _with_at_most(self, order: list[int], most: Mapping[int, int]) -> list[int]:
         """The first loads that together have no more pods of some groups, as many as there is room for."""
@@ -132,6 +136,9 @@ class Search:
                 used.update(counts)
                 found.append(number)
         return found[: self._room_for(found)]
+
+    def _gain(self, loads: list[int]) -> float:
+        return sum(self._loads[number].gain for number in loads)
 
     def order(self) -> list[int]:
         """The loads by what they are worth for the room that goes with them."""
