@@ -22,7 +22,7 @@ _SMALL = 100
 _LARGER = 9 / 7
 """How large a node of a mixed cluster is on average."""
 _YOUNG = 20_000
-"""As the services have it (``moorage.ops.aio``), which freeze what their caches hold, too."""
+"""As the services have it (``moorage.ops.aio``)."""
 _SETTINGS = Settings(most=None, percentage=100, utilisation=1.0)
 """Everything that can go at once, on nodes that may be filled up."""
 
@@ -63,6 +63,7 @@ class Case:
 def main() -> int:
     """Measure one; the arguments are nodes, profile, kind and seed, the answer is a line of JSON."""
     nodes, profile, kind, seed = int(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
+    gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
     found, cpu = measured(nodes, profile, kind, seed)
     print(json.dumps(asdict(found) | {"cpu_seconds": round(cpu, 3)}))
     return 0
@@ -71,9 +72,7 @@ def main() -> int:
 def measured(nodes: int, profile: str, kind: str, seed: int) -> tuple[Case, float]:
     """The figures of a cluster, and the seconds of CPU of the cycle."""
     cluster = made(nodes, profile, kind, seed)
-    gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
     gc.collect()
-    gc.freeze()
     began, worked = time.perf_counter(), time.process_time()
     verdicts, plan = cycle(cluster)
     seconds, cpu = time.perf_counter() - began, time.process_time() - worked

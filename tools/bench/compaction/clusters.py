@@ -13,6 +13,7 @@ single replicas, which hold their nodes, and nodes that nobody may remove.
 
 from __future__ import annotations
 
+import math
 import random
 
 from .objects import Cluster, made
@@ -147,13 +148,14 @@ def _place(chance: random.Random, item: Item, where: list[Site], replicas: int) 
 
 def _hold(chance: random.Random, places: list[Site]) -> None:
     """Make single replicas of some pods, and let nobody remove some nodes."""
-    for site in places:
+    for site in chance.sample(places, math.ceil(_HELD * len(places))):
         movable = [item for item in site.items if not item.wish]
-        if movable and chance.random() < _HELD:
+        if movable:
             item = chance.choice(movable)
             site.take_off(item)
             site.put(item._replace(name=f"{item.name}-{site.name}", wish=SINGLE))
-        site.kept = chance.random() < _KEPT
+    for site in chance.sample(places, math.ceil(_KEPT * len(places))):
+        site.kept = True
 
 
 def _scatter(chance: random.Random, full: list[Site], empty: list[Site], part: float) -> None:
