@@ -79,10 +79,14 @@ class Classes:
                 asked = self._resources.asked(requests.pending(pod))
             except RequestError as error:
                 problems = (Finding(Reason.POD_QUANTITY, error.field, error.problem),)
-            unreadable = False
-            try:
-                usage = self._resources.needs(requests.placed(pod))
-            except RequestError:
-                unreadable = True
+            unreadable = bool(problems)
+            if requests.has_status_resources(pod):
+                try:
+                    usage = self._resources.needs(requests.placed(pod))
+                    unreadable = False
+                except RequestError:
+                    unreadable = True
+            elif not unreadable:
+                usage = tuple([(row, int(units)) for row, units in asked])
             found = self._requests[key] = (asked, usage, unreadable, problems)
         return found

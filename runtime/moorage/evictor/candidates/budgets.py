@@ -126,5 +126,8 @@ def _lets_go_unready(budget: PodDisruptionBudget) -> bool:
 
 
 def ready(pod: Pod) -> bool:
-    """Whether a pod says that it is ready."""
-    return any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions)
+    """Whether a pod says that it is ready; as upstream, by the first condition of that type."""
+    for condition in pod.status.conditions:
+        if condition.type == "Ready":
+            return condition.status == "True"
+    return False

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from moorage.evictor.candidates import NodeVerdict, Stance, View
-from moorage.evictor.candidates.budgets import Budgets, ready
+from moorage.evictor.candidates import NodeVerdict, PodVerdict, Stance, View
+from moorage.evictor.candidates.budgets import Budgets
 from moorage.evictor.candidates.controllers import Controllers, Lookup
 from moorage.objects import Pod
 from moorage.scheduling import Snapshot
@@ -24,7 +24,6 @@ class _Known(NamedTuple):
     owner: str
     rollout: str
     spends: tuple[str, ...]
-    shared: bool
 
 
 class Gathering:
@@ -42,7 +41,7 @@ class Gathering:
         self._history = history
         self._replacements = replacements
         self._pods = {pod.key: pod for pod in view.pods}
-        self._alike: dict[tuple[object, ...], _Known] = {}
+        self._alike: dict[int, _Known] = {}  # pods that were judged alike have their findings in common
         self.allowances: dict[str, Allowance] = {}
 
     def load(self, verdict: NodeVerdict, slot: int, price: float, move_price: float) -> Load | list[KeptFinding]:
@@ -59,7 +58,7 @@ class Gathering:
         for each in verdict.pods:
             if each.stance is not Stance.MOVES:
                 continue
-            known = self._known_of(self._pods[each.key])
+            known = self._alike.get(id(each.findings)) or self._look(each)
             if known.rollout:
                 found.append(KeptFinding(KeptReason.ROLLOUT, known.rollout, each.key))
                 continue
@@ -69,26 +68,16 @@ class Gathering:
         load.gain -= move_price * len(load.moving)
         return found or load
 
-    def _known_of(self, pod: Pod) -> _Known:
-        """What is to be known of a pod: siblings have it in common, by what caches keep once for them."""
-        meta = pod.metadata
-        if not meta.owner_references:
-            return self._look(pod)
-        group = (meta.namespace, id(meta.owner_references), id(meta.labels), pod.status.phase, ready(pod))
-        found = self._alike.get(group)
-        if found is None:
-            found = self._look(pod)
-            if found.shared:
-                self._alike[group] = found
-        return found
-
-    def _look(self, pod: Pod) -> _Known:
+    def _look(self, verdict: PodVerdict) -> _Known:
+        pod = self._pods[verdict.key]
         controllers = self._lookup.of(pod)
         owner = pod.metadata.controller()
         replacement = self._replacements.of(pod, controllers.made)
-        shared = owner is not None and replacement is self._replacements.of_owner(owner)
         spends = tuple(self._allowances_of(pod, controllers))
-        return _Known(replacement, _owner(pod, controllers), under_way(controllers), spends, shared)
+        found = _Known(replacement, _owner(pod, controllers), under_way(controllers), spends)
+        if owner is not None and replacement is self._replacements.of_owner(owner):
+            self._alike[id(verdict.findings)] = found
+        return found
 
     def _allowances_of(self, pod: Pod, controllers: Controllers) -> Iterable[str]:
         budget = self._budgets.spent_by(pod)

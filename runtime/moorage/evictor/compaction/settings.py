@@ -23,7 +23,8 @@ class Settings:
         arm64: whether pods may be moved to arm64 nodes (arm64Supported).
         move_price: what moving one pod counts, in parts of the price of an average node.
         owner_window: within which time an owner sees at most max(1, replicas) evictions.
-        steps: how many steps choosing may take; a step is about a pod that is looked at.
+        steps: how many steps choosing may take; a step is about a pod that is looked at. They do not grow with the
+            cluster: 5,000 nodes with 150,000 pods, the most that Kubernetes supports, take a third of them.
         prices: what nodes cost.
     """
 
