@@ -24,13 +24,15 @@ from .problem import Counts, Problem
 
 _PARTS = (1.0, 0.97, 0.9, 0.75, 0.5)
 """The sizes that are tried, as parts of the bound, as long as that is worth more and more."""
+_WELL = 0.95
+"""After an attempt of which so much could go no smaller part is tried."""
 _AGAIN, _MANY = 2, 0.9
 """So often nodes are tried again without those whose pods are stuck, when less than this part of them could go."""
 _IN_VAIN = 12
 """After so many nodes in a row that could not be added no more are tried."""
 _NEAR = 0.965
 """A set of so many nodes, as a part of the bound, is good enough not to try other ways."""
-_CHEAP = 15_000
+_CHEAP = 5_000
 """Other ways are tried until so many steps are taken: in large clusters they find little more, and cost much.
 
 That belongs to the method, as do the sizes of parts: more steps would change nothing, so it does not cut a plan off.
@@ -100,7 +102,7 @@ class Search:
             if gain <= best_gain:
                 break
             best, best_gain = (kept, packing), gain
-            if budget.cut_off or len(kept) >= int(bound * part):
+            if budget.cut_off or gain >= _WELL * self._gain(chosen):
                 break
         if best is None:
             return _NOTHING
