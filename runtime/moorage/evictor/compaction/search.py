@@ -3,8 +3,9 @@
 Nodes are ordered by what they are worth for the room that would go with them, and a first part of that order is
 emptied in one attempt: its pods are packed into the room of all others. The room in all is a bound on how large that
 part can be. Where some pods are left over, nodes are taken out of it, those first that have most of what is left over,
-until the rest fits; then others are added one by one as long as that goes well. Parts of several sizes are tried, in
-each way of packing, and the set worth most counts.
+until the rest fits; then others are added one by one as long as that goes well. Where many would stay for pods that
+few nodes have room for, others without such pods are tried in their places. Parts of several sizes are tried, in each
+way of packing, and the set worth most counts.
 """
 
 from __future__ import annotations
