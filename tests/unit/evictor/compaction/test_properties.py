@@ -81,6 +81,17 @@ def test_a_planted_packing_is_found(seed: int, mixed: bool) -> None:
     assert not plan.cut_off
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_nodes_with_pods_that_few_have_room_for_are_replaced_by_others(seed: int) -> None:
+    """Taking them out, and no more, would leave less than is found node by node (with seeds 1 and 2)."""
+    cluster = clusters.randomly(60, seed, pods=6)
+    plan = plan_of(cluster)
+    really_fits(cluster, plan)
+    price = ALL.prices.of(cluster.nodes).of
+    greedy = first_fit.compact(cluster.snapshot(), cluster.pods, judge(cluster.view(), Policy()))
+    assert plan.freed > sum(price[name] for name in greedy)
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_what_costs_more_goes(seed: int) -> None:
     cluster, chance = clusters.planted(60, seed, pods=12), random.Random(seed)
