@@ -21,6 +21,7 @@ from moorage.evictor.inventory import Inventory
 from moorage.evictor.worker import Worker
 from moorage.objects import KubeObject, Namespace, ObjectMeta
 from tools.bench.compaction import clusters
+from tools.bench.compaction.objects import NOW
 
 _TICK = 0.005
 _RUNS = 3
@@ -41,7 +42,7 @@ def inventory(nodes: int, *, mixed: bool) -> Inventory:
         "PodDisruptionBudget": dict(made.budgets),
         "ReplicaSet": dict(sets),
     }
-    return Inventory(clusters.NOW, objects)
+    return Inventory(NOW, objects)
 
 
 def memory(field: str) -> int:
