@@ -194,7 +194,7 @@ def test_time_may_grow_a_little_more_than_the_number_of_nodes() -> None:
 def test_the_table_marks_what_was_missed() -> None:
     found = figures.lines([*every(1000)[:2], replace(GOOD, ratio=0.5)], 1)
     assert [line[-1] for line in found] == ["", "MISSED"]
-    assert found[0][7:9] == ("1.00 (≤ 2)", "60 (≤ 150)")
+    assert found[0][6:8] == ("1.00 (≤ 2)", "60 (≤ 150)")
 
 
 def test_first_fit_leaves_the_snapshot_as_it_was() -> None:

@@ -17,7 +17,7 @@ SECONDS = {1000: 2.0, 5000: 15.0}
 MEMORY = {1000: 150.0, 5000: 700.0}
 GROWTH = 1.3
 """Seconds grow with the number of nodes to this power at most."""
-COLUMNS = ("nodes", "pods", "profile", "kind", "count", "ratio", "first-fit", "seconds", "MiB", "")
+COLUMNS = ("nodes", "pods", "profile", "kind", "ratio", "ffd", "seconds", "MiB", "")
 
 
 def counts(case: Case) -> bool:
@@ -71,7 +71,6 @@ def _line(group: Sequence[Case], wanted: int) -> Sequence[str]:
         f"{_median(group, 'pods'):,.0f}",
         one.profile,
         one.kind,
-        str(len(group)),
         f"{_median(group, 'ratio'):.3f} (≥ {RATIOS[one.kind, one.profile]:.2f})",
         f"{_median(group, 'ffd_ratio'):.3f}",
         f"{_median(group, 'seconds'):.2f}{_at_most(SECONDS, one.nodes)}",

@@ -58,16 +58,18 @@ class Problem:
         self._samples: list[tuple[Pod, PodClass, Load, tuple[str, ...]]] = []
         self.group_of = [self._groups(load) for load in loads]
         self.rows = rows = sorted({PODS, *(row for _, one, _, _ in self._samples for row, _ in one.asked_for)})
-        self.room: Amounts = np.maximum(np.array([snapshot.resources.free[row] for row in rows]), 0)
-        self.room[:, ~places.receiving] = 0
+        width = max(snapshot.nodes.slots.values(), default=0) + 1  # the table has room for up to twice as many
+        self.room: Amounts = np.maximum(np.array([snapshot.resources.free[row][:width] for row in rows]), 0)
+        self.room[:, ~places.receiving[:width]] = 0
         self.asked: Amounts = np.zeros((len(rows), len(self._samples)), dtype=np.int64)
         self.most: Counts = np.zeros(len(self._samples), dtype=np.int64)
-        self.fits: Bools = np.zeros((len(self._samples), snapshot.nodes.capacity), dtype=np.bool_)
+        self.fits: Bools = np.zeros((len(self._samples), width), dtype=np.bool_)
         for number, (pod, one, load, keys) in enumerate(self._samples):
             self.asked[0, number] = 1
             for row, units in one.asked_for:
                 self.asked[rows.index(row), number] = units
-            self.most[number], self.fits[number] = self._describe(pod, one, load, keys)
+            self.most[number], able = self._describe(pod, one, load, keys)
+            self.fits[number] = able[:width]
         self._merge()
         self.takes: Bools = np.ascontiguousarray(self.fits.T)
         self.of = [_counted(groups) for groups in self.group_of]
