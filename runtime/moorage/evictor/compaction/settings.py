@@ -24,7 +24,7 @@ class Settings:
         move_price: what moving one pod counts, in parts of the price of an average node.
         owner_window: within which time an owner sees at most max(1, replicas) evictions.
         steps: how many steps choosing may take; a step is about a pod that is looked at. They do not grow with the
-            cluster: 5,000 nodes with 150,000 pods, the most that Kubernetes supports, take a third of them.
+            cluster: 5,000 nodes with 150,000 pods, the most that Kubernetes supports, take a quarter of them.
         prices: what nodes cost.
     """
 
