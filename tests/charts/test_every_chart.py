@@ -201,7 +201,7 @@ def test_rights_are_narrow(chart: str) -> None:
         if "configmaps" in rule["resources"]:
             assert chart == EVICTOR
             assert rule["resourceNames"] == ["castai-evictor-config", "castai-evictor-prices"]
-            assert rule["verbs"] == ["get", "list", "watch"]
+            assert rule["verbs"] == ["list", "watch"]
     for each in render(chart).installed:
         if each["kind"] == "ClusterRole":
             assert not {"secrets", "configmaps", "leases"} & {

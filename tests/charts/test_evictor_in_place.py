@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -22,24 +22,32 @@ STRICT = "fieldValidation=Strict"
 
 @pytest.fixture(scope="module")
 def definition(cluster: ClusterHandle) -> Iterator[Object]:
-    """The definition, as a Job would have made it: Helm knows nothing of it."""
+    """The definition, as a Job would have made it: Helm knows nothing of it. Whatever others have left is gone."""
     made = dict(render(EVICTOR).one("CustomResourceDefinition"))
     made["metadata"] = {"name": made["metadata"]["name"]}
+    path = f"{collection(made)}/{made['metadata']['name']}"
+    if there(cluster, path):
+        cluster.api.request("DELETE", path)
+        until(lambda: not there(cluster, path) and not there(cluster, CONFIGS), "the definition of others to be gone")
     created = cluster.api.request("POST", collection(made), made)
-    end = time.monotonic() + 60
-    while not served(cluster):
-        assert time.monotonic() < end, "waited 60 s for EvictorConfig to be served"
-        time.sleep(0.2)
+    until(lambda: there(cluster, CONFIGS), "EvictorConfig to be served")
     yield created
-    cluster.api.request("DELETE", f"{collection(made)}/{made['metadata']['name']}")
+    cluster.api.request("DELETE", path)
 
 
-def served(cluster: ClusterHandle) -> bool:
+def there(cluster: ClusterHandle, path: str) -> bool:
     try:
-        cluster.api.get(CONFIGS)
+        cluster.api.get(path)
     except ApiError:
         return False
     return True
+
+
+def until(probe: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + 60
+    while not probe():
+        assert time.monotonic() < end, f"waited 60 s for {what}"
+        time.sleep(0.2)
 
 
 def config(**spec: Any) -> Object:
