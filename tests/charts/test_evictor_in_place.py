@@ -161,6 +161,7 @@ def test_a_release_of_the_closed_chart_is_upgraded_and_its_definition_left_alone
     cluster.api.request("POST", collection(closed), {**closed, "spec": {**closed["spec"], "replicas": 0}})
     said = notes(EVICTOR, options=options)
     assert "What was installed here before did evict: its dryRun was false. From now on nobody empties nodes." in said
+    assert "What was installed here before" not in notes(EVICTOR, {"dryRun": False}, options=options)
     assert "evictorconfigs.autoscaling.cast.ai is there already and is not this release's: it stays as it is." in said
     assert "It has no status" not in said
     assert "stays, and with it every EvictorConfig" not in said
