@@ -256,7 +256,7 @@ def test_contradictions() -> None:
 def test_the_evictor_is_told_to_act() -> None:
     ran = run(lambda: moorage.Evictor("it", **HERE, dry_run=False, aggressive_mode=True, parallel_drains=1))
     assert ran.error is None
-    assert ran.values == {"dryRun": False, "aggressiveMode": True, "parallelDrains": 1}
+    assert ran.release["values"] == {"dryRun": False, "aggressiveMode": True, "parallelDrains": 1}
 
 
 def test_several_replicas_of_the_evictor_elect_a_leader() -> None:

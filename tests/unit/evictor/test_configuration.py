@@ -179,10 +179,6 @@ def test_resources_of_another_name_are_right_and_not_read(metadata: Json | None)
 
 
 WITHOUT_EFFECT = {
-    "drainRollbackTimeout": "2m",
-    "podEvictionFailureBackOff": "30s",
-    "softTainting": True,
-    "emitNodeRelatedPodEvents": True,
     "pricingAwarenessEnabled": True,
     "ignorePodDisruptionBudgets": True,
     "forceDisableLiveMigration": True,
