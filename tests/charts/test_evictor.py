@@ -395,10 +395,11 @@ def test_that_eviction_is_off_is_said_first_and_where_the_report_is() -> None:
 def test_that_it_evicts_is_said_first_and_how_it_is_stopped() -> None:
     said = notes(EVICTOR, {"dryRun": False, "parallelDrains": 3})
     assert "Deployment castai-evictor in namespace castai-agent, replicas: 1. EVICTION IS ON: dryRun is false." in said
-    assert "at most 3 at the same time. It deletes no node" in said
+    assert "are tainted, cordoned and emptied by evictions, at most 3 at the same time. It deletes no node" in said
     assert f"{UPGRADE} dryRun=true An EvictorConfig that says dryRun wins over the value." in said
     assert "EVICTION IS OFF" not in said
     assert "admissionPolicy" not in said
+    assert "are tainted and emptied" in notes(EVICTOR, {"dryRun": False, "softTainting": {"enabled": True}})
     for idle in ({"evictorEnabled": False}, {"replicas": 0}):
         assert "EVICTION IS ON, once it runs: dryRun is false." in notes(EVICTOR, {"dryRun": False, **idle})
 
