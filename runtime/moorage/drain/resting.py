@@ -7,7 +7,7 @@ from datetime import datetime
 from moorage.objects import Node
 
 from . import names
-from .names import Phase
+from .names import Mark, Phase
 from .reasons import Finding, Reason
 from .settings import Settings
 
@@ -26,6 +26,11 @@ def resting(node: Node, settings: Settings, now: datetime) -> Finding | None:
         return Finding(Reason.MARK_UNREADABLE, str(error))
     if mark is None or not mark.phase.over:
         return None
+    end = until(mark, settings)
+    return Finding(Reason.RESTING, f"until {end:%H:%M:%S}: {mark.reason}") if now < end else None
+
+
+def until(mark: Mark, settings: Settings) -> datetime:
+    """Until when a node is left alone of which a drain has come to nothing."""
     handed_back = mark.phase is Phase.HANDED_BACK
-    until = mark.since + (settings.rest_after_hand_back if handed_back else settings.rest_after_rollback)
-    return Finding(Reason.RESTING, f"until {until:%H:%M:%S}: {mark.reason}") if now < until else None
+    return mark.since + (settings.rest_after_hand_back if handed_back else settings.rest_after_rollback)

@@ -11,17 +11,18 @@ from .verdicts import NodeVerdict, PodVerdict
 from .view import View
 
 
-def judge(view: View, policy: Policy) -> dict[str, NodeVerdict]:
+def judge(view: View, policy: Policy, *, patient: bool = False) -> dict[str, NodeVerdict]:
     """Which nodes may be emptied, and what holds each of the others.
 
     Args:
         view: what is known of the cluster.
         policy: the settings.
+        patient: whether a budget that allows no eviction now is waited for, and holds nothing.
 
     Returns:
         A verdict on each node, by its name.
     """
-    pods = Pods(view, policy)
+    pods = Pods(view, policy, patient=patient)
     matching = {name: node_rules(policy.rules, node.metadata.labels) for name, node in view.nodes.items()}
     on: dict[str, list[PodVerdict]] = {name: [] for name in view.nodes}
     for pod in view.pods:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta
 
 from hypothesis import given, settings
@@ -72,3 +73,9 @@ def test_what_is_over_is_no_reason() -> None:
     found = seen([room("n1"), room("n2")], History(), NOW)
     assert due(found, History({"u": (NOW - timedelta(hours=1),)})) is None
     assert due(found, History({"u": (NOW - timedelta(minutes=44),)})) == NOW + timedelta(minutes=1)
+
+
+def test_a_node_that_was_given_back_is_looked_at_again_once_it_has_rested() -> None:
+    mark = {"by": "us", "cycle": "c", "phase": "rolled-back", "since": at(4), "reason": "why"}
+    given_back = room("n1", metadata={"annotations": {"moorage.dev/drain": json.dumps(mark)}})
+    assert due(seen([given_back], History(), NOW), History()) == NOW + timedelta(minutes=6)
