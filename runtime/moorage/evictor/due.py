@@ -50,9 +50,9 @@ def _of_marks(look: Look) -> Iterator[datetime]:
 
 def _of_drains(look: Look) -> Iterator[datetime]:
     for node in look.cluster.view.nodes.values():
-        rested = drains.rested(node)
-        if rested is not None:
-            yield rested
+        over = drains.over(node, look.configuration.drains.hand_back_after)
+        if over is not None:
+            yield over
 
 
 def _of_history(look: Look, history: History) -> Iterator[datetime]:

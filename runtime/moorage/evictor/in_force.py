@@ -6,7 +6,7 @@ Nothing is half in force: one mistake anywhere, and there is no configuration. W
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -115,7 +115,7 @@ def text_of(data: Mapping[str, Any] | None, key: str, source: str) -> str | Wron
 
 
 def configure(
-    settings: CompactionSettings, found: Found, names: Names | None = None, *, acts: bool = True
+    settings: CompactionSettings, found: Found, names: Names | None = None, *, installation: str = ""
 ) -> Configured:
     """Put together what is in force.
 
@@ -123,7 +123,7 @@ def configure(
         settings: of the program.
         found: what there is beside them.
         names: how messages call it.
-        acts: whether the program would empty nodes; who only looks need not mind ``dryRun: false``.
+        installation: which installation we are, in the marks of nodes; empty: every mark counts as ours.
 
     Returns:
         A configuration, or what is wrong; with all mistakes of all sources.
@@ -136,16 +136,12 @@ def configure(
     if wrong:
         return Configured(None, tuple(wrong))
     configuration = with_prices(with_file(of_settings(settings), filed.document.value), priced.document.value)
+    configuration = replace(configuration, policy=replace(configuration.policy, installation=installation))
     said: Mapping[str, Any] = {}
     if resource.document.value is not None:
         configuration = with_resource(configuration, resource.document.value)
         said = resource.document.value["spec"].get("config") or {}
     wrong += _contradictions(configuration, said, names.resource)
-    if acts and said.get("dryRun") is False:
-        sentence = (
-            "is false, and this version does not evict yet: it only says what could go. Leave it out, or set it to true"
-        )
-        wrong.append(Wrong(names.resource, "spec.config.dryRun", sentence))
     notes = tuple(f"{names.resource}: {each.full_sentence}" for each in rules.notes(resource.document))
     return Configured(None if wrong else configuration, tuple(wrong), notes)
 

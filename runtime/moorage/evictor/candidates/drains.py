@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from moorage.drain import names as marks
 from moorage.drain.names import Mark, Phase
@@ -57,10 +57,19 @@ def against(node: Node, policy: Policy, now: datetime) -> Iterator[NodeFinding]:
         yield NodeFinding(NodeReason.NODE_MARKED, f"annotation {marks.DRAIN_ANNOTATION} of {mark.by[:120]}")
 
 
-def rested(node: Node) -> datetime | None:
-    """When a node is left alone no longer; None when no drain of it has come to nothing."""
+def over(node: Node, hand_back_after: timedelta) -> datetime | None:
+    """When a mark means something else although nothing happens; None when none does by time alone.
+
+    Args:
+        node: any node.
+        hand_back_after: how long an emptied node may stay.
+    """
     try:
         mark = marks.read(node)
     except marks.UnreadableMark:
         return None
-    return until(mark, _SETTINGS) if mark is not None and mark.phase.over else None
+    if mark is None:
+        return None
+    if mark.phase is Phase.EMPTIED:
+        return mark.since + hand_back_after
+    return until(mark, _SETTINGS) if mark.phase.over else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import datetime, timedelta
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -75,7 +76,8 @@ def test_what_is_over_is_no_reason() -> None:
     assert due(found, History({"u": (NOW - timedelta(minutes=44),)})) == NOW + timedelta(minutes=1)
 
 
-def test_a_node_that_was_given_back_is_looked_at_again_once_it_has_rested() -> None:
-    mark = {"by": "us", "cycle": "c", "phase": "rolled-back", "since": at(4), "reason": "why"}
-    given_back = room("n1", metadata={"annotations": {"moorage.dev/drain": json.dumps(mark)}})
-    assert due(seen([given_back], History(), NOW), History()) == NOW + timedelta(minutes=6)
+@pytest.mark.parametrize(("phase", "minutes"), [("rolled-back", 10), ("handed-back", 60), ("emptied", 15)])
+def test_a_node_with_a_mark_is_looked_at_again_when_that_means_something_else(phase: str, minutes: int) -> None:
+    mark = {"by": "us", "cycle": "c", "phase": phase, "since": at(4), "reason": "why"}
+    marked = room("n1", metadata={"annotations": {"moorage.dev/drain": json.dumps(mark)}})
+    assert due(seen([marked], History(), NOW), History()) == NOW + timedelta(minutes=minutes - 4)
