@@ -11,6 +11,9 @@ from .names import Mark, Phase
 from .reasons import Finding, Reason
 from .settings import Settings
 
+_NO_FAULT = (Reason.INTERRUPTED.sentence, Reason.STOPPED.sentence)
+"""What says nothing about the node: it may be chosen again at once."""
+
 
 def resting(node: Node, settings: Settings, now: datetime) -> Finding | None:
     """Why a node is not to be chosen yet; None when nothing of an earlier drain speaks against it.
@@ -31,6 +34,8 @@ def resting(node: Node, settings: Settings, now: datetime) -> Finding | None:
 
 
 def until(mark: Mark, settings: Settings) -> datetime:
-    """Until when a node is left alone of which a drain has come to nothing."""
+    """Until when a node is left alone of which a drain has come to nothing, unless that was no fault of the node's."""
+    if mark.reason.startswith(_NO_FAULT):
+        return mark.since
     handed_back = mark.phase is Phase.HANDED_BACK
     return mark.since + (settings.rest_after_hand_back if handed_back else settings.rest_after_rollback)
