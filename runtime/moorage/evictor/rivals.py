@@ -10,11 +10,11 @@ from collections.abc import Iterator
 
 from moorage.drain import names as marks
 from moorage.kube import resources
-from moorage.objects import Node, Pod, Workload
+from moorage.objects import Node, OwnerReference, Workload
 
 from .candidates import names
 from .inventory import Inventory
-from .kinds import REPLICA_SETS, Maker
+from .kinds import REPLICA_SETS
 
 NAME = "castai-evictor"
 _LABEL = names.NAME_LABELS[0]
@@ -54,17 +54,21 @@ class Rivals:
 
     def _our_deployment(self, inventory: Inventory) -> str:
         """The Deployment of our pod: by its owners, or by its name while these are not known."""
-        pod = inventory.of("Pod", Pod).get(f"{self._namespace}/{self._pod_name}")
-        owner = pod.metadata.controller() if pod is not None else None
-        if owner is not None and owner.kind == REPLICA_SETS.kind:
-            maker = inventory.of(REPLICA_SETS.kind, Maker).get(f"{self._namespace}/{owner.name}")
-            top = maker.metadata.controller() if maker is not None and maker.metadata.uid == owner.uid else None
+        maker = self._owner(inventory, resources.PODS.kind, self._pod_name)
+        if maker is not None and maker.kind == REPLICA_SETS.kind:
+            top = self._owner(inventory, maker.kind, maker.name, maker.uid)
             if top is not None and top.kind == _DEPLOYMENT:
                 return f"{self._namespace}/{top.name}"
         deployments = inventory.of(_DEPLOYMENT, Workload).values()
         here = [each for each in deployments if each.metadata.namespace == self._namespace]
         named = [each for each in here if self._pod_name.startswith(f"{each.metadata.name}-")]
         return max(named, key=lambda each: len(each.metadata.name)).key if named else ""
+
+    def _owner(self, inventory: Inventory, kind: str, name: str, uid: str = "") -> OwnerReference | None:
+        """The controller of an object in our namespace, if that can be read and is the one that is meant."""
+        found = inventory.objects.get(kind, {}).get(f"{self._namespace}/{name}")
+        same = found is not None and uid in ("", found.metadata.uid)
+        return found.metadata.controller() if found is not None and same else None
 
     def _drained_by(self, node: Node) -> str:
         """The other installation whose drain of a node is not over."""
