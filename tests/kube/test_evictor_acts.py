@@ -17,6 +17,7 @@ from moorage.evictor import service
 from moorage.kube import credentials, errors, resources
 from moorage.kube.cache import Change, WatchCache
 from moorage.kube.client import Client
+from moorage.kube.resources import Resource
 from moorage.kube.transport import Transport
 from moorage.objects import Node, Pod
 from moorage.ops.parsing import Address
@@ -151,7 +152,8 @@ def _takes_pods(node: Node) -> bool:
 
 async def clear(cluster: LocalCluster, client: Client) -> None:
     """Nothing of a test is left."""
-    for kind in (resources.DEPLOYMENTS, resources.REPLICA_SETS, resources.DISRUPTION_BUDGETS):
+    kinds: tuple[Resource[Any], ...] = (resources.DEPLOYMENTS, resources.REPLICA_SETS, resources.DISRUPTION_BUDGETS)
+    for kind in kinds:
         for each in await client.list(kind, NAMESPACE):
             with suppress(errors.NotFound):  # with its owner
                 await client.delete(kind, each.metadata.name, NAMESPACE, uid=each.metadata.uid)
