@@ -59,7 +59,7 @@ def test_every_mark() -> None:
         names.DO_NOT_DISRUPT,
         names.SCALE_DOWN_DISABLED,
     ]
-    for key in (*names.REMOVING_TAINTS, names.REMOVING_TAINT_PREFIX, "=".join(names.MANAGED_BY)):
+    for key in (*names.REMOVING_TAINTS, *names.GROUPS, names.REMOVING_TAINT_PREFIX, "=".join(names.MANAGED_BY)):
         assert f"`{key}" in SECTIONS["Nodes"]
 
 

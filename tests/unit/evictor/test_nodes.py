@@ -294,3 +294,29 @@ def test_a_node_that_was_given_back_is_left_alone_for_a_while_and_receives(
 def test_a_mark_that_cannot_be_read_keeps_the_node() -> None:
     assert names(judged(marked("soon", set=[]))) == ["NODE_CORDONED", "NODE_MARKED"]
     assert names(judged(marked("chosen", since="9999-12-31T23:59:59Z"))) == ["NODE_CORDONED", "NODE_MARKED"]
+
+
+POOL = "eks.amazonaws.com/nodegroup"
+
+
+def in_pool(name: str, pool: str = "a", key: str = POOL) -> Json:
+    return node(name, metadata={"labels": {key: pool}})
+
+
+@pytest.mark.parametrize(
+    ("other", "reasons"),
+    [
+        (in_pool("n1"), ["NODE_RESTING"]),
+        (in_pool("n1", "b"), []),
+        (in_pool("n1", key="karpenter.sh/nodepool"), ["NODE_POOL_UNKNOWN"]),
+        (node(), []),
+    ],
+)
+def test_a_group_whose_emptied_node_nobody_has_deleted_is_left_alone(other: Json, reasons: list[str]) -> None:
+    why = "nobody has deleted the node since it was emptied (15 minutes)"
+    given_back = merged(marked("handed-back", set=[], reason=why), in_pool("n2"))
+    assert names(judged(other, given_back)) == reasons
+    used_again = merged(marked("handed-back", set=[], reason="the scheduler needs the node (a/b)"), in_pool("n2"))
+    assert names(judged(in_pool("n1"), used_again)) == []
+    long_ago = merged(marked("handed-back", since="2026-01-01T10:59:00Z", set=[], reason=why), in_pool("n2"))
+    assert names(judged(in_pool("n1"), long_ago)) == []
