@@ -111,16 +111,8 @@ def test_the_environment_has_every_setting_once() -> None:
     assert render(EVICTOR).env == ENV
     assert "envFrom" not in render(EVICTOR).container
     of_shells = {"MOORAGE_KUBECONFIG", "MOORAGE_CONTEXT", "MOORAGE_STOP_GRACE"}
-    of_drains = {  # nothing while the chart refuses dryRun: false
-        "MOORAGE_DRAIN_ROLLBACK_TIMEOUT",
-        "MOORAGE_POD_EVICTION_FAILURE_BACK_OFF",
-        "MOORAGE_SOFT_TAINTING",
-        "MOORAGE_EMIT_NODE_RELATED_POD_EVENTS",
-        "MOORAGE_PARALLEL_DRAINS",
-        "MOORAGE_EMPTY_NODE_TIMEOUT",
-    }
     known = {each.variable for each in settings_of(EvictorSettings).values()}
-    assert known - of_shells - of_drains == set(ENV) - of_drains
+    assert known - of_shells == set(ENV)
 
 
 def test_every_value_reaches_the_process() -> None:

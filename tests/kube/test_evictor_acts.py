@@ -32,11 +32,6 @@ from tools.localcluster import LocalCluster
 CHART, NAMESPACE, US = "castai-evictor", "default", "default/castai-evictor"
 MARK, TAINT = "moorage.dev/drain", "evictor.cast.ai/evicted"
 NAMES = {"leaseName": CHART, "rulesConfigMap": f"{CHART}-config", "pricesConfigMap": f"{CHART}-prices"}
-ACTING = [
-    {"apiGroups": [""], "resources": ["nodes"], "verbs": ["get", "patch"]},
-    {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]},
-    {"apiGroups": [""], "resources": ["pods/eviction"], "verbs": ["create"]},
-]
 POLICIES = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
 BINDINGS = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings"
 Json = dict[str, Any]
@@ -59,7 +54,7 @@ def kubeconfig(own_cluster: LocalCluster, tmp_path_factory: pytest.TempPathFacto
         time.sleep(0.05)
     manifest = {"apiVersion": "autoscaling.cast.ai/v1alpha1", "kind": "EvictorConfig", "spec": {}}
     own_cluster.api.request("POST", CONFIGS, manifest | {"metadata": {"name": "evictor-config"}})
-    everywhere = [*rules(CHART, "clusterRules"), *ACTING]
+    everywhere = [*rules(CHART, "clusterRules"), *rules(CHART, "actingRules")]
     folder = tmp_path_factory.mktemp("evictor")
     return account(own_cluster, NAMESPACE, CHART, folder, everywhere=everywhere, here=rules(CHART, "ownRules", NAMES))
 
