@@ -6,10 +6,13 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
+from tests.examples import examples
 from tests.unit.pinner.bed import faults
-from tests.unit.pinner.bed.virtual import virtual
+from tests.unit.pinner.bed.virtual import run, virtual
 
 from .acting import ACTS, Evictor
 
@@ -271,3 +274,63 @@ async def test_rights_that_are_taken_away_are_said_and_the_mark_is_taken_off_onc
         bed.wire.faults.lift()
         await bed.until(lambda: bed.drained.get("emptied", 0) >= 1, 3600.0, 1.0)
         assert bed.failures == []
+
+
+DAYS = st.lists(
+    st.tuples(
+        st.floats(0.05, 90.0),
+        st.sampled_from(
+            ["kill", "dry run", "act", "off", "on", "rival", "alone", "late", "in time", "refuse", "allow"]
+        ),
+    ),
+    max_size=10,
+)
+
+
+async def day_of(bed: Evictor, what: str) -> None:
+    """Something happens."""
+    match what:
+        case "kill":
+            await bed.kill()
+            bed.begin_term()
+        case "dry run" | "act":
+            bed.configure(dry_run=what == "dry run")
+        case "off" | "on":
+            bed.configure(enabled=what == "on")
+        case "rival":
+            if not bed.api.read("deployments", "elsewhere/other"):
+                bed.deployment_of("other", "elsewhere")
+        case "alone":
+            if bed.api.read("deployments", "elsewhere/other"):
+                bed.api.delete("deployments", "elsewhere/other")
+        case "late" | "in time":
+            bed.wire.lag["pods"] = 6.0 if what == "late" else 0.0
+        case "refuse":
+            bed.wire.faults.set(faults.deny(), "create", "pods/eviction")
+        case "allow":
+            bed.wire.faults.lift()
+
+
+@settings(max_examples=examples(15))
+@given(DAYS)
+def test_whatever_happens_no_floor_is_broken_and_nothing_is_left_behind(days: list[tuple[float, str]]) -> None:
+    async def live() -> None:
+        async with Evictor() as bed:
+            shop(bed)
+            bed.configure(choice=replace(ACTS.choice, most=3))
+            await bed.start()
+            for pause, what in days:
+                await asyncio.sleep(pause)
+                await day_of(bed, what)
+            for what in ("alone", "in time", "allow", "on", "act"):
+                await day_of(bed, what)
+            await asyncio.sleep(700.0)
+            for _ in range(600):
+                if bed.acting == (True, "Idle"):
+                    break
+                await asyncio.sleep(1.0)
+            assert bed.acting == (True, "Idle")
+            assert bed.wrong() == []
+            assert bed.failures == []
+
+    run(live())
