@@ -10,19 +10,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Protocol
 
 from moorage.controller.fence import Fence, NotLeading
-from moorage.drain import Drained, Drainer, Ended, News, Outcome, Policy, Reason, World
+from moorage.drain import Drained, Drainer, Ended, Mark, News, Outcome, Policy, Reason, World
 from moorage.drain import names as marks
 from moorage.drain.steps import Evict, HandBack, MarkEmptied, RollBack
 from moorage.drain.world import Followed
 from moorage.kube.client import Client
 from moorage.kube.clock import ServerClock
-from moorage.objects import Node, Pod
+from moorage.objects import Pod
 
 from .compaction import History
 from .configuration import Configuration
@@ -166,6 +166,11 @@ class Acting:
             found = self._state
         return found._replace(message="; ".join(each for each in (found.message, self._stuck) if each))
 
+    def due(self) -> datetime | None:
+        """When something of ours is to be given back although nothing happens; None when there is nothing of ours."""
+        after = self._configuration.drains.hand_back_after
+        return min((mark.since + after for mark in self._marks()), default=None)
+
     async def tidy(self, configuration: Configuration | None) -> None:
         """Finish or give back what is under way with no cycle running, and give back what nobody has deleted.
 
@@ -175,7 +180,7 @@ class Acting:
         self.drained.clear()
         self._stuck = ""
         self._take(configuration)
-        if not any(self._is_ours(node) for node in self._cluster.nodes):
+        if next(self._marks(), None) is None:
             return
         self._drainer.use(self._configuration.drains)
         with suppress(NotLeading):
@@ -304,11 +309,13 @@ class Acting:
     def _history(self) -> History:
         return self._intended.with_these(self._memory.remember(self._configuration) or History())
 
-    def _is_ours(self, cached: Node) -> bool:
-        """Whether a node has a mark of ours of which something is still to come."""
-        node = self._world.nodes.get(cached.key)
-        try:
-            mark = marks.read(node) if node is not None else None
-        except marks.UnreadableMark:
-            return False
-        return mark is not None and mark.by == self._installation and not mark.phase.over
+    def _marks(self) -> Iterator[Mark]:
+        """Our marks of which something is still to come."""
+        for cached in self._cluster.nodes:
+            node = self._world.nodes.get(cached.key)
+            try:
+                mark = marks.read(node) if node is not None else None
+            except marks.UnreadableMark:
+                continue
+            if mark is not None and mark.by == self._installation and not mark.phase.over:
+                yield mark

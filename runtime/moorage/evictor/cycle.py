@@ -89,6 +89,9 @@ class Acts(Protocol):
     def condition(self, configuration: Configuration | None) -> status.Condition:
         """How it stands."""
 
+    def due(self) -> datetime | None:
+        """When something of ours is to be given back although nothing happens; None when there is nothing of ours."""
+
     async def tidy(self, configuration: Configuration | None) -> None:
         """Finish or give back what is under way with no cycle running."""
 
@@ -179,6 +182,7 @@ class Cycles:
             await self._acts.tidy(configuration)
         history = self._memory.remember(configuration) if configuration is not None else None
         if configuration is None or history is None or not configuration.enabled:
+            self._due = self._acts.due() if self._acts is not None else None
             self._told.idle("unconfigured" if configuration is None or history is None else "disabled")
             self._say(found, status.Condition("Computed", None, "Idle", "Nothing is looked at"))
             return

@@ -212,6 +212,18 @@ async def test_an_emptied_node_that_nobody_deletes_is_given_back_although_nothin
 
 
 @virtual
+async def test_an_emptied_node_is_given_back_by_an_evictor_that_was_switched_off_too() -> None:
+    async with Evictor() as bed:
+        shop(bed)
+        await bed.start()
+        await bed.until(lambda: bed.phase("n3") == "emptied")
+        bed.configure(enabled=False)
+        await bed.until(lambda: bed.phase("n3") == "handed-back", 1200.0, 1.0)
+        assert bed.acting == (False, "Off")
+        assert bed.wrong() == []
+
+
+@virtual
 async def test_a_spent_budget_is_waited_for() -> None:
     """Two pods of one workload on the node: after the first eviction the budget allows none for a while."""
     async with Evictor() as bed:
