@@ -20,6 +20,8 @@ from .configuration import Configuration, of_settings, with_file, with_prices, w
 
 LEAST_INTERVAL = timedelta(seconds=1)
 """A shorter one would have the evictor do nothing but begin."""
+LONGEST = timedelta(hours=24)
+"""As for settings: sums with a time of many years would be beyond all calendars."""
 VERSION = "autoscaling.cast.ai/v1alpha1"
 """Of the resource; the items of a list may be without it."""
 
@@ -187,6 +189,14 @@ def _contradictions(configuration: Configuration, said: Mapping[str, Any], resou
     """What is wrong only once all is put together, blamed on whoever says it."""
     if configuration.interval < LEAST_INTERVAL:
         yield _blame("cycleInterval", "cycle_interval", said, resource, "is too short, at least 1s")
+    drains = configuration.drains
+    for key, setting, found in (
+        ("drainTimeout", "drain_timeout", drains.drain_timeout),
+        ("drainRollbackTimeout", "drain_rollback_timeout", drains.rollback_timeout),
+        ("podEvictionFailureBackOff", "pod_eviction_failure_back_off", drains.eviction_back_off),
+    ):
+        if found > LONGEST:
+            yield _blame(key, setting, said, resource, "is too long, at most 24h")
     most, least = configuration.choice.most, configuration.choice.least
     if most is not None and most < least != CompactionSettings().min_target_nodes_per_cycle:
         sentence = f"is {least}, and maxTargetNodesPerCycle allows {most}: make one of them fit the other"

@@ -122,6 +122,13 @@ def test_a_resource_out_of_a_list_has_no_kind() -> None:
             Found(resource=resource({"cycleInterval": "1ns"})),
             "EvictorConfig evictor-config: spec.config.cycleInterval: is too short, at least 1s",
         ),
+        *(
+            (
+                Found(resource=resource({key: "999999999h"})),
+                f"EvictorConfig evictor-config: spec.config.{key}: is too long, at most 24h",
+            )
+            for key in ("drainTimeout", "drainRollbackTimeout", "podEvictionFailureBackOff")
+        ),
         (
             Found(resource=resource({"minTargetNodesPerCycle": 30})),
             "EvictorConfig evictor-config: spec.config.minTargetNodesPerCycle: is 30, and maxTargetNodesPerCycle "
