@@ -116,13 +116,10 @@ WITHOUT_RIGHTS: dict[str, Values] = {
 TOGGLES: list[tuple[str, Values, set[str]]] = [
     (PINNER, {"crds": {"enabled": False}}, {"CustomResourceDefinition"}),
     (EVICTOR, {"crds": {"enabled": False}}, {"CustomResourceDefinition"}),
-    *(
-        (
-            chart,
-            {"admissionPolicy": {"enabled": False}},
-            {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"},
-        )
-        for chart in (PINNER, EVICTOR)
+    (
+        PINNER,
+        {"admissionPolicy": {"enabled": False}},
+        {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"},
     ),
     *(
         (chart, values, kinds)

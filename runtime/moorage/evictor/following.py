@@ -77,8 +77,7 @@ class Following:
         found, resource = self._look(), self.resources.get(rules.NAME)
         which = (resource.metadata.uid, resource.metadata.generation) if resource is not None else ("", 0)
         if (found, which) != self._judged:
-            configured = configure(self._settings, found, self._names, installation=self._settings.installation)
-            self._take(configured, which[1])
+            self._take(configure(self._settings, found, self._names), which[1])
             self._judged = (found, which)
         return self._in_force
 
