@@ -8,17 +8,11 @@ from __future__ import annotations
 
 import msgspec
 
-from moorage.kube.compact import compact_pod
+from moorage.kube.compact import compact_template
 from moorage.kube.resources import Resource
-from moorage.objects import KubeObject, Object, ObjectMeta, Pod, PodSpec, Toleration
+from moorage.objects import KubeObject, Object, ObjectMeta, Pod, PodTemplate, Toleration
 from moorage.objects.base import OwnerReference
 from moorage.scheduling import Reason, Verdict
-
-
-class PodTemplate(KubeObject, frozen=True):
-    """``spec.template``."""
-
-    spec: PodSpec = PodSpec()
 
 
 class DaemonSetSpec(Object, frozen=True):
@@ -35,10 +29,7 @@ class DaemonSet(KubeObject, frozen=True):
 
 def _compact(daemons: DaemonSet) -> DaemonSet:
     """Keep no view of the answer it came from."""
-    pod = compact_pod(Pod(metadata=daemons.spec.template.metadata, spec=daemons.spec.template.spec))
-    return msgspec.structs.replace(
-        daemons, spec=DaemonSetSpec(template=PodTemplate(metadata=pod.metadata, spec=pod.spec))
-    )
+    return msgspec.structs.replace(daemons, spec=DaemonSetSpec(template=compact_template(daemons.spec.template)))
 
 
 DAEMON_SETS = Resource("apps/v1", "daemonsets", "DaemonSet", DaemonSet, compact=_compact)

@@ -6,6 +6,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from moorage.objects import Node, Taint
 
 from .names import DRAIN_ANNOTATION, SOFT_TAINT, Mark, Phase, soft_tainted, written
@@ -61,8 +63,8 @@ def _patch(node: Node, mark: Mark, *, taint: bool | None = None, cordon: bool | 
     """A merge patch; taints are one list, so the resourceVersion of the node must be a precondition."""
     spec: dict[str, Any] = {}
     if taint is not None:
-        others = [_builtin(each) for each in node.spec.taints if not _is_soft(each)]
-        spec["taints"] = [*others, *([_builtin(SOFT_TAINT)] if taint else [])]
+        others = [msgspec.to_builtins(each) for each in node.spec.taints if not _is_soft(each)]
+        spec["taints"] = [*others, *([msgspec.to_builtins(SOFT_TAINT)] if taint else [])]
     if cordon is not None:
         spec["unschedulable"] = True if cordon else None
     changes: dict[str, Any] = {"metadata": {"annotations": {DRAIN_ANNOTATION: written(mark)}}}
@@ -71,12 +73,3 @@ def _patch(node: Node, mark: Mark, *, taint: bool | None = None, cordon: bool | 
 
 def _is_soft(taint: Taint) -> bool:
     return taint.key == SOFT_TAINT.key and taint.effect == SOFT_TAINT.effect
-
-
-def _builtin(taint: Taint) -> dict[str, str]:
-    shown = {"key": taint.key, "effect": taint.effect}
-    if taint.value:
-        shown["value"] = taint.value
-    if taint.time_added:
-        shown["timeAdded"] = taint.time_added
-    return shown

@@ -14,66 +14,44 @@ from .reasons import Finding
 
 
 @dataclass(frozen=True, slots=True)
-class SoftTaint:
+class _OfNode:
+    node: Node
+
+    @property
+    def name(self) -> str:
+        """The node's."""
+        return self.node.metadata.name
+
+
+@dataclass(frozen=True, slots=True)
+class SoftTaint(_OfNode):
     """Mark a node as chosen, and keep the scheduler from it as far as there is room elsewhere."""
 
-    node: Node
-
-    @property
-    def name(self) -> str:
-        """The node's."""
-        return self.node.metadata.name
-
 
 @dataclass(frozen=True, slots=True)
-class Begin:
+class Begin(_OfNode):
     """Note that the drain begins, and cordon the node, unless the soft taint is to do."""
 
-    node: Node
     cordon: bool
 
-    @property
-    def name(self) -> str:
-        """The node's."""
-        return self.node.metadata.name
-
 
 @dataclass(frozen=True, slots=True)
-class MarkEmptied:
+class MarkEmptied(_OfNode):
     """Exchange our cordon for the soft taint: autoscalers still count the room of an emptied node."""
 
-    node: Node
-
-    @property
-    def name(self) -> str:
-        """The node's."""
-        return self.node.metadata.name
-
 
 @dataclass(frozen=True, slots=True)
-class RollBack:
+class RollBack(_OfNode):
     """Take what is ours off a node, and leave the reason."""
 
-    node: Node
     why: Finding
-
-    @property
-    def name(self) -> str:
-        """The node's."""
-        return self.node.metadata.name
 
 
 @dataclass(frozen=True, slots=True)
-class HandBack:
+class HandBack(_OfNode):
     """Take the soft taint off a node that was emptied, and leave the reason."""
 
-    node: Node
     why: Finding
-
-    @property
-    def name(self) -> str:
-        """The node's."""
-        return self.node.metadata.name
 
 
 @dataclass(frozen=True, slots=True)

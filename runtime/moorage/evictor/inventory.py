@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 from moorage.evictor.candidates import View
 from moorage.kube import resources
 from moorage.kube.unreadable import Unreadable, outline
-from moorage.objects import CsiNode, KubeObject, Namespace, ObjectMeta, OwnerReference, Pod
+from moorage.objects import CsiNode, KubeObject, Namespace, ObjectMeta, OwnerReference, Pod, PodTemplate
 from moorage.scheduling import Snapshot, Unread
+from moorage.scheduling.doubts import DECIDES
 
 from . import kinds
 from .kinds import Maker
@@ -27,16 +28,7 @@ T = TypeVar("T", bound=KubeObject)
 
 _Id = tuple[str, str]
 """A kind and a key."""
-_COUNTED = (
-    resources.NAMESPACES,
-    resources.STORAGE_CLASSES,
-    resources.VOLUMES,
-    resources.CLAIMS,
-    resources.CSI_NODES,
-    resources.VOLUME_ATTACHMENTS,
-    resources.NODES,
-    resources.PODS,
-)
+_COUNTED = tuple(each for each in kinds.KINDS if each.type in DECIDES)
 """What the fit check reads."""
 _LIMITS = (resources.CSI_NODES, resources.VOLUME_ATTACHMENTS)
 """What says how many volumes a node still takes."""
@@ -173,7 +165,7 @@ class Inventory:
 
 def _pod(maker: Maker, version: str, kind: str) -> Pod:
     """The pod that is made next, but for what admission adds."""
-    template = maker.spec.template or kinds.PodTemplate()
+    template = maker.spec.template or PodTemplate()
     meta = maker.metadata
     owner = OwnerReference(version, kind, meta.name, meta.uid, controller=True)
     labels, annotations = template.metadata.labels, template.metadata.annotations

@@ -7,16 +7,10 @@ from typing import Any
 import msgspec
 
 from moorage.kube import resources
-from moorage.kube.compact import compact_pod
+from moorage.kube.compact import compact_template
 from moorage.kube.resources import Resource
-from moorage.objects import KubeObject, NodePool, Object, Pod, PodSpec, Workload
+from moorage.objects import KubeObject, NodePool, Object, PodTemplate, Workload
 from moorage.objects.workloads import WorkloadSpec
-
-
-class PodTemplate(KubeObject, frozen=True):
-    """``spec.template``."""
-
-    spec: PodSpec = PodSpec()
 
 
 class MakerSpec(WorkloadSpec, frozen=True):
@@ -63,10 +57,7 @@ class EvictorConfig(KubeObject, frozen=True):
 def _compact(maker: Maker) -> Maker:
     """Keep the template once for all revisions that are alike, and not at all where nothing is made from it."""
     template = maker.spec.template
-    if template is None or maker.spec.replicas == 0:
-        return msgspec.structs.replace(maker, spec=msgspec.structs.replace(maker.spec, template=None))
-    pod = compact_pod(Pod(metadata=template.metadata, spec=template.spec))
-    kept = PodTemplate(metadata=pod.metadata, spec=pod.spec)
+    kept = compact_template(template) if template is not None and maker.spec.replicas != 0 else None
     return msgspec.structs.replace(maker, spec=msgspec.structs.replace(maker.spec, template=kept))
 
 

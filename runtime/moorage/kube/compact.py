@@ -13,7 +13,18 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from moorage.objects import Condition, Container, Labels, Node, ObjectMeta, OwnerReference, Pod, Quantities, Toleration
+from moorage.objects import (
+    Condition,
+    Container,
+    Labels,
+    Node,
+    ObjectMeta,
+    OwnerReference,
+    Pod,
+    PodTemplate,
+    Quantities,
+    Toleration,
+)
 from moorage.objects.pod import Affinity, ContainerStatus, PodSpec, PodStatus, TopologySpreadConstraint, Volume
 
 V = TypeVar("V")
@@ -165,6 +176,11 @@ def compact_status(status: PodStatus) -> PodStatus:
 def compact_pod(pod: Pod) -> Pod:
     """Share the parts of a pod that its siblings have too."""
     return Pod(metadata=compact_meta(pod.metadata), spec=compact_spec(pod.spec), status=compact_status(pod.status))
+
+
+def compact_template(template: PodTemplate) -> PodTemplate:
+    """Share the parts of what pods are made from that other revisions and siblings have too."""
+    return PodTemplate(metadata=compact_meta(template.metadata), spec=compact_spec(template.spec))
 
 
 def compact_node(node: Node) -> Node:

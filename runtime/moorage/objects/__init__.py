@@ -5,7 +5,7 @@ from .base import Condition, KubeObject, Labels, Object, ObjectMeta, OwnerRefere
 from .coordination import Lease, LeaseSpec
 from .karpenter import NodePool
 from .node import Node, NodeSpec, NodeStatus, NodeSystemInfo, Taint
-from .pod import Container, ContainerPort, Pod, PodSpec, PodStatus, ResourceRequirements, Toleration
+from .pod import Container, ContainerPort, Pod, PodSpec, PodStatus, PodTemplate, ResourceRequirements, Toleration
 from .policies import AdmissionPolicy, AdmissionPolicyBinding
 from .secret import Secret
 from .storage import (
@@ -46,6 +46,7 @@ __all__ = [
     "PodDisruptionBudget",
     "PodSpec",
     "PodStatus",
+    "PodTemplate",
     "Quantities",
     "ResourceRequirements",
     "Secret",

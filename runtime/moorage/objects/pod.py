@@ -244,6 +244,12 @@ class PodStatus(Object, frozen=True):
     init_container_statuses: tuple[ContainerStatus, ...] = ()
 
 
+class PodTemplate(KubeObject, frozen=True):
+    """``spec.template`` of what makes pods."""
+
+    spec: PodSpec = PodSpec()
+
+
 class Pod(KubeObject, frozen=True):
     """A pod."""
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
+import msgspec
+
 from moorage.objects import Node, Taint
 from moorage.reservations import Promise
 from moorage.scheduling import requests
@@ -86,7 +88,7 @@ def withdraw(node: Node, profile: Profile | None, not_kept: Collection[str] = ()
         profile: what its placeholder carried in addition.
         not_kept: labels that were taken off before and came back.
     """
-    kept = [_builtin(taint) for taint in node.spec.taints if taint.key != PREPARING]
+    kept = [msgspec.to_builtins(taint) for taint in node.spec.taints if taint.key != PREPARING]
     if len(kept) == len(node.spec.taints) and PLACEHOLDER_LABEL not in node.metadata.labels:
         return {}
     passing = {**JOINING_LABELS, **(profile.labels if profile is not None else {})}
@@ -144,7 +146,7 @@ def _taints(
     kept = [taint for taint in node.spec.taints if taint not in steps_down]
     if steps_down and preparing:
         kept.append(Taint(key=PREPARING, value="true", effect=preparing))
-    return [_builtin(taint) for taint in (*kept, *missing)], lost
+    return [msgspec.to_builtins(taint) for taint in (*kept, *missing)], lost
 
 
 def _weaker(wanted: str, have: str) -> bool:
@@ -165,12 +167,3 @@ def _less(node: Node, promise: Promise) -> list[str]:
 
 def _shown(name: str, amount: int) -> str:
     return f"{amount}m" if name == "cpu" else str(amount)
-
-
-def _builtin(taint: Taint) -> dict[str, str]:
-    shown = {"key": taint.key, "effect": taint.effect}
-    if taint.value:
-        shown["value"] = taint.value
-    if taint.time_added:
-        shown["timeAdded"] = taint.time_added
-    return shown

@@ -8,9 +8,19 @@ import msgspec
 import pytest
 
 from moorage.cluster.caches import FitCaches, Latest
-from moorage.cluster.daemons import DaemonSet, DaemonSetSpec, PodTemplate
+from moorage.cluster.daemons import DaemonSet, DaemonSetSpec
 from moorage.cluster.layout import Layout
-from moorage.objects import Container, KubeObject, Node, NodeStatus, ObjectMeta, Pod, PodSpec, ResourceRequirements
+from moorage.objects import (
+    Container,
+    KubeObject,
+    Node,
+    NodeStatus,
+    ObjectMeta,
+    Pod,
+    PodSpec,
+    PodTemplate,
+    ResourceRequirements,
+)
 from moorage.scheduling import Fit
 from tests.unit.cluster.told import Told, fit_caches
 

@@ -16,7 +16,7 @@ from tests.unit.pinner.bed.faults import Effect
 from tests.unit.pinner.bed.virtual import virtual
 
 from .bed.api import spent
-from .bed.bed import NAMESPACE, Bed, shop
+from .bed.bed import Bed, shop
 
 EVICT = ("create", "pods/eviction")
 
@@ -465,40 +465,3 @@ async def test_what_was_done_is_told() -> None:
         assert told.count(("Evict", None)) == 3
         assert told.count(("Evict", Reason.EVICTION_REFUSED)) == 1
         assert [name for name, _ in told if name != "Evict"] == ["SoftTaint", "Begin", "MarkEmptied"]
-
-
-# --- what cannot be read ---
-
-
-def _odd_pod(bed: Bed) -> None:
-    key = next(key for key in bed.api.store.objects["pods"] if key.endswith(bed.pods_on("n0")[0]))
-    bed.api.edit("pods", key, lambda pod: pod["status"].update(phase=7))
-
-
-def _odd_budget(bed: Bed) -> None:
-    bed.api.edit("poddisruptionbudgets", f"{NAMESPACE}/pay", lambda found: found["spec"].update(selector=7))
-
-
-def _odd_deployment(bed: Bed) -> None:
-    bed.api.edit("deployments", f"{NAMESPACE}/web", lambda found: found["spec"].update(replicas="many"))
-
-
-@pytest.mark.parametrize(
-    ("deed", "text"),
-    [
-        (_odd_pod, "a pod on the node may not be moved (Pod shop/"),
-        (_odd_budget, "how many pods its workload must keep is not known"),
-        (_odd_deployment, "how many pods its workload must keep is not known"),
-    ],
-)
-@virtual
-async def test_what_cannot_be_read_is_no_permission(deed: Callable[[Bed], None], text: str) -> None:
-    async with Bed(drain_timeout=_of(60)) as bed:
-        shop(bed)
-        drainer = await bed.begin()
-        deed(bed)
-        await asyncio.sleep(1.0)
-        drained = await bed.drain(drainer, "n0")
-        assert text in str(drained.nodes["n0"].why)
-        assert not [key for _, resource, key, _ in bed.writes() if resource == "pods/eviction" and "web" in key]
-        assert bed.wrong() == []

@@ -8,13 +8,14 @@ import msgspec
 import pytest
 
 from moorage.cluster import daemons
-from moorage.cluster.daemons import DaemonSet, DaemonSetSpec, PodTemplate
+from moorage.cluster.daemons import DaemonSet, DaemonSetSpec
 from moorage.objects import (
     Container,
     Node,
     ObjectMeta,
     Pod,
     PodSpec,
+    PodTemplate,
     ResourceRequirements,
     Taint,
     Toleration,
