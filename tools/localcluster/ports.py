@@ -4,29 +4,70 @@ from __future__ import annotations
 
 import random
 import socket
+from collections import deque
 
 # Below the kernel's range for outgoing connections and below the NodePort range: a client that retries
 # a port of that first range while its server restarts can connect to itself and so keep the server out.
 _FIRST, _LAST = 15000, 29999
-_ATTEMPTS = 200
+_EACH = 100
+
+
+class PortBlock:
+    """Ports that only this process hands out.
+
+    A server binds its port seconds after somebody has chosen it, and meanwhile the port looks free to everybody else.
+    So each process draws from a block of its own: it binds the block's first port and keeps it, which the kernel
+    undoes when the process ends, however it ends.
+    """
+
+    def __init__(self) -> None:
+        self._ports: deque[int] = deque()
+
+    def free(self, count: int, address: str) -> list[int]:
+        """Picks different ports that nothing listens on, those first that were handed out longest ago.
+
+        Raises:
+            OSError: there are not so many, although all blocks that were left are ours now.
+        """
+        while True:
+            found: list[int] = []
+            for _ in range(len(self._ports)):
+                self._ports.rotate(-1)
+                if _is_free(self._ports[-1], address):
+                    found.append(self._ports[-1])
+                if len(found) == count:
+                    return found
+            self._take()
+
+    def _take(self) -> None:
+        firsts = list(range(_FIRST, _LAST, _EACH))
+        random.shuffle(firsts)  # two processes that start together seldom ask for the same one
+        for first in firsts:
+            holder = socket.socket(socket.AF_INET)
+            try:
+                holder.bind(("127.0.0.1", first))
+            except OSError:
+                holder.close()
+                continue
+            holder.detach()  # stays bound until this process ends
+            self._ports.extend(range(first + 1, first + _EACH))
+            return
+        raise OSError(f"all blocks of TCP ports among {_FIRST}-{_LAST} are held: end processes that use local clusters")
+
+
+_block = PortBlock()
 
 
 def free_ports(count: int, address: str = "127.0.0.1") -> list[int]:
-    """Picks `count` different TCP ports that nothing listens on now.
+    """Picks `count` different TCP ports that nothing listens on now, and that no other process picks.
 
-    Another process may take one before the caller does: the caller has to cope with "address already in use".
+    A program that chooses ports in another way may take one before the caller does: the caller has to cope with
+    "address already in use".
 
     Raises:
         OSError: no free port was found.
     """
-    found: list[int] = []
-    for _ in range(_ATTEMPTS):
-        port = random.randint(_FIRST, _LAST)
-        if port not in found and _is_free(port, address):
-            found.append(port)
-        if len(found) == count:
-            return found
-    raise OSError(f"no {count} free TCP ports among {_FIRST}-{_LAST} on {address}")
+    return _block.free(count, address)
 
 
 def _is_free(port: int, address: str) -> bool:
