@@ -156,6 +156,8 @@ module "evictor" {
   drain_timeout                    = try(var.evictor.drain_timeout, null)
   drain_rollback_timeout           = try(var.evictor.drain_rollback_timeout, null)
   pod_eviction_failure_back_off    = try(var.evictor.pod_eviction_failure_back_off, null)
+  parallel_drains                  = try(var.evictor.parallel_drains, null)
+  empty_node_timeout               = try(var.evictor.empty_node_timeout, null)
   ignore_pod_disruption_budgets    = try(var.evictor.ignore_pod_disruption_budgets, null)
   soft_tainting                    = try(var.evictor.soft_tainting, null)
   emit_node_related_pod_events     = try(var.evictor.emit_node_related_pod_events, null)
@@ -177,6 +179,7 @@ module "evictor" {
   common_annotations               = try(var.evictor.common_annotations, null)
   service_account                  = try(var.evictor.service_account, null)
   rbac                             = try(var.evictor.rbac, null)
+  admission_policy                 = try(var.evictor.admission_policy, null)
   crds                             = try(var.evictor.crds, null)
   leader_election                  = try(var.evictor.leader_election, null)
   kubernetes_client                = try(var.evictor.kubernetes_client, null)
@@ -383,6 +386,8 @@ locals {
       drain_timeout                    = "string"
       drain_rollback_timeout           = "string"
       pod_eviction_failure_back_off    = "string"
+      parallel_drains                  = "number"
+      empty_node_timeout               = "string"
       ignore_pod_disruption_budgets    = "bool"
       soft_tainting                    = "any"
       emit_node_related_pod_events     = "bool"
@@ -404,6 +409,7 @@ locals {
       common_annotations               = "any"
       service_account                  = "any"
       rbac                             = "any"
+      admission_policy                 = "any"
       crds                             = "any"
       leader_election                  = "any"
       kubernetes_client                = "any"

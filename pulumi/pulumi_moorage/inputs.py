@@ -841,8 +841,8 @@ class EvictorSoftTainting(TypedDict, total=False):
     """How a node that is being emptied is kept free."""
 
     enabled: pulumi.Input[bool]
-    """With the taint evictor.cast.ai/evicted:PreferNoSchedule, instead of a cordon. Nothing is emptied yet. Accepted,
-    without effect. Unit: true or false.
+    """With the taint evictor.cast.ai/evicted:PreferNoSchedule alone, without a cordon. Default: false. Unit: true or
+    false.
     """
 
 
@@ -903,6 +903,15 @@ class EvictorRbac(TypedDict, total=False):
     """An old published name; volumes are always looked at, because they decide where a pod fits. Accepted, without
     effect. Unit: settings.
     """
+
+
+class EvictorAdmissionPolicy(TypedDict, total=False):
+    """ValidatingAdmissionPolicies for the evictor's service account: what it may do to nodes and pods, beyond what RBAC
+    can say (SECURITY.md).
+    """
+
+    enabled: pulumi.Input[bool]
+    """Whether there are any. Default: true. Unit: true or false."""
 
 
 class EvictorCrds(TypedDict, total=False):
@@ -1143,8 +1152,8 @@ class EvictorArgs(TypedDict, total=False):
     false.
     """
     dry_run: pulumi.Input[bool]
-    """Only say what would be done; no evictions, cordons or taints. This version does no more than that: false is
-    refused until it can evict. Default: true. Unit: true or false.
+    """Only say what would be done; no evictions, cordons or taints. false: the evictor acts, and the chart grants it
+    the rights to. Default: true. Unit: true or false.
     """
     aggressive_mode: pulumi.Input[bool]
     """Also evict pods that are the only replica, when they can run elsewhere, and pods of Jobs. Default: false. Unit:
@@ -1167,12 +1176,18 @@ class EvictorArgs(TypedDict, total=False):
     duration (ms, s, m, h).
     """
     drain_rollback_timeout: pulumi.Input[str]
-    """How long rolling back may take. Nothing is evicted yet, so nothing is rolled back. Accepted, without effect.
-    Unit: duration (ms, s, m, h).
+    """How long rolling a node back may take: taking off the cordon and the taint when emptying it has come to nothing.
+    Default: "1m". Unit: duration (ms, s, m, h).
     """
     pod_eviction_failure_back_off: pulumi.Input[str]
-    """Time before a refused eviction is tried again. Nothing is evicted yet. Accepted, without effect. Unit: duration
-    (ms, s, m, h).
+    """Time before a refused eviction is tried again; longer each time. Default: "5s". Unit: duration (ms, s, m, h)."""
+    parallel_drains: pulumi.Input[int]
+    """At most so many nodes are emptied at the same time. The first is emptied alone; each that goes well doubles the
+    number. Default: 5. Unit: nodes.
+    """
+    empty_node_timeout: pulumi.Input[str]
+    """How long an emptied node may stay. Nobody has deleted it by then: it is handed back, and takes pods as before.
+    Default: "15m". Unit: duration (ms, s, m, h).
     """
     ignore_pod_disruption_budgets: pulumi.Input[bool]
     """Not obeyed: pods are only ever evicted, and the API server refuses evictions that a PodDisruptionBudget does not
@@ -1181,9 +1196,7 @@ class EvictorArgs(TypedDict, total=False):
     soft_tainting: pulumi.Input[EvictorSoftTainting]
     """How a node that is being emptied is kept free."""
     emit_node_related_pod_events: pulumi.Input[bool]
-    """Write an Event on each pod that is evicted. Nothing is evicted yet. Accepted, without effect. Unit: true or
-    false.
-    """
+    """Write an Event on each pod that is evicted. Default: false. Unit: true or false."""
     arm64_supported: pulumi.Input[bool]
     """Whether pods may be moved to arm64 nodes. Default: true. Unit: true or false."""
     windows: pulumi.Input[bool]
@@ -1228,6 +1241,10 @@ class EvictorArgs(TypedDict, total=False):
     """The service account of the pods."""
     rbac: pulumi.Input[EvictorRbac]
     """Rights in the cluster."""
+    admission_policy: pulumi.Input[EvictorAdmissionPolicy]
+    """ValidatingAdmissionPolicies for the evictor's service account: what it may do to nodes and pods, beyond what RBAC
+    can say (SECURITY.md).
+    """
     crds: pulumi.Input[EvictorCrds]
     """The definition of EvictorConfig."""
     leader_election: pulumi.Input[EvictorLeaderElection]

@@ -1,4 +1,4 @@
-"""The accounts of the pinner's chart on a cluster, with the rights and the policies that it gives them."""
+"""The accounts of charts on a cluster, with the rights and the policies that the charts give them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from moorage.pinner.promised import placeholder_manifest
 from moorage.reservations import Promise
 from tests.auditing.guard import THIEF
 from tests.charts.paths import collection
-from tests.charts.rendering import PINNER, render
+from tests.charts.rendering import PINNER, Values, render
 from tools.localcluster import ClusterHandle
 from tools.localcluster.api import ApiClient, ApiError
 
@@ -49,47 +49,58 @@ KINDS = {
 
 
 @dataclass(frozen=True)
-class Fenced:
+class Installation:
     """One installation.
 
     Attributes:
-        api: requests as the pod pinner.
-        check: requests as the pod of ``helm test``.
+        api: requests as the program.
         admin: requests as somebody who may do everything.
         namespace: its own; names of Nodes begin with it.
         policies: names of the policies.
-        token: of the pod pinner.
+        token: of the program.
     """
 
     api: ApiClient
-    check: ApiClient
     admin: ApiClient
     namespace: str
     policies: tuple[str, ...]
     token: str
 
 
+@dataclass(frozen=True)
+class Fenced(Installation):
+    """One installation of the pod pinner.
+
+    Attributes:
+        check: requests as the pod of ``helm test``.
+    """
+
+    check: ApiClient
+
+
 @contextmanager
 def fenced(cluster: ClusterHandle) -> Iterator[Fenced]:
     """Install accounts, rights and policies, and wait until the API server has taken notice of the policies."""
+    with installed(cluster, PINNER) as own:
+        check = _as(cluster, _token(cluster, own.namespace, f"{PINNER}-check"))
+        found = Fenced(own.api, own.admin, own.namespace, own.policies, own.token, check)
+        _wait_for_policies(found)
+        yield found
+
+
+@contextmanager
+def installed(cluster: ClusterHandle, chart: str, values: Values | None = None) -> Iterator[Installation]:
+    """Install a chart's accounts, rights and policies; the API server may not have taken notice of the policies yet."""
     namespace = f"fence-{secrets.token_hex(3)}"
     api = cluster.api
     api.request("POST", "/api/v1/namespaces", {"metadata": {"name": namespace}})
-    made = [each for each in render(PINNER, namespace=namespace).objects if each["kind"] in KINDS]
+    made = [each for each in render(chart, values, namespace=namespace).objects if each["kind"] in KINDS]
     for each in made:
         api.request("POST", collection(each), each)
-
-    def token(account: str) -> str:
-        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
-        return str(api.request("POST", path, {"spec": {"expirationSeconds": 3600}})["status"]["token"])
-
     policies = tuple(each["metadata"]["name"] for each in made if each["kind"] == "ValidatingAdmissionPolicy")
-    ours, checks = (token(f"castai-pod-pinner{suffix}") for suffix in ("", "-check"))
-    own, check = (ApiClient(cluster.server, cluster.ca_file, each, THIEF) for each in (ours, checks))
-    found = Fenced(own, check, api, namespace, policies, ours)
     try:
-        _wait_for_policies(found)
-        yield found
+        token = _token(cluster, namespace, chart)
+        yield Installation(_as(cluster, token), api, namespace, policies, token)
     finally:
         for each in made:
             api.request("DELETE", f"{collection(each)}/{each['metadata']['name']}")
@@ -97,6 +108,15 @@ def fenced(cluster: ClusterHandle) -> Iterator[Fenced]:
         for each in api.get("/api/v1/nodes")["items"]:
             if each["metadata"]["name"].startswith(namespace):
                 api.request("DELETE", f"/api/v1/nodes/{each['metadata']['name']}")
+
+
+def _token(cluster: ClusterHandle, namespace: str, account: str) -> str:
+    path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
+    return str(cluster.api.request("POST", path, {"spec": {"expirationSeconds": 3600}})["status"]["token"])
+
+
+def _as(cluster: ClusterHandle, token: str) -> ApiClient:
+    return ApiClient(cluster.server, cluster.ca_file, token, THIEF)
 
 
 def _wait_for_policies(found: Fenced) -> None:
@@ -113,16 +133,17 @@ def _wait_for_policies(found: Fenced) -> None:
     ]
     end = time.monotonic() + 60
     for client, method, path, body in probes:
-        while not _is_fenced(client, method, path, body):
+        while not is_fenced(client, method, path, body):
             assert time.monotonic() < end, f"waited 60 s for a policy to refuse {method} {path}"
             if client is found.check:
                 found.admin.request("DELETE", f"{here}/created?gracePeriodSeconds=0")
             time.sleep(1.1)  # more often would be a repetition for nothing (tests/auditing)
 
 
-def _is_fenced(client: ApiClient, method: str, path: str, body: object) -> bool:
+def is_fenced(client: ApiClient, method: str, path: str, body: object = None, kind: str = "application/json") -> bool:
+    """Whether a policy refuses a request."""
     try:
-        client.request(method, path, body)
+        client.request(method, path, body, kind)
     except ApiError as error:
         return "ValidatingAdmissionPolicy" in str(error)
     return False
@@ -161,9 +182,21 @@ def pod(name: str, *, on: str = "", status: Mapping[str, Any] | None = None, **m
     }
 
 
-def at(it: Fenced, suffix: str) -> str:
+def at(it: Installation, suffix: str) -> str:
     """The name of a Node of an installation."""
     return f"{it.namespace}-{suffix}"
+
+
+def type_errors(it: Installation) -> dict[str, Any]:
+    """What the API server finds wrong in the expressions of the policies, by the names of those."""
+    found = {}
+    for name in it.policies:
+        end = time.monotonic() + 60
+        while "observedGeneration" not in (policy := it.admin.get(f"{POLICIES}/{name}")).get("status", {}):
+            assert time.monotonic() < end, f"waited 60 s for {name} to be checked"
+            time.sleep(0.2)
+        found[name] = policy["status"].get("typeChecking")
+    return {name: errors for name, errors in found.items() if errors}
 
 
 def standing(found: Fenced) -> dict[str, dict[str, Any]]:

@@ -116,10 +116,13 @@ WITHOUT_RIGHTS: dict[str, Values] = {
 TOGGLES: list[tuple[str, Values, set[str]]] = [
     (PINNER, {"crds": {"enabled": False}}, {"CustomResourceDefinition"}),
     (EVICTOR, {"crds": {"enabled": False}}, {"CustomResourceDefinition"}),
-    (
-        PINNER,
-        {"admissionPolicy": {"enabled": False}},
-        {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"},
+    *(
+        (
+            chart,
+            {"admissionPolicy": {"enabled": False}},
+            {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"},
+        )
+        for chart in (PINNER, EVICTOR)
     ),
     *(
         (chart, values, kinds)

@@ -1,4 +1,4 @@
-"""The evictor's chart: the closed one's names, exactly the rights to look, and nothing that evicts."""
+"""The evictor's chart: the closed one's names, exactly the rights to look, and with dryRun=false those to act."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from tools.generate import bundle
 
 # Facts of the closed chart 0.35, release castai-evictor.
 NAMED_AS_BEFORE = ["Deployment", "Service", "ServiceAccount", "PodDisruptionBudget"]
+UPGRADE = f"helm upgrade {EVICTOR} moorage/{EVICTOR} -n {NAMESPACE} --reset-then-reuse-values --set"
 SELECTOR = {"app.kubernetes.io/name": EVICTOR, "app.kubernetes.io/instance": EVICTOR}
 
 
@@ -88,6 +89,12 @@ ENV: dict[str, Any] = {
     "MOORAGE_MIN_TARGET_NODES_PER_CYCLE": "5",
     "MOORAGE_TARGET_NODE_PERCENTAGE": "10",
     "MOORAGE_DRAIN_TIMEOUT": "10m",
+    "MOORAGE_DRAIN_ROLLBACK_TIMEOUT": "1m",
+    "MOORAGE_POD_EVICTION_FAILURE_BACK_OFF": "5s",
+    "MOORAGE_PARALLEL_DRAINS": "5",
+    "MOORAGE_EMPTY_NODE_TIMEOUT": "15m",
+    "MOORAGE_SOFT_TAINTING": "false",
+    "MOORAGE_EMIT_NODE_RELATED_POD_EVENTS": "false",
     "MOORAGE_ARM64_SUPPORTED": "true",
     "MOORAGE_WINDOWS": "false",
     "MOORAGE_BASE_CPU_COST": "7.0",
@@ -104,12 +111,14 @@ def test_the_environment_has_every_setting_once() -> None:
     assert render(EVICTOR).env == ENV
     assert "envFrom" not in render(EVICTOR).container
     of_shells = {"MOORAGE_KUBECONFIG", "MOORAGE_CONTEXT", "MOORAGE_STOP_GRACE"}
-    assert {each.variable for each in settings_of(EvictorSettings).values()} - of_shells == set(ENV)
+    known = {each.variable for each in settings_of(EvictorSettings).values()}
+    assert known - of_shells == set(ENV)
 
 
 def test_every_value_reaches_the_process() -> None:
     values = {
         "evictorEnabled": False,
+        "dryRun": False,
         "aggressiveMode": True,
         "scopedMode": True,
         "nodeGracePeriodMinutes": 8,
@@ -118,6 +127,12 @@ def test_every_value_reaches_the_process() -> None:
         "minNodesToEvictPerCycle": 1,
         "targetNodePercentage": 25,
         "drainTimeout": "20m",
+        "drainRollbackTimeout": "2m",
+        "podEvictionFailureBackOff": "30s",
+        "parallelDrains": 1,
+        "emptyNodeTimeout": "1h",
+        "softTainting": {"enabled": True},
+        "emitNodeRelatedPodEvents": True,
         "arm64Supported": False,
         "windows": True,
         "pricingModel": {"baseCPUCost": "8", "baseMemCost": "2", "spotDiscount": "0.75"},
@@ -138,13 +153,17 @@ def test_every_value_reaches_the_process() -> None:
         "LEASE_NAME",
         "RULES_CONFIG_MAP",
         "PRICES_CONFIG_MAP",
-        "DRY_RUN",
     }
     assert said == set(ENV) - {f"MOORAGE_{name}" for name in fixed}
     assert (env["MOORAGE_QUIET_PERIOD"], env["MOORAGE_BASE_CPU_COST"], env["MOORAGE_CYCLE_INTERVAL"]) == (
         "0s",
         "8",
         "5m10s",
+    )
+    assert (env["MOORAGE_DRY_RUN"], env["MOORAGE_SOFT_TAINTING"], env["MOORAGE_PARALLEL_DRAINS"]) == (
+        "false",
+        "true",
+        "1",
     )
 
 
@@ -216,13 +235,24 @@ def granted(rules: list[dict[str, Any]]) -> dict[tuple[str, str, tuple[str, ...]
     return found
 
 
-def test_it_may_look_and_write_about_itself_and_nothing_else() -> None:
-    rendered = render(EVICTOR)
-    assert granted(rendered.one("ClusterRole")["rules"]) == {
-        **{(group, each, ()): LOOK for group, resources in READ.items() for each in resources},
-        ("autoscaling.cast.ai", "evictorconfigs/status", ()): {"update"},
-        ("events.k8s.io", "events", ()): {"create", "patch"},
-    }
+IN_A_DRY_RUN = {
+    **{(group, each, ()): LOOK for group, resources in READ.items() for each in resources},
+    ("autoscaling.cast.ai", "evictorconfigs/status", ()): {"update"},
+    ("events.k8s.io", "events", ()): {"create", "patch"},
+}
+ACTING = {
+    **IN_A_DRY_RUN,
+    ("", "nodes", ()): {*LOOK, "get", "patch"},
+    ("", "pods", ()): {*LOOK, "get"},
+    ("", "pods/eviction", ()): {"create"},
+}
+
+
+@pytest.mark.parametrize(("dry_run", "wanted"), [(True, IN_A_DRY_RUN), (False, ACTING)])
+def test_it_may_look_and_write_about_itself_and_act_only_without_dry_run(dry_run: bool, wanted: object) -> None:
+    rendered = render(EVICTOR, {"dryRun": dry_run})
+    assert granted(rendered.one("ClusterRole")["rules"]) == wanted
+    assert rendered.env["MOORAGE_DRY_RUN"] == str(dry_run).lower()
     assert granted(rendered.one("Role")["rules"]) == {
         ("coordination.k8s.io", "leases", ()): {"create"},
         ("coordination.k8s.io", "leases", ("castai-evictor",)): {"get", "update"},
@@ -232,6 +262,26 @@ def test_it_may_look_and_write_about_itself_and_nothing_else() -> None:
         assert [each["name"] for each in rendered.one(kind)["subjects"]] == [EVICTOR]
 
 
+@pytest.mark.parametrize("dry_run", [True, False])
+@pytest.mark.parametrize(
+    ("values", "account"),
+    [({}, EVICTOR), ({"serviceAccount": {"create": False, "name": "theirs"}, "rbac": {"enabled": False}}, "theirs")],
+)
+def test_policies_are_of_the_account_that_the_pods_use_whatever_it_may(
+    values: Values, account: str, dry_run: bool
+) -> None:
+    rendered = render(EVICTOR, {**values, "dryRun": dry_run})
+    assert rendered.pod["spec"]["serviceAccountName"] == account
+    policies = {each["metadata"]["name"]: each["spec"] for each in rendered.all("ValidatingAdmissionPolicy")}
+    assert set(policies) == {f"{EVICTOR}.{NAMESPACE}", f"{EVICTOR}-evictions.{NAMESPACE}"}
+    by = f"request.userInfo.username == 'system:serviceaccount:{NAMESPACE}:{account}'"
+    for policy in policies.values():
+        assert policy["failurePolicy"] == "Fail"
+        assert [each["expression"] for each in policy["matchConditions"]] == [by]
+    bound = {each["metadata"]["name"]: each["spec"] for each in rendered.all("ValidatingAdmissionPolicyBinding")}
+    assert bound == {name: {"policyName": name, "validationActions": ["Deny"]} for name in policies}
+
+
 def test_it_reaches_names_and_the_api_server_and_nobody_else() -> None:
     policy = render(EVICTOR).one("NetworkPolicy")["spec"]
     ports = [{each["port"] for each in rule["ports"]} for rule in policy["egress"]]
@@ -239,7 +289,7 @@ def test_it_reaches_names_and_the_api_server_and_nobody_else() -> None:
     assert policy["ingress"] == [{"ports": [{"port": 8080, "protocol": "TCP"}]}]
 
 
-# --- what is refused ---
+# --- the published commands ---
 
 
 @pytest.mark.parametrize(
@@ -252,8 +302,20 @@ def test_it_reaches_names_and_the_api_server_and_nobody_else() -> None:
         "dryRun=false,image.repository=us-docker.pkg.dev/castai-hub/library/castai-evictor",
     ],
 )
-def test_the_published_commands_are_refused_with_the_sentence_until_it_can_evict(given: str) -> None:
-    assert f"dryRun: {files.NO_ACTING}" in refusal(EVICTOR, {}, options=("--set", given))
+def test_the_published_commands_make_it_act(given: str) -> None:
+    rendered = render(EVICTOR, options=("--set", given))
+    assert granted(rendered.one("ClusterRole")["rules"]) == ACTING
+    assert rendered.container["image"] == "ghcr.io/moorage/moorage:2.0.0"
+    changed = {
+        "MOORAGE_DRY_RUN": "false",
+        **({"MOORAGE_AGGRESSIVE_MODE": "true"} if "aggressiveMode" in given else {}),
+        **({"MOORAGE_SCOPED_MODE": "true"} if "scopedMode" in given else {}),
+        **({"MOORAGE_NODE_GRACE_PERIOD_MINUTES": "8"} if "nodeGracePeriodMinutes" in given else {}),
+    }
+    assert rendered.env == {**ENV, **changed}
+
+
+# --- what is refused ---
 
 
 @pytest.mark.parametrize(
@@ -262,6 +324,10 @@ def test_the_published_commands_are_refused_with_the_sentence_until_it_can_evict
         ({"cycleInterval": "0s"}, "/cycleInterval"),
         ({"cycleInterval": "0m0s"}, "/cycleInterval"),
         ({"drainTimeout": "-1m"}, "/drainTimeout"),
+        ({"drainRollbackTimeout": "0s"}, "/drainRollbackTimeout"),
+        ({"parallelDrains": 0}, "/parallelDrains"),
+        ({"parallelDrains": 101}, "/parallelDrains"),
+        ({"emptyNodeTimeout": "0s"}, "/emptyNodeTimeout"),
         ({"targetNodePercentage": 300}, "/targetNodePercentage"),
         ({"nodeGracePeriodMinutes": -1}, "/nodeGracePeriodMinutes"),
         ({"targetUtilization": 0}, "/targetUtilization"),
@@ -292,7 +358,7 @@ PUBLISHED: list[Values] = [
     {"replicaCount": 0, "castai-evictor-ext": {"enabled": False}, "podLabels": {"team": "platform"}},
     {"resources": {"requests": {"memory": "256Mi"}}},
     {"clusterIdSecretKeyRef": {"name": "s", "key": "K"}, "clusterIdConfigMapKeyRef": {"name": "c", "key": "K"}},
-    {"installCRDs": True, "ignorePodDisruptionBudgets": True, "softTainting": {"enabled": True}},
+    {"installCRDs": True, "ignorePodDisruptionBudgets": True, "softTainting": {"enabled": False}},
 ]
 
 
@@ -314,7 +380,8 @@ def test_published_files_are_taken(values: Values) -> None:
 def test_that_eviction_is_off_is_said_first_and_where_the_report_is() -> None:
     said = notes(EVICTOR)
     assert "Deployment castai-evictor in namespace castai-agent, replicas: 1, dry run. EVICTION IS OFF" in said
-    assert "A later version will evict when you set dryRun=false; until then that is refused." in said
+    assert f"To turn it on, once you have seen what it finds: {UPGRADE} dryRun=false" in said
+    assert "An EvictorConfig that says dryRun: false is not enough: the rights to evict come with the value." in said
     for command in (
         "kubectl logs -l app.kubernetes.io/name=castai-evictor -n castai-agent",
         "moorage evictor --once",
@@ -326,10 +393,23 @@ def test_that_eviction_is_off_is_said_first_and_where_the_report_is() -> None:
     assert "did evict" not in said
 
 
+def test_that_it_evicts_is_said_first_and_how_it_is_stopped() -> None:
+    said = notes(EVICTOR, {"dryRun": False, "parallelDrains": 3})
+    assert "Deployment castai-evictor in namespace castai-agent, replicas: 1. EVICTION IS ON: dryRun is false." in said
+    assert "are tainted, cordoned and emptied by evictions, at most 3 at the same time. It deletes no node" in said
+    assert f"{UPGRADE} dryRun=true An EvictorConfig that says dryRun wins over the value." in said
+    assert "EVICTION IS OFF" not in said
+    assert "admissionPolicy" not in said
+    assert "are tainted and emptied" in notes(EVICTOR, {"dryRun": False, "softTainting": {"enabled": True}})
+    for idle in ({"evictorEnabled": False}, {"replicas": 0}):
+        assert "EVICTION IS ON, once it runs: dryRun is false." in notes(EVICTOR, {"dryRun": False, **idle})
+
+
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
         ({"replicaCount": 0}, "NOTHING RUNS: replicaCount is 0."),
+        ({"admissionPolicy": {"enabled": False}}, "nothing but RBAC holds service account castai-evictor"),
         ({"evictorEnabled": False}, "IT DOES NOTHING: evictorEnabled is false."),
         ({"crds": {"enabled": False}}, "somebody else defines evictorconfigs.autoscaling.cast.ai"),
         ({"rbac": {"enabled": False}}, "somebody else grants service account castai-evictor its rights"),
@@ -337,7 +417,7 @@ def test_that_eviction_is_off_is_said_first_and_where_the_report_is() -> None:
         ({"image": {"repository": "us-docker.pkg.dev/castai-hub/library/evictor"}}, "an image of the closed product"),
         (
             {"ignorePodDisruptionBudgets": True, "woop": {}, "softTainting": {"enabled": True}},
-            "Accepted, without effect: ignorePodDisruptionBudgets, softTainting.enabled, woop.",
+            "Accepted, without effect: ignorePodDisruptionBudgets, woop.",
         ),
     ],
 )
@@ -412,11 +492,11 @@ def reused(folder: Path, values: Values) -> Path:
 
 def test_the_closed_charts_values_in_place_of_ours(tmp_path: Path) -> None:
     chart = reused(tmp_path, {**CLOSED, "dryRun": False})
-    said = refusal(chart, {})
-    assert f"dryRun: {files.NO_ACTING}. A false that an earlier release has set comes along by itself" in said
-    assert "--reset-then-reuse-values --set dryRun=true changes it" in said
-    rendered = render(chart, {"dryRun": True})
-    assert rendered.env == ENV
+    rendered = render(chart)
+    assert rendered.env == {**ENV, "MOORAGE_DRY_RUN": "false"}
+    assert granted(rendered.one("ClusterRole")["rules"]) == ACTING
+    assert len(rendered.all("ValidatingAdmissionPolicy")) == 2
+    assert render(chart, {"dryRun": True}).env == ENV
     assert rendered.container["image"] == "ghcr.io/moorage/moorage:2.0.0"
     assert [each["kind"] for each in rendered.objects] == [each["kind"] for each in render(EVICTOR).objects]
 

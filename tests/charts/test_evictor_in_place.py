@@ -161,6 +161,8 @@ def test_a_release_of_the_closed_chart_is_upgraded_and_its_definition_left_alone
     cluster.api.request("POST", collection(closed), {**closed, "spec": {**closed["spec"], "replicas": 0}})
     said = notes(EVICTOR, options=options)
     assert "What was installed here before did evict: its dryRun was false. From now on nobody empties nodes." in said
+    assert "may keep its cordon" not in said
+    assert "What was installed here before" not in notes(EVICTOR, {"dryRun": False}, options=options)
     assert "evictorconfigs.autoscaling.cast.ai is there already and is not this release's: it stays as it is." in said
     assert "It has no status" not in said
     assert "stays, and with it every EvictorConfig" not in said
@@ -176,3 +178,16 @@ def test_a_release_of_the_closed_chart_is_upgraded_and_its_definition_left_alone
     }
     cluster.api.request("PATCH", place, ours, "application/merge-patch+json")
     assert "stays, and with it every EvictorConfig" in notes(EVICTOR, options=options)
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_what_an_evictor_of_ours_may_leave_behind_is_said_when_it_is_turned_off(
+    cluster: ClusterHandle, namespace: str, dry_run: bool
+) -> None:
+    options = on_the_server(cluster, namespace)
+    made = owned_by(render(EVICTOR, {"dryRun": dry_run}, namespace=namespace).one("Deployment"), EVICTOR, namespace)
+    cluster.api.request("POST", collection(made), {**made, "spec": {**made["spec"], "replicas": 0}})
+    said = notes(EVICTOR, options=options)
+    assert ("What was installed here before did evict" in said) is not dry_run
+    assert ("may keep its cordon and the annotation moorage.dev/drain" in said) is not dry_run
+    assert "To turn it on, once you have seen what it finds" in said

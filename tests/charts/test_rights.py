@@ -33,6 +33,11 @@ def test_rights_are_read_as_helm_renders_them(
     assert rules(chart, part, names) == role["rules"]
 
 
+def test_rights_to_act_are_beside_those_to_look() -> None:
+    (role,) = render(EVICTOR, {"dryRun": False}).all("ClusterRole")
+    assert [*rules(EVICTOR, "clusterRules"), *rules(EVICTOR, "actingRules")] == role["rules"]
+
+
 def test_what_is_not_there_and_what_cannot_be_filled_in_is_an_error() -> None:
     with pytest.raises(KeyError, match="nothing"):
         rules(PINNER, "nothing")

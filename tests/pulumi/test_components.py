@@ -253,12 +253,15 @@ def test_contradictions() -> None:
     ]
 
 
-def test_what_the_evictor_cannot_do_yet_is_refused() -> None:
+def test_the_evictor_is_told_to_act() -> None:
+    ran = run(lambda: moorage.Evictor("it", **HERE, dry_run=False, aggressive_mode=True, parallel_drains=1))
+    assert ran.error is None
+    assert ran.release["values"] == {"dryRun": False, "aggressiveMode": True, "parallelDrains": 1}
+
+
+def test_several_replicas_of_the_evictor_elect_a_leader() -> None:
     ran = run(lambda: moorage.Evictor("it", **HERE, dry_run=False, leader_election={"enabled": False}, replicas=2))
-    assert ran.refusal == [
-        f"dryRun: {files_evictor.NO_ACTING}",
-        f"leaderElection.enabled: {files_evictor.without_election('2')}",
-    ]
+    assert ran.refusal == [f"leaderElection.enabled: {files_evictor.without_election('2')}"]
 
 
 def test_what_is_not_known_is_skipped_and_the_rest_is_checked() -> None:

@@ -70,6 +70,8 @@ http
 - name: MOORAGE_{{ $name }}
   value: {{ get $values.pricingModel $key | quote }}
 {{- end }}
+- name: MOORAGE_SOFT_TAINTING
+  value: {{ .Values.softTainting.enabled | quote }}
 {{- end -}}
 
 {{/* Values that the process is told as they are. */}}
@@ -84,6 +86,11 @@ maxNodesToEvictPerCycle: MAX_TARGET_NODES_PER_CYCLE
 minNodesToEvictPerCycle: MIN_TARGET_NODES_PER_CYCLE
 targetNodePercentage: TARGET_NODE_PERCENTAGE
 drainTimeout: DRAIN_TIMEOUT
+drainRollbackTimeout: DRAIN_ROLLBACK_TIMEOUT
+podEvictionFailureBackOff: POD_EVICTION_FAILURE_BACK_OFF
+parallelDrains: PARALLEL_DRAINS
+emptyNodeTimeout: EMPTY_NODE_TIMEOUT
+emitNodeRelatedPodEvents: EMIT_NODE_RELATED_POD_EVENTS
 arm64Supported: ARM64_SUPPORTED
 windows: WINDOWS
 targetUtilization: TARGET_UTILIZATION

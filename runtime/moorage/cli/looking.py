@@ -30,6 +30,12 @@ SERVICE = (
     "evictor_enabled",
     "dry_run",
     "cycle_interval",
+    "drain_rollback_timeout",
+    "pod_eviction_failure_back_off",
+    "soft_tainting",
+    "emit_node_related_pod_events",
+    "parallel_drains",
+    "empty_node_timeout",
     "managed",
     "pod_name",
     "lease_name",
@@ -132,7 +138,7 @@ def _in_force(
         found, names = beside.with_rules(found, names, arguments.rules)
     if arguments.prices:
         found, names = beside.with_prices(found, names, arguments.prices)
-    configured = configure(settings, found, names, acts=False)
+    configured = configure(settings, found, names)
     if configured.configuration is None:
         raise _ended(prog, "\n".join(map(str, configured.wrong)), WRONG_USAGE)
     return configured.configuration, configured.notes

@@ -152,7 +152,7 @@ def _under_way(o: Observation, node: Node, mark: Mark, floors: Floors, evictions
     spoilt = _spoilt(o, node, mark)
     if mark.phase is Phase.DRAINING and not moving and not leaving and spoilt is None and not _spoils(o.stop):
         return Decision((MarkEmptied(node),), phase=mark.phase)
-    why = spoilt or o.stop or _fails(o, mark, moving, waits)
+    why = spoilt or o.stop or _fails(o, mark, moving, waits, evictions)
     if why is not None:
         return Decision((RollBack(node, why),), why=why, phase=mark.phase)
     if mark.phase is Phase.CHOSEN:
@@ -175,7 +175,9 @@ def _spoilt(o: Observation, node: Node, mark: Mark) -> Finding | None:
     return _foreign(o, node, cordoned=mark.cordoned) or _held(o)
 
 
-def _fails(o: Observation, mark: Mark, moving: list[OnNode], waits: tuple[Wait, ...]) -> Finding | None:
+def _fails(
+    o: Observation, mark: Mark, moving: list[OnNode], waits: tuple[Wait, ...], evictions: Evictions
+) -> Finding | None:
     """Why a drain comes to nothing by itself."""
     if not o.wanted:
         return Finding(Reason.INTERRUPTED)
@@ -190,7 +192,8 @@ def _fails(o: Observation, mark: Mark, moving: list[OnNode], waits: tuple[Wait, 
         return never
     if o.now < _deadline(o, mark):
         return None
-    obstacle = f"; {waits[0].why}" if waits else ""
+    obstacles = (*(wait.why for wait in waits), *(evictions.trouble(each.pod) for each in moving))
+    obstacle = next((f"; {why}" for why in obstacles if why is not None), "")
     return Finding(Reason.TIMEOUT, f"{o.settings.drain_timeout.total_seconds():g} s{obstacle}")
 
 

@@ -107,6 +107,12 @@ class Drainer:
         """Something has happened in the cluster: look at it soon."""
         self._stirred.set()
 
+    def use(self, settings: Settings) -> None:
+        """How nodes are drained from the next cycle on."""
+        self._settings = settings
+        self._evictions.use(settings)
+        self._trust.use(settings.parallel)
+
     def stop(self, detail: str = "") -> None:
         """Empty nothing more in the cycle that runs; what is not emptied is rolled back."""
         if self._batch is not None:

@@ -65,6 +65,10 @@ class Evictions:
         self._monotonic = monotonic
         self._known: dict[str, Eviction] = {}
 
+    def use(self, settings: Settings) -> None:
+        """How long to wait from now on."""
+        self._settings = settings
+
     @property
     def known(self) -> Mapping[str, Eviction]:
         """All, by the pod's uid."""

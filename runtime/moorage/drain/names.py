@@ -20,6 +20,9 @@ SOFT_TAINT = Taint(key="evictor.cast.ai/evicted", value="true", effect="PreferNo
 
 DRAIN_ANNOTATION = "moorage.dev/drain"
 
+_BEYOND = 9999
+"""A year to which nothing can be added: nobody has drained a node then."""
+
 MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
 """On the API server's copy of a static pod."""
 
@@ -98,7 +101,7 @@ def read(node: Node) -> Mark | None:
     except (msgspec.DecodeError, UnicodeEncodeError) as error:
         raise UnreadableMark(f"{DRAIN_ANNOTATION}: {error}") from error
     since = moment(found.since)
-    if since is None:
+    if since is None or since.year >= _BEYOND:
         raise UnreadableMark(f"{DRAIN_ANNOTATION}: since: {found.since[:40]!r} is no time")
     if unknown := set(found.set) - {_TAINT, _CORDON}:
         raise UnreadableMark(f"{DRAIN_ANNOTATION}: set: {', '.join(sorted(unknown))} is not known")

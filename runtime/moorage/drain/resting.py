@@ -7,9 +7,12 @@ from datetime import datetime
 from moorage.objects import Node
 
 from . import names
-from .names import Phase
+from .names import Mark, Phase
 from .reasons import Finding, Reason
 from .settings import Settings
+
+_NO_FAULT = (Reason.INTERRUPTED.sentence, Reason.STOPPED.sentence)
+"""What says nothing about the node: it may be chosen again at once."""
 
 
 def resting(node: Node, settings: Settings, now: datetime) -> Finding | None:
@@ -26,6 +29,13 @@ def resting(node: Node, settings: Settings, now: datetime) -> Finding | None:
         return Finding(Reason.MARK_UNREADABLE, str(error))
     if mark is None or not mark.phase.over:
         return None
+    end = until(mark, settings)
+    return Finding(Reason.RESTING, f"until {end:%H:%M:%S}: {mark.reason}") if now < end else None
+
+
+def until(mark: Mark, settings: Settings) -> datetime:
+    """Until when a node is left alone of which a drain has come to nothing, unless that was no fault of the node's."""
+    if mark.reason.startswith(_NO_FAULT):
+        return mark.since
     handed_back = mark.phase is Phase.HANDED_BACK
-    until = mark.since + (settings.rest_after_hand_back if handed_back else settings.rest_after_rollback)
-    return Finding(Reason.RESTING, f"until {until:%H:%M:%S}: {mark.reason}") if now < until else None
+    return mark.since + (settings.rest_after_hand_back if handed_back else settings.rest_after_rollback)

@@ -14,6 +14,10 @@ class Trust:
         self._most = max(most, 1)
         self._earned = 1
 
+    def use(self, most: int) -> None:
+        """How many nodes may be emptied at a time at most, from now on."""
+        self._most = max(most, 1)
+
     @property
     def at_once(self) -> int:
         """How many nodes may be emptied at a time now."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
+from moorage.drain.settings import Settings as Drains
 from moorage.files import prices as price_list
 from moorage.files.nulls import without_nulls
 from moorage.objects import quantity
@@ -28,6 +29,11 @@ _OF_CHOICE = {
     "targetNodePercentage": "percentage",
     "arm64Supported": "arm64",
 }
+_OF_DRAINS = {
+    "drainTimeout": "drain_timeout",
+    "drainRollbackTimeout": "rollback_timeout",
+    "podEvictionFailureBackOff": "eviction_back_off",
+}
 _OF_PRICES = {"baseCPUCost": "cpu", "baseMemCost": "memory", "spotDiscount": "spot_discount"}
 
 
@@ -40,12 +46,18 @@ class Configuration:
         policy: who may go.
         choice: which of those go.
         interval: time between two cycles.
+        dry_run: whether it is only said what could go.
+        drains: how nodes are emptied.
+        pod_events: whether pods get an Event when their node is emptied (emitNodeRelatedPodEvents).
     """
 
     enabled: bool = True
     policy: Policy = field(default_factory=Policy)
     choice: Settings = field(default_factory=Settings)
     interval: timedelta = timedelta(minutes=1)
+    dry_run: bool = True
+    drains: Drains = field(default_factory=Drains)
+    pod_events: bool = False
 
 
 def of_settings(settings: CompactionSettings) -> Configuration:
@@ -73,6 +85,16 @@ def of_settings(settings: CompactionSettings) -> Configuration:
             ),
         ),
         timedelta(seconds=settings.cycle_interval),
+        settings.dry_run,
+        Drains(
+            drain_timeout=timedelta(seconds=settings.drain_timeout),
+            rollback_timeout=timedelta(seconds=settings.drain_rollback_timeout),
+            eviction_back_off=timedelta(seconds=settings.pod_eviction_failure_back_off),
+            soft_only=settings.soft_tainting,
+            parallel=settings.parallel_drains,
+            hand_back_after=timedelta(seconds=settings.empty_node_timeout),
+        ),
+        settings.emit_node_related_pod_events,
     )
 
 
@@ -127,7 +149,15 @@ def with_resource(configuration: Configuration, content: Mapping[str, Any]) -> C
         replace(configuration.policy, **changes),
         _chosen_by(configuration.choice, said),
         configuration.interval if interval is None else interval,
+        said.get("dryRun", configuration.dry_run),
+        _drained_by(configuration.drains, said),
+        said.get("emitNodeRelatedPodEvents", configuration.pod_events),
     )
+
+
+def _drained_by(drains: Drains, said: Mapping[str, Any]) -> Drains:
+    changes: dict[str, Any] = {name: duration(said[key]) for key, name in _OF_DRAINS.items() if key in said}
+    return replace(drains, soft_only=said.get("softTainting", drains.soft_only), **changes)
 
 
 def _chosen_by(choice: Settings, said: Mapping[str, Any]) -> Settings:

@@ -1,5 +1,7 @@
 """The cycles: one look after the other, never two at once, and none for nothing.
 
+What is chosen is acted on within the cycle (``Acts``), so the next look begins after the drains have ended.
+
 A cycle begins when something has changed that the last answer may depend on, when the configuration has, when a kind
 has come into sight or gone out of it, when time alone makes another answer (``due``), or after one that has failed; at
 the earliest an interval after the one before it has begun, but for what people configure: that counts at once.
@@ -11,6 +13,7 @@ import asyncio
 import gc
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, NoReturn, Protocol
 
 from moorage.kube.backoff import Backoff
@@ -76,6 +79,26 @@ class Memory(Protocol):
         """Have something written down."""
 
 
+class Acts(Protocol):
+    """Who empties nodes."""
+
+    @property
+    def drained(self) -> Mapping[str, int]:
+        """How many nodes have become what in this cycle."""
+
+    def condition(self, configuration: Configuration | None) -> status.Condition:
+        """How it stands."""
+
+    def due(self) -> datetime | None:
+        """When something of ours is to be given back although nothing happens; None when there is nothing of ours."""
+
+    async def tidy(self, configuration: Configuration | None) -> None:
+        """Finish or give back what is under way with no cycle running."""
+
+    async def drain(self, look: Look, say: Callable[[History], None]) -> None:
+        """Empty the nodes that were chosen."""
+
+
 Looks = Callable[[Inventory, Configuration, History], Awaitable[Seen]]
 
 
@@ -95,6 +118,7 @@ class Cycles:
         looks: computes.
         told: tells people.
         memory: writes down.
+        acts: empties nodes; None: nobody does.
         now: the API server's time.
         interval: seconds between two cycles while no configuration says so.
     """
@@ -107,11 +131,12 @@ class Cycles:
         told: Told,
         memory: Memory,
         *,
+        acts: Acts | None = None,
         now: Callable[[], datetime],
         interval: float,
     ) -> None:
         self._cluster, self._configurations, self._looks = cluster, configurations, looks
-        self._told, self._memory, self._now = told, memory, now
+        self._told, self._memory, self._acts, self._now = told, memory, acts, now
         self._interval = interval
         self.changed, self.configured = asyncio.Event(), asyncio.Event()
         self._unseen: Mapping[str, str] = {}
@@ -153,15 +178,21 @@ class Cycles:
         configuration = found.configuration
         if configuration is not None:
             self._interval = configuration.interval.total_seconds()
+        if self._acts is not None:
+            await self._acts.tidy(configuration)
         history = self._memory.remember(configuration) if configuration is not None else None
         if configuration is None or history is None or not configuration.enabled:
+            self._due = self._acts.due() if self._acts is not None else None
             self._told.idle("unconfigured" if configuration is None or history is None else "disabled")
             self._say(found, status.Condition("Computed", None, "Idle", "Nothing is looked at"))
             return
         look, counts, self._due = await self._looks(self._cluster.inventory(self._now()), configuration, history)
         self._told.looked(look, counts, asyncio.get_running_loop().time() - began)
         cycle = status.cycle(look.plan, counts, look.inventory.now)
-        self._say(found, status.computed(look.inventory.unseen), cycle, history)
+        say = partial(self._say, found, status.computed(look.inventory.unseen), cycle)
+        say(history)
+        if self._acts is not None and not configuration.dry_run:
+            await self._acts.drain(look, say)
 
     def _say(
         self,
@@ -172,6 +203,10 @@ class Cycles:
     ) -> None:
         enabled = found.configuration is not None and found.configuration.enabled
         conditions = (*status.about(found, enabled), condition)
+        if self._acts is not None:
+            conditions += (self._acts.condition(found.configuration),)
+            if cycle is not None:
+                cycle = {**cycle, "drained": {key: self._acts.drained.get(key, 0) for key in status.DRAINED}}
         self._memory.say(status.Said(found.generation, conditions, cycle, history))
 
     async def _until_changed(self) -> None:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from moorage.reservations import moment
 
-from .candidates import names
+from .candidates import drains, names
 from .compaction import History
 from .durations import duration
 from .looking import Look
@@ -24,7 +24,7 @@ def due(look: Look, history: History) -> datetime | None:
         look: what was found.
         history: what was remembered then.
     """
-    moments = (*_of_nodes(look), *_of_marks(look), *_of_history(look, history))
+    moments = (*_of_nodes(look), *_of_marks(look), *_of_drains(look), *_of_history(look, history))
     return min((each for each in moments if each > look.inventory.now), default=None)
 
 
@@ -46,6 +46,13 @@ def _of_marks(look: Look) -> Iterator[datetime]:
             created = moment(meta.creation_timestamp or "") if lasting is not None else None
             if lasting is not None and created is not None:
                 yield from _later(created, lasting)
+
+
+def _of_drains(look: Look) -> Iterator[datetime]:
+    for node in look.cluster.view.nodes.values():
+        over = drains.over(node, look.configuration.drains.hand_back_after)
+        if over is not None:
+            yield over
 
 
 def _of_history(look: Look, history: History) -> Iterator[datetime]:

@@ -77,7 +77,8 @@ class Following:
         found, resource = self._look(), self.resources.get(rules.NAME)
         which = (resource.metadata.uid, resource.metadata.generation) if resource is not None else ("", 0)
         if (found, which) != self._judged:
-            self._take(configure(self._settings, found, self._names), which[1])
+            configured = configure(self._settings, found, self._names, installation=self._settings.installation)
+            self._take(configured, which[1])
             self._judged = (found, which)
         return self._in_force
 

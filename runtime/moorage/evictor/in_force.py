@@ -6,7 +6,7 @@ Nothing is half in force: one mistake anywhere, and there is no configuration. W
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -20,6 +20,8 @@ from .configuration import Configuration, of_settings, with_file, with_prices, w
 
 LEAST_INTERVAL = timedelta(seconds=1)
 """A shorter one would have the evictor do nothing but begin."""
+LONGEST = timedelta(hours=24)
+"""As for settings: sums with a time of many years would be beyond all calendars."""
 VERSION = "autoscaling.cast.ai/v1alpha1"
 """Of the resource; the items of a list may be without it."""
 
@@ -115,7 +117,7 @@ def text_of(data: Mapping[str, Any] | None, key: str, source: str) -> str | Wron
 
 
 def configure(
-    settings: CompactionSettings, found: Found, names: Names | None = None, *, acts: bool = True
+    settings: CompactionSettings, found: Found, names: Names | None = None, *, installation: str = ""
 ) -> Configured:
     """Put together what is in force.
 
@@ -123,7 +125,7 @@ def configure(
         settings: of the program.
         found: what there is beside them.
         names: how messages call it.
-        acts: whether the program would empty nodes; who only looks need not mind ``dryRun: false``.
+        installation: which installation we are, in the marks of nodes; empty: every mark counts as ours.
 
     Returns:
         A configuration, or what is wrong; with all mistakes of all sources.
@@ -136,16 +138,12 @@ def configure(
     if wrong:
         return Configured(None, tuple(wrong))
     configuration = with_prices(with_file(of_settings(settings), filed.document.value), priced.document.value)
+    configuration = replace(configuration, policy=replace(configuration.policy, installation=installation))
     said: Mapping[str, Any] = {}
     if resource.document.value is not None:
         configuration = with_resource(configuration, resource.document.value)
         said = resource.document.value["spec"].get("config") or {}
     wrong += _contradictions(configuration, said, names.resource)
-    if acts and said.get("dryRun") is False:
-        sentence = (
-            "is false, and this version does not evict yet: it only says what could go. Leave it out, or set it to true"
-        )
-        wrong.append(Wrong(names.resource, "spec.config.dryRun", sentence))
     notes = tuple(f"{names.resource}: {each.full_sentence}" for each in rules.notes(resource.document))
     return Configured(None if wrong else configuration, tuple(wrong), notes)
 
@@ -191,6 +189,14 @@ def _contradictions(configuration: Configuration, said: Mapping[str, Any], resou
     """What is wrong only once all is put together, blamed on whoever says it."""
     if configuration.interval < LEAST_INTERVAL:
         yield _blame("cycleInterval", "cycle_interval", said, resource, "is too short, at least 1s")
+    drains = configuration.drains
+    for key, setting, found in (
+        ("drainTimeout", "drain_timeout", drains.drain_timeout),
+        ("drainRollbackTimeout", "drain_rollback_timeout", drains.rollback_timeout),
+        ("podEvictionFailureBackOff", "pod_eviction_failure_back_off", drains.eviction_back_off),
+    ):
+        if found > LONGEST:
+            yield _blame(key, setting, said, resource, "is too long, at most 24h")
     most, least = configuration.choice.most, configuration.choice.least
     if most is not None and most < least != CompactionSettings().min_target_nodes_per_cycle:
         sentence = f"is {least}, and maxTargetNodesPerCycle allows {most}: make one of them fit the other"

@@ -29,6 +29,11 @@ VALID = Gauge(
     "Whether settings, rules and prices can be used as they stand (1); 0: the last good ones stay in force.",
 )
 VALID.set(1)  # until somebody has found something wrong
+EVICTIONS = Counter(
+    "moorage_evictor_evictions_total", "Evictions that were asked for, by what became of them.", ["result"]
+)
+DRAINS = Counter("moorage_evictor_drains_total", "Nodes by what became of emptying them.", ["result"])
+DRAINING = Gauge("moorage_evictor_draining", "Nodes that are being emptied.")
 _OF_A_TERM = (KEPT, HOLDING, FREED, TOTAL)
 
 
@@ -54,5 +59,6 @@ def clear() -> None:
     """Show that nothing is known."""
     TARGET_NODES.set(0)
     TARGET_PODS.set(0)
+    DRAINING.set(0)
     for gauge in _OF_A_TERM:
         gauge.clear()

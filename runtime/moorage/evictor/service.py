@@ -1,6 +1,7 @@
 """The evictor as a program: caches of everything it looks at, its configuration, one leader, one cycle after the other.
 
-It changes nothing in the cluster but the status of its own resource, its Lease and Events: this is a dry run.
+In a dry run it changes nothing in the cluster but the status of its own resource, its Lease and Events. Otherwise it
+empties nodes, too; it never deletes one.
 """
 
 from __future__ import annotations
@@ -19,12 +20,15 @@ from moorage.kube.transport import Transport
 from moorage.ops import health
 from moorage.ops.settings import EvictorSettings
 
-from . import metrics
+from . import metrics, news
+from .acting import Acting
+from .again import still
 from .cycle import Cycles, seen
 from .following import Following
+from .rivals import Rivals
 from .sources.watched import Watched
 from .status import Status
-from .telling import DRY_RUN, Telling
+from .telling import ACTS, DRY_RUN, Telling
 from .worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -42,7 +46,7 @@ async def run(settings: EvictorSettings) -> None:
         KubeError: the credentials cannot be used.
         HealthError: the health server cannot be started.
     """
-    logger.warning(DRY_RUN)
+    logger.warning(DRY_RUN if settings.dry_run else ACTS)
     checks = health.Health()
     async with (
         Transport(credentials.load(settings.kubeconfig, settings.context)) as transport,
@@ -64,6 +68,7 @@ class _Service:
         self._us = Ourselves(self._recorder, settings.namespace, settings.pod_name, self._our_uid)
         self._worker = Worker()
         self._cycles: Cycles | None = None
+        self._acting: Acting | None = None
         election = LeaderElection(transport, settings.namespace, settings.lease_name, settings.pod_name)
         self._program = Program(self._watched, self._recorder, checks, election if settings.leader_election else None)
 
@@ -80,17 +85,40 @@ class _Service:
         telling = Telling(self._recorder, self._us, status.chosen())
         looks = partial(self._worker.run, seen)
         interval = self._settings.cycle_interval
-        self._cycles = Cycles(self._watched, self._following, looks, telling, status, now=now, interval=interval)
-        telling.began()
+        self._acting = acting = self._acts(status)
+        self._cycles = Cycles(
+            self._watched, self._following, looks, telling, status, acts=acting, now=now, interval=interval
+        )
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._cycles.run(), name="cycles")
                 group.create_task(status.run(), name="status")
         finally:
-            self._cycles = None
+            self._cycles = self._acting = None
+            acting.close()
             metrics.clear()
 
+    def _acts(self, status: Status) -> Acting:
+        """Who empties nodes in this term."""
+        settings = self._settings
+        return Acting(
+            Client(self._transport, patience=0.0),
+            self._watched,
+            self._following,
+            status,
+            partial(self._worker.run, still),
+            Rivals(settings.namespace, settings.pod_name, settings.installation),
+            news.Telling(self._recorder, self._us),
+            clock=self._transport.clock,
+            leads=self._program.leads,
+            installation=settings.installation,
+            monotonic=asyncio.get_running_loop().time,
+            changed=self._change,
+        )
+
     def _change(self) -> None:
+        if self._acting is not None:
+            self._acting.stir()
         if self._cycles is not None:
             self._cycles.changed.set()
 

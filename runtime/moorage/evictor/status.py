@@ -31,6 +31,8 @@ _LISTED = 100
 """Chosen nodes in a status: an object must not grow with the cluster."""
 _MISTAKES = 5
 _LONGEST = 2000
+DRAINED = ("emptied", "rolledBack", "handedBack")
+"""What may have become of a node in a cycle."""
 _TIMES = ("time", "seconds")
 """What of a cycle differs each time."""
 
@@ -74,8 +76,10 @@ def about(found: InForce, enabled: bool) -> Iterator[Condition]:
         yield Condition("Ready", False, "Disabled", "The evictor is switched off: enabled is false")
     elif found.wrong:
         yield Condition("Ready", True, "LastGood", "The last good configuration is in force")
-    else:
+    elif found.configuration.dry_run:
         yield Condition("Ready", True, "InForce", "The configuration is in force, as a dry run: nothing is evicted")
+    else:
+        yield Condition("Ready", True, "InForce", "The configuration is in force, and nodes are emptied")
     if found.wrong:
         said = "; ".join(str(each) for each in found.wrong[:_MISTAKES])
         more = f"; and {len(found.wrong) - _MISTAKES} more" if len(found.wrong) > _MISTAKES else ""
@@ -204,7 +208,7 @@ class Status:
         self._latest = Latest(resources)
         self._history: History | None = None
         self._said: Said | None = None
-        self._news = asyncio.Event()
+        self._news, self._settled = asyncio.Event(), asyncio.Event()
         self._complaint = ""
 
     def chosen(self) -> list[str]:
@@ -228,7 +232,28 @@ class Status:
     def say(self, said: Said) -> None:
         """Have something written, unless it is there already."""
         self._said = said
+        self._settled.clear()
         self._news.set()
+
+    def evicted(self, owner: str) -> None:
+        """Remember an eviction of now.
+
+        Args:
+            owner: whom it counts for.
+        """
+        self._history = (self._history or History()).with_evictions((owner,), self._now())
+
+    async def settled(self, seconds: float) -> bool:
+        """Whether what was said last is written within some time, if there is a resource to write it to.
+
+        Args:
+            seconds: how long to wait.
+        """
+        try:
+            await asyncio.wait_for(self._settled.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
 
     async def run(self) -> NoReturn:
         """Write until cancelled."""
@@ -245,6 +270,8 @@ class Status:
             else:
                 backoff.reset()
                 self._complaint = ""
+                if not self._news.is_set():
+                    self._settled.set()
 
     async def _write(self) -> None:
         before, said = self._latest.get(NAME), self._said

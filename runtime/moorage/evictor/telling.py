@@ -21,6 +21,7 @@ _TOP = 5
 _MISTAKES = 10
 """Log lines about one configuration."""
 DRY_RUN = "this is a dry run, nothing is evicted"
+ACTS = "nodes that could go are emptied"
 
 
 class Telling:
@@ -36,17 +37,17 @@ class Telling:
         self._recorder, self._us = recorder, us
         self._chosen = frozenset(chosen)
         self._configured = 0
+        self._dry_run: bool | None = None
         self._failure = ""
-
-    def began(self) -> None:
-        """A term has begun."""
-        self._us.tell("Normal", "DryRun", "Start", "Nodes that could go are found and reported, and nothing is evicted")
 
     def configured(self, found: InForce) -> None:
         """Tell of a configuration, once."""
         if found.number == self._configured:
             return
         self._configured = found.number
+        if found.configuration is not None and found.configuration.dry_run != self._dry_run:
+            self._dry_run = found.configuration.dry_run
+            self._tell_whether_we_act(dry_run=self._dry_run)
         if not found.wrong:
             logger.info("configuration is in force")
             for note in found.notes:
@@ -62,6 +63,14 @@ class Telling:
         if len(found.wrong) > _MISTAKES:
             logger.warning("configuration has more mistakes", extra={"more": len(found.wrong) - _MISTAKES})
         self._tell_wrong(found, "The last good one stays in force" if kept else "Nothing is chosen until it is right")
+
+    def _tell_whether_we_act(self, *, dry_run: bool) -> None:
+        if dry_run:
+            note = "Nodes that could go are found and reported, and nothing is evicted"
+            self._us.tell("Normal", "DryRun", "Start", note)
+        else:
+            self._us.tell("Normal", "Acting", "Start", "Nodes that could go are found and emptied")
+        logger.info(DRY_RUN if dry_run else ACTS)
 
     def _tell_wrong(self, found: InForce, consequence: str) -> None:
         told = set()
@@ -85,7 +94,7 @@ class Telling:
         metrics.show(plan, counts.kept, counts.holding)
         logger.info("cluster looked at", extra=_fields(look, counts, seconds))
         for node in plan.chosen:
-            if node.name not in self._chosen:
+            if node.name not in self._chosen and look.configuration.dry_run:
                 self._tell_node(node, plan)
         self._chosen = frozenset(node.name for node in plan.chosen)
 

@@ -1,4 +1,4 @@
-"""Values of the evictor's chart that are right each for itself, and that this version cannot do, or not together."""
+"""Values of the evictor's chart that are right each for itself, and contradict each other."""
 
 from __future__ import annotations
 
@@ -9,12 +9,6 @@ from .yamlfile import Document
 
 CHART = "castai-evictor"
 
-NO_ACTING = (
-    "false is refused, because this version does not evict yet: it reports which nodes could go and what holds the "
-    "others. Leave dryRun out, or set it to true"
-)
-"""What is said of dryRun: false until the evictor can evict."""
-
 
 def mistakes(document: Document) -> Iterator[Mistake]:
     """What the chart's templates refuse in values that satisfy its schema.
@@ -22,8 +16,6 @@ def mistakes(document: Document) -> Iterator[Mistake]:
     Args:
         document: the values, a map.
     """
-    if document.value.get("dryRun") is False:
-        yield document.mistake(("dryRun",), f"dryRun: {NO_ACTING}")
     election = document.value.get("leaderElection")
     if isinstance(election, Mapping) and election.get("enabled") is False:
         counts = [found for key in ("replicas", "replicaCount") if (found := document.value.get(key)) is not None]

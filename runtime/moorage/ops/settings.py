@@ -213,7 +213,7 @@ class CompactionSettings:
     )
     dry_run: bool = setting(
         "MOORAGE_DRY_RUN",
-        "Only say what would be done; false is refused, because this version does not evict yet",
+        "Only say what would be done; false: nodes that could go are emptied",
         parsing.boolean,
         True,
     )
@@ -249,6 +249,36 @@ class CompactionSettings:
         10,
     )
     drain_timeout: float = setting("MOORAGE_DRAIN_TIMEOUT", "How long emptying a node may take", parsing.seconds, 600.0)
+    drain_rollback_timeout: float = setting(
+        "MOORAGE_DRAIN_ROLLBACK_TIMEOUT", "How long giving a node back may take", parsing.seconds, 60.0
+    )
+    pod_eviction_failure_back_off: float = setting(
+        "MOORAGE_POD_EVICTION_FAILURE_BACK_OFF",
+        "Time before a refused eviction is tried again; doubled each time",
+        parsing.seconds,
+        5.0,
+    )
+    soft_tainting: bool = setting(
+        "MOORAGE_SOFT_TAINTING",
+        "Whether nodes are only tainted while they are emptied, not cordoned",
+        parsing.boolean,
+        False,
+    )
+    emit_node_related_pod_events: bool = setting(
+        "MOORAGE_EMIT_NODE_RELATED_POD_EVENTS",
+        "Whether pods get an Event when their node is emptied",
+        parsing.boolean,
+        False,
+    )
+    parallel_drains: int = setting(
+        "MOORAGE_PARALLEL_DRAINS", "At most so many nodes are emptied at a time", parsing.whole(1, 100), 5
+    )
+    empty_node_timeout: float = setting(
+        "MOORAGE_EMPTY_NODE_TIMEOUT",
+        "After how long an emptied node that nobody has deleted is given back",
+        parsing.seconds,
+        900.0,
+    )
     arm64_supported: bool = setting(
         "MOORAGE_ARM64_SUPPORTED", "Whether pods may be moved to arm64 nodes", parsing.boolean, True
     )
@@ -317,11 +347,7 @@ class EvictorSettings(CompactionSettings, ClusterSettings, ReplicaSettings):
         "castai-evictor-prices",
     )
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        declared = settings_of(EvictorSettings)
-        if not self.dry_run:
-            raise SettingsError(
-                f"{declared['dry_run'].title} is false, and this version does not evict yet: it only says what could "
-                "go. Leave it out, or set it to true"
-            )
+    @property
+    def installation(self) -> str:
+        """Which installation we are, in the marks of nodes: whoever shares our Lease does."""
+        return f"{self.namespace}/{self.lease_name}"

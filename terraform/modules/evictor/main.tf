@@ -74,6 +74,14 @@ resource "helm_release" "this" {
       error_message = join("\n", local.mistakes["podEvictionFailureBackOff"])
     }
     precondition {
+      condition     = length(local.mistakes["parallelDrains"]) == 0
+      error_message = join("\n", local.mistakes["parallelDrains"])
+    }
+    precondition {
+      condition     = length(local.mistakes["emptyNodeTimeout"]) == 0
+      error_message = join("\n", local.mistakes["emptyNodeTimeout"])
+    }
+    precondition {
       condition     = length(local.mistakes["ignorePodDisruptionBudgets"]) == 0
       error_message = join("\n", local.mistakes["ignorePodDisruptionBudgets"])
     }
@@ -156,6 +164,10 @@ resource "helm_release" "this" {
     precondition {
       condition     = length(local.mistakes["rbac"]) == 0
       error_message = join("\n", local.mistakes["rbac"])
+    }
+    precondition {
+      condition     = length(local.mistakes["admissionPolicy"]) == 0
+      error_message = join("\n", local.mistakes["admissionPolicy"])
     }
     precondition {
       condition     = length(local.mistakes["crds"]) == 0

@@ -18,6 +18,8 @@ locals {
     drainTimeout                  = var.drain_timeout
     drainRollbackTimeout          = var.drain_rollback_timeout
     podEvictionFailureBackOff     = var.pod_eviction_failure_back_off
+    parallelDrains                = var.parallel_drains
+    emptyNodeTimeout              = var.empty_node_timeout
     ignorePodDisruptionBudgets    = var.ignore_pod_disruption_budgets
     softTainting                  = try({ for key in keys(var.soft_tainting) : key => var.soft_tainting[key] if var.soft_tainting[key] != null }, var.soft_tainting)
     emitNodeRelatedPodEvents      = var.emit_node_related_pod_events
@@ -39,6 +41,7 @@ locals {
     commonAnnotations             = var.common_annotations
     serviceAccount                = try({ for key in keys(var.service_account) : key => var.service_account[key] if var.service_account[key] != null }, var.service_account)
     rbac                          = try({ for key in keys(var.rbac) : key => var.rbac[key] if var.rbac[key] != null }, var.rbac)
+    admissionPolicy               = try({ for key in keys(var.admission_policy) : key => var.admission_policy[key] if var.admission_policy[key] != null }, var.admission_policy)
     crds                          = try({ for key in keys(var.crds) : key => var.crds[key] if var.crds[key] != null }, var.crds)
     leaderElection                = try({ for key in keys(var.leader_election) : key => var.leader_election[key] if var.leader_election[key] != null }, var.leader_election)
     kubernetesClient              = try(merge({ for key in keys(var.kubernetes_client) : key => var.kubernetes_client[key] if var.kubernetes_client[key] != null }, { for key in ["rateLimiter"] : key => try({ for key in keys(var.kubernetes_client["rateLimiter"]) : key => var.kubernetes_client["rateLimiter"][key] if var.kubernetes_client["rateLimiter"][key] != null }, var.kubernetes_client["rateLimiter"]) if can(keys(var.kubernetes_client["rateLimiter"])) }), var.kubernetes_client)
@@ -104,9 +107,6 @@ locals {
     replicaCount = concat(
       [for said in [try("replicaCount: is ${local.given["replicaCount"]} and replicas is ${local.given["replicas"]}: they mean the same; keep one of them", "")] : said if try(local.given["replicas"] != local.given["replicaCount"] && !contains([""], local.given["replicas"]) && !contains([""], local.given["replicaCount"]), false)],
     )
-    dryRun = concat(
-      [for said in ["dryRun: false is refused, because this version does not evict yet: it reports which nodes could go and what holds the others. Leave dryRun out, or set it to true"] : said if try(jsonencode(local.given["dryRun"]) == "false", false)],
-    )
     leaderElection = concat(
       [for said in ["leaderElection.enabled: is false and there are ${try([for each in [local.given["replicas"], local.given["replicaCount"]] : each if each != null][0], 1)} replicas: each of them would take itself for the leader; set replicas to 1, or leave leader election on"] : said if try(jsonencode(local.given["leaderElection"]["enabled"]) == "false", false) && try(try([for each in [local.given["replicas"], local.given["replicaCount"]] : each if each != null][0], 1) > 1, false)],
     )
@@ -116,11 +116,7 @@ locals {
   notes = concat(
     [for said in ["replicas: 0 means that NOTHING RUNS, and nobody scales it up later; without it 1 would run"] : said if try(jsonencode(local.given["replicas"]) == "0", false)],
     [for said in ["replicaCount: 0 means that NOTHING RUNS, and nobody scales it up later; without it 1 would run. Where replicas run now, the chart refuses it until replicas is 0 too"] : said if try(jsonencode(local.given["replicaCount"]) == "0", false)],
-    [for said in ["drainRollbackTimeout: accepted, without effect. How long rolling back may take. Nothing is evicted yet, so nothing is rolled back."] : said if try(local.given["drainRollbackTimeout"] != null, false)],
-    [for said in ["podEvictionFailureBackOff: accepted, without effect. Time before a refused eviction is tried again. Nothing is evicted yet."] : said if try(local.given["podEvictionFailureBackOff"] != null, false)],
     [for said in ["ignorePodDisruptionBudgets: accepted, without effect. Not obeyed: pods are only ever evicted, and the API server refuses evictions that a PodDisruptionBudget does not allow."] : said if try(local.given["ignorePodDisruptionBudgets"] != null, false)],
-    [for said in ["softTainting.enabled: accepted, without effect. With the taint evictor.cast.ai/evicted:PreferNoSchedule, instead of a cordon. Nothing is emptied yet."] : said if try(local.given["softTainting"]["enabled"] != null, false)],
-    [for said in ["emitNodeRelatedPodEvents: accepted, without effect. Write an Event on each pod that is evicted. Nothing is evicted yet."] : said if try(local.given["emitNodeRelatedPodEvents"] != null, false)],
     [for said in ["pricingModel.enabled: accepted, without effect. Whether prices count. They always do."] : said if try(local.given["pricingModel"]["enabled"] != null, false)],
     [for said in ["rbac.volumes: accepted, without effect. An old published name; volumes are always looked at, because they decide where a pod fits."] : said if try(local.given["rbac"]["volumes"] != null, false)],
     [for said in ["kubernetesClient.rateLimiter.qps: accepted, without effect. Requests per second, in the long run. The evictor watches, and asks too seldom for a limit."] : said if try(local.given["kubernetesClient"]["rateLimiter"]["qps"] != null, false)],

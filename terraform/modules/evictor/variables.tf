@@ -90,7 +90,7 @@ variable "evictor_enabled" {
 }
 
 variable "dry_run" {
-  description = "Key dryRun of the chart, default true.\nOnly say what would be done; no evictions, cordons or taints. This version does no more than that: false is refused until it can evict."
+  description = "Key dryRun of the chart, default true.\nOnly say what would be done; no evictions, cordons or taints. false: the evictor acts, and the chart grants it the rights to."
   type        = bool
   default     = null
 }
@@ -144,13 +144,25 @@ variable "drain_timeout" {
 }
 
 variable "drain_rollback_timeout" {
-  description = "Key drainRollbackTimeout of the chart.\nHow long rolling back may take. Nothing is evicted yet, so nothing is rolled back.\nAccepted, without effect."
+  description = "Key drainRollbackTimeout of the chart, default \"1m\".\nHow long rolling a node back may take: taking off the cordon and the taint when emptying it has come to nothing."
   type        = string
   default     = null
 }
 
 variable "pod_eviction_failure_back_off" {
-  description = "Key podEvictionFailureBackOff of the chart.\nTime before a refused eviction is tried again. Nothing is evicted yet.\nAccepted, without effect."
+  description = "Key podEvictionFailureBackOff of the chart, default \"5s\".\nTime before a refused eviction is tried again; longer each time."
+  type        = string
+  default     = null
+}
+
+variable "parallel_drains" {
+  description = "Key parallelDrains of the chart, default 5.\nAt most so many nodes are emptied at the same time. The first is emptied alone; each that goes well doubles the number."
+  type        = number
+  default     = null
+}
+
+variable "empty_node_timeout" {
+  description = "Key emptyNodeTimeout of the chart, default \"15m\".\nHow long an emptied node may stay. Nobody has deleted it by then: it is handed back, and takes pods as before."
   type        = string
   default     = null
 }
@@ -168,7 +180,7 @@ variable "soft_tainting" {
 }
 
 variable "emit_node_related_pod_events" {
-  description = "Key emitNodeRelatedPodEvents of the chart.\nWrite an Event on each pod that is evicted. Nothing is evicted yet.\nAccepted, without effect."
+  description = "Key emitNodeRelatedPodEvents of the chart, default false.\nWrite an Event on each pod that is evicted."
   type        = bool
   default     = null
 }
@@ -277,6 +289,12 @@ variable "service_account" {
 
 variable "rbac" {
   description = "Key rbac of the chart.\nRights in the cluster.\nKeys: enabled, volumes."
+  type        = any
+  default     = null
+}
+
+variable "admission_policy" {
+  description = "Key admissionPolicy of the chart.\nValidatingAdmissionPolicies for the evictor's service account: what it may do to nodes and pods, beyond what RBAC can say (SECURITY.md).\nKeys: enabled."
   type        = any
   default     = null
 }

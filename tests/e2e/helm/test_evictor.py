@@ -16,19 +16,24 @@ from tests.e2e.helm.site import AGENT, Site
 RELEASE = "castai-evictor"
 CLOSED = f"helm upgrade --install castai-evictor castai-helm/castai-evictor -n {NAMESPACE} --version 0.35.143"
 INSTALL = f"helm upgrade --install castai-evictor moorage/castai-evictor -n {NAMESPACE}"
-SEED = (
-    "--set dryRun=false",
-    "--set dryRun=false,aggressiveMode=true",
-    "--set dryRun=false,scopedMode=true",
-    "--set dryRun=false,nodeGracePeriodMinutes=8",
-    "--set dryRun=false --set image.repository=us-docker.pkg.dev/castai-hub/library/castai-evictor",
-)
-"""What the published text adds to the command that installs."""
+SEED = {
+    "--set dryRun=false": {},
+    "--set dryRun=false,aggressiveMode=true": {"MOORAGE_AGGRESSIVE_MODE": "true"},
+    "--set dryRun=false,scopedMode=true": {"MOORAGE_SCOPED_MODE": "true"},
+    "--set dryRun=false,nodeGracePeriodMinutes=8": {"MOORAGE_NODE_GRACE_PERIOD_MINUTES": "8"},
+    "--set dryRun=false --set image.repository=us-docker.pkg.dev/castai-hub/library/castai-evictor": {},
+}
+"""What the published text adds to the command that installs, and what the process is told by it besides dryRun."""
 PODS = f"app.kubernetes.io/name%3D{RELEASE},app.kubernetes.io/instance%3D{RELEASE}"
 CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/evictorconfigs.autoscaling.cast.ai"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 IMAGE = "ghcr.io/moorage/moorage:2.0.0"
 WRITES = {"create", "update", "patch", "delete", "deletecollection"}
+ABOUT_ITSELF = {"evictorconfigs/status", "events"}
+FENCES = [
+    f"/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/{RELEASE}{part}.{NAMESPACE}"
+    for part in ("", "-evictions")
+]
 
 
 @pytest.fixture
@@ -59,6 +64,15 @@ def may_write(site: Site) -> set[str]:
     }
 
 
+def acts(site: Site) -> bool:
+    """Whether the process is told to act; it has the rights to then, and only then."""
+    told = environment(site)["MOORAGE_DRY_RUN"]
+    writes = ABOUT_ITSELF | ({"nodes", "pods/eviction"} if told == "false" else set())
+    assert may_write(site) == writes
+    assert all(map(site.get, FENCES))
+    return told == "false"
+
+
 def test_a_closed_release_becomes_ours_in_dry_run_and_theirs_again(evictor: Site) -> None:
     shell = evictor.shell()
     shell(CLOSED)
@@ -66,14 +80,14 @@ def test_a_closed_release_becomes_ours_in_dry_run_and_theirs_again(evictor: Site
     before = evictor.deployment(RELEASE)
 
     said = shell(INSTALL).out
-    assert "dryRun" in said, "whoever relied on the closed default is told"
+    assert "EVICTION IS OFF" in said, "whoever relied on the closed default is told"
+    assert f"{RELEASE} -n {NAMESPACE} --reset-then-reuse-values --set dryRun=false" in said
     evictor.until_ready(1, RELEASE)
     after = evictor.deployment(RELEASE)
     assert after["metadata"]["uid"] == before["metadata"]["uid"], "the same Deployment, not another one"
     assert after["spec"]["selector"] == before["spec"]["selector"]
     assert {pod["spec"]["containers"][0]["image"] for pod in evictor.pods(PODS)} == {IMAGE}
-    assert environment(evictor)["MOORAGE_DRY_RUN"] == "true"
-    assert may_write(evictor) <= {"evictorconfigs/status", "events"}
+    assert not acts(evictor)
     assert evictor.get(f"{RBAC}/clusterroles/{RELEASE}-ext") is None
     assert evictor.get(f"{AGENT}/configmaps/{RELEASE}-config"), "where rules have always been"
 
@@ -82,18 +96,23 @@ def test_a_closed_release_becomes_ours_in_dry_run_and_theirs_again(evictor: Site
     assert "castai-hub" in evictor.container(RELEASE)["image"]
 
 
-def test_a_closed_release_that_evicts_by_its_values_is_not_made_one_that_does_not_without_a_word(evictor: Site) -> None:
+@pytest.mark.parametrize("words", ["", " --reuse-values", " --reset-then-reuse-values"])
+def test_a_closed_release_that_evicts_by_its_values_becomes_ours_in_place_and_acts(evictor: Site, words: str) -> None:
     shell = evictor.shell()
     shell(f"{CLOSED} --set dryRun=false")
     evictor.until_ready(1, RELEASE)
     before = evictor.deployment(RELEASE)
-    for words in ("", " --reuse-values", " --reset-then-reuse-values"):
-        refused = shell.fails(f"{INSTALL}{words}")
-        assert "dryRun" in refused
-        assert "does not evict yet" in refused
-    assert evictor.deployment(RELEASE)["metadata"]["generation"] == before["metadata"]["generation"], "nothing changed"
-    shell(f"{INSTALL} --reset-then-reuse-values --set dryRun=true")
+
+    said = shell(f"{INSTALL}{words}").out
+    assert "EVICTION IS ON: dryRun is false." in said
+    evictor.until_ready(1, RELEASE)
+    after = evictor.deployment(RELEASE)
+    assert after["metadata"]["uid"] == before["metadata"]["uid"], "the same Deployment, not another one"
     assert evictor.container(RELEASE)["image"] == IMAGE
+    assert acts(evictor)
+
+    shell(f"{INSTALL} --reset-then-reuse-values --set dryRun=true")
+    assert not acts(evictor), "the rights go with the value"
 
 
 def test_a_definition_that_the_closed_chart_made_without_helm_is_no_hindrance(evictor: Site) -> None:
@@ -110,10 +129,10 @@ def test_a_definition_that_the_closed_chart_made_without_helm_is_no_hindrance(ev
 
 
 @pytest.mark.parametrize("words", SEED)
-def test_what_the_seed_adds_is_refused_until_there_is_eviction_and_nothing_is_installed(
-    evictor: Site, words: str
-) -> None:
-    said = evictor.shell().fails(f"{INSTALL} {words}")
-    assert "does not evict yet" in said
-    assert evictor.get(CRD) is None
-    evictor.shell()(f"{INSTALL} {words.replace('dryRun=false', 'dryRun=true')} --dry-run=client")
+def test_what_the_seed_adds_installs_an_evictor_that_acts(evictor: Site, words: str) -> None:
+    said = evictor.shell()(f"{INSTALL} {words}").out
+    assert "EVICTION IS ON: dryRun is false." in said
+    evictor.until_ready(1, RELEASE)
+    assert evictor.container(RELEASE)["image"] == IMAGE
+    assert acts(evictor)
+    assert environment(evictor).items() >= SEED[words].items()

@@ -149,11 +149,15 @@ def test_rules_in_a_file_stand_in_for_those_of_the_cluster(tmp_path: Path, capsy
 
 
 def test_settings_count_and_the_resource_wins(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    dump = written(tmp_path, *CLUSTER, resource({"scopedMode": True, "dryRun": False, "softTainting": True}))
+    dump = written(
+        tmp_path, *CLUSTER, resource({"scopedMode": True, "dryRun": False, "ignorePodDisruptionBudgets": True})
+    )
     code, out, err = run(capsys, "evictor", "--from", dump, "-o", "json")
     assert code == 0
     assert json.loads(out)["chosen"] == []
-    assert "note: EvictorConfig evictor-config: spec.config.softTainting: accepted, without effect." in err
+    assert (
+        "note: EvictorConfig evictor-config: spec.config.ignorePodDisruptionBudgets: accepted, without effect." in err
+    )
 
 
 CONTRADICTION = "settings: MOORAGE_MIN_TARGET_NODES_PER_CYCLE (--min-target-nodes-per-cycle): is 30, and"
@@ -173,7 +177,6 @@ TWICE = [{"instanceType": "a", "pricePerHour": 1}, {"instanceType": "a", "priceP
             ("--cycle-interval", "500ms"),
             "settings: MOORAGE_CYCLE_INTERVAL (--cycle-interval): is too short, at least 1s",
         ),
-        (("--dry-run", "false"), "MOORAGE_DRY_RUN (--dry-run) is false, and this version does not evict yet"),
         (("--min-target-nodes-per-cycle", "30"), CONTRADICTION),
         (("--rules", "/no/such/file"), "/no/such/file: cannot be read: No such file or directory"),
         (("--output-file", "/no/such/folder/a"), "--output-file: there is no folder /no/such/folder"),

@@ -170,6 +170,16 @@ def test_what_comes_between_rolls_a_node_back_and_says_why(what: str) -> None:
     assert found.why.reason is reason
 
 
+def test_what_is_refused_to_the_last_is_the_reason_also_when_it_may_be_asked_again_just_now() -> None:
+    evictions, clock = ledger()
+    evictions.asked(web())
+    evictions.answered(web(), answered(Meaning.REFUSED, "not today"))
+    clock.now += 5.0
+    late = observed(node(mark(Phase.DRAINING, seconds=600)), moves(web()))
+    found = decided(late, *others(), evictions=evictions)
+    assert str(found.why) == "the node was not emptied in time (600 s; its eviction is refused (shop/web-0: not today))"
+
+
 def test_a_pod_that_came_with_the_cordon_is_evicted_like_all_others() -> None:
     assert decided(observed(node(DRAINING), moves(web(created=1))), *others()).steps == (Evict(web(created=1)),)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moorage.drain import Mark, Phase, Reason, Settings, names, patches, resting
+from moorage.drain import Finding, Mark, Phase, Reason, Settings, names, patches, resting
 from moorage.objects import Node
 from moorage.reservations import merging
 
@@ -112,6 +113,9 @@ def test_an_answer_that_lacks_what_was_set_is_noticed() -> None:
         (mark(Phase.ROLLED_BACK, seconds=600), False),
         (mark(Phase.HANDED_BACK, seconds=3599), True),
         (mark(Phase.HANDED_BACK, seconds=3600), False),
+        (replace(mark(Phase.ROLLED_BACK, seconds=1), reason=str(Finding(Reason.TIMEOUT, "600 s"))), True),
+        (replace(mark(Phase.ROLLED_BACK, seconds=1), reason=str(Finding(Reason.INTERRUPTED))), False),
+        (replace(mark(Phase.ROLLED_BACK, seconds=1), reason=str(Finding(Reason.STOPPED, "dryRun is true"))), False),
         (mark(Phase.DRAINING), False),
         (None, False),
     ],

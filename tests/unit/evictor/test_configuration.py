@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from moorage.drain import Settings as Drains
 from moorage.evictor.candidates import Policy
 from moorage.evictor.compaction import Prices, Settings
 from moorage.evictor.configuration import Configuration, with_file, with_resource
@@ -147,6 +148,7 @@ def test_what_the_resource_says_wins_field_by_field() -> None:
             drain_timeout=timedelta(minutes=90),
             rules=filed.policy.rules,
         ),
+        drains=Drains(drain_timeout=timedelta(minutes=90)),
     )
 
 
@@ -179,10 +181,6 @@ def test_resources_of_another_name_are_right_and_not_read(metadata: Json | None)
 
 
 WITHOUT_EFFECT = {
-    "drainRollbackTimeout": "2m",
-    "podEvictionFailureBackOff": "30s",
-    "softTainting": True,
-    "emitNodeRelatedPodEvents": True,
     "pricingAwarenessEnabled": True,
     "ignorePodDisruptionBudgets": True,
     "forceDisableLiveMigration": True,

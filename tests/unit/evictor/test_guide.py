@@ -59,7 +59,7 @@ def test_every_mark() -> None:
         names.DO_NOT_DISRUPT,
         names.SCALE_DOWN_DISABLED,
     ]
-    for key in (*names.REMOVING_TAINTS, names.REMOVING_TAINT_PREFIX, "=".join(names.MANAGED_BY)):
+    for key in (*names.REMOVING_TAINTS, *names.GROUPS, names.REMOVING_TAINT_PREFIX, "=".join(names.MANAGED_BY)):
         assert f"`{key}" in SECTIONS["Nodes"]
 
 
@@ -96,9 +96,9 @@ def test_the_mistake_that_it_quotes() -> None:
     assert [each.full_sentence for each in rules.mistakes(parse("x", json.dumps(wrong).encode()))] == [quoted]
 
 
-def test_it_says_at_its_top_that_acting_comes_later() -> None:
+def test_it_says_at_its_top_when_it_acts() -> None:
     for guide in (GUIDE, CHOOSING):
-        assert "acting on it comes later" in " ".join(guide.partition("\n## ")[0].split())
+        assert "acts on it only with `dryRun=false`" in " ".join(guide.partition("\n## ")[0].split())
 
 
 def test_every_reason_for_which_a_node_stays() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from moorage.drain import Settings
 from moorage.evictor.compaction import Prices
 from moorage.evictor.configuration import of_settings
 from moorage.evictor.in_force import Found, Names, Wrong, configure, names_in, text_of
@@ -121,10 +122,12 @@ def test_a_resource_out_of_a_list_has_no_kind() -> None:
             Found(resource=resource({"cycleInterval": "1ns"})),
             "EvictorConfig evictor-config: spec.config.cycleInterval: is too short, at least 1s",
         ),
-        (
-            Found(resource=resource({"dryRun": False})),
-            "EvictorConfig evictor-config: spec.config.dryRun: is false, and this version does not evict yet: it only "
-            "says what could go. Leave it out, or set it to true",
+        *(
+            (
+                Found(resource=resource({key: "999999999h"})),
+                f"EvictorConfig evictor-config: spec.config.{key}: is too long, at most 24h",
+            )
+            for key in ("drainTimeout", "drainRollbackTimeout", "podEvictionFailureBackOff")
         ),
         (
             Found(resource=resource({"minTargetNodesPerCycle": 30})),
@@ -159,10 +162,54 @@ def test_settings_that_contradict_each_other() -> None:
     assert wrong(Found(), replace(SETTINGS, max_target_nodes_per_cycle=2)) == [], "5 is only what nobody has said"
 
 
-def test_who_only_looks_need_not_mind_that_others_evict() -> None:
-    published = configure(SETTINGS, Found(resource=resource(PUBLISHED)), acts=False)
-    assert published.configuration == of_settings(SETTINGS)
+def test_the_published_defaults_are_ours_but_that_they_act() -> None:
+    published = configure(SETTINGS, Found(resource=resource(PUBLISHED)))
+    assert published.configuration == of_settings(replace(SETTINGS, dry_run=False))
     assert published.notes == ()
+
+
+def test_how_nodes_are_emptied() -> None:
+    values = replace(
+        SETTINGS,
+        dry_run=False,
+        drain_timeout=300.0,
+        drain_rollback_timeout=30.0,
+        pod_eviction_failure_back_off=7.0,
+        soft_tainting=True,
+        emit_node_related_pod_events=True,
+        parallel_drains=3,
+        empty_node_timeout=120.0,
+    )
+    found = configure(values, Found()).configuration
+    assert found is not None
+    assert (found.dry_run, found.pod_events) == (False, True)
+    assert found.drains == Settings(
+        drain_timeout=timedelta(minutes=5),
+        rollback_timeout=timedelta(seconds=30),
+        eviction_back_off=timedelta(seconds=7),
+        soft_only=True,
+        parallel=3,
+        hand_back_after=timedelta(minutes=2),
+    )
+    config = {
+        "dryRun": True,
+        "drainTimeout": "1m",
+        "drainRollbackTimeout": "2m",
+        "podEvictionFailureBackOff": "3s",
+        "softTainting": False,
+        "emitNodeRelatedPodEvents": False,
+    }
+    found = configure(values, Found(resource=resource(config)), installation="us").configuration
+    assert found is not None
+    assert (found.dry_run, found.pod_events, found.policy.installation) == (True, False, "us")
+    assert found.policy.drain_timeout == timedelta(minutes=1)
+    assert found.drains == Settings(
+        drain_timeout=timedelta(minutes=1),
+        rollback_timeout=timedelta(minutes=2),
+        eviction_back_off=timedelta(seconds=3),
+        parallel=3,
+        hand_back_after=timedelta(minutes=2),
+    )
 
 
 def test_what_has_no_effect_is_said() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from tests.unit.evictor.build import NOW, OLD, Json, controller, judged, names, node, owner, pod, policy
+from tests.unit.evictor.build import NOW, OLD, Json, controller, judged, merged, names, node, owner, pod, policy
 
 CLAIM: Json = {"metadata": {"ownerReferences": [{"apiVersion": "karpenter.sh/v1", "kind": "NodeClaim", "name": "c-1"}]}}
 
@@ -236,3 +237,86 @@ def test_all_reasons_are_told_with_their_particulars() -> None:
     assert [str(each) for pod in found.pods for each in pod.findings] == [
         "its controller has more than one replica (ReplicaSet web-1: 2)"
     ]
+
+
+def marked(
+    phase: str, by: str = "castai-agent/castai-evictor", since: str = "2026-01-01T11:59:00Z", **more: Any
+) -> Json:
+    """A node with the mark of a drain."""
+    said = {"by": by, "cycle": "c", "phase": phase, "since": since, "set": ["taint", "cordon"], **more}
+    return node(metadata={"annotations": {"moorage.dev/drain": json.dumps(said)}}, spec={"unschedulable": True})
+
+
+@pytest.mark.parametrize(
+    ("phase", "reasons", "receives"),
+    [
+        ("chosen", ["NODE_DRAINING"], False),
+        ("draining", ["NODE_DRAINING"], False),
+        ("emptied", ["NODE_EMPTIED"], False),
+    ],
+)
+@pytest.mark.parametrize("us", ["", "castai-agent/castai-evictor"])
+def test_what_we_do_to_a_node_ourselves_is_no_stranger_s_doing(
+    phase: str, reasons: list[str], receives: bool, us: str
+) -> None:
+    found = judged(marked(phase), settings=policy(installation=us))
+    assert (names(found), found.may_go, found.receives) == (reasons, False, receives)
+
+
+@pytest.mark.parametrize("phase", ["chosen", "draining", "emptied"])
+def test_what_another_installation_does_is_a_stranger_s_doing(phase: str) -> None:
+    found = judged(marked(phase, "other/evictor"), settings=policy(installation="castai-agent/castai-evictor"))
+    assert names(found) == ["NODE_CORDONED", "NODE_MARKED"]
+    assert str(found.findings[1]).endswith("(annotation moorage.dev/drain of other/evictor)")
+
+
+def test_a_cordon_that_our_mark_does_not_call_ours_is_somebody_s() -> None:
+    assert names(judged(marked("emptied", set=["taint"]))) == ["NODE_CORDONED", "NODE_EMPTIED"]
+
+
+@pytest.mark.parametrize(
+    ("phase", "minutes", "reasons"),
+    [
+        ("rolled-back", 9, ["NODE_RESTING"]),
+        ("rolled-back", 11, []),
+        ("handed-back", 59, ["NODE_RESTING"]),
+        ("handed-back", 61, []),
+    ],
+)
+def test_a_node_that_was_given_back_is_left_alone_for_a_while_and_receives(
+    phase: str, minutes: int, reasons: list[str]
+) -> None:
+    since = (NOW - timedelta(minutes=minutes)).isoformat()
+    found = judged(merged(marked(phase, since=since, set=[], reason="why"), {"spec": {"unschedulable": False}}))
+    assert (names(found), found.receives) == (reasons, True)
+
+
+def test_a_mark_that_cannot_be_read_keeps_the_node() -> None:
+    assert names(judged(marked("soon", set=[]))) == ["NODE_CORDONED", "NODE_MARKED"]
+    assert names(judged(marked("chosen", since="9999-12-31T23:59:59Z"))) == ["NODE_CORDONED", "NODE_MARKED"]
+
+
+POOL = "eks.amazonaws.com/nodegroup"
+
+
+def in_pool(name: str, pool: str = "a", key: str = POOL) -> Json:
+    return node(name, metadata={"labels": {key: pool}})
+
+
+@pytest.mark.parametrize(
+    ("other", "reasons"),
+    [
+        (in_pool("n1"), ["NODE_RESTING"]),
+        (in_pool("n1", "b"), []),
+        (in_pool("n1", key="karpenter.sh/nodepool"), ["NODE_POOL_UNKNOWN"]),
+        (node(), []),
+    ],
+)
+def test_a_group_whose_emptied_node_nobody_has_deleted_is_left_alone(other: Json, reasons: list[str]) -> None:
+    why = "nobody has deleted the node since it was emptied (15 minutes)"
+    given_back = merged(marked("handed-back", set=[], reason=why), in_pool("n2"))
+    assert names(judged(other, given_back)) == reasons
+    used_again = merged(marked("handed-back", set=[], reason="the scheduler needs the node (a/b)"), in_pool("n2"))
+    assert names(judged(in_pool("n1"), used_again)) == []
+    long_ago = merged(marked("handed-back", since="2026-01-01T10:59:00Z", set=[], reason=why), in_pool("n2"))
+    assert names(judged(in_pool("n1"), long_ago)) == []

@@ -66,7 +66,6 @@ def _contradictions(chart: str) -> Iterator[Bad]:
         two = {"planner": {"address": "a:1"}, "castai": {"grpcURL": "b:2"}}
         yield Bad(two, ("castai", "grpcURL"), "planner.address and castai.grpcURL")
     if "leaderElection.enabled" in known:
-        yield Bad({"dryRun": False}, ("dryRun",), "dryRun and this version")
         several = {"replicas": 2, "leaderElection": {"enabled": False}}
         yield Bad(several, ("leaderElection", "enabled"), "leaderElection.enabled and replicas")
 

@@ -43,5 +43,5 @@ def test_no_command_names_the_closed_products_repository() -> None:
 
 def test_the_first_lines_of_the_readme_say_what_is_there() -> None:
     head = (ROOT / "README.md").read_text().partition("**How.**")[0]
-    for said in ("**Works today.**", "**Does not, yet.**", "**Who makes plans.**", "so far it only looks"):
+    for said in ("**Works today.**", "**Does not, yet.**", "**Who makes plans.**", "only looks, until you let it act"):
         assert said in head

@@ -86,7 +86,7 @@ EVICTOR: dict[str, Any] = {
     "commonLabels": {},
     "commonAnnotations": {},
     "global": {"registry": "", "castai": {"apiKeySecretRef": ""}, "imagePullSecrets": []},
-    "dryRun": True,  # the published default is false, see below
+    "dryRun": False,
     "aggressiveMode": False,
     "managedByCASTAI": True,
     "scopedMode": False,
@@ -184,15 +184,6 @@ def test_published_keys_are_marked(chart: str, content: dict[str, Any]) -> None:
         assert path in marked | ours_too, path
 
 
-def test_the_published_default_that_would_evict_is_refused_with_a_sentence() -> None:
-    document = parse("values.yaml", yaml.safe_dump({**EVICTOR, "dryRun": False}).encode())
-    (found,) = values.mistakes("castai-evictor", document)
-    assert found.full_sentence == (
-        "dryRun: false is refused, because this version does not evict yet: it reports which nodes could go and what "
-        "holds the others. Leave dryRun out, or set it to true"
-    )
-
-
 def test_several_replicas_elect_a_leader() -> None:
     for key in ("replicas", "replicaCount"):
         content = {key: 3, "leaderElection": {"enabled": False}}
@@ -203,8 +194,7 @@ def test_several_replicas_elect_a_leader() -> None:
 
 
 EVICTOR_IN_VAIN = {
-    *("drainRollbackTimeout", "podEvictionFailureBackOff", "ignorePodDisruptionBudgets", "softTainting.enabled"),
-    *("emitNodeRelatedPodEvents", "pricingModel.enabled", "kubernetesClient.rateLimiter.qps"),
+    *("ignorePodDisruptionBudgets", "pricingModel.enabled", "kubernetesClient.rateLimiter.qps"),
     *("kubernetesClient.rateLimiter.burst", "clusterIdConfigMapKeyRef.name", "clusterIdConfigMapKeyRef.key"),
     *("clusterIdSecretKeyRef.name", "clusterIdSecretKeyRef.key", "liveMigration", "woop", "podMutations"),
     *("karpenterNodeCleanup", "hostNetwork", "dnsPolicy", "apiKeySecretRef", "clusterVPA", "overrideEnvFrom"),

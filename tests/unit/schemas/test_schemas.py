@@ -123,10 +123,10 @@ def test_what_has_no_effect_has_no_value() -> None:
 
 @charts
 def test_validators_agree_on_bad_files(chart: str) -> None:
-    # Beyond a schema are two names of one thing with different values, and what only this version cannot do.
+    # Beyond a schema are two names of one thing with different values, and replicas that elect no leader.
     seen = [each.reason for each in some(chart, 200) if verdicts(SCHEMAS[chart], each.values) != {False}]
     beyond = {"replicas and replicaCount", "no replicas and replicaCount", "planner.address and castai.grpcURL"}
-    beyond |= {"dryRun and this version", "leaderElection.enabled and replicas"}
+    beyond |= {"leaderElection.enabled and replicas"}
     assert set(seen) <= beyond
 
 

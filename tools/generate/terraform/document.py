@@ -21,7 +21,7 @@ def settings_tf(component: str, schema: Schema) -> str:
     elsewhere = {KEY: "local.has_api_key"} if has_key else {}
     names, own = rules.keys_that_leave(elsewhere) if component == closed.PINNER else ("", [])
     if component == evictor.CHART:
-        own = list(rules.beyond_this_version())
+        own = list(rules.several_leaders())
     lines = [
         "locals {",
         *(_SECRET_REF if find(schema, SECRET_REF) is not None else []),

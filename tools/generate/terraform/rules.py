@@ -85,10 +85,8 @@ def keys_that_leave(elsewhere: dict[str, str]) -> tuple[str, list[Rule]]:
     ]
 
 
-def beyond_this_version() -> Iterator[Rule]:
+def several_leaders() -> Iterator[Rule]:
     """What the chart of the evictor refuses besides."""
-    off = f'try(jsonencode({place("dryRun")}) == "false", false)'
-    yield Rule("dryRun", hcl.text(f"dryRun: {evictor.NO_ACTING}"), off)
     count = f"try([for each in [{place('replicas')}, {place('replicaCount')}] : each if each != null][0], 1)"
     said = hcl.text(f"leaderElection.enabled: {evictor.without_election('COUNT')}").replace("COUNT", f"${{{count}}}")
     election = f'try(jsonencode({place("leaderElection.enabled")}) == "false", false)'

@@ -126,6 +126,14 @@ class Lookup:
         return Controllers(made, who, tuple(kinds), tuple(found), missing)
 
 
+def owner_of(pod: Pod, controllers: Controllers) -> str:
+    """Whom an eviction counts for: a Deployment is disturbed by that of a pod of any of its ReplicaSets."""
+    if controllers.found:
+        return controllers.found[-1].metadata.uid
+    owner = pod.metadata.controller()
+    return owner.uid if owner is not None else pod.metadata.uid
+
+
 def _group_kind(owner: OwnerReference) -> tuple[str, str]:
     group, slash, _ = owner.api_version.partition("/")
     return (group if slash else "", owner.kind)

@@ -4,31 +4,35 @@ from __future__ import annotations
 
 from moorage.evictor.rules import node_rules
 
-from . import nodes
+from . import drains, nodes
 from .pods import Pods
 from .policy import Policy
 from .verdicts import NodeVerdict, PodVerdict
 from .view import View
 
 
-def judge(view: View, policy: Policy) -> dict[str, NodeVerdict]:
+def judge(view: View, policy: Policy, *, patient: bool = False) -> dict[str, NodeVerdict]:
     """Which nodes may be emptied, and what holds each of the others.
 
     Args:
         view: what is known of the cluster.
         policy: the settings.
+        patient: whether a budget that allows no eviction now is waited for, and holds nothing.
 
     Returns:
         A verdict on each node, by its name.
     """
-    pods = Pods(view, policy)
+    pods = Pods(view, policy, patient=patient)
     matching = {name: node_rules(policy.rules, node.metadata.labels) for name, node in view.nodes.items()}
     on: dict[str, list[PodVerdict]] = {name: [] for name in view.nodes}
     for pod in view.pods:
         name = pod.spec.node_name
         if name in on:
             on[name].append(pods.judge(pod, matching[name]))
+    groups = drains.resting_groups(view)
     return {
-        name: NodeVerdict(name, tuple(nodes.against(node, view, policy)), tuple(on[name]))
+        name: NodeVerdict(
+            name, (*nodes.against(node, view, policy), *drains.against_group(node, groups)), tuple(on[name])
+        )
         for name, node in view.nodes.items()
     }

@@ -39,6 +39,14 @@ DRAINING_LABEL = "autoscaling.cast.ai/draining"
 NODE_POOL = "karpenter.sh/nodepool"
 """Karpenter's label: the NodePool of a node, which has a NodeClaim then."""
 
+GROUPS = (
+    NODE_POOL,
+    "eks.amazonaws.com/nodegroup",
+    "cloud.google.com/gke-nodepool",
+    "kubernetes.azure.com/agentpool",
+)
+"""Labels that say to which group a node belongs, whose least size may keep its empty nodes."""
+
 VIRTUAL_LABELS = (
     ("eks.amazonaws.com/compute-type", "fargate"),
     ("type", "virtual-kubelet"),

@@ -10,7 +10,7 @@ from moorage.objects import Node
 from moorage.objects.karpenter import Disruption
 from moorage.reservations import moment
 
-from . import names, overrides
+from . import drains, names, overrides
 from .policy import Policy
 from .reasons import NodeFinding, NodeReason
 from .view import View
@@ -33,7 +33,8 @@ def against(node: Node, view: View, policy: Policy) -> Iterator[NodeFinding]:
         yield NodeFinding(NodeReason.NODE_PODS_UNSEEN, view.unseen["Pod"])
     yield from _excluded(node, policy)
     yield from _age(node, view, policy)
-    yield from _state(node)
+    yield from _state(node, policy)
+    yield from drains.against(node, policy, view.now)
     yield from _marked(node, view)
     yield from _pooled(node, view)
 
@@ -80,8 +81,9 @@ def _age(node: Node, view: View, policy: Policy) -> Iterator[NodeFinding]:
         yield NodeFinding(NodeReason.NODE_YOUNG, f"since {text}, nodeGracePeriodMinutes: {minutes}")
 
 
-def _state(node: Node) -> Iterator[NodeFinding]:
+def _state(node: Node, policy: Policy) -> Iterator[NodeFinding]:
     taints = {taint.key for taint in node.spec.taints}
+    mark = drains.ours(node, policy)
     if not node.has_kubelet:
         yield NodeFinding(NodeReason.NODE_PLACEHOLDER, "it has no kubeletVersion")
     elif names.PLACEHOLDER in node.metadata.labels:
@@ -91,7 +93,8 @@ def _state(node: Node) -> Iterator[NodeFinding]:
         yield NodeFinding(NodeReason.NODE_NOT_READY, said or "it has no Ready condition")
     if names.PREPARING in taints:
         yield NodeFinding(NodeReason.NODE_PREPARING)
-    if node.spec.unschedulable or names.UNSCHEDULABLE in taints:
+    cordoned = node.spec.unschedulable or names.UNSCHEDULABLE in taints
+    if cordoned and not (mark is not None and mark.cordoned):
         yield NodeFinding(NodeReason.NODE_CORDONED)
 
 

@@ -16,6 +16,9 @@ from .reasons import PodFinding, PodReason, Stance
 from .verdicts import PodVerdict
 from .view import View
 
+_PASSING = frozenset((PodReason.BUDGET_SPENT, PodReason.BUDGET_STALE))
+"""What budgets say for the moment only."""
+
 
 class Pods:
     """Judges pods.
@@ -23,11 +26,13 @@ class Pods:
     Args:
         view: what is known of the cluster.
         policy: the settings.
+        patient: whether a budget that allows no eviction now is waited for, and holds nothing.
     """
 
-    def __init__(self, view: View, policy: Policy) -> None:
+    def __init__(self, view: View, policy: Policy, *, patient: bool = False) -> None:
         self._view = view
         self._policy = policy
+        self._waited_for = _PASSING if patient else frozenset()
         self._lookup = Lookup(view)
         self._budgets = Budgets(view)
         self._known: dict[Hashable, tuple[Stance, tuple[PodFinding, ...]]] = {}
@@ -57,7 +62,7 @@ class Pods:
         subject = Subject(
             pod.metadata.namespace, pod.metadata.labels, controllers.kinds, controllers.replicas, node_rules
         )
-        held = [*self._protected(pod, controllers, subject), *self._budgets.against(pod)]
+        held = [*self._protected(pod, controllers, subject), *self._budgeted(pod)]
         disposable = self._disposable(pod, controllers, subject)
         guarded = [] if disposable else list(self._guarded(pod, controllers, subject))
         held += [found for found in guarded if found.reason.stance is Stance.HOLDS]
@@ -74,6 +79,10 @@ class Pods:
         yield from overrides.pod_marks(pod.metadata, self._view.now)
         if controllers.unseen:
             yield PodFinding(PodReason.OWNER_UNSEEN, controllers.unseen)
+
+    def _budgeted(self, pod: Pod) -> Iterator[PodFinding]:
+        """What the API server would refuse its eviction for."""
+        return (found for found in self._budgets.against(pod) if found.reason not in self._waited_for)
 
     def _disposable(self, pod: Pod, controllers: Controllers, subject: Subject) -> PodFinding | None:
         job = controllers.found[0] if controllers.made is Made.JOB and controllers.found else None

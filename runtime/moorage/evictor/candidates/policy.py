@@ -19,6 +19,7 @@ class Policy:
         drain_timeout: how long emptying a node may take (drainTimeout).
         windows: whether Windows nodes are emptied, too.
         rules: the advanced rules, in their order.
+        installation: which installation we are, in the marks of drains; empty: every mark counts as ours.
     """
 
     aggressive: bool = False
@@ -27,3 +28,4 @@ class Policy:
     drain_timeout: timedelta = timedelta(minutes=10)
     windows: bool = False
     rules: tuple[Rule, ...] = ()
+    installation: str = ""

@@ -113,7 +113,7 @@ class _Choice:
         room = waiting.keep_room(snapshot, view, replacements, mask, self._places.receiving)
         self._unplaced = room.unplaced
         snapshot.withhold(self._places.withheld())
-        gathering = Gathering(view, self._history, replacements)
+        gathering = Gathering(view, self._history, replacements, midway=self._settings.midway)
         loads = []
         for name, slot in sorted(may_go.items()):
             if name in room.on:

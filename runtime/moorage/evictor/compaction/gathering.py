@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from moorage.evictor.candidates import NodeVerdict, PodVerdict, Stance, View
 from moorage.evictor.candidates.budgets import Budgets
-from moorage.evictor.candidates.controllers import Controllers, Lookup
+from moorage.evictor.candidates.controllers import Controllers, Lookup, owner_of
 from moorage.objects import Pod
 from moorage.scheduling import Snapshot
 
@@ -33,13 +33,15 @@ class Gathering:
         view: what is known of the cluster.
         history: the evictions of late.
         replacements: makes them.
+        midway: whether what a cycle under way has used up for the moment is waited for.
     """
 
-    def __init__(self, view: View, history: History, replacements: Replacements) -> None:
+    def __init__(self, view: View, history: History, replacements: Replacements, *, midway: bool = False) -> None:
         self._lookup = Lookup(view)
         self._budgets = Budgets(view)
         self._history = history
         self._replacements = replacements
+        self._midway = midway
         self._pods = {pod.key: pod for pod in view.pods}
         self._alike: dict[int, _Known] = {}  # pods that were judged alike have their findings in common
         self.allowances: dict[str, Allowance] = {}
@@ -74,31 +76,23 @@ class Gathering:
         owner = pod.metadata.controller()
         replacement = self._replacements.of(pod, controllers.made)
         spends = tuple(self._allowances_of(pod, controllers))
-        found = _Known(replacement, _owner(pod, controllers), under_way(controllers), spends)
+        found = _Known(replacement, owner_of(pod, controllers), under_way(controllers, midway=self._midway), spends)
         if owner is not None and replacement is self._replacements.of_owner(owner):
             self._alike[id(verdict.findings)] = found
         return found
 
     def _allowances_of(self, pod: Pod, controllers: Controllers) -> Iterable[str]:
-        budget = self._budgets.spent_by(pod)
+        budget = None if self._midway else self._budgets.spent_by(pod)
         if budget is not None:
             key = f"budget {budget.key}"
             who = f"PodDisruptionBudget {budget.key}"
             self.allowances[key] = Allowance(KeptReason.BUDGET, who, budget.status.disruptions_allowed)
             yield key
-        uid, replicas = _owner(pod, controllers), controllers.replicas or 1
+        uid, replicas = owner_of(pod, controllers), controllers.replicas or 1
         top = controllers.found[-1].metadata.name if controllers.found else controllers.who or pod.key
         key = f"owner {uid}"
         self.allowances[key] = Allowance(KeptReason.OWNER, f"the owner {top}", self._history.left(uid, replicas))
         yield key
-
-
-def _owner(pod: Pod, controllers: Controllers) -> str:
-    """Whom an eviction counts for: a Deployment is disturbed by that of a pod of any of its ReplicaSets."""
-    if controllers.found:
-        return controllers.found[-1].metadata.uid
-    owner = pod.metadata.controller()
-    return owner.uid if owner is not None else pod.metadata.uid
 
 
 def slots(snapshot: Snapshot, verdicts: Mapping[str, NodeVerdict]) -> dict[str, int]:

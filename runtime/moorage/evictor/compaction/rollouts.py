@@ -8,20 +8,25 @@ from moorage.objects import Workload
 _ROLLED_OUT = frozenset(("Deployment", "StatefulSet"))
 
 
-def under_way(controllers: Controllers) -> str:
-    """What of a pod's controllers is in the middle of a rollout, for people; empty when nothing is."""
+def under_way(controllers: Controllers, *, midway: bool = False) -> str:
+    """What of a pod's controllers is in the middle of a rollout, for people; empty when nothing is.
+
+    Args:
+        controllers: the pod's.
+        midway: whether pods are being evicted: then one that is missing says nothing of a rollout.
+    """
     for kind, found in zip(controllers.kinds, controllers.found, strict=False):
-        if kind in _ROLLED_OUT and (why := _unfinished(kind, found)):
+        if kind in _ROLLED_OUT and (why := _unfinished(kind, found, midway=midway)):
             return f"{kind} {found.metadata.name}: {why}"
     return ""
 
 
-def _unfinished(kind: str, found: Workload) -> str:
+def _unfinished(kind: str, found: Workload, *, midway: bool) -> str:
     status = found.status
     wanted = 1 if found.spec.replicas is None else found.spec.replicas
     if status.observed_generation < found.metadata.generation:
         return "its last change has not been seen yet"
-    if status.updated_replicas < wanted:
+    if status.updated_replicas < wanted and not (midway and status.replicas == status.updated_replicas):
         return f"{status.updated_replicas} of {wanted} replicas are updated"
     if kind == "Deployment" and status.replicas > status.updated_replicas:
         return f"{status.replicas - status.updated_replicas} old replicas are still there"

@@ -25,6 +25,8 @@ class Settings:
         owner_window: within which time an owner sees at most max(1, replicas) evictions.
         steps: how many steps choosing may take; a step is about a pod that is looked at. They do not grow with the
             cluster: 5,000 nodes with 150,000 pods, the most that Kubernetes supports, take a quarter of them.
+        midway: whether nodes of a cycle that is under way are asked about again: what that cycle has used up for the
+            moment (budgets, replicas that are to come) is waited for, and is no reason to give a node back.
         prices: what nodes cost.
     """
 
@@ -38,6 +40,7 @@ class Settings:
     move_price: float = 0.002
     owner_window: timedelta = timedelta(hours=1)
     steps: int = 400_000
+    midway: bool = False
     prices: Prices = field(default_factory=Prices)
 
     def limit(self, candidates: int) -> int:

@@ -6,7 +6,7 @@ What may not be listed is left out and said to be unseen; it is asked for again,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -18,9 +18,11 @@ from moorage.kube import errors, resources
 from moorage.kube.backoff import Backoff
 from moorage.kube.cache import Change, WatchCache
 from moorage.kube.transport import Transport
+from moorage.objects import Node, Pod, PodDisruptionBudget
 
 _NEEDED = (resources.NODES, resources.PODS)
 """Without these there is nothing to look at."""
+_KEEPING = (kinds.REPLICA_SETS, kinds.REPLICATION_CONTROLLERS, resources.STATEFUL_SETS, resources.DEPLOYMENTS)
 _MISSING_PAUSE = 120.0
 """Seconds between two questions for a kind that is not served, at most."""
 
@@ -51,6 +53,26 @@ class Watched:
     def all(self) -> Sequence[WatchCache[Any]]:
         """Those without which nothing can be said."""
         return tuple(self._caches[each.kind] for each in _NEEDED)
+
+    @property
+    def nodes(self) -> WatchCache[Node]:
+        """Nodes."""
+        return self._caches[resources.NODES.kind]
+
+    @property
+    def pods(self) -> WatchCache[Pod]:
+        """Pods."""
+        return self._caches[resources.PODS.kind]
+
+    @property
+    def workloads(self) -> Mapping[str, WatchCache[Any]]:
+        """Those that keep a number of pods, and Deployments, by kind."""
+        return {each.kind: self._caches[each.kind] for each in _KEEPING}
+
+    @property
+    def budgets(self) -> WatchCache[PodDisruptionBudget]:
+        """PodDisruptionBudgets."""
+        return self._caches[resources.DISRUPTION_BUDGETS.kind]
 
     async def wait_synced(self) -> None:
         """Return once these have been complete, and each of the others has been or may not be seen."""

@@ -1,4 +1,4 @@
-# What this version cannot do is refused at plan.
+# What makes it act, and what is refused at plan.
 
 mock_provider "helm" {}
 
@@ -8,18 +8,17 @@ run "evicting" {
   variables {
     dry_run         = false
     aggressive_mode = true
-  }
-
-  expect_failures = [helm_release.this]
-
-  assert {
-    condition     = length(local.mistakes["dryRun"]) == 1 && length(local.mistakes["aggressiveMode"]) == 0
-    error_message = "not said"
+    parallel_drains = 1
   }
 
   assert {
-    condition     = startswith(local.mistakes["dryRun"][0], "dryRun: false is refused, because this version does not evict yet: ")
-    error_message = "something else is said"
+    condition     = yamldecode(helm_release.this.values[0]) == { dryRun = false, aggressiveMode = true, parallelDrains = 1 }
+    error_message = "something else is handed over"
+  }
+
+  assert {
+    condition     = length(output.notes) == 0
+    error_message = "something to say"
   }
 }
 

@@ -10,7 +10,7 @@ run "handed_over_1" {
     replica_count                    = 2
     managed_by_castai                = false
     evictor_enabled                  = false
-    dry_run                          = true
+    dry_run                          = false
     aggressive_mode                  = true
     scoped_mode                      = true
     node_grace_period_minutes        = 10
@@ -21,6 +21,8 @@ run "handed_over_1" {
     drain_timeout                    = "20m"
     drain_rollback_timeout           = "2m"
     pod_eviction_failure_back_off    = "30s"
+    parallel_drains                  = 1
+    empty_node_timeout               = "30m"
     ignore_pod_disruption_budgets    = true
     soft_tainting                    = { "enabled" = true }
     emit_node_related_pod_events     = true
@@ -42,6 +44,7 @@ run "handed_over_1" {
     common_annotations               = { "example.com/owner" = "platform" }
     service_account                  = { "create" = false, "name" = "evictor", "annotations" = { "example.com/owner" = "platform" } }
     rbac                             = { "enabled" = false, "volumes" = { "enabled" = true } }
+    admission_policy                 = { "enabled" = false }
     crds                             = { "enabled" = false }
     kubernetes_client                = { "rateLimiter" = { "qps" = 50, "burst" = 100 } }
     log                              = { "level" = "debug", "format" = "text" }
@@ -122,7 +125,7 @@ run "handed_over_1" {
   }
 
   assert {
-    condition     = jsonencode(yamldecode(helm_release.this.values[0])["dryRun"]) == jsonencode(true)
+    condition     = jsonencode(yamldecode(helm_release.this.values[0])["dryRun"]) == jsonencode(false)
     error_message = "dryRun is another"
   }
 
@@ -174,6 +177,16 @@ run "handed_over_1" {
   assert {
     condition     = jsonencode(yamldecode(helm_release.this.values[0])["podEvictionFailureBackOff"]) == jsonencode("30s")
     error_message = "podEvictionFailureBackOff is another"
+  }
+
+  assert {
+    condition     = jsonencode(yamldecode(helm_release.this.values[0])["parallelDrains"]) == jsonencode(1)
+    error_message = "parallelDrains is another"
+  }
+
+  assert {
+    condition     = jsonencode(yamldecode(helm_release.this.values[0])["emptyNodeTimeout"]) == jsonencode("30m")
+    error_message = "emptyNodeTimeout is another"
   }
 
   assert {
@@ -279,6 +292,11 @@ run "handed_over_1" {
   assert {
     condition     = jsonencode(yamldecode(helm_release.this.values[0])["rbac"]) == jsonencode({ "enabled" = false, "volumes" = { "enabled" = true } })
     error_message = "rbac is another"
+  }
+
+  assert {
+    condition     = jsonencode(yamldecode(helm_release.this.values[0])["admissionPolicy"]) == jsonencode({ "enabled" = false })
+    error_message = "admissionPolicy is another"
   }
 
   assert {
@@ -557,7 +575,7 @@ run "handed_over_1" {
   }
 
   assert {
-    condition     = jsonencode(keys(yamldecode(helm_release.this.values[0]))) == jsonencode(["additionalEnv", "affinity", "aggressiveMode", "allowSpot", "apiKeySecretRef", "arm64Supported", "castai", "castai-evictor-ext", "clusterIdConfigMapKeyRef", "clusterIdSecretKeyRef", "clusterVPA", "commonAnnotations", "commonLabels", "configMapLabels", "containerSecurityContext", "crdUpgrade", "crds", "customConfig", "cycleInterval", "dnsPolicy", "drainRollbackTimeout", "drainTimeout", "dryRun", "emitNodeRelatedPodEvents", "enabled", "envFrom", "evictorEnabled", "extraEnv", "extraObjects", "extraVolumeMounts", "extraVolumes", "forceDisableKarpenterMode", "fullnameOverride", "global", "grafanaDashboard", "hostNetwork", "ignorePodDisruptionBudgets", "image", "imagePullSecrets", "installCRDs", "karpenterMode", "karpenterNodeCleanup", "kent", "kubernetesClient", "liveMigration", "livenessProbe", "log", "managedByCASTAI", "maxNodesToEvictPerCycle", "minNodesToEvictPerCycle", "nameOverride", "networkPolicy", "nodeGracePeriodMinutes", "nodeSelector", "openshift", "overrideEnvFrom", "ownerWindow", "podAnnotations", "podDisruptionBudget", "podEvictionFailureBackOff", "podLabels", "podMutations", "podSecurityContext", "prices", "pricingModel", "priorityClassName", "prometheusRule", "quietPeriod", "rbac", "readinessProbe", "replicaCount", "replicas", "resources", "scopedMode", "securityContext", "service", "serviceAccount", "serviceMonitor", "softTainting", "startupProbe", "targetNodePercentage", "targetUtilization", "terminationGracePeriodSeconds", "test", "tolerations", "topologySpreadConstraints", "trustedCACert", "trustedCACertSecretRef", "updateStrategy", "windows", "woop"])
+    condition     = jsonencode(keys(yamldecode(helm_release.this.values[0]))) == jsonencode(["additionalEnv", "admissionPolicy", "affinity", "aggressiveMode", "allowSpot", "apiKeySecretRef", "arm64Supported", "castai", "castai-evictor-ext", "clusterIdConfigMapKeyRef", "clusterIdSecretKeyRef", "clusterVPA", "commonAnnotations", "commonLabels", "configMapLabels", "containerSecurityContext", "crdUpgrade", "crds", "customConfig", "cycleInterval", "dnsPolicy", "drainRollbackTimeout", "drainTimeout", "dryRun", "emitNodeRelatedPodEvents", "emptyNodeTimeout", "enabled", "envFrom", "evictorEnabled", "extraEnv", "extraObjects", "extraVolumeMounts", "extraVolumes", "forceDisableKarpenterMode", "fullnameOverride", "global", "grafanaDashboard", "hostNetwork", "ignorePodDisruptionBudgets", "image", "imagePullSecrets", "installCRDs", "karpenterMode", "karpenterNodeCleanup", "kent", "kubernetesClient", "liveMigration", "livenessProbe", "log", "managedByCASTAI", "maxNodesToEvictPerCycle", "minNodesToEvictPerCycle", "nameOverride", "networkPolicy", "nodeGracePeriodMinutes", "nodeSelector", "openshift", "overrideEnvFrom", "ownerWindow", "parallelDrains", "podAnnotations", "podDisruptionBudget", "podEvictionFailureBackOff", "podLabels", "podMutations", "podSecurityContext", "prices", "pricingModel", "priorityClassName", "prometheusRule", "quietPeriod", "rbac", "readinessProbe", "replicaCount", "replicas", "resources", "scopedMode", "securityContext", "service", "serviceAccount", "serviceMonitor", "softTainting", "startupProbe", "targetNodePercentage", "targetUtilization", "terminationGracePeriodSeconds", "test", "tolerations", "topologySpreadConstraints", "trustedCACert", "trustedCACertSecretRef", "updateStrategy", "windows", "woop"])
     error_message = "keys that were not given"
   }
 
@@ -620,36 +638,6 @@ run "noted_replicaCount" {
   }
 }
 
-run "noted_drainRollbackTimeout" {
-  command = plan
-
-  variables {
-    drain_rollback_timeout = "2m"
-  }
-
-  expect_failures = [check.notes]
-
-  assert {
-    condition     = contains(local.notes, "drainRollbackTimeout: accepted, without effect. How long rolling back may take. Nothing is evicted yet, so nothing is rolled back.")
-    error_message = "not said"
-  }
-}
-
-run "noted_podEvictionFailureBackOff" {
-  command = plan
-
-  variables {
-    pod_eviction_failure_back_off = "30s"
-  }
-
-  expect_failures = [check.notes]
-
-  assert {
-    condition     = contains(local.notes, "podEvictionFailureBackOff: accepted, without effect. Time before a refused eviction is tried again. Nothing is evicted yet.")
-    error_message = "not said"
-  }
-}
-
 run "noted_ignorePodDisruptionBudgets" {
   command = plan
 
@@ -661,36 +649,6 @@ run "noted_ignorePodDisruptionBudgets" {
 
   assert {
     condition     = contains(local.notes, "ignorePodDisruptionBudgets: accepted, without effect. Not obeyed: pods are only ever evicted, and the API server refuses evictions that a PodDisruptionBudget does not allow.")
-    error_message = "not said"
-  }
-}
-
-run "noted_softTainting_enabled" {
-  command = plan
-
-  variables {
-    soft_tainting = { "enabled" = true }
-  }
-
-  expect_failures = [check.notes]
-
-  assert {
-    condition     = contains(local.notes, "softTainting.enabled: accepted, without effect. With the taint evictor.cast.ai/evicted:PreferNoSchedule, instead of a cordon. Nothing is emptied yet.")
-    error_message = "not said"
-  }
-}
-
-run "noted_emitNodeRelatedPodEvents" {
-  command = plan
-
-  variables {
-    emit_node_related_pod_events = true
-  }
-
-  expect_failures = [check.notes]
-
-  assert {
-    condition     = contains(local.notes, "emitNodeRelatedPodEvents: accepted, without effect. Write an Event on each pod that is evicted. Nothing is evicted yet.")
     error_message = "not said"
   }
 }
@@ -1174,6 +1132,8 @@ run "refused" {
     drain_timeout                    = "no such choice!"
     drain_rollback_timeout           = "no such choice!"
     pod_eviction_failure_back_off    = "no such choice!"
+    parallel_drains                  = -1
+    empty_node_timeout               = "no such choice!"
     soft_tainting                    = "no such choice!"
     pricing_model                    = "no such choice!"
     prices                           = "no such choice!"
@@ -1190,6 +1150,7 @@ run "refused" {
     common_annotations               = "no such choice!"
     service_account                  = "no such choice!"
     rbac                             = "no such choice!"
+    admission_policy                 = "no such choice!"
     crds                             = "no such choice!"
     leader_election                  = "no such choice!"
     kubernetes_client                = "no such choice!"
@@ -1296,6 +1257,16 @@ run "refused" {
   }
 
   assert {
+    condition     = length(local.mistakes["parallelDrains"]) > 0
+    error_message = "parallelDrains is taken"
+  }
+
+  assert {
+    condition     = length(local.mistakes["emptyNodeTimeout"]) > 0
+    error_message = "emptyNodeTimeout is taken"
+  }
+
+  assert {
     condition     = length(local.mistakes["softTainting"]) > 0
     error_message = "softTainting is taken"
   }
@@ -1373,6 +1344,11 @@ run "refused" {
   assert {
     condition     = length(local.mistakes["rbac"]) > 0
     error_message = "rbac is taken"
+  }
+
+  assert {
+    condition     = length(local.mistakes["admissionPolicy"]) > 0
+    error_message = "admissionPolicy is taken"
   }
 
   assert {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -72,3 +74,10 @@ def test_what_is_over_is_no_reason() -> None:
     found = seen([room("n1"), room("n2")], History(), NOW)
     assert due(found, History({"u": (NOW - timedelta(hours=1),)})) is None
     assert due(found, History({"u": (NOW - timedelta(minutes=44),)})) == NOW + timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(("phase", "minutes"), [("rolled-back", 10), ("handed-back", 60), ("emptied", 15)])
+def test_a_node_with_a_mark_is_looked_at_again_when_that_means_something_else(phase: str, minutes: int) -> None:
+    mark = {"by": "us", "cycle": "c", "phase": phase, "since": at(4), "reason": "why"}
+    marked = room("n1", metadata={"annotations": {"moorage.dev/drain": json.dumps(mark)}})
+    assert due(seen([marked], History(), NOW), History()) == NOW + timedelta(minutes=minutes - 4)

@@ -97,7 +97,8 @@ def test_the_last_good_one_is_in_force_whatever_happens(days: list[tuple[str, st
     there: dict[str, str] = {}
     unseen: set[str] = set()
     last = bed.following.look().configuration
-    assert last == configure(SETTINGS, Found()).configuration
+    us = SETTINGS.installation
+    assert last == configure(SETTINGS, Found(), installation=us).configuration
     for which, what in days:
         if what == "unseen":
             refuse(bed.caches[which])
@@ -111,7 +112,7 @@ def test_the_last_good_one_is_in_force_whatever_happens(days: list[tuple[str, st
         else:
             bed.put(which, what)
             there[which] = what
-        known = configure(SETTINGS, _found(there), bed.following._names)
+        known = configure(SETTINGS, _found(there), bed.following._names, installation=us)
         right = known.configuration is not None and not unseen
         last = known.configuration if right else last
         found = bed.following.look()
@@ -142,11 +143,22 @@ def test_nothing_is_in_force_until_it_is_right() -> None:
     assert bed.following.look().configuration is not None
 
 
+def test_whether_nodes_are_emptied_is_told_whenever_it_changes() -> None:
+    bed = Bed()
+    told = [bed.told()]
+    for dry_run in (False, False, True):
+        bed.generation += 1
+        meta = ObjectMeta(name=RESOURCE, uid="u", generation=bed.generation)
+        show(bed.caches["resource"], EvictorConfig(meta, {"config": {"dryRun": dry_run}}))
+        told.append(bed.told())
+    assert [[reason for _, reason, _ in each] for each in told] == [["DryRun"], ["Acting"], [], ["DryRun"]]
+
+
 def test_a_mistake_is_told_once_on_its_object_with_its_path(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "moorage.evictor")
     bed = Bed()
     bed.put("rules", "good")
-    assert bed.told() == []
+    assert [event[:2] for event in bed.told()] == [("Pod us", "DryRun")]
     bed.put("rules", "bad")
     (event,) = bed.told()
     assert event[:2] == (f"ConfigMap {RULES}", "ConfigurationInvalid")

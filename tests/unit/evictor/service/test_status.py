@@ -283,3 +283,46 @@ async def test_evictions_are_read_back_once_they_can_be_seen() -> None:
         await asyncio.sleep(HOUR)
         forgotten = status.remember(Configuration())
         assert forgotten == History()
+
+
+@virtual
+async def test_whether_it_is_written_can_be_waited_for() -> None:
+    server = Server()
+    server.put()
+    async with writing(server) as status:
+        status.say(said(history=History({"u": (NOW,)})))
+        assert await status.settled(10.0)
+        assert server.there is not None
+        assert server.there.status["evictions"] == {"u": [NOW.isoformat()]}
+        server.refusals = [refusal(403, "forbidden") for _ in range(3)]
+        status.say(said(2))
+        assert not await status.settled(0.5)
+        assert await status.settled(60.0)
+        assert server.there.status["lastCycle"]["nodes"] == 2
+
+
+@virtual
+async def test_there_is_nothing_to_wait_for_without_a_resource() -> None:
+    server = Server()
+    async with writing(server) as status:
+        status.say(said())
+        assert await status.settled(1.0)
+
+
+@virtual
+async def test_evictions_of_now_are_remembered_with_those_that_were_written_down() -> None:
+    server = Server()
+    server.put({"evictions": {"u": [NOW.isoformat()]}})
+    complete(server.cache)
+    async with writing(server) as status:
+        assert status.remember(Configuration()) == History({"u": (NOW,)})
+        await asyncio.sleep(60.0)
+        status.evicted("u")
+        status.evicted("v")
+        now = server.now()
+        assert status.remember(Configuration()) == History({"u": (NOW, now), "v": (now,)})
+
+
+def test_a_configuration_that_acts_is_said_to() -> None:
+    (ready, _) = about(in_force(Configuration(dry_run=False)), enabled=True)
+    assert ready == Condition("Ready", True, "InForce", "The configuration is in force, and nodes are emptied")

@@ -1,0 +1,321 @@
+"""Acts on what was chosen: empties the nodes of one cycle, for as long as nothing speaks against it.
+
+A cycle ends once its drains have; the next one looks after that. What it is about to evict is written down first. With
+``dryRun: true``, without a right configuration and beside another evictor nothing new is begun; what an earlier term
+has left is finished or given back all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Protocol
+
+from moorage.controller.fence import Fence, NotLeading
+from moorage.drain import Drained, Drainer, Ended, Mark, News, Outcome, Policy, Reason, World
+from moorage.drain import names as marks
+from moorage.drain.steps import Evict, HandBack, MarkEmptied, RollBack
+from moorage.drain.world import Followed
+from moorage.kube.client import Client
+from moorage.kube.clock import ServerClock
+from moorage.objects import Pod
+
+from .compaction import History
+from .configuration import Configuration
+from .following import InForce
+from .intended import Intended
+from .inventory import Inventory
+from .looking import Look
+from .news import Telling
+from .rivals import Rivals
+from .standing import Standing
+from .status import Condition
+
+logger = logging.getLogger("moorage.evictor")
+
+GLANCE = 1.0
+"""Seconds between two looks at what could stop a cycle from outside: the configuration, another evictor."""
+WRITING = 30.0
+"""Seconds within which it must have been written down what is about to be evicted."""
+AT_ONCE = 8
+"""Requests under way at a time."""
+_DRAINED = {"emptied": MarkEmptied, "rolledBack": RollBack, "handedBack": HandBack}
+_PERHAPS = frozenset((Reason.API_UNAVAILABLE, Reason.NOT_EVICTED))
+"""Refusals after which a pod may have been evicted all the same."""
+
+Say = Callable[[History], None]
+"""Has a status written, with what is to be remembered."""
+
+
+class Cluster(Followed, Protocol):
+    """What is looked at, and drained."""
+
+    def unseen(self) -> Mapping[str, str]:
+        """Kinds that cannot be seen, with the reasons."""
+
+    def inventory(self, now: datetime) -> Inventory:
+        """All objects as they are now."""
+
+
+class Configurations(Protocol):
+    """What is in force."""
+
+    def look(self) -> InForce:
+        """What counts from now on."""
+
+
+class Memory(Protocol):
+    """What outlives us."""
+
+    def remember(self, configuration: Configuration) -> History | None:
+        """The evictions of late; None while what was written down cannot be seen."""
+
+    def evicted(self, owner: str) -> None:
+        """Remember an eviction of now."""
+
+    async def settled(self, seconds: float) -> bool:
+        """Whether what was said last is written within some time, if there is anything to write it to."""
+
+
+Asks = Callable[[Inventory, Configuration, History, Collection[str]], Awaitable[Collection[str]]]
+"""Which of some nodes could still go."""
+
+
+class Acting:
+    """One term's.
+
+    Args:
+        client: the API server; one that does not wait itself when flow control pushes back (``patience`` 0).
+        cluster: what is looked at, and drained.
+        configurations: what is in force.
+        memory: what outlives us.
+        asks: the simulation.
+        rivals: knows other evictors.
+        told: tells people.
+        clock: the API server's.
+        leads: whether we may write now.
+        installation: which one we are, in marks.
+        monotonic: seconds on a clock that never goes back.
+        changed: asks for another cycle.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        cluster: Cluster,
+        configurations: Configurations,
+        memory: Memory,
+        asks: Asks,
+        rivals: Rivals,
+        told: Telling,
+        *,
+        clock: ServerClock,
+        leads: Callable[[], bool],
+        installation: str,
+        monotonic: Callable[[], float],
+        changed: Callable[[], None],
+    ) -> None:
+        self._cluster, self._configurations, self._memory = cluster, configurations, memory
+        self._asks, self._rivals, self._told = asks, rivals, told
+        self._now, self._installation, self._changed = clock.now, installation, changed
+        self._configuration = Configuration()
+        self._world = World(cluster)
+        self._standing = Standing(cluster.inventory, lambda: self._configuration.policy)
+        self._drainer = Drainer(
+            client,
+            self._world,
+            Fence(leads, AT_ONCE),
+            clock,
+            installation,
+            Policy(self._standing.classify, self._standing.claimed),
+            self._configuration.drains,
+            monotonic=monotonic,
+            unseen=cluster.unseen,
+            tell=self._on_news,
+        )
+        self._intended = Intended()
+        self._counted: set[str] = set()
+        self._say: Say = lambda _: None
+        self._state = Condition("Acting", True, "Idle", "")
+        self._stuck = ""
+        self.drained: Counter[str] = Counter()
+
+    def close(self) -> None:
+        """Follow the cluster no more."""
+        self._world.close()
+
+    def stir(self) -> None:
+        """Something has happened in the cluster."""
+        self._drainer.stir()
+
+    def condition(self, configuration: Configuration | None) -> Condition:
+        """How it stands.
+
+        Args:
+            configuration: what is in force.
+        """
+        if configuration is None or not configuration.enabled:
+            found = Condition("Acting", False, "Off", "Nothing is emptied: see Ready")
+        elif configuration.dry_run:
+            found = Condition("Acting", False, "DryRun", "Nothing is emptied: dryRun is true")
+        else:
+            found = self._state
+        return found._replace(message="; ".join(each for each in (found.message, self._stuck) if each))
+
+    def due(self) -> datetime | None:
+        """When something of ours is to be given back although nothing happens; None when there is nothing of ours."""
+        after = self._configuration.drains.hand_back_after
+        return min((mark.since + after for mark in self._marks()), default=None)
+
+    async def tidy(self, configuration: Configuration | None) -> None:
+        """Finish or give back what is under way with no cycle running, and give back what nobody has deleted.
+
+        Args:
+            configuration: what is in force; None: how nodes are drained by default.
+        """
+        self.drained.clear()
+        self._stuck = ""
+        self._take(configuration)
+        if next(self._marks(), None) is None:
+            return
+        self._drainer.use(self._configuration.drains)
+        with suppress(NotLeading):
+            self._note(await self._drainer.tidy())
+        self._told.ended(None)
+
+    async def drain(self, look: Look, say: Say) -> None:
+        """Empty the nodes that were chosen, if nothing forbids it.
+
+        Args:
+            look: what was found.
+            say: has the status written.
+        """
+        self._take(look.configuration)
+        self._say = say
+        why = self._rivals.found(self._cluster.inventory(self._now()))
+        if why:
+            self._stand_down("AnotherEvictor", why)
+        elif not look.plan.chosen:
+            self._told.aside("")
+            self._settle(Condition("Acting", True, "Idle", ""))
+        elif not await self._written_down(look):
+            self._stand_down("NotWritten", "what is about to be evicted could not be written down")
+        else:
+            self._told.aside("")
+            await self._drain([node.name for node in look.plan.chosen])
+
+    # --- one cycle ---
+
+    async def _written_down(self, look: Look) -> bool:
+        """Write down what is about to be evicted."""
+        self._counted.clear()
+        self._intended.begin((move.owner for node in look.plan.chosen for move in node.moves), self._now())
+        self._state = Condition("Acting", True, "Draining", f"Nodes of this cycle: {len(look.plan.chosen)}")
+        self._say(self._history())
+        return await self._memory.settled(WRITING)
+
+    async def _drain(self, chosen: Sequence[str]) -> None:
+        self._drainer.use(self._configuration.drains)
+        glancing = asyncio.create_task(self._glance(), name="glance")
+        try:
+            drained = await self._drainer.drain(chosen, self._ask)
+        except NotLeading:
+            return  # the term ends; what was written down stays
+        finally:
+            glancing.cancel()
+            await asyncio.gather(glancing, return_exceptions=True)
+        self._ended(drained)
+
+    def _ended(self, drained: Drained) -> None:
+        stopped = drained.stopped
+        self._note(drained.nodes)
+        self._told.ended(stopped)
+        if stopped is not None:
+            self._settle(Condition("Acting", False, "Stopped", str(stopped)))
+        else:
+            self._settle(Condition("Acting", True, "Idle", ""))
+
+    def _stand_down(self, reason: str, why: str) -> None:
+        self._told.aside(why)
+        self._settle(Condition("Acting", False, reason, f"Nothing is emptied: {why}"))
+
+    def _settle(self, state: Condition) -> None:
+        """Nothing is emptied any more for now."""
+        self._intended.end()
+        self._state = state
+        self._say(self._history())
+
+    async def _ask(self, remaining: Sequence[str]) -> Collection[str]:
+        history = self._memory.remember(self._configuration) or History()
+        return await self._asks(self._cluster.inventory(self._now()), self._configuration, history, remaining)
+
+    async def _glance(self) -> None:
+        """Stop the cycle when something outside of it asks for that."""
+        why = ""
+        while not why:
+            await asyncio.sleep(GLANCE)
+            try:
+                why = self._why_stop()
+            except Exception as error:  # nobody knows what is wanted: nothing more is begun
+                logger.exception("configuration cannot be looked at")
+                why = f"{type(error).__name__}: {error}"
+        self._drainer.stop(why)
+
+    def _why_stop(self) -> str:
+        configuration = self._configurations.look().configuration
+        if configuration is None or not configuration.enabled:
+            return "the evictor is switched off"
+        if configuration.dry_run:
+            return "dryRun is true"
+        self._take(configuration)
+        return self._rivals.found(self._cluster.inventory(self._now()))
+
+    # --- what happens ---
+
+    def _on_news(self, news: News) -> None:
+        self._told.done(news, pod_events=self._configuration.pod_events)
+        if isinstance(news.step, Evict):
+            if news.refused is None or news.refused.reason in _PERHAPS:
+                self._evicted(news.step.pod)
+        elif news.refused is None:
+            self.drained.update(key for key, step in _DRAINED.items() if isinstance(news.step, step))
+
+    def _evicted(self, pod: Pod) -> None:
+        if pod.metadata.uid in self._counted:
+            return
+        self._counted.add(pod.metadata.uid)
+        owner = self._standing.owner(pod)
+        self._memory.evicted(owner)
+        if not self._intended.happened(owner):
+            self._say(self._history())
+
+    def _note(self, ended: Mapping[str, Ended]) -> None:
+        """Remember nodes that still have something of ours, and have them looked at again."""
+        for name, each in ended.items():
+            if each.outcome is Outcome.STUCK:
+                self._stuck = f"node {name} still has our mark, and could not be given back: {each.why}"
+                self._told.stuck(name, str(each.why))
+                self._changed()
+
+    # --- pieces ---
+
+    def _take(self, configuration: Configuration | None) -> None:
+        self._configuration = configuration or Configuration()
+
+    def _history(self) -> History:
+        return self._intended.with_these(self._memory.remember(self._configuration) or History())
+
+    def _marks(self) -> Iterator[Mark]:
+        """Our marks of which something is still to come."""
+        for cached in self._cluster.nodes:
+            node = self._world.nodes.get(cached.key)
+            try:
+                mark = marks.read(node) if node is not None else None
+            except marks.UnreadableMark:
+                continue
+            if mark is not None and mark.by == self._installation and not mark.phase.over:
+                yield mark

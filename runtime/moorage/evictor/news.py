@@ -1,0 +1,97 @@
+"""What people are told while nodes are emptied: log lines, metrics, Events on the nodes and, if wanted, on the pods."""
+
+from __future__ import annotations
+
+import logging
+
+from moorage.controller.ourselves import Ourselves
+from moorage.drain import Finding, News
+from moorage.drain.steps import Begin, Evict, HandBack, MarkEmptied, RollBack
+from moorage.kube.events import EventRecorder, EventType, ObjectRef
+from moorage.objects import Node
+
+from . import metrics
+
+logger = logging.getLogger("moorage.evictor")
+
+
+class Telling:
+    """Tells people of drains, for one term.
+
+    Args:
+        recorder: writes the Events.
+        us: our own pod.
+    """
+
+    def __init__(self, recorder: EventRecorder, us: Ourselves) -> None:
+        self._recorder, self._us = recorder, us
+        self._draining: set[str] = set()
+        self._aside = ""
+
+    def done(self, news: News, *, pod_events: bool) -> None:
+        """Tell of a step.
+
+        Args:
+            news: what was done, or refused.
+            pod_events: whether pods get Events.
+        """
+        step = news.step
+        if isinstance(step, Evict):
+            metrics.EVICTIONS.labels("evicted" if news.refused is None else news.refused.reason.name).inc()
+            if news.refused is None and pod_events:
+                self._tell_pod(step)
+        elif news.refused is None:
+            self._changed(step)
+
+    def ended(self, stopped: Finding | None) -> None:
+        """Tell that a cycle is over, and why it was stopped if it was."""
+        self._draining.clear()
+        metrics.DRAINING.set(0)
+        if stopped is not None:
+            logger.warning("cycle stopped", extra={"reason": stopped.reason.name, "why": str(stopped)})
+            self._us.tell("Warning", "CycleStopped", "Drain", f"No more nodes are emptied in this cycle: {stopped}")
+
+    def aside(self, why: str) -> None:
+        """Tell, once, that nothing is emptied, and why; empty: no more."""
+        if why == self._aside:
+            return
+        self._aside = why
+        if why:
+            logger.warning("nothing is emptied", extra={"why": why})
+            self._us.tell("Warning", "StoodDown", "Drain", f"Nothing is emptied: {why}")
+        else:
+            logger.info("nodes are emptied again")
+
+    def stuck(self, name: str, why: str) -> None:
+        """Tell of a node that could not be given back."""
+        logger.warning("node could not be given back, trying again", extra={"node": name, "why": why})
+
+    def _changed(self, step: object) -> None:
+        match step:
+            case Begin(node):
+                self._draining.add(node.metadata.name)
+                self._tell_node(node, "Normal", "Draining", "Its pods are evicted: they fit on other nodes")
+            case MarkEmptied(node):
+                metrics.DRAINS.labels("emptied").inc()
+                self._draining.discard(node.metadata.name)
+                self._tell_node(node, "Normal", "Emptied", "All of its pods that move have left: it may be deleted")
+            case RollBack(node, why):
+                metrics.DRAINS.labels("rolled_back").inc()
+                self._draining.discard(node.metadata.name)
+                self._tell_node(node, "Warning", "RolledBack", f"It is not emptied, and given back: {why}")
+            case HandBack(node, why):
+                metrics.DRAINS.labels("handed_back").inc()
+                self._tell_node(node, "Warning", "HandedBack", f"It was emptied, and is given back: {why}")
+        metrics.DRAINING.set(len(self._draining))
+
+    def _tell_node(self, node: Node, kind: EventType, reason: str, note: str) -> None:
+        name = node.metadata.name
+        logger.info("node drained", extra={"node": name, "state": reason, "note": note})
+        about = ObjectRef("v1", "Node", name, uid=name)  # as the kubelet has it: kubectl looks for both
+        self._recorder.record(about, type=kind, reason=reason, action="Drain", note=note)
+
+    def _tell_pod(self, step: Evict) -> None:
+        meta = step.pod.metadata
+        about = ObjectRef("v1", "Pod", meta.name, meta.namespace, meta.uid)
+        note = f"Evicted from node {step.pod.spec.node_name}, which is emptied"
+        self._recorder.record(about, type="Normal", reason="Evicted", action="Drain", note=note)

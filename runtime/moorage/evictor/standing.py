@@ -1,0 +1,98 @@
+"""What pods and other programs mean for a node that is emptied: the rules by which it was chosen, asked at each look.
+
+What a budget allows for the moment is waited for, and holds nothing: whoever drains counts it anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+
+from moorage import drain
+from moorage.drain import OnNode, Sight
+from moorage.drain.sight import belongs_to_node
+from moorage.objects import Node, Pod
+
+from .candidates import NodeReason, PodReason, PodVerdict, Policy, Stance, View, drains, nodes
+from .candidates.controllers import Controllers, Lookup, Made, owner_of
+from .candidates.pods import Pods
+from .inventory import Inventory
+from .rules import node_rules
+
+_STANCES = {
+    Stance.MOVES: drain.Stance.MOVES,
+    Stance.STAYS: drain.Stance.STAYS,
+    Stance.HOLDS: drain.Stance.HOLDS,
+}
+_EXEMPT = frozenset((PodReason.DISPOSABLE, PodReason.AGGRESSIVE_REPLICA, PodReason.AGGRESSIVE_JOB))
+"""Reasons for which a workload may lose a pod whatever is left."""
+_SEEN_BY_DRAIN = frozenset(
+    (
+        NodeReason.NODE_CORDONED,
+        NodeReason.NODE_NOT_READY,
+        NodeReason.NODE_DELETED,
+        NodeReason.NODE_DRAINING,
+        NodeReason.NODE_EMPTIED,
+        NodeReason.NODE_RESTING,
+    )
+)
+"""What whoever drains looks at itself."""
+
+
+class Standing:
+    """Answers whoever drains.
+
+    Args:
+        inventory: all objects at a moment.
+        policy: who may go, as it is in force when it is asked for.
+    """
+
+    def __init__(self, inventory: Callable[[datetime], Inventory], policy: Callable[[], Policy]) -> None:
+        self._inventory, self._policy = inventory, policy
+        self._known: tuple[Sight, _Moment] | None = None
+
+    def classify(self, node: Node, pods: Sequence[Pod], sight: Sight) -> Iterator[OnNode]:
+        """What the pods on a node mean for its drain."""
+        moment = self._at(sight)
+        rules = node_rules(moment.policy.rules, node.metadata.labels)
+        for pod in pods:
+            yield _on_node(pod, moment.pods.judge(pod, rules))
+
+    def claimed(self, node: Node, sight: Sight) -> str:
+        """What forbids to empty a node that is not one of its pods, for people; empty when nothing does."""
+        moment = self._at(sight)
+        found = [each for each in nodes.against(node, moment.view, moment.policy) if each.reason not in _SEEN_BY_DRAIN]
+        if all(each.reason is NodeReason.NODE_MARKED for each in found) and _is_drained(node, sight, moment.policy):
+            return ""  # who removes empty nodes was faster than our mark
+        return str(found[0]) if found else ""
+
+    def owner(self, pod: Pod) -> str:
+        """Whom a pod's eviction counts for, as choosing has it."""
+        found = Lookup(self._known[1].view).of(pod) if self._known is not None else Controllers(Made.UNKNOWN)
+        return owner_of(pod, found)
+
+    def _at(self, sight: Sight) -> _Moment:
+        if self._known is None or self._known[0] is not sight:
+            self._known = (sight, _Moment(self._inventory(sight.now).view(), self._policy()))
+        return self._known[1]
+
+
+class _Moment:
+    """What is known at one look."""
+
+    def __init__(self, view: View, policy: Policy) -> None:
+        self.view, self.policy = view, policy
+        self.pods = Pods(view, policy, patient=True)
+
+
+def _on_node(pod: Pod, verdict: PodVerdict) -> OnNode:
+    exempt = any(found.reason in _EXEMPT for found in verdict.findings)
+    why = str(verdict.findings[0]) if verdict.stance is Stance.HOLDS else ""
+    return OnNode(pod, _STANCES[verdict.stance], exempt, why)
+
+
+def _is_drained(node: Node, sight: Sight, policy: Policy) -> bool:
+    """Whether we have moved everything off a node that can be."""
+    mark = drains.ours(node, policy)
+    begun = mark is not None and mark.phase is drain.Phase.DRAINING
+    return begun and all(pod.finished or belongs_to_node(pod) for pod in sight.on(node.metadata.name))

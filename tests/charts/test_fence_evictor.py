@@ -1,0 +1,513 @@
+"""The fence around the evictor's account on a real API server: what its token cannot do, and what a drain writes.
+
+Each line of the tables is a request. Those that are refused were thought up as attacks: somebody has the token. Those
+that are allowed are what the library of drains sends.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+
+from moorage.drain import names, patches
+from moorage.drain.names import Mark, Phase
+from moorage.objects import Node
+from tests.charts.fenced import (
+    APPLY,
+    JSON_PATCH,
+    LEASES,
+    MERGE,
+    NODES,
+    POLICIES,
+    ROLE,
+    Installation,
+    at,
+    installed,
+    is_fenced,
+    node,
+    pod,
+    type_errors,
+)
+from tests.charts.rendering import EVICTOR
+from tools.localcluster import ClusterHandle
+from tools.localcluster.api import ApiClient, ApiError
+
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.filterwarnings("default::pytest.PytestUnraisableExceptionWarning"),
+]
+
+ACTS = {"dryRun": False}
+KEY = "moorage.dev/drain"
+SOFT = {"key": "evictor.cast.ai/evicted", "value": "true", "effect": "PreferNoSchedule"}
+DEDICATED = {"key": "dedicated", "value": "db", "effect": "NoSchedule"}
+OWNER = {"apiVersion": "v1", "kind": "ConfigMap", "name": "gone", "uid": "00000000-0000-0000-0000-000000000000"}
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+BINDINGS = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
+
+
+def mark(phase: Phase, *, tainted: bool = True, cordoned: bool = False, reason: str = "") -> dict[str, str]:
+    """The annotation as a drain writes it."""
+    return {KEY: names.written(Mark("castai-agent/castai-evictor", "c-1", phase, NOW, tainted, cordoned, reason))}
+
+
+CHOSEN = mark(Phase.CHOSEN)
+DRAINING = mark(Phase.DRAINING, cordoned=True)
+EMPTIED = mark(Phase.EMPTIED)
+BACK = mark(Phase.ROLLED_BACK, tainted=False, reason="the API server does not answer")
+
+
+@pytest.fixture(scope="module")
+def it(cluster: ClusterHandle) -> Iterator[Installation]:
+    """The chart without its program, and Nodes of every kind."""
+    with installed(cluster, EVICTOR, ACTS) as found:
+        stand(found)
+        yield found
+
+
+@pytest.fixture(scope="module")
+def careless(cluster: ClusterHandle) -> Iterator[Installation]:
+    """The same where somebody has given the account everything: nothing holds it but the fence."""
+    with installed(cluster, EVICTOR, ACTS) as found:
+        subject = {"kind": "ServiceAccount", "name": EVICTOR, "namespace": found.namespace}
+        role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}
+        binding = {"metadata": {"name": found.namespace}, "subjects": [subject], "roleRef": role}
+        found.admin.request("POST", BINDINGS, binding)
+        try:
+            stand(found)
+            yield found
+        finally:
+            found.admin.request("DELETE", f"{BINDINGS}/{found.namespace}")
+
+
+def stand(found: Installation) -> None:
+    """Make Nodes, and wait until the API server has taken notice of the policies."""
+    owner = {"apiVersion": "v1", "kind": "Namespace", "name": "kube-system"}
+    owner["uid"] = found.admin.get("/api/v1/namespaces/kube-system")["metadata"]["uid"]
+    kept = {"annotations": {"a": "b"}, "labels": {"pool": "x"}}
+    cordons = {"theirs": {}, "chosen": CHOSEN, "ours": DRAINING}
+    nodes = {
+        "worker": node("", version="v1.36.3", taints=[DEDICATED], **kept),
+        "owned": node("", version="v1.36.3", finalizers=["example.com/theirs"], ownerReferences=[owner]),
+        "emptied": node("", version="v1.36.3", taints=[SOFT], annotations=EMPTIED),
+        **{name: node("", version="v1.36.3", annotations=annotations) for name, annotations in cordons.items()},
+    }
+    for name, made in nodes.items():
+        made["metadata"]["name"] = at(found, name)
+        if name in cordons:
+            made["spec"]["unschedulable"] = True
+        found.admin.request("POST", NODES, made)
+    pods = f"/api/v1/namespaces/{found.namespace}/pods"
+    found.admin.request("POST", pods, pod("web"))
+    wait_until_fenced(found, "PATCH", f"{NODES}/{at(found, 'worker')}?dryRun=All", labelled("probe"), MERGE)
+    wait_until_fenced(found, "POST", f"{pods}/web/eviction?dryRun=All", eviction("web"))
+
+
+def wait_until_fenced(
+    found: Installation, method: str, path: str, body: object, kind: str = "application/json"
+) -> None:
+    end = time.monotonic() + 60
+    while not is_fenced(found.api, method, path, body, kind):
+        assert time.monotonic() < end, f"waited 60 s for a policy to refuse {method} {path}"
+        time.sleep(0.3)
+
+
+def labelled(value: str) -> dict[str, Any]:
+    return {"metadata": {"labels": {"pool": value}}}
+
+
+def said(client: ApiClient, method: str, path: str, body: object = None, kind: str = "application/json") -> str:
+    """What is said of a request that is refused; nothing of one that is allowed."""
+    try:
+        client.request(method, path, body, kind)
+    except ApiError as error:
+        if error.status != 403:
+            raise
+        return str(error)
+    return ""
+
+
+# --- Nodes: the taint, the mark, cordons of ours, and nothing else ---
+
+ANNOTATIONS = "the evictor changes no annotation of a Node but moorage.dev/drain"
+METADATA = "the evictor changes no labels, ownerReferences or finalizers of a Node"
+SPEC = "the evictor changes nothing in a Node's spec but its taint and the cordon"
+TAINTS = "the evictor sets and removes no taint but evictor.cast.ai/evicted, effect PreferNoSchedule"
+CORDON = "the evictor cordons a Node only together with its mark"
+THEIRS = "is not marked as ours: the evictor leaves it where it is"
+CALLED = "calls a cordon its own only with the write that sets it"
+TOGETHER = "a cordon of the evictor goes with its mark: neither is taken away alone"
+
+Change = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+def write(
+    annotations: dict[str, Any] | None = None, *, cordon: bool | None = None, taint: bool | None = None
+) -> Change:
+    """A patch of the kind that a drain sends; a cordon of False takes one off."""
+
+    def change(found: dict[str, Any]) -> dict[str, Any]:
+        spec: dict[str, Any] = {} if cordon is None else {"unschedulable": cordon or None}
+        if taint is not None:
+            spec["taints"] = [*others(found), *([SOFT] if taint else [])]
+        return {"metadata": {"annotations": annotations or {}}, "spec": spec}
+
+    return change
+
+
+def others(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """The taints of a Node that are not ours, those of controllers among them."""
+    return [each for each in found["spec"].get("taints", ()) if each["key"] != SOFT["key"]]
+
+
+def tainted(*more: dict[str, str], without: str = "") -> Change:
+    """A patch of taints."""
+    return lambda found: {"spec": {"taints": [*(each for each in others(found) if each["key"] != without), *more]}}
+
+
+def plain(**body: Any) -> Change:
+    """A patch that depends on nothing."""
+    return lambda _: body
+
+
+def annotated(text: str | None, **spec: Any) -> Change:
+    """A patch of the mark, whatever it says, and of the spec."""
+    return plain(metadata={"annotations": {KEY: text}}, spec=spec)
+
+
+FORGED = '{"by":"x","cycle":"c","phase":"draining","since":"2026-01-31T12:00:00+00:00","set": ["cordon"]}'
+ESCAPED = FORGED.replace(' ["cordon"]', r'["\u0063ordon"]')
+WORDS = mark(Phase.DRAINING, reason='the "set":["taint","cordon"] is a word')[KEY]
+
+CHANGES: dict[str, tuple[str, str, Change]] = {
+    "a label": ("worker", METADATA, plain(**labelled("y"))),
+    "a new label": ("worker", METADATA, plain(metadata={"labels": {"moorage.dev/drain": "x"}})),
+    "a label taken away": ("worker", METADATA, plain(metadata={"labels": {"pool": None}})),
+    "all labels taken away": ("worker", METADATA, plain(metadata={"labels": None})),
+    "a role": ("worker", METADATA, plain(metadata={"labels": ROLE})),
+    "an owner that is gone": ("worker", METADATA, plain(metadata={"ownerReferences": [OWNER]})),
+    "a finalizer": ("worker", METADATA, plain(metadata={"finalizers": ["example.com/stay"]})),
+    "owners taken away": ("owned", METADATA, plain(metadata={"ownerReferences": None})),
+    "finalizers taken away": ("owned", METADATA, plain(metadata={"finalizers": None})),
+    "a label beside the mark": ("ours", METADATA, plain(metadata={"annotations": DRAINING, "labels": {"a": "b"}})),
+    "another annotation": ("worker", ANNOTATIONS, write({"moorage.dev/price-per-hour": "0"})),
+    "another annotation beside the mark": ("worker", ANNOTATIONS, write({**CHOSEN, "x": "y"})),
+    "an annotation changed": ("worker", ANNOTATIONS, write({"a": "c"})),
+    "an annotation taken away": ("worker", ANNOTATIONS, write({"a": None})),
+    "all annotations taken away": ("worker", ANNOTATIONS, plain(metadata={"annotations": None})),
+    "a provider id": ("worker", SPEC, plain(spec={"providerID": "x://y"})),
+    "pod addresses": ("worker", SPEC, plain(spec={"podCIDR": "10.9.0.0/24", "podCIDRs": ["10.9.0.0/24"]})),
+    "a provider id beside a cordon": ("worker", SPEC, annotated(DRAINING[KEY], unschedulable=True, providerID="x://y")),
+    "a taint that evicts": ("worker", TAINTS, tainted({"key": "x", "effect": "NoExecute"})),
+    "our taint as one that evicts": ("worker", TAINTS, tainted({**SOFT, "effect": "NoExecute"})),
+    "our taint as one that keeps out": ("worker", TAINTS, tainted({**SOFT, "effect": "NoSchedule"})),
+    "another taint that only prefers": ("worker", TAINTS, tainted({**SOFT, "key": "evictor.cast.ai/evicte"})),
+    "another taint beside ours": ("worker", TAINTS, tainted(SOFT, {"key": "x", "effect": "NoSchedule"})),
+    "a taint taken away": ("worker", TAINTS, tainted(SOFT, without="dedicated")),
+    "a taint with another value": ("worker", TAINTS, tainted({**DEDICATED, "value": "x"}, without="dedicated")),
+    "all taints taken away": ("worker", TAINTS, plain(spec={"taints": None})),
+    "a cordon": ("worker", CORDON, write(cordon=True)),
+    "a cordon with the taint": ("worker", CORDON, write(cordon=True, taint=True)),
+    "a cordon with a mark of the taint": ("worker", CORDON, write(CHOSEN, cordon=True, taint=True)),
+    "a cordon with a mark that means it": ("worker", CORDON, annotated(FORGED, unschedulable=True)),
+    "a cordon with a mark that hides it": ("worker", CORDON, annotated(ESCAPED, unschedulable=True)),
+    "a cordon with a mark that talks of it": ("worker", CORDON, annotated(WORDS, unschedulable=True)),
+    "a cordon with a mark of nothing": ("worker", CORDON, annotated("cordon", unschedulable=True)),
+    "a mark of a cordon that is not there": ("worker", CALLED, write(DRAINING)),
+    "theirs: an uncordon": ("theirs", THEIRS, write(cordon=False)),
+    "theirs: an uncordon, said otherwise": ("theirs", THEIRS, plain(spec={"unschedulable": False})),
+    "theirs: an uncordon that is called ours": ("theirs", THEIRS, write(DRAINING, cordon=False)),
+    "theirs: an uncordon as at the end of a drain": ("theirs", THEIRS, write(BACK, cordon=False)),
+    "theirs: called ours": ("theirs", CALLED, write(DRAINING)),
+    "theirs: called ours by setting it again": ("theirs", CALLED, write(DRAINING, cordon=True)),
+    "chosen: an uncordon": ("chosen", THEIRS, write(EMPTIED, cordon=False)),
+    "chosen: called ours": ("chosen", CALLED, write(DRAINING)),
+    "ours: its mark taken away": ("ours", TOGETHER, write({KEY: None})),
+    "ours: a mark that forgets the cordon": ("ours", TOGETHER, write(BACK)),
+    "ours: an uncordon without a word": ("ours", CALLED, write(cordon=False)),
+    "worker: the taint and the mark": ("worker", "", write(CHOSEN, taint=True)),
+    "worker: the mark": ("worker", "", write(CHOSEN)),
+    "worker: a cordon with its mark": ("worker", "", write(DRAINING, cordon=True, taint=True)),
+    "theirs: the taint and the mark": ("theirs", "", write(CHOSEN, taint=True)),
+    "ours: emptied": ("ours", "", write(EMPTIED, cordon=False, taint=True)),
+    "ours: rolled back": ("ours", "", write(BACK, cordon=False, taint=False)),
+    "ours: as it is, with another reason": (
+        "ours",
+        "",
+        write(mark(Phase.DRAINING, tainted=False, cordoned=True, reason='a "quoted" word')),
+    ),
+    "emptied: handed back": ("emptied", "", write(BACK, taint=False)),
+    "owned: a cordon with its mark": ("owned", "", write(DRAINING, cordon=True, taint=True)),
+}
+
+
+def patched(it: Installation, suffix: str, change: Change, kind: str = MERGE, query: str = "dryRun=All") -> str:
+    """What is said of a patch that goes by how the Node is; again when a controller has changed that."""
+    path = f"{NODES}/{at(it, suffix)}"
+    while True:
+        found = it.admin.get(path)
+        body = change(found)
+        body["metadata"] = {**body.get("metadata", {}), "resourceVersion": found["metadata"]["resourceVersion"]}
+        try:
+            return said(it.api, "PATCH", f"{path}?{query}", body, kind)
+        except ApiError as error:
+            if error.status != 409:
+                raise
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_nodes_are_changed_only_as_a_drain_does(it: Installation, change: str) -> None:
+    suffix, rule, body = CHANGES[change]
+    answer = patched(it, suffix, body)
+    assert rule in answer
+    assert bool(rule) == bool(answer), answer
+
+
+# An apply takes nothing away that it has not applied.
+APPLIED = [each for each in CHANGES if "taken away" not in each and "uncordon" not in each and "ours:" not in each]
+
+
+@pytest.mark.parametrize("change", APPLIED)
+def test_an_apply_is_judged_alike(it: Installation, change: str) -> None:
+    suffix, rule, body = CHANGES[change]
+
+    def applied(found: dict[str, Any]) -> dict[str, Any]:
+        changes = body(found)
+        metadata = {**changes.get("metadata", {}), "name": found["metadata"]["name"]}
+        return {"apiVersion": "v1", "kind": "Node", **changes, "metadata": metadata}
+
+    answer = patched(it, suffix, applied, APPLY, "dryRun=All&fieldManager=thief&force=true")
+    assert rule in answer
+    assert bool(rule) == bool(answer), answer
+
+
+PLACES = {
+    "all taints": ("worker", TAINTS, {"op": "remove", "path": "/spec/taints"}),
+    "their cordon": ("theirs", THEIRS, {"op": "remove", "path": "/spec/unschedulable"}),
+    "their annotation": ("worker", ANNOTATIONS, {"op": "remove", "path": "/metadata/annotations/a"}),
+    "their label": ("worker", METADATA, {"op": "replace", "path": "/metadata/labels/pool", "value": "y"}),
+    "our mark": ("ours", TOGETHER, {"op": "remove", "path": "/metadata/annotations/moorage.dev~1drain"}),
+}
+
+
+@pytest.mark.parametrize("which", PLACES)
+def test_nothing_is_taken_away_by_its_place_either(it: Installation, which: str) -> None:
+    suffix, rule, step = PLACES[which]
+    assert rule in said(it.api, "PATCH", f"{NODES}/{at(it, suffix)}?dryRun=All", [step], JSON_PATCH)
+
+
+# --- what a drain writes ---
+
+
+def send(it: Installation, name: str, changes: Callable[[Node], dict[str, Any]]) -> None:
+    """Write as a drain does: with uid and resourceVersion."""
+    while True:
+        found = it.admin.get(f"{NODES}/{name}")
+        body = changes(msgspec.convert(found, type=Node, strict=False))
+        same = {key: found["metadata"][key] for key in ("uid", "resourceVersion")}
+        body["metadata"] = {**body["metadata"], **same}
+        try:
+            it.api.request("PATCH", f"{NODES}/{name}", body, MERGE)
+        except ApiError as error:
+            if error.status != 409:
+                raise
+        else:
+            return
+
+
+def read_mark(found: Node) -> Mark:
+    mark = names.read(found)
+    assert mark is not None
+    return mark
+
+
+def standing_as(it: Installation, name: str) -> tuple[bool, bool, Phase]:
+    """Whether a Node is cordoned, whether it has the taint, and how far it has come."""
+    found = msgspec.convert(it.admin.get(f"{NODES}/{name}"), type=Node, strict=False)
+    return found.spec.unschedulable, names.soft_tainted(found), read_mark(found).phase
+
+
+def begin(it: Installation, name: str, *, cordon: bool = True) -> None:
+    made = node(name, version="v1.36.3", taints=[DEDICATED], labels={"pool": "x"}, annotations={"a": "b"})
+    it.admin.request("POST", NODES, made)
+    send(it, name, lambda found: patches.chosen(found, "here", "c-1", NOW))
+    assert standing_as(it, name) == (False, True, Phase.CHOSEN)
+    send(it, name, lambda found: patches.begun(found, read_mark(found), NOW, cordon=cordon))
+    assert standing_as(it, name) == (cordon, True, Phase.DRAINING)
+
+
+def give_back(it: Installation, name: str, phase: Phase) -> None:
+    said = 'shop/web: no room: 0/3 nodes, "set":["cordon"]'
+    send(it, name, lambda found: patches.given_back(found, read_mark(found), phase, NOW, said))
+    assert standing_as(it, name) == (False, False, phase)
+    found = it.admin.get(f"{NODES}/{name}")
+    assert DEDICATED in [{key: each[key] for key in DEDICATED} for each in others(found) if "value" in each]
+    assert found["metadata"]["labels"]["pool"] == "x"
+
+
+@pytest.mark.parametrize("cordon", [True, False])
+def test_a_drain_that_empties_its_node_and_hands_it_back(it: Installation, cordon: bool) -> None:
+    name = at(it, f"drained-{cordon}".lower())
+    begin(it, name, cordon=cordon)
+    send(it, name, lambda found: patches.emptied(found, read_mark(found), NOW))
+    assert standing_as(it, name) == (False, True, Phase.EMPTIED)
+    give_back(it, name, Phase.HANDED_BACK)
+    send(it, name, lambda found: patches.chosen(found, "here", "c-2", NOW))
+    assert standing_as(it, name) == (False, True, Phase.CHOSEN)
+
+
+@pytest.mark.parametrize("by_hand", [False, True], ids=["as it was", "uncordoned by somebody in between"])
+def test_a_drain_that_is_rolled_back(it: Installation, by_hand: bool) -> None:
+    name = at(it, f"rolled-back-{by_hand}".lower())
+    begin(it, name)
+    if by_hand:
+        it.admin.request("PATCH", f"{NODES}/{name}", {"spec": {"unschedulable": None}}, MERGE)
+    give_back(it, name, Phase.ROLLED_BACK)
+
+
+# --- evictions ---
+
+WHICH = "an eviction of the evictor says which pod is meant: deleteOptions.preconditions.uid"
+GRACE = "an eviction of the evictor says nothing but which pod is meant"
+UID: dict[str, Any] = {"preconditions": {"uid": "UID"}}
+EVICTIONS: dict[str, tuple[str, dict[str, Any] | None]] = {
+    "no options": (WHICH, None),
+    "options of nothing": (WHICH, {}),
+    "no preconditions": (WHICH, {"preconditions": {}}),
+    "an empty uid": (WHICH, {"preconditions": {"uid": ""}}),
+    "only a resourceVersion": (WHICH, {"preconditions": {"resourceVersion": "1"}}),
+    "no time to end": (GRACE, {**UID, "gracePeriodSeconds": 0}),
+    "a second to end": (GRACE, {**UID, "gracePeriodSeconds": 1}),
+    "dependents first": (GRACE, {**UID, "propagationPolicy": "Foreground"}),
+    "orphaned dependents": (GRACE, {**UID, "propagationPolicy": "Orphan"}),
+    "ours": ("", UID),
+    "ours, as a dry run": ("", {**UID, "dryRun": ["All"]}),
+}
+
+
+def eviction(name: str, options: dict[str, Any] | None = None, uid: str = "") -> dict[str, Any]:
+    made: dict[str, Any] = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}}
+    if options is not None:
+        given = options.get("preconditions", {})
+        meant = {key: uid if value == "UID" else value for key, value in given.items()}
+        made["deleteOptions"] = {**options, "preconditions": meant} if "preconditions" in options else options
+    return made
+
+
+@pytest.mark.parametrize("which", EVICTIONS)
+@pytest.mark.parametrize("version", ["v1", "v1beta1"])
+def test_an_eviction_says_which_pod_is_meant_and_nothing_else(it: Installation, which: str, version: str) -> None:
+    rule, options = EVICTIONS[which]
+    path = f"/api/v1/namespaces/{it.namespace}/pods/web"
+    body = eviction("web", options, it.admin.get(path)["metadata"]["uid"])
+    answer = said(it.api, "POST", f"{path}/eviction?dryRun=All", {**body, "apiVersion": f"policy/{version}"})
+    assert rule in answer
+    assert bool(rule) == bool(answer), answer
+
+
+def test_the_pod_that_is_meant_is_evicted(it: Installation) -> None:
+    pods = f"/api/v1/namespaces/{it.namespace}/pods"
+    uid = it.admin.request("POST", pods, pod("goes"))["metadata"]["uid"]
+    it.api.request("POST", f"{pods}/goes/eviction", eviction("goes", UID, uid))
+    with pytest.raises(ApiError, match="not found"):
+        it.admin.get(f"{pods}/goes")
+
+
+# --- what is not even asked: nobody has the right ---
+
+KUBE = "/api/v1/namespaces/kube-system/pods"
+APPS = "/apis/apps/v1/namespaces/kube-system"
+RIGHTLESS: dict[str, tuple[str, str, Any, str]] = {
+    "a Node made": ("POST", f"{NODES}?dryRun=All", node("made"), "create"),
+    "a Node replaced": ("PUT", f"{NODES}/worker", node("worker"), "update"),
+    "a Node deleted": ("DELETE", f"{NODES}/worker", None, "delete"),
+    "all Nodes at once": ("DELETE", f"{NODES}?labelSelector=none%3Dthere", None, "deletecollection"),
+    "a Node's status": ("PATCH", f"{NODES}/worker/status", {"status": {"phase": "Running"}}, "nodes/status"),
+    "through a kubelet": ("GET", f"{NODES}/worker/proxy/pods", None, "nodes/proxy"),
+    "a pod deleted": ("DELETE", f"{KUBE}/p", None, "delete"),
+    "all pods at once": ("DELETE", f"{KUBE}?labelSelector=a%3Db", None, "deletecollection"),
+    "a pod changed": ("PATCH", f"{KUBE}/p", {"metadata": {"labels": {"a": "b"}}}, "patch"),
+    "a pod made": ("POST", f"{KUBE}?dryRun=All", pod("p"), "create"),
+    "a pod bound": ("POST", f"{KUBE}/p/binding", {"target": {"kind": "Node", "name": "worker"}}, "pods/binding"),
+    "into a pod": ("POST", f"{KUBE}/p/exec?command=sh", None, "pods/exec"),
+    "a budget changed": (
+        "PATCH",
+        "/apis/policy/v1/namespaces/kube-system/poddisruptionbudgets/b",
+        {"spec": {"minAvailable": 0}},
+        "poddisruptionbudgets",
+    ),
+    "a workload scaled": ("PATCH", f"{APPS}/deployments/d/scale", {"spec": {"replicas": 0}}, "deployments/scale"),
+    "a NodeClaim deleted": ("DELETE", "/apis/karpenter.sh/v1/nodeclaims/c", None, "nodeclaims"),
+    "its own configuration": (
+        "PATCH",
+        "/apis/autoscaling.cast.ai/v1alpha1/evictorconfigs/evictor-config",
+        {"spec": {}},
+        "evictorconfigs",
+    ),
+    "a node's Lease": ("PATCH", f"{LEASES}/worker", {"metadata": {"annotations": {"a": "b"}}}, "leases"),
+    "the fence taken down": ("DELETE", f"{POLICIES}/castai-evictor.x", None, "delete"),
+    "more rights": ("PATCH", f"{BINDINGS}/x", {"subjects": []}, "clusterrolebindings"),
+    "secrets": ("GET", "/api/v1/secrets", None, "secrets"),
+    "a token": ("POST", "/api/v1/namespaces/kube-system/serviceaccounts/default/token", {}, "serviceaccounts/token"),
+}
+
+
+@pytest.mark.parametrize("which", RIGHTLESS)
+def test_the_account_has_no_other_rights(it: Installation, which: str) -> None:
+    method, path, body, rights = RIGHTLESS[which]
+    answer = said(it.api, method, path, body, MERGE if method == "PATCH" else "application/json")
+    assert "forbidden: User" in answer
+    assert rights in answer
+
+
+# --- and where somebody has given it all rights ---
+
+NEITHER = "the evictor creates no Nodes and deletes none"
+DELETES = "the evictor deletes no pods: it asks for their eviction"
+
+
+@pytest.mark.parametrize("options", [{}, {"gracePeriodSeconds": 0}, {"propagationPolicy": "Foreground"}])
+def test_nodes_and_pods_are_not_deleted_whatever_is_granted(careless: Installation, options: dict[str, Any]) -> None:
+    pods = f"/api/v1/namespaces/{careless.namespace}/pods"
+    tried = {**options, "dryRun": ["All"]}
+    one_node = f"{NODES}?fieldSelector=metadata.name%3D{at(careless, 'ours')}"
+    assert NEITHER in said(careless.api, "DELETE", f"{NODES}/{at(careless, 'emptied')}", tried)
+    assert NEITHER in said(careless.api, "DELETE", one_node, tried)
+    assert DELETES in said(careless.api, "DELETE", f"{pods}/web", tried)
+    assert DELETES in said(careless.api, "DELETE", f"{pods}?fieldSelector=metadata.name%3Dweb", tried)
+
+
+def test_nodes_are_neither_made_nor_replaced_whatever_is_granted(careless: Installation) -> None:
+    made = node(at(careless, "made"), annotations=DRAINING)
+    assert NEITHER in said(careless.api, "POST", f"{NODES}?dryRun=All", made)
+    applied = f"{NODES}/{made['metadata']['name']}?dryRun=All&fieldManager=x"
+    assert NEITHER in said(careless.api, "PATCH", applied, made, APPLY)
+    found = careless.admin.get(f"{NODES}/{at(careless, 'theirs')}")
+    found["metadata"].pop("resourceVersion")
+    del found["spec"]["unschedulable"]
+    assert THEIRS in said(careless.api, "PUT", f"{NODES}/{at(careless, 'theirs')}?dryRun=All", found)
+
+
+# --- the policies themselves ---
+
+
+def test_others_are_not_fenced(it: Installation) -> None:
+    name = at(it, "admin")
+    it.admin.request("POST", NODES, node(name, version="v1.36.3"))
+    it.admin.request("PATCH", f"{NODES}/{name}", {"spec": {"unschedulable": True}, **labelled("z")}, MERGE)
+    it.admin.request("PATCH", f"{NODES}/{name}", {"spec": {"unschedulable": None}}, MERGE)
+    it.admin.request("DELETE", f"{NODES}/{name}")
+    pods = f"/api/v1/namespaces/{it.namespace}/pods"
+    it.admin.request("POST", pods, pod("theirs"))
+    it.admin.request("POST", f"{pods}/theirs/eviction?dryRun=All", eviction("theirs"))
+    it.admin.request("DELETE", f"{pods}/theirs")
+
+
+def test_the_api_server_finds_nothing_wrong_in_the_expressions(it: Installation) -> None:
+    assert len(it.policies) == 2
+    assert type_errors(it) == {}

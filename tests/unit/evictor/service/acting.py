@@ -1,0 +1,233 @@
+"""The evictor that acts, over a cluster in memory: the real caches, cycles and drains, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, cast
+
+from moorage.controller.ourselves import Ourselves
+from moorage.drain import Settings as Drains
+from moorage.evictor import kinds, news
+from moorage.evictor.acting import Acting
+from moorage.evictor.again import still
+from moorage.evictor.candidates import Policy
+from moorage.evictor.compaction import History, Settings, never
+from moorage.evictor.configuration import Configuration
+from moorage.evictor.cycle import Cycles, Seen, seen
+from moorage.evictor.following import InForce
+from moorage.evictor.inventory import Inventory
+from moorage.evictor.looking import Look
+from moorage.evictor.rivals import Rivals
+from moorage.evictor.sources.watched import Watched
+from moorage.evictor.status import Said
+from moorage.evictor.tally import Tally
+from moorage.kube.client import Client
+from moorage.kube.transport import Transport
+from tests.unit.drain.bed.bed import US, Bed
+from tests.unit.pinner.bed.api import KINDS
+from tests.unit.pinner.bed.refusals import Json
+
+from .held import Recorder, in_force
+
+KINDS.update({each.plural: each for each in kinds.KINDS if each.plural not in KINDS})
+ACTS = Configuration(
+    policy=Policy(node_grace_period=timedelta(0), installation=US),
+    choice=Settings(quiet_period=timedelta(0), most=1),
+    interval=timedelta(seconds=30),
+    dry_run=False,
+    drains=Drains(parallel=2),
+)
+
+
+class Evictor(Bed):
+    """A cluster with an evictor in it.
+
+    Attributes:
+        found: what is in force.
+        history: the evictions of late, as they are known.
+        said: what was to be written down.
+        writes_down: whether that comes about.
+        looks: what the cycles have found.
+        recorder: the Events.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.found: InForce = in_force(ACTS)
+        self.history = History()
+        self.said: list[Said] = []
+        self.writes_down = True
+        self.looks: list[Look] = []
+        self.failures: list[str] = []
+        self.recorder = Recorder()
+        self._watched = Watched(cast("Transport", self.wire), changed=self._change)
+        self._acting: Acting | None = None
+        self._cycles: Cycles | None = None
+        self._term: asyncio.Task[None] | None = None
+        self._number = 1
+
+    # --- what people do ---
+
+    def configure(self, **changes: Any) -> None:
+        """Somebody writes another configuration."""
+        assert self.found.configuration is not None
+        self._number += 1
+        self.found = in_force(replace(self.found.configuration, **changes), self._number)
+        self._change()
+        if self._cycles is not None:
+            self._cycles.configured.set()
+
+    def deployment_of(self, name: str, namespace: str, replicas: int = 1) -> None:
+        """Somebody installs an evictor."""
+        labels = {"app.kubernetes.io/name": "castai-evictor"}
+        self.api.create(
+            "deployments", {"metadata": {"name": name, "labels": labels}, "spec": {"replicas": replicas}}, namespace
+        )
+
+    # --- time ---
+
+    async def start(self) -> None:
+        """The cluster lives from now on, and the evictor leads."""
+        self.api.create("namespaces", {"metadata": {"name": "shop"}})
+        for name in self.cluster.nodes:
+            self.api.edit("nodes", name, self._give_room)
+        for key, found in list(self.api.store.objects["deployments"].items()):
+            replicas = found["spec"]["replicas"]
+            status = {"observedGeneration": 100, "replicas": replicas, "updatedReplicas": replicas}
+            self.api.edit("deployments", key, lambda each, status=status: each.update(status=status))  # type: ignore[misc]
+        self.cluster.settle()
+        await asyncio.sleep(5.0)
+        self._tasks = [asyncio.create_task(self._watched.run())]
+        await self._watched.wait_synced()
+        self._tasks.append(asyncio.create_task(self.cluster.run(), name="cluster"))
+        self.begin_term()
+
+    def begin_term(self) -> None:
+        """Somebody leads who knows nothing."""
+        us = Ourselves(self.recorder.as_recorder(), "castai-agent", "castai-evictor-1-x", lambda: "")
+        self._acting = acting = Acting(
+            Client(cast("Transport", self.wire), patience=0.0),
+            self._watched,
+            self,
+            self,
+            self._ask,
+            Rivals("castai-agent", "castai-evictor-1-x", US),
+            news.Telling(self.recorder.as_recorder(), us),
+            clock=self.wire.clock,
+            leads=lambda: self.leads,
+            installation=US,
+            monotonic=self.now,
+            changed=self._change,
+        )
+        self._cycles = Cycles(
+            self._watched, self, self._look, self, self, acts=acting, now=self.wire.clock.now, interval=30.0
+        )
+        self._term = asyncio.create_task(self._cycles.run(), name="term")
+
+    async def kill(self) -> None:
+        """Whoever leads is gone from one moment to the next."""
+        assert self._term is not None
+        assert self._acting is not None
+        self._term.cancel()
+        await asyncio.gather(self._term, return_exceptions=True)
+        self._acting.close()
+        self._cycles = self._acting = None
+
+    async def __aexit__(self, *error: Any) -> None:
+        if self._cycles is not None:
+            await self.kill()
+        await super().__aexit__(*error)
+
+    def _give_room(self, node: Json) -> None:
+        room = {"cpu": "4", "memory": "8Gi", "pods": str(self.cluster.room)}
+        node["status"].update(allocatable=room, capacity=room)
+
+    def _change(self) -> None:
+        if self._acting is not None and self._cycles is not None:
+            self._acting.stir()
+            self._cycles.changed.set()
+
+    # --- what the cycles need ---
+
+    async def _look(self, inventory: Inventory, configuration: Configuration, history: History) -> Seen:
+        await asyncio.sleep(0.2)
+        return seen(inventory, configuration, history, stopped=never)
+
+    async def _ask(
+        self, inventory: Inventory, configuration: Configuration, history: History, names: Collection[str]
+    ) -> Collection[str]:
+        self.asked.append(tuple(names))
+        await asyncio.sleep(0.2)
+        return still(inventory, configuration, history, names)
+
+    def look(self) -> InForce:
+        return self.found
+
+    def remember(self, configuration: Configuration) -> History:
+        return self.history.since(self.wire.clock.now() - configuration.choice.owner_window)
+
+    def evicted(self, owner: str) -> None:
+        self.history = self.history.with_evictions((owner,), self.wire.clock.now())
+
+    async def settled(self, seconds: float) -> bool:
+        await asyncio.sleep(0.1 if self.writes_down else seconds)
+        return self.writes_down
+
+    def say(self, said: Said) -> None:
+        self.said.append(said)
+
+    def configured(self, found: InForce) -> None:
+        pass
+
+    def looked(self, look: Look, counts: Tally, seconds: float) -> None:  # noqa: ARG002
+        self.looks.append(look)
+
+    def idle(self, result: str) -> None:
+        pass
+
+    def failed(self, error: Exception, seconds: float) -> None:  # noqa: ARG002
+        self.failures.append(repr(error))
+
+    # --- the record ---
+
+    @property
+    def acting(self) -> tuple[bool | None, str]:
+        """How it stands, by the last status."""
+        (found,) = [each for each in self.said[-1].conditions if each.type == "Acting"]
+        return found.holds, found.reason
+
+    @property
+    def states(self) -> list[str]:
+        """Every state that was told, each once in a row."""
+        found = [each.reason for said in self.said for each in said.conditions if each.type == "Acting"]
+        return [each for number, each in enumerate(found) if number == 0 or found[number - 1] != each]
+
+    @property
+    def drained(self) -> Mapping[str, int]:
+        """What has become of nodes over all cycles."""
+        cycles: dict[str, Mapping[str, int]] = {}
+        for said in self.said:
+            if said.last_cycle is not None:
+                cycles[said.last_cycle["time"]] = said.last_cycle["drained"]
+        total: Counter[str] = Counter()
+        for each in cycles.values():
+            total.update(each)
+        return total
+
+    def phase(self, name: str) -> str:
+        """The phase in a node's mark."""
+        text: str = self.node(name)["metadata"].get("annotations", {}).get("moorage.dev/drain", "")
+        return text.partition('"phase":"')[2].partition('"')[0]
+
+    @property
+    def evictions(self) -> list[float]:
+        """When something was evicted."""
+        return [at for at, resource, _, code in self.writes() if resource == "pods/eviction" and code < 300]
+
+    def events_of(self, reason: str) -> list[str]:
+        """The objects that have such an Event."""
+        return [about for about, said, _ in self.recorder.events if said == reason]

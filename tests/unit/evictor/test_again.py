@@ -1,0 +1,85 @@
+"""Which nodes of a cycle could still go, asked in its middle: our own marks are no obstacle, what leaves has room."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from datetime import timedelta
+from typing import Any
+
+from moorage.evictor.again import still
+from moorage.evictor.candidates import Policy
+from moorage.evictor.compaction import History, Settings
+from moorage.evictor.configuration import Configuration
+from tests.unit.evictor.build import NOW, Json, budget, controller, merged, owner
+from tests.unit.evictor.compaction.build import replica, replica_set, room
+from tests.unit.evictor.test_looking import inventory
+
+US = "castai-agent/castai-evictor"
+CONFIGURATION = Configuration(policy=Policy(installation=US), choice=Settings(least=1, percentage=1, utilisation=1.0))
+
+
+def chosen(name: str, phase: str = "chosen", by: str = US, **change: Any) -> Json:
+    """A node that we are at work on."""
+    said = {"by": by, "cycle": "c", "phase": phase, "since": "2026-01-01T11:59:00Z", "set": ["taint", "cordon"]}
+    taint = {"key": "evictor.cast.ai/evicted", "value": "true", "effect": "PreferNoSchedule"}
+    return merged(
+        room(
+            name,
+            metadata={"annotations": {"moorage.dev/drain": json.dumps(said)}},
+            spec={"taints": [taint], "unschedulable": phase == "draining"},
+        ),
+        change,
+    )
+
+
+def asked(names: Collection[str], *manifests: Json, history: History | None = None) -> set[str]:
+    return set(still(inventory(*manifests), CONFIGURATION, history or History(), names))
+
+
+def test_nodes_that_we_have_chosen_still_count_and_more_than_the_percentage_of_them() -> None:
+    three = [chosen("n1"), chosen("n2"), room("n3")]
+    pods = [replica("a", "n1"), replica("b", "n2"), replica("c", "n3"), replica_set()]
+    assert asked(["n1", "n2"], *three, *pods) == {"n1", "n2"}
+    assert asked(["n1"], *three, *pods) == {"n1"}, "nobody asks about the other one"
+
+
+def test_a_node_counts_no_longer_whose_pods_fit_nowhere_now() -> None:
+    full = replica("big", "n3", cpu="4")
+    pods = [replica("a", "n1"), full, replica_set()]
+    assert asked(["n1"], chosen("n1"), room("n3"), *pods) == set()
+
+
+def test_a_mark_of_others_and_a_cordon_of_others_count() -> None:
+    pods = [replica("a", "n1"), replica("c", "n3"), replica_set()]
+    assert asked(["n1"], chosen("n1", by="other/evictor"), room("n3"), *pods) == set()
+    assert asked(["n1"], room("n1", spec={"unschedulable": True}), room("n3"), *pods) == set()
+
+
+def test_room_is_kept_for_what_is_about_to_leave_other_nodes() -> None:
+    """n2 is being drained, and its pod will need the room on n3 that the one of n1 would take."""
+    container = {"name": "main", "resources": {"requests": {"cpu": "3"}}}
+    template = {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [container]}}
+    full = [room("n4", "3"), replica("c", "n4", cpu="3"), replica("a", "n1", cpu="3")]
+    two, three = (merged(replica_set(replicas=count), {"spec": {"template": template}}) for count in (2, 3))
+    assert asked(["n1"], chosen("n1"), room("n3"), *full, two) == {"n1"}
+    leaving = [chosen("n2", "draining"), replica("b", "n2", cpu="3")]
+    assert asked(["n1"], chosen("n1"), room("n3"), *full, *leaving, three) == set()
+
+
+def test_what_the_cycle_has_used_up_for_the_moment_is_waited_for() -> None:
+    spent = budget(disruptionsAllowed=0, currentHealthy=2)
+    status = {"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2}
+    top = controller("Deployment", "web", spec={"replicas": 3}, status=status)
+    maker = replica_set(metadata={"ownerReferences": [owner("Deployment", "web")]})
+    pods = [replica("a", "n1"), replica("b", "n3"), top, maker, spent]
+    assert asked(["n1"], chosen("n1"), room("n3"), *pods) == {"n1"}
+    old = merged(top, {"status": {"replicas": 3}})
+    assert asked(["n1"], chosen("n1"), room("n3"), replica("a", "n1"), replica("b", "n3"), old, maker) == set()
+
+
+def test_owners_are_not_disturbed_more_often_than_they_may_be() -> None:
+    pods = [replica("a", "n1"), replica("c", "n3"), replica_set(replicas=2)]
+    often = History({"uid-web-1": (NOW - timedelta(minutes=1),) * 2})
+    assert asked(["n1"], chosen("n1"), room("n3"), *pods) == {"n1"}
+    assert asked(["n1"], chosen("n1"), room("n3"), *pods, history=often) == set()
