@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from moorage.evictor import service
+from moorage.evictor.kinds import EVICTOR_CONFIGS
 from moorage.kube import credentials, errors, resources
 from moorage.kube.cache import Change, WatchCache
 from moorage.kube.client import Client
@@ -22,16 +23,18 @@ from moorage.kube.transport import Transport
 from moorage.objects import Node, Pod
 from moorage.ops.parsing import Address
 from moorage.ops.settings import EvictorSettings
-from tests.kube.accounts import account
+from tests.charts.fenced import KINDS
+from tests.charts.paths import collection
+from tests.charts.rendering import render
+from tests.e2e.rights import audit
 from tests.kube.support import eventually, pod
 from tests.kube.test_evictor_service import CONFIG, CONFIGS, CRD, DEFINITIONS, condition
 from tests.kube.test_karpenter import HALF, INSTANCE_TYPE, WHOLE, gone, half, replica_set, running
 from tools.charts.rights import rules
-from tools.localcluster import LocalCluster
+from tools.localcluster import LocalCluster, accounts
 
 CHART, NAMESPACE, US = "castai-evictor", "default", "default/castai-evictor"
 MARK, TAINT = "moorage.dev/drain", "evictor.cast.ai/evicted"
-NAMES = {"leaseName": CHART, "rulesConfigMap": f"{CHART}-config", "pricesConfigMap": f"{CHART}-prices"}
 POLICIES = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
 BINDINGS = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings"
 Json = dict[str, Any]
@@ -45,7 +48,7 @@ async def client(own_cluster: LocalCluster) -> AsyncIterator[Client]:
 
 @pytest.fixture(scope="module")
 def kubeconfig(own_cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The evictor's, with a definition of its resource; it may do what the chart grants to one that acts."""
+    """The evictor's, with a definition of its resource, and with rights and policies of the chart as one that acts."""
     definition = yaml.safe_load(CRD.read_text())
     own_cluster.api.request("POST", DEFINITIONS, definition)
     deadline = time.monotonic() + 60
@@ -54,25 +57,29 @@ def kubeconfig(own_cluster: LocalCluster, tmp_path_factory: pytest.TempPathFacto
         time.sleep(0.05)
     manifest = {"apiVersion": "autoscaling.cast.ai/v1alpha1", "kind": "EvictorConfig", "spec": {}}
     own_cluster.api.request("POST", CONFIGS, manifest | {"metadata": {"name": "evictor-config"}})
-    everywhere = [*rules(CHART, "clusterRules"), *rules(CHART, "actingRules")]
-    folder = tmp_path_factory.mktemp("evictor")
-    return account(own_cluster, NAMESPACE, CHART, folder, everywhere=everywhere, here=rules(CHART, "ownRules", NAMES))
+    for each in render(CHART, {"dryRun": False}, namespace=NAMESPACE).objects:
+        if each["kind"] in KINDS:
+            own_cluster.api.request("POST", collection(each), each)
+    return accounts.token(own_cluster, NAMESPACE, CHART, tmp_path_factory.mktemp("evictor"))
 
 
 @asynccontextmanager
 async def acting(kubeconfig: Path, **changes: Any) -> AsyncIterator[None]:
     """The evictor, as its chart starts it with ``dryRun: false`` but for how long it waits."""
+    given: dict[str, Any] = {
+        "leader_election": False,
+        "dry_run": False,
+        "cycle_interval": 1.0,
+        "quiet_period": 0.0,
+        "node_grace_period_minutes": 0,
+        **changes,
+    }
     settings = EvictorSettings(
         kubeconfig=kubeconfig,
         namespace=NAMESPACE,
         pod_name=f"{CHART}-1-x",
         health_address=Address("127.0.0.1", 0),
-        leader_election=False,
-        dry_run=False,
-        cycle_interval=1.0,
-        quiet_period=0.0,
-        node_grace_period_minutes=0,
-        **changes,
+        **given,
     )
     task = asyncio.create_task(service.run(settings))
     try:
@@ -261,6 +268,74 @@ async def test_evictions_that_are_refused_for_ever_end_with_the_reason_and_witho
     for path in (POLICIES, BINDINGS):
         own_cluster.api.request("DELETE", f"{path}/no-evictions")
     await clear(own_cluster, client)
+
+
+class Troubled(Transport):
+    """A way to the API server on which, once each, somebody is faster and something gets lost.
+
+    Attributes:
+        admin: that somebody's access.
+        to_come: what has not happened yet.
+    """
+
+    admin: Client
+    to_come: list[str]
+
+    async def request(self, method: str, path: str, **more: Any) -> bytes:
+        """Send it, unless it is its turn to get lost on the way."""
+        if path.endswith("/eviction") and self._happens("the first eviction is lost"):
+            raise errors.ConnectionLost("the connection ended before anything was sent")
+        if path.endswith("/status") and self._happens("the first status meets another write"):
+            await self._change(EVICTOR_CONFIGS, "evictor-config")
+        write_of_a_node = method == "PATCH" and path.startswith("/api/v1/nodes/")
+        if write_of_a_node and self._happens("the first node meets another write"):
+            await self._change(resources.NODES, path.rpartition("/")[2])
+        answer = await super().request(method, path, **more)
+        if write_of_a_node and self._happens("the first answer about a node is lost"):
+            raise errors.ConnectionLost("the connection ended before there was an answer")
+        return answer
+
+    def _happens(self, what: str) -> bool:
+        if what not in self.to_come:
+            return False
+        self.to_come.remove(what)
+        return True
+
+    async def _change(self, kind: Resource[Any], name: str) -> None:
+        found = await self.admin.get(kind, name)
+        changes = {"metadata": {"annotations": {"example.com/seen": "now"}}}
+        await self.admin.patch(kind, name, changes=changes, uid=found.metadata.uid)
+
+
+async def test_nothing_is_forbidden_and_no_right_to_act_is_granted_and_never_used(
+    own_cluster: LocalCluster, client: Client, kubeconfig: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "Transport", Troubled)
+    troubles = [
+        "the first eviction is lost",
+        "the first status meets another write",
+        "the first node meets another write",
+        "the first answer about a node is lost",
+    ]
+    monkeypatch.setattr(Troubled, "admin", client, raising=False)
+    monkeypatch.setattr(Troubled, "to_come", troubles, raising=False)
+    await populate(own_cluster, client, 2, deployment("web", 2, "900m"))
+    watcher = Watcher(client.transport, {"web": 1})
+    async with watcher.watching(), acting(kubeconfig, leader_election=True, pod_eviction_failure_back_off=1.0):
+        await nodes_where(client, lambda seen: len(in_phase(seen, "emptied")) == 1, "a node that was emptied")
+        await status_where(own_cluster, is_at_rest, "nothing more to go")
+    assert (troubles, watcher.broken) == ([], [])
+    asked = audit.requests(own_cluster.audit_log, accounts.user(NAMESPACE, CHART))
+    assert audit.refused(asked) == [], "in this test and in those before it"
+    granted = audit.grants(own_cluster, NAMESPACE, CHART)
+    to_act = [each for each in granted if any(_is_of(each, rule) for rule in rules(CHART, "actingRules"))]
+    assert {each.verb for each in to_act} == {"get", "patch", "create"}
+    assert audit.unused(to_act, asked) == []
+    await clear(own_cluster, client)
+
+
+def _is_of(grant: audit.Grant, rule: Json) -> bool:
+    return grant.resource in rule["resources"] and grant.verb in rule["verbs"]
 
 
 async def test_beside_karpenter_an_emptied_node_is_really_deleted(

@@ -285,11 +285,16 @@ class Status:
         try:
             written = await self._client.update_status(EVICTOR_CONFIGS, NAME, status=wanted, **precondition)
         except errors.Conflict:
-            self._latest.wrote(await self._client.get(EVICTOR_CONFIGS, NAME))  # the watch may come later
+            await self._read()
             raise
         except errors.NotFound:
             return  # it is gone, and the watch will say so
         self._latest.wrote(written)
+
+    async def _read(self) -> None:
+        """Read the resource anew, as the watch may come later; as a list, which is what the chart grants."""
+        for found in await self._client.list(EVICTOR_CONFIGS, fields=f"metadata.name={NAME}"):
+            self._latest.wrote(found)
 
     def _complain(self, error: errors.KubeError) -> None:
         """Say once what is wrong, and again only when it is something else; that somebody was faster is no news."""
