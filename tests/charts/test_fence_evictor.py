@@ -286,6 +286,36 @@ def test_an_apply_is_judged_alike(it: Installation, change: str) -> None:
     assert bool(rule) == bool(answer), answer
 
 
+STRATEGIC = "application/strategic-merge-patch+json"
+DIRECTIVES: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "taints replaced": ("worker", TAINTS, {"spec": {"taints": [SOFT]}}),
+    "the spec replaced": ("worker", TAINTS, {"spec": {"$patch": "replace", "unschedulable": False}}),
+    "annotations replaced": ("worker", ANNOTATIONS, {"metadata": {"annotations": {"$patch": "replace", **CHOSEN}}}),
+    "labels deleted": ("worker", METADATA, {"metadata": {"labels": {"$patch": "delete"}}}),
+    "a finalizer deleted": (
+        "owned",
+        METADATA,
+        {"metadata": {"$deleteFromPrimitiveList/finalizers": ["example.com/theirs"]}},
+    ),
+    "owners replaced": ("owned", METADATA, {"metadata": {"ownerReferences": [{"$patch": "replace"}]}}),
+}
+
+
+@pytest.mark.parametrize("which", DIRECTIVES)
+def test_a_strategic_merge_takes_nothing_away_either(it: Installation, which: str) -> None:
+    suffix, rule, body = DIRECTIVES[which]
+    assert rule in said(it.api, "PATCH", f"{NODES}/{at(it, suffix)}?dryRun=All", body, STRATEGIC)
+
+
+def test_a_status_in_a_patch_of_a_node_is_not_written(it: Installation) -> None:
+    path = f"{NODES}/{at(it, 'worker')}"
+    change = {"metadata": {"annotations": CHOSEN}, "status": {"phase": "Terminated", "capacity": {"cpu": "0"}}}
+    written = it.api.request("PATCH", f"{path}?dryRun=All", change, MERGE)
+    assert written["metadata"]["annotations"].keys() >= CHOSEN.keys()
+    assert written["status"].get("phase") is None
+    assert "cpu" not in written["status"].get("capacity", {})
+
+
 PLACES = {
     "all taints": ("worker", TAINTS, {"op": "remove", "path": "/spec/taints"}),
     "their cordon": ("theirs", THEIRS, {"op": "remove", "path": "/spec/unschedulable"}),
@@ -385,6 +415,7 @@ EVICTIONS: dict[str, tuple[str, dict[str, Any] | None]] = {
     "a second to end": (GRACE, {**UID, "gracePeriodSeconds": 1}),
     "dependents first": (GRACE, {**UID, "propagationPolicy": "Foreground"}),
     "orphaned dependents": (GRACE, {**UID, "propagationPolicy": "Orphan"}),
+    "orphaned dependents, as it was said once": (GRACE, {**UID, "orphanDependents": True}),
     "ours": ("", UID),
     "ours, as a dry run": ("", {**UID, "dryRun": ["All"]}),
 }
@@ -465,9 +496,40 @@ def test_the_account_has_no_other_rights(it: Installation, which: str) -> None:
     assert rights in answer
 
 
+WRITES = {
+    "patch nodes",
+    "create pods/eviction",
+    "create events.events.k8s.io",
+    "patch events.events.k8s.io",
+    "update evictorconfigs/status.autoscaling.cast.ai",
+}
+AT_HOME = {"create leases.coordination.k8s.io", "update leases.coordination.k8s.io castai-evictor"}
+EVERYBODY = {"create selfsubjectaccessreviews", "create selfsubjectrulesreviews", "create selfsubjectreviews"}
+"""Questions about oneself."""
+
+
+@pytest.mark.parametrize("where", ["", "kube-system", "kube-node-lease"])
+def test_the_api_server_knows_of_no_other_writes_that_the_account_may_make(it: Installation, where: str) -> None:
+    review = {"spec": {"namespace": where or it.namespace}}
+    found = it.api.request("POST", "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", review)["status"]
+    assert not found["incomplete"]
+    may = {
+        " ".join((verb, f"{resource}.{group}".rstrip("."), *rule.get("resourceNames", ())))
+        for rule in found["resourceRules"]
+        for verb in rule["verbs"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        if verb not in ("get", "list", "watch")
+    }
+    assert {each for each in may if each.rpartition(".authorization")[0] not in EVERYBODY} - {
+        "create selfsubjectreviews.authentication.k8s.io"
+    } == WRITES | (AT_HOME if not where else set())
+
+
 # --- and where somebody has given it all rights ---
 
 NEITHER = "the evictor creates no Nodes and deletes none"
+STATUS = "the evictor writes no status of a Node"
 DELETES = "the evictor deletes no pods: it asks for their eviction"
 
 
@@ -491,6 +553,14 @@ def test_nodes_are_neither_made_nor_replaced_whatever_is_granted(careless: Insta
     found["metadata"].pop("resourceVersion")
     del found["spec"]["unschedulable"]
     assert THEIRS in said(careless.api, "PUT", f"{NODES}/{at(careless, 'theirs')}?dryRun=All", found)
+
+
+@pytest.mark.parametrize("kind", [MERGE, STRATEGIC, APPLY])
+def test_no_status_of_a_node_is_written_whatever_is_granted(careless: Installation, kind: str) -> None:
+    path = f"{NODES}/{at(careless, 'worker')}"
+    body = {"apiVersion": "v1", "kind": "Node", **labelled("y"), "status": {"phase": "Terminated"}}
+    query = "dryRun=All&fieldManager=thief" + ("&force=true" if kind == APPLY else "")
+    assert STATUS in said(careless.api, "PATCH", f"{path}/status?{query}", body, kind)
 
 
 # --- the policies themselves ---
