@@ -1304,7 +1304,9 @@ class EvictorArgs(TypedDict, total=False):
     name.
     """
     termination_grace_period_seconds: pulumi.Input[int]
-    """How long the pods may take to end. The process itself ends within 20 seconds. Default: 30. Unit: seconds."""
+    """How long the pods may take to end. The process may take two thirds of it, to give back what is being emptied and
+    is not yet; what it does not manage the next one does. Default: 30. Unit: seconds.
+    """
     service_monitor: pulumi.Input[EvictorServiceMonitor]
     """A ServiceMonitor for the Prometheus operator."""
     prometheus_rule: pulumi.Input[EvictorPrometheusRule]

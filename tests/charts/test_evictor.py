@@ -104,13 +104,14 @@ ENV: dict[str, Any] = {
     "MOORAGE_QUIET_PERIOD": "10m",
     "MOORAGE_ALLOW_SPOT": "false",
     "MOORAGE_OWNER_WINDOW": "1h",
+    "MOORAGE_STOP_GRACE": "20s",
 }
 
 
 def test_the_environment_has_every_setting_once() -> None:
     assert render(EVICTOR).env == ENV
     assert "envFrom" not in render(EVICTOR).container
-    of_shells = {"MOORAGE_KUBECONFIG", "MOORAGE_CONTEXT", "MOORAGE_STOP_GRACE"}
+    of_shells = {"MOORAGE_KUBECONFIG", "MOORAGE_CONTEXT"}
     known = {each.variable for each in settings_of(EvictorSettings).values()}
     assert known - of_shells == set(ENV)
 
@@ -143,6 +144,7 @@ def test_every_value_reaches_the_process() -> None:
         "leaderElection": {"enabled": False},
         "managedByCASTAI": False,
         "log": {"level": "debug", "format": "text"},
+        "terminationGracePeriodSeconds": 90,
     }
     env = render(EVICTOR, values).env
     said = {name for name, value in env.items() if value != ENV[name]}

@@ -72,6 +72,9 @@ http
 {{- end }}
 - name: MOORAGE_SOFT_TAINTING
   value: {{ .Values.softTainting.enabled | quote }}
+# What is not given back by then a kubelet would cut off.
+- name: MOORAGE_STOP_GRACE
+  value: {{ printf "%ds" (max 1 (div (mul 2 (int .Values.terminationGracePeriodSeconds)) 3)) | quote }}
 {{- end -}}
 
 {{/* Values that the process is told as they are. */}}

@@ -426,7 +426,7 @@ variable "priority_class_name" {
 }
 
 variable "termination_grace_period_seconds" {
-  description = "Key terminationGracePeriodSeconds of the chart, default 30.\nHow long the pods may take to end. The process itself ends within 20 seconds."
+  description = "Key terminationGracePeriodSeconds of the chart, default 30.\nHow long the pods may take to end. The process may take two thirds of it, to give back what is being emptied and is not yet; what it does not manage the next one does."
   type        = number
   default     = null
 }
