@@ -349,6 +349,8 @@ def test_several_replicas_elect_a_leader() -> None:
     for key in ("replicas", "replicaCount"):
         said = refusal(EVICTOR, {key: 2, "leaderElection": {"enabled": False}})
         assert f"leaderElection.enabled: {files.without_election('2')}" in said
+    overlapping = {"updateStrategy": {"type": "RollingUpdate"}, "leaderElection": {"enabled": False}}
+    assert f"leaderElection.enabled: {files.OVERLAPPING}" in refusal(EVICTOR, overlapping)
     assert render(EVICTOR, {"leaderElection": {"enabled": False}}).objects
 
 
@@ -400,6 +402,7 @@ def test_that_it_evicts_is_said_first_and_how_it_is_stopped() -> None:
     assert "Deployment castai-evictor in namespace castai-agent, replicas: 1. EVICTION IS ON: dryRun is false." in said
     assert "are tainted, cordoned and emptied by evictions, at most 3 at the same time. It deletes no node" in said
     assert f"{UPGRADE} dryRun=true An EvictorConfig that says dryRun wins over the value." in said
+    assert f"kubectl scale deployment {EVICTOR} -n {NAMESPACE} --replicas=0 {UPGRADE}" in said
     assert "EVICTION IS OFF" not in said
     assert "admissionPolicy" not in said
     assert "are tainted and emptied" in notes(EVICTOR, {"dryRun": False, "softTainting": {"enabled": True}})

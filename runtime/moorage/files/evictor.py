@@ -8,6 +8,12 @@ from .mistakes import Mistake
 from .yamlfile import Document
 
 CHART = "castai-evictor"
+ROLLING = "RollingUpdate"
+OVERLAPPING = (
+    f"is false and updateStrategy.type is {ROLLING}: while a pod is replaced, it and the new one would each take "
+    "themselves for the leader; set updateStrategy.type to Recreate, or leave leader election on"
+)
+"""What is said of replicas that elect no leader and are replaced while they still run."""
 
 
 def mistakes(document: Document) -> Iterator[Mistake]:
@@ -19,8 +25,11 @@ def mistakes(document: Document) -> Iterator[Mistake]:
     election = document.value.get("leaderElection")
     if isinstance(election, Mapping) and election.get("enabled") is False:
         counts = [found for key in ("replicas", "replicaCount") if (found := document.value.get(key)) is not None]
+        strategy = document.value.get("updateStrategy")
         if counts and counts[0] > 1:
             yield document.mistake(("leaderElection", "enabled"), f"enabled: {without_election(str(counts[0]))}")
+        elif isinstance(strategy, Mapping) and strategy.get("type") == ROLLING:
+            yield document.mistake(("leaderElection", "enabled"), f"enabled: {OVERLAPPING}")
 
 
 def without_election(replicas: str) -> str:

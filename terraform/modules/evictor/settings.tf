@@ -109,6 +109,7 @@ locals {
     )
     leaderElection = concat(
       [for said in ["leaderElection.enabled: is false and there are ${try([for each in [local.given["replicas"], local.given["replicaCount"]] : each if each != null][0], 1)} replicas: each of them would take itself for the leader; set replicas to 1, or leave leader election on"] : said if try(jsonencode(local.given["leaderElection"]["enabled"]) == "false", false) && try(try([for each in [local.given["replicas"], local.given["replicaCount"]] : each if each != null][0], 1) > 1, false)],
+      [for said in ["leaderElection.enabled: is false and updateStrategy.type is RollingUpdate: while a pod is replaced, it and the new one would each take themselves for the leader; set updateStrategy.type to Recreate, or leave leader election on"] : said if try(jsonencode(local.given["leaderElection"]["enabled"]) == "false", false) && !try(try([for each in [local.given["replicas"], local.given["replicaCount"]] : each if each != null][0], 1) > 1, false) && try(local.given["updateStrategy"]["type"] == "RollingUpdate", false)],
     )
   }
 

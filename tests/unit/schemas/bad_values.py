@@ -68,6 +68,8 @@ def _contradictions(chart: str) -> Iterator[Bad]:
     if "leaderElection.enabled" in known:
         several = {"replicas": 2, "leaderElection": {"enabled": False}}
         yield Bad(several, ("leaderElection", "enabled"), "leaderElection.enabled and replicas")
+        overlapping = {"updateStrategy": {"type": "RollingUpdate"}, "leaderElection": {"enabled": False}}
+        yield Bad(overlapping, ("leaderElection", "enabled"), "leaderElection.enabled and updateStrategy")
 
 
 def merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
