@@ -334,6 +334,25 @@ async def test_nothing_is_forbidden_and_no_right_to_act_is_granted_and_never_use
     await clear(own_cluster, client)
 
 
+async def test_whoever_has_its_token_changes_nothing_of_a_configuration_but_its_status(
+    own_cluster: LocalCluster, kubeconfig: Path
+) -> None:
+    before = own_cluster.api.get(CONFIG)
+    metadata = {**before["metadata"], "labels": {"a": "b"}, "annotations": {"a": "b"}, "finalizers": ["example.com/f"]}
+    body = {**before, "metadata": metadata, "spec": {"enabled": False}, "status": {"evictions": {}}}
+    async with Transport(credentials.load(kubeconfig)) as transport:
+        await transport.request("PUT", f"{CONFIG}/status", body=msgspec.json.encode(body))
+        with pytest.raises(errors.Forbidden):
+            await transport.request("PUT", CONFIG, body=msgspec.json.encode(body))
+    after = own_cluster.api.get(CONFIG)
+    assert after["status"] == {"evictions": {}}
+    for each in (before, after):
+        for key in ("resourceVersion", "managedFields"):
+            del each["metadata"][key]
+        each.pop("status", None)
+    assert after == before
+
+
 def _is_of(grant: audit.Grant, rule: Json) -> bool:
     return grant.resource in rule["resources"] and grant.verb in rule["verbs"]
 

@@ -136,16 +136,15 @@ def upgrade(site: Site, words: str) -> str:
     return said
 
 
-def held(site: Site, reason: str) -> Json:
-    """The status once its last cycle says that something is held for this reason."""
+def held(site: Site, reason: str, *, no_more: str = "") -> None:
+    """Wait until the last cycle says that nodes are held for this reason, and not for that of an earlier command."""
 
-    def found() -> Json | None:
-        status: Json = json.loads(site.shell()("kubectl get evictorconfig evictor-config -o json").out).get(
-            "status", {}
-        )
-        return status if reason in status.get("lastCycle", {}).get("held", {}) else None
+    def found() -> bool:
+        shown = json.loads(site.shell()("kubectl get evictorconfig evictor-config -o json").out)
+        reasons = shown.get("status", {}).get("lastCycle", {}).get("held", {})
+        return reason in reasons and no_more not in reasons
 
-    return site.until(found, f"a node that is held: {reason}")
+    site.until(found, f"a node that is held: {reason}")
 
 
 def untouched(site: Site) -> bool:
@@ -181,8 +180,9 @@ class Watcher:
     def end(self) -> None:
         """Follow them no more."""
         self._process.kill()
-        self._process.wait()
         self._thread.join()
+        with self._process:
+            pass
 
     def lowest(self, full: int) -> int:
         """The fewest that were ready after all of them were."""
@@ -231,7 +231,7 @@ def test_what_the_published_settings_keep_stays(site: Site, before: object) -> N
     assert "EVICTION IS ON: dryRun is false." in said
     held(site, "NODE_YOUNG")
     upgrade(site, "--set dryRun=false,scopedMode=true")
-    held(site, "NODE_OUT_OF_SCOPE")
+    held(site, "NODE_OUT_OF_SCOPE", no_more="NODE_YOUNG")
     assert untouched(site)
 
 
@@ -239,7 +239,7 @@ def test_the_only_replica_of_a_workload_keeps_its_node(site: Site) -> None:
     upgrade(site, "--set dryRun=false --set image.repository=us-docker.pkg.dev/castai-hub/library/castai-evictor")
     (pod,) = site.pods(f"app.kubernetes.io/name%3D{EVICTOR}")
     assert pod["spec"]["containers"][0]["image"] == image.name()
-    held(site, "SINGLE_REPLICA")
+    held(site, "SINGLE_REPLICA", no_more="NODE_OUT_OF_SCOPE")
     assert untouched(site)
 
 

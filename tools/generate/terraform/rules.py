@@ -91,7 +91,7 @@ def several_leaders() -> Iterator[Rule]:
     said = hcl.text(f"leaderElection.enabled: {evictor.without_election('COUNT')}").replace("COUNT", f"${{{count}}}")
     election = f'try(jsonencode({place("leaderElection.enabled")}) == "false", false)'
     yield Rule("leaderElection.enabled", said, f"{election} && try({count} > 1, false)")
-    rolling = f'try({place("updateStrategy.type")} == {hcl.text(evictor.ROLLING)}, false)'
+    rolling = f"try({place('updateStrategy.type')} == {hcl.text(evictor.ROLLING)}, false)"
     overlapping = hcl.text(f"leaderElection.enabled: {evictor.OVERLAPPING}")
     yield Rule("leaderElection.enabled", overlapping, f"{election} && !try({count} > 1, false) && {rolling}")
 
