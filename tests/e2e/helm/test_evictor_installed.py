@@ -181,8 +181,7 @@ class Watcher:
         """Follow them no more."""
         self._process.kill()
         self._thread.join()
-        with self._process:
-            pass
+        self._process.communicate()
 
     def lowest(self, full: int) -> int:
         """The fewest that were ready after all of them were."""
