@@ -84,7 +84,7 @@ class Replacements:
     # --- one workload ---
 
     def _short(self, uid: str, known: _Disturbed, sight: Sight, floors: Floors) -> Finding | None:
-        group = _now(known.group, sight)
+        group = sight.again(known.group)
         if group is None:
             return None  # it is deleted, and wants no replacements
         wanted = min(floor.wanted(group.workload), known.before)
@@ -94,7 +94,7 @@ class Replacements:
         return Finding(Reason.REPLACEMENTS, f"{group.who}: {there} of {wanted}")
 
     def _trouble(self, uid: str, known: _Disturbed, sight: Sight, floors: Floors) -> Finding | None:
-        short, group = self._short(uid, known, sight, floors), _now(known.group, sight)
+        short, group = self._short(uid, known, sight, floors), sight.again(known.group)
         if short is None or group is None:
             return None
         for pod in self._new(uid, known, sight):
@@ -128,12 +128,6 @@ class Replacements:
 
 def _age(pod: Pod, now: datetime) -> timedelta:
     return now - (moment(pod.metadata.creation_timestamp or "") or now)
-
-
-def _now(group: Group, sight: Sight) -> Group | None:
-    """A workload as it is now."""
-    found = sight.workloads.get(group.kind, {}).get(group.workload.key)
-    return group._replace(workload=found) if found is not None and found.metadata.uid == group.uid else None
 
 
 def _why_pending(pod: Pod) -> str:

@@ -12,6 +12,8 @@ from datetime import datetime
 from functools import cached_property
 from typing import NamedTuple
 
+import msgspec
+
 from moorage.objects import Node, OwnerReference, Pod, PodDisruptionBudget, Workload
 from moorage.scheduling.index import anchor
 from moorage.scheduling.selectors import Selector
@@ -33,7 +35,7 @@ class Group(NamedTuple):
     Attributes:
         uid: of the controller at the top.
         kind: its kind.
-        workload: that controller.
+        workload: that controller; of one of another kind, a ReplicaSet of it that wants what all of them want.
     """
 
     uid: str
@@ -96,6 +98,13 @@ class Sight:
         """The workload of a pod; None when it has none, or none that is known to keep a number of pods."""
         owner = pod.metadata.controller()
         return self._group_of(pod.metadata.namespace, owner) if owner is not None else None
+
+    def again(self, group: Group) -> Group | None:
+        """A workload as it is now; None when it is gone."""
+        if group.uid != group.workload.metadata.uid:
+            return next((self._above(group.uid, each) for each in self._revisions.get(group.uid, ())), None)
+        found = self.workloads.get(group.kind, {}).get(group.workload.key)
+        return group._replace(workload=found) if found is not None and found.metadata.uid == group.uid else None
 
     def pods_of(self, uid: str) -> Sequence[Pod]:
         """The pods of a workload, by the uid of its controller at the top."""
@@ -171,7 +180,27 @@ class Sight:
             if top is None or top.metadata.uid != above.uid or self.doubt("Deployment", key):
                 return None  # how many it must keep, nobody knows
             return Group(top.metadata.uid, "Deployment", top)
+        if owner.kind == "ReplicaSet" and above is not None:
+            return self._above(above.uid, maker)
         return Group(maker.metadata.uid, owner.kind, maker)
+
+    def _above(self, uid: str, maker: Workload) -> Group:
+        """The workload of a controller of which nothing is known but its ReplicaSets: it wants what they want together.
+
+        So it is with a Rollout of Argo: while one revision follows the other, each has some of the replicas.
+        """
+        wanted = sum(floor.wanted(each) for each in self._revisions.get(uid, ()))
+        spec = msgspec.structs.replace(maker.spec, replicas=wanted)
+        return Group(uid, "ReplicaSet", msgspec.structs.replace(maker, spec=spec))
+
+    @cached_property
+    def _revisions(self) -> dict[str, list[Workload]]:
+        """ReplicaSets by the uid of their controller."""
+        found: defaultdict[str, list[Workload]] = defaultdict(list)
+        for each in self.workloads.get("ReplicaSet", {}).values():
+            if (above := each.metadata.controller()) is not None:
+                found[above.uid].append(each)
+        return found
 
     def _maker(self, namespace: str, owner: OwnerReference) -> Workload | None:
         """The direct owner of a pod, if it is of a kind that keeps a number of pods."""

@@ -233,6 +233,13 @@ class Acting:
     def _ended(self, drained: Drained) -> None:
         stopped = drained.stopped
         self._note(drained.nodes)
+        for name, each in drained.nodes.items():
+            if each.why is None or each.why == stopped:
+                continue  # that is said of the whole cycle
+            if each.outcome is Outcome.REFUSED:
+                self._told.left_alone(name, str(each.why))
+            elif each.outcome is Outcome.GONE:
+                self._told.gone(name, str(each.why))
         self._told.ended(stopped)
         if stopped is not None:
             self._settle(Condition("Acting", False, "Stopped", str(stopped)))

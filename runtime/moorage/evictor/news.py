@@ -8,7 +8,6 @@ from moorage.controller.ourselves import Ourselves
 from moorage.drain import Finding, News
 from moorage.drain.steps import Begin, Evict, HandBack, MarkEmptied, RollBack
 from moorage.kube.events import EventRecorder, EventType, ObjectRef
-from moorage.objects import Node
 
 from . import metrics
 
@@ -66,26 +65,38 @@ class Telling:
         """Tell of a node that could not be given back."""
         logger.warning("node could not be given back, trying again", extra={"node": name, "why": why})
 
+    def left_alone(self, name: str, why: str) -> None:
+        """Tell of a node of the cycle on which we do nothing more, and of which nothing was written.
+
+        Args:
+            name: the node's.
+            why: the reason, for people.
+        """
+        self._tell_node(name, "Warning", "LeftAlone", f"It is not emptied, and what is set on it stays: {why}")
+
+    def gone(self, name: str, why: str) -> None:
+        """Tell of a node that is gone before it was emptied: there is nothing that an Event could be about."""
+        logger.info("node drained", extra={"node": name, "state": "Gone", "note": why})
+
     def _changed(self, step: object) -> None:
         match step:
             case Begin(node):
                 self._draining.add(node.metadata.name)
-                self._tell_node(node, "Normal", "Draining", "Its pods are evicted: they fit on other nodes")
+                self._tell_node(node.metadata.name, "Normal", "Draining", "Its pods are evicted: they fit on other nodes")
             case MarkEmptied(node):
                 metrics.DRAINS.labels("emptied").inc()
                 self._draining.discard(node.metadata.name)
-                self._tell_node(node, "Normal", "Emptied", "All of its pods that move have left: it may be deleted")
+                self._tell_node(node.metadata.name, "Normal", "Emptied", "All of its pods that move have left: it may be deleted")
             case RollBack(node, why):
                 metrics.DRAINS.labels("rolled_back").inc()
                 self._draining.discard(node.metadata.name)
-                self._tell_node(node, "Warning", "RolledBack", f"It is not emptied, and given back: {why}")
+                self._tell_node(node.metadata.name, "Warning", "RolledBack", f"It is not emptied, and given back: {why}")
             case HandBack(node, why):
                 metrics.DRAINS.labels("handed_back").inc()
-                self._tell_node(node, "Warning", "HandedBack", f"It was emptied, and is given back: {why}")
+                self._tell_node(node.metadata.name, "Warning", "HandedBack", f"It was emptied, and is given back: {why}")
         metrics.DRAINING.set(len(self._draining))
 
-    def _tell_node(self, node: Node, kind: EventType, reason: str, note: str) -> None:
-        name = node.metadata.name
+    def _tell_node(self, name: str, kind: EventType, reason: str, note: str) -> None:
         logger.info("node drained", extra={"node": name, "state": reason, "note": note})
         about = ObjectRef("v1", "Node", name, uid=name)  # as the kubelet has it: kubectl looks for both
         self._recorder.record(about, type=kind, reason=reason, action="Drain", note=note)

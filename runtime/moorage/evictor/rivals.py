@@ -1,7 +1,8 @@
 """Another evictor in the cluster: two of them would each take what the plan and the floors of the other leave.
 
-Judged by what is certain: a Deployment of the chart's name label that wants replicas and is not ours, be it the closed
-product's or a second installation's, or a node that another installation is draining.
+Judged by what is certain: a Deployment of the chart, by its name label or by the label of Helm that no value changes,
+that wants replicas and is not ours, be it the closed product's or a second installation's, or a node that another
+installation is draining.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 
 from moorage.drain import names as marks
 from moorage.kube import resources
-from moorage.objects import Node, OwnerReference, Workload
+from moorage.objects import Node, ObjectMeta, OwnerReference, Workload
 
 from .candidates import names
 from .inventory import Inventory
@@ -18,6 +19,8 @@ from .kinds import REPLICA_SETS
 
 NAME = "castai-evictor"
 _LABEL = names.NAME_LABELS[0]
+_CHART_LABEL = "helm.sh/chart"
+"""Name and version of the chart, whatever a release is named."""
 _DEPLOYMENT = resources.DEPLOYMENTS.kind
 
 
@@ -46,7 +49,7 @@ class Rivals:
     def _others(self, inventory: Inventory) -> Iterator[str]:
         ours = self._our_deployment(inventory)
         for key, each in sorted(inventory.of(_DEPLOYMENT, Workload).items()):
-            if each.metadata.labels.get(_LABEL) == NAME and each.spec.replicas != 0 and key != ours:
+            if _is_evictor(each.metadata) and each.spec.replicas != 0 and key != ours:
                 yield f"Deployment {key} is another evictor; scale it to 0, or remove it"
         for name, node in sorted(inventory.of("Node", Node).items()):
             if by := self._drained_by(node):
@@ -78,3 +81,8 @@ class Rivals:
             return ""
         foreign = mark is not None and not mark.phase.over and mark.by != self._installation
         return mark.by or "of no name" if foreign and mark is not None else ""
+
+
+def _is_evictor(meta: ObjectMeta) -> bool:
+    """Whether a Deployment is of a chart of that name, ours or the closed one."""
+    return meta.labels.get(_LABEL) == NAME or meta.labels.get(_CHART_LABEL, "").startswith(f"{NAME}-")

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
+import msgspec
+
 from moorage import drain
 from moorage.drain import OnNode, Sight
 from moorage.drain.sight import belongs_to_node
 from moorage.objects import Node, Pod
 
-from .candidates import NodeReason, PodReason, PodVerdict, Policy, Stance, View, drains, nodes
+from .candidates import NodeReason, PodReason, PodVerdict, Policy, Stance, View, drains, names, nodes
 from .candidates.controllers import Controllers, Lookup, Made, owner_of
 from .candidates.pods import Pods
 from .inventory import Inventory
@@ -61,7 +63,8 @@ class Standing:
     def claimed(self, node: Node, sight: Sight) -> str:
         """What forbids to empty a node that is not one of its pods, for people; empty when nothing does."""
         moment = self._at(sight)
-        found = [each for each in nodes.against(node, moment.view, moment.policy) if each.reason not in _SEEN_BY_DRAIN]
+        seen = _without_agreement(node, moment.policy)
+        found = [each for each in nodes.against(seen, moment.view, moment.policy) if each.reason not in _SEEN_BY_DRAIN]
         if all(each.reason is NodeReason.NODE_MARKED for each in found) and _is_drained(node, sight, moment.policy):
             return ""  # who removes empty nodes was faster than our mark
         return str(found[0]) if found else ""
@@ -89,6 +92,15 @@ def _on_node(pod: Pod, verdict: PodVerdict) -> OnNode:
     exempt = any(found.reason in _EXEMPT for found in verdict.findings)
     why = str(verdict.findings[0]) if verdict.stance is Stance.HOLDS else ""
     return OnNode(pod, _STANCES[verdict.stance], exempt, why)
+
+
+def _without_agreement(node: Node, policy: Policy) -> Node:
+    """A node of which we have moved pods already, without the taint that only says that it could go: so we say, too."""
+    mark = drains.ours(node, policy)
+    if mark is None or mark.phase is not drain.Phase.DRAINING:
+        return node
+    taints = tuple(each for each in node.spec.taints if each.key != names.DELETION_CANDIDATE)
+    return msgspec.structs.replace(node, spec=msgspec.structs.replace(node.spec, taints=taints))
 
 
 def _is_drained(node: Node, sight: Sight, policy: Policy) -> bool:

@@ -14,7 +14,6 @@ from . import node_affinity, taints
 from .node_affinity import Placement
 from .nodes import ALL, Bools, NodeRecord, NodeTable, Rows
 from .reasons import Finding, Reason
-from .taints import Tolerated
 
 _REGISTERED = (
     "ExtendWebSocketsToKubelet",
@@ -70,7 +69,7 @@ class StaticFacet(Kept):
     def __init__(self, spec: PodSpec) -> None:
         super().__init__()
         self.placement = node_affinity.of_pod(spec.node_selector, spec.affinity)
-        self.tolerations = tuple(Tolerated(t.key, t.operator, t.value, t.effect) for t in spec.tolerations)
+        self.tolerations = taints.read(spec.tolerations)
         self.features = required_features(spec)
 
     def rows(self, nodes: NodeTable, rows: Rows) -> Bools:

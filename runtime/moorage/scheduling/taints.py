@@ -6,7 +6,10 @@ Follows ``k8s.io/api/core/v1/toleration.go`` (ToleratesTaint; the Lt and Gt oper
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
+
+from moorage.objects.pod import Toleration
 
 from .nodes import BlockingTaint, Bools, Fence, NodeTable, Rows
 from .reasons import Finding, Reason
@@ -41,6 +44,16 @@ def untolerated(tolerations: Tolerations, taints: tuple[BlockingTaint, ...]) -> 
         if not any(toleration.covers(taint) for toleration in tolerations):
             return taint
     return None
+
+
+def read(tolerations: Iterable[Toleration]) -> Tolerations:
+    """The tolerations of a pod."""
+    return tuple(Tolerated(each.key, each.operator, each.value, each.effect) for each in tolerations)
+
+
+def tolerates_cordon(tolerations: Iterable[Toleration]) -> bool:
+    """Whether a cordon keeps no pod with these tolerations from its node."""
+    return untolerated(read(tolerations), (_CORDON,)) is None
 
 
 def passes(tolerations: Tolerations, fence: Fence) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moorage.drain import Reason
+from moorage.drain import Reason, Sight
 from moorage.drain.floor import available
 from moorage.drain.floors import Floors
 from moorage.objects import Pod
@@ -65,6 +65,38 @@ def test_a_pod_that_serves_nobody_goes_while_the_others_are_enough() -> None:
     assert (
         reason(Floors(sight(*(pods := web(3, ready=None)), workloads=deployed("web", 4)), ()), pods[2]) is Reason.FLOOR
     )
+
+
+def rollout(old: int, new: int) -> tuple[Sight, list[Pod]]:
+    """An Argo Rollout of which nothing is known but two of its ReplicaSets; no pod of the new one serves yet."""
+    top = owner("Rollout", "web", "argoproj.io/v1alpha1")
+    makers = [workload("web-1", old, top), workload("web-2", new, top)]
+    pods = [pod(f"old-{number}", owner("ReplicaSet", "web-1")) for number in range(old)]
+    starting = [pod(f"new-{number}", owner("ReplicaSet", "web-2"), ready=None) for number in range(new)]
+    return sight(*pods, *starting, workloads={"ReplicaSet": {each.key: each for each in makers}}), pods
+
+
+def test_what_a_rollout_wants_is_what_its_revisions_want_together() -> None:
+    seen, pods = rollout(3, 1)
+    assert reason(Floors(seen, ()), pods[0]) is Reason.FLOOR, "one of four is missing already"
+    seen, pods = rollout(4, 1)
+    assert reason(Floors(seen, ()), pods[0]) is Reason.FLOOR
+    seen, pods = rollout(4, 0)
+    floors = Floors(seen, ())
+    assert reason(floors, pods[0]) is None
+    floors.take(pods[0])
+    assert reason(floors, pods[1]) is Reason.FLOOR
+
+
+def test_a_rollout_is_known_by_any_of_its_revisions() -> None:
+    before, pods = rollout(4, 0)
+    group = before.group(pods[0])
+    assert group is not None
+    after = sight(workloads={"ReplicaSet": {"shop/web-2": before.workloads["ReplicaSet"]["shop/web-2"]}})
+    now = after.again(group)
+    assert now is not None
+    assert (now.uid, now.workload.spec.replicas) == (group.uid, 0)
+    assert sight(workloads={}).again(group) is None
 
 
 def test_pods_of_all_revisions_of_a_deployment_count_together() -> None:

@@ -67,6 +67,7 @@ def claim(name: str) -> Json:
         pytest.param(pod(of=ONE), pod(of=ONE, spec={"priorityClassName": "system-node-critical"}), id="class"),
         pytest.param(pod(of=ONE), pod(of=ONE, spec={"terminationGracePeriodSeconds": 61}), id="grace period"),
         pytest.param(pod(of=ONE), pod(of=ONE, spec={"schedulerName": "volcano"}), id="scheduler"),
+        pytest.param(pod(of=ONE), pod(of=ONE, spec={"tolerations": [{"operator": "Exists"}]}), id="tolerations"),
         pytest.param(pod(of=ONE), pod(of=ONE, spec={"resourceClaims": [{"name": "gpu"}]}), id="resource claims"),
         pytest.param(pod(of=ONE), pod(of=ONE, status={"extendedResourceClaimStatus": {}}), id="made claims"),
         pytest.param(pod(of=ONE), pod(of=ONE, status={"phase": "Unknown"}), id="phase"),

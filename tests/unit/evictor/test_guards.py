@@ -16,6 +16,12 @@ TWO = controller("ReplicaSet", "web-1", spec={"replicas": 2})
 ONE = controller("ReplicaSet", "web-1", spec={"replicas": 1})
 AGGRESSIVE = policy(aggressive=True)
 DISPOSABLE = {"metadata": {"annotations": {"autoscaling.cast.ai/disposable": "true"}}}
+CORDON_TOLERATED: dict[str, Json] = {
+    "tolerates everything": {"operator": "Exists"},
+    "tolerates what keeps pods away": {"operator": "Exists", "effect": "NoSchedule"},
+    "tolerates a cordon": {"key": "node.kubernetes.io/unschedulable", "operator": "Exists"},
+    "tolerates a cordon without a value": {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"},
+}
 LISTED = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes"
 
 
@@ -105,6 +111,10 @@ DATA = volume("data", persistentVolumeClaim={"claimName": "data"})
             id="grace period beyond drainTimeout",
         ),
         pytest.param({"spec": {"schedulerName": "volcano"}}, (), "OTHER_SCHEDULER", "volcano", id="another scheduler"),
+        *(
+            pytest.param({"spec": {"tolerations": [toleration]}}, (), "TOLERATES_CORDON", "tolerates", id=name)
+            for name, toleration in CORDON_TOLERATED.items()
+        ),
         pytest.param({"status": {"phase": "Unknown"}}, (), "PHASE_UNKNOWN", "phase Unknown", id="unknown phase"),
         pytest.param({"status": {"phase": ""}}, (), "PHASE_UNKNOWN", "it has no phase", id="no phase"),
         pytest.param(
@@ -171,6 +181,19 @@ def test_a_namespace_that_is_not_there() -> None:
         pytest.param({"spec": {"terminationGracePeriodSeconds": 600}}, (), id="grace period of drainTimeout"),
         pytest.param({"spec": {"terminationGracePeriodSeconds": None}}, (), id="no grace period"),
         pytest.param({"spec": {"schedulerName": ""}}, (), id="no scheduler"),
+        pytest.param(
+            {
+                "spec": {
+                    "tolerations": [
+                        {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute"},
+                        {"key": "node.kubernetes.io/unschedulable", "operator": "Exists", "effect": "NoExecute"},
+                        {"operator": "Exists", "effect": "PreferNoSchedule"},
+                    ]
+                }
+            },
+            (),
+            id="tolerations that do not reach a cordon",
+        ),
         pytest.param({"status": {"phase": "Pending"}}, (), id="a pod that is starting"),
         pytest.param(
             {"metadata": {"annotations": {"cluster-autoscaler.kubernetes.io/safe-to-evict": "true"}}}, (), id="safe"

@@ -41,7 +41,7 @@ def found(*manifests: Json, pod_name: str = "castai-evictor-1-x", without: tuple
     [
         [],
         [deployment("evictor", "elsewhere", replicas=0)],
-        [deployment("web", labels={"app.kubernetes.io/name": "web"})],
+        [deployment("web", labels={"app.kubernetes.io/name": "web", "helm.sh/chart": "castai-evictors-1"})],
         [marked("draining", US)],
         [marked("rolled-back")],
         [node(metadata={"annotations": {"moorage.dev/drain": "?"}})],
@@ -57,6 +57,7 @@ def test_nobody_else(others: list[Json]) -> None:
         (deployment("evictor", "elsewhere"), "Deployment elsewhere/evictor is another evictor"),
         (deployment("castai-evictor", "elsewhere", replicas=None), "Deployment elsewhere/castai-evictor"),
         (deployment("second"), "Deployment castai-agent/second"),
+        (deployment("e", labels={"helm.sh/chart": "castai-evictor-0.30.7"}), "Deployment castai-agent/e"),
         (marked("chosen"), "installation other/evictor is draining node n1"),
         (marked("emptied"), "installation other/evictor is draining node n1"),
     ],

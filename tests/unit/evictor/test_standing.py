@@ -74,6 +74,10 @@ def marked(phase: str, **change: Any) -> Json:
     return merged(annotated, change)
 
 
+CANDIDATE: Json = {
+    "spec": {"taints": [{"key": "DeletionCandidateOfClusterAutoscaler", "effect": "PreferNoSchedule"}]}
+}
+DELETED: Json = {"spec": {"taints": [{"key": "ToBeDeletedByClusterAutoscaler", "effect": "NoSchedule"}]}}
 DISRUPTED: Json = {"spec": {"taints": [{"key": "karpenter.sh/disrupted", "effect": "NoSchedule"}]}}
 
 
@@ -86,6 +90,10 @@ DISRUPTED: Json = {"spec": {"taints": [{"key": "karpenter.sh/disrupted", "effect
         ([node(**DISRUPTED), pod(of=RS), THREE], "taint karpenter.sh/disrupted"),
         ([marked("draining", **DISRUPTED), pod(of=RS), THREE], "taint karpenter.sh/disrupted"),
         ([marked("draining", **DISRUPTED), pod(of=owner("DaemonSet", "agent"))], ""),
+        ([node(**CANDIDATE), pod(of=RS), THREE], "taint DeletionCandidateOfClusterAutoscaler"),
+        ([marked("chosen", **CANDIDATE), pod(of=RS), THREE], "taint DeletionCandidateOfClusterAutoscaler"),
+        ([marked("draining", **CANDIDATE), pod(of=RS), THREE], ""),
+        ([marked("draining", **DELETED), pod(of=RS), THREE], "taint ToBeDeletedByClusterAutoscaler"),
         ([marked("draining", metadata={"annotations": {"karpenter.sh/do-not-disrupt": "true"}})], "for another"),
         ([marked("draining", metadata={"labels": {"karpenter.sh/nodepool": "x"}})], "NodePool x does not exist"),
     ],

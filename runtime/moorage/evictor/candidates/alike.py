@@ -1,6 +1,6 @@
 """Which pods are judged alike: siblings differ in nothing that is read here, so one verdict stands for all of them.
 
-Labels, annotations and owners are compared by identity: caches keep equal ones once (``kube/compact.py``). Where
+Labels, annotations, owners and tolerations are compared by identity: caches keep equal ones once (``kube/compact.py``). Where
 nobody does, each pod is judged by itself.
 """
 
@@ -33,6 +33,7 @@ def alike(pod: Pod, node_rules: frozenset[str]) -> Hashable:
         spec.priority_class_name,
         spec.termination_grace_period_seconds,
         spec.scheduler_name,
+        id(spec.tolerations),
         spec.resource_claims,
         status.phase,
         ready(pod),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from moorage.objects import Pod
+from moorage.scheduling.taints import tolerates_cordon
 
 from . import jobs, volumes
 from .aggressive import spared
@@ -37,6 +38,8 @@ def against(pod: Pod, view: View, drain_timeout: timedelta) -> Iterator[PodFindi
         yield PodFinding(PodReason.GRACE_PERIOD, detail)
     if spec.scheduler_name not in ("", _DEFAULT_SCHEDULER):
         yield PodFinding(PodReason.OTHER_SCHEDULER, spec.scheduler_name)
+    if tolerates_cordon(spec.tolerations):
+        yield PodFinding(PodReason.TOLERATES_CORDON)
 
 
 def of_controller(pod: Pod, controllers: Controllers, *, aggressive: bool) -> Iterator[PodFinding]:

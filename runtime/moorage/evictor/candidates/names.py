@@ -21,9 +21,11 @@ PLACEHOLDER = "moorage.dev/placeholder"
 PREPARING = "scheduling.cast.ai/pod-pinning-preparing"
 UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
 
+DELETION_CANDIDATE = "DeletionCandidateOfClusterAutoscaler"
+"""cluster-autoscaler would remove the node, and does not yet."""
 REMOVING_TAINTS = (
     "ToBeDeletedByClusterAutoscaler",
-    "DeletionCandidateOfClusterAutoscaler",
+    DELETION_CANDIDATE,
     "karpenter.sh/disrupted",
     "karpenter.sh/disruption",
     "karpenter.sh/unregistered",

@@ -58,6 +58,7 @@ class PodReason(Enum):
     VOLUME_UNSEEN = (Stance.HOLDS, "whether a volume of it is on this node only cannot be seen")
     GRACE_PERIOD = (Stance.HOLDS, "it may take longer to end than emptying a node may take")
     OTHER_SCHEDULER = (Stance.HOLDS, "it names another scheduler, whose rules are not known here")
+    TOLERATES_CORDON = (Stance.HOLDS, "it tolerates a cordon, so the next one may be put on the same node again")
     BARE_POD = (Stance.HOLDS, "it has no controller that would create it again")
     OWNER_UNKNOWN = (Stance.HOLDS, "its controller is of a kind that is not known to create it again")
     OWNER_ABSENT = (Stance.HOLDS, "its controller is gone or going, so it would not be created again")

@@ -28,6 +28,7 @@ READ = {
         "spec.priorityClassName",
         "spec.terminationGracePeriodSeconds",
         "spec.schedulerName",
+        "spec.tolerations",
         "spec.resourceClaims",
         "spec.volumes",
         "status.phase",

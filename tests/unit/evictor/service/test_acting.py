@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
@@ -285,6 +287,47 @@ async def test_rights_that_are_taken_away_are_said_and_the_mark_is_taken_off_onc
         assert "still has our mark" in said
         bed.wire.faults.lift()
         await bed.until(lambda: bed.drained.get("emptied", 0) >= 1, 3600.0, 1.0)
+        assert bed.failures == []
+
+
+@pytest.mark.parametrize(
+    ("text", "why", "cordoned"),
+    [(None, "somebody else has cordoned the node", True), ("{}", "drain of the node cannot be read", True)],
+)
+@virtual
+async def test_a_mark_that_somebody_takes_off_or_overwrites_is_told_and_the_node_left_to_them(
+    text: str | None, why: str, cordoned: bool
+) -> None:
+    def change(node: dict[str, dict[str, dict[str, object]]]) -> None:
+        node["metadata"]["annotations"].pop("moorage.dev/drain")
+        node["metadata"]["annotations"].update({"moorage.dev/drain": text} if text else {})
+
+    async with Evictor() as bed:
+        shop(bed)
+        await bed.start()
+        await bed.until(lambda: bed.phase("n3") == "draining", step=0.002)
+        bed.api.edit("nodes", "n3", change)
+        await bed.until(lambda: bed.events_of("LeftAlone"))
+        (note,) = [note for _, reason, note in bed.recorder.events if reason == "LeftAlone"]
+        assert why in note
+        assert bed.events_of("LeftAlone") == ["Node n3"]
+        await asyncio.sleep(300.0)
+        assert bed.node("n3")["spec"].get("unschedulable", False) == cordoned
+        assert bed.events_of("LeftAlone") == ["Node n3"], "once"
+        assert bed.failures == []
+
+
+@virtual
+async def test_a_node_that_vanishes_before_it_is_emptied_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    async with Evictor() as bed:
+        shop(bed)
+        bed.cluster.stop = (20.0, 30.0)
+        await bed.start()
+        await bed.until(lambda: bed.evictions)
+        logging.getLogger("moorage").setLevel(logging.NOTSET)
+        caplog.set_level(logging.INFO, "moorage.evictor")
+        bed.api.delete("nodes", "n3")
+        await bed.until(lambda: any(getattr(each, "state", "") == "Gone" for each in caplog.records))
         assert bed.failures == []
 
 
