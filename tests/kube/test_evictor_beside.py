@@ -41,7 +41,7 @@ Json = dict[str, Any]
 MERGE = "application/merge-patch+json"
 SLOW, QUICK = 15, 1
 """minReadySeconds of workloads whose second pod is to be waiting when something is done, and of the others."""
-LONGEST = 300.0
+LONGEST = 150.0
 ROOM = "room"
 
 
@@ -80,6 +80,7 @@ class Site:
         for name in kinds:
             taint = {"key": "kind", "value": name, "effect": "NoSchedule"}
             self._cluster.create_kwok_nodes(1, cpu="2", memory="4Gi", prefix=name, taints=[taint])
+        await self.until(lambda _, nodes: all(nodes[f"{name}-0"].ready for name in kinds), "nodes that are ready")
         for name, special in kinds.items():
             kind, manifest, namespace = workload(name, **special)
             if namespace != NAMESPACE:
@@ -115,7 +116,8 @@ class Site:
                     await done
             if not left and not {"chosen", "draining"} & set(phases.values()):
                 return nodes
-            assert asyncio.get_running_loop().time() < end, (left, phases)
+            marks = {name: node.metadata.annotations.get(MARK) for name, node in nodes.items()}
+            assert asyncio.get_running_loop().time() < end, (sorted(left), marks)
             await asyncio.sleep(0.1)
 
     async def pods(self, name: str) -> list[Pod]:

@@ -102,5 +102,10 @@ def floor(spec: Json) -> int:
 
 
 def _mark(node: Json) -> Json | None:
+    """The mark; None also when somebody has made it unreadable."""
     text = node["metadata"].get("annotations", {}).get(MARK)
-    return msgspec.json.decode(text) if text else None
+    try:
+        found: Json | None = msgspec.json.decode(text) if text else None
+    except msgspec.DecodeError:
+        return None
+    return found if found is not None and "phase" in found else None
