@@ -5,36 +5,28 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
-from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from moorage.drain import Settings
-from moorage.evictor import configuration
 from moorage.kube import credentials, errors, resources
 from moorage.kube.client import Client
 from moorage.kube.transport import Transport
 from moorage.objects import Node, Pod
 from tests.kube.support import eventually, pod
 from tests.kube.test_evictor_acts import (
-    BINDINGS,
     MARK,
     NAMESPACE,
-    POLICIES,
     TAINT,
     Watcher,
     acting,
-    denial,
     events,
     is_at_rest,
     status_where,
 )
 from tests.kube.test_evictor_acts import kubeconfig as kubeconfig
-from tests.kube.test_evictor_service import condition
 from tools.localcluster import LocalCluster
 
 Json = dict[str, Any]
@@ -259,6 +251,7 @@ LEFT_ALONE = {
     "unmarked": "somebody else has cordoned the node",
 }
 EMPTIED = {"evicted", "rolled", "stateful"}
+CORDON = {"key": "node.kubernetes.io/unschedulable", "operator": "Exists"}
 DISPOSABLE = {"autoscaling.cast.ai/disposable": "true"}
 
 
@@ -274,7 +267,7 @@ async def test_whatever_others_do_to_a_node_ends_its_drain_with_the_reason_and_b
         "namespace": {"namespace": "namespace"},
         "rolled": {"min_ready": QUICK},
         "stateful": {"min_ready": QUICK, "stateful": True, "annotations": DISPOSABLE},
-        "tolerant": {"min_ready": QUICK, "tolerations": [{"operator": "Exists"}]},
+        "tolerant": {"min_ready": QUICK, "tolerations": [{"key": "kind", "value": "tolerant"}, CORDON]},
     }
     await site.populate(**{**{name: {} for name in DEEDS}, **special})
     await asyncio.sleep(SLOW)  # all of them are available

@@ -82,18 +82,26 @@ class Telling:
         match step:
             case Begin(node):
                 self._draining.add(node.metadata.name)
-                self._tell_node(node.metadata.name, "Normal", "Draining", "Its pods are evicted: they fit on other nodes")
+                self._tell_node(
+                    node.metadata.name, "Normal", "Draining", "Its pods are evicted: they fit on other nodes"
+                )
             case MarkEmptied(node):
                 metrics.DRAINS.labels("emptied").inc()
                 self._draining.discard(node.metadata.name)
-                self._tell_node(node.metadata.name, "Normal", "Emptied", "All of its pods that move have left: it may be deleted")
+                self._tell_node(
+                    node.metadata.name, "Normal", "Emptied", "All of its pods that move have left: it may be deleted"
+                )
             case RollBack(node, why):
                 metrics.DRAINS.labels("rolled_back").inc()
                 self._draining.discard(node.metadata.name)
-                self._tell_node(node.metadata.name, "Warning", "RolledBack", f"It is not emptied, and given back: {why}")
+                self._tell_node(
+                    node.metadata.name, "Warning", "RolledBack", f"It is not emptied, and given back: {why}"
+                )
             case HandBack(node, why):
                 metrics.DRAINS.labels("handed_back").inc()
-                self._tell_node(node.metadata.name, "Warning", "HandedBack", f"It was emptied, and is given back: {why}")
+                self._tell_node(
+                    node.metadata.name, "Warning", "HandedBack", f"It was emptied, and is given back: {why}"
+                )
         metrics.DRAINING.set(len(self._draining))
 
     def _tell_node(self, name: str, kind: EventType, reason: str, note: str) -> None:

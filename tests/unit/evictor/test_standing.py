@@ -74,9 +74,7 @@ def marked(phase: str, **change: Any) -> Json:
     return merged(annotated, change)
 
 
-CANDIDATE: Json = {
-    "spec": {"taints": [{"key": "DeletionCandidateOfClusterAutoscaler", "effect": "PreferNoSchedule"}]}
-}
+CANDIDATE: Json = {"spec": {"taints": [{"key": "DeletionCandidateOfClusterAutoscaler", "effect": "PreferNoSchedule"}]}}
 DELETED: Json = {"spec": {"taints": [{"key": "ToBeDeletedByClusterAutoscaler", "effect": "NoSchedule"}]}}
 DISRUPTED: Json = {"spec": {"taints": [{"key": "karpenter.sh/disrupted", "effect": "NoSchedule"}]}}
 

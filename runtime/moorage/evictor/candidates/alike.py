@@ -1,7 +1,7 @@
 """Which pods are judged alike: siblings differ in nothing that is read here, so one verdict stands for all of them.
 
-Labels, annotations, owners and tolerations are compared by identity: caches keep equal ones once (``kube/compact.py``). Where
-nobody does, each pod is judged by itself.
+Labels, annotations, owners and tolerations are compared by identity: caches keep equal ones once (``kube/compact.py``).
+Where nobody does, each pod is judged by itself.
 """
 
 from __future__ import annotations
