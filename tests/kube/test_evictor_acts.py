@@ -205,7 +205,7 @@ async def test_what_was_promised_is_emptied_by_two_terms_and_no_floor_is_broken(
     names = await populate(own_cluster, client, 4, web, api, deployment("solo", 1, "500m"))
     watcher = Watcher(client.transport, {"web": 3, "api": 2, "solo": 1})
     async with watcher.watching():
-        async with acting(kubeconfig):
+        async with acting(kubeconfig, stop_grace=0.0):  # it is killed, and has no time to give anything back
             nodes = await nodes_where(client, lambda seen: in_phase(seen, "draining"), "a node that is drained")
             (begun,) = in_phase(nodes, "draining")
             assert mark(nodes[begun])["by"] == US

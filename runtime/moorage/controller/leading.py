@@ -58,7 +58,7 @@ class Program:
         return self._election is None or self._election.is_leader()
 
     async def run(self, term: Term, *, prepare: Callable[[], Awaitable[None]] = _nothing) -> None:
-        """Run until cancelled.
+        """Run until cancelled. Then the term ends first: until it has, we follow the cluster and may lead.
 
         Args:
             term: works until cancelled, once per term; everything in it is made anew.
@@ -75,8 +75,10 @@ class Program:
         works |= {"terms": self._terms(term, prepare), "beat": self._checks.beat()}
         try:
             async with asyncio.TaskGroup() as group:
-                for name, work in works.items():
-                    self._checks.task(name, group.create_task(work, name=name))
+                tasks = {name: group.create_task(work, name=name) for name, work in works.items()}
+                for name, task in tasks.items():
+                    self._checks.task(name, task)
+                await _first(tasks["terms"])
         finally:
             await self._recorder.close()
 
@@ -97,6 +99,16 @@ class Program:
                 await term()
             else:
                 await _until_lost(term, self._election)
+
+
+async def _first(task: asyncio.Task[None]) -> None:
+    """Wait for a task of a group; whoever is cancelled meanwhile has it end before the others."""
+    try:
+        await asyncio.wait({task})
+    except asyncio.CancelledError:
+        task.cancel()
+        await asyncio.wait({task})
+        raise
 
 
 async def _until_lost(term: Term, election: LeaderElection) -> None:

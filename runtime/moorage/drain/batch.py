@@ -267,9 +267,14 @@ class Batch:
         return decide(replace(o, stop=why), floors, self._evictions)
 
     def _gives_up(self, decision: Decision) -> Finding | None:
-        """Why a node is not gone on with, as far as the answers of the API server say it."""
+        """Why a node is not gone on with, as far as the answers of the API server say it.
+
+        What may be tried again says nothing: the answer is an old one, perhaps of an earlier cycle.
+        """
         for step in decision.steps:
-            trouble = self._attempts.trouble(step) if isinstance(step, NodeStep) else None
+            if not isinstance(step, NodeStep) or self._attempts.due(step):
+                continue
+            trouble = self._attempts.trouble(step)
             if trouble is None:
                 continue
             if trouble.reason is Reason.RIGHTS:

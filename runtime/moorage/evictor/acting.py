@@ -2,7 +2,7 @@
 
 A cycle ends once its drains have; the next one looks after that. What it is about to evict is written down first. With
 ``dryRun: true``, without a right configuration and beside another evictor nothing new is begun; what an earlier term
-has left is finished or given back all the same.
+has left is finished or given back all the same. At the end of a term everything that is under way is given back.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Protocol
 
 from moorage.controller.fence import Fence, NotLeading
-from moorage.drain import Drained, Drainer, Ended, Mark, News, Outcome, Policy, Reason, World
+from moorage.drain import Drained, Drainer, Ended, Mark, News, Outcome, Phase, Policy, Reason, World
 from moorage.drain import names as marks
 from moorage.drain.steps import Evict, HandBack, MarkEmptied, RollBack
 from moorage.drain.world import Followed
@@ -43,6 +43,7 @@ WRITING = 30.0
 """Seconds within which it must have been written down what is about to be evicted."""
 AT_ONCE = 8
 """Requests under way at a time."""
+ENDS = "the evictor is being stopped"
 _DRAINED = {"emptied": MarkEmptied, "rolledBack": RollBack, "handedBack": HandBack}
 _PERHAPS = frozenset((Reason.API_UNAVAILABLE, Reason.NOT_EVICTED))
 """Refusals after which a pod may have been evicted all the same."""
@@ -142,6 +143,9 @@ class Acting:
         self._say: Say = lambda _: None
         self._state = Condition("Acting", True, "Idle", "")
         self._stuck = ""
+        self._leads, self._ends = leads, False
+        self._at_rest = asyncio.Event()
+        self._at_rest.set()
         self.drained: Counter[str] = Counter()
 
     def close(self) -> None:
@@ -151,6 +155,25 @@ class Acting:
     def stir(self) -> None:
         """Something has happened in the cluster."""
         self._drainer.stir()
+
+    async def end(self, seconds: float) -> None:
+        """Begin nothing more, and wait until what is under way has been given back and what happened is written down.
+
+        What is not given back in time keeps its mark, for whoever leads next.
+
+        Args:
+            seconds: how long at most.
+        """
+        self._ends = True
+        if seconds <= 0 or not self._leads():
+            return
+        self._drainer.stop(ENDS)
+        try:
+            async with asyncio.timeout(seconds):
+                await self._at_rest.wait()
+                await self._memory.settled(seconds)
+        except TimeoutError:
+            logger.warning("not everything was given back in time", extra={"nodes": self._unfinished()})
 
     def condition(self, configuration: Configuration | None) -> Condition:
         """How it stands.
@@ -183,7 +206,7 @@ class Acting:
         if next(self._marks(), None) is None:
             return
         self._drainer.use(self._configuration.drains)
-        with suppress(NotLeading):
+        with suppress(NotLeading), self._busy():
             self._note(await self._drainer.tidy())
         self._told.ended(None)
 
@@ -196,14 +219,20 @@ class Acting:
         """
         self._take(look.configuration)
         self._say = say
+        with self._busy():
+            await self._act(look)
+
+    async def _act(self, look: Look) -> None:
         why = self._rivals.found(self._cluster.inventory(self._now()))
         if why:
             self._stand_down("AnotherEvictor", why)
-        elif not look.plan.chosen:
+        elif not look.plan.chosen or self._ends:
             self._told.aside("")
             self._settle(Condition("Acting", True, "Idle", ""))
         elif not await self._written_down(look):
             self._stand_down("NotWritten", "what is about to be evicted could not be written down")
+        elif self._ends:
+            self._settle(Condition("Acting", False, "Stopped", ENDS))
         else:
             self._told.aside("")
             await self._drain([node.name for node in look.plan.chosen])
@@ -243,6 +272,7 @@ class Acting:
         self._told.ended(stopped)
         if stopped is not None:
             self._settle(Condition("Acting", False, "Stopped", str(stopped)))
+            self._changed()  # what has stopped it may be over although nothing changes that is looked at
         else:
             self._settle(Condition("Acting", True, "Idle", ""))
 
@@ -310,6 +340,19 @@ class Acting:
 
     # --- pieces ---
 
+    @contextmanager
+    def _busy(self) -> Iterator[None]:
+        """As long as this lasts, something of ours may be under way."""
+        self._at_rest.clear()
+        try:
+            yield
+        finally:
+            self._at_rest.set()
+
+    def _unfinished(self) -> list[str]:
+        """The nodes that are not emptied and not given back."""
+        return sorted(name for name, mark in self._marked() if mark.phase is not Phase.EMPTIED)
+
     def _take(self, configuration: Configuration | None) -> None:
         self._configuration = configuration or Configuration()
 
@@ -318,6 +361,10 @@ class Acting:
 
     def _marks(self) -> Iterator[Mark]:
         """Our marks of which something is still to come."""
+        return (mark for _, mark in self._marked())
+
+    def _marked(self) -> Iterator[tuple[str, Mark]]:
+        """The nodes with such marks, by name."""
         for cached in self._cluster.nodes:
             node = self._world.nodes.get(cached.key)
             try:
@@ -325,4 +372,4 @@ class Acting:
             except marks.UnreadableMark:
                 continue
             if mark is not None and mark.by == self._installation and not mark.phase.over:
-                yield mark
+                yield cached.key, mark

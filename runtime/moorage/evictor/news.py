@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 
 from moorage.controller.ourselves import Ourselves
-from moorage.drain import Finding, News
-from moorage.drain.steps import Begin, Evict, HandBack, MarkEmptied, RollBack
+from moorage.drain import Finding, News, Reason
+from moorage.drain.steps import Begin, Evict, HandBack, MarkEmptied, NodeStep, RollBack
 from moorage.kube.events import EventRecorder, EventType, ObjectRef
 
 from . import metrics
@@ -26,6 +26,8 @@ class Telling:
         self._recorder, self._us = recorder, us
         self._draining: set[str] = set()
         self._aside = ""
+        self._stopped = ""
+        self._stuck: dict[str, str] = {}
 
     def done(self, news: News, *, pod_events: bool) -> None:
         """Tell of a step.
@@ -39,14 +41,21 @@ class Telling:
             metrics.EVICTIONS.labels("evicted" if news.refused is None else news.refused.reason.name).inc()
             if news.refused is None and pod_events:
                 self._tell_pod(step)
-        elif news.refused is None:
+        elif news.refused is None and isinstance(step, NodeStep):
             self._changed(step)
 
     def ended(self, stopped: Finding | None) -> None:
-        """Tell that a cycle is over, and why it was stopped if it was."""
+        """Tell that a cycle is over, and why it was stopped if it was: once, until a node was emptied meanwhile.
+
+        Args:
+            stopped: why; None when it was not.
+        """
         self._draining.clear()
         metrics.DRAINING.set(0)
-        if stopped is not None:
+        if stopped is None:
+            return
+        before, self._stopped = self._stopped, _essence(stopped)
+        if self._stopped != before:
             logger.warning("cycle stopped", extra={"reason": stopped.reason.name, "why": str(stopped)})
             self._us.tell("Warning", "CycleStopped", "Drain", f"No more nodes are emptied in this cycle: {stopped}")
 
@@ -62,7 +71,10 @@ class Telling:
             logger.info("nodes are emptied again")
 
     def stuck(self, name: str, why: str) -> None:
-        """Tell of a node that could not be given back."""
+        """Tell, once, of a node that could not be given back."""
+        if self._stuck.get(name) == why:
+            return
+        self._stuck[name] = why
         logger.warning("node could not be given back, trying again", extra={"node": name, "why": why})
 
     def left_alone(self, name: str, why: str) -> None:
@@ -78,7 +90,8 @@ class Telling:
         """Tell of a node that is gone before it was emptied: there is nothing that an Event could be about."""
         logger.info("node drained", extra={"node": name, "state": "Gone", "note": why})
 
-    def _changed(self, step: object) -> None:
+    def _changed(self, step: NodeStep) -> None:
+        self._stuck.pop(step.name, None)
         match step:
             case Begin(node):
                 self._draining.add(node.metadata.name)
@@ -88,6 +101,7 @@ class Telling:
             case MarkEmptied(node):
                 metrics.DRAINS.labels("emptied").inc()
                 self._draining.discard(node.metadata.name)
+                self._stopped = ""
                 self._tell_node(
                     node.metadata.name, "Normal", "Emptied", "All of its pods that move have left: it may be deleted"
                 )
@@ -114,3 +128,10 @@ class Telling:
         about = ObjectRef("v1", "Pod", meta.name, meta.namespace, meta.uid)
         note = f"Evicted from node {step.pod.spec.node_name}, which is emptied"
         self._recorder.record(about, type="Normal", reason="Evicted", action="Drain", note=note)
+
+
+def _essence(stopped: Finding) -> str:
+    """What makes two reasons the same: of a right that is missing, which one, and not for which object it was."""
+    if stopped.reason is Reason.RIGHTS:
+        return f"{stopped.reason.name} {stopped.detail.partition(' is forbidden')[2] or stopped.detail}"
+    return str(stopped)

@@ -34,6 +34,8 @@ from .worker import Worker
 logger = logging.getLogger(__name__)
 
 COMPONENT = "moorage-evictor"
+GIVING_BACK = 10.0
+"""Seconds that giving nodes back may take at the end of a term, if there is as much; no pod is waited for."""
 
 
 async def run(settings: EvictorSettings) -> None:
@@ -93,6 +95,10 @@ class _Service:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._cycles.run(), name="cycles")
                 group.create_task(status.run(), name="status")
+                try:
+                    await asyncio.get_running_loop().create_future()  # until the term ends
+                finally:
+                    await acting.end(min(GIVING_BACK, self._settings.stop_grace / 2))
         finally:
             self._cycles = self._acting = None
             acting.close()

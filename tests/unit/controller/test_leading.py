@@ -30,7 +30,7 @@ class Caches:
     """One cache, complete when the test says so."""
 
     def __init__(self) -> None:
-        self.complete = asyncio.Event()
+        self.complete, self.ended = asyncio.Event(), False
 
     @property
     def all(self) -> Any:
@@ -40,7 +40,10 @@ class Caches:
         await self.complete.wait()
 
     async def run(self) -> None:
-        await asyncio.Event().wait()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.ended = True
 
 
 class Recorder:
@@ -58,13 +61,17 @@ class Election:
 
     def __init__(self) -> None:
         self.became_leader, self.lost, self.stands = asyncio.Event(), asyncio.Event(), False
+        self.ended = False
 
     def is_leader(self) -> bool:
         return self.became_leader.is_set()
 
     async def run(self) -> None:
         self.stands = True
-        await asyncio.Event().wait()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.ended = True
 
     async def win(self) -> None:
         self.lost.clear()
@@ -157,6 +164,30 @@ async def test_a_replica_without_an_election_leads_as_soon_as_it_can() -> None:
         assert setting.program.leads()
         assert setting.terms.log == ["begins"]
     assert setting.terms.log == ["begins", "cancelled"]
+
+
+async def test_at_the_end_the_term_ends_first_while_we_still_follow_the_cluster_and_lead() -> None:
+    setting, ended = Setting(), asyncio.Event()
+    setting.caches.complete.set()
+    alive: list[tuple[bool, bool]] = []
+
+    async def term() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await ended.wait()
+            alive.append((setting.caches.ended, setting.election.ended))
+
+    setting.terms = term  # type: ignore[assignment]
+    async with setting.running() as task:
+        await setting.election.win()
+        task.cancel()
+        await settle()
+        assert not task.done()
+        ended.set()
+        await asyncio.gather(task, return_exceptions=True)
+    assert alive == [(False, False)]
+    assert (setting.caches.ended, setting.election.ended) == (True, True)
 
 
 @pytest.mark.parametrize("alone", [True, False])

@@ -181,6 +181,11 @@ class Bed:
         assert found is not None
         return found
 
+    def phase(self, name: str) -> str:
+        """The phase in a node's mark."""
+        text: str = self.node(name)["metadata"].get("annotations", {}).get("moorage.dev/drain", "")
+        return text.partition('"phase":"')[2].partition('"')[0]
+
     def pods_on(self, name: str) -> list[str]:
         """The pods on a node, by name."""
         return sorted(pod["metadata"]["name"] for pod in self.cluster.pods if pod["spec"].get("nodeName") == name)

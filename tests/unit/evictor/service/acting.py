@@ -41,6 +41,8 @@ ACTS = Configuration(
     dry_run=False,
     drains=Drains(parallel=2),
 )
+SECONDS = 10.0
+"""What whoever is asked to end may take."""
 
 
 class Evictor(Bed):
@@ -137,6 +139,12 @@ class Evictor(Bed):
         self._acting.close()
         self._cycles = self._acting = None
 
+    async def stop(self) -> None:
+        """Whoever leads is asked to end, and has a few seconds."""
+        assert self._acting is not None
+        await self._acting.end(SECONDS)
+        await self.kill()
+
     async def __aexit__(self, *error: Any) -> None:
         if self._cycles is not None:
             await self.kill()
@@ -217,11 +225,6 @@ class Evictor(Bed):
         for each in cycles.values():
             total.update(each)
         return total
-
-    def phase(self, name: str) -> str:
-        """The phase in a node's mark."""
-        text: str = self.node(name)["metadata"].get("annotations", {}).get("moorage.dev/drain", "")
-        return text.partition('"phase":"')[2].partition('"')[0]
 
     @property
     def evictions(self) -> list[float]:

@@ -16,7 +16,9 @@ from tests.examples import examples
 from tests.unit.pinner.bed import faults
 from tests.unit.pinner.bed.virtual import run, virtual
 
-from .acting import ACTS, Evictor
+from .acting import ACTS, SECONDS, Evictor
+
+UNDER_WAY = ("chosen", "draining")
 
 
 def shop(bed: Evictor) -> None:
@@ -161,6 +163,69 @@ async def test_who_leads_next_finishes_or_gives_back_what_was_begun() -> None:
             await bed.until(lambda: bed.acting[1] == "Idle", 3600.0, 1.0)
             assert bed.wrong() == []
             assert bed.failures == []
+
+
+def under_way(bed: Evictor) -> list[str]:
+    """The nodes with something of ours that nobody is to delete."""
+    nodes = bed.cluster.nodes.items()
+    return [name for name, node in nodes if node["spec"].get("unschedulable") or bed.phase(name) in UNDER_WAY]
+
+
+@virtual
+async def test_whoever_is_asked_to_end_gives_back_what_is_not_emptied_and_waits_for_no_pod() -> None:
+    for evicted in (0, 1, 2, 3):
+        async with Evictor() as bed:
+            shop(bed)
+            bed.configure(choice=replace(ACTS.choice, most=2))
+            await bed.start()
+            await bed.until(lambda evicted=evicted: bed.phase("n3") and len(bed.evictions) >= evicted, step=0.002)  # type: ignore[misc]
+            began = bed.now()
+            await bed.stop()
+            assert bed.now() - began < SECONDS
+            assert under_way(bed) == []
+            assert bed.acting == (False, "Stopped")
+            (note,) = {note for _, reason, note in bed.recorder.events if reason == "RolledBack"}
+            assert note.endswith("it was stopped (the evictor is being stopped)")
+            done = len(bed.evictions)
+            assert _remembered(bed) == done, "those that have not happened are not remembered"
+            await asyncio.sleep(60.0)
+            assert len(bed.evictions) == done
+            bed.begin_term()
+            await bed.until(lambda: bed.drained.get("emptied", 0) >= 1, 3600.0, 1.0)
+            assert bed.wrong() == []
+            assert bed.failures == []
+
+
+@virtual
+async def test_whoever_cannot_give_back_when_it_ends_leaves_the_marks_to_the_next() -> None:
+    async with Evictor() as bed:
+        shop(bed)
+        await bed.start()
+        await bed.until(lambda: bed.evictions)
+        bed.wire.faults.set(faults.deny(), "patch", "nodes")
+        began = bed.now()
+        await bed.stop()
+        assert bed.now() - began <= SECONDS
+        (name,) = under_way(bed)
+        assert bed.phase(name) == "draining"
+        bed.wire.faults.lift()
+        bed.configure(dry_run=True)
+        bed.begin_term()
+        await bed.until(lambda: bed.acting == (False, "DryRun"))
+        assert under_way(bed) == []
+        assert bed.wrong() == []
+
+
+@virtual
+async def test_whoever_leads_no_more_gives_nothing_back_when_it_ends() -> None:
+    async with Evictor() as bed:
+        shop(bed)
+        await bed.start()
+        await bed.until(lambda: bed.evictions)
+        bed.leads = False
+        written = len(bed.writes())
+        await bed.stop()
+        assert len(bed.writes()) == written
 
 
 @virtual
@@ -329,6 +394,33 @@ async def test_a_node_that_vanishes_before_it_is_emptied_is_told(caplog: pytest.
         bed.api.delete("nodes", "n3")
         await bed.until(lambda: any(getattr(each, "state", "") == "Gone" for each in caplog.records))
         assert bed.failures == []
+
+
+@virtual
+async def test_a_missing_right_is_said_once_and_once_it_is_there_everything_goes_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with Evictor() as bed:
+        shop(bed)
+        bed.wire.faults.set(faults.lack_right, "patch", "nodes")
+        with caplog.at_level(logging.WARNING, "moorage"):
+            await bed.start()
+            await asyncio.sleep(200.0)
+            stops = [each.why for each in caplog.records if each.message == "cycle stopped"]  # type: ignore[attr-defined]
+            assert len(stops) == len(bed.events_of("CycleStopped")) == 1
+            assert 'cannot patch resource "nodes"' in stops[0]
+            bed.wire.faults.lift()
+            await bed.until(lambda: bed.drained.get("emptied", 0) >= 1, 300.0, 1.0)
+            bed.wire.faults.set(faults.lack_right, "patch", "nodes")
+            await bed.until(lambda: bed.acting == (False, "Stopped"), 300.0, 1.0)
+            await asyncio.sleep(200.0)
+            told = [each.message for each in caplog.records if each.name == "moorage.evictor"]
+            assert told.count("cycle stopped") == 2, "it had come back meanwhile"
+            assert told.count("node could not be given back, trying again") <= 1
+        bed.wire.faults.lift()
+        await bed.until(lambda: bed.drained.get("emptied", 0) >= 2, 300.0, 1.0)
+        assert under_way(bed) == []
+        assert bed.wrong() == []
 
 
 DAYS = st.lists(
