@@ -1,4 +1,4 @@
-"""``moorage cleanup``: shows what pod pinning has left behind, asks, and removes it.
+"""``moorage cleanup``: shows what pod pinning and eviction have left behind, asks, and removes it.
 
 What counts as left behind, and how each thing is removed without hurting anybody, is the pinner's knowledge
 (``moorage.pinner.cleanup``); here is only the conversation with the person.
@@ -41,7 +41,8 @@ def parser(prog: str) -> Parser:
     """The command's arguments."""
     description = (
         "Removes what pod pinning has left behind: placeholders no machine will take, our taints, reservations.\n"
-        "Real nodes and pods that run are never deleted. Stop the pod pinner first: it would make some of it again."
+        "Gives back nodes that an evictor has begun to empty, or has emptied: its cordon and its taint are taken off.\n"
+        "Real nodes and pods that run are never deleted. Stop pod pinner and evictor first: they would begin anew."
     )
     made = make(prog, description, EXAMPLES, EXIT_CODES)
     made.add_argument("--dry-run", action="store_true", help="only show what would be removed")

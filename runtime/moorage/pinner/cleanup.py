@@ -1,8 +1,8 @@
-"""What pod pinning has left behind in a cluster, and how each thing is removed without hurting anybody.
+"""What pod pinning and eviction have left behind in a cluster, and how each thing is removed without hurting anybody.
 
-For a person (``moorage cleanup``), with the pod pinner stopped. Only what is surely ours counts: placeholders that
-carry our mark, taints and labels under our names, reservations. A Node with a kubelet and a pod that runs are never
-deleted.
+For a person (``moorage cleanup``), with pod pinner and evictor stopped. Only what is surely ours counts: placeholders
+that carry our mark, taints and labels under our names, reservations, nodes whose drain has no end. A Node with a kubelet
+and a pod that runs are never deleted.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from moorage.drain import leftovers
 from moorage.kube import errors, resources
 from moorage.kube.client import Client
 from moorage.objects import Node, Pod
@@ -24,6 +25,7 @@ from .names import FINALIZER, PLACEHOLDER_LABEL, RESERVATION_ANNOTATION, prepari
 KIND_PODS = "Pod"
 KIND_NODE = "Node"
 KIND_RESERVATION = "NodeReservation"
+GIVE_BACK = "give back"
 
 Target: TypeAlias = Node | Pod | NodeReservation
 
@@ -35,7 +37,7 @@ class Leftover:
     Attributes:
         kind: of the object.
         name: of the object, with its namespace.
-        action: what would be done: ``delete`` or ``clean``.
+        action: what would be done: ``delete``, ``clean`` or ``give back``.
         detail: why it counts as left behind.
         done: the action in the past tense.
         target: the object as it was found.
@@ -70,7 +72,7 @@ async def find(client: Client) -> list[Leftover]:
 
 
 def select(nodes: Iterable[Node], pods: Iterable[Pod], reservations: Iterable[NodeReservation]) -> list[Leftover]:
-    """What of a cluster was left behind: pods on placeholders, placeholders, marks on real nodes, reservations.
+    """What of a cluster was left behind: pods on placeholders, placeholders, marks on real nodes, reservations, drains.
 
     The order keeps a reservation until nothing is left that only it explains.
     """
@@ -80,6 +82,8 @@ def select(nodes: Iterable[Node], pods: Iterable[Pod], reservations: Iterable[No
     found_pods, found_nodes, marked = [], [], []
     for node in nodes:
         name = node.metadata.name
+        if drained := leftovers.left(node):
+            marked.append(Leftover(KIND_NODE, name, GIVE_BACK, drained, "given back", node))
         if node.has_kubelet:
             if _marked(node):
                 changes = adoption.withdraw(node, None)
@@ -114,6 +118,8 @@ async def _remove(client: Client, leftover: Leftover) -> None:
     meta = target.metadata
     if isinstance(target, Pod):
         await client.delete(resources.PODS, meta.name, meta.namespace, uid=meta.uid, grace_seconds=0)
+    elif isinstance(target, Node) and leftover.action == GIVE_BACK:
+        await leftovers.give_back(client, target)
     elif isinstance(target, Node) and leftover.action == "clean":
         await _clean_node(client, target)
     elif isinstance(target, Node):

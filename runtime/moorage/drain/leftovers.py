@@ -1,0 +1,56 @@
+"""Nodes that a drain has left behind, and how they are given back by a person, with whoever drained them stopped."""
+
+from __future__ import annotations
+
+from moorage.kube import resources
+from moorage.kube.client import Client
+from moorage.objects import Node
+
+from . import names, patches
+from .names import Mark, Phase
+from .reasons import Finding, Reason
+
+_WHY = str(Finding(Reason.STOPPED, "given back by hand"))
+
+
+def left(node: Node) -> str:
+    """What of a drain is left on a node, for people; empty when nothing is, or nobody knows what.
+
+    Args:
+        node: any node.
+    """
+    mark = _mark(node)
+    if mark is None:
+        return ""
+    what = [name for name, is_set in (("taint", mark.tainted), ("cordon", mark.cordoned)) if is_set]
+    who = "".join(each if each.isprintable() else "?" for each in mark.by[:120])
+    return f"{' and '.join(what) or 'mark'} of evictor {who}, {mark.phase.value} at {mark.since:%Y-%m-%d %H:%M} UTC"
+
+
+async def give_back(client: Client, found: Node) -> None:
+    """Take what is left off a node as it is at this moment, and leave the reason.
+
+    Args:
+        client: of somebody who may read and change nodes.
+        found: the node; one that was made anew or given back meanwhile stays as it is.
+
+    Raises:
+        KubeError: it was not given back; a Conflict means that it has just changed: look again.
+    """
+    now = await client.get(resources.NODES, found.metadata.name)
+    meta, mark = now.metadata, _mark(now)
+    if meta.uid != found.metadata.uid or mark is None:
+        return
+    phase = Phase.HANDED_BACK if mark.phase is Phase.EMPTIED else Phase.ROLLED_BACK
+    changes = patches.given_back(now, mark, phase, client.transport.clock.now(), _WHY)
+    version = meta.resource_version
+    await client.patch(resources.NODES, meta.name, changes=changes, uid=meta.uid, resource_version=version)
+
+
+def _mark(node: Node) -> Mark | None:
+    """The mark of a drain of which something is still set; None also when it cannot be read."""
+    try:
+        mark = names.read(node)
+    except names.UnreadableMark:
+        return None
+    return mark if mark is not None and not mark.phase.over else None
