@@ -5,35 +5,26 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-import random
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tools.toolchain.guard import end, interrupt_with_parent, spawn
+from tools.faults import moments as common
+from tools.faults.moments import Moment, Played, Story
+from tools.toolchain.guard import end, spawn
 
-from .events import Mark
 from .faults import VICTIMS
 from .programs import ROOT
 from .scenario import APPS, Replica, plan, shape
-from .screen import print_line
 from .targets import kept_environment
 
-MOMENTS = 20
+__all__ = ["LATEST", "Moment", "Result", "choose", "expected", "main", "run"]
+
 LATEST = 10.0
 """Seconds: what an undisturbed demo takes from the start of planner and pinner to its end, and a little more."""
-
-
-@dataclass(frozen=True)
-class Moment:
-    """One run: whom to kill, and when (seconds after planner and pinner were started)."""
-
-    victim: str
-    at: float
 
 
 @dataclass(frozen=True)
@@ -53,9 +44,7 @@ def choose(count: int, seed: int) -> list[Moment]:
         count: how many.
         seed: the same seed chooses the same moments.
     """
-    chance = random.Random(seed)
-    victims = list(VICTIMS)
-    return [Moment(victims[index % len(victims)], round(chance.uniform(0, LATEST), 2)) for index in range(count)]
+    return common.choose(count, seed, list(VICTIMS), LATEST)
 
 
 def expected() -> dict[str, dict[str, int]]:
@@ -73,7 +62,7 @@ def run(moment: Moment, environment: Mapping[str, str] | None = None) -> Result:
     """Play one demo with this fault.
 
     Args:
-        moment: the fault.
+        moment: the fault, seconds after planner and pinner were started.
         environment: the demo's whole environment; what it needs of ours by default.
     """
     flags = ["-o", "json", "--kill", moment.victim, "--at", str(moment.at)]
@@ -98,34 +87,14 @@ def run(moment: Moment, environment: Mapping[str, str] | None = None) -> Result:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Play all moments; 0 when every one ended in the plan's placement."""
-    parser = argparse.ArgumentParser(prog="./taskw faults:pin --", description=__doc__)
-    parser.add_argument("moments", nargs="?", type=int, default=MOMENTS, help="how many (%(default)s)")
-    parser.add_argument("seed", nargs="?", type=int, help="of the random moments; a new one by default")
-    arguments = parser.parse_args(argv)
-    if arguments.moments < 1:
-        parser.error("at least one moment")
-    seed = random.SystemRandom().randrange(10**6) if arguments.seed is None else arguments.seed
-    interrupt_with_parent()
-    try:
-        return _all(choose(arguments.moments, seed), seed)
-    except KeyboardInterrupt:
-        print_line(sys.stderr, "interrupted", Mark.BAD)
-        return 130
+    about, wanted = (__doc__ or "").partition("\n")[0], expected()
 
-
-def _all(moments: Sequence[Moment], seed: int) -> int:
-    wanted, failed = expected(), 0
-    print_line(sys.stdout, f"{len(moments)} moments, seed {seed}")
-    for index, moment in enumerate(moments, 1):
+    def play(moment: Moment) -> Played:
         result = run(moment)
-        good = result.code == 0 and result.shape == wanted
-        failed += not good
-        name = f"{index:3} of {len(moments)}: {moment.victim} killed at {moment.at:5.2f} s"
-        print_line(sys.stdout, f"{name}: {'same placement' if good else 'DIFFERENT'}", Mark.GOOD if good else Mark.BAD)
-        if not good:
-            print(result.story, *result.problems, sep="\n", flush=True)
-    print_line(sys.stdout, f"{len(moments) - failed} of {len(moments)} ended in the same placement (seed {seed})")
-    return 1 if failed else 0
+        return Played(result.code == 0 and result.shape == wanted, [result.story, *result.problems])
+
+    story = Story("faults:pin", about, list(VICTIMS), LATEST, play, "the same placement", "DIFFERENT")
+    return common.main(story, argv)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,263 @@
+"""Kills the evictor, the API server or a kubelet at random moments of a drain: no downtime, and nothing left behind.
+
+``python -m tools.faults.evict [MOMENTS [SEED]] [--victim NAME]``: each moment is a cluster at low use that is emptied.
+At its end a node is either emptied or given back with its reason, whoever was killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+
+import msgspec
+
+from moorage.drain import Phase
+from moorage.drain.names import SOFT_TAINT
+from moorage.kube import credentials
+from moorage.kube.transport import Transport
+from moorage.ops.aio import run_command
+from tools.auditlog import Mark as Place
+from tools.localcluster import ClusterError
+from tools.localcluster.components import API_SERVER
+from tools.toolchain import ensure
+
+from .moments import Moment, Played, Story, main
+from .seen import UNDER_WAY, Seen, mark
+from .shop import ACCOUNT, APPS, PATIENCE, US, Gone, Shop, until
+
+EVICTOR, API, KUBELET = "evictor", "apiserver", "kubelet"
+VICTIMS = (EVICTOR, API, KUBELET)
+LATEST = 20.0
+"""Seconds: what an undisturbed drain takes, from its first mark."""
+STEADY = 3.0
+"""Seconds for which nothing more must happen at the end."""
+LONGEST = 300.0
+"""Seconds that all drains together may take."""
+_OF_KUBELETS = "node.kubernetes.io/"
+_ROLLED_BACK = "RolledBack"
+_QUIET = ("moorage.kube.cache",)
+"""Who says much that is of no interest at the end."""
+
+
+def play(shop: Shop, moment: Moment) -> Played:
+    """Play one story.
+
+    Args:
+        shop: where; with hollow kubelets if the victim is one.
+        moment: whom to kill, and when, after the first node was marked.
+    """
+    shop.open()
+    try:
+        return run_command(lambda: _Playing(shop, moment).play())
+    finally:
+        shop.close()
+
+
+class _Playing:
+    def __init__(self, shop: Shop, moment: Moment) -> None:
+        self._shop, self._moment = shop, moment
+        self._evictor = shop.evictor()
+        self._story: list[str] = []
+        self._lives = 0
+        """Lines of the evictor's log when its last life began."""
+
+    async def play(self) -> Played:
+        access = credentials.load(self._shop.cluster.kubeconfig)
+        audit = Place.now(self._shop.cluster.audit_log)
+        problems: list[str] = []
+        async with Transport(access) as transport:
+            seen = Seen(transport, {app.name: app.floor for app in APPS})
+            async with seen.following():
+                try:
+                    problems += await self._drained(seen)
+                except Gone as error:
+                    problems.append(str(error))
+                finally:
+                    self._evictor.process.kill()
+                problems += seen.wrong
+                self._story += [f"{name}: {each}" for name, each in sorted(seen.marks().items())]
+        problems += _twice(audit)
+        told = [_line(each) for each in self._evictor.said() if each.get("logger") not in _QUIET]
+        return Played(not problems, [*problems, *self._story, *told])
+
+    async def _drained(self, seen: Seen) -> list[str]:
+        self._evictor.process.start()
+        if not await seen.begun(PATIENCE):
+            return ["no drain has begun"]
+        await asyncio.sleep(self._moment.at)
+        await asyncio.to_thread(self._strike, seen)
+        await asyncio.to_thread(until, lambda: self._at_rest(seen), "an end of the drains", LONGEST)
+        await asyncio.sleep(STEADY)
+        await asyncio.to_thread(until, lambda: self._at_rest(seen), "an end of the drains", LONGEST)
+        code = await asyncio.to_thread(self._evictor.stop)
+        return [*([f"the evictor ended with exit code {code}"] if code else []), *self._judge(seen)]
+
+    # --- the fault ---
+
+    def _strike(self, seen: Seen) -> None:
+        """Kill, and start again what comes back by itself."""
+        cluster, victim = self._shop.cluster, self._moment.victim
+        self._story.append(f"kill -9 of {victim} at {self._moment.at:.2f} s; marks then: {_phases(seen)}")
+        if victim == EVICTOR:
+            self._evictor.process.kill()
+            self._lives = len(list(self._evictor.said()))
+            self._evictor.process.start()
+        elif victim == API:
+            cluster.kill(API_SERVER)
+            self._start_api_server()
+        else:
+            name = seen.dead = self._kubelet(seen)
+            self._story.append(f"its node is {name}")
+            cluster.kill_hollow_kubelet(name)
+            until(lambda: not _ready(self._shop.node(name)), f"node {name} to be NotReady")
+            until(lambda: all(_leaves(each) for each in self._shop.pods() if _on(each) == name), "its pods to leave")
+
+    def _start_api_server(self) -> None:
+        """As often as it takes: on a busy machine it ends by itself when its first requests take too long."""
+        for last in (False, False, True):
+            try:
+                self._shop.cluster.restart(API_SERVER)
+            except ClusterError as error:
+                if last:
+                    raise
+                self._story.append(f"it is started again: {error}")
+            else:
+                return
+
+    def _kubelet(self, seen: Seen) -> str:
+        """Whose kubelet is killed: by turns one of a node that is drained, if there is one, and any."""
+        number = round(self._moment.at * 100)
+        drained = sorted(name for name, each in seen.marks().items() if each.phase is Phase.DRAINING)
+        among = drained if drained and number % 2 else self._shop.nodes
+        return among[number // 2 % len(among)]
+
+    # --- the end ---
+
+    def _at_rest(self, seen: Seen) -> bool:
+        """Whether nothing more is to be done, and the evictor that runs now says so."""
+        if not self._evictor.process.running:
+            raise Gone(f"the evictor ended with exit code {self._evictor.process.exit_code}")
+        looks = [each for each in list(self._evictor.said())[self._lives :] if each["message"] == "cluster looked at"]
+        under_way = any(each.phase in UNDER_WAY for each in seen.marks().values())
+        if not looks or looks[-1]["chosen"] or under_way or not self._shop.complete():
+            return False
+        status = self._shop.status()
+        acting = [each for each in status.get("conditions", ()) if each["type"] == "Acting"]
+        return bool(acting) and acting[0]["reason"] == "Idle" and status["lastCycle"]["going"] == 0
+
+    def _judge(self, seen: Seen) -> Iterator[str]:
+        said = [each for each in self._evictor.said() if each.get("state") == _ROLLED_BACK]
+        told = {each["node"]: each["note"] for each in said}
+        for node in seen.nodes():
+            name, found = node.metadata.name, mark(node)
+            phase = found.phase if found is not None else None
+            if node.spec.unschedulable:
+                yield f"{name} is still cordoned: {found}"
+            ours = [each for each in node.spec.taints if not each.key.startswith(_OF_KUBELETS)]
+            if any(each.key != SOFT_TAINT.key for each in ours) or bool(ours) != (phase is Phase.EMPTIED):
+                yield f"{name} has the taints {ours}: {found}"
+            if found is not None and found.by != US:
+                yield f"{name} was drained by {found.by}"
+            if name in seen.drained and phase not in (Phase.EMPTIED, Phase.ROLLED_BACK, Phase.HANDED_BACK):
+                yield f"the drain of {name} has no end: {found}"
+            if found is not None and found.phase.over and not found.reason:
+                yield f"{name} was given back without a reason"
+            if phase is Phase.ROLLED_BACK and name not in told and self._moment.victim != EVICTOR:
+                yield f"nobody was told that {name} was given back"
+        for each in self._evictor.said():
+            if each["level"] in ("error", "critical"):
+                yield f"the evictor said: {_line(each)}"
+
+
+def _twice(audit: Place) -> Iterator[str]:
+    """Pods that were asked to go again after they had been evicted; their names are never given again."""
+    gone, again = set[str](), Counter[str]()
+    for line in audit.lines():
+        try:
+            event = msgspec.json.decode(line, type=_Event)
+        except msgspec.DecodeError:
+            continue  # the line that the API server was killed over
+        if (event.stage, event.user.username, event.object.subresource) == ("ResponseComplete", ACCOUNT, "eviction"):
+            again[event.object.name] += event.object.name in gone
+            if event.response.code < 300:
+                gone.add(event.object.name)
+    for name, count in again.items():
+        if count:
+            yield f"pod {name} was evicted, and asked to go {count} times more"
+
+
+class _User(msgspec.Struct, frozen=True):
+    username: str = ""
+
+
+class _Object(msgspec.Struct, frozen=True):
+    subresource: str = ""
+    name: str = ""
+
+
+class _Response(msgspec.Struct, frozen=True):
+    code: int = 0
+
+
+class _Event(msgspec.Struct, frozen=True):
+    """What is needed of an audit event."""
+
+    stage: str = ""
+    user: _User = _User()
+    object: _Object = msgspec.field(default=_Object(), name="objectRef")
+    response: _Response = msgspec.field(default=_Response(), name="responseStatus")
+
+
+def _phases(seen: Seen) -> str:
+    return ", ".join(f"{name} {each.phase.value}" for name, each in sorted(seen.marks().items())) or "none"
+
+
+def _line(said: dict[str, object]) -> str:
+    fields = {key: each for key, each in said.items() if key not in ("time", "level", "logger", "message")}
+    return f"{said.get('time', '')} {said['level']} {said['message']} {fields or ''}"
+
+
+def _ready(node: dict[str, object]) -> bool:
+    status = node["status"]
+    conditions = status.get("conditions", ()) if isinstance(status, dict) else ()
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+
+def _on(pod: dict[str, object]) -> object:
+    spec = pod["spec"]
+    return spec.get("nodeName") if isinstance(spec, dict) else None
+
+
+def _leaves(pod: dict[str, object]) -> bool:
+    meta = pod["metadata"]
+    return isinstance(meta, dict) and "deletionTimestamp" in meta
+
+
+def _story(opened: Callable[[bool], Shop]) -> Story:
+    about = (__doc__ or "").partition("\n")[0]
+
+    def one(moment: Moment) -> Played:
+        return play(opened(moment.victim == KUBELET), moment)
+
+    return Story("faults:evict", about, VICTIMS, LATEST, one, "peace", "WRONG")
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Play all moments; 0 when no workload fell under its floor and nothing was left behind."""
+    ensure(["demo"])
+    shops: dict[bool, Shop] = {}
+    with ExitStack() as stack:
+
+        def opened(hollow: bool) -> Shop:
+            if hollow not in shops:
+                shops[hollow] = stack.enter_context(Shop(hollow=hollow))
+            return shops[hollow]
+
+        return main(_story(opened), argv)
+
+
+if __name__ == "__main__":
+    sys.exit(run())

@@ -1,0 +1,280 @@
+"""A cluster at low use, and the evictor that empties it: Deployments with and without budgets on simulated nodes."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tools.charts.rights import rules
+from tools.demo.programs import ROOT
+from tools.demo.targets import kept_environment
+from tools.demo.world import definitions
+from tools.localcluster import ClusterOptions, LocalCluster, accounts
+from tools.localcluster.api import ApiError
+from tools.localcluster.process import ManagedProcess
+
+CHART, NAMESPACE, SHOP = "castai-evictor", "castai-agent", "shop"
+US = f"{NAMESPACE}/{CHART}"
+ACCOUNT = accounts.user(NAMESPACE, CHART)
+CONFIGS = "/apis/autoscaling.cast.ai/v1alpha1/evictorconfigs"
+NODES = 5
+PATIENCE = 120.0
+_DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+_NAMES = {"leaseName": CHART, "rulesConfigMap": f"{CHART}-config", "pricesConfigMap": f"{CHART}-prices"}
+_GRACE = {"node-monitor-grace-period": "20s", "node-monitor-period": "1s"}
+"""Kubelets renew their Leases every 10 s."""
+_PATIENT = {"node-monitor-grace-period": "10m"}
+"""kwok's nodes do not die, and its pods are not Ready again once they were not: however long an API server takes."""
+_TOLERATE = {f"default-{taint}-toleration-seconds": "5" for taint in ("not-ready", "unreachable")}
+Json = dict[str, Any]
+
+
+class Gone(Exception):
+    """What was waited for did not come about; the text says what that was."""
+
+
+class App(NamedTuple):
+    """A Deployment.
+
+    Attributes:
+        name: its name, and its pods' label ``app``.
+        replicas: how many pods it wants.
+        floor: how many are always Ready.
+        part: the part of a node that a pod takes, in percent.
+        budget: whether it has a PodDisruptionBudget.
+    """
+
+    name: str
+    replicas: int
+    floor: int
+    part: int
+    budget: bool = False
+
+
+APPS = (
+    App("web", 10, 8, 8, budget=True),
+    App("api", 10, 9, 8),
+    App("cart", 4, 3, 8),
+    App("solo", 1, 1, 10),
+)
+
+
+class Shop:
+    """The cluster, as a context manager; on it one story is played after the other.
+
+    Args:
+        hollow: whether its nodes are kubelets, which can be killed; kwok plays them otherwise.
+    """
+
+    def __init__(self, *, hollow: bool) -> None:
+        self.hollow = hollow
+        dying = ClusterOptions(controller_manager_flags=_GRACE, apiserver_flags=_TOLERATE)
+        self.cluster = LocalCluster(options=dying if hollow else ClusterOptions(controller_manager_flags=_PATIENT))
+        self.nodes: list[str] = []
+        self._stories = 0
+
+    def __enter__(self) -> Shop:
+        self.cluster.start()
+        try:
+            self._furnish()
+        except BaseException:
+            self.cluster.stop(keep_logs=True)
+            raise
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.cluster.stop(keep_logs=error[0] is not None)
+
+    def _furnish(self) -> None:
+        cluster = self.cluster
+        for each in (NAMESPACE, SHOP):
+            accounts.namespace(cluster, each)
+            cluster.wait_service_account(each)
+        for each in definitions():
+            if each["spec"]["names"]["kind"] == "EvictorConfig":
+                cluster.api.request("POST", _DEFINITIONS, each)
+        until(lambda: cluster.api.answers_ok(CONFIGS), "EvictorConfig to be served")
+        self.grant()
+        kind = {"apiVersion": "autoscaling.cast.ai/v1alpha1", "kind": "EvictorConfig", "spec": {}}
+        cluster.api.request("POST", CONFIGS, kind | {"metadata": {"name": "evictor-config"}})
+        if not self.hollow:
+            cluster.start_kwok()
+
+    def grant(self) -> None:
+        """The evictor has the rights of a chart with ``dryRun: false``."""
+        everywhere = [*rules(CHART, "clusterRules"), *rules(CHART, "actingRules")]
+        accounts.grant(self.cluster, ACCOUNT, CHART, everywhere)
+        accounts.grant(self.cluster, ACCOUNT, CHART, rules(CHART, "ownRules", _NAMES), within=NAMESPACE)
+
+    # --- one story ---
+
+    def open(self) -> None:
+        """Nodes, and on them the Deployments' pods as the scheduler spreads them."""
+        self._stories += 1
+        prefix = f"{'hollow' if self.hollow else 'kwok'}-{self._stories}"
+        if self.hollow:
+            self.nodes = [f"{prefix}-{index}" for index in range(NODES)]
+            for name in self.nodes:
+                self.cluster.start_hollow_kubelet(name)
+        else:
+            self.nodes = self.cluster.create_kwok_nodes(NODES, cpu="1", memory="4Gi", prefix=prefix)
+        until(lambda: all(_takes_pods(self.node(name)) for name in self.nodes), "nodes that take pods")
+        for app in APPS:
+            if app.budget:
+                spec = {"maxUnavailable": app.replicas - app.floor, "selector": {"matchLabels": {"app": app.name}}}
+                budget = {"metadata": {"name": app.name}, "spec": spec}
+                self.cluster.api.request("POST", _path("policy", "poddisruptionbudgets"), budget)
+            self.cluster.api.request("POST", _path("apps", "deployments"), _deployment(app))
+        until(self.complete, "all pods to be Ready")
+
+    def close(self) -> None:
+        """Nothing of the story is left."""
+        for group, kind in (("apps", "deployments"), ("policy", "poddisruptionbudgets")):
+            for each in self.cluster.api.get(_path(group, kind))["items"]:
+                self._delete(f"{_path(group, kind)}/{each['metadata']['name']}")
+        for name in self.cluster.hollow_kubelets:
+            self.cluster.kill_hollow_kubelet(name)
+        until(self._swept, "the pods to be gone")
+        for name in self.nodes:
+            self._delete(f"/api/v1/nodes/{name}")
+
+    def _swept(self) -> bool:
+        """Whether all pods are gone; those of dead nodes do not go by themselves."""
+        pods = self.pods()
+        for each in pods:
+            if each["metadata"].get("deletionTimestamp"):
+                self._delete(f"/api/v1/namespaces/{SHOP}/pods/{each['metadata']['name']}", {"gracePeriodSeconds": 0})
+        return not pods
+
+    def _delete(self, path: str, options: Json | None = None) -> None:
+        try:
+            self.cluster.api.request("DELETE", path, options or {"propagationPolicy": "Background"})
+        except ApiError as error:
+            if error.status != 404:
+                raise
+
+    def evictor(self) -> Evictor:
+        """The evictor as a process, which is not started yet."""
+        folder = self.cluster.directory / f"evictor-{self._stories}"
+        config = accounts.service_account(self.cluster, NAMESPACE, CHART, folder)
+        return Evictor(config, self.cluster.logs / f"evictor-{self._stories}.log")
+
+    # --- what there is ---
+
+    def node(self, name: str) -> Json:
+        """A node."""
+        found: Json = self.cluster.api.get(f"/api/v1/nodes/{name}")
+        return found
+
+    def pods(self) -> list[Json]:
+        """The Deployments' pods."""
+        found: list[Json] = self.cluster.api.get(f"/api/v1/namespaces/{SHOP}/pods")["items"]
+        return found
+
+    def complete(self) -> bool:
+        """Whether every Deployment has all of its pods Ready."""
+        found = self.cluster.api.get(_path("apps", "deployments"))["items"]
+        ready = {each["metadata"]["name"]: each["status"].get("readyReplicas", 0) for each in found}
+        return ready == {app.name: app.replicas for app in APPS}
+
+    def status(self) -> Json:
+        """What the evictor has written down."""
+        found: Json = self.cluster.api.get(f"{CONFIGS}/evictor-config").get("status", {})
+        return found
+
+
+class Evictor:
+    """``moorage evictor`` that acts, as a chart starts it, but for how long it waits.
+
+    Args:
+        kubeconfig: of its account.
+        log: gets what it says, of all its lives.
+    """
+
+    def __init__(self, kubeconfig: Path, log: Path) -> None:
+        flags = {
+            "kubeconfig": kubeconfig,
+            "namespace": NAMESPACE,
+            "pod-name": f"{CHART}-1-x",
+            "lease-name": CHART,
+            "health-address": "127.0.0.1:0",
+            "log-format": "json",
+            "dry-run": "false",
+            "cycle-interval": "1s",
+            "quiet-period": "0s",
+            "node-grace-period-minutes": "0",
+            "target-node-percentage": "100",
+            "drain-timeout": "60s",
+        }
+        command = [sys.executable, "-m", "moorage.cli", "evictor", *(f"--{key}={each}" for key, each in flags.items())]
+        self.process = ManagedProcess("evictor", command, log=log, env=kept_environment(), cwd=ROOT)
+        self._log = log
+
+    def stop(self) -> int | None:
+        """End it in order; returns the exit code."""
+        self.process.terminate()
+        until(lambda: not self.process.running, "the evictor to end")
+        return self.process.exit_code
+
+    def said(self) -> Iterator[Json]:
+        """Every line of its log, of all its lives."""
+        text = self._log.read_text(errors="replace") if self._log.exists() else ""
+        for line in text.splitlines():
+            try:
+                yield json.loads(line)
+            except ValueError:
+                yield {"message": line, "level": "error"}  # a traceback, or half a line of one that was killed
+
+
+def until(holds: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
+    """Wait.
+
+    Args:
+        holds: asked again and again; an API server that does not answer is asked again.
+        what: is waited for.
+        seconds: how long at most.
+
+    Raises:
+        Gone: it did not come about.
+    """
+    end, last = time.monotonic() + seconds, ""
+    while True:
+        try:
+            if holds():
+                return
+        except (ApiError, OSError, HTTPException) as error:
+            last = f": {error}"
+        if time.monotonic() > end:
+            raise Gone(f"waited {seconds:g} s for {what}{last}")
+        time.sleep(0.1)
+
+
+def _path(group: str, kind: str) -> str:
+    return f"/apis/{group}/v1/namespaces/{SHOP}/{kind}"
+
+
+def _takes_pods(node: Json) -> bool:
+    ready = {each["type"]: each["status"] for each in node["status"].get("conditions", ())}.get("Ready")
+    return ready == "True" and not node["spec"].get("taints")
+
+
+def _deployment(app: App) -> Json:
+    labels = {"app": app.name}
+    requests = {"cpu": f"{10 * app.part}m", "memory": "32Mi"}
+    containers: Sequence[Json] = [
+        {"name": "main", "image": "registry.invalid/main:1", "resources": {"requests": requests}}
+    ]
+    pod = {"terminationGracePeriodSeconds": 1, "automountServiceAccountToken": False, "containers": containers}
+    spec = {
+        "replicas": app.replicas,
+        "minReadySeconds": 3,
+        "strategy": {"rollingUpdate": {"maxUnavailable": 1}},
+        "selector": {"matchLabels": labels},
+        "template": {"metadata": {"labels": labels}, "spec": pod},
+    }
+    return {"metadata": {"name": app.name}, "spec": spec}
