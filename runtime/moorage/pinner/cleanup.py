@@ -1,8 +1,8 @@
 """What pod pinning and eviction have left behind in a cluster, and how each thing is removed without hurting anybody.
 
 For a person (``moorage cleanup``), with pod pinner and evictor stopped. Only what is surely ours counts: placeholders
-that carry our mark, taints and labels under our names, reservations, nodes whose drain has no end. A Node with a kubelet
-and a pod that runs are never deleted.
+that carry our mark, taints and labels under our names, reservations, nodes whose drain has no end. A Node with a
+kubelet and a pod that runs are never deleted.
 """
 
 from __future__ import annotations

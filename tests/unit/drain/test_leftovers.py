@@ -55,6 +55,6 @@ async def test_nodes_of_an_evictor_that_was_removed_are_given_back_by_hand() -> 
             (Phase.ROLLED_BACK, "it was stopped (given back by hand)"),
             (Phase.ROLLED_BACK, "it was stopped (given back by hand)"),
         ]
+        bed.api.delete("nodes", "n2")
         with pytest.raises(errors.NotFound):
-            bed.api.delete("nodes", "n2")
             await leftovers.give_back(client, nodes[2])
