@@ -1,13 +1,16 @@
 """Kills the evictor, the API server or a kubelet at random moments of a drain: no downtime, and nothing left behind.
 
 ``python -m tools.faults.evict [MOMENTS [SEED]] [--victim NAME]``: each moment is a cluster at low use that is emptied.
-At its end a node is either emptied or given back with its reason, whoever was killed.
+At its end a node is either emptied or given back with its reason, whoever was killed. Two more victims are not killed:
+the evictor is asked to end and starts again (``stop``), and its rights are taken away for a while (``rights``).
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -15,7 +18,7 @@ from contextlib import ExitStack
 import msgspec
 
 from moorage.drain import Phase
-from moorage.drain.names import SOFT_TAINT
+from moorage.drain.names import DRAIN_ANNOTATION, SOFT_TAINT
 from moorage.kube import credentials
 from moorage.kube.transport import Transport
 from moorage.ops.aio import run_command
@@ -29,11 +32,14 @@ from .seen import UNDER_WAY, Seen, mark
 from .shop import ACCOUNT, APPS, PATIENCE, US, Gone, Shop, until
 
 EVICTOR, API, KUBELET = "evictor", "apiserver", "kubelet"
-VICTIMS = (EVICTOR, API, KUBELET)
+STOP, RIGHTS = "stop", "rights"
+VICTIMS = (EVICTOR, API, KUBELET, STOP, RIGHTS)
 LATEST = 20.0
 """Seconds: what an undisturbed drain takes, from its first mark."""
 STEADY = 3.0
 """Seconds for which nothing more must happen at the end."""
+WITHOUT = 20.0
+"""Seconds without rights."""
 LONGEST = 300.0
 """Seconds that all drains together may take."""
 _OF_KUBELETS = "node.kubernetes.io/"
@@ -61,18 +67,19 @@ class _Playing:
         self._shop, self._moment = shop, moment
         self._evictor = shop.evictor()
         self._story: list[str] = []
+        self._problems: list[str] = []
         self._lives = 0
         """Lines of the evictor's log when its last life began."""
 
     async def play(self) -> Played:
         access = credentials.load(self._shop.cluster.kubeconfig)
         audit = Place.now(self._shop.cluster.audit_log)
-        problems: list[str] = []
+        problems = self._problems
         async with Transport(access) as transport:
             seen = Seen(transport, {app.name: app.floor for app in APPS})
             async with seen.following():
                 try:
-                    problems += await self._drained(seen)
+                    await self._drained(seen)
                 except Gone as error:
                     problems.append(str(error))
                 finally:
@@ -83,28 +90,36 @@ class _Playing:
         told = [_line(each) for each in self._evictor.said() if each.get("logger") not in _QUIET]
         return Played(not problems, [*problems, *self._story, *told])
 
-    async def _drained(self, seen: Seen) -> list[str]:
+    async def _drained(self, seen: Seen) -> None:
         self._evictor.process.start()
         if not await seen.begun(PATIENCE):
-            return ["no drain has begun"]
+            raise Gone("no drain has begun")
         await asyncio.sleep(self._moment.at)
         await asyncio.to_thread(self._strike, seen)
         await asyncio.to_thread(until, lambda: self._at_rest(seen), "an end of the drains", LONGEST)
         await asyncio.sleep(STEADY)
         await asyncio.to_thread(until, lambda: self._at_rest(seen), "an end of the drains", LONGEST)
-        code = await asyncio.to_thread(self._evictor.stop)
-        return [*([f"the evictor ended with exit code {code}"] if code else []), *self._judge(seen)]
+        self._ended(await asyncio.to_thread(self._evictor.stop))
+        self._problems += self._judge(seen)
 
     # --- the fault ---
 
     def _strike(self, seen: Seen) -> None:
         """Kill, and start again what comes back by itself."""
         cluster, victim = self._shop.cluster, self._moment.victim
-        self._story.append(f"kill -9 of {victim} at {self._moment.at:.2f} s; marks then: {_phases(seen)}")
+        what = victim if victim in (STOP, RIGHTS) else f"kill -9 of {victim}"
+        self._story.append(f"{what} at {self._moment.at:.2f} s; marks then: {_phases(seen)}")
         if victim == EVICTOR:
             self._evictor.process.kill()
-            self._lives = len(list(self._evictor.said()))
-            self._evictor.process.start()
+            self._start_evictor()
+        elif victim == STOP:
+            self._ended(self._evictor.stop())
+            self._problems += [f"{name} is left to nobody: {each}" for name, each in self._left()]
+            self._start_evictor()
+        elif victim == RIGHTS:
+            self._shop.revoke()
+            time.sleep(WITHOUT)
+            self._shop.grant()
         elif victim == API:
             cluster.kill(API_SERVER)
             self._start_api_server()
@@ -114,6 +129,22 @@ class _Playing:
             cluster.kill_hollow_kubelet(name)
             until(lambda: not _ready(self._shop.node(name)), f"node {name} to be NotReady")
             until(lambda: all(_leaves(each) for each in self._shop.pods() if _on(each) == name), "its pods to leave")
+
+    def _start_evictor(self) -> None:
+        self._lives = len(list(self._evictor.said()))
+        self._evictor.process.start()
+
+    def _ended(self, code: int | None) -> None:
+        if code:
+            self._problems.append(f"the evictor ended with exit code {code}")
+
+    def _left(self) -> Iterator[tuple[str, str]]:
+        """Nodes that are cordoned, or have a mark that has no end and is not for whoever deletes nodes."""
+        for name in self._shop.nodes:
+            node = self._shop.node(name)
+            found = node["metadata"].get("annotations", {}).get(DRAIN_ANNOTATION, "")
+            if node["spec"].get("unschedulable") or any(f'"{each.value}"' in found for each in UNDER_WAY):
+                yield name, found
 
     def _start_api_server(self) -> None:
         """As often as it takes: on a busy machine it ends by itself when its first requests take too long."""
@@ -167,6 +198,9 @@ class _Playing:
                 yield f"{name} was given back without a reason"
             if phase is Phase.ROLLED_BACK and name not in told and self._moment.victim != EVICTOR:
                 yield f"nobody was told that {name} was given back"
+        missing = [each for each in self._evictor.said() if each.get("reason") == "RIGHTS"]
+        if len(missing) > 2 or (missing and self._moment.victim != RIGHTS):  # of nodes, and of evictions
+            yield f"a missing right was said {len(missing)} times"
         for each in self._evictor.said():
             if each["level"] in ("error", "critical"):
                 yield f"the evictor said: {_line(each)}"
@@ -248,6 +282,7 @@ def _story(opened: Callable[[bool], Shop]) -> Story:
 def run(argv: Sequence[str] | None = None) -> int:
     """Play all moments; 0 when no workload fell under its floor and nothing was left behind."""
     ensure(["demo"])
+    logging.getLogger("moorage").addHandler(logging.NullHandler())  # what our own watch meets is no news here
     shops: dict[bool, Shop] = {}
     with ExitStack() as stack:
 

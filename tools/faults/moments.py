@@ -82,7 +82,7 @@ def main(story: Story, argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog=f"./taskw {story.task} --", description=story.about)
     parser.add_argument("moments", nargs="?", type=int, default=MOMENTS, help="how many (%(default)s)")
     parser.add_argument("seed", nargs="?", type=int, help="of the random moments; a new one by default")
-    parser.add_argument("--victim", choices=story.victims, help="kill only this one; all in turn by default")
+    parser.add_argument("--victim", choices=story.victims, help="only this one; all in turn by default")
     parser.add_argument("-v", "--verbose", action="store_true", help="show what happened also when the end is right")
     arguments = parser.parse_args(argv)
     if arguments.moments < 1:
@@ -104,7 +104,7 @@ def _all(story: Story, moments: Sequence[Moment], seed: int, *, verbose: bool) -
     for index, moment in enumerate(moments, 1):
         played = story.play(moment)
         failed += not played.good
-        name = f"{index:3} of {len(moments)}: {moment.victim} killed at {moment.at:5.2f} s"
+        name = f"{index:3} of {len(moments)}: {moment.victim} at {moment.at:5.2f} s"
         end = story.good if played.good else story.bad
         print_line(sys.stdout, f"{name}: {end}", Mark.GOOD if played.good else Mark.BAD)
         if verbose or not played.good:

@@ -95,9 +95,9 @@ class Shop:
         for each in (NAMESPACE, SHOP):
             accounts.namespace(cluster, each)
             cluster.wait_service_account(each)
-        for each in definitions():
-            if each["spec"]["names"]["kind"] == "EvictorConfig":
-                cluster.api.request("POST", _DEFINITIONS, each)
+        for definition in definitions():
+            if definition["spec"]["names"]["kind"] == "EvictorConfig":
+                cluster.api.request("POST", _DEFINITIONS, definition)
         until(lambda: cluster.api.answers_ok(CONFIGS), "EvictorConfig to be served")
         self.grant()
         kind = {"apiVersion": "autoscaling.cast.ai/v1alpha1", "kind": "EvictorConfig", "spec": {}}
@@ -110,6 +110,10 @@ class Shop:
         everywhere = [*rules(CHART, "clusterRules"), *rules(CHART, "actingRules")]
         accounts.grant(self.cluster, ACCOUNT, CHART, everywhere)
         accounts.grant(self.cluster, ACCOUNT, CHART, rules(CHART, "ownRules", _NAMES), within=NAMESPACE)
+
+    def revoke(self) -> None:
+        """The evictor may no longer do or see anything in the cluster, but for its own namespace."""
+        self._delete(f"/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/{CHART}")
 
     # --- one story ---
 

@@ -47,6 +47,8 @@ ENDS = "the evictor is being stopped"
 _DRAINED = {"emptied": MarkEmptied, "rolledBack": RollBack, "handedBack": HandBack}
 _PERHAPS = frozenset((Reason.API_UNAVAILABLE, Reason.NOT_EVICTED))
 """Refusals after which a pod may have been evicted all the same."""
+_INVISIBLE = frozenset((Reason.RIGHTS, Reason.API_ERRORS, Reason.DEFECT))
+"""What stops a cycle and may be over although nothing changes that is looked at."""
 
 Say = Callable[[History], None]
 """Has a status written, with what is to be remembered."""
@@ -272,7 +274,8 @@ class Acting:
         self._told.ended(stopped)
         if stopped is not None:
             self._settle(Condition("Acting", False, "Stopped", str(stopped)))
-            self._changed()  # what has stopped it may be over although nothing changes that is looked at
+            if stopped.reason in _INVISIBLE:
+                self._changed()
         else:
             self._settle(Condition("Acting", True, "Idle", ""))
 
