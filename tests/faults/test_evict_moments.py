@@ -12,37 +12,22 @@ import pytest
 
 from tools.faults import evict
 from tools.faults.moments import Moment
-from tools.faults.shop import Shop
 from tools.toolchain import ensure
 
 pytestmark = pytest.mark.cluster
 
 
 @pytest.fixture(scope="module")
-def simulated() -> Iterator[Shop]:
+def shops() -> Iterator[evict.Shops]:
     ensure(["demo"])
-    with Shop(hollow=False) as shop:
-        yield shop
+    with evict.Shops() as opened:
+        yield opened
 
 
-@pytest.fixture
-def hollow() -> Iterator[Shop]:
-    ensure(["demo"])
-    with Shop(hollow=True) as shop:
-        yield shop
-
-
-@pytest.mark.parametrize("victim", [evict.EVICTOR, evict.API])
-def test_a_kill_at_a_random_moment_breaks_no_floor_and_leaves_no_cordon(victim: str, simulated: Shop) -> None:
-    play(simulated, victim)
-
-
-def test_a_kubelet_that_dies_takes_its_own_pods_along_and_nobody_elses(hollow: Shop) -> None:
-    play(hollow, evict.KUBELET)
-
-
-def play(shop: Shop, victim: str) -> None:
+@pytest.mark.parametrize("victim", [evict.EVICTOR, evict.API, evict.KUBELET])
+def test_a_kill_at_a_random_moment_breaks_no_floor_and_leaves_no_cordon(victim: str, shops: evict.Shops) -> None:
     moment = Moment(victim, round(random.uniform(0, evict.LATEST), 2))
-    played = evict.play(shop, moment)
+    played = shops.play(moment)
+
     assert played.good, "\n".join([str(moment), *played.said])
     assert any(each.startswith(f"kill -9 of {victim}") for each in played.said)

@@ -12,8 +12,9 @@ import logging
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from typing import Any, Self
 
 import msgspec
 
@@ -270,28 +271,34 @@ def _leaves(pod: dict[str, object]) -> bool:
     return isinstance(meta, dict) and "deletionTimestamp" in meta
 
 
-def _story(opened: Callable[[bool], Shop]) -> Story:
-    about = (__doc__ or "").partition("\n")[0]
+class Shops:
+    """Both kinds of shop, opened when they are first needed; a context manager."""
 
-    def one(moment: Moment) -> Played:
-        return play(opened(moment.victim == KUBELET), moment)
+    def __init__(self) -> None:
+        self._open: dict[bool, Shop] = {}
+        self._stack = ExitStack()
 
-    return Story("faults:evict", about, VICTIMS, LATEST, one, "peace", "WRONG")
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
+
+    def play(self, moment: Moment) -> Played:
+        """Play one story where its victim is at home."""
+        hollow = moment.victim == KUBELET
+        if hollow not in self._open:
+            self._open[hollow] = self._stack.enter_context(Shop(hollow=hollow))
+        return play(self._open[hollow], moment)
 
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Play all moments; 0 when no workload fell under its floor and nothing was left behind."""
     ensure(["demo"])
     logging.getLogger("moorage").addHandler(logging.NullHandler())  # what our own watch meets is no news here
-    shops: dict[bool, Shop] = {}
-    with ExitStack() as stack:
-
-        def opened(hollow: bool) -> Shop:
-            if hollow not in shops:
-                shops[hollow] = stack.enter_context(Shop(hollow=hollow))
-            return shops[hollow]
-
-        return main(_story(opened), argv)
+    about = (__doc__ or "").partition("\n")[0]
+    with Shops() as shops:
+        return main(Story("faults:evict", about, VICTIMS, LATEST, shops.play, "peace", "WRONG"), argv)
 
 
 if __name__ == "__main__":
