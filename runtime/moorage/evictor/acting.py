@@ -167,7 +167,7 @@ class Acting:
             seconds: how long at most.
         """
         self._ends = True
-        if seconds <= 0 or not self._leads():
+        if seconds <= 0 or not self._leads() or self._at_rest.is_set():
             return
         self._drainer.stop(ENDS)
         try:
@@ -337,7 +337,8 @@ class Acting:
         """Remember nodes that still have something of ours, and have them looked at again."""
         for name, each in ended.items():
             if each.outcome is Outcome.STUCK:
-                self._stuck = f"node {name} still has our mark, and could not be given back: {each.why}"
+                what = f"node {name} still has our mark, and could not be given back: {each.why}"
+                self._stuck = f"{what}; moorage cleanup does it with your rights"
                 self._told.stuck(name, str(each.why))
                 self._changed()
 

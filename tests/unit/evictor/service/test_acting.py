@@ -217,6 +217,19 @@ async def test_whoever_cannot_give_back_when_it_ends_leaves_the_marks_to_the_nex
 
 
 @virtual
+async def test_whoever_has_nothing_under_way_ends_at_once() -> None:
+    async with Evictor() as bed:
+        shop(bed)
+        bed.configure(dry_run=True)
+        bed.writes_down = False
+        await bed.start()
+        await asyncio.sleep(10.0)
+        began = bed.now()
+        await bed.stop()
+        assert bed.now() - began < 1.0
+
+
+@virtual
 async def test_whoever_leads_no_more_gives_nothing_back_when_it_ends() -> None:
     async with Evictor() as bed:
         shop(bed)
