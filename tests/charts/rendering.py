@@ -124,7 +124,8 @@ def _template(path: str, values: str, release: str, namespace: str, options: tup
 
 
 def _helm(*arguments: str, values: str) -> str:
-    environment = {**os.environ, "KUBECONFIG": os.devnull}
+    # A process that lives for a third of a second need not collect its garbage, which costs it a quarter of its time.
+    environment = {**os.environ, "KUBECONFIG": os.devnull, "GOGC": "off"}
     command = [_program(), *arguments, "-f", "-"]
     done = subprocess.run(command, input=values, capture_output=True, text=True, env=environment)
     if done.returncode:
@@ -143,4 +144,9 @@ def lint(chart: str, values: Values | None = None) -> str:
     Raises:
         Refused: something is wrong.
     """
-    return _helm("lint", "--strict", str(CHARTS / chart), values=json.dumps(values or {}, ensure_ascii=False))
+    return _lint(chart, json.dumps(values or {}, ensure_ascii=False))
+
+
+@cache
+def _lint(chart: str, values: str) -> str:
+    return _helm("lint", "--strict", str(CHARTS / chart), values=values)

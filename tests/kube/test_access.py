@@ -17,10 +17,10 @@ from moorage.kube.cache import Change, Kind, WatchCache
 from moorage.kube.client import Client
 from moorage.kube.indexes import by_controller, by_node
 from moorage.kube.transport import Transport
-from moorage.kube.watch import PAGE_SIZE, Reader, Selection
-from moorage.objects import Namespace, Pod
+from moorage.kube.watch import PAGE_SIZE, Selection
+from moorage.objects import Pod
 from tests.kube.support import eventually, placeholder, pod, unscheduled_pod
-from tools.localcluster import ClusterHandle, LocalCluster
+from tools.localcluster import ClusterHandle
 
 NodeName = Callable[[], str]
 
@@ -86,31 +86,6 @@ async def test_a_list_longer_than_a_page_is_complete(client: Client, namespace: 
     await asyncio.wait_for(cache.wait_synced(), 30)
     task.cancel()
     assert {lease.metadata.name for lease in cache} == wanted
-
-
-async def test_the_cache_survives_the_api_server_being_killed() -> None:
-    with LocalCluster() as own:
-        async with Transport(credentials.load(own.kubeconfig)) as transport:
-            client = Client(transport)
-            cache = WatchCache(transport, resources.NAMESPACES)
-            task = asyncio.create_task(cache.run())
-            await asyncio.wait_for(cache.wait_synced(), 30)
-            told: list[Change[Namespace]] = []
-            cache.subscribe(told.append)
-            await asyncio.to_thread(own.kill, "kube-apiserver")
-            await asyncio.to_thread(own.restart, "kube-apiserver")
-            await client.create(resources.NAMESPACES, {"metadata": {"name": "after-restart"}})
-
-            async def seen() -> Namespace | None:
-                return cache.get("after-restart")
-
-            await eventually(seen, "a namespace created after the restart")
-            task.cancel()
-            with pytest.raises(errors.Gone):  # the new server has no history from before its start
-                await anext(Reader(transport, resources.NAMESPACES, Selection()).events("1", seconds=5, silence=30))
-            added = [change.object.key for change in told if change.kind is Kind.ADDED]
-            assert sorted(added) == sorted(set(added)), "nobody is told twice"
-            assert not [change for change in told if change.kind is Kind.DELETED]
 
 
 async def test_names_taken_stale_versions_and_invalid_objects_are_told_apart(client: Client, namespace: str) -> None:

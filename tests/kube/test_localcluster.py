@@ -19,7 +19,7 @@ import pytest
 from tests.kube import owners
 from tools.localcluster import ClusterError, ClusterHandle, ClusterOptions, LocalCluster, attach, host
 from tools.localcluster.api import ApiClient, ApiError
-from tools.localcluster.components import API_SERVER, SCHEDULER, Ports
+from tools.localcluster.components import SCHEDULER, Ports
 from tools.localcluster.process import signal_exactly, start_time
 from tools.localcluster.state import ClusterState, Lock, keep_failed_logs, remove_stale
 
@@ -113,28 +113,6 @@ def test_kwok_nodes_run_pods(cluster: ClusterHandle, namespace: str, node_name: 
     body = _pod("one", nodeSelector={"pool": prefix}, tolerations=[{"operator": "Exists"}])
     cluster.api.request("POST", f"/api/v1/namespaces/{namespace}/pods", body)
     assert _wait_running(cluster, namespace, "one")["spec"]["nodeName"] in names
-
-
-def test_two_clusters_side_by_side(cluster: ClusterHandle, own_cluster: LocalCluster, namespace: str) -> None:
-    with pytest.raises(ApiError) as missing:
-        own_cluster.api.get(f"/api/v1/namespaces/{namespace}")
-    assert missing.value.status == 404
-    with pytest.raises(ApiError) as foreign:
-        ApiClient(own_cluster.server, own_cluster.ca_file, cluster.admin_token).get("/api/v1/namespaces")
-    assert foreign.value.status == 401
-
-
-def test_killed_api_server_comes_back_with_its_state(own_cluster: LocalCluster) -> None:
-    own_cluster.api.request("POST", "/api/v1/namespaces", {"metadata": {"name": "kept"}})
-    server, pid = own_cluster.server, own_cluster.component_pid(API_SERVER)
-    own_cluster.kill(API_SERVER)
-    assert not own_cluster.api.answers_ok("/livez")
-    with pytest.raises(ClusterError, match=f"{API_SERVER} of cluster .* does not run; log .*{API_SERVER}.log"):
-        own_cluster.component_pid(API_SERVER)
-    own_cluster.restart(API_SERVER)
-    assert own_cluster.server == server
-    assert own_cluster.component_pid(API_SERVER) != pid
-    assert own_cluster.api.get("/api/v1/namespaces/kept")["metadata"]["name"] == "kept"
 
 
 def test_options_reach_the_components(clusters: Path) -> None:

@@ -16,8 +16,7 @@ from moorage.protocol import DeletePlaceholder, Outcome
 from tests.kube import identity, pinning
 from tests.kube.pinning import Driver
 from tests.kube.support import eventually
-from tools.localcluster import ClusterHandle, LocalCluster
-from tools.localcluster.components import API_SERVER
+from tools.localcluster import ClusterHandle
 
 NodeName = Callable[..., str]
 
@@ -216,34 +215,3 @@ async def test_who_does_not_lead_writes_nothing(
     assert await client.list(resources.NODE_RESERVATIONS, fields=f"metadata.name={name}") == ()
     driver.leading = True
     assert (await driver.answer(instruction)).outcome is Outcome.APPLIED
-
-
-async def test_an_api_server_that_goes_away_in_the_middle_loses_nothing(own_cluster: LocalCluster) -> None:
-    own_cluster.api.request("POST", "/api/v1/namespaces", {"metadata": {"name": "away"}})
-    own_cluster.wait_service_account("away")
-    async with pinning.connected(own_cluster) as client:
-        pods = await pinning.replicas(client, "web", "away", 40, "node-a")
-        plan = {f"node-{letter}": pods[index * 10 : index * 10 + 10] for index, letter in enumerate("abcd")}
-        driver = Driver(client)
-        await driver.start()
-        try:
-            sent = []
-            for name, planned in plan.items():
-                sent.append(driver.send(pinning.promise(name, "node-a")))
-                sent.append(driver.send(pinning.pin(name, planned)))
-
-            async def begun() -> bool | None:
-                return True if driver.lines.with_message("pod pinned") else None
-
-            await eventually(begun, "the first pod to be pinned")
-            own_cluster.kill(API_SERVER)
-            await asyncio.to_thread(own_cluster.restart, API_SERVER)
-
-            for instruction in sent:
-                assert (await driver.answer(instruction)).outcome is Outcome.APPLIED
-            for name, planned in plan.items():
-                for each in planned:
-                    found = await client.get(resources.PODS, each.metadata.name, "away")
-                    assert (found.metadata.uid, found.spec.node_name) == (each.metadata.uid, name)
-        finally:
-            await driver.stop()

@@ -27,8 +27,7 @@ from moorage.objects import Pod
 from tests.kube import pods_with_everything as everything
 from tests.kube.accounts import account
 from tests.kube.support import pod
-from tools.bench.common import store
-from tools.localcluster import ClusterHandle, LocalCluster
+from tools.localcluster import ClusterHandle
 
 NodeName = Callable[..., str]
 
@@ -199,32 +198,3 @@ async def test_403(cluster: ClusterHandle, namespace: str, tmp_path: Path, resou
     assert f'cannot {verb} resource "pods"' in found.status.message
     assert found.status.details is not None
     assert found.status.details.kind == "pods"
-
-
-async def test_410(own_cluster: LocalCluster) -> None:
-    async with Transport(credentials.load(own_cluster.kubeconfig)) as transport:
-        client = Client(transport)
-        await asyncio.to_thread(own_cluster.wait_service_account, "default")
-        for name in ("a", "b"):
-            await client.create(resources.PODS, pod(name, schedulerName="nobody"), "default")
-        path, query = resources.PODS.path("default"), {"limit": "1"}
-        first = await transport.read(path, query=query, accept=PROTOBUF, timeout=30)
-        assert first.content_type == PROTOBUF
-        meta, _ = ProtobufDecoder(resources.PODS, path).page(first.body)
-        label = {"metadata": {"labels": {"a": "b"}}}
-        changed = await client.get(resources.PODS, "a", "default")
-        changed = await client.patch(resources.PODS, "a", "default", uid=changed.metadata.uid, changes=label)
-        # What the API server still has in memory it serves although etcd has forgotten it.
-        async with store.connect(store.address(own_cluster), own_cluster.ca_file.parent) as etcd:
-            await etcd._ask("compaction", {"revision": changed.metadata.resource_version})
-        await asyncio.to_thread(own_cluster.kill, "kube-apiserver")
-        await asyncio.to_thread(own_cluster.restart, "kube-apiserver")
-        for accept in (PROTOBUF, "application/json"):
-            with pytest.raises(errors.Gone, match="continue parameter is too old") as gone:
-                await transport.read(path, query={**query, "continue": meta.continue_}, accept=accept, timeout=30)
-            assert gone.value.status.reason == "Expired"
-        for resource in (resources.PODS, IN_JSON):
-            found = await refusal(transport, resource, "watch")
-            assert isinstance(found, errors.Gone)
-            assert found.status.reason == "Expired"
-            assert "too old resource version" in found.status.message

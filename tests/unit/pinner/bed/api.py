@@ -7,7 +7,6 @@ and pkg/registry/core/pod/storage/storage.go; tests/kube shows each on a real se
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -24,7 +23,7 @@ from moorage.reservations import merging
 
 from . import refusals, schema
 from .refusals import Cause, Json
-from .store import Store, key_of
+from .store import Store, copied, key_of
 
 EPOCH = datetime(2030, 1, 1, tzinfo=UTC)
 MAX_REQUEST = 1536 << 10
@@ -228,7 +227,7 @@ class Api:
 
     def _create(self, request: Request) -> Json:
         plural, kind = request.plural, KINDS[request.plural]
-        new = copy.deepcopy(request.body)
+        new = copied(request.body)
         meta = new.setdefault("metadata", {})
         if request.namespace:
             meta["namespace"] = request.namespace
@@ -246,7 +245,7 @@ class Api:
 
     def _update(self, request: Request, current: Json) -> Json:
         plural, name = request.plural, request.name
-        new = merging.merge_patch(current, request.body) if request.verb == "patch" else copy.deepcopy(request.body)
+        new = merging.merge_patch(current, request.body) if request.verb == "patch" else copied(request.body)
         assert isinstance(new, dict)
         meta, known = new.setdefault("metadata", {}), current["metadata"]
         if request.verb == "patch" and meta.get("uid") != known["uid"]:

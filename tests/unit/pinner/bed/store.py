@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 from collections import defaultdict
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -50,7 +49,8 @@ class Store:
 
     def get(self, plural: str, key: str) -> Json | None:
         """A copy of an object."""
-        return copy.deepcopy(self.objects[plural].get(key))
+        found = self.objects[plural].get(key)
+        return None if found is None else copied(found)
 
     def put(self, plural: str, found: Json) -> Json:
         """Store an object as given, under a new resourceVersion; one that has not changed keeps its own."""
@@ -77,6 +77,11 @@ class Store:
         self.history[plural].append(change)
         for listener in self.listeners:
             listener(plural, change)
+
+
+def copied(found: Any) -> Any:
+    """A copy of what JSON can say: ``copy.deepcopy`` takes eight times as long, and a day is made of copies."""
+    return msgspec.json.decode(msgspec.json.encode(found))
 
 
 def key_of(found: Json) -> str:

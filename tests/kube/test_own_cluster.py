@@ -1,0 +1,133 @@
+"""An API server that goes away and comes back, and what else wants a control plane of its own: one for all of them.
+
+A control plane costs as much as several of these tests; each of them takes names that no other has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from moorage.kube import credentials, errors, resources
+from moorage.kube.cache import Change, Kind, WatchCache
+from moorage.kube.client import Client
+from moorage.kube.transport import Transport
+from moorage.kube.watch import Reader, Selection
+from moorage.kube.wire.as_protobuf import ProtobufDecoder
+from moorage.objects import Namespace
+from moorage.protocol import Outcome
+from tests.kube import pinning
+from tests.kube.pinning import Driver
+from tests.kube.support import eventually, pod
+from tests.kube.test_protobuf import IN_JSON, PROTOBUF, refusal
+from tools.bench.common import store
+from tools.localcluster import ClusterError, ClusterHandle, LocalCluster
+from tools.localcluster.api import ApiClient, ApiError
+from tools.localcluster.components import API_SERVER
+
+
+def test_two_clusters_side_by_side(cluster: ClusterHandle, own_cluster: LocalCluster, namespace: str) -> None:
+    with pytest.raises(ApiError) as missing:
+        own_cluster.api.get(f"/api/v1/namespaces/{namespace}")
+    assert missing.value.status == 404
+    with pytest.raises(ApiError) as foreign:
+        ApiClient(own_cluster.server, own_cluster.ca_file, cluster.admin_token).get("/api/v1/namespaces")
+    assert foreign.value.status == 401
+
+
+def test_killed_api_server_comes_back_with_its_state(own_cluster: LocalCluster) -> None:
+    own_cluster.api.request("POST", "/api/v1/namespaces", {"metadata": {"name": "kept"}})
+    server, pid = own_cluster.server, own_cluster.component_pid(API_SERVER)
+    own_cluster.kill(API_SERVER)
+    assert not own_cluster.api.answers_ok("/livez")
+    with pytest.raises(ClusterError, match=f"{API_SERVER} of cluster .* does not run; log .*{API_SERVER}.log"):
+        own_cluster.component_pid(API_SERVER)
+    own_cluster.restart(API_SERVER)
+    assert own_cluster.server == server
+    assert own_cluster.component_pid(API_SERVER) != pid
+    assert own_cluster.api.get("/api/v1/namespaces/kept")["metadata"]["name"] == "kept"
+
+
+async def test_the_cache_survives_the_api_server_being_killed(own_cluster: LocalCluster) -> None:
+    async with Transport(credentials.load(own_cluster.kubeconfig)) as transport:
+        client = Client(transport)
+        cache = WatchCache(transport, resources.NAMESPACES)
+        task = asyncio.create_task(cache.run())
+        await asyncio.wait_for(cache.wait_synced(), 30)
+        told: list[Change[Namespace]] = []
+        cache.subscribe(told.append)
+        await asyncio.to_thread(own_cluster.kill, "kube-apiserver")
+        await asyncio.to_thread(own_cluster.restart, "kube-apiserver")
+        await client.create(resources.NAMESPACES, {"metadata": {"name": "after-restart"}})
+
+        async def seen() -> Namespace | None:
+            return cache.get("after-restart")
+
+        await eventually(seen, "a namespace created after the restart")
+        task.cancel()
+        with pytest.raises(errors.Gone):  # the new server has no history from before its start
+            await anext(Reader(transport, resources.NAMESPACES, Selection()).events("1", seconds=5, silence=30))
+        added = [change.object.key for change in told if change.kind is Kind.ADDED]
+        assert sorted(added) == sorted(set(added)), "nobody is told twice"
+        assert not [change for change in told if change.kind is Kind.DELETED]
+
+
+async def test_410(own_cluster: LocalCluster) -> None:
+    async with Transport(credentials.load(own_cluster.kubeconfig)) as transport:
+        client = Client(transport)
+        await asyncio.to_thread(own_cluster.wait_service_account, "default")
+        for name in ("a", "b"):
+            await client.create(resources.PODS, pod(name, schedulerName="nobody"), "default")
+        path, query = resources.PODS.path("default"), {"limit": "1"}
+        first = await transport.read(path, query=query, accept=PROTOBUF, timeout=30)
+        assert first.content_type == PROTOBUF
+        meta, _ = ProtobufDecoder(resources.PODS, path).page(first.body)
+        label = {"metadata": {"labels": {"a": "b"}}}
+        changed = await client.get(resources.PODS, "a", "default")
+        changed = await client.patch(resources.PODS, "a", "default", uid=changed.metadata.uid, changes=label)
+        # What the API server still has in memory it serves although etcd has forgotten it.
+        async with store.connect(store.address(own_cluster), own_cluster.ca_file.parent) as etcd:
+            await etcd._ask("compaction", {"revision": changed.metadata.resource_version})
+        await asyncio.to_thread(own_cluster.kill, "kube-apiserver")
+        await asyncio.to_thread(own_cluster.restart, "kube-apiserver")
+        for accept in (PROTOBUF, "application/json"):
+            with pytest.raises(errors.Gone, match="continue parameter is too old") as gone:
+                await transport.read(path, query={**query, "continue": meta.continue_}, accept=accept, timeout=30)
+            assert gone.value.status.reason == "Expired"
+        for resource in (resources.PODS, IN_JSON):
+            found = await refusal(transport, resource, "watch")
+            assert isinstance(found, errors.Gone)
+            assert found.status.reason == "Expired"
+            assert "too old resource version" in found.status.message
+
+
+async def test_an_api_server_that_goes_away_in_the_middle_loses_nothing(own_cluster: LocalCluster) -> None:
+    own_cluster.api.request("POST", "/api/v1/namespaces", {"metadata": {"name": "away"}})
+    own_cluster.wait_service_account("away")
+    async with pinning.connected(own_cluster) as client:
+        pods = await pinning.replicas(client, "web", "away", 40, "node-a")
+        plan = {f"node-{letter}": pods[index * 10 : index * 10 + 10] for index, letter in enumerate("abcd")}
+        driver = Driver(client)
+        await driver.start()
+        try:
+            sent = []
+            for name, planned in plan.items():
+                sent.append(driver.send(pinning.promise(name, "node-a")))
+                sent.append(driver.send(pinning.pin(name, planned)))
+
+            async def begun() -> bool | None:
+                return True if driver.lines.with_message("pod pinned") else None
+
+            await eventually(begun, "the first pod to be pinned")
+            own_cluster.kill(API_SERVER)
+            await asyncio.to_thread(own_cluster.restart, API_SERVER)
+
+            for instruction in sent:
+                assert (await driver.answer(instruction)).outcome is Outcome.APPLIED
+            for name, planned in plan.items():
+                for each in planned:
+                    found = await client.get(resources.PODS, each.metadata.name, "away")
+                    assert (found.metadata.uid, found.spec.node_name) == (each.metadata.uid, name)
+        finally:
+            await driver.stop()
