@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,17 @@ def clusters(tmp_path: Path) -> Path:
     """A folder of our own for cluster state: its path on a command line or in an environment names our processes."""
     ensure(["demo"])
     return tmp_path / "clusters"
+
+
+@dataclass(frozen=True)
+class Told:
+    """A demo that has ended, and what was left of it at that moment."""
+
+    code: int
+    output: str
+    story: str
+    processes: list[str]
+    folders: list[Path]
 
 
 TASKW = ("./taskw", "demo", "--")
@@ -81,7 +93,13 @@ def wait_until_nothing_is_left(clusters: Path) -> None:
     end = time.monotonic() + PATIENCE
     while left := list(processes_of(clusters)):
         assert time.monotonic() < end, f"still running: {left}"
-        time.sleep(0.1)
+        time.sleep(0.25)  # a look at every process of this machine is not cheap
+
+
+def told(process: subprocess.Popen[str], clusters: Path) -> Told:
+    """Wait until the demo has ended by itself."""
+    output, story = process.communicate(timeout=PATIENCE * 3)
+    return Told(process.returncode, output, story, list(processes_of(clusters)), folders_in(clusters))
 
 
 def read_until(process: subprocess.Popen[str], words: str) -> None:
@@ -96,15 +114,31 @@ def read_until(process: subprocess.Popen[str], words: str) -> None:
 
 # --- on a control plane of its own ---
 
+# Every second moment each: an end by Ctrl-C and one by SIGKILL meet the same state, and each start costs a cluster.
+INTERRUPTED = ["starting etcd", "all Pending", "pods pinned"]
+KILLED = ["control plane ready", "placeholder Nodes exist", "switched on"]
 
-def test_the_demo_ends_with_a_checked_outcome(clusters: Path, tmp_path: Path) -> None:
+
+@pytest.fixture(scope="module")
+def after_kills(tmp_path_factory: pytest.TempPathFactory) -> Told:
+    """A demo that was killed some times in the same folder, and then was left in peace."""
+    ensure(["demo"])
+    folder = tmp_path_factory.mktemp("killed")
+    clusters = folder / "clusters"
+    for moment in KILLED:  # each start finds what the last one left
+        process = start(clusters)
+        read_until(process, moment)
+        process.kill()
+        process.communicate(timeout=PATIENCE)
+        wait_until_nothing_is_left(clusters)
     # A cluster that only KUBECONFIG names is never used: this one does not even exist.
-    nowhere = tmp_path / "kubeconfig"
-    process = start(clusters, "-o", "json", KUBECONFIG=str(nowhere))
-    output, story = process.communicate(timeout=PATIENCE * 3)
+    return told(start(clusters, "-o", "json", KUBECONFIG=str(folder / "kubeconfig")), clusters)
 
-    assert process.returncode == 0, story
-    outcome = json.loads(output)
+
+def test_the_demo_ends_with_a_checked_outcome(after_kills: Told) -> None:
+    story = after_kills.story
+    assert after_kills.code == 0, story
+    outcome = json.loads(after_kills.output)
     assert outcome["ok"]
     assert outcome["problems"] == []
     assert outcome["shape"] == moments.expected()
@@ -112,15 +146,15 @@ def test_the_demo_ends_with_a_checked_outcome(clusters: Path, tmp_path: Path) ->
     assert outcome["nodes"] == 12
     assert "\x1b[" not in story, "colours are for terminals"
     assert story.index("60 pods pinned, and still no machine") < story.index("is switched on")
-    assert list(processes_of(clusters)) == []
-    assert folders_in(clusters) == []
+    assert after_kills.processes == []
+    assert after_kills.folders == []
     logs = Path(os.environ[KEEP]).glob("own-*/audit.log")  # what the guard of the run will read
     assert any(accounts.user(manifests.NAMESPACE, account.CHART) in log.read_text() for log in logs)
 
 
-# Every second moment each: an end by Ctrl-C and one by SIGKILL meet the same state, and each start costs a cluster.
-INTERRUPTED = ["starting etcd", "all Pending", "pods pinned"]
-KILLED = ["control plane ready", "placeholder Nodes exist", "switched on"]
+def test_kill_9_leaves_nothing_and_the_next_start_works(after_kills: Told) -> None:
+    assert after_kills.code == 0, after_kills.story
+    assert after_kills.folders == [], "stale folders are removed"
 
 
 def test_ctrl_c_ends_everything_and_says_so(clusters: Path) -> None:
@@ -135,20 +169,6 @@ def test_ctrl_c_ends_everything_and_says_so(clusters: Path) -> None:
         assert "Traceback" not in rest, moment
         wait_until_nothing_is_left(clusters)
         assert folders_in(clusters) == [], moment
-
-
-def test_kill_9_leaves_nothing_and_the_next_start_works(clusters: Path) -> None:
-    for moment in KILLED:  # each start finds what the last one left
-        process = start(clusters)
-        read_until(process, moment)
-        process.kill()
-        process.communicate(timeout=PATIENCE)
-        wait_until_nothing_is_left(clusters)
-
-    process = start(clusters)
-    _, story = process.communicate(timeout=PATIENCE * 3)
-    assert process.returncode == 0, story
-    assert folders_in(clusters) == [], "stale folders are removed"
 
 
 @pytest.mark.parametrize(
@@ -190,15 +210,51 @@ def on(users: LocalCluster, clusters: Path, *arguments: str) -> subprocess.Popen
     return start(clusters, "--context", CONTEXT, *arguments, KUBECONFIG=str(users.kubeconfig))
 
 
-def test_an_existing_cluster_is_as_before_after_the_demo(users: LocalCluster, clusters: Path) -> None:
-    process = on(users, clusters, "--yes", "-o", "json")
-    output, story = process.communicate(timeout=PATIENCE * 3)
+@dataclass(frozen=True)
+class Removal:
+    """What was in the users' cluster after a killed demo, after a no, and after the demo that was then played."""
 
-    assert process.returncode == 0, story
-    assert json.loads(output)["ok"]
-    assert "This will create in the cluster at " + users.server in story
-    assert made(users) == ["somebodys"]
+    killed: list[str]
+    declined: Told
+    kept: list[str]
+    played: Told
+    left: list[str]
+
+
+@pytest.fixture(scope="module")
+def removal(users: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Removal:
+    """A demo is killed, the next one is not allowed to remove what it has left behind, the one after that is."""
+    clusters = tmp_path_factory.mktemp("removal") / "clusters"
+    # The demo itself: when only the task runner is killed, the demo notices and removes everything.
+    itself = (sys.executable, "-m", "tools.demo")
+    process = start(clusters, "--context", CONTEXT, "--yes", command=itself, KUBECONFIG=str(users.kubeconfig))
+    read_until(process, "pods pinned")
+    process.kill()
+    process.communicate(timeout=PATIENCE)
     wait_until_nothing_is_left(clusters)
+    killed = made(users)
+    declined = told(on(users, clusters), clusters)
+    kept = made(users)
+    played = told(on(users, clusters, "--yes", "-o", "json"), clusters)
+    wait_until_nothing_is_left(clusters)
+    return Removal(killed, declined, kept, played, made(users))
+
+
+def test_an_existing_cluster_is_as_before_after_the_demo(users: LocalCluster, removal: Removal) -> None:
+    played = removal.played
+    assert played.code == 0, played.story
+    assert json.loads(played.output)["ok"]
+    assert "This will create in the cluster at " + users.server in played.story
+    assert removal.left == ["somebodys"]
+
+
+def test_what_a_killed_demo_left_behind_is_offered_for_removal(removal: Removal) -> None:
+    assert len(removal.killed) > 1
+    assert removal.declined.code == 1
+    assert "An earlier demo has left behind" in removal.declined.story
+    assert len(removal.kept) > 1, "nothing is removed without a yes"
+    assert removal.played.code == 0, removal.played.story
+    assert removal.left == ["somebodys"]
 
 
 def test_a_killed_task_runner_does_not_keep_the_demo_from_tidying_up(users: LocalCluster, clusters: Path) -> None:
@@ -230,28 +286,6 @@ def test_ctrl_c_on_an_existing_cluster_removes_what_was_made(users: LocalCluster
         assert made(users) == ["somebodys"], moment
         wait_until_nothing_is_left(clusters)
         assert folders_in(clusters) == [], moment
-
-
-def test_what_a_killed_demo_left_behind_is_offered_for_removal(users: LocalCluster, clusters: Path) -> None:
-    # The demo itself: when only the task runner is killed, the demo notices and removes everything.
-    itself = (sys.executable, "-m", "tools.demo")
-    process = start(clusters, "--context", CONTEXT, "--yes", command=itself, KUBECONFIG=str(users.kubeconfig))
-    read_until(process, "pods pinned")
-    process.kill()
-    process.communicate(timeout=PATIENCE)
-    wait_until_nothing_is_left(clusters)
-    assert len(made(users)) > 1
-
-    declined = on(users, clusters)
-    _, story = declined.communicate(timeout=PATIENCE)
-    assert declined.returncode == 1
-    assert "An earlier demo has left behind" in story
-    assert len(made(users)) > 1, "nothing is removed without a yes"
-
-    again = on(users, clusters, "--yes")
-    _, story = again.communicate(timeout=PATIENCE * 3)
-    assert again.returncode == 0, story
-    assert made(users) == ["somebodys"]
 
 
 def test_a_namespace_that_is_somebody_elses_is_left_alone(users: LocalCluster, clusters: Path) -> None:

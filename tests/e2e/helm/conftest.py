@@ -10,9 +10,11 @@ import pytest
 from tests.e2e.helm.commands import NAMESPACE, RELEASE
 from tests.e2e.helm.site import CRD, Site
 from tools.helmrepo import Repository, charts
-from tools.localcluster import ClusterError, LocalCluster
+from tools.localcluster import ClusterError, ClusterOptions, LocalCluster
 
 CLOSED, CLOSED_EVICTOR = (Path(__file__).with_name(name) for name in ("closed", "closed-evictor"))
+NOT_NEEDED = "validatingadmissionpolicy-status-controller"
+"""Checks the types in each policy that is installed, which takes longer than Helm; tests/charts looks at the result."""
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +28,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repository]
 @pytest.fixture(scope="package")
 def place(repository: Repository, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A cluster where kwok plays nodes and pods, so that also the closed chart's pods are Ready."""
-    own = LocalCluster()
+    own = LocalCluster(options=ClusterOptions(controller_manager_flags={"controllers": f"*,-{NOT_NEEDED}"}))
     try:
         own.start()
     except ClusterError as error:
@@ -45,8 +47,13 @@ def place(repository: Repository, tmp_path_factory: pytest.TempPathFactory) -> I
 def site(place: Site) -> Iterator[Site]:
     """Nothing is installed, and nothing will be left."""
     yield place
-    shell = place.shell()
+    remove(place)
+
+
+def remove(site: Site) -> None:
+    """Uninstall the release, and delete what it leaves."""
+    shell = site.shell()
     shell.run(f"helm uninstall {RELEASE} -n {NAMESPACE}")
-    shell("kubectl delete nodereservations --all --ignore-not-found") if place.get(CRD) else None
+    shell("kubectl delete nodereservations --all --ignore-not-found") if site.get(CRD) else None
     shell("kubectl delete crd nodereservations.moorage.dev --ignore-not-found")
-    place.until(lambda: not place.pods() and place.get(CRD) is None, "everything to be gone")
+    site.until(lambda: not site.pods() and site.get(CRD) is None, "everything to be gone")

@@ -40,10 +40,14 @@ FENCES = [
 def evictor(place: Site) -> Iterator[Site]:
     """Nothing is installed, and nothing will be left."""
     yield place
-    shell = place.shell()
+    remove(place)
+
+
+def remove(site: Site) -> None:
+    shell = site.shell()
     shell.run(f"helm uninstall {RELEASE} -n {NAMESPACE}")
     shell("kubectl delete crd evictorconfigs.autoscaling.cast.ai --ignore-not-found")
-    place.until(lambda: not place.pods(PODS) and place.get(CRD) is None, "everything to be gone")
+    site.until(lambda: not site.pods(PODS) and site.get(CRD) is None, "everything to be gone")
 
 
 def environment(site: Site) -> dict[str, str]:
@@ -128,11 +132,18 @@ def test_a_definition_that_the_closed_chart_made_without_helm_is_no_hindrance(ev
     evictor.until_ready(1, RELEASE)
 
 
+@pytest.fixture(scope="module")
+def seeded(place: Site) -> Iterator[Site]:
+    """One release for all commands of the seed: Helm takes the values of each alone, whatever was said before."""
+    yield place
+    remove(place)
+
+
 @pytest.mark.parametrize("words", SEED)
-def test_what_the_seed_adds_installs_an_evictor_that_acts(evictor: Site, words: str) -> None:
-    said = evictor.shell()(f"{INSTALL} {words}").out
+def test_what_the_seed_adds_installs_an_evictor_that_acts(seeded: Site, words: str) -> None:
+    said = seeded.shell()(f"{INSTALL} {words}").out
     assert "EVICTION IS ON: dryRun is false." in said
-    evictor.until_ready(1, RELEASE)
-    assert evictor.container(RELEASE)["image"] == IMAGE
-    assert acts(evictor)
-    assert environment(evictor).items() >= SEED[words].items()
+    seeded.until_ready(1, RELEASE)
+    assert seeded.container(RELEASE)["image"] == IMAGE
+    assert acts(seeded)
+    assert environment(seeded).items() >= SEED[words].items()

@@ -1,50 +1,29 @@
-"""Releases of the closed chart become ours, and ours theirs again; what would go wrong half way is refused before.
+"""Releases of the closed chart become ours; what would go wrong half way is refused before.
 
-No container runs here (see conftest.py). The closed chart is a stand-in: its names, labels, selectors and values.
+No container runs here (see conftest.py). The closed chart is a stand-in: its names, labels, selectors and values. The
+whole way over and back of one release is in test_over_and_back.py.
 """
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from moorage.pinner.names import FINALIZER
 from tests.e2e.helm import commands
 from tests.e2e.helm.commands import NAMESPACE, RELEASE
 from tests.e2e.helm.inventory import inventory
 from tests.e2e.helm.shell import Shell
-from tests.e2e.helm.site import AGENT, Site, cleanup
+from tests.e2e.helm.site import Site
+from tests.e2e.helm.takeover import CLOSED, IMAGE, VALUES, VERSION, command_after, secret_key, take_over
 from tools.helmrepo import Repository
 
-VERSION = "--version 1.12.2"
-VALUES = "--set castai.apiKey=closed-key --set castai.clusterID=c-1"
-CLOSED = f"{commands.PUBLISHED_INSTALL} {VERSION} {VALUES}"
 UMBRELLA = f"helm upgrade --install castai castai-helm/castai-pod-pinner -n {NAMESPACE} {VERSION} {VALUES}"
 UMBRELLA_PODS = f"app.kubernetes.io/name%3D{RELEASE},app.kubernetes.io/instance%3Dcastai"
 CHART = Path(__file__).with_name("closed")
-IMAGE = "ghcr.io/moorage/moorage:2.0.0"
-WEBHOOKS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
-POLICIES = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
-RBAC = "/apis/rbac.authorization.k8s.io/v1"
-RESERVATIONS = "/apis/moorage.dev/v1alpha1/nodereservations"
 HELMS = pytest.mark.parametrize("helm", ["helm", "helm3"])
-
-
-def command_after(said: str, sentence: str) -> str:
-    """The first command that Helm's words name after a sentence."""
-    commands_ = [line.strip() for line in said.partition(sentence)[2].splitlines() if line.strip().startswith("helm ")]
-    return commands_[0]
-
-
-def secret_key(site: Site) -> bytes:
-    """The key in the release's own Secret."""
-    secret = site.get(f"{AGENT}/secrets/{RELEASE}")
-    assert secret is not None
-    return base64.b64decode(secret["data"]["API_KEY"])
 
 
 def agent_of(deployment: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,40 +37,8 @@ def agent_of(deployment: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def take_over(site: Site, installed_by: str, upgrade: str) -> str:
-    """Upgrade a release of the closed chart; returns what Helm said."""
-    site.shell(installed_by)(CLOSED)
-    site.until_ready()
-    before = site.deployment()
-    said = site.shell()(upgrade).out
-    site.until_ready()
-    after = site.deployment()
-
-    assert after["metadata"]["uid"] == before["metadata"]["uid"], "the same Deployment, not another one"
-    assert after["spec"]["selector"] == before["spec"]["selector"]
-    assert {pod["spec"]["containers"][0]["image"] for pod in site.pods()} == {IMAGE}
-    environment = {each["name"]: each.get("value", "") for each in site.container()["env"]}
-    assert not [value for value in environment.values() if "cast.ai" in value], "nothing goes there"
-    assert "CERTS_SECRET_NAME" not in environment
-    assert "certs" not in {volume["name"] for volume in after["spec"]["template"]["spec"]["volumes"]}
-    taints = {each.get("key") for each in after["spec"]["template"]["spec"].get("tolerations", ())}
-    assert "scheduling.cast.ai/pod-pinning-preparing" not in taints
-    for gone in (f"{WEBHOOKS}/{RELEASE}", f"{AGENT}/services/{RELEASE}-leader", f"{AGENT}/secrets/{RELEASE}-certs"):
-        assert site.get(gone) is None, f"{gone} is the closed chart's"
-    for gone in ("clusterroles", "clusterrolebindings"):
-        assert site.get(f"{RBAC}/{gone}/{RELEASE}-ext") is None
-    listed = site.shell()(commands.LIST).row(RELEASE)
-    assert f"{RELEASE}-2.0.0" in listed
-    return said
-
-
-@pytest.mark.parametrize(
-    ("installed_by", "command"),
-    [("helm", commands.INSTALL), ("helm3", commands.INSTALL), ("helm", commands.PUBLISHED_INSTALL)],
-    ids=["helm-ours", "helm3-ours", "helm-published"],
-)
-def test_a_release_of_the_closed_chart_is_upgraded_in_place(site: Site, installed_by: str, command: str) -> None:
-    take_over(site, installed_by, command)
+def test_the_published_command_upgrades_a_release_of_the_closed_chart_in_place(site: Site) -> None:
+    take_over(site, "helm", commands.PUBLISHED_INSTALL)
     assert secret_key(site) == b"closed-key", "castai.apiKey of the old release is still in force"
 
 
@@ -178,19 +125,6 @@ def test_a_release_of_another_name_is_refused_before_anything_is_written(site: S
         site.until(lambda: not site.pods(UMBRELLA_PODS), "the pods to be gone")
 
 
-def test_a_fresh_key_takes_the_place_of_the_closed_products_and_discards_nothing(site: Site) -> None:
-    said = take_over(site, "helm", commands.INSTALL)
-    assert "The planner is shown the key of castai.apiKey" in said
-    site.shell()(command_after(said, "The planner is shown the key"))
-    site.until_ready()
-    assert site.get(f"{AGENT}/secrets/{RELEASE}") is None
-    environment = {each["name"]: each.get("value", "") for each in site.container()["env"]}
-    assert environment["MOORAGE_CLUSTER_ID"] == "c-1", "the other values of the release"
-    assert "MOORAGE_CLOSED_API_KEY" not in environment
-    (volume,) = [each for each in site.deployment()["spec"]["template"]["spec"]["volumes"] if each["name"] == "planner"]
-    assert {each["secret"]["name"] for each in volume["projected"]["sources"]} == {"moorage-planner-client"}
-
-
 def test_the_closed_products_key_goes_nowhere_else_unless_told_so(site: Site) -> None:
     shell = site.shell()
     shell(CLOSED)
@@ -215,29 +149,3 @@ def test_beside_the_closed_controller_nobody_takes_it_for_managed(site: Site) ->
         assert site.managed() == "true"
     finally:
         shell(f"kubectl delete deployment castai-cluster-controller -n {NAMESPACE}")
-
-
-@HELMS
-def test_the_way_back_to_the_closed_chart(site: Site, helm: str) -> None:
-    take_over(site, helm, commands.INSTALL)
-    shell = site.shell(helm)
-    reservation = {
-        "apiVersion": "moorage.dev/v1alpha1",
-        "kind": "NodeReservation",
-        "metadata": {"name": "held", "finalizers": [FINALIZER]},
-        "spec": {},
-    }
-    shell(f"kubectl create -f {site.file('held.json', reservation)}")
-    scale, _, history, rollback = commands.BACK
-    shell(scale)
-    site.until(lambda: not site.pods(), "no replica to run")
-    assert "held" in cleanup(site.cluster)
-    revisions = [line.split() for line in shell(history).out.splitlines()[1:]]
-    (closed,) = [words[0] for words in revisions if f"{RELEASE}-1.12.2" in words]
-    shell(rollback.replace("REVISION", closed))
-    site.until_ready()
-    assert "castai-hub" in site.container()["image"]
-    assert site.get(f"{WEBHOOKS}/{RELEASE}"), "its webhook is back"
-    assert not site.cluster.api.get(RESERVATIONS)["items"]
-    policies = site.cluster.api.get(POLICIES)["items"]
-    assert not [each for each in policies if RELEASE in each["metadata"]["name"]], "the fence went with ours"

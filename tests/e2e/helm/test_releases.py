@@ -1,7 +1,7 @@
 """What Helm does with releases of ours: by hand and by Helm, from Helm 3, over a definition Helm does not own.
 
 No container runs here (see conftest.py). What runs in containers is in test_installed.py, what comes from the closed
-chart in test_from_closed.py.
+chart in test_from_closed.py, what one release of Helm 4 goes through in test_one_release.py.
 """
 
 from __future__ import annotations
@@ -13,57 +13,24 @@ import pytest
 from moorage.pinner.names import FINALIZER
 from tests.e2e.helm import commands
 from tests.e2e.helm.commands import NAMESPACE, RELEASE
-from tests.e2e.helm.inventory import inventory
 from tests.e2e.helm.site import APPS, CRD, Site, cleanup
 
 DEFINITION = Path(__file__).parents[3] / "schemas" / "crds" / "nodereservations.moorage.dev.yaml"
 RESERVATIONS = "/apis/moorage.dev/v1alpha1/nodereservations"
-HELMS = pytest.mark.parametrize("helm", ["helm", "helm3"])
+ROLLBACK = f"helm rollback {RELEASE} 1 -n {NAMESPACE}"
 
 
-def test_a_name_override_that_changes_the_selector_is_refused_before_anything_is_written(site: Site) -> None:
-    shell = site.shell()
-    shell(commands.INSTALL)
-    site.until_ready()
-    before = site.deployment()["metadata"]["generation"]
-    said = shell.fails(f"{commands.INSTALL} --reset-then-reuse-values --set global.nameOverride=other")
-    assert "a selector cannot be changed: nothing has been changed" in said
-    assert site.deployment()["metadata"]["generation"] == before
-    shell(commands.INSTALL)
-
-
-def test_self_managed_as_the_guide_says_discards_nothing_and_as_published_it_does(site: Site) -> None:
-    shell = site.shell()
-    shell(f"{commands.INSTALL} --set castai.clusterID=c-1")
-    shell(commands.SELF_MANAGED)
-    assert site.managed() == "false"
-    assert {"name": "MOORAGE_CLUSTER_ID", "value": "c-1"} in site.container()["env"]
-    shell(commands.PUBLISHED_SELF_MANAGED)
-    assert "MOORAGE_CLUSTER_ID" not in {each["name"] for each in site.container()["env"]}
-
-
-@HELMS
-def test_scaled_by_hand_and_then_upgraded_and_rolled_back(site: Site, helm: str) -> None:
-    """Helm 4 applies on the server, and `kubectl scale` owns the number then; a 0 the scale leaves out."""
-    shell = site.shell(helm)
+def test_scaled_by_hand_and_then_upgraded_and_rolled_back_by_helm_3(site: Site) -> None:
+    shell = site.shell("helm3")
     shell(commands.INSTALL)
     site.until_ready()
     shell(f"kubectl scale deployment {RELEASE} -n {NAMESPACE} --replicas=5")
     site.until_ready(5)
-    upgrade, rollback = commands.INSTALL, f"helm rollback {RELEASE} 1 -n {NAMESPACE}"
-    if helm == "helm3":
-        shell(upgrade)
-        shell(rollback)
-    else:
-        for command in (upgrade, rollback):
-            said = shell.fails(command)
-            assert 'conflict with "kubectl" with subresource "scale"' in said
-            assert ".spec.replicas" in said
-            assert site.deployment()["spec"]["replicas"] == 5
-        shell(f"{upgrade} --force-conflicts")
+    shell(commands.INSTALL)
+    shell(ROLLBACK)
     site.until_ready(2)
     shell(f"kubectl scale deployment {RELEASE} -n {NAMESPACE} --replicas=0")
-    shell(rollback)
+    shell(ROLLBACK)
     site.until_ready(2)
 
 
@@ -129,22 +96,3 @@ def test_a_definition_that_was_deleted_too_early_goes_after_the_cleanup(site: Si
 def test_without_the_definition_when_told_so(site: Site) -> None:
     site.shell()(f"{commands.INSTALL} --set crds.enabled=false")
     assert site.get(CRD) is None
-
-
-def test_after_uninstalling_only_the_definition_is_left(site: Site) -> None:
-    before = inventory(site.cluster)
-    shell = site.shell()
-    shell(commands.INSTALL)
-    site.until_ready()
-    said = shell(f"helm uninstall {RELEASE} -n {NAMESPACE}").out
-    assert "CustomResourceDefinition" in said, "Helm says what it keeps"
-    site.until(lambda: not site.pods(), "the pods to be gone")
-    kept = {
-        ("CustomResourceDefinition", "", "nodereservations.moorage.dev"),
-        ("APIService", "", "v1alpha1.moorage.dev"),  # Kubernetes makes it from the definition
-    }
-    site.until(lambda: set(inventory(site.cluster)) - set(before) == kept, f"only {sorted(kept)} to be left")
-    assert set(before) <= set(inventory(site.cluster)), "nothing of others is gone"
-
-    shell(commands.INSTALL)  # over the kept definition, without any flag
-    site.until_ready()

@@ -89,6 +89,24 @@ def test_pod_security_refuses_root(space: Space) -> None:
         space.create("api/v1/pods", {"metadata": {"name": "root"}, "spec": spec})
 
 
+@pytest.fixture(scope="module")
+def own_node(real_cluster: ClusterHandle) -> Iterator[str]:
+    """A second real node, whose programs tests end and start again; it is whole after each."""
+    name = f"own-{secrets.token_hex(3)}"
+    real_cluster.start_real_node(name)
+    try:
+        real_cluster.wait_node_ready(name)
+        yield name
+    finally:
+        real_cluster.kill_real_node(name)
+        real_cluster.api.request("DELETE", f"/api/v1/nodes/{name}")
+
+
+def test_new_nodes_get_the_images_that_were_loaded(own_node: str, space: Space) -> None:
+    ctr = ["ctr", "--address", "/run/containerd/containerd.sock", "--namespace", "k8s.io", "images", "list", "-q"]
+    assert IMAGE in space.cluster.run_on_node(own_node, ctr).stdout.split()
+
+
 @pytest.mark.parametrize("program", ["kubelet", "containerd"])
 def test_containers_outlive_node_programs(own_node: str, space: Space, program: str) -> None:
     spec = probe_spec(nodeSelector={"kubernetes.io/hostname": own_node})
@@ -122,24 +140,6 @@ def test_pods_of_two_nodes_talk_and_come_back_after_a_power_failure(own_node: st
     pods = {pod["metadata"]["name"]: pod for pod in space.ready_pods(2)}
     address = pods["here"]["status"]["podIP"]
     assert _ask(space, pods["there"], "get", f"http://{address}:8080/healthz") == "200 ok"
-
-
-@pytest.fixture
-def own_node(real_cluster: ClusterHandle) -> Iterator[str]:
-    """A second real node that a test may break."""
-    name = f"own-{secrets.token_hex(3)}"
-    real_cluster.start_real_node(name)
-    try:
-        real_cluster.wait_node_ready(name)
-        yield name
-    finally:
-        real_cluster.kill_real_node(name)
-        real_cluster.api.request("DELETE", f"/api/v1/nodes/{name}")
-
-
-def test_new_nodes_get_the_images_that_were_loaded(own_node: str, space: Space) -> None:
-    ctr = ["ctr", "--address", "/run/containerd/containerd.sock", "--namespace", "k8s.io", "images", "list", "-q"]
-    assert IMAGE in space.cluster.run_on_node(own_node, ctr).stdout.split()
 
 
 def test_loading_an_image_again_changes_nothing(real_cluster: ClusterHandle, probe_archive: Path) -> None:
