@@ -22,7 +22,7 @@ from tools.localcluster.binaries import binaries
 from tools.localcluster.leftovers import remove_kubelet_leftovers
 from tools.localcluster.pki import write_private
 from tools.localcluster.ports import free_ports
-from tools.localcluster.process import ManagedProcess, stop_all
+from tools.localcluster.process import ManagedProcess, go_settings, stop_all
 from tools.localcluster.state import Lock, cluster_dir, remove_stale
 
 from . import kubelet_access, manifests, removal
@@ -173,7 +173,7 @@ class ExistingCluster:
             f"node-{node}",
             [program, *(f"--{flag}={value}" for flag, value in flags.items())],
             log=self.logs / f"node-{node}.log",
-            env={"PATH": os.environ.get("PATH", os.defpath), "HOME": str(self.directory)},
+            env={"PATH": os.environ.get("PATH", os.defpath), "HOME": str(self.directory), **go_settings()},
             cwd=self.directory,
             keep_open=self.keep_open,
         )

@@ -14,7 +14,7 @@ from tools.localcluster.api import ApiClient, ApiError
 from tools.localcluster.errors import ClusterError
 from tools.localcluster.network import Network
 from tools.localcluster.nodes import NodeProcesses, Surroundings, kwok_node
-from tools.localcluster.process import ManagedProcess, signal_exactly, start_time, stop_all
+from tools.localcluster.process import ManagedProcess, go_settings, signal_exactly, start_time, stop_all
 from tools.localcluster.state import ClusterState, ComponentState, cluster_dir, is_running
 
 _STOP_GRACE = 0.5
@@ -373,6 +373,7 @@ class ClusterHandle:
             "PATH": host.search_path(),
             "HOME": str(self.directory),
             "TMPDIR": str(self.directory),
+            **go_settings(),
         }
         return ManagedProcess(
             name,

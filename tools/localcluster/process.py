@@ -15,6 +15,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 _CHILD = Path(__file__).with_name("child.py")
+_GO = ("GOGC", "GOMAXPROCS")
 
 
 class _Spawner:
@@ -144,6 +145,11 @@ class ManagedProcess:
     def lost_its_port(self) -> bool:
         """Whether the process ended because its port was taken."""
         return not self.running and "address already in use" in tail(self.log, 200)
+
+
+def go_settings() -> dict[str, str]:
+    """What our own environment tells Go's runtime, for the environments of Go programs; tests save work by it."""
+    return {name: os.environ[name] for name in _GO if name in os.environ}
 
 
 def stop_all(processes: Sequence[ManagedProcess], grace: float) -> None:

@@ -8,6 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from tools.localcluster.process import go_settings
 from tools.toolchain import ensure
 
 PATIENCE = 180.0
@@ -52,6 +53,7 @@ class Shell:
             "PATH": f"{programs}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
             "HOME": str(home),
             "KUBECONFIG": str(kubeconfig),
+            **go_settings(),
         }
 
     def run(self, command: str) -> Done:

@@ -104,7 +104,7 @@ class Site:
         end = time.monotonic() + PATIENCE
         while not (answer := probe()):
             assert time.monotonic() < end, f"waited {PATIENCE:g} s for {what}{self._state()}"
-            time.sleep(0.1)
+            time.sleep(0.25)  # each look is a connection of its own
         return answer
 
     def until_ready(self, replicas: int = 2, name: str = commands.RELEASE) -> Done:

@@ -8,6 +8,7 @@ from typing import Literal
 import pytest
 from xdist import newhooks  # type: ignore[import-untyped]
 
+from tools.localcluster.process import go_settings
 from tools.testrun import budget, plugin
 from tools.testrun.budget import OverBudget, Recorded
 from tools.testrun.groups import group
@@ -98,6 +99,14 @@ def test_pytest_asks_us_how_many(pytestconfig: pytest.Config, monkeypatch: pytes
     for name in ("tools.testrun.plugin", "xdist.plugin"):
         manager.import_plugin(name)
     assert manager.hook.pytest_xdist_auto_num_workers(config=pytestconfig) == 7
+
+
+def test_go_programs_run_as_the_whole_run_settles_unless_the_user_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in plugin.GO:
+        monkeypatch.setenv(name, "7")
+    monkeypatch.delenv("GOMAXPROCS")
+    plugin.settle_go()
+    assert go_settings() == {"GOGC": "7", "GOMAXPROCS": plugin.GO["GOMAXPROCS"]}
 
 
 def reported(nodeid: str, seconds: float, *, failed: bool = False) -> pytest.TestReport:
