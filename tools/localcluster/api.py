@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
+import select
 import ssl
-from contextlib import closing
+import weakref
+from collections import deque
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -37,10 +39,21 @@ class ApiClient:
         if address.hostname is None or address.port is None:
             raise ValueError(f"{server} has no host and port")
         self._host, self._port = address.hostname, address.port
+        self._is_for = (server, token)
         self._tls = ssl.create_default_context(cafile=str(ca))
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         if agent:
             self._headers["User-Agent"] = agent
+        self._idle: deque[http.client.HTTPSConnection] = deque()
+        weakref.finalize(self, _close, self._idle)
+
+    def is_for(self, server: str, token: str | None) -> bool:
+        """Whether it speaks to that server with that token."""
+        return self._is_for == (server, token)
+
+    def close(self) -> None:
+        """Closes the connections that are kept for further requests."""
+        _close(self._idle)
 
     def get(self, path: str) -> Any:
         """Reads an object or list."""
@@ -78,9 +91,48 @@ class ApiClient:
     def _exchange(
         self, method: str, path: str, payload: bytes | None, headers: dict[str, str]
     ) -> tuple[http.client.HTTPResponse, bytes]:
-        # A connection per request: the harness makes few, from any thread, to servers that are killed under it.
-        connection = http.client.HTTPSConnection(self._host, self._port, timeout=15, context=self._tls)
-        with closing(connection):
+        connection = self._connection()
+        try:
             connection.request(method, path, payload, headers)
             answer = connection.getresponse()
-            return answer, answer.read()
+            data = answer.read()
+        except BaseException:
+            connection.close()
+            raise
+        if answer.will_close:
+            connection.close()
+        else:
+            self._idle.append(connection)
+        return answer, data
+
+    def _connection(self) -> http.client.HTTPSConnection:
+        """One that no other thread uses and the server has not ended, else a new one.
+
+        Waits here are made of many requests, and a handshake costs both sides more than a request.
+        """
+        while self._idle:
+            try:
+                connection = self._idle.pop()
+            except IndexError:  # another thread has taken it
+                break
+            if not _has_ended(connection):
+                return connection
+            connection.close()
+        return http.client.HTTPSConnection(self._host, self._port, timeout=_TIMEOUT_SECONDS, context=self._tls)
+
+
+def _has_ended(connection: http.client.HTTPSConnection) -> bool:
+    """Whether the server has closed it, as when it was killed: between two answers it has nothing else to say."""
+    if connection.sock is None:
+        return True
+    news = select.poll()
+    news.register(connection.sock, select.POLLIN)
+    return bool(news.poll(0))
+
+
+def _close(idle: deque[http.client.HTTPSConnection]) -> None:
+    while idle:
+        try:
+            idle.pop().close()
+        except IndexError:  # another thread was faster
+            return

@@ -29,6 +29,7 @@ class ClusterHandle:
         self._nodes: NodeProcesses | None = None
         self._real: real.RealNodes | None = None
         self._karpenter: ManagedProcess | None = None
+        self._api: ApiClient | None = None
 
     @property
     def name(self) -> str:
@@ -89,7 +90,9 @@ class ClusterHandle:
     @property
     def api(self) -> ApiClient:
         """Administrator's requests, for the harness itself."""
-        return ApiClient(self.server, self.ca_file, self.admin_token)
+        if self._api is None or not self._api.is_for(self.server, self.admin_token):  # a start may try other ports
+            self._api = ApiClient(self.server, self.ca_file, self.admin_token)
+        return self._api
 
     def component_pid(self, component: str) -> int:
         """Process id of a control-plane component.

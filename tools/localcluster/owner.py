@@ -262,6 +262,8 @@ class LocalCluster(ClusterHandle):
         self.stop_nodes()
         real.switch_off(self.directory)  # those of other processes, too
         self._stop_components()
+        if self._api is not None:
+            self._api.close()
         remove_leftovers(self.directory)
         auditlog.hand_over(self.audit_log, self.name)
         kept = keep_failed_logs(self.directory) if keep_logs and self.logs.is_dir() else None
