@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import PurePath
 
 _CLUSTERS = ("e2e", "faults", "kube", "pulumi", "terraform")
@@ -14,6 +16,18 @@ def group(path: PurePath) -> str:
         path: of the file, below the folder of all tests.
     """
     return str(path.parent if needs_clusters(path) else path)
+
+
+def shares(paths: Iterable[PurePath], minutes: Mapping[str, float]) -> dict[str, float]:
+    """Minutes that each group is expected to take: all groups of a suite are taken to be alike.
+
+    Args:
+        paths: of the files, below the folder of all tests.
+        minutes: by suite, what it took when it was last measured; one that nobody has measured counts as none.
+    """
+    suites = {group(path): path.parts[0] for path in paths}
+    count = Counter(suites.values())
+    return {name: minutes.get(suite, 0.0) / count[suite] for name, suite in suites.items()}
 
 
 def needs_clusters(path: PurePath) -> bool:

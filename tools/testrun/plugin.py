@@ -17,7 +17,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from tools.testrun import budget
-from tools.testrun.groups import group, needs_clusters
+from tools.testrun.groups import group, needs_clusters, shares
 from tools.toolchain import host
 
 if TYPE_CHECKING:
@@ -71,7 +71,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Folders:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long groups first, so that none of them is left for one process when the others are done."""
-    items.sort(key=lambda item: not needs_clusters(PurePath(item.nodeid.partition("::")[0]).relative_to("tests")))
+    files = {item: PurePath(item.nodeid.partition("::")[0]).relative_to("tests") for item in items}
+    expected = shares(set(files.values()), _recorded())
+    items.sort(key=lambda item: (not needs_clusters(files[item]), -expected[group(files[item])]))
+
+
+def _recorded() -> Mapping[str, float]:
+    try:
+        return budget.read(budget.RECORDED).minutes
+    except budget.OverBudget:  # nobody has measured yet
+        return {}
 
 
 def settle_go() -> None:

@@ -11,7 +11,7 @@ from xdist import newhooks  # type: ignore[import-untyped]
 from tools.localcluster.process import go_settings
 from tools.testrun import budget, plugin
 from tools.testrun.budget import OverBudget, Recorded
-from tools.testrun.groups import group
+from tools.testrun.groups import group, shares
 
 THEN = Recorded(whole=10.0, minutes={"unit": 5.0, "kube": 15.0}, tests={"unit": 100, "kube": 10})
 
@@ -89,6 +89,19 @@ def test_there_are_as_many_processes_as_cores_and_memory_bear(
     cores: int, free: int | None, environ: dict[str, str], count: int
 ) -> None:
     assert plugin.workers(cores, free, environ) == count
+
+
+def test_groups_of_a_suite_share_what_it_took() -> None:
+    files = [
+        "kube/test_a.py",
+        "kube/test_b.py",
+        "e2e/test_a.py",
+        "e2e/helm/test_a.py",
+        "unit/test_a.py",
+        "new/test_a.py",
+    ]
+    shared = shares(map(PurePath, files), {"kube": 9.0, "e2e": 20.0, "unit": 5.0})
+    assert shared == {"kube": 9.0, "e2e": 10.0, "e2e/helm": 10.0, "unit/test_a.py": 5.0, "new/test_a.py": 0.0}
 
 
 def test_pytest_asks_us_how_many(pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch) -> None:
