@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from textwrap import indent
 from typing import Any
@@ -12,7 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
+from moorage.files import values as files
+from moorage.files.yamlfile import Document
 from tests.frontends.samples import samples
+from tests.terraform.instances import dealt_out
 from tests.terraform.terraform import Terraform
 from tools.generate.terraform.settings import settings, short_name
 from tools.generate.values import bundled
@@ -44,6 +47,7 @@ class Case:
     """Settings of one component, and the values file that says the same."""
 
     def __init__(self, chart: str, name: str, given: dict[str, Any], file: dict[str, Any]) -> None:
+        self.chart = chart
         self.name = f"{chart}: {name}"
         self.component = short_name(chart).replace("-", "_")
         self.given = given
@@ -64,7 +68,18 @@ ALL = [case for chart in ("castai-pod-pinner", "moorage-planner") for case in ca
 # What the evictor has in common with the pod pinner is made by the same lines: only what is its own takes time.
 SEEN = [case.file for case in ALL]
 ALL += [case for case in cases("castai-evictor") if case.file not in SEEN]
-ALL += [Case("castai-pod-pinner", name, *both) for name, both in SHORT.items()]
+ALONE = [Case("castai-pod-pinner", name, *both) for name, both in SHORT.items()]
+
+
+def are_compatible(found: Sequence[Case]) -> bool:
+    """Whether settings of one chart are of different keys, and no two of them contradict each other."""
+    if len({key for case in found for key in case.file}) < len(found) or len({case.chart for case in found}) > 1:
+        return False
+    return not files.mistakes(found[0].chart, Document(merged(case.file for case in found), {}))
+
+
+def merged(found: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    return {key: value for each in found for key, value in each.items()}
 
 
 def as_helm_reads(folder: Path, *files: str) -> dict[str, Any]:
@@ -91,8 +106,16 @@ def planned(terraform: Terraform, tmp_path_factory: pytest.TempPathFactory) -> d
         "for_each": '${jsondecode(file("cases.json"))}',
         **{component: f"${{try(each.value.{component}, null)}}" for component in {case.component for case in ALL}},
     }
+    instances = {
+        str(number): cases
+        for number, cases in enumerate([*dealt_out(ALL, are_compatible), *([case] for case in ALONE)])
+    }
     folder = terraform.root("same-values", {"module": {"it": module}, "provider": {"helm": {}}})
-    (folder / "cases.json").write_text(json.dumps({case.name: {case.component: case.given} for case in ALL}))
+    (folder / "cases.json").write_text(
+        json.dumps(
+            {name: {cases[0].component: merged(case.given for case in cases)} for name, cases in instances.items()}
+        )
+    )
     terraform(folder, "init", "-input=false")
     terraform(folder, "plan", "-input=false", "-out=plan")
     plan = json.loads(terraform(folder, "show", "-json", "plan").out)
@@ -107,7 +130,14 @@ def planned(terraform: Terraform, tmp_path_factory: pytest.TempPathFactory) -> d
         together({name: each[number] for name, each in documents.items() if number < len(each)})
         for number in range(most)
     ]
-    return as_helm_reads(tmp_path_factory.mktemp("planned"), *texts)
+    read = as_helm_reads(tmp_path_factory.mktemp("planned"), *texts)
+    return {case.name: without(read[name], cases, case) for name, cases in instances.items() for case in cases}
+
+
+def without(document: Mapping[str, Any], cases: Sequence[Case], case: Case) -> dict[str, Any]:
+    """What of an instance's document is not one of the other cases': what a case has added by mistake stays."""
+    others = {key for each in cases for key in each.file if key not in case.file}
+    return {key: value for key, value in document.items() if key not in others}
 
 
 def together(documents: Mapping[str, str]) -> str:
@@ -119,14 +149,14 @@ def together(documents: Mapping[str, str]) -> str:
 def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What Helm reads from the values files."""
     return as_helm_reads(
-        tmp_path_factory.mktemp("written"), yaml.dump({case.name: case.file for case in ALL}, Dumper=Quoted)
+        tmp_path_factory.mktemp("written"), yaml.dump({case.name: case.file for case in ALL + ALONE}, Dumper=Quoted)
     )
 
 
-@pytest.mark.parametrize("case", ALL, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", ALL + ALONE, ids=lambda case: case.name)
 def test_same_values(planned: Mapping[str, Any], written: Mapping[str, Any], case: Case) -> None:
     assert json.dumps(planned[case.name], sort_keys=True) == json.dumps(written[case.name], sort_keys=True)
 
 
 def test_helm_has_read_them(written: Mapping[str, Any]) -> None:
-    assert written == {case.name: case.file for case in ALL}
+    assert written == {case.name: case.file for case in ALL + ALONE}
