@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter, defaultdict
+from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ import yaml
 from moorage.files import values as files
 from moorage.files.yamlfile import parse
 from tests.frontends.bad_settings import BadSetting, bad_settings
+from tests.terraform.instances import dealt_out
 from tests.terraform.terraform import Terraform, literal
 from tools.generate.terraform.settings import Setting, short_name
 from tools.generate.terraform.settings import settings as settings_of
@@ -33,12 +36,18 @@ def component(chart: str) -> str:
 
 def as_variables(bad: BadSetting) -> dict[str, Any]:
     """The values as the root module takes them; a key without a variable stays as it is."""
-    names = {each.key: each.variable for each in settings_of(bad.chart, bundled(bad.chart))}
-    return {names.get(key, key): value for key, value in bad.values.items()}
+    known = by_key(bad.chart)
+    return {known[key].variable if key in known else key: value for key, value in bad.values.items()}
+
+
+@cache
+def by_key(chart: str) -> dict[str, Setting]:
+    """The keys that have a variable: asked for several times of each setting, and read from many files."""
+    return {each.key: each for each in settings_of(chart, bundled(chart))}
 
 
 def variable_of(bad: BadSetting) -> Setting | None:
-    return {each.key: each for each in settings_of(bad.chart, bundled(bad.chart))}.get(str(bad.path[0]))
+    return by_key(bad.chart).get(str(bad.path[0]))
 
 
 def is_of_another_type(bad: BadSetting) -> bool:
@@ -69,6 +78,20 @@ ALL = [bad for bad in ALL if bad.chart != "castai-evictor" or bad.values not in 
 THEIRS = [bad for bad in ALL if variable_of(bad) is None or is_of_another_type(bad)]
 OURS = [bad for bad in ALL if bad not in THEIRS]
 
+# Keys that may contradict each other: of each line, one instance has one.
+TIED = (
+    {"castai", "planner", "global"},
+    {"replicas", "replicaCount", "leaderElection"},
+    {"service", "serviceMonitor"},
+    {"plan", "existingConfigMap"},
+)
+
+
+def are_compatible(found: Sequence[BadSetting]) -> bool:
+    """Whether settings of one chart are of different keys, and of none that contradict each other."""
+    keys = [next((str(sorted(line)) for line in TIED if key in line), key) for bad in found for key in bad.values]
+    return len({bad.chart for bad in found}) == 1 and len(set(keys)) == len(keys)
+
 
 def cases(found: list[BadSetting]) -> list[Any]:
     return [pytest.param(number, id=f"{bad.chart}: {bad.reason}") for number, bad in enumerate(found)]
@@ -81,18 +104,15 @@ def ours(terraform: Terraform) -> Counter[str]:
         component(chart): {
             "source": f"../terraform/modules/{short_name(chart)}",
             "for_each": f'${{local.cases["{chart}"]}}',
-            **{
-                each.variable: f"${{try(each.value.{each.variable}, null)}}"
-                for each in settings_of(chart, bundled(chart))
-            },
+            **{each.variable: f"${{try(each.value.{each.variable}, null)}}" for each in by_key(chart).values()},
         }
         for chart in CHARTS
     }
     content = {"locals": {"cases": '${jsondecode(file("cases.json"))}'}, "module": calls, "provider": {"helm": {}}}
     folder = terraform.root("ours", content)
     found: dict[str, dict[int, Any]] = {chart: {} for chart in CHARTS}
-    for number, bad in enumerate(OURS):
-        found[bad.chart][number] = as_variables(bad)
+    for number, together in enumerate(dealt_out(OURS, are_compatible)):
+        found[together[0].chart][number] = {key: value for bad in together for key, value in as_variables(bad).items()}
     (folder / "cases.json").write_text(json.dumps(found))
     terraform(folder, "init", "-input=false")
     said = terraform.said(folder, "plan")
