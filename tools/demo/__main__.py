@@ -3,36 +3,28 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import dataclasses
 import json
-import logging
 import sys
-from collections.abc import Coroutine, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TextIO, TypeVar
+from typing import TextIO
 
-from moorage.kube import errors
 from moorage.ops.aio import run_command
-from moorage.ops.logs import JsonFormatter
-from tools.localcluster import ClusterError, LocalCluster
-from tools.toolchain import ToolError, ensure
-from tools.toolchain.guard import interrupt_with_parent
-from tools.toolchain.manifest import load
+from tools.localcluster import LocalCluster
+from tools.toolchain import ensure
 
-from . import record
 from .check import Outcome
-from .errors import DemoError
-from .events import Mark
+from .common.command import ended, judge, logs_in, sinks, ticking
+from .common.screen import Screen, screen
+from .common.sentences import print_line
 from .existing import Declined, ExistingCluster
 from .faults import VICTIMS, Fault
-from .screen import FRAME, Screen, print_line, screen
+from .play import POD_PINNER
 from .stage import Stage
 from .story import Story
 from .targets import OwnCluster, Target
-
-T = TypeVar("T")
 
 EXAMPLES = """\
 examples:
@@ -44,8 +36,6 @@ examples:
                                       kill -9 the pod pinner (planner, apiserver) 2.5 s after the plan is served
 
 exit codes: 0 all is where the plan put it, 1 it is not or something failed, 2 wrong usage, 130 interrupted"""
-
-MANIFEST = Path(__file__).resolve().parents[1] / "tools.yaml"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -75,17 +65,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("--yes answers what only --context asks")
     if arguments.at < 0:
         parser.error("--at is a number of seconds, not below 0")
-    interrupt_with_parent()
+    return ended(lambda: _accepted(arguments, sys.stderr))
+
+
+def _accepted(arguments: argparse.Namespace, stream: TextIO) -> int:
     try:
-        return run(arguments, sys.stderr)
-    except KeyboardInterrupt:
-        print_line(sys.stderr, "interrupted; everything that was started has been ended", Mark.BAD)
-        return 130
+        return run(arguments, stream)
     except Declined as answer:
-        print_line(sys.stderr, str(answer))
-        return 1
-    except (ClusterError, ToolError, DemoError, errors.KubeError, OSError) as error:
-        print_line(sys.stderr, str(error), Mark.BAD)
+        print_line(stream, str(answer))
         return 1
 
 
@@ -96,10 +83,10 @@ def run(arguments: argparse.Namespace, stream: TextIO) -> int:
         if arguments.context:
             # Asked before the picture is on the terminal; removed after it has gone.
             existing = stack.enter_context(ExistingCluster(arguments.context, yes=arguments.yes, stream=stream))
-        shown: Screen = screen(stream, "Moorage")
+        shown: Screen = screen(stream, POD_PINNER, POD_PINNER.heading)
         with ExitStack() as playing:
             playing.enter_context(shown)
-            stage = _stage(arguments.record, shown, playing)
+            stage = Stage(*sinks(POD_PINNER, arguments.record, shown, playing))
             target: Target
             if arguments.context:
                 target = existing
@@ -108,10 +95,10 @@ def run(arguments: argparse.Namespace, stream: TextIO) -> int:
                 cluster = stack.enter_context(LocalCluster())
                 stage.good(f"control plane ready at {cluster.server}")
                 target = OwnCluster(cluster)
-            playing.enter_context(_logs_in(target.logs / "demo.log"))
+            playing.enter_context(logs_in(target.logs / "demo.log"))
             fault = Fault(arguments.kill, arguments.at) if arguments.kill else None
-            outcome = run_command(lambda: _ticking(Story(target, stage, fault).tell(), stage, shown))
-            _judge(outcome, stage)
+            outcome = run_command(lambda: ticking(Story(target, stage, fault).tell(), stage, shown))
+            judge(outcome.problems, _praise(outcome), stage)
         _print_outcome(outcome, arguments.output)
         if arguments.keep:
             print_line(stream, f"kept: export KUBECONFIG={cluster.kubeconfig}; press Enter to remove it")
@@ -121,53 +108,11 @@ def run(arguments: argparse.Namespace, stream: TextIO) -> int:
     return 1 if outcome.problems else 0
 
 
-def _stage(path: Path | None, shown: Screen, stack: ExitStack) -> Stage:
-    if path is None:
-        return Stage(shown.show)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    version = load(MANIFEST).tools["kube-apiserver"].folder.version
-    writer = stack.enter_context(record.Writer(path, record.heading(version)))
-    return Stage(shown.show, writer.write)
-
-
-@contextmanager
-def _logs_in(path: Path) -> Iterator[None]:
-    """Put what our own caches log beside the logs of the others, not into the picture."""
-    handler = logging.FileHandler(path)
-    handler.setFormatter(JsonFormatter())
-    logging.getLogger().addHandler(handler)
-    try:
-        yield
-    finally:
-        logging.getLogger().removeHandler(handler)
-        handler.close()
-
-
-async def _ticking(story: Coroutine[None, None, T], stage: Stage, shown: Screen) -> T:
-    """The story, while the picture's clock goes on."""
-
-    async def tick() -> None:
-        while True:
-            await asyncio.sleep(FRAME)
-            shown.tick(stage.elapsed)
-
-    ticker = asyncio.create_task(tick())
-    try:
-        return await story
-    finally:
-        ticker.cancel()
-
-
-def _judge(outcome: Outcome, stage: Stage) -> None:
-    for problem in outcome.problems[:10]:
-        stage.say(problem, Mark.BAD)
-    if len(outcome.problems) > 10:
-        stage.say(f"and {len(outcome.problems) - 10} more problems (-o json lists all)", Mark.BAD)
-    if not outcome.problems:
-        stage.good(
-            f"checked: {outcome.pods} pods run on the nodes the plan names, none Failed, "
-            f"{outcome.nodes} placeholders adopted"
-        )
+def _praise(outcome: Outcome) -> str:
+    return (
+        f"checked: {outcome.pods} pods run on the nodes the plan names, none Failed, "
+        f"{outcome.nodes} placeholders adopted"
+    )
 
 
 def _print_outcome(outcome: Outcome, output: str) -> None:

@@ -1,11 +1,11 @@
-"""What happens in a demo, as recorded: the live view, the replay and README's picture are functions of these alone."""
+"""What happens in the pod pinner's demo, as recorded."""
 
 from __future__ import annotations
 
 import enum
 from typing import TypeAlias
 
-import msgspec
+from .common.events import Event, Said
 
 
 class NodeState(enum.Enum):
@@ -34,13 +34,7 @@ class PodState(enum.Enum):
     GONE = "gone"
 
 
-class _Event(msgspec.Struct, frozen=True, tag_field="event", tag=str.lower, kw_only=True, omit_defaults=True):
-    """Base of all events; ``at`` is in seconds since the start."""
-
-    at: float
-
-
-class Promised(_Event, frozen=True):
+class Promised(Event, frozen=True):
     """The plan promises a node of so much CPU (milli-cores) to so many pods requesting so much."""
 
     node: str
@@ -49,14 +43,14 @@ class Promised(_Event, frozen=True):
     promised: int
 
 
-class NodeSeen(_Event, frozen=True):
+class NodeSeen(Event, frozen=True):
     """A node is in this state now."""
 
     node: str
     state: NodeState
 
 
-class PodSeen(_Event, frozen=True):
+class PodSeen(Event, frozen=True):
     """A pod is in this state now; ``node`` is empty until it is bound, ``cpu`` is its request in milli-cores."""
 
     pod: str
@@ -66,19 +60,4 @@ class PodSeen(_Event, frozen=True):
     node: str = ""
 
 
-class Mark(enum.Enum):
-    """How a sentence is meant."""
-
-    STEP = "·"
-    GOOD = "✔"
-    BAD = "✘"
-
-
-class Said(_Event, frozen=True):
-    """The story has come to a point worth a line."""
-
-    sentence: str
-    mark: Mark = Mark.STEP
-
-
-Event: TypeAlias = Promised | NodeSeen | PodSeen | Said
+AnyEvent: TypeAlias = Promised | NodeSeen | PodSeen | Said

@@ -26,10 +26,10 @@ from tools.localcluster.process import ManagedProcess, go_settings, stop_all
 from tools.localcluster.state import Lock, cluster_dir, remove_stale
 
 from . import kubelet_access, manifests, removal
+from .common.events import Mark
+from .common.sentences import print_line
 from .errors import DemoError
-from .events import Mark
 from .scenario import APPS, CAPACITY, MEMORY, replicas
-from .screen import print_line
 
 T = TypeVar("T")
 _STOP_GRACE = 0.5

@@ -12,8 +12,8 @@ from moorage.kube import errors, resources
 from moorage.kube.client import Client
 
 from . import manifests
+from .common.events import Mark
 from .errors import DemoError
-from .events import Mark
 from .programs import LEASE, PINNER, PLANNER, Programs
 from .stage import Stage
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from moorage.kube import resources
 from moorage.kube.cache import Change, WatchCache
@@ -13,6 +12,7 @@ from moorage.kube.watch import Selection
 from moorage.objects import Node, Pod
 
 from . import manifests
+from .common.following import Followed, following
 from .events import NodeState, PodSeen, PodState
 from .scenario import APPS
 from .stage import Stage
@@ -62,21 +62,8 @@ class Observer:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Follow the server while the context lasts."""
-        tasks = [asyncio.create_task(self.nodes.run()), asyncio.create_task(self.pods.run())]
-        endings: list[Callable[[], None]] = []
-        try:
-            await self.nodes.wait_synced()
-            await self.pods.wait_synced()
-            endings = [self.nodes.subscribe(self._node), self.pods.subscribe(self._pod)]
+        async with following(Followed(self.nodes, self._node), Followed(self.pods, self._pod)):
             yield
-        finally:
-            for end in endings:
-                end()
-            for task in tasks:
-                task.cancel()
-            for task in tasks:
-                with suppress(asyncio.CancelledError):
-                    await task
 
     def switched_on(self, name: str) -> None:
         """A machine was started for this node."""

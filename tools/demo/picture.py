@@ -1,55 +1,17 @@
-"""README's pictures; no timestamps and no addresses in them, so that they can be compared."""
+"""README's picture of the pod pinner's demo."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console, RenderableType
-from rich.terminal_theme import TerminalTheme
-
-from .events import Event, NodeState
-from .record import read
+from .common.drawing import drawn
+from .common.events import Event
+from .common.record import read
+from .events import NodeState
+from .play import POD_PINNER
 from .state import State
 from .view import render
-
-WIDTH = 96
-
-_NORMAL = "484f58 ff7b72 3fb950 d29922 58a6ff bc8cff 39c5cf b1bac4"
-_BRIGHT = "6e7681 ffa198 56d364 e3b341 79c0ff d2a8ff 56d4dd ffffff"
-
-
-def _colours(codes: str) -> list[tuple[int, int, int]]:
-    return [(int(c[:2], 16), int(c[2:4], 16), int(c[4:], 16)) for c in codes.split()]
-
-
-_THEME = TerminalTheme((13, 17, 23), (201, 209, 217), _colours(_NORMAL), _colours(_BRIGHT))
-
-# rich's own frame without its fonts from the network: a picture in a README loads nothing.
-_FORMAT = """\
-<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
-<style>
-.{unique_id}-matrix {{ font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace;
-  font-size: {char_height}px; line-height: {line_height}px; font-variant-east-asian: full-width; }}
-.{unique_id}-title {{ font-size: 18px; font-weight: bold; font-family: system-ui, sans-serif; }}
-{styles}
-</style>
-<defs>
-<clipPath id="{unique_id}-clip-terminal">
-<rect x="0" y="0" width="{terminal_width}" height="{terminal_height}" />
-</clipPath>
-{lines}
-</defs>
-{chrome}
-<g transform="translate({terminal_x}, {terminal_y})" clip-path="url(#{unique_id}-clip-terminal)">
-{backgrounds}
-<g class="{unique_id}-matrix">
-{matrix}
-</g>
-</g>
-</svg>
-"""
 
 
 def svg(recording: Path) -> str:
@@ -61,25 +23,9 @@ def svg(recording: Path) -> str:
     Returns:
         An SVG document.
     """
-    heading, events = read(recording)
+    heading, _, events = read(recording, POD_PINNER)
     title = f"./taskw demo  (real run, {heading.machine}, Kubernetes {heading.kubernetes})"
     return drawn(render(telling(events), heading="Moorage"), title, "moorage-demo")
-
-
-def drawn(shown: RenderableType, title: str, name: str) -> str:
-    """Draw what a terminal shows.
-
-    Args:
-        shown: its content.
-        title: of its window.
-        name: no other picture on a page may have it.
-
-    Returns:
-        An SVG document.
-    """
-    console = Console(width=WIDTH, record=True, file=io.StringIO(), force_terminal=True, color_system="truecolor")
-    console.print(shown)
-    return console.export_svg(title=title, theme=_THEME, code_format=_FORMAT, unique_id=name)
 
 
 def telling(events: Sequence[Event]) -> State:

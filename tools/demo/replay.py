@@ -9,17 +9,22 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from .events import Event, Mark
-from .record import RecordingError, read
-from .screen import Screen, print_line, screen
+from .common.events import Event, Mark
+from .common.record import RecordingError, read
+from .common.screen import Screen, screen
+from .common.sentences import print_line
+from .evictor.play import EVICTOR
+from .play import POD_PINNER
 
-RECORDING = Path(__file__).resolve().parents[2] / "docs" / "images" / "demo.jsonl"
+IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
+RECORDING, EVICTORS = IMAGES / "demo.jsonl", IMAGES / "evictor-demo.jsonl"
 SECONDS = 20.0
 EXAMPLES = """\
 examples:
   ./taskw demo:replay                    the committed recording, in about 20 s
   ./taskw demo:replay -- --seconds 5     faster
   ./taskw demo:replay -- build/my.jsonl  a recording of your own (./taskw demo -- --record build/my.jsonl)
+  ./taskw demo:evictor:replay            the evictor's; takes the same options
 
 exit codes: 0 played, 1 the recording cannot be read, 2 wrong usage, 130 interrupted"""
 
@@ -51,14 +56,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("recording", nargs="?", type=Path, default=RECORDING, help="file (%(default)s)")
+    parser.add_argument("recording", nargs="?", type=Path, help="file (the committed one)")
+    parser.add_argument("--evictor", action="store_true", help="the committed one of the evictor's demo")
     parser.add_argument(
         "--seconds", type=float, default=SECONDS, help="how long it plays on a terminal (%(default)g); 0: at once"
     )
     arguments = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        return _play(arguments.recording, arguments.seconds)
+        committed = EVICTORS if arguments.evictor else RECORDING
+        return _play(arguments.recording or committed, arguments.seconds)
     except RecordingError as error:
         print_line(sys.stderr, str(error), Mark.BAD)
         return 1
@@ -68,18 +75,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _play(path: Path, seconds: float) -> int:
-    heading, events = read(path)
+    heading, demo, events = read(path, POD_PINNER, EVICTOR)
     if not events:
         raise RecordingError(f"recording {path} has no events")
     title = f"recording of a run on {heading.machine or 'some machine'}, Kubernetes {heading.kubernetes or 'unknown'}"
     whole = events[-1].at
-    shown = screen(sys.stdout, f"Moorage · {title}")
+    shown = screen(sys.stdout, demo, f"{demo.heading} · {title}")
     if not sys.stdout.isatty():
         seconds = 0
         print_line(sys.stdout, title)
     with shown:
         play(events, shown, whole / seconds if seconds > 0 else 0)
-    print_line(sys.stdout, f"that was a {title}, {whole:.0f} s long; ./taskw demo makes it happen here")
+    print_line(sys.stdout, f"that was a {title}, {whole:.0f} s long; {demo.command} makes it happen here")
     return 0
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from .events import Event, NodeSeen, NodeState, PodSeen, PodState, Promised, Said
+from .common import events
+from .common.events import Event
+from .events import NodeSeen, NodeState, PodSeen, PodState, Promised
 
 
 @dataclass
@@ -21,24 +22,20 @@ class NodeView:
 
 
 @dataclass
-class State:
+class State(events.State):
     """The demo after some events.
 
     Attributes:
-        at: seconds since the start of the last event.
         nodes: by name, in the plan's order.
         pods: last event of each pod that exists, by name.
-        said: all sentences so far.
     """
 
-    at: float = 0.0
     nodes: dict[str, NodeView] = field(default_factory=dict)
     pods: dict[str, PodSeen] = field(default_factory=dict)
-    said: list[Said] = field(default_factory=list)
 
     def apply(self, event: Event) -> None:
         """Take one event in."""
-        self.at = max(self.at, event.at)
+        super().apply(event)
         match event:
             case Promised():
                 node = self._node(event.node)
@@ -49,8 +46,6 @@ class State:
                 self.pods.pop(event.pod, None)
             case PodSeen():
                 self.pods[event.pod] = event
-            case Said():
-                self.said.append(event)
 
     def _node(self, name: str) -> NodeView:
         return self.nodes.setdefault(name, NodeView(name))
@@ -73,11 +68,3 @@ class State:
         for pod in self.on(node):
             used[pod.state] += pod.cpu
         return used
-
-
-def replayed(events: Iterable[Event]) -> State:
-    """The state after all these events."""
-    state = State()
-    for event in events:
-        state.apply(event)
-    return state

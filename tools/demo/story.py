@@ -25,7 +25,6 @@ from .targets import OwnCluster, Target
 
 STEP_SECONDS = 120.0
 _CREATE_SECONDS = 60.0
-_WATCH_PERIOD = 0.5
 
 
 class Story:
@@ -101,35 +100,17 @@ class Story:
         planfile.write(path, machines)
         await asyncio.to_thread(self._start_programs, path)
         self._stage.good(f"moorage planner streams a plan of {len(machines)} nodes, moorage pod-pinner follows it")
-        owner = asyncio.current_task()
-        assert owner is not None
-        looking = asyncio.create_task(self._look_after(owner))
-        striking = asyncio.create_task(self._strike(client))
-        try:
-            yield lambda: striking
-        except asyncio.CancelledError:
-            if looking.done() and not looking.cancelled() and (error := looking.exception()) is not None:
-                owner.uncancel()
-                raise error from None
-            raise
-        finally:
-            looking.cancel()
-            striking.cancel()
+        async with self._programs.looked_after():
+            striking = asyncio.create_task(self._strike(client))
+            try:
+                yield lambda: striking
+            finally:
+                striking.cancel()
 
     def _start_programs(self, path: Path) -> None:
         address = f"127.0.0.1:{free_ports(1)[0]}"
         self._programs.start_planner(path, address)
         self._programs.start_pinner(address)
-
-    async def _look_after(self, owner: asyncio.Task[object]) -> None:
-        """End the story when a program ends by itself."""
-        while True:
-            try:
-                self._programs.check()
-            except DemoError:
-                owner.cancel()
-                raise
-            await asyncio.sleep(_WATCH_PERIOD)
 
     async def _strike(self, client: Client) -> None:
         if self._fault is None:

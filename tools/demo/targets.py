@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -10,20 +9,11 @@ from typing import Protocol
 
 from moorage.kube import credentials
 from moorage.kube.credentials import Access
-from tools.auditlog import KEEP
 from tools.localcluster import LocalCluster
 from tools.localcluster.components import API_SERVER
 
 from . import account
-
-# What Python and exec plugins of a kubeconfig need; everything else of the user's environment stays out of our own
-# cluster's programs (proxies, credentials).
-_KEPT = ("PATH", "HOME", "LANG", "PYTHONPATH", "VIRTUAL_ENV", "XDG_CACHE_HOME", "MOORAGE_CLUSTERS_DIR", KEEP)
-
-
-def kept_environment() -> dict[str, str]:
-    """What programs on our own cluster get of our environment."""
-    return {name: os.environ[name] for name in _KEPT if name in os.environ}
+from .common.environment import kept_environment as kept_environment
 
 
 class Target(Protocol):

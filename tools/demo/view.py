@@ -6,7 +6,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from .events import Mark, NodeState, PodState
+from .common.sentences import line
+from .events import NodeState, PodState
 from .state import NodeView, State
 
 BAR = 32
@@ -25,7 +26,6 @@ _POD_STYLE = {
     PodState.RUNNING: "green",
     PodState.FAILED: "red",
 }
-_MARK_STYLE = {Mark.STEP: "cyan", Mark.GOOD: "green", Mark.BAD: "bold red"}
 
 
 def render(state: State, *, heading: str = "Moorage", now: float | None = None) -> RenderableType:
@@ -41,7 +41,7 @@ def render(state: State, *, heading: str = "Moorage", now: float | None = None) 
     parts: list[RenderableType] = [top, Text.assemble(*_counts(state)), Text()]
     if state.nodes:
         parts += [_nodes(state), _legend(), Text()]
-    parts += [_line(said.at, said.mark, said.sentence) for said in state.said[-LINES:]]
+    parts += [line(said) for said in state.said[-LINES:]]
     return Group(*parts)
 
 
@@ -104,12 +104,3 @@ def _legend() -> Text:
     return Text.assemble(
         ("█ used  ", "green"), ("▓ pinned  ", "yellow"), ("░ promised  ", "yellow"), ("· free", "bright_black")
     )
-
-
-def _line(at: float, mark: Mark, sentence: str) -> Text:
-    return Text.assemble((f"{at:5.1f} s  ", "bright_black"), (mark.value, _MARK_STYLE[mark]), f" {sentence}")
-
-
-def plain_line(at: float, mark: Mark, sentence: str) -> str:
-    """One sentence for output that is no terminal."""
-    return f"{at:5.1f} s  {mark.value} {sentence}"

@@ -8,14 +8,15 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tools.demo import evictor, picture, replay
+from tools.demo import picture, replay
+from tools.demo.evictor import report_picture
 from tools.generate import bundle, charts, plan, protocol, pulumi, reference, report, terraform, values
 
 ROOT = Path(__file__).resolve().parents[2]
 
 GENERATED: dict[str, Callable[[], str]] = {
     "docs/images/demo.svg": lambda: picture.svg(replay.RECORDING),
-    "docs/images/evictor.svg": evictor.svg,
+    "docs/images/evictor.svg": report_picture.svg,
     "docs/reference/evictor-report.md": report.page,
     "docs/reference/metrics.md": reference.metrics,
     "docs/reference/protocol.md": protocol.reasons,

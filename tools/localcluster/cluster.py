@@ -13,7 +13,7 @@ from tools.localcluster import components, host, karpenter, real
 from tools.localcluster.api import ApiClient, ApiError
 from tools.localcluster.errors import ClusterError
 from tools.localcluster.network import Network
-from tools.localcluster.nodes import NodeProcesses, Surroundings, kwok_node
+from tools.localcluster.nodes import AT_ONCE, NodeProcesses, Pace, Surroundings, kwok_node
 from tools.localcluster.process import ManagedProcess, go_settings, signal_exactly, start_time, stop_all
 from tools.localcluster.state import ClusterState, ComponentState, cluster_dir, is_running
 
@@ -206,9 +206,15 @@ class ClusterHandle:
         """Names of the hollow kubelets that this process runs on the cluster."""
         return self._node_processes.kubelet_names
 
-    def start_kwok(self) -> None:
-        """Starts kwok, which plays every Node annotated kwok.x-k8s.io/node=fake; it ends with this process."""
-        self._node_processes.start_kwok()
+    def start_kwok(self, pace: Pace = AT_ONCE) -> None:
+        """Starts kwok, which plays every Node annotated kwok.x-k8s.io/node=fake; it ends with this process.
+
+        Does nothing while it runs.
+
+        Args:
+            pace: how long pods take to become ready and to be gone.
+        """
+        self._node_processes.start_kwok(pace)
 
     def create_kwok_nodes(
         self,

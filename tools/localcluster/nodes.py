@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import yaml
 
 from tools.localcluster.api import ApiClient, ApiError
 from tools.localcluster.binaries import binaries
@@ -39,6 +41,16 @@ class Surroundings:
     kubeconfig: Path
     api: ApiClient
     spawn: Callable[[str, Sequence[str]], ManagedProcess]
+
+
+class Pace(NamedTuple):
+    """How long pods of kwok's nodes take, in seconds: to become ready, at least and at most, and to be gone."""
+
+    ready: tuple[float, float] = (0, 0)
+    gone: float = 0
+
+
+AT_ONCE = Pace()
 
 
 class NodeProcesses:
@@ -137,14 +149,16 @@ class NodeProcesses:
         remove_kubelet_leftovers(kubelet.log)
         self._kubelets.pop(name, None)
 
-    def start_kwok(self) -> ManagedProcess:
+    def start_kwok(self, pace: Pace) -> ManagedProcess:
         """Starts kwok's controller; does nothing while it runs."""
         if self._kwok is not None and self._kwok.running:
             return self._kwok
+        stages = self._in.directory / _KWOK_STAGES.name
+        stages.write_text(_paced(_KWOK_STAGES.read_text(), pace))
         command = [
             str(binaries([KWOK])[KWOK]),
             f"--kubeconfig={self._in.kubeconfig}",
-            f"--config={_KWOK_STAGES}",
+            f"--config={stages}",
             "--manage-all-nodes=false",
             f"--manage-nodes-with-annotation-selector={KWOK_ANNOTATION}=fake",
             "--node-lease-duration-seconds=40",  # without Leases every pod stops being Ready after a minute
@@ -195,6 +209,17 @@ def kwok_node(
         "spec": {"taints": [dict(taint) for taint in taints], "providerID": f"kwok://{name}"},
         "status": {"capacity": dict(capacity), "allocatable": dict(capacity)},
     }
+
+
+def _paced(stages: str, pace: Pace) -> str:
+    """The stages of kwok, those of pods after so long."""
+    delays = {"pod-running": pace.ready, "pod-deleted": (pace.gone, pace.gone)}
+    found = list(yaml.safe_load_all(stages))
+    for stage in found:
+        least, most = (round(1000 * each) for each in delays.get(stage["metadata"]["name"], (0, 0)))
+        if most:
+            stage["spec"]["delay"] = {"durationMilliseconds": least, "jitterDurationMilliseconds": most}
+    return yaml.safe_dump_all(found)
 
 
 def _owns_listener(pid: int | None, port: int) -> bool:

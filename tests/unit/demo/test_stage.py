@@ -6,8 +6,9 @@ import asyncio
 
 import pytest
 
+from tools.demo.common.events import Event, Said
 from tools.demo.errors import DemoError
-from tools.demo.events import Event, NodeSeen, NodeState, PodSeen, PodState, Said
+from tools.demo.events import NodeSeen, NodeState, PodSeen, PodState
 from tools.demo.stage import Stage
 
 

@@ -30,10 +30,13 @@ from moorage.objects import (
     Taint,
 )
 from tests.examples import examples
-from tools.demo import check, manifests, moments, observe, picture, planfile, record, replay, scenario, screen
-from tools.demo.events import Event, Mark, NodeSeen, NodeState, PodSeen, PodState, Promised, Said
+from tools.demo import check, manifests, moments, observe, picture, planfile, replay, scenario
+from tools.demo.common import record, screen
+from tools.demo.common.events import Event, Mark, Said
+from tools.demo.events import NodeSeen, NodeState, PodSeen, PodState, Promised
+from tools.demo.play import POD_PINNER
 from tools.demo.scenario import APPS, CAPACITY, FILL, Machine, Replica, plan, replicas
-from tools.demo.state import State, replayed
+from tools.demo.state import State
 from tools.demo.view import BAR, render
 
 ROOT = Path(__file__).parents[3]
@@ -121,7 +124,7 @@ def test_the_plan_file_is_what_the_planner_reads(tmp_path: Path) -> None:
 
 
 def test_the_state_counts_what_the_events_say() -> None:
-    state = replayed(a_run())
+    state = POD_PINNER.replayed(a_run())
     assert state.pods_in(PodState.RUNNING) == 60
     assert state.nodes_in(NodeState.READY) == 12
     assert [said.sentence for said in state.said] == ["starting", "checked"]
@@ -133,16 +136,19 @@ def test_the_state_counts_what_the_events_say() -> None:
 def test_a_pod_that_is_gone_counts_nowhere() -> None:
     events = a_run()
     gone = next(event for event in events if isinstance(event, PodSeen))
-    state = replayed([*events, PodSeen(at=999, pod=gone.pod, app=gone.app, cpu=gone.cpu, state=PodState.GONE)])
+    state = POD_PINNER.replayed(
+        [*events, PodSeen(at=999, pod=gone.pod, app=gone.app, cpu=gone.cpu, state=PodState.GONE)]
+    )
     assert state.pods_in(PodState.RUNNING) == 59
 
 
 def test_a_recording_reads_back_as_it_was_written(tmp_path: Path) -> None:
     path, events = tmp_path / "demo.jsonl", a_run()
-    with record.Writer(path, record.heading("v1.36.3")) as writer:
+    with record.Writer(path, record.heading("pod-pinner", "v1.36.3")) as writer:
         for event in events:
             writer.write(event)
-    heading, found = record.read(path)
+    heading, demo, found = record.read(path, POD_PINNER)
+    assert demo is POD_PINNER
     assert found == events
     assert heading.kubernetes == "v1.36.3"
     assert re.fullmatch(r"\d+ cores", heading.machine)
@@ -199,14 +205,16 @@ def test_a_bar_is_never_longer_or_shorter_than_it_should(pods: list[tuple[int, P
 
 
 def test_a_failed_pod_is_seen() -> None:
-    state = replayed(a_run())
+    state = POD_PINNER.replayed(a_run())
     pod = next(iter(state.pods.values()))
     state.apply(PodSeen(at=999, pod=pod.pod, app=pod.app, cpu=pod.cpu, state=PodState.FAILED, node=pod.node))
     assert "1 failed" in drawn(state)
 
 
 def test_it_fits_a_terminal_of_24_lines_and_80_columns() -> None:
-    text = drawn(replayed([*a_run(), *(Said(at=2000 + i, sentence=f"sentence {i}") for i in range(20))]), width=80)
+    text = drawn(
+        POD_PINNER.replayed([*a_run(), *(Said(at=2000 + i, sentence=f"sentence {i}") for i in range(20))]), width=80
+    )
     assert len(text.splitlines()) <= 23
     assert "sentence 19" in text
 
@@ -221,8 +229,8 @@ def test_the_svg_is_made_from_the_committed_run_and_loads_nothing() -> None:
 
 
 def test_the_committed_recording_is_of_a_run_that_was_as_it_should_be() -> None:
-    heading, events = record.read(replay.RECORDING)
-    state = replayed(events)
+    heading, _, events = record.read(replay.RECORDING, POD_PINNER)
+    state = POD_PINNER.replayed(events)
     assert heading.kubernetes.startswith("v1.")
     assert state.pods_in(PodState.RUNNING) == len(state.pods) == 60
     assert state.nodes_in(NodeState.READY) == len(state.nodes) == 12
@@ -263,7 +271,7 @@ def test_a_terminal_gets_a_picture_and_a_pipe_gets_lines(monkeypatch: pytest.Mon
     monkeypatch.setenv("TERM", "xterm")
     terminal, pipe = Terminal(), io.StringIO()
     for stream in (terminal, pipe):
-        with screen.screen(stream, "Moorage") as shown:
+        with screen.screen(stream, POD_PINNER, "Moorage") as shown:
             for event in a_run():
                 shown.show(event)
     assert "█" in terminal.getvalue()
@@ -274,7 +282,7 @@ def test_no_color_means_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("NO_COLOR", "1")
     terminal = Terminal()
-    with screen.screen(terminal, "Moorage") as shown:
+    with screen.screen(terminal, POD_PINNER, "Moorage") as shown:
         shown.show(Said(at=1, sentence="checked", mark=Mark.GOOD))
     assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", terminal.getvalue())
 

@@ -6,14 +6,14 @@ import os
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Protocol, Self, TextIO
+from typing import Any, Protocol, Self, TextIO
 
 from rich.console import Console
 from rich.live import Live
 
-from .events import Event, Mark, Said
-from .state import State
-from .view import plain_line, render
+from .demo import Demo
+from .events import Event, Said
+from .sentences import plain_line
 
 FRAME = 0.1
 """Seconds between two pictures: more would only cost the cluster's CPU."""
@@ -57,7 +57,7 @@ class Lines:
     def show(self, event: Event) -> None:
         """Print it when it is a sentence."""
         if isinstance(event, Said):
-            print(plain_line(event.at, event.mark, event.sentence), file=self._stream, flush=True)
+            print(plain_line(event), file=self._stream, flush=True)
 
     def tick(self, now: float) -> None:
         """Nothing moves."""
@@ -66,10 +66,13 @@ class Lines:
 class Picture:
     """A picture that is drawn anew, at most ten times a second."""
 
-    def __init__(self, console: Console, heading: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, console: Console, demo: Demo[Any], heading: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._demo = demo
         self._heading = heading
         self._clock = clock
-        self._state = State()
+        self._state = demo.state()
         self._drawn = -FRAME
         # No refreshing thread: it would read the state while it changes.
         self._live = Live(console=console, auto_refresh=False, vertical_overflow="crop")
@@ -99,20 +102,12 @@ class Picture:
 
     def _draw(self, now: float) -> None:
         self._drawn = self._clock()
-        self._live.update(render(self._state, heading=self._heading, now=now), refresh=True)
+        self._live.update(self._demo.render(self._state, self._heading, now), refresh=True)
 
 
-def screen(stream: TextIO, heading: str) -> Screen:
+def screen(stream: TextIO, demo: Demo[Any], heading: str) -> Screen:
     """What suits the output."""
     if stream.isatty() and os.environ.get("TERM") != "dumb":
-        return Picture(Console(file=stream, highlight=False, no_color=bool(os.environ.get("NO_COLOR"))), heading)
+        console = Console(file=stream, highlight=False, no_color=bool(os.environ.get("NO_COLOR")))
+        return Picture(console, demo, heading)
     return Lines(stream)
-
-
-def print_line(stream: TextIO, sentence: str, mark: Mark = Mark.STEP) -> None:
-    """One line outside of a story."""
-    colours = {Mark.STEP: 36, Mark.GOOD: 32, Mark.BAD: 31}
-    shown = mark.value
-    if stream.isatty() and not os.environ.get("NO_COLOR"):
-        shown = f"\x1b[{colours[mark]}m{shown}\x1b[0m"
-    print(f"{shown} {sentence}", file=stream, flush=True)

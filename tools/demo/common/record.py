@@ -9,11 +9,11 @@ from typing import Self
 
 import msgspec
 
+from .demo import Demo, S
 from .events import Event
 
 VERSION = 1
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Event).decode
 
 
 class RecordingError(Exception):
@@ -25,6 +25,7 @@ class Heading(msgspec.Struct, frozen=True):
 
     Attributes:
         recording: version of the format.
+        demo: of which demo it is.
         machine: what it was recorded on, for people.
         kubernetes: version of the API server.
     """
@@ -32,6 +33,7 @@ class Heading(msgspec.Struct, frozen=True):
     recording: int
     machine: str = ""
     kubernetes: str = ""
+    demo: str = "pod-pinner"
 
 
 class Writer:
@@ -59,24 +61,36 @@ class Writer:
         self._file.write(_encode(event) + b"\n")
 
 
-def read(path: Path) -> tuple[Heading, list[Event]]:
+def read(path: Path, *demos: Demo[S]) -> tuple[Heading, Demo[S], list[Event]]:
     """Read a recording.
 
+    Args:
+        path: the file.
+        demos: those of which it may be.
+
+    Returns:
+        Its heading, the demo that it is of, and its events.
+
     Raises:
-        RecordingError: it is missing, damaged, or of another version.
+        RecordingError: it is missing, damaged, of another version, or of another demo.
     """
     try:
         first, *lines = path.read_bytes().splitlines()
         heading = msgspec.json.decode(first, type=Heading)
         if heading.recording != VERSION:
             raise RecordingError(f"recording {path} has format {heading.recording}, this program reads {VERSION}")
-        return heading, [_decode(line) for line in lines]
+        demo = next((each for each in demos if each.name == heading.demo), None)
+        if demo is None:
+            raise RecordingError(f"recording {path} is of a demo {heading.demo!r} that this program does not show")
+        decode = msgspec.json.Decoder(demo.events).decode
+        return heading, demo, [decode(line) for line in lines]
     except OSError as error:
         raise RecordingError(f"recording {path} cannot be read: {error.strerror or error}") from error
     except (ValueError, msgspec.MsgspecError) as error:
-        raise RecordingError(f"recording {path} is damaged: {error}. Make a new one: ./taskw demo:record") from error
+        again = " or ".join(each.record for each in demos)
+        raise RecordingError(f"recording {path} is damaged: {error}. Make a new one: {again}") from error
 
 
-def heading(kubernetes: str) -> Heading:
-    """The first line of a recording made here and now; the machine is named as figures name it."""
-    return Heading(VERSION, f"{len(os.sched_getaffinity(0))} cores", kubernetes)
+def heading(demo: str, kubernetes: str) -> Heading:
+    """The first line of a recording of a demo made here and now; the machine is named as figures name it."""
+    return Heading(VERSION, f"{len(os.sched_getaffinity(0))} cores", kubernetes, demo)

@@ -16,8 +16,7 @@ from moorage.evictor.inventory import Inventory
 from moorage.evictor.kinds import KINDS
 from moorage.evictor.looking import look
 from moorage.objects import KubeObject
-
-from .picture import WIDTH, drawn
+from tools.demo.common.drawing import WIDTH, drawn
 
 Json = dict[str, Any]
 

@@ -1,0 +1,1 @@
+"""What all demos have in common: events and the state they add up to, recordings, screens, pictures, processes."""

@@ -1,0 +1,61 @@
+"""What a terminal shows as a picture for README; no timestamps and no addresses in it, so that it can be compared."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console, RenderableType
+from rich.terminal_theme import TerminalTheme
+
+WIDTH = 96
+
+_NORMAL = "484f58 ff7b72 3fb950 d29922 58a6ff bc8cff 39c5cf b1bac4"
+_BRIGHT = "6e7681 ffa198 56d364 e3b341 79c0ff d2a8ff 56d4dd ffffff"
+
+
+def _colours(codes: str) -> list[tuple[int, int, int]]:
+    return [(int(c[:2], 16), int(c[2:4], 16), int(c[4:], 16)) for c in codes.split()]
+
+
+_THEME = TerminalTheme((13, 17, 23), (201, 209, 217), _colours(_NORMAL), _colours(_BRIGHT))
+
+# rich's own frame without its fonts from the network: a picture in a README loads nothing.
+_FORMAT = """\
+<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
+<style>
+.{unique_id}-matrix {{ font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace;
+  font-size: {char_height}px; line-height: {line_height}px; font-variant-east-asian: full-width; }}
+.{unique_id}-title {{ font-size: 18px; font-weight: bold; font-family: system-ui, sans-serif; }}
+{styles}
+</style>
+<defs>
+<clipPath id="{unique_id}-clip-terminal">
+<rect x="0" y="0" width="{terminal_width}" height="{terminal_height}" />
+</clipPath>
+{lines}
+</defs>
+{chrome}
+<g transform="translate({terminal_x}, {terminal_y})" clip-path="url(#{unique_id}-clip-terminal)">
+{backgrounds}
+<g class="{unique_id}-matrix">
+{matrix}
+</g>
+</g>
+</svg>
+"""
+
+
+def drawn(shown: RenderableType, title: str, name: str) -> str:
+    """Draw what a terminal shows.
+
+    Args:
+        shown: its content.
+        title: of its window.
+        name: no other picture on a page may have it.
+
+    Returns:
+        An SVG document.
+    """
+    console = Console(width=WIDTH, record=True, file=io.StringIO(), force_terminal=True, color_system="truecolor")
+    console.print(shown)
+    return console.export_svg(title=title, theme=_THEME, code_format=_FORMAT, unique_id=name)
