@@ -1,4 +1,4 @@
-"""What happens in any demo, as recorded: the live view, the replay and README's pictures are functions of events alone."""
+"""What happens in any demo, as recorded: the live view, the replay and README's pictures are made of it alone."""
 
 from __future__ import annotations
 

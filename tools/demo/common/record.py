@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 
-from .demo import Demo, S
+from .demo import Demo
 from .events import Event
 
 VERSION = 1
@@ -61,7 +61,7 @@ class Writer:
         self._file.write(_encode(event) + b"\n")
 
 
-def read(path: Path, *demos: Demo[S]) -> tuple[Heading, Demo[S], list[Event]]:
+def read(path: Path, *demos: Demo[Any]) -> tuple[Heading, Demo[Any], list[Event]]:
     """Read a recording.
 
     Args:

@@ -1,1 +1,1 @@
-"""The evictor's demo: a report on a cluster at 40 % use, then the nodes really go, and no workload falls below its floor."""
+"""The evictor's demo: a report on a cluster at 40 % use; then nodes really go, and no workload notices."""

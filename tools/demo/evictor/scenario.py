@@ -1,4 +1,4 @@
-"""What the evictor's demo is about: seven Deployments, spread over nodes that were bought for more than is left. Pure."""
+"""What the evictor's demo is about: seven Deployments on nodes that were bought for more than is left. Pure."""
 
 from __future__ import annotations
 

@@ -44,6 +44,7 @@ class State(events.State):
         nodes: by name, in the order in which they were seen first; those that are deleted stay.
         pods: last event of each pod that exists, by name.
         workloads: those that are watched, by name.
+        healthy: how many pods the status of each budget calls healthy, by Deployment.
         evicted: names of pods that have begun to leave since then.
         violations: a sentence for each time at which a PodDisruptionBudget wanted more healthy pods than there were.
     """
@@ -51,6 +52,7 @@ class State(events.State):
     nodes: dict[str, NodeView] = field(default_factory=dict)
     pods: dict[str, PodSeen] = field(default_factory=dict)
     workloads: dict[str, Workload] = field(default_factory=dict)
+    healthy: dict[str, int] = field(default_factory=dict)
     evicted: set[str] = field(default_factory=set)
     violations: list[str] = field(default_factory=list)
     _reported: bool = False
@@ -66,11 +68,8 @@ class State(events.State):
             case Watched(app=app):
                 ready = self.ready(app)
                 self.workloads[app] = Workload(app, event.replicas, event.floor, event.budget, ready)
-            case BudgetSeen() if event.app in self.workloads and event.healthy < event.desired:
-                self.violations.append(
-                    f"the PodDisruptionBudget of {event.app} wants {event.desired} healthy pods, "
-                    f"and there were {event.healthy}"
-                )
+            case BudgetSeen():
+                self._budget(event)
             case Judged():
                 node = self.nodes.setdefault(event.node, NodeView(event.node))
                 node.goes, node.why, self._reported = event.goes, event.why, True
@@ -90,6 +89,12 @@ class State(events.State):
             watched.lowest = min(watched.lowest, self.ready(event.app))
             if event.state in (PodState.LEAVING, PodState.GONE):
                 self.evicted.add(event.pod)
+
+    def _budget(self, event: BudgetSeen) -> None:
+        self.healthy[event.app] = event.healthy
+        if event.app in self.workloads and event.healthy < event.desired:
+            wanted = f"the PodDisruptionBudget of {event.app} wants {event.desired} healthy pods"
+            self.violations.append(f"{wanted}, and there were {event.healthy}")
 
     # --- what it comes to ---
 

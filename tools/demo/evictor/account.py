@@ -1,0 +1,22 @@
+"""Whom the evictor is to the demo's API server: an account with the rights that the chart grants to one that acts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tools.charts.rights import rules
+from tools.localcluster import ClusterHandle, accounts
+
+from . import manifests
+from .manifests import EVICTOR, NAMESPACE
+
+
+def evictor(cluster: ClusterHandle) -> Path:
+    """Make the account; returns a kubeconfig that is good for an hour."""
+    config = accounts.service_account(cluster, NAMESPACE, EVICTOR, cluster.directory / "accounts")
+    who = accounts.user(NAMESPACE, EVICTOR)
+    names = {"leaseName": EVICTOR, "rulesConfigMap": manifests.RULES, "pricesConfigMap": manifests.PRICES}
+    everywhere = [*rules(EVICTOR, "clusterRules", names), *rules(EVICTOR, "actingRules", names)]
+    accounts.grant(cluster, who, EVICTOR, everywhere)
+    accounts.grant(cluster, who, EVICTOR, rules(EVICTOR, "ownRules", names), within=NAMESPACE)
+    return config

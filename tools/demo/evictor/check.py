@@ -1,0 +1,155 @@
+"""What came of the promise, asked from the API server itself and from every revision that was seen: the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from moorage.drain.names import DRAIN_ANNOTATION, soft_tainted
+from moorage.kube import resources
+from moorage.kube.client import Client
+from moorage.objects import Node
+
+from .events import NodeState
+from .observe import node_state
+from .report import Report
+from .state import State, Workload
+
+LEAST_SHARE = 0.95
+"""Of the promised nodes so many must be deleted, as in the benchmark."""
+
+
+@dataclass(frozen=True)
+class Floor:
+    """One Deployment: pods it is to have, its floor, the fewest Ready pods ever seen, and those at the end."""
+
+    replicas: int
+    floor: int
+    lowest: int
+    ready: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The checked end of the evictor's demo; only nodes whose Node object is gone count as deleted.
+
+    Attributes:
+        nodes: how many there were.
+        promised: how many the report promised.
+        kept_promise: how many of these are deleted.
+        deleted: how many are deleted, promised or not.
+        bought: how many came meanwhile.
+        cost_before: of all nodes an hour.
+        cost_promised: of what the report left of them.
+        cost_after: of the nodes that are there now.
+        evicted: how many pods left their nodes.
+        workloads: by name.
+        problems: what is not as promised, a sentence each; empty when all is well.
+        seconds: what the story took, without starting the control plane.
+    """
+
+    nodes: int
+    promised: int
+    kept_promise: int
+    deleted: int
+    bought: int
+    cost_before: float
+    cost_promised: float
+    cost_after: float
+    evicted: int
+    workloads: Mapping[str, Floor]
+    problems: tuple[str, ...] = ()
+    seconds: float = field(default=0.0)
+
+    @property
+    def share(self) -> float:
+        """Which part of the promised nodes is deleted."""
+        return self.kept_promise / self.promised if self.promised else 0.0
+
+    @property
+    def sentence(self) -> str:
+        """What was checked, when all is well."""
+        saved = 100 * (self.cost_before - self.cost_after) / self.cost_before if self.cost_before else 0
+        return (
+            f"checked: {self.deleted} of {self.nodes} nodes are deleted, {self.kept_promise} of the {self.promised} promised "
+            f"({100 * self.share:.0f} %); "
+            f"cost {self.cost_before:.2f} → {self.cost_after:.2f} an hour ({saved:.0f} % less); {self.evicted} pods "
+            "evicted; no Deployment below its floor, no PodDisruptionBudget violated, no node left cordoned"
+        )
+
+
+async def verify(client: Client, state: State, report: Report, uids: Mapping[str, str], late: str) -> Outcome:
+    """Compare the cluster with the promise.
+
+    Args:
+        client: reads.
+        state: what was seen on the way.
+        report: the promise.
+        uids: of the nodes that there were at the time of the report, by name.
+        late: what has not come in time; empty if all has.
+
+    Raises:
+        KubeError: the API server refused.
+    """
+    return judged(state, report, uids, await client.list(resources.NODES), late)
+
+
+def judged(state: State, report: Report, uids: Mapping[str, str], nodes: Sequence[Node], late: str = "") -> Outcome:
+    """The verdict about the nodes that there are in the end."""
+    there = {node.metadata.uid for node in nodes}
+    gone = {name for name, uid in uids.items() if uid not in there}
+    bought = [node for node in nodes if node.metadata.uid not in uids.values()]
+    kept = len(gone & report.going)
+    prices = {name: node.price for name, node in state.nodes.items()}
+    problems = (
+        *([late] if late else ()),
+        *_promise_problems(kept, report),
+        *_floor_problems(state.workloads.values(), state),
+        *state.violations,
+        *_node_problems(nodes),
+        *(f"node {node.metadata.name} was bought meanwhile" for node in bought),
+    )
+    return Outcome(
+        nodes=len(uids),
+        promised=len(report.going),
+        kept_promise=kept,
+        deleted=len(gone),
+        bought=len(bought),
+        cost_before=report.total,
+        cost_promised=report.total - report.freed,
+        cost_after=sum(prices.get(node.metadata.name, 0.0) for node in nodes),
+        evicted=len(state.evicted),
+        workloads={
+            name: Floor(each.replicas, each.floor, each.lowest, state.ready(name))
+            for name, each in state.workloads.items()
+        },
+        problems=tuple(problems),
+    )
+
+
+def _promise_problems(kept: int, report: Report) -> Iterator[str]:
+    promised = len(report.going)
+    if not promised:
+        yield "the report promised nothing"
+    elif kept < LEAST_SHARE * promised:
+        yield (
+            f"{kept} of {promised} promised nodes are deleted ({100 * kept / promised:.0f} %); "
+            f"at least {100 * LEAST_SHARE:.0f} % must be"
+        )
+
+
+def _floor_problems(workloads: Sequence[Workload], state: State) -> Iterator[str]:
+    for each in workloads:
+        if each.lowest < each.floor:
+            yield f"Deployment {each.name} had {each.lowest} Ready pods, and its floor is {each.floor}"
+        if (ready := state.ready(each.name)) != each.replicas:
+            yield f"Deployment {each.name} has {ready} of {each.replicas} pods Ready in the end"
+
+
+def _node_problems(nodes: Sequence[Node]) -> Iterator[str]:
+    for node in nodes:
+        name = node.metadata.name
+        if node.spec.unschedulable:
+            yield f"node {name} is left cordoned ({node.metadata.annotations.get(DRAIN_ANNOTATION, 'not by us')})"
+        elif soft_tainted(node) or node_state(node) is not NodeState.RUNNING:
+            yield f"node {name} is {node_state(node).value}, and neither deleted nor given back"

@@ -1,0 +1,84 @@
+"""Makes the cluster of the evictor's demo: nodes that Karpenter buys, and Deployments that need two fifths of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tools.localcluster import LocalCluster, accounts, karpenter
+from tools.localcluster.nodes import Pace
+
+from . import manifests
+from .manifests import NAMESPACE
+from .scenario import INSTANCE_TYPE, KEPT, App
+
+PACE = Pace(ready=(2, 5), gone=2)
+CRD = Path(__file__).resolve().parents[3] / "schemas" / "crds" / "evictorconfigs.autoscaling.cast.ai.yaml"
+_DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+CONFIGS = "/apis/autoscaling.cast.ai/v1alpha1/evictorconfigs"
+NODES = "/api/v1/nodes"
+_APPS = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"
+_JOBS = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
+_BUDGETS = f"/apis/policy/v1/namespaces/{NAMESPACE}/poddisruptionbudgets"
+_CONFIG_MAPS = f"/api/v1/namespaces/{NAMESPACE}/configmaps"
+_MERGE = "application/merge-patch+json"
+JOB, _JOB_CPU = "report", 500
+
+
+def order(cluster: LocalCluster, nodes: int) -> None:
+    """Start kwok and Karpenter, and have it buy nodes, which it keeps for now."""
+    cluster.start_kwok(PACE)
+    cluster.start_karpenter()
+    set_pool(cluster, "Never")
+    accounts.namespace(cluster, NAMESPACE)
+    for number in range(nodes):
+        cluster.api.request("POST", karpenter.NODE_CLAIMS, manifests.node_claim(number + 1))
+
+
+def set_pool(cluster: LocalCluster, consolidate_after: str) -> None:
+    """Say after how long Karpenter deletes empty nodes."""
+    karpenter.create_pool(cluster.api, manifests.POOL, manifests.disruption(consolidate_after), [INSTANCE_TYPE])
+
+
+def populate(cluster: LocalCluster, apps: Sequence[App]) -> None:
+    """Create the Deployments, their budgets, and a Job."""
+    cluster.wait_service_account(NAMESPACE)
+    for app in apps:
+        cluster.api.request("POST", _APPS, manifests.deployment(app))
+        if app.budget is not None:
+            cluster.api.request("POST", _BUDGETS, manifests.budget(app))
+    cluster.api.request("POST", _JOBS, manifests.job(JOB, _JOB_CPU))
+
+
+def prepare(cluster: LocalCluster, prices: Mapping[str, float], kept: str) -> None:
+    """Create what the evictor reads and writes, and forbid to remove one node.
+
+    Args:
+        cluster: where.
+        prices: an hour, by instance type.
+        kept: the node that somebody wants to keep.
+    """
+    definition: dict[str, Any] = yaml.safe_load(CRD.read_text())
+    cluster.api.request("POST", _DEFINITIONS, definition)
+    accounts.apply(cluster, _CONFIG_MAPS, manifests.prices(sorted(prices.items())))
+    annotated = {"metadata": {"annotations": {KEPT: "true"}}}
+    cluster.api.request("PATCH", f"{NODES}/{kept}", annotated, _MERGE)
+
+
+def configure(cluster: LocalCluster) -> None:
+    """Create the evictor's resource, once its definition is served."""
+    cluster.api.request("POST", CONFIGS, manifests.config())
+
+
+def is_served(cluster: LocalCluster) -> bool:
+    """Whether the evictor's resource can be created."""
+    return cluster.api.answers_ok(CONFIGS)
+
+
+def status(cluster: LocalCluster) -> dict[str, Any]:
+    """What the evictor says of itself in its resource."""
+    found: dict[str, Any] = cluster.api.get(f"{CONFIGS}/{manifests.CONFIG}").get("status") or {}
+    return found
