@@ -8,8 +8,8 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tools.demo.events import Mark
-from tools.demo.screen import print_line
+from tools.demo.common.events import Mark
+from tools.demo.common.sentences import print_line
 from tools.toolchain.guard import interrupt_with_parent
 
 MOMENTS = 20

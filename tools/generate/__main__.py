@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tools.demo import picture, replay
+from tools.demo.evictor import picture as evictor_picture
 from tools.demo.evictor import report_picture
 from tools.generate import bundle, charts, plan, protocol, pulumi, reference, report, terraform, values
 
@@ -16,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 GENERATED: dict[str, Callable[[], str]] = {
     "docs/images/demo.svg": lambda: picture.svg(replay.RECORDING),
+    "docs/images/evictor-demo.svg": lambda: evictor_picture.svg(replay.EVICTORS),
     "docs/images/evictor.svg": report_picture.svg,
     "docs/reference/evictor-report.md": report.page,
     "docs/reference/metrics.md": reference.metrics,

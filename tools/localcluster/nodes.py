@@ -153,8 +153,10 @@ class NodeProcesses:
         """Starts kwok's controller; does nothing while it runs."""
         if self._kwok is not None and self._kwok.running:
             return self._kwok
-        stages = self._in.directory / _KWOK_STAGES.name
-        stages.write_text(_paced(_KWOK_STAGES.read_text(), pace))
+        stages = _KWOK_STAGES
+        if pace != AT_ONCE:
+            stages = self._in.directory / stages.name
+            stages.write_text(paced(_KWOK_STAGES.read_text(), pace))
         command = [
             str(binaries([KWOK])[KWOK]),
             f"--kubeconfig={self._in.kubeconfig}",
@@ -211,8 +213,8 @@ def kwok_node(
     }
 
 
-def _paced(stages: str, pace: Pace) -> str:
-    """The stages of kwok, those of pods after so long."""
+def paced(stages: str, pace: Pace) -> str:
+    """What kwok plays (YAML), what it does with pods after so long."""
     delays = {"pod-running": pace.ready, "pod-deleted": (pace.gone, pace.gone)}
     found = list(yaml.safe_load_all(stages))
     for stage in found:

@@ -7,7 +7,7 @@ import io
 from rich.console import Console, RenderableType
 from rich.terminal_theme import TerminalTheme
 
-WIDTH = 96
+WIDTH, HEIGHT = 96, 30
 
 _NORMAL = "484f58 ff7b72 3fb950 d29922 58a6ff bc8cff 39c5cf b1bac4"
 _BRIGHT = "6e7681 ffa198 56d364 e3b341 79c0ff d2a8ff 56d4dd ffffff"
@@ -56,6 +56,8 @@ def drawn(shown: RenderableType, title: str, name: str) -> str:
     Returns:
         An SVG document.
     """
-    console = Console(width=WIDTH, record=True, file=io.StringIO(), force_terminal=True, color_system="truecolor")
+    console = Console(
+        width=WIDTH, height=HEIGHT, record=True, file=io.StringIO(), force_terminal=True, color_system="truecolor"
+    )
     console.print(shown)
     return console.export_svg(title=title, theme=_THEME, code_format=_FORMAT, unique_id=name)

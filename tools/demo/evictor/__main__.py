@@ -28,6 +28,7 @@ from .story import Story
 MOST_NODES = 99
 """Two digits, and what one processor plays."""
 TOOLS = ("demo", "kwok", "karpenter")
+DESCRIPTION = "A cluster at 40 % use: the evictor says which nodes could go, empties them, and Karpenter deletes them."
 EXAMPLES = """\
 examples:
   ./taskw demo:evictor                   start a control plane on loopback, show it all, remove everything
@@ -42,7 +43,7 @@ exit codes: 0 what was promised is deleted and nobody noticed, 1 it is not or so
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="./taskw demo:evictor --",
-        description="A cluster at 40 % use: the evictor says what could go, and empties it; Karpenter deletes the nodes.",
+        description=DESCRIPTION,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -75,11 +76,16 @@ def run(arguments: argparse.Namespace, stream: TextIO) -> int:
             playing.enter_context(logs_in(cluster.logs / "demo.log"))
             outcome = run_command(lambda: ticking(Story(cluster, stage, arguments.nodes).tell(), stage, shown))
             judge(outcome.problems, outcome.sentence, stage)
-        _print_outcome(outcome, arguments.output, stream)
+        show_outcome(outcome, arguments.output, stream)
         if arguments.keep:
             print_line(stream, f"kept: export KUBECONFIG={cluster.kubeconfig}; press Enter to remove it")
             sys.stdin.readline()
     print_line(stream, "everything removed")
+    return next_step(outcome, stream)
+
+
+def next_step(outcome: Outcome, stream: TextIO) -> int:
+    """Say what to do now; returns the exit code."""
     if outcome.problems:
         print_line(stream, "please report this with the output of ./taskw demo:evictor -- -o json and ./taskw doctor")
         return 1
@@ -87,8 +93,8 @@ def run(arguments: argparse.Namespace, stream: TextIO) -> int:
     return 0
 
 
-def _print_outcome(outcome: Outcome, output: str, stream: TextIO) -> None:
-    """The floors of all Deployments, and all of it as JSON when that is wanted."""
+def show_outcome(outcome: Outcome, output: str, stream: TextIO) -> None:
+    """Print the floors of all Deployments, and all of the outcome as JSON when that is wanted."""
     for name, each in outcome.workloads.items():
         print_line(stream, f"{name}: {each.replicas} replicas, floor {each.floor}, fewest Ready {each.lowest}")
     if output == "json":

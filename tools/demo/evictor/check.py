@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from moorage.drain.names import DRAIN_ANNOTATION, soft_tainted
@@ -71,10 +71,10 @@ class Outcome:
         """What was checked, when all is well."""
         saved = 100 * (self.cost_before - self.cost_after) / self.cost_before if self.cost_before else 0
         return (
-            f"checked: {self.deleted} of {self.nodes} nodes are deleted, {self.kept_promise} of the {self.promised} promised "
-            f"({100 * self.share:.0f} %); "
-            f"cost {self.cost_before:.2f} → {self.cost_after:.2f} an hour ({saved:.0f} % less); {self.evicted} pods "
-            "evicted; no Deployment below its floor, no PodDisruptionBudget violated, no node left cordoned"
+            f"checked: {self.deleted} of {self.nodes} nodes are deleted, {self.kept_promise} of {self.promised} that "
+            f"were promised ({100 * self.share:.0f} %); {self.cost_before:.2f} → {self.cost_after:.2f} an hour "
+            f"({saved:.0f} % less); {self.evicted} pods evicted; no Deployment fell below its floor, no "
+            "PodDisruptionBudget was violated, no node is left cordoned"
         )
 
 
@@ -115,9 +115,9 @@ def judged(state: State, report: Report, uids: Mapping[str, str], nodes: Sequenc
         kept_promise=kept,
         deleted=len(gone),
         bought=len(bought),
-        cost_before=report.total,
-        cost_promised=report.total - report.freed,
-        cost_after=sum(prices.get(node.metadata.name, 0.0) for node in nodes),
+        cost_before=round(report.total, 4),
+        cost_promised=round(report.total - report.freed, 4),
+        cost_after=round(sum(prices.get(node.metadata.name, 0.0) for node in nodes), 4),
         evicted=len(state.evicted),
         workloads={
             name: Floor(each.replicas, each.floor, each.lowest, state.ready(name))
@@ -138,7 +138,7 @@ def _promise_problems(kept: int, report: Report) -> Iterator[str]:
         )
 
 
-def _floor_problems(workloads: Sequence[Workload], state: State) -> Iterator[str]:
+def _floor_problems(workloads: Iterable[Workload], state: State) -> Iterator[str]:
     for each in workloads:
         if each.lowest < each.floor:
             yield f"Deployment {each.name} had {each.lowest} Ready pods, and its floor is {each.floor}"

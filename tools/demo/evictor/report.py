@@ -46,8 +46,8 @@ class Report:
         """The same as one sentence."""
         part = 100 * self.freed / self.total if self.total else 0
         return (
-            f"moorage evictor --once: {len(self.going)} of {self.nodes} nodes could go, {self.moved} pods would move; "
-            f"that saves {self.freed:.2f} of {self.total:.2f} an hour ({part:.0f} %)"
+            f"moorage evictor --once: {len(self.going)} of {self.nodes} nodes could go, which saves {self.freed:.2f} "
+            f"of {self.total:.2f} an hour ({part:.0f} %); {self.moved} pods would move"
         )
 
 

@@ -41,11 +41,11 @@ class App:
 
 APPS = (
     App("web", 32, 500),
-    App("api", 24, 700, budget=4),
-    App("search", 12, 1000, budget=2),
+    App("api", 24, 700),
+    App("search", 12, 1000),
     App("cart", 16, 400),
-    App("mail", 10, 300),
-    App("cache", 8, 750),
+    App("mail", 10, 300, budget=3),
+    App("cache", 8, 750, budget=2),
     App("admin", 1, 250),
 )
 

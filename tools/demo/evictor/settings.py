@@ -33,4 +33,5 @@ def service_flags() -> list[str]:
 
 def told() -> str:
     """What is not as the chart has it, for people."""
-    return ", ".join(f"{name} {value}" for name, value in (_OURS | _ACTING).values())
+    values = ", ".join(f"{name} {value}" for name, value in (_OURS | _ACTING).values())
+    return f"{values}; NodePool consolidateAfter {CONSOLIDATE_AFTER}, budgets 100 %"

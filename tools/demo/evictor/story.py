@@ -26,7 +26,7 @@ from .report import Report
 from .scenario import INSTANCE_TYPE, App, scaled
 from .state import State
 
-STEP_SECONDS = 120.0
+STEP_SECONDS = 240.0
 ACT_SECONDS = 300.0
 READING_SECONDS = 3.0
 """The report stays alone on the screen for so long."""
@@ -60,25 +60,26 @@ class Story:
         """
         began = self._stage.elapsed
         async with Transport(credentials.load(self._cluster.kubeconfig)) as transport:
-            observer = Observer(transport, self._stage)
+            client, observer = Client(transport), Observer(transport, self._stage)
             async with observer.running():
-                await self._bought(observer)
-                await self._populated()
+                await self._bought(client, observer)
+                await self._populated(client)
                 promise = await self._reported()
                 uids = {node.metadata.name: node.metadata.uid for node in observer.nodes}
                 try:
                     late = await self._acted()
-                    outcome = await verify(Client(transport), self._stage.state, promise, uids, late)
+                    outcome = await verify(client, self._stage.state, promise, uids, late)
                 finally:
                     await asyncio.to_thread(self._programs.stop)
         return dataclasses.replace(outcome, seconds=round(self._stage.elapsed - began, 1))
 
     # --- the steps ---
 
-    async def _bought(self, observer: Observer) -> None:
+    async def _bought(self, client: Client, observer: Observer) -> None:
         """Have Karpenter buy all nodes."""
         self._stage.say(f"Karpenter buys {self._nodes} nodes ({INSTANCE_TYPE}), kwok plays them and their pods")
-        await asyncio.to_thread(world.order, self._cluster, self._nodes)
+        await asyncio.to_thread(world.start, self._cluster)
+        await world.order(client, self._nodes)
 
         def all_take_pods() -> bool:
             nodes = list(observer.nodes)
@@ -86,9 +87,9 @@ class Story:
 
         await _until(all_take_pods, f"{self._nodes} nodes to be ready", STEP_SECONDS)
 
-    async def _populated(self) -> None:
+    async def _populated(self, client: Client) -> None:
         """Create the Deployments, wait until all pods are Ready, and watch them from then on."""
-        await asyncio.to_thread(world.populate, self._cluster, self._apps)
+        await world.populate(client, self._apps)
         wanted = sum(app.replicas for app in self._apps) + 1
 
         def all_ready(state: State) -> bool:
@@ -118,7 +119,7 @@ class Story:
 
     async def _reported(self) -> Report:
         """Ask what could go, and tell it."""
-        self._stage.say(f"for a short run: {settings.told()}; NodePool consolidateAfter {settings.CONSOLIDATE_AFTER}")
+        self._stage.say(f"set for a short run: {settings.told()}")
         found = await asyncio.to_thread(report.ask, self._cluster.kubeconfig, kept_environment())
         for name in sorted(self._stage.state.nodes):
             goes, why = name in found.going, found.kept.get(name, "")
@@ -134,7 +135,7 @@ class Story:
         config = await asyncio.to_thread(account.evictor, self._cluster)
         flags = [f"--kubeconfig={config}", *settings.service_flags()]
         await asyncio.to_thread(self._programs.start, "evictor", flags)
-        self._stage.good("moorage evictor acts, with the rights of its chart; it deletes nothing, Karpenter does")
+        self._stage.good("moorage evictor acts; it may not delete nodes, that is for Karpenter")
         progress = Progress(self._stage)
         async with self._programs.looked_after():
             end = time.monotonic() + ACT_SECONDS

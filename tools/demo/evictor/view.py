@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from tools.demo.common.events import Said
 from tools.demo.common.sentences import line
 
 from .events import NodeState, PodState
@@ -17,7 +18,11 @@ COLUMNS = 4
 """Nodes side by side."""
 BAR = 11
 FLOOR_BAR = 9
-LINES = 4
+LEAST_LINES = 4
+"""So many lines of sentences are shown on a terminal of 24 lines, more on a higher one."""
+_INDENT = 11
+"""What stands before a sentence."""
+_HEAD = "Deployment        Ready  floor lowest"
 
 _ICONS = {
     NodeState.RUNNING: (" ", ""),
@@ -38,37 +43,65 @@ def render(state: State, heading: str, now: float) -> RenderableType:
         heading: what stands at the top.
         now: seconds since the start.
     """
-    top = Text.assemble((heading, "bold"), f"   {max(now, state.at):5.1f} s")
-    parts: list[RenderableType] = [top]
+    parts: list[RenderableType] = [Text.assemble((heading, "bold"), f"   {max(now, state.at):5.1f} s", *_cost(state))]
+    taken = 2
     if state.nodes:
-        parts += [Text.assemble(*_counts(state)), Text.assemble(*_cost(state)), _nodes(state), _legend()]
+        parts += [Text.assemble(*_counts(state)), _nodes(state), _legend()]
+        taken += 2 + _rows(len(state.nodes))
     if state.workloads:
-        parts += [Text(), _workloads(state)]
-    parts += [Text(), *(line(said) for said in state.said[-LINES:])]
-    return Group(*parts)
+        parts.append(_workloads(state))
+        taken += _rows(len(state.workloads), 2) + 1
+    return Group(*parts, Text(), Sentences(state.said, taken))
+
+
+class Sentences:
+    """The last sentences, as many as a terminal has room for.
+
+    Args:
+        said: all of them.
+        taken: how many lines stand above.
+    """
+
+    def __init__(self, said: Sequence[Said], taken: int) -> None:
+        self._said = said
+        self._taken = taken
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw them, long ones on several lines."""
+        room = max(LEAST_LINES, console.height - 1 - self._taken)
+        lines: list[Text] = []
+        for said in reversed(self._said):
+            first, *rest = line(said).wrap(console, options.max_width - _INDENT)
+            lines = [first, *(Text(" " * _INDENT).append_text(each) for each in rest), *lines]
+            if len(lines) >= room:
+                break
+        yield from lines[-room:]
+
+
+def _rows(count: int, columns: int = COLUMNS) -> int:
+    return -(-count // columns)
 
 
 def _counts(state: State) -> Iterator[tuple[str, str]]:
     """How many nodes are how far, and how full those are that there are."""
     yield "nodes ", "bold"
     yield f"{len(state.standing)}  ", "green"
-    styles = {
-        NodeState.CHOSEN: "yellow",
-        NodeState.DRAINING: "yellow",
-        NodeState.EMPTY: "cyan",
-        NodeState.DELETED: "green",
-    }
+    styles = {NodeState.CHOSEN: "yellow", NodeState.DRAINING: "yellow", NodeState.EMPTY: "cyan"}
     for node_state, style in styles.items():
         count = len(state.in_state(node_state))
         yield f"{count} {node_state.value}  ", style if count else "bright_black"
-    yield f" {100 * state.use:.0f} % of the CPU is used", ""
+    deleted, promised = len(state.deleted), len(state.promised)
+    yield f"{deleted} deleted", "bold green" if deleted else "bright_black"
+    yield f" of {promised} promised" if promised else "", ""
+    yield f"   {100 * state.use:.0f} % used", ""
 
 
 def _cost(state: State) -> Iterator[tuple[str, str]]:
     """What the nodes cost that there are, and what those are worth that are gone."""
     before, now = state.cost_before, state.cost
-    yield "cost  ", "bold"
-    yield f"{now:.2f} an hour", "green" if now < before else ""
+    if before:
+        yield "   cost ", "bold"
+        yield f"{now:.2f} an hour", "green" if now < before else ""
     if now < before:
         yield f" of {before:.2f}: {100 * (before - now) / before:.0f} % less", "green"
 
@@ -77,7 +110,7 @@ def _nodes(state: State) -> Table:
     """All nodes, from top to bottom, several side by side; their numbers are their places by name."""
     named = [state.nodes[name] for name in sorted(state.nodes)]
     used = state.cpu()
-    rows = -(-len(named) // COLUMNS)
+    rows = _rows(len(named))
     table = Table.grid(padding=(0, 2, 0, 0))
     for _ in range(COLUMNS):
         table.add_column(no_wrap=True)
@@ -122,7 +155,8 @@ def _legend() -> Text:
         ("○ chosen ", "yellow"),
         ("◐ draining ", "yellow"),
         ("◌ empty ", "cyan"),
-        ("■ kept, see report", "magenta"),
+        ("■ kept", "magenta"),
+        ("  * budget", "yellow"),
     )
 
 
@@ -131,10 +165,11 @@ def _workloads(state: State) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     for _ in range(2):
         table.add_column(no_wrap=True)
-    cells = [Text("Deployment        Ready  floor lowest", "bright_black"), *_floors(state)]
-    half = -(-len(cells) // 2)
-    for row in range(half):
-        table.add_row(*cells[row::half])
+    table.add_row(*(Text(_HEAD, "bright_black") for _ in range(2)))
+    cells = list(_floors(state))
+    rows = _rows(len(cells), 2)
+    for row in range(rows):
+        table.add_row(*cells[row::rows])
     return table
 
 
@@ -144,7 +179,7 @@ def _floors(state: State) -> Iterator[Text]:
         cell = Text(f"{each.name:<7.7}")
         cell.append_text(floor_bar(each, ready))
         cell.append(f" {ready:>3}/{each.replicas:<3} ")
-        cell.append(f"{each.floor:>4}{'ᵇ' if each.budget else ' '}", "yellow")
+        cell.append(f"{each.floor:>4}{'*' if each.budget else ' '}", "yellow")
         yield cell.append(f"{each.lowest:>5}", "bold red" if each.lowest < each.floor else "green")
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from moorage.kube.client import Client
 from tools.localcluster import LocalCluster, accounts, karpenter
 from tools.localcluster.nodes import Pace
 
@@ -28,14 +31,13 @@ _MERGE = "application/merge-patch+json"
 JOB, _JOB_CPU = "report", 500
 
 
-def order(cluster: LocalCluster, nodes: int) -> None:
-    """Start kwok and Karpenter, and have it buy nodes, which it keeps for now."""
+def start(cluster: LocalCluster) -> None:
+    """Start kwok and Karpenter, with a NodePool that keeps its nodes for now."""
     cluster.start_kwok(PACE)
     cluster.start_karpenter()
     set_pool(cluster, "Never")
     accounts.namespace(cluster, NAMESPACE)
-    for number in range(nodes):
-        cluster.api.request("POST", karpenter.NODE_CLAIMS, manifests.node_claim(number + 1))
+    cluster.wait_service_account(NAMESPACE)
 
 
 def set_pool(cluster: LocalCluster, consolidate_after: str) -> None:
@@ -43,14 +45,22 @@ def set_pool(cluster: LocalCluster, consolidate_after: str) -> None:
     karpenter.create_pool(cluster.api, manifests.POOL, manifests.disruption(consolidate_after), [INSTANCE_TYPE])
 
 
-def populate(cluster: LocalCluster, apps: Sequence[App]) -> None:
+async def order(client: Client, nodes: int) -> None:
+    """Have Karpenter buy so many nodes."""
+    await _create(client, *((karpenter.NODE_CLAIMS, manifests.node_claim(number + 1)) for number in range(nodes)))
+
+
+async def populate(client: Client, apps: Sequence[App]) -> None:
     """Create the Deployments, their budgets, and a Job."""
-    cluster.wait_service_account(NAMESPACE)
-    for app in apps:
-        cluster.api.request("POST", _APPS, manifests.deployment(app))
-        if app.budget is not None:
-            cluster.api.request("POST", _BUDGETS, manifests.budget(app))
-    cluster.api.request("POST", _JOBS, manifests.job(JOB, _JOB_CPU))
+    deployments = ((_APPS, manifests.deployment(app)) for app in apps)
+    budgets = ((_BUDGETS, manifests.budget(app)) for app in apps if app.budget is not None)
+    await _create(client, *deployments, *budgets, (_JOBS, manifests.job(JOB, _JOB_CPU)))
+
+
+async def _create(client: Client, *wanted: tuple[str, Mapping[str, Any]]) -> None:
+    """Create objects, each below a path, all at the same time."""
+    requests = (client.transport.request("POST", path, body=json.dumps(body).encode()) for path, body in wanted)
+    await asyncio.gather(*requests)
 
 
 def prepare(cluster: LocalCluster, prices: Mapping[str, float], kept: str) -> None:

@@ -1,0 +1,40 @@
+"""README's picture of the evictor's demo."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tools.demo.common.drawing import drawn
+from tools.demo.common.events import Event
+from tools.demo.common.record import read
+
+from .events import NodeState, PodState
+from .play import EVICTOR
+from .state import State
+
+
+def svg(recording: Path) -> str:
+    """Draw the moment of a recording that shows most.
+
+    Args:
+        recording: a recorded run.
+
+    Returns:
+        An SVG document.
+    """
+    heading, _, events = read(recording, EVICTOR)
+    title = f"{EVICTOR.command}  (real run, {heading.machine}, Kubernetes {heading.kubernetes})"
+    state = telling(events)
+    return drawn(EVICTOR.render(state, EVICTOR.heading, state.at), title, "moorage-evictor-demo")
+
+
+def telling(events: Sequence[Event]) -> State:
+    """The state when a quarter of what was promised is deleted, and others are on their way: all can be seen in it."""
+    state = State()
+    for event in events:
+        state.apply(event)
+        under_way = state.in_state(NodeState.DRAINING) and state.pods_in(PodState.LEAVING, PodState.STARTING)
+        if under_way and 4 * len(state.deleted) >= len(state.promised) > 0:
+            break
+    return state
