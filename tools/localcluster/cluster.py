@@ -258,6 +258,8 @@ class ClusterHandle:
         consolidation_policy: str = "WhenEmpty",
         consolidate_after: str = "10s",
         instance_types: Sequence[str] = (),
+        budgets: Sequence[Mapping[str, Any]] = (),
+        most_cpu: int = 1000,
     ) -> None:
         """Creates or changes a NodePool of amd64 Linux on-demand nodes, with a KWOKNodeClass of the same name.
 
@@ -266,9 +268,20 @@ class ClusterHandle:
             consolidation_policy: WhenEmpty, WhenEmptyOrUnderutilized or Balanced.
             consolidate_after: how long a node is left alone after pods have come or gone, or Never.
             instance_types: what may be bought, for example c-4x-amd64-linux (4 cores, 8Gi); anything when empty.
+            budgets: how many nodes may be deleted at a time, and for which reasons; Karpenter's default when empty.
+            most_cpu: cores of all its nodes, beyond which none is bought.
         """
-        disruption = {"consolidationPolicy": consolidation_policy, "consolidateAfter": consolidate_after}
-        karpenter.create_pool(self.api, name, disruption, instance_types)
+        disruption: dict[str, Any] = {
+            "consolidationPolicy": consolidation_policy,
+            "consolidateAfter": consolidate_after,
+        }
+        if budgets:
+            disruption["budgets"] = [dict(each) for each in budgets]
+        karpenter.create_pool(self.api, name, disruption, instance_types, most_cpu)
+
+    def define_karpenter(self) -> None:
+        """Applies Karpenter's definitions without starting it, for NodePools and NodeClaims that it is to find."""
+        karpenter.define(self.api)
 
     # Real nodes -----------------------------------------------------------------------------------------
 

@@ -33,7 +33,7 @@ Spawn = Callable[[str, Sequence[str], Mapping[str, str]], ManagedProcess]
 def start(api: ApiClient, kubeconfig: Path, spawn: Spawn) -> ManagedProcess:
     """Applies Karpenter's definitions, starts it and waits until it is ready; see `ClusterHandle.start_karpenter`."""
     program = binaries([NAME])[NAME]
-    _define(api, program.parent)
+    define(api)
     for _ in range(_PORT_ATTEMPTS):
         metrics, health = free_ports(2, "0.0.0.0")  # noqa: S104 - it listens on all addresses, whatever we ask for
         flags = [f"--metrics-port={metrics}", f"--health-probe-port={health}", "--disable-leader-election"]
@@ -50,7 +50,9 @@ def start(api: ApiClient, kubeconfig: Path, spawn: Spawn) -> ManagedProcess:
     )
 
 
-def create_pool(api: ApiClient, name: str, disruption: Mapping[str, Any], instance_types: Sequence[str]) -> None:
+def create_pool(
+    api: ApiClient, name: str, disruption: Mapping[str, Any], instance_types: Sequence[str], most_cpu: int
+) -> None:
     """Creates or changes a NodePool and its KWOKNodeClass; see `ClusterHandle.apply_node_pool`."""
     wanted = {
         "kubernetes.io/arch": ["amd64"],
@@ -63,14 +65,14 @@ def create_pool(api: ApiClient, name: str, disruption: Mapping[str, Any], instan
         "nodeClassRef": {"group": "karpenter.kwok.sh", "kind": "KWOKNodeClass", "name": name},
         "expireAfter": "Never",
     }
-    spec = {"template": {"spec": node}, "limits": {"cpu": "1000"}, "disruption": dict(disruption)}
+    spec = {"template": {"spec": node}, "limits": {"cpu": str(most_cpu)}, "disruption": dict(disruption)}
     _apply(api, NODE_CLASSES, {"apiVersion": "karpenter.kwok.sh/v1alpha1", "kind": "KWOKNodeClass"}, name)
     _apply(api, NODE_POOLS, {"apiVersion": "karpenter.sh/v1", "kind": "NodePool", "spec": spec}, name)
 
 
-def _define(api: ApiClient, folder: Path) -> None:
+def define(api: ApiClient) -> None:
     """Applies the definitions that lie beside the program, and waits until they are served."""
-    for path in sorted(folder.glob("karpenter*.yaml")):
+    for path in sorted(binaries([NAME])[NAME].parent.glob("karpenter*.yaml")):
         definition = yaml.safe_load(path.read_text())
         _apply(api, _DEFINITIONS, definition, definition["metadata"]["name"])
     deadline = time.monotonic() + _READY_SECONDS

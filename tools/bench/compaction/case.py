@@ -19,7 +19,7 @@ PLANTED, BOUNDED = "planted", "bounded"
 _PODS = 30
 """About how many pods a node has, a DaemonSet's among them."""
 _SMALL = 100
-_LARGER = 9 / 7
+LARGER = 9 / 7
 """How large a node of a mixed cluster is on average."""
 _YOUNG = 20_000
 """As the services have it (``moorage.ops.aio``)."""
@@ -95,7 +95,7 @@ def made(nodes: int, profile: str, kind: str, seed: int) -> clusters.Cluster:
         return clusters.randomly(nodes, seed, mixed=mixed, pods=_PODS - 1)
     # One node is a large part of what can go of a small cluster, so that more of it goes.
     free = 0.4 if nodes < _SMALL else 0.3
-    full = (_PODS - 1) / (1 - free) / (_LARGER if mixed else 1)
+    full = (_PODS - 1) / (1 - free) / (LARGER if mixed else 1)
     return clusters.planted(nodes, seed, mixed=mixed, free=free, pods=round(full))
 
 

@@ -1,0 +1,189 @@
+"""The programs that are compared, as processes on a cluster of their own."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from moorage.objects import Node, Pod
+from moorage.scheduling.requests import allocatable, placed
+from tools.bench.common.errors import BenchError
+from tools.bench.compaction.clusters import Cluster
+from tools.localcluster import LocalCluster
+from tools.localcluster.binaries import binaries
+from tools.localcluster.ports import free_ports
+from tools.localcluster.process import ManagedProcess
+
+MOORAGE, DEFAULT, MOST = "moorage", "descheduler", "descheduler-most-allocated"
+NAMES = (MOORAGE, DEFAULT, MOST)
+SETTINGS = {
+    "cycle-interval": "1s",
+    "node-grace-period-minutes": "0",
+    "quiet-period": "0s",
+    "target-utilization": "100",
+    "target-node-percentage": "100",
+    "max-target-nodes-per-cycle": "5000",
+}
+"""What Moorage is told: everything that can go at once, of nodes that came a minute ago, on nodes that may be full."""
+INTERVAL = "20s"
+"""How often descheduler looks; pods take as long until they are ready."""
+_HIGHEST, _STEP = 50, 5
+_ABOVE = 0.1
+_CRD = Path("schemas/crds/evictorconfigs.autoscaling.cast.ai.yaml")
+_DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+_CONFIGS = "/apis/autoscaling.cast.ai/v1alpha1/evictorconfigs"
+_NAMESPACE = "default"
+_PATIENCE = 60.0
+
+Json = dict[str, Any]
+
+
+def scheduler_configuration(kubeconfig: Path) -> str:
+    """A kube-scheduler that fills nodes, for descheduler: as its own documentation asks for."""
+    resources = [{"name": name, "weight": 1} for name in ("cpu", "memory")]
+    scoring = {"scoringStrategy": {"type": "MostAllocated", "resources": resources}}
+    profile = {
+        "schedulerName": "default-scheduler",
+        "pluginConfig": [{"name": "NodeResourcesFit", "args": scoring}],
+    }
+    return yaml.safe_dump(
+        {
+            "apiVersion": "kubescheduler.config.k8s.io/v1",
+            "kind": "KubeSchedulerConfiguration",
+            "leaderElection": {"leaderElect": False},
+            "clientConnection": {"kubeconfig": str(kubeconfig), "qps": 5000, "burst": 5000},
+            "profiles": [profile],
+        }
+    )
+
+
+def policy(threshold: int) -> str:
+    """Descheduler's policy.
+
+    Args:
+        threshold: how much of its CPU and memory an underutilised node has requested at most, in percent.
+    """
+    high = {"thresholds": {"cpu": threshold, "memory": threshold}}
+    profile = {
+        "name": "compaction",
+        "pluginConfig": [
+            {"name": "HighNodeUtilization", "args": high},
+            {"name": "DefaultEvictor", "args": {"nodeFit": True, "minReplicas": 2}},
+        ],
+        "plugins": {"balance": {"enabled": ["HighNodeUtilization"]}},
+    }
+    made = {"apiVersion": "descheduler/v1alpha2", "kind": "DeschedulerPolicy", "profiles": [profile]}
+    return yaml.safe_dump(made)
+
+
+def threshold(cluster: Cluster) -> int:
+    """The highest threshold with which descheduler does something: a tenth of the nodes is not underutilised.
+
+    If all nodes are, it does nothing.
+
+    Args:
+        cluster: as it is at the beginning.
+    """
+    used = _used(cluster.nodes, cluster.pods)
+    for percent in range(_HIGHEST, 0, -_STEP):
+        if sum(max(parts) * 100 > percent for parts in used.values()) >= _ABOVE * len(used):
+            return percent
+    raise BenchError("no threshold leaves a tenth of the nodes above it: the cluster is empty")
+
+
+def _used(nodes: Sequence[Node], pods: Sequence[Pod]) -> dict[str, tuple[float, float]]:
+    """Which parts of CPU and memory are requested on each node."""
+    used = {node.metadata.name: [0, 0] for node in nodes}
+    for pod in pods:
+        asked = placed(pod)
+        used[pod.spec.node_name][0] += asked.get("cpu", 0)
+        used[pod.spec.node_name][1] += asked.get("memory", 0)
+    offered = {node.metadata.name: allocatable(node.status.allocatable)[0] for node in nodes}
+    return {name: (cpu / offered[name]["cpu"], mem / offered[name]["memory"]) for name, (cpu, mem) in used.items()}
+
+
+def prepare(cluster: LocalCluster) -> None:
+    """Define EvictorConfig and make one: Moorage writes down there what it evicts."""
+    cluster.api.request("POST", _DEFINITIONS, yaml.safe_load(_CRD.read_text()))
+    manifest = {"apiVersion": "autoscaling.cast.ai/v1alpha1", "kind": "EvictorConfig", "spec": {}}
+    deadline = time.monotonic() + _PATIENCE
+    while not cluster.api.answers_ok(_CONFIGS):
+        if time.monotonic() > deadline:
+            raise BenchError(f"EvictorConfig is not served after {_PATIENCE:g} s; logs in {cluster.logs}")
+        time.sleep(0.1)
+    cluster.api.request("POST", _CONFIGS, manifest | {"metadata": {"name": "evictor-config"}})
+
+
+def promised(cluster: LocalCluster, folder: Path) -> Json:
+    """The report of `moorage evictor --once` on the cluster as it is now.
+
+    Args:
+        cluster: with Karpenter running.
+        folder: for its log.
+    """
+    report = folder / "report.json"
+    once = _moorage(cluster, folder, ["--once", "-o", "json", f"--output-file={report}"], "moorage-once")
+    once.start()
+    while once.running:
+        time.sleep(0.1)
+    if once.exit_code != 0:
+        raise BenchError(f"moorage evictor --once ended with exit code {once.exit_code}: {once.log_tail()}")
+    found: Json = msgspec.json.decode(report.read_bytes())
+    return found
+
+
+def moorage(cluster: LocalCluster, folder: Path) -> ManagedProcess:
+    """`moorage evictor` that acts, started."""
+    flags = [
+        "--dry-run=false",
+        f"--namespace={_NAMESPACE}",
+        "--pod-name=bench-evictor",
+        "--health-address=127.0.0.1:0",
+        "--leader-election=false",
+        "--log-format=json",
+    ]
+    return _moorage(cluster, folder, flags, "moorage")
+
+
+def _moorage(cluster: LocalCluster, folder: Path, flags: Sequence[str], name: str) -> ManagedProcess:
+    settings = [f"--{flag}={value}" for flag, value in SETTINGS.items()]
+    command = [sys.executable, "-m", "moorage.cli", "evictor", f"--kubeconfig={cluster.kubeconfig}", *settings, *flags]
+    return _process(name, command, folder)
+
+
+def descheduler(cluster: LocalCluster, folder: Path, percent: int) -> ManagedProcess:
+    """Descheduler with HighNodeUtilization.
+
+    Args:
+        cluster: the cluster.
+        folder: for its policy and log.
+        percent: see `policy`.
+    """
+    path = folder / "policy.yaml"
+    path.write_text(policy(percent))
+    command = [
+        str(binaries(["descheduler"])["descheduler"]),
+        f"--kubeconfig={cluster.kubeconfig}",
+        f"--policy-config-file={path}",
+        f"--descheduling-interval={INTERVAL}",
+        "--bind-address=127.0.0.1",
+        f"--secure-port={free_ports(1)[0]}",
+        f"--cert-dir={folder}",
+        "--client-connection-qps=5000",
+        "--client-connection-burst=5000",
+        "-v=1",
+    ]
+    return _process("descheduler", command, folder)
+
+
+def _process(name: str, command: Sequence[str], folder: Path) -> ManagedProcess:
+    here = Path.cwd()
+    environment = {"PATH": os.environ.get("PATH", ""), "HOME": str(folder), "PYTHONPATH": str(here / "runtime")}
+    return ManagedProcess(name, command, log=folder / f"{name}.log", env=environment, cwd=folder)

@@ -1,0 +1,156 @@
+"""What the runs come to: medians per contender and profile, targets, and the table; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from tools.bench.common import tables
+from tools.bench.compaction.case import MIXED, PLAIN
+
+from .contenders import DEFAULT, MOORAGE, MOST
+
+PROMISED = {PLAIN: 0.95, MIXED: 0.85}
+"""Of the bound, Moorage promises so much at least."""
+KEPT = 0.95
+"""Of what it promises, it frees so much at least."""
+CHURN = 1.1
+"""Evictions for each pod that was on a freed node, at most."""
+WAIT = 5.0
+"""Seconds that 99 of 100 evicted pods' replacements wait for a node, at most."""
+COLUMNS = ("", "profile", "freed", "of the bound", "evictions", "on freed", "p99 wait", "PDB", "floor", "seconds")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one contender did to one cluster.
+
+    Attributes:
+        contender: its name.
+        profile: ``plain`` or ``mixed``.
+        nodes: how many there were.
+        pods: how many, those of DaemonSets apart.
+        freed: nodes that are gone.
+        freed_cost: what those cost, less what was bought.
+        promised_cost: what the first report promised; of Moorage only.
+        bound_cost: what can be freed at most.
+        evictions: pods that the Eviction API took away.
+        pods_on_freed: pods that were on the freed nodes at the beginning.
+        pending_p99_s: how long a replacement had no node: of a hundred, the second longest.
+        pdb_violations: how often a workload fell below what its PodDisruptionBudget keeps.
+        floor_violations: how often one without a budget fell below its floor.
+        seconds: until the last of the freed nodes was gone.
+    """
+
+    contender: str
+    profile: str
+    nodes: int
+    pods: int
+    freed: int
+    freed_cost: float
+    promised_cost: float | None
+    bound_cost: float
+    evictions: int
+    pods_on_freed: int
+    pending_p99_s: float
+    pdb_violations: int
+    floor_violations: int
+    seconds: float
+
+
+def medians(runs: Sequence[Run]) -> Run:
+    """The medians of some runs of one contender and profile; of violations all are counted."""
+    one = runs[0]
+    middle: dict[str, Any] = {
+        name: round(median(getattr(run, name) for run in runs), 3)
+        for name in ("freed", "freed_cost", "bound_cost", "evictions", "pods_on_freed", "pending_p99_s", "seconds")
+    }
+    promises = [run.promised_cost for run in runs if run.promised_cost is not None]
+    return Run(
+        one.contender,
+        one.profile,
+        one.nodes,
+        one.pods,
+        promised_cost=round(median(promises), 3) if promises else None,
+        pdb_violations=sum(run.pdb_violations for run in runs),
+        floor_violations=sum(run.floor_violations for run in runs),
+        **middle,
+    )
+
+
+def grouped(runs: Sequence[Run]) -> dict[str, dict[str, Run]]:
+    """The medians by profile and contender."""
+    groups: dict[str, dict[str, list[Run]]] = {}
+    for run in runs:
+        groups.setdefault(run.profile, {}).setdefault(run.contender, []).append(run)
+    return {profile: {name: medians(group) for name, group in found.items()} for profile, found in groups.items()}
+
+
+def lines(found: Mapping[str, Mapping[str, Run]]) -> Iterator[Sequence[str]]:
+    """The table of all contenders."""
+    for profile, contenders in found.items():
+        for name, run in contenders.items():
+            yield (
+                name,
+                profile,
+                f"{run.freed:g} of {run.nodes}",
+                f"{run.freed_cost / run.bound_cost:.3f}",
+                f"{run.evictions:,g}",
+                f"{run.pods_on_freed:g}",
+                f"{run.pending_p99_s:.1f} s",
+                f"{run.pdb_violations}",
+                f"{run.floor_violations}",
+                f"{run.seconds:.0f}",
+            )
+
+
+def targets(found: Mapping[str, Mapping[str, Run]]) -> Iterator[tuple[str, str, str, str]]:
+    """Each target of Moorage's: profile, figure, what it is to be, and MISSED where it is not that."""
+    for profile, contenders in found.items():
+        run = contenders.get(MOORAGE)
+        if run is None:
+            continue
+        promised = run.promised_cost or 0.0
+        others = [contenders[name] for name in (DEFAULT, MOST) if name in contenders]
+        best = max((each.freed_cost for each in others), default=0.0)
+        moved = run.evictions / run.pods_on_freed if run.pods_on_freed else 0.0
+        for figure, target, met in (
+            (
+                f"promised {promised / run.bound_cost:.3f} of the bound",
+                f"≥ {PROMISED[profile]}",
+                _least(promised / run.bound_cost, PROMISED[profile]),
+            ),
+            (
+                f"freed {run.freed_cost / promised if promised else 0:.3f} of what was promised",
+                f"≥ {KEPT}",
+                promised > 0 and _least(run.freed_cost / promised, KEPT),
+            ),
+            (f"freed {run.freed_cost:,.0f}", f"> {best:,.0f}, descheduler's best", run.freed_cost > best),
+            (f"{moved:.2f} evictions for each pod on freed nodes", f"≤ {CHURN}", moved <= CHURN),
+            (
+                f"99 of 100 evicted pods had a node after {run.pending_p99_s:.1f} s",
+                f"≤ {WAIT:g} s",
+                run.pending_p99_s <= WAIT,
+            ),
+            (f"{run.pdb_violations} violations of PodDisruptionBudgets", "0", run.pdb_violations == 0),
+            (f"{run.floor_violations} violations of floors", "0", run.floor_violations == 0),
+        ):
+            yield profile, figure, target, "" if met else tables.MISSED
+
+
+def _least(value: float, wanted: float) -> bool:
+    """Whether a part is as large as wanted, when both are read as they are written."""
+    return round(value, 3) >= wanted
+
+
+def sentence(run: Run) -> str:
+    """What a run has shown, for people who wait."""
+    promised = "" if run.promised_cost is None else f" (promised {run.promised_cost:,.0f})"
+    return (
+        f"{run.freed} of {run.nodes} nodes freed, {run.freed_cost:,.0f} of at most {run.bound_cost:,.0f}{promised}; "
+        f"{run.evictions:,} evictions, {run.pods_on_freed} pods were on those nodes; p99 without a node "
+        f"{run.pending_p99_s:.1f} s; {run.pdb_violations} PDB and {run.floor_violations} floor violations; "
+        f"{run.seconds:.0f} s"
+    )

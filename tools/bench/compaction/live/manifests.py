@@ -1,0 +1,176 @@
+"""The objects of a seeded cluster as the API server takes them; pure."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import yaml
+
+from moorage.objects import Node, Pod, Workload
+from tools.bench.compaction.clusters import Cluster
+from tools.bench.compaction.sites import CPU
+from tools.localcluster.nodes import KWOK_ANNOTATION, KWOK_STAGES
+
+Json = dict[str, Any]
+
+POOL = "default"
+FINALIZER = "karpenter.sh/termination"
+GRACE = 10
+"""Seconds that a pod takes to end."""
+START = (5, 20)
+"""Seconds that a pod takes until it is ready, at least and at most."""
+_IMAGE = "registry.example/app:1"
+
+
+def stages() -> str:
+    """How kwok plays nodes and pods: as everywhere here, but pods take their time."""
+    found = list(yaml.safe_load_all(KWOK_STAGES.read_text()))
+    for stage in found:
+        if stage["metadata"]["name"] == "pod-running":
+            least, most = START
+            stage["spec"]["delay"] = {"durationMilliseconds": 1000 * least, "jitterDurationMilliseconds": 1000 * most}
+        if stage["metadata"]["name"] == "pod-deleted":
+            stage["spec"]["delay"] = {"durationMilliseconds": 1000 * GRACE}
+    return yaml.safe_dump_all(found, sort_keys=False)
+
+
+def instance_type(node: Node) -> str:
+    """The type of Karpenter's kwok provider that is as large as a node: others it would replace."""
+    return f"m-{16 * size(node)}x-amd64-linux"
+
+
+def size(node: Node) -> int:
+    """How many times as large as the smallest a node is."""
+    return int(str(node.status.allocatable["cpu"]).removesuffix("m")) // CPU
+
+
+def claim(node: Node) -> Json:
+    """The NodeClaim of a node that Karpenter has bought."""
+    labels = _bought(node)
+    return {
+        "apiVersion": "karpenter.sh/v1",
+        "kind": "NodeClaim",
+        "metadata": {"name": node.metadata.name, "labels": labels, "finalizers": [FINALIZER]},
+        "spec": {
+            "nodeClassRef": {"group": "karpenter.kwok.sh", "kind": "KWOKNodeClass", "name": POOL},
+            "requirements": [{"key": key, "operator": "In", "values": [value]} for key, value in labels.items()],
+            "expireAfter": "Never",
+        },
+    }
+
+
+def claim_status(node: Node, now: str) -> Json:
+    """What Karpenter says of a NodeClaim whose node has joined.
+
+    Args:
+        node: the node.
+        now: the time, RFC 3339.
+    """
+    ready = [
+        {"type": kind, "status": "True", "reason": kind, "lastTransitionTime": now, "observedGeneration": 1}
+        for kind in ("Launched", "Registered", "Initialized", "Ready")
+    ]
+    offered = dict(node.status.allocatable)
+    name = node.metadata.name
+    return {
+        "providerID": f"kwok://{name}",
+        "nodeName": name,
+        "capacity": offered,
+        "allocatable": offered,
+        "conditions": ready,
+    }
+
+
+def node(seeded: Node, uid: str) -> Json:
+    """A node that kwok plays and Karpenter owns.
+
+    Args:
+        seeded: the node.
+        uid: of its NodeClaim.
+    """
+    name = seeded.metadata.name
+    owner = {"apiVersion": "karpenter.sh/v1", "kind": "NodeClaim", "name": name, "uid": uid, "blockOwnerDeletion": True}
+    state = {"karpenter.sh/registered": "true", "karpenter.sh/initialized": "true"}
+    offered = dict(seeded.status.allocatable)
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {
+            "name": name,
+            "annotations": {KWOK_ANNOTATION: "fake"},
+            "labels": seeded.metadata.labels | _bought(seeded) | state,
+            "finalizers": [FINALIZER],
+            "ownerReferences": [owner],
+        },
+        "spec": {"providerID": f"kwok://{name}"},
+        "status": {"capacity": offered, "allocatable": offered},
+    }
+
+
+def _bought(seeded: Node) -> dict[str, str]:
+    """What Karpenter knows a node by."""
+    return {
+        "karpenter.sh/nodepool": POOL,
+        "karpenter.sh/capacity-type": "on-demand",
+        "kubernetes.io/arch": "amd64",
+        "kubernetes.io/os": "linux",
+        "node.kubernetes.io/instance-type": instance_type(seeded),
+    }
+
+
+def pods(cluster: Cluster) -> Iterator[Json]:
+    """All pods but those of the DaemonSet, each on its node, without an owner: the controllers adopt them."""
+    for each in cluster.pods:
+        owner = each.metadata.owner_references[0]
+        if owner.kind != "DaemonSet":
+            meta = {"name": each.metadata.name, "labels": {"app": owner.name}}
+            yield {"metadata": meta, "spec": _spec(each) | {"nodeName": each.spec.node_name}}
+
+
+def controllers(cluster: Cluster) -> Iterator[tuple[str, Json]]:
+    """ReplicaSets, then their Deployments: resource and manifest.
+
+    Deployments adopt the ReplicaSets, because these are made from the same template.
+    """
+    sibling = {each.metadata.owner_references[0].name: each for each in cluster.pods}
+    for kind in ("replicasets", "deployments"):
+        for workload in cluster.workloads["Deployment"].values():
+            name = workload.metadata.name
+            yield kind, _controller(workload, sibling[name])
+
+
+def daemon_set(cluster: Cluster) -> Json:
+    """The DaemonSet that has a pod on every node."""
+    one = next(each for each in cluster.pods if each.metadata.owner_references[0].kind == "DaemonSet")
+    name = one.metadata.owner_references[0].name
+    return {"metadata": {"name": name}, "spec": _pods_of(name, one)}
+
+
+def budgets(cluster: Cluster) -> Iterator[Json]:
+    """The PodDisruptionBudgets."""
+    for each in cluster.budgets.values():
+        yield {"metadata": {"name": each.metadata.name}, "spec": msgspec.to_builtins(each.spec)}
+
+
+def _controller(workload: Workload, sibling: Pod) -> Json:
+    name = workload.metadata.name
+    meta = {"name": name, "labels": {"app": name}}
+    return {"metadata": meta, "spec": {"replicas": workload.spec.replicas, **_pods_of(name, sibling)}}
+
+
+def _pods_of(name: str, sibling: Pod) -> Json:
+    labels = {"app": name}
+    template = {"metadata": {"labels": labels}, "spec": _spec(sibling)}
+    return {"selector": {"matchLabels": labels}, "template": template}
+
+
+def _spec(seeded: Pod) -> Json:
+    """What a pod is made from, without the node that it is on."""
+    spec: Json = copy.deepcopy(msgspec.to_builtins(seeded.spec))
+    spec.pop("nodeName", None)
+    for container in spec["containers"]:
+        container["image"] = _IMAGE
+    return spec | {"terminationGracePeriodSeconds": GRACE, "automountServiceAccountToken": False}

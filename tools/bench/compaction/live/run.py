@@ -1,0 +1,148 @@
+"""One contender on one cluster: from the empty control plane to its figures."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from moorage.evictor.candidates import Policy, judge
+from moorage.evictor.compaction import Settings
+from tools.bench.common.errors import BenchError
+from tools.bench.compaction import bound
+from tools.bench.compaction.clusters import Cluster
+from tools.localcluster import ClusterOptions, LocalCluster
+from tools.localcluster.process import ManagedProcess, stop_all
+from tools.localcluster.state import cluster_dir
+
+from . import contenders
+from .contenders import MOORAGE, MOST
+from .figures import Run
+from .scene import Scene
+from .tally import percentile
+
+_STILL = 90.0
+"""A contender that has done nothing for so many seconds has ended: twice what Karpenter takes to delete a node."""
+_REPORT = 15.0
+_GRACE = 25.0
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is to be run.
+
+    Attributes:
+        contender: its name.
+        profile: ``plain`` or ``mixed``.
+        seeded: the cluster.
+        minutes: how long it has at most.
+        logs: where logs are kept; emptied before.
+    """
+
+    contender: str
+    profile: str
+    seeded: Cluster
+    minutes: float
+    logs: Path
+
+
+async def run(task: Task, say: Say) -> Run:
+    """Build the cluster, let the contender work on it, and count.
+
+    Args:
+        task: what is to be run.
+        say: told of progress.
+
+    Raises:
+        BenchError: the cluster did not come to be, or the contender ended.
+        ClusterError: the control plane was not started.
+    """
+    name = f"live-{os.getpid()}-{task.profile}"
+    with tempfile.TemporaryDirectory(prefix="moorage-bench-") as scratch:
+        options = ClusterOptions(scheduler_flags=_scheduler(task.contender, name, Path(scratch)))
+        with LocalCluster(name, options=options) as cluster:
+            scene = Scene(cluster, task.seeded)
+            async with scene.watched():
+                await scene.build(say)
+                return await _measured(task, scene, say)
+
+
+def _scheduler(contender: str, cluster: str, folder: Path) -> dict[str, str]:
+    """The flags of kube-scheduler for a contender."""
+    if contender != MOST:
+        return {}
+    path = folder / "scheduler.yaml"
+    path.write_text(contenders.scheduler_configuration(cluster_dir(cluster) / "scheduler.kubeconfig"))
+    return {"config": str(path)}
+
+
+async def _measured(task: Task, scene: Scene, say: Say) -> Run:
+    """The figures of a contender that is started now."""
+    promise: float | None = None
+    if task.contender == MOORAGE:
+        await asyncio.to_thread(contenders.prepare, scene.cluster)
+        report = await asyncio.to_thread(contenders.promised, scene.cluster, task.logs)
+        promise = float(report["freed"])
+        say(f"promised: {len(report['chosen'])} nodes, {promise:,.0f} of {report['total']:,.0f} {report['unit']}")
+        process = contenders.moorage(scene.cluster, task.logs)
+    else:
+        percent = contenders.threshold(task.seeded)
+        say(f"descheduler: nodes with less than {percent} % of CPU and memory requested are underutilised")
+        process = contenders.descheduler(scene.cluster, task.logs, percent)
+    scene.tally.begin()
+    began = scene.changed = time.monotonic()
+    process.start()
+    try:
+        await _until_still(task, scene, process, began, say)
+    finally:
+        await asyncio.to_thread(stop_all, [process], _GRACE)
+    return _figures(task, scene, began, promise)
+
+
+async def _until_still(task: Task, scene: Scene, process: ManagedProcess, began: float, say: Say) -> None:
+    """Return once nothing happens any more, or the time is over."""
+    told = began
+    while (now := time.monotonic()) < began + task.minutes * 60:
+        if not process.running:
+            raise BenchError(f"{task.contender} ended with exit code {process.exit_code}: {process.log_tail()}")
+        if now > scene.changed + _STILL and not scene.tally.unbound:
+            return
+        if now > told + _REPORT:
+            told = now
+            tally = scene.tally
+            say(
+                f"{now - began:5.0f} s: {len(scene.gone)} nodes gone, {tally.evictions} evictions, "
+                f"{tally.unbound} pods without a node, {len(tally.broken)} floors broken"
+            )
+        await asyncio.sleep(1)
+
+
+def _figures(task: Task, scene: Scene, began: float, promise: float | None) -> Run:
+    """What has become of the cluster."""
+    nodes, now = task.seeded.nodes, time.monotonic()
+    prices = Settings().prices
+    price = prices.of(nodes).of
+    verdicts = judge(task.seeded.view(), Policy())
+    freed = sum(price[name] for name in scene.gone) - sum(prices.of(scene.bought.values()).of.values())
+    return Run(
+        contender=task.contender,
+        profile=task.profile,
+        nodes=len(nodes),
+        pods=sum(scene.pods_on.values()),
+        freed=len(scene.gone),
+        freed_cost=round(freed, 1),
+        promised_cost=None if promise is None else round(promise, 1),
+        bound_cost=round(bound.freeable(nodes, task.seeded.pods, verdicts, price), 1),
+        evictions=scene.tally.evictions,
+        pods_on_freed=sum(scene.pods_on[name] for name in scene.gone),
+        pending_p99_s=round(percentile(scene.tally.waits(now), 0.99), 2),
+        pdb_violations=scene.tally.violations(budget=True),
+        floor_violations=scene.tally.violations(budget=False),
+        seconds=round(max(scene.gone.values(), default=now) - began, 1),
+    )
