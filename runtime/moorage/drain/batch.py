@@ -319,6 +319,7 @@ class Batch:
         if decision.outcome is None:
             self._see_if_stuck(progress, decision)
         elif decision.outcome is Outcome.EMPTIED or (decision.outcome is Outcome.GONE and _was_emptied(progress)):
+            progress.phase = Phase.EMPTIED  # also where who deletes it was faster than our mark
             self._emptied(name, progress, sight, floors)
         else:
             progress.ended = Ended(decision.outcome, decision.why)

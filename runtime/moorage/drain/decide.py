@@ -75,12 +75,20 @@ def decide(o: Observation, floors: Floors, evictions: Evictions) -> Decision:
     if mark is not None and not mark.phase.over and mark.by != o.by:
         return Decision(outcome=Outcome.REFUSED, why=Finding(Reason.FOREIGN_MARK, mark.by))
     if o.node.metadata.deletion_timestamp is not None:
-        return Decision(outcome=Outcome.GONE, why=Finding(Reason.NODE_DELETED))
+        return _deleted(o, mark)
     if mark is None or mark.phase.over:
         return _unmarked(o, o.node, mark)
     if mark.phase is Phase.EMPTIED:
         return _emptied(o, o.node, mark)
     return _under_way(o, o.node, mark, floors, evictions)
+
+
+def _deleted(o: Observation, mark: Mark | None) -> Decision:
+    """A node that somebody deletes: it counts as emptied when all that we move has left it, or is leaving."""
+    why, drained = Finding(Reason.NODE_DELETED), mark is not None and mark.phase is Phase.DRAINING
+    if drained and not any(each.stance is not Stance.STAYS and each.lives for each in o.pods):
+        return Decision(outcome=Outcome.EMPTIED, why=why)
+    return Decision(outcome=Outcome.GONE, why=why)
 
 
 # --- nothing of ours is on it ---

@@ -104,7 +104,13 @@ def _without_agreement(node: Node, policy: Policy) -> Node:
 
 
 def _is_drained(node: Node, sight: Sight, policy: Policy) -> bool:
-    """Whether we have moved everything off a node that can be."""
+    """Whether we have moved everything off a node that can be; what is leaving counts as gone, as Karpenter has it."""
     mark = drains.ours(node, policy)
     begun = mark is not None and mark.phase is drain.Phase.DRAINING
-    return begun and all(pod.finished or belongs_to_node(pod) for pod in sight.on(node.metadata.name))
+    return begun and not any(_remains(pod) for pod in sight.on(node.metadata.name))
+
+
+def _remains(pod: Pod) -> bool:
+    """Whether a pod would have to be moved yet."""
+    leaves = pod.finished or pod.metadata.deletion_timestamp is not None
+    return not leaves and not belongs_to_node(pod)

@@ -14,7 +14,7 @@ from moorage.drain.answers import ACCEPTED, Meaning
 from moorage.drain.decide import decide
 from moorage.drain.evictions import Evictions
 from moorage.drain.floors import Floors
-from moorage.drain.names import Phase
+from moorage.drain.names import Mark, Phase
 from moorage.drain.observation import Observation
 from moorage.drain.steps import (
     Begin,
@@ -246,6 +246,26 @@ def test_a_node_that_is_gone_or_going_needs_nothing() -> None:
     meta = msgspec.structs.replace(going.metadata, deletion_timestamp="2030-01-01T12:00:00Z")
     found = decided(observed(msgspec.structs.replace(going, metadata=meta), moves(web())), *others())
     assert (found.steps, found.outcome) == ((), Outcome.GONE)
+
+
+@pytest.mark.parametrize(
+    ("phase", "pods", "outcome"),
+    [
+        (DRAINING, [DAEMON], Outcome.EMPTIED),
+        (DRAINING, [DAEMON, moves(web(going=True))], Outcome.EMPTIED),
+        (DRAINING, [moves(web(going=True)), moves(web(1))], Outcome.GONE),
+        (DRAINING, [OnNode(web(), Stance.HOLDS)], Outcome.GONE),
+        (CHOSEN, [], Outcome.GONE),
+        (None, [], Outcome.GONE),
+    ],
+)
+def test_a_node_that_is_deleted_counts_as_emptied_when_all_its_pods_have_left_or_are_leaving(
+    phase: Mark | None, pods: list[OnNode], outcome: Outcome
+) -> None:
+    going = node(phase)
+    meta = msgspec.structs.replace(going.metadata, deletion_timestamp="2030-01-01T12:00:00Z")
+    found = decided(observed(msgspec.structs.replace(going, metadata=meta), *pods))
+    assert (found.steps, found.outcome) == ((), outcome)
 
 
 # --- afterwards ---

@@ -13,6 +13,7 @@ from moorage.drain import Outcome, Reason
 from moorage.drain.drainer import Drained, Drainer
 from tests.unit.pinner.bed import faults, refusals
 from tests.unit.pinner.bed.faults import Effect
+from tests.unit.pinner.bed.store import Json
 from tests.unit.pinner.bed.virtual import virtual
 
 from .bed.api import spent
@@ -34,6 +35,10 @@ def why(drained: Drained, name: str) -> Reason | None:
     return found.reason if found is not None else None
 
 
+def leaving(pod: Json) -> bool:
+    return "deletionTimestamp" in pod["metadata"]
+
+
 async def started(bed: Bed, drainer: Drainer, *nodes: str) -> asyncio.Task[Drained]:
     """A drain that has just evicted its first pod."""
     task = asyncio.create_task(bed.drain(drainer, *nodes))
@@ -53,6 +58,21 @@ async def test_nodes_are_emptied_and_no_workload_notices() -> None:
         assert bed.asked == [("n0", "n1"), ("n1",)]
         await bed.peace()
         assert bed.wrong() == []
+
+
+@virtual
+async def test_a_node_that_is_deleted_while_its_last_pods_are_leaving_is_a_success() -> None:
+    async with Bed() as bed:
+        shop(bed, 6)
+        task = asyncio.create_task(bed.drain(await bed.begin(), "n0", "n1", "n2"))
+        await bed.until(lambda: all(map(leaving, bed.cluster.on("n0"))))
+        going = {"deletionTimestamp": "2030-01-01T12:00:00Z", "finalizers": ["karpenter.sh/termination"]}
+        bed.api.edit("nodes", "n0", lambda node: node["metadata"].update(going))
+        await bed.until(lambda: not bed.pods_on("n0"))
+        bed.api.edit("nodes", "n0", lambda node: node["metadata"].update(finalizers=[]))
+        assert "n0" not in bed.cluster.nodes
+        assert set(outcomes(await task).values()) == {"emptied"}
+        assert bed.asked == [("n0", "n1", "n2"), ("n1", "n2")], "it was begun with two nodes after the first"
 
 
 @virtual

@@ -76,6 +76,13 @@ def marked(phase: str, **change: Any) -> Json:
 
 CANDIDATE: Json = {"spec": {"taints": [{"key": "DeletionCandidateOfClusterAutoscaler", "effect": "PreferNoSchedule"}]}}
 DELETED: Json = {"spec": {"taints": [{"key": "ToBeDeletedByClusterAutoscaler", "effect": "NoSchedule"}]}}
+
+
+def leaving() -> Json:
+    """A pod that was evicted, and has not ended yet."""
+    return pod(of=RS, metadata={"deletionTimestamp": "2026-01-01T12:00:00Z"})
+
+
 DISRUPTED: Json = {"spec": {"taints": [{"key": "karpenter.sh/disrupted", "effect": "NoSchedule"}]}}
 
 
@@ -92,6 +99,8 @@ DISRUPTED: Json = {"spec": {"taints": [{"key": "karpenter.sh/disrupted", "effect
         ([marked("chosen", **CANDIDATE), pod(of=RS), THREE], "taint DeletionCandidateOfClusterAutoscaler"),
         ([marked("draining", **CANDIDATE), pod(of=RS), THREE], ""),
         ([marked("draining", **DELETED), pod(of=RS), THREE], "taint ToBeDeletedByClusterAutoscaler"),
+        ([marked("draining", **DISRUPTED), leaving(), THREE], ""),
+        ([node(**DISRUPTED), leaving(), THREE], "taint karpenter.sh/disrupted"),
         ([marked("draining", metadata={"annotations": {"karpenter.sh/do-not-disrupt": "true"}})], "for another"),
         ([marked("draining", metadata={"labels": {"karpenter.sh/nodepool": "x"}})], "NodePool x does not exist"),
     ],

@@ -188,7 +188,7 @@ class Bed:
 
     def pods_on(self, name: str) -> list[str]:
         """The pods on a node, by name."""
-        return sorted(pod["metadata"]["name"] for pod in self.cluster.pods if pod["spec"].get("nodeName") == name)
+        return sorted(pod["metadata"]["name"] for pod in self.cluster.on(name))
 
     def writes(self) -> list[tuple[float, str, str, int]]:
         """What we wrote, or tried to."""

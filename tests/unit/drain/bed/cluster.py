@@ -140,6 +140,10 @@ class Cluster:
         """The pods of a workload."""
         return [pod for pod in self.pods if pod["metadata"].get("labels", {}).get("app") == app]
 
+    def on(self, node: str) -> list[Json]:
+        """The pods on a node."""
+        return [pod for pod in self.pods if pod["spec"].get("nodeName") == node]
+
     def _replicate(self) -> None:
         for found in list(self.api.store.objects["replicasets"].values()):
             app = found["spec"]["selector"]["matchLabels"]["app"]
