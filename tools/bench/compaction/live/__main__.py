@@ -108,27 +108,26 @@ class _among:  # noqa: N801 - used as a function
 
 def _measure(arguments: argparse.Namespace, runs: list[Run]) -> None:
     """Run all contenders on the clusters of all rounds and profiles."""
-    binaries(
-        ["demo", "kwok", "karpenter", *(["descheduler"] if set(arguments.contenders) != {contenders.MOORAGE} else [])]
-    )
+    others = set(arguments.contenders) - {contenders.MOORAGE}
+    binaries(["demo", "kwok", "karpenter", *(["descheduler"] if others else [])])
     told = ", ".join(f"{name} {value}" for name, value in contenders.SETTINGS.items())
     _progress(f"Moorage's settings: {told}; Karpenter: WhenEmpty, consolidateAfter 10s, buys nothing")
     for number in range(arguments.rounds):
         for profile in arguments.profiles:
-            seed = arguments.seed + number
             for contender in arguments.contenders:
                 title = f"round {number + 1} of {arguments.rounds}, {profile}, {contender}"
                 logs = _LOGS / f"{number + 1}-{profile}-{contender}"
                 shutil.rmtree(logs, ignore_errors=True)
                 logs.mkdir(parents=True)
-                task = Task(
-                    contender, profile, seeded(arguments.nodes, seed, profile), arguments.minutes, logs.absolute()
-                )
-                found = run_command(
-                    lambda task=task, title=title: run(task, lambda text: _progress(f"{title}: {text}"))
-                )
+                cluster = seeded(arguments.nodes, arguments.seed + number, profile)
+                found = _one(Task(contender, profile, cluster, arguments.minutes, logs.absolute()), title)
                 runs.append(found)
                 _progress(f"{title}: {figures.sentence(found)}")
+
+
+def _one(task: Task, title: str) -> Run:
+    """Run one contender on one cluster."""
+    return run_command(lambda: run(task, lambda text: _progress(f"{title}: {text}")))
 
 
 def seeded(nodes: int, seed: int, profile: str) -> clusters.Cluster:

@@ -21,7 +21,7 @@ from tools.localcluster.binaries import binaries
 from tools.localcluster.ports import free_ports
 from tools.localcluster.process import ManagedProcess
 
-MOORAGE, DEFAULT, MOST = "moorage", "descheduler", "descheduler-most-allocated"
+MOORAGE, DEFAULT, MOST = "moorage", "descheduler", "descheduler-most"
 NAMES = (MOORAGE, DEFAULT, MOST)
 SETTINGS = {
     "cycle-interval": "1s",
@@ -30,6 +30,7 @@ SETTINGS = {
     "target-utilization": "100",
     "target-node-percentage": "100",
     "max-target-nodes-per-cycle": "5000",
+    "parallel-drains": "10",
 }
 """What Moorage is told: everything that can go at once, of nodes that came a minute ago, on nodes that may be full."""
 INTERVAL = "20s"

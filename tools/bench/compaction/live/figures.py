@@ -20,7 +20,7 @@ CHURN = 1.1
 """Evictions for each pod that was on a freed node, at most."""
 WAIT = 5.0
 """Seconds that 99 of 100 evicted pods' replacements wait for a node, at most."""
-COLUMNS = ("", "profile", "freed", "of the bound", "evictions", "on freed", "p99 wait", "PDB", "floor", "seconds")
+COLUMNS = ("contender", "profile", "freed", "of bound", "evictions", "pods", "p99 wait", "PDB", "floor", "s")
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,4 +173,6 @@ def _spec(seeded: Pod) -> Json:
     spec.pop("nodeName", None)
     for container in spec["containers"]:
         container["image"] = _IMAGE
+    for constraint in spec.get("topologySpreadConstraints", ()):
+        constraint.setdefault("maxSkew", 1)  # the API server has no default for it
     return spec | {"terminationGracePeriodSeconds": GRACE, "automountServiceAccountToken": False}

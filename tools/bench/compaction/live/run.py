@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,9 +22,10 @@ from tools.localcluster.process import ManagedProcess, stop_all
 from tools.localcluster.state import cluster_dir
 
 from . import contenders
+from .build import build
 from .contenders import MOORAGE, MOST
 from .figures import Run
-from .scene import Scene
+from .scene import Scene, watched
 from .tally import percentile
 
 _STILL = 90.0
@@ -67,9 +70,8 @@ async def run(task: Task, say: Say) -> Run:
     with tempfile.TemporaryDirectory(prefix="moorage-bench-") as scratch:
         options = ClusterOptions(scheduler_flags=_scheduler(task.contender, name, Path(scratch)))
         with LocalCluster(name, options=options) as cluster:
-            scene = Scene(cluster, task.seeded)
-            async with scene.watched():
-                await scene.build(say)
+            async with watched(cluster, task.seeded) as scene:
+                await build(scene, say)
                 return await _measured(task, scene, say)
 
 
@@ -95,8 +97,8 @@ async def _measured(task: Task, scene: Scene, say: Say) -> Run:
         percent = contenders.threshold(task.seeded)
         say(f"descheduler: nodes with less than {percent} % of CPU and memory requested are underutilised")
         process = contenders.descheduler(scene.cluster, task.logs, percent)
-    scene.tally.begin()
-    began = scene.changed = time.monotonic()
+    scene.begin()
+    began = time.monotonic()
     process.start()
     try:
         await _until_still(task, scene, process, began, say)
@@ -129,6 +131,8 @@ def _figures(task: Task, scene: Scene, began: float, promise: float | None) -> R
     prices = Settings().prices
     price = prices.of(nodes).of
     verdicts = judge(task.seeded.view(), Policy())
+    with _nothing_written():
+        most = bound.freeable(nodes, task.seeded.pods, verdicts, price)
     freed = sum(price[name] for name in scene.gone) - sum(prices.of(scene.bought.values()).of.values())
     return Run(
         contender=task.contender,
@@ -138,7 +142,7 @@ def _figures(task: Task, scene: Scene, began: float, promise: float | None) -> R
         freed=len(scene.gone),
         freed_cost=round(freed, 1),
         promised_cost=None if promise is None else round(promise, 1),
-        bound_cost=round(bound.freeable(nodes, task.seeded.pods, verdicts, price), 1),
+        bound_cost=round(most, 1),
         evictions=scene.tally.evictions,
         pods_on_freed=sum(scene.pods_on[name] for name in scene.gone),
         pending_p99_s=round(percentile(scene.tally.waits(now), 0.99), 2),
@@ -146,3 +150,17 @@ def _figures(task: Task, scene: Scene, began: float, promise: float | None) -> R
         floor_violations=scene.tally.violations(budget=False),
         seconds=round(max(scene.gone.values(), default=now) - began, 1),
     )
+
+
+@contextmanager
+def _nothing_written() -> Iterator[None]:
+    """Keeps standard output for our own: the solver greets there, whatever it is told."""
+    sys.stdout.flush()
+    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
