@@ -23,7 +23,7 @@ from tools.localcluster.process import ManagedProcess, stop_all
 
 KWOK = "kwok"
 KWOK_ANNOTATION = "kwok.x-k8s.io/node"
-_KWOK_STAGES = Path(__file__).with_name("kwok.yaml")
+KWOK_STAGES = Path(__file__).with_name("kwok.yaml")
 _KWOK_NODE_ADDRESS = "198.51.100.1"  # a documentation address: nothing answers there
 _PORT_ATTEMPTS = 3
 _STOP_GRACE = 0.5
@@ -153,10 +153,10 @@ class NodeProcesses:
         """Starts kwok's controller; does nothing while it runs."""
         if self._kwok is not None and self._kwok.running:
             return self._kwok
-        stages = _KWOK_STAGES
+        stages = KWOK_STAGES
         if pace != AT_ONCE:
             stages = self._in.directory / stages.name
-            stages.write_text(paced(_KWOK_STAGES.read_text(), pace))
+            stages.write_text(paced(KWOK_STAGES.read_text(), pace))
         command = [
             str(binaries([KWOK])[KWOK]),
             f"--kubeconfig={self._in.kubeconfig}",
@@ -219,9 +219,9 @@ def paced(stages: str, pace: Pace) -> str:
     found = list(yaml.safe_load_all(stages))
     for stage in found:
         least, most = (round(1000 * each) for each in delays.get(stage["metadata"]["name"], (0, 0)))
-        if most:
+        if most:  # what kwok calls jitter is the longest it takes
             stage["spec"]["delay"] = {"durationMilliseconds": least, "jitterDurationMilliseconds": most}
-    return yaml.safe_dump_all(found)
+    return yaml.safe_dump_all(found, sort_keys=False)
 
 
 def _owns_listener(pid: int | None, port: int) -> bool:

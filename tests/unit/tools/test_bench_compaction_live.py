@@ -18,6 +18,7 @@ from tools.bench.compaction.live import contenders, figures, manifests
 from tools.bench.compaction.live.contenders import DEFAULT, MOORAGE, MOST
 from tools.bench.compaction.live.figures import Run
 from tools.bench.compaction.live.tally import Floor, Tally, floor, floors, percentile
+from tools.localcluster import nodes
 
 EVICTED = Condition("DisruptionTarget", "True", "EvictionByEvictionAPI")
 
@@ -208,9 +209,10 @@ def test_nodes_belong_to_their_node_claims(mixed: clusters.Cluster) -> None:
 
 
 def test_pods_take_their_time() -> None:
-    stages = {each["metadata"]["name"]: each["spec"] for each in yaml.safe_load_all(manifests.stages())}
+    played = nodes.paced(nodes.KWOK_STAGES.read_text(), manifests.PACE)
+    stages = {each["metadata"]["name"]: each["spec"] for each in yaml.safe_load_all(played)}
     assert stages["pod-running"]["delay"] == {"durationMilliseconds": 5000, "jitterDurationMilliseconds": 20000}
-    assert stages["pod-deleted"]["delay"] == {"durationMilliseconds": 10000}
+    assert stages["pod-deleted"]["delay"] == {"durationMilliseconds": 10000, "jitterDurationMilliseconds": 10000}
     assert "delay" not in stages["node-ready"]
 
 

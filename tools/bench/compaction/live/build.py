@@ -79,9 +79,7 @@ class _Builder:
     async def nodes(self) -> None:
         """Nodes that are ready, each with a NodeClaim."""
         cluster = self._scene.cluster
-        stages = cluster.directory / "stages.yaml"
-        stages.write_text(manifests.stages())
-        await asyncio.to_thread(cluster.start_kwok, stages)
+        await asyncio.to_thread(cluster.start_kwok, manifests.PACE)
         await asyncio.to_thread(cluster.define_karpenter)
         cluster.apply_node_pool(consolidate_after="10s", budgets=_EMPTY_ONLY, most_cpu=0)
         await _in_parallel(self._join, self._seeded.nodes)

@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-import yaml
 
 from moorage.objects import Node, Pod, Workload
 from tools.bench.compaction.clusters import Cluster
 from tools.bench.compaction.sites import CPU
-from tools.localcluster.nodes import KWOK_ANNOTATION, KWOK_STAGES
+from tools.localcluster.nodes import KWOK_ANNOTATION, Pace
 
 Json = dict[str, Any]
 
@@ -20,21 +19,9 @@ POOL = "default"
 FINALIZER = "karpenter.sh/termination"
 GRACE = 10
 """Seconds that a pod takes to end."""
-START = (5, 20)
-"""Seconds that a pod takes until it is ready, at least and at most."""
+PACE = Pace(ready=(5, 20), gone=GRACE)
+"""As everywhere here, but pods take their time."""
 _IMAGE = "registry.example/app:1"
-
-
-def stages() -> str:
-    """How kwok plays nodes and pods: as everywhere here, but pods take their time."""
-    found = list(yaml.safe_load_all(KWOK_STAGES.read_text()))
-    for stage in found:
-        if stage["metadata"]["name"] == "pod-running":
-            least, most = START
-            stage["spec"]["delay"] = {"durationMilliseconds": 1000 * least, "jitterDurationMilliseconds": 1000 * most}
-        if stage["metadata"]["name"] == "pod-deleted":
-            stage["spec"]["delay"] = {"durationMilliseconds": 1000 * GRACE}
-    return yaml.safe_dump_all(found, sort_keys=False)
 
 
 def instance_type(node: Node) -> str:
