@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn
 
-from moorage.cluster.caches import Latest
+import msgspec
+
+from moorage.cluster.caches import BY_NODE, Latest
 from moorage.cluster.layout import Layout
 from moorage.kube.cache import Change, WatchCache
 from moorage.kube.unreadable import Unreadable
@@ -19,6 +21,7 @@ from moorage.reservations import NodeReservation, Reading, Spec, read
 from moorage.scheduling import Snapshot
 
 from .caches import Caches
+from .expected import Expected
 from .names import FINALIZER
 from .promised import as_promised
 from .refusal import Refusal
@@ -60,13 +63,14 @@ class Following:
         self._caches = caches
         self._stir = stir
         self._readings: dict[str, tuple[NodeReservation, Reading]] = {}
-        self._landing: defaultdict[str, set[str]] = defaultdict(set)  # node to the keys of pods bound to it, not seen
+        self._admitted: defaultdict[str, set[str]] = defaultdict(set)  # node to the keys of the pods claimed for it
         self._arrivals: defaultdict[str, int] = defaultdict(int)  # how often a node's room was changed by others
         self._in_place: dict[str, tuple[object, object, object]] = {}  # pod uid to what it was found in place by
         self._waits: dict[str, dict[str, Refusal]] = {}  # node to the pods that wait for what cannot be read, by uid
         self._spoilt: Exception | None = None
         self._ended = asyncio.Event()
         self._layout = Layout(caches, self.nodes, self._as_promised, self._claimed)
+        self.expected = Expected(lambda: self.snapshot, self._coming_to)
         self._subscriptions = tuple(self._subscribe())
 
     def close(self) -> None:
@@ -100,6 +104,27 @@ class Following:
         known = self._readings.get(name)
         return known[0] if known is not None else None
 
+    def pod(self, key: str) -> Pod | None:
+        """A pod as it is, our own bindings included."""
+        pod = self.pods.get(key)
+        claim = self.claims.get(key)
+        if pod is None or claim is None or not claim.bound or claim.uid != pod.metadata.uid or pod.spec.node_name:
+            return pod
+        return msgspec.structs.replace(pod, spec=msgspec.structs.replace(pod.spec, node_name=claim.node))
+
+    def pods_on(self, name: str) -> tuple[Pod, ...]:
+        """The pods that are bound to a node, our own bindings included."""
+        seen = [pod for pod in self._caches.pods.by(BY_NODE, name) if self.pods.get(pod.key) is not None]
+        landing = [self.pod(key) for key in self._admitted.get(name, ()) if self.claims[key].bound]
+        known = {pod.key for pod in seen}
+        return (*seen, *(pod for pod in landing if pod is not None and pod.key not in known))
+
+    def _coming_to(self, name: str) -> Iterator[Pod]:
+        """The pods on a node, and those that are being bound to it."""
+        yield from self.pods_on(name)
+        keys = [key for key in self._admitted.get(name, ()) if not self.claims[key].bound]
+        yield from (pod for key in keys if (pod := self.pods.get(key)) is not None)
+
     def _as_promised(self, name: str, node: Node) -> Node | None:
         promise = self.reading(name).spec.promise
         return as_promised(name, promise, node) if promise is not None else None
@@ -108,8 +133,17 @@ class Following:
 
     def claim(self, pod: Pod, node: str) -> None:
         """Count a pod on a node from now on."""
+        if (before := self.claims.get(pod.key)) is not None:  # of a pod whose name is another's now
+            self._admitted[before.node].discard(pod.key)
         self.claims[pod.key] = Claim(pod.metadata.uid, node, self._arrivals[node])
+        self._admitted[node].add(pod.key)
         self.snapshot.place(pod, node)
+        self.expected.refresh(node)
+
+    def expect(self, id: str, pod: Pod, node: str) -> None:
+        """Count a pod on a node that is about to be created there."""
+        self.expected.admit(id, pod, node)
+        self._arrivals[node] += 1
 
     def still_room(self, pod: Pod) -> bool:
         """Whether nothing came to the node since the pod was admitted: then it still fits."""
@@ -122,7 +156,6 @@ class Following:
         if claim is None:
             return  # the watch was faster, and has told already
         claim.bound = True
-        self._landing[claim.node].add(pod.key)
 
     def release(self, pod: Pod) -> None:
         """A claimed pod will not be bound after all, or the watch has seen it."""
@@ -130,14 +163,13 @@ class Following:
         if claim is None or claim.uid != pod.metadata.uid:
             return
         del self.claims[pod.key]
-        landing = self._landing.get(claim.node)
-        if landing is not None:
-            landing.discard(pod.key)
-            if not landing:
-                del self._landing[claim.node]
+        self._admitted[claim.node].discard(pod.key)
+        if not self._admitted[claim.node]:
+            del self._admitted[claim.node]
         known = self.pods.get(pod.key)
         if known is None or not known.spec.node_name:
             self.snapshot.remove(pod.key)
+        self.expected.refresh(claim.node)
 
     # --- what the caches say ---
 
@@ -179,7 +211,8 @@ class Following:
                 self._stir(name)
 
     def _claimed(self) -> Iterator[tuple[Pod, str]]:
-        """The pods that are being bound, and where."""
+        """The pods that are being bound or created, room that is held for others, and where."""
+        yield from self.expected.all()
         for key, claim in self.claims.items():
             pod = self.pods.get(key)
             if pod is not None and pod.metadata.uid == claim.uid:
@@ -207,10 +240,18 @@ class Following:
             self._readings[name] = (reservation, reading)
             anew = known is not None and known[0].metadata.uid != reservation.metadata.uid
             self.intents.stored(name, reading.spec, anew=anew)
+        self.expected.reserve(name, self._expects(name))
         before = known[1].spec.promise if known is not None else None
         if self.reading(name).spec.promise != before or (known is None) != (reservation is None):
             self._place_node(name)
         return True
+
+    def _expects(self, name: str) -> Spec | None:
+        """What says which pods are expected on a node; None when none are, or not any more."""
+        reservation, reading = self._readings.get(name, (None, _NOTHING))
+        if reservation is None or reservation.metadata.deletion_timestamp is not None or reading.problems:
+            return None
+        return reading.spec
 
     def _on_node(self, name: str) -> None:
         self._place_node(name)
@@ -220,11 +261,13 @@ class Following:
     def _place_node(self, name: str) -> None:
         if self._layout.place_node(name):
             self._arrivals[name] += 1
+        self.expected.refresh(name)
 
     def _on_pod(self, change: Change[Pod]) -> None:
         pod = change.object
         key = pod.key
         claim = self.claims.get(key)
+        created = self.expected.seen(pod) if pod.spec.node_name or change.new is None else None
         self.pods.get(key)  # lets go of what the watch has caught up with
         if change.new is None and claim is not None and claim.uid != pod.metadata.uid:
             pass  # its successor of the same name is being bound
@@ -240,12 +283,16 @@ class Following:
                 self.release(pod)
         node = pod.spec.node_name
         if node and node in self._readings:
-            came_by_us = claim is not None and claim.uid == pod.metadata.uid and claim.node == node
-            if not came_by_us and (change.old is None or not change.old.spec.node_name):
+            bound = claim is not None and claim.uid == pod.metadata.uid and claim.node == node
+            expected = created is not None and created.node == node
+            if not bound and not expected and (change.old is None or not change.old.spec.node_name):
                 self._arrivals[node] += 1
             self._layout.coming.pod(node, pod, gone=change.new is None or pod.finished)
-            if not came_by_us and self._matters(node, change):
+            if not bound and self._matters(node, change):
                 self._stir(node)
+            self.expected.refresh(node)
+        if created is not None and created.node != node:
+            self.expected.refresh(created.node)
         for name in self.intents.nodes_of(pod.metadata.uid):
             if name != node:
                 self._stir(name)

@@ -19,3 +19,6 @@ FAILURES = Counter(
 )
 QUEUED = Gauge("moorage_pinner_queued_nodes", "Nodes waiting to be looked at.")
 LEASES = Counter("moorage_pinner_lease_renewals_total", "Renewals of placeholders' Leases, by outcome.", ["outcome"])
+ADMITTED = Counter(
+    "moorage_pinner_admitted_pods_total", "Pods that the webhook was asked about, by what became of them.", ["outcome"]
+)

@@ -14,6 +14,12 @@ RESERVATION_ANNOTATION = "moorage.dev/reservation"
 PIN_ANNOTATION = "moorage.dev/pinned-by"
 """On a pod: id of the instruction by which it was bound. Written by the binding itself; for people and audits."""
 
+CLAIM_ANNOTATION = "moorage.dev/claim"
+"""On a pod: the random id of the claim under which the webhook pinned it, by which the webhook knows it again."""
+
+NOT_PINNED_ANNOTATION = "moorage.dev/not-pinned"
+"""On a pod that was expected and is left to the scheduler: why. For people."""
+
 RENEWED_ANNOTATION = "moorage.dev/renewed"
 """On the Lease of a placeholder: the renewTime that we wrote. Another renewTime beside it was written by a kubelet."""
 

@@ -42,7 +42,8 @@ class NodeRoom:
         promise = world.reading(name).spec.promise
         refusal: Refusal | Wait | None = eligibility.refuse_eviction(pod, promise.taints if promise is not None else ())
         if refusal is None:
-            refusal = eligibility.refuse_fit(world.snapshot.verdict(pod, name), name)
+            with world.expected.making_way(pod, name):
+                refusal = eligibility.refuse_fit(world.snapshot.verdict(pod, name), name)
         world.wait(pod, name, refusal.why if isinstance(refusal, Wait) else None)
         if refusal is None:
             world.claim(pod, name)

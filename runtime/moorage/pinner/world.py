@@ -10,9 +10,6 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 
-import msgspec
-
-from moorage.cluster.caches import BY_NODE
 from moorage.objects import Node, Pod
 from moorage.protocol import ReasonCode
 from moorage.reservations import NodeReservation, Pin, merging
@@ -64,21 +61,6 @@ class World(Following):
         node_uid = self.reading(name).spec.node_uid or self._made.get(reservation.metadata.uid, "")
         return made_for(node, reservation_uid=reservation.metadata.uid, node_uid=node_uid)
 
-    def pod(self, key: str) -> Pod | None:
-        """A pod as it is, our own bindings included."""
-        pod = self.pods.get(key)
-        claim = self.claims.get(key)
-        if pod is None or claim is None or not claim.bound or claim.uid != pod.metadata.uid or pod.spec.node_name:
-            return pod
-        return msgspec.structs.replace(pod, spec=msgspec.structs.replace(pod.spec, node_name=claim.node))
-
-    def pods_on(self, name: str) -> tuple[Pod, ...]:
-        """The pods that are bound to a node, our own bindings included."""
-        seen = [pod for pod in self._caches.pods.by(BY_NODE, name) if self.pods.get(pod.key) is not None]
-        landing = [self.pod(key) for key in self._landing.get(name, ())]
-        known = {pod.key for pod in seen}
-        return (*seen, *(pod for pod in landing if pod is not None and pod.key not in known))
-
     def observe(
         self,
         name: str,
@@ -100,6 +82,7 @@ class World(Following):
             trouble: what hindered other steps when it was looked at last.
         """
         reservation, node = self.reservation(name), self.nodes.get(name)
+        self.expected.pass_time(now)
         if reservation is None:
             return Observation(name, now, node=node)
         stored, problems = self.reading(name)

@@ -1,0 +1,184 @@
+"""What becomes of a pod that is being created: pinned where it is expected, steered there, or left to the scheduler.
+
+A pod that is expected nowhere costs one look into a table. One that is pinned is counted on its node at once (a claim).
+When another webhook changes it after us, we are asked once more, check again, and take the pin back if it must be.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from moorage.kube.clock import ServerClock
+from moorage.objects import Pod
+from moorage.protocol import ReasonCode
+from moorage.reservations import rules
+
+from .. import adoption, eligibility, metrics
+from ..expected import Claim
+from ..names import CLAIM_ANNOTATION, NOT_PINNED_ANNOTATION, PIN_ANNOTATION, preparing
+from ..refusal import Refusal, Wait
+from ..sweeps import Sweeps
+from ..world import World
+from . import patches
+from .review import Malformed, Operation, Request, answer, read
+
+logger = logging.getLogger("moorage.pinner.webhook")
+
+_LONGEST_REASON = 512
+
+
+class _Place(NamedTuple):
+    """Where a pod may go: ``pinned`` says whether we name the node, or only prefer it."""
+
+    node: str
+    pinned: bool
+
+
+class Mutator:
+    """Answers for one term.
+
+    Args:
+        world: what is known.
+        sweeps: how often pods were swept.
+        clock: the API server's time.
+        is_leader: asked as an answer is given: whoever does not lead admits unchanged.
+    """
+
+    def __init__(self, world: World, sweeps: Sweeps, clock: ServerClock, is_leader: Callable[[], bool]) -> None:
+        self._world, self._sweeps, self._clock, self._is_leader = world, sweeps, clock, is_leader
+
+    def respond(self, body: bytes) -> bytes:
+        """The answer to a review, whatever came.
+
+        Args:
+            body: of the request.
+        """
+        try:
+            request = read(body)
+        except Malformed as error:
+            metrics.ADMITTED.labels("malformed").inc()
+            logger.warning("admission review cannot be answered, the pod is admitted", extra={"error": str(error)})
+            return error.answer
+        return answer(request, self._patch(request) if self._is_leader() else ())
+
+    def _patch(self, request: Request) -> Sequence[Operation]:
+        try:
+            return self.patch(request)
+        except Exception:  # a defect: the pod must not wait for it
+            metrics.ADMITTED.labels("failed").inc()
+            logger.exception("pod could not be judged, it is admitted", extra={"object": _named(request.pod)})
+            return ()
+
+    def patch(self, request: Request) -> Sequence[Operation]:
+        """How a pod is to be changed.
+
+        Args:
+            request: the question.
+        """
+        pod, expected = request.pod, self._world.expected
+        claim = expected.claim(pod.metadata.annotations.get(CLAIM_ANNOTATION, ""))
+        if claim is not None and _is_of(claim, pod):
+            return self._again(pod, claim)
+        nodes = [] if pod.spec.node_name else expected.nodes(pod)
+        if not nodes:
+            return ()
+        found = self._place(pod, nodes)
+        if isinstance(found, Refusal):
+            return self._left(pod, nodes[0], found)
+        id = secrets.token_hex(8)
+        if not request.dry_run:
+            self._world.expect(id, pod, found.node)
+        return self._placed(pod, found, id)
+
+    # --- deciding ---
+
+    def _place(self, pod: Pod, nodes: Sequence[str]) -> _Place | Refusal:
+        """The first node that a pod fits, or why it fits the first one not."""
+        refusal = eligibility.refuse(pod)
+        if refusal is not None and refusal.reason is not ReasonCode.SOFT_PIN_UNSUPPORTED:
+            return refusal
+        if self._sweeps.capped(pod):
+            return Refusal(ReasonCode.OWNER_CAPPED)
+        first: Refusal | None = None
+        for name in nodes:
+            found = self._judge(pod, name)
+            if found is None:
+                return _Place(name, pinned=refusal is None and self._is_guarded(name))
+            if found.reason is ReasonCode.SOFT_PIN_UNSUPPORTED:
+                return _Place(name, pinned=False)
+            first = first or found
+        return first or Refusal(ReasonCode.PLACEHOLDER_MISSING)
+
+    def _judge(self, pod: Pod, name: str) -> Refusal | None:
+        """Why a pod cannot run on a node where it is expected, or None."""
+        world = self._world
+        node, spec = world.nodes.get(name), world.reading(name).spec
+        if node is None or spec.promise is None or not world.is_ours(name):
+            return Refusal(ReasonCode.PLACEHOLDER_MISSING, f"node placeholder not found: {name}")
+        if not node.has_kubelet and rules.expired(spec, self._clock.now()):
+            return Refusal(ReasonCode.DEADLINE_PASSED, f"node {name} has not joined by its deadline")
+        refusal = eligibility.refuse_eviction(pod, spec.promise.taints)
+        if refusal is not None:
+            return refusal
+        with world.expected.making_way(pod, name):
+            found = eligibility.refuse_fit(world.snapshot.verdict(pod, name), name)
+        return found.why if isinstance(found, Wait) else found
+
+    def _is_guarded(self, name: str) -> bool:
+        """Whether the scheduler is kept away from a node, so that nobody else takes the room meanwhile."""
+        node = self._world.nodes.get(name)
+        return node is not None and preparing(node) == adoption.NO_SCHEDULE
+
+    def _again(self, pod: Pod, claim: Claim) -> Sequence[Operation]:
+        """A pod of ours comes once more, because another webhook has changed it."""
+        expected = self._world.expected
+        expected.release(claim)
+        found = self._place(pod, [claim.node])
+        pinned = bool(pod.spec.node_name)
+        if isinstance(found, _Place) and found.pinned == pinned:
+            self._world.expect(claim.id, pod, claim.node)
+            return ()
+        why = found if isinstance(found, Refusal) else Refusal(ReasonCode.SOFT_PIN_UNSUPPORTED)
+        metrics.ADMITTED.labels("taken back").inc()
+        fields = {"node": claim.node, "pod": _named(pod), "reason": why.reason.name, "why": why.text}
+        logger.info("pin taken back, another webhook has changed the pod", extra=fields)
+        return patches.take_back(pod, {NOT_PINNED_ANNOTATION: why.text[:_LONGEST_REASON]})
+
+    # --- answering ---
+
+    def _placed(self, pod: Pod, place: _Place, id: str) -> Sequence[Operation]:
+        instruction = self._world.expected.instruction(place.node)
+        fields = {"node": place.node, "pod": _named(pod), "instruction": instruction, "claim": id}
+        if place.pinned:
+            metrics.ADMITTED.labels("pinned").inc()
+            logger.info("pinning pod", extra=fields)
+            return patches.pin(pod, place.node, {CLAIM_ANNOTATION: id, PIN_ANNOTATION: instruction})
+        metrics.ADMITTED.labels("steered").inc()
+        logger.info("steering pod", extra=fields)
+        return patches.steer(pod, place.node, {CLAIM_ANNOTATION: id})
+
+    def _left(self, pod: Pod, node: str, why: Refusal) -> Sequence[Operation]:
+        metrics.ADMITTED.labels("left").inc()
+        fields = {"node": node, "pod": _named(pod), "reason": why.reason.name, "why": why.text}
+        logger.info("expected pod left to the scheduler", extra=fields)
+        return patches.mark(pod, {NOT_PINNED_ANNOTATION: why.text[:_LONGEST_REASON]})
+
+
+def _is_of(claim: Claim, pod: Pod) -> bool:
+    """Whether a pod can be the one that was admitted: its mark may have been copied to another."""
+    meta, known = pod.metadata, claim.pod.metadata
+    same = (meta.namespace, meta.generate_name, meta.controller()) == (
+        known.namespace,
+        known.generate_name,
+        known.controller(),
+    )
+    return same and pod.spec.node_name in ("", claim.node)
+
+
+def _named(pod: Pod) -> str:
+    """A pod for people: one that is being created often has no name yet."""
+    meta = pod.metadata
+    return f"{meta.namespace}/{meta.name or meta.generate_name + '*'}"

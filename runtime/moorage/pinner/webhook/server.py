@@ -1,0 +1,186 @@
+"""The HTTPS server that the API server asks while pods are created.
+
+TLS is begun here and not by the event loop's server, so that a handshake that fails can be told: with the words that
+Go's servers have for it, because that is what people search for. Connections that do not get to the point are closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiohttp import StreamReader, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import RawRequestMessage
+
+from moorage.ops.parsing import Address
+
+logger = logging.getLogger("moorage.pinner.webhook")
+
+PATH = "/mutate"
+MAX_BODY = 4 << 20
+"""Bytes: the API server takes objects of 3 MiB, and a review holds the pod once."""
+HANDSHAKE = 10.0
+"""Seconds for a TLS handshake."""
+SILENCE = 10.0
+"""Seconds within which a connection must have sent the headers of its first request, and the body of each."""
+KEPT = 75.0
+"""Seconds for which an idle connection is kept: the API server's client lets go after 90."""
+
+Respond = Callable[[bytes], tuple[bytes, bool]]
+"""Answers a review; and whether the connection may be kept."""
+
+
+Meet = Callable[[asyncio.Transport, web.RequestHandler], None]
+"""Told of a connection whose handshake is over."""
+
+
+class ServerError(Exception):
+    """The server cannot be started; the text says why."""
+
+
+class Webhook:
+    """Answers reviews.
+
+    Args:
+        respond: gives the answers.
+    """
+
+    def __init__(self, respond: Respond) -> None:
+        self._respond = respond
+        self._silent: dict[web.RequestHandler, asyncio.TimerHandle] = {}
+
+    def meet(self, connection: web.RequestHandler) -> None:
+        """A connection is open: it is closed unless a request comes soon."""
+        loop = asyncio.get_running_loop()
+        self._silent[connection] = loop.call_later(SILENCE, self._give_up, connection)
+
+    def _give_up(self, connection: web.RequestHandler) -> None:
+        self._silent.pop(connection).cancel()
+        connection.force_close()
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request."""
+        if (timer := self._silent.pop(request.protocol, None)) is not None:
+            timer.cancel()
+        if request.path != PATH:
+            return web.Response(status=404, text=f"no such page; there is {PATH}\n")
+        if request.method != "POST":
+            return web.Response(status=405, text="only POST\n", headers={"Allow": "POST"})
+        if request.content_type != "application/json":
+            return web.Response(status=415, text="only application/json\n")
+        try:
+            async with asyncio.timeout(SILENCE):
+                body = await request.read()
+        except TimeoutError:
+            return _last(web.Response(status=408, text=f"the body has not come within {SILENCE:g}s\n"))
+        except web.HTTPRequestEntityTooLarge:
+            return _last(web.Response(status=413, text=f"a review has at most {MAX_BODY} bytes\n"))
+        answer, kept = self._respond(body)
+        response = web.Response(body=answer, content_type="application/json")
+        return response if kept else _last(response)
+
+
+def _request(
+    message: RawRequestMessage,
+    payload: StreamReader,
+    protocol: web.RequestHandler,
+    writer: AbstractStreamWriter,
+    task: asyncio.Task[None],
+) -> web.BaseRequest:
+    loop = asyncio.get_running_loop()
+    return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=MAX_BODY)
+
+
+def _last(response: web.Response) -> web.Response:
+    response.force_close()
+    return response
+
+
+@asynccontextmanager
+async def serve(webhook: Webhook, address: Address, context: ssl.SSLContext) -> AsyncIterator[Address]:
+    """Serve while the context lasts.
+
+    Args:
+        webhook: answers.
+        address: where to listen; port 0 takes a free one.
+        context: the certificate; one that is loaded into it later counts for handshakes from then on.
+
+    Yields:
+        The address, with its port.
+
+    Raises:
+        ServerError: it is taken, or is none of this machine.
+    """
+    loop = asyncio.get_running_loop()
+    http = web.Server(webhook.handle, request_factory=_request, keepalive_timeout=KEPT, access_log=None)
+    doors: set[_Door] = set()
+
+    def meet(tls: asyncio.Transport, guest: web.RequestHandler) -> None:
+        guest.connection_made(tls)
+        webhook.meet(guest)
+
+    try:
+        server = await loop.create_server(lambda: _Door(http, context, doors, meet), address.host or None, address.port)
+    except OSError as error:
+        way_out = "Choose another address with MOORAGE_WEBHOOK_ADDRESS"
+        raise ServerError(f"cannot listen on {address}: {error.strerror or error}. {way_out}") from error
+    try:
+        yield Address(address.host, server.sockets[0].getsockname()[1])
+    finally:
+        server.close()
+        for door in tuple(doors):
+            door.shut()
+        await http.shutdown(timeout=1.0)
+
+
+class _Door(asyncio.Protocol):
+    """A TCP connection until its TLS handshake is over."""
+
+    def __init__(self, http: web.Server, context: ssl.SSLContext, doors: set[_Door], meet: Meet) -> None:
+        self._http, self._context, self._doors, self._meet = http, context, doors, meet
+        self._opening: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin the handshake."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - of a TCP server
+        transport.pause_reading()  # the first bytes are the handshake's
+        self._doors.add(self)
+        self._opening = asyncio.get_running_loop().create_task(self._open(transport), name="TLS handshake")
+
+    def shut(self) -> None:
+        """Let nobody in any more."""
+        if self._opening is not None:
+            self._opening.cancel()
+
+    async def _open(self, transport: asyncio.Transport) -> None:
+        peer = _text(transport.get_extra_info("peername"))
+        guest = self._http()
+        try:
+            tls = await asyncio.get_running_loop().start_tls(
+                transport, guest, self._context, server_side=True, ssl_handshake_timeout=HANDSHAKE
+            )
+        except OSError as error:
+            logger.info("http: TLS handshake error from %s: %s", peer, _why(error))
+            transport.abort()
+        else:
+            if tls is not None:
+                self._meet(tls, guest)
+        finally:
+            self._doors.discard(self)
+
+
+def _text(peer: Any) -> str:
+    host, port = (peer or ("?", 0))[:2]
+    return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+
+
+def _why(error: OSError) -> str:
+    """What Go's servers say of the same."""
+    if isinstance(error, ssl.SSLError):
+        return f"tls: {error.reason or error}".lower().replace("_", " ")
+    return "EOF" if isinstance(error, ConnectionResetError) else "i/o timeout"

@@ -1,0 +1,124 @@
+"""Promised nodes on which pods of a Deployment are expected, and the API server's questions about such pods."""
+
+from __future__ import annotations
+
+import base64
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import msgspec
+
+from moorage.kube.clock import ServerClock
+from moorage.objects import Node, ObjectMeta, Pod
+from moorage.pinner.caches import Caches
+from moorage.pinner.names import FINALIZER, PREPARING_TAINT, RESERVATION_ANNOTATION
+from moorage.pinner.sweeps import Sweeps
+from moorage.pinner.webhook.mutate import Mutator
+from moorage.pinner.world import World
+from moorage.reservations import NodeReservation, Owner, Promise, Record, Slot, Spec, merging
+from tests.unit.cluster.told import told
+
+Json = dict[str, Any]
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+LATER = "2026-01-31T12:10:00Z"
+WEB = Owner(kind="Deployment", name="web", namespace="ns")
+REVISION = "5d4f"
+PROMISE = Promise(allocatable={"cpu": "4", "memory": "8Gi", "pods": "10"}, labels={"pool": "a"}, profile="generic")
+
+
+def pod(*, cpu: str = "1", **spec: Any) -> Json:
+    """A pod of the Deployment as its controller sends it: without uid and name."""
+    owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": f"web-{REVISION}", "uid": "rs", "controller": True}
+    labels = {"app": "web", "pod-template-hash": REVISION}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"generateName": f"web-{REVISION}-", "labels": labels, "ownerReferences": [owner]},
+        "spec": {"containers": [{"name": "main", "resources": {"requests": {"cpu": cpu}}}], **spec},
+    }
+
+
+def review(obj: Any, **more: Any) -> bytes:
+    """The API server's question about the creation of a pod."""
+    request = {"uid": "q", "namespace": "ns", "operation": "CREATE", "object": obj, "dryRun": False, **more}
+    return msgspec.json.encode({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request})
+
+
+def patch_in(answer: bytes) -> list[Json]:
+    """The patch in an answer that admits."""
+    response = msgspec.json.decode(answer)["response"]
+    assert (response["allowed"], response["uid"]) == (True, "q")
+    if "patch" not in response:
+        return []
+    assert response["patchType"] == "JSONPatch"
+    return cast("list[Json]", msgspec.json.decode(base64.b64decode(response["patch"])))
+
+
+def patched(obj: Any, patch: list[Json]) -> Any:
+    """The object after a JSON patch, as the API server applies it: what is not there cannot be gone into."""
+    obj = msgspec.json.decode(msgspec.json.encode(obj))
+    for operation in patch:
+        *path, last = [part.replace("~1", "/").replace("~0", "~") for part in operation["path"].split("/")[1:]]
+        holder = obj
+        for part in path:
+            holder = holder[part]
+        if operation["op"] == "remove":
+            del holder[last]
+        elif isinstance(holder, list):
+            assert last == "-"
+            holder.append(operation["value"])
+        else:
+            holder[last] = operation["value"]
+    return obj
+
+
+class Scene:
+    """What the webhook knows, and the webhook."""
+
+    def __init__(self) -> None:
+        caches = told(Caches.over(cast("Any", None)))
+        self.world = World(Caches(**caches), default_profile="generic", stir=lambda _: None)
+        self.reservations, self.nodes, self.pods = caches["reservations"], caches["nodes"], caches["pods"]
+        self.leads = True
+        self.sweeps = Sweeps(1, lambda: 0.0)
+        clock = cast("ServerClock", type("Clock", (), {"now": staticmethod(lambda: NOW)}))
+        self.mutator = Mutator(self.world, self.sweeps, clock, lambda: self.leads)
+        self._version = 0
+
+    def node(self, name: str, *slots: Slot, until: str = LATER, promise: Promise = PROMISE, **node: Any) -> None:
+        """A placeholder on which pods are expected."""
+        record = Record("expect-" + name, "ExpectPods", 1, 2, until)
+        spec = Spec(promise=promise, deadline=LATER, slots=slots, expected_until=until, instructions=(record,))
+        stored = msgspec.json.decode(msgspec.json.encode(merging.changes(None, spec)))
+        meta = ObjectMeta(name=name, uid="r-" + name, finalizers=(FINALIZER,))
+        self.reservations.put(NodeReservation(metadata=meta, spec=stored), self.next())
+        made = {
+            "metadata": {"name": name, "uid": "n-" + name, "annotations": {RESERVATION_ANNOTATION: "r-" + name}},
+            "spec": {"taints": [msgspec.to_builtins(PREPARING_TAINT)]},
+            "status": {"allocatable": promise.allocatable},
+        }
+        self.nodes.put(msgspec.convert({**made, **node}, Node), self.next())
+
+    def ask(self, obj: Any, **more: Any) -> list[Json]:
+        """What the webhook changes of a pod that is created."""
+        return patch_in(self.mutator.respond(review(obj, **more)))
+
+    def create(self, obj: Any) -> Any:
+        """A pod as it is stored after the webhook was asked."""
+        return patched(obj, self.ask(obj))
+
+    def store(self, obj: Any, name: str) -> Pod:
+        """The watch shows a pod."""
+        metadata = {**obj["metadata"], "name": name, "namespace": "ns", "uid": "u-" + name}
+        found = msgspec.convert({**obj, "metadata": metadata}, Pod)
+        self.pods.put(found, self.next())
+        return found
+
+    def next(self) -> int:
+        self._version += 1
+        return self._version
+
+
+def slot(count: int, *, cpu: str = "1", owner: Owner = WEB) -> Slot:
+    """Room for pods of the Deployment."""
+    return Slot(owner=owner, requests={"cpu": cpu}, count=count)

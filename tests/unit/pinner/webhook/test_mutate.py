@@ -1,0 +1,245 @@
+"""What becomes of pods that are created: pinned where they are expected, or left to the scheduler with the reason."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from moorage.objects import Pod
+from moorage.pinner import expected
+from moorage.pinner.names import CLAIM_ANNOTATION, NOT_PINNED_ANNOTATION, PIN_ANNOTATION
+from moorage.reservations import Owner, Promise
+from tests.unit.pinner.webhook.scene import NOW, WEB, Json, Scene, patched, pod, slot
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def node_of(created: Json) -> str:
+    return str(created["spec"].get("nodeName", ""))
+
+
+def reason(created: Json) -> str:
+    return str(created["metadata"].get("annotations", {}).get(NOT_PINNED_ANNOTATION, ""))
+
+
+def preferred(created: Json) -> list[Any]:
+    affinity = created["spec"].get("affinity") or {}
+    terms = (affinity.get("nodeAffinity") or {}).get("preferredDuringSchedulingIgnoredDuringExecution", [])
+    return [term["preference"]["matchFields"][0]["values"] for term in terms if "matchFields" in term["preference"]]
+
+
+def test_expected_pods_fill_their_slots_and_the_next_one_is_left_alone(scene: Scene) -> None:
+    scene.node("node-1", slot(2))
+    created = [scene.create(pod()) for _ in range(3)]
+    assert [node_of(each) for each in created] == ["node-1", "node-1", ""]
+    marks = [each["metadata"].get("annotations", {}) for each in created]
+    assert [each.get(PIN_ANNOTATION) for each in marks] == ["expect-node-1", "expect-node-1", None]
+    assert marks[0][CLAIM_ANNOTATION] != marks[1][CLAIM_ANNOTATION]
+    assert created[2] == pod()
+
+
+def test_nodes_are_finished_one_after_the_other(scene: Scene) -> None:
+    scene.node("node-1", slot(2))
+    scene.node("node-2", slot(1))
+    assert [node_of(scene.create(pod())) for _ in range(4)] == ["node-2", "node-1", "node-1", ""]
+
+
+def test_pods_of_nobody_who_is_expected_are_unchanged(scene: Scene) -> None:
+    scene.node("node-1", slot(2, owner=Owner(kind="Deployment", name="other", namespace="ns")))
+    assert scene.ask(pod()) == []
+    bare = pod()
+    del bare["metadata"]["ownerReferences"]
+    assert scene.ask(bare) == []
+
+
+def test_a_replica_that_does_not_lead_changes_nothing(scene: Scene) -> None:
+    scene.node("node-1", slot(2))
+    scene.leads = False
+    assert scene.ask(pod()) == []
+    scene.leads = True
+    assert node_of(scene.create(pod())) == "node-1"
+
+
+def test_a_dry_run_is_answered_alike_and_takes_no_slot(scene: Scene) -> None:
+    scene.node("node-1", slot(1))
+    for _ in range(3):
+        assert node_of(patched(pod(), scene.ask(pod(), dryRun=True))) == "node-1"
+    assert node_of(scene.create(pod())) == "node-1"
+
+
+def test_a_pod_that_has_a_node_keeps_it(scene: Scene) -> None:
+    scene.node("node-1", slot(1))
+    assert scene.ask(pod(nodeName="elsewhere")) == []
+    assert scene.ask(pod(nodeName="node-1")) == []
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ({"cpu": "5"}, "cpu"),
+        ({"nodeSelector": {"pool": "b"}}, "node-1"),
+        ({"schedulingGates": [{"name": "example.com/wait"}]}, "gates"),
+        ({"schedulerName": "other"}, "scheduler other"),
+    ],
+)
+def test_an_expected_pod_that_must_not_be_pinned_says_why(scene: Scene, more: dict[str, Any], why: str) -> None:
+    scene.node("node-1", slot(1))
+    created = scene.create(pod(**more))
+    assert node_of(created) == ""
+    assert why in reason(created)
+    assert node_of(scene.create(pod())) == "node-1", "its slot is free for another"
+
+
+def test_the_first_node_that_a_pod_fits_is_taken(scene: Scene) -> None:
+    scene.node("node-1", slot(1), promise=Promise(allocatable={"cpu": "1", "memory": "1Gi", "pods": "10"}))
+    scene.node("node-2", slot(1))
+    assert node_of(scene.create(pod(cpu="2"))) == "node-2"
+
+
+def test_slots_hold_their_room_against_other_pins(scene: Scene) -> None:
+    other = Owner(kind="ReplicaSet", name="db", namespace="ns")
+    scene.node("node-1", slot(3), slot(1, cpu="500m", owner=other))
+    stranger = scene.store(
+        {
+            "metadata": {
+                "ownerReferences": [
+                    {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "job", "uid": "x", "controller": True}
+                ]
+            },
+            "spec": {"containers": [{"name": "main", "resources": {"requests": {"cpu": "750m"}}}]},
+        },
+        "stranger",
+    )
+    room = scene.world.room("node-1")
+    assert room.admit(stranger) is not None  # 4 cores, of which 3.5 are held
+    small = scene.store(pod(cpu="250m"), "small")
+    small = msgspec.structs.replace(small, metadata=msgspec.structs.replace(small.metadata, owner_references=()))
+    assert room.admit(small) is None
+
+
+def test_a_pod_of_the_owner_that_is_pinned_by_name_fills_a_slot(scene: Scene) -> None:
+    scene.node("node-1", slot(1, cpu="4"))
+    named = scene.store(pod(cpu="4"), "named")
+    assert scene.world.room("node-1").admit(named) is None
+    assert scene.ask(pod()) == []
+
+
+def test_a_claim_ends_when_the_watch_shows_its_pod(scene: Scene) -> None:
+    scene.node("node-1", slot(2))
+    created = scene.create(pod(cpu="2"))
+    claim = created["metadata"]["annotations"][CLAIM_ANNOTATION]
+    scene.store(created, "web-1")
+    assert scene.world.expected.claim(claim) is None
+    assert [each.metadata.name for each in scene.world.pods_on("node-1")] == ["web-1"]
+    scene.store(created, "web-1")  # shown again
+    assert node_of(scene.create(pod(cpu="2"))) == "node-1"
+    assert scene.ask(pod()) == []
+
+
+def test_a_slot_is_free_again_when_the_pod_never_appears(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expected, "CLAIM_LASTS", 0.0)
+    scene.node("node-1", slot(1))
+    assert node_of(scene.create(pod())) == "node-1"
+    assert scene.ask(pod()) == []
+    scene.world.expected.pass_time(NOW)
+    assert node_of(scene.create(pod())) == "node-1"
+
+
+def test_nothing_is_expected_any_more_after_its_time(scene: Scene) -> None:
+    scene.node("node-1", slot(4), until="2026-01-31T11:59:00Z")
+    scene.world.expected.pass_time(NOW)
+    assert scene.ask(pod()) == []
+    assert not scene.world.expected.any
+    whole = msgspec.convert({"metadata": {"name": "x", "namespace": "ns"}, "spec": pod(cpu="4")["spec"]}, Pod)
+    assert scene.world.room("node-1").admit(whole) is None, "no room is held any more"
+
+
+# --- another webhook changes the pod after us ---
+
+
+def test_a_pin_stays_when_the_changed_pod_still_fits(scene: Scene) -> None:
+    scene.node("node-1", slot(1))
+    created = scene.create(pod())
+    created["spec"]["containers"].append({"name": "sidecar", "resources": {"requests": {"cpu": "3"}}})
+    assert scene.ask(created) == []
+    scene.store(created, "web-1")
+    assert scene.world.expected.any is False
+
+
+def test_a_pin_is_taken_back_when_the_changed_pod_does_not_fit(scene: Scene) -> None:
+    scene.node("node-1", slot(1))
+    created = scene.create(pod())
+    created["spec"]["nodeSelector"] = {"spot": "true"}
+    created["metadata"]["annotations"]["other"] = "kept"
+    after = patched(created, scene.ask(created))
+    assert node_of(after) == ""
+    assert set(after["metadata"]["annotations"]) == {"other", NOT_PINNED_ANNOTATION}
+    assert "node-1" in reason(after)
+    assert node_of(scene.create(pod())) == "node-1", "its slot is free again"
+
+
+def test_a_copied_claim_is_none(scene: Scene) -> None:
+    scene.node("node-1", slot(1))
+    copied = scene.create(pod())
+    copied["metadata"]["generateName"] = "copy-"
+    copied["metadata"]["ownerReferences"][0]["name"] = "copy-5d4f"
+    copied["spec"]["nodeSelector"] = {"spot": "true"}
+    assert scene.ask(copied) == [], "whoever copied it has chosen its node"
+
+
+# --- steering: the scheduler decides, and prefers ---
+
+
+@pytest.mark.parametrize(
+    "affinity",
+    [None, {}, {"nodeAffinity": {}}, {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}}],
+)
+def test_a_pod_that_wants_a_device_is_steered(scene: Scene, affinity: Any) -> None:
+    promise = Promise(allocatable={"cpu": "4", "memory": "8Gi", "pods": "10", "nvidia.com/gpu": "1"})
+    scene.node("node-1", slot(1), promise=promise)
+    wanted = pod(**({} if affinity is None else {"affinity": affinity}))
+    wanted["spec"]["containers"][0]["resources"]["limits"] = {"nvidia.com/gpu": "1"}
+    wanted["spec"]["containers"][0]["resources"]["requests"]["nvidia.com/gpu"] = "1"
+    created = scene.create(wanted)
+    assert (node_of(created), preferred(created)) == ("", [["node-1"]])
+    assert PIN_ANNOTATION not in created["metadata"]["annotations"]
+
+
+def test_a_preference_comes_beside_those_that_are_there(scene: Scene) -> None:
+    own = {"weight": 1, "preference": {"matchExpressions": [{"key": "a", "operator": "Exists"}]}}
+    scene.node("node-1", slot(1), spec={"taints": []})
+    affinity = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [own]}}
+    created = scene.create(pod(affinity=affinity))
+    terms = created["spec"]["affinity"]["nodeAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    assert terms[0] == own
+    assert preferred(created) == [["node-1"]]
+
+
+def test_a_node_that_is_open_to_the_scheduler_is_preferred_and_not_named(scene: Scene) -> None:
+    scene.node("node-1", slot(1), spec={"taints": []})
+    created = scene.create(pod())
+    assert (node_of(created), preferred(created)) == ("", [["node-1"]])
+    assert scene.ask(pod()) == [], "its slot is taken until it is seen"
+    scene.store(created, "web-1")
+    assert scene.ask(pod()) == [], "and until it has a node"
+    created["spec"]["nodeName"] = "elsewhere"
+    scene.store(created, "web-1")
+    assert preferred(scene.create(pod())) == [["node-1"]]
+
+
+def test_a_node_that_is_not_ours_is_not_named(scene: Scene) -> None:
+    scene.node("node-1", slot(1), metadata={"name": "node-1", "uid": "other"})
+    created = scene.create(pod())
+    assert (node_of(created), preferred(created)) == ("", [])
+    assert "placeholder not found" in reason(created)
+
+
+def test_owners_are_told_apart_by_kind_namespace_and_name(scene: Scene) -> None:
+    scene.node("node-1", slot(1, owner=msgspec.structs.replace(WEB, namespace="other")))
+    assert scene.ask(pod()) == []
+    assert node_of(patched(pod(), scene.ask(pod(), namespace="other"))) == "node-1"

@@ -1,0 +1,171 @@
+"""The webhook's server over real connections: what the API server, and whoever else finds the port, may send."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import logging
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from moorage.controller import certificates
+from moorage.ops.parsing import Address
+from moorage.pinner.webhook import server
+from moorage.pinner.webhook.server import Webhook, serve
+
+DATA = certificates.fill(datetime.now(UTC), ["127.0.0.1"], "test")
+OTHER = certificates.issue(DATA, datetime.now(UTC), ["127.0.0.1"], "test")
+
+
+def load(context: ssl.SSLContext, folder: Path, data: dict[str, bytes]) -> None:
+    for name in ("tls.crt", "tls.key"):
+        (folder / name).write_bytes(data[name])
+    context.load_cert_chain(folder / "tls.crt", folder / "tls.key")
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    load(context, tmp_path, DATA)
+    return context
+
+
+@asynccontextmanager
+async def running(context: ssl.SSLContext, *, kept: bool = True) -> AsyncIterator[Address]:
+    async with serve(Webhook(lambda body: (b"answer to " + body, kept)), Address("127.0.0.1", 0), context) as address:
+        yield address
+
+
+@asynccontextmanager
+async def client() -> AsyncIterator[aiohttp.ClientSession]:
+    trust = ssl.create_default_context(cadata=DATA[certificates.AUTHORITY].decode())
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust)) as session:
+        yield session
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not true():  # noqa: ASYNC110 - a log line comes without an event
+            await asyncio.sleep(0.01)
+
+
+async def test_a_review_is_answered_and_the_connection_kept(context: ssl.SSLContext) -> None:
+    async with running(context) as address, client() as session:
+        for number in range(3):
+            async with session.post(f"https://{address}/mutate", json=number) as response:
+                assert (response.status, response.content_type) == (200, "application/json")
+                assert await response.read() == b"answer to %d" % number
+                assert response.headers.get("Connection") != "close"
+
+
+async def test_a_connection_is_ended_after_an_answer_that_says_so(context: ssl.SSLContext) -> None:
+    async with running(context, kept=False) as address, client() as session:
+        response = await session.post(f"https://{address}/mutate", json=1)
+        assert response.status == 200
+        assert response.headers["Connection"] == "close"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "content_type", "status"),
+    [
+        ("POST", "/", "application/json", 404),
+        ("GET", "/mutate", "application/json", 405),
+        ("POST", "/mutate", "text/plain", 415),
+    ],
+)
+async def test_what_is_no_review_has_a_status_of_its_own(
+    context: ssl.SSLContext, method: str, path: str, content_type: str, status: int
+) -> None:
+    async with running(context) as address, client() as session:
+        headers = {"Content-Type": content_type}
+        async with session.request(method, f"https://{address}{path}", data=b"{}", headers=headers) as response:
+            assert response.status == status
+
+
+async def test_a_body_of_ten_mebibytes_is_not_read(context: ssl.SSLContext) -> None:
+    async with running(context) as address, client() as session:
+        headers = {"Content-Type": "application/json"}
+        async with session.post(
+            f"https://{address}/mutate", data=io.BytesIO(b"x" * (10 << 20)), headers=headers
+        ) as response:
+            assert response.status == 413
+
+
+async def test_a_certificate_that_is_loaded_later_counts_from_then_on(context: ssl.SSLContext, tmp_path: Path) -> None:
+    async with running(context) as address:
+        shown = []
+        for data in (DATA, OTHER):
+            load(context, tmp_path, data)
+            pem = await asyncio.to_thread(ssl.get_server_certificate, (address.host, address.port))
+            shown.append(pem.strip() == data["tls.crt"].decode().strip())
+    assert shown == [True, True]
+
+
+async def test_a_handshake_that_ends_is_told_in_the_words_people_search_for(
+    context: ssl.SSLContext, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with running(context) as address:
+        _, writer = await asyncio.open_connection(address.host, address.port)
+        port = writer.get_extra_info("sockname")[1]
+        writer.close()
+        await writer.wait_closed()
+        await until(lambda: bool(caplog.messages))
+    assert caplog.messages == [f"http: TLS handshake error from 127.0.0.1:{port}: EOF"]
+    assert {record.levelname for record in caplog.records} == {"INFO"}
+
+
+async def test_plain_http_is_turned_away(context: ssl.SSLContext, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    async with running(context) as address:
+        reader, writer = await asyncio.open_connection(address.host, address.port)
+        writer.write(b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}")
+        with contextlib.suppress(ConnectionError):
+            assert b"200" not in await reader.read()
+        writer.close()
+        await until(lambda: bool(caplog.messages))
+    assert caplog.messages[0].startswith("http: TLS handshake error from 127.0.0.1:")
+    assert "http request" in caplog.messages[0]
+
+
+@pytest.mark.parametrize("sent", [b"", b"POST /mutate HTTP/1.1\r\nHost: x\r\n"])
+async def test_whoever_does_not_get_to_the_point_is_let_go(
+    context: ssl.SSLContext, sent: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "SILENCE", 0.2)
+    trust = ssl.create_default_context(cadata=DATA[certificates.AUTHORITY].decode())
+    async with running(context) as address:
+        reader, writer = await asyncio.open_connection(address.host, address.port, ssl=trust)
+        writer.write(sent)
+        async with asyncio.timeout(30):
+            assert await reader.read() == b""
+        writer.close()
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(
+    context: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "SILENCE", 0.2)
+    trust = ssl.create_default_context(cadata=DATA[certificates.AUTHORITY].decode())
+    async with running(context) as address:
+        reader, writer = await asyncio.open_connection(address.host, address.port, ssl=trust)
+        writer.write(
+            b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
+        )
+        async with asyncio.timeout(30):
+            assert (await reader.readline()).split()[1] == b"408"
+        writer.close()
+
+
+async def test_a_taken_address_is_one_sentence_with_the_way_out(context: ssl.SSLContext) -> None:
+    async with running(context) as address:
+        with pytest.raises(server.ServerError, match=r"cannot listen on 127\.0\.0\.1:\d+: .*MOORAGE_WEBHOOK_ADDRESS"):
+            async with serve(Webhook(lambda body: (body, True)), address, context):
+                pass
