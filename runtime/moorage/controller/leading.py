@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from moorage.kube.cache import WatchCache
@@ -57,12 +58,19 @@ class Program:
         """Whether we may act now; to be asked before each act."""
         return self._election is None or self._election.is_leader()
 
-    async def run(self, term: Term, *, prepare: Callable[[], Awaitable[None]] = _nothing) -> None:
+    async def run(
+        self,
+        term: Term,
+        *,
+        prepare: Callable[[], Awaitable[None]] = _nothing,
+        beside: Mapping[str, Coroutine[Any, Any, None]] = MappingProxyType({}),
+    ) -> None:
         """Run until cancelled. Then the term ends first: until it has, we follow the cluster and may lead.
 
         Args:
             term: works until cancelled, once per term; everything in it is made anew.
             prepare: done once, before we stand for election.
+            beside: what else every replica does, by name.
 
         Raises:
             ExceptionGroup: something has ended by an error, or the work of a term has.
@@ -72,6 +80,7 @@ class Program:
         works: dict[str, Coroutine[Any, Any, None]] = {"caches": self._caches.run(), "events": self._recorder.run()}
         if self._election is not None:
             works["election"] = self._campaign(self._election)
+        works |= beside
         works |= {"terms": self._terms(term, prepare), "beat": self._checks.beat()}
         try:
             async with asyncio.TaskGroup() as group:

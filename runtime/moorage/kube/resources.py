@@ -123,6 +123,13 @@ ADMISSION_POLICY_BINDINGS = Resource(
     objects.AdmissionPolicyBinding,
     namespaced=False,
 )
+MUTATING_WEBHOOKS = Resource(
+    "admissionregistration.k8s.io/v1",
+    "mutatingwebhookconfigurations",
+    "MutatingWebhookConfiguration",
+    objects.MutatingWebhookConfiguration,
+    namespaced=False,
+)
 SECRETS = Resource("v1", "secrets", "Secret", objects.Secret)
 NODE_RESERVATIONS = Resource(
     reservations.GROUP_VERSION,

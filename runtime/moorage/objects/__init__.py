@@ -6,7 +6,7 @@ from .coordination import Lease, LeaseSpec
 from .karpenter import NodePool
 from .node import Node, NodeSpec, NodeStatus, NodeSystemInfo, Taint
 from .pod import Container, ContainerPort, Pod, PodSpec, PodStatus, PodTemplate, ResourceRequirements, Toleration
-from .policies import AdmissionPolicy, AdmissionPolicyBinding
+from .policies import AdmissionPolicy, AdmissionPolicyBinding, MutatingWebhookConfiguration
 from .secret import Secret
 from .storage import (
     CsiDriver,
@@ -31,6 +31,7 @@ __all__ = [
     "Labels",
     "Lease",
     "LeaseSpec",
+    "MutatingWebhookConfiguration",
     "Namespace",
     "Node",
     "NodePool",

@@ -46,3 +46,9 @@ class AdmissionPolicyBinding(KubeObject, frozen=True):
     """A ValidatingAdmissionPolicyBinding."""
 
     spec: AdmissionPolicyBindingSpec = AdmissionPolicyBindingSpec()
+
+
+class MutatingWebhookConfiguration(KubeObject, frozen=True):
+    """Whom the API server asks about objects that are created; ``webhooks`` as they stand, every field of them."""
+
+    webhooks: tuple[dict[str, Any], ...] = ()

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h))+")
@@ -66,6 +67,14 @@ def host_names(value: str) -> tuple[str, ...]:
     if not found:
         raise ValueError("it names nothing")
     return found
+
+
+def webhook_url(value: str) -> str:
+    """Where an API server reaches a webhook: HTTPS, a host, and the path that is served."""
+    found = urlsplit(value)
+    if found.scheme != "https" or not found.hostname or found.path != "/mutate" or found.query or found.fragment:
+        raise ValueError("write https://HOST:PORT/mutate, like https://10.0.0.7:9444/mutate")
+    return value
 
 
 def _host_name(value: str) -> str:

@@ -170,7 +170,56 @@ class ReplicaSettings(LogSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PinnerSettings(PlannerAccess, ReplicaSettings):
+class WebhookSettings:
+    """The webhook by which pods are pinned while they are created."""
+
+    webhook: bool = setting(
+        "MOORAGE_WEBHOOK",
+        "Whether pods that are expected on a promised node are pinned while they are created",
+        parsing.boolean,
+        False,
+    )
+    webhook_address: Address = setting(
+        "MOORAGE_WEBHOOK_ADDRESS",
+        "Where the API server's questions are answered; port 0: any free port",
+        parsing.listen_address,
+        Address("127.0.0.1", 9444),
+    )
+    webhook_url: str = setting(
+        "MOORAGE_WEBHOOK_URL",
+        "Where the API server reaches us, as https://host:port/mutate, if not through the Service",
+        parsing.webhook_url,
+        "",
+    )
+    webhook_service: str = setting(
+        "MOORAGE_WEBHOOK_SERVICE",
+        "The Service through which the API server reaches the leader",
+        parsing.name,
+        "castai-pod-pinner-webhook",
+    )
+    webhook_port: int = setting("MOORAGE_WEBHOOK_PORT", "Its port", parsing.whole(1, 65535), 443)
+    webhook_configuration: str = setting(
+        "MOORAGE_WEBHOOK_CONFIGURATION",
+        "The MutatingWebhookConfiguration that the leader fills while pods are expected",
+        parsing.subdomain,
+        "castai-pod-pinner",
+    )
+    webhook_secret: str = setting(
+        "MOORAGE_WEBHOOK_SECRET",
+        "The Secret with the webhook's certificate; it is filled when it is empty, and renewed in time",
+        parsing.subdomain,
+        "castai-pod-pinner-webhook",
+    )
+    webhook_timeout: int = setting(
+        "MOORAGE_WEBHOOK_TIMEOUT",
+        "Seconds that the API server waits for us before it creates a pod unchanged",
+        parsing.whole(1, 30),
+        2,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PinnerSettings(PlannerAccess, WebhookSettings, ReplicaSettings):
     """Settings of ``moorage pod-pinner``; durations in seconds."""
 
     managed: bool = setting(

@@ -22,3 +22,6 @@ LEASES = Counter("moorage_pinner_lease_renewals_total", "Renewals of placeholder
 ADMITTED = Counter(
     "moorage_pinner_admitted_pods_total", "Pods that the webhook was asked about, by what became of them.", ["outcome"]
 )
+CERTIFICATE_ENDS = Gauge(
+    "moorage_pinner_certificate_expiry_timestamp_seconds", "When the webhook's certificate ends (Unix time)."
+)

@@ -42,6 +42,14 @@ PLACEHOLDER_LABEL = "moorage.dev/placeholder"
 JOINING_LABELS = {EXCLUDE_DISRUPTION: "true", EXCLUDE_BALANCERS: "true", PLACEHOLDER_LABEL: "true"}
 """On a placeholder only: it is neither counted as a failed node of its zone, nor sent traffic, nor taken for real."""
 
+COMPONENT_LABEL = "app.kubernetes.io/name"
+COMPONENT_NAME = "castai-pod-pinner"
+"""On the pod pinner's own pods: the webhook is not asked about them."""
+
+ROLE_LABEL = "moorage.dev/role"
+LEADER = "leader"
+"""On the pod of the replica that leads: the Service of the webhook selects it."""
+
 FINALIZER = "moorage.dev/placeholder"
 """On a reservation while a placeholder may exist that only we would ever clean up."""
 

@@ -24,6 +24,8 @@ from .loop import Loop
 from .options import Options
 from .reporting import Recorder, Reporter
 from .sweeps import Sweeps
+from .webhook.admission import Admission
+from .webhook.mutate import Mutator
 from .world import World
 
 
@@ -37,6 +39,7 @@ class Pinner:
         clock: the API server's time.
         is_leader: asked before each write.
         options: choices.
+        admission: the webhook; None: pods are not pinned while they are created.
         acks: takes the answers; called from the event loop, must not block.
         monotonic: seconds on a clock that never goes back.
     """
@@ -50,11 +53,12 @@ class Pinner:
         is_leader: Callable[[], bool],
         options: Options = Options(),  # noqa: B008 - immutable
         *,
+        admission: Admission | None = None,
         acks: Callable[[Ack], None],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client, self._caches, self._clock, self._is_leader = client, caches, clock, is_leader
-        self._options, self._monotonic = options, monotonic
+        self._options, self._admission, self._monotonic = options, admission, monotonic
         self._reporter = Reporter(recorder)
         self._desk = Desk(acks, self._reporter, monotonic)
         self._queue = KeyQueue(base=options.retry_base, cap=options.retry_cap, on_waiting=metrics.QUEUED.set)
@@ -97,11 +101,14 @@ class Pinner:
             busy=lambda: self._queue.busy,
             monotonic=self._monotonic,
         )
+        mutator = Mutator(world, sweeps, self._clock, self._is_leader)
+        works = {"snapshot": world.sound(), "pinner loop": loop.run(), "lease keeper": leases.run()}
+        if self._admission is not None:
+            works["webhook"] = self._admission.term(self._client, fence, world.expected, mutator, self._clock)
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(world.sound(), name="snapshot")
-                group.create_task(loop.run(), name="pinner loop")
-                group.create_task(leases.run(), name="lease keeper")
+                for name, work in works.items():
+                    group.create_task(work, name=name)
         finally:
             world.close()
             self._queue.close()

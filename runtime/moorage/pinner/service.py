@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import aclosing
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from moorage.controller.leading import Program
 from moorage.controller.ourselves import Ourselves
+from moorage.controller.role import Role
+from moorage.controller.serving import SecretWriter, ServingCertificate
 from moorage.kube import credentials, errors, resources
 from moorage.kube.backoff import Backoff
 from moorage.kube.client import Client
@@ -25,14 +27,23 @@ from moorage.protocol import Instruction
 
 from .caches import Caches
 from .dry_run import DryRun
+from .names import COMPONENT_NAME, LEADER, ROLE_LABEL
 from .options import Options
 from .pinner import Pinner
 from .rights import CLUSTER_CONTROLLER
 from .stream import InstructionStream
 from .stream_channel import Cause
 from .stream_settings import StreamSettings
+from .webhook import reached
+from .webhook.admission import Admission
+from .webhook.service import WebhookService
 
 logger = logging.getLogger(__name__)
+
+ROLE_SECONDS = 2.0
+"""Seconds that a label may take: nothing waits for it any longer."""
+ROLE_REFRESH = 30.0
+"""Seconds between two looks at it."""
 
 
 class Work(Protocol):
@@ -75,10 +86,51 @@ class _Service:
         election = LeaderElection(transport, settings.namespace, settings.lease_name, settings.pod_name)
         self._program = Program(self._caches, self._recorder, checks, election)
         self._us = Ourselves(self._recorder, settings.namespace, settings.pod_name, self._our_uid)
+        self._role = Role(Client(transport), settings.namespace, settings.pod_name, ROLE_LABEL, LEADER)
+        self._webhook = self._make_webhook(checks) if settings.webhook else None
         self._cluster_id = settings.cluster_id
 
+    def _make_webhook(self, checks: health.Health) -> WebhookService:
+        settings = self._settings
+        secrets = SecretWriter(Client(self._transport), settings.namespace, COMPONENT_NAME)
+        names = reached.names(settings)
+        certificate = ServingCertificate(secrets, settings.webhook_secret, names, COMPONENT_NAME)
+        webhook = WebhookService(
+            settings.webhook_address,
+            certificate.ensure,
+            self._program.leads,
+            on_problem=lambda sentence: self._us.tell("Warning", "WebhookCertificate", "Serve", sentence),
+        )
+        checks.needs("webhook certificate", lambda: webhook.ready)
+        return webhook
+
     async def run(self) -> None:
-        await self._program.run(self._lead, prepare=self._identify)
+        beside = {"webhook": self._webhook.run()} if self._webhook is not None else {}
+        await self._program.run(self._lead, prepare=self._prepare, beside=beside)
+
+    async def _prepare(self) -> None:
+        if self._webhook is not None:
+            await self._show_role(leads=False)
+        await self._identify()
+
+    async def _show_role(self, *, leads: bool) -> None:
+        """Label our pod, if that can be done; without it the API server reaches nobody, and creates pods as ever."""
+        try:
+            async with asyncio.timeout(ROLE_SECONDS):
+                await self._role.show(leads=leads)
+        except (errors.KubeError, TimeoutError) as error:
+            logger.warning(
+                "our pod cannot be labelled with its role", extra={"error": str(error) or "no answer in time"}
+            )
+
+    async def _keep_role(self) -> NoReturn:
+        """Be found by the Service as long as we lead: somebody may take the label off."""
+        try:
+            while True:
+                await self._show_role(leads=True)
+                await asyncio.sleep(ROLE_REFRESH)
+        finally:
+            await self._show_role(leads=False)
 
     async def _lead(self) -> None:
         """One term: everything is made anew, and what was begun is found in the cluster."""
@@ -89,6 +141,8 @@ class _Service:
             group.create_task(work.run(), name="pinner")
             group.create_task(self._follow(stream, work), name="stream")
             group.create_task(self._advise(), name="advice")
+            if self._webhook is not None:
+                group.create_task(self._keep_role(), name="role")
 
     def _work(self, stream: InstructionStream) -> Work:
         # Whoever waits with a request holds up what else is to be done for its node: the pinner waits without one.
@@ -96,7 +150,17 @@ class _Service:
         options = Options(profile=self._settings.profile)
         if self._settings.dry_run:
             return DryRun(client, self._caches, clock, options, acks=stream.ack)
-        return Pinner(client, self._caches, self._recorder, clock, self._program.leads, options, acks=stream.ack)
+        admission = Admission(self._webhook, reached.target(self._settings)) if self._webhook is not None else None
+        return Pinner(
+            client,
+            self._caches,
+            self._recorder,
+            clock,
+            self._program.leads,
+            options,
+            admission=admission,
+            acks=stream.ack,
+        )
 
     async def _follow(self, stream: InstructionStream, work: Work) -> None:
         await self._caches.wait_synced()

@@ -9,15 +9,15 @@ planners that start at the same time, or are killed between two writes, end with
 from __future__ import annotations
 
 import asyncio
-import base64
 import logging
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from moorage.controller import certificates
-from moorage.controller.certificates import AUTHORITY, Pair, State, Unusable
-from moorage.kube import errors, resources
+from moorage.controller.certificates import AUTHORITY, Pair, Unusable
+from moorage.controller.serving import TRIES, SecretWriter, ServingCertificate
+from moorage.kube import errors
 from moorage.kube.client import Client
 from moorage.objects import Secret as SecretObject
 from moorage.ops import keys
@@ -34,8 +34,6 @@ PROGRAM = "moorage-planner"
 REFRESH = 30.0
 """Seconds between looks at the Secrets."""
 FIRST_RETRY, LAST_RETRY = 1.0, 15.0
-TRIES = 10
-"""Writes in a row that others were faster with; more of them mean that somebody fights with us."""
 
 
 class Keeper:
@@ -66,10 +64,11 @@ class Keeper:
         on_problem: Callable[[str], None] = lambda _: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._client, self._namespace = client, namespace
-        self._tls_secret, self._client_secret, self._names = tls_secret, client_secret, names
+        self._secrets = SecretWriter(client, namespace, PROGRAM)
+        self._certificate = ServingCertificate(self._secrets, tls_secret, names, PROGRAM, now=now)
+        self._tls_secret, self._client_secret = tls_secret, client_secret
         self._own_key, self._own_authority = own_key, own_authority
-        self._on_problem, self._now = on_problem, now
+        self._on_problem = on_problem
         self._pair: Pair | None = None
         self._key: Secret | None = None
         self._complaint = ""
@@ -119,39 +118,20 @@ class Keeper:
 
     async def _keep_certificate(self) -> bytes:
         """Returns the authority's certificate."""
-        for _ in range(TRIES):
-            secret = await self._get(self._tls_secret)
-            data, now = secret.data, self._now()
-            try:
-                state = certificates.judge(data, self._names, now)
-            except Unusable as error:
-                raise Unusable(f"Secret {self._namespace}/{self._tls_secret}: {error}") from None
-            if state is State.GOOD:
-                self._serve(Pair(data[certificates.CERTIFICATE], data[certificates.CERTIFICATE_KEY]))
-                return data[AUTHORITY]
-            empty = state is State.EMPTY
-            if empty:
-                new = certificates.fill(now, self._names, PROGRAM)
-            else:
-                new = certificates.issue(data, now, self._names, PROGRAM)
-            if await self._write(secret, new):
-                message = "authority and certificate made" if empty else "certificate renewed"
-                logger.info(message, extra={"object": self._tls_secret, "names": list(self._names)})
-        raise self._fight(self._tls_secret)
-
-    def _serve(self, pair: Pair) -> None:
-        if pair == self._pair:
-            return
-        self._pair = pair
-        ends = certificates.expiry(pair.certificate)
-        metrics.CERTIFICATE_ENDS.set(ends.timestamp())
-        logger.info("certificate is served from now on", extra={"object": self._tls_secret, "ends": ends.isoformat()})
+        pair, authority = await self._certificate.ensure()
+        if pair != self._pair:
+            self._pair = pair
+            ends = certificates.expiry(pair.certificate)
+            metrics.CERTIFICATE_ENDS.set(ends.timestamp())
+            fields = {"object": self._tls_secret, "ends": ends.isoformat()}
+            logger.info("certificate is served from now on", extra=fields)
+        return authority
 
     # --- what pinners need ---
 
     async def _keep_client(self, authority: bytes | None) -> None:
         for _ in range(TRIES):
-            secret = await self._get(self._client_secret)
+            secret = await self._secrets.get(self._client_secret)
             stored = self._stored_key(secret)
             wanted = self._own_key() or stored or Secret(secrets.token_urlsafe(32))
             new = {} if stored == wanted else {API_KEY: wanted.reveal().encode()}
@@ -160,52 +140,21 @@ class Keeper:
             if not new:
                 if self._key is not None and self._key != wanted:
                     logger.info("another API key counts from now on", extra={"object": self._client_secret})
-                self._key = keys.check(wanted, f"Secret {self._namespace}/{self._client_secret}")
+                self._key = keys.check(wanted, self._secrets.named(self._client_secret))
                 return
-            keys.check(wanted, f"Secret {self._namespace}/{self._client_secret}")
-            if await self._write(secret, new):
+            keys.check(wanted, self._secrets.named(self._client_secret))
+            if await self._secrets.write(secret, new):
                 fields = {"object": self._client_secret, "keys": sorted(new)}
                 logger.info("what pod pinners need is published", extra=fields)
-        raise self._fight(self._client_secret)
+        raise self._secrets.fight(self._client_secret)
 
     def _stored_key(self, secret: SecretObject) -> Secret | None:
         try:
             found = Secret(secret.data.get(API_KEY, b"").decode("ascii"))
         except UnicodeDecodeError:
-            where = f"Secret {self._namespace}/{self._client_secret}"
+            where = self._secrets.named(self._client_secret)
             raise Unusable(f"{where}: {API_KEY} is not printable ASCII. Empty it to have it filled anew") from None
         return found or None
-
-    # --- the way to the API server ---
-
-    async def _get(self, name: str) -> SecretObject:
-        try:
-            return await self._client.get(resources.SECRETS, name, self._namespace)
-        except errors.NotFound:
-            raise Unusable(
-                f"Secret {self._namespace}/{name} does not exist. The chart moorage-planner creates it, empty: upgrade "
-                "the release, or create an empty Secret of this name"
-            ) from None
-
-    async def _write(self, secret: SecretObject, data: Mapping[str, bytes]) -> bool:
-        """Whether it was stored; False when somebody else has written meanwhile."""
-        meta = secret.metadata
-        encoded = {key: base64.b64encode(value).decode() for key, value in data.items()}
-        try:
-            await self._client.patch(
-                resources.SECRETS,
-                meta.name,
-                meta.namespace,
-                changes={"data": encoded},
-                uid=meta.uid,
-                resource_version=meta.resource_version,
-            )
-        except errors.Conflict:
-            return False
-        return True
-
-    def _fight(self, name: str) -> Unusable:
-        return Unusable(f"Secret {self._namespace}/{name}: others write it again and again, trying later")
 
     def _complain(self, sentence: str) -> None:
         """Say once what is wrong, and again only when it is something else."""

@@ -1,0 +1,63 @@
+"""The webhook in one term of the leader: it answers, and the API server is told to ask while pods are expected."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from moorage.controller.fence import Fence
+from moorage.kube.client import Client
+from moorage.kube.clock import ServerClock
+
+from ..expected import Expected
+from .configuration import Registration, Target
+from .mutate import Mutator
+from .service import WebhookService
+
+logger = logging.getLogger("moorage.pinner.webhook")
+
+GLANCE = 1.0
+"""Seconds between two looks at what is expected, and at what was admitted and has not come."""
+
+
+class Admission:
+    """The webhook as a leader uses it.
+
+    Args:
+        service: what runs in every replica.
+        target: where the API server finds it.
+    """
+
+    def __init__(self, service: WebhookService, target: Target) -> None:
+        self._service, self._target = service, target
+
+    async def term(
+        self, client: Client, fence: Fence, expected: Expected, mutator: Mutator, clock: ServerClock
+    ) -> None:
+        """Work until cancelled.
+
+        Args:
+            client: the API server.
+            fence: lets writes through while we lead.
+            expected: which pods are expected.
+            mutator: gives the answers.
+            clock: the API server's time.
+        """
+        registration = Registration(client, fence, self._target, self._service.bundle, lambda: expected.any)
+        self._service.changed = registration.stir
+        with self._service.answering(mutator):
+            async with asyncio.TaskGroup() as group:
+                group.create_task(registration.run(), name="webhook configuration")
+                group.create_task(_glance(registration, expected, clock), name="expected pods")
+
+
+async def _glance(registration: Registration, expected: Expected, clock: ServerClock) -> None:
+    before = expected.any
+    while True:
+        await asyncio.sleep(GLANCE)
+        for claim in expected.pass_time(clock.now()):
+            fields = {"node": claim.node, "claim": claim.id, "owner": claim.pod.metadata.generate_name}
+            logger.info("pinned pod never came, its slot is free again", extra=fields)
+        if expected.any is not before:
+            before = expected.any
+            registration.stir()
