@@ -28,6 +28,8 @@ from urllib.parse import quote
 
 import msgspec
 
+from moorage.objects import Lease
+
 from .clock import micro_time
 from .errors import ApiError, Conflict, ConnectionLost, KubeError, NotFound, Undecodable
 from .requester import Requester
@@ -113,6 +115,8 @@ class LeaderElection:
         self._leading = False
         self._valid_until = -math.inf
         self._lease: dict[str, Any] | None = None  # as last seen, whole: a PUT must not drop what others wrote
+        self._told: tuple[str, float] = ("", -math.inf)  # the version that a watch has shown last, and when
+        self._released = asyncio.Event()
         self._changed_at = -math.inf  # when we first saw its present spec
         self._may_hold = False  # a write of ours may have made us the holder, even if its answer was lost
         self._complaint = ""
@@ -125,6 +129,18 @@ class LeaderElection:
     def is_leader(self) -> bool:
         """Whether we may act *now*: our last renewal was sent less than ``renew_deadline`` ago. Costs a clock read."""
         return self._leading and self._monotonic() < self._valid_until
+
+    def told(self, lease: Lease | None) -> None:
+        """A watch shows the Lease: a candidate then knows when it was renewed, and at once when it is given up.
+
+        Without a watch both are found out by asking, up to ``retry_period`` times 2.2 later.
+
+        Args:
+            lease: as it is now; None when it is gone.
+        """
+        self._told = (lease.metadata.resource_version if lease is not None else "", self._monotonic())
+        if lease is None or not lease.spec.holder_identity:
+            self._released.set()
 
     async def run(self) -> NoReturn:
         """Take part until cancelled, then end the term and give the Lease up, so that the next leader need not wait."""
@@ -150,7 +166,17 @@ class LeaderElection:
         return self._pause()
 
     def _pause(self) -> float:
-        return self._retry_period if self._leading else self._retry_period * (1 + JITTER * self._jitter())
+        if self._leading:
+            return self._retry_period
+        pause = self._retry_period * (1 + JITTER * self._jitter())
+        free_in = self._free_at() - self._monotonic()
+        return min(pause, free_in + self._jitter() / 2) if free_in > 0 else pause
+
+    def _free_at(self) -> float:
+        """When the Lease as last seen may be taken, if its holder says nothing more."""
+        seconds = float(_spec(self._lease).get("leaseDurationSeconds") or self._duration)
+        version, at = self._told
+        return (at if version and version != _version(self._lease) else self._changed_at) + seconds
 
     async def _rest(self, delay: float) -> None:
         """Wait, but end the term when its validity ends first."""
@@ -158,7 +184,21 @@ class LeaderElection:
             await self._sleep(max(left, 0.0))
             self._end_term("not renewed in time")
             delay -= max(left, 0.0)
-        await self._sleep(delay)
+        if self._leading:
+            await self._sleep(delay)
+        else:
+            await self._sleep_until_released(delay)
+
+    async def _sleep_until_released(self, delay: float) -> None:
+        self._released.clear()
+        sleeping = asyncio.ensure_future(self._sleep(delay))
+        released = asyncio.ensure_future(self._released.wait())
+        try:
+            await asyncio.wait({sleeping, released}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (sleeping, released):
+                task.cancel()
+            await asyncio.gather(sleeping, released, return_exceptions=True)
 
     async def _attempt(self) -> None:
         if self._leading and self._lease is not None:
@@ -194,7 +234,8 @@ class LeaderElection:
 
     def _observe(self, lease: dict[str, Any] | None) -> None:
         if _spec(lease) != _spec(self._lease):
-            self._changed_at = self._monotonic()
+            version, at = self._told
+            self._changed_at = at if version and version == _version(lease) else self._monotonic()
         if _holder(lease) != self.holder:
             logger.info("lease holder changed", extra={**self._log_fields, "holder": _holder(lease)})
         if _holder(lease) != self.identity:
@@ -310,6 +351,10 @@ def _decode(body: bytes) -> dict[str, Any]:
 
 def _spec(lease: Mapping[str, Any] | None) -> dict[str, Any]:
     return (lease or {}).get("spec") or {}
+
+
+def _version(lease: Mapping[str, Any] | None) -> str:
+    return str(((lease or {}).get("metadata") or {}).get("resourceVersion") or "")
 
 
 def _holder(lease: Mapping[str, Any] | None) -> str:

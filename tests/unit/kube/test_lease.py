@@ -5,11 +5,13 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moorage.kube.lease import LeaderElection
+from moorage.objects import Lease
 from tests.examples import examples
 from tests.unit.kube.simulated import Link, Server, Time, refusal, settle
 
@@ -30,9 +32,8 @@ class Replica:
             name,
             monotonic=server.time.monotonic,
             sleep=server.time.sleep,
-            jitter=lambda: 0.5,
             on_lost=self.on_lost,
-            **options,
+            **{"jitter": lambda: 0.5, **options},
         )
         self.task: asyncio.Task[None] | None = None
 
@@ -132,6 +133,50 @@ async def test_clean_stop_ends_the_term_first_and_releases_at_once() -> None:
         assert two.election.is_leader()
         assert lease(server)["leaseTransitions"] == 1
         assert lease(server)["leaseDurationSeconds"] == 15
+
+
+def tell(server: Server, replica: Replica) -> None:
+    """The watch of a replica shows the Lease."""
+    replica.election.told(msgspec.convert(server.objects[PATH], Lease))
+
+
+async def test_a_candidate_that_watches_takes_a_released_lease_at_once() -> None:
+    async with replicas(2) as (time, server, [one, two]):
+        one.start()
+        await time.advance(4)
+        two.start()
+        await time.advance(4)
+        await one.stop()
+        tell(server, two)
+        await time.advance(0.01)
+        assert two.election.is_leader()
+
+
+async def test_a_candidate_that_watches_counts_from_the_renewal_itself() -> None:
+    async with replicas(2, jitter=lambda: 0.99) as (time, server, [one, two]):
+        one.start()
+        await time.advance(4)
+        two.start()
+        await time.advance(6.1)
+        tell(server, two)
+        await one.kill()  # its last renewal was at 10
+        await time.advance(14.8)
+        assert not two.election.is_leader()
+        await time.advance(1)
+        assert two.election.is_leader()
+
+
+async def test_a_lease_that_is_renewed_all_the_time_is_asked_for_no_more_often_because_of_a_watch() -> None:
+    async with replicas(2) as (time, server, [one, two]):
+        one.start()
+        await time.advance(4)
+        two.start()
+        before = len([each for each in server.requests if each[0] == "GET"])
+        for _ in range(30):
+            await time.advance(1)
+            tell(server, two)
+        assert len([each for each in server.requests if each[0] == "GET"]) - before <= 15
+        assert one.election.is_leader()
 
 
 async def test_fence_falls_before_anyone_else_can_take_over() -> None:
