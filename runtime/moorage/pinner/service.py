@@ -20,7 +20,7 @@ from moorage.kube.client import Client
 from moorage.kube.events import EventRecorder
 from moorage.kube.lease import LeaderElection
 from moorage.kube.transport import Transport
-from moorage.ops import health
+from moorage.ops import compat, health
 from moorage.ops.settings import PinnerSettings
 from moorage.ops.version import version
 from moorage.protocol import Instruction
@@ -116,7 +116,7 @@ class _Service:
     async def _show_role(self, *, leads: bool) -> None:
         """Label our pod, if that can be done; without it the API server reaches nobody, and creates pods as ever."""
         try:
-            async with asyncio.timeout(ROLE_SECONDS):
+            async with compat.timeout(ROLE_SECONDS):
                 await self._role.show(leads=leads)
         except (errors.KubeError, TimeoutError) as error:
             logger.warning(

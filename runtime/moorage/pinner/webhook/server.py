@@ -17,6 +17,7 @@ from aiohttp import StreamReader, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import RawRequestMessage
 
+from moorage.ops import compat
 from moorage.ops.parsing import Address
 
 logger = logging.getLogger("moorage.pinner.webhook")
@@ -166,7 +167,7 @@ class _Door(asyncio.Protocol):
             )
         except OSError as error:
             logger.info("http: TLS handshake error from %s: %s", peer, _why(error))
-            transport.abort()
+            compat.abort(transport)
         else:
             if tls is not None:
                 self._meet(tls, guest)
