@@ -77,7 +77,11 @@ class Story:
 
     async def _bought(self, client: Client, observer: Observer) -> None:
         """Have Karpenter buy all nodes."""
-        self._stage.say(f"Karpenter buys {self._nodes} nodes ({INSTANCE_TYPE}), kwok plays them and their pods")
+        (least, most), gone = world.PACE
+        self._stage.say(
+            f"Karpenter buys {self._nodes} nodes ({INSTANCE_TYPE}); kwok plays them, and their pods, which are Ready "
+            f"after {least:g} to {most:g} s and gone after {gone:g} s"
+        )
         await asyncio.to_thread(world.start, self._cluster)
         await world.order(client, self._nodes)
 
