@@ -434,7 +434,7 @@ def test_the_verdict_is_the_exit_code_and_told_as_json(capsys: pytest.CaptureFix
     assert "please report this" in stream.getvalue()
 
 
-@pytest.mark.parametrize("nodes", ["3", "100", "-1", "many"])
+@pytest.mark.parametrize("nodes", ["7", "100", "-1", "many"])
 def test_so_few_or_many_nodes_are_wrong_usage(nodes: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["--nodes", nodes])

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 NODES = 40
 """So many nodes the replicas are meant for."""
-LEAST_NODES = 4
+LEAST_NODES = 8
+"""On fewer the replicas would not be spread, and nothing could go."""
 INSTANCE_TYPE = "c-4x-amd64-linux"
 PRICE_LABEL = "eks-node-viewer/instance-price"
 """What Karpenter's provider says a node costs in an hour."""
