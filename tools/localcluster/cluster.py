@@ -259,7 +259,7 @@ class ClusterHandle:
         consolidate_after: str = "10s",
         instance_types: Sequence[str] = (),
         budgets: Sequence[Mapping[str, Any]] = (),
-        most_cpu: int = 1000,
+        most_cpu: int = karpenter.MOST_CPU,
     ) -> None:
         """Creates or changes a NodePool of amd64 Linux on-demand nodes, with a KWOKNodeClass of the same name.
 

@@ -50,8 +50,12 @@ def start(api: ApiClient, kubeconfig: Path, spawn: Spawn) -> ManagedProcess:
     )
 
 
+MOST_CPU = 1000
+"""Cores of all nodes of a NodePool, unless another limit is asked for."""
+
+
 def create_pool(
-    api: ApiClient, name: str, disruption: Mapping[str, Any], instance_types: Sequence[str], most_cpu: int
+    api: ApiClient, name: str, disruption: Mapping[str, Any], instance_types: Sequence[str], most_cpu: int = MOST_CPU
 ) -> None:
     """Creates or changes a NodePool and its KWOKNodeClass; see `ClusterHandle.apply_node_pool`."""
     wanted = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any, cast
@@ -109,7 +109,7 @@ class Setting:
         self.program = Program(self.caches, cast("Any", self.recorder), self.checks, cast("Any", election))
 
     @asynccontextmanager
-    async def running(self, **arguments: Callable[[], Awaitable[None]]) -> AsyncIterator[asyncio.Task[None]]:
+    async def running(self, **arguments: Any) -> AsyncIterator[asyncio.Task[None]]:
         task = asyncio.create_task(self.program.run(self.terms, **arguments))
         await settle()
         try:

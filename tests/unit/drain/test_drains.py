@@ -11,9 +11,8 @@ import pytest
 
 from moorage.drain import Outcome, Reason
 from moorage.drain.drainer import Drained, Drainer
-from tests.unit.pinner.bed import faults, refusals
+from tests.unit.pinner.bed import Json, faults, refusals
 from tests.unit.pinner.bed.faults import Effect
-from tests.unit.pinner.bed.store import Json
 from tests.unit.pinner.bed.virtual import virtual
 
 from .bed.api import spent
