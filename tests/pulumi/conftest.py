@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.frontends.relay import Relay
-from tests.pulumi.projects import Project
+from tests.pulumi.projects import Project, provider
 from tools.helmrepo import Repository, charts
 from tools.localcluster import ClusterError, ClusterHandle, LocalCluster
 
@@ -37,15 +37,22 @@ def place() -> Iterator[ClusterHandle]:
         own.stop()
 
 
+@pytest.fixture(scope="session")
+def attach(place: ClusterHandle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int | None]:
+    """The port of a Kubernetes provider to which engines attach."""
+    with provider(place.kubeconfig, tmp_path_factory.mktemp("provider")) as port:
+        yield port
+
+
 @pytest.fixture
-def project(place: ClusterHandle, tmp_path: Path) -> Iterator[Callable[[str], Project]]:
+def project(place: ClusterHandle, attach: int | None, tmp_path: Path) -> Iterator[Callable[[str], Project]]:
     """Makes a project of a program; afterwards what it has installed is gone."""
     made: list[Project] = []
 
     def make(program: str) -> Project:
         folder = tmp_path / f"project-{len(made)}"
         folder.mkdir()
-        made.append(Project(folder, place.kubeconfig, program))
+        made.append(Project(folder, place.kubeconfig, program, attach))
         return made[-1]
 
     yield make

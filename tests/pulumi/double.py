@@ -4,7 +4,8 @@ The provider itself cannot be built from a registry. What this one does is what 
 be had fails the preview, a release that was made and failed is kept in the state, so that the next run upgrades it, and
 names and namespaces are not changed in place. `MOORAGE_PULUMI_KUBERNETES=real` runs the same tests with the real one.
 
-Run by the engine as ``pulumi-resource-kubernetes ADDRESS``; HELM names the program, KUBECONFIG the cluster.
+Run by the engine as ``pulumi-resource-kubernetes ADDRESS``, or once for many engines that attach to it
+(PULUMI_DEBUG_PROVIDERS); HELM names the program, KUBECONFIG the cluster.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any
 
 import grpc
+from google.protobuf import empty_pb2
 from pulumi.provider.experimental import provider, server
 from pulumi.provider.experimental.property_value import Computed, PropertyValue
 from pulumi.runtime import rpc
@@ -196,7 +198,10 @@ class HelmError(Exception):
 class Servicer(server.ProviderServicer):
     """Answers with helm's words, and says what the SDK's servicer cannot: that a resource was made and failed."""
 
-    async def Check(self, request: Any, context: Any) -> Any:  # noqa: N802 (gRPC's names)
+    async def Attach(self, _request: Any, _context: Any) -> Any:  # noqa: N802 (gRPC's names)
+        return empty_pb2.Empty()  # nothing is asked of the engine
+
+    async def Check(self, request: Any, context: Any) -> Any:  # noqa: N802
         return await _answer(super().Check(request, context), context)
 
     async def Create(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -247,6 +252,7 @@ async def serve(engine: str) -> None:
         await served.wait_for_termination()
     finally:
         kubernetes.kill()
+        await served.stop(None)
 
 
 def _source(wanted: Mapping[str, Any]) -> list[str]:

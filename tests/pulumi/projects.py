@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ REAL = os.environ.get("MOORAGE_PULUMI_KUBERNETES") == "real"
 """Whether the Kubernetes provider is the real one, installed in PULUMI_HOME, and not tests/pulumi/double.py."""
 STACK = "test"
 DOUBLE = f'cd {ROOT}\nPYTHONPATH={ROOT} exec {sys.executable} -m tests.pulumi.double "$@"'
+_LIST = ("-m", "pip", "list", "-v", "--format", "json")
+"""How the language host asks for the packages that programs have."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +54,10 @@ class Project:
         folder: empty, or made to hold the program.
         kubeconfig: of the cluster.
         program: the text of `__main__.py`; None when the folder has one.
+        attach: the port of a Kubernetes provider that runs; None when the engine is to start one.
     """
 
-    def __init__(self, folder: Path, kubeconfig: Path, program: str | None = None) -> None:
+    def __init__(self, folder: Path, kubeconfig: Path, program: str | None = None, attach: int | None = None) -> None:
         self.folder = folder
         self._home = folder / ".home"
         self._kubeconfig = kubeconfig
@@ -84,7 +88,10 @@ class Project:
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
         }
+        if attach is not None:
+            self.environment["PULUMI_DEBUG_PROVIDERS"] = f"kubernetes:{attach}"
         if program is not None:
+            self.environment["PULUMI_PYTHON_CMD"] = str(self._python_that_knows_its_packages())
             (folder / "Pulumi.yaml").write_text("name: project\nruntime: python\n")
             self.write(program)
         self("stack", "init", STACK)
@@ -99,6 +106,19 @@ class Project:
         script = self._home / "bin" / f"pulumi-resource-{name}"
         script.write_text(f"#!/bin/sh\n{commands}\n")
         script.chmod(0o755)
+
+    def with_a_provider_of_its_own(self) -> None:
+        """From now on the engine starts the Kubernetes provider, which then ends with it."""
+        self.environment.pop("PULUMI_DEBUG_PROVIDERS", None)
+
+    def _python_that_knows_its_packages(self) -> Path:
+        """Python, but that what the language host asks before each program, for plugins, is answered at once."""
+        answer, python = self._home / "packages.json", self._home / "bin" / "python-with-packages"
+        answer.write_text(_packages())
+        asked = f'if [ "$*" = "{" ".join(_LIST)}" ]; then exec cat {answer}; fi'
+        python.write_text(f'#!/bin/sh\n{asked}\nexec {sys.executable} "$@"\n')
+        python.chmod(0o755)
+        return python
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Begin a command, in a process group of its own as a shell's jobs are."""
@@ -174,6 +194,42 @@ class Project:
     def resources(self) -> dict[str, dict[str, Any]]:
         """What the state has, by type."""
         return {each["type"]: each for each in self.state.get("resources", ())}
+
+
+@cache
+def _packages() -> str:
+    """What pip says, asked once: it takes more time than a program does, and says the same each time."""
+    return subprocess.run([sys.executable, *_LIST], capture_output=True, text=True, check=True).stdout
+
+
+@contextlib.contextmanager
+def provider(kubeconfig: Path, home: Path) -> Iterator[int | None]:
+    """The double as a process of its own to which engines attach, because its start takes longer than its work.
+
+    Args:
+        kubeconfig: of the cluster.
+        home: an empty folder.
+
+    Yields:
+        The port; None where the real provider is used.
+    """
+    if REAL:
+        yield None
+        return
+    environment = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": str(home),
+        "HELM": str(ensure(["helm"])["helm"]),
+        "KUBECONFIG": str(kubeconfig),
+        "PYTHONPYCACHEPREFIX": os.environ.get("PYTHONPYCACHEPREFIX", ""),
+    }
+    command = [sys.executable, "-m", "tests.pulumi.double", "no engine yet"]
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as started:
+        assert started.stdout is not None
+        try:
+            yield int(started.stdout.readline())
+        finally:
+            started.terminate()
 
 
 def until(probe: Callable[[], object], what: str) -> None:

@@ -145,7 +145,8 @@ NEVER_READY: dict[str, Any] = {"node_selector": {"no": "such-node"}, "timeout": 
 
 
 def begun(it: Project, place: ClusterHandle) -> subprocess.Popen[str]:
-    """An `up` that has installed the release and waits for its pods."""
+    """An `up` that has installed the release and waits for its pods; what becomes of it happens to the provider too."""
+    it.with_a_provider_of_its_own()
     started = it.start("up", "--yes", "--skip-preview")
     until(lambda: installed(place) or started.poll() is not None, "the Deployment")
     assert started.poll() is None, it.end(started, "up")
@@ -193,6 +194,7 @@ def test_killed_in_an_upgrade_and_mended_by_what_readme_names(
     it = project(pinner(repository, replicas=1))
     it.up()
     it.write(pinner(repository, **NEVER_READY))
+    it.with_a_provider_of_its_own()
     started = it.start("up", "--yes", "--skip-preview")
     until(lambda: it.releases()[0][1] == "pending-upgrade" or started.poll() is not None, "helm to upgrade")
     assert started.poll() is None, it.end(started, "up")
