@@ -11,7 +11,7 @@ from .names import Mark, Phase
 from .reasons import Finding, Reason
 from .settings import Settings
 
-_NO_FAULT = (Reason.INTERRUPTED.sentence, Reason.STOPPED.sentence)
+_NO_FAULT = (Reason.INTERRUPTED.sentence, Reason.STOPPED.sentence, Reason.NOT_WANTED.sentence)
 """What says nothing about the node: it may be chosen again at once."""
 
 

@@ -115,6 +115,7 @@ def test_an_answer_that_lacks_what_was_set_is_noticed() -> None:
         (mark(Phase.HANDED_BACK, seconds=3600), False),
         (replace(mark(Phase.ROLLED_BACK, seconds=1), reason=str(Finding(Reason.TIMEOUT, "600 s"))), True),
         (replace(mark(Phase.ROLLED_BACK, seconds=1), reason=str(Finding(Reason.INTERRUPTED))), False),
+        (replace(mark(Phase.ROLLED_BACK, seconds=1), reason=str(Finding(Reason.NOT_WANTED))), False),
         (replace(mark(Phase.ROLLED_BACK, seconds=1), reason=str(Finding(Reason.STOPPED, "dryRun is true"))), False),
         (mark(Phase.DRAINING), False),
         (None, False),
