@@ -60,9 +60,9 @@ async def build(scene: Scene, say: Say) -> None:
         await builder.controllers()
     except* KubeError as errors:
         raise BenchError(f"the cluster was not made: {errors.exceptions[0]}") from errors
-    await asyncio.to_thread(scene.cluster.start_karpenter)
     if scene.tally.ready != wanted or scene.tally.evictions or scene.gone:
-        raise BenchError("the cluster is not as it was made: a controller has replaced pods, or Karpenter nodes")
+        raise BenchError("the cluster is not as it was made: a controller has replaced pods")
+    await asyncio.to_thread(scene.cluster.start_karpenter)
     say("all pods are ready and adopted, Karpenter runs")
 
 
