@@ -259,14 +259,14 @@ class Acting:
         finally:
             glancing.cancel()
             await asyncio.gather(glancing, return_exceptions=True)
-        self._ended(drained)
+        self._ended(chosen, drained)
 
-    def _ended(self, drained: Drained) -> None:
+    def _ended(self, chosen: Collection[str], drained: Drained) -> None:
         stopped = drained.stopped
         self._note(drained.nodes)
         for name, each in drained.nodes.items():
-            if each.why is None or each.why == stopped:
-                continue  # that is said of the whole cycle
+            if name not in chosen or each.why is None or each.why == stopped:
+                continue  # nothing new, or what is said of the whole cycle
             if each.outcome is Outcome.REFUSED:
                 self._told.left_alone(name, str(each.why))
             elif each.outcome is Outcome.GONE:
