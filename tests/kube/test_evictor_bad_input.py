@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -16,10 +16,10 @@ from moorage.kube import credentials, resources
 from moorage.kube.client import Client
 from moorage.kube.transport import Transport
 from moorage.objects import Node
-from tests.kube.support import pod
+from tests.kube.support import eventually, pod, renew_lease
 from tests.kube.test_evictor_acts import BINDINGS, MARK, NAMESPACE, POLICIES, Watcher, acting, status_where
 from tests.kube.test_evictor_acts import kubeconfig as kubeconfig
-from tests.kube.test_evictor_beside import ROOM, SLOW, Site, phase, workload
+from tests.kube.test_evictor_beside import ROOM, SLOW, Deed, Site, phase, workload
 from tests.kube.test_evictor_service import condition
 from tools.localcluster import LocalCluster
 
@@ -57,9 +57,10 @@ def no_more_bindings(site: Site) -> None:
     site.api.request("POST", BINDINGS, {"metadata": {"name": "unplaced"}, "spec": bound})
 
 
-def no_more_starts(site: Site) -> None:
-    """Nobody pulls the image: whoever plays the other node plays it no more."""
+async def no_more_starts(site: Site) -> None:
+    """Nobody pulls the image: whoever plays the other node plays it no more, and it is ready all the same."""
     site.patch_node(f"{ROOM}-0", {"metadata": {"annotations": {KWOK: None}}})
+    await renew_lease(site.client, await site.client.get(resources.NODES, f"{ROOM}-0"), ahead_seconds=200.0)
 
 
 def starts_again(site: Site) -> None:
@@ -73,12 +74,17 @@ def another_evictor(site: Site) -> None:
     site.api.request("POST", resources.DEPLOYMENTS.path(NAMESPACE), manifest)
 
 
-async def stopped(site: Site, kubeconfig: Path, cluster: LocalCluster, name: str) -> tuple[Node, str]:
-    """The node of a cycle that is stopped, and what the status says."""
+async def stopped(site: Site, kubeconfig: Path, name: str, caplog: pytest.LogCaptureFixture) -> tuple[Node, str]:
+    """The node of a cycle that is stopped, and what the log says."""
+
+    async def said() -> str | None:
+        return next((str(vars(each)["why"]) for each in caplog.records if each.message == "cycle stopped"), None)
+
+    caplog.clear()
     watcher = Watcher(site.client.transport, {name: 1})
     async with watcher.watching(), acting(kubeconfig):
         nodes = await site.until(lambda _, nodes: phase(nodes[f"{name}-0"]) == "rolled-back", f"{name} is given back")
-        status = await status_where(cluster, lambda seen: condition(seen, "Acting")[0] == "False", "it says so")
+        why = await eventually(said, "a log line")
     assert watcher.broken == []
     node = nodes[f"{name}-0"]
     assert not node.spec.unschedulable
@@ -86,21 +92,23 @@ async def stopped(site: Site, kubeconfig: Path, cluster: LocalCluster, name: str
     kind, _, namespace = workload(name, namespace=name if name == "quota" else NAMESPACE)
     site.api.request("DELETE", kind.path(namespace, name))
     site.api.request("DELETE", f"/api/v1/nodes/{name}-0")
-    return node, condition(status, "Acting")[2]
+    return node, why
 
 
 async def test_replacements_that_do_not_come_stop_the_cycle_with_the_reason(
-    site: Site, own_cluster: LocalCluster, kubeconfig: Path
+    site: Site, kubeconfig: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     quick: Json = {"min_ready": 1}
-    for name, special, before, after, why in (
+    kinds: tuple[tuple[str, Json, Deed, Callable[[Site], None] | None, str], ...] = (
         ("quota", {"namespace": "quota"}, no_more_pods, None, "no replacement of an evicted pod was created"),
         ("unplaced", {}, no_more_bindings, None, "the replacement of an evicted pod finds no place (default/unplaced-"),
         ("unstarted", {}, no_more_starts, starts_again, "the replacement of an evicted pod does not become available"),
-    ):
+    )
+    for name, special, before, after, why in kinds:
         await site.populate(**{name: {**quick, **special}})
-        before(site)
-        node, said = await stopped(site, kubeconfig, own_cluster, name)
+        if (done := before(site)) is not None:
+            await done
+        node, said = await stopped(site, kubeconfig, name, caplog)
         assert why in node.metadata.annotations[MARK]
         assert why in said
         assert len([each for each in await site.pods(name) if each.metadata.deletion_timestamp is None]) <= 2
@@ -114,7 +122,7 @@ async def test_another_evictor_stops_ours_in_the_middle_and_it_goes_on_without(
     await site.populate(rival={"min_ready": SLOW})
     watcher = Watcher(site.client.transport, {"rival": 1})
     async with watcher.watching(), acting(kubeconfig):
-        await site.until(lambda _, nodes: phase(nodes["rival-0"]) == "chosen", "a node that was chosen")
+        await site.until(lambda _, nodes: phase(nodes["rival-0"]) in ("chosen", "draining"), "a node that was chosen")
         another_evictor(site)
         status = await status_where(own_cluster, _stands_down, "it stands down")
         nodes = await site.until(lambda *_: True, "now")
