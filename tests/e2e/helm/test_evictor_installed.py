@@ -98,7 +98,12 @@ def workload(name: str, replicas: int) -> Json:
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": {"name": name, "namespace": SHOP},
-        "spec": {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template},
+        "spec": {
+            "replicas": replicas,
+            "minReadySeconds": 3,  # on a busy machine a pod that has just become ready may not stay so at first
+            "selector": {"matchLabels": labels},
+            "template": template,
+        },
     }
 
 
