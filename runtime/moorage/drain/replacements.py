@@ -15,6 +15,9 @@ from .reasons import Finding, Reason
 from .settings import Settings
 from .sight import Group, Sight, unscheduled
 
+_CLOCK = timedelta(seconds=2)
+"""How far the time of a creation may be behind ours: it has whole seconds, and so have the answers that set our clock."""
+
 
 @dataclass(slots=True)
 class _Disturbed:
@@ -114,7 +117,7 @@ class Replacements:
         for pod in sight.pods_of(uid):
             created = moment(pod.metadata.creation_timestamp or "")
             gone = pod.finished or pod.metadata.deletion_timestamp is not None
-            if created is not None and created >= known.since and not gone and not sight.available(pod):
+            if created is not None and created >= known.since - _CLOCK and not gone and not sight.available(pod):
                 yield pod
 
     def _against(self, pod: Pod, group: Group, now: datetime) -> Finding | None:
