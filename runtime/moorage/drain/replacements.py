@@ -16,7 +16,7 @@ from .settings import Settings
 from .sight import Group, Sight, unscheduled
 
 _CLOCK = timedelta(seconds=2)
-"""How far the time of a creation may be behind ours: it has whole seconds, and so have the answers that set our clock."""
+"""How far the time of a creation may be behind ours: it has whole seconds, and so have answers, which set our clock."""
 
 
 @dataclass(slots=True)
