@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,7 @@ class Site:
             if namespace != NAMESPACE:
                 self.api.request("POST", "/api/v1/namespaces", {"metadata": {"name": namespace}})
             self.api.request("POST", kind.path(namespace), manifest)
-        await self.until(lambda pods, _: len(pods) == 2 * len(kinds) and all(map(_serves, pods)), "pods that serve")
+        await self.until(lambda pods, _: len(_serving(pods, kinds)) == 2 * len(kinds), "pods that serve")
         if f"{ROOM}-0" not in there:
             self._cluster.create_kwok_nodes(1, cpu="64", memory="256Gi", prefix=ROOM)
         stays = {"annotations": {"autoscaling.cast.ai/removal-disabled": "true"}}
@@ -147,6 +147,10 @@ def workload(
         spec |= {"serviceName": name, "podManagementPolicy": "Parallel"}
     kind = resources.STATEFUL_SETS if stateful else resources.DEPLOYMENTS
     return kind, {"metadata": {"name": name}, "spec": spec}, namespace
+
+
+def _serving(pods: list[Pod], apps: Collection[str]) -> list[Pod]:
+    return [each for each in pods if each.metadata.labels["app"] in apps and _serves(each)]
 
 
 def _serves(pod: Pod) -> bool:
