@@ -19,11 +19,11 @@ PREPARING = {"key": "scheduling.cast.ai/pod-pinning-preparing", "value": "true",
 
 
 async def eventually(probe: Callable[[], Awaitable[T | None]], what: str) -> T:
-    """Ask until the answer is not None; fail with what was waited for."""
+    """Ask until the answer is neither None nor False; fail with what was waited for."""
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         answer = await probe()
-        if answer is not None:
+        if answer is not None and answer is not False:
             return answer
         await asyncio.sleep(0.2)
     raise AssertionError(f"waited {PATIENCE:g} s for {what}")
