@@ -1,0 +1,140 @@
+"""Whom the API server asks: only while pods are expected, with authorities that overlap, and no needless writes."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from typing import Any, cast
+
+import msgspec
+import pytest
+
+from moorage.controller.fence import Fence, NotLeading
+from moorage.kube import errors
+from moorage.kube.client import Client
+from moorage.objects import MutatingWebhookConfiguration, ObjectMeta
+from moorage.pinner.webhook import configuration
+from moorage.pinner.webhook.configuration import Bundle, Registration, Target
+
+TARGET = Target("castai-pod-pinner", {"url": "https://127.0.0.1:9444/mutate"}, 2)
+
+
+class Api:
+    """One configuration, as the API server keeps it."""
+
+    def __init__(self) -> None:
+        self.stored = MutatingWebhookConfiguration(ObjectMeta(name=TARGET.configuration, uid="u", resource_version="1"))
+        self.writes: list[int] = []
+        self.added: dict[str, Any] = {}
+        self.trouble: errors.KubeError | None = None
+
+    async def get(self, _resource: object, name: str) -> MutatingWebhookConfiguration:
+        assert name == TARGET.configuration
+        if self.trouble is not None:
+            raise self.trouble
+        return self.stored
+
+    async def patch(self, _resource: object, _name: str, *, changes: Any, uid: str, resource_version: str) -> object:
+        meta = self.stored.metadata
+        assert (uid, resource_version) == (meta.uid, meta.resource_version)
+        webhooks = tuple({**each, **self.added} for each in changes["webhooks"])
+        meta = msgspec.structs.replace(meta, resource_version=str(int(meta.resource_version) + 1))
+        self.stored = MutatingWebhookConfiguration(meta, webhooks)
+        self.writes.append(len(webhooks))
+        return self.stored
+
+
+class Setting:
+    def __init__(self) -> None:
+        self.api, self.now = Api(), 0.0
+        self.bundle = Bundle(lambda: self.now)
+        self.wanted, self.leads = True, True
+        fence = Fence(lambda: self.leads, 1)
+        client = cast("Client", self.api)
+        self.registration = Registration(client, fence, TARGET, self.bundle, lambda: self.wanted)
+
+    def believed(self) -> bytes:
+        (webhook,) = self.api.stored.webhooks
+        return base64.b64decode(webhook["clientConfig"]["caBundle"])
+
+
+@pytest.fixture
+def setting() -> Setting:
+    return Setting()
+
+
+async def test_it_is_filled_while_pods_are_expected_and_emptied_after(setting: Setting) -> None:
+    setting.bundle.use(b"first")
+    await setting.registration.ensure()
+    await setting.registration.ensure()
+    (webhook,) = setting.api.stored.webhooks
+    assert (webhook["failurePolicy"], webhook["reinvocationPolicy"]) == ("Ignore", "IfNeeded")
+    assert (webhook["sideEffects"], webhook["timeoutSeconds"]) == ("NoneOnDryRun", 2)
+    setting.wanted = False
+    await setting.registration.ensure()
+    assert setting.api.stored.webhooks == ()
+    assert setting.api.writes == [1, 0], "nothing is written for nothing"
+
+
+async def test_nobody_is_asked_before_there_is_a_certificate(setting: Setting) -> None:
+    await setting.registration.ensure()
+    assert setting.api.writes == []
+
+
+async def test_authorities_overlap_and_the_old_one_goes_in_the_end(setting: Setting) -> None:
+    setting.bundle.use(b"first")
+    await setting.registration.ensure()
+    setting.bundle.use(b"second")
+    await setting.registration.ensure()
+    assert setting.believed() == b"second\nfirst\n"
+    setting.now = configuration.OVERLAP - 1
+    await setting.registration.ensure()
+    assert setting.believed() == b"second\nfirst\n"
+    setting.now = configuration.OVERLAP
+    await setting.registration.ensure()
+    assert setting.believed() == b"second\n"
+
+
+def test_an_authority_that_comes_back_is_in_the_bundle_once() -> None:
+    bundle = Bundle(lambda: 0.0)
+    for each in (b"first", b"second", b"first"):
+        bundle.use(each)
+    assert bundle.pem() == b"first\nsecond\n"
+
+
+async def test_what_a_cloud_adds_to_it_is_not_fought_over(setting: Setting) -> None:
+    setting.bundle.use(b"first")
+    setting.api.added = {
+        "namespaceSelector": {"matchExpressions": [{"key": "control-plane", "operator": "DoesNotExist"}]}
+    }
+    for _ in range(5):
+        await setting.registration.ensure()
+    assert setting.api.writes == [1]
+    setting.api.stored = msgspec.structs.replace(setting.api.stored, webhooks=())
+    await setting.registration.ensure()
+    assert setting.api.writes == [1, 1], "what somebody takes out is put back"
+
+
+async def test_a_replica_that_does_not_lead_writes_nothing(setting: Setting) -> None:
+    setting.bundle.use(b"first")
+    setting.leads = False
+    with pytest.raises(NotLeading):
+        await setting.registration.ensure()
+    assert setting.api.writes == []
+
+
+async def test_trouble_is_said_once_and_tried_again(setting: Setting, caplog: pytest.LogCaptureFixture) -> None:
+    setting.bundle.use(b"first")
+    setting.api.trouble = errors.ConnectionLost("away")
+    running = asyncio.create_task(setting.registration.run())
+    try:
+        async with asyncio.timeout(30):
+            while not caplog.messages:  # noqa: ASYNC110 - a log line comes without an event
+                await asyncio.sleep(0.01)
+            setting.api.trouble = None
+            while not setting.api.writes:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert caplog.messages.count("webhook configuration is not as it should be, trying again") == 1
