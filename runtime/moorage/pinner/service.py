@@ -8,12 +8,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import aclosing
-from typing import NoReturn, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from moorage.controller.leading import Program
 from moorage.controller.ourselves import Ourselves
 from moorage.controller.role import Role
-from moorage.controller.serving import SecretWriter, ServingCertificate
 from moorage.kube import credentials, errors, resources
 from moorage.kube.backoff import Backoff
 from moorage.kube.client import Client
@@ -27,7 +26,7 @@ from moorage.protocol import Instruction
 
 from .caches import Caches
 from .dry_run import DryRun
-from .names import COMPONENT_NAME, LEADER, ROLE_LABEL
+from .names import LEADER, ROLE_LABEL
 from .options import Options
 from .pinner import Pinner
 from .rights import CLUSTER_CONTROLLER
@@ -36,7 +35,9 @@ from .stream_channel import Cause
 from .stream_settings import StreamSettings
 from .webhook import reached
 from .webhook.admission import Admission
-from .webhook.service import WebhookService
+
+if TYPE_CHECKING:
+    from .webhook.service import WebhookService
 
 logger = logging.getLogger(__name__)
 
@@ -91,15 +92,13 @@ class _Service:
         self._cluster_id = settings.cluster_id
 
     def _make_webhook(self, checks: health.Health) -> WebhookService:
-        settings = self._settings
-        secrets = SecretWriter(Client(self._transport), settings.namespace, COMPONENT_NAME)
-        names = reached.names(settings)
-        certificate = ServingCertificate(secrets, settings.webhook_secret, names, COMPONENT_NAME)
-        webhook = WebhookService(
-            settings.webhook_address,
-            certificate.ensure,
+        from .webhook import making  # whoever serves none need not load it
+
+        webhook = making.make(
+            self._settings,
+            self._transport,
             self._program.leads,
-            on_problem=lambda sentence: self._us.tell("Warning", "WebhookCertificate", "Serve", sentence),
+            lambda sentence: self._us.tell("Warning", "WebhookCertificate", "Serve", sentence),
         )
         checks.needs("webhook certificate", lambda: webhook.ready)
         return webhook

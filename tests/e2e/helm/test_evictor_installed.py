@@ -38,6 +38,7 @@ CONFIG = {
 }
 REPLICAS, FLOOR = 4, 3
 WORKLOADS = {"web": REPLICAS, "solo": 1, "other": 1}
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 Json = dict[str, Any]
 
 
@@ -51,8 +52,15 @@ def site(
     real_cluster.start_real_node(SECOND)
     real_cluster.wait_node_ready(SECOND)
     made = Site(real_cluster, repository, tmp_path_factory.mktemp("evictor"))
+    made.until(lambda: any(each["metadata"]["name"] == SECOND for each in leases(made)), "the second node's Lease")
     yield made
     clear(made)
+
+
+def leases(site: Site) -> list[Json]:
+    """The Leases of nodes; a kubelet makes its own once its node is ready."""
+    found: list[Json] = site.cluster.api.get(LEASES)["items"]
+    return found
 
 
 def clear(site: Site) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import TYPE_CHECKING
 
 from moorage.controller.fence import Fence
 from moorage.kube.client import Client
@@ -12,7 +13,9 @@ from moorage.kube.clock import ServerClock
 from ..expected import Expected
 from .configuration import Registration, Target
 from .mutate import Mutator
-from .service import WebhookService
+
+if TYPE_CHECKING:
+    from .service import WebhookService
 
 logger = logging.getLogger("moorage.pinner.webhook")
 

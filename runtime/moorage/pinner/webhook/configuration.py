@@ -25,6 +25,8 @@ from ..names import COMPONENT_LABEL, COMPONENT_NAME
 logger = logging.getLogger("moorage.pinner.webhook")
 
 WEBHOOK = "pods.pod-pinner.moorage.dev"
+PATH = "/mutate"
+"""Where reviews are answered."""
 OVERLAP = 600.0
 """Seconds for which a replaced authority is still believed."""
 REFRESH = 60.0

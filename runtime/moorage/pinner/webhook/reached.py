@@ -6,8 +6,7 @@ from urllib.parse import urlsplit
 
 from moorage.ops.settings import PinnerSettings
 
-from .configuration import Target
-from .server import PATH
+from .configuration import PATH, Target
 
 
 def names(settings: PinnerSettings) -> tuple[str, ...]:

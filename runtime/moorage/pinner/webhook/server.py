@@ -20,9 +20,10 @@ from aiohttp.http import RawRequestMessage
 from moorage.ops import compat
 from moorage.ops.parsing import Address
 
+from .configuration import PATH
+
 logger = logging.getLogger("moorage.pinner.webhook")
 
-PATH = "/mutate"
 MAX_BODY = 4 << 20
 """Bytes: the API server takes objects of 3 MiB, and a review holds the pod once."""
 HANDSHAKE = 10.0
