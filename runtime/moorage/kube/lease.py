@@ -146,6 +146,7 @@ class LeaderElection:
         """Take part until cancelled, then end the term and give the Lease up, so that the next leader need not wait."""
         try:
             while True:
+                self._released.clear()  # before we look: what is told meanwhile is looked at again
                 await self._rest(await self._round())
         finally:
             self._end_term(STOPPED)
@@ -190,7 +191,6 @@ class LeaderElection:
             await self._sleep_until_released(delay)
 
     async def _sleep_until_released(self, delay: float) -> None:
-        self._released.clear()
         sleeping = asyncio.ensure_future(self._sleep(delay))
         released = asyncio.ensure_future(self._released.wait())
         try:
