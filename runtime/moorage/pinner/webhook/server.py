@@ -29,7 +29,9 @@ MAX_BODY = 4 << 20
 HANDSHAKE = 10.0
 """Seconds for a TLS handshake."""
 SILENCE = 10.0
-"""Seconds within which a connection must have sent the headers of its first request, and the body of each."""
+"""Seconds within which a connection must have sent the headers of its first request."""
+BODY = 10.0
+"""Seconds within which the body of a request must have come."""
 KEPT = 75.0
 """Seconds for which an idle connection is kept: the API server's client lets go after 90."""
 
@@ -76,10 +78,10 @@ class Webhook:
         if request.content_type != "application/json":
             return web.Response(status=415, text="only application/json\n")
         try:
-            async with asyncio.timeout(SILENCE):
+            async with asyncio.timeout(BODY):
                 body = await request.read()
         except TimeoutError:
-            return _last(web.Response(status=408, text=f"the body has not come within {SILENCE:g}s\n"))
+            return _last(web.Response(status=408, text=f"the body has not come within {BODY:g}s\n"))
         except web.HTTPRequestEntityTooLarge:
             return _last(web.Response(status=413, text=f"a review has at most {MAX_BODY} bytes\n"))
         answer, kept = self._respond(body)

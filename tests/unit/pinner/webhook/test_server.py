@@ -152,7 +152,7 @@ async def test_whoever_does_not_get_to_the_point_is_let_go(
 async def test_a_body_that_does_not_come_is_not_waited_for(
     context: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "SILENCE", 0.2)
+    monkeypatch.setattr(server, "BODY", 0.2)
     trust = ssl.create_default_context(cadata=DATA[certificates.AUTHORITY].decode())
     async with running(context) as address:
         reader, writer = await asyncio.open_connection(address.host, address.port, ssl=trust)
