@@ -111,8 +111,7 @@ async def test_expected_pods_are_pinned_as_they_are_created(
     board.start("plan", timedelta(minutes=10))
     async with pinner(client, cluster, namespace, board) as configuration:
         board.issue(pinning.promise(node))
-        owner = Owner("Deployment", namespace, "web")
-        board.issue(ExpectPods(node, (Slot(owner, {"cpu": "100m"}, 3),)))
+        board.issue(ExpectPods(node, (Slot(Owner("Deployment", namespace, "web"), {"cpu": "100m"}, 3),)))
         await asked(client, configuration, wanted=True)
         await pinning_works(client, namespace, "web", node)
 
@@ -138,8 +137,7 @@ async def test_a_pod_that_does_not_fit_is_left_with_the_reason(
     board.start("plan", timedelta(minutes=10))
     async with pinner(client, cluster, namespace, board) as configuration:
         board.issue(pinning.promise(node))
-        owner = Owner("Deployment", namespace, "big")
-        board.issue(ExpectPods(node, (Slot(owner, {"cpu": "100m"}, 1),)))
+        board.issue(ExpectPods(node, (Slot(Owner("Deployment", namespace, "big"), {"cpu": "100m"}, 1),)))
         await asked(client, configuration, wanted=True)
         await pinning_works(client, namespace, "big", node)
         await client.create(resources.DEPLOYMENTS, deployment("big", 1, node, cpu="64"), namespace)

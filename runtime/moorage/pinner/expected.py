@@ -128,12 +128,14 @@ class Expected:
             return
         self._count(name)
         snapshot = self._snapshot()
-        held, wanted = self._held.pop(name, {}), self._to_hold(name)
+        there = name in snapshot.nodes.slots
+        held, wanted = self._held.pop(name, {}), self._to_hold(name) if there else {}
         for key in held.keys() - wanted.keys():
             snapshot.remove(key)
-        if name in snapshot.nodes.slots:
-            for key in wanted.keys() - held.keys():
-                snapshot.place(wanted[key], name)
+        for key, pod in wanted.items():
+            if held.get(key) != pod:
+                snapshot.place(pod, name)
+        if wanted:
             self._held[name] = wanted
 
     def pass_time(self, now: datetime) -> list[Claim]:

@@ -122,6 +122,45 @@ def test_slots_hold_their_room_against_other_pins(scene: Scene) -> None:
     assert room.admit(small) is None
 
 
+OTHER = Owner(kind="Deployment", name="other", namespace="ns")
+
+
+def room_for(scene: Scene, cpu: str) -> bool:
+    """Whether a pod that nobody expects has room on the node."""
+    metadata = {"name": f"p-{cpu}", "namespace": "ns", "uid": f"u-{cpu}"}
+    asked = msgspec.convert({"metadata": metadata, "spec": pod(cpu=cpu)["spec"]}, Pod)
+    fits = scene.world.room("node-1").admit(asked) is None
+    scene.world.release(asked)
+    return fits
+
+
+def test_a_slot_that_changes_holds_what_it_says_now(scene: Scene) -> None:
+    scene.node("node-1", slot(1, cpu="1", owner=OTHER))
+    assert room_for(scene, "3")
+    scene.node("node-1", slot(1, cpu="3", owner=OTHER))
+    assert not room_for(scene, "2")
+    scene.node("node-1", slot(1, cpu="2", owner=OTHER))
+    assert room_for(scene, "2")
+
+
+def test_what_was_held_on_a_node_that_went_is_not_held_on_its_successor(scene: Scene) -> None:
+    scene.node("node-1", slot(1, cpu="3", owner=OTHER))
+    scene.nodes.drop("node-1", scene.next())
+    scene.reservations.drop("node-1", scene.next())
+    scene.node("node-1")
+    assert room_for(scene, "4")
+
+
+def test_a_node_that_comes_back_holds_again_what_is_expected(scene: Scene) -> None:
+    scene.node("node-1", slot(1, cpu="3", owner=OTHER))
+    node = scene.world.nodes.get("node-1")
+    scene.nodes.drop("node-1", scene.next())
+    assert node is not None
+    scene.nodes.put(node, scene.next())
+    assert not room_for(scene, "2")
+    assert room_for(scene, "1")
+
+
 def test_a_pod_of_the_owner_that_is_pinned_by_name_fills_a_slot(scene: Scene) -> None:
     scene.node("node-1", slot(1, cpu="4"))
     named = scene.store(pod(cpu="4"), "named")
