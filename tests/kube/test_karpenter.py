@@ -76,6 +76,16 @@ async def nodes(client: Client) -> dict[str, Node]:
     return {each.metadata.name: each for each in await client.list(resources.NODES)}
 
 
+async def claimed(cluster: LocalCluster, names: set[str]) -> None:
+    """These nodes, and no others, belong to a NodeClaim: one outlives its Node by a moment."""
+
+    async def probe() -> bool:
+        claims = cluster.api.get(NODE_CLAIMS)["items"]
+        return sorted(each["status"].get("nodeName", "") for each in claims) == sorted(names)
+
+    await eventually(probe, f"NodeClaims of {', '.join(sorted(names))} alone")
+
+
 async def seen(client: Client) -> Look:
     """The evictor's look at the cluster, however young its nodes are."""
     gathered = await live.gather(client.transport, ConfigMaps(NAMESPACE, "", ""))
@@ -138,7 +148,7 @@ async def test_nodes_that_karpenter_bought_go_only_beside_when_empty_and_then_re
     assert {each.spec.node_name for each in after} == others
     await gone(client, chosen.name)
     assert set(await nodes(client)) == others
-    assert len(own_cluster.api.get(NODE_CLAIMS)["items"]) == len(others)
+    await claimed(own_cluster, others)
     said = {(each.verb, each.resource, each.name, each.agent.partition("/")[0]) for each in events.read(mark.lines())}
     assert [each for each in said if each[:2] == ("create", "nodeclaims")] == []
     assert [each for each in said if each[:2] == ("delete", "nodes")] == [("delete", "nodes", chosen.name, "karpenter")]

@@ -50,9 +50,10 @@ def _of_marks(look: Look) -> Iterator[datetime]:
 
 def _of_drains(look: Look) -> Iterator[datetime]:
     for node in look.cluster.view.nodes.values():
-        over = drains.over(node, look.configuration.drains.hand_back_after)
-        if over is not None:
-            yield over
+        yield from drains.moments(node, look.configuration.drains.hand_back_after)
+    pause = drains.pause(look.cluster.view)
+    if pause is not None:
+        yield pause.until
 
 
 def _of_history(look: Look, history: History) -> Iterator[datetime]:

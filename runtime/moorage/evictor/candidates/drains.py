@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from moorage.drain import names as marks
 from moorage.drain.names import Mark, Phase
@@ -20,6 +21,9 @@ from .view import View
 _SETTINGS = Settings()
 """Of these only how long a node is left alone is read, which nobody may choose."""
 _IN_VAIN = Reason.NOT_DELETED.sentence
+_NEEDED = Reason.USED_AGAIN.sentence
+FIRST_PAUSE = timedelta(minutes=1)
+"""How long nothing is emptied after the scheduler needed an emptied node; doubled with each further one."""
 _REASONS = {
     Phase.CHOSEN: NodeReason.NODE_DRAINING,
     Phase.DRAINING: NodeReason.NODE_DRAINING,
@@ -90,6 +94,41 @@ def against_group(node: Node, groups: Groups) -> Iterator[NodeFinding]:
         yield NodeFinding(NodeReason.NODE_RESTING, detail)
 
 
+class Pause(NamedTuple):
+    """For how long nothing is emptied, because what was emptied was needed.
+
+    Attributes:
+        until: the end.
+        node: the node that was needed last.
+        times: how many nodes were needed lately.
+    """
+
+    until: datetime
+    node: str
+    times: int
+
+
+def pause(view: View) -> Pause | None:
+    """How long nothing is emptied, because the scheduler has put pods on emptied nodes; None when nothing says so.
+
+    The cluster is then as full as the scheduler packs it, whatever would fit: each further try moves pods for nothing.
+
+    Args:
+        view: what is known of the cluster.
+    """
+    found = []
+    for name, node in view.nodes.items():
+        mark = _read(node)
+        needed = mark is not None and mark.phase is Phase.HANDED_BACK and mark.reason.startswith(_NEEDED)
+        if mark is not None and needed and mark.since <= view.now < until(mark, _SETTINGS):
+            found.append((mark.since, name))
+    if not found:
+        return None
+    last, name = max(found)
+    lasting = min(FIRST_PAUSE * 2 ** min(len(found) - 1, 10), _SETTINGS.rest_after_hand_back)
+    return Pause(last + lasting, name, len(found)) if view.now < last + lasting else None
+
+
 def _group(node: Node) -> tuple[str, str] | None:
     labels = node.metadata.labels
     return next(((key, labels[key]) for key in names.GROUPS if key in labels), None)
@@ -103,8 +142,8 @@ def _read(node: Node) -> Mark | None:
         return None
 
 
-def over(node: Node, hand_back_after: timedelta) -> datetime | None:
-    """When a mark means something else although nothing happens; None when none does by time alone.
+def moments(node: Node, hand_back_after: timedelta) -> Iterator[datetime]:
+    """When a mark means something else although nothing happens.
 
     Args:
         node: any node.
@@ -112,7 +151,9 @@ def over(node: Node, hand_back_after: timedelta) -> datetime | None:
     """
     mark = _read(node)
     if mark is None:
-        return None
+        return
     if mark.phase is Phase.EMPTIED:
-        return mark.since + hand_back_after
-    return until(mark, _SETTINGS) if mark.phase.over else None
+        yield mark.since + hand_back_after
+    elif mark.phase.over:
+        yield mark.since  # later than now only when somebody has written it
+        yield until(mark, _SETTINGS)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from moorage.evictor.candidates import NodeReason, NodeVerdict, View
+from moorage.evictor.candidates import NodeReason, NodeVerdict, View, drains
 from moorage.objects import Pod
 from moorage.reservations import moment
 from moorage.scheduling import Snapshot
@@ -83,14 +83,12 @@ class _Choice:
         self._places = Places(cluster.snapshot, cluster.view.nodes, cluster.verdicts, settings)
 
     def plan(self) -> Plan:
-        verdicts, view = self._cluster.verdicts, self._cluster.view
+        verdicts = self._cluster.verdicts
         self._kept = {name: (KeptFinding(KeptReason.HELD),) for name, verdict in verdicts.items() if not verdict.may_go}
-        newest = _arrived_since(view.now - self._settings.quiet_period, view, verdicts)
-        if newest:
-            quiet = (KeptFinding(KeptReason.QUIET, newest),)
-            self._kept |= {name: quiet for name, verdict in verdicts.items() if verdict.may_go}
-        else:
+        if (why := self._why_nothing()) is None:
             self._choose()
+        else:
+            self._kept |= {name: (why,) for name, verdict in verdicts.items() if verdict.may_go}
         return Plan(
             tuple(self._chosen),
             self._kept,
@@ -101,6 +99,18 @@ class _Choice:
             self._budget.used,
             self._budget.cut_off,
         )
+
+    def _why_nothing(self) -> KeptFinding | None:
+        """What speaks against every node for the moment."""
+        verdicts, view = self._cluster.verdicts, self._cluster.view
+        newest = _arrived_since(view.now - self._settings.quiet_period, view, verdicts)
+        if newest:
+            return KeptFinding(KeptReason.QUIET, newest)
+        pause = None if self._settings.midway else drains.pause(view)
+        if pause is None:
+            return None
+        others = f" and {pause.times - 1} more" if pause.times > 1 else ""
+        return KeptFinding(KeptReason.NEEDED, f"{pause.node}{others}; until {pause.until:%H:%M:%S}")
 
     def _choose(self) -> None:
         snapshot, view = self._cluster.snapshot, self._cluster.view

@@ -17,6 +17,7 @@ class KeptReason(Enum):
     HELD = "it may not be emptied"
     UNSEEN = "the fit check does not know it yet"
     QUIET = "a node has come lately, and nothing is emptied until it has been quiet for some time"
+    NEEDED = "an emptied node was needed again lately, and nothing is emptied for some time"
     ROLLOUT = "the controller of a pod is in the middle of a rollout"
     WAITING = "a pod that has no node yet may need it"
     BUDGET = "a PodDisruptionBudget allows fewer evictions than this node and the chosen ones would need"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -179,6 +180,44 @@ def test_nothing_goes_after_a_scale_up() -> None:
 
 
 # --- whom it disturbs ---
+
+
+def handed_back(name: str, minutes: float, why: str = "the scheduler needs the node (shop/p)") -> Json:
+    """A node that was emptied, and given back so long ago."""
+    since = (NOW - timedelta(minutes=minutes)).isoformat()
+    mark = {"by": "us", "cycle": "c", "phase": "handed-back", "since": since, "reason": why}
+    return room(name, metadata={"annotations": {"moorage.dev/drain": json.dumps(mark)}})
+
+
+@pytest.mark.parametrize(
+    ("ago", "until"),
+    [
+        ((0.5,), "12:00:30"),
+        ((1,), None),
+        ((1, 4), "12:01:00"),
+        ((2, 4), None),
+        ((2, 4, 59.9), "12:02:00"),
+        ((2, 4, 60), None),
+        ((1, 2, 3, 4, 5, 6, 7), "12:59:00"),
+        ((-10,), None),
+    ],
+)
+def test_the_more_emptied_nodes_were_needed_again_the_longer_nothing_is_emptied(
+    ago: tuple[float, ...], until: str | None
+) -> None:
+    nodes = [handed_back(f"h{number}", each) for number, each in enumerate(ago)]
+    plan = chosen(*HALF, *nodes)
+    if until is None:
+        assert moves(plan)
+    else:
+        (found,) = plan.kept["n1"]
+        others = f" and {len(ago) - 1} more" if len(ago) > 1 else ""
+        assert (found.reason.name, found.detail) == ("NEEDED", f"h0{others}; until {until}")
+        assert plan.chosen == ()
+
+
+def test_what_nobody_has_deleted_says_nothing_of_the_room() -> None:
+    assert moves(chosen(*HALF, handed_back("h", 0.5, "nobody has deleted the node since it was emptied (15 minutes)")))
 
 
 def test_budgets_are_used_up_by_the_chosen_nodes() -> None:

@@ -30,6 +30,11 @@ def at(minutes: int) -> str:
     return (NOW - timedelta(minutes=minutes)).isoformat()
 
 
+def handed_back(name: str, age: int, why: str) -> Json:
+    mark = {"by": "us", "cycle": "c", "phase": "handed-back", "since": at(age), "reason": why}
+    return room(name, metadata={"creationTimestamp": at(600), "annotations": {"moorage.dev/drain": json.dumps(mark)}})
+
+
 def seen(manifests: list[Json], history: History, now: datetime) -> Look:
     return look(inventory(*manifests, now=now), CONFIGURATION, history)
 
@@ -42,16 +47,24 @@ def answer(found: Look) -> object:
 @given(
     nodes=st.lists(st.tuples(MINUTES, st.sampled_from(["", "true", "40m", "1h15m", "soon"])), min_size=2, max_size=4),
     pods=st.lists(st.tuples(st.integers(0, 3), MINUTES, st.sampled_from(["", "false", "35m"])), max_size=4),
+    needed=st.lists(
+        st.tuples(MINUTES, st.sampled_from(["the scheduler needs the node (default/p)", "why"])), max_size=4
+    ),
     evictions=st.lists(MINUTES.map(abs), max_size=3),
     part=st.floats(0.0, 0.999),
 )
 def test_nothing_changes_before(
-    nodes: list[tuple[int, str]], pods: list[tuple[int, int, str]], evictions: list[int], part: float
+    nodes: list[tuple[int, str]],
+    pods: list[tuple[int, int, str]],
+    needed: list[tuple[int, str]],
+    evictions: list[int],
+    part: float,
 ) -> None:
     manifests: list[Json] = [replica_set()]
     for number, (age, mark) in enumerate(nodes):
         marks = {"karpenter.sh/do-not-disrupt": mark} if mark else {}
         manifests.append(room(f"n{number}", metadata={"creationTimestamp": at(age), "annotations": marks}))
+    manifests += [handed_back(f"h{number}", age, why) for number, (age, why) in enumerate(needed)]
     for number, (on, age, mark) in enumerate(pods):
         marks = {"karpenter.sh/do-not-disrupt": mark} if mark else {}
         meta = {"creationTimestamp": at(age), "annotations": marks}
