@@ -8,11 +8,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from moorage.kube import errors, resources
 from moorage.kube.client import Client
+from moorage.kube.resources import Resource
 from moorage.ops.parsing import Address
 from moorage.ops.settings import PinnerSettings
 from moorage.pinner import service
@@ -61,7 +63,7 @@ class Replicas:
 
         async def leads() -> bool:
             found = await self.client.list(resources.LEASES, self._settings.namespace)
-            return [each.spec.holder_identity.partition("_")[0] for each in found] == [name]
+            return [(each.spec.holder_identity or "").partition("_")[0] for each in found] == [name]
 
         await eventually(leads, f"{name} to lead")
 
@@ -109,8 +111,9 @@ async def pinned(client: Client, app: str, namespace: str, node: str, count: int
 
 async def exists(client: Client, node: str) -> bool:
     """Whether there is a placeholder, and a promise of it."""
+    kinds: tuple[Resource[Any], ...] = (resources.NODES, resources.NODE_RESERVATIONS)
     there = []
-    for kind in (resources.NODES, resources.NODE_RESERVATIONS):
+    for kind in kinds:
         try:
             await client.get(kind, node)
         except errors.NotFound:
