@@ -5,6 +5,7 @@ The Deployment of a program. The chart's own helpers say what differs:
   CHART.deploymentLabels: labels of the Deployment and of its pods
   CHART.healthPort, CHART.healthName: where it answers probes and shows its metrics; CHART.metricsPort: the Service's name for that
   CHART.podContext, CHART.containerContext: the values with the security contexts
+  CHART.hostNetwork: "true" when the pods are in the network of their node
 */}}
 {{- define "CHART.deployment" -}}
 {{- include "CHART.refuseDeployment" . -}}
@@ -47,6 +48,10 @@ annotations:
 serviceAccountName: {{ include "CHART.serviceAccountName" . }}
 automountServiceAccountToken: true
 enableServiceLinks: false
+{{- if eq (include "CHART.hostNetwork" .) "true" }}
+hostNetwork: true
+dnsPolicy: ClusterFirstWithHostNet
+{{- end }}
 {{- include "CHART.imagePullSecrets" . }}
 {{- with .Values.priorityClassName }}
 priorityClassName: {{ . }}

@@ -185,27 +185,48 @@ class PodPinnerNetworkPolicy(TypedDict, total=False):
 
 
 class PodPinnerService(TypedDict, total=False):
-    """The Service of the pods."""
+    """The Service of the webhook. Metrics have one of their own, which is not seen outside the cluster."""
 
     type: pulumi.Input[str]
-    """Its type for the webhook, which comes with a later version. Until then it only serves metrics, within the
-    cluster. Accepted, without effect. One of "ClusterIP", "NodePort", "LoadBalancer".
+    """Its type. Others than ClusterIP are for a webhook.url that leads to it. Default: "ClusterIP". One of "ClusterIP",
+    "NodePort", "LoadBalancer".
     """
     port: pulumi.Input[int]
-    """Its port for the webhook, which comes with a later version. Metrics are at 9091. Accepted, without effect. Unit:
-    TCP port.
-    """
+    """Its port. Default: 8443. Unit: TCP port."""
 
 
 class PodPinnerWebhook(TypedDict, total=False):
-    """The webhook that pins pods while they are created; it comes with a later version."""
+    """The webhook that pins pods while they are created. The API server is told of it only while pods are expected."""
 
+    enabled: pulumi.Input[bool]
+    """Whether there is one. Without it no pod is pinned while it is created, and the chart grants no right on the
+    webhook's configuration. In a dry run there is none. Default: true. Unit: true or false.
+    """
     failurePolicy: pulumi.Input[str]
-    """What happens to pods while the webhook does not answer. Accepted, without effect. One of "Ignore", "Fail"."""
+    """What happens to pods while the webhook does not answer: they are created as if there were none. It is Ignore in
+    any case: Fail, which the closed chart knows, counts as Ignore. Default: "Ignore". One of "Ignore", "Fail".
+    """
+    timeoutSeconds: pulumi.Input[int]
+    """How long the API server waits for an answer before it creates a pod as if there were no webhook. Default: 2.
+    Unit: seconds.
+    """
     url: pulumi.Input[str]
-    """Where API servers reach the webhook when they have no route to pods. Accepted, without effect. Unit: URL."""
+    """Where API servers that have no route to Services reach the webhook; it must lead to the Service's pod. Empty:
+    through the Service. Unit: URL.
+    """
     port: pulumi.Input[int]
-    """The webhook's port. Accepted, without effect. Unit: TCP port."""
+    """Where the pods listen for it. Not set: 10250, to which private GKE clusters let their API server through, and
+    10260 with webhook.hostNetwork, where the kubelet has the other. Unit: TCP port.
+    """
+    hostNetwork: pulumi.Input[bool]
+    """Whether the pods are in their node's network, for API servers that have a route to nodes and none to pods. Each
+    replica needs a node then, and the namespace must admit such pods: Pod Security restricted and baseline do not.
+    Default: false. Unit: true or false.
+    """
+    existingSecret: pulumi.Input[str]
+    """A Secret of yours for the webhook's authority and certificate; it is filled when it is empty, and renewed in
+    time. Empty: the chart makes one, without data. Unit: Secret name.
+    """
 
 
 class PodPinnerLivenessProbe(TypedDict, total=False):
@@ -421,9 +442,9 @@ class PodPinnerArgs(TypedDict, total=False):
     network_policy: pulumi.Input[PodPinnerNetworkPolicy]
     """Which connections the pods may open and accept."""
     service: pulumi.Input[PodPinnerService]
-    """The Service of the pods."""
+    """The Service of the webhook. Metrics have one of their own, which is not seen outside the cluster."""
     webhook: pulumi.Input[PodPinnerWebhook]
-    """The webhook that pins pods while they are created; it comes with a later version."""
+    """The webhook that pins pods while they are created. The API server is told of it only while pods are expected."""
     pod_labels: pulumi.Input[Mapping[str, pulumi.Input[str]]]
     """Labels of the pods, besides the chart's own. Unit: labels."""
     pod_annotations: pulumi.Input[Mapping[str, pulumi.Input[str]]]

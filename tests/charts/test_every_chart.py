@@ -31,6 +31,7 @@ CLUSTER_SCOPED = {
     "ClusterRole",
     "ClusterRoleBinding",
     "CustomResourceDefinition",
+    "MutatingWebhookConfiguration",
     "ValidatingAdmissionPolicy",
     "ValidatingAdmissionPolicyBinding",
 }
@@ -67,9 +68,9 @@ def test_no_authority_is_rendered(chart: str) -> None:
             assert "caBundle" not in source.read_text()
 
 
-def test_no_secret_material_unless_the_user_gives_it() -> None:
-    assert not render(PINNER, EVERYTHING).all("Secret")
-    for secret in render(PLANNER, EVERYTHING).all("Secret"):
+@EACH
+def test_no_secret_material_unless_the_user_gives_it(chart: str) -> None:
+    for secret in render(chart, EVERYTHING).all("Secret"):
         assert "data" not in secret
         assert "stringData" not in secret
 
@@ -216,7 +217,7 @@ def test_only_its_own_policy_selects_the_test_pod() -> None:
     rendered = render(PINNER)
     labels = rendered.one("Pod")["metadata"]["labels"]
     for each in (
-        rendered.one("Service")["spec"]["selector"],
+        *(each["spec"]["selector"] for each in rendered.all("Service")),
         rendered.one("PodDisruptionBudget")["spec"]["selector"]["matchLabels"],
         rendered.one("Deployment")["spec"]["selector"]["matchLabels"],
         rendered.one("NetworkPolicy", "castai-pod-pinner")["spec"]["podSelector"]["matchLabels"],
@@ -249,7 +250,7 @@ def test_names_below_global_are_for_the_charts_that_take_the_closed_ones_places(
 
 @pytest.mark.parametrize("kind", ["NodePort", "LoadBalancer"])
 def test_the_pinners_metrics_are_not_shown_outside_the_cluster(kind: str) -> None:
-    assert render(PINNER, {"service": {"type": kind}}).one("Service")["spec"]["type"] == "ClusterIP"
+    assert render(PINNER, {"service": {"type": kind}}).one("Service", PINNER)["spec"]["type"] == "ClusterIP"
 
 
 @EACH

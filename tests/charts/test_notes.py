@@ -75,8 +75,16 @@ def test_a_bare_install_says_what_is_missing_and_the_next_command() -> None:
             ],
         ),
         (
-            {"castai": {"apiURL": "https://x"}, "webhook": {"url": ""}, "ingress": {"enabled": False}, "enabled": True},
-            ["Accepted, without effect: castai.apiURL, webhook.url, ingress."],
+            {"castai": {"apiURL": "https://x"}, "ingress": {"enabled": False}, "enabled": True},
+            ["Accepted, without effect: castai.apiURL, ingress."],
+        ),
+        (
+            {"webhook": {"failurePolicy": "Fail"}},
+            ["webhook.failurePolicy Fail counts as Ignore: while the webhook does not answer, pods are created"],
+        ),
+        (
+            {"webhook": {"hostNetwork": True}},
+            ["webhook.hostNetwork: each replica needs a node of its own.", "has maxSurge 0 and maxUnavailable 1."],
         ),
         (
             {"serviceMonitor": {"enabled": True}},

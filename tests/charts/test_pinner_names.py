@@ -17,7 +17,7 @@ SELECTOR = {"app.kubernetes.io/name": "castai-pod-pinner", "app.kubernetes.io/in
 
 @pytest.mark.parametrize("kind", NAMED_AS_BEFORE)
 def test_names_are_those_of_the_closed_chart(kind: str) -> None:
-    found = render(PINNER).one(kind, "castai-pod-pinner")
+    found = render(PINNER).one(kind, PINNER)
     assert found["metadata"]["namespace"] == NAMESPACE
 
 
@@ -26,7 +26,7 @@ def test_selectors_labels_and_container_are_those_of_the_closed_chart() -> None:
     deployment = rendered.one("Deployment")
     assert deployment["spec"]["selector"] == {"matchLabels": SELECTOR}
     assert rendered.pod["metadata"]["labels"].items() >= SELECTOR.items()
-    assert rendered.one("Service")["spec"]["selector"] == SELECTOR
+    assert rendered.one("Service", PINNER)["spec"]["selector"] == SELECTOR
     assert rendered.one("PodDisruptionBudget")["spec"]["selector"] == {"matchLabels": SELECTOR}
     assert deployment["metadata"]["labels"].items() >= (SELECTOR | {"app.kubernetes.io/managed-by": "Helm"}).items()
     assert rendered.container["name"] == "castai-pod-pinner"

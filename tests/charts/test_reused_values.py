@@ -72,7 +72,8 @@ def test_it_runs_our_program_in_a_restricted_pod(rendered: Rendered) -> None:
 
 def test_environment_and_planner_are_those_of_a_fresh_install(rendered: Rendered) -> None:
     env = {name: value for name, value in rendered.env.items() if name != "MOORAGE_CLUSTER_ID"}
-    assert env == render(PINNER).env
+    port = rendered.one("Service", f"{PINNER}-webhook")["spec"]["ports"][0]["port"]
+    assert env == render(PINNER, {"service": {"port": port}}).env
     assert rendered.pod["spec"]["volumes"] == render(PINNER).pod["spec"]["volumes"]
 
 

@@ -33,6 +33,9 @@ http
 {{- .Values.containerSecurityContext | default dict | toYaml -}}
 {{- end -}}
 
+{{- define "castai-evictor.hostNetwork" -}}
+{{- end -}}
+
 {{- define "castai-evictor.deploymentLabels" -}}
 {{- include "castai-evictor.managedLabel" . -}}
 {{- end -}}

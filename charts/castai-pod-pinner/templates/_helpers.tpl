@@ -47,6 +47,29 @@ metrics
 {{- include "castai-pod-pinner.fullname" . }}-leader-election
 {{- end -}}
 
+{{/* "true" when pods are pinned while they are created; a dry run changes nothing, and so has no webhook. */}}
+{{- define "castai-pod-pinner.hasWebhook" -}}
+{{- and .Values.webhook.enabled (not .Values.dryRun) -}}
+{{- end -}}
+
+{{/* Names the Service of the webhook, and the Secret that the chart makes for it. */}}
+{{- define "castai-pod-pinner.webhookName" -}}
+{{- include "castai-pod-pinner.fullname" . | trunc 55 | trimSuffix "-" }}-webhook
+{{- end -}}
+
+{{- define "castai-pod-pinner.webhookSecret" -}}
+{{- .Values.webhook.existingSecret | default (include "castai-pod-pinner.webhookName" .) -}}
+{{- end -}}
+
+{{- define "castai-pod-pinner.hostNetwork" -}}
+{{- and (eq (include "castai-pod-pinner.hasWebhook" .) "true") .Values.webhook.hostNetwork -}}
+{{- end -}}
+
+{{/* Where the pods listen for it; in the network of a node 10250 is its kubelet's. */}}
+{{- define "castai-pod-pinner.webhookPort" -}}
+{{- int (.Values.webhook.port | default (ternary 10260 10250 (eq (include "castai-pod-pinner.hostNetwork" .) "true"))) -}}
+{{- end -}}
+
 {{/*
 Where the planner serves, when the values say so. An address of the closed product counts as unset: instructions come from
 nobody there, and no key is to be shown to it. Empty: the process looks for the chart moorage-planner in this namespace,
@@ -157,9 +180,37 @@ that the cluster's DNS has for a Service there. The process judges alike (moorag
   value: {{ .Values.dryRun | quote }}
 - name: MOORAGE_MANAGED
   value: {{ include "castai-pod-pinner.managed" . | quote }}
+{{- if eq (include "castai-pod-pinner.hasWebhook" .) "true" }}
+{{ include "castai-pod-pinner.webhookEnv" . }}
+{{- end }}
+{{- end -}}
+
+{{- define "castai-pod-pinner.webhookEnv" -}}
+- name: MOORAGE_WEBHOOK
+  value: "true"
+- name: MOORAGE_WEBHOOK_ADDRESS
+  value: ":{{ include "castai-pod-pinner.webhookPort" . }}"
+{{- with .Values.webhook.url }}
+- name: MOORAGE_WEBHOOK_URL
+  value: {{ . | quote }}
+{{- end }}
+- name: MOORAGE_WEBHOOK_SERVICE
+  value: {{ include "castai-pod-pinner.webhookName" . | quote }}
+- name: MOORAGE_WEBHOOK_PORT
+  value: {{ int .Values.service.port | quote }}
+- name: MOORAGE_WEBHOOK_CONFIGURATION
+  value: {{ include "castai-pod-pinner.clusterName" . | quote }}
+- name: MOORAGE_WEBHOOK_SECRET
+  value: {{ include "castai-pod-pinner.webhookSecret" . | quote }}
+- name: MOORAGE_WEBHOOK_TIMEOUT
+  value: {{ int .Values.webhook.timeoutSeconds | quote }}
 {{- end -}}
 
 {{- define "castai-pod-pinner.ports" -}}
+{{- if eq (include "castai-pod-pinner.hasWebhook" .) "true" -}}
+- name: webhook
+  containerPort: {{ include "castai-pod-pinner.webhookPort" . }}
+{{- end -}}
 {{- end -}}
 
 {{/*

@@ -28,4 +28,15 @@ be is said by values.schema.json.
 {{- if and $values.planner.address $address (ne $values.planner.address $address) (ne (include "castai-pod-pinner.closedAddress" $address) "true") -}}
 {{- fail (printf "planner.address is %s and castai.grpcURL is %s: they mean the same; remove one" $values.planner.address $address) -}}
 {{- end -}}
+{{- include "castai-pod-pinner.validateWebhook" . -}}
+{{- end -}}
+
+{{- define "castai-pod-pinner.validateWebhook" -}}
+{{- $port := int .Values.webhook.port -}}
+{{- if and .Values.webhook.hostNetwork (eq $port 10250) -}}
+{{- fail "webhook.port is 10250 and webhook.hostNetwork is true: in the network of a node that port is its kubelet's; leave webhook.port out (--reset-then-reuse-values --set webhook.port=null removes one that an earlier release has set)" -}}
+{{- end -}}
+{{- if eq $port (int (include "castai-pod-pinner.healthPort" .)) -}}
+{{- fail (printf "webhook.port is %d, where the pods answer probes and show their metrics: take another, or leave it out" $port) -}}
+{{- end -}}
 {{- end -}}

@@ -32,6 +32,9 @@ metrics
 {{- .Values.securityContext | default dict | toYaml -}}
 {{- end -}}
 
+{{- define "moorage-planner.hostNetwork" -}}
+{{- end -}}
+
 {{- define "moorage-planner.deploymentLabels" -}}
 {{- end -}}
 

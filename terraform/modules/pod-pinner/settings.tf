@@ -78,6 +78,9 @@ locals {
 
   # What two keys say together is wrong; it is said of one of them.
   contradictions = {
+    webhook = concat(
+      [for said in ["webhook.port: contradicts webhook.hostNetwork: in the network of a node 10250 is its kubelet's; take another port, or leave it out"] : said if try(jsonencode(local.given["webhook"]["hostNetwork"]) == "true", false) && !try(!(jsonencode(local.given["webhook"]["port"]) == "10250"), true)],
+    )
     castai = concat(
       [for said in ["castai.apiKeySecretRef: contradicts castai.apiKey: keep one of them"] : said if try(startswith(jsonencode(local.given["castai"]["apiKey"]), "\"") && length(local.given["castai"]["apiKey"]) >= 1, false) && !try(length(local.given["castai"]["apiKeySecretRef"]) <= 0, true)],
       [for said in ["castai.apiKeySecretRef: contradicts castai.apiKey: keep one of them"] : said if local.has_api_key && !try(length(local.given["castai"]["apiKeySecretRef"]) <= 0, true)],
@@ -108,11 +111,6 @@ locals {
     [for said in ["replicaCount: 0 means that NOTHING RUNS, and nobody scales it up later; without it 2 would run. Where replicas run now, the chart refuses it until replicas is 0 too"] : said if try(jsonencode(local.given["replicaCount"]) == "0", false)],
     [for said in ["deploy: false means that NOTHING RUNS, and nobody scales it up later; without it 2 would run. Where replicas run now, the chart refuses it until replicas is 0 too"] : said if try(jsonencode(local.given["deploy"]) == "false", false)],
     [for said in ["castai.apiURL: accepted, without effect. Address of the closed product's API; nothing is asked there."] : said if try(local.given["castai"]["apiURL"] != null, false)],
-    [for said in ["service.type: accepted, without effect. Its type for the webhook, which comes with a later version. Until then it only serves metrics, within the cluster."] : said if try(local.given["service"]["type"] != null, false)],
-    [for said in ["service.port: accepted, without effect. Its port for the webhook, which comes with a later version. Metrics are at 9091."] : said if try(local.given["service"]["port"] != null, false)],
-    [for said in ["webhook.failurePolicy: accepted, without effect. What happens to pods while the webhook does not answer."] : said if try(local.given["webhook"]["failurePolicy"] != null, false)],
-    [for said in ["webhook.url: accepted, without effect. Where API servers reach the webhook when they have no route to pods."] : said if try(local.given["webhook"]["url"] != null, false)],
-    [for said in ["webhook.port: accepted, without effect. The webhook's port."] : said if try(local.given["webhook"]["port"] != null, false)],
     [for said in ["global.castai.apiURL: accepted, without effect. Address of the closed product's API; nothing is asked there."] : said if try(local.given["global"]["castai"]["apiURL"] != null, false)],
     [for said in ["namespace: accepted, without effect. An old published name; the release's namespace decides."] : said if try(local.given["namespace"] != null, false)],
     [for said in ["ingress: accepted, without effect. An old published name; there is no Ingress."] : said if try(local.given["ingress"] != null, false)],

@@ -207,13 +207,13 @@ variable "network_policy" {
 }
 
 variable "service" {
-  description = "Key service of the chart.\nThe Service of the pods.\nKeys: type, port."
+  description = "Key service of the chart.\nThe Service of the webhook. Metrics have one of their own, which is not seen outside the cluster.\nKeys: type, port."
   type        = any
   default     = null
 }
 
 variable "webhook" {
-  description = "Key webhook of the chart.\nThe webhook that pins pods while they are created; it comes with a later version.\nKeys: failurePolicy, url, port."
+  description = "Key webhook of the chart.\nThe webhook that pins pods while they are created. The API server is told of it only while pods are expected.\nKeys: enabled, failurePolicy, timeoutSeconds, url, port, hostNetwork, existingSecret."
   type        = any
   default     = null
 }

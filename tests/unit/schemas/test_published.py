@@ -224,7 +224,6 @@ def test_what_is_set_in_vain_is_said() -> None:
         "castai.apiURL",
         "castai.grpcURL",
         "image.repository",
-        "webhook.failurePolicy",
         "ingress",
         "autoscaling",
         "api",
@@ -232,7 +231,10 @@ def test_what_is_set_in_vain_is_said() -> None:
         "castai-pod-pinner-ext",
         "isTest",
     }
-    assert not said & {"castai.clusterID", "replicaCount", "livenessProbe.periodSeconds", "deploy"}
+    in_force = {"castai.clusterID", "replicaCount", "livenessProbe.periodSeconds", "deploy", "service.port"}
+    assert not said & {*in_force, "webhook.failurePolicy", "webhook.url", "webhook.port"}
+    (note,) = values.notes("castai-pod-pinner", parse("values.yaml", b"webhook: {failurePolicy: Fail}\n"))
+    assert "counts as not set" in note.full_sentence
 
 
 @pytest.mark.parametrize("value", [True, False, "true", "false"])

@@ -6,6 +6,7 @@ The Deployment of a program. The chart's own helpers say what differs:
   castai-evictor.deploymentLabels: labels of the Deployment and of its pods
   castai-evictor.healthPort, castai-evictor.healthName: where it answers probes and shows its metrics; castai-evictor.metricsPort: the Service's name for that
   castai-evictor.podContext, castai-evictor.containerContext: the values with the security contexts
+  castai-evictor.hostNetwork: "true" when the pods are in the network of their node
 */}}
 {{- define "castai-evictor.deployment" -}}
 {{- include "castai-evictor.refuseDeployment" . -}}
@@ -48,6 +49,10 @@ annotations:
 serviceAccountName: {{ include "castai-evictor.serviceAccountName" . }}
 automountServiceAccountToken: true
 enableServiceLinks: false
+{{- if eq (include "castai-evictor.hostNetwork" .) "true" }}
+hostNetwork: true
+dnsPolicy: ClusterFirstWithHostNet
+{{- end }}
 {{- include "castai-evictor.imagePullSecrets" . }}
 {{- with .Values.priorityClassName }}
 priorityClassName: {{ . }}

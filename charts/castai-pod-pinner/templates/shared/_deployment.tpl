@@ -6,6 +6,7 @@ The Deployment of a program. The chart's own helpers say what differs:
   castai-pod-pinner.deploymentLabels: labels of the Deployment and of its pods
   castai-pod-pinner.healthPort, castai-pod-pinner.healthName: where it answers probes and shows its metrics; castai-pod-pinner.metricsPort: the Service's name for that
   castai-pod-pinner.podContext, castai-pod-pinner.containerContext: the values with the security contexts
+  castai-pod-pinner.hostNetwork: "true" when the pods are in the network of their node
 */}}
 {{- define "castai-pod-pinner.deployment" -}}
 {{- include "castai-pod-pinner.refuseDeployment" . -}}
@@ -48,6 +49,10 @@ annotations:
 serviceAccountName: {{ include "castai-pod-pinner.serviceAccountName" . }}
 automountServiceAccountToken: true
 enableServiceLinks: false
+{{- if eq (include "castai-pod-pinner.hostNetwork" .) "true" }}
+hostNetwork: true
+dnsPolicy: ClusterFirstWithHostNet
+{{- end }}
 {{- include "castai-pod-pinner.imagePullSecrets" . }}
 {{- with .Values.priorityClassName }}
 priorityClassName: {{ . }}

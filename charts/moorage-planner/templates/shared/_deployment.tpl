@@ -6,6 +6,7 @@ The Deployment of a program. The chart's own helpers say what differs:
   moorage-planner.deploymentLabels: labels of the Deployment and of its pods
   moorage-planner.healthPort, moorage-planner.healthName: where it answers probes and shows its metrics; moorage-planner.metricsPort: the Service's name for that
   moorage-planner.podContext, moorage-planner.containerContext: the values with the security contexts
+  moorage-planner.hostNetwork: "true" when the pods are in the network of their node
 */}}
 {{- define "moorage-planner.deployment" -}}
 {{- include "moorage-planner.refuseDeployment" . -}}
@@ -48,6 +49,10 @@ annotations:
 serviceAccountName: {{ include "moorage-planner.serviceAccountName" . }}
 automountServiceAccountToken: true
 enableServiceLinks: false
+{{- if eq (include "moorage-planner.hostNetwork" .) "true" }}
+hostNetwork: true
+dnsPolicy: ClusterFirstWithHostNet
+{{- end }}
 {{- include "moorage-planner.imagePullSecrets" . }}
 {{- with .Values.priorityClassName }}
 priorityClassName: {{ . }}

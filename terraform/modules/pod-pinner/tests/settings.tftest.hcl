@@ -23,8 +23,8 @@ run "handed_over_1" {
     admission_policy                 = { "enabled" = false }
     pod_disruption_budget            = { "enabled" = false, "maxUnavailable" = 1 }
     network_policy                   = { "enabled" = false, "apiServerPorts" = [6443], "metricsFrom" = [{ "namespaceSelector" = { "matchLabels" = { "kubernetes.io/metadata.name" = "monitoring" } } }], "extraIngress" = [{ "from" = [{ "namespaceSelector" = {} }], "ports" = [{ "port" = 9091 }] }], "extraEgress" = [{ "to" = [{ "ipBlock" = { "cidr" = "10.0.0.0/8" } }], "ports" = [{ "port" = 9443 }] }] }
-    service                          = { "type" = "ClusterIP", "port" = 8443 }
-    webhook                          = { "failurePolicy" = "Ignore", "url" = "https://pinner.example.com/mutate", "port" = 10250 }
+    service                          = { "type" = "LoadBalancer", "port" = 8443 }
+    webhook                          = { "enabled" = false, "failurePolicy" = "Ignore", "timeoutSeconds" = 1, "url" = "https://pinner.example.com/mutate", "port" = 10250, "existingSecret" = "pinner-webhook" }
     pod_labels                       = { "team" = "platform" }
     pod_annotations                  = { "example.com/owner" = "platform" }
     pod_security_context             = { "runAsNonRoot" = true, "runAsUser" = 10001 }
@@ -149,12 +149,12 @@ run "handed_over_1" {
   }
 
   assert {
-    condition     = jsonencode(yamldecode(helm_release.this.values[0])["service"]) == jsonencode({ "type" = "ClusterIP", "port" = 8443 })
+    condition     = jsonencode(yamldecode(helm_release.this.values[0])["service"]) == jsonencode({ "type" = "LoadBalancer", "port" = 8443 })
     error_message = "service is another"
   }
 
   assert {
-    condition     = jsonencode(yamldecode(helm_release.this.values[0])["webhook"]) == jsonencode({ "failurePolicy" = "Ignore", "url" = "https://pinner.example.com/mutate", "port" = 10250 })
+    condition     = jsonencode(yamldecode(helm_release.this.values[0])["webhook"]) == jsonencode({ "enabled" = false, "failurePolicy" = "Ignore", "timeoutSeconds" = 1, "url" = "https://pinner.example.com/mutate", "port" = 10250, "existingSecret" = "pinner-webhook" })
     error_message = "webhook is another"
   }
 
@@ -345,6 +345,7 @@ run "handed_over_2" {
   variables {
     replica_count = 2
     castai        = { "apiKey" = "0123456789abcdef", "clusterIdSecretKeyRef" = { "name" = "castai-cluster" } }
+    webhook       = { "hostNetwork" = true }
   }
 
   assert {
@@ -358,7 +359,12 @@ run "handed_over_2" {
   }
 
   assert {
-    condition     = jsonencode(keys(yamldecode(helm_release.this.values[0]))) == jsonencode(["castai", "replicaCount"])
+    condition     = jsonencode(yamldecode(helm_release.this.values[0])["webhook"]) == jsonencode({ "hostNetwork" = true })
+    error_message = "webhook is another"
+  }
+
+  assert {
+    condition     = jsonencode(keys(yamldecode(helm_release.this.values[0]))) == jsonencode(["castai", "replicaCount", "webhook"])
     error_message = "keys that were not given"
   }
 
@@ -447,81 +453,6 @@ run "noted_castai_apiURL" {
 
   assert {
     condition     = contains(local.notes, "castai.apiURL: accepted, without effect. Address of the closed product's API; nothing is asked there.")
-    error_message = "not said"
-  }
-}
-
-run "noted_service_type" {
-  command = plan
-
-  variables {
-    service = { "type" = "ClusterIP" }
-  }
-
-  expect_failures = [check.notes]
-
-  assert {
-    condition     = contains(local.notes, "service.type: accepted, without effect. Its type for the webhook, which comes with a later version. Until then it only serves metrics, within the cluster.")
-    error_message = "not said"
-  }
-}
-
-run "noted_service_port" {
-  command = plan
-
-  variables {
-    service = { "port" = 8443 }
-  }
-
-  expect_failures = [check.notes]
-
-  assert {
-    condition     = contains(local.notes, "service.port: accepted, without effect. Its port for the webhook, which comes with a later version. Metrics are at 9091.")
-    error_message = "not said"
-  }
-}
-
-run "noted_webhook_failurePolicy" {
-  command = plan
-
-  variables {
-    webhook = { "failurePolicy" = "Ignore" }
-  }
-
-  expect_failures = [check.notes]
-
-  assert {
-    condition     = contains(local.notes, "webhook.failurePolicy: accepted, without effect. What happens to pods while the webhook does not answer.")
-    error_message = "not said"
-  }
-}
-
-run "noted_webhook_url" {
-  command = plan
-
-  variables {
-    webhook = { "url" = "https://pinner.example.com/mutate" }
-  }
-
-  expect_failures = [check.notes]
-
-  assert {
-    condition     = contains(local.notes, "webhook.url: accepted, without effect. Where API servers reach the webhook when they have no route to pods.")
-    error_message = "not said"
-  }
-}
-
-run "noted_webhook_port" {
-  command = plan
-
-  variables {
-    webhook = { "port" = 10250 }
-  }
-
-  expect_failures = [check.notes]
-
-  assert {
-    condition     = contains(local.notes, "webhook.port: accepted, without effect. The webhook's port.")
     error_message = "not said"
   }
 }
@@ -946,6 +877,21 @@ run "refused" {
   assert {
     condition     = length(local.mistakes["castai-pod-pinner-ext"]) > 0
     error_message = "castai-pod-pinner-ext is taken"
+  }
+}
+
+run "contradicted_webhook_hostNetwork_and_webhook_port" {
+  command = plan
+
+  variables {
+    webhook = { "hostNetwork" = true, "port" = 10250 }
+  }
+
+  expect_failures = [helm_release.this]
+
+  assert {
+    condition     = contains(local.mistakes["webhook"], "webhook.port: contradicts webhook.hostNetwork: in the network of a node 10250 is its kubelet's; take another port, or leave it out")
+    error_message = "not said"
   }
 }
 
