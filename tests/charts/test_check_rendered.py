@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from moorage.cli import check as command
+from moorage.ops import configuration
 from moorage.pinner import rights
 from tests.charts.rendering import NAMESPACE, PINNER, Rendered, render
 
@@ -39,10 +40,20 @@ def granted(rendered: Rendered, account: str) -> set[Grant]:
     }
 
 
-def test_the_chart_grants_what_the_check_asks_for_and_nothing_else() -> None:
-    rendered = render(PINNER)
-    needed = rights.needed(NAMESPACE, rendered.env["MOORAGE_LEASE_NAME"])
+@pytest.mark.parametrize("values", [{}, {"webhook": {"enabled": False}}, {"dryRun": True}])
+def test_the_chart_grants_what_the_check_asks_for_and_nothing_else(values: dict[str, Any]) -> None:
+    rendered = render(PINNER, values)
+    env = rendered.env
+    needed = rights.needed(NAMESPACE, env["MOORAGE_LEASE_NAME"], env["MOORAGE_DEPLOYMENT"])
+    if env["MOORAGE_WEBHOOK"] == "true":
+        needed += rights.of_webhook(NAMESPACE, env["MOORAGE_WEBHOOK_CONFIGURATION"], env["MOORAGE_WEBHOOK_SECRET"])
+    assert (env["MOORAGE_WEBHOOK"] == "true") is (not values)
     assert granted(rendered, PINNER) == {each for right in needed for each in right.each()}
+
+
+def test_from_a_shell_the_charts_own_objects_are_asked_about() -> None:
+    asked = command.needed(configuration.load(command.CheckSettings, {}))
+    assert granted(render(PINNER), PINNER) == {each for right in asked for each in right.each()}
 
 
 def test_the_test_pods_account_only_looks() -> None:

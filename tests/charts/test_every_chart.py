@@ -109,6 +109,7 @@ def test_no_object_comes_twice(chart: str) -> None:
     assert len(found) == len(set(found))
 
 
+SECRETS = {PLANNER: ["moorage-planner-tls", "moorage-planner-client"], PINNER: [f"{PINNER}-webhook"]}
 WITHOUT_RIGHTS: dict[str, Values] = {
     PINNER: {"rbac": {"create": False}},
     PLANNER: {"rbac": {"create": False}},
@@ -199,8 +200,11 @@ def test_rights_are_narrow(chart: str) -> None:
         assert not {"nodes/status", "pods/exec", "pods/eviction", "serviceaccounts/token"} & set(rule["resources"])
         assert "deletecollection" not in rule["verbs"]
         if "secrets" in rule["resources"]:
-            assert chart == PLANNER
-            assert rule["resourceNames"] == ["moorage-planner-tls", "moorage-planner-client"]
+            assert rule["resourceNames"] == SECRETS[chart]
+            assert rule["verbs"] == ["get", "patch"]
+        if "mutatingwebhookconfigurations" in rule["resources"]:
+            assert chart == PINNER
+            assert rule["resourceNames"] == [f"{PINNER}.{NAMESPACE}"]
             assert rule["verbs"] == ["get", "patch"]
         if "configmaps" in rule["resources"]:
             assert chart == EVICTOR

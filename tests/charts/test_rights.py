@@ -13,10 +13,14 @@ EVICTORS = {
     "rulesConfigMap": "castai-evictor-config",
     "pricesConfigMap": "castai-evictor-prices",
 }
+PINNERS = {
+    "leaseName": f"{PINNER}-leader-election",
+    "fullname": PINNER,
+    "clusterName": f"{PINNER}.castai-agent",
+    "webhookSecret": f"{PINNER}-webhook",
+}
 PARTS = [
-    (PINNER, "clusterRules", {}, "ClusterRole", None),
     (PINNER, "nodeLeaseRules", {}, "Role", "kube-node-lease"),
-    (PINNER, "ownRules", {"leaseName": "castai-pod-pinner-leader-election"}, "Role", "castai-agent"),
     (PLANNER, "clusterRules", {}, "ClusterRole", None),
     (PLANNER, "ownRules", {"filledSecrets": SECRETS}, "Role", "castai-agent"),
     (EVICTOR, "clusterRules", {}, "ClusterRole", None),
@@ -31,6 +35,19 @@ def test_rights_are_read_as_helm_renders_them(
     found = [each for each in render(chart).installed if each["kind"] == kind]
     (role,) = [each for each in found if each["metadata"].get("namespace") == where]
     assert rules(chart, part, names) == role["rules"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "part", "of_webhook"),
+    [
+        ("ClusterRole", f"{PINNER}.castai-agent", "clusterRules", "webhookClusterRules"),
+        ("Role", PINNER, "ownRules", "webhookOwnRules"),
+    ],
+)
+def test_rights_of_the_webhook_are_beside_the_others(kind: str, name: str, part: str, of_webhook: str) -> None:
+    without = rules(PINNER, part, PINNERS)
+    assert render(PINNER, {"webhook": {"enabled": False}}).one(kind, name)["rules"] == without
+    assert render(PINNER).one(kind, name)["rules"] == [*without, *rules(PINNER, of_webhook, PINNERS)]
 
 
 def test_rights_to_act_are_beside_those_to_look() -> None:

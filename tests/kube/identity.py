@@ -33,7 +33,7 @@ def pinner(cluster: ClusterHandle, *, namespace: str = "", lease: str = "") -> P
         accounts.grant(cluster, accounts.group(PINNERS), PINNERS, rules(PINNER, "clusterRules"))
         accounts.grant(cluster, accounts.group(PINNERS), PINNERS, rules(PINNER, "nodeLeaseRules"), within=LEASES)
     if namespace:
-        here = rules(PINNER, "ownRules", {"leaseName": lease})
+        here = rules(PINNER, "ownRules", {"leaseName": lease, "fullname": PINNER})
         accounts.grant(cluster, accounts.group(PINNERS), f"{PINNERS}-{lease}", here, within=namespace)
     return _account(cluster, PINNERS)
 

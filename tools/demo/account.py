@@ -20,5 +20,6 @@ def pinner(cluster: ClusterHandle) -> Path:
     config = accounts.service_account(cluster, manifests.NAMESPACE, CHART, cluster.directory / "accounts")
     who = accounts.user(manifests.NAMESPACE, CHART)
     for part, within in (("clusterRules", ""), ("nodeLeaseRules", NODE_LEASES), ("ownRules", manifests.NAMESPACE)):
-        accounts.grant(cluster, who, CHART, rules(CHART, part, {"leaseName": LEASE}), within=within)
+        names = {"leaseName": LEASE, "fullname": CHART}
+        accounts.grant(cluster, who, CHART, rules(CHART, part, names), within=within)
     return config

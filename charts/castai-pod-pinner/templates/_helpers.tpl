@@ -144,6 +144,8 @@ that the cluster's DNS has for a Service there. The process judges alike (moorag
 {{- include "castai-pod-pinner.ownEnv" . }}
 - name: MOORAGE_LEASE_NAME
   value: {{ include "castai-pod-pinner.leaseName" . | quote }}
+- name: MOORAGE_DEPLOYMENT
+  value: {{ include "castai-pod-pinner.fullname" . | quote }}
 {{- with include "castai-pod-pinner.plannerAddress" . }}
 - name: MOORAGE_PLANNER_ADDRESS
   value: {{ . | quote }}
@@ -180,14 +182,14 @@ that the cluster's DNS has for a Service there. The process judges alike (moorag
   value: {{ .Values.dryRun | quote }}
 - name: MOORAGE_MANAGED
   value: {{ include "castai-pod-pinner.managed" . | quote }}
+- name: MOORAGE_WEBHOOK
+  value: {{ include "castai-pod-pinner.hasWebhook" . | quote }}
 {{- if eq (include "castai-pod-pinner.hasWebhook" .) "true" }}
 {{ include "castai-pod-pinner.webhookEnv" . }}
 {{- end }}
 {{- end -}}
 
 {{- define "castai-pod-pinner.webhookEnv" -}}
-- name: MOORAGE_WEBHOOK
-  value: "true"
 - name: MOORAGE_WEBHOOK_ADDRESS
   value: ":{{ include "castai-pod-pinner.webhookPort" . }}"
 {{- with .Values.webhook.url }}

@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # loaded when there is something to do: --help and wrong usag
     from moorage.kube.client import Client
     from moorage.pinner.checks.outcome import Result
     from moorage.pinner.checks.run import Check
+    from moorage.pinner.rights import Right
 
 FAILED = 1
 NOT_LOOKED_AT = 3
@@ -57,6 +58,19 @@ class CheckSettings(PlannerAccess):
         "The Lease of its leader",
         parsing.subdomain,
         PINNER_LEASE,
+    )
+    deployment: str = setting("MOORAGE_DEPLOYMENT", "The Deployment of its pods", parsing.subdomain, PINNER)
+    webhook: bool = setting(
+        "MOORAGE_WEBHOOK", "Whether it pins pods while they are created, as the chart has it", parsing.boolean, True
+    )
+    webhook_configuration: str = setting(
+        "MOORAGE_WEBHOOK_CONFIGURATION",
+        "Its MutatingWebhookConfiguration; unset: the chart's",
+        parsing.subdomain,
+        "",
+    )
+    webhook_secret: str = setting(
+        "MOORAGE_WEBHOOK_SECRET", "The Secret with the webhook's certificate", parsing.subdomain, f"{PINNER}-webhook"
     )
     service_account: str = setting(
         "MOORAGE_CHECK_ACCOUNT",
@@ -138,7 +152,6 @@ async def _check(settings: CheckSettings, output: str) -> int:
 
 def _checks(settings: CheckSettings, client: Client) -> Mapping[str, Check]:
     """What is looked at, in the order in which it is shown."""
-    from moorage.pinner import rights as table
     from moorage.pinner.checks import fence, installation, rights
     from moorage.pinner.checks.account import service_account
 
@@ -146,15 +159,30 @@ def _checks(settings: CheckSettings, client: Client) -> Mapping[str, Check]:
     name = settings.service_account or ("" if settings.in_cluster else PINNER)
     user = service_account(namespace, name) if name else ""
     policies = settings.policies or tuple(name.format(namespace=namespace) for name in FENCE)
-    needed = table.needed(namespace, lease)
     return {
         "reservations": lambda: installation.reservations_are_served(client),
         "leader": lambda: installation.a_replica_leads(client, namespace, lease),
         "planner": lambda: _planner(settings, client),
-        "rights": lambda: rights.rights_are_granted(client, user, needed),
+        "rights": lambda: rights.rights_are_granted(client, user, needed(settings)),
         "fence": fence.absent if settings.without_fence else (lambda: fence.fence_holds(client, user, policies)),
         "admission": lambda: installation.a_pod_is_admitted(client, namespace, settings.check_image),
     }
+
+
+def needed(settings: CheckSettings) -> tuple[Right, ...]:
+    """The rights of the installation that is meant.
+
+    Args:
+        settings: of the command.
+    """
+    from moorage.pinner import rights as table
+
+    namespace = settings.namespace
+    found = table.needed(namespace, settings.lease_name, settings.deployment)
+    if not settings.webhook:
+        return found
+    configuration = settings.webhook_configuration or f"{PINNER}.{namespace}"
+    return (*found, *table.of_webhook(namespace, configuration, settings.webhook_secret))
 
 
 async def _planner(settings: CheckSettings, client: Client) -> str:

@@ -42,14 +42,33 @@ class Right:
         return ((self.namespace, self.group, self.resource, self.name, verb) for verb in self.verbs)
 
 
-def needed(namespace: str, lease_name: str) -> tuple[Right, ...]:
-    """All of them.
+def needed(namespace: str, lease_name: str, deployment: str) -> tuple[Right, ...]:
+    """All of them, but for those of the webhook.
 
     Args:
         namespace: of the installation.
         lease_name: of the leader's Lease.
+        deployment: of the pods.
     """
-    return (*_everywhere(), *_in_own_namespace(namespace, lease_name), _of_placeholders())
+    return (*_everywhere(), *_in_own_namespace(namespace, lease_name, deployment), _of_placeholders())
+
+
+def of_webhook(namespace: str, configuration: str, secret: str) -> tuple[Right, ...]:
+    """Those of the webhook.
+
+    Args:
+        namespace: of the installation.
+        configuration: the MutatingWebhookConfiguration.
+        secret: has the certificate.
+    """
+    group, configurations = "admissionregistration.k8s.io", "mutatingwebhookconfigurations"
+    return (
+        _right(group, configurations, "get patch", "being asked about pods", name=configuration, vital=False),
+        _right("", "secrets", "get patch", "the webhook's certificate", namespace, name=secret, vital=False),
+        _right(
+            "", "pods", "patch", "the label by which the webhook's Service finds the leader", namespace, vital=False
+        ),
+    )
 
 
 def _everywhere() -> tuple[Right, ...]:
@@ -77,12 +96,15 @@ def _everywhere() -> tuple[Right, ...]:
     )
 
 
-def _in_own_namespace(namespace: str, lease_name: str) -> tuple[Right, ...]:
+def _in_own_namespace(namespace: str, lease_name: str, deployment: str) -> tuple[Right, ...]:
     electing, group = "electing a leader", "coordination.k8s.io"
+    at_once, ending = "following a leader that ends at once", "leaving nothing behind when scaled to 0"
     warning = "a warning of the closed product's manager"
     return (
         _right(group, "leases", "create", electing, namespace),
         _right(group, "leases", "get update", electing, namespace, name=lease_name),
+        _right(group, "leases", "list watch", at_once, namespace, name=lease_name, vital=False),
+        _right("apps", "deployments", "get", ending, namespace, name=deployment, vital=False),
         _right("apps", "deployments", "get", warning, namespace, name=CLUSTER_CONTROLLER, vital=False),
     )
 

@@ -12,7 +12,7 @@ from moorage.pinner.checks.outcome import Failed, Finding, NotLookedAt, Warned
 from moorage.pinner.checks.rights import rights_are_granted
 from tests.unit.pinner.checks.api import NAMESPACE, OWN_REVIEW, PINNER, REVIEW, Api, connected, no_right, status
 
-NEEDED = table.needed(NAMESPACE, "leader")
+NEEDED = (*table.needed(NAMESPACE, "leader", "us"), *table.of_webhook(NAMESPACE, "ours", "ours"))
 EVERY = [each for right in NEEDED for each in right.each()]
 
 
