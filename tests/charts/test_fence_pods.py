@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from moorage.pinner.names import LEADER, ROLE_LABEL
 from tests.charts.fenced import LEASES, MERGE, NODES, PINNED, POLICIES, Fenced, ask, at, node, pod, type_errors
 from tools.localcluster.api import ApiError
 
@@ -55,6 +56,56 @@ def test_pods_are_deleted_only_if_pinned_unstarted_or_failed(it: Fenced, which: 
         for options, rule in (({}, with_grace), ({"gracePeriodSeconds": 0}, without)):
             ask(it.api, rule, "DELETE", f"{pods}/{name}", {**options, "dryRun": ["All"]})
         ask(it.api, without, "DELETE", f"{pods}/{name}?dryRun=All&gracePeriodSeconds=0")
+    finally:
+        it.admin.request("DELETE", f"{pods}/{name}?gracePeriodSeconds=0")
+
+
+# --- the label of the leader's pod ---
+
+OF_US = {"app.kubernetes.io/name": "castai-pod-pinner", "app.kubernetes.io/instance": "castai-pod-pinner"}
+LEADS = {"metadata": {"labels": {ROLE_LABEL: LEADER}}}
+ONLY_OURS = "changes only pods of its own release"
+ONLY_THE_LABEL = "changes nothing of a pod but its label moorage.dev/role"
+ONLY_LEADER = "says leader, or is not there"
+CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    # labels of the pod, what is patched, what is said
+    "it leads": (OF_US, LEADS, ""),
+    "it leads no more": ({**OF_US, ROLE_LABEL: LEADER}, {"metadata": {"labels": {ROLE_LABEL: None}}}, ""),
+    "nothing": ({**OF_US, ROLE_LABEL: LEADER}, {}, ""),
+    "another role": (OF_US, {"metadata": {"labels": {ROLE_LABEL: "king"}}}, ONLY_LEADER),
+    "somebody else's": ({"app": "web"}, LEADS, ONLY_OURS),
+    "somebody else's without labels": ({}, LEADS, ONLY_OURS),
+    "of another release": ({**OF_US, "app.kubernetes.io/instance": "other"}, LEADS, ONLY_OURS),
+    "of our name only": ({"app.kubernetes.io/name": "castai-pod-pinner"}, LEADS, ONLY_OURS),
+    "made one of ours": ({"app": "web"}, {"metadata": {"labels": OF_US}}, ONLY_OURS),
+    "another label": (OF_US, {"metadata": {"labels": {ROLE_LABEL: LEADER, "app": "web"}}}, ONLY_THE_LABEL),
+    "a label changed": (OF_US, {"metadata": {"labels": {"app.kubernetes.io/name": "web"}}}, ONLY_THE_LABEL),
+    "a label taken off": (OF_US, {"metadata": {"labels": {"app.kubernetes.io/name": None}}}, ONLY_THE_LABEL),
+    "an annotation": (OF_US, {"metadata": PINNED}, ONLY_THE_LABEL),
+    "a finalizer": (OF_US, {"metadata": {"finalizers": ["example.com/theirs"]}}, ONLY_THE_LABEL),
+    "an owner": (
+        OF_US,
+        {"metadata": {"ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": "n", "uid": "u"}]}},
+        ONLY_THE_LABEL,
+    ),
+    "another image": (
+        OF_US,
+        {"spec": {"containers": [{"name": "main", "image": "registry.invalid/theirs:1"}]}},
+        ONLY_THE_LABEL,
+    ),
+    "its end": (OF_US, {"spec": {"activeDeadlineSeconds": 1}}, ONLY_THE_LABEL),
+    "a toleration": (OF_US, {"spec": {"tolerations": [{"operator": "Exists"}]}}, ONLY_THE_LABEL),
+}
+
+
+@pytest.mark.parametrize("which", CHANGES)
+def test_of_a_pod_only_the_leaders_label_is_ours_to_change(it: Fenced, which: str) -> None:
+    labels, change, rule = CHANGES[which]
+    pods = f"/api/v1/namespaces/{it.namespace}/pods"
+    name = "changed-" + which.translate(str.maketrans(" ", "-")).replace("'", "")
+    it.admin.request("POST", pods, pod(name, labels=labels))
+    try:
+        ask(it.api, rule, "PATCH", f"{pods}/{name}?dryRun=All", change, MERGE)
     finally:
         it.admin.request("DELETE", f"{pods}/{name}?gracePeriodSeconds=0")
 
@@ -157,6 +208,8 @@ def test_helm_test_creates_pods_only_as_a_dry_run(it: Fenced) -> None:
 
 # --- what is not even asked: nobody has the right ---
 
+WEBHOOKS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
+
 RIGHTLESS: dict[str, tuple[str, str, Any, str]] = {
     "all nodes at once": ("DELETE", f"{NODES}?labelSelector=none%3Dthere", None, "deletecollection"),
     "a Node replaced": ("PUT", f"{NODES}/real", node("real"), "update"),
@@ -178,6 +231,10 @@ RIGHTLESS: dict[str, tuple[str, str, Any, str]] = {
     "the fence taken down": ("DELETE", f"{POLICIES}/castai-pod-pinner.x", None, "delete"),
     "secrets": ("GET", "/api/v1/secrets", None, "secrets"),
     "secrets here": ("GET", "/api/v1/namespaces/castai-agent/secrets", None, "secrets"),
+    "another secret": ("GET", "/api/v1/namespaces/castai-agent/secrets/moorage-planner-tls", None, "secrets"),
+    "all webhooks": ("GET", WEBHOOKS, None, "list"),
+    "somebody else's webhook": ("PATCH", f"{WEBHOOKS}/theirs", {"webhooks": []}, "patch"),
+    "a webhook made": ("POST", WEBHOOKS, {"metadata": {"name": "ours"}}, "create"),
     "a token": ("POST", "/api/v1/namespaces/kube-system/serviceaccounts/default/token", {}, "serviceaccounts/token"),
 }
 

@@ -12,11 +12,14 @@ from typing import Any
 
 import pytest
 
+from moorage.controller import certificates
+from moorage.pinner.names import CLAIM_ANNOTATION, LEADER, ROLE_LABEL
 from tests import containers
 from tests.e2e.helm import commands
 from tests.e2e.helm.commands import NAMESPACE, RELEASE
 from tests.e2e.helm.inventory import changed, inventory
 from tests.e2e.helm.site import AGENT, APPS, Site, cleanup
+from tests.e2e.helm.takeover import WEBHOOKS
 from tests.e2e.real.probes import probe_image, probe_spec
 from tools import image
 from tools.helmrepo import Repository
@@ -33,6 +36,7 @@ CONFIG = {
 }
 POOL = {"moorage.test/pool": "pinned"}
 MACHINES = ("pinned-1", "pinned-2", "pinned-3")
+CONFIGURATION = f"{WEBHOOKS}/{RELEASE}.{NAMESPACE}"
 LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/{RELEASE}-leader-election"
 
 
@@ -129,6 +133,23 @@ def plan(site: Site, machines: tuple[str, ...]) -> Path:
             }
         },
     )
+
+
+def expecting(site: Site, machine: str) -> Path:
+    """Values of the planner: a machine on which one more pod of Deployment web is expected."""
+    values = json.loads(plan(site, (machine,)).read_text())
+    slot = {"namespace": SHOP, "owner": "Deployment/web", "requests": {"cpu": "600m"}}
+    values["plan"] |= {"plan": "expected", "fill": []}
+    values["plan"]["nodes"][0]["expect"] = [slot]
+    return site.file("expecting.json", values)
+
+
+def of_web() -> dict[str, Any]:
+    """A pod as Deployment web's ReplicaSets make them."""
+    template = web(1)["spec"]["template"]
+    owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-1", "uid": "none", "controller": True}
+    labels = {**template["metadata"]["labels"], "pod-template-hash": "1"}
+    return {**template, "metadata": {"generateName": "web-1-", "labels": labels, "ownerReferences": [owner]}}
 
 
 def web(replicas: int) -> dict[str, Any]:
@@ -247,6 +268,23 @@ def test_with_a_planner_a_pod_is_pinned_before_its_machine_exists(site: Site) ->
     assert restarts(site) == [0, 0]
 
 
+def test_the_webhook_has_a_certificate_and_its_service_leads_to_the_leader(site: Site) -> None:
+    data = site.cluster.api.get(f"{AGENT}/secrets/{RELEASE}-webhook")["data"]
+    assert set(data) == set(certificates.KEYS), "the pods have filled it"
+    leader = str(site.cluster.api.get(LEASE)["spec"]["holderIdentity"]).partition("_")[0]
+    leads = [pod["metadata"]["name"] for pod in site.pods() if pod["metadata"]["labels"].get(ROLE_LABEL) == LEADER]
+    assert leads == [leader]
+    slices = f"/apis/discovery.k8s.io/v1/namespaces/{NAMESPACE}/endpointslices"
+    selected = f"{slices}?labelSelector=kubernetes.io%2Fservice-name%3D{RELEASE}-webhook"
+
+    def behind() -> list[str]:
+        found = [each for one in site.cluster.api.get(selected)["items"] for each in one["endpoints"] or ()]
+        return [each["targetRef"]["name"] for each in found if each["conditions"]["ready"]]
+
+    site.until(lambda: behind() == [leader], "the leader, and nobody else, to be behind the Service")
+    assert not site.cluster.api.get(CONFIGURATION).get("webhooks"), "nothing is expected: the API server asks nobody"
+
+
 def test_helm_test_passes(site: Site) -> None:
     said = site.shell()(f"helm test {RELEASE} -n {NAMESPACE}").out
     assert "Succeeded" in said
@@ -358,14 +396,31 @@ def test_the_evictor_beside_it_reports_and_touches_nothing(site: Site) -> None:
     shell(f"kubectl delete lease {EVICTOR} -n {NAMESPACE}")
 
 
+def test_a_pod_that_is_expected_is_pinned_as_it_is_created(site: Site) -> None:
+    """On a placeholder whose machine never comes."""
+    shell, pods = site.shell(), f"/api/v1/namespaces/{SHOP}/pods"
+    shell(commands.PLANNER.format(values=expecting(site, MACHINES[2])))
+    site.until(lambda: site.cluster.api.get(CONFIGURATION).get("webhooks"), "the API server to be told of the webhook")
+
+    def asked() -> bool:
+        made = site.cluster.api.request("POST", f"{pods}?dryRun=All", of_web())
+        return bool(made["spec"].get("nodeName") == MACHINES[2])
+
+    site.until(asked, "the API server to ask the leader")
+    shell(f"kubectl scale deployment web -n {SHOP} --replicas=3")
+    pinned(site, 3)
+    (pod,) = site.cluster.api.get(f"{pods}?fieldSelector=spec.nodeName%3D{MACHINES[2]}")["items"]
+    assert CLAIM_ANNOTATION in pod["metadata"]["annotations"], "by the webhook, and not afterwards"
+    assert "pinning pod" in {line["message"] for each in site.pods() for line in lines(site, each)}
+    site.until(
+        lambda: not site.cluster.api.get(CONFIGURATION).get("webhooks"), "the API server to be told to ask no more"
+    )
+
+
 def test_after_cleanup_and_uninstall_only_what_is_documented_is_left(
     site: Site, before: Mapping[tuple[str, str, str], Mapping[str, Any]]
 ) -> None:
     shell = site.shell()
-    shell(f"kubectl scale deployment web -n {SHOP} --replicas=3")
-    shell(commands.PLANNER.format(values=plan(site, MACHINES)))
-    pinned(site, 3)  # the third on a placeholder whose machine never comes
-
     shell(f"kubectl scale deployment {RELEASE} -n {NAMESPACE} --replicas=0")
     site.until(lambda: not site.pods(), "no replica to run")
     assert MACHINES[2] in cleanup(site.cluster)

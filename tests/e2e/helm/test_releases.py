@@ -6,17 +6,24 @@ chart in test_from_closed.py, what one release of Helm 4 goes through in test_on
 
 from __future__ import annotations
 
+import base64
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from moorage.controller import certificates
 from moorage.pinner.names import FINALIZER
+from moorage.pinner.webhook.configuration import Target, webhook
 from tests.e2e.helm import commands
 from tests.e2e.helm.commands import NAMESPACE, RELEASE
-from tests.e2e.helm.site import APPS, CRD, Site, cleanup
+from tests.e2e.helm.site import AGENT, APPS, CRD, Site, cleanup
+from tests.e2e.helm.takeover import WEBHOOKS
 
 DEFINITION = Path(__file__).parents[3] / "schemas" / "crds" / "nodereservations.moorage.dev.yaml"
 RESERVATIONS = "/apis/moorage.dev/v1alpha1/nodereservations"
+CONFIGURATION = f"{WEBHOOKS}/{RELEASE}.{NAMESPACE}"
+SECRET = f"{AGENT}/secrets/{RELEASE}-webhook"
 ROLLBACK = f"helm rollback {RELEASE} 1 -n {NAMESPACE}"
 
 
@@ -52,6 +59,36 @@ def test_helm_3_installs_and_upgrades_and_helm_4_goes_on_from_there(site: Site) 
     three(f"helm rollback {RELEASE} 2 -n {NAMESPACE}")
     site.until_ready()
     assert site.deployment()["metadata"]["labels"]["charts.cast.ai/managed"] == "false"
+
+
+def fill(site: Site) -> tuple[object, object]:
+    """Write what the leader writes, as it does."""
+    made = certificates.fill(datetime.now(UTC), ["pinner"], "pinner")
+    where = {"service": {"name": "none", "namespace": NAMESPACE, "path": "/mutate", "port": 443}}
+    entry = webhook(Target("", where, 2), made[certificates.AUTHORITY])
+    data = {key: base64.b64encode(value).decode() for key, value in made.items()}
+    for path, change in ((CONFIGURATION, {"webhooks": [entry]}), (SECRET, {"data": data})):
+        site.cluster.api.request("PATCH", path, change, "application/merge-patch+json")
+    assert filled(site) == ([entry], data)
+    return filled(site)
+
+
+def filled(site: Site) -> tuple[object, object]:
+    """What there is of it."""
+    return site.cluster.api.get(CONFIGURATION).get("webhooks"), site.cluster.api.get(SECRET).get("data")
+
+
+@pytest.mark.parametrize("helm", ["helm", "helm3"])
+def test_what_the_leader_has_filled_outlives_upgrades_and_a_rollback(site: Site, helm: str) -> None:
+    shell = site.shell(helm)
+    shell(commands.INSTALL)
+    assert filled(site) == (None, None)
+    before = fill(site)
+    for command in (f"{commands.INSTALL} --set commonLabels.team=a", ROLLBACK, f"{commands.INSTALL} --force-conflicts"):
+        shell(command if helm == "helm" else command.removesuffix(" --force-conflicts"))
+        assert filled(site) == before, command
+    shell(f"{commands.INSTALL} --reset-then-reuse-values --set webhook.enabled=false")
+    assert [site.get(path) for path in (CONFIGURATION, SECRET)] == [None, None]
 
 
 @pytest.mark.parametrize("helm", ["helm", "helm3"])

@@ -133,8 +133,17 @@ class Installed(Programs):
             self.start_replica(name)
 
     def start_replica(self, name: str) -> None:
-        """Start one replica of the pinner."""
-        self._launch(name, ["pod-pinner"], PINNER, **self.mounted)
+        """Start one replica of the pinner, and make the pod that it takes itself to be in."""
+        self._make_pod(name)
+        self._launch(name, ["pod-pinner"], PINNER, **self.mounted, MOORAGE_WEBHOOK_ADDRESS="127.0.0.1:0")
+
+    def _make_pod(self, name: str) -> None:
+        """A pod that the Service could select, and that no scheduler and no ReplicaSet touches."""
+        path = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{PINNER}"
+        labels = self._handle.api.get(path)["spec"]["selector"]["matchLabels"]
+        spec = {"schedulerName": "nobody", "containers": [{"name": "main", "image": "registry.invalid/main:1"}]}
+        pod = {"metadata": {"name": name, "labels": labels}, "spec": spec}
+        self._handle.api.request("POST", f"/api/v1/namespaces/{NAMESPACE}/pods", pod)
 
     def start_evictor(self) -> None:
         """Start the evictor."""

