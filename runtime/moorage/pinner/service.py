@@ -96,7 +96,8 @@ class _Service:
         self._program = Program(self._caches, self._recorder, checks, election, lease=lease)
         self._us = Ourselves(self._recorder, settings.namespace, settings.pod_name, self._our_uid)
         self._role = Role(Client(transport), settings.namespace, settings.pod_name, ROLE_LABEL, LEADER)
-        self._webhook = self._make_webhook(checks) if settings.webhook else None
+        serves = settings.webhook and not settings.dry_run  # which fills no Secret and labels no pod
+        self._webhook = self._make_webhook(checks) if serves else None
         self._cluster_id = settings.cluster_id
 
     def _make_webhook(self, checks: health.Health) -> WebhookService:
