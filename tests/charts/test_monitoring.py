@@ -37,7 +37,7 @@ def test_the_monitor_finds_the_service(chart: str) -> None:
         "serviceMonitor": {"enabled": True, "renderMode": "alwaysRender", "interval": "15s", "labels": {"a": "b"}}
     }
     rendered = render(chart, values)
-    monitor, service = rendered.one("ServiceMonitor"), rendered.one("Service")
+    monitor, service = rendered.one("ServiceMonitor"), rendered.one("Service", chart)
     (endpoint,) = monitor["spec"]["endpoints"]
     name, number = ("http", 8080) if chart == EVICTOR else ("metrics", 9091)
     assert endpoint == {"port": name, "path": "/metrics", "interval": "15s"}

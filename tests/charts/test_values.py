@@ -64,6 +64,7 @@ CONTRADICTING: dict[str, tuple[tuple[str, ...], ...]] = {
         ("castai", "clusterID"),
         ("castai", "clusterIdSecretKeyRef"),
         ("castai", "grpcURL"),
+        ("webhook", "port"),
     ),
     PLANNER: (("existingConfigMap",),),
     EVICTOR: (("replicaCount",), ("leaderElection", "enabled")),
