@@ -39,7 +39,12 @@ FULL: Values = {
     "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"}],
 }
 OWN: dict[str, Values] = {
-    PINNER: {"castai": {"apiKey": "abc", "clusterIdConfigMapKeyRef": {"name": "c"}}, "planner": {"address": "a:1"}},
+    PINNER: {
+        "castai": {"apiKey": "abc", "clusterIdConfigMapKeyRef": {"name": "c"}},
+        "planner": {"address": "a:1"},
+        "webhook": {"hostNetwork": True, "url": "https://pinner.example.com/mutate"},
+        "service": {"type": "LoadBalancer"},
+    },
     PLANNER: {"tls": {"existingSecret": "t"}, "apiKey": {"existingSecret": "k"}},
     EVICTOR: {"prices": [{"instanceType": "m5.large", "pricePerHour": 0.096}], "configMapLabels": {"a": "b"}},
 }
