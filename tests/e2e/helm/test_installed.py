@@ -18,7 +18,7 @@ from tests import containers
 from tests.e2e.helm import commands
 from tests.e2e.helm.commands import NAMESPACE, RELEASE
 from tests.e2e.helm.inventory import changed, inventory
-from tests.e2e.helm.site import AGENT, APPS, Site, cleanup
+from tests.e2e.helm.site import AGENT, APPS, SELECTOR, Site, cleanup
 from tests.e2e.helm.takeover import WEBHOOKS
 from tests.e2e.real.probes import probe_image, probe_spec
 from tools import image
@@ -417,13 +417,14 @@ def test_a_pod_that_is_expected_is_pinned_as_it_is_created(site: Site) -> None:
     )
 
 
-def test_after_cleanup_and_uninstall_only_what_is_documented_is_left(
+def test_after_the_last_replica_and_uninstall_only_what_is_documented_is_left(
     site: Site, before: Mapping[tuple[str, str, str], Mapping[str, Any]]
 ) -> None:
     shell = site.shell()
     shell(f"kubectl scale deployment {RELEASE} -n {NAMESPACE} --replicas=0")
-    site.until(lambda: not site.pods(), "no replica to run")
-    assert MACHINES[2] in cleanup(site.cluster)
+    site.until(lambda: not site.cluster.api.get(f"{AGENT}/pods?labelSelector={SELECTOR}")["items"], "no replica to run")
+    assert site.get(f"/api/v1/nodes/{MACHINES[2]}") is None, "the last one has removed the placeholder"
+    assert "nothing is left behind" in cleanup(site.cluster)
     said = shell(f"helm uninstall {RELEASE} -n {NAMESPACE}").out
     assert "nodereservations.moorage.dev" in said, "Helm says what it keeps"
     shell(f"helm uninstall moorage-planner -n {NAMESPACE}")
