@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 from aiohttp import StreamReader, web
 from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http import RawRequestMessage
+from aiohttp.http import HttpProcessingError, RawRequestMessage
 
 from moorage.ops import compat
 from moorage.ops.parsing import Address
@@ -32,8 +32,11 @@ SILENCE = 10.0
 """Seconds within which a connection must have sent the headers of its first request."""
 BODY = 10.0
 """Seconds within which the body of a request must have come."""
-KEPT = 75.0
-"""Seconds for which an idle connection is kept: the API server's client lets go after 90."""
+KEPT = 120.0
+"""Seconds for which an idle connection is kept: the API server's client lets go after 90, and it must be first. A
+question that it sends into a connection which is being closed is lost: Go repeats no POST."""
+
+_LONGEST_WHY = 200
 
 Respond = Callable[[bytes], tuple[bytes, bool]]
 """Answers a review; and whether the connection may be kept."""
@@ -65,6 +68,9 @@ class Webhook:
 
     def _give_up(self, connection: web.RequestHandler) -> None:
         self._silent.pop(connection).cancel()
+        logger.info(
+            "connection has sent no request in time, it is closed", extra={"address": _peer(connection.transport)}
+        )
         connection.force_close()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -72,21 +78,34 @@ class Webhook:
         if (timer := self._silent.pop(request.protocol, None)) is not None:
             timer.cancel()
         if request.path != PATH:
-            return web.Response(status=404, text=f"no such page; there is {PATH}\n")
+            return _refused(request, 404, f"no such page; there is {PATH}")
         if request.method != "POST":
-            return web.Response(status=405, text="only POST\n", headers={"Allow": "POST"})
+            return _refused(request, 405, "only POST", {"Allow": "POST"})
         if request.content_type != "application/json":
-            return web.Response(status=415, text="only application/json\n")
+            return _refused(request, 415, "only application/json")
         try:
             async with asyncio.timeout(BODY):
                 body = await request.read()
         except TimeoutError:
-            return _last(web.Response(status=408, text=f"the body has not come within {BODY:g}s\n"))
+            return _last(_refused(request, 408, f"the body has not come within {BODY:g}s"))
         except web.HTTPRequestEntityTooLarge:
-            return _last(web.Response(status=413, text=f"a review has at most {MAX_BODY} bytes\n"))
+            return _last(_refused(request, 413, f"a review has at most {MAX_BODY} bytes"))
         answer, kept = self._respond(body)
         response = web.Response(body=answer, content_type="application/json")
         return response if kept else _last(response)
+
+
+class _Terse(logging.LoggerAdapter[logging.Logger]):
+    """The server's own log lines: what somebody sends us is no error of ours, and is worth no traceback."""
+
+    def log(self, level: int, msg: object, *args: object, **details: Any) -> None:
+        """Write a line."""
+        error = details.get("exc_info")
+        if isinstance(error, HttpProcessingError):
+            fields = {"address": args[0] if args else "?", "why": " ".join(error.message.split())[:_LONGEST_WHY]}
+            self.logger.info("request is no HTTP, it is refused", extra=fields)
+        else:
+            super().log(level, msg, *args, **details)
 
 
 def _request(
@@ -98,6 +117,13 @@ def _request(
 ) -> web.BaseRequest:
     loop = asyncio.get_running_loop()
     return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=MAX_BODY)
+
+
+def _refused(request: web.BaseRequest, status: int, why: str, headers: Mapping[str, str] | None = None) -> web.Response:
+    """What is no review; an API server that gets this answer creates the pod unchanged."""
+    fields = {"address": _peer(request.transport), "status": status, "why": why}
+    logger.info("request is no admission review, it is refused", extra=fields)
+    return web.Response(status=status, text=f"{why}\n", headers=headers)
 
 
 def _last(response: web.Response) -> web.Response:
@@ -121,7 +147,9 @@ async def serve(webhook: Webhook, address: Address, context: ssl.SSLContext) -> 
         ServerError: it is taken, or is none of this machine.
     """
     loop = asyncio.get_running_loop()
-    http = web.Server(webhook.handle, request_factory=_request, keepalive_timeout=KEPT, access_log=None)
+    http = web.Server(
+        webhook.handle, request_factory=_request, keepalive_timeout=KEPT, access_log=None, logger=_Terse(logger, {})
+    )
     doors: set[_Door] = set()
 
     def meet(tls: asyncio.Transport, guest: web.RequestHandler) -> None:
@@ -162,7 +190,7 @@ class _Door(asyncio.Protocol):
             self._opening.cancel()
 
     async def _open(self, transport: asyncio.Transport) -> None:
-        peer = _text(transport.get_extra_info("peername"))
+        peer = _peer(transport)
         guest = self._http()
         try:
             tls = await asyncio.get_running_loop().start_tls(
@@ -178,7 +206,8 @@ class _Door(asyncio.Protocol):
             self._doors.discard(self)
 
 
-def _text(peer: Any) -> str:
+def _peer(transport: asyncio.BaseTransport | None) -> str:
+    peer = transport.get_extra_info("peername") if transport is not None else None
     host, port = (peer or ("?", 0))[:2]
     return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
 

@@ -19,6 +19,7 @@ from moorage.controller import certificates
 from moorage.ops.parsing import Address
 from moorage.pinner.webhook import server
 from moorage.pinner.webhook.server import Webhook, serve
+from tests.unit.pinner.webhook.scene import Scene, patch_in, pod, review, slot
 
 DATA = certificates.fill(datetime.now(UTC), ["127.0.0.1"], "test")
 OTHER = certificates.issue(DATA, datetime.now(UTC), ["127.0.0.1"], "test")
@@ -48,6 +49,12 @@ async def client() -> AsyncIterator[aiohttp.ClientSession]:
     trust = ssl.create_default_context(cadata=DATA[certificates.AUTHORITY].decode())
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust)) as session:
         yield session
+
+
+def refusals(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str]]:
+    """What was said of requests that are no reviews: status, and why."""
+    found = [vars(each) for each in caplog.records if "no admission review" in each.getMessage()]
+    return [(each["status"], each["why"]) for each in found]
 
 
 async def until(true: Callable[[], bool]) -> None:
@@ -81,21 +88,47 @@ async def test_a_connection_is_ended_after_an_answer_that_says_so(context: ssl.S
     ],
 )
 async def test_what_is_no_review_has_a_status_of_its_own(
-    context: ssl.SSLContext, method: str, path: str, content_type: str, status: int
+    context: ssl.SSLContext,
+    caplog: pytest.LogCaptureFixture,
+    method: str,
+    path: str,
+    content_type: str,
+    status: int,
 ) -> None:
+    caplog.set_level(logging.INFO)
     async with running(context) as address, client() as session:
         headers = {"Content-Type": content_type}
         async with session.request(method, f"https://{address}{path}", data=b"{}", headers=headers) as response:
             assert response.status == status
+            said = (await response.text()).strip()
+    assert refusals(caplog) == [(status, said)]
 
 
-async def test_a_body_of_ten_mebibytes_is_not_read(context: ssl.SSLContext) -> None:
+async def test_a_body_of_ten_mebibytes_is_not_read(context: ssl.SSLContext, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     async with running(context) as address, client() as session:
         headers = {"Content-Type": "application/json"}
         async with session.post(
             f"https://{address}/mutate", data=io.BytesIO(b"x" * (10 << 20)), headers=headers
         ) as response:
             assert response.status == 413
+    assert [status for status, _ in refusals(caplog)] == [413]
+
+
+@pytest.mark.parametrize("version", ["v1", "v1beta1"])
+async def test_an_expected_pod_is_pinned_whatever_the_version_of_the_review(
+    context: ssl.SSLContext, version: str
+) -> None:
+    scene = Scene()
+    scene.node("node-1", slot(1))
+    webhook = Webhook(lambda body: (scene.mutator.respond(body), True))
+    body = review(pod()).replace(b"admission.k8s.io/v1", f"admission.k8s.io/{version}".encode())
+    async with serve(webhook, Address("127.0.0.1", 0), context) as address, client() as session:
+        headers = {"Content-Type": "application/json; charset=utf-8"}
+        async with session.post(f"https://{address}/mutate", data=body, headers=headers) as response:
+            answer = await response.read()
+    assert f'"apiVersion":"admission.k8s.io/{version}"'.encode() in answer
+    assert {"op": "add", "path": "/spec/nodeName", "value": "node-1"} in patch_in(answer)
 
 
 async def test_a_certificate_that_is_loaded_later_counts_from_then_on(context: ssl.SSLContext, tmp_path: Path) -> None:
@@ -135,10 +168,37 @@ async def test_plain_http_is_turned_away(context: ssl.SSLContext, caplog: pytest
     assert "http request" in caplog.messages[0]
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"rubbish\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"\x00\xff" * 100,
+        b"POST /mutate HTTP/1.1\r\nX: " + b"x" * 20_000,
+        b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Length: many\r\n\r\n",
+    ],
+)
+async def test_what_is_no_http_is_one_line_without_a_traceback(
+    context: ssl.SSLContext, caplog: pytest.LogCaptureFixture, sent: bytes
+) -> None:
+    caplog.set_level(logging.INFO)
+    trust = ssl.create_default_context(cadata=DATA[certificates.AUTHORITY].decode())
+    async with running(context) as address:
+        reader, writer = await asyncio.open_connection(address.host, address.port, ssl=trust)
+        writer.write(sent)
+        async with asyncio.timeout(30):
+            assert b" 400 " in await reader.readline()
+        writer.close()
+    assert [(each.levelname, each.getMessage(), each.exc_info) for each in caplog.records] == [
+        ("INFO", "request is no HTTP, it is refused", None)
+    ]
+
+
 @pytest.mark.parametrize("sent", [b"", b"POST /mutate HTTP/1.1\r\nHost: x\r\n"])
 async def test_whoever_does_not_get_to_the_point_is_let_go(
-    context: ssl.SSLContext, sent: bytes, monkeypatch: pytest.MonkeyPatch
+    context: ssl.SSLContext, caplog: pytest.LogCaptureFixture, sent: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    caplog.set_level(logging.INFO)
     monkeypatch.setattr(server, "SILENCE", 0.2)
     trust = ssl.create_default_context(cadata=DATA[certificates.AUTHORITY].decode())
     async with running(context) as address:
@@ -147,11 +207,34 @@ async def test_whoever_does_not_get_to_the_point_is_let_go(
         async with asyncio.timeout(30):
             assert await reader.read() == b""
         writer.close()
+    assert caplog.messages == ["connection has sent no request in time, it is closed"]
+
+
+async def test_whoever_sends_byte_after_byte_is_let_go_too(
+    context: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "SILENCE", 0.2)
+    trust = ssl.create_default_context(cadata=DATA[certificates.AUTHORITY].decode())
+    async with running(context) as address:
+        reader, writer = await asyncio.open_connection(address.host, address.port, ssl=trust)
+
+        async def drip() -> None:
+            writer.write(b"POST /mutate HTTP/1.1\r\nX: ")
+            while True:
+                writer.write(b"x")
+                await asyncio.sleep(0.01)
+
+        dripping = asyncio.create_task(drip())
+        async with asyncio.timeout(30):
+            assert await reader.read() == b""
+        dripping.cancel()
+        writer.close()
 
 
 async def test_a_body_that_does_not_come_is_not_waited_for(
-    context: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+    context: ssl.SSLContext, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    caplog.set_level(logging.INFO)
     monkeypatch.setattr(server, "BODY", 0.2)
     trust = ssl.create_default_context(cadata=DATA[certificates.AUTHORITY].decode())
     async with running(context) as address:
@@ -162,6 +245,7 @@ async def test_a_body_that_does_not_come_is_not_waited_for(
         async with asyncio.timeout(30):
             assert (await reader.readline()).split()[1] == b"408"
         writer.close()
+    assert [status for status, _ in refusals(caplog)] == [408]
 
 
 async def test_a_taken_address_is_one_sentence_with_the_way_out(context: ssl.SSLContext) -> None:
