@@ -7,7 +7,7 @@ import json
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -108,9 +108,12 @@ class Pinner(Program):
         kubeconfig: of the API server, in the shared folder.
         planner: address of the planner.
         folder: see `Program`.
+        more: further flags.
     """
 
-    def __init__(self, installation: Installation, kubeconfig: Path, planner: str, folder: Path) -> None:
+    def __init__(
+        self, installation: Installation, kubeconfig: Path, planner: str, folder: Path, more: Sequence[str] = ()
+    ) -> None:
         arguments = [
             "pod-pinner",
             f"--kubeconfig={installation.path(kubeconfig)}",
@@ -120,6 +123,7 @@ class Pinner(Program):
             "--pod-name=bench-pod-pinner",
             "--health-address=127.0.0.1:0",
             "--log-format=json",
+            *more,
         ]
         super().__init__("pod-pinner", lambda log: installation.spawn(arguments, log), folder)
         self._health = ""

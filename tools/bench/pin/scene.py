@@ -102,6 +102,11 @@ class Scene:
         await in_parallel(range(waiting), lambda index: self._put_waiting(first + index, targets[index]))
         return targets
 
+    async def clear_pods(self) -> None:
+        """Remove all pods, and nothing else."""
+        await self._store.delete_all(f"pods/{NAMESPACE}/")
+        await self._counted((_PODS,), 0)
+
     async def leases(self, count: int) -> None:
         """Wait until so many nodes have their Lease: the first ones come in the background."""
         await self._counted((_LEASES,), count)

@@ -1,0 +1,112 @@
+"""Creates pods: as many as possible, or at a steady rate."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from moorage.kube.transport import Transport
+from moorage.pinner.names import COMPONENT_LABEL, COMPONENT_NAME
+from tools.bench.pin import scene
+from tools.bench.pin.scene import NAMESPACE
+
+APPS = 20
+"""Deployments whose pods are created in turn."""
+SLICE = 2.0
+"""Seconds for which either all pods or none are the webhook's at a steady rate."""
+_PATH = f"/api/v1/namespaces/{NAMESPACE}/pods"
+_PINNED = b'"nodeName":'
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass
+class Steady:
+    """Latencies at a steady rate, in seconds.
+
+    Attributes:
+        asked: of pods about which the webhook is asked.
+        others: of the others.
+        not_pinned: how many of the first were not pinned.
+    """
+
+    asked: list[float] = field(default_factory=list)
+    others: list[float] = field(default_factory=list)
+    not_pinned: int = 0
+
+
+class Load:
+    """Somebody who creates pods.
+
+    Args:
+        transport: to the API server.
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._asked = [_encode(_pod(index)) for index in range(APPS)]
+        self._others = [_encode(_passed_over(_pod(index))) for index in range(APPS)]
+
+    async def burst(self, count: int, in_flight: int) -> tuple[float, int]:
+        """Create pods as fast as it goes; returns how many a second, and how many of them have a node."""
+        numbers, pinned = iter(range(count)), 0
+
+        async def create() -> None:
+            nonlocal pinned
+            for number in numbers:
+                pinned += _PINNED in await self._create(self._asked[number % APPS])
+
+        began = time.monotonic()
+        async with asyncio.TaskGroup() as group:
+            for _ in range(in_flight):
+                group.create_task(create())
+        return count / (time.monotonic() - began), pinned
+
+    async def steady(self, seconds: float, rate: float) -> Steady:
+        """Create so many pods a second."""
+        found = Steady()
+
+        async def create(number: int, due: float) -> None:
+            asked = int(number / rate / SLICE) % 2 == 0
+            answer = await self._create((self._asked if asked else self._others)[number % APPS])
+            (found.asked if asked else found.others).append(time.monotonic() - due)
+            found.not_pinned += asked and _PINNED not in answer
+
+        began = time.monotonic() + 0.1
+        async with asyncio.TaskGroup() as group:
+            for number in range(int(seconds * rate)):
+                due = began + number / rate
+                await asyncio.sleep(due - time.monotonic())
+                group.create_task(create(number, due))
+        return found
+
+    async def all_pinned(self) -> bool:
+        """Whether a pod of each Deployment would be pinned now; nothing is stored."""
+        answers = [await self._create(body, dry_run=True) for body in self._asked]
+        return all(_PINNED in answer for answer in answers)
+
+    async def _create(self, body: bytes, *, dry_run: bool = False) -> bytes:
+        query = {"dryRun": "All"} if dry_run else None
+        return await self._transport.request("POST", _PATH, query=query, body=body)
+
+
+def deployment(index: int) -> str:
+    """The name of a Deployment: that of its ReplicaSet without the revision."""
+    name: str = _pod(index)["metadata"]["ownerReferences"][0]["name"]
+    return name.rpartition("-")[0]
+
+
+def _pod(index: int) -> dict[str, Any]:
+    """A pod as a ReplicaSet's controller creates it: the API server makes up its name."""
+    pod = scene.plain_pod(index)
+    del pod["metadata"]["name"]
+    return pod
+
+
+def _passed_over(pod: dict[str, Any]) -> dict[str, Any]:
+    """The same with the label of the pinner's own pods."""
+    pod["metadata"]["labels"] = {**pod["metadata"]["labels"], COMPONENT_LABEL: COMPONENT_NAME}
+    return pod
