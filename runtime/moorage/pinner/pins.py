@@ -17,6 +17,8 @@ from .steps import Bind, DeletePod, Observation, PinState, Room
 PENDING = PinState(None)
 PAST_GRACE = timedelta(seconds=2)
 """How long after its grace a pod may still be there before we finish its deletion on a node without a kubelet."""
+STORED_BY = timedelta(seconds=2)
+"""Within which a pod that was admitted is stored; the time of its creation is told in whole seconds."""
 LOOK_AGAIN = timedelta(seconds=10)
 """How long to wait for a kubelet that something tells of: it renews its Lease that often, and reports sooner."""
 
@@ -166,7 +168,8 @@ def _terminating(o: Observation) -> Iterator[tuple[Pod, datetime]]:
 def sweep(o: Observation, room: Room) -> tuple[DeletePod, ...]:
     """Pods that a kubelet has refused, or that can never start here; deleted so that their controllers try again.
 
-    Only pods that a controller creates again, and no more of one controller than is allowed.
+    Only pods that a controller creates again, and no more of one controller than is allowed. Beyond that go those that
+    we pinned before it was too much: left where they are, nobody would ever replace them.
     """
     uids = {pin.uid for pin in o.spec.pins}
     left = dict(o.sweeps_left)
@@ -178,11 +181,18 @@ def sweep(o: Observation, room: Room) -> tuple[DeletePod, ...]:
         owner = pod.metadata.controller()
         if why is None or owner is None or not eligibility.recreated(pod):
             continue
-        if left.setdefault(owner.uid, o.sweep_limit) <= 0:
+        allowed = left.setdefault(owner.uid, o.sweep_limit) > 0
+        if not allowed and not (pod.metadata.uid in uids and _created_by(pod, o.capped_since.get(owner.uid))):
             continue
         left[owner.uid] -= 1
         swept.append(DeletePod(pod, grace(o, pod), why, sweep=True))
     return tuple(swept)
+
+
+def _created_by(pod: Pod, last: datetime | None) -> bool:
+    """Whether a pod may have been admitted by then."""
+    created = moment(pod.metadata.creation_timestamp or "")
+    return created is not None and last is not None and created <= last + STORED_BY
 
 
 def _refused_by_kubelet(pod: Pod) -> Refusal | None:

@@ -39,6 +39,11 @@ class Sweeps:
                 del self._moments[uid]
         return {uid: self.limit - len(moments) for uid, moments in self._moments.items()}
 
+    def capped_for(self) -> dict[str, float]:
+        """For how many seconds pods of a controller have not been pinned any more, by controller uid."""
+        over = [uid for uid, left in self.left().items() if left <= 0]
+        return {uid: self._monotonic() - self._moments[uid][self.limit - 1] for uid in over}
+
     def capped(self, pod: Pod) -> bool:
         """Whether pods of this one's controller have failed too often to be pinned again."""
         owner = pod.metadata.controller()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from moorage.objects import Node, Pod
 from moorage.protocol import ReasonCode
@@ -116,6 +116,7 @@ class World(Following):
             not_kept=self.not_kept.get(node.metadata.uid, frozenset()) if node is not None else frozenset(),
             sweeps_left=sweeps.left(),
             sweep_limit=sweeps.limit,
+            capped_since={owner: now - timedelta(seconds=age) for owner, age in sweeps.capped_for().items()},
         )
         if observation.ours and not observation.made:
             self._made[uid] = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moorage.objects import OwnerReference, Pod
-from moorage.pinner import eligibility
+from moorage.pinner import eligibility, pins
 from moorage.pinner.intake import can_be_bound
 from moorage.pinner.names import PIN_ANNOTATION, PREPARING, PREPARING_TAINT
 from moorage.pinner.refusal import Refusal
@@ -226,6 +227,19 @@ def test_pods_that_a_kubelet_refused_are_swept_and_no_more_than_allowed() -> Non
     swept = [step for step in one.decide().steps if isinstance(step, DeletePod)]
     assert len(swept) == 10
     assert all(step.sweep and step.grace is None for step in swept)
+
+
+def test_pods_that_were_pinned_before_it_was_too_much_are_swept_too_and_no_later_ones() -> None:
+    one = corner(*range(1, 4), misplaced=frozenset({"u1", "u2", "u3"}))
+    capped = NOW - timedelta(seconds=20)
+    for number, created in enumerate((capped - timedelta(seconds=1), capped, capped + timedelta(seconds=3)), 1):
+        meta = one.pods[f"p{number}"].metadata
+        meta = msgspec.structs.replace(meta, creation_timestamp=created.isoformat())
+        one.pods[f"p{number}"] = msgspec.structs.replace(one.pods[f"p{number}"], metadata=meta)
+    room = model.Room(10, frozenset({"u1", "u2", "u3"}))
+    seen = dataclasses.replace(one.observe(), sweeps_left={"uid-web": 0}, capped_since={"uid-web": capped})
+    assert [step.pod.metadata.name for step in pins.sweep(seen, room)] == ["p1", "p2"]
+    assert pins.sweep(dataclasses.replace(seen, capped_since={}), room) == ()
 
 
 @pytest.mark.parametrize("owner", [("batch/v1", "Job"), ("apps/v1", "DaemonSet"), ("example.com/v1", "ReplicaSet")])

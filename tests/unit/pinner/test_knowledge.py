@@ -236,6 +236,11 @@ def test_an_observation_says_whether_a_placeholder_was_made_even_after_it_is_gon
     seen = setting.world.observe(NAME, model.NOW, confirmed=False, sweeps=sweeps)
     assert (seen.ours, seen.made) == (True, True)
     assert set(seen.pinned) == {"u1", "u2", "u3", "u4", "u5"}
+    assert seen.capped_since == {}
+    for number in range(3):
+        sweeps.swept(pod(number))
+    seen = setting.world.observe(NAME, model.NOW, confirmed=False, sweeps=sweeps)
+    assert (seen.sweeps_left, seen.capped_since) == ({"uid-web": 0}, {"uid-web": model.NOW})
     setting.nodes.drop(NAME, 60)
     gone = setting.world.observe(NAME, model.NOW, confirmed=False, sweeps=sweeps)
     assert (gone.node, gone.made) == (None, True)
@@ -251,6 +256,12 @@ def test_sweeps_are_counted_per_controller_and_forgotten_after_an_hour() -> None
     sweeps.swept(pod(2))
     assert sweeps.left() == {"uid-web": 0}
     assert sweeps.capped(pod(3))
+    now[0] = 5.0
+    sweeps.swept(pod(4))
+    now[0] = 7.0
+    assert sweeps.capped_for() == {"uid-web": 7.0}
     now[0] = 3601.0
+    assert sweeps.capped_for() == {}
+    now[0] = 3606.0
     assert not sweeps.capped(pod(3))
     assert sweeps.left() == {}
