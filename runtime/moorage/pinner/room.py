@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from moorage.objects import Pod
 from moorage.protocol import ReasonCode
+from moorage.reservations import rules
 from moorage.scheduling import Reason
 
 from . import eligibility
@@ -56,9 +57,20 @@ class NodeRoom:
         if world.known_in_place(pod, self._name):
             return None
         findings = world.snapshot.verdict(pod, self._name).findings
-        found = [finding for finding in findings if finding.reason in _NEVER_STARTS]
+        found = [str(finding) for finding in findings if finding.reason in _NEVER_STARTS] or self._beyond(pod)
         if not found:
             if not any(finding.reason is Reason.UNREADABLE for finding in findings):
                 world.found_in_place(pod, self._name)
             return None
-        return Refusal(ReasonCode.POD_CHANGED, f"node {self._name}: " + "; ".join(str(finding) for finding in found))
+        return Refusal(ReasonCode.POD_CHANGED, f"node {self._name}: " + "; ".join(found))
+
+    def _beyond(self, pod: Pod) -> list[str]:
+        """What a pod wants more of than there will be on a machine that is still to come: its kubelet would refuse it.
+
+        Until then the pod would keep everybody else off the node.
+        """
+        node, promise = self._world.nodes.get(self._name), self._world.reading(self._name).spec.promise
+        if promise is None or node is None or node.has_kubelet:
+            return []
+        left = rules.room_left(promise, (pod,))
+        return [f"the pod wants more {resource} than is promised" for resource in left if left[resource] < 0]

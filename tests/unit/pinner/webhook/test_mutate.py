@@ -222,6 +222,20 @@ def test_a_pin_is_taken_back_when_the_changed_pod_does_not_fit(scene: Scene) -> 
     assert node_of(scene.create(pod())) == "node-1", "its slot is free again"
 
 
+def test_a_pod_that_grew_too_big_after_our_last_look_is_misplaced_until_a_kubelet_says_so_itself(scene: Scene) -> None:
+    scene.node("node-1", slot(2))
+    plain, made = scene.store(scene.create(pod()), "web-1"), scene.create(pod())
+    made["spec"]["containers"].append({"name": "sidecar", "resources": {"requests": {"cpu": "64"}}})
+    grown = scene.store(made, "web-2")
+    room = scene.world.room("node-1")
+    refusal = room.misplaced(grown)
+    assert refusal is not None
+    assert refusal.text == "node node-1: the pod wants more cpu than is promised"
+    assert room.misplaced(plain) is None
+    scene.node("node-1", slot(2), status={"nodeInfo": {"kubeletVersion": "v1.36.0"}, "allocatable": {"cpu": "64"}})
+    assert room.misplaced(grown) is None
+
+
 def test_a_copied_claim_is_none(scene: Scene) -> None:
     scene.node("node-1", slot(1))
     copied = scene.create(pod())
