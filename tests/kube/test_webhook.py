@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,17 +11,13 @@ import pytest
 from moorage.kube import resources
 from moorage.kube.client import Client
 from moorage.objects import Pod
-from moorage.ops.parsing import Address
-from moorage.ops.settings import PinnerSettings
-from moorage.pinner import service
 from moorage.pinner.names import NOT_PINNED_ANNOTATION, PIN_ANNOTATION
 from moorage.planner.board import Board
-from moorage.planner.server import PlannerServer, ServerSettings
 from moorage.protocol import ExpectPods, Owner, Slot
 from tests.kube import pinning
 from tests.kube.support import eventually
+from tests.kube.webhooks import asked, deployment, pinner, pinning_works
 from tools.localcluster import ClusterHandle
-from tools.localcluster.ports import free_ports
 
 pytestmark = pytest.mark.cluster
 
@@ -33,75 +26,6 @@ pytestmark = pytest.mark.cluster
 async def client(cluster: ClusterHandle) -> AsyncIterator[Client]:
     async with pinning.connected(cluster) as connected:
         yield connected
-
-
-@asynccontextmanager
-async def pinner(client: Client, cluster: ClusterHandle, namespace: str, board: Board) -> AsyncIterator[str]:
-    """A pod pinner with its webhook, beside a planner; yields the name of the webhook configuration."""
-    server = PlannerServer(board, ServerSettings(address=Address("127.0.0.1", 0)))
-    await server.start()
-    (port,) = free_ports(1)
-    name = f"moorage-{namespace}"
-    await client.create(resources.SECRETS, {"metadata": {"name": name}}, namespace)
-    made = await client.create(resources.MUTATING_WEBHOOKS, {"metadata": {"name": name}, "webhooks": []})
-    settings = PinnerSettings(
-        kubeconfig=Path(cluster.kubeconfig),
-        planner_address=Address("127.0.0.1", server.port),
-        planner_plaintext=True,
-        namespace=namespace,
-        pod_name="our-pod",
-        health_address=Address("127.0.0.1", 0),
-        webhook=True,
-        webhook_address=Address("127.0.0.1", port),
-        webhook_url=f"https://127.0.0.1:{port}/mutate",
-        webhook_configuration=name,
-        webhook_secret=name,
-        webhook_timeout=30,  # a busy machine is no reason to create pods unchanged here
-    )
-    task = asyncio.create_task(service.run(settings))
-    try:
-        yield name
-        assert not task.done(), task
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        await server.stop()
-        await client.delete(resources.MUTATING_WEBHOOKS, name, uid=made.metadata.uid)
-
-
-def deployment(name: str, count: int, pool: str, **spec: Any) -> dict[str, Any]:
-    return {
-        "metadata": {"name": name},
-        "spec": {
-            "replicas": count,
-            "selector": {"matchLabels": {"app": name}},
-            "template": pinning.template(name, pool, **spec),
-        },
-    }
-
-
-async def pinning_works(client: Client, namespace: str, app: str, pool: str) -> None:
-    """Wait until the API server asks: it learns of the configuration by a watch of its own."""
-    owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": f"{app}-1", "uid": "none", "controller": True}
-    template = pinning.template(app, pool)
-    labels = {**template["metadata"]["labels"], "pod-template-hash": "1"}
-    body = {**template, "metadata": {"generateName": f"{app}-1-", "labels": labels, "ownerReferences": [owner]}}
-
-    async def pinned() -> bool:
-        made = await client.create(resources.PODS, body, namespace, dry_run=True)
-        return bool(made.spec.node_name)
-
-    await eventually(pinned, "pods to be pinned")
-
-
-async def asked(client: Client, name: str, *, wanted: bool) -> None:
-    """Wait until the API server is told to ask, or not to."""
-
-    async def found() -> bool:
-        made = await client.get(resources.MUTATING_WEBHOOKS, name)
-        return bool(made.webhooks) is wanted
-
-    await eventually(found, f"webhook configuration {name}: {wanted}")
 
 
 async def test_expected_pods_are_pinned_as_they_are_created(

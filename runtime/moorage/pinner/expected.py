@@ -227,12 +227,8 @@ class Expected:
         return sum(slot.count for slot in self._free.get(name, ()) if rules.belongs_to(pod, slot.owner))
 
     def _to_hold(self, name: str) -> dict[str, Pod]:
-        pods = (
-            _simulated(slot, _held_name(name, index, number))
-            for index, slot in enumerate(self._free.get(name, ()))
-            for number in range(min(slot.count, MOST_HELD))
-        )
-        return {pod.key: pod for pod in pods}
+        pods = (_simulated(slot, name, index) for index, slot in enumerate(self._free.get(name, ())))
+        return {pod.key: pod for each in pods for pod in each}
 
     def _held_for(self, pod: Pod, name: str) -> Iterator[str]:
         """The simulated pods that stand for a pod's owner on a node."""
@@ -262,10 +258,12 @@ def owner_keys(pod: Pod) -> Iterator[OwnerKey]:
         yield f"{namespace}/Deployment/{controller.name[: -len(revision) - 1]}"
 
 
-def _simulated(slot: Slot, name: str) -> Pod:
-    """A pod that wants what a slot's pods do."""
-    metadata = ObjectMeta(name=name, namespace=slot.owner.namespace)
-    return Pod(metadata=metadata, spec=PodSpec(containers=(Container(resources=_requirements(slot.requests)),)))
+def _simulated(slot: Slot, node: str, index: int) -> Iterator[Pod]:
+    """As many pods as a slot has free, which want what its pods do."""
+    spec = PodSpec(containers=(Container(resources=_requirements(slot.requests)),))
+    for number in range(min(slot.count, MOST_HELD)):
+        metadata = ObjectMeta(name=_held_name(node, index, number), namespace=slot.owner.namespace)
+        yield Pod(metadata=metadata, spec=spec)
 
 
 def _requirements(requests: Mapping[str, str | int]) -> ResourceRequirements:
