@@ -48,10 +48,13 @@ class Admission:
         """
         registration = Registration(client, fence, self._target, self._service.bundle, lambda: expected.any)
         self._service.changed = registration.stir
-        with self._service.answering(mutator):
-            async with asyncio.TaskGroup() as group:
-                group.create_task(registration.run(), name="webhook configuration")
-                group.create_task(_glance(registration, expected, clock), name="expected pods")
+        try:
+            with self._service.answering(mutator):
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(registration.run(), name="webhook configuration")
+                    group.create_task(_glance(registration, expected, clock), name="expected pods")
+        finally:
+            self._service.bundle.told(None)  # whoever leads next sees to the configuration
 
     async def withdraw(self, client: Client, fence: Fence) -> None:
         """Have nobody asked any more.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -90,6 +91,8 @@ class Bundle:
         self._monotonic = monotonic
         self._until: dict[bytes, float] = {}
         self._current = b""
+        self._asked = False
+        self._told_at = math.inf
 
     def use(self, authority: bytes) -> None:
         """An authority is in use from now on."""
@@ -99,6 +102,17 @@ class Bundle:
             self._until[self._current] = self._monotonic() + OVERLAP
         self._until.pop(authority, None)
         self._current = authority
+        self._told_at = math.inf
+
+    def told(self, pem: bytes | None) -> None:
+        """What the API servers are told to believe from now on, or (None) that they are told to ask nobody."""
+        self._asked = pem is not None
+        there = bool(self._current) and self._current in (pem or b"")
+        self._told_at = min(self._told_at, self._monotonic()) if there else math.inf
+
+    def told_for(self) -> float:
+        """For how many seconds API servers that ask have been told to believe the authority in use."""
+        return self._monotonic() - self._told_at if self._asked else math.inf
 
     def pem(self) -> bytes:
         """All of them, the one in use first; empty while there is none."""
@@ -170,6 +184,7 @@ class Registration:
             found = await self._client.get(resources.MUTATING_WEBHOOKS, self._target.configuration)
         if found.webhooks != ((entry,) if entry is not None else ()) and (entry, found.webhooks) != self._written:
             await self._write(found, entry)
+        self._bundle.told(pem if entry is not None else None)
 
     async def _write(self, found: MutatingWebhookConfiguration, entry: dict[str, Any] | None) -> None:
         meta = found.metadata

@@ -133,7 +133,8 @@ class WebhookService:
             self._authority = authority
             self.bundle.use(authority)
             self.changed()
-        if pair != self._shown and now >= self._believed_at:
+        believed = now >= self._believed_at and self.bundle.told_for() >= PROPAGATION
+        if pair != self._shown and (believed or not self.ready):
             _load(self._context, pair)
             self._shown = pair
             ends = expiry(pair.certificate)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import math
 from typing import Any, cast
 
 import msgspec
@@ -93,6 +94,28 @@ async def test_authorities_overlap_and_the_old_one_goes_in_the_end(setting: Sett
     setting.now = configuration.OVERLAP
     await setting.registration.ensure()
     assert setting.believed() == b"second\n"
+
+
+async def test_the_bundle_knows_since_when_its_authority_is_told(setting: Setting) -> None:
+    bundle = setting.bundle
+    assert bundle.told_for() == math.inf
+    bundle.use(b"first")
+    await setting.registration.ensure()
+    setting.now = 5.0
+    await setting.registration.ensure()
+    assert bundle.told_for() == 5
+    bundle.use(b"second")
+    assert bundle.told_for() < 0
+    setting.api.trouble = errors.ConnectionLost("away")
+    with pytest.raises(errors.ConnectionLost):
+        await setting.registration.ensure()
+    assert bundle.told_for() < 0
+    setting.api.trouble = None
+    await setting.registration.ensure()
+    assert bundle.told_for() == 0
+    setting.wanted = False
+    await setting.registration.ensure()
+    assert bundle.told_for() == math.inf
 
 
 def test_an_authority_that_comes_back_is_in_the_bundle_once() -> None:

@@ -99,6 +99,37 @@ async def test_a_new_authority_is_believed_before_its_certificate_is_shown(repli
     assert replica.shown == replica.data[CERTIFICATE]
 
 
+async def test_a_new_certificate_waits_for_a_configuration_that_cannot_be_written(replica: Replica) -> None:
+    bundle = replica.webhook.bundle
+    await replica.look()
+    bundle.told(bundle.pem())
+    first = dict(replica.data)
+    replica.data = certificates.fill(NOW, ["127.0.0.1"], "test")
+    await replica.look()
+    for replica.now in (service.PROPAGATION, 10 * service.PROPAGATION):
+        await replica.look()
+        assert replica.shown == first[CERTIFICATE]
+    bundle.told(bundle.pem())
+    replica.now += service.PROPAGATION - 1
+    await replica.look()
+    assert replica.shown == first[CERTIFICATE]
+    replica.now += 1
+    await replica.look()
+    assert replica.shown == replica.data[CERTIFICATE]
+
+
+async def test_a_new_certificate_does_not_wait_for_a_configuration_that_asks_nobody(replica: Replica) -> None:
+    bundle = replica.webhook.bundle
+    await replica.look()
+    bundle.told(bundle.pem())
+    replica.data = certificates.fill(NOW, ["127.0.0.1"], "test")
+    await replica.look()
+    bundle.told(None)
+    replica.now = service.PROPAGATION
+    await replica.look()
+    assert replica.shown == replica.data[CERTIFICATE]
+
+
 async def test_what_cannot_be_used_is_told_once_and_the_last_one_stays(replica: Replica) -> None:
     await replica.look()
     good = replica.shown
