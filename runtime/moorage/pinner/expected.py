@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import zip_longest
 
 import msgspec
 
@@ -32,6 +33,7 @@ MOST_HELD = 1000
 _REVISION = "pod-template-hash"
 OwnerKey = str
 """Namespace, kind and name, with slashes."""
+_NOTHING = Slot(owner=Owner(), requests={}, count=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class Expected:
         self._specs: dict[str, Spec] = {}
         self._nodes: defaultdict[OwnerKey, set[str]] = defaultdict(set)
         self._free: dict[str, tuple[Slot, ...]] = {}  # node to its slots, with the pods that are still to come
-        self._held: dict[str, dict[str, Pod]] = {}  # node to its simulated pods, by key
+        self._held: dict[str, tuple[Slot, ...]] = {}  # node to the slots whose pods are simulated
         self._claims: dict[str, Claim] = {}
 
     # --- reading ---
@@ -104,7 +106,7 @@ class Expected:
     def all(self) -> Iterator[tuple[Pod, str]]:
         """Everything that holds room: simulated pods and claims, each with its node."""
         for name, held in self._held.items():
-            yield from ((pod, name) for pod in held.values())
+            yield from ((pod, name) for index, slot in enumerate(held) for pod in _simulated(slot, name, index))
         yield from ((claim.pod, claim.node) for claim in self._claims.values())
 
     def instruction(self, name: str) -> str:
@@ -136,15 +138,15 @@ class Expected:
             return
         self._count(name)
         snapshot = self._snapshot()
-        there = name in snapshot.nodes.slots
-        held, wanted = self._held.pop(name, {}), self._to_hold(name) if there else {}
-        for key in held.keys() - wanted.keys():
-            snapshot.remove(key)
-        for key, pod in wanted.items():
-            if held.get(key) != pod:
+        before, now = self._held.pop(name, ()), self._free.get(name, ()) if name in snapshot.nodes.slots else ()
+        for index, (old, new) in enumerate(zip_longest(before, now, fillvalue=_NOTHING)):
+            kept = min(old.count, new.count) if _alike(old, new) else 0
+            for pod in _simulated(old, name, index, kept):
+                snapshot.remove(pod.key)
+            for pod in _simulated(new, name, index, kept):
                 snapshot.place(pod, name)
-        if wanted:
-            self._held[name] = wanted
+        if now:
+            self._held[name] = now
 
     def pass_time(self, now: datetime) -> list[Claim]:
         """Expect nothing more where the time for that has passed, and forget claims whose pods were never seen.
@@ -226,10 +228,6 @@ class Expected:
     def _left(self, name: str, pod: Pod) -> int:
         return sum(slot.count for slot in self._free.get(name, ()) if rules.belongs_to(pod, slot.owner))
 
-    def _to_hold(self, name: str) -> dict[str, Pod]:
-        pods = (_simulated(slot, name, index) for index, slot in enumerate(self._free.get(name, ())))
-        return {pod.key: pod for each in pods for pod in each}
-
     def _held_for(self, pod: Pod, name: str) -> Iterator[str]:
         """The simulated pods that stand for a pod's owner on a node."""
         for index, slot in enumerate(self._free.get(name, ())):
@@ -258,10 +256,18 @@ def owner_keys(pod: Pod) -> Iterator[OwnerKey]:
         yield f"{namespace}/Deployment/{controller.name[: -len(revision) - 1]}"
 
 
-def _simulated(slot: Slot, node: str, index: int) -> Iterator[Pod]:
-    """As many pods as a slot has free, which want what its pods do."""
+def _alike(one: Slot, other: Slot) -> bool:
+    """Whether the simulated pods of two slots are the same, however many there are."""
+    return one.owner.namespace == other.owner.namespace and one.requests == other.requests
+
+
+def _simulated(slot: Slot, node: str, index: int, first: int = 0) -> Iterator[Pod]:
+    """The pods that stand for those that are still to come to a slot, from one of them on; they want what those do."""
+    count = min(slot.count, MOST_HELD)
+    if first >= count:
+        return
     spec = PodSpec(containers=(Container(resources=_requirements(slot.requests)),))
-    for number in range(min(slot.count, MOST_HELD)):
+    for number in range(first, count):
         metadata = ObjectMeta(name=_held_name(node, index, number), namespace=slot.owner.namespace)
         yield Pod(metadata=metadata, spec=spec)
 
