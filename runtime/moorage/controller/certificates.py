@@ -27,6 +27,8 @@ AUTHORITY, AUTHORITY_KEY = "ca.crt", "ca.key"
 CERTIFICATE, CERTIFICATE_KEY = "tls.crt", "tls.key"
 KEYS = (AUTHORITY, AUTHORITY_KEY, CERTIFICATE, CERTIFICATE_KEY)
 
+_KEEPER = "Its type kubernetes.io/tls says that somebody else keeps it, cert-manager for example: look there"
+
 _Signer = ec.EllipticCurvePrivateKey
 
 
@@ -87,6 +89,34 @@ def judge(data: Mapping[str, bytes], names: Sequence[str], now: datetime) -> Sta
         and set(names) <= _names(certificate)
     )
     return State.GOOD if good else State.DUE
+
+
+def accept(data: Mapping[str, bytes], names: Sequence[str], now: datetime) -> tuple[Pair, bytes]:
+    """A certificate that somebody else makes and renews, as it is, and its authority's: cert-manager's, say.
+
+    Args:
+        data: of the Secret, which has no key of the authority.
+        names: DNS names and IP addresses that the certificate must have.
+        now: UTC.
+
+    Raises:
+        Unusable: it cannot be shown.
+    """
+    pair, authority = Pair(data.get(CERTIFICATE, b""), data.get(CERTIFICATE_KEY, b"")), data.get(AUTHORITY, b"")
+    if not belong_together(pair):
+        raise Unusable(f"{CERTIFICATE} and {CERTIFICATE_KEY} are missing or do not belong together. {_KEEPER}")
+    try:
+        x509.load_pem_x509_certificate(authority)
+    except ValueError:
+        raise Unusable(f"{AUTHORITY} is no certificate: take an issuer that tells its authority") from None
+    certificate = x509.load_pem_x509_certificate(pair.certificate)
+    if now >= certificate.not_valid_after_utc:
+        raise Unusable(f"its certificate expired at {certificate.not_valid_after_utc.isoformat()}. {_KEEPER}")
+    have = _names(certificate)
+    lacking = [name for name in names if not {name, f"*.{name.partition('.')[2]}"} & have]
+    if lacking:
+        raise Unusable(f"its certificate is not valid for {', '.join(lacking)}. {_KEEPER}")
+    return pair, authority
 
 
 def fill(now: datetime, names: Sequence[str], program: str) -> dict[str, bytes]:

@@ -20,6 +20,8 @@ from .certificates import AUTHORITY, Pair, State, Unusable
 
 logger = logging.getLogger(__name__)
 
+KEPT_BY_OTHERS = "kubernetes.io/tls"
+"""Type of a Secret whose certificate is only read: cert-manager's have it, and those that charts make for us do not."""
 TRIES = 10
 """Writes in a row that others were faster with; more of them mean that somebody fights with us."""
 
@@ -111,12 +113,14 @@ class ServingCertificate:
 
         Raises:
             KubeError: it cannot be read or written.
-            Unusable: the Secret holds what is not ours to replace.
+            Unusable: the Secret holds what is not ours to replace, or what others keep in it cannot be used.
         """
         for _ in range(TRIES):
             secret = await self._secrets.get(self._secret)
             data, now = secret.data, self._now()
             try:
+                if secret.type == KEPT_BY_OTHERS:
+                    return certificates.accept(data, self._names, now)
                 state = certificates.judge(data, self._names, now)
             except Unusable as error:
                 raise Unusable(f"{self._secrets.named(self._secret)}: {error}") from None
