@@ -33,6 +33,7 @@ MOST_HELD = 1000
 _REVISION = "pod-template-hash"
 OwnerKey = str
 """Namespace, kind and name, with slashes."""
+
 _NOTHING = Slot(owner=Owner(), requests={}, count=0)
 
 
