@@ -19,7 +19,7 @@ from moorage.reservations import rules
 from .. import adoption, eligibility, metrics
 from ..expected import Claim
 from ..names import CLAIM_ANNOTATION, NOT_PINNED_ANNOTATION, PIN_ANNOTATION, preparing
-from ..refusal import Refusal, Wait
+from ..refusal import Nominable, Refusal, Wait
 from ..sweeps import Sweeps
 from ..world import World
 from . import patches
@@ -97,7 +97,8 @@ class Mutator:
 
     def _place(self, pod: Pod, nodes: Sequence[str]) -> _Place | Refusal:
         """The first node that a pod fits, or why it fits the first one not."""
-        refusal = eligibility.refuse(pod)
+        only_scheduler = eligibility.refuse_binding(pod)
+        refusal = eligibility.refuse(pod) or (only_scheduler.why if only_scheduler is not None else None)
         if refusal is not None and refusal.reason is not ReasonCode.SOFT_PIN_UNSUPPORTED:
             return refusal
         if self._sweeps.capped(pod):
@@ -125,7 +126,7 @@ class Mutator:
             return refusal
         with world.expected.making_way(pod, name):
             found = eligibility.refuse_fit(world.snapshot.verdict(pod, name), name)
-        return found.why if isinstance(found, Wait) else found
+        return found.why if isinstance(found, Wait | Nominable) else found
 
     def _is_guarded(self, name: str) -> bool:
         """Whether the scheduler is kept away from a node, so that nobody else takes the room meanwhile."""
