@@ -80,8 +80,12 @@ class NodeRoom:
             text = f"node {name} does not offer {missing} yet: whoever brings it must tolerate the taint {PREPARING}"
             return Wait(Refusal(ReasonCode.DEADLINE_PASSED, text))
         with world.expected.making_way(pod, name):
-            found = eligibility.refuse_fit(world.snapshot.verdict(pod, name), name)
-        return None if isinstance(found, Nominable) else found
+            verdict = world.snapshot.verdict(pod, name)
+        found = eligibility.refuse_fit(verdict, name)
+        if not isinstance(found, Nominable):
+            return found
+        unread = any(finding.reason is Reason.UNREADABLE for finding in verdict.findings)
+        return Wait(found.why) if unread else None
 
     def misplaced(self, pod: Pod) -> Refusal | None:
         """Why a pod that is bound here can never start here, or None."""
