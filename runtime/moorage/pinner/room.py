@@ -9,7 +9,7 @@ from moorage.objects import Pod
 from moorage.protocol import ReasonCode
 from moorage.scheduling import Reason
 
-from . import eligibility, nominations
+from . import eligibility, published
 from .names import PREPARING
 from .refusal import Nominable, Refusal, Wait
 
@@ -75,7 +75,7 @@ class NodeRoom:
     def _beside(self, pod: Pod) -> Refusal | Wait | None:
         world, name = self._world, self._name
         node = world.nodes.get(name)
-        missing = nominations.unpublished(pod, node, world.snapshot.storage) if node is not None else name
+        missing = published.missing(pod, node, world.snapshot.storage) if node is not None else name
         if missing:
             text = f"node {name} does not offer {missing} yet: whoever brings it must tolerate the taint {PREPARING}"
             return Wait(Refusal(ReasonCode.DEADLINE_PASSED, text))

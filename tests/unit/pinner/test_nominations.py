@@ -19,7 +19,7 @@ from moorage.objects.storage import (
     PersistentVolumeClaimSpec,
     StorageClass,
 )
-from moorage.pinner import nominations
+from moorage.pinner import published
 from moorage.pinner.names import PREPARING, UNINITIALIZED
 from moorage.pinner.steps import Bind, ClearNomination, Decision, EditReservation, Nominate, PatchNode
 from moorage.protocol import Outcome
@@ -341,7 +341,7 @@ def offering(**resources: str) -> Node:
     ],
 )
 def test_a_device_is_published_once_the_kubelet_says_how_many(node: Node, missing: str) -> None:
-    assert nominations.unpublished(wanting_device(pod(1)), node, Storage()) == missing
+    assert published.missing(wanting_device(pod(1)), node, Storage()) == missing
 
 
 @pytest.mark.parametrize(
@@ -373,11 +373,11 @@ def test_a_volume_driver_is_waited_for_where_other_nodes_have_it(
     volume = msgspec.convert({"name": "data", **source}, Volume)
     one = pod(1)
     one = msgspec.structs.replace(one, spec=msgspec.structs.replace(one.spec, volumes=(volume,)))
-    found_missing = nominations.unpublished(one, offering(), storage)
+    found_missing = published.missing(one, offering(), storage)
     assert found_missing == (f"the volume driver {missing}" if missing else "")
     bound = msgspec.structs.replace(claim, spec=msgspec.structs.replace(claim.spec, volume_name="pv"))
     storage.put_claim(claim.key, bound)
-    assert nominations.unpublished(one, offering(), storage) == ""
+    assert published.missing(one, offering(), storage) == ""
 
 
 # --- what is written down ---
