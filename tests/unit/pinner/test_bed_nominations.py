@@ -10,11 +10,10 @@ import pytest
 
 from moorage.pinner.names import FINALIZER, PREPARING
 from tests.unit.pinner.bed import Bed, Json, faults, prune, virtual
+from tests.unit.pinner.bed.people import DEVICE
 from tests.unit.pinner.bed.store import Change, key_of
 
 from .test_bed_answers import assert_answered_once, placeholder
-
-DEVICE = "nvidia.com/gpu"
 
 
 class Scheduler:
@@ -57,17 +56,6 @@ def guarded(node: Json | None) -> bool:
     return any((taint["key"], taint["effect"]) == (PREPARING, "NoSchedule") for taint in taints)
 
 
-def with_devices(bed: Bed, count: int) -> list[Json]:
-    """Pending pods that want a device each."""
-    resources = {"requests": {"cpu": "100m", "memory": "64Mi", DEVICE: "1"}, "limits": {DEVICE: "1"}}
-    return bed.people.pods(count, "gpu", containers=[{"name": "main", "resources": resources}])
-
-
-def publish(bed: Bed, count: int, name: str = "n1") -> None:
-    """The device plugin has told the kubelet what there is."""
-    bed.api.edit("nodes", name, lambda node: node["status"]["allocatable"].update({DEVICE: str(count)}))
-
-
 def nomination(bed: Bed, pod: Json) -> str:
     return str((bed.api.read("pods", key_of(pod)) or {}).get("status", {}).get("nominatedNodeName", ""))
 
@@ -85,14 +73,14 @@ async def nominate(
 ) -> tuple[str, list[Json]]:
     """Pods with a device each are pinned to a placeholder, a machine joins it, and publishes its devices later."""
     await placeholder(bed, pods=1)
-    pods = with_devices(bed, count)
+    pods = bed.people.pods_with_devices(count)
     pinned = bed.planner.pin("n1", *pods, within=within)
     await bed.run(2)
     bed.people.join("n1")
     await bed.run(5)
     assert guarded(bed.node("n1")), "the devices are not there yet"
     assert not any(nomination(bed, pod) for pod in pods)
-    publish(bed, count if devices is None else devices)
+    bed.people.publish("n1", count if devices is None else devices)
     return pinned, pods
 
 
@@ -159,7 +147,7 @@ async def test_at_the_deadline_a_nomination_is_taken_back() -> None:
 async def test_devices_that_never_come_hold_the_node_until_the_deadline_and_no_longer() -> None:
     async with Bed() as bed:
         await placeholder(bed)
-        pods = with_devices(bed, 1)
+        pods = bed.people.pods_with_devices(1)
         pinned = bed.planner.pin("n1", *pods, within=30)
         bed.people.join("n1")
         await bed.answered(pinned, within=35)
@@ -184,7 +172,7 @@ async def test_more_pods_than_devices_leave_the_rest_to_the_scheduler() -> None:
 async def test_what_somebody_else_has_nominated_is_never_written_to(foreign: str) -> None:
     async with Bed() as bed:
         await placeholder(bed)
-        pods = with_devices(bed, 2)
+        pods = bed.people.pods_with_devices(2)
         pinned = bed.planner.pin("n1", *pods, within=60)
         await bed.run(2)
 
@@ -194,7 +182,7 @@ async def test_what_somebody_else_has_nominated_is_never_written_to(foreign: str
         if foreign == "before":
             overwrite()
         bed.people.join("n1")
-        publish(bed, 2)
+        bed.people.publish("n1", 2)
         await bed.until(lambda: not guarded(bed.node("n1")))
         if foreign == "after":
             overwrite()
@@ -209,12 +197,12 @@ async def test_what_somebody_else_has_nominated_is_never_written_to(foreign: str
 async def test_a_pod_that_the_scheduler_writes_to_at_that_moment_is_nominated_as_it_is_then() -> None:
     async with Bed() as bed:
         await placeholder(bed)
-        (pod,) = with_devices(bed, 1)
+        (pod,) = bed.people.pods_with_devices(1)
         bed.planner.pin("n1", pod)
         await bed.run(2)
         rule = bed.wire.faults.set(faults.meanwhile(_condition(bed, pod)), "patch", "pods/status", times=2)
         bed.people.join("n1")
-        publish(bed, 1)
+        bed.people.publish("n1", 1)
         await bed.until(lambda: not guarded(bed.node("n1")), within=5)
         assert rule.met == 2
         assert nomination(bed, pod) == "n1"
