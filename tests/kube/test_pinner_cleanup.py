@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 
 import pytest
 
+from moorage.controller import certificates
 from moorage.kube import errors, resources
 from moorage.kube.client import Client
 from moorage.pinner import cleanup
 from moorage.pinner.names import PREPARING
+from moorage.pinner.webhook import configuration
 from moorage.protocol import ExpectPods, Outcome, Owner, Slot
 from tests.kube import pinning
 from tests.kube.support import node_where, placeholder, pod_where
 from tools.localcluster import ClusterHandle
 
 NodeName = Callable[..., str]
+NOBODY = {"matchLabels": {"kubernetes.io/metadata.name": "no-such-namespace"}}
+"""Namespaces in which the API server would ask: other tests create pods meanwhile."""
+AUTHORITY = certificates.fill(datetime.now(UTC), ["nobody"], "tests")["ca.crt"]
 
 
 @pytest.fixture
@@ -64,6 +70,26 @@ async def test_what_runs_stays_and_the_rest_goes(
     kept = await client.get(resources.PODS, works[0].metadata.name, namespace)
     assert (kept.metadata.uid, kept.metadata.deletion_timestamp) == (works[0].metadata.uid, None)
     assert (await client.get(resources.NODES, foreign)).metadata.name == foreign
+
+
+async def test_nobody_is_asked_any_more(client: Client, namespace: str) -> None:
+    """The chart's object stays, and so does what others have put into it."""
+    target = configuration.Target(namespace, {"url": "https://127.0.0.1:1/mutate"}, 1)
+    ours = {**configuration.webhook(target, AUTHORITY), "namespaceSelector": NOBODY}
+    theirs = {**ours, "name": "theirs.example.com"}
+    made = await client.create(resources.MUTATING_WEBHOOKS, {"metadata": {"name": namespace}, "webhooks": [theirs]})
+    assert [each for each in await cleanup.find(client) if each.name == namespace] == []
+    both = {"webhooks": [theirs, ours]}
+    await client.patch(resources.MUTATING_WEBHOOKS, namespace, changes=both, uid=made.metadata.uid)
+    try:
+        (found,) = [each for each in await cleanup.find(client) if each.name == namespace]
+        await cleanup.remove(client, found)
+        left = await client.get(resources.MUTATING_WEBHOOKS, namespace)
+        assert [each["name"] for each in left.webhooks] == ["theirs.example.com"]
+        with pytest.raises(errors.Conflict):
+            await cleanup.remove(client, found)
+    finally:
+        await client.delete(resources.MUTATING_WEBHOOKS, namespace, uid=made.metadata.uid)
 
 
 async def test_a_machine_that_joins_meanwhile_stays(

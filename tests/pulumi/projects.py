@@ -19,7 +19,7 @@ from typing import Any
 from tools.toolchain import ensure
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 300.0
+PATIENCE = 240.0
 REAL = os.environ.get("MOORAGE_PULUMI_KUBERNETES") == "real"
 """Whether the Kubernetes provider is the real one, installed in PULUMI_HOME, and not tests/pulumi/double.py."""
 STACK = "test"

@@ -161,20 +161,29 @@ def test_ctrl_c_twice_leaves_what_one_command_mends(site: Place) -> None:
     mended(site, someone)
 
 
-def test_killed_in_an_upgrade_and_mended_by_the_next_run(site: Place) -> None:
+def test_killed_in_an_upgrade_and_mended_by_a_rollback(site: Place) -> None:
+    """What the killed upgrade has written stays: Helm knows no revision that is deployed and has it."""
     someone = site.person("killed-in-upgrade")
     someone.write(planner={})
     someone.applied()
     someone.write(planner=WAITS)
     process = someone.terraform.start(someone.folder, "apply", "-auto-approve", "-no-color")
-    site.until(lambda: site.releases()[PLANNER]["status"] == "pending-upgrade", "Helm to upgrade")
+    site.until(lambda: selects(site) == WAITS["node_selector"], "Helm to upgrade")
+    assert site.releases()[PLANNER]["status"] == "pending-upgrade"
     os.killpg(process.pid, signal.SIGKILL)
     someone.terraform.end(process)
+    site.helm("rollback", PLANNER, "-n", NAMESPACE)
+    assert selects(site) is None
     someone.write(planner={"replicas": 2})
     someone.applied()
     assert site.releases()[PLANNER]["status"] == "deployed"
     assert site.deployment(PLANNER)["spec"]["replicas"] == 2
     assert someone.plan().code == 0
+
+
+def selects(site: Place) -> object:
+    """Which nodes the planner's pods ask for."""
+    return site.deployment(PLANNER)["spec"]["template"]["spec"].get("nodeSelector")
 
 
 def mended(site: Place, someone: Person) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from moorage.kube import resources
-from moorage.kube.cache import WatchCache
+from moorage.kube.cache import Index, WatchCache
 from moorage.kube.indexes import by_node
 from moorage.kube.transport import Transport
 from moorage.objects import (
@@ -73,11 +73,16 @@ class FitCaches(CacheGroup):
     attachments: WatchCache[VolumeAttachment]
 
     @staticmethod
-    def for_fit(transport: Transport) -> dict[str, WatchCache[Any]]:
-        """Caches that nobody runs yet, by the names of these fields."""
+    def for_fit(transport: Transport, **pods_by: Index[Pod]) -> dict[str, WatchCache[Any]]:
+        """Caches that nobody runs yet, by the names of these fields.
+
+        Args:
+            transport: the connections to the API server.
+            pods_by: further indexes of pods, by name.
+        """
         return {
             "nodes": WatchCache(transport, resources.NODES),
-            "pods": WatchCache(transport, resources.PODS, indexes={BY_NODE: by_node}),
+            "pods": WatchCache(transport, resources.PODS, indexes={BY_NODE: by_node, **pods_by}),
             "daemon_sets": WatchCache(transport, DAEMON_SETS),
             "namespaces": WatchCache(transport, resources.NAMESPACES),
             "volumes": WatchCache(transport, resources.VOLUMES),

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from moorage.kube.cache import WatchCache
 from moorage.kube.events import EventRecorder
 from moorage.kube.lease import LeaderElection
+from moorage.objects import Lease
 from moorage.ops.health import Health
 
 Term = Callable[[], Coroutine[Any, Any, None]]
@@ -46,13 +47,24 @@ class Program:
         recorder: writes the Events; run and closed here.
         checks: of the probes.
         election: for the Lease; None when there is but one replica, which always leads.
+        lease: follows that Lease, so that a candidate knows at once when it is given up; run here. We are ready without
+            it: who may not watch the Lease asks for it now and then.
     """
 
     def __init__(
-        self, caches: Followed, recorder: EventRecorder, checks: Health, election: LeaderElection | None
+        self,
+        caches: Followed,
+        recorder: EventRecorder,
+        checks: Health,
+        election: LeaderElection | None,
+        *,
+        lease: WatchCache[Lease] | None = None,
     ) -> None:
         self._caches, self._recorder, self._checks, self._election = caches, recorder, checks, election
+        self._lease = lease
         self._able = asyncio.Event()
+        if election is not None and lease is not None:
+            lease.subscribe(lambda change: election.told(change.new))
 
     def leads(self) -> bool:
         """Whether we may act now; to be asked before each act."""
@@ -80,6 +92,8 @@ class Program:
         works: dict[str, Coroutine[Any, Any, None]] = {"caches": self._caches.run(), "events": self._recorder.run()}
         if self._election is not None:
             works["election"] = self._campaign(self._election)
+        if self._lease is not None:
+            works["lease"] = self._lease.run()
         works |= beside
         works |= {"terms": self._terms(term, prepare), "beat": self._checks.beat()}
         try:

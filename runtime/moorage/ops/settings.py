@@ -231,6 +231,13 @@ class PinnerSettings(PlannerAccess, WebhookSettings, ReplicaSettings):
     lease_name: str = setting(
         "MOORAGE_LEASE_NAME", "The Lease that makes one replica the leader", parsing.subdomain, PINNER_LEASE
     )
+    deployment: str = setting(
+        "MOORAGE_DEPLOYMENT",
+        "The Deployment of our pod: where it is scaled to 0, the leader removes placeholders with their pins, our "
+        "taints and reservations as it ends; unset: nothing is removed",
+        parsing.subdomain,
+        "",
+    )
     profile: str = setting(
         "MOORAGE_PROVIDER_PROFILE",
         "Whose cloud controller watches over the nodes: when a placeholder may exist and what it must carry",

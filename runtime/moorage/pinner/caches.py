@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,17 @@ from moorage.cluster.caches import FitCaches
 from moorage.kube import resources
 from moorage.kube.cache import WatchCache
 from moorage.kube.transport import Transport
+from moorage.objects import Pod
 from moorage.reservations import NodeReservation
+
+from .expected import owner_keys
+
+WAITING = "waiting"
+"""Pods without a node, by their owners."""
+
+
+def _waiting(pod: Pod) -> Iterable[str]:
+    return () if pod.spec.node_name else owner_keys(pod)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +32,8 @@ class Caches(FitCaches):
     @classmethod
     def over(cls, transport: Transport) -> Caches:
         """Caches that nobody runs yet."""
-        return cls(reservations=WatchCache(transport, resources.NODE_RESERVATIONS), **cls.for_fit(transport))
+        kept = cls.for_fit(transport, **{WAITING: _waiting})
+        return cls(reservations=WatchCache(transport, resources.NODE_RESERVATIONS), **kept)
 
     @property
     def all(self) -> Sequence[WatchCache[Any]]:

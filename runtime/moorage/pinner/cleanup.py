@@ -1,33 +1,34 @@
 """What pod pinning and eviction have left behind in a cluster, and how each thing is removed without hurting anybody.
 
 For a person (``moorage cleanup``), with pod pinner and evictor stopped. Only what is surely ours counts: placeholders
-that carry our mark, taints and labels under our names, reservations, nodes whose drain has no end. A Node with a
-kubelet and a pod that runs are never deleted.
+that carry our mark, taints and labels under our names, reservations, nodes whose drain has no end, and the webhook.
+A Node with a kubelet and a pod that runs are never deleted.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from moorage.drain import leftovers
 from moorage.kube import errors, resources
 from moorage.kube.client import Client
-from moorage.objects import Node, Pod
+from moorage.objects import MutatingWebhookConfiguration, Node, Pod
 from moorage.reservations import NodeReservation, read
 
 from . import adoption, pins
-from .names import FINALIZER, PLACEHOLDER_LABEL, RESERVATION_ANNOTATION, preparing
+from .names import FINALIZER, PLACEHOLDER_LABEL, RESERVATION_ANNOTATION, WEBHOOK, preparing
 
 KIND_PODS = "Pod"
 KIND_NODE = "Node"
 KIND_RESERVATION = "NodeReservation"
+KIND_WEBHOOK = "MutatingWebhookConfiguration"
 GIVE_BACK = "give back"
 
-Target: TypeAlias = Node | Pod | NodeReservation
+Target: TypeAlias = Node | Pod | NodeReservation | MutatingWebhookConfiguration
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +56,7 @@ async def find(client: Client) -> list[Leftover]:
     """Look for everything that was left behind.
 
     Args:
-        client: of somebody who may list nodes, pods and reservations.
+        client: of somebody who may list nodes, pods and reservations, and webhook configurations.
 
     Returns:
         What there is, in the order in which it is to be removed.
@@ -63,15 +64,25 @@ async def find(client: Client) -> list[Leftover]:
     Raises:
         KubeError: the cluster could not be looked at.
     """
-    nodes, pods = await asyncio.gather(client.list(resources.NODES), client.list(resources.PODS))
+    nodes, pods, webhooks = await asyncio.gather(
+        client.list(resources.NODES), client.list(resources.PODS), client.list(resources.MUTATING_WEBHOOKS)
+    )
     try:
         reservations = await client.list(resources.NODE_RESERVATIONS)
     except errors.NotFound:  # the resource is not defined (any more)
         reservations = ()
-    return select(nodes, pods, reservations)
+    return [*_asked(webhooks), *select(nodes, pods, reservations)]
 
 
-def select(nodes: Iterable[Node], pods: Iterable[Pod], reservations: Sequence[NodeReservation]) -> list[Leftover]:
+def _asked(configurations: Iterable[MutatingWebhookConfiguration]) -> Iterator[Leftover]:
+    """The configurations by which the API server asks a pinner about pods, whether or not one is there."""
+    for each in configurations:
+        if any(webhook.get("name") == WEBHOOK for webhook in each.webhooks):
+            detail = "the API server asks a pod pinner about each pod"
+            yield Leftover(KIND_WEBHOOK, each.metadata.name, "clean", detail, "emptied", each)
+
+
+def select(nodes: Iterable[Node], pods: Iterable[Pod], reservations: Iterable[NodeReservation]) -> list[Leftover]:
     """What of a cluster was left behind: nominations, pods on placeholders, placeholders, marks, reservations, drains.
 
     The order keeps a reservation until nothing is left that only it explains.
@@ -79,6 +90,7 @@ def select(nodes: Iterable[Node], pods: Iterable[Pod], reservations: Sequence[No
     held: defaultdict[str, list[Pod]] = defaultdict(list)
     for pod in pods:
         held[pod.spec.node_name].append(pod)
+    reservations = tuple(reservations)
     found_pods, found_nodes, marked = _nominated(held[""], reservations), [], []
     for node in nodes:
         name = node.metadata.name
@@ -127,15 +139,7 @@ async def _remove(client: Client, leftover: Leftover) -> None:
     target = leftover.target
     meta = target.metadata
     if isinstance(target, Pod) and leftover.action == "clean":
-        await client.patch(
-            resources.PODS,
-            meta.name,
-            meta.namespace,
-            changes={"status": {"nominatedNodeName": None}},
-            uid=meta.uid,
-            resource_version=meta.resource_version,
-            subresource="status",
-        )
+        await _clean_pod(client, target)
     elif isinstance(target, Pod):
         await client.delete(resources.PODS, meta.name, meta.namespace, uid=meta.uid, grace_seconds=0)
     elif isinstance(target, Node) and leftover.action == GIVE_BACK:
@@ -146,6 +150,29 @@ async def _remove(client: Client, leftover: Leftover) -> None:
         await _remove_placeholder(client, target)
     elif isinstance(target, NodeReservation):
         await _remove_reservation(client, target)
+    else:
+        kept = [each for each in target.webhooks if each.get("name") != WEBHOOK]
+        version = meta.resource_version
+        await client.patch(
+            resources.MUTATING_WEBHOOKS, meta.name, changes={"webhooks": kept}, uid=meta.uid, resource_version=version
+        )
+
+
+async def _clean_pod(client: Client, found: Pod) -> None:
+    """Take a nomination of ours back from a pod as it is at this moment; the scheduler may have written to it."""
+    now = await client.get(resources.PODS, found.metadata.name, found.metadata.namespace)
+    meta = now.metadata
+    same = now.status.nominated_node_name == found.status.nominated_node_name and not now.spec.node_name
+    if meta.uid == found.metadata.uid and same:
+        await client.patch(
+            resources.PODS,
+            meta.name,
+            meta.namespace,
+            changes={"status": {"nominatedNodeName": None}},
+            uid=meta.uid,
+            resource_version=meta.resource_version,
+            subresource="status",
+        )
 
 
 async def _clean_node(client: Client, found: Node) -> None:

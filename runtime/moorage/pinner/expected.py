@@ -30,7 +30,8 @@ MOST_HELD = 1000
 """Simulated pods of one slot: no node holds more."""
 
 _REVISION = "pod-template-hash"
-_OwnerKey = tuple[str, str, str]
+OwnerKey = str
+"""Namespace, kind and name, with slashes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class Expected:
     ) -> None:
         self._snapshot, self._pods_on, self._monotonic = snapshot, pods_on, monotonic
         self._specs: dict[str, Spec] = {}
-        self._nodes: defaultdict[_OwnerKey, set[str]] = defaultdict(set)
+        self._nodes: defaultdict[OwnerKey, set[str]] = defaultdict(set)
         self._free: dict[str, tuple[Slot, ...]] = {}  # node to its slots, with the pods that are still to come
         self._held: dict[str, dict[str, Pod]] = {}  # node to its simulated pods, by key
         self._claims: dict[str, Claim] = {}
@@ -79,15 +80,22 @@ class Expected:
         """Whether a pod is still to come to any node."""
         return any(self._free.values())
 
+    def free(self, name: str) -> tuple[Slot, ...]:
+        """The slots of a node, with the number of pods that are still to come; none when all have come."""
+        return self._free.get(name, ())
+
     def nodes(self, pod: Pod) -> list[str]:
         """The nodes with a slot for a pod, those with the fewest first: what is nearly done is finished.
 
         Args:
             pod: the pod; it need not have been stored.
         """
-        found = {name for key in _owner_keys(pod) for name in self._nodes.get(key, ())}
-        left = {name: self._left(name, pod) for name in found}
-        return sorted((name for name in found if left[name]), key=lambda name: (left[name], name))
+        left = {name: self._left(name, pod) for name in self.expecting(pod)}
+        return sorted((name for name in left if left[name]), key=lambda name: (left[name], name))
+
+    def expecting(self, pod: Pod) -> set[str]:
+        """The nodes on which pods of a pod's owner are expected, whether or not all have come."""
+        return {name for key in owner_keys(pod) for name in self._nodes.get(key, ())}
 
     def claim(self, id: str) -> Claim | None:
         """A claim by its id; None when there is none, or none any more."""
@@ -110,11 +118,11 @@ class Expected:
         """What is expected on a node has changed; None: nothing is."""
         before = self._specs.pop(name, None)
         for slot in before.slots if before is not None else ():
-            self._nodes[_key(slot.owner)].discard(name)
+            self._nodes[key_of(slot.owner)].discard(name)
         if spec is not None and spec.slots and not spec.released:
             self._specs[name] = spec
             for slot in spec.slots:
-                self._nodes[_key(slot.owner)].add(name)
+                self._nodes[key_of(slot.owner)].add(name)
         if before is not None or name in self._specs:
             self.refresh(name)
 
@@ -238,19 +246,20 @@ def _held_name(node: str, slot: int, number: int) -> str:
     return f"{node}:slot:{slot}:{number}"
 
 
-def _key(owner: Owner) -> _OwnerKey:
-    return (owner.namespace, owner.kind, owner.name)
+def key_of(owner: Owner) -> OwnerKey:
+    """The key of an owner."""
+    return f"{owner.namespace}/{owner.kind}/{owner.name}"
 
 
-def _owner_keys(pod: Pod) -> Iterator[_OwnerKey]:
+def owner_keys(pod: Pod) -> Iterator[OwnerKey]:
     """Under which owners a pod may be expected: its controller, and the Deployment of that (see ``belongs_to``)."""
     controller, namespace = pod.metadata.controller(), pod.metadata.namespace
     if controller is None:
         return
-    yield (namespace, controller.kind, controller.name)
+    yield f"{namespace}/{controller.kind}/{controller.name}"
     revision = pod.metadata.labels.get(_REVISION, "")
     if controller.kind == "ReplicaSet" and revision and controller.name.endswith(f"-{revision}"):
-        yield (namespace, "Deployment", controller.name[: -len(revision) - 1])
+        yield f"{namespace}/Deployment/{controller.name[: -len(revision) - 1]}"
 
 
 def _simulated(slot: Slot, name: str) -> Pod:

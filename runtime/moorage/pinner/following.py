@@ -293,7 +293,8 @@ class Following:
             self.expected.refresh(node)
         if created is not None and created.node != node:
             self.expected.refresh(created.node)
-        for name in self.intents.nodes_of(pod.metadata.uid):
+        waits = change.new is not None and not node
+        for name in {*self.intents.nodes_of(pod.metadata.uid), *(self.expected.expecting(pod) if waits else ())}:
             if name != node:
                 self._stir(name)
 

@@ -14,7 +14,7 @@ from moorage.kube.clock import ServerClock
 from moorage.protocol import Outcome, ReasonCode
 from moorage.reservations import Status
 
-from . import metrics, pins
+from . import metrics, pins, slots
 from .apply import Executor
 from .attempts import Attempts
 from .decide import decide
@@ -116,6 +116,7 @@ class Loop:
     async def _look(self, name: str, *, quietly: bool) -> bool:
         """Look at a node once; returns False when it should be looked at again for what it did not see."""
         well = await self._judge.take(name)
+        slots.take_on_waiting(self._world, self._sweeps, name, self._clock.now())
         confirmed = False
         for _ in range(ROUNDS):
             observation = self._world.observe(

@@ -46,6 +46,9 @@ COMPONENT_LABEL = "app.kubernetes.io/name"
 COMPONENT_NAME = "castai-pod-pinner"
 """On the pod pinner's own pods: the webhook is not asked about them."""
 
+WEBHOOK = "pods.pod-pinner.moorage.dev"
+"""By this name the API server asks the leader about pods that are created."""
+
 ROLE_LABEL = "moorage.dev/role"
 LEADER = "leader"
 """On the pod of the replica that leads: the Service of the webhook selects it."""

@@ -7,18 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 from contextlib import aclosing
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
+from moorage.controller import scaled
+from moorage.controller.fence import Fence, NotLeading
 from moorage.controller.leading import Program
 from moorage.controller.ourselves import Ourselves
 from moorage.controller.role import Role
 from moorage.kube import credentials, errors, resources
 from moorage.kube.backoff import Backoff
+from moorage.kube.cache import WatchCache
 from moorage.kube.client import Client
 from moorage.kube.events import EventRecorder
 from moorage.kube.lease import LeaderElection
 from moorage.kube.transport import Transport
+from moorage.kube.watch import Selection
 from moorage.ops import compat, health
 from moorage.ops.settings import PinnerSettings
 from moorage.ops.version import version
@@ -35,14 +40,15 @@ from .stream_channel import Cause
 from .stream_settings import StreamSettings
 from .webhook import reached
 from .webhook.admission import Admission
+from .withdrawal import withdraw
 
 if TYPE_CHECKING:
     from .webhook.service import WebhookService
 
 logger = logging.getLogger(__name__)
 
-ROLE_SECONDS = 2.0
-"""Seconds that a label may take: nothing waits for it any longer."""
+BRIEFLY = 2.0
+"""Seconds that a write may take on which nothing depends: nothing waits for it any longer."""
 ROLE_REFRESH = 30.0
 """Seconds between two looks at it."""
 
@@ -85,7 +91,9 @@ class _Service:
         self._caches = Caches.over(transport)
         self._recorder = EventRecorder(transport, instance=settings.pod_name)
         election = LeaderElection(transport, settings.namespace, settings.lease_name, settings.pod_name)
-        self._program = Program(self._caches, self._recorder, checks, election)
+        only = Selection(settings.namespace, fields=f"metadata.name={settings.lease_name}")
+        lease = WatchCache(transport, resources.LEASES, selection=only)
+        self._program = Program(self._caches, self._recorder, checks, election, lease=lease)
         self._us = Ourselves(self._recorder, settings.namespace, settings.pod_name, self._our_uid)
         self._role = Role(Client(transport), settings.namespace, settings.pod_name, ROLE_LABEL, LEADER)
         self._webhook = self._make_webhook(checks) if settings.webhook else None
@@ -114,13 +122,7 @@ class _Service:
 
     async def _show_role(self, *, leads: bool) -> None:
         """Label our pod, if that can be done; without it the API server reaches nobody, and creates pods as ever."""
-        try:
-            async with compat.timeout(ROLE_SECONDS):
-                await self._role.show(leads=leads)
-        except (errors.KubeError, TimeoutError) as error:
-            logger.warning(
-                "our pod cannot be labelled with its role", extra={"error": str(error) or "no answer in time"}
-            )
+        await _tried(self._role.show(leads=leads), "our pod cannot be labelled with its role")
 
     async def _keep_role(self) -> NoReturn:
         """Be found by the Service as long as we lead: somebody may take the label off."""
@@ -136,12 +138,32 @@ class _Service:
         settings = StreamSettings.of(self._settings, cluster_id=self._cluster_id, version=version())
         stream = InstructionStream(settings, on_problem=self._stream_problem)
         work = self._work(stream)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(work.run(), name="pinner")
-            group.create_task(self._follow(stream, work), name="stream")
-            group.create_task(self._advise(), name="advice")
-            if self._webhook is not None:
-                group.create_task(self._keep_role(), name="role")
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(work.run(), name="pinner")
+                group.create_task(self._follow(stream, work), name="stream")
+                group.create_task(self._advise(), name="advice")
+                if self._webhook is not None:
+                    group.create_task(self._keep_role(), name="role")
+        except asyncio.CancelledError:
+            await self._withdraw_if_scaled_to_zero()
+            raise
+
+    async def _withdraw_if_scaled_to_zero(self) -> None:
+        """Leave nothing behind when nobody is to follow us: neither on SIGTERM alone, nor in a rolling upgrade."""
+        settings, client = self._settings, Client(self._transport, patience=0.0)
+        if not self._program.leads() or settings.dry_run or not settings.deployment:
+            return
+        if not await scaled.to_zero(client, settings.namespace, settings.deployment):
+            return
+        fence, caches = Fence(self._program.leads, Options().writes_in_flight), self._caches
+        if (admission := self._admission()) is not None:
+            await _tried(admission.withdraw(client, fence), "webhook configuration not emptied")
+        seconds = settings.stop_grace / 2  # the rest is for Events, and for giving the Lease up
+        await withdraw(client, fence, caches.nodes, caches.pods, caches.reservations, seconds=seconds)
+
+    def _admission(self) -> Admission | None:
+        return Admission(self._webhook, reached.target(self._settings)) if self._webhook is not None else None
 
     def _work(self, stream: InstructionStream) -> Work:
         # Whoever waits with a request holds up what else is to be done for its node: the pinner waits without one.
@@ -149,7 +171,6 @@ class _Service:
         options = Options(profile=self._settings.profile)
         if self._settings.dry_run:
             return DryRun(client, self._caches, clock, options, acks=stream.ack)
-        admission = Admission(self._webhook, reached.target(self._settings)) if self._webhook is not None else None
         return Pinner(
             client,
             self._caches,
@@ -157,7 +178,7 @@ class _Service:
             clock,
             self._program.leads,
             options,
-            admission=admission,
+            admission=self._admission(),
             acks=stream.ack,
         )
 
@@ -215,3 +236,12 @@ class _Service:
                 fields = {"error": str(error), "delay_s": round(delay, 2)}
                 logger.warning("the cluster's identity is not known yet, trying again", extra=fields)
                 await asyncio.sleep(delay)
+
+
+async def _tried(work: Coroutine[Any, Any, None], complaint: str) -> None:
+    """Do something without which the rest is done all the same."""
+    try:
+        async with compat.timeout(BRIEFLY):
+            await work
+    except (errors.KubeError, NotLeading, TimeoutError) as error:
+        logger.warning(complaint, extra={"error": str(error) or "no answer in time"})

@@ -12,9 +12,10 @@ from datetime import datetime
 
 from moorage.objects import Node, Pod
 from moorage.protocol import ReasonCode
-from moorage.reservations import NodeReservation, Pin, Spec, merging
+from moorage.reservations import NodeReservation, Owner, Pin, Spec, merging
 
-from .caches import Caches
+from .caches import WAITING, Caches
+from .expected import key_of
 from .following import Following
 from .names import FINALIZER, made_for
 from .profiles import choose
@@ -142,6 +143,22 @@ class World(Following):
             self._waits[name].pop(pod.metadata.uid, None)
             if not self._waits[name]:
                 del self._waits[name]
+
+    def waiting_for(self, owner: Owner, name: str) -> Iterator[Pod]:
+        """The pods of an owner that wait without a node and are not intended for one, those that wait longest first.
+
+        Args:
+            owner: the top controller.
+            name: of the node that they could be bound to: pods that were refused there for good are left out.
+        """
+        reservation = self.reservation(name)
+        failed = self.failed.get(reservation.metadata.uid, {}) if reservation is not None else {}
+        found = self._caches.pods.by(WAITING, key_of(owner))
+        for pod in sorted(found, key=lambda pod: (pod.metadata.creation_timestamp or "", pod.metadata.name)):
+            uid, claim = pod.metadata.uid, self.claims.get(pod.key)
+            taken = uid in failed or self.intents.nodes_of(uid) or (claim is not None and claim.uid == uid)
+            if not taken and self.pods.get(pod.key) is not None:
+                yield pod
 
     def room(self, name: str) -> NodeRoom:
         """What is left on a node, for ``decide``."""

@@ -53,6 +53,19 @@ class Admission:
                 group.create_task(registration.run(), name="webhook configuration")
                 group.create_task(_glance(registration, expected, clock), name="expected pods")
 
+    async def withdraw(self, client: Client, fence: Fence) -> None:
+        """Have nobody asked any more.
+
+        Args:
+            client: the API server.
+            fence: lets writes through while we lead.
+
+        Raises:
+            KubeError: it cannot be read or written.
+            NotLeading: we lead no more.
+        """
+        await Registration(client, fence, self._target, self._service.bundle, lambda: False).ensure()
+
 
 async def _glance(registration: Registration, expected: Expected, clock: ServerClock) -> None:
     before = expected.any

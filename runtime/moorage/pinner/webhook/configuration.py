@@ -20,11 +20,10 @@ from moorage.kube.backoff import Backoff
 from moorage.kube.client import Client
 from moorage.objects import MutatingWebhookConfiguration
 
-from ..names import COMPONENT_LABEL, COMPONENT_NAME
+from ..names import COMPONENT_LABEL, COMPONENT_NAME, WEBHOOK
 
 logger = logging.getLogger("moorage.pinner.webhook")
 
-WEBHOOK = "pods.pod-pinner.moorage.dev"
 PATH = "/mutate"
 """Where reviews are answered."""
 OVERLAP = 600.0

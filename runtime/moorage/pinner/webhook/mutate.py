@@ -14,12 +14,11 @@ from typing import NamedTuple
 from moorage.kube.clock import ServerClock
 from moorage.objects import Pod
 from moorage.protocol import ReasonCode
-from moorage.reservations import rules
 
-from .. import adoption, eligibility, metrics
+from .. import eligibility, metrics, slots
 from ..expected import Claim
-from ..names import CLAIM_ANNOTATION, NOT_PINNED_ANNOTATION, PIN_ANNOTATION, preparing
-from ..refusal import Nominable, Refusal, Wait
+from ..names import CLAIM_ANNOTATION, NOT_PINNED_ANNOTATION, PIN_ANNOTATION
+from ..refusal import Refusal
 from ..sweeps import Sweeps
 from ..world import World
 from . import patches
@@ -105,33 +104,13 @@ class Mutator:
             return Refusal(ReasonCode.OWNER_CAPPED)
         first: Refusal | None = None
         for name in nodes:
-            found = self._judge(pod, name)
+            found = slots.refuse(self._world, pod, name, self._clock.now())
             if found is None:
-                return _Place(name, pinned=refusal is None and self._is_guarded(name))
+                return _Place(name, pinned=refusal is None and slots.is_guarded(self._world, name))
             if found.reason is ReasonCode.SOFT_PIN_UNSUPPORTED:
                 return _Place(name, pinned=False)
             first = first or found
         return first or Refusal(ReasonCode.PLACEHOLDER_MISSING)
-
-    def _judge(self, pod: Pod, name: str) -> Refusal | None:
-        """Why a pod cannot run on a node where it is expected, or None."""
-        world = self._world
-        node, spec = world.nodes.get(name), world.reading(name).spec
-        if node is None or spec.promise is None or not world.is_ours(name):
-            return Refusal(ReasonCode.PLACEHOLDER_MISSING, f"node placeholder not found: {name}")
-        if not node.has_kubelet and rules.expired(spec, self._clock.now()):
-            return Refusal(ReasonCode.DEADLINE_PASSED, f"node {name} has not joined by its deadline")
-        refusal = eligibility.refuse_eviction(pod, spec.promise.taints)
-        if refusal is not None:
-            return refusal
-        with world.expected.making_way(pod, name):
-            found = eligibility.refuse_fit(world.snapshot.verdict(pod, name), name)
-        return found.why if isinstance(found, Wait | Nominable) else found
-
-    def _is_guarded(self, name: str) -> bool:
-        """Whether the scheduler is kept away from a node, so that nobody else takes the room meanwhile."""
-        node = self._world.nodes.get(name)
-        return node is not None and preparing(node) == adoption.NO_SCHEDULE
 
     def _again(self, pod: Pod, claim: Claim) -> Sequence[Operation]:
         """A pod of ours comes once more, because another webhook has changed it."""

@@ -1,0 +1,69 @@
+"""What the last leader takes away, and what is said of the rest."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from typing import Any, cast
+
+import pytest
+
+from moorage.controller.fence import Fence
+from moorage.kube import errors
+from moorage.kube.client import Client
+from moorage.objects import Node, ObjectMeta
+from moorage.pinner import cleanup
+from moorage.pinner.cleanup import Leftover
+from moorage.pinner.names import PLACEHOLDER_LABEL
+from moorage.pinner.withdrawal import withdraw
+from moorage.reservations import NodeReservation
+
+NOBODY = cast("Client", None)
+DRAIN = {"by": "ns/evictor", "cycle": "c", "phase": "draining", "since": "2026-01-01T00:00:00Z", "set": ["cordon"]}
+NODES = (
+    Node(ObjectMeta(name="placeholder", labels={PLACEHOLDER_LABEL: "true"})),
+    Node(ObjectMeta(name="drained", annotations={"moorage.dev/drain": json.dumps(DRAIN)})),
+)
+RESERVATIONS = (NodeReservation(ObjectMeta(name="placeholder")),)
+
+
+class Removals:
+    """Notes what is removed; some of it cannot be."""
+
+    def __init__(self, *, fails: str = "", hangs: str = "") -> None:
+        self.done: list[str] = []
+        self._fails, self._hangs = fails, hangs
+
+    async def __call__(self, _client: Client, leftover: Leftover) -> None:
+        if leftover.kind == self._fails:
+            raise errors.Forbidden(403, errors.Status(message="no", code=403), request="delete")
+        if leftover.kind == self._hangs:
+            await asyncio.Event().wait()
+        self.done.append(f"{leftover.kind} {leftover.name}")
+
+
+@pytest.mark.parametrize(
+    ("trouble", "leads", "done"),
+    [
+        ({}, True, ["Node placeholder", "NodeReservation placeholder"]),
+        ({"fails": "Node"}, True, ["NodeReservation placeholder"]),
+        ({"hangs": "Node"}, True, []),
+        ({}, False, []),
+    ],
+)
+async def test_what_a_drain_has_set_stays_and_what_cannot_be_removed_is_said(
+    trouble: dict[str, Any],
+    leads: bool,
+    done: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    removals = Removals(**trouble)
+    monkeypatch.setattr(cleanup, "remove", removals)
+    await withdraw(NOBODY, Fence(lambda: leads, 8), NODES, (), RESERVATIONS, seconds=0.05)
+    assert removals.done == done
+    last = caplog.records[-1]
+    assert vars(last)["left"] == 2 - len(done)
+    assert last.levelname == ("INFO" if len(done) == 2 else "WARNING")
