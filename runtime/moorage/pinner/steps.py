@@ -244,8 +244,9 @@ def key(step: Step) -> tuple[str, ...]:
         case Bind(pin):
             return ("bind", pin.uid)
         case Nominate(reservation, old, new):
-            wanted = {**merging.changes(old, new), "nominations": [(each.uid, each.tries) for each in new.nominations]}
-            return ("nominate", reservation.metadata.uid, _encode(wanted).decode())
+            tries = [(each.uid, each.tries) for each in new.nominations]  # without the time, which is always another
+            wanted = _encode({**merging.changes(old, new), "nominations": tries}).decode()
+            return ("nominate", reservation.metadata.uid, wanted)
         case ClearNomination(pod):
             return ("clear nomination", pod.metadata.uid)
         case DeletePod(pod, grace):
