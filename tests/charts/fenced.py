@@ -124,16 +124,18 @@ def _wait_for_policies(found: Fenced) -> None:
     name, here = f"{found.namespace}-probe", f"/api/v1/namespaces/{found.namespace}/pods"
     bare = {"metadata": {"name": "probe"}, "target": {"kind": "Node", "name": name}}
     found.admin.request("POST", here, pod("probe"))
+    ended = {"status": {"phase": "Failed"}}
     probes: list[tuple[ApiClient, str, str, object]] = [
         (found.api, "POST", f"{NODES}?dryRun=All", node(name)),
         (found.api, "POST", f"{LEASES}?dryRun=All", {"metadata": {"name": name}}),
         (found.api, "DELETE", f"{here}/probe?dryRun=All", None),
+        (found.api, "PATCH", f"{here}/probe/status?dryRun=All", ended),
         (found.api, "POST", f"{here}/probe/binding?dryRun=All", bare),
         (found.check, "POST", here, pod("created")),
     ]
     end = time.monotonic() + 60
     for client, method, path, body in probes:
-        while not is_fenced(client, method, path, body):
+        while not is_fenced(client, method, path, body, MERGE if method == "PATCH" else "application/json"):
             assert time.monotonic() < end, f"waited 60 s for a policy to refuse {method} {path}"
             if client is found.check:
                 found.admin.request("DELETE", f"{here}/created?gracePeriodSeconds=0")

@@ -176,6 +176,7 @@ def test_rights_and_policy_are_of_the_account_that_the_pods_use(values: Values, 
     users = {
         f"castai-pod-pinner.{NAMESPACE}": account,
         f"castai-pod-pinner-pods.{NAMESPACE}": account,
+        f"castai-pod-pinner-pod-status.{NAMESPACE}": account,
         f"castai-pod-pinner-bindings.{NAMESPACE}": account,
         f"castai-pod-pinner-leases.{NAMESPACE}": account,
         f"castai-pod-pinner-check.{NAMESPACE}": "castai-pod-pinner-check",

@@ -110,6 +110,51 @@ def test_of_a_pod_only_the_leaders_label_is_ours_to_change(it: Fenced, which: st
         it.admin.request("DELETE", f"{pods}/{name}?gracePeriodSeconds=0")
 
 
+# --- status of pods ---
+
+UNTOUCHED = "changes no labels, annotations, ownerReferences and finalizers of pods"
+ONLY = "changes nothing but nominatedNodeName in a pod's status"
+PLACED = "nominates only pods that are bound to no node"
+NOMINATE: dict[str, Any] = {"status": {"nominatedNodeName": "x"}}
+CONDITION = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
+STATUSES: dict[str, tuple[str, dict[str, Any], bool]] = {
+    # the rule, what is sent, whether the pod is bound
+    "nominated": ("", NOMINATE, False),
+    "taken back": ("", {"status": {"nominatedNodeName": None}}, False),
+    "nothing": ("", {"status": {}}, False),
+    "bound": (PLACED, NOMINATE, True),
+    "a label": (UNTOUCHED, {**NOMINATE, "metadata": {"labels": {"app": "other"}}}, False),
+    "a new label": (UNTOUCHED, {**NOMINATE, "metadata": {"labels": {"more": "x"}}}, False),
+    "no labels": (UNTOUCHED, {**NOMINATE, "metadata": {"labels": None}}, False),
+    "an annotation": (UNTOUCHED, {**NOMINATE, "metadata": PINNED}, False),
+    "a finalizer": (UNTOUCHED, {**NOMINATE, "metadata": {"finalizers": ["example.com/ours"]}}, False),
+    "a phase": (ONLY, {"status": {"phase": "Failed"}}, False),
+    "a reason": (ONLY, {"status": {"nominatedNodeName": "x", "reason": "Evicted"}}, False),
+    "a condition": (ONLY, {"status": {"conditions": [{**CONDITION, "status": "True"}]}}, False),
+    "one condition more": (ONLY, {"status": {"conditions": [CONDITION, {"type": "Ready", "status": "True"}]}}, False),
+    "no conditions": (ONLY, {"status": {"conditions": None}}, False),
+    "an address": (ONLY, {"status": {"podIP": "10.0.0.9", "podIPs": [{"ip": "10.0.0.9"}]}}, False),
+    "a start": (ONLY, {"status": {"startTime": "2026-01-31T12:00:00Z"}}, False),
+    "containers": (ONLY, {"status": {"containerStatuses": []}}, False),
+}
+
+
+@pytest.mark.parametrize("which", STATUSES)
+def test_of_a_pods_status_only_the_nomination_is_ours(it: Fenced, which: str) -> None:
+    rule, body, bound = STATUSES[which]
+    pods, name = f"/api/v1/namespaces/{it.namespace}/pods", "status-" + which.replace(" ", "-")
+    it.admin.request("POST", pods, pod(name, on=at(it, "real") if bound else "", labels={"app": "kept"}))
+    try:
+        stored = {"conditions": [CONDITION], **({"nominatedNodeName": "x"} if which == "taken back" else {})}
+        it.admin.request("PATCH", f"{pods}/{name}/status", {"status": stored}, MERGE)
+        ask(it.api, rule, "PATCH", f"{pods}/{name}/status", body, MERGE)
+        found = it.admin.get(f"{pods}/{name}")
+        assert found["metadata"]["labels"] == {"app": "kept"}
+        assert found["status"].get("nominatedNodeName", "") == ("x" if which == "nominated" else "")
+    finally:
+        it.admin.request("DELETE", f"{pods}/{name}?gracePeriodSeconds=0")
+
+
 # --- Bindings ---
 
 LABELS = "carries no labels but zone and region"
@@ -217,7 +262,7 @@ RIGHTLESS: dict[str, tuple[str, str, Any, str]] = {
     "through a kubelet": ("GET", f"{NODES}/real/proxy/pods", None, "nodes/proxy"),
     "all pods at once": ("DELETE", "/api/v1/namespaces/kube-system/pods?labelSelector=a%3Db", None, "deletecollection"),
     "a pod changed": ("PATCH", "/api/v1/namespaces/kube-system/pods/p", {"metadata": PINNED}, "patch"),
-    "a pod's status": ("PATCH", "/api/v1/namespaces/kube-system/pods/p/status", {"status": FAILED}, "pods/status"),
+    "a pod's status replaced": ("PUT", "/api/v1/namespaces/kube-system/pods/p/status", pod("p"), "pods/status"),
     "a pod made": ("POST", "/api/v1/namespaces/kube-system/pods?dryRun=All", pod("p"), "create"),
     "a pod evicted": (
         "POST",

@@ -78,9 +78,7 @@ async def test_pods_that_may_not_be_pinned_are_named_with_their_reason_and_the_o
             "device",
             namespace,
             name,
-            containers=[
-                {"name": "main", "image": "i:1", "resources": {"limits": {"nvidia.com/gpu": "1"}}},
-            ],
+            resourceClaims=[{"name": "device", "resourceClaimName": "absent"}],
         ),
     }
     assert (await driver.do(pinning.promise(name))).outcome is Outcome.APPLIED

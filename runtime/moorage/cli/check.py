@@ -29,7 +29,9 @@ FAILED = 1
 NOT_LOOKED_AT = 3
 PINNER = "castai-pod-pinner"
 """As the chart names its objects unless told otherwise."""
-FENCE = tuple(f"{PINNER}{part}.{{namespace}}" for part in ("", "-pods", "-bindings", "-leases", "-check"))
+FENCE = tuple(
+    f"{PINNER}{part}.{{namespace}}" for part in ("", "-pods", "-pod-status", "-bindings", "-leases", "-check")
+)
 """Its admission policies, that about Nodes first."""
 EXAMPLES = """\
   helm test castai-pod-pinner -n castai-agent

@@ -151,6 +151,11 @@ class Latest(Generic[T]):
             return cached
         return written
 
+    def seen(self, key: str) -> bool:
+        """Whether the watch has shown what we wrote to an object last."""
+        self.get(key)
+        return key not in self._written
+
     def wrote(self, obj: T) -> None:
         """Take over the answer to a write of ours."""
         self._written[obj.key] = obj

@@ -55,7 +55,7 @@ class Layout:
         self._uncounted_daemons: set[str] = set()
         self._building = False
         self.offers: dict[str, object] = {}  # node to what it offers; a new object only when that has changed
-        self.snapshot = Snapshot()
+        self.snapshot = Snapshot(nominated=True)
         self.coming = self._fresh_coming()
 
     def _fresh_coming(self) -> Coming:
@@ -216,7 +216,7 @@ class Layout:
             Exception: too much is in the way.
         """
         for tried in range(1, TRIES + 1):
-            self.snapshot = Snapshot()
+            self.snapshot = Snapshot(nominated=True)
             self._unread_daemons.clear()
             self.coming = self._fresh_coming()
             in_the_way = self._fill(last=tried == TRIES)

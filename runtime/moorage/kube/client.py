@@ -114,6 +114,7 @@ class Client:
         changes: Mapping[str, Any],
         uid: str,
         resource_version: str = "",
+        subresource: str = "",
         dry_run: bool = False,
     ) -> T:
         """Merge changes into one object (RFC 7386), only while it is the object that was meant.
@@ -125,6 +126,7 @@ class Client:
             changes: a merge patch; a list replaces a list, None removes.
             uid: refuse when the name belongs to another object by now.
             resource_version: refuse when the object changed since; needed whenever a list is replaced.
+            subresource: the part of it that is changed, for example ``status``; empty means the object itself.
             dry_run: let the server check everything and store nothing.
 
         Raises:
@@ -136,7 +138,7 @@ class Client:
         try:
             answer = await self._send(
                 "PATCH",
-                resource.path(namespace, name),
+                resource.path(namespace, name, subresource),
                 query=self._write_query(dry_run),
                 body=_encode({**changes, "metadata": metadata}),
                 content_type=MERGE_PATCH,

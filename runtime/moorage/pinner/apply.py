@@ -6,7 +6,6 @@ again. Everything else that does not work out is remembered with the step, which
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
@@ -21,22 +20,26 @@ from .attempts import Attempts
 from .ledger import Ledger, Stored
 from .lookout import Lookout
 from .names import PIN_ANNOTATION, preparing
+from .nominating import Nominator
 from .refusal import Refusal, is_final, refusal_of
 from .reporting import Reporter
 from .steps import (
     Bind,
+    ClearNomination,
     Confirm,
     CreateNode,
     DeleteNode,
     DeletePod,
     EditReservation,
     EndReservation,
+    Nominate,
     PatchNode,
     PinState,
     ShowStatus,
     Step,
 )
 from .sweeps import Sweeps
+from .together import together
 from .world import World
 
 logger = logging.getLogger(__name__)
@@ -80,6 +83,7 @@ class Executor:
         self._received = received
         self._monotonic = monotonic
         self._held: dict[str, Refusal] = {}  # placeholders that finalizers of others hold, and why each is to go
+        self._nominator = Nominator(client, world, reporter, fence, attempts, self.read_pod)
         self._lookout = Lookout(client, client.transport.clock, monotonic)
 
     async def ready(self) -> None:
@@ -100,12 +104,9 @@ class Executor:
             if len(steps) == 1:
                 await self._try(name, steps[0])
                 return
-            results = await asyncio.gather(*(self._try(name, step) for step in steps), return_exceptions=True)
+            await together(self._try(name, step) for step in steps)
         finally:
             self.let_go(steps)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
 
     def let_go(self, steps: Sequence[Step]) -> None:
         """Give back the room of pods that were admitted and not bound."""
@@ -133,6 +134,12 @@ class Executor:
                 await self._bind(name, step)
             case CreateNode():
                 await self._create_node(name, step)
+            case Nominate(reservation, old, new, chosen):
+                stored = await self._ledger.edit(EditReservation(reservation, old, new))
+                self._wrote(name, step, stored)
+                await self._nominator.nominate(name, chosen, stored)
+            case ClearNomination():
+                await self._nominator.clear(name, step)
             case DeletePod():
                 await self._delete_pod(name, step)
             case DeleteNode():
@@ -140,16 +147,19 @@ class Executor:
             case PatchNode():
                 await self._patch_node(name, step)
             case EditReservation():
-                stored = await self._ledger.edit(step)
-                self._wrote(name, step, stored)
-                if step.adopted and stored is Stored.YES:
-                    self._reporter.adopted(name, step.shortfalls)
-                if step.news and stored is Stored.YES:
-                    self._reporter.left_alone(name, step.news)
+                await self._edit_reservation(name, step)
             case EndReservation():
                 await self._end_reservation(name, step)
             case ShowStatus(reservation, status):
                 self._wrote(name, step, await self._ledger.write_status(reservation, status))
+
+    async def _edit_reservation(self, name: str, step: EditReservation) -> None:
+        stored = await self._ledger.edit(step)
+        self._wrote(name, step, stored)
+        if step.adopted and stored is Stored.YES:
+            self._reporter.adopted(name, step.shortfalls)
+        if step.news and stored is Stored.YES:
+            self._reporter.left_alone(name, step.news)
 
     def _wrote(self, name: str, step: Step, stored: Stored) -> None:
         """Remember what became of a write to the reservation."""

@@ -17,7 +17,7 @@ from moorage.drain import leftovers
 from moorage.kube import errors, resources
 from moorage.kube.client import Client
 from moorage.objects import MutatingWebhookConfiguration, Node, Pod
-from moorage.reservations import NodeReservation
+from moorage.reservations import NodeReservation, read
 
 from . import adoption, pins
 from .names import FINALIZER, PLACEHOLDER_LABEL, RESERVATION_ANNOTATION, WEBHOOK, preparing
@@ -83,14 +83,15 @@ def _asked(configurations: Iterable[MutatingWebhookConfiguration]) -> Iterator[L
 
 
 def select(nodes: Iterable[Node], pods: Iterable[Pod], reservations: Iterable[NodeReservation]) -> list[Leftover]:
-    """What of a cluster was left behind: pods on placeholders, placeholders, marks on real nodes, reservations, drains.
+    """What of a cluster was left behind: nominations, pods on placeholders, placeholders, marks, reservations, drains.
 
     The order keeps a reservation until nothing is left that only it explains.
     """
     held: defaultdict[str, list[Pod]] = defaultdict(list)
     for pod in pods:
         held[pod.spec.node_name].append(pod)
-    found_pods, found_nodes, marked = [], [], []
+    reservations = tuple(reservations)
+    found_pods, found_nodes, marked = _nominated(held[""], reservations), [], []
     for node in nodes:
         name = node.metadata.name
         if drained := leftovers.left(node):
@@ -112,6 +113,16 @@ def select(nodes: Iterable[Node], pods: Iterable[Pod], reservations: Iterable[No
     return [*found_pods, *found_nodes, *marked, *kept]
 
 
+def _nominated(pending: Iterable[Pod], reservations: Iterable[NodeReservation]) -> list[Leftover]:
+    """The pending pods with a nomination of ours: it would keep room from others for as long as the pod is there."""
+    ours = {(record.uid, each.metadata.name) for each in reservations for record in read(each).spec.nominations}
+    return [
+        Leftover(KIND_PODS, pod.key, "clean", f"nominated to node {node}", "cleaned of our nomination", pod)
+        for pod in pending
+        if (pod.metadata.uid, node := pod.status.nominated_node_name) in ours and not pod.finished
+    ]
+
+
 async def remove(client: Client, leftover: Leftover) -> None:
     """Remove one thing, if it still is what was found; what is gone already counts as removed.
 
@@ -127,7 +138,9 @@ async def remove(client: Client, leftover: Leftover) -> None:
 async def _remove(client: Client, leftover: Leftover) -> None:
     target = leftover.target
     meta = target.metadata
-    if isinstance(target, Pod):
+    if isinstance(target, Pod) and leftover.action == "clean":
+        await _clean_pod(client, target)
+    elif isinstance(target, Pod):
         await client.delete(resources.PODS, meta.name, meta.namespace, uid=meta.uid, grace_seconds=0)
     elif isinstance(target, Node) and leftover.action == GIVE_BACK:
         await leftovers.give_back(client, target)
@@ -142,6 +155,23 @@ async def _remove(client: Client, leftover: Leftover) -> None:
         version = meta.resource_version
         await client.patch(
             resources.MUTATING_WEBHOOKS, meta.name, changes={"webhooks": kept}, uid=meta.uid, resource_version=version
+        )
+
+
+async def _clean_pod(client: Client, found: Pod) -> None:
+    """Take a nomination of ours back from a pod as it is at this moment; the scheduler may have written to it."""
+    now = await client.get(resources.PODS, found.metadata.name, found.metadata.namespace)
+    meta = now.metadata
+    same = now.status.nominated_node_name == found.status.nominated_node_name and not now.spec.node_name
+    if meta.uid == found.metadata.uid and same:
+        await client.patch(
+            resources.PODS,
+            meta.name,
+            meta.namespace,
+            changes={"status": {"nominatedNodeName": None}},
+            uid=meta.uid,
+            resource_version=meta.resource_version,
+            subresource="status",
         )
 
 

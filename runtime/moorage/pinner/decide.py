@@ -9,7 +9,7 @@ who cannot read an intent does nothing.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
 import msgspec
@@ -18,7 +18,7 @@ from moorage.objects import Node
 from moorage.protocol import Outcome, ReasonCode
 from moorage.reservations import Spec, moment, rules
 
-from . import adoption, pins
+from . import adoption, nominations, pins
 from .names import marked, preparing
 from .profiles import Profile
 from .promised import placeholder_manifest
@@ -129,7 +129,7 @@ def _placeholder(o: Observation, node: Node, room: Room) -> Decision:
     over = _overdue(o) or _unwanted(o, found)
     if over is not None:
         return _end(o, over, node=node)
-    binds = pins.bind(o, room, found)
+    binds, _ = pins.bind(o, room, found)
     # They may get no grace, which a pod that has started just now would need.
     deletions = _once_confirmed(o, (*pins.left_hanging(o), *pins.sweep(o, room)))
     wake = pins.earliest(moment(o.spec.deadline), pins.next_overdue(o), *pins.deadlines(o.spec, found))
@@ -145,13 +145,13 @@ def _joined(o: Observation, node: Node, room: Room) -> Decision:
     if o.given_up:
         return _withdrawn(o, node)
     found = pins.states(o)
-    guarded = preparing(node) == adoption.NO_SCHEDULE
     late = not node.ready and o.open and rules.expired(o.spec, o.now)
     binds: tuple[Step, ...] = ()
-    if guarded and not late:
-        binds = pins.bind(o, room, found)
+    left = nominations.recorded(o, found)
+    if o.guarded and not late:
+        binds, left = pins.bind(o, room, found)
     elif not late:
-        _refuse_pending(found)
+        _refuse_pending(found, {pin.uid for pin in left})
     sweeps = pins.sweep(o, room)
     until = (moment(o.spec.deadline) if o.open else None, moment(o.spec.expected_until))
     wake = pins.earliest(*(m for m in until if m is not None and m > o.now), *pins.deadlines(o.spec, found))
@@ -159,9 +159,30 @@ def _joined(o: Observation, node: Node, room: Room) -> Decision:
         return _never_ready(o, node, found, sweeps)
     if not node.ready or binds:
         message = "the last pods are being pinned" if node.ready else "the machine is getting ready"
-        steps = (*binds, *sweeps, *_dropped(o, found))
+        steps = (*binds, *sweeps, *(nominations.cleared(o, found) or _dropped(o, found)))
         return Decision(steps, "Joining", message, found, wake=wake, later=_noted(o, node))
+    nominating = nominations.plan(o, node, left, room, found)
+    wake = pins.earliest(wake, nominating.wake)
+    if (o.guarded and nominating.holds) or nominating.pins or nominations.cleared(o, found):
+        return _nominating(o, node, found, sweeps, nominating, wake)
     return _adopted(o, node, found, sweeps, wake)
+
+
+def _nominating(
+    o: Observation,
+    node: Node,
+    found: dict[str, PinState],
+    sweeps: tuple[DeletePod, ...],
+    plan: nominations.Plan,
+    wake: datetime | None,
+) -> Decision:
+    """The scheduler is to place pods there itself: what came to nothing goes first, then all others are nominated."""
+    steps: tuple[Step, ...] = nominations.cleared(o, found)
+    nominate = nominations.nominate(o, _named(pins.without_lost(o, found), node), plan.pins)
+    if not steps:
+        steps = (nominate,) if nominate is not None else _dropped(o, found)
+    message = pins.waiting(found) or "pods are being nominated"
+    return Decision((*sweeps, *steps), "Joining", message, found, wake=wake, later=_noted(o, node))
 
 
 def _adopted(
@@ -175,14 +196,21 @@ def _adopted(
         changes, shortfalls = adoption.adopt(node, o.spec.promise, o.profile, preparing=effect, not_kept=o.not_kept)
         if changes:
             patches = (PatchNode(node, changes),)
-    edit = _edited(o, _named(pins.without_lost(o, found), node), close=True) if o.open else None
+    placed_soon = nominations.recorded(o, found)
+    edit = None
+    if o.open and not placed_soon:  # until then a nomination may have to be taken back
+        edit = _edited(o, _named(pins.without_lost(o, found), node), close=True)
     if edit is not None:
         edit = dataclasses.replace(edit, adopted=True, shortfalls=shortfalls)
     # The reservation is closed only once the node is as it should be; until then a new leader goes on with it.
     closing: tuple[Step, ...] = (edit,) if edit is not None and not patches and not sweeps else ()
+    if placed_soon and not patches and not sweeps:
+        closing = _dropped(o, found)
     state = "Preparing" if expecting else "Ready"
-    message = "; ".join(shortfalls) or ("pods are expected" if expecting else "the machine has joined")
-    later = _noted(o, node) if not o.open else None  # a kubelet may have registered anew, under another uid
+    waits = pins.waiting(found) or ("pods are expected" if expecting else "the machine has joined")
+    message = "; ".join(shortfalls) or waits
+    # A kubelet may have registered anew, under another uid.
+    later = _noted(o, node) if not o.open or placed_soon else None
     return Decision((*sweeps, *patches, *closing), state, message, found, wake=wake, later=later)
 
 
@@ -203,6 +231,8 @@ def _never_ready(o: Observation, node: Node, found: dict[str, PinState], sweeps:
     profile = o.profile if isinstance(o.profile, Profile) else None
     if deletions or sweeps:
         return Decision(_once_confirmed(o, (*deletions, *sweeps)), "Failing", why.text, states, ended=why)
+    if cleared := nominations.cleared(o, states):
+        return Decision(cleared, "Failing", why.text, states, ended=why)
     changes = adoption.withdraw(node, profile, o.not_kept)
     if changes:
         return Decision((PatchNode(node, changes),), "Failing", why.text, states, ended=why)
@@ -214,6 +244,8 @@ def _withdrawn(o: Observation, node: Node) -> Decision:
     """Given up, but the machine has joined: take our marks off it and leave it, and its pods, alone."""
     why = Refusal(ReasonCode.NODE_IS_REAL)
     states = pins.ended(GIVEN_UP, pins.states(o))
+    if cleared := nominations.cleared(o, states):
+        return Decision(cleared, "Failing", why.text, states, ended=why)
     profile = o.profile if isinstance(o.profile, Profile) else None
     changes = adoption.withdraw(node, profile, o.not_kept)
     if changes:
@@ -234,6 +266,8 @@ def _left_alone(o: Observation, node: Node, room: Room) -> Decision:
     for uid, state in found.items():
         if state.outcome is None:
             found[uid] = PinState(Outcome.REJECTED, why)
+    if cleared := nominations.cleared(o, found):
+        return Decision(cleared, "Foreign", text, found, ended=why)
     pinned = {pod.metadata.uid for pod in pins.here(o)}
     sweeps = tuple(step for step in pins.sweep(o, room) if step.pod.metadata.uid in pinned)
     edit = _edited(o, _named(pins.without_lost(o, found), node), close=True)
@@ -255,6 +289,8 @@ def _end(o: Observation, why: Refusal, *, node: Node | None) -> Decision:
     """
     found = pins.ended(why, pins.states(o))
     decision = Decision((), "Failing", why.text, found, ended=why)
+    if cleared := nominations.cleared(o, found):
+        return dataclasses.replace(decision, steps=cleared)
     steps: tuple[DeletePod | DeleteNode | EndReservation, ...] = ()
     if doomed := () if _runs_elsewhere(o, node) else _doomed(o, why):
         steps = doomed
@@ -307,11 +343,11 @@ def _runs_elsewhere(o: Observation, node: Node | None) -> bool:
     return not o.open  # there was a machine: what ran on it is the business of the controllers for lost nodes
 
 
-def _refuse_pending(found: dict[str, PinState]) -> None:
-    """Pods are bound only while the scheduler is kept away from the node."""
+def _refuse_pending(found: dict[str, PinState], nominated: Collection[str]) -> None:
+    """Pods are bound, and nominated for the first time, only while the scheduler is kept away from the node."""
     text = "the node runs and is open to the scheduler: only a soft pin would do, and those are not made yet"
     for uid, state in found.items():
-        if state.outcome is None:
+        if state.outcome is None and uid not in nominated:
             found[uid] = PinState(Outcome.REJECTED, Refusal(ReasonCode.SOFT_PIN_UNSUPPORTED, text))
 
 

@@ -40,7 +40,7 @@ from .names import FINALIZER
 from .options import Options
 from .profiles import Profile, choose
 from .promised import placeholder_manifest
-from .refusal import Refusal, Wait, refusal_of
+from .refusal import Nominable, Refusal, Wait, refusal_of
 from .steps import Observation
 from .sweeps import Sweeps
 from .world import World
@@ -174,6 +174,9 @@ class DryRun:
         claim = world.claims.get(pod.key)
         counted = claim is not None and claim.uid == ref.uid and claim.node == name
         refusal = None if counted else world.room(name).admit(pod)
+        if isinstance(refusal, Nominable):
+            text = f"it would be nominated to node {name} once the node has joined: {refusal.why.text}"
+            return PodResult(ref, Outcome.REJECTED, ReasonCode.DRY_RUN, text)
         if isinstance(refusal, Wait):
             return PodResult(ref, Outcome.REJECTED, refusal.why.reason, f"it would wait: {refusal.why.text}")
         if refusal is not None:

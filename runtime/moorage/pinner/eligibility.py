@@ -1,7 +1,8 @@
-"""Which pods may be bound without the scheduler (design 6); every other one is left to it, with a reason.
+"""Which pods may be bound without the scheduler, or nominated to a node; every other one is left to it, with a reason.
 
-A bound pod that goes wrong is deleted, so only pods that a controller surely creates again are touched. And only
-*plain* ones: whatever the scheduler would still have to arrange for a pod (devices, claims, volumes) would be missing.
+A bound pod that goes wrong is deleted, so only pods that a controller surely creates again are touched (design 6). And
+only *plain* ones are bound: whatever the scheduler would still have to arrange for a pod would be missing. Where that
+is devices or volumes, the pod can be nominated instead.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from moorage.objects import Pod, Taint, Toleration
 from moorage.protocol import ReasonCode
 from moorage.scheduling import Fit, Reason, Verdict
 
-from .refusal import Refusal, Wait
+from .refusal import Nominable, Refusal, Wait
 
 RECREATING = frozenset((("apps/v1", "ReplicaSet"), ("v1", "ReplicationController"), ("apps/v1", "StatefulSet")))
 """Controllers that create a deleted pod again and count nothing against anybody."""
@@ -32,7 +33,8 @@ GANG_LABELS = (
 
 _NATIVE = ("cpu", "memory", "ephemeral-storage", "pods")
 
-_WANTS_RUNNING_NODE = frozenset((Reason.WAIT_FOR_FIRST_CONSUMER, Reason.RESOURCE_CLAIM, Reason.DEVICE_CLASS))
+_SCHEDULER_CHOOSES = frozenset((Reason.WAIT_FOR_FIRST_CONSUMER,))
+_WANTS_RUNNING_NODE = _SCHEDULER_CHOOSES | {Reason.RESOURCE_CLAIM, Reason.DEVICE_CLASS}
 _NO_ROOM = frozenset((Reason.RESOURCE, Reason.TOO_MANY_PODS))
 
 
@@ -42,12 +44,41 @@ def recreated(pod: Pod) -> bool:
     return owner is not None and (owner.api_version, owner.kind) in RECREATING
 
 
-def refuse(pod: Pod) -> Refusal | None:
-    """Why a pending pod must be left to the scheduler wherever it is to run, or None."""
-    return _refuse_state(pod) or _refuse_owner(pod) or _refuse_wishes(pod)
+def refuse(pod: Pod, *, nominated: str = "") -> Refusal | None:
+    """Why a pending pod must be left to the scheduler wherever it is to run, or None.
+
+    Args:
+        pod: the pod.
+        nominated: the node that we have nominated it to; any other nomination is somebody else's.
+    """
+    return _refuse_state(pod, nominated) or _refuse_owner(pod) or _refuse_claims(pod)
 
 
-def refuse_fit(verdict: Verdict, node: str) -> Refusal | Wait | None:
+def extended(pod: Pod) -> tuple[str, ...]:
+    """The extended resources that a pod wants."""
+    containers = (*pod.spec.containers, *pod.spec.init_containers)
+    wanted = (name for each in containers for name in (*each.resources.requests, *each.resources.limits))
+    found = {name: None for name in wanted if name not in _NATIVE and not name.startswith("hugepages-")}
+    return tuple(found)
+
+
+def refuse_binding(pod: Pod) -> Nominable | None:
+    """Why a pod must not be bound without the scheduler wherever it is to run, or None."""
+    for name in extended(pod):
+        text = f"the pod wants {name}, which a node offers only once it runs"
+        return Nominable(Refusal(ReasonCode.SOFT_PIN_UNSUPPORTED, text))
+    return None
+
+
+def refuse_nomination(pod: Pod) -> Refusal | None:
+    """Why a pod that only the scheduler can place must not be nominated either, or None."""
+    if pod.spec.preemption_policy != "Never":
+        return None
+    text = "the pod's preemptionPolicy is Never: kube-scheduler would keep a nomination that has become wrong"
+    return Refusal(ReasonCode.SOFT_PIN_UNSUPPORTED, text)
+
+
+def refuse_fit(verdict: Verdict, node: str) -> Refusal | Wait | Nominable | None:
     """What a verdict about a pod and its node means: None for a yes, and to wait where nothing else is in the way.
 
     Args:
@@ -61,6 +92,8 @@ def refuse_fit(verdict: Verdict, node: str) -> Refusal | Wait | None:
     if reasons == {Reason.UNREADABLE}:
         return Wait(Refusal(ReasonCode.DEADLINE_PASSED, text))
     reasons.discard(Reason.UNREADABLE)
+    if reasons <= _SCHEDULER_CHOOSES:
+        return Nominable(Refusal(ReasonCode.SOFT_PIN_UNSUPPORTED, text))
     if reasons <= _WANTS_RUNNING_NODE:
         return Refusal(ReasonCode.SOFT_PIN_UNSUPPORTED, text)
     return Refusal(ReasonCode.NODE_FULL if reasons <= _NO_ROOM else ReasonCode.DOES_NOT_FIT, text)
@@ -75,7 +108,7 @@ def refuse_eviction(pod: Pod, taints: Iterable[Taint]) -> Refusal | None:
     return None
 
 
-def _refuse_state(pod: Pod) -> Refusal | None:
+def _refuse_state(pod: Pod, nominated: str) -> Refusal | None:
     if pod.finished:
         return Refusal(ReasonCode.POD_FINISHED, f"the pod has ended: its phase is {pod.status.phase}")
     if pod.metadata.deletion_timestamp is not None:
@@ -85,7 +118,7 @@ def _refuse_state(pod: Pod) -> Refusal | None:
         return Refusal(ReasonCode.POD_GATED, f"the pod has scheduling gates: {gates}")
     if pod.spec.scheduler_name not in ("", DEFAULT_SCHEDULER):
         return Refusal(ReasonCode.POD_OTHER_SCHEDULER, f"the pod names the scheduler {pod.spec.scheduler_name}")
-    if pod.status.nominated_node_name:
+    if pod.status.nominated_node_name not in ("", nominated):
         return Refusal(ReasonCode.POD_NOMINATED, f"the pod is nominated to node {pod.status.nominated_node_name}")
     return None
 
@@ -111,15 +144,9 @@ def _refuse_owner(pod: Pod) -> Refusal | None:
     return None
 
 
-def _refuse_wishes(pod: Pod) -> Refusal | None:
-    spec = pod.spec
-    if spec.resource_claims:
-        return Refusal(ReasonCode.SOFT_PIN_UNSUPPORTED, f"the pod uses resource claim {spec.resource_claims[0].name}")
-    for container in (*spec.containers, *spec.init_containers):
-        for name in (*container.resources.requests, *container.resources.limits):
-            if name not in _NATIVE and not name.startswith("hugepages-"):
-                text = f"the pod wants {name}, which a node offers only once it runs"
-                return Refusal(ReasonCode.SOFT_PIN_UNSUPPORTED, text)
+def _refuse_claims(pod: Pod) -> Refusal | None:
+    for claim in pod.spec.resource_claims:  # kube-scheduler holds no devices of such claims for a nominated pod
+        return Refusal(ReasonCode.SOFT_PIN_UNSUPPORTED, f"the pod uses resource claim {claim.name}")
     return None
 
 

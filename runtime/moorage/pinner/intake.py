@@ -31,7 +31,7 @@ from moorage.protocol import Promise as PromisedNode
 from moorage.protocol import Slot as ExpectedPods
 from moorage.reservations import Owner, Pin, Promise, Record, Slot, Spec, merging, rules
 
-from . import eligibility, profiles
+from . import eligibility, nominations, profiles
 from .profiles import Profile
 from .refusal import Refusal
 from .steps import Observation
@@ -224,11 +224,12 @@ def _judge(ref: PodRef, o: Observation, spec: Spec, around: Surroundings, *, pin
         text = f"pod {ref} has uid {pod.metadata.uid} now, {ref.uid} was planned"
         return _result(ref, Refusal(ReasonCode.POD_UID_CHANGED, text))
     if pod.spec.node_name == o.name:
-        return PodResult(ref, Outcome.APPLIED, node=o.name)
+        said = nominations.landed(spec, ref.uid, o.name) or Refusal(ReasonCode.OK)
+        return PodResult(ref, Outcome.APPLIED, said.reason, said.sentence, node=o.name)
     if pod.spec.node_name:
         text = f"the pod is bound to node {pod.spec.node_name}"
         return _result(ref, Refusal(ReasonCode.POD_BOUND_ELSEWHERE, text), node=pod.spec.node_name)
-    refusal = eligibility.refuse(pod)
+    refusal = eligibility.refuse(pod, nominated=nominations.ours(spec, ref.uid, o.name))
     if refusal is None and spec.promise is not None:
         refusal = eligibility.refuse_eviction(pod, spec.promise.taints)
     if refusal is None and around.capped(pod):

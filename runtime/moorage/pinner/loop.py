@@ -212,7 +212,7 @@ class Loop:
             await self._executor.run(o.name, [note])
         wait = self._attempts.wait(o.name, notes, accepted=False)
         if wait is not None:
-            self._queue.add_quietly(o.name, wait)
+            self._queue.add_quietly(o.name, wait + 0.05)  # the queue hands out a little early
 
     def _count(self, name: str, state: str) -> None:
         """Keep the gauge of nodes by state."""

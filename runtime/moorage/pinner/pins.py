@@ -9,9 +9,9 @@ from moorage.objects import Pod
 from moorage.protocol import Outcome, ReasonCode
 from moorage.reservations import Pin, Spec, merging, moment
 
-from . import eligibility
+from . import eligibility, nominations
 from .names import PIN_ANNOTATION
-from .refusal import Refusal, Wait
+from .refusal import Nominable, Refusal, Wait
 from .steps import Bind, DeletePod, Observation, PinState, Room
 
 PENDING = PinState(None)
@@ -39,13 +39,13 @@ def _state(o: Observation, pin: Pin, deadlines: Mapping[str, str]) -> PinState:
         text = f"pod {pin.key} has uid {pod.metadata.uid} now, {pin.uid} was planned"
         return _rejected(Refusal(ReasonCode.POD_UID_CHANGED, text))
     if pod.spec.node_name == o.name:
-        return PinState(Outcome.APPLIED, node=o.name)
+        return PinState(Outcome.APPLIED, nominations.landed(o.spec, pin.uid, o.name), node=o.name)
     if pod.spec.node_name:
         text = f"the pod is bound to node {pod.spec.node_name}"
         return PinState(Outcome.REJECTED, Refusal(ReasonCode.POD_BOUND_ELSEWHERE, text), node=pod.spec.node_name)
     if pin.uid in o.failed:
         return o.failed[pin.uid]
-    refusal = eligibility.refuse(pod)
+    refusal = eligibility.refuse(pod, nominated=nominations.ours(o.spec, pin.uid, o.name))
     if refusal is not None:
         return _rejected(refusal)
     if late:
@@ -63,7 +63,7 @@ def _rejected(refusal: Refusal) -> PinState:
     return PinState(Outcome.REJECTED, refusal)
 
 
-def bind(o: Observation, room: Room, found: dict[str, PinState]) -> tuple[Bind, ...]:
+def bind(o: Observation, room: Room, found: dict[str, PinState]) -> tuple[tuple[Bind, ...], tuple[Pin, ...]]:
     """Admit every pending pin that fits; ``found`` takes up the refusals of the others, and what they wait for.
 
     Args:
@@ -72,9 +72,9 @@ def bind(o: Observation, room: Room, found: dict[str, PinState]) -> tuple[Bind, 
         found: the pins' states, by uid.
 
     Returns:
-        The pods that were admitted, to be bound at once.
+        The pods that were admitted, to be bound at once; and the pins whose pods only the scheduler can place.
     """
-    binds = []
+    binds, left = [], []
     for pin in o.spec.pins:
         if found[pin.uid] is not PENDING:
             continue
@@ -82,11 +82,14 @@ def bind(o: Observation, room: Room, found: dict[str, PinState]) -> tuple[Bind, 
         match room.admit(pod):
             case None:
                 binds.append(Bind(pin, pod))
+            case Nominable(why):
+                found[pin.uid] = PinState(None, why)
+                left.append(pin)
             case Wait(why):
                 found[pin.uid] = PinState(None, why)
             case refusal:
                 found[pin.uid] = _rejected(refusal)
-    return tuple(binds)
+    return tuple(binds), tuple(left)
 
 
 def lost(found: Mapping[str, PinState]) -> set[str]:

@@ -20,6 +20,12 @@ class Refusal(NamedTuple):
         return self.sentence or self.reason.sentence
 
 
+class Nominable(NamedTuple):
+    """Only the scheduler can place the pod; ``why`` says what for. It can be nominated to a node that has joined."""
+
+    why: Refusal
+
+
 class Wait(NamedTuple):
     """Nobody can say yet; ``why`` is the answer when the deadline comes."""
 

@@ -79,6 +79,23 @@ class Reporter:
         for pod in self._to_tell.pop(node, ()):
             self._pod(pod, "Normal", "Pinned", "Bind", f"Pinned to node {node}", node)
 
+    def nominated(self, pod: Pod, node: str, instruction: str) -> None:
+        """A pod was nominated: the scheduler tries the node first."""
+        logger.info("pod nominated", extra={"node": node, "pod": pod.key, "instruction": instruction})
+        self._pod(
+            pod, "Normal", "Nominated", "Nominate", f"Nominated to node {node}: the scheduler tries it first", node
+        )
+
+    def not_nominated(self, pod: Pod, node: str, instruction: str, why: Refusal) -> None:
+        """A pod could not be nominated this time."""
+        fields = {"node": node, "pod": pod.key, "instruction": instruction, "why": why.text}
+        logger.warning("pod not nominated, trying again later", extra=fields)
+
+    def nomination_cleared(self, pod: Pod, node: str, why: Refusal) -> None:
+        """A nomination of ours was taken back; that the pod is left to the scheduler is told with its answer."""
+        fields = {"node": node, "pod": pod.key, "reason": why.reason.name, "why": why.text}
+        logger.info("nomination taken back", extra=fields)
+
     def pin_refused(self, pod: PodRef, node: str, instruction: str, refusal: Refusal) -> None:
         """A pod will not be pinned."""
         fields = {"node": node, "pod": str(pod), "instruction": instruction, "reason": refusal.reason.name}

@@ -77,6 +77,7 @@ def _everywhere() -> tuple[Right, ...]:
         _right("", "nodes", "get list watch create patch delete", "placeholders, and the machines that take them"),
         _right("", "pods", "get list watch delete", "which pods are where, and the end of those that cannot start"),
         _right("", "pods/binding", "create", "binding pods to nodes"),
+        _right("", "pods/status", "patch", "nominating pods that the scheduler must place itself", vital=False),
         _right("moorage.dev", "nodereservations", "get list watch create update patch delete", "what is promised"),
         _right("moorage.dev", "nodereservations/status", "update", "what has become of it, for people"),
         _right("apps", "daemonsets", "list watch", "room for the pods of DaemonSets"),

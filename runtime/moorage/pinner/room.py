@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from moorage.objects import Pod
@@ -9,8 +10,9 @@ from moorage.protocol import ReasonCode
 from moorage.reservations import rules
 from moorage.scheduling import Reason
 
-from . import eligibility
-from .refusal import Refusal, Wait
+from . import eligibility, published
+from .names import PREPARING
+from .refusal import Nominable, Refusal, Wait
 
 if TYPE_CHECKING:
     from .world import World
@@ -31,17 +33,20 @@ class NodeRoom:
         self._world = world
         self._name = name
 
-    def admit(self, pod: Pod) -> Refusal | Wait | None:
+    def admit(self, pod: Pod) -> Refusal | Wait | Nominable | None:
         """Count a pod in and return None; or return why it does not fit, with all that was admitted before.
 
-        Or why nobody can tell: the node is looked at again when what stands in the way can be read.
+        Or why nobody can tell: the node is looked at again when what stands in the way can be read. Or that only the
+        scheduler can place the pod.
         """
         world, name = self._world, self._name
         claim = world.claims.get(pod.key)
         if claim is not None and claim.uid == pod.metadata.uid:
             return Refusal(ReasonCode.POD_BOUND_ELSEWHERE, f"the pod is being bound to node {claim.node}")
         promise = world.reading(name).spec.promise
-        refusal: Refusal | Wait | None = eligibility.refuse_eviction(pod, promise.taints if promise is not None else ())
+        refusal: Refusal | Wait | Nominable | None = eligibility.refuse_eviction(
+            pod, promise.taints if promise is not None else ()
+        ) or eligibility.refuse_binding(pod)
         if refusal is None:
             with world.expected.making_way(pod, name):
                 refusal = eligibility.refuse_fit(world.snapshot.verdict(pod, name), name)
@@ -49,7 +54,39 @@ class NodeRoom:
         if refusal is None:
             world.claim(pod, name)
             world.found_in_place(pod, name)
+        if isinstance(refusal, Nominable):
+            return eligibility.refuse_nomination(pod) or refusal
         return refusal
+
+    def nominate(self, pods: Sequence[Pod]) -> Mapping[str, Refusal | Wait | None]:
+        """Ask of pods that only the scheduler can place whether they fit together, each beside those before it.
+
+        Pods to come of DaemonSets count, and pods that anybody has nominated to the node and that these must yield to.
+        """
+        world, name = self._world, self._name
+        answers: dict[str, Refusal | Wait | None] = {}
+        with world.snapshot.trial():
+            for pod in pods:
+                answer = answers[pod.metadata.uid] = self._beside(pod)
+                world.wait(pod, name, answer.why if isinstance(answer, Wait) else None)
+                if answer is None:
+                    world.snapshot.place(pod, name)
+        return answers
+
+    def _beside(self, pod: Pod) -> Refusal | Wait | None:
+        world, name = self._world, self._name
+        node = world.nodes.get(name)
+        missing = published.missing(pod, node, world.snapshot.storage) if node is not None else name
+        if missing:
+            text = f"node {name} does not offer {missing} yet: whoever brings it must tolerate the taint {PREPARING}"
+            return Wait(Refusal(ReasonCode.DEADLINE_PASSED, text))
+        with world.expected.making_way(pod, name):
+            verdict = world.snapshot.verdict(pod, name)
+        found = eligibility.refuse_fit(verdict, name)
+        if not isinstance(found, Nominable):
+            return found
+        unread = any(finding.reason is Reason.UNREADABLE for finding in verdict.findings)
+        return Wait(found.why) if unread else None
 
     def misplaced(self, pod: Pod) -> Refusal | None:
         """Why a pod that is bound here can never start here, or None."""

@@ -15,7 +15,7 @@ from moorage.reservations import Pin, Slot, merging, rules
 
 from . import adoption, eligibility
 from .names import preparing
-from .refusal import Refusal, Wait
+from .refusal import Nominable, Refusal, Wait
 from .sweeps import Sweeps
 from .world import World
 
@@ -39,7 +39,7 @@ def refuse(world: World, pod: Pod, name: str, now: datetime) -> Refusal | None:
         return refusal
     with world.expected.making_way(pod, name):
         found = eligibility.refuse_fit(world.snapshot.verdict(pod, name), name)
-    return found.why if isinstance(found, Wait) else found
+    return found.why if isinstance(found, Wait | Nominable) else found
 
 
 def is_guarded(world: World, name: str) -> bool:
@@ -75,6 +75,11 @@ def _of_slot(world: World, sweeps: Sweeps, slot: Slot, name: str, now: datetime)
     for pod in world.waiting_for(slot.owner, name):
         if left == 0:
             return
-        if not (sweeps.capped(pod) or eligibility.refuse(pod) or refuse(world, pod, name, now)):
+        if not (
+            sweeps.capped(pod)
+            or eligibility.refuse(pod)
+            or eligibility.refuse_binding(pod)
+            or refuse(world, pod, name, now)
+        ):
             left -= 1
             yield pod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, TypeAlias
@@ -13,19 +13,26 @@ from moorage.objects import Node, Pod
 from moorage.protocol import Outcome
 from moorage.reservations import DELETE, NodeReservation, Pin, Problem, Spec, merging
 
-from .names import FINALIZER, RESERVATION_ANNOTATION, made_for
+from .names import FINALIZER, PREPARING_TAINT, RESERVATION_ANNOTATION, made_for, preparing
 from .profiles import Profile
-from .refusal import Refusal, Wait
+from .refusal import Nominable, Refusal, Wait
 from .signs import NONE, Signs
 
 
 class Room(Protocol):
     """The node as promised, with everything that is on it or about to be."""
 
-    def admit(self, pod: Pod) -> Refusal | Wait | None:
+    def admit(self, pod: Pod) -> Refusal | Wait | Nominable | None:
         """Count a pod in and return None; or return why it does not fit, with all that was admitted before.
 
-        Or why nobody can tell.
+        Or why nobody can tell, or that only the scheduler can.
+        """
+
+    def nominate(self, pods: Sequence[Pod]) -> Mapping[str, Refusal | Wait | None]:
+        """Ask of pods that only the scheduler can place whether they fit together, each beside those before it.
+
+        Returns:
+            By uid, None for those that can be nominated; or why not, or what they wait for. Nothing is counted in.
         """
 
     def misplaced(self, pod: Pod) -> Refusal | None:
@@ -48,6 +55,7 @@ class Observation:
         pods: the pods bound to it.
         pinned: what bears the name of each pin's pod now, by pin uid; absent when nothing does.
         unread: why nothing is known of a pod that is there, by pin uid; such a pin waits.
+        unseen: pods that we have nominated, or whose nomination we have cleared, before the watch shows it; by uid.
         made: whether a placeholder was made for this reservation.
         made_uid: uid of the Node that was made, while the reservation does not say it yet.
         confirmed: whether ``node`` was read from the API server for this very decision, not from a cache.
@@ -74,6 +82,7 @@ class Observation:
     pods: tuple[Pod, ...] = ()
     pinned: Mapping[str, Pod] = field(default_factory=dict)
     unread: Mapping[str, Refusal] = field(default_factory=dict)
+    unseen: frozenset[str] = frozenset()
     made: bool = False
     made_uid: str = ""
     confirmed: bool = False
@@ -94,6 +103,11 @@ class Observation:
             return False
         node_uid = self.spec.node_uid or self.made_uid
         return made_for(self.node, reservation_uid=self.reservation.metadata.uid, node_uid=node_uid)
+
+    @property
+    def guarded(self) -> bool:
+        """Whether the scheduler is kept away from the Node."""
+        return self.node is not None and preparing(self.node) == PREPARING_TAINT.effect
 
     @property
     def open(self) -> bool:
@@ -128,6 +142,24 @@ class Bind:
 
     pin: Pin
     pod: Pod
+
+
+@dataclass(frozen=True, slots=True)
+class Nominate:
+    """Store that pods are nominated to the node, then nominate them; each only as it was seen."""
+
+    reservation: NodeReservation
+    old: Spec
+    new: Spec
+    pods: tuple[tuple[Pin, Pod], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClearNomination:
+    """Take back a nomination of ours; only as it was seen."""
+
+    pod: Pod
+    why: Refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +221,17 @@ class ShowStatus:
 
 
 Step: TypeAlias = (
-    Confirm | CreateNode | Bind | DeletePod | DeleteNode | PatchNode | EditReservation | EndReservation | ShowStatus
+    Confirm
+    | CreateNode
+    | Bind
+    | Nominate
+    | ClearNomination
+    | DeletePod
+    | DeleteNode
+    | PatchNode
+    | EditReservation
+    | EndReservation
+    | ShowStatus
 )
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
@@ -204,6 +246,12 @@ def key(step: Step) -> tuple[str, ...]:
             return ("create node", str(manifest["metadata"]["annotations"][RESERVATION_ANNOTATION]))
         case Bind(pin):
             return ("bind", pin.uid)
+        case Nominate(reservation, old, new):
+            tries = [(each.uid, each.tries) for each in new.nominations]  # without the time, which is always another
+            wanted = _encode({**merging.changes(old, new), "nominations": tries}).decode()
+            return ("nominate", reservation.metadata.uid, wanted)
+        case ClearNomination(pod):
+            return ("clear nomination", pod.metadata.uid)
         case DeletePod(pod, grace):
             return ("delete pod", pod.metadata.uid, str(grace))
         case DeleteNode(node):

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from moorage.objects import Node, Pod
 from moorage.protocol import ReasonCode
-from moorage.reservations import NodeReservation, Owner, Pin, merging
+from moorage.reservations import NodeReservation, Owner, Pin, Spec, merging
 
 from .caches import WAITING, Caches
 from .expected import key_of
@@ -105,6 +105,7 @@ class World(Following):
             pods=pods,
             pinned=pinned,
             unread={pin.uid: why for pin in spec.pins if pin.uid not in pinned and (why := self._unread_pod(pin))},
+            unseen=self._unseen(spec, pinned),
             made=bool(spec.node_uid) or uid in self._made,
             made_uid=self._made.get(uid, ""),
             confirmed=confirmed,
@@ -122,6 +123,11 @@ class World(Following):
             self._made[uid] = ""
             return dataclasses.replace(observation, made=True)
         return observation
+
+    def _unseen(self, spec: Spec, pinned: Mapping[str, Pod]) -> frozenset[str]:
+        """The nominated pods of which the watch has not shown yet what we wrote last."""
+        known = (each.uid for each in spec.nominations)
+        return frozenset(uid for uid in known if uid in pinned and not self.pods.seen(pinned[uid].key))
 
     def _unread_pod(self, pin: Pin) -> Refusal | None:
         """Why nothing is known of a pod that is there."""

@@ -189,9 +189,10 @@ class ReasonCode(enum.Enum):
     )
     POD_NOMINATED = _Meaning(
         60,
-        "the scheduler is making room for the pod elsewhere",
-        "The pod is nominated to a node where others are being preempted.",
-        "Plan without the pod.",
+        "the pod is nominated to a node",
+        "REJECTED: not by this pinner, for example because others are preempted for it. APPLIED: by this pinner, and "
+        "the scheduler has placed it there.",
+        "Where it is rejected, plan without the pod.",
     )
     POD_GANG = _Meaning(
         61,
@@ -214,7 +215,8 @@ class ReasonCode(enum.Enum):
     SOFT_PIN_UNSUPPORTED = _Meaning(
         64,
         "the pod needs what only the running node can offer",
-        "Extended resources, resource claims or unbound volumes: only a soft pin would do, and those are not made yet.",
+        "Extended resources, resource claims or unbound volumes of a pod that cannot be nominated, or came after the "
+        "node was opened to the scheduler.",
         "Leave the pod to the scheduler.",
     )
     TAINT_WOULD_EVICT = _Meaning(
@@ -228,6 +230,12 @@ class ReasonCode(enum.Enum):
         "pods of this controller were pinned in vain too often",
         "Several pods in the last hour failed after they had been pinned.",
         "Leave the controller to the scheduler for an hour.",
+    )
+    NOMINATION_LOST = _Meaning(
+        67,
+        "the scheduler did not place the pod on the node it was nominated to",
+        "It tried and failed each time; what is asked of the node may have been taken by others.",
+        "Leave the pod to the scheduler, or plan it anew.",
     )
     # The way there
     API_UNAVAILABLE = _Meaning(

@@ -9,7 +9,20 @@ import msgspec
 from moorage.objects import Quantities, Taint
 from moorage.objects.quantity import QuantityError, parse
 
-from .model import DELETE, HOLD, MAX_BYTES, MAX_PINS, MAX_RECORDS, MAX_SLOTS, Pin, Promise, Record, Slot, Spec
+from .model import (
+    DELETE,
+    HOLD,
+    MAX_BYTES,
+    MAX_PINS,
+    MAX_RECORDS,
+    MAX_SLOTS,
+    Nomination,
+    Pin,
+    Promise,
+    Record,
+    Slot,
+    Spec,
+)
 from .reading import Problem, moment
 
 _encode = msgspec.json.Encoder().encode
@@ -33,9 +46,25 @@ def with_pins(spec: Spec, pins: Iterable[Pin]) -> Spec:
 
 
 def without_pins(spec: Spec, uids: Collection[str]) -> Spec:
-    """Take pods out."""
+    """Take pods out, and with them that they were nominated."""
     kept = tuple(pin for pin in spec.pins if pin.uid not in uids)
-    return _replace(spec, pins=kept) if len(kept) < len(spec.pins) else spec
+    if len(kept) == len(spec.pins):
+        return spec
+    return _replace(spec, pins=kept, nominations=tuple(n for n in spec.nominations if n.uid not in uids))
+
+
+def with_nominations(spec: Spec, uids: Iterable[str], *, at: str) -> Spec:
+    """Count one more try to nominate each of these pods, at a time (RFC 3339)."""
+    known = {nomination.uid: nomination for nomination in spec.nominations}
+    for uid in uids:
+        tries = known[uid].tries + 1 if uid in known else 1
+        known[uid] = Nomination(uid=uid, tries=tries, at=at)
+    return _replace(spec, nominations=tuple(known.values()))
+
+
+def nomination_of(spec: Spec, uid: str) -> Nomination | None:
+    """What is recorded of a pod's nomination, or None."""
+    return next((nomination for nomination in spec.nominations if nomination.uid == uid), None)
 
 
 def with_slots(spec: Spec, slots: Iterable[Slot], *, until: str) -> Spec:
@@ -114,6 +143,7 @@ def size_problem(spec: Spec) -> Problem | None:
     """Why a spec is more than the API server is asked to keep, or None."""
     for field, count, limit in (
         ("spec.pins", len(spec.pins), MAX_PINS),
+        ("spec.nominations", len(spec.nominations), MAX_PINS),
         ("spec.slots", len(spec.slots), MAX_SLOTS),
         ("spec.instructions", len(spec.instructions), MAX_RECORDS),
     ):

@@ -53,6 +53,20 @@ class Pin(Object, frozen=True):
         return f"{self.namespace}/{self.name}"
 
 
+class Nomination(Object, frozen=True):
+    """That we have nominated a pinned pod to the node: without it a nomination is somebody else's.
+
+    Attributes:
+        uid: of the pod.
+        tries: how often it was nominated.
+        at: when it was last (RFC 3339).
+    """
+
+    uid: str
+    tries: int = 1
+    at: str = ""
+
+
 class Slot(Object, frozen=True):
     """Room for pods that do not exist yet: of whom, how much each requests, and how many."""
 
@@ -105,6 +119,7 @@ class Spec(Object, frozen=True):
         node_uid: uid of the Node, once it exists.
         promise: what the node will be.
         pins: the pods that are to run there.
+        nominations: those of them that the scheduler is to place there itself, once we have nominated them.
         slots: the pods that are expected there, until ``expected_until``.
         expected_until: RFC 3339; empty when nothing is expected.
         released: whether nothing more is expected or held.
@@ -117,6 +132,7 @@ class Spec(Object, frozen=True):
     node_uid: str = msgspec.field(default="", name="nodeUID")
     promise: Promise | None = None
     pins: tuple[Pin, ...] = ()
+    nominations: tuple[Nomination, ...] = ()
     slots: tuple[Slot, ...] = ()
     expected_until: str = ""
     released: bool = False

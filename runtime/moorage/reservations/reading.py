@@ -16,7 +16,19 @@ import msgspec
 from moorage.objects import Taint
 from moorage.objects.quantity import QuantityError, parse
 
-from .model import INTENTS, MAX_PINS, MAX_RECORDS, MAX_SLOTS, NodeReservation, Pin, Promise, Record, Slot, Spec
+from .model import (
+    INTENTS,
+    MAX_PINS,
+    MAX_RECORDS,
+    MAX_SLOTS,
+    NodeReservation,
+    Nomination,
+    Pin,
+    Promise,
+    Record,
+    Slot,
+    Spec,
+)
 
 T = TypeVar("T")
 
@@ -70,6 +82,7 @@ def read(reservation: NodeReservation) -> Reading:
         node_uid=reader.text("nodeUID"),
         promise=reader.promise(),
         pins=tuple(pin for pin in reader.items("pins", Pin, MAX_PINS) if reader.good_pin(pin)),
+        nominations=tuple(n for n in reader.items("nominations", Nomination, MAX_PINS) if reader.good_nomination(n)),
         slots=tuple(slot for slot in reader.items("slots", Slot, MAX_SLOTS) if reader.good_slot(slot)),
         expected_until=reader.time("expectedUntil"),
         released=reader.value("released", bool, False),
@@ -148,6 +161,15 @@ class _Reader:
         if pin.namespace and pin.name and pin.uid:
             return True
         self._complain("pins", f"{pin.key}: a pin has a namespace, a name and a uid")
+        return False
+
+    def good_nomination(self, nomination: Nomination) -> bool:
+        if nomination.uid and nomination.tries > 0 and moment(nomination.at) is not None:
+            return True
+        text = (
+            f"{nomination.uid or 'one'}: a nomination has the uid of a pod, at least one try, and the time of the last"
+        )
+        self._complain("nominations", text)
         return False
 
     def good_slot(self, slot: Slot) -> bool:

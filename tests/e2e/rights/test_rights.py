@@ -41,7 +41,11 @@ LATE = App("late", 2, 100)
 LATE_NODES = {"moorage.test/rights": "true"}
 GREEDY = App("greedy", 2, 600)
 GREEDY_NODES = {"moorage.test/rights": "greedy"}
-WAITS, FAILS, SMALL, EXPECTS = "rights-waits", "rights-fails", "rights-small", "rights-expects"
+DEVICE = "moorage.test/device"
+TRAINER = App("trainer", 1, 100)
+TRAINER_NODES = {"moorage.test/rights": "trainer"}
+WAITS, FAILS, SMALL = "rights-waits", "rights-fails", "rights-small"
+EXPECTS, TRAINS = "rights-expects", "rights-trains"
 RESERVATIONS = "/apis/moorage.dev/v1alpha1/nodereservations"
 CONFIGS = "/apis/autoscaling.cast.ai/v1alpha1/evictorconfigs"
 CONFIG: dict[str, Any] = {
@@ -175,6 +179,7 @@ class Rest:
         self._until(lambda: self._get(f"/api/v1/nodes/{FAILS}") is None, f"placeholder {FAILS} to be deleted")
         self._until(lambda: self._get(f"{RESERVATIONS}/{FAILS}") is None, f"reservation {FAILS} to be deleted")
         self._sweep_what_a_small_machine_refuses()
+        self._nominate_what_wants_a_device()
         self._pin_a_pod_that_is_not_there()
         self._own_a_reservation()
         self._write_a_reservation_at_the_same_time()
@@ -187,23 +192,35 @@ class Rest:
     def _create_late_pods(self) -> None:
         self._create(LATE, LATE_NODES)  # the demo's machines have room left
 
-    def _create(self, app: App, nodes: Mapping[str, str]) -> None:
+    def _create(self, app: App, nodes: Mapping[str, str], limits: Mapping[str, str] | None = None) -> None:
         path = f"/apis/apps/v1/namespaces/{manifests.NAMESPACE}/deployments"
         deployment = manifests.deployment(app)
         deployment["spec"]["template"]["spec"]["nodeSelector"] = nodes
+        deployment["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"] = dict(limits or {})
         self._handle.api.request("POST", path, deployment)
 
     def _sweep_what_a_small_machine_refuses(self) -> None:
         """A machine has half of what was promised: one of its two pods fails, is swept, and comes again elsewhere."""
         self._create(GREEDY, GREEDY_NODES)
-        promise = manifests.promise()
-        promise["allocatable"]["cpu"] = "2"
-        node = {"name": SMALL, "template": "small", "labels": {"kubernetes.io/os": "linux", **GREEDY_NODES}}
-        fill = {"namespace": manifests.NAMESPACE, "owner": f"Deployment/{GREEDY.name}", "perNode": 2}
-        self._serve({"plan": "rights-small", "templates": {"small": promise}, "nodes": [node], "fill": [fill]})
+        self._fill(SMALL, GREEDY, GREEDY_NODES, cpu="2")
         self._until(lambda: self._placed(GREEDY) == [SMALL, SMALL], "both greedy pods to be pinned")
         self._handle.start_hollow_kubelet(SMALL)
         self._until(lambda: self._placed(GREEDY) == ["", SMALL], "what the machine refused to be swept")
+
+    def _nominate_what_wants_a_device(self) -> None:
+        self._create(TRAINER, TRAINER_NODES, {DEVICE: "1"})
+        self._fill(TRAINS, TRAINER, TRAINER_NODES, **{DEVICE: "1"})
+        self._until(lambda: self._get(f"/api/v1/nodes/{TRAINS}"), f"placeholder {TRAINS}")
+        self._handle.start_hollow_kubelet(TRAINS, extended_resources={DEVICE: 1})
+        self._until(lambda: self._placed(TRAINER) == [TRAINS], "the scheduler to follow a nomination")
+
+    def _fill(self, name: str, app: App, nodes: Mapping[str, str], **room: str) -> None:
+        """Plan one node for all pods of an app."""
+        promise = manifests.promise()
+        promise["allocatable"] |= room
+        node = {"name": name, "template": "one", "labels": {"kubernetes.io/os": "linux", **nodes}}
+        fill = {"namespace": manifests.NAMESPACE, "owner": f"Deployment/{app.name}", "perNode": app.replicas}
+        self._serve({"plan": name, "templates": {"one": promise}, "nodes": [node], "fill": [fill]})
 
     def _plan(self, nodes: list[str], pods: list[dict[str, str]] | None = None) -> dict[str, Any]:
         room = {"template": "machine", "labels": {"kubernetes.io/os": "linux", **LATE_NODES}}

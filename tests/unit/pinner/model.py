@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,7 +22,8 @@ from moorage.objects import (
     PodStatus,
 )
 from moorage.objects.base import Condition
-from moorage.objects.pod import ContainerState, ContainerStatus, StateDetail
+from moorage.objects.pod import Container, ContainerState, ContainerStatus, ResourceRequirements, StateDetail
+from moorage.pinner import eligibility
 from moorage.pinner.decide import decide
 from moorage.pinner.intake import can_be_bound
 from moorage.pinner.names import (
@@ -33,10 +35,11 @@ from moorage.pinner.names import (
     RESERVATION_ANNOTATION,
 )
 from moorage.pinner.profiles import PROFILES
-from moorage.pinner.refusal import Refusal
+from moorage.pinner.refusal import Nominable, Refusal, Wait
 from moorage.pinner.signs import NONE, UNKNOWN, Signs
 from moorage.pinner.steps import (
     Bind,
+    ClearNomination,
     Confirm,
     CreateNode,
     Decision,
@@ -44,6 +47,7 @@ from moorage.pinner.steps import (
     DeletePod,
     EditReservation,
     EndReservation,
+    Nominate,
     Observation,
     PatchNode,
     Step,
@@ -56,6 +60,7 @@ NAME = "node-1"
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 DEADLINE = (NOW + timedelta(minutes=10)).isoformat()
 PROMISE = Promise(allocatable={"cpu": "4", "memory": "8Gi", "pods": "10"}, labels={"pool": "a"}, profile="generic")
+DEVICE = "nvidia.com/gpu"
 OWNER = OwnerReference("apps/v1", "ReplicaSet", "web", "uid-web", controller=True)
 
 
@@ -63,6 +68,12 @@ def pod(number: int, *, node: str = "", **status: Any) -> Pod:
     """A pod of a ReplicaSet."""
     meta = ObjectMeta(name=f"p{number}", namespace="ns", uid=f"u{number}", owner_references=(OWNER,))
     return Pod(metadata=meta, spec=PodSpec(node_name=node), status=PodStatus(**{"phase": "Pending", **status}))
+
+
+def wanting_device(one: Pod) -> Pod:
+    """The same pod, which only the scheduler can place."""
+    containers = (Container(resources=ResourceRequirements(requests={DEVICE: "1"})),)
+    return msgspec.structs.replace(one, spec=msgspec.structs.replace(one.spec, containers=containers))
 
 
 def marked(one: Pod) -> Pod:
@@ -158,13 +169,24 @@ def _marked(node: Node) -> bool:
 
 @dataclass
 class Room:
-    """So many pods fit; some are misplaced."""
+    """So many pods fit; some are misplaced. Devices may be free; None: the node offers none yet."""
 
     left: int = 10
     misplaced_uids: frozenset[str] = frozenset()
+    devices: int | None = None
 
-    def admit(self, pod: Pod) -> Refusal | None:
+    def nominate(self, pods: Sequence[Pod]) -> dict[str, Refusal | Wait | None]:
+        uids = [pod.metadata.uid for pod in pods]
+        if self.devices is None:
+            return dict.fromkeys(uids, Wait(Refusal(ReasonCode.DEADLINE_PASSED, "no device yet")))
+        return {
+            uid: None if number < self.devices else Refusal(ReasonCode.NODE_FULL) for number, uid in enumerate(uids)
+        }
+
+    def admit(self, pod: Pod) -> Refusal | Nominable | None:
         assert not pod.spec.node_name
+        if (nominable := eligibility.refuse_binding(pod)) is not None:
+            return eligibility.refuse_nomination(pod) or nominable
         if self.left <= 0:
             return Refusal(ReasonCode.NODE_FULL)
         self.left -= 1
@@ -183,6 +205,10 @@ class Corner:
     pods: dict[str, Pod] = field(default_factory=dict)
     capacity: int = 10
     misplaced: frozenset[str] = frozenset()
+    devices: int | None = None
+    """Of a node that has joined: how many are free; None while it offers none."""
+    unseen: frozenset[str] = frozenset()
+    """Pods of which the watch has not shown what we wrote."""
     made: bool = False
     confirmed: bool = False
     signs: Signs = NONE
@@ -214,6 +240,7 @@ class Corner:
             node=self.node,
             pods=here,
             pinned=pinned,
+            unseen=self.unseen,
             made=bool(spec.node_uid) or self.made,
             confirmed=self.confirmed,
             signs=self.signs if self.confirmed else UNKNOWN,
@@ -226,7 +253,7 @@ class Corner:
     def decide(self) -> Decision:
         """What is to be done now."""
         here = sum(1 for p in self.pods.values() if p.spec.node_name == NAME and not p.finished)
-        return decide(self.observe(), Room(self.capacity - here, self.misplaced))
+        return decide(self.observe(), Room(self.capacity - here, self.misplaced, self.devices))
 
     def crash(self) -> None:
         """Forget what is only in memory; what has no answer is said again, and judged again."""
@@ -259,6 +286,15 @@ class Corner:
                 self.pods[old.metadata.name] = marked(
                     msgspec.structs.replace(old, spec=msgspec.structs.replace(old.spec, node_name=NAME))
                 )
+            case Nominate():
+                before = self.reservation
+                self._edit(EditReservation(step.reservation, step.old, step.new))
+                for each, one in step.pods if self.reservation is not before else ():
+                    assert pin(int(each.uid[1:])) == each
+                    self._write_nomination(one, NAME)
+            case ClearNomination():
+                assert step.pod.status.nominated_node_name == NAME
+                self._write_nomination(step.pod, "")
             case DeletePod():
                 self._delete_pod(step)
             case DeleteNode():
@@ -271,6 +307,12 @@ class Corner:
             case EndReservation():
                 assert self.reservation is step.reservation
                 self.reservation = None
+
+    def _write_nomination(self, one: Pod, node: str) -> None:
+        assert self.pods[one.metadata.name] is one
+        assert not one.spec.node_name
+        status = msgspec.structs.replace(one.status, nominated_node_name=node)
+        self.pods[one.metadata.name] = msgspec.structs.replace(one, status=status)
 
     def _delete_pod(self, step: DeletePod) -> None:
         one = self.pods[step.pod.metadata.name]
@@ -338,6 +380,7 @@ class Corner:
         finalizers = self.reservation.metadata.finalizers if self.reservation is not None else ()
         node = self.node and (self.node.metadata.labels, {(t.key, t.effect) for t in self.node.spec.taints})
         pods = {
-            name: (p.metadata.uid, p.spec.node_name, p.metadata.deletion_timestamp) for name, p in self.pods.items()
+            name: (p.metadata.uid, p.spec.node_name, p.metadata.deletion_timestamp, p.status.nominated_node_name)
+            for name, p in self.pods.items()
         }
         return spec, finalizers, node, pods

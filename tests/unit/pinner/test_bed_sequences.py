@@ -30,6 +30,7 @@ PLAN = st.one_of(
     deed("create", NODES, WITHIN),
     deed("pin", NODES, st.integers(1, 3), WITHIN),
     deed("pin", NODES, st.integers(1, 3), WITHIN),
+    deed("pin_devices", NODES, st.integers(1, 3), WITHIN),
     deed("pin_again", NODES, WITHIN),
     deed("delete", NODES, WITHIN),
     deed("release", NODES, WITHIN),
@@ -38,6 +39,10 @@ PLAN = st.one_of(
 )
 PEOPLE = st.one_of(
     deed("join", NODES, st.booleans()),
+    deed("publish", NODES, st.integers(0, 4)),
+    deed("scheduler_binds", NODES),
+    deed("scheduler_fails", NODES),
+    deed("somebody_nominates"),
     deed("pod_fails", NODES),
     deed("pod_is_deleted", NODES),
     deed("is_deleted", st.sampled_from(("nodes", "nodereservations")), NODES),
@@ -73,6 +78,13 @@ MORNINGS: tuple[tuple[Deed, ...], ...] = (
     ((0.0, "create", "n1", 60.0), (0.0, "pin", "n1", 2, 60.0)),
     ((0.0, "create", "n1", 60.0), (0.5, "pin", "n1", 2, 60.0), (2.0, "join", "n1", False)),
     ((0.0, "create", "n1", 60.0), (0.5, "pin", "n1", 2, 60.0), (2.0, "delete", "n1", 30.0)),
+    ((0.0, "create", "n1", 60.0), (0.5, "pin_devices", "n1", 2, 60.0), (2.0, "join", "n1", True)),
+    (
+        (0.0, "create", "n1", 60.0),
+        (0.5, "pin_devices", "n1", 2, 60.0),
+        (2.0, "join", "n1", True),
+        (0.5, "publish", "n1", 2),
+    ),
 )
 
 

@@ -13,23 +13,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moorage.objects import OwnerReference, Pod
-from moorage.pinner import eligibility, pins
+from moorage.pinner import eligibility, nominations, pins
 from moorage.pinner.intake import can_be_bound
 from moorage.pinner.names import PIN_ANNOTATION, PREPARING, PREPARING_TAINT
 from moorage.pinner.refusal import Refusal
 from moorage.pinner.signs import NONE, Signs
 from moorage.pinner.steps import (
     Bind,
+    ClearNomination,
     Confirm,
     CreateNode,
     Decision,
     DeleteNode,
     DeletePod,
     EndReservation,
+    Nominate,
+    Observation,
     PatchNode,
 )
 from moorage.protocol import Outcome, ReasonCode
-from moorage.reservations import Spec
+from moorage.reservations import Nomination, Spec, merging
 from tests.examples import examples
 from tests.unit.pinner import model
 from tests.unit.pinner.model import (
@@ -298,9 +301,7 @@ def test_a_released_placeholder_goes_when_it_holds_nothing() -> None:
 # --- for all situations ---
 
 _pods = st.builds(
-    lambda number, node, phase, reason, started_, begun, leaving, managed, marked: _pod(
-        number, node, phase, reason, started_, begun, leaving, managed, marked
-    ),
+    lambda **how: _pod(**how),
     number=st.integers(1, 4),
     node=st.sampled_from(["", NAME, NAME, "other"]),
     phase=st.sampled_from(["Pending", "Pending", "Failed", "Succeeded"]),
@@ -310,6 +311,8 @@ _pods = st.builds(
     leaving=st.sampled_from([None, NOW, LATE]),
     managed=st.booleans(),
     marked=st.booleans(),
+    device=st.booleans(),
+    nominated=st.sampled_from(["", "", NAME, "other"]),
 )
 
 
@@ -323,12 +326,17 @@ def _pod(
     leaving: Any,
     managed: bool,
     marked: bool,
+    device: bool,
+    nominated: str,
 ) -> Pod:
     made = pod(number, node=node, phase=phase, reason=reason, start_time=NOW.isoformat() if begun and node else None)
     if marked and node:
         made = model.marked(made)
     if started_ and node:
         made = started(made)
+    if device:
+        made = model.wanting_device(made)
+    made = msgspec.structs.replace(made, status=msgspec.structs.replace(made.status, nominated_node_name=nominated))
     meta = msgspec.structs.replace(
         made.metadata,
         deletion_timestamp=leaving.isoformat() if leaving else None,
@@ -366,9 +374,11 @@ def _corner(
     deleted: bool,
     raw: Any,
     pods: list[Pod],
+    nominated: dict[int, tuple[int, Any]],
     **more: Any,
 ) -> Corner:
-    spec = spec_of(*sorted(numbers), intent=intent, released=released, node_uid=node_uid)
+    tried = tuple(Nomination(f"u{n}", tries, at.isoformat()) for n, (tries, at) in nominated.items() if n in numbers)
+    spec = spec_of(*sorted(numbers), intent=intent, released=released, node_uid=node_uid, nominations=tried)
     stored = reservation_of(spec, is_open=is_open, deleted=deleted, raw=raw)
     one = Corner(stored, pods={p.metadata.name: p for p in pods}, **more)
     if can_be_bound(one.observe(), ()):  # else pins are written first
@@ -399,8 +409,18 @@ _corners = st.builds(
     capacity=st.integers(0, 6),
     misplaced=st.frozensets(st.sampled_from(["u1", "u2"])),
     made=st.booleans(),
+    nominated=st.dictionaries(
+        st.integers(1, 4), st.tuples(st.integers(1, 4), st.sampled_from([NOW, NOW - timedelta(minutes=1)])), max_size=3
+    ),
+    devices=st.none() | st.integers(0, 4),
+    unseen=st.frozensets(st.sampled_from(["u1", "u2"]), max_size=1),
     now=st.sampled_from([NOW, NOW, LATE]),
 )
+
+
+def _stands(seen: Observation, uid: str) -> bool:
+    one = seen.pinned.get(uid)
+    return one is not None and not one.spec.node_name and one.status.nominated_node_name == NAME
 
 
 @given(_corners, st.booleans())
@@ -439,13 +459,38 @@ def test_no_step_ever_hurts_a_real_node_or_a_pod_that_is_none_of_ours(one: Corne
 
 @settings(max_examples=examples(500))
 @given(_corners)
+def test_only_pods_that_may_be_are_nominated_and_only_our_own_nominations_are_taken_back(one: Corner) -> None:
+    seen = one.observe()
+    decision = one.decide()
+    for step in decision.steps:
+        if isinstance(step, Nominate):
+            assert seen.node is not None
+            assert seen.node.ready
+            for each, nominated in step.pods:
+                record = merging.nomination_of(seen.spec, each.uid)
+                assert nominated.status.nominated_node_name == ""
+                assert not nominated.spec.node_name
+                assert record is not None or seen.guarded
+                assert record is None or (record.tries < 3 and record.at < (NOW - timedelta(seconds=9)).isoformat())
+        if isinstance(step, ClearNomination):
+            assert step.pod.status.nominated_node_name == NAME
+            assert merging.nomination_of(seen.spec, step.pod.metadata.uid) is not None
+        if isinstance(step, PatchNode) and seen.guarded and decision.ended is None:
+            assert not seen.unseen & {each.uid for each in seen.spec.nominations if _stands(seen, each.uid)}
+
+
+@given(_corners)
 def test_there_is_always_an_end_and_it_is_one(one: Corner) -> None:
     had_kubelet = one.node is not None and one.node.has_kubelet
+    nominated = {uid for uid in one.observe().pinned if nominations.stands(one.observe(), uid)}
     one.settle()
     assert one.decide().steps == ()
     assert one.decide().later is None
     if had_kubelet:
         assert one.node is not None
+    left = {each.metadata.uid for each in one.pods.values() if each.status.nominated_node_name == NAME}
+    if one.reservation is None:
+        assert not nominated & left, "a nomination of ours is left, and nobody knows it any more"
     before = one.shape()
     one.crash()
     one.settle()

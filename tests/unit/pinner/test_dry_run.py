@@ -36,7 +36,7 @@ from moorage.protocol import (
 )
 from tests.unit.cluster.told import told
 from tests.unit.pinner import model
-from tests.unit.pinner.model import NOW, PROMISE, joined, placeholder, reservation_of, spec_of
+from tests.unit.pinner.model import NOW, PROMISE, joined, placeholder, reservation_of, spec_of, wanting_device
 from tests.unit.pinner.test_knowledge import pod
 from tests.unit.protocol.support import HANG
 
@@ -140,6 +140,15 @@ async def test_pods_are_judged_against_a_placeholder_that_was_only_imagined(dry:
     assert ack.reason is ReasonCode.DRY_RUN
     assert ack.text.startswith("2 of 3 pods would be on node node-1; pod ns/p5: ")
     assert "1000" in ack.pods[2].sentence  # what it needs: the sentence of a real run
+
+
+async def test_a_pod_that_only_the_scheduler_can_place_would_be_nominated(dry: Setting) -> None:
+    await dry.do(CREATE)
+    dry.caches["pods"].put(wanting_device(pod(1)), 60)
+    ack = await dry.do(pins(1, 2))
+    assert [each.reason.name for each in ack.pods] == ["DRY_RUN", "DRY_RUN"]
+    assert ack.pods[0].sentence.startswith("it would be nominated to node node-1 once the node has joined: ")
+    assert ack.text == "2 of 2 pods would be on node node-1"
 
 
 async def test_a_pod_that_nobody_can_judge_would_wait(dry: Setting) -> None:

@@ -30,8 +30,8 @@ from moorage.protocol import (
     Release,
     Slot,
 )
-from moorage.reservations import Record, Spec, merging
-from tests.unit.pinner.model import NAME, NOW, Corner, joined, placeholder, pod, reservation_of, spec_of
+from moorage.reservations import Nomination, Record, Spec, merging
+from tests.unit.pinner.model import DEADLINE, NAME, NOW, Corner, joined, placeholder, pod, reservation_of, spec_of
 
 ROOM = {"cpu": "4", "memory": "8Gi", "pods": "10"}
 
@@ -276,9 +276,7 @@ def owned_by(api_version: str, kind: str) -> Any:
         ({}, {}, {"nominated_node_name": "n"}, "POD_NOMINATED"),
         ({}, {}, {"phase": "Succeeded"}, "POD_FINISHED"),
         ({}, {"resource_claims": (NamedItem("c"),)}, {}, "SOFT_PIN_UNSUPPORTED"),
-        ({}, {"containers": wanting(**{"nvidia.com/gpu": "1"}).containers}, {}, "SOFT_PIN_UNSUPPORTED"),
-        ({}, {"init_containers": wanting(**{"vpc.amazonaws.com/eni": "1"}).containers}, {}, "SOFT_PIN_UNSUPPORTED"),
-        ({}, {"containers": wanting(**{"cpu": "1", "hugepages-2Mi": "4Mi"}).containers}, {}, ""),
+        ({}, {"containers": wanting(**{"nvidia.com/gpu": "1"}).containers}, {}, ""),
     ],
 )
 def test_which_pods_may_be_pinned(meta: Any, spec: Any, status: Any, reason: str) -> None:
@@ -290,6 +288,49 @@ def test_which_pods_may_be_pinned(meta: Any, spec: Any, status: Any, reason: str
     )
     refusal = eligibility.refuse(one)
     assert (refusal.reason.name if refusal else "") == reason
+
+
+@pytest.mark.parametrize(
+    ("spec", "wants"),
+    [
+        ({"containers": wanting(**{"nvidia.com/gpu": "1"}).containers}, "nvidia.com/gpu"),
+        ({"init_containers": wanting(**{"vpc.amazonaws.com/eni": "1"}).containers}, "vpc.amazonaws.com/eni"),
+        ({"containers": (Container(resources=ResourceRequirements(limits={"x.com/y": "1"})),)}, "x.com/y"),
+        ({"containers": wanting(**{"cpu": "1", "hugepages-2Mi": "4Mi"}).containers}, ""),
+    ],
+)
+def test_which_pods_the_scheduler_must_place_itself(spec: Any, wants: str) -> None:
+    base = pod(1)
+    one = msgspec.structs.replace(base, spec=msgspec.structs.replace(base.spec, **spec))
+    found = eligibility.refuse_binding(one)
+    assert (found is not None) is bool(wants)
+    assert found is None or wants in found.why.text
+
+
+@pytest.mark.parametrize(
+    ("policy", "reason"), [("", ""), ("PreemptLowerPriority", ""), ("Never", "SOFT_PIN_UNSUPPORTED")]
+)
+def test_a_pod_that_would_keep_a_nomination_for_ever_gets_none(policy: str, reason: str) -> None:
+    base = pod(1)
+    one = msgspec.structs.replace(base, spec=msgspec.structs.replace(base.spec, preemption_policy=policy))
+    refusal = eligibility.refuse_nomination(one)
+    assert (refusal.reason.name if refusal else "") == reason
+
+
+def test_our_own_nomination_is_no_reason_to_refuse_a_pod() -> None:
+    one = pod(1, nominated_node_name=NAME)
+    corner = held(reservation=reservation_of(spec_of(2, nominations=(Nomination("u1", 1, DEADLINE),))))
+    corner.pods = {"p1": one}
+    assert isinstance(take(PinPods(NAME, (ref(1),)), corner), Accepted)
+    corner.reservation = reservation_of(spec_of(2))
+    assert take(PinPods(NAME, (ref(1),)), corner).pods["u1"].reason.name == "POD_NOMINATED"
+
+
+def test_what_the_scheduler_has_placed_as_it_was_nominated_is_told_from_a_pin() -> None:
+    corner = held(reservation=reservation_of(spec_of(1, nominations=(Nomination("u1", 1, DEADLINE),))))
+    corner.pods = {"p1": pod(1, node=NAME)}
+    (result,) = take(PinPods(NAME, (ref(1),)), corner).pods.values()
+    assert (result.outcome, result.reason.name, result.node) == (Outcome.APPLIED, "POD_NOMINATED", NAME)
 
 
 @pytest.mark.parametrize(

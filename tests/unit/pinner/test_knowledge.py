@@ -21,7 +21,7 @@ from moorage.objects import (
     Toleration,
 )
 from moorage.pinner.caches import Caches
-from moorage.pinner.refusal import Wait
+from moorage.pinner.refusal import Nominable, Wait
 from moorage.pinner.sweeps import Sweeps
 from moorage.pinner.world import World
 from moorage.reservations import Promise
@@ -56,8 +56,8 @@ class Setting:
     def admit(self, number: int) -> str:
         """Ask for room for a pod; the reason why there is none, or nothing."""
         refusal = self.world.room(NAME).admit(self.world.pods.get(f"ns/p{number}") or pod(number))
-        if isinstance(refusal, Wait):
-            return "wait"
+        if isinstance(refusal, Wait | Nominable):
+            return "wait" if isinstance(refusal, Wait) else "nominate"
         return refusal.reason.name if refusal is not None else ""
 
     def pods_here(self) -> set[str]:

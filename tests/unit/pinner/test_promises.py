@@ -25,7 +25,7 @@ from moorage.pinner.promised import placeholder_manifest, placeholder_taints
 from moorage.pinner.refusal import Refusal
 from moorage.pinner.signs import is_ours
 from moorage.protocol import Promise as PromisedNode
-from moorage.reservations import Promise
+from moorage.reservations import Nomination, Promise
 from tests.unit.pinner import model
 
 ROOM: Quantities = {"cpu": "4", "memory": "8Gi", "pods": "110"}
@@ -229,3 +229,21 @@ def test_only_what_is_surely_ours_counts_as_left_behind_and_pods_come_first() ->
     assert "our taint" in found[2].detail
     assert f"label {PLACEHOLDER_LABEL}" in found[3].detail
     assert cleanup.select([clean, foreign], pods, []) == []
+
+
+def test_a_nomination_counts_as_left_behind_only_if_a_reservation_says_that_it_is_ours() -> None:
+    recorded = tuple(Nomination(f"u{number}", 1, model.DEADLINE) for number in range(1, 6))
+    reservation = model.reservation_of(model.spec_of(1, nominations=recorded))
+    pods = [
+        model.pod(1, nominated_node_name=model.NAME),
+        model.pod(2, nominated_node_name="theirs"),
+        model.pod(3),
+        model.pod(4, node=model.NAME, nominated_node_name=model.NAME),
+        model.pod(5, nominated_node_name=model.NAME, phase="Failed"),
+        model.pod(6, nominated_node_name=model.NAME),
+    ]
+    found = cleanup.select([], pods, [reservation])
+    assert [(each.kind, each.name, each.action) for each in found] == [
+        ("Pod", "ns/p1", "clean"),
+        ("NodeReservation", model.NAME, "delete"),
+    ]

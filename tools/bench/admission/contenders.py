@@ -16,7 +16,8 @@ from typing import Any
 
 from moorage.controller import certificates
 from moorage.kube.transport import Transport
-from moorage.pinner.webhook.configuration import PATH, WEBHOOK, Target, webhook
+from moorage.pinner.names import WEBHOOK
+from moorage.pinner.webhook.configuration import PATH, Target, webhook
 from moorage.protocol import ExpectPods, Owner, Slot
 from tools.bench.admission import load, trivial
 from tools.bench.admission.load import Load

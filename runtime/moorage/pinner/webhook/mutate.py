@@ -96,7 +96,8 @@ class Mutator:
 
     def _place(self, pod: Pod, nodes: Sequence[str]) -> _Place | Refusal:
         """The first node that a pod fits, or why it fits the first one not."""
-        refusal = eligibility.refuse(pod)
+        only_scheduler = eligibility.refuse_binding(pod)
+        refusal = eligibility.refuse(pod) or (only_scheduler.why if only_scheduler is not None else None)
         if refusal is not None and refusal.reason is not ReasonCode.SOFT_PIN_UNSUPPORTED:
             return refusal
         if self._sweeps.capped(pod):

@@ -61,6 +61,7 @@ class ReasonCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_CODE_SOFT_PIN_UNSUPPORTED: _ClassVar[ReasonCode]
     REASON_CODE_TAINT_WOULD_EVICT: _ClassVar[ReasonCode]
     REASON_CODE_OWNER_CAPPED: _ClassVar[ReasonCode]
+    REASON_CODE_NOMINATION_LOST: _ClassVar[ReasonCode]
     REASON_CODE_API_UNAVAILABLE: _ClassVar[ReasonCode]
     REASON_CODE_API_REFUSED: _ClassVar[ReasonCode]
     REASON_CODE_STOPPED: _ClassVar[ReasonCode]
@@ -111,6 +112,7 @@ REASON_CODE_DOES_NOT_FIT: ReasonCode
 REASON_CODE_SOFT_PIN_UNSUPPORTED: ReasonCode
 REASON_CODE_TAINT_WOULD_EVICT: ReasonCode
 REASON_CODE_OWNER_CAPPED: ReasonCode
+REASON_CODE_NOMINATION_LOST: ReasonCode
 REASON_CODE_API_UNAVAILABLE: ReasonCode
 REASON_CODE_API_REFUSED: ReasonCode
 REASON_CODE_STOPPED: ReasonCode

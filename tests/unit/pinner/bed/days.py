@@ -20,7 +20,7 @@ from .faults import (
 from .policies import POLICIES
 from .refusals import Json
 from .store import key_of
-from .witness import Witness
+from .witness import THEIRS, Witness
 
 EFFECTS: dict[str, Effect] = {
     "denied": deny(),
@@ -47,6 +47,7 @@ REQUESTS = (
     ("create", "pods/binding"),
     ("get", "pods"),
     ("delete", "pods"),
+    ("patch", "pods/status"),
 )
 EVERY = ("", "")
 PLURALS = ("nodes", "pods", "nodereservations")
@@ -54,6 +55,14 @@ PEACE = 200.0
 """Seconds after which all that was begun must have come to an end."""
 REST = 100.0
 """Seconds in which nothing may be written then."""
+
+
+def _placed(pod: Json) -> None:
+    pod["spec"]["nodeName"] = pod["status"].pop("nominatedNodeName")
+
+
+def _not_placed(pod: Json) -> None:
+    del pod["status"]["nominatedNodeName"]
 
 
 class Day:
@@ -107,6 +116,10 @@ class Day:
     def pin(self, node: str, count: int, within: float) -> None:
         self._bed.planner.pin(node, *self._bed.people.pods(count), within=within)
 
+    def pin_devices(self, node: str, count: int, within: float) -> None:
+        """Pods that only the scheduler can place."""
+        self._bed.planner.pin(node, *self._bed.people.pods_with_devices(count), within=within)
+
     def pin_again(self, node: str, within: float) -> None:
         """Pods that are there already, wherever they are."""
         pods = list(self._bed.api.store.objects["pods"].values())[-3:]
@@ -133,6 +146,28 @@ class Day:
     def join(self, node: str, ready: bool) -> None:
         if self._bed.node(node) is not None:
             self._bed.people.join(node, ready=ready)
+
+    def publish(self, node: str, devices: int) -> None:
+        self._bed.people.publish(node, devices)
+
+    def scheduler_binds(self, node: str) -> None:
+        for pod in self._nominated(node):
+            self._bed.api.edit("pods", key_of(pod), _placed)
+
+    def scheduler_fails(self, node: str) -> None:
+        for pod in self._nominated(node):
+            self._bed.api.edit("pods", key_of(pod), _not_placed)
+
+    def _nominated(self, node: str) -> list[Json]:
+        """One of the pods that are nominated to a node, which the scheduler takes off its queue."""
+        pods = self._bed.api.store.objects["pods"].values()
+        return [pod for pod in pods if pod["status"].get("nominatedNodeName") == node][:1]
+
+    def somebody_nominates(self) -> None:
+        """Somebody else nominates pods that wait, whether or not they are nominated."""
+        for pod in tuple(self._bed.api.store.objects["pods"].values())[-2:]:
+            if not pod["spec"].get("nodeName"):
+                self._bed.api.edit("pods", key_of(pod), lambda found: found["status"].update(nominatedNodeName=THEIRS))
 
     def pod_fails(self, node: str) -> None:
         for pod in self._on(node)[:1]:

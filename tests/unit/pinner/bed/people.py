@@ -11,6 +11,7 @@ from .api import Api
 from .refusals import Json
 from .store import Change, key_of
 
+DEVICE = "nvidia.com/gpu"
 AGAIN = 1.0
 """Seconds in which a controller replaces a pod, and a kubelet does its work."""
 
@@ -51,6 +52,16 @@ class People:
             "status": {"phase": "Pending"},
         }
         return self._api.create("pods", body, "ns")
+
+    def pods_with_devices(self, count: int) -> list[Json]:
+        """Create pending pods that only the scheduler can place."""
+        resources = {"requests": {"cpu": "100m", "memory": "64Mi", DEVICE: "1"}, "limits": {DEVICE: "1"}}
+        return self.pods(count, "gpu", containers=[{"name": "main", "resources": resources}])
+
+    def publish(self, node: str, devices: int) -> None:
+        """A device plugin has told the kubelet of a node what there is."""
+        offered = {DEVICE: str(devices)}
+        self._api.edit("nodes", node, lambda found: found.get("status", {}).get("allocatable", {}).update(offered))
 
     def bound_by_tenant(self, node: str, annotations: Json) -> Json:
         """A pod whose tenant has chosen the node, and marked it as he liked."""

@@ -27,7 +27,18 @@ POLICIES = {
     "finalizers": prune("metadata", "finalizers", resource="nodereservations"),
     **{
         name: _reservation(name)
-        for name in ("pins", "instructions", "nodeUID", "deadline", "promise", "slots", "plan", "intent", "released")
+        for name in (
+            "pins",
+            "nominations",
+            "instructions",
+            "nodeUID",
+            "deadline",
+            "promise",
+            "slots",
+            "plan",
+            "intent",
+            "released",
+        )
     },
     "promised labels": _reservation("promise", "labels"),
     "instructions of pins": _reservation("pins", "instruction"),

@@ -10,9 +10,11 @@ from moorage.protocol import Ack, Outcome, PinPods
 from .api import EPOCH
 from .bed import Bed
 from .refusals import Json
-from .store import Change
+from .store import Change, key_of
 
 SLACK = 5.0
+THEIRS = "theirs"
+"""The node that somebody else nominates pods to."""
 
 
 class Witness:
@@ -30,6 +32,7 @@ class Witness:
         self.blind = False
         self._was_bound: set[tuple[str, str]] = set()
         self._joined: set[str] = set()
+        self._theirs: set[str] = set()
         self._wrong: list[str] = []
         bed.api.store.listeners.append(self._on_change)
         bed.planner.listeners.append(self._on_ack)
@@ -38,8 +41,18 @@ class Witness:
         found = change.object
         if plural == "pods" and (node := found["spec"].get("nodeName")):
             self._was_bound.add((found["metadata"]["uid"], node))
+        if plural == "pods":
+            self._see_nomination(found)
         if plural == "nodes" and _has_kubelet(found):
             self._joined.add(found["metadata"]["name"])
+
+    def _see_nomination(self, pod: Json) -> None:
+        """A nomination of somebody else's stays until the pod is bound."""
+        uid, value = pod["metadata"]["uid"], pod["status"].get("nominatedNodeName", "")
+        if uid in self._theirs and value != THEIRS and not pod["spec"].get("nodeName"):
+            self._wrong.append(f"pod {key_of(pod)} was nominated by somebody else, and is nominated to {value!r}")
+        if value == THEIRS:
+            self._theirs.add(uid)
 
     def _on_ack(self, ack: Ack) -> None:
         """What is said to be done is done."""
@@ -99,6 +112,8 @@ class Witness:
             node_name = pod["spec"].get("nodeName")
             if node_name and node_name not in objects["nodes"] and node_name not in self._joined:
                 yield f"pod {key} was left on {node_name}, which is gone"
+            if not node_name and (nominated := pod["status"].get("nominatedNodeName", THEIRS)) != THEIRS:
+                yield f"pod {key} was left nominated to {nominated}"
 
     def _repeated(self) -> Iterator[str]:
         for (verb, resource, key), times in self._bed.repeated().items():

@@ -87,7 +87,7 @@ class Api:
             BINDING: lambda: web.json_response(self.binding),
             NODES: self.node,
         }
-        for part in ("-pods", "-bindings", "-leases", "-check"):
+        for part in ("-pods", "-pod-status", "-bindings", "-leases", "-check"):
             name = POLICY_NAME.replace(".", f"{part}.", 1)
             self.answers[POLICY.replace(POLICY_NAME, name)] = partial(_named, self.policy, name)
             self.answers[BINDING.replace(POLICY_NAME, name)] = partial(_named, self.binding, name)
