@@ -159,6 +159,7 @@ class _Service:
             options,
             admission=admission,
             acks=stream.ack,
+            reports=stream.report,
         )
 
     async def _follow(self, stream: InstructionStream, work: Work) -> None:

@@ -16,6 +16,8 @@ from datetime import UTC, datetime, timedelta
 from moorage.objects import Taint
 from moorage.protocol import Ack, Action, Instruction, Position
 
+from .reports import Reports
+
 Listener = Callable[[], None]
 AckListener = Callable[[str, Instruction, Ack], None]
 
@@ -42,6 +44,8 @@ class Board:
 
     def __init__(self, clock: Callable[[], int] = now_ms) -> None:
         self._clock = clock
+        self.reports = Reports()
+        """How it stands with nodes, whatever the epoch."""
         self.epoch = 0
         self.plan = ""
         self._lasting = timedelta()
