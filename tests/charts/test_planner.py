@@ -57,6 +57,49 @@ def test_a_plan_of_the_users_own() -> None:
     assert "plan and existingConfigMap (mine) are both set" in said
 
 
+POLICIES = ["moorage-planner-evictions.castai-agent", "moorage-planner.castai-agent"]
+
+
+def test_nobody_is_evicted_unless_that_is_switched_on() -> None:
+    rendered = render(PLANNER)
+    assert rendered.env["MOORAGE_REBALANCING"] == "false"
+    assert "MOORAGE_LEADER_ELECTION" not in rendered.env
+    assert names(rendered, "ValidatingAdmissionPolicy") == []
+    granted = {
+        resource for role in rendered.all("ClusterRole") for rule in role["rules"] for resource in rule["resources"]
+    }
+    assert granted == {"pods", "nodereservations"}
+
+
+def test_a_planner_that_rebalances_is_fenced_and_one_at_a_time() -> None:
+    rendered = render(PLANNER, {"rebalancing": {"enabled": True}})
+    wanted = {
+        "MOORAGE_REBALANCING": "true",
+        "MOORAGE_LEADER_ELECTION": "true",
+        "MOORAGE_LEASE_NAME": "moorage-planner",
+    }
+    assert rendered.env.items() >= wanted.items()
+    assert sorted(names(rendered, "ValidatingAdmissionPolicy")) == POLICIES
+    assert sorted(names(rendered, "ValidatingAdmissionPolicyBinding")) == POLICIES
+    (node,) = [each for each in rendered.all("ValidatingAdmissionPolicy") if each["metadata"]["name"] == POLICIES[1]]
+    (condition,) = node["spec"]["matchConditions"]
+    assert condition["expression"] == (
+        'request.userInfo.username == "system:serviceaccount:castai-agent:moorage-planner"'.replace('"', "'")
+    )
+    assert node["spec"]["validations"][0]["message"] == "the planner creates no Nodes and deletes none"
+    verbs = {
+        (resource, verb)
+        for role in rendered.all("ClusterRole")
+        for rule in role["rules"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+        if verb not in ("get", "list", "watch")
+    }
+    assert verbs == {("nodes", "patch"), ("pods/eviction", "create")}
+    unfenced = render(PLANNER, {"rebalancing": {"enabled": True}, "admissionPolicy": {"enabled": False}})
+    assert names(unfenced, "ValidatingAdmissionPolicy") == []
+
+
 def test_a_certificate_of_the_users_own() -> None:
     rendered = render(PLANNER, {"tls": {"existingSecret": "mine"}})
     assert names(rendered, "Secret") == ["moorage-planner-client"]

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from moorage.objects import Pod
-from moorage.protocol import NodeReport, NodeState, Owner, SlotReport
-from moorage.reservations import Slot, rules
+from moorage.protocol import NodeReport, NodeState, Owner, Position, SlotReport
+from moorage.reservations import Slot, merging, rules
 
 from . import adoption
 from .names import CLAIM_ANNOTATION, NOT_PINNED_ANNOTATION, PIN_ANNOTATION, preparing
@@ -39,8 +39,9 @@ class Reports:
         """
         report = report_of(o, decision)
         if report is None:
-            if self._said.pop(o.name, None) is not None:
-                self._send(NodeReport(o.name, NodeState.GONE))
+            before = self._said.pop(o.name, None)
+            if before is not None:
+                self._send(NodeReport(o.name, NodeState.GONE, position=before.position))
         elif self._said.get(o.name) != report:
             self._said[o.name] = report
             self._send(report)
@@ -63,6 +64,7 @@ def report_of(o: Observation, decision: Decision) -> NodeReport | None:
         decision.message,
         _shortfalls(o) if state in _JOINED else (),
         tuple(_slot(slot, pods) for slot, pods in rules.slots_filled(o.spec.slots, o.pods)),
+        Position(*merging.latest_position(o.spec)),
     )
 
 

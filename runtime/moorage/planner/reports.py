@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
-from moorage.protocol import NodeReport, NodeState
+from moorage.protocol import NodeReport
 
 Listener = Callable[[], None]
 
@@ -39,11 +39,7 @@ class Reports:
             reports: each replaces what was known of its node.
         """
         known = self._known.setdefault(cluster, {})
-        for report in reports:
-            if report.state is NodeState.GONE:
-                known.pop(report.node, None)
-            else:
-                known[report.node] = report
+        known.update({report.node: report for report in reports})
         self._changed()
 
     @contextmanager

@@ -142,6 +142,7 @@ def _report_pb(report: NodeReport) -> pb.NodeReport:
         sentence=text(report.sentence, MAX_SENTENCE),
         shortfalls=[text(each, _MAX_POD_SENTENCE) for each in report.shortfalls[:MAX_SHORTFALLS]],
         slots=map(_slot_report_pb, report.slots[:MAX_SLOTS]),
+        position=_position_pb(report.position),
     )
 
 
@@ -166,6 +167,7 @@ def _report(report: pb.NodeReport, path: str) -> NodeReport:
         sentence=report.sentence[:MAX_SENTENCE],
         shortfalls=tuple(each[:_MAX_POD_SENTENCE] for each in report.shortfalls[:MAX_SHORTFALLS]),
         slots=tuple(_slot_report(slot) for slot in report.slots),
+        position=_position(report.position, f"{path}.position"),
     )
 
 

@@ -311,6 +311,7 @@ class NodeReport:
         sentence: for people.
         shortfalls: what the machine offers less or other than promised.
         slots: what is expected on it.
+        position: of the newest instruction, pins apart, that had changed the intent when this was said.
     """
 
     node: str
@@ -319,6 +320,7 @@ class NodeReport:
     sentence: str = ""
     shortfalls: tuple[str, ...] = ()
     slots: tuple[SlotReport, ...] = ()
+    position: Position = Position()
 
 
 @dataclass(frozen=True, slots=True)

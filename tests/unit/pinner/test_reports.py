@@ -10,7 +10,7 @@ import pytest
 from moorage.objects import Pod
 from moorage.pinner.names import CLAIM_ANNOTATION, NOT_PINNED_ANNOTATION, PIN_ANNOTATION
 from moorage.pinner.reports import Reports, report_of
-from moorage.protocol import NodeReport, NodeState, SlotReport
+from moorage.protocol import NodeReport, NodeState, Position, SlotReport
 from moorage.protocol import Owner as Whose
 from moorage.reservations import Owner, Slot
 from tests.unit.pinner.bed import Bed, virtual
@@ -114,4 +114,4 @@ async def test_a_whole_life_is_told_and_a_new_leader_says_how_it_stands() -> Non
         assert {each.state for each in bed.reports[told:]} == {NodeState.READY}
         bed.api.delete("nodes", "n1")
         await bed.run(30)
-        assert bed.reports[-1] == NodeReport("n1", NodeState.GONE)
+        assert bed.reports[-1] == NodeReport("n1", NodeState.GONE, position=Position(1, 1))

@@ -29,6 +29,7 @@ from moorage.protocol import (
     NodeState,
     Outcome,
     Owner,
+    Position,
     ReasonCode,
     Release,
     Slot,
@@ -54,9 +55,9 @@ def served(of: Plan) -> Board:
 
 
 def report(board: Board, **states: NodeState) -> None:
-    board.reports.take(
-        CLUSTER, [NodeReport(name.replace("_", "-"), state, sentence="so") for name, state in states.items()]
-    )
+    now = Position(board.epoch, board.high)
+    found = [NodeReport(name.replace("_", "-"), state, sentence="so", position=now) for name, state in states.items()]
+    board.reports.take(CLUSTER, found)
 
 
 # --- the nodes that are made ---
@@ -87,7 +88,20 @@ def test_all_must_be_ready_and_the_pinner_there() -> None:
         assert targets.paused == "no pod pinner that leads is connected", "of this cluster"
 
 
-@pytest.mark.parametrize("state", [NodeState.FAILING, NodeState.FOREIGN])
+def test_what_was_said_before_the_pinner_had_taken_the_plan_on_counts_for_nothing() -> None:
+    of = plan("old", made=("new-1",))
+    board = served(of)
+    targets = Targets(of, board, CLUSTER)
+    with board.reports.connected(CLUSTER):
+        for state in (NodeState.READY, NodeState.GONE):  # of an earlier plan, or before room is held
+            for position in (Position(board.epoch - 1, 9), Position(board.epoch, 1)):
+                board.reports.take(CLUSTER, [NodeReport("new-1", state, position=position)])
+                assert (list(targets.waiting), targets.lost) == (["node new-1: nothing is known of it yet"], "")
+        report(board, new_1=NodeState.READY)
+        assert (targets.paused, targets.lost) == ("", "")
+
+
+@pytest.mark.parametrize("state", [NodeState.FAILING, NodeState.FOREIGN, NodeState.GONE])
 def test_a_node_that_fails_is_lost_and_what_is_taken_back_goes_by_how_far_it_came(state: NodeState) -> None:
     of = plan("old", made=("new-1", "new-2", "new-3"))
     board = served(of)

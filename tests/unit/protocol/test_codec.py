@@ -86,6 +86,7 @@ node_reports = st.builds(
     texts,
     sentences,
     st.lists(slot_reports, max_size=3).map(tuple),
+    positions,
 )
 client_messages = st.one_of(
     st.builds(NodeReports, st.lists(node_reports, max_size=3).map(tuple)),

@@ -12,6 +12,7 @@ from moorage.protocol import (
     NodeReport,
     NodeState,
     Outcome,
+    Position,
     Release,
 )
 
@@ -48,9 +49,7 @@ class Targets:
     @property
     def waiting(self) -> Iterator[str]:
         """What is waited for, a sentence for each node that is not Ready; none when all are."""
-        known = self._board.reports.of(self._cluster)
-        for name in self._names:
-            report = known.get(name)
+        for name, report in self._reports():
             if report is None:
                 yield f"node {name}: nothing is known of it yet"
             elif not report.state.usable:
@@ -63,9 +62,8 @@ class Targets:
 
     def withdrawal(self) -> Iterator[Action]:
         """What takes back that pods are expected: placeholders go, and machines that have come are left as they are."""
-        known = self._board.reports.of(self._cluster)
-        for name in self._names:
-            yield DeletePlaceholder(name) if _may_be_deleted(known.get(name)) else Release(name)
+        for name, report in self._reports():
+            yield DeletePlaceholder(name) if _may_be_deleted(report) else Release(name)
 
     def release(self) -> Iterator[Action]:
         """What ends all expectations, once nothing more is to come."""
@@ -79,11 +77,20 @@ class Targets:
                 yield f"node {instruction.node}: {next(tally.sentences(ack))}"
 
     def _failed(self) -> Iterator[str]:
-        known = self._board.reports.of(self._cluster)
-        for name in self._names:
-            report = known.get(name)
+        for name, report in self._reports():
             if report is not None and report.state.lost:
                 yield f"node {name}: {report.sentence or report.state.value}"
+
+    def _reports(self) -> Iterator[tuple[str, NodeReport | None]]:
+        """The nodes, each with how it stands since the plan was taken on; None while that is not known."""
+        known = self._board.reports.of(self._cluster)
+        asked: dict[str, Position] = {}
+        for instruction in self._board:
+            if isinstance(instruction.action, CreatePlaceholder | ExpectPods):
+                asked[instruction.node] = instruction.position
+        for name in self._names:
+            report = known.get(name)
+            yield name, report if report is not None and report.position >= asked[name] else None
 
 
 def _may_be_deleted(report: NodeReport | None) -> bool:

@@ -229,20 +229,22 @@ class NodeReports(_message.Message):
     def __init__(self, reports: _Optional[_Iterable[_Union[NodeReport, _Mapping[str, object]]]] = ...) -> None: ...
 
 class NodeReport(_message.Message):
-    __slots__ = ("node", "state", "node_uid", "sentence", "shortfalls", "slots")
+    __slots__ = ("node", "state", "node_uid", "sentence", "shortfalls", "slots", "position")
     NODE_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     NODE_UID_FIELD_NUMBER: _ClassVar[int]
     SENTENCE_FIELD_NUMBER: _ClassVar[int]
     SHORTFALLS_FIELD_NUMBER: _ClassVar[int]
     SLOTS_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
     node: str
     state: NodeState
     node_uid: str
     sentence: str
     shortfalls: _containers.RepeatedScalarFieldContainer[str]
     slots: _containers.RepeatedCompositeFieldContainer[SlotReport]
-    def __init__(self, node: _Optional[str] = ..., state: _Optional[_Union[NodeState, str]] = ..., node_uid: _Optional[str] = ..., sentence: _Optional[str] = ..., shortfalls: _Optional[_Iterable[str]] = ..., slots: _Optional[_Iterable[_Union[SlotReport, _Mapping[str, object]]]] = ...) -> None: ...
+    position: Position
+    def __init__(self, node: _Optional[str] = ..., state: _Optional[_Union[NodeState, str]] = ..., node_uid: _Optional[str] = ..., sentence: _Optional[str] = ..., shortfalls: _Optional[_Iterable[str]] = ..., slots: _Optional[_Iterable[_Union[SlotReport, _Mapping[str, object]]]] = ..., position: _Optional[_Union[Position, _Mapping[str, object]]] = ...) -> None: ...
 
 class SlotReport(_message.Message):
     __slots__ = ("owner", "count", "webhook", "binding", "scheduler", "reason")
