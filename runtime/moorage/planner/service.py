@@ -117,8 +117,8 @@ class Planner:
             self._start(self._follow_pods(self._cluster), "assignment")
         await self._rebalancer.end()
         self._began = time.monotonic()
-        self._engine.begin(plan)
         self._rebalancer.begin(plan)
+        self._engine.begin(plan)
         if wanted is None:
             self._engine.look(())
         elif self._cluster is not None:

@@ -324,6 +324,9 @@ async def test_who_is_stopped_gives_back_what_is_under_way_and_who_comes_after_d
                 await bed.until(lambda: bed.witness.evicted)
                 await first.it.end(10.0)
                 assert {bed.phase("n0"), bed.phase("n1")} <= {"rolled-back", "emptied"}
+                await asyncio.sleep(60)
+                assert first.stages == [Stage.EMPTYING], "it is not over, and"
+                assert not any(isinstance(each, Release) for each in first.actions), "pods are expected still"
                 clean(bed)
         with second.board.reports.connected(CLUSTER):
             async with second.running():

@@ -59,6 +59,8 @@ class Emptying:
         self._drainer: Drainer | None = None
         self._world: World | None = None
         self._ends = ""
+        self.ended = False
+        """Whether we were told to end before all was done: somebody else is to go on."""
         self._at_rest = asyncio.Event()
         self._at_rest.set()
         self.open: dict[str, str] = {}
@@ -105,7 +107,8 @@ class Emptying:
         Args:
             seconds: how long at most; what is not given back by then keeps its mark, for whoever leads next.
         """
-        self.stop("the planner is being stopped")
+        self.ended = True
+        self.stop("the planner is being stopped, or serves another plan")
         try:
             async with asyncio.timeout(seconds):
                 await self._at_rest.wait()

@@ -51,7 +51,9 @@ class Rebalancer:
         return self._current.troubles if self._current is not None else []
 
     def begin(self, plan: Plan) -> None:
-        """Carry a plan out, if it is of that kind; the one before has been ended. Its instructions are on the board.
+        """Carry a plan out, if it is of that kind; the one before has been ended.
+
+        Nothing is done before the caller waits for something: by then the plan's instructions are on the board.
 
         Raises:
             CredentialsError: there is no way to the cluster.

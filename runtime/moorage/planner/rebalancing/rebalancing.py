@@ -116,7 +116,8 @@ class Rebalancing:
         else:
             self._enter(Stage.EMPTYING, f"all {len(self._plan.nodes)} nodes are Ready")
             await self._empty(self._targets)
-        await self._emptying.tidy()
+        if not self._emptying.ended:
+            await self._emptying.tidy()
 
     async def _arrive(self, targets: Targets) -> str:
         """Wait for the plan's nodes; returns why one of them never comes, or nothing when all are Ready."""
@@ -132,15 +133,23 @@ class Rebalancing:
                     lost = f"the deadline has passed: {waiting}"
                 if lost or not waiting:
                     return lost
-                self.why = waiting
+                self._wait_for(waiting)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(GLANCE):
                         await changed.wait()
         finally:
             unsubscribe()
 
+    def _wait_for(self, why: str) -> None:
+        """Say, each time it is something else, what is waited for."""
+        if why != self.why:
+            self.why = why
+            logger.info("nodes of the plan are waited for", extra={"plan": self._plan.name, "why": why})
+
     async def _empty(self, targets: Targets) -> None:
         await self._emptying.empty(self._what.drain, self._what.within.total_seconds())
+        if self._emptying.ended:
+            return
         for action in targets.release():
             self._board.issue(action)
         left = self._emptying.open
