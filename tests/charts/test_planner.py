@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.charts.rendering import PLANNER, Rendered, refusal, render
+from tests.charts.rendering import EVICTOR, PLANNER, Rendered, refusal, render
 
 
 def volume(rendered: Rendered, name: str) -> dict[str, Any]:
@@ -98,6 +99,14 @@ def test_a_planner_that_rebalances_is_fenced_and_one_at_a_time() -> None:
     assert verbs == {("nodes", "patch"), ("pods/eviction", "create")}
     unfenced = render(PLANNER, {"rebalancing": {"enabled": True}, "admissionPolicy": {"enabled": False}})
     assert names(unfenced, "ValidatingAdmissionPolicy") == []
+
+
+def test_its_fence_is_the_evictors_word_for_word() -> None:
+    """What that holds is tried as attacks on a real API server (test_fence_evictor.py)."""
+    mine = render(PLANNER, {"rebalancing": {"enabled": True}}).all("ValidatingAdmissionPolicy")
+    theirs = json.dumps([each["spec"] for each in render(EVICTOR).all("ValidatingAdmissionPolicy")])
+    meant = theirs.replace("castai-evictor", "moorage-planner").replace("the evictor", "the planner")
+    assert [each["spec"] for each in mine] == json.loads(meant)
 
 
 def test_a_certificate_of_the_users_own() -> None:
