@@ -76,17 +76,20 @@ async def _pins(settings: ClusterSettings, arguments: argparse.Namespace) -> int
     async with Transport(credentials.load(settings.kubeconfig, settings.context)) as transport:
         found = await overview.gather(Client(transport))
         now, server = transport.clock.now(), transport.access.server
-    known = {each.node: each for each in found}
+    known = {each.node: each for each in found.nodes}
     unknown = [name for name in arguments.nodes if name not in known]
     for name in unknown:
         print(f"moorage pins: {_unknown(name, known)}", file=sys.stderr)
-    shown = [known[name] for name in arguments.nodes if name in known] if arguments.nodes else found
+    shown = [known[name] for name in arguments.nodes if name in known] if arguments.nodes else found.nodes
     if arguments.output == "json":
-        print(json.dumps({"server": server, "nodes": [each.as_json() for each in shown]}, indent=2))
+        nodes = [each.as_json() for each in shown]
+        print(json.dumps({"server": server, "nodes": nodes, "left": dict(found.left)}, indent=2))
     elif arguments.nodes:
         print("\n\n".join(in_full(each, now, colours=_colours()) for each in shown), end="\n" if shown else "")
     else:
         print(_all(shown, server, now, colours=_colours()))
+        for key, why in found.left.items():
+            print(f"pod {key} is left to the scheduler: {plain(why)}")
     return FAILED if unknown else 0
 
 
@@ -101,8 +104,8 @@ def _all(found: Sequence[Held], server: str, now: datetime, *, colours: bool) ->
             f"{each.bound}/{len(each.pods)}" if each.pods else "–",
             f"{sum(slot.left for slot in each.slots)}/{sum(slot.count for slot in each.slots)}" if each.slots else "–",
             _until(each.until, now),
-            _plain(each.plan) or "–",
-            _plain(each.message),
+            plain(each.plan) or "–",
+            plain(each.message),
         )
         for each in found
     ]
@@ -133,20 +136,20 @@ def in_full(held: Held, now: datetime, *, colours: bool) -> str:
 
 def _facts(held: Held, now: datetime) -> Iterator[tuple[str, str]]:
     if held.plan:
-        yield "plan", _plain(held.plan)
+        yield "plan", plain(held.plan)
     if held.deadline:
         yield "must have joined", _until(held.deadline, now)
     if held.expected_until:
         yield "pods are expected for", _until(held.expected_until, now)
     if held.message:
-        yield "why", _plain(held.message)
+        yield "why", plain(held.message)
 
 
 def _slot(slot: Expected) -> str:
     requests = ", ".join(f"{name} {amount}" for name, amount in sorted(slot.requests.items())) or "nothing"
     by = {"the webhook": slot.webhook, "bindings": slot.binding, "the scheduler": slot.scheduler}
     filled = ", ".join(f"{count} by {who}" for who, count in by.items() if count) or "none filled"
-    why = f"; left to the scheduler: {_plain(slot.reason)}" if slot.reason else ""
+    why = f"; left to the scheduler: {plain(slot.reason)}" if slot.reason else ""
     return f"{slot.owner} ({requests}): {slot.left} of {slot.count} left, {filled}{why}"
 
 
@@ -181,6 +184,6 @@ def _unknown(name: str, known: dict[str, Held]) -> str:
     return f"there is no reservation of node {name}{hint}"
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """A text in which nothing moves the cursor, whatever somebody has written."""
     return "".join(each if each.isprintable() else "?" for each in text)

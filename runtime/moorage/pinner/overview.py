@@ -1,4 +1,4 @@
-"""What is promised to whom on which node, for a person who asks (``moorage pins``).
+"""What is promised to whom on which node, for a person who asks (``moorage pins``, ``moorage explain``).
 
 Everything is read anew from reservations and pods; of a status only its words for people are shown.
 """
@@ -16,7 +16,7 @@ from moorage.kube.client import Client
 from moorage.objects import Pod
 from moorage.reservations import NodeReservation, Spec, read
 
-from .names import FINALIZER
+from .names import FINALIZER, NOT_PINNED_ANNOTATION
 from .reports import slot_reports
 
 
@@ -101,8 +101,25 @@ class Held:
         return asdict(self)
 
 
-async def gather(client: Client) -> list[Held]:
-    """Everything that is promised in a cluster, by node.
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """A whole cluster.
+
+    Attributes:
+        nodes: the reservations, by node.
+        left: why pods that were expected are left to the scheduler, by ``namespace/name``.
+    """
+
+    nodes: tuple[Held, ...]
+    left: Mapping[str, str]
+
+    def of(self, node: str) -> Held | None:
+        """The reservation of a node; None when there is none."""
+        return next((each for each in self.nodes if each.node == node), None)
+
+
+async def gather(client: Client) -> Overview:
+    """Everything that is promised in a cluster.
 
     Args:
         client: of somebody who may list reservations and pods.
@@ -115,8 +132,8 @@ async def gather(client: Client) -> list[Held]:
     return overview(reservations, pods)
 
 
-def overview(reservations: Iterable[NodeReservation], pods: Iterable[Pod]) -> list[Held]:
-    """Everything that is promised, by node.
+def overview(reservations: Iterable[NodeReservation], pods: Iterable[Pod]) -> Overview:
+    """Everything that is promised.
 
     Args:
         reservations: all of them.
@@ -128,7 +145,8 @@ def overview(reservations: Iterable[NodeReservation], pods: Iterable[Pod]) -> li
         by_key[pod.key] = pod
         on[pod.spec.node_name].append(pod)
     found = (_held(each, on[each.metadata.name], by_key) for each in reservations)
-    return sorted(found, key=lambda each: each.node)
+    left = ((key, pod.metadata.annotations.get(NOT_PINNED_ANNOTATION, "")) for key, pod in sorted(by_key.items()))
+    return Overview(tuple(sorted(found, key=lambda each: each.node)), {key: why for key, why in left if why})
 
 
 def _held(reservation: NodeReservation, here: Sequence[Pod], by_key: Mapping[str, Pod]) -> Held:

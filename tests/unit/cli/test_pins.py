@@ -11,13 +11,15 @@ from typing import Any
 import msgspec
 import pytest
 
+from moorage.cli import explain, looking
 from moorage.cli import pins as command
-from moorage.kube.errors import ConnectionLost, KubeError
+from moorage.kube.errors import ConnectionLost, Forbidden, KubeError, NotFound, Status
 from moorage.objects import Pod
 from moorage.pinner import overview
 from moorage.pinner.names import CLAIM_ANNOTATION, FINALIZER, NOT_PINNED_ANNOTATION, PIN_ANNOTATION
 from moorage.reservations import NodeReservation
 from tests.unit.cli.test_cleanup import KUBECONFIG
+from tests.unit.evictor.sources.dumps import written
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 DEADLINE = (NOW + timedelta(minutes=4, seconds=10)).isoformat()
@@ -59,7 +61,7 @@ FOUND = overview.overview(RESERVATIONS, PODS)
 
 
 def test_what_is_promised_and_what_has_come() -> None:
-    by_name = {each.node: each for each in FOUND}
+    by_name = {each.node: each for each in FOUND.nodes}
     assert list(by_name) == ["new-1", "new-2", "old", "torn"]
     states = [(each.pod, each.state, each.node) for each in by_name["new-2"].pods]
     assert states == [("shop/d", "elsewhere", "other"), ("shop/e", "pending", ""), ("shop/f", "gone", "")]
@@ -68,23 +70,23 @@ def test_what_is_promised_and_what_has_come() -> None:
     assert (by_name["new-1"].deadline, by_name["old"].deadline) == (DEADLINE, "")
     assert by_name["old"].joined
     assert "slots" in by_name["torn"].message
+    assert FOUND.left == {"shop/c": "cpu: 2 needed\x1b[2J"}
+    assert (FOUND.of("old"), FOUND.of("none")) == (by_name["old"], None)
 
 
 class Cluster:
     """What ``moorage pins`` finds there."""
 
-    def __init__(self, found: list[overview.Held] | KubeError) -> None:
+    def __init__(self, found: overview.Overview | KubeError) -> None:
         self._found = found
 
-    async def gather(self, _client: object) -> list[overview.Held]:
+    async def gather(self, _client: object) -> overview.Overview:
         if isinstance(self._found, KubeError):
             raise self._found
         return self._found
 
 
-def run(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, found: list[overview.Held] | KubeError, *arguments: str
-) -> int:
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, found: overview.Overview | KubeError, *arguments: str) -> int:
     path = tmp_path / "kubeconfig"
     path.write_text(KUBECONFIG)
     monkeypatch.setattr(overview, "gather", Cluster(found).gather)
@@ -102,6 +104,7 @@ def test_a_line_for_each_node(
     assert rows[1] == ["new-1", "Preparing", "1/1", "2/5", "4m10s", "friday"]
     assert rows[2] == ["new-2", "Placeholder", "0/3", "–", "4m10s", "friday", "waits"]
     assert rows[3] == ["old", "Ready", "–", "–", "–", "friday"]
+    assert "pod shop/c is left to the scheduler: cpu: 2 needed?[2J\n" in out
     assert "\x1b" not in out
 
 
@@ -122,6 +125,7 @@ def test_for_scripts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: py
     (node,) = found["nodes"]
     assert node["slots"][0]["left"] == 2
     assert node["pods"] == [{"pod": "shop/a", "state": "bound", "node": ""}]
+    assert found["left"] == {"shop/c": "cpu: 2 needed\x1b[2J"}
     assert found["server"] == "http://127.0.0.1:9"
 
 
@@ -140,13 +144,13 @@ def test_colours_only_for_a_terminal(
 @pytest.mark.parametrize(
     ("found", "arguments", "code", "said"),
     [
-        ([], (), 0, "nothing is promised in the cluster at http://127.0.0.1:9"),
+        (overview.Overview((), {}), (), 0, "nothing is promised in the cluster at http://127.0.0.1:9"),
         (FOUND, ("new-3",), 1, "there is no reservation of node new-3; did you mean new-"),
         (ConnectionLost("no answer"), (), 1, "moorage pins: no answer"),
     ],
 )
 def test_nothing_to_show(
-    found: list[overview.Held] | KubeError,
+    found: overview.Overview | KubeError,
     arguments: tuple[str, ...],
     code: int,
     said: str,
@@ -157,6 +161,66 @@ def test_nothing_to_show(
     assert run(monkeypatch, tmp_path, found, *arguments) == code
     out, error = capsys.readouterr()
     assert said in out + error
+
+
+# --- beside what the evictor says of a node or pod ---
+
+SLOTS = reservation("n1", slots=[SLOT], expectedUntil=DEADLINE, pins=[pin("a")], status={"state": "Preparing"})
+BESIDE = overview.overview([SLOTS], [pod("a", "n1", **{NOT_PINNED_ANNOTATION: "cpu: 2 needed"})])
+
+
+def explained(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, found: overview.Overview | KubeError, *arguments: str
+) -> int:
+    """``moorage explain`` of a cluster that a dump stands for."""
+    dump = explain.parser("moorage explain").parse_args([*arguments, "--from", written(tmp_path)])
+    seen = looking.look_once(dump, looking.settings_of(dump, "moorage explain"), "moorage explain")
+    monkeypatch.setattr(looking, "look_once", lambda *_: seen)
+    monkeypatch.setattr(overview, "gather", Cluster(found).gather)
+    monkeypatch.setattr("moorage.kube.clock.ServerClock.now", lambda _: NOW)
+    path = tmp_path / "kubeconfig"
+    path.write_text(KUBECONFIG)
+    return explain.main(explain.parser("moorage explain").parse_args([*arguments, "--kubeconfig", str(path)]))
+
+
+def test_explaining_a_node_tells_what_is_promised_on_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert explained(monkeypatch, tmp_path, BESIDE, "node", "n1") == 0
+    out = capsys.readouterr().out
+    assert "\n\npod pinning:\nnode n1: Preparing\n" in out
+    assert "shop/Deployment/web (cpu 500m): 4 of 5 left, 1 by the scheduler" in out
+
+
+def test_explaining_a_pod_tells_where_it_is_pinned_and_why_not(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert explained(monkeypatch, tmp_path, BESIDE, "pod", "shop/a", "-o", "json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["pod"] == "shop/a"
+    assert [each["node"] for each in found["pinning"]["nodes"]] == ["n1"]
+    assert found["pinning"]["left"] == "cpu: 2 needed"
+
+
+@pytest.mark.parametrize(
+    ("found", "note"),
+    [
+        (NotFound(404, Status(), request="GET"), ""),
+        (Forbidden(403, Status(), request="GET"), "may not list nodereservations and pods"),
+        (ConnectionLost("no answer"), "what is pinned cannot be seen: no answer"),
+    ],
+)
+def test_explaining_goes_on_without_reservations(
+    found: KubeError,
+    note: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert explained(monkeypatch, tmp_path, found, "node", "n1") == 0
+    out, error = capsys.readouterr()
+    assert "pod pinning" not in out
+    assert note in error
 
 
 @pytest.mark.parametrize(
