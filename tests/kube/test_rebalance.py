@@ -148,42 +148,43 @@ async def test_four_nodes_are_replaced_by_two_by_two_planners_and_no_floor_is_br
     plan.write_text(PLAN.format(deadline="5m"))
     await populate(own_cluster, client)
     watcher = Watcher(client.transport, {"web": 7})
-    async with watcher.watching(), pinning_beside(own_cluster, port):
-        async with planning(kubeconfig, plan, port):
-            await nodes_where(client, lambda seen: {*NEW} <= seen.keys(), "the placeholders")
-            assert not in_phase(await nodes_where(client, bool, "nodes"), "chosen", "draining")
-            for name in NEW:
-                await asyncio.to_thread(own_cluster.start_hollow_kubelet, name)
-            await nodes_where(client, lambda seen: in_phase(seen, "draining"), "a node that is emptied")
-        seen = await nodes_where(client, lambda seen: not in_phase(seen, "chosen", "draining"), "nodes given back")
-        assert not any(seen[name].spec.unschedulable for name in OLD), "whoever is stopped gives back what is under way"
-        capsys.readouterr()
-        async with planning(kubeconfig, plan, port, once=True) as task:
-            assert await done(task) == 0
-        assert stages(capsys.readouterr().out) == ["emptying", "done"]
-        pods = await running(client, 8)
-        assert {each.spec.node_name for each in pods} == {*NEW}
-        assert any(CLAIM_ANNOTATION in each.metadata.annotations for each in pods), "the webhook has steered some"
-        nodes = await nodes_where(client, lambda seen: in_phase(seen, "emptied") == {*OLD}, "emptied nodes")
-        assert {mark(nodes[name])["by"] for name in OLD} == {US}
-        assert {name for name, node in nodes.items() if any(t.key == TAINT for t in node.spec.taints)} == {*OLD}
-        asked = audit.requests(own_cluster.audit_log, accounts.user(NAMESPACE, PLANNER))
-        async with planning(kubeconfig, plan, port, once=True) as task:
-            assert await done(task) == 0
-        again = audit.requests(own_cluster.audit_log, accounts.user(NAMESPACE, PLANNER))[len(asked) :]
+    us = accounts.user(NAMESPACE, PLANNER)
+    async with pinning_beside(own_cluster, port):
+        async with watcher.watching():
+            async with planning(kubeconfig, plan, port):
+                nodes = await nodes_where(client, lambda seen: {*NEW} <= seen.keys(), "the placeholders")
+                assert not in_phase(nodes, "chosen", "draining")
+                for name in NEW:
+                    await asyncio.to_thread(own_cluster.start_hollow_kubelet, name)
+                await nodes_where(client, lambda seen: in_phase(seen, "draining"), "a node that is emptied")
+            nodes = await nodes_where(client, lambda seen: not in_phase(seen, "chosen", "draining"), "nodes given back")
+            assert not any(nodes[name].spec.unschedulable for name in OLD), "whoever is stopped gives back"
+            capsys.readouterr()
+            async with planning(kubeconfig, plan, port, once=True) as task:
+                assert await done(task) == 0
+            assert stages(capsys.readouterr().out) == ["emptying", "done"]
+            pods = await running(client, 8)
+            assert {each.spec.node_name for each in pods} == {*NEW}
+            assert any(CLAIM_ANNOTATION in each.metadata.annotations for each in pods), "the webhook has steered some"
+            nodes = await nodes_where(client, lambda seen: in_phase(seen, "emptied") == {*OLD}, "emptied nodes")
+            assert {mark(nodes[name])["by"] for name in OLD} == {US}
+            assert {name for name, node in nodes.items() if any(t.key == TAINT for t in node.spec.taints)} == {*OLD}
+            asked = audit.requests(own_cluster.audit_log, us)
+            async with planning(kubeconfig, plan, port, once=True) as task:
+                assert await done(task) == 0
+        again = audit.requests(own_cluster.audit_log, us)[len(asked) :]
         written = {each.resource for each in again if each.verb in ("patch", "create", "update")}
         assert written == {"leases"}, "there is nothing left to be done"
-    assert watcher.broken == []
+        assert watcher.broken == []
+        await clear(own_cluster, client)
+        for name in NEW:
+            await asyncio.to_thread(own_cluster.stop_hollow_kubelet, name)
+            await pinning.reservation_gone(client, name)
     assert audit.refused([*asked, *again]) == []
     granted = audit.grants(own_cluster, NAMESPACE, PLANNER)
     to_act = [each for each in granted if any(_is_of(each, rule) for rule in rules(PLANNER, "rebalancingRules"))]
     unused = {each.rpartition(": ")[2] for each in audit.unused(to_act, asked)}
     assert unused <= {"get nodes", "get pods"}, "what a lost answer was about is read again"
-    for name in NEW:
-        await asyncio.to_thread(own_cluster.stop_hollow_kubelet, name)
-    await clear(own_cluster, client)
-    for name in NEW:
-        await pinning.reservation_gone(client, name)
 
 
 def _is_of(grant: audit.Grant, rule: dict[str, Any]) -> bool:

@@ -113,6 +113,7 @@ class Operation:
 
     def rebalancing(self, stage: Stage, why: str) -> None:
         """A rebalancing has come to another stage."""
+        metrics.REBALANCINGS.labels(stage.value).inc()
         kind: EventType = "Warning" if stage in (Stage.INCOMPLETE, Stage.WITHDRAWN) else "Normal"
         self._tell(kind, f"Rebalancing{stage.name.capitalize()}", "Rebalance", why)
 

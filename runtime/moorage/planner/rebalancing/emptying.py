@@ -18,6 +18,7 @@ from moorage.drain.steps import Begin, Evict, HandBack, RollBack
 from moorage.kube.client import Client
 from moorage.kube.transport import Transport
 
+from .. import metrics
 from . import standing
 from .followed import Followed
 
@@ -211,6 +212,8 @@ async def _still(remaining: Sequence[str]) -> Collection[str]:
 
 def _tell(news: News) -> None:
     step = news.step
+    if isinstance(step, Evict):
+        metrics.EVICTIONS.labels("evicted" if news.refused is None else news.refused.reason.name).inc()
     if news.refused is not None:
         return  # the node says so when it comes to nothing
     if isinstance(step, Evict):
