@@ -17,6 +17,7 @@ from moorage.drain import Drainer, Ended, News, Outcome, Policy, Settings, World
 from moorage.drain.steps import Begin, Evict, HandBack, RollBack
 from moorage.kube.client import Client
 from moorage.kube.transport import Transport
+from moorage.ops import compat
 
 from .. import metrics
 from . import standing
@@ -111,7 +112,7 @@ class Emptying:
         self.ended = True
         self.stop("the planner is being stopped, or serves another plan")
         try:
-            async with asyncio.timeout(seconds):
+            async with compat.timeout(seconds):  # whoever calls may be being cancelled
                 await self._at_rest.wait()
         except TimeoutError:
             logger.warning("not everything was given back in time", extra={"nodes": sorted(self.open)})
