@@ -36,6 +36,7 @@ from moorage.protocol import (
 )
 from tests.unit.drain.bed.bed import Bed, shop
 from tests.unit.drain.build import at, owner, pod
+from tests.unit.pinner.bed import faults
 from tests.unit.pinner.bed.virtual import virtual
 from tests.unit.protocol.support import promise
 
@@ -372,6 +373,23 @@ async def test_what_holds_a_node_is_said_when_the_time_is_over() -> None:
                 assert bed.phase("n0") == "emptied"
                 assert Release("new-1") in told.actions
                 clean(bed)
+
+
+@pytest.mark.parametrize("kind", ["nodes", "pods"])
+@virtual
+async def test_what_may_not_be_seen_is_not_taken_for_gone(kind: str) -> None:
+    async with Bed() as bed:
+        shop(bed)
+        await bed.begin()
+        bed.wire.faults.set(faults.deny(), "list", kind)
+        told = Told(bed, plan("n0", "n1", within=60))
+        with told.board.reports.connected(CLUSTER):
+            async with told.running():
+                report(told.board, new_1=NodeState.READY, new_2=NodeState.READY)
+                await bed.until(lambda: told.it.stage.final)
+                assert told.stages == [Stage.EMPTYING, Stage.INCOMPLETE]
+                assert [each.partition(": ")[2].partition(" of")[0] for each in told.it.troubles] == [kind] * 2
+                assert bed.writes() == []
 
 
 def test_a_plan_of_another_kind_issues_what_it_did() -> None:

@@ -80,7 +80,6 @@ class Emptying:
             seconds: how long it may take.
         """
         self.open = dict.fromkeys(names, "")
-        await self._followed.wait_answered()
         over = asyncio.get_running_loop().call_later(seconds, self.stop, "its time is over")
         try:
             while self.open and not self._ends:
@@ -90,9 +89,8 @@ class Emptying:
 
     async def tidy(self) -> None:
         """Give back, until cancelled, what was emptied and is used again or deleted by nobody."""
-        await self._followed.wait_answered()
         while True:
-            if self._leads():
+            if self._leads() and not self._followed.missing():
                 with suppress(NotLeading):
                     await self._with_drainer(lambda drainer: drainer.tidy())
             await asyncio.sleep(TIDY)
@@ -127,7 +125,10 @@ class Emptying:
 
     async def _try(self) -> None:
         """One cycle of all nodes that are not empty and may be tried."""
-        due = self._due() if self._leads() and not self._paused() else []
+        missing = self._followed.missing()
+        if missing:
+            self.open = dict.fromkeys(self.open, missing)
+        due = self._due() if not missing and self._leads() and not self._paused() else []
         if not due:
             await asyncio.sleep(1.0)
             return

@@ -43,10 +43,16 @@ class Followed:
         """Follow the API server until cancelled."""
         await asyncio.gather(*(each.run() for each in self._all))
 
-    async def wait_answered(self) -> None:
-        """Return once each kind has been complete or may not be seen."""
-        for each in self._all:
-            await each.wait_answered()
+    def missing(self) -> str:
+        """What must be seen before anything is said of a node, for people; empty once all was complete or is refused.
+
+        Without nodes and pods nothing is known: a node that cannot be seen is not gone.
+        """
+        needed = next((each for each in (self.nodes, self.pods) if not each.synced), None)
+        if needed is not None:
+            return f"{needed.resource.plural} of the cluster are not known: {needed.refusal or 'no answer yet'}"
+        others = (each for each in self._all if not each.synced and each.refusal is None)
+        return next((f"{each.resource.plural} of the cluster are not known yet" for each in others), "")
 
     def unseen(self) -> dict[str, str]:
         """Kinds that may not be followed now, each with the reason: what is known of them may be old."""
