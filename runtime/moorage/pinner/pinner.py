@@ -10,7 +10,7 @@ from moorage.controller.fence import Fence
 from moorage.controller.queue import KeyQueue
 from moorage.kube.client import Client
 from moorage.kube.clock import ServerClock
-from moorage.protocol import Ack, Instruction, NodeReport
+from moorage.protocol import Ack, Instruction, NodeReport, Webhook
 
 from . import metrics
 from .apply import Executor
@@ -43,6 +43,7 @@ class Pinner:
         admission: the webhook; None: pods are not pinned while they are created.
         acks: takes the answers; called from the event loop, must not block.
         reports: takes what is to be said of nodes; likewise.
+        serves: told whether pods are pinned while they are created; likewise.
         monotonic: seconds on a clock that never goes back.
     """
 
@@ -58,10 +59,12 @@ class Pinner:
         admission: Admission | None = None,
         acks: Callable[[Ack], None],
         reports: Callable[[NodeReport], None] = lambda _: None,
+        serves: Callable[[Webhook], None] = lambda _: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client, self._caches, self._clock, self._is_leader = client, caches, clock, is_leader
         self._options, self._admission, self._monotonic = options, admission, monotonic
+        self._serves = serves
         self._reporter, self._reports = Reporter(recorder), Reports(reports)
         self._desk = Desk(acks, self._reporter, monotonic)
         self._queue = KeyQueue(base=options.retry_base, cap=options.retry_cap, on_waiting=metrics.QUEUED.set)
@@ -117,7 +120,10 @@ class Pinner:
         mutator = Mutator(world, sweeps, self._clock, self._is_leader)
         works = {"snapshot": world.sound(), "pinner loop": loop.run(), "lease keeper": leases.run()}
         if self._admission is not None:
-            works["webhook"] = self._admission.term(self._client, fence, world.expected, mutator, self._clock)
+            self._asked(asked=False)
+            works["webhook"] = self._admission.term(
+                self._client, fence, world.expected, mutator, self._clock, lambda asked: self._asked(asked=asked)
+            )
         try:
             async with asyncio.TaskGroup() as group:
                 for name, work in works.items():
@@ -125,3 +131,7 @@ class Pinner:
         finally:
             world.close()
             self._queue.close()
+
+    def _asked(self, *, asked: bool) -> None:
+        """The API server is told to ask about pods that are created, or not to."""
+        self._serves(Webhook.SERVING if asked else Webhook.IDLE)

@@ -160,6 +160,7 @@ class _Service:
             admission=admission,
             acks=stream.ack,
             reports=stream.report,
+            serves=stream.serves,
         )
 
     async def _follow(self, stream: InstructionStream, work: Work) -> None:

@@ -25,7 +25,6 @@ from moorage.protocol import (
     Hello,
     Instruction,
     NodeReport,
-    NodeReports,
     Outcome,
     PinPods,
     Position,
@@ -34,6 +33,7 @@ from moorage.protocol import (
     Release,
     ServerMessage,
     SnapshotEnd,
+    Webhook,
     Welcome,
     validate,
 )
@@ -145,6 +145,11 @@ class InstructionStream:
         self._bulletin.put(report)
         self._to_write.set()
 
+    def serves(self, webhook: Webhook) -> None:
+        """Say whether pods are pinned while they are created; likewise."""
+        self._bulletin.serves(webhook)
+        self._to_write.set()
+
     async def messages(self) -> AsyncGenerator[Received, None]:
         """Instructions and ends of snapshots, for ever; use it inside ``contextlib.aclosing``.
 
@@ -222,8 +227,8 @@ class InstructionStream:
         while True:
             while acks := self._outbox.take():
                 await connection.write(Acks(acks))
-            while reports := self._bulletin.take():
-                await connection.write(NodeReports(reports))
+            while (reports := self._bulletin.take()) is not None:
+                await connection.write(reports)
             self._to_write.clear()
             await self._to_write.wait()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections import OrderedDict, deque
 
-from moorage.protocol import Ack, NodeReport, NodeState, Position, SnapshotEnd, Welcome
+from moorage.protocol import Ack, NodeReport, NodeReports, NodeState, Position, SnapshotEnd, Webhook, Welcome
 
 RECORDED = 4096
 """Last acknowledgements that are kept for repetitions; an older one makes a repetition count as new."""
@@ -93,6 +93,7 @@ class Bulletin:
     def __init__(self) -> None:
         self._latest: dict[str, NodeReport] = {}
         self._unsent: dict[str, NodeReport] = {}
+        self._webhook, self._to_say = Webhook.UNSPECIFIED, False
 
     def put(self, report: NodeReport) -> None:
         """Say it, and say it again on each new connection until the node is gone."""
@@ -100,8 +101,16 @@ class Bulletin:
         if report.state is NodeState.GONE:
             del self._latest[report.node]
 
-    def take(self) -> tuple[NodeReport, ...]:
-        """The next ones to write together; empty when there are none."""
+    def serves(self, webhook: Webhook) -> None:
+        """Say whether pods are pinned while they are created."""
+        self._to_say = self._to_say or webhook is not self._webhook
+        self._webhook = webhook
+
+    def take(self) -> NodeReports | None:
+        """What to write next; None when there is nothing to say."""
+        if not self._unsent and not self._to_say:
+            return None
+        self._to_say = False
         taken: list[NodeReport] = []
         size = 0
         for report in self._unsent.values():
@@ -111,11 +120,12 @@ class Bulletin:
             taken.append(report)
         for report in taken:
             del self._unsent[report.node]
-        return tuple(taken)
+        return NodeReports(tuple(taken), self._webhook)
 
     def reconnect(self) -> None:
         """A new connection: the server has forgotten what it was told."""
         self._unsent = dict(self._latest)
+        self._to_say = self._webhook is not Webhook.UNSPECIFIED
 
 
 class Outbox:

@@ -7,10 +7,10 @@ forgotten then, so that nobody acts on what was true before the leader changed.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-from moorage.protocol import NodeReport
+from moorage.protocol import NodeReport, NodeReports, Webhook
 
 Listener = Callable[[], None]
 
@@ -20,6 +20,7 @@ class Reports:
 
     def __init__(self) -> None:
         self._known: dict[str, dict[str, NodeReport]] = {}
+        self._webhooks: dict[str, Webhook] = {}
         self._present: Counter[str] = Counter()
         self._listeners: list[Listener] = []
 
@@ -31,22 +32,27 @@ class Reports:
         """Whether a pinner of the cluster that leads is connected."""
         return self._present[cluster] > 0
 
-    def take(self, cluster: str, reports: Iterable[NodeReport]) -> None:
+    def webhook(self, cluster: str) -> Webhook:
+        """Whether pods of a cluster are pinned while they are created."""
+        return self._webhooks.get(cluster, Webhook.UNSPECIFIED)
+
+    def take(self, cluster: str, said: NodeReports) -> None:
         """Take note of reports.
 
         Args:
             cluster: whose pinner has sent them.
-            reports: each replaces what was known of its node.
+            said: each report replaces what was known of its node.
         """
-        known = self._known.setdefault(cluster, {})
-        known.update({report.node: report for report in reports})
+        self._webhooks[cluster] = said.webhook
+        self._known.setdefault(cluster, {}).update({report.node: report for report in said.reports})
         self._changed()
 
     @contextmanager
     def connected(self, cluster: str) -> Iterator[None]:
         """A block in which a pinner of the cluster is connected; it begins with nothing known."""
         self._present[cluster] += 1
-        self._known.pop(cluster, None)
+        for known in (self._known, self._webhooks):
+            known.pop(cluster, None)
         self._changed()
         try:
             yield

@@ -192,7 +192,7 @@ class PlannerServer:
                 for ack in message.acks:
                     session.received(ack)
             elif isinstance(message, NodeReports):
-                session.reported(message.reports)
+                session.reported(message)
 
     async def _hello(self, context: Context) -> Hello:
         try:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 
 from moorage.protocol import (
     Ack,
     Heartbeat,
     Hello,
     Instruction,
-    NodeReport,
+    NodeReports,
     Position,
     ServerMessage,
     SnapshotEnd,
@@ -80,7 +80,7 @@ class Session:
             logger.debug("acknowledgement of nothing that is served", extra=fields)
         self._wake.set()
 
-    def reported(self, reports: Iterable[NodeReport]) -> None:
+    def reported(self, reports: NodeReports) -> None:
         """Take note of how it stands with nodes."""
         self._board.reports.take(self._hello.cluster_id, reports)
 

@@ -26,6 +26,7 @@ from .messages import (
     Slot,
     SlotReport,
     SnapshotEnd,
+    Webhook,
     Welcome,
 )
 from .reasons import ReasonCode
@@ -59,5 +60,6 @@ __all__ = [
     "Slot",
     "SlotReport",
     "SnapshotEnd",
+    "Webhook",
     "Welcome",
 ]

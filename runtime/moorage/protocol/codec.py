@@ -36,6 +36,7 @@ from .messages import (
     Slot,
     SlotReport,
     SnapshotEnd,
+    Webhook,
     Welcome,
 )
 from .reasons import ReasonCode
@@ -53,6 +54,7 @@ _MAX_POD_SENTENCE = 512  # times 1000 pods stays well below the 4 MiB that a gRP
 _REASONS = {code.number: code for code in ReasonCode}
 _OUTCOMES = {getattr(pb, f"OUTCOME_{outcome.name}"): outcome for outcome in Outcome}
 _NUMBERS = {outcome: number for number, outcome in _OUTCOMES.items()}
+_WEBHOOKS = {getattr(pb, f"WEBHOOK_{webhook.name}"): webhook for webhook in Webhook}
 _STATES = {getattr(pb, f"NODE_STATE_{state.name}"): state for state in NodeState}
 
 
@@ -75,7 +77,9 @@ def encode_request(message: ClientMessage) -> bytes:
         case Acks():
             return pb.StreamRequest(acks=pb.Acks(acks=map(_ack_pb, message.acks))).SerializeToString()
         case NodeReports():
-            reports = pb.NodeReports(reports=map(_report_pb, message.reports))
+            reports = pb.NodeReports(
+                reports=map(_report_pb, message.reports), webhook=f"WEBHOOK_{message.webhook.name}"
+            )
             return pb.StreamRequest(reports=reports).SerializeToString()
 
 
@@ -109,7 +113,8 @@ def decode_request(data: bytes) -> ClientMessage | None:
             return Acks(tuple(_ack(ack, f"acks[{index}]") for index, ack in enumerate(message.acks.acks)))
         case "reports":
             reports = enumerate(message.reports.reports)
-            return NodeReports(tuple(_report(report, f"reports[{index}]") for index, report in reports))
+            webhook = _WEBHOOKS.get(message.reports.webhook, Webhook.UNSPECIFIED)
+            return NodeReports(tuple(_report(report, f"reports[{index}]") for index, report in reports), webhook)
     return None
 
 

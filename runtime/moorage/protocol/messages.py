@@ -323,11 +323,28 @@ class NodeReport:
     position: Position = Position()
 
 
+class Webhook(enum.Enum):
+    """Whether the API server asks the pinner about pods that are created."""
+
+    UNSPECIFIED = "unspecified"
+    """The pinner has no webhook, or says more than we know."""
+    IDLE = "idle"
+    """It has one, and the API server is not told to ask: nothing is expected, or that could not be done yet."""
+    SERVING = "serving"
+    """The API server is told to ask."""
+
+
 @dataclass(frozen=True, slots=True)
 class NodeReports:
-    """How it stands with some nodes; each replaces what was said of the same node before."""
+    """How it stands with some nodes.
 
-    reports: tuple[NodeReport, ...]
+    Attributes:
+        reports: each replaces what was said of the same node before.
+        webhook: whether pods are pinned while they are created, now.
+    """
+
+    reports: tuple[NodeReport, ...] = ()
+    webhook: Webhook = Webhook.UNSPECIFIED
 
 
 @dataclass(frozen=True, slots=True)

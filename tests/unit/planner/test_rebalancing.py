@@ -26,6 +26,7 @@ from moorage.protocol import (
     DeletePlaceholder,
     ExpectPods,
     NodeReport,
+    NodeReports,
     NodeState,
     Outcome,
     Owner,
@@ -33,6 +34,8 @@ from moorage.protocol import (
     ReasonCode,
     Release,
     Slot,
+    SlotReport,
+    Webhook,
 )
 from tests.unit.drain.bed.bed import Bed, shop
 from tests.unit.drain.build import at, owner, pod
@@ -58,7 +61,7 @@ def served(of: Plan) -> Board:
 def report(board: Board, **states: NodeState) -> None:
     now = Position(board.epoch, board.high)
     found = [NodeReport(name.replace("_", "-"), state, sentence="so", position=now) for name, state in states.items()]
-    board.reports.take(CLUSTER, found)
+    board.reports.take(CLUSTER, NodeReports(tuple(found)))
 
 
 # --- the nodes that are made ---
@@ -85,8 +88,25 @@ def test_all_must_be_ready_and_the_pinner_there() -> None:
         assert (targets.paused, targets.lost) == ("", "")
     assert targets.paused == "no pod pinner that leads is connected"
     with board.reports.connected("another"):
-        board.reports.take("another", [NodeReport("new-1", NodeState.READY)])
+        board.reports.take("another", NodeReports((NodeReport("new-1", NodeState.READY),)))
         assert targets.paused == "no pod pinner that leads is connected", "of this cluster"
+
+
+def test_a_webhook_that_is_not_asked_yet_is_waited_for_as_long_as_pods_are_expected() -> None:
+    of = plan("old", made=("new-1",))
+    board = served(of)
+    targets, now = Targets(of, board, CLUSTER), Position(board.epoch, board.high)
+    with board.reports.connected(CLUSTER):
+        for webhook, filled, why in (
+            (Webhook.IDLE, 0, "2 pods are expected, and the pod pinner's webhook is not asked about them yet"),
+            (Webhook.SERVING, 0, ""),
+            (Webhook.IDLE, 2, ""),
+            (Webhook.UNSPECIFIED, 0, ""),  # there is none
+        ):
+            slot = SlotReport(SLOTS[0].owner, 2, scheduler=filled)
+            said = NodeReport("new-1", NodeState.PREPARING, slots=(slot,), position=now)
+            board.reports.take(CLUSTER, NodeReports((said,), webhook))
+            assert targets.paused == why
 
 
 def test_what_was_said_before_the_pinner_had_taken_the_plan_on_counts_for_nothing() -> None:
@@ -96,7 +116,7 @@ def test_what_was_said_before_the_pinner_had_taken_the_plan_on_counts_for_nothin
     with board.reports.connected(CLUSTER):
         for state in (NodeState.READY, NodeState.GONE):  # of an earlier plan, or before room is held
             for position in (Position(board.epoch - 1, 9), Position(board.epoch, 1)):
-                board.reports.take(CLUSTER, [NodeReport("new-1", state, position=position)])
+                board.reports.take(CLUSTER, NodeReports((NodeReport("new-1", state, position=position),)))
                 assert (list(targets.waiting), targets.lost) == (["node new-1: nothing is known of it yet"], "")
         report(board, new_1=NodeState.READY)
         assert (targets.paused, targets.lost) == ("", "")

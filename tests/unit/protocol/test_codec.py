@@ -40,6 +40,7 @@ from moorage.protocol import (
     Slot,
     SlotReport,
     SnapshotEnd,
+    Webhook,
     Welcome,
     codec,
 )
@@ -89,7 +90,7 @@ node_reports = st.builds(
     positions,
 )
 client_messages = st.one_of(
-    st.builds(NodeReports, st.lists(node_reports, max_size=3).map(tuple)),
+    st.builds(NodeReports, st.lists(node_reports, max_size=3).map(tuple), st.sampled_from(Webhook)),
     st.builds(Hello, printable, texts, texts, positions, st.integers(0, 2**31 - 1), st.booleans()),
     st.builds(Acks, st.lists(acks, max_size=3).map(tuple)),
 )
@@ -226,6 +227,7 @@ def test_a_report_is_cut_to_what_a_server_takes_and_a_newer_state_is_none_of_our
     assert (len(read.reports[0].slots), len(read.reports[0].shortfalls)) == (1000, 32)
     newer = pb.StreamRequest()
     newer.reports.reports.add(node="n").MergeFromString(b"\x10\xe7\x07")  # state: 999
+    newer.reports.MergeFromString(b"\x10\xe7\x07")  # webhook: 999
     read = codec.decode_request(newer.SerializeToString())
     assert read == NodeReports((NodeReport("n", NodeState.UNSPECIFIED),))
 
@@ -250,6 +252,7 @@ def test_reasons_and_outcomes_have_the_numbers_of_the_proto() -> None:
     wire = {name: number for name, number in pb.ReasonCode.items() if number}
     assert wire == {f"REASON_CODE_{code.name}": code.number for code in ReasonCode}
     assert {name for name, number in pb.Outcome.items() if number} == {f"OUTCOME_{outcome.name}" for outcome in Outcome}
+    assert set(pb.Webhook.keys()) == {f"WEBHOOK_{webhook.name}" for webhook in Webhook}
     assert set(pb.NodeState.keys()) == {f"NODE_STATE_{state.name}" for state in NodeState}
 
 

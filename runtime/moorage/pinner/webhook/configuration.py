@@ -119,11 +119,19 @@ class Registration:
         target: where the webhook is.
         bundle: the authorities.
         wanted: whether pods are expected.
+        told: called with whether the API server is told to ask, each time that is known.
     """
 
     def __init__(
-        self, client: Client, fence: Fence, target: Target, bundle: Bundle, wanted: Callable[[], bool]
+        self,
+        client: Client,
+        fence: Fence,
+        target: Target,
+        bundle: Bundle,
+        wanted: Callable[[], bool],
+        told: Callable[[bool], None] = lambda _: None,
     ) -> None:
+        self._told = told
         self._client, self._fence, self._target = client, fence, target
         self._bundle, self._wanted = bundle, wanted
         self._stirred = asyncio.Event()
@@ -171,6 +179,7 @@ class Registration:
             found = await self._client.get(resources.MUTATING_WEBHOOKS, self._target.configuration)
         if found.webhooks != ((entry,) if entry is not None else ()) and (entry, found.webhooks) != self._written:
             await self._write(found, entry)
+        self._told(entry is not None)
 
     async def _write(self, found: MutatingWebhookConfiguration, entry: dict[str, Any] | None) -> None:
         meta = found.metadata

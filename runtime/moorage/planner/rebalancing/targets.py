@@ -14,6 +14,7 @@ from moorage.protocol import (
     Outcome,
     Position,
     Release,
+    Webhook,
 )
 
 from .. import tally
@@ -44,6 +45,9 @@ class Targets:
         """
         if not self._board.reports.is_led(self._cluster):
             return "no pod pinner that leads is connected"
+        left = sum(slot.left for _, report in self._reports() if report is not None for slot in report.slots)
+        if left and self._board.reports.webhook(self._cluster) is Webhook.IDLE:
+            return f"{left} pods are expected, and the pod pinner's webhook is not asked about them yet"
         return next(self.waiting, "")
 
     @property

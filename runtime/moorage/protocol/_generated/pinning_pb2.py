@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n moorage/pinning/v1/pinning.proto\x12\x12moorage.pinning.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xaa\x01\n\rStreamRequest\x12*\n\x05hello\x18\x01 \x01(\x0b\x32\x19.moorage.pinning.v1.HelloH\x00\x12(\n\x04\x61\x63ks\x18\x03 \x01(\x0b\x32\x18.moorage.pinning.v1.AcksH\x00\x12\x32\n\x07reports\x18\x04 \x01(\x0b\x32\x1f.moorage.pinning.v1.NodeReportsH\x00\x42\t\n\x07messageJ\x04\x08\x02\x10\x03\"\xf0\x01\n\x0eStreamResponse\x12.\n\x07welcome\x18\x01 \x01(\x0b\x32\x1b.moorage.pinning.v1.WelcomeH\x00\x12\x36\n\x0binstruction\x18\x02 \x01(\x0b\x32\x1f.moorage.pinning.v1.InstructionH\x00\x12\x37\n\x0csnapshot_end\x18\x03 \x01(\x0b\x32\x1f.moorage.pinning.v1.SnapshotEndH\x00\x12\x32\n\theartbeat\x18\x04 \x01(\x0b\x32\x1d.moorage.pinning.v1.HeartbeatH\x00\x42\t\n\x07message\"+\n\x08Position\x12\r\n\x05\x65poch\x18\x01 \x01(\x03\x12\x10\n\x08sequence\x18\x02 \x01(\x03\"\x8c\x01\n\x05Hello\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12\x0f\n\x07replica\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12.\n\x08position\x18\x04 \x01(\x0b\x32\x1c.moorage.pinning.v1.Position\x12\x0e\n\x06window\x18\x05 \x01(\x05\x12\r\n\x05probe\x18\x06 \x01(\x08\"-\n\x04\x41\x63ks\x12%\n\x04\x61\x63ks\x18\x01 \x03(\x0b\x32\x17.moorage.pinning.v1.Ack\"\xea\x01\n\x03\x41\x63k\x12\x16\n\x0einstruction_id\x18\x01 \x01(\t\x12.\n\x08position\x18\x02 \x01(\x0b\x32\x1c.moorage.pinning.v1.Position\x12,\n\x07outcome\x18\x03 \x01(\x0e\x32\x1b.moorage.pinning.v1.Outcome\x12.\n\x06reason\x18\x04 \x01(\x0e\x32\x1e.moorage.pinning.v1.ReasonCode\x12\x10\n\x08sentence\x18\x05 \x01(\t\x12+\n\x04pods\x18\x06 \x03(\x0b\x32\x1d.moorage.pinning.v1.PodResult\"\xb2\x01\n\tPodResult\x12\'\n\x03pod\x18\x01 \x01(\x0b\x32\x1a.moorage.pinning.v1.PodRef\x12,\n\x07outcome\x18\x02 \x01(\x0e\x32\x1b.moorage.pinning.v1.Outcome\x12.\n\x06reason\x18\x03 \x01(\x0e\x32\x1e.moorage.pinning.v1.ReasonCode\x12\x10\n\x08sentence\x18\x04 \x01(\t\x12\x0c\n\x04node\x18\x05 \x01(\t\">\n\x0bNodeReports\x12/\n\x07reports\x18\x01 \x03(\x0b\x32\x1e.moorage.pinning.v1.NodeReport\"\xdf\x01\n\nNodeReport\x12\x0c\n\x04node\x18\x01 \x01(\t\x12,\n\x05state\x18\x02 \x01(\x0e\x32\x1d.moorage.pinning.v1.NodeState\x12\x10\n\x08node_uid\x18\x03 \x01(\t\x12\x10\n\x08sentence\x18\x04 \x01(\t\x12\x12\n\nshortfalls\x18\x05 \x03(\t\x12-\n\x05slots\x18\x06 \x03(\x0b\x32\x1e.moorage.pinning.v1.SlotReport\x12.\n\x08position\x18\x07 \x01(\x0b\x32\x1c.moorage.pinning.v1.Position\"\x8a\x01\n\nSlotReport\x12(\n\x05owner\x18\x01 \x01(\x0b\x32\x19.moorage.pinning.v1.Owner\x12\r\n\x05\x63ount\x18\x02 \x01(\x05\x12\x0f\n\x07webhook\x18\x03 \x01(\x05\x12\x0f\n\x07\x62inding\x18\x04 \x01(\x05\x12\x11\n\tscheduler\x18\x05 \x01(\x05\x12\x0e\n\x06reason\x18\x06 \x01(\t\"\x87\x01\n\x07Welcome\x12.\n\x08position\x18\x01 \x01(\x0b\x32\x1c.moorage.pinning.v1.Position\x12\x10\n\x08snapshot\x18\x02 \x01(\x08\x12\x0c\n\x04plan\x18\x03 \x01(\t\x12,\n\theartbeat\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"S\n\x0bSnapshotEnd\x12.\n\x08position\x18\x01 \x01(\x0b\x32\x1c.moorage.pinning.v1.Position\x12\x14\n\x0cinstructions\x18\x02 \x01(\x03\"Q\n\tHeartbeat\x12.\n\x08position\x18\x01 \x01(\x0b\x32\x1c.moorage.pinning.v1.Position\x12\x14\n\x0c\x61\x63knowledged\x18\x02 \x01(\x03\"\xdd\x03\n\x0bInstruction\x12\n\n\x02id\x18\x01 \x01(\t\x12.\n\x08position\x18\x02 \x01(\x0b\x32\x1c.moorage.pinning.v1.Position\x12*\n\x06issued\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x64\x65\x61\x64line\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04plan\x18\x05 \x01(\t\x12\x43\n\x12\x63reate_placeholder\x18\n \x01(\x0b\x32%.moorage.pinning.v1.CreatePlaceholderH\x00\x12\x43\n\x12\x64\x65lete_placeholder\x18\x0b \x01(\x0b\x32%.moorage.pinning.v1.DeletePlaceholderH\x00\x12/\n\x08pin_pods\x18\x0c \x01(\x0b\x32\x1b.moorage.pinning.v1.PinPodsH\x00\x12\x35\n\x0b\x65xpect_pods\x18\r \x01(\x0b\x32\x1e.moorage.pinning.v1.ExpectPodsH\x00\x12.\n\x07release\x18\x0e \x01(\x0b\x32\x1b.moorage.pinning.v1.ReleaseH\x00\x42\x08\n\x06\x61\x63tion\"A\n\x11\x43reatePlaceholder\x12,\n\x07promise\x18\x01 \x01(\x0b\x32\x1b.moorage.pinning.v1.Promise\"!\n\x11\x44\x65letePlaceholder\x12\x0c\n\x04node\x18\x01 \x01(\t\"A\n\x07PinPods\x12\x0c\n\x04node\x18\x01 \x01(\t\x12(\n\x04pods\x18\x02 \x03(\x0b\x32\x1a.moorage.pinning.v1.PodRef\"C\n\nExpectPods\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\'\n\x05slots\x18\x02 \x03(\x0b\x32\x18.moorage.pinning.v1.Slot\"\x17\n\x07Release\x12\x0c\n\x04node\x18\x01 \x01(\t\"\xfa\x02\n\x07Promise\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x41\n\x0b\x61llocatable\x18\x02 \x03(\x0b\x32,.moorage.pinning.v1.Promise.AllocatableEntry\x12\x37\n\x06labels\x18\x03 \x03(\x0b\x32\'.moorage.pinning.v1.Promise.LabelsEntry\x12)\n\x06taints\x18\x04 \x03(\x0b\x32\x19.moorage.pinning.v1.Taint\x12\x31\n\x0estartup_taints\x18\x05 \x03(\x0b\x32\x19.moorage.pinning.v1.Taint\x12\x13\n\x0bprovider_id\x18\x06 \x01(\t\x12\x0f\n\x07profile\x18\x07 \x01(\t\x1a\x32\n\x10\x41llocatableEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"3\n\x05Taint\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\x0e\n\x06\x65\x66\x66\x65\x63t\x18\x03 \x01(\t\"6\n\x06PodRef\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0b\n\x03uid\x18\x03 \x01(\t\"C\n\x05Owner\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0b\n\x03uid\x18\x04 \x01(\t\"\xaa\x01\n\x04Slot\x12(\n\x05owner\x18\x01 \x01(\x0b\x32\x19.moorage.pinning.v1.Owner\x12\x38\n\x08requests\x18\x02 \x03(\x0b\x32&.moorage.pinning.v1.Slot.RequestsEntry\x12\r\n\x05\x63ount\x18\x03 \x01(\x05\x1a/\n\rRequestsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*\x80\x02\n\tNodeState\x12\x1a\n\x16NODE_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12NODE_STATE_PENDING\x10\x01\x12\x1a\n\x16NODE_STATE_PLACEHOLDER\x10\x02\x12\x16\n\x12NODE_STATE_JOINING\x10\x03\x12\x18\n\x14NODE_STATE_PREPARING\x10\x04\x12\x14\n\x10NODE_STATE_READY\x10\x05\x12\x16\n\x12NODE_STATE_FOREIGN\x10\x06\x12\x16\n\x12NODE_STATE_FAILING\x10\x07\x12\x16\n\x12NODE_STATE_STOPPED\x10\x08\x12\x13\n\x0fNODE_STATE_GONE\x10\t*w\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x14\n\x10OUTCOME_ACCEPTED\x10\x01\x12\x13\n\x0fOUTCOME_APPLIED\x10\x02\x12\x14\n\x10OUTCOME_REJECTED\x10\x03\x12\x12\n\x0eOUTCOME_FAILED\x10\x04*\xec\n\n\nReasonCode\x12\x1b\n\x17REASON_CODE_UNSPECIFIED\x10\x00\x12\x12\n\x0eREASON_CODE_OK\x10\x01\x12\x1d\n\x19REASON_CODE_UNKNOWN_FIELD\x10\n\x12\x19\n\x15REASON_CODE_MALFORMED\x10\x0b\x12\x19\n\x15REASON_CODE_TOO_LARGE\x10\x0c\x12!\n\x1dREASON_CODE_INVALID_NODE_NAME\x10\r\x12 \n\x1cREASON_CODE_INVALID_QUANTITY\x10\x0e\x12 \n\x1cREASON_CODE_INVALID_METADATA\x10\x0f\x12\x1f\n\x1bREASON_CODE_DEADLINE_PASSED\x10\x10\x12\x1b\n\x17REASON_CODE_STALE_EPOCH\x10\x11\x12\x19\n\x15REASON_CODE_ID_REUSED\x10\x12\x12\x1a\n\x16REASON_CODE_SUPERSEDED\x10\x13\x12\x1e\n\x1aREASON_CODE_DUPLICATE_NODE\x10\x1e\x12\x1c\n\x18REASON_CODE_NODE_IS_REAL\x10\x1f\x12\x1c\n\x18REASON_CODE_NODE_FOREIGN\x10 \x12\x1e\n\x1aREASON_CODE_KARPENTER_NODE\x10!\x12\"\n\x1eREASON_CODE_PROVIDER_ID_NEEDED\x10\"\x12\x1f\n\x1bREASON_CODE_UNKNOWN_PROFILE\x10#\x12#\n\x1fREASON_CODE_PLACEHOLDER_MISSING\x10$\x12#\n\x1fREASON_CODE_PLACEHOLDER_REMOVED\x10%\x12\x1b\n\x17REASON_CODE_NODE_FAILED\x10&\x12\x1c\n\x18REASON_CODE_NODE_SMALLER\x10\'\x12\x19\n\x15REASON_CODE_NODE_FULL\x10(\x12\x1d\n\x19REASON_CODE_POD_NOT_FOUND\x10\x32\x12\x1f\n\x1bREASON_CODE_POD_UID_CHANGED\x10\x33\x12#\n\x1fREASON_CODE_POD_BOUND_ELSEWHERE\x10\x34\x12\x1f\n\x1bREASON_CODE_POD_TERMINATING\x10\x35\x12\x1c\n\x18REASON_CODE_POD_FINISHED\x10\x36\x12\x1d\n\x19REASON_CODE_POD_UNMANAGED\x10\x37\x12\x17\n\x13REASON_CODE_POD_JOB\x10\x38\x12\x1a\n\x16REASON_CODE_POD_DAEMON\x10\x39\x12#\n\x1fREASON_CODE_POD_OTHER_SCHEDULER\x10:\x12\x19\n\x15REASON_CODE_POD_GATED\x10;\x12\x1d\n\x19REASON_CODE_POD_NOMINATED\x10<\x12\x18\n\x14REASON_CODE_POD_GANG\x10=\x12\x1b\n\x17REASON_CODE_POD_CHANGED\x10>\x12\x1c\n\x18REASON_CODE_DOES_NOT_FIT\x10?\x12$\n REASON_CODE_SOFT_PIN_UNSUPPORTED\x10@\x12!\n\x1dREASON_CODE_TAINT_WOULD_EVICT\x10\x41\x12\x1c\n\x18REASON_CODE_OWNER_CAPPED\x10\x42\x12\x1f\n\x1bREASON_CODE_API_UNAVAILABLE\x10P\x12\x1b\n\x17REASON_CODE_API_REFUSED\x10Q\x12\x17\n\x13REASON_CODE_STOPPED\x10R\x12\x17\n\x13REASON_CODE_DRY_RUN\x10S\x12\x18\n\x14REASON_CODE_INTERNAL\x10\x63\x32\x65\n\x0ePinningService\x12S\n\x06Stream\x12!.moorage.pinning.v1.StreamRequest\x1a\".moorage.pinning.v1.StreamResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n moorage/pinning/v1/pinning.proto\x12\x12moorage.pinning.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xaa\x01\n\rStreamRequest\x12*\n\x05hello\x18\x01 \x01(\x0b\x32\x19.moorage.pinning.v1.HelloH\x00\x12(\n\x04\x61\x63ks\x18\x03 \x01(\x0b\x32\x18.moorage.pinning.v1.AcksH\x00\x12\x32\n\x07reports\x18\x04 \x01(\x0b\x32\x1f.moorage.pinning.v1.NodeReportsH\x00\x42\t\n\x07messageJ\x04\x08\x02\x10\x03\"\xf0\x01\n\x0eStreamResponse\x12.\n\x07welcome\x18\x01 \x01(\x0b\x32\x1b.moorage.pinning.v1.WelcomeH\x00\x12\x36\n\x0binstruction\x18\x02 \x01(\x0b\x32\x1f.moorage.pinning.v1.InstructionH\x00\x12\x37\n\x0csnapshot_end\x18\x03 \x01(\x0b\x32\x1f.moorage.pinning.v1.SnapshotEndH\x00\x12\x32\n\theartbeat\x18\x04 \x01(\x0b\x32\x1d.moorage.pinning.v1.HeartbeatH\x00\x42\t\n\x07message\"+\n\x08Position\x12\r\n\x05\x65poch\x18\x01 \x01(\x03\x12\x10\n\x08sequence\x18\x02 \x01(\x03\"\x8c\x01\n\x05Hello\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12\x0f\n\x07replica\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12.\n\x08position\x18\x04 \x01(\x0b\x32\x1c.moorage.pinning.v1.Position\x12\x0e\n\x06window\x18\x05 \x01(\x05\x12\r\n\x05probe\x18\x06 \x01(\x08\"-\n\x04\x41\x63ks\x12%\n\x04\x61\x63ks\x18\x01 \x03(\x0b\x32\x17.moorage.pinning.v1.Ack\"\xea\x01\n\x03\x41\x63k\x12\x16\n\x0einstruction_id\x18\x01 \x01(\t\x12.\n\x08position\x18\x02 \x01(\x0b\x32\x1c.moorage.pinning.v1.Position\x12,\n\x07outcome\x18\x03 \x01(\x0e\x32\x1b.moorage.pinning.v1.Outcome\x12.\n\x06reason\x18\x04 \x01(\x0e\x32\x1e.moorage.pinning.v1.ReasonCode\x12\x10\n\x08sentence\x18\x05 \x01(\t\x12+\n\x04pods\x18\x06 \x03(\x0b\x32\x1d.moorage.pinning.v1.PodResult\"\xb2\x01\n\tPodResult\x12\'\n\x03pod\x18\x01 \x01(\x0b\x32\x1a.moorage.pinning.v1.PodRef\x12,\n\x07outcome\x18\x02 \x01(\x0e\x32\x1b.moorage.pinning.v1.Outcome\x12.\n\x06reason\x18\x03 \x01(\x0e\x32\x1e.moorage.pinning.v1.ReasonCode\x12\x10\n\x08sentence\x18\x04 \x01(\t\x12\x0c\n\x04node\x18\x05 \x01(\t\"l\n\x0bNodeReports\x12/\n\x07reports\x18\x01 \x03(\x0b\x32\x1e.moorage.pinning.v1.NodeReport\x12,\n\x07webhook\x18\x02 \x01(\x0e\x32\x1b.moorage.pinning.v1.Webhook\"\xdf\x01\n\nNodeReport\x12\x0c\n\x04node\x18\x01 \x01(\t\x12,\n\x05state\x18\x02 \x01(\x0e\x32\x1d.moorage.pinning.v1.NodeState\x12\x10\n\x08node_uid\x18\x03 \x01(\t\x12\x10\n\x08sentence\x18\x04 \x01(\t\x12\x12\n\nshortfalls\x18\x05 \x03(\t\x12-\n\x05slots\x18\x06 \x03(\x0b\x32\x1e.moorage.pinning.v1.SlotReport\x12.\n\x08position\x18\x07 \x01(\x0b\x32\x1c.moorage.pinning.v1.Position\"\x8a\x01\n\nSlotReport\x12(\n\x05owner\x18\x01 \x01(\x0b\x32\x19.moorage.pinning.v1.Owner\x12\r\n\x05\x63ount\x18\x02 \x01(\x05\x12\x0f\n\x07webhook\x18\x03 \x01(\x05\x12\x0f\n\x07\x62inding\x18\x04 \x01(\x05\x12\x11\n\tscheduler\x18\x05 \x01(\x05\x12\x0e\n\x06reason\x18\x06 \x01(\t\"\x87\x01\n\x07Welcome\x12.\n\x08position\x18\x01 \x01(\x0b\x32\x1c.moorage.pinning.v1.Position\x12\x10\n\x08snapshot\x18\x02 \x01(\x08\x12\x0c\n\x04plan\x18\x03 \x01(\t\x12,\n\theartbeat\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"S\n\x0bSnapshotEnd\x12.\n\x08position\x18\x01 \x01(\x0b\x32\x1c.moorage.pinning.v1.Position\x12\x14\n\x0cinstructions\x18\x02 \x01(\x03\"Q\n\tHeartbeat\x12.\n\x08position\x18\x01 \x01(\x0b\x32\x1c.moorage.pinning.v1.Position\x12\x14\n\x0c\x61\x63knowledged\x18\x02 \x01(\x03\"\xdd\x03\n\x0bInstruction\x12\n\n\x02id\x18\x01 \x01(\t\x12.\n\x08position\x18\x02 \x01(\x0b\x32\x1c.moorage.pinning.v1.Position\x12*\n\x06issued\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x64\x65\x61\x64line\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04plan\x18\x05 \x01(\t\x12\x43\n\x12\x63reate_placeholder\x18\n \x01(\x0b\x32%.moorage.pinning.v1.CreatePlaceholderH\x00\x12\x43\n\x12\x64\x65lete_placeholder\x18\x0b \x01(\x0b\x32%.moorage.pinning.v1.DeletePlaceholderH\x00\x12/\n\x08pin_pods\x18\x0c \x01(\x0b\x32\x1b.moorage.pinning.v1.PinPodsH\x00\x12\x35\n\x0b\x65xpect_pods\x18\r \x01(\x0b\x32\x1e.moorage.pinning.v1.ExpectPodsH\x00\x12.\n\x07release\x18\x0e \x01(\x0b\x32\x1b.moorage.pinning.v1.ReleaseH\x00\x42\x08\n\x06\x61\x63tion\"A\n\x11\x43reatePlaceholder\x12,\n\x07promise\x18\x01 \x01(\x0b\x32\x1b.moorage.pinning.v1.Promise\"!\n\x11\x44\x65letePlaceholder\x12\x0c\n\x04node\x18\x01 \x01(\t\"A\n\x07PinPods\x12\x0c\n\x04node\x18\x01 \x01(\t\x12(\n\x04pods\x18\x02 \x03(\x0b\x32\x1a.moorage.pinning.v1.PodRef\"C\n\nExpectPods\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\'\n\x05slots\x18\x02 \x03(\x0b\x32\x18.moorage.pinning.v1.Slot\"\x17\n\x07Release\x12\x0c\n\x04node\x18\x01 \x01(\t\"\xfa\x02\n\x07Promise\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x41\n\x0b\x61llocatable\x18\x02 \x03(\x0b\x32,.moorage.pinning.v1.Promise.AllocatableEntry\x12\x37\n\x06labels\x18\x03 \x03(\x0b\x32\'.moorage.pinning.v1.Promise.LabelsEntry\x12)\n\x06taints\x18\x04 \x03(\x0b\x32\x19.moorage.pinning.v1.Taint\x12\x31\n\x0estartup_taints\x18\x05 \x03(\x0b\x32\x19.moorage.pinning.v1.Taint\x12\x13\n\x0bprovider_id\x18\x06 \x01(\t\x12\x0f\n\x07profile\x18\x07 \x01(\t\x1a\x32\n\x10\x41llocatableEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"3\n\x05Taint\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\x0e\n\x06\x65\x66\x66\x65\x63t\x18\x03 \x01(\t\"6\n\x06PodRef\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0b\n\x03uid\x18\x03 \x01(\t\"C\n\x05Owner\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0b\n\x03uid\x18\x04 \x01(\t\"\xaa\x01\n\x04Slot\x12(\n\x05owner\x18\x01 \x01(\x0b\x32\x19.moorage.pinning.v1.Owner\x12\x38\n\x08requests\x18\x02 \x03(\x0b\x32&.moorage.pinning.v1.Slot.RequestsEntry\x12\r\n\x05\x63ount\x18\x03 \x01(\x05\x1a/\n\rRequestsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*I\n\x07Webhook\x12\x17\n\x13WEBHOOK_UNSPECIFIED\x10\x00\x12\x10\n\x0cWEBHOOK_IDLE\x10\x01\x12\x13\n\x0fWEBHOOK_SERVING\x10\x02*\x80\x02\n\tNodeState\x12\x1a\n\x16NODE_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12NODE_STATE_PENDING\x10\x01\x12\x1a\n\x16NODE_STATE_PLACEHOLDER\x10\x02\x12\x16\n\x12NODE_STATE_JOINING\x10\x03\x12\x18\n\x14NODE_STATE_PREPARING\x10\x04\x12\x14\n\x10NODE_STATE_READY\x10\x05\x12\x16\n\x12NODE_STATE_FOREIGN\x10\x06\x12\x16\n\x12NODE_STATE_FAILING\x10\x07\x12\x16\n\x12NODE_STATE_STOPPED\x10\x08\x12\x13\n\x0fNODE_STATE_GONE\x10\t*w\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x14\n\x10OUTCOME_ACCEPTED\x10\x01\x12\x13\n\x0fOUTCOME_APPLIED\x10\x02\x12\x14\n\x10OUTCOME_REJECTED\x10\x03\x12\x12\n\x0eOUTCOME_FAILED\x10\x04*\xec\n\n\nReasonCode\x12\x1b\n\x17REASON_CODE_UNSPECIFIED\x10\x00\x12\x12\n\x0eREASON_CODE_OK\x10\x01\x12\x1d\n\x19REASON_CODE_UNKNOWN_FIELD\x10\n\x12\x19\n\x15REASON_CODE_MALFORMED\x10\x0b\x12\x19\n\x15REASON_CODE_TOO_LARGE\x10\x0c\x12!\n\x1dREASON_CODE_INVALID_NODE_NAME\x10\r\x12 \n\x1cREASON_CODE_INVALID_QUANTITY\x10\x0e\x12 \n\x1cREASON_CODE_INVALID_METADATA\x10\x0f\x12\x1f\n\x1bREASON_CODE_DEADLINE_PASSED\x10\x10\x12\x1b\n\x17REASON_CODE_STALE_EPOCH\x10\x11\x12\x19\n\x15REASON_CODE_ID_REUSED\x10\x12\x12\x1a\n\x16REASON_CODE_SUPERSEDED\x10\x13\x12\x1e\n\x1aREASON_CODE_DUPLICATE_NODE\x10\x1e\x12\x1c\n\x18REASON_CODE_NODE_IS_REAL\x10\x1f\x12\x1c\n\x18REASON_CODE_NODE_FOREIGN\x10 \x12\x1e\n\x1aREASON_CODE_KARPENTER_NODE\x10!\x12\"\n\x1eREASON_CODE_PROVIDER_ID_NEEDED\x10\"\x12\x1f\n\x1bREASON_CODE_UNKNOWN_PROFILE\x10#\x12#\n\x1fREASON_CODE_PLACEHOLDER_MISSING\x10$\x12#\n\x1fREASON_CODE_PLACEHOLDER_REMOVED\x10%\x12\x1b\n\x17REASON_CODE_NODE_FAILED\x10&\x12\x1c\n\x18REASON_CODE_NODE_SMALLER\x10\'\x12\x19\n\x15REASON_CODE_NODE_FULL\x10(\x12\x1d\n\x19REASON_CODE_POD_NOT_FOUND\x10\x32\x12\x1f\n\x1bREASON_CODE_POD_UID_CHANGED\x10\x33\x12#\n\x1fREASON_CODE_POD_BOUND_ELSEWHERE\x10\x34\x12\x1f\n\x1bREASON_CODE_POD_TERMINATING\x10\x35\x12\x1c\n\x18REASON_CODE_POD_FINISHED\x10\x36\x12\x1d\n\x19REASON_CODE_POD_UNMANAGED\x10\x37\x12\x17\n\x13REASON_CODE_POD_JOB\x10\x38\x12\x1a\n\x16REASON_CODE_POD_DAEMON\x10\x39\x12#\n\x1fREASON_CODE_POD_OTHER_SCHEDULER\x10:\x12\x19\n\x15REASON_CODE_POD_GATED\x10;\x12\x1d\n\x19REASON_CODE_POD_NOMINATED\x10<\x12\x18\n\x14REASON_CODE_POD_GANG\x10=\x12\x1b\n\x17REASON_CODE_POD_CHANGED\x10>\x12\x1c\n\x18REASON_CODE_DOES_NOT_FIT\x10?\x12$\n REASON_CODE_SOFT_PIN_UNSUPPORTED\x10@\x12!\n\x1dREASON_CODE_TAINT_WOULD_EVICT\x10\x41\x12\x1c\n\x18REASON_CODE_OWNER_CAPPED\x10\x42\x12\x1f\n\x1bREASON_CODE_API_UNAVAILABLE\x10P\x12\x1b\n\x17REASON_CODE_API_REFUSED\x10Q\x12\x17\n\x13REASON_CODE_STOPPED\x10R\x12\x17\n\x13REASON_CODE_DRY_RUN\x10S\x12\x18\n\x14REASON_CODE_INTERNAL\x10\x63\x32\x65\n\x0ePinningService\x12S\n\x06Stream\x12!.moorage.pinning.v1.StreamRequest\x1a\".moorage.pinning.v1.StreamResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,12 +39,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROMISE_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_SLOT_REQUESTSENTRY']._loaded_options = None
   _globals['_SLOT_REQUESTSENTRY']._serialized_options = b'8\001'
-  _globals['_NODESTATE']._serialized_start=3403
-  _globals['_NODESTATE']._serialized_end=3659
-  _globals['_OUTCOME']._serialized_start=3661
-  _globals['_OUTCOME']._serialized_end=3780
-  _globals['_REASONCODE']._serialized_start=3783
-  _globals['_REASONCODE']._serialized_end=5171
+  _globals['_WEBHOOK']._serialized_start=3448
+  _globals['_WEBHOOK']._serialized_end=3521
+  _globals['_NODESTATE']._serialized_start=3524
+  _globals['_NODESTATE']._serialized_end=3780
+  _globals['_OUTCOME']._serialized_start=3782
+  _globals['_OUTCOME']._serialized_end=3901
+  _globals['_REASONCODE']._serialized_start=3904
+  _globals['_REASONCODE']._serialized_end=5292
   _globals['_STREAMREQUEST']._serialized_start=122
   _globals['_STREAMREQUEST']._serialized_end=292
   _globals['_STREAMRESPONSE']._serialized_start=295
@@ -60,45 +62,45 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PODRESULT']._serialized_start=1010
   _globals['_PODRESULT']._serialized_end=1188
   _globals['_NODEREPORTS']._serialized_start=1190
-  _globals['_NODEREPORTS']._serialized_end=1252
-  _globals['_NODEREPORT']._serialized_start=1255
-  _globals['_NODEREPORT']._serialized_end=1478
-  _globals['_SLOTREPORT']._serialized_start=1481
-  _globals['_SLOTREPORT']._serialized_end=1619
-  _globals['_WELCOME']._serialized_start=1622
-  _globals['_WELCOME']._serialized_end=1757
-  _globals['_SNAPSHOTEND']._serialized_start=1759
-  _globals['_SNAPSHOTEND']._serialized_end=1842
-  _globals['_HEARTBEAT']._serialized_start=1844
-  _globals['_HEARTBEAT']._serialized_end=1925
-  _globals['_INSTRUCTION']._serialized_start=1928
-  _globals['_INSTRUCTION']._serialized_end=2405
-  _globals['_CREATEPLACEHOLDER']._serialized_start=2407
-  _globals['_CREATEPLACEHOLDER']._serialized_end=2472
-  _globals['_DELETEPLACEHOLDER']._serialized_start=2474
-  _globals['_DELETEPLACEHOLDER']._serialized_end=2507
-  _globals['_PINPODS']._serialized_start=2509
-  _globals['_PINPODS']._serialized_end=2574
-  _globals['_EXPECTPODS']._serialized_start=2576
-  _globals['_EXPECTPODS']._serialized_end=2643
-  _globals['_RELEASE']._serialized_start=2645
-  _globals['_RELEASE']._serialized_end=2668
-  _globals['_PROMISE']._serialized_start=2671
-  _globals['_PROMISE']._serialized_end=3049
-  _globals['_PROMISE_ALLOCATABLEENTRY']._serialized_start=2952
-  _globals['_PROMISE_ALLOCATABLEENTRY']._serialized_end=3002
-  _globals['_PROMISE_LABELSENTRY']._serialized_start=3004
-  _globals['_PROMISE_LABELSENTRY']._serialized_end=3049
-  _globals['_TAINT']._serialized_start=3051
-  _globals['_TAINT']._serialized_end=3102
-  _globals['_PODREF']._serialized_start=3104
-  _globals['_PODREF']._serialized_end=3158
-  _globals['_OWNER']._serialized_start=3160
-  _globals['_OWNER']._serialized_end=3227
-  _globals['_SLOT']._serialized_start=3230
-  _globals['_SLOT']._serialized_end=3400
-  _globals['_SLOT_REQUESTSENTRY']._serialized_start=3353
-  _globals['_SLOT_REQUESTSENTRY']._serialized_end=3400
-  _globals['_PINNINGSERVICE']._serialized_start=5173
-  _globals['_PINNINGSERVICE']._serialized_end=5274
+  _globals['_NODEREPORTS']._serialized_end=1298
+  _globals['_NODEREPORT']._serialized_start=1301
+  _globals['_NODEREPORT']._serialized_end=1524
+  _globals['_SLOTREPORT']._serialized_start=1527
+  _globals['_SLOTREPORT']._serialized_end=1665
+  _globals['_WELCOME']._serialized_start=1668
+  _globals['_WELCOME']._serialized_end=1803
+  _globals['_SNAPSHOTEND']._serialized_start=1805
+  _globals['_SNAPSHOTEND']._serialized_end=1888
+  _globals['_HEARTBEAT']._serialized_start=1890
+  _globals['_HEARTBEAT']._serialized_end=1971
+  _globals['_INSTRUCTION']._serialized_start=1974
+  _globals['_INSTRUCTION']._serialized_end=2451
+  _globals['_CREATEPLACEHOLDER']._serialized_start=2453
+  _globals['_CREATEPLACEHOLDER']._serialized_end=2518
+  _globals['_DELETEPLACEHOLDER']._serialized_start=2520
+  _globals['_DELETEPLACEHOLDER']._serialized_end=2553
+  _globals['_PINPODS']._serialized_start=2555
+  _globals['_PINPODS']._serialized_end=2620
+  _globals['_EXPECTPODS']._serialized_start=2622
+  _globals['_EXPECTPODS']._serialized_end=2689
+  _globals['_RELEASE']._serialized_start=2691
+  _globals['_RELEASE']._serialized_end=2714
+  _globals['_PROMISE']._serialized_start=2717
+  _globals['_PROMISE']._serialized_end=3095
+  _globals['_PROMISE_ALLOCATABLEENTRY']._serialized_start=2998
+  _globals['_PROMISE_ALLOCATABLEENTRY']._serialized_end=3048
+  _globals['_PROMISE_LABELSENTRY']._serialized_start=3050
+  _globals['_PROMISE_LABELSENTRY']._serialized_end=3095
+  _globals['_TAINT']._serialized_start=3097
+  _globals['_TAINT']._serialized_end=3148
+  _globals['_PODREF']._serialized_start=3150
+  _globals['_PODREF']._serialized_end=3204
+  _globals['_OWNER']._serialized_start=3206
+  _globals['_OWNER']._serialized_end=3273
+  _globals['_SLOT']._serialized_start=3276
+  _globals['_SLOT']._serialized_end=3446
+  _globals['_SLOT_REQUESTSENTRY']._serialized_start=3399
+  _globals['_SLOT_REQUESTSENTRY']._serialized_end=3446
+  _globals['_PINNINGSERVICE']._serialized_start=5294
+  _globals['_PINNINGSERVICE']._serialized_end=5395
 # @@protoc_insertion_point(module_scope)

@@ -11,6 +11,12 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class Webhook(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    WEBHOOK_UNSPECIFIED: _ClassVar[Webhook]
+    WEBHOOK_IDLE: _ClassVar[Webhook]
+    WEBHOOK_SERVING: _ClassVar[Webhook]
+
 class NodeState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     NODE_STATE_UNSPECIFIED: _ClassVar[NodeState]
@@ -79,6 +85,9 @@ class ReasonCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_CODE_STOPPED: _ClassVar[ReasonCode]
     REASON_CODE_DRY_RUN: _ClassVar[ReasonCode]
     REASON_CODE_INTERNAL: _ClassVar[ReasonCode]
+WEBHOOK_UNSPECIFIED: Webhook
+WEBHOOK_IDLE: Webhook
+WEBHOOK_SERVING: Webhook
 NODE_STATE_UNSPECIFIED: NodeState
 NODE_STATE_PENDING: NodeState
 NODE_STATE_PLACEHOLDER: NodeState
@@ -223,10 +232,12 @@ class PodResult(_message.Message):
     def __init__(self, pod: _Optional[_Union[PodRef, _Mapping[str, object]]] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., reason: _Optional[_Union[ReasonCode, str]] = ..., sentence: _Optional[str] = ..., node: _Optional[str] = ...) -> None: ...
 
 class NodeReports(_message.Message):
-    __slots__ = ("reports",)
+    __slots__ = ("reports", "webhook")
     REPORTS_FIELD_NUMBER: _ClassVar[int]
+    WEBHOOK_FIELD_NUMBER: _ClassVar[int]
     reports: _containers.RepeatedCompositeFieldContainer[NodeReport]
-    def __init__(self, reports: _Optional[_Iterable[_Union[NodeReport, _Mapping[str, object]]]] = ...) -> None: ...
+    webhook: Webhook
+    def __init__(self, reports: _Optional[_Iterable[_Union[NodeReport, _Mapping[str, object]]]] = ..., webhook: _Optional[_Union[Webhook, str]] = ...) -> None: ...
 
 class NodeReport(_message.Message):
     __slots__ = ("node", "state", "node_uid", "sentence", "shortfalls", "slots", "position")
