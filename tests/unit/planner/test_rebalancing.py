@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -40,7 +41,7 @@ from moorage.protocol import (
 from tests.unit.drain.bed.bed import Bed, shop
 from tests.unit.drain.build import at, owner, pod
 from tests.unit.pinner.bed import faults
-from tests.unit.pinner.bed.virtual import virtual
+from tests.unit.pinner.bed.virtual import run, virtual
 from tests.unit.protocol.support import promise
 
 CLUSTER, US = "c", "castai-agent/moorage-planner"
@@ -364,6 +365,35 @@ async def test_who_is_stopped_gives_back_what_is_under_way_and_who_comes_after_d
                 await bed.until(lambda: third.it.stage.final)
                 assert third.it.stage is Stage.DONE
                 assert bed.witness.evicted == evicted, "there is nothing left to be done"
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_planners_that_are_killed_or_stopped_and_pinners_that_come_and_go_break_no_floor(seed: int) -> None:
+    run(lives(random.Random(seed)))
+
+
+async def lives(chance: random.Random) -> None:
+    """Some planners one after the other, the last of which may live for as long as it takes."""
+    ready = {"new_1": NodeState.READY, "new_2": NodeState.READY}
+    async with Bed(seed=chance.randrange(99)) as bed:
+        shop(bed)
+        await bed.begin()
+        for last in (False, False, False, True):
+            told = Told(bed, plan("n0", "n1"))
+            async with told.running():
+                while not told.it.stage.final:
+                    with told.board.reports.connected(CLUSTER):
+                        report(told.board, **ready)
+                        await asyncio.sleep(chance.uniform(2, 60))
+                    await asyncio.sleep(chance.uniform(0, 10))
+                    if not last and chance.random() < 0.7:
+                        break
+                if chance.random() < 0.5:
+                    await told.it.end(10.0)
+        assert told.it.stage is Stage.DONE
+        assert bed.pods_on("n0") == bed.pods_on("n1") == []
+        assert bed.repeated() == []
+        clean(bed)
 
 
 @virtual
