@@ -87,6 +87,8 @@ module "planner" {
   replicas                         = try(var.planner.replicas, null)
   plan                             = try(var.planner.plan, null)
   existing_config_map              = try(var.planner.existing_config_map, null)
+  rebalancing                      = try(var.planner.rebalancing, null)
+  admission_policy                 = try(var.planner.admission_policy, null)
   tls                              = try(var.planner.tls, null)
   api_key                          = try(var.planner.api_key, null)
   service                          = try(var.planner.service, null)
@@ -321,6 +323,8 @@ locals {
       replicas                         = "number"
       plan                             = "any"
       existing_config_map              = "string"
+      rebalancing                      = "any"
+      admission_policy                 = "any"
       tls                              = "any"
       api_key                          = "any"
       service                          = "any"

@@ -116,6 +116,8 @@ class Planner(Chart):
         "replicas": "replicas",
         "plan": "plan",
         "existing_config_map": "existingConfigMap",
+        "rebalancing": "rebalancing",
+        "admission_policy": "admissionPolicy",
         "tls": "tls",
         "api_key": "apiKey",
         "service": "service",

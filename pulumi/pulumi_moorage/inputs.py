@@ -541,6 +541,24 @@ class PodPinnerArgs(TypedDict, total=False):
     """
 
 
+class PlannerRebalancing(TypedDict, total=False):
+    """Plans of kind rebalance: the nodes that a plan names are emptied once its own are Ready."""
+
+    enabled: pulumi.Input[bool]
+    """Whether such plans are taken. The planner gets the rights to mark, taint and cordon nodes and to evict pods; it
+    never deletes either. false: such a plan is refused. Default: false. Unit: true or false.
+    """
+
+
+class PlannerAdmissionPolicy(TypedDict, total=False):
+    """ValidatingAdmissionPolicies for the planner's service account where rebalancing.enabled is true: what it may do
+    to nodes and pods, beyond what RBAC can say (SECURITY.md).
+    """
+
+    enabled: pulumi.Input[bool]
+    """Whether there are any. Default: true. Unit: true or false."""
+
+
 class PlannerTls(TypedDict, total=False):
     """The planner's certificate."""
 
@@ -758,6 +776,12 @@ class PlannerArgs(TypedDict, total=False):
     """The plan: which nodes are to come, and which pods run on which of them. Empty: nothing to do. Unit: plan."""
     existing_config_map: pulumi.Input[str]
     """A ConfigMap with the plan in plan.yaml, instead of plan. Unit: ConfigMap name."""
+    rebalancing: pulumi.Input[PlannerRebalancing]
+    """Plans of kind rebalance: the nodes that a plan names are emptied once its own are Ready."""
+    admission_policy: pulumi.Input[PlannerAdmissionPolicy]
+    """ValidatingAdmissionPolicies for the planner's service account where rebalancing.enabled is true: what it may do
+    to nodes and pods, beyond what RBAC can say (SECURITY.md).
+    """
     tls: pulumi.Input[PlannerTls]
     """The planner's certificate."""
     api_key: pulumi.Input[PlannerApiKey]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.charts.rendering import PLANNER, Rendered, refusal, render
+from tests.charts.rendering import EVICTOR, PLANNER, Rendered, refusal, render
 
 
 def volume(rendered: Rendered, name: str) -> dict[str, Any]:
@@ -55,6 +56,57 @@ def test_a_plan_of_the_users_own() -> None:
     assert volume(rendered, "plan")["configMap"]["name"] == "mine"
     said = refusal(PLANNER, {"existingConfigMap": "mine", "plan": {"delete": ["n"]}})
     assert "plan and existingConfigMap (mine) are both set" in said
+
+
+POLICIES = ["moorage-planner-evictions.castai-agent", "moorage-planner.castai-agent"]
+
+
+def test_nobody_is_evicted_unless_that_is_switched_on() -> None:
+    rendered = render(PLANNER)
+    assert rendered.env["MOORAGE_REBALANCING"] == "false"
+    assert "MOORAGE_LEADER_ELECTION" not in rendered.env
+    assert names(rendered, "ValidatingAdmissionPolicy") == []
+    granted = {
+        resource for role in rendered.all("ClusterRole") for rule in role["rules"] for resource in rule["resources"]
+    }
+    assert granted == {"pods", "nodereservations"}
+
+
+def test_a_planner_that_rebalances_is_fenced_and_one_at_a_time() -> None:
+    rendered = render(PLANNER, {"rebalancing": {"enabled": True}})
+    wanted = {
+        "MOORAGE_REBALANCING": "true",
+        "MOORAGE_LEADER_ELECTION": "true",
+        "MOORAGE_LEASE_NAME": "moorage-planner",
+    }
+    assert rendered.env.items() >= wanted.items()
+    assert sorted(names(rendered, "ValidatingAdmissionPolicy")) == POLICIES
+    assert sorted(names(rendered, "ValidatingAdmissionPolicyBinding")) == POLICIES
+    (node,) = [each for each in rendered.all("ValidatingAdmissionPolicy") if each["metadata"]["name"] == POLICIES[1]]
+    (condition,) = node["spec"]["matchConditions"]
+    assert condition["expression"] == (
+        'request.userInfo.username == "system:serviceaccount:castai-agent:moorage-planner"'.replace('"', "'")
+    )
+    assert node["spec"]["validations"][0]["message"] == "the planner creates no Nodes and deletes none"
+    verbs = {
+        (resource, verb)
+        for role in rendered.all("ClusterRole")
+        for rule in role["rules"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+        if verb not in ("get", "list", "watch")
+    }
+    assert verbs == {("nodes", "patch"), ("pods/eviction", "create")}
+    unfenced = render(PLANNER, {"rebalancing": {"enabled": True}, "admissionPolicy": {"enabled": False}})
+    assert names(unfenced, "ValidatingAdmissionPolicy") == []
+
+
+def test_its_fence_is_the_evictors_word_for_word() -> None:
+    """What that holds is tried as attacks on a real API server (test_fence_evictor.py)."""
+    mine = render(PLANNER, {"rebalancing": {"enabled": True}}).all("ValidatingAdmissionPolicy")
+    theirs = json.dumps([each["spec"] for each in render(EVICTOR).all("ValidatingAdmissionPolicy")])
+    meant = theirs.replace("castai-evictor", "moorage-planner").replace("the evictor", "the planner")
+    assert [each["spec"] for each in mine] == json.loads(meant)
 
 
 def test_a_certificate_of_the_users_own() -> None:

@@ -55,6 +55,14 @@ def test_rights_to_act_are_beside_those_to_look() -> None:
     assert [*rules(EVICTOR, "clusterRules"), *rules(EVICTOR, "actingRules")] == role["rules"]
 
 
+def test_rights_to_rebalance_are_beside_those_to_serve() -> None:
+    rendered = render(PLANNER, {"rebalancing": {"enabled": True}})
+    (cluster,), (own,) = rendered.all("ClusterRole"), rendered.all("Role")
+    assert [*rules(PLANNER, "clusterRules"), *rules(PLANNER, "rebalancingRules")] == cluster["rules"]
+    names = {"filledSecrets": SECRETS, "leaseName": "moorage-planner"}
+    assert [*rules(PLANNER, "ownRules", names), *rules(PLANNER, "leaseRules", names)] == own["rules"]
+
+
 def test_what_is_not_there_and_what_cannot_be_filled_in_is_an_error() -> None:
     with pytest.raises(KeyError, match="nothing"):
         rules(PINNER, "nothing")

@@ -58,6 +58,10 @@ second always tells pod pinners which key and authority count, also when these a
 - {{ include "moorage-planner.clientSecret" . }}
 {{- end -}}
 
+{{- define "moorage-planner.leaseName" -}}
+{{- include "moorage-planner.fullname" . -}}
+{{- end -}}
+
 {{- define "moorage-planner.planConfigMap" -}}
 {{- .Values.existingConfigMap | default (printf "%s-plan" (include "moorage-planner.fullname" .)) -}}
 {{- end -}}
@@ -79,6 +83,14 @@ second always tells pod pinners which key and authority count, also when these a
   value: ":9443"
 - name: MOORAGE_OUTPUT
   value: json
+- name: MOORAGE_REBALANCING
+  value: {{ .Values.rebalancing.enabled | quote }}
+{{- if .Values.rebalancing.enabled }}
+- name: MOORAGE_LEADER_ELECTION
+  value: "true"
+- name: MOORAGE_LEASE_NAME
+  value: {{ include "moorage-planner.leaseName" . | quote }}
+{{- end }}
 {{- if .Values.tls.existingSecret }}
 - name: MOORAGE_TLS_CERT_FILE
   value: /etc/moorage/tls/tls.crt

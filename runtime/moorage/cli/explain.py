@@ -1,16 +1,27 @@
-"""``moorage explain``: everything about one node or pod of a cluster, or of a dump of it."""
+"""``moorage explain``: everything about one node or pod of a cluster, or of a dump of it.
+
+Of a cluster also what pod pinning has promised there, as ``moorage pins`` has it; a dump holds none of that.
+"""
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple
 
 from moorage.ops import configuration
+from moorage.ops.aio import run_command
 from moorage.ops.settings import EvictorSettings
 
 from . import looking
 from .looking import FAILED, SERVICE, Ended
 from .parser import WRONG_USAGE, Parser, make
+
+if TYPE_CHECKING:  # loaded when there is something to do
+    from moorage.pinner.overview import Held
 
 PROG = "moorage explain"
 EXAMPLES = """\
@@ -29,7 +40,10 @@ exit codes:
 
 def parser(prog: str) -> Parser:
     """The command's arguments."""
-    description = "Says of one node or pod whether it may go, everything that holds it, and where pods would go."
+    description = (
+        "Says of one node or pod whether it may go, everything that holds it, and where pods would go;\n"
+        "of a cluster also what pod pinning has promised there (key pinning of the JSON)."
+    )
     made = make(prog, description, EXAMPLES, EXIT_CODES)
     made.add_argument("kind", choices=["node", "pod"], help="what it is")
     made.add_argument("name", metavar="NAME", help="of a node; of a pod NAMESPACE/NAME")
@@ -61,6 +75,71 @@ def _explain(arguments: argparse.Namespace) -> int:
     except UnknownName as error:
         print(f"{PROG}: {error}", file=sys.stderr)
         return FAILED
-    text = found.json() if arguments.output == "json" else found.text(looking.colours())
-    print(text.rstrip("\n"))
+    promised = None if arguments.dumps else _promised(arguments, settings)
+    if arguments.output == "json":
+        print(_as_json(found.json(), promised))
+    else:
+        print("\n\n".join(part.rstrip("\n") for part in (found.text(looking.colours()), _as_text(promised)) if part))
     return looking.code_of(seen)
+
+
+class Promised(NamedTuple):
+    """What pod pinning has to do with it.
+
+    Attributes:
+        nodes: reservations that are about it.
+        left: why a pod was left to the scheduler; empty when it was not.
+        now: the API server's time.
+    """
+
+    nodes: Sequence[Held]
+    left: str
+    now: datetime
+
+
+def _promised(arguments: argparse.Namespace, settings: EvictorSettings) -> Promised | None:
+    """Look; None when there are no reservations in the cluster, or none that may be seen."""
+    from moorage.kube.errors import Forbidden, KubeError, NotFound
+
+    try:
+        return run_command(lambda: _look_up(arguments.kind, arguments.name, settings))
+    except NotFound:
+        return None
+    except Forbidden:
+        print("note: what is pinned cannot be seen: may not list nodereservations and pods", file=sys.stderr)
+    except KubeError as error:
+        print(f"note: what is pinned cannot be seen: {error}", file=sys.stderr)
+    return None
+
+
+async def _look_up(kind: str, name: str, settings: EvictorSettings) -> Promised:
+    from moorage.kube import credentials
+    from moorage.kube.client import Client
+    from moorage.kube.transport import Transport
+    from moorage.pinner import overview
+
+    async with Transport(credentials.load(settings.kubeconfig, settings.context)) as transport:
+        found = await overview.gather(Client(transport))
+        now = transport.clock.now()
+    if kind == "node":
+        return Promised([each for each in found.nodes if each.node == name], "", now)
+    pinned = [each for each in found.nodes if any(pod.pod == name for pod in each.pods)]
+    return Promised(pinned, found.left.get(name, ""), now)
+
+
+def _as_text(promised: Promised | None) -> str:
+    if promised is None or not (promised.nodes or promised.left):
+        return ""
+    from . import pins
+
+    parts = [pins.in_full(each, promised.now, colours=looking.colours()) for each in promised.nodes]
+    parts += [f"  left to the scheduler: {pins.plain(promised.left)}"] if promised.left else []
+    return "pod pinning:\n" + "\n".join(parts)
+
+
+def _as_json(text: str, promised: Promised | None) -> str:
+    """The explanation with the key ``pinning``: reservations, and why a pod was left to the scheduler."""
+    if promised is None:
+        return text.rstrip("\n")
+    pinning = {"nodes": [each.as_json() for each in promised.nodes], "left": promised.left}
+    return json.dumps({**json.loads(text), "pinning": pinning}, indent=2, ensure_ascii=False)

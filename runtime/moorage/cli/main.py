@@ -38,6 +38,7 @@ COMMANDS = {
     "planner": Command("planner", "serve pinning instructions from a plan file"),
     "evictor": Command("evictor", "see which nodes could go; without --once it runs in the cluster"),
     "explain": Command("explain", "say everything about one node or pod: may it go, and what holds it"),
+    "pins": Command("pins", "show what is promised to which pods on which nodes, and how much of it has come"),
     "validate": Command("validate", "say what is wrong in values, rules and plans before they are used"),
     "cleanup": Command("cleanup", "remove what pod pinning has left behind in a cluster"),
     "check": Command("check", "check an installation, as helm test does"),

@@ -39,6 +39,11 @@ def nobody_claims(node: Node, sight: Sight) -> str:  # noqa: ARG001
     return ""
 
 
+def nothing_pauses() -> str:
+    """Evictions are always in order."""
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What the service decides.
@@ -46,10 +51,13 @@ class Policy:
     Attributes:
         classify: what the pods on a node mean for its drain; asked at each look.
         claimed: what another program is doing with a node, for people; empty when none is.
+        paused: why nothing is evicted and no node is begun with for the moment, for people; empty when nothing speaks
+            against it. Whatever is under way stays as it is, and its time goes on.
     """
 
     classify: Classify
     claimed: Callable[[Node, Sight], str] = nobody_claims
+    paused: Callable[[], str] = nothing_pauses
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +243,8 @@ class Batch:
         """Why nothing more is evicted for the moment."""
         if self._monotonic() < self._hold_until:
             return Finding(Reason.SETTLING)
+        if why := self._policy.paused():
+            return Finding(Reason.PAUSED, why)
         return self._replacements.pending(sight)
 
     def _observe(self, name: str, progress: _Progress, sight: Sight, *, doubtful: bool, room: int) -> Observation:
@@ -287,6 +297,8 @@ class Batch:
         """Why no other node is begun with now."""
         if not self._all_tainted():
             return Finding(Reason.NOT_ALL_TAINTED)
+        if self._hold is not None and self._hold.reason is Reason.PAUSED:
+            return self._hold
         active = sum(1 for _, each in self._open() if each.begun)
         return Finding(Reason.TURN) if self._ask or active >= self._trust.at_once else None
 

@@ -39,6 +39,7 @@ class Reason(Enum):
     # A pod, or the whole node, waits.
     NOT_ALL_TAINTED = (Effect.WAITS, "not every node of the cycle has its taint yet")
     TURN = (Effect.WAITS, "other nodes of the cycle are emptied first")
+    PAUSED = (Effect.WAITS, "nothing is evicted for the moment")
     SETTLING = (Effect.WAITS, "evictions of whoever led before may still be under way")
     FLOOR = (Effect.WAITS, "its workload would have too few available pods")
     FLOOR_UNKNOWN = (Effect.WAITS, "how many pods its workload must keep is not known")

@@ -23,6 +23,7 @@ from .judging import TRIES, Judge
 from .options import Options
 from .refusal import Refusal, refusal_of
 from .reporting import Reporter
+from .reports import Reports
 from .steps import Confirm, Decision, EditReservation, EndReservation, Observation, ShowStatus, Step
 from .sweeps import Sweeps
 from .world import World
@@ -45,6 +46,7 @@ class Loop:
         queue: the nodes to look at.
         sweeps: how often pods were swept.
         reporter: tells people.
+        reports: tells the planner how it stands with nodes.
         clock: the API server's time.
         options: choices.
     """
@@ -59,6 +61,7 @@ class Loop:
         queue: KeyQueue,
         sweeps: Sweeps,
         reporter: Reporter,
+        reports: Reports,
         clock: ServerClock,
         options: Options,
     ) -> None:
@@ -70,6 +73,7 @@ class Loop:
         self._queue = queue
         self._sweeps = sweeps
         self._reporter = reporter
+        self._reports = reports
         self._clock = clock
         self._options = options
         self._states: dict[str, str] = {}
@@ -149,6 +153,7 @@ class Loop:
         self._hindered(name, decision)
         decision = self._with_end(observation, decision)
         self._desk.settle(observation, decision)
+        self._reports.tell(observation, decision)
         self._schedule(observation, decision, cleared=well)
         await self._tell(observation, decision, quietly=quietly)
         return well

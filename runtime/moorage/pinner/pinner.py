@@ -10,7 +10,7 @@ from moorage.controller.fence import Fence
 from moorage.controller.queue import KeyQueue
 from moorage.kube.client import Client
 from moorage.kube.clock import ServerClock
-from moorage.protocol import Ack, Instruction
+from moorage.protocol import Ack, Instruction, NodeReport, Webhook
 
 from . import metrics
 from .apply import Executor
@@ -23,6 +23,7 @@ from .ledger import Ledger
 from .loop import Loop
 from .options import Options
 from .reporting import Recorder, Reporter
+from .reports import Reports
 from .sweeps import Sweeps
 from .webhook.admission import Admission
 from .webhook.mutate import Mutator
@@ -41,6 +42,8 @@ class Pinner:
         options: choices.
         admission: the webhook; None: pods are not pinned while they are created.
         acks: takes the answers; called from the event loop, must not block.
+        reports: takes what is to be said of nodes; likewise.
+        serves: told whether pods are pinned while they are created; likewise.
         monotonic: seconds on a clock that never goes back.
     """
 
@@ -55,11 +58,14 @@ class Pinner:
         *,
         admission: Admission | None = None,
         acks: Callable[[Ack], None],
+        reports: Callable[[NodeReport], None] = lambda _: None,
+        serves: Callable[[Webhook], None] = lambda _: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client, self._caches, self._clock, self._is_leader = client, caches, clock, is_leader
         self._options, self._admission, self._monotonic = options, admission, monotonic
-        self._reporter = Reporter(recorder)
+        self._serves = serves
+        self._reporter, self._reports = Reporter(recorder), Reports(reports)
         self._desk = Desk(acks, self._reporter, monotonic)
         self._queue = KeyQueue(base=options.retry_base, cap=options.retry_cap, on_waiting=metrics.QUEUED.set)
 
@@ -89,7 +95,17 @@ class Pinner:
         )
         judge = Judge(world, executor, ledger, self._desk, sweeps, self._clock, options)
         loop = Loop(
-            world, executor, attempts, judge, self._desk, self._queue, sweeps, self._reporter, self._clock, options
+            world,
+            executor,
+            attempts,
+            judge,
+            self._desk,
+            self._queue,
+            sweeps,
+            self._reporter,
+            self._reports,
+            self._clock,
+            options,
         )
         leases = LeaseKeeper(
             self._client.transport,
@@ -104,7 +120,10 @@ class Pinner:
         mutator = Mutator(world, sweeps, self._clock, self._is_leader)
         works = {"snapshot": world.sound(), "pinner loop": loop.run(), "lease keeper": leases.run()}
         if self._admission is not None:
-            works["webhook"] = self._admission.term(self._client, fence, world.expected, mutator, self._clock)
+            self._asked(asked=False)
+            works["webhook"] = self._admission.term(
+                self._client, fence, world.expected, mutator, self._clock, lambda asked: self._asked(asked=asked)
+            )
         try:
             async with asyncio.TaskGroup() as group:
                 for name, work in works.items():
@@ -112,3 +131,7 @@ class Pinner:
         finally:
             world.close()
             self._queue.close()
+
+    def _asked(self, *, asked: bool) -> None:
+        """The API server is told to ask about pods that are created, or not to."""
+        self._serves(Webhook.SERVING if asked else Webhook.IDLE)

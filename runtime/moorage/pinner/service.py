@@ -181,6 +181,8 @@ class _Service:
             options,
             admission=self._admission(),
             acks=stream.ack,
+            reports=stream.report,
+            serves=stream.serves,
         )
 
     async def _follow(self, stream: InstructionStream, work: Work) -> None:

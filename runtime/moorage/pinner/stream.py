@@ -24,6 +24,7 @@ from moorage.protocol import (
     Heartbeat,
     Hello,
     Instruction,
+    NodeReport,
     Outcome,
     PinPods,
     Position,
@@ -32,6 +33,7 @@ from moorage.protocol import (
     Release,
     ServerMessage,
     SnapshotEnd,
+    Webhook,
     Welcome,
     validate,
 )
@@ -40,7 +42,7 @@ from .stream_channel import Cause, Connection, StreamBroken
 from .stream_credentials import Credentials, Lacking
 from .stream_credentials import read as read_credentials
 from .stream_settings import StreamSettings
-from .stream_state import Outbox, Tracker, Verdict
+from .stream_state import Bulletin, Outbox, Tracker, Verdict
 
 logger = logging.getLogger(__name__)
 
@@ -96,6 +98,7 @@ class InstructionStream:
         self._on_problem = on_problem
         self._tracker = Tracker(position)
         self._outbox = Outbox()
+        self._bulletin = Bulletin()
         self._backoff = Backoff(settings.backoff_base, settings.backoff_cap)
         self._open: dict[str, str] = {}  # instructions that were passed on and have no final answer: id to action
         self._unanswered: set[str] = set()  # those of them that have no answer at all: they fill the window
@@ -135,6 +138,16 @@ class InstructionStream:
             logger.debug("acknowledgement of an older epoch dropped", extra=fields)
         else:
             self._outbox.add(ack)
+        self._to_write.set()
+
+    def report(self, report: NodeReport) -> None:
+        """Say how it stands with a node; never blocks, and is said again on each new connection."""
+        self._bulletin.put(report)
+        self._to_write.set()
+
+    def serves(self, webhook: Webhook) -> None:
+        """Say whether pods are pinned while they are created; likewise."""
+        self._bulletin.serves(webhook)
         self._to_write.set()
 
     async def messages(self) -> AsyncGenerator[Received, None]:
@@ -179,6 +192,7 @@ class InstructionStream:
 
     async def _session(self, shown: Credentials) -> AsyncGenerator[Received, None]:
         self._outbox.reconnect()
+        self._bulletin.reconnect()
         connection = Connection(self._settings.endpoint, shown)
         writer = asyncio.create_task(self._write(connection), name="pinning stream writer")
         writer.add_done_callback(lambda _: connection.cancel())  # whoever reads learns why
@@ -204,7 +218,7 @@ class InstructionStream:
         return self._settings.silence if self.connected else self._settings.connect_timeout
 
     async def _write(self, connection: Connection) -> None:
-        """Send the Hello, then acknowledgements as they come, until the connection ends."""
+        """Send the Hello, then acknowledgements and reports as they come, until the connection ends."""
         settings = self._settings
         hello = Hello(
             settings.cluster_id, settings.replica, settings.version, self._tracker.resume, window=settings.window
@@ -213,6 +227,8 @@ class InstructionStream:
         while True:
             while acks := self._outbox.take():
                 await connection.write(Acks(acks))
+            while (reports := self._bulletin.take()) is not None:
+                await connection.write(reports)
             self._to_write.clear()
             await self._to_write.wait()
 

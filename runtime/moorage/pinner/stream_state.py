@@ -5,13 +5,14 @@ from __future__ import annotations
 import enum
 from collections import OrderedDict, deque
 
-from moorage.protocol import Ack, Position, SnapshotEnd, Welcome
+from moorage.protocol import Ack, NodeReport, NodeReports, NodeState, Position, SnapshotEnd, Webhook, Welcome
 
 RECORDED = 4096
 """Last acknowledgements that are kept for repetitions; an older one makes a repetition count as new."""
 
 TOGETHER = 64
-"""Acknowledgements and pods of them after which no more go into a message: a server takes 4 MiB of the longest ones."""
+"""Acknowledgements and pods of them after which no more go into a message: a server takes 4 MiB of the longest ones.
+The same for reports and their slots."""
 
 
 class Verdict(enum.Enum):
@@ -84,6 +85,47 @@ class Tracker:
         if position.epoch == self._epoch and self._snapshot is None and position > self._last:
             return Verdict.GAP
         return Verdict.NEW
+
+
+class Bulletin:
+    """The newest report of each node, and what of them a connection has still to carry."""
+
+    def __init__(self) -> None:
+        self._latest: dict[str, NodeReport] = {}
+        self._unsent: dict[str, NodeReport] = {}
+        self._webhook, self._to_say = Webhook.UNSPECIFIED, False
+
+    def put(self, report: NodeReport) -> None:
+        """Say it, and say it again on each new connection until the node is gone."""
+        self._unsent[report.node] = self._latest[report.node] = report
+        if report.state is NodeState.GONE:
+            del self._latest[report.node]
+
+    def serves(self, webhook: Webhook) -> None:
+        """Say whether pods are pinned while they are created."""
+        self._to_say = self._to_say or webhook is not self._webhook
+        self._webhook = webhook
+
+    def take(self) -> NodeReports | None:
+        """What to write next; None when there is nothing to say."""
+        if not self._unsent and not self._to_say:
+            return None
+        self._to_say = False
+        taken: list[NodeReport] = []
+        size = 0
+        for report in self._unsent.values():
+            size += 1 + len(report.slots)
+            if taken and size > TOGETHER:
+                break
+            taken.append(report)
+        for report in taken:
+            del self._unsent[report.node]
+        return NodeReports(tuple(taken), self._webhook)
+
+    def reconnect(self) -> None:
+        """A new connection: the server has forgotten what it was told."""
+        self._unsent = dict(self._latest)
+        self._to_say = self._webhook is not Webhook.UNSPECIFIED
 
 
 class Outbox:

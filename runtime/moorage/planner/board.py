@@ -16,6 +16,8 @@ from datetime import UTC, datetime, timedelta
 from moorage.objects import Taint
 from moorage.protocol import Ack, Action, Instruction, Position
 
+from .reports import Reports
+
 Listener = Callable[[], None]
 AckListener = Callable[[str, Instruction, Ack], None]
 
@@ -42,6 +44,8 @@ class Board:
 
     def __init__(self, clock: Callable[[], int] = now_ms) -> None:
         self._clock = clock
+        self.reports = Reports()
+        """How it stands with nodes, whatever the epoch."""
         self.epoch = 0
         self.plan = ""
         self._lasting = timedelta()
@@ -84,14 +88,20 @@ class Board:
         self._changed()
         return True
 
-    def issue(self, action: Action) -> Instruction | None:
-        """Add an instruction; None when the same was issued in this epoch already."""
+    def issue(self, action: Action, lasting: timedelta | None = None) -> Instruction | None:
+        """Add an instruction; None when the same was issued in this epoch already.
+
+        Args:
+            action: what to do.
+            lasting: how long it may be carried out; None: as long as all others.
+        """
         key = instruction_id(self.plan, action)
         if key in self._by_id:
             return None
         issued = datetime.fromtimestamp(self._clock() / 1000, UTC)
         position = Position(self.epoch, len(self._instructions) + 1)
-        instruction = Instruction(key, position, issued, issued + self._lasting, action, self.plan)
+        deadline = issued + (self._lasting if lasting is None else lasting)
+        instruction = Instruction(key, position, issued, deadline, action, self.plan)
         self._instructions.append(instruction)
         self._by_id[key] = instruction
         self._changed()

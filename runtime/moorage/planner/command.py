@@ -47,7 +47,7 @@ def main(arguments: argparse.Namespace) -> int:
 
     if not settings.in_cluster:  # there the plan may still come, or be put right
         try:
-            PlanFile(settings.plan).load()
+            PlanFile(settings.plan, rebalancing=settings.rebalancing).load()
         except FileMistakes as error:
             print(error, file=sys.stderr)
             return WRONG_USAGE

@@ -55,7 +55,7 @@ class Engine:
             if node.promise is not None:
                 board.issue(CreatePlaceholder(node.promise))
             if node.slots:
-                board.issue(ExpectPods(node.name, node.slots))
+                board.issue(ExpectPods(node.name, node.slots), plan.expecting)
 
     def look(self, pods: Iterable[Pod], before: Mapping[str, str] | None = None) -> None:
         """Pin the pods that the plan asks for and that were not pinned yet.

@@ -17,6 +17,7 @@ from moorage.ops.secret import Secret
 from . import metrics
 from .plan import Plan
 from .settings import PlannerSettings
+from .stage import Stage
 
 if TYPE_CHECKING:  # each of these takes a moment to load, and a planner on a person's machine does without
     from moorage.controller.certificates import Pair
@@ -109,6 +110,12 @@ class Operation:
         metrics.PLAN_VALID.set(1)
         metrics.PLAN_LOADS.labels("served").inc()
         self._tell("Normal", "PlanServed", "Serve", f"Plan {plan.name} is served: {len(plan.nodes)} nodes")
+
+    def rebalancing(self, stage: Stage, why: str) -> None:
+        """A rebalancing has come to another stage."""
+        metrics.REBALANCINGS.labels(stage.value).inc()
+        kind: EventType = "Warning" if stage in (Stage.INCOMPLETE, Stage.WITHDRAWN) else "Normal"
+        self._tell(kind, f"Rebalancing{stage.name.capitalize()}", "Rebalance", why)
 
     def broken(self, error: str, *, before: Plan | None) -> None:
         """The plan file cannot be used."""

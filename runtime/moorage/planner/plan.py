@@ -55,6 +55,19 @@ class PlannedNode:
 
 
 @dataclass(frozen=True, slots=True)
+class Rebalance:
+    """What becomes of the nodes that a plan's own take the place of.
+
+    Attributes:
+        drain: the nodes that are emptied, in this order.
+        within: how long that may take once the plan's nodes are Ready.
+    """
+
+    drain: tuple[str, ...]
+    within: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What a plan file says.
 
@@ -66,6 +79,7 @@ class Plan:
         fill: pods for whichever node has room; ``count`` is how many of them one node takes.
         delete: nodes that will not come.
         release: nodes on which nothing more is expected.
+        rebalance: of a rebalancing, what is emptied; None when nothing is.
     """
 
     name: str
@@ -75,6 +89,12 @@ class Plan:
     fill: tuple[Wanted, ...] = ()
     delete: tuple[str, ...] = ()
     release: tuple[str, ...] = ()
+    rebalance: Rebalance | None = None
+
+    @property
+    def expecting(self) -> timedelta:
+        """How long pods are expected: while nodes are emptied, too."""
+        return self.lasting + (self.rebalance.within if self.rebalance is not None else timedelta())
 
     @property
     def needs_cluster(self) -> Wanted | None:

@@ -15,9 +15,12 @@ from moorage.files.yamlfile import Document, parse
 from moorage.objects import Taint
 from moorage.protocol import Owner, PodRef, Promise, Slot, validate
 
-from .plan import Plan, PlannedNode, Wanted
+from .plan import Plan, PlannedNode, Rebalance, Wanted
 
+REBALANCE = "rebalance"
+"""The kind of plan that empties nodes."""
 DEADLINE = timedelta(minutes=10)
+DRAIN_DEADLINE = timedelta(hours=1)
 MAX_DEADLINE = timedelta(hours=24)
 MAX_NODES = 5000
 
@@ -81,7 +84,7 @@ class _Reader:
         return Plan(
             name=self._root.get("plan", default_name),
             digest=digest,
-            lasting=self._deadline(),
+            lasting=self._deadline("deadline", DEADLINE),
             nodes=nodes,
             fill=tuple(
                 self._wanted(entry, ("fill", index), count=entry.get("perNode"))
@@ -89,19 +92,20 @@ class _Reader:
             ),
             delete=self._names("delete"),
             release=self._names("release"),
+            rebalance=self._rebalance(nodes),
         )
 
     def _wrong(self, path: Path, sentence: str) -> None:
         self.mistakes.append(self._document.mistake(path, sentence))
 
-    def _deadline(self) -> timedelta:
-        text = self._root.get("deadline")
+    def _deadline(self, key: str, default: timedelta) -> timedelta:
+        text = self._root.get(key)
         if text is None:
-            return DEADLINE
+            return default
         amount = int(text[:-1]) if len(text) <= 9 else 10**9
         if not 0 < amount * {"s": 1, "m": 60, "h": 3600}[text[-1]] <= MAX_DEADLINE.total_seconds():
-            self._wrong(("deadline",), f"deadline: {text[:20]} is not more than 0 and at most 24h")
-            return DEADLINE
+            self._wrong((key,), f"{key}: {text[:20]} is not more than 0 and at most 24h")
+            return default
         return timedelta(**{_UNITS[text[-1]]: amount})
 
     def _names(self, key: str) -> tuple[str, ...]:
@@ -112,6 +116,29 @@ class _Reader:
             if name in self._node_lines:
                 self._wrong((key, index), f"{key}: node {name} is planned in line {self._node_lines[name]}, too")
         return tuple(names)
+
+    def _rebalance(self, nodes: tuple[PlannedNode, ...]) -> Rebalance | None:
+        """What is emptied; of a plan of another kind nothing, and it must not say that anything is."""
+        if self._root.get("kind") != REBALANCE:
+            for key in ("drain", "drainDeadline"):
+                if key in self._root:
+                    self._wrong((key,), f"{key}: only in a plan of kind {REBALANCE}; add kind: {REBALANCE}")
+            return None
+        for key in ("fill", "delete", "release"):
+            if key in self._root:
+                self._wrong((key,), f"{key}: not in a plan of kind {REBALANCE}; serve it with a plan of its own")
+        for index, entry in enumerate(self._root.get("nodes", ())):
+            if entry.get("existing"):
+                self._wrong(("nodes", index, "existing"), f"existing: a plan of kind {REBALANCE} makes its nodes")
+        if "drain" not in self._root:
+            self._wrong(("kind",), f"drain is missing: a plan of kind {REBALANCE} says which nodes are emptied")
+        if not nodes and not self.mistakes:
+            self._wrong(("kind",), f"nodes is empty: a plan of kind {REBALANCE} says where the pods are to go")
+        drain = self._names("drain")
+        for index, name in enumerate(drain):
+            if name in drain[:index]:
+                self._wrong(("drain", index), f"drain: node {name} is there already")
+        return Rebalance(drain, self._deadline("drainDeadline", DRAIN_DEADLINE))
 
     def _nodes(self) -> Iterator[PlannedNode]:
         total = 0

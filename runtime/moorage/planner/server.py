@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from moorage.ops.parsing import Address
 from moorage.ops.secret import Secret
-from moorage.protocol import Acks, Hello, Position, ProtocolError, ReasonCode, ServerMessage, Welcome, codec, rpc
+from moorage.protocol import (
+    Acks,
+    Hello,
+    NodeReports,
+    Position,
+    ProtocolError,
+    ReasonCode,
+    ServerMessage,
+    Welcome,
+    codec,
+    rpc,
+)
 from moorage.protocol.rpc import grpc
 
 from . import metrics
@@ -177,8 +188,11 @@ class PlannerServer:
     async def _read(self, session: Session, context: Context) -> None:
         while isinstance(data := await context.read(), bytes):
             message = codec.decode_request(data)
-            for ack in message.acks if isinstance(message, Acks) else ():
-                session.received(ack)
+            if isinstance(message, Acks):
+                for ack in message.acks:
+                    session.received(ack)
+            elif isinstance(message, NodeReports):
+                session.reported(message)
 
     async def _hello(self, context: Context) -> Hello:
         try:

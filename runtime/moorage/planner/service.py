@@ -17,9 +17,11 @@ from .cluster import Cluster
 from .engine import Engine
 from .operation import Operation, operation
 from .plan import Plan
+from .rebalancing import Rebalancer
 from .server import PlannerServer, ServerSettings
 from .settings import PlannerSettings
 from .source import PlanFile
+from .stage import Stage
 from .view import View, choose
 
 logger = logging.getLogger(__name__)
@@ -63,7 +65,7 @@ class Planner:
         self._operation = operated or Operation(settings)
         self._board = Board()
         self._engine = Engine(self._board)
-        self._source = PlanFile(settings.plan)
+        self._source = PlanFile(settings.plan, rebalancing=settings.rebalancing)
         pair, api_key = self._operation.pair, self._operation.api_key
         self.server = PlannerServer(self._board, ServerSettings(address=settings.listen, pair=pair, api_key=api_key))
         self._view = view or choose(self._board, settings.output, lambda: sorted(self.server.pinners.values()))
@@ -71,6 +73,7 @@ class Planner:
         self._cluster: Cluster | None = None
         self._background: list[asyncio.Task[Any]] = []
         self._ended = asyncio.Event()  # something in the background has
+        self._rebalancer = Rebalancer(settings, self._board, self._tell_stage, self._ended.set)
         self._began = 0.0
 
     async def run(self) -> int:
@@ -86,9 +89,12 @@ class Planner:
             for task in self._background:
                 if task.done():
                     task.result()
-            summary = tally.troubles(self._board) + [str(each) for each in self._engine.lacking]
+            self._rebalancer.check()
+            lacking = [str(each) for each in self._engine.lacking]
+            summary = tally.troubles(self._board) + lacking + self._rebalancer.troubles
             return 1 if summary else 0
         finally:
+            await self._rebalancer.end()
             for task in self._background:
                 task.cancel()
             await asyncio.gather(*self._background, return_exceptions=True)
@@ -109,7 +115,9 @@ class Planner:
             self._cluster = Cluster(access)
             self._start(self._cluster.run(), "pods")
             self._start(self._follow_pods(self._cluster), "assignment")
+        await self._rebalancer.end()
         self._began = time.monotonic()
+        self._rebalancer.begin(plan)
         self._engine.begin(plan)
         if wanted is None:
             self._engine.look(())
@@ -137,6 +145,10 @@ class Planner:
                     await self._serve(changed)
             except (FileMistakes, credentials.CredentialsError) as error:
                 self._broken(str(error))
+
+    def _tell_stage(self, stage: Stage, why: str) -> None:
+        self._operation.rebalancing(stage, why)
+        self._view.rebalancing(stage, why)
 
     async def _first_plan(self) -> Plan:
         """The plan to begin with; a planner that stays up waits for one that can be used."""
@@ -178,9 +190,9 @@ class Planner:
     async def _finished(self) -> None:
         """Return when everything is finally answered, or cannot be any more."""
         while True:
-            if self._engine.complete and tally.counts(self._board).open == 0:
+            if self._engine.complete and tally.counts(self._board).open == 0 and not self._rebalancer.open:
                 return
             plan = self._engine.plan
-            if plan is not None and time.monotonic() - self._began > plan.lasting.total_seconds() + PATIENCE:
+            if plan is not None and time.monotonic() - self._began > plan.expecting.total_seconds() + PATIENCE:
                 return
             await asyncio.sleep(REFRESH_SECONDS)

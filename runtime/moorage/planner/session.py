@@ -7,7 +7,17 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 
-from moorage.protocol import Ack, Heartbeat, Hello, Instruction, Position, ServerMessage, SnapshotEnd, Welcome
+from moorage.protocol import (
+    Ack,
+    Heartbeat,
+    Hello,
+    Instruction,
+    NodeReports,
+    Position,
+    ServerMessage,
+    SnapshotEnd,
+    Welcome,
+)
 
 from .board import Board
 
@@ -70,8 +80,16 @@ class Session:
             logger.debug("acknowledgement of nothing that is served", extra=fields)
         self._wake.set()
 
+    def reported(self, reports: NodeReports) -> None:
+        """Take note of how it stands with nodes."""
+        self._board.reports.take(self._hello.cluster_id, reports)
+
     async def run(self) -> None:
         """Send what there is to send, until cancelled."""
+        with self._board.reports.connected(self._hello.cluster_id):
+            await self._run()
+
+    async def _run(self) -> None:
         unsubscribe = self._board.subscribe(self._wake.set)
         loop = asyncio.get_running_loop()
         beat_at = loop.time() + self._heartbeat

@@ -73,6 +73,30 @@ class PlannerSettings(ClusterSettings, LogSettings):
     api_key_file: Path | None = setting(
         "MOORAGE_API_KEY_FILE", "A file with the key that pinners must show", parsing.readable_file, None
     )
+    rebalancing: bool = setting(
+        "MOORAGE_REBALANCING",
+        "Whether plans of kind rebalance are taken, which have pods evicted",
+        parsing.boolean,
+        True,
+    )
+    cluster_id: str = setting(
+        "MOORAGE_CLUSTER_ID",
+        "How the pod pinners of the cluster that is rebalanced call it; unset: the uid of its namespace kube-system",
+        parsing.text,
+        "",
+    )
+    leader_election: bool = setting(
+        "MOORAGE_LEADER_ELECTION",
+        "Whether nodes are emptied only by whoever holds the Lease; needed where two planners may serve one plan",
+        parsing.boolean,
+        False,
+    )
+    lease_name: str = setting(
+        "MOORAGE_LEASE_NAME",
+        "That Lease; with the namespace, the name under which we mark nodes",
+        parsing.subdomain,
+        PLANNER,
+    )
     once: bool = setting("MOORAGE_ONCE", "End when every instruction is finally acknowledged", parsing.boolean, False)
     output: str = setting(
         "MOORAGE_OUTPUT",
@@ -112,6 +136,11 @@ class PlannerSettings(ClusterSettings, LogSettings):
                 "for the plan. Set MOORAGE_API_KEY_FILE (--api-key-file), MOORAGE_API_KEY or MOORAGE_CLIENT_SECRET "
                 "(--client-secret), or listen on 127.0.0.1"
             )
+
+    @property
+    def installation(self) -> str:
+        """Which installation we are, in the marks of nodes: whoever shares our Lease does."""
+        return f"{self.namespace}/{self.lease_name}"
 
     @property
     def keeps_secrets(self) -> bool:

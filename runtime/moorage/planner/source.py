@@ -12,16 +12,23 @@ from moorage.files.yamlfile import MAX_BYTES
 from . import planfile
 from .plan import Plan
 
+OFF = (
+    "a plan of kind rebalance has pods evicted, and that is switched off: set rebalancing.enabled of the chart, or "
+    "MOORAGE_REBALANCING"
+)
+"""What is said of such a plan where it is not taken."""
+
 
 class PlanFile:
     """Follows one file.
 
     Args:
         path: the file.
+        rebalancing: whether plans that have pods evicted are taken.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, *, rebalancing: bool = True) -> None:
+        self._path, self._rebalancing = path, rebalancing
         self._seen: tuple[int, ...] = ()
         self._digest = ""
 
@@ -59,4 +66,7 @@ class PlanFile:
         if digest == self._digest:
             return None
         self._digest = digest
-        return planfile.read(str(self._path), data)
+        plan = planfile.read(str(self._path), data)
+        if plan.rebalance is not None and not self._rebalancing:
+            raise FileMistakes(str(self._path), [Mistake(0, OFF)])
+        return plan

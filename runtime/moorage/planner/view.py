@@ -14,6 +14,7 @@ from moorage.protocol import Ack, Instruction
 from . import tally
 from .board import Board
 from .plan import Plan
+from .stage import Stage
 
 
 class View(Protocol):
@@ -21,6 +22,9 @@ class View(Protocol):
 
     def serving(self, plan: Plan) -> None:
         """A plan is served from now on."""
+
+    def rebalancing(self, stage: Stage, why: str) -> None:
+        """A rebalancing has come to another stage."""
 
     def broken(self, error: str) -> None:
         """The file has changed and is not a plan; the plan before it is served on."""
@@ -59,6 +63,10 @@ class LinesView:
     def serving(self, plan: Plan) -> None:
         """``{"event": "serving", "plan", "epoch", "digest", "nodes"}``."""
         self._line("serving", plan=plan.name, epoch=self._board.epoch, digest=plan.digest, nodes=len(plan.nodes))
+
+    def rebalancing(self, stage: Stage, why: str) -> None:
+        """``{"event": "rebalancing", "stage", "why"}``."""
+        self._line("rebalancing", stage=stage.value, why=why)
 
     def broken(self, error: str) -> None:
         """``{"event": "plan-broken", "error"}``."""

@@ -11,6 +11,9 @@ from .messages import (
     Heartbeat,
     Hello,
     Instruction,
+    NodeReport,
+    NodeReports,
+    NodeState,
     Outcome,
     Owner,
     PinPods,
@@ -21,7 +24,9 @@ from .messages import (
     Release,
     ServerMessage,
     Slot,
+    SlotReport,
     SnapshotEnd,
+    Webhook,
     Welcome,
 )
 from .reasons import ReasonCode
@@ -38,6 +43,9 @@ __all__ = [
     "Heartbeat",
     "Hello",
     "Instruction",
+    "NodeReport",
+    "NodeReports",
+    "NodeState",
     "Outcome",
     "Owner",
     "PinPods",
@@ -50,6 +58,8 @@ __all__ = [
     "Release",
     "ServerMessage",
     "Slot",
+    "SlotReport",
     "SnapshotEnd",
+    "Webhook",
     "Welcome",
 ]

@@ -21,6 +21,9 @@ from .messages import (
     Heartbeat,
     Hello,
     Instruction,
+    NodeReport,
+    NodeReports,
+    NodeState,
     Outcome,
     Owner,
     PinPods,
@@ -31,7 +34,9 @@ from .messages import (
     Release,
     ServerMessage,
     Slot,
+    SlotReport,
     SnapshotEnd,
+    Webhook,
     Welcome,
 )
 from .reasons import ReasonCode
@@ -42,18 +47,22 @@ MAX_INSTRUCTION = 1 << 20
 MAX_ID = 128
 MAX_TEXT = 253
 MAX_SENTENCE = 4096
+MAX_SHORTFALLS = 32
+MAX_SLOTS = 1000
 _MAX_POD_SENTENCE = 512  # times 1000 pods stays well below the 4 MiB that a gRPC server takes
 
 _REASONS = {code.number: code for code in ReasonCode}
 _OUTCOMES = {getattr(pb, f"OUTCOME_{outcome.name}"): outcome for outcome in Outcome}
 _NUMBERS = {outcome: number for number, outcome in _OUTCOMES.items()}
+_WEBHOOKS = {getattr(pb, f"WEBHOOK_{webhook.name}"): webhook for webhook in Webhook}
+_STATES = {getattr(pb, f"NODE_STATE_{state.name}"): state for state in NodeState}
 
 
 # --- what a client says ---
 
 
 def encode_request(message: ClientMessage) -> bytes:
-    """Bytes of a Hello or of Acks; sentences that are too long are cut."""
+    """Bytes of a Hello, of Acks or of NodeReports; sentences that are too long are cut."""
     match message:
         case Hello():
             hello = pb.Hello(
@@ -67,6 +76,11 @@ def encode_request(message: ClientMessage) -> bytes:
             return pb.StreamRequest(hello=hello).SerializeToString()
         case Acks():
             return pb.StreamRequest(acks=pb.Acks(acks=map(_ack_pb, message.acks))).SerializeToString()
+        case NodeReports():
+            reports = pb.NodeReports(
+                reports=map(_report_pb, message.reports), webhook=f"WEBHOOK_{message.webhook.name}"
+            )
+            return pb.StreamRequest(reports=reports).SerializeToString()
 
 
 def _ack_pb(ack: Ack) -> pb.Ack:
@@ -97,6 +111,10 @@ def decode_request(data: bytes) -> ClientMessage | None:
             return Hello(hello.cluster_id, *who, position, hello.window, hello.probe)
         case "acks":
             return Acks(tuple(_ack(ack, f"acks[{index}]") for index, ack in enumerate(message.acks.acks)))
+        case "reports":
+            reports = enumerate(message.reports.reports)
+            webhook = _WEBHOOKS.get(message.reports.webhook, Webhook.UNSPECIFIED)
+            return NodeReports(tuple(_report(report, f"reports[{index}]") for index, report in reports), webhook)
     return None
 
 
@@ -119,6 +137,48 @@ def _ack(ack: pb.Ack, path: str) -> Ack:
             for index, result in enumerate(ack.pods)
         ),
     )
+
+
+def _report_pb(report: NodeReport) -> pb.NodeReport:
+    return pb.NodeReport(
+        node=report.node,
+        state=f"NODE_STATE_{report.state.name}",
+        node_uid=report.node_uid,
+        sentence=text(report.sentence, MAX_SENTENCE),
+        shortfalls=[text(each, _MAX_POD_SENTENCE) for each in report.shortfalls[:MAX_SHORTFALLS]],
+        slots=map(_slot_report_pb, report.slots[:MAX_SLOTS]),
+        position=_position_pb(report.position),
+    )
+
+
+def _slot_report_pb(slot: SlotReport) -> pb.SlotReport:
+    return pb.SlotReport(
+        owner=_owner_pb(slot.owner),
+        count=slot.count,
+        webhook=slot.webhook,
+        binding=slot.binding,
+        scheduler=slot.scheduler,
+        reason=text(slot.reason, _MAX_POD_SENTENCE),
+    )
+
+
+def _report(report: pb.NodeReport, path: str) -> NodeReport:
+    need(1 <= len(report.node) <= MAX_TEXT, f"{path}.node", f"must have 1 to {MAX_TEXT} characters")
+    need(len(report.slots) <= MAX_SLOTS, f"{path}.slots", f"{len(report.slots)}, at most {MAX_SLOTS} are taken")
+    return NodeReport(
+        node=report.node,
+        state=_STATES.get(report.state, NodeState.UNSPECIFIED),
+        node_uid=report.node_uid[:MAX_ID],
+        sentence=report.sentence[:MAX_SENTENCE],
+        shortfalls=tuple(each[:_MAX_POD_SENTENCE] for each in report.shortfalls[:MAX_SHORTFALLS]),
+        slots=tuple(_slot_report(slot) for slot in report.slots),
+        position=_position(report.position, f"{path}.position"),
+    )
+
+
+def _slot_report(slot: pb.SlotReport) -> SlotReport:
+    filled = slot.webhook, slot.binding, slot.scheduler
+    return SlotReport(_owner(slot.owner), slot.count, *filled, slot.reason[:_MAX_POD_SENTENCE])
 
 
 # --- what a server says ---
@@ -243,8 +303,11 @@ def _taints(taints: Iterable[pb.Taint]) -> tuple[Taint, ...]:
 
 
 def _slot(slot: pb.Slot) -> Slot:
-    owner = Owner(slot.owner.kind, slot.owner.namespace, slot.owner.name, slot.owner.uid)
-    return Slot(owner, dict(slot.requests), slot.count)
+    return Slot(_owner(slot.owner), dict(slot.requests), slot.count)
+
+
+def _owner(owner: pb.Owner) -> Owner:
+    return Owner(owner.kind, owner.namespace, owner.name, owner.uid)
 
 
 def _pod_ref(pod: pb.PodRef) -> PodRef:
@@ -294,12 +357,11 @@ def _taint_pb(taint: Taint) -> pb.Taint:
 
 
 def _slot_pb(slot: Slot) -> pb.Slot:
-    owner = slot.owner
-    return pb.Slot(
-        owner=pb.Owner(kind=owner.kind, namespace=owner.namespace, name=owner.name, uid=owner.uid),
-        requests=slot.requests,
-        count=slot.count,
-    )
+    return pb.Slot(owner=_owner_pb(slot.owner), requests=slot.requests, count=slot.count)
+
+
+def _owner_pb(owner: Owner) -> pb.Owner:
+    return pb.Owner(kind=owner.kind, namespace=owner.namespace, name=owner.name, uid=owner.uid)
 
 
 def _pod_ref_pb(pod: PodRef) -> pb.PodRef:

@@ -1,8 +1,9 @@
 """What planner and pinner say to each other, as plain immutable types: the wire format stays in ``codec``.
 
-Client to server: ``Hello``, then one ``Ack`` or more per instruction, several at a time in ``Acks``. Server to client:
-``Welcome``, ``Instruction``, ``SnapshotEnd``, ``Heartbeat``. Delivery is at least once and effects are idempotent: the
-same instruction id always means the same intent, so whoever receives one again answers with what is the case now.
+Client to server: ``Hello``, then one ``Ack`` or more per instruction, several at a time in ``Acks``, and how it stands
+with nodes in ``NodeReports``. Server to client: ``Welcome``, ``Instruction``, ``SnapshotEnd``, ``Heartbeat``. Delivery
+is at least once and effects are idempotent: the same instruction id always means the same intent, so whoever receives
+one again answers with what is the case now.
 """
 
 from __future__ import annotations
@@ -238,6 +239,114 @@ class Acks:
     acks: tuple[Ack, ...]
 
 
+class NodeState(enum.Enum):
+    """How far a node has come."""
+
+    UNSPECIFIED = "unspecified"
+    """The other side knows more states than we do."""
+    PENDING = "pending"
+    """The placeholder is to be created."""
+    PLACEHOLDER = "placeholder"
+    """The placeholder is there, the machine is waited for."""
+    JOINING = "joining"
+    """A kubelet has joined, and the node is not Ready, or its last pods are being bound."""
+    PREPARING = "preparing"
+    """Ready, and more pods are expected."""
+    READY = "ready"
+    """Ready, and no more pods are expected."""
+    FOREIGN = "foreign"
+    """The Node is a machine's without a mark of ours, and is left alone."""
+    FAILING = "failing"
+    """It comes to nothing, and is being cleaned up."""
+    STOPPED = "stopped"
+    """Nothing is done for it; the sentence says what must be repaired."""
+    GONE = "gone"
+    """There is no intent for it any more."""
+
+    @property
+    def usable(self) -> bool:
+        """Whether the node is Ready and takes pods."""
+        return self in (NodeState.PREPARING, NodeState.READY)
+
+    @property
+    def lost(self) -> bool:
+        """Whether the node will not become what was promised."""
+        return self in (NodeState.FOREIGN, NodeState.FAILING, NodeState.GONE)
+
+
+@dataclass(frozen=True, slots=True)
+class SlotReport:
+    """Pods of one controller that are expected on a node, and what has come of it.
+
+    Attributes:
+        owner: whose.
+        count: how many are expected in all.
+        webhook: how many of them were pinned as they were created.
+        binding: how many were bound by the pinner.
+        scheduler: how many the scheduler has put there.
+        reason: why one of these was left to the scheduler; may be empty.
+    """
+
+    owner: Owner
+    count: int
+    webhook: int = 0
+    binding: int = 0
+    scheduler: int = 0
+    reason: str = ""
+
+    @property
+    def left(self) -> int:
+        """How many are still to come."""
+        return self.count - self.webhook - self.binding - self.scheduler
+
+
+@dataclass(frozen=True, slots=True)
+class NodeReport:
+    """How it stands with one node.
+
+    Attributes:
+        node: its name.
+        state: how far it has come.
+        node_uid: uid of the Node; empty while there is none.
+        sentence: for people.
+        shortfalls: what the machine offers less or other than promised.
+        slots: what is expected on it.
+        position: of the newest instruction, pins apart, that had changed the intent when this was said.
+    """
+
+    node: str
+    state: NodeState
+    node_uid: str = ""
+    sentence: str = ""
+    shortfalls: tuple[str, ...] = ()
+    slots: tuple[SlotReport, ...] = ()
+    position: Position = Position()
+
+
+class Webhook(enum.Enum):
+    """Whether the API server asks the pinner about pods that are created."""
+
+    UNSPECIFIED = "unspecified"
+    """The pinner has no webhook, or says more than we know."""
+    IDLE = "idle"
+    """It has one, and the API server is not told to ask: nothing is expected, or that could not be done yet."""
+    SERVING = "serving"
+    """The API server is told to ask."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeReports:
+    """How it stands with some nodes.
+
+    Attributes:
+        reports: each replaces what was said of the same node before.
+        webhook: whether pods are pinned while they are created, now.
+    """
+
+    reports: tuple[NodeReport, ...] = ()
+    webhook: Webhook = Webhook.UNSPECIFIED
+
+
 @dataclass(frozen=True, slots=True)
 class Hello:
     """The first message of a client.
@@ -302,5 +411,5 @@ class Heartbeat:
     acknowledged: int = 0
 
 
-ClientMessage: TypeAlias = Hello | Acks
+ClientMessage: TypeAlias = Hello | Acks | NodeReports
 ServerMessage: TypeAlias = Welcome | Instruction | SnapshotEnd | Heartbeat

@@ -49,17 +49,30 @@ def slots_left(slots: Iterable[Slot], pods: Iterable[Pod]) -> tuple[Slot, ...]:
         slots: what was expected.
         pods: the pods that are on the node; any revision of the owner counts, ended pods do not.
     """
+    return tuple(
+        Slot(owner=slot.owner, requests=slot.requests, count=slot.count - len(there))
+        for slot, there in slots_filled(slots, pods)
+    )
+
+
+def slots_filled(slots: Iterable[Slot], pods: Iterable[Pod]) -> tuple[tuple[Slot, tuple[Pod, ...]], ...]:
+    """The slots, each with the pods that have come to it; several slots of one owner fill up in order.
+
+    Args:
+        slots: what was expected.
+        pods: the pods that are on the node; any revision of the owner counts, ended pods do not.
+    """
     there = [pod for pod in pods if not pod.finished]
     taken: set[str] = set()
-    left = []
+    found = []
     for slot in slots:
-        filled = 0
+        filled: list[Pod] = []
         for pod in there:
-            if filled < slot.count and pod.metadata.uid not in taken and belongs_to(pod, slot.owner):
+            if len(filled) < slot.count and pod.metadata.uid not in taken and belongs_to(pod, slot.owner):
                 taken.add(pod.metadata.uid)
-                filled += 1
-        left.append(Slot(owner=slot.owner, requests=slot.requests, count=slot.count - filled))
-    return tuple(left)
+                filled.append(pod)
+        found.append((slot, tuple(filled)))
+    return tuple(found)
 
 
 def belongs_to(pod: Pod, owner: Owner) -> bool:

@@ -26,6 +26,14 @@ resource "helm_release" "this" {
       error_message = join("\n", local.mistakes["existingConfigMap"])
     }
     precondition {
+      condition     = length(local.mistakes["rebalancing"]) == 0
+      error_message = join("\n", local.mistakes["rebalancing"])
+    }
+    precondition {
+      condition     = length(local.mistakes["admissionPolicy"]) == 0
+      error_message = join("\n", local.mistakes["admissionPolicy"])
+    }
+    precondition {
       condition     = length(local.mistakes["tls"]) == 0
       error_message = join("\n", local.mistakes["tls"])
     }

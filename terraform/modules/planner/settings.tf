@@ -6,6 +6,8 @@ locals {
     replicas                      = var.replicas
     plan                          = var.plan
     existingConfigMap             = var.existing_config_map
+    rebalancing                   = try({ for key in keys(var.rebalancing) : key => var.rebalancing[key] if var.rebalancing[key] != null }, var.rebalancing)
+    admissionPolicy               = try({ for key in keys(var.admission_policy) : key => var.admission_policy[key] if var.admission_policy[key] != null }, var.admission_policy)
     tls                           = try({ for key in keys(var.tls) : key => var.tls[key] if var.tls[key] != null }, var.tls)
     apiKey                        = try({ for key in keys(var.api_key) : key => var.api_key[key] if var.api_key[key] != null }, var.api_key)
     service                       = try({ for key in keys(var.service) : key => var.service[key] if var.service[key] != null }, var.service)

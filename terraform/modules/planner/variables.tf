@@ -83,6 +83,18 @@ variable "existing_config_map" {
   default     = null
 }
 
+variable "rebalancing" {
+  description = "Key rebalancing of the chart.\nPlans of kind rebalance: the nodes that a plan names are emptied once its own are Ready.\nKeys: enabled."
+  type        = any
+  default     = null
+}
+
+variable "admission_policy" {
+  description = "Key admissionPolicy of the chart.\nValidatingAdmissionPolicies for the planner's service account where rebalancing.enabled is true: what it may do to nodes and pods, beyond what RBAC can say (SECURITY.md).\nKeys: enabled."
+  type        = any
+  default     = null
+}
+
 variable "tls" {
   description = "Key tls of the chart.\nThe planner's certificate.\nKeys: existingSecret."
   type        = any

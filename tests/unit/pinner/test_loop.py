@@ -27,7 +27,8 @@ async def test_nodes_are_not_looked_at_before_something_could_be_done_about_them
     judge, queue, free = Judge(), KeyQueue(base=60, cap=60), asyncio.Event()
     others: Any = SimpleNamespace()
     executor: Any = SimpleNamespace(ready=free.wait)
-    loop = Loop(others, executor, others, cast("Any", judge), others, queue, others, others, others, Options())
+    judged = cast("Any", judge)
+    loop = Loop(others, executor, others, judged, others, queue, others, others, others, others, Options())
     task = asyncio.create_task(loop.run())
     for name in "abc":
         queue.add(name)

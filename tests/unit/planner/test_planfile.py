@@ -15,7 +15,7 @@ from jsonschema import Draft7Validator, Draft202012Validator
 from moorage.files.mistakes import FileMistakes
 from moorage.objects import Taint
 from moorage.planner import planfile
-from moorage.planner.plan import Plan
+from moorage.planner.plan import Plan, Rebalance
 from moorage.planner.source import PlanFile
 from moorage.protocol import Owner, PodRef, Promise, Slot
 from tools.generate import plan as generator
@@ -77,6 +77,74 @@ def test_a_plan_means_what_it_says() -> None:
     assert (plan.fill[0].labels, plan.fill[0].count) == ((("app", "api"),), 3)
     assert (plan.delete, plan.release) == (("old-1",), ("old-2",))
     assert plan.needs_cluster == plan.fill[0]
+
+
+REBALANCE = """\
+kind: rebalance
+drain: [old-1, old-2]
+nodes:
+- name: new-1
+  allocatable: {cpu: 4, memory: 16Gi, pods: 58}
+  expect: [{namespace: shop, owner: Deployment/web, requests: {cpu: 500m}, count: 4}]
+"""
+
+
+def test_a_rebalancing_says_what_is_emptied_and_in_which_time() -> None:
+    plan = _read(REBALANCE)
+    assert plan.rebalance == Rebalance(("old-1", "old-2"), timedelta(hours=1))
+    assert [node.name for node in plan.nodes] == ["new-1"]
+    assert plan.needs_cluster is None
+    assert _read(f"{REBALANCE}drainDeadline: 90m").rebalance == Rebalance(("old-1", "old-2"), timedelta(minutes=90))
+    assert _read("kind: pins\nnodes: []").rebalance is None
+
+
+@pytest.mark.parametrize(
+    ("text", "mistakes"),
+    [
+        ("kind: rebalanse", ["line 1: kind: 'rebalanse' is none of pins, rebalance"]),
+        (
+            "kind: rebalance",
+            ["line 1: drain is missing: a plan of kind rebalance says which nodes are emptied"],
+        ),
+        (
+            "kind: rebalance\ndrain: [a]",
+            ["line 1: nodes is empty: a plan of kind rebalance says where the pods are to go"],
+        ),
+        ("drain: [a]", ["line 1: drain: only in a plan of kind rebalance; add kind: rebalance"]),
+        (
+            "kind: pins\ndrainDeadline: 1h",
+            ["line 2: drainDeadline: only in a plan of kind rebalance; add kind: rebalance"],
+        ),
+        (f"{REBALANCE}drainDeadline: 25h", ["line 7: drainDeadline: 25h is not more than 0 and at most 24h"]),
+        (
+            REBALANCE.replace("old-2", "old-1"),
+            ["line 2: drain: node old-1 is there already"],
+        ),
+        (REBALANCE.replace("old-2", "new-1"), ["line 2: drain: node new-1 is planned in line 4, too"]),
+        (
+            f"{REBALANCE}release: [x]\ndelete: [y]",
+            [
+                "line 7: release: not in a plan of kind rebalance; serve it with a plan of its own",
+                "line 8: delete: not in a plan of kind rebalance; serve it with a plan of its own",
+            ],
+        ),
+        (
+            "kind: rebalance\ndrain: [a]\nnodes:\n- name: n\n  existing: true",
+            ["line 5: existing: a plan of kind rebalance makes its nodes"],
+        ),
+        ("kind: rebalance\ndrain: []", ["line 2: drain: is empty, at least 1 entry"]),
+    ],
+)
+def test_a_rebalancing_that_is_none(text: str, mistakes: list[str]) -> None:
+    assert sorted(_mistakes(text)) == sorted(mistakes)
+
+
+def test_a_rebalancing_is_no_plan_where_it_is_switched_off(tmp_path: Path) -> None:
+    path = tmp_path / "plan.yaml"
+    path.write_text(REBALANCE)
+    with pytest.raises(FileMistakes, match=r"plan\.yaml: .* switched off: set rebalancing\.enabled"):
+        PlanFile(path, rebalancing=False).load()
+    assert PlanFile(path).load().rebalance is not None
 
 
 def test_defaults() -> None:

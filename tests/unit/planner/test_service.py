@@ -326,6 +326,9 @@ def test_the_table_shows_trouble_first_and_fits_the_terminal() -> None:
     assert "pod shop/web-2: NODE_FAILED" in text
     assert "4 instructions: 1 applied, 2 open, 0 rejected, 1 failed" in text
     assert "plan.yaml: line 3: wrong" in text
+    console, out = _terminal()
+    console.print(render(_answered(), [], "", 24, stage="emptying: all 2 nodes are Ready"))
+    assert "rebalancing emptying: all 2 nodes are Ready" in out.getvalue()
     many = Board()
     many.start("many", timedelta(minutes=1))
     for number in range(500):

@@ -23,6 +23,9 @@ from moorage.protocol import (
     Heartbeat,
     Hello,
     Instruction,
+    NodeReport,
+    NodeReports,
+    NodeState,
     Outcome,
     Owner,
     PinPods,
@@ -35,7 +38,9 @@ from moorage.protocol import (
     Release,
     ServerMessage,
     Slot,
+    SlotReport,
     SnapshotEnd,
+    Webhook,
     Welcome,
     codec,
 )
@@ -71,7 +76,21 @@ server_messages = st.one_of(
     st.builds(Heartbeat, positions, counts),
 )
 acks = st.builds(Ack, texts, positions, outcomes, reasons, texts, st.lists(results, max_size=3).map(tuple))
+pieces = st.integers(0, 2**31 - 1)
+sentences = st.lists(texts, max_size=3).map(tuple)
+slot_reports = st.builds(SlotReport, owners, pieces, pieces, pieces, pieces, texts)
+node_reports = st.builds(
+    NodeReport,
+    printable,
+    st.sampled_from(NodeState),
+    texts,
+    texts,
+    sentences,
+    st.lists(slot_reports, max_size=3).map(tuple),
+    positions,
+)
 client_messages = st.one_of(
+    st.builds(NodeReports, st.lists(node_reports, max_size=3).map(tuple), st.sampled_from(Webhook)),
     st.builds(Hello, printable, texts, texts, positions, st.integers(0, 2**31 - 1), st.booleans()),
     st.builds(Acks, st.lists(acks, max_size=3).map(tuple)),
 )
@@ -198,6 +217,30 @@ def test_the_largest_acknowledgement_is_one_that_a_server_takes() -> None:
     assert len(codec.encode_request(Acks((ack,)))) < 4 << 20
 
 
+def test_a_report_is_cut_to_what_a_server_takes_and_a_newer_state_is_none_of_ours() -> None:
+    slot = SlotReport(Owner("Deployment", "n" * 63, "d" * 253, "u" * 128), 1, reason="ü" * 9999)
+    report = NodeReport("n", NodeState.READY, "u" * 999, "x" * 9999, ("ü" * 9999,) * 99, (slot,) * 2000)
+    written = codec.encode_request(NodeReports((report,)))
+    assert len(written) < 4 << 20
+    read = codec.decode_request(written)
+    assert isinstance(read, NodeReports)
+    assert (len(read.reports[0].slots), len(read.reports[0].shortfalls)) == (1000, 32)
+    newer = pb.StreamRequest()
+    newer.reports.reports.add(node="n").MergeFromString(b"\x10\xe7\x07")  # state: 999
+    newer.reports.MergeFromString(b"\x10\xe7\x07")  # webhook: 999
+    read = codec.decode_request(newer.SerializeToString())
+    assert read == NodeReports((NodeReport("n", NodeState.UNSPECIFIED),))
+
+
+@pytest.mark.parametrize(
+    ("report", "field"),
+    [(pb.NodeReport(), r"reports\[0\]\.node"), (pb.NodeReport(node="n", slots=[pb.SlotReport()] * 1001), "slots")],
+)
+def test_a_report_of_nothing_or_of_too_much_is_refused_by_name(report: pb.NodeReport, field: str) -> None:
+    with pytest.raises(ProtocolError, match=field):
+        codec.decode_request(pb.StreamRequest(reports=pb.NodeReports(reports=[report])).SerializeToString())
+
+
 def test_half_a_character_in_a_sentence_does_no_harm() -> None:
     ack = Ack("i", Position(1, 1), Outcome.FAILED, sentence="a\udc80b")
     read = codec.decode_request(codec.encode_request(Acks((ack,))))
@@ -209,6 +252,8 @@ def test_reasons_and_outcomes_have_the_numbers_of_the_proto() -> None:
     wire = {name: number for name, number in pb.ReasonCode.items() if number}
     assert wire == {f"REASON_CODE_{code.name}": code.number for code in ReasonCode}
     assert {name for name, number in pb.Outcome.items() if number} == {f"OUTCOME_{outcome.name}" for outcome in Outcome}
+    assert set(pb.Webhook.keys()) == {f"WEBHOOK_{webhook.name}" for webhook in Webhook}
+    assert set(pb.NodeState.keys()) == {f"NODE_STATE_{state.name}" for state in NodeState}
 
 
 def test_every_reason_says_what_it_means_and_what_to_do() -> None:

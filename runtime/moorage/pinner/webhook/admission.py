@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from moorage.controller.fence import Fence
@@ -35,7 +36,13 @@ class Admission:
         self._service, self._target = service, target
 
     async def term(
-        self, client: Client, fence: Fence, expected: Expected, mutator: Mutator, clock: ServerClock
+        self,
+        client: Client,
+        fence: Fence,
+        expected: Expected,
+        mutator: Mutator,
+        clock: ServerClock,
+        told: Callable[[bool], None],
     ) -> None:
         """Work until cancelled.
 
@@ -45,8 +52,9 @@ class Admission:
             expected: which pods are expected.
             mutator: gives the answers.
             clock: the API server's time.
+            told: called with whether the API server is told to ask, each time that is known.
         """
-        registration = Registration(client, fence, self._target, self._service.bundle, lambda: expected.any)
+        registration = Registration(client, fence, self._target, self._service.bundle, lambda: expected.any, told)
         self._service.changed = registration.stir
         try:
             with self._service.answering(mutator):

@@ -132,11 +132,19 @@ class Registration:
         target: where the webhook is.
         bundle: the authorities.
         wanted: whether pods are expected.
+        told: called with whether the API server is told to ask, each time that is known.
     """
 
     def __init__(
-        self, client: Client, fence: Fence, target: Target, bundle: Bundle, wanted: Callable[[], bool]
+        self,
+        client: Client,
+        fence: Fence,
+        target: Target,
+        bundle: Bundle,
+        wanted: Callable[[], bool],
+        told: Callable[[bool], None] = lambda _: None,
     ) -> None:
+        self._told = told
         self._client, self._fence, self._target = client, fence, target
         self._bundle, self._wanted = bundle, wanted
         self._stirred = asyncio.Event()
@@ -185,6 +193,7 @@ class Registration:
         if found.webhooks != ((entry,) if entry is not None else ()) and (entry, found.webhooks) != self._written:
             await self._write(found, entry)
         self._bundle.told(pem if entry is not None else None)
+        self._told(entry is not None)
 
     async def _write(self, found: MutatingWebhookConfiguration, entry: dict[str, Any] | None) -> None:
         meta = found.metadata

@@ -11,6 +11,25 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class Webhook(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    WEBHOOK_UNSPECIFIED: _ClassVar[Webhook]
+    WEBHOOK_IDLE: _ClassVar[Webhook]
+    WEBHOOK_SERVING: _ClassVar[Webhook]
+
+class NodeState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    NODE_STATE_UNSPECIFIED: _ClassVar[NodeState]
+    NODE_STATE_PENDING: _ClassVar[NodeState]
+    NODE_STATE_PLACEHOLDER: _ClassVar[NodeState]
+    NODE_STATE_JOINING: _ClassVar[NodeState]
+    NODE_STATE_PREPARING: _ClassVar[NodeState]
+    NODE_STATE_READY: _ClassVar[NodeState]
+    NODE_STATE_FOREIGN: _ClassVar[NodeState]
+    NODE_STATE_FAILING: _ClassVar[NodeState]
+    NODE_STATE_STOPPED: _ClassVar[NodeState]
+    NODE_STATE_GONE: _ClassVar[NodeState]
+
 class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     OUTCOME_UNSPECIFIED: _ClassVar[Outcome]
@@ -67,6 +86,19 @@ class ReasonCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_CODE_STOPPED: _ClassVar[ReasonCode]
     REASON_CODE_DRY_RUN: _ClassVar[ReasonCode]
     REASON_CODE_INTERNAL: _ClassVar[ReasonCode]
+WEBHOOK_UNSPECIFIED: Webhook
+WEBHOOK_IDLE: Webhook
+WEBHOOK_SERVING: Webhook
+NODE_STATE_UNSPECIFIED: NodeState
+NODE_STATE_PENDING: NodeState
+NODE_STATE_PLACEHOLDER: NodeState
+NODE_STATE_JOINING: NodeState
+NODE_STATE_PREPARING: NodeState
+NODE_STATE_READY: NodeState
+NODE_STATE_FOREIGN: NodeState
+NODE_STATE_FAILING: NodeState
+NODE_STATE_STOPPED: NodeState
+NODE_STATE_GONE: NodeState
 OUTCOME_UNSPECIFIED: Outcome
 OUTCOME_ACCEPTED: Outcome
 OUTCOME_APPLIED: Outcome
@@ -120,12 +152,14 @@ REASON_CODE_DRY_RUN: ReasonCode
 REASON_CODE_INTERNAL: ReasonCode
 
 class StreamRequest(_message.Message):
-    __slots__ = ("hello", "acks")
+    __slots__ = ("hello", "acks", "reports")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     ACKS_FIELD_NUMBER: _ClassVar[int]
+    REPORTS_FIELD_NUMBER: _ClassVar[int]
     hello: Hello
     acks: Acks
-    def __init__(self, hello: _Optional[_Union[Hello, _Mapping[str, object]]] = ..., acks: _Optional[_Union[Acks, _Mapping[str, object]]] = ...) -> None: ...
+    reports: NodeReports
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping[str, object]]] = ..., acks: _Optional[_Union[Acks, _Mapping[str, object]]] = ..., reports: _Optional[_Union[NodeReports, _Mapping[str, object]]] = ...) -> None: ...
 
 class StreamResponse(_message.Message):
     __slots__ = ("welcome", "instruction", "snapshot_end", "heartbeat")
@@ -198,6 +232,48 @@ class PodResult(_message.Message):
     sentence: str
     node: str
     def __init__(self, pod: _Optional[_Union[PodRef, _Mapping[str, object]]] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., reason: _Optional[_Union[ReasonCode, str]] = ..., sentence: _Optional[str] = ..., node: _Optional[str] = ...) -> None: ...
+
+class NodeReports(_message.Message):
+    __slots__ = ("reports", "webhook")
+    REPORTS_FIELD_NUMBER: _ClassVar[int]
+    WEBHOOK_FIELD_NUMBER: _ClassVar[int]
+    reports: _containers.RepeatedCompositeFieldContainer[NodeReport]
+    webhook: Webhook
+    def __init__(self, reports: _Optional[_Iterable[_Union[NodeReport, _Mapping[str, object]]]] = ..., webhook: _Optional[_Union[Webhook, str]] = ...) -> None: ...
+
+class NodeReport(_message.Message):
+    __slots__ = ("node", "state", "node_uid", "sentence", "shortfalls", "slots", "position")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    NODE_UID_FIELD_NUMBER: _ClassVar[int]
+    SENTENCE_FIELD_NUMBER: _ClassVar[int]
+    SHORTFALLS_FIELD_NUMBER: _ClassVar[int]
+    SLOTS_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    state: NodeState
+    node_uid: str
+    sentence: str
+    shortfalls: _containers.RepeatedScalarFieldContainer[str]
+    slots: _containers.RepeatedCompositeFieldContainer[SlotReport]
+    position: Position
+    def __init__(self, node: _Optional[str] = ..., state: _Optional[_Union[NodeState, str]] = ..., node_uid: _Optional[str] = ..., sentence: _Optional[str] = ..., shortfalls: _Optional[_Iterable[str]] = ..., slots: _Optional[_Iterable[_Union[SlotReport, _Mapping[str, object]]]] = ..., position: _Optional[_Union[Position, _Mapping[str, object]]] = ...) -> None: ...
+
+class SlotReport(_message.Message):
+    __slots__ = ("owner", "count", "webhook", "binding", "scheduler", "reason")
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    WEBHOOK_FIELD_NUMBER: _ClassVar[int]
+    BINDING_FIELD_NUMBER: _ClassVar[int]
+    SCHEDULER_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    owner: Owner
+    count: int
+    webhook: int
+    binding: int
+    scheduler: int
+    reason: str
+    def __init__(self, owner: _Optional[_Union[Owner, _Mapping[str, object]]] = ..., count: _Optional[int] = ..., webhook: _Optional[int] = ..., binding: _Optional[int] = ..., scheduler: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class Welcome(_message.Message):
     __slots__ = ("position", "snapshot", "plan", "heartbeat")

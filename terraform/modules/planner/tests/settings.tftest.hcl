@@ -8,6 +8,8 @@ run "handed_over_1" {
   variables {
     replicas                         = 2
     plan                             = { "delete" = ["node-7"] }
+    rebalancing                      = { "enabled" = true }
+    admission_policy                 = { "enabled" = false }
     tls                              = { "existingSecret" = "planner-tls" }
     api_key                          = { "existingSecret" = "planner-key" }
     service                          = { "type" = "LoadBalancer", "port" = 443 }
@@ -59,6 +61,16 @@ run "handed_over_1" {
   assert {
     condition     = jsonencode(yamldecode(helm_release.this.values[0])["plan"]) == jsonencode({ "delete" = ["node-7"] })
     error_message = "plan is another"
+  }
+
+  assert {
+    condition     = jsonencode(yamldecode(helm_release.this.values[0])["rebalancing"]) == jsonencode({ "enabled" = true })
+    error_message = "rebalancing is another"
+  }
+
+  assert {
+    condition     = jsonencode(yamldecode(helm_release.this.values[0])["admissionPolicy"]) == jsonencode({ "enabled" = false })
+    error_message = "admissionPolicy is another"
   }
 
   assert {
@@ -257,7 +269,7 @@ run "handed_over_1" {
   }
 
   assert {
-    condition     = jsonencode(keys(yamldecode(helm_release.this.values[0]))) == jsonencode(["additionalEnv", "affinity", "apiKey", "commonAnnotations", "commonLabels", "enabled", "envFrom", "extraEnv", "extraObjects", "extraVolumeMounts", "extraVolumes", "fullnameOverride", "global", "grafanaDashboard", "image", "imagePullSecrets", "livenessProbe", "log", "nameOverride", "networkPolicy", "nodeSelector", "plan", "podAnnotations", "podDisruptionBudget", "podLabels", "podSecurityContext", "priorityClassName", "prometheusRule", "rbac", "readinessProbe", "replicas", "resources", "securityContext", "service", "serviceAccount", "serviceMonitor", "terminationGracePeriodSeconds", "tls", "tolerations", "topologySpreadConstraints", "updateStrategy"])
+    condition     = jsonencode(keys(yamldecode(helm_release.this.values[0]))) == jsonencode(["additionalEnv", "admissionPolicy", "affinity", "apiKey", "commonAnnotations", "commonLabels", "enabled", "envFrom", "extraEnv", "extraObjects", "extraVolumeMounts", "extraVolumes", "fullnameOverride", "global", "grafanaDashboard", "image", "imagePullSecrets", "livenessProbe", "log", "nameOverride", "networkPolicy", "nodeSelector", "plan", "podAnnotations", "podDisruptionBudget", "podLabels", "podSecurityContext", "priorityClassName", "prometheusRule", "rbac", "readinessProbe", "rebalancing", "replicas", "resources", "securityContext", "service", "serviceAccount", "serviceMonitor", "terminationGracePeriodSeconds", "tls", "tolerations", "topologySpreadConstraints", "updateStrategy"])
     error_message = "keys that were not given"
   }
 
@@ -333,6 +345,8 @@ run "refused" {
     replicas                         = -1
     plan                             = "no such choice!"
     existing_config_map              = "no such choice!"
+    rebalancing                      = "no such choice!"
+    admission_policy                 = "no such choice!"
     tls                              = "no such choice!"
     api_key                          = "no such choice!"
     service                          = "no such choice!"
@@ -388,6 +402,16 @@ run "refused" {
   assert {
     condition     = length(local.mistakes["existingConfigMap"]) > 0
     error_message = "existingConfigMap is taken"
+  }
+
+  assert {
+    condition     = length(local.mistakes["rebalancing"]) > 0
+    error_message = "rebalancing is taken"
+  }
+
+  assert {
+    condition     = length(local.mistakes["admissionPolicy"]) > 0
+    error_message = "admissionPolicy is taken"
   }
 
   assert {

@@ -21,7 +21,7 @@ from moorage.pinner import attempts
 from moorage.pinner.caches import Caches
 from moorage.pinner.options import Options
 from moorage.pinner.pinner import Pinner
-from moorage.protocol import Ack, Instruction
+from moorage.protocol import Ack, Instruction, NodeReport
 
 from .api import Api, Entry, Request
 from .people import People
@@ -56,6 +56,7 @@ class Bed:
         people: whoever else works on the cluster.
         planner: who wants something.
         events: the Events that were recorded.
+        reports: what the planner was told of nodes.
         logs: what was logged.
         leads: whether the pinner may write.
     """
@@ -67,6 +68,7 @@ class Bed:
         self.wire = Wire(self.api)
         self.people = People(self.api)
         self.events: list[Event] = []
+        self.reports: list[NodeReport] = []
         self.logs: list[logging.LogRecord] = []
         self.leads = True
         self.planner = Planner(lambda _: None, self.api.time, loop.time, window=window)
@@ -121,6 +123,7 @@ class Bed:
             lambda: self.leads,
             self._options,
             acks=acks,
+            reports=self.reports.append,
             monotonic=self.now,
         )
         self.planner.submit = lambda instruction: self._submit(pinner, instruction)

@@ -50,9 +50,10 @@ class Setting:
         self.api, self.now = Api(), 0.0
         self.bundle = Bundle(lambda: self.now)
         self.wanted, self.leads = True, True
+        self.told: list[bool] = []
         fence = Fence(lambda: self.leads, 1)
         client = cast("Client", self.api)
-        self.registration = Registration(client, fence, TARGET, self.bundle, lambda: self.wanted)
+        self.registration = Registration(client, fence, TARGET, self.bundle, lambda: self.wanted, self.told.append)
 
     def believed(self) -> bytes:
         (webhook,) = self.api.stored.webhooks
@@ -75,11 +76,13 @@ async def test_it_is_filled_while_pods_are_expected_and_emptied_after(setting: S
     await setting.registration.ensure()
     assert setting.api.stored.webhooks == ()
     assert setting.api.writes == [1, 0], "nothing is written for nothing"
+    assert setting.told == [True, True, False]
 
 
 async def test_nobody_is_asked_before_there_is_a_certificate(setting: Setting) -> None:
     await setting.registration.ensure()
     assert setting.api.writes == []
+    assert setting.told == [False]
 
 
 async def test_authorities_overlap_and_the_old_one_goes_in_the_end(setting: Setting) -> None:
@@ -143,7 +146,7 @@ async def test_a_replica_that_does_not_lead_writes_nothing(setting: Setting) -> 
     setting.leads = False
     with pytest.raises(NotLeading):
         await setting.registration.ensure()
-    assert setting.api.writes == []
+    assert setting.api.writes == setting.told == []
 
 
 async def test_trouble_is_said_once_and_tried_again(setting: Setting, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,189 @@
+"""``moorage pins``: what is promised on which node, how much of it has come, and why not the rest."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from moorage.ops import configuration
+from moorage.ops.aio import run_command
+from moorage.ops.settings import ClusterSettings
+
+from .parser import WRONG_USAGE, Parser, make
+from .table import table
+
+if TYPE_CHECKING:  # loaded when there is something to do: --help and wrong usage need none of it
+    from moorage.pinner.overview import Expected, Held
+
+FAILED = 1
+EXAMPLES = """\
+  moorage pins                           every node with a reservation: pods, slots left, until when
+  moorage pins new-1                     one of them in full: each pod, each slot and who has filled it
+  moorage pins -o json                   everything, for scripts"""
+EXIT_CODES = """\
+exit codes:
+  0    shown; there may be nothing to show
+  1    there is no reservation of that name, or the cluster could not be looked at
+  2    wrong usage
+  130  interrupted by Ctrl-C"""
+_COLOURS = {"Ready": "32", "Preparing": "32", "Failing": "31", "Stopped": "31", "Foreign": "31"}
+_OTHER = "33"
+
+
+def parser(prog: str) -> Parser:
+    """The command's arguments."""
+    description = (
+        "Shows reservations: which nodes are promised, which pods are pinned to them, which are still expected,\n"
+        "who has filled the slots (webhook, binding or scheduler), and until when room is held. Changes nothing."
+    )
+    made = make(prog, description, EXAMPLES, EXIT_CODES)
+    made.add_argument("nodes", metavar="NODE", nargs="*", help="only these, in full")
+    made.add_argument("-o", "--output", choices=["text", "json"], default="text", help="text or json")
+    configuration.add_flags(made, ClusterSettings)
+    return made
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Look, and show."""
+    try:
+        settings = configuration.load(ClusterSettings, os.environ, vars(arguments))
+    except configuration.SettingsError as error:
+        print(f"moorage pins: {error}", file=sys.stderr)
+        return WRONG_USAGE
+    from moorage.kube.errors import KubeError, NotFound
+
+    try:
+        return run_command(lambda: _pins(settings, arguments))
+    except NotFound:
+        print("moorage pins: NodeReservations are not defined: no pod pinner is installed there", file=sys.stderr)
+    except KubeError as error:
+        print(f"moorage pins: {error}", file=sys.stderr)
+    return FAILED
+
+
+async def _pins(settings: ClusterSettings, arguments: argparse.Namespace) -> int:
+    from moorage.kube import credentials
+    from moorage.kube.client import Client
+    from moorage.kube.transport import Transport
+    from moorage.pinner import overview
+
+    async with Transport(credentials.load(settings.kubeconfig, settings.context)) as transport:
+        found = await overview.gather(Client(transport))
+        now, server = transport.clock.now(), transport.access.server
+    known = {each.node: each for each in found.nodes}
+    unknown = [name for name in arguments.nodes if name not in known]
+    for name in unknown:
+        print(f"moorage pins: {_unknown(name, known)}", file=sys.stderr)
+    shown = [known[name] for name in arguments.nodes if name in known] if arguments.nodes else found.nodes
+    if arguments.output == "json":
+        nodes = [each.as_json() for each in shown]
+        print(json.dumps({"server": server, "nodes": nodes, "left": dict(found.left)}, indent=2))
+    elif arguments.nodes:
+        print("\n\n".join(in_full(each, now, colours=_colours()) for each in shown), end="\n" if shown else "")
+    else:
+        print(_all(shown, server, now, colours=_colours()))
+        for key, why in found.left.items():
+            print(f"pod {key} is left to the scheduler: {plain(why)}")
+    return FAILED if unknown else 0
+
+
+def _all(found: Sequence[Held], server: str, now: datetime, *, colours: bool) -> str:
+    if not found:
+        return f"nothing is promised in the cluster at {server}"
+    header = ("NODE", "STATE", "PINNED", "SLOTS LEFT", "UNTIL", "PLAN", "WHY")
+    rows = [
+        (
+            each.node,
+            each.state or "–",
+            f"{each.bound}/{len(each.pods)}" if each.pods else "–",
+            f"{sum(slot.left for slot in each.slots)}/{sum(slot.count for slot in each.slots)}" if each.slots else "–",
+            _until(each.until, now),
+            plain(each.plan) or "–",
+            plain(each.message),
+        )
+        for each in found
+    ]
+    lines = table(header, rows).splitlines()
+    if colours:
+        painted = (_painted(line, row[1]) for line, row in zip(lines[1:], rows, strict=True))
+        lines = [lines[0], *painted]
+    return "\n".join(lines)
+
+
+def in_full(held: Held, now: datetime, *, colours: bool) -> str:
+    """All of one reservation.
+
+    Args:
+        held: the reservation.
+        now: the API server's time.
+        colours: whether the state has a colour.
+    """
+    lines = [f"node {held.node}: {held.state or 'nothing said yet'}"]
+    if colours:
+        lines = [_painted(lines[0], held.state)]
+    lines += [f"  {name}: {value}" for name, value in _facts(held, now)]
+    pods = [f"    {each.pod}: {each.state}{f' on {each.node}' if each.node else ''}" for each in held.pods]
+    lines += [f"  pinned pods: {held.bound} of {len(held.pods)} bound", *pods] if pods else []
+    lines += ["  expected pods:", *(f"    {_slot(each)}" for each in held.slots)] if held.slots else []
+    return "\n".join(lines)
+
+
+def _facts(held: Held, now: datetime) -> Iterator[tuple[str, str]]:
+    if held.plan:
+        yield "plan", plain(held.plan)
+    if held.deadline:
+        yield "must have joined", _until(held.deadline, now)
+    if held.expected_until:
+        yield "pods are expected for", _until(held.expected_until, now)
+    if held.message:
+        yield "why", plain(held.message)
+
+
+def _slot(slot: Expected) -> str:
+    requests = ", ".join(f"{name} {amount}" for name, amount in sorted(slot.requests.items())) or "nothing"
+    by = {"the webhook": slot.webhook, "bindings": slot.binding, "the scheduler": slot.scheduler}
+    filled = ", ".join(f"{count} by {who}" for who, count in by.items() if count) or "none filled"
+    why = f"; left to the scheduler: {plain(slot.reason)}" if slot.reason else ""
+    return f"{slot.owner} ({requests}): {slot.left} of {slot.count} left, {filled}{why}"
+
+
+def _until(text: str, now: datetime) -> str:
+    from moorage.reservations import moment
+
+    then = moment(text)
+    if then is None:
+        return "–"
+    seconds = int((then - now).total_seconds())
+    if seconds <= 0:
+        return "over"
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = ((hours, "h"), (minutes, "m"), (rest if not hours else 0, "s"))
+    return "".join(f"{amount}{unit}" for amount, unit in parts if amount) or "0s"
+
+
+def _painted(line: str, state: str) -> str:
+    """A line with its state in a colour."""
+    colour = _COLOURS.get(state, _OTHER)
+    return line.replace(state, f"\x1b[{colour}m{state}\x1b[0m", 1) if state else line
+
+
+def _colours() -> bool:
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+def _unknown(name: str, known: dict[str, Held]) -> str:
+    near = difflib.get_close_matches(name, known, 1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"there is no reservation of node {name}{hint}"
+
+
+def plain(text: str) -> str:
+    """A text in which nothing moves the cursor, whatever somebody has written."""
+    return "".join(each if each.isprintable() else "?" for each in text)

@@ -1,0 +1,93 @@
+"""What holds a pod, or a node, that a rebalancing is to move: what its owners and other programs have said. No I/O.
+
+A person has named the nodes, so less is asked than where a program chooses them; but what nobody would create again,
+what has its data on the node and what somebody has marked is never evicted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from moorage.drain import OnNode, Sight, Stance
+from moorage.drain.sight import belongs_to_node
+from moorage.objects import Node, ObjectMeta, Pod
+from moorage.scheduling.taints import tolerates_cordon
+
+_REPLACED = frozenset(("ReplicaSet", "ReplicationController", "StatefulSet"))
+"""Kinds that make a pod again, one at a time, wherever it fits."""
+_KEPT = (
+    "autoscaling.cast.ai/removal-disabled",
+    "beta.evictor.cast.ai/eviction-disabled",
+    "karpenter.sh/do-not-disrupt",
+)
+_SAFE_TO_EVICT = "cluster-autoscaler.kubernetes.io/safe-to-evict"
+_NO = frozenset(("false", "False", "FALSE", "0", "f", "F"))
+_TAKEN = (
+    "ToBeDeletedByClusterAutoscaler",
+    "karpenter.sh/disrupted",
+    "karpenter.sh/disruption",
+    "autoscaling.cast.ai/draining",
+    "node.kubernetes.io/out-of-service",
+    "node.cloudprovider.kubernetes.io/shutdown",
+    "cloud.google.com/impending-node-termination",
+)
+"""Taints by which another program says that it removes the node."""
+
+
+def classify(node: Node, pods: Sequence[Pod], sight: Sight) -> Iterator[OnNode]:  # noqa: ARG001
+    """What the pods on a node mean for its drain.
+
+    Args:
+        node: the node.
+        pods: those on it.
+        sight: the cluster.
+    """
+    for pod in pods:
+        if belongs_to_node(pod):
+            yield OnNode(pod, Stance.STAYS)
+        elif why := holds(pod):
+            yield OnNode(pod, Stance.HOLDS, why=why)
+        else:
+            yield OnNode(pod, Stance.MOVES)
+
+
+def holds(pod: Pod) -> str:
+    """Why a pod may not be moved, for people; empty when it may."""
+    controller = pod.metadata.controller()
+    if mark := _kept(pod.metadata):
+        return mark
+    if controller is None:
+        return "nobody would create the pod again"
+    if controller.kind not in _REPLACED:
+        return f"it is not known whether its {controller.kind} would create the pod again, and elsewhere"
+    if pod.spec.resource_claims:
+        return f"it has a claim on devices of the node: {pod.spec.resource_claims[0].name}"
+    local = next((volume.name for volume in pod.spec.volumes if volume.host_path is not None), "")
+    if local:
+        return f"it has data on the node: hostPath {local}"
+    return "it tolerates a cordon, and would come back" if tolerates_cordon(pod.spec.tolerations) else ""
+
+
+def claimed(node: Node, sight: Sight) -> str:
+    """What else forbids to empty a node, for people; empty when nothing does, or when nothing is left to be moved.
+
+    Args:
+        node: the node.
+        sight: the cluster.
+    """
+    pods = sight.on(node.metadata.name)
+    if not any(each.stance is not Stance.STAYS and each.lives for each in classify(node, pods, sight)):
+        return ""  # whoever removes empty nodes was faster than our mark
+    taint = next((taint.key for taint in node.spec.taints if taint.key in _TAKEN), "")
+    return f"taint {taint}" if taint else _kept(node.metadata)
+
+
+def _kept(meta: ObjectMeta) -> str:
+    """The mark by which somebody says that something is to stay, as it stands in a manifest; empty when none does."""
+    if meta.annotations.get(_SAFE_TO_EVICT) in _NO:
+        return f'{_SAFE_TO_EVICT}: "{meta.annotations[_SAFE_TO_EVICT]}"'
+    for key in _KEPT:
+        for place in (meta.annotations, meta.labels):
+            if key in place and place[key] not in _NO:
+                return f'{key}: "{place[key][:60]}"'
+    return ""
