@@ -27,6 +27,7 @@ WANTING = [
         "resources": {"requests": {"cpu": "10m"}, "limits": {DEVICE: "1"}},
     }
 ]
+SELECTED_NODE = "volume.kubernetes.io/selected-node"
 NOBODY = "moorage.test/nobody"
 """Makes volumes, and never comes: the scheduler waits for it with a pod that it has decided about."""
 
@@ -93,17 +94,24 @@ async def test_every_pod_starts_with_its_device_on_its_node_and_equal_competitor
         for name in names:
             await publish(client, name, 4)
 
+        answers: dict[str, tuple[Outcome, str]] = {}
         for name, beside in zip(names, plain, strict=True):
-            found = pinning.outcomes(await driver.answer(pinned[name]))
-            assert found.pop(beside.metadata.name)[0] is Outcome.APPLIED
-            assert set(found.values()) == {(Outcome.APPLIED, "POD_NOMINATED")}
-        for name, planned in plan.items():
-            for each in planned:
-                await pod_where(client, each.metadata.name, namespace, runs_on(name), f"Running on {name}")
+            answers |= pinning.outcomes(await driver.answer(pinned[name]))
+            assert answers.pop(beside.metadata.name)[0] is Outcome.APPLIED
             await pinning.reservation_where(client, name, lambda r: not r.metadata.finalizers, "closed")
             assert not guarded(await client.get(resources.NODES, name))
-    assert {(each.spec.node_name, each.status.phase) for each in await there(client, rivals)} == {("", "Pending")}
-    assert not driver.lines.with_message("pod not nominated, trying again later", node=names[0])
+        # An attempt of the scheduler in that very moment takes a nomination off: then a rival may get the device.
+        placed = {name for name, answer in answers.items() if answer == (Outcome.APPLIED, "POD_NOMINATED")}
+        assert len(placed) >= 7, answers
+        for name, planned in plan.items():
+            for each in planned:
+                if each.metadata.name in placed:
+                    await pod_where(client, each.metadata.name, namespace, runs_on(name), f"Running on {name}")
+
+        async def all_taken() -> bool | None:
+            return True if sum(bool(p.spec.node_name) for p in await there(client, [*pods, *rivals])) == 8 else None
+
+        await eventually(all_taken, "every device to be used")
 
 
 def claiming(claim: str) -> dict[str, Any]:
@@ -121,9 +129,9 @@ async def claims(client: Client, namespace: str) -> AsyncIterator[list[str]]:
         "storageClassName": name,
         "resources": {"requests": {"storage": "1Mi"}},
     }
-    for claim in ("one", "two", "three"):
+    for claim in ("one", "two"):
         await client.create(resources.CLAIMS, {"metadata": {"name": claim}, "spec": spec}, namespace)
-    yield ["one", "two", "three"]
+    yield ["one", "two"]
     await client.delete(resources.STORAGE_CLASSES, name, uid=made.metadata.uid)
 
 
@@ -131,14 +139,10 @@ async def test_what_others_nominate_is_left_to_them_and_what_is_ours_is_taken_ba
     client: Client, cluster: ClusterHandle, namespace: str, node_name: NodeName, claims: list[str]
 ) -> None:
     name = node_name()
-    pools = (
-        f"{name}-elsewhere",
-        name,
-        name,
-    )  # a node of its pool would wake the scheduler, which writes nominations, too
-    foreign, overwritten, ours = [
-        (await pinning.replicas(client, f"web-{claim}", namespace, 1, pool, **claiming(claim)))[0]
-        for claim, pool in zip(claims, pools, strict=True)
+    # A node of its pool would wake the scheduler, which takes off what has failed, whoever wrote it.
+    (foreign,) = await pinning.replicas(client, "foreign", namespace, 1, f"{name}-elsewhere", containers=WANTING)
+    overwritten, ours = [
+        (await pinning.replicas(client, f"web-{claim}", namespace, 1, name, **claiming(claim)))[0] for claim in claims
     ]
     async with pinning.driver(client) as driver:
         assert (await driver.do(pinning.promise(name))).outcome is Outcome.APPLIED
@@ -148,6 +152,12 @@ async def test_what_others_nominate_is_left_to_them_and_what_is_ours_is_taken_ba
         pinned = driver.send(pinning.pin(name, [foreign, overwritten, ours]))
         await asyncio.to_thread(cluster.start_hollow_kubelet, name)
         await node_where(client, name, lambda n: n.ready and not guarded(n), "open to the scheduler")
+
+        async def decided() -> bool | None:
+            found = [await client.get(resources.CLAIMS, claim, namespace) for claim in claims]
+            return True if all(each.metadata.annotations.get(SELECTED_NODE) == name for each in found) else None
+
+        await eventually(decided, "the scheduler to wait for both volumes, and to write nothing more")
         assert [each.status.nominated_node_name for each in await there(client, [overwritten, ours])] == [name, name]
         await nominate(client, overwritten, "theirs")
 
@@ -164,5 +174,8 @@ async def test_what_others_nominate_is_left_to_them_and_what_is_ours_is_taken_ba
         await pinning.reservation_gone(client, name)
     assert found[foreign.metadata.name] == found[overwritten.metadata.name] == (Outcome.REJECTED, "POD_NOMINATED")
     assert found[ours.metadata.name][0] is Outcome.FAILED
-    values = [each.status.nominated_node_name for each in await there(client, [foreign, overwritten, ours])]
-    assert values == ["theirs", "theirs", ""]
+    values = [each.status.nominated_node_name for each in await there(client, [overwritten, ours])]
+    assert values == ["theirs", ""]
+    nominated = {line["pod"] for line in driver.lines.with_message("pod nominated", node=name)}
+    assert nominated == {overwritten.key, ours.key}
+    assert [line["pod"] for line in driver.lines.with_message("nomination taken back", node=name)] == [ours.key]

@@ -3,7 +3,8 @@
 A nomination (``status.nominatedNodeName``) makes kube-scheduler try that node first, with all its checks, and keep its
 room from pods of equal or lower priority. It is a hint for the next attempt, never a reservation: an attempt that fails
 clears it, and each clearing wakes other pods. So pods are nominated together, when all that they want is there, and the
-preparing taint goes only once the watch has shown that they are: taking it off is what wakes them.
+preparing taint goes only once the watch has shown that they are: taking it off is what wakes them. It wakes all
+others, too: so one node after the other is opened, or pods that are nominated to a closed one would be tried, and fail.
 
 Ours is what the reservation records by the pod's uid, while the pod names this very node. Whatever else stands there is
 somebody else's and stays: since 1.35 the scheduler itself writes it while it binds.
@@ -33,6 +34,7 @@ _STANDS = Refusal(
     ReasonCode.DEADLINE_PASSED, "the pod is nominated to the node, and the scheduler has not placed it yet"
 )
 
+_NEXT = Refusal(ReasonCode.DEADLINE_PASSED, "another node is being opened to the scheduler, this one is next")
 _FAILED = Refusal(ReasonCode.DEADLINE_PASSED, "the scheduler has tried the pod and failed; it is nominated again soon")
 
 
@@ -86,8 +88,13 @@ def plan(o: Observation, node: Node, wanted: Iterable[Pin], room: Room, found: d
                 due.append(pin)
             else:
                 waiting = True
-    together = tuple(due) if not (waiting and o.guarded) else ()
-    return Plan(together, holds=bool(due) or waiting or unseen, wake=wake)
+    holds = bool(due) or waiting or unseen
+    if o.guarded and (waiting or not due):
+        due = []
+    elif o.guarded and (later := room.turn(o.now)) is not None:
+        found |= {pin.uid: PinState(None, _NEXT) for pin in due}
+        due, wake = [], later
+    return Plan(tuple(due), holds, wake)
 
 
 def _wanted(o: Observation, pins: Iterable[Pin], found: dict[str, PinState]) -> list[Pin]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from moorage.objects import Pod
@@ -72,6 +73,10 @@ class NodeRoom:
                 if answer is None:
                     world.snapshot.place(pod, name)
         return answers
+
+    def turn(self, now: datetime) -> datetime | None:
+        """Take the turn to nominate pods to a closed node; None when it is this node's, else when to ask again."""
+        return self._world.take_turn(self._name, now)
 
     def _beside(self, pod: Pod) -> Refusal | Wait | None:
         world, name = self._world, self._name

@@ -35,6 +35,13 @@ class Room(Protocol):
             By uid, None for those that can be nominated; or why not, or what they wait for. Nothing is counted in.
         """
 
+    def turn(self, now: datetime) -> datetime | None:
+        """Take the turn to nominate pods to a node that is closed to the scheduler, and to open it then.
+
+        Returns:
+            None when it is this node's turn; else when to ask again.
+        """
+
     def misplaced(self, pod: Pod) -> Refusal | None:
         """Why a pod that is bound here can never start here, or None."""
 

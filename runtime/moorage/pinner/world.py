@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from moorage.objects import Node, Pod
 from moorage.protocol import ReasonCode
@@ -17,7 +17,7 @@ from moorage.reservations import NodeReservation, Owner, Pin, Spec, merging
 from .caches import WAITING, Caches
 from .expected import key_of
 from .following import Following
-from .names import FINALIZER, made_for
+from .names import FINALIZER, PREPARING_TAINT, made_for, preparing
 from .profiles import choose
 from .refusal import Refusal
 from .room import NodeRoom
@@ -26,6 +26,8 @@ from .steps import Observation, PinState
 from .sweeps import Sweeps
 from .unwritten import done
 
+NEXT_TURN, LONGEST_TURN = timedelta(seconds=0.25), timedelta(seconds=3)
+"""When a node that is not opened yet is looked at again; and for how long others wait for one that is being opened."""
 NOTHING_HINDERS: Mapping[str, Refusal] = {}
 
 
@@ -44,6 +46,7 @@ class World(Following):
         self.not_kept: dict[str, frozenset[str]] = {}  # by Node uid: labels and taints that do not stay as they are set
         self.signs: dict[str, Signs] = {}  # node to what told of a kubelet when we looked last
         self._made: dict[str, str] = {}  # uid of a reservation for which a placeholder was made, to the Node's
+        self._turn = ("", datetime.min.replace(tzinfo=UTC))  # whose it is to be opened, and for how long
         self._default_profile = default_profile
         super().__init__(caches, stir)
 
@@ -123,6 +126,22 @@ class World(Following):
             self._made[uid] = ""
             return dataclasses.replace(observation, made=True)
         return observation
+
+    def take_turn(self, name: str, now: datetime) -> datetime | None:
+        """Take the turn to nominate pods to a closed node and to open it; None when it is this node's, else when next.
+
+        It lasts until the node is open, and a moment longer, so that whom that wakes is tried first; and never long.
+        """
+        holder, until = self._turn
+        if holder == name or now >= until:
+            self._turn = (name, now + LONGEST_TURN)
+            return None
+        node = self.nodes.get(holder)
+        if node is None or preparing(node) != PREPARING_TAINT.effect:
+            until = min(until, now + NEXT_TURN)
+            self._turn = (holder, until)
+            return until
+        return now + NEXT_TURN
 
     def _unseen(self, spec: Spec, pinned: Mapping[str, Pod]) -> frozenset[str]:
         """The nominated pods of which the watch has not shown yet what we wrote last."""

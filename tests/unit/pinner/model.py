@@ -174,6 +174,7 @@ class Room:
     left: int = 10
     misplaced_uids: frozenset[str] = frozenset()
     devices: int | None = None
+    first: bool = True
 
     def nominate(self, pods: Sequence[Pod]) -> dict[str, Refusal | Wait | None]:
         uids = [pod.metadata.uid for pod in pods]
@@ -182,6 +183,9 @@ class Room:
         return {
             uid: None if number < self.devices else Refusal(ReasonCode.NODE_FULL) for number, uid in enumerate(uids)
         }
+
+    def turn(self, now: datetime) -> datetime | None:
+        return None if self.first else now + timedelta(seconds=1)
 
     def admit(self, pod: Pod) -> Refusal | Nominable | None:
         assert not pod.spec.node_name
@@ -207,6 +211,8 @@ class Corner:
     misplaced: frozenset[str] = frozenset()
     devices: int | None = None
     """Of a node that has joined: how many are free; None while it offers none."""
+    first: bool = True
+    """Whether it is this node's turn to be opened."""
     unseen: frozenset[str] = frozenset()
     """Pods of which the watch has not shown what we wrote."""
     made: bool = False
@@ -253,7 +259,7 @@ class Corner:
     def decide(self) -> Decision:
         """What is to be done now."""
         here = sum(1 for p in self.pods.values() if p.spec.node_name == NAME and not p.finished)
-        return decide(self.observe(), Room(self.capacity - here, self.misplaced, self.devices))
+        return decide(self.observe(), Room(self.capacity - here, self.misplaced, self.devices, self.first))
 
     def crash(self) -> None:
         """Forget what is only in memory; what has no answer is said again, and judged again."""

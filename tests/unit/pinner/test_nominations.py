@@ -160,6 +160,18 @@ def test_devices_that_are_not_published_are_waited_for_behind_the_taint() -> Non
     assert chosen(one.decide()) == ["u1"]
 
 
+def test_one_node_after_the_other_is_opened() -> None:
+    one = corner(1, first=False)
+    assert one.decide().steps == ()
+    assert one.decide().wake == NOW + timedelta(seconds=1)
+    one.first = True
+    assert chosen(one.decide()) == ["u1"]
+    assert one.node is not None
+    behind = tried(corner(1, first=False, node=opened(one.node)), 1)
+    behind.now += LATER
+    assert chosen(behind.decide()) == ["u1"], "an open one waits for nobody"
+
+
 def test_who_does_not_fit_beside_the_others_is_left_to_the_scheduler_and_the_node_is_opened_for_the_rest() -> None:
     one = corner(1, 2, 3, devices=2)
     decision = one.decide()
