@@ -1,7 +1,7 @@
 """The HTTPS server that the API server asks while pods are created.
 
 Connections are accepted here and not by the event loop's server, so that a handshake that fails can be told: with the
-words that Go's servers have for it, because people search for those. Connections that do not get to the point are closed.
+words that Go's servers have for it, because people search for those. Who does not get to the point is let go.
 """
 
 from __future__ import annotations
