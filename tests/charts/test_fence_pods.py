@@ -64,6 +64,10 @@ def test_pods_are_deleted_only_if_pinned_unstarted_or_failed(it: Fenced, which: 
 
 OF_US = {"app.kubernetes.io/name": "castai-pod-pinner", "app.kubernetes.io/instance": "castai-pod-pinner"}
 LEADS = {"metadata": {"labels": {ROLE_LABEL: LEADER}}}
+EVERY_POD_S = [
+    {"key": f"node.kubernetes.io/{key}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
+    for key in ("not-ready", "unreachable")
+]
 ONLY_OURS = "changes only pods of its own release"
 ONLY_THE_LABEL = "changes nothing of a pod but its label moorage.dev/role"
 ONLY_LEADER = "says leader, or is not there"
@@ -94,7 +98,7 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         ONLY_THE_LABEL,
     ),
     "its end": (OF_US, {"spec": {"activeDeadlineSeconds": 1}}, ONLY_THE_LABEL),
-    "a toleration": (OF_US, {"spec": {"tolerations": [{"operator": "Exists"}]}}, ONLY_THE_LABEL),
+    "a toleration": (OF_US, {"spec": {"tolerations": [*EVERY_POD_S, {"operator": "Exists"}]}}, ONLY_THE_LABEL),
 }
 
 
