@@ -248,7 +248,7 @@ class Rest:
     def _pin_a_pod_that_is_not_there(self) -> None:
         """The pinner asks for a pod that its cache does not know."""
         self._serve(self._plan([WAITS], [NOBODY]))
-        self._until(lambda: self._used(PINNER, "get", "pods"), "the unknown pod to be asked for")
+        self._until(lambda: self._used(PINNER, "get", "pods", name=NOBODY["name"]), "the unknown pod to be asked for")
 
     def _own_a_reservation(self) -> None:
         """A reservation with owners, of which we do not know all fields, is patched instead of replaced."""
@@ -302,10 +302,10 @@ class Rest:
         holder = str(self._handle.api.get(LEASE)["spec"].get("holderIdentity") or "")
         return holder.partition("_")[0]
 
-    def _used(self, account: str, verb: str, resource: str, namespace: str = "") -> bool:
+    def _used(self, account: str, verb: str, resource: str, namespace: str = "", name: str = "") -> bool:
         asked = audit.requests(self._handle.audit_log, user(account))
         used = (each for each in asked if (each.verb, each.resource) == (verb, resource))
-        return any(each.namespace == (namespace or each.namespace) for each in used)
+        return any(each.namespace == (namespace or each.namespace) and name in ("", each.name) for each in used)
 
     def _get(self, path: str) -> object | None:
         try:
