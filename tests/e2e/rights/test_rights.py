@@ -277,14 +277,34 @@ class Rest:
         self._until(met, "a write to meet another one")
 
     def _expect_a_pod(self) -> None:
-        """The API server is told to ask us, finds nobody behind the Service, and is told to ask no more."""
-        slot = {"namespace": manifests.NAMESPACE, "owner": "Deployment/none", "requests": {"cpu": "100m"}}
+        """The API server is told to ask us, asks the leader through the Service, and is told to ask no more."""
+        slot = {"namespace": manifests.NAMESPACE, "owner": "Deployment/expected", "requests": {"cpu": "100m"}}
         plan = {**self._plan([EXPECTS]), "plan": "rights-expects", "fill": []}
         plan["nodes"][0]["expect"] = [slot]
         self._serve(plan)
         self._until(self._webhooks, "the API server to be told of the webhook")
+        self._programs.put_behind_the_service()
+        self._until(lambda: self._admitted_on() == EXPECTS, "an expected pod to be pinned as it is created")
+        assert self._behind_the_service() == [self._leader()]
         self._serve({"plan": "rights-expects-nothing", "delete": [EXPECTS]})
         self._until(lambda: not self._webhooks(), "the API server to be told that nothing is expected")
+
+    def _admitted_on(self) -> str:
+        """The node of a pod of the expected Deployment, as a dry run creates it."""
+        owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "expected-1", "uid": "none", "controller": True}
+        app = App("expected", 1, 100)
+        pod = manifests.deployment(app)["spec"]["template"]
+        pod["metadata"]["generateName"] = "expected-1-"
+        pod["metadata"]["labels"]["pod-template-hash"] = "1"
+        pod["metadata"]["ownerReferences"] = [owner]
+        pod["spec"]["nodeSelector"] = LATE_NODES
+        made = self._handle.api.request("POST", f"/api/v1/namespaces/{manifests.NAMESPACE}/pods?dryRun=All", pod)
+        return str(made["spec"].get("nodeName", ""))
+
+    def _behind_the_service(self) -> list[str]:
+        path = f"/apis/discovery.k8s.io/v1/namespaces/{NAMESPACE}/endpointslices"
+        slices = self._handle.api.get(f"{path}?labelSelector=kubernetes.io%2Fservice-name%3D{RELEASE}-webhook")["items"]
+        return [each["targetRef"]["name"] for one in slices for each in one["endpoints"] or ()]
 
     def _webhooks(self) -> list[object]:
         return list(self._handle.api.get(WEBHOOK).get("webhooks", ()))
@@ -297,6 +317,7 @@ class Rest:
         leader = self._leader()
         self._programs.stop_one(leader)
         self._until(lambda: self._leader() not in ("", leader), "the other replica to lead")
+        self._until(lambda: self._behind_the_service() == [self._leader()], "the Service to lead to the new leader")
 
     def _leader(self) -> str:
         holder = str(self._handle.api.get(LEASE)["spec"].get("holderIdentity") or "")
