@@ -27,6 +27,9 @@ from .steps import ClearNomination, Nominate, Observation, PinState, Room
 
 MAX_TRIES = 3
 """How often a pod is nominated: what has failed so often would only wake others again."""
+SHOWN = timedelta(seconds=0.1)
+"""How long after our own watch has shown a nomination the scheduler surely knows of it, too: it has watches of its own,
+and one of Nodes may be ahead of one of pods."""
 APART = timedelta(seconds=10)
 """How long after the last try a pod may be nominated again: kube-scheduler backs off for as long at most."""
 
@@ -77,7 +80,8 @@ def plan(o: Observation, node: Node, wanted: Iterable[Pin], room: Room, found: d
             found[pin.uid] = PinState(Outcome.REJECTED, answer)
         elif stands(o, pin.uid):
             found[pin.uid] = PinState(None, _STANDS)
-            unseen |= pin.uid in o.unseen
+            if pin.uid in o.unseen:
+                unseen, wake = True, min(wake or o.now + SHOWN, o.now + SHOWN)
         else:
             again = _again(o, pin)
             why = answer.why if isinstance(answer, Wait) else starting

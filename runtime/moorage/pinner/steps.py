@@ -62,7 +62,7 @@ class Observation:
         pods: the pods bound to it.
         pinned: what bears the name of each pin's pod now, by pin uid; absent when nothing does.
         unread: why nothing is known of a pod that is there, by pin uid; such a pin waits.
-        unseen: pods that we have nominated, or whose nomination we have cleared, before the watch shows it; by uid.
+        unseen: nominated pods of which the watch has not shown what we wrote last, or only just now; by uid.
         made: whether a placeholder was made for this reservation.
         made_uid: uid of the Node that was made, while the reservation does not say it yet.
         confirmed: whether ``node`` was read from the API server for this very decision, not from a cache.

@@ -14,6 +14,7 @@ from moorage.objects import Node, Pod
 from moorage.protocol import ReasonCode
 from moorage.reservations import NodeReservation, Owner, Pin, Spec, merging
 
+from . import nominations
 from .caches import WAITING, Caches
 from .expected import key_of
 from .following import Following
@@ -26,8 +27,11 @@ from .steps import Observation, PinState
 from .sweeps import Sweeps
 from .unwritten import done
 
-NEXT_TURN, LONGEST_TURN = timedelta(seconds=0.25), timedelta(seconds=3)
-"""When a node that is not opened yet is looked at again; and for how long others wait for one that is being opened."""
+LONGEST_TURN = timedelta(seconds=3)
+"""How long a node that is being opened to the scheduler keeps others from it."""
+AFTER_TURN = timedelta(seconds=1)
+"""How long after one node was opened the next is: whom that has woken the scheduler tries first."""
+ASK_AGAIN = timedelta(seconds=0.25)
 NOTHING_HINDERS: Mapping[str, Refusal] = {}
 
 
@@ -46,6 +50,7 @@ class World(Following):
         self.not_kept: dict[str, frozenset[str]] = {}  # by Node uid: labels and taints that do not stay as they are set
         self.signs: dict[str, Signs] = {}  # node to what told of a kubelet when we looked last
         self._made: dict[str, str] = {}  # uid of a reservation for which a placeholder was made, to the Node's
+        self._shown: dict[str, dict[tuple[str, int], datetime]] = {}  # node to its nominations, and since when seen
         self._turn = ("", datetime.min.replace(tzinfo=UTC))  # whose it is to be opened, and for how long
         self._default_profile = default_profile
         super().__init__(caches, stir)
@@ -108,7 +113,7 @@ class World(Following):
             pods=pods,
             pinned=pinned,
             unread={pin.uid: why for pin in spec.pins if pin.uid not in pinned and (why := self._unread_pod(pin))},
-            unseen=self._unseen(spec, pinned),
+            unseen=self._unseen(name, spec, pinned, now),
             made=bool(spec.node_uid) or uid in self._made,
             made_uid=self._made.get(uid, ""),
             confirmed=confirmed,
@@ -138,15 +143,19 @@ class World(Following):
             return None
         node = self.nodes.get(holder)
         if node is None or preparing(node) != PREPARING_TAINT.effect:
-            until = min(until, now + NEXT_TURN)
+            until = min(until, now + AFTER_TURN)
             self._turn = (holder, until)
             return until
-        return now + NEXT_TURN
+        return now + ASK_AGAIN
 
-    def _unseen(self, spec: Spec, pinned: Mapping[str, Pod]) -> frozenset[str]:
-        """The nominated pods of which the watch has not shown yet what we wrote last."""
-        known = (each.uid for each in spec.nominations)
-        return frozenset(uid for uid in known if uid in pinned and not self.pods.seen(pinned[uid].key))
+    def _unseen(self, name: str, spec: Spec, pinned: Mapping[str, Pod], now: datetime) -> frozenset[str]:
+        """The nominated pods of which the watch has not shown what we wrote last, or only just now."""
+        before = self._shown.pop(name, {})
+        known = [each for each in spec.nominations if each.uid in pinned and self.pods.seen(pinned[each.uid].key)]
+        if known:
+            self._shown[name] = {(each.uid, each.tries): before.get((each.uid, each.tries), now) for each in known}
+        shown = {uid for (uid, _), since in self._shown.get(name, {}).items() if now >= since + nominations.SHOWN}
+        return frozenset(each.uid for each in spec.nominations if each.uid in pinned and each.uid not in shown)
 
     def _unread_pod(self, pin: Pin) -> Refusal | None:
         """Why nothing is known of a pod that is there."""
