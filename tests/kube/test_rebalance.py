@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from moorage.cli import main
 from moorage.kube import credentials, errors, resources
 from moorage.kube.client import Client
 from moorage.kube.transport import Transport
@@ -133,6 +134,22 @@ def stages(out: str) -> list[str]:
     return [each["stage"] for each in events if each["event"] == "rebalancing"]
 
 
+async def expected(cluster: LocalCluster, capsys: pytest.CaptureFixture[str], left: dict[str, int]) -> None:
+    """Wait until ``moorage pins`` shows so many free slots on each node."""
+
+    async def shown() -> bool:
+        capsys.readouterr()
+        command = ["pins", "-o", "json", "--kubeconfig", str(cluster.kubeconfig)]
+        assert await asyncio.to_thread(main, command) == 0
+        lines = capsys.readouterr().out.splitlines()
+        found = json.loads(
+            "\n".join(line for line in lines if not line.startswith('{"time"'))
+        )  # those are the planner's
+        return {each["node"]: sum(slot["left"] for slot in each["slots"]) for each in found["nodes"]} == left
+
+    await eventually(shown, f"free slots: {left}")
+
+
 async def done(task: asyncio.Task[int]) -> int:
     async def ended() -> bool:
         return task.done()
@@ -154,6 +171,7 @@ async def test_four_nodes_are_replaced_by_two_by_two_planners_and_no_floor_is_br
             async with planning(kubeconfig, plan, port):
                 nodes = await nodes_where(client, lambda seen: {*NEW} <= seen.keys(), "the placeholders")
                 assert not in_phase(nodes, "chosen", "draining")
+                await expected(own_cluster, capsys, dict.fromkeys(NEW, 4))
                 for name in NEW:
                     await asyncio.to_thread(own_cluster.start_hollow_kubelet, name)
                 await nodes_where(client, lambda seen: in_phase(seen, "draining"), "a node that is emptied")
