@@ -17,8 +17,8 @@ from moorage.controller import certificates
 from moorage.controller.certificates import AUTHORITY, CERTIFICATE, CERTIFICATE_KEY, KEYS
 from moorage.kube import resources
 from moorage.kube.client import Client
+from moorage.pinner.names import WEBHOOK
 from moorage.pinner.webhook import configuration, service
-from moorage.pinner.webhook.configuration import WEBHOOK
 from moorage.planner.board import Board
 from moorage.protocol import ExpectPods, Owner, Slot
 from tests.kube import pinning, webhooks
