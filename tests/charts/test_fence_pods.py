@@ -117,12 +117,13 @@ ONLY = "changes nothing but nominatedNodeName in a pod's status"
 PLACED = "nominates only pods that are bound to no node"
 NOMINATE: dict[str, Any] = {"status": {"nominatedNodeName": "x"}}
 CONDITION = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
+CONTAINER = {"name": "main", "image": "i:1", "imageID": "", "ready": True, "restartCount": 0}
 STATUSES: dict[str, tuple[str, dict[str, Any], bool]] = {
     # the rule, what is sent, whether the pod is bound
     "nominated": ("", NOMINATE, False),
     "taken back": ("", {"status": {"nominatedNodeName": None}}, False),
     "nothing": ("", {"status": {}}, False),
-    "bound": (PLACED, NOMINATE, True),
+    "bound": (PLACED, {"status": {"reason": "Evicted"}}, True),  # a nomination the API server refuses by itself
     "a label": (UNTOUCHED, {**NOMINATE, "metadata": {"labels": {"app": "other"}}}, False),
     "a new label": (UNTOUCHED, {**NOMINATE, "metadata": {"labels": {"more": "x"}}}, False),
     "no labels": (UNTOUCHED, {**NOMINATE, "metadata": {"labels": None}}, False),
@@ -135,7 +136,7 @@ STATUSES: dict[str, tuple[str, dict[str, Any], bool]] = {
     "no conditions": (ONLY, {"status": {"conditions": None}}, False),
     "an address": (ONLY, {"status": {"podIP": "10.0.0.9", "podIPs": [{"ip": "10.0.0.9"}]}}, False),
     "a start": (ONLY, {"status": {"startTime": "2026-01-31T12:00:00Z"}}, False),
-    "containers": (ONLY, {"status": {"containerStatuses": []}}, False),
+    "containers": (ONLY, {"status": {"containerStatuses": [CONTAINER]}}, False),
 }
 
 
