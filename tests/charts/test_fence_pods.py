@@ -64,6 +64,10 @@ def test_pods_are_deleted_only_if_pinned_unstarted_or_failed(it: Fenced, which: 
 
 OF_US = {"app.kubernetes.io/name": "castai-pod-pinner", "app.kubernetes.io/instance": "castai-pod-pinner"}
 LEADS = {"metadata": {"labels": {ROLE_LABEL: LEADER}}}
+EVERY_POD_S = [
+    {"key": f"node.kubernetes.io/{key}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
+    for key in ("not-ready", "unreachable")
+]
 ONLY_OURS = "changes only pods of its own release"
 ONLY_THE_LABEL = "changes nothing of a pod but its label moorage.dev/role"
 ONLY_LEADER = "says leader, or is not there"
@@ -94,7 +98,7 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         ONLY_THE_LABEL,
     ),
     "its end": (OF_US, {"spec": {"activeDeadlineSeconds": 1}}, ONLY_THE_LABEL),
-    "a toleration": (OF_US, {"spec": {"tolerations": [{"operator": "Exists"}]}}, ONLY_THE_LABEL),
+    "a toleration": (OF_US, {"spec": {"tolerations": [*EVERY_POD_S, {"operator": "Exists"}]}}, ONLY_THE_LABEL),
 }
 
 
@@ -117,13 +121,13 @@ ONLY = "changes nothing but nominatedNodeName in a pod's status"
 PLACED = "nominates only pods that are bound to no node"
 NOMINATE: dict[str, Any] = {"status": {"nominatedNodeName": "x"}}
 CONDITION = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
-CONTAINER = {"name": "main", "image": "i:1", "imageID": "", "ready": True, "restartCount": 0}
+STARTED = {"name": "main", "image": "x", "imageID": "", "ready": True, "restartCount": 0}
 STATUSES: dict[str, tuple[str, dict[str, Any], bool]] = {
     # the rule, what is sent, whether the pod is bound
     "nominated": ("", NOMINATE, False),
     "taken back": ("", {"status": {"nominatedNodeName": None}}, False),
     "nothing": ("", {"status": {}}, False),
-    "bound": (PLACED, {"status": {"reason": "Evicted"}}, True),  # a nomination the API server refuses by itself
+    "nothing, of one that is bound": (PLACED, {"status": {}}, True),  # the API server itself lets none be nominated
     "a label": (UNTOUCHED, {**NOMINATE, "metadata": {"labels": {"app": "other"}}}, False),
     "a new label": (UNTOUCHED, {**NOMINATE, "metadata": {"labels": {"more": "x"}}}, False),
     "no labels": (UNTOUCHED, {**NOMINATE, "metadata": {"labels": None}}, False),
@@ -136,14 +140,14 @@ STATUSES: dict[str, tuple[str, dict[str, Any], bool]] = {
     "no conditions": (ONLY, {"status": {"conditions": None}}, False),
     "an address": (ONLY, {"status": {"podIP": "10.0.0.9", "podIPs": [{"ip": "10.0.0.9"}]}}, False),
     "a start": (ONLY, {"status": {"startTime": "2026-01-31T12:00:00Z"}}, False),
-    "containers": (ONLY, {"status": {"containerStatuses": [CONTAINER]}}, False),
+    "containers": (ONLY, {"status": {"containerStatuses": [STARTED]}}, False),
 }
 
 
 @pytest.mark.parametrize("which", STATUSES)
 def test_of_a_pods_status_only_the_nomination_is_ours(it: Fenced, which: str) -> None:
     rule, body, bound = STATUSES[which]
-    pods, name = f"/api/v1/namespaces/{it.namespace}/pods", "status-" + which.replace(" ", "-")
+    pods, name = f"/api/v1/namespaces/{it.namespace}/pods", "status-" + which.replace(",", "").replace(" ", "-")
     it.admin.request("POST", pods, pod(name, on=at(it, "real") if bound else "", labels={"app": "kept"}))
     try:
         stored = {"conditions": [CONDITION], **({"nominatedNodeName": "x"} if which == "taken back" else {})}

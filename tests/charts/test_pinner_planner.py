@@ -34,7 +34,9 @@ def test_without_any_setting() -> None:
     assert rendered.env["MOORAGE_API_KEY_FILE"] == "/etc/moorage/planner/api-key"
     assert rendered.env["MOORAGE_PLANNER_CA_FILE"] == "/etc/moorage/planner/ca.crt"
     assert "MOORAGE_CLUSTER_ID" not in rendered.env
-    assert not rendered.all("Secret")
+    assert [(each["metadata"]["name"], "data" in each) for each in rendered.all("Secret")] == [
+        ("castai-pod-pinner-webhook", False)
+    ]
 
 
 @pytest.mark.parametrize(

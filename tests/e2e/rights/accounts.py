@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 import sys
 import time
 import uuid
@@ -16,6 +17,7 @@ from tools.demo.programs import ROOT, Programs
 from tools.demo.targets import kept_environment
 from tools.localcluster import ClusterHandle, accounts
 from tools.localcluster.api import ApiError
+from tools.localcluster.ports import free_ports
 from tools.localcluster.process import ManagedProcess, stop_all
 
 NAMESPACE = "castai-agent"
@@ -23,6 +25,9 @@ PINNER = "castai-pod-pinner"
 PLANNER = "moorage-planner"
 EVICTOR = "castai-evictor"
 CLIENT_SECRET = "moorage-planner-client"
+PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
+MACHINE = "rights-ours"
+"""Where the replicas' pods are said to be: without a Node they are behind no Service."""
 STOP_GRACE = 10.0
 PATIENCE = 60.0
 
@@ -76,6 +81,13 @@ def _entry(cluster: ClusterHandle, plural: str, reference: Mapping[str, Any]) ->
     return base64.b64decode(value).decode() if plural == "secrets" else value
 
 
+def _own_address() -> str:
+    """An address of this machine that is not on loopback; nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))
+        return str(probe.getsockname()[0])
+
+
 class Installed(Programs):
     """Planner, two replicas of the pinner and the evictor under the charts' accounts; go on until `end`.
 
@@ -90,6 +102,9 @@ class Installed(Programs):
         self.folder = folder
         self._address = ""
         self.plan = Path()
+        self._replicas: list[str] = []
+        self.address = _own_address()
+        """Where the API server reaches the replicas: no endpoint of a Service may be on loopback."""
 
     def _launch(self, name: str, words: Sequence[str], deployment: str, **changes: str) -> None:
         path = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{deployment}"
@@ -134,16 +149,29 @@ class Installed(Programs):
 
     def start_replica(self, name: str) -> None:
         """Start one replica of the pinner, and make the pod that it takes itself to be in."""
-        self._make_pod(name)
-        self._launch(name, ["pod-pinner"], PINNER, **self.mounted, MOORAGE_WEBHOOK_ADDRESS="127.0.0.1:0")
+        (port,) = free_ports(1, self.address)
+        self._make_pod(name, port)
+        self._launch(name, ["pod-pinner"], PINNER, **self.mounted, MOORAGE_WEBHOOK_ADDRESS=f"{self.address}:{port}")
 
-    def _make_pod(self, name: str) -> None:
-        """A pod that the Service could select, and that no scheduler and no ReplicaSet touches."""
+    def _make_pod(self, name: str, port: int) -> None:
+        """A pod that the Service of the webhook can select, and that no scheduler and no ReplicaSet touches."""
         path = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{PINNER}"
         labels = self._handle.api.get(path)["spec"]["selector"]["matchLabels"]
-        spec = {"schedulerName": "nobody", "containers": [{"name": "main", "image": "registry.invalid/main:1"}]}
-        pod = {"metadata": {"name": name, "labels": labels}, "spec": spec}
-        self._handle.api.request("POST", f"/api/v1/namespaces/{NAMESPACE}/pods", pod)
+        ports = [{"name": "webhook", "containerPort": port}]
+        container = {"name": "main", "image": "registry.invalid/main:1", "ports": ports}
+        spec = {"schedulerName": "nobody", "containers": [container]}
+        self._handle.api.request("POST", PODS, {"metadata": {"name": name, "labels": labels}, "spec": spec})
+        self._replicas.append(name)
+
+    def put_behind_the_service(self) -> None:
+        """Say of the replicas' pods what a kubelet would; their Node is alive for less than a minute without one."""
+        api, ready = self._handle.api, [{"type": "Ready", "status": "True"}]
+        api.request("POST", "/api/v1/nodes", {"metadata": {"name": MACHINE}, "spec": {"unschedulable": True}})
+        status = {"phase": "Running", "podIP": self.address, "podIPs": [{"ip": self.address}], "conditions": ready}
+        for name in self._replicas:
+            binding = {"metadata": {"name": name}, "target": {"kind": "Node", "name": MACHINE}}
+            api.request("POST", f"{PODS}/{name}/binding", binding)
+            api.request("PATCH", f"{PODS}/{name}/status", {"status": status}, "application/merge-patch+json")
 
     def start_evictor(self) -> None:
         """Start the evictor."""

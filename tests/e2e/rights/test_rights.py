@@ -248,7 +248,7 @@ class Rest:
     def _pin_a_pod_that_is_not_there(self) -> None:
         """The pinner asks for a pod that its cache does not know."""
         self._serve(self._plan([WAITS], [NOBODY]))
-        self._until(lambda: self._used(PINNER, "get", "pods"), "the unknown pod to be asked for")
+        self._until(lambda: self._used(PINNER, "get", "pods", name=NOBODY["name"]), "the unknown pod to be asked for")
 
     def _own_a_reservation(self) -> None:
         """A reservation with owners, of which we do not know all fields, is patched instead of replaced."""
@@ -277,14 +277,34 @@ class Rest:
         self._until(met, "a write to meet another one")
 
     def _expect_a_pod(self) -> None:
-        """The API server is told to ask us, finds nobody behind the Service, and is told to ask no more."""
-        slot = {"namespace": manifests.NAMESPACE, "owner": "Deployment/none", "requests": {"cpu": "100m"}}
+        """The API server is told to ask us, asks the leader through the Service, and is told to ask no more."""
+        slot = {"namespace": manifests.NAMESPACE, "owner": "Deployment/expected", "requests": {"cpu": "100m"}}
         plan = {**self._plan([EXPECTS]), "plan": "rights-expects", "fill": []}
         plan["nodes"][0]["expect"] = [slot]
         self._serve(plan)
         self._until(self._webhooks, "the API server to be told of the webhook")
+        self._programs.put_behind_the_service()
+        self._until(lambda: self._admitted_on() == EXPECTS, "an expected pod to be pinned as it is created")
+        assert self._behind_the_service() == [self._leader()]
         self._serve({"plan": "rights-expects-nothing", "delete": [EXPECTS]})
         self._until(lambda: not self._webhooks(), "the API server to be told that nothing is expected")
+
+    def _admitted_on(self) -> str:
+        """The node of a pod of the expected Deployment, as a dry run creates it."""
+        owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "expected-1", "uid": "none", "controller": True}
+        app = App("expected", 1, 100)
+        pod = manifests.deployment(app)["spec"]["template"]
+        pod["metadata"]["generateName"] = "expected-1-"
+        pod["metadata"]["labels"]["pod-template-hash"] = "1"
+        pod["metadata"]["ownerReferences"] = [owner]
+        pod["spec"]["nodeSelector"] = LATE_NODES
+        made = self._handle.api.request("POST", f"/api/v1/namespaces/{manifests.NAMESPACE}/pods?dryRun=All", pod)
+        return str(made["spec"].get("nodeName", ""))
+
+    def _behind_the_service(self) -> list[str]:
+        path = f"/apis/discovery.k8s.io/v1/namespaces/{NAMESPACE}/endpointslices"
+        slices = self._handle.api.get(f"{path}?labelSelector=kubernetes.io%2Fservice-name%3D{RELEASE}-webhook")["items"]
+        return [each["targetRef"]["name"] for one in slices for each in one["endpoints"] or ()]
 
     def _webhooks(self) -> list[object]:
         return list(self._handle.api.get(WEBHOOK).get("webhooks", ()))
@@ -297,15 +317,16 @@ class Rest:
         leader = self._leader()
         self._programs.stop_one(leader)
         self._until(lambda: self._leader() not in ("", leader), "the other replica to lead")
+        self._until(lambda: self._behind_the_service() == [self._leader()], "the Service to lead to the new leader")
 
     def _leader(self) -> str:
         holder = str(self._handle.api.get(LEASE)["spec"].get("holderIdentity") or "")
         return holder.partition("_")[0]
 
-    def _used(self, account: str, verb: str, resource: str, namespace: str = "") -> bool:
+    def _used(self, account: str, verb: str, resource: str, namespace: str = "", name: str = "") -> bool:
         asked = audit.requests(self._handle.audit_log, user(account))
         used = (each for each in asked if (each.verb, each.resource) == (verb, resource))
-        return any(each.namespace == (namespace or each.namespace) for each in used)
+        return any(each.namespace == (namespace or each.namespace) and name in ("", each.name) for each in used)
 
     def _get(self, path: str) -> object | None:
         try:

@@ -57,7 +57,8 @@ class Load:
         async def create() -> None:
             nonlocal pinned
             for number in numbers:
-                pinned += _PINNED in await self._create(self._asked[number % APPS])
+                answer = await self._create(self._asked[number % APPS])
+                pinned += _PINNED in answer
 
         began = time.monotonic()
         async with asyncio.TaskGroup() as group:

@@ -11,6 +11,8 @@ import secrets
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from moorage.kube.clock import ServerClock
 from moorage.objects import Pod
 from moorage.protocol import ReasonCode
@@ -27,6 +29,7 @@ from .review import Malformed, Operation, Request, answer, read
 logger = logging.getLogger("moorage.pinner.webhook")
 
 _LONGEST_REASON = 512
+_OF_THE_NODE = ("topology.kubernetes.io/zone", "topology.kubernetes.io/region")
 
 
 class _Place(NamedTuple):
@@ -113,7 +116,9 @@ class Mutator:
         return first or Refusal(ReasonCode.PLACEHOLDER_MISSING)
 
     def _again(self, pod: Pod, claim: Claim) -> Sequence[Operation]:
-        """A pod of ours comes once more, because another webhook has changed it."""
+        """A pod of ours comes once more, because something has changed it after us."""
+        if pod.spec.node_name == claim.node and _alike(pod, claim.pod):
+            return ()
         expected = self._world.expected
         expected.release(claim)
         found = self._place(pod, [claim.node])
@@ -145,6 +150,16 @@ class Mutator:
         fields = {"node": node, "pod": _named(pod), "reason": why.reason.name, "why": why.text}
         logger.info("expected pod left to the scheduler", extra=fields)
         return patches.mark(pod, {NOT_PINNED_ANNOTATION: why.text[:_LONGEST_REASON]})
+
+
+def _alike(pod: Pod, known: Pod) -> bool:
+    """Whether nothing has changed that a pin depends on.
+
+    The API server itself gives a pod the labels of the zone and region of its node, and asks once more for that.
+    """
+    labels = {key: value for key, value in pod.metadata.labels.items() if key not in _OF_THE_NODE}
+    before = {key: value for key, value in known.metadata.labels.items() if key not in _OF_THE_NODE}
+    return labels == before and msgspec.structs.replace(pod.spec, node_name=known.spec.node_name) == known.spec
 
 
 def _is_of(claim: Claim, pod: Pod) -> bool:

@@ -1,23 +1,23 @@
 """The HTTPS server that the API server asks while pods are created.
 
-TLS is begun here and not by the event loop's server, so that a handshake that fails can be told: with the words that
-Go's servers have for it, because that is what people search for. Connections that do not get to the point are closed.
+Connections are accepted here and not by the event loop's server, so that a handshake that fails can be told: with the
+words that Go's servers have for it, because people search for those. Who does not get to the point is let go.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
 from aiohttp import StreamReader, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import HttpProcessingError, RawRequestMessage
 
-from moorage.ops import compat
 from moorage.ops.parsing import Address
 
 from .configuration import PATH
@@ -26,6 +26,8 @@ logger = logging.getLogger("moorage.pinner.webhook")
 
 MAX_BODY = 4 << 20
 """Bytes: the API server takes objects of 3 MiB, and a review holds the pod once."""
+RETRY = 1.0
+"""Seconds until connections are accepted again when that has failed."""
 HANDSHAKE = 10.0
 """Seconds for a TLS handshake."""
 SILENCE = 10.0
@@ -42,7 +44,7 @@ Respond = Callable[[bytes], tuple[bytes, bool]]
 """Answers a review; and whether the connection may be kept."""
 
 
-Meet = Callable[[asyncio.Transport, web.RequestHandler], None]
+Meet = Callable[[web.RequestHandler], None]
 """Told of a connection whose handshake is over."""
 
 
@@ -146,68 +148,95 @@ async def serve(webhook: Webhook, address: Address, context: ssl.SSLContext) -> 
     Raises:
         ServerError: it is taken, or is none of this machine.
     """
-    loop = asyncio.get_running_loop()
     http = web.Server(
         webhook.handle, request_factory=_request, keepalive_timeout=KEPT, access_log=None, logger=_Terse(logger, {})
     )
-    doors: set[_Door] = set()
-
-    def meet(tls: asyncio.Transport, guest: web.RequestHandler) -> None:
-        guest.connection_made(tls)
-        webhook.meet(guest)
-
     try:
-        server = await loop.create_server(lambda: _Door(http, context, doors, meet), address.host or None, address.port)
+        listeners = await _listen(address)
     except OSError as error:
         way_out = "Choose another address with MOORAGE_WEBHOOK_ADDRESS"
         raise ServerError(f"cannot listen on {address}: {error.strerror or error}. {way_out}") from error
+    door = _Door(http, context, webhook.meet)
+    open_doors = [asyncio.create_task(door.open(listener), name="webhook's door") for listener in listeners]
     try:
-        yield Address(address.host, server.sockets[0].getsockname()[1])
+        yield Address(address.host, listeners[0].getsockname()[1])
     finally:
-        server.close()
-        for door in tuple(doors):
-            door.shut()
+        for each in open_doors:
+            each.cancel()
+        await asyncio.gather(*open_doors, return_exceptions=True)
+        for listener in listeners:
+            listener.close()
         await http.shutdown(timeout=1.0)
 
 
-class _Door(asyncio.Protocol):
-    """A TCP connection until its TLS handshake is over."""
+async def _listen(address: Address) -> list[socket.socket]:
+    """Listen at every address that a host has; an empty host means all of this machine.
 
-    def __init__(self, http: web.Server, context: ssl.SSLContext, doors: set[_Door], meet: Meet) -> None:
-        self._http, self._context, self._doors, self._meet = http, context, doors, meet
-        self._opening: asyncio.Task[None] | None = None
+    Raises:
+        OSError: at one of them that cannot be done.
+    """
+    if not address.host and socket.has_dualstack_ipv6():
+        return [_nonblocking(socket.create_server(("", address.port), family=socket.AF_INET6, dualstack_ipv6=True))]
+    loop, port = asyncio.get_running_loop(), address.port
+    places = await loop.getaddrinfo(address.host or "0.0.0.0", port, type=socket.SOCK_STREAM)  # noqa: S104 - as told
+    with ExitStack() as opened:
+        listeners = []
+        for family, where in dict.fromkeys((family, where) for family, _, _, _, where in places):
+            listener = socket.create_server((where[0], port), family=family)
+            port = port or listener.getsockname()[1]
+            listeners.append(_nonblocking(opened.enter_context(listener)))
+        opened.pop_all()
+    return listeners
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin the handshake."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - of a TCP server
-        transport.pause_reading()  # the first bytes are the handshake's
-        self._doors.add(self)
-        self._opening = asyncio.get_running_loop().create_task(self._open(transport), name="TLS handshake")
 
-    def shut(self) -> None:
-        """Let nobody in any more."""
-        if self._opening is not None:
-            self._opening.cancel()
+def _nonblocking(listener: socket.socket) -> socket.socket:
+    listener.setblocking(False)
+    return listener
 
-    async def _open(self, transport: asyncio.Transport) -> None:
-        peer = _peer(transport)
+
+class _Door:
+    """Lets connections in once their TLS handshake is over.
+
+    Args:
+        http: makes what a connection is handed to.
+        context: the certificate.
+        meet: told of each that is let in.
+    """
+
+    def __init__(self, http: web.Server, context: ssl.SSLContext, meet: Meet) -> None:
+        self._http, self._context, self._meet = http, context, meet
+
+    async def open(self, listener: socket.socket) -> None:
+        """Let them in until cancelled."""
+        loop = asyncio.get_running_loop()
+        async with asyncio.TaskGroup() as handshakes:
+            while True:
+                try:
+                    connection, peer = await loop.sock_accept(listener)
+                except OSError as error:  # too many files are open, say
+                    logger.warning("connections cannot be accepted, trying again", extra={"error": str(error)})
+                    await asyncio.sleep(RETRY)
+                    continue
+                handshakes.create_task(self._let_in(connection, _text(peer)), name="TLS handshake")
+
+    async def _let_in(self, connection: socket.socket, peer: str) -> None:
         guest = self._http()
         try:
-            tls = await asyncio.get_running_loop().start_tls(
-                transport, guest, self._context, server_side=True, ssl_handshake_timeout=HANDSHAKE
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: guest, connection, ssl=self._context, ssl_handshake_timeout=HANDSHAKE
             )
         except OSError as error:
             logger.info("http: TLS handshake error from %s: %s", peer, _why(error))
-            compat.abort(transport)
+            connection.close()
         else:
-            if tls is not None:
-                self._meet(tls, guest)
-        finally:
-            self._doors.discard(self)
+            self._meet(guest)
 
 
 def _peer(transport: asyncio.BaseTransport | None) -> str:
-    peer = transport.get_extra_info("peername") if transport is not None else None
+    return _text(transport.get_extra_info("peername") if transport is not None else None)
+
+
+def _text(peer: Any) -> str:
     host, port = (peer or ("?", 0))[:2]
     return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
 

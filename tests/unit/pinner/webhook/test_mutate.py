@@ -210,6 +210,23 @@ def test_a_pin_stays_when_the_changed_pod_still_fits(scene: Scene) -> None:
     assert scene.world.expected.any is False
 
 
+def test_a_pod_that_only_got_the_labels_of_its_node_is_not_judged_again(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.node("node-1", slot(1))
+    created = scene.create(pod())
+    created["metadata"]["labels"]["topology.kubernetes.io/zone"] = "a"
+    created["metadata"]["annotations"]["other"] = "new"
+    with monkeypatch.context() as patch:
+        patch.setattr(scene.world.expected, "release", lambda _claim: pytest.fail("judged again"))
+        assert scene.ask(created) == []
+    created["metadata"]["labels"]["app"] = "other"
+    judged: list[Any] = []
+    monkeypatch.setattr(scene.world.expected, "release", judged.append)
+    scene.ask(created)
+    assert judged
+
+
 def test_a_pin_is_taken_back_when_the_changed_pod_does_not_fit(scene: Scene) -> None:
     scene.node("node-1", slot(1))
     created = scene.create(pod())

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import io
 import logging
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
+import uvloop
 
 from moorage.controller import certificates
 from moorage.ops.parsing import Address
@@ -253,3 +256,25 @@ async def test_a_taken_address_is_one_sentence_with_the_way_out(context: ssl.SSL
         with pytest.raises(server.ServerError, match=r"cannot listen on 127\.0\.0\.1:\d+: .*MOORAGE_WEBHOOK_ADDRESS"):
             async with serve(Webhook(lambda body: (body, True)), address, context):
                 pass
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        test_a_review_is_answered_and_the_connection_kept,
+        test_a_connection_is_ended_after_an_answer_that_says_so,
+        test_a_body_of_ten_mebibytes_is_not_read,
+        test_a_certificate_that_is_loaded_later_counts_from_then_on,
+        test_a_handshake_that_ends_is_told_in_the_words_people_search_for,
+        test_plain_http_is_turned_away,
+        test_whoever_sends_byte_after_byte_is_let_go_too,
+        test_a_body_that_does_not_come_is_not_waited_for,
+    ],
+)
+def test_the_same_on_the_loop_that_the_pinner_runs_on(
+    test: Callable[..., Coroutine[Any, Any, None]], request: pytest.FixtureRequest
+) -> None:
+    """Its transports and its errors are others than asyncio's."""
+    wanted = {name: request.getfixturevalue(name) for name in inspect.signature(test).parameters}
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(test(**wanted))
