@@ -27,6 +27,8 @@ KIND_NODE = "Node"
 KIND_RESERVATION = "NodeReservation"
 KIND_WEBHOOK = "MutatingWebhookConfiguration"
 GIVE_BACK = "give back"
+TRIES = 5
+"""How often one thing is removed that somebody has written to meanwhile: each time it is looked at anew."""
 
 Target: TypeAlias = Node | Pod | NodeReservation | MutatingWebhookConfiguration
 
@@ -129,10 +131,16 @@ async def remove(client: Client, leftover: Leftover) -> None:
     Raises:
         KubeError: it was not removed; a Conflict means that it has changed since it was found: look again.
     """
-    try:
-        await _remove(client, leftover)
-    except errors.NotFound:
-        return
+    for left in reversed(range(TRIES)):
+        try:
+            await _remove(client, leftover)
+        except errors.NotFound:
+            return
+        except errors.Conflict as error:  # controllers write to Nodes and pods all the time
+            if error.cause is not errors.ConflictCause.RESOURCE_VERSION or not left:
+                raise
+        else:
+            return
 
 
 async def _remove(client: Client, leftover: Leftover) -> None:

@@ -67,3 +67,39 @@ async def test_what_a_drain_has_set_stays_and_what_cannot_be_removed_is_said(
     last = caplog.records[-1]
     assert vars(last)["left"] == 2 - len(done)
     assert last.levelname == ("INFO" if len(done) == 2 else "WARNING")
+
+
+class Busy:
+    """An API server with one placeholder that controllers write to, so that so many deletions meet another version."""
+
+    def __init__(self, changes: int) -> None:
+        self.changes, self.reads, self.deleted = changes, 0, False
+
+    async def get(self, *_: object) -> Node:
+        self.reads += 1
+        return NODES[0]
+
+    async def delete(self, *_: object, **__: object) -> None:
+        if self.changes:
+            self.changes -= 1
+            text = (
+                'Operation cannot be fulfilled on nodes "n": the ResourceVersion in the precondition (1) does not match'
+            )
+            raise errors.Conflict(409, errors.Status(message=text, reason="Conflict", code=409), request="delete")
+        self.deleted = True
+
+
+@pytest.mark.parametrize("changes", [0, 1, cleanup.TRIES - 1])
+async def test_a_placeholder_that_controllers_write_to_at_that_moment_is_removed_all_the_same(changes: int) -> None:
+    busy = Busy(changes)
+    (placeholder,) = [each for each in cleanup.select(NODES[:1], (), ()) if each.kind == cleanup.KIND_NODE]
+    await cleanup.remove(cast("Client", busy), placeholder)
+    assert busy.deleted
+    assert busy.reads == changes + 1, "each time it is looked at anew"
+
+
+async def test_one_that_never_holds_still_is_left() -> None:
+    busy = Busy(cleanup.TRIES)
+    (placeholder,) = [each for each in cleanup.select(NODES[:1], (), ()) if each.kind == cleanup.KIND_NODE]
+    with pytest.raises(errors.Conflict):
+        await cleanup.remove(cast("Client", busy), placeholder)
