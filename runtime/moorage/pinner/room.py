@@ -99,7 +99,9 @@ class NodeRoom:
         if world.known_in_place(pod, self._name):
             return None
         findings = world.snapshot.verdict(pod, self._name).findings
-        found = [str(finding) for finding in findings if finding.reason in _NEVER_STARTS] or self._beyond(pod)
+        found = [str(finding) for finding in findings if finding.reason in _NEVER_STARTS]
+        if not found and any(finding.reason is Reason.RESOURCE for finding in findings):
+            found = self._beyond(pod)
         if not found:
             if not any(finding.reason is Reason.UNREADABLE for finding in findings):
                 world.found_in_place(pod, self._name)
