@@ -52,16 +52,19 @@ class Following:
     Args:
         caches: the watch caches; followed from now on.
         stir: called with the name of a node about which something has changed.
+        settle: the same where nothing is urgent: a pod has come that we have admitted ourselves. More come after it.
     """
 
-    def __init__(self, caches: Caches, stir: Callable[[str], None]) -> None:
+    def __init__(
+        self, caches: Caches, stir: Callable[[str], None], settle: Callable[[str], None] | None = None
+    ) -> None:
         self.reservations = Latest(caches.reservations)
         self.nodes = Latest(caches.nodes)
         self.pods = Latest(caches.pods)
         self.intents = Intents()
         self.claims: dict[str, Claim] = {}
         self._caches = caches
-        self._stir = stir
+        self._stir, self._settle = stir, settle or stir
         self._readings: dict[str, tuple[NodeReservation, Reading]] = {}
         self._admitted: defaultdict[str, set[str]] = defaultdict(set)  # node to the keys of the pods claimed for it
         self._arrivals: defaultdict[str, int] = defaultdict(int)  # how often a node's room was changed by others
@@ -289,7 +292,7 @@ class Following:
                 self._arrivals[node] += 1
             self._layout.coming.pod(node, pod, gone=change.new is None or pod.finished)
             if not bound and self._matters(node, change):
-                self._stir(node)
+                (self._settle if expected else self._stir)(node)
             self.expected.refresh(node)
         if created is not None and created.node != node:
             self.expected.refresh(created.node)

@@ -78,7 +78,12 @@ class Pinner:
         """Work until cancelled; begins once the caches are complete."""
         await self._caches.wait_synced()
         options, sweeps = self._options, Sweeps(self._options.sweeps_per_hour, self._monotonic)
-        world = World(self._caches, default_profile=options.profile, stir=self._queue.add)
+        world = World(
+            self._caches,
+            default_profile=options.profile,
+            stir=self._queue.add,
+            settle=lambda name: self._queue.add_after(name, options.settle_delay),
+        )
         fence = Fence(self._is_leader, options.writes_in_flight)
         ledger = Ledger(self._client, world, fence)
         attempts = Attempts(options.repeat_base, options.repeat_cap, self._monotonic)

@@ -42,9 +42,17 @@ class World(Following):
         caches: the watch caches; followed from now on.
         default_profile: the profile of promises that name none.
         stir: called with the name of a node about which something has changed.
+        settle: the same where nothing is urgent; as ``stir`` unless it is given.
     """
 
-    def __init__(self, caches: Caches, *, default_profile: str, stir: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        caches: Caches,
+        *,
+        default_profile: str,
+        stir: Callable[[str], None],
+        settle: Callable[[str], None] | None = None,
+    ) -> None:
         self.refused: dict[str, Refusal] = {}  # by reservation uid: why the API server did not take the Node
         self.failed: dict[str, dict[str, PinState]] = {}  # by reservation uid, then pin uid: refused for good
         self.not_kept: dict[str, frozenset[str]] = {}  # by Node uid: labels and taints that do not stay as they are set
@@ -53,7 +61,7 @@ class World(Following):
         self._shown: dict[str, dict[tuple[str, int], datetime]] = {}  # node to its nominations, and since when seen
         self._turn = ("", datetime.min.replace(tzinfo=UTC))  # whose it is to be opened, and for how long
         self._default_profile = default_profile
-        super().__init__(caches, stir)
+        super().__init__(caches, stir, settle)
 
     # --- reading ---
 

@@ -77,7 +77,11 @@ class Scene:
 
     def __init__(self) -> None:
         caches = told(Caches.over(cast("Any", None)))
-        self.world = World(Caches(**caches), default_profile="generic", stir=lambda _: None)
+        self.stirred: list[str] = []
+        self.settled: list[str] = []
+        self.world = World(
+            Caches(**caches), default_profile="generic", stir=self.stirred.append, settle=self.settled.append
+        )
         self.reservations, self.nodes, self.pods = caches["reservations"], caches["nodes"], caches["pods"]
         self.leads = True
         self.sweeps = Sweeps(1, lambda: 0.0)

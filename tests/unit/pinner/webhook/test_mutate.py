@@ -180,6 +180,18 @@ def test_a_claim_ends_when_the_watch_shows_its_pod(scene: Scene) -> None:
     assert scene.ask(pod()) == []
 
 
+def test_a_node_need_not_be_looked_at_for_each_pod_that_we_have_admitted(scene: Scene) -> None:
+    scene.node("node-1", slot(3))
+    created = scene.create(pod())
+    scene.stirred.clear()
+    scene.store(created, "web-1")
+    assert (scene.stirred, scene.settled) == ([], ["node-1"])
+    scene.store({**created, "status": {"phase": "Failed"}}, "web-1")
+    assert (scene.stirred, scene.settled) == (["node-1"], ["node-1"])
+    scene.store(pod(nodeName="node-1"), "web-2")
+    assert (scene.stirred, scene.settled) == (["node-1"] * 2, ["node-1"])
+
+
 def test_a_slot_is_free_again_when_the_pod_never_appears(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(expected, "CLAIM_LASTS", 0.0)
     scene.node("node-1", slot(1))
