@@ -225,7 +225,8 @@ class PodPinnerWebhook(TypedDict, total=False):
     """
     existingSecret: pulumi.Input[str]
     """A Secret of yours for the webhook's authority and certificate; it is filled when it is empty, and renewed in
-    time. Empty: the chart makes one, without data. Unit: Secret name.
+    time. One of type kubernetes.io/tls, as cert-manager keeps it, is only read. Empty: the chart makes one, without
+    data. Unit: Secret name.
     """
 
 

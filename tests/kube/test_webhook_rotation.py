@@ -17,6 +17,7 @@ from moorage.controller import certificates
 from moorage.controller.certificates import AUTHORITY, CERTIFICATE, CERTIFICATE_KEY, KEYS
 from moorage.kube import resources
 from moorage.kube.client import Client
+from moorage.ops import compat
 from moorage.pinner.names import WEBHOOK
 from moorage.pinner.webhook import configuration, service
 from moorage.planner.board import Board
@@ -136,7 +137,7 @@ async def newcomers(client: Client, name: str) -> None:
         trust = ssl.create_default_context(cadata=base64.b64decode(told["caBundle"]).decode())
         port = int(told["url"].rpartition(":")[2].partition("/")[0])
         _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trust)
-        writer.transport.abort()
+        compat.abort(writer.transport)
 
 
 async def test_not_one_call_fails_while_certificates_are_replaced(
