@@ -34,6 +34,11 @@ variable "pod_pinner" {
     condition     = var.pod_pinner == null || length([for key, type in local.types.pod_pinner : key if can(var.pod_pinner[key]) && type == "list(string)" && !can(tolist(var.pod_pinner[key]))]) == 0
     error_message = join("\n", [for key, type in local.types.pod_pinner : "pod_pinner.${key}: is not a list" if can(var.pod_pinner[key]) && type == "list(string)" && !can(tolist(var.pod_pinner[key]))])
   }
+
+  validation {
+    condition     = try(tostring(var.pod_pinner.namespace), null) == null || can(regex("^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$", var.pod_pinner.namespace))
+    error_message = "pod_pinner.namespace: is not a name of a namespace"
+  }
 }
 
 variable "planner" {
@@ -70,6 +75,11 @@ variable "planner" {
     condition     = var.planner == null || length([for key, type in local.types.planner : key if can(var.planner[key]) && type == "list(string)" && !can(tolist(var.planner[key]))]) == 0
     error_message = join("\n", [for key, type in local.types.planner : "planner.${key}: is not a list" if can(var.planner[key]) && type == "list(string)" && !can(tolist(var.planner[key]))])
   }
+
+  validation {
+    condition     = try(tostring(var.planner.namespace), null) == null || can(regex("^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$", var.planner.namespace))
+    error_message = "planner.namespace: is not a name of a namespace"
+  }
 }
 
 variable "evictor" {
@@ -105,5 +115,10 @@ variable "evictor" {
   validation {
     condition     = var.evictor == null || length([for key, type in local.types.evictor : key if can(var.evictor[key]) && type == "list(string)" && !can(tolist(var.evictor[key]))]) == 0
     error_message = join("\n", [for key, type in local.types.evictor : "evictor.${key}: is not a list" if can(var.evictor[key]) && type == "list(string)" && !can(tolist(var.evictor[key]))])
+  }
+
+  validation {
+    condition     = try(tostring(var.evictor.namespace), null) == null || can(regex("^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$", var.evictor.namespace))
+    error_message = "evictor.namespace: is not a name of a namespace"
   }
 }

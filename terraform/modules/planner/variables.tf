@@ -12,6 +12,11 @@ variable "namespace" {
   type        = string
   default     = "castai-agent"
   nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$", var.namespace))
+    error_message = "namespace: is not a name of a namespace"
+  }
 }
 
 variable "create_namespace" {

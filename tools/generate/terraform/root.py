@@ -68,6 +68,11 @@ def _object(module: str, schema: Schema) -> Variable:
                 f"if !can(local.types.{name}[key])])",
             ),
             *_typed(name),
+            (
+                f"try(tostring(var.{name}.namespace), null) == null || "
+                f"can(regex({settings.NAMESPACE}, var.{name}.namespace))",
+                hcl.text(f"{name}.namespace: is not a name of a namespace"),
+            ),
         ),
     )
 

@@ -16,6 +16,9 @@ from tools.generate.values import is_group
 KEY, SECRET_REF = "castai.apiKey", "planner.apiKeySecretRef"
 """Keys that have a variable of their own besides."""
 
+NAMESPACE = hcl.text("^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")
+"""What the name of a namespace is, for Terraform."""
+
 _TYPES = {"boolean": "bool", "integer": "number", "number": "number", "string": "string"}
 
 # `provider` means something else in a module block.
@@ -70,7 +73,13 @@ def own_variables(component: str, schema: Schema) -> list[Variable]:
     """The module's variables that are no keys of the chart."""
     found = [
         Variable("release_name", "string", "Name of the release.", component),
-        Variable("namespace", "string", "Namespace of the release.", "castai-agent"),
+        Variable(
+            "namespace",
+            "string",
+            "Namespace of the release.",
+            "castai-agent",
+            checks=((f"can(regex({NAMESPACE}, var.namespace))", hcl.text("namespace: is not a name of a namespace")),),
+        ),
         Variable(
             "create_namespace",
             "bool",
