@@ -97,6 +97,10 @@ class Site:
         found = self.cluster.api.get(f"{AGENT}/pods?labelSelector={selector}")["items"]
         return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
+    def gone(self, selector: str = SELECTOR) -> bool:
+        """Whether not even a pod on its way out is there."""
+        return not self.cluster.api.get(f"{AGENT}/pods?labelSelector={selector}")["items"]
+
     # --- waiting ---
 
     def until(self, probe: Callable[[], T | None], what: str) -> T:

@@ -285,7 +285,7 @@ def test_uninstalled_as_the_guide_says_it_leaves_the_cluster_as_it_was(
 ) -> None:
     shell = site.shell()
     shell(f"kubectl scale deployment {EVICTOR} -n {NAMESPACE} --replicas=0")
-    site.until(lambda: not site.pods(f"app.kubernetes.io/name%3D{EVICTOR}"), "its pod to be gone")
+    site.until(lambda: site.gone(f"app.kubernetes.io/name%3D{EVICTOR}"), "its pod to be gone")
     (emptied,) = [name for name, node in nodes(site).items() if soft_tainted(node)]
     give_back(site, emptied)
     shell(f"helm uninstall {EVICTOR} -n {NAMESPACE}")

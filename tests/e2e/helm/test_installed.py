@@ -18,7 +18,7 @@ from tests import containers
 from tests.e2e.helm import commands
 from tests.e2e.helm.commands import NAMESPACE, RELEASE
 from tests.e2e.helm.inventory import changed, inventory
-from tests.e2e.helm.site import AGENT, APPS, SELECTOR, Site, cleanup
+from tests.e2e.helm.site import AGENT, APPS, Site, cleanup
 from tests.e2e.helm.takeover import WEBHOOKS
 from tests.e2e.real.probes import probe_image, probe_spec
 from tools import image
@@ -391,7 +391,7 @@ def test_the_evictor_beside_it_reports_and_touches_nothing(site: Site) -> None:
     assert after == before, "no cordon, no taint"
 
     shell(f"helm uninstall {EVICTOR} -n {NAMESPACE}")
-    site.until(lambda: not site.pods(f"app.kubernetes.io/name%3D{EVICTOR}"), "its pod to be gone")
+    site.until(lambda: site.gone(f"app.kubernetes.io/name%3D{EVICTOR}"), "its pod to be gone")
     shell(f"kubectl delete crd {CONFIGS}")
     shell(f"kubectl delete lease {EVICTOR} -n {NAMESPACE}")
 
@@ -422,7 +422,7 @@ def test_after_the_last_replica_and_uninstall_only_what_is_documented_is_left(
 ) -> None:
     shell = site.shell()
     shell(f"kubectl scale deployment {RELEASE} -n {NAMESPACE} --replicas=0")
-    site.until(lambda: not site.cluster.api.get(f"{AGENT}/pods?labelSelector={SELECTOR}")["items"], "no replica to run")
+    site.until(site.gone, "no replica to run")
     assert site.get(f"/api/v1/nodes/{MACHINES[2]}") is None, "the last one has removed the placeholder"
     assert "nothing is left behind" in cleanup(site.cluster)
     said = shell(f"helm uninstall {RELEASE} -n {NAMESPACE}").out
@@ -430,7 +430,7 @@ def test_after_the_last_replica_and_uninstall_only_what_is_documented_is_left(
     shell(f"helm uninstall moorage-planner -n {NAMESPACE}")
 
     shell(f"kubectl delete namespace {SHOP}")
-    site.until(lambda: not site.cluster.api.get(f"{AGENT}/pods")["items"], "the last pod to have ended")
+    site.until(lambda: site.gone(""), "the last pod to have ended")
     switch_off(site)
     documented = {
         ("CustomResourceDefinition", "", "nodereservations.moorage.dev"),
