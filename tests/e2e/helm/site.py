@@ -101,6 +101,12 @@ class Site:
         """Whether not even a pod on its way out is there."""
         return not self.cluster.api.get(f"{AGENT}/pods?labelSelector={selector}")["items"]
 
+    def nodes_have_leases(self) -> bool:
+        """Whether every kubelet has made its Lease: it does so some moments after its node is Ready."""
+        kinds = "/api/v1/nodes", "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
+        nodes, leases = ({each["metadata"]["name"] for each in self.cluster.api.get(kind)["items"]} for kind in kinds)
+        return nodes <= leases
+
     # --- waiting ---
 
     def until(self, probe: Callable[[], T | None], what: str) -> T:

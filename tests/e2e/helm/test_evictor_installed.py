@@ -235,6 +235,7 @@ def before(site: Site) -> Mapping[tuple[str, str, str], Mapping[str, Any]]:
         shell(f"kubectl apply -f {site.file(f'{name}.json', workload(name, replicas))}")
         ready(site, name, replicas)
     assert where(site, "web") == where(site, "solo") | where(site, "other") == set(nodes(site)), "on both nodes"
+    site.until(site.nodes_have_leases, "the Leases of the nodes")
     return inventory(site.cluster)
 
 

@@ -220,6 +220,7 @@ def before(site: Site) -> Mapping[tuple[str, str, str], Mapping[str, Any]]:
     site.until(
         lambda: site.cluster.api.get(f"/api/v1/namespaces/{SHOP}/pods")["items"], "the first pod of Deployment web"
     )
+    site.until(site.nodes_have_leases, "the Leases of the nodes")
     return inventory(site.cluster)
 
 
