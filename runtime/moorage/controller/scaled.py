@@ -6,8 +6,12 @@ import logging
 
 from moorage.kube import errors, resources
 from moorage.kube.client import Client
+from moorage.ops import compat
 
 logger = logging.getLogger(__name__)
+
+ANSWER = 2.0
+"""Seconds for an answer: whoever asks is being stopped, and others wait for the Lease."""
 
 
 async def to_zero(client: Client, namespace: str, deployment: str) -> bool:
@@ -19,12 +23,13 @@ async def to_zero(client: Client, namespace: str, deployment: str) -> bool:
         deployment: its name.
 
     Returns:
-        False also where nobody knows: it is gone, or may not be read.
+        False also where nobody knows: it is gone, may not be read, or there is no answer in time.
     """
     try:
-        found = await client.get(resources.DEPLOYMENTS, deployment, namespace)
-    except errors.KubeError as error:
-        fields = {"deployment": f"{namespace}/{deployment}", "error": str(error)}
+        async with compat.timeout(ANSWER):
+            found = await client.get(resources.DEPLOYMENTS, deployment, namespace)
+    except (errors.KubeError, TimeoutError) as error:
+        fields = {"deployment": f"{namespace}/{deployment}", "error": str(error) or "no answer in time"}
         logger.info("whether our Deployment is scaled to 0 is not known", extra=fields)
         return False
     return found.spec.replicas == 0

@@ -159,11 +159,19 @@ async def _remove(client: Client, leftover: Leftover) -> None:
     elif isinstance(target, NodeReservation):
         await _remove_reservation(client, target)
     else:
-        kept = [each for each in target.webhooks if each.get("name") != WEBHOOK]
-        version = meta.resource_version
-        await client.patch(
-            resources.MUTATING_WEBHOOKS, meta.name, changes={"webhooks": kept}, uid=meta.uid, resource_version=version
-        )
+        await _clean_webhook(client, target)
+
+
+async def _clean_webhook(client: Client, found: MutatingWebhookConfiguration) -> None:
+    """Take our webhook out of a configuration that nobody has written since: a pinner that runs would put it back."""
+    meta = found.metadata
+    now = await client.get(resources.MUTATING_WEBHOOKS, meta.name)
+    version = meta.resource_version
+    if (now.metadata.uid, now.metadata.resource_version) != (meta.uid, version):
+        raise _changed("it has been written meanwhile: look again", f"patch mutatingwebhookconfiguration {meta.name}")
+    kept = [each for each in found.webhooks if each.get("name") != WEBHOOK]
+    changes = {"webhooks": kept}
+    await client.patch(resources.MUTATING_WEBHOOKS, meta.name, changes=changes, uid=meta.uid, resource_version=version)
 
 
 async def _clean_pod(client: Client, found: Pod) -> None:
@@ -200,10 +208,13 @@ async def _remove_placeholder(client: Client, found: Node) -> None:
     if now.metadata.uid != meta.uid:
         return
     if now.has_kubelet:
-        status = errors.Status(message="a machine has joined meanwhile: look again", reason="Conflict", code=409)
-        raise errors.Conflict(409, status, request=f"delete node {meta.name}")
+        raise _changed("a machine has joined meanwhile: look again", f"delete node {meta.name}")
     version = now.metadata.resource_version
     await client.delete(resources.NODES, meta.name, uid=meta.uid, resource_version=version)
+
+
+def _changed(why: str, request: str) -> errors.Conflict:
+    return errors.Conflict(409, errors.Status(message=why, reason="Conflict", code=409), request=request)
 
 
 async def _remove_reservation(client: Client, found: NodeReservation) -> None:

@@ -59,6 +59,7 @@ from moorage.reservations import NodeReservation, Pin, Promise, Record, Spec, me
 NAME = "node-1"
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 DEADLINE = (NOW + timedelta(minutes=10)).isoformat()
+LATE = NOW + timedelta(minutes=11)
 PROMISE = Promise(allocatable={"cpu": "4", "memory": "8Gi", "pods": "10"}, labels={"pool": "a"}, profile="generic")
 DEVICE = "nvidia.com/gpu"
 OWNER = OwnerReference("apps/v1", "ReplicaSet", "web", "uid-web", controller=True)
