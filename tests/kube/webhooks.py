@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -17,6 +18,7 @@ from aiohttp import web
 from moorage.controller import certificates
 from moorage.kube import errors, resources
 from moorage.kube.client import Client
+from moorage.ops import compat
 from moorage.ops.parsing import Address
 from moorage.ops.settings import PinnerSettings
 from moorage.pinner import service
@@ -170,15 +172,16 @@ async def other(client: Client, name: str, namespace: str, folder: Path, change:
     data = certificates.fill(datetime.now(UTC), ["127.0.0.1"], "test")
     runner = web.AppRunner(_application(change), access_log=None)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=_context(folder / name, data))
-    await site.start()
-    url = f"https://127.0.0.1:{runner.addresses[0][1]}/"
+    listening = socket.create_server(("127.0.0.1", 0))
+    await web.SockSite(runner, listening, ssl_context=_context(folder / name, data)).start()
+    url = f"https://127.0.0.1:{listening.getsockname()[1]}/"
     entry = _entry(f"{name}.moorage.test", url, data[certificates.AUTHORITY], namespace)
     made = await client.create(resources.MUTATING_WEBHOOKS, {"metadata": {"name": name}, "webhooks": [entry]})
     try:
         yield
     finally:
         await client.delete(resources.MUTATING_WEBHOOKS, name, uid=made.metadata.uid)
+        await compat.stop_accepting([listening])
         await runner.cleanup()
 
 

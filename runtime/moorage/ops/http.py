@@ -76,6 +76,7 @@ async def serve(pages: Pages, address: Address) -> AsyncIterator[Address]:
     try:
         yield Address(address.host, server.sockets[0].getsockname()[1])
     finally:
+        await compat.stop_accepting(server.sockets)
         server.close()
         for writer in meetings.values():
             compat.abort(writer.transport)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import socket
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -65,6 +68,45 @@ def test_nobody_aborts_a_connection_in_another_way() -> None:
     paths = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     found = [str(path.relative_to(ROOT)) for path in paths if call in path.read_text()]
     assert found == ["runtime/moorage/ops/compat.py"], "use moorage.ops.compat.abort"
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_a_server_forgets_no_connection_whenever_it_is_closed(
+    turns: int, recwarn: pytest.WarningsRecorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failed.append(context["message"]))
+    served: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_server(lambda _, writer: served.append(writer), "127.0.0.1", 0)
+    clients = [socket.create_connection(server.sockets[0].getsockname()) for _ in range(3)]
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    await compat.stop_accepting(server.sockets)
+    server.close()
+    for each in served:
+        compat.abort(each.transport)
+    for _ in range(6):
+        await asyncio.sleep(0)
+    for client in clients:
+        client.settimeout(10)
+        with client, suppress(ConnectionResetError):
+            assert client.recv(1) == b"", "ended, or never accepted"
+    gc.collect()
+    assert not failed
+    assert [str(each.message) for each in recwarn if each.category is ResourceWarning] == []
+
+
+def test_whoever_closes_a_server_accepts_nothing_more_before() -> None:
+    begin = ("start" + "_server(", "web.Sock" + "Site(", "web.TCP" + "Site(")
+    own = {
+        "tests/unit/kube/test_connect.py",
+        "tests/unit/pinner/stream/test_failures.py",
+        "tests/unit/ops/test_compat.py",
+    }
+    paths = [path for folder in ("runtime", "tools", "tests") for path in (ROOT / folder).rglob("*.py")]
+    texts = {str(path.relative_to(ROOT)): path.read_text() for path in paths}
+    serving = {name for name, text in texts.items() if any(each in text for each in begin)}
+    assert {name for name in serving - own if "compat.stop_accepting" not in texts[name]} == set()
 
 
 async def cancelled(began: asyncio.Future[str], seconds: float) -> None:

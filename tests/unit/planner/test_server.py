@@ -466,6 +466,7 @@ async def _cut_proxy(target: int, rng: random.Random) -> AsyncIterator[int]:
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
+        await compat.stop_accepting(server.sockets)
         server.close()
         for task in tasks:
             task.cancel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 import tempfile
 from collections.abc import AsyncIterator, Callable
@@ -16,6 +17,7 @@ from aiohttp import web
 from moorage.kube.credentials import load
 from moorage.kube.errors import Unauthorized
 from moorage.kube.transport import Transport
+from moorage.ops import compat
 from tests.unit.kube.credentials.support import EXEC, Pki, Write, b64, script
 
 
@@ -40,11 +42,12 @@ async def api_server(pki: Pki, handler: Callable[[web.Request], Any]) -> AsyncIt
     application.router.add_route("*", "/{path:.*}", respond)
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
-    await site.start()
+    listening = socket.create_server(("127.0.0.1", 0))
+    await web.SockSite(runner, listening, ssl_context=context).start()
     try:
-        yield runner.addresses[0][1]
+        yield listening.getsockname()[1]
     finally:
+        await compat.stop_accepting([listening])
         await runner.cleanup()
 
 

@@ -85,6 +85,7 @@ async def proxying(refusal: bytes = b"", tls: ssl.SSLContext | None = None) -> A
     try:
         yield proxy
     finally:
+        await compat.stop_accepting(server.sockets)
         server.close()
         await proxy.stop()
 

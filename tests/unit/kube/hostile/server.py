@@ -162,11 +162,7 @@ class HostileServer:
     async def stop(self) -> None:
         """Die: no more listening, all connections reset."""
         assert self._server is not None
-        # A connection accepted in the very moment of close() would stay open without anybody to serve it.
-        for sock in self._server.sockets:
-            asyncio.get_running_loop().remove_reader(sock.fileno())
-        for _ in range(6):
-            await asyncio.sleep(0)
+        await compat.stop_accepting(self._server.sockets)
         self._server.close()
         for handler in list(self._handlers):
             handler.cancel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ from aiohttp import web
 from moorage.kube import credentials
 from moorage.kube.client import Client
 from moorage.kube.transport import Transport
+from moorage.ops import compat
 from moorage.ops.version import version
 
 NAMESPACE = "castai-agent"
@@ -128,10 +130,12 @@ async def serving(api: Api) -> AsyncIterator[str]:
     app.router.add_route("*", "/{path:.*}", api.serve)
     runner = web.AppRunner(app, access_log=None, handle_signals=False)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    listening = socket.create_server(("127.0.0.1", 0))
+    await web.SockSite(runner, listening).start()
     try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
     finally:
+        await compat.stop_accepting([listening])
         await runner.cleanup()
 
 
