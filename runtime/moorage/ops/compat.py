@@ -9,6 +9,7 @@ import asyncio
 import socket
 import sys
 from asyncio.sslproto import _SSLProtocolTransport
+from asyncio.trsock import TransportSocket
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
@@ -51,7 +52,7 @@ def ready_for_tls(transport: asyncio.Transport) -> asyncio.Transport:
     return transport
 
 
-async def stop_accepting(listening: Iterable[socket.socket | asyncio.trsock.TransportSocket]) -> None:
+async def stop_accepting(listening: Iterable[socket.socket | TransportSocket]) -> None:
     """Accept no more connections, and have those that were accepted known to whoever serves them, before he closes.
 
     All versions so far: a server that is closed two turns of the loop after it has accepted a connection forgets it;
