@@ -21,6 +21,7 @@ from aiohttp.http import HttpProcessingError, RawRequestMessage
 from moorage.ops.parsing import Address
 
 from .configuration import PATH
+from .guests import KEPT, Guest, Guests, address_text
 
 logger = logging.getLogger("moorage.pinner.webhook")
 
@@ -30,22 +31,12 @@ RETRY = 1.0
 """Seconds until connections are accepted again when that has failed."""
 HANDSHAKE = 10.0
 """Seconds for a TLS handshake."""
-SILENCE = 10.0
-"""Seconds within which a connection must have sent the headers of its first request."""
 BODY = 10.0
 """Seconds within which the body of a request must have come."""
-KEPT = 120.0
-"""Seconds for which an idle connection is kept: the API server's client lets go after 90, and it must be first. A
-question that it sends into a connection which is being closed is lost: Go repeats no POST."""
-
 _LONGEST_WHY = 200
 
 Respond = Callable[[bytes], tuple[bytes, bool]]
 """Answers a review; and whether the connection may be kept."""
-
-
-Meet = Callable[[web.RequestHandler], None]
-"""Told of a connection whose handshake is over."""
 
 
 class ServerError(Exception):
@@ -61,24 +52,11 @@ class Webhook:
 
     def __init__(self, respond: Respond) -> None:
         self._respond = respond
-        self._silent: dict[web.RequestHandler, asyncio.TimerHandle] = {}
-
-    def meet(self, connection: web.RequestHandler) -> None:
-        """A connection is open: it is closed unless a request comes soon."""
-        loop = asyncio.get_running_loop()
-        self._silent[connection] = loop.call_later(SILENCE, self._give_up, connection)
-
-    def _give_up(self, connection: web.RequestHandler) -> None:
-        self._silent.pop(connection).cancel()
-        logger.info(
-            "connection has sent no request in time, it is closed", extra={"address": _peer(connection.transport)}
-        )
-        connection.force_close()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
-        if (timer := self._silent.pop(request.protocol, None)) is not None:
-            timer.cancel()
+        if isinstance(request.protocol, Guest):
+            request.protocol.asked()
         if request.path != PATH:
             return _refused(request, 404, f"no such page; there is {PATH}")
         if request.method != "POST":
@@ -148,7 +126,7 @@ async def serve(webhook: Webhook, address: Address, context: ssl.SSLContext) -> 
     Raises:
         ServerError: it is taken, or is none of this machine.
     """
-    http = web.Server(
+    http = Guests(
         webhook.handle, request_factory=_request, keepalive_timeout=KEPT, access_log=None, logger=_Terse(logger, {})
     )
     try:
@@ -156,7 +134,7 @@ async def serve(webhook: Webhook, address: Address, context: ssl.SSLContext) -> 
     except OSError as error:
         way_out = "Choose another address with MOORAGE_WEBHOOK_ADDRESS"
         raise ServerError(f"cannot listen on {address}: {error.strerror or error}. {way_out}") from error
-    door = _Door(http, context, webhook.meet)
+    door = _Door(http, context)
     open_doors = [asyncio.create_task(door.open(listener), name="webhook's door") for listener in listeners]
     try:
         yield Address(address.host, listeners[0].getsockname()[1])
@@ -200,11 +178,10 @@ class _Door:
     Args:
         http: makes what a connection is handed to.
         context: the certificate.
-        meet: told of each that is let in.
     """
 
-    def __init__(self, http: web.Server, context: ssl.SSLContext, meet: Meet) -> None:
-        self._http, self._context, self._meet = http, context, meet
+    def __init__(self, http: Guests, context: ssl.SSLContext) -> None:
+        self._http, self._context = http, context
 
     async def open(self, listener: socket.socket) -> None:
         """Let them in until cancelled."""
@@ -217,28 +194,20 @@ class _Door:
                     logger.warning("connections cannot be accepted, trying again", extra={"error": str(error)})
                     await asyncio.sleep(RETRY)
                     continue
-                handshakes.create_task(self._let_in(connection, _text(peer)), name="TLS handshake")
+                handshakes.create_task(self._let_in(connection, address_text(peer)), name="TLS handshake")
 
     async def _let_in(self, connection: socket.socket, peer: str) -> None:
-        guest = self._http()
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: guest, connection, ssl=self._context, ssl_handshake_timeout=HANDSHAKE
+                self._http, connection, ssl=self._context, ssl_handshake_timeout=HANDSHAKE
             )
         except OSError as error:
             logger.info("http: TLS handshake error from %s: %s", peer, _why(error))
             connection.close()
-        else:
-            self._meet(guest)
 
 
 def _peer(transport: asyncio.BaseTransport | None) -> str:
-    return _text(transport.get_extra_info("peername") if transport is not None else None)
-
-
-def _text(peer: Any) -> str:
-    host, port = (peer or ("?", 0))[:2]
-    return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+    return address_text(transport.get_extra_info("peername") if transport is not None else None)
 
 
 def _why(error: OSError) -> str:

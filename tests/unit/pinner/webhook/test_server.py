@@ -20,7 +20,7 @@ import uvloop
 
 from moorage.controller import certificates
 from moorage.ops.parsing import Address
-from moorage.pinner.webhook import server
+from moorage.pinner.webhook import guests, server
 from moorage.pinner.webhook.server import Webhook, serve
 from tests.unit.pinner.webhook.scene import Scene, patch_in, pod, review, slot
 
@@ -197,26 +197,58 @@ async def test_what_is_no_http_is_one_line_without_a_traceback(
     ]
 
 
-@pytest.mark.parametrize("sent", [b"", b"POST /mutate HTTP/1.1\r\nHost: x\r\n"])
 async def test_whoever_does_not_get_to_the_point_is_let_go(
-    context: ssl.SSLContext, caplog: pytest.LogCaptureFixture, sent: bytes, monkeypatch: pytest.MonkeyPatch
+    context: ssl.SSLContext, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(server, "SILENCE", 0.2)
+    monkeypatch.setattr(guests, "HEADERS", 0.2)
     trust = ssl.create_default_context(cadata=DATA[certificates.AUTHORITY].decode())
     async with running(context) as address:
         reader, writer = await asyncio.open_connection(address.host, address.port, ssl=trust)
-        writer.write(sent)
+        writer.write(b"POST /mutate HTTP/1.1\r\nHost: x\r\n")
         async with asyncio.timeout(30):
             assert await reader.read() == b""
         writer.close()
     assert caplog.messages == ["connection has sent no request in time, it is closed"]
 
 
+async def test_a_spare_connection_is_kept_as_long_as_any_idle_one(
+    context: ssl.SSLContext, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Go opens more than it needs, and takes one later: a question into one that is being closed would be lost."""
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(guests, "HEADERS", 0.2)
+    trust = ssl.create_default_context(cadata=DATA[certificates.AUTHORITY].decode())
+    async with running(context) as address:
+        reader, writer = await asyncio.open_connection(address.host, address.port, ssl=trust)
+        await asyncio.sleep(0.5)
+        writer.write(
+            b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1\r\n\r\n1"
+        )
+        async with asyncio.timeout(30):
+            assert b" 200 " in await reader.readline()
+        writer.close()
+    assert caplog.messages == []
+
+
+async def test_in_the_end_nobody_keeps_a_connection_for_nothing(
+    context: ssl.SSLContext, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(guests, "KEPT", 0.2)
+    trust = ssl.create_default_context(cadata=DATA[certificates.AUTHORITY].decode())
+    async with running(context) as address:
+        reader, writer = await asyncio.open_connection(address.host, address.port, ssl=trust)
+        async with asyncio.timeout(30):
+            assert await reader.read() == b""
+        writer.close()
+    assert caplog.messages == []
+
+
 async def test_whoever_sends_byte_after_byte_is_let_go_too(
     context: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "SILENCE", 0.2)
+    monkeypatch.setattr(guests, "HEADERS", 0.2)
     trust = ssl.create_default_context(cadata=DATA[certificates.AUTHORITY].decode())
     async with running(context) as address:
         reader, writer = await asyncio.open_connection(address.host, address.port, ssl=trust)
