@@ -225,11 +225,11 @@ class InstructionStream:
         )
         await connection.write(hello)
         while True:
+            self._to_write.clear()  # before we look: an answer may come while a report is written
             while acks := self._outbox.take():
                 await connection.write(Acks(acks))
             while (reports := self._bulletin.take()) is not None:
                 await connection.write(reports)
-            self._to_write.clear()
             await self._to_write.wait()
 
     def _receive(self, message: ServerMessage | None) -> Received | None:

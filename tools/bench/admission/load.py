@@ -108,6 +108,8 @@ def _pod(index: int) -> dict[str, Any]:
 
 
 def _passed_over(pod: dict[str, Any]) -> dict[str, Any]:
-    """The same with the label of the pinner's own pods."""
+    """The same with the label of the pinner's own pods, and another owner: else the leader binds them to the slots."""
     pod["metadata"]["labels"] = {**pod["metadata"]["labels"], COMPONENT_LABEL: COMPONENT_NAME}
+    owner = pod["metadata"]["ownerReferences"][0]
+    pod["metadata"]["ownerReferences"] = [owner | {"name": f"other-{owner['name']}"}]
     return pod

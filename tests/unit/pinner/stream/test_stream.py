@@ -8,13 +8,18 @@ import pytest
 from prometheus_client import REGISTRY
 
 from moorage.pinner.stream import FLOOD, InstructionStream
+from moorage.pinner.stream_channel import Connection
 from moorage.pinner.stream_state import TOGETHER, Outbox
 from moorage.protocol import (
     Ack,
     Acks,
+    ClientMessage,
     CreatePlaceholder,
     Heartbeat,
     Instruction,
+    NodeReport,
+    NodeReports,
+    NodeState,
     Outcome,
     PinPods,
     PodRef,
@@ -65,6 +70,40 @@ async def test_a_snapshot_is_followed_acknowledged_and_resumed_where_it_stood() 
         assert pinner.received[2] == SnapshotEnd(Position(EPOCH, 5), 2)
     assert server.hellos[0].position == Position()
     assert server.hellos[0].cluster_id == "cluster-1"
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+async def test_what_is_said_while_something_is_written_does_not_wait_for_the_next_news(
+    monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """Each message that is written brings up the next one, of the other kind: nobody else wakes the writer."""
+    write, heard = Connection.write, list[str]()
+
+    async def serve(visit: Visit) -> None:
+        await visit.say(welcome(), snapshot_end(0, 0))
+        while len(heard) < 6:
+            data = await visit.context.read()
+            assert isinstance(data, bytes), "the client has ended the stream"
+            heard.append(type(codec.decode_request(data)).__name__)
+
+    async def chained(connection: Connection, message: ClientMessage) -> None:
+        if moment == "after":
+            await write(connection, message)
+        if isinstance(message, Acks):
+            stream.report(NodeReport(f"n-{len(heard)}", NodeState.READY))
+        elif isinstance(message, NodeReports):
+            stream.ack(applied(instruction(len(heard) + 1)))
+        if moment == "before":
+            await write(connection, message)
+
+    monkeypatch.setattr(Connection, "write", chained)
+    async with scripted(serve) as server:
+        stream = InstructionStream(settings(server.port))
+        async with Pinner(stream) as pinner:
+            await pinner.until(lambda p: bool(p.received))
+            stream.report(NodeReport("n", NodeState.READY))
+            await eventually(lambda: len(heard) == 6)
+    assert heard == ["NodeReports", "Acks"] * 3
 
 
 async def test_acknowledgements_that_were_not_confirmed_are_said_again() -> None:
