@@ -119,8 +119,9 @@ class PodPinnerProvider(TypedDict, total=False):
     """The cloud."""
 
     profile: pulumi.Input[str]
-    """Whose cloud controller watches over the nodes: when a placeholder may exist, and what it must carry. Default:
-    "generic". One of "generic", "aws", "gcp", "azure".
+    """Whose cloud controller watches over the nodes: when a placeholder may exist, and what it must carry. late: no
+    placeholders, machines bring their own Nodes. Default: "generic". One of "generic", "aws", "gcp", "azure",
+    "late".
     """
 
 

@@ -122,7 +122,7 @@ async def _look_up(kind: str, name: str, settings: EvictorSettings) -> Promised:
         found = await overview.gather(Client(transport))
         now = transport.clock.now()
     if kind == "node":
-        return Promised([each for each in found.nodes if each.node == name], "", now)
+        return Promised([each for each in found.nodes if name in (each.node, each.joined_as)], "", now)
     pinned = [each for each in found.nodes if any(pod.pod == name for pod in each.pods)]
     return Promised(pinned, found.left.get(name, ""), now)
 

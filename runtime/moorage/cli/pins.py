@@ -76,7 +76,7 @@ async def _pins(settings: ClusterSettings, arguments: argparse.Namespace) -> int
     async with Transport(credentials.load(settings.kubeconfig, settings.context)) as transport:
         found = await overview.gather(Client(transport))
         now, server = transport.clock.now(), transport.access.server
-    known = {each.node: each for each in found.nodes}
+    known = {name: each for each in found.nodes for name in (each.joined_as, each.node) if name}
     unknown = [name for name in arguments.nodes if name not in known]
     for name in unknown:
         print(f"moorage pins: {_unknown(name, known)}", file=sys.stderr)
@@ -99,7 +99,7 @@ def _all(found: Sequence[Held], server: str, now: datetime, *, colours: bool) ->
     header = ("NODE", "STATE", "PINNED", "SLOTS LEFT", "UNTIL", "PLAN", "WHY")
     rows = [
         (
-            each.node,
+            f"{each.node} ({each.joined_as})" if each.joined_as else each.node,
             each.state or "–",
             f"{each.bound}/{len(each.pods)}" if each.pods else "–",
             f"{sum(slot.left for slot in each.slots)}/{sum(slot.count for slot in each.slots)}" if each.slots else "–",
@@ -135,6 +135,8 @@ def in_full(held: Held, now: datetime, *, colours: bool) -> str:
 
 
 def _facts(held: Held, now: datetime) -> Iterator[tuple[str, str]]:
+    if held.joined_as:
+        yield "joined as", held.joined_as
     if held.plan:
         yield "plan", plain(held.plan)
     if held.deadline:

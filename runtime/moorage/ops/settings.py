@@ -13,7 +13,7 @@ from .configuration import SettingsError, setting, settings_of
 from .parsing import Address
 from .secret import Secret
 
-PROFILES = ("generic", "aws", "gcp", "azure")
+PROFILES = ("generic", "aws", "gcp", "azure", "late")
 PLANNER = "moorage-planner"
 """Name of the planner's Service, as its chart has it unless told otherwise."""
 PLANNER_PORT = 9443

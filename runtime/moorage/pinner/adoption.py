@@ -40,6 +40,8 @@ def adopt(
 ) -> Adoption:
     """Compare a node that is Ready with its promise.
 
+    A machine that brought its own Node is as whoever made it wants it: what it lacks is only said.
+
     Args:
         node: the real node.
         promise: what was promised.
@@ -49,8 +51,14 @@ def adopt(
     """
     labels, wrong = _labels(node, promise, profile)
     wrong += [_undone(node, key, labels.pop(key)) for key in sorted(labels.keys() & set(not_kept))]
-    taints, lost = _taints(node, promise, preparing, not_kept)
-    wrong += [f"taint {taint}: it was set, and a policy or webhook took it off again" for taint in lost]
+    lacking = _lacking(node, promise) if profile.late else []
+    wrong += [f"taint {taint}: it was promised, the node has none" for taint in lacking]
+    taints, lost = _taints(node, promise, preparing, {*not_kept, *lacking})
+    wrong += [
+        f"taint {taint}: it was set, and a policy or webhook took it off again"
+        for taint in lost
+        if taint not in lacking
+    ]
     changes: dict[str, Any] = {}
     if labels:
         changes["metadata"] = {"labels": labels}
@@ -80,8 +88,8 @@ def undone(node: Node, changes: Mapping[str, Any]) -> frozenset[str]:
 def withdraw(node: Node, profile: Profile | None, not_kept: Collection[str] = ()) -> dict[str, Any]:
     """The patch that takes our taint and the labels of a placeholder off a node with a kubelet; empty when it has none.
 
-    Our annotation stays: it is how the next leader knows the node again, and it means nothing to anybody else. Taint
-    and labels go together: where neither our taint nor our own label is left, other labels are somebody else's.
+    Our annotation stays: it is how the next leader knows the node again, and it means nothing to anybody else. Labels
+    go together: without our own, other labels are somebody else's.
 
     Args:
         node: the real node.
@@ -89,9 +97,10 @@ def withdraw(node: Node, profile: Profile | None, not_kept: Collection[str] = ()
         not_kept: labels that were taken off before and came back.
     """
     kept = [msgspec.to_builtins(taint) for taint in node.spec.taints if taint.key != PREPARING]
-    if len(kept) == len(node.spec.taints) and PLACEHOLDER_LABEL not in node.metadata.labels:
+    was_placeholder = PLACEHOLDER_LABEL in node.metadata.labels
+    if len(kept) == len(node.spec.taints) and not was_placeholder:
         return {}
-    passing = {**JOINING_LABELS, **(profile.labels if profile is not None else {})}
+    passing = {**JOINING_LABELS, **(profile.labels if profile is not None else {})} if was_placeholder else {}
     labels = {
         key: None for key, value in passing.items() if node.metadata.labels.get(key) == value and key not in not_kept
     }
@@ -109,12 +118,14 @@ def _labels(node: Node, promise: Promise, profile: Profile) -> tuple[dict[str, s
     changes: dict[str, str | None] = {}
     wrong = []
     for key, value in lasting_labels(node.metadata.name, promise).items():
-        if key not in have:
+        if key not in have and profile.late:
+            wrong += [f"label {key}: {value} was promised, the node has none"] if key in promise.labels else []
+        elif key not in have:
             changes[key] = value
         elif have[key] != value and key in promise.labels:
             whose = "the kubelet says" if key in KUBELET_LABELS else "the node has"
             wrong.append(f"label {key}: {value} was promised, {whose} {have[key]}")
-    for key, value in {**JOINING_LABELS, **profile.labels}.items():
+    for key, value in {**JOINING_LABELS, **profile.labels}.items() if not profile.late else ():
         if have.get(key) == value and key not in promise.labels:
             changes[key] = None
     return changes, wrong
@@ -127,6 +138,12 @@ def _undone(node: Node, key: str, value: str | None) -> str:
     return f"label {key}: {value} was set, and a policy or webhook made {there} of it"
 
 
+def _lacking(node: Node, promise: Promise) -> list[str]:
+    """The promised taints that a node does not have."""
+    have = {_named(taint) for taint in node.spec.taints}
+    return [_named(taint) for taint in promise.taints if _named(taint) not in have]
+
+
 def _named(taint: Taint) -> str:
     return f"{taint.key}:{taint.effect}"
 
@@ -135,8 +152,7 @@ def _taints(
     node: Node, promise: Promise, preparing: str, not_kept: Collection[str]
 ) -> tuple[list[dict[str, str]] | None, list[str]]:
     """All taints as they should be, or None when they are; and those that do not stay."""
-    have = {_named(taint) for taint in node.spec.taints}
-    wanted = [taint for taint in promise.taints if _named(taint) not in have]
+    wanted = [taint for taint in promise.taints if _named(taint) in _lacking(node, promise)]
     lost = [_named(taint) for taint in wanted if _named(taint) in not_kept]
     missing = [taint for taint in wanted if _named(taint) not in not_kept]
     ours = [taint for taint in node.spec.taints if taint.key == PREPARING]

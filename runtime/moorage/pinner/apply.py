@@ -23,6 +23,7 @@ from .names import PIN_ANNOTATION, preparing
 from .nominating import Nominator
 from .refusal import Refusal, is_final, refusal_of
 from .reporting import Reporter
+from .signs import NONE
 from .steps import (
     Bind,
     ClearNomination,
@@ -94,7 +95,7 @@ class Executor:
         """Do some steps of one node, together; what became of each is in the world or among the attempts.
 
         Args:
-            name: the node's name.
+            name: of the reservation.
             steps: what ``decide`` said.
 
         Raises:
@@ -156,10 +157,12 @@ class Executor:
     async def _edit_reservation(self, name: str, step: EditReservation) -> None:
         stored = await self._ledger.edit(step)
         self._wrote(name, step, stored)
+        if step.new.node_name != step.old.node_name and stored is Stored.YES:
+            self._reporter.learned(name, step.new.node_name)
         if step.adopted and stored is Stored.YES:
-            self._reporter.adopted(name, step.shortfalls)
+            self._reporter.adopted(self._world.node_name(name), step.shortfalls)
         if step.news and stored is Stored.YES:
-            self._reporter.left_alone(name, step.news)
+            self._reporter.left_alone(self._world.node_name(name), step.news)
 
     def _wrote(self, name: str, step: Step, stored: Stored) -> None:
         """Remember what became of a write to the reservation."""
@@ -173,12 +176,16 @@ class Executor:
 
     async def confirm(self, name: str) -> None:
         """Read the Node itself, and what tells of a kubelet."""
+        node_name = self._world.node_name(name)
+        if not node_name:  # no machine has brought its Node: there is nothing that could be destroyed
+            self._world.signs[name] = NONE
+            return
         try:
             async with self._fence.read():
-                self._world.signs[name] = await self._lookout.look(name)
-                node = await self._client.get(resources.NODES, name)
+                self._world.signs[name] = await self._lookout.look(node_name)
+                node = await self._client.get(resources.NODES, node_name)
         except errors.NotFound:
-            known = self._world.nodes.get(name)
+            known = self._world.nodes.get(node_name)
             if known is not None:
                 self._world.deleted_node(known)
         else:
@@ -230,13 +237,13 @@ class Executor:
             return
         except errors.Conflict:
             self._attempts.changed(name, step)
-            await self.confirm(meta.name)  # a kubelet may have joined this very moment
+            await self.confirm(name)  # a kubelet may have joined this very moment
             return
         self._attempts.made(name, step, f"deletion of node {name}")
         if meta.finalizers:
             self._held[name] = step.why
             self._reporter.node_held(meta.name, meta.finalizers, step.why)
-            await self.confirm(meta.name)
+            await self.confirm(name)
             return
         self._held.pop(name, None)
         self._world.deleted_node(step.node)
@@ -256,7 +263,7 @@ class Executor:
             )
         except (errors.Conflict, errors.NotFound):
             self._attempts.changed(name, step)
-            await self.confirm(meta.name)
+            await self.confirm(name)
             return
         self._attempts.made(name, step, f"change of node {name}")
         if lost := adoption.undone(node, step.changes):
@@ -280,7 +287,7 @@ class Executor:
             if not await self._fence.write(lambda: self._bind_if_room(name, step)):
                 return  # somebody else came to the node meanwhile: count again
         except errors.Conflict as error:
-            if not _bound_to(error, name):
+            if not _bound_to(error, self._world.node_name(name)):
                 self._attempts.changed(name, step)
                 await self.read_pod(meta.namespace, meta.name)
                 return
@@ -297,8 +304,8 @@ class Executor:
             return
         self._attempts.succeeded(name, step)
         self._world.landed(pod)
-        received = self._received(instruction)
-        self._reporter.pinned(pod, name, instruction, None if received is None else self._monotonic() - received)
+        received, node = self._received(instruction), self._world.node_name(name)
+        self._reporter.pinned(pod, node, instruction, None if received is None else self._monotonic() - received)
 
     async def _bind_if_room(self, name: str, step: Bind) -> bool:
         """Bind a pod unless the node has changed since it was admitted: asked at the last moment."""
@@ -306,7 +313,8 @@ class Executor:
         if not self._world.still_room(step.pod):
             return False
         marks = {PIN_ANNOTATION: step.pin.instruction}
-        await self._client.bind(meta.name, meta.namespace, uid=meta.uid, node=name, annotations=marks)
+        node = self._world.node_name(name)
+        await self._client.bind(meta.name, meta.namespace, uid=meta.uid, node=node, annotations=marks)
         return True
 
     async def read_pod(self, namespace: str, name: str) -> None:
@@ -353,7 +361,7 @@ class Executor:
             await self.read_pod(meta.namespace, meta.name)
         if step.sweep:
             self._sweeps.swept(pod)
-        self._reporter.pod_deleted(pod, name, step.why, swept=step.sweep)
+        self._reporter.pod_deleted(pod, pod.spec.node_name or name, step.why, swept=step.sweep)
 
 
 def _bound_to(error: errors.Conflict, node: str) -> bool:

@@ -117,7 +117,8 @@ def select(nodes: Iterable[Node], pods: Iterable[Pod], reservations: Iterable[No
 
 def _nominated(pending: Iterable[Pod], reservations: Iterable[NodeReservation]) -> list[Leftover]:
     """The pending pods with a nomination of ours: it would keep room from others for as long as the pod is there."""
-    ours = {(record.uid, each.metadata.name) for each in reservations for record in read(each).spec.nominations}
+    specs = ((each.metadata.name, read(each).spec) for each in reservations)
+    ours = {(record.uid, spec.named(name)) for name, spec in specs for record in spec.nominations}
     return [
         Leftover(KIND_PODS, pod.key, "clean", f"nominated to node {node}", "cleaned of our nomination", pod)
         for pod in pending

@@ -1,7 +1,8 @@
 """What to do about one node, from what is known of it: pure, level-triggered, and the same after any crash.
 
 The life of a placeholder (design 5): intended → created → held, pods bound to it → a kubelet joins → Ready, adopted →
-settled. Or it fails: pods, then Node, then reservation are deleted. Four rules stand above all: nothing is destroyed
+settled. Of a late node nothing is made: it is intended until a machine registers. Or it fails: pods, then Node, then
+reservation are deleted. Four rules stand above all: nothing is destroyed
 on the word of a cache, a Node with a kubelet is never deleted, a Node without a mark of ours is never written to, and
 who cannot read an intent does nothing.
 """
@@ -11,15 +12,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Mapping
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
 from moorage.objects import Node
 from moorage.protocol import Outcome, ReasonCode
-from moorage.reservations import Spec, moment, rules
+from moorage.reservations import Promise, Spec, moment, rules
 
-from . import adoption, nominations, pins
-from .names import marked, preparing
+from . import adoption, late, nominations, pins
+from .names import PREPARING, RESERVATION_ANNOTATION, marked, preparing
 from .profiles import Profile
 from .promised import placeholder_manifest
 from .refusal import Refusal
@@ -83,13 +85,12 @@ def _absent(o: Observation) -> Decision:
     if o.given_up:
         return _end(o, GIVEN_UP, node=None)
     if o.made:
-        return _end(
-            o, _overdue(o) or _unwanted(o, pins.states(o)) or Refusal(ReasonCode.PLACEHOLDER_REMOVED), node=None
-        )
+        return _end(o, pins.never_came(o) or _unwanted(o, pins.states(o)) or _gone(o), node=None)
     if o.refused is not None:
         return _end(o, o.refused, node=None)
     if rules.expired(o.spec, o.now):
-        return _end(o, Refusal(ReasonCode.DEADLINE_PASSED), node=None)
+        why = pins.never_came(o) if o.late else None
+        return _end(o, why or Refusal(ReasonCode.DEADLINE_PASSED), node=None)
     found = pins.states(o)
     wake = pins.earliest(moment(o.spec.deadline), *pins.deadlines(o.spec, found))
     if o.spec.promise is None or o.reservation is None:
@@ -97,15 +98,33 @@ def _absent(o: Observation) -> Decision:
     if not isinstance(o.profile, Profile):
         text = o.profile.text if o.profile is not None else "no provider profile"
         return Decision(state="Stopped", message=text, pins=found, wake=wake)
+    if o.late:
+        return _awaited(o, o.spec.promise, found, wake)
     manifest = placeholder_manifest(o.name, o.reservation.metadata.uid, o.spec.promise, o.profile)
     return Decision((CreateNode(manifest),), "Pending", "the placeholder is being created", found, wake=wake)
 
 
-def _overdue(o: Observation) -> Refusal | None:
-    """The machine has not come in time."""
-    if not rules.expired(o.spec, o.now):
-        return None
-    return Refusal(ReasonCode.NODE_FAILED, f"node {o.name} did not join before its deadline")
+def _awaited(o: Observation, promise: Promise, found: dict[str, PinState], wake: datetime | None) -> Decision:
+    """The machine brings its own Node: nothing is made for it, and what is intended waits until it registers.
+
+    Which Node it is, is written down before anything is done there.
+    """
+    if (why := _unwanted(o, found)) is not None:
+        return _end(o, why, node=None)
+    if o.candidate is not None:
+        meta = o.candidate.metadata
+        spec = msgspec.structs.replace(pins.without_lost(o, found), node_name=meta.name, node_uid=meta.uid)
+        edit = _edited(o, spec, close=False)
+        return Decision((edit,) if edit else (), "Joining", f"node {meta.name} has registered", found, wake=wake)
+    message = f"waiting for a Node with {late.described(promise)} and the taint {PREPARING}"
+    return Decision(_dropped(o, found), "Pending", message, found, wake=wake)
+
+
+def _gone(o: Observation) -> Refusal:
+    """Somebody else has deleted the Node."""
+    if o.late:
+        return Refusal(ReasonCode.NODE_FAILED, f"node {o.node_name} went before it was adopted")
+    return Refusal(ReasonCode.PLACEHOLDER_REMOVED)
 
 
 def _unwanted(o: Observation, found: Mapping[str, PinState]) -> Refusal | None:
@@ -126,7 +145,7 @@ def _placeholder(o: Observation, node: Node, room: Room) -> Decision:
     if o.refused is not None:  # it is there, and not as it must be
         return _end(o, o.refused, node=node)
     found = pins.states(o)
-    over = _overdue(o) or _unwanted(o, found)
+    over = pins.never_came(o) or _unwanted(o, found)
     if over is not None:
         return _end(o, over, node=node)
     binds, _ = pins.bind(o, room, found)
@@ -145,17 +164,17 @@ def _joined(o: Observation, node: Node, room: Room) -> Decision:
     if o.given_up:
         return _withdrawn(o, node)
     found = pins.states(o)
-    late = not node.ready and o.open and rules.expired(o.spec, o.now)
+    overdue = not node.ready and o.open and rules.expired(o.spec, o.now)
     binds: tuple[Step, ...] = ()
     left = nominations.recorded(o, found)
-    if o.guarded and not late:
+    if o.guarded and not overdue:
         binds, left = pins.bind(o, room, found)
-    elif not late:
+    elif not overdue:
         _refuse_pending(found, {pin.uid for pin in left})
     sweeps = pins.sweep(o, room)
     until = (moment(o.spec.deadline) if o.open else None, moment(o.spec.expected_until))
     wake = pins.earliest(*(m for m in until if m is not None and m > o.now), *pins.deadlines(o.spec, found))
-    if late:
+    if overdue:
         return _never_ready(o, node, found, sweeps)
     if not node.ready or binds:
         message = "the last pods are being pinned" if node.ready else "the machine is getting ready"
@@ -195,7 +214,7 @@ def _adopted(
         effect = adoption.PREFER_NO_SCHEDULE if expecting else ""
         changes, shortfalls = adoption.adopt(node, o.spec.promise, o.profile, preparing=effect, not_kept=o.not_kept)
         if changes:
-            patches = (PatchNode(node, changes),)
+            patches = (PatchNode(node, _bearing(o, changes)),)
     placed_soon = nominations.recorded(o, found)
     edit = None
     if o.open and not placed_soon:  # until then a nomination may have to be taken back
@@ -235,9 +254,20 @@ def _never_ready(o: Observation, node: Node, found: dict[str, PinState], sweeps:
         return Decision(cleared, "Failing", why.text, states, ended=why)
     changes = adoption.withdraw(node, profile, o.not_kept)
     if changes:
-        return Decision((PatchNode(node, changes),), "Failing", why.text, states, ended=why)
+        return Decision((PatchNode(node, _bearing(o, changes)),), "Failing", why.text, states, ended=why)
     edit = _edited(o, _named(pins.without_lost(o, states), node), close=True)
     return Decision((edit,) if edit is not None else (), "Failing", why.text, states, ended=why)
+
+
+def _bearing(o: Observation, changes: dict[str, Any]) -> dict[str, Any]:
+    """A patch of a Node; of one that brought nothing of ours but the taint it leaves our mark when that goes.
+
+    By it a later leader tells the Node from one off which somebody else took the taint.
+    """
+    if not o.late or o.reservation is None:
+        return changes
+    annotations = {RESERVATION_ANNOTATION: o.reservation.metadata.uid}
+    return {**changes, "metadata": {**changes.get("metadata", {}), "annotations": annotations}}
 
 
 def _withdrawn(o: Observation, node: Node) -> Decision:
@@ -249,7 +279,7 @@ def _withdrawn(o: Observation, node: Node) -> Decision:
     profile = o.profile if isinstance(o.profile, Profile) else None
     changes = adoption.withdraw(node, profile, o.not_kept)
     if changes:
-        return Decision((PatchNode(node, changes),), "Failing", why.text, states, ended=why)
+        return Decision((PatchNode(node, _bearing(o, changes)),), "Failing", why.text, states, ended=why)
     return _end(o, why, node=None)
 
 
@@ -259,6 +289,11 @@ def _left_alone(o: Observation, node: Node, room: Room) -> Decision:
     What was pinned to it stays, and may still be swept where it can never start. The reservation is closed and says so.
     """
     text = f"a machine has node {o.name}, and no mark of ours is on it (any more): it is left as it is"
+    if o.late:
+        text = (
+            f"node {o.node_name} registered without the taint {PREPARING}, or somebody took it off: "
+            "the scheduler is not kept away from it, and it is left as it is"
+        )
     why = Refusal(ReasonCode.NODE_IS_REAL, text)
     if o.given_up:
         return _end(o, why, node=None)

@@ -34,7 +34,7 @@ from moorage.protocol import (
 )
 from moorage.reservations import NodeReservation, Spec, merging, rules
 
-from . import intake
+from . import intake, late
 from .caches import Caches
 from .names import FINALIZER
 from .options import Options
@@ -86,7 +86,7 @@ class DryRun:
         await self._caches.wait_synced()
         world = World(self._caches, default_profile=self._options.profile, stir=lambda _: None)
         unsubscribe = self._caches.nodes.subscribe(lambda change: self._arrived(world, change))
-        left = [name for name in world.reserved if (node := world.nodes.get(name)) is not None and not node.has_kubelet]
+        left = [name for name in world.reserved if (node := world.node(name)) is not None and not node.has_kubelet]
         if left:
             logger.warning("placeholders of an earlier run are left alone by a dry run", extra={"nodes": left[:20]})
         try:
@@ -189,6 +189,9 @@ class DryRun:
         match instruction.action:
             case CreatePlaceholder(promise):
                 offers = ", ".join(f"{resource} {amount}" for resource, amount in promise.allocatable.items())
+                intended = world.reading(name).spec.promise
+                if intended is not None and intended.late:
+                    return f"a Node with {late.described(intended)} would be waited for, and be {name} ({offers})"
                 return f"placeholder {name} would be created and held ({offers})"
             case ExpectPods(_, slots):
                 return f"node {name} would be held for {sum(slot.count for slot in slots)} pods to come"
@@ -219,12 +222,14 @@ class DryRun:
             self._specs[name] = (known.metadata.uid, spec)
             return
         uid = f"dry-run-{name}"
+        if spec.promise is not None and spec.promise.late:  # as if its machine had come, and were called like that
+            spec = msgspec.structs.replace(spec, node_name=name, node_uid=uid)
         meta = ObjectMeta(name=name, uid=uid, resource_version=NEVER, finalizers=(FINALIZER,))
         world.wrote_reservation(NodeReservation(metadata=meta, spec=msgspec.to_builtins(spec)))
         self._imagined.setdefault(name, None)
         promise = spec.promise
         profile = choose(promise.profile, self._options.profile) if promise is not None else None
-        if promise is None or not isinstance(profile, Profile) or world.nodes.get(name) is not None:
+        if promise is None or not isinstance(profile, Profile) or world.node(name) is not None:
             return
         manifest = placeholder_manifest(name, uid, promise, profile)
         manifest["metadata"] |= {"uid": uid, "resourceVersion": NEVER}

@@ -1,5 +1,7 @@
 """Pods that are expected on nodes: who may come where, and the room that is held for them until they do.
 
+Nodes are called by the names of their reservations here, which late ones have before they have a Node.
+
 A free slot holds room in the snapshot as a simulated pod. A pod that the webhook has pinned holds its slot as a claim,
 from the moment it is created until the watch shows it: until then it has no uid, and often no name. A claim is
 forgotten after ``CLAIM_LASTS`` seconds: the pod was never stored, because a quota, a later webhook or a client said no.
@@ -44,13 +46,15 @@ class Claim:
     Attributes:
         id: random.
         pod: as it was admitted, under a name of our own.
-        node: where it is to run.
+        node: the Node where it is to run.
+        reserved: name of that Node's reservation.
         until: when it is forgotten (monotonic seconds).
     """
 
     id: str
     pod: Pod
     node: str
+    reserved: str
     until: float
 
 
@@ -60,6 +64,7 @@ class Expected:
     Args:
         snapshot: gives the snapshot in which room is held.
         pods_on: the pods on a node, those that are being bound included.
+        node_name: what the Node of a reservation is called; empty while nobody knows.
         monotonic: seconds on a clock that never goes back.
     """
 
@@ -67,9 +72,11 @@ class Expected:
         self,
         snapshot: Callable[[], Snapshot],
         pods_on: Callable[[str], Iterable[Pod]],
+        node_name: Callable[[str], str] = lambda name: name,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._snapshot, self._pods_on, self._monotonic = snapshot, pods_on, monotonic
+        self._node_name = node_name
         self._specs: dict[str, Spec] = {}
         self._nodes: defaultdict[OwnerKey, set[str]] = defaultdict(set)
         self._free: dict[str, tuple[Slot, ...]] = {}  # node to its slots, with the pods that are still to come
@@ -107,7 +114,8 @@ class Expected:
     def all(self) -> Iterator[tuple[Pod, str]]:
         """Everything that holds room: simulated pods and claims, each with its node."""
         for name, held in self._held.items():
-            yield from ((pod, name) for index, slot in enumerate(held) for pod in _simulated(slot, name, index))
+            node = self._node_name(name)
+            yield from ((pod, node) for index, slot in enumerate(held) for pod in _simulated(slot, name, index))
         yield from ((claim.pod, claim.node) for claim in self._claims.values())
 
     def instruction(self, name: str) -> str:
@@ -138,14 +146,14 @@ class Expected:
         if name not in self._specs and name not in self._held:
             return
         self._count(name)
-        snapshot = self._snapshot()
-        before, now = self._held.pop(name, ()), self._free.get(name, ()) if name in snapshot.nodes.slots else ()
+        snapshot, node = self._snapshot(), self._node_name(name)
+        before, now = self._held.pop(name, ()), self._free.get(name, ()) if node in snapshot.nodes.slots else ()
         for index, (old, new) in enumerate(zip_longest(before, now, fillvalue=_NOTHING)):
             kept = min(old.count, new.count) if _alike(old, new) else 0
             for pod in _simulated(old, name, index, kept):
                 snapshot.remove(pod.key)
             for pod in _simulated(new, name, index, kept):
-                snapshot.place(pod, name)
+                snapshot.place(pod, node)
         if now:
             self._held[name] = now
 
@@ -190,10 +198,10 @@ class Expected:
             name: the node's name.
         """
         metadata = msgspec.structs.replace(pod.metadata, name=f"{name}:claim:{id}", uid=id)
-        known = msgspec.structs.replace(pod, metadata=metadata)
-        claim = self._claims[id] = Claim(id, known, name, self._monotonic() + CLAIM_LASTS)
-        if name in self._snapshot().nodes.slots:
-            self._snapshot().place(known, name)
+        known, node = msgspec.structs.replace(pod, metadata=metadata), self._node_name(name)
+        claim = self._claims[id] = Claim(id, known, node, name, self._monotonic() + CLAIM_LASTS)
+        if node in self._snapshot().nodes.slots:
+            self._snapshot().place(known, node)
         self.refresh(name)
         return claim
 
@@ -207,7 +215,7 @@ class Expected:
     def release(self, claim: Claim) -> None:
         """A pod that was admitted is left to the scheduler after all."""
         if self._drop(claim):
-            self.refresh(claim.node)
+            self.refresh(claim.reserved)
 
     # --- pieces ---
 
@@ -222,7 +230,7 @@ class Expected:
         spec = self._specs.get(name)
         self._free.pop(name, None)
         if spec is not None:
-            claimed = (claim.pod for claim in self._claims.values() if claim.node == name)
+            claimed = (claim.pod for claim in self._claims.values() if claim.reserved == name)
             left = rules.slots_left(spec.slots, [*self._pods_on(name), *claimed])
             self._free[name] = left if any(slot.count for slot in left) else ()
 

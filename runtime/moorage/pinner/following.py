@@ -17,9 +17,10 @@ from moorage.cluster.layout import Layout
 from moorage.kube.cache import Change, WatchCache
 from moorage.kube.unreadable import Unreadable
 from moorage.objects import KubeObject, Node, Pod
-from moorage.reservations import NodeReservation, Reading, Spec, read
+from moorage.reservations import NodeReservation, Promise, Reading, Spec, read
 from moorage.scheduling import Snapshot
 
+from . import late
 from .caches import Caches
 from .expected import Expected
 from .names import FINALIZER
@@ -66,6 +67,8 @@ class Following:
         self._caches = caches
         self._stir, self._settle = stir, settle or stir
         self._readings: dict[str, tuple[NodeReservation, Reading]] = {}
+        self._named: dict[str, str] = {}  # Node of profile late to the name of its reservation
+        self._seeking: dict[str, Promise] = {}  # name of each late reservation that has learned no Node yet
         self._admitted: defaultdict[str, set[str]] = defaultdict(set)  # node to the keys of the pods claimed for it
         self._arrivals: defaultdict[str, int] = defaultdict(int)  # how often a node's room was changed by others
         self._in_place: dict[str, tuple[object, object, object]] = {}  # pod uid to what it was found in place by
@@ -73,7 +76,7 @@ class Following:
         self._spoilt: Exception | None = None
         self._ended = asyncio.Event()
         self._layout = Layout(caches, self.nodes, self._as_promised, self._claimed)
-        self.expected = Expected(lambda: self.snapshot, self._coming_to)
+        self.expected = Expected(lambda: self.snapshot, self._coming_to, self.node_name)
         self._subscriptions = tuple(self._subscribe())
 
     def close(self) -> None:
@@ -107,6 +110,24 @@ class Following:
         known = self._readings.get(name)
         return known[0] if known is not None else None
 
+    def node_name(self, name: str) -> str:
+        """The name of a reservation's Node; empty while it is not known, because a late one has not registered."""
+        return self.reading(name).spec.named(name)
+
+    def node(self, name: str) -> Node | None:
+        """The Node of a reservation."""
+        spec = self.reading(name).spec
+        node = self.nodes.get(spec.named(name))
+        # A late Node that registers anew is another one: nobody has asked whether it is meant.
+        is_another = node is not None and spec.node_name and spec.named(name) and node.metadata.uid != spec.node_uid
+        return None if is_another else node
+
+    def reserved_as(self, node: str) -> str:
+        """The name of the reservation that has a Node; empty when none has."""
+        if node in self._named:
+            return self._named[node]
+        return node if node in self._readings and self.node_name(node) == node else ""
+
     def pod(self, key: str) -> Pod | None:
         """A pod as it is, our own bindings included."""
         pod = self.pods.get(key)
@@ -116,20 +137,23 @@ class Following:
         return msgspec.structs.replace(pod, spec=msgspec.structs.replace(pod.spec, node_name=claim.node))
 
     def pods_on(self, name: str) -> tuple[Pod, ...]:
-        """The pods that are bound to a node, our own bindings included."""
-        seen = [pod for pod in self._caches.pods.by(BY_NODE, name) if self.pods.get(pod.key) is not None]
-        landing = [self.pod(key) for key in self._admitted.get(name, ()) if self.claims[key].bound]
+        """The pods that are bound to a reservation's Node, our own bindings included."""
+        node = self.node_name(name)
+        if not node:
+            return ()
+        seen = [pod for pod in self._caches.pods.by(BY_NODE, node) if self.pods.get(pod.key) is not None]
+        landing = [self.pod(key) for key in self._admitted.get(node, ()) if self.claims[key].bound]
         known = {pod.key for pod in seen}
         return (*seen, *(pod for pod in landing if pod is not None and pod.key not in known))
 
     def _coming_to(self, name: str) -> Iterator[Pod]:
-        """The pods on a node, and those that are being bound to it."""
+        """The pods on a reservation's Node, and those that are being bound to it."""
         yield from self.pods_on(name)
-        keys = [key for key in self._admitted.get(name, ()) if not self.claims[key].bound]
+        keys = [key for key in self._admitted.get(self.node_name(name), ()) if not self.claims[key].bound]
         yield from (pod for key in keys if (pod := self.pods.get(key)) is not None)
 
     def _as_promised(self, name: str, node: Node) -> Node | None:
-        promise = self.reading(name).spec.promise
+        promise = self.reading(self.reserved_as(name)).spec.promise
         return as_promised(name, promise, node) if promise is not None else None
 
     # --- claims ---
@@ -141,12 +165,11 @@ class Following:
         self.claims[pod.key] = Claim(pod.metadata.uid, node, self._arrivals[node])
         self._admitted[node].add(pod.key)
         self.snapshot.place(pod, node)
-        self.expected.refresh(node)
+        self.expected.refresh(self.reserved_as(node))
 
-    def expect(self, id: str, pod: Pod, node: str) -> None:
-        """Count a pod on a node that is about to be created there."""
-        self.expected.admit(id, pod, node)
-        self._arrivals[node] += 1
+    def expect(self, id: str, pod: Pod, name: str) -> None:
+        """Count a pod on a reservation's Node that is about to be created there."""
+        self._arrivals[self.expected.admit(id, pod, name).node] += 1
 
     def still_room(self, pod: Pod) -> bool:
         """Whether nothing came to the node since the pod was admitted: then it still fits."""
@@ -172,7 +195,7 @@ class Following:
         known = self.pods.get(pod.key)
         if known is None or not known.spec.node_name:
             self.snapshot.remove(pod.key)
-        self.expected.refresh(claim.node)
+        self.expected.refresh(self.reserved_as(claim.node))
 
     # --- what the caches say ---
 
@@ -199,7 +222,7 @@ class Following:
             if item is None:
                 self._trust(kind, key)
             elif self._layout.doubt(kind, key, item):
-                for name in (item.rest.spec.node_name,) if kind is Pod else tuple(self._readings):
+                for name in (item.rest.spec.node_name,) if kind is Pod else map(self.node_name, tuple(self._readings)):
                     self._arrivals[name] += 1  # who was admitted there is judged again
         except Exception as error:
             fields = {"kind": cache.resource.kind, "object": key}
@@ -235,6 +258,7 @@ class Following:
         if known is not None and reservation is not None and _same_intent(known[0], reservation):
             self._readings[name] = (reservation, known[1])
             return _ends(known[0]) != _ends(reservation)
+        node = self.node_name(name) if known is not None else ""
         if reservation is None:
             self._readings.pop(name, None)
             self.intents.stored(name, None, anew=False)
@@ -243,11 +267,31 @@ class Following:
             self._readings[name] = (reservation, reading)
             anew = known is not None and known[0].metadata.uid != reservation.metadata.uid
             self.intents.stored(name, reading.spec, anew=anew)
+        self._learn(name, node)
         self.expected.reserve(name, self._expects(name))
         before = known[1].spec.promise if known is not None else None
         if self.reading(name).spec.promise != before or (known is None) != (reservation is None):
-            self._place_node(name)
+            self._place_node(self.node_name(name) or node)
         return True
+
+    def _learn(self, name: str, before: str) -> None:
+        """Take note of which Node a late reservation has, or that it waits for one.
+
+        Args:
+            name: of the reservation.
+            before: name of its Node so far.
+        """
+        spec = self.reading(name).spec
+        node = spec.named(name) if name in self._readings else ""
+        if before != node and self._named.get(before) == name:
+            del self._named[before]
+            self._place_node(before)
+        if node and node != name and node not in self._named:
+            self._named[node] = name
+            self._place_node(node)
+        self._seeking.pop(name, None)
+        if name in self._readings and spec.promise is not None and not node:
+            self._seeking[name] = spec.promise
 
     def _expects(self, name: str) -> Spec | None:
         """What says which pods are expected on a node; None when none are, or not any more."""
@@ -258,13 +302,17 @@ class Following:
 
     def _on_node(self, name: str) -> None:
         self._place_node(name)
-        if name in self._readings:
-            self._stir(name)
+        reserved = self.reserved_as(name)
+        if reserved:
+            self._stir(reserved)
+        elif self._seeking and (node := self.nodes.get(name)) is not None:
+            for seeking in [each for each, promise in self._seeking.items() if late.selects(promise, node)]:
+                self._stir(seeking)
 
     def _place_node(self, name: str) -> None:
         if self._layout.place_node(name):
             self._arrivals[name] += 1
-        self.expected.refresh(name)
+        self.expected.refresh(self.reserved_as(name))
 
     def _on_pod(self, change: Change[Pod]) -> None:
         pod = change.object
@@ -285,25 +333,26 @@ class Following:
             if claim is not None:
                 self.release(pod)
         node = pod.spec.node_name
-        if node and node in self._readings:
+        reserved = self.reserved_as(node) if node else ""
+        if reserved:
             bound = claim is not None and claim.uid == pod.metadata.uid and claim.node == node
             expected = created is not None and created.node == node
             if not bound and not expected and (change.old is None or not change.old.spec.node_name):
                 self._arrivals[node] += 1
             self._layout.coming.pod(node, pod, gone=change.new is None or pod.finished)
-            if not bound and self._matters(node, change):
-                (self._settle if expected else self._stir)(node)
-            self.expected.refresh(node)
+            if not bound and self._matters(reserved, change):
+                (self._settle if expected else self._stir)(reserved)
+            self.expected.refresh(reserved)
         if created is not None and created.node != node:
-            self.expected.refresh(created.node)
+            self.expected.refresh(created.reserved)
         waits = change.new is not None and not node
         for name in {*self.intents.nodes_of(pod.metadata.uid), *(self.expected.expecting(pod) if waits else ())}:
-            if name != node:
+            if name != reserved:
                 self._stir(name)
 
-    def _matters(self, node: str, change: Change[Pod]) -> bool:
+    def _matters(self, name: str, change: Change[Pod]) -> bool:
         """Whether a change of a pod can make a difference to its node's reservation: most heartbeats cannot."""
-        reservation, spec = self._readings[node][0], self._readings[node][1].spec
+        reservation, spec = self._readings[name][0], self._readings[name][1].spec
         if FINALIZER in reservation.metadata.finalizers or spec.slots:
             return True
         return change.new is not None and change.new.finished

@@ -174,7 +174,7 @@ def _create(
     refusal = profiles.refuse(promised, profile)
     if refusal is not None:
         return Refused(Outcome.REJECTED, refusal)
-    if o.node is not None and not o.made:
+    if o.node is not None and not o.made and not profile.late:  # which has another name, or is known by more than that
         real = o.node.has_kubelet
         return _refused(ReasonCode.NODE_IS_REAL if real else ReasonCode.NODE_FOREIGN, f"node {o.name} exists already")
     if _ending(o, spec):
@@ -223,13 +223,14 @@ def _judge(ref: PodRef, o: Observation, spec: Spec, around: Surroundings, *, pin
     if pod.metadata.uid != ref.uid:
         text = f"pod {ref} has uid {pod.metadata.uid} now, {ref.uid} was planned"
         return _result(ref, Refusal(ReasonCode.POD_UID_CHANGED, text))
-    if pod.spec.node_name == o.name:
-        said = nominations.landed(spec, ref.uid, o.name) or Refusal(ReasonCode.OK)
-        return PodResult(ref, Outcome.APPLIED, said.reason, said.sentence, node=o.name)
+    node = spec.named(o.name)
+    if pod.spec.node_name and pod.spec.node_name == node:
+        said = nominations.landed(spec, ref.uid, node) or Refusal(ReasonCode.OK)
+        return PodResult(ref, Outcome.APPLIED, said.reason, said.sentence, node=node)
     if pod.spec.node_name:
         text = f"the pod is bound to node {pod.spec.node_name}"
         return _result(ref, Refusal(ReasonCode.POD_BOUND_ELSEWHERE, text), node=pod.spec.node_name)
-    refusal = eligibility.refuse(pod, nominated=nominations.ours(spec, ref.uid, o.name))
+    refusal = eligibility.refuse(pod, nominated=nominations.ours(spec, ref.uid, node))
     if refusal is None and spec.promise is not None:
         refusal = eligibility.refuse_eviction(pod, spec.promise.taints)
     if refusal is None and around.capped(pod):
@@ -296,6 +297,8 @@ def _promise(promised: PromisedNode, profile: Profile) -> Promise:
         startup_taints=promised.startup_taints,
         provider_id=promised.provider_id,
         profile=profile.name,
+        node_claim=promised.node_claim,
+        match_labels=dict(promised.match_labels),
     )
 
 

@@ -234,7 +234,7 @@ class LeaseKeeper:
 
     def _holdable(self, name: str, now: datetime) -> Node | None:
         """The placeholder of a node that is to be held, or None."""
-        node = self._world.nodes.get(name)
+        node = self._world.node(name)
         reservation = self._world.reservation(name)
         if node is None or node.has_kubelet or reservation is None or not self._world.is_ours(name):
             return None

@@ -120,9 +120,9 @@ class Loop:
     async def _look(self, name: str, *, quietly: bool) -> bool:
         """Look at a node once; returns False when it should be looked at again for what it did not see."""
         well = await self._judge.take(name)
-        slots.take_on_waiting(self._world, self._sweeps, name, self._clock.now())
         confirmed = False
         for _ in range(ROUNDS):
+            slots.take_on_waiting(self._world, self._sweeps, name, self._clock.now())
             observation = self._world.observe(
                 name,
                 self._clock.now(),
@@ -196,18 +196,18 @@ class Loop:
         self._count(o.name, decision.state)
         if o.reservation is None:
             self._unreadable.pop(o.name, None)
-            self._reporter.catch_up(o.name)
+            self._reporter.catch_up(o.node_name)
             return
         if o.problems and self._unreadable.get(o.name) != decision.message:
             self._unreadable[o.name] = decision.message
             self._reporter.unreadable(o.name, decision.message)
         status = None if o.reservation.metadata.deletion_timestamp is not None else _status(o, decision)
-        if decision.later is None and status is None and not self._reporter.behind(o.name):
+        if decision.later is None and status is None and not self._reporter.behind(o.node_name):
             return
         if not quietly:
             self._queue.add_quietly(o.name, self._options.settle_delay)
             return
-        self._reporter.catch_up(o.name)
+        self._reporter.catch_up(o.node_name)
         notes: list[Step] = [decision.later] if decision.later is not None else []
         if status is not None:
             notes.append(ShowStatus(o.reservation, status))

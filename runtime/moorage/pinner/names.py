@@ -76,6 +76,8 @@ KUBELET_LABELS = frozenset(
 """Labels a kubelet sets even on a Node that is there already (kubelet_node_status.go, updateDefaultLabels)."""
 
 KARPENTER_PREFIX = "karpenter.sh/"
+UNREGISTERED = "karpenter.sh/unregistered"
+"""Karpenter's taint on a Node that it has not completed yet: labels, owner and startup taints of its NodeClaim come."""
 
 
 def preparing(node: Node) -> str:

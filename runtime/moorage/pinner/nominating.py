@@ -52,7 +52,7 @@ class Nominator:
         """Nominate pods to a node, if it is written down that they are ours.
 
         Args:
-            name: the node's name.
+            name: of the node's reservation.
             pods: who.
             stored: what became of writing it down.
         """
@@ -77,21 +77,22 @@ class Nominator:
             await self._read_pod(meta.namespace, meta.name)
             return
         self._attempts.made(name, step, f"end of the nomination of pod {step.pod.key}")
-        self._reporter.nomination_cleared(step.pod, name, step.why)
+        self._reporter.nomination_cleared(step.pod, step.pod.status.nominated_node_name, step.why)
 
     async def _nominate(self, name: str, pin: Pin, pod: Pod) -> None:
         """Nominate a pod; what goes wrong counts as a try that was lost."""
+        node = self._world.node_name(name)
         try:
-            if await self._nominate_as_it_is(name, pin, pod):
-                self._reporter.nominated(pod, name, pin.instruction)
+            if await self._nominate_as_it_is(node, pin, pod):
+                self._reporter.nominated(pod, node, pin.instruction)
         except errors.KubeError as error:
             metrics.FAILURES.labels(type(error).__name__).inc()
             why = refusal_of(error)
-            self._reporter.not_nominated(pod, name, pin.instruction, why)
+            self._reporter.not_nominated(pod, node, pin.instruction, why)
             if isinstance(error, errors.Invalid | errors.Forbidden):  # a node is not held until a right is granted
                 self._failed(name, pin, why)
 
-    async def _nominate_as_it_is(self, name: str, pin: Pin, pod: Pod) -> bool:
+    async def _nominate_as_it_is(self, node: str, pin: Pin, pod: Pod) -> bool:
         """Nominate a pod; one that somebody has written to meanwhile is looked at again."""
         current: Pod | None = pod
         for _ in range(AT_ONCE):
@@ -100,7 +101,7 @@ class Nominator:
             if eligibility.refuse(current) is not None:
                 return False
             try:
-                await self._write(current, name)
+                await self._write(current, node)
             except (errors.Conflict, errors.NotFound):
                 await self._read_pod(pin.namespace, pin.name)
                 current = self._world.pods.get(pin.key)

@@ -143,7 +143,8 @@ def stands(o: Observation, uid: str) -> bool:
     pod = o.pinned.get(uid)
     if pod is None or pod.metadata.uid != uid or pod.spec.node_name or pod.finished:
         return False
-    return pod.status.nominated_node_name == o.name == ours(o.spec, uid, o.name)
+    node = o.node_name
+    return bool(node) and pod.status.nominated_node_name == node == ours(o.spec, uid, node)
 
 
 def ours(spec: Spec, uid: str, node: str) -> str:
@@ -172,7 +173,7 @@ def _lost(o: Observation, pin: Pin) -> Refusal | None:
     record = merging.nomination_of(o.spec, pin.uid)
     if record is None or record.tries < MAX_TRIES or stands(o, pin.uid):
         return None
-    text = f"the pod was nominated to node {o.name} {record.tries} times, and the scheduler did not place it there"
+    text = f"the pod was nominated to node {o.node_name} {record.tries} times, and the scheduler did not place it there"
     return Refusal(ReasonCode.NOMINATION_LOST, text)
 
 

@@ -65,7 +65,7 @@ class Held:
     """One reservation.
 
     Attributes:
-        node: the Node's name.
+        node: the node's name in its plan, and most often the Node's.
         state: one word, as the pinner says it; empty while it has said nothing.
         plan: name of the plan.
         joined: whether the placeholder is no longer ours to clean up.
@@ -74,6 +74,7 @@ class Held:
         pods: those that are intended for the node.
         slots: those that are expected.
         message: what the pinner says, and what is wrong.
+        joined_as: the Node's own name where the machine brought it along (profile late); empty otherwise.
     """
 
     node: str
@@ -85,6 +86,7 @@ class Held:
     pods: tuple[Pinned, ...]
     slots: tuple[Expected, ...]
     message: str
+    joined_as: str = ""
 
     @property
     def bound(self) -> int:
@@ -114,8 +116,8 @@ class Overview:
     left: Mapping[str, str]
 
     def of(self, node: str) -> Held | None:
-        """The reservation of a node; None when there is none."""
-        return next((each for each in self.nodes if each.node == node), None)
+        """The reservation of a node, by either of its names; None when there is none."""
+        return next((each for each in self.nodes if node in (each.node, each.joined_as)), None)
 
 
 async def gather(client: Client) -> Overview:
@@ -144,24 +146,27 @@ def overview(reservations: Iterable[NodeReservation], pods: Iterable[Pod]) -> Ov
     for pod in pods:
         by_key[pod.key] = pod
         on[pod.spec.node_name].append(pod)
-    found = (_held(each, on[each.metadata.name], by_key) for each in reservations)
+    found = (_held(each, on, by_key) for each in reservations)
     left = ((key, pod.metadata.annotations.get(NOT_PINNED_ANNOTATION, "")) for key, pod in sorted(by_key.items()))
     return Overview(tuple(sorted(found, key=lambda each: each.node)), {key: why for key, why in left if why})
 
 
-def _held(reservation: NodeReservation, here: Sequence[Pod], by_key: Mapping[str, Pod]) -> Held:
+def _held(reservation: NodeReservation, on: Mapping[str, Sequence[Pod]], by_key: Mapping[str, Pod]) -> Held:
     name, (spec, problems) = reservation.metadata.name, read(reservation)
+    node = spec.named(name)
+    here = on.get(node, ()) if node else ()
     shown = reservation.status if isinstance(reservation.status, dict) else {}
     joined = FINALIZER not in reservation.metadata.finalizers
     said = str(shown.get("message") or "")
     return Held(
         node=name,
+        joined_as=node if spec.node_name else "",
         state=str(shown.get("state") or ""),
         plan=spec.plan,
         joined=joined,
         deadline="" if joined else spec.deadline,
         expected_until="" if spec.released or not spec.slots else spec.expected_until,
-        pods=tuple(_pods(name, spec, by_key)),
+        pods=tuple(_pods(node, spec, by_key)),
         slots=tuple(_slots(spec, here)),
         message="; ".join((*([said] if said else []), *map(str, problems))),
     )
@@ -172,7 +177,7 @@ def _pods(node: str, spec: Spec, by_key: Mapping[str, Pod]) -> Iterator[Pinned]:
         pod = by_key.get(pin.key)
         if pod is None or pod.metadata.uid != pin.uid:
             yield Pinned(pin.key, "gone")
-        elif pod.spec.node_name == node:
+        elif node and pod.spec.node_name == node:
             yield Pinned(pin.key, "bound")
         elif pod.spec.node_name:
             yield Pinned(pin.key, "elsewhere", pod.spec.node_name)

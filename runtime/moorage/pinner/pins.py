@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 
 from moorage.objects import Pod
 from moorage.protocol import Outcome, ReasonCode
-from moorage.reservations import Pin, Spec, merging, moment
+from moorage.reservations import Pin, Spec, merging, moment, rules
 
-from . import eligibility, nominations
-from .names import PIN_ANNOTATION
+from . import eligibility, late, nominations
+from .names import PIN_ANNOTATION, PREPARING
 from .refusal import Nominable, Refusal, Wait
 from .steps import Bind, DeletePod, Observation, PinState, Room
 
@@ -38,20 +38,30 @@ def _state(o: Observation, pin: Pin, deadlines: Mapping[str, str]) -> PinState:
     if pod.metadata.uid != pin.uid:
         text = f"pod {pin.key} has uid {pod.metadata.uid} now, {pin.uid} was planned"
         return _rejected(Refusal(ReasonCode.POD_UID_CHANGED, text))
-    if pod.spec.node_name == o.name:
-        return PinState(Outcome.APPLIED, nominations.landed(o.spec, pin.uid, o.name), node=o.name)
+    if pod.spec.node_name and pod.spec.node_name == o.node_name:
+        return PinState(Outcome.APPLIED, nominations.landed(o.spec, pin.uid, o.node_name), node=o.node_name)
     if pod.spec.node_name:
         text = f"the pod is bound to node {pod.spec.node_name}"
         return PinState(Outcome.REJECTED, Refusal(ReasonCode.POD_BOUND_ELSEWHERE, text), node=pod.spec.node_name)
     if pin.uid in o.failed:
         return o.failed[pin.uid]
-    refusal = eligibility.refuse(pod, nominated=nominations.ours(o.spec, pin.uid, o.name))
+    refusal = eligibility.refuse(pod, nominated=nominations.ours(o.spec, pin.uid, o.node_name))
     if refusal is not None:
         return _rejected(refusal)
     if late:
         hindrance = o.hindered.get(pin.uid) or (o.trouble if o.node is None else None)
-        return PinState(Outcome.FAILED, hindrance or Refusal(ReasonCode.DEADLINE_PASSED))
+        return PinState(Outcome.FAILED, hindrance or never_came(o) or Refusal(ReasonCode.DEADLINE_PASSED))
     return PENDING
+
+
+def never_came(o: Observation) -> Refusal | None:
+    """That the machine has not joined in time; None while it may, and once it has brought its Node."""
+    if not rules.expired(o.spec, o.now) or (o.late and o.made):
+        return None
+    text = f"node {o.name} did not join before its deadline"
+    if o.late and o.spec.promise is not None:
+        text += f": no Node with {late.described(o.spec.promise)} and the taint {PREPARING} has registered"
+    return Refusal(ReasonCode.NODE_FAILED, text)
 
 
 def _is_late(o: Observation, pin: Pin, deadlines: Mapping[str, str]) -> bool:

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from moorage.objects import Taint
-from moorage.protocol import Promise, ReasonCode
+from moorage.protocol import Promise, ReasonCode, validate
+from moorage.reservations import LATE
 
 from .names import KARPENTER_PREFIX, UNINITIALIZED
 from .refusal import Refusal
@@ -30,6 +31,7 @@ class Profile:
         cloud_controller: whether a cloud controller initialises nodes, and therefore waits for its taint.
         labels: labels that only a placeholder carries.
         named_after_instance: whether the provider id ends with the node's name.
+        late: whether no placeholder is made, because the machine brings its own Node.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Profile:
     cloud_controller: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
     named_after_instance: bool = False
+    late: bool = False
 
     @property
     def taints(self) -> tuple[Taint, ...]:
@@ -73,6 +76,8 @@ PROFILES: Mapping[str, Profile] = {
             cloud_controller=True,
             labels={"kubernetes.azure.com/managed": "false"},
         ),
+        # Karpenter, GKE, AKS, cluster-autoscaler: whoever makes the machine makes the Node, under a name of its own.
+        Profile(LATE, late=True),
     )
 }
 
@@ -96,7 +101,11 @@ def choose(name: str, default: str) -> Profile | Refusal:
 
 
 def refuse(promise: Promise, profile: Profile) -> Refusal | None:
-    """Why no placeholder may exist for this promise yet, or None."""
+    """Why nothing may be promised like this, or no placeholder exist for it yet; or None."""
+    if sentence := validate.selection_problem(promise, profile.name):
+        return Refusal(ReasonCode.INVALID_METADATA, sentence)
+    if profile.late:
+        return None
     keys = [*promise.labels, *(taint.key for taint in (*promise.taints, *promise.startup_taints))]
     karpenters = next((key for key in keys if key.startswith(KARPENTER_PREFIX)), None)
     if karpenters is not None:

@@ -68,14 +68,14 @@ def as_promised(name: str, promise: Promise, node: Node | None) -> Node:
 
     Until a kubelet has reported, what counts is the promise; afterwards the kubelet's allocatable does. Taints of the
     promise always count, those of starting up never; what others put on the Node (a cordon, a mark of the autoscaler)
-    counts as it stands.
+    counts as it stands. Nobody adds the promised labels to a Node that a machine brought along.
 
     Args:
         name: the node's name.
         promise: what was promised.
         node: the Node, or None while there is none.
     """
-    labels = lasting_labels(name, promise)
+    labels = lasting_labels(name, promise) if node is None or not promise.late else {}
     if node is None:
         return Node(
             metadata=ObjectMeta(name=name, labels=labels),

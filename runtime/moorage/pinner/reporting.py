@@ -61,6 +61,11 @@ class Reporter:
         logger.error("node placeholder not created", extra=fields)
         self._node(name, "Warning", "PlaceholderRefused", "Create", refusal.text)
 
+    def learned(self, name: str, node: str) -> None:
+        """A machine has brought the Node of a late reservation along."""
+        logger.info("node of a reservation has registered", extra={"node": node, "reservation": name})
+        self._node(node, "Normal", "NodeLearned", "Adopt", f"The machine is taken for the promised node {name}")
+
     def missing(self, name: str, instruction: str) -> None:
         """Pods are to be pinned to a node that is not there."""
         logger.warning("node placeholder not found", extra={"node": name, "instruction": instruction})

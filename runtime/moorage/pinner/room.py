@@ -27,12 +27,13 @@ class NodeRoom:
 
     Args:
         world: what is known.
-        name: the node's name.
+        name: of the reservation.
     """
 
     def __init__(self, world: World, name: str) -> None:
         self._world = world
         self._name = name
+        self._node = world.node_name(name)
 
     def admit(self, pod: Pod) -> Refusal | Wait | Nominable | None:
         """Count a pod in and return None; or return why it does not fit, with all that was admitted before.
@@ -50,11 +51,11 @@ class NodeRoom:
         ) or eligibility.refuse_binding(pod)
         if refusal is None:
             with world.expected.making_way(pod, name):
-                refusal = eligibility.refuse_fit(world.snapshot.verdict(pod, name), name)
+                refusal = eligibility.refuse_fit(world.snapshot.verdict(pod, self._node), self._node)
         world.wait(pod, name, refusal.why if isinstance(refusal, Wait) else None)
         if refusal is None:
-            world.claim(pod, name)
-            world.found_in_place(pod, name)
+            world.claim(pod, self._node)
+            world.found_in_place(pod, self._node)
         if isinstance(refusal, Nominable):
             return eligibility.refuse_nomination(pod) or refusal
         return refusal
@@ -71,7 +72,7 @@ class NodeRoom:
                 answer = answers[pod.metadata.uid] = self._beside(pod)
                 world.wait(pod, name, answer.why if isinstance(answer, Wait) else None)
                 if answer is None:
-                    world.snapshot.place(pod, name)
+                    world.snapshot.place(pod, self._node)
         return answers
 
     def turn(self, now: datetime) -> datetime | None:
@@ -80,14 +81,16 @@ class NodeRoom:
 
     def _beside(self, pod: Pod) -> Refusal | Wait | None:
         world, name = self._world, self._name
-        node = world.nodes.get(name)
+        node = world.node(name)
         missing = published.missing(pod, node, world.snapshot.storage) if node is not None else name
         if missing:
-            text = f"node {name} does not offer {missing} yet: whoever brings it must tolerate the taint {PREPARING}"
+            text = (
+                f"node {self._node} does not offer {missing} yet: whoever brings it must tolerate the taint {PREPARING}"
+            )
             return Wait(Refusal(ReasonCode.DEADLINE_PASSED, text))
         with world.expected.making_way(pod, name):
-            verdict = world.snapshot.verdict(pod, name)
-        found = eligibility.refuse_fit(verdict, name)
+            verdict = world.snapshot.verdict(pod, self._node)
+        found = eligibility.refuse_fit(verdict, self._node)
         if not isinstance(found, Nominable):
             return found
         unread = any(finding.reason is Reason.UNREADABLE for finding in verdict.findings)
@@ -96,24 +99,24 @@ class NodeRoom:
     def misplaced(self, pod: Pod) -> Refusal | None:
         """Why a pod that is bound here can never start here, or None."""
         world = self._world
-        if world.known_in_place(pod, self._name):
+        if world.known_in_place(pod, self._node):
             return None
-        findings = world.snapshot.verdict(pod, self._name).findings
+        findings = world.snapshot.verdict(pod, self._node).findings
         found = [str(finding) for finding in findings if finding.reason in _NEVER_STARTS]
         if not found and any(finding.reason is Reason.RESOURCE for finding in findings):
             found = self._beyond(pod)
         if not found:
             if not any(finding.reason is Reason.UNREADABLE for finding in findings):
-                world.found_in_place(pod, self._name)
+                world.found_in_place(pod, self._node)
             return None
-        return Refusal(ReasonCode.POD_CHANGED, f"node {self._name}: " + "; ".join(found))
+        return Refusal(ReasonCode.POD_CHANGED, f"node {self._node}: " + "; ".join(found))
 
     def _beyond(self, pod: Pod) -> list[str]:
         """What a pod wants more of than there will be on a machine that is still to come: its kubelet would refuse it.
 
         Until then the pod would keep everybody else off the node.
         """
-        node, promise = self._world.nodes.get(self._name), self._world.reading(self._name).spec.promise
+        node, promise = self._world.node(self._name), self._world.reading(self._name).spec.promise
         if promise is None or node is None or node.has_kubelet:
             return []
         left = rules.room_left(promise, (pod,))

@@ -29,7 +29,7 @@ def refuse(world: World, pod: Pod, name: str, now: datetime) -> Refusal | None:
         name: the node's name.
         now: the API server's time, UTC.
     """
-    node, spec = world.nodes.get(name), world.reading(name).spec
+    node, spec = world.node(name), world.reading(name).spec
     if node is None or spec.promise is None or not world.is_ours(name):
         return Refusal(ReasonCode.PLACEHOLDER_MISSING, f"node placeholder not found: {name}")
     if not node.has_kubelet and rules.expired(spec, now):
@@ -38,13 +38,13 @@ def refuse(world: World, pod: Pod, name: str, now: datetime) -> Refusal | None:
     if refusal is not None:
         return refusal
     with world.expected.making_way(pod, name):
-        found = eligibility.refuse_fit(world.snapshot.verdict(pod, name), name)
+        found = eligibility.refuse_fit(world.snapshot.verdict(pod, node.metadata.name), node.metadata.name)
     return found.why if isinstance(found, Wait | Nominable) else found
 
 
 def is_guarded(world: World, name: str) -> bool:
     """Whether the scheduler is kept away from a node, so that nobody else takes the room meanwhile."""
-    node = world.nodes.get(name)
+    node = world.node(name)
     return node is not None and preparing(node) == adoption.NO_SCHEDULE
 
 

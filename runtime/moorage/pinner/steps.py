@@ -51,7 +51,7 @@ class Observation:
     """One node as it is known at one moment.
 
     Attributes:
-        name: the node's name.
+        name: the node's name in plans, and the reservation's.
         now: the API server's time, UTC.
         reservation: the reservation as stored; None when there is none.
         stored: what it says, as far as it can be read.
@@ -59,6 +59,7 @@ class Observation:
         problems: what in it cannot be read.
         profile: the profile of its promise, or why there is none; None without a promise.
         node: the Node, or None.
+        candidate: of profile late, the Node that has registered and is about to be the reservation's own.
         pods: the pods bound to it.
         pinned: what bears the name of each pin's pod now, by pin uid; absent when nothing does.
         unread: why nothing is known of a pod that is there, by pin uid; such a pin waits.
@@ -86,6 +87,7 @@ class Observation:
     problems: tuple[Problem, ...] = ()
     profile: Profile | Refusal | None = None
     node: Node | None = None
+    candidate: Node | None = None
     pods: tuple[Pod, ...] = ()
     pinned: Mapping[str, Pod] = field(default_factory=dict)
     unread: Mapping[str, Refusal] = field(default_factory=dict)
@@ -110,6 +112,16 @@ class Observation:
             return False
         node_uid = self.spec.node_uid or self.made_uid
         return made_for(self.node, reservation_uid=self.reservation.metadata.uid, node_uid=node_uid)
+
+    @property
+    def node_name(self) -> str:
+        """The name of the Node: another than the plan's, where the machine brings its own; empty until it does."""
+        return self.spec.named(self.name)
+
+    @property
+    def late(self) -> bool:
+        """Whether the machine brings its own Node."""
+        return self.spec.promise is not None and self.spec.promise.late
 
     @property
     def guarded(self) -> bool:

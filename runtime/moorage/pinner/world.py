@@ -12,9 +12,9 @@ from datetime import UTC, datetime, timedelta
 
 from moorage.objects import Node, Pod
 from moorage.protocol import ReasonCode
-from moorage.reservations import NodeReservation, Owner, Pin, Spec, merging
+from moorage.reservations import NodeReservation, Owner, Pin, Problem, Spec, merging
 
-from . import nominations
+from . import late, nominations
 from .caches import WAITING, Caches
 from .expected import key_of
 from .following import Following
@@ -57,6 +57,7 @@ class World(Following):
         self.failed: dict[str, dict[str, PinState]] = {}  # by reservation uid, then pin uid: refused for good
         self.not_kept: dict[str, frozenset[str]] = {}  # by Node uid: labels and taints that do not stay as they are set
         self.signs: dict[str, Signs] = {}  # node to what told of a kubelet when we looked last
+        self._chosen: dict[str, str] = {}  # late reservation to the Node that it is about to learn
         self._made: dict[str, str] = {}  # uid of a reservation for which a placeholder was made, to the Node's
         self._shown: dict[str, dict[tuple[str, int], datetime]] = {}  # node to its nominations, and since when seen
         self._turn = ("", datetime.min.replace(tzinfo=UTC))  # whose it is to be opened, and for how long
@@ -72,7 +73,7 @@ class World(Following):
 
     def is_ours(self, name: str) -> bool:
         """Whether the Node of a reservation was made for it."""
-        node, reservation = self.nodes.get(name), self.reservation(name)
+        node, reservation = self.node(name), self.reservation(name)
         if node is None or reservation is None:
             return False
         node_uid = self.reading(name).spec.node_uid or self._made.get(reservation.metadata.uid, "")
@@ -91,18 +92,20 @@ class World(Following):
         """What is known of a node at this moment.
 
         Args:
-            name: the node's name.
+            name: of the reservation.
             now: the API server's time, UTC.
             confirmed: whether the Node was read from the API server just now.
             sweeps: how often pods were swept.
             hindered: why pins could not be bound so far, by uid.
             trouble: what hindered other steps when it was looked at last.
         """
-        reservation, node = self.reservation(name), self.nodes.get(name)
+        reservation, node = self.reservation(name), self.node(name)
         self.expected.pass_time(now)
         if reservation is None:
             return Observation(name, now, node=node)
         stored, problems = self.reading(name)
+        if (other := self.reserved_as(stored.named(name))) not in ("", name):
+            problems += (Problem("spec.nodeName", f"node {stored.named(name)} is that of reservation {other}"),)
         uid = reservation.metadata.uid
         spec, promise, pods = self.intents.of(name), stored.promise, self.pods_on(name)
         if FINALIZER in reservation.metadata.finalizers:
@@ -126,6 +129,7 @@ class World(Following):
             made_uid=self._made.get(uid, ""),
             confirmed=confirmed,
             signs=self.signs.get(name, UNKNOWN),
+            candidate=self._candidate(name, reservation) if name in self._seeking else None,
             refused=self.refused.get(uid),
             failed=self.failed.get(uid, {}),
             hindered={**waits, **hindered} if waits else hindered,
@@ -140,6 +144,22 @@ class World(Following):
             return dataclasses.replace(observation, made=True)
         return observation
 
+    def _candidate(self, name: str, reservation: NodeReservation) -> Node | None:
+        """The Node that a late reservation learns next; from then on it is nobody else's."""
+        chosen = {node for other, node in self._chosen.items() if other != name and other in self._seeking}
+        free = [
+            node
+            for each in self._caches.nodes
+            if (node := self.nodes.get(each.key)) is not None
+            and node.metadata.name not in chosen
+            and not self.reserved_as(node.metadata.name)
+        ]
+        found = late.choose(self._seeking[name], reservation.metadata.creation_timestamp or "", free)
+        self._chosen.pop(name, None)
+        if found is not None:
+            self._chosen[name] = found.metadata.name
+        return found
+
     def take_turn(self, name: str, now: datetime) -> datetime | None:
         """Take the turn to nominate pods to a closed node and to open it; None when it is this node's, else when next.
 
@@ -149,7 +169,7 @@ class World(Following):
         if holder == name or now >= until:
             self._turn = (name, now + LONGEST_TURN)
             return None
-        node = self.nodes.get(holder)
+        node = self.node(holder)
         if node is None or preparing(node) != PREPARING_TAINT.effect:
             until = min(until, now + AFTER_TURN)
             self._turn = (holder, until)
@@ -232,6 +252,7 @@ class World(Following):
         for known in (self._made, self.refused, self.failed):
             known.pop(reservation.metadata.uid, None)
         self.signs.pop(reservation.metadata.name, None)
+        self._chosen.pop(reservation.metadata.name, None)
         self._waits.pop(reservation.metadata.name, None)
         self._read(reservation.metadata.name)
 

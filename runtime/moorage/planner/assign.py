@@ -65,7 +65,8 @@ class Assigner:
             For each node the pods that are to be pinned there and were not returned before, at most 1000 at a time;
             pods that are bound there already are among them: pinning them succeeds at once.
         """
-        world = _World(pods, self._node_of, {node.name for node in self._plan.nodes})
+        late = {node.name for node in self._plan.nodes if node.late}
+        world = _World(pods, self._node_of, {node.name for node in self._plan.nodes}, late)
         chosen: dict[str, list[PodRef]] = {node.name: [] for node in self._plan.nodes}
         for node in self._plan.nodes:
             exact = [wanted.exact for wanted in node.pods if wanted.exact is not None]
@@ -103,7 +104,7 @@ class Assigner:
 class _World:
     """The pods of one moment: who is where, who is free, and who has been given away."""
 
-    def __init__(self, pods: Iterable[Pod], node_of: Mapping[str, str], nodes: set[str]) -> None:
+    def __init__(self, pods: Iterable[Pod], node_of: Mapping[str, str], nodes: set[str], late: set[str]) -> None:
         living = (pod for pod in pods if not pod.finished and pod.metadata.deletion_timestamp is None)
         self._pods = sorted(living, key=_age)
         self._by_uid = {pod.metadata.uid: pod for pod in self._pods}
@@ -111,7 +112,10 @@ class _World:
         self._on: dict[str, list[Pod]] = defaultdict(list)
         for pod in self._pods:
             uid = pod.metadata.uid
-            place = pod.spec.node_name or node_of.get(uid, "")
+            decided = node_of.get(uid, "")
+            # What the Node of a late node is called is not known here: who was decided for it counts as there.
+            bound = pod.spec.node_name
+            place = decided if decided in late and bound not in nodes else bound or decided
             if place and not pod.spec.node_name and place not in nodes:
                 place = ""
             self._place[uid] = place

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from moorage.protocol import Owner, PodRef, Promise, Slot
+from moorage.protocol.validate import LATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,12 @@ class PlannedNode:
     promise: Promise | None
     pods: tuple[Wanted, ...] = ()
     slots: tuple[Slot, ...] = ()
+
+    @property
+    def late(self) -> bool:
+        """Whether its Node may have another name than the plan's."""
+        promise = self.promise
+        return promise is not None and bool(promise.profile == LATE or promise.node_claim or promise.match_labels)
 
 
 @dataclass(frozen=True, slots=True)

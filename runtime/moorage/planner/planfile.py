@@ -25,7 +25,20 @@ MAX_DEADLINE = timedelta(hours=24)
 MAX_NODES = 5000
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours"}
-_MACHINE_MAPS = ("allocatable", "labels")
+_MACHINE_KEYS = (
+    "template",
+    "allocatable",
+    "labels",
+    "taints",
+    "startupTaints",
+    "profile",
+    "providerID",
+    "nodeClaim",
+    "matchLabels",
+)
+_ONE_MACHINE = ("providerID", "nodeClaim")
+"""What only one machine has."""
+_MACHINE_MAPS = ("allocatable", "labels", "matchLabels")
 
 
 def read(name: str, data: bytes) -> Plan:
@@ -180,7 +193,7 @@ class _Reader:
             return None
         existing = entry.get("existing", False)
         if existing:
-            for key in ("template", "allocatable", "labels", "taints", "startupTaints", "profile", "providerID"):
+            for key in _MACHINE_KEYS:
                 if key in entry:
                     self._wrong((*path, key), f"{key}: not for an existing node, it has its own")
             promise = None
@@ -201,7 +214,12 @@ class _Reader:
             startup_taints=_taints(machine.get("startupTaints", ())),
             provider_id=machine.get("providerID", ""),
             profile=machine.get("profile", ""),
+            node_claim=machine.get("nodeClaim", ""),
+            match_labels=machine["matchLabels"],
         )
+        for key in _ONE_MACHINE if promise.profile == validate.LATE and entry.get("count", 1) > 1 else ():
+            if key in entry:
+                self._wrong((*path, key), f"{key}: it belongs to one machine, and count asks for {entry['count']}")
         for problem in validate.promise_problems(promise):
             where = (*path, *problem.path)
             in_template = ("templates", entry.get("template", ""), *problem.path)

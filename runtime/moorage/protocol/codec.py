@@ -295,6 +295,8 @@ def _promise(promise: pb.Promise) -> Promise:
         startup_taints=_taints(promise.startup_taints),
         provider_id=promise.provider_id,
         profile=promise.profile,
+        node_claim=promise.node_claim,
+        match_labels=dict(promise.match_labels),
     )
 
 
@@ -349,6 +351,8 @@ def _promise_pb(promise: Promise) -> pb.Promise:
         startup_taints=[_taint_pb(taint) for taint in promise.startup_taints],
         provider_id=promise.provider_id,
         profile=promise.profile,
+        node_claim=promise.node_claim,
+        match_labels=promise.match_labels,
     )
 
 

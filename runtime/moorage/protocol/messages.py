@@ -46,7 +46,9 @@ class Promise:
         taints: taints that every pinned pod is checked against.
         startup_taints: taints that go away while the node starts; never checked.
         provider_id: the instance (``aws:///zone/i-0123``); empty when it is not known yet.
-        profile: provider profile (``generic``, ``aws``, ``gcp``, ``azure``); empty means the pinner's default.
+        profile: provider profile (``generic``, ``aws``, ``gcp``, ``azure``, ``late``); empty: the pinner's default.
+        node_claim: of profile ``late``: Karpenter's NodeClaim that owns the Node.
+        match_labels: of profile ``late``: labels by which the Node is known when it registers.
     """
 
     name: str
@@ -56,6 +58,8 @@ class Promise:
     startup_taints: tuple[Taint, ...] = ()
     provider_id: str = ""
     profile: str = ""
+    node_claim: str = ""
+    match_labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, order=True)

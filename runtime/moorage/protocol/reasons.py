@@ -103,7 +103,7 @@ class ReasonCode(enum.Enum):
         33,
         "the node belongs to a Karpenter NodeClaim",
         "Karpenter's nodes must register their own startup taint; a placeholder would hide that.",
-        "Leave Karpenter's nodes to Karpenter.",
+        "Promise it with profile late, or leave it to Karpenter.",
     )
     PROVIDER_ID_NEEDED = _Meaning(
         34,

@@ -25,6 +25,9 @@ MAX_COUNT = 10_000
 MAX_RESOURCES = 64
 MAX_LABELS = 256
 MAX_TAINTS = 64
+MAX_MATCHED = 64
+LATE = "late"
+"""The profile of nodes whose machines bring their own Node."""
 MAX_PROVIDER_ID = 1024
 MAX_UID = 128
 
@@ -87,6 +90,7 @@ def promise_problems(promise: Promise) -> Iterator[Problem]:
     given = promise.provider_id
     if len(given) > MAX_PROVIDER_ID or not given.isprintable() or any(map(str.isspace, given)):
         yield Problem(ReasonCode.INVALID_METADATA, ("providerID",), "not a provider id (aws:///zone-a/i-0123)")
+    yield from _selection(promise)
 
 
 def subdomain_problem(text: str) -> str:
@@ -191,6 +195,36 @@ def _labels(labels: Mapping[str, str]) -> Iterator[Problem]:
     for key, value in labels.items():
         if sentence := label_key_problem(key) or label_value_problem(value) or role_label_problem(key):
             yield Problem(ReasonCode.INVALID_METADATA, ("labels", key), sentence)
+
+
+def _selection(promise: Promise) -> Iterator[Problem]:
+    """What is wrong with how a late Node is known when it registers."""
+    if promise.node_claim and (sentence := subdomain_problem(promise.node_claim)):
+        yield Problem(ReasonCode.INVALID_METADATA, ("nodeClaim",), sentence)
+    if len(promise.match_labels) > MAX_MATCHED:
+        sentence = f"{len(promise.match_labels)} labels, at most {MAX_MATCHED} are allowed"
+        yield Problem(ReasonCode.TOO_LARGE, ("matchLabels",), sentence)
+        return
+    for key, value in promise.match_labels.items():
+        if sentence := label_key_problem(key) or label_value_problem(value):
+            yield Problem(ReasonCode.INVALID_METADATA, ("matchLabels", key), sentence)
+    if sentence := selection_problem(promise, promise.profile):
+        yield Problem(ReasonCode.INVALID_METADATA, ("profile",), sentence)
+
+
+def selection_problem(promise: Promise, profile: str) -> str:
+    """Why a promise does not say how its Node is known, or says so in vain; empty when all is well.
+
+    Args:
+        promise: of the node.
+        profile: that is in force; empty while nobody knows which.
+    """
+    chosen = bool(promise.node_claim or promise.match_labels)
+    if profile == LATE and not (chosen or promise.provider_id):
+        return f"{LATE} wants to know the Node when it registers: give providerID, nodeClaim or matchLabels"
+    if profile not in ("", LATE) and chosen:
+        return f"nodeClaim and matchLabels are for profile {LATE}, not for {profile}"
+    return ""
 
 
 def _taints(taints: Sequence[Taint], where: str) -> Iterator[Problem]:

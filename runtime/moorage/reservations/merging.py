@@ -164,6 +164,8 @@ def same_promise(one: Promise, other: Promise) -> bool:
         and _taints(one.startup_taints) == _taints(other.startup_taints)
         and one.provider_id == other.provider_id
         and one.profile == other.profile
+        and one.node_claim == other.node_claim
+        and one.match_labels == other.match_labels
     )
 
 

@@ -24,6 +24,9 @@ MAX_RESOURCES = 64
 MAX_BYTES = 768 << 10
 """Encoded size of a spec: the API server's store takes 1.5 MiB, and metadata and status need room, too."""
 
+LATE = "late"
+"""The provider profile of nodes for which no placeholder is made: the machine brings its Node, under its own name."""
+
 HOLD = "Hold"
 DELETE = "Delete"
 INTENTS = (HOLD, DELETE)
@@ -76,7 +79,11 @@ class Slot(Object, frozen=True):
 
 
 class Promise(Object, frozen=True):
-    """The node as it will be: everything that the real one must have."""
+    """The node as it will be: everything that the real one must have.
+
+    Of profile ``late``, ``provider_id``, ``node_claim`` (Karpenter's) and ``match_labels`` say which Node it is, all
+    that are given together.
+    """
 
     allocatable: Quantities
     labels: Labels = msgspec.field(default_factory=dict)
@@ -84,6 +91,13 @@ class Promise(Object, frozen=True):
     startup_taints: tuple[Taint, ...] = ()
     provider_id: str = msgspec.field(default="", name="providerID")
     profile: str = ""
+    node_claim: str = ""
+    match_labels: Labels = msgspec.field(default_factory=dict)
+
+    @property
+    def late(self) -> bool:
+        """Whether the machine brings its Node along, and no placeholder is made."""
+        return self.profile == LATE
 
 
 class Record(Object, frozen=True):
@@ -117,6 +131,7 @@ class Spec(Object, frozen=True):
     Attributes:
         intent: ``Hold``, or ``Delete`` when the node will not come.
         node_uid: uid of the Node, once it exists.
+        node_name: of profile ``late``, name of the Node once it has registered; other Nodes are named like this object.
         promise: what the node will be.
         pins: the pods that are to run there.
         nominations: those of them that the scheduler is to place there itself, once we have nominated them.
@@ -130,6 +145,7 @@ class Spec(Object, frozen=True):
 
     intent: str = HOLD
     node_uid: str = msgspec.field(default="", name="nodeUID")
+    node_name: str = ""
     promise: Promise | None = None
     pins: tuple[Pin, ...] = ()
     nominations: tuple[Nomination, ...] = ()
@@ -139,6 +155,14 @@ class Spec(Object, frozen=True):
     plan: str = ""
     deadline: str = ""
     instructions: tuple[Record, ...] = ()
+
+    def named(self, name: str) -> str:
+        """The name of the Node; empty while a late one has not registered.
+
+        Args:
+            name: of the reservation.
+        """
+        return self.node_name if self.promise is not None and self.promise.late else name
 
 
 class Status(Object, frozen=True):

@@ -80,6 +80,7 @@ def read(reservation: NodeReservation) -> Reading:
     spec = Spec(
         intent=reader.one_of("intent", INTENTS),
         node_uid=reader.text("nodeUID"),
+        node_name=reader.text("nodeName"),
         promise=reader.promise(),
         pins=tuple(pin for pin in reader.items("pins", Pin, MAX_PINS) if reader.good_pin(pin)),
         nominations=tuple(n for n in reader.items("nominations", Nomination, MAX_PINS) if reader.good_nomination(n)),

@@ -65,6 +65,9 @@ class Placeholders:
     def reserved(self) -> tuple[str, ...]:
         return tuple(self.nodes)
 
+    def node(self, name: str) -> Node | None:
+        return self.nodes.get(name)
+
     def reservation(self, name: str) -> NodeReservation | None:
         return NodeReservation(metadata=ObjectMeta(name=name)) if name in self.nodes else None
 

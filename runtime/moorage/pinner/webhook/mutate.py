@@ -33,8 +33,15 @@ _OF_THE_NODE = ("topology.kubernetes.io/zone", "topology.kubernetes.io/region")
 
 
 class _Place(NamedTuple):
-    """Where a pod may go: ``pinned`` says whether we name the node, or only prefer it."""
+    """Where a pod may go: ``pinned`` says whether we name the node, or only prefer it.
 
+    Attributes:
+        name: of the reservation.
+        node: its Node.
+        pinned: whether we name it.
+    """
+
+    name: str
     node: str
     pinned: bool
 
@@ -92,7 +99,7 @@ class Mutator:
             return self._left(pod, nodes[0], found)
         id = secrets.token_hex(8)
         if not request.dry_run:
-            self._world.expect(id, pod, found.node)
+            self._world.expect(id, pod, found.name)
         return self._placed(pod, found, id)
 
     # --- deciding ---
@@ -108,10 +115,11 @@ class Mutator:
         first: Refusal | None = None
         for name in nodes:
             found = slots.refuse(self._world, pod, name, self._clock.now())
+            node = self._world.node_name(name)
             if found is None:
-                return _Place(name, pinned=refusal is None and slots.is_guarded(self._world, name))
+                return _Place(name, node, pinned=refusal is None and slots.is_guarded(self._world, name))
             if found.reason is ReasonCode.SOFT_PIN_UNSUPPORTED:
-                return _Place(name, pinned=False)
+                return _Place(name, node, pinned=False)
             first = first or found
         return first or Refusal(ReasonCode.PLACEHOLDER_MISSING)
 
@@ -121,10 +129,10 @@ class Mutator:
             return ()
         expected = self._world.expected
         expected.release(claim)
-        found = self._place(pod, [claim.node])
+        found = self._place(pod, [claim.reserved])
         pinned = bool(pod.spec.node_name)
         if isinstance(found, _Place) and found.pinned == pinned:
-            self._world.expect(claim.id, pod, claim.node)
+            self._world.expect(claim.id, pod, claim.reserved)
             return ()
         why = found if isinstance(found, Refusal) else Refusal(ReasonCode.SOFT_PIN_UNSUPPORTED)
         metrics.ADMITTED.labels("taken back").inc()
@@ -135,7 +143,7 @@ class Mutator:
     # --- answering ---
 
     def _placed(self, pod: Pod, place: _Place, id: str) -> Sequence[Operation]:
-        instruction = self._world.expected.instruction(place.node)
+        instruction = self._world.expected.instruction(place.name)
         fields = {"node": place.node, "pod": _named(pod), "instruction": instruction, "claim": id}
         if place.pinned:
             metrics.ADMITTED.labels("pinned").inc()

@@ -362,7 +362,7 @@ class Release(_message.Message):
     def __init__(self, node: _Optional[str] = ...) -> None: ...
 
 class Promise(_message.Message):
-    __slots__ = ("name", "allocatable", "labels", "taints", "startup_taints", "provider_id", "profile")
+    __slots__ = ("name", "allocatable", "labels", "taints", "startup_taints", "provider_id", "profile", "node_claim", "match_labels")
     class AllocatableEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -377,6 +377,13 @@ class Promise(_message.Message):
         key: str
         value: str
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class MatchLabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     NAME_FIELD_NUMBER: _ClassVar[int]
     ALLOCATABLE_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
@@ -384,6 +391,8 @@ class Promise(_message.Message):
     STARTUP_TAINTS_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_ID_FIELD_NUMBER: _ClassVar[int]
     PROFILE_FIELD_NUMBER: _ClassVar[int]
+    NODE_CLAIM_FIELD_NUMBER: _ClassVar[int]
+    MATCH_LABELS_FIELD_NUMBER: _ClassVar[int]
     name: str
     allocatable: _containers.ScalarMap[str, str]
     labels: _containers.ScalarMap[str, str]
@@ -391,7 +400,9 @@ class Promise(_message.Message):
     startup_taints: _containers.RepeatedCompositeFieldContainer[Taint]
     provider_id: str
     profile: str
-    def __init__(self, name: _Optional[str] = ..., allocatable: _Optional[_Mapping[str, str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., taints: _Optional[_Iterable[_Union[Taint, _Mapping[str, object]]]] = ..., startup_taints: _Optional[_Iterable[_Union[Taint, _Mapping[str, object]]]] = ..., provider_id: _Optional[str] = ..., profile: _Optional[str] = ...) -> None: ...
+    node_claim: str
+    match_labels: _containers.ScalarMap[str, str]
+    def __init__(self, name: _Optional[str] = ..., allocatable: _Optional[_Mapping[str, str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., taints: _Optional[_Iterable[_Union[Taint, _Mapping[str, object]]]] = ..., startup_taints: _Optional[_Iterable[_Union[Taint, _Mapping[str, object]]]] = ..., provider_id: _Optional[str] = ..., profile: _Optional[str] = ..., node_claim: _Optional[str] = ..., match_labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Taint(_message.Message):
     __slots__ = ("key", "value", "effect")

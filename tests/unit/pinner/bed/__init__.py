@@ -4,11 +4,12 @@ from . import faults, refusals
 from .api import EPOCH, Api, Request
 from .bed import Bed
 from .faults import prune
-from .planner import Planner, ref
+from .planner import BATCH, Planner, ref
 from .refusals import Json
 from .virtual import run, virtual
 
 __all__ = [
+    "BATCH",
     "EPOCH",
     "Api",
     "Bed",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from moorage.pinner.leases import NAMESPACE
+from moorage.pinner.names import PREPARING
 
 from .api import Api
 from .refusals import Json
@@ -92,6 +94,30 @@ class People:
         self.kubelets.add(node)
         for pod in tuple(self._api.store.objects["pods"].values()):
             self._soon(pod)
+
+    def register(
+        self,
+        node: str,
+        *,
+        labels: Json | None = None,
+        taints: Sequence[str] = (PREPARING,),
+        ready: bool = True,
+        owner: str = "",
+        **spec: Any,
+    ) -> None:
+        """A machine brings its own Node, with taints from its first moment on; Karpenter says by which NodeClaim."""
+        claim = {"apiVersion": "karpenter.sh/v1", "kind": "NodeClaim", "name": owner, "uid": f"uid-{owner}"}
+        body = {
+            "metadata": {
+                "name": node,
+                "labels": {"pool": "a", **(labels or {})},
+                "ownerReferences": [claim] if owner else [],
+            },
+            "spec": {"taints": [{"key": key, "effect": "NoSchedule"} for key in taints], **spec},
+            "status": {"nodeInfo": {"kubeletVersion": "v1.36.0"}},
+        }
+        self._api.create("nodes", body)
+        self.join(node, ready=ready)
 
     # --- finalizers ---
 

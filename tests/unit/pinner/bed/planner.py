@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from moorage.protocol import (
     Ack,
@@ -26,6 +27,8 @@ from moorage.protocol import (
 from .refusals import Json
 
 OFFER = {"cpu": "4", "memory": "8Gi", "pods": "20"}
+BATCH = {"batch": "b"}
+"""Labels by which a Node of profile late is known."""
 
 
 def ref(pod: Json) -> PodRef:
@@ -63,8 +66,12 @@ class Planner:
 
     # --- instructions ---
 
-    def create(self, node: str, *, within: float = 60.0, labels: dict[str, str] | None = None) -> str:
-        return self.say(CreatePlaceholder(Promise(node, OFFER, labels or {"pool": "a"})), within)
+    def create(self, node: str, *, within: float = 60.0, labels: dict[str, str] | None = None, **more: Any) -> str:
+        return self.say(CreatePlaceholder(Promise(node, OFFER, labels or {"pool": "a"}, **more)), within)
+
+    def create_late(self, node: str, *, within: float = 60.0, **known: Any) -> str:
+        """Promise a node whose machine brings its own Node, by default one of batch b."""
+        return self.create(node, within=within, profile="late", **(known or {"match_labels": BATCH}))
 
     def pin(self, node: str, *pods: Json, within: float = 60.0) -> str:
         return self.say(PinPods(node, tuple(ref(pod) for pod in pods)), within)
