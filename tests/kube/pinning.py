@@ -386,10 +386,13 @@ async def _gone(client: Client, resource: Any, name: str) -> None:
 async def reservation_where(
     client: Client, name: str, condition: Callable[[NodeReservation], bool], what: str
 ) -> NodeReservation:
-    """The reservation once the condition holds."""
+    """The reservation once it is there and the condition holds."""
 
     async def probe() -> NodeReservation | None:
-        found = await client.get(resources.NODE_RESERVATIONS, name)
+        try:
+            found = await client.get(resources.NODE_RESERVATIONS, name)
+        except errors.NotFound:
+            return None
         return found if condition(found) else None
 
     return await eventually(probe, f"reservation {name}: {what}")

@@ -260,6 +260,8 @@ class ClusterHandle:
         instance_types: Sequence[str] = (),
         budgets: Sequence[Mapping[str, Any]] = (),
         most_cpu: int = karpenter.MOST_CPU,
+        labels: Mapping[str, str] | None = None,
+        startup_taints: Sequence[Mapping[str, str]] = (),
     ) -> None:
         """Creates or changes a NodePool of amd64 Linux on-demand nodes, with a KWOKNodeClass of the same name.
 
@@ -270,6 +272,8 @@ class ClusterHandle:
             instance_types: what may be bought, for example c-4x-amd64-linux (4 cores, 8Gi); anything when empty.
             budgets: how many nodes may be deleted at a time, and for which reasons; Karpenter's default when empty.
             most_cpu: cores of all its nodes, beyond which none is bought.
+            labels: of its nodes.
+            startup_taints: with which its nodes begin, and which somebody else takes off.
         """
         disruption: dict[str, Any] = {
             "consolidationPolicy": consolidation_policy,
@@ -277,7 +281,9 @@ class ClusterHandle:
         }
         if budgets:
             disruption["budgets"] = [dict(each) for each in budgets]
-        karpenter.create_pool(self.api, name, disruption, instance_types, most_cpu)
+        karpenter.create_pool(
+            self.api, name, disruption, instance_types, most_cpu, labels=labels, startup_taints=startup_taints
+        )
 
     def define_karpenter(self) -> None:
         """Applies Karpenter's definitions without starting it, for NodePools and NodeClaims that it is to find."""

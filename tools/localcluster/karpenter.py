@@ -55,7 +55,14 @@ MOST_CPU = 1000
 
 
 def create_pool(
-    api: ApiClient, name: str, disruption: Mapping[str, Any], instance_types: Sequence[str], most_cpu: int = MOST_CPU
+    api: ApiClient,
+    name: str,
+    disruption: Mapping[str, Any],
+    instance_types: Sequence[str],
+    most_cpu: int = MOST_CPU,
+    *,
+    labels: Mapping[str, str] | None = None,
+    startup_taints: Sequence[Mapping[str, str]] = (),
 ) -> None:
     """Creates or changes a NodePool and its KWOKNodeClass; see `ClusterHandle.apply_node_pool`."""
     wanted = {
@@ -68,10 +75,17 @@ def create_pool(
         "requirements": [{"key": key, "operator": "In", "values": values} for key, values in wanted.items() if values],
         "nodeClassRef": {"group": "karpenter.kwok.sh", "kind": "KWOKNodeClass", "name": name},
         "expireAfter": "Never",
+        "startupTaints": [dict(taint) for taint in startup_taints],
     }
-    spec = {"template": {"spec": node}, "limits": {"cpu": str(most_cpu)}, "disruption": dict(disruption)}
-    _apply(api, NODE_CLASSES, {"apiVersion": "karpenter.kwok.sh/v1alpha1", "kind": "KWOKNodeClass"}, name)
+    template = {"metadata": {"labels": dict(labels or {})}, "spec": node}
+    spec = {"template": template, "limits": {"cpu": str(most_cpu)}, "disruption": dict(disruption)}
+    create_class(api, name)
     _apply(api, NODE_POOLS, {"apiVersion": "karpenter.sh/v1", "kind": "NodePool", "spec": spec}, name)
+
+
+def create_class(api: ApiClient, name: str) -> None:
+    """Creates a KWOKNodeClass, of which NodeClaims can be made without a NodePool."""
+    _apply(api, NODE_CLASSES, {"apiVersion": "karpenter.kwok.sh/v1alpha1", "kind": "KWOKNodeClass"}, name)
 
 
 def define(api: ApiClient) -> None:
