@@ -269,6 +269,8 @@ class Executor:
         if lost := adoption.undone(node, step.changes):
             self._world.not_kept[meta.uid] = self._world.not_kept.get(meta.uid, frozenset()) | lost
         self._world.wrote_node(node)
+        if self._world.reservation(name) is None:
+            self._reporter.opened(name)
 
     async def _end_reservation(self, name: str, step: EndReservation) -> None:
         if not await self._ledger.end(step.reservation):

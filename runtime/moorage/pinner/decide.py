@@ -63,7 +63,7 @@ def decide(o: Observation, room: Room) -> Decision:
 
 def _decide(o: Observation, room: Room) -> Decision:
     if o.reservation is None:
-        return Decision()
+        return _nobodys(o)
     if o.node is None:
         return _absent(o)
     if o.node.has_kubelet and o.made and not marked(o.node):
@@ -74,6 +74,19 @@ def _decide(o: Observation, room: Room) -> Decision:
     if o.node.has_kubelet:
         return _joined(o, o.node, room)
     return _placeholder(o, o.node, room)
+
+
+def _nobodys(o: Observation) -> Decision:
+    """Nothing is promised: of a Node that waits for a pod pinner all the same, our taint goes after a while.
+
+    Nobody else would ever take it off, and the machine would run for nothing.
+    """
+    if o.unclaimed is None or o.node is None:
+        return Decision()
+    until = o.unclaimed.since + late.UNCLAIMED
+    if o.now < until:
+        return Decision(wake=until)
+    return Decision((PatchNode(o.node, adoption.withdraw(o.node, None)),))
 
 
 # --- there is no Node ---

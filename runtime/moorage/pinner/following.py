@@ -286,12 +286,16 @@ class Following:
         if before != node and self._named.get(before) == name:
             del self._named[before]
             self._place_node(before)
+            self._stir(before)
         if node and node != name and node not in self._named:
             self._named[node] = name
             self._place_node(node)
-        self._seeking.pop(name, None)
+        sought = self._seeking.pop(name, None)
         if name in self._readings and spec.promise is not None and not node:
             self._seeking[name] = spec.promise
+        elif sought is not None:  # others that it would have meant wait for nobody now
+            for each in [each.metadata.name for each in self._caches.nodes if late.selects(sought, each)]:
+                self._stir(self.reserved_as(each) or each)
 
     def _expects(self, name: str) -> Spec | None:
         """What says which pods are expected on a node; None when none are, or not any more."""
@@ -305,8 +309,9 @@ class Following:
         reserved = self.reserved_as(name)
         if reserved:
             self._stir(reserved)
-        elif self._seeking and (node := self.nodes.get(name)) is not None:
-            for seeking in [each for each, promise in self._seeking.items() if late.selects(promise, node)]:
+        elif (node := self.nodes.get(name)) is not None:
+            meant = [each for each, promise in self._seeking.items() if late.selects(promise, node)]
+            for seeking in meant or ([name] if late.brought(node) else []):
                 self._stir(seeking)
 
     def _place_node(self, name: str) -> None:

@@ -8,7 +8,8 @@ are there is guarded by the preparing taint, which a kubelet can bring along and
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from moorage.objects import Node
 from moorage.reservations import Promise, moment
@@ -21,6 +22,21 @@ from .names import (
     UNREGISTERED,
     preparing,
 )
+
+UNCLAIMED = timedelta(minutes=2)
+"""How long a Node that a machine brought along with our taint waits for a promise that means it."""
+
+
+class Unclaimed(NamedTuple):
+    """A Node with our taint that no reservation has.
+
+    Attributes:
+        since: when this leader has seen it first.
+        like: the reservations that would mean it, and have another Node already.
+    """
+
+    since: datetime
+    like: tuple[str, ...] = ()
 
 
 def selects(promise: Promise, node: Node) -> bool:
@@ -55,6 +71,11 @@ def registered(node: Node) -> bool:
 def guarded(node: Node) -> bool:
     """Whether the scheduler was kept away from a Node."""
     return preparing(node) == PREPARING_TAINT.effect
+
+
+def brought(node: Node) -> bool:
+    """Whether a machine has brought this Node along, with our taint, and so waits for a pod pinner."""
+    return guarded(node) and registered(node)
 
 
 def choose(promise: Promise, since: str, nodes: Iterable[Node]) -> Node | None:

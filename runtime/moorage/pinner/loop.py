@@ -14,7 +14,7 @@ from moorage.kube.clock import ServerClock
 from moorage.protocol import Outcome, ReasonCode
 from moorage.reservations import Status
 
-from . import metrics, pins, slots
+from . import late, metrics, pins, slots
 from .apply import Executor
 from .attempts import Attempts
 from .decide import decide
@@ -78,6 +78,7 @@ class Loop:
         self._options = options
         self._states: dict[str, str] = {}
         self._unreadable: dict[str, str] = {}
+        self._unclaimed: set[str] = set()  # Nodes without reservation of which was said that they wait for one
         self._ended: dict[str, Refusal] = {}  # nodes whose end is under way, and why: nobody else remembers in the end
         self._trouble: dict[str, Refusal] = {}  # nodes of which something wanted could not be done, and why
         self._defects: dict[str, int] = {}  # nodes that could not be looked at, and how often in a row
@@ -197,6 +198,7 @@ class Loop:
         if o.reservation is None:
             self._unreadable.pop(o.name, None)
             self._reporter.catch_up(o.node_name)
+            self._tell_unclaimed(o)
             return
         if o.problems and self._unreadable.get(o.name) != decision.message:
             self._unreadable[o.name] = decision.message
@@ -218,6 +220,15 @@ class Loop:
         wait = self._attempts.wait(o.name, notes, accepted=False)
         if wait is not None:
             self._queue.add_quietly(o.name, wait + 0.05)  # the queue hands out a little early
+
+    def _tell_unclaimed(self, o: Observation) -> None:
+        """Say once of a Node that it waits for nobody."""
+        if o.unclaimed is None:
+            self._unclaimed.discard(o.name)
+        elif o.name not in self._unclaimed:
+            self._unclaimed.add(o.name)
+            left = o.unclaimed.since + late.UNCLAIMED - o.now
+            self._reporter.unclaimed(o.name, o.unclaimed.like, left.total_seconds())
 
     def _count(self, name: str, state: str) -> None:
         """Keep the gauge of nodes by state."""

@@ -66,6 +66,18 @@ class Reporter:
         logger.info("node of a reservation has registered", extra={"node": node, "reservation": name})
         self._node(node, "Normal", "NodeLearned", "Adopt", f"The machine is taken for the promised node {name}")
 
+    def unclaimed(self, node: str, like: Sequence[str], seconds: float) -> None:
+        """A machine has brought a Node with our taint, and no reservation has it."""
+        fields = {"node": node, "like": list(like), "opened_in_s": round(seconds, 1)}
+        logger.warning("node waits with our taint and no reservation has it", extra=fields)
+        others = f"; those that would mean it have other Nodes: {', '.join(like)}" if like else ""
+        note = f"No plan means this node{others}. In {seconds:.0f} s it is opened to the scheduler"
+        self._node(node, "Warning", "NodeUnclaimed", "Adopt", note)
+
+    def opened(self, node: str) -> None:
+        """Our taint was taken off a Node that no reservation has."""
+        logger.info("node that no reservation has is open to the scheduler", extra={"node": node})
+
     def missing(self, name: str, instruction: str) -> None:
         """Pods are to be pinned to a node that is not there."""
         logger.warning("node placeholder not found", extra={"node": name, "instruction": instruction})

@@ -13,6 +13,7 @@ from moorage.objects import Node, Pod
 from moorage.protocol import Outcome
 from moorage.reservations import DELETE, NodeReservation, Pin, Problem, Spec, merging
 
+from .late import Unclaimed
 from .names import FINALIZER, PREPARING_TAINT, RESERVATION_ANNOTATION, made_for, preparing
 from .profiles import Profile
 from .refusal import Nominable, Refusal, Wait
@@ -60,6 +61,7 @@ class Observation:
         profile: the profile of its promise, or why there is none; None without a promise.
         node: the Node, or None.
         candidate: of profile late, the Node that has registered and is about to be the reservation's own.
+        unclaimed: that no reservation has the Node, which a machine brought along with our taint; None otherwise.
         pods: the pods bound to it.
         pinned: what bears the name of each pin's pod now, by pin uid; absent when nothing does.
         unread: why nothing is known of a pod that is there, by pin uid; such a pin waits.
@@ -88,6 +90,7 @@ class Observation:
     profile: Profile | Refusal | None = None
     node: Node | None = None
     candidate: Node | None = None
+    unclaimed: Unclaimed | None = None
     pods: tuple[Pod, ...] = ()
     pinned: Mapping[str, Pod] = field(default_factory=dict)
     unread: Mapping[str, Refusal] = field(default_factory=dict)

@@ -18,6 +18,7 @@ from . import late, nominations
 from .caches import WAITING, Caches
 from .expected import key_of
 from .following import Following
+from .late import Unclaimed
 from .names import FINALIZER, PREPARING_TAINT, made_for, preparing
 from .profiles import choose
 from .refusal import Refusal
@@ -57,6 +58,7 @@ class World(Following):
         self.failed: dict[str, dict[str, PinState]] = {}  # by reservation uid, then pin uid: refused for good
         self.not_kept: dict[str, frozenset[str]] = {}  # by Node uid: labels and taints that do not stay as they are set
         self.signs: dict[str, Signs] = {}  # node to what told of a kubelet when we looked last
+        self._waiting_nodes: dict[str, tuple[str, datetime]] = {}  # Nodes without reservation: uid, and first seen
         self._chosen: dict[str, str] = {}  # late reservation to the Node that it is about to learn
         self._made: dict[str, str] = {}  # uid of a reservation for which a placeholder was made, to the Node's
         self._shown: dict[str, dict[tuple[str, int], datetime]] = {}  # node to its nominations, and since when seen
@@ -102,7 +104,7 @@ class World(Following):
         reservation, node = self.reservation(name), self.node(name)
         self.expected.pass_time(now)
         if reservation is None:
-            return Observation(name, now, node=node)
+            return Observation(name, now, node=node, unclaimed=self._unclaimed(name, node, now))
         stored, problems = self.reading(name)
         if (other := self.reserved_as(stored.named(name))) not in ("", name):
             problems += (Problem("spec.nodeName", f"node {stored.named(name)} is that of reservation {other}"),)
@@ -143,6 +145,19 @@ class World(Following):
             self._made[uid] = ""
             return dataclasses.replace(observation, made=True)
         return observation
+
+    def _unclaimed(self, name: str, node: Node | None, now: datetime) -> Unclaimed | None:
+        """That no reservation has a Node which a machine brought along with our taint, if so."""
+        is_other = bool(self.reserved_as(name)) or name in self._chosen.values()
+        if node is None or is_other or not late.brought(node):
+            self._waiting_nodes.pop(name, None)
+            return None
+        uid, since = self._waiting_nodes.setdefault(name, (node.metadata.uid, now))
+        if uid != node.metadata.uid:
+            _, since = self._waiting_nodes[name] = (node.metadata.uid, now)
+        promises = ((each, self.reading(each).spec.promise) for each in self._named.values())
+        like = (each for each, promise in promises if promise is not None and late.selects(promise, node))
+        return Unclaimed(since, tuple(sorted(like)))
 
     def _candidate(self, name: str, reservation: NodeReservation) -> Node | None:
         """The Node that a late reservation learns next; from then on it is nobody else's."""

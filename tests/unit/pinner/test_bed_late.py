@@ -153,7 +153,7 @@ async def test_pods_that_were_expected_and_wait_are_bound_at_the_join() -> None:
 async def test_a_node_may_be_there_before_it_is_promised() -> None:
     async with Bed() as bed:
         bed.people.register("machine", labels=BATCH)
-        await bed.run(60)
+        await bed.run(100)
         assert bed.writes() == []
         pods = bed.people.pods(2)
         ids = bed.planner.create_late("n1"), bed.planner.pin("n1", *pods)
@@ -218,6 +218,14 @@ async def test_of_two_that_match_the_first_stays_and_the_second_is_left_alone() 
         assert bed.bound("first") == {pod["metadata"]["uid"] for pod in pods}
         assert [each.key for each in bed.asked("patch", "nodes")] == ["first"]
         assert taints(bed, "second") == [PREPARING]
+        (waits,) = bed.told("NodeUnclaimed")
+        assert waits.about == "second"
+        assert "n1" in waits.note
+        await bed.run(120)
+        assert taints(bed, "second") == []
+        assert [each.key for each in bed.asked("patch", "nodes")] == ["first", "second"]
+        assert bed.said("no reservation has is open") == ["node that no reservation has is open to the scheduler"]
+        assert bed.bound("second") == set()
 
 
 @virtual

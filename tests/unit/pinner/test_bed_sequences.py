@@ -19,6 +19,7 @@ Deed = tuple[Any, ...]
 
 WAITS = st.sampled_from((0.0, 0.0, 0.02, 0.5, 2.0, 10.0))
 NODES = st.sampled_from(("n1", "n1", "n2"))
+MACHINES = st.sampled_from(("m1", "m1", "m2"))
 WITHIN = st.sampled_from((15.0, 30.0, 60.0))
 
 
@@ -31,6 +32,7 @@ PLAN = st.one_of(
     deed("pin", NODES, st.integers(1, 3), WITHIN),
     deed("pin", NODES, st.integers(1, 3), WITHIN),
     deed("pin_devices", NODES, st.integers(1, 3), WITHIN),
+    deed("create_late", NODES, WITHIN),
     deed("pin_again", NODES, WITHIN),
     deed("delete", NODES, WITHIN),
     deed("release", NODES, WITHIN),
@@ -38,14 +40,16 @@ PLAN = st.one_of(
     deed("new_epoch", st.none() | WITHIN),
 )
 PEOPLE = st.one_of(
-    deed("join", NODES, st.booleans()),
-    deed("publish", NODES, st.integers(0, 4)),
-    deed("scheduler_binds", NODES),
-    deed("scheduler_fails", NODES),
+    deed("join", NODES | MACHINES, st.booleans()),
+    deed("register", MACHINES, st.just(True) | st.booleans(), st.booleans()),
+    deed("publish", NODES | MACHINES, st.integers(0, 4)),
+    deed("scheduler_binds", NODES | MACHINES),
+    deed("scheduler_fails", NODES | MACHINES),
     deed("somebody_nominates"),
-    deed("pod_fails", NODES),
-    deed("pod_is_deleted", NODES),
+    deed("pod_fails", NODES | MACHINES),
+    deed("pod_is_deleted", NODES | MACHINES),
     deed("is_deleted", st.sampled_from(("nodes", "nodereservations")), NODES),
+    deed("is_deleted", st.just("nodes"), MACHINES),
     deed("is_touched", st.sampled_from(("nodes", "nodereservations")), NODES),
     deed("is_held", st.sampled_from(PLURALS), NODES),
     deed("crash"),
@@ -74,6 +78,19 @@ async def live(deeds: list[Deed]) -> None:
 
 MORNINGS: tuple[tuple[Deed, ...], ...] = (
     (),
+    ((0.0, "create_late", "n1", 60.0), (0.0, "pin", "n1", 2, 60.0)),
+    (
+        (0.0, "create_late", "n1", 60.0),
+        (0.0, "pin_devices", "n1", 2, 60.0),
+        (0.0, "pin", "n1", 1, 60.0),
+        (0.5, "register", "m1", True, True),
+    ),
+    (
+        (0.0, "create_late", "n1", 60.0),
+        (0.0, "create_late", "n2", 60.0),
+        (0.0, "pin", "n2", 1, 60.0),
+        (0.5, "register", "m1", True, False),
+    ),
     ((0.0, "create", "n1", 60.0),),
     ((0.0, "create", "n1", 60.0), (0.0, "pin", "n1", 2, 60.0)),
     ((0.0, "create", "n1", 60.0), (0.5, "pin", "n1", 2, 60.0), (2.0, "join", "n1", False)),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from moorage.pinner.names import PREPARING
+
 from .bed import Bed
 from .faults import (
     TIMEOUT,
@@ -17,6 +19,7 @@ from .faults import (
     refuse_connection,
     swallow,
 )
+from .planner import BATCH
 from .policies import POLICIES
 from .refusals import Json
 from .store import key_of
@@ -113,6 +116,9 @@ class Day:
     def create(self, node: str, within: float) -> None:
         self._bed.planner.create(node, within=within)
 
+    def create_late(self, node: str, within: float) -> None:
+        self._bed.planner.create_late(node, within=within)
+
     def pin(self, node: str, count: int, within: float) -> None:
         self._bed.planner.pin(node, *self._bed.people.pods(count), within=within)
 
@@ -146,6 +152,11 @@ class Day:
     def join(self, node: str, ready: bool) -> None:
         if self._bed.node(node) is not None:
             self._bed.people.join(node, ready=ready)
+
+    def register(self, machine: str, guarded: bool, ready: bool) -> None:
+        if self._bed.node(machine) is None:
+            taints = [PREPARING] if guarded else []
+            self._bed.people.register(machine, labels=BATCH, taints=taints, ready=ready)
 
     def publish(self, node: str, devices: int) -> None:
         self._bed.people.publish(node, devices)

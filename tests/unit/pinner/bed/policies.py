@@ -32,6 +32,7 @@ POLICIES = {
             "nominations",
             "instructions",
             "nodeUID",
+            "nodeName",
             "deadline",
             "promise",
             "slots",

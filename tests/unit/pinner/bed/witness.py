@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 
-from moorage.pinner.names import FINALIZER
+from moorage.pinner.names import FINALIZER, PREPARING
 from moorage.protocol import Ack, Outcome, PinPods
 
 from .api import EPOCH
@@ -33,6 +34,7 @@ class Witness:
         self._was_bound: set[tuple[str, str]] = set()
         self._joined: set[str] = set()
         self._theirs: set[str] = set()
+        self._names: defaultdict[str, set[str]] = defaultdict(set)  # reservation to what its Node was called
         self._wrong: list[str] = []
         bed.api.store.listeners.append(self._on_change)
         bed.planner.listeners.append(self._on_ack)
@@ -43,6 +45,8 @@ class Witness:
             self._was_bound.add((found["metadata"]["uid"], node))
         if plural == "pods":
             self._see_nomination(found)
+        if plural == "nodereservations" and (name := (found.get("spec") or {}).get("nodeName")):
+            self._names[found["metadata"]["name"]].add(name)
         if plural == "nodes" and _has_kubelet(found):
             self._joined.add(found["metadata"]["name"])
 
@@ -57,8 +61,10 @@ class Witness:
     def _on_ack(self, ack: Ack) -> None:
         """What is said to be done is done."""
         instruction = self._bed.planner.issued[ack.instruction_id]
+        names = {instruction.node, *self._names[instruction.node]}
         for result in ack.pods:
-            if result.outcome is Outcome.APPLIED and (result.pod.uid, instruction.node) not in self._was_bound:
+            bound = {(result.pod.uid, name) for name in names} & self._was_bound
+            if result.outcome is Outcome.APPLIED and not bound:
                 self._wrong.append(f"{ack.instruction_id}: {result.pod} was never bound to {instruction.node}")
         if ack.outcome is Outcome.APPLIED and isinstance(instruction.action, PinPods):
             missing = {ref.uid for ref in instruction.action.pods} - {result.pod.uid for result in ack.pods}
@@ -105,6 +111,8 @@ class Witness:
         for name, node in objects["nodes"].items():
             if not _has_kubelet(node):
                 yield f"placeholder {name} was left behind"
+            elif any(taint["key"] == PREPARING for taint in node["spec"].get("taints", ())):
+                yield f"node {name} was left with our taint"
         for name, reservation in objects["nodereservations"].items():
             if FINALIZER in reservation["metadata"].get("finalizers", ()):
                 yield f"reservation {name} is still open"
