@@ -74,6 +74,35 @@ def test_what_is_promised_and_what_has_come() -> None:
     assert (FOUND.of("old"), FOUND.of("none")) == (by_name["old"], None)
 
 
+LATE = overview.overview(
+    [
+        reservation(
+            "late-1",
+            promise={"allocatable": {"cpu": "4"}, "profile": "late", "matchLabels": {"a": "b"}},
+            nodeName="new-1",
+            pins=[pin("a"), pin("e")],
+            slots=[SLOT],
+        ),
+        reservation("late-2", promise={"allocatable": {"cpu": "4"}, "profile": "late"}, pins=[pin("e")]),
+    ],
+    PODS,
+)
+
+
+def test_a_late_node_goes_by_two_names(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = LATE.nodes
+    assert (first.node, first.joined_as, second.joined_as) == ("late-1", "new-1", "")
+    assert [each.state for each in (*first.pods, *second.pods)] == ["bound", "pending", "pending"]
+    assert [slot.left for slot in first.slots] == [2]
+    assert LATE.of("new-1") is LATE.of("late-1") is first
+    assert run(monkeypatch, tmp_path, LATE, "new-1") == 0
+    assert "node late-1: nothing said yet\n  joined as: new-1\n" in capsys.readouterr().out
+    assert run(monkeypatch, tmp_path, LATE) == 0
+    assert "late-1 (new-1)" in capsys.readouterr().out
+
+
 class Cluster:
     """What ``moorage pins`` finds there."""
 

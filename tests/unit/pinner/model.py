@@ -23,7 +23,7 @@ from moorage.objects import (
 )
 from moorage.objects.base import Condition
 from moorage.objects.pod import Container, ContainerState, ContainerStatus, ResourceRequirements, StateDetail
-from moorage.pinner import eligibility
+from moorage.pinner import eligibility, late
 from moorage.pinner.decide import decide
 from moorage.pinner.intake import can_be_bound
 from moorage.pinner.names import (
@@ -61,6 +61,8 @@ NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 DEADLINE = (NOW + timedelta(minutes=10)).isoformat()
 LATE = NOW + timedelta(minutes=11)
 PROMISE = Promise(allocatable={"cpu": "4", "memory": "8Gi", "pods": "10"}, labels={"pool": "a"}, profile="generic")
+BROUGHT = msgspec.structs.replace(PROMISE, profile="late", provider_id="p")
+"""The same of a machine that brings its own Node."""
 DEVICE = "nvidia.com/gpu"
 OWNER = OwnerReference("apps/v1", "ReplicaSet", "web", "uid-web", controller=True)
 
@@ -131,6 +133,14 @@ def placeholder(*, ours: bool = True) -> Node:
         spec=NodeSpec(taints=(PREPARING_TAINT,)),
         status=NodeStatus(allocatable=PROMISE.allocatable),
     )
+
+
+def brought(node: Node | None, created: datetime = NOW) -> Node | None:
+    """The Node as a machine brings it along, without a mark of ours but the taint that it may have."""
+    if node is None:
+        return None
+    meta = msgspec.structs.replace(node.metadata, annotations={}, creation_timestamp=created.isoformat())
+    return msgspec.structs.replace(node, metadata=meta, spec=msgspec.structs.replace(node.spec, provider_id="p"))
 
 
 def joined(node: Node, *, ready: bool) -> Node:
@@ -236,6 +246,12 @@ class Corner:
         if FINALIZER in self.reservation.metadata.finalizers:
             spec = merging.with_pins(spec, done(here, spec))
         pinned = {p.uid: self.pods[p.name] for p in spec.pins if p.name in self.pods}
+        node, candidate = self.node, None
+        if (promise := spec.promise) is not None and promise.late:
+            made = self.reservation.metadata.creation_timestamp or NOW.isoformat()
+            known = node is not None and (spec.node_name, spec.node_uid) == (NAME, node.metadata.uid)
+            candidate = late.choose(promise, made, [node]) if node is not None and not spec.node_name else None
+            node, here = node if known else None, here if spec.node_name == NAME else ()
         seen = Observation(
             NAME,
             self.now,
@@ -243,8 +259,9 @@ class Corner:
             stored=stored,
             spec=spec,
             problems=problems,
-            profile=PROFILES["generic"] if spec.promise is not None else None,
-            node=self.node,
+            profile=PROFILES[spec.promise.profile] if spec.promise is not None else None,
+            node=node,
+            candidate=candidate,
             pods=here,
             pinned=pinned,
             unseen=self.unseen,
@@ -343,8 +360,7 @@ class Corner:
             else:
                 labels[key] = value
         annotations = dict(node.metadata.annotations)
-        for key in step.changes.get("metadata", {}).get("annotations", {}):
-            annotations.pop(key, None)
+        annotations.update(step.changes.get("metadata", {}).get("annotations", {}))
         spec = node.spec
         if "taints" in step.changes.get("spec", {}):
             taints = msgspec.convert(step.changes["spec"]["taints"], type=tuple[type(PREPARING_TAINT), ...])  # type: ignore[misc]

@@ -117,10 +117,16 @@ def _corner(
     raw: Any,
     pods: list[Pod],
     nominated: dict[int, tuple[int, Any]],
+    late: str,
     **more: Any,
 ) -> Corner:
     tried = tuple(Nomination(f"u{n}", tries, at.isoformat()) for n, (tries, at) in nominated.items() if n in numbers)
     spec = spec_of(*sorted(numbers), intent=intent, released=released, node_uid=node_uid, nominations=tried)
+    if late:
+        learned = {"node_name": NAME, "node_uid": node_uid or "n"} if late == "learned" else {"node_uid": ""}
+        spec = msgspec.structs.replace(spec, promise=model.BROUGHT, **learned)
+        more["node"] = model.brought(more["node"], NOW - timedelta(hours=late == "before"))
+        more["made"] = False
     stored = reservation_of(spec, is_open=is_open, deleted=deleted, raw=raw)
     one = Corner(stored, pods={p.metadata.name: p for p in pods}, **more)
     if can_be_bound(one.observe(), ()):  # else pins are written first
@@ -157,6 +163,7 @@ _corners = st.builds(
     devices=st.none() | st.integers(0, 4),
     unseen=st.frozensets(st.sampled_from(["u1", "u2"]), max_size=1),
     now=st.sampled_from([NOW, NOW, LATE]),
+    late=st.sampled_from(["", "", "", "awaited", "before", "learned"]),
 )
 
 
@@ -195,6 +202,10 @@ def test_no_step_ever_hurts_a_real_node_or_a_pod_that_is_none_of_ours(one: Corne
             assert step.pod.metadata.controller() is not None
         if isinstance(step, CreateNode):
             assert seen.node is None
+        if isinstance(step, CreateNode | DeleteNode):
+            assert not seen.late
+        if isinstance(step, Bind | Nominate | PatchNode) and seen.late:
+            assert seen.stored.node_name == NAME, "it is written down first"
         if isinstance(step, PatchNode):
             assert step.node.has_kubelet
 

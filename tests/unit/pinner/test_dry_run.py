@@ -281,3 +281,15 @@ async def test_pods_that_cannot_be_read_hold_up_nobody_else_and_the_answer_comes
     ack = dry.acks[-1]
     assert (ack.instruction_id, ack.outcome, ack.reason) == ("late", Outcome.FAILED, ReasonCode.API_UNAVAILABLE)
     assert [result.reason for result in ack.pods] == [ReasonCode.API_UNAVAILABLE]
+
+
+async def test_of_a_late_node_is_said_what_would_be_waited_for_and_pods_are_judged_as_on_any(dry: Setting) -> None:
+    late = CreatePlaceholder(Promise(NAME, ROOM, profile="late", match_labels={"batch": "b"}))
+    created = await dry.do(late)
+    assert created.text == (
+        "a Node with the labels batch=b would be waited for, and be node-1 (cpu 4, memory 8Gi, pods 10)"
+    )
+    ack = await dry.do(pins(1, 2, 3, 4, 5))
+    assert [each.reason.name for each in ack.pods] == ["DRY_RUN"] * 4 + ["NODE_FULL"]
+    assert await dry.said(DeletePlaceholder(NAME)) == DRY
+    assert await dry.said(pins(1)) == ("rejected", "PLACEHOLDER_MISSING")

@@ -50,6 +50,10 @@ def promised(name: str = "node-1", **fields: Any) -> PromisedNode:
         ("gcp", {"provider_id": "gce://project/europe-west3-a/node-2"}, "INVALID_METADATA"),
         ("azure", {"provider_id": AZURE_ID}, ""),
         ("generic", {"labels": {"karpenter.sh/nodepool": "x"}}, "KARPENTER_NODE"),
+        ("generic", {"match_labels": {"a": "b"}}, "INVALID_METADATA"),
+        ("late", {}, "INVALID_METADATA"),
+        ("late", {"provider_id": "anything"}, ""),
+        ("late", {"node_claim": "c", "labels": {"karpenter.sh/nodepool": "x"}}, ""),
         ("generic", {"startup_taints": (Taint("karpenter.sh/unregistered", "", "NoExecute"),)}, "KARPENTER_NODE"),
     ],
 )

@@ -168,3 +168,31 @@ def test_thousands_of_pods_for_hundreds_of_nodes() -> None:
     assigner = Assigner(_plan(text))
     assert sum(len(refs) for _, refs in assigner.update(pods)) == 5000
     assert set(_places(assigner).values()) == {10}
+
+
+LATE = (
+    "nodes:\n- {name: 'n-{}', count: 2, template: m, profile: late, matchLabels: {a: b}, "
+    "pods: [{namespace: shop, owner: Deployment/web, count: 4}]}"
+)
+
+
+def test_pods_on_nodes_that_are_called_otherwise_keep_their_places() -> None:
+    pods = [_pod(number) for number in range(12)]
+    assigner = Assigner(_plan(LATE))
+    assigner.update(pods)
+    decided = assigner.decided
+    machine = {"n-1": "machine-a", "n-2": "machine-b"}
+    bound = [_pod(number, node=machine.get(decided.get(f"web-{number}", ""), "")) for number in range(12)]
+    assert assigner.update(bound) == []
+    assert assigner.decided == decided
+    later = Assigner(_plan(LATE), decided)
+    assert {node: len(refs) for node, refs in later.update(bound)} == {"n-1": 4, "n-2": 4}
+    assert later.decided == decided
+
+
+def test_pods_on_other_machines_than_planned_are_replaced_where_these_are_called_as_planned() -> None:
+    assigner = Assigner(_plan(THREE))
+    assigner.update([_pod(number) for number in range(12)])
+    elsewhere = [_pod(0, node="elsewhere"), *(_pod(number) for number in range(1, 13))]
+    ((node, (ref,)),) = assigner.update(elsewhere)
+    assert (node, ref.uid) == ("n-1", "web-12")

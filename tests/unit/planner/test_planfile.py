@@ -156,6 +156,24 @@ def test_a_plan_of_nothing_is_one() -> None:
     assert _read("nodes: []").nodes == ()
 
 
+def test_a_late_node_is_known_by_what_its_template_and_it_say() -> None:
+    plan = _read(
+        "templates:\n"
+        "  m: {allocatable: {cpu: 1, memory: 1, pods: 1}, profile: late, matchLabels: {a: b}}\n"
+        "nodes:\n"
+        "- {name: 'n-{}', count: 2, template: m, matchLabels: {c: d}}\n"
+        "- {name: claimed, template: m, nodeClaim: default-1}\n"
+    )
+    first, second, claimed = (node.promise for node in plan.nodes)
+    assert first is not None
+    assert second is not None
+    assert claimed is not None
+    assert (first.name, second.name) == ("n-1", "n-2")
+    assert first.match_labels == second.match_labels == {"a": "b", "c": "d"}
+    assert (claimed.node_claim, claimed.match_labels, claimed.profile) == ("default-1", {"a": "b"}, "late")
+    assert all(node.late for node in plan.nodes)
+
+
 @pytest.mark.parametrize(
     ("text", "mistake"),
     [
@@ -255,6 +273,28 @@ def test_a_plan_of_nothing_is_one() -> None:
             "line 5: requests.cpu: -1 is not 0 or more",
         ),
         ("nodes:\n- {name: 'n-{}', count: 5001, existing: true}", "line 2: count: is too large, at most 5000"),
+        (
+            "nodes:\n- name: n\n  allocatable: {cpu: 1, memory: 1, pods: 1}\n  profile: late",
+            "line 4: profile: late wants to know the Node when it registers: give providerID, nodeClaim or matchLabels",
+        ),
+        (
+            "nodes:\n- name: n\n  allocatable: {cpu: 1, memory: 1, pods: 1}\n  profile: aws\n  nodeClaim: c",
+            "line 4: profile: nodeClaim and matchLabels are for profile late, not for aws",
+        ),
+        (
+            "nodes:\n- name: n\n  allocatable: {cpu: 1, memory: 1, pods: 1}\n  profile: late\n"
+            "  matchLabels:\n    a b: c",
+            "line 6: matchLabels[a b]: 'a b' is not a key",
+        ),
+        (
+            "nodes:\n- name: n-{}\n  count: 2\n  allocatable: {cpu: 1, memory: 1, pods: 1}\n  profile: late\n"
+            "  nodeClaim: c",
+            "line 6: nodeClaim: it belongs to one machine, and count asks for 2",
+        ),
+        (
+            "nodes:\n- name: n\n  existing: true\n  matchLabels: {a: b}",
+            "line 4: matchLabels: not for an existing node, it has its own",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_with_its_line(text: str, mistake: str) -> None:

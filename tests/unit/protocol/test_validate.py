@@ -56,6 +56,25 @@ def test_what_makes_sense_has_no_problems(action: Action) -> None:
     assert list(validate.problems(action)) == []
 
 
+@pytest.mark.parametrize(
+    ("changes", "path"),
+    [
+        ({"profile": "late", "provider_id": ""}, "profile"),
+        ({"profile": "late", "node_claim": "N"}, "nodeClaim"),
+        ({"profile": "late", "match_labels": {"a b": "c"}}, "matchLabels[a b]"),
+        ({"profile": "late", "match_labels": {"a": "b c"}}, "matchLabels.a"),
+        ({"profile": "late", "match_labels": {f"a{n}": "b" for n in range(65)}}, "matchLabels"),
+        ({"profile": "gcp", "match_labels": {"a": "b"}}, "profile"),
+        ({"node_claim": "c"}, ""),
+        ({"profile": "late"}, ""),
+        ({"profile": "late", "match_labels": {"node-restriction.kubernetes.io/batch": "b"}}, ""),
+    ],
+)
+def test_how_a_late_node_is_known(changes: dict[str, Any], path: str) -> None:
+    found = validate.promise_problems(replace(GOOD, **changes))
+    assert [validate.dotted(each.path) for each in found] == ([path] if path else [])
+
+
 @pytest.mark.parametrize("name", ["", "N", "a_b", "-a", "a-", "a..b", ".a", "a" * 254, "ä", "a/b", "a b", "a\n"])
 def test_names_that_no_node_can_have(name: str) -> None:
     for action in (_promised(name=name), DeletePlaceholder(name), Release(name), PinPods(name, (POD,))):
