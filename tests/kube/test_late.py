@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 
-from moorage.kube import resources
+from moorage.kube import credentials, errors, resources
 from moorage.kube.client import Client
+from moorage.kube.transport import Transport
 from moorage.objects import Node
 from moorage.pinner.names import PREPARING
 from moorage.protocol import CreatePlaceholder, Outcome
@@ -127,3 +129,42 @@ async def test_when_nothing_comes_the_pods_are_given_up_and_who_comes_later_is_n
         await registered(client, machine, lambda n: n.ready)
         assert {each.spec.node_name for each in await there(client, pods)} == {""}
         assert await pinning.maybe(client, name) is None
+
+
+async def test_what_a_kubelet_can_claim_of_its_own_node(
+    client: Client, cluster: ClusterHandle, node_name: NodeName
+) -> None:
+    """What SECURITY.md says of stolen nodes."""
+    machine = node_name()
+    await join(cluster, machine, machine, "moorage.test/other=true:PreferNoSchedule")
+    node = await registered(client, machine, lambda n: n.ready)
+    taint = {"key": PREPARING, "value": "true", "effect": "NoSchedule"}
+    owner = {"apiVersion": "karpenter.sh/v1", "kind": "NodeClaim", "name": "c", "uid": "c"}
+    restricted, plain = {"node-restriction.kubernetes.io/batch": "b"}, {BATCH: "b"}
+    claims: list[dict[str, Any]] = [
+        {"spec": {"taints": [taint]}},
+        {"metadata": {"ownerReferences": [owner]}},
+        {"metadata": {"labels": restricted}},
+    ]
+    async with Transport(credentials.load(cluster.hollow_kubeconfig(machine))) as transport:
+        kubelet = Client(transport)
+        for claim in claims:
+            with pytest.raises(errors.Forbidden, match="not allowed to"):
+                await kubelet.patch(resources.NODES, machine, changes=claim, uid=node.metadata.uid)
+        await kubelet.patch(resources.NODES, machine, changes={"metadata": {"labels": plain}}, uid=node.metadata.uid)
+
+        await asyncio.to_thread(cluster.kill_hollow_kubelet, machine)
+        await client.delete(resources.NODES, machine, uid=node.metadata.uid)
+        await pinning.node_gone(client, machine)
+        body = {"metadata": {"name": machine, "labels": restricted}, "spec": {"taints": [taint]}}
+        with pytest.raises(errors.Forbidden, match="not allowed to set the following labels"):
+            await kubelet.create(resources.NODES, body)
+        body = {
+            "metadata": {"name": machine, "labels": plain, "ownerReferences": [owner]},
+            "spec": {"taints": [taint], "providerID": "gce://p/z/somebody-elses"},
+        }
+        anew = await kubelet.create(resources.NODES, body)
+    assert [each.key for each in anew.spec.taints if each.key == PREPARING] == [PREPARING]
+    assert [each.name for each in anew.metadata.owner_references] == ["c"]
+    assert anew.spec.provider_id == "gce://p/z/somebody-elses"
+    await client.delete(resources.NODES, machine, uid=anew.metadata.uid)

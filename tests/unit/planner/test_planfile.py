@@ -156,6 +156,13 @@ def test_a_plan_of_nothing_is_one() -> None:
     assert _read("nodes: []").nodes == ()
 
 
+def test_the_plan_of_the_guide_is_one() -> None:
+    guide = (Path(__file__).parents[3] / "docs/guides/late-nodes.md").read_text()
+    plan = _read(guide.partition("```yaml\n")[2].partition("```")[0])
+    assert [node.name for node in plan.nodes] == ["friday-1", "friday-2", "friday-3"]
+    assert all(node.late for node in plan.nodes)
+
+
 def test_a_late_node_is_known_by_what_its_template_and_it_say() -> None:
     plan = _read(
         "templates:\n"
