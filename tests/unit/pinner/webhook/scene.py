@@ -15,7 +15,7 @@ from moorage.pinner.names import FINALIZER, PREPARING_TAINT, RESERVATION_ANNOTAT
 from moorage.pinner.sweeps import Sweeps
 from moorage.pinner.webhook.mutate import Mutator
 from moorage.pinner.world import World
-from moorage.reservations import NodeReservation, Owner, Promise, Record, Slot, Spec, merging
+from moorage.reservations import LATE, NodeReservation, Owner, Promise, Record, Slot, Spec, merging
 from tests.unit.cluster.told import told
 
 Json = dict[str, Any]
@@ -89,13 +89,28 @@ class Scene:
         self.mutator = Mutator(self.world, self.sweeps, clock, lambda: self.leads)
         self._version = 0
 
-    def node(self, name: str, *slots: Slot, until: str = LATER, promise: Promise = PROMISE, **node: Any) -> None:
-        """A placeholder on which pods are expected."""
+    def late(self, name: str, *slots: Slot, machine: str = "") -> None:
+        """A node whose machine brings its own Node, or has: then the reservation has learned it."""
+        promise = msgspec.structs.replace(PROMISE, profile=LATE, provider_id="p")
+        self._reserve(name, *slots, promise=promise, node_name=machine, node_uid="n-" + machine if machine else "")
+        if machine:
+            made = {
+                "metadata": {"name": machine, "uid": "n-" + machine, "labels": {"pool": "a"}},
+                "spec": {"taints": [msgspec.to_builtins(PREPARING_TAINT)], "providerID": "p"},
+                "status": {"allocatable": PROMISE.allocatable, "nodeInfo": {"kubeletVersion": "v1.36.3"}},
+            }
+            self.nodes.put(msgspec.convert(made, Node), self.next())
+
+    def _reserve(self, name: str, *slots: Slot, promise: Promise, until: str = LATER, **more: Any) -> None:
         record = Record("expect-" + name, "ExpectPods", 1, 2, until)
-        spec = Spec(promise=promise, deadline=LATER, slots=slots, expected_until=until, instructions=(record,))
+        spec = Spec(promise=promise, deadline=LATER, slots=slots, expected_until=until, instructions=(record,), **more)
         stored = msgspec.json.decode(msgspec.json.encode(merging.changes(None, spec)))
         meta = ObjectMeta(name=name, uid="r-" + name, finalizers=(FINALIZER,))
         self.reservations.put(NodeReservation(metadata=meta, spec=stored), self.next())
+
+    def node(self, name: str, *slots: Slot, until: str = LATER, promise: Promise = PROMISE, **node: Any) -> None:
+        """A placeholder on which pods are expected."""
+        self._reserve(name, *slots, promise=promise, until=until)
         made = {
             "metadata": {"name": name, "uid": "n-" + name, "annotations": {RESERVATION_ANNOTATION: "r-" + name}},
             "spec": {"taints": [msgspec.to_builtins(PREPARING_TAINT)]},

@@ -11,6 +11,7 @@ from moorage.objects import Pod
 from moorage.pinner import expected
 from moorage.pinner.names import CLAIM_ANNOTATION, NOT_PINNED_ANNOTATION, PIN_ANNOTATION
 from moorage.reservations import Owner, Promise
+from moorage.scheduling import Reason
 from tests.unit.pinner.webhook.scene import NOW, WEB, Json, Scene, patched, pod, slot
 
 
@@ -41,6 +42,35 @@ def test_expected_pods_fill_their_slots_and_the_next_one_is_left_alone(scene: Sc
     assert [each.get(PIN_ANNOTATION) for each in marks] == ["expect-node-1", "expect-node-1", None]
     assert marks[0][CLAIM_ANNOTATION] != marks[1][CLAIM_ANNOTATION]
     assert created[2] == pod()
+
+
+def test_on_a_late_node_pods_are_pinned_once_its_machine_has_brought_the_node(scene: Scene) -> None:
+    scene.late("late-1", slot(2))
+    waits = scene.create(pod())
+    assert node_of(waits) == ""
+    assert "late-1" in reason(waits)
+    scene.late("late-1", slot(2), machine="machine")
+    created = [scene.create(pod()) for _ in range(3)]
+    assert [node_of(each) for each in created] == ["machine", "machine", ""]
+    assert created[0]["metadata"]["annotations"][PIN_ANNOTATION] == "expect-late-1"
+    assert scene.ask(created[0]) == [], "asked once more"
+    created[1]["spec"]["nodeSelector"] = {"spot": "true"}
+    assert node_of(patched(created[1], scene.ask(created[1]))) == ""
+    assert node_of(scene.create(pod())) == "machine", "its slot is free again"
+    scene.store(created[0], "web-1")
+    assert scene.settled == ["late-1"]
+    assert [each.key for each in scene.world.pods_on("late-1")] == ["ns/web-1"]
+    assert node_of(scene.create(pod())) == ""
+
+
+def test_slots_of_a_late_node_hold_room_on_the_node_that_came(scene: Scene) -> None:
+    scene.late("late-1", slot(3), machine="machine")
+    other = scene.store({"metadata": {}, "spec": {"containers": [{"resources": {"requests": {"cpu": "2"}}}]}}, "other")
+    assert [each.reason for each in scene.world.snapshot.verdict(other, "machine").findings] == [Reason.RESOURCE]
+    scene.reservations.drop("late-1", scene.next())
+    assert [each.reason for each in scene.world.snapshot.verdict(other, "machine").findings] == [Reason.TAINT]
+    assert scene.world.reserved_as("machine") == ""
+    assert scene.stirred[-2:] == ["machine", "late-1"], "nobody has it any more"
 
 
 def test_nodes_are_finished_one_after_the_other(scene: Scene) -> None:
