@@ -17,7 +17,7 @@ from moorage.cluster.layout import Layout
 from moorage.kube.cache import Change, WatchCache
 from moorage.kube.unreadable import Unreadable
 from moorage.objects import KubeObject, Node, Pod
-from moorage.reservations import NodeReservation, Promise, Reading, Spec, read
+from moorage.reservations import HOLD, NodeReservation, Promise, Reading, Spec, read
 from moorage.scheduling import Snapshot
 
 from . import late
@@ -69,6 +69,7 @@ class Following:
         self._readings: dict[str, tuple[NodeReservation, Reading]] = {}
         self._named: dict[str, str] = {}  # Node of profile late to the name of its reservation
         self._seeking: dict[str, Promise] = {}  # name of each late reservation that has learned no Node yet
+        self._chosen: dict[str, str] = {}  # such a reservation to the Node that it is about to learn
         self._admitted: defaultdict[str, set[str]] = defaultdict(set)  # node to the keys of the pods claimed for it
         self._arrivals: defaultdict[str, int] = defaultdict(int)  # how often a node's room was changed by others
         self._in_place: dict[str, tuple[object, object, object]] = {}  # pod uid to what it was found in place by
@@ -257,7 +258,10 @@ class Following:
             return False
         if known is not None and reservation is not None and _same_intent(known[0], reservation):
             self._readings[name] = (reservation, known[1])
-            return _ends(known[0]) != _ends(reservation)
+            if _ends(known[0]) == _ends(reservation):
+                return False
+            self._learn(name, self.node_name(name))
+            return True
         node = self.node_name(name) if known is not None else ""
         if reservation is None:
             self._readings.pop(name, None)
@@ -291,11 +295,19 @@ class Following:
             self._named[node] = name
             self._place_node(node)
         sought = self._seeking.pop(name, None)
-        if name in self._readings and spec.promise is not None and not node:
+        if spec.promise is not None and not node and self._is_wanted(name):
             self._seeking[name] = spec.promise
-        elif sought is not None:  # others that it would have meant wait for nobody now
+        elif sought is not None:
+            self._chosen.pop(name, None)
             for each in [each.metadata.name for each in self._caches.nodes if late.selects(sought, each)]:
-                self._stir(self.reserved_as(each) or each)
+                self._offer(each)
+
+    def _is_wanted(self, name: str) -> bool:
+        """Whether the node of a reservation is still to come."""
+        reservation, reading = self._readings.get(name, (None, _NOTHING))
+        if reservation is None or reservation.metadata.deletion_timestamp is not None:
+            return False
+        return reading.usable and reading.spec.intent == HOLD
 
     def _expects(self, name: str) -> Spec | None:
         """What says which pods are expected on a node; None when none are, or not any more."""
@@ -306,13 +318,22 @@ class Following:
 
     def _on_node(self, name: str) -> None:
         self._place_node(name)
-        reserved = self.reserved_as(name)
-        if reserved:
-            self._stir(reserved)
-        elif (node := self.nodes.get(name)) is not None:
-            meant = [each for each, promise in self._seeking.items() if late.selects(promise, node)]
-            for seeking in meant or ([name] if late.brought(node) else []):
-                self._stir(seeking)
+        self._offer(name)
+
+    def _offer(self, name: str) -> None:
+        """See that a Node is looked at: by the reservation that has it, by one that wants it, or for itself."""
+        reserved, node = self.reserved_as(name) or self.sought_by(name), self.nodes.get(name)
+        if reserved or (node is not None and late.brought(node)):
+            self._stir(reserved or name)
+
+    def sought_by(self, name: str) -> str:
+        """The name of a late reservation that is about to learn a Node, or could; empty when none could."""
+        node = self.nodes.get(name)
+        chosen = next((each for each, machine in self._chosen.items() if machine == name), "")
+        if node is None or chosen:
+            return chosen
+        meant = (each for each, promise in self._seeking.items() if late.selects(promise, node))
+        return next((each for each in meant if each not in self._chosen), "")
 
     def _place_node(self, name: str) -> None:
         if self._layout.place_node(name):

@@ -59,7 +59,6 @@ class World(Following):
         self.not_kept: dict[str, frozenset[str]] = {}  # by Node uid: labels and taints that do not stay as they are set
         self.signs: dict[str, Signs] = {}  # node to what told of a kubelet when we looked last
         self._waiting_nodes: dict[str, tuple[str, datetime]] = {}  # Nodes without reservation: uid, and first seen
-        self._chosen: dict[str, str] = {}  # late reservation to the Node that it is about to learn
         self._made: dict[str, str] = {}  # uid of a reservation for which a placeholder was made, to the Node's
         self._shown: dict[str, dict[tuple[str, int], datetime]] = {}  # node to its nominations, and since when seen
         self._turn = ("", datetime.min.replace(tzinfo=UTC))  # whose it is to be opened, and for how long
@@ -148,8 +147,7 @@ class World(Following):
 
     def _unclaimed(self, name: str, node: Node | None, now: datetime) -> Unclaimed | None:
         """That no reservation has a Node which a machine brought along with our taint, if so."""
-        is_other = bool(self.reserved_as(name)) or name in self._chosen.values()
-        if node is None or is_other or not late.brought(node):
+        if node is None or not late.brought(node) or self.reserved_as(name) or self.sought_by(name):
             self._waiting_nodes.pop(name, None)
             return None
         uid, since = self._waiting_nodes.setdefault(name, (node.metadata.uid, now))
@@ -161,16 +159,12 @@ class World(Following):
 
     def _candidate(self, name: str, reservation: NodeReservation) -> Node | None:
         """The Node that a late reservation learns next; from then on it is nobody else's."""
-        chosen = {node for other, node in self._chosen.items() if other != name and other in self._seeking}
-        free = [
-            node
-            for each in self._caches.nodes
-            if (node := self.nodes.get(each.key)) is not None
-            and node.metadata.name not in chosen
-            and not self.reserved_as(node.metadata.name)
-        ]
-        found = late.choose(self._seeking[name], reservation.metadata.creation_timestamp or "", free)
         self._chosen.pop(name, None)
+        promise, chosen = self._seeking[name], set(self._chosen.values())
+        meant = (each.metadata.name for each in self._caches.nodes if late.selects(promise, each))
+        free = (each for each in meant if each not in chosen and not self.reserved_as(each))
+        nodes = [node for each in free if (node := self.nodes.get(each)) is not None]
+        found = late.choose(promise, reservation.metadata.creation_timestamp or "", nodes)
         if found is not None:
             self._chosen[name] = found.metadata.name
         return found
@@ -267,7 +261,6 @@ class World(Following):
         for known in (self._made, self.refused, self.failed):
             known.pop(reservation.metadata.uid, None)
         self.signs.pop(reservation.metadata.name, None)
-        self._chosen.pop(reservation.metadata.name, None)
         self._waits.pop(reservation.metadata.name, None)
         self._read(reservation.metadata.name)
 

@@ -248,6 +248,25 @@ async def test_of_several_promises_with_the_same_labels_each_takes_one_node() ->
             assert bed.bound(machine) == {pods[name][0]["metadata"]["uid"]}
 
 
+@pytest.mark.parametrize("spoilt", ["torn", "given up"])
+@virtual
+async def test_a_promise_that_is_not_kept_takes_no_node_from_another(spoilt: str) -> None:
+    async with Bed() as bed:
+        bed.planner.create_late("n0")
+        pods = bed.people.pods(1)
+        bed.planner.create_late("n1")
+        pinned = bed.planner.pin("n1", *pods)
+        await bed.run(5)
+        changes: Json = {"deadline": "whenever"} if spoilt == "torn" else {"intent": "Delete"}
+        bed.people.hold("nodereservations", "n0")
+        bed.api.edit("nodereservations", "n0", lambda found: found["spec"].update(changes))
+        await bed.run(1)
+        bed.people.register("machine", labels=BATCH)
+        await bed.answered(pinned)
+        assert bed.planner.final(pinned) == DONE
+        assert bed.bound("machine") == {pods[0]["metadata"]["uid"]}
+
+
 @virtual
 async def test_when_nothing_comes_the_pods_are_left_to_the_scheduler_at_the_deadline() -> None:
     async with Bed() as bed:
