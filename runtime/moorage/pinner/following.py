@@ -17,12 +17,13 @@ from moorage.cluster.layout import Layout
 from moorage.kube.cache import Change, WatchCache
 from moorage.kube.unreadable import Unreadable
 from moorage.objects import KubeObject, Node, Pod
-from moorage.reservations import HOLD, NodeReservation, Promise, Reading, Spec, read
+from moorage.reservations import HOLD, NodeReservation, Reading, Spec, read
 from moorage.scheduling import Snapshot
 
 from . import late
 from .caches import Caches
 from .expected import Expected
+from .machines import Machines
 from .names import FINALIZER
 from .promised import as_promised
 from .refusal import Refusal
@@ -67,9 +68,7 @@ class Following:
         self._caches = caches
         self._stir, self._settle = stir, settle or stir
         self._readings: dict[str, tuple[NodeReservation, Reading]] = {}
-        self._named: dict[str, str] = {}  # Node of profile late to the name of its reservation
-        self._seeking: dict[str, Promise] = {}  # name of each late reservation that has learned no Node yet
-        self._chosen: dict[str, str] = {}  # such a reservation to the Node that it is about to learn
+        self._machines = Machines()
         self._admitted: defaultdict[str, set[str]] = defaultdict(set)  # node to the keys of the pods claimed for it
         self._arrivals: defaultdict[str, int] = defaultdict(int)  # how often a node's room was changed by others
         self._in_place: dict[str, tuple[object, object, object]] = {}  # pod uid to what it was found in place by
@@ -125,9 +124,8 @@ class Following:
 
     def reserved_as(self, node: str) -> str:
         """The name of the reservation that has a Node; empty when none has."""
-        if node in self._named:
-            return self._named[node]
-        return node if node in self._readings and self.node_name(node) == node else ""
+        ordinary = node if node in self._readings and self.node_name(node) == node else ""
+        return self._machines.owner(node) or ordinary
 
     def pod(self, key: str) -> Pod | None:
         """A pod as it is, our own bindings included."""
@@ -287,20 +285,13 @@ class Following:
         """
         spec = self.reading(name).spec
         node = spec.named(name) if name in self._readings else ""
-        if before != node and self._named.get(before) == name:
-            del self._named[before]
-            self._place_node(before)
-            self._stir(before)
-        if node and node != name and node not in self._named:
-            self._named[node] = name
-            self._place_node(node)
-        sought = self._seeking.pop(name, None)
-        if spec.promise is not None and not node and self._is_wanted(name):
-            self._seeking[name] = spec.promise
-        elif sought is not None:
-            self._chosen.pop(name, None)
-            for each in [each.metadata.name for each in self._caches.nodes if late.selects(sought, each)]:
-                self._offer(each)
+        changed = self._machines.learned(name, before, node)
+        sought = self._machines.seek(name, spec.promise if not node and self._is_wanted(name) else None)
+        for each in changed:
+            self._place_node(each)
+        others = (each.metadata.name for each in self._caches.nodes if sought and late.selects(sought, each))
+        for each in dict.fromkeys((*changed, *others)):
+            self._offer(each)
 
     def _is_wanted(self, name: str) -> bool:
         """Whether the node of a reservation is still to come."""
@@ -322,18 +313,10 @@ class Following:
 
     def _offer(self, name: str) -> None:
         """See that a Node is looked at: by the reservation that has it, by one that wants it, or for itself."""
-        reserved, node = self.reserved_as(name) or self.sought_by(name), self.nodes.get(name)
-        if reserved or (node is not None and late.brought(node)):
-            self._stir(reserved or name)
-
-    def sought_by(self, name: str) -> str:
-        """The name of a late reservation that is about to learn a Node, or could; empty when none could."""
         node = self.nodes.get(name)
-        chosen = next((each for each, machine in self._chosen.items() if machine == name), "")
-        if node is None or chosen:
-            return chosen
-        meant = (each for each, promise in self._seeking.items() if late.selects(promise, node))
-        return next((each for each in meant if each not in self._chosen), "")
+        wanted = self.reserved_as(name) or self._machines.sought_by(name, node)
+        if wanted or (node is not None and late.brought(node)):
+            self._stir(wanted or name)
 
     def _place_node(self, name: str) -> None:
         if self._layout.place_node(name):

@@ -58,7 +58,6 @@ class World(Following):
         self.failed: dict[str, dict[str, PinState]] = {}  # by reservation uid, then pin uid: refused for good
         self.not_kept: dict[str, frozenset[str]] = {}  # by Node uid: labels and taints that do not stay as they are set
         self.signs: dict[str, Signs] = {}  # node to what told of a kubelet when we looked last
-        self._waiting_nodes: dict[str, tuple[str, datetime]] = {}  # Nodes without reservation: uid, and first seen
         self._made: dict[str, str] = {}  # uid of a reservation for which a placeholder was made, to the Node's
         self._shown: dict[str, dict[tuple[str, int], datetime]] = {}  # node to its nominations, and since when seen
         self._turn = ("", datetime.min.replace(tzinfo=UTC))  # whose it is to be opened, and for how long
@@ -130,7 +129,7 @@ class World(Following):
             made_uid=self._made.get(uid, ""),
             confirmed=confirmed,
             signs=self.signs.get(name, UNKNOWN),
-            candidate=self._candidate(name, reservation) if name in self._seeking else None,
+            candidate=self._candidate(name, reservation),
             refused=self.refused.get(uid),
             failed=self.failed.get(uid, {}),
             hindered={**waits, **hindered} if waits else hindered,
@@ -147,27 +146,22 @@ class World(Following):
 
     def _unclaimed(self, name: str, node: Node | None, now: datetime) -> Unclaimed | None:
         """That no reservation has a Node which a machine brought along with our taint, if so."""
-        if node is None or not late.brought(node) or self.reserved_as(name) or self.sought_by(name):
-            self._waiting_nodes.pop(name, None)
+        wanted = self.reserved_as(name) or self._machines.sought_by(name, node)
+        if node is None or wanted or not late.brought(node):
+            self._machines.claimed(name)
             return None
-        uid, since = self._waiting_nodes.setdefault(name, (node.metadata.uid, now))
-        if uid != node.metadata.uid:
-            _, since = self._waiting_nodes[name] = (node.metadata.uid, now)
-        promises = ((each, self.reading(each).spec.promise) for each in self._named.values())
-        like = (each for each, promise in promises if promise is not None and late.selects(promise, node))
-        return Unclaimed(since, tuple(sorted(like)))
+        promises = ((each, self.reading(each).spec.promise) for each in self._machines.owners)
+        like = sorted(each for each, promise in promises if promise is not None and late.selects(promise, node))
+        return Unclaimed(self._machines.unclaimed(node, now), tuple(like))
 
     def _candidate(self, name: str, reservation: NodeReservation) -> Node | None:
-        """The Node that a late reservation learns next; from then on it is nobody else's."""
-        self._chosen.pop(name, None)
-        promise, chosen = self._seeking[name], set(self._chosen.values())
+        """The Node that a late reservation learns next."""
+        promise = self.reading(name).spec.promise
+        if promise is None or not self._machines.waits(name):
+            return None
         meant = (each.metadata.name for each in self._caches.nodes if late.selects(promise, each))
-        free = (each for each in meant if each not in chosen and not self.reserved_as(each))
-        nodes = [node for each in free if (node := self.nodes.get(each)) is not None]
-        found = late.choose(promise, reservation.metadata.creation_timestamp or "", nodes)
-        if found is not None:
-            self._chosen[name] = found.metadata.name
-        return found
+        free = (node for each in meant if not self.reserved_as(each) and (node := self.nodes.get(each)) is not None)
+        return self._machines.choose(name, reservation.metadata.creation_timestamp or "", free)
 
     def take_turn(self, name: str, now: datetime) -> datetime | None:
         """Take the turn to nominate pods to a closed node and to open it; None when it is this node's, else when next.
