@@ -285,8 +285,9 @@ class Following:
         """
         spec = self.reading(name).spec
         node = spec.named(name) if name in self._readings else ""
-        changed = self._machines.learned(name, before, node)
+        self._machines.learned(name, before, node)
         sought = self._machines.seek(name, spec.promise if not node and self._is_wanted(name) else None)
+        changed = [each for each in (before, node) if each and before != node]
         for each in changed:
             self._place_node(each)
         others = (each.metadata.name for each in self._caches.nodes if sought and late.selects(sought, each))

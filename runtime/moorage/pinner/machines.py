@@ -43,22 +43,18 @@ class Machines:
         meant = (each for each, promise in self._seeking.items() if late.selects(promise, node))
         return next((each for each in meant if each not in self._chosen), "")
 
-    def learned(self, name: str, before: str, node: str) -> list[str]:
-        """Take note of which Node a reservation has now; returns the Nodes that have another owner than before.
+    def learned(self, name: str, before: str, node: str) -> None:
+        """Take note of which Node a reservation has now.
 
         Args:
             name: of the reservation.
             before: its Node so far; empty when it had none.
             node: its Node now; likewise.
         """
-        changed = []
         if before != node and self._named.get(before) == name:
             del self._named[before]
-            changed.append(before)
-        if node and node != name and node not in self._named:
-            self._named[node] = name
-            changed.append(node)
-        return changed
+        if node and node != name:
+            self._named.setdefault(node, name)
 
     def seek(self, name: str, promise: Promise | None) -> Promise | None:
         """A reservation waits for what its promise means, or (None) for nothing.

@@ -161,6 +161,40 @@ async def test_a_node_may_be_there_before_it_is_promised() -> None:
         assert bed.bound("machine") == {pod["metadata"]["uid"] for pod in pods}
 
 
+@pytest.mark.parametrize("first", [False, True])
+@virtual
+async def test_a_machine_may_be_called_as_the_plan_calls_it(first: bool) -> None:
+    async with Bed() as bed:
+        if first:
+            bed.people.register("n1", labels=BATCH)
+            await bed.run(2)
+        pods = bed.people.pods(2)
+        created, pinned = bed.planner.create_late("n1"), bed.planner.pin("n1", *pods)
+        await bed.run(2)
+        if not first:
+            bed.people.register("n1", labels=BATCH)
+        await bed.answered(created, pinned)
+        assert bed.planner.final(created) == bed.planner.final(pinned) == DONE
+        assert bed.bound("n1") == {pod["metadata"]["uid"] for pod in pods}
+        await bed.until(lambda: not is_open(bed))
+        await bed.run(150)
+        assert_nothing_was_made(bed)
+        assert len(bed.told("NodeUnclaimed")) == int(first), "nobody meant it before the plan came"
+
+
+@virtual
+async def test_another_machine_of_the_name_that_the_plan_gives_is_not_meant() -> None:
+    async with Bed() as bed:
+        _, pinned, _ = await promised(bed)
+        bed.people.register("n1", labels={"batch": "c"}, taints=[])
+        await bed.run(10)
+        assert bed.planner.final(pinned) == learned(bed) == ""
+        bed.people.register("machine", labels=BATCH)
+        await bed.answered(pinned)
+        assert learned(bed) == "machine"
+        assert bed.asked("patch", "nodes", "n1") == []
+
+
 @virtual
 async def test_what_karpenter_has_not_completed_is_waited_for() -> None:
     async with Bed() as bed:

@@ -251,3 +251,37 @@ def test_a_nomination_counts_as_left_behind_only_if_a_reservation_says_that_it_i
         ("Pod", "ns/p1", "clean"),
         ("NodeReservation", model.NAME, "delete"),
     ]
+
+
+def test_of_a_late_node_our_taint_and_nominations_go_and_its_own_labels_stay() -> None:
+    others = {key: value for key, value in JOINING_LABELS.items() if key != PLACEHOLDER_LABEL}
+    brought = model.brought(model.joined(model.placeholder(), ready=True))
+    assert brought is not None
+    machine = msgspec.structs.replace(brought, metadata=ObjectMeta(name="machine", uid="m", labels=others))
+    ours = (Nomination("u1", 1, model.DEADLINE),)
+    spec = model.spec_of(1, promise=model.BROUGHT, node_name="machine", nominations=ours)
+    pods = [
+        model.pod(1, nominated_node_name="machine"),
+        model.pod(2, nominated_node_name=model.NAME),
+        model.pod(3, node="machine"),
+    ]
+    found = cleanup.select([machine], pods, [model.reservation_of(spec)])
+    assert [(each.kind, each.name, each.action) for each in found] == [
+        ("Pod", "ns/p1", "clean"),
+        ("Node", "machine", "clean"),
+        ("NodeReservation", model.NAME, "delete"),
+    ]
+    assert found[1].detail == "our taint"
+    assert adoption.withdraw(machine, PROFILES["late"]) == {"spec": {"taints": []}}
+
+
+def test_nothing_is_completed_on_a_late_node() -> None:
+    promise = msgspec.structs.replace(model.BROUGHT, taints=(Taint("dedicated", "x", "NoSchedule"),))
+    brought = model.brought(model.joined(model.placeholder(), ready=True))
+    assert brought is not None
+    changes, shortfalls = adoption.adopt(brought, promise, PROFILES["late"], preparing="")
+    assert changes == {"spec": {"taints": []}}
+    assert [each for each in shortfalls if "promised, the node has none" in each] == [
+        "label pool: a was promised, the node has none",
+        "taint dedicated:NoSchedule: it was promised, the node has none",
+    ]
