@@ -290,8 +290,9 @@ class Following:
         changed = [each for each in (before, node) if each and before != node]
         for each in changed:
             self._place_node(each)
-        others = (each.metadata.name for each in self._caches.nodes if sought and late.selects(sought, each))
-        for each in dict.fromkeys((*changed, *others)):
+        if sought is not None:  # what else it would have meant is for somebody else now
+            changed += [each.metadata.name for each in self._caches.nodes if late.selects(sought, each)]
+        for each in dict.fromkeys(changed):
             self._offer(each)
 
     def _is_wanted(self, name: str) -> bool:

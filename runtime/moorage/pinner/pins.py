@@ -50,12 +50,14 @@ def _state(o: Observation, pin: Pin, deadlines: Mapping[str, str]) -> PinState:
         return _rejected(refusal)
     if late:
         hindrance = o.hindered.get(pin.uid) or (o.trouble if o.node is None else None)
-        return PinState(Outcome.FAILED, hindrance or never_came(o) or Refusal(ReasonCode.DEADLINE_PASSED))
+        if hindrance is None and o.late and o.node is None:
+            hindrance = never_came(o)
+        return PinState(Outcome.FAILED, hindrance or Refusal(ReasonCode.DEADLINE_PASSED))
     return PENDING
 
 
 def never_came(o: Observation) -> Refusal | None:
-    """That the machine has not joined in time; None while it may, and once it has brought its Node."""
+    """Of a node without a machine, that none has joined in time; None while it may, and of a late one that has gone."""
     if not rules.expired(o.spec, o.now) or (o.late and o.made):
         return None
     text = f"node {o.name} did not join before its deadline"

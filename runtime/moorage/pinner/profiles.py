@@ -109,7 +109,8 @@ def refuse(promise: Promise, profile: Profile) -> Refusal | None:
     keys = [*promise.labels, *(taint.key for taint in (*promise.taints, *promise.startup_taints))]
     karpenters = next((key for key in keys if key.startswith(KARPENTER_PREFIX)), None)
     if karpenters is not None:
-        return Refusal(ReasonCode.KARPENTER_NODE, f"the node belongs to a Karpenter NodeClaim: it carries {karpenters}")
+        text = f"the node belongs to a Karpenter NodeClaim, it carries {karpenters}: promise it with profile {LATE}"
+        return Refusal(ReasonCode.KARPENTER_NODE, text)
     if profile.provider_id is None:
         return None
     given = promise.provider_id

@@ -11,7 +11,7 @@ import pytest
 
 from moorage.objects import OwnerReference, Pod
 from moorage.pinner import pins
-from moorage.pinner.names import PREPARING
+from moorage.pinner.names import PREPARING, RESERVATION_ANNOTATION
 from moorage.pinner.refusal import Refusal
 from moorage.pinner.steps import (
     Bind,
@@ -20,6 +20,7 @@ from moorage.pinner.steps import (
     Decision,
     DeleteNode,
     DeletePod,
+    EditReservation,
     EndReservation,
     PatchNode,
 )
@@ -291,3 +292,41 @@ def test_the_model_notices_what_it_should() -> None:
         one.do(DeleteNode(placeholder(), Refusal(ReasonCode.OK)))
     assert one.shape()[0] == spec_of(1)
     assert DEADLINE in str(one.shape()[0])
+
+
+def test_a_pod_whose_time_has_passed_on_a_node_that_has_joined_is_not_told_that_it_has_not() -> None:
+    node = joined(placeholder(), ready=True)
+    one = Corner(
+        reservation_of(spec_of(1, node_uid="n")), node=node, pods={"p1": model.wanting_device(pod(1))}, now=LATE
+    )
+    (state,) = one.decide().pins.values()
+    assert (state.outcome, state.refusal and state.refusal.reason) == (Outcome.FAILED, ReasonCode.DEADLINE_PASSED)
+
+
+def test_a_late_node_is_awaited_learned_and_taken_like_any_that_has_joined() -> None:
+    one = Corner(reservation_of(spec_of(1, promise=model.BROUGHT)), pods={"p1": pod(1)})
+    decision = one.decide()
+    assert (decision.steps, decision.state) == ((), "Pending")
+    assert decision.message == "waiting for a Node with providerID p and the taint " + PREPARING
+    one.node = model.brought(joined(placeholder(), ready=True))
+    decision = one.decide()
+    assert (kinds(decision), decision.state) == ([EditReservation], "Joining")
+    one.do(decision.steps[0])
+    assert kinds(one.decide()) == [Bind]
+    one.settle()
+    assert one.decide().state == "Ready"
+    assert one.node is not None
+    assert one.node.spec.taints == ()
+    assert one.node.metadata.annotations == {RESERVATION_ANNOTATION: "r"}
+
+
+@pytest.mark.parametrize("learned", [False, True])
+def test_a_late_node_that_does_not_come_or_goes_has_failed(learned: bool) -> None:
+    how = {"node_name": NAME, "node_uid": "n"} if learned else {}
+    spec = spec_of(1, promise=model.BROUGHT, **how)
+    one = Corner(reservation_of(spec), pods={"p1": pod(1)}, now=NOW if learned else LATE)
+    ended = one.decide().ended
+    assert ended is not None
+    assert ended.reason is ReasonCode.NODE_FAILED
+    one.settle()
+    assert one.reservation is None
