@@ -21,7 +21,7 @@ from moorage.kube.transport import Transport
 from moorage.ops.parsing import Address
 from moorage.ops.settings import PinnerSettings
 from moorage.pinner import service as pinner_service
-from moorage.pinner.names import CLAIM_ANNOTATION
+from moorage.pinner.names import CLAIM_ANNOTATION, PREPARING
 from moorage.planner.service import Planner
 from moorage.planner.settings import PlannerSettings
 from tests.charts.fenced import KINDS
@@ -233,3 +233,32 @@ async def test_new_nodes_that_never_come_leave_everything_as_it_was(
     with pytest.raises(errors.NotFound):
         await client.get(resources.NODES, NEW[0])
     await clear(own_cluster, client)
+
+
+async def test_nodes_that_machines_bring_along_take_the_pods_once_all_have_come(
+    own_cluster: LocalCluster, client: Client, kubeconfig: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan, (port,) = tmp_path / "late.yaml", free_ports(1)
+    late = "  profile: late\n  matchLabels: {moorage.test/batch: late}\n"
+    plan.write_text(PLAN.format(deadline="5m").replace("new-", "late-").replace("  expect:", f"{late}  expect:"))
+    await populate(own_cluster, client)
+    watcher, names = Watcher(client.transport, {"web": 7}), ["late-1", "late-2"]
+    async with pinning_beside(own_cluster, port):
+        async with watcher.watching(), planning(kubeconfig, plan, port, once=True) as task:
+            await expected(own_cluster, capsys, dict.fromkeys(names, 4))
+            for machine in NEW:
+                labels = {"moorage.test/batch": "late"}
+                taints = [f"{PREPARING}=true:NoSchedule"]
+                await asyncio.to_thread(
+                    own_cluster.start_hollow_kubelet, machine, node_labels=labels, register_with_taints=taints
+                )
+            assert await done(task) == 0
+            assert stages(capsys.readouterr().out) == ["emptying", "done"], "after what was read on the way"
+        assert {each.spec.node_name for each in await running(client, 8)} == {*NEW}
+        assert watcher.broken == []
+        kept = [await client.get(resources.NODE_RESERVATIONS, name) for name in names]
+        assert sorted(each.spec["nodeName"] for each in kept) == NEW
+        await clear(own_cluster, client)
+        for machine, name in zip(NEW, names, strict=True):
+            await asyncio.to_thread(own_cluster.stop_hollow_kubelet, machine)
+            await pinning.reservation_gone(client, name)
