@@ -6,7 +6,7 @@ that was promised is ours to see to.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -15,7 +15,7 @@ from moorage.objects import Node, Taint
 from moorage.reservations import Promise
 from moorage.scheduling import requests
 
-from .names import JOINING_LABELS, KUBELET_LABELS, PLACEHOLDER_LABEL, PREPARING
+from .names import JOINING_LABELS, KUBELET_LABELS, PLACEHOLDER_LABEL, PREPARING, RESERVATION_ANNOTATION
 from .profiles import Profile
 from .promised import lasting_labels
 
@@ -51,14 +51,12 @@ def adopt(
     """
     labels, wrong = _labels(node, promise, profile)
     wrong += [_undone(node, key, labels.pop(key)) for key in sorted(labels.keys() & set(not_kept))]
-    lacking = _lacking(node, promise) if profile.late else []
-    wrong += [f"taint {taint}: it was promised, the node has none" for taint in lacking]
-    taints, lost = _taints(node, promise, preparing, {*not_kept, *lacking})
-    wrong += [
-        f"taint {taint}: it was set, and a policy or webhook took it off again"
-        for taint in lost
-        if taint not in lacking
-    ]
+    wanted = _lacking(node, promise)
+    if profile.late:
+        wrong += [f"taint {_named(taint)}: it was promised, the node has none" for taint in wanted]
+        wanted = []
+    taints, lost = _taints(node, wanted, preparing, not_kept)
+    wrong += [f"taint {taint}: it was set, and a policy or webhook took it off again" for taint in lost]
     changes: dict[str, Any] = {}
     if labels:
         changes["metadata"] = {"labels": labels}
@@ -88,8 +86,9 @@ def undone(node: Node, changes: Mapping[str, Any]) -> frozenset[str]:
 def withdraw(node: Node, profile: Profile | None, not_kept: Collection[str] = ()) -> dict[str, Any]:
     """The patch that takes our taint and the labels of a placeholder off a node with a kubelet; empty when it has none.
 
-    Our annotation stays: it is how the next leader knows the node again, and it means nothing to anybody else. Labels
-    go together: without our own, other labels are somebody else's.
+    Our annotation stays: it is how the next leader knows the node again, and it means nothing to anybody else. Taint
+    and labels go together: where neither our taint nor our own label is left, other labels are somebody else's. So are
+    all labels of a Node that a machine brought along.
 
     Args:
         node: the real node.
@@ -97,9 +96,10 @@ def withdraw(node: Node, profile: Profile | None, not_kept: Collection[str] = ()
         not_kept: labels that were taken off before and came back.
     """
     kept = [msgspec.to_builtins(taint) for taint in node.spec.taints if taint.key != PREPARING]
-    was_placeholder = PLACEHOLDER_LABEL in node.metadata.labels
-    if len(kept) == len(node.spec.taints) and not was_placeholder:
+    labelled, late = PLACEHOLDER_LABEL in node.metadata.labels, profile is not None and profile.late
+    if len(kept) == len(node.spec.taints) and not labelled:
         return {}
+    was_placeholder = not late and (labelled or RESERVATION_ANNOTATION in node.metadata.annotations)
     passing = {**JOINING_LABELS, **(profile.labels if profile is not None else {})} if was_placeholder else {}
     labels = {
         key: None for key, value in passing.items() if node.metadata.labels.get(key) == value and key not in not_kept
@@ -138,10 +138,10 @@ def _undone(node: Node, key: str, value: str | None) -> str:
     return f"label {key}: {value} was set, and a policy or webhook made {there} of it"
 
 
-def _lacking(node: Node, promise: Promise) -> list[str]:
+def _lacking(node: Node, promise: Promise) -> list[Taint]:
     """The promised taints that a node does not have."""
     have = {_named(taint) for taint in node.spec.taints}
-    return [_named(taint) for taint in promise.taints if _named(taint) not in have]
+    return [taint for taint in promise.taints if _named(taint) not in have]
 
 
 def _named(taint: Taint) -> str:
@@ -149,10 +149,9 @@ def _named(taint: Taint) -> str:
 
 
 def _taints(
-    node: Node, promise: Promise, preparing: str, not_kept: Collection[str]
+    node: Node, wanted: Sequence[Taint], preparing: str, not_kept: Collection[str]
 ) -> tuple[list[dict[str, str]] | None, list[str]]:
-    """All taints as they should be, or None when they are; and those that do not stay."""
-    wanted = [taint for taint in promise.taints if _named(taint) in _lacking(node, promise)]
+    """All taints as they should be, with those that are wanted, or None when they are; and those that do not stay."""
     lost = [_named(taint) for taint in wanted if _named(taint) in not_kept]
     missing = [taint for taint in wanted if _named(taint) not in not_kept]
     ours = [taint for taint in node.spec.taints if taint.key == PREPARING]

@@ -2,9 +2,8 @@
 
 The life of a placeholder (design 5): intended → created → held, pods bound to it → a kubelet joins → Ready, adopted →
 settled. Of a late node nothing is made: it is intended until a machine registers. Or it fails: pods, then Node, then
-reservation are deleted. Four rules stand above all: nothing is destroyed
-on the word of a cache, a Node with a kubelet is never deleted, a Node without a mark of ours is never written to, and
-who cannot read an intent does nothing.
+reservation are deleted. Four rules stand above all: nothing is destroyed on the word of a cache, a Node with a kubelet
+is never deleted, a Node without a mark of ours is never written to, and who cannot read an intent does nothing.
 """
 
 from __future__ import annotations
