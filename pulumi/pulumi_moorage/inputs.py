@@ -134,10 +134,12 @@ class PodPinnerLog(TypedDict, total=False):
 
 
 class PodPinnerCrds(TypedDict, total=False):
-    """The definition of NodeReservation."""
+    """The definitions of NodeReservation and SlotReservation."""
 
     enabled: pulumi.Input[bool]
-    """Whether the chart brings it. It is kept when the release is uninstalled. Default: true. Unit: true or false."""
+    """Whether the chart brings them. They are kept when the release is uninstalled. Default: true. Unit: true or
+    false.
+    """
 
 
 class PodPinnerRbac(TypedDict, total=False):
@@ -431,7 +433,7 @@ class PodPinnerArgs(TypedDict, total=False):
     log: pulumi.Input[PodPinnerLog]
     """How the process logs."""
     crds: pulumi.Input[PodPinnerCrds]
-    """The definition of NodeReservation."""
+    """The definitions of NodeReservation and SlotReservation."""
     rbac: pulumi.Input[PodPinnerRbac]
     """Rights in the cluster."""
     admission_policy: pulumi.Input[PodPinnerAdmissionPolicy]

@@ -182,7 +182,7 @@ variable "log" {
 }
 
 variable "crds" {
-  description = "Key crds of the chart.\nThe definition of NodeReservation.\nKeys: enabled."
+  description = "Key crds of the chart.\nThe definitions of NodeReservation and SlotReservation.\nKeys: enabled."
   type        = any
   default     = null
 }
