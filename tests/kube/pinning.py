@@ -269,10 +269,11 @@ def install(cluster: ClusterHandle) -> None:
         define(cluster, plural)
 
 
-def define(cluster: ClusterHandle, plural: str) -> None:
-    """Define one of our kinds in the cluster, unless it is."""
+def define(cluster: ClusterHandle, plural: str, change: Callable[[dict[str, Any]], None] = lambda _: None) -> None:
+    """Define one of our kinds in the cluster, unless it is, changed by somebody if need be."""
     definition = yaml.safe_load((CRDS / f"{plural}.moorage.dev.yaml").read_text())
     path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    change(definition)
     name = definition["metadata"]["name"]
     if name not in {item["metadata"]["name"] for item in cluster.api.get(path)["items"]}:
         cluster.api.request("POST", path, definition)

@@ -14,6 +14,7 @@ from .parsing import Address
 from .secret import Secret
 
 PROFILES = ("generic", "aws", "gcp", "azure")
+STEERING = ("hard", "soft", "off")
 PLANNER = "moorage-planner"
 """Name of the planner's Service, as its chart has it unless told otherwise."""
 PLANNER_PORT = 9443
@@ -215,6 +216,13 @@ class WebhookSettings:
         "Seconds that the API server waits for us before it creates a pod unchanged",
         parsing.whole(1, 30),
         2,
+    )
+    destinations: str = setting(
+        "MOORAGE_DESTINATIONS",
+        "How pods are put on running nodes on which they are expected (SlotReservation): hard gives them the node's "
+        "name, soft a preference that the scheduler weighs, off leaves them to it",
+        parsing.one_of(*STEERING),
+        "hard",
     )
 
 

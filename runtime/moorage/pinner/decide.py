@@ -60,8 +60,8 @@ def decide(o: Observation, room: Room) -> Decision:
 
 
 def _decide(o: Observation, room: Room) -> Decision:
-    if o.reservation is None:
-        return Decision()
+    if o.reservation is None:  # pods may have been pinned to it while it ran
+        return Decision(pins.sweep(o, room) if o.steered else ())
     if o.node is None:
         return _absent(o)
     if o.node.has_kubelet and o.made and not marked(o.node):

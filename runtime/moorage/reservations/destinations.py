@@ -127,21 +127,6 @@ def in_force(spec: SlotsSpec, now: datetime) -> bool:
     return since is not None and until is not None and since - now <= EARLY and now < until
 
 
-def since_then(spec: SlotsSpec, pods: Iterable[Pod]) -> Iterator[Pod]:
-    """The pods that can be among those that are expected: a pod that is not stored yet has no time.
-
-    Args:
-        spec: a reservation that could be read.
-        pods: the pods that are on the node.
-    """
-    since = moment(spec.since)
-    begun = since.replace(microsecond=0) if since is not None else None  # pods tell their time in whole seconds
-    for pod in pods:
-        created = moment(pod.metadata.creation_timestamp or "")
-        if begun is None or created is None or created >= begun:
-            yield pod
-
-
 def slots_filled(spec: SlotsSpec, pods: Iterable[Pod]) -> tuple[tuple[Slot, tuple[Pod, ...]], ...]:
     """The slots, each with the pods that have come to it.
 
@@ -149,7 +134,7 @@ def slots_filled(spec: SlotsSpec, pods: Iterable[Pod]) -> tuple[tuple[Slot, tupl
         spec: a reservation that could be read.
         pods: the pods that are on the node.
     """
-    return rules.slots_filled(spec.slots, since_then(spec, pods))
+    return rules.slots_filled(spec.slots, rules.created_since(spec.since, pods))
 
 
 def is_served(reservation: SlotReservation) -> bool:
