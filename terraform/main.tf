@@ -35,6 +35,7 @@ module "pod_pinner" {
   network_policy                   = try(var.pod_pinner.network_policy, null)
   service                          = try(var.pod_pinner.service, null)
   webhook                          = try(var.pod_pinner.webhook, null)
+  destinations                     = try(var.pod_pinner.destinations, null)
   pod_labels                       = try(var.pod_pinner.pod_labels, null)
   pod_annotations                  = try(var.pod_pinner.pod_annotations, null)
   pod_security_context             = try(var.pod_pinner.pod_security_context, null)
@@ -275,6 +276,7 @@ locals {
       network_policy                   = "any"
       service                          = "any"
       webhook                          = "any"
+      destinations                     = "any"
       pod_labels                       = "any"
       pod_annotations                  = "any"
       pod_security_context             = "any"

@@ -43,6 +43,7 @@ class PodPinner(Chart):
         "network_policy": "networkPolicy",
         "service": "service",
         "webhook": "webhook",
+        "destinations": "destinations",
         "pod_labels": "podLabels",
         "pod_annotations": "podAnnotations",
         "pod_security_context": "podSecurityContext",

@@ -232,6 +232,17 @@ class PodPinnerWebhook(TypedDict, total=False):
     """
 
 
+class PodPinnerDestinations(TypedDict, total=False):
+    """Running nodes on which replacements are expected: the evictor reserves slots there before it evicts
+    (SlotReservation).
+    """
+
+    mode: pulumi.Input[str]
+    """How replacements are put there: hard gives those that fit the node's name, soft only has the scheduler prefer it,
+    off leaves all to the scheduler. Without the webhook it is off. Default: "hard". One of "hard", "soft", "off".
+    """
+
+
 class PodPinnerLivenessProbe(TypedDict, total=False):
     """When a pod that hangs is restarted."""
 
@@ -448,6 +459,10 @@ class PodPinnerArgs(TypedDict, total=False):
     """The Service of the webhook. Metrics have one of their own, which is not seen outside the cluster."""
     webhook: pulumi.Input[PodPinnerWebhook]
     """The webhook that pins pods while they are created. The API server is told of it only while pods are expected."""
+    destinations: pulumi.Input[PodPinnerDestinations]
+    """Running nodes on which replacements are expected: the evictor reserves slots there before it evicts
+    (SlotReservation).
+    """
     pod_labels: pulumi.Input[Mapping[str, pulumi.Input[str]]]
     """Labels of the pods, besides the chart's own. Unit: labels."""
     pod_annotations: pulumi.Input[Mapping[str, pulumi.Input[str]]]

@@ -223,6 +223,12 @@ variable "webhook" {
   default     = null
 }
 
+variable "destinations" {
+  description = "Key destinations of the chart.\nRunning nodes on which replacements are expected: the evictor reserves slots there before it evicts (SlotReservation).\nKeys: mode."
+  type        = any
+  default     = null
+}
+
 variable "pod_labels" {
   description = "Key podLabels of the chart, default {}.\nLabels of the pods, besides the chart's own."
   type        = any
