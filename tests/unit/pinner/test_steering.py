@@ -99,7 +99,8 @@ def said() -> Iterator[Lines]:
     """The pinner's log lines from here on."""
     lines, logger = Lines(), logging.getLogger("moorage.pinner")
     logger.addHandler(lines)
-    before, _ = logger.level, logger.setLevel(logging.INFO)
+    before = logger.level
+    logger.setLevel(logging.INFO)
     try:
         yield lines
     finally:
