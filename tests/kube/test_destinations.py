@@ -7,7 +7,9 @@ from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
+from prometheus_client import REGISTRY
 
 from moorage.kube import credentials, errors, resources
 from moorage.kube.client import Client
@@ -19,7 +21,7 @@ from moorage.reservations import SlotReservation, destinations
 from tests.kube import pinning
 from tests.kube.pinning import POOL
 from tests.kube.support import eventually, pod
-from tests.kube.webhooks import asked, deployment, pinner
+from tests.kube.webhooks import asked, deployment, expected_pod, pinner
 from tools.localcluster import ClusterHandle, LocalCluster
 
 pytestmark = pytest.mark.cluster
@@ -127,6 +129,15 @@ class Shop:
 
         return await eventually(probe, f"{count} new pods to run")
 
+    async def waiting(self) -> Pod:
+        """Its only pod, which has no node."""
+
+        async def probe() -> Pod | None:
+            found = await self._client.list(resources.PODS, self._namespace, labels="app=web")
+            return found[0] if len(found) == 1 and not found[0].spec.node_name else None
+
+        return await eventually(probe, "one pod to wait")
+
     async def moved(self, pods: list[Pod]) -> list[Pod]:
         """Pods are evicted; returns those that come in their place."""
         for each in pods:
@@ -212,6 +223,59 @@ async def test_what_does_not_count_changes_nothing(
         await asked(client, configuration, wanted=False)
         await shop.open()
         assert [each.spec.node_name for each in await shop.running()] == [empty]
+
+
+async def test_softly_it_is_a_preference_and_devices_are_always_only_preferred(
+    client: Client, cluster: ClusterHandle, namespace: str, node_name: NodeName
+) -> None:
+    busy, board = node_name("b"), Board()
+    shop = Shop(client, cluster, namespace, busy)
+    async with pinner(client, cluster, namespace, board, destinations="soft"):
+        uid = await shop.join(busy)
+        await expected(client, busy, uid, slot("web", namespace))
+        await served(client, busy)
+        await shop.open()
+        (found,) = await shop.running()
+        assert PIN_ANNOTATION not in found.metadata.annotations
+        affinity = found.spec.affinity
+        assert affinity is not None
+        assert affinity.node_affinity is not None
+        (term,) = affinity.node_affinity.preferred_during_scheduling_ignored_during_execution
+        assert term.weight == 100
+        await says(client, busy, "that it has come", lambda status: status.get("filled") == "1/1")
+
+
+async def test_what_a_kubelet_refuses_is_deleted_and_made_again(
+    client: Client, cluster: ClusterHandle, namespace: str, node_name: NodeName
+) -> None:
+    """Somebody was faster than our watch: the node has no room left when the pod that we have put there comes."""
+    node, board = node_name("n"), Board()
+    shop = Shop(client, cluster, namespace, node)
+    async with pinner(client, cluster, namespace, board):
+        await shop.join(node, used="950m")
+        await shop.open()
+        waiting = await shop.waiting()
+        before = swept()
+        meta = waiting.metadata
+        (owner,) = meta.owner_references
+        made = expected_pod(namespace, "web", node, cpu="100m")
+        made["metadata"] |= {"generateName": "late-", "annotations": {PIN_ANNOTATION: STEERED_BY + "ns/test"}}
+        made["metadata"] |= {"labels": meta.labels, "ownerReferences": [msgspec.to_builtins(owner)]}
+        made["spec"]["nodeName"] = node
+        late = await client.create(resources.PODS, made, namespace)
+
+        async def gone() -> bool:
+            found = await client.list(resources.PODS, namespace, labels="app=web")
+            return all(each.metadata.uid != late.metadata.uid or each.metadata.deletion_timestamp for each in found)
+
+        await eventually(gone, "the pod to be swept")
+        assert swept() > before
+        assert (await shop.waiting()).spec.node_name == "", "it is made again, and the scheduler's"
+
+
+def swept() -> float:
+    """How many pods were swept, so far and in all tests."""
+    return REGISTRY.get_sample_value("moorage_pinner_swept_pods_total") or 0.0
 
 
 async def test_without_the_definition_all_is_as_before_and_later_whatever_is_in_it(
