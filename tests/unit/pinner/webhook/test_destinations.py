@@ -9,8 +9,9 @@ import msgspec
 import pytest
 
 from moorage.objects import ObjectMeta, OwnerReference, Pod
-from moorage.pinner import pins
+from moorage.pinner.decide import decide
 from moorage.pinner.names import NOT_PINNED_ANNOTATION, PIN_ANNOTATION, STEERED_BY
+from moorage.pinner.steps import DeletePod
 from moorage.reservations import Owner, SlotReservation
 from tests.unit.pinner.webhook.scene import NOW, PROMISE, WEB, Json, Scene, patched, pod, review, slot
 from tests.unit.pinner.webhook.test_mutate import node_of, preferred, reason
@@ -202,7 +203,9 @@ def test_another_webhook_takes_the_pin_back(scene: Scene) -> None:
 def swept(scene: Scene, name: str) -> list[str]:
     """The pods that are to be deleted on a node."""
     o = scene.world.observe(name, scene.now, confirmed=False, sweeps=scene.sweeps)
-    return [step.pod.metadata.name for step in pins.sweep(o, scene.world.room(name))]
+    steps = decide(o, scene.world.room(name)).steps
+    assert all(isinstance(step, DeletePod) and step.sweep and step.grace is None for step in steps)
+    return [step.pod.metadata.name for step in steps if isinstance(step, DeletePod)]
 
 
 def stored(scene: Scene, created: Any, name: str, **status: Any) -> Pod:
