@@ -202,6 +202,37 @@ async def test_a_replacement_goes_where_it_is_expected_and_not_where_the_schedul
         assert [each.spec.node_name for each in await shop.moved(steered)] == [empty]
 
 
+async def test_without_a_pinner_the_scheduler_places_and_the_next_one_goes_on(
+    client: Client, cluster: ClusterHandle, namespace: str, node_name: NodeName
+) -> None:
+    busy, empty, board = node_name("b"), node_name("e"), Board()
+    shop = Shop(client, cluster, namespace, busy)
+    uid = await shop.join(busy, used="500m")
+    await shop.join(empty)
+    await expected(client, busy, uid, slot("web", namespace))
+    await shop.open()
+    pods = await shop.running()
+    assert [each.spec.node_name for each in pods] == [empty]
+    async with pinner(client, cluster, namespace, board):
+        await served(client, busy)
+    pods = await shop.moved(pods)
+    assert [each.spec.node_name for each in pods] == [empty], "nobody waits for a pinner that is gone"
+    async with pinner(client, cluster, namespace, board) as configuration:
+        await asked(client, configuration, wanted=True)
+        await takes(client, namespace, busy)
+        assert [each.spec.node_name for each in await shop.moved(pods)] == [busy]
+
+
+async def takes(client: Client, namespace: str, node: str) -> None:
+    """Wait until the API server asks: it learns of the configuration by a watch of its own."""
+
+    async def probe() -> bool:
+        made = await client.create(resources.PODS, expected_pod(namespace, "web", node), namespace, dry_run=True)
+        return made.spec.node_name == node
+
+    await eventually(probe, f"pods to be put on {node}")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

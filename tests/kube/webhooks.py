@@ -61,7 +61,8 @@ async def pinners(
     server = PlannerServer(board, ServerSettings(address=Address("127.0.0.1", 0)))
     await server.start()
     name = f"moorage-{namespace}"
-    await client.create(resources.SECRETS, {"metadata": {"name": name}, "data": encoded(secret or {})}, namespace)
+    body = {"metadata": {"name": name}, "data": encoded(secret or {})}
+    kept = await client.create(resources.SECRETS, body, namespace)
     made = await client.create(resources.MUTATING_WEBHOOKS, {"metadata": {"name": name}, "webhooks": []})
     tasks = []
     for number, port in enumerate(ports):
@@ -90,6 +91,7 @@ async def pinners(
         await asyncio.gather(*tasks, return_exceptions=True)
         await server.stop()
         await client.delete(resources.MUTATING_WEBHOOKS, name, uid=made.metadata.uid)
+        await client.delete(resources.SECRETS, name, namespace, uid=kept.metadata.uid)
         for node in {each.action.node for each in board}:
             await _forget(client, node)
 
