@@ -82,7 +82,7 @@ class Scene:
         self.stirred: list[str] = []
         self.settled: list[str] = []
         self.now = NOW
-        self.slots = caches["slot_reservations"]
+        self.slots, self.daemon_sets = caches["slot_reservations"], caches["daemon_sets"]
         self.world = World(
             Caches(**caches),
             default_profile="generic",

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from moorage.cluster.daemons import DaemonSet
 from moorage.objects import ObjectMeta, OwnerReference, Pod
 from moorage.pinner.decide import decide
 from moorage.pinner.names import NOT_PINNED_ANNOTATION, PIN_ANNOTATION, STEERED_BY
@@ -104,6 +105,18 @@ def test_slots_hold_their_room_against_others(scene: Scene) -> None:
     scene.running("a", slot(1), slot(2, owner=OTHER))
     assert node_of(scene.create(pod(cpu="3"))) == "", "4 cores, of which 2 are held for others"
     assert node_of(scene.create(pod(cpu="2"))) == "a"
+
+
+def test_room_is_left_for_pods_of_daemon_sets_that_are_to_come(scene: Scene) -> None:
+    scene.running("a", slot(1))
+    container = {"name": "main", "resources": {"requests": {"cpu": "3"}}}
+    meta = {"name": "agent", "namespace": "ns", "uid": "ds"}
+    daemons = {"metadata": meta, "spec": {"template": {"spec": {"containers": [container]}}}}
+    scene.daemon_sets.put(msgspec.convert(daemons, DaemonSet), scene.next())
+    assert "cpu" in reason(scene.create(pod(cpu="2")))
+    owner = {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "agent", "uid": "ds", "controller": True}
+    scene.store({"metadata": {"ownerReferences": [owner]}, "spec": {"nodeName": "a", "containers": [container]}}, "it")
+    assert node_of(scene.create(pod(cpu="1"))) == "a", "its pod has come, and is not counted twice"
 
 
 def test_what_comes_later_and_is_bound_there_takes_its_room(scene: Scene) -> None:
