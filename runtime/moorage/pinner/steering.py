@@ -1,12 +1,13 @@
 """SlotReservations while we lead: what counts of each is expected from now on, and its status says so.
 
-One look at a time, of one reservation: whenever something of it, of its node or of its pods may be different, and when
+Each reservation is looked at whenever something of it, of its node or of its pods may be different, and when
 it ends. What is said in the status is for people, but for ``served``: by it whoever wrote the reservation knows that
 its slots are counted, and that the API server asks us about pods that are created.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -27,6 +28,8 @@ logger = logging.getLogger("moorage.pinner")
 
 ASKED_FOR = 0.5
 """Seconds from the configuration being written until all API servers ask: they learn of it by a watch."""
+AT_ONCE = 8
+"""Looks at a time: each may wait for a write, and what others come to must not."""
 SETTLE = 1.0
 """Seconds between two writes of one status, at least."""
 _LONGEST = 4096
@@ -78,6 +81,11 @@ class Steering:
 
     async def run(self) -> None:
         """Work until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for number in range(AT_ONCE):
+                group.create_task(self._work(), name=f"slot reservations {number}")
+
+    async def _work(self) -> None:
         while True:
             name, _ = await self._queue.get()
             try:
