@@ -410,6 +410,12 @@ class EvictorSettings(CompactionSettings, ClusterSettings, ReplicaSettings):
         parsing.subdomain,
         "castai-evictor-prices",
     )
+    destinations: bool = setting(
+        "MOORAGE_DESTINATIONS",
+        "Whether a pod pinner beside us is asked to steer replacements to where the simulation has put them",
+        parsing.boolean,
+        True,
+    )
 
     @property
     def installation(self) -> str:

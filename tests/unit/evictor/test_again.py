@@ -34,7 +34,7 @@ def chosen(name: str, phase: str = "chosen", by: str = US, **change: Any) -> Jso
 
 
 def asked(names: Collection[str], *manifests: Json, history: History | None = None) -> set[str]:
-    return set(still(inventory(*manifests), CONFIGURATION, history or History(), names))
+    return set(still(inventory(*manifests), CONFIGURATION, history or History(), names).nodes)
 
 
 def test_nodes_that_we_have_chosen_still_count_and_more_than_the_percentage_of_them() -> None:
