@@ -163,6 +163,7 @@ module "evictor" {
   empty_node_timeout               = try(var.evictor.empty_node_timeout, null)
   ignore_pod_disruption_budgets    = try(var.evictor.ignore_pod_disruption_budgets, null)
   soft_tainting                    = try(var.evictor.soft_tainting, null)
+  destinations                     = try(var.evictor.destinations, null)
   emit_node_related_pod_events     = try(var.evictor.emit_node_related_pod_events, null)
   arm64_supported                  = try(var.evictor.arm64_supported, null)
   windows                          = try(var.evictor.windows, null)
@@ -396,6 +397,7 @@ locals {
       empty_node_timeout               = "string"
       ignore_pod_disruption_budgets    = "bool"
       soft_tainting                    = "any"
+      destinations                     = "any"
       emit_node_related_pod_events     = "bool"
       arm64_supported                  = "bool"
       windows                          = "bool"

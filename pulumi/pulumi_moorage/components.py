@@ -211,6 +211,7 @@ class Evictor(Chart):
         "empty_node_timeout": "emptyNodeTimeout",
         "ignore_pod_disruption_budgets": "ignorePodDisruptionBudgets",
         "soft_tainting": "softTainting",
+        "destinations": "destinations",
         "emit_node_related_pod_events": "emitNodeRelatedPodEvents",
         "arm64_supported": "arm64Supported",
         "windows": "windows",

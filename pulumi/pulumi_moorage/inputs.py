@@ -909,6 +909,15 @@ class EvictorSoftTainting(TypedDict, total=False):
     """
 
 
+class EvictorDestinations(TypedDict, total=False):
+    """Where replacements of evicted pods go, while a pod pinner runs beside the evictor."""
+
+    enabled: pulumi.Input[bool]
+    """Have the pod pinner steer them to the nodes where the simulation has put them. Without a pod pinner nothing
+    changes. Default: true. Unit: true or false.
+    """
+
+
 class EvictorPricingModel(TypedDict, total=False):
     """What a node costs where nothing better is known, in units: those that are worth most go first."""
 
@@ -1258,6 +1267,8 @@ class EvictorArgs(TypedDict, total=False):
     """
     soft_tainting: pulumi.Input[EvictorSoftTainting]
     """How a node that is being emptied is kept free."""
+    destinations: pulumi.Input[EvictorDestinations]
+    """Where replacements of evicted pods go, while a pod pinner runs beside the evictor."""
     emit_node_related_pod_events: pulumi.Input[bool]
     """Write an Event on each pod that is evicted. Default: false. Unit: true or false."""
     arm64_supported: pulumi.Input[bool]

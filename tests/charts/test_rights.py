@@ -60,8 +60,11 @@ def test_rights_for_destinations_are_beside_the_webhooks(mode: str) -> None:
 
 
 def test_rights_to_act_are_beside_those_to_look() -> None:
+    (role,) = render(EVICTOR, {"dryRun": False, "destinations": {"enabled": False}}).all("ClusterRole")
+    to_act = [*rules(EVICTOR, "clusterRules"), *rules(EVICTOR, "actingRules")]
+    assert to_act == role["rules"]
     (role,) = render(EVICTOR, {"dryRun": False}).all("ClusterRole")
-    assert [*rules(EVICTOR, "clusterRules"), *rules(EVICTOR, "actingRules")] == role["rules"]
+    assert [*to_act, *rules(EVICTOR, "destinationRules")] == role["rules"]
 
 
 def test_rights_to_rebalance_are_beside_those_to_serve() -> None:

@@ -1,4 +1,4 @@
-"""A pod pinner as far as the evictor can tell: it serves slot reservations, and puts new pods where they are expected."""
+"""A pod pinner as the evictor sees it: it serves slot reservations, and puts new pods where they are expected."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.unit.pinner.bed.api import KINDS, Api, Request
 from tests.unit.pinner.bed.refusals import Json
 
 PLURAL = resources.SLOT_RESERVATIONS.plural
-KINDS.setdefault(PLURAL, resources.SLOT_RESERVATIONS)
+KINDS.update({PLURAL: resources.SLOT_RESERVATIONS})
 
 
 class Pinner:
