@@ -9,13 +9,15 @@ from typing import Any
 import msgspec
 
 from moorage.kube import resources
+from moorage.kube.resources import Resource
 from moorage.objects import Pod
 from moorage.reservations import Slot, SlotReservation, destinations, rules
 from tests.unit.pinner.bed.api import KINDS, Api, Request
 from tests.unit.pinner.bed.refusals import Json
 
-PLURAL = resources.SLOT_RESERVATIONS.plural
-KINDS.update({PLURAL: resources.SLOT_RESERVATIONS})
+_KIND: Resource[Any] = resources.SLOT_RESERVATIONS
+PLURAL = _KIND.plural
+KINDS.update({PLURAL: _KIND})
 
 
 class Pinner:

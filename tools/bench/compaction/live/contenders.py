@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -21,8 +22,11 @@ from tools.localcluster.binaries import binaries
 from tools.localcluster.ports import free_ports
 from tools.localcluster.process import ManagedProcess
 
-MOORAGE, DEFAULT, MOST = "moorage", "descheduler", "descheduler-most"
-NAMES = (MOORAGE, DEFAULT, MOST)
+MOORAGE, HARD, SOFT = "moorage", "moorage-destinations", "moorage-destinations-soft"
+DEFAULT, MOST = "descheduler", "descheduler-most"
+OURS = {MOORAGE: "", HARD: "hard", SOFT: "soft"}
+"""Our contenders, each with how a pod pinner beside puts replacements on the nodes where they were simulated."""
+NAMES = (*OURS, DEFAULT, MOST)
 SETTINGS = {
     "cycle-interval": "1s",
     "node-grace-period-minutes": "0",
@@ -38,9 +42,9 @@ INTERVAL = "20s"
 _HIGHEST, _STEP = 50, 5
 _ABOVE = 0.1
 _CRD = Path("schemas/crds/evictorconfigs.autoscaling.cast.ai.yaml")
-_DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _CONFIGS = "/apis/autoscaling.cast.ai/v1alpha1/evictorconfigs"
-_NAMESPACE = "default"
+NAMESPACE = "default"
 _PATIENCE = 60.0
 _TRIES = 3
 
@@ -113,7 +117,7 @@ def _used(nodes: Sequence[Node], pods: Sequence[Pod]) -> dict[str, tuple[float, 
 
 def prepare(cluster: LocalCluster) -> None:
     """Define EvictorConfig and make one: Moorage writes down there what it evicts."""
-    cluster.api.request("POST", _DEFINITIONS, yaml.safe_load(_CRD.read_text()))
+    cluster.api.request("POST", DEFINITIONS, yaml.safe_load(_CRD.read_text()))
     manifest = {"apiVersion": "autoscaling.cast.ai/v1alpha1", "kind": "EvictorConfig", "spec": {}}
     deadline = time.monotonic() + _PATIENCE
     while not cluster.api.answers_ok(_CONFIGS):
@@ -145,13 +149,19 @@ def promised(cluster: LocalCluster, folder: Path) -> Json:
     raise BenchError(f"moorage evictor --once ended with exit code {once.exit_code}: {once.log_tail()}")
 
 
-def moorage(cluster: LocalCluster, folder: Path) -> ManagedProcess:
-    """`moorage evictor` that acts, started."""
+def moorage(cluster: LocalCluster, folder: Path, port: int) -> ManagedProcess:
+    """`moorage evictor` that acts.
+
+    Args:
+        cluster: the cluster.
+        folder: for its log.
+        port: where it shows its metrics.
+    """
     flags = [
         "--dry-run=false",
-        f"--namespace={_NAMESPACE}",
+        f"--namespace={NAMESPACE}",
         "--pod-name=bench-evictor",
-        "--health-address=127.0.0.1:0",
+        f"--health-address=127.0.0.1:{port}",
         "--leader-election=false",
         "--log-format=json",
     ]
@@ -161,7 +171,7 @@ def moorage(cluster: LocalCluster, folder: Path) -> ManagedProcess:
 def _moorage(cluster: LocalCluster, folder: Path, flags: Sequence[str], name: str) -> ManagedProcess:
     settings = [f"--{flag}={value}" for flag, value in SETTINGS.items()]
     command = [sys.executable, "-m", "moorage.cli", "evictor", f"--kubeconfig={cluster.kubeconfig}", *settings, *flags]
-    return _process(name, command, folder)
+    return process(name, command, folder)
 
 
 def descheduler(cluster: LocalCluster, folder: Path, percent: int) -> ManagedProcess:
@@ -186,10 +196,27 @@ def descheduler(cluster: LocalCluster, folder: Path, percent: int) -> ManagedPro
         "--client-connection-burst=5000",
         "-v=1",
     ]
-    return _process("descheduler", command, folder)
+    return process("descheduler", command, folder)
 
 
-def _process(name: str, command: Sequence[str], folder: Path) -> ManagedProcess:
+def come(metrics: str) -> tuple[int, int]:
+    """How many replacements have come to the node where they were simulated, and how many to another.
+
+    Args:
+        metrics: of the evictor.
+    """
+    found = dict(re.findall(r'^moorage_evictor_replacements_total\{place="(\w+)"\} (\S+)$', metrics, re.MULTILINE))
+    return int(float(found.get("as_simulated", 0))), int(float(found.get("elsewhere", 0)))
+
+
+def process(name: str, command: Sequence[str], folder: Path) -> ManagedProcess:
+    """A program of the checkout, with nothing of our environment but where programs are.
+
+    Args:
+        name: of its log.
+        command: the program with its arguments.
+        folder: for its log and its files.
+    """
     here = Path.cwd()
     environment = {"PATH": os.environ.get("PATH", ""), "HOME": str(folder), "PYTHONPATH": str(here / "runtime")}
     return ManagedProcess(name, command, log=folder / f"{name}.log", env=environment, cwd=folder)
