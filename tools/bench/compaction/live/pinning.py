@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,9 @@ async def pinner(cluster: LocalCluster, folder: Path, how: str) -> AsyncIterator
     Raises:
         BenchError: it does not come to lead.
     """
-    server = PlannerServer(Board(), ServerSettings(address=Address("127.0.0.1", 0)))
+    board = Board()
+    board.start(_NAME, timedelta(hours=1))
+    server = PlannerServer(board, ServerSettings(address=Address("127.0.0.1", 0)))
     await server.start()
     running = _process(folder, cluster.kubeconfig, server.port, how)
     try:
