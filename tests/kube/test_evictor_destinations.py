@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
+from prometheus_client import REGISTRY
+
 from moorage.kube import resources
 from moorage.kube.client import Client
 from moorage.objects import Pod
@@ -45,7 +47,7 @@ Json = dict[str, Any]
 async def shop(cluster: LocalCluster, client: Client) -> AsyncIterator[None]:
     """Two pods on a node that could go, and two nodes that cannot, of which the fuller has room for both.
 
-    The scheduler prefers the other one, the simulation the fuller one.
+    The simulation puts both on the fuller one; the scheduler prefers the other one, and to spread them.
     """
     pinning.install(cluster)
     await populate(cluster, client, 1, deployment("web", 2, "500m"))
@@ -80,39 +82,51 @@ async def reserved(client: Client) -> dict[str, destinations.SlotReservation]:
     return {each.metadata.name: each for each in await client.list(resources.SLOT_RESERVATIONS)}
 
 
+def come() -> tuple[float, float]:
+    """How many replacements have come to the node where they were simulated, and how many to another."""
+    as_simulated, elsewhere = (
+        REGISTRY.get_sample_value("moorage_evictor_replacements_total", {"place": place}) or 0.0
+        for place in ("as_simulated", "elsewhere")
+    )
+    return as_simulated, elsewhere
+
+
 @asynccontextmanager
 async def serving(cluster: LocalCluster, client: Client) -> AsyncIterator[None]:
     """A pod pinner beside."""
     board = Board()
     board.start("nothing", timedelta(hours=1))
-    async with pinner(client, cluster, NAMESPACE, board):
+    async with pinner(client, cluster, NAMESPACE, board) as name:
         yield
+    secret = await client.get(resources.SECRETS, name, NAMESPACE)
+    await client.delete(resources.SECRETS, name, NAMESPACE, uid=secret.metadata.uid)
 
 
 async def test_without_a_pinner_the_scheduler_decides_and_the_status_says_so(
     own_cluster: LocalCluster, client: Client, kubeconfig: Any
 ) -> None:
+    before = come()
     async with shop(own_cluster, client), acting(kubeconfig):
-        assert {each.spec.node_name for each in await web(client)} == {EMPTY}
+        assert EMPTY in {each.spec.node_name for each in await web(client)}
         status = await status_where(own_cluster, is_at_rest, "nothing more to go")
         assert condition(status, "Steering")[:2] == ("False", "NotServed")
+        as_simulated, elsewhere = (now - then for now, then in zip(come(), before, strict=True))
+        assert as_simulated + elsewhere == 2
+        assert elsewhere > 0
         assert await reserved(client) == {}
 
 
 async def test_with_a_pinner_replacements_go_where_the_simulation_has_put_them(
     own_cluster: LocalCluster, client: Client, kubeconfig: Any
 ) -> None:
-    watcher = Watcher(client.transport, {"web": 1})
+    watcher, before = Watcher(client.transport, {"web": 1}), come()
     async with shop(own_cluster, client), watcher.watching(), serving(own_cluster, client), acting(kubeconfig):
         moved = await web(client)
         assert {each.spec.node_name for each in moved} == {BUSY}
         assert all(US in each.metadata.annotations[PIN_ANNOTATION] for each in moved)
-        come = await status_where(
-            own_cluster, lambda seen: seen["lastCycle"].get("replacements", {}).get("asSimulated") == 2, "both to count"
-        )
-        assert come["lastCycle"]["replacements"]["elsewhere"] == 0
         status = await status_where(own_cluster, is_at_rest, "nothing more to go")
         assert condition(status, "Steering")[:2] == ("True", "Served")
+        assert come() == (before[0] + 2, before[1])
         assert await reserved(client) == {}, "nothing is expected any more"
     assert watcher.broken == []
 

@@ -139,7 +139,7 @@ class Acting:
             Fence(leads, AT_ONCE),
             clock,
             installation,
-            Policy(self._standing.classify, self._standing.claimed),
+            Policy(self._standing.classify, self._standing.claimed, self._why_pause),
             self._configuration.drains,
             monotonic=monotonic,
             unseen=cluster.unseen,
@@ -150,7 +150,7 @@ class Acting:
         self._say: Say = lambda _: None
         self._state = Condition("Acting", True, "Idle", "")
         self._stuck = ""
-        self._leads, self._ends = leads, False
+        self._leads, self._ends, self._asking = leads, False, False
         self._at_rest = asyncio.Event()
         self._at_rest.set()
         self.drained: Counter[str] = Counter()
@@ -319,9 +319,17 @@ class Acting:
         inventory = self._cluster.inventory(self._now())
         pods, nodes = self._pods(inventory), inventory.of("Node", Node)
         coming = self._steering.coming(pods, remaining, leaving(inventory, self._configuration.policy))
-        still = await self._asks(inventory, self._configuration, history, remaining, coming)
-        await self._steering.follow(pods, nodes, remaining, still.moves, still.coming)
+        self._asking = True
+        try:
+            still = await self._asks(inventory, self._configuration, history, remaining, coming)
+            await self._steering.follow(pods, nodes, remaining, still.moves, still.coming)
+        finally:
+            self._asking = False
         return still.nodes
+
+    def _why_pause(self) -> str:
+        """Room is promised anew: what came meanwhile would take what it was promised to nobody, or to another."""
+        return "it is being found out where replacements go" if self._asking and self._steering.serves else ""
 
     async def _glance(self) -> None:
         """Stop the cycle when something outside of it asks for that."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Any
 
-from moorage.evictor.again import still
+from moorage.evictor.again import Still, still
 from moorage.evictor.candidates import Policy
 from moorage.evictor.compaction import History, Settings
 from moorage.evictor.configuration import Configuration
+from moorage.evictor.destinations import Destined
 from tests.unit.evictor.build import NOW, Json, budget, controller, merged, owner
 from tests.unit.evictor.compaction.build import replica, replica_set, room
 from tests.unit.evictor.test_looking import inventory
@@ -83,3 +84,42 @@ def test_owners_are_not_disturbed_more_often_than_they_may_be() -> None:
     often = History({"uid-web-1": (NOW - timedelta(minutes=1),) * 2})
     assert asked(["n1"], chosen("n1"), room("n3"), *pods) == {"n1"}
     assert asked(["n1"], chosen("n1"), room("n3"), *pods, history=often) == set()
+
+
+def moves(names: Collection[str], *manifests: Json, coming: Sequence[Destined] = ()) -> Still:
+    return still(inventory(*manifests), CONFIGURATION, History(), names, coming)
+
+
+def test_where_replacements_go_is_told_with_their_owner_as_a_webhook_recognises_it() -> None:
+    top = controller("Deployment", "web", spec={"replicas": 2}, status={"observedGeneration": 1, "replicas": 2})
+    labels = {"app": "web", "pod-template-hash": "1"}
+    maker = replica_set(metadata={"ownerReferences": [owner("Deployment", "web")]})
+    hashed = [replica(name, node, metadata={"labels": labels}) for name, node in (("a", "n1"), ("b", "n3"))]
+    (told,) = moves(["n1"], chosen("n1"), room("n3"), *hashed, top, maker).moves
+    assert (told.uid, told.source, told.node) == ("uid-a", "n1", "n3")
+    assert (told.owner.kind, told.owner.name, told.owner.namespace) == ("Deployment", "web", "shop")
+    plain = [replica("a", "n1"), replica("b", "n3")]
+    (told,) = moves(["n1"], chosen("n1"), room("n3"), *plain, top, maker).moves
+    assert (told.owner.kind, told.owner.name) == ("ReplicaSet", "web-1"), "nothing on the pod tells of the Deployment"
+
+
+def test_replacements_to_come_have_their_room_where_they_are_to_go_and_nowhere_else() -> None:
+    pods = [replica("a", "n1", cpu="3"), replica("b", "n2", cpu="3")]
+    nodes = [chosen("n1"), chosen("n2", "draining"), room("n3"), room("n4")]
+    (first,) = moves(["n2"], chosen("n2"), room("n4"), *pods[1:], replica_set(replicas=1)).moves
+    assert first.node == "n4"
+    for target, other in (("n3", "n4"), ("n4", "n3")):
+        coming = first._replace(node=target)
+        found = moves(["n1"], *nodes, *pods, replica_set(replicas=2), coming=[coming])
+        assert found.coming == (coming,)
+        assert [(each.source, each.node) for each in found.moves] == [("n1", other)]
+
+
+def test_a_replacement_that_fits_no_more_where_it_was_to_go_is_told_and_has_room_elsewhere() -> None:
+    pods = [replica("a", "n1", cpu="3"), replica("b", "n2", cpu="3")]
+    (first,) = moves(["n2"], chosen("n2"), room("n4"), *pods[1:], replica_set(replicas=1)).moves
+    nodes = [chosen("n1"), chosen("n2", "draining"), room("n3"), room("n4"), replica("full", "n4", cpu="3")]
+    found = moves(["n1"], *nodes, *pods, replica_set(replicas=3), coming=[first])
+    assert (found.coming, found.nodes) == ((), frozenset())
+    gone = moves(["n1"], *nodes, *pods, replica_set(replicas=3), coming=[first._replace(node="deleted")])
+    assert gone.coming == ()

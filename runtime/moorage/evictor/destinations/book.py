@@ -1,12 +1,13 @@
 """What a cycle knows of its replacements: where each is to go, which are still to come, and where they came to; no I/O.
 
-A new pod is taken for the replacement of any evicted pod of the same maker: which one it replaces nobody can tell.
+A new pod is taken for the replacement of any evicted pod of the same maker: which one it replaces nobody can tell. So
+where one comes to a node that was meant for another one, the two have changed places.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from itertools import islice
 from typing import NamedTuple
@@ -78,10 +79,12 @@ class Book:
                         gone.append(each)
                     elif name in leaving:
                         found.append(each)
-        _, open_, strays = self._matched(gone, pods)
-        for each in open_:
-            if strays[each.maker]:
-                strays[each.maker] -= 1  # it has come, and to another node
+        others = [each for name in remaining for each in self._of.get(name, ())]
+        places = _Places(gone, others, _by_maker(pods, self._since))
+        self._change(places.instead)
+        for each in places.open:
+            if places.strays[each.maker]:
+                places.strays[each.maker] -= 1  # it has come, and to a node that was meant for none
             else:
                 found.append(each)
         return found
@@ -107,29 +110,59 @@ class Book:
             pods: all pods.
             evicted: the uids of the pods that were evicted.
         """
-        moves = [each for found in self._of.values() for each in found if each.uid in evicted]
-        matched, open_, strays = self._matched(moves, pods, placed=True)
-        missed = Counter(each.maker for each in open_)
-        return Come(matched, sum(min(count, strays[maker]) for maker, count in missed.items()))
+        moves = [each for found in self._of.values() for each in found]
+        gone = [each for each in moves if each.uid in evicted]
+        others = [each for each in moves if each.uid not in evicted]
+        places = _Places(gone, others, _by_maker(pods, self._since))
+        missed = Counter(each.maker for each in places.open)
+        elsewhere = sum(min(count, places.strays[maker] - places.pending[maker]) for maker, count in missed.items())
+        return Come(len(gone) - len(places.open), elsewhere)
 
-    # --- pieces ---
+    def _change(self, instead: Mapping[str, str]) -> None:
+        """Note where replacements have come to instead, by the uid of the pod that each replaces."""
+        if instead:
+            for name, moves in self._of.items():
+                self._of[name] = tuple(each._replace(node=instead.get(each.uid, each.node)) for each in moves)
 
-    def _matched(
-        self, moves: Iterable[Destined], pods: Collection[Pod], *, placed: bool = False
-    ) -> tuple[int, list[Destined], Counter[str]]:
-        """How many replacements are where they were to go, those that are not, and other new pods by their maker."""
-        come = _by_maker(pods, self._since)
-        matched, open_ = 0, []
-        for each in moves:
+
+class _Places:
+    """Where replacements have come to.
+
+    Args:
+        gone: the moves whose pods are gone.
+        others: those whose pods are not.
+        come: the new pods.
+
+    Attributes:
+        instead: where those of ``gone`` are that have come to where one of ``others`` was to go, by uid.
+        open: those that have come to no node that was meant for one.
+        strays: new pods that are none of those, by their maker.
+        pending: those of them that have no node yet.
+    """
+
+    def __init__(self, gone: Iterable[Destined], others: Iterable[Destined], come: _ByMaker) -> None:
+        self.instead: dict[str, str] = {}
+        self.open: list[Destined] = []
+        meant = _ByMaker(Counter)
+        for each in others:
+            meant[each.maker][each.node] += 1
+        elsewhere = []
+        for each in gone:
             if come[each.maker][each.node] > 0:
                 come[each.maker][each.node] -= 1
-                matched += 1
             else:
-                open_.append(each)
-        strays = Counter(
-            {maker: sum(n for name, n in nodes.items() if name or not placed) for maker, nodes in come.items()}
-        )
-        return matched, open_, strays
+                elsewhere.append(each)
+        for each in elsewhere:
+            here, there = come[each.maker], meant[each.maker]
+            node = next((name for name, count in sorted(here.items()) if count and there[name]), None)
+            if node is None:
+                self.open.append(each)
+                continue
+            here[node] -= 1
+            there[node] -= 1
+            self.instead[each.uid] = node
+        self.strays = Counter({maker: sum(nodes.values()) for maker, nodes in come.items()})
+        self.pending = Counter({maker: nodes[_NOWHERE] for maker, nodes in come.items()})
 
 
 def _slots(moves: Iterable[Destined], come: _ByMaker) -> dict[str, tuple[Slot, ...]]:

@@ -27,6 +27,8 @@ WRITTEN_WITHIN = 5.0
 """Seconds that writing reservations may hold up a cycle."""
 SERVED_WITHIN = 5.0
 """Seconds that a pod pinner may take to serve them."""
+CHANGED_WITHIN = 1.0
+"""Seconds that it may take to serve what has changed of them; evictions wait for that."""
 RENEWED_EVERY = 60.0
 """Seconds between two renewals; a third of what a reservation lasts."""
 _ANEW_AFTER = timedelta(minutes=30)
@@ -78,6 +80,11 @@ class Steering:
         self._not_before = 0.0
         self._backoff = Backoff(base=60.0, cap=_RARELY, least=1.0)
         self.begin()
+
+    @property
+    def serves(self) -> bool:
+        """Whether replacements are steered now."""
+        return self.reason is Reason.SERVED and self._tries
 
     # --- a cycle ---
 
@@ -177,7 +184,8 @@ class Steering:
             async with asyncio.timeout(WRITTEN_WITHIN):
                 await self._reserving.hold(wanted, self._since)
             async with asyncio.timeout(WRITTEN_WITHIN + SERVED_WITHIN):
-                served = await self._reserving.served(SERVED_WITHIN if first else 0.0) if wanted else not first
+                within = SERVED_WITHIN if first else CHANGED_WITHIN
+                served = await self._reserving.served(within) if wanted else not first
         except NotLeading:
             return
         except (errors.KubeError, TimeoutError) as error:
