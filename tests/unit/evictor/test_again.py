@@ -91,7 +91,9 @@ def moves(names: Collection[str], *manifests: Json, coming: Sequence[Destined] =
 
 
 def test_where_replacements_go_is_told_with_their_owner_as_a_webhook_recognises_it() -> None:
-    top = controller("Deployment", "web", spec={"replicas": 2}, status={"observedGeneration": 1, "replicas": 2})
+    top = controller(
+        "Deployment", "web", spec={"replicas": 2}, status={"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2}
+    )
     labels = {"app": "web", "pod-template-hash": "1"}
     maker = replica_set(metadata={"ownerReferences": [owner("Deployment", "web")]})
     hashed = [replica(name, node, metadata={"labels": labels}) for name, node in (("a", "n1"), ("b", "n3"))]
@@ -103,23 +105,34 @@ def test_where_replacements_go_is_told_with_their_owner_as_a_webhook_recognises_
     assert (told.owner.kind, told.owner.name) == ("ReplicaSet", "web-1"), "nothing on the pod tells of the Deployment"
 
 
+BESIDE = [room("n5"), replica("c", "n5", cpu="3")]
+"""A node that has no room for another pod of that size."""
+
+
+def to_come() -> Destined:
+    """The replacement of a pod on n2, which is to go to n4."""
+    (found,) = moves(
+        ["n2"], chosen("n2"), room("n4"), *BESIDE, replica("b", "n2", cpu="3"), replica_set(replicas=2)
+    ).moves
+    assert (found.source, found.node) == ("n2", "n4")
+    return found
+
+
 def test_replacements_to_come_have_their_room_where_they_are_to_go_and_nowhere_else() -> None:
-    pods = [replica("a", "n1", cpu="3"), replica("b", "n2", cpu="3")]
-    nodes = [chosen("n1"), chosen("n2", "draining"), room("n3"), room("n4")]
-    (first,) = moves(["n2"], chosen("n2"), room("n4"), *pods[1:], replica_set(replicas=1)).moves
-    assert first.node == "n4"
+    pods = [replica("a", "n1", cpu="3"), replica("b", "n2", cpu="3"), replica_set(replicas=3)]
+    nodes = [chosen("n1"), chosen("n2", "draining"), room("n3"), room("n4"), *BESIDE]
     for target, other in (("n3", "n4"), ("n4", "n3")):
-        coming = first._replace(node=target)
-        found = moves(["n1"], *nodes, *pods, replica_set(replicas=2), coming=[coming])
+        coming = to_come()._replace(node=target)
+        found = moves(["n1"], *nodes, *pods, coming=[coming])
         assert found.coming == (coming,)
         assert [(each.source, each.node) for each in found.moves] == [("n1", other)]
 
 
 def test_a_replacement_that_fits_no_more_where_it_was_to_go_is_told_and_has_room_elsewhere() -> None:
-    pods = [replica("a", "n1", cpu="3"), replica("b", "n2", cpu="3")]
-    (first,) = moves(["n2"], chosen("n2"), room("n4"), *pods[1:], replica_set(replicas=1)).moves
-    nodes = [chosen("n1"), chosen("n2", "draining"), room("n3"), room("n4"), replica("full", "n4", cpu="3")]
-    found = moves(["n1"], *nodes, *pods, replica_set(replicas=3), coming=[first])
-    assert (found.coming, found.nodes) == ((), frozenset())
-    gone = moves(["n1"], *nodes, *pods, replica_set(replicas=3), coming=[first._replace(node="deleted")])
-    assert gone.coming == ()
+    pods = [replica("a", "n1", cpu="3"), replica("b", "n2", cpu="3"), replica_set(replicas=3)]
+    nodes = [chosen("n1"), chosen("n2", "draining"), room("n3"), *BESIDE]
+    full = [room("n4"), replica("full", "n4", cpu="3", of="api-1")]
+    assert moves(["n1"], *nodes, room("n4"), *pods, coming=[to_come()]).nodes == {"n1"}
+    for last in (full, []):
+        found = moves(["n1"], *nodes, *last, *pods, coming=[to_come()])
+        assert (found.coming, found.nodes) == ((), frozenset()), "n3 is kept for it"
