@@ -33,6 +33,8 @@ RENEWED_EVERY = 60.0
 """Seconds between two renewals; a third of what a reservation lasts."""
 _ANEW_AFTER = timedelta(minutes=30)
 """After how long ``since`` moves on: no reservation may last for more than an hour after it."""
+_NOTHING_TO_SEE = (errors.NotFound, errors.Forbidden, errors.Unauthorized)
+"""Answers after which nobody need look again for what an earlier term has left: it ends by itself."""
 _RARELY = 600.0
 """Seconds until what was not there, or not allowed, is tried again."""
 
@@ -164,7 +166,7 @@ class Steering:
 
     async def tidy(self) -> None:
         """Take away what an earlier term has left; looked for once, and with no cycle running."""
-        if self._found and not self._reserving.any:
+        if self._monotonic() < self._not_before or (self._found and not self._reserving.any):
             return
         try:
             async with asyncio.timeout(WRITTEN_WITHIN):
@@ -172,9 +174,10 @@ class Steering:
                     await self._reserving.find()
                     self._found = True
         except (errors.KubeError, TimeoutError) as error:
-            self._found = isinstance(error, errors.ApiError)  # whoever may not look, or has nothing to look at
+            self._found = isinstance(error, _NOTHING_TO_SEE)
             self._without(error)
-        await self._release()
+        if not await self._release():
+            self._pause(self._backoff.next())
 
     # --- pieces ---
 
@@ -203,15 +206,15 @@ class Steering:
         if not self._tries:
             await self._release()
 
-    async def _release(self) -> None:
-        """Take away what is reserved, as far as that can be done now."""
-        if not self._reserving.any:
-            return
-        try:
-            async with asyncio.timeout(WRITTEN_WITHIN):
-                await self._reserving.release()
-        except (errors.KubeError, TimeoutError, NotLeading) as error:
-            logger.info("slot reservations are left to end by themselves", extra={"error": str(error)})
+    async def _release(self) -> bool:
+        """Take away what is reserved, as far as that can be done now; returns whether all of it is gone."""
+        if self._reserving.any:
+            try:
+                async with asyncio.timeout(WRITTEN_WITHIN):
+                    await self._reserving.release()
+            except (errors.KubeError, TimeoutError, NotLeading) as error:
+                logger.info("slot reservations are left to end by themselves", extra={"error": str(error)})
+        return not self._reserving.any
 
     def _without(self, error: Exception) -> None:
         """Go on without for some time."""

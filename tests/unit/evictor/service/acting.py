@@ -57,7 +57,8 @@ class Evictor(Bed):
         said: what was to be written down.
         writes_down: whether that comes about.
         looks: what the cycles have found.
-        moves: what the simulation has answered when it was asked again.
+        thinks: seconds that the simulation takes when it is asked again.
+        thought: from and to, when it did.
         recorder: the Events.
         pinner: a pod pinner; nobody serves until it does.
     """
@@ -69,7 +70,8 @@ class Evictor(Bed):
         self.said: list[Said] = []
         self.writes_down = True
         self.looks: list[Look] = []
-        self.moves: list[Sequence[Destined]] = []
+        self.thinks = 0.2
+        self.thought: list[tuple[float, float]] = []
         self.failures: list[str] = []
         self.recorder = Recorder()
         self.pinner = Pinner(self.api)
@@ -185,10 +187,10 @@ class Evictor(Bed):
         coming: Sequence[Destined],
     ) -> Still:
         self.asked.append(tuple(names))
-        await asyncio.sleep(0.2)
-        found = still(inventory, configuration, history, names, coming)
-        self.moves.append(found.moves)
-        return found
+        began = self.now()
+        await asyncio.sleep(self.thinks)
+        self.thought.append((began, self.now()))
+        return still(inventory, configuration, history, names, coming)
 
     def look(self) -> InForce:
         return self.found

@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moorage.evictor.destinations.reserving import LASTS
+from moorage.reservations import moment
+from moorage.reservations.destinations import LONGEST
 from tests.examples import examples
 from tests.unit.drain.bed.bed import US
 from tests.unit.pinner.bed import faults, refusals
@@ -243,6 +245,71 @@ async def test_they_are_renewed_while_a_cycle_runs() -> None:
             assert bed.reserved
             assert all(each["spec"]["until"] > now for each in bed.reserved.values())
         assert bed.repeated() == []
+
+
+@virtual
+async def test_in_a_long_cycle_they_begin_anew_because_none_may_last_longer_than_an_hour() -> None:
+    async with Evictor() as bed:
+        shop(bed)
+        bed.pinner.serves = True
+        bed.configure(drains=replace(ACTS.drains, parallel=1, drain_timeout=timedelta(hours=3)))
+        bed.cluster.stop = (2400.0, 2400.0)
+        await bed.start()
+        await bed.until(lambda: bed.evictions)
+        began = set()
+        while bed.evictions[-1] - bed.evictions[0] <= LONGEST.total_seconds():
+            await asyncio.sleep(20.0)
+            now = bed.wire.clock.now()
+            for spec in [each["spec"] for each in bed.reserved.values()]:
+                since, until = moment(spec["since"]), moment(spec["until"])
+                assert since is not None
+                assert until is not None
+                assert now < until <= since + LONGEST
+                began.add(since)
+        assert bed.states == ["Idle", "Draining"], "one cycle"
+        assert len(began) > 1
+        assert bed.failures == []
+
+
+@pytest.mark.parametrize(("fault", "most"), [(faults.deny(), 12), (faults.fail(503), 12)])
+@virtual
+async def test_what_cannot_be_taken_away_is_tried_again_less_and_less_often(fault: faults.Effect, most: int) -> None:
+    async with Evictor() as bed:
+        shop(bed)
+        bed.pinner.serves = True
+        bed.configure(interval=timedelta(seconds=1))
+        await bed.start()
+        await bed.until(lambda: bed.evictions)
+        await bed.kill()
+        left = len(bed.reserved)
+        rule = bed.wire.faults.set(fault, "delete", PLURAL)
+        bed.begin_term()
+        await asyncio.sleep(600.0)
+        assert 0 < rule.met <= most * left
+        bed.wire.faults.lift()
+        await bed.until(lambda: not bed.reserved, 1200.0, 1.0)
+
+
+@pytest.mark.parametrize("serves", [True, False])
+@virtual
+async def test_while_it_is_found_out_anew_where_replacements_go_nothing_is_evicted_if_they_are_steered(
+    serves: bool,
+) -> None:
+    async with Evictor() as bed:
+        shop(bed)
+        for number in range(6, 12):
+            bed.cluster.node(f"n{number}")
+        bed.cluster.deployment("many", 24, unavailable=1)
+        for number in range(12):
+            bed.cluster.place("many", f"n{number}", 2)
+        bed.configure(choice=replace(ACTS.choice, most=8), drains=replace(ACTS.drains, parallel=4))
+        bed.cluster.room, bed.cluster.start, bed.cluster.stop = 12, (5.0, 40.0), (1.0, 2.0)
+        bed.pinner.serves, bed.thinks = serves, 20.0
+        await bed.start()
+        await bed.until(lambda: len(bed.thought) > 3, 3600.0, 1.0)
+        meanwhile = [at for at in bed.evictions for began, ended in bed.thought if began + 0.1 < at < ended]
+        assert bool(meanwhile) != serves
+        assert (bed.witness.wrong, bed.failures) == ([], [])
 
 
 @virtual
