@@ -189,6 +189,16 @@ def test_where_replacements_come_to_is_read_from_the_metrics_and_summed_up_over_
     assert "30 replacements came where they were simulated, 10 elsewhere" in figures.sentence(rounds[0])
 
 
+def test_what_is_used_of_what_is_left() -> None:
+    cluster = clusters.planted(12, 1, free=0.6, pods=17)
+    before = contenders.utilisation(cluster.nodes, cluster.pods, ())
+    half = [node.metadata.name for node in cluster.nodes][:6]
+    daemons = [each for each in cluster.pods if each.metadata.owner_references[0].kind == "DaemonSet"]
+    assert 0.3 < before < 0.6
+    assert contenders.utilisation(cluster.nodes, cluster.pods, half) == pytest.approx(2 * before, abs=0.02)
+    assert contenders.utilisation(cluster.nodes, daemons, half) == contenders.utilisation(cluster.nodes, daemons, ())
+
+
 @pytest.fixture(scope="module")
 def mixed() -> clusters.Cluster:
     return clusters.planted(12, 1, mixed=True, free=0.6, pods=17)

@@ -6,7 +6,8 @@ import os
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,25 @@ def threshold(cluster: Cluster) -> int:
         if sum(max(parts) * 100 > percent for parts in used.values()) >= _ABOVE * len(used):
             return percent
     raise BenchError("no threshold leaves a tenth of the nodes above it: the cluster is empty")
+
+
+def utilisation(nodes: Sequence[Node], pods: Sequence[Pod], gone: Collection[str]) -> float:
+    """Which part of what the nodes that are left offer is requested, of CPU or memory, whichever is more.
+
+    Args:
+        nodes: all that there were.
+        pods: all that there were; those of DaemonSets on nodes that are gone are gone, too, and all others elsewhere.
+        gone: names of nodes.
+    """
+    asked, offered = Counter[str](), Counter[str]()
+    for node in nodes:
+        if node.metadata.name not in gone:
+            offered.update(allocatable(node.status.allocatable)[0])
+    for pod in pods:
+        owner = pod.metadata.owner_references[0]
+        if owner.kind != "DaemonSet" or pod.spec.node_name not in gone:
+            asked.update(placed(pod))
+    return max(asked[name] / max(offered[name], 1) for name in ("cpu", "memory"))
 
 
 def _used(nodes: Sequence[Node], pods: Sequence[Pod]) -> dict[str, tuple[float, float]]:

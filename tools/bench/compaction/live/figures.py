@@ -25,6 +25,7 @@ COLUMNS = (
     "profile",
     "freed",
     "of bound",
+    "used",
     "evictions",
     "pods",
     "as simulated",
@@ -54,6 +55,7 @@ class Run:
         pdb_violations: how often a workload fell below what its PodDisruptionBudget keeps.
         floor_violations: how often one without a budget fell below its floor.
         seconds: until the last of the freed nodes was gone.
+        utilisation: which part of what the other nodes offer is requested then, of CPU or memory, whichever is more.
         as_simulated: replacements that came to the node where the simulation had put them; of Moorage only.
         elsewhere: those that came to another.
     """
@@ -72,6 +74,7 @@ class Run:
     pdb_violations: int
     floor_violations: int
     seconds: float
+    utilisation: float = 0.0
     as_simulated: int | None = None
     elsewhere: int | None = None
 
@@ -87,7 +90,16 @@ def medians(runs: Sequence[Run]) -> Run:
     one = runs[0]
     middle: dict[str, Any] = {
         name: round(median(getattr(run, name) for run in runs), 3)
-        for name in ("freed", "freed_cost", "bound_cost", "evictions", "pods_on_freed", "pending_p99_s", "seconds")
+        for name in (
+            "freed",
+            "freed_cost",
+            "bound_cost",
+            "evictions",
+            "pods_on_freed",
+            "pending_p99_s",
+            "seconds",
+            "utilisation",
+        )
     }
     promises = [run.promised_cost for run in runs if run.promised_cost is not None]
     come = [(run.as_simulated, run.elsewhere) for run in runs if run.as_simulated is not None]
@@ -122,6 +134,7 @@ def lines(found: Mapping[str, Mapping[str, Run]]) -> Iterator[Sequence[str]]:
                 profile,
                 f"{run.freed:g} of {run.nodes}",
                 f"{run.freed_cost / run.bound_cost:.3f}",
+                f"{run.utilisation:.3f}",
                 f"{run.evictions:,g}",
                 f"{run.pods_on_freed:g}",
                 "–" if run.share is None else f"{run.share:.3f}",

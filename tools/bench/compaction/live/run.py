@@ -194,6 +194,7 @@ def _figures(task: Task, scene: Scene, began: float) -> Run:
         pdb_violations=scene.tally.violations(budget=True),
         floor_violations=scene.tally.violations(budget=False),
         seconds=round(max(scene.gone.values(), default=now) - began, 1),
+        utilisation=round(contenders.utilisation(nodes, task.seeded.pods, scene.gone), 3),
     )
 
 
