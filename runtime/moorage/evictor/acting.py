@@ -87,8 +87,10 @@ class Memory(Protocol):
         """Whether what was said last is written within some time, if there is anything to write it to."""
 
 
-Asks = Callable[[Inventory, Configuration, History, Collection[str], Sequence[Destined]], Awaitable[Still]]
-"""Which of some nodes could still go, while these replacements are still to come."""
+Asks = Callable[
+    [Inventory, Configuration, History, Collection[str], Sequence[Destined], Mapping[str, str]], Awaitable[Still]
+]
+"""Which of some nodes could still go, while these replacements are still to come, and where pods were to go before."""
 
 
 class Acting:
@@ -146,6 +148,7 @@ class Acting:
             tell=self._on_news,
         )
         self._intended = Intended()
+        self._places: Mapping[str, str] = {}
         self._counted: set[str] = set()
         self._say: Say = lambda _: None
         self._state = Condition("Acting", True, "Idle", "")
@@ -257,6 +260,7 @@ class Acting:
             self._settle(Condition("Acting", False, "Stopped", ENDS))
         else:
             self._told.aside("")
+            self._places = {move.pod: move.node for node in look.plan.chosen for move in node.moves}
             await self._drain([node.name for node in look.plan.chosen])
 
     # --- one cycle ---
@@ -321,7 +325,8 @@ class Acting:
         coming = self._steering.coming(pods, remaining, leaving(inventory, self._configuration.policy))
         self._asking = True
         try:
-            still = await self._asks(inventory, self._configuration, history, remaining, coming)
+            still = await self._asks(inventory, self._configuration, history, remaining, coming, self._places)
+            self._places = still.places
             await self._steering.follow(pods, nodes, remaining, still.moves, still.coming)
         finally:
             self._asking = False

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
@@ -33,11 +34,13 @@ class Still(NamedTuple):
         nodes: these nodes, together.
         moves: where the replacements of their pods would go, as far as these can be steered.
         coming: the replacements of other nodes' pods that still fit where they are to go.
+        places: where all of their pods would go, by key: what is proposed when it is asked again.
     """
 
     nodes: frozenset[str]
     moves: tuple[Destined, ...] = ()
     coming: tuple[Destined, ...] = ()
+    places: Mapping[str, str] = MappingProxyType({})
 
 
 def leaving(inventory: Inventory, policy: Policy) -> frozenset[str]:
@@ -56,6 +59,7 @@ def still(
     history: History,
     wanted: Collection[str],
     coming: Sequence[Destined] = (),
+    proposed: Mapping[str, str] = MappingProxyType({}),
     stopped: Callable[[], bool] = never,
 ) -> Still:
     """Which of some nodes could still be emptied together.
@@ -66,6 +70,8 @@ def still(
         history: the evictions of late, those of this cycle among them.
         wanted: the nodes that are asked about.
         coming: replacements that are still to be made for pods of other nodes.
+        proposed: where pods were to go when it was asked before, by key: as long as that can be, nothing else is
+            looked for, so that nodes are not given up because another search finds another way.
         stopped: asked now and then whether nobody wants the answer any more.
 
     Raises:
@@ -85,9 +91,10 @@ def still(
     )
     fitting = tuple(_placed(snapshot, coming))
     there = replace(view, pods=[*view.pods, *(_come(each) for each in fitting)])
-    plan = choose(Cluster(snapshot, there, verdicts, templates), choice, history, stopped)
+    plan = choose(Cluster(snapshot, there, verdicts, templates, proposed), choice, history, stopped)
     moves = tuple(destined(plan, view, templates))
-    return Still(frozenset(node.name for node in plan.chosen), moves, fitting)
+    places = {move.pod: move.node for node in plan.chosen for move in node.moves}
+    return Still(frozenset(node.name for node in plan.chosen), moves, fitting, places)
 
 
 def _placed(snapshot: Snapshot, coming: Sequence[Destined]) -> Iterator[Destined]:

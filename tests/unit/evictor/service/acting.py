@@ -185,12 +185,13 @@ class Evictor(Bed):
         history: History,
         names: Collection[str],
         coming: Sequence[Destined],
+        proposed: Mapping[str, str],
     ) -> Still:
         self.asked.append(tuple(names))
         began = self.now()
         await asyncio.sleep(self.thinks)
         self.thought.append((began, self.now()))
-        return still(inventory, configuration, history, names, coming)
+        return still(inventory, configuration, history, names, coming, proposed)
 
     def look(self) -> InForce:
         return self.found
