@@ -56,13 +56,18 @@ class Reserving:
     def __init__(self, client: Client, fence: Fence, by: str, now: Callable[[], datetime]) -> None:
         self._client, self._fence, self._by, self._now = client, fence, by, now
         self._held: dict[str, SlotReservation | None] = {}  # by node; None: whether there is one of ours is not known
-        self._foreign: set[str] = set()
+        self._foreign: dict[str, str] = {}  # whose they are, by node
+        self._told: dict[str, str] = {}
         self._turn = asyncio.Lock()
 
     @property
     def any(self) -> bool:
         """Whether there is, or may be, something of ours."""
         return bool(self._held)
+
+    def begin(self) -> None:
+        """A cycle begins: what is somebody else's is looked at anew."""
+        self._foreign.clear()
 
     async def hold(self, wanted: Mapping[str, Wanted], since: datetime) -> None:
         """Have these reservations, and no others.
@@ -100,7 +105,6 @@ class Reserving:
             NotLeading: we lead no more.
         """
         async with self._turn:
-            self._foreign.clear()
             await _all([self._delete(name) for name in self._held])
 
     async def find(self) -> None:
@@ -201,8 +205,10 @@ class Reserving:
             self._held[name] = found
             return found
         self._held.pop(name, None)
-        self._foreign.add(name)
-        logger.info("slot reservation belongs to somebody else", extra={"node": name, "by": read(found).spec.by})
+        by = self._foreign[name] = read(found).spec.by
+        if self._told.get(name) != by:
+            logger.info("slot reservation belongs to somebody else", extra={"node": name, "by": by})
+            self._told[name] = by
         return None
 
     # --- pieces ---

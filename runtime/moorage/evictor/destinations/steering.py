@@ -95,9 +95,10 @@ class Steering:
         self.come = Come()
         self._book: Book | None = None
         self._tries = False
+        self._reserving.begin()
 
     def coming(self, pods: Collection[Pod], remaining: Sequence[str], leaving: Collection[str]) -> Sequence[Destined]:
-        """The replacements that are still to be made for pods of nodes whose turn has come.
+        """The replacements that are still to be made for pods of nodes whose turn has come; of a new cycle none are.
 
         Args:
             pods: all pods.

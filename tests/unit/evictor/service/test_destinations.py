@@ -163,6 +163,31 @@ async def test_those_of_others_are_left_alone() -> None:
 
 
 @virtual
+async def test_what_was_somebody_elses_is_tried_again_in_the_next_cycle_and_told_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with Evictor() as bed:
+        shop(bed, most=1)
+        bed.pinner.serves = True
+        for name in bed.cluster.nodes:
+            spec = reservation(THEIRS, bed.node(name)["metadata"]["uid"])
+            bed.api.create(PLURAL, {"metadata": {"name": name}, "spec": spec})
+        logging.getLogger("moorage").setLevel(logging.NOTSET)
+        with caplog.at_level(logging.INFO, "moorage.evictor"):
+            await bed.start()
+            await bed.until(lambda: bed.drained.get("emptied", 0) == 2, 1800.0)
+            told = [each.node for each in caplog.records if "somebody else" in each.message]  # type: ignore[attr-defined]
+            assert len(told) == len(set(told)) > 0
+        for name in bed.cluster.nodes:
+            bed.api.delete(PLURAL, name)
+        before = bed.come["elsewhere"]
+        await bed.until(lambda: bed.reserved, 600.0)
+        assert {each["spec"]["by"] for each in bed.reserved.values()} == {US}
+        await bed.until(lambda: bed.drained.get("emptied", 0) == 3, 1800.0)
+        assert bed.come["elsewhere"] == before
+
+
+@virtual
 async def test_one_that_somebody_takes_over_is_theirs() -> None:
     async with Evictor() as bed:
         shop(bed)
