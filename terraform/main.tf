@@ -35,6 +35,7 @@ module "pod_pinner" {
   network_policy                   = try(var.pod_pinner.network_policy, null)
   service                          = try(var.pod_pinner.service, null)
   webhook                          = try(var.pod_pinner.webhook, null)
+  destinations                     = try(var.pod_pinner.destinations, null)
   pod_labels                       = try(var.pod_pinner.pod_labels, null)
   pod_annotations                  = try(var.pod_pinner.pod_annotations, null)
   pod_security_context             = try(var.pod_pinner.pod_security_context, null)
@@ -162,6 +163,7 @@ module "evictor" {
   empty_node_timeout               = try(var.evictor.empty_node_timeout, null)
   ignore_pod_disruption_budgets    = try(var.evictor.ignore_pod_disruption_budgets, null)
   soft_tainting                    = try(var.evictor.soft_tainting, null)
+  destinations                     = try(var.evictor.destinations, null)
   emit_node_related_pod_events     = try(var.evictor.emit_node_related_pod_events, null)
   arm64_supported                  = try(var.evictor.arm64_supported, null)
   windows                          = try(var.evictor.windows, null)
@@ -275,6 +277,7 @@ locals {
       network_policy                   = "any"
       service                          = "any"
       webhook                          = "any"
+      destinations                     = "any"
       pod_labels                       = "any"
       pod_annotations                  = "any"
       pod_security_context             = "any"
@@ -394,6 +397,7 @@ locals {
       empty_node_timeout               = "string"
       ignore_pod_disruption_budgets    = "bool"
       soft_tainting                    = "any"
+      destinations                     = "any"
       emit_node_related_pod_events     = "bool"
       arm64_supported                  = "bool"
       windows                          = "bool"

@@ -135,10 +135,12 @@ class PodPinnerLog(TypedDict, total=False):
 
 
 class PodPinnerCrds(TypedDict, total=False):
-    """The definition of NodeReservation."""
+    """The definitions of NodeReservation and SlotReservation."""
 
     enabled: pulumi.Input[bool]
-    """Whether the chart brings it. It is kept when the release is uninstalled. Default: true. Unit: true or false."""
+    """Whether the chart brings them. They are kept when the release is uninstalled. Default: true. Unit: true or
+    false.
+    """
 
 
 class PodPinnerRbac(TypedDict, total=False):
@@ -228,6 +230,17 @@ class PodPinnerWebhook(TypedDict, total=False):
     """A Secret of yours for the webhook's authority and certificate; it is filled when it is empty, and renewed in
     time. One of type kubernetes.io/tls, as cert-manager keeps it, is only read. Empty: the chart makes one, without
     data. Unit: Secret name.
+    """
+
+
+class PodPinnerDestinations(TypedDict, total=False):
+    """Running nodes on which replacements are expected: the evictor reserves slots there before it evicts
+    (SlotReservation).
+    """
+
+    mode: pulumi.Input[str]
+    """How replacements are put there: hard gives those that fit the node's name, soft only has the scheduler prefer it,
+    off leaves all to the scheduler. Without the webhook it is off. Default: "hard". One of "hard", "soft", "off".
     """
 
 
@@ -432,7 +445,7 @@ class PodPinnerArgs(TypedDict, total=False):
     log: pulumi.Input[PodPinnerLog]
     """How the process logs."""
     crds: pulumi.Input[PodPinnerCrds]
-    """The definition of NodeReservation."""
+    """The definitions of NodeReservation and SlotReservation."""
     rbac: pulumi.Input[PodPinnerRbac]
     """Rights in the cluster."""
     admission_policy: pulumi.Input[PodPinnerAdmissionPolicy]
@@ -447,6 +460,10 @@ class PodPinnerArgs(TypedDict, total=False):
     """The Service of the webhook. Metrics have one of their own, which is not seen outside the cluster."""
     webhook: pulumi.Input[PodPinnerWebhook]
     """The webhook that pins pods while they are created. The API server is told of it only while pods are expected."""
+    destinations: pulumi.Input[PodPinnerDestinations]
+    """Running nodes on which replacements are expected: the evictor reserves slots there before it evicts
+    (SlotReservation).
+    """
     pod_labels: pulumi.Input[Mapping[str, pulumi.Input[str]]]
     """Labels of the pods, besides the chart's own. Unit: labels."""
     pod_annotations: pulumi.Input[Mapping[str, pulumi.Input[str]]]
@@ -893,6 +910,15 @@ class EvictorSoftTainting(TypedDict, total=False):
     """
 
 
+class EvictorDestinations(TypedDict, total=False):
+    """Where replacements of evicted pods go, while a pod pinner runs beside the evictor."""
+
+    enabled: pulumi.Input[bool]
+    """Have the pod pinner steer them to the nodes where the simulation has put them. Without a pod pinner nothing
+    changes. Default: true. Unit: true or false.
+    """
+
+
 class EvictorPricingModel(TypedDict, total=False):
     """What a node costs where nothing better is known, in units: those that are worth most go first."""
 
@@ -1242,6 +1268,8 @@ class EvictorArgs(TypedDict, total=False):
     """
     soft_tainting: pulumi.Input[EvictorSoftTainting]
     """How a node that is being emptied is kept free."""
+    destinations: pulumi.Input[EvictorDestinations]
+    """Where replacements of evicted pods go, while a pod pinner runs beside the evictor."""
     emit_node_related_pod_events: pulumi.Input[bool]
     """Write an Event on each pod that is evicted. Default: false. Unit: true or false."""
     arm64_supported: pulumi.Input[bool]

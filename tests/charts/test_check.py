@@ -67,9 +67,9 @@ def installed(cluster: ClusterHandle, namespace: str, folder: Path, change: Chan
     rendered = render(PINNER, namespace=namespace)
     changed = (change(json.loads(json.dumps(each))) for each in rendered.objects if each["kind"] in ACCESS | FENCE)
     wanted: list[Object] = [each for each in changed if each]
-    definition = rendered.one("CustomResourceDefinition")
-    if not cluster.api.answers_ok(f"{collection(definition)}/{definition['metadata']['name']}"):
-        wanted.insert(0, definition)
+    definitions = rendered.all("CustomResourceDefinition")
+    there = [cluster.api.answers_ok(f"{collection(each)}/{each['metadata']['name']}") for each in definitions]
+    wanted[:0] = [each for each, known in zip(definitions, there, strict=True) if not known]
     now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     leads = {"holderIdentity": "pinner-0", "leaseDurationSeconds": 600, "renewTime": now}
     lease = {"metadata": {"name": rendered.env["MOORAGE_LEASE_NAME"]}, "spec": leads}

@@ -40,14 +40,17 @@ def granted(rendered: Rendered, account: str) -> set[Grant]:
     }
 
 
-@pytest.mark.parametrize("values", [{}, {"webhook": {"enabled": False}}, {"dryRun": True}])
+@pytest.mark.parametrize(
+    "values", [{}, {"webhook": {"enabled": False}}, {"dryRun": True}, {"destinations": {"mode": "off"}}]
+)
 def test_the_chart_grants_what_the_check_asks_for_and_nothing_else(values: dict[str, Any]) -> None:
     rendered = render(PINNER, values)
     env = rendered.env
     needed = rights.needed(NAMESPACE, env["MOORAGE_LEASE_NAME"], env["MOORAGE_DEPLOYMENT"])
     if env["MOORAGE_WEBHOOK"] == "true":
         needed += rights.of_webhook(NAMESPACE, env["MOORAGE_WEBHOOK_CONFIGURATION"], env["MOORAGE_WEBHOOK_SECRET"])
-    assert (env["MOORAGE_WEBHOOK"] == "true") is (not values)
+        needed += rights.of_destinations() if env["MOORAGE_DESTINATIONS"] != "off" else ()
+    assert (env["MOORAGE_WEBHOOK"] == "true") is (not values or "destinations" in values)
     assert granted(rendered, PINNER) == {each for right in needed for each in right.each()}
 
 

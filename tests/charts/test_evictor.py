@@ -92,6 +92,7 @@ ENV: dict[str, Any] = {
     "MOORAGE_PARALLEL_DRAINS": "5",
     "MOORAGE_EMPTY_NODE_TIMEOUT": "15m",
     "MOORAGE_SOFT_TAINTING": "false",
+    "MOORAGE_DESTINATIONS": "true",
     "MOORAGE_EMIT_NODE_RELATED_POD_EVENTS": "false",
     "MOORAGE_ARM64_SUPPORTED": "true",
     "MOORAGE_WINDOWS": "false",
@@ -131,6 +132,7 @@ def test_every_value_reaches_the_process() -> None:
         "parallelDrains": 1,
         "emptyNodeTimeout": "1h",
         "softTainting": {"enabled": True},
+        "destinations": {"enabled": False},
         "emitNodeRelatedPodEvents": True,
         "arm64Supported": False,
         "windows": True,
@@ -245,6 +247,7 @@ ACTING = {
     ("", "nodes", ()): {*LOOK, "get", "patch"},
     ("", "pods", ()): {*LOOK, "get"},
     ("", "pods/eviction", ()): {"create"},
+    ("moorage.dev", "slotreservations", ()): {"get", "list", "create", "patch", "delete"},
 }
 
 
@@ -273,7 +276,7 @@ def test_policies_are_of_the_account_that_the_pods_use_whatever_it_may(
     rendered = render(EVICTOR, {**values, "dryRun": dry_run})
     assert rendered.pod["spec"]["serviceAccountName"] == account
     policies = {each["metadata"]["name"]: each["spec"] for each in rendered.all("ValidatingAdmissionPolicy")}
-    assert set(policies) == {f"{EVICTOR}.{NAMESPACE}", f"{EVICTOR}-evictions.{NAMESPACE}"}
+    assert set(policies) == {f"{EVICTOR}{part}.{NAMESPACE}" for part in ("", "-evictions", "-destinations")}
     by = f"request.userInfo.username == 'system:serviceaccount:{NAMESPACE}:{account}'"
     for policy in policies.values():
         assert policy["failurePolicy"] == "Fail"
@@ -444,7 +447,7 @@ def test_the_closed_charts_values_in_place_of_ours(tmp_path: Path) -> None:
     rendered = render(chart)
     assert rendered.env == {**ENV, "MOORAGE_DRY_RUN": "false"}
     assert granted(rendered.one("ClusterRole")["rules"]) == ACTING
-    assert len(rendered.all("ValidatingAdmissionPolicy")) == 2
+    assert len(rendered.all("ValidatingAdmissionPolicy")) == 3
     assert render(chart, {"dryRun": True}).env == ENV
     assert rendered.container["image"] == "ghcr.io/moorage/moorage:2.0.0"
     assert [each["kind"] for each in rendered.objects] == [each["kind"] for each in render(EVICTOR).objects]

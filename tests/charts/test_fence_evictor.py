@@ -363,6 +363,7 @@ WRITES = {
     "create events.events.k8s.io",
     "patch events.events.k8s.io",
     "update evictorconfigs/status.autoscaling.cast.ai",
+    *(f"{verb} slotreservations.moorage.dev" for verb in ("create", "patch", "delete")),
 }
 AT_HOME = {"create leases.coordination.k8s.io", "update leases.coordination.k8s.io castai-evictor"}
 EVERYBODY = {"create selfsubjectaccessreviews", "create selfsubjectrulesreviews", "create selfsubjectreviews"}
@@ -440,5 +441,5 @@ def test_others_are_not_fenced(it: Installation) -> None:
 
 
 def test_the_api_server_finds_nothing_wrong_in_the_expressions(it: Installation) -> None:
-    assert len(it.policies) == 2
+    assert len(it.policies) == 3
     assert type_errors(it) == {}

@@ -17,7 +17,7 @@ def test_a_bare_install_says_what_is_missing_and_the_next_command() -> None:
     assert (
         "kubectl scale deployment castai-pod-pinner -n castai-agent --replicas=0 moorage cleanup helm uninstall" in said
     )
-    assert "The definition nodereservations.moorage.dev stays" in said
+    assert "The definitions nodereservations.moorage.dev and slotreservations.moorage.dev stay," in said
     assert "closed product" not in said
     assert "without effect" not in said
 

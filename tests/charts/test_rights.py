@@ -47,12 +47,24 @@ def test_rights_are_read_as_helm_renders_them(
 def test_rights_of_the_webhook_are_beside_the_others(kind: str, name: str, part: str, of_webhook: str) -> None:
     without = rules(PINNER, part, PINNERS)
     assert render(PINNER, {"webhook": {"enabled": False}}).one(kind, name)["rules"] == without
-    assert render(PINNER).one(kind, name)["rules"] == [*without, *rules(PINNER, of_webhook, PINNERS)]
+    beside = [*without, *rules(PINNER, of_webhook, PINNERS)]
+    assert render(PINNER, {"destinations": {"mode": "off"}}).one(kind, name)["rules"] == beside
+
+
+@pytest.mark.parametrize("mode", ["hard", "soft"])
+def test_rights_for_destinations_are_beside_the_webhooks(mode: str) -> None:
+    name = f"{PINNER}.castai-agent"
+    without = render(PINNER, {"destinations": {"mode": "off"}}).one("ClusterRole", name)["rules"]
+    found = render(PINNER, {"destinations": {"mode": mode}}).one("ClusterRole", name)["rules"]
+    assert found == [*without, *rules(PINNER, "destinationRules")]
 
 
 def test_rights_to_act_are_beside_those_to_look() -> None:
+    (role,) = render(EVICTOR, {"dryRun": False, "destinations": {"enabled": False}}).all("ClusterRole")
+    to_act = [*rules(EVICTOR, "clusterRules"), *rules(EVICTOR, "actingRules")]
+    assert to_act == role["rules"]
     (role,) = render(EVICTOR, {"dryRun": False}).all("ClusterRole")
-    assert [*rules(EVICTOR, "clusterRules"), *rules(EVICTOR, "actingRules")] == role["rules"]
+    assert [*to_act, *rules(EVICTOR, "destinationRules")] == role["rules"]
 
 
 def test_rights_to_rebalance_are_beside_those_to_serve() -> None:

@@ -58,7 +58,7 @@ def shop(site: Site, machine: str, labels: dict[str, str]) -> Iterator[None]:
         if machine in cluster.hollow_kubelets:
             cluster.stop_hollow_kubelet(machine)
         shell.run(f"kubectl delete node {machine} --ignore-not-found")
-        shell.run("kubectl delete crd nodereservations.moorage.dev --ignore-not-found")
+        shell.run("kubectl delete crd nodereservations.moorage.dev slotreservations.moorage.dev --ignore-not-found")
 
 
 def pins_a_pod(site: Site, machine: str, switch_on: Callable[[str], object]) -> None:

@@ -38,7 +38,7 @@ from tests.kube import identity
 from tests.kube.support import PATIENCE, eventually, pod
 from tools.localcluster import ClusterHandle
 
-CRD = Path(__file__).parents[2] / "schemas" / "crds" / "nodereservations.moorage.dev.yaml"
+CRDS = Path(__file__).parents[2] / "schemas" / "crds"
 POOL = "moorage.test/pool"
 ROOM = {"cpu": "1", "memory": "3840Mi", "pods": "20"}
 NODE_INFO = (
@@ -255,7 +255,7 @@ class Driver:
 
 @asynccontextmanager
 async def connected(cluster: ClusterHandle) -> AsyncIterator[Client]:
-    """Administrator's access, with NodeReservations defined."""
+    """Administrator's access, with our kinds defined."""
     install(cluster)
     async with Transport(credentials.load(cluster.kubeconfig)) as transport, AsyncExitStack() as lives:
         yield Administrator(cluster, transport, lives)
@@ -264,9 +264,16 @@ async def connected(cluster: ClusterHandle) -> AsyncIterator[Client]:
 
 
 def install(cluster: ClusterHandle) -> None:
-    """Define NodeReservations in the cluster, once."""
-    definition = yaml.safe_load(CRD.read_text())
+    """Define NodeReservations and SlotReservations in the cluster, once."""
+    for plural in ("nodereservations", "slotreservations"):
+        define(cluster, plural)
+
+
+def define(cluster: ClusterHandle, plural: str, change: Callable[[dict[str, Any]], None] = lambda _: None) -> None:
+    """Define one of our kinds in the cluster, unless it is, changed by somebody if need be."""
+    definition = yaml.safe_load((CRDS / f"{plural}.moorage.dev.yaml").read_text())
     path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    change(definition)
     name = definition["metadata"]["name"]
     if name not in {item["metadata"]["name"] for item in cluster.api.get(path)["items"]}:
         cluster.api.request("POST", path, definition)

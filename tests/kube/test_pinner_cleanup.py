@@ -72,6 +72,19 @@ async def test_what_runs_stays_and_the_rest_goes(
     assert (await client.get(resources.NODES, foreign)).metadata.name == foreign
 
 
+async def test_slots_that_a_killed_evictor_has_reserved_go(client: Client, node_name: NodeName) -> None:
+    name, owner = node_name("target"), {"kind": "Deployment", "namespace": "shop", "name": "web"}
+    times = {"since": "2026-01-31T12:00:00Z", "until": "2026-01-31T12:03:00Z"}
+    spec = {"nodeUID": "u", "by": "castai-agent/castai-evictor", **times, "slots": [{"owner": owner, "count": 1}]}
+    await client.create(resources.SLOT_RESERVATIONS, {"metadata": {"name": name}, "spec": spec})
+    (found,) = [each for each in await cleanup.find(client) if each.name == name]
+    assert (found.kind, found.action) == ("SlotReservation", "delete")
+    assert found.detail == "slots reserved by castai-agent/castai-evictor"
+    for _ in range(2):
+        await cleanup.remove(client, found)
+    assert name not in {each.metadata.name for each in await client.list(resources.SLOT_RESERVATIONS)}
+
+
 async def test_nobody_is_asked_any_more(client: Client, namespace: str) -> None:
     """The chart's object stays, and so does what others have put into it."""
     target = configuration.Target(namespace, {"url": "https://127.0.0.1:1/mutate"}, 1)

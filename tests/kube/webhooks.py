@@ -38,9 +38,11 @@ POD = "our-pod"
 
 
 @asynccontextmanager
-async def pinner(client: Client, cluster: ClusterHandle, namespace: str, board: Board) -> AsyncIterator[str]:
+async def pinner(
+    client: Client, cluster: ClusterHandle, namespace: str, board: Board, *, destinations: str = "hard"
+) -> AsyncIterator[str]:
     """A pod pinner with its webhook, beside a planner; yields the name of the webhook configuration."""
-    async with pinners(client, cluster, namespace, board, free_ports(1)) as name:
+    async with pinners(client, cluster, namespace, board, free_ports(1), destinations=destinations) as name:
         yield name
 
 
@@ -52,12 +54,15 @@ async def pinners(
     board: Board,
     ports: Sequence[int],
     secret: Mapping[str, bytes] | None = None,
+    *,
+    destinations: str = "hard",
 ) -> AsyncIterator[str]:
     """One pod pinner for each port of a webhook; yields the name of the webhook configuration and of the Secret."""
     server = PlannerServer(board, ServerSettings(address=Address("127.0.0.1", 0)))
     await server.start()
     name = f"moorage-{namespace}"
-    await client.create(resources.SECRETS, {"metadata": {"name": name}, "data": encoded(secret or {})}, namespace)
+    body = {"metadata": {"name": name}, "data": encoded(secret or {})}
+    kept = await client.create(resources.SECRETS, body, namespace)
     made = await client.create(resources.MUTATING_WEBHOOKS, {"metadata": {"name": name}, "webhooks": []})
     tasks = []
     for number, port in enumerate(ports):
@@ -73,6 +78,7 @@ async def pinners(
             webhook_url=f"https://127.0.0.1:{port}/mutate",
             webhook_configuration=name,
             webhook_secret=name,
+            destinations=destinations,
             webhook_timeout=30,  # a busy machine is no reason to create pods unchanged here
         )
         tasks.append(asyncio.create_task(service.run(settings)))
@@ -85,6 +91,7 @@ async def pinners(
         await asyncio.gather(*tasks, return_exceptions=True)
         await server.stop()
         await client.delete(resources.MUTATING_WEBHOOKS, name, uid=made.metadata.uid)
+        await client.delete(resources.SECRETS, name, namespace, uid=kept.metadata.uid)
         for node in {each.action.node for each in board}:
             await _forget(client, node)
 

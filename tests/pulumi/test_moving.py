@@ -41,7 +41,8 @@ def site(place: ClusterHandle, repository: Repository, tmp_path: Path) -> Site:
     """The cluster as somebody with Helm and kubectl sees it, without our definition."""
     made = Site(place, repository, tmp_path / "shells")
     made.shell().run(f"kubectl create namespace {commands.NAMESPACE}")  # it may be there
-    made.shell()("kubectl delete crd nodereservations.moorage.dev --ignore-not-found")  # as every release leaves it
+    undefine = "kubectl delete crd nodereservations.moorage.dev slotreservations.moorage.dev --ignore-not-found"
+    made.shell()(undefine)  # as every release leaves them
     return made
 
 

@@ -58,7 +58,7 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def shells(site: Place, tmp_path: Path) -> Iterator[Site]:
     """The same place as somebody with Helm and kubectl sees it; nobody has our definition before, nor afterwards."""
     made = Site(site.cluster, site.repository, tmp_path / "shells")
-    undefine = "kubectl delete crd nodereservations.moorage.dev --ignore-not-found"
+    undefine = "kubectl delete crd nodereservations.moorage.dev slotreservations.moorage.dev --ignore-not-found"
     made.shell()(undefine)
     yield made
     made.shell().run(undefine)

@@ -107,7 +107,9 @@ class Shop:
 
     def grant(self) -> None:
         """The evictor has the rights of a chart with ``dryRun: false``."""
-        everywhere = [*rules(CHART, "clusterRules"), *rules(CHART, "actingRules")]
+        everywhere = [
+            rule for part in ("clusterRules", "actingRules", "destinationRules") for rule in rules(CHART, part)
+        ]
         accounts.grant(self.cluster, ACCOUNT, CHART, everywhere)
         accounts.grant(self.cluster, ACCOUNT, CHART, rules(CHART, "ownRules", _NAMES), within=NAMESPACE)
 

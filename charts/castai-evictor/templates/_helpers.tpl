@@ -75,6 +75,8 @@ http
 {{- end }}
 - name: MOORAGE_SOFT_TAINTING
   value: {{ .Values.softTainting.enabled | quote }}
+- name: MOORAGE_DESTINATIONS
+  value: {{ .Values.destinations.enabled | quote }}
 # What is not given back by then a kubelet would cut off.
 - name: MOORAGE_STOP_GRACE
   value: {{ printf "%ds" (max 1 (div (mul 2 (int .Values.terminationGracePeriodSeconds)) 3)) | quote }}
@@ -130,4 +132,9 @@ theirs
 {{- else -}}
 ours
 {{- end -}}
+{{- end -}}
+
+{{/* Whether it may reserve slots: without evictions there is nothing to reserve them for. */}}
+{{- define "castai-evictor.reserves" -}}
+{{- if and (not .Values.dryRun) .Values.destinations.enabled }}true{{ end }}
 {{- end -}}

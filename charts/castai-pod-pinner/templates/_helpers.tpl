@@ -206,6 +206,8 @@ that the cluster's DNS has for a Service there. The process judges alike (moorag
   value: {{ include "castai-pod-pinner.webhookSecret" . | quote }}
 - name: MOORAGE_WEBHOOK_TIMEOUT
   value: {{ int .Values.webhook.timeoutSeconds | quote }}
+- name: MOORAGE_DESTINATIONS
+  value: {{ .Values.destinations.mode | quote }}
 {{- end -}}
 
 {{- define "castai-pod-pinner.ports" -}}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from moorage.ops import configuration, parsing
 from moorage.ops.aio import run_command
 from moorage.ops.configuration import setting
-from moorage.ops.settings import PINNER_LEASE, PlannerAccess
+from moorage.ops.settings import PINNER_LEASE, STEERING, PlannerAccess
 
 from .parser import WRONG_USAGE, Parser, make
 
@@ -73,6 +73,12 @@ class CheckSettings(PlannerAccess):
     )
     webhook_secret: str = setting(
         "MOORAGE_WEBHOOK_SECRET", "The Secret with the webhook's certificate", parsing.subdomain, f"{PINNER}-webhook"
+    )
+    destinations: str = setting(
+        "MOORAGE_DESTINATIONS",
+        "How it puts pods on running nodes where they are expected, as the chart has it",
+        parsing.one_of(*STEERING),
+        STEERING[0],
     )
     service_account: str = setting(
         "MOORAGE_CHECK_ACCOUNT",
@@ -184,7 +190,8 @@ def needed(settings: CheckSettings) -> tuple[Right, ...]:
     if not settings.webhook:
         return found
     configuration = settings.webhook_configuration or f"{PINNER}.{namespace}"
-    return (*found, *table.of_webhook(namespace, configuration, settings.webhook_secret))
+    found += table.of_webhook(namespace, configuration, settings.webhook_secret)
+    return found if settings.destinations == "off" else (*found, *table.of_destinations())
 
 
 async def _planner(settings: CheckSettings, client: Client) -> str:

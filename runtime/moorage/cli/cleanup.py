@@ -42,6 +42,7 @@ def parser(prog: str) -> Parser:
     description = (
         "Removes what pod pinning has left behind: placeholders no machine will take, our taints, reservations.\n"
         "Gives back nodes that an evictor has begun to empty, or has emptied: its cordon and its taint are taken off.\n"
+        "Deletes the slots that it has reserved.\n"
         "Real nodes and pods that run are never deleted. Stop pod pinner and evictor first: they would begin anew."
     )
     made = make(prog, description, EXAMPLES, EXIT_CODES)

@@ -121,8 +121,10 @@ async def _look_up(kind: str, name: str, settings: EvictorSettings) -> Promised:
     async with Transport(credentials.load(settings.kubeconfig, settings.context)) as transport:
         found = await overview.gather(Client(transport))
         now = transport.clock.now()
+    if found.hidden:
+        print(f"note: {found.hidden}", file=sys.stderr)
     if kind == "node":
-        return Promised([each for each in found.nodes if name in (each.node, each.joined_as)], "", now)
+        return Promised(found.of(name), "", now)
     pinned = [each for each in found.nodes if any(pod.pod == name for pod in each.pods)]
     return Promised(pinned, found.left.get(name, ""), now)
 

@@ -7,7 +7,7 @@ import difflib
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -32,15 +32,16 @@ exit codes:
   1    there is no reservation of that name, or the cluster could not be looked at
   2    wrong usage
   130  interrupted by Ctrl-C"""
-_COLOURS = {"Ready": "32", "Preparing": "32", "Failing": "31", "Stopped": "31", "Foreign": "31"}
+_COLOURS = {"Ready": "32", "Preparing": "32", "Served": "32", "Failing": "31", "Stopped": "31", "Foreign": "31"}
 _OTHER = "33"
 
 
 def parser(prog: str) -> Parser:
     """The command's arguments."""
     description = (
-        "Shows reservations: which nodes are promised, which pods are pinned to them, which are still expected,\n"
-        "who has filled the slots (webhook, binding or scheduler), and until when room is held. Changes nothing."
+        "Shows reservations: which nodes are promised, which pods are pinned to them, which are still expected there\n"
+        "and on running nodes, who has filled the slots (webhook, binding or scheduler), and until when room is held.\n"
+        "Changes nothing."
     )
     made = make(prog, description, EXAMPLES, EXIT_CODES)
     made.add_argument("nodes", metavar="NODE", nargs="*", help="only these, in full")
@@ -76,11 +77,13 @@ async def _pins(settings: ClusterSettings, arguments: argparse.Namespace) -> int
     async with Transport(credentials.load(settings.kubeconfig, settings.context)) as transport:
         found = await overview.gather(Client(transport))
         now, server = transport.clock.now(), transport.access.server
-    known = {name: each for each in found.nodes for name in (each.joined_as, each.node) if name}
+    known = {name for each in found.nodes for name in (each.joined_as, each.node) if name}
     unknown = [name for name in arguments.nodes if name not in known]
     for name in unknown:
         print(f"moorage pins: {_unknown(name, known)}", file=sys.stderr)
-    shown = [known[name] for name in arguments.nodes if name in known] if arguments.nodes else found.nodes
+    if found.hidden:
+        print(f"note: {found.hidden}", file=sys.stderr)
+    shown = [each for name in arguments.nodes for each in found.of(name)] if arguments.nodes else found.nodes
     if arguments.output == "json":
         nodes = [each.as_json() for each in shown]
         print(json.dumps({"server": server, "nodes": nodes, "left": dict(found.left)}, indent=2))
@@ -124,7 +127,8 @@ def in_full(held: Held, now: datetime, *, colours: bool) -> str:
         now: the API server's time.
         colours: whether the state has a colour.
     """
-    lines = [f"node {held.node}: {held.state or 'nothing said yet'}"]
+    runs = " (it runs already)" if held.kind == "SlotReservation" else ""
+    lines = [f"node {held.node}{runs}: {held.state or 'nothing said yet'}"]
     if colours:
         lines = [_painted(lines[0], held.state)]
     lines += [f"  {name}: {value}" for name, value in _facts(held, now)]
@@ -138,7 +142,7 @@ def _facts(held: Held, now: datetime) -> Iterator[tuple[str, str]]:
     if held.joined_as:
         yield "joined as", held.joined_as
     if held.plan:
-        yield "plan", plain(held.plan)
+        yield ("by" if held.kind == "SlotReservation" else "plan"), plain(held.plan)
     if held.deadline:
         yield "must have joined", _until(held.deadline, now)
     if held.expected_until:
@@ -180,7 +184,7 @@ def _colours() -> bool:
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
-def _unknown(name: str, known: dict[str, Held]) -> str:
+def _unknown(name: str, known: Collection[str]) -> str:
     near = difflib.get_close_matches(name, known, 1)
     hint = f"; did you mean {near[0]}?" if near else ""
     return f"there is no reservation of node {name}{hint}"

@@ -14,8 +14,9 @@ import msgspec
 
 from moorage.objects import Node, Taint
 from moorage.reservations import moment
+from moorage.scheduling import leaving
 
-SOFT_TAINT = Taint(key="evictor.cast.ai/evicted", value="true", effect="PreferNoSchedule")
+SOFT_TAINT = Taint(key=leaving.EVICTED, value="true", effect="PreferNoSchedule")
 """The scheduler goes elsewhere as long as there is room elsewhere."""
 
 DRAIN_ANNOTATION = "moorage.dev/drain"

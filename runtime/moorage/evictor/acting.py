@@ -22,10 +22,13 @@ from moorage.drain.steps import Evict, HandBack, MarkEmptied, RollBack
 from moorage.drain.world import Followed
 from moorage.kube.client import Client
 from moorage.kube.clock import ServerClock
-from moorage.objects import Pod
+from moorage.objects import Node, Pod
 
+from .again import Still, leaving
 from .compaction import History
 from .configuration import Configuration
+from .destinations import Come, Destined, Steering
+from .destinations.steering import Reason as Steered
 from .following import InForce
 from .intended import Intended
 from .inventory import Inventory
@@ -84,8 +87,10 @@ class Memory(Protocol):
         """Whether what was said last is written within some time, if there is anything to write it to."""
 
 
-Asks = Callable[[Inventory, Configuration, History, Collection[str]], Awaitable[Collection[str]]]
-"""Which of some nodes could still go."""
+Asks = Callable[
+    [Inventory, Configuration, History, Collection[str], Sequence[Destined], Mapping[str, str]], Awaitable[Still]
+]
+"""Which of some nodes could still go, while these replacements are still to come, and where pods were to go before."""
 
 
 class Acting:
@@ -97,6 +102,7 @@ class Acting:
         configurations: what is in force.
         memory: what outlives us.
         asks: the simulation.
+        steering: has replacements steered to where the simulation has put them.
         rivals: knows other evictors.
         told: tells people.
         clock: the API server's.
@@ -113,6 +119,7 @@ class Acting:
         configurations: Configurations,
         memory: Memory,
         asks: Asks,
+        steering: Steering,
         rivals: Rivals,
         told: Telling,
         *,
@@ -123,7 +130,7 @@ class Acting:
         changed: Callable[[], None],
     ) -> None:
         self._cluster, self._configurations, self._memory = cluster, configurations, memory
-        self._asks, self._rivals, self._told = asks, rivals, told
+        self._asks, self._steering, self._rivals, self._told = asks, steering, rivals, told
         self._now, self._installation, self._changed = clock.now, installation, changed
         self._configuration = Configuration()
         self._world = World(cluster)
@@ -134,18 +141,19 @@ class Acting:
             Fence(leads, AT_ONCE),
             clock,
             installation,
-            Policy(self._standing.classify, self._standing.claimed),
+            Policy(self._standing.classify, self._standing.claimed, self._why_pause),
             self._configuration.drains,
             monotonic=monotonic,
             unseen=cluster.unseen,
             tell=self._on_news,
         )
         self._intended = Intended()
+        self._places: Mapping[str, str] = {}
         self._counted: set[str] = set()
         self._say: Say = lambda _: None
         self._state = Condition("Acting", True, "Idle", "")
         self._stuck = ""
-        self._leads, self._ends = leads, False
+        self._leads, self._ends, self._asking = leads, False, False
         self._at_rest = asyncio.Event()
         self._at_rest.set()
         self.drained: Counter[str] = Counter()
@@ -191,6 +199,18 @@ class Acting:
             found = self._state
         return found._replace(message="; ".join(each for each in (found.message, self._stuck) if each))
 
+    @property
+    def come(self) -> Come:
+        """Where the replacements of this cycle have come to."""
+        return self._steering.come
+
+    def steering(self) -> Condition:
+        """How it stands with steering replacements."""
+        reason = self._steering.reason
+        holds = None if reason is Steered.NOT_TRIED else reason is Steered.SERVED
+        said = ": ".join(each for each in (reason.value, self._steering.detail) if each)
+        return Condition("Steering", holds, "".join(each.title() for each in reason.name.split("_")), said)
+
     def due(self) -> datetime | None:
         """When something of ours is to be given back although nothing happens; None when there is nothing of ours."""
         after = self._configuration.drains.hand_back_after
@@ -203,8 +223,11 @@ class Acting:
             configuration: what is in force; None: how nodes are drained by default.
         """
         self.drained.clear()
+        self._steering.begin()
         self._stuck = ""
         self._take(configuration)
+        if configuration is not None and not configuration.dry_run:
+            await self._steering.tidy()
         if next(self._marks(), None) is None:
             return
         self._drainer.use(self._configuration.drains)
@@ -237,6 +260,7 @@ class Acting:
             self._settle(Condition("Acting", False, "Stopped", ENDS))
         else:
             self._told.aside("")
+            self._places = {move.pod: move.node for node in look.plan.chosen for move in node.moves}
             await self._drain([node.name for node in look.plan.chosen])
 
     # --- one cycle ---
@@ -251,14 +275,19 @@ class Acting:
 
     async def _drain(self, chosen: Sequence[str]) -> None:
         self._drainer.use(self._configuration.drains)
-        glancing = asyncio.create_task(self._glance(), name="glance")
+        beside = [
+            asyncio.create_task(self._glance(), name="glance"),
+            asyncio.create_task(self._steering.keep(), name="destinations"),
+        ]
         try:
             drained = await self._drainer.drain(chosen, self._ask)
         except NotLeading:
             return  # the term ends; what was written down stays
         finally:
-            glancing.cancel()
-            await asyncio.gather(glancing, return_exceptions=True)
+            for each in beside:
+                each.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
+        self._told.came(await self._steering.end(self._pods(self._cluster.inventory(self._now())), self._counted))
         self._ended(chosen, drained)
 
     def _ended(self, chosen: Collection[str], drained: Drained) -> None:
@@ -291,7 +320,21 @@ class Acting:
 
     async def _ask(self, remaining: Sequence[str]) -> Collection[str]:
         history = self._memory.remember(self._configuration) or History()
-        return await self._asks(self._cluster.inventory(self._now()), self._configuration, history, remaining)
+        inventory = self._cluster.inventory(self._now())
+        pods, nodes = self._pods(inventory), inventory.of("Node", Node)
+        coming = self._steering.coming(pods, remaining, leaving(inventory, self._configuration.policy))
+        self._asking = True
+        try:
+            still = await self._asks(inventory, self._configuration, history, remaining, coming, self._places)
+            self._places = still.places
+            await self._steering.follow(pods, nodes, remaining, still.moves, still.coming)
+        finally:
+            self._asking = False
+        return still.nodes
+
+    def _why_pause(self) -> str:
+        """Room is promised anew: what came meanwhile would take what it was promised to nobody, or to another."""
+        return "it is being found out where replacements go" if self._asking and self._steering.serves else ""
 
     async def _glance(self) -> None:
         """Stop the cycle when something outside of it asks for that."""
@@ -356,6 +399,10 @@ class Acting:
     def _unfinished(self) -> list[str]:
         """The nodes that are not emptied and not given back."""
         return sorted(name for name, mark in self._marked() if mark.phase is not Phase.EMPTIED)
+
+    @staticmethod
+    def _pods(inventory: Inventory) -> Collection[Pod]:
+        return inventory.of("Pod", Pod).values()
 
     def _take(self, configuration: Configuration | None) -> None:
         self._configuration = configuration or Configuration()

@@ -1,25 +1,56 @@
 """The simulation, asked again in the middle of a cycle: which of its nodes could still go, as the cluster is now.
 
 Marks of ours on those nodes are left aside, and so is what the cycle has used up for the moment. Pods that are still on
-nodes that are being emptied count as gone, so that room is kept for their replacements.
+nodes that are being emptied count as gone, and their replacements as there, where they still fit; for those that do not
+room is kept wherever there is some.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from types import MappingProxyType
+from typing import NamedTuple
 
 import msgspec
 
 from moorage.drain.names import DRAIN_ANNOTATION, SOFT_TAINT, Phase
 from moorage.drain.sight import belongs_to_node
 from moorage.objects import KubeObject, Node, Pod
+from moorage.scheduling import Snapshot
 
 from .candidates import NodeFinding, NodeReason, NodeVerdict, Policy, drains, judge
 from .compaction import Cluster, History, choose, never
 from .configuration import Configuration
+from .destinations import Destined, destined
 from .inventory import Inventory
+
+
+class Still(NamedTuple):
+    """What could still go.
+
+    Attributes:
+        nodes: these nodes, together.
+        moves: where the replacements of their pods would go, as far as these can be steered.
+        coming: the replacements of other nodes' pods that still fit where they are to go.
+        places: where all of their pods would go, by key: what is proposed when it is asked again.
+    """
+
+    nodes: frozenset[str]
+    moves: tuple[Destined, ...] = ()
+    coming: tuple[Destined, ...] = ()
+    places: Mapping[str, str] = MappingProxyType({})
+
+
+def leaving(inventory: Inventory, policy: Policy) -> frozenset[str]:
+    """The nodes that we are emptying.
+
+    Args:
+        inventory: all objects as they are now.
+        policy: says which installation we are.
+    """
+    return frozenset(name for name, node in inventory.of("Node", Node).items() if _is_draining(node, policy))
 
 
 def still(
@@ -27,8 +58,10 @@ def still(
     configuration: Configuration,
     history: History,
     wanted: Collection[str],
+    coming: Sequence[Destined] = (),
+    proposed: Mapping[str, str] = MappingProxyType({}),
     stopped: Callable[[], bool] = never,
-) -> frozenset[str]:
+) -> Still:
     """Which of some nodes could still be emptied together.
 
     Args:
@@ -36,13 +69,16 @@ def still(
         configuration: settings and rules.
         history: the evictions of late, those of this cycle among them.
         wanted: the nodes that are asked about.
+        coming: replacements that are still to be made for pods of other nodes.
+        proposed: where pods were to go when it was asked before, by key: as long as that can be, nothing else is
+            looked for, so that nodes are not given up because another search finds another way.
         stopped: asked now and then whether nobody wants the answer any more.
 
     Raises:
         Stopped: nobody does.
     """
     snapshot, inventory = _as_if(inventory, configuration.policy, wanted).counted()
-    view = inventory.view()
+    view, templates = inventory.view(), inventory.templates()
     judged = judge(view, configuration.policy, patient=True)
     verdicts = {name: verdict if name in wanted else _aside(verdict) for name, verdict in judged.items()}
     choice = replace(
@@ -53,8 +89,28 @@ def still(
         quiet_period=timedelta(0),  # whoever drains stops by itself when a node comes
         midway=True,
     )
-    plan = choose(Cluster(snapshot, view, verdicts, inventory.templates()), choice, history, stopped)
-    return frozenset(node.name for node in plan.chosen)
+    fitting = tuple(_placed(snapshot, coming))
+    there = replace(view, pods=[*view.pods, *(_come(each) for each in fitting)])
+    plan = choose(Cluster(snapshot, there, verdicts, templates, proposed), choice, history, stopped)
+    moves = tuple(destined(plan, view, templates))
+    places = {move.pod: move.node for node in plan.chosen for move in node.moves}
+    return Still(frozenset(node.name for node in plan.chosen), moves, fitting, places)
+
+
+def _placed(snapshot: Snapshot, coming: Sequence[Destined]) -> Iterator[Destined]:
+    """The replacements that fit where they are to go; their room is taken from now on."""
+    for number, each in enumerate(coming):
+        slot = snapshot.nodes.slots.get(each.node)
+        if slot is not None and snapshot.fits_at(each.replacement, slot, elsewhere=True):
+            snapshot.place(each.replacement, each.node, key=f"{each.replacement.key} {number}")
+            yield each
+
+
+def _come(each: Destined) -> Pod:
+    """A replacement that counts as made, and never as the youngest of its owner."""
+    pod = each.replacement
+    meta = msgspec.structs.replace(pod.metadata, creation_timestamp=None)
+    return msgspec.structs.replace(pod, metadata=meta, spec=msgspec.structs.replace(pod.spec, node_name=each.node))
 
 
 def _aside(verdict: NodeVerdict) -> NodeVerdict:
@@ -66,14 +122,14 @@ def _aside(verdict: NodeVerdict) -> NodeVerdict:
 def _as_if(inventory: Inventory, policy: Policy, wanted: Collection[str]) -> Inventory:
     """The cluster without what we did to the nodes in question, and without what is about to leave the others."""
     nodes, pods = inventory.of("Node", Node), inventory.objects.get("Pod", {})
-    leaving = {name for name, node in nodes.items() if name not in wanted and _is_draining(node, policy)}
+    draining = {name for name, node in nodes.items() if name not in wanted and _is_draining(node, policy)}
     changed: Mapping[str, Mapping[str, KubeObject]] = {
         **inventory.objects,
         "Node": {
             name: _plain(node, policy) if name in wanted and isinstance(node, Node) else node
             for name, node in inventory.objects.get("Node", {}).items()
         },
-        "Pod": {key: pod for key, pod in pods.items() if not (isinstance(pod, Pod) and _leaves(pod, leaving))},
+        "Pod": {key: pod for key, pod in pods.items() if not (isinstance(pod, Pod) and _leaves(pod, draining))},
     }
     return replace(inventory, objects=changed)
 
@@ -83,8 +139,8 @@ def _is_draining(node: Node, policy: Policy) -> bool:
     return mark is not None and mark.phase is Phase.DRAINING
 
 
-def _leaves(pod: Pod, leaving: Collection[str]) -> bool:
-    return pod.spec.node_name in leaving and not belongs_to_node(pod)
+def _leaves(pod: Pod, draining: Collection[str]) -> bool:
+    return pod.spec.node_name in draining and not belongs_to_node(pod)
 
 
 def _plain(node: Node, policy: Policy) -> Node:

@@ -21,6 +21,7 @@ from moorage.kube.backoff import Backoff
 from . import looking, status
 from .compaction import History
 from .configuration import Configuration
+from .destinations import Come
 from .due import due
 from .following import InForce
 from .inventory import Inventory
@@ -86,8 +87,15 @@ class Acts(Protocol):
     def drained(self) -> Mapping[str, int]:
         """How many nodes have become what in this cycle."""
 
+    @property
+    def come(self) -> Come:
+        """Where the replacements of this cycle have come to."""
+
     def condition(self, configuration: Configuration | None) -> status.Condition:
         """How it stands."""
+
+    def steering(self) -> status.Condition:
+        """How it stands with steering replacements."""
 
     def due(self) -> datetime | None:
         """When something of ours is to be given back although nothing happens; None when there is nothing of ours."""
@@ -204,9 +212,10 @@ class Cycles:
         enabled = found.configuration is not None and found.configuration.enabled
         conditions = (*status.about(found, enabled), condition)
         if self._acts is not None:
-            conditions += (self._acts.condition(found.configuration),)
+            conditions += (self._acts.condition(found.configuration), self._acts.steering())
             if cycle is not None:
-                cycle = {**cycle, "drained": {key: self._acts.drained.get(key, 0) for key in status.DRAINED}}
+                drained = {key: self._acts.drained.get(key, 0) for key in status.DRAINED}
+                cycle = {**cycle, "drained": drained, "replacements": status.replacements(self._acts.come)}
         self._memory.say(status.Said(found.generation, conditions, cycle, history))
 
     async def _until_changed(self) -> None:

@@ -34,6 +34,11 @@ EVICTIONS = Counter(
 )
 DRAINS = Counter("moorage_evictor_drains_total", "Nodes by what became of emptying them.", ["result"])
 DRAINING = Gauge("moorage_evictor_draining", "Nodes that are being emptied.")
+REPLACEMENTS = Counter(
+    "moorage_evictor_replacements_total",
+    "Replacements of evicted pods by where they came to: the node where they were simulated, or another.",
+    ["place"],
+)
 _OF_A_TERM = (KEPT, HOLDING, FREED, TOTAL)
 
 

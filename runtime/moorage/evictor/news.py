@@ -10,6 +10,7 @@ from moorage.drain.steps import Begin, Evict, HandBack, MarkEmptied, NodeStep, R
 from moorage.kube.events import EventRecorder, EventType, ObjectRef
 
 from . import metrics
+from .destinations import Come
 
 logger = logging.getLogger("moorage.evictor")
 
@@ -58,6 +59,13 @@ class Telling:
         if self._stopped != before:
             logger.warning("cycle stopped", extra={"reason": stopped.reason.name, "why": str(stopped)})
             self._us.tell("Warning", "CycleStopped", "Drain", f"No more nodes are emptied in this cycle: {stopped}")
+
+    def came(self, come: Come) -> None:
+        """Tell where the replacements of a cycle have come to."""
+        metrics.REPLACEMENTS.labels("as_simulated").inc(come.as_simulated)
+        metrics.REPLACEMENTS.labels("elsewhere").inc(come.elsewhere)
+        if any(come):
+            logger.info("replacements have come", extra=come._asdict())
 
     def aside(self, why: str) -> None:
         """Tell, once, that nothing is emptied, and why; empty: no more."""

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from functools import partial
 
+from moorage.controller.fence import Fence
 from moorage.controller.leading import Program
 from moorage.controller.ourselves import Ourselves
 from moorage.kube import credentials
@@ -21,9 +22,10 @@ from moorage.ops import health
 from moorage.ops.settings import EvictorSettings
 
 from . import metrics, news
-from .acting import Acting
+from .acting import AT_ONCE, Acting
 from .again import still
 from .cycle import Cycles, seen
+from .destinations import Reserving, Steering
 from .following import Following
 from .rivals import Rivals
 from .sources.watched import Watched
@@ -106,19 +108,22 @@ class _Service:
 
     def _acts(self, status: Status) -> Acting:
         """Who empties nodes in this term."""
-        settings = self._settings
+        settings, clock = self._settings, self._transport.clock
+        client, monotonic = Client(self._transport, patience=0.0), asyncio.get_running_loop().time
+        reserving = Reserving(client, Fence(self._program.leads, AT_ONCE), settings.installation, clock.now)
         return Acting(
-            Client(self._transport, patience=0.0),
+            client,
             self._watched,
             self._following,
             status,
             partial(self._worker.run, still),
+            Steering(reserving, clock.now, monotonic, enabled=settings.destinations),
             Rivals(settings.namespace, settings.pod_name, settings.installation),
             news.Telling(self._recorder, self._us),
-            clock=self._transport.clock,
+            clock=clock,
             leads=self._program.leads,
             installation=settings.installation,
-            monotonic=asyncio.get_running_loop().time,
+            monotonic=monotonic,
             changed=self._change,
         )
 

@@ -21,6 +21,7 @@ from moorage.kube.client import Client
 
 from .compaction import History, Plan
 from .configuration import Configuration
+from .destinations import Come
 from .following import InForce
 from .kinds import EVICTOR_CONFIGS, EvictorConfig
 from .tally import Tally
@@ -121,6 +122,11 @@ def cycle(plan: Plan, counts: Tally, now: datetime) -> dict[str, Any]:
         "cutOff": plan.cut_off,
         "held": dict(sorted(counts.kept.items())),
     }
+
+
+def replacements(come: Come) -> dict[str, int]:
+    """Of ``lastCycle``: where the replacements have come to."""
+    return {"asSimulated": come.as_simulated, "elsewhere": come.elsewhere}
 
 
 def chosen_before(status: Any) -> list[str]:

@@ -100,7 +100,6 @@ class WatchCache(Generic[T]):
         kind = resource.kind
         self._counters = {change: metrics.EVENTS.labels(kind, change.value) for change in Kind}
         self._size = metrics.OBJECTS.labels(kind)
-        metrics.CONTACT_AGE.labels(kind).set_function(lambda: self.last_contact_age)
         metrics.UNREADABLE.labels(kind).set_function(lambda: len(self.unreadable))
 
     # --- reading ---
@@ -197,7 +196,10 @@ class WatchCache(Generic[T]):
 
     async def run(self) -> None:
         """Follow the server until cancelled; failures are logged, counted and waited out."""
-        metrics.SYNCED.labels(self.resource.kind).set(0)
+        kind = self.resource.kind
+        metrics.SYNCED.labels(kind).set(0)
+        # Only from now on: of a kind that is not followed nothing is old.
+        metrics.CONTACT_AGE.labels(kind).set_function(lambda: self.last_contact_age)
         cause = "start"
         while True:
             try:

@@ -138,3 +138,10 @@ NODE_RESERVATIONS = Resource(
     reservations.NodeReservation,
     namespaced=False,
 )
+SLOT_RESERVATIONS = Resource(
+    reservations.GROUP_VERSION,
+    "slotreservations",
+    "SlotReservation",
+    reservations.SlotReservation,
+    namespaced=False,
+)

@@ -14,6 +14,7 @@ from .parsing import Address
 from .secret import Secret
 
 PROFILES = ("generic", "aws", "gcp", "azure", "late")
+STEERING = ("hard", "soft", "off")
 PLANNER = "moorage-planner"
 """Name of the planner's Service, as its chart has it unless told otherwise."""
 PLANNER_PORT = 9443
@@ -216,6 +217,13 @@ class WebhookSettings:
         parsing.whole(1, 30),
         2,
     )
+    destinations: str = setting(
+        "MOORAGE_DESTINATIONS",
+        "How pods are put on running nodes on which they are expected (SlotReservation): hard gives them the node's "
+        "name, soft a preference that the scheduler weighs, off leaves them to it",
+        parsing.one_of(*STEERING),
+        "hard",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -401,6 +409,12 @@ class EvictorSettings(CompactionSettings, ClusterSettings, ReplicaSettings):
         "The ConfigMap with prices by instance type, under the key prices.yaml; there need not be one",
         parsing.subdomain,
         "castai-evictor-prices",
+    )
+    destinations: bool = setting(
+        "MOORAGE_DESTINATIONS",
+        "Whether a pod pinner beside us is asked to steer replacements to where the simulation has put them",
+        parsing.boolean,
+        True,
     )
 
     @property

@@ -11,7 +11,7 @@ from moorage.kube import resources
 from moorage.kube.cache import WatchCache
 from moorage.kube.transport import Transport
 from moorage.objects import Pod
-from moorage.reservations import NodeReservation
+from moorage.reservations import NodeReservation, SlotReservation
 
 from .expected import owner_keys
 
@@ -25,15 +25,23 @@ def _waiting(pod: Pod) -> Iterable[str]:
 
 @dataclass(frozen=True, slots=True)
 class Caches(FitCaches):
-    """One watch cache per kind; all but ``reservations``, ``nodes`` and ``pods`` only serve the fit check."""
+    """One watch cache per kind; most only serve the fit check.
+
+    ``slot_reservations`` is none of ``all``: where it may not be watched, or is not run, nothing else waits for it.
+    """
 
     reservations: WatchCache[NodeReservation]
+    slot_reservations: WatchCache[SlotReservation]
 
     @classmethod
     def over(cls, transport: Transport) -> Caches:
         """Caches that nobody runs yet."""
         kept = cls.for_fit(transport, **{WAITING: _waiting})
-        return cls(reservations=WatchCache(transport, resources.NODE_RESERVATIONS), **kept)
+        return cls(
+            reservations=WatchCache(transport, resources.NODE_RESERVATIONS),
+            slot_reservations=WatchCache(transport, resources.SLOT_RESERVATIONS, optional=True),
+            **kept,
+        )
 
     @property
     def all(self) -> Sequence[WatchCache[Any]]:

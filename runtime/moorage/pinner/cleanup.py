@@ -1,8 +1,8 @@
 """What pod pinning and eviction have left behind in a cluster, and how each thing is removed without hurting anybody.
 
 For a person (``moorage cleanup``), with pod pinner and evictor stopped. Only what is surely ours counts: placeholders
-that carry our mark, taints and labels under our names, reservations, nodes whose drain has no end, and the webhook.
-A Node with a kubelet and a pod that runs are never deleted.
+that carry our mark, taints and labels under our names, reservations of nodes and slots, nodes whose drain has no end,
+and the webhook. A Node with a kubelet and a pod that runs are never deleted.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from moorage.drain import leftovers
 from moorage.kube import errors, resources
 from moorage.kube.client import Client
-from moorage.objects import MutatingWebhookConfiguration, Node, Pod
-from moorage.reservations import NodeReservation, read
+from moorage.objects import KubeObject, MutatingWebhookConfiguration, Node, Pod
+from moorage.reservations import NodeReservation, SlotReservation, destinations, read
 
 from . import adoption, pins
 from .names import FINALIZER, PLACEHOLDER_LABEL, RESERVATION_ANNOTATION, WEBHOOK, preparing
@@ -25,12 +25,14 @@ from .names import FINALIZER, PLACEHOLDER_LABEL, RESERVATION_ANNOTATION, WEBHOOK
 KIND_PODS = "Pod"
 KIND_NODE = "Node"
 KIND_RESERVATION = "NodeReservation"
+KIND_SLOTS = "SlotReservation"
 KIND_WEBHOOK = "MutatingWebhookConfiguration"
 GIVE_BACK = "give back"
 TRIES = 5
 """How often one thing is removed that somebody has written to meanwhile: each time it is looked at anew."""
 
-Target: TypeAlias = Node | Pod | NodeReservation | MutatingWebhookConfiguration
+T = TypeVar("T", bound=KubeObject)
+Target: TypeAlias = Node | Pod | NodeReservation | SlotReservation | MutatingWebhookConfiguration
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,11 +71,26 @@ async def find(client: Client) -> list[Leftover]:
     nodes, pods, webhooks = await asyncio.gather(
         client.list(resources.NODES), client.list(resources.PODS), client.list(resources.MUTATING_WEBHOOKS)
     )
+    reservations, slots = (
+        await _all(client, resources.NODE_RESERVATIONS),
+        await _all(client, resources.SLOT_RESERVATIONS),
+    )
+    return [*_asked(webhooks), *select(nodes, pods, reservations), *_slots(slots)]
+
+
+async def _all(client: Client, kind: resources.Resource[T]) -> tuple[T, ...]:
+    """All objects of a kind; none when it is not defined (any more)."""
     try:
-        reservations = await client.list(resources.NODE_RESERVATIONS)
-    except errors.NotFound:  # the resource is not defined (any more)
-        reservations = ()
-    return [*_asked(webhooks), *select(nodes, pods, reservations)]
+        return await client.list(kind)
+    except errors.NotFound:
+        return ()
+
+
+def _slots(reservations: Iterable[SlotReservation]) -> Iterator[Leftover]:
+    """What is reserved on nodes that run: an evictor takes it away itself, unless it was killed."""
+    for each in reservations:
+        detail = f"slots reserved by {destinations.read(each).spec.by}"
+        yield Leftover(KIND_SLOTS, each.metadata.name, "delete", detail, "deleted", each)
 
 
 def _asked(configurations: Iterable[MutatingWebhookConfiguration]) -> Iterator[Leftover]:
@@ -157,6 +174,8 @@ async def _remove(client: Client, leftover: Leftover) -> None:
         await _clean_node(client, target)
     elif isinstance(target, Node):
         await _remove_placeholder(client, target)
+    elif isinstance(target, SlotReservation):
+        await client.delete(resources.SLOT_RESERVATIONS, meta.name, uid=meta.uid)
     elif isinstance(target, NodeReservation):
         await _remove_reservation(client, target)
     else:

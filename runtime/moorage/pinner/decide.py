@@ -62,7 +62,7 @@ def decide(o: Observation, room: Room) -> Decision:
 
 def _decide(o: Observation, room: Room) -> Decision:
     if o.reservation is None:
-        return _nobodys(o)
+        return _nobodys(o, room)
     if o.node is None:
         return _absent(o)
     if o.node.has_kubelet and o.made and not marked(o.node):
@@ -75,17 +75,19 @@ def _decide(o: Observation, room: Room) -> Decision:
     return _placeholder(o, o.node, room)
 
 
-def _nobodys(o: Observation) -> Decision:
+def _nobodys(o: Observation, room: Room) -> Decision:
     """Nothing is promised: of a Node that waits for a pod pinner all the same, our taint goes after a while.
 
-    Nobody else would ever take it off, and the machine would run for nothing.
+    Nobody else would ever take it off, and the machine would run for nothing. Pods may have been pinned to a node while
+    it ran.
     """
+    sweeps = pins.sweep(o, room) if o.steered else ()
     if o.unclaimed is None or o.node is None:
-        return Decision()
+        return Decision(sweeps)
     until = o.unclaimed.since + late.UNCLAIMED
     if o.now < until:
-        return Decision(wake=until)
-    return Decision((PatchNode(o.node, adoption.withdraw(o.node, None)),))
+        return Decision(sweeps, wake=until)
+    return Decision((*sweeps, PatchNode(o.node, adoption.withdraw(o.node, None))))
 
 
 # --- there is no Node ---

@@ -40,6 +40,41 @@ _NOTHING = Slot(owner=Owner(), requests={}, count=0)
 
 
 @dataclass(frozen=True, slots=True)
+class Expectation:
+    """The pods that are expected on one node.
+
+    Attributes:
+        slots: who, and how many.
+        until: RFC 3339; nobody is expected from then on. Empty: there is no such time.
+        by: what says so: the id of an instruction, or who wrote a SlotReservation.
+        since: RFC 3339; pods that were created before are not among them. Empty: there is no such time.
+        running: whether the node runs, and the scheduler places pods there, too.
+    """
+
+    slots: tuple[Slot, ...]
+    until: str = ""
+    by: str = ""
+    since: str = ""
+    running: bool = False
+
+    @classmethod
+    def of(cls, spec: Spec) -> Expectation | None:
+        """What the reservation of a promised node expects; None when that is nothing."""
+        if spec.released or not spec.slots:
+            return None
+        by = next((record.id for record in reversed(spec.instructions) if record.action == "ExpectPods"), "")
+        return cls(spec.slots, spec.expected_until, by)
+
+    def left(self, pods: Iterable[Pod]) -> tuple[Slot, ...]:
+        """The slots with the number of pods that are still to come.
+
+        Args:
+            pods: those that are on the node, or on their way to it.
+        """
+        return rules.slots_left(self.slots, rules.created_since(self.since, pods))
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """A pod that the webhook has pinned and that the watch has not shown.
 
@@ -77,7 +112,7 @@ class Expected:
     ) -> None:
         self._snapshot, self._pods_on, self._monotonic = snapshot, pods_on, monotonic
         self._node_name = node_name
-        self._specs: dict[str, Spec] = {}
+        self._expectations: dict[str, Expectation] = {}
         self._nodes: defaultdict[OwnerKey, set[str]] = defaultdict(set)
         self._free: dict[str, tuple[Slot, ...]] = {}  # node to its slots, with the pods that are still to come
         self._held: dict[str, tuple[Slot, ...]] = {}  # node to the slots whose pods are simulated
@@ -107,6 +142,12 @@ class Expected:
         """The nodes on which pods of a pod's owner are expected, whether or not all have come."""
         return {name for key in owner_keys(pod) for name in self._nodes.get(key, ())}
 
+    def beside(self, name: str) -> set[str]:
+        """The other nodes on which pods of the owners are expected that are expected on a node."""
+        known = self._expectations.get(name)
+        keys = {key_of(slot.owner) for slot in known.slots} if known is not None else set[OwnerKey]()
+        return {each for key in keys for each in self._nodes.get(key, ())} - {name}
+
     def claim(self, id: str) -> Claim | None:
         """A claim by its id; None when there is none, or none any more."""
         return self._claims.get(id)
@@ -118,23 +159,28 @@ class Expected:
             yield from ((pod, node) for index, slot in enumerate(held) for pod in _simulated(slot, name, index))
         yield from ((claim.pod, claim.node) for claim in self._claims.values())
 
-    def instruction(self, name: str) -> str:
-        """The id of the instruction by which pods are expected on a node; empty when none are."""
-        records = self._specs[name].instructions if name in self._specs else ()
-        return next((record.id for record in reversed(records) if record.action == "ExpectPods"), "")
+    def by(self, name: str) -> str:
+        """By what pods are expected on a node (``Expectation.by``); empty when none are."""
+        known = self._expectations.get(name)
+        return known.by if known is not None else ""
+
+    def running(self, name: str) -> Expectation | None:
+        """What is expected on a node that runs; None when nothing is, or when the node is kept for pods of ours."""
+        known = self._expectations.get(name)
+        return known if known is not None and known.running else None
 
     # --- changes ---
 
-    def reserve(self, name: str, spec: Spec | None) -> None:
+    def reserve(self, name: str, expectation: Expectation | None) -> None:
         """What is expected on a node has changed; None: nothing is."""
-        before = self._specs.pop(name, None)
+        before = self._expectations.pop(name, None)
         for slot in before.slots if before is not None else ():
             self._nodes[key_of(slot.owner)].discard(name)
-        if spec is not None and spec.slots and not spec.released:
-            self._specs[name] = spec
-            for slot in spec.slots:
+        if expectation is not None:
+            self._expectations[name] = expectation
+            for slot in expectation.slots:
                 self._nodes[key_of(slot.owner)].add(name)
-        if before is not None or name in self._specs:
+        if before is not None or expectation is not None:
             self.refresh(name)
 
     def refresh(self, name: str) -> None:
@@ -143,7 +189,7 @@ class Expected:
         Args:
             name: the node's name.
         """
-        if name not in self._specs and name not in self._held:
+        if name not in self._expectations and name not in self._held:
             return
         self._count(name)
         snapshot, node = self._snapshot(), self._node_name(name)
@@ -166,7 +212,8 @@ class Expected:
         Returns:
             Those claims.
         """
-        over = [name for name, spec in self._specs.items() if (until := moment(spec.expected_until)) and until <= now]
+        known = self._expectations.items()
+        over = [name for name, expected in known if (until := moment(expected.until)) and until <= now]
         for name in over:
             self.reserve(name, None)
         late = [claim for claim in self._claims.values() if claim.until <= self._monotonic()]
@@ -227,11 +274,11 @@ class Expected:
 
     def _count(self, name: str) -> None:
         """See which slots of a node are free."""
-        spec = self._specs.get(name)
+        expectation = self._expectations.get(name)
         self._free.pop(name, None)
-        if spec is not None:
+        if expectation is not None:
             claimed = (claim.pod for claim in self._claims.values() if claim.reserved == name)
-            left = rules.slots_left(spec.slots, [*self._pods_on(name), *claimed])
+            left = expectation.left([*self._pods_on(name), *claimed])
             self._free[name] = left if any(slot.count for slot in left) else ()
 
     def _left(self, name: str, pod: Pod) -> int:

@@ -7,6 +7,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any, NoReturn
 
@@ -17,12 +18,12 @@ from moorage.cluster.layout import Layout
 from moorage.kube.cache import Change, WatchCache
 from moorage.kube.unreadable import Unreadable
 from moorage.objects import KubeObject, Node, Pod
-from moorage.reservations import HOLD, NodeReservation, Reading, Spec, read
+from moorage.reservations import HOLD, NodeReservation, Reading, SlotReservation, Spec, read, rules
 from moorage.scheduling import Snapshot
 
-from . import late
+from . import destinations, late
 from .caches import Caches
-from .expected import Expected
+from .expected import Expectation, Expected
 from .machines import Machines
 from .names import FINALIZER
 from .promised import as_promised
@@ -55,20 +56,27 @@ class Following:
         caches: the watch caches; followed from now on.
         stir: called with the name of a node about which something has changed.
         settle: the same where nothing is urgent: a pod has come that we have admitted ourselves. More come after it.
+        steer: called with the name of a node of whose SlotReservation something may be different now.
     """
 
     def __init__(
-        self, caches: Caches, stir: Callable[[str], None], settle: Callable[[str], None] | None = None
+        self,
+        caches: Caches,
+        stir: Callable[[str], None],
+        settle: Callable[[str], None] | None = None,
+        steer: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.reservations = Latest(caches.reservations)
+        self.slot_reservations = Latest(caches.slot_reservations)
         self.nodes = Latest(caches.nodes)
         self.pods = Latest(caches.pods)
         self.intents = Intents()
         self.claims: dict[str, Claim] = {}
         self._caches = caches
-        self._stir, self._settle = stir, settle or stir
+        self._stir, self._settle, self._steer = stir, settle or stir, steer
         self._readings: dict[str, tuple[NodeReservation, Reading]] = {}
         self._machines = Machines()
+        self._on_running: dict[str, Expectation] = {}  # node that runs to what is expected there
         self._admitted: defaultdict[str, set[str]] = defaultdict(set)  # node to the keys of the pods claimed for it
         self._arrivals: defaultdict[str, int] = defaultdict(int)  # how often a node's room was changed by others
         self._in_place: dict[str, tuple[object, object, object]] = {}  # pod uid to what it was found in place by
@@ -153,7 +161,9 @@ class Following:
 
     def _as_promised(self, name: str, node: Node) -> Node | None:
         promise = self.reading(self.reserved_as(name)).spec.promise
-        return as_promised(name, promise, node) if promise is not None else None
+        if promise is None:  # a node on which pods are expected is what it is, with the DaemonSet pods to come
+            return node if name in self._on_running else None
+        return as_promised(name, promise, node)
 
     # --- claims ---
 
@@ -164,7 +174,7 @@ class Following:
         self.claims[pod.key] = Claim(pod.metadata.uid, node, self._arrivals[node])
         self._admitted[node].add(pod.key)
         self.snapshot.place(pod, node)
-        self.expected.refresh(self.reserved_as(node))
+        self._recount(node)
 
     def expect(self, id: str, pod: Pod, name: str) -> None:
         """Count a pod on a reservation's Node that is about to be created there."""
@@ -194,7 +204,7 @@ class Following:
         known = self.pods.get(pod.key)
         if known is None or not known.spec.node_name:
             self.snapshot.remove(pod.key)
-        self.expected.refresh(self.reserved_as(claim.node))
+        self._recount(claim.node)
 
     # --- what the caches say ---
 
@@ -203,6 +213,7 @@ class Following:
         for cache in caches.plain:
             yield self._follow(cache, self._layout.changed)
         yield self._follow(caches.reservations, self._on_reservation)
+        yield caches.slot_reservations.subscribe(lambda change: self._steer(change.object.metadata.name))
         yield self._follow(caches.nodes, lambda change: self._on_node(change.object.metadata.name))
         yield self._follow(caches.pods, self._on_pod)
         yield self._follow(caches.daemon_sets, lambda change: self._layout.coming.changed(change.object.key))
@@ -270,7 +281,8 @@ class Following:
             anew = known is not None and known[0].metadata.uid != reservation.metadata.uid
             self.intents.stored(name, reading.spec, anew=anew)
         self._learn(name, node)
-        self.expected.reserve(name, self._expects(name))
+        self._reserve(name)
+        self._steer(self.node_name(name) or name)
         before = known[1].spec.promise if known is not None else None
         if self.reading(name).spec.promise != before or (known is None) != (reservation is None):
             self._place_node(self.node_name(name) or node)
@@ -302,16 +314,50 @@ class Following:
             return False
         return reading.usable and reading.spec.intent == HOLD
 
-    def _expects(self, name: str) -> Spec | None:
-        """What says which pods are expected on a node; None when none are, or not any more."""
+    def _reserve(self, name: str) -> None:
+        """Count on a node who is expected there."""
         reservation, reading = self._readings.get(name, (None, _NOTHING))
-        if reservation is None or reservation.metadata.deletion_timestamp is not None or reading.problems:
-            return None
-        return reading.spec
+        counts = reservation is not None and reservation.metadata.deletion_timestamp is None and not reading.problems
+        promised = Expectation.of(reading.spec) if counts else None
+        self.expected.reserve(name, self._on_running.get(name) or promised)
+
+    def promised(self, name: str, now: datetime) -> bool:
+        """Whether a NodeReservation holds a node, or expects pods there.
+
+        Args:
+            name: the node's name.
+            now: the API server's time, UTC.
+        """
+        name = self.reserved_as(name)
+        reservation, reading = self._readings.get(name, (None, _NOTHING))
+        holds = reservation is not None and FINALIZER in reservation.metadata.finalizers
+        return holds or rules.expecting(reading.spec, now, self.pods_on(name))
+
+    def expect_on_running(self, name: str, expectation: Expectation | None) -> None:
+        """What is expected on a node that runs; None: nothing is."""
+        if self._on_running.get(name) == expectation:
+            return
+        if expectation is None:
+            del self._on_running[name]
+        else:
+            self._on_running[name] = expectation
+        self._place_node(name)
+        self._reserve(name)
+
+    @property
+    def slot_reserved(self) -> list[str]:
+        """The names of all nodes that have a SlotReservation."""
+        return [each.metadata.name for each in self._caches.slot_reservations]
+
+    def slot_reservation(self, name: str) -> SlotReservation | None:
+        """The SlotReservation of a node."""
+        return self.slot_reservations.get(name)
 
     def _on_node(self, name: str) -> None:
         self._place_node(name)
         self._offer(name)
+        if self.slot_reservation(name) is not None:
+            self._steer(name)
 
     def _offer(self, name: str) -> None:
         """See that a Node is looked at: by the reservation that has it, by one that wants it, or for itself."""
@@ -323,7 +369,12 @@ class Following:
     def _place_node(self, name: str) -> None:
         if self._layout.place_node(name):
             self._arrivals[name] += 1
-        self.expected.refresh(self.reserved_as(name))
+        self._recount(name)
+
+    def _recount(self, node: str) -> None:
+        """Hold what is held on a Node, by its reservation or because it runs."""
+        for each in dict.fromkeys((self.reserved_as(node), node)):
+            self.expected.refresh(each)
 
     def _on_pod(self, change: Change[Pod]) -> None:
         pod = change.object
@@ -345,21 +396,38 @@ class Following:
                 self.release(pod)
         node = pod.spec.node_name
         reserved = self.reserved_as(node) if node else ""
+        bound = claim is not None and claim.uid == pod.metadata.uid and claim.node == node
+        expected = created is not None and created.node == node
         if reserved:
-            bound = claim is not None and claim.uid == pod.metadata.uid and claim.node == node
-            expected = created is not None and created.node == node
             if not bound and not expected and (change.old is None or not change.old.spec.node_name):
                 self._arrivals[node] += 1
-            self._layout.coming.pod(node, pod, gone=change.new is None or pod.finished)
             if not bound and self._matters(reserved, change):
                 (self._settle if expected else self._stir)(reserved)
-            self.expected.refresh(reserved)
+        if node:
+            self._count_on(node, reserved, change)
         if created is not None and created.node != node:
             self.expected.refresh(created.reserved)
-        waits = change.new is not None and not node
-        for name in {*self.intents.nodes_of(pod.metadata.uid), *(self.expected.expecting(pod) if waits else ())}:
+        waits = self.expected.expecting(pod) if change.new is not None and not node else ()
+        for name in {*self.intents.nodes_of(pod.metadata.uid), *(each for each in waits if each in self._readings)}:
             if name != reserved:
                 self._stir(name)
+
+    def _count_on(self, node: str, reserved: str, change: Change[Pod]) -> None:
+        """A pod has come to a Node, has changed there or is gone.
+
+        Args:
+            node: the Node's name.
+            reserved: of its reservation; empty when it has none.
+            change: of the pod.
+        """
+        pod, runs = change.object, node in self._on_running
+        if runs or reserved:
+            self._layout.coming.pod(node, pod, gone=change.new is None or pod.finished)
+            self._recount(node)
+        if runs:
+            self._steer(node)
+        if change.new is not None and destinations.may_be_stuck(pod):
+            self._stir(reserved or node)
 
     def _matters(self, name: str, change: Change[Pod]) -> bool:
         """Whether a change of a pod can make a difference to its node's reservation: most heartbeats cannot."""

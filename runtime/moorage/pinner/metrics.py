@@ -22,6 +22,12 @@ LEASES = Counter("moorage_pinner_lease_renewals_total", "Renewals of placeholder
 ADMITTED = Counter(
     "moorage_pinner_admitted_pods_total", "Pods that the webhook was asked about, by what became of them.", ["outcome"]
 )
+REPLACEMENTS = Counter(
+    "moorage_pinner_replacements_total",
+    "Pods that were created and expected on a node that runs (SlotReservation): hard pinned to it, softly steered, or "
+    "left to the scheduler, and why not more.",
+    ["way", "reason"],
+)
 CERTIFICATE_ENDS = Gauge(
     "moorage_pinner_certificate_expiry_timestamp_seconds", "When the webhook's certificate ends (Unix time)."
 )

@@ -12,7 +12,12 @@ RESERVATION_ANNOTATION = "moorage.dev/reservation"
 """On a placeholder: uid of the reservation it was created for. Tells our placeholder from another's, nothing else."""
 
 PIN_ANNOTATION = "moorage.dev/pinned-by"
-"""On a pod: id of the instruction by which it was bound. Written by the binding itself; for people and audits."""
+"""On a pod: by what it was bound: an instruction's id, or ``STEERED_BY`` and who wrote the SlotReservation.
+
+Written with the binding itself; for people and audits.
+"""
+STEERED_BY = "SlotReservation of "
+"""How that begins on a pod that was pinned to a node that runs."""
 
 CLAIM_ANNOTATION = "moorage.dev/claim"
 """On a pod: the random id of the claim under which the webhook pinned it, by which the webhook knows it again."""

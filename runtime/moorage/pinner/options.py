@@ -11,6 +11,7 @@ class Options:
 
     Attributes:
         profile: the provider profile of promises that name none.
+        destinations: how pods are put on nodes that run, where they are expected: ``hard``, ``soft`` or ``off``.
         writes_in_flight: how many requests may be under way at a time. More make each cheaper for the servers, and cost
             memory (docs/benchmarks.md); an API server takes 200 writes at once by default.
         lease_interval: how often the Lease of a placeholder is renewed; node-lifecycle waits 40 at least.
@@ -23,6 +24,7 @@ class Options:
     """
 
     profile: str = "generic"
+    destinations: str = "hard"
     writes_in_flight: int = 96
     lease_interval: float = 20.0
     settle_delay: float = 1.0

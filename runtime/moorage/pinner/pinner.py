@@ -12,7 +12,7 @@ from moorage.kube.client import Client
 from moorage.kube.clock import ServerClock
 from moorage.protocol import Ack, Instruction, NodeReport, Webhook
 
-from . import metrics
+from . import destinations, metrics
 from .apply import Executor
 from .attempts import Attempts
 from .caches import Caches
@@ -24,6 +24,7 @@ from .loop import Loop
 from .options import Options
 from .reporting import Recorder, Reporter
 from .reports import Reports
+from .steering import Steering
 from .sweeps import Sweeps
 from .webhook.admission import Admission
 from .webhook.mutate import Mutator
@@ -44,6 +45,7 @@ class Pinner:
         acks: takes the answers; called from the event loop, must not block.
         reports: takes what is to be said of nodes; likewise.
         serves: told whether pods are pinned while they are created; likewise.
+        name: of our pod.
         monotonic: seconds on a clock that never goes back.
     """
 
@@ -60,14 +62,16 @@ class Pinner:
         acks: Callable[[Ack], None],
         reports: Callable[[NodeReport], None] = lambda _: None,
         serves: Callable[[Webhook], None] = lambda _: None,
+        name: str = "",
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client, self._caches, self._clock, self._is_leader = client, caches, clock, is_leader
         self._options, self._admission, self._monotonic = options, admission, monotonic
-        self._serves = serves
+        self._serves, self._name = serves, name
         self._reporter, self._reports = Reporter(recorder), Reports(reports)
         self._desk = Desk(acks, self._reporter, monotonic)
         self._queue = KeyQueue(base=options.retry_base, cap=options.retry_cap, on_waiting=metrics.QUEUED.set)
+        self._slots = KeyQueue(base=options.retry_base, cap=options.retry_cap)
 
     def submit(self, instruction: Instruction) -> None:
         """Take an instruction; its answers come later, one ACCEPTED at most and one that is final."""
@@ -78,11 +82,13 @@ class Pinner:
         """Work until cancelled; begins once the caches are complete."""
         await self._caches.wait_synced()
         options, sweeps = self._options, Sweeps(self._options.sweeps_per_hour, self._monotonic)
+        steers = self._admission is not None and options.destinations != destinations.OFF
         world = World(
             self._caches,
             default_profile=options.profile,
             stir=self._queue.add,
             settle=lambda name: self._queue.add_after(name, options.settle_delay),
+            steer=self._slots.add if steers else lambda _: None,
         )
         fence = Fence(self._is_leader, options.writes_in_flight)
         ledger = Ledger(self._client, world, fence)
@@ -122,13 +128,26 @@ class Pinner:
             busy=lambda: self._queue.busy,
             monotonic=self._monotonic,
         )
-        mutator = Mutator(world, sweeps, self._clock, self._is_leader)
+        hard = options.destinations == destinations.HARD
+        mutator = Mutator(world, sweeps, self._clock, self._is_leader, hard=hard)
         works = {"snapshot": world.sound(), "pinner loop": loop.run(), "lease keeper": leases.run()}
         if self._admission is not None:
             self._asked(asked=False)
-            works["webhook"] = self._admission.term(
-                self._client, fence, world.expected, mutator, self._clock, lambda asked: self._asked(asked=asked)
+            steering = Steering(
+                self._client,
+                world,
+                fence,
+                self._slots,
+                self._reporter,
+                self._clock,
+                self._name,
+                expects=self._admission.stir,
+                monotonic=self._monotonic,
             )
+            works["webhook"] = self._admission.term(
+                self._client, fence, world.expected, mutator, self._clock, lambda asked: self._told(steering, asked)
+            )
+            works["slot reservations"] = steering.run()
         try:
             async with asyncio.TaskGroup() as group:
                 for name, work in works.items():
@@ -136,6 +155,11 @@ class Pinner:
         finally:
             world.close()
             self._queue.close()
+            self._slots.close()
+
+    def _told(self, steering: Steering, asked: bool) -> None:
+        self._asked(asked=asked)
+        steering.asked(asked=asked)
 
     def _asked(self, *, asked: bool) -> None:
         """The API server is told to ask about pods that are created, or not to."""

@@ -186,7 +186,7 @@ def sweep(o: Observation, room: Room) -> tuple[DeletePod, ...]:
     Only pods that a controller creates again, and no more of one controller than is allowed. Beyond that go those that
     we pinned before it was too much: left where they are, nobody would ever replace them.
     """
-    uids = {pin.uid for pin in o.spec.pins}
+    uids = {pin.uid for pin in o.spec.pins} | o.steered
     left = dict(o.sweeps_left)
     swept = []
     for pod in o.pods:

@@ -169,6 +169,23 @@ class Reporter:
         regarding = ObjectRef("moorage.dev/v1alpha1", "NodeReservation", name)
         self._recorder.record(regarding, type="Warning", reason="Unreadable", action="Read", note=message)
 
+    def slots_count(self, name: str, by: str, promised: Sequence[str]) -> None:
+        """A SlotReservation counts; ``promised`` are the placeholders on which the same owners' pods are expected."""
+        logger.info("pods are expected on a running node", extra={"node": name, "by": by})
+        if promised:
+            fields = {"node": name, "by": by, "promised": list(promised)}
+            logger.warning("pods of one owner are expected by two plans, each counts its own", extra=fields)
+
+    def slots_do_not_count(self, name: str, by: str, message: str) -> None:
+        """Nobody is steered to the node of a SlotReservation (now)."""
+        logger.info("no pods are steered to a running node", extra={"node": name, "by": by, "why": message})
+
+    def slots_unreadable(self, name: str, by: str, message: str) -> None:
+        """A SlotReservation cannot be read."""
+        logger.error("slot reservation cannot be read", extra={"node": name, "by": by, "why": message})
+        regarding = ObjectRef("moorage.dev/v1alpha1", "SlotReservation", name)
+        self._recorder.record(regarding, type="Warning", reason="Unreadable", action="Read", note=message)
+
     def lease_ahead(self, name: str, seconds: float) -> None:
         """The Lease of a placeholder is in the future, so that no renewal counts."""
         logger.error(

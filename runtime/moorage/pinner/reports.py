@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from moorage.objects import Pod
 from moorage.protocol import NodeReport, NodeState, Owner, Position, SlotReport
-from moorage.reservations import Slot, Spec, merging, rules
+from moorage.reservations import Slot, merging, rules
 
 from . import adoption
 from .names import CLAIM_ANNOTATION, NOT_PINNED_ANNOTATION, PIN_ANNOTATION, preparing
@@ -63,19 +63,18 @@ def report_of(o: Observation, decision: Decision) -> NodeReport | None:
         o.node.metadata.uid if o.node is not None else "",
         decision.message,
         _shortfalls(o) if state in _JOINED else (),
-        slot_reports(o.spec, o.pods),
+        slot_reports(rules.slots_filled(o.spec.slots, o.pods)),
         Position(*merging.latest_position(o.spec)),
     )
 
 
-def slot_reports(spec: Spec, pods: Iterable[Pod]) -> tuple[SlotReport, ...]:
+def slot_reports(filled: Iterable[tuple[Slot, Sequence[Pod]]]) -> tuple[SlotReport, ...]:
     """What is expected on a node, and who has filled it.
 
     Args:
-        spec: what is intended for it.
-        pods: the pods on it.
+        filled: the slots, each with the pods that have come to it.
     """
-    return tuple(_slot(slot, filled) for slot, filled in rules.slots_filled(spec.slots, pods))
+    return tuple(_slot(slot, pods) for slot, pods in filled)
 
 
 def _shortfalls(o: Observation) -> tuple[str, ...]:

@@ -43,7 +43,7 @@ class Right:
 
 
 def needed(namespace: str, lease_name: str, deployment: str) -> tuple[Right, ...]:
-    """All of them, but for those of the webhook.
+    """All of them, but for those of the webhook and of destinations.
 
     Args:
         namespace: of the installation.
@@ -68,6 +68,15 @@ def of_webhook(namespace: str, configuration: str, secret: str) -> tuple[Right, 
         _right(
             "", "pods", "patch", "the label by which the webhook's Service finds the leader", namespace, vital=False
         ),
+    )
+
+
+def of_destinations() -> tuple[Right, ...]:
+    """Those for pods that others expect on running nodes."""
+    group = "moorage.dev"
+    return (
+        _right(group, "slotreservations", "list watch", "which pods are expected on running nodes", vital=False),
+        _right(group, "slotreservations/status", "patch", "saying that their slots are counted", vital=False),
     )
 
 

@@ -29,6 +29,7 @@ from moorage.ops.settings import PinnerSettings
 from moorage.ops.version import version
 from moorage.protocol import Instruction
 
+from . import destinations
 from .caches import Caches
 from .dry_run import DryRun
 from .names import LEADER, ROLE_LABEL
@@ -114,6 +115,8 @@ class _Service:
 
     async def run(self) -> None:
         beside = {"webhook": self._webhook.run()} if self._webhook is not None else {}
+        if self._webhook is not None and self._settings.destinations != destinations.OFF:
+            beside["slot reservations"] = self._caches.slot_reservations.run()
         await self._program.run(self._lead, prepare=self._prepare, beside=beside)
 
     async def _prepare(self) -> None:
@@ -169,7 +172,7 @@ class _Service:
     def _work(self, stream: InstructionStream) -> Work:
         # Whoever waits with a request holds up what else is to be done for its node: the pinner waits without one.
         client, clock = Client(self._transport, patience=0.0), self._transport.clock
-        options = Options(profile=self._settings.profile)
+        options = Options(profile=self._settings.profile, destinations=self._settings.destinations)
         if self._settings.dry_run:
             return DryRun(client, self._caches, clock, options, acks=stream.ack)
         return Pinner(
@@ -183,6 +186,7 @@ class _Service:
             acks=stream.ack,
             reports=stream.report,
             serves=stream.serves,
+            name=self._settings.pod_name,
         )
 
     async def _follow(self, stream: InstructionStream, work: Work) -> None:

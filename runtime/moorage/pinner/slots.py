@@ -13,7 +13,7 @@ from moorage.objects import Pod
 from moorage.protocol import ReasonCode
 from moorage.reservations import Pin, Slot, merging, rules
 
-from . import adoption, eligibility
+from . import adoption, destinations, eligibility
 from .names import preparing
 from .refusal import Nominable, Refusal, Wait
 from .sweeps import Sweeps
@@ -29,6 +29,8 @@ def refuse(world: World, pod: Pod, name: str, now: datetime) -> Refusal | None:
         name: the node's name.
         now: the API server's time, UTC.
     """
+    if world.expected.running(name) is not None:
+        return destinations.refuse(world, pod, name, now)
     node, spec = world.node(name), world.reading(name).spec
     if node is None or spec.promise is None or not world.is_ours(name):
         return Refusal(ReasonCode.PLACEHOLDER_MISSING, f"node placeholder not found: {name}")
@@ -60,7 +62,7 @@ def take_on_waiting(world: World, sweeps: Sweeps, name: str, now: datetime) -> N
     free = world.expected.free(name)
     if not free or not is_guarded(world, name):
         return
-    by = world.expected.instruction(name)
+    by = world.expected.by(name)
     pins = [
         Pin(namespace=pod.metadata.namespace, name=pod.metadata.name, uid=pod.metadata.uid, instruction=by)
         for slot in free

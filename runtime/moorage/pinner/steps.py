@@ -77,6 +77,7 @@ class Observation:
         not_kept: labels and taints (``key:effect``) that the API server accepted on the Node and did not keep.
         sweeps_left: how many more pods of a controller (by uid) may be swept; ``sweep_limit`` for all others.
         sweep_limit: how many pods of one controller may be swept in an hour.
+        steered: pods that were pinned to the node while it ran, and that have not started; by uid.
         capped_since: since when a controller's pods are not pinned any more, by its uid: none may be swept of it, but
             those that we pinned before.
     """
@@ -107,6 +108,7 @@ class Observation:
     sweeps_left: Mapping[str, int] = field(default_factory=dict)
     sweep_limit: int = 10
     capped_since: Mapping[str, datetime] = field(default_factory=dict)
+    steered: frozenset[str] = frozenset()
 
     @property
     def ours(self) -> bool:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from moorage.objects import Node, Pod
 from moorage.protocol import ReasonCode
 from moorage.reservations import NodeReservation, Owner, Pin, Problem, Spec, merging
 
-from . import late, nominations
+from . import destinations, late, nominations
 from .caches import WAITING, Caches
 from .expected import key_of
 from .following import Following
@@ -44,6 +45,7 @@ class World(Following):
         default_profile: the profile of promises that name none.
         stir: called with the name of a node about which something has changed.
         settle: the same where nothing is urgent; as ``stir`` unless it is given.
+        steer: called with the name of a node of whose SlotReservation something may be different now.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class World(Following):
         default_profile: str,
         stir: Callable[[str], None],
         settle: Callable[[str], None] | None = None,
+        steer: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.refused: dict[str, Refusal] = {}  # by reservation uid: why the API server did not take the Node
         self.failed: dict[str, dict[str, PinState]] = {}  # by reservation uid, then pin uid: refused for good
@@ -62,7 +65,7 @@ class World(Following):
         self._shown: dict[str, dict[tuple[str, int], datetime]] = {}  # node to its nominations, and since when seen
         self._turn = ("", datetime.min.replace(tzinfo=UTC))  # whose it is to be opened, and for how long
         self._default_profile = default_profile
-        super().__init__(caches, stir, settle)
+        super().__init__(caches, stir, settle, steer)
 
     # --- reading ---
 
@@ -101,13 +104,23 @@ class World(Following):
         """
         reservation, node = self.reservation(name), self.node(name)
         self.expected.pass_time(now)
+        pods = self.pods_on(name)
+        steered = frozenset(pod.metadata.uid for pod in pods if destinations.may_be_stuck(pod))
+        swept: dict[str, Any] = {
+            "pods": pods,
+            "steered": steered,
+            "sweeps_left": sweeps.left(),
+            "sweep_limit": sweeps.limit,
+            "capped_since": {owner: now - timedelta(seconds=age) for owner, age in sweeps.capped_for().items()},
+        }
         if reservation is None:
-            return Observation(name, now, node=node, unclaimed=self._unclaimed(name, node, now))
+            unclaimed = self._unclaimed(name, node, now)
+            return Observation(name, now, node=node, unclaimed=unclaimed, **(swept if steered else {}))
         stored, problems = self.reading(name)
         if (other := self.reserved_as(stored.named(name))) not in ("", name):
             problems += (Problem("spec.nodeName", f"node {stored.named(name)} is that of reservation {other}"),)
         uid = reservation.metadata.uid
-        spec, promise, pods = self.intents.of(name), stored.promise, self.pods_on(name)
+        spec, promise = self.intents.of(name), stored.promise
         if FINALIZER in reservation.metadata.finalizers:
             spec = merging.with_pins(spec, done(pods, spec))
         pinned = {pin.uid: pod for pin in spec.pins if (pod := self.pod(pin.key)) is not None}
@@ -121,7 +134,6 @@ class World(Following):
             problems=problems,
             profile=choose(promise.profile, self._default_profile) if promise is not None else None,
             node=node,
-            pods=pods,
             pinned=pinned,
             unread={pin.uid: why for pin in spec.pins if pin.uid not in pinned and (why := self._unread_pod(pin))},
             unseen=self._unseen(name, spec, pinned, now),
@@ -135,9 +147,7 @@ class World(Following):
             hindered={**waits, **hindered} if waits else hindered,
             trouble=trouble,
             not_kept=self.not_kept.get(node.metadata.uid, frozenset()) if node is not None else frozenset(),
-            sweeps_left=sweeps.left(),
-            sweep_limit=sweeps.limit,
-            capped_since={owner: now - timedelta(seconds=age) for owner, age in sweeps.capped_for().items()},
+            **swept,
         )
         if observation.ours and not observation.made:
             self._made[uid] = ""

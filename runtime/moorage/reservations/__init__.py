@@ -1,6 +1,7 @@
 """Reservations: what is promised to whom on which node. Pure functions over one object per node; no I/O."""
 
-from . import merging
+from . import destinations, merging
+from .destinations import SlotReservation
 from .model import (
     DELETE,
     GROUP_VERSION,
@@ -34,8 +35,10 @@ __all__ = [
     "Reading",
     "Record",
     "Slot",
+    "SlotReservation",
     "Spec",
     "Status",
+    "destinations",
     "merging",
     "moment",
     "read",

@@ -76,7 +76,7 @@ def read(reservation: NodeReservation) -> Reading:
     if not isinstance(raw, Mapping):
         problems.append(Problem("spec", "there is none" if raw is None else "it is not an object"))
         return Reading(Spec(), tuple(problems))
-    reader = _Reader(raw, problems)
+    reader = Reader(raw, problems)
     spec = Spec(
         intent=reader.one_of("intent", INTENTS),
         node_uid=reader.text("nodeUID"),
@@ -104,48 +104,59 @@ def moment(text: str) -> datetime | None:
         return None
 
 
-class _Reader:
-    """Takes one field after the other out of a spec and writes down what is wrong."""
+class Reader:
+    """Takes one field after the other out of a spec and writes down what is wrong.
+
+    Args:
+        raw: the spec.
+        problems: takes what is wrong.
+    """
 
     def __init__(self, raw: Mapping[str, Any], problems: list[Problem]) -> None:
         self._raw = raw
         self._problems = problems
 
     def value(self, name: str, kind: type[T], default: T) -> T:
+        """A field of a plain kind; the default when it is not there or of another."""
         given = self._raw.get(name)
         if given is None:
             return default
         if type(given) is not kind:
-            self._complain(name, f"{_short(given)} is not {_names[kind]}")
+            self.complain(name, f"{_short(given)} is not {_names[kind]}")
             return default
         return given
 
     def text(self, name: str) -> str:
+        """A text; empty when there is none."""
         return self.value(name, str, "")
 
     def one_of(self, name: str, choices: tuple[str, ...]) -> str:
+        """One of some words; the first when it is none of them."""
         given = self.text(name)
         if given and given not in choices:
-            self._complain(name, f"{_short(given)} is none of {', '.join(choices)}")
+            self.complain(name, f"{_short(given)} is none of {', '.join(choices)}")
         return given if given in choices else choices[0]
 
     def time(self, name: str) -> str:
+        """A time, as it is written; empty when it is none."""
         given = self.text(name)
         if given and moment(given) is None:
-            self._complain(name, f"{_short(given)} is not a time (example: 2026-01-31T12:00:00Z)")
+            self.complain(name, f"{_short(given)} is not a time (example: 2026-01-31T12:00:00Z)")
             return ""
         return given
 
     def items(self, name: str, kind: type[T], limit: int) -> Iterator[T]:
+        """The entries of a list that can be read, up to a limit."""
         given = self.value(name, list, [])
         if len(given) > limit:
-            self._complain(name, f"has {len(given)} entries, more than {limit}")
+            self.complain(name, f"has {len(given)} entries, more than {limit}")
         for index, item in enumerate(given[:limit]):
             found = self._convert(f"{name}[{index}]", item, kind)
             if found is not None:
                 yield found
 
     def promise(self) -> Promise | None:
+        """The promise; None when any of it cannot be read."""
         given = self._raw.get("promise")
         if given is None:
             return None
@@ -159,21 +170,24 @@ class _Reader:
         return found
 
     def good_pin(self, pin: Pin) -> bool:
+        """Whether a pin says which pod it means."""
         if pin.namespace and pin.name and pin.uid:
             return True
-        self._complain("pins", f"{pin.key}: a pin has a namespace, a name and a uid")
+        self.complain("pins", f"{pin.key}: a pin has a namespace, a name and a uid")
         return False
 
     def good_nomination(self, nomination: Nomination) -> bool:
+        """Whether a nomination says whom it means, and when it was made."""
         if nomination.uid and nomination.tries > 0 and moment(nomination.at) is not None:
             return True
         text = (
             f"{nomination.uid or 'one'}: a nomination has the uid of a pod, at least one try, and the time of the last"
         )
-        self._complain("nominations", text)
+        self.complain("nominations", text)
         return False
 
     def good_slot(self, slot: Slot) -> bool:
+        """Whether there can be such a slot."""
         bad = _bad_quantity("slots.requests", slot.requests)
         if bad is None and slot.count < 0:
             bad = Problem("slots.count", f"{slot.count} is negative")
@@ -186,10 +200,11 @@ class _Reader:
             return msgspec.convert(given, kind)
         except (msgspec.ValidationError, RecursionError) as error:
             sentence, _, path = str(error).partition(" - at `$")
-            self._complain(f"{name}{path.rstrip('`')}", sentence)
+            self.complain(f"{name}{path.rstrip('`')}", sentence)
             return None
 
-    def _complain(self, name: str, sentence: str) -> None:
+    def complain(self, name: str, sentence: str) -> None:
+        """Write down what is wrong with a field."""
         self._problems.append(Problem(f"spec.{name}", sentence))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
 from moorage.objects import Pod, Quantities
@@ -73,6 +73,21 @@ def slots_filled(slots: Iterable[Slot], pods: Iterable[Pod]) -> tuple[tuple[Slot
                 filled.append(pod)
         found.append((slot, tuple(filled)))
     return tuple(found)
+
+
+def created_since(since: str, pods: Iterable[Pod]) -> Iterator[Pod]:
+    """The pods that were created by then or later; one that is not stored yet has no time, and is one of them.
+
+    Args:
+        since: RFC 3339; empty: there is no such time, so all are.
+        pods: any pods.
+    """
+    begun = moment(since)
+    begun = begun.replace(microsecond=0) if begun is not None else None  # pods tell their time in whole seconds
+    for pod in pods:
+        created = moment(pod.metadata.creation_timestamp or "")
+        if begun is None or created is None or created >= begun:
+            yield pod
 
 
 def belongs_to(pod: Pod, owner: Owner) -> bool:

@@ -90,6 +90,10 @@ resource "helm_release" "this" {
       error_message = join("\n", local.mistakes["softTainting"])
     }
     precondition {
+      condition     = length(local.mistakes["destinations"]) == 0
+      error_message = join("\n", local.mistakes["destinations"])
+    }
+    precondition {
       condition     = length(local.mistakes["emitNodeRelatedPodEvents"]) == 0
       error_message = join("\n", local.mistakes["emitNodeRelatedPodEvents"])
     }

@@ -22,6 +22,7 @@ locals {
     emptyNodeTimeout              = var.empty_node_timeout
     ignorePodDisruptionBudgets    = var.ignore_pod_disruption_budgets
     softTainting                  = try({ for key in keys(var.soft_tainting) : key => var.soft_tainting[key] if var.soft_tainting[key] != null }, var.soft_tainting)
+    destinations                  = try({ for key in keys(var.destinations) : key => var.destinations[key] if var.destinations[key] != null }, var.destinations)
     emitNodeRelatedPodEvents      = var.emit_node_related_pod_events
     arm64Supported                = var.arm64_supported
     windows                       = var.windows

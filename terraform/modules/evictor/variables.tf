@@ -184,6 +184,12 @@ variable "soft_tainting" {
   default     = null
 }
 
+variable "destinations" {
+  description = "Key destinations of the chart.\nWhere replacements of evicted pods go, while a pod pinner runs beside the evictor.\nKeys: enabled."
+  type        = any
+  default     = null
+}
+
 variable "emit_node_related_pod_events" {
   description = "Key emitNodeRelatedPodEvents of the chart, default false.\nWrite an Event on each pod that is evicted."
   type        = bool

@@ -94,6 +94,10 @@ resource "helm_release" "this" {
       error_message = join("\n", local.mistakes["webhook"])
     }
     precondition {
+      condition     = length(local.mistakes["destinations"]) == 0
+      error_message = join("\n", local.mistakes["destinations"])
+    }
+    precondition {
       condition     = length(local.mistakes["podLabels"]) == 0
       error_message = join("\n", local.mistakes["podLabels"])
     }

@@ -28,6 +28,7 @@ locals {
     networkPolicy                 = try({ for key in keys(var.network_policy) : key => var.network_policy[key] if var.network_policy[key] != null }, var.network_policy)
     service                       = try({ for key in keys(var.service) : key => var.service[key] if var.service[key] != null }, var.service)
     webhook                       = try({ for key in keys(var.webhook) : key => var.webhook[key] if var.webhook[key] != null }, var.webhook)
+    destinations                  = try({ for key in keys(var.destinations) : key => var.destinations[key] if var.destinations[key] != null }, var.destinations)
     podLabels                     = var.pod_labels
     podAnnotations                = var.pod_annotations
     podSecurityContext            = var.pod_security_context

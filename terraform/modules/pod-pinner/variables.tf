@@ -182,7 +182,7 @@ variable "log" {
 }
 
 variable "crds" {
-  description = "Key crds of the chart.\nThe definition of NodeReservation.\nKeys: enabled."
+  description = "Key crds of the chart.\nThe definitions of NodeReservation and SlotReservation.\nKeys: enabled."
   type        = any
   default     = null
 }
@@ -219,6 +219,12 @@ variable "service" {
 
 variable "webhook" {
   description = "Key webhook of the chart.\nThe webhook that pins pods while they are created. The API server is told of it only while pods are expected.\nKeys: enabled, failurePolicy, timeoutSeconds, url, port, hostNetwork, existingSecret."
+  type        = any
+  default     = null
+}
+
+variable "destinations" {
+  description = "Key destinations of the chart.\nRunning nodes on which replacements are expected: the evictor reserves slots there before it evicts (SlotReservation).\nKeys: mode."
   type        = any
   default     = null
 }

@@ -55,5 +55,5 @@ def remove(site: Site) -> None:
     shell = site.shell()
     shell.run(f"helm uninstall {RELEASE} -n {NAMESPACE}")
     shell("kubectl delete nodereservations --all --ignore-not-found") if site.get(CRD) else None
-    shell("kubectl delete crd nodereservations.moorage.dev --ignore-not-found")
+    shell("kubectl delete crd nodereservations.moorage.dev slotreservations.moorage.dev --ignore-not-found")
     site.until(lambda: not site.pods() and site.get(CRD) is None, "everything to be gone")

@@ -32,7 +32,7 @@ WRITES = {"create", "update", "patch", "delete", "deletecollection"}
 ABOUT_ITSELF = {"evictorconfigs/status", "events"}
 FENCES = [
     f"/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/{RELEASE}{part}.{NAMESPACE}"
-    for part in ("", "-evictions")
+    for part in ("", "-evictions", "-destinations")
 ]
 
 
@@ -71,7 +71,7 @@ def may_write(site: Site) -> set[str]:
 def acts(site: Site) -> bool:
     """Whether the process is told to act; it has the rights to then, and only then."""
     told = environment(site)["MOORAGE_DRY_RUN"]
-    writes = ABOUT_ITSELF | ({"nodes", "pods/eviction"} if told == "false" else set())
+    writes = ABOUT_ITSELF | ({"nodes", "pods/eviction", "slotreservations"} if told == "false" else set())
     assert may_write(site) == writes
     assert all(map(site.get, FENCES))
     return told == "false"

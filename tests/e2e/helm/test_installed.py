@@ -59,7 +59,9 @@ def clear(site: Site) -> None:
         shell.run(f"helm uninstall {release} -n {NAMESPACE}")
     cleanup(site.cluster)
     switch_off(site)
-    shell.run(f"kubectl delete crd nodereservations.moorage.dev {CONFIGS} --ignore-not-found")
+    shell.run(
+        f"kubectl delete crd nodereservations.moorage.dev slotreservations.moorage.dev {CONFIGS} --ignore-not-found"
+    )
     shell.run(f"kubectl delete namespace {NAMESPACE} {SHOP} --ignore-not-found --wait=false")
 
 
@@ -435,6 +437,7 @@ def test_after_the_last_replica_and_uninstall_only_what_is_documented_is_left(
     switch_off(site)
     documented = {
         ("CustomResourceDefinition", "", "nodereservations.moorage.dev"),
+        ("CustomResourceDefinition", "", "slotreservations.moorage.dev"),
         ("APIService", "", "v1alpha1.moorage.dev"),
         ("Lease", NAMESPACE, f"{RELEASE}-leader-election"),
     }
@@ -444,6 +447,6 @@ def test_after_the_last_replica_and_uninstall_only_what_is_documented_is_left(
     )
     gone = {key for key in set(before) - set(inventory(site.cluster)) if SHOP not in key}
     assert gone == set(), "nothing of others is gone"
-    shell("kubectl delete crd nodereservations.moorage.dev")
+    shell("kubectl delete crd nodereservations.moorage.dev slotreservations.moorage.dev")
     assert site.get(f"{APPS}/deployments/{RELEASE}") is None
     assert site.get(f"{AGENT}/secrets/moorage-planner-tls") is None

@@ -83,6 +83,7 @@ def test_after_uninstalling_only_the_definition_is_left(installed: Installed) ->
     site.until(lambda: not site.pods(), "the pods to be gone")
     kept = {
         ("CustomResourceDefinition", "", "nodereservations.moorage.dev"),
+        ("CustomResourceDefinition", "", "slotreservations.moorage.dev"),
         ("APIService", "", "v1alpha1.moorage.dev"),  # Kubernetes makes it from the definition
     }
     site.until(lambda: set(inventory(site.cluster)) - before == kept, f"only {sorted(kept)} to be left")

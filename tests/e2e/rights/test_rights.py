@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -47,6 +48,7 @@ TRAINER_NODES = {"moorage.test/rights": "trainer"}
 WAITS, FAILS, SMALL = "rights-waits", "rights-fails", "rights-small"
 EXPECTS, TRAINS = "rights-expects", "rights-trains"
 RESERVATIONS = "/apis/moorage.dev/v1alpha1/nodereservations"
+SLOTS = "/apis/moorage.dev/v1alpha1/slotreservations"
 CONFIGS = "/apis/autoscaling.cast.ai/v1alpha1/evictorconfigs"
 CONFIG: dict[str, Any] = {
     "apiVersion": "autoscaling.cast.ai/v1alpha1",
@@ -187,6 +189,7 @@ class Rest:
             lambda: self._used(PINNER, "update", "leases", "kube-node-lease"), f"the Lease of {WAITS} to be renewed"
         )
         self._expect_a_pod()
+        self._expect_a_pod_on_a_running_node()
         self._change_leaders()
 
     def _create_late_pods(self) -> None:
@@ -288,6 +291,26 @@ class Rest:
         assert self._behind_the_service() == [self._leader()]
         self._serve({"plan": "rights-expects-nothing", "delete": [EXPECTS]})
         self._until(lambda: not self._webhooks(), "the API server to be told that nothing is expected")
+
+    def _expect_a_pod_on_a_running_node(self) -> None:
+        """As the evictor does: the leader says that the slots are counted."""
+        node = self._handle.api.get(f"/api/v1/nodes/{TRAINS}")
+        now = datetime.now(UTC)
+        owner = {"kind": "Deployment", "namespace": manifests.NAMESPACE, "name": "expected"}
+        spec = {
+            "nodeUID": node["metadata"]["uid"],
+            "by": "rights/test",
+            "since": f"{now:%Y-%m-%dT%H:%M:%SZ}",
+            "until": f"{now + timedelta(minutes=5):%Y-%m-%dT%H:%M:%SZ}",
+            "slots": [{"owner": owner, "requests": {"cpu": "100m"}}],
+        }
+        body = {"apiVersion": "moorage.dev/v1alpha1", "kind": "SlotReservation", "metadata": {"name": TRAINS}}
+        self._handle.api.request("POST", SLOTS, {**body, "spec": spec})
+        self._until(
+            lambda: self._handle.api.get(f"{SLOTS}/{TRAINS}").get("status", {}).get("served"), "slots to be served"
+        )
+        self._handle.api.request("DELETE", f"{SLOTS}/{TRAINS}")
+        self._until(lambda: not self._webhooks(), "the API server to be told that nothing is expected any more")
 
     def _admitted_on(self) -> str:
         """The node of a pod of the expected Deployment, as a dry run creates it."""

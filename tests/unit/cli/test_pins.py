@@ -17,7 +17,7 @@ from moorage.kube.errors import ConnectionLost, Forbidden, KubeError, NotFound, 
 from moorage.objects import Pod
 from moorage.pinner import overview
 from moorage.pinner.names import CLAIM_ANNOTATION, FINALIZER, NOT_PINNED_ANNOTATION, PIN_ANNOTATION
-from moorage.reservations import NodeReservation
+from moorage.reservations import NodeReservation, SlotReservation
 from tests.unit.cli.test_cleanup import KUBECONFIG
 from tests.unit.evictor.sources.dumps import written
 
@@ -71,7 +71,7 @@ def test_what_is_promised_and_what_has_come() -> None:
     assert by_name["old"].joined
     assert "slots" in by_name["torn"].message
     assert FOUND.left == {"shop/c": "cpu: 2 needed\x1b[2J"}
-    assert (FOUND.of("old"), FOUND.of("none")) == (by_name["old"], None)
+    assert (FOUND.of("old"), FOUND.of("none")) == ((by_name["old"],), ())
 
 
 LATE = overview.overview(
@@ -96,7 +96,7 @@ def test_a_late_node_goes_by_two_names(
     assert (first.node, first.joined_as, second.joined_as) == ("late-1", "new-1", "")
     assert [each.state for each in (*first.pods, *second.pods)] == ["bound", "pending", "pending"]
     assert [slot.left for slot in first.slots] == [2]
-    assert LATE.of("new-1") is LATE.of("late-1") is first
+    assert LATE.of("new-1") == LATE.of("late-1") == (first,)
     assert run(monkeypatch, tmp_path, LATE, "new-1") == 0
     assert "node late-1: nothing said yet\n  joined as: new-1\n" in capsys.readouterr().out
     assert run(monkeypatch, tmp_path, LATE) == 0
@@ -258,3 +258,52 @@ def test_explaining_goes_on_without_reservations(
 def test_time_left(seconds: int, said: str) -> None:
     held = overview.Held("n", "Ready", "", False, (NOW + timedelta(seconds=seconds)).isoformat(), "", (), (), "")
     assert f"must have joined: {said}" in command.in_full(held, NOW, colours=False)
+
+
+# --- nodes that run ---
+
+
+def slots(node: str, *, served: bool = True, **spec: Any) -> SlotReservation:
+    told = {"nodeUID": "u", "by": "ops/evictor", "since": NOW.isoformat(), "until": DEADLINE, "slots": [SLOT], **spec}
+    status = {"served": {"generation": 2 if served else 1}, "message": "" if served else "the node is cordoned"}
+    meta = {"name": node, "uid": "s", "generation": 2}
+    return msgspec.convert({"metadata": meta, "spec": told, "status": status}, SlotReservation)
+
+
+THERE = [
+    pod("a", "run-1", **{PIN_ANNOTATION: "SlotReservation of ops/evictor", CLAIM_ANNOTATION: "c"}),
+    pod("b", "run-1"),
+]
+RUNNING = overview.overview(RESERVATIONS[1:2], THERE, [slots("run-1"), slots("new-1", served=False)], "not all")
+
+
+def test_slots_on_running_nodes_are_shown_beside_what_is_promised(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, tmp_path, RUNNING) == 0
+    said = capsys.readouterr()
+    assert said.err == "note: not all\n"
+    rows = [line.split() for line in said.out.splitlines()]
+    assert [row[:2] for row in rows[1:]] == [["new-1", "Preparing"], ["new-1", "NotServed"], ["run-1", "Served"]]
+    assert rows[2][3:] == ["5/5", "4m10s", "ops/evictor", "the", "node", "is", "cordoned"]
+    assert rows[3] == ["run-1", "Served", "1/1", "3/5", "4m10s", "ops/evictor"]
+
+
+def test_a_running_node_in_full(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, tmp_path, RUNNING, "run-1") == 0
+    out = capsys.readouterr().out
+    assert "node run-1 (it runs already): Served\n  by: ops/evictor\n" in out
+    assert "3 of 5 left, 1 by the webhook, 1 by the scheduler" in out
+    assert "    shop/a: bound\n" in out
+
+
+def test_slots_that_cannot_be_read_are_said_and_shown_for_scripts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = overview.overview([], [], [slots("run-1", served=True, slots="many")])
+    assert run(monkeypatch, tmp_path, found, "-o", "json") == 0
+    (node,) = json.loads(capsys.readouterr().out)["nodes"]
+    assert (node["kind"], node["slots"]) == ("SlotReservation", [])
+    assert "many" in node["message"]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Any
 
-from moorage.evictor.again import still
+from moorage.evictor.again import Still, still
 from moorage.evictor.candidates import Policy
 from moorage.evictor.compaction import History, Settings
 from moorage.evictor.configuration import Configuration
+from moorage.evictor.destinations import Destined
 from tests.unit.evictor.build import NOW, Json, budget, controller, merged, owner
 from tests.unit.evictor.compaction.build import replica, replica_set, room
 from tests.unit.evictor.test_looking import inventory
@@ -34,7 +35,7 @@ def chosen(name: str, phase: str = "chosen", by: str = US, **change: Any) -> Jso
 
 
 def asked(names: Collection[str], *manifests: Json, history: History | None = None) -> set[str]:
-    return set(still(inventory(*manifests), CONFIGURATION, history or History(), names))
+    return set(still(inventory(*manifests), CONFIGURATION, history or History(), names).nodes)
 
 
 def test_nodes_that_we_have_chosen_still_count_and_more_than_the_percentage_of_them() -> None:
@@ -83,3 +84,55 @@ def test_owners_are_not_disturbed_more_often_than_they_may_be() -> None:
     often = History({"uid-web-1": (NOW - timedelta(minutes=1),) * 2})
     assert asked(["n1"], chosen("n1"), room("n3"), *pods) == {"n1"}
     assert asked(["n1"], chosen("n1"), room("n3"), *pods, history=often) == set()
+
+
+def moves(names: Collection[str], *manifests: Json, coming: Sequence[Destined] = ()) -> Still:
+    return still(inventory(*manifests), CONFIGURATION, History(), names, coming)
+
+
+def test_where_replacements_go_is_told_with_their_owner_as_a_webhook_recognises_it() -> None:
+    top = controller(
+        "Deployment", "web", spec={"replicas": 2}, status={"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2}
+    )
+    labels = {"app": "web", "pod-template-hash": "1"}
+    maker = replica_set(metadata={"ownerReferences": [owner("Deployment", "web")]})
+    hashed = [replica(name, node, metadata={"labels": labels}) for name, node in (("a", "n1"), ("b", "n3"))]
+    (told,) = moves(["n1"], chosen("n1"), room("n3"), *hashed, top, maker).moves
+    assert (told.uid, told.source, told.node) == ("uid-a", "n1", "n3")
+    assert (told.owner.kind, told.owner.name, told.owner.namespace) == ("Deployment", "web", "shop")
+    plain = [replica("a", "n1"), replica("b", "n3")]
+    (told,) = moves(["n1"], chosen("n1"), room("n3"), *plain, top, maker).moves
+    assert (told.owner.kind, told.owner.name) == ("ReplicaSet", "web-1"), "nothing on the pod tells of the Deployment"
+
+
+BESIDE = [room("n5"), replica("c", "n5", cpu="3")]
+"""A node that has no room for another pod of that size."""
+
+
+def to_come() -> Destined:
+    """The replacement of a pod on n2, which is to go to n4."""
+    (found,) = moves(
+        ["n2"], chosen("n2"), room("n4"), *BESIDE, replica("b", "n2", cpu="3"), replica_set(replicas=2)
+    ).moves
+    assert (found.source, found.node) == ("n2", "n4")
+    return found
+
+
+def test_replacements_to_come_have_their_room_where_they_are_to_go_and_nowhere_else() -> None:
+    pods = [replica("a", "n1", cpu="3"), replica("b", "n2", cpu="3"), replica_set(replicas=3)]
+    nodes = [chosen("n1"), chosen("n2", "draining"), room("n3"), room("n4"), *BESIDE]
+    for target, other in (("n3", "n4"), ("n4", "n3")):
+        coming = to_come()._replace(node=target)
+        found = moves(["n1"], *nodes, *pods, coming=[coming])
+        assert found.coming == (coming,)
+        assert [(each.source, each.node) for each in found.moves] == [("n1", other)]
+
+
+def test_a_replacement_that_fits_no_more_where_it_was_to_go_is_told_and_has_room_elsewhere() -> None:
+    pods = [replica("a", "n1", cpu="3"), replica("b", "n2", cpu="3"), replica_set(replicas=3)]
+    nodes = [chosen("n1"), chosen("n2", "draining"), room("n3"), *BESIDE]
+    full = [room("n4"), replica("full", "n4", cpu="3", of="api-1")]
+    assert moves(["n1"], *nodes, room("n4"), *pods, coming=[to_come()]).nodes == {"n1"}
+    for last in (full, []):
+        found = moves(["n1"], *nodes, *last, *pods, coming=[to_come()])
+        assert (found.coming, found.nodes) == ((), frozenset()), "n3 is kept for it"

@@ -16,6 +16,7 @@ from moorage.evictor.compaction.prices import PRICE
 from moorage.evictor.rules import FORCE, Setting
 from moorage.files import rules, schemas
 from moorage.files.yamlfile import parse
+from moorage.scheduling import leaving
 
 ROOT = Path(__file__).resolve().parents[3]
 GUIDE = (ROOT / "docs/guides/evictor-rules.md").read_text()
@@ -59,7 +60,7 @@ def test_every_mark() -> None:
         names.DO_NOT_DISRUPT,
         names.SCALE_DOWN_DISABLED,
     ]
-    for key in (*names.REMOVING_TAINTS, *names.GROUPS, names.REMOVING_TAINT_PREFIX, "=".join(names.MANAGED_BY)):
+    for key in (*leaving.REMOVING_TAINTS, *names.GROUPS, leaving.REMOVING_TAINT_PREFIX, "=".join(names.MANAGED_BY)):
         assert f"`{key}" in SECTIONS["Nodes"]
 
 

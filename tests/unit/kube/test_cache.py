@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 from typing import Any
 
@@ -39,6 +40,19 @@ async def test_lists_in_pages_then_watches_from_the_lists_version() -> None:
             assert f.cache.by("node", "nowhere") == ()
             assert f.cache.get("ns/p3") is not None
             assert f.cache.get("p3") is None
+
+
+async def test_of_a_kind_that_is_not_followed_nothing_is_old() -> None:
+    async with hostile() as server, transport(server) as connections:
+        cache = WatchCache(connections, dataclasses.replace(PODS, kind="NotFollowed"))
+        for name in ("moorage_watch_contact_age_seconds", "moorage_watch_synced"):
+            assert REGISTRY.get_sample_value(name, {"kind": "NotFollowed"}) is None
+        task = asyncio.create_task(cache.run())
+        await cache.wait_synced()
+        for name in ("moorage_watch_contact_age_seconds", "moorage_watch_synced"):
+            assert REGISTRY.get_sample_value(name, {"kind": "NotFollowed"}) is not None
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_an_empty_kind_is_synced_too() -> None:

@@ -15,7 +15,7 @@ from tools.bench.common.tables import MISSED
 from tools.bench.compaction import clusters
 from tools.bench.compaction.case import MIXED, PLAIN
 from tools.bench.compaction.live import contenders, figures, manifests
-from tools.bench.compaction.live.contenders import DEFAULT, MOORAGE, MOST
+from tools.bench.compaction.live.contenders import DEFAULT, HARD, MOORAGE, MOST, SOFT
 from tools.bench.compaction.live.figures import Run
 from tools.bench.compaction.live.tally import Floor, Tally, floor, floors, percentile
 from tools.localcluster import nodes
@@ -126,7 +126,7 @@ RIVAL = replace(GOOD, contender=MOST, promised_cost=None, freed_cost=900.0)
 
 def judged(run: Run, *others: Run) -> list[str]:
     """The figures of the targets that are missed."""
-    return [figure for _, figure, _, state in figures.targets(figures.grouped([run, *others])) if state == MISSED]
+    return [figure for _, _, figure, _, state in figures.targets(figures.grouped([run, *others])) if state == MISSED]
 
 
 def test_all_targets_are_met() -> None:
@@ -167,6 +167,36 @@ def test_rounds_are_medians_but_every_violation_counts() -> None:
     found = figures.grouped(rounds)[PLAIN][MOORAGE]
     assert (found.freed_cost, found.floor_violations) == (950, 2)
     assert figures.medians([RIVAL]).promised_cost is None
+
+
+def test_those_with_destinations_have_the_same_targets_and_those_that_are_only_steered_none() -> None:
+    with_both = figures.grouped([GOOD, replace(GOOD, contender=HARD), replace(GOOD, contender=SOFT, freed_cost=1.0)])
+    assert {who for _, who, _, _, _ in figures.targets(with_both)} == {MOORAGE, HARD}
+    assert judged(replace(GOOD, contender=HARD, evictions=320)) == ["1.10 evictions for each pod on freed nodes"]
+
+
+def test_where_replacements_come_to_is_read_from_the_metrics_and_summed_up_over_rounds() -> None:
+    shown = (
+        "# TYPE moorage_evictor_replacements_total counter\n"
+        'moorage_evictor_replacements_total{place="as_simulated"} 30.0\n'
+        'moorage_evictor_replacements_total{place="elsewhere"} 10.0\n'
+    )
+    assert contenders.come(shown) == (30, 10)
+    assert contenders.come("") == (0, 0)
+    rounds = [replace(GOOD, as_simulated=30, elsewhere=10), replace(GOOD, as_simulated=50, elsewhere=10)]
+    assert figures.medians(rounds).share == 0.8
+    assert (GOOD.share, figures.medians([RIVAL]).as_simulated) == (None, None)
+    assert "30 replacements came where they were simulated, 10 elsewhere" in figures.sentence(rounds[0])
+
+
+def test_what_is_used_of_what_is_left() -> None:
+    cluster = clusters.planted(12, 1, free=0.6, pods=17)
+    before = contenders.utilisation(cluster.nodes, cluster.pods, ())
+    half = [node.metadata.name for node in cluster.nodes][:6]
+    daemons = [each for each in cluster.pods if each.metadata.owner_references[0].kind == "DaemonSet"]
+    assert 0.3 < before < 0.6
+    assert contenders.utilisation(cluster.nodes, cluster.pods, half) == pytest.approx(2 * before, abs=0.02)
+    assert contenders.utilisation(cluster.nodes, daemons, half) == contenders.utilisation(cluster.nodes, daemons, ())
 
 
 @pytest.fixture(scope="module")

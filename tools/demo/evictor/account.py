@@ -16,7 +16,8 @@ def evictor(cluster: ClusterHandle) -> Path:
     config = accounts.service_account(cluster, NAMESPACE, EVICTOR, cluster.directory / "accounts")
     who = accounts.user(NAMESPACE, EVICTOR)
     names = {"leaseName": EVICTOR, "rulesConfigMap": manifests.RULES, "pricesConfigMap": manifests.PRICES}
-    everywhere = [*rules(EVICTOR, "clusterRules", names), *rules(EVICTOR, "actingRules", names)]
+    parts = ("clusterRules", "actingRules", "destinationRules")
+    everywhere = [rule for part in parts for rule in rules(EVICTOR, part, names)]
     accounts.grant(cluster, who, EVICTOR, everywhere)
     accounts.grant(cluster, who, EVICTOR, rules(EVICTOR, "ownRules", names), within=NAMESPACE)
     return config

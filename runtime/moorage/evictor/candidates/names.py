@@ -21,23 +21,6 @@ PLACEHOLDER = "moorage.dev/placeholder"
 PREPARING = "scheduling.cast.ai/pod-pinning-preparing"
 UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
 
-DELETION_CANDIDATE = "DeletionCandidateOfClusterAutoscaler"
-"""cluster-autoscaler would remove the node, and does not yet."""
-REMOVING_TAINTS = (
-    "ToBeDeletedByClusterAutoscaler",
-    DELETION_CANDIDATE,
-    "karpenter.sh/disrupted",
-    "karpenter.sh/disruption",
-    "karpenter.sh/unregistered",
-    "autoscaling.cast.ai/draining",
-    "node.kubernetes.io/out-of-service",
-    "node.cloudprovider.kubernetes.io/shutdown",
-    "cloud.google.com/impending-node-termination",
-)
-"""Another program removes the node, or sets it up."""
-REMOVING_TAINT_PREFIX = "aws-node-termination-handler/"
-DRAINING_LABEL = "autoscaling.cast.ai/draining"
-
 NODE_POOL = "karpenter.sh/nodepool"
 """Karpenter's label: the NodePool of a node, which has a NodeClaim then."""
 

@@ -9,6 +9,7 @@ from moorage.evictor.rules import Setting, decide_node
 from moorage.objects import Node
 from moorage.objects.karpenter import Disruption
 from moorage.reservations import moment
+from moorage.scheduling import leaving
 
 from . import drains, names, overrides
 from .policy import Policy
@@ -102,11 +103,8 @@ def _marked(node: Node, view: View) -> Iterator[NodeFinding]:
     """What other programs have begun to do with a node."""
     if node.metadata.deletion_timestamp is not None:
         yield NodeFinding(NodeReason.NODE_DELETED)
-    if names.DRAINING_LABEL in node.metadata.labels:
-        yield NodeFinding(NodeReason.NODE_MARKED, f"label {names.DRAINING_LABEL}")
-    for taint in node.spec.taints:
-        if taint.key in names.REMOVING_TAINTS or taint.key.startswith(names.REMOVING_TAINT_PREFIX):
-            yield NodeFinding(NodeReason.NODE_MARKED, f"taint {taint.key}")
+    for mark in leaving.marks(node):
+        yield NodeFinding(NodeReason.NODE_MARKED, mark)
     for owner in node.metadata.owner_references:
         if owner.kind == "NodeClaim" and owner.api_version.startswith("karpenter.sh/"):
             yield from _claimed(owner.name, view)

@@ -41,12 +41,15 @@ class Cluster:
         view: the same, and what else is known.
         verdicts: who may go.
         templates: what owners make pods from now, by the owner's uid, as far as it is known.
+        proposed: where pods were to go when it was asked before, by their keys. If all nodes that may go can still go
+            that way, they do; else this is as good as nothing.
     """
 
     snapshot: Snapshot
     view: View
     verdicts: Mapping[str, NodeVerdict]
     templates: Mapping[str, Pod] = field(default_factory=dict)
+    proposed: Mapping[str, str] = field(default_factory=dict)
 
 
 def choose(cluster: Cluster, settings: Settings, history: History, stopped: Callable[[], bool] = never) -> Plan:
@@ -132,7 +135,12 @@ class _Choice:
                 loads.append(load)
         allowances = Allowances(gathering.allowances)
         loads = [load for load in loads if self._worth(load, allowances)]
-        self._empty(loads, allowances, self._settings.limit(len(may_go)))
+        limit = self._settings.limit(len(may_go))
+        self._leave_empty(loads)
+        loads = [load for load in loads if load.moving]
+        problem = Problem(self._cluster.snapshot, self._places, loads)
+        if not self._repeat(problem, loads, Allowances(gathering.allowances), limit):
+            self._empty(problem, loads, allowances, limit)
         snapshot.rollback(mark)
         if room.placed:
             self._confirm(loads, room)
@@ -170,12 +178,29 @@ class _Choice:
             self._kept[load.name] = tuple(against)
         return not against
 
-    def _empty(self, loads: list[Load], allowances: Allowances, limit: int) -> None:
+    def _leave_empty(self, loads: list[Load]) -> None:
+        """Choose the nodes that are empty already, and let nothing come to them."""
         empty = [load for load in loads if not load.moving]
-        loads = [load for load in loads if load.moving]
         self._chosen = [Emptied(load.name, load.price, ()) for load in sorted(empty, key=lambda load: load.name)]
         self._places.close(load.slot for load in empty)
-        problem = Problem(self._cluster.snapshot, self._places, loads)
+
+    def _repeat(self, problem: Problem, loads: list[Load], allowances: Allowances, limit: int) -> bool:
+        """Empty all nodes as it was proposed; returns whether that can be."""
+        slots, proposed = self._cluster.snapshot.nodes.slots, self._cluster.proposed
+        places = {key: slots[node] for key, node in proposed.items() if node in slots}
+        if not all(one.key in places for load in loads for one in load.moving):
+            return False
+        mark = self._cluster.snapshot.mark()
+        replay = Replay(self._cluster.snapshot, self._places, self._budget)
+        emptying = Emptying(loads, problem, replay, allowances, limit)
+        if emptying.repeat(places):
+            self._cluster.snapshot.release(mark)
+            self._chosen += emptying.chosen
+            return True
+        self._cluster.snapshot.rollback(mark)
+        return False
+
+    def _empty(self, problem: Problem, loads: list[Load], allowances: Allowances, limit: int) -> None:
         search = Search(problem, loads, allowances, limit)
         part = self._budget.part(_SEARCHED)
         found = search.run(part)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from .allowances import Allowances
 from .loads import Load
 from .problem import Problem
@@ -49,6 +51,22 @@ class Emptying:
         for number in found.loads:
             groups = self._problem.group_of[number]
             self._try(number, [targets[group].pop() if targets.get(group) else None for group in groups])
+
+    def repeat(self, places: Mapping[str, int]) -> bool:
+        """Empty all of them as before, up to the first that cannot be.
+
+        Args:
+            places: the slots where pods are to go, by their keys; where one does not fit it may go elsewhere.
+
+        Returns:
+            Whether all are empty.
+        """
+        self._replay.bar(load.slot for load in self._loads)
+        for number, load in enumerate(self._loads):
+            self._try(number, [places.get(one.key) for one in load.moving])
+            if load.name in self.kept:
+                return False
+        return True
 
     def extend(self, order: list[int]) -> None:
         """Empty whichever of the others still can be.

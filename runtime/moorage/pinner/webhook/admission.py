@@ -64,6 +64,10 @@ class Admission:
         finally:
             self._service.bundle.told(None)  # whoever leads next sees to the configuration
 
+    def stir(self) -> None:
+        """Pods are expected that were not, or the other way round: the API server may have to be told."""
+        self._service.changed()
+
     async def withdraw(self, client: Client, fence: Fence) -> None:
         """Have nobody asked any more.
 

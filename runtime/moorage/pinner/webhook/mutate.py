@@ -33,17 +33,19 @@ _OF_THE_NODE = ("topology.kubernetes.io/zone", "topology.kubernetes.io/region")
 
 
 class _Place(NamedTuple):
-    """Where a pod may go: ``pinned`` says whether we name the node, or only prefer it.
+    """Where a pod may go.
 
     Attributes:
         name: of the reservation.
         node: its Node.
-        pinned: whether we name it.
+        pinned: whether we name the node, or only prefer it.
+        why: it is only preferred; None when the pod may be pinned.
     """
 
     name: str
     node: str
     pinned: bool
+    why: Refusal | None = None
 
 
 class Mutator:
@@ -54,10 +56,14 @@ class Mutator:
         sweeps: how often pods were swept.
         clock: the API server's time.
         is_leader: asked as an answer is given: whoever does not lead admits unchanged.
+        hard: whether pods that are expected on a node that runs are pinned there, and not only steered.
     """
 
-    def __init__(self, world: World, sweeps: Sweeps, clock: ServerClock, is_leader: Callable[[], bool]) -> None:
+    def __init__(
+        self, world: World, sweeps: Sweeps, clock: ServerClock, is_leader: Callable[[], bool], *, hard: bool = True
+    ) -> None:
         self._world, self._sweeps, self._clock, self._is_leader = world, sweeps, clock, is_leader
+        self._hard = hard
 
     def respond(self, body: bytes) -> bytes:
         """The answer to a review, whatever came.
@@ -117,11 +123,17 @@ class Mutator:
             found = slots.refuse(self._world, pod, name, self._clock.now())
             node = self._world.node_name(name)
             if found is None:
-                return _Place(name, node, pinned=refusal is None and slots.is_guarded(self._world, name))
+                return _Place(name, node, refusal is None and self._may_name(name), refusal)
             if found.reason is ReasonCode.SOFT_PIN_UNSUPPORTED:
-                return _Place(name, node, pinned=False)
+                return _Place(name, node, pinned=False, why=found)
             first = first or found
         return first or Refusal(ReasonCode.PLACEHOLDER_MISSING)
+
+    def _may_name(self, node: str) -> bool:
+        """Whether a plain pod is given a node's name."""
+        if self._world.expected.running(node) is not None:
+            return self._hard
+        return slots.is_guarded(self._world, node)
 
     def _again(self, pod: Pod, claim: Claim) -> Sequence[Operation]:
         """A pod of ours comes once more, because something has changed it after us."""
@@ -143,7 +155,8 @@ class Mutator:
     # --- answering ---
 
     def _placed(self, pod: Pod, place: _Place, id: str) -> Sequence[Operation]:
-        instruction = self._world.expected.instruction(place.name)
+        instruction = self._world.expected.by(place.name)
+        self._count(place.name, "hard" if place.pinned else "soft", place.why)
         fields = {"node": place.node, "pod": _named(pod), "instruction": instruction, "claim": id}
         if place.pinned:
             metrics.ADMITTED.labels("pinned").inc()
@@ -155,9 +168,15 @@ class Mutator:
 
     def _left(self, pod: Pod, node: str, why: Refusal) -> Sequence[Operation]:
         metrics.ADMITTED.labels("left").inc()
+        self._count(node, "scheduler", why)
         fields = {"node": node, "pod": _named(pod), "reason": why.reason.name, "why": why.text}
         logger.info("expected pod left to the scheduler", extra=fields)
         return patches.mark(pod, {NOT_PINNED_ANNOTATION: why.text[:_LONGEST_REASON]})
+
+    def _count(self, node: str, way: str, why: Refusal | None) -> None:
+        """Count a pod that was expected on a node that runs."""
+        if self._world.expected.running(node) is not None:
+            metrics.REPLACEMENTS.labels(way, (why.reason if why is not None else ReasonCode.OK).name).inc()
 
 
 def _alike(pod: Pod, known: Pod) -> bool:

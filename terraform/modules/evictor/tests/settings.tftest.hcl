@@ -25,6 +25,7 @@ run "handed_over_1" {
     empty_node_timeout               = "30m"
     ignore_pod_disruption_budgets    = true
     soft_tainting                    = { "enabled" = true }
+    destinations                     = { "enabled" = false }
     emit_node_related_pod_events     = true
     arm64_supported                  = false
     windows                          = true
@@ -197,6 +198,11 @@ run "handed_over_1" {
   assert {
     condition     = jsonencode(yamldecode(helm_release.this.values[0])["softTainting"]) == jsonencode({ "enabled" = true })
     error_message = "softTainting is another"
+  }
+
+  assert {
+    condition     = jsonencode(yamldecode(helm_release.this.values[0])["destinations"]) == jsonencode({ "enabled" = false })
+    error_message = "destinations is another"
   }
 
   assert {
@@ -575,7 +581,7 @@ run "handed_over_1" {
   }
 
   assert {
-    condition     = jsonencode(keys(yamldecode(helm_release.this.values[0]))) == jsonencode(["additionalEnv", "admissionPolicy", "affinity", "aggressiveMode", "allowSpot", "apiKeySecretRef", "arm64Supported", "castai", "castai-evictor-ext", "clusterIdConfigMapKeyRef", "clusterIdSecretKeyRef", "clusterVPA", "commonAnnotations", "commonLabels", "configMapLabels", "containerSecurityContext", "crdUpgrade", "crds", "customConfig", "cycleInterval", "dnsPolicy", "drainRollbackTimeout", "drainTimeout", "dryRun", "emitNodeRelatedPodEvents", "emptyNodeTimeout", "enabled", "envFrom", "evictorEnabled", "extraEnv", "extraObjects", "extraVolumeMounts", "extraVolumes", "forceDisableKarpenterMode", "fullnameOverride", "global", "grafanaDashboard", "hostNetwork", "ignorePodDisruptionBudgets", "image", "imagePullSecrets", "installCRDs", "karpenterMode", "karpenterNodeCleanup", "kent", "kubernetesClient", "liveMigration", "livenessProbe", "log", "managedByCASTAI", "maxNodesToEvictPerCycle", "minNodesToEvictPerCycle", "nameOverride", "networkPolicy", "nodeGracePeriodMinutes", "nodeSelector", "openshift", "overrideEnvFrom", "ownerWindow", "parallelDrains", "podAnnotations", "podDisruptionBudget", "podEvictionFailureBackOff", "podLabels", "podMutations", "podSecurityContext", "prices", "pricingModel", "priorityClassName", "prometheusRule", "quietPeriod", "rbac", "readinessProbe", "replicaCount", "replicas", "resources", "scopedMode", "securityContext", "service", "serviceAccount", "serviceMonitor", "softTainting", "startupProbe", "targetNodePercentage", "targetUtilization", "terminationGracePeriodSeconds", "test", "tolerations", "topologySpreadConstraints", "trustedCACert", "trustedCACertSecretRef", "updateStrategy", "windows", "woop"])
+    condition     = jsonencode(keys(yamldecode(helm_release.this.values[0]))) == jsonencode(["additionalEnv", "admissionPolicy", "affinity", "aggressiveMode", "allowSpot", "apiKeySecretRef", "arm64Supported", "castai", "castai-evictor-ext", "clusterIdConfigMapKeyRef", "clusterIdSecretKeyRef", "clusterVPA", "commonAnnotations", "commonLabels", "configMapLabels", "containerSecurityContext", "crdUpgrade", "crds", "customConfig", "cycleInterval", "destinations", "dnsPolicy", "drainRollbackTimeout", "drainTimeout", "dryRun", "emitNodeRelatedPodEvents", "emptyNodeTimeout", "enabled", "envFrom", "evictorEnabled", "extraEnv", "extraObjects", "extraVolumeMounts", "extraVolumes", "forceDisableKarpenterMode", "fullnameOverride", "global", "grafanaDashboard", "hostNetwork", "ignorePodDisruptionBudgets", "image", "imagePullSecrets", "installCRDs", "karpenterMode", "karpenterNodeCleanup", "kent", "kubernetesClient", "liveMigration", "livenessProbe", "log", "managedByCASTAI", "maxNodesToEvictPerCycle", "minNodesToEvictPerCycle", "nameOverride", "networkPolicy", "nodeGracePeriodMinutes", "nodeSelector", "openshift", "overrideEnvFrom", "ownerWindow", "parallelDrains", "podAnnotations", "podDisruptionBudget", "podEvictionFailureBackOff", "podLabels", "podMutations", "podSecurityContext", "prices", "pricingModel", "priorityClassName", "prometheusRule", "quietPeriod", "rbac", "readinessProbe", "replicaCount", "replicas", "resources", "scopedMode", "securityContext", "service", "serviceAccount", "serviceMonitor", "softTainting", "startupProbe", "targetNodePercentage", "targetUtilization", "terminationGracePeriodSeconds", "test", "tolerations", "topologySpreadConstraints", "trustedCACert", "trustedCACertSecretRef", "updateStrategy", "windows", "woop"])
     error_message = "keys that were not given"
   }
 
@@ -1135,6 +1141,7 @@ run "refused" {
     parallel_drains                  = -1
     empty_node_timeout               = "no such choice!"
     soft_tainting                    = "no such choice!"
+    destinations                     = "no such choice!"
     pricing_model                    = "no such choice!"
     prices                           = "no such choice!"
     target_utilization               = -1
@@ -1269,6 +1276,11 @@ run "refused" {
   assert {
     condition     = length(local.mistakes["softTainting"]) > 0
     error_message = "softTainting is taken"
+  }
+
+  assert {
+    condition     = length(local.mistakes["destinations"]) > 0
+    error_message = "destinations is taken"
   }
 
   assert {

@@ -25,6 +25,7 @@ run "handed_over_1" {
     network_policy                   = { "enabled" = false, "apiServerPorts" = [6443], "metricsFrom" = [{ "namespaceSelector" = { "matchLabels" = { "kubernetes.io/metadata.name" = "monitoring" } } }], "extraIngress" = [{ "from" = [{ "namespaceSelector" = {} }], "ports" = [{ "port" = 9091 }] }], "extraEgress" = [{ "to" = [{ "ipBlock" = { "cidr" = "10.0.0.0/8" } }], "ports" = [{ "port" = 9443 }] }] }
     service                          = { "type" = "LoadBalancer", "port" = 8443 }
     webhook                          = { "enabled" = false, "failurePolicy" = "Ignore", "timeoutSeconds" = 1, "url" = "https://pinner.example.com/mutate", "port" = 10250, "existingSecret" = "pinner-webhook" }
+    destinations                     = { "mode" = "soft" }
     pod_labels                       = { "team" = "platform" }
     pod_annotations                  = { "example.com/owner" = "platform" }
     pod_security_context             = { "runAsNonRoot" = true, "runAsUser" = 10001 }
@@ -156,6 +157,11 @@ run "handed_over_1" {
   assert {
     condition     = jsonencode(yamldecode(helm_release.this.values[0])["webhook"]) == jsonencode({ "enabled" = false, "failurePolicy" = "Ignore", "timeoutSeconds" = 1, "url" = "https://pinner.example.com/mutate", "port" = 10250, "existingSecret" = "pinner-webhook" })
     error_message = "webhook is another"
+  }
+
+  assert {
+    condition     = jsonencode(yamldecode(helm_release.this.values[0])["destinations"]) == jsonencode({ "mode" = "soft" })
+    error_message = "destinations is another"
   }
 
   assert {
@@ -329,7 +335,7 @@ run "handed_over_1" {
   }
 
   assert {
-    condition     = jsonencode(keys(yamldecode(helm_release.this.values[0]))) == jsonencode(["additionalEnv", "additionalSecretEnv", "admissionPolicy", "affinity", "api", "autoscaling", "castai", "castai-pod-pinner-ext", "commonAnnotations", "commonLabels", "crds", "deploy", "dryRun", "enabled", "envFrom", "extraEnv", "extraObjects", "extraVolumeMounts", "extraVolumes", "fullnameOverride", "global", "grafanaDashboard", "image", "imagePullSecrets", "ingress", "isTest", "livenessProbe", "log", "managedByCASTAI", "nameOverride", "networkPolicy", "nodeSelector", "planner", "podAnnotations", "podDisruptionBudget", "podLabels", "podSecurityContext", "priorityClassName", "prometheusRule", "provider", "rbac", "readinessProbe", "replicas", "resources", "securityContext", "service", "serviceAccount", "serviceMonitor", "terminationGracePeriodSeconds", "tolerations", "topologySpreadConstraints", "updateStrategy", "webhook"])
+    condition     = jsonencode(keys(yamldecode(helm_release.this.values[0]))) == jsonencode(["additionalEnv", "additionalSecretEnv", "admissionPolicy", "affinity", "api", "autoscaling", "castai", "castai-pod-pinner-ext", "commonAnnotations", "commonLabels", "crds", "deploy", "destinations", "dryRun", "enabled", "envFrom", "extraEnv", "extraObjects", "extraVolumeMounts", "extraVolumes", "fullnameOverride", "global", "grafanaDashboard", "image", "imagePullSecrets", "ingress", "isTest", "livenessProbe", "log", "managedByCASTAI", "nameOverride", "networkPolicy", "nodeSelector", "planner", "podAnnotations", "podDisruptionBudget", "podLabels", "podSecurityContext", "priorityClassName", "prometheusRule", "provider", "rbac", "readinessProbe", "replicas", "resources", "securityContext", "service", "serviceAccount", "serviceMonitor", "terminationGracePeriodSeconds", "tolerations", "topologySpreadConstraints", "updateStrategy", "webhook"])
     error_message = "keys that were not given"
   }
 
@@ -599,6 +605,7 @@ run "refused" {
     network_policy                   = "no such choice!"
     service                          = "no such choice!"
     webhook                          = "no such choice!"
+    destinations                     = "no such choice!"
     pod_labels                       = "no such choice!"
     pod_annotations                  = "no such choice!"
     pod_security_context             = "no such choice!"
@@ -722,6 +729,11 @@ run "refused" {
   assert {
     condition     = length(local.mistakes["webhook"]) > 0
     error_message = "webhook is taken"
+  }
+
+  assert {
+    condition     = length(local.mistakes["destinations"]) > 0
+    error_message = "destinations is taken"
   }
 
   assert {

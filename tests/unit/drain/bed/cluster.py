@@ -37,6 +37,7 @@ class Cluster:
         quota: workloads of which no new pods are created.
         stuck: pods (by name) that do not end.
         dead: nodes whose kubelet does nothing.
+        spreads: whether the scheduler prefers the emptiest node, and not the fullest.
     """
 
     def __init__(self, api: EvictionApi, seed: int) -> None:
@@ -47,6 +48,7 @@ class Cluster:
         self.quota: set[str] = set()
         self.stuck: set[str] = set()
         self.dead: set[str] = set()
+        self.spreads = False
         self._chance = random.Random(seed)
         self._names = 0
         self._due: dict[str, float] = {}  # uid of a pod to when its kubelet has done the next thing
@@ -202,14 +204,15 @@ class Cluster:
                 self._bind(_key(pod), node)
 
     def _choose(self) -> str | None:
-        """The fullest node with room, and without the soft taint as long as there is one."""
+        """The fullest node with room (or the emptiest), and without the soft taint as long as there is one."""
         used = dict.fromkeys(self.nodes, 0)
         for pod in self.pods:
             name = pod["spec"].get("nodeName")
             if name in used:
                 used[name] += 1
         able = [name for name in self._open() if used[name] < self.room]
-        return min(able, key=lambda name: (_tainted(self.nodes[name]), -used[name], name), default=None)
+        sign = 1 if self.spreads else -1
+        return min(able, key=lambda name: (_tainted(self.nodes[name]), sign * used[name], name), default=None)
 
     def _open(self) -> Iterator[str]:
         for name, node in self.nodes.items():

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, cast
 
+from moorage.controller.fence import Fence
 from moorage.controller.ourselves import Ourselves
 from moorage.drain import Settings as Drains
 from moorage.evictor import kinds, news
 from moorage.evictor.acting import Acting
-from moorage.evictor.again import still
+from moorage.evictor.again import Still, still
 from moorage.evictor.candidates import Policy
 from moorage.evictor.compaction import History, Settings, never
 from moorage.evictor.configuration import Configuration
 from moorage.evictor.cycle import Cycles, Seen, seen
+from moorage.evictor.destinations import Destined, Reserving, Steering
 from moorage.evictor.following import InForce
 from moorage.evictor.inventory import Inventory
 from moorage.evictor.looking import Look
@@ -32,6 +34,7 @@ from tests.unit.pinner.bed.api import KINDS
 from tests.unit.pinner.bed.refusals import Json
 
 from .held import Recorder, in_force
+from .pinning import Pinner
 
 KINDS.update({each.plural: each for each in kinds.KINDS if each.plural not in KINDS})
 ACTS = Configuration(
@@ -54,7 +57,10 @@ class Evictor(Bed):
         said: what was to be written down.
         writes_down: whether that comes about.
         looks: what the cycles have found.
+        thinks: seconds that the simulation takes when it is asked again.
+        thought: from and to, when it did.
         recorder: the Events.
+        pinner: a pod pinner; nobody serves until it does.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -64,8 +70,11 @@ class Evictor(Bed):
         self.said: list[Said] = []
         self.writes_down = True
         self.looks: list[Look] = []
+        self.thinks = 0.2
+        self.thought: list[tuple[float, float]] = []
         self.failures: list[str] = []
         self.recorder = Recorder()
+        self.pinner = Pinner(self.api)
         self._watched = Watched(cast("Transport", self.wire), changed=self._change)
         self._acting: Acting | None = None
         self._cycles: Cycles | None = None
@@ -106,20 +115,24 @@ class Evictor(Bed):
         self._tasks = [asyncio.create_task(self._watched.run())]
         await self._watched.wait_synced()
         self._tasks.append(asyncio.create_task(self.cluster.run(), name="cluster"))
+        self._tasks.append(asyncio.create_task(self.pinner.run(), name="pinner"))
         self.begin_term()
 
     def begin_term(self) -> None:
         """Somebody leads who knows nothing."""
         us = Ourselves(self.recorder.as_recorder(), "castai-agent", "castai-evictor-1-x", lambda: "")
+        client, clock = Client(cast("Transport", self.wire), patience=0.0), self.wire.clock
+        reserving = Reserving(client, Fence(lambda: self.leads, 8), US, clock.now)
         self._acting = acting = Acting(
-            Client(cast("Transport", self.wire), patience=0.0),
+            client,
             self._watched,
             self,
             self,
             self._ask,
+            Steering(reserving, clock.now, self.now),
             Rivals("castai-agent", "castai-evictor-1-x", US),
             news.Telling(self.recorder.as_recorder(), us),
-            clock=self.wire.clock,
+            clock=clock,
             leads=lambda: self.leads,
             installation=US,
             monotonic=self.now,
@@ -166,11 +179,19 @@ class Evictor(Bed):
         return seen(inventory, configuration, history, stopped=never)
 
     async def _ask(
-        self, inventory: Inventory, configuration: Configuration, history: History, names: Collection[str]
-    ) -> Collection[str]:
+        self,
+        inventory: Inventory,
+        configuration: Configuration,
+        history: History,
+        names: Collection[str],
+        coming: Sequence[Destined],
+        proposed: Mapping[str, str],
+    ) -> Still:
         self.asked.append(tuple(names))
-        await asyncio.sleep(0.2)
-        return still(inventory, configuration, history, names)
+        began = self.now()
+        await asyncio.sleep(self.thinks)
+        self.thought.append((began, self.now()))
+        return still(inventory, configuration, history, names, coming, proposed)
 
     def look(self) -> InForce:
         return self.found
@@ -207,6 +228,29 @@ class Evictor(Bed):
         """How it stands, by the last status."""
         (found,) = [each for each in self.said[-1].conditions if each.type == "Acting"]
         return found.holds, found.reason
+
+    @property
+    def steering(self) -> tuple[bool | None, str]:
+        """How it stands with steering, by the last status."""
+        (found,) = [each for each in self.said[-1].conditions if each.type == "Steering"]
+        return found.holds, found.reason
+
+    @property
+    def come(self) -> Mapping[str, int]:
+        """Where the replacements of all cycles have come to."""
+        cycles: dict[str, Mapping[str, int]] = {}
+        for said in self.said:
+            if said.last_cycle is not None:
+                cycles[said.last_cycle["time"]] = said.last_cycle["replacements"]
+        total: Counter[str] = Counter()
+        for each in cycles.values():
+            total.update(each)
+        return total
+
+    @property
+    def reserved(self) -> dict[str, Json]:
+        """The slot reservations that there are, by node."""
+        return self.api.store.objects["slotreservations"]
 
     @property
     def states(self) -> list[str]:

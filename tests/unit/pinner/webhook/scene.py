@@ -11,16 +11,28 @@ import msgspec
 from moorage.kube.clock import ServerClock
 from moorage.objects import Node, ObjectMeta, Pod
 from moorage.pinner.caches import Caches
+from moorage.pinner.destinations import Standing, judge
 from moorage.pinner.names import FINALIZER, PREPARING_TAINT, RESERVATION_ANNOTATION
 from moorage.pinner.sweeps import Sweeps
 from moorage.pinner.webhook.mutate import Mutator
 from moorage.pinner.world import World
-from moorage.reservations import LATE, NodeReservation, Owner, Promise, Record, Slot, Spec, merging
+from moorage.reservations import (
+    LATE,
+    NodeReservation,
+    Owner,
+    Promise,
+    Record,
+    Slot,
+    SlotReservation,
+    Spec,
+    merging,
+)
 from tests.unit.cluster.told import told
 
 Json = dict[str, Any]
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 LATER = "2026-01-31T12:10:00Z"
+SINCE = "2026-01-31T11:59:00Z"
 WEB = Owner(kind="Deployment", name="web", namespace="ns")
 REVISION = "5d4f"
 PROMISE = Promise(allocatable={"cpu": "4", "memory": "8Gi", "pods": "10"}, labels={"pool": "a"}, profile="generic")
@@ -79,14 +91,22 @@ class Scene:
         caches = told(Caches.over(cast("Any", None)))
         self.stirred: list[str] = []
         self.settled: list[str] = []
+        self.now = NOW
+        self.slots, self.daemon_sets = caches["slot_reservations"], caches["daemon_sets"]
         self.world = World(
-            Caches(**caches), default_profile="generic", stir=self.stirred.append, settle=self.settled.append
+            Caches(**caches),
+            default_profile="generic",
+            stir=self.stirred.append,
+            settle=self.settled.append,
+            steer=self.steer,
         )
         self.reservations, self.nodes, self.pods = caches["reservations"], caches["nodes"], caches["pods"]
         self.leads = True
         self.sweeps = Sweeps(1, lambda: 0.0)
-        clock = cast("ServerClock", type("Clock", (), {"now": staticmethod(lambda: NOW)}))
+        clock = cast("ServerClock", type("Clock", (), {"now": staticmethod(lambda: self.now)}))
         self.mutator = Mutator(self.world, self.sweeps, clock, lambda: self.leads)
+        self.softly = Mutator(self.world, self.sweeps, clock, lambda: self.leads, hard=False)
+        self.standing: dict[str, Standing] = {}
         self._version = 0
 
     def late(self, name: str, *slots: Slot, machine: str = "") -> None:
@@ -117,6 +137,36 @@ class Scene:
             "status": {"allocatable": promise.allocatable},
         }
         self.nodes.put(msgspec.convert({**made, **node}, Node), self.next())
+
+    def running(self, name: str, *slots: Slot, cpu: str = "4", says: Json | None = None, **node: Any) -> None:
+        """A node that runs, on which pods are expected."""
+        made = {
+            "metadata": {"name": name, "uid": "n-" + name, "labels": {"kubernetes.io/hostname": name}},
+            "status": {
+                "allocatable": {"cpu": cpu, "memory": "8Gi", "pods": "10"},
+                "conditions": [{"type": "Ready", "status": "True"}],
+                "nodeInfo": {"kubeletVersion": "v1"},
+            },
+        }
+        self.nodes.put(msgspec.convert({**made, **node}, Node), self.next())
+        self.expect(name, *slots, **(says or {}))
+
+    def expect(self, name: str, *slots: Slot, **spec: Any) -> None:
+        """Pods are expected on a node that runs."""
+        told = {"nodeUID": "n-" + name, "by": "ns/evictor", "since": SINCE, "until": LATER}
+        listed = [msgspec.json.decode(msgspec.json.encode(each)) for each in slots]
+        meta = ObjectMeta(name=name, uid="s-" + name, generation=1)
+        self.slots.put(SlotReservation(metadata=meta, spec={**told, "slots": listed, **spec}), self.next())
+
+    def steer(self, name: str) -> None:
+        """What the pinner does as soon as a SlotReservation or its node is something else."""
+        found = self.world.slot_reservation(name)
+        standing = Standing()
+        if found is not None:
+            promised = self.world.promised(name, self.now)
+            standing = judge(found, self.world.nodes.get(name), self.now, promised=promised)
+        self.standing[name] = standing
+        self.world.expect_on_running(name, standing.expectation)
 
     def ask(self, obj: Any, **more: Any) -> list[Json]:
         """What the webhook changes of a pod that is created."""

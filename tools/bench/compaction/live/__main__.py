@@ -108,7 +108,7 @@ class _among:  # noqa: N801 - used as a function
 
 def _measure(arguments: argparse.Namespace, runs: list[Run]) -> None:
     """Run all contenders on the clusters of all rounds and profiles."""
-    others = set(arguments.contenders) - {contenders.MOORAGE}
+    others = set(arguments.contenders) - set(contenders.OURS)
     binaries(["demo", "kwok", "karpenter", *(["descheduler"] if others else [])])
     told = ", ".join(f"{name} {value}" for name, value in contenders.SETTINGS.items())
     _progress(f"Moorage's settings: {told}; Karpenter: WhenEmpty, consolidateAfter 10s, buys nothing")
@@ -161,8 +161,8 @@ def _show(arguments: argparse.Namespace, found: dict[str, dict[str, Run]], load:
             f"{arguments.nodes} nodes, {os.cpu_count()} cores, load {load:.1f} before; medians of {arguments.rounds}"
         )
         tables.show(machine, figures.COLUMNS, figures.lines(found))
-        tables.show("Moorage's targets", ("profile", "figure", "target", ""), targets)
-    return [f"{profile}: {figure} ({target})" for profile, figure, target, state in targets if state]
+        tables.show("Moorage's targets", ("profile", "contender", "figure", "target", ""), targets)
+    return [f"{profile}, {who}: {figure} ({target})" for profile, who, figure, target, state in targets if state]
 
 
 def _progress(message: str) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,11 @@ from tools.localcluster.binaries import binaries
 from tools.localcluster.ports import free_ports
 from tools.localcluster.process import ManagedProcess
 
-MOORAGE, DEFAULT, MOST = "moorage", "descheduler", "descheduler-most"
-NAMES = (MOORAGE, DEFAULT, MOST)
+MOORAGE, HARD, SOFT = "moorage", "moorage-destinations", "moorage-destinations-soft"
+DEFAULT, MOST = "descheduler", "descheduler-most"
+OURS = {MOORAGE: "", HARD: "hard", SOFT: "soft"}
+"""Our contenders, each with how a pod pinner beside puts replacements on the nodes where they were simulated."""
+NAMES = (*OURS, DEFAULT, MOST)
 SETTINGS = {
     "cycle-interval": "1s",
     "node-grace-period-minutes": "0",
@@ -38,9 +43,9 @@ INTERVAL = "20s"
 _HIGHEST, _STEP = 50, 5
 _ABOVE = 0.1
 _CRD = Path("schemas/crds/evictorconfigs.autoscaling.cast.ai.yaml")
-_DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _CONFIGS = "/apis/autoscaling.cast.ai/v1alpha1/evictorconfigs"
-_NAMESPACE = "default"
+NAMESPACE = "default"
 _PATIENCE = 60.0
 _TRIES = 3
 
@@ -100,6 +105,25 @@ def threshold(cluster: Cluster) -> int:
     raise BenchError("no threshold leaves a tenth of the nodes above it: the cluster is empty")
 
 
+def utilisation(nodes: Sequence[Node], pods: Sequence[Pod], gone: Collection[str]) -> float:
+    """Which part of what the nodes that are left offer is requested, of CPU or memory, whichever is more.
+
+    Args:
+        nodes: all that there were.
+        pods: all that there were; those of DaemonSets on nodes that are gone are gone, too, and all others elsewhere.
+        gone: names of nodes.
+    """
+    asked, offered = Counter[str](), Counter[str]()
+    for node in nodes:
+        if node.metadata.name not in gone:
+            offered.update(allocatable(node.status.allocatable)[0])
+    for pod in pods:
+        owner = pod.metadata.owner_references[0]
+        if owner.kind != "DaemonSet" or pod.spec.node_name not in gone:
+            asked.update(placed(pod))
+    return max(asked[name] / max(offered[name], 1) for name in ("cpu", "memory"))
+
+
 def _used(nodes: Sequence[Node], pods: Sequence[Pod]) -> dict[str, tuple[float, float]]:
     """Which parts of CPU and memory are requested on each node."""
     used = {node.metadata.name: [0, 0] for node in nodes}
@@ -113,7 +137,7 @@ def _used(nodes: Sequence[Node], pods: Sequence[Pod]) -> dict[str, tuple[float, 
 
 def prepare(cluster: LocalCluster) -> None:
     """Define EvictorConfig and make one: Moorage writes down there what it evicts."""
-    cluster.api.request("POST", _DEFINITIONS, yaml.safe_load(_CRD.read_text()))
+    cluster.api.request("POST", DEFINITIONS, yaml.safe_load(_CRD.read_text()))
     manifest = {"apiVersion": "autoscaling.cast.ai/v1alpha1", "kind": "EvictorConfig", "spec": {}}
     deadline = time.monotonic() + _PATIENCE
     while not cluster.api.answers_ok(_CONFIGS):
@@ -145,13 +169,19 @@ def promised(cluster: LocalCluster, folder: Path) -> Json:
     raise BenchError(f"moorage evictor --once ended with exit code {once.exit_code}: {once.log_tail()}")
 
 
-def moorage(cluster: LocalCluster, folder: Path) -> ManagedProcess:
-    """`moorage evictor` that acts, started."""
+def moorage(cluster: LocalCluster, folder: Path, port: int) -> ManagedProcess:
+    """`moorage evictor` that acts.
+
+    Args:
+        cluster: the cluster.
+        folder: for its log.
+        port: where it shows its metrics.
+    """
     flags = [
         "--dry-run=false",
-        f"--namespace={_NAMESPACE}",
+        f"--namespace={NAMESPACE}",
         "--pod-name=bench-evictor",
-        "--health-address=127.0.0.1:0",
+        f"--health-address=127.0.0.1:{port}",
         "--leader-election=false",
         "--log-format=json",
     ]
@@ -161,7 +191,7 @@ def moorage(cluster: LocalCluster, folder: Path) -> ManagedProcess:
 def _moorage(cluster: LocalCluster, folder: Path, flags: Sequence[str], name: str) -> ManagedProcess:
     settings = [f"--{flag}={value}" for flag, value in SETTINGS.items()]
     command = [sys.executable, "-m", "moorage.cli", "evictor", f"--kubeconfig={cluster.kubeconfig}", *settings, *flags]
-    return _process(name, command, folder)
+    return process(name, command, folder)
 
 
 def descheduler(cluster: LocalCluster, folder: Path, percent: int) -> ManagedProcess:
@@ -186,10 +216,27 @@ def descheduler(cluster: LocalCluster, folder: Path, percent: int) -> ManagedPro
         "--client-connection-burst=5000",
         "-v=1",
     ]
-    return _process("descheduler", command, folder)
+    return process("descheduler", command, folder)
 
 
-def _process(name: str, command: Sequence[str], folder: Path) -> ManagedProcess:
+def come(metrics: str) -> tuple[int, int]:
+    """How many replacements have come to the node where they were simulated, and how many to another.
+
+    Args:
+        metrics: of the evictor.
+    """
+    found = dict(re.findall(r'^moorage_evictor_replacements_total\{place="(\w+)"\} (\S+)$', metrics, re.MULTILINE))
+    return int(float(found.get("as_simulated", 0))), int(float(found.get("elsewhere", 0)))
+
+
+def process(name: str, command: Sequence[str], folder: Path) -> ManagedProcess:
+    """A program of the checkout, with nothing of our environment but where programs are.
+
+    Args:
+        name: of its log.
+        command: the program with its arguments.
+        folder: for its log and its files.
+    """
     here = Path.cwd()
     environment = {"PATH": os.environ.get("PATH", ""), "HOME": str(folder), "PYTHONPATH": str(here / "runtime")}
     return ManagedProcess(name, command, log=folder / f"{name}.log", env=environment, cwd=folder)

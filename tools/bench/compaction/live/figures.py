@@ -10,7 +10,7 @@ from typing import Any
 from tools.bench.common import tables
 from tools.bench.compaction.case import MIXED, PLAIN
 
-from .contenders import DEFAULT, MOORAGE, MOST
+from .contenders import DEFAULT, HARD, MOORAGE, MOST
 
 PROMISED = {PLAIN: 0.95, MIXED: 0.85}
 """Of the bound, Moorage promises so much at least."""
@@ -20,7 +20,20 @@ CHURN = 1.1
 """Evictions for each pod that was on a freed node, at most."""
 WAIT = 5.0
 """Seconds that 99 of 100 evicted pods' replacements wait for a node, at most."""
-COLUMNS = ("contender", "profile", "freed", "of bound", "evictions", "pods", "p99 wait", "PDB", "floor", "s")
+COLUMNS = (
+    "contender",
+    "profile",
+    "freed",
+    "of bound",
+    "used",
+    "evictions",
+    "pods",
+    "as simulated",
+    "p99 wait",
+    "PDB",
+    "floor",
+    "s",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +55,9 @@ class Run:
         pdb_violations: how often a workload fell below what its PodDisruptionBudget keeps.
         floor_violations: how often one without a budget fell below its floor.
         seconds: until the last of the freed nodes was gone.
+        utilisation: which part of what the other nodes offer is requested then, of CPU or memory, whichever is more.
+        as_simulated: replacements that came to the node where the simulation had put them; of Moorage only.
+        elsewhere: those that came to another.
     """
 
     contender: str
@@ -58,6 +74,15 @@ class Run:
     pdb_violations: int
     floor_violations: int
     seconds: float
+    utilisation: float = 0.0
+    as_simulated: int | None = None
+    elsewhere: int | None = None
+
+    @property
+    def share(self) -> float | None:
+        """Which part of the replacements came where the simulation had put them; None where nobody says."""
+        known = (self.as_simulated or 0) + (self.elsewhere or 0)
+        return (self.as_simulated or 0) / known if known else None
 
 
 def medians(runs: Sequence[Run]) -> Run:
@@ -65,9 +90,19 @@ def medians(runs: Sequence[Run]) -> Run:
     one = runs[0]
     middle: dict[str, Any] = {
         name: round(median(getattr(run, name) for run in runs), 3)
-        for name in ("freed", "freed_cost", "bound_cost", "evictions", "pods_on_freed", "pending_p99_s", "seconds")
+        for name in (
+            "freed",
+            "freed_cost",
+            "bound_cost",
+            "evictions",
+            "pods_on_freed",
+            "pending_p99_s",
+            "seconds",
+            "utilisation",
+        )
     }
     promises = [run.promised_cost for run in runs if run.promised_cost is not None]
+    come = [(run.as_simulated, run.elsewhere) for run in runs if run.as_simulated is not None]
     return Run(
         one.contender,
         one.profile,
@@ -76,6 +111,8 @@ def medians(runs: Sequence[Run]) -> Run:
         promised_cost=round(median(promises), 3) if promises else None,
         pdb_violations=sum(run.pdb_violations for run in runs),
         floor_violations=sum(run.floor_violations for run in runs),
+        as_simulated=sum(one or 0 for one, _ in come) if come else None,
+        elsewhere=sum(other or 0 for _, other in come) if come else None,
         **middle,
     )
 
@@ -97,8 +134,10 @@ def lines(found: Mapping[str, Mapping[str, Run]]) -> Iterator[Sequence[str]]:
                 profile,
                 f"{run.freed:g} of {run.nodes}",
                 f"{run.freed_cost / run.bound_cost:.3f}",
+                f"{run.utilisation:.3f}",
                 f"{run.evictions:,g}",
                 f"{run.pods_on_freed:g}",
+                "–" if run.share is None else f"{run.share:.3f}",
                 f"{run.pending_p99_s:.1f} s",
                 f"{run.pdb_violations}",
                 f"{run.floor_violations}",
@@ -106,38 +145,42 @@ def lines(found: Mapping[str, Mapping[str, Run]]) -> Iterator[Sequence[str]]:
             )
 
 
-def targets(found: Mapping[str, Mapping[str, Run]]) -> Iterator[tuple[str, str, str, str]]:
-    """Each target of Moorage's: profile, figure, what it is to be, and MISSED where it is not that."""
+def targets(found: Mapping[str, Mapping[str, Run]]) -> Iterator[tuple[str, str, str, str, str]]:
+    """Each target of Moorage's: profile, contender, figure, what it is to be, and MISSED where it is not that."""
     for profile, contenders in found.items():
-        run = contenders.get(MOORAGE)
-        if run is None:
-            continue
-        promised = run.promised_cost or 0.0
-        others = [contenders[name] for name in (DEFAULT, MOST) if name in contenders]
-        best = max((each.freed_cost for each in others), default=0.0)
-        moved = run.evictions / run.pods_on_freed if run.pods_on_freed else 0.0
-        for figure, target, met in (
-            (
-                f"promised {promised / run.bound_cost:.3f} of the bound",
-                f"≥ {PROMISED[profile]}",
-                _least(promised / run.bound_cost, PROMISED[profile]),
-            ),
-            (
-                f"freed {run.freed_cost / promised if promised else 0:.3f} of what was promised",
-                f"≥ {KEPT}",
-                promised > 0 and _least(run.freed_cost / promised, KEPT),
-            ),
-            (f"freed {run.freed_cost:,.0f}", f"> {best:,.0f}, descheduler's best", run.freed_cost > best),
-            (f"{moved:.2f} evictions for each pod on freed nodes", f"≤ {CHURN}", moved <= CHURN),
-            (
-                f"99 of 100 evicted pods had a node after {run.pending_p99_s:.1f} s",
-                f"≤ {WAIT:g} s",
-                run.pending_p99_s <= WAIT,
-            ),
-            (f"{run.pdb_violations} violations of PodDisruptionBudgets", "0", run.pdb_violations == 0),
-            (f"{run.floor_violations} violations of floors", "0", run.floor_violations == 0),
-        ):
-            yield profile, figure, target, "" if met else tables.MISSED
+        for name in (MOORAGE, HARD):
+            if name in contenders:
+                yield from ((profile, name, *each) for each in _targets(profile, contenders[name], contenders))
+
+
+def _targets(profile: str, run: Run, contenders: Mapping[str, Run]) -> Iterator[tuple[str, str, str]]:
+    """Those of one contender of ours."""
+    promised = run.promised_cost or 0.0
+    others = [contenders[name] for name in (DEFAULT, MOST) if name in contenders]
+    best = max((each.freed_cost for each in others), default=0.0)
+    moved = run.evictions / run.pods_on_freed if run.pods_on_freed else 0.0
+    for figure, target, met in (
+        (
+            f"promised {promised / run.bound_cost:.3f} of the bound",
+            f"≥ {PROMISED[profile]}",
+            _least(promised / run.bound_cost, PROMISED[profile]),
+        ),
+        (
+            f"freed {run.freed_cost / promised if promised else 0:.3f} of what was promised",
+            f"≥ {KEPT}",
+            promised > 0 and _least(run.freed_cost / promised, KEPT),
+        ),
+        (f"freed {run.freed_cost:,.0f}", f"> {best:,.0f}, descheduler's best", run.freed_cost > best),
+        (f"{moved:.2f} evictions for each pod on freed nodes", f"≤ {CHURN}", moved <= CHURN),
+        (
+            f"99 of 100 evicted pods had a node after {run.pending_p99_s:.1f} s",
+            f"≤ {WAIT:g} s",
+            run.pending_p99_s <= WAIT,
+        ),
+        (f"{run.pdb_violations} violations of PodDisruptionBudgets", "0", run.pdb_violations == 0),
+        (f"{run.floor_violations} violations of floors", "0", run.floor_violations == 0),
+    ):
+        yield figure, target, "" if met else tables.MISSED
 
 
 def _least(value: float, wanted: float) -> bool:
@@ -152,5 +195,12 @@ def sentence(run: Run) -> str:
         f"{run.freed} of {run.nodes} nodes freed, {run.freed_cost:,.0f} of at most {run.bound_cost:,.0f}{promised}; "
         f"{run.evictions:,} evictions, {run.pods_on_freed} pods were on those nodes; p99 without a node "
         f"{run.pending_p99_s:.1f} s; {run.pdb_violations} PDB and {run.floor_violations} floor violations; "
-        f"{run.seconds:.0f} s"
+        f"{run.seconds:.0f} s{_come(run)}"
     )
+
+
+def _come(run: Run) -> str:
+    """Where replacements have come to, for people."""
+    if run.share is None:
+        return ""
+    return f"; {run.as_simulated} replacements came where they were simulated, {run.elsewhere} elsewhere"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import os
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from moorage.evictor.candidates import Policy, judge
@@ -18,13 +19,15 @@ from tools.bench.common.errors import BenchError
 from tools.bench.compaction import bound
 from tools.bench.compaction.clusters import Cluster
 from tools.localcluster import ClusterOptions, LocalCluster
+from tools.localcluster.ports import free_ports
 from tools.localcluster.process import ManagedProcess, stop_all
 from tools.localcluster.state import cluster_dir
 
 from . import contenders
 from .build import build
-from .contenders import MOORAGE, MOST
+from .contenders import MOST, OURS
 from .figures import Run
+from .pinning import pinner
 from .scene import Scene, watched
 from .tally import percentile
 
@@ -92,25 +95,61 @@ def _scheduler(contender: str, cluster: str, folder: Path) -> dict[str, str]:
 
 async def _measured(task: Task, scene: Scene, say: Say) -> Run:
     """The figures of a contender that is started now."""
-    promise: float | None = None
-    if task.contender == MOORAGE:
-        await asyncio.to_thread(contenders.prepare, scene.cluster)
-        report = await asyncio.to_thread(contenders.promised, scene.cluster, task.logs)
-        promise = float(report["freed"])
-        say(f"promised: {len(report['chosen'])} nodes, {promise:,.0f} of {report['total']:,.0f} {report['unit']}")
-        process = contenders.moorage(scene.cluster, task.logs)
-    else:
-        percent = contenders.threshold(task.seeded)
-        say(f"descheduler: nodes with less than {percent} % of CPU and memory requested are underutilised")
-        process = contenders.descheduler(scene.cluster, task.logs, percent)
+    if task.contender in OURS:
+        return await _ours(task, scene, say)
+    percent = contenders.threshold(task.seeded)
+    say(f"descheduler: nodes with less than {percent} % of CPU and memory requested are underutilised")
+    began = await _at_work(task, scene, contenders.descheduler(scene.cluster, task.logs, percent), say)
+    return _figures(task, scene, began)
+
+
+async def _ours(task: Task, scene: Scene, say: Say) -> Run:
+    """The figures of Moorage."""
+    await asyncio.to_thread(contenders.prepare, scene.cluster)
+    report = await asyncio.to_thread(contenders.promised, scene.cluster, task.logs)
+    promise = float(report["freed"])
+    say(f"promised: {len(report['chosen'])} nodes, {promise:,.0f} of {report['total']:,.0f} {report['unit']}")
+    port, how = free_ports(1)[0], OURS[task.contender]
+    shown: list[str] = []
+    evictor = contenders.moorage(scene.cluster, task.logs, port)
+    async with pinner(scene.cluster, task.logs, how) if how else nullcontext():
+        began = await _at_work(task, scene, evictor, say, lambda: shown.append(_metrics(port)))
+    as_simulated, elsewhere = contenders.come(shown[0])
+    return replace(
+        _figures(task, scene, began), promised_cost=round(promise, 1), as_simulated=as_simulated, elsewhere=elsewhere
+    )
+
+
+def _metrics(port: int) -> str:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", "/metrics")
+        return connection.getresponse().read().decode()
+    finally:
+        connection.close()
+
+
+async def _at_work(
+    task: Task, scene: Scene, process: ManagedProcess, say: Say, done: Callable[[], None] = lambda: None
+) -> float:
+    """Let a contender work until it has done all it can, or the time is over; returns when it began.
+
+    Args:
+        task: what is run.
+        scene: the cluster.
+        process: the contender, not started.
+        say: told of progress.
+        done: called before it is ended.
+    """
     scene.begin()
     began = time.monotonic()
     process.start()
     try:
         await _until_still(task, scene, process, began, say)
+        await asyncio.to_thread(done)
     finally:
         await asyncio.to_thread(stop_all, [process], _GRACE)
-    return _figures(task, scene, began, promise)
+    return began
 
 
 async def _until_still(task: Task, scene: Scene, process: ManagedProcess, began: float, say: Say) -> None:
@@ -131,7 +170,7 @@ async def _until_still(task: Task, scene: Scene, process: ManagedProcess, began:
         await asyncio.sleep(1)
 
 
-def _figures(task: Task, scene: Scene, began: float, promise: float | None) -> Run:
+def _figures(task: Task, scene: Scene, began: float) -> Run:
     """What has become of the cluster."""
     nodes, now = task.seeded.nodes, time.monotonic()
     prices = Settings().prices
@@ -147,7 +186,7 @@ def _figures(task: Task, scene: Scene, began: float, promise: float | None) -> R
         pods=sum(scene.pods_on.values()),
         freed=len(scene.gone),
         freed_cost=round(freed, 1),
-        promised_cost=None if promise is None else round(promise, 1),
+        promised_cost=None,
         bound_cost=round(most, 1),
         evictions=scene.tally.evictions,
         pods_on_freed=sum(scene.pods_on[name] for name in scene.gone),
@@ -155,6 +194,7 @@ def _figures(task: Task, scene: Scene, began: float, promise: float | None) -> R
         pdb_violations=scene.tally.violations(budget=True),
         floor_violations=scene.tally.violations(budget=False),
         seconds=round(max(scene.gone.values(), default=now) - began, 1),
+        utilisation=round(contenders.utilisation(nodes, task.seeded.pods, scene.gone), 3),
     )
 
 

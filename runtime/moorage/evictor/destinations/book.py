@@ -1,0 +1,196 @@
+"""What a cycle knows of its replacements: where each is to go, which are still to come, and where they came to; no I/O.
+
+A new pod is taken for the replacement of any evicted pod of the same maker: which one it replaces nobody can tell. So
+where one comes to a node that was meant for another one, the two have changed places.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
+from itertools import islice
+from typing import NamedTuple
+
+from moorage.objects import Pod, Quantities
+from moorage.reservations import Slot, moment
+from moorage.reservations.destinations import MAX_SLOTS
+
+from .moves import Destined
+
+_NOWHERE = ""
+"""Where a pod is that has no node yet."""
+_ByMaker = defaultdict[str, Counter[str]]
+"""Numbers of pods by node, by the uid of who made them."""
+
+
+class Come(NamedTuple):
+    """Replacements that have come.
+
+    Attributes:
+        as_simulated: to the node where the simulation had put one.
+        elsewhere: to another.
+    """
+
+    as_simulated: int = 0
+    elsewhere: int = 0
+
+
+class Book:
+    """One cycle's.
+
+    Args:
+        since: when it began, the API server's time; pods that are younger are replacements.
+    """
+
+    def __init__(self, since: datetime) -> None:
+        self._since = since.replace(microsecond=0)  # pods tell their time in whole seconds
+        self._of: dict[str, tuple[Destined, ...]] = {}
+
+    def foresee(self, remaining: Iterable[str], moves: Iterable[Destined]) -> None:
+        """The simulation was asked: of nodes whose turn has not come these are the moves, and no others.
+
+        Args:
+            remaining: the nodes that it was asked about.
+            moves: theirs, as far as they could still go.
+        """
+        for name in remaining:
+            self._of.pop(name, None)
+        by_source: defaultdict[str, list[Destined]] = defaultdict(list)
+        for each in moves:
+            by_source[each.source].append(each)
+        self._of |= {name: tuple(found) for name, found in by_source.items()}
+
+    def coming(self, pods: Collection[Pod], remaining: Collection[str], leaving: Collection[str]) -> list[Destined]:
+        """The replacements that are still to be made for pods of nodes whose turn has come.
+
+        Args:
+            pods: all pods.
+            remaining: the nodes whose turn has not come.
+            leaving: those that are being emptied.
+        """
+        there = _there(pods)
+        found: list[Destined] = []
+        gone: list[Destined] = []
+        for name, moves in self._of.items():
+            if name not in remaining:
+                for each in moves:
+                    if each.uid not in there:
+                        gone.append(each)
+                    elif name in leaving:
+                        found.append(each)
+        others = [each for name in remaining for each in self._of.get(name, ())]
+        places = _Places(gone, others, _by_maker(pods, self._since))
+        self._change(places.instead)
+        for each in places.open:
+            if places.strays[each.maker]:
+                places.strays[each.maker] -= 1  # it has come, and to a node that was meant for none
+            else:
+                found.append(each)
+        return found
+
+    def slots(
+        self, pods: Collection[Pod], remaining: Iterable[str], coming: Iterable[Destined], since: datetime
+    ) -> dict[str, tuple[Slot, ...]]:
+        """What is to be reserved, by node, where something is still to come: that, and what has come since some time.
+
+        Args:
+            pods: all pods.
+            remaining: the nodes whose turn has not come.
+            coming: the replacements that are still to be made for pods of the others.
+            since: pods that are younger fill slots.
+        """
+        wanted = [*coming, *(each for name in remaining for each in self._of.get(name, ()))]
+        return _slots(wanted, _by_maker(pods, since))
+
+    def come(self, pods: Collection[Pod], evicted: Collection[str]) -> Come:
+        """Where the replacements of evicted pods came to.
+
+        Args:
+            pods: all pods.
+            evicted: the uids of the pods that were evicted.
+        """
+        moves = [each for found in self._of.values() for each in found]
+        gone = [each for each in moves if each.uid in evicted]
+        others = [each for each in moves if each.uid not in evicted]
+        places = _Places(gone, others, _by_maker(pods, self._since))
+        missed = Counter(each.maker for each in places.open)
+        elsewhere = sum(min(count, places.strays[maker] - places.pending[maker]) for maker, count in missed.items())
+        return Come(len(gone) - len(places.open), elsewhere)
+
+    def _change(self, instead: Mapping[str, str]) -> None:
+        """Note where replacements have come to instead, by the uid of the pod that each replaces."""
+        if instead:
+            for name, moves in self._of.items():
+                self._of[name] = tuple(each._replace(node=instead.get(each.uid, each.node)) for each in moves)
+
+
+class _Places:
+    """Where replacements have come to.
+
+    Args:
+        gone: the moves whose pods are gone.
+        others: those whose pods are not.
+        come: the new pods.
+
+    Attributes:
+        instead: where those of ``gone`` are that have come to where one of ``others`` was to go, by uid.
+        open: those that have come to no node that was meant for one.
+        strays: new pods that are none of those, by their maker.
+        pending: those of them that have no node yet.
+    """
+
+    def __init__(self, gone: Iterable[Destined], others: Iterable[Destined], come: _ByMaker) -> None:
+        self.instead: dict[str, str] = {}
+        self.open: list[Destined] = []
+        meant = _ByMaker(Counter)
+        for each in others:
+            meant[each.maker][each.node] += 1
+        elsewhere = []
+        for each in gone:
+            if come[each.maker][each.node] > 0:
+                come[each.maker][each.node] -= 1
+            else:
+                elsewhere.append(each)
+        for each in elsewhere:
+            here, there = come[each.maker], meant[each.maker]
+            node = next((name for name, count in sorted(here.items()) if count and there[name]), None)
+            if node is None:
+                self.open.append(each)
+                continue
+            here[node] -= 1
+            there[node] -= 1
+            self.instead[each.uid] = node
+        self.strays = Counter({maker: sum(nodes.values()) for maker, nodes in come.items()})
+        self.pending = Counter({maker: nodes[_NOWHERE] for maker, nodes in come.items()})
+
+
+def _slots(moves: Iterable[Destined], come: _ByMaker) -> dict[str, tuple[Slot, ...]]:
+    """The slots by node. Pods that came before count in them, because whoever reads them counts these, too."""
+    asked: dict[int, Quantities] = {}  # one replacement stands for all that are alike
+    found: defaultdict[str, dict[tuple[str, str], Slot]] = defaultdict(dict)
+    for each in moves:
+        requests = asked.get(id(each.replacement))
+        if requests is None:
+            requests = asked[id(each.replacement)] = each.requests()
+        on_node, key = found[each.node], (each.maker, str(requests))
+        known = on_node.get(key)
+        before = known.count if known is not None else come[each.maker].pop(each.node, 0)
+        on_node[key] = Slot(owner=each.owner, requests=requests, count=before + 1)
+    return {node: tuple(islice(slots.values(), MAX_SLOTS)) for node, slots in sorted(found.items())}
+
+
+def _by_maker(pods: Iterable[Pod], since: datetime) -> _ByMaker:
+    """How many pods that were created since, and have not ended, each maker has on each node."""
+    begun, found = since.replace(microsecond=0), _ByMaker(Counter)
+    for pod in pods:
+        owner = pod.metadata.controller()
+        created = moment(pod.metadata.creation_timestamp or "") if owner is not None and not pod.finished else None
+        if owner is not None and created is not None and created >= begun:
+            found[owner.uid][pod.spec.node_name or _NOWHERE] += 1
+    return found
+
+
+def _there(pods: Iterable[Pod]) -> set[str]:
+    """The uids of the pods that have neither ended nor been told to."""
+    return {pod.metadata.uid for pod in pods if pod.metadata.deletion_timestamp is None and not pod.finished}
