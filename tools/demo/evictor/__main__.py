@@ -96,7 +96,7 @@ def next_step(outcome: Outcome, stream: TextIO) -> int:
 def show_outcome(outcome: Outcome, output: str, stream: TextIO) -> None:
     """Print the floors of all Deployments, and all of the outcome as JSON when that is wanted."""
     for name, each in outcome.workloads.items():
-        print_line(stream, f"{name}: {each.replicas} replicas, floor {each.floor}, fewest Ready {each.lowest}")
+        print_line(stream, f"{name}: {each.sentence}")
     if output == "json":
         document = {"ok": not outcome.problems, **dataclasses.asdict(outcome), "share": round(outcome.share, 3)}
         print(json.dumps(document, indent=2), flush=True)
