@@ -8,6 +8,7 @@ from typing import Any
 
 Json = dict[str, Any]
 
+POD_MEMORY = "128Mi"
 _UNAVAILABLE = 25
 """Percent of the replicas that a rolling update may take away, unless a Deployment says otherwise."""
 
@@ -36,17 +37,18 @@ class App:
         return max(1, self.replicas - max(1, self.replicas * _UNAVAILABLE // 100))
 
 
-def deployment(app: App, *, grace: int, devices: Mapping[str, str] | None = None) -> Json:
+def deployment(app: App, *, grace: int, min_ready: int = 0, devices: Mapping[str, str] | None = None) -> Json:
     """The pods of one app, which run anywhere.
 
     Args:
         app: which.
         grace: seconds that a pod gets to end.
+        min_ready: seconds that a pod must be Ready until it counts as available.
         devices: what each pod wants besides CPU, by resource name.
     """
     selector = {"matchLabels": {"app": app.name}}
     template = pod_template(app.name, app.cpu, grace=grace, devices=devices)
-    spec = {"replicas": app.replicas, "selector": selector, "template": template}
+    spec = {"replicas": app.replicas, "minReadySeconds": min_ready, "selector": selector, "template": template}
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": app.name}, "spec": spec}
 
 
@@ -58,7 +60,7 @@ def budget(app: App) -> Json:
 
 def pod_template(name: str, cpu: int, *, grace: int, devices: Mapping[str, str] | None = None) -> Json:
     """A pod of one container, whose image nobody pulls."""
-    resources: Json = {"requests": {"cpu": f"{cpu}m", "memory": "128Mi"}}
+    resources: Json = {"requests": {"cpu": f"{cpu}m", "memory": POD_MEMORY}}
     if devices:
         resources["limits"] = dict(devices)
     container = {"name": name, "image": f"registry.invalid/{name}:1", "resources": resources}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from moorage.kube import resources
 from moorage.kube.cache import Change, WatchCache
@@ -41,13 +41,20 @@ class PodObserver:
         transport: connections to the API server.
         stage: takes the events.
         namespace: of pods and budgets.
+        told: is told of each change of a pod, too, after the stage.
     """
 
-    def __init__(self, transport: Transport, stage: Stage[S], namespace: str) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        stage: Stage[S],
+        namespace: str,
+        told: Callable[[Change[Pod]], None] = lambda _: None,
+    ) -> None:
         here = Selection(namespace=namespace)
         self.pods = WatchCache(transport, resources.PODS, selection=here)
         self.budgets = WatchCache(transport, resources.DISRUPTION_BUDGETS, selection=here)
-        self._stage = stage
+        self._stage, self._told = stage, told
         self._seen: dict[str, tuple[PodState, str]] = {}
 
     @property
@@ -57,6 +64,10 @@ class PodObserver:
         yield Followed(self.budgets, self._budget)
 
     def _pod(self, change: Change[Pod]) -> None:
+        self._see(change)
+        self._told(change)
+
+    def _see(self, change: Change[Pod]) -> None:
         pod = change.object
         name, node = pod.metadata.name, pod.spec.node_name
         state = PodState.GONE if change.new is None else pod_state(pod)

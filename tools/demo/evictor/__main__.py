@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace, stream: TextIO) -> int:
             cluster = stack.enter_context(LocalCluster())
             playing.enter_context(logs_in(cluster.logs / "demo.log"))
             outcome = run_command(lambda: ticking(Story(cluster, stage, arguments.nodes).tell(), stage, shown))
-            judge(outcome.problems, outcome.sentence, stage)
+            judge(outcome.problems, [outcome.sentence], stage)
         show_outcome(outcome, arguments.output, stream)
         if arguments.keep:
             print_line(stream, f"kept: export KUBECONFIG={cluster.kubeconfig}; press Enter to remove it")
