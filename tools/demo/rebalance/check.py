@@ -239,11 +239,20 @@ def _slot_problems(taken: int, pods: Sequence[Pod], state: State, scenario: Scen
     left, unasked = scenario.slots - taken, len(state.unasked)
     if left > unasked:
         yield f"{left} of {scenario.slots} slots are left, and only {unasked} pods came while nobody was asked"
-    pinned = Counter((pod.spec.node_name, _app(pod)) for pod in pods if PIN_ANNOTATION in pod.metadata.annotations)
     slots = {(target.name, app): count for target in scenario.targets for app, count in target.slots.items()}
-    for (node, app), count in pinned.items():
-        if app != scenario.trainer.name and count > slots.get((node, app), 0):
-            yield f"{count} pods of {app} were pinned to {node}, where {slots.get((node, app), 0)} were expected"
+    meant = Counter((_meant_for(pod), _app(pod)) for pod in pods if _app(pod) != scenario.trainer.name)
+    for (node, app), count in meant.items():
+        if node and count > slots.get((node, app), 0):
+            yield f"{count} pods of {app} were meant for {node}, where {slots.get((node, app), 0)} were expected"
+
+
+def _meant_for(pod: Pod) -> str:
+    """The node that the pinner has given a pod, or has had the scheduler prefer for it; empty if there is none."""
+    if PIN_ANNOTATION in pod.metadata.annotations:
+        return pod.spec.node_name
+    affinity = pod.spec.affinity.node_affinity if pod.spec.affinity is not None else None
+    terms = affinity.preferred_during_scheduling_ignored_during_execution if affinity is not None else ()
+    return next((field.values[0] for term in terms for field in term.preference.match_fields), "")
 
 
 def _device_problems(pods: Sequence[Pod], state: State, scenario: Scenario) -> Iterator[str]:

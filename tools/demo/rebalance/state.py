@@ -46,12 +46,7 @@ class NewNode:
     @property
     def taken(self) -> int:
         """How many of its slots are filled."""
-        return self.by_pinner + self.filled.scheduler
-
-    @property
-    def by_pinner(self) -> int:
-        """How many of them as the pinner wanted it."""
-        return self.filled.webhook + self.filled.steered + self.filled.binding
+        return self.filled.webhook + self.filled.steered + self.filled.binding + self.filled.scheduler
 
 
 @dataclass

@@ -60,7 +60,7 @@ def _leader(state: State) -> Iterator[tuple[str, str]]:
 
 
 def _counts(state: State) -> Iterator[tuple[str, str]]:
-    """How far the old nodes are, and who has filled the slots of the new ones."""
+    """How far the old nodes are, and how many slots of the new ones are filled."""
     yield "old nodes ", "bold"
     for going in (Going.RUNNING, Going.CHOSEN, Going.DRAINING, Going.EMPTY):
         count = len(state.old_in(going))
@@ -70,7 +70,6 @@ def _counts(state: State) -> Iterator[tuple[str, str]]:
     nodes = list(state.new.values())
     yield " slots ", "bold"
     yield f"{sum(node.taken for node in nodes)} of {sum(node.slots for node in nodes)}", "green"
-    yield f" ({sum(node.by_pinner for node in nodes)} by the pinner)", ""
 
 
 def _old(state: State, used: Mapping[str, Counter[PodState]]) -> Table:
