@@ -42,7 +42,7 @@ from moorage.reservations import moment
 from tools.demo import manifests, replay
 from tools.demo.common import events as common
 from tools.demo.common import record
-from tools.demo.common.apps import budget, deployment
+from tools.demo.common.apps import App, budget, deployment
 from tools.demo.common.events import Event, Said
 from tools.demo.common.workloads import BudgetSeen, PodSeen, PodState, Watched
 from tools.demo.rebalance import check, picture, planfile
@@ -69,7 +69,6 @@ from tools.demo.rebalance.scenario import (
     MOST_NODES,
     NODES,
     WITH_DEVICES,
-    App,
     Scenario,
     scenario,
 )
@@ -497,7 +496,11 @@ def test_a_dead_leader_and_whom_the_api_server_asks_can_be_seen() -> None:
 
 
 def test_what_is_drained_joined_and_filled_can_be_told_from_each_other() -> None:
-    events = [old_seen("old-01", Going.EMPTY), old_seen("old-02", Going.DRAINING), old_seen("old-03", Going.CHOSEN)]
+    events: list[Event] = [
+        old_seen("old-01", Going.EMPTY),
+        old_seen("old-02", Going.DRAINING),
+        old_seen("old-03", Going.CHOSEN),
+    ]
     planned = Planned(at=1, node="new-1", cpu=CAPACITY, slots=6, devices=2)
     events += [planned, NewSeen(at=1, node="new-1", state=Coming.JOINING), SlotsSeen(at=1, node="new-1", steered=2)]
     text = shown(REBALANCE.replayed([*events, Nominated(at=1, pod="trainer-1", node="new-1")]))

@@ -24,4 +24,5 @@ def planner(cluster: ClusterHandle) -> Path:
     config = accounts.service_account(cluster, manifests.NAMESPACE, PLANNER, cluster.directory / "accounts")
     who = accounts.user(manifests.NAMESPACE, PLANNER)
     accounts.grant(cluster, who, PLANNER, [rule for part in _PARTS for rule in rules(PLANNER, part)])
+    accounts.grant(cluster, who, PLANNER, rules(PLANNER, "nodeEventRules"), within="default")
     return config
