@@ -496,11 +496,8 @@ def test_a_dead_leader_and_whom_the_api_server_asks_can_be_seen() -> None:
 
 
 def test_what_is_drained_joined_and_filled_can_be_told_from_each_other() -> None:
-    events: list[Event] = [
-        old_seen("old-01", Going.EMPTY),
-        old_seen("old-02", Going.DRAINING),
-        old_seen("old-03", Going.CHOSEN),
-    ]
+    going = {"old-01": Going.EMPTY, "old-02": Going.DRAINING, "old-03": Going.CHOSEN}
+    events: list[Event] = [old_seen(name, state) for name, state in going.items()]
     planned = Planned(at=1, node="new-1", cpu=CAPACITY, slots=6, devices=2)
     events += [planned, NewSeen(at=1, node="new-1", state=Coming.JOINING), SlotsSeen(at=1, node="new-1", steered=2)]
     text = shown(REBALANCE.replayed([*events, Nominated(at=1, pod="trainer-1", node="new-1")]))
