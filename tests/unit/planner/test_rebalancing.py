@@ -344,6 +344,28 @@ async def test_while_no_pinner_leads_nothing_more_is_evicted() -> None:
                 clean(bed)
 
 
+@pytest.mark.parametrize("when", ["while others are emptied", "when all are"])
+@virtual
+async def test_a_node_to_which_pods_come_back_is_emptied_once_more(when: str) -> None:
+    async with Bed() as bed:
+        shop(bed)
+        await bed.begin()
+        told = Told(bed, plan("n0", "n1"), rest_after_hand_back=timedelta(seconds=1))
+        with told.board.reports.connected(CLUSTER):
+            async with told.running():
+                report(told.board, new_1=NodeState.READY, new_2=NodeState.READY)
+                for name in ("n0",) if when.startswith("while") else ("n0", "n1"):
+                    await bed.until(lambda name=name: bed.phase(name) == "emptied")
+                assert not told.it.stage.final
+                bed.cluster.scale("web", 5)
+                bed.cluster.place("web", "n0")
+                await bed.until(lambda: told.it.stage.final)
+                assert (told.it.stage, told.it.troubles) == (Stage.DONE, [])
+                assert bed.pods_on("n0") == bed.pods_on("n1") == []
+                assert {bed.phase("n0"), bed.phase("n1")} == {"emptied"}
+                clean(bed)
+
+
 @virtual
 async def test_who_is_stopped_gives_back_what_is_under_way_and_who_comes_after_does_the_rest() -> None:
     async with Bed() as bed:

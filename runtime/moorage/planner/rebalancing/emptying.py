@@ -34,7 +34,7 @@ PAUSE = 15.0
 """Seconds until what has come to nothing is tried again."""
 TIDY = 60.0
 """Seconds between two looks at emptied nodes, which are given back when nobody deletes them."""
-SETTINGS = Settings(rest_after_rollback=timedelta(minutes=1))
+SETTINGS = Settings(rest_after_rollback=timedelta(minutes=1), rest_after_hand_back=timedelta(minutes=1))
 """A node was named by a person: it is not left alone for as long as one that a program has chosen."""
 _DONE = frozenset((Outcome.EMPTIED, Outcome.GONE))
 
@@ -87,7 +87,7 @@ class Emptying:
         self.open = dict.fromkeys(names, "")
         over = asyncio.get_running_loop().call_later(seconds, self.stop, "its time is over")
         try:
-            while self.open and not self._ends:
+            while not self._ends and (self.open or self._used_again(names)):
                 await self._try()
         finally:
             over.cancel()
@@ -142,6 +142,18 @@ class Emptying:
             self._note(ended)
             if self.open and not self._ends:
                 await asyncio.sleep(PAUSE)
+
+    def _used_again(self, names: Sequence[str]) -> bool:
+        """Whether pods have come to nodes since these were emptied; such nodes are open again.
+
+        Who is created while no pinner leads may be put there: the taint of an emptied node is but a preference.
+        """
+        for name in names:
+            node = self._followed.nodes.get(name)
+            if node is not None and (pod := standing.moving(self._followed.on(name))) is not None:
+                self.open[name] = f"pod {pod.key} has come to it since it was emptied"
+                logger.info("emptied node is used again", extra={"node": name, "pod": pod.key})
+        return bool(self.open)
 
     def _due(self) -> list[str]:
         """The nodes that are not left alone because of what has come to nothing."""
