@@ -30,8 +30,11 @@ def render(state: State, heading: str, now: float) -> RenderableType:
         heading: what stands at the top.
         now: seconds since the start.
     """
-    parts: list[RenderableType] = [Text.assemble((heading, "bold"), f"   {max(now, state.at):5.1f} s", *_leader(state))]
+    parts: list[RenderableType] = [Text.assemble((heading, "bold"), f"  {max(now, state.at):.1f} s")]
     taken = 2
+    if state.leader:
+        parts.append(Text.assemble(*_leader(state)))
+        taken += 1
     used = state.cpu_on((*state.old, *state.new))
     if state.old:
         parts += [Text.assemble(*_counts(state)), _old(state, used)]
@@ -50,10 +53,8 @@ def render(state: State, heading: str, now: float) -> RenderableType:
 
 def _leader(state: State) -> Iterator[tuple[str, str]]:
     """Who leads, and whom the API server asks."""
-    if not state.leader:
-        return
     dead = state.killed is not None and state.took_over is None
-    yield "   leader ", "bold"
+    yield "leader ", "bold"
     yield (f"{state.leader} is dead", "bold red") if dead else (state.leader, "green")
     yield ("   webhook ", "bold")
     yield (state.webhook, "bright_black" if dead else "green") if state.webhook else ("nobody", "bright_black")
