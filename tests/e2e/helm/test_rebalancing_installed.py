@@ -59,6 +59,7 @@ def site(
         real_cluster.wait_node_ready(name)
     made = Site(real_cluster, repository, tmp_path_factory.mktemp("rebalancing"))
     shell = made.shell()
+    shell.run(f"kubectl wait --for=delete namespace/{NAMESPACE} namespace/{SHOP} --timeout=90s")  # of another story
     for namespace in (NAMESPACE, SHOP):
         shell(f"kubectl create namespace {namespace}")
         real_cluster.wait_service_account(namespace)
@@ -104,8 +105,8 @@ def clear(site: Site) -> None:
     shell = site.shell()
     for release in (RELEASE, PLANNER):
         shell.run(f"helm uninstall {release} -n {NAMESPACE}")
-    shell.run(f"kubectl delete namespace {NAMESPACE} {SHOP} --ignore-not-found --wait=false")
     cleanup(site.cluster)
+    shell.run(f"kubectl delete namespace {NAMESPACE} {SHOP} --ignore-not-found --timeout=60s")
     shell.run("kubectl delete crd nodereservations.moorage.dev --ignore-not-found")
     if LAST in site.cluster.real_nodes:
         site.cluster.stop_real_node(LAST)
