@@ -258,7 +258,7 @@ def test_it_may_look_and_write_about_itself_and_act_only_without_dry_run(dry_run
     assert rendered.env["MOORAGE_DRY_RUN"] == str(dry_run).lower()
     assert granted(rendered.one("Role")["rules"]) == {
         ("coordination.k8s.io", "leases", ()): {"create"},
-        ("coordination.k8s.io", "leases", ("castai-evictor",)): {"get", "update"},
+        ("coordination.k8s.io", "leases", ("castai-evictor",)): {*LOOK, "get", "update"},
         ("", "configmaps", ("castai-evictor-config", "castai-evictor-prices")): LOOK,
     }
     for kind in ("ClusterRoleBinding", "RoleBinding"):

@@ -69,10 +69,13 @@ def test_rights_to_act_are_beside_those_to_look() -> None:
 
 def test_rights_to_rebalance_are_beside_those_to_serve() -> None:
     rendered = render(PLANNER, {"rebalancing": {"enabled": True}})
-    (cluster,), (own,) = rendered.all("ClusterRole"), rendered.all("Role")
+    (cluster,) = rendered.all("ClusterRole")
+    roles = {each["metadata"]["namespace"]: each["rules"] for each in rendered.all("Role")}
+    assert roles.keys() == {"castai-agent", "default"}
     assert [*rules(PLANNER, "clusterRules"), *rules(PLANNER, "rebalancingRules")] == cluster["rules"]
     names = {"filledSecrets": SECRETS, "leaseName": "moorage-planner"}
-    assert [*rules(PLANNER, "ownRules", names), *rules(PLANNER, "leaseRules", names)] == own["rules"]
+    assert [*rules(PLANNER, "ownRules", names), *rules(PLANNER, "leaseRules", names)] == roles["castai-agent"]
+    assert rules(PLANNER, "nodeEventRules") == roles["default"]
 
 
 def test_what_is_not_there_and_what_cannot_be_filled_in_is_an_error() -> None:

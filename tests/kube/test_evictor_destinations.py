@@ -96,10 +96,8 @@ async def serving(cluster: LocalCluster, client: Client) -> AsyncIterator[None]:
     """A pod pinner beside."""
     board = Board()
     board.start("nothing", timedelta(hours=1))
-    async with pinner(client, cluster, NAMESPACE, board) as name:
+    async with pinner(client, cluster, NAMESPACE, board):
         yield
-    secret = await client.get(resources.SECRETS, name, NAMESPACE)
-    await client.delete(resources.SECRETS, name, NAMESPACE, uid=secret.metadata.uid)
 
 
 async def test_without_a_pinner_the_scheduler_decides_and_the_status_says_so(

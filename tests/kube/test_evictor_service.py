@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from prometheus_client import REGISTRY
 from moorage.evictor import service
 from moorage.kube import resources
 from moorage.kube.client import Client
+from moorage.kube.lease import LeaderElection
+from moorage.kube.transport import Transport
 from moorage.ops.parsing import Address
 from moorage.ops.settings import EvictorSettings
 from tests.auditing import events
@@ -195,12 +197,12 @@ async def bed(cluster: ClusterHandle, client: Client, namespace: str) -> AsyncIt
 
 
 @asynccontextmanager
-async def running(kubeconfig: Path, namespace: str) -> AsyncIterator[None]:
+async def running(kubeconfig: Path, namespace: str, pod_name: str = "our-pod") -> AsyncIterator[None]:
     """The evictor, as its chart starts it but for how long it waits."""
     settings = EvictorSettings(
         kubeconfig=kubeconfig,
         namespace=namespace,
-        pod_name="our-pod",
+        pod_name=pod_name,
         lease_name=LEASE,
         health_address=Address("127.0.0.1", 0),
         cycle_interval=1.0,
@@ -289,3 +291,33 @@ async def test_what_could_go_is_said_and_nothing_else_is_written(
 
 def _asked(mark: Mark, user: str) -> list[events.Event]:
     return [each for each in events.read(mark.lines()) if each.account == user]
+
+
+async def test_another_replica_is_told_at_once_when_the_leader_ends(
+    bed: Bed, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand: dict[str, LeaderElection] = {}
+
+    def hardly_ever(transport: Transport, where: str, name: str, identity: str) -> LeaderElection:
+        """Whoever stands for election asks so seldom that only a watch tells it in time."""
+        made = stand[identity] = LeaderElection(
+            transport, where, name, identity, duration=9000.0, renew_deadline=8000.0, retry_period=3600.0
+        )
+        return made
+
+    monkeypatch.setattr(service, "LeaderElection", hardly_ever)
+    kubeconfig = bed.account(tmp_path, without="")
+
+    async def leads(name: str) -> bool:
+        return name in stand and stand[name].is_leader()
+
+    async def seen() -> bool:
+        return len(stand) == 2 and stand["second"].holder == stand["first"].identity
+
+    async with AsyncExitStack() as later, AsyncExitStack() as now:
+        await now.enter_async_context(running(kubeconfig, namespace, "first"))
+        await eventually(lambda: leads("first"), "the first to lead")
+        await later.enter_async_context(running(kubeconfig, namespace, "second"))
+        await eventually(seen, "the second to have looked")
+        await now.aclose()
+        await eventually(lambda: leads("second"), "the second to lead")

@@ -184,6 +184,10 @@ async def test_what_others_nominate_is_left_to_them_and_what_is_ours_is_taken_ba
     assert found[ours.metadata.name][0] is Outcome.FAILED
     values = [each.status.nominated_node_name for each in await there(client, [overwritten, ours])]
     assert values == ["theirs", ""]
+    said = {(line["pod"], line["reason"]) for line in driver.lines.with_message("pod not pinned", node=name)}
+    for each in (foreign, overwritten):
+        assert "NotPinned" in driver.records.of(each.metadata.name)
+        assert (each.key, "POD_NOMINATED") in said
     nominated = {line["pod"] for line in driver.lines.with_message("pod nominated", node=name)}
     assert nominated == {overwritten.key, ours.key}
     assert [line["pod"] for line in driver.lines.with_message("nomination taken back", node=name)] == [ours.key]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from moorage.kube import resources
+from moorage.kube import errors, resources
 from moorage.kube.client import Client
 from moorage.objects import Pod, Taint
 from moorage.pinner.names import RESERVATION_ANNOTATION
@@ -164,6 +164,44 @@ async def test_pods_of_daemon_sets_gangs_and_preemptors_are_left_to_the_schedule
         gang.metadata.name: rejected("POD_GANG"),
         nominated.metadata.name: rejected("POD_NOMINATED"),
     }
+    said = {(line["pod"], line["reason"]) for line in driver.lines.with_message("pod not pinned", node=name)}
+    for each, reason in ((daemon, "POD_DAEMON"), (gang, "POD_GANG"), (nominated, "POD_NOMINATED")):
+        assert driver.records.of(each.metadata.name) == ["NotPinned"]
+        assert (each.key, reason) in said
+    left = await client.get(resources.PODS, nominated.metadata.name, namespace)
+    assert (left.spec.node_name, left.status.nominated_node_name) == ("", busy)
+
+
+MADE_BY_HAND: dict[str, Any] = {
+    "spec.slots[0].count": {"slots": [{"owner": {"kind": "Deployment"}, "count": -1}]},
+    "spec.intent": {"intent": "Suspend"},
+    "spec.pins": {"pins": [{"namespace": "a", "name": "b", "uid": f"c-{number}"} for number in range(1001)]},
+    "spec.slots": {"slots": [{"owner": {"kind": "Deployment"}}] * 1001},
+    "spec.nominations[0].tries": {"nominations": [{"uid": "a", "tries": 0}]},
+    "spec.promise": {"promise": "a large node"},
+}
+"""By the field that is named: what the definition refuses."""
+
+
+async def test_what_somebody_makes_of_a_reservation_is_refused_by_its_definition_and_changes_nothing(
+    driver: Driver, client: Client, namespace: str, node_name: NodeName
+) -> None:
+    name = node_name()
+    (web,) = await pinning.replicas(client, "web", namespace, 1, name)
+    assert (await driver.do(pinning.promise(name))).outcome is Outcome.APPLIED
+    uid = (await client.get(resources.NODE_RESERVATIONS, name)).metadata.uid
+    for field, spec in MADE_BY_HAND.items():
+        with pytest.raises(errors.Invalid) as refused:
+            await client.patch(resources.NODE_RESERVATIONS, name, changes={"spec": spec}, uid=uid)
+        assert f"{field}: " in str(refused.value), field
+    later = {"apiVersion": "moorage.dev/v2", "kind": "NodeReservation", "metadata": {"name": name}, "spec": {}}
+    path = resources.NODE_RESERVATIONS.path("", name).replace("v1alpha1", "v2")
+    with pytest.raises(errors.NotFound):
+        await client.transport.request("PUT", path, body=json.dumps(later).encode())
+    unknown = await client.patch(resources.NODE_RESERVATIONS, name, changes={"spec": {"later": "x"}}, uid=uid)
+    assert "later" not in unknown.spec, "what the definition does not know does not stay"
+    assert (await driver.do(pinning.pin(name, [web]))).outcome is Outcome.APPLIED
+    assert driver.records.of(name) == ["PlaceholderCreated"]
 
 
 async def test_an_instruction_with_more_slots_than_a_reservation_holds_is_refused_whole(

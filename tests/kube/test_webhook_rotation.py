@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -30,9 +31,9 @@ from tools.localcluster.ports import free_ports
 
 NodeName = Callable[..., str]
 
-ROTATIONS = 3
-"""Of the authority; beside each the certificate alone is replaced once."""
-RATE = 50.0
+ROTATIONS = int(os.environ.get("MOORAGE_WEBHOOK_ROTATIONS", "3"))
+"""Of the authority; beside each the certificate alone is replaced once. `task test:webhook` has more of all."""
+RATE = float(os.environ.get("MOORAGE_WEBHOOK_RATE", "50"))
 """Pods a second."""
 REFRESH, PROPAGATION, OVERLAP = 0.2, 2.0, 6.0
 """Seconds, instead of those that leave time for many API servers."""

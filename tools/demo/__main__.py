@@ -98,7 +98,7 @@ def run(arguments: argparse.Namespace, stream: TextIO) -> int:
             playing.enter_context(logs_in(target.logs / "demo.log"))
             fault = Fault(arguments.kill, arguments.at) if arguments.kill else None
             outcome = run_command(lambda: ticking(Story(target, stage, fault).tell(), stage, shown))
-            judge(outcome.problems, _praise(outcome), stage)
+            judge(outcome.problems, [_praise(outcome)], stage)
         _print_outcome(outcome, arguments.output)
         if arguments.keep:
             print_line(stream, f"kept: export KUBECONFIG={cluster.kubeconfig}; press Enter to remove it")

@@ -85,21 +85,23 @@ def pod_problems(machines: Sequence[Machine], pods: Sequence[Pod]) -> list[str]:
 def node_problems(machines: Sequence[Machine], nodes: Sequence[Node], placeholders: Mapping[str, str]) -> list[str]:
     """Each planned node is the Node that was its placeholder, adopted, Ready and open; there is no other."""
     by_name = {node.metadata.name: node for node in nodes}
-    problems = []
-    for machine in machines:
-        node = by_name.pop(machine.name, None)
-        if node is None:
-            problems.append(f"node {machine.name} does not exist")
-        elif not node.has_kubelet:
-            problems.append(f"node {machine.name} is still a placeholder")
-        elif node.metadata.uid != placeholders.get(machine.name):
-            problems.append(f"node {machine.name} was replaced instead of adopted")
-        elif not node.ready:
-            problems.append(f"node {machine.name} is not Ready")
-        elif any(taint.key == manifests.PREPARING for taint in node.spec.taints):
-            problems.append(f"node {machine.name} still has the taint {manifests.PREPARING}")
-    problems += [f"node {name} was not planned" for name in by_name]
-    return problems
+    found = (open_problem(by_name.pop(each.name, None), each.name, placeholders) for each in machines)
+    return [*filter(None, found), *(f"node {name} was not planned" for name in by_name)]
+
+
+def open_problem(node: Node | None, name: str, placeholders: Mapping[str, str]) -> str:
+    """Why a node is not the one that was promised, adopted, Ready and open; empty when it is."""
+    if node is None:
+        return f"node {name} does not exist"
+    if not node.has_kubelet:
+        return f"node {name} is still a placeholder"
+    if node.metadata.uid != placeholders.get(name):
+        return f"node {name} was replaced instead of adopted"
+    if not node.ready:
+        return f"node {name} is not Ready"
+    if any(taint.key == manifests.PREPARING for taint in node.spec.taints):
+        return f"node {name} still has the taint {manifests.PREPARING}"
+    return ""
 
 
 def _phase(pod: Pod) -> str:

@@ -56,6 +56,7 @@ async def strike(
         await asyncio.to_thread(kill_api_server, say)
     else:
         await asyncio.to_thread(programs.kill, VICTIMS[fault.victim])
+        await asyncio.to_thread(programs.start_again, VICTIMS[fault.victim])
     stage.say(f"{fault.victim} was started again")
     if fault.victim == "pinner":
         await _succession(client, before)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from typing import Any
 
-from .scenario import CAPACITY, MEMORY, App, Machine
+from .scenario import CAPACITY, MEMORY, App
 
 NAMESPACE = "moorage-demo"
 LABEL = "moorage.dev/demo"
@@ -56,14 +56,14 @@ def promise() -> dict[str, Any]:
     }
 
 
-def node_labels(machine: Machine) -> dict[str, str]:
-    """All labels of the node; the kubelet that adopts it brings none of the custom ones."""
+def node_labels(name: str, zone: str) -> dict[str, str]:
+    """All labels of a node; the kubelet that adopts it brings none of the custom ones."""
     return {
-        "kubernetes.io/hostname": machine.name,
+        "kubernetes.io/hostname": name,
         "kubernetes.io/os": "linux",
         "kubernetes.io/arch": _ARCHITECTURES.get(platform.machine(), platform.machine()),
         "node.kubernetes.io/instance-type": "demo.large",
         "topology.kubernetes.io/region": "demo",
-        "topology.kubernetes.io/zone": machine.zone,
+        "topology.kubernetes.io/zone": zone,
         **LABELS,
     }

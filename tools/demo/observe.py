@@ -10,6 +10,7 @@ from moorage.kube.cache import Change, WatchCache
 from moorage.kube.transport import Transport
 from moorage.kube.watch import Selection
 from moorage.objects import Node, Pod
+from moorage.pinner.names import preparing
 
 from . import manifests
 from .common.following import Followed, following
@@ -29,7 +30,7 @@ def node_state(node: Node, *, switched_on: bool) -> NodeState:
     """
     if not node.has_kubelet:
         return NodeState.JOINING if switched_on else NodeState.PLACEHOLDER
-    closed = any(taint.key == manifests.PREPARING for taint in node.spec.taints)
+    closed = preparing(node) == "NoSchedule"  # one that only prefers stays for as long as pods are expected
     return NodeState.READY if node.ready and not closed else NodeState.JOINING
 
 

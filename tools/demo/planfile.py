@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ def document(machines: Sequence[Machine]) -> dict[str, Any]:
             {
                 "name": machine.name,
                 "template": "machine",
-                "labels": manifests.node_labels(machine),
+                "labels": manifests.node_labels(machine.name, machine.zone),
                 "pods": [{"namespace": pod.namespace, "name": pod.name, "uid": pod.uid} for pod in machine.pods],
             }
             for machine in machines
@@ -32,8 +32,8 @@ def document(machines: Sequence[Machine]) -> dict[str, Any]:
     }
 
 
-def write(path: Path, machines: Sequence[Machine]) -> None:
-    """Write the plan so that a reader sees all of it or nothing."""
+def write(path: Path, plan: Mapping[str, Any]) -> None:
+    """Write a plan so that a reader sees all of it or nothing."""
     draft = path.with_suffix(".draft")
-    draft.write_text(yaml.safe_dump(document(machines), sort_keys=False))
+    draft.write_text(yaml.safe_dump(plan, sort_keys=False))
     draft.replace(path)

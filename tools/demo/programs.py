@@ -36,14 +36,22 @@ class Programs(Processes):
 
     def start_pinner(self, planner: str) -> None:
         """Follow the planner at that address."""
-        flags = [
-            *self._cluster,
-            f"--planner-address={planner}",
-            "--planner-plaintext",
-            f"--namespace={manifests.NAMESPACE}",
-            "--pod-name=demo-pod-pinner",
-            f"--lease-name={LEASE}",
-            "--health-address=127.0.0.1:0",
-            "--log-format=json",
-        ]
-        self.start(PINNER, flags)
+        self.start(PINNER, [*self._cluster, *pinner_flags(planner, "demo-pod-pinner")])
+
+
+def pinner_flags(planner: str, pod: str) -> list[str]:
+    """Flags of a pod pinner, apart from those that lead to the API server.
+
+    Args:
+        planner: the planner's address.
+        pod: the name of its pod, by which replicas are told from each other.
+    """
+    return [
+        f"--planner-address={planner}",
+        "--planner-plaintext",
+        f"--namespace={manifests.NAMESPACE}",
+        f"--pod-name={pod}",
+        f"--lease-name={LEASE}",
+        "--health-address=127.0.0.1:0",
+        "--log-format=json",
+    ]

@@ -15,9 +15,10 @@ from .common.screen import Screen, screen
 from .common.sentences import print_line
 from .evictor.play import EVICTOR
 from .play import POD_PINNER
+from .rebalance.play import REBALANCE
 
 IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
-RECORDING, EVICTORS = IMAGES / "demo.jsonl", IMAGES / "evictor-demo.jsonl"
+RECORDING, EVICTORS, REBALANCES = (IMAGES / f"{name}.jsonl" for name in ("demo", "evictor-demo", "rebalance-demo"))
 SECONDS = 20.0
 EXAMPLES = """\
 examples:
@@ -25,6 +26,7 @@ examples:
   ./taskw demo:replay -- --seconds 5     faster
   ./taskw demo:replay -- build/my.jsonl  a recording of your own (./taskw demo -- --record build/my.jsonl)
   ./taskw demo:evictor:replay            the evictor's; takes the same options
+  ./taskw demo:rebalance:replay          the rebalancing's; takes the same options
 
 exit codes: 0 played, 1 the recording cannot be read, 2 wrong usage, 130 interrupted"""
 
@@ -57,14 +59,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("recording", nargs="?", type=Path, help="file (the committed one)")
-    parser.add_argument("--evictor", action="store_true", help="the committed one of the evictor's demo")
+    others = parser.add_mutually_exclusive_group()
+    others.add_argument("--evictor", action="store_true", help="the committed one of the evictor's demo")
+    others.add_argument("--rebalance", action="store_true", help="the committed one of the rebalancing's demo")
     parser.add_argument(
         "--seconds", type=float, default=SECONDS, help="how long it plays on a terminal (%(default)g); 0: at once"
     )
     arguments = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        committed = EVICTORS if arguments.evictor else RECORDING
+        committed = EVICTORS if arguments.evictor else REBALANCES if arguments.rebalance else RECORDING
         return _play(arguments.recording or committed, arguments.seconds)
     except RecordingError as error:
         print_line(sys.stderr, str(error), Mark.BAD)
@@ -75,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _play(path: Path, seconds: float) -> int:
-    heading, demo, events = read(path, POD_PINNER, EVICTOR)
+    heading, demo, events = read(path, POD_PINNER, EVICTOR, REBALANCE)
     if not events:
         raise RecordingError(f"recording {path} has no events")
     title = f"recording of a run on {heading.machine or 'some machine'}, Kubernetes {heading.kubernetes or 'unknown'}"

@@ -97,7 +97,7 @@ class Story:
             What waits until the fault, if there is one, has struck and its victim runs again.
         """
         path = self._target.directory / "plan.yaml"
-        planfile.write(path, machines)
+        planfile.write(path, planfile.document(machines))
         await asyncio.to_thread(self._start_programs, path)
         self._stage.good(f"moorage planner streams a plan of {len(machines)} nodes, moorage pod-pinner follows it")
         async with self._programs.looked_after():

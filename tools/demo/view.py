@@ -13,7 +13,7 @@ from .state import NodeView, State
 BAR = 32
 LINES = 5
 
-_NODE_STYLE = {
+NODE_STYLE = {
     NodeState.PLANNED: ("○", "bright_black"),
     NodeState.PLACEHOLDER: ("◌", "yellow"),
     NodeState.JOINING: ("◐", "cyan"),
@@ -55,7 +55,7 @@ def _counts(state: State) -> list[tuple[str, str]]:
     pieces.append((" nodes ", "bold"))
     for node_state in (NodeState.PLACEHOLDER, NodeState.JOINING, NodeState.READY):
         count = state.nodes_in(node_state)
-        pieces.append((f"{count} {node_state.value}  ", _NODE_STYLE[node_state][1] if count else "bright_black"))
+        pieces.append((f"{count} {node_state.value}  ", NODE_STYLE[node_state][1] if count else "bright_black"))
     return pieces
 
 
@@ -67,7 +67,7 @@ def _nodes(state: State) -> Table:
     table.add_column(no_wrap=True, justify="right")
     table.add_column(no_wrap=True, justify="right")
     for node in state.nodes.values():
-        icon, style = _NODE_STYLE[node.state]
+        icon, style = NODE_STYLE[node.state]
         bound = len(state.on(node.name))
         table.add_row(
             node.name,

@@ -25,7 +25,19 @@ _ESTABLISH_SECONDS = 30.0
 
 
 async def create(client: Client) -> None:
-    """Create the custom resources (unless they are there), the namespace and the Deployments.
+    """Create what Moorage needs, and the Deployments.
+
+    Raises:
+        KubeError: the API server refused.
+        DemoError: a custom resource did not become usable.
+    """
+    await prepare(client)
+    for app in APPS:
+        await client.create(resources.DEPLOYMENTS, manifests.deployment(app), manifests.NAMESPACE)
+
+
+async def prepare(client: Client) -> None:
+    """Create the custom resources (unless they are there), and the namespace.
 
     Raises:
         KubeError: the API server refused.
@@ -36,8 +48,6 @@ async def create(client: Client) -> None:
     with suppress(errors.Conflict):  # on a cluster of the user's the kubelets' account is in it already
         await client.create(resources.NAMESPACES, manifests.namespace())
     await _service_account(client)
-    for app in APPS:
-        await client.create(resources.DEPLOYMENTS, manifests.deployment(app), manifests.NAMESPACE)
 
 
 def definitions() -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from tools.demo import picture, replay
 from tools.demo.evictor import picture as evictor_picture
 from tools.demo.evictor import report_picture
+from tools.demo.rebalance import picture as rebalance_picture
 from tools.generate import bundle, charts, plan, protocol, pulumi, reference, report, terraform, values
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 GENERATED: dict[str, Callable[[], str]] = {
     "docs/images/demo.svg": lambda: picture.svg(replay.RECORDING),
     "docs/images/evictor-demo.svg": lambda: evictor_picture.svg(replay.EVICTORS),
+    "docs/images/rebalance-demo.svg": lambda: rebalance_picture.svg(replay.REBALANCES),
     "docs/images/evictor.svg": report_picture.svg,
     "docs/reference/evictor-report.md": report.page,
     "docs/reference/metrics.md": reference.metrics,

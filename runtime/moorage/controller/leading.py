@@ -12,9 +12,12 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from moorage.kube import resources
 from moorage.kube.cache import WatchCache
 from moorage.kube.events import EventRecorder
 from moorage.kube.lease import LeaderElection
+from moorage.kube.transport import Transport
+from moorage.kube.watch import Selection
 from moorage.objects import Lease
 from moorage.ops.health import Health
 
@@ -33,6 +36,17 @@ class Followed(Protocol):
 
     async def run(self) -> None:
         """Follow the API server until cancelled."""
+
+
+def lease_watch(transport: Transport, namespace: str, name: str) -> WatchCache[Lease]:
+    """What follows the Lease of an election, and nothing else.
+
+    Args:
+        transport: to the API server.
+        namespace: of the Lease.
+        name: its name.
+    """
+    return WatchCache(transport, resources.LEASES, selection=Selection(namespace, fields=f"metadata.name={name}"))
 
 
 async def _nothing() -> None:

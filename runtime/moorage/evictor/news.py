@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 from moorage.controller.ourselves import Ourselves
 from moorage.drain import Finding, News, Reason
 from moorage.drain.steps import Begin, Evict, HandBack, MarkEmptied, NodeStep, RollBack
-from moorage.kube.events import EventRecorder, EventType, ObjectRef
+from moorage.drain.telling import Told, tell_node, told_of
+from moorage.kube.events import EventRecorder, ObjectRef
 
 from . import metrics
 from .destinations import Come
 
 logger = logging.getLogger("moorage.evictor")
+
+_WHY = "they fit on other nodes"
+_ENDED: Mapping[type[NodeStep], str] = {MarkEmptied: "emptied", RollBack: "rolled_back", HandBack: "handed_back"}
+"""What ends a drain, as the metric calls it."""
 
 
 class Telling:
@@ -92,7 +98,7 @@ class Telling:
             name: the node's.
             why: the reason, for people.
         """
-        self._tell_node(name, "Warning", "LeftAlone", f"It is not emptied, and what is set on it stays: {why}")
+        self._tell_node(name, Told("Warning", "LeftAlone", f"It is not emptied, and what is set on it stays: {why}"))
 
     def gone(self, name: str, why: str) -> None:
         """Tell of a node that is gone before it was emptied: there is nothing that an Event could be about."""
@@ -100,36 +106,20 @@ class Telling:
 
     def _changed(self, step: NodeStep) -> None:
         self._stuck.pop(step.name, None)
-        match step:
-            case Begin(node):
-                self._draining.add(node.metadata.name)
-                self._tell_node(
-                    node.metadata.name, "Normal", "Draining", "Its pods are evicted: they fit on other nodes"
-                )
-            case MarkEmptied(node):
-                metrics.DRAINS.labels("emptied").inc()
-                self._draining.discard(node.metadata.name)
-                self._stopped = ""
-                self._tell_node(
-                    node.metadata.name, "Normal", "Emptied", "All of its pods that move have left: it may be deleted"
-                )
-            case RollBack(node, why):
-                metrics.DRAINS.labels("rolled_back").inc()
-                self._draining.discard(node.metadata.name)
-                self._tell_node(
-                    node.metadata.name, "Warning", "RolledBack", f"It is not emptied, and given back: {why}"
-                )
-            case HandBack(node, why):
-                metrics.DRAINS.labels("handed_back").inc()
-                self._tell_node(
-                    node.metadata.name, "Warning", "HandedBack", f"It was emptied, and is given back: {why}"
-                )
+        if isinstance(step, Begin):
+            self._draining.add(step.name)
+        elif (ended := _ENDED.get(type(step))) is not None:
+            metrics.DRAINS.labels(ended).inc()
+            self._draining.discard(step.name)
+        if isinstance(step, MarkEmptied):
+            self._stopped = ""
+        if (told := told_of(step, _WHY)) is not None:
+            self._tell_node(step.name, told)
         metrics.DRAINING.set(len(self._draining))
 
-    def _tell_node(self, name: str, kind: EventType, reason: str, note: str) -> None:
-        logger.info("node drained", extra={"node": name, "state": reason, "note": note})
-        about = ObjectRef("v1", "Node", name, uid=name)  # as the kubelet has it: kubectl looks for both
-        self._recorder.record(about, type=kind, reason=reason, action="Drain", note=note)
+    def _tell_node(self, name: str, told: Told) -> None:
+        logger.info("node drained", extra={"node": name, "state": told.reason, "note": told.note})
+        tell_node(self._recorder, name, told)
 
     def _tell_pod(self, step: Evict) -> None:
         meta = step.pod.metadata

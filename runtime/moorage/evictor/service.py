@@ -11,7 +11,7 @@ import logging
 from functools import partial
 
 from moorage.controller.fence import Fence
-from moorage.controller.leading import Program
+from moorage.controller.leading import Program, lease_watch
 from moorage.controller.ourselves import Ourselves
 from moorage.kube import credentials
 from moorage.kube.client import Client
@@ -73,8 +73,15 @@ class _Service:
         self._worker = Worker()
         self._cycles: Cycles | None = None
         self._acting: Acting | None = None
+        self._program = self._make_program(checks)
+
+    def _make_program(self, checks: health.Health) -> Program:
+        settings, transport = self._settings, self._transport
+        if not settings.leader_election:
+            return Program(self._watched, self._recorder, checks, None)
         election = LeaderElection(transport, settings.namespace, settings.lease_name, settings.pod_name)
-        self._program = Program(self._watched, self._recorder, checks, election if settings.leader_election else None)
+        lease = lease_watch(transport, settings.namespace, settings.lease_name)
+        return Program(self._watched, self._recorder, checks, election, lease=lease)
 
     async def run(self) -> None:
         try:

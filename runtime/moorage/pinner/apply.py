@@ -277,6 +277,8 @@ class Executor:
             self._attempts.changed(name, step)
             return
         self._attempts.made(name, step, "deletion of the reservation")
+        if step.news:
+            self._reporter.not_ours(name, step.news)
         if (why := self._held.pop(name, None)) is not None:
             self._reporter.node_deleted(name, why)
 

@@ -353,7 +353,8 @@ def _end(o: Observation, why: Refusal, *, node: Node | None) -> Decision:
     elif node is not None:
         steps = (DeleteNode(node, why),)
     elif o.reservation is not None and (o.open or o.reservation.metadata.deletion_timestamp is None):
-        steps = (EndReservation(o.reservation),)
+        by_hand = o.node is not None and not o.given_up and not o.spec.instructions  # nobody hears of it by an answer
+        steps = (EndReservation(o.reservation, news=why.text if by_hand else ""),)
     elif o.reservation is not None:
         return _held(decision, f"reservation {o.name}", o.reservation.metadata.finalizers)
     # A kubelet may have joined, or the Node may be back: look, whatever the cache says.

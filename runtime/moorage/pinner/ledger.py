@@ -2,7 +2,7 @@
 
 A change of a reservation is sent as the whole object, not as a patch, and without a record of who manages which field:
 that costs the API server about a third less (measured), and it is the dearest of all that we write. Fields that are
-not ours stay as they are.
+not ours, or not known to this version, stay as they are.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgspec
 from moorage.controller.fence import Fence
 from moorage.kube import errors, resources
 from moorage.kube.client import FIELD_MANAGER, Client
-from moorage.reservations import NodeReservation, Spec, merging, read
+from moorage.reservations import NodeReservation, Spec, merging, newer, read
 
 from .names import FINALIZER
 from .steps import EditReservation
@@ -157,7 +157,7 @@ class Ledger:
         self, old: NodeReservation, changes: Mapping[str, Any], finalizers: tuple[str, ...]
     ) -> NodeReservation | None:
         """What the API server made of it; None when the reservation has changed meanwhile."""
-        meta = old.metadata
+        meta, changes = old.metadata, newer.keeping(old.spec, changes)
         request = self._patch if meta.owner_references else self._put  # we do not know all fields of such references
         try:
             written = await self._fence.write(lambda: request(old, changes, finalizers))

@@ -162,5 +162,5 @@ class Pinner:
         steering.asked(asked=asked)
 
     def _asked(self, *, asked: bool) -> None:
-        """The API server is told to ask about pods that are created, or not to."""
+        """API servers ask about pods that are created, or do not."""
         self._serves(Webhook.SERVING if asked else Webhook.IDLE)

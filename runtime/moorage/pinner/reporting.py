@@ -186,6 +186,13 @@ class Reporter:
         regarding = ObjectRef("moorage.dev/v1alpha1", "SlotReservation", name)
         self._recorder.record(regarding, type="Warning", reason="Unreadable", action="Read", note=message)
 
+    def not_ours(self, name: str, text: str) -> None:
+        """Somebody has made a reservation for a node that we have not made; it was deleted."""
+        logger.warning("reservation is for a node that is not ours, deleted", extra={"node": name, "why": text})
+        note = f"Deleted, and node {name} left as it is: {text}"
+        regarding = ObjectRef("moorage.dev/v1alpha1", "NodeReservation", name)
+        self._recorder.record(regarding, type="Warning", reason="NodeNotOurs", action="Delete", note=note)
+
     def lease_ahead(self, name: str, seconds: float) -> None:
         """The Lease of a placeholder is in the future, so that no renewal counts."""
         logger.error(

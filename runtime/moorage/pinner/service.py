@@ -13,17 +13,15 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from moorage.controller import scaled
 from moorage.controller.fence import Fence, NotLeading
-from moorage.controller.leading import Program
+from moorage.controller.leading import Program, lease_watch
 from moorage.controller.ourselves import Ourselves
 from moorage.controller.role import Role
 from moorage.kube import credentials, errors, resources
 from moorage.kube.backoff import Backoff
-from moorage.kube.cache import WatchCache
 from moorage.kube.client import Client
 from moorage.kube.events import EventRecorder
 from moorage.kube.lease import LeaderElection
 from moorage.kube.transport import Transport
-from moorage.kube.watch import Selection
 from moorage.ops import compat, health
 from moorage.ops.settings import PinnerSettings
 from moorage.ops.version import version
@@ -92,8 +90,7 @@ class _Service:
         self._caches = Caches.over(transport)
         self._recorder = EventRecorder(transport, instance=settings.pod_name)
         election = LeaderElection(transport, settings.namespace, settings.lease_name, settings.pod_name)
-        only = Selection(settings.namespace, fields=f"metadata.name={settings.lease_name}")
-        lease = WatchCache(transport, resources.LEASES, selection=only)
+        lease = lease_watch(transport, settings.namespace, settings.lease_name)
         self._program = Program(self._caches, self._recorder, checks, election, lease=lease)
         self._us = Ourselves(self._recorder, settings.namespace, settings.pod_name, self._our_uid)
         self._role = Role(Client(transport), settings.namespace, settings.pod_name, ROLE_LABEL, LEADER)

@@ -231,9 +231,10 @@ class EditReservation:
 
 @dataclass(frozen=True, slots=True)
 class EndReservation:
-    """Delete the reservation: nothing of it is left."""
+    """Delete the reservation: nothing of it is left. ``news`` is told to people once that is done."""
 
     reservation: NodeReservation
+    news: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -395,10 +395,9 @@ def _position_pb(position: Position) -> pb.Position:
 
 
 def _outcome(number: int, field: str) -> Outcome:
-    outcome = _OUTCOMES.get(number)
-    if outcome is None:
-        raise ProtocolError(ReasonCode.MALFORMED, field, f"{number} is not an outcome")
-    return outcome
+    """A newer pinner may know more outcomes; which of them are final is not known here, so another is waited for."""
+    need(number > 0, field, f"{number} is not an outcome")
+    return _OUTCOMES.get(number, Outcome.ACCEPTED)
 
 
 def _reason(number: int) -> ReasonCode:

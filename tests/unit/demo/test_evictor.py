@@ -27,18 +27,22 @@ from tests.examples import examples
 from tools.demo import replay
 from tools.demo.common import events as common
 from tools.demo.common import record
+from tools.demo.common.apps import App, budget, deployment
 from tools.demo.common.events import Event, Said
+from tools.demo.common.floors import Floor
+from tools.demo.common.pictures import BAR, FLOOR_BAR, bar, floor_bar
+from tools.demo.common.pods import pod_state
 from tools.demo.common.stage import Stage
+from tools.demo.common.workloads import BudgetSeen, PodSeen, PodState, Watched
+from tools.demo.common.workloads import Workload as Watching
 from tools.demo.evictor import check, manifests, observe, picture, report, scenario, story, world
 from tools.demo.evictor import settings as set_to
 from tools.demo.evictor.__main__ import main, next_step, show_outcome
-from tools.demo.evictor.events import BudgetSeen, Judged, NodeSeen, NodeState, PodSeen, PodState, Watched
+from tools.demo.evictor.events import Judged, NodeSeen, NodeState
 from tools.demo.evictor.play import EVICTOR
 from tools.demo.evictor.progress import Progress
-from tools.demo.evictor.scenario import APPS, NODES, App, scaled
-from tools.demo.evictor.state import NodeView, State
-from tools.demo.evictor.state import Workload as Floor
-from tools.demo.evictor.view import BAR, FLOOR_BAR, bar, floor_bar
+from tools.demo.evictor.scenario import APPS, NODES, scaled
+from tools.demo.evictor.state import State
 
 ROOT = Path(__file__).parents[3]
 CPU, PRICE = 3900, 0.1
@@ -85,14 +89,14 @@ def test_the_cluster_is_used_to_two_fifths() -> None:
 @pytest.mark.parametrize("app", [*APPS, *scaled(8)], ids=lambda app: f"{app.name}-{app.replicas}")
 def test_floors_are_those_that_the_evictor_keeps(app: App) -> None:
     if app.budget is None:
-        workload = msgspec.convert(manifests.deployment(app), Workload)
+        workload = msgspec.convert(deployment(app, grace=manifests.GRACE_SECONDS), Workload)
         # As the API server fills it in.
         strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "25%"}}
         defaulted = msgspec.convert({"spec": {"replicas": app.replicas, "strategy": strategy}}, Workload)
         assert floor.wanted(workload) == app.replicas
         assert app.floor == floor.least("Deployment", defaulted)
     else:
-        assert manifests.budget(app)["spec"]["maxUnavailable"] == app.replicas - app.floor > 0
+        assert budget(app)["spec"]["maxUnavailable"] == app.replicas - app.floor > 0
 
 
 def test_a_small_cluster_is_about_as_full() -> None:
@@ -160,16 +164,15 @@ def test_a_recording_reads_back_and_is_not_taken_for_another_demos(tmp_path: Pat
 
 
 def test_the_bar_of_a_node_is_to_scale() -> None:
-    node = NodeView("n1", cpu=1100)
     used = {PodState.READY: 400, PodState.STARTING: 200, PodState.LEAVING: 100}
-    assert bar(node, used).plain == "████▓▓▒····"
-    assert bar(node, {}).plain == "·" * BAR
+    assert bar(1100, used).plain == "████▓▓▒····"
+    assert bar(1100, {}).plain == "·" * BAR
 
 
 @settings(deadline=None, max_examples=examples(50))
 @given(st.integers(0, 5000), st.dictionaries(st.sampled_from(PodState), st.integers(0, 5000)))
 def test_a_bar_is_never_longer_or_shorter_than_it_should(cpu: int, used: dict[PodState, int]) -> None:
-    assert len(bar(NodeView("n1", cpu=cpu), used)) == BAR
+    assert len(bar(cpu, used)) == BAR
 
 
 @pytest.mark.parametrize(
@@ -177,7 +180,7 @@ def test_a_bar_is_never_longer_or_shorter_than_it_should(cpu: int, used: dict[Po
     [(9, "██████│███", "green"), (6, "██████│···", "green"), (5, "█████·│···", "red"), (0, "······│···", "red")],
 )
 def test_a_floor_is_a_line_in_the_bar_of_ready_pods(ready: int, drawn: str, style: str) -> None:
-    found = floor_bar(Floor("web", FLOOR_BAR, 6, budget=False, lowest=6), ready)
+    found = floor_bar(Watching("web", FLOOR_BAR, 6, budget=False, lowest=6), ready)
     assert found.plain == drawn
     assert found.style == style
 
@@ -185,7 +188,7 @@ def test_a_floor_is_a_line_in_the_bar_of_ready_pods(ready: int, drawn: str, styl
 @settings(deadline=None, max_examples=examples(50))
 @given(st.integers(1, 50), st.integers(0, 50), st.integers(0, 80))
 def test_a_floors_bar_has_one_length(replicas: int, least: int, ready: int) -> None:
-    workload = Floor("web", replicas, min(least, replicas), budget=True, lowest=0)
+    workload = Watching("web", replicas, min(least, replicas), budget=True, lowest=0)
     assert len(floor_bar(workload, ready)) == FLOOR_BAR + 1
 
 
@@ -291,7 +294,7 @@ def test_how_far_a_pod_is(where: str, ready: bool, deleted: str | None, phase: s
     conditions = (Condition(type="Ready", status="True" if ready else "False"),)
     meta = ObjectMeta(name="web-1", deletion_timestamp=deleted)
     found = Pod(metadata=meta, spec=PodSpec(node_name=where), status=PodStatus(phase=phase, conditions=conditions))
-    assert observe.pod_state(found) is state
+    assert pod_state(found) is state
 
 
 @pytest.mark.parametrize(
@@ -362,7 +365,7 @@ def test_a_run_that_keeps_its_promise_has_no_problems() -> None:
     assert found.problems == ()
     assert (found.nodes, found.deleted, found.promised, found.kept_promise, found.share) == (4, 2, 2, 2, 1.0)
     assert found.cost_after == pytest.approx(2 * PRICE)
-    assert found.workloads == {"web": check.Floor(3, 2, 2, 3)}
+    assert found.workloads == {"web": Floor(3, 2, 2, 3)}
     assert (
         "2 of 4 nodes are deleted, 2 of 2 that were promised (100 %); 0.40 → 0.20 an hour (50 % less)" in found.sentence
     )

@@ -116,7 +116,7 @@ def test_the_plan_file_is_what_the_planner_reads(tmp_path: Path) -> None:
     schema = json.loads((ROOT / "schemas" / "plan" / "plan.schema.json").read_text())
     document = planfile.document(plan(some_pods()))
     jsonschema.Draft7Validator(schema).validate(document)
-    planfile.write(tmp_path / "plan.yaml", plan(some_pods()))
+    planfile.write(tmp_path / "plan.yaml", document)
     assert [path.name for path in tmp_path.iterdir()] == ["plan.yaml"]
 
 

@@ -40,6 +40,7 @@ from moorage.protocol import (
 )
 from tests.unit.drain.bed.bed import Bed, shop
 from tests.unit.drain.build import at, owner, pod
+from tests.unit.evictor.service.held import Recorder
 from tests.unit.pinner.bed import faults
 from tests.unit.pinner.bed.virtual import run, virtual
 from tests.unit.protocol.support import promise
@@ -226,6 +227,7 @@ class Told:
     def __init__(self, bed: Bed, of: Plan, **settings: Any) -> None:
         self.board = served(of)
         self.stages: list[Stage] = []
+        self.recorder = Recorder()
         self.it = Rebalancing(
             of,
             self.board,
@@ -234,8 +236,15 @@ class Told:
             installation=US,
             election=None,
             tell=lambda stage, _: self.stages.append(stage),
+            recorder=self.recorder.as_recorder(),
             settings=Settings(rest_after_rollback=timedelta(seconds=1), **settings),
         )
+
+    def on_nodes(self) -> list[tuple[str, str]]:
+        """The Events since the last question, in the nodes' order: which node, and the reason."""
+        found = self.recorder.take()
+        assert all(about.startswith("Node ") for about, _, _ in found)
+        return sorted((about.partition(" ")[2], reason) for about, reason, _ in found)
 
     @property
     def actions(self) -> list[object]:
@@ -274,6 +283,7 @@ async def test_nothing_is_evicted_before_all_nodes_are_ready_and_then_the_old_on
                 assert told.it.troubles == []
                 assert bed.pods_on("n0") == bed.pods_on("n1") == []
                 assert {bed.phase("n0"), bed.phase("n1")} == {"emptied"}
+                assert told.on_nodes() == [(n, each) for n in ("n0", "n1") for each in ("Draining", "Emptied")]
                 assert [each for each in told.actions if isinstance(each, Release)] == [
                     Release("new-1"),
                     Release("new-2"),
@@ -281,6 +291,7 @@ async def test_nothing_is_evicted_before_all_nodes_are_ready_and_then_the_old_on
                 clean(bed)
                 await asyncio.sleep(1200)
                 assert {bed.phase("n0"), bed.phase("n1")} == {"handed-back"}, "nobody has deleted them"
+                assert told.on_nodes() == [("n0", "HandedBack"), ("n1", "HandedBack")]
 
 
 @pytest.mark.parametrize("how", ["failed", "deadline"])
@@ -333,6 +344,28 @@ async def test_while_no_pinner_leads_nothing_more_is_evicted() -> None:
                 clean(bed)
 
 
+@pytest.mark.parametrize("when", ["while others are emptied", "when all are"])
+@virtual
+async def test_a_node_to_which_pods_come_back_is_emptied_once_more(when: str) -> None:
+    async with Bed() as bed:
+        shop(bed)
+        await bed.begin()
+        told = Told(bed, plan("n0", "n1"), rest_after_hand_back=timedelta(seconds=1))
+        with told.board.reports.connected(CLUSTER):
+            async with told.running():
+                report(told.board, new_1=NodeState.READY, new_2=NodeState.READY)
+                wanted = ["n0"] if when.startswith("while") else ["n0", "n1"]
+                await bed.until(lambda: [bed.phase(name) for name in wanted] == ["emptied"] * len(wanted))
+                assert not told.it.stage.final
+                bed.cluster.scale("web", 5)
+                bed.cluster.place("web", "n0")
+                await bed.until(lambda: told.it.stage.final)
+                assert (told.it.stage, told.it.troubles) == (Stage.DONE, [])
+                assert bed.pods_on("n0") == bed.pods_on("n1") == []
+                assert {bed.phase("n0"), bed.phase("n1")} == {"emptied"}
+                clean(bed)
+
+
 @virtual
 async def test_who_is_stopped_gives_back_what_is_under_way_and_who_comes_after_does_the_rest() -> None:
     async with Bed() as bed:
@@ -346,6 +379,7 @@ async def test_who_is_stopped_gives_back_what_is_under_way_and_who_comes_after_d
                 await bed.until(lambda: bed.witness.evicted)
                 await first.it.end(10.0)
                 assert {bed.phase("n0"), bed.phase("n1")} <= {"rolled-back", "emptied"}
+                assert ("n0", "RolledBack") in first.on_nodes()
                 await asyncio.sleep(60)
                 assert first.stages == [Stage.EMPTYING], "it is not over, and"
                 assert not any(isinstance(each, Release) for each in first.actions), "pods are expected still"

@@ -18,10 +18,11 @@ from moorage.kube.transport import Transport
 from moorage.ops.aio import run_command
 from tools.bench.admission import contenders, figures
 from tools.bench.admission.contenders import NODES, SLOTS, Stage
-from tools.bench.admission.load import SLICE, Load, Steady
+from tools.bench.admission.load import Load, Steady
 from tools.bench.common import store, tables
 from tools.bench.common.errors import BenchError
 from tools.bench.common.figures import Figures, medians
+from tools.bench.common.pace import SLICE
 from tools.bench.pin import account
 from tools.bench.pin.scene import Scene
 from tools.localcluster import ClusterError, ClusterOptions, LocalCluster

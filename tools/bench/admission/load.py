@@ -11,13 +11,12 @@ import msgspec
 
 from moorage.kube.transport import Transport
 from moorage.pinner.names import COMPONENT_LABEL, COMPONENT_NAME
+from tools.bench.common.pace import in_turns
 from tools.bench.pin import scene
 from tools.bench.pin.scene import NAMESPACE
 
 APPS = 20
 """Deployments whose pods are created in turn."""
-SLICE = 2.0
-"""Seconds for which either all pods or none are the webhook's at a steady rate."""
 _PATH = f"/api/v1/namespaces/{NAMESPACE}/pods"
 _PINNED = b'"nodeName":'
 _encode = msgspec.json.Encoder().encode
@@ -67,22 +66,16 @@ class Load:
         return count / (time.monotonic() - began), pinned
 
     async def steady(self, seconds: float, rate: float) -> Steady:
-        """Create so many pods a second."""
-        found = Steady()
+        """Create so many pods a second, those about which the webhook is asked and others in turns."""
+        not_pinned = 0
 
-        async def create(number: int, due: float) -> None:
-            asked = int(number / rate / SLICE) % 2 == 0
+        async def create(number: int, asked: bool) -> None:
+            nonlocal not_pinned
             answer = await self._create((self._asked if asked else self._others)[number % APPS])
-            (found.asked if asked else found.others).append(time.monotonic() - due)
-            found.not_pinned += asked and _PINNED not in answer
+            not_pinned += asked and _PINNED not in answer
 
-        began = time.monotonic() + 0.1
-        async with asyncio.TaskGroup() as group:
-            for number in range(int(seconds * rate)):
-                due = began + number / rate
-                await asyncio.sleep(due - time.monotonic())
-                group.create_task(create(number, due))
-        return found
+        asked, others = await in_turns(seconds, rate, create)
+        return Steady(asked, others, not_pinned)
 
     async def all_pinned(self) -> bool:
         """Whether a pod of each Deployment would be pinned now; nothing is stored."""

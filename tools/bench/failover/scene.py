@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+import urllib.request
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import yaml
 
@@ -16,11 +17,12 @@ from moorage.kube import resources
 from moorage.kube.client import Client
 from moorage.objects import Pod
 from moorage.ops.parsing import Address
-from moorage.pinner.names import PIN_ANNOTATION
+from moorage.pinner.names import LEADER, PIN_ANNOTATION, ROLE_LABEL
 from moorage.planner.board import Board
 from moorage.planner.server import PlannerServer, ServerSettings
 from moorage.protocol import CreatePlaceholder, ExpectPods, Owner, Promise, Slot
 from tools.bench.common.errors import BenchError
+from tools.bench.failover import pods
 from tools.demo.common.environment import kept_environment
 from tools.demo.common.programs import ROOT
 from tools.localcluster import LocalCluster
@@ -31,7 +33,6 @@ NAMESPACE = "moorage-bench"
 REPLICAS = ("a", "b")
 NAME = "failover"
 """Of the Lease, the Secret and the webhook configuration."""
-POOL = "moorage.bench/pool"
 _CRD = ROOT / "schemas" / "crds" / "nodereservations.moorage.dev.yaml"
 _PATIENCE = 90.0
 _LOOK = 0.05
@@ -67,6 +68,7 @@ class Scene:
         self.board = Board()
         self._server = PlannerServer(self.board, ServerSettings(address=Address("127.0.0.1", 0)))
         self._replicas: dict[str, ManagedProcess] = {}
+        self._probes: dict[str, int] = {}  # by replica, the port of its /readyz
 
     async def start(self) -> None:
         """Begin."""
@@ -78,12 +80,13 @@ class Scene:
         self.board.start(NAME, timedelta(hours=1))
         await self._server.start()
         for name in REPLICAS:
+            await self.client.create(resources.PODS, pods.plain(name=name), NAMESPACE)  # for the leader's label
             self._replicas[name] = self._replica(name)
             self._replicas[name].start()
         await self.leader()
 
     def _replica(self, name: str) -> ManagedProcess:
-        (port,) = free_ports(1)
+        port, self._probes[name] = free_ports(2)
         settings = {
             "MOORAGE_KUBECONFIG": str(self._cluster.kubeconfig),
             "MOORAGE_PLANNER_ADDRESS": f"127.0.0.1:{self._server.port}",
@@ -91,7 +94,7 @@ class Scene:
             "MOORAGE_NAMESPACE": NAMESPACE,
             "MOORAGE_LEASE_NAME": NAME,
             "MOORAGE_POD_NAME": name,
-            "MOORAGE_HEALTH_ADDRESS": "127.0.0.1:0",
+            "MOORAGE_HEALTH_ADDRESS": f"127.0.0.1:{self._probes[name]}",
             "MOORAGE_WEBHOOK": "true",
             "MOORAGE_WEBHOOK_ADDRESS": f"127.0.0.1:{port}",
             "MOORAGE_WEBHOOK_URL": f"https://127.0.0.1:{port}/mutate",
@@ -120,6 +123,20 @@ class Scene:
 
         return await until(leads, "a leader")
 
+    async def all_ready(self) -> None:
+        """Wait until each replica could lead, as whoever stops one of several waits for the others."""
+
+        async def ready(port: int) -> bool | None:
+            url = f"http://127.0.0.1:{port}/readyz"
+            try:
+                await asyncio.to_thread(urllib.request.urlopen, url, timeout=5)
+            except OSError:
+                return None
+            return True
+
+        for name in REPLICAS:
+            await until(lambda port=self._probes[name]: ready(port), f"replica {name} to be ready")  # type: ignore[misc]
+
     async def kill(self, name: str) -> float:
         """End a replica by SIGKILL; seconds until another one holds the Lease. Then it comes back."""
         before = await self.holder()
@@ -133,11 +150,52 @@ class Scene:
         self._replicas[name].start()
         return took
 
+    async def hand_over(self, name: str, app: str) -> tuple[float, float, float]:
+        """End the leader by SIGTERM, and wait for the other replica. Then it comes back.
+
+        Args:
+            name: of the leader.
+            app: a Deployment of which more pods are expected.
+
+        Returns:
+            Seconds until the other one holds the Lease, until its pod has the leader's label as well, and until it
+            pins a pod as it is created as well.
+        """
+        (other,) = {*REPLICAS} - {name}
+        self._replicas[name].terminate()
+        began = time.monotonic()
+
+        async def holds() -> float | None:
+            return time.monotonic() - began if (await self.holder()).startswith(f"{other}_") else None
+
+        async def labelled() -> float | None:
+            pod = await self.client.get(resources.PODS, other, NAMESPACE)
+            return time.monotonic() - began if pod.metadata.labels.get(ROLE_LABEL) == LEADER else None
+
+        async def serves() -> float | None:
+            return time.monotonic() - began if (await self.create_expected(app)).spec.node_name else None
+
+        held = await until(holds, "another replica to hold the Lease")
+        shown = await until(labelled, "its pod to have the leader's label")
+        served = await until(serves, "a pod to be pinned as it is created")
+
+        async def ended() -> bool | None:
+            return None if self._replicas[name].running else True
+
+        await until(ended, "the replica to end")
+        self._replicas[name].start()
+        return held, shown, served
+
+    def kill_all(self) -> None:
+        """End both replicas by SIGKILL; they do not come back."""
+        for replica in self._replicas.values():
+            replica.kill()
+
     async def expect(self, app: str, nodes: Sequence[str], each: int) -> None:
         """Promise nodes, expect pods of a Deployment on them, and wait until the API server is told to ask."""
         for node in nodes:
             room = {"cpu": "8", "memory": "16Gi", "pods": "110"}
-            labels = {"kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64", POOL: app}
+            labels = {"kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64", pods.POOL: app}
             self.board.issue(CreatePlaceholder(Promise(node, room, labels)))
             slot = Slot(Owner("Deployment", NAMESPACE, app), {"cpu": "100m"}, each)
             self.board.issue(ExpectPods(node, (slot,)))
@@ -148,30 +206,38 @@ class Scene:
 
         await until(filled, "the webhook to be configured")
 
+    async def create_expected(self, app: str) -> Pod:
+        """A pod of a Deployment as it would be created now; nothing is stored."""
+        return await self.client.create(resources.PODS, pods.expected(app, NAMESPACE), NAMESPACE, dry_run=True)
+
+    async def create(self, *, asked: bool) -> None:
+        """Create a pod that nobody schedules; the API server asks the webhook, or passes it over."""
+        await self.client.create(resources.PODS, pods.plain(asked=asked), NAMESPACE)
+
+    async def failed_calls(self) -> float:
+        """How many calls of webhooks have failed so far, as the API server counts them."""
+        text = (await self.client.transport.request("GET", "/metrics", accept="text/plain")).decode()
+        metric = "apiserver_admission_webhook_fail_open_count{"
+        return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(metric))
+
+    async def ours(self) -> set[str]:
+        """The uids of what the leader has made: placeholders, reservations, and pods that it has pinned."""
+        made = [*await self.client.list(resources.NODES), *await self.client.list(resources.NODE_RESERVATIONS)]
+        made += [each for each in await self.client.list(resources.PODS, NAMESPACE) if each.spec.node_name]
+        return {each.metadata.uid for each in made}
+
     async def _reserved(self) -> set[str]:
         found = await self.client.list(resources.NODE_RESERVATIONS)
         return {each.metadata.name for each in found if each.spec.get("slots")}
 
     async def deploy(self, app: str, count: int) -> None:
         """Create a Deployment whose pods only the expected nodes take."""
-        labels = {"app": app}
-        container = {"name": "main", "image": "example.com/none", "resources": {"requests": {"cpu": "100m"}}}
-        spec: dict[str, Any] = {"containers": [container], "nodeSelector": {POOL: app}}
-        body = {
-            "metadata": {"name": app},
-            "spec": {
-                "replicas": count,
-                "selector": {"matchLabels": labels},
-                "template": {"metadata": {"labels": labels}, "spec": spec},
-            },
-        }
-        await self.client.create(resources.DEPLOYMENTS, body, NAMESPACE)
+        await self.client.create(resources.DEPLOYMENTS, pods.deployment(app, count), NAMESPACE)
 
     async def pods(self, app: str) -> list[Pod]:
         """The pods of a Deployment."""
-        return [
-            each for each in await self.client.list(resources.PODS, NAMESPACE) if each.metadata.labels["app"] == app
-        ]
+        found = await self.client.list(resources.PODS, NAMESPACE)
+        return [each for each in found if each.metadata.labels.get("app") == app]
 
 
 def pinned(pod: Pod, nodes: Sequence[str]) -> bool:

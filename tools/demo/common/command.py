@@ -89,11 +89,11 @@ async def ticking(story: Coroutine[None, None, T], stage: Stage[Any], shown: Scr
         ticker.cancel()
 
 
-def judge(problems: Sequence[str], good: str, stage: Stage[Any]) -> None:
+def judge(problems: Sequence[str], good: Sequence[str], stage: Stage[Any]) -> None:
     """Tell the verdict: what is wrong, or what was checked."""
     for problem in problems[:_SHOWN]:
         stage.say(problem, Mark.BAD)
     if len(problems) > _SHOWN:
         stage.say(f"and {len(problems) - _SHOWN} more problems (-o json lists all)", Mark.BAD)
-    if not problems:
-        stage.good(good)
+    for sentence in good if not problems else ():
+        stage.good(sentence)

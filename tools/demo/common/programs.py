@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -30,30 +31,60 @@ class Processes:
         self._environment = dict(environment)
         self._keep_open = tuple(keep_open)
         self._running: dict[str, ManagedProcess] = {}
-        self._killed = ""
+        self._may_be_away: set[str] = set()
 
-    def start(self, name: str, flags: Sequence[str]) -> None:
-        """Start a subcommand of ``moorage``."""
+    def start(self, name: str, flags: Sequence[str], subcommand: str = "", *, ends: bool = False) -> None:
+        """Start a subcommand of ``moorage``.
+
+        Args:
+            name: of the process, and of its log.
+            flags: of the subcommand.
+            subcommand: which; the one of that name by default.
+            ends: whether it is to end by itself; ``ended`` waits for it.
+        """
         process = ManagedProcess(
             name,
-            [sys.executable, "-m", "moorage.cli", name, *flags],
+            [sys.executable, "-m", "moorage.cli", subcommand or name, *flags],
             log=self._logs / f"{name}.log",
             env=self._environment,
             cwd=ROOT,
             keep_open=self._keep_open,
         )
         self._running[name] = process
+        if ends:
+            self._may_be_away.add(name)
         process.start()
 
     def kill(self, name: str) -> None:
-        """End one by SIGKILL and start it again, as a kubelet does with a container."""
-        process = self._running[name]
-        self._killed = name
-        try:
-            process.kill()
-            process.start()
-        finally:
-            self._killed = ""
+        """End one by SIGKILL, and leave it so until ``start_again``."""
+        self._may_be_away.add(name)
+        self._running[name].kill()
+
+    def start_again(self, name: str) -> None:
+        """Start one that was killed, as a kubelet does with a container."""
+        self._running[name].start()
+        self._may_be_away.discard(name)
+
+    async def ended(self, name: str, seconds: float) -> int:
+        """Wait until one that is to end has ended; returns its exit code.
+
+        Args:
+            name: which.
+            seconds: how long at most.
+
+        Raises:
+            DemoError: it goes on.
+        """
+        process, end = self._running[name], time.monotonic() + seconds
+        while (code := process.exit_code) is None:
+            if time.monotonic() > end:
+                raise DemoError(f"moorage {name} goes on after {seconds:g} s; log {process.log}:\n{process.log_tail()}")
+            await asyncio.sleep(_LOOK_PERIOD)
+        return code
+
+    def log(self, name: str) -> Path:
+        """What a program has written."""
+        return self._running[name].log
 
     def check(self) -> None:
         """See that all run.
@@ -62,7 +93,7 @@ class Processes:
             DemoError: one has ended; the message has the end of its log.
         """
         for name, process in self._running.items():
-            if not process.running and name != self._killed:
+            if not process.running and name not in self._may_be_away:
                 raise DemoError(
                     f"moorage {name} ended with exit code {process.exit_code}; log {process.log}:\n{process.log_tail()}"
                 )

@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace, stream: TextIO) -> int:
             cluster = stack.enter_context(LocalCluster())
             playing.enter_context(logs_in(cluster.logs / "demo.log"))
             outcome = run_command(lambda: ticking(Story(cluster, stage, arguments.nodes).tell(), stage, shown))
-            judge(outcome.problems, outcome.sentence, stage)
+            judge(outcome.problems, [outcome.sentence], stage)
         show_outcome(outcome, arguments.output, stream)
         if arguments.keep:
             print_line(stream, f"kept: export KUBECONFIG={cluster.kubeconfig}; press Enter to remove it")
@@ -96,7 +96,7 @@ def next_step(outcome: Outcome, stream: TextIO) -> int:
 def show_outcome(outcome: Outcome, output: str, stream: TextIO) -> None:
     """Print the floors of all Deployments, and all of the outcome as JSON when that is wanted."""
     for name, each in outcome.workloads.items():
-        print_line(stream, f"{name}: {each.replicas} replicas, floor {each.floor}, fewest Ready {each.lowest}")
+        print_line(stream, f"{name}: {each.sentence}")
     if output == "json":
         document = {"ok": not outcome.problems, **dataclasses.asdict(outcome), "share": round(outcome.share, 3)}
         print(json.dumps(document, indent=2), flush=True)

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from moorage.drain.names import DRAIN_ANNOTATION, soft_tainted
 from moorage.kube import resources
 from moorage.kube.client import Client
 from moorage.objects import Node
+from tools.demo.common.floors import Floor, floor_problems, floors
 
 from .events import NodeState
 from .observe import node_state
 from .report import Report
-from .state import State, Workload
+from .state import State
 
 LEAST_SHARE = 0.95
 """Of the promised nodes so many must be deleted, as in the benchmark."""
-
-
-@dataclass(frozen=True)
-class Floor:
-    """One Deployment: pods it is to have, its floor, the fewest Ready pods ever seen, and those at the end."""
-
-    replicas: int
-    floor: int
-    lowest: int
-    ready: int
 
 
 @dataclass(frozen=True)
@@ -104,8 +95,7 @@ def judged(state: State, report: Report, uids: Mapping[str, str], nodes: Sequenc
     problems = (
         *([late] if late else ()),
         *_promise_problems(kept, report),
-        *_floor_problems(state.workloads.values(), state),
-        *state.violations,
+        *floor_problems(state),
         *_node_problems(nodes),
         *(f"node {node.metadata.name} was bought meanwhile" for node in bought),
     )
@@ -119,10 +109,7 @@ def judged(state: State, report: Report, uids: Mapping[str, str], nodes: Sequenc
         cost_promised=round(report.total - report.freed, 4),
         cost_after=round(sum(prices.get(node.metadata.name, 0.0) for node in nodes), 4),
         evicted=len(state.evicted),
-        workloads={
-            name: Floor(each.replicas, each.floor, each.lowest, state.ready(name))
-            for name, each in state.workloads.items()
-        },
+        workloads=floors(state),
         problems=tuple(problems),
     )
 
@@ -136,14 +123,6 @@ def _promise_problems(kept: int, report: Report) -> Iterator[str]:
             f"{kept} of {promised} promised nodes are deleted ({100 * kept / promised:.0f} %); "
             f"at least {100 * LEAST_SHARE:.0f} % must be"
         )
-
-
-def _floor_problems(workloads: Iterable[Workload], state: State) -> Iterator[str]:
-    for each in workloads:
-        if each.lowest < each.floor:
-            yield f"Deployment {each.name} had {each.lowest} Ready pods, and its floor is {each.floor}"
-        if (ready := state.ready(each.name)) != each.replicas:
-            yield f"Deployment {each.name} has {ready} of {each.replicas} pods Ready in the end"
 
 
 def _node_problems(nodes: Sequence[Node]) -> Iterator[str]:

@@ -6,6 +6,7 @@ import enum
 from typing import TypeAlias
 
 from tools.demo.common.events import Event, Said
+from tools.demo.common.workloads import BudgetSeen, PodSeen, Watched
 
 
 class NodeState(enum.Enum):
@@ -22,18 +23,6 @@ class NodeState(enum.Enum):
     """There is no Node object any more: nothing else counts as saved."""
 
 
-class PodState(enum.Enum):
-    """How far a pod is."""
-
-    PENDING = "pending"
-    """On no node yet."""
-    STARTING = "starting"
-    READY = "ready"
-    LEAVING = "leaving"
-    """Evicted, and still on its node."""
-    GONE = "gone"
-
-
 class NodeSeen(Event, frozen=True):
     """A node is in this state now; it has so much CPU (milli-cores) for pods, and costs so much an hour."""
 
@@ -41,36 +30,6 @@ class NodeSeen(Event, frozen=True):
     state: NodeState
     cpu: int
     price: float
-
-
-class PodSeen(Event, frozen=True):
-    """A pod is in this state now; ``node`` is empty until it is bound, ``cpu`` is its request in milli-cores."""
-
-    pod: str
-    app: str
-    cpu: int
-    state: PodState
-    node: str = ""
-
-
-class Watched(Event, frozen=True):
-    """From now on it is watched how many pods of a Deployment are Ready: never fewer than its floor.
-
-    ``budget`` says whether a PodDisruptionBudget sets the floor; else the Deployment's own strategy does.
-    """
-
-    app: str
-    replicas: int
-    floor: int
-    budget: bool = False
-
-
-class BudgetSeen(Event, frozen=True):
-    """What the status of a Deployment's PodDisruptionBudget says now: pods that are healthy, and how many must be."""
-
-    app: str
-    healthy: int
-    desired: int
 
 
 class Judged(Event, frozen=True):

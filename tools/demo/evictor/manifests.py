@@ -3,51 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import yaml
 
-from .scenario import INSTANCE_TYPE, App
+from tools.demo.common.apps import Json, pod_template
+
+from .scenario import INSTANCE_TYPE
 
 NAMESPACE = "moorage-demo"
 EVICTOR = "castai-evictor"
 POOL = "default"
 RULES, PRICES = f"{EVICTOR}-config", f"{EVICTOR}-prices"
 CONFIG = "evictor-config"
-_GRACE_SECONDS = 2
-
-Json = dict[str, Any]
-
-
-def deployment(app: App) -> Json:
-    """The pods of one app, which run anywhere."""
-    selector = {"matchLabels": {"app": app.name}}
-    spec = {"replicas": app.replicas, "selector": selector, "template": _template(app.name, app.cpu)}
-    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": app.name}, "spec": spec}
-
-
-def budget(app: App) -> Json:
-    """The PodDisruptionBudget of an app that has one."""
-    spec = {"maxUnavailable": app.budget, "selector": {"matchLabels": {"app": app.name}}}
-    return {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": app.name}, "spec": spec}
+GRACE_SECONDS = 2
 
 
 def job(name: str, cpu: int) -> Json:
     """A Job whose only pod goes on for as long as the demo does; it holds its node."""
-    template = _template(name, cpu)
+    template = pod_template(name, cpu, grace=GRACE_SECONDS)
     template["spec"]["restartPolicy"] = "Never"
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": {"template": template}}
-
-
-def _template(name: str, cpu: int) -> Json:
-    requests = {"cpu": f"{cpu}m", "memory": "128Mi"}
-    container = {"name": name, "image": f"registry.invalid/{name}:1", "resources": {"requests": requests}}
-    spec = {
-        "terminationGracePeriodSeconds": _GRACE_SECONDS,
-        "automountServiceAccountToken": False,
-        "containers": [container],
-    }
-    return {"metadata": {"labels": {"app": name}}, "spec": spec}
 
 
 def node_claim(number: int) -> Json:

@@ -10,14 +10,14 @@ from moorage.drain.names import Phase
 from moorage.kube import resources
 from moorage.kube.cache import Change, WatchCache
 from moorage.kube.transport import Transport
-from moorage.kube.watch import Selection
-from moorage.objects import Node, Pod, PodDisruptionBudget
+from moorage.objects import Node
 from moorage.objects.quantity import milli
 from tools.demo.common.following import Followed, following
+from tools.demo.common.pods import PodObserver
 from tools.demo.common.stage import Stage
 
 from . import manifests
-from .events import BudgetSeen, NodeSeen, NodeState, PodSeen, PodState
+from .events import NodeSeen, NodeState
 from .scenario import PRICE_LABEL
 from .state import State
 
@@ -30,16 +30,6 @@ def node_state(node: Node) -> NodeState:
     return NodeState.RUNNING if mark is None else _PHASES.get(mark.phase, NodeState.RUNNING)
 
 
-def pod_state(pod: Pod) -> PodState:
-    """How far a pod is; one that is being deleted serves nobody, whatever it says."""
-    if pod.metadata.deletion_timestamp is not None or pod.finished:
-        return PodState.LEAVING
-    if not pod.spec.node_name:
-        return PodState.PENDING
-    ready = any(each.type == "Ready" and each.status == "True" for each in pod.status.conditions)
-    return PodState.READY if ready else PodState.STARTING
-
-
 class Observer:
     """Caches of the demo's nodes, pods and budgets, and the events they cause.
 
@@ -49,19 +39,15 @@ class Observer:
     """
 
     def __init__(self, transport: Transport, stage: Stage[State]) -> None:
-        here = Selection(namespace=manifests.NAMESPACE)
         self.nodes = WatchCache(transport, resources.NODES)
-        self.pods = WatchCache(transport, resources.PODS, selection=here)
-        self.budgets = WatchCache(transport, resources.DISRUPTION_BUDGETS, selection=here)
+        self._pods = PodObserver(transport, stage, manifests.NAMESPACE)
         self._stage = stage
-        self._seen: dict[str, NodeSeen | PodSeen] = {}
+        self._seen: dict[str, tuple[NodeState, int, float]] = {}
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Follow the server while the context lasts."""
-        async with following(
-            Followed(self.nodes, self._node), Followed(self.pods, self._pod), Followed(self.budgets, self._budget)
-        ):
+        async with following(Followed(self.nodes, self._node), *self._pods.followed):
             yield
 
     def _node(self, change: Change[Node]) -> None:
@@ -70,38 +56,6 @@ class Observer:
         price = float(node.metadata.labels.get(PRICE_LABEL, "0"))
         state = NodeState.DELETED if change.new is None else node_state(node)
         name = node.metadata.name
-        self._tell(name, NodeSeen(at=self._stage.elapsed, node=name, state=state, cpu=cpu, price=price))
-
-    def _pod(self, change: Change[Pod]) -> None:
-        pod = change.object
-        found = PodSeen(
-            at=self._stage.elapsed,
-            pod=pod.metadata.name,
-            app=pod.metadata.labels.get("app", ""),
-            cpu=sum(milli(each.resources.requests.get("cpu", "0")) for each in pod.spec.containers),
-            state=PodState.GONE if change.new is None else pod_state(pod),
-            node=pod.spec.node_name,
-        )
-        self._tell(found.pod, found)
-
-    def _budget(self, change: Change[PodDisruptionBudget]) -> None:
-        status = change.object.status
-        if change.new is not None:
-            name = change.object.metadata.name
-            found = BudgetSeen(
-                at=self._stage.elapsed, app=name, healthy=status.current_healthy, desired=status.desired_healthy
-            )
-            self._stage.take(found)
-
-    def _tell(self, name: str, found: NodeSeen | PodSeen) -> None:
-        """Only changes are events."""
-        before = self._seen.get(name)
-        if before is None or _but_time(before) != _but_time(found):
-            self._seen[name] = found
-            self._stage.take(found)
-
-
-def _but_time(seen: NodeSeen | PodSeen) -> tuple[object, ...]:
-    if isinstance(seen, NodeSeen):
-        return seen.state, seen.cpu, seen.price
-    return seen.state, seen.node
+        if self._seen.get(name) != (state, cpu, price):  # only changes are events
+            self._seen[name] = (state, cpu, price)
+            self._stage.take(NodeSeen(at=self._stage.elapsed, node=name, state=state, cpu=cpu, price=price))

@@ -8,8 +8,9 @@ from pathlib import Path
 from tools.demo.common.drawing import drawn
 from tools.demo.common.events import Event
 from tools.demo.common.record import read
+from tools.demo.common.workloads import PodState
 
-from .events import NodeState, PodState
+from .events import NodeState
 from .play import EVICTOR
 from .state import State
 

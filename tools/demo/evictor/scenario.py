@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from tools.demo.common.apps import App
 
 NODES = 40
 """So many nodes the replicas are meant for."""
@@ -12,33 +14,6 @@ INSTANCE_TYPE = "c-4x-amd64-linux"
 PRICE_LABEL = "eks-node-viewer/instance-price"
 """What Karpenter's provider says a node costs in an hour."""
 KEPT = "autoscaling.cast.ai/removal-disabled"
-_UNAVAILABLE = 25
-"""Percent of the replicas that a rolling update may take away, unless a Deployment says otherwise."""
-
-
-@dataclass(frozen=True)
-class App:
-    """One Deployment.
-
-    Attributes:
-        name: of it.
-        replicas: how many pods.
-        cpu: what each requests, in milli-cores.
-        budget: how many of them a PodDisruptionBudget lets be missing; None: there is no budget.
-    """
-
-    name: str
-    replicas: int
-    cpu: int
-    budget: int | None = None
-
-    @property
-    def floor(self) -> int:
-        """How many pods must be Ready at any time."""
-        if self.budget is not None:
-            return self.replicas - self.budget
-        return max(1, self.replicas - max(1, self.replicas * _UNAVAILABLE // 100))
-
 
 APPS = (
     App("web", 32, 500),

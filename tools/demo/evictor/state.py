@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from tools.demo.common import events
 from tools.demo.common.events import Event
+from tools.demo.common.workloads import PodState, Workloads
 
-from .events import BudgetSeen, Judged, NodeSeen, NodeState, PodSeen, PodState, Watched
+from .events import Judged, NodeSeen, NodeState
 
 
 @dataclass
@@ -26,35 +26,14 @@ class NodeView:
 
 
 @dataclass
-class Workload:
-    """One Deployment that is watched: its floor, and the fewest Ready pods that were ever seen."""
-
-    name: str
-    replicas: int
-    floor: int
-    budget: bool
-    lowest: int
-
-
-@dataclass
-class State(events.State):
+class State(Workloads):
     """The demo after some events.
 
     Attributes:
         nodes: by name, in the order in which they were seen first; those that are deleted stay.
-        pods: last event of each pod that exists, by name.
-        workloads: those that are watched, by name.
-        healthy: how many pods the status of each budget calls healthy, by Deployment.
-        evicted: names of pods that have begun to leave since then.
-        violations: a sentence for each time at which a PodDisruptionBudget wanted more healthy pods than there were.
     """
 
     nodes: dict[str, NodeView] = field(default_factory=dict)
-    pods: dict[str, PodSeen] = field(default_factory=dict)
-    workloads: dict[str, Workload] = field(default_factory=dict)
-    healthy: dict[str, int] = field(default_factory=dict)
-    evicted: set[str] = field(default_factory=set)
-    violations: list[str] = field(default_factory=list)
     _reported: bool = False
 
     def apply(self, event: Event) -> None:
@@ -63,13 +42,6 @@ class State(events.State):
         match event:
             case NodeSeen():
                 self._node(event)
-            case PodSeen():
-                self._pod(event)
-            case Watched(app=app):
-                ready = self.ready(app)
-                self.workloads[app] = Workload(app, event.replicas, event.floor, event.budget, ready)
-            case BudgetSeen():
-                self._budget(event)
             case Judged():
                 node = self.nodes.setdefault(event.node, NodeView(event.node))
                 node.goes, node.why, self._reported = event.goes, event.why, True
@@ -80,31 +52,7 @@ class State(events.State):
             node = self.nodes[event.node] = NodeView(event.node, bought=self._reported)
         node.state, node.cpu, node.price = event.state, event.cpu, event.price
 
-    def _pod(self, event: PodSeen) -> None:
-        if event.state is PodState.GONE:
-            self.pods.pop(event.pod, None)
-        else:
-            self.pods[event.pod] = event
-        if (watched := self.workloads.get(event.app)) is not None:
-            watched.lowest = min(watched.lowest, self.ready(event.app))
-            if event.state in (PodState.LEAVING, PodState.GONE):
-                self.evicted.add(event.pod)
-
-    def _budget(self, event: BudgetSeen) -> None:
-        self.healthy[event.app] = event.healthy
-        if event.app in self.workloads and event.healthy < event.desired:
-            wanted = f"the PodDisruptionBudget of {event.app} wants {event.desired} healthy pods"
-            self.violations.append(f"{wanted}, and there were {event.healthy}")
-
     # --- what it comes to ---
-
-    def ready(self, app: str) -> int:
-        """How many pods of a Deployment are Ready, and not on their way out."""
-        return sum(pod.app == app and pod.state is PodState.READY for pod in self.pods.values())
-
-    def pods_in(self, *states: PodState) -> int:
-        """How many pods are in one of these states."""
-        return sum(pod.state in states for pod in self.pods.values())
 
     def in_state(self, *states: NodeState) -> list[NodeView]:
         """The nodes that are in one of these states."""
@@ -149,8 +97,4 @@ class State(events.State):
 
     def cpu(self) -> dict[str, Counter[PodState]]:
         """Milli-cores requested on each node, by the state of the pods."""
-        used: dict[str, Counter[PodState]] = {name: Counter() for name in self.nodes}
-        for pod in self.pods.values():
-            if pod.node in used:
-                used[pod.node][pod.state] += pod.cpu
-        return used
+        return self.cpu_on(self.nodes)

@@ -11,19 +11,22 @@ from typing import Any
 from moorage.kube import credentials
 from moorage.kube.client import Client
 from moorage.kube.transport import Transport
+from tools.demo.common.apps import App
 from tools.demo.common.environment import kept_environment
+from tools.demo.common.pods import watch_floors
 from tools.demo.common.programs import Processes
 from tools.demo.common.stage import Stage
+from tools.demo.common.workloads import PodState
 from tools.demo.errors import DemoError
 from tools.localcluster import LocalCluster
 
 from . import account, report, settings, world
 from .check import Outcome, verify
-from .events import Judged, NodeState, PodState, Watched
+from .events import Judged, NodeState
 from .observe import Observer
 from .progress import Progress
 from .report import Report
-from .scenario import INSTANCE_TYPE, App, scaled
+from .scenario import INSTANCE_TYPE, scaled
 from .state import State
 
 STEP_SECONDS = 240.0
@@ -101,15 +104,7 @@ class Story:
             return healthy and len(state.pods) == state.pods_in(PodState.READY) == wanted
 
         await self._stage.until(all_ready, f"{wanted} pods to be Ready", STEP_SECONDS)
-        for app in self._apps:
-            watched = Watched(
-                at=self._stage.elapsed,
-                app=app.name,
-                replicas=app.replicas,
-                floor=app.floor,
-                budget=app.budget is not None,
-            )
-            self._stage.take(watched)
+        watch_floors(self._stage, self._apps)
         state = self._stage.state
         self._stage.good(
             f"{self._nodes} nodes, {len(self._apps)} Deployments, {wanted} pods: {100 * state.use:.0f} % of the CPU is "

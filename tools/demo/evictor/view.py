@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tools.demo.common.events import Said
-from tools.demo.common.sentences import line
+from tools.demo.common.pictures import (
+    BAR,
+    POD_LEGEND,
+    Sentences,
+    bar,
+    columns,
+    rows,
+    workload_lines,
+    workload_table,
+)
+from tools.demo.common.workloads import PodState
 
-from .events import NodeState, PodState
-from .state import NodeView, State, Workload
+from .events import NodeState
+from .state import NodeView, State
 
 COLUMNS = 4
 """Nodes side by side."""
-BAR = 11
-FLOOR_BAR = 9
-LEAST_LINES = 4
-"""So many lines of sentences are shown on a terminal of 24 lines, more on a higher one."""
-_INDENT = 11
-"""What stands before a sentence."""
-_HEAD = "Deployment        Ready  floor lowest"
 
-_ICONS = {
+ICONS = {
     NodeState.RUNNING: (" ", ""),
     NodeState.CHOSEN: ("○", "yellow"),
     NodeState.DRAINING: ("◐", "yellow"),
@@ -47,39 +49,11 @@ def render(state: State, heading: str, now: float) -> RenderableType:
     taken = 2
     if state.nodes:
         parts += [Text.assemble(*_counts(state)), _nodes(state), _legend()]
-        taken += 2 + _rows(len(state.nodes))
+        taken += 2 + rows(len(state.nodes), COLUMNS)
     if state.workloads:
-        parts.append(_workloads(state))
-        taken += _rows(len(state.workloads), 2) + 1
+        parts.append(workload_table(state))
+        taken += workload_lines(state)
     return Group(*parts, Text(), Sentences(state.said, taken))
-
-
-class Sentences:
-    """The last sentences, as many as a terminal has room for.
-
-    Args:
-        said: all of them.
-        taken: how many lines stand above.
-    """
-
-    def __init__(self, said: Sequence[Said], taken: int) -> None:
-        self._said = said
-        self._taken = taken
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Draw them, long ones on several lines."""
-        room = max(LEAST_LINES, console.height - 1 - self._taken)
-        lines: list[Text] = []
-        for said in reversed(self._said):
-            first, *rest = line(said).wrap(console, options.max_width - _INDENT)
-            lines = [first, *(Text(" " * _INDENT).append_text(each) for each in rest), *lines]
-            if len(lines) >= room:
-                break
-        yield from lines[-room:]
-
-
-def _rows(count: int, columns: int = COLUMNS) -> int:
-    return -(-count // columns)
 
 
 def _counts(state: State) -> Iterator[tuple[str, str]]:
@@ -110,86 +84,24 @@ def _nodes(state: State) -> Table:
     """All nodes, from top to bottom, several side by side; their numbers are their places by name."""
     named = [state.nodes[name] for name in sorted(state.nodes)]
     used = state.cpu()
-    rows = _rows(len(named))
-    table = Table.grid(padding=(0, 2, 0, 0))
-    for _ in range(COLUMNS):
-        table.add_column(no_wrap=True)
-    cells = [_node(number, node, used[node.name]) for number, node in enumerate(named, 1)]
-    for row in range(rows):
-        table.add_row(*(cells[place] for place in range(row, len(cells), rows)))
-    return table
+    return columns([_node(number, node, used[node.name]) for number, node in enumerate(named, 1)], COLUMNS)
 
 
 def _node(number: int, node: NodeView, used: Mapping[PodState, int]) -> Text:
-    icon, style = _KEPT if node.why and node.state is NodeState.RUNNING else _ICONS[node.state]
+    icon, style = _KEPT if node.why and node.state is NodeState.RUNNING else ICONS[node.state]
     cell = Text(f"{number:02} ", "bright_black" if node.state is NodeState.DELETED else "")
     cell.append(f"{icon} ", style)
     if node.state is NodeState.DELETED:
         return cell.append("deleted".ljust(BAR), style)
-    return cell.append_text(bar(node, used))
-
-
-def bar(node: NodeView, used: Mapping[PodState, int]) -> Text:
-    """What pods request of a node that are Ready, that start, and that leave; and what is free; to scale."""
-    edges: Sequence[tuple[PodState, str, str]] = (
-        (PodState.READY, "█", "green"),
-        (PodState.STARTING, "▓", "cyan"),
-        (PodState.LEAVING, "▒", "yellow"),
-    )
-    whole = max(node.cpu, sum(used.values()), 1)
-    drawn, until, text = 0, 0, Text()
-    for pod_state, cell, style in edges:
-        until += used.get(pod_state, 0)
-        end = round(BAR * until / whole)
-        text.append(cell * (end - drawn), style)
-        drawn = max(drawn, end)
-    return text.append("·" * (BAR - drawn), "bright_black")
+    return cell.append_text(bar(node.cpu, used))
 
 
 def _legend() -> Text:
     return Text.assemble(
-        ("█ Ready ", "green"),
-        ("▓ starts ", "cyan"),
-        ("▒ leaves ", "yellow"),
-        ("· free  ", "bright_black"),
+        *POD_LEGEND,
         ("○ chosen ", "yellow"),
         ("◐ draining ", "yellow"),
         ("◌ empty ", "cyan"),
         ("■ kept", "magenta"),
         ("  * budget", "yellow"),
     )
-
-
-def _workloads(state: State) -> Table:
-    """Each Deployment's Ready pods beside its floor, two side by side."""
-    table = Table.grid(padding=(0, 2, 0, 0))
-    for _ in range(2):
-        table.add_column(no_wrap=True)
-    table.add_row(*(Text(_HEAD, "bright_black") for _ in range(2)))
-    cells = list(_floors(state))
-    rows = _rows(len(cells), 2)
-    for row in range(rows):
-        table.add_row(*cells[row::rows])
-    return table
-
-
-def _floors(state: State) -> Iterator[Text]:
-    for each in state.workloads.values():
-        ready = state.ready(each.name)
-        cell = Text(f"{each.name:<7.7}")
-        cell.append_text(floor_bar(each, ready))
-        cell.append(f" {ready:>3}/{each.replicas:<3} ")
-        cell.append(f"{each.floor:>4}{'*' if each.budget else ' '}", "yellow")
-        yield cell.append(f"{each.lowest:>5}", "bold red" if each.lowest < each.floor else "green")
-
-
-def floor_bar(workload: Workload, ready: int) -> Text:
-    """The Ready pods of all, with a line where its floor is."""
-    whole = max(workload.replicas, ready, 1)
-    end, floor = round(FLOOR_BAR * ready / whole), round(FLOOR_BAR * workload.floor / whole)
-    style = "green" if ready >= workload.floor else "red"
-    text = Text("█" * min(end, floor), style)
-    text.append("·" * (floor - len(text)), "bright_black")
-    text.append("│", "yellow")
-    text.append("█" * max(0, end - floor), style)
-    return text.append("·" * (FLOOR_BAR + 1 - len(text)), "bright_black")

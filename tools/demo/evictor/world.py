@@ -11,12 +11,13 @@ from typing import Any
 import yaml
 
 from moorage.kube.client import Client
+from tools.demo.common.apps import App, budget, deployment
 from tools.localcluster import LocalCluster, accounts, karpenter
 from tools.localcluster.nodes import Pace
 
 from . import manifests
 from .manifests import NAMESPACE
-from .scenario import INSTANCE_TYPE, KEPT, App
+from .scenario import INSTANCE_TYPE, KEPT
 
 PACE = Pace(ready=(2, 5), gone=2)
 CRD = Path(__file__).resolve().parents[3] / "schemas" / "crds" / "evictorconfigs.autoscaling.cast.ai.yaml"
@@ -52,8 +53,8 @@ async def order(client: Client, nodes: int) -> None:
 
 async def populate(client: Client, apps: Sequence[App]) -> None:
     """Create the Deployments, their budgets, and a Job."""
-    deployments = ((_APPS, manifests.deployment(app)) for app in apps)
-    budgets = ((_BUDGETS, manifests.budget(app)) for app in apps if app.budget is not None)
+    deployments = ((_APPS, deployment(app, grace=manifests.GRACE_SECONDS)) for app in apps)
+    budgets = ((_BUDGETS, budget(app)) for app in apps if app.budget is not None)
     await _create(client, *deployments, *budgets, (_JOBS, manifests.job(JOB, _JOB_CPU)))
 
 

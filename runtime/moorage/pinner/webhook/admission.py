@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("moorage.pinner.webhook")
 
 GLANCE = 1.0
-"""Seconds between two looks at what is expected, and at what was admitted and has not come."""
+"""Seconds between two looks at what is expected, at what was admitted and has not come, and at whether we are asked."""
 
 
 class Admission:
@@ -52,7 +52,7 @@ class Admission:
             expected: which pods are expected.
             mutator: gives the answers.
             clock: the API server's time.
-            told: called with whether the API server is told to ask, each time that is known.
+            told: called with whether API servers ask, as far as is known, again and again.
         """
         registration = Registration(client, fence, self._target, self._service.bundle, lambda: expected.any, told)
         self._service.changed = registration.stir
@@ -92,3 +92,4 @@ async def _glance(registration: Registration, expected: Expected, clock: ServerC
         if expected.any is not before:
             before = expected.any
             registration.stir()
+        registration.tell()

@@ -31,6 +31,8 @@ OVERLAP = 600.0
 """Seconds for which a replaced authority is still believed."""
 REFRESH = 60.0
 """Seconds between two looks: others may have changed it."""
+SETTLES = 3.0
+"""Seconds after which API servers ask us: each learns by watches that it is to ask, and who is behind the Service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,8 @@ class Registration:
         target: where the webhook is.
         bundle: the authorities.
         wanted: whether pods are expected.
-        told: called with whether the API server is told to ask, each time that is known.
+        told: called with whether API servers ask, as far as is known, again and again.
+        monotonic: seconds on a clock that never goes back.
     """
 
     def __init__(
@@ -143,8 +146,10 @@ class Registration:
         bundle: Bundle,
         wanted: Callable[[], bool],
         told: Callable[[bool], None] = lambda _: None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._told = told
+        self._told, self._monotonic = told, monotonic
+        self._asked_since = math.inf
         self._client, self._fence, self._target = client, fence, target
         self._bundle, self._wanted = bundle, wanted
         self._stirred = asyncio.Event()
@@ -193,7 +198,12 @@ class Registration:
         if found.webhooks != ((entry,) if entry is not None else ()) and (entry, found.webhooks) != self._written:
             await self._write(found, entry)
         self._bundle.told(pem if entry is not None else None)
-        self._told(entry is not None)
+        self._asked_since = min(self._asked_since, self._monotonic()) if entry is not None else math.inf
+        self.tell()
+
+    def tell(self) -> None:
+        """Say whether API servers ask us."""
+        self._told(self._monotonic() - self._asked_since >= SETTLES)
 
     async def _write(self, found: MutatingWebhookConfiguration, entry: dict[str, Any] | None) -> None:
         meta = found.metadata

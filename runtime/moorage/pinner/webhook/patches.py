@@ -10,12 +10,15 @@ from typing import Any
 
 from moorage.objects import Pod
 
-from ..names import CLAIM_ANNOTATION, NOT_PINNED_ANNOTATION, PIN_ANNOTATION
+from ..names import CLAIM_ANNOTATION, NOT_PINNED_ANNOTATION, PIN_ANNOTATION, PREPARING
 from .review import Operation
 
 OURS = (CLAIM_ANNOTATION, PIN_ANNOTATION, NOT_PINNED_ANNOTATION)
 WEIGHT = 100
 """The most that a preference can weigh."""
+
+_OUR_SOFT_TAINT = {"key": PREPARING, "operator": "Exists", "effect": "PreferNoSchedule"}
+"""A toleration of what keeps other pods away from nodes on which some are expected."""
 
 _NODE_NAME = "/spec/nodeName"
 _PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
@@ -35,12 +38,15 @@ def pin(pod: Pod, node: str, marks: Mapping[str, str]) -> list[Operation]:
 def steer(pod: Pod, node: str, marks: Mapping[str, str]) -> list[Operation]:
     """Have the scheduler prefer a node, with all its checks.
 
+    The taint of ours by which other pods avoid that node is tolerated: it would outweigh the preference, and nodes that
+    are being emptied, whose taint weighs as much, would be as good (plugins/tainttoleration, Score).
+
     Args:
         pod: as it was read.
         node: the node's name.
         marks: annotations.
     """
-    return [*_preferring(pod, _term(node)), *_annotated(pod, marks)]
+    return [*_preferring(pod, _term(node)), *_tolerating(pod), *_annotated(pod, marks)]
 
 
 def take_back(pod: Pod, marks: Mapping[str, str]) -> list[Operation]:
@@ -81,6 +87,16 @@ def _annotation(key: str) -> str:
 def _term(node: str) -> dict[str, Any]:
     fields = [{"key": "metadata.name", "operator": "In", "values": [node]}]
     return {"weight": WEIGHT, "preference": {"matchFields": fields}}
+
+
+def _tolerating(pod: Pod) -> Iterator[Operation]:
+    found = pod.spec.tolerations
+    if any({"key": each.key, "operator": each.operator, "effect": each.effect} == _OUR_SOFT_TAINT for each in found):
+        return
+    if found:
+        yield {"op": "add", "path": "/spec/tolerations/-", "value": _OUR_SOFT_TAINT}
+    else:
+        yield {"op": "add", "path": "/spec/tolerations", "value": [_OUR_SOFT_TAINT]}
 
 
 def _preferring(pod: Pod, term: Mapping[str, Any]) -> Iterator[Operation]:

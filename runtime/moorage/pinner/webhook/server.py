@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -33,6 +34,12 @@ HANDSHAKE = 10.0
 """Seconds for a TLS handshake."""
 BODY = 10.0
 """Seconds within which the body of a request must have come."""
+LINGERS = 3.0
+"""Seconds for which questions are still answered after we were told to stop, if there were any of late: in less, API
+servers learn that somebody else leads or that our pod is no endpoint any more. One answer ends a connection."""
+UNDER_WAY = 1.0
+"""Seconds that an answer may take which is under way after that."""
+
 _LONGEST_WHY = 200
 
 Respond = Callable[[bytes], tuple[bytes, bool]]
@@ -52,6 +59,12 @@ class Webhook:
 
     def __init__(self, respond: Respond) -> None:
         self._respond = respond
+        self._asked_at = -math.inf
+
+    @property
+    def asked_of_late(self) -> bool:
+        """Whether somebody may still have a connection, or come anew, because he has asked before."""
+        return asyncio.get_running_loop().time() - self._asked_at < KEPT
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
@@ -70,6 +83,7 @@ class Webhook:
             return _last(_refused(request, 408, f"the body has not come within {BODY:g}s"))
         except web.HTTPRequestEntityTooLarge:
             return _last(_refused(request, 413, f"a review has at most {MAX_BODY} bytes"))
+        self._asked_at = asyncio.get_running_loop().time()
         answer, kept = self._respond(body)
         response = web.Response(body=answer, content_type="application/json")
         return response if kept else _last(response)
@@ -113,7 +127,7 @@ def _last(response: web.Response) -> web.Response:
 
 @asynccontextmanager
 async def serve(webhook: Webhook, address: Address, context: ssl.SSLContext) -> AsyncIterator[Address]:
-    """Serve while the context lasts.
+    """Serve while the context lasts, and a little longer where somebody may still ask.
 
     Args:
         webhook: answers.
@@ -139,12 +153,21 @@ async def serve(webhook: Webhook, address: Address, context: ssl.SSLContext) -> 
     try:
         yield Address(address.host, listeners[0].getsockname()[1])
     finally:
-        for each in open_doors:
-            each.cancel()
-        await asyncio.gather(*open_doors, return_exceptions=True)
-        for listener in listeners:
-            listener.close()
-        await http.shutdown(timeout=1.0)
+        try:
+            await asyncio.sleep(LINGERS if webhook.asked_of_late else 0)
+        finally:
+            await _close(http, open_doors, listeners)
+
+
+async def _close(http: web.Server, open_doors: list[asyncio.Task[None]], listeners: list[socket.socket]) -> None:
+    for each in open_doors:
+        each.cancel()
+    await asyncio.gather(*open_doors, return_exceptions=True)
+    for listener in listeners:
+        listener.close()
+    for connection in http.connections:
+        connection.close()  # shutdown waits for those that ask nothing, too, and does not listen to them meanwhile
+    await http.shutdown(UNDER_WAY)
 
 
 async def _listen(address: Address) -> list[socket.socket]:

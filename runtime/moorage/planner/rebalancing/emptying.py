@@ -14,8 +14,10 @@ from datetime import timedelta
 
 from moorage.controller.fence import Fence, NotLeading
 from moorage.drain import Drainer, Ended, News, Outcome, Policy, Settings, World, resting
-from moorage.drain.steps import Begin, Evict, HandBack, RollBack
+from moorage.drain.steps import Begin, Evict, HandBack, LookAtPod, RollBack
+from moorage.drain.telling import tell_node, told_of
 from moorage.kube.client import Client
+from moorage.kube.events import EventRecorder
 from moorage.kube.transport import Transport
 from moorage.ops import compat
 
@@ -25,13 +27,14 @@ from .followed import Followed
 
 logger = logging.getLogger("moorage.planner.rebalancing")
 
+WHY = "a plan replaces the node, and room is held on others"
 AT_ONCE = 8
 """Requests under way at a time."""
 PAUSE = 15.0
 """Seconds until what has come to nothing is tried again."""
 TIDY = 60.0
 """Seconds between two looks at emptied nodes, which are given back when nobody deletes them."""
-SETTINGS = Settings(rest_after_rollback=timedelta(minutes=1))
+SETTINGS = Settings(rest_after_rollback=timedelta(minutes=1), rest_after_hand_back=timedelta(minutes=1))
 """A node was named by a person: it is not left alone for as long as one that a program has chosen."""
 _DONE = frozenset((Outcome.EMPTIED, Outcome.GONE))
 
@@ -44,6 +47,7 @@ class Emptying:
         installation: which one we are, in marks.
         leads: whether we may write now.
         paused: why nothing is evicted for the moment; empty when nothing speaks against it.
+        recorder: writes Events on the nodes.
         settings: how nodes are drained.
     """
 
@@ -53,10 +57,11 @@ class Emptying:
         installation: str,
         leads: Callable[[], bool],
         paused: Callable[[], str],
+        recorder: EventRecorder,
         settings: Settings = SETTINGS,
     ) -> None:
         self._transport, self._installation, self._settings = transport, installation, settings
-        self._leads, self._paused = leads, paused
+        self._leads, self._paused, self._recorder = leads, paused, recorder
         self._followed = Followed(transport, self._stir)
         self._drainer: Drainer | None = None
         self._world: World | None = None
@@ -82,7 +87,7 @@ class Emptying:
         self.open = dict.fromkeys(names, "")
         over = asyncio.get_running_loop().call_later(seconds, self.stop, "its time is over")
         try:
-            while self.open and not self._ends:
+            while not self._ends and (self.open or self._used_again(names)):
                 await self._try()
         finally:
             over.cancel()
@@ -138,6 +143,18 @@ class Emptying:
             if self.open and not self._ends:
                 await asyncio.sleep(PAUSE)
 
+    def _used_again(self, names: Sequence[str]) -> bool:
+        """Whether pods have come to nodes since these were emptied; such nodes are open again.
+
+        Who is created while no pinner leads may be put there: the taint of an emptied node is but a preference.
+        """
+        for name in names:
+            node = self._followed.nodes.get(name)
+            if node is not None and (pod := standing.moving(self._followed.on(name))) is not None:
+                self.open[name] = f"pod {pod.key} has come to it since it was emptied"
+                logger.info("emptied node is used again", extra={"node": name, "pod": pod.key})
+        return bool(self.open)
+
     def _due(self) -> list[str]:
         """The nodes that are not left alone because of what has come to nothing."""
         now, due = self._transport.clock.now(), []
@@ -191,12 +208,27 @@ class Emptying:
             self._settings,
             monotonic=asyncio.get_running_loop().time,
             unseen=self._followed.unseen,
-            tell=_tell,
+            tell=self._tell,
         )
 
     def _stir(self) -> None:
         if self._drainer is not None:
             self._drainer.stir()
+
+    def _tell(self, news: News) -> None:
+        step = news.step
+        if isinstance(step, Evict):
+            metrics.EVICTIONS.labels("evicted" if news.refused is None else news.refused.reason.name).inc()
+        if news.refused is not None:
+            return  # the node says so when it comes to nothing
+        if isinstance(step, Evict):
+            logger.info("pod evicted", extra={"node": step.pod.spec.node_name, "pod": step.pod.key})
+        elif isinstance(step, Begin):
+            logger.info("node is being emptied", extra={"node": step.name})
+        elif isinstance(step, RollBack | HandBack):
+            logger.warning("node is given back", extra={"node": step.name, "why": str(step.why)})
+        if not isinstance(step, Evict | LookAtPod) and (told := told_of(step, WHY)) is not None:
+            tell_node(self._recorder, step.name, told)
 
 
 async def _drained(drainer: Drainer, names: Sequence[str]) -> Mapping[str, Ended]:
@@ -210,17 +242,3 @@ async def _drained(drainer: Drainer, names: Sequence[str]) -> Mapping[str, Ended
 async def _still(remaining: Sequence[str]) -> Collection[str]:
     """All that a person has named are to go; where their pods find no place, the drain stops by itself."""
     return remaining
-
-
-def _tell(news: News) -> None:
-    step = news.step
-    if isinstance(step, Evict):
-        metrics.EVICTIONS.labels("evicted" if news.refused is None else news.refused.reason.name).inc()
-    if news.refused is not None:
-        return  # the node says so when it comes to nothing
-    if isinstance(step, Evict):
-        logger.info("pod evicted", extra={"node": step.pod.spec.node_name, "pod": step.pod.key})
-    elif isinstance(step, Begin):
-        logger.info("node is being emptied", extra={"node": step.name})
-    elif isinstance(step, RollBack | HandBack):
-        logger.warning("node is given back", extra={"node": step.name, "why": str(step.why)})

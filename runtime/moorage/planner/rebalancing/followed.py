@@ -54,6 +54,10 @@ class Followed:
         others = (each for each in self._all if not each.synced and each.refusal is None)
         return next((f"{each.resource.plural} of the cluster are not known yet" for each in others), "")
 
+    def on(self, node: str) -> list[Pod]:
+        """The pods on a node."""
+        return [pod for pod in self.pods if pod.spec.node_name == node]
+
     def unseen(self) -> dict[str, str]:
         """Kinds that may not be followed now, each with the reason: what is known of them may be old."""
         return {each.resource.kind: str(each.refusal)[:200] for each in self._all if each.refusal is not None}

@@ -7,12 +7,15 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from moorage.ops.settings import PLANNER
+
 from ..board import Board
 from ..plan import Plan
 from ..settings import PlannerSettings
 from ..stage import Stage
 
 if TYPE_CHECKING:  # whoever serves no such plan need not load it
+    from moorage.kube.events import EventRecorder
     from moorage.kube.lease import LeaderElection
     from moorage.kube.transport import Transport
 
@@ -38,6 +41,8 @@ class Rebalancer:
         self._settings, self._board, self._tell, self._ended = settings, board, tell, ended
         self._current: Rebalancing | None = None
         self._transport: Transport | None = None
+        self._recorder: EventRecorder | None = None
+        self._writing: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -61,12 +66,14 @@ class Rebalancer:
         if plan.rebalance is None:
             return
         from moorage.kube import credentials
+        from moorage.kube.events import EventRecorder
         from moorage.kube.transport import Transport
 
         from .rebalancing import Rebalancing
 
         settings = self._settings
         self._transport = Transport(credentials.load(settings.kubeconfig, settings.context))
+        self._recorder = EventRecorder(self._transport, instance=self._us, component=PLANNER)
         self._current = Rebalancing(
             plan,
             self._board,
@@ -75,7 +82,9 @@ class Rebalancer:
             installation=settings.installation,
             election=self._election(self._transport) if settings.leader_election else None,
             tell=self._tell,
+            recorder=self._recorder,
         )
+        self._writing = asyncio.create_task(self._recorder.run(), name="planner events on nodes")
         self._task = asyncio.create_task(self._current.run(), name="planner rebalancing")
         self._task.add_done_callback(lambda task: self._ended() if task is self._task else None)
 
@@ -90,7 +99,17 @@ class Rebalancer:
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+            await self._end_events()
             await transport.close()
+
+    async def _end_events(self) -> None:
+        """Write what is left to be told."""
+        recorder, writing = self._recorder, self._writing
+        self._recorder = self._writing = None
+        if recorder is not None and writing is not None:
+            await recorder.close()
+            writing.cancel()  # it may be waiting for an API server that does not answer
+            await asyncio.gather(writing, return_exceptions=True)
 
     def check(self) -> None:
         """Raise what it has ended by, if it has."""
@@ -101,5 +120,9 @@ class Rebalancer:
         from moorage.kube.lease import LeaderElection
 
         settings = self._settings
-        who = settings.pod_name or socket.gethostname().lower()
-        return LeaderElection(transport, settings.namespace, settings.lease_name, who)
+        return LeaderElection(transport, settings.namespace, settings.lease_name, self._us)
+
+    @property
+    def _us(self) -> str:
+        """This planner among others, for people."""
+        return self._settings.pod_name or socket.gethostname().lower()

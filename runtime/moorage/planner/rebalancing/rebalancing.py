@@ -16,6 +16,7 @@ from moorage.kube import resources
 from moorage.kube.backoff import Backoff
 from moorage.kube.client import Client
 from moorage.kube.errors import KubeError
+from moorage.kube.events import EventRecorder
 from moorage.kube.lease import LeaderElection
 from moorage.kube.transport import Transport
 
@@ -49,6 +50,7 @@ class Rebalancing:
         installation: which planner we are, in marks of nodes.
         election: for the Lease; None where there is but one planner.
         tell: tells people.
+        recorder: writes Events on the nodes; somebody runs it.
         settings: how nodes are drained.
     """
 
@@ -62,6 +64,7 @@ class Rebalancing:
         installation: str,
         election: LeaderElection | None,
         tell: Tell,
+        recorder: EventRecorder,
         settings: Settings = SETTINGS,
     ) -> None:
         assert plan.rebalance is not None  # noqa: S101 - of that kind
@@ -69,7 +72,7 @@ class Rebalancing:
         self._transport, self._known_cluster = transport, cluster
         self._election, self._tell = election, tell
         self._targets: Targets | None = None
-        self._emptying = Emptying(transport, installation, self._leads, self._paused, settings)
+        self._emptying = Emptying(transport, installation, self._leads, self._paused, recorder, settings)
         self.stage = Stage.ARRIVING
         self.why = ""
 

@@ -6,7 +6,7 @@ what has its data on the node and what somebody has marked is never evicted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from moorage.drain import OnNode, Sight, Stance
 from moorage.drain.sight import belongs_to_node
@@ -42,13 +42,19 @@ def classify(node: Node, pods: Sequence[Pod], sight: Sight) -> Iterator[OnNode]:
         pods: those on it.
         sight: the cluster.
     """
-    for pod in pods:
-        if belongs_to_node(pod):
-            yield OnNode(pod, Stance.STAYS)
-        elif why := holds(pod):
-            yield OnNode(pod, Stance.HOLDS, why=why)
-        else:
-            yield OnNode(pod, Stance.MOVES)
+    return map(_stance, pods)
+
+
+def _stance(pod: Pod) -> OnNode:
+    if belongs_to_node(pod):
+        return OnNode(pod, Stance.STAYS)
+    why = holds(pod)
+    return OnNode(pod, Stance.HOLDS, why=why) if why else OnNode(pod, Stance.MOVES)
+
+
+def moving(pods: Iterable[Pod]) -> Pod | None:
+    """One of some pods that lives and is to be moved; None when there is none."""
+    return next((each.pod for each in map(_stance, pods) if each.stance is Stance.MOVES and each.lives), None)
 
 
 def holds(pod: Pod) -> str:

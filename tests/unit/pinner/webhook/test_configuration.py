@@ -53,7 +53,9 @@ class Setting:
         self.told: list[bool] = []
         fence = Fence(lambda: self.leads, 1)
         client = cast("Client", self.api)
-        self.registration = Registration(client, fence, TARGET, self.bundle, lambda: self.wanted, self.told.append)
+        self.registration = Registration(
+            client, fence, TARGET, self.bundle, lambda: self.wanted, self.told.append, lambda: self.now
+        )
 
     def believed(self) -> bytes:
         (webhook,) = self.api.stored.webhooks
@@ -76,7 +78,28 @@ async def test_it_is_filled_while_pods_are_expected_and_emptied_after(setting: S
     await setting.registration.ensure()
     assert setting.api.stored.webhooks == ()
     assert setting.api.writes == [1, 0], "nothing is written for nothing"
-    assert setting.told == [True, True, False]
+    assert setting.told == [False] * 3
+
+
+async def test_that_we_are_asked_is_said_once_api_servers_have_learnt_it(setting: Setting) -> None:
+    setting.bundle.use(b"first")
+    setting.registration.tell()
+    await setting.registration.ensure()
+    setting.now = configuration.SETTLES - 0.1
+    setting.registration.tell()
+    await setting.registration.ensure()
+    assert not any(setting.told)
+    setting.now = configuration.SETTLES
+    setting.registration.tell()
+    assert setting.told[-1]
+    setting.bundle.use(b"second")
+    await setting.registration.ensure()
+    assert setting.told[-1], "who believes both authorities asks all the while"
+    setting.wanted = False
+    await setting.registration.ensure()
+    setting.wanted = True
+    await setting.registration.ensure()
+    assert setting.told[-2:] == [False, False]
 
 
 async def test_nobody_is_asked_before_there_is_a_certificate(setting: Setting) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from moorage.objects import Pod
 from moorage.pinner import expected
-from moorage.pinner.names import CLAIM_ANNOTATION, NOT_PINNED_ANNOTATION, PIN_ANNOTATION
+from moorage.pinner.names import CLAIM_ANNOTATION, NOT_PINNED_ANNOTATION, PIN_ANNOTATION, PREPARING
 from moorage.reservations import Owner, Promise
 from moorage.scheduling import Reason
 from tests.unit.pinner.webhook.scene import NOW, WEB, Json, Scene, patched, pod, slot
@@ -18,6 +18,9 @@ from tests.unit.pinner.webhook.scene import NOW, WEB, Json, Scene, patched, pod,
 @pytest.fixture
 def scene() -> Scene:
     return Scene()
+
+
+SOFT = {"key": PREPARING, "operator": "Exists", "effect": "PreferNoSchedule"}
 
 
 def node_of(created: Json) -> str:
@@ -330,6 +333,15 @@ def test_a_preference_comes_beside_those_that_are_there(scene: Scene) -> None:
     terms = created["spec"]["affinity"]["nodeAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
     assert terms[0] == own
     assert preferred(created) == [["node-1"]]
+
+
+@pytest.mark.parametrize("own", [None, [], [{"key": "gpu", "operator": "Exists"}], [SOFT]])
+def test_a_steered_pod_tolerates_the_taint_that_keeps_others_from_the_node(scene: Scene, own: Any) -> None:
+    scene.node("node-1", slot(1), spec={"taints": []})
+    created = scene.create(pod(**({} if own is None else {"tolerations": own})))
+    assert preferred(created) == [["node-1"]]
+    kept = [each for each in own or [] if each != SOFT]
+    assert created["spec"]["tolerations"] == [*kept, SOFT], "once, and beside those that are there"
 
 
 def test_a_node_that_is_open_to_the_scheduler_is_preferred_and_not_named(scene: Scene) -> None:

@@ -41,6 +41,12 @@ def context(tmp_path: Path) -> ssl.SSLContext:
     return context
 
 
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is waited for at the end of a test."""
+    monkeypatch.setattr(server, "LINGERS", 0.0)
+
+
 @asynccontextmanager
 async def running(context: ssl.SSLContext, *, kept: bool = True) -> AsyncIterator[Address]:
     async with serve(Webhook(lambda body: (b"answer to " + body, kept)), Address("127.0.0.1", 0), context) as address:
@@ -283,6 +289,62 @@ async def test_a_body_that_does_not_come_is_not_waited_for(
     assert [status for status, _ in refusals(caplog)] == [408]
 
 
+class Going:
+    """A server that is told to stop when the test says so."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context, self._stop = context, asyncio.Event()
+        self.kept = True
+        self.address = Address("127.0.0.1", 0)
+        self.begun = asyncio.Event()
+
+    async def run(self) -> None:
+        async with serve(Webhook(lambda body: (body, self.kept)), self.address, self._context) as self.address:
+            self.begun.set()
+            await self._stop.wait()
+
+    def stop(self) -> None:
+        """As when a term has ended: whoever answers leads no more."""
+        self.kept = False
+        self._stop.set()
+
+
+async def test_whoever_asks_while_we_stop_is_answered_once_more(
+    context: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "LINGERS", 3600.0)
+    going = Going(context)
+    async with asyncio.timeout(30), client() as session, client() as newcomer:
+        running = asyncio.create_task(going.run())
+        await going.begun.wait()
+        url = f"https://{going.address}/mutate"
+        async with session.post(url, json=1) as response:
+            assert response.headers.get("Connection") != "close"
+        going.stop()
+        for each in (newcomer, session):  # one that has not heard of it yet, and one that has a connection
+            async with each.post(url, json=2) as response:
+                assert (response.status, response.headers["Connection"]) == (200, "close")
+        assert not running.done()
+        running.cancel()  # who wants it at once
+        await asyncio.gather(running, return_exceptions=True)
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await newcomer.post(url, json=3)
+
+
+async def test_whoever_was_never_asked_stops_at_once(context: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "LINGERS", 3600.0)
+    async with asyncio.timeout(30), running(context) as address, client() as session:
+        assert (await session.get(f"https://{address}/")).status == 404
+
+
+async def test_whoever_has_a_connection_and_asks_nothing_is_not_waited_for(
+    context: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "UNDER_WAY", 3600.0)
+    async with asyncio.timeout(30), client() as session, running(context) as address:
+        assert (await session.post(f"https://{address}/mutate", json=1)).status == 200
+
+
 async def test_a_taken_address_is_one_sentence_with_the_way_out(context: ssl.SSLContext) -> None:
     async with running(context) as address:
         with pytest.raises(server.ServerError, match=r"cannot listen on 127\.0\.0\.1:\d+: .*MOORAGE_WEBHOOK_ADDRESS"):
@@ -301,6 +363,8 @@ async def test_a_taken_address_is_one_sentence_with_the_way_out(context: ssl.SSL
         test_plain_http_is_turned_away,
         test_whoever_sends_byte_after_byte_is_let_go_too,
         test_a_body_that_does_not_come_is_not_waited_for,
+        test_whoever_asks_while_we_stop_is_answered_once_more,
+        test_whoever_has_a_connection_and_asks_nothing_is_not_waited_for,
     ],
 )
 def test_the_same_on_the_loop_that_the_pinner_runs_on(

@@ -1,0 +1,41 @@
+"""The guide's picture of the rebalancing's demo."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tools.demo.common.drawing import drawn
+from tools.demo.common.events import Event
+from tools.demo.common.record import read
+from tools.demo.common.workloads import PodState
+
+from .events import Going
+from .play import REBALANCE
+from .state import State
+
+
+def svg(recording: Path) -> str:
+    """Draw the moment of a recording that shows most.
+
+    Args:
+        recording: a recorded run.
+
+    Returns:
+        An SVG document.
+    """
+    heading, _, events = read(recording, REBALANCE)
+    title = f"{REBALANCE.command}  (real run, {heading.machine}, Kubernetes {heading.kubernetes})"
+    state = telling(events)
+    return drawn(REBALANCE.render(state, REBALANCE.heading, state.at), title, "moorage-rebalance-demo")
+
+
+def telling(events: Sequence[Event]) -> State:
+    """The state once another leader is there and pods are on their way again: all can be seen in it."""
+    state = State()
+    for event in events:
+        state.apply(event)
+        on_the_way = state.pods_in(PodState.LEAVING) and state.pods_in(PodState.STARTING)
+        if state.took_over is not None and on_the_way and state.old_in(Going.DRAINING):
+            break
+    return state
