@@ -126,7 +126,7 @@ class Following:
 
     def pods_on(self, name: str) -> tuple[Pod, ...]:
         """The pods that are bound to a node, our own bindings included."""
-        seen = [pod for pod in self._caches.pods.by(BY_NODE, name) if self.pods.get(pod.key) is not None]
+        seen = self.pods.remaining(self._caches.pods.by(BY_NODE, name))
         landing = [self.pod(key) for key in self._admitted.get(name, ()) if self.claims[key].bound]
         known = {pod.key for pod in seen}
         return (*seen, *(pod for pod in landing if pod is not None and pod.key not in known))
