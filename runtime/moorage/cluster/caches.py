@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -150,6 +150,16 @@ class Latest(Generic[T]):
             del self._written[key]
             return cached
         return written
+
+    def remaining(self, cached: Iterable[T]) -> list[T]:
+        """Of objects as the cache has them those that we have not deleted.
+
+        Args:
+            cached: the objects.
+        """
+        if not self._written:
+            return list(cached)
+        return [each for each in cached if each.key not in self._written or self.get(each.key) is not None]
 
     def seen(self, key: str) -> bool:
         """Whether the watch has shown what we wrote to an object last."""

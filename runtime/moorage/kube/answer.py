@@ -1,25 +1,20 @@
 """Reads HTTP/1.1 answers (RFC 9112) from whatever pieces the network delivers. No I/O.
 
-Strict where lenience would let one answer be taken for another: what is not an answer ends the connection.
+The grammar is llhttp's (httptools). Strict where lenience would let one answer be taken for another: what is not an
+answer ends the connection.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
 MAX_HEAD = 64 << 10
-"""Bytes of a status line and its headers."""
+"""Bytes of a status line and its headers, and of anything else that is no body."""
 MAX_BODY = 128 << 20
 """Bytes of a body: far more than a page of any list, and less than what a pod may use."""
 
-_STATUS = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [^\r\n]*)?")
-_FIELDS = re.compile(rb"(?:\r\n[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n]*)*")
-_DIGITS = re.compile(r"[0-9]{1,18}")
-_END = b"\r\n\r\n"
-# What announces a chunk, with the end of the line before it (of the head, or of another chunk); and its beginning.
-_CHUNK = re.compile(rb"\r\n([0-9A-Fa-f]{1,15})[ \t]{0,9}(?:;[^\r\n]{0,900})?\r\n")
-_CHUNK_BEGUN = re.compile(rb"\r(?:\n(?:[0-9A-Fa-f]{1,15}[ \t]{0,9}(?:;[^\r\n]{0,900})?\r?)?)?")
 _ONCE = frozenset(("content-length", "transfer-encoding"))
 
 
@@ -64,15 +59,11 @@ class Head:
         status: its code.
         headers: by name in lower case; of several with one name the last.
         kept: whether the connection takes another request after it.
-        chunked: whether the body comes in chunks.
-        length: of another body, in bytes; None when it ends with the connection.
     """
 
     status: int
     headers: dict[str, str]
     kept: bool
-    chunked: bool
-    length: int | None
 
 
 class Reader:
@@ -89,6 +80,21 @@ class Reader:
         untouched: whether not a single byte has come.
     """
 
+    __slots__ = (
+        "_beyond",
+        "_bodiless",
+        "_endless",
+        "_headers",
+        "_parser",
+        "_pieces",
+        "_problem",
+        "_unread",
+        "head",
+        "untouched",
+        "waiting",
+        "whole",
+    )
+
     def __init__(self, *, bodiless: bool = False, endless: bool = False) -> None:
         self.head: Head | None = None
         self.whole = False
@@ -96,10 +102,12 @@ class Reader:
         self.untouched = True
         self._bodiless = bodiless
         self._endless = endless
-        self._held = b""  # of the head or between chunks: the beginning of what makes no sense yet
-        self._left: int | None = 0  # bytes until the end of the chunk or body; None: all until the connection ends
+        self._parser = HttpResponseParser(self)
+        self._headers: dict[str, str] = {}
         self._pieces: list[bytes] = []
+        self._unread = 0  # bytes since the last piece of the body
         self._beyond = False  # bytes have come that belong to no answer
+        self._problem = ""
 
     def feed(self, data: bytes) -> bool:
         """Take what has come; returns whether the answer is whole.
@@ -108,14 +116,15 @@ class Reader:
             BadAnswer: it is none.
         """
         self.untouched = False
-        if self._held:
-            data, self._held = self._held + data, b""
-        at = 0
-        if self.head is None:
-            at = self._read_head(data)
-        if self.head is not None:
-            at = self._read_chunks(data, at) if self.head.chunked else self._read_plain(data, at)
-            self._beyond = self.whole and at < len(data)
+        self._unread += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade) as error:
+            if not self.whole:
+                raise BadAnswer(self._problem or f"what came is not HTTP: {error}") from None
+            self._beyond = True
+        if self._unread > MAX_HEAD and not self.whole:
+            raise BadAnswer("the answer's headers are too long")
         return self.whole
 
     def end(self) -> None:
@@ -124,7 +133,7 @@ class Reader:
         Raises:
             BadAnswer: that is not how the answer was to end.
         """
-        if self.head is None or self._left is not None:
+        if self.head is None or not _ends_with_connection(self.head):
             raise BadAnswer("the server closed the connection before its answer was complete")
         self.whole = True
 
@@ -141,89 +150,66 @@ class Reader:
         assert self.head is not None  # noqa: S101 - it is whole
         # Bytes beyond the answer belong to no request of ours: nothing more is believed from that connection.
         kept = self.head.kept and not self._beyond
+        del self._parser  # it refers to us: nobody need search for such a ring
         return Answer(self.head.status, self.head.headers, self.take(), kept)
 
-    def _read_head(self, data: bytes) -> int:
-        """Read the head; returns where the body begins."""
-        at = 0
-        while True:
-            end = data.find(_END, at)
-            if (end if end >= 0 else len(data)) - at > MAX_HEAD:
-                raise BadAnswer("the answer's headers are too long")
-            if end < 0:
-                self._held = data[at:]
-                return len(data)
-            head = _parse(data[at:end])
-            if head.status >= 200:  # what comes before only announces it
-                return end + self._begin(head)
-            at = end + len(_END)
+    # --- what the parser calls; an error that one of them raises ends up in `feed` ---
 
-    def _begin(self, head: Head) -> int:
-        """Expect the body; returns how many bytes after the headers it begins."""
-        self.head = head
-        if self._bodiless:
-            self.whole = True
-        elif head.chunked:
-            return 2  # a chunk begins with the end of the line before
-        else:
-            self._left = head.length
-            self._check(head.length or 0)
-        return len(_END)
+    def on_message_begin(self) -> None:
+        """An answer begins: the first one, the one after an announcement, or one that nobody has asked for."""
+        self._beyond = self._beyond or self.whole
 
-    def _read_plain(self, data: bytes, at: int) -> int:
-        if not self.whole:
-            at = self._read_piece(data, at)
-            self.whole = self._left == 0
-        return at
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header, or a line after the last chunk."""
+        if self.head is not None:
+            return
+        known = name.decode("latin-1").lower()
+        if known in _ONCE and known in self._headers:
+            raise self._bad(f"the answer has two headers {known}")
+        self._headers[known] = value.decode("latin-1").strip(" \t")
 
-    def _read_chunks(self, data: bytes, at: int) -> int:
-        while at < len(data) and not self.whole:
-            if self._left:
-                at = self._read_piece(data, at)
-                continue
-            line = _CHUNK.match(data, at)
-            if line is None:
-                return self._hold(data, at)
-            self._left = int(line[1], 16)
-            if self._left == 0:
-                return self._read_trailer(data, at, line.end() - 2)
-            self._check(self._left)
-            at = line.end()
-        return at
+    def on_headers_complete(self) -> None:
+        """All headers have come."""
+        status, headers = self._parser.get_status_code(), self._headers
+        if status < 200:  # it only announces the answer
+            headers.clear()
+            return
+        if self.whole:
+            return
+        coding = headers.get("transfer-encoding")
+        if coding is not None and coding.lower() != "chunked":
+            raise self._bad(f"the answer comes as {coding!r}, which was not asked for")
+        self._check(int(headers.get("content-length") or 0))
+        self.head = Head(status, headers, self._parser.should_keep_alive())
+        self.whole = self._bodiless
 
-    def _read_piece(self, data: bytes, at: int) -> int:
-        """Take from the body what there is; returns where that ends."""
-        piece = data[at:] if self._left is None else data[at : at + self._left]
-        if self._left is None:
-            self._check(len(piece))
-        else:  # what may come was looked at when it was announced
-            self._left -= len(piece)
-        if piece:
-            self._pieces.append(piece)
-            self.waiting += len(piece)
-        return at + len(piece)
+    def on_body(self, piece: bytes) -> None:
+        """A piece of the body."""
+        if self.whole:
+            self._beyond = True
+            return
+        self._unread = 0
+        self._check(self.waiting + len(piece))
+        self._pieces.append(piece)
+        self.waiting += len(piece)
 
-    def _read_trailer(self, data: bytes, chunk: int, at: int) -> int:
-        """The lines after the last chunk, normally none; nobody reads them."""
-        end = data.find(_END, at)
-        if end >= 0:
-            self.whole = True
-            return end + len(_END)
-        if len(data) - at > MAX_HEAD:
-            raise BadAnswer("the answer's trailer is too long")
-        self._held = data[chunk:]
-        return len(data)
+    def on_message_complete(self) -> None:
+        """The answer, or an announcement of it, is over."""
+        self.whole = self.head is not None
 
-    def _hold(self, data: bytes, at: int) -> int:
-        """Keep what may become the beginning of a chunk."""
-        if _CHUNK_BEGUN.fullmatch(data, at) is None:
-            raise BadAnswer("the answer has a chunk without a size, or one that is not as long as it says")
-        self._held = data[at:]
-        return len(data)
+    # --- pieces ---
 
-    def _check(self, more: int) -> None:
+    def _check(self, size: int) -> None:
         if not self._endless:
-            check_size(self.waiting + more)
+            try:
+                check_size(size)
+            except BadAnswer as error:
+                raise self._bad(str(error)) from None
+
+    def _bad(self, problem: str) -> BadAnswer:
+        """What is wrong, remembered: the parser tells its caller only that a callback has failed."""
+        self._problem = problem
+        return BadAnswer(problem)
 
 
 def check_size(size: int) -> None:
@@ -236,36 +222,6 @@ def check_size(size: int) -> None:
         raise BadAnswer(f"the answer is larger than {MAX_BODY >> 20} MiB")
 
 
-def _parse(head: bytes) -> Head:
-    found = _STATUS.match(head)
-    if found is None:
-        raise BadAnswer("what came is not HTTP")
-    if _FIELDS.fullmatch(head, found.end()) is None:
-        raise BadAnswer("the answer has a header that is none")
-    headers: dict[str, str] = {}
-    for line in head[found.end() :].decode("latin-1").split("\r\n")[1:]:
-        name, _, value = line.partition(":")
-        name = name.lower()
-        if name in _ONCE and name in headers:
-            raise BadAnswer(f"the answer has two headers {name}")
-        headers[name] = value.strip(" \t")
-    status = int(found[2])
-    chunked, length = _framing(status, headers)
-    kept = found[1] == b"1" and "close" not in headers.get("connection", "").lower() and (chunked or length is not None)
-    return Head(status, headers, kept, chunked, length)
-
-
-def _framing(status: int, headers: dict[str, str]) -> tuple[bool, int | None]:
-    """Whether the body comes in chunks, and how long it is if not (RFC 9112, 6.3)."""
-    coding, length = headers.get("transfer-encoding"), headers.get("content-length")
-    if coding is not None and (coding.lower() != "chunked" or length is not None):
-        raise BadAnswer(f"the answer comes as {coding!r}, which was not asked for")
-    if status < 200 or status in (204, 304):
-        return False, 0
-    if coding is not None:
-        return True, None
-    if length is None:
-        return False, None
-    if _DIGITS.fullmatch(length) is None:
-        raise BadAnswer(f"the answer's length is {length[:40]!r}")
-    return False, int(length)
+def _ends_with_connection(head: Head) -> bool:
+    """Whether nothing else says where the body ends (RFC 9112, 6.3)."""
+    return not _ONCE & head.headers.keys()

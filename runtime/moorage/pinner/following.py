@@ -148,7 +148,7 @@ class Following:
         node = self.node_name(name)
         if not node:
             return ()
-        seen = [pod for pod in self._caches.pods.by(BY_NODE, node) if self.pods.get(pod.key) is not None]
+        seen = self.pods.remaining(self._caches.pods.by(BY_NODE, node))
         landing = [self.pod(key) for key in self._admitted.get(node, ()) if self.claims[key].bound]
         known = {pod.key for pod in seen}
         return (*seen, *(pod for pod in landing if pod is not None and pod.key not in known))

@@ -26,8 +26,6 @@ from .world import World
 
 logger = logging.getLogger("moorage.pinner")
 
-ASKED_FOR = 0.5
-"""Seconds from the configuration being written until all API servers ask: they learn of it by a watch."""
 AT_ONCE = 8
 """Looks at a time: each may wait for a write, and what others come to must not."""
 SETTLE = 1.0
@@ -68,14 +66,13 @@ class Steering:
         self._reporter, self._clock, self._name = reporter, clock, name
         self._expects, self._monotonic = expects, monotonic
         self._asked: bool | None = None
-        self._asked_at = 0.0
         self._written: dict[str, tuple[str, object, object, float]] = {}  # uid, what we wrote, what came of it, when
         self._said: dict[str, tuple[str, str]] = {}  # node to the uid of its reservation, and what was said of it
 
     def asked(self, *, asked: bool) -> None:
-        """The API server is told to ask about pods that are created, or not to."""
+        """API servers ask about pods that are created, or do not."""
         if asked is not self._asked:
-            self._asked, self._asked_at = asked, self._monotonic()
+            self._asked = asked
             for name in self._world.slot_reserved:
                 self._queue.add(name)
 
@@ -206,9 +203,6 @@ class Steering:
             return None
         if not self._asked:  # when all have come nobody need ask; and who leads newly does not know yet
             return None if self._asked is False and self._world.expected.free(name) else shown
-        if (rest := self._asked_at + ASKED_FOR - self._monotonic()) > 0:
-            self._queue.add_after(name, rest)
-            return shown
         if destinations.is_served(reservation):
             return shown
         return {"generation": generation, "at": f"{self._clock.now():%Y-%m-%dT%H:%M:%SZ}", "by": self._name}

@@ -49,9 +49,17 @@ def slots_left(slots: Iterable[Slot], pods: Iterable[Pod]) -> tuple[Slot, ...]:
         slots: what was expected.
         pods: the pods that are on the node; any revision of the owner counts, ended pods do not.
     """
+    known = tuple(slots)
+    left = [slot.count for slot in known]
+    for pod in pods:
+        if pod.finished:
+            continue
+        for index, slot in enumerate(known):
+            if left[index] > 0 and belongs_to(pod, slot.owner):
+                left[index] -= 1
+                break
     return tuple(
-        Slot(owner=slot.owner, requests=slot.requests, count=slot.count - len(there))
-        for slot, there in slots_filled(slots, pods)
+        Slot(owner=slot.owner, requests=slot.requests, count=count) for slot, count in zip(known, left, strict=True)
     )
 
 

@@ -44,8 +44,9 @@ BAD = [
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1" * 2000,
     b"HTTP/1.1 200 OK\r\nA: " + b"b" * 70_000,
     b"HTTP/1.1 200 OK\r\nContent-Length: 134217729\r\n\r\n",
-    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8000001\r\n",
-    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n7ffffff\r\n",
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+    _CHUNKED + b"0\r\nA: " + b"b" * 70_000,
+    _CHUNKED + b"1;a=" + b"b" * 70_000,
 ]
 
 
@@ -124,10 +125,13 @@ def test_a_body_without_a_length_ends_with_the_connection() -> None:
     assert (found.body, found.kept) == (b"so far and on", False)
 
 
-def test_a_body_without_a_length_is_not_read_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("begun", [_OK + b"\r\n0123456789", _CHUNKED + b"a\r\n0123456789\r\n1\r\n"])
+def test_a_body_that_does_not_say_its_length_is_not_read_for_ever(
+    monkeypatch: pytest.MonkeyPatch, begun: bytes
+) -> None:
     monkeypatch.setattr(answer, "MAX_BODY", 10)
     reader = Reader()
-    assert not reader.feed(b"HTTP/1.1 200 OK\r\n\r\n0123456789")
+    assert not reader.feed(begun)
     with pytest.raises(BadAnswer, match="larger than"):
         reader.feed(b"!")
 

@@ -19,7 +19,7 @@ from moorage.kube.client import Client
 from moorage.kube.clock import ServerClock
 from moorage.kube.errors import Status
 from moorage.pinner.reporting import Reporter
-from moorage.pinner.steering import ASKED_FOR, SETTLE, Steering
+from moorage.pinner.steering import SETTLE, Steering
 from moorage.reservations import SlotReservation, destinations
 from tests.kube.pinning import Lines, Records
 from tests.unit.pinner.webhook.scene import Json, Scene, pod, slot
@@ -83,10 +83,9 @@ class Setting:
         assert isinstance(found, SlotReservation)
         return found
 
-    async def asked(self, *, asked: bool = True) -> None:
-        """The API server is told to ask, and all of it knows."""
+    def asked(self, *, asked: bool = True) -> None:
+        """API servers ask, or do not."""
         self.steering.asked(asked=asked)
-        self.seconds += ASKED_FOR
 
 
 @pytest.fixture
@@ -114,9 +113,8 @@ async def test_it_is_served_once_the_api_server_asks_and_not_before(setting: Set
     found = await setting.look()
     assert setting.expects == 1, "the API server is to be told to ask"
     assert (found.status["filled"], "served" in found.status) == ("0/2", False)
-    setting.steering.asked(asked=True)
-    assert not destinations.is_served(await setting.look(later=ASKED_FOR / 2))
-    assert destinations.is_served(await setting.look(later=ASKED_FOR))
+    setting.asked()
+    assert destinations.is_served(await setting.look())
     found = await setting.look()
     assert found.status["served"] == {"generation": 1, "at": "2026-01-31T12:00:00Z", "by": "pinner-0"}
     assert len(setting.api.written) == 2, "nothing is written for nothing"
@@ -124,7 +122,7 @@ async def test_it_is_served_once_the_api_server_asks_and_not_before(setting: Set
 
 async def test_another_generation_is_served_anew(setting: Setting) -> None:
     setting.scene.running("a", slot(2))
-    await setting.asked()
+    setting.asked()
     first = await setting.look()
     meta = msgspec.structs.replace(first.metadata, generation=2)
     changed = msgspec.structs.replace(first, metadata=meta)
@@ -139,19 +137,19 @@ async def test_a_new_leader_takes_nothing_back_until_it_knows(setting: Setting) 
     found = msgspec.structs.replace(cast("Any", setting.scene.slots.get("a")), status=status)
     setting.scene.slots.put(found, setting.scene.next())
     await setting.look()
-    await setting.asked()
+    setting.asked()
     assert (await setting.look()).status["served"]["by"] == "earlier"
     assert setting.api.written == []
-    await setting.asked(asked=False)
+    setting.asked(asked=False)
     assert "served" not in (await setting.look()).status
 
 
 async def test_when_all_have_come_nobody_need_ask_and_it_stays_served(setting: Setting) -> None:
     setting.scene.running("a", slot(1))
-    await setting.asked()
+    setting.asked()
     assert destinations.is_served(await setting.look())
     setting.scene.store(setting.scene.create(pod()), "web-1")
-    await setting.asked(asked=False)
+    setting.asked(asked=False)
     found = await setting.look()
     assert destinations.is_served(found)
     assert found.status["filled"] == "1/1"
@@ -159,7 +157,7 @@ async def test_when_all_have_come_nobody_need_ask_and_it_stays_served(setting: S
 
 async def test_what_does_not_count_is_not_served_and_says_why_once(setting: Setting) -> None:
     setting.scene.running("a", slot(1))
-    await setting.asked()
+    setting.asked()
     await setting.look()
     setting.scene.now += timedelta(minutes=10)
     with said() as lines:
@@ -200,7 +198,7 @@ async def test_a_status_that_is_not_kept_is_not_written_again(setting: Setting) 
 
 async def test_many_arrivals_are_one_write(setting: Setting) -> None:
     setting.scene.running("a", slot(5, cpu="100m"))
-    await setting.asked()
+    setting.asked()
     await setting.look()
     for number in range(4):
         setting.scene.store(setting.scene.create(pod(cpu="100m")), f"web-{number}")

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from moorage.objects import Container, ObjectMeta, OwnerReference, Pod, PodSpec, PodStatus, ResourceRequirements
 from moorage.reservations import Owner, Promise, Slot, Spec, rules
@@ -70,6 +72,26 @@ def test_slots_are_filled_in_order_and_no_pod_fills_two() -> None:
     slots = (Slot(WEB, count=2), Slot(WEB, count=2), Slot(Owner("StatefulSet", "db", "shop"), count=1))
     left = rules.slots_left(slots, [pod(1), pod(2), pod(3), pod(4, phase="Failed")])
     assert [slot.count for slot in left] == [0, 1, 1]
+
+
+OWNERS = (WEB, Owner("Deployment", "api", "shop"), Owner("ReplicaSet", "web-5d4f", "shop"))
+
+
+@given(
+    slots=st.lists(st.builds(Slot, st.sampled_from(OWNERS), count=st.integers(0, 3)), max_size=5),
+    kinds=st.lists(
+        st.tuples(
+            st.sampled_from(["web-5d4f", "web-7c7c", "api-5d4f", "x-5d4f"]), st.sampled_from(["Running", "Failed"])
+        ),
+        max_size=12,
+    ),
+)
+def test_so_many_slots_are_left_as_are_not_filled(slots: list[Slot], kinds: list[tuple[str, str]]) -> None:
+    pods = [pod(number, owner, phase=phase) for number, (owner, phase) in enumerate(kinds)]
+    filled = rules.slots_filled(slots, pods)
+    left = rules.slots_left(slots, pods)
+    assert [slot.count for slot in left] == [slot.count - len(there) for slot, there in filled]
+    assert [(slot.owner, slot.requests) for slot in left] == [(slot.owner, slot.requests) for slot in slots]
 
 
 def test_expectations_end_when_filled_released_or_over() -> None:

@@ -25,7 +25,7 @@ logger = logging.getLogger("moorage.evictor")
 
 WRITTEN_WITHIN = 5.0
 """Seconds that writing reservations may hold up a cycle."""
-SERVED_WITHIN = 5.0
+SERVED_WITHIN = 10.0
 """Seconds that a pod pinner may take to serve them."""
 CHANGED_WITHIN = 1.0
 """Seconds that it may take to serve what has changed of them; evictions wait for that."""

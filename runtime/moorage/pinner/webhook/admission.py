@@ -83,13 +83,10 @@ class Admission:
 
 
 async def _glance(registration: Registration, expected: Expected, clock: ServerClock) -> None:
-    before = expected.any
     while True:
         await asyncio.sleep(GLANCE)
         for claim in expected.pass_time(clock.now()):
             fields = {"node": claim.node, "claim": claim.id, "owner": claim.pod.metadata.generate_name}
             logger.info("pinned pod never came, its slot is free again", extra=fields)
-        if expected.any is not before:
-            before = expected.any
-            registration.stir()
+        registration.glance()
         registration.tell()

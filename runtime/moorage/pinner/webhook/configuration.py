@@ -153,12 +153,18 @@ class Registration:
         self._client, self._fence, self._target = client, fence, target
         self._bundle, self._wanted = bundle, wanted
         self._stirred = asyncio.Event()
+        self._heeded: bool | None = None  # whether pods were expected at the last look
         self._written: tuple[object, object] | None = None  # what we wrote last, and what the API server made of it
         self._complaint = ""
 
     def stir(self) -> None:
         """Something may be wanted that was not, or the other way round."""
         self._stirred.set()
+
+    def glance(self) -> None:
+        """Look again if pods are expected that were not at the last look, or the other way round."""
+        if self._wanted() is not self._heeded:
+            self.stir()
 
     async def run(self) -> None:
         """Keep it until cancelled.
@@ -191,8 +197,9 @@ class Registration:
             KubeError: it cannot be read or written.
             NotLeading: we lead no more.
         """
-        pem = self._bundle.pem()
-        entry = webhook(self._target, pem) if pem and self._wanted() else None
+        pem, wanted = self._bundle.pem(), self._wanted()
+        self._heeded = wanted
+        entry = webhook(self._target, pem) if pem and wanted else None
         async with self._fence.read():
             found = await self._client.get(resources.MUTATING_WEBHOOKS, self._target.configuration)
         if found.webhooks != ((entry,) if entry is not None else ()) and (entry, found.webhooks) != self._written:

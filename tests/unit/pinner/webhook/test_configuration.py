@@ -102,6 +102,31 @@ async def test_that_we_are_asked_is_said_once_api_servers_have_learnt_it(setting
     assert setting.told[-2:] == [False, False]
 
 
+async def test_who_glances_compares_with_what_was_written_and_not_with_the_last_glance(setting: Setting) -> None:
+    setting.bundle.use(b"first")
+    setting.wanted = False
+    running = asyncio.create_task(setting.registration.run())
+
+    async def written(*counts: int) -> None:
+        for _ in range(1000):
+            if setting.api.writes == list(counts):
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError(f"{setting.api.writes}, and not {counts}")
+
+    try:
+        setting.registration.glance()
+        setting.wanted = True
+        setting.registration.stir()  # somebody knows at once, and nobody glances meanwhile
+        await written(1)
+        setting.wanted = False
+        setting.registration.glance()
+        await written(1, 0)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
 async def test_nobody_is_asked_before_there_is_a_certificate(setting: Setting) -> None:
     await setting.registration.ensure()
     assert setting.api.writes == []
