@@ -8,17 +8,21 @@ not ours, or not known to this version, stay as they are.
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from moorage.controller.fence import Fence
 from moorage.kube import errors, resources
+from moorage.kube.backoff import Backoff
 from moorage.kube.client import FIELD_MANAGER, Client
 from moorage.reservations import NodeReservation, Spec, merging, newer, read
 
 from .names import FINALIZER
+from .refusal import is_final
 from .steps import EditReservation
 from .world import World
 
@@ -36,19 +40,43 @@ class Stored(enum.Enum):
     NOT_KEPT = "the API server took it and keeps something else"
 
 
+@dataclass(slots=True)
+class _PutOff:
+    """A reservation of which no write got through: when the next may be tried (monotonic seconds), and why."""
+
+    backoff: Backoff
+    due: float
+    error: errors.KubeError
+
+
 class Ledger:
     """Stores intents.
+
+    Several want to write one reservation, and each tries again by itself. While no write of it gets through they wait
+    together: until the next one is due, what was said of the last is said again without a request.
 
     Args:
         client: the API server.
         world: told of every change.
         fence: lets requests through.
+        backoff: how writes of one reservation wait.
+        monotonic: seconds on a clock that never goes back.
     """
 
-    def __init__(self, client: Client, world: World, fence: Fence) -> None:
+    def __init__(
+        self,
+        client: Client,
+        world: World,
+        fence: Fence,
+        backoff: Callable[[], Backoff],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._client = client
         self._world = world
         self._fence = fence
+        self._backoff = backoff
+        self._monotonic = monotonic
+        self._put_off: dict[str, _PutOff] = {}
 
     async def store(self, name: str, spec: Spec) -> Stored:
         """Store the intent for a node: a new reservation, or the difference to the one there is.
@@ -64,7 +92,7 @@ class Ledger:
         if reservation is None:
             body = {"metadata": {"name": name, "finalizers": [FINALIZER]}, "spec": merging.changes(None, spec)}
             try:
-                written = await self._fence.write(lambda: self._client.create(resources.NODE_RESERVATIONS, body))
+                written = await self._write(name, lambda: self._client.create(resources.NODE_RESERVATIONS, body))
             except errors.Conflict:
                 await self.read(name)
                 return Stored.CHANGED
@@ -117,6 +145,7 @@ class Ledger:
             except errors.Conflict:
                 await self.read(meta.name)
                 return False
+        self._put_off.pop(meta.name, None)
         if current.metadata.finalizers:
             await self.read(meta.name)
         else:
@@ -160,11 +189,31 @@ class Ledger:
         meta, changes = old.metadata, newer.keeping(old.spec, changes)
         request = self._patch if meta.owner_references else self._put  # we do not know all fields of such references
         try:
-            written = await self._fence.write(lambda: request(old, changes, finalizers))
+            written = await self._write(meta.name, lambda: request(old, changes, finalizers))
         except (errors.Conflict, errors.NotFound):
             await self.read(meta.name)
             return None
         self._world.wrote_reservation(written)
+        return written
+
+    async def _write(self, name: str, request: Callable[[], Awaitable[NodeReservation]]) -> NodeReservation:
+        before = self._put_off.get(name)
+        if before is not None and self._monotonic() < before.due:
+            raise before.error.with_traceback(None)
+        try:
+            written = await self._fence.write(request)
+        except (errors.Conflict, errors.NotFound):
+            self._put_off.pop(name, None)
+            raise
+        except errors.KubeError as error:
+            if isinstance(error, errors.ApiError) and is_final(error):  # another write may well be taken
+                self._put_off.pop(name, None)
+                raise
+            backoff = before.backoff if before is not None else self._backoff()
+            asked = error.retry_after if isinstance(error, errors.ApiError) else None
+            self._put_off[name] = _PutOff(backoff, self._monotonic() + max(backoff.next(), asked or 0.0), error)
+            raise
+        self._put_off.pop(name, None)
         return written
 
     async def _patch(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 
 from moorage.controller.fence import Fence
 from moorage.controller.queue import KeyQueue
+from moorage.kube.backoff import Backoff
 from moorage.kube.client import Client
 from moorage.kube.clock import ServerClock
 from moorage.protocol import Ack, Instruction, NodeReport, Webhook
@@ -91,7 +93,13 @@ class Pinner:
             steer=self._slots.add if steers else lambda _: None,
         )
         fence = Fence(self._is_leader, options.writes_in_flight)
-        ledger = Ledger(self._client, world, fence)
+        ledger = Ledger(
+            self._client,
+            world,
+            fence,
+            partial(Backoff, options.repeat_base, options.repeat_cap, least=0.5),
+            self._monotonic,
+        )
         attempts = Attempts(options.repeat_base, options.repeat_cap, self._monotonic)
         executor = Executor(
             self._client,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -127,3 +128,13 @@ def test_days_with_faults(deeds: list[Deed]) -> None:
 @given(days(PLAN, PEOPLE, TROUBLE, POLICY))
 def test_days_on_which_anything_may_happen(deeds: list[Deed]) -> None:
     run(live(deeds))
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.02, 0.5])
+@pytest.mark.parametrize("fault", ["429", "500", "no connection", "done, answer lost"])
+def test_whoever_wants_to_write_a_reservation_waits_with_the_others_while_nothing_gets_through(
+    fault: str, seconds: float
+) -> None:
+    """An intent that is to be stored, and what is to be written of the one before: each tries again by itself."""
+    morning = [(0.0, "create", "n1", 15.0), (seconds, "fault", fault, EVERY, 1000)]
+    run(live([*morning, (0.0, "create", "n1", 15.0), (0.5, "expect", "n1", 15.0), (10.0, "crash")]))
