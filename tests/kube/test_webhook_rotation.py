@@ -70,7 +70,7 @@ async def write(client: Client, namespace: str, name: str, data: dict[str, str |
 
 async def shown(ports: list[int]) -> set[bytes]:
     """The certificates that the replicas show."""
-    found = [await asyncio.to_thread(ssl.get_server_certificate, ("127.0.0.1", port)) for port in ports]
+    found = [await asyncio.to_thread(ssl.get_server_certificate, ("127.0.0.1", port), timeout=60) for port in ports]
     return {pem.strip().encode() for pem in found}
 
 

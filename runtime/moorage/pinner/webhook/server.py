@@ -227,6 +227,9 @@ class _Door:
         except OSError as error:
             logger.info("http: TLS handshake error from %s: %s", peer, _why(error))
             connection.close()
+        except Exception:  # whatever it is, others are let in
+            logger.exception("connection could not be let in", extra={"address": peer})
+            connection.close()
 
 
 def _peer(transport: asyncio.BaseTransport | None) -> str:

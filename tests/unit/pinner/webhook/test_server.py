@@ -21,6 +21,7 @@ import uvloop
 from moorage.controller import certificates
 from moorage.ops.parsing import Address
 from moorage.pinner.webhook import guests, server
+from moorage.pinner.webhook.guests import Guest, Guests
 from moorage.pinner.webhook.server import Webhook, serve
 from tests.unit.pinner.webhook.scene import Scene, patch_in, pod, review, slot
 
@@ -162,6 +163,24 @@ async def test_a_handshake_that_ends_is_told_in_the_words_people_search_for(
         await until(lambda: bool(caplog.messages))
     assert caplog.messages == [f"http: TLS handshake error from 127.0.0.1:{port}: EOF"]
     assert {record.levelname for record in caplog.records} == {"INFO"}
+
+
+async def test_a_connection_that_cannot_be_let_in_keeps_nobody_else_out(
+    context: ssl.SSLContext, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_in, tries = Guests.__call__, iter([RuntimeError("no more of it")])
+
+    def fails_once(guests: Guests) -> Guest:
+        for error in tries:
+            raise error
+        return let_in(guests)
+
+    monkeypatch.setattr(Guests, "__call__", fails_once)
+    async with running(context) as address, client() as session:
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await session.post(f"https://{address}/mutate", json=1)
+        assert (await session.post(f"https://{address}/mutate", json=2)).status == 200
+    assert "connection could not be let in" in caplog.messages
 
 
 async def test_plain_http_is_turned_away(context: ssl.SSLContext, caplog: pytest.LogCaptureFixture) -> None:
