@@ -18,7 +18,7 @@ LEAST_LINES = 4
 """So many lines of sentences are shown on a terminal of 24 lines, more on a higher one."""
 _INDENT = 11
 """What stands before a sentence."""
-_HEAD = "Deployment        Ready  floor lowest"
+_HEAD = "Deployment         Ready  floor lowest"
 POD_LEGEND = (("█ Ready ", "green"), ("▓ starts ", "cyan"), ("▒ leaves ", "yellow"), ("· free  ", "bright_black"))
 
 
@@ -106,7 +106,7 @@ def workload_lines(state: Workloads) -> int:
 def _floors(state: Workloads) -> Iterator[Text]:
     for each in state.workloads.values():
         ready = state.ready(each.name)
-        cell = Text(f"{each.name:<7.7}")
+        cell = Text(f"{each.name:<7.7} ")
         cell.append_text(floor_bar(each, ready))
         cell.append(f" {ready:>3}/{each.replicas:<3} ")
         cell.append(f"{each.floor:>4}{'*' if each.budget else ' '}", "yellow")
