@@ -30,6 +30,8 @@ logger = logging.getLogger("moorage.pinner.webhook")
 
 _LONGEST_REASON = 512
 _OF_THE_NODE = ("topology.kubernetes.io/zone", "topology.kubernetes.io/region")
+"""Labels of a node that the API server gives pods with that node's name, from 1.35 on (plugin/pkg/admission/
+podtopologylabels). That changes a pod after us, so that we are asked again. Whether it does is seen on the first."""
 
 
 class _Place(NamedTuple):
@@ -64,6 +66,7 @@ class Mutator:
     ) -> None:
         self._world, self._sweeps, self._clock, self._is_leader = world, sweeps, clock, is_leader
         self._hard = hard
+        self._copied: set[str] = set()  # the labels of nodes that this API server gives pinned pods
 
     def respond(self, body: bytes) -> bytes:
         """The answer to a review, whatever came.
@@ -137,7 +140,9 @@ class Mutator:
 
     def _again(self, pod: Pod, claim: Claim) -> Sequence[Operation]:
         """A pod of ours comes once more, because something has changed it after us."""
+        given = self._given(pod, claim)
         if pod.spec.node_name == claim.node and _alike(pod, claim.pod):
+            self._copied.update(given)
             return ()
         expected = self._world.expected
         expected.release(claim)
@@ -150,7 +155,7 @@ class Mutator:
         metrics.ADMITTED.labels("taken back").inc()
         fields = {"node": claim.node, "pod": _named(pod), "reason": why.reason.name, "why": why.text}
         logger.info("pin taken back, another webhook has changed the pod", extra=fields)
-        return patches.take_back(pod, {NOT_PINNED_ANNOTATION: why.text[:_LONGEST_REASON]})
+        return patches.take_back(pod, {NOT_PINNED_ANNOTATION: why.text[:_LONGEST_REASON]}, given)
 
     # --- answering ---
 
@@ -161,10 +166,24 @@ class Mutator:
         if place.pinned:
             metrics.ADMITTED.labels("pinned").inc()
             logger.info("pinning pod", extra=fields)
-            return patches.pin(pod, place.node, {CLAIM_ANNOTATION: id, PIN_ANNOTATION: instruction})
+            marks = {CLAIM_ANNOTATION: id, PIN_ANNOTATION: instruction}
+            return patches.pin(pod, place.node, marks, self._labels_of(place.node, pod))
         metrics.ADMITTED.labels("steered").inc()
         logger.info("steering pod", extra=fields)
         return patches.steer(pod, place.node, {CLAIM_ANNOTATION: id})
+
+    def _labels_of(self, node: str, pod: Pod) -> dict[str, str]:
+        """The labels that the API server will give the pod: with them it need not ask about the change once more."""
+        have = self._world.nodes.get(node) if self._copied else None
+        labels = have.metadata.labels if have is not None else {}
+        wanted = [key for key in _OF_THE_NODE if key in self._copied]
+        return {key: labels[key] for key in wanted if key in labels and key not in pod.metadata.labels}
+
+    def _given(self, pod: Pod, claim: Claim) -> list[str]:
+        """The labels of its node that a pod has got since it was pinned."""
+        node = self._world.nodes.get(claim.node)
+        labels, before, now = node.metadata.labels if node else {}, claim.pod.metadata.labels, pod.metadata.labels
+        return [key for key in _OF_THE_NODE if key in labels and now.get(key) == labels[key] and key not in before]
 
     def _left(self, pod: Pod, node: str, why: Refusal) -> Sequence[Operation]:
         metrics.ADMITTED.labels("left").inc()

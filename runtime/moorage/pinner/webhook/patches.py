@@ -5,7 +5,7 @@ Every operation holds for the pod as it was read: a field that is missing is add
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from moorage.objects import Pod
@@ -24,15 +24,16 @@ _NODE_NAME = "/spec/nodeName"
 _PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 
 
-def pin(pod: Pod, node: str, marks: Mapping[str, str]) -> list[Operation]:
+def pin(pod: Pod, node: str, marks: Mapping[str, str], labels: Mapping[str, str]) -> list[Operation]:
     """Give a pod its node: no scheduler will look at it.
 
     Args:
         pod: as it was read.
         node: the node's name.
         marks: annotations.
+        labels: of the node, that the API server gives the pod as well.
     """
-    return [{"op": "add", "path": _NODE_NAME, "value": node}, *_annotated(pod, marks)]
+    return [{"op": "add", "path": _NODE_NAME, "value": node}, *_labelled(pod, labels), *_annotated(pod, marks)]
 
 
 def steer(pod: Pod, node: str, marks: Mapping[str, str]) -> list[Operation]:
@@ -49,15 +50,17 @@ def steer(pod: Pod, node: str, marks: Mapping[str, str]) -> list[Operation]:
     return [*_preferring(pod, _term(node)), *_tolerating(pod), *_annotated(pod, marks)]
 
 
-def take_back(pod: Pod, marks: Mapping[str, str]) -> list[Operation]:
+def take_back(pod: Pod, marks: Mapping[str, str], labels: Iterable[str]) -> list[Operation]:
     """Leave a pod that we have pinned to the scheduler after all.
 
     Args:
         pod: as it was read.
         marks: annotations that it gets instead of ours.
+        labels: that it has from the node, by name.
     """
     unpinned: list[Operation] = [{"op": "remove", "path": _NODE_NAME}] if pod.spec.node_name else []
-    return [*unpinned, *_annotated(pod, marks)]
+    unlabelled: list[Operation] = [{"op": "remove", "path": _label(key)} for key in labels]
+    return [*unpinned, *unlabelled, *_annotated(pod, marks)]
 
 
 def mark(pod: Pod, marks: Mapping[str, str]) -> list[Operation]:
@@ -80,8 +83,23 @@ def _annotated(pod: Pod, marks: Mapping[str, str]) -> list[Operation]:
     ]
 
 
+def _labelled(pod: Pod, labels: Mapping[str, str]) -> list[Operation]:
+    if not pod.metadata.labels:
+        return [{"op": "add", "path": "/metadata/labels", "value": dict(labels)}] if labels else []
+    return [{"op": "add", "path": _label(key), "value": value} for key, value in labels.items()]
+
+
 def _annotation(key: str) -> str:
-    return f"/metadata/annotations/{key.replace('~', '~0').replace('/', '~1')}"
+    return f"/metadata/annotations/{_escaped(key)}"
+
+
+def _label(key: str) -> str:
+    return f"/metadata/labels/{_escaped(key)}"
+
+
+def _escaped(key: str) -> str:
+    """As a part of a JSON pointer (RFC 6901)."""
+    return key.replace("~", "~0").replace("/", "~1")
 
 
 def _term(node: str) -> dict[str, Any]:

@@ -9,7 +9,13 @@ import pytest
 
 from moorage.objects import Pod
 from moorage.pinner import expected
-from moorage.pinner.names import CLAIM_ANNOTATION, NOT_PINNED_ANNOTATION, PIN_ANNOTATION, PREPARING
+from moorage.pinner.names import (
+    CLAIM_ANNOTATION,
+    NOT_PINNED_ANNOTATION,
+    PIN_ANNOTATION,
+    PREPARING,
+    RESERVATION_ANNOTATION,
+)
 from moorage.reservations import Owner, Promise
 from moorage.scheduling import Reason
 from tests.unit.pinner.webhook.scene import NOW, WEB, Json, Scene, patched, pod, slot
@@ -270,6 +276,43 @@ def test_a_pod_that_only_got_the_labels_of_its_node_is_not_judged_again(
     monkeypatch.setattr(scene.world.expected, "release", judged.append)
     scene.ask(created)
     assert judged
+
+
+ZONE, REGION = "topology.kubernetes.io/zone", "topology.kubernetes.io/region"
+
+
+def of_the_node(created: Json) -> Json:
+    return {key: value for key, value in created["metadata"].get("labels", {}).items() if key in (ZONE, REGION)}
+
+
+@pytest.mark.parametrize("bare", [False, True])
+def test_an_api_server_that_gives_pods_the_labels_of_their_node_need_not_ask_twice(scene: Scene, bare: bool) -> None:
+    """It asks once more because of these labels: from the second pod on they are in our answer."""
+    owner = Owner("ReplicaSet", "web-5d4f", "ns")
+    labels = {"pool": "a", ZONE: "z", REGION: "r"}
+    annotations = {RESERVATION_ANNOTATION: "r-node-1"}
+    scene.node(
+        "node-1",
+        slot(4, owner=owner),
+        metadata={"name": "node-1", "uid": "n", "labels": labels, "annotations": annotations},
+    )
+    wanted = pod()
+    if bare:
+        del wanted["metadata"]["labels"]
+    first = scene.create(wanted)
+    assert (node_of(first), of_the_node(first)) == ("node-1", {}), "not every API server does so"
+    first["metadata"].setdefault("labels", {}).update({ZONE: "z", REGION: "r"})
+    assert scene.ask(first) == []
+    second = scene.create(wanted)
+    assert (node_of(second), of_the_node(second)) == ("node-1", {ZONE: "z", REGION: "r"})
+    own = pod()
+    own["metadata"]["labels"][ZONE] = "own"
+    assert of_the_node(scene.create(own)) == {ZONE: "own", REGION: "r"}, (
+        "what the pod has itself is the API server's to judge"
+    )
+    second["spec"]["nodeSelector"] = {"spot": "true"}
+    back = patched(second, scene.ask(second))
+    assert (node_of(back), of_the_node(back)) == ("", {}), "of a pin that is taken back nothing stays"
 
 
 def test_a_pin_is_taken_back_when_the_changed_pod_does_not_fit(scene: Scene) -> None:
