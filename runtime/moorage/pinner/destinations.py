@@ -7,20 +7,17 @@ there only after the whole fit check against the node as it is at this moment; e
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from moorage.objects import Node, Pod
 from moorage.protocol import ReasonCode
 from moorage.reservations import SlotReservation, destinations, moment
 from moorage.scheduling import leaving
 
-from . import eligibility, pins
+from . import pins
 from .expected import Expectation
 from .names import PIN_ANNOTATION, PLACEHOLDER_LABEL, STEERED_BY, preparing
-from .refusal import Nominable, Refusal, Wait
-
-if TYPE_CHECKING:
-    from .world import World
+from .refusal import Refusal
 
 HARD, OFF = "hard", "off"
 """Of the ways to put pods there: the node's name is given to them; nothing is done for SlotReservations."""
@@ -89,24 +86,20 @@ def against(node: Node) -> str:
     return f"the node is to be removed: {mark}" if mark is not None else ""
 
 
-def refuse(world: World, pod: Pod, name: str, now: datetime) -> Refusal | None:
-    """Why a pod cannot run on a running node where it is expected; None when it can.
+def refuse(expected: Expectation, name: str, node: Node | None, now: datetime) -> Refusal | None:
+    """Why no pod is put on a running node where some are expected, whatever fits there; None when one may be.
 
     Args:
-        world: what is known.
-        pod: the pod; it need not have been stored.
+        expected: what is expected there.
         name: the node's name.
+        node: the Node, or None.
         now: the API server's time, UTC.
     """
-    node, expected = world.nodes.get(name), world.expected.running(name)
-    until = moment(expected.until) if expected is not None else None
+    until = moment(expected.until)
     if node is None or until is None or until <= now:
         return Refusal(ReasonCode.DEADLINE_PASSED, f"nothing is expected on node {name} any more")
-    if why := against(node):
-        return Refusal(ReasonCode.DOES_NOT_FIT, f"node {name}: {why}")
-    with world.expected.making_way(pod, name):
-        found = eligibility.refuse_fit(world.snapshot.verdict(pod, name), name)
-    return found.why if isinstance(found, Wait | Nominable) else found
+    why = against(node)
+    return Refusal(ReasonCode.DOES_NOT_FIT, f"node {name}: {why}") if why else None
 
 
 def may_be_stuck(pod: Pod) -> bool:

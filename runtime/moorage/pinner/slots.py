@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from moorage.objects import Pod
+from moorage.objects import Node, Pod
 from moorage.protocol import ReasonCode
 from moorage.reservations import Pin, Slot, merging, rules
 
@@ -29,19 +29,27 @@ def refuse(world: World, pod: Pod, name: str, now: datetime) -> Refusal | None:
         name: the node's name.
         now: the API server's time, UTC.
     """
-    if world.expected.running(name) is not None:
-        return destinations.refuse(world, pod, name, now)
-    node, spec = world.node(name), world.reading(name).spec
-    if node is None or spec.promise is None or not world.is_ours(name):
-        return Refusal(ReasonCode.PLACEHOLDER_MISSING, f"node placeholder not found: {name}")
-    if not node.has_kubelet and rules.expired(spec, now):
-        return Refusal(ReasonCode.DEADLINE_PASSED, f"node {name} has not joined by its deadline")
-    refusal = eligibility.refuse_eviction(pod, spec.promise.taints)
-    if refusal is not None:
+    running = world.expected.running(name)
+    node = world.node(name) if running is None else world.nodes.get(name)
+    if running is None:
+        refusal = _refuse_promised(world, pod, name, node, now)
+    else:
+        refusal = destinations.refuse(running, name, node, now)
+    if refusal is not None or node is None:
         return refusal
     with world.expected.making_way(pod, name):
         found = eligibility.refuse_fit(world.snapshot.verdict(pod, node.metadata.name), node.metadata.name)
     return found.why if isinstance(found, Wait | Nominable) else found
+
+
+def _refuse_promised(world: World, pod: Pod, name: str, node: Node | None, now: datetime) -> Refusal | None:
+    """Why a pod is not put on a promised node, whatever fits there; None when it may be."""
+    spec = world.reading(name).spec
+    if node is None or spec.promise is None or not world.is_ours(name):
+        return Refusal(ReasonCode.PLACEHOLDER_MISSING, f"node placeholder not found: {name}")
+    if not node.has_kubelet and rules.expired(spec, now):
+        return Refusal(ReasonCode.DEADLINE_PASSED, f"node {name} has not joined by its deadline")
+    return eligibility.refuse_eviction(pod, spec.promise.taints)
 
 
 def is_guarded(world: World, name: str) -> bool:

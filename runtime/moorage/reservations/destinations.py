@@ -82,11 +82,6 @@ class Reading(NamedTuple):
     spec: SlotsSpec
     problems: tuple[Problem, ...]
 
-    @property
-    def usable(self) -> bool:
-        """Whether everything was understood."""
-        return not self.problems
-
 
 def read(reservation: SlotReservation) -> Reading:
     """Read a stored reservation; never raises.
@@ -99,11 +94,9 @@ def read(reservation: SlotReservation) -> Reading:
         know are no problem: a newer one may have written them.
     """
     problems: list[Problem] = []
-    raw = reservation.spec
-    if not isinstance(raw, Mapping):
-        problems.append(Problem("spec", "there is none" if raw is None else "it is not an object"))
+    reader = Reader.of(reservation.spec, problems)
+    if reader is None:
         return Reading(SlotsSpec(), tuple(problems))
-    reader = Reader(raw, problems)
     spec = SlotsSpec(
         node_uid=reader.text("nodeUID"),
         by=reader.text("by"),

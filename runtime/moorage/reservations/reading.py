@@ -72,11 +72,9 @@ def read(reservation: NodeReservation) -> Reading:
         know are no problem: a newer one may have written them.
     """
     problems: list[Problem] = []
-    raw = reservation.spec
-    if not isinstance(raw, Mapping):
-        problems.append(Problem("spec", "there is none" if raw is None else "it is not an object"))
+    reader = Reader.of(reservation.spec, problems)
+    if reader is None:
         return Reading(Spec(), tuple(problems))
-    reader = Reader(raw, problems)
     spec = Spec(
         intent=reader.one_of("intent", INTENTS),
         node_uid=reader.text("nodeUID"),
@@ -115,6 +113,14 @@ class Reader:
     def __init__(self, raw: Mapping[str, Any], problems: list[Problem]) -> None:
         self._raw = raw
         self._problems = problems
+
+    @classmethod
+    def of(cls, spec: object, problems: list[Problem]) -> Reader | None:
+        """A reader of a spec as it is stored; None, and a problem, when it is no object."""
+        if isinstance(spec, Mapping):
+            return cls(spec, problems)
+        problems.append(Problem("spec", "there is none" if spec is None else "it is not an object"))
+        return None
 
     def value(self, name: str, kind: type[T], default: T) -> T:
         """A field of a plain kind; the default when it is not there or of another."""

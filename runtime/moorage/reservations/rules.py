@@ -91,10 +91,13 @@ def created_since(since: str, pods: Iterable[Pod]) -> Iterator[Pod]:
         pods: any pods.
     """
     begun = moment(since)
-    begun = begun.replace(microsecond=0) if begun is not None else None  # pods tell their time in whole seconds
+    if begun is None:
+        yield from pods
+        return
+    begun = begun.replace(microsecond=0)  # pods tell their time in whole seconds
     for pod in pods:
         created = moment(pod.metadata.creation_timestamp or "")
-        if begun is None or created is None or created >= begun:
+        if created is None or created >= begun:
             yield pod
 
 

@@ -34,14 +34,14 @@ def reading(spec: Any) -> destinations.Reading:
 
 def test_a_good_one_has_no_problems_and_survives_being_written() -> None:
     found = reading(GOOD)
-    assert found.usable
+    assert not found.problems
     assert found.spec.node_uid == "u-1"
     assert found.spec.slots == (Slot(Owner(**WEB), {"cpu": "1"}, 2),)
     assert reading(msgspec.json.decode(msgspec.json.encode(found.spec))) == found
 
 
 def test_fields_of_a_newer_version_are_no_problem() -> None:
-    assert reading({**GOOD, "later": {"x": 1}, "slots": [{**GOOD["slots"][0], "more": True}]}).usable
+    assert not reading({**GOOD, "later": {"x": 1}, "slots": [{**GOOD["slots"][0], "more": True}]}).problems
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_fields_of_a_newer_version_are_no_problem() -> None:
 )
 def test_with_any_nonsense_nothing_counts(change: dict[str, Any], field: str, words: str) -> None:
     found = reading({**GOOD, **change})
-    assert not found.usable
+    assert found.problems
     (problem, *_) = found.problems
     assert problem.field == field
     assert words in problem.sentence
@@ -87,7 +87,7 @@ anything = st.recursive(
 @given(anything, anything)
 def test_reading_never_fails(spec: Any, status: Any) -> None:
     found = reading(spec)
-    assert destinations.in_force(found.spec, NOON) or found.spec.until != GOOD["until"] or not found.usable
+    assert destinations.in_force(found.spec, NOON) or found.spec.until != GOOD["until"] or found.problems
     destinations.is_served(SlotReservation(spec=spec, status=status))
 
 
@@ -101,7 +101,7 @@ def test_it_begins_and_ends_by_itself() -> None:
 @pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31"])
 def test_the_ends_of_time_are_no_trouble(day: str) -> None:
     found = reading({**GOOD, "since": f"{day}T23:59:58Z", "until": f"{day}T23:59:59Z"})
-    assert found.usable
+    assert not found.problems
     assert not destinations.in_force(found.spec, NOON)
 
 
