@@ -6,7 +6,7 @@ import json
 import keyword
 import re
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from tools.generate import bundle, values
@@ -48,7 +48,7 @@ def files() -> dict[str, str]:
     found[f"{PACKAGE}/schemas/rules.schema.json"] = bundle.text(bundle.bundled("rules/rules.schema.json"))
     for chart, schema in schemas.items():
         found[f"{PACKAGE}/schemas/values/{chart}.schema.json"] = bundle.text(schema)
-    found[f"{PACKAGE}/inputs.py"] = _inputs(schemas)
+    found |= {f"{PACKAGE}/inputs/{name}.py": text for name, text in _inputs(schemas)}
     found[f"{PACKAGE}/components.py"] = _components(schemas)
     found["docs/reference/pulumi.md"] = _reference(schemas)
     return found
@@ -86,25 +86,25 @@ def short(schema: Schema) -> Iterator[tuple[str, tuple[str, ...], str]]:
 # --- the classes of arguments ---
 
 
-def _inputs(schemas: dict[str, Schema]) -> str:
-    parts = [
-        f'"""Arguments of the components. {_NOTE}\n\nBelow the top level they are spelled as in the chart\'s values: '
-        '``planner={"apiKeySecretRef": {"name": ...}}``.\n"""',
-        "# Annotations are evaluated: the host of YAML programs reads them.\n"
-        "from collections.abc import Mapping, Sequence\nfrom typing import Any, TypedDict\n\nimport pulumi",
-    ]
+def _inputs(schemas: dict[str, Schema]) -> Iterator[tuple[str, str]]:
+    """The modules of arguments, one for each component: name and text."""
+    yield "__init__", _all_inputs(schemas)
     for chart, schema in schemas.items():
-        parts += _classes(component(chart), schema)
-        lines = [_class(f"{component(chart)}Args", f"Arguments of {component(chart)}: {schema['description']}")]
-        for name, inner in bundle.bundled(_RELEASE)["properties"].items():
-            lines += _key(name, inner, _type(inner))
-        for name, path, description in short(schema):
-            inner = _at(schema, path)
-            lines += _key(name, {**inner, "description": description}, _type_of(component(chart), path, inner))
-        for name, key in keys(schema).items():
-            inner = schema["properties"][key]
-            lines += _key(name, inner, _type_of(component(chart), (key,), inner))
-        parts.append("\n".join(lines))
+        name = component(chart)
+        uses = "from collections.abc import Mapping, Sequence\nfrom typing import Any, TypedDict\n\nimport pulumi"
+        parts = [_head(f"Arguments of {name}."), uses, *_classes(name, schema), _arguments(name, schema)]
+        yield argument_of(chart), _module(parts)
+
+
+def _all_inputs(schemas: dict[str, Schema]) -> str:
+    """The module with the arguments of Moorage, and those of each component."""
+    uses = ["from typing import TypedDict\n\nimport pulumi\n"]
+    uses += [
+        f"from pulumi_moorage.inputs.{argument_of(c)} import {component(c)}Args"
+        for c in sorted(schemas, key=argument_of)
+    ]
+    exported = sorted([f"{component(chart)}Args" for chart in schemas] + ["MoorageArgs"])
+    listed = ", ".join(f'"{each}"' for each in exported)
     lines = [_class("MoorageArgs", "Arguments of Moorage. What is said for all components, each may say otherwise.")]
     for name in TOGETHER:
         inner = bundle.bundled(_RELEASE)["properties"][name]
@@ -116,8 +116,36 @@ def _inputs(schemas: dict[str, Schema]) -> str:
                 f"Arguments of {component(chart)}, which is installed when they are given, if only as an empty map."
             )
         )
-    parts.append("\n".join(lines))
-    return "\n\n\n".join(["\n\n".join(parts[:2]), *parts[2:]]) + "\n"
+    imports = "\n".join(uses)
+    head = f"{imports}\n\n__all__ = [{listed}]"
+    return _module([_head("Arguments of the components."), head, "\n".join(lines)])
+
+
+def _head(what: str) -> str:
+    return (
+        f'"""{what} {_NOTE}\n\nBelow the top level they are spelled as in the chart\'s values: '
+        '``planner={"apiKeySecretRef": {"name": ...}}``.\n"""\n\n'
+        "# Annotations are evaluated: the host of YAML programs reads them."
+    )
+
+
+def _module(parts: Sequence[str]) -> str:
+    """A module of its head, what it uses, and classes."""
+    return "\n\n\n".join(["\n".join(parts[:2]), *parts[2:]]) + "\n"
+
+
+def _arguments(name: str, schema: Schema) -> str:
+    """The class of all arguments of a component."""
+    lines = [_class(f"{name}Args", f"Arguments of {name}: {schema['description']}")]
+    for key, inner in bundle.bundled(_RELEASE)["properties"].items():
+        lines += _key(key, inner, _type(inner))
+    for key, path, description in short(schema):
+        inner = _at(schema, path)
+        lines += _key(key, {**inner, "description": description}, _type_of(name, path, inner))
+    for key, original in keys(schema).items():
+        inner = schema["properties"][original]
+        lines += _key(key, inner, _type_of(name, (original,), inner))
+    return "\n".join(lines)
 
 
 def argument_of(chart: str) -> str:
