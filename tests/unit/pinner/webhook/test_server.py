@@ -61,6 +61,15 @@ async def client() -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
+@asynccontextmanager
+async def connected(address: Address) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection over which nothing was said."""
+    trust = ssl.create_default_context(cadata=DATA[certificates.AUTHORITY].decode())
+    reader, writer = await asyncio.open_connection(address.host, address.port, ssl=trust)
+    yield reader, writer
+    writer.close()
+
+
 def refusals(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str]]:
     """What was said of requests that are no reviews: status, and why."""
     found = [vars(each) for each in caplog.records if "no admission review" in each.getMessage()]
@@ -210,13 +219,10 @@ async def test_what_is_no_http_is_one_line_without_a_traceback(
     context: ssl.SSLContext, caplog: pytest.LogCaptureFixture, sent: bytes
 ) -> None:
     caplog.set_level(logging.INFO)
-    trust = ssl.create_default_context(cadata=DATA[certificates.AUTHORITY].decode())
-    async with running(context) as address:
-        reader, writer = await asyncio.open_connection(address.host, address.port, ssl=trust)
+    async with running(context) as address, connected(address) as (reader, writer):
         writer.write(sent)
         async with asyncio.timeout(30):
             assert b" 400 " in await reader.readline()
-        writer.close()
     assert [(each.levelname, each.getMessage(), each.exc_info) for each in caplog.records] == [
         ("INFO", "request is no HTTP, it is refused", None)
     ]
@@ -227,13 +233,10 @@ async def test_whoever_does_not_get_to_the_point_is_let_go(
 ) -> None:
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(guests, "HEADERS", 0.2)
-    trust = ssl.create_default_context(cadata=DATA[certificates.AUTHORITY].decode())
-    async with running(context) as address:
-        reader, writer = await asyncio.open_connection(address.host, address.port, ssl=trust)
+    async with running(context) as address, connected(address) as (reader, writer):
         writer.write(b"POST /mutate HTTP/1.1\r\nHost: x\r\n")
         async with asyncio.timeout(30):
             assert await reader.read() == b""
-        writer.close()
     assert caplog.messages == ["connection has sent no request in time, it is closed"]
 
 
@@ -243,16 +246,13 @@ async def test_a_spare_connection_is_kept_as_long_as_any_idle_one(
     """Go opens more than it needs, and takes one later: a question into one that is being closed would be lost."""
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(guests, "HEADERS", 0.2)
-    trust = ssl.create_default_context(cadata=DATA[certificates.AUTHORITY].decode())
-    async with running(context) as address:
-        reader, writer = await asyncio.open_connection(address.host, address.port, ssl=trust)
+    async with running(context) as address, connected(address) as (reader, writer):
         await asyncio.sleep(0.5)
         writer.write(
             b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1\r\n\r\n1"
         )
         async with asyncio.timeout(30):
             assert b" 200 " in await reader.readline()
-        writer.close()
     assert caplog.messages == []
 
 
@@ -261,12 +261,9 @@ async def test_in_the_end_nobody_keeps_a_connection_for_nothing(
 ) -> None:
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(guests, "KEPT", 0.2)
-    trust = ssl.create_default_context(cadata=DATA[certificates.AUTHORITY].decode())
-    async with running(context) as address:
-        reader, writer = await asyncio.open_connection(address.host, address.port, ssl=trust)
+    async with running(context) as address, connected(address) as (reader, _):
         async with asyncio.timeout(30):
             assert await reader.read() == b""
-        writer.close()
     assert caplog.messages == []
 
 
@@ -274,9 +271,7 @@ async def test_whoever_sends_byte_after_byte_is_let_go_too(
     context: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(guests, "HEADERS", 0.2)
-    trust = ssl.create_default_context(cadata=DATA[certificates.AUTHORITY].decode())
-    async with running(context) as address:
-        reader, writer = await asyncio.open_connection(address.host, address.port, ssl=trust)
+    async with running(context) as address, connected(address) as (reader, writer):
 
         async def drip() -> None:
             writer.write(b"POST /mutate HTTP/1.1\r\nX: ")
@@ -288,7 +283,6 @@ async def test_whoever_sends_byte_after_byte_is_let_go_too(
         async with asyncio.timeout(30):
             assert await reader.read() == b""
         dripping.cancel()
-        writer.close()
 
 
 async def test_a_body_that_does_not_come_is_not_waited_for(
@@ -296,15 +290,12 @@ async def test_a_body_that_does_not_come_is_not_waited_for(
 ) -> None:
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(server, "BODY", 0.2)
-    trust = ssl.create_default_context(cadata=DATA[certificates.AUTHORITY].decode())
-    async with running(context) as address:
-        reader, writer = await asyncio.open_connection(address.host, address.port, ssl=trust)
+    async with running(context) as address, connected(address) as (reader, writer):
         writer.write(
             b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
         )
         async with asyncio.timeout(30):
             assert (await reader.readline()).split()[1] == b"408"
-        writer.close()
     assert [status for status, _ in refusals(caplog)] == [408]
 
 
@@ -381,6 +372,8 @@ async def test_a_taken_address_is_one_sentence_with_the_way_out(context: ssl.SSL
         test_a_handshake_that_ends_is_told_in_the_words_people_search_for,
         test_plain_http_is_turned_away,
         test_whoever_sends_byte_after_byte_is_let_go_too,
+        test_a_spare_connection_is_kept_as_long_as_any_idle_one,
+        test_in_the_end_nobody_keeps_a_connection_for_nothing,
         test_a_body_that_does_not_come_is_not_waited_for,
         test_whoever_asks_while_we_stop_is_answered_once_more,
         test_whoever_has_a_connection_and_asks_nothing_is_not_waited_for,
