@@ -5,27 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from .common.drawing import drawn
+from .common.drawing import moment
 from .common.events import Event
-from .common.record import read
 from .events import NodeState
 from .play import POD_PINNER
 from .state import State
-from .view import render
 
 
 def svg(recording: Path) -> str:
-    """Draw the moment of a recording that shows most.
-
-    Args:
-        recording: a recorded run.
-
-    Returns:
-        An SVG document.
-    """
-    heading, _, events = read(recording, POD_PINNER)
-    title = f"./taskw demo  (real run, {heading.machine}, Kubernetes {heading.kubernetes})"
-    return drawn(render(telling(events), heading="Moorage"), title, "moorage-demo")
+    """Draw the moment of a recording that shows most."""
+    return moment(POD_PINNER, recording, telling, "moorage-demo")
 
 
 def telling(events: Sequence[Event]) -> State:

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
 
 from rich.console import Console, RenderableType
 from rich.terminal_theme import TerminalTheme
 
+from .demo import Demo
+from .events import Event, State
+from .record import read
+
+S = TypeVar("S", bound=State)
 WIDTH, HEIGHT = 96, 30
 
 _NORMAL = "484f58 ff7b72 3fb950 d29922 58a6ff bc8cff 39c5cf b1bac4"
@@ -61,3 +69,21 @@ def drawn(shown: RenderableType, title: str, name: str) -> str:
     )
     console.print(shown)
     return console.export_svg(title=title, theme=_THEME, code_format=_FORMAT, unique_id=name)
+
+
+def moment(demo: Demo[S], recording: Path, telling: Callable[[Sequence[Event]], S], name: str) -> str:
+    """Draw one moment of a recording.
+
+    Args:
+        demo: which.
+        recording: a recorded run.
+        telling: the state at the moment that shows most.
+        name: no other picture on a page may have it.
+
+    Returns:
+        An SVG document.
+    """
+    heading, _, events = read(recording, demo)
+    title = f"{demo.command}  (real run, {heading.machine}, Kubernetes {heading.kubernetes})"
+    state = telling(events)
+    return drawn(demo.render(state, demo.heading, state.at), title, name)

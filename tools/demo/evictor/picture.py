@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tools.demo.common.drawing import drawn
+from tools.demo.common.drawing import moment
 from tools.demo.common.events import Event
-from tools.demo.common.record import read
 from tools.demo.common.workloads import PodState
 
 from .events import NodeState
@@ -16,18 +15,8 @@ from .state import State
 
 
 def svg(recording: Path) -> str:
-    """Draw the moment of a recording that shows most.
-
-    Args:
-        recording: a recorded run.
-
-    Returns:
-        An SVG document.
-    """
-    heading, _, events = read(recording, EVICTOR)
-    title = f"{EVICTOR.command}  (real run, {heading.machine}, Kubernetes {heading.kubernetes})"
-    state = telling(events)
-    return drawn(EVICTOR.render(state, EVICTOR.heading, state.at), title, "moorage-evictor-demo")
+    """Draw the moment of a recording that shows most."""
+    return moment(EVICTOR, recording, telling, "moorage-evictor-demo")
 
 
 def telling(events: Sequence[Event]) -> State:
