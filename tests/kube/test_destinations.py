@@ -20,7 +20,7 @@ from moorage.planner.board import Board
 from moorage.reservations import SlotReservation, destinations
 from tests.kube import pinning
 from tests.kube.pinning import POOL
-from tests.kube.support import eventually, pod
+from tests.kube.support import eventually, pod, pod_where
 from tests.kube.webhooks import asked, deployment, expected_pod, pinner
 from tools.localcluster import ClusterHandle, LocalCluster
 
@@ -107,12 +107,20 @@ class Shop:
         self._client, self._cluster, self._namespace, self._pool = client, cluster, namespace, pool
 
     async def join(self, name: str, *, used: str = "") -> str:
-        """A node joins; returns its uid. Of its one core so much is used at once."""
+        """A node joins; returns its uid. Of its one core so much is used, by a pod that runs already.
+
+        A kubelet admits the pods of one second in any order: until it runs, another pod may take its room.
+        """
         await asyncio.to_thread(self._cluster.start_hollow_kubelet, name, node_labels={POOL: self._pool})
         await asyncio.to_thread(self._cluster.wait_node_ready, name)
         found = await self._client.get(resources.NODES, name)
         if used:
-            await self._client.create(resources.PODS, pod(f"filler-{name}", cpu=used, nodeName=name), self._namespace)
+            filler = await self._client.create(
+                resources.PODS, pod(f"filler-{name}", cpu=used, nodeName=name), self._namespace
+            )
+            await pod_where(
+                self._client, filler.metadata.name, self._namespace, lambda p: p.status.phase == "Running", "Running"
+            )
         return found.metadata.uid
 
     async def open(self, count: int = 1) -> None:
