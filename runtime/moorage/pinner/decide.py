@@ -67,7 +67,10 @@ def _decide(o: Observation, room: Room) -> Decision:
         return _absent(o)
     if o.node.has_kubelet and o.made and not marked(o.node):
         return _left_alone(o, o.node, room)
-    if not o.ours and not (o.node.has_kubelet and o.made):
+    # A Node that a machine brought is no placeholder, even when its status names no kubelet any more.
+    if (not o.ours or o.late) and not (o.node.has_kubelet and o.made):
+        if o.late and o.ours:
+            return _end(o, Refusal(ReasonCode.NODE_FAILED, f"node {o.node_name} names no kubelet any more"), node=None)
         real = ReasonCode.NODE_IS_REAL if o.node.has_kubelet else ReasonCode.NODE_FOREIGN
         return _end(o, Refusal(real), node=None)
     if o.node.has_kubelet:
@@ -388,7 +391,8 @@ def _doomed(o: Observation, why: Refusal) -> tuple[DeletePod, ...]:
 def _runs_elsewhere(o: Observation, node: Node | None) -> bool:
     """Whether the pods bound to this name are none of our concern: the Node is another's, or a machine has it."""
     if o.node is not None:
-        wiped = not o.node.has_kubelet and o.node.metadata.uid == o.spec.node_uid  # we made it: they would hang there
+        # We made it, and somebody took our marks off: they would hang there.
+        wiped = not o.late and not o.node.has_kubelet and o.node.metadata.uid == o.spec.node_uid
         return node is None and not wiped
     return not o.open  # there was a machine: what ran on it is the business of the controllers for lost nodes
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from moorage.objects import Pod
@@ -172,6 +172,24 @@ def _stands(seen: Observation, uid: str) -> bool:
     return one is not None and not one.spec.node_name and one.status.nominated_node_name == NAME
 
 
+_LATE_WITHOUT_KUBELET = _corner(
+    numbers=set(),
+    taken=set(),
+    intent="Hold",
+    released=True,
+    node_uid="",
+    is_open=False,
+    deleted=False,
+    raw={},
+    pods=[],
+    nominated={},
+    late="learned",
+    node=_node(ours=False, kubelet=False, ready=False, effect="NoSchedule"),
+)
+"""A machine's own Node, of which somebody emptied the status: once it was deleted like a placeholder."""
+
+
+@example(_LATE_WITHOUT_KUBELET, True)
 @given(_corners, st.booleans())
 def test_no_step_ever_hurts_a_real_node_or_a_pod_that_is_none_of_ours(one: Corner, confirmed: bool) -> None:
     one.confirmed = confirmed
