@@ -14,8 +14,8 @@ import msgspec
 import pytest
 
 from moorage.objects import Taint
-from moorage.pinner.profiles import PROFILES
-from moorage.pinner.promised import placeholder_manifest
+from moorage.pinner.promised.manifest import placeholder_manifest
+from moorage.pinner.providers import PROFILES
 from moorage.reservations import Promise
 from tests.auditing.guard import THIEF
 from tests.charts.paths import collection

@@ -14,8 +14,8 @@ import msgspec
 import pytest
 
 from moorage.objects import Node
-from moorage.pinner import adoption
-from moorage.pinner.profiles import PROFILES
+from moorage.pinner.node import adoption
+from moorage.pinner.providers import PROFILES
 from tests.charts.fenced import (
     APPLY,
     JSON_PATCH,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from moorage.ops import parsing
-from moorage.pinner import stream_credentials
+from moorage.pinner.stream import credentials
 from tests.charts.rendering import PINNER, Refused, Rendered, Values, annotations_of, refusal, render
 
 
@@ -182,7 +182,7 @@ def test_a_key_made_for_the_closed_product_leaves_the_namespace_only_when_told_s
 @pytest.mark.parametrize("host", [*INSIDE, *OUTSIDE])
 def test_chart_and_process_agree_on_what_is_outside(host: str) -> None:
     address = parsing.remote_address(f"{host}:9443")
-    inside = address.is_loopback or stream_credentials.is_inside(address.host, "moorings")
+    inside = address.is_loopback or credentials.is_inside(address.host, "moorings")
     assert inside == (host in INSIDE)
 
 

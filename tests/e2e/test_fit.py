@@ -20,7 +20,7 @@ import pytest
 from moorage.kube import credentials, errors, resources
 from moorage.kube.cache import Change, Kind, WatchCache
 from moorage.kube.client import Client
-from moorage.kube.transport import Transport
+from moorage.kube.http.transport import Transport
 from moorage.objects import KubeObject, Node, Pod
 from moorage.scheduling import Snapshot
 from tests.kube.support import eventually

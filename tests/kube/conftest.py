@@ -8,7 +8,7 @@ import pytest
 
 from moorage.kube import credentials
 from moorage.kube.client import Client
-from moorage.kube.transport import Transport
+from moorage.kube.http.transport import Transport
 from tools.localcluster import ClusterError, ClusterHandle, LocalCluster
 
 

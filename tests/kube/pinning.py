@@ -17,11 +17,11 @@ from moorage.kube import credentials, errors, resources
 from moorage.kube.cache import WatchCache
 from moorage.kube.client import Client
 from moorage.kube.events import EventType, ObjectRef
-from moorage.kube.transport import Transport
+from moorage.kube.http.transport import Transport
 from moorage.objects import KubeObject, Node, Pod, Taint
-from moorage.pinner.caches import Caches
 from moorage.pinner.options import Options
-from moorage.pinner.pinner import Pinner
+from moorage.pinner.state.caches import Caches
+from moorage.pinner.term import Pinner
 from moorage.protocol import (
     Ack,
     Action,

@@ -15,8 +15,8 @@ import pytest
 from moorage.kube import credentials, errors, resources
 from moorage.kube.cache import Change, Kind, WatchCache
 from moorage.kube.client import Client
+from moorage.kube.http.transport import Transport
 from moorage.kube.indexes import by_controller, by_node
-from moorage.kube.transport import Transport
 from moorage.kube.watch import PAGE_SIZE, Selection
 from moorage.objects import Pod
 from tests.kube.support import eventually, placeholder, pod, unscheduled_pod

@@ -9,7 +9,7 @@ import pytest
 
 from moorage.kube import credentials, errors, resources
 from moorage.kube.client import Client
-from moorage.kube.transport import Transport
+from moorage.kube.http.transport import Transport
 from tests.kube.support import PREPARING, node_where, placeholder, pod_where, unscheduled_pod
 from tools.localcluster import ClusterHandle
 

@@ -19,7 +19,7 @@ import asyncio
 
 from moorage.kube import credentials, errors, resources
 from moorage.kube.client import Client
-from moorage.kube.transport import Transport
+from moorage.kube.http.transport import Transport
 from tests.kube import identity, pinning
 from tools.localcluster import LocalCluster
 

@@ -13,7 +13,7 @@ from prometheus_client import REGISTRY
 
 from moorage.kube import credentials, errors, resources
 from moorage.kube.client import Client
-from moorage.kube.transport import Transport
+from moorage.kube.http.transport import Transport
 from moorage.objects import Pod
 from moorage.pinner.names import PIN_ANNOTATION, STEERED_BY
 from moorage.planner.board import Board

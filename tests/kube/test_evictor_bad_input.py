@@ -14,7 +14,7 @@ from moorage.drain import Settings
 from moorage.evictor import configuration
 from moorage.kube import credentials, resources
 from moorage.kube.client import Client
-from moorage.kube.transport import Transport
+from moorage.kube.http.transport import Transport
 from moorage.objects import Node
 from tests.kube.support import eventually, pod, renew_lease
 from tests.kube.test_evictor_acts import BINDINGS, MARK, NAMESPACE, POLICIES, Watcher, acting, status_where

@@ -13,7 +13,7 @@ import pytest
 
 from moorage.kube import credentials, errors, resources
 from moorage.kube.client import Client
-from moorage.kube.transport import Transport
+from moorage.kube.http.transport import Transport
 from moorage.objects import Node, Pod
 from tests.kube.support import eventually, pod
 from tests.kube.test_evictor_acts import (

@@ -17,8 +17,8 @@ from prometheus_client import REGISTRY
 from moorage.evictor import service
 from moorage.kube import resources
 from moorage.kube.client import Client
+from moorage.kube.http.transport import Transport
 from moorage.kube.lease import LeaderElection
-from moorage.kube.transport import Transport
 from moorage.ops.parsing import Address
 from moorage.ops.settings import EvictorSettings
 from tests.auditing import events

@@ -13,10 +13,10 @@ import pytest
 from moorage.kube import credentials, resources
 from moorage.kube.client import Client
 from moorage.kube.clock import micro_time
-from moorage.kube.transport import Transport
+from moorage.kube.http.transport import Transport
 from moorage.objects import Node, Pod
-from moorage.pinner.leases import NAMESPACE
 from moorage.pinner.names import PREPARING, RENEWED_ANNOTATION
+from moorage.pinner.node.leases import NAMESPACE
 from moorage.protocol import DeletePlaceholder, Outcome
 from tests.charts.fenced import Fenced, fenced
 from tests.kube import pinning

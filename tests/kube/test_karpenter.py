@@ -17,7 +17,7 @@ from moorage.evictor.sources import live
 from moorage.evictor.sources.gathered import ConfigMaps
 from moorage.kube import credentials, resources
 from moorage.kube.client import Client
-from moorage.kube.transport import Transport
+from moorage.kube.http.transport import Transport
 from moorage.objects import Node, Pod
 from tests.auditing import events
 from tests.kube.support import eventually, pod

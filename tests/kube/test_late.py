@@ -10,7 +10,7 @@ import pytest
 
 from moorage.kube import credentials, errors, resources
 from moorage.kube.client import Client
-from moorage.kube.transport import Transport
+from moorage.kube.http.transport import Transport
 from moorage.objects import Node
 from moorage.pinner.names import PREPARING
 from moorage.protocol import CreatePlaceholder, Outcome

@@ -11,7 +11,7 @@ import pytest
 
 from moorage.kube import credentials, resources
 from moorage.kube.client import Client
-from moorage.kube.transport import Transport
+from moorage.kube.http.transport import Transport
 from moorage.objects import Pod
 from moorage.pinner.names import PIN_ANNOTATION, PREPARING
 from moorage.protocol import Outcome

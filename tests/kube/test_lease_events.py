@@ -14,8 +14,8 @@ import pytest
 from moorage.kube import credentials, resources
 from moorage.kube.client import Client
 from moorage.kube.events import EventRecorder, ObjectRef
+from moorage.kube.http.transport import Transport
 from moorage.kube.lease import LeaderElection
-from moorage.kube.transport import Transport
 from moorage.objects.coordination import Lease
 from tests.kube.support import eventually, placeholder, unscheduled_pod
 from tools.localcluster import ClusterHandle
@@ -28,7 +28,7 @@ ELECTOR = """
 import asyncio, os, pathlib, sys, threading
 from moorage.kube import credentials
 from moorage.kube.lease import LeaderElection
-from moorage.kube.transport import Transport
+from moorage.kube.http.transport import Transport
 
 async def main():
     async with Transport(credentials.load(pathlib.Path(sys.argv[1]))) as transport:

@@ -11,7 +11,7 @@ import pytest
 from moorage.kube import resources
 from moorage.kube.client import Client
 from moorage.objects import Node, Pod
-from moorage.pinner import cleanup
+from moorage.pinner.commands import cleanup
 from moorage.pinner.names import PREPARING
 from moorage.protocol import Outcome
 from tests.kube import pinning

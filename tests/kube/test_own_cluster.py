@@ -12,7 +12,7 @@ import pytest
 from moorage.kube import credentials, errors, resources
 from moorage.kube.cache import Change, Kind, WatchCache
 from moorage.kube.client import Client
-from moorage.kube.transport import Transport
+from moorage.kube.http.transport import Transport
 from moorage.kube.watch import Reader, Selection
 from moorage.kube.wire.as_protobuf import ProtobufDecoder
 from moorage.objects import Namespace

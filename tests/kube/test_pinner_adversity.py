@@ -14,8 +14,8 @@ from moorage.kube import resources
 from moorage.kube.client import Client
 from moorage.kube.clock import micro_time
 from moorage.objects import Lease, Pod
-from moorage.pinner.leases import NAMESPACE
 from moorage.pinner.names import PREPARING
+from moorage.pinner.node.leases import NAMESPACE
 from moorage.protocol import ExpectPods, Outcome, Owner, Release, Slot
 from tests.kube import pinning
 from tests.kube.pinning import Driver

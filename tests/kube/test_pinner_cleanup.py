@@ -11,7 +11,7 @@ import pytest
 from moorage.controller import certificates
 from moorage.kube import errors, resources
 from moorage.kube.client import Client
-from moorage.pinner import cleanup
+from moorage.pinner.commands import cleanup
 from moorage.pinner.names import PREPARING
 from moorage.pinner.webhook import configuration
 from moorage.protocol import ExpectPods, Outcome, Owner, Slot

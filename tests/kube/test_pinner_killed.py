@@ -10,7 +10,7 @@ import pytest
 
 from moorage.kube import credentials, resources
 from moorage.kube.client import Client
-from moorage.kube.transport import Transport
+from moorage.kube.http.transport import Transport
 from moorage.objects import Pod
 from moorage.protocol import DeletePlaceholder, Outcome
 from tests.kube import identity, pinning

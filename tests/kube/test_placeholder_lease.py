@@ -11,7 +11,7 @@ import pytest
 
 from moorage.kube import credentials, resources
 from moorage.kube.client import Client
-from moorage.kube.transport import Transport
+from moorage.kube.http.transport import Transport
 from moorage.objects import Node
 from tests.kube.support import node_where, placeholder, renew_lease
 from tools.localcluster import ClusterOptions, LocalCluster

@@ -13,8 +13,8 @@ from moorage.controller import certificates
 from moorage.controller.certificates import State, Unusable
 from moorage.kube import credentials, errors, resources
 from moorage.kube.client import Client
-from moorage.kube.transport import Transport
-from moorage.planner.keeper import API_KEY, Keeper
+from moorage.kube.http.transport import Transport
+from moorage.planner.secrets import API_KEY, Keeper
 from tests.kube import identity, pinning
 from tools.localcluster import ClusterHandle
 

@@ -17,7 +17,7 @@ import pytest
 from moorage.cli import main
 from moorage.kube import credentials, errors, resources
 from moorage.kube.client import Client
-from moorage.kube.transport import Transport
+from moorage.kube.http.transport import Transport
 from moorage.ops.parsing import Address
 from moorage.ops.settings import PinnerSettings
 from moorage.pinner import service as pinner_service

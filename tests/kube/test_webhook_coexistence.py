@@ -18,8 +18,8 @@ from prometheus_client import REGISTRY
 from moorage.kube import errors, resources
 from moorage.kube.client import Client
 from moorage.objects import Pod
-from moorage.pinner import expected
 from moorage.pinner.names import NOT_PINNED_ANNOTATION, PIN_ANNOTATION, WEBHOOK
+from moorage.pinner.promised import expected
 from moorage.planner.board import Board
 from moorage.protocol import ExpectPods, Owner, Slot
 from tests.kube import meddling, pinning

@@ -16,7 +16,7 @@ import yaml
 from moorage.kube import credentials
 from moorage.kube.client import Client
 from moorage.kube.credentials import Access
-from moorage.kube.transport import Transport
+from moorage.kube.http.transport import Transport
 from moorage.ops.aio import run_command
 from tools.localcluster.binaries import binaries
 from tools.localcluster.leftovers import remove_kubelet_leftovers

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from moorage.kube import resources
 from moorage.kube.cache import Change, WatchCache
-from moorage.kube.transport import Transport
+from moorage.kube.http.transport import Transport
 from moorage.kube.watch import Selection
 from moorage.objects import Node, Pod
 from moorage.pinner.names import preparing

@@ -21,7 +21,7 @@ import msgspec
 from moorage.drain import Phase
 from moorage.drain.names import DRAIN_ANNOTATION, SOFT_TAINT
 from moorage.kube import credentials
-from moorage.kube.transport import Transport
+from moorage.kube.http.transport import Transport
 from moorage.ops.aio import run_command
 from tools.auditlog import Mark as Place
 from tools.localcluster import ClusterError

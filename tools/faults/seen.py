@@ -10,7 +10,7 @@ from moorage.drain import Mark, Phase
 from moorage.drain import names as marks
 from moorage.kube import resources
 from moorage.kube.cache import Change, WatchCache
-from moorage.kube.transport import Transport
+from moorage.kube.http.transport import Transport
 from moorage.objects import Node, Pod
 
 UNDER_WAY = (Phase.CHOSEN, Phase.DRAINING)

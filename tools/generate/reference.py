@@ -15,7 +15,7 @@ from moorage.kube import metrics as kube_metrics
 from moorage.ops import configuration
 from moorage.ops.settings import EvictorSettings, PinnerSettings
 from moorage.pinner import metrics as pinner_metrics
-from moorage.pinner import stream
+from moorage.pinner.stream import client
 from moorage.planner import metrics as planner_metrics
 from moorage.planner.settings import PlannerSettings
 from tools.toolchain.manifest import load
@@ -35,7 +35,7 @@ def metrics() -> str:
     rows = []
     for metric in (
         value
-        for module in (kube_metrics, events, pinner_metrics, stream, planner_metrics, evictor_metrics)
+        for module in (kube_metrics, events, pinner_metrics, client, planner_metrics, evictor_metrics)
         for value in vars(module).values()
     ):
         if isinstance(metric, MetricWrapperBase):

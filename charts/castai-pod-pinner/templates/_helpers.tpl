@@ -121,7 +121,7 @@ closed product: a value of the closed chart, or one of ours that names a Secret 
 
 {{/*
 "true" when the planner is outside the release's namespace: its address is neither this pod's own nor one of the names
-that the cluster's DNS has for a Service there. The process judges alike (moorage/pinner/stream_credentials.py).
+that the cluster's DNS has for a Service there. The process judges alike (moorage/pinner/stream/credentials.py).
 */}}
 {{- define "castai-pod-pinner.isOutside" -}}
 {{- $address := include "castai-pod-pinner.plannerAddress" . | lower -}}

@@ -21,8 +21,8 @@ if TYPE_CHECKING:  # loaded when there is something to do: --help and wrong usag
     from collections.abc import Mapping
 
     from moorage.kube.client import Client
-    from moorage.pinner.checks.outcome import Result
-    from moorage.pinner.checks.run import Check
+    from moorage.pinner.commands.check.outcome import Result
+    from moorage.pinner.commands.check.run import Check
     from moorage.pinner.rights import Right
 
 FAILED = 1
@@ -136,8 +136,8 @@ async def _check(settings: CheckSettings, output: str) -> int:
     from moorage.kube import credentials  # after the settings, so that a wrong one is told at once
     from moorage.kube.client import Client
     from moorage.kube.errors import KubeError
-    from moorage.kube.transport import Transport
-    from moorage.pinner.checks.run import run
+    from moorage.kube.http.transport import Transport
+    from moorage.pinner.commands.check.run import run
 
     try:
         access = credentials.load(settings.kubeconfig, settings.context)
@@ -160,8 +160,8 @@ async def _check(settings: CheckSettings, output: str) -> int:
 
 def _checks(settings: CheckSettings, client: Client) -> Mapping[str, Check]:
     """What is looked at, in the order in which it is shown."""
-    from moorage.pinner.checks import fence, installation, rights
-    from moorage.pinner.checks.account import service_account
+    from moorage.pinner.commands.check import fence, installation, rights
+    from moorage.pinner.commands.check.account import service_account
 
     namespace, lease = settings.namespace, settings.lease_name
     name = settings.service_account or ("" if settings.in_cluster else PINNER)
@@ -195,9 +195,9 @@ def needed(settings: CheckSettings) -> tuple[Right, ...]:
 
 
 async def _planner(settings: CheckSettings, client: Client) -> str:
-    from moorage.pinner.checks import planner
-    from moorage.pinner.checks.outcome import NotLookedAt
-    from moorage.pinner.stream_settings import endpoint_of
+    from moorage.pinner.commands.check import planner
+    from moorage.pinner.commands.check.outcome import NotLookedAt
+    from moorage.pinner.stream.settings import endpoint_of
 
     if settings.planner_address is None and not settings.in_cluster:
         raise NotLookedAt(

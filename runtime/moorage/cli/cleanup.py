@@ -1,7 +1,7 @@
 """``moorage cleanup``: shows what pod pinning and eviction have left behind, asks, and removes it.
 
 What counts as left behind, and how each thing is removed without hurting anybody, is the pinner's knowledge
-(``moorage.pinner.cleanup``); here is only the conversation with the person.
+(``moorage.pinner.commands.cleanup``); here is only the conversation with the person.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .table import table
 
 if TYPE_CHECKING:  # loaded when there is something to do: --help and wrong usage need none of it
     from moorage.kube.client import Client
-    from moorage.pinner.cleanup import Leftover
+    from moorage.pinner.commands.cleanup import Leftover
 
 FAILED = 1
 EXAMPLES = """\
@@ -72,8 +72,8 @@ def main(arguments: argparse.Namespace) -> int:
 async def _clean_up(settings: ClusterSettings, arguments: argparse.Namespace) -> int:
     from moorage.kube import credentials
     from moorage.kube.client import Client
-    from moorage.kube.transport import Transport
-    from moorage.pinner import cleanup
+    from moorage.kube.http.transport import Transport
+    from moorage.pinner.commands import cleanup
 
     async with Transport(credentials.load(settings.kubeconfig, settings.context)) as transport:
         client = Client(transport)
@@ -94,7 +94,7 @@ async def _clean_up(settings: ClusterSettings, arguments: argparse.Namespace) ->
 async def _remove(client: Client, found: Sequence[Leftover], output: str) -> dict[Leftover, str]:
     """Remove one after the other; what fails does not keep the rest from being removed."""
     from moorage.kube.errors import KubeError
-    from moorage.pinner import cleanup
+    from moorage.pinner.commands import cleanup
 
     failures = {}
     for each in found:

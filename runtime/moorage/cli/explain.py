@@ -21,7 +21,7 @@ from .looking import FAILED, SERVICE, Ended
 from .parser import WRONG_USAGE, Parser, make
 
 if TYPE_CHECKING:  # loaded when there is something to do
-    from moorage.pinner.overview import Held
+    from moorage.pinner.commands.overview import Held
 
 PROG = "moorage explain"
 EXAMPLES = """\
@@ -115,8 +115,8 @@ def _promised(arguments: argparse.Namespace, settings: EvictorSettings) -> Promi
 async def _look_up(kind: str, name: str, settings: EvictorSettings) -> Promised:
     from moorage.kube import credentials
     from moorage.kube.client import Client
-    from moorage.kube.transport import Transport
-    from moorage.pinner import overview
+    from moorage.kube.http.transport import Transport
+    from moorage.pinner.commands import overview
 
     async with Transport(credentials.load(settings.kubeconfig, settings.context)) as transport:
         found = await overview.gather(Client(transport))

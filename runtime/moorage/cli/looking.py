@@ -177,7 +177,7 @@ def _gathered(
 async def _live(settings: EvictorSettings, where: ConfigMaps, meanwhile: _Meanwhile) -> Gathered:
     from moorage.evictor.sources import live
     from moorage.kube import credentials
-    from moorage.kube.transport import Transport
+    from moorage.kube.http.transport import Transport
 
     async with Transport(credentials.load(settings.kubeconfig, settings.context)) as transport:
         return await live.gather(transport, where, lambda plural, count: meanwhile.say(f"{plural}: {count:,}"))

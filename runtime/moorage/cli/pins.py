@@ -19,7 +19,7 @@ from .parser import WRONG_USAGE, Parser, make
 from .table import table
 
 if TYPE_CHECKING:  # loaded when there is something to do: --help and wrong usage need none of it
-    from moorage.pinner.overview import Expected, Held
+    from moorage.pinner.commands.overview import Expected, Held
 
 FAILED = 1
 EXAMPLES = """\
@@ -71,8 +71,8 @@ def main(arguments: argparse.Namespace) -> int:
 async def _pins(settings: ClusterSettings, arguments: argparse.Namespace) -> int:
     from moorage.kube import credentials
     from moorage.kube.client import Client
-    from moorage.kube.transport import Transport
-    from moorage.pinner import overview
+    from moorage.kube.http.transport import Transport
+    from moorage.pinner.commands import overview
 
     async with Transport(credentials.load(settings.kubeconfig, settings.context)) as transport:
         found = await overview.gather(Client(transport))

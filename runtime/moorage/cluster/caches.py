@@ -10,8 +10,8 @@ from typing import Any, Generic, TypeVar
 
 from moorage.kube import resources
 from moorage.kube.cache import Index, WatchCache
+from moorage.kube.http.transport import Transport
 from moorage.kube.indexes import by_node
-from moorage.kube.transport import Transport
 from moorage.objects import (
     CsiNode,
     KubeObject,

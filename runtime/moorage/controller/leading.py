@@ -15,8 +15,8 @@ from typing import Any, Protocol
 from moorage.kube import resources
 from moorage.kube.cache import WatchCache
 from moorage.kube.events import EventRecorder
+from moorage.kube.http.transport import Transport
 from moorage.kube.lease import LeaderElection
-from moorage.kube.transport import Transport
 from moorage.kube.watch import Selection
 from moorage.objects import Lease
 from moorage.ops.health import Health

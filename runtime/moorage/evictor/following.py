@@ -12,7 +12,7 @@ from typing import Any
 from moorage.files import prices, rules
 from moorage.kube.cache import Change, WatchCache
 from moorage.kube.events import ObjectRef
-from moorage.kube.transport import Transport
+from moorage.kube.http.transport import Transport
 from moorage.kube.watch import Selection
 from moorage.ops.settings import EvictorSettings
 

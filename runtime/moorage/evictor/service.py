@@ -16,8 +16,8 @@ from moorage.controller.ourselves import Ourselves
 from moorage.kube import credentials
 from moorage.kube.client import Client
 from moorage.kube.events import EventRecorder
+from moorage.kube.http.transport import Transport
 from moorage.kube.lease import LeaderElection
-from moorage.kube.transport import Transport
 from moorage.ops import health
 from moorage.ops.settings import EvictorSettings
 

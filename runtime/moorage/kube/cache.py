@@ -21,8 +21,8 @@ from moorage.objects import KubeObject
 from . import errors, metrics
 from .backoff import Backoff
 from .changes import Change, Changed, Kind, Subscriber, Unread
+from .http.transport import Transport
 from .resources import Resource
-from .transport import Transport
 from .unreadable import Unreadable
 from .watch import Reader, Selection
 

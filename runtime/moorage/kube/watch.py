@@ -14,8 +14,8 @@ from typing import Generic, TypeVar
 from moorage.objects import KubeObject
 
 from . import errors
+from .http.transport import JSON, Transport
 from .resources import Resource
-from .transport import JSON, Transport
 from .unreadable import Unreadable
 from .wire.as_json import JsonDecoder
 from .wire.as_protobuf import ProtobufDecoder

@@ -20,23 +20,23 @@ from moorage.kube import credentials, errors, resources
 from moorage.kube.backoff import Backoff
 from moorage.kube.client import Client
 from moorage.kube.events import EventRecorder
+from moorage.kube.http.transport import Transport
 from moorage.kube.lease import LeaderElection
-from moorage.kube.transport import Transport
 from moorage.ops import compat, health
 from moorage.ops.settings import PinnerSettings
 from moorage.ops.version import version
 from moorage.protocol import Instruction
 
-from . import destinations
-from .caches import Caches
-from .dry_run import DryRun
+from .commands.dry_run import DryRun
+from .destinations import scope
 from .names import LEADER, ROLE_LABEL
 from .options import Options
-from .pinner import Pinner
 from .rights import CLUSTER_CONTROLLER
-from .stream import InstructionStream
-from .stream_channel import Cause
-from .stream_settings import StreamSettings
+from .state.caches import Caches
+from .stream.client import InstructionStream
+from .stream.connection import Cause
+from .stream.settings import StreamSettings
+from .term import Pinner
 from .webhook import reached
 from .webhook.admission import Admission
 from .withdrawal import withdraw
@@ -112,7 +112,7 @@ class _Service:
 
     async def run(self) -> None:
         beside = {"webhook": self._webhook.run()} if self._webhook is not None else {}
-        if self._webhook is not None and self._settings.destinations != destinations.OFF:
+        if self._webhook is not None and self._settings.destinations != scope.OFF:
             beside["slot reservations"] = self._caches.slot_reservations.run()
         await self._program.run(self._lead, prepare=self._prepare, beside=beside)
 

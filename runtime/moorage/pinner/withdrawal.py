@@ -18,8 +18,8 @@ from moorage.objects import Node, Pod
 from moorage.ops import compat
 from moorage.reservations import NodeReservation
 
-from . import cleanup
-from .cleanup import GIVE_BACK, Leftover
+from .commands import cleanup
+from .commands.cleanup import GIVE_BACK, Leftover
 
 logger = logging.getLogger("moorage.pinner")
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # each of these takes a moment to load, and a planner on a pe
     from moorage.kube.events import EventRecorder, EventType
     from moorage.ops.health import Health
 
-    from .keeper import Keeper
+    from .secrets import Keeper
 
 logger = logging.getLogger(__name__)
 
@@ -156,7 +156,7 @@ async def operation(settings: PlannerSettings) -> AsyncIterator[Operation]:
             return
         from moorage.kube import credentials
         from moorage.kube.events import EventRecorder
-        from moorage.kube.transport import Transport
+        from moorage.kube.http.transport import Transport
 
         access = credentials.load(settings.kubeconfig, settings.context)
         transport = await stack.enter_async_context(Transport(access))
@@ -169,7 +169,7 @@ async def operation(settings: PlannerSettings) -> AsyncIterator[Operation]:
         if settings.keeps_secrets:
             from moorage.kube.client import Client
 
-            from .keeper import Keeper
+            from .secrets import Keeper
             from .tlsfiles import authority_beside
 
             file = settings.tls_cert_file

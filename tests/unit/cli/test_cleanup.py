@@ -13,8 +13,8 @@ from moorage.cli import cleanup as command
 from moorage.kube.client import Client
 from moorage.kube.errors import ConnectionLost
 from moorage.objects import Node, ObjectMeta
-from moorage.pinner import cleanup
-from moorage.pinner.cleanup import Leftover
+from moorage.pinner.commands import cleanup
+from moorage.pinner.commands.cleanup import Leftover
 
 KUBECONFIG = """
 apiVersion: v1

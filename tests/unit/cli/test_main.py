@@ -91,12 +91,13 @@ main({[command, "--help"] if command else ["--help"]})
     [
         ("moorage.pinner.service", {"aiohttp", "cryptography", "jsonschema", "rich", "yaml"}),
         ("moorage.planner.service", {"aiohttp", "cryptography", "numpy", "rich"}),
-        ("moorage.pinner.checks.planner", {"aiohttp", "cryptography", "jsonschema", "numpy", "rich", "yaml"}),
+        ("moorage.pinner.commands.check.planner", {"aiohttp", "cryptography", "jsonschema", "numpy", "rich", "yaml"}),
         (
-            "moorage.pinner.checks.rights, moorage.pinner.checks.fence, moorage.pinner.checks.installation",
+            "moorage.pinner.commands.check.rights, moorage.pinner.commands.check.fence, "
+            "moorage.pinner.commands.check.installation",
             {"aiohttp", "cryptography", "grpc", "jsonschema", "numpy", "rich", "yaml"},
         ),
-        ("moorage.pinner.cleanup", {"aiohttp", "cryptography", "grpc", "jsonschema", "numpy", "rich", "yaml"}),
+        ("moorage.pinner.commands.cleanup", {"aiohttp", "cryptography", "grpc", "jsonschema", "numpy", "rich", "yaml"}),
     ],
 )
 def test_a_program_loads_what_it_needs(module: str, needless: set[str]) -> None:

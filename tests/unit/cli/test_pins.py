@@ -15,7 +15,7 @@ from moorage.cli import explain, looking
 from moorage.cli import pins as command
 from moorage.kube.errors import ConnectionLost, Forbidden, KubeError, NotFound, Status
 from moorage.objects import Pod
-from moorage.pinner import overview
+from moorage.pinner.commands import overview
 from moorage.pinner.names import CLAIM_ANNOTATION, FINALIZER, NOT_PINNED_ANNOTATION, PIN_ANNOTATION
 from moorage.reservations import NodeReservation, SlotReservation
 from tests.unit.cli.test_cleanup import KUBECONFIG

@@ -10,7 +10,7 @@ import pytest
 from moorage.drain import Phase, leftovers, names
 from moorage.kube import errors, resources
 from moorage.kube.client import Client
-from moorage.kube.transport import Transport
+from moorage.kube.http.transport import Transport
 from tests.unit.pinner.bed.virtual import virtual
 
 from .bed.bed import US, Bed, shop

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moorage.kube import answer
-from moorage.kube.answer import Answer, BadAnswer, Reader
+from moorage.kube.http import parser
+from moorage.kube.http.parser import Answer, BadAnswer, Reader
 
 _OK = b"HTTP/1.1 200 OK\r\n"
 _CHUNKED = _OK + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -129,7 +129,7 @@ def test_a_body_without_a_length_ends_with_the_connection() -> None:
 def test_a_body_that_does_not_say_its_length_is_not_read_for_ever(
     monkeypatch: pytest.MonkeyPatch, begun: bytes
 ) -> None:
-    monkeypatch.setattr(answer, "MAX_BODY", 10)
+    monkeypatch.setattr(parser, "MAX_BODY", 10)
     reader = Reader()
     assert not reader.feed(begun)
     with pytest.raises(BadAnswer, match="larger than"):

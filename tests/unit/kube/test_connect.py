@@ -10,8 +10,8 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from moorage.kube import connect
-from moorage.kube.connect import Connector, NotConnected, Place
+from moorage.kube.http import connector
+from moorage.kube.http.connector import Connector, NotConnected, Place
 
 DEAD, ALIVE, CLOSED = "127.0.0.2", "127.0.0.1", "127.0.0.3"
 
@@ -47,7 +47,7 @@ def resolving_to(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
     async def found(place: Place) -> list[tuple[object, ...]]:
         return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (each, place.port)) for each in addresses]
 
-    monkeypatch.setattr(connect, "_addresses", found)
+    monkeypatch.setattr(connector, "_addresses", found)
 
 
 @pytest.mark.parametrize("others", [(DEAD,), (CLOSED,), (DEAD, CLOSED)])

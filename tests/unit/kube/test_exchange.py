@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from moorage.kube import errors, exchange
+from moorage.kube import errors
+from moorage.kube.http import pool
+from moorage.kube.http.transport import MAX_CONNECTIONS
 from moorage.kube.resources import PODS
-from moorage.kube.transport import MAX_CONNECTIONS
 from moorage.pinner.options import Options
 from tests.unit.kube.hostile import Exchange, HostileServer, eventually, hostile, transport
 
@@ -127,7 +128,7 @@ async def test_a_read_on_a_connection_that_has_ended_meanwhile_is_sent_once_more
 
 
 async def test_connections_that_nobody_uses_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exchange, "KEEP", 0.02)
+    monkeypatch.setattr(pool, "KEEP", 0.02)
     async with counted() as (server, _), transport(server) as t:
         await asyncio.gather(*(t.request("GET", PATH) for _ in range(3)))
         await eventually(lambda: server.connections == 0)

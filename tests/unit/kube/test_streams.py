@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import pytest
 
-from moorage.kube import streams
-from moorage.kube.streams import HIGH, PLENTY, Stream
+from moorage.kube.http import stream as streams
+from moorage.kube.http.stream import HIGH, PLENTY, Stream
 
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 

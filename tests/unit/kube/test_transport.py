@@ -7,9 +7,10 @@ import dataclasses
 
 import pytest
 
-from moorage.kube import answer, errors
+from moorage.kube import errors
+from moorage.kube.http import parser
+from moorage.kube.http.transport import Transport
 from moorage.kube.resources import LEASES, NODES, PODS
-from moorage.kube.transport import Transport
 from tests.unit.kube.hostile import (
     Exchange,
     Fault,
@@ -267,7 +268,7 @@ async def test_a_request_cancelled_at_any_moment_leaves_nothing_open(step: int) 
 
 
 async def test_a_refusal_that_never_ends_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answer, "MAX_BODY", 100)
+    monkeypatch.setattr(parser, "MAX_BODY", 100)
     async with hostile() as server, transport(server) as t:
         server.fault("watch", refuse(500, {"message": "x" * 101}))
         with pytest.raises(errors.ConnectionLost, match="larger than"):

@@ -15,7 +15,7 @@ from moorage.ops.configuration import SettingsError, add_flags, load, settings_o
 from moorage.ops.parsing import Address
 from moorage.ops.secret import Secret
 from moorage.ops.settings import PinnerSettings
-from moorage.pinner.stream_settings import StreamSettings
+from moorage.pinner.stream.settings import StreamSettings
 
 BASE = {"MOORAGE_PLANNER_ADDRESS": "planner.castai-agent:9443"}
 

@@ -23,9 +23,9 @@ from moorage.objects import (
 )
 from moorage.objects.base import Condition
 from moorage.objects.pod import Container, ContainerState, ContainerStatus, ResourceRequirements, StateDetail
-from moorage.pinner import eligibility, late
-from moorage.pinner.decide import decide
-from moorage.pinner.intake import can_be_bound
+from moorage.pinner import eligibility
+from moorage.pinner.instructions.judge import can_be_bound
+from moorage.pinner.intents.unstored import done
 from moorage.pinner.names import (
     FINALIZER,
     PIN_ANNOTATION,
@@ -34,10 +34,10 @@ from moorage.pinner.names import (
     PREPARING_TAINT,
     RESERVATION_ANNOTATION,
 )
-from moorage.pinner.profiles import PROFILES
-from moorage.pinner.refusal import Nominable, Refusal, Wait
-from moorage.pinner.signs import NONE, UNKNOWN, Signs
-from moorage.pinner.steps import (
+from moorage.pinner.node import late
+from moorage.pinner.node.decide import decide
+from moorage.pinner.node.signs import NONE, UNKNOWN, Signs
+from moorage.pinner.node.steps import (
     Bind,
     ClearNomination,
     Confirm,
@@ -52,7 +52,8 @@ from moorage.pinner.steps import (
     PatchNode,
     Step,
 )
-from moorage.pinner.unwritten import done
+from moorage.pinner.providers import PROFILES
+from moorage.pinner.refusal import Nominable, Refusal, Wait
 from moorage.protocol import ReasonCode
 from moorage.reservations import NodeReservation, Pin, Promise, Record, Spec, merging, read
 

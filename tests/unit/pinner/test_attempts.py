@@ -8,9 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moorage.objects import Node, ObjectMeta
-from moorage.pinner.attempts import AT_ONCE, REMEMBERED, Attempts
+from moorage.pinner.node.attempts import AT_ONCE, REMEMBERED, Attempts
+from moorage.pinner.node.steps import (
+    Bind,
+    Confirm,
+    CreateNode,
+    DeleteNode,
+    DeletePod,
+    PatchNode,
+    ShowStatus,
+    Step,
+    key,
+)
 from moorage.pinner.refusal import Refusal
-from moorage.pinner.steps import Bind, Confirm, CreateNode, DeleteNode, DeletePod, PatchNode, ShowStatus, Step, key
 from moorage.protocol import ReasonCode
 from tests.unit.pinner.model import NAME, pin, pod, reservation_of, spec_of
 

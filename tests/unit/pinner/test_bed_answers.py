@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from moorage.pinner import intake
+from moorage.pinner.instructions import judge
 from moorage.protocol import Instruction
 from tests.unit.pinner.bed import Bed, Json, faults, virtual
 from tests.unit.pinner.bed.faults import Effect
@@ -59,14 +59,14 @@ async def test_pins_are_answered_though_another_pod_of_their_node_cannot_be_dele
 async def test_an_instruction_that_meets_a_defect_is_answered_and_holds_nobody_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    whole: Callable[..., intake.Admission] = intake.take
+    whole: Callable[..., judge.Admission] = judge.take
 
-    def take(instruction: Instruction, *args: Any, **more: Any) -> intake.Admission:
+    def take(instruction: Instruction, *args: Any, **more: Any) -> judge.Admission:
         if instruction.id == bad:
             raise ZeroDivisionError
         return whole(instruction, *args, **more)
 
-    monkeypatch.setattr(intake, "take", take)
+    monkeypatch.setattr(judge, "take", take)
     async with Bed() as bed:
         bad = ""
         await placeholder(bed)

@@ -10,10 +10,9 @@ import msgspec
 import pytest
 
 from moorage.objects import OwnerReference, Pod
-from moorage.pinner import pins
 from moorage.pinner.names import PREPARING, RESERVATION_ANNOTATION
-from moorage.pinner.refusal import Refusal
-from moorage.pinner.steps import (
+from moorage.pinner.node import pins
+from moorage.pinner.node.steps import (
     Bind,
     Confirm,
     CreateNode,
@@ -24,6 +23,7 @@ from moorage.pinner.steps import (
     EndReservation,
     PatchNode,
 )
+from moorage.pinner.refusal import Refusal
 from moorage.protocol import Outcome, ReasonCode
 from moorage.reservations import Spec
 from tests.unit.pinner import model

@@ -11,11 +11,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from moorage.objects import Pod
-from moorage.pinner import eligibility, nominations
-from moorage.pinner.intake import can_be_bound
+from moorage.pinner import eligibility
+from moorage.pinner.instructions.judge import can_be_bound
 from moorage.pinner.names import PIN_ANNOTATION, PREPARING_TAINT
-from moorage.pinner.signs import NONE, Signs
-from moorage.pinner.steps import (
+from moorage.pinner.node import nominations
+from moorage.pinner.node.signs import NONE, Signs
+from moorage.pinner.node.steps import (
     Bind,
     ClearNomination,
     CreateNode,

@@ -13,10 +13,10 @@ import pytest
 from moorage.kube import errors
 from moorage.kube.unreadable import Unreadable
 from moorage.objects import Node, ObjectMeta, Pod
-from moorage.pinner import intake
-from moorage.pinner.caches import Caches
-from moorage.pinner.dry_run import DryRun
+from moorage.pinner.commands.dry_run import DryRun
+from moorage.pinner.instructions import judge
 from moorage.pinner.options import Options
+from moorage.pinner.state.caches import Caches
 from moorage.protocol import (
     Ack,
     Action,
@@ -107,7 +107,7 @@ class Setting:
 
 @pytest.fixture
 async def dry(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Setting]:
-    monkeypatch.setattr("moorage.pinner.dry_run.RETRY", 0.001)
+    monkeypatch.setattr("moorage.pinner.commands.dry_run.RETRY", 0.001)
     setting = Setting()
     task = asyncio.create_task(setting.run.run())
     yield setting
@@ -256,14 +256,14 @@ async def test_pods_that_the_scheduler_has_bound_elsewhere_leave_the_imagined_no
 async def test_an_instruction_that_meets_a_defect_is_answered_and_holds_nobody_up(
     dry: Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = intake.take
+    whole = judge.take
 
-    def take(instruction: Instruction, *args: Any) -> intake.Admission:
+    def take(instruction: Instruction, *args: Any) -> judge.Admission:
         if isinstance(instruction.action, Release):
             raise ZeroDivisionError
         return whole(instruction, *args)
 
-    monkeypatch.setattr(intake, "take", take)
+    monkeypatch.setattr(judge, "take", take)
     assert await dry.said(Release(NAME)) == ("failed", "INTERNAL")
     assert await dry.said(CREATE) == ("rejected", "DRY_RUN")
 

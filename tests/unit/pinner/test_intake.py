@@ -12,9 +12,10 @@ import pytest
 from moorage.objects import Container, Pod, PodSpec, ResourceRequirements, Taint, Toleration
 from moorage.objects.base import OwnerReference
 from moorage.objects.pod import NamedItem
-from moorage.pinner import eligibility, intake
-from moorage.pinner.intake import Accepted, Deferred, Refused, Settled, Surroundings, digest
-from moorage.pinner.steps import Observation
+from moorage.pinner import eligibility
+from moorage.pinner.instructions import judge
+from moorage.pinner.instructions.judge import Accepted, Deferred, Refused, Settled, Surroundings, digest
+from moorage.pinner.node.steps import Observation
 from moorage.protocol import (
     Action,
     CreatePlaceholder,
@@ -57,7 +58,7 @@ def take(
     seen = corner.observe()
     pods = {f"ns/{name}": each for name, each in corner.pods.items()}
     around = Surroundings(epoch, "generic", pods.get, lambda _: capped, behind)
-    return intake.take(instruction(action, **how), seen, spec if spec is not None else seen.spec, around)
+    return judge.take(instruction(action, **how), seen, spec if spec is not None else seen.spec, around)
 
 
 def why(admission: Any) -> tuple[str, str]:

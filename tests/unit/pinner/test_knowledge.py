@@ -20,10 +20,10 @@ from moorage.objects import (
     Taint,
     Toleration,
 )
-from moorage.pinner.caches import Caches
+from moorage.pinner.node.sweeps import Sweeps
 from moorage.pinner.refusal import Nominable, Wait
-from moorage.pinner.sweeps import Sweeps
-from moorage.pinner.world import World
+from moorage.pinner.state.caches import Caches
+from moorage.pinner.state.cluster import World
 from moorage.reservations import Promise
 from tests.unit.cluster.told import told
 from tests.unit.pinner import model

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moorage.objects import CsiNode, KubeObject, Namespace, Node, ObjectMeta, PersistentVolumeClaim, Pod
-from moorage.pinner.caches import Caches
-from moorage.pinner.world import World
+from moorage.pinner.state.caches import Caches
+from moorage.pinner.state.cluster import World
 from moorage.scheduling import Fit, Snapshot
 from moorage.scheduling.snapshot import State
 from tests.examples import examples

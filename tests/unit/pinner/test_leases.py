@@ -15,12 +15,12 @@ import pytest
 from moorage.kube.clock import micro_time
 from moorage.kube.errors import Undecodable
 from moorage.objects import Node, NodeStatus, NodeSystemInfo, ObjectMeta
-from moorage.pinner import leases
-from moorage.pinner.leases import NAMESPACE, LeaseKeeper, renewal
 from moorage.pinner.names import RENEWED_ANNOTATION
+from moorage.pinner.node import leases
+from moorage.pinner.node.leases import NAMESPACE, LeaseKeeper, renewal
+from moorage.pinner.node.signs import QUIET
 from moorage.pinner.reporting import Reporter
-from moorage.pinner.signs import QUIET
-from moorage.pinner.world import World
+from moorage.pinner.state.cluster import World
 from moorage.reservations import NodeReservation, Reading
 from tests.unit.kube.simulated import EPOCH, Link, Server, Time, settle
 from tests.unit.pinner import model

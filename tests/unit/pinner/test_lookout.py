@@ -14,13 +14,13 @@ from moorage.kube import errors, resources
 from moorage.kube.clock import micro_time
 from moorage.objects import Lease, ObjectMeta
 from moorage.objects.coordination import LeaseSpec
-from moorage.pinner.apply import Executor
-from moorage.pinner.attempts import Attempts
-from moorage.pinner.lookout import Lookout
 from moorage.pinner.names import RENEWED_ANNOTATION
+from moorage.pinner.node.attempts import Attempts
+from moorage.pinner.node.executor import Executor
+from moorage.pinner.node.sign_reader import Lookout
+from moorage.pinner.node.signs import NONE, QUIET
+from moorage.pinner.node.steps import DeletePod
 from moorage.pinner.refusal import Refusal
-from moorage.pinner.signs import NONE, QUIET
-from moorage.pinner.steps import DeletePod
 from moorage.protocol import ReasonCode
 from tests.unit.kube.simulated import EPOCH, Time, refusal
 from tests.unit.pinner import model

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from moorage.controller.fence import NotLeading
 from moorage.controller.queue import KeyQueue
-from moorage.pinner.loop import Loop
+from moorage.pinner.node.controller import Loop
 from moorage.pinner.options import Options
 
 

@@ -11,8 +11,8 @@ import pytest
 from moorage.kube.clock import micro_time
 from moorage.objects import Lease, Node, NodeSpec, NodeStatus, NodeSystemInfo, ObjectMeta, Quantities, Taint
 from moorage.objects.coordination import LeaseSpec
-from moorage.pinner import adoption, cleanup, profiles
-from moorage.pinner.leases import Verdict, judge
+from moorage.pinner import providers
+from moorage.pinner.commands import cleanup
 from moorage.pinner.names import (
     JOINING_LABELS,
     PLACEHOLDER_LABEL,
@@ -20,10 +20,12 @@ from moorage.pinner.names import (
     PREPARING_TAINT,
     RENEWED_ANNOTATION,
 )
-from moorage.pinner.profiles import PROFILES, Profile
-from moorage.pinner.promised import placeholder_manifest, placeholder_taints
+from moorage.pinner.node import adoption
+from moorage.pinner.node.leases import Verdict, judge
+from moorage.pinner.node.signs import is_ours
+from moorage.pinner.promised.manifest import placeholder_manifest, placeholder_taints
+from moorage.pinner.providers import PROFILES, Profile
 from moorage.pinner.refusal import Refusal
-from moorage.pinner.signs import is_ours
 from moorage.protocol import Promise as PromisedNode
 from moorage.reservations import Nomination, Promise
 from tests.unit.pinner import model
@@ -58,15 +60,15 @@ def promised(name: str = "node-1", **fields: Any) -> PromisedNode:
     ],
 )
 def test_what_a_provider_asks_for(profile: str, fields: Any, reason: str) -> None:
-    refusal = profiles.refuse(promised(**fields), PROFILES[profile])
+    refusal = providers.refuse(promised(**fields), PROFILES[profile])
     assert (refusal.reason.name if refusal else "") == reason
 
 
 def test_profiles_are_chosen_by_name_or_default() -> None:
-    assert profiles.choose("", "aws") is PROFILES["aws"]
-    assert profiles.choose("azure", "aws") is PROFILES["azure"]
+    assert providers.choose("", "aws") is PROFILES["aws"]
+    assert providers.choose("azure", "aws") is PROFILES["azure"]
     for name, reason in (("karpenter", "KARPENTER_NODE"), ("metal", "UNKNOWN_PROFILE")):
-        refusal = profiles.choose(name, "aws")
+        refusal = providers.choose(name, "aws")
         assert isinstance(refusal, Refusal)
         assert refusal.reason.name == reason
 

@@ -9,7 +9,7 @@ import pytest
 
 from moorage.objects import Pod
 from moorage.pinner.names import CLAIM_ANNOTATION, NOT_PINNED_ANNOTATION, PIN_ANNOTATION
-from moorage.pinner.reports import Reports, report_of
+from moorage.pinner.node.reports import Reports, report_of
 from moorage.protocol import NodeReport, NodeState, Position, SlotReport
 from moorage.protocol import Owner as Whose
 from moorage.reservations import Owner, Slot

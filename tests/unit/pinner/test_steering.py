@@ -18,8 +18,8 @@ from moorage.kube import errors
 from moorage.kube.client import Client
 from moorage.kube.clock import ServerClock
 from moorage.kube.errors import Status
+from moorage.pinner.destinations.controller import SETTLE, Steering
 from moorage.pinner.reporting import Reporter
-from moorage.pinner.steering import SETTLE, Steering
 from moorage.reservations import SlotReservation, destinations
 from tests.kube.pinning import Lines, Records
 from tests.unit.pinner.webhook.scene import Json, Scene, pod, slot

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from moorage.cluster import layout
-from moorage.pinner import eligibility, following
+from moorage.pinner import eligibility
 from moorage.pinner.refusal import Nominable, Refusal, Wait
+from moorage.pinner.state import following
 from moorage.protocol import ReasonCode
 from moorage.scheduling import Finding, Reason, Snapshot, Verdict
 from moorage.scheduling.snapshot import State

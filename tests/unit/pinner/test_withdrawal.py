@@ -13,8 +13,8 @@ from moorage.controller.fence import Fence
 from moorage.kube import errors
 from moorage.kube.client import Client
 from moorage.objects import Node, ObjectMeta
-from moorage.pinner import cleanup
-from moorage.pinner.cleanup import Leftover
+from moorage.pinner.commands import cleanup
+from moorage.pinner.commands.cleanup import Leftover
 from moorage.pinner.names import PLACEHOLDER_LABEL
 from moorage.pinner.withdrawal import withdraw
 from moorage.reservations import NodeReservation

@@ -19,8 +19,8 @@ from moorage.objects import ObjectMeta
 from moorage.objects import Secret as SecretObject
 from moorage.ops.configuration import SettingsError
 from moorage.ops.secret import Secret
-from moorage.planner import keeper
-from moorage.planner.keeper import API_KEY, Keeper
+from moorage.planner import secrets
+from moorage.planner.secrets import API_KEY, Keeper
 from tests.unit.protocol.support import eventually
 
 NAMES = ("moorage-planner.castai-agent.svc",)
@@ -251,7 +251,7 @@ async def test_it_goes_on_until_all_is_there_and_says_once_what_is_missing(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("FIRST_RETRY", "LAST_RETRY", "REFRESH"):
-        monkeypatch.setattr(keeper, name, 0.002)
+        monkeypatch.setattr(secrets, name, 0.002)
     store, problems = Store(TLS), list[str]()
     kept = make(store, on_problem=problems.append)
     task = asyncio.create_task(kept.run())

@@ -21,8 +21,8 @@ from moorage.ops import compat, health, pod
 from moorage.ops.configuration import SettingsError, load
 from moorage.ops.parsing import Address
 from moorage.ops.secret import Secret
-from moorage.pinner.stream import InstructionStream
-from moorage.pinner.stream_channel import Endpoint
+from moorage.pinner.stream.client import InstructionStream
+from moorage.pinner.stream.connection import Endpoint
 from moorage.planner import service
 from moorage.planner.operation import Operation, OperationError, operation
 from moorage.planner.service import Planner

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from moorage.drain import Settings, Stance
-from moorage.kube.transport import Transport
+from moorage.kube.http.transport import Transport
 from moorage.objects import Node, Pod
 from moorage.planner.board import Board
 from moorage.planner.engine import Engine

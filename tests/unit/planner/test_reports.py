@@ -6,8 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 from moorage.ops.parsing import Address
-from moorage.pinner.stream import InstructionStream
-from moorage.pinner.stream_state import TOGETHER, Bulletin
+from moorage.pinner.stream.client import InstructionStream
+from moorage.pinner.stream.state import TOGETHER, Bulletin
 from moorage.planner.board import Board
 from moorage.planner.reports import Reports
 from moorage.planner.server import PlannerServer, ServerSettings

@@ -19,8 +19,8 @@ from moorage.objects import Taint
 from moorage.ops import compat
 from moorage.ops.parsing import Address
 from moorage.ops.secret import Secret
-from moorage.pinner.stream import RESET, InstructionStream
-from moorage.pinner.stream_channel import Endpoint
+from moorage.pinner.stream.client import RESET, InstructionStream
+from moorage.pinner.stream.connection import Endpoint
 from moorage.planner import tally
 from moorage.planner.board import Board, instruction_id
 from moorage.planner.server import PlannerServer, ServerError, ServerSettings

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from moorage.cli import main
 from moorage.ops.configuration import SettingsError, load
-from moorage.pinner.stream import InstructionStream
+from moorage.pinner.stream.client import InstructionStream
 from moorage.planner import planfile, service
 from moorage.planner.board import Board
 from moorage.planner.service import Planner

@@ -14,7 +14,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from moorage.ops.parsing import Address
-from moorage.pinner.stream import InstructionStream
+from moorage.pinner.stream.client import InstructionStream
 from moorage.planner.board import Board
 from moorage.planner.server import PlannerServer, ServerSettings
 from moorage.protocol import (

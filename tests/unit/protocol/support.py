@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from moorage.ops.parsing import Address
-from moorage.pinner.stream import InstructionStream
-from moorage.pinner.stream_channel import Endpoint
-from moorage.pinner.stream_settings import StreamSettings
+from moorage.pinner.stream.client import InstructionStream
+from moorage.pinner.stream.connection import Endpoint
+from moorage.pinner.stream.settings import StreamSettings
 from moorage.protocol import (
     Ack,
     Acks,

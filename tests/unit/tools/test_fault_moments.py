@@ -11,7 +11,7 @@ import msgspec
 from moorage.drain import Mark as Drained
 from moorage.drain import Phase
 from moorage.drain import names as marks
-from moorage.kube.transport import Transport
+from moorage.kube.http.transport import Transport
 from moorage.objects import Node, Pod
 from moorage.reservations import moment
 from tests.unit.evictor.service.held import hide, show

@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from moorage.kube import credentials, errors
-from moorage.kube.transport import Transport
+from moorage.kube.http.transport import Transport
 from moorage.ops.aio import run_command
 from tools.bench.admission import contenders, figures
 from tools.bench.admission.contenders import NODES, SLOTS, Stage

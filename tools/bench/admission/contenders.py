@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from moorage.controller import certificates
-from moorage.kube.transport import Transport
+from moorage.kube.http.transport import Transport
 from moorage.pinner.names import WEBHOOK
 from moorage.pinner.webhook.configuration import PATH, Target, webhook
 from moorage.protocol import ExpectPods, Owner, Slot

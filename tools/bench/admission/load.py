@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from moorage.kube.transport import Transport
+from moorage.kube.http.transport import Transport
 from moorage.pinner.names import COMPONENT_LABEL, COMPONENT_NAME
 from tools.bench.common.pace import in_turns
 from tools.bench.pin import scene

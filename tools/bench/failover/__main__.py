@@ -16,7 +16,7 @@ from rich.console import Console
 from moorage.kube import credentials
 from moorage.kube.client import Client
 from moorage.kube.errors import KubeError
-from moorage.kube.transport import Transport
+from moorage.kube.http.transport import Transport
 from moorage.ops.aio import run_command
 from tools.bench.common import tables
 from tools.bench.common.errors import BenchError

@@ -19,7 +19,7 @@ import yaml
 from rich.console import Console
 
 from moorage.kube import credentials, errors
-from moorage.kube.transport import Transport
+from moorage.kube.http.transport import Transport
 from tools.bench.common import tables
 from tools.bench.common.errors import BenchError
 from tools.bench.common.figures import Figures, medians

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from moorage.kube import resources
 from moorage.kube.cache import Change, WatchCache
-from moorage.kube.transport import Transport
+from moorage.kube.http.transport import Transport
 from moorage.kube.watch import Selection
 from moorage.objects import Pod, PodDisruptionBudget
 from moorage.objects.quantity import milli

@@ -9,7 +9,7 @@ from moorage.drain import names
 from moorage.drain.names import Phase
 from moorage.kube import resources
 from moorage.kube.cache import Change, WatchCache
-from moorage.kube.transport import Transport
+from moorage.kube.http.transport import Transport
 from moorage.objects import Node
 from moorage.objects.quantity import milli
 from tools.demo.common.following import Followed, following

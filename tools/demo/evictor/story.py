@@ -10,7 +10,7 @@ from typing import Any
 
 from moorage.kube import credentials
 from moorage.kube.client import Client
-from moorage.kube.transport import Transport
+from moorage.kube.http.transport import Transport
 from tools.demo.common.apps import App
 from tools.demo.common.environment import kept_environment
 from tools.demo.common.pods import watch_floors

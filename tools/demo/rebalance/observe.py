@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from moorage.kube import resources
 from moorage.kube.cache import Change, WatchCache
-from moorage.kube.transport import Transport
+from moorage.kube.http.transport import Transport
 from moorage.kube.watch import Selection
 from moorage.objects import Lease, MutatingWebhookConfiguration, Node, ObjectMeta, Pod
 from moorage.objects.quantity import milli

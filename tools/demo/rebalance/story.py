@@ -9,7 +9,7 @@ from pathlib import Path
 
 from moorage.kube import credentials
 from moorage.kube.client import Client
-from moorage.kube.transport import Transport
+from moorage.kube.http.transport import Transport
 from tools.demo import planfile as files
 from tools.demo.common.environment import kept_environment
 from tools.demo.common.events import Mark

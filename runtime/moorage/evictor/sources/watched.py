@@ -17,7 +17,7 @@ from moorage.evictor.inventory import Inventory
 from moorage.kube import errors, resources
 from moorage.kube.backoff import Backoff
 from moorage.kube.cache import Change, WatchCache
-from moorage.kube.transport import Transport
+from moorage.kube.http.transport import Transport
 from moorage.objects import Node, Pod, PodDisruptionBudget
 
 _NEEDED = (resources.NODES, resources.PODS)

@@ -11,7 +11,7 @@ from moorage.controller.fence import Fence
 from moorage.kube.client import Client
 from moorage.kube.clock import ServerClock
 
-from ..expected import Expected
+from ..promised.expected import Expected
 from .configuration import Registration, Target
 from .mutate import Mutator
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from moorage.controller.serving import SecretWriter, ServingCertificate
 from moorage.kube.client import Client
-from moorage.kube.transport import Transport
+from moorage.kube.http.transport import Transport
 from moorage.ops.settings import PinnerSettings
 
 from ..names import COMPONENT_NAME

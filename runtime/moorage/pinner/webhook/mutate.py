@@ -17,12 +17,13 @@ from moorage.kube.clock import ServerClock
 from moorage.objects import Pod
 from moorage.protocol import ReasonCode
 
-from .. import eligibility, metrics, slots
-from ..expected import Claim
+from .. import eligibility, metrics
 from ..names import CLAIM_ANNOTATION, NOT_PINNED_ANNOTATION, PIN_ANNOTATION
+from ..node.sweeps import Sweeps
+from ..promised import slots
+from ..promised.expected import Claim
 from ..refusal import Refusal
-from ..sweeps import Sweeps
-from ..world import World
+from ..state.cluster import World
 from . import patches
 from .review import Malformed, Operation, Request, answer, read
 

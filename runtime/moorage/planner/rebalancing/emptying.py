@@ -18,7 +18,7 @@ from moorage.drain.steps import Begin, Evict, HandBack, LookAtPod, RollBack
 from moorage.drain.telling import tell_node, told_of
 from moorage.kube.client import Client
 from moorage.kube.events import EventRecorder
-from moorage.kube.transport import Transport
+from moorage.kube.http.transport import Transport
 from moorage.ops import compat
 
 from .. import metrics

@@ -8,7 +8,7 @@ from typing import Any
 
 from moorage.kube import resources
 from moorage.kube.cache import WatchCache
-from moorage.kube.transport import Transport
+from moorage.kube.http.transport import Transport
 from moorage.objects import Node, Pod, PodDisruptionBudget
 
 _WORKLOADS = (

@@ -16,8 +16,8 @@ from ..stage import Stage
 
 if TYPE_CHECKING:  # whoever serves no such plan need not load it
     from moorage.kube.events import EventRecorder
+    from moorage.kube.http.transport import Transport
     from moorage.kube.lease import LeaderElection
-    from moorage.kube.transport import Transport
 
     from .rebalancing import Rebalancing
 
@@ -67,7 +67,7 @@ class Rebalancer:
             return
         from moorage.kube import credentials
         from moorage.kube.events import EventRecorder
-        from moorage.kube.transport import Transport
+        from moorage.kube.http.transport import Transport
 
         from .rebalancing import Rebalancing
 

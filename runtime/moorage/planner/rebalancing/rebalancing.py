@@ -17,8 +17,8 @@ from moorage.kube.backoff import Backoff
 from moorage.kube.client import Client
 from moorage.kube.errors import KubeError
 from moorage.kube.events import EventRecorder
+from moorage.kube.http.transport import Transport
 from moorage.kube.lease import LeaderElection
-from moorage.kube.transport import Transport
 
 from ..board import Board
 from ..plan import Plan

@@ -18,8 +18,8 @@ from moorage.drain.drainer import Drained
 from moorage.kube import backoff, resources
 from moorage.kube.cache import WatchCache
 from moorage.kube.client import Client
+from moorage.kube.http.transport import Transport
 from moorage.kube.indexes import by_node
-from moorage.kube.transport import Transport
 from moorage.objects import Node, Pod
 from tests.unit.pinner.bed.bed import LIMIT, WINDOW
 from tests.unit.pinner.bed.refusals import Json

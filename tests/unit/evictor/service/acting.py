@@ -28,7 +28,7 @@ from moorage.evictor.sources.watched import Watched
 from moorage.evictor.status import Said
 from moorage.evictor.tally import Tally
 from moorage.kube.client import Client
-from moorage.kube.transport import Transport
+from moorage.kube.http.transport import Transport
 from tests.unit.drain.bed.bed import US, Bed
 from tests.unit.pinner.bed.api import KINDS
 from tests.unit.pinner.bed.refusals import Json

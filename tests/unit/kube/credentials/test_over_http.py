@@ -16,7 +16,7 @@ from aiohttp import web
 
 from moorage.kube.credentials import load
 from moorage.kube.errors import Unauthorized
-from moorage.kube.transport import Transport
+from moorage.kube.http.transport import Transport
 from moorage.ops import compat
 from tests.unit.kube.credentials.support import EXEC, Pki, Write, b64, script
 

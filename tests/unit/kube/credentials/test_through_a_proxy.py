@@ -15,9 +15,9 @@ import pytest
 from aiohttp import web
 
 from moorage.kube import errors
-from moorage.kube.connect import Place
 from moorage.kube.credentials import load
-from moorage.kube.transport import Transport
+from moorage.kube.http.connector import Place
+from moorage.kube.http.transport import Transport
 from moorage.ops import compat
 from tests.unit.kube.credentials.support import Pki, Write
 from tests.unit.kube.credentials.test_over_http import api_server, lab

@@ -11,9 +11,9 @@ from typing import Any
 from moorage.kube.backoff import Backoff
 from moorage.kube.cache import Change, Kind, WatchCache
 from moorage.kube.credentials import Access
+from moorage.kube.http.transport import Transport
 from moorage.kube.indexes import by_controller, by_node
 from moorage.kube.resources import PODS
-from moorage.kube.transport import Transport
 from moorage.objects import Pod
 
 from .server import Fault, HostileServer

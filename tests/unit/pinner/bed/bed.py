@@ -16,11 +16,11 @@ from unittest import mock
 from moorage.kube import backoff
 from moorage.kube.client import Client
 from moorage.kube.events import EventType, ObjectRef
-from moorage.kube.transport import Transport
-from moorage.pinner import attempts
-from moorage.pinner.caches import Caches
+from moorage.kube.http.transport import Transport
+from moorage.pinner.node import attempts
 from moorage.pinner.options import Options
-from moorage.pinner.pinner import Pinner
+from moorage.pinner.state.caches import Caches
+from moorage.pinner.term import Pinner
 from moorage.protocol import Ack, Instruction, NodeReport
 
 from .api import Api, Entry, Request

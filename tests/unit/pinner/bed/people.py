@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from moorage.pinner.leases import NAMESPACE
 from moorage.pinner.names import PREPARING
+from moorage.pinner.node.leases import NAMESPACE
 
 from .api import Api
 from .refusals import Json

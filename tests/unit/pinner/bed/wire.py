@@ -15,7 +15,7 @@ import msgspec
 
 from moorage.kube import errors
 from moorage.kube.clock import ServerClock
-from moorage.kube.transport import JSON, Content
+from moorage.kube.http.transport import JSON, Content
 
 from .api import KINDS, Api, Request
 from .faults import Faults

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from moorage.kube import credentials
 from moorage.kube.client import Client
-from moorage.kube.transport import Transport
+from moorage.kube.http.transport import Transport
 from moorage.ops import compat
 from moorage.ops.version import version
 

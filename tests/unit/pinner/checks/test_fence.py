@@ -11,9 +11,9 @@ from aiohttp import web
 
 from moorage.kube import credentials
 from moorage.kube.client import Client
-from moorage.kube.transport import Transport
-from moorage.pinner.checks import fence
-from moorage.pinner.checks.outcome import Failed, Finding, NotLookedAt, Warned
+from moorage.kube.http.transport import Transport
+from moorage.pinner.commands.check import fence
+from moorage.pinner.commands.check.outcome import Failed, Finding, NotLookedAt, Warned
 from tests.unit.pinner.checks.api import (
     BINDING,
     NAMESPACE,

@@ -17,12 +17,12 @@ from prometheus_client import REGISTRY
 from moorage.controller.certificates import Pair
 from moorage.ops.parsing import Address
 from moorage.ops.secret import Secret
-from moorage.pinner.checks import diagnosis
-from moorage.pinner.checks.outcome import Failed
-from moorage.pinner.checks.planner import Way, planner_welcomes
-from moorage.pinner.stream import InstructionStream
-from moorage.pinner.stream_channel import Cause, Endpoint, StreamBroken
-from moorage.pinner.stream_credentials import Credentials
+from moorage.pinner.commands.check import diagnosis
+from moorage.pinner.commands.check.outcome import Failed
+from moorage.pinner.commands.check.planner import Way, planner_welcomes
+from moorage.pinner.stream.client import InstructionStream
+from moorage.pinner.stream.connection import Cause, Endpoint, StreamBroken
+from moorage.pinner.stream.credentials import Credentials
 from moorage.planner.board import Board
 from moorage.planner.server import PlannerServer, ServerSettings
 from moorage.protocol import CreatePlaceholder, codec
@@ -170,7 +170,7 @@ async def test_no_key_for_a_planner_elsewhere() -> None:
 
 @pytest.mark.parametrize("host", ["grpc.cast.ai", "cast.ai", "API.Cast.AI."])
 async def test_the_closed_product_is_not_connected_to(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("moorage.pinner.checks.planner.Connection", None)
+    monkeypatch.setattr("moorage.pinner.commands.check.planner.Connection", None)
     said = await problem(way(Endpoint(address=Address(host, 443), key=Secret("k"))))
     assert "is an address of the closed product" in said
 

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from moorage.pinner import rights as table
-from moorage.pinner.checks.outcome import Failed, Finding, NotLookedAt, Warned
-from moorage.pinner.checks.rights import rights_are_granted
+from moorage.pinner.commands.check.outcome import Failed, Finding, NotLookedAt, Warned
+from moorage.pinner.commands.check.rights import rights_are_granted
 from tests.unit.pinner.checks.api import NAMESPACE, OWN_REVIEW, PINNER, REVIEW, Api, connected, no_right, status
 
 NEEDED = (*table.needed(NAMESPACE, "leader", "us"), *table.of_webhook(NAMESPACE, "ours", "ours"))

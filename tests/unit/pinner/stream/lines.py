@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from moorage.pinner.stream import RESET
+from moorage.pinner.stream.client import RESET
 
 
 def resets(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:

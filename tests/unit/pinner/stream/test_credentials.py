@@ -13,9 +13,9 @@ from moorage.ops import logs
 from moorage.ops.configuration import SettingsError
 from moorage.ops.parsing import Address
 from moorage.ops.secret import Secret
-from moorage.pinner import stream_credentials as credentials
-from moorage.pinner.stream import InstructionStream
-from moorage.pinner.stream_channel import Cause, Endpoint
+from moorage.pinner.stream import credentials
+from moorage.pinner.stream.client import InstructionStream
+from moorage.pinner.stream.connection import Cause, Endpoint
 from moorage.protocol.rpc import grpc
 from tests.unit.pinner.stream.lines import causes, resets
 from tests.unit.protocol.support import (

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from prometheus_client import REGISTRY
 
-from moorage.pinner.stream import InstructionStream
+from moorage.pinner.stream.client import InstructionStream
 from moorage.protocol import (
     Position,
     codec,

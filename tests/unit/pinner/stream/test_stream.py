@@ -7,9 +7,9 @@ import asyncio
 import pytest
 from prometheus_client import REGISTRY
 
-from moorage.pinner.stream import FLOOD, InstructionStream
-from moorage.pinner.stream_channel import Connection
-from moorage.pinner.stream_state import TOGETHER, Outbox
+from moorage.pinner.stream.client import FLOOD, InstructionStream
+from moorage.pinner.stream.connection import Connection
+from moorage.pinner.stream.state import TOGETHER, Outbox
 from moorage.protocol import (
     Ack,
     Acks,

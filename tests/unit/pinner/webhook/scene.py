@@ -10,12 +10,12 @@ import msgspec
 
 from moorage.kube.clock import ServerClock
 from moorage.objects import Node, ObjectMeta, Pod
-from moorage.pinner.caches import Caches
-from moorage.pinner.destinations import Standing, judge
+from moorage.pinner.destinations.scope import Standing, judge
 from moorage.pinner.names import FINALIZER, PREPARING_TAINT, RESERVATION_ANNOTATION
-from moorage.pinner.sweeps import Sweeps
+from moorage.pinner.node.sweeps import Sweeps
+from moorage.pinner.state.caches import Caches
+from moorage.pinner.state.cluster import World
 from moorage.pinner.webhook.mutate import Mutator
-from moorage.pinner.world import World
 from moorage.reservations import (
     LATE,
     NodeReservation,

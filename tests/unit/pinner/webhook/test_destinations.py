@@ -10,9 +10,9 @@ import pytest
 
 from moorage.cluster.daemons import DaemonSet
 from moorage.objects import ObjectMeta, OwnerReference, Pod
-from moorage.pinner.decide import decide
 from moorage.pinner.names import NOT_PINNED_ANNOTATION, PIN_ANNOTATION, STEERED_BY
-from moorage.pinner.steps import DeletePod
+from moorage.pinner.node.decide import decide
+from moorage.pinner.node.steps import DeletePod
 from moorage.reservations import Owner, SlotReservation
 from tests.unit.pinner.webhook.scene import NOW, PROMISE, WEB, Json, Scene, patched, pod, review, slot
 from tests.unit.pinner.webhook.test_mutate import node_of, preferred, reason

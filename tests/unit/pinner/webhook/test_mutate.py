@@ -8,7 +8,6 @@ import msgspec
 import pytest
 
 from moorage.objects import Pod
-from moorage.pinner import expected
 from moorage.pinner.names import (
     CLAIM_ANNOTATION,
     NOT_PINNED_ANNOTATION,
@@ -16,6 +15,7 @@ from moorage.pinner.names import (
     PREPARING,
     RESERVATION_ANNOTATION,
 )
+from moorage.pinner.promised import expected
 from moorage.reservations import Owner, Promise
 from moorage.scheduling import Reason
 from tests.unit.pinner.webhook.scene import NOW, WEB, Json, Scene, patched, pod, slot

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 from moorage.kube import credentials, resources
 from moorage.kube.cache import Change, WatchCache
-from moorage.kube.transport import Transport
+from moorage.kube.http.transport import Transport
 from moorage.objects import Node, Pod
 from tools.bench.compaction.clusters import Cluster
 from tools.localcluster import LocalCluster

@@ -1,0 +1,1 @@
+"""What a person asks of the pod pinner from a shell."""

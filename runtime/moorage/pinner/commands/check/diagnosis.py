@@ -1,0 +1,166 @@
+"""Why a planner cannot be used, and what to do about it.
+
+gRPC has one status for most of what keeps it from a server, and sentences that change from version to version. So the
+step that failed is found by taking the same steps by hand: name, connection, TLS.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import socket
+import ssl
+from typing import TYPE_CHECKING
+
+from moorage.ops import compat
+from moorage.ops.parsing import Address
+from moorage.pinner.stream.connection import Cause, Endpoint, StreamBroken
+from moorage.pinner.stream.credentials import Credentials
+
+if TYPE_CHECKING:
+    from .planner import Way
+
+NO_WELCOME = Cause.MALFORMED
+_SERVICE = re.compile(r"([a-z0-9-]+)\.([a-z0-9-]+)\.svc(\..+)?")
+_PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")  # as gRPC reads them (core/ext/filters/http/client_channel)
+# OpenSSL, include/openssl/x509_vfy.h
+_OTHER_NAME = {62, 64}
+_OUT_OF_TIME = {9, 10}
+
+
+async def lacking(way: Way, said: str) -> str:
+    """Why the pinner has not what it must show and believe."""
+    nobody = await _unresolved(way)
+    if nobody and _SERVICE.fullmatch(way.endpoint.address.host):
+        return f"{nobody}. {said}"
+    return f"{said}. A Secret that was just filled takes up to a minute and a half into a running pod"
+
+
+async def broken(way: Way, shown: Credentials, end: StreamBroken) -> str:
+    """Why a connection ended before there was a welcome."""
+    address = way.endpoint.address
+    match end.cause:
+        case Cause.UNREACHABLE | Cause.SILENT | Cause.ENDED:
+            return await _unreachable(way, str(end))
+        case Cause.CERTIFICATE:
+            return await _certificate(way, shown, str(end))
+        case Cause.UNAUTHENTICATED:
+            return _key(way.endpoint, shown)
+        case Cause.NO_PLANNER:
+            return (
+                f"what serves at {address} is no planner, or one of the two speaks TLS and the other does not ({end}). "
+                "Name the planner's own address and port"
+            )
+        case _:
+            return f"the planner at {address} does not serve us: {end}. Look at its log"
+
+
+# --- name and connection ---
+
+
+async def _unreachable(way: Way, said: str) -> str:
+    address = way.endpoint.address
+    unresolved = await _unresolved(way)
+    if unresolved:
+        return unresolved
+    proxy = "" if address.is_loopback else next((name for name in _PROXIES if os.environ.get(name)), "")
+    through = f". It is asked through the proxy in {proxy}; what needs none goes into no_proxy" if proxy else ""
+    try:
+        async with asyncio.timeout(way.timeout):
+            _, writer = await asyncio.open_connection(address.host, address.port)
+    except TimeoutError:
+        return (
+            f"{address} does not answer within {way.timeout:g} s: something on the way drops what is sent there. Look "
+            f"for a NetworkPolicy or firewall, and at the address{through}"
+        )
+    except ConnectionRefusedError:
+        service = _SERVICE.fullmatch(address.host)
+        whose = f"no pod of Service {service[1]} is ready" if service else "nothing listens there"
+        return f"{address} refuses connections: {whose}. Look at the planner's pods and their logs{through}"
+    except OSError as error:
+        return f"{address} cannot be reached: {error.strerror or error}. Look at the address and the network{through}"
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+    return f"{address} takes connections, and no planner answers there: {said}. Look at the planner's log{through}"
+
+
+async def _unresolved(way: Way) -> str:
+    """Why the planner's name leads nowhere; empty when it does not, or is an address."""
+    host = way.endpoint.address.host
+    try:
+        async with asyncio.timeout(way.timeout):
+            await asyncio.get_running_loop().getaddrinfo(host, way.endpoint.address.port, type=socket.SOCK_STREAM)
+    except TimeoutError:
+        return f"the name {host} was not resolved within {way.timeout:g} s. Look at the cluster's DNS"
+    except socket.gaierror as error:
+        if error.errno == socket.EAI_AGAIN:
+            return f"the name {host} cannot be resolved: {error.strerror}. Look at the DNS"
+        return _no_such_name(way.endpoint.address, way.inside)
+    return ""
+
+
+def _no_such_name(address: Address, inside: bool) -> str:
+    service = _SERVICE.fullmatch(address.host)
+    if service is None:
+        return f"there is no host {address.host}. Correct the planner's address (planner.address, --planner-address)"
+    if not inside:
+        return (
+            f"{address.host} is a name inside the cluster, and this is not inside. Run helm test, or run moorage check "
+            "in the pinner's pod (kubectl exec)"
+        )
+    return (
+        f"no planner is installed: there is no Service {service[1]} in namespace {service[2]}. Install the chart "
+        "moorage-planner there, or name the address of a planner of yours (planner.address)"
+    )
+
+
+# --- what is shown and believed ---
+
+
+def _key(endpoint: Endpoint, shown: Credentials) -> str:
+    if shown.key is None:
+        return (
+            f"the planner at {endpoint.address} asks for a key, and none is set. Name a file with it "
+            "(MOORAGE_API_KEY_FILE, --api-key-file)"
+        )
+    in_file = endpoint.key_file is not None and endpoint.key_file.exists()
+    source = f"in {endpoint.key_file}" if in_file else f"in {'MOORAGE_API_KEY' if endpoint.key else 'API_KEY'}"
+    return (
+        f"the planner at {endpoint.address} does not take the key {source}. Give the pinner that planner's key "
+        "(planner.apiKeySecretRef), or the planner this one (apiKey.existingSecret of the chart moorage-planner)"
+    )
+
+
+async def _certificate(way: Way, shown: Credentials, said: str) -> str:
+    address, file = way.endpoint.address, way.endpoint.ca_file
+    try:
+        async with asyncio.timeout(way.timeout):
+            tls = _context(shown.authorities)
+            _, writer = await asyncio.open_connection(address.host, address.port, ssl=tls, server_hostname=address.host)
+        compat.abort(writer.transport)  # a goodbye could take half a minute
+    except ssl.SSLCertVerificationError as error:
+        if error.verify_code in _OTHER_NAME:
+            return (
+                f"the planner's certificate is not for {address.host}: {error.verify_message}. Use an address that it "
+                "names, or have it made for this one (MOORAGE_TLS_NAMES of the planner)"
+            )
+        if error.verify_code in _OUT_OF_TIME:
+            return f"the planner's certificate at {address} is out of its time: {error.verify_message}. Renew it"
+        said = error.verify_message
+    except (OSError, TimeoutError):
+        pass  # what gRPC has said must do
+    believed = f"the authorities in {file}" if file is not None else "the system's authorities"
+    return (
+        f"the planner's certificate at {address} comes from none of {believed}: {said}. Give the pinner the authority "
+        "of that planner (planner.caSecretRef; of the chart moorage-planner: ca.crt in Secret moorage-planner-client)"
+    )
+
+
+def _context(authorities: bytes | None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cadata=authorities.decode("ascii", "replace") if authorities else None)
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # gRPC asks for no more than what is usual
+    context.set_alpn_protocols(["h2"])
+    return context

@@ -1,0 +1,1 @@
+"""Nodes that run and on which others expect pods (SlotReservation)."""

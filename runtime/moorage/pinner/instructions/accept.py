@@ -1,0 +1,234 @@
+"""Judges the instructions for a node and stores what they come to: nobody's fault is another's delay.
+
+What one instruction needs and cannot have now (its pods cannot be read, its intent not stored) is waited for until its
+deadline, while the others of its node go on. Instructions behind one that waits until the node is cleared wait with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import datetime
+from typing import NamedTuple
+
+from moorage.kube import errors
+from moorage.kube.clock import ServerClock
+from moorage.protocol import Outcome, PinPods, ReasonCode
+from moorage.reservations import NodeReservation, Spec
+
+from .. import metrics
+from ..intents.stored import Ledger, Stored
+from ..node.executor import Executor
+from ..node.steps import Observation
+from ..node.sweeps import Sweeps
+from ..options import Options
+from ..refusal import Refusal, is_final, refusal_of
+from ..state.cluster import World
+from . import judge
+from .inbox import Desk, Open
+
+logger = logging.getLogger(__name__)
+
+TRIES = 5
+"""How often an instruction, or a node, that meets a defect of ours is tried before it is answered."""
+
+
+class _NotStored(NamedTuple):
+    """Why an intent is not stored, and whether that is for good."""
+
+    why: Refusal
+    final: bool = True
+
+
+class Judge:
+    """Takes instructions from the desk.
+
+    Args:
+        world: what is known.
+        executor: reads pods that nobody knows.
+        ledger: stores intents.
+        desk: the instructions and their answers.
+        sweeps: how often pods were swept.
+        clock: the API server's time.
+        options: choices.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        executor: Executor,
+        ledger: Ledger,
+        desk: Desk,
+        sweeps: Sweeps,
+        clock: ServerClock,
+        options: Options,
+    ) -> None:
+        self._world = world
+        self._executor = executor
+        self._ledger = ledger
+        self._desk = desk
+        self._sweeps = sweeps
+        self._clock = clock
+        self._options = options
+        self._epoch = 0
+
+    async def take(self, name: str) -> bool:
+        """Judge what came for a node; returns False when some of it must be tried again.
+
+        Raises:
+            NotLeading: we lead no more.
+        """
+        waiting = self._desk.take(name)
+        if not waiting:
+            return True
+        left = waiting
+        try:
+            await self._look_up(waiting)
+            left = await self._judge(name, waiting)
+        finally:
+            self._desk.put_back(name, left)
+        return not any(each.trouble is not None for each in left)
+
+    async def _judge(self, name: str, waiting: list[Open]) -> list[Open]:
+        """Judge instructions in their order, see to what they come to, all at once; returns those to judge again."""
+        observation = self._world.observe(name, self._clock.now(), confirmed=False, sweeps=self._sweeps)
+        judged, spec = self._admissions(observation, waiting)
+        accepted = [each for each, admission in judged if isinstance(admission, judge.Accepted)]
+        at_once = bool(accepted) and judge.can_be_bound(observation, (each.instruction for each in accepted))
+        if at_once:
+            self._world.intents.take_on(name, spec)
+        elif accepted:
+            hindrance = await self._store(name, spec)
+            if hindrance is not None and not hindrance.final:
+                return self._wait(judged, observation.now, hindrance.why)
+            if hindrance is not None and len(waiting) > 1:
+                return await self._judge_one_by_one(name, waiting)
+            if hindrance is not None:
+                refused = judge.Refused(Outcome.FAILED, hindrance.why)
+                judged = [(each, refused if isinstance(said, judge.Accepted) else said) for each, said in judged]
+        return [each for each, admission in judged if not self._said(each, admission, stored=not at_once)]
+
+    def _wait(self, judged: list[tuple[Open, judge.Admission]], now: datetime, why: Refusal) -> list[Open]:
+        """Nothing could be stored: everything waits, but for what has waited as long as it may."""
+        left = []
+        for each, admission in judged:
+            if now < each.instruction.deadline:
+                each.trouble = why
+                left.append(each)
+            else:
+                self._said(each, admission, stored=False)
+        return left
+
+    async def _judge_one_by_one(self, name: str, waiting: list[Open]) -> list[Open]:
+        """Only what the API server refuses is refused; what comes after an instruction that waits waits, too."""
+        left: list[Open] = []
+        for each in waiting:
+            if left and not all(isinstance(other.instruction.action, PinPods) for other in left):
+                left.append(each)
+            else:
+                left += await self._judge(name, [each])
+        return left
+
+    def _admissions(self, o: Observation, waiting: list[Open]) -> tuple[list[tuple[Open, judge.Admission]], Spec]:
+        """What each instruction comes to, and all of the intent with those that are accepted."""
+        spec = o.spec if o.reservation is not None else Spec()
+        judged: list[tuple[Open, judge.Admission]] = []
+        behind = False
+        for each in waiting:
+            self._epoch = max(self._epoch, each.instruction.position.epoch)
+            each.reservation = _uid(o.reservation)
+            admission = self._admission(each, o, spec, behind=behind)
+            if isinstance(admission, judge.Accepted):
+                spec = admission.spec
+            behind |= isinstance(admission, judge.Deferred) and not isinstance(each.instruction.action, PinPods)
+            judged.append((each, admission))
+        return judged, spec
+
+    def _admission(self, each: Open, o: Observation, spec: Spec, *, behind: bool) -> judge.Admission:
+        """What an instruction comes to; one that meets a defect is tried again, a few times."""
+        around = judge.Surroundings(
+            self._epoch,
+            self._options.profile,
+            self._world.pod,
+            self._sweeps.capped,
+            behind=behind or not _known(each),
+        )
+        try:
+            admission = judge.take(each.instruction, o, spec, around)
+        except Exception as error:
+            each.tries, each.trouble = each.tries + 1, refusal_of(error)
+            fields = {"instruction": each.instruction.id, "node": o.name, "tries": each.tries}
+            logger.exception("instruction could not be judged", extra=fields)
+            if each.tries < TRIES:
+                return judge.Deferred()
+            return judge.Refused(Outcome.FAILED, each.trouble)
+        late = isinstance(admission, judge.Refused) and admission.refusal.reason is ReasonCode.DEADLINE_PASSED
+        if late and each.trouble is not None:
+            return judge.Refused(Outcome.FAILED, each.trouble)
+        return admission
+
+    async def _store(self, name: str, spec: Spec) -> _NotStored | None:
+        """Store an intent; returns what hinders it."""
+        try:
+            stored = await self._ledger.store(name, spec)
+        except errors.KubeError as error:
+            if isinstance(error, errors.ApiError) and is_final(error):
+                text = f"the API server did not take the reservation: {error.status.message or error}"
+                return _NotStored(Refusal(ReasonCode.API_REFUSED, text))
+            metrics.FAILURES.labels(type(error).__name__).inc()
+            logger.warning("intent not stored, trying again", extra={"node": name, "error": str(error)})
+            return _NotStored(refusal_of(error), final=False)
+        if stored is Stored.NOT_KEPT:
+            text = "the API server took the reservation and keeps something else: is its definition older than we are?"
+            return _NotStored(Refusal(ReasonCode.API_REFUSED, text))
+        if stored is Stored.CHANGED:
+            text = "the reservation was changed by others again and again"
+            return _NotStored(Refusal(ReasonCode.API_REFUSED, text), final=False)
+        return None
+
+    def _said(self, each: Open, admission: judge.Admission, *, stored: bool) -> bool:
+        """Answer as far as is known by now; returns False when the instruction is to be judged again."""
+        match admission:
+            case judge.Refused(outcome, refusal):
+                self._desk.refuse(each, outcome, refusal)
+            case judge.Accepted(pods=pods) | judge.Settled(pods):
+                if isinstance(admission, judge.Accepted):
+                    self._taken_on(each)
+                self._desk.keep(each, pods, accepted=stored and isinstance(admission, judge.Accepted))
+            case judge.Deferred():
+                return False
+        return True
+
+    def _taken_on(self, each: Open) -> None:
+        action = each.instruction.action
+        each.trouble, each.reservation = None, _uid(self._world.reservation(action.node))
+        if isinstance(action, PinPods):
+            self._world.pins_anew(action.node, (ref.uid for ref in action.pods))
+
+    async def _look_up(self, waiting: list[Open]) -> None:
+        """Read the pods that the planner knows and the cache does not: a watch may lag behind another's."""
+        await asyncio.gather(*(self._look_up_pods(each) for each in waiting if not each.looked_up))
+
+    async def _look_up_pods(self, each: Open) -> None:
+        action = each.instruction.action
+        try:
+            for ref in action.pods if isinstance(action, PinPods) else ():
+                pod = self._world.pod(str(ref))
+                if pod is None or pod.metadata.uid != ref.uid:
+                    await self._executor.read_pod(ref.namespace, ref.name)
+        except errors.KubeError as error:
+            metrics.FAILURES.labels(type(error).__name__).inc()
+            fields = {"instruction": each.instruction.id, "node": each.instruction.node, "error": str(error)}
+            logger.warning("pods of an instruction cannot be read, trying again", extra=fields)
+            each.trouble = refusal_of(error)
+        else:
+            each.looked_up = True
+
+
+def _uid(reservation: NodeReservation | None) -> str:
+    return reservation.metadata.uid if reservation is not None else ""
+
+
+def _known(each: Open) -> bool:
+    """Whether its pods can be judged: those that nobody could read may be there."""
+    return each.looked_up or not isinstance(each.instruction.action, PinPods)

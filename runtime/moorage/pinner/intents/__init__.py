@@ -1,0 +1,1 @@
+"""What is intended for each node: as its reservation stores it, and what is not stored yet."""

@@ -1,0 +1,266 @@
+"""Looks at one node: takes its instructions, decides, does, and answers, until nothing is left to do."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+
+import msgspec
+
+from moorage.controller.fence import NotLeading
+from moorage.controller.queue import KeyQueue
+from moorage.kube.clock import ServerClock
+from moorage.protocol import Outcome, ReasonCode
+from moorage.reservations import Status
+
+from .. import metrics
+from ..instructions.accept import TRIES, Judge
+from ..instructions.inbox import Desk
+from ..options import Options
+from ..promised import slots
+from ..refusal import Refusal, refusal_of
+from ..reporting import Reporter
+from ..state.cluster import World
+from . import late, pins
+from .attempts import Attempts
+from .decide import decide
+from .executor import Executor
+from .reports import Reports
+from .steps import Confirm, Decision, EditReservation, EndReservation, Observation, ShowStatus, Step
+from .sweeps import Sweeps
+
+logger = logging.getLogger(__name__)
+
+ROUNDS = 12
+"""Looks at a node in a row before others get their turn."""
+
+
+class Loop:
+    """Works the queue.
+
+    Args:
+        world: what is known.
+        executor: does the steps.
+        attempts: the steps that were tried.
+        judge: what instructions come to.
+        desk: the instructions and their answers.
+        queue: the nodes to look at.
+        sweeps: how often pods were swept.
+        reporter: tells people.
+        reports: tells the planner how it stands with nodes.
+        clock: the API server's time.
+        options: choices.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        executor: Executor,
+        attempts: Attempts,
+        judge: Judge,
+        desk: Desk,
+        queue: KeyQueue,
+        sweeps: Sweeps,
+        reporter: Reporter,
+        reports: Reports,
+        clock: ServerClock,
+        options: Options,
+    ) -> None:
+        self._world = world
+        self._executor = executor
+        self._attempts = attempts
+        self._judge = judge
+        self._desk = desk
+        self._queue = queue
+        self._sweeps = sweeps
+        self._reporter = reporter
+        self._reports = reports
+        self._clock = clock
+        self._options = options
+        self._states: dict[str, str] = {}
+        self._unreadable: dict[str, str] = {}
+        self._unclaimed: set[str] = set()  # Nodes without reservation of which was said that they wait for one
+        self._ended: dict[str, Refusal] = {}  # nodes whose end is under way, and why: nobody else remembers in the end
+        self._trouble: dict[str, Refusal] = {}  # nodes of which something wanted could not be done, and why
+        self._defects: dict[str, int] = {}  # nodes that could not be looked at, and how often in a row
+
+    async def run(self) -> None:
+        """Work until cancelled, or until we lead no more."""
+        async with asyncio.TaskGroup() as group:
+            for number in range(self._options.writes_in_flight):
+                group.create_task(self._work(), name=f"pinner worker {number}")
+
+    async def _work(self) -> None:
+        while True:
+            name, quietly = await self._queue.get()
+            try:
+                await self._executor.ready()
+                well = await self._look(name, quietly=quietly)
+            except NotLeading:
+                self._queue.retry(name)  # the next term, or nobody, goes on
+            except Exception as error:  # a defect: the other nodes go on
+                self._could_not_look(name, error)
+            else:
+                self._defects.pop(name, None)
+                if well:
+                    self._queue.forgive(name)
+                else:
+                    self._queue.retry(name)
+            finally:
+                self._queue.done(name)
+
+    def _could_not_look(self, name: str, error: Exception) -> None:
+        """Answer what cannot wait, or what would wait for ever, and try again later."""
+        defects = self._defects[name] = self._defects.get(name, 0) + 1
+        delay = self._queue.retry(name)
+        metrics.FAILURES.labels(type(error).__name__).inc()
+        fields = {"node": name, "tries": defects, "delay_s": round(delay, 2)}
+        logger.error("node could not be looked at", extra=fields, exc_info=error)
+        late = None if defects >= TRIES else self._clock.now()
+        self._desk.give_up(name, refusal_of(error), late)
+
+    async def _look(self, name: str, *, quietly: bool) -> bool:
+        """Look at a node once; returns False when it should be looked at again for what it did not see."""
+        well = await self._judge.take(name)
+        confirmed = False
+        for _ in range(ROUNDS):
+            slots.take_on_waiting(self._world, self._sweeps, name, self._clock.now())
+            observation = self._world.observe(
+                name,
+                self._clock.now(),
+                confirmed=confirmed,
+                sweeps=self._sweeps,
+                hindered=self._attempts.pins(name),
+                trouble=self._trouble.get(name),
+            )
+            decision = decide(observation, self._world.room(name))
+            self._desk.note(name, decision.pins)
+            if lost := pins.lost(decision.pins):
+                self._world.intents.give_up(name, lost - {pod.metadata.uid for pod in observation.pods})
+            due = self._attempts.due(name, decision.steps)
+            if len(due) < len(decision.steps):
+                made = {id(step) for step in due}
+                self._executor.let_go([step for step in decision.steps if id(step) not in made])
+            if not due:
+                break
+            confirmed = any(isinstance(step, Confirm) for step in due)
+            if decision.ended is not None and any(_ends(step) for step in due):
+                self._ended[name] = decision.ended
+            if self._desk.is_late(name, observation.now):
+                self._desk.settle(observation, decision)  # a step may take its time
+            await self._executor.run(name, due)
+        else:
+            self._queue.add(name)
+            return well
+        self._hindered(name, decision)
+        decision = self._with_end(observation, decision)
+        self._desk.settle(observation, decision)
+        self._reports.tell(observation, decision)
+        self._schedule(observation, decision, cleared=well)
+        await self._tell(observation, decision, quietly=quietly)
+        return well
+
+    def _hindered(self, name: str, decision: Decision) -> None:
+        """Take note of what keeps a node from being as intended: said once, and the answer at the deadline."""
+        for step, why in self._attempts.news(name, decision.steps):
+            self._reporter.stuck(name, type(step).__name__, why)
+        trouble = self._attempts.trouble(name, decision.steps)
+        if trouble is None and decision.waits:
+            trouble = Refusal(ReasonCode.DEADLINE_PASSED, decision.waits)
+        self._trouble.pop(name, None)
+        if trouble is not None:
+            self._trouble[name] = trouble
+            self._desk.hindered(name, trouble)
+
+    def _with_end(self, o: Observation, decision: Decision) -> Decision:
+        """A node of which nothing is left cannot say why; what was known when its end began still holds."""
+        if decision.steps or decision.ended is not None:
+            return decision
+        why = self._ended.pop(o.name, None)
+        if o.reservation is None:
+            self._attempts.forget(o.name)
+        return dataclasses.replace(decision, ended=why) if why is not None and not o.open else decision
+
+    # --- afterwards ---
+
+    def _schedule(self, o: Observation, decision: Decision, *, cleared: bool) -> None:
+        if cleared and o.reservation is None and self._desk.waiting(o.name):
+            self._queue.add(o.name)  # what waited until the node was cleared
+        wake = pins.earliest(decision.wake, self._desk.next_deadline(o.name))
+        if wake is not None:
+            self._queue.add_after(o.name, max((wake - o.now).total_seconds(), 0.0) + 0.05)
+        wait = self._attempts.wait(o.name, decision.steps)
+        if wait is not None:
+            self._queue.add_after(o.name, wait + 0.05)
+
+    async def _tell(self, o: Observation, decision: Decision, *, quietly: bool) -> None:
+        """Write what is for people or for later leaders only, when there is nothing better to do."""
+        self._count(o.name, decision.state)
+        if o.reservation is None:
+            self._unreadable.pop(o.name, None)
+            self._reporter.catch_up(o.node_name)
+            self._tell_unclaimed(o)
+            return
+        if o.problems and self._unreadable.get(o.name) != decision.message:
+            self._unreadable[o.name] = decision.message
+            self._reporter.unreadable(o.name, decision.message)
+        status = None if o.reservation.metadata.deletion_timestamp is not None else _status(o, decision)
+        if decision.later is None and status is None and not self._reporter.behind(o.node_name):
+            return
+        if not quietly:
+            self._queue.add_quietly(o.name, self._options.settle_delay)
+            return
+        self._reporter.catch_up(o.node_name)
+        notes: list[Step] = [decision.later] if decision.later is not None else []
+        if status is not None:
+            notes.append(ShowStatus(o.reservation, status))
+        for step, why in self._attempts.news(o.name, notes):
+            self._reporter.stuck(o.name, type(step).__name__, why)
+        for note in self._attempts.due(o.name, notes):  # one after the other: both are of the same object
+            await self._executor.run(o.name, [note])
+        wait = self._attempts.wait(o.name, notes, accepted=False)
+        if wait is not None:
+            self._queue.add_quietly(o.name, wait + 0.05)  # the queue hands out a little early
+
+    def _tell_unclaimed(self, o: Observation) -> None:
+        """Say once of a Node that it waits for nobody."""
+        if o.unclaimed is None:
+            self._unclaimed.discard(o.name)
+        elif o.name not in self._unclaimed:
+            self._unclaimed.add(o.name)
+            left = o.unclaimed.since + late.UNCLAIMED - o.now
+            self._reporter.unclaimed(o.name, o.unclaimed.like, left.total_seconds())
+
+    def _count(self, name: str, state: str) -> None:
+        """Keep the gauge of nodes by state."""
+        before = self._states.pop(name, "")
+        if state:
+            self._states[name] = state
+        if before != state:
+            if before:
+                metrics.PLACEHOLDERS.labels(before).dec()
+            if state:
+                metrics.PLACEHOLDERS.labels(state).inc()
+
+
+def _ends(step: Step) -> bool:
+    """Whether nothing of a node's intent is left, or nothing that says why, once a step is done."""
+    return isinstance(step, EndReservation) or (isinstance(step, EditReservation) and step.close)
+
+
+def _status(o: Observation, decision: Decision) -> dict[str, object] | None:
+    """The status to be shown, or None when it is; a node that is settled keeps what it had."""
+    shown = o.reservation.status if o.reservation is not None and isinstance(o.reservation.status, dict) else {}
+    if not o.open and not o.problems and shown.get("state") == decision.state:
+        return None
+    bound = sum(1 for state in decision.pins.values() if state.outcome is Outcome.APPLIED)
+    pinned = f"{bound}/{len(o.spec.pins)}"
+    problems = tuple(str(problem) for problem in o.problems[:32])
+    status = msgspec.to_builtins(Status(decision.state, pinned, decision.message[:4096], problems))
+    wanted = {"message": "", "problems": [], **status}
+    if all(shown.get(key, empty) == wanted[key] for key, empty in (("state", ""), ("pinned", ""))) and (
+        shown.get("message", "") == wanted["message"] and shown.get("problems", []) == list(wanted["problems"])
+    ):
+        return None
+    return wanted

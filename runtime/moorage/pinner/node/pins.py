@@ -1,0 +1,239 @@
+"""What has become of each pin, and which pods are to be bound or swept now. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+
+from moorage.objects import Pod
+from moorage.protocol import Outcome, ReasonCode
+from moorage.reservations import Pin, Spec, merging, moment, rules
+
+from .. import eligibility
+from ..names import PIN_ANNOTATION, PREPARING
+from ..refusal import Nominable, Refusal, Wait
+from . import late, nominations
+from .steps import Bind, DeletePod, Observation, PinState, Room
+
+PENDING = PinState(None)
+PAST_GRACE = timedelta(seconds=2)
+"""How long after its grace a pod may still be there before we finish its deletion on a node without a kubelet."""
+STORED_BY = timedelta(seconds=2)
+"""Within which a pod that was admitted is stored; the time of its creation is told in whole seconds."""
+LOOK_AGAIN = timedelta(seconds=10)
+"""How long to wait for a kubelet that something tells of: it renews its Lease that often, and reports sooner."""
+
+
+def states(o: Observation) -> dict[str, PinState]:
+    """What has become of each pin, by uid, whether or not it fits."""
+    deadlines = merging.pin_deadlines(o.spec)
+    return {pin.uid: _state(o, pin, deadlines) for pin in o.spec.pins}
+
+
+def _state(o: Observation, pin: Pin, deadlines: Mapping[str, str]) -> PinState:
+    pod, late = o.pinned.get(pin.uid), _is_late(o, pin, deadlines)
+    if pod is None and pin.uid in o.unread:
+        return PinState(Outcome.FAILED if late else None, o.unread[pin.uid])
+    if pod is None:
+        return _rejected(Refusal(ReasonCode.POD_NOT_FOUND, f"there is no pod {pin.key}"))
+    if pod.metadata.uid != pin.uid:
+        text = f"pod {pin.key} has uid {pod.metadata.uid} now, {pin.uid} was planned"
+        return _rejected(Refusal(ReasonCode.POD_UID_CHANGED, text))
+    if pod.spec.node_name and pod.spec.node_name == o.node_name:
+        return PinState(Outcome.APPLIED, nominations.landed(o.spec, pin.uid, o.node_name), node=o.node_name)
+    if pod.spec.node_name:
+        text = f"the pod is bound to node {pod.spec.node_name}"
+        return PinState(Outcome.REJECTED, Refusal(ReasonCode.POD_BOUND_ELSEWHERE, text), node=pod.spec.node_name)
+    if pin.uid in o.failed:
+        return o.failed[pin.uid]
+    refusal = eligibility.refuse(pod, nominated=nominations.ours(o.spec, pin.uid, o.node_name))
+    if refusal is not None:
+        return _rejected(refusal)
+    if late:
+        hindrance = o.hindered.get(pin.uid) or (o.trouble if o.node is None else None)
+        if hindrance is None and o.late and o.node is None:
+            hindrance = never_came(o)
+        return PinState(Outcome.FAILED, hindrance or Refusal(ReasonCode.DEADLINE_PASSED))
+    return PENDING
+
+
+def never_came(o: Observation) -> Refusal | None:
+    """Of a node without a machine, that none has joined in time; None while it may, and of a late one that has gone."""
+    if not rules.expired(o.spec, o.now) or (o.late and o.made):
+        return None
+    text = f"node {o.name} did not join before its deadline"
+    if o.late and o.spec.promise is not None:
+        text += f": no Node with {late.described(o.spec.promise)} and the taint {PREPARING} has registered"
+    return Refusal(ReasonCode.NODE_FAILED, text)
+
+
+def _is_late(o: Observation, pin: Pin, deadlines: Mapping[str, str]) -> bool:
+    deadline = moment(deadlines.get(pin.instruction, ""))
+    return deadline is not None and o.now >= deadline
+
+
+def _rejected(refusal: Refusal) -> PinState:
+    return PinState(Outcome.REJECTED, refusal)
+
+
+def bind(o: Observation, room: Room, found: dict[str, PinState]) -> tuple[tuple[Bind, ...], tuple[Pin, ...]]:
+    """Admit every pending pin that fits; ``found`` takes up the refusals of the others, and what they wait for.
+
+    Args:
+        o: the node.
+        room: what is left on it.
+        found: the pins' states, by uid.
+
+    Returns:
+        The pods that were admitted, to be bound at once; and the pins whose pods only the scheduler can place.
+    """
+    binds, left = [], []
+    for pin in o.spec.pins:
+        if found[pin.uid] is not PENDING:
+            continue
+        pod = o.pinned[pin.uid]
+        match room.admit(pod):
+            case None:
+                binds.append(Bind(pin, pod))
+            case Nominable(why):
+                found[pin.uid] = PinState(None, why)
+                left.append(pin)
+            case Wait(why):
+                found[pin.uid] = PinState(None, why)
+            case refusal:
+                found[pin.uid] = _rejected(refusal)
+    return tuple(binds), tuple(left)
+
+
+def lost(found: Mapping[str, PinState]) -> set[str]:
+    """The pods that will never be bound here, by uid."""
+    return {uid for uid, state in found.items() if state.outcome in (Outcome.REJECTED, Outcome.FAILED)}
+
+
+def waiting(found: Mapping[str, PinState]) -> str:
+    """What the first pod that waits for something waits for, for people; empty when none does."""
+    waits = [state.refusal.text for state in found.values() if state.outcome is None and state.refusal is not None]
+    more = f" (and {len(waits) - 1} more pods wait)" if len(waits) > 1 else ""
+    return f"{waits[0]}{more}" if waits else ""
+
+
+def without_lost(o: Observation, found: Mapping[str, PinState]) -> Spec:
+    """The spec without pins that will never be bound here."""
+    return merging.without_pins(o.spec, lost(found))
+
+
+def ended(why: Refusal, found: Mapping[str, PinState]) -> dict[str, PinState]:
+    """The pins' states once the node has failed: what was bound there, or was to be, has failed with it."""
+    failed = PinState(Outcome.FAILED, why)
+    return {uid: failed if state.outcome in (None, Outcome.APPLIED) else state for uid, state in found.items()}
+
+
+def here(o: Observation) -> tuple[Pod, ...]:
+    """The pinned pods that are bound to the node, whatever became of them there."""
+    uids = {pin.uid for pin in o.spec.pins}
+    return tuple(pod for pod in o.pods if pod.metadata.uid in uids)
+
+
+def started(pod: Pod) -> bool:
+    """Whether a container of the pod has ever run."""
+    statuses = (*pod.status.container_statuses, *pod.status.init_container_statuses)
+    return any(s.state.running is not None or s.state.terminated is not None or s.restart_count for s in statuses)
+
+
+def ours_to_delete(pod: Pod) -> bool:
+    """Whether the admission policy of the chart lets us delete a bound pod: what runs must have been pinned by us."""
+    pinned = PIN_ANNOTATION in pod.metadata.annotations
+    return pinned or pod.status.start_time is None or pod.status.phase == "Failed"
+
+
+def grace(o: Observation, pod: Pod) -> int | None:
+    """The grace that a pod is deleted with: 0 only where surely no kubelet has it, else (None) its own."""
+    has_kubelet = o.node is not None and o.node.has_kubelet
+    return None if has_kubelet or o.signs.text or pod.status.start_time is not None else 0
+
+
+def left_hanging(o: Observation) -> tuple[DeletePod, ...]:
+    """Pods that somebody deleted and that no kubelet will ever let go, because there is none.
+
+    Where something tells of a kubelet, that is waited for; whether something does is only known of a confirmed node.
+    """
+    if o.confirmed and o.signs.text:
+        return ()
+    why = Refusal(ReasonCode.POD_TERMINATING, "the pod was deleted, and its node has no kubelet that would confirm it")
+    return tuple(DeletePod(pod, 0, why) for pod, until in _terminating(o) if until <= o.now)
+
+
+def let_go(pod: Pod) -> bool:
+    """Whether a pod was deleted without grace: what still holds it are finalizers of others."""
+    return pod.metadata.deletion_timestamp is not None and pod.metadata.deletion_grace_period_seconds == 0
+
+
+def next_overdue(o: Observation) -> datetime | None:
+    """When the next pod will be left hanging, or is to be looked at again; None when none is being deleted."""
+    return min((until if until > o.now else o.now + LOOK_AGAIN for _, until in _terminating(o)), default=None)
+
+
+def _terminating(o: Observation) -> Iterator[tuple[Pod, datetime]]:
+    """Pinned pods that are being deleted and that no kubelet has begun with, and by when it would have let them go."""
+    for pod in here(o):
+        until = moment(pod.metadata.deletion_timestamp or "")  # the grace period is in it
+        if until is not None and pod.status.start_time is None and not started(pod) and not let_go(pod):
+            yield pod, until + PAST_GRACE
+
+
+def sweep(o: Observation, room: Room) -> tuple[DeletePod, ...]:
+    """Pods that a kubelet has refused, or that can never start here; deleted so that their controllers try again.
+
+    Only pods that a controller creates again, and no more of one controller than is allowed. Beyond that go those that
+    we pinned before it was too much: left where they are, nobody would ever replace them.
+    """
+    uids = {pin.uid for pin in o.spec.pins} | o.steered
+    left = dict(o.sweeps_left)
+    swept = []
+    for pod in o.pods:
+        if not (o.open or pod.metadata.uid in uids) or pod.metadata.deletion_timestamp is not None:
+            continue
+        why = _refused_by_kubelet(pod) or (_unstartable(pod, room) if pod.metadata.uid in uids else None)
+        owner = pod.metadata.controller()
+        if why is None or owner is None or not eligibility.recreated(pod):
+            continue
+        allowed = left.setdefault(owner.uid, o.sweep_limit) > 0
+        if not allowed and not (pod.metadata.uid in uids and _created_by(pod, o.capped_since.get(owner.uid))):
+            continue
+        left[owner.uid] -= 1
+        swept.append(DeletePod(pod, grace(o, pod), why, sweep=True))
+    return tuple(swept)
+
+
+def _created_by(pod: Pod, last: datetime | None) -> bool:
+    """Whether a pod may have been admitted by then."""
+    created = moment(pod.metadata.creation_timestamp or "")
+    return created is not None and last is not None and created <= last + STORED_BY
+
+
+def _refused_by_kubelet(pod: Pod) -> Refusal | None:
+    reason = pod.status.reason
+    if pod.status.phase != "Failed" or not (reason.startswith("OutOf") or reason == "NodeAffinity") or started(pod):
+        return None
+    return Refusal(ReasonCode.POD_CHANGED, f"the kubelet refused the pod: {reason}: {pod.status.message}".rstrip(": "))
+
+
+def _unstartable(pod: Pod, room: Room) -> Refusal | None:
+    if pod.finished or started(pod) or pod.status.start_time is not None:
+        return None
+    misplaced = room.misplaced(pod)
+    return Refusal(ReasonCode.POD_CHANGED, misplaced.text) if misplaced is not None else None
+
+
+def earliest(*moments: datetime | None) -> datetime | None:
+    """The first of some moments; None when there is none."""
+    return min((m for m in moments if m is not None), default=None)
+
+
+def deadlines(spec: Spec, found: Mapping[str, PinState]) -> Iterable[datetime]:
+    """By when the pins that are still pending are to be bound."""
+    by_instruction = merging.pin_deadlines(spec)
+    for pin in spec.pins:
+        until = moment(by_instruction.get(pin.instruction, ""))
+        if until is not None and found.get(pin.uid, PENDING).outcome is None:
+            yield until

@@ -1,0 +1,331 @@
+"""What is known of one node, and what can be done about it: the input and the output of ``decide``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol, TypeAlias
+
+import msgspec
+
+from moorage.objects import Node, Pod
+from moorage.protocol import Outcome
+from moorage.reservations import DELETE, NodeReservation, Pin, Problem, Spec, merging
+
+from ..names import FINALIZER, PREPARING_TAINT, RESERVATION_ANNOTATION, made_for, preparing
+from ..providers import Profile
+from ..refusal import Nominable, Refusal, Wait
+from .late import Unclaimed
+from .signs import NONE, Signs
+
+
+class Room(Protocol):
+    """The node as promised, with everything that is on it or about to be."""
+
+    def admit(self, pod: Pod) -> Refusal | Wait | Nominable | None:
+        """Count a pod in and return None; or return why it does not fit, with all that was admitted before.
+
+        Or why nobody can tell, or that only the scheduler can.
+        """
+
+    def nominate(self, pods: Sequence[Pod]) -> Mapping[str, Refusal | Wait | None]:
+        """Ask of pods that only the scheduler can place whether they fit together, each beside those before it.
+
+        Returns:
+            By uid, None for those that can be nominated; or why not, or what they wait for. Nothing is counted in.
+        """
+
+    def turn(self, now: datetime) -> datetime | None:
+        """Take the turn to nominate pods to a node that is closed to the scheduler, and to open it then.
+
+        Returns:
+            None when it is this node's turn; else when to ask again.
+        """
+
+    def misplaced(self, pod: Pod) -> Refusal | None:
+        """Why a pod that is bound here can never start here, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One node as it is known at one moment.
+
+    Attributes:
+        name: the node's name in plans, and the reservation's.
+        now: the API server's time, UTC.
+        reservation: the reservation as stored; None when there is none.
+        stored: what it says, as far as it can be read.
+        spec: the same with the pins that are not written yet: what is intended.
+        problems: what in it cannot be read.
+        profile: the profile of its promise, or why there is none; None without a promise.
+        node: the Node, or None.
+        candidate: of profile late, the Node that has registered and is about to be the reservation's own.
+        unclaimed: that no reservation has the Node, which a machine brought along with our taint; None otherwise.
+        pods: the pods bound to it.
+        pinned: what bears the name of each pin's pod now, by pin uid; absent when nothing does.
+        unread: why nothing is known of a pod that is there, by pin uid; such a pin waits.
+        unseen: nominated pods of which the watch has not shown what we wrote last, or only just now; by uid.
+        made: whether a placeholder was made for this reservation.
+        made_uid: uid of the Node that was made, while the reservation does not say it yet.
+        confirmed: whether ``node`` was read from the API server for this very decision, not from a cache.
+        signs: what told of a kubelet that has not reported, when ``node`` was read.
+        refused: why the API server refused to create the Node, or None.
+        failed: what became of pins that the API server refused for good, by uid.
+        hindered: why pins could not be bound so far, by uid.
+        trouble: what hindered the other steps when the node was looked at last, or None.
+        not_kept: labels and taints (``key:effect``) that the API server accepted on the Node and did not keep.
+        sweeps_left: how many more pods of a controller (by uid) may be swept; ``sweep_limit`` for all others.
+        sweep_limit: how many pods of one controller may be swept in an hour.
+        steered: pods that were pinned to the node while it ran, and that have not started; by uid.
+        capped_since: since when a controller's pods are not pinned any more, by its uid: none may be swept of it, but
+            those that we pinned before.
+    """
+
+    name: str
+    now: datetime
+    reservation: NodeReservation | None = None
+    stored: Spec = Spec()  # noqa: RUF009 - immutable
+    spec: Spec = Spec()  # noqa: RUF009 - immutable
+    problems: tuple[Problem, ...] = ()
+    profile: Profile | Refusal | None = None
+    node: Node | None = None
+    candidate: Node | None = None
+    unclaimed: Unclaimed | None = None
+    pods: tuple[Pod, ...] = ()
+    pinned: Mapping[str, Pod] = field(default_factory=dict)
+    unread: Mapping[str, Refusal] = field(default_factory=dict)
+    unseen: frozenset[str] = frozenset()
+    made: bool = False
+    made_uid: str = ""
+    confirmed: bool = False
+    signs: Signs = NONE
+    refused: Refusal | None = None
+    failed: Mapping[str, PinState] = field(default_factory=dict)
+    hindered: Mapping[str, Refusal] = field(default_factory=dict)
+    trouble: Refusal | None = None
+    not_kept: frozenset[str] = frozenset()
+    sweeps_left: Mapping[str, int] = field(default_factory=dict)
+    sweep_limit: int = 10
+    capped_since: Mapping[str, datetime] = field(default_factory=dict)
+    steered: frozenset[str] = frozenset()
+
+    @property
+    def ours(self) -> bool:
+        """Whether the Node was made for this reservation; says nothing about what may be done to it."""
+        if self.node is None or self.reservation is None:
+            return False
+        node_uid = self.spec.node_uid or self.made_uid
+        return made_for(self.node, reservation_uid=self.reservation.metadata.uid, node_uid=node_uid)
+
+    @property
+    def node_name(self) -> str:
+        """The name of the Node: another than the plan's, where the machine brings its own; empty until it does."""
+        return self.spec.named(self.name)
+
+    @property
+    def late(self) -> bool:
+        """Whether the machine brings its own Node."""
+        return self.spec.promise is not None and self.spec.promise.late
+
+    @property
+    def guarded(self) -> bool:
+        """Whether the scheduler is kept away from the Node."""
+        return self.node is not None and preparing(self.node) == PREPARING_TAINT.effect
+
+    @property
+    def open(self) -> bool:
+        """Whether the placeholder may still be ours to clean up: until the node was adopted."""
+        return self.reservation is not None and FINALIZER in self.reservation.metadata.finalizers
+
+    @property
+    def given_up(self) -> bool:
+        """Whether an instruction or a person has ended the reservation."""
+        if self.reservation is None:
+            return False
+        return self.spec.intent == DELETE or self.reservation.metadata.deletion_timestamp is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Confirm:
+    """Read the Node, and what tells of a kubelet: ``before`` is about to be done on the word of a cache."""
+
+    before: tuple[DeletePod | DeleteNode | EndReservation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CreateNode:
+    """Create the placeholder."""
+
+    manifest: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """Bind a pod that was admitted to the node's room."""
+
+    pin: Pin
+    pod: Pod
+
+
+@dataclass(frozen=True, slots=True)
+class Nominate:
+    """Store that pods are nominated to the node, then nominate them; each only as it was seen."""
+
+    reservation: NodeReservation
+    old: Spec
+    new: Spec
+    pods: tuple[tuple[Pin, Pod], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClearNomination:
+    """Take back a nomination of ours; only as it was seen."""
+
+    pod: Pod
+    why: Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class DeletePod:
+    """Delete a pod; ``grace`` 0 where no kubelet will ever confirm, None for the pod's own."""
+
+    pod: Pod
+    grace: int | None
+    why: Refusal
+    sweep: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteNode:
+    """Delete a placeholder; only exactly as it was seen."""
+
+    node: Node
+    why: Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class PatchNode:
+    """Change labels and taints of a Node; only as it was seen."""
+
+    node: Node
+    changes: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class EditReservation:
+    """Store another spec; ``close`` says that no placeholder is left to clean up.
+
+    ``adopted`` says that this is because the machine has joined; ``shortfalls`` are sentences about what it lacks.
+    ``news`` is told to people once it is stored.
+    """
+
+    reservation: NodeReservation
+    old: Spec
+    new: Spec
+    close: bool = False
+    adopted: bool = False
+    shortfalls: tuple[str, ...] = ()
+    news: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EndReservation:
+    """Delete the reservation: nothing of it is left. ``news`` is told to people once that is done."""
+
+    reservation: NodeReservation
+    news: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ShowStatus:
+    """Show people how it stands."""
+
+    reservation: NodeReservation
+    status: Mapping[str, Any]
+
+
+Step: TypeAlias = (
+    Confirm
+    | CreateNode
+    | Bind
+    | Nominate
+    | ClearNomination
+    | DeletePod
+    | DeleteNode
+    | PatchNode
+    | EditReservation
+    | EndReservation
+    | ShowStatus
+)
+
+_encode = msgspec.json.Encoder(order="deterministic").encode
+
+
+def key(step: Step) -> tuple[str, ...]:
+    """What makes two steps the same: the verb, the object as it was meant (its uid), and what it is to become."""
+    match step:
+        case Confirm():
+            return ("confirm",)
+        case CreateNode(manifest):
+            return ("create node", str(manifest["metadata"]["annotations"][RESERVATION_ANNOTATION]))
+        case Bind(pin):
+            return ("bind", pin.uid)
+        case Nominate(reservation, old, new):
+            tries = [(each.uid, each.tries) for each in new.nominations]  # without the time, which is always another
+            wanted = _encode({**merging.changes(old, new), "nominations": tries}).decode()
+            return ("nominate", reservation.metadata.uid, wanted)
+        case ClearNomination(pod):
+            return ("clear nomination", pod.metadata.uid)
+        case DeletePod(pod, grace):
+            return ("delete pod", pod.metadata.uid, str(grace))
+        case DeleteNode(node):
+            return ("delete node", node.metadata.uid)
+        case PatchNode(node, changes):
+            return ("patch node", node.metadata.uid, _encode(changes).decode())
+        case EditReservation(reservation, old, new, close):
+            wanted = _encode(merging.changes(old, new)).decode()
+            return ("edit reservation", reservation.metadata.uid, str(close), wanted)
+        case EndReservation(reservation):
+            return ("end reservation", reservation.metadata.uid)
+        case ShowStatus(reservation, status):
+            return ("show status", reservation.metadata.uid, _encode(status).decode())
+
+
+@dataclass(frozen=True, slots=True)
+class PinState:
+    """What has become of one pin; while ``outcome`` is None it is still to be bound, ``refusal`` says why it waits."""
+
+    outcome: Outcome | None
+    refusal: Refusal | None = None
+    node: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do about a node now.
+
+    Attributes:
+        steps: done together; then the node is looked at again. None are left when all is as intended.
+        state: one word for people: Pending, Placeholder, Joining, Preparing, Ready, Foreign, Failing or Stopped.
+        message: a sentence for people.
+        pins: what has become of each pin, by uid.
+        ended: why the reservation comes to nothing, or None.
+        wake: when to look again even if nothing happens; None: never.
+        later: a step that nobody waits for.
+        waits: what somebody else must do before it goes on, for people; empty when nobody must.
+    """
+
+    steps: tuple[Step, ...] = ()
+    state: str = ""
+    message: str = ""
+    pins: Mapping[str, PinState] = field(default_factory=dict)
+    ended: Refusal | None = None
+    wake: datetime | None = None
+    later: EditReservation | None = None
+    waits: str = ""
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more is to be done, by us or by others."""
+        return not self.steps and not self.waits

@@ -1,0 +1,1 @@
+"""Promised nodes: their manifest, what is left on them, and the pods that are expected there."""

@@ -1,0 +1,124 @@
+"""What is left on a promised node: the fit check as ``decide`` sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from moorage.objects import Pod
+from moorage.protocol import ReasonCode
+from moorage.reservations import rules
+from moorage.scheduling import Reason
+
+from .. import eligibility
+from ..names import PREPARING
+from ..node import published
+from ..refusal import Nominable, Refusal, Wait
+
+if TYPE_CHECKING:
+    from ..state.cluster import World
+
+_NEVER_STARTS = frozenset((Reason.NODE_SELECTOR, Reason.NODE_AFFINITY))
+"""What a kubelet refuses a bound pod for, however much room there is (pkg/kubelet/lifecycle/predicate.go)."""
+
+
+class NodeRoom:
+    """One node's room.
+
+    Args:
+        world: what is known.
+        name: of the reservation.
+    """
+
+    def __init__(self, world: World, name: str) -> None:
+        self._world = world
+        self._name = name
+        self._node = world.node_name(name)
+
+    def admit(self, pod: Pod) -> Refusal | Wait | Nominable | None:
+        """Count a pod in and return None; or return why it does not fit, with all that was admitted before.
+
+        Or why nobody can tell: the node is looked at again when what stands in the way can be read. Or that only the
+        scheduler can place the pod.
+        """
+        world, name = self._world, self._name
+        claim = world.claims.get(pod.key)
+        if claim is not None and claim.uid == pod.metadata.uid:
+            return Refusal(ReasonCode.POD_BOUND_ELSEWHERE, f"the pod is being bound to node {claim.node}")
+        promise = world.reading(name).spec.promise
+        refusal: Refusal | Wait | Nominable | None = eligibility.refuse_eviction(
+            pod, promise.taints if promise is not None else ()
+        ) or eligibility.refuse_binding(pod)
+        if refusal is None:
+            with world.expected.making_way(pod, name):
+                refusal = eligibility.refuse_fit(world.snapshot.verdict(pod, self._node), self._node)
+        world.wait(pod, name, refusal.why if isinstance(refusal, Wait) else None)
+        if refusal is None:
+            world.claim(pod, self._node)
+            world.found_in_place(pod, self._node)
+        if isinstance(refusal, Nominable):
+            return eligibility.refuse_nomination(pod) or refusal
+        return refusal
+
+    def nominate(self, pods: Sequence[Pod]) -> Mapping[str, Refusal | Wait | None]:
+        """Ask of pods that only the scheduler can place whether they fit together, each beside those before it.
+
+        Pods to come of DaemonSets count, and pods that anybody has nominated to the node and that these must yield to.
+        """
+        world, name = self._world, self._name
+        answers: dict[str, Refusal | Wait | None] = {}
+        with world.snapshot.trial():
+            for pod in pods:
+                answer = answers[pod.metadata.uid] = self._beside(pod)
+                world.wait(pod, name, answer.why if isinstance(answer, Wait) else None)
+                if answer is None:
+                    world.snapshot.place(pod, self._node)
+        return answers
+
+    def turn(self, now: datetime) -> datetime | None:
+        """Take the turn to nominate pods to a closed node; None when it is this node's, else when to ask again."""
+        return self._world.take_turn(self._name, now)
+
+    def _beside(self, pod: Pod) -> Refusal | Wait | None:
+        world, name = self._world, self._name
+        node = world.node(name)
+        missing = published.missing(pod, node, world.snapshot.storage) if node is not None else name
+        if missing:
+            text = (
+                f"node {self._node} does not offer {missing} yet: whoever brings it must tolerate the taint {PREPARING}"
+            )
+            return Wait(Refusal(ReasonCode.DEADLINE_PASSED, text))
+        with world.expected.making_way(pod, name):
+            verdict = world.snapshot.verdict(pod, self._node)
+        found = eligibility.refuse_fit(verdict, self._node)
+        if not isinstance(found, Nominable):
+            return found
+        unread = any(finding.reason is Reason.UNREADABLE for finding in verdict.findings)
+        return Wait(found.why) if unread else None
+
+    def misplaced(self, pod: Pod) -> Refusal | None:
+        """Why a pod that is bound here can never start here, or None."""
+        world = self._world
+        if world.known_in_place(pod, self._node):
+            return None
+        findings = world.snapshot.verdict(pod, self._node).findings
+        found = [str(finding) for finding in findings if finding.reason in _NEVER_STARTS]
+        if not found and any(finding.reason is Reason.RESOURCE for finding in findings):
+            found = self._beyond(pod)
+        if not found:
+            if not any(finding.reason is Reason.UNREADABLE for finding in findings):
+                world.found_in_place(pod, self._node)
+            return None
+        return Refusal(ReasonCode.POD_CHANGED, f"node {self._node}: " + "; ".join(found))
+
+    def _beyond(self, pod: Pod) -> list[str]:
+        """What a pod wants more of than there will be on a machine that is still to come: its kubelet would refuse it.
+
+        Until then the pod would keep everybody else off the node.
+        """
+        node, promise = self._world.node(self._name), self._world.reading(self._name).spec.promise
+        if promise is None or node is None or node.has_kubelet:
+            return []
+        left = rules.room_left(promise, (pod,))
+        return [f"the pod wants more {resource} than is promised" for resource in left if left[resource] < 0]

@@ -1,0 +1,97 @@
+"""Who may fill a slot of a node: one answer for a pod that is being created, and for one that was created without us.
+
+Pods that are created while no leader serves the webhook wait for the scheduler. As long as they do, whoever leads next
+binds them to the slots that are free for their owner; those that the scheduler has placed are its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from moorage.objects import Node, Pod
+from moorage.protocol import ReasonCode
+from moorage.reservations import Pin, Slot, merging, rules
+
+from .. import eligibility
+from ..destinations import scope
+from ..names import preparing
+from ..node import adoption
+from ..node.sweeps import Sweeps
+from ..refusal import Nominable, Refusal, Wait
+from ..state.cluster import World
+
+
+def refuse(world: World, pod: Pod, name: str, now: datetime) -> Refusal | None:
+    """Why a pod cannot run on a node where it is expected; None when it can.
+
+    Args:
+        world: what is known.
+        pod: the pod; it need not have been stored.
+        name: the node's name.
+        now: the API server's time, UTC.
+    """
+    running = world.expected.running(name)
+    node = world.node(name) if running is None else world.nodes.get(name)
+    if running is None:
+        refusal = _refuse_promised(world, pod, name, node, now)
+    else:
+        refusal = scope.refuse(running, name, node, now)
+    if refusal is not None or node is None:
+        return refusal
+    with world.expected.making_way(pod, name):
+        found = eligibility.refuse_fit(world.snapshot.verdict(pod, node.metadata.name), node.metadata.name)
+    return found.why if isinstance(found, Wait | Nominable) else found
+
+
+def _refuse_promised(world: World, pod: Pod, name: str, node: Node | None, now: datetime) -> Refusal | None:
+    """Why a pod is not put on a promised node, whatever fits there; None when it may be."""
+    spec = world.reading(name).spec
+    if node is None or spec.promise is None or not world.is_ours(name):
+        return Refusal(ReasonCode.PLACEHOLDER_MISSING, f"node placeholder not found: {name}")
+    if not node.has_kubelet and rules.expired(spec, now):
+        return Refusal(ReasonCode.DEADLINE_PASSED, f"node {name} has not joined by its deadline")
+    return eligibility.refuse_eviction(pod, spec.promise.taints)
+
+
+def is_guarded(world: World, name: str) -> bool:
+    """Whether the scheduler is kept away from a node, so that nobody else takes the room meanwhile."""
+    node = world.node(name)
+    return node is not None and preparing(node) == adoption.NO_SCHEDULE
+
+
+def take_on_waiting(world: World, sweeps: Sweeps, name: str, now: datetime) -> None:
+    """Intend pods that wait without a node for the slots of their owners on a node, as far as they fit there.
+
+    Args:
+        world: what is known.
+        sweeps: how often pods were swept.
+        name: the node's name.
+        now: the API server's time, UTC.
+    """
+    free = world.expected.free(name)
+    if not free or not is_guarded(world, name):
+        return
+    by = world.expected.by(name)
+    pins = [
+        Pin(namespace=pod.metadata.namespace, name=pod.metadata.name, uid=pod.metadata.uid, instruction=by)
+        for slot in free
+        for pod in _of_slot(world, sweeps, slot, name, now)
+    ]
+    if pins:
+        world.intents.take_on(name, merging.with_pins(world.intents.of(name), pins))
+
+
+def _of_slot(world: World, sweeps: Sweeps, slot: Slot, name: str, now: datetime) -> Iterator[Pod]:
+    left = slot.count
+    for pod in world.waiting_for(slot.owner, name):
+        if left == 0:
+            return
+        if not (
+            sweeps.capped(pod)
+            or eligibility.refuse(pod)
+            or eligibility.refuse_binding(pod)
+            or refuse(world, pod, name, now)
+        ):
+            left -= 1
+            yield pod

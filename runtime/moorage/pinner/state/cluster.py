@@ -1,0 +1,315 @@
+"""All that is known: caches with our own writes on top, the snapshot for the fit check, and pods being bound.
+
+Nodes that are promised stand in the snapshot as promised, with the DaemonSet pods that will come to them. A pod that is
+admitted to a node is counted there from that moment (a claim), whether or not the API server has heard of it yet.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from moorage.objects import Node, Pod
+from moorage.protocol import ReasonCode
+from moorage.reservations import NodeReservation, Owner, Pin, Problem, Spec, merging
+
+from ..destinations import scope
+from ..intents.unstored import done
+from ..names import FINALIZER, PREPARING_TAINT, made_for, preparing
+from ..node import late, nominations
+from ..node.late import Unclaimed
+from ..node.signs import UNKNOWN, Signs
+from ..node.steps import Observation, PinState
+from ..node.sweeps import Sweeps
+from ..promised.expected import key_of
+from ..promised.room import NodeRoom
+from ..providers import choose
+from ..refusal import Refusal
+from .caches import WAITING, Caches
+from .following import Following
+
+LONGEST_TURN = timedelta(seconds=3)
+"""How long a node that is being opened to the scheduler keeps others from it."""
+AFTER_TURN = timedelta(seconds=1)
+"""How long after one node was opened the next is: whom that has woken the scheduler tries first."""
+ASK_AGAIN = timedelta(seconds=0.25)
+NOTHING_HINDERS: Mapping[str, Refusal] = {}
+
+
+class World(Following):
+    """What the pinner knows.
+
+    Args:
+        caches: the watch caches; followed from now on.
+        default_profile: the profile of promises that name none.
+        stir: called with the name of a node about which something has changed.
+        settle: the same where nothing is urgent; as ``stir`` unless it is given.
+        steer: called with the name of a node of whose SlotReservation something may be different now.
+    """
+
+    def __init__(
+        self,
+        caches: Caches,
+        *,
+        default_profile: str,
+        stir: Callable[[str], None],
+        settle: Callable[[str], None] | None = None,
+        steer: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.refused: dict[str, Refusal] = {}  # by reservation uid: why the API server did not take the Node
+        self.failed: dict[str, dict[str, PinState]] = {}  # by reservation uid, then pin uid: refused for good
+        self.not_kept: dict[str, frozenset[str]] = {}  # by Node uid: labels and taints that do not stay as they are set
+        self.signs: dict[str, Signs] = {}  # node to what told of a kubelet when we looked last
+        self._made: dict[str, str] = {}  # uid of a reservation for which a placeholder was made, to the Node's
+        self._shown: dict[str, dict[tuple[str, int], datetime]] = {}  # node to its nominations, and since when seen
+        self._turn = ("", datetime.min.replace(tzinfo=UTC))  # whose it is to be opened, and for how long
+        self._default_profile = default_profile
+        super().__init__(caches, stir, settle, steer)
+
+    # --- reading ---
+
+    @property
+    def reserved(self) -> Iterator[str]:
+        """The names of all nodes that have a reservation."""
+        return iter(tuple(self._readings))
+
+    def is_ours(self, name: str) -> bool:
+        """Whether the Node of a reservation was made for it."""
+        node, reservation = self.node(name), self.reservation(name)
+        if node is None or reservation is None:
+            return False
+        node_uid = self.reading(name).spec.node_uid or self._made.get(reservation.metadata.uid, "")
+        return made_for(node, reservation_uid=reservation.metadata.uid, node_uid=node_uid)
+
+    def observe(
+        self,
+        name: str,
+        now: datetime,
+        *,
+        confirmed: bool,
+        sweeps: Sweeps,
+        hindered: Mapping[str, Refusal] = NOTHING_HINDERS,
+        trouble: Refusal | None = None,
+    ) -> Observation:
+        """What is known of a node at this moment.
+
+        Args:
+            name: of the reservation.
+            now: the API server's time, UTC.
+            confirmed: whether the Node was read from the API server just now.
+            sweeps: how often pods were swept.
+            hindered: why pins could not be bound so far, by uid.
+            trouble: what hindered other steps when it was looked at last.
+        """
+        reservation, node = self.reservation(name), self.node(name)
+        self.expected.pass_time(now)
+        pods = self.pods_on(name)
+        steered = frozenset(pod.metadata.uid for pod in pods if scope.may_be_stuck(pod))
+        swept: dict[str, Any] = {
+            "pods": pods,
+            "steered": steered,
+            "sweeps_left": sweeps.left(),
+            "sweep_limit": sweeps.limit,
+            "capped_since": {owner: now - timedelta(seconds=age) for owner, age in sweeps.capped_for().items()},
+        }
+        if reservation is None:
+            unclaimed = self._unclaimed(name, node, now)
+            return Observation(name, now, node=node, unclaimed=unclaimed, **(swept if steered else {}))
+        stored, problems = self.reading(name)
+        if (other := self.reserved_as(stored.named(name))) not in ("", name):
+            problems += (Problem("spec.nodeName", f"node {stored.named(name)} is that of reservation {other}"),)
+        uid = reservation.metadata.uid
+        spec, promise = self.intents.of(name), stored.promise
+        if FINALIZER in reservation.metadata.finalizers:
+            spec = merging.with_pins(spec, done(pods, spec))
+        pinned = {pin.uid: pod for pin in spec.pins if (pod := self.pod(pin.key)) is not None}
+        waits = self._waits.get(name)
+        observation = Observation(
+            name,
+            now,
+            reservation=reservation,
+            stored=stored,
+            spec=spec,
+            problems=problems,
+            profile=choose(promise.profile, self._default_profile) if promise is not None else None,
+            node=node,
+            pinned=pinned,
+            unread={pin.uid: why for pin in spec.pins if pin.uid not in pinned and (why := self._unread_pod(pin))},
+            unseen=self._unseen(name, spec, pinned, now),
+            made=bool(spec.node_uid) or uid in self._made,
+            made_uid=self._made.get(uid, ""),
+            confirmed=confirmed,
+            signs=self.signs.get(name, UNKNOWN),
+            candidate=self._candidate(name, reservation),
+            refused=self.refused.get(uid),
+            failed=self.failed.get(uid, {}),
+            hindered={**waits, **hindered} if waits else hindered,
+            trouble=trouble,
+            not_kept=self.not_kept.get(node.metadata.uid, frozenset()) if node is not None else frozenset(),
+            **swept,
+        )
+        if observation.ours and not observation.made:
+            self._made[uid] = ""
+            return dataclasses.replace(observation, made=True)
+        return observation
+
+    def _unclaimed(self, name: str, node: Node | None, now: datetime) -> Unclaimed | None:
+        """That no reservation has a Node which a machine brought along with our taint, if so."""
+        wanted = self.reserved_as(name) or self._machines.sought_by(name, node)
+        if node is None or wanted or not late.brought(node):
+            self._machines.claimed(name)
+            return None
+        promises = ((each, self.reading(each).spec.promise) for each in self._machines.owners)
+        like = sorted(each for each, promise in promises if promise is not None and late.selects(promise, node))
+        return Unclaimed(self._machines.unclaimed(node, now), tuple(like))
+
+    def _candidate(self, name: str, reservation: NodeReservation) -> Node | None:
+        """The Node that a late reservation learns next."""
+        promise = self.reading(name).spec.promise
+        if promise is None or not self._machines.waits(name):
+            return None
+        meant = (each.metadata.name for each in self._caches.nodes if late.selects(promise, each))
+        free = (node for each in meant if not self.reserved_as(each) and (node := self.nodes.get(each)) is not None)
+        return self._machines.choose(name, reservation.metadata.creation_timestamp or "", free)
+
+    def take_turn(self, name: str, now: datetime) -> datetime | None:
+        """Take the turn to nominate pods to a closed node and to open it; None when it is this node's, else when next.
+
+        It lasts until the node is open, and a moment longer, so that whom that wakes is tried first; and never long.
+        """
+        holder, until = self._turn
+        if holder == name or now >= until:
+            self._turn = (name, now + LONGEST_TURN)
+            return None
+        node = self.node(holder)
+        if node is None or preparing(node) != PREPARING_TAINT.effect:
+            until = min(until, now + AFTER_TURN)
+            self._turn = (holder, until)
+            return until
+        return now + ASK_AGAIN
+
+    def _unseen(self, name: str, spec: Spec, pinned: Mapping[str, Pod], now: datetime) -> frozenset[str]:
+        """The nominated pods of which the watch has not shown what we wrote last, or only just now."""
+        before = self._shown.pop(name, {})
+        known = [each for each in spec.nominations if each.uid in pinned and self.pods.seen(pinned[each.uid].key)]
+        if known:
+            self._shown[name] = {(each.uid, each.tries): before.get((each.uid, each.tries), now) for each in known}
+        shown = {uid for (uid, _), since in self._shown.get(name, {}).items() if now >= since + nominations.SHOWN}
+        return frozenset(each.uid for each in spec.nominations if each.uid in pinned and each.uid not in shown)
+
+    def _unread_pod(self, pin: Pin) -> Refusal | None:
+        """Why nothing is known of a pod that is there."""
+        item = self._layout.unread(Pod, pin.key)
+        if item is None or item.uid != pin.uid:
+            return None
+        return Refusal(ReasonCode.DEADLINE_PASSED, f"pod {pin.key} cannot be read: {item.reason}")
+
+    def wait(self, pod: Pod, name: str, why: Refusal | None) -> None:
+        """Take note of what a pod waits for that is to come to a node, or (None) that it does not wait any more."""
+        if why is not None:
+            self._waits.setdefault(name, {})[pod.metadata.uid] = why
+        elif name in self._waits:
+            self._waits[name].pop(pod.metadata.uid, None)
+            if not self._waits[name]:
+                del self._waits[name]
+
+    def waiting_for(self, owner: Owner, name: str) -> Iterator[Pod]:
+        """The pods of an owner that wait without a node and are not intended for one, those that wait longest first.
+
+        Args:
+            owner: the top controller.
+            name: of the node that they could be bound to: pods that were refused there for good are left out.
+        """
+        reservation = self.reservation(name)
+        failed = self.failed.get(reservation.metadata.uid, {}) if reservation is not None else {}
+        found = self._caches.pods.by(WAITING, key_of(owner))
+        for pod in sorted(found, key=lambda pod: (pod.metadata.creation_timestamp or "", pod.metadata.name)):
+            uid, claim = pod.metadata.uid, self.claims.get(pod.key)
+            taken = uid in failed or self.intents.nodes_of(uid) or (claim is not None and claim.uid == uid)
+            if not taken and self.pods.get(pod.key) is not None:
+                yield pod
+
+    def room(self, name: str) -> NodeRoom:
+        """What is left on a node, for ``decide``."""
+        return NodeRoom(self, name)
+
+    def known_in_place(self, pod: Pod, name: str) -> bool:
+        """Whether a pod was found to be where it may start, and neither it nor the node has changed in that."""
+        known = self._in_place.get(pod.metadata.uid)
+        return known is not None and all(a is b for a, b in zip(known, self._place_of(pod, name), strict=True))
+
+    def found_in_place(self, pod: Pod, name: str) -> None:
+        """A pod is where it may start."""
+        self._in_place[pod.metadata.uid] = self._place_of(pod, name)
+
+    def _place_of(self, pod: Pod, name: str) -> tuple[object, object, object]:
+        """What decides it; equal parts are the same objects, because caches share them."""
+        return (pod.spec.node_selector, pod.spec.affinity, self._layout.offers.get(name))
+
+    # --- our own writes ---
+
+    def wrote_reservation(self, reservation: NodeReservation) -> None:
+        """Take over the answer to a write."""
+        self.reservations.wrote(reservation)
+        self._read(reservation.metadata.name)
+
+    def found_reservation(self, reservation: NodeReservation) -> None:
+        """Take over what was read, because it is not as it was thought to be."""
+        self.wrote_reservation(reservation)
+        self._stir(reservation.metadata.name)
+
+    def ended_reservation(self, reservation: NodeReservation) -> None:
+        """A reservation is gone."""
+        self.reservations.deleted(reservation.key, reservation.metadata.uid)
+        for known in (self._made, self.refused, self.failed):
+            known.pop(reservation.metadata.uid, None)
+        self.signs.pop(reservation.metadata.name, None)
+        self._waits.pop(reservation.metadata.name, None)
+        self._read(reservation.metadata.name)
+
+    def wrote_node(self, node: Node) -> None:
+        """Take over the answer to a write, or a fresh read."""
+        self.nodes.wrote(node)
+        self._place_node(node.metadata.name)
+
+    def deleted_node(self, node: Node) -> None:
+        """A Node is gone."""
+        self.nodes.deleted(node.key, node.metadata.uid)
+        self.not_kept.pop(node.metadata.uid, None)
+        self._place_node(node.metadata.name)
+
+    def forget_node(self, name: str) -> None:
+        """A Node was only imagined, and is not any more."""
+        self.nodes.forget(name)
+        self._place_node(name)
+
+    def forget_reservation(self, name: str) -> None:
+        """A reservation was only imagined, and is not any more."""
+        self.reservations.forget(name)
+        self._read(name)
+
+    def made(self, reservation_uid: str, node: Node) -> None:
+        """A placeholder was made for this reservation."""
+        self._made[reservation_uid] = node.metadata.uid
+        self.wrote_node(node)
+
+    def pin_failed(self, name: str, uid: str, state: PinState) -> None:
+        """A pin of a node was refused for good."""
+        reservation = self.reservation(name)
+        if reservation is not None:
+            self.failed.setdefault(reservation.metadata.uid, {})[uid] = state
+
+    def pins_anew(self, name: str, uids: Iterable[str]) -> None:
+        """Pods are to be pinned to a node, whatever became of it before."""
+        reservation = self.reservation(name)
+        failed = self.failed.get(reservation.metadata.uid, {}) if reservation is not None else {}
+        for uid in uids if failed else ():
+            failed.pop(uid, None)
+
+    def deleted_pod(self, pod: Pod) -> None:
+        """A pod is gone."""
+        self.pods.deleted(pod.key, pod.metadata.uid)
+        self.release(pod)
+        self.snapshot.delete(Pod, pod.key)

@@ -1,0 +1,447 @@
+"""What the caches say, and pods that are being bound before the caches say so; ``World`` adds what is decided by."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any, NoReturn
+
+import msgspec
+
+from moorage.cluster.caches import BY_NODE, Latest
+from moorage.cluster.layout import Layout
+from moorage.kube.cache import Change, WatchCache
+from moorage.kube.unreadable import Unreadable
+from moorage.objects import KubeObject, Node, Pod
+from moorage.reservations import HOLD, NodeReservation, Reading, SlotReservation, Spec, read, rules
+from moorage.scheduling import Snapshot
+
+from ..destinations import scope
+from ..intents.unstored import Intents
+from ..names import FINALIZER
+from ..node import late
+from ..promised.expected import Expectation, Expected
+from ..promised.manifest import as_promised
+from ..refusal import Refusal
+from .caches import Caches
+from .machines import Machines
+
+logger = logging.getLogger(__name__)
+
+_NOTHING = Reading(Spec(), ())
+
+
+@dataclass(slots=True)
+class Claim:
+    """A pod that was admitted to a node: ``bound`` once the API server has said yes."""
+
+    uid: str
+    node: str
+    arrivals: int
+    bound: bool = False
+
+
+class Spoilt(Exception):
+    """The snapshot for the fit check is wrong, and cannot be built anew: the next term begins from the caches."""
+
+
+class Following:
+    """Follows the caches.
+
+    Args:
+        caches: the watch caches; followed from now on.
+        stir: called with the name of a node about which something has changed.
+        settle: the same where nothing is urgent: a pod has come that we have admitted ourselves. More come after it.
+        steer: called with the name of a node of whose SlotReservation something may be different now.
+    """
+
+    def __init__(
+        self,
+        caches: Caches,
+        stir: Callable[[str], None],
+        settle: Callable[[str], None] | None = None,
+        steer: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.reservations = Latest(caches.reservations)
+        self.slot_reservations = Latest(caches.slot_reservations)
+        self.nodes = Latest(caches.nodes)
+        self.pods = Latest(caches.pods)
+        self.intents = Intents()
+        self.claims: dict[str, Claim] = {}
+        self._caches = caches
+        self._stir, self._settle, self._steer = stir, settle or stir, steer
+        self._readings: dict[str, tuple[NodeReservation, Reading]] = {}
+        self._machines = Machines()
+        self._on_running: dict[str, Expectation] = {}  # node that runs to what is expected there
+        self._admitted: defaultdict[str, set[str]] = defaultdict(set)  # node to the keys of the pods claimed for it
+        self._arrivals: defaultdict[str, int] = defaultdict(int)  # how often a node's room was changed by others
+        self._in_place: dict[str, tuple[object, object, object]] = {}  # pod uid to what it was found in place by
+        self._waits: dict[str, dict[str, Refusal]] = {}  # node to the pods that wait for what cannot be read, by uid
+        self._spoilt: Exception | None = None
+        self._ended = asyncio.Event()
+        self._layout = Layout(caches, self.nodes, self._as_promised, self._claimed)
+        self.expected = Expected(lambda: self.snapshot, self._coming_to, self.node_name)
+        self._subscriptions = tuple(self._subscribe())
+
+    def close(self) -> None:
+        """Follow the caches no more."""
+        for unsubscribe in self._subscriptions:
+            unsubscribe()
+
+    async def sound(self) -> NoReturn:
+        """Wait for as long as the snapshot can be relied upon.
+
+        Raises:
+            Spoilt: it cannot any more.
+        """
+        await self._ended.wait()
+        raise Spoilt(str(self._spoilt)) from self._spoilt
+
+    # --- reading ---
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What the fit check is asked of; another one after it was built anew."""
+        return self._layout.snapshot
+
+    def reading(self, name: str) -> Reading:
+        """What the reservation of a node says; nothing when there is none."""
+        known = self._readings.get(name)
+        return known[1] if known is not None else _NOTHING
+
+    def reservation(self, name: str) -> NodeReservation | None:
+        """The reservation of a node."""
+        known = self._readings.get(name)
+        return known[0] if known is not None else None
+
+    def node_name(self, name: str) -> str:
+        """The name of a reservation's Node; empty while it is not known, because a late one has not registered."""
+        return self.reading(name).spec.named(name)
+
+    def node(self, name: str) -> Node | None:
+        """The Node of a reservation."""
+        spec = self.reading(name).spec
+        node = self.nodes.get(spec.named(name))
+        # A late Node that registers anew is another one: nobody has asked whether it is meant.
+        is_another = node is not None and spec.node_name and spec.named(name) and node.metadata.uid != spec.node_uid
+        return None if is_another else node
+
+    def reserved_as(self, node: str) -> str:
+        """The name of the reservation that has a Node; empty when none has."""
+        ordinary = node if node in self._readings and self.node_name(node) == node else ""
+        return self._machines.owner(node) or ordinary
+
+    def pod(self, key: str) -> Pod | None:
+        """A pod as it is, our own bindings included."""
+        pod = self.pods.get(key)
+        claim = self.claims.get(key)
+        if pod is None or claim is None or not claim.bound or claim.uid != pod.metadata.uid or pod.spec.node_name:
+            return pod
+        return msgspec.structs.replace(pod, spec=msgspec.structs.replace(pod.spec, node_name=claim.node))
+
+    def pods_on(self, name: str) -> tuple[Pod, ...]:
+        """The pods that are bound to a reservation's Node, our own bindings included."""
+        node = self.node_name(name)
+        if not node:
+            return ()
+        seen = self.pods.remaining(self._caches.pods.by(BY_NODE, node))
+        landing = [self.pod(key) for key in self._admitted.get(node, ()) if self.claims[key].bound]
+        known = {pod.key for pod in seen}
+        return (*seen, *(pod for pod in landing if pod is not None and pod.key not in known))
+
+    def _coming_to(self, name: str) -> Iterator[Pod]:
+        """The pods on a reservation's Node, and those that are being bound to it."""
+        yield from self.pods_on(name)
+        keys = [key for key in self._admitted.get(self.node_name(name), ()) if not self.claims[key].bound]
+        yield from (pod for key in keys if (pod := self.pods.get(key)) is not None)
+
+    def _as_promised(self, name: str, node: Node) -> Node | None:
+        promise = self.reading(self.reserved_as(name)).spec.promise
+        if promise is None:  # a node on which pods are expected is what it is, with the DaemonSet pods to come
+            return node if name in self._on_running else None
+        return as_promised(name, promise, node)
+
+    # --- claims ---
+
+    def claim(self, pod: Pod, node: str) -> None:
+        """Count a pod on a node from now on."""
+        if (before := self.claims.get(pod.key)) is not None:  # of a pod whose name is another's now
+            self._admitted[before.node].discard(pod.key)
+        self.claims[pod.key] = Claim(pod.metadata.uid, node, self._arrivals[node])
+        self._admitted[node].add(pod.key)
+        self.snapshot.place(pod, node)
+        self._recount(node)
+
+    def expect(self, id: str, pod: Pod, name: str) -> None:
+        """Count a pod on a reservation's Node that is about to be created there."""
+        self._arrivals[self.expected.admit(id, pod, name).node] += 1
+
+    def still_room(self, pod: Pod) -> bool:
+        """Whether nothing came to the node since the pod was admitted: then it still fits."""
+        claim = self.claims.get(pod.key)
+        return claim is not None and claim.arrivals == self._arrivals[claim.node]
+
+    def landed(self, pod: Pod) -> None:
+        """The API server has bound a claimed pod."""
+        claim = self.claims.get(pod.key)
+        if claim is None:
+            return  # the watch was faster, and has told already
+        claim.bound = True
+
+    def release(self, pod: Pod) -> None:
+        """A claimed pod will not be bound after all, or the watch has seen it."""
+        claim = self.claims.get(pod.key)
+        if claim is None or claim.uid != pod.metadata.uid:
+            return
+        del self.claims[pod.key]
+        self._admitted[claim.node].discard(pod.key)
+        if not self._admitted[claim.node]:
+            del self._admitted[claim.node]
+        known = self.pods.get(pod.key)
+        if known is None or not known.spec.node_name:
+            self.snapshot.remove(pod.key)
+        self._recount(claim.node)
+
+    # --- what the caches say ---
+
+    def _subscribe(self) -> Iterator[Callable[[], None]]:
+        caches = self._caches
+        for cache in caches.plain:
+            yield self._follow(cache, self._layout.changed)
+        yield self._follow(caches.reservations, self._on_reservation)
+        yield caches.slot_reservations.subscribe(lambda change: self._steer(change.object.metadata.name))
+        yield self._follow(caches.nodes, lambda change: self._on_node(change.object.metadata.name))
+        yield self._follow(caches.pods, self._on_pod)
+        yield self._follow(caches.daemon_sets, lambda change: self._layout.coming.changed(change.object.key))
+
+    def _follow(self, cache: WatchCache[Any], changed: Callable[[Change[Any]], None]) -> Callable[[], None]:
+        def told(change: Change[Any]) -> None:
+            changed(change)
+            if self._layout.in_doubt:
+                self._trust(type(change.object), change.object.key)
+
+        return cache.subscribe(told, unread=partial(self._on_unread, cache))
+
+    def _on_unread(self, cache: WatchCache[Any], key: str, item: Unreadable[Any] | None) -> None:
+        kind = cache.resource.type
+        try:
+            if item is None:
+                self._trust(kind, key)
+            elif self._layout.doubt(kind, key, item):
+                for name in (item.rest.spec.node_name,) if kind is Pod else map(self.node_name, tuple(self._readings)):
+                    self._arrivals[name] += 1  # who was admitted there is judged again
+        except Exception as error:
+            fields = {"kind": cache.resource.kind, "object": key}
+            logger.critical("fit snapshot cannot be built anew, the term ends", extra=fields, exc_info=error)
+            self._spoilt = error
+            self._ended.set()
+
+    def _trust(self, kind: type[KubeObject], key: str) -> None:
+        """An object can be read: who waits for it is looked at again."""
+        if self._layout.trust(kind, key):
+            for name in self._waits:
+                self._stir(name)
+
+    def _claimed(self) -> Iterator[tuple[Pod, str]]:
+        """The pods that are being bound or created, room that is held for others, and where."""
+        yield from self.expected.all()
+        for key, claim in self.claims.items():
+            pod = self.pods.get(key)
+            if pod is not None and pod.metadata.uid == claim.uid:
+                yield pod, claim.node
+
+    def _on_reservation(self, change: Change[NodeReservation]) -> None:
+        name = change.object.metadata.name
+        if self._read(name) or change.new is None:  # no news are our own writes, and all of status
+            self._stir(name)
+
+    def _read(self, name: str) -> bool:
+        """Take note of a reservation; returns whether it means something else than before."""
+        reservation = self.reservations.get(name)
+        known = self._readings.get(name)
+        if known is None and reservation is None:
+            return False
+        if known is not None and reservation is not None and _same_intent(known[0], reservation):
+            self._readings[name] = (reservation, known[1])
+            if _ends(known[0]) == _ends(reservation):
+                return False
+            self._learn(name, self.node_name(name))
+            return True
+        node = self.node_name(name) if known is not None else ""
+        if reservation is None:
+            self._readings.pop(name, None)
+            self.intents.stored(name, None, anew=False)
+        else:
+            reading = read(reservation)
+            self._readings[name] = (reservation, reading)
+            anew = known is not None and known[0].metadata.uid != reservation.metadata.uid
+            self.intents.stored(name, reading.spec, anew=anew)
+        self._learn(name, node)
+        self._reserve(name)
+        self._steer(self.node_name(name) or name)
+        before = known[1].spec.promise if known is not None else None
+        if self.reading(name).spec.promise != before or (known is None) != (reservation is None):
+            self._place_node(self.node_name(name) or node)
+        return True
+
+    def _learn(self, name: str, before: str) -> None:
+        """Take note of which Node a late reservation has, or that it waits for one.
+
+        Args:
+            name: of the reservation.
+            before: name of its Node so far.
+        """
+        spec = self.reading(name).spec
+        node = spec.named(name) if name in self._readings else ""
+        self._machines.learned(name, before, node)
+        sought = self._machines.seek(name, spec.promise if not node and self._is_wanted(name) else None)
+        changed = [each for each in (before, node) if each and before != node]
+        for each in changed:
+            self._place_node(each)
+        if sought is not None:  # what else it would have meant is for somebody else now
+            changed += [each.metadata.name for each in self._caches.nodes if late.selects(sought, each)]
+        for each in dict.fromkeys(changed):
+            self._offer(each)
+
+    def _is_wanted(self, name: str) -> bool:
+        """Whether the node of a reservation is still to come."""
+        reservation, reading = self._readings.get(name, (None, _NOTHING))
+        if reservation is None or reservation.metadata.deletion_timestamp is not None:
+            return False
+        return reading.usable and reading.spec.intent == HOLD
+
+    def _reserve(self, name: str) -> None:
+        """Count on a node who is expected there."""
+        reservation, reading = self._readings.get(name, (None, _NOTHING))
+        counts = reservation is not None and reservation.metadata.deletion_timestamp is None and not reading.problems
+        promised = Expectation.of(reading.spec) if counts else None
+        self.expected.reserve(name, self._on_running.get(name) or promised)
+
+    def promised(self, name: str, now: datetime) -> bool:
+        """Whether a NodeReservation holds a node, or expects pods there.
+
+        Args:
+            name: the node's name.
+            now: the API server's time, UTC.
+        """
+        name = self.reserved_as(name)
+        reservation, reading = self._readings.get(name, (None, _NOTHING))
+        holds = reservation is not None and FINALIZER in reservation.metadata.finalizers
+        return holds or rules.expecting(reading.spec, now, self.pods_on(name))
+
+    def expect_on_running(self, name: str, expectation: Expectation | None) -> None:
+        """What is expected on a node that runs; None: nothing is."""
+        if self._on_running.get(name) == expectation:
+            return
+        if expectation is None:
+            del self._on_running[name]
+        else:
+            self._on_running[name] = expectation
+        self._place_node(name)
+        self._reserve(name)
+
+    @property
+    def slot_reserved(self) -> list[str]:
+        """The names of all nodes that have a SlotReservation."""
+        return [each.metadata.name for each in self._caches.slot_reservations]
+
+    def slot_reservation(self, name: str) -> SlotReservation | None:
+        """The SlotReservation of a node."""
+        return self.slot_reservations.get(name)
+
+    def _on_node(self, name: str) -> None:
+        self._place_node(name)
+        self._offer(name)
+        if self.slot_reservation(name) is not None:
+            self._steer(name)
+
+    def _offer(self, name: str) -> None:
+        """See that a Node is looked at: by the reservation that has it, by one that wants it, or for itself."""
+        node = self.nodes.get(name)
+        wanted = self.reserved_as(name) or self._machines.sought_by(name, node)
+        if wanted or (node is not None and late.brought(node)):
+            self._stir(wanted or name)
+
+    def _place_node(self, name: str) -> None:
+        if self._layout.place_node(name):
+            self._arrivals[name] += 1
+        self._recount(name)
+
+    def _recount(self, node: str) -> None:
+        """Hold what is held on a Node, by its reservation or because it runs."""
+        for each in dict.fromkeys((self.reserved_as(node), node)):
+            self.expected.refresh(each)
+
+    def _on_pod(self, change: Change[Pod]) -> None:
+        pod = change.object
+        key = pod.key
+        claim = self.claims.get(key)
+        created = self.expected.seen(pod) if pod.spec.node_name or change.new is None else None
+        self.pods.get(key)  # lets go of what the watch has caught up with
+        if change.new is None and claim is not None and claim.uid != pod.metadata.uid:
+            pass  # its successor of the same name is being bound
+        elif change.new is None:
+            self.snapshot.delete(Pod, key)
+            self.release(pod)
+            self._in_place.pop(pod.metadata.uid, None)
+        elif claim is not None and claim.uid == pod.metadata.uid and not pod.spec.node_name:
+            pass  # it is being bound: an older state of it must not take it off its node
+        else:
+            self.snapshot.apply(pod)
+            if claim is not None:
+                self.release(pod)
+        node = pod.spec.node_name
+        reserved = self.reserved_as(node) if node else ""
+        bound = claim is not None and claim.uid == pod.metadata.uid and claim.node == node
+        expected = created is not None and created.node == node
+        if reserved:
+            if not bound and not expected and (change.old is None or not change.old.spec.node_name):
+                self._arrivals[node] += 1
+            if not bound and self._matters(reserved, change):
+                (self._settle if expected else self._stir)(reserved)
+        if node:
+            self._count_on(node, reserved, change)
+        if created is not None and created.node != node:
+            self.expected.refresh(created.reserved)
+        waits = self.expected.expecting(pod) if change.new is not None and not node else ()
+        for name in {*self.intents.nodes_of(pod.metadata.uid), *(each for each in waits if each in self._readings)}:
+            if name != reserved:
+                self._stir(name)
+
+    def _count_on(self, node: str, reserved: str, change: Change[Pod]) -> None:
+        """A pod has come to a Node, has changed there or is gone.
+
+        Args:
+            node: the Node's name.
+            reserved: of its reservation; empty when it has none.
+            change: of the pod.
+        """
+        pod, runs = change.object, node in self._on_running
+        if runs or reserved:
+            self._layout.coming.pod(node, pod, gone=change.new is None or pod.finished)
+            self._recount(node)
+        if runs:
+            self._steer(node)
+        if change.new is not None and scope.may_be_stuck(pod):
+            self._stir(reserved or node)
+
+    def _matters(self, name: str, change: Change[Pod]) -> bool:
+        """Whether a change of a pod can make a difference to its node's reservation: most heartbeats cannot."""
+        reservation, spec = self._readings[name][0], self._readings[name][1].spec
+        if FINALIZER in reservation.metadata.finalizers or spec.slots:
+            return True
+        return change.new is not None and change.new.finished
+
+
+def _same_intent(one: NodeReservation, other: NodeReservation) -> bool:
+    return one is other or (one.metadata.uid == other.metadata.uid and one.spec == other.spec)
+
+
+def _ends(reservation: NodeReservation) -> tuple[object, object]:
+    """What beside the spec is read as an intent."""
+    return (reservation.metadata.finalizers, reservation.metadata.deletion_timestamp)

@@ -1,0 +1,221 @@
+"""One connection to a planner: opened, read with time limits, and every way in which it can end told apart."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from moorage.ops.configuration import SettingsError
+from moorage.ops.parsing import Address
+from moorage.ops.secret import Secret
+from moorage.protocol import ClientMessage, ProtocolError, ServerMessage, codec, rpc
+from moorage.protocol.rpc import grpc
+
+from .credentials import Credentials
+
+Call: TypeAlias = "grpc.aio.StreamStreamCall[bytes, bytes]"
+
+
+class Cause(enum.Enum):
+    """Why a stream ended, or never began; the value is the metric's label."""
+
+    ENDED = "ended"
+    UNREACHABLE = "unreachable"
+    SILENT = "silent"
+    CERTIFICATE = "certificate"
+    UNAUTHENTICATED = "unauthenticated"
+    REFUSED = "refused"
+    NO_PLANNER = "no-planner"
+    MALFORMED = "malformed"
+    TOO_LARGE = "too-large"
+    FLOOD = "flood"
+    GAP = "gap"
+    STALE = "stale"
+    CREDENTIALS = "credentials"
+    OTHER_PROTOCOL = "other-protocol"
+
+    @property
+    def wants_a_person(self) -> bool:
+        """Whether waiting alone does not help."""
+        return self not in (Cause.ENDED, Cause.UNREACHABLE, Cause.SILENT, Cause.GAP)
+
+
+class StreamBroken(Exception):
+    """The connection is of no use any more; ``cause`` says why, the text has the particulars."""
+
+    def __init__(self, cause: Cause, text: str) -> None:
+        self.cause = cause
+        super().__init__(text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where the planner is, and what is shown and believed there.
+
+    Attributes:
+        address: host and port.
+        plaintext: no TLS; loopback only.
+        ca_file: authorities in PEM form, read before each connection; None means the system's.
+        key_file: a file with the API key, read before each connection (a mounted Secret is rotated in place).
+        key: the API key itself, when it is not in a file.
+        other_key: the API key while neither of them gives one; made for the closed product.
+        key_file_is_closed: whether the key in the file was made for the closed product too.
+        closed_key_stays_in: the namespace whose planners alone are shown a key made for the closed product; empty: no
+            matter where.
+        advice: where files that are missing come from, for people.
+
+    Raises:
+        SettingsError: plaintext to another machine.
+    """
+
+    address: Address
+    plaintext: bool = False
+    ca_file: Path | None = None
+    key_file: Path | None = None
+    key: Secret | None = None
+    other_key: Secret | None = None
+    key_file_is_closed: bool = False
+    closed_key_stays_in: str = ""
+    advice: str = ""
+
+    def __post_init__(self) -> None:
+        if self.plaintext and not self.address.is_loopback:
+            raise SettingsError(
+                f"Plaintext is for planners on this machine, and {self.address} is elsewhere: the key would be "
+                "readable on the way. Use TLS"
+            )
+
+    @property
+    def speaks_another_protocol(self) -> bool:
+        """Whether the address is Cast AI's own service, which neither understands us nor may have our key."""
+        host = self.address.host.rstrip(".").lower()
+        return host == "cast.ai" or host.endswith(".cast.ai")
+
+
+class Connection:
+    """One call; ``close`` it, whatever has happened.
+
+    Args:
+        endpoint: the planner.
+        shown: what it is shown, and by whom its certificate may be signed.
+    """
+
+    def __init__(self, endpoint: Endpoint, shown: Credentials) -> None:
+        target = f"dns:///{endpoint.address}"
+        options = rpc.client_options(loopback=endpoint.address.is_loopback)
+        metadata = ((rpc.API_KEY, f"Bearer {shown.key.reveal()}"),) if shown.key is not None else ()
+        if endpoint.plaintext:
+            self._channel = grpc.aio.insecure_channel(target, options=options)
+        else:
+            tls = grpc.ssl_channel_credentials(root_certificates=shown.authorities)
+            self._channel = grpc.aio.secure_channel(target, tls, options=options)
+        method: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = self._channel.stream_stream(rpc.PATH)
+        self._call: Call = method(metadata=metadata)
+
+    def cancel(self) -> None:
+        """End the call; ``read`` says that it has ended."""
+        self._call.cancel()
+
+    async def close(self) -> None:
+        """End the call and the connection."""
+        self.cancel()
+        await self._channel.close()
+
+    async def read(self, seconds: float) -> ServerMessage | None:
+        """The next message; None for one of a kind that is not known here.
+
+        Args:
+            seconds: how long to wait at most.
+
+        Raises:
+            StreamBroken: there will be none.
+            ProtocolError: an instruction that cannot be read, and can be refused by name; the stream goes on.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                data = await self._call.read()
+            _still_wanted()
+            if not isinstance(data, bytes):  # grpc.aio.EOF
+                code, details = await self._call.code(), await self._call.details()
+                raise _broken(code, details or "")
+        except TimeoutError:
+            raise StreamBroken(Cause.SILENT, f"the planner said nothing for {seconds:g} s") from None
+        except grpc.aio.AioRpcError as error:
+            _still_wanted()
+            raise _broken(error.code(), error.details() or "") from None
+        except asyncio.CancelledError:
+            _still_wanted()
+            raise StreamBroken(Cause.ENDED, "the call was cancelled") from None
+        try:
+            return codec.decode_response(data)
+        except ProtocolError as error:
+            if error.instruction_id or error.position.sequence:
+                raise
+            raise StreamBroken(Cause.MALFORMED, str(error)) from error
+
+    async def write(self, message: ClientMessage) -> None:
+        """Send a message.
+
+        Raises:
+            StreamBroken: the call has ended; ``read`` knows why.
+        """
+        try:
+            await self._call.write(codec.encode_request(message))
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
+            _still_wanted()
+            raise StreamBroken(Cause.ENDED, "the call has ended") from error
+        except asyncio.CancelledError:
+            _still_wanted()
+            raise StreamBroken(Cause.ENDED, "the call was cancelled") from None
+        _still_wanted()
+
+
+def _still_wanted() -> None:
+    """Raise CancelledError when our task is being cancelled.
+
+    grpc.aio mixes two things up: a call that has ended raises CancelledError in whoever waits on it, and a cancellation
+    of ours that meets the end of the call gets lost (its task ``_prepare_rpc`` swallows what was meant for us).
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
+_BY_CODE = {
+    grpc.StatusCode.OK: Cause.ENDED,
+    grpc.StatusCode.UNAUTHENTICATED: Cause.UNAUTHENTICATED,
+    grpc.StatusCode.PERMISSION_DENIED: Cause.UNAUTHENTICATED,
+    grpc.StatusCode.FAILED_PRECONDITION: Cause.STALE,
+    grpc.StatusCode.INVALID_ARGUMENT: Cause.REFUSED,
+    grpc.StatusCode.UNIMPLEMENTED: Cause.NO_PLANNER,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: Cause.TOO_LARGE,
+    grpc.StatusCode.UNAVAILABLE: Cause.UNREACHABLE,
+    grpc.StatusCode.CANCELLED: Cause.ENDED,
+}
+# Sentences of gRPC core (src/core/tsi, src/core/ext/transport/chttp2), which has one status for all of these.
+_HANDSHAKE = (
+    "CERTIFICATE_VERIFY_FAILED",
+    "certificate verify failed",
+    "Hostname Verification Check failed",
+    "peer name",
+)
+_NOT_HTTP2 = (
+    "http1.x server",
+    "non-HTTP/2",
+    "SETTINGS frame",
+    "WRONG_VERSION_NUMBER",
+    "Received http2 header with status",
+)
+
+
+def _broken(code: grpc.StatusCode, details: str) -> StreamBroken:
+    cause = _BY_CODE.get(code, Cause.REFUSED)
+    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL):
+        if any(sentence in details for sentence in _HANDSHAKE):
+            cause = Cause.CERTIFICATE
+        elif any(sentence in details for sentence in _NOT_HTTP2):
+            cause = Cause.NO_PLANNER
+    return StreamBroken(cause, f"{code.name}: {details[:500]}" if details else code.name)

@@ -1,0 +1,175 @@
+"""The pinner as a whole: instructions in, answers out, and the cluster made to be as they say."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from functools import partial
+
+from moorage.controller.fence import Fence
+from moorage.controller.queue import KeyQueue
+from moorage.kube.backoff import Backoff
+from moorage.kube.client import Client
+from moorage.kube.clock import ServerClock
+from moorage.protocol import Ack, Instruction, NodeReport, Webhook
+
+from . import metrics
+from .destinations import scope
+from .destinations.controller import Steering
+from .instructions.accept import Judge
+from .instructions.inbox import Desk
+from .intents.stored import Ledger
+from .node.attempts import Attempts
+from .node.controller import Loop
+from .node.executor import Executor
+from .node.leases import LeaseKeeper
+from .node.reports import Reports
+from .node.sweeps import Sweeps
+from .options import Options
+from .reporting import Recorder, Reporter
+from .state.caches import Caches
+from .state.cluster import World
+from .webhook.admission import Admission
+from .webhook.mutate import Mutator
+
+
+class Pinner:
+    """One term of one leader: whatever earlier ones began is found in the cluster and finished.
+
+    Args:
+        client: reads and writes.
+        caches: the watch caches; somebody else runs them.
+        recorder: writes the Events.
+        clock: the API server's time.
+        is_leader: asked before each write.
+        options: choices.
+        admission: the webhook; None: pods are not pinned while they are created.
+        acks: takes the answers; called from the event loop, must not block.
+        reports: takes what is to be said of nodes; likewise.
+        serves: told whether pods are pinned while they are created; likewise.
+        name: of our pod.
+        monotonic: seconds on a clock that never goes back.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        caches: Caches,
+        recorder: Recorder,
+        clock: ServerClock,
+        is_leader: Callable[[], bool],
+        options: Options = Options(),  # noqa: B008 - immutable
+        *,
+        admission: Admission | None = None,
+        acks: Callable[[Ack], None],
+        reports: Callable[[NodeReport], None] = lambda _: None,
+        serves: Callable[[Webhook], None] = lambda _: None,
+        name: str = "",
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client, self._caches, self._clock, self._is_leader = client, caches, clock, is_leader
+        self._options, self._admission, self._monotonic = options, admission, monotonic
+        self._serves, self._name = serves, name
+        self._reporter, self._reports = Reporter(recorder), Reports(reports)
+        self._desk = Desk(acks, self._reporter, monotonic)
+        self._queue = KeyQueue(base=options.retry_base, cap=options.retry_cap, on_waiting=metrics.QUEUED.set)
+        self._slots = KeyQueue(base=options.retry_base, cap=options.retry_cap)
+
+    def submit(self, instruction: Instruction) -> None:
+        """Take an instruction; its answers come later, one ACCEPTED at most and one that is final."""
+        self._desk.receive(instruction)
+        self._queue.add(instruction.node)
+
+    async def run(self) -> None:
+        """Work until cancelled; begins once the caches are complete."""
+        await self._caches.wait_synced()
+        options, sweeps = self._options, Sweeps(self._options.sweeps_per_hour, self._monotonic)
+        steers = self._admission is not None and options.destinations != scope.OFF
+        world = World(
+            self._caches,
+            default_profile=options.profile,
+            stir=self._queue.add,
+            settle=lambda name: self._queue.add_after(name, options.settle_delay),
+            steer=self._slots.add if steers else lambda _: None,
+        )
+        fence = Fence(self._is_leader, options.writes_in_flight)
+        ledger = Ledger(
+            self._client,
+            world,
+            fence,
+            partial(Backoff, options.repeat_base, options.repeat_cap, least=0.5),
+            self._monotonic,
+        )
+        attempts = Attempts(options.repeat_base, options.repeat_cap, self._monotonic)
+        executor = Executor(
+            self._client,
+            world,
+            self._reporter,
+            sweeps,
+            ledger,
+            fence,
+            attempts,
+            received=self._desk.received,
+            monotonic=self._monotonic,
+        )
+        judge = Judge(world, executor, ledger, self._desk, sweeps, self._clock, options)
+        loop = Loop(
+            world,
+            executor,
+            attempts,
+            judge,
+            self._desk,
+            self._queue,
+            sweeps,
+            self._reporter,
+            self._reports,
+            self._clock,
+            options,
+        )
+        leases = LeaseKeeper(
+            self._client.transport,
+            world,
+            self._reporter,
+            self._clock,
+            is_leader=self._is_leader,
+            interval=options.lease_interval,
+            busy=lambda: self._queue.busy,
+            monotonic=self._monotonic,
+        )
+        hard = options.destinations == scope.HARD
+        mutator = Mutator(world, sweeps, self._clock, self._is_leader, hard=hard)
+        works = {"snapshot": world.sound(), "pinner loop": loop.run(), "lease keeper": leases.run()}
+        if self._admission is not None:
+            self._asked(asked=False)
+            steering = Steering(
+                self._client,
+                world,
+                fence,
+                self._slots,
+                self._reporter,
+                self._clock,
+                self._name,
+                expects=self._admission.stir,
+                monotonic=self._monotonic,
+            )
+            works["webhook"] = self._admission.term(
+                self._client, fence, world.expected, mutator, self._clock, lambda asked: self._told(steering, asked)
+            )
+            works["slot reservations"] = steering.run()
+        try:
+            async with asyncio.TaskGroup() as group:
+                for name, work in works.items():
+                    group.create_task(work, name=name)
+        finally:
+            world.close()
+            self._queue.close()
+            self._slots.close()
+
+    def _told(self, steering: Steering, asked: bool) -> None:
+        self._asked(asked=asked)
+        steering.asked(asked=asked)
+
+    def _asked(self, *, asked: bool) -> None:
+        """API servers ask about pods that are created, or do not."""
+        self._serves(Webhook.SERVING if asked else Webhook.IDLE)
