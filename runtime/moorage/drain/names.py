@@ -14,9 +14,9 @@ import msgspec
 
 from moorage.objects import Node, Taint
 from moorage.reservations import moment
-from moorage.scheduling import leaving
+from moorage.scheduling import removal_marks
 
-SOFT_TAINT = Taint(key=leaving.EVICTED, value="true", effect="PreferNoSchedule")
+SOFT_TAINT = Taint(key=removal_marks.EVICTED, value="true", effect="PreferNoSchedule")
 """The scheduler goes elsewhere as long as there is room elsewhere."""
 
 DRAIN_ANNOTATION = "moorage.dev/drain"

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from moorage.objects import Node, OwnerReference, Pod, PodDisruptionBudget, Workload
-from moorage.scheduling.index import anchor
+from moorage.scheduling.selector_index import anchor
 from moorage.scheduling.selectors import Selector
 
 from . import floor

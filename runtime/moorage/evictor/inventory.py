@@ -17,7 +17,7 @@ from moorage.kube import resources
 from moorage.kube.unreadable import Unreadable, outline
 from moorage.objects import CsiNode, KubeObject, Namespace, ObjectMeta, OwnerReference, Pod, PodTemplate
 from moorage.scheduling import Snapshot, Unread
-from moorage.scheduling.doubts import DECIDES
+from moorage.scheduling.unread import DECIDES
 
 from . import kinds
 from .kinds import Maker

@@ -14,7 +14,7 @@ from moorage import drain
 from moorage.drain import OnNode, Sight
 from moorage.drain.sight import belongs_to_node
 from moorage.objects import Node, Pod
-from moorage.scheduling import leaving
+from moorage.scheduling import removal_marks
 
 from .candidates import NodeReason, PodReason, PodVerdict, Policy, Stance, View, drains, nodes
 from .candidates.controllers import Controllers, Lookup, Made, owner_of
@@ -100,7 +100,7 @@ def _without_agreement(node: Node, policy: Policy) -> Node:
     mark = drains.ours(node, policy)
     if mark is None or mark.phase is not drain.Phase.DRAINING:
         return node
-    taints = tuple(each for each in node.spec.taints if each.key != leaving.DELETION_CANDIDATE)
+    taints = tuple(each for each in node.spec.taints if each.key != removal_marks.DELETION_CANDIDATE)
     return msgspec.structs.replace(node, spec=msgspec.structs.replace(node.spec, taints=taints))
 
 

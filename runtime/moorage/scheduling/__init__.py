@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .admission import stored
-    from .doubts import Unread
-    from .fit import Snapshot
     from .reasons import Finding, Fit, Reason, Verdict
-    from .snapshot import SnapshotError
+    from .snapshot import Snapshot
+    from .state import SnapshotError
+    from .unread import Unread
 
 __all__ = ["Finding", "Fit", "Reason", "Snapshot", "SnapshotError", "Unread", "Verdict", "stored"]
 
@@ -23,9 +23,9 @@ _HOMES = {
     "Finding": "reasons",
     "Fit": "reasons",
     "Reason": "reasons",
-    "Snapshot": "fit",
-    "SnapshotError": "snapshot",
-    "Unread": "doubts",
+    "Snapshot": "snapshot",
+    "SnapshotError": "state",
+    "Unread": "unread",
     "Verdict": "reasons",
     "stored": "admission",
 }

@@ -5,12 +5,12 @@ from __future__ import annotations
 from moorage.objects.pod import Pod
 
 from . import requests
-from .podclass import PodClass, class_key, encode, resize_source
+from .counters import Relations
+from .plugins.node_declared_features import StaticFacet, facet_source
+from .plugins.node_resources_fit import Asked, Needs, ResourceTable
+from .pod_class import PodClass, class_key, encode, resize_source
 from .reasons import Finding, Reason
-from .relations import Relations
 from .requests import RequestError
-from .resources import Asked, Needs, ResourceTable
-from .static import StaticFacet, facet_source
 
 _Requests = tuple[Asked, Needs, bool, tuple[Finding, ...]]
 """What a pending pod needs, what a placed one uses, whether nobody can tell, and what is wrong with the quantities."""

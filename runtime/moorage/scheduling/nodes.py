@@ -16,7 +16,7 @@ import numpy.typing as npt
 from moorage.objects.node import Node
 
 if TYPE_CHECKING:
-    from .podclass import PodClass
+    from .pod_class import PodClass
 
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int32]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from moorage.objects.pod import Pod
 
-from .podclass import PodClass
+from .pod_class import PodClass
 
 
 class Nominated(NamedTuple):

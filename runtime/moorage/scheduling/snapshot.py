@@ -1,437 +1,284 @@
-"""A snapshot of nodes and pods that changes: fed by the watch cache, and by simulations that are undone again.
+"""The questions: does this pod fit there, why not, and where does it fit at all.
 
-``apply`` and ``delete`` take over what the API server says. ``place``, ``remove``, ``move``, ``add_node`` and
-``remove_node`` are for simulations: between ``mark`` and ``rollback`` every change is remembered and can be taken
-back.
-
-A change costs what it touches: a pod its own counters, a node its own pods. Not safe for use by several threads.
+``verdict`` answers for one node with every reason; ``fits`` answers for all nodes at once, from columns and counters,
+without reasons. Both say the same: a node is in ``fits`` exactly when its verdict is "yes".
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from functools import partial
-from typing import TypeVar
+from collections.abc import Iterable
+
+import numpy as np
 
 from moorage.objects.base import KubeObject
-from moorage.objects.node import Node
 from moorage.objects.pod import Pod
-from moorage.objects.storage import (
-    CsiNode,
-    PersistentVolume,
-    PersistentVolumeClaim,
-    StorageClass,
-    VolumeAttachment,
-)
-from moorage.objects.workloads import Namespace
 
-from . import requests
-from .attached import Attached
-from .classes import Classes
-from .nodes import NodeRecord, NodeTable
-from .nominations import Nominated, Nominations, wants
-from .podclass import PodClass
-from .ports import PortTable
-from .relations import Relations
-from .resources import Amounts, ResourceTable
-from .volumes import Plan, Storage, plan
-
-_SWEEP_FLOOR = 4096
+from .doubts import about
+from .nodes import Bools, Floats, NodeRecord
+from .plugins import pod_topology_spread
+from .plugins.node_declared_features import LabelFacet
+from .pod_class import PodClass
+from .reasons import Finding, Reason, Verdict
+from .state import State
+from .unread import Doubts, Unread
+from .volumes import GENERAL_LABEL, TOPOLOGY_LABELS, Plan
 
 
-class SnapshotError(Exception):
-    """A change that makes no sense: an unknown node or pod, or news from the API server during a simulation."""
-
-
-class State:
-    """Everything a snapshot knows; ``fit.Snapshot`` adds the questions.
+class Snapshot(State):
+    """Nodes and pods, and the answers about them.
 
     Args:
-        nominated: whether pods count that wait for room on the node they are nominated to.
+        nominated: whether pods count that wait for room on the node they are nominated to: then the answers are those
+            of kube-scheduler's RunFilterPluginsWithNominatedPods.
     """
 
     def __init__(self, *, nominated: bool = False) -> None:
-        self.nodes = NodeTable()
-        self.resources = ResourceTable(self.nodes.capacity)
-        self.ports = PortTable(self.nodes.capacity)
-        self.storage = Storage()
-        self.attached = Attached(self.nodes, self.storage)
-        self.relations = Relations(self.nodes)
-        self.classes = Classes(self.resources, self.relations)
-        self.device_classes: set[str] = set()
-        self.nominations: Nominations | None = Nominations() if nominated else None
-        self._placed: dict[str, str] = {}  # pod key to node name, also of nodes that are not there (yet)
-        self._waiting: dict[str, dict[str, PodClass]] = {}
-        self._plans: dict[tuple[bytes, bool], Plan] = {}
-        self._journal: list[Callable[[], None]] = []
-        self._marks = 0
-        self._sweep_at = _SWEEP_FLOOR
+        super().__init__(nominated=nominated)
+        self.doubts = Doubts()
+        self._volume_facets: dict[object, LabelFacet] = {}
 
-    # ---- news from the API server
-
-    def apply(self, thing: KubeObject) -> None:
-        """Take over an object as the API server has it; kinds that do not matter for placement are ignored.
+    def doubt(self, key: str, unread: Unread) -> None:
+        """Take over what can be read of an object, and that the rest cannot.
 
         Args:
-            thing: a Node, Pod, Namespace, PersistentVolume, PersistentVolumeClaim, StorageClass, CsiNode or
-                VolumeAttachment.
-
-        Raises:
-            SnapshotError: a simulation is under way.
-        """
-        self._no_simulation()
-        if isinstance(thing, Pod):
-            node = "" if thing.finished else thing.spec.node_name
-            self._set_pod(thing.key, self.classes.of(thing) if node else None, node)
-            if self.nominations is not None:
-                self._nominate(thing, self.nominations)
-        elif isinstance(thing, Node):
-            self._set_node(thing)
-        elif isinstance(thing, Namespace):
-            self.relations.set_namespace(thing.metadata.name, thing.metadata.labels)
-        else:
-            self._set_storage(type(thing), thing.key, thing)
-        if len(self.relations.classes) > self._sweep_at:
-            self.sweep()
-
-    def delete(self, kind: type[KubeObject], key: str) -> None:
-        """Forget an object.
-
-        Args:
-            kind: its class, for example ``Pod``.
             key: ``namespace/name``, or the name alone when cluster-scoped.
+            unread: the object.
 
         Raises:
             SnapshotError: a simulation is under way.
         """
-        self._no_simulation()
-        if kind is Pod:
-            self._set_pod(key, None, "")
-            if self.nominations is not None:
-                self.nominations.drop(key)
-        elif kind is Node:
-            if key in self.nodes.slots:
-                self._drop_node(key)
-        elif kind is Namespace:
-            self.relations.set_namespace(key, None)
-        else:
-            self._set_storage(kind, key, None)
+        self.doubts.put(key, unread)
+        self.apply(unread.thing)
 
-    def set_device_classes(self, resources: set[str]) -> None:
-        """Take over which extended resources device classes may provide: a lack of them is "unknown", not "no"."""
-        self.device_classes = set(resources)
+    def trust(self, kind: type[KubeObject], key: str) -> None:
+        """An object can be read again, or is gone; what is known of it is told by ``apply`` and ``delete``."""
+        self.doubts.drop(kind, key)
 
-    # ---- simulations
+    def verdict(self, pod: Pod, node: str, *, elsewhere: bool = False, doubts: bool = True) -> Verdict:
+        """Whether a pod fits a node, with every reason why not.
 
-    def mark(self) -> int:
-        """Start remembering changes; give the result to ``rollback`` or ``release``."""
-        self._marks += 1
-        return len(self._journal)
-
-    def rollback(self, mark: int) -> None:
-        """Take back every change since ``mark``, the last one first."""
-        while len(self._journal) > mark:
-            self._journal.pop()()
-        self._marks -= 1
-
-    def release(self, mark: int) -> None:
-        """Keep the changes since ``mark``; an outer mark can still take them back."""
-        self._marks -= 1
-        if not self._marks:
-            del self._journal[mark:]
-
-    @contextmanager
-    def trial(self) -> Iterator[None]:
-        """A block whose changes are all taken back at its end."""
-        mark = self.mark()
-        try:
-            yield
-        finally:
-            self.rollback(mark)
-
-    def place(self, pod: Pod, node: str, *, key: str | None = None) -> None:
-        """Put a pod on a node, whether it fits or not; a pod that is somewhere already is moved.
+        A pod that is in the snapshot is judged as if it were not, so its own use does not stand in its way.
 
         Args:
             pod: the pod.
             node: the node's name.
-            key: the key to know it by; None: its own. Replacements of a pod need keys of their own.
+            elsewhere: whether to ignore ``spec.nodeName``, as for a pod that is to replace this one.
+            doubts: whether to mind what cannot be read; without, the answer is by what is known.
 
-        Raises:
-            SnapshotError: there is no such node.
+        Returns:
+            The verdict; equal to what kube-scheduler v1.36.3's default PreFilter and Filter plugins say, or "unknown".
         """
-        slot = self.nodes.slots.get(node)
-        if slot is None:
-            raise SnapshotError(f"cannot place pod {pod.key}: there is no node {node}")
-        one = self.classes.of(pod)
-        name = pod.key if key is None else key
-        if name in self._placed:
-            self._change_pod(name, one, node)
-        else:
-            self._add_pod(name, one, node, slot)
+        if pod.key in self._placed:
+            with self.trial():
+                self.remove(pod.key)
+                return self._verdict(pod, node, elsewhere=elsewhere, doubts=doubts)
+        return self._verdict(pod, node, elsewhere=elsewhere, doubts=doubts)
 
-    def remove(self, key: str) -> None:
-        """Take a pod off its node; one that is on no node is left alone.
+    def fits(self, pod: Pod, *, elsewhere: bool = False, barred: Bools | None = None) -> Bools:
+        """Where a pod fits.
 
         Args:
-            key: ``namespace/name``.
-        """
-        if key in self._placed:
-            self._change_pod(key, None, "")
+            pod: the pod; one that is in the snapshot is judged as if it were not.
+            elsewhere: whether to ignore ``spec.nodeName``, as for a pod that is to replace this one.
+            barred: slots that it may not go to; they and their pods still count for everything else, as those of a
+                cordoned node do (but for spread constraints that honour its taint).
 
-    def move(self, key: str, node: str) -> None:
-        """Move a pod that is on a node to another one.
+        Returns:
+            One bool per slot, True where the verdict is "yes"; the caller may change it. See ``node_at``.
+        """
+        if pod.key in self._placed:
+            with self.trial():
+                self.remove(pod.key)
+                return self._fits(pod, elsewhere=elsewhere, barred=barred)
+        return self._fits(pod, elsewhere=elsewhere, barred=barred)
+
+    def fits_at(self, pod: Pod, slot: int, *, elsewhere: bool = False) -> bool:
+        """Whether a pod fits the node in a slot: what ``fits`` says of it, without asking about all others."""
+        if pod.key in self._placed:
+            with self.trial():
+                self.remove(pod.key)
+                return self._fits_at(pod, slot, elsewhere=elsewhere)
+        return self._fits_at(pod, slot, elsewhere=elsewhere)
+
+    def first_fit(self, pod: Pod, *, elsewhere: bool = False, barred: Bools | None = None) -> str | None:
+        """The node of the lowest slot that a pod fits, or None. Slots are given in the order nodes came."""
+        mask = self.fits(pod, elsewhere=elsewhere, barred=barred)
+        slot = int(mask.argmax())
+        return self.node_at(slot) if mask[slot] else None
+
+    def best_fit(self, pod: Pod, rank: Floats, *, elsewhere: bool = False, barred: Bools | None = None) -> str | None:
+        """The node of the highest rank that a pod fits, the lowest slot of equal ones; None where it fits nowhere.
 
         Args:
-            key: ``namespace/name``.
-            node: the other node's name.
-
-        Raises:
-            SnapshotError: the pod is on no node, or there is no such node.
+            pod: the pod.
+            rank: one number per slot, none of them NaN or minus infinity.
+            elsewhere: as for ``fits``.
+            barred: as for ``fits``.
         """
-        if key not in self._placed or node not in self.nodes.slots:
-            raise SnapshotError(f"cannot move pod {key} to node {node}: both must be there")
-        self._change_pod(key, self._class_at(key), node)
+        mask = self.fits(pod, elsewhere=elsewhere, barred=barred)
+        slot = int(np.where(mask, rank, -np.inf).argmax())
+        return self.node_at(slot) if mask[slot] else None
 
-    def add_node(self, node: Node) -> None:
-        """Add a node, or change one, as if the API server had said so."""
-        old = self.nodes.slots.get(node.metadata.name)
-        before = None if old is None else self.nodes.record(old).node
-        self._set_node(node)
-        if self._marks:
-            undo = self._drop_node if before is None else None
-            name = node.metadata.name
-            self._journal.append((lambda: undo(name)) if undo else (lambda: self._set_node(before or node)))
+    def slots_of(self, names: Iterable[str]) -> Bools:
+        """One bool per slot, True for these nodes; those that are not there are passed over."""
+        mask = np.zeros(self.nodes.capacity, dtype=np.bool_)
+        mask[[self.nodes.slots[name] for name in names if name in self.nodes.slots]] = True
+        return mask
 
-    def remove_node(self, name: str) -> None:
-        """Take a node away; its pods count nowhere until it is back.
+    def fitting(self, pod: Pod, *, elsewhere: bool = False) -> list[str]:
+        """The names of all nodes that a pod fits, in slot order."""
+        return [self.node_at(int(slot)) for slot in np.flatnonzero(self.fits(pod, elsewhere=elsewhere))]
 
-        Raises:
-            SnapshotError: there is no such node.
-        """
-        slot = self.nodes.slots.get(name)
-        if slot is None:
-            raise SnapshotError(f"cannot remove node {name}: there is no such node")
-        node = self.nodes.record(slot).node
-        self._drop_node(name)
-        if self._marks:
-            self._journal.append(lambda: self._set_node(node))
-
-    def withhold(self, amounts: Mapping[str, Amounts]) -> None:
-        """Keep back a part of what nodes have left, for no pod in particular.
-
-        Args:
-            amounts: by resource, in its units, one number per slot.
-
-        Raises:
-            SnapshotError: no simulation is under way that could give it back.
-        """
-        if not self._marks:
-            raise SnapshotError("room is kept back in simulations only")
-        for name, units in amounts.items():
-            row = self.resources.row(name)
-            self.resources.free[row] -= units
-            self._journal.append(partial(self._give_back, row, units))
-
-    def _give_back(self, row: int, units: Amounts) -> None:
-        self.resources.free[row][: len(units)] += units
-
-    # ---- looking
-
-    def node_of(self, key: str) -> str | None:
-        """The node a pod is on, or None."""
-        node = self._placed.get(key)
-        return node if node in self.nodes.slots else None
-
-    def pods_on(self, node: str) -> list[str]:
-        """The keys of the pods on a node."""
-        slot = self.nodes.slots.get(node)
-        return [] if slot is None else list(self.nodes.record(slot).pods)
-
-    def sizes(self) -> dict[str, int]:
-        """How much is in the snapshot, for metrics: nodes, pods, classes, facets, spreads."""
-        return {
-            "nodes": len(self.nodes.slots),
-            "pods": len(self._placed),
-            "classes": len(self.relations.classes),
-            "facets": self.classes.facets,
-            "spreads": len(self.relations.spreads),
-        }
-
-    # ---- classes
+    def node_at(self, slot: int) -> str:
+        """The name of the node in a slot."""
+        return self.nodes.record(slot).name
 
     def sweep(self) -> None:
         """Forget what no pod and no recent question needs; during a simulation nothing, which may bring it back."""
-        if self._marks:
-            return
-        waiting = {one for pods in self._waiting.values() for one in pods.values()}
-        self.classes.sweep(waiting | self.nominations.classes if self.nominations is not None else waiting)
-        self._plans.clear()
-        self._sweep_at = max(_SWEEP_FLOOR, 2 * len(self.relations.classes))
+        super().sweep()
+        self._volume_facets.clear()
 
-    def plan_of(self, one: PodClass, *, elsewhere: bool = False) -> Plan:
-        """What the class's volumes come to at the moment, or those of a pod that is to replace one of it."""
-        found = self._plans.get((one.key, elsewhere))
-        if found is None or found.version != self.storage.version:
-            if one.volumes is None:
-                raise ValueError("a class without volumes has no plan")
-            found = self._plans[one.key, elsewhere] = plan(one.volumes, self.storage, anew=elsewhere)
+    def _fits(self, pod: Pod, *, elsewhere: bool, barred: Bools | None) -> Bools:
+        one = self._asked(pod)
+        if one.problems:
+            return np.zeros(self.nodes.capacity, dtype=np.bool_)
+        mask = one.static.mask(self.nodes).copy()
+        if barred is not None:
+            mask &= ~barred
+        if pod.spec.node_name and not elsewhere:
+            slot = self.nodes.slots.get(pod.spec.node_name)
+            here = slot is not None and bool(mask[slot])
+            mask[:] = False
+            if here:
+                mask[slot] = True
+        self.resources.restrict(mask, one.asked_for)
+        if one.ports:
+            self.ports.restrict(mask, one.ports)
+        one.relations.restrict(mask, one.repelled_by)
+        if one.watched:
+            pod_topology_spread.restrict(mask, one.watched)
+        if one.volumes is not None:
+            self._restrict_volumes(mask, one, elsewhere=elsewhere)
+        for name in self.nominations.nodes if self.nominations is not None else ():
+            where = self.nodes.slots.get(name)
+            if where is not None and mask[where]:
+                mask[where] = not self._beside_nominated(pod, one, where, elsewhere)
+        if self.doubts:
+            plan = self.plan_of(one, elsewhere=elsewhere) if one.volumes is not None else None
+            for place in np.flatnonzero(mask):
+                mask[place] = not about(self, pod.key, one, self.node_at(int(place)), plan)
+        return mask
+
+    def _fits_at(self, pod: Pod, slot: int, *, elsewhere: bool) -> bool:
+        one = self._asked(pod)
+        if one.problems or not one.static.mask(self.nodes)[slot]:
+            return False
+        record = self.nodes.record(slot)
+        if pod.spec.node_name and pod.spec.node_name != record.name and not elsewhere:
+            return False
+        if not self.resources.enough(slot, one.asked_for) or self._changing_findings(one, slot, record, elsewhere):
+            return False
+        if self._beside_nominated(pod, one, slot, elsewhere):
+            return False
+        if not self.doubts:
+            return True
+        plan = self.plan_of(one, elsewhere=elsewhere) if one.volumes is not None else None
+        return not about(self, pod.key, one, self.node_at(slot), plan)
+
+    def _asked(self, pod: Pod) -> PodClass:
+        """The class of a pod, with the counters that are needed to answer for it."""
+        one = self.classes.of(pod)
+        if not one.asked:
+            self.relations.prepare(one)
+        return one
+
+    def _restrict_volumes(self, mask: Bools, one: PodClass, *, elsewhere: bool) -> None:
+        if one.volumes is None:
+            return
+        plan = self.plan_of(one, elsewhere=elsewhere)
+        if plan.everywhere:
+            mask[:] = False
+            return
+        for _, placement, _ in plan.reachable:
+            facet = self._volume_facets.get(placement)
+            if facet is None:
+                facet = self._volume_facets[placement] = LabelFacet(placement)
+            mask &= facet.mask(self.nodes)
+        if plan.zones or any(plugin for _, _, plugin in plan.reachable):
+            for slot in np.flatnonzero(mask):
+                if self._volume_findings(int(slot), plan):
+                    mask[slot] = False
+        self.attached.restrict(mask, plan, one.volumes.disks)
+
+    def _verdict(self, pod: Pod, node: str, *, elsewhere: bool, doubts: bool) -> Verdict:
+        one = self._asked(pod)
+        slot = self.nodes.slots.get(node)
+        found = [Finding(Reason.NODE_ABSENT, node)] if slot is None else self._findings(pod, one, slot, elsewhere)
+        if slot is not None and not found:
+            found = self._beside_nominated(pod, one, slot, elsewhere)
+        if doubts and self.doubts:
+            plan = self.plan_of(one, elsewhere=elsewhere) if one.volumes is not None else None
+            reasons = about(self, pod.key, one, node, plan)
+            lifted = frozenset[Reason]().union(*(doubt.lifts for doubt in reasons))
+            found = [finding for finding in found if finding.reason not in lifted]
+            found += [doubt.finding for doubt in reasons]
+        return Verdict.of(found)
+
+    def _beside_nominated(self, pod: Pod, one: PodClass, slot: int, elsewhere: bool) -> list[Finding]:
+        """Why a pod that fits would not if those ran there that are nominated to the node, and that it must yield to.
+
+        As for upstream, those of other nodes count nowhere.
+        """
+        if self.nominations is None:
+            return []
+        name = self.node_at(slot)
+        first = [found for found in self.nominations.before(pod, name) if found.key not in self._placed]
+        if not first:
+            return []
+        with self.trial():
+            for found in first:
+                self._add_pod(found.key, found.one, name, slot)
+            return self._findings(pod, one, slot, elsewhere)
+
+    def _findings(self, pod: Pod, one: PodClass, slot: int, elsewhere: bool) -> list[Finding]:
+        record = self.nodes.record(slot)
+        found = list(one.problems)
+        if pod.spec.node_name and pod.spec.node_name != record.name and not elsewhere:
+            found.append(Finding(Reason.NODE_NAME, "spec.nodeName", pod.spec.node_name))
+        found += one.static.findings(record)
+        found += self.resources.findings(slot, record, one.asked_for, self.device_classes)
+        found += self._changing_findings(one, slot, record, elsewhere)
         return found
 
-    # ---- pods
-
-    def _class_at(self, key: str) -> PodClass:
-        node = self._placed[key]
-        slot = self.nodes.slots.get(node)
-        return self._waiting[node][key] if slot is None else self.nodes.record(slot).pods[key]
-
-    def _add_pod(self, key: str, one: PodClass, node: str, slot: int) -> None:
-        self._put(key, one, node, slot)
-        if self._marks:
-            self._journal.append(lambda: self._lift(key))
-
-    def _change_pod(self, key: str, one: PodClass | None, node: str) -> None:
-        before = (self._class_at(key), self._placed[key]) if key in self._placed else (None, "")
-        self._set_pod(key, one, node)
-        if self._marks:
-            self._journal.append(lambda: self._set_pod(key, *before))
-
-    def _set_pod(self, key: str, one: PodClass | None, node: str) -> None:
-        if key in self._placed:
-            if one is not None and self._placed[key] == node and self._class_at(key) is one:
-                return
-            self._lift(key)
-        if one is not None:
-            self._put(key, one, node, self.nodes.slots.get(node))
-
-    def _nominate(self, pod: Pod, nominations: Nominations) -> None:
-        node = wants(pod)
-        if node:
-            nominations.put(node, Nominated(pod.key, pod.spec.priority or 0, self.classes.of(pod)))
-        else:
-            nominations.drop(pod.key)
-
-    def _put(self, key: str, one: PodClass, node: str, slot: int | None) -> None:
-        self._placed[key] = node
-        if slot is None:
-            self._waiting.setdefault(node, {})[key] = one
-        else:
-            self.nodes.record(slot).pods[key] = one
-            self._count(one, slot, 1)
-
-    def _lift(self, key: str) -> None:
-        node = self._placed.pop(key)
-        slot = self.nodes.slots.get(node)
-        if slot is None:
-            waiting = self._waiting[node]
-            del waiting[key]
-            if not waiting:
-                del self._waiting[node]
-        else:
-            self._count(self.nodes.record(slot).pods.pop(key), slot, -1)
-
-    def _count(self, one: PodClass, slot: int, sign: int) -> None:
-        left = one.where.get(slot, 0) + sign
-        if left:
-            one.where[slot] = left
-        else:
-            del one.where[slot]
-        self.resources.use(slot, one.usage, sign)
-        for counter in one.counters:
-            counter.add(slot, sign)
-        if one.ports:
-            self.ports.use(slot, one.ports, sign)
-        if one.unreadable:
-            self.resources.use_unreadable(slot, sign)
+    def _changing_findings(self, one: PodClass, slot: int, record: NodeRecord, elsewhere: bool) -> list[Finding]:
+        """What other pods and volumes have against a pod."""
+        found = self.ports.findings(slot, one.ports)
+        found += one.relations.findings(slot, record, one.repelled_by)
+        found += pod_topology_spread.findings(slot, record, one.watched)
         if one.volumes is not None:
-            self.attached.count(one, one.volumes, slot, sign)
+            plan = self.plan_of(one, elsewhere=elsewhere)
+            found += plan.everywhere
+            for field, node in plan.selected:
+                if node != record.name:
+                    found.append(Finding(Reason.SELECTED_NODE, field, node))
+            found += self._volume_findings(slot, plan)
+            found += self.attached.findings(slot, plan, one.volumes.disks)
+        return found
 
-    # ---- nodes
-
-    def _set_node(self, node: Node) -> None:
-        record = NodeRecord(node, *requests.allocatable(node.status.allocatable))
-        slot = self.nodes.slots.get(record.name)
-        if slot is None:
-            slot, grown = self.nodes.take(record.name)
-            if grown:
-                self.resources.grow(self.nodes.capacity)
-                self.ports.grow(self.nodes.capacity)
-                self.attached.grow(self.nodes.capacity)
-            self._fill(slot, None, record)
-            self.attached.set_limits(slot, self.storage.csi_nodes.get(record.name))
-            for key, one in self._waiting.pop(record.name, {}).items():
-                self._put(key, one, record.name, slot)
-            return
-        old = self.nodes.record(slot)
-        record.pods = old.pods
-        if old.same_place(record):
-            self.nodes.records[slot] = record
-            self.resources.offer(slot, old, record)
-            return
-        for one in old.pods.values():
-            self._count(one, slot, -1)
-        self._fill(slot, old, record)
-        for one in record.pods.values():
-            self._count(one, slot, 1)
-
-    def _fill(self, slot: int, old: NodeRecord | None, record: NodeRecord) -> None:
-        self.nodes.fill(slot, record)
-        self.resources.offer(slot, old, record)
-        for count in self.relations.spreads.values():
-            count.node_changed(slot)
-
-    def _drop_node(self, name: str) -> None:
-        slot = self.nodes.slots[name]
+    def _volume_findings(self, slot: int, plan: Plan) -> list[Finding]:
         record = self.nodes.record(slot)
-        for one in record.pods.values():
-            self._count(one, slot, -1)
-        if record.pods:
-            self._waiting[name] = record.pods
-        self.resources.offer(slot, record, None)
-        self.attached.set_limits(slot, None)
-        self.nodes.clear(slot)
-        for count in self.relations.spreads.values():
-            count.node_changed(slot)
-
-    # ---- storage
-
-    def _set_storage(self, kind: type[KubeObject], key: str, thing: KubeObject | None) -> None:
-        storage = self.storage
-        if kind is PersistentVolumeClaim:
-            storage.put_claim(key, thing if isinstance(thing, PersistentVolumeClaim) else None)
-            self.attached.resolve({key})
-        elif kind is PersistentVolume:
-            _replace(storage.volumes, key, thing if isinstance(thing, PersistentVolume) else None)
-            self.attached.resolve(set(storage.claims_of.get(key, ())))
-            for name in {a.spec.node_name for a in storage.attachments.values()} & self.nodes.slots.keys():
-                self.attached.recount(self.nodes.slots[name])
-        elif kind is StorageClass:
-            _replace(storage.classes, key, thing if isinstance(thing, StorageClass) else None)
-            self.attached.resolve_all()
-        elif kind is CsiNode:
-            csi_node = thing if isinstance(thing, CsiNode) else None
-            _replace(storage.csi_nodes, key, csi_node)
-            if key in self.nodes.slots:
-                self.attached.set_limits(self.nodes.slots[key], csi_node)
-        elif kind is VolumeAttachment:
-            for name in storage.put_attachment(key, thing if isinstance(thing, VolumeAttachment) else None):
-                if name in self.nodes.slots:
-                    self.attached.recount(self.nodes.slots[name])
-        else:
-            return
-        storage.version += 1
-
-    def _no_simulation(self) -> None:
-        if self._marks:
-            raise SnapshotError("news from the API server must wait until the simulation is rolled back or released")
-
-
-Thing = TypeVar("Thing", bound=KubeObject)
-
-
-def _replace(things: dict[str, Thing], key: str, thing: Thing | None) -> None:
-    if thing is None:
-        things.pop(key, None)
-    else:
-        things[key] = thing
+        migrated = self.storage.migrated(record.name)
+        found = []
+        for field, placement, plugin in plan.reachable:
+            if plugin in migrated:
+                found.append(Finding(Reason.IN_TREE_VOLUME, field, plugin or ""))
+            elif not placement.matches("", record.labels):
+                found.append(Finding(Reason.VOLUME_NODE, field, "; ".join(placement.errors)))
+        if any(label in record.labels for label in TOPOLOGY_LABELS):
+            for field, label, zones in plan.zones:
+                value = record.labels.get(label, record.labels.get(GENERAL_LABEL.get(label, label)))
+                if value not in zones:
+                    found.append(
+                        Finding(Reason.VOLUME_ZONE, field, f"{label} is {value}, not {', '.join(sorted(zones))}")
+                    )
+        return found

@@ -21,8 +21,8 @@ from moorage.objects.storage import (
     VolumeAttachment,
 )
 
-from . import node_affinity
-from .node_affinity import Placement
+from .plugins import node_affinity
+from .plugins.node_affinity import Placement
 from .reasons import Finding, Reason
 
 IN_TREE = {

@@ -23,7 +23,7 @@ from moorage.objects import (
     PodDisruptionBudget,
     Workload,
 )
-from moorage.scheduling.doubts import Unread
+from moorage.scheduling.unread import Unread
 
 Json = dict[str, Any]
 

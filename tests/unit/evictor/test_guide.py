@@ -16,7 +16,7 @@ from moorage.evictor.compaction.prices import PRICE
 from moorage.evictor.rules import FORCE, Setting
 from moorage.files import rules, schemas
 from moorage.files.yamlfile import parse
-from moorage.scheduling import leaving
+from moorage.scheduling import removal_marks
 
 ROOT = Path(__file__).resolve().parents[3]
 GUIDE = (ROOT / "docs/guides/evictor-rules.md").read_text()
@@ -60,7 +60,12 @@ def test_every_mark() -> None:
         names.DO_NOT_DISRUPT,
         names.SCALE_DOWN_DISABLED,
     ]
-    for key in (*leaving.REMOVING_TAINTS, *names.GROUPS, leaving.REMOVING_TAINT_PREFIX, "=".join(names.MANAGED_BY)):
+    for key in (
+        *removal_marks.REMOVING_TAINTS,
+        *names.GROUPS,
+        removal_marks.REMOVING_TAINT_PREFIX,
+        "=".join(names.MANAGED_BY),
+    ):
         assert f"`{key}" in SECTIONS["Nodes"]
 
 

@@ -14,7 +14,7 @@ from moorage.objects import CsiNode, KubeObject, Namespace, Node, ObjectMeta, Pe
 from moorage.pinner.state.caches import Caches
 from moorage.pinner.state.cluster import World
 from moorage.scheduling import Fit, Snapshot
-from moorage.scheduling.snapshot import State
+from moorage.scheduling.state import State
 from tests.examples import examples
 from tests.unit.pinner.model import NAME
 from tests.unit.pinner.test_knowledge import Setting, daemon_set, pod

@@ -15,7 +15,7 @@ from moorage.pinner.refusal import Nominable, Refusal, Wait
 from moorage.pinner.state import following
 from moorage.protocol import ReasonCode
 from moorage.scheduling import Finding, Reason, Snapshot, Verdict
-from moorage.scheduling.snapshot import State
+from moorage.scheduling.state import State
 from tests.unit.pinner.bed import EPOCH, Bed, Json, virtual
 
 DRIVER = "nfs.csi.k8s.io"

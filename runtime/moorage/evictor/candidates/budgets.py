@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from moorage.objects import Pod, PodDisruptionBudget
-from moorage.scheduling.index import CounterIndex
+from moorage.scheduling.selector_index import CounterIndex
 from moorage.scheduling.selectors import NOTHING, Selector, SelectorError, label_selector
 
 from .reasons import PodFinding, PodReason

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from moorage.objects import Pod
-from moorage.scheduling.taints import tolerates_cordon
+from moorage.scheduling.plugins.taint_toleration import tolerates_cordon
 
 from . import jobs, volumes
 from .aggressive import spared

@@ -9,7 +9,7 @@ from moorage.evictor.rules import Setting, decide_node
 from moorage.objects import Node
 from moorage.objects.karpenter import Disruption
 from moorage.reservations import moment
-from moorage.scheduling import leaving
+from moorage.scheduling import removal_marks
 
 from . import drains, names, overrides
 from .policy import Policy
@@ -103,7 +103,7 @@ def _marked(node: Node, view: View) -> Iterator[NodeFinding]:
     """What other programs have begun to do with a node."""
     if node.metadata.deletion_timestamp is not None:
         yield NodeFinding(NodeReason.NODE_DELETED)
-    for mark in leaving.marks(node):
+    for mark in removal_marks.marks(node):
         yield NodeFinding(NodeReason.NODE_MARKED, mark)
     for owner in node.metadata.owner_references:
         if owner.kind == "NodeClaim" and owner.api_version.startswith("karpenter.sh/"):

@@ -17,7 +17,7 @@ from moorage.objects import (
     PodDisruptionBudget,
     Workload,
 )
-from moorage.scheduling.doubts import Unread
+from moorage.scheduling.unread import Unread
 
 _SAYS = ("metadata.labels", "metadata.annotations", "metadata.ownerReferences", "metadata.deletionTimestamp")
 READ = {

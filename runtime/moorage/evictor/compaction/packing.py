@@ -14,7 +14,7 @@ from enum import Enum
 import numpy as np
 
 from moorage.scheduling.nodes import Bools, Floats
-from moorage.scheduling.resources import Amounts
+from moorage.scheduling.plugins.node_resources_fit import Amounts
 
 from .budget import Budget
 from .problem import Counts, Problem

@@ -10,7 +10,7 @@ from moorage.evictor.candidates import NodeVerdict
 from moorage.objects import Node
 from moorage.scheduling import Snapshot
 from moorage.scheduling.nodes import Bools, Floats
-from moorage.scheduling.resources import Amounts
+from moorage.scheduling.plugins.node_resources_fit import Amounts
 
 from .prices import is_spot
 from .settings import Settings

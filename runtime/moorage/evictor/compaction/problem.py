@@ -16,8 +16,8 @@ import numpy.typing as npt
 from moorage.objects import Pod
 from moorage.scheduling import Snapshot
 from moorage.scheduling.nodes import Bools, NodeTable
-from moorage.scheduling.podclass import PodClass
-from moorage.scheduling.resources import PODS, Amounts
+from moorage.scheduling.plugins.node_resources_fit import PODS, Amounts
+from moorage.scheduling.pod_class import PodClass
 
 from . import relations
 from .loads import Load

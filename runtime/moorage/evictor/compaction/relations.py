@@ -7,7 +7,7 @@ about each node by itself. What is left is found out pod by pod.
 from __future__ import annotations
 
 from moorage.scheduling.nodes import NodeTable
-from moorage.scheduling.podclass import PodClass
+from moorage.scheduling.pod_class import PodClass
 
 UNBOUNDED = 2**31
 """More than any node takes."""

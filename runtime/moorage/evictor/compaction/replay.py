@@ -14,7 +14,7 @@ import numpy as np
 from moorage.objects import Pod
 from moorage.scheduling import Snapshot
 from moorage.scheduling.nodes import Bools, Floats
-from moorage.scheduling.resources import PODS, Amounts
+from moorage.scheduling.plugins.node_resources_fit import PODS, Amounts
 
 from .budget import Budget
 from .loads import Load, Moving

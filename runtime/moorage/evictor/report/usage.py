@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from moorage.evictor.compaction import Emptied
 from moorage.scheduling import Snapshot
 from moorage.scheduling.nodes import NodeRecord
-from moorage.scheduling.podclass import PodClass
+from moorage.scheduling.pod_class import PodClass
 
 from .model import Amounts, Usage
 from .simulated import Simulated

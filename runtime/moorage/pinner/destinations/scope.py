@@ -12,7 +12,7 @@ from typing import NamedTuple
 from moorage.objects import Node, Pod
 from moorage.protocol import ReasonCode
 from moorage.reservations import SlotReservation, destinations, moment
-from moorage.scheduling import leaving
+from moorage.scheduling import removal_marks
 
 from ..names import PIN_ANNOTATION, PLACEHOLDER_LABEL, STEERED_BY, preparing
 from ..node import pins
@@ -80,9 +80,9 @@ def against(node: Node) -> str:
         return "the node is not Ready"
     if node.spec.unschedulable:
         return "the node is cordoned"
-    if leaving.EVICTED in taints:
-        return f"the node is to be emptied: taint {leaving.EVICTED}"
-    mark = next(leaving.marks(node), None)
+    if removal_marks.EVICTED in taints:
+        return f"the node is to be emptied: taint {removal_marks.EVICTED}"
+    mark = next(removal_marks.marks(node), None)
     return f"the node is to be removed: {mark}" if mark is not None else ""
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from moorage.drain import OnNode, Sight, Stance
 from moorage.drain.sight import belongs_to_node
 from moorage.objects import Node, ObjectMeta, Pod
-from moorage.scheduling.taints import tolerates_cordon
+from moorage.scheduling.plugins.taint_toleration import tolerates_cordon
 
 _REPLACED = frozenset(("ReplicaSet", "ReplicationController", "StatefulSet"))
 """Kinds that make a pod again, one at a time, wherever it fits."""

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from . import interpod, spread
-from .index import CounterIndex, LabelIndex, Places
-from .interpod import Repelling, Term, Terms, Wanted
 from .nodes import NodeTable
-from .podclass import PodClass
+from .plugins import inter_pod_affinity, pod_topology_spread
+from .plugins.inter_pod_affinity import Repelling, Term, Terms, Wanted
+from .plugins.pod_topology_spread import SpreadCount, SpreadKey
+from .pod_class import PodClass
+from .selector_index import CounterIndex, LabelIndex, Places
 from .selectors import Selector
-from .spread import SpreadCount, SpreadKey
 
 
 class Relations:
@@ -47,12 +47,12 @@ class Relations:
     def prepare(self, one: PodClass) -> None:
         """Make the counters that are needed to answer for this class."""
         one.asked = True
-        one.relations = interpod.ALONE
+        one.relations = inter_pod_affinity.ALONE
         if one.affinity or one.anti_affinity:
             near = self._wanted_for(one.affinity) if one.affinity else None
             away = tuple(self._wanted_for((term,)) for term in one.anti_affinity)
             first = near is not None and near.includes(one.namespace, one.labels, self.namespaces)
-            one.relations = interpod.Needs(near, away, first)
+            one.relations = inter_pod_affinity.Needs(near, away, first)
         if one.constraints:
             keys = tuple(constraint.topology_key for constraint in one.constraints)
             one.watched = tuple((c, self._spread_for(one, c, keys)) for c in one.constraints)
@@ -140,7 +140,9 @@ class Relations:
                     one.repelled_by.append(repelling)
         return repelling
 
-    def _spread_for(self, one: PodClass, constraint: spread.Constraint, keys: tuple[str, ...]) -> SpreadCount:
+    def _spread_for(
+        self, one: PodClass, constraint: pod_topology_spread.Constraint, keys: tuple[str, ...]
+    ) -> SpreadCount:
         placement = one.static.placement
         key = SpreadKey(
             one.namespace,

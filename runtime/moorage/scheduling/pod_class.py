@@ -6,13 +6,14 @@ import msgspec
 
 from moorage.objects.pod import Pod
 
-from . import interpod, ports, requests, spread
+from . import requests
 from .domains import Counter
-from .interpod import Repelling
+from .plugins import inter_pod_affinity, node_ports, pod_topology_spread
+from .plugins.inter_pod_affinity import Repelling
+from .plugins.node_declared_features import StaticFacet
+from .plugins.node_resources_fit import Asked, Needs
 from .reasons import Finding, Reason
-from .resources import Asked, Needs
 from .selectors import SelectorError
-from .static import StaticFacet
 from .volumes import VolumeNeeds, volume_needs, volume_source
 
 _encode = msgspec.json.Encoder().encode
@@ -107,13 +108,13 @@ class PodClass:
         self.asked_for: Asked = ()
         self.usage: Needs = ()
         self.unreadable = False
-        self.ports = ports.host_ports(pod.spec)
+        self.ports = node_ports.host_ports(pod.spec)
         self.claims = bool(pod.spec.resource_claims)
         self.volumes: VolumeNeeds | None = volume_needs(pod)
-        self.affinity: interpod.Terms = ()
-        self.anti_affinity: interpod.Terms = ()
-        self.carried: interpod.Terms = ()
-        self.constraints: tuple[spread.Constraint, ...] = ()
+        self.affinity: inter_pod_affinity.Terms = ()
+        self.anti_affinity: inter_pod_affinity.Terms = ()
+        self.carried: inter_pod_affinity.Terms = ()
+        self.constraints: tuple[pod_topology_spread.Constraint, ...] = ()
         self._read_terms(pod)
         if self.claims:
             self.problems.append(
@@ -123,26 +124,26 @@ class PodClass:
         self.counters: list[Counter] = []
         self.repelled_by: list[Repelling] = []
         self.where: dict[int, int] = {}
-        self.relations = interpod.ALONE
-        self.watched: spread.Watched = ()
+        self.relations = inter_pod_affinity.ALONE
+        self.watched: pod_topology_spread.Watched = ()
         self.asked = False
 
     def _read_terms(self, pod: Pod) -> None:
         affinity = pod.spec.affinity
         if affinity is not None:
             try:
-                self.carried = interpod.anti_affinity_terms(self.namespace, affinity)
+                self.carried = inter_pod_affinity.anti_affinity_terms(self.namespace, affinity)
             except SelectorError as error:
                 self.problems.append(Finding(Reason.AFFINITY_INVALID, error.field, error.problem))
             else:
                 self.anti_affinity = self.carried
             try:
-                self.affinity = interpod.affinity_terms(self.namespace, affinity)
-                interpod.preferred_selectors(self.namespace, affinity)
+                self.affinity = inter_pod_affinity.affinity_terms(self.namespace, affinity)
+                inter_pod_affinity.preferred_selectors(self.namespace, affinity)
             except SelectorError as error:
                 self.problems.append(Finding(Reason.AFFINITY_INVALID, error.field, error.problem))
         if pod.spec.topology_spread_constraints:
             try:
-                self.constraints = spread.constraints(pod.spec.topology_spread_constraints, self.labels)
+                self.constraints = pod_topology_spread.constraints(pod.spec.topology_spread_constraints, self.labels)
             except SelectorError as error:
                 self.problems.append(Finding(Reason.SPREAD_INVALID, error.field, error.problem))

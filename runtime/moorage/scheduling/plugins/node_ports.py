@@ -10,8 +10,8 @@ import numpy as np
 
 from moorage.objects.pod import PodSpec
 
-from .nodes import Bools, Ints
-from .reasons import Finding, Reason
+from ..nodes import Bools, Ints
+from ..reasons import Finding, Reason
 
 Port = tuple[str, int, str]
 """Protocol, number, address."""

@@ -10,10 +10,10 @@ import numpy as np
 
 from moorage.objects.pod import Pod, PodSpec
 
-from . import node_affinity, taints
+from ..nodes import ALL, Bools, NodeRecord, NodeTable, Rows
+from ..reasons import Finding, Reason
+from . import node_affinity, taint_toleration
 from .node_affinity import Placement
-from .nodes import ALL, Bools, NodeRecord, NodeTable, Rows
-from .reasons import Finding, Reason
 
 _REGISTERED = (
     "ExtendWebSocketsToKubelet",
@@ -69,13 +69,13 @@ class StaticFacet(Kept):
     def __init__(self, spec: PodSpec) -> None:
         super().__init__()
         self.placement = node_affinity.of_pod(spec.node_selector, spec.affinity)
-        self.tolerations = taints.read(spec.tolerations)
+        self.tolerations = taint_toleration.read(spec.tolerations)
         self.features = required_features(spec)
 
     def rows(self, nodes: NodeTable, rows: Rows) -> Bools:
         """Decide for the nodes of ``rows``."""
         result = self.placement.rows(nodes, rows)
-        result &= taints.rows(self.tolerations, nodes, rows)
+        result &= taint_toleration.rows(self.tolerations, nodes, rows)
         if self.features:
             table = nodes.features.table(lambda declared: not missing_features(self.features, declared or ()))
             result &= table[nodes.features.ids[rows]]
@@ -83,7 +83,7 @@ class StaticFacet(Kept):
 
     def findings(self, record: NodeRecord) -> list[Finding]:
         """Why a node does not match; empty when it does."""
-        found = taints.findings(self.tolerations, record.fence)
+        found = taint_toleration.findings(self.tolerations, record.fence)
         found += self.placement.findings(record.name, record.labels)
         missing = missing_features(self.features, record.features)
         if missing:

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from moorage.objects.pod import Toleration
 
-from .nodes import BlockingTaint, Bools, Fence, NodeTable, Rows
-from .reasons import Finding, Reason
+from ..nodes import BlockingTaint, Bools, Fence, NodeTable, Rows
+from ..reasons import Finding, Reason
 
 _CORDON: BlockingTaint = ("node.kubernetes.io/unschedulable", "", "NoSchedule")
 

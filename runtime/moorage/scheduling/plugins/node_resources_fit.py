@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from .nodes import Bools, NodeRecord
-from .reasons import Finding, Reason
+from ..nodes import Bools, NodeRecord
+from ..reasons import Finding, Reason
 
 Amounts = npt.NDArray[np.int64]
 Needs = tuple[tuple[int, int], ...]

@@ -16,13 +16,13 @@ import numpy.typing as npt
 
 from moorage.objects.pod import TopologySpreadConstraint
 
-from . import taints
-from .domains import DomainCount
+from ..domains import DomainCount
+from ..nodes import ALL, Bools, NodeRecord, NodeTable, Rows
+from ..reasons import Finding, Reason
+from ..selectors import Selector, equalities, label_selector
+from . import taint_toleration
 from .node_affinity import Placement
-from .nodes import ALL, Bools, NodeRecord, NodeTable, Rows
-from .reasons import Finding, Reason
-from .selectors import Selector, equalities, label_selector
-from .taints import Tolerations
+from .taint_toleration import Tolerations
 
 _UNSET = 2**31 - 1
 """The "minimum" upstream starts from when there is no domain at all."""
@@ -127,7 +127,7 @@ class SpreadCount:
         if key.placement is not None:
             result &= key.placement.rows(nodes, rows)
         if key.tolerations is not None:
-            result &= taints.tolerant_rows(key.tolerations, nodes, rows)
+            result &= taint_toleration.tolerant_rows(key.tolerations, nodes, rows)
         return result
 
 

@@ -15,10 +15,10 @@ import numpy as np
 
 from moorage.objects.storage import CsiNode
 
-from .nodes import Bools, Ints, NodeTable
-from .podclass import PodClass
-from .reasons import Finding, Reason
-from .volumes import Disk, Plan, Storage, VolumeNeeds, attachments
+from ..nodes import Bools, Ints, NodeTable
+from ..pod_class import PodClass
+from ..reasons import Finding, Reason
+from ..volumes import Disk, Plan, Storage, VolumeNeeds, attachments
 
 Key = TypeVar("Key", bound=Hashable)
 

@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 from moorage.objects.pod import Affinity, PodAffinityTerm
 
-from .domains import DomainCount
-from .nodes import Bools, NodeRecord, NodeTable
-from .reasons import Finding, Reason
-from .selectors import Selector, label_selector
+from ..domains import DomainCount
+from ..nodes import Bools, NodeRecord, NodeTable
+from ..reasons import Finding, Reason
+from ..selectors import Selector, label_selector
 
 Namespaces = Mapping[str, Mapping[str, str]]
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"

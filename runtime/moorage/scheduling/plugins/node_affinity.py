@@ -14,9 +14,9 @@ from typing import NamedTuple
 from moorage.objects.pod import Affinity
 from moorage.objects.selectors import NodeSelector, NodeSelectorTerm
 
-from .nodes import Bools, NodeTable, Rows
-from .reasons import Finding, Reason
-from .selectors import Requirement, SelectorError, equalities, requirement
+from ..nodes import Bools, NodeTable, Rows
+from ..reasons import Finding, Reason
+from ..selectors import Requirement, SelectorError, equalities, requirement
 
 _FIELD = "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution"
 

@@ -1,0 +1,1 @@
+"""The Filter plugins of kube-scheduler, one module each, under the names they have there."""
