@@ -12,9 +12,9 @@ import pytest
 from moorage.evictor.candidates import Policy
 from moorage.evictor.compaction import History, Settings
 from moorage.evictor.configuration import Configuration
-from moorage.evictor.looking import Look, look
+from moorage.evictor.evaluation import Look, look
 from moorage.evictor.sources import live
-from moorage.evictor.sources.gathered import ConfigMaps
+from moorage.evictor.sources.result import ConfigMaps
 from moorage.kube import credentials, resources
 from moorage.kube.client import Client
 from moorage.kube.http.transport import Transport

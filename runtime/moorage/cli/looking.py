@@ -19,8 +19,8 @@ from .parser import WRONG_USAGE
 
 if TYPE_CHECKING:  # loaded when there is something to do: --help and wrong usage need none of it
     from moorage.evictor.configuration import Configuration
-    from moorage.evictor.looking import Look
-    from moorage.evictor.sources.gathered import ConfigMaps, Gathered
+    from moorage.evictor.evaluation import Look
+    from moorage.evictor.sources.result import ConfigMaps, Gathered
 
 FAILED = 1
 NOT_ALL_SEEN = 3
@@ -112,8 +112,8 @@ def look_once(arguments: argparse.Namespace, settings: EvictorSettings, prog: st
     # numpy's linear algebra is never called: its threads, one per core, only cost memory.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from moorage.evictor.compaction import History
-    from moorage.evictor.looking import look
-    from moorage.evictor.sources.gathered import ConfigMaps
+    from moorage.evictor.evaluation import look
+    from moorage.evictor.sources.result import ConfigMaps
 
     where = ConfigMaps(settings.namespace, settings.rules_config_map, settings.prices_config_map)
     with _quiet(), _Meanwhile() as meanwhile:
@@ -130,14 +130,14 @@ def _in_force(
     arguments: argparse.Namespace, settings: EvictorSettings, where: ConfigMaps, gathered: Gathered, prog: str
 ) -> tuple[Configuration, tuple[str, ...]]:
     """What is in force, and what it says in vain."""
-    from moorage.evictor.in_force import configure, names_in
-    from moorage.evictor.sources import beside
+    from moorage.evictor.effective_configuration import configure, names_in
+    from moorage.evictor.sources import configuration_files
 
     found, names = gathered.found, names_in(*where)
     if arguments.rules:
-        found, names = beside.with_rules(found, names, arguments.rules)
+        found, names = configuration_files.with_rules(found, names, arguments.rules)
     if arguments.prices:
-        found, names = beside.with_prices(found, names, arguments.prices)
+        found, names = configuration_files.with_prices(found, names, arguments.prices)
     configured = configure(settings, found, names)
     if configured.configuration is None:
         raise _ended(prog, "\n".join(map(str, configured.wrong)), WRONG_USAGE)

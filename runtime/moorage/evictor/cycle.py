@@ -18,15 +18,15 @@ from typing import Any, NoReturn, Protocol
 
 from moorage.kube.backoff import Backoff
 
-from . import looking, status
+from . import evaluation, status
 from .compaction import History
 from .configuration import Configuration
+from .configuration_watch import InForce
 from .destinations import Come
-from .due import due
-from .following import InForce
+from .evaluation import Look
 from .inventory import Inventory
-from .looking import Look
-from .tally import Tally, tally
+from .next_change import due
+from .verdict_counts import Tally, tally
 
 Seen = tuple[Look, Tally, datetime | None]
 """What was found, its counts, and when time alone changes it."""
@@ -113,7 +113,7 @@ Looks = Callable[[Inventory, Configuration, History], Awaitable[Seen]]
 def seen(inventory: Inventory, configuration: Configuration, history: History, *, stopped: Callable[[], bool]) -> Seen:
     """All that a cycle computes, for a thread of its own."""
     gc.collect()  # a snapshot refers to itself: that of the last cycle goes before another one comes
-    look = looking.look(inventory, configuration, history, stopped)
+    look = evaluation.look(inventory, configuration, history, stopped)
     return look, tally(look), due(look, history)
 
 

@@ -21,16 +21,16 @@ from moorage.kube.lease import LeaderElection
 from moorage.ops import health
 from moorage.ops.settings import EvictorSettings
 
-from . import metrics, news
-from .acting import AT_ONCE, Acting
-from .again import still
+from . import drain_reporting, metrics
+from .configuration_watch import Following
 from .cycle import Cycles, seen
+from .cycle_drain import AT_ONCE, Acting
+from .cycle_reporting import ACTS, DRY_RUN, Telling
 from .destinations import Reserving, Steering
-from .following import Following
-from .rivals import Rivals
+from .other_evictors import Rivals
+from .recheck import still
 from .sources.watched import Watched
 from .status import Status
-from .telling import ACTS, DRY_RUN, Telling
 from .worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -126,7 +126,7 @@ class _Service:
             partial(self._worker.run, still),
             Steering(reserving, clock.now, monotonic, enabled=settings.destinations),
             Rivals(settings.namespace, settings.pod_name, settings.installation),
-            news.Telling(self._recorder, self._us),
+            drain_reporting.Telling(self._recorder, self._us),
             clock=clock,
             leads=self._program.leads,
             installation=settings.installation,

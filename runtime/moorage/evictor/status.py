@@ -21,10 +21,10 @@ from moorage.kube.client import Client
 
 from .compaction import History, Plan
 from .configuration import Configuration
+from .configuration_watch import InForce
 from .destinations import Come
-from .following import InForce
 from .kinds import EVICTOR_CONFIGS, EvictorConfig
-from .tally import Tally
+from .verdict_counts import Tally
 
 logger = logging.getLogger("moorage.evictor")
 

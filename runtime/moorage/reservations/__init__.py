@@ -1,6 +1,6 @@
 """Reservations: what is promised to whom on which node. Pure functions over one object per node; no I/O."""
 
-from . import destinations, merging, newer
+from . import destinations, merging, unknown_fields
 from .destinations import SlotReservation
 from .model import (
     DELETE,
@@ -41,6 +41,6 @@ __all__ = [
     "destinations",
     "merging",
     "moment",
-    "newer",
     "read",
+    "unknown_fields",
 ]

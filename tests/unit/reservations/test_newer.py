@@ -8,7 +8,18 @@ import msgspec
 import pytest
 
 from moorage.objects import ObjectMeta
-from moorage.reservations import NodeReservation, Owner, Pin, Promise, Record, Slot, Spec, merging, newer, read
+from moorage.reservations import (
+    NodeReservation,
+    Owner,
+    Pin,
+    Promise,
+    Record,
+    Slot,
+    Spec,
+    merging,
+    read,
+    unknown_fields,
+)
 
 POD = {"namespace": "ns", "name": "pod-1", "uid": "u-1", "owner": {"kind": "ReplicaSet", "name": "web"}}
 SLOT = {"owner": {"kind": "Deployment", "namespace": "ns", "name": "web"}, "requests": {"cpu": "1"}, "count": 3}
@@ -28,7 +39,7 @@ STORED: dict[str, Any] = {
 def after(new: Spec, stored: Any = STORED) -> Any:
     """What is stored once our version has changed it."""
     old = read(NodeReservation(metadata=ObjectMeta(name="n"), spec=stored)).spec
-    patch = newer.keeping(stored, merging.changes(old, new))
+    patch = unknown_fields.keeping(stored, merging.changes(old, new))
     return msgspec.json.decode(msgspec.json.encode(merging.merge_patch(stored, patch)))
 
 

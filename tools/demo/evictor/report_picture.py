@@ -12,9 +12,9 @@ from rich.text import Text
 from moorage.evictor import report
 from moorage.evictor.compaction import History
 from moorage.evictor.configuration import Configuration
+from moorage.evictor.evaluation import look
 from moorage.evictor.inventory import Inventory
 from moorage.evictor.kinds import KINDS
-from moorage.evictor.looking import look
 from moorage.objects import KubeObject
 from tools.demo.common.drawing import WIDTH, drawn
 

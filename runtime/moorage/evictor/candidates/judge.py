@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from moorage.evictor.rules import node_rules
 
-from . import drains, nodes
+from . import drain_marks, nodes
 from .pods import Pods
 from .policy import Policy
 from .verdicts import NodeVerdict, PodVerdict
@@ -29,10 +29,10 @@ def judge(view: View, policy: Policy, *, patient: bool = False) -> dict[str, Nod
         name = pod.spec.node_name
         if name in on:
             on[name].append(pods.judge(pod, matching[name]))
-    groups = drains.resting_groups(view)
+    groups = drain_marks.resting_groups(view)
     return {
         name: NodeVerdict(
-            name, (*nodes.against(node, view, policy), *drains.against_group(node, groups)), tuple(on[name])
+            name, (*nodes.against(node, view, policy), *drain_marks.against_group(node, groups)), tuple(on[name])
         )
         for name, node in view.nodes.items()
     }

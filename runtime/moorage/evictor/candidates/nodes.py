@@ -11,7 +11,7 @@ from moorage.objects.karpenter import Disruption
 from moorage.reservations import moment
 from moorage.scheduling import removal_marks
 
-from . import drains, names, overrides
+from . import drain_marks, names, overrides
 from .policy import Policy
 from .reasons import NodeFinding, NodeReason
 from .view import View
@@ -35,7 +35,7 @@ def against(node: Node, view: View, policy: Policy) -> Iterator[NodeFinding]:
     yield from _excluded(node, policy)
     yield from _age(node, view, policy)
     yield from _state(node, policy)
-    yield from drains.against(node, policy, view.now)
+    yield from drain_marks.against(node, policy, view.now)
     yield from _marked(node, view)
     yield from _pooled(node, view)
 
@@ -84,7 +84,7 @@ def _age(node: Node, view: View, policy: Policy) -> Iterator[NodeFinding]:
 
 def _state(node: Node, policy: Policy) -> Iterator[NodeFinding]:
     taints = {taint.key for taint in node.spec.taints}
-    mark = drains.ours(node, policy)
+    mark = drain_marks.ours(node, policy)
     if not node.has_kubelet:
         yield NodeFinding(NodeReason.NODE_PLACEHOLDER, "it has no kubeletVersion")
     elif names.PLACEHOLDER in node.metadata.labels:

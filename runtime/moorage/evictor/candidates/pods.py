@@ -8,11 +8,11 @@ from moorage.evictor.rules import Setting, Subject, decide
 from moorage.objects import Pod
 
 from . import guards, overrides
-from .alike import alike
 from .budgets import Budgets
 from .controllers import Controllers, Lookup, Made
 from .policy import Policy
 from .reasons import PodFinding, PodReason, Stance
+from .siblings import alike
 from .verdicts import PodVerdict
 from .view import View
 

@@ -1,12 +1,12 @@
 """Choosing: the nodes that could go at the same time, where their pods would fit, and why not the others; no I/O."""
 
-from .budget import Stopped, never
 from .choose import Cluster, choose
 from .history import History
 from .prices import Priced, Prices, Unit
 from .reasons import KeptFinding, KeptReason
 from .result import Emptied, Move, Plan
 from .settings import Settings
+from .step_budget import Stopped, never
 
 __all__ = [
     "Cluster",

@@ -6,27 +6,27 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from moorage.evictor.candidates import NodeReason, NodeVerdict, View, drains
+from moorage.evictor.candidates import NodeReason, NodeVerdict, View, drain_marks
 from moorage.objects import Pod
 from moorage.reservations import moment
 from moorage.scheduling import Snapshot
 
-from . import waiting
+from . import pending_pods
 from .allowances import Allowances
-from .budget import Budget, never
 from .emptying import Emptying, Findings
-from .gathering import Gathering, slots
 from .history import History
+from .load_collection import Gathering, slots
 from .loads import Load
-from .places import Places
 from .prices import Priced
 from .problem import Problem
 from .reasons import KeptFinding, KeptReason
 from .replacements import Replacements
-from .replay import Replay, confirms
 from .result import Emptied, Plan
 from .search import Search
 from .settings import Settings
+from .simulation import Replay, confirms
+from .step_budget import Budget, never
+from .targets import Places
 
 _SEARCHED = 0.5
 """The part of the steps that looking at all nodes at once may take; the rest is for moving pods one by one."""
@@ -109,7 +109,7 @@ class _Choice:
         newest = _arrived_since(view.now - self._settings.quiet_period, view, verdicts)
         if newest:
             return KeptFinding(KeptReason.QUIET, newest)
-        pause = None if self._settings.midway else drains.pause(view)
+        pause = None if self._settings.midway else drain_marks.pause(view)
         if pause is None:
             return None
         others = f" and {pause.times - 1} more" if pause.times > 1 else ""
@@ -123,7 +123,7 @@ class _Choice:
         going = (name for name, verdict in self._cluster.verdicts.items() if verdict.may_go and name not in may_go)
         self._kept |= {name: (KeptFinding(KeptReason.UNSEEN),) for name in going}
         mark = snapshot.mark()
-        room = waiting.keep_room(snapshot, view, replacements, mask, self._places.receiving)
+        room = pending_pods.keep_room(snapshot, view, replacements, mask, self._places.receiving)
         self._unplaced = room.unplaced
         snapshot.withhold(self._places.withheld())
         gathering = Gathering(view, self._history, replacements, midway=self._settings.midway)
@@ -145,7 +145,7 @@ class _Choice:
         if room.placed:
             self._confirm(loads, room)
 
-    def _confirm(self, loads: list[Load], room: waiting.Kept) -> None:
+    def _confirm(self, loads: list[Load], room: pending_pods.Kept) -> None:
         """Leave out what fits only as long as pods that wait are where room is kept for them, or are not."""
         snapshot, pods = self._cluster.snapshot, {one.key: one.pod for load in loads for one in load.moving}
         while True:

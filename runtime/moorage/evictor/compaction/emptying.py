@@ -8,9 +8,9 @@ from .allowances import Allowances
 from .loads import Load
 from .problem import Problem
 from .reasons import KeptFinding, KeptReason
-from .replay import Replay
 from .result import Emptied
 from .search import Found
+from .simulation import Replay
 
 Findings = dict[str, tuple[KeptFinding, ...]]
 

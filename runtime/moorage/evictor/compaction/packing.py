@@ -16,8 +16,8 @@ import numpy as np
 from moorage.scheduling.nodes import Bools, Floats
 from moorage.scheduling.plugins.node_resources_fit import Amounts
 
-from .budget import Budget
 from .problem import Counts, Problem
+from .step_budget import Budget
 
 _SCARCE = 0.5
 """How much more a kind of pod counts that may go nowhere but to a small part of the room."""

@@ -1,7 +1,7 @@
 """The choice in numbers: what nodes have left, what would have to be moved, and where each kind of it may go.
 
 Pods that ask for the same, and may go to the same nodes, are one group. What is decided here is checked pod by pod
-afterwards (``replay``): these numbers know resources exactly, and of the rest as much as can be said of a node by
+afterwards (``simulation``): these numbers know resources exactly, and of the rest as much as can be said of a node by
 itself.
 """
 
@@ -21,7 +21,7 @@ from moorage.scheduling.pod_class import PodClass
 
 from . import relations
 from .loads import Load
-from .places import Places
+from .targets import Places
 
 Counts = npt.NDArray[np.int64]
 

@@ -18,10 +18,10 @@ from typing import NamedTuple
 import numpy as np
 
 from .allowances import Allowances
-from .budget import Budget
 from .loads import Load
 from .packing import Packing, Way
 from .problem import Counts, Problem
+from .step_budget import Budget
 
 _PARTS = (1.0, 0.97, 0.9, 0.75, 0.5)
 """The sizes that are tried, as parts of the bound, as long as that is worth more and more."""

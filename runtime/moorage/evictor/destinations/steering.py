@@ -17,9 +17,9 @@ from moorage.kube import errors
 from moorage.kube.backoff import Backoff
 from moorage.objects import Node, Pod
 
-from .book import Book, Come
 from .moves import Destined
 from .reserving import Reserving, Wanted
+from .tracking import Book, Come
 
 logger = logging.getLogger("moorage.evictor")
 

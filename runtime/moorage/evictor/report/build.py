@@ -12,10 +12,10 @@ from moorage.evictor.compaction.prices import instance_type, is_spot
 from moorage.objects import Node
 
 from . import holding, model
-from .hidden import HIDES
+from .input import Seen
 from .model import Held, Movement, NodeReport, Report, Usage, Why
-from .seen import Seen
 from .simulated import Simulated
+from .unlisted_kinds import HIDES
 from .usage import usages
 
 ZONES = ("topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from . import words
+from . import display
 
 BOLD, DIM, GREEN, YELLOW, RED = "1", "2", "32", "33", "31"
 _GAP = "   "
@@ -46,13 +46,13 @@ def table(
         most: how wide the table may be, 0 for any width; the widest columns are shortened first.
         colours: a colour code for each column, empty for none.
     """
-    shown = [header, *([words.plain(cell) for cell in row] for row in rows)]
-    widths = [max(words.width(row[place]) for row in shown) for place in range(len(header))]
+    shown = [header, *([display.plain(cell) for cell in row] for row in rows)]
+    widths = [max(display.width(row[place]) for row in shown) for place in range(len(header))]
     _narrow(widths, most - len(_GAP) * (len(header) - 1) if most else 0)
     lines = []
     for number, row in enumerate(shown):
         cells = [
-            words.padded(words.shortened(cell, widths[place]), widths[place], right=place in numbers)
+            display.padded(display.shortened(cell, widths[place]), widths[place], right=place in numbers)
             for place, cell in enumerate(row)
         ]
         cells[-1] = cells[-1].rstrip()

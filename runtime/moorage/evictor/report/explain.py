@@ -9,13 +9,13 @@ from moorage.evictor.candidates import NodeReason, PodReason, PodVerdict, Stance
 from moorage.evictor.compaction import KeptReason
 from moorage.objects import Pod
 
-from . import guide, words
+from . import display, guide_links
 from .build import node_report, why
 from .columns import BOLD, GREEN, YELLOW, Paint
 from .data import indented
+from .input import Seen
 from .model import Data, NodeReport, Why
 from .room import Place, opened
-from .seen import Seen
 from .simulated import Simulated
 
 _NEAREST = 3
@@ -33,8 +33,8 @@ class UnknownName(Exception):
     """
 
     def __init__(self, kind: str, name: str, nearest: tuple[str, ...]) -> None:
-        hint = f"did you mean {' or '.join(map(words.plain, nearest))}?" if nearest else "nothing is named like that"
-        super().__init__(f"there is no {kind} {words.plain(name)!r}: {hint}")
+        hint = f"did you mean {' or '.join(map(display.plain, nearest))}?" if nearest else "nothing is named like that"
+        super().__init__(f"there is no {kind} {display.plain(name)!r}: {hint}")
         self.kind = kind
         self.name = name
         self.nearest = nearest
@@ -192,7 +192,9 @@ def _place(look: Seen, simulated: Simulated, pod: Pod, verdict: PodVerdict | Non
 def _causes(verdict: PodVerdict | None) -> Iterator[Cause]:
     for found in verdict.findings if verdict is not None else ():
         told = why(found)
-        yield Cause(told.reason, told.sentence, told.detail, guide.link(found.reason), guide.is_guard(found.reason))
+        yield Cause(
+            told.reason, told.sentence, told.detail, guide_links.link(found.reason), guide_links.is_guard(found.reason)
+        )
 
 
 def _largest_first(look: Seen, simulated: Simulated, keys: list[str]) -> list[str]:
@@ -235,7 +237,7 @@ def _nearest_pods(key: str, keys: list[str]) -> tuple[str, ...]:
 
 def _of_node(explained: NodeExplanation, paint: Paint) -> Iterator[str]:
     node = explained.node
-    name = words.plain(node.name)
+    name = display.plain(node.name)
     if node.chosen:
         answer = "could go"
     elif node.may_go:
@@ -243,35 +245,35 @@ def _of_node(explained: NodeExplanation, paint: Paint) -> Iterator[str]:
     else:
         answer = "stays: it may not be emptied"
     yield paint(f"Node {name} {answer}.", BOLD)
-    facts = [words.plain(each) for each in (node.instance_type, node.zone and f"zone {node.zone}") if each]
-    cpu, memory, pods = words.cells(node.usage)
-    price = words.priced(node.price, explained.unit)
+    facts = [display.plain(each) for each in (node.instance_type, node.zone and f"zone {node.zone}") if each]
+    cpu, memory, pods = display.cells(node.usage)
+    price = display.priced(node.price, explained.unit)
     yield "  " + ", ".join([*facts, node.capacity_type, price, f"CPU {cpu}", f"memory {memory}", f"pods {pods}"])
     if node.reasons or node.kept:
         yield ""
         yield from _causes_of_node(node, paint)
     if node.holders:
         yield ""
-        yield f"{words.count(len(node.holders), 'pod holds', 'pods hold')} it:"
+        yield f"{display.count(len(node.holders), 'pod holds', 'pods hold')} it:"
     for held in node.holders:
-        of = f" ({words.plain(held.controller)})" if held.controller else ""
-        yield f"  {words.plain(held.pod)}{of}"
-        yield from (f"    {_line(each, paint, guide.link(PodReason[each.reason]))}" for each in held.reasons)
+        of = f" ({display.plain(held.controller)})" if held.controller else ""
+        yield f"  {display.plain(held.pod)}{of}"
+        yield from (f"    {_line(each, paint, guide_links.link(PodReason[each.reason]))}" for each in held.reasons)
     yield from _places(explained, paint)
     if explained.stays:
         yield ""
-        yield f"{words.count(explained.stays, 'pod goes', 'pods go')} with it, in nobody's way."
+        yield f"{display.count(explained.stays, 'pod goes', 'pods go')} with it, in nobody's way."
 
 
 def _causes_of_node(node: NodeReport, paint: Paint) -> Iterator[str]:
     yield "Why it stays:"
-    yield from (f"  {_line(each, paint, guide.link(NodeReason[each.reason]))}" for each in node.reasons)
-    yield from (f"  {_line(each, paint, guide.link(KeptReason[each.reason]))}" for each in node.kept)
+    yield from (f"  {_line(each, paint, guide_links.link(NodeReason[each.reason]))}" for each in node.reasons)
+    yield from (f"  {_line(each, paint, guide_links.link(KeptReason[each.reason]))}" for each in node.kept)
 
 
 def _line(each: Why, paint: Paint, where: str) -> str:
-    pod = f"; pod {words.plain(each.pod)}" if each.pod else ""
-    return f"{paint(each.reason, YELLOW)}: {words.plain(str(each))}{pod}. See {where}"
+    pod = f"; pod {display.plain(each.pod)}" if each.pod else ""
+    return f"{paint(each.reason, YELLOW)}: {display.plain(str(each))}{pod}. See {where}"
 
 
 def _places(explained: NodeExplanation, paint: Paint) -> Iterator[str]:
@@ -280,25 +282,25 @@ def _places(explained: NodeExplanation, paint: Paint) -> Iterator[str]:
     if fitting:
         yield ""
         if explained.node.chosen:
-            yield f"{words.count(len(fitting), 'pod')} would move:"
+            yield f"{display.count(len(fitting), 'pod')} would move:"
         else:
-            yield f"Where {words.count(len(fitting), 'pod')} of it would find room once the plan is carried out:"
-        yield from (f"  {words.plain(each.pod)} → {paint(words.plain(each.node), GREEN)}" for each in fitting)
+            yield f"Where {display.count(len(fitting), 'pod')} of it would find room once the plan is carried out:"
+        yield from (f"  {display.plain(each.pod)} → {paint(display.plain(each.node), GREEN)}" for each in fitting)
     if stuck:
         yield ""
-        yield f"{words.count(len(stuck), 'pod fits', 'pods fit')} nowhere once the plan is carried out:"
+        yield f"{display.count(len(stuck), 'pod fits', 'pods fit')} nowhere once the plan is carried out:"
     told = [each for each in stuck if each.against or not each.of]
     for each in told:
         yield from (f"  {line}" for line in _nowhere(each))
     if more := [each.pod for each in stuck if each not in told]:
-        yield f"  and {words.some(more, 'more pod')}"
+        yield f"  and {display.some(more, 'more pod')}"
 
 
 def _nowhere(place: Place) -> Iterator[str]:
-    counted = ", ".join(f"{each.nodes:,} {words.plain(each.reason)}" for each in place.against)
-    yield f"{words.plain(place.pod)}: 0/{place.of:,} nodes take it: {counted or 'there is none'}."
+    counted = ", ".join(f"{each.nodes:,} {display.plain(each.reason)}" for each in place.against)
+    yield f"{display.plain(place.pod)}: 0/{place.of:,} nodes take it: {counted or 'there is none'}."
     for near in place.closest:
-        yield f"  {words.plain(near.node)}: {words.plain('; '.join(near.against))}"
+        yield f"  {display.plain(near.node)}: {display.plain('; '.join(near.against))}"
 
 
 def _of_pod(explained: PodExplanation, paint: Paint) -> Iterator[str]:
@@ -308,11 +310,11 @@ def _of_pod(explained: PodExplanation, paint: Paint) -> Iterator[str]:
         "stays": "goes with its node, and is in nobody's way",
         "": "is on no node that was seen" if explained.node else "has no node yet",
     }
-    yield paint(f"Pod {words.plain(explained.pod)} {answers[explained.stance]}.", BOLD)
+    yield paint(f"Pod {display.plain(explained.pod)} {answers[explained.stance]}.", BOLD)
     if explained.node:
-        yield f"  node: {words.plain(explained.node)}"
+        yield f"  node: {display.plain(explained.node)}"
     if explained.controllers:
-        yield f"  controllers: {words.plain(', '.join(explained.controllers))}"
+        yield f"  controllers: {display.plain(', '.join(explained.controllers))}"
     if explained.reasons:
         yield ""
         yield "Why:"
@@ -330,11 +332,11 @@ def _where(explained: PodExplanation, paint: Paint) -> Iterator[str]:
         return
     yield ""
     if explained.moves_to:
-        yield f"By the plan its replacement goes to {paint(words.plain(explained.moves_to), GREEN)}."
+        yield f"By the plan its replacement goes to {paint(display.plain(explained.moves_to), GREEN)}."
         return
     it = "It" if not explained.node else "Its replacement" if explained.stance == "moves" else "Another pod like it"
     if place is not None and place.node:
-        node = paint(words.plain(place.node), GREEN)
+        node = paint(display.plain(place.node), GREEN)
         yield (
             f"{it} would find room on {node} once the plan is carried out."
             if explained.node

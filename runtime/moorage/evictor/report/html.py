@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 
-from . import holding, words
+from . import display, holding
 from .model import Amounts, Held, Holder, Holding, NodeReport, Report, Why
 from .style import POLICY, STYLE
 from .text import example
@@ -46,14 +46,14 @@ def _page(report: Report) -> Iterator[str]:
 
 
 def _e(text: str) -> str:
-    return escape(words.plain(text))
+    return escape(display.plain(text))
 
 
 # --- the head ---
 
 
 def _head(report: Report) -> Iterator[str]:
-    headline, _, rest = words.headline(report).partition(": ")
+    headline, _, rest = display.headline(report).partition(": ")
     yield f"<header><h1>{_e(headline)}</h1>"
     if rest:
         yield f"<p>{_e(rest[0].upper() + rest[1:])}</p>"
@@ -62,7 +62,7 @@ def _head(report: Report) -> Iterator[str]:
     for name, value, more in _tiles(report):
         yield f"<div><dt>{_e(name)}</dt><dd>{_e(value)}<span>{_e(more)}</span></dd></div>"
     yield "</dl>"
-    if notes := words.notes(report):
+    if notes := display.notes(report):
         yield '<ul class="notes">'
         yield from (f"<li>{_e(note)}</li>" for note in notes)
         yield "</ul>"
@@ -74,10 +74,10 @@ def _tiles(report: Report) -> Iterator[tuple[str, str, str]]:
     kept = sum(node.may_go for node in report.others)
     held = f"{report.nodes - report.may_go:,} are held, {kept:,} may go and stay"
     yield "Nodes", f"{report.nodes:,} → {stays:,}", held
-    left = words.price(report.total - report.freed, report.unit)
-    saved = f"{words.price(report.total, report.unit)} → {left}"
-    yield f"Cost, {words.unit(report.unit)}", saved, f"{words.percent(report.part)} less"
-    yield "Pods that move", f"{report.moved:,}", f"of {words.count(report.pods, 'pod')}"
+    left = display.price(report.total - report.freed, report.unit)
+    saved = f"{display.price(report.total, report.unit)} → {left}"
+    yield f"Cost, {display.unit(report.unit)}", saved, f"{display.percent(report.part)} less"
+    yield "Pods that move", f"{report.moved:,}", f"of {display.count(report.pods, 'pod')}"
     cpu, memory = _levels(report)
     yield "CPU asked for", cpu, "of what nodes have"
     yield "Memory asked for", memory, "of what nodes have"
@@ -90,8 +90,9 @@ def _levels(report: Report) -> tuple[str, str]:
     has, has_then = _sum(each.allocatable for each in every), _sum(each.allocatable for each in rest)
     now, then = _sum(each.before for each in every), _sum(each.after for each in rest)
     return (
-        f"{words.share(now.cpu_millis, has.cpu_millis)} → {words.share(then.cpu_millis, has_then.cpu_millis)}",
-        f"{words.share(now.memory_bytes, has.memory_bytes)} → {words.share(then.memory_bytes, has_then.memory_bytes)}",
+        f"{display.share(now.cpu_millis, has.cpu_millis)} → {display.share(then.cpu_millis, has_then.cpu_millis)}",
+        f"{display.share(now.memory_bytes, has.memory_bytes)} → "
+        f"{display.share(then.memory_bytes, has_then.memory_bytes)}",
     )
 
 
@@ -112,7 +113,7 @@ def _chosen(report: Report) -> Iterator[str]:
     first, rest = report.chosen[:_MOST_CHOSEN], report.chosen[_MOST_CHOSEN:]
     yield from _nodes(first, report.unit, "The nodes that could go", "Where its pods would go")
     if rest:
-        yield f'<details class="group"><summary>and {_e(words.count(len(rest), "more node"))}</summary>'
+        yield f'<details class="group"><summary>and {_e(display.count(len(rest), "more node"))}</summary>'
         yield from _nodes(rest, report.unit, "More nodes that could go", "Where its pods would go")
         yield "</details>"
     yield "</section>"
@@ -128,7 +129,7 @@ def _others(report: Report) -> Iterator[str]:
     for reason, nodes in sorted(groups.items(), key=lambda each: (-len(each[1]), each[0])):
         sentence = holding.first(nodes[0]).sentence
         shown = " open" if len(nodes) <= _FEW else ""
-        count = words.count(len(nodes), "node")
+        count = display.count(len(nodes), "node")
         yield f'<details class="group"{shown}><summary>{_e(count)}: {_e(sentence)} <span>{_e(reason)}</span></summary>'
         yield from _nodes(nodes, report.unit, f"Nodes with {reason}", "Why it stays")
         yield "</details>"
@@ -154,10 +155,10 @@ def _class(head: str) -> str:
 
 
 def _node(node: NodeReport, unit: str) -> str:
-    kind = ", ".join(each for each in (words.kind(node) if words.kind(node) != "-" else "", node.zone) if each)
+    kind = ", ".join(each for each in (display.kind(node) if display.kind(node) != "-" else "", node.zone) if each)
     return (
         f'<tr><th scope="row">{_e(node.name)}</th><td class="kind">{_e(kind)}</td>'
-        f'<td class="number">{_e(words.price(node.price, unit))}</td>{_usage(node)}'
+        f'<td class="number">{_e(display.price(node.price, unit))}</td>{_usage(node)}'
         f'<td class="why">{_moves(node) if node.chosen else _why(node)}</td></tr>'
     )
 
@@ -169,12 +170,12 @@ def _usage(node: NodeReport) -> str:
     of, old, new = usage.allocatable, usage.before, usage.before if node.chosen else usage.after
     cpu = _level(old.cpu_millis, new.cpu_millis, of.cpu_millis, chosen=node.chosen)
     memory = _level(old.memory_bytes, new.memory_bytes, of.memory_bytes, chosen=node.chosen)
-    return f'{cpu}{memory}<td class="number">{_e(words.arrow(str(old.pods), str(new.pods)))}</td>'
+    return f'{cpu}{memory}<td class="number">{_e(display.arrow(str(old.pods), str(new.pods)))}</td>'
 
 
 def _level(old: int, new: int, of: int, *, chosen: bool) -> str:
     """A bar with the same in words."""
-    text = words.arrow(words.share(old, of), words.share(new, of))
+    text = display.arrow(display.share(old, of), display.share(new, of))
     ends = [min(_BAR, max(0, round(_BAR * amount / of))) if of > 0 else 0 for amount in (old, new)]
     parts = [("track", 0, _BAR), ("goes" if chosen else "now", 0, ends[0])]
     if ends[1] > ends[0]:
@@ -191,7 +192,7 @@ def _svg(parts: Iterable[tuple[str, int, int]], wide: int) -> str:
 def _moves(node: NodeReport) -> str:
     if not node.moves:
         return "it is empty already"
-    said = _e(words.count(len(node.moves), "pod moves", "pods move"))
+    said = _e(display.count(len(node.moves), "pod moves", "pods move"))
     items = [f"<li><code>{_e(move.pod)}</code> → {_e(move.node)}</li>" for move in node.moves]
     return _folded(said, items)
 
@@ -199,7 +200,7 @@ def _moves(node: NodeReport) -> str:
 def _why(node: NodeReport) -> str:
     parts = [_said(each) for each in (*node.reasons, *node.kept)]
     if node.holders:
-        said = _e(words.count(len(node.holders), "pod holds it", "pods hold it"))
+        said = _e(display.count(len(node.holders), "pod holds it", "pods hold it"))
         parts.append(_folded(said, [_held_by(held) for held in node.holders]))
     return "".join(f"<div>{part}</div>" for part in parts)
 
@@ -228,7 +229,7 @@ def _held(report: Report) -> Iterator[str]:
         "<p><em>Only</em> counts the nodes with no other reason: without this one nothing would hold them, and "
         "<em>cost</em> is theirs. Whether they would be chosen then is another question.</p>"
     )
-    for title, holdings in words.held(report):
+    for title, holdings in display.held(report):
         yield f"<h3>{_e(title)}</h3>"
         rows = (_holding(each, report.unit) for each in holdings)
         yield from _table(title, ("Nodes", "Only", "Cost", "Pods", "Reason", "For example"), rows)
@@ -238,14 +239,14 @@ def _held(report: Report) -> Iterator[str]:
         yield from _table("Whose pods hold most", heads, map(_holder, report.holders[:_MOST_HOLDERS]))
         rest = len(report.holders) - _MOST_HOLDERS
         if rest > 0:
-            yield f'<p class="faint">and {_e(words.count(rest, "other"))}</p>'
+            yield f'<p class="faint">and {_e(display.count(rest, "other"))}</p>'
     yield "</section>"
 
 
 def _holding(each: Holding, unit: str) -> list[str]:
     pods = f"{each.pods:,}" if each.pods else ""
     says = f"{_e(each.sentence)} <code>{_e(each.reason)}</code>"
-    return [f"{each.nodes:,}", f"{each.only:,}", words.price(each.price, unit), pods, says, _e(example(each))]
+    return [f"{each.nodes:,}", f"{each.only:,}", display.price(each.price, unit), pods, says, _e(example(each))]
 
 
 def _holder(each: Holder) -> list[str]:
@@ -266,6 +267,6 @@ def _table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) ->
 
 def _configuration(report: Report) -> Iterator[str]:
     yield '<section><h2>What was in force</h2><dl class="settings">'
-    for name, value in words.settings(report.configuration):
+    for name, value in display.settings(report.configuration):
         yield f"<div><dt>{_e(name)}</dt><dd>{_e(value)}</dd></div>"
     yield "</dl></section>"

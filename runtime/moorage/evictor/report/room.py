@@ -11,16 +11,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from moorage.evictor.compaction import waiting
-from moorage.evictor.compaction.gathering import slots
-from moorage.evictor.compaction.places import Places
+from moorage.evictor.compaction import pending_pods
+from moorage.evictor.compaction.load_collection import slots
+from moorage.evictor.compaction.targets import Places
 from moorage.objects import Pod
 from moorage.scheduling.nodes import Bools
 from moorage.scheduling.reasons import Finding, Reason
 
-from . import words
+from . import display
+from .input import Seen
 from .model import Data
-from .seen import Seen
 from .simulated import Simulated
 
 _CLOSEST, _DETAILED = 3, 5
@@ -101,7 +101,7 @@ class Room:
         self._snapshot = snapshot = cluster.snapshot
         self._places = Places(snapshot, cluster.view.nodes, cluster.verdicts, look.configuration.choice)
         may_go = snapshot.slots_of(slots(snapshot, cluster.verdicts))
-        kept = waiting.keep_room(snapshot, cluster.view, simulated.replacements, may_go, self._places.receiving)
+        kept = pending_pods.keep_room(snapshot, cluster.view, simulated.replacements, may_go, self._places.receiving)
         self.waiting = {each.key: each.node for each in kept.placed}
         self._emptied = {each.name for each in look.plan.chosen} if planned else set()
         if planned:
@@ -177,8 +177,9 @@ class Room:
         row = self._snapshot.resources.rows[name]
         needed = next(int(units) for each, units in self._snapshot.classes.of(pod).asked_for if each == row)
         left = max(0, int(self._snapshot.resources.free[row][slot]))
-        return f"{_TOO_LITTLE} {name}: {words.amount(name, needed)} needed, {words.amount(name, left)} left", (
-            (needed - left) / needed
+        return (
+            f"{_TOO_LITTLE} {name}: {display.amount(name, needed)} needed, {display.amount(name, left)} left",
+            ((needed - left) / needed),
         )
 
 

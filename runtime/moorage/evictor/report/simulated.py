@@ -9,7 +9,7 @@ from moorage.evictor.candidates.controllers import Controllers, Lookup
 from moorage.evictor.compaction.replacements import Replacements
 from moorage.objects import Pod
 
-from .seen import Seen
+from .input import Seen
 
 
 class Simulated:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from . import words
+from . import display
 from .columns import BOLD, DIM, GREEN, YELLOW, Paint, table
+from .display import plain
 from .model import Holding, NodeReport, Report, Why
-from .words import plain
 
 _HEADER = ("NODE", "TYPE", "CPU", "MEMORY", "PODS", "PRICE")
 _NUMBERS = (2, 3, 4, 5)
@@ -24,13 +24,13 @@ def as_table(report: Report, colour: bool = False, width: int = 100) -> str:
         width: how many columns it has.
     """
     paint = Paint(colour)
-    parts = [[paint(words.headline(report), BOLD)]]
+    parts = [[paint(display.headline(report), BOLD)]]
     if report.chosen:
         parts.append(_chosen(report, paint, width))
     parts += _held(report, paint, width)
     if report.holders:
         parts.append(_holders(report, paint, width))
-    if notes := words.notes(report):
+    if notes := display.notes(report):
         parts.append([paint(line, YELLOW) for line in _wrapped(notes, width)])
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
@@ -43,7 +43,7 @@ def as_wide(report: Report, colour: bool = False) -> str:
         colour: whether the terminal shows colours.
     """
     paint = Paint(colour)
-    parts = [[paint(words.headline(report), BOLD), f"{plain(report.source)}, {report.when:%Y-%m-%d %H:%M:%S %Z}"]]
+    parts = [[paint(display.headline(report), BOLD), f"{plain(report.source)}, {report.when:%Y-%m-%d %H:%M:%S %Z}"]]
     if nodes := [*report.chosen, *report.others]:
         parts.append(_all(nodes, report.unit, paint))
     if report.moved:
@@ -53,14 +53,14 @@ def as_wide(report: Report, colour: bool = False) -> str:
     parts += _held(report, paint, 0)
     if report.holders:
         parts.append(_holders(report, paint, 0))
-    if notes := words.notes(report):
+    if notes := display.notes(report):
         parts.append([paint(line, YELLOW) for line in notes])
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
 
 def _chosen(report: Report, paint: Paint, width: int) -> list[str]:
     rows = [
-        (node.name, words.kind(node), *words.cells(node.usage), words.price(node.price, report.unit))
+        (node.name, display.kind(node), *display.cells(node.usage), display.price(node.price, report.unit))
         for node in report.chosen[:_MOST_CHOSEN]
     ]
     lines = table(_HEADER, rows, paint, numbers=_NUMBERS, most=width, colours=(GREEN, *[""] * 5))
@@ -73,7 +73,7 @@ def _more(left: int) -> list[str]:
 
 def _held(report: Report, paint: Paint, width: int) -> Iterator[list[str]]:
     """What holds nodes that may not go, then why those stay that may."""
-    for title, holdings in words.held(report):
+    for title, holdings in display.held(report):
         yield [paint(f"{title} (ONLY: with no other reason)", BOLD), *_reasons_of(holdings, paint, width)]
 
 
@@ -85,9 +85,9 @@ def _reasons_of(holdings: Sequence[Holding], paint: Paint, width: int) -> Iterat
     blanks = " " * (sum(wide) + 6)
     for each in holdings:
         numbers = [f"{number:,}".rjust(size) for number, size in zip((each.nodes, each.only), wide, strict=True)]
-        says = words.shortened(f": {each.sentence}", _left(width, len(blanks) + len(each.reason)))
+        says = display.shortened(f": {each.sentence}", _left(width, len(blanks) + len(each.reason)))
         yield f"{'   '.join(numbers)}   {paint(each.reason, YELLOW)}{says}"
-        one = words.shortened(f"for example {plain(example(each))}", _left(width, len(blanks)))
+        one = display.shortened(f"for example {plain(example(each))}", _left(width, len(blanks)))
         yield blanks + paint(one, DIM)
 
 
@@ -117,9 +117,9 @@ def _all(nodes: Sequence[NodeReport], unit: str, paint: Paint) -> list[str]:
     rows = [
         (
             node.name,
-            words.kind(node),
+            display.kind(node),
             node.zone or "-",
-            words.price(node.price, unit),
+            display.price(node.price, unit),
             *_changes(node),
             "goes" if node.chosen else "stays",
             _reasons(node),
@@ -133,12 +133,14 @@ def _changes(node: NodeReport) -> tuple[str, str, str]:
     """How full before and after; a chosen node is gone then."""
     usage = node.usage
     if usage is None or node.chosen:
-        return words.cells(usage)
+        return display.cells(usage)
     of, old, new = usage.allocatable, usage.before, usage.after
     return (
-        words.arrow(words.share(old.cpu_millis, of.cpu_millis), words.share(new.cpu_millis, of.cpu_millis)),
-        words.arrow(words.share(old.memory_bytes, of.memory_bytes), words.share(new.memory_bytes, of.memory_bytes)),
-        words.arrow(str(old.pods), str(new.pods)),
+        display.arrow(display.share(old.cpu_millis, of.cpu_millis), display.share(new.cpu_millis, of.cpu_millis)),
+        display.arrow(
+            display.share(old.memory_bytes, of.memory_bytes), display.share(new.memory_bytes, of.memory_bytes)
+        ),
+        display.arrow(str(old.pods), str(new.pods)),
     )
 
 
@@ -147,7 +149,7 @@ def _reasons(node: NodeReport) -> str:
     found = [_said(each) for each in (*node.reasons, *node.kept)]
     held = dict.fromkeys(each.reason for pod in node.holders for each in pod.reasons)
     if held:
-        found.append(f"held by {words.count(len(node.holders), 'pod')} ({', '.join(held)})")
+        found.append(f"held by {display.count(len(node.holders), 'pod')} ({', '.join(held)})")
     return "; ".join(found)
 
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from moorage.evictor import kinds
-from moorage.evictor.in_force import Found, Wrong, text_of
+from moorage.evictor.effective_configuration import Found, Wrong, text_of
 from moorage.evictor.inventory import Inventory
 from moorage.files import prices, rules
 from moorage.kube.errors import UNREADABLE
@@ -25,10 +25,10 @@ from moorage.kube.unreadable import Unreadable
 from moorage.kube.wire import lenient
 from moorage.objects import KubeObject
 
-from . import absence, moments
+from . import dump_time, missing_kinds
 from .command import COMMAND
 from .dumpfile import DumpError, Item, content, items, shown
-from .gathered import ConfigMaps, Gathered
+from .result import ConfigMaps, Gathered
 
 __all__ = ["DumpError", "read"]
 
@@ -74,7 +74,7 @@ def read(names: Sequence[str], where: ConfigMaps, progress: Callable[[str], None
         written.append(moment)
         for item in items(name, data):
             there.add(name, item)
-        if (newest := moments.newest(data, datetime.now(UTC))) is not None:
+        if (newest := dump_time.newest(data, datetime.now(UTC))) is not None:
             now.append(newest)
         del data  # not two files at once
     return there.gathered(names, max(now, default=None), max(written))
@@ -190,7 +190,7 @@ class _There:
                     source, f"has no {kind}, so that there is nothing to look at. Write a whole one: {COMMAND}"
                 )
         unseen = {kind: _another_version(kind, version) for kind, version in sorted(self.versions.items())}
-        unseen |= {kind: why for kind, why in absence.unseen(things, unseen).items() if kind not in unseen}
+        unseen |= {kind: why for kind, why in missing_kinds.unseen(things, unseen).items() if kind not in unseen}
         unseen |= dict(self._one_namespace())
         moment = now or written
         inventory = Inventory(moment, self.objects, unseen, {kind: odd for kind, odd in self.unread.items() if odd})
@@ -209,8 +209,8 @@ class _There:
         wrong = (*self.wrong, *(text for text in read.values() if isinstance(text, Wrong)))
         return Found(texts.get(self.where.rules), texts.get(self.where.prices), self.resource, wrong)
 
-    def _notes(self, things: absence.Objects, unseen: dict[str, str]) -> Iterator[str]:
-        if nothing := absence.none(things, unseen):
+    def _notes(self, things: missing_kinds.Objects, unseen: dict[str, str]) -> Iterator[str]:
+        if nothing := missing_kinds.none(things, unseen):
             yield f"none in the dump, so taken for none in the cluster: {', '.join(nothing)}"
         if self.unknown:
             most = [f"{count} {kind}" for kind, count in self.unknown.most_common(_SHOWN)]

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from moorage.evictor import kinds
-from moorage.evictor.in_force import Found, Wrong, text_of
+from moorage.evictor.effective_configuration import Found, Wrong, text_of
 from moorage.evictor.inventory import Inventory
 from moorage.files import prices, rules
 from moorage.kube import errors
@@ -22,7 +22,7 @@ from moorage.kube.unreadable import Unreadable
 from moorage.kube.watch import Reader, Selection
 from moorage.objects import KubeObject
 
-from .gathered import ConfigMaps, Gathered
+from .result import ConfigMaps, Gathered
 
 AT_ONCE = 4
 """Kinds that are listed at the same time: whoever looks must not be felt by others."""

@@ -19,7 +19,7 @@ from moorage.controller.fence import Fence
 from moorage.kube import errors, resources
 from moorage.kube.backoff import Backoff
 from moorage.kube.client import FIELD_MANAGER, Client
-from moorage.reservations import NodeReservation, Spec, merging, newer, read
+from moorage.reservations import NodeReservation, Spec, merging, read, unknown_fields
 
 from ..names import FINALIZER
 from ..node.steps import EditReservation
@@ -186,7 +186,7 @@ class Ledger:
         self, old: NodeReservation, changes: Mapping[str, Any], finalizers: tuple[str, ...]
     ) -> NodeReservation | None:
         """What the API server made of it; None when the reservation has changed meanwhile."""
-        meta, changes = old.metadata, newer.keeping(old.spec, changes)
+        meta, changes = old.metadata, unknown_fields.keeping(old.spec, changes)
         request = self._patch if meta.owner_references else self._put  # we do not know all fields of such references
         try:
             written = await self._write(meta.name, lambda: request(old, changes, finalizers))

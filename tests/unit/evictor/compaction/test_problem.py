@@ -6,9 +6,9 @@ from typing import Any
 
 from moorage.evictor.candidates.controllers import Made
 from moorage.evictor.compaction.loads import Load, Moving
-from moorage.evictor.compaction.places import Places
 from moorage.evictor.compaction.problem import Problem
 from moorage.evictor.compaction.replacements import Replacements
+from moorage.evictor.compaction.targets import Places
 from tests.unit.evictor.build import Json, merged
 
 from .build import ALL, cluster, replica, replica_set, room

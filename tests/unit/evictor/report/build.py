@@ -10,8 +10,8 @@ import msgspec
 from moorage.evictor import kinds
 from moorage.evictor.compaction import History, Settings
 from moorage.evictor.configuration import Configuration
+from moorage.evictor.evaluation import Look, look
 from moorage.evictor.inventory import Inventory
-from moorage.evictor.looking import Look, look
 from moorage.kube.unreadable import Unreadable
 from moorage.objects import KubeObject, Workload
 from tests.unit.evictor.build import NOW, Json, controller, merged, owner, pod

@@ -11,7 +11,7 @@ import pytest
 
 from moorage.evictor import report
 from moorage.evictor.compaction import History
-from moorage.evictor.looking import look
+from moorage.evictor.evaluation import look
 from tests.unit.evictor.build import Json, merged, pod
 from tests.unit.evictor.compaction.build import replica, replica_set
 

@@ -14,14 +14,14 @@ from moorage.evictor import kinds, report
 from moorage.evictor.candidates import NodeReason, PodReason
 from moorage.evictor.compaction import KeptReason
 from moorage.evictor.compaction.prices import PRICE
-from moorage.evictor.looking import Look
-from moorage.evictor.report import guide, hidden, words
+from moorage.evictor.evaluation import Look
+from moorage.evictor.report import display, guide_links, unlisted_kinds
 from moorage.evictor.report.model import Configured, NodeReport, Report
 from moorage.evictor.report.simulated import Simulated
 from tests.examples import examples
 from tests.unit.evictor.build import Json, controller, merged, owner, pod
 from tests.unit.evictor.compaction.build import replica, replica_set, room
-from tests.unit.evictor.test_guide import CHOOSING, SECTIONS
+from tests.unit.evictor.test_guide_links import CHOOSING, SECTIONS
 
 from .build import ALL, PROTECTED, SMALL, WHERE, seen, small
 
@@ -67,7 +67,7 @@ def test_amounts_of_a_node_that_cannot_be_read() -> None:
     usage = by_name(told(odd, replica("a", "n1"), replica_set()))["n1"].usage
     assert usage is not None
     assert (usage.allocatable.cpu_millis, usage.before.cpu_millis) == (0, 1000)
-    assert words.cells(usage)[0] == "?"
+    assert display.cells(usage)[0] == "?"
 
 
 def test_only_counts_nodes_that_nothing_else_holds() -> None:
@@ -113,7 +113,7 @@ def test_what_was_not_chosen_says_why() -> None:
         "n1": ["LIMIT"],
         "n2": ["LIMIT"],
     }
-    assert "At most 0 nodes may go in a cycle, so 2 others have to wait." in words.notes(found)
+    assert "At most 0 nodes may go in a cycle, so 2 others have to wait." in display.notes(found)
     assert all(each.about == "choice" for each in found.holding)
 
 
@@ -121,33 +121,33 @@ def test_money_only_when_all_prices_are_stated() -> None:
     stated: Json = {"metadata": {"annotations": {PRICE: "0.096"}}}
     found = told(room("n1", **stated), room("n2", **stated))
     assert (found.unit, found.unpriced) == ("money", ())
-    assert words.headline(found).endswith("(0.192 of 0.192 per hour), 0 pods move.")
+    assert display.headline(found).endswith("(0.192 of 0.192 per hour), 0 pods move.")
     mixed = told(room("n1", **stated), room("n2"))
     assert (mixed.unit, mixed.unpriced) == ("units", ("n2",))
-    assert any("because 1 node (n2) has none" in note for note in words.notes(mixed))
+    assert any("because 1 node (n2) has none" in note for note in display.notes(mixed))
 
 
 def test_it_is_said_when_choosing_was_cut_off() -> None:
     cut = told(*SMALL, configuration=replace(ALL, choice=replace(ALL.choice, steps=1)))
     assert cut.cut_off
-    assert any(note.startswith("Choosing was cut off after") for note in words.notes(cut))
+    assert any(note.startswith("Choosing was cut off after") for note in display.notes(cut))
 
 
 def test_it_is_said_when_the_evictor_is_switched_off() -> None:
-    assert "switched off" in words.notes(told(*SMALL, configuration=replace(ALL, enabled=False)))[0]
+    assert "switched off" in display.notes(told(*SMALL, configuration=replace(ALL, enabled=False)))[0]
 
 
 @pytest.mark.parametrize("kind", [each.kind for each in kinds.KINDS])
 def test_what_a_kind_hides_is_said(kind: str) -> None:
     found = told(*(each for each in SMALL if each["kind"] != kind), without=(kind,))
     (unseen,) = found.unseen
-    assert (unseen.kind, unseen.reason, unseen.hides) == (kind, f"may not list {kind}", hidden.HIDES[kind])
-    assert any(note.startswith(f"{kind} could not be listed") for note in words.notes(found))
+    assert (unseen.kind, unseen.reason, unseen.hides) == (kind, f"may not list {kind}", unlisted_kinds.HIDES[kind])
+    assert any(note.startswith(f"{kind} could not be listed") for note in display.notes(found))
 
 
 def test_each_kind_that_is_read_is_in_the_table_and_no_other() -> None:
     configuration = {kinds.CONFIG_MAPS.kind, kinds.EVICTOR_CONFIGS.kind}
-    assert hidden.HIDES.keys() == {each.kind for each in kinds.KINDS} | configuration
+    assert unlisted_kinds.HIDES.keys() == {each.kind for each in kinds.KINDS} | configuration
 
 
 @pytest.mark.parametrize(
@@ -191,17 +191,17 @@ def test_the_keys_of_its_json() -> None:
 
 
 def test_settings_have_the_names_of_the_values() -> None:
-    names = [name for name, _ in words.settings(FOUND.configuration)]
+    names = [name for name, _ in display.settings(FOUND.configuration)]
     assert "maxTargetNodesPerCycle" in names
     assert len(names) == len(Configured.__struct_fields__)
 
 
 @pytest.mark.parametrize("reason", [*PodReason, *NodeReason, *KeptReason])
 def test_links_lead_to_the_row_of_the_reason(reason: PodReason | NodeReason | KeptReason) -> None:
-    page = CHOOSING if isinstance(reason, KeptReason) else SECTIONS[guide.section(reason)]
+    page = CHOOSING if isinstance(reason, KeptReason) else SECTIONS[guide_links.section(reason)]
     assert f"| `{reason.name}` |" in page
-    assert f"## {guide.section(reason)}\n" in CHOOSING or guide.section(reason) in SECTIONS
-    assert " " not in guide.link(reason)
+    assert f"## {guide_links.section(reason)}\n" in CHOOSING or guide_links.section(reason) in SECTIONS
+    assert " " not in guide_links.link(reason)
 
 
 def carried_out(look: Look) -> dict[str, tuple[int, int]]:

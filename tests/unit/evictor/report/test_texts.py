@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from moorage.evictor import report
-from moorage.evictor.report import words
+from moorage.evictor.report import display
 
 from .build import WHERE, seen, small, typed
 
@@ -60,9 +60,9 @@ def test_a_pod(name: str) -> None:
 @pytest.mark.parametrize("width", [80, 100, 120])
 def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     long = typed("node-of-a-name-that-is-longer-than-anybody-would-like-to-read-in-a-table", "a" * 60)
-    assert all(words.width(line) <= width for line in report.as_table(REPORT, width=width).splitlines())
+    assert all(display.width(line) <= width for line in report.as_table(REPORT, width=width).splitlines())
     lines = report.as_table(report.build(seen(long, typed("n2", "b")), WHERE), width=width).splitlines()
-    assert all(words.width(line) <= width for line in lines)
+    assert all(display.width(line) <= width for line in lines)
 
 
 def test_without_nodes() -> None:
@@ -77,7 +77,7 @@ def test_without_nodes() -> None:
     [(0, "0 %"), (0.001, "< 1 %"), (0.2, "20 %"), (0.998, "> 99 %"), (1, "100 %"), (1.25, "125 %")],
 )
 def test_parts_are_not_rounded_to_what_they_are_not(part: float, text: str) -> None:
-    assert words.percent(part) == text
+    assert display.percent(part) == text
 
 
 @pytest.mark.parametrize(
@@ -90,4 +90,4 @@ def test_parts_are_not_rounded_to_what_they_are_not(part: float, text: str) -> N
     ],
 )
 def test_prices_have_no_currency(amount: float, unit: str, text: str) -> None:
-    assert words.priced(amount, unit) == text
+    assert display.priced(amount, unit) == text

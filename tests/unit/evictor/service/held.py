@@ -10,7 +10,7 @@ import msgspec
 
 from moorage.evictor.compaction import History
 from moorage.evictor.configuration import Configuration
-from moorage.evictor.following import InForce
+from moorage.evictor.configuration_watch import InForce
 from moorage.kube import errors
 from moorage.kube.cache import WatchCache
 from moorage.kube.events import EventRecorder, ObjectRef

@@ -14,16 +14,16 @@ from hypothesis import strategies as st
 
 from moorage.evictor.compaction import History, Settings, never
 from moorage.evictor.configuration import Configuration
+from moorage.evictor.configuration_watch import InForce
 from moorage.evictor.cycle import Cycles, Seen, seen
-from moorage.evictor.following import InForce
+from moorage.evictor.evaluation import Look
 from moorage.evictor.inventory import Inventory
-from moorage.evictor.looking import Look
 from moorage.evictor.status import Said
-from moorage.evictor.tally import Tally
+from moorage.evictor.verdict_counts import Tally
 from tests.examples import examples
 from tests.unit.evictor.build import NOW, Json
 from tests.unit.evictor.compaction.build import room
-from tests.unit.evictor.test_looking import inventory
+from tests.unit.evictor.test_evaluation import inventory
 from tests.unit.pinner.bed.virtual import START, run, virtual
 
 from .held import in_force

@@ -20,7 +20,7 @@ from tests.unit.pinner.bed import faults, refusals
 from tests.unit.pinner.bed.refusals import Json
 from tests.unit.pinner.bed.virtual import run, virtual
 
-from .acting import ACTS, Evictor
+from .cycle_drain import ACTS, Evictor
 from .pinning import PLURAL, reservation
 
 THEIRS = "elsewhere/castai-evictor"

@@ -14,16 +14,16 @@ from hypothesis import strategies as st
 
 from moorage.evictor.compaction import History
 from moorage.evictor.configuration import Configuration
-from moorage.evictor.in_force import Wrong
+from moorage.evictor.effective_configuration import Wrong
 from moorage.evictor.kinds import EVICTOR_CONFIGS, EvictorConfig
 from moorage.evictor.status import Condition, Said, Status, about, chosen_before, cycle, differs, failed, merged
-from moorage.evictor.tally import tally
+from moorage.evictor.verdict_counts import tally
 from moorage.kube import errors
 from moorage.kube.cache import WatchCache
 from moorage.objects import ObjectMeta
 from tests.examples import examples
 from tests.unit.evictor.build import NOW
-from tests.unit.evictor.test_looking import TWO, seen
+from tests.unit.evictor.test_evaluation import TWO, seen
 from tests.unit.pinner.bed.virtual import virtual
 
 from .held import complete, hide, in_force, later, refusal, stored

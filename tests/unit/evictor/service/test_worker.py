@@ -12,7 +12,7 @@ import pytest
 from moorage.evictor.compaction import History, Stopped
 from moorage.evictor.cycle import seen
 from moorage.evictor.worker import Worker
-from tests.unit.evictor.test_looking import ALL, TWO, inventory
+from tests.unit.evictor.test_evaluation import ALL, TWO, inventory
 
 
 @pytest.fixture

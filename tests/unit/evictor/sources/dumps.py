@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from moorage.evictor import kinds
-from moorage.evictor.sources.gathered import ConfigMaps
+from moorage.evictor.sources.result import ConfigMaps
 from tests.unit.evictor.build import Json
 from tests.unit.evictor.compaction.build import replica, replica_set, room
 

@@ -18,7 +18,7 @@ from moorage.evictor import kinds
 from moorage.evictor.sources import dump
 from moorage.evictor.sources.command import COMMAND, KINDS
 from moorage.evictor.sources.dump import DumpError
-from moorage.evictor.sources.gathered import Gathered
+from moorage.evictor.sources.result import Gathered
 from moorage.objects import Pod
 from tests.unit.evictor.build import NOW, Json, merged, node, pod
 from tests.unit.evictor.compaction.build import replica, replica_set, room

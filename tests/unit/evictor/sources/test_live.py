@@ -14,7 +14,7 @@ from aiohttp import web
 from moorage.cli import evictor, explain, looking
 from moorage.evictor import kinds
 from moorage.evictor.sources import live
-from moorage.evictor.sources.gathered import Gathered
+from moorage.evictor.sources.result import Gathered
 from moorage.kube import errors
 from tests.unit.evictor.build import merged
 from tests.unit.evictor.compaction.build import replica

@@ -18,7 +18,7 @@ from moorage.ops.settings import EvictorSettings
 
 from . import kinds, metrics
 from .configuration import Configuration
-from .in_force import Configured, Found, Names, Wrong, configure, names_in, text_of
+from .effective_configuration import Configured, Found, Names, Wrong, configure, names_in, text_of
 from .kinds import ConfigMap, EvictorConfig
 from .sources.watched import cache, refusal
 

@@ -11,12 +11,12 @@ from moorage.controller.ourselves import Ourselves
 from moorage.evictor import metrics
 from moorage.evictor.candidates import NodeReason, PodReason
 from moorage.evictor.compaction import KeptReason
-from moorage.evictor.looking import Look
-from moorage.evictor.tally import tally
-from moorage.evictor.telling import Telling
+from moorage.evictor.cycle_reporting import Telling
+from moorage.evictor.evaluation import Look
+from moorage.evictor.verdict_counts import tally
 from tests.unit.evictor.build import pod
 from tests.unit.evictor.compaction.build import replica, replica_set, room
-from tests.unit.evictor.test_looking import TWO, seen
+from tests.unit.evictor.test_evaluation import TWO, seen
 
 from .held import Recorder
 

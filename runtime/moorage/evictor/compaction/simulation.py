@@ -16,11 +16,11 @@ from moorage.scheduling import Snapshot
 from moorage.scheduling.nodes import Bools, Floats
 from moorage.scheduling.plugins.node_resources_fit import PODS, Amounts
 
-from .budget import Budget
 from .loads import Load, Moving
-from .places import Places
 from .reasons import KeptFinding, KeptReason
 from .result import Emptied, Move
+from .step_budget import Budget
+from .targets import Places
 
 
 class Outcome(NamedTuple):

@@ -24,18 +24,18 @@ from moorage.kube.client import Client
 from moorage.kube.clock import ServerClock
 from moorage.objects import Node, Pod
 
-from .again import Still, leaving
 from .compaction import History
 from .configuration import Configuration
+from .configuration_watch import InForce
 from .destinations import Come, Destined, Steering
 from .destinations.steering import Reason as Steered
-from .following import InForce
-from .intended import Intended
+from .drain_policy import Standing
+from .drain_reporting import Telling
+from .evaluation import Look
+from .intended_evictions import Intended
 from .inventory import Inventory
-from .looking import Look
-from .news import Telling
-from .rivals import Rivals
-from .standing import Standing
+from .other_evictors import Rivals
+from .recheck import Still, leaving
 from .status import Condition
 
 logger = logging.getLogger("moorage.evictor")

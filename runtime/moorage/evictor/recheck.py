@@ -20,7 +20,7 @@ from moorage.drain.sight import belongs_to_node
 from moorage.objects import KubeObject, Node, Pod
 from moorage.scheduling import Snapshot
 
-from .candidates import NodeFinding, NodeReason, NodeVerdict, Policy, drains, judge
+from .candidates import NodeFinding, NodeReason, NodeVerdict, Policy, drain_marks, judge
 from .compaction import Cluster, History, choose, never
 from .configuration import Configuration
 from .destinations import Destined, destined
@@ -135,7 +135,7 @@ def _as_if(inventory: Inventory, policy: Policy, wanted: Collection[str]) -> Inv
 
 
 def _is_draining(node: Node, policy: Policy) -> bool:
-    mark = drains.ours(node, policy)
+    mark = drain_marks.ours(node, policy)
     return mark is not None and mark.phase is Phase.DRAINING
 
 
@@ -145,7 +145,7 @@ def _leaves(pod: Pod, draining: Collection[str]) -> bool:
 
 def _plain(node: Node, policy: Policy) -> Node:
     """A node as it was before we chose it."""
-    mark = drains.ours(node, policy)
+    mark = drain_marks.ours(node, policy)
     if mark is None or mark.phase.over:
         return node
     spec, meta = node.spec, node.metadata

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from moorage.controller.ourselves import Ourselves
 from moorage.evictor.configuration import Configuration
-from moorage.evictor.following import Following
-from moorage.evictor.in_force import Found, configure
+from moorage.evictor.configuration_watch import Following
+from moorage.evictor.cycle_reporting import Telling
+from moorage.evictor.effective_configuration import Found, configure
 from moorage.evictor.kinds import ConfigMap, EvictorConfig
-from moorage.evictor.telling import Telling
 from moorage.kube.cache import WatchCache
 from moorage.objects import ObjectMeta
 from moorage.ops.settings import EvictorSettings

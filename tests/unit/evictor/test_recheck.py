@@ -7,14 +7,14 @@ from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Any
 
-from moorage.evictor.again import Still, still
 from moorage.evictor.candidates import Policy
 from moorage.evictor.compaction import History, Settings
 from moorage.evictor.configuration import Configuration
 from moorage.evictor.destinations import Destined
+from moorage.evictor.recheck import Still, still
 from tests.unit.evictor.build import NOW, Json, budget, controller, merged, owner
 from tests.unit.evictor.compaction.build import replica, replica_set, room
-from tests.unit.evictor.test_looking import inventory
+from tests.unit.evictor.test_evaluation import inventory
 
 US = "castai-agent/castai-evictor"
 CONFIGURATION = Configuration(policy=Policy(installation=US), choice=Settings(least=1, percentage=1, utilisation=1.0))

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from moorage.evictor.rivals import Rivals
+from moorage.evictor.other_evictors import Rivals
 from tests.unit.evictor.build import Json, controller, merged, node, owner, pod
-from tests.unit.evictor.test_looking import inventory
+from tests.unit.evictor.test_evaluation import inventory
 
 US = "castai-agent/castai-evictor"
 EVICTOR: Json = {"labels": {"app.kubernetes.io/name": "castai-evictor"}}

@@ -11,8 +11,8 @@ import pytest
 from moorage.evictor import kinds
 from moorage.evictor.compaction import History, Settings
 from moorage.evictor.configuration import Configuration
+from moorage.evictor.evaluation import Look, look
 from moorage.evictor.inventory import Inventory
-from moorage.evictor.looking import Look, look
 from moorage.kube.unreadable import Unreadable, outline
 from moorage.objects import KubeObject, Node, Pod
 from moorage.scheduling import Snapshot

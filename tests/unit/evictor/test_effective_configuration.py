@@ -12,7 +12,7 @@ import pytest
 from moorage.drain import Settings
 from moorage.evictor.compaction import Prices
 from moorage.evictor.configuration import of_settings
-from moorage.evictor.in_force import Found, Names, Wrong, configure, names_in, text_of
+from moorage.evictor.effective_configuration import Found, Names, Wrong, configure, names_in, text_of
 from moorage.ops.settings import CompactionSettings
 from tests.unit.evictor.build import Json
 from tests.unit.evictor.test_configuration import ENTRY, OTHER, PUBLISHED, WITHOUT_EFFECT, resource

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from .candidates import NodeVerdict
 from .compaction import KeptReason
-from .looking import Look
+from .evaluation import Look
 
 
 @dataclass(frozen=True, slots=True)

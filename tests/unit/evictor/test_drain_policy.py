@@ -11,11 +11,11 @@ import pytest
 
 from moorage.drain import OnNode, Sight, Stance
 from moorage.evictor.candidates import Policy
+from moorage.evictor.drain_policy import Standing
 from moorage.evictor.inventory import Inventory
-from moorage.evictor.standing import Standing
 from moorage.objects import Node, Pod
 from tests.unit.evictor.build import NOW, Json, budget, controller, merged, node, owner, pod, policy
-from tests.unit.evictor.test_looking import inventory
+from tests.unit.evictor.test_evaluation import inventory
 
 RS = owner("ReplicaSet", "web-1")
 THREE = controller("ReplicaSet", "web-1", spec={"replicas": 3})

@@ -16,7 +16,7 @@ from moorage.drain.sight import belongs_to_node
 from moorage.objects import Node, Pod
 from moorage.scheduling import removal_marks
 
-from .candidates import NodeReason, PodReason, PodVerdict, Policy, Stance, View, drains, nodes
+from .candidates import NodeReason, PodReason, PodVerdict, Policy, Stance, View, drain_marks, nodes
 from .candidates.controllers import Controllers, Lookup, Made, owner_of
 from .candidates.pods import Pods
 from .inventory import Inventory
@@ -97,7 +97,7 @@ def _on_node(pod: Pod, verdict: PodVerdict) -> OnNode:
 
 def _without_agreement(node: Node, policy: Policy) -> Node:
     """A node of which we have moved pods already, without the taint that only says that it could go: so we say, too."""
-    mark = drains.ours(node, policy)
+    mark = drain_marks.ours(node, policy)
     if mark is None or mark.phase is not drain.Phase.DRAINING:
         return node
     taints = tuple(each for each in node.spec.taints if each.key != removal_marks.DELETION_CANDIDATE)
@@ -106,7 +106,7 @@ def _without_agreement(node: Node, policy: Policy) -> Node:
 
 def _is_drained(node: Node, sight: Sight, policy: Policy) -> bool:
     """Whether we have moved everything off a node that can be; what is leaving counts as gone, as Karpenter has it."""
-    mark = drains.ours(node, policy)
+    mark = drain_marks.ours(node, policy)
     begun = mark is not None and mark.phase is drain.Phase.DRAINING
     return begun and not any(_remains(pod) for pod in sight.on(node.metadata.name))
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from moorage.evictor.in_force import Found, Names, Wrong, text_of
+from moorage.evictor.effective_configuration import Found, Names, Wrong, text_of
 from moorage.files import prices, rules
 from moorage.files.mistakes import FileMistakes
 from moorage.files.yamlfile import parse

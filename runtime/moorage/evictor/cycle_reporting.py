@@ -10,9 +10,9 @@ from moorage.kube.events import EventRecorder, ObjectRef
 
 from . import metrics
 from .compaction import Emptied, Plan, Unit
-from .following import InForce
-from .looking import Look
-from .tally import Tally
+from .configuration_watch import InForce
+from .evaluation import Look
+from .verdict_counts import Tally
 
 logger = logging.getLogger("moorage.evictor")
 

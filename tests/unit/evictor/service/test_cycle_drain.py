@@ -16,7 +16,7 @@ from tests.examples import examples
 from tests.unit.pinner.bed import faults
 from tests.unit.pinner.bed.virtual import run, virtual
 
-from .acting import ACTS, SECONDS, Evictor
+from .cycle_drain import ACTS, SECONDS, Evictor
 
 UNDER_WAY = ("chosen", "draining")
 

@@ -12,21 +12,21 @@ from typing import Any, cast
 from moorage.controller.fence import Fence
 from moorage.controller.ourselves import Ourselves
 from moorage.drain import Settings as Drains
-from moorage.evictor import kinds, news
-from moorage.evictor.acting import Acting
-from moorage.evictor.again import Still, still
+from moorage.evictor import drain_reporting, kinds
 from moorage.evictor.candidates import Policy
 from moorage.evictor.compaction import History, Settings, never
 from moorage.evictor.configuration import Configuration
+from moorage.evictor.configuration_watch import InForce
 from moorage.evictor.cycle import Cycles, Seen, seen
+from moorage.evictor.cycle_drain import Acting
 from moorage.evictor.destinations import Destined, Reserving, Steering
-from moorage.evictor.following import InForce
+from moorage.evictor.evaluation import Look
 from moorage.evictor.inventory import Inventory
-from moorage.evictor.looking import Look
-from moorage.evictor.rivals import Rivals
+from moorage.evictor.other_evictors import Rivals
+from moorage.evictor.recheck import Still, still
 from moorage.evictor.sources.watched import Watched
 from moorage.evictor.status import Said
-from moorage.evictor.tally import Tally
+from moorage.evictor.verdict_counts import Tally
 from moorage.kube.client import Client
 from moorage.kube.http.transport import Transport
 from tests.unit.drain.bed.bed import US, Bed
@@ -131,7 +131,7 @@ class Evictor(Bed):
             self._ask,
             Steering(reserving, clock.now, self.now),
             Rivals("castai-agent", "castai-evictor-1-x", US),
-            news.Telling(self.recorder.as_recorder(), us),
+            drain_reporting.Telling(self.recorder.as_recorder(), us),
             clock=clock,
             leads=lambda: self.leads,
             installation=US,

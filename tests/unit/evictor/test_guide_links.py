@@ -11,8 +11,8 @@ import yaml
 
 from moorage.evictor.candidates import NodeReason, PodReason, Stance, names
 from moorage.evictor.compaction import KeptReason, Settings
-from moorage.evictor.compaction.places import EMPTIED
 from moorage.evictor.compaction.prices import PRICE
+from moorage.evictor.compaction.targets import EMPTIED
 from moorage.evictor.rules import FORCE, Setting
 from moorage.files import rules, schemas
 from moorage.files.yamlfile import parse

@@ -25,7 +25,7 @@ class InForce(Protocol):
 
 
 class Seen(Protocol):
-    """``looking.Look``."""
+    """``evaluation.Look``."""
 
     @property
     def configuration(self) -> InForce:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from moorage.evictor.in_force import Found
+from moorage.evictor.effective_configuration import Found
 from moorage.evictor.inventory import Inventory
 
 

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from moorage.evictor.candidates import Policy
 from moorage.evictor.compaction import History, Settings
 from moorage.evictor.configuration import Configuration
-from moorage.evictor.due import due
-from moorage.evictor.looking import Look, look
+from moorage.evictor.evaluation import Look, look
+from moorage.evictor.next_change import due
 from tests.examples import examples
 from tests.unit.evictor.build import NOW, Json
 from tests.unit.evictor.compaction.build import replica, replica_set, room
-from tests.unit.evictor.test_looking import inventory
+from tests.unit.evictor.test_evaluation import inventory
 
 MINUTES = st.integers(-30, 90)
 CONFIGURATION = Configuration(

@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 
 from moorage.reservations import moment
 
-from .candidates import drains, names
+from .candidates import drain_marks, names
 from .compaction import History
 from .durations import duration
-from .looking import Look
+from .evaluation import Look
 
 _MARKS = (names.DO_NOT_DISRUPT, names.SCALE_DOWN_DISABLED)
 """Marks whose value may be a time, counted from when the object was made."""
@@ -50,8 +50,8 @@ def _of_marks(look: Look) -> Iterator[datetime]:
 
 def _of_drains(look: Look) -> Iterator[datetime]:
     for node in look.cluster.view.nodes.values():
-        yield from drains.moments(node, look.configuration.drains.hand_back_after)
-    pause = drains.pause(look.cluster.view)
+        yield from drain_marks.moments(node, look.configuration.drains.hand_back_after)
+    pause = drain_marks.pause(look.cluster.view)
     if pause is not None:
         yield pause.until
 
