@@ -21,6 +21,7 @@ from moorage.kube import credentials, errors, resources
 from moorage.kube.cache import Change, Kind, WatchCache
 from moorage.kube.client import Client
 from moorage.kube.http.transport import Transport
+from moorage.kube.resource import Resource
 from moorage.objects import KubeObject, Node, Pod
 from moorage.scheduling import Snapshot
 from tests.kube.support import eventually
@@ -30,7 +31,7 @@ from tools.localcluster import ClusterOptions, LocalCluster
 CASES = 50
 NODES = 7
 SEED = 43
-KINDS: tuple[resources.Resource[Any], ...] = (
+KINDS: tuple[Resource[Any], ...] = (
     resources.NAMESPACES,
     resources.VOLUMES,
     resources.CLAIMS,

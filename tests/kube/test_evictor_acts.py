@@ -19,7 +19,7 @@ from moorage.kube import credentials, errors, resources
 from moorage.kube.cache import Change, WatchCache
 from moorage.kube.client import Client
 from moorage.kube.http.transport import Transport
-from moorage.kube.resources import Resource
+from moorage.kube.resource import Resource
 from moorage.objects import Node, Pod
 from moorage.ops.parsing import Address
 from moorage.ops.settings import EvictorSettings

@@ -13,7 +13,7 @@ import pytest
 from moorage.kube import resources
 from moorage.kube.cache import WatchCache
 from moorage.kube.client import Client
-from moorage.kube.resources import Resource
+from moorage.kube.resource import Resource
 from moorage.objects import Taint
 from moorage.pinner.names import PREPARING
 from moorage.protocol import DeletePlaceholder, Outcome

@@ -19,7 +19,7 @@ import pytest
 from moorage.kube import credentials, errors, resources
 from moorage.kube.client import Client
 from moorage.kube.http.transport import Transport
-from moorage.kube.resources import Resource
+from moorage.kube.resource import Resource
 from moorage.kube.watch import Reader, Selection, Unreadable
 from moorage.kube.wire._generated import kubernetes_pb2 as pb
 from moorage.kube.wire.as_protobuf import ProtobufDecoder

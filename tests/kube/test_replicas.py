@@ -14,7 +14,7 @@ import pytest
 
 from moorage.kube import errors, resources
 from moorage.kube.client import Client
-from moorage.kube.resources import Resource
+from moorage.kube.resource import Resource
 from moorage.ops.parsing import Address
 from moorage.ops.settings import PinnerSettings
 from moorage.pinner import service

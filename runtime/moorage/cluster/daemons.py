@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from moorage.kube.compact import compact_template
-from moorage.kube.resources import Resource
+from moorage.kube.resource import Resource
 from moorage.objects import KubeObject, Object, ObjectMeta, Pod, PodTemplate, Toleration
 from moorage.objects.base import OwnerReference
 from moorage.scheduling import Reason, Verdict

@@ -8,7 +8,7 @@ import msgspec
 
 from moorage.kube import resources
 from moorage.kube.compact import compact_template
-from moorage.kube.resources import Resource
+from moorage.kube.resource import Resource
 from moorage.objects import KubeObject, NodePool, Object, PodTemplate, Workload
 from moorage.objects.workloads import WorkloadSpec
 

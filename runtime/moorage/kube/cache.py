@@ -22,7 +22,7 @@ from . import errors, metrics
 from .backoff import Backoff
 from .changes import Change, Changed, Kind, Subscriber, Unread
 from .http.transport import Transport
-from .resources import Resource
+from .resource import Resource
 from .unreadable import Unreadable
 from .watch import Reader, Selection
 

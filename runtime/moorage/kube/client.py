@@ -18,7 +18,8 @@ from moorage.objects import KubeObject
 from . import errors
 from .backoff import Backoff
 from .http.transport import JSON, Transport
-from .resources import PODS, Resource
+from .resource import Resource
+from .resources import PODS
 from .wire import lenient
 from .wire.bindings import binding
 from .wire.decoder import ListMeta

@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Mapping
 
 import msgspec
-
-from .wire import envelope, lenient, messages
 
 
 class KubeError(Exception):
@@ -214,47 +211,7 @@ def _conflict_cause(status: Status) -> ConflictCause:
     return ConflictCause.OTHER
 
 
-_status = msgspec.json.Decoder(Status)
-
-
-def decode_status(body: bytes, code: int) -> Status:
-    """Read a refusal's body, JSON or protobuf, whatever its headers say.
-
-    A body that is no Status (a proxy's page) becomes its first 200 characters.
-    """
-    try:
-        if body.startswith(envelope.MAGIC):
-            return envelope.read_status(body, Status)
-        status = lenient.decode(body, _status)
-    except (*UNREADABLE, *messages.UNREADABLE):
-        text = body[:200].decode("utf-8", "replace").strip()
-        return Status(message=text or "no message", reason=f"HTTP {code}", code=code)
-    return status
-
-
-def from_response(code: int, headers: Mapping[str, str], body: bytes, *, request: str) -> ApiError:
-    """Build the error that fits an HTTP refusal.
-
-    Args:
-        code: HTTP status, 400 or above.
-        headers: response headers; ``Retry-After`` in seconds is honoured (the API server sends no dates).
-        body: response body, normally a ``metav1.Status``.
-        request: verb and path, for messages.
-    """
-    status = decode_status(body, code)
-    return from_status(code, status, request=request, retry_after=_retry_after(headers, status))
-
-
 def from_status(code: int, status: Status, *, request: str, retry_after: float | None = None) -> ApiError:
     """Build the error that fits a Status, for example one that arrived inside a watch."""
     kind = _BY_CODE.get(code, ServerError if code >= 500 else ApiError)
     return kind(code, status, request=request, retry_after=retry_after)
-
-
-def _retry_after(headers: Mapping[str, str], status: Status) -> float | None:
-    text = headers.get("Retry-After") or headers.get("retry-after", "")
-    if text.isascii() and text.isdigit():
-        return float(min(int(text[:9]), 3600))
-    if status.details and status.details.retry_after_seconds > 0:
-        return float(min(status.details.retry_after_seconds, 3600))
-    return None

@@ -15,7 +15,7 @@ from moorage.objects import KubeObject
 
 from . import errors
 from .http.transport import JSON, Transport
-from .resources import Resource
+from .resource import Resource
 from .unreadable import Unreadable
 from .wire.as_json import JsonDecoder
 from .wire.as_protobuf import ProtobufDecoder

@@ -12,7 +12,8 @@ from moorage.kube.client import Client
 from moorage.kube.credentials import Access
 from moorage.kube.errors import Forbidden, KubeError, NotFound
 from moorage.kube.http.transport import Transport
-from moorage.kube.resources import PODS, Resource
+from moorage.kube.resource import Resource
+from moorage.kube.resources import PODS
 from moorage.objects import Pod
 from moorage.reservations import GROUP_VERSION, NodeReservation, read
 

@@ -11,6 +11,7 @@ import pytest
 
 from moorage.kube import resources
 from moorage.kube.compact import compact_pod
+from moorage.kube.resource import Resource
 from moorage.objects import Pod
 
 TIME = "2026-01-01T00:00:00Z"
@@ -110,7 +111,7 @@ def test_siblings_share_what_is_equal_whenever_they_started() -> None:
 
 
 def cached_kinds() -> list[type]:
-    return sorted({r.type for r in vars(resources).values() if isinstance(r, resources.Resource)}, key=str)
+    return sorted({r.type for r in vars(resources).values() if isinstance(r, Resource)}, key=str)
 
 
 def reachable(kind: object, seen: set[type]) -> Iterator[object]:

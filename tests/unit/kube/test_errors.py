@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 
 from moorage.kube import errors
 from moorage.kube.errors import ConflictCause, ThrottleCause
+from moorage.kube.wire import refusals
 from tests.examples import examples
 from tests.unit.kube.hostile import Json, status
 
 
 def refusal(code: int, body: Json | bytes, **headers: str) -> errors.ApiError:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return errors.from_response(code, {k.replace("_", "-"): v for k, v in headers.items()}, data, request="GET /x")
+    return refusals.from_response(code, {k.replace("_", "-"): v for k, v in headers.items()}, data, request="GET /x")
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,9 @@ import pytest
 
 from moorage.cluster.daemons import DAEMON_SETS
 from moorage.kube import client, errors, resources
-from moorage.kube.resources import Resource
+from moorage.kube.resource import Resource
 from moorage.kube.unreadable import Unreadable
+from moorage.kube.wire import refusals
 from moorage.kube.wire.as_json import JsonDecoder
 from tests.unit.kube.hostile import status
 
@@ -115,7 +116,7 @@ def test_a_bookmark_and_an_error_may_hold_nulls() -> None:
     gone = {**status(410, "Expired", "too old"), "details": {"causes": None, "name": None}}
     with pytest.raises(errors.Gone, match="too old"):
         decoder.event(json.dumps({"object": gone, "type": "ERROR"}).encode())
-    assert errors.decode_status(json.dumps(gone).encode(), 410).reason == "Expired"
+    assert refusals.decode_status(json.dumps(gone).encode(), 410).reason == "Expired"
 
 
 def test_what_is_no_object_at_all_is_still_nothing() -> None:

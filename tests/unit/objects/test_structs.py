@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from moorage import objects
 from moorage.kube import resources
-from moorage.kube.resources import Resource
+from moorage.kube.resource import Resource
 from moorage.objects import CsiNode, Lease, Node, PersistentVolumeClaim, Pod, PodDisruptionBudget, Workload
 
 KINDS: list[Resource[Any]] = [r for r in vars(resources).values() if isinstance(r, Resource)]

@@ -21,7 +21,8 @@ import uvloop
 from moorage.kube import credentials, indexes
 from moorage.kube.cache import Change, WatchCache
 from moorage.kube.http.transport import Transport
-from moorage.kube.resources import NODES, PODS, Resource
+from moorage.kube.resource import Resource
+from moorage.kube.resources import NODES, PODS
 from moorage.objects import Pod
 
 

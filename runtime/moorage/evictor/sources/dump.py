@@ -20,7 +20,7 @@ from moorage.evictor.effective_configuration import Found, Wrong, text_of
 from moorage.evictor.inventory import Inventory
 from moorage.files import prices, rules
 from moorage.kube.errors import UNREADABLE
-from moorage.kube.resources import Resource
+from moorage.kube.resource import Resource
 from moorage.kube.unreadable import Unreadable
 from moorage.kube.wire import lenient
 from moorage.objects import KubeObject

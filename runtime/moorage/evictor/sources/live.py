@@ -17,7 +17,7 @@ from moorage.kube.backoff import Backoff
 from moorage.kube.client import Client
 from moorage.kube.clock import ClockNotSynchronised
 from moorage.kube.http.transport import Transport
-from moorage.kube.resources import Resource
+from moorage.kube.resource import Resource
 from moorage.kube.unreadable import Unreadable
 from moorage.kube.watch import Reader, Selection
 from moorage.objects import KubeObject

@@ -18,6 +18,7 @@ from moorage.kube import errors, resources
 from moorage.kube.backoff import Backoff
 from moorage.kube.cache import Change, WatchCache
 from moorage.kube.http.transport import Transport
+from moorage.kube.resource import Resource
 from moorage.objects import Node, Pod, PodDisruptionBudget
 
 _NEEDED = (resources.NODES, resources.PODS)
@@ -116,7 +117,7 @@ class Watched:
             self._changed()
 
 
-def cache(transport: Transport, resource: resources.Resource[Any], **how: Any) -> WatchCache[Any]:
+def cache(transport: Transport, resource: Resource[Any], **how: Any) -> WatchCache[Any]:
     """The cache of a kind.
 
     Args:

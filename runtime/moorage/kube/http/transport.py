@@ -21,6 +21,7 @@ from prometheus_client import Counter
 from .. import errors, metrics
 from ..clock import ServerClock
 from ..credentials import Access
+from ..wire import refusals
 from .connector import Connector, NotConnected, Place
 from .parser import Answer
 from .pool import Exchanger
@@ -176,7 +177,7 @@ class Transport:
         if answer.status == 401 and await self.access.authenticator.refused():
             answer = await self._exchange(asked, timeout)
         if answer.status >= 300:
-            raise errors.from_response(answer.status, answer.headers, answer.body, request=request)
+            raise refusals.from_response(answer.status, answer.headers, answer.body, request=request)
         return Content(_media_type(answer.headers), answer.body)
 
     async def _exchange(self, asked: _Request, timeout: float) -> Answer:
@@ -237,7 +238,7 @@ class Transport:
                 found = await self._asked(asked, silence)
             head = found.head
             if head.status >= 300:
-                raise errors.from_response(head.status, head.headers, await found.read(), request=f"GET {path}")
+                raise refusals.from_response(head.status, head.headers, await found.read(), request=f"GET {path}")
             yield Content(_media_type(head.headers), found)
         except TimeoutError as error:
             raise errors.Silent(f"watch {path}: silent for {silence:g} s") from error

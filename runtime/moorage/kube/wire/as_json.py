@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from moorage.kube import errors
-from moorage.kube.resources import Resource
+from moorage.kube.resource import Resource
 from moorage.kube.unreadable import Unreadable
 from moorage.objects import KubeObject
 

@@ -15,7 +15,7 @@ from typing import TypeVar
 from google.protobuf.message import DecodeError
 
 from moorage.kube import errors
-from moorage.kube.resources import Resource
+from moorage.kube.resource import Resource
 from moorage.kube.unreadable import Unreadable
 from moorage.objects import KubeObject, ObjectMeta
 

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias, TypeVar
 from moorage.drain import leftovers
 from moorage.kube import errors, resources
 from moorage.kube.client import Client
+from moorage.kube.resource import Resource
 from moorage.objects import KubeObject, MutatingWebhookConfiguration, Node, Pod
 from moorage.reservations import NodeReservation, SlotReservation, destinations, read
 
@@ -78,7 +79,7 @@ async def find(client: Client) -> list[Leftover]:
     return [*_asked(webhooks), *select(nodes, pods, reservations), *_slots(slots)]
 
 
-async def _all(client: Client, kind: resources.Resource[T]) -> tuple[T, ...]:
+async def _all(client: Client, kind: Resource[T]) -> tuple[T, ...]:
     """All objects of a kind; none when it is not defined (any more)."""
     try:
         return await client.list(kind)

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from moorage.kube import resources
-from moorage.kube.resources import Resource
+from moorage.kube.resource import Resource
 from moorage.objects import Pod
 from moorage.reservations import Slot, SlotReservation, destinations, rules
 from tests.unit.pinner.bed.api import KINDS, Api, Request

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from moorage.kube import errors
+from moorage.kube.wire import refusals
 
 Json = dict[str, Any]
 
@@ -26,7 +27,7 @@ def refusal(code: int, reason: str, message: str, *, request: str = "", **detail
     status |= {"reason": reason, "code": code}
     if details:
         status["details"] = details
-    return errors.from_response(code, {}, msgspec.json.encode(status), request=request)
+    return refusals.from_response(code, {}, msgspec.json.encode(status), request=request)
 
 
 def not_found(resource: str, name: str) -> errors.ApiError:
