@@ -23,7 +23,7 @@ from tests.unit.kube.hostile import (
     status,
     transport,
 )
-from tests.unit.kube.test_wire_protobuf import BAD_PAGES, GARBAGE
+from tests.unit.kube.wire.test_as_protobuf import BAD_PAGES, GARBAGE
 
 BINARY = f"Content-Type: {protobuf.CONTENT_TYPE}"
 

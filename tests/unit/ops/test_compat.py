@@ -99,7 +99,7 @@ async def test_a_server_forgets_no_connection_whenever_it_is_closed(
 def test_whoever_closes_a_server_accepts_nothing_more_before() -> None:
     begin = ("start" + "_server(", "web.Sock" + "Site(", "web.TCP" + "Site(")
     own = {
-        "tests/unit/kube/test_connect.py",
+        "tests/unit/kube/http/test_connector.py",
         "tests/unit/pinner/stream/test_failures.py",
         "tests/unit/ops/test_compat.py",
     }
