@@ -1,4 +1,4 @@
-"""Connections to one server, straight or through an HTTP proxy (CONNECT, RFC 9110 section 9.3.6)."""
+"""Opens connections to one server, directly or through an HTTP proxy (CONNECT, RFC 9110 section 9.3.6)."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from aiohappyeyeballs import AddrInfoType, start_connection
 
 from moorage.ops import compat
 
-from .parser import BadAnswer, Reader, ended
+from .parser import BadResponse, ResponseParser, connection_error
 
 P = TypeVar("P", bound=asyncio.Protocol)
 
 _PORTS = {"http": 80, "https": 443}
-_HEAD_START = 0.25
-"""Seconds that an address has before the next one is tried, too."""
+_HAPPY_EYEBALLS_DELAY = 0.25
+"""Seconds before the next address of a name is tried in parallel (RFC 8305)."""
 
 
 class NotConnected(OSError):
-    """There is no connection, so nothing was sent."""
+    """No connection could be opened, so no request was sent."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where something listens.
+class Endpoint:
+    """The address of a server or a proxy.
 
     Attributes:
         scheme: ``http`` or ``https``.
-        host: name or address, without brackets.
-        port: its port.
-        authority: both as they stand in a ``Host`` header.
-        path: what stands before every path; empty or without a slash at its end.
-        credentials: value of an ``Authorization`` header from a URL with user and password; empty without.
+        host: DNS name or IP address, without brackets.
+        port: TCP port.
+        authority: host and port as a ``Host`` header has them.
+        path: a prefix of every path, without a slash at its end; may be empty.
+        credentials: the ``Authorization`` header for the user and password in the URL; empty when it has none.
     """
 
     scheme: str
@@ -50,30 +50,30 @@ class Place:
     credentials: str
 
     @classmethod
-    def of(cls, url: str) -> Place:
-        """From an absolute URL that was checked."""
+    def of(cls, url: str) -> Endpoint:
+        """Parse an absolute, validated URL."""
         parts = urlsplit(url)
         host = (parts.hostname or "").rstrip(".")
         shown = f"[{host}]" if ":" in host else host.encode("idna").decode()
-        said = "" if parts.port is None else f":{parts.port}"
+        suffix = "" if parts.port is None else f":{parts.port}"
         credentials = ""
         if parts.username is not None:
             pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
             credentials = f"Basic {base64.b64encode(pair.encode()).decode()}"
         port = parts.port or _PORTS[parts.scheme]
-        return cls(parts.scheme, host, port, shown + said, parts.path.rstrip("/"), credentials)
+        return cls(parts.scheme, host, port, shown + suffix, parts.path.rstrip("/"), credentials)
 
 
 class Connector:
     """Opens connections to one server.
 
     Args:
-        server: where it is.
-        proxy: where the proxy is that leads there; None for none.
-        timeout: seconds for opening a connection, TLS included.
+        server: the server's address.
+        proxy: the proxy's address; None for a direct connection.
+        timeout: seconds for opening a connection, including the TLS handshake.
     """
 
-    def __init__(self, server: Place, proxy: Place | None, *, timeout: float) -> None:
+    def __init__(self, server: Endpoint, proxy: Endpoint | None, *, timeout: float) -> None:
         self._server, self._proxy = server, proxy
         self._timeout = timeout
         self._where = f"{server.host}:{server.port}"
@@ -84,21 +84,21 @@ class Connector:
         """Open a connection.
 
         Args:
-            made: makes its protocol.
-            tls: settings of TLS, None for plain HTTP; of TLS to the proxy, too, as Go has it (net/http).
-            server_name: whom the certificate must be for.
+            made: makes the protocol.
+            tls: TLS settings, None for plain HTTP. TLS to the proxy uses the same settings, as in Go (net/http).
+            server_name: the name that the certificate must have.
 
         Returns:
-            The protocol, and the bare connection: what TLS, if any, goes over.
+            The protocol, and the connection below TLS.
 
         Raises:
-            NotConnected: there is none.
+            NotConnected: no connection could be opened.
         """
         try:
             async with compat.timeout(self._timeout):
                 if self._proxy is None:
-                    return await self._straight(self._server, made, tls, server_name)
-                if self._server.scheme == "http":  # requests name the server, and the proxy asks it
+                    return await self._direct(self._server, made, tls, server_name)
+                if self._server.scheme == "http":  # the request line names the server, and the proxy forwards it
                     return await self._to_proxy(self._proxy, made, tls)
                 return await self._through(self._proxy, made, tls, server_name)
         except TimeoutError as error:
@@ -106,11 +106,11 @@ class Connector:
         except OSError as error:
             raise NotConnected(f"no connection to {self._where}: {_why(error)}") from error
 
-    async def _straight(
-        self, place: Place, made: Callable[[], P], tls: ssl.SSLContext | None, name: str
+    async def _direct(
+        self, endpoint: Endpoint, made: Callable[[], P], tls: ssl.SSLContext | None, name: str
     ) -> tuple[P, asyncio.Transport]:
-        """Connect to whichever address of a name answers first (RFC 8305), as Go does: one may be dead."""
-        sock = await start_connection(await _addresses(place), happy_eyeballs_delay=_HEAD_START)
+        """Connect to the address that answers first (RFC 8305), as Go does, because one may be unreachable."""
+        sock = await start_connection(await _addresses(endpoint), happy_eyeballs_delay=_HAPPY_EYEBALLS_DELAY)
         connect = asyncio.get_running_loop().create_connection
         try:
             if tls is None:
@@ -123,21 +123,21 @@ class Connector:
         return await _secured(bare, made, tls, name), bare
 
     async def _to_proxy(
-        self, proxy: Place, made: Callable[[], P], tls: ssl.SSLContext | None
+        self, proxy: Endpoint, made: Callable[[], P], tls: ssl.SSLContext | None
     ) -> tuple[P, asyncio.Transport]:
         try:
             if proxy.scheme == "http":
-                return await self._straight(proxy, made, None, "")
-            return await self._straight(proxy, made, tls or ssl.create_default_context(), proxy.host)
+                return await self._direct(proxy, made, None, "")
+            return await self._direct(proxy, made, tls or ssl.create_default_context(), proxy.host)
         except OSError as error:
             raise NotConnected(f"proxy {proxy.host}:{proxy.port}: {_why(error)}") from error
 
     async def _through(
-        self, proxy: Place, made: Callable[[], P], tls: ssl.SSLContext | None, name: str
+        self, proxy: Endpoint, made: Callable[[], P], tls: ssl.SSLContext | None, name: str
     ) -> tuple[P, asyncio.Transport]:
         tunnel, bare = await self._to_proxy(proxy, _Tunnel, tls)
         try:
-            await tunnel.ask(self._server, proxy)
+            await tunnel.connect(self._server, proxy)
         except BaseException:
             compat.abort(tunnel.transport)
             raise
@@ -146,7 +146,7 @@ class Connector:
 
 
 async def _secured(bare: asyncio.Transport, made: Callable[[], P], tls: ssl.SSLContext, name: str) -> P:
-    """Speak TLS over a connection; without success it is closed."""
+    """Start TLS on a connection. The connection is closed when the handshake fails."""
     protocol = made()
     try:
         inner = await asyncio.get_running_loop().start_tls(bare, protocol, tls, server_hostname=name)
@@ -160,29 +160,29 @@ async def _secured(bare: asyncio.Transport, made: Callable[[], P], tls: ssl.SSLC
 
 
 def _why(error: OSError) -> str:
-    """What the system says, without whom it was asked for: the address of a name is of no use to people."""
+    """The system's error text without the IP address, because users know the server by its name."""
     if not error.errno or isinstance(error, (socket.gaierror, ssl.SSLError, NotConnected)):
         return error.strerror or str(error)
     return os.strerror(error.errno)
 
 
-async def _addresses(place: Place) -> Sequence[AddrInfoType]:
-    return await asyncio.get_running_loop().getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
+async def _addresses(endpoint: Endpoint) -> Sequence[AddrInfoType]:
+    return await asyncio.get_running_loop().getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
 
 
 class _Tunnel(asyncio.Protocol):
-    """The first words with a proxy, until it has connected us."""
+    """The CONNECT request to a proxy and its response."""
 
     def __init__(self) -> None:
-        self._reader = Reader(bodiless=True)
+        self._parser = ResponseParser(no_body=True)
         self._done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
-    async def ask(self, server: Place, proxy: Place) -> None:
-        """Have the proxy connect us.
+    async def connect(self, server: Endpoint, proxy: Endpoint) -> None:
+        """Ask the proxy to open a tunnel to the server.
 
         Raises:
-            NotConnected: it does not.
-            ConnectionError: it says nothing, or nonsense.
+            NotConnected: the proxy refuses.
+            ConnectionError: the proxy does not answer, or its response is invalid.
         """
         where = f"[{server.host}]" if ":" in server.host else server.authority.partition(":")[0]
         lines = [f"CONNECT {where}:{server.port} HTTP/1.1", f"Host: {where}:{server.port}"]
@@ -202,13 +202,13 @@ class _Tunnel(asyncio.Protocol):
         if self._done.done():
             return
         try:
-            self._reader.feed(data)
-        except BadAnswer as error:
+            self._parser.feed(data)
+        except BadResponse as error:
             self._done.set_exception(error)
         else:
-            if self._reader.head is not None:
-                self._done.set_result(self._reader.head.status)
+            if self._parser.head is not None:
+                self._done.set_result(self._parser.head.status)
 
     def connection_lost(self, error: Exception | None) -> None:
         if not self._done.done():
-            self._done.set_exception(ended(error, "the proxy"))
+            self._done.set_exception(connection_error(error, "the proxy"))

@@ -1,7 +1,7 @@
-"""Reads HTTP/1.1 answers (RFC 9112) from whatever pieces the network delivers. No I/O.
+"""Parses HTTP/1.1 responses (RFC 9112) with llhttp (httptools). No I/O.
 
-The grammar is llhttp's (httptools). Strict where lenience would let one answer be taken for another: what is not an
-answer ends the connection.
+The parser is strict: a byte that is not part of a valid response ends the connection, so that one response is never
+read as another.
 """
 
 from __future__ import annotations
@@ -11,217 +11,215 @@ from dataclasses import dataclass
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 MAX_HEAD = 64 << 10
-"""Bytes of a status line and its headers, and of anything else that is no body."""
+"""Largest size, in bytes, of a status line with its headers, and of anything else outside the body."""
 MAX_BODY = 128 << 20
-"""Bytes of a body: far more than a page of any list, and less than what a pod may use."""
+"""Largest size of a body, in bytes. A list page is far smaller, and a pod's memory limit is larger."""
 
-_ONCE = frozenset(("content-length", "transfer-encoding"))
-
-
-class BadAnswer(ConnectionError):
-    """What came is no answer, or not all of one."""
+_FRAMING = frozenset(("content-length", "transfer-encoding"))
 
 
-def ended(error: Exception | None, who: str = "the server") -> ConnectionError:
-    """What whoever waits on a connection is told when it is no more.
+class BadResponse(ConnectionError):
+    """The bytes are not a valid response, or the response is incomplete."""
+
+
+def connection_error(error: Exception | None, peer: str = "the server") -> ConnectionError:
+    """The error for a caller whose connection ended.
 
     Args:
-        error: why, as the event loop says it; None when the other side has closed it.
-        who: the other side.
+        error: what the event loop reports; None when the peer closed the connection.
+        peer: the name of the other side, for the message.
     """
     if isinstance(error, ConnectionError):
         return error
-    return BadAnswer(str(error) if error else f"{who} closed the connection")
+    return BadResponse(str(error) if error else f"{peer} closed the connection")
 
 
 @dataclass(slots=True)
-class Answer:
-    """One whole answer.
+class Response:
+    """A complete response.
 
     Attributes:
-        status: its code.
-        headers: by name in lower case; of several with one name the last.
-        body: all of it.
-        kept: whether the connection takes another request.
+        status: the status code.
+        headers: by name in lower case. The last value wins when a name is repeated.
+        body: the whole body.
+        keep_alive: whether the connection accepts another request.
     """
 
     status: int
     headers: dict[str, str]
     body: bytes
-    kept: bool
+    keep_alive: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
-    """What stands before the body.
+class ResponseHead:
+    """Status and headers of a response.
 
     Attributes:
-        status: its code.
-        headers: by name in lower case; of several with one name the last.
-        kept: whether the connection takes another request after it.
+        status: the status code.
+        headers: by name in lower case. The last value wins when a name is repeated.
+        keep_alive: whether the connection accepts another request after this response.
     """
 
     status: int
     headers: dict[str, str]
-    kept: bool
+    keep_alive: bool
 
 
-class Reader:
-    """Reads the answer to one request; for the next one there is another reader.
+class ResponseParser:
+    """Parses the response to one request. Each request needs a new parser.
 
     Args:
-        bodiless: whether a body is neither expected nor waited for, as after CONNECT.
-        endless: whether the body may have any length, because it is taken while it comes.
+        no_body: the response has no body, as after CONNECT.
+        unlimited: the body may have any length, because the caller reads it while it arrives.
 
     Attributes:
-        head: status and headers, once they have come.
-        whole: whether all of it has come.
-        waiting: bytes of the body that were not taken.
-        untouched: whether not a single byte has come.
+        head: status and headers; None until they are complete.
+        complete: whether the whole response has arrived.
+        buffered: bytes of the body that the caller has not taken yet.
+        empty: whether no byte has arrived.
     """
 
     __slots__ = (
-        "_beyond",
-        "_bodiless",
-        "_endless",
+        "_extra_bytes",
         "_headers",
+        "_no_body",
         "_parser",
         "_pieces",
         "_problem",
-        "_unread",
+        "_since_body",
+        "_unlimited",
+        "buffered",
+        "complete",
+        "empty",
         "head",
-        "untouched",
-        "waiting",
-        "whole",
     )
 
-    def __init__(self, *, bodiless: bool = False, endless: bool = False) -> None:
-        self.head: Head | None = None
-        self.whole = False
-        self.waiting = 0
-        self.untouched = True
-        self._bodiless = bodiless
-        self._endless = endless
+    def __init__(self, *, no_body: bool = False, unlimited: bool = False) -> None:
+        self.head: ResponseHead | None = None
+        self.complete = False
+        self.buffered = 0
+        self.empty = True
+        self._no_body = no_body
+        self._unlimited = unlimited
         self._parser = HttpResponseParser(self)
         self._headers: dict[str, str] = {}
         self._pieces: list[bytes] = []
-        self._unread = 0  # bytes since the last piece of the body
-        self._beyond = False  # bytes have come that belong to no answer
+        self._since_body = 0  # bytes since the last piece of the body
+        self._extra_bytes = False  # bytes arrived after the end of the response
         self._problem = ""
 
     def feed(self, data: bytes) -> bool:
-        """Take what has come; returns whether the answer is whole.
+        """Parse received bytes and return whether the response is complete.
 
         Raises:
-            BadAnswer: it is none.
+            BadResponse: the bytes are not a valid response.
         """
-        self.untouched = False
-        self._unread += len(data)
+        self.empty = False
+        self._since_body += len(data)
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:
-            if not self.whole:
-                raise BadAnswer(self._problem or f"what came is not HTTP: {error}") from None
-            self._beyond = True
-        if self._unread > MAX_HEAD and not self.whole:
-            raise BadAnswer("the answer's headers are too long")
-        return self.whole
+            if not self.complete:
+                raise BadResponse(self._problem or f"the response is not valid HTTP: {error}") from None
+            self._extra_bytes = True
+        if self._since_body > MAX_HEAD and not self.complete:
+            raise BadResponse("the response's headers are too long")
+        return self.complete
 
     def end(self) -> None:
-        """The connection has ended.
+        """Handle the end of the connection.
 
         Raises:
-            BadAnswer: that is not how the answer was to end.
+            BadResponse: the response is incomplete.
         """
         if self.head is None or not _ends_with_connection(self.head):
-            raise BadAnswer("the server closed the connection before its answer was complete")
-        self.whole = True
+            raise BadResponse("the server closed the connection before its answer was complete")
+        self.complete = True
 
-    def take(self) -> bytes:
-        """What has come of the body since the last time."""
+    def take_body(self) -> bytes:
+        """Return the part of the body that arrived since the last call."""
         pieces = self._pieces
-        found = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
-        self.waiting = 0
-        return found
+        self.buffered = 0
+        return body
 
-    def answer(self) -> Answer:
-        """The answer, once it is whole, with what was not taken of its body."""
-        assert self.head is not None  # noqa: S101 - it is whole
-        # Bytes beyond the answer belong to no request of ours: nothing more is believed from that connection.
-        kept = self.head.kept and not self._beyond
-        del self._parser  # it refers to us: nobody need search for such a ring
-        return Answer(self.head.status, self.head.headers, self.take(), kept)
+    def response(self) -> Response:
+        """Return the response. Call this once, when ``complete`` is set."""
+        assert self.head is not None  # noqa: S101 - the response is complete
+        # No request of ours expects bytes after the response, so the connection is not used again.
+        keep_alive = self.head.keep_alive and not self._extra_bytes
+        del self._parser  # the parser refers to this object: without the cycle, no garbage collection is needed
+        return Response(self.head.status, self.head.headers, self.take_body(), keep_alive)
 
-    # --- what the parser calls; an error that one of them raises ends up in `feed` ---
+    # --- callbacks of httptools; an exception that one of them raises ends up in `feed` ---
 
     def on_message_begin(self) -> None:
-        """An answer begins: the first one, the one after an announcement, or one that nobody has asked for."""
-        self._beyond = self._beyond or self.whole
+        """A message begins: the response, a response after a 1xx, or an unexpected one."""
+        self._extra_bytes = self._extra_bytes or self.complete
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header, or a line after the last chunk."""
+        """A header, or a trailer after the last chunk. Trailers are ignored."""
         if self.head is not None:
             return
-        known = name.decode("latin-1").lower()
-        if known in _ONCE and known in self._headers:
-            raise self._bad(f"the answer has two headers {known}")
-        self._headers[known] = value.decode("latin-1").strip(" \t")
+        key = name.decode("latin-1").lower()
+        if key in _FRAMING and key in self._headers:
+            raise self._bad(f"the response has two headers {key}")
+        self._headers[key] = value.decode("latin-1").strip(" \t")
 
     def on_headers_complete(self) -> None:
-        """All headers have come."""
+        """All headers have arrived."""
         status, headers = self._parser.get_status_code(), self._headers
-        if status < 200:  # it only announces the answer
+        if status < 200:  # an interim response: the final one follows
             headers.clear()
             return
-        if self.whole:
+        if self.complete:
             return
         coding = headers.get("transfer-encoding")
         if coding is not None and coding.lower() != "chunked":
-            raise self._bad(f"the answer comes as {coding!r}, which was not asked for")
-        self._check(int(headers.get("content-length") or 0))
-        self.head = Head(status, headers, self._parser.should_keep_alive())
-        self.whole = self._bodiless
+            raise self._bad(f"the response has the unsupported transfer encoding {coding!r}")
+        self._check_size(int(headers.get("content-length") or 0))
+        self.head = ResponseHead(status, headers, self._parser.should_keep_alive())
+        self.complete = self._no_body
 
     def on_body(self, piece: bytes) -> None:
-        """A piece of the body."""
-        if self.whole:
-            self._beyond = True
+        """A piece of the body has arrived."""
+        if self.complete:
+            self._extra_bytes = True
             return
-        self._unread = 0
-        self._check(self.waiting + len(piece))
+        self._since_body = 0
+        self._check_size(self.buffered + len(piece))
         self._pieces.append(piece)
-        self.waiting += len(piece)
+        self.buffered += len(piece)
 
     def on_message_complete(self) -> None:
-        """The answer, or an announcement of it, is over."""
-        self.whole = self.head is not None
+        """A message is complete: the response, or a 1xx before it."""
+        self.complete = self.head is not None
 
-    # --- pieces ---
-
-    def _check(self, size: int) -> None:
-        if not self._endless:
+    def _check_size(self, size: int) -> None:
+        if not self._unlimited:
             try:
-                check_size(size)
-            except BadAnswer as error:
+                check_body_size(size)
+            except BadResponse as error:
                 raise self._bad(str(error)) from None
 
-    def _bad(self, problem: str) -> BadAnswer:
-        """What is wrong, remembered: the parser tells its caller only that a callback has failed."""
+    def _bad(self, problem: str) -> BadResponse:
+        """Keep the reason: httptools only reports that a callback failed."""
         self._problem = problem
-        return BadAnswer(problem)
+        return BadResponse(problem)
 
 
-def check_size(size: int) -> None:
-    """Whether a body may be so large.
+def check_body_size(size: int) -> None:
+    """Check the size of a body against ``MAX_BODY``.
 
     Raises:
-        BadAnswer: it may not.
+        BadResponse: the body is too large.
     """
     if size > MAX_BODY:
-        raise BadAnswer(f"the answer is larger than {MAX_BODY >> 20} MiB")
+        raise BadResponse(f"the response is larger than {MAX_BODY >> 20} MiB")
 
 
-def _ends_with_connection(head: Head) -> bool:
-    """Whether nothing else says where the body ends (RFC 9112, 6.3)."""
-    return not _ONCE & head.headers.keys()
+def _ends_with_connection(head: ResponseHead) -> bool:
+    """Whether the body ends with the connection, because no header gives its length (RFC 9112, 6.3)."""
+    return not _FRAMING & head.headers.keys()

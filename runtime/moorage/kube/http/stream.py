@@ -1,7 +1,7 @@
-"""An answer that is read while it comes: the body of a watch, one connection each.
+"""A response whose body is read while it arrives, such as that of a watch. Each stream has its own connection.
 
-A single event is read at once. Of events that come in quick succession some are read together: to be woken for each
-would cost half as much again.
+A single event is read at once. Events in quick succession are read together, because one wake-up per event would need
+half as much CPU again.
 """
 
 from __future__ import annotations
@@ -11,187 +11,185 @@ from typing import cast
 
 from moorage.ops import compat
 
-from .parser import BadAnswer, Head, Reader, check_size, ended
+from .parser import BadResponse, ResponseHead, ResponseParser, check_body_size, connection_error
 
-HIGH = 1 << 20
-"""Bytes that may wait to be read before the network is made to wait."""
-REST = 0.02
-"""Seconds for which nobody looks at the network after something has come."""
-PLENTY = 64 << 10
-"""Bytes after which there is no rest: whoever sends as much is not to wait for us."""
+MAX_BUFFERED = 1 << 20
+"""Bytes that may be buffered before reading from the network is paused."""
+READ_PAUSE = 0.02
+"""Seconds for which reading from the network is paused after data has arrived."""
+NO_PAUSE_SIZE = 64 << 10
+"""Bytes of one read after which reading is not paused: the server sends a lot, and a pause would delay it."""
 
 
 class Stream(asyncio.Protocol):
-    """One request, and its answer as it comes.
+    """One request and its streamed response.
 
     Args:
-        silence: seconds without a byte, from the request on, after which the connection counts as dead. Time in which
-            the network waits for whoever reads does not count.
+        silence: seconds without a byte, counted from the request, after which the connection is treated as dead. Time
+            during which the reader is slow and reading is paused does not count.
     """
 
     def __init__(self, silence: float) -> None:
         self._silence = silence
-        self._reader = Reader(endless=True)
+        self._parser = ResponseParser(unlimited=True)
         self._paused = False
-        self._resting: asyncio.TimerHandle | None = None
+        self._read_pause: asyncio.TimerHandle | None = None
         self._error: OSError | None = None
-        self._heard = 0.0  # loop time of the last byte
+        self._last_byte_at = 0.0  # loop time of the last byte
         self._timer: asyncio.TimerHandle | None = None
-        self._news: asyncio.Future[None] | None = None
+        self._wakeup: asyncio.Future[None] | None = None
         self._transport: asyncio.Transport | None = None
-        self._network: asyncio.Transport | None = None  # below TLS: there alone reading can be put off
+        self._network: asyncio.Transport | None = None  # below TLS: reading can be paused only there
 
     @property
-    def head(self) -> Head:
-        """Status and headers, once `ask` has returned."""
-        assert self._reader.head is not None  # noqa: S101 - it is asked only then
-        return self._reader.head
+    def head(self) -> ResponseHead:
+        """Status and headers. Available after `send` has returned."""
+        assert self._parser.head is not None  # noqa: S101 - `send` waits for it
+        return self._parser.head
 
-    async def ask(self, request: bytes, network: asyncio.Transport) -> None:
-        """Send a request and wait for the head of its answer.
+    async def send(self, request: bytes, network: asyncio.Transport) -> None:
+        """Send a request and wait for the head of its response.
 
         Args:
-            request: all its bytes.
-            network: the bare connection.
+            request: the bytes of the request.
+            network: the connection below TLS.
 
         Raises:
-            ConnectionError: none came.
-            TimeoutError: nothing came for too long.
+            ConnectionError: the connection ended before the head was complete.
+            TimeoutError: no byte arrived for ``silence`` seconds.
         """
         if self._transport is None or self._transport.is_closing():
-            raise ended(None)
+            raise connection_error(None)
         self._network = network
         loop = asyncio.get_running_loop()
-        self._heard = loop.time()
-        self._timer = loop.call_later(self._silence, self._listen)
+        self._last_byte_at = loop.time()
+        self._timer = loop.call_later(self._silence, self._check_silence)
         self._transport.write(request)
-        while self._reader.head is None:
-            await self._more()
+        while self._parser.head is None:
+            await self._wait()
 
     async def readany(self) -> bytes:
-        """What has come since the last time, at least a byte; nothing once the answer is complete.
+        """Wait for data and return all of it; empty bytes at the end of the response.
 
         Raises:
-            ConnectionError: the connection ended before it was.
-            TimeoutError: nothing came for too long.
+            ConnectionError: the connection ended before the response was complete.
+            TimeoutError: no byte arrived for ``silence`` seconds.
         """
-        while not self._reader.waiting:
-            if self._reader.whole:
+        while not self._parser.buffered:
+            if self._parser.complete:
                 return b""
-            await self._more()
-        found = self._reader.take()
+            await self._wait()
+        found = self._parser.take_body()
         if self._paused:
             self._paused = False
-            self._heard = asyncio.get_running_loop().time()
+            self._last_byte_at = asyncio.get_running_loop().time()
             self._resume()
         return found
 
     async def read(self) -> bytes:
-        """The rest of the body; errors as `readany`, and ConnectionError for one that is too large."""
+        """The rest of the body. Raises what `readany` raises, and ConnectionError when the body is too large."""
         found = bytearray()
         while piece := await self.readany():
             found += piece
-            check_size(len(found))
+            check_body_size(len(found))
         return bytes(found)
 
     def close(self) -> None:
-        """End the connection at once; whoever reads is told so."""
+        """Close the connection at once. A caller that reads gets a ConnectionAbortedError."""
         self._fail(ConnectionAbortedError("closed by us"))
 
-    async def _more(self) -> None:
+    async def _wait(self) -> None:
         if self._error is not None:
             raise self._error
-        self._news = asyncio.get_running_loop().create_future()
+        self._wakeup = asyncio.get_running_loop().create_future()
         try:
-            await self._news
+            await self._wakeup
         finally:
-            self._news = None
+            self._wakeup = None
 
-    # --- what the event loop calls ---
+    # --- callbacks of the event loop ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """There is a connection."""
+        """The connection is open."""
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Something has come."""
-        if self._over:
+        """Bytes have arrived."""
+        if self._done:
             return
         loop = asyncio.get_running_loop()
-        self._heard = loop.time()
+        self._last_byte_at = loop.time()
         try:
-            whole = self._reader.feed(data)
-        except BadAnswer as error:
+            complete = self._parser.feed(data)
+        except BadResponse as error:
             self._fail(error)
             return
-        if whole:
-            self._leave()
+        if complete:
+            self._abort()
         else:
-            self._hold_back(len(data), loop)
-        self._tell()
+            self._pause_reading(len(data), loop)
+        self._wake()
 
     def eof_received(self) -> None:
-        """The server has said all: the answer is complete if it was to end so."""
-        if self._over:
+        """The server sends no more: the response is complete if its body ends with the connection."""
+        if self._done:
             return
         try:
-            self._reader.end()
-        except BadAnswer as error:
+            self._parser.end()
+        except BadResponse as error:
             self._fail(error)
         else:
-            self._leave()
-            self._tell()
+            self._abort()
+            self._wake()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """The connection is no more."""
+        """The connection has ended."""
         self._transport = None
-        self._fail(ended(error))
+        self._fail(connection_error(error))
 
     @property
-    def _over(self) -> bool:
-        return self._reader.whole or self._error is not None
+    def _done(self) -> bool:
+        return self._parser.complete or self._error is not None
 
     def _fail(self, error: OSError) -> None:
-        if not self._over:
+        if not self._done:
             self._error = error
-        self._leave()
-        self._tell()
+        self._abort()
+        self._wake()
 
-    def _leave(self) -> None:
-        for timer in (self._timer, self._resting):
+    def _abort(self) -> None:
+        for timer in (self._timer, self._read_pause):
             if timer is not None:
                 timer.cancel()
         compat.abort(self._transport)
 
-    def _tell(self) -> None:
-        if self._news is not None and not self._news.done():
-            self._news.set_result(None)
+    def _wake(self) -> None:
+        if self._wakeup is not None and not self._wakeup.done():
+            self._wakeup.set_result(None)
 
-    def _listen(self) -> None:
-        """Whether anything has come lately."""
+    def _check_silence(self) -> None:
+        """Fail when no byte arrived for ``silence`` seconds."""
         loop = asyncio.get_running_loop()
-        left = self._silence if self._paused else self._heard + self._silence - loop.time()
+        left = self._silence if self._paused else self._last_byte_at + self._silence - loop.time()
         if left > 0:
-            self._timer = loop.call_later(left, self._listen)
+            self._timer = loop.call_later(left, self._check_silence)
         else:
             self._fail(TimeoutError())
 
-    # --- how fast is read ---
-
-    def _hold_back(self, came: int, loop: asyncio.AbstractEventLoop) -> None:
-        """Have the network wait a moment, or until what has come was read."""
+    def _pause_reading(self, received: int, loop: asyncio.AbstractEventLoop) -> None:
+        """Pause reading: for a moment, or, when too much is buffered, until the buffer was read."""
         if self._paused or self._network is None or self._network.is_closing():
             return
-        if self._reader.waiting > HIGH:
+        if self._parser.buffered > MAX_BUFFERED:
             self._paused = True
-        elif self._resting is None and came < PLENTY:
-            self._resting = loop.call_later(REST, self._rested)
+        elif self._read_pause is None and received < NO_PAUSE_SIZE:
+            self._read_pause = loop.call_later(READ_PAUSE, self._end_pause)
         else:
             return
         self._network.pause_reading()
 
-    def _rested(self) -> None:
-        self._resting = None
+    def _end_pause(self) -> None:
+        self._read_pause = None
         if not self._paused:
             self._resume()
 

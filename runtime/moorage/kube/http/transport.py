@@ -1,6 +1,6 @@
-"""HTTP to one API server: connections, credentials, time limits, and nothing about kinds.
+"""HTTP to one API server: connections, credentials and time limits. Kinds of objects are not known here.
 
-Every failure leaves here as one of ``moorage.kube.errors``.
+Every failure is raised as one of ``moorage.kube.errors``.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from .. import errors, metrics
 from ..clock import ServerClock
 from ..credentials import Access
 from ..wire import refusals
-from .connector import Connector, NotConnected, Place
-from .parser import Answer
-from .pool import Exchanger
+from .connector import Connector, Endpoint, NotConnected
+from .parser import Response
+from .pool import ConnectionPool
 from .stream import Stream
 
 USER_AGENT = "moorage"
@@ -32,8 +32,8 @@ B = TypeVar("B")
 
 CONNECT_TIMEOUT = 10.0
 MAX_CONNECTIONS = 128
-"""More than any program has writes under way: leases and reads do not wait for these."""
-# Compressing a list costs the server and us more CPU than a cluster network saves.
+"""More connections than any program has writes in flight, so that leases and reads do not wait for writes."""
+# Compression needs more CPU on both sides than it saves on a cluster's network.
 _HEADERS = (f"User-Agent: {USER_AGENT}", "Accept-Encoding: identity")
 JSON = "application/json"
 _REPEATABLE = frozenset(("GET", "PUT", "DELETE"))
@@ -41,7 +41,7 @@ _REPEATABLE = frozenset(("GET", "PUT", "DELETE"))
 
 @dataclass(slots=True)
 class _Request:
-    """One request, credentials apart."""
+    """One request without its credentials."""
 
     method: str
     path: str
@@ -50,16 +50,16 @@ class _Request:
     content_type: str
     accept: str
 
-    def message(self, origin: str, server: Place, credentials: Mapping[str, str]) -> bytes:
-        """Its bytes.
+    def message(self, origin: str, server: Endpoint, credentials: Mapping[str, str]) -> bytes:
+        """The bytes of the request.
 
         Args:
-            origin: what stands before the path when a proxy is to ask the server; else empty.
-            server: where it is.
+            origin: scheme and authority before the path, for a request over a proxy; else empty.
+            server: the server's address.
             credentials: headers.
 
         Raises:
-            ValueError: a part has a line break, which would begin another header.
+            ValueError: a header contains a line break, which would start another header.
         """
         target = origin + server.path + self.path + _query(tuple(self.query.items()) if self.query else ())
         lines = [f"{self.method} {target} HTTP/1.1", f"Host: {server.authority}", *_HEADERS, f"Accept: {self.accept}"]
@@ -74,11 +74,11 @@ class _Request:
 
 @dataclass(frozen=True, slots=True)
 class Content(Generic[B]):
-    """What an answer holds.
+    """The content of a response.
 
     Attributes:
-        content_type: in lower case and without parameters; empty when the server names none.
-        body: its bytes, or the stream of them.
+        content_type: in lower case and without parameters; empty when the header is missing.
+        body: the bytes, or the stream of bytes.
     """
 
     content_type: str
@@ -86,26 +86,26 @@ class Content(Generic[B]):
 
 
 class Transport:
-    """One pool of connections to one API server.
+    """Connections to one API server.
 
     Args:
-        access: where the server is and how to prove who we are.
-        clock: learns the server's time from every answer.
+        access: the server's address and the credentials.
+        clock: learns the server's time from every response.
     """
 
     def __init__(self, access: Access, *, clock: ServerClock | None = None) -> None:
         self.access = access
         self.clock = clock or ServerClock()
-        self._server = Place.of(access.server)
-        proxy = Place.of(access.proxy) if access.proxy is not None else None
+        self._server = Endpoint.of(access.server)
+        proxy = Endpoint.of(access.proxy) if access.proxy is not None else None
         self._connector = Connector(self._server, proxy, timeout=CONNECT_TIMEOUT)
-        self._exchanger = Exchanger(self._connector, limit=MAX_CONNECTIONS)
+        self._pool = ConnectionPool(self._connector, limit=MAX_CONNECTIONS)
         self._streams: set[Stream] = set()
         self._closed = False
-        # Plain HTTP over a proxy: it is told in each request whom to ask, and who we are.
-        plainly = proxy is not None and self._server.scheme == "http"
-        self._origin = f"http://{self._server.authority}" if plainly else ""
-        self._to_proxy = {"Proxy-Authorization": proxy.credentials} if proxy and plainly and proxy.credentials else {}
+        # For plain HTTP over a proxy, each request names the server and carries the proxy's credentials.
+        forwarded = proxy is not None and self._server.scheme == "http"
+        self._origin = f"http://{self._server.authority}" if forwarded else ""
+        self._to_proxy = {"Proxy-Authorization": proxy.credentials} if proxy and forwarded and proxy.credentials else {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -116,12 +116,12 @@ class Transport:
         await self.close()
 
     async def close(self) -> None:
-        """Close all connections, for good: requests under way and later ones fail with ConnectionLost."""
+        """Close all connections. Requests in flight and later ones fail with ConnectionLost."""
         self._closed = True
-        await self._exchanger.close()
+        await self._pool.close()
         for stream in tuple(self._streams):
             stream.close()
-        await asyncio.sleep(0)  # aborted connections leave in the loop's next round
+        await asyncio.sleep(0)  # the event loop closes aborted connections in its next iteration
 
     async def request(
         self,
@@ -134,139 +134,138 @@ class Transport:
         accept: str = JSON,
         timeout: float = 30.0,
     ) -> bytes:
-        """Send one request and read the whole answer.
+        """Send one request and read the complete response.
 
         Args:
-            method: HTTP verb.
+            method: HTTP method.
             path: absolute path, already quoted (``Resource.path``).
             query: query parameters, unquoted.
             body: request body.
             content_type: of the body.
-            accept: the encodings that are understood; refusals are, in JSON and protobuf.
-            timeout: seconds for the answer; connecting has its own limit.
+            accept: the accepted content types. Refusals are understood in JSON and protobuf.
+            timeout: seconds for the response. Connecting has its own limit.
 
         Returns:
-            The body of a 2xx answer.
+            The body of a 2xx response.
 
         Raises:
-            ApiError: the server said no; the subclass says how.
-            ConnectionLost: no complete answer came.
+            ApiError: the server refused the request; the subclass gives the reason.
+            ConnectionLost: no complete response arrived.
         """
-        asked = _Request(method, path, query, body, content_type, accept)
-        return (await self._answered(asked, timeout)).body
+        request = _Request(method, path, query, body, content_type, accept)
+        return (await self._respond(request, timeout)).body
 
     async def read(self, path: str, *, query: Mapping[str, str], accept: str, timeout: float) -> Content[bytes]:
-        """GET something that the server has in several encodings.
+        """GET a resource that the server has in several encodings.
 
         Args:
             path: absolute path, already quoted.
             query: query parameters, unquoted.
-            accept: the encodings that are understood. A server or a proxy may answer in another one.
-            timeout: seconds for the answer; connecting has its own limit.
+            accept: the accepted content types. A server or a proxy may respond with another one.
+            timeout: seconds for the response. Connecting has its own limit.
 
         Raises:
-            ApiError: the server said no; the subclass says how.
-            ConnectionLost: no complete answer came.
+            ApiError: the server refused the request; the subclass gives the reason.
+            ConnectionLost: no complete response arrived.
         """
-        return await self._answered(_Request("GET", path, query, None, JSON, accept), timeout)
+        return await self._respond(_Request("GET", path, query, None, JSON, accept), timeout)
 
-    async def _answered(self, asked: _Request, timeout: float) -> Content[bytes]:
-        """Send one request and read the whole answer; once more with fresh credentials when the server says 401."""
-        request = f"{asked.method} {asked.path}"
-        answer = await self._exchange(asked, timeout)
-        if answer.status == 401 and await self.access.authenticator.refused():
-            answer = await self._exchange(asked, timeout)
-        if answer.status >= 300:
-            raise refusals.from_response(answer.status, answer.headers, answer.body, request=request)
-        return Content(_media_type(answer.headers), answer.body)
+    async def _respond(self, request: _Request, timeout: float) -> Content[bytes]:
+        """Send one request and read the complete response. After a 401, retry once with fresh credentials."""
+        response = await self._exchange(request, timeout)
+        if response.status == 401 and await self.access.authenticator.refused():
+            response = await self._exchange(request, timeout)
+        if response.status >= 300:
+            line = f"{request.method} {request.path}"
+            raise refusals.from_response(response.status, response.headers, response.body, request=line)
+        return Content(_media_type(response.headers), response.body)
 
-    async def _exchange(self, asked: _Request, timeout: float) -> Answer:
-        """Send, and read the whole answer."""
-        message, tls, name = await self._prepared(asked)
+    async def _exchange(self, request: _Request, timeout: float) -> Response:
+        message, tls, name = await self._prepare(request)
         sent = time.monotonic()
         try:
-            # What may be done twice is sent again when a kept connection has ended.
-            again = asked.method in _REPEATABLE
-            answer = await self._exchanger.exchange(message, tls, name, seconds=timeout, again=again)
+            # A repeatable request is sent again when the server had closed an idle connection.
+            again = request.method in _REPEATABLE
+            response = await self._pool.exchange(message, tls, name, seconds=timeout, again=again)
         except OSError as error:
-            raise self._no_answer(asked, error) from error
-        self._answered_by(asked, answer.status, answer.headers, sent)
-        return answer
+            raise self._no_response(request, error) from error
+        self._observe(request, response.status, response.headers, sent)
+        return response
 
-    async def _prepared(self, asked: _Request) -> tuple[bytes, ssl.SSLContext | None, str]:
-        """The bytes of a request, settings of TLS, and whom the certificate must be for."""
+    async def _prepare(self, request: _Request) -> tuple[bytes, ssl.SSLContext | None, str]:
+        """The bytes of a request, the TLS settings, and the name that the certificate must have."""
         if self._closed:
             raise errors.ConnectionLost(f"the connection to {self._server.authority} was closed by us")
         authenticator = self.access.authenticator
         credentials = await authenticator.headers()
         if self._to_proxy:
             credentials = {**credentials, **self._to_proxy}
-        message = asked.message(self._origin, self._server, credentials)
+        message = request.message(self._origin, self._server, credentials)
         tls = authenticator.ssl_context() if self._server.scheme == "https" else None
         return message, tls, self.access.tls_server_name or self._server.host
 
-    def _answered_by(self, asked: _Request, status: int, headers: Mapping[str, str], sent: float) -> None:
+    def _observe(self, request: _Request, status: int, headers: Mapping[str, str], sent: float) -> None:
         self.clock.observe(headers.get("date"), sent, time.monotonic())
-        _counter(asked.method, status).inc()
+        _counter(request.method, status).inc()
 
-    def _no_answer(self, asked: _Request, error: OSError) -> errors.ConnectionLost:
-        metrics.REQUESTS.labels(asked.method, "none").inc()
-        return _lost(error)(f"{asked.method} {asked.path}: {_sentence(error)}")
+    def _no_response(self, request: _Request, error: OSError) -> errors.ConnectionLost:
+        metrics.REQUESTS.labels(request.method, "none").inc()
+        return _lost(error)(f"{request.method} {request.path}: {_sentence(error)}")
 
     @asynccontextmanager
     async def stream(
         self, path: str, *, query: Mapping[str, str], silence: float, accept: str = JSON
     ) -> AsyncIterator[Content[Stream]]:
-        """Open a watch and hand out its body as it comes.
+        """Open a watch and yield its body as a stream.
 
         Args:
             path: absolute path, already quoted.
             query: query parameters, unquoted.
-            silence: seconds without a byte, from the request on, after which the connection counts as dead. Time in
-                which the reader is slow and the network waits for us does not count.
-            accept: the encodings that are understood. A server or a proxy may answer in another one.
+            silence: seconds without a byte, counted from the request, after which the connection is treated as dead.
+                Time during which the reader is slow and reading is paused does not count.
+            accept: the accepted content types. A server or a proxy may respond with another one.
 
         Raises:
             ApiError: the server refused to open it.
-            ConnectionLost: it could not be opened, or broke while it was read; Silent when nothing came for too long.
+            ConnectionLost: it could not be opened, or it broke; Silent when no byte arrived for ``silence`` seconds.
         """
-        asked = _Request("GET", path, query, None, JSON, accept)
-        found = await self._asked(asked, silence)
+        request = _Request("GET", path, query, None, JSON, accept)
+        stream = await self._open(request, silence)
         try:
-            if found.head.status == 401 and await self.access.authenticator.refused():
-                self._leave(found)
-                found = await self._asked(asked, silence)
-            head = found.head
+            if stream.head.status == 401 and await self.access.authenticator.refused():
+                self._close(stream)
+                stream = await self._open(request, silence)
+            head = stream.head
             if head.status >= 300:
-                raise refusals.from_response(head.status, head.headers, await found.read(), request=f"GET {path}")
-            yield Content(_media_type(head.headers), found)
+                raise refusals.from_response(head.status, head.headers, await stream.read(), request=f"GET {path}")
+            yield Content(_media_type(head.headers), stream)
         except TimeoutError as error:
             raise errors.Silent(f"watch {path}: silent for {silence:g} s") from error
         except OSError as error:
             raise errors.ConnectionLost(f"watch {path}: {_sentence(error)}") from error
         finally:
-            self._leave(found)
+            self._close(stream)
 
-    async def _asked(self, asked: _Request, silence: float) -> Stream:
-        """Send, and read the head of the answer."""
-        message, tls, name = await self._prepared(asked)
+    async def _open(self, request: _Request, silence: float) -> Stream:
+        """Open a connection, send the request and wait for the head of the response."""
+        message, tls, name = await self._prepare(request)
         sent = time.monotonic()
         try:
-            found, network = await self._connector.open(lambda: Stream(silence), tls, name)
-            self._streams.add(found)
+            stream, network = await self._connector.open(lambda: Stream(silence), tls, name)
+            self._streams.add(stream)
             try:
                 if self._closed:
                     raise NotConnected("closed by us")
-                await found.ask(message, network)
+                await stream.send(message, network)
             except BaseException:
-                self._leave(found)
+                self._close(stream)
                 raise
         except OSError as error:
-            raise self._no_answer(asked, error) from error
-        self._answered_by(asked, found.head.status, found.head.headers, sent)
-        return found
+            raise self._no_response(request, error) from error
+        self._observe(request, stream.head.status, stream.head.headers, sent)
+        return stream
 
-    def _leave(self, stream: Stream) -> None:
+    def _close(self, stream: Stream) -> None:
         self._streams.discard(stream)
         stream.close()
 
@@ -276,7 +275,7 @@ def _counter(method: str, status: int) -> Counter:
     return metrics.REQUESTS.labels(method, str(status))
 
 
-@lru_cache(maxsize=256)  # all writes have the same
+@lru_cache(maxsize=256)  # all writes have the same query
 def _query(pairs: tuple[tuple[str, str], ...]) -> str:
     return "?" + urlencode(pairs, quote_via=quote, safe="") if pairs else ""
 
@@ -292,7 +291,7 @@ def _lost(error: OSError) -> type[errors.ConnectionLost]:
 
 
 def _sentence(error: OSError) -> str:
-    """A network error in words; some have an empty text."""
+    """The text of a network error. Some errors have none."""
     if isinstance(error, TimeoutError):
         return "no answer within the time limit"
     return str(error) or type(error).__name__

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from moorage.kube import errors
 from moorage.kube.credentials import load
-from moorage.kube.http.connector import Place
+from moorage.kube.http.connector import Endpoint
 from moorage.kube.http.transport import Transport
 from moorage.ops import compat
 from tests.unit.kube.credentials.support import Pki, Write
@@ -52,7 +52,7 @@ class Proxy:
             await writer.wait_closed()
             return
         method, target, _ = head.decode().split(" ", 2)
-        place = Place.of(target if method != "CONNECT" else f"http://{target}")
+        place = Endpoint.of(target if method != "CONNECT" else f"http://{target}")
         there, back = await asyncio.open_connection(place.host, place.port)
         self._open[back] = None
         if method == "CONNECT":
@@ -173,7 +173,7 @@ async def test_plain_http_is_asked_of_the_proxy(write: Write) -> None:
     [
         (b"HTTP/1.1 407 Who\r\nContent-Length: 0\r\n\r\n", r"answered HTTP 407: give user and password"),
         (b"HTTP/1.1 502 Bad\r\nContent-Length: 100\r\n\r\nno", r"answered HTTP 502"),
-        (b"SSH-2.0-OpenSSH\r\n\r\n", r"not HTTP"),
+        (b"SSH-2.0-OpenSSH\r\n\r\n", r"not valid HTTP"),
         (b"HTTP/1.1 200 OK\r\nX: y", r"closed the connection"),
         (b"HTTP/1.1 200 OK\r\n\r\nthis is no TLS", r"no connection to 127.0.0.1:"),
     ],
@@ -225,4 +225,4 @@ async def test_a_request_cancelled_at_any_moment_leaves_nothing_behind(write: Wr
     ],
 )
 def test_places(url: str, place: tuple[Any, ...]) -> None:
-    assert Place.of(url) == Place(*place)
+    assert Endpoint.of(url) == Endpoint(*place)

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from moorage.kube.http import connector
-from moorage.kube.http.connector import Connector, NotConnected, Place
+from moorage.kube.http.connector import Connector, Endpoint, NotConnected
 
 DEAD, ALIVE, CLOSED = "127.0.0.2", "127.0.0.1", "127.0.0.3"
 
@@ -44,8 +44,8 @@ def silent(address: str, port: int) -> Iterator[None]:
 def resolving_to(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
     """Have every name stand for these addresses, in this order."""
 
-    async def found(place: Place) -> list[tuple[object, ...]]:
-        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (each, place.port)) for each in addresses]
+    async def found(endpoint: Endpoint) -> list[tuple[object, ...]]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (each, endpoint.port)) for each in addresses]
 
     monkeypatch.setattr(connector, "_addresses", found)
 
@@ -62,9 +62,9 @@ async def test_one_address_that_answers_is_enough(monkeypatch: pytest.MonkeyPatc
     async with await asyncio.start_server(meet, ALIVE, 0) as server:
         port = server.sockets[0].getsockname()[1]
         with silent(DEAD, port):
-            place = Place.of(f"http://api.example:{port}")
+            endpoint = Endpoint.of(f"http://api.example:{port}")
             made: asyncio.Future[asyncio.BaseTransport] = asyncio.get_running_loop().create_future()
-            await Connector(place, None, timeout=30).open(lambda: Greeted(made), None, "")
+            await Connector(endpoint, None, timeout=30).open(lambda: Greeted(made), None, "")
             (await made).close()
             assert await met == ALIVE
 
@@ -75,7 +75,7 @@ async def test_without_one_the_name_is_said_and_why(monkeypatch: pytest.MonkeyPa
         taken.bind((ALIVE, 0))
         port = taken.getsockname()[1]
         with pytest.raises(NotConnected, match=rf"no connection to api.example:{port}: Connection refused$"):
-            await Connector(Place.of(f"http://api.example:{port}"), None, timeout=30).open(Protocol, None, "")
+            await Connector(Endpoint.of(f"http://api.example:{port}"), None, timeout=30).open(Protocol, None, "")
 
 
 async def test_a_clean_up_learns_that_there_is_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,7 +88,7 @@ async def test_a_clean_up_learns_that_there_is_no_connection(monkeypatch: pytest
             await asyncio.sleep(600)
         finally:
             try:
-                await Connector(Place.of(f"http://api.example:{port}"), None, timeout=0.05).open(Protocol, None, "")
+                await Connector(Endpoint.of(f"http://api.example:{port}"), None, timeout=0.05).open(Protocol, None, "")
             except NotConnected as error:
                 done.append(str(error))
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moorage.kube.http import parser
-from moorage.kube.http.parser import Answer, BadAnswer, Reader
+from moorage.kube.http.parser import BadResponse, Response, ResponseParser
 
 _OK = b"HTTP/1.1 200 OK\r\n"
 _CHUNKED = _OK + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -50,13 +50,13 @@ BAD = [
 ]
 
 
-def read(data: bytes, cuts: list[int]) -> Answer | None:
-    reader = Reader()
+def read(data: bytes, cuts: list[int]) -> Response | None:
+    reader = ResponseParser()
     places = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
     for start, end in itertools.pairwise(places):
-        assert not reader.whole, "it was whole before its end"
+        assert not reader.complete, "it was whole before its end"
         reader.feed(data[start:end])
-    return reader.answer() if reader.whole else None
+    return reader.response() if reader.complete else None
 
 
 @pytest.mark.parametrize(("data", "status", "body", "kept"), WHOLE)
@@ -66,7 +66,7 @@ def test_an_answer_does_not_depend_on_the_pieces(
 ) -> None:
     found = read(data, cuts)
     assert found is not None
-    assert (found.status, found.body, found.kept) == (status, body, kept)
+    assert (found.status, found.body, found.keep_alive) == (status, body, kept)
 
 
 def test_headers_have_lower_case_names_and_no_space_around() -> None:
@@ -78,51 +78,51 @@ def test_headers_have_lower_case_names_and_no_space_around() -> None:
 @pytest.mark.parametrize(("data", "status", "body", "kept"), WHOLE)
 @given(cuts=st.lists(st.integers(0, 200), max_size=20))
 def test_a_body_may_be_taken_while_it_comes(data: bytes, status: int, body: bytes, kept: bool, cuts: list[int]) -> None:
-    reader = Reader(endless=True)
+    reader = ResponseParser(unlimited=True)
     places = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
     taken = []
     for start, end in itertools.pairwise(places):
         reader.feed(data[start:end])
-        waiting = reader.waiting
-        taken.append(reader.take())
+        waiting = reader.buffered
+        taken.append(reader.take_body())
         assert waiting == len(taken[-1])
-    assert reader.whole
-    found = reader.answer()
-    assert (found.status, b"".join(taken), found.body, found.kept) == (status, body, b"", kept)
+    assert reader.complete
+    found = reader.response()
+    assert (found.status, b"".join(taken), found.body, found.keep_alive) == (status, body, b"", kept)
 
 
 def test_of_a_chunk_nothing_waits_for_the_rest() -> None:
-    reader = Reader(endless=True)
+    reader = ResponseParser(unlimited=True)
     reader.feed(_CHUNKED + b"FFFFFFFF\r\nso far")
-    assert reader.take() == b"so far"
+    assert reader.take_body() == b"so far"
     reader.feed(b" and on")
-    assert reader.take() == b" and on"
-    assert not reader.whole
+    assert reader.take_body() == b" and on"
+    assert not reader.complete
 
 
 @pytest.mark.parametrize("data", BAD)
 @given(cuts=st.lists(st.integers(0, 80_000), max_size=6))
 def test_what_is_no_answer_is_refused(data: bytes, cuts: list[int]) -> None:
-    with pytest.raises(BadAnswer):
+    with pytest.raises(BadResponse):
         read(data, cuts)
 
 
 @pytest.mark.parametrize(("data", "status", "body", "kept"), WHOLE)
 def test_one_that_is_cut_off_is_none(data: bytes, status: int, body: bytes, kept: bool) -> None:
     for end in range(len(data)):
-        reader = Reader()
+        reader = ResponseParser()
         assert not reader.feed(data[:end])
-        with pytest.raises(BadAnswer):
+        with pytest.raises(BadResponse):
             reader.end()
 
 
 def test_a_body_without_a_length_ends_with_the_connection() -> None:
-    reader = Reader()
+    reader = ResponseParser()
     assert not reader.feed(b"HTTP/1.1 200 OK\r\n\r\nso far")
     assert not reader.feed(b" and on")
     reader.end()
-    found = reader.answer()
-    assert (found.body, found.kept) == (b"so far and on", False)
+    found = reader.response()
+    assert (found.body, found.keep_alive) == (b"so far and on", False)
 
 
 @pytest.mark.parametrize("begun", [_OK + b"\r\n0123456789", _CHUNKED + b"a\r\n0123456789\r\n1\r\n"])
@@ -130,13 +130,13 @@ def test_a_body_that_does_not_say_its_length_is_not_read_for_ever(
     monkeypatch: pytest.MonkeyPatch, begun: bytes
 ) -> None:
     monkeypatch.setattr(parser, "MAX_BODY", 10)
-    reader = Reader()
+    reader = ResponseParser()
     assert not reader.feed(begun)
-    with pytest.raises(BadAnswer, match="larger than"):
+    with pytest.raises(BadResponse, match="larger than"):
         reader.feed(b"!")
 
 
 def test_after_bytes_that_nobody_asked_for_the_connection_is_not_used_again() -> None:
     found = read(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK", [])
     assert found is not None
-    assert (found.body, found.kept) == (b"ok", False)
+    assert (found.body, found.keep_alive) == (b"ok", False)

@@ -128,7 +128,7 @@ async def test_a_read_on_a_connection_that_has_ended_meanwhile_is_sent_once_more
 
 
 async def test_connections_that_nobody_uses_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "KEEP", 0.02)
+    monkeypatch.setattr(pool, "IDLE_TIMEOUT", 0.02)
     async with counted() as (server, _), transport(server) as t:
         await asyncio.gather(*(t.request("GET", PATH) for _ in range(3)))
         await eventually(lambda: server.connections == 0)

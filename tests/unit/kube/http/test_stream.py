@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from moorage.kube.http import stream as streams
-from moorage.kube.http.stream import HIGH, PLENTY, Stream
+from moorage.kube.http.stream import MAX_BUFFERED, NO_PAUSE_SIZE, Stream
 
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -48,16 +48,16 @@ class Network:
 
 async def opened(monkeypatch: pytest.MonkeyPatch, rest: float) -> tuple[Stream, Network]:
     """A stream whose answer has begun, and nobody rests any more."""
-    monkeypatch.setattr(streams, "REST", 0.0)
+    monkeypatch.setattr(streams, "READ_PAUSE", 0.0)
     network: Any = Network()
     stream = Stream(60.0)
     stream.connection_made(cast("asyncio.Transport", network))
-    asking = asyncio.create_task(stream.ask(b"GET / HTTP/1.1\r\n\r\n", network))
+    sending = asyncio.create_task(stream.send(b"GET / HTTP/1.1\r\n\r\n", network))
     await asyncio.sleep(0)
     stream.data_received(HEAD)
-    await asking
+    await sending
     await network.watched.wait()
-    monkeypatch.setattr(streams, "REST", rest)
+    monkeypatch.setattr(streams, "READ_PAUSE", rest)
     return stream, network
 
 
@@ -75,9 +75,9 @@ async def test_what_comes_is_read_at_once_and_the_network_not_looked_at_for_a_mo
 
 async def test_nobody_rests_while_plenty_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     stream, network = await opened(monkeypatch, rest=60.0)
-    stream.data_received(chunk(PLENTY))
+    stream.data_received(chunk(NO_PAUSE_SIZE))
     assert network.read
-    assert len(await stream.readany()) == PLENTY
+    assert len(await stream.readany()) == NO_PAUSE_SIZE
     stream.close()
 
 
@@ -93,11 +93,11 @@ async def test_what_was_under_way_when_the_rest_began_is_read_with_the_rest(monk
 async def test_a_slow_reader_has_the_network_wait_and_no_rest_ends_that(monkeypatch: pytest.MonkeyPatch) -> None:
     stream, network = await opened(monkeypatch, rest=0.0)
     stream.data_received(chunk(1))
-    stream.data_received(chunk(HIGH))
+    stream.data_received(chunk(MAX_BUFFERED))
     for _ in range(5):
         await asyncio.sleep(0.001)
     assert not network.read
-    assert len(await stream.readany()) == HIGH + 1
+    assert len(await stream.readany()) == MAX_BUFFERED + 1
     assert network.read
     stream.close()
 
