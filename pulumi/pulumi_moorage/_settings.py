@@ -17,7 +17,7 @@ from pulumi.output import Unknown, contains_unknowns
 from ._files import schemas, values
 from ._files.mistakes import Mistake, Path
 from ._files.schema_errors import shown
-from ._files.yamlfile import Document, Place
+from ._files.yamlfile import Document, Location
 
 Settings = Mapping[str, Any]
 _RELEASE = "release.schema.json"
@@ -139,9 +139,9 @@ class _View:
     def __init__(self, given: Any) -> None:
         self._unknown: list[Path] = []
         self._secrets: dict[Path, str] = {}
-        self._places: dict[Path, Place] = {}  # in the order in which things are written
+        self._locations: dict[Path, Location] = {}  # in the order in which things are written
         self.value = self._known(given, ())
-        self.document = Document(self.value, self._places)
+        self.document = Document(self.value, self._locations)
 
     def of(self, found: Iterable[Mistake]) -> Iterator[Mistake]:
         """The mistakes that are about what is known, without secrets, in the order of the document."""
@@ -160,7 +160,7 @@ class _View:
         return sentence
 
     def _known(self, value: Any, path: Path, *, secret: bool = False) -> Any:
-        self._places[path] = Place(len(self._places), 0)
+        self._locations[path] = Location(len(self._locations), 0)
         secret = secret or path == _SECRET
         if isinstance(value, pulumi.Output | Unknown):
             self._unknown.append(path)

@@ -13,7 +13,7 @@ from moorage.kube import credentials, errors, resources
 from moorage.kube.cache import Change, Kind, WatchCache
 from moorage.kube.client import Client
 from moorage.kube.http.transport import Transport
-from moorage.kube.watch import Reader, Selection
+from moorage.kube.watch import ListWatch, Selection
 from moorage.kube.wire.as_protobuf import ProtobufDecoder
 from moorage.objects import Namespace
 from moorage.protocol import Outcome
@@ -67,7 +67,7 @@ async def test_the_cache_survives_the_api_server_being_killed(own_cluster: Local
         await eventually(seen, "a namespace created after the restart")
         task.cancel()
         with pytest.raises(errors.Gone):  # the new server has no history from before its start
-            await anext(Reader(transport, resources.NAMESPACES, Selection()).events("1", seconds=5, silence=30))
+            await anext(ListWatch(transport, resources.NAMESPACES, Selection()).events("1", seconds=5, silence=30))
         added = [change.object.key for change in told if change.kind is Kind.ADDED]
         assert sorted(added) == sorted(set(added)), "nobody is told twice"
         assert not [change for change in told if change.kind is Kind.DELETED]

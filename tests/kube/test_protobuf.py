@@ -20,7 +20,7 @@ from moorage.kube import credentials, errors, resources
 from moorage.kube.client import Client
 from moorage.kube.http.transport import Transport
 from moorage.kube.resource import Resource
-from moorage.kube.watch import Reader, Selection, Unreadable
+from moorage.kube.watch import ListWatch, Selection, Unreadable
 from moorage.kube.wire._generated import kubernetes_pb2 as pb
 from moorage.kube.wire.as_protobuf import ProtobufDecoder
 from moorage.objects import Pod
@@ -57,7 +57,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 async def listed(client: Client, resource: Resource[Pod], namespace: str) -> dict[str, Pod]:
     found: dict[str, Pod] = {}
-    async for _, items in Reader(client.transport, resource, Selection(namespace=namespace)).pages():
+    async for _, items in ListWatch(client.transport, resource, Selection(namespace=namespace)).pages():
         for item in items:
             assert isinstance(item, Pod), item
             found[item.metadata.name] = item
@@ -68,7 +68,7 @@ async def watched(
     client: Client, resource: Resource[Pod], namespace: str, since: str, until: float
 ) -> list[tuple[str, Pod | Unreadable[Pod]]]:
     """All events after a version until another one, or until a deletion."""
-    reader = Reader(client.transport, resource, Selection(namespace=namespace))
+    reader = ListWatch(client.transport, resource, Selection(namespace=namespace))
     found: list[tuple[str, Pod | Unreadable[Pod]]] = []
     async with aclosing(reader.events(since, seconds=60, silence=30.0)) as events:
         async for kind, item in events:
@@ -169,7 +169,7 @@ async def test_deletions_come_through(client: Client, namespace: str, asked: lis
 
 
 async def refusal(transport: Transport, resource: Resource[Pod], verb: str, namespace: str = "") -> errors.ApiError:
-    reader = Reader(transport, resource, Selection(namespace=namespace))
+    reader = ListWatch(transport, resource, Selection(namespace=namespace))
     answer: AsyncGenerator[Any, None] = (
         reader.pages() if verb == "list" else reader.events("1", seconds=5, silence=30.0)
     )

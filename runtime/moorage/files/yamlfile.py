@@ -1,4 +1,4 @@
-"""YAML with the place of every value: plain values only, nothing that means something else than people expect."""
+"""Parses YAML into plain values and records the location of each. Constructs with surprising meanings are refused."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TOO_LARGE = f"too large with its aliases, at most {_MAX_NODES} values are read"
 _MERGE = "tag:yaml.org,2002:merge"
 
 
-class Place(NamedTuple):
+class Location(NamedTuple):
     """Line and column, counted from 1."""
 
     line: int
@@ -26,33 +26,35 @@ class Place(NamedTuple):
 
 
 class Document(NamedTuple):
-    """A file's content, and the place of every value in it."""
+    """The content of a file and the location of every value in it."""
 
     value: Any
-    places: dict[Path, Place]
+    locations: dict[Path, Location]
 
-    def place(self, path: Path) -> Place:
-        """The place of a value, or of the nearest one around it."""
-        while path and path not in self.places:
+    def location(self, path: Path) -> Location:
+        """The location of a value, or of the closest parent that has one."""
+        while path and path not in self.locations:
             path = path[:-1]
-        return self.places.get(path, Place(0, 0))
+        return self.locations.get(path, Location(0, 0))
 
     def line(self, path: Path) -> int:
-        """The line of a value, or of the nearest one around it."""
-        return self.place(path).line
+        """The line of a value, or of the closest parent that has one."""
+        return self.location(path).line
 
     def mistake(self, path: Path, sentence: str) -> Mistake:
-        """A mistake at that place."""
-        place = self.place(path)
-        return Mistake(place.line, sentence, place.column, path)
+        """A mistake at the location of a value."""
+        location = self.location(path)
+        return Mistake(location.line, sentence, location.column, path)
 
     def below(self, *keys: str | int) -> Document:
-        """What stands below some keys of the document, as a document of its own; places stay those of the file."""
-        places = {path[len(keys) :]: place for path, place in self.places.items() if path[: len(keys)] == keys}
+        """The part of the document below a path of keys. Locations still refer to the file."""
+        locations = {
+            path[len(keys) :]: location for path, location in self.locations.items() if path[: len(keys)] == keys
+        }
         value = self.value
         for key in keys:
             value = value[key]
-        return Document(value, places)
+        return Document(value, locations)
 
 
 def parse(name: str, data: bytes, *, max_bytes: int = MAX_BYTES, merge: bool = False) -> Document:
@@ -79,7 +81,7 @@ def parse(name: str, data: bytes, *, max_bytes: int = MAX_BYTES, merge: bool = F
         builder.mistakes.append(Mistake(further.start_mark.line + 1, sentence, further.start_mark.column + 1))
     if builder.mistakes:
         raise FileMistakes(name, builder.mistakes)
-    return Document(value, builder.places)
+    return Document(value, builder.locations)
 
 
 def _compose(name: str, data: bytes) -> tuple[yaml.Node | None, yaml.Node | None]:
@@ -148,14 +150,14 @@ class _Loader(yaml.SafeLoader):
 
 class _Builder:
     def __init__(self, *, merge: bool, merging: int = 0) -> None:
-        self.places: dict[Path, Place] = {}
+        self.locations: dict[Path, Location] = {}
         self.mistakes: list[Mistake] = []
         self._merge = merge
         self._merging = merging
         self._loader = yaml.SafeLoader("")
 
     def build(self, node: yaml.Node, path: Path) -> Any:
-        self.places.setdefault(path, _place(node))
+        self.locations.setdefault(path, _location(node))
         if len(path) > _MAX_DEPTH:
             if not self.mistakes:
                 self._wrong(node, _TOO_DEEP, path)
@@ -167,8 +169,8 @@ class _Builder:
         return self._scalar(node, path)
 
     def _wrong(self, node: yaml.Node, sentence: str, path: Path) -> None:
-        place = _place(node)
-        self.mistakes.append(Mistake(place.line, sentence, place.column, path))
+        location = _location(node)
+        self.mistakes.append(Mistake(location.line, sentence, location.column, path))
 
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -182,10 +184,10 @@ class _Builder:
                 if not self._merge:
                     self._wrong(key_node, "'<<' is not supported; use templates", path)
             elif key in found:
-                first = self.places[(*path, key)].line
+                first = self.locations[(*path, key)].line
                 self._wrong(key_node, f"{key!r} is there twice, first in line {first}", (*path, key))
             else:
-                self.places[(*path, key)] = _place(key_node)
+                self.locations[(*path, key)] = _location(key_node)
                 found[key] = self.build(value_node, (*path, key))
         for each in merged if self._merge else ():
             self._fill_in(each, found, path)
@@ -201,7 +203,7 @@ class _Builder:
             else:
                 inner = _Builder(merge=True, merging=self._merging + 1)
                 brought = inner._mapping(each, path)
-                self.places |= {below: at for below, at in inner.places.items() if below[len(path)] not in found}
+                self.locations |= {below: at for below, at in inner.locations.items() if below[len(path)] not in found}
                 found.update({key: value for key, value in brought.items() if key not in found})
                 self.mistakes += inner.mistakes
 
@@ -223,5 +225,5 @@ class _Builder:
         return node.value
 
 
-def _place(node: yaml.Node) -> Place:
-    return Place(node.start_mark.line + 1, node.start_mark.column + 1)
+def _location(node: yaml.Node) -> Location:
+    return Location(node.start_mark.line + 1, node.start_mark.column + 1)

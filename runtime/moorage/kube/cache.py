@@ -24,7 +24,7 @@ from .changes import Change, Changed, Kind, Subscriber, Unread
 from .http.transport import Transport
 from .resource import Resource
 from .unreadable import Unreadable
-from .watch import Reader, Selection
+from .watch import ListWatch, Selection
 
 __all__ = ["Change", "Index", "Kind", "WatchCache"]
 
@@ -82,7 +82,7 @@ class WatchCache(Generic[T]):
         optional: bool = False,
     ) -> None:
         self.resource = resource
-        self._reader = Reader(transport, resource, selection)
+        self._reader = ListWatch(transport, resource, selection)
         self._indexes = dict(indexes or {})
         self._silence = silence
         self._backoff = backoff or Backoff()

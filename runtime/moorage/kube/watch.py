@@ -22,7 +22,7 @@ from .wire.as_protobuf import ProtobufDecoder
 from .wire.decoder import Decoder
 from .wire.envelope import CONTENT_TYPE
 
-__all__ = ["Reader", "Selection", "Unreadable"]
+__all__ = ["ListWatch", "Selection", "Unreadable"]
 
 T = TypeVar("T", bound=KubeObject)
 
@@ -49,7 +49,7 @@ class Selection:
         return {k: v for k, v in pairs.items() if v}
 
 
-class Reader(Generic[T]):
+class ListWatch(Generic[T]):
     """Reads one kind: pages of a list, events of a watch.
 
     Args:

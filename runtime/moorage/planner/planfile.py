@@ -223,8 +223,8 @@ class _Reader:
         for problem in validate.promise_problems(promise):
             where = (*path, *problem.path)
             in_template = ("templates", entry.get("template", ""), *problem.path)
-            line = where if where in self._document.places else in_template
-            self._wrong(line if line in self._document.places else path, str(problem))
+            line = where if where in self._document.locations else in_template
+            self._wrong(line if line in self._document.locations else path, str(problem))
         return promise
 
     def _pods(self, entry: Mapping[str, Any], path: Path) -> Iterator[Wanted]:

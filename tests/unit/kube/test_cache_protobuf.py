@@ -6,7 +6,7 @@ import pytest
 
 from moorage.kube import errors
 from moorage.kube.resources import NODES, PODS
-from moorage.kube.watch import Reader, Selection
+from moorage.kube.watch import ListWatch, Selection
 from moorage.objects import Node, Pod
 from tests.unit.kube.hostile import (
     EXPIRED,
@@ -60,7 +60,7 @@ async def test_kinds_without_a_reader_are_asked_for_in_json() -> None:
     async with hostile() as server, transport(server) as t:
         server.protobuf = True
         server.store.put("a")
-        async for _, items in Reader(t, NODES, Selection()).pages():
+        async for _, items in ListWatch(t, NODES, Selection()).pages():
             assert [type(item) for item in items] == [Node]
         assert [request.headers["accept"] for request in server.requests] == ["application/json"]
 
@@ -156,9 +156,9 @@ async def test_the_content_type_decides() -> None:
         server.fault("list", answers(whole, "application/json"), answers(b"{}", protobuf.CONTENT_TYPE))
         for _ in range(2):
             with pytest.raises(errors.Undecodable, match="not a list"):
-                [page async for page in Reader(t, PODS, Selection()).pages()]
+                [page async for page in ListWatch(t, PODS, Selection()).pages()]
         server.fault("list", answers(whole, "Application/VND.kubernetes.protobuf; charset=binary"))
-        assert [page async for page in Reader(t, PODS, Selection()).pages()] == [("7", ())]
+        assert [page async for page in ListWatch(t, PODS, Selection()).pages()] == [("7", ())]
 
 
 async def test_one_object_that_cannot_be_read_hides_no_other() -> None:
@@ -213,11 +213,11 @@ async def test_a_refusal_is_read_in_either_encoding(
     async with hostile() as server, transport(server) as t:
         server.fault(verb, refused(code, document, encoding))
         with pytest.raises(kind, match="Because: it is so") as error:
-            await _ask(server, Reader(t, PODS, Selection()), verb)
+            await _ask(server, ListWatch(t, PODS, Selection()), verb)
         assert (error.value.status.code, error.value.retry_after) == (code, 2.0)
 
 
-async def _ask(server: HostileServer, reader: Reader[Pod], verb: str) -> None:
+async def _ask(server: HostileServer, reader: ListWatch[Pod], verb: str) -> None:
     if verb == "list":
         await anext(reader.pages())
     else:
@@ -230,7 +230,7 @@ async def test_a_refusal_that_is_no_status_keeps_its_code(body: bytes) -> None:
     async with hostile() as server, transport(server) as t:
         server.fault("list", lambda exchange: exchange.answer(403, body, BINARY))
         with pytest.raises(errors.Forbidden, match="HTTP 403"):
-            await _ask(server, Reader(t, PODS, Selection()), "list")
+            await _ask(server, ListWatch(t, PODS, Selection()), "list")
 
 
 @pytest.mark.parametrize("as_status", [False, True], ids=["event", "HTTP status"])

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from moorage.kube import errors
 from moorage.kube.resources import PODS
 from moorage.kube.unreadable import Unreadable
-from moorage.kube.watch import Reader, Selection
+from moorage.kube.watch import ListWatch, Selection
 from moorage.kube.wire.as_json import JsonDecoder
 from moorage.objects import Pod
 from tests.examples import examples
@@ -174,7 +174,7 @@ async def test_a_slow_reader_slows_the_server_down_and_loses_nothing() -> None:
     async with hostile() as server, transport(server) as t:
         server.fault("watch", push)
         # The silence limit must not run while it is we who are slow.
-        stream = Reader(t, PODS, Selection()).events("100", seconds=300, silence=0.03)
+        stream = ListWatch(t, PODS, Selection()).events("100", seconds=300, silence=0.03)
         names: list[str] = []
         async with aclosing(stream) as found:
             async for _, pod in found:
@@ -202,7 +202,7 @@ async def test_leaving_a_watch_closes_its_connection() -> None:
     async with hostile() as server, transport(server) as t:
         server.store.put("a")
         server.store.put("b")
-        async with aclosing(Reader(t, PODS, Selection()).events("100", seconds=300, silence=30.0)) as events:
+        async with aclosing(ListWatch(t, PODS, Selection()).events("100", seconds=300, silence=30.0)) as events:
             async for kind, _ in events:
                 assert kind == "ADDED"
                 break
@@ -214,7 +214,7 @@ async def test_leaving_a_list_between_pages_asks_no_more() -> None:
         server.page_size = 1
         for n in range(3):
             server.store.put(f"p{n}")
-        async with aclosing(Reader(t, PODS, Selection()).pages()) as pages:
+        async with aclosing(ListWatch(t, PODS, Selection()).pages()) as pages:
             async for version, items in pages:
                 assert version == "103"
                 assert [item.key for item in items] == ["ns/p0"]
@@ -225,5 +225,5 @@ async def test_leaving_a_list_between_pages_asks_no_more() -> None:
 async def test_an_orderly_end_is_an_end() -> None:
     async with hostile() as server, transport(server) as t:
         server.fault("watch", says(GOOD[:7], GOOD[7:]))
-        events = Reader(t, PODS, Selection()).events("100", seconds=300, silence=30.0)
+        events = ListWatch(t, PODS, Selection()).events("100", seconds=300, silence=30.0)
         assert [kind async for kind, _ in events] == ["ADDED"]

@@ -19,7 +19,7 @@ from moorage.kube.clock import ClockNotSynchronised
 from moorage.kube.http.transport import Transport
 from moorage.kube.resource import Resource
 from moorage.kube.unreadable import Unreadable
-from moorage.kube.watch import Reader, Selection
+from moorage.kube.watch import ListWatch, Selection
 from moorage.objects import KubeObject
 
 from .result import ConfigMaps, Gathered
@@ -112,7 +112,7 @@ class _There:
     async def _list(self, resource: Resource[Any]) -> None:
         objects: dict[str, KubeObject] = {}
         unread: dict[str, Unreadable[Any]] = {}
-        async for _, page in Reader(self.transport, resource, Selection()).pages():
+        async for _, page in ListWatch(self.transport, resource, Selection()).pages():
             for item in page:
                 if isinstance(item, Unreadable):
                     unread[item.key] = item
