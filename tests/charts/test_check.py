@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from moorage.cli import check as command
-from moorage.controller.certificates import Pair
+from moorage.controller.pki import KeyPair
 from moorage.ops.parsing import Address
 from moorage.ops.secret import Secret
 from moorage.planner.board import Board
@@ -93,7 +93,7 @@ async def planning(pair: Authority) -> AsyncIterator[int]:
     board.start("first-pods", timedelta(minutes=10))
     settings = ServerSettings(
         address=Address("127.0.0.1", 0),
-        pair=lambda: Pair(pair.certificate, pair.key),
+        pair=lambda: KeyPair(pair.certificate, pair.key),
         api_key=lambda: Secret(KEY),
     )
     server = PlannerServer(board, settings)

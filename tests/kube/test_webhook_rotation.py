@@ -179,7 +179,7 @@ async def test_an_expired_certificate_is_replaced_and_a_foreign_one_refused_with
 ) -> None:
     node, ports = node_name(), free_ports(1)
     await client.create(resources.PODS, pod(POD, schedulerName="nobody"), namespace)
-    old = certificates.fill(datetime.now(UTC) - 2 * certificates.CERTIFICATE_LASTS, ["127.0.0.1"], "test")
+    old = certificates.fill(datetime.now(UTC) - 2 * certificates.CERTIFICATE_LIFETIME, ["127.0.0.1"], "test")
     async with pinners(client, cluster, namespace, board(namespace, node), ports, secret=old) as name:
         await asked(client, name, wanted=True)
         await pinning_works(client, namespace, "web", node)

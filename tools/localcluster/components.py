@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tools.localcluster.kubeconfig import write_kubeconfig
 from tools.localcluster.options import ClusterOptions
-from tools.localcluster.pki import Authority, signing_pair, write_private
+from tools.localcluster.pki import create_authority, issue, signing_pair, write, write_private
 from tools.localcluster.ports import free_ports
 
 ETCD = "etcd"
@@ -71,18 +71,18 @@ class ControlPlane:
     def write_files(self) -> str:
         """Writes certificates, token file, audit policy and kubeconfigs, and returns the admin's token."""
         pki = self.directory / "pki"
-        authority = Authority.create("moorage-local-cluster")
-        authority.pair.write(pki, "ca")
-        authority.issue("kube-apiserver", sans=self.options.server_sans).write(pki, "apiserver")
-        authority.issue("kube-apiserver-kubelet-client", ["system:masters"]).write(pki, "kubelet-client")
-        signing_pair().write(pki, "service-account")
+        authority = create_authority("moorage-local-cluster")
+        write(authority.pair, pki, "ca")
+        write(issue(authority, "kube-apiserver", names=self.options.server_sans), pki, "apiserver")
+        write(issue(authority, "kube-apiserver-kubelet-client", ["system:masters"]), pki, "kubelet-client")
+        write(signing_pair(), pki, "service-account")
         # etcd trusts another authority: else any client certificate of the cluster would open its store.
-        store = Authority.create("moorage-local-etcd")
-        store.pair.write(pki, "etcd-ca")
-        store.issue("etcd", sans=["127.0.0.1"]).write(pki, "etcd")
-        front_proxy = Authority.create("moorage-local-front-proxy")
-        front_proxy.pair.write(pki, "front-proxy-ca")
-        front_proxy.issue("front-proxy-client").write(pki, "front-proxy")
+        store = create_authority("moorage-local-etcd")
+        write(store.pair, pki, "etcd-ca")
+        write(issue(store, "etcd", names=["127.0.0.1"]), pki, "etcd")
+        front_proxy = create_authority("moorage-local-front-proxy")
+        write(front_proxy.pair, pki, "front-proxy-ca")
+        write(issue(front_proxy, "front-proxy-client"), pki, "front-proxy")
         token = secrets.token_hex(16)
         write_private(pki / "tokens.csv", f'{token},admin,admin,"system:masters"\n'.encode())
         write_private(self.directory / "audit-policy.yaml", _AUDIT_POLICY.encode())
@@ -96,7 +96,7 @@ class ControlPlane:
                 server=self.server,
                 ca=authority.pair.certificate,
                 user=user,
-                client=authority.issue(user, groups),
+                client=issue(authority, user, groups),
             )
         return token
 

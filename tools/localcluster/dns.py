@@ -10,7 +10,7 @@ from tools.localcluster import host
 from tools.localcluster.api import ApiClient, ApiError
 from tools.localcluster.kubeconfig import write_kubeconfig
 from tools.localcluster.network import Network
-from tools.localcluster.pki import Authority
+from tools.localcluster.pki import issue, load_authority
 from tools.localcluster.realnode import CLUSTER_DOMAIN
 
 READY_PORT = 8181
@@ -23,13 +23,13 @@ _RULES = [
 
 def write_files(directory: Path, server: str, network: Network) -> None:
     """Writes its configuration and identity into the cluster's folder."""
-    authority = Authority.load(directory / "pki", "ca")
+    authority = load_authority(directory / "pki", "ca")
     kubeconfig = write_kubeconfig(
         directory / "coredns.kubeconfig",
         server=server,
         ca=authority.pair.certificate,
         user=_USER,
-        client=authority.issue(_USER),
+        client=issue(authority, _USER),
     )
     (directory / "Corefile").write_text(
         f"""\

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from tools.localcluster.pki import KeyPair, write_private
+from moorage.controller.pki import KeyPair
+from tools.localcluster.pki import write_private
 
 
 def write_kubeconfig(

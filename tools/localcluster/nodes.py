@@ -17,7 +17,7 @@ from tools.localcluster.binaries import binaries
 from tools.localcluster.errors import ClusterError
 from tools.localcluster.kubeconfig import write_kubeconfig
 from tools.localcluster.leftovers import remove_kubelet_leftovers
-from tools.localcluster.pki import Authority
+from tools.localcluster.pki import issue, load_authority
 from tools.localcluster.ports import free_ports
 from tools.localcluster.process import ManagedProcess, stop_all
 
@@ -74,13 +74,13 @@ class NodeProcesses:
             raise ClusterError(f"hollow kubelet {name} runs already")
         home = self.home(name)
         home.mkdir(parents=True, exist_ok=True)
-        authority = Authority.load(self._in.directory / "pki", "ca")
+        authority = load_authority(self._in.directory / "pki", "ca")
         kubeconfig = write_kubeconfig(
             home / "kubeconfig",
             server=self._in.server,
             ca=authority.pair.certificate,
             user=f"system:node:{name}",
-            client=authority.issue(f"system:node:{name}", ["system:nodes"]),
+            client=issue(authority, f"system:node:{name}", ["system:nodes"]),
         )
         flags = {
             "morph": "kubelet",

@@ -13,7 +13,7 @@ import yaml
 from tools.localcluster import host
 from tools.localcluster.kubeconfig import write_kubeconfig
 from tools.localcluster.network import Network
-from tools.localcluster.pki import Authority
+from tools.localcluster.pki import issue, load_authority, write
 
 PAUSE_IMAGE = "localhost/moorage-pause:1"
 CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
@@ -51,7 +51,7 @@ class RealNode:
         """Writes configurations and identities of all three programs."""
         for folder in ("var-lib", "cni"):
             (self.home / folder).mkdir(parents=True, exist_ok=True)
-        authority = Authority.load(self.pki, "ca")
+        authority = load_authority(self.pki, "ca")
         for file, user, groups in (
             ("kubeconfig", f"system:node:{self.name}", ["system:nodes"]),
             ("kube-proxy.kubeconfig", "system:kube-proxy", []),
@@ -61,10 +61,12 @@ class RealNode:
                 server=self.server,
                 ca=authority.pair.certificate,
                 user=user,
-                client=authority.issue(user, groups),
+                client=issue(authority, user, groups),
             )
         address = self.network.node(self.number)
-        authority.issue(f"system:node:{self.name}", ["system:nodes"], [self.name, address]).write(self.home, "serving")
+        write(
+            issue(authority, f"system:node:{self.name}", ["system:nodes"], [self.name, address]), self.home, "serving"
+        )
         (self.home / "resolv.conf").write_text("")  # nothing of this machine's name servers reaches a pod
         (self.home / "containerd.toml").write_text(self._containerd())
         (self.home / "cni" / "10-moorage.conflist").write_text(json.dumps(self._cni(), indent=1))

@@ -7,29 +7,23 @@ its short life, and nobody notices: whoever believes the authority believes the 
 from __future__ import annotations
 
 import enum
-import ipaddress
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from datetime import datetime, timedelta
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.hazmat.primitives import serialization
 
-AUTHORITY_LASTS = timedelta(days=3650)
-CERTIFICATE_LASTS = timedelta(days=90)
-EARLIER = timedelta(hours=1)
-"""How far before now validity begins: clocks differ."""
+from .pki import SERVER, Authority, KeyPair, load_key
+
+AUTHORITY_LIFETIME = timedelta(days=3650)
+CERTIFICATE_LIFETIME = timedelta(days=90)
 
 AUTHORITY, AUTHORITY_KEY = "ca.crt", "ca.key"
 CERTIFICATE, CERTIFICATE_KEY = "tls.crt", "tls.key"
 KEYS = (AUTHORITY, AUTHORITY_KEY, CERTIFICATE, CERTIFICATE_KEY)
 
 _KEEPER = "Its type kubernetes.io/tls says that somebody else keeps it, cert-manager for example: look there"
-
-_Signer = ec.EllipticCurvePrivateKey
 
 
 class Unusable(Exception):
@@ -44,22 +38,6 @@ class State(enum.Enum):
     DUE = "due"
     """An authority, and no certificate that will do for long: one is to be issued."""
     GOOD = "good"
-
-
-class Pair(NamedTuple):
-    """A certificate and its private key, in PEM form."""
-
-    certificate: bytes
-    key: bytes
-
-    def __repr__(self) -> str:
-        """Nothing of the key."""
-        return "Pair(***)"
-
-
-class _Authority(NamedTuple):
-    certificate: x509.Certificate
-    key: _Signer
 
 
 def judge(data: Mapping[str, bytes], names: Sequence[str], now: datetime) -> State:
@@ -78,7 +56,7 @@ def judge(data: Mapping[str, bytes], names: Sequence[str], now: datetime) -> Sta
     authority = _authority(data, now)
     try:
         certificate = x509.load_pem_x509_certificate(data.get(CERTIFICATE, b""))
-        key = _key(data.get(CERTIFICATE_KEY, b""))
+        key = load_key(data.get(CERTIFICATE_KEY, b""))
     except ValueError:
         return State.DUE
     lasts = certificate.not_valid_after_utc - certificate.not_valid_before_utc
@@ -91,7 +69,7 @@ def judge(data: Mapping[str, bytes], names: Sequence[str], now: datetime) -> Sta
     return State.GOOD if good else State.DUE
 
 
-def accept(data: Mapping[str, bytes], names: Sequence[str], now: datetime) -> tuple[Pair, bytes]:
+def accept(data: Mapping[str, bytes], names: Sequence[str], now: datetime) -> tuple[KeyPair, bytes]:
     """A certificate that somebody else makes and renews, as it is, and its authority's: cert-manager's, say.
 
     Args:
@@ -102,7 +80,7 @@ def accept(data: Mapping[str, bytes], names: Sequence[str], now: datetime) -> tu
     Raises:
         Unusable: it cannot be shown.
     """
-    pair, authority = Pair(data.get(CERTIFICATE, b""), data.get(CERTIFICATE_KEY, b"")), data.get(AUTHORITY, b"")
+    pair, authority = KeyPair(data.get(CERTIFICATE, b""), data.get(CERTIFICATE_KEY, b"")), data.get(AUTHORITY, b"")
     if not belong_together(pair):
         raise Unusable(f"{CERTIFICATE} and {CERTIFICATE_KEY} are missing or do not belong together. {_KEEPER}")
     try:
@@ -120,54 +98,33 @@ def accept(data: Mapping[str, bytes], names: Sequence[str], now: datetime) -> tu
 
 
 def fill(now: datetime, names: Sequence[str], program: str) -> dict[str, bytes]:
-    """A new authority with its first certificate: all keys of the Secret.
+    """Create an authority and its first certificate: all keys of the Secret.
 
     Args:
         now: UTC.
-        names: DNS names and IP addresses that the certificate is to have.
-        program: what shows the certificate, for people who read it.
+        names: DNS names and IP addresses of the certificate.
+        program: the program that serves with the certificate; it becomes the common name.
     """
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{program} authority")])
-    certificate = (
-        _builder(subject, subject, key, now, now + AUTHORITY_LASTS)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(signs_certificates=True), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    data = {AUTHORITY: _pem(certificate), AUTHORITY_KEY: _key_pem(key)}
+    certificate, key = Authority.create(f"{program} authority", now, now + AUTHORITY_LIFETIME).pair
+    data = {AUTHORITY: certificate, AUTHORITY_KEY: key}
     return data | issue(data, now, names, program)
 
 
 def issue(data: Mapping[str, bytes], now: datetime, names: Sequence[str], program: str) -> dict[str, bytes]:
-    """A new certificate of the authority in a Secret's data: the keys that change.
+    """Issue a new certificate with the authority in a Secret's data: the keys of the Secret that change.
 
     Args:
-        data: of the Secret.
+        data: the data of the Secret.
         now: UTC.
-        names: DNS names and IP addresses that it is to have.
-        program: what shows it, for people who read it.
+        names: DNS names and IP addresses of the certificate.
+        program: the program that serves with the certificate; it becomes the common name.
 
     Raises:
-        Unusable: there is no such authority.
+        Unusable: the data has no usable authority.
     """
     authority = _authority(data, now)
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, program)])
-    until = min(now + CERTIFICATE_LASTS, authority.certificate.not_valid_after_utc)
-    issuer = authority.key.public_key()
-    certificate = (
-        _builder(subject, authority.certificate.subject, key, now, until)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(signs_certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(x509.SubjectAlternativeName([_general(name) for name in names]), critical=False)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer), critical=False)
-        .sign(authority.key, hashes.SHA256())
-    )
-    return {CERTIFICATE: _pem(certificate), CERTIFICATE_KEY: _key_pem(key)}
+    pair = authority.issue(program, now, now + CERTIFICATE_LIFETIME, purposes=[SERVER], names=names)
+    return {CERTIFICATE: pair.certificate, CERTIFICATE_KEY: pair.key}
 
 
 def expiry(certificate: bytes) -> datetime:
@@ -179,7 +136,7 @@ def expiry(certificate: bytes) -> datetime:
     return x509.load_pem_x509_certificate(certificate).not_valid_after_utc
 
 
-def belong_together(pair: Pair) -> bool:
+def belong_together(pair: KeyPair) -> bool:
     """Whether a private key is that of the first certificate of a chain."""
     try:
         certificate = x509.load_pem_x509_certificate(pair.certificate)
@@ -189,13 +146,10 @@ def belong_together(pair: Pair) -> bool:
     return certificate.public_key() == key.public_key()
 
 
-# --- pieces ---
-
-
-def _authority(data: Mapping[str, bytes], now: datetime) -> _Authority:
+def _authority(data: Mapping[str, bytes], now: datetime) -> Authority:
     try:
         certificate = x509.load_pem_x509_certificate(data.get(AUTHORITY, b""))
-        key = _key(data.get(AUTHORITY_KEY, b""))
+        key = load_key(data.get(AUTHORITY_KEY, b""))
     except ValueError:
         raise Unusable(
             f"it holds something, but no authority of ours ({AUTHORITY} and {AUTHORITY_KEY}). Empty it to have it "
@@ -205,20 +159,10 @@ def _authority(data: Mapping[str, bytes], now: datetime) -> _Authority:
         raise Unusable(f"{AUTHORITY} and {AUTHORITY_KEY} do not belong together. Empty it to have it filled anew")
     if now >= certificate.not_valid_after_utc:
         raise Unusable("its authority has expired. Empty it to have it filled anew")
-    return _Authority(certificate, key)
+    return Authority(certificate, key)
 
 
-def _key(pem: bytes) -> _Signer:
-    try:
-        key = serialization.load_pem_private_key(pem, password=None)
-    except TypeError as error:
-        raise ValueError("the key wants a password") from error
-    if not isinstance(key, _Signer):
-        raise ValueError("not a key of ours")
-    return key
-
-
-def _issued_by(certificate: x509.Certificate, authority: _Authority) -> bool:
+def _issued_by(certificate: x509.Certificate, authority: Authority) -> bool:
     try:
         certificate.verify_directly_issued_by(authority.certificate)
     except (ValueError, TypeError, InvalidSignature):
@@ -233,47 +177,3 @@ def _names(certificate: x509.Certificate) -> set[str]:
         return set()
     addresses = names.get_values_for_type(x509.IPAddress)
     return {*names.get_values_for_type(x509.DNSName), *map(str, addresses)}
-
-
-def _general(name: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ipaddress.ip_address(name))
-    except ValueError:
-        return x509.DNSName(name)
-
-
-def _builder(
-    subject: x509.Name, issuer: x509.Name, key: _Signer, now: datetime, until: datetime
-) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now.astimezone(UTC) - EARLIER)
-        .not_valid_after(until)
-    )
-
-
-def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not signs_certificates,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=signs_certificates,
-        crl_sign=signs_certificates,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _pem(certificate: x509.Certificate) -> bytes:
-    return certificate.public_bytes(serialization.Encoding.PEM)
-
-
-def _key_pem(key: _Signer) -> bytes:
-    form, alone = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    return key.private_bytes(serialization.Encoding.PEM, form, alone)

@@ -16,7 +16,8 @@ from moorage.kube.client import Client
 from moorage.objects import Secret
 
 from . import certificates
-from .certificates import AUTHORITY, Pair, State, Unusable
+from .certificates import AUTHORITY, State, Unusable
+from .pki import KeyPair
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +106,7 @@ class ServingCertificate:
     ) -> None:
         self._secrets, self._secret, self._names, self._program, self._now = secrets, secret, names, program, now
 
-    async def ensure(self) -> tuple[Pair, bytes]:
+    async def ensure(self) -> tuple[KeyPair, bytes]:
         """Look at it once, and put right what is missing.
 
         Returns:
@@ -125,7 +126,7 @@ class ServingCertificate:
             except Unusable as error:
                 raise Unusable(f"{self._secrets.named(self._secret)}: {error}") from None
             if state is State.GOOD:
-                return Pair(data[certificates.CERTIFICATE], data[certificates.CERTIFICATE_KEY]), data[AUTHORITY]
+                return KeyPair(data[certificates.CERTIFICATE], data[certificates.CERTIFICATE_KEY]), data[AUTHORITY]
             empty = state is State.EMPTY
             if empty:
                 new = certificates.fill(now, self._names, self._program)

@@ -20,7 +20,7 @@ from .settings import PlannerSettings
 from .stage import Stage
 
 if TYPE_CHECKING:  # each of these takes a moment to load, and a planner on a person's machine does without
-    from moorage.controller.certificates import Pair
+    from moorage.controller.pki import KeyPair
     from moorage.kube.events import EventRecorder, EventType
     from moorage.ops.health import Health
 
@@ -63,13 +63,13 @@ class Operation:
         return self._settings.in_cluster and not self._settings.once
 
     @property
-    def pair(self) -> Callable[[], Pair] | None:
+    def pair(self) -> Callable[[], KeyPair] | None:
         """Gives the certificate to serve with; None for plaintext. Ask once ``wait_complete`` has returned."""
         if self._keeper is None or not self._settings.tls_secret:
             return self._pair
         keeper = self._keeper
 
-        def stored() -> Pair:
+        def stored() -> KeyPair:
             found = keeper.pair()
             assert found is not None  # noqa: S101 - complete, and what was there stays
             return found
@@ -203,7 +203,7 @@ async def _probes(settings: PlannerSettings, stack: AsyncExitStack) -> tuple[Hea
     return checks, address
 
 
-def _pair_of_files(settings: PlannerSettings) -> Callable[[], Pair]:
+def _pair_of_files(settings: PlannerSettings) -> Callable[[], KeyPair]:
     from .tlsfiles import pair_reader
 
     assert settings.tls_cert_file is not None  # noqa: S101 - asked for it

@@ -15,7 +15,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from moorage.controller import certificates
-from moorage.controller.certificates import AUTHORITY, Pair, Unusable
+from moorage.controller.certificates import AUTHORITY, Unusable
+from moorage.controller.pki import KeyPair
 from moorage.controller.serving import TRIES, SecretWriter, ServingCertificate
 from moorage.kube import errors
 from moorage.kube.client import Client
@@ -69,13 +70,13 @@ class Keeper:
         self._tls_secret, self._client_secret = tls_secret, client_secret
         self._own_key, self._own_authority = own_key, own_authority
         self._on_problem = on_problem
-        self._pair: Pair | None = None
+        self._pair: KeyPair | None = None
         self._key: Secret | None = None
         self._complaint = ""
         self.complete = asyncio.Event()
         """Set once everything was there; what was there stays in use when it is not any more."""
 
-    def pair(self) -> Pair | None:
+    def pair(self) -> KeyPair | None:
         """The certificate to serve with, as it was read last."""
         return self._pair
 

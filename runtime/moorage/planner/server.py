@@ -31,7 +31,7 @@ from .board import Board
 from .session import Session, StalePlanner
 
 if TYPE_CHECKING:  # cryptography takes a moment to load, and plaintext on loopback does without
-    from moorage.controller.certificates import Pair
+    from moorage.controller.pki import KeyPair
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class ServerSettings:
     """
 
     address: Address
-    pair: Callable[[], Pair] | None = None
+    pair: Callable[[], KeyPair] | None = None
     api_key: Callable[[], Secret | None] = lambda: None
     heartbeat: float = rpc.HEARTBEAT
 
@@ -221,7 +221,7 @@ def _sender(context: Context) -> Callable[[ServerMessage], Any]:
     return send
 
 
-def _credentials(pair: Callable[[], Pair]) -> grpc.ServerCredentials:
+def _credentials(pair: Callable[[], KeyPair]) -> grpc.ServerCredentials:
     """The certificate is asked for again at each new connection, so that a renewed one needs no restart."""
 
     def fetch() -> grpc.ServerCertificateConfiguration:

@@ -7,14 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from moorage.controller import certificates
-from moorage.controller.certificates import AUTHORITY, Pair
+from moorage.controller.certificates import AUTHORITY
+from moorage.controller.pki import KeyPair
 
 from . import metrics
 
 logger = logging.getLogger(__name__)
 
 
-def pair_reader(certificate: Path, key: Path) -> Callable[[], Pair]:
+def pair_reader(certificate: Path, key: Path) -> Callable[[], KeyPair]:
     """Gives the pair as it is now; while the files cannot be read, or do not belong together, the last one.
 
     Raises:
@@ -26,7 +27,7 @@ def pair_reader(certificate: Path, key: Path) -> Callable[[], Pair]:
     complained = False
     _note(last)
 
-    def read() -> Pair:
+    def read() -> KeyPair:
         nonlocal last, complained
         try:
             found = _read(certificate, key)
@@ -45,7 +46,7 @@ def pair_reader(certificate: Path, key: Path) -> Callable[[], Pair]:
     return read
 
 
-def _note(pair: Pair) -> None:
+def _note(pair: KeyPair) -> None:
     metrics.CERTIFICATE_ENDS.set(certificates.expiry(pair.certificate).timestamp())
 
 
@@ -57,8 +58,8 @@ def authority_beside(certificate: Path) -> bytes | None:
         return None
 
 
-def _read(certificate: Path, key: Path) -> Pair:
+def _read(certificate: Path, key: Path) -> KeyPair:
     try:
-        return Pair(certificate.read_bytes(), key.read_bytes())
+        return KeyPair(certificate.read_bytes(), key.read_bytes())
     except OSError as error:
         raise ValueError(f"{error.filename}: cannot be read: {error.strerror or error}") from error

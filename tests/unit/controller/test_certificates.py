@@ -10,7 +10,8 @@ import pytest
 from cryptography import x509
 
 from moorage.controller import certificates
-from moorage.controller.certificates import Pair, State, Unusable
+from moorage.controller.certificates import State, Unusable
+from moorage.controller.pki import KeyPair
 from tests.unit.protocol.support import authority
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -25,7 +26,7 @@ def test_an_empty_secret_is_filled_with_what_is_good_then() -> None:
     data = certificates.fill(NOW, NAMES, PROGRAM)
     assert set(data) == set(certificates.KEYS)
     assert certificates.judge(data, NAMES, NOW) is State.GOOD
-    assert certificates.expiry(data["tls.crt"]) == NOW + certificates.CERTIFICATE_LASTS
+    assert certificates.expiry(data["tls.crt"]) == NOW + certificates.CERTIFICATE_LIFETIME
 
 
 def test_a_certificate_is_due_long_before_it_ends_and_the_authority_stays() -> None:
@@ -42,7 +43,7 @@ def test_a_certificate_is_due_long_before_it_ends_and_the_authority_stays() -> N
 
 def test_it_never_outlives_its_authority_and_an_expired_authority_issues_nothing() -> None:
     data = certificates.fill(NOW, NAMES, PROGRAM)
-    late = NOW + certificates.AUTHORITY_LASTS - DAY
+    late = NOW + certificates.AUTHORITY_LIFETIME - DAY
     issued = certificates.issue(data, late, NAMES, PROGRAM)
     assert certificates.expiry(issued["tls.crt"]) == certificates.expiry(data["ca.crt"])
     with pytest.raises(Unusable, match="has expired"):
@@ -121,7 +122,7 @@ def test_the_authority_signs_servers_only_one_level_deep() -> None:
 
 def test_pairs_that_belong_together_and_what_is_shown_of_them() -> None:
     pair, other = authority("a"), authority("b")
-    assert certificates.belong_together(Pair(pair.certificate, pair.key))
-    assert not certificates.belong_together(Pair(pair.certificate, other.key))
-    assert not certificates.belong_together(Pair(b"", b""))
-    assert "PRIVATE" not in repr(Pair(pair.certificate, pair.key))
+    assert certificates.belong_together(KeyPair(pair.certificate, pair.key))
+    assert not certificates.belong_together(KeyPair(pair.certificate, other.key))
+    assert not certificates.belong_together(KeyPair(b"", b""))
+    assert "PRIVATE" not in repr(KeyPair(pair.certificate, pair.key))

@@ -53,7 +53,7 @@ async def test_a_secret_of_ours_is_filled_and_renewed(data: dict[str, bytes]) ->
 
 
 async def test_a_certificate_that_others_keep_is_shown_as_it_is_and_never_written() -> None:
-    late = NOW + certificates.CERTIFICATE_LASTS - timedelta(minutes=1)
+    late = NOW + certificates.CERTIFICATE_LIFETIME - timedelta(minutes=1)
     secrets = Secrets(THEIRS, KEPT_BY_OTHERS)
     pair, authority = await serving(secrets, now=late).ensure()
     assert (pair.certificate, pair.key, authority) == (
@@ -76,7 +76,7 @@ async def test_a_certificate_for_all_names_of_a_domain_will_do() -> None:
         ({CERTIFICATE_KEY: OURS[AUTHORITY_KEY]}, NAMES, timedelta(), "are missing or do not belong together"),
         ({AUTHORITY: b""}, NAMES, timedelta(), "ca.crt is no certificate: take an issuer"),
         ({}, (*NAMES, "other.ns.svc"), timedelta(), "is not valid for other.ns.svc. Its type kubernetes.io/tls"),
-        ({}, NAMES, certificates.CERTIFICATE_LASTS, "its certificate expired at 2026-05-01"),
+        ({}, NAMES, certificates.CERTIFICATE_LIFETIME, "its certificate expired at 2026-05-01"),
     ],
 )
 async def test_what_others_keep_and_cannot_be_shown_is_refused_with_the_reason(

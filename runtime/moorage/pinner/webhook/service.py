@@ -13,7 +13,8 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
-from moorage.controller.certificates import Pair, Unusable, expiry
+from moorage.controller.certificates import Unusable, expiry
+from moorage.controller.pki import KeyPair
 from moorage.kube import errors
 from moorage.ops.parsing import Address
 
@@ -30,7 +31,7 @@ REFRESH = 10.0
 PROPAGATION = 15.0
 """Seconds until all API servers believe a new authority; until then the old certificate is shown."""
 
-Certificate = Callable[[], Awaitable[tuple[Pair, bytes]]]
+Certificate = Callable[[], Awaitable[tuple[KeyPair, bytes]]]
 """The certificate as it is stored, and its authority's."""
 
 
@@ -59,7 +60,7 @@ class WebhookService:
         self._mutator: Mutator | None = None
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.minimum_version = ssl.TLSVersion.TLSv1_2
-        self._shown: Pair | None = None
+        self._shown: KeyPair | None = None
         self._authority = b""
         self._believed_at = 0.0
         self._complaint = ""
@@ -125,7 +126,7 @@ class WebhookService:
         else:
             self._complaint = ""
 
-    def _take(self, pair: Pair, authority: bytes) -> None:
+    def _take(self, pair: KeyPair, authority: bytes) -> None:
         """Believe an authority first, and show its certificate once everybody does."""
         now = self._monotonic()
         if authority != self._authority:
@@ -150,7 +151,7 @@ class WebhookService:
             self._on_problem(sentence)
 
 
-def _load(context: ssl.SSLContext, pair: Pair) -> None:
+def _load(context: ssl.SSLContext, pair: KeyPair) -> None:
     """Have a certificate shown from now on; OpenSSL reads files only, and a key never goes to a disk.
 
     Raises:

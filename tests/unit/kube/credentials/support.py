@@ -10,15 +10,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cryptography.hazmat.primitives import serialization
 
+from moorage.controller.pki import CLIENT, SERVER, Authority, load_key
 from moorage.kube.credentials import Access
 
 SECRET = "s3cr3t-t0ken"
 V1 = "client.authentication.k8s.io/v1"
+HOUR = timedelta(hours=1)
 EXEC = {"command": "p", "apiVersion": V1, "interactiveMode": "Never"}
 
 Write = Callable[..., Path]
@@ -27,44 +26,25 @@ Write = Callable[..., Path]
 
 @dataclass
 class Pki:
-    key: ec.EllipticCurvePrivateKey
-    certificate: x509.Certificate
+    authority: Authority
 
     @property
     def ca(self) -> bytes:
-        return self.certificate.public_bytes(serialization.Encoding.PEM)
+        return self.authority.pair.certificate
 
     def issue(self, name: str, password: bytes | None = None) -> tuple[bytes, bytes]:
-        key = ec.generate_private_key(ec.SECP256R1())
-        certificate = _builder(name, key, self.certificate.subject).add_extension(
-            x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False
-        )
-        encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
-        if password:
-            encryption = serialization.BestAvailableEncryption(password)
-        return (
-            certificate.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM),
-            key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption),
-        )
-
-
-def _builder(name: str, key: ec.EllipticCurvePrivateKey, issuer: x509.Name | None = None) -> x509.CertificateBuilder:
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer or subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(datetime.now(UTC) - timedelta(hours=1))
-        .not_valid_after(datetime.now(UTC) + timedelta(hours=1))
-    )
+        now = datetime.now(UTC)
+        pair = self.authority.issue(name, now, now + HOUR, purposes=[CLIENT, SERVER], names=[name])
+        if password is None:
+            return pair
+        encryption = serialization.BestAvailableEncryption(password)
+        form = serialization.PrivateFormat.PKCS8
+        return pair.certificate, load_key(pair.key).private_bytes(serialization.Encoding.PEM, form, encryption)
 
 
 def new_pki(name: str = "test-ca") -> Pki:
-    key = ec.generate_private_key(ec.SECP256R1())
-    ca = _builder(name, key).add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-    return Pki(key, ca.sign(key, hashes.SHA256()))
+    now = datetime.now(UTC)
+    return Pki(Authority.create(name, now, now + HOUR))
 
 
 def b64(data: bytes) -> str:

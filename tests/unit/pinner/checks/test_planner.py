@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from moorage.controller.certificates import Pair
+from moorage.controller.pki import KeyPair
 from moorage.ops.parsing import Address
 from moorage.ops.secret import Secret
 from moorage.pinner.commands.check import diagnosis
@@ -302,7 +302,7 @@ def secured(port: int, file: Path | None, host: str = LOOPBACK) -> Endpoint:
 
 @asynccontextmanager
 async def tls(pair: Authority) -> AsyncIterator[PlannerServer]:
-    async with serving(planned(), pair=lambda: Pair(pair.certificate, pair.key)) as server:
+    async with serving(planned(), pair=lambda: KeyPair(pair.certificate, pair.key)) as server:
         yield server
 
 

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from moorage.controller import certificates
-from moorage.controller.certificates import AUTHORITY, CERTIFICATE, CERTIFICATE_KEY, Pair, Unusable
+from moorage.controller.certificates import AUTHORITY, CERTIFICATE, CERTIFICATE_KEY, Unusable
+from moorage.controller.pki import KeyPair
 from moorage.ops.parsing import Address
 from moorage.pinner.webhook import service
 from moorage.pinner.webhook.service import WebhookService
@@ -33,10 +34,10 @@ class Replica:
             monotonic=lambda: self.now,
         )
 
-    async def read(self) -> tuple[Pair, bytes]:
+    async def read(self) -> tuple[KeyPair, bytes]:
         if self.trouble is not None:
             raise self.trouble
-        return Pair(self.data[CERTIFICATE], self.data[CERTIFICATE_KEY]), self.data[AUTHORITY]
+        return KeyPair(self.data[CERTIFICATE], self.data[CERTIFICATE_KEY]), self.data[AUTHORITY]
 
     async def look(self) -> None:
         await self.webhook._look()
