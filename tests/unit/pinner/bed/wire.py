@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from email.utils import format_datetime
 
@@ -36,6 +36,7 @@ class Wire:
         lag: seconds by which the watches of a kind (plural) are late.
         asked: how many requests there were.
         most: after how many nobody is answered any more.
+        arriving: called with each request as it is sent.
     """
 
     def __init__(self, api: Api) -> None:
@@ -45,6 +46,7 @@ class Wire:
         self.lag: defaultdict[str, float] = defaultdict(float)
         self.asked = 0
         self.most = MOST
+        self.arriving: list[Callable[[Request], None]] = []
         self._held: set[str] = set()
         self._watches: set[Watch] = set()
         api.store.listeners.append(lambda plural, _: self._wake(plural))
@@ -129,6 +131,8 @@ class Wire:
     async def _exchange(self, request: Request) -> Json:
         """Send a request and wait for its answer, as far as the faults let either through."""
         self.asked += 1
+        for listener in self.arriving:
+            listener(request)
         if self.asked > self.most:
             await asyncio.Event().wait()
         sent = self.api.now()
