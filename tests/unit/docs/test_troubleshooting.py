@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from moorage.drain.reasons import Effect, Reason
-from moorage.pinner.stream_channel import Cause
+from moorage.pinner.stream.connection import Cause
 from tests.unit.docs.log_sentences import ALL, FAULTS, Package
 
 ROOT = Path(__file__).resolve().parents[3]
