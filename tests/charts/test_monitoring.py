@@ -100,10 +100,9 @@ def test_alerts_are_about_this_release_and_say_what_to_do(chart: str) -> None:
             assert each["annotations"]["summary"]
             assert each["annotations"]["description"]
             assert each["for"]
-            if chart == EVICTOR:
-                page, _, section = each["annotations"]["runbook_url"].rpartition("/")[2].partition("#")
-                assert f"## {each['alert']}" in (CHARTS.parent / "docs/guides" / page).read_text()
-                assert section == each["alert"].lower()
+            page, _, section = each["annotations"]["runbook_url"].rpartition("/")[2].partition("#")
+            assert f"## {each['alert']}\n" in (CHARTS.parent / "docs/guides" / page).read_text()
+            assert section == each["alert"].lower()
             assert each["labels"]["severity"] == "warning"
 
 
