@@ -1,0 +1,60 @@
+"""The threat model says of each account what it may write, as the charts grant it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.charts.rendering import EVICTOR, NAMESPACE, PINNER, PLANNER, Values, render
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs/threat-model.md").read_text()
+READS = {"get", "list", "watch"}
+
+Grant = tuple[str, str, str, str]
+"""Namespace, resource, verb and the only name, or empty for all."""
+
+ACCOUNTS: dict[str, tuple[str, Values]] = {
+    f"`{PINNER}`": (PINNER, {}),
+    f"`{EVICTOR}`": (EVICTOR, {}),
+    f"`{EVICTOR}`, `dryRun=false`": (EVICTOR, {"dryRun": False}),
+    f"`{PLANNER}`": (PLANNER, {}),
+    f"`{PLANNER}`, `rebalancing.enabled=true`": (PLANNER, {"rebalancing": {"enabled": True}}),
+}
+
+
+def granted(chart: str, values: Values) -> Iterator[Grant]:
+    for role in render(chart, values).installed:
+        if role["kind"] not in ("Role", "ClusterRole"):
+            continue
+        where = {None: "all", NAMESPACE: "its own"}.get(namespace := role["metadata"].get("namespace"), namespace)
+        yield from ((where, *rest) for rule in role["rules"] for rest in writes(rule))
+
+
+def writes(rule: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    for resource in rule["resources"]:
+        for verb in set(rule["verbs"]) - READS:
+            yield from ((resource, verb, name) for name in rule.get("resourceNames", [""]))
+
+
+def written() -> dict[str, set[Grant]]:
+    section = PAGE.split("## What each account may write\n")[1].split("\n## ")[0]
+    found: dict[str, set[Grant]] = {}
+    for line in section.splitlines():
+        if not line.startswith("| `"):
+            continue
+        account, where, resource, verbs, only = (cell.strip() for cell in line.strip("|").split("|"))
+        names = re.findall(r"`([^`]+)`", only) or [""]
+        found.setdefault(account, set()).update(
+            (where, resource.strip("`"), verb, name) for verb in verbs.split(", ") for name in names
+        )
+    return found
+
+
+def test_each_account_may_write_what_the_page_says() -> None:
+    table = written()
+    assert set(table) == set(ACCOUNTS)
+    for account, (chart, values) in ACCOUNTS.items():
+        always = set(granted(chart, {}))
+        assert table[account] == set(granted(chart, values)) - (always if values else set()), account
