@@ -13,7 +13,7 @@ class Options:
         profile: the provider profile of promises that name none.
         destinations: how pods are put on nodes that run, where they are expected: ``hard``, ``soft`` or ``off``.
         writes_in_flight: how many requests may be under way at a time. More make each cheaper for the servers, and cost
-            memory (docs/benchmarks.md); an API server takes 200 writes at once by default.
+            memory (docs/benchmarks-notes.md); an API server takes 200 writes at once by default.
         lease_interval: how often the Lease of a placeholder is renewed; node-lifecycle waits 40 at least.
         settle_delay: how long notes for people and for later leaders wait for more to come.
         sweeps_per_hour: how many failed pods of one controller are deleted in an hour; then its pods are not pinned.

@@ -1,4 +1,4 @@
-"""How much could be freed at most: a linear program that every real compaction satisfies (proof: docs/benchmarks.md).
+"""How much could be freed at most: a linear program that every real compaction satisfies (docs/benchmarks-notes.md).
 
 Nodes may be emptied in part, pods are a fluid that knows resources and the classes of nodes that its selectors allow,
 and nothing else holds it. What may not go stays, with all that is on it.

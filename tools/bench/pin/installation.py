@@ -1,7 +1,7 @@
 """Where the measured `moorage` comes from: the image, as users run it, or this checkout.
 
 The interpreter makes the difference: the image has its distribution's, the checkout whatever a developer has. One of
-pyenv, configured without optimisations, took a tenth more CPU for a pod (docs/benchmarks.md).
+pyenv, configured without optimisations, took a tenth more CPU for a pod (docs/benchmarks-notes.md).
 """
 
 from __future__ import annotations

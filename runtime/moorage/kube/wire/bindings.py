@@ -1,7 +1,7 @@
 """Writes a v1 Binding in protobuf: what each pin asks of the API server. No I/O.
 
 In JSON the server would parse it twice, for its kind and then strictly, which is a thirtieth of its CPU while pods are
-pinned (docs/benchmarks.md). client-go writes built-in kinds in protobuf, too.
+pinned (docs/benchmarks-notes.md). client-go writes built-in kinds in protobuf, too.
 """
 
 from __future__ import annotations
