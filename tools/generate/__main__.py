@@ -12,7 +12,19 @@ from tools.demo import picture, replay
 from tools.demo.evictor import picture as evictor_picture
 from tools.demo.evictor import report_picture
 from tools.demo.rebalance import picture as rebalance_picture
-from tools.generate import bundle, charts, plan, protocol, pulumi, reference, report, terraform, values
+from tools.generate import (
+    bundle,
+    charts,
+    objects,
+    plan,
+    protocol,
+    protocol_page,
+    pulumi,
+    reference,
+    report,
+    terraform,
+    values,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -23,7 +35,8 @@ GENERATED: dict[str, Callable[[], str]] = {
     "docs/images/evictor.svg": report_picture.svg,
     "docs/reference/evictor-report.md": report.page,
     "docs/reference/metrics.md": reference.metrics,
-    "docs/reference/protocol.md": protocol.reasons,
+    "docs/reference/plan.md": plan.page,
+    "docs/reference/protocol.md": protocol_page.page,
     "docs/reference/settings.md": reference.settings,
     "docs/reference/tools.md": reference.tools,
     "runtime/moorage/schemas/evictorconfig.schema.json": lambda: bundle.text(
@@ -39,6 +52,7 @@ GENERATED_SETS: tuple[Callable[[], dict[str, str]], ...] = (
     protocol.modules,
     values.files,
     charts.files,
+    objects.pages,
     pulumi.files,
     terraform.files,
 )

@@ -91,6 +91,7 @@ class _Plain(yaml.SafeDumper):
 _OF_ALL = {"apiVersion": "string", "kind": "string", "metadata": "object"}
 _TEXT = {"type": "string"}
 _COUNT = {"type": "integer", "format": "int64"}
+_TIME = {"type": "string", "format": "date-time"}
 # Of the last cycle more may be said one day; what is not listed here is kept all the same.
 _OPEN = {"x-kubernetes-preserve-unknown-fields": True}
 _STATUS: Schema = {
@@ -108,12 +109,16 @@ _STATUS: Schema = {
                 "type": "object",
                 "required": ["type", "status"],
                 "properties": {
-                    "type": _TEXT,
-                    "status": {"type": "string", "enum": ["True", "False", "Unknown"]},
-                    "reason": _TEXT,
-                    "message": _TEXT,
-                    "observedGeneration": _COUNT,
-                    "lastTransitionTime": {"type": "string", "format": "date-time"},
+                    "type": {**_TEXT, "description": "What it is about."},
+                    "status": {
+                        "type": "string",
+                        "enum": ["True", "False", "Unknown"],
+                        "description": "Whether it holds.",
+                    },
+                    "reason": {**_TEXT, "description": "Why, in one word."},
+                    "message": {**_TEXT, "description": "Why, for people."},
+                    "observedGeneration": {**_COUNT, "description": "The generation that this is about."},
+                    "lastTransitionTime": {**_TIME, "description": "Since when status is what it is."},
                 },
             },
         },
@@ -122,7 +127,7 @@ _STATUS: Schema = {
             "description": "What the last cycle came to.",
             **_OPEN,
             "properties": {
-                "time": {"type": "string", "format": "date-time", "description": "When it was."},
+                "time": {**_TIME, "description": "When it was."},
                 "nodes": {**_COUNT, "description": "How many nodes there were."},
                 "candidates": {**_COUNT, "description": "How many of them may go."},
                 "going": {
@@ -135,7 +140,10 @@ _STATUS: Schema = {
                     "items": {
                         "type": "object",
                         **_OPEN,
-                        "properties": {"node": _TEXT, "price": {"type": "number"}},
+                        "properties": {
+                            "node": {**_TEXT, "description": "The node's name."},
+                            "price": {"type": "number", "description": "What it is worth."},
+                        },
                     },
                 },
                 "freed": {"type": "number", "description": "What they are worth together."},
