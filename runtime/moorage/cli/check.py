@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from moorage.ops import configuration, parsing
-from moorage.ops.aio import run_command
 from moorage.ops.configuration import setting
 from moorage.ops.settings import PINNER_LEASE, STEERING, PlannerAccess
 
-from .parser import WRONG_USAGE, Parser, make
+from .frame import FAILED, add_output, ask
+from .parser import Parser, called, make
+from .terminal import GREEN, RED, YELLOW, colours, painted
 
 if TYPE_CHECKING:  # loaded when there is something to do: --help and wrong usage need none of it
     from collections.abc import Mapping
@@ -25,7 +25,6 @@ if TYPE_CHECKING:  # loaded when there is something to do: --help and wrong usag
     from moorage.pinner.commands.check.run import Check
     from moorage.pinner.rights import Right
 
-FAILED = 1
 NOT_LOOKED_AT = 3
 PINNER = "castai-pod-pinner"
 """As the chart names its objects unless told otherwise."""
@@ -47,7 +46,7 @@ exit codes:
   2    wrong usage or settings
   3    none has failed, and something could not be looked at
   130  interrupted by Ctrl-C"""
-_COLOURS = {"ok": 32, "warning": 33, "failed": 31, "unknown": 33}
+_COLOURS = {"ok": GREEN, "warning": YELLOW, "failed": RED, "unknown": YELLOW}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,38 +116,26 @@ def parser(prog: str) -> Parser:
         "Nothing is changed in the cluster, and the planner counts no pinner."
     )
     made = make(prog, description, EXAMPLES, EXIT_CODES)
-    made.add_argument("-o", "--output", choices=["text", "json"], default="text", help="text or json")
+    add_output(made)
     configuration.add_flags(made, CheckSettings)
     return made
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Check, and print a line for each."""
-    try:
-        settings = configuration.load(CheckSettings, os.environ, vars(arguments))
-    except configuration.SettingsError as error:
-        print(f"moorage check: {error}", file=sys.stderr)
-        return WRONG_USAGE
-    return run_command(lambda: _check(settings, arguments.output))
+    return ask(
+        CheckSettings,
+        arguments,
+        called("check"),
+        lambda settings, client: _check(settings, client, arguments.output),
+    )
 
 
-async def _check(settings: CheckSettings, output: str) -> int:
-    from moorage.kube import credentials  # after the settings, so that a wrong one is told at once
-    from moorage.kube.client import Client
-    from moorage.kube.errors import KubeError
-    from moorage.kube.http.transport import Transport
+async def _check(settings: CheckSettings, client: Client, output: str) -> int:
     from moorage.pinner.commands.check.run import run
 
-    try:
-        access = credentials.load(settings.kubeconfig, settings.context)
-    except KubeError as error:
-        print(f"moorage check: {error}", file=sys.stderr)
-        return FAILED
     results: list[Result] = []
-    async with (
-        Transport(access) as transport,
-        aclosing(run(_checks(settings, Client(transport)), settings.timeout, _waiting)) as running,
-    ):
+    async with aclosing(run(_checks(settings, client), settings.timeout, _waiting)) as running:
         async for result in running:
             results.append(result)
             if output == "text":
@@ -216,8 +203,8 @@ def _line(result: Result) -> str:
     """``ok      leader: …``; further lines of the detail are indented."""
     word = result.state.value
     word = f"{word.upper() if word == 'failed' else word:<8}"
-    if sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
-        word = f"\x1b[{_COLOURS[result.state.value]}m{word}\x1b[0m"
+    if colours():
+        word = painted(word, _COLOURS[result.state.value])
     first, *more = result.detail.splitlines() or [""]
     return "\n".join([f"{word}{result.name}: {first}", *(f"          {line}" for line in more)])
 

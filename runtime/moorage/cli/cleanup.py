@@ -8,23 +8,21 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from moorage.ops import configuration
-from moorage.ops.aio import run_command
 from moorage.ops.settings import ClusterSettings
 
-from .parser import WRONG_USAGE, Parser, make
+from .frame import FAILED, add_output, ask
+from .parser import Parser, called, make
 from .table import table
 
 if TYPE_CHECKING:  # loaded when there is something to do: --help and wrong usage need none of it
     from moorage.kube.client import Client
     from moorage.pinner.commands.cleanup import Leftover
 
-FAILED = 1
 EXAMPLES = """\
   moorage cleanup --dry-run              only show what would be removed
   moorage cleanup --context staging      of another cluster
@@ -48,40 +46,24 @@ def parser(prog: str) -> Parser:
     made = make(prog, description, EXAMPLES, EXIT_CODES)
     made.add_argument("--dry-run", action="store_true", help="only show what would be removed")
     made.add_argument("-y", "--yes", action="store_true", help="do not ask")
-    made.add_argument("-o", "--output", choices=["text", "json"], default="text", help="text or json")
+    add_output(made)
     configuration.add_flags(made, ClusterSettings)
     return made
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Show, ask, remove."""
-    try:
-        settings = configuration.load(ClusterSettings, os.environ, vars(arguments))
-    except configuration.SettingsError as error:
-        print(f"moorage cleanup: {error}", file=sys.stderr)
-        return WRONG_USAGE
-    from moorage.kube.errors import KubeError
-
-    try:
-        return run_command(lambda: _clean_up(settings, arguments))
-    except KubeError as error:
-        print(f"moorage cleanup: {error}", file=sys.stderr)
-        return FAILED
+    return ask(ClusterSettings, arguments, called("cleanup"), lambda _, client: _clean_up(client, arguments))
 
 
-async def _clean_up(settings: ClusterSettings, arguments: argparse.Namespace) -> int:
-    from moorage.kube import credentials
-    from moorage.kube.client import Client
-    from moorage.kube.http.transport import Transport
+async def _clean_up(client: Client, arguments: argparse.Namespace) -> int:
     from moorage.pinner.commands import cleanup
 
-    async with Transport(credentials.load(settings.kubeconfig, settings.context)) as transport:
-        client = Client(transport)
-        found = await cleanup.find(client)
-        if arguments.output == "text":
-            print(_show(found, transport.access.server))
-        agreed = found and not arguments.dry_run and (arguments.yes or _ask(len(found)))
-        failures = await _remove(client, found, arguments.output) if agreed else {}
+    found = await cleanup.find(client)
+    if arguments.output == "text":
+        print(_show(found, client.transport.access.server))
+    agreed = found and not arguments.dry_run and (arguments.yes or _ask(len(found)))
+    failures = await _remove(client, found, arguments.output) if agreed else {}
     if arguments.output == "json":
         removed = [] if not agreed else [_as_json(each) for each in found if each not in failures]
         failed = [{**_as_json(each), "error": error} for each, error in failures.items()]

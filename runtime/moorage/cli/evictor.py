@@ -14,13 +14,14 @@ from moorage.ops import configuration, logs
 from moorage.ops.settings import EvictorSettings
 
 from . import looking
-from .looking import FAILED, SERVICE, Ended
-from .parser import WRONG_USAGE, Parser, make
+from .frame import FAILED, Ended, settings_of
+from .looking import SERVICE
+from .parser import WRONG_USAGE, Parser, called, make
+from .terminal import colours
 
 if TYPE_CHECKING:  # loaded when there is something to do: --help and wrong usage need none of it
     from moorage.evictor.report import Report
 
-PROG = "moorage evictor"
 FORMATS = ("table", "wide", "json", "html")
 _ONCE = {"output": "-o", "output_file": "--output-file", "rules": "--rules", "prices": "--prices"}
 """What is for a single look, and how it is written."""
@@ -74,10 +75,10 @@ def main(arguments: argparse.Namespace) -> int:
 def _once(arguments: argparse.Namespace) -> int:
     wrong = _wrong_output(arguments)
     if wrong:
-        print(f"{PROG}: {wrong}", file=sys.stderr)
+        print(f"{called('evictor')}: {wrong}", file=sys.stderr)
         return WRONG_USAGE
-    settings = looking.settings_of(arguments, PROG)
-    seen, source = looking.look_once(arguments, settings, PROG)
+    settings = settings_of(EvictorSettings, arguments, called("evictor"))
+    seen, source = looking.look_once(arguments, settings, called("evictor"))
     from moorage.evictor.report import build
 
     text = _written(build(seen, source), arguments)
@@ -87,7 +88,10 @@ def _once(arguments: argparse.Namespace) -> int:
     try:
         Path(arguments.output_file).write_text(text, "utf-8")
     except OSError as error:
-        print(f"{PROG}: {arguments.output_file} cannot be written: {error.strerror or error}", file=sys.stderr)
+        print(
+            f"{called('evictor')}: {arguments.output_file} cannot be written: {error.strerror or error}",
+            file=sys.stderr,
+        )
         return FAILED
     return looking.code_of(seen)
 
@@ -109,7 +113,7 @@ def _wrong_output(arguments: argparse.Namespace) -> str:
 def _written(report: Report, arguments: argparse.Namespace) -> str:
     from moorage.evictor import report as rendering
 
-    colour = looking.colours() and arguments.output_file is None
+    colour = colours() and arguments.output_file is None
     width = shutil.get_terminal_size((100, 24)).columns
     ways: dict[str, Callable[[], str]] = {
         "table": lambda: rendering.as_table(report, colour, width),
@@ -124,9 +128,11 @@ def _written(report: Report, arguments: argparse.Namespace) -> str:
 def _serve(arguments: argparse.Namespace) -> int:
     given = [flag for field, flag in _ONCE.items() if getattr(arguments, field) is not None]
     if given:
-        print(f"{PROG}: {', '.join(given)} is for a single look: add --once, or --from FILE", file=sys.stderr)
+        print(
+            f"{called('evictor')}: {', '.join(given)} is for a single look: add --once, or --from FILE", file=sys.stderr
+        )
         return WRONG_USAGE
-    settings = looking.settings_of(arguments, PROG)
+    settings = settings_of(EvictorSettings, arguments, called("evictor"))
     logs.configure(settings.log_level, settings.log_format)
 
     # numpy's linear algebra is never called: its threads, one per core of the node, only cost memory.

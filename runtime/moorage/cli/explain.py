@@ -17,13 +17,14 @@ from moorage.ops.aio import run_command
 from moorage.ops.settings import EvictorSettings
 
 from . import looking
-from .looking import FAILED, SERVICE, Ended
-from .parser import WRONG_USAGE, Parser, make
+from .frame import FAILED, Ended, add_output, connected, settings_of
+from .looking import SERVICE
+from .parser import WRONG_USAGE, Parser, called, make
+from .terminal import colours, plain
 
 if TYPE_CHECKING:  # loaded when there is something to do
     from moorage.pinner.commands.overview import Held
 
-PROG = "moorage explain"
 EXAMPLES = """\
   moorage explain node ip-10-0-3-7.ec2.internal      may it be emptied, what holds it, where would its pods go
   moorage explain pod shop/web-7d9c5b8f6-x2x7p       may it be evicted, and where would the next one run
@@ -48,7 +49,7 @@ def parser(prog: str) -> Parser:
     made.add_argument("kind", choices=["node", "pod"], help="what it is")
     made.add_argument("name", metavar="NAME", help="of a node; of a pod NAMESPACE/NAME")
     looking.add_arguments(made)
-    made.add_argument("-o", "--output", choices=["text", "json"], default="text", help="text or json")
+    add_output(made)
     configuration.add_flags(made, EvictorSettings, without=SERVICE)
     return made
 
@@ -56,7 +57,7 @@ def parser(prog: str) -> Parser:
 def main(arguments: argparse.Namespace) -> int:
     """Look, and explain."""
     if arguments.kind == "pod" and "/" not in arguments.name:
-        print(f"{PROG}: pods are named with their namespace, like shop/{arguments.name}", file=sys.stderr)
+        print(f"{called('explain')}: pods are named with their namespace, like shop/{arguments.name}", file=sys.stderr)
         return WRONG_USAGE
     try:
         return _explain(arguments)
@@ -65,21 +66,21 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _explain(arguments: argparse.Namespace) -> int:
-    settings = looking.settings_of(arguments, PROG)
-    seen, _ = looking.look_once(arguments, settings, PROG)
+    settings = settings_of(EvictorSettings, arguments, called("explain"))
+    seen, _ = looking.look_once(arguments, settings, called("explain"))
     from moorage.evictor.report import UnknownName, explain_node, explain_pod
 
     explain = explain_node if arguments.kind == "node" else explain_pod
     try:
         found = explain(seen, arguments.name)
     except UnknownName as error:
-        print(f"{PROG}: {error}", file=sys.stderr)
+        print(f"{called('explain')}: {error}", file=sys.stderr)
         return FAILED
     promised = None if arguments.dumps else _promised(arguments, settings)
     if arguments.output == "json":
         print(_as_json(found.json(), promised))
     else:
-        print("\n\n".join(part.rstrip("\n") for part in (found.text(looking.colours()), _as_text(promised)) if part))
+        print("\n\n".join(part.rstrip("\n") for part in (found.text(colours()), _as_text(promised)) if part))
     return looking.code_of(seen)
 
 
@@ -113,14 +114,11 @@ def _promised(arguments: argparse.Namespace, settings: EvictorSettings) -> Promi
 
 
 async def _look_up(kind: str, name: str, settings: EvictorSettings) -> Promised:
-    from moorage.kube import credentials
-    from moorage.kube.client import Client
-    from moorage.kube.http.transport import Transport
     from moorage.pinner.commands import overview
 
-    async with Transport(credentials.load(settings.kubeconfig, settings.context)) as transport:
-        found = await overview.gather(Client(transport))
-        now = transport.clock.now()
+    async with connected(settings) as client:
+        found = await overview.gather(client)
+        now = client.transport.clock.now()
     if found.hidden:
         print(f"note: {found.hidden}", file=sys.stderr)
     if kind == "node":
@@ -134,8 +132,8 @@ def _as_text(promised: Promised | None) -> str:
         return ""
     from . import pins
 
-    parts = [pins.in_full(each, promised.now, colours=looking.colours()) for each in promised.nodes]
-    parts += [f"  left to the scheduler: {pins.plain(promised.left)}"] if promised.left else []
+    parts = [pins.in_full(each, promised.now, colours=colours()) for each in promised.nodes]
+    parts += [f"  left to the scheduler: {plain(promised.left)}"] if promised.left else []
     return "pod pinning:\n" + "\n".join(parts)
 
 

@@ -11,18 +11,18 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 from moorage.evictor.sources.command import COMMAND
-from moorage.ops import configuration
 from moorage.ops.aio import run_command
 from moorage.ops.settings import EvictorSettings
 
+from .frame import FAILED, Ended, connected
 from .parser import WRONG_USAGE
+from .terminal import plain
 
 if TYPE_CHECKING:  # loaded when there is something to do: --help and wrong usage need none of it
     from moorage.evictor.configuration import Configuration
     from moorage.evictor.evaluation import Look
     from moorage.evictor.sources.result import ConfigMaps, Gathered
 
-FAILED = 1
 NOT_ALL_SEEN = 3
 _CLEAR = "\r\x1b[K"
 """Takes a line away."""
@@ -53,18 +53,6 @@ a whole dump:
   evictorconfigs are in a file beside it: --from cluster.json --from rules.json"""
 
 
-class Ended(Exception):
-    """There is nothing to show; the reason has been said.
-
-    Args:
-        code: the exit code.
-    """
-
-    def __init__(self, code: int) -> None:
-        super().__init__(code)
-        self.code = code
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Give a parser what says where to look, and by which rules."""
     parser.add_argument(
@@ -81,18 +69,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="rules instead of those in the cluster: a file of rules, a ConfigMap or an EvictorConfig",
     )
     parser.add_argument("--prices", metavar="FILE", help="a price list instead of that in the cluster")
-
-
-def settings_of(arguments: argparse.Namespace, prog: str) -> EvictorSettings:
-    """The settings.
-
-    Raises:
-        Ended: they are wrong.
-    """
-    try:
-        return configuration.load(EvictorSettings, os.environ, vars(arguments))
-    except configuration.SettingsError as error:
-        raise _ended(prog, str(error), WRONG_USAGE) from error
 
 
 def look_once(arguments: argparse.Namespace, settings: EvictorSettings, prog: str) -> tuple[Look, str]:
@@ -150,11 +126,6 @@ def code_of(look: Look) -> int:
     return NOT_ALL_SEEN if look.inventory.unseen or unread else 0
 
 
-def colours() -> bool:
-    """Whether standard output shows colours."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-
-
 def _gathered(
     arguments: argparse.Namespace, settings: EvictorSettings, where: ConfigMaps, meanwhile: _Meanwhile, prog: str
 ) -> Gathered:
@@ -176,11 +147,9 @@ def _gathered(
 
 async def _live(settings: EvictorSettings, where: ConfigMaps, meanwhile: _Meanwhile) -> Gathered:
     from moorage.evictor.sources import live
-    from moorage.kube import credentials
-    from moorage.kube.http.transport import Transport
 
-    async with Transport(credentials.load(settings.kubeconfig, settings.context)) as transport:
-        return await live.gather(transport, where, lambda plural, count: meanwhile.say(f"{plural}: {count:,}"))
+    async with connected(settings) as client:
+        return await live.gather(client.transport, where, lambda plural, count: meanwhile.say(f"{plural}: {count:,}"))
 
 
 class _Meanwhile:
@@ -199,7 +168,7 @@ class _Meanwhile:
     def say(self, text: str) -> None:
         if sys.stderr.isatty():
             self._shown = True
-            print(f"{_CLEAR}{_plain(text)} …", end="", flush=True, file=sys.stderr)
+            print(f"{_CLEAR}{plain(text)} …", end="", flush=True, file=sys.stderr)
 
 
 @contextmanager
@@ -224,9 +193,4 @@ def _say(prefix: str, text: str) -> None:
     if sys.stderr.isatty():
         print(_CLEAR, end="", file=sys.stderr)
     for line in text.splitlines():
-        print(f"{prefix}: {_plain(line)}", file=sys.stderr)
-
-
-def _plain(text: str) -> str:
-    """A text in which nothing moves the cursor, whatever objects are called."""
-    return "".join(each if each.isprintable() else "?" for each in text)
+        print(f"{prefix}: {plain(line)}", file=sys.stderr)

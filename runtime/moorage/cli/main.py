@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from .parser import EXIT_CODES, WRONG_USAGE, Parser, make
+from .parser import EXIT_CODES, WRONG_USAGE, Parser, called, make, program
 
 FAILED = 1
 INTERRUPTED = 130
@@ -94,18 +94,18 @@ def _dispatch(arguments: list[str]) -> int:
     if command is None:
         return _without_command(arguments)
     module: CommandModule = importlib.import_module(f"moorage.cli.{command.module}")
-    return module.main(module.parser(f"moorage {name}").parse_args(rest))
+    return module.main(module.parser(called(name)).parse_args(rest))
 
 
 def _without_command(arguments: list[str]) -> int:
     parser = make(
-        "moorage",
+        program(),
         "Decides where pods run: pins them to nodes that do not exist yet, and sees which nodes could go.",
         EXAMPLES,
     )
     parser.add_argument("--version", action="store_true", help="print the version")
     lines = "\n".join(f"  {name:<12}{command.summary}" for name, command in COMMANDS.items())
-    parser.usage = "moorage COMMAND [OPTIONS]"
+    parser.usage = f"{program()} COMMAND [OPTIONS]"
     parser.description = f"{parser.description}\n\ncommands:\n{lines}"
     if arguments and not arguments[0].startswith("-"):
         parser.error(_unknown(arguments[0]))

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 WRONG_USAGE = 2
+PLUGIN = "kubectl-moorage"
+"""kubectl runs a program of this name on PATH for ``kubectl moorage``."""
+_GAP = re.compile(r"(?<=\S) {3,}(?=\S)")
 
 EXIT_CODES = """\
 exit codes:
@@ -25,6 +30,16 @@ class Parser(argparse.ArgumentParser):
         sys.exit(WRONG_USAGE)
 
 
+def program() -> str:
+    """What a person has typed: ``moorage``, or ``kubectl moorage`` when kubectl has started us as its plug-in."""
+    return "kubectl moorage" if Path(sys.argv[0]).stem == PLUGIN else "moorage"
+
+
+def called(command: str) -> str:
+    """What a person has typed for a subcommand; messages begin with it."""
+    return f"{program()} {command}"
+
+
 def make(prog: str, description: str, examples: str, exit_codes: str = EXIT_CODES) -> Parser:
     """A parser with description, examples and exit codes, laid out as they are written.
 
@@ -37,7 +52,23 @@ def make(prog: str, description: str, examples: str, exit_codes: str = EXIT_CODE
     return Parser(
         prog=prog,
         description=description,
-        epilog=f"examples:\n{examples.rstrip()}\n\n{exit_codes}",
+        epilog=f"examples:\n{_as_typed(examples.rstrip())}\n\n{exit_codes}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+
+
+def _as_typed(examples: str) -> str:
+    """Examples as they are typed here; what they mean stays in its column."""
+    if program() == "moorage":
+        return examples
+    more = program().removesuffix("moorage")
+    return "\n".join(_typed(line, more) for line in examples.splitlines())
+
+
+def _typed(line: str, more: str) -> str:
+    if line.startswith("  moorage "):
+        return f"  {more}{line[2:]}"
+    if line.startswith(" " * 10):
+        return " " * len(more) + line
+    return _GAP.sub(lambda gap: gap[0] + " " * len(more), line, count=1)

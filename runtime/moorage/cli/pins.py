@@ -5,23 +5,24 @@ from __future__ import annotations
 import argparse
 import difflib
 import json
-import os
 import sys
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from moorage.ops import configuration
-from moorage.ops.aio import run_command
 from moorage.ops.settings import ClusterSettings
 
-from .parser import WRONG_USAGE, Parser, make
+from .durations import until
+from .frame import FAILED, add_output, ask
+from .parser import Parser, called, make
 from .table import table
+from .terminal import GREEN, RED, YELLOW, colours, painted, plain
 
 if TYPE_CHECKING:  # loaded when there is something to do: --help and wrong usage need none of it
+    from moorage.kube.client import Client
     from moorage.pinner.commands.overview import Expected, Held
 
-FAILED = 1
 EXAMPLES = """\
   moorage pins                           every node with a reservation: pods, slots left, until when
   moorage pins new-1                     one of them in full: each pod, each slot and who has filled it
@@ -32,8 +33,10 @@ exit codes:
   1    there is no reservation of that name, or the cluster could not be looked at
   2    wrong usage
   130  interrupted by Ctrl-C"""
-_COLOURS = {"Ready": "32", "Preparing": "32", "Served": "32", "Failing": "31", "Stopped": "31", "Foreign": "31"}
-_OTHER = "33"
+UNDEFINED = "NodeReservations are not defined: no pod pinner is installed there"
+_COLOURS = dict.fromkeys(("Ready", "Preparing", "Served"), GREEN) | dict.fromkeys(
+    ("Failing", "Stopped", "Foreign"), RED
+)
 
 
 def parser(prog: str) -> Parser:
@@ -45,42 +48,26 @@ def parser(prog: str) -> Parser:
     )
     made = make(prog, description, EXAMPLES, EXIT_CODES)
     made.add_argument("nodes", metavar="NODE", nargs="*", help="only these, in full")
-    made.add_argument("-o", "--output", choices=["text", "json"], default="text", help="text or json")
+    add_output(made)
     configuration.add_flags(made, ClusterSettings)
     return made
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Look, and show."""
-    try:
-        settings = configuration.load(ClusterSettings, os.environ, vars(arguments))
-    except configuration.SettingsError as error:
-        print(f"moorage pins: {error}", file=sys.stderr)
-        return WRONG_USAGE
-    from moorage.kube.errors import KubeError, NotFound
-
-    try:
-        return run_command(lambda: _pins(settings, arguments))
-    except NotFound:
-        print("moorage pins: NodeReservations are not defined: no pod pinner is installed there", file=sys.stderr)
-    except KubeError as error:
-        print(f"moorage pins: {error}", file=sys.stderr)
-    return FAILED
+    prog = called("pins")
+    return ask(ClusterSettings, arguments, prog, lambda _, client: _pins(client, arguments, prog), undefined=UNDEFINED)
 
 
-async def _pins(settings: ClusterSettings, arguments: argparse.Namespace) -> int:
-    from moorage.kube import credentials
-    from moorage.kube.client import Client
-    from moorage.kube.http.transport import Transport
+async def _pins(client: Client, arguments: argparse.Namespace, prog: str) -> int:
     from moorage.pinner.commands import overview
 
-    async with Transport(credentials.load(settings.kubeconfig, settings.context)) as transport:
-        found = await overview.gather(Client(transport))
-        now, server = transport.clock.now(), transport.access.server
+    found = await overview.gather(client)
+    now, server = client.transport.clock.now(), client.transport.access.server
     known = {name for each in found.nodes for name in (each.joined_as, each.node) if name}
     unknown = [name for name in arguments.nodes if name not in known]
     for name in unknown:
-        print(f"moorage pins: {_unknown(name, known)}", file=sys.stderr)
+        print(f"{prog}: {_unknown(name, known)}", file=sys.stderr)
     if found.hidden:
         print(f"note: {found.hidden}", file=sys.stderr)
     shown = [each for name in arguments.nodes for each in found.of(name)] if arguments.nodes else found.nodes
@@ -88,9 +75,9 @@ async def _pins(settings: ClusterSettings, arguments: argparse.Namespace) -> int
         nodes = [each.as_json() for each in shown]
         print(json.dumps({"server": server, "nodes": nodes, "left": dict(found.left)}, indent=2))
     elif arguments.nodes:
-        print("\n\n".join(in_full(each, now, colours=_colours()) for each in shown), end="\n" if shown else "")
+        print("\n\n".join(in_full(each, now, colours=colours()) for each in shown), end="\n" if shown else "")
     else:
-        print(_all(shown, server, now, colours=_colours()))
+        print(_all(shown, server, now, colours=colours()))
         for key, why in found.left.items():
             print(f"pod {key} is left to the scheduler: {plain(why)}")
     return FAILED if unknown else 0
@@ -106,7 +93,7 @@ def _all(found: Sequence[Held], server: str, now: datetime, *, colours: bool) ->
             each.state or "–",
             f"{each.bound}/{len(each.pods)}" if each.pods else "–",
             f"{sum(slot.left for slot in each.slots)}/{sum(slot.count for slot in each.slots)}" if each.slots else "–",
-            _until(each.until, now),
+            until(each.until, now),
             plain(each.plan) or "–",
             plain(each.message),
         )
@@ -114,8 +101,8 @@ def _all(found: Sequence[Held], server: str, now: datetime, *, colours: bool) ->
     ]
     lines = table(header, rows).splitlines()
     if colours:
-        painted = (_painted(line, row[1]) for line, row in zip(lines[1:], rows, strict=True))
-        lines = [lines[0], *painted]
+        shown = (_painted(line, row[1]) for line, row in zip(lines[1:], rows, strict=True))
+        lines = [lines[0], *shown]
     return "\n".join(lines)
 
 
@@ -144,9 +131,9 @@ def _facts(held: Held, now: datetime) -> Iterator[tuple[str, str]]:
     if held.plan:
         yield ("by" if held.kind == "SlotReservation" else "plan"), plain(held.plan)
     if held.deadline:
-        yield "must have joined", _until(held.deadline, now)
+        yield "must have joined", until(held.deadline, now)
     if held.expected_until:
-        yield "pods are expected for", _until(held.expected_until, now)
+        yield "pods are expected for", until(held.expected_until, now)
     if held.message:
         yield "why", plain(held.message)
 
@@ -159,37 +146,12 @@ def _slot(slot: Expected) -> str:
     return f"{slot.owner} ({requests}): {slot.left} of {slot.count} left, {filled}{why}"
 
 
-def _until(text: str, now: datetime) -> str:
-    from moorage.reservations import moment
-
-    then = moment(text)
-    if then is None:
-        return "–"
-    seconds = int((then - now).total_seconds())
-    if seconds <= 0:
-        return "over"
-    minutes, rest = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    parts = ((hours, "h"), (minutes, "m"), (rest if not hours else 0, "s"))
-    return "".join(f"{amount}{unit}" for amount, unit in parts if amount) or "0s"
-
-
 def _painted(line: str, state: str) -> str:
     """A line with its state in a colour."""
-    colour = _COLOURS.get(state, _OTHER)
-    return line.replace(state, f"\x1b[{colour}m{state}\x1b[0m", 1) if state else line
-
-
-def _colours() -> bool:
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    return line.replace(state, painted(state, _COLOURS.get(state, YELLOW)), 1) if state else line
 
 
 def _unknown(name: str, known: Collection[str]) -> str:
     near = difflib.get_close_matches(name, known, 1)
     hint = f"; did you mean {near[0]}?" if near else ""
     return f"there is no reservation of node {name}{hint}"
-
-
-def plain(text: str) -> str:
-    """A text in which nothing moves the cursor, whatever somebody has written."""
-    return "".join(each if each.isprintable() else "?" for each in text)

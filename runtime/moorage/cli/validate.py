@@ -7,6 +7,7 @@ import sys
 
 from moorage.files import CHARTS
 
+from .frame import add_output
 from .parser import WRONG_USAGE, Parser, make
 
 KINDS = ("values", "rules", "plan")
@@ -34,7 +35,7 @@ def parser(prog: str) -> Parser:
     made.add_argument("kind", choices=KINDS, help="what the files are: values, rules or plan")
     made.add_argument("files", nargs="+", metavar="FILE", help="a YAML or JSON file; - is standard input")
     made.add_argument("--chart", choices=CHARTS, help="whose values they are; unset: told by keys only one chart has")
-    made.add_argument("-o", "--output", choices=["text", "json"], default="text", help="text or json")
+    add_output(made)
     return made
 
 

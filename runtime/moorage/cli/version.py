@@ -8,6 +8,7 @@ import platform
 
 from moorage.ops.version import version
 
+from .frame import add_output
 from .parser import Parser, make
 
 EXAMPLES = """\
@@ -18,7 +19,7 @@ EXAMPLES = """\
 def parser(prog: str) -> Parser:
     """The command's arguments."""
     made = make(prog, "Prints the version.", EXAMPLES)
-    made.add_argument("-o", "--output", choices=["text", "json"], default="text", help="text or json")
+    add_output(made)
     return made
 
 

@@ -13,8 +13,10 @@ import pytest
 
 from moorage.cli import explain, looking
 from moorage.cli import pins as command
+from moorage.cli.frame import settings_of
 from moorage.kube.errors import ConnectionLost, Forbidden, KubeError, NotFound, Status
 from moorage.objects import Pod
+from moorage.ops.settings import EvictorSettings
 from moorage.pinner.commands import overview
 from moorage.pinner.names import CLAIM_ANNOTATION, FINALIZER, NOT_PINNED_ANNOTATION, PIN_ANNOTATION
 from moorage.reservations import NodeReservation, SlotReservation
@@ -203,7 +205,7 @@ def explained(
 ) -> int:
     """``moorage explain`` of a cluster that a dump stands for."""
     dump = explain.parser("moorage explain").parse_args([*arguments, "--from", written(tmp_path)])
-    seen = looking.look_once(dump, looking.settings_of(dump, "moorage explain"), "moorage explain")
+    seen = looking.look_once(dump, settings_of(EvictorSettings, dump, "moorage explain"), "moorage explain")
     monkeypatch.setattr(looking, "look_once", lambda *_: seen)
     monkeypatch.setattr(overview, "gather", Cluster(found).gather)
     monkeypatch.setattr("moorage.kube.clock.ServerClock.now", lambda _: NOW)

@@ -1,0 +1,33 @@
+"""What a terminal may show: colours when they are wanted, and no text that moves the cursor."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TextIO
+
+RED, GREEN, YELLOW, GREY = 31, 32, 33, 90
+
+
+def colours(stream: TextIO | None = None) -> bool:
+    """Whether colours are shown: the stream is a terminal, and NO_COLOR (https://no-color.org) is not set.
+
+    Args:
+        stream: standard output by default.
+    """
+    return (stream or sys.stdout).isatty() and not os.environ.get("NO_COLOR")
+
+
+def painted(text: str, colour: int) -> str:
+    """A text in a colour.
+
+    Args:
+        text: what is shown.
+        colour: the number of an ANSI colour (SGR).
+    """
+    return f"\x1b[{colour}m{text}\x1b[0m"
+
+
+def plain(text: str) -> str:
+    """A text in which nothing moves the cursor, whatever somebody has written."""
+    return "".join(each if each.isprintable() else "?" for each in text)
