@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from moorage.ops import configuration
@@ -70,6 +71,19 @@ async def connected(settings: ClusterSettings) -> AsyncIterator[Client]:
 
     async with Transport(credentials.load(settings.kubeconfig, settings.context)) as transport:
         yield Client(transport)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep logs out of what is shown: a command says itself what it could not see."""
+    logger = logging.getLogger("moorage")
+    before = logger.level
+    if os.environ.get("MOORAGE_LOG_LEVEL") != "debug":
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def ask(

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 from moorage.evictor.sources.command import COMMAND
 from moorage.ops.aio import run_command
 from moorage.ops.settings import EvictorSettings
 
-from .frame import FAILED, Ended, connected
+from .frame import FAILED, Ended, connected, quiet
 from .parser import WRONG_USAGE
 from .terminal import plain
 
@@ -92,7 +89,7 @@ def look_once(arguments: argparse.Namespace, settings: EvictorSettings, prog: st
     from moorage.evictor.sources.result import ConfigMaps
 
     where = ConfigMaps(settings.namespace, settings.rules_config_map, settings.prices_config_map)
-    with _quiet(), _Meanwhile() as meanwhile:
+    with quiet(), _Meanwhile() as meanwhile:
         gathered = _gathered(arguments, settings, where, meanwhile, prog)
         in_force, notes = _in_force(arguments, settings, where, gathered, prog)
         meanwhile.say("looking where every pod fits")
@@ -169,19 +166,6 @@ class _Meanwhile:
         if sys.stderr.isatty():
             self._shown = True
             print(f"{_CLEAR}{plain(text)} …", end="", flush=True, file=sys.stderr)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """What is odd about objects is in the report; logs would say it a second time, with where it happened."""
-    logger = logging.getLogger("moorage")
-    before = logger.level
-    if os.environ.get("MOORAGE_LOG_LEVEL") != "debug":
-        logger.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
 
 
 def _ended(prog: str, text: str, code: int) -> Ended:

@@ -37,6 +37,8 @@ COMMANDS = {
     "pod-pinner": Command("pod_pinner", "pin pods to nodes before these exist (runs in the cluster)"),
     "planner": Command("planner", "serve pinning instructions from a plan file"),
     "evictor": Command("evictor", "see which nodes could go; without --once it runs in the cluster"),
+    "status": Command("status", "show on one screen what is installed, how it stands, and what needs attention"),
+    "top": Command("top", "show nodes, the pods on them and what is promised, as it changes"),
     "explain": Command("explain", "say everything about one node or pod: may it go, and what holds it"),
     "pins": Command("pins", "show what is promised to which pods on which nodes, and how much of it has come"),
     "validate": Command("validate", "say what is wrong in values, rules and plans before they are used"),

@@ -5,12 +5,12 @@ Nothing is changed: the one write is a dry run, which goes through admission as 
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
+from moorage.controller.leader import leader_of
 from moorage.kube import errors, resources
 from moorage.kube.client import Client
-from moorage.reservations import GROUP_VERSION, moment
+from moorage.reservations import GROUP_VERSION
 
 from .outcome import Failed
 
@@ -44,17 +44,15 @@ async def a_replica_leads(client: Client, namespace: str, lease_name: str) -> st
         raise Failed(
             f"{where} does not exist: no pod pinner has run here yet. Look at its pods and their logs"
         ) from None
-    spec = lease.spec
-    renewed = moment(spec.renew_time or "")
-    if not spec.holder_identity or renewed is None:
+    leader = leader_of(lease, client.transport.clock.now())
+    if not leader.holder:
         raise Failed(f"{where} is held by nobody. Is a pod pinner running (replicas above 0)?")
-    age = client.transport.clock.now() - renewed
-    if age > timedelta(seconds=spec.lease_duration_seconds or 0):
+    if not leader.valid:
         raise Failed(
-            f"{where} was renewed {age.total_seconds():.0f} s ago: {spec.holder_identity} is gone or stuck. Look at "
+            f"{where} was renewed {leader.age.total_seconds():.0f} s ago: {leader.holder} is gone or stuck. Look at "
             "the pods and their logs"
         )
-    return f"{spec.holder_identity} holds {where}"
+    return f"{leader.holder} holds {where}"
 
 
 async def a_pod_is_admitted(client: Client, namespace: str, image: str) -> str:
