@@ -92,7 +92,8 @@ class Example:
     def answers(self, hello: Hello, *, key: str = KEY, count: int = 9) -> list[ServerMessage | None]:
         """The first messages that come after a Hello; a heartbeat, or the end, ends them."""
         with grpc.insecure_channel(self.address) as channel:
-            call = channel.stream_stream(rpc.PATH)(
+            ask: Any = channel.stream_stream(rpc.PATH)
+            call = ask(
                 iter([codec.encode_request(hello)]), metadata=((rpc.API_KEY, f"Bearer {key}"),), timeout=PATIENCE
             )
             found = [codec.decode_response(data) for _, data in zip(range(count), call, strict=False)]

@@ -205,9 +205,7 @@ def _webhook(found: Gathered, part: Part) -> None:
         part.facts["webhook"] = "serving: the API server asks the leader about each new pod"
     else:
         part.facts["webhook"] = "not serving"
-        part.problems.append(
-            "the API server asks a webhook, and nobody leads: pods are created unchanged meanwhile"
-        )
+        part.problems.append("the API server asks a webhook, and nobody leads: pods are created unchanged meanwhile")
 
 
 def _reservations(found: Gathered, part: Part) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from moorage.kube.resources import Resource
+from moorage.kube.resource import Resource
 from moorage.objects import KubeObject, Object
 
 PART_OF = "app.kubernetes.io/part-of=moorage"
