@@ -190,14 +190,14 @@ async def test_pods_run_on_the_promised_node_though_pinners_come_and_go(
         return example.process.poll() is not None
 
     await eventually(ended, "the example to end")
-    told = example.out.read_text()
-    assert example.process.returncode == 0, told
-    states = re.findall("state: NODE_STATE_(.*)", told)
+    output = example.out.read_text()
+    assert example.process.returncode == 0, output
+    states = re.findall("state: NODE_STATE_(.*)", output)
     assert states[0] == "PLACEHOLDER"
     assert states[-1] == "READY"
-    assert "cpu: 4000m promised, 1000m there" in told
-    assert told.count("outcome: OUTCOME_APPLIED\nreason: REASON_CODE_OK") == 2
-    assert "Traceback" not in told
+    assert "cpu: 4000m promised, 1000m there" in output
+    assert output.count("outcome: OUTCOME_APPLIED\nreason: REASON_CODE_OK") == 2
+    assert "Traceback" not in output
     for each in pods:
         ran = await pod_where(client, each.metadata.name, namespace, lambda p: p.status.phase == "Running", "Running")
         assert (ran.spec.node_name, ran.metadata.uid) == (name, each.metadata.uid)

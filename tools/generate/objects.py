@@ -60,8 +60,8 @@ def _evictor_config() -> str:
 
 def _schema(definition: Schema) -> Schema:
     (version,) = definition["spec"]["versions"]
-    found: Schema = version["schema"]["openAPIV3Schema"]
-    return found
+    schema: Schema = version["schema"]["openAPIV3Schema"]
+    return schema
 
 
 def _page(source: str, definition: Schema, introduction: str, parts: Mapping[str, Schema]) -> str:

@@ -113,8 +113,8 @@ def _text(comment: str) -> str:
 def _lines(comment: str) -> Iterator[str]:
     listed = False
     for line in comment.rstrip().splitlines():
-        found = re.fullmatch(r" {2,}([A-Z_]+) +(.*)", line)
-        if found and not listed:
+        match = re.fullmatch(r" {2,}([A-Z_]+) +(.*)", line)
+        if match and not listed:
             yield ""
-        listed = bool(found)
-        yield f"- `{found[1]}`: {found[2]}" if found else line.strip()
+        listed = bool(match)
+        yield f"- `{match[1]}`: {match[2]}" if match else line.strip()
