@@ -49,17 +49,17 @@ class Planner(rpc.PinningServiceServicer):
         yield pb.StreamResponse(welcome={"position": begin, "snapshot": not resume, "heartbeat": {"seconds": BEAT}})
         if hello.probe:  # `moorage check` only looks whether a pinner would be served
             return
-        heard = []  # answers on this stream: a pinner forgets as many as a heartbeat confirms
-        threading.Thread(target=self.listen, args=(requests, heard), daemon=True).start()
+        received = []  # answers on this stream: a pinner forgets as many as a heartbeat confirms
+        threading.Thread(target=self.listen, args=(requests, received), daemon=True).start()
         due = [each for each in self.instructions[begin.sequence :] if resume or each.id not in self.outcomes]
         yield from (pb.StreamResponse(instruction=each) for each in due)
         if not resume:
             yield pb.StreamResponse(snapshot_end={"position": last, "instructions": len(due)})
         while not self.over.wait(BEAT):
-            yield pb.StreamResponse(heartbeat={"position": last, "acknowledged": len(heard)})
+            yield pb.StreamResponse(heartbeat={"position": last, "acknowledged": len(received)})
         context.abort(grpc.StatusCode.UNAVAILABLE, "the planner stops")
 
-    def listen(self, requests, heard):  # noqa: D102
+    def listen(self, requests, received):  # noqa: D102
         with contextlib.suppress(grpc.RpcError):  # the stream has ended: the pinner connects again
             for request in requests:
                 for ack in (each for each in request.acks.acks if each.position.epoch == self.epoch):
@@ -69,7 +69,7 @@ class Planner(rpc.PinningServiceServicer):
                 for report in (each for each in request.reports.reports if each.position.epoch == self.epoch):
                     print(report)
                     self.state = report.state
-                heard.extend(request.acks.acks)
+                received.extend(request.acks.acks)
                 failed = any(outcome != pb.OUTCOME_APPLIED for outcome in self.outcomes.values())
                 if len(self.outcomes) == len(self.instructions) and (failed or self.state in ENDED):
                     self.over.set()

@@ -13,10 +13,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
 
 from moorage.controller import certificates
 from moorage.kube import credentials, resources
@@ -148,6 +150,9 @@ def test_it_is_short_and_needs_nothing_of_ours() -> None:
         for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [each.name for each in node.names])
     }
     assert imported - set(sys.stdlib_module_names) == ALLOWED
+    for line in (SOURCE / "requirements.txt").read_text().splitlines():
+        wanted = Requirement(line)
+        assert wanted.specifier.contains(metadata.version(wanted.name)), f"tested with another version than {line}"
 
 
 async def test_pods_run_on_the_promised_node_though_pinners_come_and_go(
