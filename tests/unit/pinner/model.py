@@ -179,7 +179,7 @@ def _marked(node: Node) -> bool:
     return PREPARING in taints or RESERVATION_ANNOTATION in meta.annotations or PLACEHOLDER_LABEL in meta.labels
 
 
-@dataclass
+@dataclass(frozen=True)
 class Room:
     """So many pods fit; some are misplaced. Devices may be free; None: the node offers none yet."""
 
@@ -199,14 +199,14 @@ class Room:
     def turn(self, now: datetime) -> datetime | None:
         return None if self.first else now + timedelta(seconds=1)
 
-    def admit(self, pod: Pod) -> Refusal | Nominable | None:
-        assert not pod.spec.node_name
-        if (nominable := eligibility.refuse_binding(pod)) is not None:
-            return eligibility.refuse_nomination(pod) or nominable
-        if self.left <= 0:
-            return Refusal(ReasonCode.NODE_FULL)
-        self.left -= 1
-        return None
+    def admit(self, pods: Sequence[Pod]) -> dict[str, Refusal | Wait | Nominable | None]:
+        assert not any(pod.spec.node_name for pod in pods)
+        answers: dict[str, Refusal | Wait | Nominable | None] = {}
+        for pod in pods:
+            nominable = eligibility.refuse_binding(pod)
+            full = Refusal(ReasonCode.NODE_FULL) if list(answers.values()).count(None) >= self.left else None
+            answers[pod.metadata.uid] = (eligibility.refuse_nomination(pod) or nominable) if nominable else full
+        return answers
 
     def misplaced(self, pod: Pod) -> Refusal | None:
         return Refusal(ReasonCode.POD_CHANGED) if pod.metadata.uid in self.misplaced_uids else None
@@ -277,8 +277,12 @@ class Corner:
 
     def decide(self) -> Decision:
         """What is to be done now."""
+        return decide(self.observe(), self.room())
+
+    def room(self) -> Room:
+        """What is left on the node."""
         here = sum(1 for p in self.pods.values() if p.spec.node_name == NAME and not p.finished)
-        return decide(self.observe(), Room(self.capacity - here, self.misplaced, self.devices, self.first))
+        return Room(self.capacity - here, self.misplaced, self.devices, self.first)
 
     def crash(self) -> None:
         """Forget what is only in memory; what has no answer is said again, and judged again."""

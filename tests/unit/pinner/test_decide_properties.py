@@ -15,6 +15,7 @@ from moorage.pinner import eligibility
 from moorage.pinner.instructions.judge import can_be_bound
 from moorage.pinner.names import PIN_ANNOTATION, PREPARING_TAINT
 from moorage.pinner.node import nominations
+from moorage.pinner.node.decide import decide
 from moorage.pinner.node.signs import NONE, Signs
 from moorage.pinner.node.steps import (
     Bind,
@@ -227,6 +228,16 @@ def test_no_step_ever_hurts_a_real_node_or_a_pod_that_is_none_of_ours(one: Corne
             assert seen.stored.node_name == NAME, "it is written down first"
         if isinstance(step, PatchNode):
             assert step.node.has_kubelet
+
+
+@settings(max_examples=examples(500))
+@given(_corners, st.booleans())
+def test_deciding_twice_says_the_same_and_changes_nothing(one: Corner, confirmed: bool) -> None:
+    one.confirmed = confirmed
+    seen, room = one.observe(), one.room()
+    before = repr((seen, room))
+    assert decide(seen, room) == decide(seen, room)
+    assert repr((seen, room)) == before
 
 
 @settings(max_examples=examples(500))

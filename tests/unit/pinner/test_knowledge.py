@@ -54,8 +54,11 @@ class Setting:
             self.pods.put(pod(number), number + 2)
 
     def admit(self, number: int) -> str:
-        """Ask for room for a pod; the reason why there is none, or nothing."""
-        refusal = self.world.room(NAME).admit(self.world.pods.get(f"ns/p{number}") or pod(number))
+        """Ask for room for a pod, and take it; the reason why there is none, or nothing."""
+        asked = self.world.pods.get(f"ns/p{number}") or pod(number)
+        refusal = self.world.room(NAME).admit((asked,))[asked.metadata.uid]
+        if refusal is None:
+            self.world.admit(asked, NAME)
         if isinstance(refusal, Wait | Nominable):
             return "wait" if isinstance(refusal, Wait) else "nominate"
         return refusal.reason.name if refusal is not None else ""

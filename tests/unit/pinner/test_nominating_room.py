@@ -125,7 +125,7 @@ def _claiming(setting: Setting, mode: str | None) -> Pod:
 
 def test_an_unbound_volume_of_the_first_consumer_is_left_to_the_scheduler_on_that_node(setting: Setting) -> None:
     one = _claiming(setting, "WaitForFirstConsumer")
-    assert isinstance(setting.world.room(NAME).admit(one), Nominable)
+    assert isinstance(setting.world.room(NAME).admit((one,))[one.metadata.uid], Nominable)
     assert answers(setting, one) == [""]
 
 

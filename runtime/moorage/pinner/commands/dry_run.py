@@ -174,7 +174,9 @@ class DryRun:
             return PodResult(ref, Outcome.REJECTED, ReasonCode.POD_NOT_FOUND)
         claim = world.claims.get(pod.key)
         counted = claim is not None and claim.uid == ref.uid and claim.node == name
-        refusal = None if counted else world.room(name).admit(pod)
+        refusal = None if counted else world.room(name).admit((pod,))[ref.uid]
+        if refusal is None and not counted:
+            world.admit(pod, name)
         if isinstance(refusal, Nominable):
             text = f"it would be nominated to node {name} once the node has joined: {refusal.why.text}"
             return PodResult(ref, Outcome.REJECTED, ReasonCode.DRY_RUN, text)

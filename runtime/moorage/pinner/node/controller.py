@@ -135,13 +135,11 @@ class Loop:
                 trouble=self._trouble.get(name),
             )
             decision = decide(observation, self._world.room(name))
+            self._world.note_waits(name, decision.pins)
             self._desk.note(name, decision.pins)
             if lost := pins.lost(decision.pins):
                 self._world.intents.give_up(name, lost - {pod.metadata.uid for pod in observation.pods})
             due = self._attempts.due(name, decision.steps)
-            if len(due) < len(decision.steps):
-                made = {id(step) for step in due}
-                self._executor.let_go([step for step in decision.steps if id(step) not in made])
             if not due:
                 break
             confirmed = any(isinstance(step, Confirm) for step in due)

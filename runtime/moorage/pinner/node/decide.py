@@ -9,7 +9,7 @@ is never deleted, a Node without a mark of ours is never written to, and who can
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -41,13 +41,19 @@ from .steps import (
 
 GIVEN_UP = Refusal(ReasonCode.SUPERSEDED, "the placeholder was given up")
 
+_OPEN = Refusal(
+    ReasonCode.SOFT_PIN_UNSUPPORTED,
+    "the node runs and is open to the scheduler: only a soft pin would do, and those are not made yet",
+)
+"""Pods are bound, and nominated for the first time, only while the scheduler is kept away from the node."""
+
 
 def decide(o: Observation, room: Room) -> Decision:
     """What to do about a node now.
 
     Args:
         o: what is known of it.
-        room: what is left on it; pods to be bound are admitted to it.
+        room: what is left on it; it only answers, whoever does the steps takes the room.
 
     Returns:
         The next steps (they may be done in any order, or together), and how things stand. Doing them and deciding
@@ -121,7 +127,7 @@ def _absent(o: Observation) -> Decision:
     return Decision((CreateNode(manifest),), "Pending", "the placeholder is being created", found, wake=wake)
 
 
-def _awaited(o: Observation, promise: Promise, found: dict[str, PinState], wake: datetime | None) -> Decision:
+def _awaited(o: Observation, promise: Promise, found: Mapping[str, PinState], wake: datetime | None) -> Decision:
     """The machine brings its own Node: nothing is made for it, and what is intended waits until it registers.
 
     Which Node it is, is written down before anything is done there.
@@ -161,11 +167,11 @@ def _placeholder(o: Observation, node: Node, room: Room) -> Decision:
         return _end(o, Refusal(ReasonCode.PLACEHOLDER_REMOVED), node=node)
     if o.refused is not None:  # it is there, and not as it must be
         return _end(o, o.refused, node=node)
-    found = pins.states(o)
+    found: Mapping[str, PinState] = pins.states(o)
     over = pins.never_came(o) or _unwanted(o, found)
     if over is not None:
         return _end(o, over, node=node)
-    binds, _ = pins.bind(o, room, found)
+    binds, _, found = pins.bind(o, room, found)
     # They may get no grace, which a pod that has started just now would need.
     deletions = _once_confirmed(o, (*pins.left_hanging(o), *pins.sweep(o, room)))
     wake = pins.earliest(moment(o.spec.deadline), pins.next_overdue(o), *pins.deadlines(o.spec, found))
@@ -180,14 +186,14 @@ def _placeholder(o: Observation, node: Node, room: Room) -> Decision:
 def _joined(o: Observation, node: Node, room: Room) -> Decision:
     if o.given_up:
         return _withdrawn(o, node)
-    found = pins.states(o)
+    found: Mapping[str, PinState] = pins.states(o)
     overdue = not node.ready and o.open and rules.expired(o.spec, o.now)
     binds: tuple[Step, ...] = ()
     left = nominations.recorded(o, found)
     if o.guarded and not overdue:
-        binds, left = pins.bind(o, room, found)
+        binds, left, found = pins.bind(o, room, found)
     elif not overdue:
-        _refuse_pending(found, {pin.uid for pin in left})
+        found = pins.refused(found, _OPEN, but={pin.uid for pin in left})
     sweeps = pins.sweep(o, room)
     until = (moment(o.spec.deadline) if o.open else None, moment(o.spec.expected_until))
     wake = pins.earliest(*(m for m in until if m is not None and m > o.now), *pins.deadlines(o.spec, found))
@@ -198,21 +204,18 @@ def _joined(o: Observation, node: Node, room: Room) -> Decision:
         steps = (*binds, *sweeps, *(nominations.cleared(o, found) or _dropped(o, found)))
         return Decision(steps, "Joining", message, found, wake=wake, later=_noted(o, node))
     nominating = nominations.plan(o, node, left, room, found)
+    found = nominating.states
     wake = pins.earliest(wake, nominating.wake)
     if (o.guarded and nominating.holds) or nominating.pins or nominations.cleared(o, found):
-        return _nominating(o, node, found, sweeps, nominating, wake)
+        return _nominating(o, node, sweeps, nominating, wake)
     return _adopted(o, node, found, sweeps, wake)
 
 
 def _nominating(
-    o: Observation,
-    node: Node,
-    found: dict[str, PinState],
-    sweeps: tuple[DeletePod, ...],
-    plan: nominations.Plan,
-    wake: datetime | None,
+    o: Observation, node: Node, sweeps: tuple[DeletePod, ...], plan: nominations.Plan, wake: datetime | None
 ) -> Decision:
     """The scheduler is to place pods there itself: what came to nothing goes first, then all others are nominated."""
+    found = plan.states
     steps: tuple[Step, ...] = nominations.cleared(o, found)
     nominate = nominations.nominate(o, _named(pins.without_lost(o, found), node), plan.pins)
     if not steps:
@@ -222,7 +225,7 @@ def _nominating(
 
 
 def _adopted(
-    o: Observation, node: Node, found: dict[str, PinState], sweeps: tuple[DeletePod, ...], wake: datetime | None
+    o: Observation, node: Node, found: Mapping[str, PinState], sweeps: tuple[DeletePod, ...], wake: datetime | None
 ) -> Decision:
     expecting = rules.expecting(o.spec, o.now, o.pods)
     patches: tuple[Step, ...] = ()
@@ -250,7 +253,7 @@ def _adopted(
     return Decision((*sweeps, *patches, *closing), state, message, found, wake=wake, later=later)
 
 
-def _never_ready(o: Observation, node: Node, found: dict[str, PinState], sweeps: tuple[DeletePod, ...]) -> Decision:
+def _never_ready(o: Observation, node: Node, found: Mapping[str, PinState], sweeps: tuple[DeletePod, ...]) -> Decision:
     """The deadline has passed for a node that has joined and is not Ready: its pods go elsewhere, the node stays."""
     why = Refusal(ReasonCode.NODE_FAILED, f"node {o.name} joined, and was not Ready at its deadline")
     swept = {step.pod.metadata.uid for step in sweeps}
@@ -314,10 +317,7 @@ def _left_alone(o: Observation, node: Node, room: Room) -> Decision:
     why = Refusal(ReasonCode.NODE_IS_REAL, text)
     if o.given_up:
         return _end(o, why, node=None)
-    found = pins.states(o)
-    for uid, state in found.items():
-        if state.outcome is None:
-            found[uid] = PinState(Outcome.REJECTED, why)
+    found = pins.refused(pins.states(o), why)
     if cleared := nominations.cleared(o, found):
         return Decision(cleared, "Foreign", text, found, ended=why)
     pinned = {pod.metadata.uid for pod in pins.here(o)}
@@ -395,14 +395,6 @@ def _runs_elsewhere(o: Observation, node: Node | None) -> bool:
         wiped = not o.late and not o.node.has_kubelet and o.node.metadata.uid == o.spec.node_uid
         return node is None and not wiped
     return not o.open  # there was a machine: what ran on it is the business of the controllers for lost nodes
-
-
-def _refuse_pending(found: dict[str, PinState], nominated: Collection[str]) -> None:
-    """Pods are bound, and nominated for the first time, only while the scheduler is kept away from the node."""
-    text = "the node runs and is open to the scheduler: only a soft pin would do, and those are not made yet"
-    for uid, state in found.items():
-        if state.outcome is None and uid not in nominated:
-            found[uid] = PinState(Outcome.REJECTED, Refusal(ReasonCode.SOFT_PIN_UNSUPPORTED, text))
 
 
 # --- edits of the reservation ---

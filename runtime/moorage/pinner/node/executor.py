@@ -95,6 +95,8 @@ class Executor:
     async def run(self, name: str, steps: Sequence[Step]) -> None:
         """Do some steps of one node, together; what became of each is in the world or among the attempts.
 
+        The room that they need is taken at once, before anything is waited for: nobody else decides in between.
+
         Args:
             name: of the reservation.
             steps: what ``decide`` said.
@@ -102,16 +104,24 @@ class Executor:
         Raises:
             NotLeading: we lead no more; nothing was written by the step that noticed.
         """
+        self._take_room(name, steps)
         try:
             if len(steps) == 1:
                 await self._try(name, steps[0])
                 return
             await together(self._try(name, step) for step in steps)
         finally:
-            self.let_go(steps)
+            self._give_room_back(steps)
 
-    def let_go(self, steps: Sequence[Step]) -> None:
-        """Give back the room of pods that were admitted and not bound."""
+    def _take_room(self, name: str, steps: Sequence[Step]) -> None:
+        for step in steps:
+            if isinstance(step, Bind):
+                self._world.admit(step.pod, name)
+            elif isinstance(step, Nominate) and step.turn is not None:
+                self._world.take_turn(name, step.turn)
+
+    def _give_room_back(self, steps: Sequence[Step]) -> None:
+        """Give back the room of pods that were not bound."""
         for step in steps:
             if not isinstance(step, Bind):
                 continue

@@ -48,17 +48,16 @@ class Plan(NamedTuple):
         pins: the pods to nominate together.
         holds: whether the scheduler must be kept away from the node until more is known.
         wake: when to look again; None when something else will tell.
+        states: the pins' states, by uid, with refusals, and what the others wait for.
     """
 
-    pins: tuple[Pin, ...] = ()
-    holds: bool = False
-    wake: datetime | None = None
+    pins: tuple[Pin, ...]
+    holds: bool
+    wake: datetime | None
+    states: Mapping[str, PinState]
 
 
-NOTHING = Plan()
-
-
-def plan(o: Observation, node: Node, wanted: Iterable[Pin], room: Room, found: dict[str, PinState]) -> Plan:
+def plan(o: Observation, node: Node, wanted: Iterable[Pin], room: Room, found: Mapping[str, PinState]) -> Plan:
     """Decide who is nominated to a node that is Ready.
 
     Args:
@@ -66,9 +65,9 @@ def plan(o: Observation, node: Node, wanted: Iterable[Pin], room: Room, found: d
         node: the Node.
         wanted: the pins of pending pods that only the scheduler can place; those that cannot be read go on waiting.
         room: what is left on the node.
-        found: the pins' states, by uid; takes up refusals, and what the others wait for.
+        found: the pins' states, by uid.
     """
-    pins = _wanted(o, wanted, found)
+    pins, states = _wanted(o, wanted)
     answers = room.nominate([o.pinned[pin.uid] for pin in pins]) if pins else {}
     starting = _starting(node, o.spec.promise)
     due: list[Pin] = []
@@ -76,18 +75,19 @@ def plan(o: Observation, node: Node, wanted: Iterable[Pin], room: Room, found: d
     wake = None
     for pin in pins:
         answer = answers[pin.uid]
+        awaits = answer.why if isinstance(answer, Wait) else None
         if isinstance(answer, Refusal):
-            found[pin.uid] = PinState(Outcome.REJECTED, answer)
+            states[pin.uid] = PinState(Outcome.REJECTED, answer)
         elif stands(o, pin.uid):
-            found[pin.uid] = PinState(None, _STANDS)
+            states[pin.uid] = PinState(None, _STANDS, awaits=awaits)
             if pin.uid in o.unseen:
                 unseen, wake = True, min(wake or o.now + SHOWN, o.now + SHOWN)
         else:
             again = _again(o, pin)
-            why = answer.why if isinstance(answer, Wait) else starting
+            why = awaits or starting
             if why is None and again is not None and again > o.now:
                 why, wake = _FAILED, min(wake or again, again)
-            found[pin.uid] = PinState(None, why)
+            states[pin.uid] = PinState(None, why, awaits=awaits)
             if why is None:
                 due.append(pin)
             else:
@@ -96,20 +96,20 @@ def plan(o: Observation, node: Node, wanted: Iterable[Pin], room: Room, found: d
     if o.guarded and (waiting or not due):
         due = []
     elif o.guarded and (later := room.turn(o.now)) is not None:
-        found |= {pin.uid: PinState(None, _NEXT) for pin in due}
+        states |= {pin.uid: PinState(None, _NEXT) for pin in due}
         due, wake = [], later
-    return Plan(tuple(due), holds, wake)
+    return Plan(tuple(due), holds, wake, {**found, **states} if states else found)
 
 
-def _wanted(o: Observation, pins: Iterable[Pin], found: dict[str, PinState]) -> list[Pin]:
-    """The pins that may be nominated again, those first that are."""
-    known = []
+def _wanted(o: Observation, pins: Iterable[Pin]) -> tuple[list[Pin], dict[str, PinState]]:
+    """The pins that may be nominated again, those first that are; and the states of those that may not."""
+    known, lost = [], {}
     for pin in pins:
-        if (lost := _lost(o, pin)) is not None:
-            found[pin.uid] = PinState(Outcome.REJECTED, lost)
+        if (why := _lost(o, pin)) is not None:
+            lost[pin.uid] = PinState(Outcome.REJECTED, why)
         elif pin.uid in o.pinned:
             known.append(pin)
-    return sorted(known, key=lambda pin: not stands(o, pin.uid))
+    return sorted(known, key=lambda pin: not stands(o, pin.uid)), lost
 
 
 def nominate(o: Observation, spec: Spec, pins: Iterable[Pin]) -> Nominate | None:
@@ -118,7 +118,7 @@ def nominate(o: Observation, spec: Spec, pins: Iterable[Pin]) -> Nominate | None
     if not chosen or o.reservation is None:
         return None
     new = merging.with_nominations(spec, (pin.uid for pin, _ in chosen), at=micro_time(o.now))
-    return Nominate(o.reservation, o.stored, new, chosen)
+    return Nominate(o.reservation, o.stored, new, chosen, turn=o.now if o.guarded else None)
 
 
 def cleared(o: Observation, found: Mapping[str, PinState]) -> tuple[ClearNomination, ...]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from moorage.objects import Pod
 from moorage.protocol import Outcome, ReasonCode
@@ -76,33 +77,57 @@ def _rejected(refusal: Refusal) -> PinState:
     return PinState(Outcome.REJECTED, refusal)
 
 
-def bind(o: Observation, room: Room, found: dict[str, PinState]) -> tuple[tuple[Bind, ...], tuple[Pin, ...]]:
-    """Admit every pending pin that fits; ``found`` takes up the refusals of the others, and what they wait for.
+class Binding(NamedTuple):
+    """Which pods are bound now.
+
+    Attributes:
+        binds: one step for each pod that fits.
+        left: the pins whose pods only the scheduler can place.
+        states: the pins' states, by uid, with the refusals of the others, and what they wait for.
+    """
+
+    binds: tuple[Bind, ...]
+    left: tuple[Pin, ...]
+    states: Mapping[str, PinState]
+
+
+def bind(o: Observation, room: Room, found: Mapping[str, PinState]) -> Binding:
+    """Bind every pending pin whose pod fits.
 
     Args:
         o: the node.
         room: what is left on it.
         found: the pins' states, by uid.
-
-    Returns:
-        The pods that were admitted, to be bound at once; and the pins whose pods only the scheduler can place.
     """
-    binds, left = [], []
-    for pin in o.spec.pins:
-        if found[pin.uid] is not PENDING:
-            continue
-        pod = o.pinned[pin.uid]
-        match room.admit(pod):
+    pending = [pin for pin in o.spec.pins if found[pin.uid] is PENDING]
+    if not pending:
+        return Binding((), (), found)
+    answers = room.admit([o.pinned[pin.uid] for pin in pending])
+    binds, left, news = [], [], {}
+    for pin in pending:
+        match answers[pin.uid]:
             case None:
-                binds.append(Bind(pin, pod))
+                binds.append(Bind(pin, o.pinned[pin.uid]))
             case Nominable(why):
-                found[pin.uid] = PinState(None, why)
+                news[pin.uid] = PinState(None, why)
                 left.append(pin)
             case Wait(why):
-                found[pin.uid] = PinState(None, why)
+                news[pin.uid] = PinState(None, why, awaits=why)
             case refusal:
-                found[pin.uid] = _rejected(refusal)
-    return tuple(binds), tuple(left)
+                news[pin.uid] = _rejected(refusal)
+    return Binding(tuple(binds), tuple(left), {**found, **news} if news else found)
+
+
+def refused(found: Mapping[str, PinState], why: Refusal, *, but: Collection[str] = ()) -> dict[str, PinState]:
+    """The pins' states when none of those that are pending will be bound.
+
+    Args:
+        found: the states, by uid.
+        why: what is said of those.
+        but: uids that go on waiting.
+    """
+    over = _rejected(why)
+    return {uid: over if state.outcome is None and uid not in but else state for uid, state in found.items()}
 
 
 def lost(found: Mapping[str, PinState]) -> set[str]:

@@ -21,26 +21,28 @@ from .signs import NONE, Signs
 
 
 class Room(Protocol):
-    """The node as promised, with everything that is on it or about to be."""
+    """The node as promised, with everything that is on it or about to be; asking changes nothing."""
 
-    def admit(self, pod: Pod) -> Refusal | Wait | Nominable | None:
-        """Count a pod in and return None; or return why it does not fit, with all that was admitted before.
+    def admit(self, pods: Sequence[Pod]) -> Mapping[str, Refusal | Wait | Nominable | None]:
+        """Ask whether pods fit, each beside those before it that do.
 
-        Or why nobody can tell, or that only the scheduler can.
+        Returns:
+            By uid, None for those that fit together; or why not, or why nobody can tell, or that only the scheduler
+            can place the pod. Room is taken by whoever binds (a claim).
         """
 
     def nominate(self, pods: Sequence[Pod]) -> Mapping[str, Refusal | Wait | None]:
         """Ask of pods that only the scheduler can place whether they fit together, each beside those before it.
 
         Returns:
-            By uid, None for those that can be nominated; or why not, or what they wait for. Nothing is counted in.
+            By uid, None for those that can be nominated; or why not, or what they wait for.
         """
 
     def turn(self, now: datetime) -> datetime | None:
-        """Take the turn to nominate pods to a node that is closed to the scheduler, and to open it then.
+        """Ask whether pods may be nominated to this node, which is closed to the scheduler, and the node opened then.
 
         Returns:
-            None when it is this node's turn; else when to ask again.
+            None when it is this node's turn; else when to ask again. Whoever nominates takes the turn.
         """
 
     def misplaced(self, pod: Pod) -> Refusal | None:
@@ -170,12 +172,16 @@ class Bind:
 
 @dataclass(frozen=True, slots=True)
 class Nominate:
-    """Store that pods are nominated to the node, then nominate them; each only as it was seen."""
+    """Store that pods are nominated to the node, then nominate them; each only as it was seen.
+
+    ``turn`` is when a node that is closed to the scheduler takes its turn to be opened; None: it is open.
+    """
 
     reservation: NodeReservation
     old: Spec
     new: Spec
     pods: tuple[tuple[Pin, Pod], ...]
+    turn: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,11 +300,19 @@ def key(step: Step) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class PinState:
-    """What has become of one pin; while ``outcome`` is None it is still to be bound, ``refusal`` says why it waits."""
+    """What has become of one pin.
+
+    Attributes:
+        outcome: None while the pod is still to be bound.
+        refusal: why it never will be, or why it waits.
+        node: where the pod is bound.
+        awaits: what must come to the node, or be readable again, before anybody can say whether the pod fits.
+    """
 
     outcome: Outcome | None
     refusal: Refusal | None = None
     node: str = ""
+    awaits: Refusal | None = None
 
 
 @dataclass(frozen=True, slots=True)

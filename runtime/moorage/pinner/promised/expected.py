@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -183,15 +183,16 @@ class Expected:
         if before is not None or expectation is not None:
             self.refresh(name)
 
-    def refresh(self, name: str) -> None:
+    def refresh(self, name: str, beside: Sequence[Pod] = ()) -> None:
         """Hold as much room on a node as there are slots free: pods have come or gone, or the node has.
 
         Args:
             name: the node's name.
+            beside: pods that count as if they had come, too.
         """
         if name not in self._expectations and name not in self._held:
             return
-        self._count(name)
+        self._count(name, beside)
         snapshot, node = self._snapshot(), self._node_name(name)
         before, now = self._held.pop(name, ()), self._free.get(name, ()) if node in snapshot.nodes.slots else ()
         for index, (old, new) in enumerate(zip_longest(before, now, fillvalue=_NOTHING)):
@@ -272,13 +273,26 @@ class Expected:
         self._snapshot().remove(claim.pod.key)
         return True
 
-    def _count(self, name: str) -> None:
+    @contextmanager
+    def kept(self, names: Sequence[str]) -> Iterator[None]:
+        """A block after which the account of some nodes is as before; the snapshot is the caller's (a trial)."""
+        before = [(known, name, known.get(name)) for name in names for known in (self._free, self._held)]
+        try:
+            yield
+        finally:
+            for known, name, slots in before:
+                if slots is None:
+                    known.pop(name, None)
+                else:
+                    known[name] = slots
+
+    def _count(self, name: str, beside: Sequence[Pod]) -> None:
         """See which slots of a node are free."""
         expectation = self._expectations.get(name)
         self._free.pop(name, None)
         if expectation is not None:
             claimed = (claim.pod for claim in self._claims.values() if claim.reserved == name)
-            left = expectation.left([*self._pods_on(name), *claimed])
+            left = expectation.left([*self._pods_on(name), *claimed, *beside])
             self._free[name] = left if any(slot.count for slot in left) else ()
 
     def _left(self, name: str, pod: Pod) -> int:

@@ -1,4 +1,4 @@
-"""What is left on a promised node: the fit check as ``decide`` sees it."""
+"""What is left on a promised node: the fit check as ``decide`` sees it. It answers and changes nothing."""
 
 from __future__ import annotations
 
@@ -36,12 +36,22 @@ class NodeRoom:
         self._name = name
         self._node = world.node_name(name)
 
-    def admit(self, pod: Pod) -> Refusal | Wait | Nominable | None:
-        """Count a pod in and return None; or return why it does not fit, with all that was admitted before.
+    def admit(self, pods: Sequence[Pod]) -> Mapping[str, Refusal | Wait | Nominable | None]:
+        """Ask whether pods fit, each beside those before it that do.
 
-        Or why nobody can tell: the node is looked at again when what stands in the way can be read. Or that only the
-        scheduler can place the pod.
+        A pod that nobody can tell about waits until what stands in the way can be read.
         """
+        if len(pods) == 1:  # as is usual: nothing is to be tried out
+            return {pods[0].metadata.uid: self._admit(pods[0])}
+        answers: dict[str, Refusal | Wait | Nominable | None] = {}
+        with self._world.trial(self._node) as count:
+            for left, pod in enumerate(pods, 1 - len(pods)):
+                answer = answers[pod.metadata.uid] = self._admit(pod)
+                if answer is None and left:
+                    count(pod)
+        return answers
+
+    def _admit(self, pod: Pod) -> Refusal | Wait | Nominable | None:
         world, name = self._world, self._name
         claim = world.claims.get(pod.key)
         if claim is not None and claim.uid == pod.metadata.uid:
@@ -53,10 +63,6 @@ class NodeRoom:
         if refusal is None:
             with world.expected.making_way(pod, name):
                 refusal = eligibility.refuse_fit(world.snapshot.verdict(pod, self._node), self._node)
-        world.wait(pod, name, refusal.why if isinstance(refusal, Wait) else None)
-        if refusal is None:
-            world.claim(pod, self._node)
-            world.found_in_place(pod, self._node)
         if isinstance(refusal, Nominable):
             return eligibility.refuse_nomination(pod) or refusal
         return refusal
@@ -66,19 +72,18 @@ class NodeRoom:
 
         Pods to come of DaemonSets count, and pods that anybody has nominated to the node and that these must yield to.
         """
-        world, name = self._world, self._name
+        world = self._world
         answers: dict[str, Refusal | Wait | None] = {}
         with world.snapshot.trial():
             for pod in pods:
                 answer = answers[pod.metadata.uid] = self._beside(pod)
-                world.wait(pod, name, answer.why if isinstance(answer, Wait) else None)
                 if answer is None:
                     world.snapshot.place(pod, self._node)
         return answers
 
     def turn(self, now: datetime) -> datetime | None:
-        """Take the turn to nominate pods to a closed node; None when it is this node's, else when to ask again."""
-        return self._world.take_turn(self._name, now)
+        """Whose turn it is to be opened to the scheduler: None when it is this node's, else when to ask again."""
+        return self._world.turn(self._name, now)
 
     def _beside(self, pod: Pod) -> Refusal | Wait | None:
         world, name = self._world, self._name

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from moorage.objects import Node, Pod
-from moorage.protocol import ReasonCode
+from moorage.protocol import Outcome, ReasonCode
 from moorage.reservations import NodeReservation, Owner, Pin, Problem, Spec, merging
 
 from ..destinations import scope
@@ -105,6 +105,7 @@ class World(Following):
         """
         reservation, node = self.reservation(name), self.node(name)
         self.expected.pass_time(now)
+        self._pass_turn(now)
         pods = self.pods_on(name)
         steered = frozenset(pod.metadata.uid for pod in pods if scope.may_be_stuck(pod))
         swept: dict[str, Any] = {
@@ -174,21 +175,33 @@ class World(Following):
         free = (node for each in meant if not self.reserved_as(each) and (node := self.nodes.get(each)) is not None)
         return self._machines.choose(name, reservation.metadata.creation_timestamp or "", free)
 
-    def take_turn(self, name: str, now: datetime) -> datetime | None:
-        """Take the turn to nominate pods to a closed node and to open it; None when it is this node's, else when next.
+    def turn(self, name: str, now: datetime) -> datetime | None:
+        """Whose turn it is to nominate pods to a closed node and to open it: None when it is this node's.
 
-        It lasts until the node is open, and a moment longer, so that whom that wakes is tried first; and never long.
+        A turn lasts until the node is open, and a moment longer, so that whom that wakes is tried first; and never
+        long.
+
+        Returns:
+            None, or when to ask again.
         """
         holder, until = self._turn
         if holder == name or now >= until:
-            self._turn = (name, now + LONGEST_TURN)
             return None
-        node = self.node(holder)
-        if node is None or preparing(node) != PREPARING_TAINT.effect:
-            until = min(until, now + AFTER_TURN)
-            self._turn = (holder, until)
-            return until
-        return now + ASK_AGAIN
+        return until if self._is_opened(holder) else now + ASK_AGAIN
+
+    def take_turn(self, name: str, now: datetime) -> None:
+        """Pods are about to be nominated to a closed node, which is opened then."""
+        self._turn = (name, now + LONGEST_TURN)
+
+    def _is_opened(self, name: str) -> bool:
+        node = self.node(name)
+        return node is None or preparing(node) != PREPARING_TAINT.effect
+
+    def _pass_turn(self, now: datetime) -> None:
+        """The turn of a node ends soon after it was opened."""
+        holder, until = self._turn
+        if now < until and until > now + AFTER_TURN and self._is_opened(holder):
+            self._turn = (holder, now + AFTER_TURN)
 
     def _unseen(self, name: str, spec: Spec, pinned: Mapping[str, Pod], now: datetime) -> frozenset[str]:
         """The nominated pods of which the watch has not shown what we wrote last, or only just now."""
@@ -206,14 +219,30 @@ class World(Following):
             return None
         return Refusal(ReasonCode.DEADLINE_PASSED, f"pod {pin.key} cannot be read: {item.reason}")
 
-    def wait(self, pod: Pod, name: str, why: Refusal | None) -> None:
-        """Take note of what a pod waits for that is to come to a node, or (None) that it does not wait any more."""
-        if why is not None:
-            self._waits.setdefault(name, {})[pod.metadata.uid] = why
-        elif name in self._waits:
-            self._waits[name].pop(pod.metadata.uid, None)
-            if not self._waits[name]:
-                del self._waits[name]
+    def note_waits(self, name: str, states: Mapping[str, PinState]) -> None:
+        """Take note of what pods wait for that is to come to a node, and which do not wait any more.
+
+        Args:
+            name: of the reservation.
+            states: what has become of its pins, by uid.
+        """
+        known = self._waits.get(name, {})
+        for uid, state in states.items():
+            if state.awaits is not None:
+                self._waits.setdefault(name, known)[uid] = state.awaits
+            elif known and state.refusal is not None and state.outcome is not Outcome.FAILED:
+                known.pop(uid, None)  # one that has failed has failed for what it waited for
+        if not known:
+            self._waits.pop(name, None)
+
+    def admit(self, pod: Pod, name: str) -> None:
+        """Count a pod on a reservation's Node, where it fits, until it is bound there or is not."""
+        node = self.node_name(name)
+        self.claim(pod, node)
+        self.found_in_place(pod, node)
+        known = self._waits.get(name)
+        if known is not None and known.pop(pod.metadata.uid, None) is not None and not known:
+            del self._waits[name]
 
     def waiting_for(self, owner: Owner, name: str) -> Iterator[Pod]:
         """The pods of an owner that wait without a node and are not intended for one, those that wait longest first.

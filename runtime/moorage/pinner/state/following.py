@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -176,6 +177,28 @@ class Following:
         self._admitted[node].add(pod.key)
         self.snapshot.place(pod, node)
         self._recount(node)
+
+    @contextmanager
+    def trial(self, node: str) -> Iterator[Callable[[Pod], None]]:
+        """A block in which pods can be counted on a node as if they were claimed; all is taken back at its end.
+
+        Args:
+            node: the Node's name.
+
+        Yields:
+            What counts a pod.
+        """
+        counted: list[Pod] = []
+
+        def count(pod: Pod) -> None:
+            counted.append(pod)
+            self.snapshot.place(pod, node)
+            for each in names:
+                self.expected.refresh(each, counted)
+
+        names = tuple(dict.fromkeys((self.reserved_as(node), node)))
+        with self.expected.kept(names), self.snapshot.trial():
+            yield count
 
     def expect(self, id: str, pod: Pod, name: str) -> None:
         """Count a pod on a reservation's Node that is about to be created there."""

@@ -176,6 +176,10 @@ class Scene:
         """A pod as it is stored after the webhook was asked."""
         return patched(obj, self.ask(obj))
 
+    def fits(self, pod: Pod) -> bool:
+        """Whether a pod has room on node-1."""
+        return self.world.room("node-1").admit((pod,))[pod.metadata.uid] is None
+
     def store(self, obj: Any, name: str) -> Pod:
         """The watch shows a pod."""
         metadata = {**obj["metadata"], "name": name, "namespace": "ns", "uid": "u-" + name}

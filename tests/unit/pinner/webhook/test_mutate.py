@@ -154,11 +154,10 @@ def test_slots_hold_their_room_against_other_pins(scene: Scene) -> None:
         },
         "stranger",
     )
-    room = scene.world.room("node-1")
-    assert room.admit(stranger) is not None  # 4 cores, of which 3.5 are held
+    assert not scene.fits(stranger)  # 4 cores, of which 3.5 are held
     small = scene.store(pod(cpu="250m"), "small")
     small = msgspec.structs.replace(small, metadata=msgspec.structs.replace(small.metadata, owner_references=()))
-    assert room.admit(small) is None
+    assert scene.fits(small)
 
 
 OTHER = Owner(kind="Deployment", name="other", namespace="ns")
@@ -168,9 +167,7 @@ def room_for(scene: Scene, cpu: str) -> bool:
     """Whether a pod that nobody expects has room on the node."""
     metadata = {"name": f"p-{cpu}", "namespace": "ns", "uid": f"u-{cpu}"}
     asked = msgspec.convert({"metadata": metadata, "spec": pod(cpu=cpu)["spec"]}, Pod)
-    fits = scene.world.room("node-1").admit(asked) is None
-    scene.world.release(asked)
-    return fits
+    return scene.fits(asked)
 
 
 def test_a_slot_that_changes_holds_what_it_says_now(scene: Scene) -> None:
@@ -203,7 +200,8 @@ def test_a_node_that_comes_back_holds_again_what_is_expected(scene: Scene) -> No
 def test_a_pod_of_the_owner_that_is_pinned_by_name_fills_a_slot(scene: Scene) -> None:
     scene.node("node-1", slot(1, cpu="4"))
     named = scene.store(pod(cpu="4"), "named")
-    assert scene.world.room("node-1").admit(named) is None
+    assert scene.fits(named)
+    scene.world.admit(named, "node-1")
     assert scene.ask(pod()) == []
 
 
@@ -246,7 +244,7 @@ def test_nothing_is_expected_any_more_after_its_time(scene: Scene) -> None:
     assert scene.ask(pod()) == []
     assert not scene.world.expected.any
     whole = msgspec.convert({"metadata": {"name": "x", "namespace": "ns"}, "spec": pod(cpu="4")["spec"]}, Pod)
-    assert scene.world.room("node-1").admit(whole) is None, "no room is held any more"
+    assert scene.fits(whole), "no room is held any more"
 
 
 # --- another webhook changes the pod after us ---
