@@ -36,6 +36,7 @@ from moorage.pinner.names import (
 )
 from moorage.pinner.node import late
 from moorage.pinner.node.decide import decide
+from moorage.pinner.node.observation import Observation
 from moorage.pinner.node.signs import NONE, UNKNOWN, Signs
 from moorage.pinner.node.steps import (
     Bind,
@@ -48,7 +49,6 @@ from moorage.pinner.node.steps import (
     EditReservation,
     EndReservation,
     Nominate,
-    Observation,
     PatchNode,
     Step,
 )

@@ -16,6 +16,7 @@ from moorage.pinner.instructions.judge import can_be_bound
 from moorage.pinner.names import PIN_ANNOTATION, PREPARING_TAINT
 from moorage.pinner.node import nominations
 from moorage.pinner.node.decide import decide
+from moorage.pinner.node.observation import Observation
 from moorage.pinner.node.signs import NONE, Signs
 from moorage.pinner.node.steps import (
     Bind,
@@ -25,7 +26,6 @@ from moorage.pinner.node.steps import (
     DeletePod,
     EndReservation,
     Nominate,
-    Observation,
     PatchNode,
 )
 from moorage.reservations import Nomination, merging

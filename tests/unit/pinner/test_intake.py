@@ -15,7 +15,7 @@ from moorage.objects.pod import NamedItem
 from moorage.pinner import eligibility
 from moorage.pinner.instructions import judge
 from moorage.pinner.instructions.judge import Accepted, Deferred, Refused, Settled, Surroundings, digest
-from moorage.pinner.node.steps import Observation
+from moorage.pinner.node.observation import Observation
 from moorage.protocol import (
     Action,
     CreatePlaceholder,

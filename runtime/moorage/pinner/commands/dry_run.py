@@ -37,7 +37,7 @@ from moorage.reservations import NodeReservation, Spec, merging, rules
 from ..instructions import judge
 from ..names import FINALIZER
 from ..node import late
-from ..node.steps import Observation
+from ..node.observation import Observation
 from ..node.sweeps import Sweeps
 from ..options import Options
 from ..promised.manifest import placeholder_manifest

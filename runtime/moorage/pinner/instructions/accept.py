@@ -19,7 +19,7 @@ from moorage.reservations import NodeReservation, Spec
 from .. import metrics
 from ..intents.stored import Ledger, Stored
 from ..node.executor import Executor
-from ..node.steps import Observation
+from ..node.observation import Observation
 from ..node.sweeps import Sweeps
 from ..options import Options
 from ..refusal import Refusal, is_final, refusal_of

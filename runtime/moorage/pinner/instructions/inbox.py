@@ -19,7 +19,8 @@ from moorage.protocol import (
 )
 
 from .. import metrics
-from ..node.steps import Decision, Observation, PinState
+from ..node.observation import Observation, PinState
+from ..node.steps import Decision
 from ..refusal import Refusal
 from ..reporting import Reporter
 

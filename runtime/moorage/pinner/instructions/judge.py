@@ -33,7 +33,7 @@ from moorage.reservations import Owner, Pin, Promise, Record, Slot, Spec, mergin
 
 from .. import eligibility, providers
 from ..node import nominations
-from ..node.steps import Observation
+from ..node.observation import Observation
 from ..providers import Profile
 from ..refusal import Refusal
 

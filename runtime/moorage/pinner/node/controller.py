@@ -26,8 +26,9 @@ from . import late, pins
 from .attempts import Attempts
 from .decide import decide
 from .executor import Executor
+from .observation import Observation
 from .reports import Reports
-from .steps import Confirm, Decision, EditReservation, EndReservation, Observation, ShowStatus, Step
+from .steps import Confirm, Decision, EditReservation, EndReservation, ShowStatus, Step
 from .sweeps import Sweeps
 
 logger = logging.getLogger(__name__)

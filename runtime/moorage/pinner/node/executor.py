@@ -25,6 +25,7 @@ from ..together import together
 from . import adoption
 from .attempts import Attempts
 from .nominating import Nominator
+from .observation import PinState
 from .sign_reader import Lookout
 from .signs import NONE
 from .steps import (
@@ -38,7 +39,6 @@ from .steps import (
     EndReservation,
     Nominate,
     PatchNode,
-    PinState,
     ShowStatus,
     Step,
 )

@@ -18,7 +18,8 @@ from ..reporting import Reporter
 from ..state.cluster import World
 from ..together import together
 from .attempts import Attempts
-from .steps import ClearNomination, PinState
+from .observation import PinState
+from .steps import ClearNomination
 
 AT_ONCE = 3
 """How often a pod is nominated anew at once, because somebody has written to it meanwhile."""

@@ -23,7 +23,8 @@ from moorage.reservations import Pin, Promise, Spec, merging, moment
 
 from ..names import LIFECYCLE_TAINTS
 from ..refusal import Refusal, Wait
-from .steps import ClearNomination, Nominate, Observation, PinState, Room
+from .observation import Observation, PinState, Room
+from .steps import ClearNomination, Nominate
 
 MAX_TRIES = 3
 """How often a pod is nominated: what has failed so often would only wake others again."""

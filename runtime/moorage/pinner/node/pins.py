@@ -14,7 +14,8 @@ from .. import eligibility
 from ..names import PIN_ANNOTATION, PREPARING
 from ..refusal import Nominable, Refusal, Wait
 from . import late, nominations
-from .steps import Bind, DeletePod, Observation, PinState, Room
+from .observation import Observation, PinState, Room
+from .steps import Bind, DeletePod
 
 PENDING = PinState(None)
 PAST_GRACE = timedelta(seconds=2)

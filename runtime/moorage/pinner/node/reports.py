@@ -14,7 +14,8 @@ from moorage.reservations import Slot, merging, rules
 from ..names import CLAIM_ANNOTATION, NOT_PINNED_ANNOTATION, PIN_ANNOTATION, preparing
 from ..providers import Profile
 from . import adoption
-from .steps import Decision, Observation
+from .observation import Observation
+from .steps import Decision
 
 _JOINED = (NodeState.PREPARING, NodeState.READY)
 

@@ -20,8 +20,8 @@ from ..intents.unstored import done
 from ..names import FINALIZER, PREPARING_TAINT, made_for, preparing
 from ..node import late, nominations
 from ..node.late import Unclaimed
+from ..node.observation import Observation, PinState
 from ..node.signs import UNKNOWN, Signs
-from ..node.steps import Observation, PinState
 from ..node.sweeps import Sweeps
 from ..promised.expected import key_of
 from ..promised.room import NodeRoom
