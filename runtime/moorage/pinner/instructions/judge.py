@@ -32,8 +32,8 @@ from moorage.protocol import Slot as ExpectedPods
 from moorage.reservations import Owner, Pin, Promise, Record, Slot, Spec, merging, rules
 
 from .. import eligibility, providers
-from ..node import nominations
-from ..node.observation import Observation
+from ..node import pins
+from ..node.observation import Observation, PinState
 from ..providers import Profile
 from ..refusal import Refusal
 
@@ -201,45 +201,34 @@ def _pin(instruction: Instruction, action: PinPods, o: Observation, spec: Spec, 
         return _refused(ReasonCode.SUPERSEDED, f"the placeholder {o.name} is being removed")
     open_ = (o.reservation is None and spec.promise is not None) or o.open
     results: dict[str, PodResult] = {}
-    pins = []
+    wanted = []
     for ref in action.pods:
         found = _judge(ref, o, spec, around, pinnable=open_)
         if isinstance(found, PodResult):
             results[ref.uid] = found
         else:
-            pins.append(_as_pin(found, instruction.id))
-    if not pins:
+            wanted.append(_as_pin(found, instruction.id))
+    if not wanted:
         return Settled(results)
     newer = {record.id for record in spec.instructions if record.position > _place(instruction)}
     kept = {pin.uid for pin in spec.pins if pin.instruction in newer}  # a late repetition takes no pod back
-    accepted = _accepted(instruction, merging.with_pins(spec, (pin for pin in pins if pin.uid not in kept)))
+    accepted = _accepted(instruction, merging.with_pins(spec, (pin for pin in wanted if pin.uid not in kept)))
     return Accepted(accepted.spec, results)
 
 
 def _judge(ref: PodRef, o: Observation, spec: Spec, around: Surroundings, *, pinnable: bool) -> Pod | PodResult:
     """The pod to be pinned, or what is to be said of it at once."""
     pod = around.pod(str(ref))
-    if pod is None:
-        return _result(ref, Refusal(ReasonCode.POD_NOT_FOUND, f"there is no pod {ref}"))
-    if pod.metadata.uid != ref.uid:
-        text = f"pod {ref} has uid {pod.metadata.uid} now, {ref.uid} was planned"
-        return _result(ref, Refusal(ReasonCode.POD_UID_CHANGED, text))
-    node = spec.named(o.name)
-    if pod.spec.node_name and pod.spec.node_name == node:
-        said = nominations.landed(spec, ref.uid, node) or Refusal(ReasonCode.OK)
-        return PodResult(ref, Outcome.APPLIED, said.reason, said.sentence, node=node)
-    if pod.spec.node_name:
-        text = f"the pod is bound to node {pod.spec.node_name}"
-        return _result(ref, Refusal(ReasonCode.POD_BOUND_ELSEWHERE, text), node=pod.spec.node_name)
-    refusal = eligibility.refuse(pod, nominated=nominations.ours(spec, ref.uid, node))
-    if refusal is None and spec.promise is not None:
-        refusal = eligibility.refuse_eviction(pod, spec.promise.taints)
+    state = pins.standing(str(ref), ref.uid, pod, spec, spec.named(o.name))
+    if pod is None or state is not pins.PENDING:
+        return state.result(ref)
+    refusal = eligibility.refuse_eviction(pod, spec.promise.taints) if spec.promise is not None else None
     if refusal is None and around.capped(pod):
         refusal = Refusal(ReasonCode.OWNER_CAPPED)
     if refusal is None and not pinnable:
         text = f"node {o.name} runs and is open to the scheduler: only a soft pin would do, and those are not made yet"
         refusal = Refusal(ReasonCode.SOFT_PIN_UNSUPPORTED, text)
-    return _result(ref, refusal) if refusal is not None else pod
+    return PinState(Outcome.REJECTED, refusal).result(ref) if refusal is not None else pod
 
 
 def _expect(instruction: Instruction, action: ExpectPods, o: Observation, spec: Spec) -> Admission:
@@ -312,10 +301,6 @@ def _as_pin(pod: Pod, instruction: str) -> Pin:
     """The pod alone: its owner is not repeated, because what a reservation costs the API server grows with it."""
     meta = pod.metadata
     return Pin(namespace=meta.namespace, name=meta.name, uid=meta.uid, instruction=instruction)
-
-
-def _result(ref: PodRef, refusal: Refusal, node: str = "") -> PodResult:
-    return PodResult(ref, Outcome.REJECTED, refusal.reason, refusal.sentence, node=node)
 
 
 def _refused(reason: ReasonCode, sentence: str = "") -> Refused:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from moorage.objects import Node, Pod
-from moorage.protocol import Outcome
+from moorage.protocol import Outcome, PodRef, PodResult, ReasonCode
 from moorage.reservations import DELETE, NodeReservation, Problem, Spec
 
 from ..names import FINALIZER, PREPARING_TAINT, made_for, preparing
@@ -62,6 +62,11 @@ class PinState:
     refusal: Refusal | None = None
     node: str = ""
     awaits: Refusal | None = None
+
+    def result(self, ref: PodRef) -> PodResult:
+        """What is said of the pod to whoever wanted it pinned; only of a state with an outcome."""
+        reason, sentence = self.refusal or Refusal(ReasonCode.OK)
+        return PodResult(ref, self.outcome or Outcome.FAILED, reason, sentence, node=self.node)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,31 +32,44 @@ def states(o: Observation) -> dict[str, PinState]:
     return {pin.uid: _state(o, pin, deadlines) for pin in o.spec.pins}
 
 
+def standing(key: str, uid: str, pod: Pod | None, spec: Spec, node: str, failed: PinState | None = None) -> PinState:
+    """What a pod as it is now says about its pin: pending, as long as nothing is in the way of it.
+
+    Args:
+        key: of the pod that is meant, ``namespace/name``.
+        uid: of that pod.
+        pod: what bears the name now; None when nothing does.
+        spec: the node's intent.
+        node: the Node's name; empty while it is not known.
+        failed: what is final of the pin although the pod is pending.
+    """
+    if pod is None:
+        return _rejected(Refusal(ReasonCode.POD_NOT_FOUND, f"there is no pod {key}"))
+    if pod.metadata.uid != uid:
+        text = f"pod {key} has uid {pod.metadata.uid} now, {uid} was planned"
+        return _rejected(Refusal(ReasonCode.POD_UID_CHANGED, text))
+    if pod.spec.node_name and pod.spec.node_name == node:
+        return PinState(Outcome.APPLIED, nominations.landed(spec, uid, node), node=node)
+    if pod.spec.node_name:
+        text = f"the pod is bound to node {pod.spec.node_name}"
+        return PinState(Outcome.REJECTED, Refusal(ReasonCode.POD_BOUND_ELSEWHERE, text), node=pod.spec.node_name)
+    if failed is not None:
+        return failed
+    refusal = eligibility.refuse(pod, nominated=nominations.ours(spec, uid, node))
+    return _rejected(refusal) if refusal is not None else PENDING
+
+
 def _state(o: Observation, pin: Pin, deadlines: Mapping[str, str]) -> PinState:
     pod, late = o.pinned.get(pin.uid), _is_late(o, pin, deadlines)
     if pod is None and pin.uid in o.unread:
         return PinState(Outcome.FAILED if late else None, o.unread[pin.uid])
-    if pod is None:
-        return _rejected(Refusal(ReasonCode.POD_NOT_FOUND, f"there is no pod {pin.key}"))
-    if pod.metadata.uid != pin.uid:
-        text = f"pod {pin.key} has uid {pod.metadata.uid} now, {pin.uid} was planned"
-        return _rejected(Refusal(ReasonCode.POD_UID_CHANGED, text))
-    if pod.spec.node_name and pod.spec.node_name == o.node_name:
-        return PinState(Outcome.APPLIED, nominations.landed(o.spec, pin.uid, o.node_name), node=o.node_name)
-    if pod.spec.node_name:
-        text = f"the pod is bound to node {pod.spec.node_name}"
-        return PinState(Outcome.REJECTED, Refusal(ReasonCode.POD_BOUND_ELSEWHERE, text), node=pod.spec.node_name)
-    if pin.uid in o.failed:
-        return o.failed[pin.uid]
-    refusal = eligibility.refuse(pod, nominated=nominations.ours(o.spec, pin.uid, o.node_name))
-    if refusal is not None:
-        return _rejected(refusal)
-    if late:
-        hindrance = o.hindered.get(pin.uid) or (o.trouble if o.node is None else None)
-        if hindrance is None and o.late and o.node is None:
-            hindrance = never_came(o)
-        return PinState(Outcome.FAILED, hindrance or Refusal(ReasonCode.DEADLINE_PASSED))
-    return PENDING
+    state = standing(pin.key, pin.uid, pod, o.spec, o.node_name, o.failed.get(pin.uid))
+    if state is not PENDING or not late:
+        return state
+    hindrance = o.hindered.get(pin.uid) or (o.trouble if o.node is None else None)
+    if hindrance is None and o.late and o.node is None:
+        hindrance = never_came(o)
+    return PinState(Outcome.FAILED, hindrance or Refusal(ReasonCode.DEADLINE_PASSED))
 
 
 def never_came(o: Observation) -> Refusal | None:

@@ -23,7 +23,7 @@ from moorage.objects import Container, Pod, PodSpec, ResourceRequirements
 from moorage.objects.base import ObjectMeta
 from moorage.objects.quantity import QuantityError, parse
 from moorage.reservations import Owner, Slot, Spec, moment, rules
-from moorage.scheduling import Snapshot
+from moorage.scheduling import Snapshot, Verdict
 
 from ..names import CLAIM_ANNOTATION
 
@@ -222,20 +222,20 @@ class Expected:
             self.release(claim)
         return late
 
-    @contextmanager
-    def making_way(self, pod: Pod, name: str) -> Iterator[None]:
-        """A block in which the room that is held for a pod on a node is free.
+    def verdict(self, pod: Pod, name: str) -> Verdict:
+        """Whether a pod fits a node, which holds room for it if it is expected there.
 
         Args:
             pod: the pod.
             name: the node's name.
         """
-        snapshot = self._snapshot()
-        own = next(self._held_for(pod, name), None)
+        snapshot, node = self._snapshot(), self._node_name(name)
+        own = next(self._held_for(pod, name), None) if name in self._free else None
+        if own is None:
+            return snapshot.verdict(pod, node)
         with snapshot.trial():
-            if own is not None:
-                snapshot.remove(own)
-            yield
+            snapshot.remove(own)
+            return snapshot.verdict(pod, node)
 
     def admit(self, id: str, pod: Pod, name: str) -> Claim:
         """Count a pod on a node that is about to be stored.

@@ -61,8 +61,7 @@ class NodeRoom:
             pod, promise.taints if promise is not None else ()
         ) or eligibility.refuse_binding(pod)
         if refusal is None:
-            with world.expected.making_way(pod, name):
-                refusal = eligibility.refuse_fit(world.snapshot.verdict(pod, self._node), self._node)
+            refusal = eligibility.refuse_fit(world.expected.verdict(pod, name), self._node)
         if isinstance(refusal, Nominable):
             return eligibility.refuse_nomination(pod) or refusal
         return refusal
@@ -94,8 +93,7 @@ class NodeRoom:
                 f"node {self._node} does not offer {missing} yet: whoever brings it must tolerate the taint {PREPARING}"
             )
             return Wait(Refusal(ReasonCode.DEADLINE_PASSED, text))
-        with world.expected.making_way(pod, name):
-            verdict = world.snapshot.verdict(pod, self._node)
+        verdict = world.expected.verdict(pod, name)
         found = eligibility.refuse_fit(verdict, self._node)
         if not isinstance(found, Nominable):
             return found

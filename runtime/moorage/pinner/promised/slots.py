@@ -6,8 +6,9 @@ binds them to the slots that are free for their owner; those that the scheduler 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from moorage.objects import Node, Pod
 from moorage.protocol import ReasonCode
@@ -22,15 +23,47 @@ from ..refusal import Nominable, Refusal, Wait
 from ..state.cluster import World
 
 
-def refuse(world: World, pod: Pod, name: str, now: datetime) -> Refusal | None:
-    """Why a pod cannot run on a node where it is expected; None when it can.
+class Place(NamedTuple):
+    """Where an expected pod may go.
+
+    Attributes:
+        name: of the reservation.
+        node: its Node.
+        why: why only the scheduler can place it there; None when it can be bound.
+    """
+
+    name: str
+    node: str
+    why: Refusal | None = None
+
+
+def choose(world: World, sweeps: Sweeps, pod: Pod, nodes: Sequence[str], now: datetime) -> Place | Refusal:
+    """The first node that an expected pod fits, or why it fits the first one not.
 
     Args:
         world: what is known.
+        sweeps: how often pods were swept.
         pod: the pod; it need not have been stored.
-        name: the node's name.
+        nodes: names of reservations with a slot for it.
         now: the API server's time, UTC.
     """
+    only_scheduler = eligibility.refuse_binding(pod)
+    refusal = eligibility.refuse(pod) or (only_scheduler.why if only_scheduler is not None else None)
+    if refusal is not None and refusal.reason is not ReasonCode.SOFT_PIN_UNSUPPORTED:
+        return refusal
+    if sweeps.capped(pod):
+        return Refusal(ReasonCode.OWNER_CAPPED)
+    first: Refusal | None = None
+    for name in nodes:
+        found = _refuse(world, pod, name, now)
+        if found is None or found.reason is ReasonCode.SOFT_PIN_UNSUPPORTED:
+            return Place(name, world.node_name(name), found or refusal)
+        first = first or found
+    return first or Refusal(ReasonCode.PLACEHOLDER_MISSING)
+
+
+def _refuse(world: World, pod: Pod, name: str, now: datetime) -> Refusal | None:
+    """Why a pod cannot run on a node where it is expected; None when it can."""
     running = world.expected.running(name)
     node = world.node(name) if running is None else world.nodes.get(name)
     if running is None:
@@ -39,8 +72,7 @@ def refuse(world: World, pod: Pod, name: str, now: datetime) -> Refusal | None:
         refusal = scope.refuse(running, name, node, now)
     if refusal is not None or node is None:
         return refusal
-    with world.expected.making_way(pod, name):
-        found = eligibility.refuse_fit(world.snapshot.verdict(pod, node.metadata.name), node.metadata.name)
+    found = eligibility.refuse_fit(world.expected.verdict(pod, name), node.metadata.name)
     return found.why if isinstance(found, Wait | Nominable) else found
 
 
@@ -87,11 +119,7 @@ def _of_slot(world: World, sweeps: Sweeps, slot: Slot, name: str, now: datetime)
     for pod in world.waiting_for(slot.owner, name):
         if left == 0:
             return
-        if not (
-            sweeps.capped(pod)
-            or eligibility.refuse(pod)
-            or eligibility.refuse_binding(pod)
-            or refuse(world, pod, name, now)
-        ):
+        found = choose(world, sweeps, pod, (name,), now)
+        if isinstance(found, Place) and found.why is None:
             left -= 1
             yield pod

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import msgspec
 
@@ -17,11 +16,12 @@ from moorage.kube.clock import ServerClock
 from moorage.objects import Pod
 from moorage.protocol import ReasonCode
 
-from .. import eligibility, metrics
+from .. import metrics
 from ..names import CLAIM_ANNOTATION, NOT_PINNED_ANNOTATION, PIN_ANNOTATION
 from ..node.sweeps import Sweeps
 from ..promised import slots
 from ..promised.expected import Claim
+from ..promised.slots import Place
 from ..refusal import Refusal
 from ..state.cluster import World
 from . import patches
@@ -33,22 +33,6 @@ _LONGEST_REASON = 512
 _OF_THE_NODE = ("topology.kubernetes.io/zone", "topology.kubernetes.io/region")
 """Labels of a node that the API server gives pods with that node's name, from 1.35 on (plugin/pkg/admission/
 podtopologylabels). That changes a pod after us, so that we are asked again. Whether it does is seen on the first."""
-
-
-class _Place(NamedTuple):
-    """Where a pod may go.
-
-    Attributes:
-        name: of the reservation.
-        node: its Node.
-        pinned: whether we name the node, or only prefer it.
-        why: it is only preferred; None when the pod may be pinned.
-    """
-
-    name: str
-    node: str
-    pinned: bool
-    why: Refusal | None = None
 
 
 class Mutator:
@@ -107,31 +91,19 @@ class Mutator:
         found = self._place(pod, nodes)
         if isinstance(found, Refusal):
             return self._left(pod, nodes[0], found)
-        id = secrets.token_hex(8)
+        id, pinned = secrets.token_hex(8), self._names(found)
         if not request.dry_run:
             self._world.expect(id, pod, found.name)
-        return self._placed(pod, found, id)
+        return self._placed(pod, found, id, pinned=pinned)
 
     # --- deciding ---
 
-    def _place(self, pod: Pod, nodes: Sequence[str]) -> _Place | Refusal:
-        """The first node that a pod fits, or why it fits the first one not."""
-        only_scheduler = eligibility.refuse_binding(pod)
-        refusal = eligibility.refuse(pod) or (only_scheduler.why if only_scheduler is not None else None)
-        if refusal is not None and refusal.reason is not ReasonCode.SOFT_PIN_UNSUPPORTED:
-            return refusal
-        if self._sweeps.capped(pod):
-            return Refusal(ReasonCode.OWNER_CAPPED)
-        first: Refusal | None = None
-        for name in nodes:
-            found = slots.refuse(self._world, pod, name, self._clock.now())
-            node = self._world.node_name(name)
-            if found is None:
-                return _Place(name, node, refusal is None and self._may_name(name), refusal)
-            if found.reason is ReasonCode.SOFT_PIN_UNSUPPORTED:
-                return _Place(name, node, pinned=False, why=found)
-            first = first or found
-        return first or Refusal(ReasonCode.PLACEHOLDER_MISSING)
+    def _place(self, pod: Pod, nodes: Sequence[str]) -> Place | Refusal:
+        return slots.choose(self._world, self._sweeps, pod, nodes, self._clock.now())
+
+    def _names(self, place: Place) -> bool:
+        """Whether the pod is given its node's name, and not only told to prefer it."""
+        return place.why is None and self._may_name(place.name)
 
     def _may_name(self, node: str) -> bool:
         """Whether a plain pod is given a node's name."""
@@ -149,7 +121,7 @@ class Mutator:
         expected.release(claim)
         found = self._place(pod, [claim.reserved])
         pinned = bool(pod.spec.node_name)
-        if isinstance(found, _Place) and found.pinned == pinned:
+        if isinstance(found, Place) and self._names(found) == pinned:
             self._world.expect(claim.id, pod, claim.reserved)
             return ()
         why = found if isinstance(found, Refusal) else Refusal(ReasonCode.SOFT_PIN_UNSUPPORTED)
@@ -160,11 +132,11 @@ class Mutator:
 
     # --- answering ---
 
-    def _placed(self, pod: Pod, place: _Place, id: str) -> Sequence[Operation]:
+    def _placed(self, pod: Pod, place: Place, id: str, *, pinned: bool) -> Sequence[Operation]:
         instruction = self._world.expected.by(place.name)
-        self._count(place.name, "hard" if place.pinned else "soft", place.why)
+        self._count(place.name, "hard" if pinned else "soft", place.why)
         fields = {"node": place.node, "pod": _named(pod), "instruction": instruction, "claim": id}
-        if place.pinned:
+        if pinned:
             metrics.ADMITTED.labels("pinned").inc()
             logger.info("pinning pod", extra=fields)
             marks = {CLAIM_ANNOTATION: id, PIN_ANNOTATION: instruction}
