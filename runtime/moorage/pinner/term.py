@@ -17,8 +17,9 @@ from moorage.protocol import Ack, Instruction, NodeReport, Webhook
 from . import metrics
 from .destinations import scope
 from .destinations.controller import Steering
-from .instructions.accept import Judge
-from .instructions.inbox import Desk
+from .instructions.accept import Acceptance
+from .instructions.answers import Answers
+from .instructions.inbox import Inbox
 from .intents.stored import Ledger
 from .node.attempts import Attempts
 from .node.controller import Loop
@@ -72,13 +73,14 @@ class Pinner:
         self._options, self._admission, self._monotonic = options, admission, monotonic
         self._serves, self._name = serves, name
         self._reporter, self._reports = Reporter(recorder), Reports(reports)
-        self._desk = Desk(acks, self._reporter, monotonic)
+        self._inbox = Inbox(monotonic)
+        self._answers = Answers(self._inbox, acks, self._reporter)
         self._queue = KeyQueue(base=options.retry_base, cap=options.retry_cap, on_waiting=metrics.QUEUED.set)
         self._slots = KeyQueue(base=options.retry_base, cap=options.retry_cap)
 
     def submit(self, instruction: Instruction) -> None:
         """Take an instruction; its answers come later, one ACCEPTED at most and one that is final."""
-        self._desk.receive(instruction)
+        self._inbox.receive(instruction)
         self._queue.add(instruction.node)
 
     async def run(self) -> None:
@@ -110,16 +112,16 @@ class Pinner:
             ledger,
             fence,
             attempts,
-            received=self._desk.received,
+            received=self._inbox.received,
             monotonic=self._monotonic,
         )
-        judge = Judge(world, executor, ledger, self._desk, sweeps, self._clock, options)
+        acceptance = Acceptance(world, executor, ledger, self._inbox, self._answers, sweeps, self._clock, options)
         loop = Loop(
             world,
             executor,
             attempts,
-            judge,
-            self._desk,
+            acceptance,
+            self._answers,
             self._queue,
             sweeps,
             self._reporter,

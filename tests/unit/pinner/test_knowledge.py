@@ -262,9 +262,9 @@ def test_sweeps_are_counted_per_controller_and_forgotten_after_an_hour() -> None
     now[0] = 5.0
     sweeps.swept(pod(4))
     now[0] = 7.0
-    assert sweeps.capped_for() == {"uid-web": 7.0}
+    assert sweeps.account()[1] == {"uid-web": 7.0}
     now[0] = 3601.0
-    assert sweeps.capped_for() == {}
+    assert sweeps.account()[1] == {}
     now[0] = 3606.0
     assert not sweeps.capped(pod(3))
     assert sweeps.left() == {}

@@ -25,7 +25,8 @@ from ..options import Options
 from ..refusal import Refusal, is_final, refusal_of
 from ..state.cluster import World
 from . import judge
-from .inbox import Desk, Open
+from .answers import Answers
+from .inbox import Inbox, Open
 
 logger = logging.getLogger(__name__)
 
@@ -40,14 +41,15 @@ class _NotStored(NamedTuple):
     final: bool = True
 
 
-class Judge:
-    """Takes instructions from the desk.
+class Acceptance:
+    """Takes instructions from the inbox.
 
     Args:
         world: what is known.
         executor: reads pods that nobody knows.
         ledger: stores intents.
-        desk: the instructions and their answers.
+        inbox: the instructions.
+        answers: gives those that are known by now.
         sweeps: how often pods were swept.
         clock: the API server's time.
         options: choices.
@@ -58,7 +60,8 @@ class Judge:
         world: World,
         executor: Executor,
         ledger: Ledger,
-        desk: Desk,
+        inbox: Inbox,
+        answers: Answers,
         sweeps: Sweeps,
         clock: ServerClock,
         options: Options,
@@ -66,19 +69,19 @@ class Judge:
         self._world = world
         self._executor = executor
         self._ledger = ledger
-        self._desk = desk
+        self._inbox, self._answers = inbox, answers
         self._sweeps = sweeps
         self._clock = clock
         self._options = options
         self._epoch = 0
 
-    async def take(self, name: str) -> bool:
+    async def accept(self, name: str) -> bool:
         """Judge what came for a node; returns False when some of it must be tried again.
 
         Raises:
             NotLeading: we lead no more.
         """
-        waiting = self._desk.take(name)
+        waiting = self._inbox.take(name)
         if not waiting:
             return True
         left = waiting
@@ -86,7 +89,7 @@ class Judge:
             await self._look_up(waiting)
             left = await self._judge(name, waiting)
         finally:
-            self._desk.put_back(name, left)
+            self._inbox.put_back(name, left)
         return not any(each.trouble is not None for each in left)
 
     async def _judge(self, name: str, waiting: list[Open]) -> list[Open]:
@@ -190,11 +193,11 @@ class Judge:
         """Answer as far as is known by now; returns False when the instruction is to be judged again."""
         match admission:
             case judge.Refused(outcome, refusal):
-                self._desk.refuse(each, outcome, refusal)
+                self._answers.refuse(each, outcome, refusal)
             case judge.Accepted(pods=pods) | judge.Settled(pods):
                 if isinstance(admission, judge.Accepted):
                     self._taken_on(each)
-                self._desk.keep(each, pods, accepted=stored and isinstance(admission, judge.Accepted))
+                self._answers.accept(each, pods, stored=stored and isinstance(admission, judge.Accepted))
             case judge.Deferred():
                 return False
         return True

@@ -15,8 +15,9 @@ from moorage.protocol import Outcome, ReasonCode
 from moorage.reservations import Status
 
 from .. import metrics
-from ..instructions.accept import TRIES, Judge
-from ..instructions.inbox import Desk
+from ..instructions.accept import TRIES, Acceptance
+from ..instructions.answers import Answers
+from ..instructions.inbox import Left
 from ..options import Options
 from ..promised import slots
 from ..refusal import Refusal, refusal_of
@@ -44,8 +45,8 @@ class Loop:
         world: what is known.
         executor: does the steps.
         attempts: the steps that were tried.
-        judge: what instructions come to.
-        desk: the instructions and their answers.
+        acceptance: judges instructions.
+        answers: answers them.
         queue: the nodes to look at.
         sweeps: how often pods were swept.
         reporter: tells people.
@@ -59,8 +60,8 @@ class Loop:
         world: World,
         executor: Executor,
         attempts: Attempts,
-        judge: Judge,
-        desk: Desk,
+        acceptance: Acceptance,
+        answers: Answers,
         queue: KeyQueue,
         sweeps: Sweeps,
         reporter: Reporter,
@@ -71,8 +72,8 @@ class Loop:
         self._world = world
         self._executor = executor
         self._attempts = attempts
-        self._judge = judge
-        self._desk = desk
+        self._acceptance = acceptance
+        self._answers = answers
         self._queue = queue
         self._sweeps = sweeps
         self._reporter = reporter
@@ -119,11 +120,11 @@ class Loop:
         fields = {"node": name, "tries": defects, "delay_s": round(delay, 2)}
         logger.error("node could not be looked at", extra=fields, exc_info=error)
         late = None if defects >= TRIES else self._clock.now()
-        self._desk.give_up(name, refusal_of(error), late)
+        self._answers.give_up(name, refusal_of(error), late)
 
     async def _look(self, name: str, *, quietly: bool) -> bool:
         """Look at a node once; returns False when it should be looked at again for what it did not see."""
-        well = await self._judge.take(name)
+        well = await self._acceptance.accept(name)
         confirmed = False
         for _ in range(ROUNDS):
             slots.take_on_waiting(self._world, self._sweeps, name, self._clock.now())
@@ -137,7 +138,6 @@ class Loop:
             )
             decision = decide(observation, self._world.room(name))
             self._world.note_waits(name, decision.pins)
-            self._desk.note(name, decision.pins)
             if lost := pins.lost(decision.pins):
                 self._world.intents.give_up(name, lost - {pod.metadata.uid for pod in observation.pods})
             due = self._attempts.due(name, decision.steps)
@@ -146,21 +146,20 @@ class Loop:
             confirmed = any(isinstance(step, Confirm) for step in due)
             if decision.ended is not None and any(_ends(step) for step in due):
                 self._ended[name] = decision.ended
-            if self._desk.is_late(name, observation.now):
-                self._desk.settle(observation, decision)  # a step may take its time
+            self._answers.progress(observation, decision)
             await self._executor.run(name, due)
         else:
             self._queue.add(name)
             return well
-        self._hindered(name, decision)
+        trouble = self._note_trouble(name, decision)
         decision = self._with_end(observation, decision)
-        self._desk.settle(observation, decision)
+        left = self._answers.settle(observation, decision, trouble)
         self._reports.tell(observation, decision)
-        self._schedule(observation, decision, cleared=well)
+        self._schedule(observation, decision, left, cleared=well)
         await self._tell(observation, decision, quietly=quietly)
         return well
 
-    def _hindered(self, name: str, decision: Decision) -> None:
+    def _note_trouble(self, name: str, decision: Decision) -> Refusal | None:
         """Take note of what keeps a node from being as intended: said once, and the answer at the deadline."""
         for step, why in self._attempts.news(name, decision.steps):
             self._reporter.stuck(name, type(step).__name__, why)
@@ -170,7 +169,7 @@ class Loop:
         self._trouble.pop(name, None)
         if trouble is not None:
             self._trouble[name] = trouble
-            self._desk.hindered(name, trouble)
+        return trouble
 
     def _with_end(self, o: Observation, decision: Decision) -> Decision:
         """A node of which nothing is left cannot say why; what was known when its end began still holds."""
@@ -183,10 +182,10 @@ class Loop:
 
     # --- afterwards ---
 
-    def _schedule(self, o: Observation, decision: Decision, *, cleared: bool) -> None:
-        if cleared and o.reservation is None and self._desk.waiting(o.name):
+    def _schedule(self, o: Observation, decision: Decision, left: Left, *, cleared: bool) -> None:
+        if cleared and o.reservation is None and left.unjudged:
             self._queue.add(o.name)  # what waited until the node was cleared
-        wake = pins.earliest(decision.wake, self._desk.next_deadline(o.name))
+        wake = pins.earliest(decision.wake, left.deadline)
         if wake is not None:
             self._queue.add_after(o.name, max((wake - o.now).total_seconds(), 0.0) + 0.05)
         wait = self._attempts.wait(o.name, decision.steps)

@@ -103,22 +103,22 @@ class World(Following):
             hindered: why pins could not be bound so far, by uid.
             trouble: what hindered other steps when it was looked at last.
         """
-        reservation, node = self.reservation(name), self.node(name)
+        reservation, (stored, problems) = self.known(name)
+        node, pods = self.node(name), self.pods_on(name)
         self.expected.pass_time(now)
         self._pass_turn(now)
-        pods = self.pods_on(name)
         steered = frozenset(pod.metadata.uid for pod in pods if scope.may_be_stuck(pod))
+        sweeps_left, capped_for = sweeps.account()
         swept: dict[str, Any] = {
             "pods": pods,
             "steered": steered,
-            "sweeps_left": sweeps.left(),
+            "sweeps_left": sweeps_left,
             "sweep_limit": sweeps.limit,
-            "capped_since": {owner: now - timedelta(seconds=age) for owner, age in sweeps.capped_for().items()},
+            "capped_since": {owner: now - timedelta(seconds=age) for owner, age in capped_for.items()},
         }
         if reservation is None:
             unclaimed = self._unclaimed(name, node, now)
             return Observation(name, now, node=node, unclaimed=unclaimed, **(swept if steered else {}))
-        stored, problems = self.reading(name)
         if (other := self.reserved_as(stored.named(name))) not in ("", name):
             problems += (Problem("spec.nodeName", f"node {stored.named(name)} is that of reservation {other}"),)
         uid = reservation.metadata.uid
@@ -143,7 +143,7 @@ class World(Following):
             made_uid=self._made.get(uid, ""),
             confirmed=confirmed,
             signs=self.signs.get(name, UNKNOWN),
-            candidate=self._candidate(name, reservation),
+            candidate=self._candidate(name, reservation) if promise is not None and promise.late else None,
             refused=self.refused.get(uid),
             failed=self.failed.get(uid, {}),
             hindered={**waits, **hindered} if waits else hindered,
@@ -151,7 +151,7 @@ class World(Following):
             not_kept=self.not_kept.get(node.metadata.uid, frozenset()) if node is not None else frozenset(),
             **swept,
         )
-        if observation.ours and not observation.made:
+        if not observation.made and observation.ours:
             self._made[uid] = ""
             return dataclasses.replace(observation, made=True)
         return observation

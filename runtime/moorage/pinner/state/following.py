@@ -110,6 +110,10 @@ class Following:
         """What the fit check is asked of; another one after it was built anew."""
         return self._layout.snapshot
 
+    def known(self, name: str) -> tuple[NodeReservation | None, Reading]:
+        """The reservation of a node, and what it says; nothing when there is none."""
+        return self._readings.get(name, (None, _NOTHING))
+
     def reading(self, name: str) -> Reading:
         """What the reservation of a node says; nothing when there is none."""
         known = self._readings.get(name)
@@ -129,8 +133,7 @@ class Following:
         spec = self.reading(name).spec
         node = self.nodes.get(spec.named(name))
         # A late Node that registers anew is another one: nobody has asked whether it is meant.
-        is_another = node is not None and spec.node_name and spec.named(name) and node.metadata.uid != spec.node_uid
-        return None if is_another else node
+        return None if node is not None and spec.node_name and node.metadata.uid != spec.node_uid else node
 
     def reserved_as(self, node: str) -> str:
         """The name of the reservation that has a Node; empty when none has."""
