@@ -26,6 +26,8 @@ from .stage import Stage
 from .story import Story
 from .targets import OwnCluster, Target
 
+READING = 3.0
+"""Seconds for which a caption stands before the story goes on, where a person may read it."""
 EXAMPLES = """\
 examples:
   ./taskw demo                        start a control plane on loopback, show it all, remove everything
@@ -86,7 +88,8 @@ def run(arguments: argparse.Namespace, stream: TextIO) -> int:
         shown: Screen = screen(stream, POD_PINNER, POD_PINNER.heading)
         with ExitStack() as playing:
             playing.enter_context(shown)
-            stage = Stage(*sinks(POD_PINNER, arguments.record, shown, playing))
+            reading = READING if stream.isatty() else 0.0
+            stage = Stage(*sinks(POD_PINNER, arguments.record, shown, playing), reading=reading)
             target: Target
             if arguments.context:
                 target = existing
@@ -98,7 +101,7 @@ def run(arguments: argparse.Namespace, stream: TextIO) -> int:
             playing.enter_context(logs_in(target.logs / "demo.log"))
             fault = Fault(arguments.kill, arguments.at) if arguments.kill else None
             outcome = run_command(lambda: ticking(Story(target, stage, fault).tell(), stage, shown))
-            judge(outcome.problems, [_praise(outcome)], stage)
+            judge(outcome.problems, _praise(outcome), stage)
         _print_outcome(outcome, arguments.output)
         if arguments.keep:
             print_line(stream, f"kept: export KUBECONFIG={cluster.kubeconfig}; press Enter to remove it")
@@ -108,11 +111,18 @@ def run(arguments: argparse.Namespace, stream: TextIO) -> int:
     return 1 if outcome.problems else 0
 
 
-def _praise(outcome: Outcome) -> str:
-    return (
-        f"checked: {outcome.pods} pods run on the nodes the plan names, none Failed, "
+def _praise(outcome: Outcome) -> list[str]:
+    checked = (
+        f"checked: {outcome.pods} pods ran on the nodes the plan names, none Failed, "
         f"{outcome.nodes} placeholders adopted"
     )
+    if outcome.alone is None:
+        return [checked]
+    why = (
+        f"on the node that was bought for them: Moorage {outcome.as_bought} of {outcome.pods} pods, "
+        f"kube-scheduler alone {outcome.alone.as_bought} of {outcome.alone.pods}"
+    )
+    return [why, checked]
 
 
 def _print_outcome(outcome: Outcome, output: str) -> None:

@@ -13,10 +13,25 @@ from moorage.kube.client import Client
 from moorage.objects import Node, Pod
 
 from . import manifests
-from .scenario import Machine, shape
+from .scenario import Machine, as_bought, bought, shape
 
 T = TypeVar("T")
 PATIENCE = 30.0
+
+
+@dataclass(frozen=True)
+class Alone:
+    """What kube-scheduler alone has made of the same pods on the same machines.
+
+    Attributes:
+        pods: how many there are.
+        as_bought: how many are on a node that was bought for them; pods of one Deployment count as alike.
+        pending: how many have no node.
+    """
+
+    pods: int
+    as_bought: int
+    pending: int
 
 
 @dataclass(frozen=True)
@@ -29,7 +44,9 @@ class Outcome:
         placement: node by pod, as the API server has it.
         shape: how many pods of each app are on each node.
         problems: what is not as planned, a sentence each; empty when all is well.
-        seconds: what the story took, without starting the cluster.
+        seconds: what the story took, without starting the cluster and without the comparison.
+        as_bought: how many pods are on a node that was bought for them.
+        alone: the comparison with kube-scheduler alone; None when there was none.
     """
 
     pods: int
@@ -38,6 +55,8 @@ class Outcome:
     shape: Mapping[str, Mapping[str, int]]
     problems: tuple[str, ...] = ()
     seconds: float = field(default=0.0)
+    as_bought: int = 0
+    alone: Alone | None = None
 
 
 async def verify(client: Client, machines: Sequence[Machine], placeholders: Mapping[str, str]) -> Outcome:
@@ -55,11 +74,13 @@ async def verify(client: Client, machines: Sequence[Machine], placeholders: Mapp
     nodes = await _patiently(lambda: client.list(resources.NODES, labels=manifests.SELECTOR))
     placement = {pod.key: pod.spec.node_name for pod in pods}
     apps = {pod.key: pod.metadata.labels.get("app", "") for pod in pods}
+    found = shape(placement, apps)
     return Outcome(
         pods=sum(len(machine.pods) for machine in machines),
         nodes=len(machines),
         placement=placement,
-        shape=shape(placement, apps),
+        shape=found,
+        as_bought=as_bought(bought(machines), found),
         problems=(*pod_problems(machines, pods), *node_problems(machines, nodes, placeholders)),
     )
 

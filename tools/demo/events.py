@@ -2,45 +2,37 @@
 
 from __future__ import annotations
 
-import enum
 from typing import TypeAlias
+
+import msgspec
+
+from moorage.cli.pictures.scene import NodeState, PodState
 
 from .common.events import Event, Said
 
-
-class NodeState(enum.Enum):
-    """How far a node is."""
-
-    PLANNED = "planned"
-    """Promised in the plan, and nothing in the cluster yet."""
-    PLACEHOLDER = "placeholder"
-    """A Node object without a machine."""
-    JOINING = "joining"
-    """Its machine has been switched on or its kubelet has reported; not yet ready for everybody."""
-    READY = "ready"
-    """Its kubelet is Ready and the pinner has opened it."""
-    GONE = "gone"
-    """The Node object was deleted."""
+__all__ = ["AnyEvent", "NodeSeen", "NodeState", "Phase", "PodSeen", "PodState", "Promised", "SchedulerAlone"]
 
 
-class PodState(enum.Enum):
-    """How far a pod is."""
+class Phase(Event, frozen=True):
+    """The story comes to its part ``number`` of ``parts``: ``caption`` says what is to be seen."""
 
-    PENDING = "pending"
-    PINNED = "pinned"
-    """Bound to a node and not running yet."""
-    RUNNING = "running"
-    FAILED = "failed"
-    GONE = "gone"
+    number: int
+    parts: int
+    caption: str
+
+
+class SchedulerAlone(Event, frozen=True):
+    """From now on the same pods are given to kube-scheduler alone, on the same machines."""
 
 
 class Promised(Event, frozen=True):
-    """The plan promises a node of so much CPU (milli-cores) to so many pods requesting so much."""
+    """The plan promises a node of so much CPU (milli-cores) to so many pods requesting so much; ``apps`` says whose."""
 
     node: str
     capacity: int
     pods: int
     promised: int
+    apps: dict[str, int] = msgspec.field(default_factory=dict)
 
 
 class NodeSeen(Event, frozen=True):
@@ -60,4 +52,4 @@ class PodSeen(Event, frozen=True):
     node: str = ""
 
 
-AnyEvent: TypeAlias = Promised | NodeSeen | PodSeen | Said
+AnyEvent: TypeAlias = Promised | NodeSeen | PodSeen | Said | Phase | SchedulerAlone

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from moorage.cli.pictures import reading
+from moorage.cli.pictures.reading import pod_state
 from moorage.kube import resources
 from moorage.kube.cache import Change, WatchCache
 from moorage.kube.http.transport import Transport
 from moorage.kube.watch import Selection
 from moorage.objects import Node, Pod
-from moorage.pinner.names import preparing
 
 from . import manifests
 from .common.following import Followed, following
@@ -22,25 +23,14 @@ _CPU = {app.name: app.cpu for app in APPS}
 
 
 def node_state(node: Node, *, switched_on: bool) -> NodeState:
-    """How far a node is.
+    """How far a node of a plan is: until it was ready, its machine is joining.
 
     Args:
         node: as the API server has it.
         switched_on: whether its machine was started.
     """
-    if not node.has_kubelet:
-        return NodeState.JOINING if switched_on else NodeState.PLACEHOLDER
-    closed = preparing(node) == "NoSchedule"  # one that only prefers stays for as long as pods are expected
-    return NodeState.READY if node.ready and not closed else NodeState.JOINING
-
-
-def pod_state(pod: Pod) -> PodState:
-    """How far a pod is."""
-    if pod.status.phase == "Failed":
-        return PodState.FAILED
-    if pod.status.phase == "Running":
-        return PodState.RUNNING
-    return PodState.PINNED if pod.spec.node_name else PodState.PENDING
+    found = reading.node_state(node, switched_on=switched_on)
+    return NodeState.JOINING if found is NodeState.NOT_READY else found
 
 
 class Observer:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from .common.drawing import moment
 from .common.events import Event
-from .events import NodeState
 from .play import POD_PINNER
 from .state import State
 
@@ -18,11 +17,5 @@ def svg(recording: Path) -> str:
 
 
 def telling(events: Sequence[Event]) -> State:
-    """The state when half of the machines are ready and others are joining: all that there is can be seen in it."""
-    state = State()
-    for event in events:
-        state.apply(event)
-        ready = state.nodes_in(NodeState.READY)
-        if ready * 2 >= len(state.nodes) > 0 and state.nodes_in(NodeState.JOINING):
-            break
-    return state
+    """The state at the end: each node with its pods, beside those that kube-scheduler alone has put there."""
+    return POD_PINNER.replayed(events)

@@ -13,6 +13,7 @@ from .common.events import Event, Mark
 from .common.record import RecordingError, read
 from .common.screen import Screen, screen
 from .common.sentences import print_line
+from .events import Phase
 from .evictor.play import EVICTOR
 from .play import POD_PINNER
 from .rebalance.play import REBALANCE
@@ -20,6 +21,8 @@ from .rebalance.play import REBALANCE
 IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
 RECORDING, EVICTORS, REBALANCES = (IMAGES / f"{name}.jsonl" for name in ("demo", "evictor-demo", "rebalance-demo"))
 SECONDS = 20.0
+READING = 2.5
+"""Seconds for which a caption stands before the story goes on."""
 EXAMPLES = """\
 examples:
   ./taskw demo:replay                    the committed recording, in about 20 s
@@ -48,6 +51,8 @@ def play(events: Sequence[Event], shown: Screen, speed: float, sleep: Callable[[
             now += step
             shown.tick(now)
         shown.show(event)
+        if speed and isinstance(event, Phase):
+            sleep(READING)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,7 +68,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     others.add_argument("--evictor", action="store_true", help="the committed one of the evictor's demo")
     others.add_argument("--rebalance", action="store_true", help="the committed one of the rebalancing's demo")
     parser.add_argument(
-        "--seconds", type=float, default=SECONDS, help="how long it plays on a terminal (%(default)g); 0: at once"
+        "--seconds",
+        type=float,
+        default=SECONDS,
+        help="how long it plays on a terminal (%(default)g), besides captions; 0: at once",
     )
     arguments = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -96,3 +96,23 @@ def shape(placement: Mapping[str, str], apps: Mapping[str, str]) -> dict[str, di
         counts = found.setdefault(node, {})
         counts[apps[pod]] = counts.get(apps[pod], 0) + 1
     return found
+
+
+def bought(machines: Sequence[Machine]) -> dict[str, dict[str, int]]:
+    """For how many pods of each app each node of a plan is bought."""
+    return shape(
+        {pod.key: machine.name for machine in machines for pod in machine.pods},
+        {pod.key: pod.app for machine in machines for pod in machine.pods},
+    )
+
+
+def as_bought(plan: Mapping[str, Mapping[str, int]], placed: Mapping[str, Mapping[str, int]]) -> int:
+    """How many pods are on a node that was bought for them; pods of one app count as alike.
+
+    Args:
+        plan: for how many pods of each app each node was bought.
+        placed: how many pods of each app are on each node.
+    """
+    return sum(
+        min(count, placed.get(node, {}).get(app, 0)) for node, apps in plan.items() for app, count in apps.items()
+    )

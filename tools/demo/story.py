@@ -13,13 +13,14 @@ from moorage.kube.http.transport import Transport
 from tools.localcluster.ports import free_ports
 
 from . import faults, planfile, world
+from .alone import Alone
 from .check import Outcome, verify
 from .errors import DemoError
 from .events import NodeState, PodState
 from .faults import Fault
 from .observe import Observer
 from .programs import Programs
-from .scenario import APPS, CAPACITY, Machine, Replica, plan, replicas
+from .scenario import APPS, CAPACITY, Machine, Replica, bought, plan, replicas
 from .stage import Stage
 from .targets import OwnCluster, Target
 
@@ -34,7 +35,8 @@ class Story:
         target: the cluster.
         stage: takes what happens.
         fault: what to kill on the way, if anything.
-        programs: planner and pinner, when they are to be run in another way than as the target's user.
+        programs: planner and pinner, when they are to be run in another way than as the target's user; then nothing is
+            compared with kube-scheduler.
     """
 
     def __init__(
@@ -43,6 +45,8 @@ class Story:
         self._target = target
         self._stage = stage
         self._fault = fault
+        self._compares = fault is None and programs is None
+        self._parts = 5 if self._compares else 3
         self._programs = programs or Programs(target.logs, target.environment, target.flags, target.keep_open)
 
     async def tell(self) -> Outcome:
@@ -67,15 +71,23 @@ class Story:
                 finally:
                     # Also when interrupted; and after the check, so that nobody tidies up what it looks at.
                     await asyncio.to_thread(self._programs.stop)
-        problems = outcome.problems if outcome.problems or not late else (late,)
-        seconds = round(self._stage.elapsed - began, 1)
-        return dataclasses.replace(outcome, problems=problems, seconds=seconds)
+                problems = outcome.problems if outcome.problems or not late else (late,)
+                seconds = round(self._stage.elapsed - began, 1)
+                outcome = dataclasses.replace(outcome, problems=problems, seconds=seconds)
+                if self._compares and not problems:
+                    alone = await Alone(client, self._stage, machines).play()
+                    outcome = dataclasses.replace(outcome, alone=alone)
+        return outcome
+
+    async def _phase(self, number: int, caption: str) -> None:
+        await self._stage.phase(number, self._parts, caption)
 
     async def _pending(self, observer: Observer) -> Sequence[Machine]:
         """Wait for all pods, and pack them."""
         total = replicas()
         await self._stage.until(lambda s: len(s.pods) == total, f"{total} pods to be created", _CREATE_SECONDS)
         self._stage.good(f"{len(APPS)} Deployments, {total} pods, all Pending: there is no node for them")
+        await self._phase(1, f"{total} pods of {len(APPS)} Deployments wait: there is no node for them.")
         cpu = {app.name: app.cpu for app in APPS}
         found = [
             Replica(app, pod.metadata.namespace, pod.metadata.name, pod.metadata.uid, cpu[app])
@@ -83,8 +95,15 @@ class Story:
             if (app := pod.metadata.labels.get("app", "")) in cpu
         ]
         machines = plan(found, prefix=self._target.prefix)
+        apps = bought(machines)
         for machine in machines:
-            self._stage.promise(machine.name, capacity=CAPACITY, pods=len(machine.pods), promised=machine.promised)
+            self._stage.promise(
+                machine.name,
+                capacity=CAPACITY,
+                pods=len(machine.pods),
+                promised=machine.promised,
+                apps=apps[machine.name],
+            )
         return machines
 
     @asynccontextmanager
@@ -121,6 +140,7 @@ class Story:
     async def _pinned(self, observer: Observer, machines: Sequence[Machine]) -> dict[str, str]:
         """Wait until every pod is bound to a placeholder; returns these Nodes' uids by name."""
         names, total = {machine.name for machine in machines}, replicas()
+        await self._phase(2, "Moorage pins each pod to the node bought for it, before it exists.")
         await self._stage.until(
             lambda s: all(s.nodes[name].state is NodeState.PLACEHOLDER for name in names),
             f"{len(names)} placeholders",
@@ -137,6 +157,7 @@ class Story:
 
     async def _joined(self, observer: Observer, machines: Sequence[Machine]) -> str:
         """Switch the machines on, one by one, and wait until all runs; returns what did not come, empty if all did."""
+        await self._phase(3, "Machines join, take their placeholders, and the pods there start.")
         for index, machine in enumerate(machines, 1):
             await asyncio.to_thread(self._target.switch_on, machine.name)
             observer.switched_on(machine.name)

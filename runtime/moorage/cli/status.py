@@ -31,7 +31,7 @@ SHOWN = 5
 EXAMPLES = """\
   moorage status                         everything on one screen
   moorage status -o json                 the same for scripts
-  moorage status -n moorage              where it is installed in another namespace"""
+  moorage status --namespace moorage     where it is installed in another namespace"""
 EXIT_CODES = """\
 exit codes:
   0    all is well
@@ -59,6 +59,7 @@ def parser(prog: str) -> Parser:
     )
     made = make(prog, description, EXAMPLES, EXIT_CODES)
     add_output(made)
+    made.add_argument("-n", dest="namespace", metavar="NAMESPACE", help="--namespace, as kubectl has it")
     configuration.add_flags(made, StatusSettings)
     return made
 

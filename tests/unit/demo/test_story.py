@@ -29,15 +29,16 @@ from moorage.objects import (
     PodStatus,
     Taint,
 )
+from moorage.pinner.names import PLACEHOLDER_LABEL
 from tests.examples import examples
 from tools.demo import check, manifests, moments, observe, picture, planfile, replay, scenario
 from tools.demo.common import record, screen
 from tools.demo.common.events import Event, Mark, Said
-from tools.demo.events import NodeSeen, NodeState, PodSeen, PodState, Promised
+from tools.demo.events import NodeSeen, NodeState, Phase, PodSeen, PodState, Promised, SchedulerAlone
 from tools.demo.play import POD_PINNER
 from tools.demo.scenario import APPS, CAPACITY, FILL, Machine, Replica, plan, replicas
 from tools.demo.state import State
-from tools.demo.view import BAR, render
+from tools.demo.view import render
 
 ROOT = Path(__file__).parents[3]
 
@@ -66,7 +67,12 @@ def a_run() -> list[Event]:
     for machine in machines:
         events.append(
             Promised(
-                at=next(at), node=machine.name, capacity=CAPACITY, pods=len(machine.pods), promised=machine.promised
+                at=next(at),
+                node=machine.name,
+                capacity=CAPACITY,
+                pods=len(machine.pods),
+                promised=machine.promised,
+                apps=Counter(pod.app for pod in machine.pods),
             )
         )
     for state, pod_state in (
@@ -84,7 +90,7 @@ def a_run() -> list[Event]:
 
 
 def drawn(state: State, width: int = 100) -> str:
-    console = Console(width=width, file=io.StringIO(), record=True)
+    console = Console(width=width, height=24, file=io.StringIO(), record=True)
     console.print(render(state))
     return console.export_text()
 
@@ -129,7 +135,7 @@ def test_the_state_counts_what_the_events_say() -> None:
     assert state.nodes_in(NodeState.READY) == 12
     assert [said.sentence for said in state.said] == ["starting", "checked"]
     for node in state.nodes.values():
-        assert state.cpu(node.name)[PodState.RUNNING] == node.promised
+        assert sum(pod.cpu for pod in state.on(node.name)) == node.promised
         assert len(state.on(node.name)) == node.promised_pods
 
 
@@ -180,28 +186,62 @@ def test_a_recording_that_is_none_is_a_sentence(
 # --- the picture ---
 
 
-def test_bars_are_to_scale() -> None:
+def test_a_node_has_one_block_for_each_pod_in_the_colour_of_its_deployment() -> None:
     state = State()
-    state.apply(Promised(at=0, node="n1", capacity=1000, pods=3, promised=800))
+    state.apply(Promised(at=0, node="n1", capacity=1000, pods=4, promised=900, apps={"web": 3, "api": 1}))
     state.apply(NodeSeen(at=1, node="n1", state=NodeState.JOINING))
     state.apply(PodSeen(at=1, pod="a/1", app="web", cpu=250, state=PodState.RUNNING, node="n1"))
     state.apply(PodSeen(at=1, pod="a/2", app="web", cpu=250, state=PodState.PINNED, node="n1"))
-    state.apply(PodSeen(at=1, pod="a/3", app="web", cpu=300, state=PodState.PENDING))
+    state.apply(PodSeen(at=1, pod="a/3", app="api", cpu=150, state=PodState.PINNED, node="n1"))
+    state.apply(PodSeen(at=1, pod="a/4", app="web", cpu=250, state=PodState.PENDING))
     line = next(line for line in drawn(state).splitlines() if line.startswith("n1"))
-    assert "█" * (BAR // 4) + "▓" * (BAR // 4) + "░" * 10 + "·" * 6 in line
+    assert "▮▯▯·" in line
     assert "joining" in line
-    assert "2/3 pods" in line
+    assert "3/4" in line
+    assert "0.65 of 1" in line
+    text = drawn(state)
+    assert "CPU" in text
+    for words in ("1 pending", "2 pinned", "1 running", "▮ running", "▯ pinned", "▮ web", "▮ api", "1 joining"):
+        assert words in text, f"counters and legend use the same words: {words}"
 
 
-@settings(deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 2000), st.sampled_from(PodState)), max_size=8), st.integers(0, 1500))
-def test_a_bar_is_never_longer_or_shorter_than_it_should(pods: list[tuple[int, PodState]], promised: int) -> None:
+def compared(placement: dict[str, str]) -> State:
+    """Four pods where Moorage has put them, and then where kube-scheduler has: node by pod."""
     state = State()
-    state.apply(Promised(at=0, node="n1", capacity=1000, pods=3, promised=promised))
-    for index, (cpu, pod_state) in enumerate(pods):
-        state.apply(PodSeen(at=1, pod=f"a/{index}", app="web", cpu=cpu, state=pod_state, node="n1"))
-    line = next(line for line in drawn(state).splitlines() if line.startswith("n1"))
-    assert len(re.findall("[█▓░·]", line)) == BAR
+    for name, app in (("n1", "web"), ("n2", "api")):
+        state.apply(Promised(at=0, node=name, capacity=1000, pods=2, promised=500, apps={app: 2}))
+        for index in range(2):
+            state.apply(PodSeen(at=1, pod=f"a/{app}-{index}", app=app, cpu=250, state=PodState.RUNNING, node=name))
+    state.apply(SchedulerAlone(at=2))
+    for seen in list(state.pods.values()):
+        state.apply(PodSeen(at=3, pod=seen.pod, app=seen.app, cpu=seen.cpu, state=PodState.GONE))
+    for name, where in placement.items():
+        run = PodState.RUNNING if where else PodState.PENDING
+        state.apply(PodSeen(at=4, pod=f"b/{name}", app=name[:3], cpu=250, state=run, node=where))
+    return state
+
+
+def test_the_comparison_counts_pods_on_the_node_that_was_bought_for_them() -> None:
+    text = drawn(compared({"web-0": "n1", "api-0": "n1", "api-1": "n2", "web-1": ""}))
+    assert "Moorage 4 of 4" in text
+    assert "kube-scheduler alone 2 of 4" in text
+    first, second = (line.split() for line in text.splitlines() if line.startswith(("n1", "n2")))
+    assert first == ["n1", "▮▮", "2", "of", "2", "0.5", "of", "1", "▮○", "1", "of", "2", "0.5", "of", "1"]
+    assert second == ["n2", "▮▮", "2", "of", "2", "0.5", "of", "1", "▮", "1", "of", "2", "0.25", "of", "1"]
+
+
+def test_pods_of_one_deployment_count_as_alike() -> None:
+    plan = {"n1": {"web": 2}, "n2": {"web": 1, "api": 1}}
+    assert scenario.as_bought(plan, plan) == 4
+    assert scenario.as_bought(plan, {"n1": {"web": 3}, "n2": {"api": 1}}) == 3
+    assert scenario.as_bought(plan, {"n2": {"web": 3, "api": 1}}) == 2
+    assert scenario.as_bought(plan, {}) == 0
+
+
+def test_a_caption_says_what_is_to_be_seen() -> None:
+    state = State()
+    state.apply(Phase(at=1, number=2, parts=5, caption="Pods are pinned."))
+    assert "2 of 5  Pods are pinned." in drawn(state)
 
 
 def test_a_failed_pod_is_seen() -> None:
@@ -217,6 +257,10 @@ def test_it_fits_a_terminal_of_24_lines_and_80_columns() -> None:
     )
     assert len(text.splitlines()) <= 23
     assert "sentence 19" in text
+    compared = [*a_run(), Phase(at=900, number=5, parts=5, caption="The end."), SchedulerAlone(at=901)]
+    text = drawn(POD_PINNER.replayed([*compared, *(Said(at=2000, sentence=f"said {i}") for i in range(20))]), width=80)
+    assert len(text.splitlines()) <= 23
+    assert "said 19" in text
 
 
 def test_the_svg_is_made_from_the_committed_run_and_loads_nothing() -> None:
@@ -237,6 +281,11 @@ def test_the_committed_recording_is_of_a_run_that_was_as_it_should_be() -> None:
     assert not any(said.mark is Mark.BAD for said in state.said)
     assert state.said[-1].sentence.startswith("checked:")
     seen = [event for event in events if isinstance(event, PodSeen | NodeSeen)]
+    turn = next(event.at for event in events if isinstance(event, SchedulerAlone))
+    assert state.pinned is not None
+    assert state.as_bought(state.pinned) == 60
+    assert 0 < state.as_bought(state.pods) < 60
+    seen = [event for event in seen if event.at < turn]
     last_pinned = max(e.at for e in seen if isinstance(e, PodSeen) and e.state is PodState.PINNED)
     first_joining = min(e.at for e in seen if isinstance(e, NodeSeen) and e.state is NodeState.JOINING)
     assert last_pinned < first_joining, "pods are pinned before any machine exists"
@@ -259,6 +308,16 @@ def test_a_replay_takes_the_time_it_is_given() -> None:
     assert max(slept) <= 0.1 + 1e-9
 
 
+def test_a_replay_rests_at_each_caption() -> None:
+    slept: list[float] = []
+    events = [Phase(at=1, number=1, parts=2, caption="first"), Phase(at=2, number=2, parts=2, caption="second")]
+    replay.play(events, screen.Lines(io.StringIO()), speed=10, sleep=slept.append)
+    assert slept.count(replay.READING) == 2
+    slept.clear()
+    replay.play(events, screen.Lines(io.StringIO()), speed=0, sleep=slept.append)
+    assert slept == []
+
+
 def test_a_replay_into_a_pipe_is_the_sentences_headed_recording(capsys: pytest.CaptureFixture[str]) -> None:
     assert replay.main([]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -274,7 +333,7 @@ def test_a_terminal_gets_a_picture_and_a_pipe_gets_lines(monkeypatch: pytest.Mon
         with screen.screen(stream, POD_PINNER, "Moorage") as shown:
             for event in a_run():
                 shown.show(event)
-    assert "█" in terminal.getvalue()
+    assert "▮" in terminal.getvalue()
     assert [line[9:] for line in pipe.getvalue().splitlines()] == ["· starting", "✔ checked"]
 
 
@@ -292,7 +351,7 @@ def test_no_color_means_none(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def node(name: str, *, kubelet: bool = True, ready: bool = True, taints: tuple[str, ...] = (), uid: str = "") -> Node:
     return Node(
-        metadata=ObjectMeta(name=name, uid=uid or f"uid-{name}"),
+        metadata=ObjectMeta(name=name, uid=uid or f"uid-{name}", labels={} if kubelet else {PLACEHOLDER_LABEL: "true"}),
         spec=NodeSpec(taints=tuple(Taint(key=key, effect="NoSchedule") for key in taints)),
         status=NodeStatus(
             conditions=(Condition(type="Ready", status="True" if ready else "False"),),

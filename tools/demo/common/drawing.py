@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
+from xml.sax.saxutils import escape, unescape
 
 from rich.console import Console, RenderableType
 from rich.terminal_theme import TerminalTheme
@@ -27,9 +29,14 @@ def _colours(codes: str) -> list[tuple[int, int, int]]:
 
 _THEME = TerminalTheme((13, 17, 23), (201, 209, 217), _colours(_NORMAL), _colours(_BRIGHT))
 
+_BLANK = "&#160;"
+_LEADING = re.compile(rf'(<text [^>]*\bx=")([0-9.]+)(" [^>]*\btextLength=")([0-9.]+)("[^>]*>)({_BLANK}[^<]*)</text>')
+"""A text of rich that begins with blanks."""
+
 # rich's own frame without its fonts from the network: a picture in a README loads nothing.
 _FORMAT = """\
-<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
+<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg" role="img">
+<title>@TITLE@</title>
 <style>
 .{unique_id}-matrix {{ font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace;
   font-size: {char_height}px; line-height: {line_height}px; font-variant-east-asian: full-width; }}
@@ -68,7 +75,23 @@ def drawn(shown: RenderableType, title: str, name: str) -> str:
         width=WIDTH, height=HEIGHT, record=True, file=io.StringIO(), force_terminal=True, color_system="truecolor"
     )
     console.print(shown)
-    return console.export_svg(title=title, theme=_THEME, code_format=_FORMAT, unique_id=name)
+    # rich fills the frame with str.format: the title goes in afterwards, so that no brace in it means anything.
+    document = console.export_svg(title=title, theme=_THEME, code_format=_FORMAT, unique_id=name)
+    return _LEADING.sub(_moved, document).replace("@TITLE@", escape(title), 1)
+
+
+def _moved(text: re.Match[str]) -> str:
+    """A text without the blanks that it begins with, moved to where it begins: librsvg leaves such blanks out."""
+    before, x, between, length, after, content = text.groups()
+    shown = content.replace(_BLANK, " ")
+    kept = shown.lstrip(" ")
+    if not kept:
+        return ""
+    characters = len(unescape(shown))
+    each = float(length) / characters
+    gone = characters - len(unescape(kept))
+    x, length = (f"{value:.1f}".removesuffix(".0") for value in (float(x) + gone * each, (characters - gone) * each))
+    return f"{before}{x}{between}{length}{after}{kept.replace(' ', _BLANK)}</text>"
 
 
 def moment(demo: Demo[S], recording: Path, telling: Callable[[Sequence[Event]], S], name: str) -> str:

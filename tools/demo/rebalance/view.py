@@ -9,10 +9,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from moorage.cli.pictures.drawing import NODES
 from tools.demo.common.pictures import POD_LEGEND, Sentences, bar, columns, rows, workload_lines, workload_table
 from tools.demo.common.workloads import PodState
 from tools.demo.evictor.view import ICONS
-from tools.demo.view import NODE_STYLE
 
 from .events import Coming, Going
 from .state import NewNode, OldNode, State
@@ -88,7 +88,7 @@ def _new(state: State, used: Mapping[str, Counter[PodState]]) -> Table:
     for _ in range(4):
         table.add_column(no_wrap=True)
     for node in state.new.values():
-        icon, style = NODE_STYLE[node.state]
+        icon, style = NODES[node.state]
         what = bar(node.cpu, used[node.name], _WIDE)
         table.add_row(node.name, Text(f"{icon} {node.state.value:<11}", style), what, _slots(node, state))
     return table

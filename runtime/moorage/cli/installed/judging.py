@@ -83,7 +83,7 @@ class Reserved:
 def judge(found: Gathered) -> tuple[Part, ...]:
     """Every part of an installation, in the order in which it is shown."""
     parts = _pinner(found), _evictor(found), _planner(found)
-    if not any(part.installed or part.unseen for part in parts):
+    if not any(part.installed or part.unseen or part.problems for part in parts):
         where = f"in namespace {found.namespace}"
         parts[0].problems.append(f"nothing of Moorage is installed {where}. Is it elsewhere? Name it with --namespace")
     return parts
@@ -118,8 +118,16 @@ def _weight(state: str) -> tuple[bool, bool, str]:
 def _pinner(found: Gathered) -> Part:
     part = Part("pod pinner")
     defined = found.promised is not None
-    if not _is_there(found, PINNER, part) and not (isinstance(found.promised, Overview) and found.promised.nodes):
+    there = _is_there(found, PINNER, part)
+    if not there and not (isinstance(found.promised, Overview) and found.promised.nodes):
         part.facts["reservations"] = "none" if defined else "not defined in this cluster"
+        return part
+    if not there:  # somebody has promised nodes
+        part.problems.append(
+            f"there are reservations, and no pod pinner in namespace {found.namespace}. Is it elsewhere? Name it with "
+            "--namespace. Was it removed? See moorage cleanup --dry-run"
+        )
+        _reservations(found, part)
         return part
     _leads(found, PINNER, part)
     _connection(found, part)
@@ -143,7 +151,7 @@ def _is_there(found: Gathered, command: str, part: Part) -> bool:
     if isinstance(leader, Leader) and leader.valid:
         part.summary = f"no Deployment {where}; it runs elsewhere"
         return True
-    part.summary, part.installed = f"not installed {where}", False
+    part.summary, part.installed = f"there is none {where}", False
     return False
 
 

@@ -22,8 +22,8 @@ NODES: Mapping[NodeState, tuple[str, str]] = {
 }
 """How a state of a node is drawn: a sign and a colour."""
 PODS: Mapping[PodState, str] = {
-    PodState.RUNNING: "■",
-    PodState.PINNED: "□",
+    PodState.RUNNING: "▮",
+    PodState.PINNED: "▯",
     PodState.STARTING: "◇",
     PodState.FAILED: "✘",
 }
@@ -90,13 +90,24 @@ def _counted(nodes: Counter[NodeState], state: NodeState) -> tuple[str, str]:
 
 
 def legend(colours: Colours, states: Iterable[PodState] = PODS) -> Text:
-    """What a block means: its sign the state of a pod, its colour the owner."""
-    text = Text("one block a pod:  ", QUIET, no_wrap=True, overflow="ellipsis")
+    """What a block means: its sign the state of a pod, its colour the owner.
+
+    Args:
+        colours: of the owners; a namespace is left out where all have the same.
+        states: those that are shown.
+    """
+    text = Text("one block a pod: ", QUIET, no_wrap=True, overflow="ellipsis")
     for state in states:
-        text.append(f"{PODS[state]} {state.value}  ")
-    text.append(f"{PROMISED} promised   ")
-    for owner in list(colours)[:_NAMED]:
-        text.append(f"■ {owner}  ", colours.of(owner))
+        text.append(f" {PODS[state]} {state.value} ")
+    text.append(f" {PROMISED} promised")
+    named = list(colours)[:_NAMED]
+    if named:
+        text.append("\nits colour:      ", QUIET)
+    alike = len({owner.rpartition("/")[0] for owner in named}) == 1
+    for owner in named:
+        text.append(f" ▮ {owner.rpartition('/')[2] if alike else owner} ", colours.of(owner))
+    if len(list(colours)) > _NAMED:
+        text.append(" and others", QUIET)
     return text
 
 
@@ -146,7 +157,8 @@ def node_table(rows: Sequence[Row], colours: Colours, width: int) -> Table:
         width: of the whole table, in characters.
     """
     name = min(max((len(row.name) for row in rows), default=4), max(12, min(_LONGEST_NAME, width // 4)))
-    cells = max(_LEAST_CELLS, min(_MOST_CELLS, width - name - _STATE - _COUNT - _CPU - 8))
+    room = max(_LEAST_CELLS, min(_MOST_CELLS, width - name - _STATE - _COUNT - _CPU - 8))
+    cells = min(room, max([_LEAST_CELLS, *(len(row.blocks) + row.to_come for row in rows)]))
     table = Table.grid(padding=(0, 2, 0, 0))
     for column in (name, _STATE, cells):
         table.add_column(no_wrap=True, overflow="ellipsis", width=column)
@@ -191,7 +203,7 @@ class Frame:
             legend(self._colours),
             *(Text(note, "yellow", no_wrap=True, overflow="ellipsis") for note in self._notes),
         ]
-        taken = len(self._notes) + 4 + 2  # two lines of counters, the head of the table, the sum
+        taken = len(self._notes) + 5 + 2  # heading, counters and legend; the head of the table, the sum
         lines = 2 * len(self._scene.rows) if self._whole else console.height - 1 - taken
         shown, rest = chosen(self._scene.rows, lines)
         yield Group(*top)
