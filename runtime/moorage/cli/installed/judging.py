@@ -117,10 +117,12 @@ def _weight(state: str) -> tuple[bool, bool, str]:
 
 def _pinner(found: Gathered) -> Part:
     part = Part("pod pinner")
-    defined = found.promised is not None
     there = _is_there(found, PINNER, part)
-    if not there and not (isinstance(found.promised, Overview) and found.promised.nodes):
-        part.facts["reservations"] = "none" if defined else "not defined in this cluster"
+    if not there and isinstance(found.promised, Hidden):
+        _reservations(found, part)
+        return part
+    if not there and (found.promised is None or not found.promised.nodes):
+        part.facts["reservations"] = "not defined in this cluster" if found.promised is None else "none"
         return part
     if not there:  # somebody has promised nodes
         part.problems.append(
