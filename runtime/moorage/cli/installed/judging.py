@@ -117,12 +117,12 @@ def _weight(state: str) -> tuple[bool, bool, str]:
 
 def _pinner(found: Gathered) -> Part:
     part = Part("pod pinner")
-    there = _is_there(found, PINNER, part)
-    if not there and isinstance(found.promised, Hidden):
+    there, promised = _is_there(found, PINNER, part), found.promised
+    if isinstance(promised, Hidden) and not there:
         _reservations(found, part)
         return part
-    if not there and (found.promised is None or not found.promised.nodes):
-        part.facts["reservations"] = "not defined in this cluster" if found.promised is None else "none"
+    if not there and not (isinstance(promised, Overview) and promised.nodes):
+        part.facts["reservations"] = "not defined in this cluster" if promised is None else "none"
         return part
     if not there:  # somebody has promised nodes
         part.problems.append(
