@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from tools.bench.pin import picture as bench_picture
 from tools.demo import picture, replay
 from tools.demo.evictor import picture as evictor_picture
 from tools.demo.evictor import report_picture
@@ -29,6 +30,7 @@ from tools.generate import (
 ROOT = Path(__file__).resolve().parents[2]
 
 GENERATED: dict[str, Callable[[], str]] = {
+    "docs/images/bench-pin.svg": lambda: bench_picture.drawn(bench_picture.RECORDED.read_text()),
     "docs/images/demo.svg": lambda: picture.svg(replay.RECORDING),
     "docs/images/evictor-demo.svg": lambda: evictor_picture.svg(replay.EVICTORS),
     "docs/images/rebalance-demo.svg": lambda: rebalance_picture.svg(replay.REBALANCES),

@@ -1,4 +1,8 @@
-"""`python -m tools.bench.pin`: run the benchmark, show the table, write build/bench/pin.json and pin.svg."""
+"""`python -m tools.bench.pin`: run the benchmark, show the table, write its figures.
+
+`build/bench/pin.json` has all of them, `build/bench/bench-pin.json` what docs/images/bench-pin.svg is drawn from: to
+have that drawn anew, copy it to docs/images and run `task generate`.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +33,7 @@ from tools.localcluster.components import SCHEDULER
 
 _BINDER = "moorage-bench-binder"
 _OUTPUT = Path("build/bench/pin.json")
+_RATES = _OUTPUT.with_name(picture.RECORDED.name)
 _SHARED = 0.1
 """Cores that others may keep busy before the figures are called preliminary."""
 _AUDIT_MEGABYTES = 8192  # never rotated: it is what tells when a pod was bound
@@ -55,8 +60,9 @@ def main() -> int:
     found = figures.result(rounds, grown)
     text = json.dumps(found | {"load_before": round(load, 2), "measured": measured}, indent=2) + "\n"
     _OUTPUT.write_text(text)
-    machine = f"{arguments.nodes:,} nodes, {arguments.pods:,} pods, {os.cpu_count()} cores, {measured}; medians"
-    _OUTPUT.with_suffix(".svg").write_text(picture.svg(rounds, f"{machine} and single measurements"))
+    where = f"{arguments.nodes:,} nodes, {arguments.pods:,} pods, {os.cpu_count()} cores, {measured}"
+    machine = f"{where}; medians"
+    _RATES.write_text(picture.recorded(rounds, where))
     if arguments.output == "json":
         sys.stdout.write(text)
     else:

@@ -1,67 +1,105 @@
-"""The figure of the documentation: one bar per contender and a dot per round, as SVG. Pure."""
+"""The figure of the documentation: a bar for each contender and a dot for each round, as SVG."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
 from statistics import median
+from typing import Any
 
 from tools.bench.common.figures import Figures
-from tools.bench.pin.figures import CEILING, CEILING_32, IN_FLIGHT, MOORAGE, SCHEDULER, number
+from tools.bench.pin.figures import CEILING, MOORAGE, SCHEDULER
 
-_TITLES = {
-    CEILING: f"ceiling, {IN_FLIGHT} in flight",
-    CEILING_32: "ceiling, 32 in flight",
-    SCHEDULER: "kube-scheduler",
-    MOORAGE: "Moorage",
+RECORDED = Path(__file__).resolve().parents[3] / "docs" / "images" / "bench-pin.json"
+"""What the committed picture is drawn from."""
+TITLE = "Pods bound per second"
+_SHOWN = {
+    MOORAGE: ("Moorage", "binds pods where a plan says"),
+    SCHEDULER: ("kube-scheduler", "chooses a node and binds, the same pods"),
+    CEILING: ("API server's limit", "a Go program that only binds"),
 }
-_WIDTH, _LEFT, _RIGHT = 720, 170, 70
-_BAR, _STEP, _TOP = 22, 36, 64
-_OURS, _THEIRS = "#0f766e", "#94a3b8"
+"""What is drawn, in this order: a title, and what it does."""
+_WIDTH, _LEFT, _RIGHT = 760, 300, 30
+_BAR, _STEP, _TOP = 26, 48, 66
+_INK, _QUIET = "#0f172a", "#475569"
+_OURS, _THEIRS = "#0f766e", "#cbd5e1"
 
 
-def svg(rounds: Mapping[str, Sequence[Figures]], subtitle: str) -> str:
+def recorded(rounds: Mapping[str, Sequence[Figures]], measured: str) -> str:
+    """What a picture is drawn from, as JSON.
+
+    Args:
+        rounds: of each contender; ``per_s`` of each round is kept.
+        measured: what was measured on, one line.
+    """
+    rates = {name: [round(found["per_s"], 1) for found in each] for name, each in rounds.items() if name in _SHOWN}
+    return json.dumps({"measured": measured, "per_s": rates}, indent=2) + "\n"
+
+
+def drawn(text: str) -> str:
+    """The picture of what ``recorded`` has kept."""
+    found: dict[str, Any] = json.loads(text)
+    return svg(found["per_s"], found["measured"])
+
+
+def svg(rates: Mapping[str, Sequence[float]], subtitle: str) -> str:
     """Draw pods bound per second.
 
     Args:
-        rounds: of each contender; `per_s` of each round is drawn.
+        rates: of each contender, one for each round.
         subtitle: what was measured on, one line.
     """
-    rates = {name: [found["per_s"] for found in each] for name, each in rounds.items()}
-    most = max(max(each) for each in rates.values())
-    height = _TOP + _STEP * len(rates) + 12
+    shown = [name for name in _SHOWN if rates.get(name)]
+    most = max(max(rates[name]) for name in shown)
+    height = _TOP + _STEP * len(shown) + 30
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img" '
-        'aria-label="Pods bound per second" font-family="system-ui, sans-serif" font-size="13">',
+        'font-family="system-ui, sans-serif" font-size="13">',
+        f"<title>{TITLE}: {escape(_sentence(rates, shown))}</title>",
         f'<rect width="{_WIDTH}" height="{height}" fill="#ffffff"/>',
-        _text(16, 26, "Pods bound per second", size=16, weight=600),
-        _text(16, 46, subtitle, fill="#475569"),
+        _text(16, 26, TITLE, size=16, weight=600),
+        _text(16, 46, subtitle, fill=_QUIET),
     ]
-    for row, (name, each) in enumerate(rates.items()):
-        parts += _bar(row, name, each, (_WIDTH - _LEFT - _RIGHT) / most)
-    return "\n".join([*parts, "</svg>", ""])
+    for row, name in enumerate(shown):
+        parts += _row(_TOP + row * _STEP, name, rates[name], (_WIDTH - _LEFT - _RIGHT) / most)
+    return "\n".join([*parts, *_legend(height - 16), "</svg>", ""])
 
 
-def _bar(row: int, name: str, rates: Sequence[float], scale: float) -> list[str]:
-    top = _TOP + row * _STEP
-    middle = median(rates)
-    fill = _OURS if name == MOORAGE else _THEIRS
-    baseline = top + _BAR - 6
-    end = _LEFT + max(max(rates), middle) * scale
-    dots = [
-        f'<circle cx="{_LEFT + rate * scale:.1f}" cy="{top + _BAR / 2:.1f}" r="3" fill="#ffffff" stroke="#0f172a"/>'
-        for rate in rates
-    ]
+def _sentence(rates: Mapping[str, Sequence[float]], shown: Sequence[str]) -> str:
+    return ", ".join(f"{_SHOWN[name][0]} {median(rates[name]):,.0f}" for name in shown)
+
+
+def _row(top: int, name: str, rates: Sequence[float], scale: float) -> list[str]:
+    """Who it is and what it does, a bar with its value, and a dot below it for each round."""
+    title, about = _SHOWN[name]
+    middle, ours = median(rates), name == MOORAGE
     return [
-        _text(_LEFT - 10, baseline, _TITLES.get(name, name), anchor="end"),
-        f'<rect x="{_LEFT}" y="{top}" width="{middle * scale:.1f}" height="{_BAR}" rx="3" fill="{fill}"/>',
-        *dots,
-        _text(end + 10, baseline, number(middle), weight=600),
+        _text(16, top + 13, title, weight=600),
+        _text(16, top + 30, about, fill=_QUIET, size=12),
+        f'<rect x="{_LEFT}" y="{top}" width="{middle * scale:.1f}" height="{_BAR}" rx="3" '
+        f'fill="{_OURS if ours else _THEIRS}"/>',
+        _text(_LEFT + 9, top + 18, f"{middle:,.0f}", size=15, weight=700, fill="#ffffff" if ours else _INK),
+        *(_dot(_LEFT + rate * scale, top + _BAR + 7) for rate in rates),
     ]
+
+
+def _legend(baseline: float) -> list[str]:
+    return [
+        f'<rect x="{_LEFT}" y="{baseline - 9}" width="18" height="9" rx="2" fill="{_OURS}"/>',
+        _text(_LEFT + 24, baseline, "median of the rounds", fill=_QUIET, size=12),
+        _dot(_LEFT + 172, baseline - 4),
+        _text(_LEFT + 182, baseline, "one round", fill=_QUIET, size=12),
+    ]
+
+
+def _dot(x: float, y: float) -> str:
+    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="#ffffff" stroke="{_INK}"/>'
 
 
 def _text(
-    x: float, y: float, content: str, *, size: int = 13, weight: int = 400, fill: str = "#0f172a", anchor: str = "start"
+    x: float, y: float, content: str, *, size: int = 13, weight: int = 400, fill: str = _INK, anchor: str = "start"
 ) -> str:
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" font-weight="{weight}" fill="{fill}" '
