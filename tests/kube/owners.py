@@ -110,7 +110,8 @@ def unprivileged(home: Path, tools: Mapping[str, str]) -> tuple[str, int | None,
     """
     packages = sysconfig.get_path("purelib")
     cache = Path(next(iter(tools.values()))).parents[2]
-    environment = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": f"{REPOSITORY}:{packages}"}
+    path = f"{REPOSITORY}:{REPOSITORY}/runtime:{packages}"
+    environment = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": path}
     if os.getuid() != 0:
         return sys.executable, None, {**environment, "MOORAGE_TOOLS_DIR": str(cache)}
     nobody = 65534

@@ -1,1 +1,1 @@
-"""The only package that talks HTTP to the API server: access, transport, watch caches, writes, leases, events."""
+"""Access to the API server: HTTP, credentials, watch caches, writes, leases, Events. No other package talks to it."""

@@ -1,4 +1,4 @@
-"""Full-jitter exponential back-off: after an outage, clients come back spread out instead of all at once."""
+"""Full-jitter exponential back-off: after an outage, clients reconnect at different times."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ _chance = random.Random()  # noqa: S311 - spreads load, guards nothing; one for 
 
 @dataclass
 class Backoff:
-    """Delays that grow with each failure and are drawn evenly, from zero or a part of it, up to the current ceiling.
+    """Random delays between zero (or a part of the ceiling) and a ceiling that doubles with each failure.
 
     Attributes:
         base: first ceiling in seconds.
         cap: highest ceiling in seconds.
-        least: the part of the ceiling that is waited at least (0 to 1).
+        least: the part of the ceiling that is the shortest delay (0 to 1).
     """
 
     base: float = 0.2
@@ -25,11 +25,11 @@ class Backoff:
     _random: random.Random = field(default=_chance, repr=False)
 
     def next(self) -> float:
-        """Count one more failure and draw the seconds to wait."""
+        """Count one more failure and return the delay in seconds."""
         ceiling = min(self.cap, self.base * 2.0 ** min(self.failures, 32))
         self.failures += 1
         return self._random.uniform(self.least * ceiling, ceiling)
 
     def reset(self) -> None:
-        """Forget the failures, after something has worked."""
+        """Reset the ceiling after a success."""
         self.failures = 0

@@ -1,9 +1,9 @@
-"""The watch cache: all objects of one kind, kept current, with indexes and subscribers.
+"""The watch cache: all objects of one kind, kept up to date, with indexes and subscribers.
 
-One task per kind lists, then watches from the list's resourceVersion, for ever. A broken watch resumes where it stood;
-a resourceVersion that is too old (410) makes a new list, whose *difference* from the cache is what subscribers see, so
-nobody is told twice and no deletion is missed. Follows client-go's reflector (tools/cache/reflector.go) in what it
-promises: per key, changes arrive in order, and ``synced`` means that a complete list has been applied.
+One task per kind lists the objects and then watches from the list's resourceVersion. A broken watch resumes at the last
+resourceVersion. If that version is too old (410), the cache lists again and reports only the difference, so that
+subscribers get no change twice and miss no deletion. The guarantees are those of client-go's reflector
+(tools/cache/reflector.go): changes of one key arrive in order, and ``synced`` means that a complete list was applied.
 """
 
 from __future__ import annotations
@@ -33,28 +33,29 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T", bound=KubeObject)
 
 Index = Callable[[T], Iterable[str]]
-"""The values under which an object is found in an index, possibly none."""
+"""Returns the index values of an object; may be empty."""
 
 SILENCE = 100.0
-"""Seconds without a byte after which a watch counts as dead; bookmarks come about every 60 s."""
+"""Seconds without a byte after which a watch is treated as dead. The server sends a bookmark about every 60 s."""
 
 WATCH_SECONDS = (240, 300)
-"""How long the server is asked to keep one watch open: jittered, so that caches do not reconnect in step."""
+"""Range of seconds that one watch stays open. The value is random, so that caches do not reconnect at the same time."""
 
 STEADY_AFTER = 1.0
-"""Seconds for which a watch must have lasted to count as a success: one that delivers something and ends or breaks
-at once must not be asked in a tight loop."""
+"""Seconds that a watch must last to count as a success, so that a server which ends each watch at once is not polled in
+a tight loop."""
 
 MAX_RETRY_AFTER = 60.0
-"""Seconds of a Retry-After that are obeyed: a maintenance page may name a day, and a blind cache hurts more."""
+"""Longest Retry-After that is respected, in seconds: a maintenance page may name a day, and an outdated cache does more
+harm."""
 
 STUCK_AFTER = 8
-"""Failures in a row after which a watch is not resumed but begun with a new list: the server may have been restored
-from a backup and never reach our resourceVersion again."""
+"""Failures in a row after which the cache lists again instead of resuming the watch: a server restored from a backup
+may never reach our resourceVersion."""
 
 
 class _WentBack(errors.KubeError):
-    """The server's resourceVersions went back: it was restored from a backup, and we know a future it never had."""
+    """The server's resourceVersion is lower than ours, because the server was restored from a backup."""
 
 
 class WatchCache(Generic[T]):
@@ -64,10 +65,11 @@ class WatchCache(Generic[T]):
         transport: the connections to the API server.
         resource: the kind.
         selection: restricts what is cached.
-        indexes: name of the index to the function that says where an object belongs in it.
-        silence: seconds without a byte after which a watch counts as dead.
-        backoff: delays between attempts that fail.
-        optional: whether a server may do without the kind: then there is none of it, and it is asked for again.
+        indexes: index name to the function that returns an object's values in it.
+        silence: seconds without a byte after which a watch is treated as dead.
+        backoff: delays between failed attempts.
+        optional: whether the server may lack the kind. If it does, the cache is empty and the kind is requested again
+            later.
     """
 
     def __init__(
@@ -106,20 +108,20 @@ class WatchCache(Generic[T]):
 
     @property
     def synced(self) -> bool:
-        """Whether a complete list has been applied; stays true afterwards."""
+        """Whether a complete list was applied. Never becomes false again."""
         return self._synced.is_set()
 
     async def wait_synced(self) -> None:
-        """Return once a complete list has been applied."""
+        """Wait until a complete list is applied."""
         await self._synced.wait()
 
     @property
     def refusal(self) -> errors.ApiError | None:
-        """Why the server does not let us follow the kind now (403, 404): what is cached may be old, or nothing."""
+        """Why the server refuses the kind now (403, 404), or None. While it refuses, cached objects may be outdated."""
         return self._refusal
 
     async def wait_answered(self) -> None:
-        """Return once a complete list has been applied, or the server has refused it."""
+        """Wait until a complete list is applied or the server refuses it."""
         await self._answered.wait()
 
     @property
@@ -129,37 +131,37 @@ class WatchCache(Generic[T]):
 
     @property
     def resource_version(self) -> str:
-        """Up to where the cache has followed the server; empty before the first list."""
+        """The last resourceVersion that was applied; empty before the first list."""
         return self._resource_version
 
     def get(self, key: str) -> T | None:
-        """The object of a key (``namespace/name``, or ``name`` when cluster-scoped), or None."""
+        """The object with this key (``namespace/name``, or ``name`` for a cluster-scoped kind), or None."""
         return self._objects.get(key)
 
     def __len__(self) -> int:
         return len(self._objects)
 
     def __iter__(self) -> Iterator[T]:
-        """All objects, as they are now; the cache may change while the caller awaits."""
+        """All objects at this moment. The cache may change while the caller awaits."""
         return iter(tuple(self._objects.values()))
 
     def by(self, index: str, value: str) -> tuple[T, ...]:
-        """The objects that an index files under a value."""
+        """The objects with this value in an index."""
         return tuple(self._buckets[index].get(value, {}).values())
 
     def copy(self) -> dict[str, T]:
-        """All objects by their keys, as they are now."""
+        """All objects at this moment, by key."""
         return dict(self._objects)
 
     def copy_unread(self) -> dict[str, Unreadable[T]]:
-        """What can be read of each object that the server has and that does not decode, as it is now."""
+        """The objects at this moment that do not decode, by key, with the fields that do."""
         return dict(self._unread)
 
     @property
     def unreadable(self) -> Mapping[str, str]:
-        """Keys of the objects that cannot be read, or that a subscriber failed over, and why.
+        """Why an object is unreadable, by key: it does not decode, or a subscriber raised an exception for it.
 
-        Of those that could be read once the last state that could is kept.
+        The cache keeps the last readable state of such an object.
         """
         found = {key: item.reason for key, item in self._unread.items()}
         for subscriber in self._subscribers:
@@ -167,18 +169,18 @@ class WatchCache(Generic[T]):
         return found
 
     def subscribe(self, callback: Changed[T], *, unread: Unread[T] | None = None) -> Callable[[], None]:
-        """Have every later change reported, and what is there already as ADDED, at once and in order.
+        """Call ``callback`` for each later change. The objects of now are reported first, as ADDED.
 
-        Callbacks run inside the cache's task: they must be quick. An exception of ``callback`` is logged once for an
-        object, which counts as unreadable for this subscriber from then on.
+        Callbacks run in the cache's task and must be quick. If ``callback`` raises, the exception is logged once per
+        object, and the object counts as unreadable for this subscriber.
 
         Args:
-            callback: told of each change.
-            unread: told what of an object can be read when not all can, and None when all can again or it is gone:
-                after the change itself, if it is any.
+            callback: is called with each change.
+            unread: is called, after the change itself, when an object becomes unreadable, and with None when it is
+                readable again or deleted.
 
         Returns:
-            A function that ends the subscription; calling it twice does no harm.
+            A function that ends the subscription. It may be called twice.
         """
         subscriber = Subscriber(self.resource.kind, callback, unread)
         for obj in self:
@@ -195,10 +197,10 @@ class WatchCache(Generic[T]):
     # --- following the server ---
 
     async def run(self) -> None:
-        """Follow the server until cancelled; failures are logged, counted and waited out."""
+        """Follow the server until cancelled. After a failure it tries again with back-off."""
         kind = self.resource.kind
         metrics.SYNCED.labels(kind).set(0)
-        # Only from now on: of a kind that is not followed nothing is old.
+        # The metric exists only for kinds that are followed.
         metrics.CONTACT_AGE.labels(kind).set_function(lambda: self.last_contact_age)
         cause = "start"
         while True:
@@ -212,9 +214,9 @@ class WatchCache(Generic[T]):
                 await self._pause("resource version expired, listing again", cause, None)
             except _WentBack as error:
                 cause = "restored"
-                await self._pause("the server went back in time, listing again", cause, error)
+                await self._pause("resource version went back, listing again", cause, error)
             except errors.Undecodable as error:
-                # What was skipped is unknown, so only a new list makes the cache whole again.
+                # The skipped event is unknown, so only a new list makes the cache complete again.
                 cause = "undecodable"
                 await self._pause("answer could not be read, listing again", cause, error)
             except errors.KubeError as error:
@@ -223,15 +225,15 @@ class WatchCache(Generic[T]):
                     await self._absent(error)
                     continue
                 await self._interrupted(error)
-                # A restored server says nothing at all until it has caught up with our version, bookmarks included.
+                # A restored server sends nothing, not even bookmarks, until it has caught up with our version.
                 deaf = isinstance(error, errors.Silent) and self.last_contact_age >= 2 * self._silence
-                # A server that is away must not be met by full lists of everybody when it comes back.
+                # A server that was down must not receive full lists from all clients at once when it is back.
                 away = isinstance(error, errors.Unreachable)
                 if deaf or (not away and self._backoff.failures % STUCK_AFTER == 0):
                     cause = cause or "stuck"
 
     async def _interrupted(self, error: errors.KubeError) -> None:
-        """Wait after a failure; a refusal is told once, however often it comes."""
+        """Back off after a failure. A repeated refusal is logged at debug level only."""
         told = None
         if isinstance(error, errors.Forbidden | errors.NotFound):
             again = self._refusal is not None and self._refusal.code == error.code
@@ -241,11 +243,11 @@ class WatchCache(Generic[T]):
         await self._pause("watch interrupted, trying again", type(error).__name__, error, level=told)
 
     async def _absent(self, error: errors.NotFound) -> None:
-        """The server does not have the kind (any more), so there is none of it."""
+        """The server does not serve the kind, so the cache becomes empty."""
         told = logging.DEBUG if self._absent_now else logging.INFO
         self._absent_now = True
         self._complete((), "")
-        await self._pause("kind is not served, so there is none of it; asking again", "absent", error, level=told)
+        await self._pause("kind is not served, trying again later", "absent", error, level=told)
 
     async def _pause(
         self, sentence: str, cause: str, error: errors.KubeError | None, *, level: int | None = None
@@ -254,7 +256,7 @@ class WatchCache(Generic[T]):
         delay = self._backoff.next()
         if isinstance(error, errors.ApiError) and error.retry_after:
             delay += min(error.retry_after, MAX_RETRY_AFTER)
-        # The first failure after a success is everyday life (a server restarts, a proxy cuts); a series is news.
+        # One failure after a success is normal (a server restarts, a proxy cuts the connection). A series is a warning.
         if level is None:
             level = logging.INFO if self._backoff.failures <= 1 else logging.WARNING
         fields = {"kind": self.resource.kind, "cause": cause, "error": str(error or ""), "delay_s": round(delay, 2)}
@@ -262,10 +264,10 @@ class WatchCache(Generic[T]):
         await asyncio.sleep(delay)
 
     async def _list(self, cause: str) -> None:
-        """Read everything and apply the difference; nothing is removed before the list is complete."""
+        """Read all pages and apply the difference. Objects are removed only after the last page."""
         seen: set[str] = set()
         list_version = ""
-        # After a restored backup the same resourceVersion may stand for another content.
+        # After a restore the same resourceVersion may belong to another content.
         by_content = cause in ("restored", "stuck")
         async with aclosing(self._reader.pages()) as pages:
             async for list_version, items in pages:  # noqa: B007 - the last page's is the list's
@@ -276,13 +278,13 @@ class WatchCache(Generic[T]):
                         self._keep_known(item)
                     else:
                         self._store(item, by_content=by_content)
-                await asyncio.sleep(0)  # a list of 30,000 pods must not starve the heartbeat of a lease
+                await asyncio.sleep(0)  # a list of 30,000 pods must not delay a Lease renewal
         self._absent_now = False
         self._complete(seen, list_version)
         metrics.LISTS.labels(self.resource.kind, cause).inc()
 
     def _complete(self, seen: Container[str], list_version: str) -> None:
-        """All there is has been applied: remove the rest."""
+        """Remove all objects that the list does not have."""
         self._contact()
         for key in [key for key in (*self._objects, *self._unread) if key not in seen]:
             self._remove(key)
@@ -294,7 +296,7 @@ class WatchCache(Generic[T]):
             self._answered.set()
 
     async def _watch(self) -> None:
-        """Follow one watch connection to its orderly end."""
+        """Follow one watch connection until the server ends it."""
         seconds = random.randint(*WATCH_SECONDS)  # noqa: S311 - spreads load, guards nothing
         stream = self._reader.events(self._resource_version, seconds=seconds, silence=self._silence)
         opened = time.monotonic()
@@ -311,7 +313,7 @@ class WatchCache(Generic[T]):
     def _apply(self, kind: str, item: T | Unreadable[T]) -> None:
         self._contact()
         version = item.resource_version if isinstance(item, Unreadable) else item.metadata.resource_version
-        # Of one kind's versions the longer, then the greater text is newer (KEP-5504), and a watch delivers in order.
+        # The longer version is newer; of equal length, the greater text (KEP-5504). A watch delivers in order.
         if (len(version), version) < (len(self._resource_version), self._resource_version):
             raise _WentBack(f"watch {self.resource.plural}: version {version} after {self._resource_version}")
         if kind == "DELETED":
@@ -329,11 +331,11 @@ class WatchCache(Generic[T]):
     def _keep_known(self, item: Unreadable[T]) -> None:
         known, before = self._objects.get(item.key), self._unread.get(item.key)
         if known is not None and known.metadata.uid != item.uid:
-            self._remove(item.key)  # what is known is of another object that had the name
+            self._remove(item.key)  # the stored state belongs to an earlier object of this name
         self._unread[item.key] = item
         if before is None or before.uid != item.uid:
             logger.error(
-                "object could not be read, keeping what was known of it",
+                "object could not be read, keeping its last state",
                 extra={"kind": self.resource.kind, "object": item.key, "reason": item.reason},
             )
         self._tell_unread(item.key, item)
@@ -344,7 +346,8 @@ class WatchCache(Generic[T]):
         key = obj.key
         old = self._objects.get(key)
         if old is not None and old.metadata.uid != obj.metadata.uid:
-            # Deleted and created again while nobody watched: two changes, or an index of pods by uid would go wrong.
+            # The object was deleted and created again while no watch was open. Report two changes, or an index by uid
+            # would break.
             self._remove(key)
             old = None
         readable_again = bool(self._unread) and self._unread.pop(key, None) is not None
@@ -365,7 +368,8 @@ class WatchCache(Generic[T]):
         if old is not None:
             self._reindex(key, old, None)
             self._size.set(len(self._objects))
-            # The final state (a pod's last phase) comes with the event; after a re-list only the old state is known.
+            # The event carries the final state (a pod's last phase). After a list only the last known state is
+            # available.
             if last is not None and last.metadata.uid == old.metadata.uid:
                 old = last
             self._publish(Change(Kind.DELETED, old, None))
@@ -394,7 +398,7 @@ class WatchCache(Generic[T]):
 
 
 def _forget(buckets: dict[str, dict[str, T]], key: str, values: Iterable[str]) -> None:
-    """Take a key out of the buckets of an index, and empty buckets out of the index."""
+    """Remove a key from an index, and empty values with it."""
     for value in values:
         bucket = buckets[value]
         del bucket[key]

@@ -1,7 +1,8 @@
-"""Changes of a watch cache, and those who are told of them.
+"""Changes of a watch cache, and their subscribers.
 
-A subscriber that fails over an object must neither stop the watch nor be asked again in a tight loop. For it the object
-counts as unreadable from then on: it is told so, and tries again with the next state but one, then two, four, eight.
+A subscriber that raises for an object must neither stop the watch nor be called in a tight loop. The object counts as
+unreadable for this subscriber. The subscriber is called again for a later state: it skips one state, then two, four and
+eight.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ T = TypeVar("T", bound=KubeObject)
 
 
 class Kind(enum.Enum):
-    """What happened to an object."""
+    """The type of a change."""
 
     ADDED = "ADDED"
     MODIFIED = "MODIFIED"
@@ -41,7 +42,7 @@ class Change(msgspec.Struct, Generic[T], frozen=True, gc=False):
 
     @property
     def object(self) -> T:
-        """The newest known state."""
+        """The newest known state: the new one, or the old one of a deleted object."""
         found = self.new if self.new is not None else self.old
         assert found is not None  # noqa: S101 - one of them always is
         return found
@@ -49,12 +50,13 @@ class Change(msgspec.Struct, Generic[T], frozen=True, gc=False):
 
 Changed: TypeAlias = Callable[[Change[T]], None]
 Unread: TypeAlias = Callable[[str, Unreadable[T] | None], None]
-"""Told the key of an object that cannot be read, and what of it can; or None when it can be read again or is gone."""
+"""Called with the key of an unreadable object and its readable fields; with None when the object is readable again or
+deleted."""
 
 
 @dataclass(slots=True)
 class _Failure(Generic[T]):
-    """An object that a subscriber failed over, how often so far, and how many states of it are passed over now."""
+    """An object for which a subscriber raised: the number of failures, and how many states are skipped now."""
 
     item: Unreadable[T]
     times: int
@@ -62,12 +64,12 @@ class _Failure(Generic[T]):
 
 
 class Subscriber(Generic[T]):
-    """One who is told of changes.
+    """A subscriber and the objects for which it failed.
 
     Args:
-        kind: of the objects, for logs.
-        changed: told of each change.
-        unread: told what cannot be read; None for who does not mind.
+        kind: the kind of the objects, for logs.
+        changed: is called with each change.
+        unread: is called for unreadable objects; None if the subscriber does not need them.
     """
 
     def __init__(self, kind: str, changed: Changed[T], unread: Unread[T] | None) -> None:
@@ -78,11 +80,11 @@ class Subscriber(Generic[T]):
 
     @property
     def failures(self) -> Mapping[str, str]:
-        """Keys of the objects that it failed over, and why."""
+        """Why the subscriber failed for an object, by key."""
         return {key: failure.item.reason for key, failure in self._failures.items()}
 
     def tell(self, change: Change[T]) -> None:
-        """Tell of a change; never raises."""
+        """Deliver a change. Never raises."""
         key = change.object.key if self._failures else ""
         failure = self._failures.get(key)
         if failure is not None and self._passes_over(failure, change):
@@ -97,13 +99,13 @@ class Subscriber(Generic[T]):
                 self.tell_unread(key, None)
 
     def tell_unread(self, key: str, item: Unreadable[T] | None) -> None:
-        """Tell what of an object can be read, or (None) that all can, or that it is gone; never raises."""
+        """Deliver an unreadable object, or None when it is readable again or deleted. Never raises."""
         if self._unread is None:
             return
         try:
             self._unread(key, item)
         except Exception:
-            logger.exception("subscriber failed over what it cannot read", extra={"kind": self._kind, "object": key})
+            logger.exception("subscriber failed over an unreadable object", extra={"kind": self._kind, "object": key})
 
     def _passes_over(self, failure: _Failure[T], change: Change[T]) -> bool:
         if change.new is None or failure.item.uid != change.new.metadata.uid or not failure.passed_over:
@@ -120,7 +122,7 @@ class Subscriber(Generic[T]):
         metrics.UNDECODABLE.labels(self._kind).inc()
         if not known:
             logger.error(
-                "subscriber failed, the cache goes on",
+                "subscriber failed, the cache continues",
                 extra={"kind": self._kind, "object": item.key},
                 exc_info=error,
             )
@@ -133,11 +135,11 @@ class Subscriber(Generic[T]):
 
 
 def _item(obj: T, reason: str) -> Unreadable[T]:
-    """An object over which somebody failed, as if its names and its node were all that can be read."""
+    """An object for which a subscriber failed, reduced to its names and its node."""
     meta = obj.metadata
     try:
         rest, fields = outline(obj)
-    except Exception:  # whatever is wrong with it
+    except Exception:  # any bug of the subscriber
         names = ObjectMeta(name=meta.name, namespace=meta.namespace, uid=meta.uid)
         rest, fields = type(obj)(metadata=names), paths(type(obj))
     return Unreadable(obj.key, meta.uid, meta.resource_version, reason, rest, fields)

@@ -1,8 +1,9 @@
-"""Reads and writes of single objects. Every write that could hurt names what it means to change.
+"""Reads and writes of single objects. A write that could do harm names the object by uid or resourceVersion.
 
-Deleting, binding and evicting take the object's uid: a name may belong to another object by the time a request
-arrives. Updates carry the resourceVersion that they were decided on. Flow control (429 without a disruption budget) is
-waited out here, because the request was not executed; everything else is the caller's to judge.
+Deletes, binds and evictions carry the object's uid, because the name may belong to another object when the request
+arrives. Updates carry the resourceVersion that they are based on. If flow control (429 without a disruption budget)
+rejects a request, the client waits and sends it again, because the server did not execute it. All other errors are the
+caller's to handle.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ class Client:
 
     Args:
         transport: the connections to the API server.
-        field_manager: recorded by the server as the author of our changes.
-        patience: how long (seconds) a request waits in all when flow control pushes back, before that is an error.
+        field_manager: the server records it as the author of our changes.
+        patience: seconds that a request may wait for flow control in all, before the 429 is raised.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Client:
         """Read one object.
 
         Raises:
-            NotFound: there is none of that name.
+            NotFound: the object does not exist.
         """
         return _decode(await self._send("GET", resource.path(namespace, name)), resource.type)
 
@@ -68,13 +69,13 @@ class Client:
 
         Args:
             resource: the kind.
-            namespace: restricts to one namespace; empty means all.
+            namespace: restricts the list to one namespace; empty means all.
             labels: label selector as text.
             fields: field selector as text.
 
         Raises:
-            Gone: the list grew too old while it was paged; start again.
-            Undecodable: an answer is no list, or an object in it is not what the kind promises.
+            Gone: the list expired between two pages; start again.
+            Undecodable: a response is not a list, or an object in it does not match the kind's struct.
         """
         found: list[T] = []
         query = {"limit": str(_PAGE), "labelSelector": labels, "fieldSelector": fields}
@@ -97,8 +98,8 @@ class Client:
         """Create an object from its manifest; ``apiVersion`` and ``kind`` are filled in.
 
         Raises:
-            Conflict: with cause ALREADY_EXISTS when the name is taken.
-            Invalid: when validation refuses it; ``causes`` name the fields.
+            Conflict: with cause ALREADY_EXISTS when the name is in use.
+            Invalid: validation refuses the object; ``causes`` name the fields.
         """
         manifest = {"apiVersion": resource.group_version, "kind": resource.kind, **body}
         answer = await self._send(
@@ -118,17 +119,17 @@ class Client:
         subresource: str = "",
         dry_run: bool = False,
     ) -> T:
-        """Merge changes into one object (RFC 7386), only while it is the object that was meant.
+        """Merge changes into one object (RFC 7386), if it is still the object with this uid.
 
         Args:
             resource: the kind.
             name: the object's name.
             namespace: the object's namespace.
             changes: a merge patch; a list replaces a list, None removes.
-            uid: refuse when the name belongs to another object by now.
-            resource_version: refuse when the object changed since; needed whenever a list is replaced.
-            subresource: the part of it that is changed, for example ``status``; empty means the object itself.
-            dry_run: let the server check everything and store nothing.
+            uid: the server refuses when the name belongs to another object.
+            resource_version: the server refuses when the object has changed since. Required when a list is replaced.
+            subresource: for example ``status``; empty means the object itself.
+            dry_run: the server checks everything and stores nothing.
 
         Raises:
             Conflict: cause UID or RESOURCE_VERSION.
@@ -145,7 +146,7 @@ class Client:
                 content_type=MERGE_PATCH,
             )
         except errors.Invalid as error:
-            # A patch cannot carry preconditions: another uid reads as an attempt to change an immutable field.
+            # A patch has no preconditions. The server reads another uid as an attempt to change an immutable field.
             if any(cause.field == "metadata.uid" for cause in error.causes):
                 raise errors.Conflict(409, error.status, request=error.request) from error
             raise
@@ -161,15 +162,15 @@ class Client:
         force: bool = False,
         dry_run: bool = False,
     ) -> T:
-        """Server-side apply: own exactly the fields in ``body``, creating the object when there is none.
+        """Server-side apply: own exactly the fields in ``body``. Creates the object if it does not exist.
 
         Args:
             resource: the kind.
             name: the object's name.
             namespace: the object's namespace.
-            body: the fields wanted; a ``metadata.uid`` in it is a precondition.
-            force: take fields over from other managers.
-            dry_run: let the server check everything and store nothing.
+            body: the fields to own. A ``metadata.uid`` in it is a precondition.
+            force: take the fields over from other managers.
+            dry_run: the server checks everything and stores nothing.
 
         Raises:
             Conflict: another manager owns a field and ``force`` is False.
@@ -196,19 +197,19 @@ class Client:
         uid: str,
         resource_version: str,
     ) -> T:
-        """Replace the whole status of one object, only while it is as it was read; nothing else of it is changed.
+        """Replace the status of one object, if the object is unchanged since it was read.
 
         Args:
             resource: the kind, which has a status subresource.
             name: the object's name.
             namespace: the object's namespace.
-            status: all of it.
-            uid: refuse when the name belongs to another object by now.
-            resource_version: refuse when the object changed since.
+            status: the complete status.
+            uid: the server refuses when the name belongs to another object.
+            resource_version: the server refuses when the object has changed since.
 
         Raises:
             Conflict: cause UID or RESOURCE_VERSION.
-            NotFound: it is gone.
+            NotFound: the object does not exist any more.
         """
         meta = {"name": name, "namespace": namespace, "uid": uid, "resourceVersion": resource_version}
         body = {
@@ -232,20 +233,20 @@ class Client:
         propagation: Propagation = "Background",
         dry_run: bool = False,
     ) -> None:
-        """Delete one object, only while it is the object that was meant.
+        """Delete one object, if it is still the object with this uid.
 
         Args:
             resource: the kind.
             name: the object's name.
             namespace: the object's namespace.
-            uid: refuse when the name belongs to another object by now.
-            resource_version: refuse when the object changed since.
-            grace_seconds: overrides the pod's own; 0 removes it from the API at once.
-            propagation: what happens to objects it owns.
-            dry_run: let the server check everything and delete nothing.
+            uid: the server refuses when the name belongs to another object.
+            resource_version: the server refuses when the object has changed since.
+            grace_seconds: overrides the pod's own grace period. With 0 the pod is removed from the API at once.
+            propagation: what happens to the objects that it owns.
+            dry_run: the server checks everything and deletes nothing.
 
         Raises:
-            NotFound: it is gone already.
+            NotFound: the object does not exist any more.
             Conflict: cause UID or RESOURCE_VERSION.
         """
         preconditions = {"uid": uid} | ({"resourceVersion": resource_version} if resource_version else {})
@@ -271,42 +272,42 @@ class Client:
         annotations: Mapping[str, str] | None = None,
         dry_run: bool = False,
     ) -> None:
-        """Bind one pod to a node; annotations are written to the pod in the same transaction.
+        """Bind one pod to a node. The server writes the annotations to the pod in the same transaction.
 
         Args:
             name: the pod's name.
             namespace: the pod's namespace.
-            uid: the pod that is meant.
+            uid: the pod's uid.
             node: the node's name.
-            annotations: marks for the pod (``setPodNodeAndMetadata`` in pod/storage/storage.go).
-            dry_run: let the server check everything and bind nothing.
+            annotations: are added to the pod (``setPodNodeAndMetadata`` in pod/storage/storage.go).
+            dry_run: the server checks everything and binds nothing.
 
         Raises:
-            NotFound: the pod is gone.
+            NotFound: the pod does not exist any more.
             Conflict: cause UID, ALREADY_BOUND (also to the same node), GATED or TERMINATING.
         """
         path = PODS.path(namespace, name, "binding")
         body = binding(name, uid=uid, node=node, annotations=annotations or {})
-        # No field manager: a Binding is not kept, so nobody would see it, and a query costs the server more than that.
+        # No field manager: the server does not store a Binding, and parsing a query would cost it more CPU.
         query = {"dryRun": "All"} if dry_run else None
         await self._send("POST", path, query=query, body=body, content_type=PROTOBUF, accept=f"{PROTOBUF},{JSON}")
 
     async def evict(
         self, name: str, namespace: str, *, uid: str, grace_seconds: int | None = None, dry_run: bool = False
     ) -> None:
-        """Ask the Eviction API to remove one pod, disruption budgets permitting.
+        """Evict one pod, if its disruption budgets allow that.
 
         Args:
             name: the pod's name.
             namespace: the pod's namespace.
-            uid: the pod that is meant.
-            grace_seconds: overrides the pod's own.
-            dry_run: let the server check everything and evict nothing.
+            uid: the pod's uid.
+            grace_seconds: overrides the pod's own grace period.
+            dry_run: the server checks everything and evicts nothing.
 
         Raises:
-            NotFound: the pod is gone.
-            Conflict: cause UID (the server looks at the budget first: 429 hides it).
-            TooManyRequests: cause DISRUPTION_BUDGET; the budget allows none now.
+            NotFound: the pod does not exist any more.
+            Conflict: cause UID. The server checks the budget first, so a 429 may hide this.
+            TooManyRequests: cause DISRUPTION_BUDGET; the budget allows no eviction now.
             ServerError: ``several_budgets`` when more than one budget selects the pod.
         """
         options: dict[str, Any] = {"preconditions": {"uid": uid}}
@@ -335,8 +336,8 @@ class Client:
         content_type: str = JSON,
         accept: str = JSON,
     ) -> bytes:
-        """Send, waiting while flow control pushes back; the request was not executed, so repeating it is safe."""
-        backoff = None  # hardly ever needed, and its randomness costs more than encoding a request
+        """Send a request. Send it again while flow control rejects it: the server did not execute it."""
+        backoff = None  # rarely needed, and drawing a random number costs more than encoding a request
         waited = 0.0
         while True:
             try:
@@ -347,7 +348,7 @@ class Client:
                 if error.cause is not errors.ThrottleCause.FLOW_CONTROL:
                     raise
                 backoff = backoff or Backoff(base=0.5, cap=10.0)
-                # Retry-After is a floor that all clients get alike; the jitter on top spreads them out.
+                # All clients get the same Retry-After. The jitter on top spreads them out.
                 delay = (error.retry_after or 0.0) + backoff.next()
                 if waited + delay > self._patience:
                     raise

@@ -1,9 +1,9 @@
-"""What makes a cache of 30,000 pods small and quick: equal parts are kept once, and what nobody reads is dropped.
+"""Keeps a cache of 30,000 pods small and fast: equal parts are stored once, and unused annotations are dropped.
 
-Pods of one controller differ in name, node and times; containers, affinity, tolerations, labels and owners are equal
-byte for byte. Sharing them costs a few microseconds per object and also makes "same template" an identity check.
+Pods of one controller differ in name, node and times. Their containers, affinity, tolerations, labels and owners are
+equal. Sharing these parts costs a few microseconds per object, and "same template" becomes an identity check.
 
-No struct that is cached may hold a ``msgspec.Raw``: it is a view that keeps the whole answer it was cut from.
+A cached struct must not hold a ``msgspec.Raw``: it is a view that keeps the whole response in memory.
 """
 
 from __future__ import annotations
@@ -42,20 +42,20 @@ READ_PREFIXES = (
     "controller.kubernetes.io/",
     "node.alpha.kubernetes.io/",
 )
-"""Annotations outside these are somebody else's: last-applied manifests, checksums, sidecar settings."""
+"""Annotations with other prefixes are dropped: last-applied manifests, checksums, settings of sidecars."""
 
 _POOL_LIMIT = 20_000
 _encode = msgspec.msgpack.Encoder().encode
 
 
 class SharedValues(Generic[V]):
-    """Equal values of one type kept once; bounded, because workloads come and go.
+    """Stores equal values of one type once. The number of values is bounded, because workloads come and go.
 
-    When the limit is reached the table is emptied: objects in caches keep sharing what they share, later ones start
-    anew. One table per type of value, since two types may look the same once encoded.
+    At the limit the table is cleared. Cached objects keep what they share; later objects share anew. Each type of value
+    needs its own table, because values of two types may be equal once encoded.
 
     Args:
-        limit: how many values are remembered.
+        limit: the number of values in the table.
     """
 
     def __init__(self, limit: int = _POOL_LIMIT) -> None:
@@ -63,10 +63,10 @@ class SharedValues(Generic[V]):
         self._values: dict[bytes, V] = {}
 
     def share(self, value: V) -> V:
-        """The first value seen that is equal to this one. Values must never be changed afterwards."""
+        """Return the first value that was equal to this one. A shared value must never be changed."""
         try:
             key = _encode(value)
-        except OverflowError:  # a number of more than 64 bits: nobody has another one like it
+        except OverflowError:  # a number of more than 64 bits is too rare to share
             return value
         found = self._values.get(key)
         if found is not None:
@@ -92,7 +92,7 @@ _NO_QUANTITIES: Quantities = {}
 
 
 def share_labels(labels: Labels) -> Labels:
-    """One for all that are equal."""
+    """Share equal labels."""
     return _labels(labels) if labels else _NO_LABELS
 
 
@@ -101,17 +101,17 @@ def _read_annotations(annotations: Labels) -> Labels:
 
 
 def _time(time: str | None) -> str | None:
-    """An object's times are mostly equal to each other: created, scheduled and started within one second."""
+    """Share a time: most times of an object are equal, because it is created, scheduled and started within a second."""
     return intern(time) if time is not None else None
 
 
 def _conditions(conditions: tuple[Condition, ...]) -> tuple[Condition, ...]:
-    """Share their words; as a whole they differ by their times from object to object."""
+    """Share the texts of conditions. The conditions themselves differ by their times."""
     return tuple([compact_condition(condition) for condition in conditions])
 
 
 def compact_condition(condition: Condition) -> Condition:
-    """Share the words of a condition."""
+    """Share the texts of a condition."""
     return msgspec.structs.replace(
         condition,
         type=intern(condition.type),
@@ -123,7 +123,7 @@ def compact_condition(condition: Condition) -> Condition:
 
 
 def compact_meta(meta: ObjectMeta) -> ObjectMeta:
-    """Share the parts of metadata that siblings have too."""
+    """Share the parts of metadata that are equal for pods of one controller."""
     return msgspec.structs.replace(
         meta,
         namespace=intern(meta.namespace),
@@ -137,7 +137,7 @@ def compact_meta(meta: ObjectMeta) -> ObjectMeta:
 
 
 def compact_spec(spec: PodSpec) -> PodSpec:
-    """Share the parts of a pod's spec that its siblings have too."""
+    """Share the parts of a pod's spec that are equal for pods of one controller."""
     return msgspec.structs.replace(
         spec,
         node_name=intern(spec.node_name),
@@ -159,7 +159,7 @@ def compact_spec(spec: PodSpec) -> PodSpec:
 
 
 def compact_status(status: PodStatus) -> PodStatus:
-    """Share the parts of a pod's status that its siblings have too."""
+    """Share the parts of a pod's status that are equal for pods of one controller."""
     return msgspec.structs.replace(
         status,
         phase=intern(status.phase),
@@ -174,17 +174,17 @@ def compact_status(status: PodStatus) -> PodStatus:
 
 
 def compact_pod(pod: Pod) -> Pod:
-    """Share the parts of a pod that its siblings have too."""
+    """Share the parts of a pod that are equal for pods of one controller."""
     return Pod(metadata=compact_meta(pod.metadata), spec=compact_spec(pod.spec), status=compact_status(pod.status))
 
 
 def compact_template(template: PodTemplate) -> PodTemplate:
-    """Share the parts of what pods are made from that other revisions and siblings have too."""
+    """Share the parts of a pod template that are equal for other revisions and controllers."""
     return PodTemplate(metadata=compact_meta(template.metadata), spec=compact_spec(template.spec))
 
 
 def compact_node(node: Node) -> Node:
-    """Share the parts of a node that others of its kind have too."""
+    """Share the parts of a node that are equal for nodes of one kind."""
     return msgspec.structs.replace(
         node,
         metadata=compact_meta(node.metadata),

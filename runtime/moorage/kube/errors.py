@@ -1,8 +1,8 @@
-"""What the API server, or the way to it, can answer: one family, told apart by what a caller does about it.
+"""The errors of the API server and of the connection to it, by what a caller does about them.
 
-The HTTP library never shows through. A 409 and a 429 carry their *cause*, because the same status asks for opposite
-reactions: a pod that is bound already may be a success, a stale resourceVersion wants a re-read, a spent disruption
-budget wants patience with one pod, and flow control wants less traffic from all of us.
+Exceptions of the HTTP library are never raised to callers. A 409 and a 429 carry a *cause*, because one status may need
+opposite reactions. A pod that is bound already may be a success. An outdated resourceVersion needs a new read. A
+used-up disruption budget needs patience for one pod. Flow control needs fewer requests of all kinds.
 """
 
 from __future__ import annotations
@@ -14,35 +14,35 @@ import msgspec
 
 
 class KubeError(Exception):
-    """Any failure to get an answer, or an answer that says no."""
+    """Any failed request: no response, or a refusal."""
 
 
 class ConnectionLost(KubeError):
-    """No answer came: refused, reset, timed out or cut. Whether a write took effect is unknown."""
+    """No response arrived: the connection was refused, reset or cut, or it timed out. A write may have taken effect."""
 
 
 class Unreachable(ConnectionLost):
-    """Nobody took the connection, so the request was not made; what we knew before is as good as it was."""
+    """The connection could not be opened, so the request was not sent."""
 
 
 class Silent(ConnectionLost):
-    """The connection stood, and nothing came over it for too long."""
+    """The connection was open, and no byte arrived for too long."""
 
 
 class Undecodable(KubeError):
-    """An answer came that is not what the API promises (a proxy's page, a cut body, garbage)."""
+    """The response is not what the API promises: a proxy's page, a cut body, garbage."""
 
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises for bytes that are not what was promised: invalid UTF-8 and absurd nesting come out raw."""
+"""The exceptions of msgspec for unexpected bytes. It does not wrap those for invalid UTF-8 and for deep nesting."""
 
 
 class ConflictCause(enum.Enum):
-    """Why a 409 was answered."""
+    """The cause of a 409."""
 
     ALREADY_EXISTS = "already exists"
-    RESOURCE_VERSION = "resourceVersion has moved on"
-    UID = "another object bears the name now"
+    RESOURCE_VERSION = "resourceVersion is outdated"
+    UID = "another object has the name now"
     ALREADY_BOUND = "the pod is bound already"
     GATED = "the pod has scheduling gates"
     TERMINATING = "the object is being deleted"
@@ -50,15 +50,15 @@ class ConflictCause(enum.Enum):
 
 
 class ThrottleCause(enum.Enum):
-    """Why a 429 was answered."""
+    """The cause of a 429."""
 
     DISRUPTION_BUDGET = "disruption budget"
-    WEBHOOK = "an admission webhook says so"
+    WEBHOOK = "refused by an admission webhook"
     FLOW_CONTROL = "flow control"
 
 
 class StatusCause(msgspec.Struct, frozen=True, rename="camel"):
-    """One entry of ``Status.details.causes``."""
+    """An entry of ``Status.details.causes``."""
 
     reason: str = ""
     message: str = ""
@@ -86,12 +86,12 @@ class Status(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class ApiError(KubeError):
-    """The API server answered, and the answer is no.
+    """The API server refused the request.
 
     Attributes:
         code: HTTP status.
         status: the decoded ``metav1.Status``.
-        retry_after: seconds the server asks to wait, or None.
+        retry_after: seconds that the server asks to wait, or None.
     """
 
     def __init__(self, code: int, status: Status, *, request: str, retry_after: float | None = None) -> None:
@@ -103,14 +103,14 @@ class ApiError(KubeError):
 
     @property
     def causes(self) -> tuple[StatusCause, ...]:
-        """The causes the server named, possibly none."""
+        """The causes in the Status; may be empty."""
         return self.status.details.causes if self.status.details else ()
 
     @property
     def denied_by_webhook(self) -> bool:
-        """Whether an admission webhook said no, with whatever code it chose.
+        """Whether an admission webhook refused the request, with any status code.
 
-        As apiserver/pkg/admission/plugin/webhook/errors/statuserror.go (``ToStatusErr``) words it.
+        Parses the message of apiserver/pkg/admission/plugin/webhook/errors/statuserror.go (``ToStatusErr``).
         """
         return _WEBHOOK_DENIES.search(self.status.message) is not None
 
@@ -124,10 +124,10 @@ class Forbidden(ApiError):
 
     @property
     def lacks_right(self) -> bool:
-        """Whether an authorizer refuses, and not an admission policy: the first says what, the second says why.
+        """Whether an authorizer refused the request, and not an admission policy.
 
-        As apiserver/pkg/endpoints/handlers/responsewriters/errors.go (``forbiddenMessage``) words it, and for
-        impersonation apiserver/pkg/endpoints/filters/impersonation.
+        Parses the message of apiserver/pkg/endpoints/handlers/responsewriters/errors.go (``forbiddenMessage``), and for
+        impersonation that of apiserver/pkg/endpoints/filters/impersonation.
         """
         return _NOT_GRANTED.search(self.status.message) is not None
 
@@ -137,11 +137,11 @@ class NotFound(ApiError):
 
 
 class Conflict(ApiError):
-    """409; ``cause`` says which of its meanings."""
+    """409: ``cause`` tells which kind of conflict."""
 
     @property
     def cause(self) -> ConflictCause:
-        """Why, read off reason and message as kube-apiserver words them."""
+        """The cause, parsed from reason and message of kube-apiserver."""
         return _conflict_cause(self.status)
 
 
@@ -154,11 +154,11 @@ class Invalid(ApiError):
 
 
 class TooManyRequests(ApiError):
-    """429; ``cause`` tells a spent disruption budget, and a webhook that wants patience, from flow control."""
+    """429: ``cause`` tells a used-up disruption budget, a webhook that asks to wait, and flow control apart."""
 
     @property
     def cause(self) -> ThrottleCause:
-        """Why, by the cause that policy/v1 puts into the Status (pod/storage/eviction.go), or the name of a webhook."""
+        """The cause: from the Status of policy/v1 (pod/storage/eviction.go), or from the message of a webhook."""
         if any(c.reason == "DisruptionBudget" for c in self.causes):
             return ThrottleCause.DISRUPTION_BUDGET
         if self.denied_by_webhook:
@@ -171,7 +171,7 @@ class ServerError(ApiError):
 
     @property
     def several_budgets(self) -> bool:
-        """Whether an eviction failed for good because more than one disruption budget selects the pod."""
+        """Whether an eviction can never succeed, because more than one disruption budget selects the pod."""
         return "more than one PodDisruptionBudget" in self.status.message
 
 
@@ -187,7 +187,7 @@ _BY_CODE: dict[int, type[ApiError]] = {
 
 _WEBHOOK_DENIES = re.compile(r'admission webhook ".*" denied the request')
 _NOT_GRANTED = re.compile(r'forbidden: User ".*" cannot \S+ (resource|path) ')
-# Sentences of kube-apiserver: pkg/registry/core/pod/storage/{storage,eviction}.go, apiserver/pkg/storage/interfaces.go,
+# Messages of kube-apiserver: pkg/registry/core/pod/storage/{storage,eviction}.go, apiserver/pkg/storage/interfaces.go,
 # apiserver/pkg/registry/generic/registry/store.go. tests/kube provokes each one on a real server.
 _CONFLICT_SENTENCES: tuple[tuple[str, ConflictCause], ...] = (
     ("UID in precondition", ConflictCause.UID),
@@ -212,6 +212,6 @@ def _conflict_cause(status: Status) -> ConflictCause:
 
 
 def from_status(code: int, status: Status, *, request: str, retry_after: float | None = None) -> ApiError:
-    """Build the error that fits a Status, for example one that arrived inside a watch."""
+    """Create the error for a Status, for example one that arrived in a watch."""
     kind = _BY_CODE.get(code, ServerError if code >= 500 else ApiError)
     return kind(code, status, request=request, retry_after=retry_after)

@@ -1,4 +1,4 @@
-"""How much the event recorder may write and remember."""
+"""Limits of the event recorder: rate and memory."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 BURST, REFILL = 25, 1 / 300
-"""New Events about one object: so many at once, then one in five minutes."""
+"""New Events about one object: this many at once, then one every five minutes."""
 MAX_REMEMBERED = 4096
-"""Objects, and Events, of which the recorder knows the past."""
+"""Number of objects, and of Events, that the recorder remembers."""
 
 K = TypeVar("K")
 V = TypeVar("V")
 
 
 class Remembered(OrderedDict[K, V], Generic[K, V]):
-    """A dictionary that forgets what was not used for longest."""
+    """A dictionary that drops the entry that was not used for longest."""
 
     def recall(self, key: K) -> V | None:
-        """The value of a key, which counts as use, or None."""
+        """The value of a key, or None. Marks the entry as used."""
         if key in self:
             self.move_to_end(key)
         return self.get(key)
@@ -35,18 +35,18 @@ class Remembered(OrderedDict[K, V], Generic[K, V]):
 
 @dataclass
 class Bucket:
-    """Tokens for new Events about one object.
+    """Token bucket for new Events about one object.
 
     Attributes:
-        since: moment (seconds) for which ``tokens`` holds.
-        tokens: how many Events may be written at once.
+        since: the moment, in seconds, at which the bucket had ``tokens``.
+        tokens: the number of Events that may be written at once.
     """
 
     since: float
     tokens: float = BURST
 
     def take(self, now: float) -> bool:
-        """Take a token if there is one."""
+        """Take a token, if there is one."""
         self.tokens = min(BURST, self.tokens + (now - self.since) * REFILL)
         self.since = now
         if self.tokens < 1:
@@ -56,7 +56,7 @@ class Bucket:
 
 
 def cut(text: str, limit: int) -> str:
-    """Shorten to so many bytes of UTF-8, never inside a character, and show that something is missing."""
+    """Cut a text to a number of UTF-8 bytes, never inside a character, and append an ellipsis."""
     encoded = text.encode("utf-8", "replace")
     if len(encoded) <= limit:
         return encoded.decode()

@@ -1,7 +1,7 @@
-"""Events about objects, written in the background: ``kubectl describe`` shows them, nothing waits for them.
+"""Events about objects, written in the background. ``kubectl describe`` shows them. No caller waits for them.
 
-Follows client-go: series instead of repeated Events, and patience while the server is away, as in
-tools/events/event_broadcaster.go; names as in tools/record/util/util.go; the limit per object of
+Follows client-go: a series instead of repeated Events, and retries while the server is down, as in
+tools/events/event_broadcaster.go. Names are those of tools/record/util/util.go. The limit per object is that of
 EventSourceObjectSpamFilter in tools/record/events_cache.go.
 """
 
@@ -37,22 +37,23 @@ EventType = Literal["Normal", "Warning"]
 MAX_QUEUED = 1000
 MAX_TRIES = 12
 RETRY_DELAY = 10.0
-"""Seconds between tries, plus up to a quarter."""
+"""Seconds between two attempts, plus up to a quarter."""
 SERIES_WINDOW = 600.0
-"""Seconds without a repetition after which the same thing is news again (client-go aggregates over as long)."""
+"""Seconds without a repetition after which the same occurrence creates a new Event. client-go aggregates for the same
+time."""
 SERIES_INTERVAL = 30.0
-"""Seconds between two writes of one series; every ``count`` in between is in the next one."""
+"""Seconds between two writes of one series. Each write carries the count of all repetitions in between."""
 MAX_NOTE = 1024
 MAX_WORD = 128
-"""Bytes the API server takes (kubernetes pkg/apis/core/validation/events.go)."""
+"""Longest note, in bytes, that the API server accepts (kubernetes pkg/apis/core/validation/events.go)."""
 
-WRITTEN = Counter("moorage_recorder_written_total", "Events written, by how.", ["operation"])
-DROPPED = Counter("moorage_recorder_dropped_total", "Occurrences that no Event tells of, by why.", ["cause"])
-FAILED = Counter("moorage_recorder_failed_total", "Events the API server did not take, by error.", ["cause"])
+WRITTEN = Counter("moorage_recorder_written_total", "Events written to the API server.", ["operation"])
+DROPPED = Counter("moorage_recorder_dropped_total", "Occurrences that no Event reports, by reason.", ["cause"])
+FAILED = Counter("moorage_recorder_failed_total", "Events that the API server refused, by error.", ["cause"])
 
 
 class ObjectRef(Object, frozen=True):
-    """What an Event is about (``v1.ObjectReference``)."""
+    """The object that an Event is about (``v1.ObjectReference``)."""
 
     api_version: str
     kind: str
@@ -64,14 +65,14 @@ class ObjectRef(Object, frozen=True):
 
     @classmethod
     def to(cls, api_version: str, kind: str, target: KubeObject) -> Self:
-        """Refer to an object; ``resourceVersion`` is left out, so that repetitions are about the same thing."""
+        """Create a reference without ``resourceVersion``, so that repetitions refer to the same object."""
         meta = target.metadata
         return cls(api_version, kind, meta.name, meta.namespace, meta.uid)
 
 
 @dataclass(eq=False, slots=True)
 class _Event:
-    """One Event and its repetitions; moments are monotonic seconds."""
+    """One Event and its repetitions. Moments are monotonic seconds."""
 
     regarding: ObjectRef
     related: ObjectRef | None
@@ -83,12 +84,12 @@ class _Event:
     first: float
     last: float
     count: int = 1
-    written: int = 0  # the count that the server knows; 0: not created yet
+    written: int = 0  # the count on the server; 0: not created yet
     written_at: float = 0.0
 
     @property
     def collection(self) -> str:
-        """Path of the collection; Events about cluster-scoped objects live in ``default``, as the kubelet's do."""
+        """Path of the collection. Events about cluster-scoped objects are in ``default``, like those of the kubelet."""
         return f"/apis/events.k8s.io/v1/namespaces/{quote(self.namespace)}/events"
 
     @property
@@ -97,17 +98,17 @@ class _Event:
 
 
 class EventRecorder:
-    """Takes occurrences at once and writes Events in the background.
+    """Records occurrences and writes Events in the background.
 
-    The same type, reason, action and note about the same object within ``SERIES_WINDOW`` is one Event with a count. New
-    Events are limited per object; repetitions are not, because they cost one write in ``SERIES_INTERVAL`` however many
-    they are. What cannot be written is dropped and counted, never waited for.
+    Occurrences with the same type, reason, action and note about the same object within ``SERIES_WINDOW`` are one Event
+    with a count. New Events are limited per object. Repetitions are not limited, because they cost one write per
+    ``SERIES_INTERVAL``. If an Event cannot be written, it is dropped and counted.
 
     Args:
-        transport: how to reach the API server.
-        instance: who reports, normally the pod's name.
-        component: reporting controller.
-        monotonic: seconds on the clock that ``transport.clock`` reads, too (for tests).
+        transport: the connections to the API server.
+        instance: the reporting instance, normally the pod's name.
+        component: the reporting controller.
+        monotonic: seconds on the clock that ``transport.clock`` uses (for tests).
         sleep: coroutine function that waits for seconds (for tests).
 
     Raises:
@@ -148,15 +149,15 @@ class EventRecorder:
         note: str,
         related: ObjectRef | None = None,
     ) -> None:
-        """Record an occurrence; never blocks and never raises.
+        """Record an occurrence. Never blocks and never raises.
 
         Args:
-            regarding: the object it is about; its Events are found by kind, name and uid.
+            regarding: the object. Its Events are found by kind, name and uid.
             type: ``Normal`` or ``Warning``.
-            reason: why, one CamelCase word for machines.
-            action: what was done or failed, one CamelCase word.
-            note: the sentence for people; cut at 1024 bytes.
-            related: a second object.
+            reason: one CamelCase word for machines.
+            action: what was done or what failed, one CamelCase word.
+            note: the text for people, cut at 1024 bytes.
+            related: a second object, or None.
         """
         if type not in ("Normal", "Warning") or not reason or not action or not regarding.name:
             logger.error("event without type, reason, action or object not recorded", extra={"reason": reason})
@@ -183,7 +184,7 @@ class EventRecorder:
             self._repeated[event] = None
 
     def _refusal(self, regarding: ObjectRef, type_: str, now: float) -> str | None:
-        """Why a new Event is not taken, or None."""
+        """Why a new Event is dropped, or None."""
         if self._closing.is_set():
             return "closed"
         if len(self._new) >= MAX_QUEUED:
@@ -198,7 +199,7 @@ class EventRecorder:
         return name if len(name) <= 253 and _SUBDOMAIN.fullmatch(name) else str(uuid.uuid4())
 
     async def run(self) -> None:
-        """Write until closed or cancelled; what is left then is for ``close()``."""
+        """Write Events until closed or cancelled. ``close()`` writes the rest."""
         async with self._writing:
             while not self._closing.is_set():
                 self._news.clear()
@@ -211,10 +212,10 @@ class EventRecorder:
                     )
 
     async def close(self, timeout: float = 5.0) -> None:
-        """Take nothing more, write what is left, and count what cannot be written.
+        """Accept no more occurrences, write the queued Events, and count those that cannot be written.
 
         Args:
-            timeout: seconds to try.
+            timeout: seconds for writing.
         """
         self._closing.set()
         await self._first_of(self._flush(), self._sleep(timeout))
@@ -235,7 +236,7 @@ class EventRecorder:
                     self._give_up(event, error)
 
     def _next(self) -> tuple[_Event | None, float | None]:
-        """The Event to write now; if there is none, the seconds until a series is due."""
+        """The Event to write now, or the seconds until a series is due."""
         if self._new:
             return self._new[0], None
         if not self._repeated:
@@ -266,7 +267,7 @@ class EventRecorder:
         await self._first_of(self._sleep(delay), self._closing.wait())
 
     async def _write(self, event: _Event) -> None:
-        """Bring the server's Event up to date; it leaves the queue only when that has worked."""
+        """Write one Event. It leaves the queue only after a success."""
         count = event.count
         series = {"count": count, "lastObservedTime": self._time(event.last)}
         if event.written:
@@ -275,7 +276,7 @@ class EventRecorder:
                 body = msgspec.json.encode({"series": series})
                 await self._transport.request("PATCH", path, body=body, content_type="application/merge-patch+json")
                 WRITTEN.labels("series").inc()
-            except NotFound:  # the API server forgets Events after an hour
+            except NotFound:  # the API server deletes Events after an hour
                 event.written = 0
                 event.name = self._name(event.regarding)
         if not event.written:
@@ -309,13 +310,13 @@ class EventRecorder:
         except Conflict as error:
             if error.cause is not ConflictCause.ALREADY_EXISTS:
                 raise
-            # Names are unique: it is ours, and the answer to an earlier try was lost.
+            # Names are unique: the Event is ours, and the response to an earlier attempt was lost.
         WRITTEN.labels("create").inc()
 
     def _time(self, moment: float) -> str:
         try:
             return micro_time(self._transport.clock.at(moment))
-        except ClockNotSynchronised:  # this Event's request will be the first to tell; its time is for people only
+        except ClockNotSynchronised:  # this Event's request is the first one; its time is only shown to people
             return micro_time(datetime.now(UTC) - timedelta(seconds=self._monotonic() - moment))
 
     def _give_up(self, event: _Event, error: KubeError) -> None:
@@ -323,7 +324,7 @@ class EventRecorder:
         FAILED.labels(type(error).__name__).inc()
         self._forget(event)
         for key in [key for key, known in self._known.items() if known is event]:
-            del self._known[key]  # its next occurrence is tried anew
+            del self._known[key]  # its next occurrence creates it again
 
     def _forget(self, event: _Event) -> None:
         if self._new and self._new[0] is event:
@@ -331,14 +332,14 @@ class EventRecorder:
         self._repeated.pop(event, None)
 
     def _complain(self, error: KubeError) -> None:
-        """Say once what is wrong, and again only when it is something else."""
+        """Log a problem once, and again only when it changes."""
         kind = f"{type(error).__name__} {error.code if isinstance(error, ApiError) else ''}"
         level = logging.DEBUG if kind == self._complaint else logging.WARNING
         self._complaint = kind
         logger.log(level, "event not written", extra={"error": str(error)})
 
     async def _first_of(self, *choices: Awaitable[Any]) -> None:
-        """Wait until the first is done, and end the others."""
+        """Wait until the first task is done, and cancel the others."""
         tasks = [asyncio.ensure_future(choice) for choice in choices]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -354,5 +355,5 @@ _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-
 
 
 def _may_pass(error: KubeError) -> bool:
-    """Whether the same Event may be taken later; any other answer is about the Event itself."""
+    """Whether the server may accept the same Event later. Other errors are about the Event itself."""
     return not isinstance(error, ApiError) or isinstance(error, TooManyRequests | ServerError | Unauthorized)

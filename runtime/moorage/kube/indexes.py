@@ -1,4 +1,4 @@
-"""The ways in which cached objects are looked up."""
+"""Indexes of cached objects."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from moorage.objects import KubeObject, Pod
 
 
 def by_node(pod: Pod) -> Iterable[str]:
-    """Pods by the node they are bound to; unbound pods under the empty name."""
+    """Pods by the node that they are bound to. Unbound pods have the empty name."""
     return (pod.spec.node_name,)
 
 
 def by_controller(obj: KubeObject) -> Iterable[str]:
-    """Objects by the uid of the owner that manages them; unmanaged ones nowhere."""
+    """Objects by the uid of their controller. Objects without one are in no entry."""
     owner = obj.metadata.controller()
     return (owner.uid,) if owner is not None else ()

@@ -1,17 +1,16 @@
-"""Leader election on a coordination.k8s.io/v1 Lease, compatible with client-go's.
+"""Leader election on a coordination.k8s.io/v1 Lease, compatible with client-go.
 
-Follows client-go tools/leaderelection/leaderelection.go (tryAcquireOrRenew, renew, release), with three differences,
-all towards safety: leadership ends by our own clock *before* anybody may take the Lease over, it counts from the moment
-a renewal was *sent*, and that clock goes on while the machine is suspended.
+Follows client-go tools/leaderelection/leaderelection.go (tryAcquireOrRenew, renew, release) with three differences for
+safety. Leadership ends by our own clock *before* another candidate may take the Lease over. It counts from the moment a
+renewal was *sent*. The clock continues while the machine is suspended.
 
 ::
 
-    sent          sent + renew_deadline            sent + duration
-     | we may act        | is_leader() is False,         | earliest moment another
-     |                   | on_lost was called            | replica may take over
+    sent          sent + renew_deadline            sent + duration | we may act        | is_leader() is False,         |
+    earliest moment another |                   | on_lost was called            | replica may take over
 
-Others judge a Lease as we do: from the moment they *see* it change, on their own monotonic clock. No wall clocks are
-compared: renewTime is for people (and must change with each renewal, else nobody would see one).
+All candidates judge a Lease in the same way: from the moment they *see* it change, on their own monotonic clock. Wall
+clocks are not compared. renewTime is for people, and must change with each renewal so that others see a change.
 """
 
 from __future__ import annotations
@@ -37,41 +36,42 @@ from .requester import Requester
 logger = logging.getLogger(__name__)
 
 JITTER = 1.2
-"""Candidates wait ``retry_period`` times 1 to 2.2 (client-go's JitterFactor), so that they do not knock together."""
+"""Candidates wait ``retry_period`` times 1 to 2.2 (client-go's JitterFactor), so that they do not try at the same time.
+"""
 
 STOPPED = "stopped"
-"""Why a term ended that we ended ourselves."""
+"""The reason of a term that we ended ourselves."""
 
 
 def awake_and_asleep() -> float:
-    """Seconds on a monotonic clock that also counts a suspended machine's sleep, where the system has one."""
+    """Seconds on a monotonic clock. It includes the time of a suspended machine where the system offers that."""
     if hasattr(time, "CLOCK_BOOTTIME"):
         return time.clock_gettime(time.CLOCK_BOOTTIME)
     return time.monotonic()
 
 
 class LeaderElection:
-    """Takes part in the election for one Lease, term after term, until cancelled.
+    """A candidate in the election for one Lease, term after term, until cancelled.
 
-    ``run()`` does the work. ``is_leader()`` is the fence to ask before each act; ``became_leader`` and ``lost`` are
-    events to wait for (exactly one of them is set); ``on_lost`` is called synchronously at the end of each term: before
-    a release, and ``duration - renew_deadline`` seconds before another replica can take an expired Lease. Only when a
-    person edits or deletes the Lease by hand do we learn of it afterwards, at the next renewal.
+    ``run()`` does the work. Check ``is_leader()`` before each write. ``became_leader`` and ``lost`` are events to wait
+    for; exactly one of them is set. ``on_lost`` is called synchronously at the end of each term: before a release, and
+    ``duration - renew_deadline`` seconds before another replica can take over an expired Lease. Only if a person edits
+    or deletes the Lease, the end of the term is noticed afterwards, at the next renewal.
 
     Args:
-        transport: how to reach the API server.
+        transport: the connections to the API server.
         namespace: namespace of the Lease.
         name: name of the Lease.
-        identity: who we are, normally the pod's name. A random suffix is added, as client-go recommends, because a
+        identity: our identity, normally the pod's name. A random suffix is added, as client-go recommends, because a
             restarted container is another process than the one that held the Lease under the same pod name.
-        duration: seconds after which others may take over a Lease that was not renewed.
-        renew_deadline: seconds after the last renewal was sent until which we act; below ``duration``.
+        duration: seconds without a renewal after which others may take the Lease over.
+        renew_deadline: seconds after sending the last renewal during which we are the leader; below ``duration``.
         retry_period: seconds between renewals and, jittered, between attempts.
         labels: labels of the Lease.
-        on_lost: called with the reason when a term ends; must not block.
+        on_lost: is called with the reason at the end of a term. Must not block.
         monotonic: seconds on a clock that never goes back (for tests).
         sleep: coroutine function that waits for seconds (for tests).
-        jitter: function that draws from [0, 1) (for tests).
+        jitter: returns a random number from [0, 1) (for tests).
 
     Raises:
         ValueError: the durations contradict each other.
@@ -114,46 +114,51 @@ class LeaderElection:
 
         self._leading = False
         self._valid_until = -math.inf
-        self._lease: dict[str, Any] | None = None  # as last seen, whole: a PUT must not drop what others wrote
-        self._told: tuple[str, float] = ("", -math.inf)  # the version that a watch has shown last, and when
+        self._lease: dict[str, Any] | None = (
+            None  # the last state, complete: a PUT must not drop fields that others wrote
+        )
+        self._told: tuple[str, float] = ("", -math.inf)  # the last version that a watch has shown, and when
         self._released = asyncio.Event()
-        self._changed_at = -math.inf  # when we first saw its present spec
-        self._may_hold = False  # a write of ours may have made us the holder, even if its answer was lost
+        self._changed_at = -math.inf  # when we first saw the current spec
+        self._may_hold = False  # a write of ours may have succeeded although its response was lost
         self._complaint = ""
 
     @property
     def holder(self) -> str:
-        """Identity of the holder as last seen, empty when nobody is known to hold the Lease."""
+        """The holder's identity in the last state; empty when no holder is known."""
         return _holder(self._lease)
 
     def is_leader(self) -> bool:
-        """Whether we may act *now*: our last renewal was sent less than ``renew_deadline`` ago. Costs a clock read."""
+        """Whether we are the leader *now*: the last renewal was sent less than ``renew_deadline`` ago.
+
+        Reads the clock.
+        """
         return self._leading and self._monotonic() < self._valid_until
 
     def told(self, lease: Lease | None) -> None:
-        """A watch shows the Lease: a candidate then knows when it was renewed, and at once when it is given up.
+        """Report a state that a watch has shown, so that a candidate knows renewals and sees a release at once.
 
-        Without a watch both are found out by asking, up to ``retry_period`` times 2.2 later.
+        Without a watch the candidate learns this from its own requests, up to ``retry_period`` times 2.2 later.
 
         Args:
-            lease: as it is now; None when it is gone.
+            lease: the current state; None when the Lease was deleted.
         """
         self._told = (lease.metadata.resource_version if lease is not None else "", self._monotonic())
         if lease is None or not lease.spec.holder_identity:
             self._released.set()
 
     async def run(self) -> NoReturn:
-        """Take part until cancelled, then end the term and give the Lease up, so that the next leader need not wait."""
+        """Take part until cancelled. Then end the term and release the Lease, so that the next leader need not wait."""
         try:
             while True:
-                self._released.clear()  # before we look: what is told meanwhile is looked at again
+                self._released.clear()  # clear before the round: a state reported during the round starts another one
                 await self._rest(await self._round())
         finally:
             self._end_term(STOPPED)
             await self._release()
 
     async def _round(self) -> float:
-        """Acquire, renew or watch the Lease once; returns the seconds to wait before the next round."""
+        """Acquire, renew or watch the Lease once, and return the seconds until the next round."""
         try:
             limit = max(self._valid_until - self._monotonic(), 0.0) if self._leading else self._renew_deadline
             await self._within(limit, self._attempt())
@@ -174,13 +179,13 @@ class LeaderElection:
         return min(pause, free_in + self._jitter() / 2) if free_in > 0 else pause
 
     def _free_at(self) -> float:
-        """When the Lease as last seen may be taken, if its holder says nothing more."""
+        """The moment at which the Lease expires if its holder does not renew it."""
         seconds = float(_spec(self._lease).get("leaseDurationSeconds") or self._duration)
         version, at = self._told
         return (at if version and version != _version(self._lease) else self._changed_at) + seconds
 
     async def _rest(self, delay: float) -> None:
-        """Wait, but end the term when its validity ends first."""
+        """Wait. If the validity of our term ends earlier, end the term."""
         if self._leading and (left := self._valid_until - self._monotonic()) <= delay:
             await self._sleep(max(left, 0.0))
             self._end_term("not renewed in time")
@@ -205,7 +210,7 @@ class LeaderElection:
             try:
                 return await self._hold(self._lease)
             except (Conflict, NotFound):
-                pass  # somebody wrote in between, or it was ourselves and the answer got lost: look
+                pass  # another candidate wrote, or our own response was lost: read the Lease
         lease = await self._look()
         if self._leading and _holder(lease) != self.identity:
             return self._end_term("deleted" if lease is None else "taken over by another")
@@ -218,7 +223,7 @@ class LeaderElection:
             logger.debug("another candidate was faster", extra=self._log_fields)
 
     def _is_free(self, lease: Mapping[str, Any]) -> bool:
-        """Whether nobody holds the Lease, or we have seen no renewal for as long as its holder may be silent."""
+        """Whether the Lease has no holder, or its holder did not renew it for its duration."""
         if not _holder(lease):
             return True
         silent_for = self._monotonic() - self._changed_at
@@ -248,7 +253,10 @@ class LeaderElection:
         await self._claim("POST", self._collection, {"metadata": {"namespace": self._namespace}}, spec)
 
     async def _hold(self, lease: Mapping[str, Any]) -> None:
-        """Renew the Lease, or take it over when it is not ours; its resourceVersion shows if somebody was faster."""
+        """Renew the Lease, or take it over.
+
+        The resourceVersion makes the write fail if another candidate was faster.
+        """
         now = self._now()
         spec = {**_spec(lease), "holderIdentity": self.identity, "renewTime": now}
         if _holder(lease) != self.identity:
@@ -295,7 +303,7 @@ class LeaderElection:
         if self._on_lost is not None:
             try:
                 self._on_lost(reason)
-            except Exception:  # a broken callback must not keep the Lease from being given up
+            except Exception:  # a failing callback must not prevent the release
                 logger.exception("callback for lost leadership failed", extra=self._log_fields)
 
     async def _release(self) -> None:
@@ -317,7 +325,7 @@ class LeaderElection:
         logger.info("lease released", extra=self._log_fields)
 
     async def _within(self, seconds: float, work: Coroutine[Any, Any, None]) -> None:
-        """Await work for some seconds; when they end, the fence falls before anything else happens."""
+        """Await work for some seconds. At the end, leadership ends before anything else happens."""
         task = asyncio.ensure_future(work)
         timer = asyncio.ensure_future(self._sleep(seconds))
         try:
@@ -332,7 +340,7 @@ class LeaderElection:
             await asyncio.gather(task, timer, return_exceptions=True)
 
     def _complain(self, error: KubeError) -> None:
-        """Say once what is wrong, and again only when it is something else."""
+        """Log a problem once, and again only when it changes."""
         kind = f"{type(error).__name__} {error.code if isinstance(error, ApiError) else ''}"
         level = logging.DEBUG if kind == self._complaint else logging.WARNING
         self._complaint = kind

@@ -1,4 +1,4 @@
-"""What leases and events need of the transport: one call and the server's clock."""
+"""The part of the transport that leases and events need."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .clock import ServerClock
 
 
 class Requester(Protocol):
-    """The part of ``Transport`` that background writers use; tests put a small server in its place."""
+    """One call and the server's clock. Tests put a small server in its place."""
 
     @property
     def clock(self) -> ServerClock:
@@ -25,4 +25,4 @@ class Requester(Protocol):
         content_type: str = "application/json",
         timeout: float = 30.0,
     ) -> bytes:
-        """Send one request and return the body of a 2xx answer; raises ``KubeError`` for everything else."""
+        """Send one request and return the body of a 2xx response. Raises ``KubeError`` for all others."""

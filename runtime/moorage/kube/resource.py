@@ -1,4 +1,4 @@
-"""What one kind of the API is to a client: its place in paths, its struct, and how its bytes become objects."""
+"""A kind of the API: its paths, its struct, and how its bytes are decoded."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ T = TypeVar("T", bound=KubeObject)
 
 @dataclass(frozen=True, slots=True)
 class ProtobufReader(Generic[T]):
-    """How one kind is read from its bytes.
+    """Decodes the protobuf form of one kind.
 
     Attributes:
-        whole: the object; raises one of ``wire.messages.UNREADABLE`` when it cannot be read.
-        rest: what can be read of it then, and the paths of what cannot; raises DecodeError when it is no object at all.
+        whole: decodes the object. Raises one of ``wire.messages.UNREADABLE`` when it cannot.
+        rest: decodes the readable fields, and returns the paths of the others. Raises DecodeError when nothing is
+            readable.
     """
 
     whole: Callable[[bytes], T]
@@ -31,12 +32,12 @@ class Resource(Generic[T]):
 
     Attributes:
         group_version: ``"v1"`` or ``"group/version"``.
-        plural: the name in paths.
+        plural: the resource name in paths.
         kind: the name in objects and messages.
-        type: the struct its objects decode into.
-        namespaced: whether its objects live in namespaces.
-        compact: makes an object decoded from JSON share what many objects have in common; or None.
-        protobuf: reads such objects in protobuf; None for kinds that are read in JSON.
+        type: the struct.
+        namespaced: whether the objects are in namespaces.
+        compact: lets an object decoded from JSON share parts with others; or None.
+        protobuf: decodes protobuf; None for kinds that are read in JSON.
     """
 
     group_version: str
@@ -48,14 +49,14 @@ class Resource(Generic[T]):
     protobuf: ProtobufReader[T] | None = None
 
     def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
-        """The request path of a collection (all namespaces when none is named), an object, or its subresource.
+        """The request path of a collection, an object or a subresource. An empty namespace means all namespaces.
 
         Raises:
-            ValueError: when a name is given for a namespaced kind without its namespace, or when a part is ``.`` or
-                ``..``: quoting does not protect those, and a DELETE would go to what is above.
+            ValueError: a namespaced object has no namespace, or a part is ``.`` or ``..``. Quoting does not protect
+                these, and a DELETE would go to the parent path.
         """
         if not {".", ".."}.isdisjoint((namespace, name, subresource)):
-            raise ValueError(f"{self.kind} {namespace}/{name}: '.' and '..' are no names")
+            raise ValueError(f"{self.kind} {namespace}/{name}: '.' and '..' are not valid names")
         if name and self.namespaced and not namespace:
             raise ValueError(f"{self.kind} {name!r} needs a namespace")
         root = "/api" if "/" not in self.group_version else "/apis"

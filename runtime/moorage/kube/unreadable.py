@@ -1,4 +1,4 @@
-"""Objects that the server has and that cannot be read, or not wholly: what is known of them all the same."""
+"""Objects that the server has and that do not fully decode, with the fields that do."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ T = TypeVar("T", bound=KubeObject)
 
 @dataclass(frozen=True, slots=True)
 class Unreadable(Generic[T]):
-    """An object that the server has and that does not decode into its struct.
+    """An object that does not decode into its struct.
 
     Attributes:
         key: ``namespace/name``.
-        uid: whose name it is now.
-        resource_version: where the stream stands after it.
+        uid: the object's uid.
+        resource_version: the object's resourceVersion, at which the watch continues.
         reason: the field and what is wrong with it.
-        rest: what can be read of it, its name and uid at least.
-        fields: paths of what is missing there (``spec.nodeName``); a parent stands for all below it.
-        refused: whether it was read, and then a subscriber failed over it: what that one keeps may be half done.
+        rest: the object with the readable fields, at least its name and uid.
+        fields: paths of the missing fields (``spec.nodeName``). A parent stands for all fields below it.
+        refused: whether the object decoded, and a subscriber failed over it. Its state in that subscriber may be
+            incomplete.
     """
 
     key: str
@@ -35,7 +36,7 @@ class Unreadable(Generic[T]):
     refused: bool = False
 
     def lacks(self, field: str) -> bool:
-        """Whether a field, something in it or what it stands in is missing."""
+        """Whether a field, a field below it, or a parent of it is missing."""
         return any(_within(field, missing) or _within(missing, field) for missing in self.fields)
 
 
@@ -44,7 +45,7 @@ def _within(field: str, other: str) -> bool:
 
 
 MISSING_META = tuple(f"metadata.{field}" for field in ("annotations", "ownerReferences", "deletionTimestamp"))
-"""What placement reads of metadata beside names and labels."""
+"""The fields of metadata, besides names and labels, that placement reads."""
 
 
 def paths(kind: type[msgspec.Struct], inside: str = "", *, but: str = "") -> tuple[str, ...]:
@@ -54,10 +55,10 @@ def paths(kind: type[msgspec.Struct], inside: str = "", *, but: str = "") -> tup
 
 
 def outline(obj: T) -> tuple[T, tuple[str, ...]]:
-    """The least of an object: its names and its node; and the paths of what is missing there.
+    """Reduce an object to its names and its node; also returns the paths of the missing fields.
 
     Args:
-        obj: read, and not to be trusted in anything else.
+        obj: an object whose other fields are not to be trusted.
     """
     meta = obj.metadata
     kept = ObjectMeta(name=meta.name, namespace=meta.namespace, uid=meta.uid, resource_version=meta.resource_version)

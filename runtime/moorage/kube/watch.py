@@ -1,7 +1,7 @@
-"""Lists in pages and single watch connections, decoded; no retries and no memory (those are ``cache``'s).
+"""Lists in pages and single watch connections. ``cache`` retries and stores; this module does neither.
 
-What is asked for and how it is decoded is ``wire``'s. Silence is bounded here: the server sends bookmarks about every
-minute, so a connection that says nothing for longer is half-open and is given up.
+``wire`` decodes the responses. A watch has a silence limit: the server sends a bookmark about every minute, so a
+connection without a byte for longer is half-open and is closed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["ListWatch", "Selection", "Unreadable"]
 T = TypeVar("T", bound=KubeObject)
 
 PAGE_SIZE = 250
-"""Objects of one page of a list. The largest page decides the most memory that is used: 500 took 13 MiB more."""
+"""Objects in one page of a list. The largest page decides the peak memory: 500 objects need 13 MiB more."""
 LIST_TIMEOUT = 60.0
 """Seconds for one page of a list."""
 
@@ -37,25 +37,25 @@ _ACCEPT_WATCH = f"{CONTENT_TYPE};stream=watch;q=1.0,{JSON};q=0.9"
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which objects of a kind are wanted; empty fields mean no restriction."""
+    """Selects objects of a kind. Empty fields mean no restriction."""
 
     namespace: str = ""
     labels: str = ""
     fields: str = ""
 
     def query(self) -> dict[str, str]:
-        """As query parameters."""
+        """The query parameters."""
         pairs = {"labelSelector": self.labels, "fieldSelector": self.fields}
         return {k: v for k, v in pairs.items() if v}
 
 
 class ListWatch(Generic[T]):
-    """Reads one kind: pages of a list, events of a watch.
+    """Lists and watches one kind.
 
     Args:
         transport: the connections to the API server.
         resource: the kind.
-        selection: restricts it.
+        selection: restricts the objects.
     """
 
     def __init__(self, transport: Transport, resource: Resource[T], selection: Selection) -> None:
@@ -72,21 +72,21 @@ class ListWatch(Generic[T]):
             The list's resourceVersion and the objects of one page.
 
         Raises:
-            Gone: the list grew too old while it was paged; start again.
-            Undecodable: an answer is no page of a list; it says nothing about what exists.
-            KubeError: anything else that went wrong.
+            Gone: the list expired between two pages; start again.
+            Undecodable: a response is not a page of a list. Nothing is known about the objects then.
+            KubeError: any other failure.
         """
         query = {**self._query, "limit": str(PAGE_SIZE)}
         accept = _ACCEPT if self._protobuf else JSON
         while True:
             found = await self._transport.read(self._path, query=query, accept=accept, timeout=LIST_TIMEOUT)
             meta, items = self._decoder(found.content_type).page(found.body)
-            del found  # the answer is not kept while its objects are used
+            del found  # frees the response while its objects are used
             yield meta.resource_version, items
             if not meta.continue_:
                 return
             if meta.continue_ == query.get("continue"):
-                raise errors.Undecodable(f"list {self._path}: the same page again and again")
+                raise errors.Undecodable(f"list {self._path}: the server repeats the same page")
             query["continue"] = meta.continue_
 
     async def events(
@@ -95,17 +95,17 @@ class ListWatch(Generic[T]):
         """Read one watch connection until it ends.
 
         Args:
-            since: resourceVersion after which events are wanted.
-            seconds: when the server is asked to end the connection in an orderly way.
-            silence: seconds without a byte after which the connection counts as dead.
+            since: the resourceVersion to start after.
+            seconds: the server ends the connection after this time.
+            silence: seconds without a byte after which the connection is treated as dead.
 
         Yields:
-            Event type (ADDED, MODIFIED, DELETED, BOOKMARK) and its object.
+            The event type (ADDED, MODIFIED, DELETED, BOOKMARK) and the object.
 
         Raises:
             Gone: ``since`` is too old; list again.
-            ConnectionLost: it broke, fell silent, or ended in the middle of an event.
-            Undecodable: what came was no event at all.
+            ConnectionLost: the connection broke, was silent for too long, or ended inside an event.
+            Undecodable: the response contains something that is not an event.
         """
         query = {
             **self._query,
@@ -123,5 +123,5 @@ class ListWatch(Generic[T]):
                         yield decoder.event(event)
 
     def _decoder(self, content_type: str) -> Decoder[T]:
-        """Whoever reads what has come: a proxy or an old server may answer in JSON, whatever it was asked for."""
+        """The decoder for a response. A proxy or an old server may respond in JSON although protobuf was requested."""
         return self._protobuf if self._protobuf and content_type == CONTENT_TYPE else self._json

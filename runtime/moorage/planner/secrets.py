@@ -158,7 +158,7 @@ class Keeper:
         return found or None
 
     def _complain(self, sentence: str) -> None:
-        """Say once what is wrong, and again only when it is something else."""
+        """Log a problem once, and again only when it changes."""
         level = logging.DEBUG if sentence == self._complaint else logging.ERROR
         logger.log(level, "secrets are not as they should be, trying again", extra={"error": sentence})
         if sentence != self._complaint:

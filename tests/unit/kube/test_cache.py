@@ -243,7 +243,7 @@ async def test_a_failing_subscriber_is_logged_and_harms_nobody(caplog: pytest.Lo
             await f.watching()
             assert after.wrong == []
             assert after.state() == server.store.state()
-            failures = [r for r in caplog.records if r.message == "subscriber failed, the cache goes on"]
+            failures = [r for r in caplog.records if r.message == "subscriber failed, the cache continues"]
             assert [vars(r)["object"] for r in failures] == ["ns/a", "ns/b"]
 
 

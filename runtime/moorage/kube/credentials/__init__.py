@@ -1,8 +1,9 @@
-"""Where the API server is and who we are: kubeconfig (with exec plugins) or a pod's service account.
+"""Finds the API server and our credentials: a kubeconfig (with exec plugins) or a pod's service account.
 
-Not from the ``kubernetes`` package (37.0.2): importing ``kubernetes.aio.config`` costs 0.54 s and 25 MiB of RSS on top
-of aiohttp and yaml (measured); it goes on without credentials when a plugin fails, has no time limit, puts what plugins
-print into errors and keys into temporary files, and merges several files differently from kubectl.
+The loader of the ``kubernetes`` package (37.0.2) is not used. Importing ``kubernetes.aio.config`` costs 0.54 s and 25
+MiB of RSS on top of aiohttp and yaml (measured). It continues without credentials when a plugin fails, has no time
+limit, copies the output of plugins into errors and keys into temporary files, and merges several files differently from
+kubectl.
 """
 
 from __future__ import annotations
@@ -18,17 +19,17 @@ __all__ = ["Access", "Authenticator", "CredentialsError", "acting_as", "imperson
 
 
 def load(kubeconfig: Path | None = None, context: str | None = None) -> Access:
-    """Find the way to the API server.
+    """Find the API server and our credentials.
 
-    In this order: the named kubeconfig; ``$KUBECONFIG``; the pod's service account, unless a context is named;
-    ``~/.kube/config``. Certificates and plugins are checked as far as that works without the network.
+    The order is: the named kubeconfig; ``$KUBECONFIG``; the pod's service account, unless a context is named;
+    ``~/.kube/config``. Certificates and plugins are checked as far as possible without the network.
 
     Args:
-        kubeconfig: a kubeconfig.
-        context: a context of it, None for its current one.
+        kubeconfig: path of a kubeconfig.
+        context: a context in it; None for the current one.
 
     Raises:
-        CredentialsError: there is none, or it is unusable.
+        CredentialsError: nothing was found, or it is unusable.
     """
     listed = os.environ.get("KUBECONFIG")
     if kubeconfig is None and not listed and context is None and incluster.available(os.environ):

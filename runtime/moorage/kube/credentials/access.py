@@ -1,4 +1,4 @@
-"""What credentials mean to the transport: where the server is, and who proves who we are."""
+"""The interface between credentials and transport."""
 
 from __future__ import annotations
 
@@ -11,28 +11,31 @@ from moorage.kube.errors import KubeError
 
 
 class CredentialsError(KubeError):
-    """The configuration or a credential is unusable; the message names file, context, field and the way out."""
+    """The configuration or a credential is unusable. The message names file, context, field and the way out."""
 
 
 class Authenticator(Protocol):
-    """Proves who we are. Call ``headers()`` before ``ssl_context()``: what the first fetches, the second may carry."""
+    """Authenticates our requests.
+
+    Call ``headers()`` first: it may fetch a client certificate that ``ssl_context()`` needs.
+    """
 
     async def headers(self) -> Mapping[str, str]:
-        """Headers of one request (``Authorization`` and the like); cheap while they are valid.
+        """Headers for one request, such as ``Authorization``. The call is cheap while the credential is valid.
 
         Raises:
-            CredentialsError: no credential can be had.
+            CredentialsError: no credential is available.
         """
 
     def ssl_context(self) -> ssl.SSLContext | None:
-        """Settings of a TLS connection, None for plain HTTP: the same object until a certificate or CA changes.
+        """TLS settings, None for plain HTTP. The same object is returned until a certificate or CA changes.
 
         Raises:
             CredentialsError: a certificate, key or CA is unusable.
         """
 
     async def refused(self) -> bool:
-        """The server answered 401: forget what is cached; True when one more try may help."""
+        """Handle a 401: drop the cached credential. Returns whether a retry may help."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +43,12 @@ class Access:
     """How to reach one API server.
 
     Attributes:
-        server: URL, with the path below which the API lies, if any.
-        namespace: the context's or the pod's namespace, None when unsaid.
-        authenticator: proves who we are.
-        proxy: URL of an HTTP proxy; may hold a password, therefore not shown.
-        source: where this comes from, for messages: ``in-cluster`` or file and context.
-        tls_server_name: name to ask for and to check the server's certificate against, None for the URL's host.
+        server: URL, including a path prefix if there is one.
+        namespace: the namespace of the context or the pod; None when it has none.
+        authenticator: authenticates our requests.
+        proxy: URL of an HTTP proxy. It may hold a password and is not shown.
+        source: the origin of the configuration, for messages: ``in-cluster``, or file and context.
+        tls_server_name: the name for SNI and for the check of the certificate; None for the URL's host.
     """
 
     server: str

@@ -1,4 +1,4 @@
-"""From one context of a kubeconfig to an Access."""
+"""Resolves one context of a kubeconfig."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def access(config: Merged, context: str | None) -> Access:
 
     Args:
         config: the merged files.
-        context: its name, None for the current one.
+        context: its name; None for the current one.
 
     Raises:
         CredentialsError: the context, its cluster or its user is missing or unusable.
@@ -70,7 +70,7 @@ def _server(cluster: Cluster, source: str) -> str:
     parts = urlsplit(cluster.server or "")
     try:
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # the port is no number
+    except ValueError:  # the port is not a number
         usable = False
     if not usable or parts.username is not None:
         raise CredentialsError(f"{source}: cluster.server: not a server's URL. Write it as https://host:port")
@@ -79,7 +79,7 @@ def _server(cluster: Cluster, source: str) -> str:
 
 def _authenticator(server: str, cluster: Entry[Cluster], user: Entry[User], source: str) -> Authenticator:
     if not server.startswith("https:"):
-        # As kubectl does: what proves who we are never travels unencrypted.
+        # As in kubectl, credentials are never sent unencrypted.
         logger.warning("plain HTTP to the API server, no credentials are sent", extra={"source": source})
         return StaticAuthenticator(source, None)
     ca = _material(
@@ -98,7 +98,7 @@ def _authenticator(server: str, cluster: Entry[Cluster], user: Entry[User], sour
     token, certificate = _token(user, source), _certificate(user, source)
     headers = _impersonation(user.value, source)
     _refuse_obsolete(user.value, source)
-    if user.value.exec is not None and token is None and certificate is None:  # kubectl: what is written down wins
+    if user.value.exec is not None and token is None and certificate is None:  # kubectl: inline data wins
         plugin = _plugin(user, user.value.exec, _cluster_info(server, cluster.value, ca), source)
         return ExecAuthenticator(plugin, tls, headers=headers)
     return StaticAuthenticator(source, tls, token=token, certificate=certificate, headers=headers)
@@ -124,13 +124,13 @@ def _material(
         return inline(data, f"{source}: {field}-data")
     if file:
         watched = WatchedFile(entry.path(file), f"{source}: {field}")
-        watched.read()  # a wrong path is an error now, not at the first request
+        watched.read()  # report a wrong path now, not at the first request
         return watched
     return None
 
 
 def _token(user: Entry[User], source: str) -> Material | None:
-    if user.value.token_file:  # wins over token, which kubectl only uses until the file was read once
+    if user.value.token_file:  # wins over token, which kubectl only uses until it has read the file
         return _material(user, None, user.value.token_file, source, "user.tokenFile")
     return user.value.token.encode() if user.value.token else None
 

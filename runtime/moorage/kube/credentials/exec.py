@@ -1,4 +1,4 @@
-"""Keeps what an exec plugin returned for as long as it is valid."""
+"""Caches the credential of an exec plugin until it expires."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from .static import YOUNG, bearer
 from .tls import TlsContexts
 
 MARGIN = timedelta(seconds=10)
-"""Time before its expiry from which a credential is fetched anew, or a tenth of its life if that is shorter."""
+"""Seconds before its expiry at which a credential is renewed; a tenth of its lifetime when that is shorter."""
 
 
 class CredentialSource(Protocol):
-    """Something that fetches a credential, normally a ``Plugin``."""
+    """Fetches a credential, normally a ``Plugin``."""
 
     @property
     def source(self) -> str:
         """File and context, for messages."""
 
     async def run(self) -> Credential:
-        """Fetch one; raises ``CredentialsError``."""
+        """Fetch a credential. Raises ``CredentialsError``."""
 
 
 def _utc_now() -> datetime:
@@ -38,9 +38,9 @@ class ExecAuthenticator:
 
     Args:
         plugin: fetches credentials.
-        tls: TLS settings.
+        tls: creates the TLS settings.
         headers: further headers (impersonation).
-        now: this machine's time (an expiry is written by the plugin, which runs here).
+        now: this machine's time: the plugin, which runs here, writes the expiry.
         monotonic: seconds on a monotonic clock (for tests).
     """
 
@@ -64,7 +64,7 @@ class ExecAuthenticator:
         self._fetching: asyncio.Task[None] | None = None
 
     async def headers(self) -> Mapping[str, str]:
-        """See ``Authenticator``; runs the plugin when there is no valid credential, once for all who wait."""
+        """See ``Authenticator``. Without a valid credential, runs the plugin once for all waiting requests."""
         if self._credential is None or (self._refresh_at is not None and self._now() >= self._refresh_at):
             await self._fetch()
         credential = self._credential
@@ -77,9 +77,9 @@ class ExecAuthenticator:
         return self._tls.current(self._credential.pair if self._credential else None)
 
     async def refused(self) -> bool:
-        """See ``Authenticator``; drops the credential at most once in ``YOUNG`` seconds: 401s cannot run a plugin wild.
+        """See ``Authenticator``. Drops the credential at most once in ``YOUNG`` seconds, so that 401s cause no loop.
 
-        Many requests may have been refused with the same credential: all are told to try again with the next one.
+        Several requests may be refused with the same credential. All of them are retried with the next one.
         """
         if self._monotonic() - self._dropped_at >= YOUNG:
             self._credential, self._dropped_at = None, self._monotonic()
@@ -89,7 +89,7 @@ class ExecAuthenticator:
         if self._fetching is None or self._fetching.done():
             self._fetching = asyncio.create_task(self._run_plugin())
             self._fetching.add_done_callback(_retrieve)
-        return asyncio.shield(self._fetching)  # one waiter that gives up does not take it from the others
+        return asyncio.shield(self._fetching)  # a request that is cancelled must not cancel the fetch for the others
 
     async def _run_plugin(self) -> None:
         credential = await self._plugin.run()
@@ -102,6 +102,6 @@ class ExecAuthenticator:
 
 
 def _retrieve(task: asyncio.Task[None]) -> None:
-    """Look at a failure even if all who waited for it have gone, else asyncio reports it as forgotten."""
+    """Retrieve the exception even if all waiting requests are cancelled, so that asyncio does not log it."""
     if not task.cancelled():
         task.exception()

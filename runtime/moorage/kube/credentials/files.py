@@ -1,4 +1,4 @@
-"""Small files that others replace while we run: tokens, certificates, CAs."""
+"""Small files that change while we run: tokens, certificates, CAs."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from .access import CredentialsError
 logger = logging.getLogger(__name__)
 
 STAT_INTERVAL = 1.0
-"""Seconds for which a file is taken to be unchanged; a look costs microseconds, but requests come by the hundred."""
+"""Seconds for which a file is not checked again. A check costs microseconds, but there are hundreds of requests."""
 
 REREAD_INTERVAL = 60.0
-"""Seconds after which a file is read again even if it looks unchanged, as client-go's transport/token_source.go."""
+"""Seconds after which a file is read again even if it looks unchanged, as in client-go's transport/token_source.go."""
 
 
 class WatchedFile:
-    """A file's content, read again when the file changes and at least each minute.
+    """The content of a file. It is read again when the file changes, and at least every minute.
 
-    The kubelet swaps projected files through a symbolic link, so the link is followed anew each time. While a file
-    cannot be read (or is empty, in the middle of a careless write) its last content stays in use, with a warning.
+    The kubelet replaces projected files through a symbolic link, so the link is followed each time. If the file cannot
+    be read, or is empty during a careless write, the last content stays in use and a warning is logged.
 
     Args:
         path: the file.
-        field: what the file was named for, for messages: file, context and field.
+        field: the origin of the path, for messages: file, context and field.
         monotonic: seconds on a monotonic clock (for tests).
     """
 
@@ -41,7 +41,7 @@ class WatchedFile:
         self._complained = False
 
     def read(self, *, now: bool = False) -> bytes:
-        """The file's content; ``now`` looks at the file even when that was just done.
+        """Return the content. With ``now`` the file is checked even if that has just been done.
 
         Raises:
             CredentialsError: the file could never be read.
@@ -81,11 +81,11 @@ class WatchedFile:
 
 
 Material = bytes | WatchedFile
-"""Content given inline, or a file that may change."""
+"""Inline content, or a file that may change."""
 
 
 def content(material: Material, *, now: bool = False) -> bytes:
-    """The present content of inline data or a file.
+    """The current content of inline data or a file.
 
     Raises:
         CredentialsError: the file could never be read.

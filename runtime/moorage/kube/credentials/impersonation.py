@@ -1,4 +1,4 @@
-"""Acting as somebody else, as ``kubectl --as`` does: the API server decides who may."""
+"""Impersonation, as with ``kubectl --as``. The API server decides who may impersonate whom."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _USER = "Impersonate-User"
 
 
 class _As:
-    """Proves who we are, and says as whom we act."""
+    """Adds the headers of impersonation to another authenticator."""
 
     def __init__(self, authenticator: Authenticator, user: str) -> None:
         self._inner = authenticator
@@ -29,15 +29,15 @@ class _As:
 
 
 async def impersonates(access: Access) -> bool:
-    """Whether we act as somebody already (``as`` in the kubeconfig): then nothing more than theirs is to be used."""
+    """Whether we impersonate somebody already (``as`` in the kubeconfig). Then only that user's rights may be used."""
     return _USER in await access.authenticator.headers()
 
 
 def acting_as(access: Access, user: str) -> Access:
-    """The same way to the API server, as somebody else.
+    """The same access as another user.
 
     Args:
-        access: our own, which acts as nobody else.
-        user: for example ``system:serviceaccount:NAMESPACE:NAME``; the server adds a service account's groups.
+        access: our own access, without impersonation.
+        user: for example ``system:serviceaccount:NAMESPACE:NAME``. The server adds the groups of a service account.
     """
     return dataclasses.replace(access, authenticator=_As(access.authenticator, user))

@@ -1,4 +1,4 @@
-"""Credentials of a pod: its service account's projected token and CA."""
+"""Credentials of a pod: the projected token and CA of its service account."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SOURCE = "in-cluster"
 
 
 def available(environ: Mapping[str, str]) -> bool:
-    """Whether this process looks like a pod with a service account token."""
+    """Whether this process runs in a pod with a service account token."""
     return bool(environ.get("KUBERNETES_SERVICE_HOST")) and (SERVICE_ACCOUNT / "token").exists()
 
 
@@ -52,4 +52,4 @@ def _namespace(file: Path) -> str | None:
     try:
         return file.read_text().strip() or None
     except (OSError, ValueError):
-        return None  # projected only by default; who needs it says so
+        return None  # projected only by default

@@ -1,8 +1,7 @@
 """Reads and merges kubeconfig files as kubectl does (client-go tools/clientcmd/loader.go, validation.go).
 
-The first file that names a cluster, user, context or the current context wins; paths are relative to the file that
-holds them; missing files of a list are skipped. Apart from names and paths nothing that is read here is ever quoted in
-a message: a secret may have been put into the wrong field.
+The first file that names a cluster, user, context or current context wins. Paths are relative to their file. Missing
+files of a list are skipped. Messages quote names and paths only, because a secret may stand in a wrong field.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ from .access import CredentialsError
 
 
 class _Section(msgspec.Struct, rename="kebab"):
-    """A part of a kubeconfig; its representation shows nothing."""
+    """A part of a kubeconfig. Its representation hides all values."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
 
 
 class Extension(_Section):
-    """Free-form data of tools."""
+    """Free-form data of other tools."""
 
     name: str = ""
     extension: Any = None
@@ -126,13 +125,13 @@ class Entry(Generic[T]):
     file: Path
 
     def path(self, name: str) -> Path:
-        """A path as the file means it: relative to the file's directory."""
+        """Resolve a path relative to the file's directory."""
         return self.file.parent / name
 
 
 @dataclass
 class Merged:
-    """All files as one."""
+    """The merged content of all files."""
 
     files: list[Path] = field(default_factory=list)
     clusters: dict[str, Entry[Cluster]] = field(default_factory=dict)
@@ -141,7 +140,7 @@ class Merged:
     current_context: str = ""
 
     def add(self, file: Path, parsed: _File) -> None:
-        """Add what earlier files did not say."""
+        """Add what earlier files do not define."""
         self.files.append(file)
         for name, cluster in _unique(
             file, "clusters", [(c.name, c.cluster or Cluster()) for c in parsed.clusters or ()]
@@ -160,11 +159,11 @@ def read(paths: Sequence[Path], *, must_exist: bool) -> Merged:
     """Read and merge kubeconfig files.
 
     Args:
-        paths: files, the most important first.
-        must_exist: whether a missing file is an error (one that was named) or is skipped (one of a list).
+        paths: the files; the first one has the highest priority.
+        must_exist: whether a missing file is an error. A file of a list may be missing.
 
     Raises:
-        CredentialsError: a file cannot be read or is no kubeconfig.
+        CredentialsError: a file cannot be read, or it is not a kubeconfig.
     """
     merged = Merged()
     for path in paths:
@@ -188,7 +187,7 @@ def read(paths: Sequence[Path], *, must_exist: bool) -> Merged:
 def _parse(path: Path, text: bytes) -> _File:
     try:
         document = yaml.safe_load(text)
-    except yaml.YAMLError as error:  # its own text quotes the line, which may hold a secret
+    except yaml.YAMLError as error:  # the error's own text quotes the line, which may hold a secret
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
         raise CredentialsError(f"kubeconfig {path}: not YAML{where}. Correct it, or write it anew") from None
@@ -196,7 +195,7 @@ def _parse(path: Path, text: bytes) -> _File:
         raise CredentialsError(f"kubeconfig {path}: not text. Correct it, or write it anew") from None
     try:
         return msgspec.convert({} if document is None else document, type=_File)
-    except msgspec.ValidationError as error:  # names types and the field's path, no values
+    except msgspec.ValidationError as error:  # msgspec names types and the field's path, no values
         raise CredentialsError(f"kubeconfig {path}: {error}. Correct this field") from None
 
 
@@ -213,7 +212,7 @@ def inline(data: str, field: str) -> bytes:
     """Decode a ``…-data`` field.
 
     Raises:
-        CredentialsError: it is not base64.
+        CredentialsError: the field is not base64.
     """
     try:
         return base64.b64decode("".join(data.split()), validate=True)

@@ -1,8 +1,8 @@
-"""Where a plugin's program is, and if it cannot be started, why.
+"""Finds the program of a plugin, or the reason why it cannot be started.
 
-Follows Go's os/exec LookPath (lp_unix.go), as client-go does: our own PATH counts, not that of the plugin's variables,
-and nothing runs from the current folder unless it is named with a slash. We look ourselves because the system has one
-error for two things: a folder of PATH that may not be searched, and a program that may not be run.
+Follows Go's os/exec LookPath (lp_unix.go), as client-go does. The PATH is ours, not that of the plugin's variables. A
+program in the current folder runs only if its name has a slash. The search is our own, because the system has one error
+for two cases: a folder in PATH that may not be searched, and a program that may not be run.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ CORRECT = "Correct exec.command"
 
 
 class NoProgram(Exception):
-    """There is no program that could be started.
+    """No program can be started.
 
     Args:
-        what: what is the matter, as the end of a sentence that begins with its name.
-        way_out: what to do about it.
-        absent: whether there is nothing of that name at all, so that a hint how to install it helps.
+        what: the reason, as the end of a sentence that begins with the program's name.
+        way_out: what the user can do.
+        absent: whether no program of this name exists, so that a hint how to install it helps.
     """
 
     def __init__(self, what: str, way_out: str, *, absent: bool = False) -> None:
@@ -36,22 +36,22 @@ class _Look(Enum):
     FOLDER = auto()
     REFUSED = auto()
     HIDDEN = auto()
-    """A folder above it may not be searched: it may be there or not."""
+    """A parent folder may not be searched, so the file may or may not exist."""
 
 
 def find(command: str, path: str) -> str:
-    """Find a program.
+    """Find a program and return its path.
 
     Args:
-        command: its name, or its path when it has a slash.
-        path: the folders to look in, as $PATH has them; relative ones are left out.
+        command: a name, or a path if it contains a slash.
+        path: the folders to search, in the form of $PATH. Relative folders are ignored.
 
     Returns:
-        Its path.
+        The path of the program.
 
     Raises:
-        NoProgram: there is none that we may run.
-        ValueError: the name holds a null character.
+        NoProgram: no program was found that may be run.
+        ValueError: the name contains a null character.
     """
     if "/" in command:
         look = _look(command)
@@ -61,7 +61,9 @@ def find(command: str, path: str) -> str:
         raise NoProgram(what, way_out, absent=look is _Look.ABSENT)
     folders = [folder for folder in path.split(os.pathsep) if os.path.isabs(folder)]
     looks = {folder: _look(os.path.join(folder, command)) for folder in folders}
-    found = {look: os.path.join(folder, command) for folder, look in reversed(looks.items())}  # the first of each
+    found = {
+        look: os.path.join(folder, command) for folder, look in reversed(looks.items())
+    }  # the first one of each kind
     if _Look.RUNS in found:
         return found[_Look.RUNS]
     if _Look.REFUSED in found:

@@ -1,7 +1,7 @@
 """Exec credential plugins, client.authentication.k8s.io v1 and v1beta1.
 
-Follows client-go plugin/pkg/client/auth/exec/exec.go. What a plugin prints never reaches a log or an error: its
-standard output is the credential, and its standard error goes to the terminal if there is one, else nowhere.
+Follows client-go plugin/pkg/client/auth/exec/exec.go. The output of a plugin never reaches a log or an error. Its
+standard output is the credential. Its standard error goes to the terminal if there is one, else it is discarded.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ API_VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io
 INTERACTIVE_MODES = ("Never", "IfAvailable", "Always")
 MAX_OUTPUT = 1 << 20
 TIME_LIMIT = 60.0
-"""Seconds for a plugin that asks nobody anything."""
+"""Time limit, in seconds, of a plugin that does not interact with a person."""
 INTERACTIVE_TIME_LIMIT = 300.0
-"""Seconds for a plugin that may be waiting for a person."""
+"""Time limit, in seconds, of a plugin that may wait for a person."""
 
 
 @dataclass(frozen=True)
 class Credential:
-    """What a plugin returned; shown nowhere.
+    """The output of a plugin. Its representation hides all values.
 
     Attributes:
         token: bearer token, or None.
         pair: client certificate and key, or None.
-        expires: moment from which it is no longer valid, None when it lasts until refused.
+        expires: the end of its validity; None when it has none.
     """
 
     token: str | None = field(repr=False)
@@ -61,18 +61,18 @@ class _ExecCredential(msgspec.Struct, rename="camel"):
 
 @dataclass(frozen=True)
 class Plugin:
-    """How to run one plugin.
+    """Runs one plugin.
 
     Attributes:
         source: file and context, for messages.
-        command: program, by name (to be found on our PATH, as kubectl has it) or path.
-        args: its arguments; may hold secrets, therefore not shown.
-        env: variables added to ours; may hold secrets, therefore not shown.
+        command: the program: a name that is searched in our PATH, as in kubectl, or a path.
+        args: its arguments. They may hold secrets and are not shown.
+        env: variables added to ours. They may hold secrets and are not shown.
         api_version: one of ``API_VERSIONS``.
         interactive_mode: one of ``INTERACTIVE_MODES``.
-        install_hint: what to tell a person when there is no such program.
-        cluster: ``spec.cluster`` to hand over, None unless ``provideClusterInfo``.
-        time_limit: seconds, None for the usual ones.
+        install_hint: the text to show when the program is missing.
+        cluster: ``spec.cluster`` for the plugin; None without ``provideClusterInfo``.
+        time_limit: seconds; None for the default.
     """
 
     source: str
@@ -89,7 +89,7 @@ class Plugin:
         """Run the plugin without blocking the loop.
 
         Raises:
-            CredentialsError: it is missing, failed, took too long, or returned something unusable.
+            CredentialsError: the plugin is missing, failed, took too long, or returned an unusable credential.
         """
         interactive = self._interactive()
         output = await self._output(interactive)
@@ -110,7 +110,7 @@ class Plugin:
         limit = self.time_limit or (INTERACTIVE_TIME_LIMIT if interactive else TIME_LIMIT)
         async with _pipe() as (output, stdout):
             process = await self._start(env, stdout, interactive)
-            stdout.close()  # with the plugin's the last one is closed, and the output ends
+            stdout.close()  # when the plugin closes its copy, the output ends
             return await self._wait(process, output, limit, group=not interactive)
 
     async def _start(self, env: Mapping[str, str], stdout: BinaryIO, interactive: bool) -> asyncio.subprocess.Process:
@@ -123,12 +123,12 @@ class Plugin:
                 stdin=None if interactive else null,
                 stdout=stdout,
                 stderr=None if sys.stderr is not None and sys.stderr.isatty() else null,
-                start_new_session=not interactive,  # a group of its own, so that its children end with it
+                start_new_session=not interactive,  # a process group of its own, so that its children can be killed too
             )
         except lookup.NoProgram as error:
             hint = self.install_hint if error.absent else ""
             raise self._error(error.what, hint or error.way_out) from None
-        except FileNotFoundError:  # it is there, so what is missing is what runs it
+        except FileNotFoundError:  # the program exists, so its interpreter is missing
             way_out = "Install that, or correct exec.command"
             raise self._error("names an interpreter that is not there", way_out) from None
         except (OSError, ValueError) as error:
@@ -164,7 +164,7 @@ class Plugin:
     def _read(self, output: bytes) -> Credential:
         try:
             answer = msgspec.json.decode(output, type=_ExecCredential)
-        except msgspec.DecodeError:  # its text could quote the output
+        except msgspec.DecodeError:  # the error's text could quote the output
             raise self._error("printed something that is no ExecCredential", "Run it by hand and compare") from None
         if answer.kind != "ExecCredential" or answer.api_version != self.api_version:
             raise self._error(
@@ -194,10 +194,10 @@ class Plugin:
 
 @contextlib.asynccontextmanager
 async def _pipe() -> AsyncIterator[tuple[asyncio.StreamReader, BinaryIO]]:
-    """What is written to the file can be read from the stream.
+    """A stream of what is written to the file.
 
-    Not asyncio's own pipe of a process: waiting for the process would wait for that to be empty and closed as well,
-    forever when the plugin has printed too much, or when something that it has left behind holds its output.
+    asyncio's own pipe of a process is not used: waiting for the process also waits for the pipe to be empty and closed.
+    That takes for ever when the plugin printed too much, or when a child of it holds the pipe.
     """
     read, written = os.pipe()
     stream = asyncio.StreamReader()
@@ -211,7 +211,7 @@ async def _pipe() -> AsyncIterator[tuple[asyncio.StreamReader, BinaryIO]]:
 
 
 async def _end(process: asyncio.subprocess.Process, *, group: bool) -> None:
-    """Kill a plugin, and its children with it if it has a group of its own."""
+    """Kill a plugin, and its process group if it has its own."""
     with contextlib.suppress(ProcessLookupError):
         if group:
             os.killpg(process.pid, signal.SIGKILL)

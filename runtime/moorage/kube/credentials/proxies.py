@@ -1,4 +1,4 @@
-"""Which HTTP proxy leads to the API server: the kubeconfig's, else the environment's, by Go's rules (net/http)."""
+"""Finds the HTTP proxy for the API server: from the kubeconfig, else from the environment by Go's rules (net/http)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from .access import CredentialsError
 
 
 def check(proxy: str, field: str) -> str:
-    """Return the proxy if we can talk through it.
+    """Return the proxy, if its kind is supported.
 
     Raises:
-        CredentialsError: another scheme than http or https, or no host; the message does not show the URL.
+        CredentialsError: the scheme is not http or https, or the host is missing. The message does not show the URL.
     """
     parts = urlsplit(proxy)
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -24,10 +24,10 @@ def check(proxy: str, field: str) -> str:
 
 
 def from_environment(server: str, environ: Mapping[str, str]) -> str | None:
-    """The proxy that HTTPS_PROXY (or HTTP_PROXY for an http server) and NO_PROXY say, or None.
+    """The proxy from HTTPS_PROXY (HTTP_PROXY for an http server) and NO_PROXY, or None.
 
     Raises:
-        CredentialsError: the proxy named there is unusable.
+        CredentialsError: the proxy in the variable is unusable.
     """
     parts = urlsplit(server)
     name = "HTTPS_PROXY" if parts.scheme == "https" else "HTTP_PROXY"
@@ -56,7 +56,7 @@ def _matches(
         try:
             return address in ipaddress.ip_network(rule.strip("[]"), strict=False)
         except ValueError:
-            pass  # not an address: perhaps one with a port
+            pass  # not an address: perhaps a name with a port
     rule_host, colon, rule_port = rule.rpartition(":")
     if colon and rule_port.isdigit():
         if int(rule_port) != (port or 443):

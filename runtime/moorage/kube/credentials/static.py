@@ -1,4 +1,4 @@
-"""Credentials that are written down: a token, a client certificate, inline or in files that are rotated."""
+"""Static credentials: a token or a client certificate, inline or in files that are rotated."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .files import Material, content
 from .tls import KeyPair, TlsContexts
 
 YOUNG = 10.0
-"""Seconds: a credential that changed this recently may be newer than the one a refused request was sent with."""
+"""Seconds after a change of a file during which a refused request may still have used the previous credential."""
 
 
 class StaticAuthenticator:
@@ -20,8 +20,8 @@ class StaticAuthenticator:
 
     Args:
         source: file and context, for messages.
-        tls: TLS settings, None for plain HTTP.
-        token: bearer token, surrounded by white space or not.
+        tls: creates the TLS settings; None for plain HTTP.
+        token: bearer token; surrounding white space is ignored.
         certificate: client certificate chain and key.
         headers: further headers (impersonation).
         monotonic: seconds on a monotonic clock (for tests).
@@ -44,11 +44,13 @@ class StaticAuthenticator:
         self._headers = dict(headers or {})
         self._monotonic = monotonic
         self._last: tuple[bytes, KeyPair | None] | None = None
-        self._bearer: tuple[bytes, Mapping[str, str]] | None = None  # the token it was made of, and all headers
+        self._bearer: tuple[bytes, Mapping[str, str]] | None = (
+            None  # the token that the headers were made of, and the headers
+        )
         self._changed_at = -math.inf
 
     async def headers(self) -> Mapping[str, str]:
-        """See ``Authenticator``; reads a token file when it has changed (a few hundred bytes, so without a thread)."""
+        """See ``Authenticator``. Reads a token file when it has changed: a few hundred bytes need no thread."""
         token, _ = self._read()
         if self._token is None:
             return self._headers
@@ -61,7 +63,7 @@ class StaticAuthenticator:
         return self._tls.current(self._read()[1]) if self._tls else None
 
     async def refused(self) -> bool:
-        """See ``Authenticator``; helps when a token or certificate file has just changed."""
+        """See ``Authenticator``. A retry helps when a token or certificate file has just changed."""
         self._read(now=True)
         return self._monotonic() - self._changed_at < YOUNG
 
@@ -77,10 +79,10 @@ class StaticAuthenticator:
 
 
 def bearer(token: bytes, source: str) -> dict[str, str]:
-    """The header that carries a token.
+    """The ``Authorization`` header for a token.
 
     Raises:
-        CredentialsError: the token cannot stand in a header (it holds a line break, or is not text).
+        CredentialsError: the token is not a valid header value (it holds a line break, or it is not text).
     """
     text = token.strip()
     if not text or not all(0x21 <= byte <= 0x7E for byte in text):

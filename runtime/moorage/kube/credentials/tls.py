@@ -22,12 +22,12 @@ _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-
 
 
 class TlsContexts:
-    """The SSL context for the CA and client certificate of the moment.
+    """Creates the SSL context for the current CA and client certificate.
 
     Args:
         source: file and context, for messages.
         ca: CA bundle (PEM), None for the system's.
-        verify: False accepts any server (``insecure-skip-tls-verify``).
+        verify: False accepts any server certificate (``insecure-skip-tls-verify``).
     """
 
     def __init__(self, source: str, ca: Material | None, *, verify: bool = True) -> None:
@@ -39,12 +39,12 @@ class TlsContexts:
         self._rejected: tuple[bytes | None, KeyPair | None] | None = None
 
     def current(self, pair: KeyPair | None = None) -> ssl.SSLContext:
-        """The context for this client certificate: the same object until something has changed.
+        """The context for a client certificate. The same object is returned until something changes.
 
-        A new CA or certificate that is unusable (half of a rotation was seen) leaves the previous one in use.
+        If a new CA or certificate is unusable, for example in the middle of a rotation, the previous one stays in use.
 
         Raises:
-            CredentialsError: the very first CA, certificate or key is unusable.
+            CredentialsError: the first CA, certificate or key is unusable.
         """
         parts = (None if self._ca is None else content(self._ca), pair)
         if self._context is not None and parts in (self._made_of, self._rejected):
@@ -62,9 +62,9 @@ class TlsContexts:
 
     def _build(self, ca: bytes | None, pair: KeyPair | None) -> ssl.SSLContext:
         context = self._trusting(ca)
-        # Python 3.13 turns this on; Go does not ask for it, and CAs of running clusters lack the key identifiers.
+        # Python 3.13 sets this flag. Go does not, and CAs of existing clusters lack the key identifiers.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # as in Go, an intermediate can be the trusted CA
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # as in Go, an intermediate CA may be the trust anchor
         if not self._verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
@@ -104,7 +104,10 @@ class TlsContexts:
 
 @contextmanager
 def _as_file(secret: bytes) -> Iterator[str]:
-    """A path under which OpenSSL, which takes keys from files only, can read bytes; in memory where the system can."""
+    """A path from which OpenSSL can read bytes (it loads keys from files only).
+
+    In memory where the system allows that.
+    """
     if hasattr(os, "memfd_create") and os.path.isdir("/proc/self/fd"):
         descriptor = os.memfd_create("client-certificate", os.MFD_CLOEXEC)
         try:
@@ -113,7 +116,7 @@ def _as_file(secret: bytes) -> Iterator[str]:
         finally:
             os.close(descriptor)
     else:
-        with tempfile.NamedTemporaryFile() as file:  # mode 0600, gone when it is closed
+        with tempfile.NamedTemporaryFile() as file:  # mode 0600, removed when closed
             file.write(secret)
             file.flush()
             yield file.name

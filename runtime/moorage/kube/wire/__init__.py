@@ -1,4 +1,4 @@
-"""What the API server sends, from bytes to structs: pages of lists and events of watches, in JSON and in protobuf.
+"""Decodes what the API server sends, JSON or protobuf, into structs: pages of lists, events of watches, refusals.
 
-And what it is sent in protobuf, from values to bytes: bindings.
+It also encodes what is sent in protobuf: bindings.
 """

@@ -1,7 +1,7 @@
-"""Lists and watches in JSON, which every API server and whatever stands before it can speak.
+"""Lists and watches in JSON, which every API server and proxy supports.
 
-Events arrive as one object per line. Lines are split here over whatever the network delivers, so that an object of
-8 MiB costs one join and no line-length limit exists.
+A watch sends one object per line. The lines are split here, independent of network chunks. So an object of 8 MiB needs
+one join, and no line-length limit applies.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class _BareMeta(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class _Bare(msgspec.Struct, frozen=True):
-    """The least that an object must show to be named."""
+    """The metadata that an object needs to be identified."""
 
     metadata: _BareMeta
 
@@ -67,7 +67,7 @@ _raw_items = msgspec.json.Decoder(_RawItems)
 
 
 class JsonDecoder(Decoder[T]):
-    """Reads one kind from JSON."""
+    """Decodes one kind from JSON."""
 
     def __init__(self, resource: Resource[T], path: str) -> None:
         super().__init__(resource, path)
@@ -95,7 +95,7 @@ class JsonDecoder(Decoder[T]):
         return page.metadata, items
 
     async def split(self, body: Body) -> AsyncGenerator[list[bytes], None]:
-        """Cut the body of a watch into batches of whole lines."""
+        """Split the body of a watch into batches of complete lines."""
         pending: list[bytes] = []
         size = 0
         while chunk := await body.readany():
@@ -137,7 +137,7 @@ class JsonDecoder(Decoder[T]):
             return self._no_event(f"an error that cannot be read: {error}")
 
     def _odd_event(self, data: bytes, reason: Exception) -> tuple[str, T | Unreadable[T]]:
-        """Read an event whose object has not the promised shape, so that it does not blind us to all the others."""
+        """Decode an event whose object does not match its struct. It must not hide the other events."""
         event = _raw_event.decode(data)
         if event.type == "ERROR":
             raise self._error(data)
@@ -152,17 +152,17 @@ class JsonDecoder(Decoder[T]):
         return event.type, found
 
     def _bookmark(self, data: msgspec.Raw) -> T:
-        """An object of which only the resourceVersion is said, whatever else an empty one looks like."""
+        """A bookmark. Only its resourceVersion is read, because its other fields are empty."""
         meta = lenient.decode(data, _any_object).metadata
         if not meta.resource_version:
             raise self._no_event(f"a bookmark without a version: {bytes(data)[:200]!r}")
         return self._resource.type(metadata=meta)
 
     def _item(self, item: msgspec.Raw, reason: Exception | None = None) -> T | Unreadable[T]:
-        """One object; or what can be read of it.
+        """Decode one object, or its readable fields.
 
         Raises:
-            ValidationError: it has not even a name.
+            ValidationError: not even the name is readable.
         """
         try:
             return self._compact(lenient.decode(item, self._one))

@@ -1,10 +1,10 @@
-"""Lists and watches in protobuf, as every component of Kubernetes reads them.
+"""Lists and watches in protobuf, as the components of Kubernetes read them.
 
-The API server encodes an event once per encoding and hands the bytes to whoever watches: for a kind that others watch
-too, protobuf costs it nothing more, while JSON would be made for us alone.
+The API server encodes an event once per encoding and sends the bytes to all watches. If others watch a kind too,
+protobuf costs the server nothing more. In JSON it would encode for us alone.
 
-As apimachinery has it (pkg/runtime/serializer/protobuf), a page is one object in its envelope; an event of a watch is
-four bytes of length (big endian), then a bare WatchEvent, which holds an object in its envelope.
+Follows apimachinery (pkg/runtime/serializer/protobuf). A page is one object in its envelope. An event of a watch is a
+length of four bytes (big endian) and a WatchEvent, which holds an object in its envelope.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _LENGTH = 4
 
 
 class ProtobufDecoder(Decoder[T]):
-    """Reads one kind from protobuf.
+    """Decodes one kind from protobuf.
 
     Args:
         resource: the kind; it must have a ``protobuf`` reader.
-        path: where it is read, for messages.
+        path: the request path, for messages.
 
     Raises:
         ValueError: the kind has no reader.
@@ -60,7 +60,7 @@ class ProtobufDecoder(Decoder[T]):
         return meta, items
 
     async def split(self, body: Body) -> AsyncGenerator[list[bytes], None]:
-        """Cut the body of a watch into batches of whole frames, without their lengths."""
+        """Split the body of a watch into batches of complete frames, without their lengths."""
         pending: list[bytes] = []
         size, wanted = 0, _LENGTH
         while chunk := await body.readany():
@@ -78,7 +78,7 @@ class ProtobufDecoder(Decoder[T]):
             raise self._cut_off()
 
     def _cut(self, data: bytes) -> tuple[list[bytes], int, int]:
-        """The whole frames at the beginning, how many bytes they have, and how many bytes the next one needs."""
+        """Return the complete frames at the beginning, the bytes they need, and the bytes that the next frame needs."""
         frames: list[bytes] = []
         at = 0
         while len(data) - at >= _LENGTH:
@@ -112,17 +112,17 @@ class ProtobufDecoder(Decoder[T]):
         return kind, found
 
     def _bookmark(self, raw: bytes) -> T:
-        """An object of which only the resourceVersion is said."""
+        """A bookmark. Only its resourceVersion is read."""
         version = text(pb.Bare.FromString(raw).metadata.resource_version)
         if not version:
             raise self._no_event("a bookmark without a version")
         return self._resource.type(metadata=ObjectMeta(resource_version=version))
 
     def _item(self, raw: bytes) -> T | Unreadable[T]:
-        """One object; or what can be read of it, so that one that cannot be read does not blind us to all the others.
+        """Decode one object, or its readable fields. An unreadable object must not hide the others.
 
         Raises:
-            DecodeError: it has not even a name.
+            DecodeError: not even the name is readable.
         """
         try:
             return self._reads.whole(raw)

@@ -1,6 +1,6 @@
-"""Writes a v1 Binding in protobuf: what each pin asks of the API server. No I/O.
+"""Encodes a v1 Binding in protobuf. No I/O.
 
-In JSON the server would parse it twice, for its kind and then strictly, which is a thirtieth of its CPU while pods are
+The server parses a JSON body twice, first for its kind and then strictly. That is a thirtieth of its CPU while pods are
 pinned (docs/benchmarks-notes.md). client-go writes built-in kinds in protobuf, too.
 """
 
@@ -13,18 +13,19 @@ from .envelope import wrap
 
 
 def binding(name: str, *, uid: str, node: str, annotations: Mapping[str, str]) -> bytes:
-    """A Binding in its envelope. Nothing is in it that need not be: the server works through each field several times.
+    """A Binding in its envelope. It has no unneeded fields, because the server processes each field several times.
 
-    It takes the namespace from the request's path (EnsureObjectNamespaceMatchesRequestNamespace in
+    The server takes the namespace from the request path (EnsureObjectNamespaceMatchesRequestNamespace in
     apiserver/pkg/registry/rest/meta.go).
 
     Args:
         name: the pod's name.
-        uid: the pod that is meant.
+        uid: the pod's uid.
         node: the node's name.
-        annotations: marks for the pod.
+        annotations: are added to the pod.
     """
-    message = pb.Binding()  # filled in place: messages made of messages are copied, which takes twice as long
+    message = pb.Binding()
+    # Fields are set in place: a message as an argument would be copied, which takes twice as long.
     metadata, target = message.metadata, message.target
     metadata.name, metadata.uid = name, uid
     for key, value in annotations.items():

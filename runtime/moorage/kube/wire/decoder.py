@@ -1,4 +1,4 @@
-"""What both encodings have in common: what comes out, and when a server's word is garbage."""
+"""The interface of both decoders, and their common errors."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from moorage.objects import KubeObject
 T = TypeVar("T", bound=KubeObject)
 
 MAX_EVENT = 64 << 20
-"""Bytes of one event: nothing that etcd holds comes near it."""
+"""Largest event in bytes. No object in etcd comes near it."""
 
 EVENT_TYPES = frozenset(("ADDED", "MODIFIED", "DELETED", "BOOKMARK"))
 
 
 class Body(Protocol):
-    """The body of a watch, as it comes."""
+    """The body of a watch."""
 
     async def readany(self) -> bytes:
-        """What has come since the last time, at least a byte; nothing at its end."""
+        """Wait for data and return all of it; empty bytes at the end of the body."""
 
 
 class ListMeta(msgspec.Struct, frozen=True, rename="camel"):
@@ -36,11 +36,11 @@ class ListMeta(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Decoder(ABC, Generic[T]):
-    """From the bytes of one kind's lists and watches to structs that share what they have in common.
+    """Decodes lists and watches of one kind into structs that share equal parts.
 
     Args:
         resource: the kind.
-        path: where it is read, for messages.
+        path: the request path, for messages.
     """
 
     def __init__(self, resource: Resource[T], path: str) -> None:
@@ -53,26 +53,26 @@ class Decoder(ABC, Generic[T]):
         """Decode one page of a list.
 
         Raises:
-            Undecodable: it is none; it says nothing about what exists.
+            Undecodable: the body is not a list. Nothing is known about the objects then.
         """
 
     @abstractmethod
     def split(self, body: Body) -> AsyncGenerator[list[bytes], None]:
-        """Cut the body of a watch into batches of whole events.
+        """Split the body of a watch into batches of complete events.
 
         Raises:
             ConnectionLost: the stream ended inside an event.
-            Undecodable: an event grew beyond all reason.
+            Undecodable: an event is larger than ``MAX_EVENT``.
         """
 
     @abstractmethod
     def event(self, data: bytes) -> tuple[str, T | Unreadable[T]]:
-        """Decode one event: its type (ADDED, MODIFIED, DELETED, BOOKMARK) and its object.
+        """Decode one event into its type (ADDED, MODIFIED, DELETED, BOOKMARK) and its object.
 
         Raises:
-            Gone: the version from which the watch was begun is too old; list again.
+            Gone: the resourceVersion of the watch is too old; list again.
             ApiError: the server ended the watch for another reason.
-            Undecodable: this is no event.
+            Undecodable: the data is not an event.
         """
 
     def _unreadable(self, rest: T, fields: tuple[str, ...], reason: Exception) -> Unreadable[T]:

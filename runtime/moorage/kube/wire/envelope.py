@@ -1,7 +1,7 @@
-"""The envelopes of protobuf: what stands around every object, and the refusal that may come instead of one. No I/O.
+"""The protobuf envelope around every object, and the Status that may be in it. No I/O.
 
-Follows apimachinery's pkg/runtime/serializer/protobuf: four bytes of magic, then a ``runtime.Unknown`` that names the
-object's type and holds its bytes. Nothing in the bytes of an object says what it is, so the name is always checked.
+Follows apimachinery's pkg/runtime/serializer/protobuf: four magic bytes, then a ``runtime.Unknown`` with the object's
+type and bytes. The bytes do not contain their type, so it is always checked.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ CONTENT_TYPE = "application/vnd.kubernetes.protobuf"
 
 
 def unwrap(data: bytes, api_version: str, kind: str) -> bytes:
-    """The bytes of the object in an envelope.
+    """Return the bytes of the object in an envelope.
 
     Args:
         data: the envelope.
-        api_version: what must be in it.
-        kind: what must be in it.
+        api_version: the expected version.
+        kind: the expected kind.
 
     Raises:
-        DecodeError: it is no envelope, or something else is in it.
+        DecodeError: the data is not an envelope, or it holds another type.
     """
     if not data.startswith(MAGIC):
-        raise DecodeError(f"no object begins with {data[:40]!r}")
+        raise DecodeError(f"not an envelope: it begins with {data[:40]!r}")
     envelope = pb.Unknown.FromString(data[len(MAGIC) :])
     name = envelope.type_meta
     if name.kind != kind or name.api_version != api_version:
-        raise DecodeError(f"this is {text(name.api_version)} {text(name.kind)}, not {api_version} {kind}")
+        raise DecodeError(f"the object is a {text(name.api_version)} {text(name.kind)}, not a {api_version} {kind}")
     if envelope.content_encoding:
-        raise DecodeError(f"its encoding is {text(envelope.content_encoding)}, which was not asked for")
+        raise DecodeError(f"the encoding {text(envelope.content_encoding)} is not supported")
     return envelope.raw
 
 
@@ -50,15 +50,15 @@ def wrap(raw: bytes, api_version: str, kind: str) -> bytes:
 
 @cache
 def _label(api_version: str, kind: str) -> bytes:
-    """The beginning of an envelope: a message may come in parts, one after the other."""
+    """The beginning of an envelope. A protobuf message may be concatenated from parts."""
     return MAGIC + pb.Unknown(type_meta=pb.TypeMeta(api_version=api_version, kind=kind)).SerializeToString()
 
 
 def read_status(data: bytes, struct: type[S]) -> S:
-    """A ``metav1.Status`` in its envelope, as a struct with its fields.
+    """Decode a ``metav1.Status`` in its envelope into a struct.
 
     Raises:
-        DecodeError: it is none.
+        DecodeError: the data is not a Status.
     """
     convert: Converter[S] = _status_converter(struct)
     return convert(pb.Status.FromString(unwrap(data, "v1", "Status")))

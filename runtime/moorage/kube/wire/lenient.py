@@ -1,8 +1,8 @@
-"""JSON as Go writes it: what is not there may be ``null``. And what can be read of what is not as promised.
+"""Decodes JSON in which a missing value may be ``null``, and the readable part of an object that does not match.
 
-Go writes a list or map that is nil as ``null`` wherever its field has no ``omitempty``: ``topologyKeys`` of a CSINode,
-``containers`` of a Pod in a bookmark. Every field of a struct has a default, so ``null`` means that. Bytes are decoded
-as they stand first, which costs nothing more; only when that fails is ``null`` taken out.
+Go writes a nil list or map as ``null`` if its field has no ``omitempty``: ``topologyKeys`` of a CSINode, ``containers``
+of a Pod in a bookmark. Every field of a struct has a default, and ``null`` means the default. The bytes are first
+decoded as they are, at no extra cost. Only if that fails, the nulls are removed.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ import msgspec
 T = TypeVar("T")
 
 _PATH = re.compile(r" - at `\$((?:\.\w+)+)")
-"""The fields that lead to what is wrong, as msgspec names it; indexes and what follows them do not matter."""
+"""The path of fields in msgspec's message. Indexes and the text after them are ignored."""
 
 
 def decode(data: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[T]) -> T:
-    """Decode a struct; a field that is null counts as left out.
+    """Decode a struct. A field that is null counts as missing.
 
     Args:
         data: the JSON.
-        decoder: of the struct.
+        decoder: decodes the struct.
 
     Raises:
-        ValidationError: it is not what the struct promises.
-        DecodeError, UnicodeDecodeError, RecursionError: it is no JSON.
+        ValidationError: the JSON does not match the struct.
+        DecodeError, UnicodeDecodeError, RecursionError: the data is not JSON.
     """
     try:
         return decoder.decode(data)
@@ -36,21 +36,21 @@ def decode(data: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[T]) -> T:
 
 
 def decode_rest(data: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[T]) -> tuple[T, tuple[str, ...]]:
-    """Decode what can be read of a struct that ``decode`` refuses, without the fields that cannot.
+    """Decode a struct without the fields that ``decode`` refuses.
 
     Args:
         data: the JSON.
-        decoder: of the struct.
+        decoder: decodes the struct.
 
     Returns:
-        The struct, and the paths of the fields that were left out (``spec.nodeName``).
+        The struct, and the paths of the fields that were removed (``spec.nodeName``).
 
     Raises:
-        ValidationError: it is no object at all.
+        ValidationError: the data is not an object.
     """
     value = _without_nulls(msgspec.json.decode(data))
     left_out: list[str] = []
-    while True:  # each time a field less
+    while True:  # each pass removes one field
         try:
             return decoder.decode(msgspec.json.encode(value)), tuple(left_out)
         except msgspec.ValidationError as error:

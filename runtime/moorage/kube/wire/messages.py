@@ -1,7 +1,7 @@
-"""Protobuf messages of ``schemas/proto/moorage/kube`` to structs: the same values as JSON would have given. No I/O.
+"""Converts protobuf messages of ``schemas/proto/moorage/kube`` into structs with the same values as JSON. No I/O.
 
-The API server writes every field of a message, also empty ones, except for pointers that are nil; JSON leaves out most
-empty ones. So an empty text stands for the struct's default, which is what a JSON decoder puts for a missing field.
+The API server writes every field of a message, even empty ones, except nil pointers. JSON leaves most empty fields out.
+So an empty text becomes the struct's default, as a JSON decoder does for a missing field.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ S = TypeVar("S", bound=msgspec.Struct)
 Convert = Callable[[Any], Any]
 
 UNREADABLE = (DecodeError, OverflowError)
-"""What is raised for bytes that are no such message, and for a time that no calendar has."""
+"""Exceptions for bytes that are not such a message, and for a time outside the calendar."""
 
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")
 _ENTRIES: dict[Any, Convert] = {
     pb.StringEntry.DESCRIPTOR: attrgetter("value"),
     pb.QuantityEntry.DESCRIPTOR: attrgetter("value.string"),
 }
-"""How the value of a map's entry is found."""
+"""Returns the value of a map entry."""
 
 
 class Converter(Generic[S]):
-    """Makes structs of one type from messages of one type; fields are matched by name when it is built.
+    """Creates structs of one type from messages of one type. Fields are matched by name once, in the constructor.
 
-    Fields that are declared as ``repeated bytes`` are passed over: whoever reads the message reads them apart.
+    Fields declared as ``repeated bytes`` are skipped: the caller reads them.
 
     Args:
-        struct: the type to make.
-        message: the Descriptor of the messages it is made from.
+        struct: the type of the structs.
+        message: the Descriptor of the messages.
 
     Raises:
-        TypeError: the message has a field that the struct has not.
+        TypeError: the message has a field that the struct lacks.
     """
 
     def __init__(self, struct: type[S], message: Any) -> None:
@@ -67,10 +67,10 @@ class Converter(Generic[S]):
                 self._others[field.number] = (field.name, _conversion(field, fields[field.name].type))
 
     def __call__(self, message: Message) -> S:
-        """The struct.
+        """Convert a message.
 
         Raises:
-            DecodeError, OverflowError: a time in it is none.
+            DecodeError, OverflowError: it holds an invalid time.
         """
         return self._struct(**self._values(message))
 
@@ -95,11 +95,11 @@ def _is_apart(field: FieldDescriptor) -> bool:
 
 
 def _conversion(field: FieldDescriptor, annotation: Any) -> Convert:
-    """How the value of a field becomes what a struct holds.
+    """Return the function that converts the value of a field.
 
     Args:
-        field: describes the value.
-        annotation: type of the struct's field: a struct, perhaps None, or a tuple of structs.
+        field: the field of the message.
+        annotation: the type of the struct's field: a struct, which may be optional, or a tuple of structs.
     """
     message = field.message_type
     if message in _ENTRIES:
@@ -122,28 +122,28 @@ def _itself(value: Any) -> Any:
 
 
 def text(value: str | bytes) -> str:
-    """A text; what is not UTF-8 comes as bytes, and every bad byte of it becomes U+FFFD as in the API server's JSON.
+    """A text. Text that is not UTF-8 arrives as bytes; each bad byte becomes U+FFFD, as in the API server's JSON.
 
-    Kubelets and others that write protobuf can store such texts; Go does not check.
+    Clients that write protobuf, such as the kubelet, can store such texts, because Go does not check them.
     """
     if isinstance(value, str):
         return value
     return _NOT_UTF8.sub("\ufffd", value.decode("utf-8", "surrogateescape"))
 
 
-@lru_cache(maxsize=4096)  # an object's times are mostly equal to each other, and to its siblings'
+@lru_cache(maxsize=4096)  # most times of an object, and of pods of one controller, are equal
 def timestamp(value: bytes) -> str | None:
-    """A ``metav1.Time`` as its JSON has it: whole seconds in RFC 3339, UTC; None when it is not set.
+    """A ``metav1.Time`` as in JSON: RFC 3339, whole seconds, UTC; None when it is not set.
 
     Raises:
-        DecodeError: it is none.
-        OverflowError: no calendar has it.
+        DecodeError: the bytes are not a time.
+        OverflowError: the time is outside the calendar.
     """
     if not value:
         return None
     try:
         moment = time.gmtime(pb.Time.FromString(value).seconds)
-    except OSError as error:  # the C library's word for it
+    except OSError as error:  # from the C library
         raise OverflowError(str(error)) from error
     return intern(
         f"{moment.tm_year:04d}-{moment.tm_mon:02d}-{moment.tm_mday:02d}"

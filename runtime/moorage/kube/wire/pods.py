@@ -1,9 +1,9 @@
-"""Pods from protobuf, at once with shared parts. No I/O.
+"""Decodes pods from protobuf and shares equal parts. No I/O.
 
-A pod differs from its siblings, and from itself a second ago, in few fields: name, uid, version, node, times,
-conditions, volumes (the name of a token's volume is random). These are read one by one. What is left of metadata, spec
-and status is written again, without what nobody reads, and looked up by these bytes: a few hundred, the same ones for
-all siblings. Only when they were not seen before are they converted.
+Pods of one controller differ in few fields: name, uid, resourceVersion, node, times, conditions and volumes (the volume
+of a token has a random name). These fields are read one by one. The rest of metadata, spec and status is serialized
+again without unused fields. The result, a few hundred bytes, is the key into a table of converted parts, and is equal
+for all pods of a controller. Only new keys are converted.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ _TABLE_BYTES = 4 << 20
 
 
 class Known(Generic[K, V]):
-    """What bytes were converted into, so that equal bytes are converted once and share the result; bounded.
+    """A bounded table of converted parts: equal bytes are converted once, and the result is shared.
 
-    When a limit is reached the table is emptied, as ``compact.SharedValues`` does.
+    At a limit the table is cleared, as in ``compact.SharedValues``.
 
     Args:
-        convert: from the bytes to the value, which must never be changed afterwards.
-        size: how many bytes a key has.
-        limit: how many values are remembered.
-        limit_bytes: how many bytes of keys are remembered.
+        convert: converts the bytes. The result must never be changed.
+        size: returns the bytes of a key.
+        limit: the number of values in the table.
+        limit_bytes: the number of bytes of all keys.
     """
 
     def __init__(
@@ -64,10 +64,10 @@ class Known(Generic[K, V]):
         self._bytes = 0
 
     def get(self, key: K) -> V:
-        """The value of some bytes.
+        """Return the value for these bytes.
 
         Raises:
-            DecodeError, OverflowError: they stand for nothing.
+            DecodeError, OverflowError: the bytes cannot be converted.
         """
         found = self._values.get(key)
         if found is not None:
@@ -117,13 +117,13 @@ _volumes_of = Known(_convert_volumes, _total).get
 
 
 def read_pod(raw: bytes) -> Pod:
-    """A pod as ``compact_pod`` makes it of the one that JSON gives.
+    """Decode a pod. The result equals ``compact_pod`` of the same pod in JSON.
 
     Args:
         raw: a v1 Pod in protobuf, without an envelope.
 
     Raises:
-        DecodeError, OverflowError: it is none.
+        DecodeError, OverflowError: the bytes are not a pod.
     """
     pod = pb.Pod.FromString(raw)
     pod.DiscardUnknownFields()
@@ -131,13 +131,13 @@ def read_pod(raw: bytes) -> Pod:
 
 
 def read_rest(raw: bytes) -> tuple[Pod, tuple[str, ...]]:
-    """What can be read of a pod that ``read_pod`` refuses, and the paths of the fields that cannot.
+    """Decode the readable fields of a pod that ``read_pod`` refuses; also returns the paths of the others.
 
     Args:
         raw: a v1 Pod in protobuf, without an envelope.
 
     Raises:
-        DecodeError: it is no object at all.
+        DecodeError: not even the metadata is readable.
     """
     meta = pb.Bare.FromString(raw).metadata
     names = ObjectMeta(
@@ -198,7 +198,7 @@ def _read_status(status: pb.PodStatus) -> PodStatus:
 
 
 def _read_condition(condition: pb.PodCondition) -> Condition:
-    """One by one: hardly two are equal, for their times."""
+    """Conditions are not shared as a whole, because their times differ."""
     try:
         return Condition(
             intern(condition.type),
@@ -207,7 +207,7 @@ def _read_condition(condition: pb.PodCondition) -> Condition:
             intern(condition.message),
             timestamp(condition.last_transition_time),
         )
-    except TypeError:  # bytes: what should be a text is not UTF-8
+    except TypeError:  # a text that is not UTF-8 arrives as bytes
         return compact_condition(_to_condition(condition))
 
 

@@ -1,4 +1,4 @@
-"""Refusals of the API server, from the bytes of an answer to the error that fits. No I/O."""
+"""Converts the response of a refused request into the matching error. No I/O."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _status = msgspec.json.Decoder(Status)
 
 
 def decode_status(body: bytes, code: int) -> Status:
-    """Read a refusal's body, JSON or protobuf, whatever its headers say.
+    """Decode the body of a refusal, JSON or protobuf. The headers are ignored.
 
-    A body that is no Status (a proxy's page) becomes its first 200 characters.
+    If the body is not a Status (a proxy's page), its first 200 characters become the message.
     """
     try:
         if body.startswith(envelope.MAGIC):
@@ -29,13 +29,13 @@ def decode_status(body: bytes, code: int) -> Status:
 
 
 def from_response(code: int, headers: Mapping[str, str], body: bytes, *, request: str) -> ApiError:
-    """Build the error that fits an HTTP refusal.
+    """Create the error for a refused request.
 
     Args:
         code: HTTP status, 400 or above.
         headers: response headers; ``Retry-After`` in seconds is honoured (the API server sends no dates).
         body: response body, normally a ``metav1.Status``.
-        request: verb and path, for messages.
+        request: method and path, for messages.
     """
     status = decode_status(body, code)
     return from_status(code, status, request=request, retry_after=_retry_after(headers, status))
