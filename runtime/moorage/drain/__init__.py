@@ -5,16 +5,16 @@ and ``Drainer`` runs one cycle after the other for as long as a term lasts.
 """
 
 from .batch import Ended, Policy
+from .cached_cluster import World
+from .cluster_state import Sight
+from .cool_down import resting
 from .drainer import Drained, Drainer
 from .executor import News
 from .names import DRAIN_ANNOTATION, SOFT_TAINT, Mark, Phase, UnreadableMark, read
 from .observation import OnNode, Stance
 from .reasons import Effect, Finding, Reason
-from .resting import resting
 from .settings import Settings
-from .sight import Sight
 from .steps import Outcome
-from .world import World
 
 __all__ = [
     "DRAIN_ANNOTATION",

@@ -14,18 +14,18 @@ from moorage.objects import Node, Pod
 
 from . import names
 from .attempts import Attempts
+from .cluster_state import Sight
 from .decide import decide
 from .evictions import Evictions
 from .floors import Floors
 from .names import Mark, Phase
 from .observation import Observation, OnNode
+from .parallelism import Trust
 from .reasons import Effect, Finding, Reason
 from .replacements import Replacements
 from .settings import Settings
-from .sight import Sight
 from .steps import Begin, Decision, Evict, HandBack, NodeStep, Outcome, RollBack, SoftTaint, Step
 from .stopping import Baseline, why_stop
-from .trust import Trust
 
 TRIES = 3
 """How often tainting or cordoning a node may fail."""

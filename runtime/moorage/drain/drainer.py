@@ -18,15 +18,15 @@ from moorage.kube.clock import ServerClock
 from . import names
 from .attempts import Attempts
 from .batch import Batch, Ended, Policy
+from .cached_cluster import World
+from .cluster_state import Sight
 from .evictions import Evictions
 from .executor import Executor, News
 from .names import Phase
+from .parallelism import Trust
 from .reasons import Finding, Reason
 from .settings import Settings
-from .sight import Sight
 from .steps import Step
-from .trust import Trust
-from .world import World
 
 logger = logging.getLogger(__name__)
 

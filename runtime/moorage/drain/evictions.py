@@ -13,9 +13,9 @@ from enum import Enum
 from moorage.objects import Pod
 
 from .answers import Answer, Meaning
+from .cluster_state import Sight
 from .reasons import Finding, Reason
 from .settings import Settings
-from .sight import Sight
 
 
 class State(Enum):

@@ -20,11 +20,11 @@ from moorage.objects import Pod
 from . import answers, names, patches
 from .answers import Answer, Meaning
 from .attempts import Attempts
+from .cached_cluster import World
 from .evictions import Evictions
 from .names import Phase
 from .reasons import Finding, Reason
 from .steps import Begin, Evict, HandBack, LookAtNode, LookAtPod, MarkEmptied, NodeStep, RollBack, SoftTaint, Step
-from .world import World
 
 logger = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from moorage.objects import Pod, PodDisruptionBudget
 from moorage.scheduling.selectors import NOTHING, Selector, SelectorError, label_selector
 
 from . import floor
+from .cluster_state import Group, Sight
 from .reasons import Finding, Reason
-from .sight import Group, Sight
 
 _BUDGET = "PodDisruptionBudget"
 

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from moorage.objects import Node, Pod
 
+from .cluster_state import belongs_to_node
 from .reasons import Finding
 from .settings import Settings
-from .sight import belongs_to_node
 
 
 class Stance(Enum):

@@ -10,10 +10,10 @@ from moorage.objects import Pod
 from moorage.reservations import moment
 
 from . import floor
+from .cluster_state import Group, Sight, unscheduled
 from .floors import Floors
 from .reasons import Finding, Reason
 from .settings import Settings
-from .sight import Group, Sight, unscheduled
 
 _CLOCK = timedelta(seconds=2)
 """How far the time of a creation may be behind ours: it has whole seconds, and so have answers, which set our clock."""

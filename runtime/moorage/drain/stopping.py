@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 
 from moorage.reservations import moment
 
+from .cluster_state import Sight, unscheduled
 from .reasons import Finding, Reason
 from .settings import Settings
-from .sight import Sight, unscheduled
 
 _FRESH = timedelta(seconds=15)
 """A pod that has looked for a node for less long is nothing to worry about."""

@@ -18,8 +18,8 @@ from typing import Protocol
 from moorage.controller.fence import Fence, NotLeading
 from moorage.drain import Drained, Drainer, Ended, Mark, News, Outcome, Phase, Policy, Reason, World
 from moorage.drain import names as marks
+from moorage.drain.cached_cluster import Followed
 from moorage.drain.steps import Evict, HandBack, MarkEmptied, RollBack
-from moorage.drain.world import Followed
 from moorage.kube.client import Client
 from moorage.kube.clock import ServerClock
 from moorage.objects import Node, Pod

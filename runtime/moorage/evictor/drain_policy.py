@@ -12,7 +12,7 @@ import msgspec
 
 from moorage import drain
 from moorage.drain import OnNode, Sight
-from moorage.drain.sight import belongs_to_node
+from moorage.drain.cluster_state import belongs_to_node
 from moorage.objects import Node, Pod
 from moorage.scheduling import removal_marks
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from moorage.controller.ourselves import Ourselves
 from moorage.drain import Finding, News, Reason
+from moorage.drain.events import Told, tell_node, told_of
 from moorage.drain.steps import Begin, Evict, HandBack, MarkEmptied, NodeStep, RollBack
-from moorage.drain.telling import Told, tell_node, told_of
 from moorage.kube.events import EventRecorder, ObjectRef
 
 from . import metrics

@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from moorage.drain.cluster_state import belongs_to_node
 from moorage.drain.names import DRAIN_ANNOTATION, SOFT_TAINT, Phase
-from moorage.drain.sight import belongs_to_node
 from moorage.objects import KubeObject, Node, Pod
 from moorage.scheduling import Snapshot
 

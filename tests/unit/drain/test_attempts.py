@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from moorage.drain import Finding, Reason
 from moorage.drain.attempts import AT_ONCE, Attempts
+from moorage.drain.parallelism import Trust
 from moorage.drain.steps import Begin, RollBack, SoftTaint
-from moorage.drain.trust import Trust
 
 from .build import Clock, node
 

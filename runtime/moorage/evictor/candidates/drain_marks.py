@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from moorage.drain import names as marks
+from moorage.drain.cool_down import resting, until
 from moorage.drain.names import Mark, Phase
 from moorage.drain.reasons import Reason
-from moorage.drain.resting import resting, until
 from moorage.drain.settings import Settings
 from moorage.objects import Node
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
-from moorage.drain import leftovers
+from moorage.drain import manual_rollback
 from moorage.kube import errors, resources
 from moorage.kube.client import Client
 from moorage.kube.resource import Resource
@@ -114,7 +114,7 @@ def select(nodes: Iterable[Node], pods: Iterable[Pod], reservations: Iterable[No
     found_pods, found_nodes, marked = _nominated(held[""], reservations), [], []
     for node in nodes:
         name = node.metadata.name
-        if drained := leftovers.left(node):
+        if drained := manual_rollback.left(node):
             marked.append(Leftover(KIND_NODE, name, GIVE_BACK, drained, "given back", node))
         if node.has_kubelet:
             if _marked(node):
@@ -170,7 +170,7 @@ async def _remove(client: Client, leftover: Leftover) -> None:
     elif isinstance(target, Pod):
         await client.delete(resources.PODS, meta.name, meta.namespace, uid=meta.uid, grace_seconds=0)
     elif isinstance(target, Node) and leftover.action == GIVE_BACK:
-        await leftovers.give_back(client, target)
+        await manual_rollback.give_back(client, target)
     elif isinstance(target, Node) and leftover.action == "clean":
         await _clean_node(client, target)
     elif isinstance(target, Node):

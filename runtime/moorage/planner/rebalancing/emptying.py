@@ -14,8 +14,8 @@ from datetime import timedelta
 
 from moorage.controller.fence import Fence, NotLeading
 from moorage.drain import Drainer, Ended, News, Outcome, Policy, Settings, World, resting
+from moorage.drain.events import tell_node, told_of
 from moorage.drain.steps import Begin, Evict, HandBack, LookAtPod, RollBack
-from moorage.drain.telling import tell_node, told_of
 from moorage.kube.client import Client
 from moorage.kube.events import EventRecorder
 from moorage.kube.http.transport import Transport

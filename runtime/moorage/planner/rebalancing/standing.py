@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from moorage.drain import OnNode, Sight, Stance
-from moorage.drain.sight import belongs_to_node
+from moorage.drain.cluster_state import belongs_to_node
 from moorage.objects import Node, ObjectMeta, Pod
 from moorage.scheduling.plugins.taint_toleration import tolerates_cordon
 

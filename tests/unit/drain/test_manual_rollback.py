@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from moorage.drain import Phase, leftovers, names
+from moorage.drain import Phase, manual_rollback, names
 from moorage.kube import errors, resources
 from moorage.kube.client import Client
 from moorage.kube.http.transport import Transport
@@ -19,7 +19,7 @@ from .build import mark, node
 
 @pytest.mark.parametrize("phase", Phase)
 def test_only_what_has_no_end_is_left(phase: Phase) -> None:
-    found = leftovers.left(node(mark(phase, tainted=True, cordoned=phase is Phase.DRAINING)))
+    found = manual_rollback.left(node(mark(phase, tainted=True, cordoned=phase is Phase.DRAINING)))
     assert bool(found) is not phase.over
     if phase is Phase.DRAINING:
         assert found.startswith(f"taint and cordon of evictor {US}, draining at ")
@@ -28,8 +28,8 @@ def test_only_what_has_no_end_is_left(phase: Phase) -> None:
 
 
 def test_what_nobody_knows_is_not_left_and_no_name_reaches_a_terminal_as_it_is() -> None:
-    assert leftovers.left(node()) == ""
-    assert "\x1b" not in leftovers.left(node(mark(Phase.DRAINING, by="\x1b[2J" + 500 * "x")))
+    assert manual_rollback.left(node()) == ""
+    assert "\x1b" not in manual_rollback.left(node(mark(Phase.DRAINING, by="\x1b[2J" + 500 * "x")))
 
 
 @virtual
@@ -42,11 +42,11 @@ async def test_nodes_of_an_evictor_that_was_removed_are_given_back_by_hand() -> 
         draining.cancel()
         await asyncio.gather(draining, return_exceptions=True)
         client = Client(cast("Transport", bed.wire))
-        nodes = [each for each in await client.list(resources.NODES) if leftovers.left(each)]
+        nodes = [each for each in await client.list(resources.NODES) if manual_rollback.left(each)]
         assert [each.metadata.name for each in nodes] == ["n0", "n1", "n2"]
         for _ in range(2):  # what is given back already stays as it is
             for each in nodes:
-                await leftovers.give_back(client, each)
+                await manual_rollback.give_back(client, each)
         written = {each.metadata.name: each for each in await client.list(resources.NODES)}
         assert not any(each.spec.unschedulable or each.spec.taints for each in written.values())
         marks = {name: names.read(written[name]) for name in ("n0", "n1", "n2")}
@@ -57,4 +57,4 @@ async def test_nodes_of_an_evictor_that_was_removed_are_given_back_by_hand() -> 
         ]
         bed.api.delete("nodes", "n2")
         with pytest.raises(errors.NotFound):
-            await leftovers.give_back(client, nodes[2])
+            await manual_rollback.give_back(client, nodes[2])

@@ -11,7 +11,7 @@ from moorage.kube.cache import WatchCache
 from moorage.kube.unreadable import Unreadable
 from moorage.objects import Node, Pod, PodDisruptionBudget
 
-from .sight import Sight
+from .cluster_state import Sight
 
 
 class Followed(Protocol):
