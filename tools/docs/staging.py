@@ -18,6 +18,7 @@ BESIDE = {
     "CODE_OF_CONDUCT.md": "code-of-conduct.md",
     "terraform/README.md": "terraform.md",
     "pulumi/README.md": "pulumi.md",
+    "examples/planner/README.md": "example-planner.md",
 }
 """Pages that stand outside docs/, with their paths on the site."""
 FOLDERS = {
@@ -59,6 +60,8 @@ def stage(root: Path, target: Path) -> None:
     (target / CONFIGURATION).write_text(menus)
     if lost := [place for place in unlisted(menus, pages) if place.endswith(".md")]:
         raise markdown.LinkError(f"{CONFIGURATION}: no menu leads to {', '.join(lost)}; add them to nav")
+    if absent := sorted(_listed(menus) - set(pages.values())):
+        raise markdown.LinkError(f"{CONFIGURATION}: there is no {', '.join(absent)}; take them out of nav")
 
 
 def expanded(configuration: str, places: Sequence[str]) -> str:
@@ -84,8 +87,11 @@ def unlisted(configuration: str, pages: Mapping[str, str]) -> list[str]:
         configuration: with its folders expanded.
         pages: paths in the repository, each with its path on the site.
     """
-    listed = set(re.findall(r"[\w/-]+\.md\b", configuration.partition("\nnav:")[2]))
-    return sorted(set(pages.values()) - listed)
+    return sorted(set(pages.values()) - _listed(configuration))
+
+
+def _listed(configuration: str) -> set[str]:
+    return set(re.findall(r"[\w/-]+\.md\b", configuration.partition("\nnav:")[2]))
 
 
 def _place(path: str) -> str:
