@@ -129,6 +129,8 @@ async def test_a_whole_plan_is_judged_and_nothing_is_written(
     reasons = sorted(result.reason.name for result in pinned.pods)
     assert reasons == ["DRY_RUN", "DRY_RUN", "NODE_FULL", "POD_NOT_FOUND"]
     assert pinned.sentence.startswith(f"2 of 4 pods would be on node {name}; ")
+    assert board.clusters
+    assert not any(board.reports.of(each) for each in board.clusters), "a planner would go on from a report"
 
     with pytest.raises(errors.NotFound):
         await client.get(resources.NODES, name)

@@ -75,6 +75,8 @@ class Board:
     def outrun(self, epoch: int) -> bool:
         """Move past an epoch that a pinner has seen, if it cannot come from a planner that was started after this one.
 
+        Everything is answered anew: a report of a node names the position at which an instruction was accepted.
+
         Returns:
             False when it can: then that planner is to be obeyed, and this one is not.
         """
@@ -85,6 +87,7 @@ class Board:
             replace(each, position=Position(self.epoch, each.position.sequence)) for each in self._instructions
         ]
         self._by_id = {each.id: each for each in self._instructions}
+        self._acks = {cluster: {} for cluster in self._acks}
         self._changed()
         return True
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
 
 from moorage.objects import Pod
-from moorage.pinner.names import CLAIM_ANNOTATION, NOT_PINNED_ANNOTATION, PIN_ANNOTATION
+from moorage.pinner.names import CLAIM_ANNOTATION, NOT_PINNED_ANNOTATION, PIN_ANNOTATION, PREPARING
 from moorage.pinner.node.reports import Reports, report_of
 from moorage.protocol import NodeReport, NodeState, Position, SlotReport
 from moorage.protocol import Owner as Whose
@@ -115,3 +116,49 @@ async def test_a_whole_life_is_told_and_a_new_leader_says_how_it_stands() -> Non
         bed.api.delete("nodes", "n1")
         await bed.run(30)
         assert bed.reports[-1] == NodeReport("n1", NodeState.GONE, position=Position(1, 1))
+
+
+def newest(bed: Bed) -> NodeReport:
+    return bed.reports[-1]
+
+
+@virtual
+async def test_a_position_accounts_for_what_was_accepted_and_for_nothing_else() -> None:
+    async with Bed() as bed:
+        await bed.answered(made := bed.planner.create("n1"))
+        await bed.until(lambda: bed.reports)
+        assert newest(bed).position == bed.planner.issued[made].position
+        refused = bed.planner.create("n1", labels={"pool": "b"})
+        await bed.answered(refused, bed.planner.pin("n1", *bed.people.pods(1)))
+        await bed.run(3)
+        assert bed.planner.final(refused) == "REJECTED DUPLICATE_NODE"
+        assert newest(bed).position == bed.planner.issued[made].position, "neither a refusal nor a pin moves it"
+        expected = bed.planner.expect("n1", 2)
+        await bed.until(lambda: newest(bed).position == bed.planner.issued[expected].position)
+        assert newest(bed).slots, "what it accounts for is in it"
+
+
+@virtual
+async def test_what_is_issued_again_is_answered_with_what_is_the_case_and_moves_the_position() -> None:
+    async with Bed() as bed:
+        await bed.answered(made := bed.planner.create("n1"))
+        await bed.until(lambda: bed.reports)
+        again = replace(bed.planner.issued[made], position=Position(2, 1))
+        bed.planner.submit(again)
+        await bed.until(lambda: newest(bed).position == again.position)
+        await bed.until(lambda: len(bed.planner.finals(made)) == 2)
+        assert {ack.outcome.name for _, ack in bed.planner.finals(made)} == {"APPLIED"}
+
+
+@virtual
+async def test_a_machine_that_is_ready_after_its_deadline_is_reported_and_nothing_is_held_on_it() -> None:
+    async with Bed() as bed:
+        await bed.answered(bed.planner.create("n1", within=20), bed.planner.expect("n1", 2, within=20))
+        bed.people.join("n1", ready=False)
+        await bed.run(30)
+        assert not any(each.state.usable for each in bed.reports)
+        node = bed.node("n1")
+        assert node is not None
+        assert PREPARING not in {taint["key"] for taint in node["spec"]["taints"]}, "nothing is held on it"
+        bed.people.join("n1")
+        await bed.until(lambda: newest(bed).state is NodeState.READY)

@@ -102,6 +102,24 @@ def test_reports_go_together_and_never_as_more_than_a_server_takes() -> None:
     assert {each.node for said in again for each in said.reports} == {f"n{number}" for number in range(TOGETHER)}
 
 
+def test_states_in_between_may_be_missing_the_last_one_never_is_and_an_end_is_said_once() -> None:
+    bulletin = Bulletin()
+
+    def taken() -> list[NodeReport]:
+        found = bulletin.take()
+        return list(found.reports) if found is not None else []
+
+    bulletin.put(report("n1", NodeState.PENDING))
+    bulletin.put(report("n1", NodeState.PLACEHOLDER))
+    assert taken() == [report("n1", NodeState.PLACEHOLDER)]
+    bulletin.put(report("n1", NodeState.JOINING))
+    bulletin.reconnect()
+    assert taken() == [report("n1", NodeState.JOINING)], "it was lost with the connection"
+    bulletin.put(report("n1", NodeState.GONE))
+    bulletin.reconnect()
+    assert taken() == [], "nobody intends anything for it any more"
+
+
 def test_what_the_webhook_does_is_said_when_it_changes_and_on_each_connection() -> None:
     bulletin = Bulletin()
     for webhook, said in (

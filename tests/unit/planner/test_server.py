@@ -135,6 +135,15 @@ def test_an_epoch_of_the_future_is_outrun_and_one_of_the_past_is_not() -> None:
     assert board.epoch == 5002
 
 
+def test_an_epoch_that_is_outrun_has_everything_answered_anew() -> None:
+    """What was answered in the epoch before has its old position in the reports of its node, for ever."""
+    board = _board(2, iter(range(1000, 2000)).__next__)
+    first = board.at(1)
+    board.record(CLUSTER, Ack(first.id, first.position, Outcome.APPLIED))
+    assert board.outrun(5000)
+    assert board.unfinished(CLUSTER) == [board.at(1), board.at(2)]
+
+
 # --- who gets in ---
 
 
