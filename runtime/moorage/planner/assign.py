@@ -55,6 +55,14 @@ class Assigner:
         """Node of every pod that was decided on, by the pod's uid."""
         return dict(self._node_of)
 
+    def follow(self, plan: Plan) -> None:
+        """Decide for a changed plan from now on; pods of nodes that are not in it any more are free again."""
+        names = {node.name for node in plan.nodes}
+        for uid in [uid for uid, node in self._node_of.items() if node not in names]:
+            del self._node_of[uid]
+            self._told.discard(uid)
+        self._plan = plan
+
     def update(self, pods: Iterable[Pod]) -> list[tuple[str, tuple[PodRef, ...]]]:
         """Look at all pods there are and decide what can be decided.
 

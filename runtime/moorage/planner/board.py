@@ -14,7 +14,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 
 from moorage.objects import Taint
-from moorage.protocol import Ack, Action, Instruction, Position
+from moorage.protocol import Ack, Action, Instruction, PinPods, Position
 
 from .reports import Reports
 
@@ -51,6 +51,8 @@ class Board:
         self._lasting = timedelta()
         self._instructions: list[Instruction] = []
         self._by_id: dict[str, Instruction] = {}
+        self._newest: dict[str, Instruction] = {}  # by the id that follows from the action alone
+        self._changed_at: dict[str, int] = {}  # node to the sequence of the last instruction for it, pins apart
         self._acks: dict[str, dict[str, Ack]] = {}
         self._listeners: list[Listener] = []
         self._ack_listeners: list[AckListener] = []
@@ -68,7 +70,7 @@ class Board:
         self.plan = plan
         self._lasting = lasting
         self._instructions = []
-        self._by_id = {}
+        self._by_id, self._newest, self._changed_at = {}, {}, {}
         self._acks = {cluster: {} for cluster in self._acks}
         self._changed()
 
@@ -92,21 +94,31 @@ class Board:
         return True
 
     def issue(self, action: Action, lasting: timedelta | None = None) -> Instruction | None:
-        """Add an instruction; None when the same was issued in this epoch already.
+        """Add an instruction; None when the same was issued in this epoch already, and still stands.
+
+        It does not stand any more when something else was issued for its node since, pins apart: a node may be
+        released and then promised again. It has another id then, which follows from how often the same was issued.
 
         Args:
             action: what to do.
             lasting: how long it may be carried out; None: as long as all others.
         """
-        key = instruction_id(self.plan, action)
-        if key in self._by_id:
+        action_id = instruction_id(self.plan, action)
+        newest = self._newest.get(action_id)
+        if newest is not None and newest.position.sequence >= self._changed_at.get(action.node, 0):
             return None
+        key, times = action_id, 1
+        while key in self._by_id:
+            times += 1
+            key = f"{action_id}-{times}"
         issued = datetime.fromtimestamp(self._clock() / 1000, UTC)
         position = Position(self.epoch, len(self._instructions) + 1)
         deadline = issued + (self._lasting if lasting is None else lasting)
         instruction = Instruction(key, position, issued, deadline, action, self.plan)
         self._instructions.append(instruction)
-        self._by_id[key] = instruction
+        self._by_id[key] = self._newest[action_id] = instruction
+        if not isinstance(action, PinPods):
+            self._changed_at[action.node] = position.sequence
         self._changed()
         return instruction
 

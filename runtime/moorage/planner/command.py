@@ -41,9 +41,9 @@ def main(arguments: argparse.Namespace) -> int:
     from moorage.ops import aio
 
     from . import service
+    from .file_source import PlanFile
     from .operation import OperationError
     from .server import ServerError
-    from .source import PlanFile
 
     if not settings.in_cluster:  # there the plan may still come, or be put right
         try:

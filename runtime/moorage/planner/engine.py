@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from moorage.objects import Pod
 from moorage.protocol import CreatePlaceholder, DeletePlaceholder, ExpectPods, PinPods, Release
 
 from .assign import Assigner, Lacking
 from .board import Board
-from .plan import Plan
+from .plan import Plan, PlannedNode
+from .source import NodeChange, Planned, Withdrawn
 
 
 class Engine:
@@ -52,10 +54,39 @@ class Engine:
         for name in plan.release:
             board.issue(Release(name))
         for node in plan.nodes:
-            if node.promise is not None:
-                board.issue(CreatePlaceholder(node.promise))
-            if node.slots:
-                board.issue(ExpectPods(node.name, node.slots), plan.expecting)
+            self._plan_node(plan, node, None)
+
+    def change(self, change: NodeChange) -> Plan:
+        """Take a change of the plan that is served; pods follow when ``look`` is called.
+
+        Args:
+            change: what is different from now on.
+
+        Returns:
+            The plan as it is now.
+        """
+        plan = self._plan
+        assert plan is not None  # noqa: S101 - begin comes first
+        name = change.node.name if isinstance(change, Planned) else change.name
+        if isinstance(change, Planned):
+            before = next((node for node in plan.nodes if node.name == name), None)
+            # Nodes are filled in their order, and one that is changed keeps its place.
+            nodes = (*plan.nodes, change.node) if before is None else _in_place(plan.nodes, change.node)
+            self._plan_node(plan, change.node, before)
+        else:
+            nodes = tuple(node for node in plan.nodes if node.name != name)
+            self._board.issue(DeletePlaceholder(name) if isinstance(change, Withdrawn) else Release(name))
+        self._plan = plan = replace(plan, nodes=nodes)
+        if self._assigner is not None:
+            self._assigner.follow(plan)
+        return plan
+
+    def _plan_node(self, plan: Plan, node: PlannedNode, before: PlannedNode | None) -> None:
+        """Issue what is new of a node: promise and slots."""
+        if node.promise is not None and (before is None or before.promise != node.promise):
+            self._board.issue(CreatePlaceholder(node.promise))
+        if node.slots and (before is None or before.slots != node.slots):
+            self._board.issue(ExpectPods(node.name, node.slots), plan.expecting)
 
     def look(self, pods: Iterable[Pod], before: Mapping[str, str] | None = None) -> None:
         """Pin the pods that the plan asks for and that were not pinned yet.
@@ -69,3 +100,7 @@ class Engine:
             self._assigner = Assigner(self._plan, {**(before or {}), **self._decided})
         for node, refs in self._assigner.update(pods):
             self._board.issue(PinPods(node, refs))
+
+
+def _in_place(nodes: tuple[PlannedNode, ...], node: PlannedNode) -> tuple[PlannedNode, ...]:
+    return tuple(node if each.name == node.name else each for each in nodes)

@@ -1,4 +1,4 @@
-"""The planner as a program: plan file, cluster, server and view, running side by side."""
+"""The planner as a program: source, cluster, server and view, running side by side."""
 
 from __future__ import annotations
 
@@ -6,28 +6,27 @@ import asyncio
 import logging
 import time
 from collections.abc import Coroutine
+from contextlib import aclosing
 from typing import Any
 
-from moorage.files.mistakes import FileMistakes
 from moorage.kube import credentials
 
 from . import tally
 from .board import Board
 from .cluster import Cluster
 from .engine import Engine
+from .file_source import PlanFile
 from .operation import Operation, operation
 from .plan import Plan
 from .rebalancing import Rebalancer
 from .server import PlannerServer, ServerSettings
 from .settings import PlannerSettings
-from .source import PlanFile
+from .source import NodeChange, Served, Source, Unusable
 from .stage import Stage
 from .view import View, choose
 
 logger = logging.getLogger(__name__)
 
-POLL_SECONDS = 1.0
-"""How often the plan file is looked at; a mounted ConfigMap follows only after a minute anyway."""
 SETTLE_SECONDS = 0.1
 """How long pods may go on changing before they are looked at again: a rollout changes hundreds at once."""
 REFRESH_SECONDS = 0.25
@@ -58,14 +57,21 @@ class Planner:
         settings: what to serve, where, to whom.
         operated: what it does besides when it runs in a cluster; by default what the settings say, without a cluster.
         view: what is shown; chosen by the settings by default.
+        source: what decides; by default the plan file of the settings.
     """
 
-    def __init__(self, settings: PlannerSettings, operated: Operation | None = None, view: View | None = None) -> None:
+    def __init__(
+        self,
+        settings: PlannerSettings,
+        operated: Operation | None = None,
+        view: View | None = None,
+        source: Source | None = None,
+    ) -> None:
         self._settings = settings
         self._operation = operated or Operation(settings)
         self._board = Board()
         self._engine = Engine(self._board)
-        self._source = PlanFile(settings.plan, rebalancing=settings.rebalancing)
+        self._source: Source = source or PlanFile(settings.plan, rebalancing=settings.rebalancing)
         pair, api_key = self._operation.pair, self._operation.api_key
         self.server = PlannerServer(self._board, ServerSettings(address=settings.listen, pair=pair, api_key=api_key))
         self._view = view or choose(self._board, settings.output, lambda: sorted(self.server.pinners.values()))
@@ -84,7 +90,7 @@ class Planner:
         try:
             for name, work in self._operation.works().items():
                 self._start(work, name)
-            self._start(self._follow_file(), "plan file")
+            self._start(self._follow_source(), "source")
             await self._ended.wait()
             for task in self._background:
                 if task.done():
@@ -106,62 +112,79 @@ class Planner:
         task.add_done_callback(lambda _: self._ended.set())
         self._background.append(task)
 
+    async def _follow_source(self) -> None:
+        """Serve what the source says, and every change of it."""
+        await self._operation.wait_complete()
+        async with aclosing(self._source.changes()) as changes:
+            async for change in changes:
+                if isinstance(change, Unusable):
+                    if self._engine.plan is None and not self._operation.stays_up:
+                        raise change.error
+                    self._broken(str(change.error))
+                elif self._engine.plan is None:
+                    await self._begin(change)
+                else:
+                    try:
+                        await self._take(change)
+                    except credentials.CredentialsError as error:
+                        self._broken(str(error))
+
+    async def _begin(self, first: Served | NodeChange) -> None:
+        """Listen, and serve the first plan."""
+        await self.server.start()
+        await self._take(first)
+        self._start(self._refresh(), "view")
+        if self._settings.once:
+            self._start(self._finished(), "once")
+
+    async def _take(self, change: Served | NodeChange) -> None:
+        if isinstance(change, Served):
+            await self._serve(change.plan)
+            return
+        plan = self._engine.change(change)
+        self._reach(plan)
+        self._look_up(plan)
+        self._rebalancer.follow(plan)
+        logger.info("plan has changed", extra={"plan": plan.name, "epoch": self._board.epoch, "nodes": len(plan.nodes)})
+
     async def _serve(self, plan: Plan) -> None:
         """Begin with a plan; pods that the plan does not name by uid follow when the cluster is known."""
-        wanted = plan.needs_cluster
-        if wanted is not None and self._cluster is None:
-            access = credentials.load(self._settings.kubeconfig, self._settings.context)
-            logger.info("pods are looked up in the cluster", extra={"server": access.server, "for": str(wanted)})
-            self._cluster = Cluster(access)
-            self._start(self._cluster.run(), "pods")
-            self._start(self._follow_pods(self._cluster), "assignment")
+        self._reach(plan)
         await self._rebalancer.end()
         self._began = time.monotonic()
         self._rebalancer.begin(plan)
         self._engine.begin(plan)
-        if wanted is None:
-            self._engine.look(())
-        elif self._cluster is not None:
-            self._cluster.changed.set()
+        self._look_up(plan)
         fields = {"plan": plan.name, "epoch": self._board.epoch, "nodes": len(plan.nodes), "digest": plan.digest[:12]}
         logger.info("plan is served", extra=fields)
         self._view.serving(plan)
         self._operation.served(plan)
 
-    async def _follow_file(self) -> None:
-        """Serve the plan, and again whenever it changes."""
-        await self._operation.wait_complete()
-        plan = await self._first_plan()
-        await self.server.start()
-        await self._serve(plan)
-        self._start(self._refresh(), "view")
-        if self._settings.once:
-            self._start(self._finished(), "once")
-        while True:
-            await asyncio.sleep(POLL_SECONDS)
-            try:
-                changed = self._source.changed()
-                if changed is not None:
-                    await self._serve(changed)
-            except (FileMistakes, credentials.CredentialsError) as error:
-                self._broken(str(error))
+    def _reach(self, plan: Plan) -> None:
+        """Follow the cluster's pods, if the plan does not name all of them by uid.
+
+        Raises:
+            CredentialsError: there is no way to the cluster.
+        """
+        wanted = plan.needs_cluster
+        if wanted is None or self._cluster is not None:
+            return
+        access = credentials.load(self._settings.kubeconfig, self._settings.context)
+        logger.info("pods are looked up in the cluster", extra={"server": access.server, "for": str(wanted)})
+        self._cluster = Cluster(access)
+        self._start(self._cluster.run(), "pods")
+        self._start(self._follow_pods(self._cluster), "assignment")
+
+    def _look_up(self, plan: Plan) -> None:
+        """Have the plan's pods pinned: now, or once the cluster's are known."""
+        if plan.needs_cluster is None:
+            self._engine.look(())
+        elif self._cluster is not None:
+            self._cluster.changed.set()
 
     def _tell_stage(self, stage: Stage, why: str) -> None:
         self._operation.rebalancing(stage, why)
         self._view.rebalancing(stage, why)
-
-    async def _first_plan(self) -> Plan:
-        """The plan to begin with; a planner that stays up waits for one that can be used."""
-        while True:
-            try:
-                plan = self._source.changed()
-                if plan is not None:
-                    return plan
-            except FileMistakes as error:
-                if not self._operation.stays_up:
-                    raise
-                self._broken(str(error))
-            await asyncio.sleep(POLL_SECONDS)
 
     def _broken(self, error: str) -> None:
         self._operation.broken(error, before=self._engine.plan)

@@ -1,72 +1,69 @@
-"""The plan file as it changes: a good new version replaces the plan, a broken one says why and changes nothing."""
+"""Where a planner's decisions come from: a whole plan, then changes of it, node by node.
+
+A plan file only ever replaces the plan. A program that decides by itself (an autoscaler) says which node is to come,
+which is not and which needs nothing more. Nothing else is touched: pinners stay connected and hear of that node alone.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import os
-from pathlib import Path
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
 
-from moorage.files.mistakes import FileMistakes, Mistake
-from moorage.files.yamlfile import MAX_BYTES
+from moorage.files.mistakes import FileMistakes
 
-from . import planfile
-from .plan import Plan
-
-OFF = (
-    "a plan of kind rebalance has pods evicted, and that is switched off: set rebalancing.enabled of the chart, or "
-    "MOORAGE_REBALANCING"
-)
-"""What is said of such a plan where it is not taken."""
+from .plan import Plan, PlannedNode
 
 
-class PlanFile:
-    """Follows one file.
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A plan is to be served; what was served before is replaced, and an epoch begins."""
 
-    Args:
-        path: the file.
-        rebalancing: whether plans that have pods evicted are taken.
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A node joins the plan, or its pods and slots are others than before.
+
+    The promise of a node stays as it is: a pinner refuses another one under the same name. Slots replace the slots
+    before. A node without slots keeps what is expected there until its time is over, or until it is ``Released``.
     """
 
-    def __init__(self, path: Path, *, rebalancing: bool = True) -> None:
-        self._path, self._rebalancing = path, rebalancing
-        self._seen: tuple[int, ...] = ()
-        self._digest = ""
+    node: PlannedNode
 
-    def load(self) -> Plan:
-        """Read it now.
 
-        Raises:
-            FileMistakes: it is not a plan; every mistake has its line.
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """A node leaves the plan because its machine does not come: its placeholder is deleted, its pods are free again."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """A node leaves the plan because it needs nothing more: pods that are bound there stay."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """What the source has to say cannot be read; what is served stays."""
+
+    error: FileMistakes
+
+
+NodeChange: TypeAlias = Planned | Withdrawn | Released
+Change: TypeAlias = Served | NodeChange | Unusable
+
+
+class Source(Protocol):
+    """What decides which nodes are to come, and which pods run on them."""
+
+    def changes(self) -> AsyncGenerator[Change, None]:
+        """The changes, in their order, for as long as somebody reads them; closed by whoever reads.
+
+        The first one that can be used is a ``Served``: what stands when the planner starts, perhaps without any node.
+        It says again what an earlier life of the planner was told. Ids follow from what is said: nothing is done twice.
         """
-        plan = self.changed()
-        assert plan is not None  # noqa: S101 - nothing was seen before
-        return plan
-
-    def changed(self) -> Plan | None:
-        """The plan, if the file's content has changed since it was looked at last.
-
-        Raises:
-            FileMistakes: it has changed and is not a plan; raised once for each such version.
-        """
-        try:
-            status = os.stat(self._path)
-            seen: tuple[int, ...] = (status.st_mtime_ns, status.st_size, status.st_ino)
-            if seen == self._seen:
-                return None
-            with self._path.open("rb") as file:
-                data = file.read(MAX_BYTES + 1)
-        except OSError as error:
-            seen = (error.errno or 0,)
-            if seen == self._seen:
-                return None
-            self._seen, self._digest = seen, ""
-            raise FileMistakes(str(self._path), [Mistake(0, f"cannot be read: {error.strerror or error}")]) from error
-        self._seen = seen
-        digest = hashlib.sha256(data).hexdigest()
-        if digest == self._digest:
-            return None
-        self._digest = digest
-        plan = planfile.read(str(self._path), data)
-        if plan.rebalance is not None and not self._rebalancing:
-            raise FileMistakes(str(self._path), [Mistake(0, OFF)])
-        return plan

@@ -23,7 +23,7 @@ from moorage.ops.parsing import Address
 from moorage.ops.secret import Secret
 from moorage.pinner.stream.client import InstructionStream
 from moorage.pinner.stream.connection import Endpoint
-from moorage.planner import service
+from moorage.planner import file_source, service
 from moorage.planner.operation import Operation, OperationError, operation
 from moorage.planner.service import Planner
 from moorage.planner.settings import PlannerSettings
@@ -35,7 +35,8 @@ PLAN = "nodes: [{name: n-1, allocatable: {cpu: 2, memory: 4Gi, pods: 10}}]\n"
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("POLL_SECONDS", "SETTLE_SECONDS", "REFRESH_SECONDS"):
+    monkeypatch.setattr(file_source, "POLL_SECONDS", 0.01)
+    for name in ("SETTLE_SECONDS", "REFRESH_SECONDS"):
         monkeypatch.setattr(service, name, 0.01)
 
 

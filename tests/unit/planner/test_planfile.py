@@ -15,8 +15,8 @@ from jsonschema import Draft7Validator, Draft202012Validator
 from moorage.files.mistakes import FileMistakes
 from moorage.objects import Taint
 from moorage.planner import planfile
+from moorage.planner.file_source import PlanFile
 from moorage.planner.plan import Plan, Rebalance
-from moorage.planner.source import PlanFile
 from moorage.protocol import Owner, PodRef, Promise, Slot
 from tools.generate import plan as generator
 

@@ -20,7 +20,7 @@ from rich.console import Console
 from moorage.cli import main
 from moorage.ops.configuration import SettingsError, load
 from moorage.pinner.stream.client import InstructionStream
-from moorage.planner import planfile, service
+from moorage.planner import file_source, planfile, service
 from moorage.planner.board import Board
 from moorage.planner.service import Planner
 from moorage.planner.settings import PlannerSettings
@@ -56,7 +56,8 @@ def _own_logs() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("POLL_SECONDS", "SETTLE_SECONDS", "REFRESH_SECONDS"):
+    monkeypatch.setattr(file_source, "POLL_SECONDS", 0.01)
+    for name in ("SETTLE_SECONDS", "REFRESH_SECONDS"):
         monkeypatch.setattr(service, name, 0.01)
 
 

@@ -88,6 +88,11 @@ class Rebalancer:
         self._task = asyncio.create_task(self._current.run(), name="planner rebalancing")
         self._task.add_done_callback(lambda task: self._ended() if task is self._task else None)
 
+    def follow(self, plan: Plan) -> None:
+        """Take the nodes of the plan as they are now."""
+        if self._current is not None:
+            self._current.follow(plan)
+
     async def end(self) -> None:
         """Give back what is under way, and forget the plan."""
         current, task, transport = self._current, self._task, self._transport

@@ -76,6 +76,12 @@ class Rebalancing:
         self.stage = Stage.ARRIVING
         self.why = ""
 
+    def follow(self, plan: Plan) -> None:
+        """Wait for, and take back, the nodes of the plan as they are now; what is emptied stays the same."""
+        self._plan = plan
+        if self._targets is not None:
+            self._targets.follow(plan)
+
     @property
     def troubles(self) -> list[str]:
         """A sentence for everything that did not come to be; none while it may yet."""

@@ -34,8 +34,12 @@ class Targets:
     """
 
     def __init__(self, plan: Plan, board: Board, cluster: str) -> None:
-        self._names = tuple(node.name for node in plan.nodes)
         self._board, self._cluster = board, cluster
+        self.follow(plan)
+
+    def follow(self, plan: Plan) -> None:
+        """Take the nodes of the plan as they are now."""
+        self._names = tuple(node.name for node in plan.nodes)
 
     @property
     def paused(self) -> str:

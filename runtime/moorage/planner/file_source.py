@@ -1,0 +1,89 @@
+"""The plan file as it changes: a good new version replaces the plan, a broken one says why and changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+from moorage.files.mistakes import FileMistakes, Mistake
+from moorage.files.yamlfile import MAX_BYTES
+
+from . import planfile
+from .plan import Plan
+from .source import Served, Unusable
+
+POLL_SECONDS = 1.0
+"""How often the file is looked at; a mounted ConfigMap follows only after a minute anyway."""
+OFF = (
+    "a plan of kind rebalance has pods evicted, and that is switched off: set rebalancing.enabled of the chart, or "
+    "MOORAGE_REBALANCING"
+)
+"""What is said of such a plan where it is not taken."""
+
+
+class PlanFile:
+    """Follows one file; a ``Source`` of whole plans.
+
+    Args:
+        path: the file.
+        rebalancing: whether plans that have pods evicted are taken.
+    """
+
+    def __init__(self, path: Path, *, rebalancing: bool = True) -> None:
+        self._path, self._rebalancing = path, rebalancing
+        self._seen: tuple[int, ...] = ()
+        self._digest = ""
+
+    def load(self) -> Plan:
+        """Read it now.
+
+        Raises:
+            FileMistakes: it is not a plan; every mistake has its line.
+        """
+        plan = self.changed()
+        assert plan is not None  # noqa: S101 - nothing was seen before
+        return plan
+
+    async def changes(self) -> AsyncGenerator[Served | Unusable, None]:
+        """The plan, and again whenever the file has changed."""
+        while True:
+            try:
+                plan = self.changed()
+            except FileMistakes as error:
+                yield Unusable(error)
+            else:
+                if plan is not None:
+                    yield Served(plan)
+            await asyncio.sleep(POLL_SECONDS)
+
+    def changed(self) -> Plan | None:
+        """The plan, if the file's content has changed since it was looked at last.
+
+        Raises:
+            FileMistakes: it has changed and is not a plan; raised once for each such version.
+        """
+        try:
+            status = os.stat(self._path)
+            seen: tuple[int, ...] = (status.st_mtime_ns, status.st_size, status.st_ino)
+            if seen == self._seen:
+                return None
+            with self._path.open("rb") as file:
+                data = file.read(MAX_BYTES + 1)
+        except OSError as error:
+            seen = (error.errno or 0,)
+            if seen == self._seen:
+                return None
+            self._seen, self._digest = seen, ""
+            raise FileMistakes(str(self._path), [Mistake(0, f"cannot be read: {error.strerror or error}")]) from error
+        self._seen = seen
+        digest = hashlib.sha256(data).hexdigest()
+        if digest == self._digest:
+            return None
+        self._digest = digest
+        plan = planfile.read(str(self._path), data)
+        if plan.rebalance is not None and not self._rebalancing:
+            raise FileMistakes(str(self._path), [Mistake(0, OFF)])
+        return plan
