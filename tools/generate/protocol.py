@@ -5,6 +5,8 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+
 from moorage.protocol.reasons import ReasonCode
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,17 +28,36 @@ def modules() -> dict[str, str]:
     return {path: text for proto, target in TARGETS.items() for path, text in _module(proto, target).items()}
 
 
-def _module(proto: str, target: str) -> dict[str, str]:
+def described(proto: str = PROTO, sources: Path = SOURCES, *, comments: bool = False) -> FileDescriptorSet:
+    """A .proto file and all that it imports, as protoc reads them; the file itself is the last one.
+
+    Args:
+        proto: the file, below the folder of sources.
+        sources: where packages are looked for.
+        comments: whether comments are wanted, too.
+
+    Raises:
+        RuntimeError: protoc refuses it; it has printed why.
+    """
+    with tempfile.TemporaryDirectory(prefix="moorage-protoc-") as folder:
+        made = Path(folder, "set.binpb")
+        wanted = [f"--descriptor_set_out={made}", "--include_imports", *(["--include_source_info"] if comments else [])]
+        _protoc(proto, sources, wanted)
+        return FileDescriptorSet.FromString(made.read_bytes())
+
+
+def _protoc(proto: str, sources: Path, wanted: list[str]) -> None:
     import grpc_tools  # type: ignore[import-untyped]  # not at the top: every other generator works without it
     from grpc_tools import protoc
 
     wellknown = Path(grpc_tools.__file__).with_name("_proto")
+    if protoc.main(["protoc", f"-I{sources}", f"-I{wellknown}", *wanted, proto]) != 0:
+        raise RuntimeError(f"protoc refuses {sources / proto}: see above")
+
+
+def _module(proto: str, target: str) -> dict[str, str]:
     with tempfile.TemporaryDirectory(prefix="moorage-protoc-") as folder:
-        code = protoc.main(
-            ["protoc", f"-I{SOURCES}", f"-I{wellknown}", f"--python_out={folder}", f"--pyi_out={folder}", proto]
-        )
-        if code != 0:
-            raise RuntimeError(f"protoc refuses {SOURCES / proto}: see above")
+        _protoc(proto, SOURCES, [f"--python_out={folder}", f"--pyi_out={folder}"])
         made = Path(folder, proto).parent
         texts = {path.name: path.read_text() for path in made.iterdir() if path.suffix in (".py", ".pyi")}
     # protoc names the module after the .proto file's folder; ours is a sub-package that shows nothing to others.

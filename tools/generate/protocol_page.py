@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 from google.protobuf.descriptor_pb2 import (
     DescriptorProto,
     EnumDescriptorProto,
     FieldDescriptorProto,
-    FileDescriptorProto,
-    FileDescriptorSet,
 )
 
 from tools.generate import protocol
@@ -27,7 +23,7 @@ Comments = dict[tuple[int, ...], str]
 
 def page() -> str:
     """The page."""
-    file = _parsed()
+    file = protocol.described(comments=True).file[-1]
     comments = {tuple(each.path): each.leading_comments for each in file.source_code_info.location}
     service = file.service[0]
     parts = [
@@ -47,24 +43,6 @@ def page() -> str:
             parts.append(_enum(enum, (_ENUM, index), comments))
     parts.append(f"## {_REASONS}\n\n{protocol.reasons()}")
     return "\n".join(parts)
-
-
-def _parsed() -> FileDescriptorProto:
-    """The .proto file as protoc (of grpcio-tools) reads it, comments included.
-
-    Raises:
-        RuntimeError: protoc refuses it; it has printed why.
-    """
-    import grpc_tools  # type: ignore[import-untyped]  # not at the top: every other generator works without it
-    from grpc_tools import protoc
-
-    wellknown = Path(grpc_tools.__file__).with_name("_proto")
-    with tempfile.NamedTemporaryFile(prefix="moorage-protoc-") as made:
-        paths = [f"-I{protocol.SOURCES}", f"-I{wellknown}"]
-        options = [f"--descriptor_set_out={made.name}", "--include_source_info"]
-        if protoc.main(["protoc", *paths, *options, protocol.PROTO]) != 0:
-            raise RuntimeError(f"protoc refuses {protocol.SOURCES / protocol.PROTO}: see above")
-        return FileDescriptorSet.FromString(Path(made.name).read_bytes()).file[0]
 
 
 def _message(message: DescriptorProto, path: tuple[int, ...], comments: Comments) -> str:

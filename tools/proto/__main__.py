@@ -1,0 +1,49 @@
+"""``python -m tools.proto check|freeze``: whether the pinning protocol keeps what v1 declares, and how v1 grows."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from .baseline import Baseline, Refused
+
+
+def main(argv: Sequence[str] | None = None, baseline: Baseline | None = None) -> int:
+    """Check or freeze; returns the exit code (1: something is broken, and nothing was written)."""
+    parser = argparse.ArgumentParser(prog="python -m tools.proto", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("check", help="fail when the .proto file breaks what is declared; additions pass")
+    freeze = commands.add_parser("freeze", help="declare what the .proto file says now")
+    freeze.add_argument("--force", metavar="REASON", default="", help="break what is declared, and keep the reason")
+    asked = parser.parse_args(argv)
+    kept = baseline or Baseline()
+    try:
+        if asked.command == "check":
+            return _check(kept)
+        for name in kept.freeze(asked.force):
+            print(f"new: {name}")
+    except (Refused, RuntimeError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"{kept.path.name} declares what {kept.proto.name} says")
+    return 0
+
+
+def _check(kept: Baseline) -> int:
+    broken, new = kept.compare()
+    for each in broken:
+        print(each, file=sys.stderr)
+    if broken:
+        hint = "Undo it and add something new instead, or give a reason: ./taskw proto:freeze -- --force REASON"
+        print(
+            f"{kept.proto.name} breaks what {kept.path.name} declares in {len(broken)} places. {hint}", file=sys.stderr
+        )
+        return 1
+    if new:
+        print(f"{len(new)} additions are not declared yet: run ./taskw proto:freeze before a release")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
