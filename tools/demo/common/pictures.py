@@ -35,14 +35,14 @@ class Sentences:
         self._taken = taken
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Draw them, long ones on several lines."""
+        """Draw them, long ones on several lines; a sentence that does not fit as a whole is left out."""
         room = max(LEAST_LINES, console.height - 1 - self._taken)
         lines: list[Text] = []
         for said in reversed(self._said):
             first, *rest = line(said).wrap(console, options.max_width - _INDENT)
-            lines = [first, *(Text(" " * _INDENT).append_text(each) for each in rest), *lines]
-            if len(lines) >= room:
+            if lines and len(lines) + 1 + len(rest) > room:
                 break
+            lines = [first, *(Text(" " * _INDENT).append_text(each) for each in rest), *lines]
         yield from lines[-room:]
 
 
