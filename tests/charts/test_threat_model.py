@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.charts.rendering import EVICTOR, NAMESPACE, PINNER, PLANNER, Values, render
+from tests.charts.rendering import EVICTOR, NAMESPACE, PINNER, PLANNER, Object, Values, render
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/threat-model.md").read_text()
 READS = {"get", "list", "watch"}
@@ -25,11 +25,24 @@ ACCOUNTS: dict[str, tuple[str, Values]] = {
 
 
 def granted(chart: str, values: Values) -> Iterator[Grant]:
-    for role in render(chart, values).installed:
-        if role["kind"] not in ("Role", "ClusterRole"):
-            continue
-        where = {None: "all", NAMESPACE: "its own"}.get(namespace := role["metadata"].get("namespace"), namespace)
+    installed = render(chart, values).installed
+    bound = {
+        (each["kind"], each["metadata"].get("namespace"), each["metadata"]["name"]) for each in bindings(installed)
+    }
+    for role in installed:
+        kind, meta = role["kind"], role["metadata"]
+        if (f"{kind}Binding", meta.get("namespace"), meta["name"]) not in bound:
+            continue  # another kind, or one that nobody but people may be bound to
+        where = {None: "all", NAMESPACE: "its own"}.get(namespace := meta.get("namespace"), namespace)
         yield from ((where, *rest) for rule in role["rules"] for rest in writes(rule))
+
+
+def bindings(objects: Sequence[Object]) -> Iterator[Object]:
+    """Those of objects that bind a role to an account; a role and its binding have one name in our charts."""
+    for each in objects:
+        if each["kind"] in ("RoleBinding", "ClusterRoleBinding"):
+            assert each["roleRef"]["name"] == each["metadata"]["name"]
+            yield each
 
 
 def writes(rule: dict[str, Any]) -> Iterator[tuple[str, str, str]]:

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from moorage.drain.reasons import Effect, Reason
+from moorage.evictor.candidates import NodeReason
+from moorage.evictor.compaction import KeptReason
 from moorage.pinner.stream.connection import Cause
+from moorage.protocol import ReasonCode
 from tests.unit.docs.log_sentences import ALL, FAULTS, Package
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -77,6 +80,13 @@ def test_every_reason_that_stops_a_cycle_has_an_answer() -> None:
     section = SYMPTOMS.split("### The evictor's cycle stops\n")[1].split("\n### ")[0]
     stopping = [each.name for each in Reason if each.effect is Effect.STOPS]
     assert re.findall(r"^\| `([A-Z_]+)` \|", section, re.MULTILINE) == stopping
+
+
+def test_every_code_on_the_page_is_one_of_ours() -> None:
+    known = {each.name for codes in (ReasonCode, Reason, KeptReason, NodeReason) for each in codes}
+    named = set(re.findall(r"`([A-Z]+(?:_[A-Z]+)+|QUIET|NEEDED|REFILLED|UNCORDONED|UNTAINTED|TIMEOUT)`", PAGE))
+    assert len(named) > 20
+    assert {each for each in named if not each.startswith("MOORAGE_")} <= known
 
 
 def test_every_message_of_a_stopped_reservation() -> None:
