@@ -35,7 +35,7 @@ PUBLISHED_SYMPTOMS = ("OutOfcpu", "OutOfmemory", "OutOf{resource}", "NodeAffinit
 UNANSWERED = frozenset(
     {
         "event without type, reason, action or object not recorded",  # a programming error that tests find
-        "kind is not served, so there is none of it; asking again",  # never above level info
+        "kind is not served, trying again later",  # never above level info
     }
 )
 """Lines about which nobody can or need do anything."""
@@ -68,6 +68,14 @@ def test_every_line_on_the_page_is_written_by_some_program(package: Package) -> 
     written = [re.escape(each).replace("%s", ".+") for each in package.sentences(ALL)]
     assert [line for line in listed() if not any(re.fullmatch(each, line) for each in written)] == []
     assert len(listed()) == len(set(listed()))
+
+
+def test_lines_that_operations_quotes_are_written(package: Package) -> None:
+    page = " ".join((ROOT / "docs/guides/operations.md").read_text().split())
+    quoted = set(re.findall(r"log line `([^`]+)`|is `([^`]+trying again)`|\(`([^`]+listing again)`\)", page))
+    lines = {line for groups in quoted for line in groups if line}
+    assert len(lines) > 3
+    assert lines <= set(package.sentences(FAULTS))
 
 
 def test_every_cause_of_a_broken_stream_has_an_answer() -> None:
