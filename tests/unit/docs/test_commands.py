@@ -34,6 +34,9 @@ RUN: Mapping[str, str] = {
     "pulumi stack --show-urns": "tests/pulumi/test_engine.py::test_a_lost_state_is_imported",
     "python -m grpc_tools.protoc": EXAMPLE,
     "python planner.py": EXAMPLE,
+    "uvx --from ./runtime moorage evictor --once": (
+        "tests/image/test_wheel.py::test_one_command_looks_at_a_cluster_once"
+    ),
 }
 """Beginnings of commands, each with the test that runs them."""
 
