@@ -144,6 +144,11 @@ def test_the_demo_ends_with_a_checked_outcome(after_kills: Told) -> None:
     assert outcome["shape"] == moments.expected()
     assert len(outcome["placement"]) == outcome["pods"] == 60
     assert outcome["nodes"] == 12
+    assert outcome["as_bought"] == 60
+    assert outcome["alone"]["pods"] == 60
+    assert outcome["alone"]["as_bought"] + outcome["alone"]["pending"] < 60, "who chooses alone chooses otherwise"
+    beside = f"Moorage 60 of 60 pods, kube-scheduler alone {outcome['alone']['as_bought']} of 60"
+    assert f"on the node that was bought for them: {beside}" in story
     assert "\x1b[" not in story, "colours are for terminals"
     assert story.index("60 pods pinned, and still no machine") < story.index("is switched on")
     assert after_kills.processes == []
