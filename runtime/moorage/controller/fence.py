@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
+
+from moorage.kube.client import Client
+from moorage.kube.resource import Resource
+from moorage.objects import KubeObject
 
 T = TypeVar("T")
+K = TypeVar("K", bound=KubeObject)
 
 
 class NotLeading(Exception):
@@ -47,3 +52,33 @@ class Fence:
             if not self._is_leader():
                 raise NotLeading
             return await request()
+
+    async def patch(
+        self, client: Client, resource: Resource[K], seen: K, changes: Mapping[str, Any], *, subresource: str = ""
+    ) -> K:
+        """Change an object when it is our turn, only as it was seen: it has the same uid and resourceVersion.
+
+        Args:
+            client: the API server.
+            resource: the kind.
+            seen: the object.
+            changes: a merge patch.
+            subresource: the part of it that is changed; empty means the object itself.
+
+        Raises:
+            NotLeading: it was not changed.
+            Conflict: it is another object, or has changed.
+            NotFound: it is gone.
+        """
+        meta = seen.metadata
+        return await self.write(
+            lambda: client.patch(
+                resource,
+                meta.name,
+                meta.namespace,
+                changes=changes,
+                uid=meta.uid,
+                resource_version=meta.resource_version,
+                subresource=subresource,
+            )
+        )

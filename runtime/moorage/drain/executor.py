@@ -154,17 +154,8 @@ class Executor:
         if changes is None:
             self._attempts.changed(step)
             return
-        meta = step.node.metadata
         try:
-            node = await self._fence.write(
-                lambda: self._client.patch(
-                    resources.NODES,
-                    meta.name,
-                    changes=changes,
-                    uid=meta.uid,
-                    resource_version=meta.resource_version,
-                )
-            )
+            node = await self._fence.patch(self._client, resources.NODES, step.node, changes)
         except (errors.Conflict, errors.NotFound):
             self.errors = 0
             self._attempts.changed(step)

@@ -10,10 +10,10 @@ import asyncio
 import logging
 from functools import partial
 
+from moorage.controller import process
 from moorage.controller.fence import Fence
 from moorage.controller.leading import Program, lease_watch
 from moorage.controller.ourselves import Ourselves
-from moorage.kube import credentials
 from moorage.kube.client import Client
 from moorage.kube.events import EventRecorder
 from moorage.kube.http.transport import Transport
@@ -52,11 +52,7 @@ async def run(settings: EvictorSettings) -> None:
     """
     logger.warning(DRY_RUN if settings.dry_run else ACTS)
     checks = health.Health()
-    async with (
-        Transport(credentials.load(settings.kubeconfig, settings.context)) as transport,
-        health.serve(checks, settings.health_address) as address,
-    ):
-        logger.info("health server listens", extra={"address": str(address)})
+    async with process.opened(settings, checks) as transport:
         await _Service(settings, transport, checks).run()
 
 

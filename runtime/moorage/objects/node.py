@@ -6,6 +6,9 @@ import msgspec
 
 from .base import Condition, KubeObject, Object, Quantities
 
+COPIED_LABELS = ("topology.kubernetes.io/zone", "topology.kubernetes.io/region")
+"""Labels of a Node that the API server gives the pods on it, from 1.35 on (plugin/pkg/admission/podtopologylabels)."""
+
 
 class Taint(Object, frozen=True):
     """A taint; ``effect`` is NoSchedule, PreferNoSchedule or NoExecute."""

@@ -260,3 +260,16 @@ class Pod(KubeObject, frozen=True):
     def finished(self) -> bool:
         """Whether the pod has ended and no longer uses its node."""
         return self.status.phase in ("Succeeded", "Failed")
+
+    @property
+    def deployment(self) -> str:
+        """The name of the Deployment that the pod's ReplicaSet is of; empty when there is none.
+
+        It is told by the name of the ReplicaSet, ``<deployment>-<pod-template-hash>`` (deployment/sync.go), so that
+        nobody needs to watch ReplicaSets for it.
+        """
+        controller, revision = self.metadata.controller(), self.metadata.labels.get("pod-template-hash", "")
+        if controller is None or controller.kind != "ReplicaSet" or not revision:
+            return ""
+        name = controller.name.removesuffix(f"-{revision}")
+        return name if name != controller.name else ""

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from moorage.objects import Pod, Taint, Toleration
 from moorage.protocol import ReasonCode
-from moorage.scheduling import Fit, Reason, Verdict
+from moorage.scheduling import Fit, Reason, Verdict, gangs
 
 from .refusal import Nominable, Refusal, Wait
 
@@ -19,17 +19,6 @@ RECREATING = frozenset((("apps/v1", "ReplicaSet"), ("v1", "ReplicationController
 """Controllers that create a deleted pod again and count nothing against anybody."""
 
 DEFAULT_SCHEDULER = "default-scheduler"
-
-GANG_LABELS = (
-    "scheduling.x-k8s.io/pod-group",
-    "pod-group.scheduling.sigs.k8s.io",
-    "pod-group.scheduling.sigs.k8s.io/name",
-    "scheduling.k8s.io/group-name",
-    "gang.scheduling.koordinator.sh/name",
-    "scheduling.koordinator.sh/gang-name",
-    "volcano.sh/job-name",
-    "yunikorn.apache.org/task-group-name",
-)
 
 _NATIVE = ("cpu", "memory", "ephemeral-storage", "pods")
 
@@ -138,8 +127,7 @@ def _refuse_owner(pod: Pod) -> Refusal | None:
             f"the pod belongs to {owner.kind} {owner.name} ({owner.api_version}), "
             "which is not known to create it again",
         )
-    gang = next((label for label in GANG_LABELS if label in pod.metadata.labels), None)
-    if gang is not None:
+    if gang := gangs.mark(pod):
         return Refusal(ReasonCode.POD_GANG, f"the pod is part of a gang: label {gang}")
     return None
 

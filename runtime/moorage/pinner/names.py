@@ -58,6 +58,12 @@ ROLE_LABEL = "moorage.dev/role"
 LEADER = "leader"
 """On the pod of the replica that leads: the Service of the webhook selects it."""
 
+NO_MANAGERS: tuple[dict[str, str], ...] = ({},)
+"""``managedFields`` that mean: keep none (k8s.io/apimachinery/pkg/util/managedfields), of objects that only we write.
+
+The API server would work out anew with each write who wrote which field.
+"""
+
 FINALIZER = "moorage.dev/placeholder"
 """On a reservation while a placeholder may exist that only we would ever clean up."""
 

@@ -11,12 +11,12 @@ from collections.abc import Coroutine
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from moorage.controller import scaled
+from moorage.controller import process, scaled
 from moorage.controller.fence import Fence, NotLeading
 from moorage.controller.leading import Program, lease_watch
 from moorage.controller.ourselves import Ourselves
 from moorage.controller.role import Role
-from moorage.kube import credentials, errors, resources
+from moorage.kube import errors, resources
 from moorage.kube.backoff import Backoff
 from moorage.kube.client import Client
 from moorage.kube.events import EventRecorder
@@ -73,11 +73,7 @@ async def run(settings: PinnerSettings) -> None:
         HealthError: the health server cannot be started.
     """
     checks = health.Health()
-    async with (
-        Transport(credentials.load(settings.kubeconfig, settings.context)) as transport,
-        health.serve(checks, settings.health_address) as address,
-    ):
-        logger.info("health server listens", extra={"address": str(address)})
+    async with process.opened(settings, checks) as transport:
         await _Service(settings, transport, checks).run()
 
 

@@ -20,8 +20,6 @@ from .plan import Plan, PlannedNode, Wanted
 
 logger = logging.getLogger(__name__)
 
-_HASH = "pod-template-hash"
-
 
 @dataclass(frozen=True, slots=True)
 class Lacking:
@@ -184,9 +182,8 @@ def top_owner(pod: Pod) -> Owner | None:
     controller = pod.metadata.controller()
     if controller is None:
         return None
-    suffix = "-" + pod.metadata.labels.get(_HASH, "")
-    if controller.kind == "ReplicaSet" and len(suffix) > 1 and controller.name.endswith(suffix):
-        return Owner("Deployment", pod.metadata.namespace, controller.name.removesuffix(suffix))
+    if name := pod.deployment:
+        return Owner("Deployment", pod.metadata.namespace, name)
     return Owner(controller.kind, pod.metadata.namespace, controller.name)
 
 

@@ -12,14 +12,11 @@ from moorage.kube.client import Client
 from moorage.kube.credentials import Access
 from moorage.kube.errors import Forbidden, KubeError, NotFound
 from moorage.kube.http.transport import Transport
-from moorage.kube.resource import Resource
-from moorage.kube.resources import PODS
+from moorage.kube.resources import NODE_RESERVATIONS, PODS
 from moorage.objects import Pod
-from moorage.reservations import GROUP_VERSION, NodeReservation, read
+from moorage.reservations import read
 
 logger = logging.getLogger(__name__)
-
-RESERVATIONS = Resource(GROUP_VERSION, "nodereservations", "NodeReservation", NodeReservation, namespaced=False)
 
 
 class Cluster:
@@ -63,7 +60,7 @@ class Cluster:
         backoff = Backoff(base=0.5, cap=10.0)
         while True:
             try:
-                found = await Client(self._transport).list(RESERVATIONS)
+                found = await Client(self._transport).list(NODE_RESERVATIONS)
             except NotFound:
                 return {}
             except Forbidden as error:

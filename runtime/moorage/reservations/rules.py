@@ -12,8 +12,6 @@ from moorage.scheduling import requests
 from .model import Owner, Promise, Slot, Spec
 from .reading import moment
 
-_REVISION = "pod-template-hash"
-
 
 def expired(spec: Spec, now: datetime) -> bool:
     """Whether the node should have been there by now; without a readable deadline never.
@@ -102,11 +100,7 @@ def created_since(since: str, pods: Iterable[Pod]) -> Iterator[Pod]:
 
 
 def belongs_to(pod: Pod, owner: Owner) -> bool:
-    """Whether a pod's top controller is this owner.
-
-    A Deployment is recognised by the name of its ReplicaSet, ``<deployment>-<pod-template-hash>``
-    (deployment/sync.go), so that nobody needs to watch ReplicaSets for it.
-    """
+    """Whether a pod's top controller is this owner; a Deployment is known by the name of its ReplicaSet."""
     if pod.metadata.namespace != owner.namespace:
         return False
     controller = pod.metadata.controller()
@@ -114,13 +108,7 @@ def belongs_to(pod: Pod, owner: Owner) -> bool:
         return False
     if controller.kind == owner.kind and controller.name == owner.name:
         return not owner.uid or controller.uid == owner.uid
-    revision = pod.metadata.labels.get(_REVISION, "")
-    return (
-        owner.kind == "Deployment"
-        and controller.kind == "ReplicaSet"
-        and bool(revision)
-        and controller.name == f"{owner.name}-{revision}"
-    )
+    return owner.kind == "Deployment" and bool(owner.name) and pod.deployment == owner.name
 
 
 def room_left(promise: Promise, pods: Iterable[Pod], slots: Iterable[Slot] = ()) -> dict[str, int]:

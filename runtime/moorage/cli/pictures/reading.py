@@ -14,8 +14,6 @@ from moorage.scheduling import requests
 from ..attention import why
 from .scene import Block, NodeState, PodState, Row, Scene
 
-_REVISION = "pod-template-hash"
-
 
 def node_state(node: Node, *, switched_on: bool = False) -> NodeState:
     """How far a node is.
@@ -47,9 +45,7 @@ def owner(pod: Pod) -> str:
     """Whose pod it is, as ``namespace/name``: a Deployment by the name of its ReplicaSet; a bare pod is its own."""
     meta = pod.metadata
     controller = meta.controller()
-    name = controller.name if controller is not None else meta.name
-    if controller is not None and controller.kind == "ReplicaSet" and (revision := meta.labels.get(_REVISION)):
-        name = name.removesuffix(f"-{revision}")
+    name = pod.deployment or (controller.name if controller is not None else meta.name)
     return f"{meta.namespace}/{name}"
 
 

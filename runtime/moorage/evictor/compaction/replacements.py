@@ -14,11 +14,9 @@ from msgspec.structs import replace
 from moorage.evictor.candidates.controllers import Made
 from moorage.objects import OwnerReference, Pod, quantity
 from moorage.objects.base import Quantities
+from moorage.objects.node import COPIED_LABELS
 from moorage.objects.pod import Container, PodSpec, PodStatus, ResourceRequirements
 from moorage.scheduling import stored
-
-_OF_THE_NODE = ("topology.kubernetes.io/zone", "topology.kubernetes.io/region")
-"""Labels that a pod gets from its node when it is bound."""
 
 
 class Replacements:
@@ -87,8 +85,8 @@ def _freshness(pod: Pod) -> tuple[bool, str, str]:
 def _anew(pod: Pod, name: str) -> Pod:
     meta = pod.metadata
     labels = meta.labels
-    if any(key in labels for key in _OF_THE_NODE):
-        labels = {key: value for key, value in labels.items() if key not in _OF_THE_NODE}
+    if any(key in labels for key in COPIED_LABELS):
+        labels = {key: value for key, value in labels.items() if key not in COPIED_LABELS}
     metadata = replace(meta, name=name, uid="", labels=labels, deletion_timestamp=None)
     spec = replace(pod.spec, node_name="") if pod.spec.node_name else pod.spec
     return stored(replace(pod, metadata=metadata, spec=spec, status=PodStatus()))

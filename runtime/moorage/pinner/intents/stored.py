@@ -21,14 +21,12 @@ from moorage.kube.backoff import Backoff
 from moorage.kube.client import FIELD_MANAGER, Client
 from moorage.reservations import NodeReservation, Spec, merging, read, unknown_fields
 
-from ..names import FINALIZER
+from ..names import FINALIZER, NO_MANAGERS
 from ..node.steps import EditReservation
 from ..refusal import is_final
 from ..state.cluster import World
 
 _encode = msgspec.json.Encoder().encode
-_UNMANAGED: tuple[dict[str, str], ...] = ({},)
-"""``managedFields`` that mean: keep none (k8s.io/apimachinery/pkg/util/managedfields). Only we write reservations."""
 _QUERY = {"fieldManager": FIELD_MANAGER}
 
 
@@ -239,7 +237,7 @@ class Ledger:
             "labels": meta.labels,
             "annotations": meta.annotations,
             "finalizers": finalizers,
-            "managedFields": _UNMANAGED,
+            "managedFields": NO_MANAGERS,
         }
         spec = merging.merge_patch(old.spec, changes)
         return await self._put_to(resources.NODE_RESERVATIONS.path("", meta.name), _body(metadata, spec=spec))

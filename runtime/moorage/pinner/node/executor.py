@@ -261,24 +261,16 @@ class Executor:
         self._reporter.node_deleted(meta.name, step.why)
 
     async def _patch_node(self, name: str, step: PatchNode) -> None:
-        meta = step.node.metadata
         try:
-            node = await self._fence.write(
-                lambda: self._client.patch(
-                    resources.NODES,
-                    meta.name,
-                    changes=step.changes,
-                    uid=meta.uid,
-                    resource_version=meta.resource_version,
-                )
-            )
+            node = await self._fence.patch(self._client, resources.NODES, step.node, step.changes)
         except (errors.Conflict, errors.NotFound):
             self._attempts.changed(name, step)
             await self.confirm(name)
             return
         self._attempts.made(name, step, f"change of node {name}")
         if lost := adoption.undone(node, step.changes):
-            self._world.not_kept[meta.uid] = self._world.not_kept.get(meta.uid, frozenset()) | lost
+            uid = step.node.metadata.uid
+            self._world.not_kept[uid] = self._world.not_kept.get(uid, frozenset()) | lost
         self._world.wrote_node(node)
         if self._world.reservation(name) is None:
             self._reporter.opened(name)

@@ -32,7 +32,7 @@ from moorage.objects.base import Object, ObjectMeta
 from moorage.reservations import moment, rules
 
 from .. import metrics
-from ..names import RENEWED_ANNOTATION
+from ..names import NO_MANAGERS, RENEWED_ANNOTATION
 from ..reporting import Reporter
 from ..state.cluster import World
 from .signs import QUIET, is_ours
@@ -54,8 +54,6 @@ AHEAD = timedelta(seconds=2)
 """How far a renewTime may be ahead of our lower bound of the server's time before it counts as wrong."""
 
 _QUERY = {"fieldManager": FIELD_MANAGER}
-_UNMANAGED: tuple[dict[str, str]] = ({},)
-"""Makes the API server forget who wrote which field, which it would work out anew with each renewal."""
 
 
 class Verdict(enum.Enum):
@@ -132,7 +130,7 @@ def renewal(lease: bytes, holder: str, now: datetime) -> bytes:
     metadata, spec = dict(whole["metadata"]), whole.get("spec", {})
     metadata["annotations"] = {**(metadata.get("annotations") or {}), RENEWED_ANNOTATION: micro_time(now)}
     if managers <= {FIELD_MANAGER}:
-        metadata["managedFields"] = _UNMANAGED
+        metadata["managedFields"] = NO_MANAGERS
     else:
         del metadata["managedFields"]  # kept by the server: others may need them
     spec |= {"holderIdentity": holder, "leaseDurationSeconds": DURATION, "renewTime": micro_time(now)}

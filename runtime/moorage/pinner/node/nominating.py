@@ -112,18 +112,8 @@ class Nominator:
 
     async def _write(self, pod: Pod, node: str | None) -> None:
         """Nominate a pod to a node, or (None) to none any more; only as it was seen."""
-        meta = pod.metadata
-        written = await self._fence.write(
-            lambda: self._client.patch(
-                resources.PODS,
-                meta.name,
-                meta.namespace,
-                changes={"status": {"nominatedNodeName": node}},
-                uid=meta.uid,
-                resource_version=meta.resource_version,
-                subresource="status",
-            )
-        )
+        changes = {"status": {"nominatedNodeName": node}}
+        written = await self._fence.patch(self._client, resources.PODS, pod, changes, subresource="status")
         self._world.pods.wrote(written)
 
     def _failed(self, name: str, pin: Pin, why: Refusal) -> None:

@@ -32,7 +32,6 @@ CLAIM_LASTS = 10.0
 MOST_HELD = 1000
 """Simulated pods of one slot: no node holds more."""
 
-_REVISION = "pod-template-hash"
 OwnerKey = str
 """Namespace, kind and name, with slashes."""
 
@@ -321,9 +320,8 @@ def owner_keys(pod: Pod) -> Iterator[OwnerKey]:
     if controller is None:
         return
     yield f"{namespace}/{controller.kind}/{controller.name}"
-    revision = pod.metadata.labels.get(_REVISION, "")
-    if controller.kind == "ReplicaSet" and revision and controller.name.endswith(f"-{revision}"):
-        yield f"{namespace}/Deployment/{controller.name[: -len(revision) - 1]}"
+    if name := pod.deployment:
+        yield f"{namespace}/Deployment/{name}"
 
 
 def _alike(one: Slot, other: Slot) -> bool:

@@ -49,7 +49,7 @@ def placeholder_manifest(name: str, reservation_uid: str, promise: Promise, prof
         promise: what the node will be.
         profile: what the provider wants in addition.
     """
-    spec: dict[str, Any] = {"taints": [_builtin(taint) for taint in placeholder_taints(promise, profile)]}
+    spec: dict[str, Any] = {"taints": [msgspec.to_builtins(taint) for taint in placeholder_taints(promise, profile)]}
     if promise.provider_id:
         spec["providerID"] = promise.provider_id
     return {
@@ -97,7 +97,3 @@ def as_promised(name: str, promise: Promise, node: Node | None) -> Node:
         spec=msgspec.structs.replace(node.spec, taints=tuple(taints.values())),
         status=status,
     )
-
-
-def _builtin(taint: Taint) -> dict[str, str]:
-    return {"key": taint.key, "value": taint.value, "effect": taint.effect}

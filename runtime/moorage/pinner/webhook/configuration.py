@@ -213,18 +213,10 @@ class Registration:
         self._told(self._monotonic() - self._asked_since >= SETTLES)
 
     async def _write(self, found: MutatingWebhookConfiguration, entry: dict[str, Any] | None) -> None:
-        meta = found.metadata
-        answer = await self._fence.write(
-            lambda: self._client.patch(
-                resources.MUTATING_WEBHOOKS,
-                meta.name,
-                changes={"webhooks": [entry] if entry is not None else []},
-                uid=meta.uid,
-                resource_version=meta.resource_version,
-            )
-        )
+        changes = {"webhooks": [entry] if entry is not None else []}
+        answer = await self._fence.patch(self._client, resources.MUTATING_WEBHOOKS, found, changes)
         self._written = (entry, answer.webhooks)  # a cloud's own webhook may add to it, each time
-        fields = {"configuration": meta.name, "asked": entry is not None}
+        fields = {"configuration": found.metadata.name, "asked": entry is not None}
         logger.info("webhook configuration written", extra=fields)
 
     def _complain(self, sentence: str) -> None:

@@ -14,6 +14,7 @@ import msgspec
 
 from moorage.kube.clock import ServerClock
 from moorage.objects import Pod
+from moorage.objects.node import COPIED_LABELS
 from moorage.protocol import ReasonCode
 
 from .. import metrics
@@ -30,9 +31,6 @@ from .review import Malformed, Operation, Request, answer, read
 logger = logging.getLogger("moorage.pinner.webhook")
 
 _LONGEST_REASON = 512
-_OF_THE_NODE = ("topology.kubernetes.io/zone", "topology.kubernetes.io/region")
-"""Labels of a node that the API server gives pods with that node's name, from 1.35 on (plugin/pkg/admission/
-podtopologylabels). That changes a pod after us, so that we are asked again. Whether it does is seen on the first."""
 
 
 class Mutator:
@@ -51,7 +49,9 @@ class Mutator:
     ) -> None:
         self._world, self._sweeps, self._clock, self._is_leader = world, sweeps, clock, is_leader
         self._hard = hard
-        self._copied: set[str] = set()  # the labels of nodes that this API server gives pinned pods
+        # The labels of nodes that this API server gives pinned pods. That changes a pod after us, so that we are asked
+        # again; whether it does is seen on the first pod.
+        self._copied: set[str] = set()
 
     def respond(self, body: bytes) -> bytes:
         """The answer to a review, whatever came.
@@ -149,14 +149,14 @@ class Mutator:
         """The labels that the API server will give the pod: with them it need not ask about the change once more."""
         have = self._world.nodes.get(node) if self._copied else None
         labels = have.metadata.labels if have is not None else {}
-        wanted = [key for key in _OF_THE_NODE if key in self._copied]
+        wanted = [key for key in COPIED_LABELS if key in self._copied]
         return {key: labels[key] for key in wanted if key in labels and key not in pod.metadata.labels}
 
     def _given(self, pod: Pod, claim: Claim) -> list[str]:
         """The labels of its node that a pod has got since it was pinned."""
         node = self._world.nodes.get(claim.node)
         labels, before, now = node.metadata.labels if node else {}, claim.pod.metadata.labels, pod.metadata.labels
-        return [key for key in _OF_THE_NODE if key in labels and now.get(key) == labels[key] and key not in before]
+        return [key for key in COPIED_LABELS if key in labels and now.get(key) == labels[key] and key not in before]
 
     def _left(self, pod: Pod, node: str, why: Refusal) -> Sequence[Operation]:
         metrics.ADMITTED.labels("left").inc()
@@ -176,8 +176,8 @@ def _alike(pod: Pod, known: Pod) -> bool:
 
     The API server itself gives a pod the labels of the zone and region of its node, and asks once more for that.
     """
-    labels = {key: value for key, value in pod.metadata.labels.items() if key not in _OF_THE_NODE}
-    before = {key: value for key, value in known.metadata.labels.items() if key not in _OF_THE_NODE}
+    labels = {key: value for key, value in pod.metadata.labels.items() if key not in COPIED_LABELS}
+    before = {key: value for key, value in known.metadata.labels.items() if key not in COPIED_LABELS}
     return labels == before and msgspec.structs.replace(pod.spec, node_name=known.spec.node_name) == known.spec
 
 

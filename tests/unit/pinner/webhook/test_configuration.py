@@ -35,7 +35,8 @@ class Api:
             raise self.trouble
         return self.stored
 
-    async def patch(self, _resource: object, _name: str, *, changes: Any, uid: str, resource_version: str) -> object:
+    async def patch(self, *_named: object, changes: Any, uid: str, resource_version: str, subresource: str) -> object:
+        assert subresource == ""
         meta = self.stored.metadata
         assert (uid, resource_version) == (meta.uid, meta.resource_version)
         webhooks = tuple({**each, **self.added} for each in changes["webhooks"])
