@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any, NoReturn, Protocol
 
 from moorage.kube.backoff import Backoff
+from moorage.objects.conditions import Condition
 
 from . import evaluation, status
 from .compaction import History
@@ -91,10 +92,10 @@ class Acts(Protocol):
     def come(self) -> Come:
         """Where the replacements of this cycle have come to."""
 
-    def condition(self, configuration: Configuration | None) -> status.Condition:
+    def condition(self, configuration: Configuration | None) -> Condition:
         """How it stands."""
 
-    def steering(self) -> status.Condition:
+    def steering(self) -> Condition:
         """How it stands with steering replacements."""
 
     def due(self) -> datetime | None:
@@ -192,7 +193,7 @@ class Cycles:
         if configuration is None or history is None or not configuration.enabled:
             self._due = self._acts.due() if self._acts is not None else None
             self._told.idle("unconfigured" if configuration is None or history is None else "disabled")
-            self._say(found, status.Condition("Computed", None, "Idle", "Nothing is looked at"))
+            self._say(found, Condition("Computed", None, "Idle", "Nothing is looked at"))
             return
         look, counts, self._due = await self._looks(self._cluster.inventory(self._now()), configuration, history)
         self._told.looked(look, counts, asyncio.get_running_loop().time() - began)
@@ -205,7 +206,7 @@ class Cycles:
     def _say(
         self,
         found: InForce,
-        condition: status.Condition,
+        condition: Condition,
         cycle: Mapping[str, Any] | None = None,
         history: History | None = None,
     ) -> None:

@@ -23,6 +23,7 @@ from moorage.drain.steps import Evict, HandBack, MarkEmptied, RollBack
 from moorage.kube.client import Client
 from moorage.kube.clock import ServerClock
 from moorage.objects import Node, Pod
+from moorage.objects.conditions import Condition
 
 from .compaction import History
 from .configuration import Configuration
@@ -36,7 +37,6 @@ from .intended_evictions import Intended
 from .inventory import Inventory
 from .other_evictors import Rivals
 from .recheck import Still, leaving
-from .status import Condition
 
 logger = logging.getLogger("moorage.evictor")
 

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 from moorage.cluster.caches import Latest
 from moorage.files.rules import NAME
@@ -18,6 +18,8 @@ from moorage.kube import errors
 from moorage.kube.backoff import Backoff
 from moorage.kube.cache import WatchCache
 from moorage.kube.client import Client
+from moorage.objects import conditions
+from moorage.objects.conditions import Condition
 
 from .compaction import History, Plan
 from .configuration import Configuration
@@ -36,15 +38,6 @@ DRAINED = ("emptied", "rolledBack", "handedBack")
 """What may have become of a node in a cycle."""
 _TIMES = ("time", "seconds")
 """What of a cycle differs each time."""
-
-
-class Condition(NamedTuple):
-    """One condition; ``holds`` is None for Unknown."""
-
-    type: str
-    holds: bool | None
-    reason: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +138,8 @@ def merged(before: Any, said: Said, now: datetime) -> dict[str, Any]:
         now: the API server's time.
     """
     known = _map(before)
-    made = {**known, "observedGeneration": said.generation, "conditions": _conditions(known, said, now)}
+    listed = conditions.merged(known.get("conditions"), said.conditions, now, generation=said.generation)
+    made = {**known, "observedGeneration": said.generation, "conditions": listed}
     if said.last_cycle is not None:
         made["lastCycle"] = dict(said.last_cycle)
     if said.history is not None:
@@ -161,28 +155,6 @@ def differs(before: Any, after: Mapping[str, Any]) -> bool:
 def _timeless(status: Mapping[str, Any]) -> dict[str, Any]:
     last = {key: value for key, value in _map(status.get("lastCycle")).items() if key not in _TIMES}
     return {**status, "lastCycle": last}
-
-
-def _conditions(before: Mapping[str, Any], said: Said, now: datetime) -> list[dict[str, Any]]:
-    listed = before.get("conditions")
-    known = {each["type"]: each for each in listed if _typed(each)} if isinstance(listed, list) else {}
-    for each in said.conditions:
-        status = {True: "True", False: "False", None: "Unknown"}[each.holds]
-        old = known.get(each.type, {})
-        since = old.get("lastTransitionTime") if old.get("status") == status else None
-        known[each.type] = {
-            "type": each.type,
-            "status": status,
-            "reason": each.reason,
-            "message": each.message,
-            "observedGeneration": said.generation,
-            "lastTransitionTime": since if isinstance(since, str) else _time(now),
-        }
-    return list(known.values())
-
-
-def _typed(condition: Any) -> bool:
-    return isinstance(condition, Mapping) and isinstance(condition.get("type"), str)
 
 
 def _map(value: Any) -> Mapping[str, Any]:

@@ -16,7 +16,6 @@ from .model import (
     Record,
     Slot,
     Spec,
-    Status,
 )
 from .reading import Problem, Reading, moment, read
 
@@ -37,7 +36,6 @@ __all__ = [
     "Slot",
     "SlotReservation",
     "Spec",
-    "Status",
     "destinations",
     "merging",
     "moment",

@@ -67,6 +67,7 @@ class SlotsStatus(Object, frozen=True):
     filled: str = ""
     message: str = ""
     problems: tuple[str, ...] = ()
+    conditions: tuple[Any, ...] = ()
 
 
 class SlotReservation(KubeObject, frozen=True):

@@ -165,15 +165,6 @@ class Spec(Object, frozen=True):
         return self.node_name if self.promise is not None and self.promise.late else name
 
 
-class Status(Object, frozen=True):
-    """What a person sees; nothing ever decides by it."""
-
-    state: str = ""
-    pinned: str = ""
-    message: str = ""
-    problems: tuple[str, ...] = ()
-
-
 class NodeReservation(KubeObject, frozen=True):
     """A reservation as stored. Spec and status stay as they came: a person may have written anything there."""
 

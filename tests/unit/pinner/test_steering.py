@@ -120,6 +120,36 @@ async def test_it_is_served_once_the_api_server_asks_and_not_before(setting: Set
     assert len(setting.api.written) == 2, "nothing is written for nothing"
 
 
+def condition(found: SlotReservation) -> tuple[str, str, Any, str]:
+    (one,) = found.status["conditions"]
+    return one["status"], one["reason"], one.get("observedGeneration"), one["lastTransitionTime"]
+
+
+async def test_the_condition_says_whether_the_slots_count_and_of_which_generation(setting: Setting) -> None:
+    setting.scene.running("a", slot(2))
+    assert condition(await setting.look()) == ("False", "NotServed", None, "2026-01-31T12:00:00Z")
+    setting.scene.now += timedelta(seconds=5)
+    setting.asked()
+    assert condition(await setting.look()) == ("True", "Served", 1, "2026-01-31T12:00:05Z")
+    setting.scene.now += timedelta(seconds=5)
+    setting.scene.store(setting.scene.create(pod()), "web-1")
+    assert condition(await setting.look()) == ("True", "Served", 1, "2026-01-31T12:00:05Z"), "it has not turned"
+    setting.scene.now += timedelta(minutes=10)
+    assert condition(await setting.look())[:3] == ("False", "NotServed", None)
+    assert len(setting.api.written) == 4, "each with news of other kinds"
+
+
+async def test_a_definition_without_conditions_gets_the_same_writes(setting: Setting) -> None:
+    setting.scene.running("a", slot(2))
+    setting.asked()
+    found = await setting.look()
+    older = {name: value for name, value in found.status.items() if name != "conditions"}
+    setting.scene.slots.put(msgspec.structs.replace(found, status=older), setting.scene.next())
+    for _ in range(3):
+        await setting.look()
+    assert len(setting.api.written) == 1
+
+
 async def test_another_generation_is_served_anew(setting: Setting) -> None:
     setting.scene.running("a", slot(2))
     setting.asked()

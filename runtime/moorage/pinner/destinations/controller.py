@@ -18,7 +18,9 @@ from moorage.controller.queue import KeyQueue
 from moorage.kube import errors, resources
 from moorage.kube.client import Client
 from moorage.kube.clock import ServerClock
+from moorage.objects import conditions
 from moorage.reservations import SlotReservation, destinations
+from moorage.reservations.conditions import of_slots
 
 from ..reporting import Reporter
 from ..state.cluster import World
@@ -158,14 +160,14 @@ class Steering:
         """Have the status say how it stands."""
         meta = reservation.metadata
         shown = reservation.status if isinstance(reservation.status, dict) else {}
-        wanted = self._status(reservation, standing, shown)
-        if all(shown.get(key) == value or (not value and not shown.get(key)) for key, value in wanted.items()):
+        words = self._status(reservation, standing, shown)
+        if all(shown.get(key) == value or (not value and not shown.get(key)) for key, value in words.items()):
             return
         uid, written, answered, at = self._written.get(meta.name, ("", None, None, float("-inf")))
-        if uid == meta.uid and written == wanted and answered == reservation.status:
+        if uid == meta.uid and written == words and answered == reservation.status:
             return  # it is not kept as we write it
         rest = at + SETTLE - self._monotonic()
-        if uid == meta.uid and rest > 0 and wanted["served"] == shown.get("served"):
+        if uid == meta.uid and rest > 0 and words["served"] == shown.get("served"):
             self._queue.add_after(meta.name, rest)
             return
         try:
@@ -173,7 +175,7 @@ class Steering:
                 lambda: self._client.patch(
                     resources.SLOT_RESERVATIONS,
                     meta.name,
-                    changes={"status": wanted},
+                    changes={"status": {**words, "conditions": self._conditions(standing, words, shown)}},
                     uid=meta.uid,
                     subresource="status",
                 )
@@ -181,7 +183,7 @@ class Steering:
         except (errors.NotFound, errors.Conflict):
             return  # it is gone, or another has its name: the watch tells
         self._world.slot_reservations.wrote(answer)
-        self._written[meta.name] = (meta.uid, wanted, answer.status, self._monotonic())
+        self._written[meta.name] = (meta.uid, words, answer.status, self._monotonic())
 
     def _status(self, reservation: SlotReservation, standing: Standing, shown: Mapping[str, Any]) -> dict[str, Any]:
         return {
@@ -190,6 +192,13 @@ class Steering:
             "message": standing.message[:_LONGEST],
             "problems": list(standing.problems[:_MOST_PROBLEMS]),
         }
+
+    def _conditions(self, standing: Standing, words: Mapping[str, Any], shown: Mapping[str, Any]) -> list[Any]:
+        """They follow from the words, so they are written with these, and are no reason to write."""
+        served = words["served"]
+        generation = served["generation"] if isinstance(served, Mapping) else None
+        said = of_slots(words["message"], served=served is not None, readable=not standing.problems)
+        return conditions.merged(shown.get("conditions"), [said], self._clock.now(), generation=generation)
 
     def _filled(self, reservation: SlotReservation) -> str:
         spec = destinations.read(reservation).spec

@@ -178,7 +178,9 @@ class Ledger:
             return Stored.CHANGED
         self._world.wrote_reservation(written)
         shown = written.status if isinstance(written.status, dict) else {}
-        return Stored.YES if shown.items() >= status.items() else Stored.NOT_KEPT
+        # An older definition does not have conditions: what it keeps says the same.
+        kept = {key: value for key, value in status.items() if key != "conditions" or key in shown}
+        return Stored.YES if shown.items() >= kept.items() else Stored.NOT_KEPT
 
     async def _replace(
         self, old: NodeReservation, changes: Mapping[str, Any], finalizers: tuple[str, ...]

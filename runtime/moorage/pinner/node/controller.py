@@ -6,13 +6,10 @@ import asyncio
 import dataclasses
 import logging
 
-import msgspec
-
 from moorage.controller.fence import NotLeading
 from moorage.controller.queue import KeyQueue
 from moorage.kube.clock import ServerClock
-from moorage.protocol import Outcome, ReasonCode
-from moorage.reservations import Status
+from moorage.protocol import ReasonCode
 
 from .. import metrics
 from ..instructions.accept import TRIES, Acceptance
@@ -29,6 +26,7 @@ from .decide import decide
 from .executor import Executor
 from .observation import Observation
 from .reports import Reports
+from .status import status_of
 from .steps import Confirm, Decision, EditReservation, EndReservation, ShowStatus, Step
 from .sweeps import Sweeps
 
@@ -203,7 +201,7 @@ class Loop:
         if o.problems and self._unreadable.get(o.name) != decision.message:
             self._unreadable[o.name] = decision.message
             self._reporter.unreadable(o.name, decision.message)
-        status = None if o.reservation.metadata.deletion_timestamp is not None else _status(o, decision)
+        status = None if o.reservation.metadata.deletion_timestamp is not None else status_of(o, decision)
         if decision.later is None and status is None and not self._reporter.behind(o.node_name):
             return
         if not quietly:
@@ -245,20 +243,3 @@ class Loop:
 def _ends(step: Step) -> bool:
     """Whether nothing of a node's intent is left, or nothing that says why, once a step is done."""
     return isinstance(step, EndReservation) or (isinstance(step, EditReservation) and step.close)
-
-
-def _status(o: Observation, decision: Decision) -> dict[str, object] | None:
-    """The status to be shown, or None when it is; a node that is settled keeps what it had."""
-    shown = o.reservation.status if o.reservation is not None and isinstance(o.reservation.status, dict) else {}
-    if not o.open and not o.problems and shown.get("state") == decision.state:
-        return None
-    bound = sum(1 for state in decision.pins.values() if state.outcome is Outcome.APPLIED)
-    pinned = f"{bound}/{len(o.spec.pins)}"
-    problems = tuple(str(problem) for problem in o.problems[:32])
-    status = msgspec.to_builtins(Status(decision.state, pinned, decision.message[:4096], problems))
-    wanted = {"message": "", "problems": [], **status}
-    if all(shown.get(key, empty) == wanted[key] for key, empty in (("state", ""), ("pinned", ""))) and (
-        shown.get("message", "") == wanted["message"] and shown.get("problems", []) == list(wanted["problems"])
-    ):
-        return None
-    return wanted

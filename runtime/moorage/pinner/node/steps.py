@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from moorage.objects import Node, Pod
+from moorage.objects import Node, Pod, conditions
 from moorage.reservations import NodeReservation, Pin, Spec, merging
 
 from ..names import RESERVATION_ANNOTATION
@@ -164,7 +164,8 @@ def key(step: Step) -> tuple[str, ...]:
         case EndReservation(reservation):
             return ("end reservation", reservation.metadata.uid)
         case ShowStatus(reservation, status):
-            return ("show status", reservation.metadata.uid, _encode(status).decode())
+            said = {**status, "conditions": conditions.timeless(status.get("conditions"))}
+            return ("show status", reservation.metadata.uid, _encode(said).decode())
 
 
 @dataclass(frozen=True, slots=True)

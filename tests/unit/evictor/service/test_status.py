@@ -16,11 +16,12 @@ from moorage.evictor.compaction import History
 from moorage.evictor.configuration import Configuration
 from moorage.evictor.effective_configuration import Wrong
 from moorage.evictor.kinds import EVICTOR_CONFIGS, EvictorConfig
-from moorage.evictor.status import Condition, Said, Status, about, chosen_before, cycle, differs, failed, merged
+from moorage.evictor.status import Said, Status, about, chosen_before, cycle, differs, failed, merged
 from moorage.evictor.verdict_counts import tally
 from moorage.kube import errors
 from moorage.kube.cache import WatchCache
 from moorage.objects import ObjectMeta
+from moorage.objects.conditions import Condition
 from tests.examples import examples
 from tests.unit.evictor.build import NOW
 from tests.unit.evictor.test_evaluation import TWO, seen
