@@ -106,7 +106,7 @@ class Coming:
         missing, why = (_of_template(unread.fields), unread.reason) if unread is not None else ((), "")
         doubt = Unread(there, f"DaemonSet {key}", missing, why)
         if doubt.lacks(*_PLACES) or comes(self._snapshot.verdict(pod, name, doubts=False)):
-            self._snapshot.doubts.put(place, doubt)
+            self._snapshot.unread.put(place, doubt)
             if key not in self._uncounted:
                 self._snapshot.place(pod, name, key=place)
 

@@ -195,7 +195,7 @@ class Layout:
         what = next(cache.resource.kind for cache in self._caches.all if cache.resource.type is kind)
         unread = Unread(item.rest, f"{what} {key}", item.fields, item.reason)
         if which in self._only_named or (kind is Pod and self._is_claimed(key)):
-            self.snapshot.doubts.put(key, unread)
+            self.snapshot.unread.put(key, unread)
         else:
             self.snapshot.doubt(key, unread)
 

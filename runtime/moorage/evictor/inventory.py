@@ -121,7 +121,7 @@ class Inventory:
                 logger.error("object cannot be counted", extra=fields, exc_info=error)
                 in_the_way[which] = error
         for key, unread in (*self._unseen_limits(), *self._unseen_namespaces()):
-            snapshot.doubts.put(key, unread)
+            snapshot.unread.put(key, unread)
         return in_the_way
 
     def _counts(self, snapshot: Snapshot, only_named: Collection[_Id]) -> Iterator[tuple[_Id, Callable[[], None]]]:
@@ -131,7 +131,7 @@ class Inventory:
                 yield (resource.kind, key), partial(snapshot.apply, thing)
             for key, unread in self._doubts(resource.kind):
                 named = (resource.kind, key) in only_named
-                yield (resource.kind, key), partial(snapshot.doubts.put if named else snapshot.doubt, key, unread)
+                yield (resource.kind, key), partial(snapshot.unread.put if named else snapshot.doubt, key, unread)
 
     def _without(self, in_the_way: Mapping[_Id, Exception]) -> Inventory:
         """The same with what is in the way among what cannot be read: only its name and its node are known of it."""

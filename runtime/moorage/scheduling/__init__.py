@@ -1,9 +1,11 @@
 """Does this pod fit there, and why not? Pure: objects in, verdicts out, no I/O.
 
-Equal to the default PreFilter and Filter plugins of kube-scheduler v1.36.3 with its default feature gates; what those
-cannot decide from a snapshot is "unknown", and so is what an object could change that cannot be read. Feed a
-``Snapshot`` from the watch cache with ``apply``, ``delete`` and ``doubt``, ask it with ``verdict``, ``fits``,
-``fitting``, ``first_fit`` and ``best_fit``, try things out between ``mark`` and ``rollback`` (or in a ``trial``).
+The verdicts equal those of the default PreFilter and Filter plugins of kube-scheduler v1.36.3 with its default feature
+gates. A verdict is "unknown" when it cannot be decided from a snapshot, or when an object that cannot be read could
+change it.
+
+Feed a ``Snapshot`` from a watch cache with ``apply``, ``delete`` and ``doubt``. Ask it with ``verdict``, ``fits``,
+``fitting``, ``first_fit`` and ``best_fit``. Simulate between ``mark`` and ``rollback``, or in a ``trial``.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Finding", "Fit", "Reason", "Snapshot", "SnapshotError", "Unread", "Verdict", "stored"]
 
-_HOMES = {
+_MODULES = {
     "Finding": "reasons",
     "Fit": "reasons",
     "Reason": "reasons",
@@ -32,11 +34,11 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    """Load what is asked for when it is: numpy costs a tenth of a second, and few commands check fit."""
-    if name not in _HOMES:
+    """Import a name on first use: NumPy takes a tenth of a second to load, and few commands check fit."""
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    found: object = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = found
-    return found
+    value: object = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value

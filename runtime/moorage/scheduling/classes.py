@@ -1,92 +1,119 @@
-"""The classes of a snapshot's pods: made on first sight, their parts shared, forgotten when nobody needs them."""
+"""The pod classes of a snapshot: made on first sight, their parts shared, forgotten when they are not needed."""
 
 from __future__ import annotations
 
 from moorage.objects.pod import Pod
 
 from . import requests
-from .counters import Relations
-from .plugins.node_declared_features import StaticFacet, facet_source
-from .plugins.node_resources_fit import Asked, Needs, ResourceTable
+from .counters import Counters
+from .node_masks import KeptMask
+from .placement import of_pod
+from .plugins.node_affinity import PlacementMask
+from .plugins.node_declared_features import required_features
+from .plugins.node_resources_fit import NodeResourcesFit, Requests, Usage
+from .plugins.plugin import Plugin
+from .plugins.taint_toleration import TolerationMask
 from .pod_class import PodClass, class_key, encode, resize_source
 from .reasons import Finding, Reason
 from .requests import RequestError
 
-_Requests = tuple[Asked, Needs, bool, tuple[Finding, ...]]
-"""What a pending pod needs, what a placed one uses, whether nobody can tell, and what is wrong with the quantities."""
+_Resources = tuple[Requests, Usage, bool, tuple[Finding, ...]]
+"""What a pending pod requests, what a placed one uses, whether that is unknown, and problems of the quantities."""
 
 
 class Classes:
     """Finds the class of a pod."""
 
-    def __init__(self, resources: ResourceTable, relations: Relations) -> None:
+    def __init__(self, resources: NodeResourcesFit, counters: Counters, plugins: tuple[Plugin[PodClass], ...]) -> None:
         self._resources = resources
-        self._relations = relations
-        self._facets: dict[bytes, StaticFacet] = {}
-        self._requests: dict[bytes, _Requests] = {}
-        # A pod that was just asked about is often the next one placed: its class need not be looked up again.
+        self._counters = counters
+        self._plugins = plugins
+        self._node_masks: dict[tuple[object, ...], KeptMask] = {}
+        self._node_affinities: dict[bytes, PlacementMask] = {}
+        self._tolerations: dict[bytes, TolerationMask] = {}
+        self._known_resources: dict[bytes, _Resources] = {}
+        # A pod is often placed right after a question about it: its class need not be looked up again.
         self._latest: tuple[Pod, PodClass] | tuple[None, None] = (None, None)
 
     @property
-    def facets(self) -> int:
-        """How many different sets of static demands there are."""
-        return len(self._facets)
+    def node_masks(self) -> int:
+        """How many masks over nodes are kept."""
+        return len(self._node_affinities) + len(self._tolerations)
 
     def of(self, pod: Pod) -> PodClass:
-        """The class of a pod, made on first sight."""
+        """Return the class of a pod, made on first sight."""
         if pod is self._latest[0]:
             return self._latest[1]
         key = class_key(pod)
-        one = self._relations.classes.get(key)
-        if one is None:
-            one = PodClass(key, pod, self._facet(pod))
-            one.asked_for, one.usage, one.unreadable, problems = self._read_requests(pod)
-            one.problems += problems
-            self._relations.add_class(one)
-        self._latest = (pod, one)
-        return one
+        pod_class = self._counters.classes.get(key)
+        if pod_class is None:
+            pod_class = self._make(key, pod)
+            pod_class.requests, pod_class.usage, pod_class.usage_unknown, problems = self._read_resources(pod)
+            pod_class.problems += problems
+            self._counters.add_class(pod_class)
+        self._latest = (pod, pod_class)
+        return pod_class
 
-    def sweep(self, waiting: set[PodClass]) -> None:
-        """Forget what no pod and no recent question needs.
+    def sweep(self, in_use: set[PodClass]) -> None:
+        """Forget the classes that no pod and no recent question needs.
 
         Args:
-            waiting: classes of pods whose nodes are not there (yet).
+            in_use: classes of pods that are on no known node, which are kept.
         """
-        self._relations.sweep(waiting)
-        facets = {id(one.static) for one in self._relations.classes.values()}
-        self._facets = {key: facet for key, facet in self._facets.items() if id(facet) in facets}
-        for facet in self._facets.values():
-            facet.forget()
-        self._requests.clear()
+        self._counters.sweep(in_use)
+        kept = self._counters.classes.values()
+        masks = {id(mask) for pod_class in kept for mask in (pod_class.node_affinity, pod_class.tolerations)}
+        self._node_affinities = {key: mask for key, mask in self._node_affinities.items() if id(mask) in masks}
+        self._tolerations = {key: mask for key, mask in self._tolerations.items() if id(mask) in masks}
+        for mask in (*self._node_affinities.values(), *self._tolerations.values()):
+            mask.forget()
+        self._node_masks.clear()
+        self._known_resources.clear()
         self._latest = (None, None)
 
-    def _facet(self, pod: Pod) -> StaticFacet:
-        key = encode(facet_source(pod))
-        facet = self._facets.get(key)
-        if facet is None:
-            facet = self._facets[key] = StaticFacet(pod.spec)
-        return facet
+    def _make(self, key: bytes, pod: Pod) -> PodClass:
+        affinity, tolerations = self._node_affinity(pod), self._toleration_mask(pod)
+        read_of_nodes = (id(affinity), id(tolerations), required_features(pod.spec))
+        node_mask = self._node_masks.setdefault(read_of_nodes, KeptMask())
+        return PodClass(key, pod, affinity, tolerations, node_mask, self._plugins)
 
-    def _read_requests(self, pod: Pod) -> _Requests:
+    def _node_affinity(self, pod: Pod) -> PlacementMask:
+        spec = pod.spec
+        affinity = spec.affinity.node_affinity if spec.affinity else None
+        required = affinity.required_during_scheduling_ignored_during_execution if affinity else None
+        key = encode((spec.node_selector, required))
+        mask = self._node_affinities.get(key)
+        if mask is None:
+            mask = self._node_affinities[key] = PlacementMask(of_pod(spec.node_selector, spec.affinity))
+        return mask
+
+    def _toleration_mask(self, pod: Pod) -> TolerationMask:
+        key = encode(pod.spec.tolerations)
+        mask = self._tolerations.get(key)
+        if mask is None:
+            mask = self._tolerations[key] = TolerationMask(pod.spec.tolerations)
+        return mask
+
+    def _read_resources(self, pod: Pod) -> _Resources:
         spec = pod.spec
         key = encode((spec.containers, spec.init_containers, spec.resources, spec.overhead, resize_source(pod)))
-        found = self._requests.get(key)
-        if found is None:
-            asked: Asked = ()
-            usage: Needs = ()
+        known = self._known_resources.get(key)
+        if known is None:
+            requested: Requests = ()
+            usage: Usage = ()
             problems: tuple[Finding, ...] = ()
             try:
-                asked = self._resources.asked(requests.pending(pod))
+                requested = self._resources.requests(requests.pending(pod))
             except RequestError as error:
                 problems = (Finding(Reason.POD_QUANTITY, error.field, error.problem),)
-            unreadable = bool(problems)
+            unknown = bool(problems)
             if requests.has_status_resources(pod):
                 try:
-                    usage = self._resources.needs(requests.placed(pod))
-                    unreadable = False
+                    usage = self._resources.usage(requests.placed(pod))
+                    unknown = False
                 except RequestError:
-                    unreadable = True
-            elif not unreadable:
-                usage = tuple([(row, int(units)) for row, units in asked])
-            found = self._requests[key] = (asked, usage, unreadable, problems)
-        return found
+                    unknown = True
+            elif not unknown:
+                usage = tuple([(row, int(units)) for row, units in requested])
+            known = self._known_resources[key] = (requested, usage, unknown, problems)
+        return known

@@ -1,8 +1,8 @@
-"""Who has to hear of which pods: the counters of inter-pod affinity and topology spread, shared between classes.
+"""The counts of inter-pod affinity and topology spread, shared between pod classes.
 
-A counter is made when a pod of some class is first asked about (or, for anti-affinity of placed pods, placed), counts
-what is there already, and from then on hears of every pod that comes or goes. Counters nobody asks for are dropped
-again.
+A count is made when a pod of a class is judged for the first time, or when a pod with an anti-affinity term is placed.
+It counts the pods that are there already, and from then on every pod that comes or goes. A sweep drops the counts that
+no class needs.
 """
 
 from __future__ import annotations
@@ -10,173 +10,187 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from .nodes import NodeTable
-from .plugins import inter_pod_affinity, pod_topology_spread
-from .plugins.inter_pod_affinity import Repelling, Term, Terms, Wanted
-from .plugins.pod_topology_spread import SpreadCount, SpreadKey
+from .plugins.inter_pod_affinity import NO_TERMS, AffinityCounts, Carriers, Matching, Term, Terms
+from .plugins.pod_topology_spread import Constraint, SpreadCount, SpreadKey
 from .pod_class import PodClass
-from .selector_index import CounterIndex, LabelIndex, Places
+from .selector_index import LabelIndex, Namespaces, SelectorIndex
 from .selectors import Selector
 
 
-class Relations:
-    """The counters of a snapshot, and the classes they are about."""
+class Counters:
+    """The counts of a snapshot, and the pod classes that they count.
+
+    Attributes:
+        namespaces: labels by name.
+        classes: all pod classes, by key.
+        spreads: the counts of topology spread.
+    """
 
     def __init__(self, nodes: NodeTable) -> None:
         self._nodes = nodes
         self.namespaces: dict[str, Mapping[str, str]] = {}
         self.classes: dict[bytes, PodClass] = {}
         self.spreads: dict[SpreadKey, SpreadCount] = {}
-        self._wanted: dict[Terms, Wanted] = {}
-        self._repelling: dict[Term, Repelling] = {}
+        self._matching: dict[Terms, Matching] = {}
+        self._carriers: dict[Term, Carriers] = {}
         self._index()
 
-    def add_class(self, one: PodClass) -> None:
-        """Take in a new class, which has no pods yet."""
-        self.classes[one.key] = one
-        self._classes_by_label.add(one)
-        for wanted in self._wanted_by_label.candidates(one):
-            if wanted.includes(one.namespace, one.labels, self.namespaces):
-                one.counters.append(wanted)
-        for count in self._spreads_by_label.candidates(one):
-            if count.includes(one.namespace, one.labels, one.terminating):
-                one.counters.append(count)
-        one.repelled_by = self._who_repels(one)
-        for term in one.carried:
-            one.counters.append(self._repelling_for(term))
+    def add_class(self, pod_class: PodClass) -> None:
+        """Add a new class, which has no pods yet."""
+        self.classes[pod_class.key] = pod_class
+        self._class_index.add(pod_class)
+        for matching in self._matching_index.candidates(pod_class):
+            if matching.includes(pod_class.namespace, pod_class.labels, self.namespaces):
+                pod_class.counters.append(matching)
+        for spread in self._spread_index.candidates(pod_class):
+            if spread.includes(pod_class.namespace, pod_class.labels, pod_class.terminating):
+                pod_class.counters.append(spread)
+        pod_class.repelled_by = self._repelling(pod_class)
+        for term in pod_class.anti_affinity:
+            pod_class.counters.append(self._carriers_of(term))
 
-    def prepare(self, one: PodClass) -> None:
-        """Make the counters that are needed to answer for this class."""
-        one.asked = True
-        one.relations = inter_pod_affinity.ALONE
-        if one.affinity or one.anti_affinity:
-            near = self._wanted_for(one.affinity) if one.affinity else None
-            away = tuple(self._wanted_for((term,)) for term in one.anti_affinity)
-            first = near is not None and near.includes(one.namespace, one.labels, self.namespaces)
-            one.relations = inter_pod_affinity.Needs(near, away, first)
-        if one.constraints:
-            keys = tuple(constraint.topology_key for constraint in one.constraints)
-            one.watched = tuple((c, self._spread_for(one, c, keys)) for c in one.constraints)
+    def prepare(self, pod_class: PodClass) -> None:
+        """Make the counts that a class needs to be judged."""
+        pod_class.prepared = True
+        pod_class.affinity_counts = NO_TERMS
+        if pod_class.affinity or pod_class.anti_affinity:
+            near = self._matching_of(pod_class.affinity) if pod_class.affinity else None
+            away = tuple(self._matching_of((term,)) for term in pod_class.anti_affinity)
+            itself = near is not None and near.includes(pod_class.namespace, pod_class.labels, self.namespaces)
+            pod_class.affinity_counts = AffinityCounts(near, away, itself)
+        if pod_class.constraints:
+            keys = tuple(constraint.topology_key for constraint in pod_class.constraints)
+            pod_class.spread_counts = tuple(
+                (constraint, self._spread_of(pod_class, constraint, keys)) for constraint in pod_class.constraints
+            )
+
+    def node_changed(self, slot: int) -> None:
+        """React to a node that comes, changes or goes; its pods are counted out meanwhile."""
+        for spread in self.spreads.values():
+            spread.node_changed(slot)
 
     def set_namespace(self, name: str, labels: Mapping[str, str] | None) -> None:
-        """Take over a namespace's labels (None: it does not exist) and recount what reads them."""
+        """Set a namespace's labels (None: it does not exist), and count again what reads them."""
         if labels == self.namespaces.get(name):
             return
-        classes = [one for one in self.classes.values() if one.namespace == name]
-        crossing = [wanted for wanted in self._wanted.values() if any(term.crosses for term in wanted.terms)]
-        for wanted in crossing:
-            for one in classes:
-                self._leave(one, wanted)
+        classes = [pod_class for pod_class in self.classes.values() if pod_class.namespace == name]
+        reading = [each for each in self._matching.values() if any(term.reads_namespaces for term in each.terms)]
+        for matching in reading:
+            for pod_class in classes:
+                self._leave(pod_class, matching)
         if labels is None:
             del self.namespaces[name]
         else:
             self.namespaces[name] = labels
-        for wanted in crossing:
-            self._join(wanted, (c for c in classes if wanted.includes(c.namespace, c.labels, self.namespaces)))
-        for one in classes:
-            one.repelled_by = self._who_repels(one)
-            one.asked = False  # whether the first pod may go anywhere is decided again
+        for matching in reading:
+            self._join(matching, (c for c in classes if matching.includes(c.namespace, c.labels, self.namespaces)))
+        for pod_class in classes:
+            pod_class.repelled_by = self._repelling(pod_class)
+            pod_class.prepared = False  # whether it matches its own affinity terms is decided again
 
-    def may_be_repelled(self, one: PodClass, slot: int) -> bool:
+    def may_be_repelled(self, pod_class: PodClass, slot: int) -> bool:
         """Whether a pod in the domain of a slot would repel the class if its namespace had the right labels."""
         return any(
-            repelling.term.crosses and repelling.term.selector.matches(one.labels) and repelling.table.at(slot)
-            for repelling in self._repelling.values()
+            carriers.term.reads_namespaces
+            and carriers.term.selector.matches(pod_class.labels)
+            and carriers.count.at(slot)
+            for carriers in self._carriers.values()
         )
 
-    def sweep(self, waiting: set[PodClass]) -> None:
-        """Forget classes without pods that nobody asked about since the last sweep, and counters nobody needs.
+    def sweep(self, in_use: set[PodClass]) -> None:
+        """Forget classes without pods that were not judged since the last sweep, and counts that no class needs.
 
         Args:
-            waiting: classes of pods whose nodes are not there (yet).
+            in_use: classes of pods that are on no known node, which are kept.
         """
-        self.classes = {k: one for k, one in self.classes.items() if one.where or one.asked or one in waiting}
+        self.classes = {k: c for k, c in self.classes.items() if c.pods_at or c.prepared or c in in_use}
         needed: set[int] = set()
-        for one in self.classes.values():
-            if one.asked:
-                needed |= {id(count) for _, count in one.watched}
-                needed |= {id(wanted) for wanted in (one.relations.near, *one.relations.away)}
-            needed |= {id(self._repelling[term]) for term in one.carried}
-        self._wanted = {key: value for key, value in self._wanted.items() if id(value) in needed}
-        self._repelling = {key: value for key, value in self._repelling.items() if id(value) in needed}
+        for pod_class in self.classes.values():
+            if pod_class.prepared:
+                needed |= {id(spread) for _, spread in pod_class.spread_counts}
+                counts = pod_class.affinity_counts
+                needed |= {id(matching) for matching in (counts.near, *counts.away)}
+            needed |= {id(self._carriers[term]) for term in pod_class.anti_affinity}
+        self._matching = {key: value for key, value in self._matching.items() if id(value) in needed}
+        self._carriers = {key: value for key, value in self._carriers.items() if id(value) in needed}
         self.spreads = {key: value for key, value in self.spreads.items() if id(value) in needed}
-        for one in self.classes.values():
-            one.counters = [counter for counter in one.counters if id(counter) in needed]
-            one.repelled_by = [repelling for repelling in one.repelled_by if id(repelling) in needed]
-            one.asked = False
+        for pod_class in self.classes.values():
+            pod_class.counters = [counter for counter in pod_class.counters if id(counter) in needed]
+            pod_class.repelled_by = [carriers for carriers in pod_class.repelled_by if id(carriers) in needed]
+            pod_class.prepared = False
         self._index()
 
     def _index(self) -> None:
-        self._classes_by_label = LabelIndex(self.classes.values())
-        self._wanted_by_label: CounterIndex[Wanted] = CounterIndex()
-        self._spreads_by_label: CounterIndex[SpreadCount] = CounterIndex()
-        self._repelling_by_label: CounterIndex[Repelling] = CounterIndex()
-        for wanted in self._wanted.values():
-            self._wanted_by_label.add(wanted, *_reach(wanted.terms))
-        for count in self.spreads.values():
-            self._spreads_by_label.add(count, frozenset((count.key.namespace,)), count.key.selector)
-        for repelling in self._repelling.values():
-            self._repelling_by_label.add(repelling, *_reach((repelling.term,)))
+        self._class_index = LabelIndex(self.classes.values())
+        self._matching_index: SelectorIndex[Matching] = SelectorIndex()
+        self._spread_index: SelectorIndex[SpreadCount] = SelectorIndex()
+        self._carriers_index: SelectorIndex[Carriers] = SelectorIndex()
+        for matching in self._matching.values():
+            self._matching_index.add(matching, *_narrowest(matching.terms))
+        for spread in self.spreads.values():
+            self._spread_index.add(spread, frozenset((spread.key.namespace,)), spread.key.selector)
+        for carriers in self._carriers.values():
+            self._carriers_index.add(carriers, *_narrowest((carriers.term,)))
 
-    def _who_repels(self, one: PodClass) -> list[Repelling]:
-        candidates = self._repelling_by_label.candidates(one)
-        return [found for found in candidates if found.term.repels(one.namespace, one.labels, self.namespaces)]
+    def _repelling(self, pod_class: PodClass) -> list[Carriers]:
+        candidates = self._carriers_index.candidates(pod_class)
+        namespace, labels = pod_class.namespace, pod_class.labels
+        return [each for each in candidates if each.term.repels(namespace, labels, self.namespaces)]
 
-    def _wanted_for(self, terms: Terms) -> Wanted:
-        wanted = self._wanted.get(terms)
-        if wanted is None:
-            wanted = self._wanted[terms] = Wanted(terms, self._nodes)
-            self._wanted_by_label.add(wanted, *_reach(terms))
-            classes = self._classes_by_label.candidates(*_reach(terms))
-            self._join(wanted, (c for c in classes if wanted.includes(c.namespace, c.labels, self.namespaces)))
-        return wanted
+    def _matching_of(self, terms: Terms) -> Matching:
+        matching = self._matching.get(terms)
+        if matching is None:
+            matching = self._matching[terms] = Matching(terms, self._nodes)
+            self._matching_index.add(matching, *_narrowest(terms))
+            classes = self._class_index.candidates(*_narrowest(terms))
+            self._join(matching, (c for c in classes if matching.includes(c.namespace, c.labels, self.namespaces)))
+        return matching
 
-    def _repelling_for(self, term: Term) -> Repelling:
-        repelling = self._repelling.get(term)
-        if repelling is None:
-            repelling = self._repelling[term] = Repelling(term, self._nodes)
-            self._repelling_by_label.add(repelling, *_reach((term,)))
-            for one in self._classes_by_label.candidates(*_reach((term,))):
-                if term.repels(one.namespace, one.labels, self.namespaces):
-                    one.repelled_by.append(repelling)
-        return repelling
+    def _carriers_of(self, term: Term) -> Carriers:
+        carriers = self._carriers.get(term)
+        if carriers is None:
+            carriers = self._carriers[term] = Carriers(term, self._nodes)
+            self._carriers_index.add(carriers, *_narrowest((term,)))
+            for pod_class in self._class_index.candidates(*_narrowest((term,))):
+                if term.repels(pod_class.namespace, pod_class.labels, self.namespaces):
+                    pod_class.repelled_by.append(carriers)
+        return carriers
 
-    def _spread_for(
-        self, one: PodClass, constraint: pod_topology_spread.Constraint, keys: tuple[str, ...]
-    ) -> SpreadCount:
-        placement = one.static.placement
+    def _spread_of(self, pod_class: PodClass, constraint: Constraint, keys: tuple[str, ...]) -> SpreadCount:
+        placement = pod_class.node_affinity.placement
         key = SpreadKey(
-            one.namespace,
+            pod_class.namespace,
             constraint.selector,
             constraint.topology_key,
             keys,
             placement if constraint.by_affinity and not placement.anywhere else None,
-            one.static.tolerations if constraint.by_taints else None,
+            pod_class.tolerations.tolerations if constraint.by_taints else None,
         )
-        count = self.spreads.get(key)
-        if count is None:
-            count = self.spreads[key] = SpreadCount(key, self._nodes)
-            where = frozenset((one.namespace,))
-            self._spreads_by_label.add(count, where, key.selector)
-            classes = self._classes_by_label.candidates(where, key.selector)
-            self._join(count, (c for c in classes if count.includes(c.namespace, c.labels, c.terminating)))
-        return count
+        spread = self.spreads.get(key)
+        if spread is None:
+            spread = self.spreads[key] = SpreadCount(key, self._nodes)
+            namespace = frozenset((pod_class.namespace,))
+            self._spread_index.add(spread, namespace, key.selector)
+            classes = self._class_index.candidates(namespace, key.selector)
+            self._join(spread, (c for c in classes if spread.includes(c.namespace, c.labels, c.terminating)))
+        return spread
 
     @staticmethod
-    def _join(counter: Wanted | SpreadCount, classes: Iterable[PodClass]) -> None:
-        for one in classes:
-            one.counters.append(counter)
-            for slot, pods in one.where.items():
+    def _join(counter: Matching | SpreadCount, classes: Iterable[PodClass]) -> None:
+        for pod_class in classes:
+            pod_class.counters.append(counter)
+            for slot, pods in pod_class.pods_at.items():
                 counter.add(slot, pods)
 
     @staticmethod
-    def _leave(one: PodClass, counter: Wanted) -> None:
-        if counter in one.counters:
-            one.counters.remove(counter)
-            for slot, pods in one.where.items():
+    def _leave(pod_class: PodClass, counter: Matching) -> None:
+        if counter in pod_class.counters:
+            pod_class.counters.remove(counter)
+            for slot, pods in pod_class.pods_at.items():
                 counter.add(slot, -pods)
 
 
-def _reach(terms: Terms) -> tuple[Places, Selector]:
-    """Where pods may be that match all of these terms, and a selector that they match: those of the narrowest term."""
-    narrow = next((term for term in terms if not term.crosses), terms[0])
-    return (None if narrow.crosses else narrow.names), narrow.selector
+def _narrowest(terms: Terms) -> tuple[Namespaces, Selector]:
+    """Return namespaces and a selector of every pod that matches all of these terms: those of the narrowest term."""
+    narrowest = next((term for term in terms if not term.reads_namespaces), terms[0])
+    return (None if narrowest.reads_namespaces else narrowest.names), narrowest.selector

@@ -1,4 +1,4 @@
-"""How many pods of a kind run in every topology domain, kept up to date pod by pod."""
+"""Counts of pods per topology domain, kept up to date pod by pod."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ Counts = npt.NDArray[np.int64]
 
 
 class Counter(Protocol):
-    """Something that wants to hear of every pod of a class that comes to or leaves a slot."""
+    """An object that counts the pods of some classes."""
 
     def add(self, slot: int, sign: int) -> None:
-        """Count pods of a slot in (positive) or out (negative)."""
+        """Count pods that come to a slot (positive) or leave it (negative)."""
 
 
 class DomainCount:
-    """Pods per value of one topology key; pods on nodes without the key count nowhere."""
+    """Pods per value of one topology key; pods on nodes without the key are not counted."""
 
     def __init__(self, column: Column[str]) -> None:
         self.column = column
@@ -28,7 +28,7 @@ class DomainCount:
         self.total = 0
 
     def add(self, slot: int, sign: int) -> None:
-        """Count pods of a slot in or out."""
+        """Count pods that come to a slot (positive) or leave it (negative)."""
         number = self.column.ids[slot]
         if number:
             if number >= len(self.counts):
@@ -37,16 +37,16 @@ class DomainCount:
             self.total += sign
 
     def fit(self) -> Counts:
-        """The counts, long enough for every number of the column."""
+        """Return the counts, long enough for every number of the column."""
         missing = self.column.size - len(self.counts)
         if missing > 0:
             self.counts = np.concatenate([self.counts, np.zeros(missing + 16, dtype=np.int64)])
         return self.counts
 
     def occupied(self) -> Bools:
-        """Per slot, whether its domain holds at least one such pod."""
+        """Return, per slot, whether its domain holds at least one pod."""
         return (self.fit() > 0)[self.column.ids]
 
     def at(self, slot: int) -> int:
-        """Pods in the domain of a slot."""
+        """Return the pods in the domain of a slot."""
         return int(self.fit()[self.column.ids[slot]])

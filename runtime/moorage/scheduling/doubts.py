@@ -1,14 +1,15 @@
-"""Which verdicts an object that cannot be read could change: those are "unknown", all others are as they would be.
+"""Which verdicts an object that cannot be read could change. Those are "unknown", all others stay as they are.
 
-Doubt reaches no further than what the object decides: a CSINode the volumes of its node, a claim the pods that use it.
-Two bounds keep a tenant's odd pod from stopping every pin (docs/adr/0012-doubt-is-bounded.md): a pod whose node cannot
-be read takes no room anywhere, and whom a pod repels beyond its own node is not asked when that cannot be read.
+A doubt reaches no further than what the object decides: a CSINode the volumes of its node, a claim the pods that use
+it. Two bounds keep one unreadable pod from stopping every pin (docs/adr/0012-doubt-is-bounded.md): a pod whose node
+cannot be read uses no resources of any node; and a pod whose anti-affinity cannot be read repels pods on its own node
+only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from moorage.objects.node import Node
 from moorage.objects.pod import Pod
@@ -24,10 +25,10 @@ from moorage.objects.workloads import Namespace
 from .nodes import NodeRecord
 from .pod_class import PodClass
 from .reasons import Finding, Reason
-from .volumes import Plan, VolumeNeeds, class_name
-
-if TYPE_CHECKING:
-    from .snapshot import Snapshot
+from .state import State
+from .storage import class_name
+from .unread import UnreadObjects
+from .volumes import PodVolumes
 
 _EVERY = frozenset(Reason)
 _OF_NODE = frozenset(
@@ -61,90 +62,108 @@ _OF_OTHERS = frozenset((Reason.OTHERS_ANTI_AFFINITY,))
 
 
 class Doubt(NamedTuple):
-    """That an object could change a verdict, and the reasons against a node that might then no longer hold."""
+    """An object that could change a verdict.
+
+    Attributes:
+        finding: the reason that the verdict gives.
+        lifts: reasons against a node that may not hold once the object can be read.
+    """
 
     finding: Finding
     lifts: frozenset[Reason] = frozenset()
 
 
-def about(state: Snapshot, key: str, one: PodClass, node: str, plan: Plan | None) -> list[Doubt]:
-    """What could change the verdict about a pod and a node.
+def doubts_about(state: State, unread: UnreadObjects, key: str, pod_class: PodClass, node: str) -> list[Doubt]:
+    """Return what could change the verdict about a pod and a node.
 
     Args:
-        state: the snapshot.
+        state: the nodes and pods.
+        unread: the objects of which not all can be read.
         key: the pod's key.
-        one: the pod's class, asked about already.
+        pod_class: the pod's class, with the counts that it needs.
         node: the node's name.
-        plan: what the pod's volumes come to; None without any.
     """
-    doubts = state.doubts
     found = []
-    if itself := doubts.of(Pod, key):
-        found.append(Doubt(itself.finding, _EVERY))
-    if unread := doubts.of(Node, node):
-        found.append(Doubt(unread.finding, _OF_NODE))
-    found += [Doubt(pod.finding) for name, pod in doubts.pods_on(node) if name != key]
+    if pod := unread.of(Pod, key):
+        found.append(Doubt(pod.finding, _EVERY))
+    if its_node := unread.of(Node, node):
+        found.append(Doubt(its_node.finding, _OF_NODE))
+    found += [Doubt(pod.finding) for name, pod in unread.pods_on(node) if name != key]
     slot = state.nodes.slots.get(node)
     if slot is None:
         return found
-    record = state.nodes.record(slot)
-    if one.volumes is not None and plan is not None:
-        found += _of_claims(state, one.volumes, _OF_VOLUMES)
-        found += _of_attaching(state, slot, record, plan)
-        found += _of_single_users(state, key, one, plan)
-    found += _of_pods_without_labels(state, key, one, record)
-    found += _of_nodes_without_labels(state, one, record)
-    found += _of_namespaces_without_labels(state, one, slot)
+    judged = _Judged(state, unread, key, pod_class, slot, state.nodes.record(slot))
+    if pod_class.volumes is not None:
+        found += _of_claims(state, unread, pod_class.volumes, _OF_VOLUMES)
+        found += _of_attaching(judged)
+        found += _of_single_users(judged)
+    found += _of_pods_without_labels(judged)
+    found += _of_nodes_without_labels(judged)
+    found += _of_namespaces_without_labels(judged)
     return found
+
+
+class _Judged(NamedTuple):
+    """The pod and the node in question."""
+
+    state: State
+    unread: UnreadObjects
+    key: str
+    pod_class: PodClass
+    slot: int
+    record: NodeRecord
 
 
 # --- volumes ---
 
 
-def _of_claims(state: Snapshot, needs: VolumeNeeds, lifts: frozenset[Reason]) -> Iterator[Doubt]:
-    """The claims of a pod, their volumes and classes."""
-    doubts = state.doubts
-    for use in needs.claims:
-        key = f"{needs.namespace}/{use.name}"
-        found = [doubts.of(PersistentVolumeClaim, key)]
+def _of_claims(state: State, unread: UnreadObjects, volumes: PodVolumes, lifts: frozenset[Reason]) -> Iterator[Doubt]:
+    """The claims of a pod, their volumes and storage classes."""
+    for use in volumes.claims:
+        key = f"{volumes.namespace}/{use.name}"
+        found = [unread.of(PersistentVolumeClaim, key)]
         claim = state.storage.claims.get(key)
         if claim is not None and claim.spec.volume_name:
-            found.append(doubts.of(PersistentVolume, claim.spec.volume_name))
+            found.append(unread.of(PersistentVolume, claim.spec.volume_name))
         elif claim is not None:
-            found.append(doubts.of(StorageClass, class_name(claim)))
-        yield from (Doubt(unread.finding, lifts) for unread in found if unread is not None)
+            found.append(unread.of(StorageClass, class_name(claim)))
+        yield from (Doubt(each.finding, lifts) for each in found if each is not None)
 
 
-def _of_attaching(state: Snapshot, slot: int, record: NodeRecord, plan: Plan) -> Iterator[Doubt]:
-    """How much the node may attach, and how much is attached already; only for who wants something attached."""
-    doubts, storage = state.doubts, state.storage
-    translated = any(plugin for _, _, plugin in plan.reachable)
-    csi_node = doubts.of(CsiNode, record.name)
-    if csi_node is not None and (plan.attached or translated):
+def _of_attaching(judged: _Judged) -> Iterator[Doubt]:
+    """The limits of the node, and what is attached to it; only for pods that attach volumes."""
+    state, unread, _, pod_class, slot, record = judged
+    resolved = state.volumes.of(pod_class)
+    translated = any(affinity.in_tree_plugin for affinity in resolved.node_affinities)
+    csi_node = unread.of(CsiNode, record.name)
+    if csi_node is not None and (resolved.attachments or translated):
         yield Doubt(csi_node.finding, _OF_VOLUMES if translated else _OF_LIMITS)
-    if not state.attached.limited(slot, plan):
+    if not state.volume_limits.limited(slot, pod_class):
         return
-    for _, unread in doubts.every(VolumeAttachment, "spec"):
-        there = unread.thing.spec.node_name if isinstance(unread.thing, VolumeAttachment) else ""
-        if there in ("", record.name):
-            yield Doubt(unread.finding, _OF_LIMITS)
-    for attachment in storage.attached_to.get(record.name, {}).values():
-        volume = doubts.of(PersistentVolume, attachment.spec.source.persistent_volume_name or "")
+    for _, each in unread.every(VolumeAttachment, "spec"):
+        node = each.thing.spec.node_name if isinstance(each.thing, VolumeAttachment) else ""
+        if node in ("", record.name):
+            yield Doubt(each.finding, _OF_LIMITS)
+    for attachment in state.storage.attached_to.get(record.name, {}).values():
+        volume = unread.of(PersistentVolume, attachment.spec.source.persistent_volume_name or "")
         if volume is not None:
             yield Doubt(volume.finding, _OF_LIMITS)
-    for other in set(record.pods.values()):
+    for other in set(state.pods[slot].values()):
         if other.volumes is not None:
-            yield from _of_claims(state, other.volumes, _OF_LIMITS)
+            yield from _of_claims(state, unread, other.volumes, _OF_LIMITS)
 
 
-def _of_single_users(state: Snapshot, key: str, one: PodClass, plan: Plan) -> Iterator[Doubt]:
+def _of_single_users(judged: _Judged) -> Iterator[Doubt]:
     """Pods that may use a claim that only one pod may use at a time."""
-    for other, unread in state.doubts.every(Pod, "spec.volumes") if plan.single else ():
-        if other != key and unread.thing.metadata.namespace == one.namespace and _placed(state, unread.thing):
-            yield Doubt(unread.finding)
+    state, unread, key, pod_class, _, _ = judged
+    if not state.volumes.of(pod_class).single_pod_claims:
+        return
+    for other, each in unread.every(Pod, "spec.volumes"):
+        if other != key and each.thing.metadata.namespace == pod_class.namespace and _node_of(state, each.thing):
+            yield Doubt(each.finding)
 
 
-def _placed(state: Snapshot, thing: object) -> NodeRecord | None:
+def _node_of(state: State, thing: object) -> NodeRecord | None:
     """The node that a pod runs on, if it is known."""
     if not isinstance(thing, Pod) or thing.finished:
         return None
@@ -152,52 +171,55 @@ def _placed(state: Snapshot, thing: object) -> NodeRecord | None:
     return state.nodes.record(slot) if slot is not None else None
 
 
-# --- relations ---
+# --- affinity and topology spread ---
 
 
-def _of_pods_without_labels(state: Snapshot, key: str, one: PodClass, record: NodeRecord) -> Iterator[Doubt]:
-    known = state.relations.namespaces
-    for other, unread in state.doubts.every(Pod, "metadata.labels", "metadata.deletionTimestamp"):
-        there = _placed(state, unread.thing)
-        if there is None or other == key:
+def _of_pods_without_labels(judged: _Judged) -> Iterator[Doubt]:
+    state, unread, key, pod_class, _, record = judged
+    known = state.counters.namespaces
+    for other, each in unread.every(Pod, "metadata.labels", "metadata.deletionTimestamp"):
+        node = _node_of(state, each.thing)
+        if node is None or other == key:
             continue
-        namespace = unread.thing.metadata.namespace
-        if one.constraints and namespace == one.namespace:
-            yield Doubt(unread.finding, _OF_SPREAD)
-        if not unread.lacks("metadata.labels"):
+        namespace = each.thing.metadata.namespace
+        if pod_class.constraints and namespace == pod_class.namespace:
+            yield Doubt(each.finding, _OF_SPREAD)
+        if not each.lacks("metadata.labels"):
             continue
-        if one.affinity and all(term.reaches(namespace, known) for term in one.affinity):
-            yield Doubt(unread.finding, _OF_AFFINITY)
-        for term in one.anti_affinity:
-            domain = there.labels.get(term.topology_key)
-            if domain is not None and domain == record.labels.get(term.topology_key) and term.reaches(namespace, known):
-                yield Doubt(unread.finding)
+        if pod_class.affinity and all(term.selects_namespace(namespace, known) for term in pod_class.affinity):
+            yield Doubt(each.finding, _OF_AFFINITY)
+        for term in pod_class.anti_affinity:
+            domain = node.labels.get(term.topology_key)
+            same = domain is not None and domain == record.labels.get(term.topology_key)
+            if same and term.selects_namespace(namespace, known):
+                yield Doubt(each.finding)
 
 
-def _of_nodes_without_labels(state: Snapshot, one: PodClass, record: NodeRecord) -> Iterator[Doubt]:
-    """Nodes of which nobody knows the domains, or who may run there."""
-    doubts = state.doubts
-    if any(constraint.by_taints for constraint in one.constraints):
-        for name, unread in doubts.every(Node, "spec.taints", "spec.unschedulable"):
+def _of_nodes_without_labels(judged: _Judged) -> Iterator[Doubt]:
+    """Nodes whose domains, or whose taints, are not known."""
+    state, unread, _, pod_class, _, record = judged
+    if any(constraint.by_taints for constraint in pod_class.constraints):
+        for name, each in unread.every(Node, "spec.taints", "spec.unschedulable"):
             if name != record.name:
-                yield Doubt(unread.finding, _OF_SPREAD)
-    for name, unread in doubts.every(Node, "metadata.labels"):
+                yield Doubt(each.finding, _OF_SPREAD)
+    for name, each in unread.every(Node, "metadata.labels"):
         if name == record.name:
             continue
-        if one.constraints:
-            yield Doubt(unread.finding, _OF_SPREAD)
-        if one.affinity:
-            yield Doubt(unread.finding, _OF_AFFINITY)
+        if pod_class.constraints:
+            yield Doubt(each.finding, _OF_SPREAD)
+        if pod_class.affinity:
+            yield Doubt(each.finding, _OF_AFFINITY)
         slot = state.nodes.slots.get(name)
-        pods = state.nodes.record(slot).pods.values() if slot is not None else ()
+        pods = state.pods[slot].values() if slot is not None else ()
         counting = {id(counter) for other in pods for counter in other.counters}
-        if any(id(counter) in counting for counter in (*one.relations.away, *one.repelled_by)):
-            yield Doubt(unread.finding)
+        if any(id(counter) in counting for counter in (*pod_class.affinity_counts.away, *pod_class.repelled_by)):
+            yield Doubt(each.finding)
 
 
-def _of_namespaces_without_labels(state: Snapshot, one: PodClass, slot: int) -> Iterator[Doubt]:
-    for name, unread in state.doubts.every(Namespace, "metadata.labels"):
-        if any(term.crosses for term in (*one.affinity, *one.anti_affinity)):
-            yield Doubt(unread.finding, _OF_AFFINITY)
-        if one.namespace == name and state.relations.may_be_repelled(one, slot):
-            yield Doubt(unread.finding, _OF_OTHERS)
+def _of_namespaces_without_labels(judged: _Judged) -> Iterator[Doubt]:
+    state, unread, _, pod_class, slot, _ = judged
+    for name, each in unread.every(Namespace, "metadata.labels"):
+        if any(term.reads_namespaces for term in (*pod_class.affinity, *pod_class.anti_affinity)):
+            yield Doubt(each.finding, _OF_AFFINITY)
+        if pod_class.namespace == name and state.counters.may_be_repelled(pod_class, slot):
+            yield Doubt(each.finding, _OF_OTHERS)

@@ -7,16 +7,13 @@ numbers of nodes that went away are used again, so a long-lived snapshot does no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
-from typing import TYPE_CHECKING, Generic, TypeVar
+from collections.abc import Callable, Collection, Hashable, Mapping
+from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from moorage.objects.node import Node
-
-if TYPE_CHECKING:
-    from .pod_class import PodClass
 
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int32]
@@ -26,8 +23,7 @@ ALL = slice(None)
 Value = TypeVar("Value", bound=Hashable)
 
 BlockingTaint = tuple[str, str, str]
-Fence = tuple[bool, tuple[BlockingTaint, ...]]
-"""What keeps pods away: cordoned or not, and the NoSchedule and NoExecute taints as (key, value, effect)."""
+"""Key, value and effect of a taint with the effect NoSchedule or NoExecute."""
 
 
 class Column(Generic[Value]):
@@ -97,9 +93,15 @@ class Column(Generic[Value]):
 
 
 class NodeRecord:
-    """One node as placement sees it, with the pods that are on it."""
+    """The fields of one node that scheduling reads.
 
-    __slots__ = ("broken", "features", "fence", "labels", "name", "node", "offered", "pods")
+    Attributes:
+        offered: allocatable units, by resource.
+        broken: resources whose quantity cannot be read, with the problem.
+        pods: keys of the pods on the node.
+    """
+
+    __slots__ = ("broken", "cordoned", "features", "labels", "name", "node", "offered", "pods", "taints")
 
     def __init__(self, node: Node, offered: dict[str, int], broken: dict[str, str]) -> None:
         self.node = node
@@ -107,30 +109,45 @@ class NodeRecord:
         self.labels: Mapping[str, str] = node.metadata.labels
         self.offered = offered
         self.broken = broken
-        self.fence: Fence = (
-            node.spec.unschedulable,
-            tuple((t.key, t.value, t.effect) for t in node.spec.taints if t.effect in ("NoSchedule", "NoExecute")),
+        self.cordoned = node.spec.unschedulable
+        self.taints: tuple[BlockingTaint, ...] = tuple(
+            (taint.key, taint.value, taint.effect)
+            for taint in node.spec.taints
+            if taint.effect in ("NoSchedule", "NoExecute")
         )
         self.features = node.status.declared_features
-        self.pods: dict[str, PodClass] = {}
+        self.pods: Collection[str] = ()
 
-    def same_place(self, other: NodeRecord) -> bool:
+    def differs_in_amounts_only(self, other: NodeRecord) -> bool:
         """Whether everything but the amounts is equal."""
-        return self.labels == other.labels and self.fence == other.fence and self.features == other.features
+        return (self.labels, self.cordoned, self.taints, self.features) == (
+            other.labels,
+            other.cordoned,
+            other.taints,
+            other.features,
+        )
 
 
 class NodeTable:
-    """Slots, names and columns of all nodes; ``clock`` and ``changed`` tell caches which slots are newer than them."""
+    """Slots, names and columns of all nodes.
+
+    Attributes:
+        alive: whether there is a node in a slot.
+        schedulable: whether the node in a slot is not cordoned.
+        clock: grows with each change.
+        changed: when each slot changed last, by ``clock``.
+    """
 
     def __init__(self, capacity: int = 64) -> None:
         self.capacity = capacity
         self.alive: Bools = np.zeros(capacity, dtype=np.bool_)
+        self.schedulable: Bools = np.zeros(capacity, dtype=np.bool_)
         self.changed: npt.NDArray[np.int64] = np.zeros(capacity, dtype=np.int64)
         self.clock = 0
         self.records: list[NodeRecord | None] = [None] * capacity
         self.slots: dict[str, int] = {}
         self.names: Column[str] = Column(capacity)
-        self.fences: Column[Fence] = Column(capacity)
+        self.taints: Column[tuple[BlockingTaint, ...]] = Column(capacity)
         self.features: Column[tuple[str, ...]] = Column(capacity)
         self._labels: dict[str, Column[str]] = {}
         self._free = list(range(capacity - 1, -1, -1))
@@ -162,11 +179,12 @@ class NodeTable:
         if grown:
             old, self.capacity = self.capacity, self.capacity * 2
             self.alive = np.concatenate([self.alive, np.zeros(old, dtype=np.bool_)])
+            self.schedulable = np.concatenate([self.schedulable, np.zeros(old, dtype=np.bool_)])
             self.changed = np.concatenate([self.changed, np.zeros(old, dtype=np.int64)])
             self.records.extend([None] * old)
             self._free = list(range(self.capacity - 1, old - 1, -1))
             self.names.grow(self.capacity)
-            self.fences.grow(self.capacity)
+            self.taints.grow(self.capacity)
             self.features.grow(self.capacity)
             for column in self._labels.values():
                 column.grow(self.capacity)
@@ -179,8 +197,9 @@ class NodeTable:
         old = self.records[slot]
         self.records[slot] = record
         self.alive[slot] = True
+        self.schedulable[slot] = not record.cordoned
         self.names.set(slot, record.name)
-        self.fences.set(slot, record.fence)
+        self.taints.set(slot, record.taints)
         self.features.set(slot, record.features)
         for key in self._labels if old is None else self._labels.keys() & (old.labels.keys() | record.labels.keys()):
             self._labels[key].set(slot, record.labels.get(key))
@@ -191,8 +210,9 @@ class NodeTable:
         record = self.record(slot)
         self.records[slot] = None
         self.alive[slot] = False
+        self.schedulable[slot] = False
         self.names.set(slot, None)
-        self.fences.set(slot, None)
+        self.taints.set(slot, None)
         self.features.set(slot, None)
         for key in self._labels.keys() & record.labels.keys():
             self._labels[key].set(slot, None)

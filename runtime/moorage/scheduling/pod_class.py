@@ -1,6 +1,9 @@
-"""Classes of pods: everything placement reads of a pod, worked out once for all pods that are equal in it."""
+"""Pod classes: all pods that are equal in every field that scheduling reads. A class is worked out once."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from copy import copy
 
 import msgspec
 
@@ -8,19 +11,25 @@ from moorage.objects.pod import Pod
 
 from . import requests
 from .domains import Counter
-from .plugins import inter_pod_affinity, node_ports, pod_topology_spread
-from .plugins.inter_pod_affinity import Repelling
-from .plugins.node_declared_features import StaticFacet
-from .plugins.node_resources_fit import Asked, Needs
+from .node_masks import KeptMask
+from .plugins import inter_pod_affinity, pod_topology_spread
+from .plugins.inter_pod_affinity import Carriers, Terms
+from .plugins.node_affinity import PlacementMask
+from .plugins.node_declared_features import required_features
+from .plugins.node_ports import host_ports
+from .plugins.node_resources_fit import Requests, Usage
+from .plugins.plugin import Plugin
+from .plugins.pod_topology_spread import Constraint, SpreadCounts
+from .plugins.taint_toleration import TolerationMask
 from .reasons import Finding, Reason
 from .selectors import SelectorError
-from .volumes import VolumeNeeds, volume_needs, volume_source
+from .volumes import PodVolumes, pod_volumes, volume_source
 
 _encode = msgspec.json.Encoder().encode
 
 
 def class_key(pod: Pod) -> bytes:
-    """The identity of a pod's class: its namespace, labels and every field that placement reads."""
+    """Return the identity of a pod's class: its namespace, labels and every field that scheduling reads."""
     meta, spec = pod.metadata, pod.spec
     source = (
         meta.namespace,
@@ -43,7 +52,7 @@ def class_key(pod: Pod) -> bytes:
 
 
 def encode(source: object) -> bytes:
-    """Bytes that are equal for equal values."""
+    """Return bytes that are equal for equal values."""
     try:
         return _encode(source)
     except (OverflowError, UnicodeEncodeError, TypeError):
@@ -51,7 +60,7 @@ def encode(source: object) -> bytes:
 
 
 def resize_source(pod: Pod) -> object:
-    """What of the status changes the use of resources, or None when the spec says it all."""
+    """Return what of the status changes the use of resources; None when the spec alone decides."""
     if not requests.has_status_resources(pod):
         return None
     status = pod.status
@@ -71,72 +80,134 @@ def resize_source(pod: Pod) -> object:
 
 
 class PodClass:
-    """One class; ``counters`` and ``where`` are kept by the snapshot."""
+    """One pod class.
+
+    Attributes:
+        node_name: ``spec.nodeName`` of the pod in question; empty in the class itself, which all nodes share.
+        replaces: whether this is about the pod that replaces one of the class.
+        problems: reasons against every node, found in the pod's own fields.
+        requests: what a pending pod requests.
+        usage: what a pod uses once it is on a node.
+        usage_unknown: whether a quantity of the pod cannot be read.
+        resource_claim: its first resource claim; empty when it has none.
+        affinity: required terms of inter-pod affinity.
+        anti_affinity: required terms of inter-pod anti-affinity.
+        constraints: topology spread constraints of the kind DoNotSchedule.
+        pods_at: how many pods of the class there are, by slot.
+        counters: what counts the pods of the class.
+        prepared: whether ``affinity_counts`` and ``spread_counts`` are there.
+        affinity_counts: the counts that its affinity terms need.
+        spread_counts: the constraints with the counts that they need.
+        plugins: the plugins that do not skip the class.
+        pod_plugins: those of them that are not decided by nodes alone.
+        count_hooks: those of them that count pods.
+        node_mask: where the other ones let the class go; shared with classes that are equal in what these read.
+        repelled_by: the anti-affinity terms of other pods that select this class.
+    """
 
     __slots__ = (
         "affinity",
+        "affinity_counts",
         "anti_affinity",
-        "asked",
-        "asked_for",
-        "carried",
-        "claims",
         "constraints",
+        "count_hooks",
         "counters",
+        "features",
         "key",
         "labels",
         "namespace",
+        "node_affinity",
+        "node_mask",
+        "node_name",
+        "plugins",
+        "pod_plugins",
+        "pods_at",
         "ports",
+        "prepared",
         "problems",
-        "relations",
         "repelled_by",
-        "static",
+        "replaces",
+        "requests",
+        "resource_claim",
+        "spread_counts",
         "terminating",
-        "unreadable",
+        "tolerations",
         "usage",
+        "usage_unknown",
         "volumes",
-        "watched",
-        "where",
     )
 
-    def __init__(self, key: bytes, pod: Pod, static: StaticFacet) -> None:
+    def __init__(
+        self,
+        key: bytes,
+        pod: Pod,
+        node_affinity: PlacementMask,
+        tolerations: TolerationMask,
+        node_mask: KeptMask,
+        plugins: Iterable[Plugin[PodClass]],
+    ) -> None:
         self.key = key
-        self.static = static
+        self.node_affinity = node_affinity
+        self.tolerations = tolerations
+        self.node_name = ""
+        self.replaces = False
         self.namespace = pod.metadata.namespace
         self.labels = pod.metadata.labels
         self.terminating = pod.metadata.deletion_timestamp is not None
         self.problems: list[Finding] = []
-        self.asked_for: Asked = ()
-        self.usage: Needs = ()
-        self.unreadable = False
-        self.ports = node_ports.host_ports(pod.spec)
-        self.claims = bool(pod.spec.resource_claims)
-        self.volumes: VolumeNeeds | None = volume_needs(pod)
-        self.affinity: inter_pod_affinity.Terms = ()
-        self.anti_affinity: inter_pod_affinity.Terms = ()
-        self.carried: inter_pod_affinity.Terms = ()
-        self.constraints: tuple[pod_topology_spread.Constraint, ...] = ()
+        self.requests: Requests = ()
+        self.usage: Usage = ()
+        self.usage_unknown = False
+        self.ports = host_ports(pod.spec)
+        self.features = required_features(pod.spec)
+        self.resource_claim = pod.spec.resource_claims[0].name if pod.spec.resource_claims else ""
+        self.volumes: PodVolumes | None = pod_volumes(pod)
+        self.affinity: Terms = ()
+        self.anti_affinity: Terms = ()
+        self.constraints: tuple[Constraint, ...] = ()
         self._read_terms(pod)
-        if self.claims:
-            self.problems.append(
-                Finding(Reason.RESOURCE_CLAIM, "spec.resourceClaims", pod.spec.resource_claims[0].name)
-            )
-        # Kept by the snapshot: who is to hear of pods of this class, whom it is repelled by, how many are in each slot.
+        self.pods_at: dict[int, int] = {}
         self.counters: list[Counter] = []
-        self.repelled_by: list[Repelling] = []
-        self.where: dict[int, int] = {}
-        self.relations = inter_pod_affinity.ALONE
-        self.watched: pod_topology_spread.Watched = ()
-        self.asked = False
+        self.prepared = False
+        self.affinity_counts = inter_pod_affinity.NO_TERMS
+        self.spread_counts: SpreadCounts = ()
+        self.repelled_by: list[Carriers] = []
+        self.node_mask = node_mask
+        self.use(plugins)
+
+    def use(self, plugins: Iterable[Plugin[PodClass]]) -> None:
+        """Choose the plugins that do not skip the class."""
+        self.plugins = tuple(plugin for plugin in plugins if not plugin.skips(self))
+        self.pod_plugins = tuple(plugin for plugin in self.plugins if not plugin.node_only)
+        self.count_hooks = tuple(plugin.count for plugin in self.plugins if type(plugin).count is not Plugin.count)
+
+    def bound_to(self, node: str, plugins: Iterable[Plugin[PodClass]]) -> PodClass:
+        """Return the class of a pod whose ``spec.nodeName`` is this node.
+
+        Args:
+            node: the node's name.
+            plugins: all plugins.
+        """
+        bound = copy(self)
+        bound.node_name = node
+        bound.use(plugins)
+        return bound
+
+    def replacement(self) -> PodClass:
+        """Return the class of the pod that replaces one of this class."""
+        if self.volumes is None or all(claim.owner is None for claim in self.volumes.claims):
+            return self
+        replacement = copy(self)
+        replacement.replaces = True
+        return replacement
 
     def _read_terms(self, pod: Pod) -> None:
         affinity = pod.spec.affinity
         if affinity is not None:
             try:
-                self.carried = inter_pod_affinity.anti_affinity_terms(self.namespace, affinity)
+                self.anti_affinity = inter_pod_affinity.anti_affinity_terms(self.namespace, affinity)
             except SelectorError as error:
                 self.problems.append(Finding(Reason.AFFINITY_INVALID, error.field, error.problem))
-            else:
-                self.anti_affinity = self.carried
             try:
                 self.affinity = inter_pod_affinity.affinity_terms(self.namespace, affinity)
                 inter_pod_affinity.preferred_selectors(self.namespace, affinity)
@@ -144,6 +215,7 @@ class PodClass:
                 self.problems.append(Finding(Reason.AFFINITY_INVALID, error.field, error.problem))
         if pod.spec.topology_spread_constraints:
             try:
-                self.constraints = pod_topology_spread.constraints(pod.spec.topology_spread_constraints, self.labels)
+                constraints = pod.spec.topology_spread_constraints
+                self.constraints = pod_topology_spread.constraints(constraints, self.labels)
             except SelectorError as error:
                 self.problems.append(Finding(Reason.SPREAD_INVALID, error.field, error.problem))

@@ -1,8 +1,8 @@
-"""Finding selectors by labels and labels by selectors, without trying every pair.
+"""Indexes that find selectors by labels and labels by selectors, without a comparison of every pair.
 
-Most selectors ask for one value of one label in one namespace. Both directions are indexed by that: a class of pods
-finds the few counters that may want it, a new counter the few classes it may want. What comes out is only a
-candidate.
+Most selectors require one value of one label in one namespace, and both indexes use that. A pod class finds the few
+selectors that may select it; a new selector finds the few classes that it may select. What is found is a candidate
+only.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Generic, Protocol, TypeVar
 
 from .selectors import Requirement, Selector
 
-Places = frozenset[str] | None
-"""Namespaces by name; None means that any may be meant."""
+Namespaces = frozenset[str] | None
+"""Namespaces by name; None means any namespace."""
 
 
 class Labelled(Protocol):
-    """Something with labels in a namespace."""
+    """An item with labels in a namespace."""
 
     @property
     def namespace(self) -> str:
@@ -29,68 +29,69 @@ class Labelled(Protocol):
         """The labels."""
 
 
-Counter = TypeVar("Counter")
-Thing = TypeVar("Thing", bound=Labelled)
+Owner = TypeVar("Owner")
+Item = TypeVar("Item", bound=Labelled)
 
 
 def anchor(selector: Selector) -> Requirement | None:
-    """The requirement to find a selector by: one of a few values of one label."""
+    """Return the requirement by which a selector is indexed: one of a few values of one label."""
     return next((requirement for requirement in selector.requirements if requirement.operator == "In"), None)
 
 
-class CounterIndex(Generic[Counter]):
-    """Counters, found by namespace and labels."""
+class SelectorIndex(Generic[Owner]):
+    """Owners of selectors, found by namespace and labels."""
 
     def __init__(self) -> None:
-        self._anchored: dict[tuple[str | None, str, str], list[Counter]] = defaultdict(list)
-        self._loose: dict[str | None, list[Counter]] = defaultdict(list)
+        self._anchored: dict[tuple[str | None, str, str], list[Owner]] = defaultdict(list)
+        self._loose: dict[str | None, list[Owner]] = defaultdict(list)
 
-    def add(self, counter: Counter, places: Places, selector: Selector) -> None:
-        """Take in a counter of pods that this selector may select in these namespaces."""
-        one = anchor(selector)
-        for place in (None,) if places is None else places:
-            if one is None:
-                self._loose[place].append(counter)
-            for value in dict.fromkeys(one.values) if one else ():
-                self._anchored[place, one.key if one else "", value].append(counter)
+    def add(self, owner: Owner, namespaces: Namespaces, selector: Selector) -> None:
+        """Add the owner of a selector that selects pods of these namespaces."""
+        anchored = anchor(selector)
+        for namespace in (None,) if namespaces is None else namespaces:
+            if anchored is None:
+                self._loose[namespace].append(owner)
+            else:
+                for value in dict.fromkeys(anchored.values):
+                    self._anchored[namespace, anchored.key, value].append(owner)
 
-    def candidates(self, thing: Labelled) -> Iterator[Counter]:
-        """The counters that may want a thing."""
-        for place in (thing.namespace, None):
-            yield from self._loose.get(place, ())
-            for key, value in thing.labels.items():
-                yield from self._anchored.get((place, key, value), ())
+    def candidates(self, item: Labelled) -> Iterator[Owner]:
+        """Yield the owners whose selector may select an item."""
+        for namespace in (item.namespace, None):
+            yield from self._loose.get(namespace, ())
+            for key, value in item.labels.items():
+                yield from self._anchored.get((namespace, key, value), ())
 
 
-class LabelIndex(Generic[Thing]):
-    """Things, found by selector; a label key is indexed when it is first asked for."""
+class LabelIndex(Generic[Item]):
+    """Items, found by selector; a label key is indexed when a selector reads it for the first time."""
 
-    def __init__(self, things: Iterable[Thing] = ()) -> None:
-        self._all: dict[str, list[Thing]] = defaultdict(list)
-        self._by_label: dict[tuple[str, str], dict[str, list[Thing]]] = {}
-        for thing in things:
-            self.add(thing)
+    def __init__(self, items: Iterable[Item] = ()) -> None:
+        self._all: dict[str, list[Item]] = defaultdict(list)
+        self._by_label: dict[tuple[str, str], dict[str, list[Item]]] = {}
+        for item in items:
+            self.add(item)
 
-    def add(self, thing: Thing) -> None:
-        """Take in a thing."""
-        self._all[thing.namespace].append(thing)
-        for key, value in thing.labels.items():
-            of_key = self._by_label.get((thing.namespace, key))
-            if of_key is not None:
-                of_key.setdefault(value, []).append(thing)
+    def add(self, item: Item) -> None:
+        """Add an item."""
+        self._all[item.namespace].append(item)
+        for key, value in item.labels.items():
+            by_value = self._by_label.get((item.namespace, key))
+            if by_value is not None:
+                by_value.setdefault(value, []).append(item)
 
-    def candidates(self, places: Places, selector: Selector) -> Iterator[Thing]:
-        """The things that a selector may select."""
-        one = anchor(selector)
-        for place in list(self._all) if places is None else places:
-            if one is None:
-                yield from self._all.get(place, ())
+    def candidates(self, namespaces: Namespaces, selector: Selector) -> Iterator[Item]:
+        """Yield the items that a selector may select."""
+        anchored = anchor(selector)
+        for namespace in list(self._all) if namespaces is None else namespaces:
+            if anchored is None:
+                yield from self._all.get(namespace, ())
                 continue
-            of_key = self._by_label.get((place, one.key))
-            if of_key is None:
-                of_key = self._by_label[place, one.key] = {}
-                for thing in self._all.get(place, ()):
-                    if one.key in thing.labels:
-                        of_key.setdefault(thing.labels[one.key], []).append(thing)
-            for value in dict.fromkeys(one.values):
-                yield from of_key.get(value, ())
+            by_value = self._by_label.get((namespace, anchored.key))
+            if by_value is None:
+                by_value = self._by_label[namespace, anchored.key] = {}
+                for item in self._all.get(namespace, ()):
+                    if anchored.key in item.labels:
+                        by_value.setdefault(item.labels[anchored.key], []).append(item)
+            for value in dict.fromkeys(anchored.values):
+                yield from by_value.get(value, ())

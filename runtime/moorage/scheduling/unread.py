@@ -1,6 +1,6 @@
-"""The objects of which not all can be read. What can be is in the snapshot like everything else.
+"""Objects of which not all can be read. What can be read of them is in the snapshot as of any object.
 
-Which verdicts they could change is ``doubts``'s.
+Which verdicts they could change says ``doubts``.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ DECIDES: dict[type[KubeObject], tuple[str, ...]] = {
     CsiNode: ("metadata.annotations", "spec"),
     VolumeAttachment: ("spec",),
 }
-"""The fields that placement reads, by kind; where only others are missing nothing is in doubt."""
+"""The fields that scheduling reads, by kind; an object that lacks only other fields changes no verdict."""
 
 
 class Unread(NamedTuple):
@@ -56,9 +56,9 @@ class Unread(NamedTuple):
 
     Attributes:
         thing: what can be read of it.
-        what: which one it is, for people: ``CSINode worker-1``.
-        fields: paths of what cannot be read; a parent stands for all below it.
-        reason: why not.
+        what: the object's kind and name, for people: ``CSINode worker-1``.
+        fields: paths of what cannot be read; a parent stands for all fields below it.
+        reason: why it cannot be read.
     """
 
     thing: KubeObject
@@ -67,17 +67,17 @@ class Unread(NamedTuple):
     reason: str
 
     def lacks(self, *fields: str) -> bool:
-        """Whether one of these fields, something in it or what it stands in cannot be read."""
-        return any(_within(one, other) or _within(other, one) for one in fields for other in self.fields)
+        """Whether one of these fields, a field in it or a parent of it cannot be read."""
+        return any(_within(field, lost) or _within(lost, field) for field in fields for lost in self.fields)
 
     @property
     def decides(self) -> bool:
-        """Whether anything that cannot be read is read by placement."""
+        """Whether scheduling reads a field that cannot be read."""
         return self.lacks(*DECIDES.get(type(self.thing), ()))
 
     @property
     def finding(self) -> Finding:
-        """What is said of a verdict that it could change."""
+        """The reason given for a verdict that it could change."""
         return Finding(Reason.UNREADABLE, self.what, self.reason)
 
 
@@ -85,34 +85,34 @@ def _within(field: str, other: str) -> bool:
     return field == other or field.startswith(f"{other}.")
 
 
-class Doubts:
-    """The objects that cannot be read."""
+class UnreadObjects:
+    """The objects of which not all can be read."""
 
     def __init__(self) -> None:
-        self._of: dict[type[KubeObject], dict[str, Unread]] = {}
+        self._by_kind: dict[type[KubeObject], dict[str, Unread]] = {}
         self._pods_on: dict[str, dict[str, Unread]] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._of)
+        return bool(self._by_kind)
 
     def put(self, key: str, unread: Unread) -> None:
-        """Take in an object, or what of it cannot be read by now."""
+        """Add an object, or replace what cannot be read of it."""
         kind = type(unread.thing)
         self.drop(kind, key)
         if not unread.decides:
             return
-        self._of.setdefault(kind, {})[key] = unread
+        self._by_kind.setdefault(kind, {})[key] = unread
         if isinstance(unread.thing, Pod) and not unread.thing.finished:
             self._pods_on.setdefault(unread.thing.spec.node_name, {})[key] = unread
 
     def drop(self, kind: type[KubeObject], key: str) -> None:
-        """Forget an object."""
-        known = self._of.get(kind, {})
+        """Remove an object."""
+        known = self._by_kind.get(kind, {})
         unread = known.pop(key, None)
         if unread is None:
             return
         if not known:
-            del self._of[kind]
+            del self._by_kind[kind]
         if isinstance(unread.thing, Pod):
             on_node = self._pods_on.get(unread.thing.spec.node_name, {})
             on_node.pop(key, None)
@@ -120,15 +120,15 @@ class Doubts:
                 self._pods_on.pop(unread.thing.spec.node_name, None)
 
     def of(self, kind: type[KubeObject], key: str) -> Unread | None:
-        """What is known of an object that cannot be read; None when it can."""
-        return self._of.get(kind, {}).get(key)
+        """Return an object; None when all of it can be read."""
+        return self._by_kind.get(kind, {}).get(key)
 
     def every(self, kind: type[KubeObject], *fields: str) -> Iterator[tuple[str, Unread]]:
-        """All objects of a kind that lack one of some fields."""
-        for key, unread in self._of.get(kind, {}).items():
+        """Yield the objects of a kind that lack one of some fields, with their keys."""
+        for key, unread in self._by_kind.get(kind, {}).items():
             if unread.lacks(*fields):
                 yield key, unread
 
     def pods_on(self, node: str) -> Iterator[tuple[str, Unread]]:
-        """The pods on a node that cannot be read and have not ended."""
+        """Yield the pods on a node that have not finished, with their keys."""
         yield from self._pods_on.get(node, {}).items() if node else ()

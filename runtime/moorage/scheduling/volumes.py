@@ -1,29 +1,21 @@
-"""What a pod's volumes ask, and what the storage objects say about it.
+"""The volumes of pods, and what the storage objects say about them. Four plugins read it.
 
-Follows ``plugins/volumebinding`` (bound claims), ``plugins/volumezone`` and the claim part of
-``plugins/volumerestrictions``. Unbound WaitForFirstConsumer claims are the scheduler's own choice: "not decidable
-here". So are in-tree volumes where a node's CSINode says that their plugin is migrated, because they would be
-translated first.
+The scheduler itself chooses the volume of an unbound WaitForFirstConsumer claim, so such a claim is "not decidable
+here". So is an in-tree volume where a node's CSINode says that its plugin is migrated: it is translated first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from operator import attrgetter
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from moorage.objects.pod import Pod, Volume
-from moorage.objects.storage import (
-    CsiNode,
-    PersistentVolume,
-    PersistentVolumeClaim,
-    StorageClass,
-    VolumeAttachment,
-)
+from moorage.objects.storage import PersistentVolume, PersistentVolumeClaim
 
-from .plugins import node_affinity
-from .plugins.node_affinity import Placement
+from .placement import Placement, of_volume
 from .reasons import Finding, Reason
+from .storage import Storage, class_name
 
 IN_TREE = {
     "gce_persistent_disk": ("kubernetes.io/gce-pd", "pd.csi.storage.gke.io"),
@@ -43,8 +35,6 @@ COUNTED_IN_TREE = frozenset(
 
 _BIND_COMPLETED = "pv.kubernetes.io/bind-completed"
 _SELECTED_NODE = "volume.kubernetes.io/selected-node"
-_BETA_CLASS = "volume.beta.kubernetes.io/storage-class"
-_MIGRATED = "storage.alpha.kubernetes.io/migrated-plugins"
 _WAIT = "WaitForFirstConsumer"
 TOPOLOGY_LABELS = (
     "failure-domain.beta.kubernetes.io/zone",
@@ -60,6 +50,8 @@ _sources = attrgetter(*_SOURCES)  # most volumes are of kinds that decide nothin
 
 Disk = tuple[str, ...]
 """Kind and identity of an in-tree disk; two pods may share it on one node only read-only, or never."""
+Attachment = tuple[str, str, bool]
+"""Driver, unique name of the volume, and whether it is in-tree."""
 
 
 class ClaimUse(NamedTuple):
@@ -70,30 +62,53 @@ class ClaimUse(NamedTuple):
     owner: str | None = None
 
 
-class VolumeNeeds(NamedTuple):
-    """The volumes of a class of pods that decide placement."""
+class PodVolumes(NamedTuple):
+    """The volumes of a pod class that scheduling reads; ``disks`` says of each whether it is read-only."""
 
     namespace: str
     claims: tuple[ClaimUse, ...]
     disks: tuple[tuple[Disk, bool], ...]
     in_tree: tuple[str, ...]
 
+    def claim_keys(self) -> set[str]:
+        """Return the keys of the claims."""
+        return {f"{self.namespace}/{claim.name}" for claim in self.claims}
+
+
+class WithVolumes(Protocol):
+    """What the plugins for volumes read of a pod class."""
+
+    @property
+    def key(self) -> bytes:
+        """Its identity."""
+
+    @property
+    def volumes(self) -> PodVolumes | None:
+        """Its volumes; None when none of them decides anything."""
+
+    @property
+    def replaces(self) -> bool:
+        """Whether it is about the pod that replaces one of the class.
+
+        Claims of generic ephemeral volumes go with their pod, and those of the new pod do not exist yet.
+        """
+
 
 def volume_source(pod: Pod) -> object:
-    """The part of a class's identity that its volumes are."""
-    needs = volume_needs(pod)
-    return None if needs is None else tuple(needs)
+    """Return what the volumes contribute to the identity of a pod class."""
+    volumes = pod_volumes(pod)
+    return None if volumes is None else tuple(volumes)
 
 
-def volume_needs(pod: Pod) -> VolumeNeeds | None:
+def pod_volumes(pod: Pod) -> PodVolumes | None:
     """Read a pod's volumes; None when none of them decides anything."""
     claims: list[ClaimUse] = []
     disks: list[tuple[Disk, bool]] = []
     in_tree: list[str] = []
-    for place, volume in enumerate(pod.spec.volumes):
+    for index, volume in enumerate(pod.spec.volumes):
         if _sources(volume) == _NO_SOURCE:
             continue
-        field = f"spec.volumes[{place}]"
+        field = f"spec.volumes[{index}]"
         if volume.persistent_volume_claim is not None:
             claims.append(ClaimUse(field, volume.persistent_volume_claim.claim_name))
         elif volume.ephemeral is not None:
@@ -103,7 +118,7 @@ def volume_needs(pod: Pod) -> VolumeNeeds | None:
         disks += _disks(volume)
     if not claims and not disks and not in_tree:
         return None
-    return VolumeNeeds(pod.metadata.namespace, tuple(claims), tuple(disks), tuple(in_tree))
+    return PodVolumes(pod.metadata.namespace, tuple(claims), tuple(disks), tuple(in_tree))
 
 
 def _disks(volume: Volume) -> Iterable[tuple[Disk, bool]]:
@@ -118,119 +133,100 @@ def _disks(volume: Volume) -> Iterable[tuple[Disk, bool]]:
             yield ("rbd", volume.rbd.pool, volume.rbd.image, monitor), volume.rbd.read_only
 
 
-class Storage:
-    """The storage objects, by key; ``version`` changes with each of them."""
+class NodeAffinityOf(NamedTuple):
+    """The node affinity of a volume, and the in-tree plugin that might be translated to CSI."""
 
-    # Attachments are kept by node, and claims also by the volume they name: both are asked for in that order.
-
-    def __init__(self) -> None:
-        self.version = 0
-        self.claims: dict[str, PersistentVolumeClaim] = {}
-        self.volumes: dict[str, PersistentVolume] = {}
-        self.classes: dict[str, StorageClass] = {}
-        self.csi_nodes: dict[str, CsiNode] = {}
-        self.attachments: dict[str, VolumeAttachment] = {}
-        self.attached_to: dict[str, dict[str, VolumeAttachment]] = {}
-        self.claims_of: dict[str, set[str]] = {}
-
-    def put_claim(self, key: str, claim: PersistentVolumeClaim | None) -> None:
-        """Replace or remove a claim."""
-        old = self.claims.pop(key, None)
-        if old is not None and old.spec.volume_name:
-            self.claims_of[old.spec.volume_name].discard(key)
-            if not self.claims_of[old.spec.volume_name]:
-                del self.claims_of[old.spec.volume_name]
-        if claim is not None:
-            self.claims[key] = claim
-            if claim.spec.volume_name:
-                self.claims_of.setdefault(claim.spec.volume_name, set()).add(key)
-
-    def put_attachment(self, key: str, attachment: VolumeAttachment | None) -> set[str]:
-        """Replace or remove an attachment; returns the nodes concerned."""
-        old = self.attachments.pop(key, None)
-        nodes = set()
-        if old is not None:
-            nodes.add(old.spec.node_name)
-            self.attached_to[old.spec.node_name].pop(key, None)
-            if not self.attached_to[old.spec.node_name]:
-                del self.attached_to[old.spec.node_name]
-        if attachment is not None:
-            nodes.add(attachment.spec.node_name)
-            self.attachments[key] = attachment
-            self.attached_to.setdefault(attachment.spec.node_name, {})[key] = attachment
-        return nodes
-
-    def migrated(self, node: str) -> frozenset[str]:
-        """In-tree plugins that a node says are migrated to CSI."""
-        csi_node = self.csi_nodes.get(node)
-        if csi_node is None:
-            return frozenset()
-        return frozenset(csi_node.metadata.annotations.get(_MIGRATED, "").split(",")) - {""}
+    field: str
+    placement: Placement
+    in_tree_plugin: str | None
 
 
-class Plan(NamedTuple):
-    """What a pod's claims come to, given the storage objects: for every node alike, and for each node."""
+class ResolvedVolumes(NamedTuple):
+    """The volumes of a pod class, given the storage objects.
+
+    Attributes:
+        version: of the storage objects.
+        problems: reasons against every node.
+        node_affinities: of the volumes.
+        zones: field, label and zones of volumes with zone labels.
+        selected: field and node of volumes that are being made for a node.
+        single_pod_claims: keys of the claims that only one pod may use.
+        attachments: what is attached to the node.
+    """
 
     version: int
-    everywhere: tuple[Finding, ...] = ()
-    reachable: tuple[tuple[str, Placement, str | None], ...] = ()
+    problems: tuple[Finding, ...] = ()
+    node_affinities: tuple[NodeAffinityOf, ...] = ()
     zones: tuple[tuple[str, str, frozenset[str]], ...] = ()
     selected: tuple[tuple[str, str], ...] = ()
-    single: tuple[str, ...] = ()
-    attached: tuple[tuple[str, str, bool], ...] = ()
+    single_pod_claims: tuple[str, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
 
 
-def plan(needs: VolumeNeeds, storage: Storage, *, anew: bool = False) -> Plan:
-    """Resolve a pod's volumes.
+class Volumes:
+    """Resolves the volumes of pod classes, once for each state of the storage objects."""
 
-    Args:
-        needs: the volumes of the pod's class.
-        storage: the storage objects.
-        anew: whether this is about a pod that is to replace one of the class: the claims of generic ephemeral volumes
-            go with their pod, and those of the new one do not exist yet.
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+        self._resolved: dict[tuple[bytes, bool], ResolvedVolumes] = {}
 
-    Returns:
-        Findings that hold on every node; volumes' own placement (with the in-tree plugin that might translate it) and
-        zones; (field, node) of volumes being made for a node; claims only one pod may use; what is attached.
-    """
-    everywhere: list[Finding] = []
-    reachable: list[tuple[str, Placement, str | None]] = []
+    def of(self, pod_class: WithVolumes) -> ResolvedVolumes:
+        """Return the volumes of a class that has some.
+
+        Raises:
+            ValueError: the class has none.
+        """
+        key = (pod_class.key, pod_class.replaces)
+        resolved = self._resolved.get(key)
+        if resolved is None or resolved.version != self.storage.version:
+            if pod_class.volumes is None:
+                raise ValueError("a pod class without volumes has none to resolve")
+            resolved = self._resolved[key] = _resolve(pod_class.volumes, self.storage, replaces=pod_class.replaces)
+        return resolved
+
+    def sweep(self) -> None:
+        """Drop what is resolved; the next question resolves it again."""
+        self._resolved.clear()
+
+
+def _resolve(volumes: PodVolumes, storage: Storage, *, replaces: bool) -> ResolvedVolumes:
+    problems: list[Finding] = []
+    affinities: list[NodeAffinityOf] = []
     zones: list[tuple[str, str, frozenset[str]]] = []
     selected: list[tuple[str, str]] = []
     single: list[str] = []
-    if anew:
-        made = [use for use in needs.claims if use.owner is not None]
-        everywhere += [Finding(Reason.EPHEMERAL_CLAIM, use.field) for use in made]
-        needs = needs._replace(claims=tuple(use for use in needs.claims if use.owner is None))
-    for use in needs.claims:
-        key = f"{needs.namespace}/{use.name}"
+    if replaces:
+        problems += [Finding(Reason.EPHEMERAL_CLAIM, use.field) for use in volumes.claims if use.owner is not None]
+        volumes = volumes._replace(claims=tuple(use for use in volumes.claims if use.owner is None))
+    for use in volumes.claims:
+        key = f"{volumes.namespace}/{use.name}"
         claim = storage.claims.get(key)
         problem = _claim_problem(use, key, claim)
         if problem is not None or claim is None:
-            everywhere += [problem] if problem else []
+            problems += [problem] if problem else []
             continue
         if use.owner is None and "ReadWriteOncePod" in claim.spec.access_modes:
             single.append(key)
         if not claim.spec.volume_name:
-            _unbound(use, claim, storage, everywhere, selected)
+            _unbound(use, claim, storage, problems, selected)
             continue
         if _BIND_COMPLETED not in claim.metadata.annotations:
-            everywhere.append(Finding(Reason.CLAIM_UNBOUND, use.field, f"{key} waits for {claim.spec.volume_name}"))
+            problems.append(Finding(Reason.CLAIM_UNBOUND, use.field, f"{key} waits for {claim.spec.volume_name}"))
         volume = storage.volumes.get(claim.spec.volume_name)
         if volume is None:
-            everywhere.append(Finding(Reason.VOLUME_ABSENT, use.field, f"{claim.spec.volume_name} of {key}"))
+            problems.append(Finding(Reason.VOLUME_ABSENT, use.field, f"{claim.spec.volume_name} of {key}"))
             continue
         required = volume.spec.node_affinity.required if volume.spec.node_affinity else None
         field = f"{use.field}: persistentvolume {volume.metadata.name}"
         plugin = in_tree_plugin(volume)
         if required is not None or plugin is not None:
-            placement = node_affinity.of_volume(required, "spec.nodeAffinity.required")
-            reachable.append((field, placement, plugin))
+            placement = of_volume(required, "spec.nodeAffinity.required")
+            affinities.append(NodeAffinityOf(field, placement, plugin))
         if use.owner is None:
             zones += [(field, name, values) for name, values in _zones(volume)]
-    attached = tuple(attachments(needs, storage))
-    lists = (tuple(reachable), tuple(zones), tuple(selected), tuple(single), attached)
-    return Plan(storage.version, tuple(everywhere), *lists)
+    attached = tuple(attachments(volumes, storage))
+    lists = (tuple(affinities), tuple(zones), tuple(selected), tuple(single), attached)
+    return ResolvedVolumes(storage.version, tuple(problems), *lists)
 
 
 def _claim_problem(use: ClaimUse, key: str, claim: PersistentVolumeClaim | None) -> Finding | None:
@@ -255,7 +251,7 @@ def _unbound(
     use: ClaimUse,
     claim: PersistentVolumeClaim,
     storage: Storage,
-    everywhere: list[Finding],
+    problems: list[Finding],
     selected: list[tuple[str, str]],
 ) -> None:
     key = claim.key
@@ -264,21 +260,16 @@ def _unbound(
     if storage_class is None:
         # VolumeZone does not look at ephemeral volumes, but a claim without a class is "immediate" all the same.
         detail = f"{key}: storage class {name!r} does not exist" if name else f"{key} names no storage class"
-        everywhere.append(Finding(Reason.CLAIM_CLASS if use.owner is None else Reason.CLAIM_UNBOUND, use.field, detail))
+        problems.append(Finding(Reason.CLAIM_CLASS if use.owner is None else Reason.CLAIM_UNBOUND, use.field, detail))
     elif storage_class.volume_binding_mode is None:
         detail = f"{key}: storage class {name} has no volumeBindingMode"
-        everywhere.append(Finding(Reason.CLAIM_CLASS, use.field, detail))
+        problems.append(Finding(Reason.CLAIM_CLASS, use.field, detail))
     elif storage_class.volume_binding_mode != _WAIT:
-        everywhere.append(Finding(Reason.CLAIM_UNBOUND, use.field, key))
+        problems.append(Finding(Reason.CLAIM_UNBOUND, use.field, key))
     else:
-        everywhere.append(Finding(Reason.WAIT_FOR_FIRST_CONSUMER, use.field, f"{key}, storage class {name}"))
+        problems.append(Finding(Reason.WAIT_FOR_FIRST_CONSUMER, use.field, f"{key}, storage class {name}"))
         if _SELECTED_NODE in claim.metadata.annotations:
             selected.append((use.field, claim.metadata.annotations[_SELECTED_NODE]))
-
-
-def class_name(claim: PersistentVolumeClaim) -> str:
-    """The storage class of a claim (``GetPersistentVolumeClaimClass``)."""
-    return claim.metadata.annotations.get(_BETA_CLASS, claim.spec.storage_class_name or "")
 
 
 def in_tree_plugin(volume: PersistentVolume) -> str | None:
@@ -297,13 +288,13 @@ def _zones(volume: PersistentVolume) -> Iterable[tuple[str, frozenset[str]]]:
                 yield name, frozenset(zones)
 
 
-def attachments(needs: VolumeNeeds, storage: Storage) -> Iterable[tuple[str, str, bool]]:
-    """What a pod's volumes attach: (driver, unique name, in-tree), as ``filterAttachableVolumes`` counts.
+def attachments(volumes: PodVolumes, storage: Storage) -> Iterable[Attachment]:
+    """Yield what the volumes attach, as ``filterAttachableVolumes`` counts.
 
     In-tree volumes count for the driver that took them over, but only where a CSINode exists.
     """
-    for use in needs.claims:
-        claim = storage.claims.get(f"{needs.namespace}/{use.name}")
+    for use in volumes.claims:
+        claim = storage.claims.get(f"{volumes.namespace}/{use.name}")
         if claim is None:
             continue
         volume = storage.volumes.get(claim.spec.volume_name) if claim.spec.volume_name else None
@@ -316,13 +307,13 @@ def attachments(needs: VolumeNeeds, storage: Storage) -> Iterable[tuple[str, str
             plugin = in_tree_plugin(volume)
             if plugin in COUNTED_IN_TREE:
                 yield _driver(plugin), f"in-tree/{volume.metadata.name}", True
-    for kind in needs.in_tree:
+    for kind in volumes.in_tree:
         plugin, driver = IN_TREE[kind]
         if plugin in COUNTED_IN_TREE:
             yield driver, f"in-tree/{kind}", True
 
 
-def _by_class(claim: PersistentVolumeClaim, storage: Storage) -> Iterable[tuple[str, str, bool]]:
+def _by_class(claim: PersistentVolumeClaim, storage: Storage) -> Iterable[Attachment]:
     storage_class = storage.classes.get(class_name(claim))
     if storage_class is None or not storage_class.provisioner:
         return

@@ -64,7 +64,7 @@ def test_old_revisions_keep_no_template() -> None:
 
 def test_device_classes_are_known_at_run_time() -> None:
     device = {"kind": "DeviceClass", "metadata": {"name": "gpu"}, "spec": {"extendedResourceName": "example.com/gpu"}}
-    assert inventory(device).counted()[0].device_classes == {"example.com/gpu"}
+    assert inventory(device).counted()[0].resources.device_classes == {"example.com/gpu"}
 
 
 def test_room_that_is_nominated_is_not_given_away() -> None:

@@ -24,7 +24,7 @@ from moorage.pinner.node import published
 from moorage.pinner.node.steps import Bind, ClearNomination, Decision, EditReservation, Nominate, PatchNode
 from moorage.protocol import Outcome
 from moorage.reservations import Nomination, merging, read
-from moorage.scheduling.volumes import Storage
+from moorage.scheduling.storage import Storage
 from tests.unit.pinner.model import (
     DEADLINE,
     DEVICE,
@@ -380,7 +380,7 @@ def test_a_volume_driver_is_waited_for_where_other_nodes_have_it(
     claim = PersistentVolumeClaim(
         metadata=ObjectMeta(name=claim_name, namespace="ns"), spec=PersistentVolumeClaimSpec(storage_class_name="fast")
     )
-    storage.put_claim(claim.key, claim)
+    storage.put(PersistentVolumeClaim, claim.key, claim)
     source = {"ephemeral": {}} if ephemeral else {"persistentVolumeClaim": {"claimName": "data"}}
     volume = msgspec.convert({"name": "data", **source}, Volume)
     one = pod(1)
@@ -388,7 +388,7 @@ def test_a_volume_driver_is_waited_for_where_other_nodes_have_it(
     found_missing = published.missing(one, offering(), storage)
     assert found_missing == (f"the volume driver {missing}" if missing else "")
     bound = msgspec.structs.replace(claim, spec=msgspec.structs.replace(claim.spec, volume_name="pv"))
-    storage.put_claim(claim.key, bound)
+    storage.put(PersistentVolumeClaim, claim.key, bound)
     assert published.missing(one, offering(), storage) == ""
 
 

@@ -249,7 +249,7 @@ def test_doubt_reaches_as_far_as_the_object_and_no_further(
     elif not isinstance(rest, Namespace):
         snapshot.delete(type(rest), rest.key)
     snapshot.trust(type(rest), rest.key)
-    assert not snapshot.doubts
+    assert not snapshot.unread
     assert {name: answers(snapshot, one) for name, (one, _) in asked.items()} == calm
 
 
@@ -301,7 +301,7 @@ def test_a_namespace_whose_labels_are_not_known_may_be_one_that_others_repel() -
 
 def test_a_node_that_could_not_be_read_at_all_is_not_absent() -> None:
     snapshot = cluster()
-    snapshot.doubts.put("n9", Unread(thing(Node, "n9"), "Node n9", ("metadata", "spec", "status"), "it is odd"))
+    snapshot.unread.put("n9", Unread(thing(Node, "n9"), "Node n9", ("metadata", "spec", "status"), "it is odd"))
     assert snapshot.verdict(PLAIN, "n9").fit is Fit.UNKNOWN
     assert snapshot.verdict(PLAIN, "n9", doubts=False).fit is Fit.NO
     assert snapshot.verdict(PLAIN, "n8").fit is Fit.NO

@@ -235,7 +235,7 @@ def test_a_snapshot_does_not_grow_with_what_went_away() -> None:
     assert snapshot.nodes.label(HOST).size <= 3
     snapshot.sweep()
     snapshot.sweep()
-    assert snapshot.sizes() == {"nodes": 0, "pods": 0, "classes": 0, "facets": 0, "spreads": 0}
+    assert snapshot.sizes() == {"nodes": 0, "pods": 0, "classes": 0, "node_masks": 0, "spreads": 0}
     assert snapshot.fitting(asked) == []
 
 

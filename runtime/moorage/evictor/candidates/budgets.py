@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from moorage.objects import Pod, PodDisruptionBudget
-from moorage.scheduling.selector_index import CounterIndex
+from moorage.scheduling.selector_index import SelectorIndex
 from moorage.scheduling.selectors import NOTHING, Selector, SelectorError, label_selector
 
 from .reasons import PodFinding, PodReason
@@ -40,7 +40,7 @@ class Budgets:
     def __init__(self, view: View) -> None:
         self._unseen = view.unseen.get(_KIND, "")
         self._doubts: dict[str, list[str]] = {}
-        self._index: CounterIndex[_Budget] = CounterIndex()
+        self._index: SelectorIndex[_Budget] = SelectorIndex()
         for key, budget in view.budgets.items():
             namespace, found = budget.metadata.namespace, _read(view, key, budget)
             if found.doubt:

@@ -57,18 +57,19 @@ class Problem:
         self._known: dict[int, tuple[PodClass, tuple[str, ...]]] = {}
         self._samples: list[tuple[Pod, PodClass, Load, tuple[str, ...]]] = []
         self.group_of = [self._groups(load) for load in loads]
-        self.rows = rows = sorted({PODS, *(row for _, one, _, _ in self._samples for row, _ in one.asked_for)})
+        requested = {row for _, pod_class, _, _ in self._samples for row, _ in pod_class.requests}
+        self.rows = rows = sorted({PODS, *requested})
         width = max(snapshot.nodes.slots.values(), default=0) + 1  # the table has room for up to twice as many
         self.room: Amounts = np.maximum(np.array([snapshot.resources.free[row][:width] for row in rows]), 0)
         self.room[:, ~places.receiving[:width]] = 0
         self.asked: Amounts = np.zeros((len(rows), len(self._samples)), dtype=np.int64)
         self.most: Counts = np.zeros(len(self._samples), dtype=np.int64)
         self.fits: Bools = np.zeros((len(self._samples), width), dtype=np.bool_)
-        for number, (pod, one, load, keys) in enumerate(self._samples):
+        for number, (pod, pod_class, load, keys) in enumerate(self._samples):
             self.asked[0, number] = 1
-            for row, units in one.asked_for:
+            for row, units in pod_class.requests:
                 self.asked[rows.index(row), number] = units
-            self.most[number], able = self._describe(pod, one, load, keys)
+            self.most[number], able = self._describe(pod, pod_class, load, keys)
             self.fits[number] = able[:width]
         self._merge()
         self.takes: Bools = np.ascontiguousarray(self.fits.T)
@@ -117,32 +118,30 @@ class Problem:
     def _groups(self, load: Load) -> list[int]:
         kind, groups = self._places.kind(load.name), []
         for pod in [each.pod for each in load.moving]:
-            one, keys = self._known.get(id(pod)) or self._know(pod)
+            pod_class, keys = self._known.get(id(pod)) or self._know(pod)
             domains = tuple([_value(self._snapshot.nodes, key, load.slot) for key in keys]) if keys else ()
-            number = self._numbers.setdefault((id(one), kind, domains), len(self._samples))
+            number = self._numbers.setdefault((id(pod_class), kind, domains), len(self._samples))
             if number == len(self._samples):
-                self._samples.append((pod, one, load, keys))
+                self._samples.append((pod, pod_class, load, keys))
             groups.append(number)
         return groups
 
     def _know(self, pod: Pod) -> tuple[PodClass, tuple[str, ...]]:
         """The class of a replacement, which siblings have in common, and the domains that it should stay in."""
-        one = self._snapshot.classes.of(pod)
-        if not one.asked:
-            self._snapshot.relations.prepare(one)
-        found = self._known[id(pod)] = (one, relations.kept_domains(one, self._snapshot.nodes))
+        pod_class = self._snapshot.class_of(pod)
+        found = self._known[id(pod)] = (pod_class, relations.kept_domains(pod_class, self._snapshot.nodes))
         return found
 
-    def _describe(self, pod: Pod, one: PodClass, load: Load, keys: tuple[str, ...]) -> tuple[int, Bools]:
+    def _describe(self, pod: Pod, pod_class: PodClass, load: Load, keys: tuple[str, ...]) -> tuple[int, Bools]:
         open_to = self._places.open_to(load.name)
-        if relations.by_node(one, self._snapshot.nodes):
+        if relations.by_node(pod_class, self._snapshot.nodes):
             mask = self._snapshot.fits(pod, elsewhere=True, barred=~open_to)
         else:
-            mask = one.static.mask(self._snapshot.nodes) & open_to
+            mask = self._snapshot.nodes_for(pod_class) & open_to
         for key in keys:
             ids = self._snapshot.nodes.label(key).ids
             mask &= ids == ids[load.slot]
-        return relations.most(one, self._snapshot.nodes), mask
+        return relations.most(pod_class, self._snapshot.nodes), mask
 
 
 def _value(nodes: NodeTable, key: str, slot: int) -> int:

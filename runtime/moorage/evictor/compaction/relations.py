@@ -13,30 +13,32 @@ UNBOUNDED = 2**31
 """More than any node takes."""
 
 
-def kept_domains(one: PodClass, nodes: NodeTable) -> tuple[str, ...]:
+def kept_domains(pod_class: PodClass, nodes: NodeTable) -> tuple[str, ...]:
     """The topology keys whose value a pod of this class should keep: those that stand for more than one node."""
-    keys = {constraint.topology_key for constraint, _ in one.watched} | {term.topology_key for term in one.affinity}
+    keys = {constraint.topology_key for constraint in pod_class.constraints}
+    keys |= {term.topology_key for term in pod_class.affinity}
     return tuple(sorted(key for key in keys if not _single(key, nodes)))
 
 
-def by_node(one: PodClass, nodes: NodeTable) -> bool:
+def by_node(pod_class: PodClass, nodes: NodeTable) -> bool:
     """Whether all that the class minds is what is on the node itself."""
-    keys = {constraint.topology_key for constraint, _ in one.watched}
-    keys |= {term.topology_key for term in (*one.affinity, *one.anti_affinity)}
-    keys |= {repelling.term.topology_key for repelling in one.repelled_by}
+    keys = {constraint.topology_key for constraint in pod_class.constraints}
+    keys |= {term.topology_key for term in (*pod_class.affinity, *pod_class.anti_affinity)}
+    keys |= {carriers.term.topology_key for carriers in pod_class.repelled_by}
     return all(_single(key, nodes) for key in keys)
 
 
-def most(one: PodClass, nodes: NodeTable) -> int:
+def most(pod_class: PodClass, nodes: NodeTable) -> int:
     """How many pods of the class a node may take."""
-    if one.ports or any(_against_itself(one, term.topology_key, nodes) for term in one.anti_affinity):
+    if pod_class.ports or any(_against_itself(pod_class, term.topology_key, nodes) for term in pod_class.anti_affinity):
         return 1
-    skews = [c.max_skew for c, _ in one.watched if c.own and _single(c.topology_key, nodes)]
+    skews = [c.max_skew for c in pod_class.constraints if c.own and _single(c.topology_key, nodes)]
     return min(skews, default=UNBOUNDED)
 
 
-def _against_itself(one: PodClass, key: str, nodes: NodeTable) -> bool:
-    away = any(term.topology_key == key and term.wants(one.namespace, one.labels, {}) for term in one.anti_affinity)
+def _against_itself(pod_class: PodClass, key: str, nodes: NodeTable) -> bool:
+    namespace, labels = pod_class.namespace, pod_class.labels
+    away = any(term.topology_key == key and term.selects(namespace, labels, {}) for term in pod_class.anti_affinity)
     return away and _single(key, nodes)
 
 

@@ -175,7 +175,7 @@ class Room:
             return str(found), 1.0
         name = found.field.removeprefix("resources.requests[").removesuffix("]")
         row = self._snapshot.resources.rows[name]
-        needed = next(int(units) for each, units in self._snapshot.classes.of(pod).asked_for if each == row)
+        needed = next(int(units) for each, units in self._snapshot.classes.of(pod).requests if each == row)
         left = max(0, int(self._snapshot.resources.free[row][slot]))
         return (
             f"{_TOO_LITTLE} {name}: {display.amount(name, needed)} needed, {display.amount(name, left)} left",

@@ -30,7 +30,7 @@ def usages(snapshot: Snapshot, chosen: Sequence[Emptied], simulated: Simulated) 
     after = {name: list(used) for name, used in before.items()}
     for node in chosen:
         for move in node.moves:
-            _count(snapshot, records[node.name].pods[move.pod], after[node.name], -1)
+            _count(snapshot, snapshot.pods[snapshot.nodes.slots[node.name]][move.pod], after[node.name], -1)
             _count(snapshot, snapshot.classes.of(simulated.replacement(move.pod)), after[move.node], 1)
     return {name: Usage(_offered(records[name]), Amounts(*before[name]), Amounts(*after[name])) for name in records}
 
@@ -40,21 +40,22 @@ def _offered(record: NodeRecord) -> Amounts:
 
 
 def _used(snapshot: Snapshot, record: NodeRecord) -> _Used:
+    slot = snapshot.nodes.slots[record.name]
     if record.broken:  # nobody knows what is left, so what is used is added up
         used = [0, 0, 0]
-        for one in record.pods.values():
-            _count(snapshot, one, used, 1)
+        for pod_class in snapshot.pods[slot].values():
+            _count(snapshot, pod_class, used, 1)
         return used
-    resources, slot = snapshot.resources, snapshot.nodes.slots[record.name]
+    resources = snapshot.resources
     cpu, memory = (
         record.offered.get(name, 0) - int(resources.free[resources.rows[name]][slot]) for name in (_CPU, _MEMORY)
     )
     return [cpu, memory, len(record.pods)]
 
 
-def _count(snapshot: Snapshot, one: PodClass, used: _Used, sign: int) -> None:
+def _count(snapshot: Snapshot, pod_class: PodClass, used: _Used, sign: int) -> None:
     rows = snapshot.resources.rows
-    for row, units in one.usage:
+    for row, units in pod_class.usage:
         if row == rows[_CPU]:
             used[0] += sign * units
         elif row == rows[_MEMORY]:

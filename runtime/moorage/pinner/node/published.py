@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from moorage.objects import Node, Pod
 from moorage.objects.quantity import QuantityError, parse
-from moorage.scheduling.volumes import Storage, class_name
+from moorage.scheduling.storage import Storage, class_name
 
 from .. import eligibility
 

@@ -1,31 +1,43 @@
-"""Inter-pod affinity and anti-affinity, in both directions, counted per domain as pods come and go.
+"""Inter-pod affinity and anti-affinity in both directions, counted per domain as pods come and go.
 
 Follows ``plugins/interpodaffinity/filtering.go`` and GetAffinityTerms of ``k8s.io/kube-scheduler/framework``. Corners
-kept: a pod near which another must be has to match *all* terms; the first pod of a group that must be near itself may
-go anywhere; a namespace selector of the pod at hand sees existing Namespace objects only, but one that matches an empty
-set of labels matches every namespace; one of a pod already placed reads a missing Namespace as one without labels; a
-placed pod whose terms do not parse repels nobody.
-``matchLabelKeys`` is merged into the selector by the API server when a pod is created, the scheduler never reads it.
+kept:
+
+- A pod near which another must be has to match *all* terms.
+- The first pod of a group that must be near itself may go anywhere.
+- A namespace selector of the pod in question reads existing Namespaces only, but one that matches an empty set of
+  labels matches every namespace. A namespace selector of a placed pod reads a missing Namespace as one without labels.
+- A placed pod whose terms do not parse repels no pod.
+
+The API server merges ``matchLabelKeys`` into the selector when a pod is created; the scheduler never reads it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
 
 from moorage.objects.pod import Affinity, PodAffinityTerm
+from moorage.scheduling.domains import DomainCount
+from moorage.scheduling.nodes import Bools, NodeTable
+from moorage.scheduling.reasons import Finding, Reason
+from moorage.scheduling.selectors import Selector, label_selector
 
-from ..domains import DomainCount
-from ..nodes import Bools, NodeRecord, NodeTable
-from ..reasons import Finding, Reason
-from ..selectors import Selector, label_selector
+from .plugin import Plugin
 
 Namespaces = Mapping[str, Mapping[str, str]]
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 
 
 class Term(NamedTuple):
-    """One required term: which pods, in which namespaces, over which topology."""
+    """One required term.
+
+    Attributes:
+        selector: of pods, by their labels.
+        names: of namespaces.
+        namespaces: of namespaces, by their labels.
+        topology_key: the label whose value is the domain.
+    """
 
     selector: Selector
     names: frozenset[str]
@@ -33,16 +45,16 @@ class Term(NamedTuple):
     topology_key: str
 
     @property
-    def crosses(self) -> bool:
-        """Whether labels of namespaces decide."""
+    def reads_namespaces(self) -> bool:
+        """Whether it selects namespaces by their labels."""
         return not self.namespaces.nothing
 
-    def wants(self, namespace: str, labels: Mapping[str, str], known: Namespaces) -> bool:
-        """Whether it selects a placed pod, as a term of the pod to be placed."""
-        return self.reaches(namespace, known) and self.selector.matches(labels)
+    def selects(self, namespace: str, labels: Mapping[str, str], known: Namespaces) -> bool:
+        """Whether it selects a placed pod, as a term of the pod in question."""
+        return self.selects_namespace(namespace, known) and self.selector.matches(labels)
 
-    def reaches(self, namespace: str, known: Namespaces) -> bool:
-        """Whether it selects placed pods of a namespace at all."""
+    def selects_namespace(self, namespace: str, known: Namespaces) -> bool:
+        """Whether it selects placed pods of a namespace."""
         return (
             namespace in self.names
             or self.namespaces.matches({})  # upstream loses the "nothing" it means to put in the selector's place
@@ -50,7 +62,7 @@ class Term(NamedTuple):
         )
 
     def repels(self, namespace: str, labels: Mapping[str, str], known: Namespaces) -> bool:
-        """Whether it selects the pod to be placed, as a term of a placed pod."""
+        """Whether it selects the pod in question, as a term of a placed pod."""
         selected = namespace in self.names or self.namespaces.matches(known.get(namespace, {}))
         return selected and self.selector.matches(labels)
 
@@ -59,7 +71,7 @@ Terms = tuple[Term, ...]
 
 
 def affinity_terms(namespace: str, affinity: Affinity | None) -> Terms:
-    """Required affinity terms of a pod.
+    """Return the required affinity terms of a pod.
 
     Raises:
         SelectorError: a selector does not parse.
@@ -70,7 +82,7 @@ def affinity_terms(namespace: str, affinity: Affinity | None) -> Terms:
 
 
 def anti_affinity_terms(namespace: str, affinity: Affinity | None) -> Terms:
-    """Required anti-affinity terms of a pod.
+    """Return the required anti-affinity terms of a pod.
 
     Raises:
         SelectorError: a selector does not parse.
@@ -81,7 +93,7 @@ def anti_affinity_terms(namespace: str, affinity: Affinity | None) -> Terms:
 
 
 def preferred_selectors(namespace: str, affinity: Affinity | None) -> None:
-    """Read the preferred terms, which decide nothing: upstream refuses a pod whose preferred terms do not parse.
+    """Check the preferred terms: they decide nothing, but upstream rejects a pod whose preferred terms do not parse.
 
     Raises:
         SelectorError: a selector does not parse.
@@ -95,11 +107,11 @@ def preferred_selectors(namespace: str, affinity: Affinity | None) -> None:
 
 
 def _terms(namespace: str, required: tuple[PodAffinityTerm, ...], field: str) -> Terms:
-    found = []
-    for place, api in enumerate(required):
-        path = f"{field}[{place}]"
+    terms = []
+    for index, api in enumerate(required):
+        path = f"{field}[{index}]"
         own = not api.namespaces and api.namespace_selector is None
-        found.append(
+        terms.append(
             Term(
                 label_selector(api.label_selector, f"{path}.labelSelector"),
                 frozenset((namespace,) if own else api.namespaces),
@@ -107,86 +119,113 @@ def _terms(namespace: str, required: tuple[PodAffinityTerm, ...], field: str) ->
                 api.topology_key,
             )
         )
-    return tuple(found)
+    return tuple(terms)
 
 
-class Wanted:
-    """Pods that match all of some terms, per domain of each of their topology keys."""
+class Matching:
+    """Placed pods that match all of some terms, per domain of each of their topology keys."""
 
     def __init__(self, terms: Terms, nodes: NodeTable) -> None:
         self.terms = terms
-        self.tables = {term.topology_key: DomainCount(nodes.label(term.topology_key)) for term in terms}
+        self.counts = {term.topology_key: DomainCount(nodes.label(term.topology_key)) for term in terms}
 
     def add(self, slot: int, sign: int) -> None:
-        """Count matching pods of a slot in or out."""
-        for table in self.tables.values():
-            table.add(slot, sign)
+        """Count matching pods that come to a slot (positive) or leave it (negative)."""
+        for count in self.counts.values():
+            count.add(slot, sign)
 
     def includes(self, namespace: str, labels: Mapping[str, str], known: Namespaces) -> bool:
-        """Whether pods like this are counted."""
-        return all(term.wants(namespace, labels, known) for term in self.terms)
+        """Whether pods with these labels are counted."""
+        return all(term.selects(namespace, labels, known) for term in self.terms)
 
     @property
-    def nowhere(self) -> bool:
-        """Whether no matching pod runs in any domain at all."""
-        return not any(table.total for table in self.tables.values())
+    def empty(self) -> bool:
+        """Whether no matching pod runs in any domain."""
+        return not any(count.total for count in self.counts.values())
 
 
-class Repelling:
+class Carriers:
     """Placed pods that carry one anti-affinity term, per domain of its topology key."""
 
     def __init__(self, term: Term, nodes: NodeTable) -> None:
         self.term = term
-        self.table = DomainCount(nodes.label(term.topology_key))
+        self.count = DomainCount(nodes.label(term.topology_key))
 
     def add(self, slot: int, sign: int) -> None:
-        """Count carriers of a slot in or out."""
-        self.table.add(slot, sign)
+        """Count carriers that come to a slot (positive) or leave it (negative)."""
+        self.count.add(slot, sign)
 
 
-class Needs(NamedTuple):
-    """What a class of pods asks of others: all affinity terms together, each anti-affinity term, and its own match."""
+class AffinityCounts(NamedTuple):
+    """The counts that the terms of a pod class need.
 
-    near: Wanted | None
-    away: tuple[Wanted, ...]
-    first: bool
+    Attributes:
+        near: the pods that match all affinity terms; None without such terms.
+        away: the pods that match each anti-affinity term.
+        matches_itself: whether the class matches its own affinity terms.
+    """
 
-    def restrict(self, mask: Bools, repelling: Iterable[Repelling]) -> None:
-        """Clear every slot of ``mask`` that affinity forbids."""
-        if self.near is not None:
-            free_choice = self.first and self.near.nowhere
-            for table in self.near.tables.values():
-                mask &= (table.column.ids > 0) if free_choice else table.occupied()
-        for wanted in self.away:
-            for table in wanted.tables.values():
-                if table.total:
-                    mask &= ~table.occupied()
-        for carrier in repelling:
-            if carrier.table.total:
-                mask &= ~carrier.table.occupied()
+    near: Matching | None
+    away: tuple[Matching, ...]
+    matches_itself: bool
 
-    def findings(self, slot: int, record: NodeRecord, repelling: Iterable[Repelling]) -> list[Finding]:
-        """Why affinity forbids a node; empty when it does not."""
+    @property
+    def first(self) -> bool:
+        """Whether a pod is the first of a group that must be near itself."""
+        return self.matches_itself and self.near is not None and self.near.empty
+
+
+NO_TERMS = AffinityCounts(None, (), matches_itself=False)
+"""Of a pod without required terms, which other pods may repel."""
+
+
+class _PodClass(Protocol):
+    @property
+    def affinity_counts(self) -> AffinityCounts: ...
+    @property
+    def repelled_by(self) -> list[Carriers]: ...
+
+
+class InterPodAffinity(Plugin[_PodClass]):
+    """A pod runs near and away from other pods, as its terms and theirs require."""
+
+    def restrict(self, mask: Bools, pod_class: _PodClass) -> None:
+        """Clear nodes in domains that a term forbids."""
+        needed = pod_class.affinity_counts
+        if needed.near is not None:
+            first = needed.first
+            for count in needed.near.counts.values():
+                mask &= (count.column.ids > 0) if first else count.occupied()
+        for matching in needed.away:
+            for count in matching.counts.values():
+                if count.total:
+                    mask &= ~count.occupied()
+        for carriers in pod_class.repelled_by:
+            if carriers.count.total:
+                mask &= ~carriers.count.occupied()
+
+    def findings(self, slot: int, pod_class: _PodClass) -> list[Finding]:
+        """Name the domains that a term forbids."""
+        needed, repelled_by = pod_class.affinity_counts, pod_class.repelled_by
+        if needed is NO_TERMS and not repelled_by:
+            return []
+        labels = self._nodes.record(slot).labels
         found = []
-        if self.near is not None:
+        if needed.near is not None:
             field = f"spec.affinity.podAffinity.{_REQUIRED}"
-            free_choice = self.first and self.near.nowhere
-            for key, table in self.near.tables.items():
-                if key not in record.labels:
+            first = needed.first
+            for key, count in needed.near.counts.items():
+                if key not in labels:
                     found.append(Finding(Reason.POD_AFFINITY, field, f"the node has no label {key}"))
-                elif not free_choice and not table.at(slot):
-                    found.append(Finding(Reason.POD_AFFINITY, field, f"{key}={record.labels[key]}"))
-        for place, wanted in enumerate(self.away):
-            for key, table in wanted.tables.items():
-                if table.at(slot):
-                    field = f"spec.affinity.podAntiAffinity.{_REQUIRED}[{place}]"
-                    found.append(Finding(Reason.POD_ANTI_AFFINITY, field, f"{key}={record.labels.get(key)}"))
-        for carrier in repelling:
-            if carrier.table.at(slot):
-                key = carrier.term.topology_key
-                found.append(Finding(Reason.OTHERS_ANTI_AFFINITY, "metadata.labels", f"{key}={record.labels.get(key)}"))
+                elif not first and not count.at(slot):
+                    found.append(Finding(Reason.POD_AFFINITY, field, f"{key}={labels[key]}"))
+        for index, matching in enumerate(needed.away):
+            for key, count in matching.counts.items():
+                if count.at(slot):
+                    field = f"spec.affinity.podAntiAffinity.{_REQUIRED}[{index}]"
+                    found.append(Finding(Reason.POD_ANTI_AFFINITY, field, f"{key}={labels.get(key)}"))
+        for carriers in repelled_by:
+            if carriers.count.at(slot):
+                key = carriers.term.topology_key
+                found.append(Finding(Reason.OTHERS_ANTI_AFFINITY, "metadata.labels", f"{key}={labels.get(key)}"))
         return found
-
-
-ALONE = Needs(None, (), first=False)
-"""A pod without required terms, which others may repel all the same."""

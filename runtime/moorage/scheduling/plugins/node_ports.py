@@ -1,17 +1,21 @@
-"""Host ports in use, one small array per protocol and port.
+"""Host ports (``plugins/nodeports``).
 
-Follows ``HostPortInfo`` of ``k8s.io/kube-scheduler/framework/types.go`` and ``plugins/nodeports``: an empty address
-means all addresses, and all addresses conflict with any.
+Follows ``HostPortInfo`` of ``k8s.io/kube-scheduler/framework/types.go``: an empty address means all addresses, and all
+addresses conflict with any address. Each protocol and port in use has a small array of counts.
 """
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 
 from moorage.objects.pod import PodSpec
+from moorage.scheduling.nodes import Bools, Ints, NodeTable
+from moorage.scheduling.reasons import Finding, Reason
+from moorage.scheduling.volumes import Volumes
 
-from ..nodes import Bools, Ints
-from ..reasons import Finding, Reason
+from .plugin import Plugin
 
 Port = tuple[str, int, str]
 """Protocol, number, address."""
@@ -20,7 +24,7 @@ _ALL_ADDRESSES = "0.0.0.0"  # noqa: S104 - the API's own word, nothing listens h
 
 
 def host_ports(spec: PodSpec) -> tuple[Port, ...]:
-    """The host ports a pod holds for its whole life: those of sidecars and containers."""
+    """Return the host ports that a pod holds for its whole life: those of sidecars and containers."""
     sidecars = (container for container in spec.init_containers if container.restart_policy == "Always")
     return tuple(
         (port.protocol or "TCP", port.host_port, port.host_ip or _ALL_ADDRESSES)
@@ -30,11 +34,17 @@ def host_ports(spec: PodSpec) -> tuple[Port, ...]:
     )
 
 
-class PortTable:
-    """How many pods of each slot hold a port, in total and per address."""
+class _PodClass(Protocol):
+    @property
+    def ports(self) -> tuple[Port, ...]: ...
 
-    def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
+
+class NodePorts(Plugin[_PodClass]):
+    """Two pods on one node cannot use the same host port."""
+
+    def __init__(self, nodes: NodeTable, volumes: Volumes) -> None:
+        super().__init__(nodes, volumes)
+        self._capacity = nodes.capacity
         self._total: dict[tuple[str, int], Ints] = {}
         self._exact: dict[Port, Ints] = {}
 
@@ -45,9 +55,9 @@ class PortTable:
         self._total = {port: np.concatenate([counts, more]) for port, counts in self._total.items()}
         self._exact = {port: np.concatenate([counts, more]) for port, counts in self._exact.items()}
 
-    def use(self, slot: int, ports: tuple[Port, ...], sign: int) -> None:
-        """Count a pod's ports in (+1) or out (-1)."""
-        for port in ports:
+    def count(self, pod_class: _PodClass, slot: int, sign: int) -> None:
+        """Count the ports of a pod."""
+        for port in pod_class.ports:
             self._total.setdefault(port[:2], np.zeros(self._capacity, dtype=np.int32))[slot] += sign
             self._exact.setdefault(port, np.zeros(self._capacity, dtype=np.int32))[slot] += sign
             if sign < 0 and not self._total[port[:2]].any():
@@ -55,21 +65,25 @@ class PortTable:
             if sign < 0 and not self._exact[port].any():
                 del self._exact[port]
 
-    def restrict(self, mask: Bools, ports: tuple[Port, ...]) -> None:
-        """Clear every slot of ``mask`` where one of the ports is taken."""
-        for port in ports:
-            for counts in self._against(port):
+    def skips(self, pod_class: _PodClass) -> bool:
+        """Skip a pod without host ports."""
+        return not pod_class.ports
+
+    def restrict(self, mask: Bools, pod_class: _PodClass) -> None:
+        """Clear nodes where a port is in use."""
+        for port in pod_class.ports:
+            for counts in self._conflicting(port):
                 mask &= counts == 0
 
-    def findings(self, slot: int, ports: tuple[Port, ...]) -> list[Finding]:
-        """Which ports are taken on a node."""
+    def findings(self, slot: int, pod_class: _PodClass) -> list[Finding]:
+        """Name the ports in use."""
         return [
             Finding(Reason.HOST_PORT, "spec.containers[].ports[].hostPort", f"{address}:{number}/{protocol}")
-            for protocol, number, address in ports
-            if any(counts[slot] for counts in self._against((protocol, number, address)))
+            for protocol, number, address in pod_class.ports
+            if any(counts[slot] for counts in self._conflicting((protocol, number, address)))
         ]
 
-    def _against(self, port: Port) -> list[Ints]:
+    def _conflicting(self, port: Port) -> list[Ints]:
         protocol, number, address = port
         if address == _ALL_ADDRESSES:
             counts = self._total.get((protocol, number))

@@ -1,22 +1,28 @@
-"""What every node offers and what is left of it, one array per resource.
+"""Resources that a node offers, and what is left of them (``plugins/noderesources/fit.go``, fitsRequest).
 
-Follows ``plugins/noderesources/fit.go`` (fitsRequest): the number of pods first, then every requested resource that
-is not zero. A resource the node does not mention is offered zero times.
+The number of pods comes first, then every requested resource that is not zero. A resource that the node does not
+mention is offered zero times.
 """
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 import numpy.typing as npt
 
-from ..nodes import Bools, NodeRecord
-from ..reasons import Finding, Reason
+from moorage.scheduling.nodes import Bools, NodeRecord, NodeTable
+from moorage.scheduling.reasons import Finding, Reason
+from moorage.scheduling.volumes import Volumes
+
+from .plugin import Plugin
 
 Amounts = npt.NDArray[np.int64]
-Needs = tuple[tuple[int, int], ...]
-"""(row of the resource, units) for every resource that is requested at all."""
-Asked = tuple[tuple[int, Amounts], ...]
-"""The same with the units in an array without dimensions, which compares with whole rows twice as fast as an int."""
+Usage = tuple[tuple[int, int], ...]
+"""(row of the resource, units) for every resource that is used."""
+Requests = tuple[tuple[int, Amounts], ...]
+"""(row of the resource, units) for every resource that is requested. The units are an array without dimensions: it
+compares with whole rows twice as fast as an int."""
 
 PODS = 0
 _ONE = np.array(1)
@@ -24,21 +30,39 @@ _UNREADABLE = -(2**61)
 _DEVICE_CLASS = "deviceclass.resource.kubernetes.io/"
 
 
-class ResourceTable:
-    """``free`` per resource and slot, in units of ``requests``: thousandths of a CPU, bytes, pieces."""
+class _PodClass(Protocol):
+    @property
+    def requests(self) -> Requests: ...
+    @property
+    def usage(self) -> Usage: ...
+    @property
+    def usage_unknown(self) -> bool: ...
 
-    def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
+
+class NodeResourcesFit(Plugin[_PodClass]):
+    """A node must have enough left of every resource that the pod requests.
+
+    Attributes:
+        names: the resources, by row.
+        rows: the rows, by resource.
+        free: what is left, by row and slot, in the units of ``requests``: thousandths of a CPU, bytes, pieces.
+        device_classes: extended resources that device classes may provide.
+    """
+
+    def __init__(self, nodes: NodeTable, volumes: Volumes) -> None:
+        super().__init__(nodes, volumes)
+        self._capacity = nodes.capacity
         self.rows: dict[str, int] = {}
         self.names: list[str] = []
         self.free: list[Amounts] = []
-        self.unreadable_pods: npt.NDArray[np.int32] = np.zeros(capacity, dtype=np.int32)
-        self.any_unreadable_pod = 0
+        self.device_classes: set[str] = set()
+        self._unknown: npt.NDArray[np.int32] = np.zeros(nodes.capacity, dtype=np.int32)
+        self._any_unknown = 0
         for name in ("pods", "cpu", "memory"):
             self.row(name)
 
     def row(self, name: str) -> int:
-        """The row of a resource, made on first use (then nothing of it is offered or used)."""
+        """Return the row of a resource, made on first use (then nothing of it is offered or used)."""
         row = self.rows.get(name)
         if row is None:
             row = self.rows[name] = len(self.names)
@@ -46,22 +70,22 @@ class ResourceTable:
             self.free.append(np.zeros(self._capacity, dtype=np.int64))
         return row
 
-    def needs(self, requests: dict[str, int]) -> Needs:
-        """Requests by row."""
-        return tuple((self.row(name), units) for name, units in requests.items())
+    def usage(self, units: dict[str, int]) -> Usage:
+        """Return units by row."""
+        return tuple((self.row(name), amount) for name, amount in units.items())
 
-    def asked(self, requests: dict[str, int]) -> Asked:
-        """Requests by row, for comparing."""
-        return tuple((row, np.array(units)) for row, units in self.needs(requests))
+    def requests(self, units: dict[str, int]) -> Requests:
+        """Return units by row, for comparisons."""
+        return tuple((row, np.array(amount)) for row, amount in self.usage(units))
 
     def grow(self, capacity: int) -> None:
         """Make room for more slots."""
         more = capacity - self._capacity
         self._capacity = capacity
         self.free = [np.concatenate([free, np.zeros(more, dtype=np.int64)]) for free in self.free]
-        self.unreadable_pods = np.concatenate([self.unreadable_pods, np.zeros(more, dtype=np.int32)])
+        self._unknown = np.concatenate([self._unknown, np.zeros(more, dtype=np.int32)])
 
-    def offer(self, slot: int, old: NodeRecord | None, new: NodeRecord | None) -> None:
+    def node_changed(self, slot: int, old: NodeRecord | None, new: NodeRecord | None) -> None:
         """Replace what a node offers; what its pods use stays counted."""
         for record, sign in ((old, -1), (new, 1)):
             if record is None:
@@ -71,56 +95,47 @@ class ResourceTable:
             for name in record.broken:
                 self.free[self.row(name)][slot] += sign * _UNREADABLE
 
-    def use(self, slot: int, usage: Needs, sign: int) -> None:
-        """Count a pod in (+1) or out (-1)."""
+    def count(self, pod_class: _PodClass, slot: int, sign: int) -> None:
+        """Count what a pod uses; a pod whose usage is not known makes its node unknown."""
         free = self.free
         free[PODS][slot] -= sign
-        for row, units in usage:
+        for row, units in pod_class.usage:
             free[row][slot] -= sign * units
+        if pod_class.usage_unknown:
+            self._unknown[slot] += sign
+            self._any_unknown += sign
 
-    def use_unreadable(self, slot: int, sign: int) -> None:
-        """Count a pod whose use nobody knows: until it is gone, nothing is said about the node."""
-        self.unreadable_pods[slot] += sign
-        self.any_unreadable_pod += sign
-
-    def restrict(self, mask: Bools, asked: Asked) -> None:
-        """Clear every slot of ``mask`` that has too little left."""
+    def restrict(self, mask: Bools, pod_class: _PodClass) -> None:
+        """Clear nodes with too little left."""
         free = self.free
         mask &= free[PODS] >= _ONE
-        for row, units in asked:
+        for row, units in pod_class.requests:
             mask &= free[row] >= units
-        if self.any_unreadable_pod:
-            mask &= self.unreadable_pods == 0
+        if self._any_unknown:
+            mask &= self._unknown == 0
 
-    def enough(self, slot: int, asked: Asked) -> bool:
-        """Whether ``restrict`` leaves a slot."""
-        free = self.free
-        if free[PODS][slot] < 1 or self.unreadable_pods[slot]:
-            return False
-        return all(free[row][slot] >= units for row, units in asked)
-
-    def findings(self, slot: int, record: NodeRecord, asked: Asked, device_classes: set[str]) -> list[Finding]:
-        """Why a node has too little; empty when it has enough."""
+    def findings(self, slot: int, pod_class: _PodClass) -> list[Finding]:
+        """Name the resources of which too little is left."""
         found = []
-        for row, units in ((PODS, 1), *((row, int(units)) for row, units in asked)):
-            name = self.names[row]
-            left = int(self.free[row][slot])
-            if left >= units:
-                continue
-            if name in record.broken:
-                field = f"node status.allocatable[{name}]"
-                found.append(Finding(Reason.NODE_QUANTITY, field, record.broken[name]))
-            elif row == PODS:
-                missing = "" if name in record.offered else ", status.allocatable[pods] is missing"
-                detail = f"{len(record.pods)} of {record.offered.get(name, 0)}{missing}"
-                found.append(Finding(Reason.TOO_MANY_PODS, "node status.allocatable[pods]", detail))
-            elif not record.offered.get(name) and (name in device_classes or name.startswith(_DEVICE_CLASS)):
-                found.append(Finding(Reason.DEVICE_CLASS, f"resources.requests[{name}]", name))
-            else:
-                detail = f"{name}: {units} needed, {max(left, 0)} free of {record.offered.get(name, 0)}"
-                if name == "cpu":
-                    detail += " (thousandths)"
-                found.append(Finding(Reason.RESOURCE, f"resources.requests[{name}]", detail))
-        if self.unreadable_pods[slot]:
+        for row, units in ((PODS, _ONE), *pod_class.requests):
+            if self.free[row][slot] < units:
+                found.append(self._lacking(self._nodes.record(slot), row, int(self.free[row][slot]), int(units)))
+        if self._unknown[slot]:
             found.append(Finding(Reason.NEIGHBOUR_QUANTITY, "resources of a pod on the node"))
         return found
+
+    def _lacking(self, record: NodeRecord, row: int, left: int, units: int) -> Finding:
+        name = self.names[row]
+        offered = record.offered.get(name, 0)
+        if name in record.broken:
+            return Finding(Reason.NODE_QUANTITY, f"node status.allocatable[{name}]", record.broken[name])
+        if row == PODS:
+            missing = "" if name in record.offered else ", status.allocatable[pods] is missing"
+            detail = f"{len(record.pods)} of {offered}{missing}"
+            return Finding(Reason.TOO_MANY_PODS, "node status.allocatable[pods]", detail)
+        if not offered and (name in self.device_classes or name.startswith(_DEVICE_CLASS)):
+            return Finding(Reason.DEVICE_CLASS, f"resources.requests[{name}]", name)
+        detail = f"{name}: {units} needed, {max(left, 0)} free of {offered}"
+        if name == "cpu":
+            detail += " (thousandths)"
+        return Finding(Reason.RESOURCE, f"resources.requests[{name}]", detail)

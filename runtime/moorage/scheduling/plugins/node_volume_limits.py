@@ -1,183 +1,88 @@
-"""What is mounted and attached where: claims in use, in-tree disks, and volumes against each driver's limit per node.
+"""Volumes against the limit of each CSI driver per node (``plugins/nodevolumelimits/csi.go``).
 
-Follows ``plugins/nodevolumelimits/csi.go`` and ``plugins/volumerestrictions``. Corners kept: a volume that several
-pods of a node share counts once; an attachment no pod of the node accounts for counts as well; a new volume that is
-attached already but not used by a pod of the node counts twice.
+Corners kept: a volume that several pods of a node share counts once; an attachment counts also when no pod of the node
+uses it; a new volume that is attached already, and that no pod of the node uses, counts twice.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable
-from typing import TypeVar
+from collections.abc import Hashable, Iterable, Mapping
+from typing import Protocol, TypeVar
 
 import numpy as np
 
-from moorage.objects.storage import CsiNode
+from moorage.objects.base import KubeObject
+from moorage.objects.storage import CsiNode, PersistentVolume, PersistentVolumeClaim, StorageClass
+from moorage.scheduling.nodes import Bools, Ints, NodeRecord, NodeTable
+from moorage.scheduling.reasons import Finding, Reason
+from moorage.scheduling.volumes import Attachment, Volumes, WithVolumes, attachments
 
-from ..nodes import Bools, Ints, NodeTable
-from ..pod_class import PodClass
-from ..reasons import Finding, Reason
-from ..volumes import Disk, Plan, Storage, VolumeNeeds, attachments
+from .plugin import Plugin
 
 Key = TypeVar("Key", bound=Hashable)
 
 _NO_LIMIT = 2**31 - 1
 
 
-class Attached:
-    """Volume use per slot."""
+class _PodClass(WithVolumes, Hashable, Protocol):
+    @property
+    def pods_at(self) -> Mapping[int, int]: ...
 
-    def __init__(self, nodes: NodeTable, storage: Storage) -> None:
-        self._nodes = nodes
-        self._storage = storage
-        self.claim_users: Counter[str] = Counter()
-        self._disks: dict[Disk, dict[int, list[int]]] = defaultdict(dict)
-        self._volumes: dict[int, Counter[tuple[str, str, bool]]] = defaultdict(Counter)
-        self._holders: dict[str, set[int]] = defaultdict(set)
-        self._in_tree: Counter[int] = Counter()
-        self._resolved: dict[PodClass, tuple[tuple[str, str, bool], ...]] = {}
-        self._of_claim: dict[str, set[PodClass]] = defaultdict(set)
+
+class NodeVolumeLimits(Plugin[_PodClass]):
+    """A node attaches no more volumes of a driver than its CSINode allows."""
+
+    def __init__(self, nodes: NodeTable, volumes: Volumes) -> None:
+        super().__init__(nodes, volumes)
+        self._storage = volumes.storage
+        self._users: dict[int, Counter[Attachment]] = defaultdict(Counter)  # by slot: pods that use an attachment
+        self._slots_of: dict[str, set[int]] = defaultdict(set)  # by volume: slots where a pod uses it
+        self._in_tree: Counter[int] = Counter()  # by slot: in-tree volumes of its pods
+        self._attachments: dict[_PodClass, tuple[Attachment, ...]] = {}
+        self._claim_classes: dict[str, set[_PodClass]] = defaultdict(set)  # by claim: pod classes that use it
         self._limits: dict[str, Ints] = {}
         self._counts: dict[str, Ints] = {}
 
-    def count(self, one: PodClass, needs: VolumeNeeds, slot: int, sign: int) -> None:
-        """Count a pod of a class in (+1) or out (-1), after ``one.where`` says so."""
-        known = self._resolved.get(one)
+    def count(self, pod_class: _PodClass, slot: int, sign: int) -> None:
+        """Count what a pod attaches."""
+        volumes = pod_class.volumes
+        if volumes is None:
+            return
+        known = self._attachments.get(pod_class)
         if known is None:
-            known = self._resolved[one] = tuple(attachments(needs, self._storage))
-            for claim in needs.claims:
-                self._of_claim[f"{needs.namespace}/{claim.name}"].add(one)
-        self._use(slot, needs, known, sign)
-        if not one.where:
-            del self._resolved[one]
-            for key in {f"{needs.namespace}/{claim.name}" for claim in needs.claims}:
-                self._of_claim[key].discard(one)
-                if not self._of_claim[key]:
-                    del self._of_claim[key]
+            known = self._attachments[pod_class] = tuple(attachments(volumes, self._storage))
+            for key in volumes.claim_keys():
+                self._claim_classes[key].add(pod_class)
+        self._use(slot, known, sign)
+        if not pod_class.pods_at:
+            del self._attachments[pod_class]
+            for key in volumes.claim_keys():
+                self._claim_classes[key].discard(pod_class)
+                if not self._claim_classes[key]:
+                    del self._claim_classes[key]
 
-    def resolve(self, claims: Iterable[str]) -> None:
-        """Work out again what the pods that use these claims attach, after the storage objects have changed."""
-        for one in {one for claim in claims for one in self._of_claim.get(claim, ())}:
-            if one.volumes is None:
-                continue
-            old, new = self._resolved[one], tuple(attachments(one.volumes, self._storage))
-            for slot, pods in one.where.items() if old != new else ():
-                for _ in range(pods):
-                    self._use(slot, one.volumes, old, -1)
-                    self._use(slot, one.volumes, new, 1)
-            self._resolved[one] = new
+    def node_changed(self, slot: int, old: NodeRecord | None, new: NodeRecord | None) -> None:
+        """Read the limits of a new node; forget those of one that goes."""
+        if old is None and new is not None:
+            self._set_limits(slot, self._storage.csi_nodes.get(new.name))
+        elif new is None:
+            self._set_limits(slot, None)
 
-    def resolve_all(self) -> None:
-        """The same for every claim in use."""
-        self.resolve(list(self._of_claim))
-
-    def _use(self, slot: int, needs: VolumeNeeds, attached: tuple[tuple[str, str, bool], ...], sign: int) -> None:
-        for use in needs.claims:
-            if use.owner is None:
-                self._count(self.claim_users, f"{needs.namespace}/{use.name}", sign)
-        for disk, read_only in needs.disks:
-            users = self._disks[disk].setdefault(slot, [0, 0])
-            users[read_only] += sign
-            if not any(users):
-                del self._disks[disk][slot]
-        for volume in attached:
-            users_here = self._volumes[slot]
-            self._count(users_here, volume, sign)
-            if volume[2]:
-                self._count(self._in_tree, slot, sign)
-            if volume in users_here:
-                self._holders[volume[1]].add(slot)
+    def storage_changed(self, kind: type[KubeObject], key: str, nodes: set[str]) -> None:
+        """Work out again what is attached."""
+        if kind is PersistentVolumeClaim:
+            self._resolve({key})
+        elif kind is PersistentVolume:
+            self._resolve(set(self._storage.claims_of.get(key, ())))
+        elif kind is StorageClass:
+            self._resolve(list(self._claim_classes))
+        for name in nodes & self._nodes.slots.keys():
+            slot = self._nodes.slots[name]
+            if kind is CsiNode:
+                self._set_limits(slot, self._storage.csi_nodes.get(name))
             else:
-                self._holders[volume[1]].discard(slot)
-                if not self._holders[volume[1]]:
-                    del self._holders[volume[1]]
-        if attached:
-            self.recount(slot)
-
-    def set_limits(self, slot: int, csi_node: CsiNode | None) -> None:
-        """Take over what a node's CSINode says its drivers can attach."""
-        for limits in self._limits.values():
-            limits[slot] = _NO_LIMIT
-        for driver in csi_node.drivers if csi_node else ():
-            if driver.allocatable is not None and driver.allocatable.count is not None:
-                self._array(self._limits, driver.name, _NO_LIMIT)[slot] = max(driver.allocatable.count, -(2**31))
-        self.recount(slot)
-
-    def recount(self, slot: int) -> None:
-        """Count anew what is attached to a node, pods and VolumeAttachments together."""
-        for counts in self._counts.values():
-            counts[slot] = 0
-        migrating = self._record_name(slot) in self._storage.csi_nodes
-        here = {name: driver for driver, name, in_tree in self._volumes.get(slot, ()) if migrating or not in_tree}
-        for name, driver in self._attachments(slot).items():
-            here.setdefault(name, driver)
-        for driver in here.values():
-            if driver in self._limits:
-                self._array(self._counts, driver, 0)[slot] += 1
-
-    def restrict(self, mask: Bools, plan: Plan, disks: tuple[tuple[Disk, bool], ...]) -> None:
-        """Clear every slot of ``mask`` where the volumes may not go."""
-        for disk, read_only in disks:
-            for slot, users in self._disks.get(disk, {}).items():
-                if _conflict(read_only, users):
-                    mask[slot] = False
-        if any(self.claim_users[key] for key in plan.single):
-            mask[:] = False
-        if any(driver in self._limits for driver, _, _ in plan.attached):
-            self._restrict_limits(mask, plan)
-
-    def _restrict_limits(self, mask: Bools, plan: Plan) -> None:
-        # The arithmetic is right for nodes that hold none of the volumes and no in-tree ones; the others one by one.
-        exact = mask.copy()
-        for driver, more in Counter(driver for driver, _, _ in set(plan.attached)).items():
-            if driver in self._limits:
-                mask &= self._array(self._counts, driver, 0) <= self._limits[driver] - more
-        special = set(self._in_tree)
-        for _, name, in_tree in plan.attached:
-            special |= set(self._nodes.slots.values()) if in_tree else self._holders.get(name, set())
-        for slot in special:
-            mask[slot] = exact[slot] and not self.limit_findings(slot, plan)
-
-    def findings(self, slot: int, plan: Plan, disks: tuple[tuple[Disk, bool], ...]) -> list[Finding]:
-        """Why the volumes may not go to a node; empty when they may."""
-        found = []
-        for disk, read_only in disks:
-            users = self._disks.get(disk, {}).get(slot)
-            if users and _conflict(read_only, users):
-                found.append(Finding(Reason.DISK_IN_USE, "spec.volumes", " ".join(disk)))
-        found += [
-            Finding(Reason.READ_WRITE_ONCE_POD, "spec.volumes", key) for key in plan.single if self.claim_users[key]
-        ]
-        return found + self.limit_findings(slot, plan)
-
-    def limit_findings(self, slot: int, plan: Plan) -> list[Finding]:
-        """Which drivers' limits would be exceeded; an in-tree volume under a limit is not decidable here."""
-        found = []
-        new: Counter[str] = Counter()
-        doubtful = set()
-        for driver, name, in_tree in set(plan.attached):
-            if slot not in self._holders.get(name, ()):
-                new[driver] += 1
-                if in_tree:
-                    doubtful.add(driver)
-        doubtful |= {driver for driver, _, in_tree in self._volumes.get(slot, ()) if in_tree}
-        for driver, more in new.items():
-            limit = self._limits[driver][slot] if driver in self._limits else _NO_LIMIT
-            if limit == _NO_LIMIT:
-                continue
-            have = int(self._counts[driver][slot]) if driver in self._counts else 0
-            detail = f"{driver}: {have} attached, {more} more, limit {limit}"
-            if driver in doubtful:
-                found.append(Finding(Reason.IN_TREE_LIMIT, "spec.volumes", detail))
-            elif have + more > limit:
-                found.append(Finding(Reason.VOLUME_LIMIT, "spec.volumes", detail))
-        return found
-
-    def limited(self, slot: int, plan: Plan) -> bool:
-        """Whether a node has a limit for any driver that is to attach something."""
-        drivers = {driver for driver, _, _ in plan.attached} & self._limits.keys()
-        return any(self._limits[driver][slot] != _NO_LIMIT for driver in drivers)
+                self._recount(slot)
 
     def grow(self, capacity: int) -> None:
         """Make room for more slots."""
@@ -186,36 +91,119 @@ class Attached:
                 more = np.full(capacity - len(array), fill, dtype=np.int32)
                 arrays[driver] = np.concatenate([array, more])
 
+    def skips(self, pod_class: _PodClass) -> bool:
+        """Skip a pod without volumes that decide anything."""
+        return pod_class.volumes is None
+
+    def restrict(self, mask: Bools, pod_class: _PodClass) -> None:
+        """Clear nodes where a limit would be exceeded."""
+        if pod_class.volumes is None:
+            return
+        new = self._volumes.of(pod_class).attachments
+        if not any(driver in self._limits for driver, _, _ in new):
+            return
+        # The arithmetic is right for nodes that hold none of the volumes and no in-tree ones; the others one by one.
+        before = mask.copy()
+        for driver, more in Counter(driver for driver, _, _ in set(new)).items():
+            if driver in self._limits:
+                mask &= self._array(self._counts, driver, 0) <= self._limits[driver] - more
+        special = set(self._in_tree)
+        for _, name, in_tree in new:
+            special |= set(self._nodes.slots.values()) if in_tree else self._slots_of.get(name, set())
+        for slot in special:
+            mask[slot] = before[slot] and not self.findings(slot, pod_class)
+
+    def findings(self, slot: int, pod_class: _PodClass) -> list[Finding]:
+        """Name the drivers whose limit would be exceeded; an in-tree volume under a limit is not decidable here."""
+        if pod_class.volumes is None:
+            return []
+        found = []
+        new: Counter[str] = Counter()
+        undecidable = set()
+        for driver, name, in_tree in set(self._volumes.of(pod_class).attachments):
+            if slot not in self._slots_of.get(name, ()):
+                new[driver] += 1
+                if in_tree:
+                    undecidable.add(driver)
+        undecidable |= {driver for driver, _, in_tree in self._users.get(slot, ()) if in_tree}
+        for driver, more in new.items():
+            limit = self._limits[driver][slot] if driver in self._limits else _NO_LIMIT
+            if limit == _NO_LIMIT:
+                continue
+            have = int(self._counts[driver][slot]) if driver in self._counts else 0
+            detail = f"{driver}: {have} attached, {more} more, limit {limit}"
+            if driver in undecidable:
+                found.append(Finding(Reason.IN_TREE_LIMIT, "spec.volumes", detail))
+            elif have + more > limit:
+                found.append(Finding(Reason.VOLUME_LIMIT, "spec.volumes", detail))
+        return found
+
+    def limited(self, slot: int, pod_class: WithVolumes) -> bool:
+        """Whether a node has a limit for any driver that a pod of the class uses."""
+        drivers = {driver for driver, _, _ in self._volumes.of(pod_class).attachments} & self._limits.keys()
+        return any(self._limits[driver][slot] != _NO_LIMIT for driver in drivers)
+
+    def _resolve(self, claims: Iterable[str]) -> None:
+        """Work out again what the pods that use these claims attach."""
+        for pod_class in {each for claim in claims for each in self._claim_classes.get(claim, ())}:
+            if pod_class.volumes is None:
+                continue
+            old, new = self._attachments[pod_class], tuple(attachments(pod_class.volumes, self._storage))
+            for slot, pods in pod_class.pods_at.items() if old != new else ():
+                for _ in range(pods):
+                    self._use(slot, old, -1)
+                    self._use(slot, new, 1)
+            self._attachments[pod_class] = new
+
+    def _use(self, slot: int, attached: tuple[Attachment, ...], sign: int) -> None:
+        for attachment in attached:
+            users = self._users[slot]
+            _add(users, attachment, sign)
+            _, name, in_tree = attachment
+            if in_tree:
+                _add(self._in_tree, slot, sign)
+            if attachment in users:
+                self._slots_of[name].add(slot)
+            else:
+                self._slots_of[name].discard(slot)
+                if not self._slots_of[name]:
+                    del self._slots_of[name]
+        if attached:
+            self._recount(slot)
+
+    def _set_limits(self, slot: int, csi_node: CsiNode | None) -> None:
+        for limits in self._limits.values():
+            limits[slot] = _NO_LIMIT
+        for driver in csi_node.drivers if csi_node else ():
+            if driver.allocatable is not None and driver.allocatable.count is not None:
+                self._array(self._limits, driver.name, _NO_LIMIT)[slot] = max(driver.allocatable.count, -(2**31))
+        self._recount(slot)
+
+    def _recount(self, slot: int) -> None:
+        """Count anew what is attached to a node, for pods and by VolumeAttachments together."""
+        for counts in self._counts.values():
+            counts[slot] = 0
+        record = self._nodes.records[slot]
+        node = record.name if record is not None else ""
+        migrating = node in self._storage.csi_nodes
+        here = {name: driver for driver, name, in_tree in self._users.get(slot, ()) if migrating or not in_tree}
+        for name, driver in self._storage.attached_volumes(node):
+            here.setdefault(name, driver)
+        for driver in here.values():
+            if driver in self._limits:
+                self._array(self._counts, driver, 0)[slot] += 1
+
     def _array(self, arrays: dict[str, Ints], driver: str, fill: int) -> Ints:
         array = arrays.get(driver)
         if array is None:
             array = arrays[driver] = np.full(self._nodes.capacity, fill, dtype=np.int32)
             if arrays is self._limits:
                 for slot in self._nodes.slots.values():
-                    self.recount(slot)
+                    self._recount(slot)
         return array
 
-    def _attachments(self, slot: int) -> dict[str, str]:
-        found: dict[str, str] = {}
-        for attachment in self._storage.attached_to.get(self._record_name(slot), {}).values():
-            source = attachment.spec.source.persistent_volume_name
-            volume = self._storage.volumes.get(source) if source is not None else None
-            if attachment.spec.attacher and volume is not None and volume.spec.csi is not None:
-                name = f"{attachment.spec.attacher}/{volume.spec.csi.volume_handle}"
-                found[name] = attachment.spec.attacher
-        return found
 
-    def _record_name(self, slot: int) -> str:
-        record = self._nodes.records[slot]
-        return record.name if record is not None else ""
-
-    @staticmethod
-    def _count(counter: Counter[Key], key: Key, sign: int) -> None:
-        counter[key] += sign
-        if not counter[key]:
-            del counter[key]
-
-
-def _conflict(read_only: bool, users: list[int]) -> bool:
-    writers, readers = users
-    return writers > 0 or (readers > 0 and not read_only)
+def _add(counter: Counter[Key], key: Key, sign: int) -> None:
+    counter[key] += sign
+    if not counter[key]:
+        del counter[key]

@@ -1,37 +1,51 @@
 """Topology spread constraints of the kind DoNotSchedule, counted per domain as pods come and go.
 
-Follows ``plugins/podtopologyspread/{common,filtering}.go``. Corners kept: only nodes that have the keys of all
-constraints and pass the constraint's inclusion policies are counted; a domain exists when it has such a node, even
-without pods; an empty selector counts no pod although it matches the pod itself; terminating pods are not counted;
-the pod itself counts one only when the selector matches it.
+Follows ``plugins/podtopologyspread/{common,filtering}.go``. Corners kept:
+
+- A node is eligible when it has the keys of all constraints and passes the inclusion policies of the constraint.
+- A domain exists when it has an eligible node, even without pods.
+- An empty selector counts no placed pod, although it matches the pod in question.
+- Terminating pods are not counted.
+- The pod in question counts as one only when the selector matches it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from moorage.objects.pod import TopologySpreadConstraint
+from moorage.scheduling.domains import DomainCount
+from moorage.scheduling.nodes import ALL, Bools, NodeTable, Rows
+from moorage.scheduling.placement import Placement
+from moorage.scheduling.reasons import Finding, Reason
+from moorage.scheduling.selectors import Selector, equalities, label_selector
 
-from ..domains import DomainCount
-from ..nodes import ALL, Bools, NodeRecord, NodeTable, Rows
-from ..reasons import Finding, Reason
-from ..selectors import Selector, equalities, label_selector
-from . import taint_toleration
-from .node_affinity import Placement
-from .taint_toleration import Tolerations
+from .plugin import Plugin
+from .taint_toleration import Tolerations, tolerant_rows
 
 _UNSET = 2**31 - 1
 """The "minimum" upstream starts from when there is no domain at all."""
 
 
 class Constraint(NamedTuple):
-    """One constraint, read."""
+    """One constraint.
 
-    place: int
+    Attributes:
+        position: its index in the pod.
+        selector: of the pods that are counted.
+        topology_key: the label whose value is the domain.
+        max_skew: how many pods more than the emptiest domain a domain may have.
+        min_domains: with fewer domains, the emptiest counts as empty.
+        by_affinity: whether only nodes are eligible that the pod's node affinity matches.
+        by_taints: whether only nodes are eligible whose taints the pod tolerates.
+        own: 1 when the selector matches the pod itself, else 0.
+    """
+
+    position: int
     selector: Selector
     topology_key: str
     max_skew: int
@@ -42,30 +56,30 @@ class Constraint(NamedTuple):
 
     @property
     def field(self) -> str:
-        """Where it stands in the pod."""
-        return f"spec.topologySpreadConstraints[{self.place}]"
+        """Its path in the pod."""
+        return f"spec.topologySpreadConstraints[{self.position}]"
 
 
 def constraints(api: tuple[TopologySpreadConstraint, ...], labels: Mapping[str, str]) -> tuple[Constraint, ...]:
-    """Read the constraints that forbid.
+    """Read the constraints that forbid nodes.
 
     Raises:
         SelectorError: a selector does not parse.
     """
-    found = []
-    for place, one in enumerate(api):
-        if one.when_unsatisfiable != "DoNotSchedule":
+    read = []
+    for index, each in enumerate(api):
+        if each.when_unsatisfiable != "DoNotSchedule":
             continue
-        selector = label_selector(one.label_selector, f"spec.topologySpreadConstraints[{place}].labelSelector")
-        merged = {key: labels[key] for key in one.match_label_keys if key in labels}
+        selector = label_selector(each.label_selector, f"spec.topologySpreadConstraints[{index}].labelSelector")
+        merged = {key: labels[key] for key in each.match_label_keys if key in labels}
         if merged and not selector.nothing:
             selector = Selector((*equalities(merged), *selector.requirements))
-        affinity = "Honor" if one.node_affinity_policy is None else one.node_affinity_policy
+        affinity = "Honor" if each.node_affinity_policy is None else each.node_affinity_policy
         own = 1 if selector.matches(labels) else 0
-        least = 1 if one.min_domains is None else one.min_domains
-        policies = (affinity == "Honor", one.node_taints_policy == "Honor")
-        found.append(Constraint(place, selector, one.topology_key, one.max_skew, least, *policies, own))
-    return tuple(found)
+        least = 1 if each.min_domains is None else each.min_domains
+        policies = (affinity == "Honor", each.node_taints_policy == "Honor")
+        read.append(Constraint(index, selector, each.topology_key, each.max_skew, least, *policies, own))
+    return tuple(read)
 
 
 class SpreadKey(NamedTuple):
@@ -90,19 +104,19 @@ class SpreadCount:
         self._domains: npt.NDArray[np.intp] | None = None
 
     def includes(self, namespace: str, labels: Mapping[str, str], terminating: bool) -> bool:
-        """Whether pods like this are counted."""
+        """Whether pods with these labels are counted."""
         selector = self.key.selector
         if terminating or namespace != self.key.namespace or selector.everything:
             return False
         return selector.matches(labels)
 
     def add(self, slot: int, sign: int) -> None:
-        """Count matching pods of a slot in or out."""
+        """Count matching pods that come to a slot (positive) or leave it (negative)."""
         if self._eligible[slot]:
             self.pods.add(slot, sign)
 
     def node_changed(self, slot: int) -> None:
-        """Decide anew whether a node is eligible; its pods must be counted out meanwhile."""
+        """Decide again whether a node is eligible; the caller counts its pods out before, and in again after."""
         if len(self._eligible) != self._nodes.capacity:
             self._eligible = self._rows(ALL)
         else:
@@ -110,7 +124,7 @@ class SpreadCount:
         self._domains = None
 
     def least(self, min_domains: int) -> int:
-        """Pods in the emptiest domain; 0 while there are fewer domains than wanted."""
+        """Return the pods in the emptiest domain; 0 while there are fewer domains than wanted."""
         domains = self._domains
         if domains is None:
             # Not np.unique, which loads a part of NumPy that nobody else needs.
@@ -127,32 +141,46 @@ class SpreadCount:
         if key.placement is not None:
             result &= key.placement.rows(nodes, rows)
         if key.tolerations is not None:
-            result &= taint_toleration.tolerant_rows(key.tolerations, nodes, rows)
+            result &= tolerant_rows(key.tolerations, nodes, rows)
         return result
 
 
-Watched = tuple[tuple[Constraint, SpreadCount], ...]
+SpreadCounts = tuple[tuple[Constraint, SpreadCount], ...]
 
 
-def restrict(mask: Bools, watched: Watched) -> None:
-    """Clear every slot of ``mask`` where one more pod would exceed a skew."""
-    for constraint, count in watched:
-        most = constraint.max_skew - constraint.own + count.least(constraint.min_domains)
-        table = count.pods.fit() <= most
-        table[0] = False
-        mask &= table[count.pods.column.ids]
+class _PodClass(Protocol):
+    @property
+    def constraints(self) -> tuple[Constraint, ...]: ...
+    @property
+    def spread_counts(self) -> SpreadCounts: ...
 
 
-def findings(slot: int, record: NodeRecord, watched: Watched) -> list[Finding]:
-    """Why the spread forbids a node; empty when it does not."""
-    found = []
-    for constraint, count in watched:
-        key = constraint.topology_key
-        if key not in record.labels:
-            found.append(Finding(Reason.SPREAD_KEY, f"{constraint.field}.topologyKey", key))
-            continue
-        least, here = count.least(constraint.min_domains), count.pods.at(slot)
-        if here + constraint.own - least > constraint.max_skew:
-            detail = f"{key}={record.labels[key]} has {here}, the emptiest {least}, maxSkew {constraint.max_skew}"
-            found.append(Finding(Reason.SPREAD_SKEW, constraint.field, detail))
-    return found
+class PodTopologySpread(Plugin[_PodClass]):
+    """One more pod in a domain must not exceed the skew of a constraint."""
+
+    def skips(self, pod_class: _PodClass) -> bool:
+        """Skip a pod without constraints."""
+        return not pod_class.constraints
+
+    def restrict(self, mask: Bools, pod_class: _PodClass) -> None:
+        """Clear nodes where a skew would be exceeded."""
+        for constraint, count in pod_class.spread_counts:
+            most = constraint.max_skew - constraint.own + count.least(constraint.min_domains)
+            table = count.pods.fit() <= most
+            table[0] = False
+            mask &= table[count.pods.column.ids]
+
+    def findings(self, slot: int, pod_class: _PodClass) -> list[Finding]:
+        """Name the constraints whose key the node lacks, or whose skew would be exceeded."""
+        labels = self._nodes.record(slot).labels
+        found = []
+        for constraint, count in pod_class.spread_counts:
+            key = constraint.topology_key
+            if key not in labels:
+                found.append(Finding(Reason.SPREAD_KEY, f"{constraint.field}.topologyKey", key))
+                continue
+            least, here = count.least(constraint.min_domains), count.pods.at(slot)
+            if here + constraint.own - least > constraint.max_skew:
+                detail = f"{key}={labels[key]} has {here}, the emptiest {least}, maxSkew {constraint.max_skew}"
+                found.append(Finding(Reason.SPREAD_SKEW, constraint.field, detail))
+        return found

@@ -1,18 +1,20 @@
-"""Taints, tolerations and cordons.
+"""Taints and tolerations (``plugins/tainttoleration``).
 
-Follows ``k8s.io/api/core/v1/toleration.go`` (ToleratesTaint; the Lt and Gt operators are behind a gate that is off in
-1.36 and therefore tolerate nothing), ``plugins/tainttoleration`` and ``plugins/nodeunschedulable``.
+Follows ``k8s.io/api/core/v1/toleration.go`` (ToleratesTaint). The gate of the operators Lt and Gt is off in 1.36, so
+they tolerate nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from moorage.objects.pod import Toleration
+from moorage.scheduling.node_masks import NodeMask
+from moorage.scheduling.nodes import BlockingTaint, Bools, NodeTable, Rows
+from moorage.scheduling.reasons import Finding, Reason
 
-from ..nodes import BlockingTaint, Bools, Fence, NodeTable, Rows
-from ..reasons import Finding, Reason
+from .plugin import Plugin
 
 _CORDON: BlockingTaint = ("node.kubernetes.io/unschedulable", "", "NoSchedule")
 
@@ -39,7 +41,7 @@ Tolerations = tuple[Tolerated, ...]
 
 
 def untolerated(tolerations: Tolerations, taints: tuple[BlockingTaint, ...]) -> BlockingTaint | None:
-    """The first taint that nothing tolerates, or None."""
+    """Return the first taint that no toleration covers."""
     for taint in taints:
         if not any(toleration.covers(taint) for toleration in tolerations):
             return taint
@@ -47,44 +49,57 @@ def untolerated(tolerations: Tolerations, taints: tuple[BlockingTaint, ...]) -> 
 
 
 def read(tolerations: Iterable[Toleration]) -> Tolerations:
-    """The tolerations of a pod."""
+    """Read the tolerations of a pod."""
     return tuple(Tolerated(each.key, each.operator, each.value, each.effect) for each in tolerations)
 
 
 def tolerates_cordon(tolerations: Iterable[Toleration]) -> bool:
-    """Whether a cordon keeps no pod with these tolerations from its node."""
+    """Whether pods with these tolerations are scheduled on cordoned nodes, too."""
     return untolerated(read(tolerations), (_CORDON,)) is None
 
 
-def passes(tolerations: Tolerations, fence: Fence) -> bool:
-    """Whether a pod with these tolerations gets past a node's cordon and taints."""
-    cordoned, taints = fence
-    if cordoned and untolerated(tolerations, (_CORDON,)) is not None:
-        return False
-    return untolerated(tolerations, taints) is None
+def tolerant_rows(tolerations: Tolerations, nodes: NodeTable, rows: Rows) -> Bools:
+    """Decide for the nodes of ``rows`` whether all of a node's taints are tolerated."""
+    table = nodes.taints.table(lambda taints: taints is not None and untolerated(tolerations, taints) is None)
+    return table[nodes.taints.ids[rows]]
 
 
-def rows(tolerations: Tolerations, nodes: NodeTable, where: Rows) -> Bools:
-    """The same for all nodes of ``where``."""
-    table = nodes.fences.table(lambda fence: fence is not None and passes(tolerations, fence))
-    return table[nodes.fences.ids[where]]
+class TolerationMask(NodeMask):
+    """The nodes whose taints some tolerations cover.
+
+    Attributes:
+        tolerations: the tolerations.
+        cordon: whether they cover a cordon.
+    """
+
+    def __init__(self, tolerations: Iterable[Toleration]) -> None:
+        super().__init__()
+        self.tolerations = read(tolerations)
+        self.cordon = untolerated(self.tolerations, (_CORDON,)) is None
+
+    def rows(self, nodes: NodeTable, rows: Rows) -> Bools:
+        """Decide for the nodes of ``rows``."""
+        return tolerant_rows(self.tolerations, nodes, rows)
 
 
-def tolerant_rows(tolerations: Tolerations, nodes: NodeTable, where: Rows) -> Bools:
-    """Whether the taints alone are tolerated, which is what topology spread asks (nodeTaintsPolicy)."""
-    table = nodes.fences.table(lambda fence: fence is not None and untolerated(tolerations, fence[1]) is None)
-    return table[nodes.fences.ids[where]]
+class _PodClass(Protocol):
+    @property
+    def tolerations(self) -> TolerationMask: ...
 
 
-def findings(tolerations: Tolerations, fence: Fence) -> list[Finding]:
-    """Why a pod does not get past; empty when it does."""
-    cordoned, taints = fence
-    found = []
-    if cordoned and untolerated(tolerations, (_CORDON,)) is not None:
-        found.append(Finding(Reason.NODE_UNSCHEDULABLE, "node spec.unschedulable"))
-    taint = untolerated(tolerations, taints)
-    if taint is not None:
+class TaintToleration(Plugin[_PodClass]):
+    """Taints with the effects NoSchedule and NoExecute keep pods away that do not tolerate them."""
+
+    node_only = True
+
+    def restrict(self, mask: Bools, pod_class: _PodClass) -> None:
+        """Clear nodes with a taint that is not tolerated."""
+        mask &= pod_class.tolerations.mask(self._nodes)
+
+    def findings(self, slot: int, pod_class: _PodClass) -> list[Finding]:
+        """Name the first taint that is not tolerated."""
+        taint = untolerated(pod_class.tolerations.tolerations, self._nodes.record(slot).taints)
+        if taint is None:
+            return []
         key, value, effect = taint
-        text = f"{key}={value}:{effect}" if value else f"{key}:{effect}"
-        found.append(Finding(Reason.TAINT, "spec.tolerations", text))
-    return found
+        return [Finding(Reason.TAINT, "spec.tolerations", f"{key}={value}:{effect}" if value else f"{key}:{effect}")]
