@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from moorage.scheduling.registry import PLUGINS
 from tools.fitoracle import Oracle, program
 
 Object = dict[str, Any]
@@ -235,6 +236,7 @@ def test_every_default_filter_plugin_has_a_case(oracle: Oracle) -> None:
     info = oracle.ask({"id": "info", "info": True})["info"]
     assert {plugin for plugin, *_ in CASES.values()} == set(info["filter"])
     assert info["kubernetes"] == "v1.36.3"
+    assert {plugin.__name__ for plugin in PLUGINS} == set(info["filter"]), "one plugin of ours for each of upstream's"
 
 
 def test_a_pod_without_wishes_fits(oracle: Oracle) -> None:

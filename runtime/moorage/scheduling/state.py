@@ -26,8 +26,8 @@ from .nominations import Nominated, Nominations, nominated_node
 from .plugins.node_resources_fit import Amounts, NodeResourcesFit
 from .plugins.node_volume_limits import NodeVolumeLimits
 from .plugins.plugin import Plugin
-from .plugins.registry import PLUGINS
 from .pod_class import PodClass
+from .registry import PLUGINS
 from .storage import Storage
 from .volumes import Volumes
 

@@ -38,7 +38,7 @@ def everything(world: World) -> Any:
             sorted(expected._free.items()),
             sorted(expected._held.items()),
             expected._claims,
-            sorted(snapshot._placed.items()),
+            sorted(snapshot._node_of.items()),
             {name: sorted(snapshot.pods_on(name)) for name in snapshot.nodes.slots},
             [row.tolist() for row in snapshot.resources.free],
             snapshot._journal,
