@@ -1,1 +1,1 @@
-"""What every service knows of the cluster: caches, own writes on top, the snapshot for the fit check, DaemonSets."""
+"""The cluster in a service: caches, own writes on top of them, the snapshot for the fit check, DaemonSet pods."""

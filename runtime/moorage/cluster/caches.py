@@ -1,4 +1,4 @@
-"""What a service watches, and our own writes on top of it until the watch has caught up with them."""
+"""The watch caches of a service, and our own writes on top of them until the watch shows them."""
 
 from __future__ import annotations
 
@@ -32,27 +32,27 @@ BY_NODE = "node"
 
 
 class CacheGroup(ABC):
-    """Caches that are followed together."""
+    """Caches that are run together."""
 
     __slots__ = ()
 
     @property
     @abstractmethod
     def all(self) -> Sequence[WatchCache[Any]]:
-        """Every cache; those that others are understood by come first."""
+        """All caches. Those whose objects others refer to come first."""
 
     @property
     def synced(self) -> bool:
-        """Whether each has been complete once: what readiness asks."""
+        """Whether each cache was complete once. Readiness depends on it."""
         return all(cache.synced for cache in self.all)
 
     async def wait_synced(self) -> None:
-        """Return once each has been complete."""
+        """Wait until each cache was complete once."""
         for cache in self.all:
             await cache.wait_synced()
 
     async def run(self) -> None:
-        """Follow the API server until cancelled."""
+        """Run all caches until cancelled."""
         async with asyncio.TaskGroup() as group:
             for cache in self.all:
                 group.create_task(cache.run(), name=f"watch {cache.resource.plural}")
@@ -60,7 +60,7 @@ class CacheGroup(ABC):
 
 @dataclass(frozen=True, slots=True)
 class FitCaches(CacheGroup):
-    """What the fit check is fed from: one watch cache per kind; services add what else they follow."""
+    """The caches that the fit check needs, one per kind. Services add more."""
 
     nodes: WatchCache[Node]
     pods: WatchCache[Pod]
@@ -74,11 +74,11 @@ class FitCaches(CacheGroup):
 
     @staticmethod
     def for_fit(transport: Transport, **pods_by: Index[Pod]) -> dict[str, WatchCache[Any]]:
-        """Caches that nobody runs yet, by the names of these fields.
+        """The caches are created, not run.
 
         Args:
             transport: the connections to the API server.
-            pods_by: further indexes of pods, by name.
+            pods_by: more indexes of pods, by name.
         """
         return {
             "nodes": WatchCache(transport, resources.NODES),
@@ -94,7 +94,7 @@ class FitCaches(CacheGroup):
 
     @property
     def plain(self) -> Sequence[WatchCache[Any]]:
-        """Those whose objects the fit check counts as they are."""
+        """The caches whose objects enter the snapshot unchanged."""
         return (
             self.namespaces,
             self.storage_classes,
@@ -106,20 +106,20 @@ class FitCaches(CacheGroup):
 
     @property
     def all(self) -> Sequence[WatchCache[Any]]:
-        """Every cache; those that others are understood by come first."""
+        """All caches. Those whose objects others refer to come first."""
         return (*self.plain, self.daemon_sets, self.nodes, self.pods)
 
 
 @dataclass(frozen=True, slots=True)
 class _Gone:
-    """We have deleted the object of this uid; ``version`` is the newest that was known of it."""
+    """We deleted the object with this uid. ``version`` is its newest known resourceVersion."""
 
     uid: str
     version: str
 
 
 class Latest(Generic[T]):
-    """A cache as it will be once it has seen what we wrote ourselves: nobody decides twice because a watch lags.
+    """A cache with our own writes on top, so that nothing is decided twice because a watch is late.
 
     Args:
         cache: the watch cache.
@@ -130,7 +130,7 @@ class Latest(Generic[T]):
         self._written: dict[str, T | _Gone] = {}
 
     def get(self, key: str) -> T | None:
-        """The newest known state of an object, or None when there is none."""
+        """The newest known state of an object, or None if it does not exist."""
         cached = self._cache.get(key)
         written = self._written.get(key)
         if written is None:
@@ -140,7 +140,7 @@ class Latest(Generic[T]):
                 return None
             seen_up_to = self._cache.resource_version if cached is None else cached.metadata.resource_version
             if _order(seen_up_to) < _order(written.version):
-                return None  # the watch has not even shown that it came
+                return None  # the watch has not shown its creation yet
             del self._written[key]
             return cached
         seen_up_to = self._cache.resource_version if cached is None else cached.metadata.resource_version
@@ -152,30 +152,30 @@ class Latest(Generic[T]):
         return written
 
     def remaining(self, cached: Iterable[T]) -> list[T]:
-        """Of objects as the cache has them those that we have not deleted.
+        """The cached objects without those that we have deleted.
 
         Args:
-            cached: the objects.
+            cached: the objects in the cache.
         """
         if not self._written:
             return list(cached)
         return [each for each in cached if each.key not in self._written or self.get(each.key) is not None]
 
     def seen(self, key: str) -> bool:
-        """Whether the watch has shown what we wrote to an object last."""
+        """Whether the watch has shown our last write to an object."""
         self.get(key)
         return key not in self._written
 
     def wrote(self, obj: T) -> None:
-        """Take over the answer to a write of ours."""
+        """Record the response to a write of ours."""
         self._written[obj.key] = obj
 
     def forget(self, key: str) -> None:
-        """What the cache says counts again: what was written was only imagined."""
+        """Drop our own state of an object, because the write was only simulated. The cache's state applies again."""
         self._written.pop(key, None)
 
     def deleted(self, key: str, uid: str) -> None:
-        """Take over that we have deleted an object."""
+        """Record that we have deleted an object."""
         known = (self._written.get(key), self._cache.get(key))
         versions = [
             each.metadata.resource_version
@@ -186,5 +186,5 @@ class Latest(Generic[T]):
 
 
 def _order(version: str) -> tuple[int, str]:
-    """Order of the resourceVersions of one kind (KEP-5504): the longer, then the greater text is newer."""
+    """Sort key of the resourceVersions of one kind (KEP-5504): the longer one, then the greater text, is newer."""
     return (len(version), version)

@@ -1,4 +1,4 @@
-"""The DaemonSet pods to come, counted on promised nodes in the snapshot until the real ones are there."""
+"""Simulates the DaemonSet pods of promised nodes in the snapshot, until the real pods exist."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from moorage.scheduling import Snapshot, Unread
 from .daemons import DaemonSet, comes, daemon_pod
 
 Placing = tuple[dict[str, str], tuple[tuple[str, str, str], ...], bool]
-"""Labels, taints and cordon: what decides which DaemonSets come."""
+"""Labels, taints and cordon of a node: they decide which DaemonSets create a pod for it."""
 
 _TEMPLATE = "spec.template"
 _PLACES = ("spec.nodeSelector", "spec.affinity", "spec.tolerations")
-"""What of a pod decides where its DaemonSet makes it."""
+"""The fields of a pod that decide on which nodes its DaemonSet creates it."""
 
 
 class Coming:
-    """Keeps one simulated pod per DaemonSet and promised node, as long as the DaemonSet will come and has not.
+    """Keeps one simulated pod per DaemonSet and promised node, from the promise until the real pod exists.
 
     Args:
-        snapshot: where they are counted.
+        snapshot: receives the simulated pods.
         daemon_sets: the cache of DaemonSets.
-        unread: what can be read of those of which not all can, by key; somebody else keeps it.
-        uncounted: keys of those over which counting fails, whatever can be read of them; somebody else keeps it.
+        unread: partly readable DaemonSets by key; the caller maintains it.
+        uncounted: keys of DaemonSets for which counting fails; the caller maintains it.
     """
 
     def __init__(
@@ -42,16 +42,16 @@ class Coming:
         self._daemon_sets = daemon_sets
         self._unread, self._uncounted = unread, uncounted
         self._placing: dict[str, Placing] = {}
-        self._there: dict[str, set[str]] = {}  # node to the uids of the DaemonSets whose pods have come
-        self._pods: dict[str, Pod] = {}  # DaemonSet key to the pod it will create
+        self._there: dict[str, set[str]] = {}  # node to the uids of the DaemonSets whose real pods exist there
+        self._pods: dict[str, Pod] = {}  # DaemonSet key to the pod that it will create
 
     def node(self, node: Node, pods: Iterable[Pod], *, count: bool = True) -> None:
-        """A promised node is new, or has changed.
+        """A promised node is new or has changed.
 
         Args:
-            node: the node as promised.
-            pods: the pods on it.
-            count: False when each DaemonSet will be told as ``changed`` all the same.
+            node: the promised node.
+            pods: the pods that are on it.
+            count: False when the caller reports each DaemonSet as ``changed`` anyway.
         """
         name = node.metadata.name
         taints = tuple((taint.key, taint.value, taint.effect) for taint in node.spec.taints)
@@ -65,7 +65,7 @@ class Coming:
             self._count(name, key)
 
     def forget(self, name: str) -> None:
-        """A node is promised no more."""
+        """A node is not promised any more."""
         if self._placing.pop(name, None) is None:
             return
         del self._there[name]
@@ -74,7 +74,7 @@ class Coming:
             self._snapshot.trust(Pod, _key(name, key))
 
     def pod(self, name: str, pod: Pod, *, gone: bool) -> None:
-        """A pod has come to a node, or has gone from it."""
+        """A pod was bound to a node, or is gone from it."""
         there = self._there.get(name)
         uid = _daemons(pod)
         if there is None or not uid or (uid in there) != gone:
@@ -85,13 +85,13 @@ class Coming:
             self._count(name, f"{pod.metadata.namespace}/{owner.name}")
 
     def changed(self, key: str) -> None:
-        """A DaemonSet is new, has changed, or has gone."""
+        """A DaemonSet is new, has changed, or is gone."""
         self._pods.pop(key, None)
         for name in self._placing:
             self._count(name, key)
 
     def _count(self, name: str, key: str) -> None:
-        """Count the DaemonSet's pod in or out, as is right for this node."""
+        """Add or remove the simulated pod of a DaemonSet on a node."""
         place = _key(name, key)
         self._snapshot.remove(place)
         self._snapshot.trust(Pod, place)
@@ -112,14 +112,14 @@ class Coming:
 
 
 def _of_template(fields: Iterable[str]) -> tuple[str, ...]:
-    """The fields of the pod that are missing when these are missing of its DaemonSet."""
+    """The missing fields of the pod, from the missing fields of its DaemonSet."""
     if any(field in ("spec", _TEMPLATE) for field in fields):
         return ("metadata.labels", "spec")
     return tuple(field.removeprefix(f"{_TEMPLATE}.") for field in fields if field.startswith(f"{_TEMPLATE}."))
 
 
 def _key(node: str, daemons: str) -> str:
-    """Never the key of a real pod: no name has a colon."""
+    """The key of a simulated pod. It contains a colon, so it never equals the key of a real pod."""
     return f"{daemons}:to-come:{node}"
 
 

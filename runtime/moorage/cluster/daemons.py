@@ -1,7 +1,7 @@
-"""The pods that DaemonSets will put on a node once it runs: they use room that no pinned pod may have.
+"""The pods that DaemonSets will create on a node once it runs. Pinned pods must leave room for them.
 
-Follows pkg/controller/daemon: NewPod and AddOrUpdateDaemonPodTolerations (util/daemonset_util.go) for what the pod will
-be, NodeShouldRunDaemonPod (daemon_controller.go) for whether it comes: name, affinity, taints, and nothing else.
+Follows pkg/controller/daemon. NewPod and AddOrUpdateDaemonPodTolerations (util/daemonset_util.go) give the pod.
+NodeShouldRunDaemonPod (daemon_controller.go) decides whether it is created: by name, affinity and taints only.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from moorage.scheduling import Reason, Verdict
 
 
 class DaemonSetSpec(Object, frozen=True):
-    """The part of a DaemonSet's ``spec`` that says what its pods will be."""
+    """The part of a DaemonSet's ``spec`` that describes its pods."""
 
     template: PodTemplate = PodTemplate()
 
@@ -28,7 +28,7 @@ class DaemonSet(KubeObject, frozen=True):
 
 
 def _compact(daemons: DaemonSet) -> DaemonSet:
-    """Keep no view of the answer it came from."""
+    """Copy the template out of the response, so that the response is freed."""
     return msgspec.structs.replace(daemons, spec=DaemonSetSpec(template=compact_template(daemons.spec.template)))
 
 
@@ -53,7 +53,7 @@ _DECIDES = frozenset(
 
 
 def daemon_pod(daemons: DaemonSet) -> Pod:
-    """The pod that a DaemonSet will create for a node, not bound yet."""
+    """The pod that a DaemonSet will create for a node. It is not bound yet."""
     template = daemons.spec.template
     tolerations = template.spec.tolerations + _TOLERATIONS
     if template.spec.host_network:
@@ -71,5 +71,5 @@ def daemon_pod(daemons: DaemonSet) -> Pod:
 
 
 def comes(verdict: Verdict) -> bool:
-    """Whether the DaemonSet controller will create the pod, whatever else stands in its way."""
+    """Whether the DaemonSet controller will create the pod."""
     return not any(finding.reason in _DECIDES for finding in verdict.findings)

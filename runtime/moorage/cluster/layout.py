@@ -1,7 +1,7 @@
-"""The snapshot for the fit check: nodes as promised, DaemonSet pods to come, and what cannot be read.
+"""The snapshot for the fit check: promised nodes, expected DaemonSet pods, and objects that are only partly readable.
 
-Whoever fails over an object may have counted it by halves: the snapshot is then built anew from the caches, without it.
-It counts as unreadable from then on (``moorage.kube.changes``), so one odd object costs the verdicts that it decides.
+If counting an object fails, the snapshot may be half changed. It is then rebuilt from the caches without that object.
+The object counts as unreadable (``moorage.kube.changes``), so that it affects only the verdicts that depend on it.
 """
 
 from __future__ import annotations
@@ -25,19 +25,20 @@ from .daemons import DaemonSet
 logger = logging.getLogger(__name__)
 
 TRIES = 4
-"""How often the snapshot is built anew without what was found in the way the last time."""
+"""Number of rebuilds, each without the objects that failed in the one before."""
 
 _Id = tuple[type[KubeObject], str]
 
 
 class Layout:
-    """Keeps the snapshot.
+    """Maintains the snapshot.
 
     Args:
         caches: the watch caches.
-        nodes: the Nodes, with our own writes.
-        as_promised: a Node, by its name and as it is, as it is promised to be; None when nothing is promised of it.
-        claimed: pods that are being bound, and where; whether or not the API server has heard of it.
+        nodes: the Nodes, with our own writes on top.
+        as_promised: returns the promised form of a Node, from its name and its current state; None when nothing is
+            promised.
+        claimed: pods that are being bound, with their node, whether or not the API server knows already.
     """
 
     def __init__(
@@ -51,10 +52,10 @@ class Layout:
         self._as_promised, self._claimed = as_promised, claimed
         self._unread: dict[_Id, Unreadable[Any]] = {}
         self._unread_daemons: dict[str, Unreadable[DaemonSet]] = {}
-        self._only_named: set[_Id] = set()  # not even what can be read of them may be counted
+        self._only_named: set[_Id] = set()  # objects of which not even the readable fields may be counted
         self._uncounted_daemons: set[str] = set()
         self._building = False
-        self.offers: dict[str, object] = {}  # node to what it offers; a new object only when that has changed
+        self.offers: dict[str, object] = {}  # node to its offer; a new object only after a change
         self.snapshot = Snapshot(nominated=True)
         self.coming = self._fresh_coming()
 
@@ -63,24 +64,24 @@ class Layout:
 
     @property
     def in_doubt(self) -> bool:
-        """Whether there is anything that cannot be read."""
+        """Whether an object is not fully readable."""
         return bool(self._unread)
 
     def unread(self, kind: type[KubeObject], key: str) -> Unreadable[Any] | None:
-        """What can be read of an object when not all can."""
+        """The readable fields of an object that is not fully readable; else None."""
         return self._unread.get((kind, key))
 
     # --- changes ---
 
     def changed(self, change: Change[KubeObject]) -> None:
-        """An object that is counted as it is has changed."""
+        """An object that is counted unchanged has changed."""
         if change.new is None:
             self.snapshot.delete(type(change.object), change.object.key)
         else:
             self.snapshot.apply(change.new)
 
     def place_node(self, name: str) -> bool:
-        """Take over a Node as it is and as it was promised; returns whether it offers something else than before."""
+        """Set the current and the promised state of a Node. Returns whether its offer has changed."""
         unread = self._unread.get((Node, name))
         node = self._nodes.get(name) if unread is None else unread.rest
         promised = self._as_promised(name, node) if node is not None else None
@@ -113,10 +114,10 @@ class Layout:
     # --- what cannot be read ---
 
     def doubt(self, kind: type[KubeObject], key: str, item: Unreadable[Any]) -> bool:
-        """An object cannot be read, or not wholly; returns whether that is news.
+        """An object is not fully readable. Returns whether that is new.
 
         Raises:
-            Exception: the snapshot is spoilt and cannot be built anew.
+            Exception: the snapshot is inconsistent, and rebuilding it failed.
         """
         which = (kind, key)
         known = self._unread.get(which)
@@ -130,10 +131,10 @@ class Layout:
         return known is None or (known.uid, known.fields) != (item.uid, item.fields)
 
     def trust(self, kind: type[KubeObject], key: str) -> bool:
-        """An object can be read again, or is gone; returns whether that is news.
+        """An object is readable again, or gone. Returns whether that is new.
 
         Raises:
-            Exception: the snapshot is spoilt and cannot be built anew.
+            Exception: the snapshot is inconsistent, and rebuilding it failed.
         """
         which = (kind, key)
         if self._unread.pop(which, None) is None:
@@ -150,7 +151,7 @@ class Layout:
             self._rebuild()
 
     def _count_known(self, which: _Id) -> None:
-        """Count an object as the cache has it, which may be as it was before it could not be read."""
+        """Count an object with its cached state, which may be older than the unreadable one."""
         kind, key = which
         self.snapshot.trust(kind, key)
         if kind is DaemonSet:
@@ -167,7 +168,7 @@ class Layout:
                 self.snapshot.apply(known)
 
     def _known(self, which: _Id) -> KubeObject | None:
-        """The last state of an object that could be read."""
+        """The last readable state of an object."""
         kind, key = which
         found = (cache.get(key) for cache in self._caches.all if cache.resource.type is kind)
         return next((each for each in found if each is not None), None)
@@ -176,7 +177,7 @@ class Layout:
         return any(pod.key == key for pod, _ in self._claimed())
 
     def _count_unread(self, which: _Id) -> None:
-        """Count what can be read of an object, and mark what it decides as doubtful."""
+        """Count the readable fields of an object, and mark the verdicts that depend on the others as doubtful."""
         (kind, key), item = which, self._unread[which]
         if kind is DaemonSet:
             self._unread_daemons[key] = item
@@ -200,20 +201,20 @@ class Layout:
             self.snapshot.doubt(key, unread)
 
     def _on_its_node(self, item: Unreadable[Pod]) -> Pod:
-        """A pod with the node that it was on when that could be read: once bound, it stays there."""
+        """A pod with the node of its last readable state: once bound, a pod stays on its node."""
         known = self._caches.pods.get(item.key)
         if not item.lacks("spec.nodeName") or known is None or known.metadata.uid != item.uid:
             return item.rest
         spec = msgspec.structs.replace(item.rest.spec, node_name=known.spec.node_name)
         return msgspec.structs.replace(item.rest, spec=spec)
 
-    # --- anew ---
+    # --- rebuilding ---
 
     def _rebuild(self) -> None:
-        """Build the snapshot from the caches, and find out what is in the way.
+        """Rebuild the snapshot from the caches, without objects for which counting fails.
 
         Raises:
-            Exception: too much is in the way.
+            Exception: counting fails for too many objects.
         """
         for tried in range(1, TRIES + 1):
             self.snapshot = Snapshot(nominated=True)
@@ -221,13 +222,13 @@ class Layout:
             self.coming = self._fresh_coming()
             in_the_way = self._fill(last=tried == TRIES)
             if not in_the_way:
-                logger.warning("fit snapshot built anew from the caches", extra={"unreadable": len(self._unread)})
+                logger.warning("fit snapshot rebuilt from the caches", extra={"unreadable": len(self._unread)})
                 return
             for which, error in in_the_way:
                 self._blame(which, error)
 
     def _fill(self, *, last: bool) -> list[tuple[_Id, Exception]]:
-        """Count everything; returns what could not be (it may have spoilt the rest), or raises the last time."""
+        """Count all objects, and return those for which that failed. In the last attempt, raise instead."""
         in_the_way: list[tuple[_Id, Exception]] = []
         self._building = True
         try:
@@ -243,7 +244,7 @@ class Layout:
         return in_the_way
 
     def _counts(self) -> Iterator[tuple[_Id, Callable[[], object]]]:
-        """All there is, with how each is counted; what others are understood by comes first."""
+        """All objects with the function that counts each. Objects that others refer to come first."""
         caches = self._caches
         for cache in caches.plain:
             for obj in cache:
@@ -257,7 +258,7 @@ class Layout:
         for pod, name in self._claimed():
             if name in self.snapshot.nodes.slots:
                 yield (Pod, pod.key), lambda pod=pod, name=name: self.snapshot.place(pod, name)  # type: ignore[misc]
-        unread = sorted(self._unread, key=lambda which: which[0] is DaemonSet)  # whose pods want to know the nodes
+        unread = sorted(self._unread, key=lambda which: which[0] is DaemonSet)  # counting a pod needs its node
         for which in unread:
             yield which, lambda which=which: self._count_unread(which)  # type: ignore[misc]
         for daemons in caches.daemon_sets:
@@ -271,7 +272,7 @@ class Layout:
             yield which, count
 
     def _blame(self, which: _Id, error: Exception) -> None:
-        """An object is in the way: of the next snapshot only its names and its node are part, or not even they."""
+        """Exclude an object: the next snapshot holds only its names and its node, or nothing of it."""
         kind, key = which
         reason = f"{type(error).__name__}: {error}"
         logger.error("object cannot be counted", extra={"kind": kind.__name__, "object": key}, exc_info=error)

@@ -1,1 +1,1 @@
-"""What every service needs that writes: one leader and its terms, a work queue, a gate for writes, certificates."""
+"""The parts of a service that writes: leader election and terms, work queue, write gate, certificates."""

@@ -1,7 +1,7 @@
-"""An authority of our own and the certificates it issues, as they stand in a Secret. Pure.
+"""Our own certificate authority and the certificates it issues, as the data of a Secret. Pure.
 
-The authority lasts for years, because its clients keep a copy of it; the certificate is renewed after two thirds of
-its short life, and nobody notices: whoever believes the authority believes the next one too.
+The authority is valid for years, because its clients keep a copy of it. A certificate is valid for a short time and is
+renewed after two thirds of it. Clients that trust the authority trust the new certificate too.
 """
 
 from __future__ import annotations
@@ -23,33 +23,36 @@ AUTHORITY, AUTHORITY_KEY = "ca.crt", "ca.key"
 CERTIFICATE, CERTIFICATE_KEY = "tls.crt", "tls.key"
 KEYS = (AUTHORITY, AUTHORITY_KEY, CERTIFICATE, CERTIFICATE_KEY)
 
-_KEEPER = "Its type kubernetes.io/tls says that somebody else keeps it, cert-manager for example: look there"
+_KEEPER = "Its type kubernetes.io/tls says that another program maintains it, cert-manager for example: look there"
 
 
 class Unusable(Exception):
-    """A Secret holds what is not ours to replace and cannot be used; the text says what, and never repeats it."""
+    """The data of a Secret cannot be used and is not ours to replace.
+
+    The text gives the reason without quoting the data.
+    """
 
 
 class State(enum.Enum):
-    """What there is."""
+    """What a Secret's data needs."""
 
     EMPTY = "empty"
-    """Nothing: an authority and a certificate are to be made."""
+    """There is no data: create an authority and a certificate."""
     DUE = "due"
-    """An authority, and no certificate that will do for long: one is to be issued."""
+    """There is an authority, and no certificate that is valid for long: issue one."""
     GOOD = "good"
 
 
 def judge(data: Mapping[str, bytes], names: Sequence[str], now: datetime) -> State:
-    """What is to be done about a Secret's data.
+    """Determine what a Secret's data needs.
 
     Args:
-        data: of the Secret.
-        names: DNS names and IP addresses that the certificate is to have.
+        data: the data of the Secret.
+        names: DNS names and IP addresses that the certificate must have.
         now: UTC.
 
     Raises:
-        Unusable: it holds something, and nothing can be issued from it.
+        Unusable: there is data, and no certificate can be issued from it.
     """
     if not any(data.get(key) for key in KEYS):
         return State.EMPTY
@@ -70,15 +73,15 @@ def judge(data: Mapping[str, bytes], names: Sequence[str], now: datetime) -> Sta
 
 
 def accept(data: Mapping[str, bytes], names: Sequence[str], now: datetime) -> tuple[KeyPair, bytes]:
-    """A certificate that somebody else makes and renews, as it is, and its authority's: cert-manager's, say.
+    """Check a certificate that another program maintains, such as cert-manager; returns it and its authority's.
 
     Args:
-        data: of the Secret, which has no key of the authority.
+        data: the data of the Secret. It has no key of the authority.
         names: DNS names and IP addresses that the certificate must have.
         now: UTC.
 
     Raises:
-        Unusable: it cannot be shown.
+        Unusable: the certificate cannot be served.
     """
     pair, authority = KeyPair(data.get(CERTIFICATE, b""), data.get(CERTIFICATE_KEY, b"")), data.get(AUTHORITY, b"")
     if not belong_together(pair):
@@ -86,7 +89,7 @@ def accept(data: Mapping[str, bytes], names: Sequence[str], now: datetime) -> tu
     try:
         x509.load_pem_x509_certificate(authority)
     except ValueError:
-        raise Unusable(f"{AUTHORITY} is no certificate: take an issuer that tells its authority") from None
+        raise Unusable(f"{AUTHORITY} is not a certificate: use an issuer that provides it") from None
     certificate = x509.load_pem_x509_certificate(pair.certificate)
     if now >= certificate.not_valid_after_utc:
         raise Unusable(f"its certificate expired at {certificate.not_valid_after_utc.isoformat()}. {_KEEPER}")
@@ -128,20 +131,20 @@ def issue(data: Mapping[str, bytes], now: datetime, names: Sequence[str], progra
 
 
 def expiry(certificate: bytes) -> datetime:
-    """When the first certificate of a PEM chain ends, UTC.
+    """The end of validity of the first certificate in a PEM chain, UTC.
 
     Raises:
-        ValueError: it is no certificate.
+        ValueError: the text is not a certificate.
     """
     return x509.load_pem_x509_certificate(certificate).not_valid_after_utc
 
 
 def belong_together(pair: KeyPair) -> bool:
-    """Whether a private key is that of the first certificate of a chain."""
+    """Whether a private key belongs to the first certificate of a chain."""
     try:
         certificate = x509.load_pem_x509_certificate(pair.certificate)
         key = serialization.load_pem_private_key(pair.key, password=None)
-    except (ValueError, TypeError):  # TypeError: the key wants a password
+    except (ValueError, TypeError):  # TypeError: the key is encrypted
         return False
     return certificate.public_key() == key.public_key()
 
@@ -152,13 +155,13 @@ def _authority(data: Mapping[str, bytes], now: datetime) -> Authority:
         key = load_key(data.get(AUTHORITY_KEY, b""))
     except ValueError:
         raise Unusable(
-            f"it holds something, but no authority of ours ({AUTHORITY} and {AUTHORITY_KEY}). Empty it to have it "
-            "filled anew, or name it as tls.existingSecret if it is a certificate of yours"
+            f"it has data, but no authority of ours ({AUTHORITY} and {AUTHORITY_KEY}). Empty it to have it "
+            "filled again, or name it as tls.existingSecret if it holds your own certificate"
         ) from None
     if certificate.public_key() != key.public_key():
-        raise Unusable(f"{AUTHORITY} and {AUTHORITY_KEY} do not belong together. Empty it to have it filled anew")
+        raise Unusable(f"{AUTHORITY} and {AUTHORITY_KEY} do not belong together. Empty it to have it filled again")
     if now >= certificate.not_valid_after_utc:
-        raise Unusable("its authority has expired. Empty it to have it filled anew")
+        raise Unusable("its authority has expired. Empty it to have it filled again")
     return Authority(certificate, key)
 
 

@@ -1,4 +1,4 @@
-"""What every request passes: a few at a time, and no write by a replica that does not lead."""
+"""The gate for requests: it limits their number, and lets only the leader write."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ K = TypeVar("K", bound=KubeObject)
 
 
 class NotLeading(Exception):
-    """A write was about to be made by a replica that does not lead (any more)."""
+    """A replica that is not the leader tried to write."""
 
 
 class Fence:
-    """Lets requests through.
+    """Limits requests and checks leadership.
 
     Args:
-        is_leader: asked at the last moment before each write.
-        at_once: how many requests may be under way at a time.
+        is_leader: is called immediately before each write.
+        at_once: the number of requests that may be in flight.
     """
 
     def __init__(self, is_leader: Callable[[], bool], at_once: int) -> None:
@@ -32,21 +32,21 @@ class Fence:
         self._next = asyncio.Lock()
 
     def read(self) -> asyncio.Semaphore:
-        """A context in which something may be read."""
+        """A context for a read request."""
         return self._limit
 
     async def turn(self) -> None:
-        """Return as soon as a request could be made at once; one after the other, in the order of asking."""
+        """Wait until a request could be sent at once. Callers are served in order."""
         async with self._next:
             if self._limit.locked():
                 async with self._limit:
                     pass
 
     async def write(self, request: Callable[[], Awaitable[T]]) -> T:
-        """Do something when it is our turn; ``request`` is called at the last moment.
+        """Wait for a free slot, check leadership, then call ``request``.
 
         Raises:
-            NotLeading: it was not made.
+            NotLeading: this replica is not the leader; nothing was sent.
         """
         async with self._limit:
             if not self._is_leader():

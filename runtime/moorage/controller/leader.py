@@ -1,4 +1,4 @@
-"""Who leads, as a Lease tells somebody who only looks at it once; pure."""
+"""Reads from a Lease who the leader is, without following it. Pure."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Leader:
     """The holder of a Lease.
 
     Attributes:
-        holder: its identity; empty when nobody holds it.
-        age: time since it was renewed, by the API server's clock.
-        valid: whether that is within the Lease's duration: an older one is of a replica that is gone or stuck.
+        holder: its identity; empty when nobody holds the Lease.
+        age: time since the last renewal, by the API server's clock.
+        valid: whether the Lease was renewed within its duration. If not, the holder is gone or hangs.
     """
 
     holder: str
@@ -27,15 +27,15 @@ class Leader:
 
     @property
     def pod(self) -> str:
-        """The pod that holds it: an identity is a pod's name and a random suffix (``LeaderElection``)."""
+        """The holder's pod: an identity is the pod's name with a random suffix (``LeaderElection``)."""
         return self.holder.rpartition("_")[0] or self.holder
 
 
 def leader_of(lease: Lease, now: datetime) -> Leader:
-    """Who holds a Lease, and whether it is renewed.
+    """Return the holder of a Lease, and whether it renews the Lease.
 
     Args:
-        lease: of an election.
+        lease: the Lease of an election.
         now: the API server's time.
     """
     spec = lease.spec

@@ -1,7 +1,7 @@
-"""A service as a program: caches, Events, an election, and work in terms.
+"""Runs a service: caches, Events, leader election, and the work of each term.
 
-Every replica follows the cluster, so that a new leader begins at once; only the leader works. A term ends by cancelling
-whatever is under way: the next leader finds the intent in the cluster and goes on.
+Every replica runs the caches, so that a new leader can start at once. Only the leader works. At the end of a term its
+work is cancelled; the next leader continues from the state in the cluster.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ class Followed(Protocol):
 
     @property
     def all(self) -> Sequence[WatchCache[Any]]:
-        """Every cache."""
+        """All caches."""
 
     async def wait_synced(self) -> None:
-        """Return once each has been complete."""
+        """Wait until each cache was complete once."""
 
     async def run(self) -> None:
-        """Follow the API server until cancelled."""
+        """Run the caches until cancelled."""
 
 
 def lease_watch(transport: Transport, namespace: str, name: str) -> WatchCache[Lease]:
-    """What follows the Lease of an election, and nothing else.
+    """A cache that holds only the Lease of an election.
 
     Args:
-        transport: to the API server.
-        namespace: of the Lease.
-        name: its name.
+        transport: the connections to the API server.
+        namespace: the namespace of the Lease.
+        name: the name of the Lease.
     """
     return WatchCache(transport, resources.LEASES, selection=Selection(namespace, fields=f"metadata.name={name}"))
 
@@ -54,15 +54,15 @@ async def _nothing() -> None:
 
 
 class Program:
-    """What lives as long as the process.
+    """The parts of a service that live as long as the process.
 
     Args:
-        caches: the watch caches; run here, and what /readyz depends on.
-        recorder: writes the Events; run and closed here.
-        checks: of the probes.
-        election: for the Lease; None when there is but one replica, which always leads.
-        lease: follows that Lease, so that a candidate knows at once when it is given up; run here. We are ready without
-            it: who may not watch the Lease asks for it now and then.
+        caches: the watch caches. They are run here, and /readyz depends on them.
+        recorder: writes Events. It is run and closed here.
+        checks: the checks of the probes.
+        election: the election; None when there is one replica, which is always the leader.
+        lease: a cache of the Lease, so that a candidate sees a release at once; run here. Readiness does not depend on
+            it: without the right to watch, the candidate reads the Lease from time to time.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Program:
             lease.subscribe(lambda change: election.told(change.new))
 
     def leads(self) -> bool:
-        """Whether we may act now; to be asked before each act."""
+        """Whether this replica is the leader now. Check it before each write."""
         return self._election is None or self._election.is_leader()
 
     async def run(
@@ -91,15 +91,15 @@ class Program:
         prepare: Callable[[], Awaitable[None]] = _nothing,
         beside: Mapping[str, Coroutine[Any, Any, None]] = MappingProxyType({}),
     ) -> None:
-        """Run until cancelled. Then the term ends first: until it has, we follow the cluster and may lead.
+        """Run until cancelled. The current term ends before the caches and the election stop.
 
         Args:
-            term: works until cancelled, once per term; everything in it is made anew.
-            prepare: done once, before we stand for election.
-            beside: what else every replica does, by name.
+            term: the work of one term, until cancelled. It starts without state from an earlier term.
+            prepare: is awaited once, before this replica becomes a candidate.
+            beside: more tasks that every replica runs, by name.
 
         Raises:
-            ExceptionGroup: something has ended by an error, or the work of a term has.
+            ExceptionGroup: a task ended with an error, or the work of a term did.
         """
         for cache in self._caches.all:
             self._checks.needs(f"cache of {cache.resource.plural}", lambda cache=cache: cache.synced)  # type: ignore[misc]
@@ -120,16 +120,17 @@ class Program:
             await self._recorder.close()
 
     async def _campaign(self, election: LeaderElection) -> None:
-        """Take part in the election once we could lead: who holds the Lease and knows nothing keeps others from it."""
+        """Become a candidate when the caches are complete: a holder without data would keep others from leading."""
         await self._able.wait()
         await election.run()
 
     async def _terms(self, term: Term, prepare: Callable[[], Awaitable[None]]) -> None:
-        """Lead whenever we are the leader."""
+        """Run a term whenever this replica is the leader."""
         await prepare()
         await self._caches.wait_synced()
         gc.collect()
-        gc.freeze()  # what was listed lives on; to walk all of it again each minute stopped everything for 0.1 s
+        # The listed objects live long; collecting over all of them each minute stopped the process for 0.1 s.
+        gc.freeze()
         self._able.set()
         while True:
             if self._election is None:
@@ -139,7 +140,7 @@ class Program:
 
 
 async def _first(task: asyncio.Task[None]) -> None:
-    """Wait for a task of a group; whoever is cancelled meanwhile has it end before the others."""
+    """Wait for a task of a group. On cancellation, this task ends before the others."""
     try:
         await asyncio.wait({task})
     except asyncio.CancelledError:
@@ -149,14 +150,14 @@ async def _first(task: asyncio.Task[None]) -> None:
 
 
 async def _until_lost(term: Term, election: LeaderElection) -> None:
-    """One term, as soon as it begins."""
+    """Run one term as soon as it begins."""
     await election.became_leader.wait()
     working = asyncio.create_task(term(), name="term")
     lost = asyncio.create_task(election.lost.wait(), name="lost")
     try:
         await asyncio.wait({working, lost}, return_when=asyncio.FIRST_COMPLETED)
         if working.done():
-            working.result()  # never without an error
+            working.result()  # raised only with an error
     finally:
         for task in (working, lost):
             task.cancel()

@@ -1,4 +1,4 @@
-"""Events on the pod that we run in: what people find who ask ``kubectl describe`` why it does what it does."""
+"""Events on our own pod. ``kubectl describe pod`` shows them."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from moorage.kube.events import EventRecorder, EventType, ObjectRef
 
 
 class Ourselves:
-    """Tells people who look at our pod.
+    """Records Events on our pod.
 
     Args:
         recorder: writes the Events.
-        namespace: of our pod.
-        name: of our pod.
-        uid: gives its uid, by which ``kubectl describe`` finds an Event; empty while it is not known.
+        namespace: the namespace of our pod.
+        name: the name of our pod.
+        uid: returns the pod's uid, by which ``kubectl describe`` finds an Event; empty while it is unknown.
     """
 
     def __init__(self, recorder: EventRecorder, namespace: str, name: str, uid: Callable[[], str]) -> None:
         self._recorder, self._namespace, self._name, self._uid = recorder, namespace, name, uid
 
     def tell(self, kind: EventType, reason: str, action: str, note: str) -> None:
-        """Record an Event; never blocks and never raises.
+        """Record an Event. Never blocks and never raises.
 
         Args:
             kind: ``Normal`` or ``Warning``.
-            reason: why, in one CamelCase word.
-            action: what was being done, in one word.
-            note: a sentence.
+            reason: one CamelCase word.
+            action: what was being done, in one CamelCase word.
+            note: the text for people.
         """
         us = ObjectRef("v1", "Pod", self._name, self._namespace, self._uid())
         self._recorder.record(us, type=kind, reason=reason, action=action, note=note)

@@ -1,8 +1,8 @@
-"""A work queue of keys, as client-go's (util/workqueue): one worker per key at a time, nothing forgotten, no key twice.
+"""A work queue of keys, as in client-go (util/workqueue): a key is never lost, and has one worker at a time.
 
-Three ways in: at once, after some time, and quietly: a key that was put in quietly is handed out when nobody works on
-anything else, or when it has waited too long. Quiet work is done one by one and, while there is other work every now
-and then, with rests: what it asks of the API server would otherwise make the next pins wait.
+A key can be added at once, after a delay, or with low priority. A low-priority key is handed out when no worker is busy
+with another key, or when it has waited too long. Low-priority keys are worked on one at a time, with pauses while there
+is other work, because their requests would delay the next pins.
 """
 
 from __future__ import annotations
@@ -14,45 +14,46 @@ from collections.abc import Callable
 from moorage.kube.backoff import Backoff
 
 QUIET_PATIENCE = 20.0
-"""Seconds after which a quiet key goes first."""
+"""Seconds after which a low-priority key is handed out first."""
 QUIET_REST = 4.0
-"""How many times as long as a quiet key has taken none is handed out, unless nobody else has worked lately."""
+"""After a low-priority key, the pause before the next one, as a multiple of the time it took. There is no pause when no
+other key was worked on lately."""
 LONGEST_REST = 0.5
 LATELY = 1.0
-"""Seconds, both."""
+"""Both in seconds."""
 _EARLY = 0.01
-"""Seconds by which a timer may ring too early: event loops round."""
+"""Seconds by which a timer may fire early, because event loops round."""
 
 
 class KeyQueue:
-    """Keys to look at.
+    """A queue of keys.
 
     Args:
-        base: first ceiling (seconds) of the delays of a key that fails.
-        cap: highest ceiling of them.
-        on_waiting: told how many keys wait, whenever that changes; for a metric.
+        base: first ceiling, in seconds, of the back-off of a failing key.
+        cap: highest ceiling, in seconds.
+        on_waiting: is called with the number of waiting keys when it changes; for a metric.
     """
 
     def __init__(self, *, base: float, cap: float, on_waiting: Callable[[int], object] = lambda _: None) -> None:
         self._base, self._cap, self._on_waiting = base, cap, on_waiting
         self._ready: deque[str] = deque()
-        self._waiting: set[str] = set()  # in _ready, or to be once they are done
+        self._waiting: set[str] = set()  # keys in _ready, or to be added to it when their worker is done
         self._busy: set[str] = set()
-        self._quietly_busy: tuple[str, float] | None = None  # and since when
+        self._quietly_busy: tuple[str, float] | None = None  # the same, with the moment they became due
         self._rest_until = 0.0
-        self._worked_at = float("-inf")  # when somebody has last worked on a key that did not come quietly
-        self._quiet: dict[str, float] = {}  # key to the loop time at which it may be handed out; in that order
+        self._worked_at = float("-inf")  # when the last work on a key of normal priority ended
+        self._quiet: dict[str, float] = {}  # key to the loop time at which it is due, ordered by it
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._backoffs: dict[str, Backoff] = {}
-        self._idle: deque[asyncio.Future[None]] = deque()  # workers without a key, woken one by one
+        self._idle: deque[asyncio.Future[None]] = deque()  # workers that wait for a key; one at a time is woken
 
     @property
     def busy(self) -> bool:
-        """Whether there is work that did not come quietly."""
+        """Whether a key of normal priority waits or is worked on."""
         return bool(self._ready) or len(self._busy) > (self._quietly_busy is not None)
 
     def add(self, key: str) -> None:
-        """Look at a key soon; if somebody is looking at it, once more afterwards."""
+        """Add a key. If a worker has it now, it is handed out once more afterwards."""
         if key in self._waiting:
             return
         self._waiting.add(key)
@@ -62,7 +63,7 @@ class KeyQueue:
         self._on_waiting(len(self._waiting))
 
     def add_after(self, key: str, seconds: float) -> None:
-        """Look at a key after some seconds; of several such wishes the earliest counts."""
+        """Add a key after a delay in seconds. If it was added several times, the earliest time applies."""
         loop = asyncio.get_running_loop()
         timer = self._timers.get(key)
         when = loop.time() + max(seconds, 0.0)
@@ -73,24 +74,24 @@ class KeyQueue:
         self._timers[key] = loop.call_at(when, self._ring, key)
 
     def add_quietly(self, key: str, seconds: float) -> None:
-        """Look at a key when there is nothing better to do, after some seconds at the earliest."""
+        """Add a key with low priority, after a delay in seconds."""
         if key not in self._quiet:
             loop = asyncio.get_running_loop()
             due = self._quiet[key] = loop.time() + seconds
             loop.call_at(due, self._wake)
 
     def retry(self, key: str) -> float:
-        """Look at a key again after a failure; returns the seconds until then."""
+        """Add a key again after a failure. Returns the delay in seconds."""
         delay = self._backoffs.setdefault(key, Backoff(self._base, self._cap, least=0.5)).next()
         self.add_after(key, delay)
         return delay
 
     def forgive(self, key: str) -> None:
-        """Forget the failures of a key."""
+        """Reset the back-off of a key."""
         self._backoffs.pop(key, None)
 
     async def get(self) -> tuple[str, bool]:
-        """The next key, and whether it comes quietly; ``done`` must follow."""
+        """Wait for the next key; also returns whether it has low priority. Call ``done`` afterwards."""
         loop = asyncio.get_running_loop()
         while (found := self._next(loop.time())) is None:
             woken = loop.create_future()
@@ -99,7 +100,7 @@ class KeyQueue:
                 await woken
             except asyncio.CancelledError:
                 if woken.done() and not woken.cancelled():
-                    self._wake()  # somebody else must take what we were woken for
+                    self._wake()  # another worker must take the key that we were woken for
                 raise
         self._busy.add(found[0])
         if found[1]:
@@ -107,7 +108,7 @@ class KeyQueue:
         return found
 
     def done(self, key: str) -> None:
-        """Somebody has looked at a key."""
+        """A worker is done with a key."""
         self._busy.discard(key)
         now = asyncio.get_running_loop().time()
         if self._quietly_busy is not None and self._quietly_busy[0] == key:
@@ -119,13 +120,13 @@ class KeyQueue:
         self._wake()
 
     def close(self) -> None:
-        """Ring no more."""
+        """Cancel the timer."""
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
 
     def _rest(self, now: float, spent: float) -> None:
-        """Somebody has looked at a quiet key, for so many seconds."""
+        """A worker was busy with a low-priority key for this many seconds."""
         self._quietly_busy = None
         if now - self._worked_at < LATELY:
             self._rest_until = now + min(spent * QUIET_REST, LONGEST_REST)
@@ -147,7 +148,7 @@ class KeyQueue:
         return key, False
 
     def _quiet_since(self, moment: float) -> str | None:
-        """The first quiet key that was due by then; not one that somebody looks at, or will anyway."""
+        """The first low-priority key that was due by then. Keys that a worker has, or will get anyway, are skipped."""
         for key, due in self._quiet.items():
             if due > moment:
                 return None
@@ -156,7 +157,7 @@ class KeyQueue:
         return None
 
     def _wake(self) -> None:
-        """Let one idle worker see whether there is a key for it."""
+        """Wake one idle worker to check for a key."""
         while self._idle:
             woken = self._idle.popleft()
             if not woken.done():

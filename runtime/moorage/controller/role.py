@@ -1,4 +1,4 @@
-"""The label by which a Service finds the leader among the replicas: each sets it on its own pod, and takes it off."""
+"""Labels our own pod while this replica is the leader, so that a Service can select the leader."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ logger = logging.getLogger(__name__)
 
 
 class Role:
-    """Our own pod's label.
+    """The label of our own pod.
 
     Args:
         client: the API server.
-        namespace: of our pod.
-        pod_name: our pod's.
-        key: of the label.
-        value: it has while we lead.
+        namespace: the namespace of our pod.
+        pod_name: the name of our pod; empty when we run outside a pod.
+        key: the key of the label.
+        value: the value of the label while we are the leader.
     """
 
     def __init__(self, client: Client, namespace: str, pod_name: str, key: str, value: str) -> None:
@@ -26,15 +26,15 @@ class Role:
         self._key, self._value = key, value
 
     async def show(self, *, leads: bool) -> None:
-        """Say whether we lead; a process that runs in no pod says nothing.
+        """Set or remove the label. Does nothing outside a pod.
 
         Raises:
-            KubeError: it cannot be said.
+            KubeError: the label could not be written.
         """
         try:
             pod = await self._client.get(resources.PODS, self._pod_name, self._namespace)
         except errors.NotFound:
-            logger.debug("there is no pod of ours to be labelled", extra={"pod": self._pod_name})
+            logger.debug("our own pod was not found, so its role is not labelled", extra={"pod": self._pod_name})
             return
         wanted = self._value if leads else None
         if pod.metadata.labels.get(self._key) == wanted:

@@ -1,4 +1,4 @@
-"""Whether whoever stops us wants none of us: a Deployment that is scaled to 0 is no rolling upgrade."""
+"""Whether our Deployment is scaled to 0. A rolling upgrade is not."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from moorage.ops import compat
 logger = logging.getLogger(__name__)
 
 ANSWER = 2.0
-"""Seconds for an answer: whoever asks is being stopped, and others wait for the Lease."""
+"""Time limit in seconds. The process is stopping, and other replicas wait for the Lease."""
 
 
 async def to_zero(client: Client, namespace: str, deployment: str) -> bool:
-    """Whether our own Deployment wants no replica.
+    """Whether our own Deployment has 0 desired replicas.
 
     Args:
         client: the API server.
@@ -23,7 +23,8 @@ async def to_zero(client: Client, namespace: str, deployment: str) -> bool:
         deployment: its name.
 
     Returns:
-        False also where nobody knows: it is gone, may not be read, or there is no answer in time.
+        Returns False also when that is unknown: the Deployment is gone, may not be read, or the API server does not
+        answer in time.
     """
     try:
         async with compat.timeout(ANSWER):

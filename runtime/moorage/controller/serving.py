@@ -1,7 +1,7 @@
-"""A certificate to serve with, in a Secret: made when that is empty, renewed in time, and read again now and then.
+"""The serving certificate in a Secret: created if the Secret is empty, renewed in time, and read again regularly.
 
-What is served is what is stored: a certificate is used only once it was read back. Every write carries the
-resourceVersion that it was decided on, so that programs which start at the same time end with the same data.
+Only a stored certificate is served: it is used after it was read back. Every write carries the resourceVersion that it
+is based on, so that replicas which start at the same time end with the same data.
 """
 
 from __future__ import annotations
@@ -22,33 +22,33 @@ from .pki import KeyPair
 logger = logging.getLogger(__name__)
 
 KEPT_BY_OTHERS = "kubernetes.io/tls"
-"""Type of a Secret whose certificate is only read: cert-manager's have it, and those that charts make for us do not."""
+"""The type of a Secret whose certificate is only read: cert-manager uses it, the charts of Moorage do not."""
 TRIES = 10
-"""Writes in a row that others were faster with; more of them mean that somebody fights with us."""
+"""Conflicting writes in a row after which another program is assumed to write the Secret all the time."""
 
 
 class SecretWriter:
-    """Reads and fills Secrets that a chart has made.
+    """Reads and writes Secrets that a chart has created.
 
     Args:
         client: the API server.
-        namespace: of the Secrets.
-        chart: which chart makes them, for people.
+        namespace: the namespace of the Secrets.
+        chart: the chart that creates them, for messages.
     """
 
     def __init__(self, client: Client, namespace: str, chart: str) -> None:
         self._client, self._namespace, self._chart = client, namespace, chart
 
     def named(self, name: str) -> str:
-        """A Secret for people."""
+        """The name of a Secret in messages."""
         return f"Secret {self._namespace}/{name}"
 
     async def get(self, name: str) -> Secret:
-        """Read one.
+        """Read a Secret.
 
         Raises:
-            Unusable: there is none.
-            KubeError: it cannot be read.
+            Unusable: the Secret does not exist.
+            KubeError: the Secret cannot be read.
         """
         try:
             return await self._client.get(resources.SECRETS, name, self._namespace)
@@ -59,10 +59,10 @@ class SecretWriter:
             ) from None
 
     async def write(self, secret: Secret, data: Mapping[str, bytes]) -> bool:
-        """Whether it was stored; False when somebody else has written meanwhile.
+        """Write to a Secret. Returns False when it has changed since it was read.
 
         Raises:
-            KubeError: it cannot be written.
+            KubeError: the Secret cannot be written.
         """
         meta = secret.metadata
         encoded = {key: base64.b64encode(value).decode() for key, value in data.items()}
@@ -80,18 +80,18 @@ class SecretWriter:
         return True
 
     def fight(self, name: str) -> Unusable:
-        """Others write again and again."""
-        return Unusable(f"{self.named(name)}: others write it again and again, trying later")
+        """The error for a Secret that another program writes again and again."""
+        return Unusable(f"{self.named(name)}: another program changes it again and again, trying later")
 
 
 class ServingCertificate:
-    """Keeps one.
+    """Maintains a serving certificate.
 
     Args:
-        secrets: the way to the Secret.
-        secret: its name.
-        names: what the certificate is to be valid for.
-        program: what shows it, for people who read it.
+        secrets: reads and writes Secrets.
+        secret: the name of the Secret.
+        names: DNS names and IP addresses of the certificate.
+        program: the program that serves with it; it becomes the common name.
         now: UTC.
     """
 
@@ -107,14 +107,14 @@ class ServingCertificate:
         self._secrets, self._secret, self._names, self._program, self._now = secrets, secret, names, program, now
 
     async def ensure(self) -> tuple[KeyPair, bytes]:
-        """Look at it once, and put right what is missing.
+        """Check the Secret once, and write the missing parts.
 
         Returns:
-            The certificate as it is stored, and its authority's.
+            The stored certificate, and the certificate of its authority.
 
         Raises:
-            KubeError: it cannot be read or written.
-            Unusable: the Secret holds what is not ours to replace, or what others keep in it cannot be used.
+            KubeError: the Secret cannot be read or written.
+            Unusable: the Secret holds data that is not ours to replace, or an unusable certificate of another program.
         """
         for _ in range(TRIES):
             secret = await self._secrets.get(self._secret)
@@ -133,6 +133,6 @@ class ServingCertificate:
             else:
                 new = certificates.issue(data, now, self._names, self._program)
             if await self._secrets.write(secret, new):
-                message = "authority and certificate made" if empty else "certificate renewed"
+                message = "authority and certificate created" if empty else "certificate renewed"
                 logger.info(message, extra={"object": self._secret, "names": list(self._names)})
         raise self._secrets.fight(self._secret)

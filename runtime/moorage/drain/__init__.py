@@ -5,8 +5,8 @@ and ``Drainer`` runs one cycle after the other for as long as a term lasts.
 """
 
 from .batch import Ended, Policy
-from .cached_cluster import World
-from .cluster_state import Sight
+from .cached_cluster import CachedCluster
+from .cluster_state import ClusterState
 from .cool_down import resting
 from .drainer import Drained, Drainer
 from .executor import News
@@ -19,6 +19,8 @@ from .steps import Outcome
 __all__ = [
     "DRAIN_ANNOTATION",
     "SOFT_TAINT",
+    "CachedCluster",
+    "ClusterState",
     "Drained",
     "Drainer",
     "Effect",
@@ -32,10 +34,8 @@ __all__ = [
     "Policy",
     "Reason",
     "Settings",
-    "Sight",
     "Stance",
     "UnreadableMark",
-    "World",
     "read",
     "resting",
 ]

@@ -14,13 +14,13 @@ from moorage.objects import Node, Pod
 
 from . import names
 from .attempts import Attempts
-from .cluster_state import Sight
+from .cluster_state import ClusterState
 from .decide import decide
 from .evictions import Evictions
 from .floors import Floors
 from .names import Mark, Phase
 from .observation import Observation, OnNode
-from .parallelism import Trust
+from .parallelism import Parallelism
 from .reasons import Effect, Finding, Reason
 from .replacements import Replacements
 from .settings import Settings
@@ -30,11 +30,11 @@ from .stopping import Baseline, why_stop
 TRIES = 3
 """How often tainting or cordoning a node may fail."""
 
-Classify = Callable[[Node, Sequence[Pod], Sight], Iterable[OnNode]]
+Classify = Callable[[Node, Sequence[Pod], ClusterState], Iterable[OnNode]]
 """What the pods on a node mean for its drain."""
 
 
-def nobody_claims(node: Node, sight: Sight) -> str:  # noqa: ARG001
+def nobody_claims(node: Node, cluster: ClusterState) -> str:  # noqa: ARG001
     """No other program is at work on any node."""
     return ""
 
@@ -56,7 +56,7 @@ class Policy:
     """
 
     classify: Classify
-    claimed: Callable[[Node, Sight], str] = nobody_claims
+    claimed: Callable[[Node, ClusterState], str] = nobody_claims
     paused: Callable[[], str] = nothing_pauses
 
 
@@ -124,7 +124,7 @@ class Batch:
         settings: how nodes are drained.
         evictions: those of the term.
         attempts: writes to nodes of the term.
-        trust: of the term.
+        parallelism: of the term.
         monotonic: seconds on a clock that never goes back.
         hold_until: until when nothing is evicted (monotonic seconds), because another leader may have evicted.
 
@@ -141,7 +141,7 @@ class Batch:
         settings: Settings,
         evictions: Evictions,
         attempts: Attempts,
-        trust: Trust,
+        parallelism: Parallelism,
         monotonic: Callable[[], float],
         *,
         hold_until: float = 0.0,
@@ -149,7 +149,7 @@ class Batch:
         self.cycle = cycle
         self.stopped: Finding | None = None
         self._by, self._policy, self._settings = by, policy, settings
-        self._evictions, self._attempts, self._trust = evictions, attempts, trust
+        self._evictions, self._attempts, self._parallelism = evictions, attempts, parallelism
         self._monotonic = monotonic
         self._hold_until = hold_until
         self._nodes = {name: _Progress(chosen=True) for name in chosen}
@@ -174,7 +174,7 @@ class Batch:
         """Empty nothing more; what is not emptied is rolled back."""
         if self.stopped is None:
             self.stopped = why
-            self._trust.failed()
+            self._parallelism.failed()
 
     def keep(self, wanted: Collection[str]) -> None:
         """The simulation has been asked: of the nodes whose turn has not come only these are still wanted."""
@@ -185,19 +185,19 @@ class Batch:
 
     # --- deciding ---
 
-    def decide(self, sight: Sight, *, doubtful: Collection[str] = (), errors: int = 0) -> Orders:
+    def decide(self, cluster: ClusterState, *, doubtful: Collection[str] = (), errors: int = 0) -> Orders:
         """What to do now.
 
         Args:
-            sight: the cluster.
+            cluster: the cluster.
             doubtful: nodes of which our last write is not known to have been made.
             errors: how often in a row the API server has failed.
         """
-        self._evictions.observe(sight)
-        floors = Floors(sight, self._evictions.flying)
-        self._find(sight)
-        self._stop_if_need_be(sight, floors, errors)
-        self._hold = self._why_hold(sight)
+        self._evictions.observe(cluster)
+        floors = Floors(cluster, self._evictions.flying)
+        self._find(cluster)
+        self._stop_if_need_be(cluster, floors, errors)
+        self._hold = self._why_hold(cluster)
         decisions: dict[str, Decision] = {}
         steps: list[Step] = []
         evicting = 0
@@ -205,24 +205,24 @@ class Batch:
             if progress.ended is not None or self._attempts.busy(name):
                 continue  # what becomes of a node is not known while it is being written
             room = self._settings.evictions_at_once - self._evictions.under_way - evicting
-            o = self._observe(name, progress, sight, doubtful=name in doubtful, room=room)
+            o = self._observe(name, progress, cluster, doubtful=name in doubtful, room=room)
             decision = decisions[name] = self._decide(o, progress, floors)
             due = [step for step in decision.steps if not isinstance(step, NodeStep) or self._attempts.due(step)]
-            evicting += self._note(progress, due, sight)
+            evicting += self._note(progress, due, cluster)
             steps += due
-            self._conclude(name, progress, decision, sight, floors)
+            self._conclude(name, progress, decision, cluster, floors)
         finished = not any(True for _ in self._open()) and not self._evictions.under_way
         ask = self._ask and self.stopped is None and bool(self.remaining) and self._all_tainted()
-        return Orders(tuple(steps), decisions, ask, self._wake(decisions, sight), finished)
+        return Orders(tuple(steps), decisions, ask, self._wake(decisions, cluster), finished)
 
     def _open(self) -> Iterator[tuple[str, _Progress]]:
         return ((name, each) for name, each in self._nodes.items() if each.ended is None)
 
-    def _find(self, sight: Sight) -> None:
+    def _find(self, cluster: ClusterState) -> None:
         """See how far the nodes are, and take up those with a mark of ours that nobody has chosen."""
         if self._baseline is None:
-            self._baseline = Baseline.of(sight)
-        for name, node in sight.nodes.items():
+            self._baseline = Baseline.of(cluster)
+        for name, node in cluster.nodes.items():
             if names.DRAIN_ANNOTATION in node.metadata.annotations:
                 mark = _mark(node)
                 if name not in self._nodes and (mark is None or (mark.by == self._by and not mark.phase.over)):
@@ -230,38 +230,42 @@ class Batch:
                 if name in self._nodes:
                     self._nodes[name].phase = mark.phase if mark is not None else None
 
-    def _stop_if_need_be(self, sight: Sight, floors: Floors, errors: int) -> None:
+    def _stop_if_need_be(self, cluster: ClusterState, floors: Floors, errors: int) -> None:
         if self.stopped is None and self._baseline is not None and any(each.chosen for _, each in self._open()):
-            why = why_stop(sight, self._baseline, errors, self._settings) or self._replacements.trouble(sight, floors)
+            why = why_stop(cluster, self._baseline, errors, self._settings) or self._replacements.trouble(
+                cluster, floors
+            )
             if why is not None:
                 self.stop(why)
         if self.stopped is not None:
             for _, progress in self._open():
                 self._halt(progress, self.stopped)
 
-    def _why_hold(self, sight: Sight) -> Finding | None:
+    def _why_hold(self, cluster: ClusterState) -> Finding | None:
         """Why nothing more is evicted for the moment."""
         if self._monotonic() < self._hold_until:
             return Finding(Reason.SETTLING)
         if why := self._policy.paused():
             return Finding(Reason.PAUSED, why)
-        return self._replacements.pending(sight)
+        return self._replacements.pending(cluster)
 
-    def _observe(self, name: str, progress: _Progress, sight: Sight, *, doubtful: bool, room: int) -> Observation:
-        node = sight.nodes.get(name)
+    def _observe(
+        self, name: str, progress: _Progress, cluster: ClusterState, *, doubtful: bool, room: int
+    ) -> Observation:
+        node = cluster.nodes.get(name)
         return Observation(
             name,
-            sight.now,
+            cluster.now,
             node,
-            tuple(self._policy.classify(node, sight.on(name), sight)) if node is not None else (),
+            tuple(self._policy.classify(node, cluster.on(name), cluster)) if node is not None else (),
             self._by,
             self._settings,
             wanted=progress.chosen,
             stop=progress.stop,
             turn=None if progress.begun else self._turn(),
             hold=self._hold,
-            claimed=self._policy.claimed(node, sight) if node is not None else "",
-            unread=sight.unread_on.get(name, ""),
+            claimed=self._policy.claimed(node, cluster) if node is not None else "",
+            unread=cluster.unread_on.get(name, ""),
             doubtful=doubtful,
             room=max(room, 0),
         )
@@ -300,7 +304,7 @@ class Batch:
         if self._hold is not None and self._hold.reason is Reason.PAUSED:
             return self._hold
         active = sum(1 for _, each in self._open() if each.begun)
-        return Finding(Reason.TURN) if self._ask or active >= self._trust.at_once else None
+        return Finding(Reason.TURN) if self._ask or active >= self._parallelism.at_once else None
 
     def _all_tainted(self) -> bool:
         """Whether every chosen node that is still to be emptied has its mark."""
@@ -311,20 +315,22 @@ class Batch:
         if progress.stop is None:
             progress.stop = why
 
-    def _note(self, progress: _Progress, due: Iterable[Step], sight: Sight) -> int:
+    def _note(self, progress: _Progress, due: Iterable[Step], cluster: ClusterState) -> int:
         """Remember what is about to be done; returns how many evictions that are."""
         evicting = 0
         for step in due:
             if isinstance(step, Begin):
                 progress.begun = True
             elif isinstance(step, Evict):
-                self._replacements.asked(step.pod, sight)
+                self._replacements.asked(step.pod, cluster)
                 evicting += 1
         return evicting
 
     # --- the end of one node ---
 
-    def _conclude(self, name: str, progress: _Progress, decision: Decision, sight: Sight, floors: Floors) -> None:
+    def _conclude(
+        self, name: str, progress: _Progress, decision: Decision, cluster: ClusterState, floors: Floors
+    ) -> None:
         last = next((step for step in decision.steps if isinstance(step, RollBack | HandBack)), None)
         if last is not None:
             self._halt(progress, last.why)  # it is not gone on with, whatever changes until that is done
@@ -332,20 +338,20 @@ class Batch:
             self._see_if_stuck(progress, decision)
         elif decision.outcome is Outcome.EMPTIED or (decision.outcome is Outcome.GONE and _was_emptied(progress)):
             progress.phase = Phase.EMPTIED  # also where who deletes it was faster than our mark
-            self._emptied(name, progress, sight, floors)
+            self._emptied(name, progress, cluster, floors)
         else:
             progress.ended = Ended(decision.outcome, decision.why)
             self._failed(progress)
             if decision.outcome is Outcome.HANDED_BACK and progress.begun and decision.why is not None:
                 self.stop(decision.why)  # what was moved has come back: the scheduler has no other room
 
-    def _emptied(self, name: str, progress: _Progress, sight: Sight, floors: Floors) -> None:
+    def _emptied(self, name: str, progress: _Progress, cluster: ClusterState, floors: Floors) -> None:
         """A node is empty: that is a success once its pods are available again."""
         if not progress.begun:
             progress.ended = Ended(Outcome.EMPTIED)
-        elif self._replacements.missing(name, sight, floors) is None:
+        elif self._replacements.missing(name, cluster, floors) is None:
             progress.ended = Ended(Outcome.EMPTIED)
-            self._trust.succeeded()
+            self._parallelism.succeeded()
             self._ask = True
         elif self.stopped is not None:
             progress.ended = Ended(Outcome.EMPTIED, self.stopped)
@@ -367,16 +373,16 @@ class Batch:
             self._failed(progress)
 
     def _failed(self, progress: _Progress) -> None:
-        """A node whose turn had come was not emptied: trust begins anew, and the simulation is asked again."""
+        """A node whose turn had come was not emptied: parallelism begins anew, and the simulation is asked again."""
         if progress.begun:
-            self._trust.failed()
+            self._parallelism.failed()
             self._ask = True
 
-    def _wake(self, decisions: dict[str, Decision], sight: Sight) -> datetime | None:
+    def _wake(self, decisions: dict[str, Decision], cluster: ClusterState) -> datetime | None:
         found = [wait.until for each in decisions.values() for wait in each.waits if wait.until is not None]
         for each in decisions.values():
             waits = (self._attempts.wait(step) for step in each.steps if isinstance(step, NodeStep))
-            found += [sight.now + timedelta(seconds=wait) for wait in waits if wait is not None and wait > 0]
+            found += [cluster.now + timedelta(seconds=wait) for wait in waits if wait is not None and wait > 0]
         return min(found, default=None)
 
 

@@ -11,7 +11,7 @@ from moorage.kube.cache import WatchCache
 from moorage.kube.unreadable import Unreadable
 from moorage.objects import Node, Pod, PodDisruptionBudget
 
-from .cluster_state import Sight
+from .cluster_state import ClusterState
 
 
 class Followed(Protocol):
@@ -34,7 +34,7 @@ class Followed(Protocol):
         """PodDisruptionBudgets."""
 
 
-class World:
+class CachedCluster:
     """What the caches say, with our own writes on top.
 
     Args:
@@ -52,7 +52,7 @@ class World:
         """Follow the caches no more."""
         self._unsubscribe()
 
-    def sight(self, now: datetime, *, unseen: Mapping[str, str] | None = None) -> Sight:
+    def state(self, now: datetime, *, unseen: Mapping[str, str] | None = None) -> ClusterState:
         """What there is now.
 
         Args:
@@ -60,7 +60,7 @@ class World:
             unseen: kinds that cannot be seen, each with the reason.
         """
         caches = self._caches
-        return Sight(
+        return ClusterState(
             now,
             {node.key: node for node in _latest(caches.nodes, self.nodes)},
             list(_latest(caches.pods, self.pods)),

@@ -49,7 +49,7 @@ class Group(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Sight:
+class ClusterState:
     """One moment.
 
     Attributes:

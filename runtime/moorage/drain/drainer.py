@@ -18,12 +18,12 @@ from moorage.kube.clock import ServerClock
 from . import names
 from .attempts import Attempts
 from .batch import Batch, Ended, Policy
-from .cached_cluster import World
-from .cluster_state import Sight
+from .cached_cluster import CachedCluster
+from .cluster_state import ClusterState
 from .evictions import Evictions
 from .executor import Executor, News
 from .names import Phase
-from .parallelism import Trust
+from .parallelism import Parallelism
 from .reasons import Finding, Reason
 from .settings import Settings
 from .steps import Step
@@ -58,7 +58,7 @@ class Drainer:
 
     Args:
         client: the API server; one that does not wait itself when flow control pushes back (``patience`` 0).
-        world: the cluster.
+        cached: the cluster.
         fence: lets requests through, a few at a time, and writes only while we lead.
         clock: the API server's.
         by: which installation we are.
@@ -72,7 +72,7 @@ class Drainer:
     def __init__(
         self,
         client: Client,
-        world: World,
+        cached: CachedCluster,
         fence: Fence,
         clock: ServerClock,
         by: str,
@@ -83,14 +83,14 @@ class Drainer:
         unseen: Callable[[], Mapping[str, str]] = dict,
         tell: Callable[[News], object] = lambda _: None,
     ) -> None:
-        self._world, self._clock = world, clock
+        self._cached, self._clock = cached, clock
         self._by, self._policy, self._settings = by, policy, settings
         self._monotonic = monotonic
         self._unseen = unseen
         self._evictions = Evictions(settings, monotonic)
         self._attempts = Attempts(monotonic)
-        self._trust = Trust(settings.parallel)
-        self._executor = Executor(client, fence, world, self._evictions, self._attempts, by, clock.now, tell)
+        self._parallelism = Parallelism(settings.parallel)
+        self._executor = Executor(client, fence, cached, self._evictions, self._attempts, by, clock.now, tell)
         self._began = monotonic()
         self._hold_until = 0.0
         self._looked = False
@@ -111,7 +111,7 @@ class Drainer:
         """How nodes are drained from the next cycle on."""
         self._settings = settings
         self._evictions.use(settings)
-        self._trust.use(settings.parallel)
+        self._parallelism.use(settings.parallel)
 
     def stop(self, detail: str = "") -> None:
         """Empty nothing more in the cycle that runs; what is not emptied is rolled back."""
@@ -161,12 +161,12 @@ class Drainer:
             self._settings,
             self._evictions,
             self._attempts,
-            self._trust,
+            self._parallelism,
             self._monotonic,
             hold_until=self._hold_until,
         )
         try:
-            await _Cycle(batch, self._sight, self._executor, self._stirred, self._clock, resimulate).run()
+            await _Cycle(batch, self._cluster, self._executor, self._stirred, self._clock, resimulate).run()
         finally:
             self._batch = None
             self._stopped = batch.stopped
@@ -177,7 +177,7 @@ class Drainer:
         if self._looked:
             return
         self._looked = True
-        for node in self._sight().nodes.values():
+        for node in self._cluster().nodes.values():
             try:
                 mark = names.read(node)
             except names.UnreadableMark:
@@ -185,8 +185,8 @@ class Drainer:
             if mark is not None and mark.by == self._by and mark.phase is Phase.DRAINING:
                 self._hold_until = self._began + self._settings.settle.total_seconds()
 
-    def _sight(self) -> Sight:
-        return self._world.sight(self._clock.now(), unseen=self._unseen())
+    def _cluster(self) -> ClusterState:
+        return self._cached.state(self._clock.now(), unseen=self._unseen())
 
 
 class _Cycle:
@@ -195,14 +195,14 @@ class _Cycle:
     def __init__(
         self,
         batch: Batch,
-        sight: Callable[[], Sight],
+        cluster: Callable[[], ClusterState],
         executor: Executor,
         stirred: asyncio.Event,
         clock: ServerClock,
         resimulate: Resimulate,
     ) -> None:
         self._batch = batch
-        self._sight = sight
+        self._cluster = cluster
         self._executor = executor
         self._stirred = stirred
         self._clock = clock
@@ -228,7 +228,7 @@ class _Cycle:
         if self._lost:
             raise NotLeading
         began = asyncio.get_running_loop().time()
-        orders = self._batch.decide(self._sight(), doubtful=self._executor.doubtful, errors=self._executor.errors)
+        orders = self._batch.decide(self._cluster(), doubtful=self._executor.doubtful, errors=self._executor.errors)
         for step in orders.steps:
             self._executor.begin(step)
             self._start(self._do(step))

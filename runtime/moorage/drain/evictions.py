@@ -13,7 +13,7 @@ from enum import Enum
 from moorage.objects import Pod
 
 from .answers import Answer, Meaning
-from .cluster_state import Sight
+from .cluster_state import ClusterState
 from .reasons import Finding, Reason
 from .settings import Settings
 
@@ -115,10 +115,10 @@ class Evictions:
         if known is not None and known.state is State.UNSEEN:
             self._refused(known, 0.0)
 
-    def observe(self, sight: Sight) -> None:
+    def observe(self, cluster: ClusterState) -> None:
         """Forget what the watch has shown."""
         for uid, each in list(self._known.items()):
-            pod = sight.pod(each.pod.key, uid)
+            pod = cluster.pod(each.pod.key, uid)
             gone = pod is None or pod.metadata.deletion_timestamp is not None
             if gone and each.state is not State.ASKED:
                 del self._known[uid]

@@ -1,4 +1,4 @@
-"""Does one step, only while we lead, and only to what was meant; what it did is in the world, or remembered, at once.
+"""Does one step, only while we lead, and only to what was meant; what it did is in the cached, or remembered, at once.
 
 No step is made twice for nothing: a write to a node is among the attempts, an eviction in its ledger, from the moment
 it is begun. What became of a request whose answer was lost is looked up before anything else is done to the object.
@@ -20,7 +20,7 @@ from moorage.objects import Pod
 from . import answers, names, patches
 from .answers import Answer, Meaning
 from .attempts import Attempts
-from .cached_cluster import World
+from .cached_cluster import CachedCluster
 from .evictions import Evictions
 from .names import Phase
 from .reasons import Finding, Reason
@@ -48,7 +48,7 @@ class Executor:
     Args:
         client: the API server; one that does not wait itself when flow control pushes back (``patience`` 0).
         fence: lets requests through, a few at a time, and writes only while we lead.
-        world: told of everything that was done.
+        cached: told of everything that was done.
         evictions: those of the term.
         attempts: writes to nodes of the term.
         by: which installation we are.
@@ -64,7 +64,7 @@ class Executor:
         self,
         client: Client,
         fence: Fence,
-        world: World,
+        cached: CachedCluster,
         evictions: Evictions,
         attempts: Attempts,
         by: str,
@@ -75,7 +75,7 @@ class Executor:
         self.doubtful: set[str] = set()
         self._client = client
         self._fence = fence
-        self._world = world
+        self._cached = cached
         self._evictions, self._attempts = evictions, attempts
         self._by = by
         self._now = now
@@ -96,7 +96,7 @@ class Executor:
                 self._attempts.begun(step)
 
     async def run(self, step: Step, cycle: str) -> None:
-        """Do a step that was begun; what became of it is in the world, among the attempts or among the evictions.
+        """Do a step that was begun; what became of it is in the cached, among the attempts or among the evictions.
 
         Args:
             step: what a batch has ordered.
@@ -164,7 +164,7 @@ class Executor:
             return
         self.errors = 0
         self._attempts.made(step, kept=patches.kept(node, changes))
-        self._world.nodes.wrote(node)
+        self._cached.nodes.wrote(node)
         self._tell(News(step))
 
     def _changes(self, step: NodeStep, cycle: str) -> dict[str, Any] | None:
@@ -188,13 +188,13 @@ class Executor:
                 return patches.given_back(node, mark, Phase.HANDED_BACK, now, str(why))
 
     async def _look_at_node(self, name: str) -> None:
-        known = self._world.nodes.get(name)
+        known = self._cached.nodes.get(name)
         try:
             async with self._fence.read():
-                self._world.nodes.wrote(await self._client.get(resources.NODES, name))
+                self._cached.nodes.wrote(await self._client.get(resources.NODES, name))
         except errors.NotFound:
             if known is not None:
-                self._world.nodes.deleted(name, known.metadata.uid)
+                self._cached.nodes.deleted(name, known.metadata.uid)
         self.doubtful.discard(name)
         self._attempts.forget(LookAtNode(name))
 
@@ -226,11 +226,11 @@ class Executor:
             async with self._fence.read():
                 found = await self._client.get(resources.PODS, meta.name, meta.namespace)
         except errors.NotFound:
-            self._world.pods.deleted(pod.key, meta.uid)
+            self._cached.pods.deleted(pod.key, meta.uid)
         except errors.KubeError as error:
             self._count(answers.read(error))
         else:
-            self._world.pods.wrote(found)
+            self._cached.pods.wrote(found)
             if found.metadata.uid == meta.uid and found.metadata.deletion_timestamp is None:
                 self._evictions.found(pod)
 

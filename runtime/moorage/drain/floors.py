@@ -13,7 +13,7 @@ from moorage.objects import Pod, PodDisruptionBudget
 from moorage.scheduling.selectors import NOTHING, Selector, SelectorError, label_selector
 
 from . import floor
-from .cluster_state import Group, Sight
+from .cluster_state import ClusterState, Group
 from .reasons import Finding, Reason
 
 _BUDGET = "PodDisruptionBudget"
@@ -30,12 +30,12 @@ class Floors:
     """What may still go.
 
     Args:
-        sight: the cluster.
-        flying: uids of pods that we have evicted, or may have, and that the sight does not show as gone.
+        cluster: the cluster.
+        flying: uids of pods that we have evicted, or may have, and that the cluster does not show as gone.
     """
 
-    def __init__(self, sight: Sight, flying: Collection[str]) -> None:
-        self._sight = sight
+    def __init__(self, cluster: ClusterState, flying: Collection[str]) -> None:
+        self._cluster = cluster
         self._flying = set(flying)
         self._budgets: dict[str, list[_Budget]] = {}
         self._selected: dict[str, list[Pod]] = {}
@@ -58,7 +58,7 @@ class Floors:
                 return why
         if exempt:
             return None
-        group = self._sight.group(pod)
+        group = self._cluster.group(pod)
         if group is None:
             return Finding(Reason.FLOOR_UNKNOWN, "its controller is not known to keep a number of pods", pod.key)
         return self._against_floor(group, pod, 1 if found is not None else floor.least(group.kind, group.workload))
@@ -69,12 +69,12 @@ class Floors:
 
     def available(self, uid: str) -> int:
         """How many available pods a workload has, by the uid of its controller at the top."""
-        return sum(1 for pod in self._sight.pods_of(uid) if self._counts(pod))
+        return sum(1 for pod in self._cluster.pods_of(uid) if self._counts(pod))
 
     # --- pieces ---
 
     def _counts(self, pod: Pod) -> bool:
-        return pod.metadata.uid not in self._flying and self._sight.available(pod)
+        return pod.metadata.uid not in self._flying and self._cluster.available(pod)
 
     def _against_floor(self, group: Group, pod: Pod, least: int) -> Finding | None:
         left = self.available(group.uid) - self._counts(pod)
@@ -104,13 +104,13 @@ class Floors:
     def _selected_by(self, found: _Budget) -> list[Pod]:
         pods = self._selected.get(found.key)
         if pods is None:
-            pods = self._selected[found.key] = self._sight.selected(found.budget.metadata.namespace, found.selector)
+            pods = self._selected[found.key] = self._cluster.selected(found.budget.metadata.namespace, found.selector)
         return pods
 
     def _budget_of(self, pod: Pod) -> _Budget | Finding | None:
         """The budget of a pod, or why its eviction is not possible, or not known to be."""
-        if _BUDGET in self._sight.unseen:
-            return Finding(Reason.FLOOR_UNKNOWN, self._sight.unseen[_BUDGET], pod.key)
+        if _BUDGET in self._cluster.unseen:
+            return Finding(Reason.FLOOR_UNKNOWN, self._cluster.unseen[_BUDGET], pod.key)
         budgets = self._in_namespace(pod.metadata.namespace)
         wrong = next((each.wrong for each in budgets if each.wrong), "")
         if wrong:
@@ -121,15 +121,15 @@ class Floors:
         return found[0] if found else None
 
     def _unread(self, namespace: str) -> list[str]:
-        keys = self._sight.unread.get(_BUDGET, {})
+        keys = self._cluster.unread.get(_BUDGET, {})
         return [key for key in keys if key.startswith(f"{namespace}/")]
 
     def _in_namespace(self, namespace: str) -> list[_Budget]:
         found = self._budgets.get(namespace)
         if found is None:
-            budgets = self._sight.budgets.items()
+            budgets = self._cluster.budgets.items()
             found = [_read(key, each) for key, each in budgets if each.metadata.namespace == namespace]
-            found += [_doubtful(self._sight.doubt(_BUDGET, key)) for key in self._unread(namespace)]
+            found += [_doubtful(self._cluster.doubt(_BUDGET, key)) for key in self._unread(namespace)]
             self._budgets[namespace] = found
         return found
 

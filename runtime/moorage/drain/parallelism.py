@@ -1,9 +1,9 @@
-"""How many nodes may be emptied at a time: trust is earned, and lost at once."""
+"""How many nodes may be emptied at a time: parallelism is earned, and lost at once."""
 
 from __future__ import annotations
 
 
-class Trust:
+class Parallelism:
     """Of one term: it begins with one node, each success doubles it, and a rollback begins anew.
 
     Args:

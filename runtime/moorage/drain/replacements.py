@@ -10,7 +10,7 @@ from moorage.objects import Pod
 from moorage.reservations import moment
 
 from . import floor
-from .cluster_state import Group, Sight, unscheduled
+from .cluster_state import ClusterState, Group, unscheduled
 from .floors import Floors
 from .reasons import Finding, Reason
 from .settings import Settings
@@ -51,43 +51,43 @@ class Replacements:
         self._monotonic = monotonic
         self._disturbed: dict[str, _Disturbed] = {}
 
-    def asked(self, pod: Pod, sight: Sight) -> None:
+    def asked(self, pod: Pod, cluster: ClusterState) -> None:
         """A pod is about to be evicted."""
-        group = sight.group(pod)
+        group = cluster.group(pod)
         if group is None:
             return
         known = self._disturbed.get(group.uid)
         if known is None:
-            available = sum(1 for each in sight.pods_of(group.uid) if sight.available(each))
-            known = self._disturbed[group.uid] = _Disturbed(group, available, sight.now)
+            available = sum(1 for each in cluster.pods_of(group.uid) if cluster.available(each))
+            known = self._disturbed[group.uid] = _Disturbed(group, available, cluster.now)
         known.nodes.add(pod.spec.node_name)
         known.last = self._monotonic()
 
-    def missing(self, node: str, sight: Sight, floors: Floors) -> Finding | None:
+    def missing(self, node: str, cluster: ClusterState, floors: Floors) -> Finding | None:
         """What is still waited for after a node was emptied; None when nothing is."""
         for uid, each in self._disturbed.items():
-            if node in each.nodes and (why := self._short(uid, each, sight, floors)):
+            if node in each.nodes and (why := self._short(uid, each, cluster, floors)):
                 return why
         return None
 
-    def pending(self, sight: Sight) -> Finding | None:
+    def pending(self, cluster: ClusterState) -> Finding | None:
         """The replacement that has had no node for so long that nothing more is evicted until it has."""
         for uid, each in self._disturbed.items():
-            for pod in self._new(uid, each, sight):
-                late = _age(pod, sight.now) > self._settings.unscheduled_hold
+            for pod in self._new(uid, each, cluster):
+                late = _age(pod, cluster.now) > self._settings.unscheduled_hold
                 if late and unscheduled(pod):
                     return Finding(Reason.REPLACEMENTS, _why_pending(pod), pod.key)
         return None
 
-    def trouble(self, sight: Sight, floors: Floors) -> Finding | None:
+    def trouble(self, cluster: ClusterState, floors: Floors) -> Finding | None:
         """Why nothing more should be evicted: a replacement that does not come, or does not start."""
-        found = (self._trouble(uid, each, sight, floors) for uid, each in self._disturbed.items())
+        found = (self._trouble(uid, each, cluster, floors) for uid, each in self._disturbed.items())
         return next((why for why in found if why is not None), None)
 
     # --- one workload ---
 
-    def _short(self, uid: str, known: _Disturbed, sight: Sight, floors: Floors) -> Finding | None:
-        group = sight.again(known.group)
+    def _short(self, uid: str, known: _Disturbed, cluster: ClusterState, floors: Floors) -> Finding | None:
+        group = cluster.again(known.group)
         if group is None:
             return None  # it is deleted, and wants no replacements
         wanted = min(floor.wanted(group.workload), known.before)
@@ -96,28 +96,28 @@ class Replacements:
             return None
         return Finding(Reason.REPLACEMENTS, f"{group.who}: {there} of {wanted}")
 
-    def _trouble(self, uid: str, known: _Disturbed, sight: Sight, floors: Floors) -> Finding | None:
-        short, group = self._short(uid, known, sight, floors), sight.again(known.group)
+    def _trouble(self, uid: str, known: _Disturbed, cluster: ClusterState, floors: Floors) -> Finding | None:
+        short, group = self._short(uid, known, cluster, floors), cluster.again(known.group)
         if short is None or group is None:
             return None
-        for pod in self._new(uid, known, sight):
-            why = self._against(pod, group, sight.now)
+        for pod in self._new(uid, known, cluster):
+            why = self._against(pod, group, cluster.now)
             if why is not None:
                 return why
         patience = self._settings.missing_patience.total_seconds()
-        present = sum(1 for pod in sight.pods_of(uid) if not pod.finished)
+        present = sum(1 for pod in cluster.pods_of(uid) if not pod.finished)
         late = self._monotonic() - known.last > patience
         if late and present < floor.wanted(group.workload):
             detail = f"{group.who} has {present} of {floor.wanted(group.workload)} pods"
             return Finding(Reason.REPLACEMENT_MISSING, detail)
         return None
 
-    def _new(self, uid: str, known: _Disturbed, sight: Sight) -> Iterator[Pod]:
+    def _new(self, uid: str, known: _Disturbed, cluster: ClusterState) -> Iterator[Pod]:
         """The pods that have come since, and are not available."""
-        for pod in sight.pods_of(uid):
+        for pod in cluster.pods_of(uid):
             created = moment(pod.metadata.creation_timestamp or "")
             gone = pod.finished or pod.metadata.deletion_timestamp is not None
-            if created is not None and created >= known.since - _CLOCK and not gone and not sight.available(pod):
+            if created is not None and created >= known.since - _CLOCK and not gone and not cluster.available(pod):
                 yield pod
 
     def _against(self, pod: Pod, group: Group, now: datetime) -> Finding | None:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from moorage.reservations import moment
 
-from .cluster_state import Sight, unscheduled
+from .cluster_state import ClusterState, unscheduled
 from .reasons import Finding, Reason
 from .settings import Settings
 
@@ -33,47 +33,47 @@ class Baseline:
     nodes: frozenset[str]
 
     @classmethod
-    def of(cls, sight: Sight) -> Baseline:
+    def of(cls, cluster: ClusterState) -> Baseline:
         """How it is now."""
-        nodes = frozenset(node.metadata.uid for node in sight.nodes.values())
-        return cls(sight.now, _pending(sight), nodes)
+        nodes = frozenset(node.metadata.uid for node in cluster.nodes.values())
+        return cls(cluster.now, _pending(cluster), nodes)
 
 
-def why_stop(sight: Sight, baseline: Baseline, errors: int, settings: Settings) -> Finding | None:
+def why_stop(cluster: ClusterState, baseline: Baseline, errors: int, settings: Settings) -> Finding | None:
     """Why nothing more should be emptied; None when nothing speaks against it.
 
     Args:
-        sight: how it is now.
+        cluster: how it is now.
         baseline: how it was.
         errors: how often in a row the API server has failed.
         settings: what is too much.
     """
-    return next(_against(sight, baseline, errors, settings), None)
+    return next(_against(cluster, baseline, errors, settings), None)
 
 
-def _against(sight: Sight, baseline: Baseline, errors: int, settings: Settings) -> Iterator[Finding]:
+def _against(cluster: ClusterState, baseline: Baseline, errors: int, settings: Settings) -> Iterator[Finding]:
     if errors >= settings.errors_in_a_row:
         yield Finding(Reason.API_ERRORS, f"{errors} times in a row")
-    for node in sight.nodes.values():
-        if node.metadata.uid not in baseline.nodes and node.metadata.name not in sight.virtual:
+    for node in cluster.nodes.values():
+        if node.metadata.uid not in baseline.nodes and node.metadata.name not in cluster.virtual:
             yield Finding(Reason.NODE_CREATED, node.metadata.name)
-    pending = _pending(sight)
+    pending = _pending(cluster)
     if pending > baseline.pending + settings.pending_rise:
         yield Finding(Reason.PENDING_RISES, f"{pending}, and {baseline.pending} at the beginning")
-    not_ready, allowed = _not_ready(sight), settings.not_ready_share * len(sight.nodes)
+    not_ready, allowed = _not_ready(cluster), settings.not_ready_share * len(cluster.nodes)
     if not_ready > max(allowed, _ALWAYS_ALLOWED):
-        yield Finding(Reason.NODES_NOT_READY, f"{not_ready} of {len(sight.nodes)}")
+        yield Finding(Reason.NODES_NOT_READY, f"{not_ready} of {len(cluster.nodes)}")
 
 
-def _pending(sight: Sight) -> int:
+def _pending(cluster: ClusterState) -> int:
     """How many pods look for a node, and not only since a moment ago."""
     found = 0
-    for pod in sight.pods:
+    for pod in cluster.pods:
         if unscheduled(pod) and pod.metadata.deletion_timestamp is None:
             created = moment(pod.metadata.creation_timestamp or "")
-            found += created is not None and created + _FRESH <= sight.now
+            found += created is not None and created + _FRESH <= cluster.now
     return found
 
 
-def _not_ready(sight: Sight) -> int:
-    return sum(1 for name, node in sight.nodes.items() if not node.ready and name not in sight.virtual)
+def _not_ready(cluster: ClusterState) -> int:
+    return sum(1 for name, node in cluster.nodes.items() if not node.ready and name not in cluster.virtual)

@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Protocol
 
 from moorage.controller.fence import Fence, NotLeading
-from moorage.drain import Drained, Drainer, Ended, Mark, News, Outcome, Phase, Policy, Reason, World
+from moorage.drain import CachedCluster, Drained, Drainer, Ended, Mark, News, Outcome, Phase, Policy, Reason
 from moorage.drain import names as marks
 from moorage.drain.cached_cluster import Followed
 from moorage.drain.steps import Evict, HandBack, MarkEmptied, RollBack
@@ -133,11 +133,11 @@ class Acting:
         self._asks, self._steering, self._rivals, self._told = asks, steering, rivals, told
         self._now, self._installation, self._changed = clock.now, installation, changed
         self._configuration = Configuration()
-        self._world = World(cluster)
+        self._cached = CachedCluster(cluster)
         self._standing = Standing(cluster.inventory, lambda: self._configuration.policy)
         self._drainer = Drainer(
             client,
-            self._world,
+            self._cached,
             Fence(leads, AT_ONCE),
             clock,
             installation,
@@ -160,7 +160,7 @@ class Acting:
 
     def close(self) -> None:
         """Follow the cluster no more."""
-        self._world.close()
+        self._cached.close()
 
     def stir(self) -> None:
         """Something has happened in the cluster."""
@@ -417,7 +417,7 @@ class Acting:
     def _marked(self) -> Iterator[tuple[str, Mark]]:
         """The nodes with such marks, by name."""
         for cached in self._cluster.nodes:
-            node = self._world.nodes.get(cached.key)
+            node = self._cached.nodes.get(cached.key)
             try:
                 mark = marks.read(node) if node is not None else None
             except marks.UnreadableMark:

@@ -11,7 +11,7 @@ from datetime import datetime
 import msgspec
 
 from moorage import drain
-from moorage.drain import OnNode, Sight
+from moorage.drain import ClusterState, OnNode
 from moorage.drain.cluster_state import belongs_to_node
 from moorage.objects import Node, Pod
 from moorage.scheduling import removal_marks
@@ -52,21 +52,21 @@ class Standing:
 
     def __init__(self, inventory: Callable[[datetime], Inventory], policy: Callable[[], Policy]) -> None:
         self._inventory, self._policy = inventory, policy
-        self._known: tuple[Sight, _Moment] | None = None
+        self._known: tuple[ClusterState, _Moment] | None = None
 
-    def classify(self, node: Node, pods: Sequence[Pod], sight: Sight) -> Iterator[OnNode]:
+    def classify(self, node: Node, pods: Sequence[Pod], cluster: ClusterState) -> Iterator[OnNode]:
         """What the pods on a node mean for its drain."""
-        moment = self._at(sight)
+        moment = self._at(cluster)
         rules = node_rules(moment.policy.rules, node.metadata.labels)
         for pod in pods:
             yield _on_node(pod, moment.pods.judge(pod, rules))
 
-    def claimed(self, node: Node, sight: Sight) -> str:
+    def claimed(self, node: Node, cluster: ClusterState) -> str:
         """What forbids to empty a node that is not one of its pods, for people; empty when nothing does."""
-        moment = self._at(sight)
+        moment = self._at(cluster)
         seen = _without_agreement(node, moment.policy)
         found = [each for each in nodes.against(seen, moment.view, moment.policy) if each.reason not in _SEEN_BY_DRAIN]
-        if all(each.reason is NodeReason.NODE_MARKED for each in found) and _is_drained(node, sight, moment.policy):
+        if all(each.reason is NodeReason.NODE_MARKED for each in found) and _is_drained(node, cluster, moment.policy):
             return ""  # who removes empty nodes was faster than our mark
         return str(found[0]) if found else ""
 
@@ -75,9 +75,9 @@ class Standing:
         found = Lookup(self._known[1].view).of(pod) if self._known is not None else Controllers(Made.UNKNOWN)
         return owner_of(pod, found)
 
-    def _at(self, sight: Sight) -> _Moment:
-        if self._known is None or self._known[0] is not sight:
-            self._known = (sight, _Moment(self._inventory(sight.now).view(), self._policy()))
+    def _at(self, cluster: ClusterState) -> _Moment:
+        if self._known is None or self._known[0] is not cluster:
+            self._known = (cluster, _Moment(self._inventory(cluster.now).view(), self._policy()))
         return self._known[1]
 
 
@@ -104,11 +104,11 @@ def _without_agreement(node: Node, policy: Policy) -> Node:
     return msgspec.structs.replace(node, spec=msgspec.structs.replace(node.spec, taints=taints))
 
 
-def _is_drained(node: Node, sight: Sight, policy: Policy) -> bool:
+def _is_drained(node: Node, cluster: ClusterState, policy: Policy) -> bool:
     """Whether we have moved everything off a node that can be; what is leaving counts as gone, as Karpenter has it."""
     mark = drain_marks.ours(node, policy)
     begun = mark is not None and mark.phase is drain.Phase.DRAINING
-    return begun and not any(_remains(pod) for pod in sight.on(node.metadata.name))
+    return begun and not any(_remains(pod) for pod in cluster.on(node.metadata.name))
 
 
 def _remains(pod: Pod) -> bool:

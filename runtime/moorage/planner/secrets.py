@@ -154,7 +154,7 @@ class Keeper:
             found = Secret(secret.data.get(API_KEY, b"").decode("ascii"))
         except UnicodeDecodeError:
             where = self._secrets.named(self._client_secret)
-            raise Unusable(f"{where}: {API_KEY} is not printable ASCII. Empty it to have it filled anew") from None
+            raise Unusable(f"{where}: {API_KEY} is not printable ASCII. Empty it to have it filled again") from None
         return found or None
 
     def _complain(self, sentence: str) -> None:

@@ -75,7 +75,7 @@ def test_another_name_or_a_lost_half_makes_it_due() -> None:
 )
 def test_what_is_not_ours_is_not_replaced(change: dict[str, bytes]) -> None:
     data = {**certificates.fill(NOW, NAMES, PROGRAM), **change}
-    with pytest.raises(Unusable, match="Empty it to have it filled anew") as caught:
+    with pytest.raises(Unusable, match="Empty it to have it filled again") as caught:
         certificates.judge(data, NAMES, NOW)
     assert "rubbish" not in str(caught.value)
 

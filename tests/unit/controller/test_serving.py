@@ -74,7 +74,7 @@ async def test_a_certificate_for_all_names_of_a_domain_will_do() -> None:
     [
         ({CERTIFICATE: b"", CERTIFICATE_KEY: b"", AUTHORITY: b""}, NAMES, timedelta(), "are missing or do not belong"),
         ({CERTIFICATE_KEY: OURS[AUTHORITY_KEY]}, NAMES, timedelta(), "are missing or do not belong together"),
-        ({AUTHORITY: b""}, NAMES, timedelta(), "ca.crt is no certificate: take an issuer"),
+        ({AUTHORITY: b""}, NAMES, timedelta(), "ca.crt is not a certificate: use an issuer"),
         ({}, (*NAMES, "other.ns.svc"), timedelta(), "is not valid for other.ns.svc. Its type kubernetes.io/tls"),
         ({}, NAMES, certificates.CERTIFICATE_LIFETIME, "its certificate expired at 2026-05-01"),
     ],

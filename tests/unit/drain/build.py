@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from moorage.drain import OnNode, Settings, Sight, Stance
+from moorage.drain import ClusterState, OnNode, Settings, Stance
 from moorage.drain.answers import Answer, Meaning
 from moorage.drain.evictions import Evictions
 from moorage.drain.names import DRAIN_ANNOTATION, Mark, Phase, written
@@ -81,14 +81,16 @@ def budget(
 def deployed(
     name: str, replicas: int, unavailable: int | str = 1, min_ready: int = 0
 ) -> dict[str, dict[str, Workload]]:
-    """A Deployment with its ReplicaSet, as ``Sight.workloads`` has them."""
+    """A Deployment with its ReplicaSet, as ``ClusterState.workloads`` has them."""
     top = workload(name, replicas, strategy=rolling(unavailable))
     maker = workload(f"{name}-1", replicas, owner("Deployment", name), minReadySeconds=min_ready)
     return {"Deployment": {top.key: top}, "ReplicaSet": {maker.key: maker}}
 
 
-def sight(*pods: Pod, workloads: Any = None, budgets: Iterable[PodDisruptionBudget] = (), **more: Any) -> Sight:
-    return Sight(NOW, {}, pods, workloads or {}, {each.key: each for each in budgets}, **more)
+def cluster(
+    *pods: Pod, workloads: Any = None, budgets: Iterable[PodDisruptionBudget] = (), **more: Any
+) -> ClusterState:
+    return ClusterState(NOW, {}, pods, workloads or {}, {each.key: each for each in budgets}, **more)
 
 
 def node(mark: Mark | None = None, *, ready: bool = True, **spec: Any) -> Node:

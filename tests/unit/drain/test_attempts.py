@@ -1,4 +1,4 @@
-"""Writes to nodes: none is repeated for nothing, and trust in a cycle is earned."""
+"""Writes to nodes: none is repeated for nothing, and parallelism in a cycle is earned."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from moorage.drain import Finding, Reason
 from moorage.drain.attempts import AT_ONCE, Attempts
-from moorage.drain.parallelism import Trust
+from moorage.drain.parallelism import Parallelism
 from moorage.drain.steps import Begin, RollBack, SoftTaint
 
 from .build import Clock, node
@@ -72,8 +72,8 @@ def test_a_rollback_for_another_reason_is_the_same_rollback() -> None:
 
 @given(st.lists(st.booleans(), max_size=20), st.integers(0, 40))
 def test_trust_begins_with_one_doubles_and_is_lost_at_once(days: list[bool], most: int) -> None:
-    trust, expected = Trust(most), 1
+    parallelism, expected = Parallelism(most), 1
     for well in days:
-        assert trust.at_once == min(expected, max(most, 1))
-        (trust.succeeded if well else trust.failed)()
+        assert parallelism.at_once == min(expected, max(most, 1))
+        (parallelism.succeeded if well else parallelism.failed)()
         expected = expected * 2 if well else 1

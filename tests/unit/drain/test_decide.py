@@ -29,7 +29,7 @@ from moorage.drain.steps import (
 )
 from moorage.objects import Pod
 
-from .build import NOW, US, Clock, answered, deployed, ledger, mark, moves, node, observed, owner, pod, sight
+from .build import NOW, US, Clock, answered, cluster, deployed, ledger, mark, moves, node, observed, owner, pod
 
 WEB = owner("ReplicaSet", "web-1")
 STOP = Finding(Reason.PENDING_RISES)
@@ -45,7 +45,7 @@ def decided(o: Observation, *elsewhere: Pod, evictions: Evictions | None = None)
     """What is decided in a cluster where a Deployment of four has pods on this node and elsewhere."""
     pods = (*(each.pod for each in o.pods), *elsewhere)
     known = evictions or ledger()[0]
-    return decide(o, Floors(sight(*pods, workloads=deployed("web", 4)), known.flying), known)
+    return decide(o, Floors(cluster(*pods, workloads=deployed("web", 4)), known.flying), known)
 
 
 def others(count: int = 3) -> list[Pod]:

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moorage.drain import Reason, Sight
+from moorage.drain import ClusterState, Reason
 from moorage.drain.floor import available
 from moorage.drain.floors import Floors
 from moorage.objects import Pod
 from moorage.objects.selectors import LabelSelector
 
-from .build import NOW, budget, deployed, owner, pod, rolling, sight, workload
+from .build import NOW, budget, cluster, deployed, owner, pod, rolling, workload
 
 WEB = owner("ReplicaSet", "web-1")
 
@@ -33,7 +33,7 @@ def reason(floors: Floors, of: Pod, *, exempt: bool = False) -> Reason | None:
 
 def test_one_may_go_and_the_next_waits_for_its_replacement() -> None:
     pods = web(4)
-    floors = Floors(sight(*pods, workloads=deployed("web", 4)), ())
+    floors = Floors(cluster(*pods, workloads=deployed("web", 4)), ())
     assert reason(floors, pods[0]) is None
     floors.take(pods[0])
     assert reason(floors, pods[1]) is Reason.FLOOR
@@ -50,30 +50,31 @@ def test_one_may_go_and_the_next_waits_for_its_replacement() -> None:
 )
 def test_a_replacement_counts_only_when_it_is_available(last: dict[str, Any]) -> None:
     pods = web(4, **last)
-    floors = Floors(sight(*pods, workloads=deployed("web", 4, min_ready=10)), ())
+    floors = Floors(cluster(*pods, workloads=deployed("web", 4, min_ready=10)), ())
     assert reason(floors, pods[0]) is Reason.FLOOR
 
 
 def test_an_eviction_that_the_watch_has_not_shown_counts() -> None:
     pods = web(4)
-    floors = Floors(sight(*pods, workloads=deployed("web", 4)), {"uid-web-3"})
+    floors = Floors(cluster(*pods, workloads=deployed("web", 4)), {"uid-web-3"})
     assert reason(floors, pods[0]) is Reason.FLOOR
 
 
 def test_a_pod_that_serves_nobody_goes_while_the_others_are_enough() -> None:
-    assert reason(Floors(sight(*(pods := web(4, ready=None)), workloads=deployed("web", 4)), ()), pods[3]) is None
+    assert reason(Floors(cluster(*(pods := web(4, ready=None)), workloads=deployed("web", 4)), ()), pods[3]) is None
     assert (
-        reason(Floors(sight(*(pods := web(3, ready=None)), workloads=deployed("web", 4)), ()), pods[2]) is Reason.FLOOR
+        reason(Floors(cluster(*(pods := web(3, ready=None)), workloads=deployed("web", 4)), ()), pods[2])
+        is Reason.FLOOR
     )
 
 
-def rollout(old: int, new: int) -> tuple[Sight, list[Pod]]:
+def rollout(old: int, new: int) -> tuple[ClusterState, list[Pod]]:
     """An Argo Rollout of which nothing is known but two of its ReplicaSets; no pod of the new one serves yet."""
     top = owner("Rollout", "web", "argoproj.io/v1alpha1")
     makers = [workload("web-1", old, top), workload("web-2", new, top)]
     pods = [pod(f"old-{number}", owner("ReplicaSet", "web-1")) for number in range(old)]
     starting = [pod(f"new-{number}", owner("ReplicaSet", "web-2"), ready=None) for number in range(new)]
-    return sight(*pods, *starting, workloads={"ReplicaSet": {each.key: each for each in makers}}), pods
+    return cluster(*pods, *starting, workloads={"ReplicaSet": {each.key: each for each in makers}}), pods
 
 
 def test_what_a_rollout_wants_is_what_its_revisions_want_together() -> None:
@@ -92,11 +93,11 @@ def test_a_rollout_is_known_by_any_of_its_revisions() -> None:
     before, pods = rollout(4, 0)
     group = before.group(pods[0])
     assert group is not None
-    after = sight(workloads={"ReplicaSet": {"shop/web-2": before.workloads["ReplicaSet"]["shop/web-2"]}})
+    after = cluster(workloads={"ReplicaSet": {"shop/web-2": before.workloads["ReplicaSet"]["shop/web-2"]}})
     now = after.again(group)
     assert now is not None
     assert (now.uid, now.workload.spec.replicas) == (group.uid, 0)
-    assert sight(workloads={}).again(group) is None
+    assert cluster(workloads={}).again(group) is None
 
 
 def test_pods_of_all_revisions_of_a_deployment_count_together() -> None:
@@ -104,7 +105,7 @@ def test_pods_of_all_revisions_of_a_deployment_count_together() -> None:
     old = workload("web-0", 2, owner("Deployment", "web"))
     workloads["ReplicaSet"][old.key] = old
     pods = [*web(2), pod("old-0", owner("ReplicaSet", "web-0")), pod("old-1", owner("ReplicaSet", "web-0"))]
-    floors = Floors(sight(*pods, workloads=workloads), ())
+    floors = Floors(cluster(*pods, workloads=workloads), ())
     assert reason(floors, pods[3]) is None
     floors.take(pods[3])
     assert reason(floors, pods[0]) is Reason.FLOOR
@@ -116,7 +117,7 @@ def test_pods_of_all_revisions_of_a_deployment_count_together() -> None:
 def test_controllers_that_keep_a_number_of_pods(kind: str, version: str) -> None:
     made = workload("db", 3, updateStrategy=rolling(2))
     pods = [pod(f"db-{number}", owner(kind, "db", version)) for number in range(3)]
-    floors = Floors(sight(*pods, workloads={kind: {made.key: made}}), ())
+    floors = Floors(cluster(*pods, workloads={kind: {made.key: made}}), ())
     allowed = 2 if kind == "StatefulSet" else 1
     for each in pods[:allowed]:
         assert reason(floors, each) is None
@@ -131,7 +132,7 @@ def test_controllers_that_keep_a_number_of_pods(kind: str, version: str) -> None
 )
 def test_of_what_no_floor_is_known_nothing_goes_unless_somebody_has_said_so(of: dict[str, Any] | None) -> None:
     one = pod("a", of)
-    floors = Floors(sight(one, workloads=deployed("web", 4)), ())
+    floors = Floors(cluster(one, workloads=deployed("web", 4)), ())
     assert reason(floors, one) is Reason.FLOOR_UNKNOWN
     assert reason(floors, one, exempt=True) is None
 
@@ -140,12 +141,12 @@ def test_a_replica_set_whose_deployment_is_not_seen_has_no_known_floor() -> None
     workloads = deployed("web", 4)
     workloads["Deployment"] = {}
     pods = web(4)
-    assert reason(Floors(sight(*pods, workloads=workloads), ()), pods[0]) is Reason.FLOOR_UNKNOWN
+    assert reason(Floors(cluster(*pods, workloads=workloads), ()), pods[0]) is Reason.FLOOR_UNKNOWN
 
 
 def test_a_single_replica_goes_only_when_it_is_exempt() -> None:
     pods = web(1)
-    floors = Floors(sight(*pods, workloads=deployed("web", 1)), ())
+    floors = Floors(cluster(*pods, workloads=deployed("web", 1)), ())
     assert reason(floors, pods[0]) is Reason.FLOOR
     assert reason(floors, pods[0], exempt=True) is None
 
@@ -155,7 +156,7 @@ def test_a_single_replica_goes_only_when_it_is_exempt() -> None:
 
 def test_a_budget_takes_the_place_of_the_strategy_and_one_pod_stays() -> None:
     pods = web(4)
-    floors = Floors(sight(*pods, workloads=deployed("web", 4), budgets=[budget("b", 0, 4)]), ())
+    floors = Floors(cluster(*pods, workloads=deployed("web", 4), budgets=[budget("b", 0, 4)]), ())
     for each in pods[:3]:
         assert reason(floors, each) is None
         floors.take(each)
@@ -164,7 +165,7 @@ def test_a_budget_takes_the_place_of_the_strategy_and_one_pod_stays() -> None:
 
 def test_a_budget_counts_even_for_what_is_exempt() -> None:
     pods = web(4)
-    floors = Floors(sight(*pods, workloads=deployed("web", 4), budgets=[budget("b", 4, 0)]), ())
+    floors = Floors(cluster(*pods, workloads=deployed("web", 4), budgets=[budget("b", 4, 0)]), ())
     assert reason(floors, pods[0], exempt=True) is Reason.BUDGET_SPENT
 
 
@@ -182,27 +183,27 @@ def test_a_budget_counts_even_for_what_is_exempt() -> None:
 def test_what_a_budget_allows(said: dict[str, Any], flying: tuple[str, ...], expected: Reason | None) -> None:
     pods = web(4)
     budgets = [budget("b", 1, **said)]
-    assert reason(Floors(sight(*pods, workloads=deployed("web", 4), budgets=budgets), flying), pods[0]) is expected
+    assert reason(Floors(cluster(*pods, workloads=deployed("web", 4), budgets=budgets), flying), pods[0]) is expected
 
 
 def test_unready_pods_go_always_where_their_budget_says_so() -> None:
     pods = web(2, ready=None)
     for policy, expected in (("AlwaysAllow", None), ("IfHealthyBudget", Reason.BUDGET_SPENT)):
         budgets = [budget("b", 2, 0, policy=policy)]
-        assert reason(Floors(sight(*pods, workloads=deployed("web", 2), budgets=budgets), ()), pods[1]) is expected
+        assert reason(Floors(cluster(*pods, workloads=deployed("web", 2), budgets=budgets), ()), pods[1]) is expected
 
 
 def test_several_budgets_are_for_good_and_what_cannot_be_read_is_no_permission() -> None:
     pods = web(4)
     two = [budget("a", 1, 3), budget("b", 1, 3)]
     assert (
-        reason(Floors(sight(*pods, workloads=deployed("web", 4), budgets=two), ()), pods[0]) is Reason.SEVERAL_BUDGETS
+        reason(Floors(cluster(*pods, workloads=deployed("web", 4), budgets=two), ()), pods[0]) is Reason.SEVERAL_BUDGETS
     )
     wrong = [budget("a", 1, 3, labels={"not a key!": "x"})]
     assert (
-        reason(Floors(sight(*pods, workloads=deployed("web", 4), budgets=wrong), ()), pods[0]) is Reason.FLOOR_UNKNOWN
+        reason(Floors(cluster(*pods, workloads=deployed("web", 4), budgets=wrong), ()), pods[0]) is Reason.FLOOR_UNKNOWN
     )
-    unseen = sight(*pods, workloads=deployed("web", 4), unseen={"PodDisruptionBudget": "may not list them"})
+    unseen = cluster(*pods, workloads=deployed("web", 4), unseen={"PodDisruptionBudget": "may not list them"})
     assert reason(Floors(unseen, ()), pods[0]) is Reason.FLOOR_UNKNOWN
 
 
@@ -221,7 +222,7 @@ def test_all_that_a_budget_selects_counts(expressions: list[dict[str, Any]], sel
         found = budget("b", desired, 3)
         selector = msgspec.convert({"matchExpressions": expressions}, LabelSelector)
         found = msgspec.structs.replace(found, spec=msgspec.structs.replace(found.spec, selector=selector))
-        floors = Floors(sight(*pods, workloads=deployed("web", 4), budgets=[found]), ())
+        floors = Floors(cluster(*pods, workloads=deployed("web", 4), budgets=[found]), ())
         assert reason(floors, pods[0]) is (None if desired < selected else Reason.BUDGET_SPENT)
 
 
@@ -249,7 +250,7 @@ def test_nothing_that_is_allowed_leaves_less_than_the_floor(
     flying = {each.metadata.uid for each, (_, _, flies) in zip(pods, made, strict=True) if flies}
     workloads = deployed("web", replicas, unavailable, min_ready)
     budgets = [] if desired is None else [budget("b", desired, 10)]
-    floors = Floors(sight(*pods, workloads=workloads, budgets=budgets), flying)
+    floors = Floors(cluster(*pods, workloads=workloads, budgets=budgets), flying)
     gone = set(flying)
     for each in pods:
         if each.metadata.uid in gone or floors.against(each) is not None:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from moorage.drain import OnNode, Sight, Stance
+from moorage.drain import ClusterState, OnNode, Stance
 from moorage.evictor.candidates import Policy
 from moorage.evictor.drain_policy import Standing
 from moorage.evictor.inventory import Inventory
@@ -31,7 +31,7 @@ class Asked:
         self.policy = settings or Policy()
         self.times = 0
         nodes = self.there.of("Node", Node) or {"n1": msgspec.convert(node(), Node)}
-        self.sight = Sight(NOW, nodes, list(self.there.of("Pod", Pod).values()))
+        self.cluster = ClusterState(NOW, nodes, list(self.there.of("Pod", Pod).values()))
         self.standing = Standing(self._inventory, lambda: self.policy)
 
     def _inventory(self, now: datetime) -> Inventory:
@@ -40,10 +40,10 @@ class Asked:
         return self.there
 
     def pods(self) -> list[OnNode]:
-        return list(self.standing.classify(self.sight.nodes["n1"], self.sight.on("n1"), self.sight))
+        return list(self.standing.classify(self.cluster.nodes["n1"], self.cluster.on("n1"), self.cluster))
 
     def claimed(self) -> str:
-        return self.standing.claimed(self.sight.nodes["n1"], self.sight)
+        return self.standing.claimed(self.cluster.nodes["n1"], self.cluster)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_all_is_looked_at_once_for_each_look_and_by_the_rules_of_now() -> None:
     asked.claimed()
     assert asked.times == 1
     asked.policy = policy(aggressive=True)
-    asked.sight = Sight(NOW, asked.sight.nodes, asked.sight.pods)
+    asked.cluster = ClusterState(NOW, asked.cluster.nodes, asked.cluster.pods)
     assert asked.pods()[0].stance is Stance.MOVES
     assert asked.times == 2
 
@@ -126,4 +126,4 @@ def test_an_eviction_counts_for_whom_choosing_counts_it() -> None:
     maker = merged(THREE, {"metadata": {"ownerReferences": [owner("Deployment", "web")]}})
     asked = Asked(node(), pod(of=RS), maker, controller("Deployment", "web"))
     asked.pods()
-    assert asked.standing.owner(asked.sight.on("n1")[0]) == "uid-web"
+    assert asked.standing.owner(asked.cluster.on("n1")[0]) == "uid-web"

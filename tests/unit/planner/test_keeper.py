@@ -235,7 +235,7 @@ async def test_a_configured_key_and_the_authority_of_files_are_published(store: 
 
 async def test_what_cannot_be_used_is_left_alone_and_said(store: Store) -> None:
     store.put(TLS, ca_crt=b"mine")
-    with pytest.raises(Unusable, match=f"Secret ns/{TLS}: it holds something, but no authority of ours"):
+    with pytest.raises(Unusable, match=f"Secret ns/{TLS}: it has data, but no authority of ours"):
         await make(store).ensure()
     assert store.writes == []
     store.put(CLIENT, API_KEY=b"\xff\xfe")

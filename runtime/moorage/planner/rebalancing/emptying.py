@@ -13,7 +13,7 @@ from contextlib import suppress
 from datetime import timedelta
 
 from moorage.controller.fence import Fence, NotLeading
-from moorage.drain import Drainer, Ended, News, Outcome, Policy, Settings, World, resting
+from moorage.drain import CachedCluster, Drainer, Ended, News, Outcome, Policy, Settings, resting
 from moorage.drain.events import tell_node, told_of
 from moorage.drain.steps import Begin, Evict, HandBack, LookAtPod, RollBack
 from moorage.kube.client import Client
@@ -64,7 +64,7 @@ class Emptying:
         self._leads, self._paused, self._recorder = leads, paused, recorder
         self._followed = Followed(transport, self._stir)
         self._drainer: Drainer | None = None
-        self._world: World | None = None
+        self._cached: CachedCluster | None = None
         self._ends = ""
         self.ended = False
         """Whether we were told to end before all was done: somebody else is to go on."""
@@ -122,9 +122,9 @@ class Emptying:
 
     def close(self) -> None:
         """Forget what belongs to one term."""
-        if self._world is not None:
-            self._world.close()
-        self._drainer = self._world = None
+        if self._cached is not None:
+            self._cached.close()
+        self._drainer = self._cached = None
 
     # --- pieces ---
 
@@ -186,8 +186,8 @@ class Emptying:
             NotLeading: we lead no more. What is known of evictions under way is forgotten: somebody else goes on.
         """
         if self._drainer is None:
-            self._world = World(self._followed)
-            self._drainer = self._new_drainer(self._world)
+            self._cached = CachedCluster(self._followed)
+            self._drainer = self._new_drainer(self._cached)
         self._at_rest.clear()
         try:
             return await work(self._drainer)
@@ -197,10 +197,10 @@ class Emptying:
         finally:
             self._at_rest.set()
 
-    def _new_drainer(self, world: World) -> Drainer:
+    def _new_drainer(self, cached: CachedCluster) -> Drainer:
         return Drainer(
             Client(self._transport, patience=0.0),
-            world,
+            cached,
             Fence(self._leads, AT_ONCE),
             self._transport.clock,
             self._installation,

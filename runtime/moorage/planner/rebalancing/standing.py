@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from moorage.drain import OnNode, Sight, Stance
+from moorage.drain import ClusterState, OnNode, Stance
 from moorage.drain.cluster_state import belongs_to_node
 from moorage.objects import Node, ObjectMeta, Pod
 from moorage.scheduling.plugins.taint_toleration import tolerates_cordon
@@ -34,13 +34,13 @@ _TAKEN = (
 """Taints by which another program says that it removes the node."""
 
 
-def classify(node: Node, pods: Sequence[Pod], sight: Sight) -> Iterator[OnNode]:  # noqa: ARG001
+def classify(node: Node, pods: Sequence[Pod], cluster: ClusterState) -> Iterator[OnNode]:  # noqa: ARG001
     """What the pods on a node mean for its drain.
 
     Args:
         node: the node.
         pods: those on it.
-        sight: the cluster.
+        cluster: the cluster.
     """
     return map(_stance, pods)
 
@@ -74,15 +74,15 @@ def holds(pod: Pod) -> str:
     return "it tolerates a cordon, and would come back" if tolerates_cordon(pod.spec.tolerations) else ""
 
 
-def claimed(node: Node, sight: Sight) -> str:
+def claimed(node: Node, cluster: ClusterState) -> str:
     """What else forbids to empty a node, for people; empty when nothing does, or when nothing is left to be moved.
 
     Args:
         node: the node.
-        sight: the cluster.
+        cluster: the cluster.
     """
-    pods = sight.on(node.metadata.name)
-    if not any(each.stance is not Stance.STAYS and each.lives for each in classify(node, pods, sight)):
+    pods = cluster.on(node.metadata.name)
+    if not any(each.stance is not Stance.STAYS and each.lives for each in classify(node, pods, cluster)):
         return ""  # whoever removes empty nodes was faster than our mark
     taint = next((taint.key for taint in node.spec.taints if taint.key in _TAKEN), "")
     return f"taint {taint}" if taint else _kept(node.metadata)

@@ -12,7 +12,7 @@ from typing import Any, Self, cast
 from unittest import mock
 
 from moorage.controller.fence import Fence
-from moorage.drain import Drainer, News, OnNode, Settings, Sight, Stance, World
+from moorage.drain import CachedCluster, ClusterState, Drainer, News, OnNode, Settings, Stance
 from moorage.drain.batch import Ended, Policy
 from moorage.drain.drainer import Drained
 from moorage.kube import backoff, resources
@@ -126,7 +126,7 @@ class Bed:
         """A new term: nothing is known but what the cluster says."""
         drainer = Drainer(
             Client(cast("Transport", self.wire), patience=0.0),
-            World(self._caches),
+            CachedCluster(self._caches),
             Fence(lambda: self.leads, 8),
             self.wire.clock,
             US,
@@ -138,7 +138,7 @@ class Bed:
         self._drainers: list[Drainer] = [*getattr(self, "_drainers", []), drainer]
         return drainer
 
-    def _classify(self, _: Node, pods: Sequence[Pod], __: Sight) -> Iterable[OnNode]:
+    def _classify(self, _: Node, pods: Sequence[Pod], __: ClusterState) -> Iterable[OnNode]:
         for pod in pods:
             app = pod.metadata.labels.get("app", "")
             if app in self.holders or not app:
