@@ -195,9 +195,7 @@ async def test_an_expired_certificate_is_replaced_and_a_foreign_one_refused_with
             events = cluster.api.get(f"/apis/events.k8s.io/v1/namespaces/{namespace}/events")["items"]
             return next((each["note"] for each in events if each["reason"] == "WebhookCertificate"), None)
 
-        assert f"Secret {namespace}/{name}: it has data, but no authority of ours" in await eventually(
-            told, "an Event"
-        )
+        assert f"Secret {namespace}/{name}: it has data, but no authority of ours" in await eventually(told, "an Event")
         assert await shown(ports) == before
         await pinning_works(client, namespace, "web", node)
 

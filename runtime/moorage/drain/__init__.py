@@ -1,7 +1,9 @@
-"""The one way in which nodes are emptied: taint, cordon, evict, wait for the replacements, roll back.
+"""Drains nodes: soft taint, cordon, evictions, wait for the replacements, rollback.
 
-``decide`` (pure) says what is to be done about one node, ``batch`` about all nodes of a cycle, ``executor`` does it,
-and ``Drainer`` runs one cycle after the other for as long as a term lasts.
+There is no other drain in the code.
+
+``decide`` (pure) decides about one node, and ``batch`` (no I/O) about all nodes of a cycle. ``executor`` makes the
+writes. ``Drainer`` runs one cycle after another for the length of a term.
 """
 
 from .batch import Ended, Policy

@@ -1,9 +1,9 @@
-"""What an answer to an Eviction means, as pkg/registry/core/pod/storage/eviction.go gives it, and what is before it.
+"""What the response to an Eviction means, by pkg/registry/core/pod/storage/eviction.go and the handlers before it.
 
-The same code means opposite things: 429 is a spent budget, flow control, or a webhook that wants patience; 500 is a pod
-with two budgets, which nobody will ever evict, or a server that may have evicted it; 403 is a right that is missing, a
-namespace that goes, a policy, or a budget of which the server cannot make sense. Only what was answered as evicted, or
-may have been, counts as evicted; and only what certainly was not is tried again without a look at the pod.
+One status code has opposite meanings. 429 is a used-up budget, flow control, or a webhook that asks to wait. 500 is a
+pod with two budgets, which is never evicted, or a server that may have evicted it. 403 is a missing right, a namespace
+that is being deleted, a policy, or a budget that the server cannot evaluate. A pod counts as evicted if the response
+says so or leaves it open. An eviction is repeated without a look at the pod only if it certainly did not happen.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import NamedTuple
 from moorage.kube import errors
 
 BUDGET_PATIENCE = 10.0
-"""Seconds that the server asks for where it cannot say when a budget allows more (``createTooManyRequestsError``)."""
+"""Seconds that the server asks to wait when it cannot tell when a budget allows more (``createTooManyRequestsError``).
+"""
 _NAMESPACE_TERMINATING = "NamespaceTerminating"
 _CONFUSED_BUDGET = ("pdb disruptions allowed is negative", "DisruptedPods map too big")
 _BUSY_BUDGET = "couldn't update PodDisruptionBudget"
@@ -22,28 +23,28 @@ _WEBHOOK_FAILS = "failed calling webhook"
 
 
 class Meaning(Enum):
-    """What is known after an answer."""
+    """What is known after a response."""
 
     ACCEPTED = "accepted"
     """The pod is being deleted, or gone."""
     GONE = "gone"
-    """The pod that was meant is not there any more."""
+    """The pod with this uid does not exist any more."""
     UNKNOWN = "unknown"
-    """It may have been evicted: the pod is looked at before anything else is done to it."""
+    """The pod may have been evicted. It is read before anything else is done to it."""
     BUDGET = "budget"
-    """A PodDisruptionBudget allows none now."""
+    """A PodDisruptionBudget allows no eviction now."""
     SEVERAL_BUDGETS = "several budgets"
-    """More than one budget selects the pod: it is never evicted."""
+    """More than one budget selects the pod, so it is never evicted."""
     NAMESPACE_TERMINATING = "namespace terminating"
-    """Its namespace is being deleted, and it with it."""
+    """The pod's namespace is being deleted."""
     REFUSED = "refused"
-    """A webhook, a policy or validation says no; it may say otherwise later."""
+    """A webhook, a policy or validation refuses. It may decide otherwise later."""
     NO_RIGHT = "no right"
-    """We may not evict: not this pod, and not the next one."""
+    """We lack the right to evict, for this pod and all others."""
     CHANGED = "changed"
-    """The pod changed at this very moment."""
+    """The pod changed during the request."""
     UNAVAILABLE = "unavailable"
-    """The server was not reached, or takes nothing more now: the request was not carried out."""
+    """The server was unreachable or overloaded. It did not execute the request."""
 
     @property
     def may_have_evicted(self) -> bool:
@@ -52,17 +53,17 @@ class Meaning(Enum):
 
     @property
     def fails(self) -> bool:
-        """Whether the API server failed, which says nothing about the pod."""
+        """Whether the API server failed. That says nothing about the pod."""
         return self in (Meaning.UNKNOWN, Meaning.UNAVAILABLE)
 
 
 class Answer(NamedTuple):
-    """One answer.
+    """A response to an eviction.
 
     Attributes:
         meaning: what is known after it.
-        text: what the server said; empty when it said yes.
-        patience: the seconds that it asks to wait at least.
+        text: the server's message; empty after a success.
+        patience: seconds that the server asks to wait at least.
     """
 
     meaning: Meaning
@@ -74,7 +75,7 @@ ACCEPTED = Answer(Meaning.ACCEPTED)
 
 
 def read(error: errors.KubeError) -> Answer:
-    """What an error means that came instead of a yes."""
+    """The meaning of an error."""
     if not isinstance(error, errors.ApiError):
         meaning = Meaning.UNAVAILABLE if isinstance(error, errors.Unreachable) else Meaning.UNKNOWN
         return Answer(meaning, str(error))
@@ -85,7 +86,7 @@ def read(error: errors.KubeError) -> Answer:
 
 def _meaning(error: errors.ApiError) -> Meaning:
     if error.denied_by_webhook:
-        return Meaning.REFUSED  # with whatever code it likes
+        return Meaning.REFUSED  # a webhook may use any status code
     match error:
         case errors.NotFound():
             return Meaning.GONE
@@ -120,5 +121,5 @@ def _failed(error: errors.ServerError) -> Meaning:
     if _BUSY_BUDGET in error.status.message:
         return Meaning.BUDGET
     if _WEBHOOK_FAILS in error.status.message:
-        return Meaning.REFUSED  # it is asked before anything is done
+        return Meaning.REFUSED  # admission runs before anything is done
     return Meaning.UNKNOWN

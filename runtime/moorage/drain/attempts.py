@@ -1,4 +1,4 @@
-"""Writes to nodes that were tried and are still wanted: none is repeated for nothing (ADR 11)."""
+"""Failed writes to nodes, with back-off: no write is repeated for nothing (ADR 11)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from .reasons import Finding, Reason
 from .steps import NodeStep, key
 
 BASE, MOST = 1.0, 30.0
-"""Seconds between two tries, doubled each time."""
+"""Seconds between two attempts, doubled each time."""
 AT_ONCE = 3
-"""How often a write may be made again at once because the node had changed meanwhile."""
+"""How often a write is repeated at once when the node had changed in between."""
 
 
 @dataclass(slots=True)
 class _Attempt:
-    """One step as it was tried last; moments are monotonic seconds."""
+    """The last attempt of a step. Moments are monotonic seconds."""
 
     under_way: bool = False
     tries: int = 0
@@ -26,10 +26,10 @@ class _Attempt:
 
 
 class Attempts:
-    """Remembers steps by node.
+    """The attempts by node.
 
     Args:
-        monotonic: seconds on a clock that never goes back.
+        monotonic: seconds on a monotonic clock.
     """
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
@@ -37,11 +37,11 @@ class Attempts:
         self._nodes: dict[str, dict[tuple[str, ...], _Attempt]] = {}
 
     def begun(self, step: NodeStep) -> None:
-        """A step is made from now on."""
+        """A step starts."""
         self._of(step).under_way = True
 
     def ended(self, step: NodeStep) -> None:
-        """It is not made any more, whatever became of it."""
+        """A step has ended, with any result."""
         known = self._nodes.get(step.name, {}).get(key(step))
         if known is not None:
             known.under_way = False
@@ -50,52 +50,52 @@ class Attempts:
         """The API server has accepted a step.
 
         Args:
-            step: what was done.
-            kept: whether its answer shows that it has what was wanted; a policy may have undone it.
+            step: the step.
+            kept: whether the response shows the wanted state. A policy may have undone it.
         """
         if kept:
             self._nodes.pop(step.name, None)
             return
-        text = "the API server took it, and its answer shows that it does not last"
+        text = "the API server accepted it, and its response shows that it does not last"
         self._tried(step, Finding(Reason.NOT_KEPT, text), 0.0)
 
     def failed(self, step: NodeStep, why: Finding, *, least: float = 0.0) -> None:
-        """A step could not be done; the server asks for so many seconds at least."""
+        """A step failed. The server may ask to wait at least some seconds."""
         self._tried(step, why, least)
 
     def changed(self, step: NodeStep) -> None:
-        """The node had changed meanwhile: decide again, at once unless that goes on."""
+        """The node had changed in between: decide again, at once unless that happens repeatedly."""
         attempt = self._of(step)
         attempt.changes += 1
         if attempt.changes > AT_ONCE:
-            self._tried(step, Finding(Reason.WRITE_FAILS, "somebody changes it again and again"), 0.0)
+            self._tried(step, Finding(Reason.WRITE_FAILS, "another program changes it again and again"), 0.0)
 
     def forget(self, step: NodeStep) -> None:
         """A step had its effect."""
         self._nodes.get(step.name, {}).pop(key(step), None)
 
     def due(self, step: NodeStep) -> bool:
-        """Whether a step may be made now."""
+        """Whether a step may be tried now."""
         return self.wait(step) == 0.0
 
     def wait(self, step: NodeStep) -> float | None:
-        """Seconds until a step may be made; None while it is under way."""
+        """Seconds until a step may be tried; None while it runs."""
         known = self._nodes.get(step.name, {}).get(key(step))
         if known is None:
             return 0.0
         return None if known.under_way else max(known.due - self._monotonic(), 0.0)
 
     def busy(self, name: str) -> bool:
-        """Whether anything is being done to a node."""
+        """Whether a step for a node is running."""
         return any(each.under_way for each in self._nodes.get(name, {}).values())
 
     def tries(self, step: NodeStep) -> int:
-        """How often a step could not be done."""
+        """How often a step has failed."""
         known = self._nodes.get(step.name, {}).get(key(step))
         return known.tries if known is not None else 0
 
     def trouble(self, step: NodeStep) -> Finding | None:
-        """Why a step was not done."""
+        """Why a step failed."""
         known = self._nodes.get(step.name, {}).get(key(step))
         return known.why if known is not None else None
 

@@ -1,7 +1,7 @@
-"""One cycle: all chosen nodes are tainted, then emptied a few at a time, for as long as nothing speaks against it.
+"""One drain cycle: taint all chosen nodes, then empty a few at a time, until done or until a reason to stop appears.
 
-A batch decides and remembers; it makes no request. One without chosen nodes tidies up: it finishes or rolls back what
-an earlier leader has begun, and hands back what nobody has deleted.
+A batch decides and remembers; it makes no requests. A batch without chosen nodes cleans up: it finishes or rolls back
+the drains of an earlier leader, and hands back nodes that nobody has deleted.
 """
 
 from __future__ import annotations
@@ -28,31 +28,31 @@ from .steps import Begin, Decision, Evict, HandBack, NodeStep, Outcome, RollBack
 from .stopping import Baseline, why_stop
 
 TRIES = 3
-"""How often tainting or cordoning a node may fail."""
+"""Failures after which tainting or cordoning a node is given up."""
 
 Classify = Callable[[Node, Sequence[Pod], ClusterState], Iterable[OnNode]]
 """What the pods on a node mean for its drain."""
 
 
 def nobody_claims(node: Node, cluster: ClusterState) -> str:  # noqa: ARG001
-    """No other program is at work on any node."""
+    """No other program works on any node."""
     return ""
 
 
 def nothing_pauses() -> str:
-    """Evictions are always in order."""
+    """Evictions are always allowed."""
     return ""
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the service decides.
+    """The decisions that the service makes.
 
     Attributes:
-        classify: what the pods on a node mean for its drain; asked at each look.
-        claimed: what another program is doing with a node, for people; empty when none is.
-        paused: why nothing is evicted and no node is begun with for the moment, for people; empty when nothing speaks
-            against it. Whatever is under way stays as it is, and its time goes on.
+        classify: returns what the pods on a node mean for its drain. Called at each round.
+        claimed: returns what another program does with a node, for people; empty when none does.
+        paused: returns why no eviction is made and no node is started for now, for people; empty when nothing prevents
+            that. Running drains stay as they are, and their time limits continue.
     """
 
     classify: Classify
@@ -62,11 +62,11 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What has become of a node.
+    """The result for a node.
 
     Attributes:
-        outcome: that.
-        why: the reason; None when it was emptied.
+        outcome: the result.
+        why: the reason; None when the node was emptied.
     """
 
     outcome: Outcome
@@ -78,10 +78,10 @@ class Orders:
     """What to do now.
 
     Attributes:
-        steps: together.
-        decisions: how it stands with each node.
-        ask: whether the simulation must be asked again before another node is begun.
-        wake: when to look again even if nothing happens; None: whenever.
+        steps: the steps, to be made in parallel.
+        decisions: the decision about each node.
+        ask: whether the simulation must run again before the next node starts.
+        wake: when to decide again even if nothing happens; None means no such time.
         finished: whether the cycle is over.
     """
 
@@ -94,15 +94,15 @@ class Orders:
 
 @dataclass(slots=True)
 class _Progress:
-    """One node of the cycle.
+    """The progress of one node in the cycle.
 
     Attributes:
-        chosen: whether it is to be emptied in this cycle.
-        begun: whether its turn has come.
-        phase: how far it was when it was seen last.
-        stop: why it is not gone on with.
-        finishing: since when the last write to it is wanted (monotonic seconds); None while none is.
-        ended: what has become of it.
+        chosen: whether the node is to be emptied in this cycle.
+        begun: whether its drain has started.
+        phase: its phase when it was last seen.
+        stop: why the drain must not continue; None while it may.
+        finishing: since when the last write to the node is due, in monotonic seconds; None when none is.
+        ended: the result; None while there is none.
     """
 
     chosen: bool
@@ -114,22 +114,22 @@ class _Progress:
 
 
 class Batch:
-    """A cycle.
+    """A drain cycle.
 
     Args:
         cycle: its id.
-        chosen: the nodes to be emptied, in this order; none to tidy up.
-        by: which installation we are.
-        policy: what the service decides.
+        chosen: the nodes to empty, in this order; none to clean up.
+        by: the id of our installation.
+        policy: the decisions that the service makes.
         settings: how nodes are drained.
-        evictions: those of the term.
-        attempts: writes to nodes of the term.
-        parallelism: of the term.
-        monotonic: seconds on a clock that never goes back.
-        hold_until: until when nothing is evicted (monotonic seconds), because another leader may have evicted.
+        evictions: the evictions of the term.
+        attempts: the writes to nodes of the term.
+        parallelism: how many nodes may be emptied at a time in the term.
+        monotonic: seconds on a monotonic clock.
+        hold_until: no eviction before this moment, in monotonic seconds, because another leader may have evicted.
 
     Attributes:
-        stopped: why nothing more is emptied; None as long as that goes on.
+        stopped: why no more nodes are emptied; None while the cycle continues.
     """
 
     def __init__(
@@ -160,24 +160,24 @@ class Batch:
 
     @property
     def ended(self) -> dict[str, Ended]:
-        """The nodes of which nothing more is to be done in this cycle."""
+        """The nodes for which nothing is left to do in this cycle."""
         return {name: each.ended for name, each in self._nodes.items() if each.ended is not None}
 
     @property
     def remaining(self) -> tuple[str, ...]:
-        """The chosen nodes whose turn has not come: what the simulation is asked about."""
+        """The chosen nodes that have not started. The simulation checks them."""
         return tuple(name for name, each in self._open() if each.chosen and not each.begun)
 
-    # --- what happened ---
+    # --- input ---
 
     def stop(self, why: Finding) -> None:
-        """Empty nothing more; what is not emptied is rolled back."""
+        """Stop the cycle. Nodes that are not emptied yet are rolled back."""
         if self.stopped is None:
             self.stopped = why
             self._parallelism.failed()
 
     def keep(self, wanted: Collection[str]) -> None:
-        """The simulation has been asked: of the nodes whose turn has not come only these are still wanted."""
+        """Take over the simulation's result: of the nodes that have not started, only these may still be emptied."""
         self._ask = False
         for name in self.remaining:
             if name not in wanted:
@@ -186,12 +186,12 @@ class Batch:
     # --- deciding ---
 
     def decide(self, cluster: ClusterState, *, doubtful: Collection[str] = (), errors: int = 0) -> Orders:
-        """What to do now.
+        """Decide what to do now.
 
         Args:
-            cluster: the cluster.
-            doubtful: nodes of which our last write is not known to have been made.
-            errors: how often in a row the API server has failed.
+            cluster: the current state of the cluster.
+            doubtful: nodes for which the result of our last write is unknown.
+            errors: failures of the API server in a row.
         """
         self._evictions.observe(cluster)
         floors = Floors(cluster, self._evictions.flying)
@@ -203,7 +203,7 @@ class Batch:
         evicting = 0
         for name, progress in self._nodes.items():
             if progress.ended is not None or self._attempts.busy(name):
-                continue  # what becomes of a node is not known while it is being written
+                continue  # the result is unknown while a write is running
             room = self._settings.evictions_at_once - self._evictions.under_way - evicting
             o = self._observe(name, progress, cluster, doubtful=name in doubtful, room=room)
             decision = decisions[name] = self._decide(o, progress, floors)
@@ -219,7 +219,7 @@ class Batch:
         return ((name, each) for name, each in self._nodes.items() if each.ended is None)
 
     def _find(self, cluster: ClusterState) -> None:
-        """See how far the nodes are, and take up those with a mark of ours that nobody has chosen."""
+        """Update the phases of the nodes, and add nodes that have our mark and were not chosen."""
         if self._baseline is None:
             self._baseline = Baseline.of(cluster)
         for name, node in cluster.nodes.items():
@@ -242,7 +242,7 @@ class Batch:
                 self._halt(progress, self.stopped)
 
     def _why_hold(self, cluster: ClusterState) -> Finding | None:
-        """Why nothing more is evicted for the moment."""
+        """Why no more evictions are made for now; None when they may be."""
         if self._monotonic() < self._hold_until:
             return Finding(Reason.SETTLING)
         if why := self._policy.paused():
@@ -281,9 +281,9 @@ class Batch:
         return decide(replace(o, stop=why), floors, self._evictions)
 
     def _gives_up(self, decision: Decision) -> Finding | None:
-        """Why a node is not gone on with, as far as the answers of the API server say it.
+        """Why the drain of a node must not continue, as far as responses of the API server tell.
 
-        What may be tried again says nothing: the answer is an old one, perhaps of an earlier cycle.
+        A failure that may be repeated is ignored: it may be of an earlier cycle.
         """
         for step in decision.steps:
             if not isinstance(step, NodeStep) or self._attempts.due(step):
@@ -298,7 +298,7 @@ class Batch:
         return next((wait.why for wait in decision.waits if wait.why.reason is Reason.RIGHTS), None)
 
     def _turn(self) -> Finding | None:
-        """Why no other node is begun with now."""
+        """Why no other node starts now; None when one may."""
         if not self._all_tainted():
             return Finding(Reason.NOT_ALL_TAINTED)
         if self._hold is not None and self._hold.reason is Reason.PAUSED:
@@ -316,7 +316,7 @@ class Batch:
             progress.stop = why
 
     def _note(self, progress: _Progress, due: Iterable[Step], cluster: ClusterState) -> int:
-        """Remember what is about to be done; returns how many evictions that are."""
+        """Record the steps that are about to be made. Returns the number of evictions among them."""
         evicting = 0
         for step in due:
             if isinstance(step, Begin):
@@ -333,20 +333,20 @@ class Batch:
     ) -> None:
         last = next((step for step in decision.steps if isinstance(step, RollBack | HandBack)), None)
         if last is not None:
-            self._halt(progress, last.why)  # it is not gone on with, whatever changes until that is done
+            self._halt(progress, last.why)  # the drain does not continue, whatever changes, until this step is made
         if decision.outcome is None:
             self._see_if_stuck(progress, decision)
         elif decision.outcome is Outcome.EMPTIED or (decision.outcome is Outcome.GONE and _was_emptied(progress)):
-            progress.phase = Phase.EMPTIED  # also where who deletes it was faster than our mark
+            progress.phase = Phase.EMPTIED  # also if the node was deleted before our mark was written
             self._emptied(name, progress, cluster, floors)
         else:
             progress.ended = Ended(decision.outcome, decision.why)
             self._failed(progress)
             if decision.outcome is Outcome.HANDED_BACK and progress.begun and decision.why is not None:
-                self.stop(decision.why)  # what was moved has come back: the scheduler has no other room
+                self.stop(decision.why)  # the evicted pods have returned, because the scheduler has no room elsewhere
 
     def _emptied(self, name: str, progress: _Progress, cluster: ClusterState, floors: Floors) -> None:
-        """A node is empty: that is a success once its pods are available again."""
+        """A node is empty. It counts as emptied when the replacements are available."""
         if not progress.begun:
             progress.ended = Ended(Outcome.EMPTIED)
         elif self._replacements.missing(name, cluster, floors) is None:
@@ -357,7 +357,7 @@ class Batch:
             progress.ended = Ended(Outcome.EMPTIED, self.stopped)
 
     def _see_if_stuck(self, progress: _Progress, decision: Decision) -> None:
-        """Give up on a last write to a node that fails for too long; whoever tidies up tries again."""
+        """Give up the last write to a node when it fails for too long. The next cleanup tries again."""
         last = [step for step in decision.steps if isinstance(step, NodeStep) and not isinstance(step, Begin)]
         if not last:
             progress.finishing = None
@@ -373,7 +373,7 @@ class Batch:
             self._failed(progress)
 
     def _failed(self, progress: _Progress) -> None:
-        """A node whose turn had come was not emptied: parallelism begins anew, and the simulation is asked again."""
+        """A started node was not emptied: reset the parallelism, and run the simulation again."""
         if progress.begun:
             self._parallelism.failed()
             self._ask = True
@@ -391,7 +391,7 @@ def _was_emptied(progress: _Progress) -> bool:
 
 
 def _mark(node: Node) -> Mark | None:
-    """What is marked on a node; None also when it cannot be read."""
+    """The mark of a node; None also when it cannot be read."""
     try:
         return names.read(node)
     except names.UnreadableMark:

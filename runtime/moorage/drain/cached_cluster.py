@@ -1,4 +1,4 @@
-"""Where a drain looks: the watch caches of a service, with our own writes on top."""
+"""The watch caches of a service that drains nodes, with our own writes on top."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .cluster_state import ClusterState
 
 
 class Followed(Protocol):
-    """The caches of a service that drains; those of workloads by kind."""
+    """The caches that a drain needs. Workloads are by kind."""
 
     @property
     def nodes(self) -> WatchCache[Node]:
@@ -35,7 +35,7 @@ class Followed(Protocol):
 
 
 class CachedCluster:
-    """What the caches say, with our own writes on top.
+    """Creates the state of the cluster from the caches.
 
     Args:
         caches: the watch caches.
@@ -49,15 +49,15 @@ class CachedCluster:
         self._unsubscribe = caches.pods.subscribe(lambda _: None, unread=self._on_unread)
 
     def close(self) -> None:
-        """Follow the caches no more."""
+        """Stop following the caches."""
         self._unsubscribe()
 
     def state(self, now: datetime, *, unseen: Mapping[str, str] | None = None) -> ClusterState:
-        """What there is now.
+        """The current state.
 
         Args:
             now: the API server's time.
-            unseen: kinds that cannot be seen, each with the reason.
+            unseen: kinds that cannot be watched, each with the reason.
         """
         caches = self._caches
         return ClusterState(
@@ -76,7 +76,7 @@ class CachedCluster:
         return {"Pod": pods, "PodDisruptionBudget": dict(self._caches.budgets.unreadable)}
 
     def _unread_on(self) -> Iterator[tuple[str, str]]:
-        """The nodes with pods that cannot be read; once bound, a pod stays where it is (ADR 12)."""
+        """The nodes with unreadable pods. Once bound, a pod stays on its node (ADR 12)."""
         for key, item in self._unread_pods.items():
             known = self._caches.pods.get(key)
             node = item.rest.spec.node_name

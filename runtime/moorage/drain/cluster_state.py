@@ -1,6 +1,6 @@
-"""What a drain sees of the cluster at one moment: nodes, pods, their workloads and budgets, and our own writes.
+"""The state of the cluster for a drain at one moment: nodes, pods, workloads and budgets, with our own writes.
 
-Pods are grouped by the workload at the top: what a Deployment must keep, it may keep in any of its ReplicaSets.
+Pods are grouped by their top-level controller: a Deployment may have its pods in any of its ReplicaSets.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ _GROUPS = {
     "ReplicationController": "",
     "StatefulSet": "apps",
 }
-"""The kinds that keep a number of pods, by their API group."""
+"""The kinds of controllers that keep a number of pods, by API group."""
 
 
 class Group(NamedTuple):
-    """A workload.
+    """A workload: a top-level controller and its pods.
 
     Attributes:
-        uid: of the controller at the top.
+        uid: the uid of the top-level controller.
         kind: its kind.
-        workload: that controller; of one of another kind, a ReplicaSet of it that wants what all of them want.
+        workload: that controller. For an unknown kind, one of its ReplicaSets, with the sum of their replicas.
     """
 
     uid: str
@@ -44,25 +44,25 @@ class Group(NamedTuple):
 
     @property
     def who(self) -> str:
-        """For people."""
+        """The name for people."""
         return f"{self.kind} {self.workload.key}"
 
 
 @dataclass(frozen=True)
 class ClusterState:
-    """One moment.
+    """The state of the cluster at one moment.
 
     Attributes:
         now: the API server's time.
         nodes: by name.
-        pods: all that there are.
+        pods: all pods.
         workloads: ReplicaSets, ReplicationControllers, StatefulSets and Deployments, by kind and key.
         budgets: PodDisruptionBudgets by key.
-        unseen: kinds that cannot be seen, each with the reason.
-        unread: objects that cannot be read, or not wholly, by kind and key, with the reason; what is above of them is
-            how they were when they could be.
-        unread_on: nodes with such pods, with the sentence.
-        virtual: nodes that come with each pod, and say nothing about the cluster's size.
+        unseen: kinds that cannot be watched, each with the reason.
+        unread: objects that are not fully readable, by kind and key, with the reason. The collections above hold their
+            last readable state.
+        unread_on: nodes with such pods, with the reason.
+        virtual: nodes that exist only for one pod each, and do not count for the size of the cluster.
     """
 
     now: datetime
@@ -80,7 +80,7 @@ class ClusterState:
         return self._by_node.get(node, ())
 
     def pod(self, key: str, uid: str) -> Pod | None:
-        """A pod, unless another one bears its name."""
+        """The pod with the same name and uid, or None."""
         found = self._by_key.get(key)
         return found if found is not None and found.metadata.uid == uid else None
 
@@ -95,28 +95,28 @@ class ClusterState:
         return [pod for pod in pods if selector.matches(pod.metadata.labels)]
 
     def group(self, pod: Pod) -> Group | None:
-        """The workload of a pod; None when it has none, or none that is known to keep a number of pods."""
+        """The workload of a pod; None when it has no controller, or none that keeps a number of pods."""
         owner = pod.metadata.controller()
         return self._group_of(pod.metadata.namespace, owner) if owner is not None else None
 
     def again(self, group: Group) -> Group | None:
-        """A workload as it is now; None when it is gone."""
+        """The current state of a workload; None when it does not exist any more."""
         if group.uid != group.workload.metadata.uid:
             return next((self._above(group.uid, each) for each in self._revisions.get(group.uid, ())), None)
         found = self.workloads.get(group.kind, {}).get(group.workload.key)
         return group._replace(workload=found) if found is not None and found.metadata.uid == group.uid else None
 
     def pods_of(self, uid: str) -> Sequence[Pod]:
-        """The pods of a workload, by the uid of its controller at the top."""
+        """The pods of a workload, by the uid of its top-level controller."""
         return self._by_group.get(uid, ())
 
     def doubt(self, kind: str, key: str) -> str:
-        """Why it is not known what an object says, for people; empty when it is known, or known not to exist."""
+        """Why the content of an object is unknown, for people; empty when it is known, or the object does not exist."""
         why = self.unseen.get(kind) or self.unread.get(kind, {}).get(key, "")
         return f"{kind} {key}: {why}" if why else ""
 
     def available(self, pod: Pod) -> bool:
-        """Whether a pod serves, and has done so for as long as its controller wants to see."""
+        """Whether a pod is available, by the minReadySeconds of its controller."""
         if self.doubt("Pod", pod.key):
             return False
         owner = pod.metadata.controller()
@@ -178,16 +178,16 @@ class ClusterState:
             key = f"{namespace}/{above.name}"
             top = self.workloads.get("Deployment", {}).get(key)
             if top is None or top.metadata.uid != above.uid or self.doubt("Deployment", key):
-                return None  # how many it must keep, nobody knows
+                return None  # the replicas are unknown
             return Group(top.metadata.uid, "Deployment", top)
         if owner.kind == "ReplicaSet" and above is not None:
             return self._above(above.uid, maker)
         return Group(maker.metadata.uid, owner.kind, maker)
 
     def _above(self, uid: str, maker: Workload) -> Group:
-        """The workload of a controller of which nothing is known but its ReplicaSets: it wants what they want together.
+        """The workload of a controller of an unknown kind. Its replicas are the sum over its ReplicaSets.
 
-        So it is with a Rollout of Argo: while one revision follows the other, each has some of the replicas.
+        A Rollout of Argo is such a controller: during an update, each revision has a part of the replicas.
         """
         wanted = sum(floor.wanted(each) for each in self._revisions.get(uid, ()))
         spec = msgspec.structs.replace(maker.spec, replicas=wanted)
@@ -203,7 +203,7 @@ class ClusterState:
         return found
 
     def _maker(self, namespace: str, owner: OwnerReference) -> Workload | None:
-        """The direct owner of a pod, if it is of a kind that keeps a number of pods."""
+        """The controller of a pod, if its kind keeps a number of pods."""
         if owner.kind not in _GROUPS or not _is(owner, owner.kind, _GROUPS[owner.kind]):
             return None
         key = f"{namespace}/{owner.name}"
@@ -225,12 +225,12 @@ def _is(owner: OwnerReference, kind: str, group: str) -> bool:
 
 
 def belongs_to_node(pod: Pod) -> bool:
-    """Whether a pod is on its node because of the node: a static pod, or one of a DaemonSet."""
+    """Whether a pod belongs to its node: a static pod, or a pod of a DaemonSet."""
     owner = pod.metadata.controller()
     made_there = owner is not None and (_is(owner, "DaemonSet", "apps") or _is(owner, "Node", ""))
     return made_there or MIRROR_ANNOTATION in pod.metadata.annotations
 
 
 def unscheduled(pod: Pod) -> bool:
-    """Whether a pod looks for a node."""
+    """Whether a pod waits for a node."""
     return not pod.spec.node_name and not pod.spec.scheduling_gates and pod.status.phase in ("", "Pending")

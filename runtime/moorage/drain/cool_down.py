@@ -1,4 +1,4 @@
-"""Nodes that are left alone for a while: what came to nothing is not tried again at once."""
+"""The time after a failed drain during which a node is not chosen again."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from .reasons import Finding, Reason
 from .settings import Settings
 
 _NO_FAULT = (Reason.INTERRUPTED.sentence, Reason.STOPPED.sentence, Reason.NOT_WANTED.sentence)
-"""What says nothing about the node: it may be chosen again at once."""
+"""Reasons that say nothing about the node: it may be chosen again at once."""
 
 
 def resting(node: Node, settings: Settings, now: datetime) -> Finding | None:
-    """Why a node is not to be chosen yet; None when nothing of an earlier drain speaks against it.
+    """Why a node must not be chosen yet; None when no earlier drain prevents that.
 
     Args:
         node: any node.
-        settings: for how long.
+        settings: the length of the cool-down.
         now: the API server's time.
     """
     try:
@@ -34,7 +34,7 @@ def resting(node: Node, settings: Settings, now: datetime) -> Finding | None:
 
 
 def until(mark: Mark, settings: Settings) -> datetime:
-    """Until when a node is left alone of which a drain has come to nothing, unless that was no fault of the node's."""
+    """The end of a node's cool-down after a failed drain; None when the node was not the cause."""
     if mark.reason.startswith(_NO_FAULT):
         return mark.since
     handed_back = mark.phase is Phase.HANDED_BACK

@@ -1,9 +1,9 @@
-"""What to do about one node, from what is known of it: level-triggered, and the same after any crash.
+"""Decides what to do about one node, from its current state only, so that the decision is the same after a crash.
 
-The life of a drain: chosen (soft taint) → draining (cordon, evictions) → emptied (soft taint again) → deleted by
-somebody else, or handed back. At any moment before it is emptied it may be rolled back. Three rules stand above all: a
-cordon or taint that our mark does not call ours is never taken off, no eviction takes a workload under its floor, and
-nobody asks for an eviction twice before the pod has been seen.
+A drain has these phases: chosen (soft taint) → draining (cordon, evictions) → emptied (soft taint again) → deleted by
+another program, or handed back. Until it is emptied, a node may be rolled back. Three rules always hold. A cordon or
+taint that our mark does not list is never removed. No eviction takes a workload below its floor. An eviction is not
+requested again before the pod was read.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from .steps import (
 )
 
 _CLOCK = timedelta(seconds=2)
-"""How far a time that we wrote may be behind one that the API server wrote: both have whole seconds. A pod that came in
-this time came with the cordon; to a node without one it would come again and again."""
+"""How far one of our times may be behind one of the API server's: both have whole seconds. A pod that came within this
+time came with the cordon. Without a cordon it would come again and again."""
 _SPOILS = frozenset(
     (
         Reason.FOREIGN_CORDON,
@@ -47,22 +47,22 @@ _SPOILS = frozenset(
         Reason.POD_HOLDS,
     )
 )
-"""Reasons for which not even a node without pods counts as emptied."""
+"""Reasons for which a node does not count as emptied, even without pods."""
 
 
 _OVER = {Phase.ROLLED_BACK: Outcome.ROLLED_BACK, Phase.HANDED_BACK: Outcome.HANDED_BACK}
 
 
 def decide(o: Observation, floors: Floors, evictions: Evictions) -> Decision:
-    """What to do about a node now.
+    """Decide what to do about a node now.
 
     Args:
-        o: what is known of it.
-        floors: what its pods' workloads must keep; each eviction is taken from it.
-        evictions: those of the term.
+        o: the state of the node.
+        floors: what workloads must keep; each eviction is subtracted from it.
+        evictions: the evictions of the term.
 
     Returns:
-        The next steps, and how things stand. Doing them and deciding again ends with an outcome.
+        The next steps and the state of the drain. After enough rounds there is an outcome.
     """
     if o.doubtful:
         return Decision((LookAtNode(o.name),))
@@ -84,14 +84,14 @@ def decide(o: Observation, floors: Floors, evictions: Evictions) -> Decision:
 
 
 def _deleted(o: Observation, mark: Mark | None) -> Decision:
-    """A node that somebody deletes: it counts as emptied when all that we move has left it, or is leaving."""
+    """A node that is being deleted counts as emptied when all pods to move have left it or are terminating."""
     why, drained = Finding(Reason.NODE_DELETED), mark is not None and mark.phase is Phase.DRAINING
     if drained and not any(each.stance is not Stance.STAYS and each.lives for each in o.pods):
         return Decision(outcome=Outcome.EMPTIED, why=why)
     return Decision(outcome=Outcome.GONE, why=why)
 
 
-# --- nothing of ours is on it ---
+# --- the node has nothing of ours ---
 
 
 def _unmarked(o: Observation, node: Node, mark: Mark | None) -> Decision:
@@ -109,12 +109,12 @@ def _unmarked(o: Observation, node: Node, mark: Mark | None) -> Decision:
 
 
 def _foreign(o: Observation, node: Node, *, cordoned: bool) -> Finding | None:
-    """What others say or do that rules a drain out.
+    """What other programs do or have set that rules a drain out.
 
     Args:
-        o: the node.
+        o: the state of the node.
         node: the same.
-        cordoned: whether a cordon is ours.
+        cordoned: whether the cordon is ours.
     """
     if o.claimed:
         return Finding(Reason.MARKED_BY_OTHERS, o.claimed)
@@ -124,7 +124,7 @@ def _foreign(o: Observation, node: Node, *, cordoned: bool) -> Finding | None:
 
 
 def _held(o: Observation) -> Finding | None:
-    """The pod that may not be moved, or of which nobody knows whether it may."""
+    """The pod that must not be moved, or of which that is unknown."""
     if o.unread:
         return Finding(Reason.POD_HOLDS, o.unread)
     holder = next((each for each in o.pods if each.stance is Stance.HOLDS and each.lives), None)
@@ -149,7 +149,7 @@ def _emptied(o: Observation, node: Node, mark: Mark) -> Decision:
     return Decision((HandBack(node, why),), why=why, phase=mark.phase)
 
 
-# --- chosen, or being drained ---
+# --- chosen or draining ---
 
 
 def _under_way(o: Observation, node: Node, mark: Mark, floors: Floors, evictions: Evictions) -> Decision:
@@ -175,7 +175,7 @@ def _spoils(why: Finding | None) -> bool:
 
 
 def _spoilt(o: Observation, node: Node, mark: Mark) -> Finding | None:
-    """What has come between: others at work on the node, or a pod that may not be moved."""
+    """What prevents the drain now: another program works on the node, or a pod must not be moved."""
     if mark.cordoned and not node.spec.unschedulable:
         return Finding(Reason.UNCORDONED)
     if mark.tainted and not names.soft_tainted(node):
@@ -186,7 +186,7 @@ def _spoilt(o: Observation, node: Node, mark: Mark) -> Finding | None:
 def _fails(
     o: Observation, mark: Mark, moving: list[OnNode], waits: tuple[Wait, ...], evictions: Evictions
 ) -> Finding | None:
-    """Why a drain comes to nothing by itself."""
+    """Why a drain has failed without an outside cause."""
     if not o.wanted:
         return Finding(Reason.INTERRUPTED)
     if mark.phase is Phase.CHOSEN:
@@ -216,9 +216,9 @@ def _leaving(each: OnNode) -> Finding:
 def _evict(
     o: Observation, moving: list[OnNode], floors: Floors, evictions: Evictions
 ) -> tuple[tuple[Step, ...], tuple[Wait, ...]]:
-    """The evictions that may be asked for now, and why the others may not.
+    """The evictions that may be requested now, and why the others may not.
 
-    They are taken from the floors although the node may yet be rolled back: then others wait for one look longer.
+    They are subtracted from the floors even if the node may be rolled back. Other nodes then wait for one more round.
     """
     steps: list[Step] = [LookAtPod(pod) for pod in evictions.to_look_at(o.name)]
     waits: list[Wait] = []

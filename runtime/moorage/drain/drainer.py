@@ -1,6 +1,6 @@
-"""Drains nodes for one term: runs one cycle at a time, and tidies up what others have left.
+"""Drains nodes during one term: it runs one cycle at a time, and cleans up the drains of earlier leaders.
 
-A term begins with nothing in memory. What was begun is read off the nodes' marks and the pods.
+A term starts without state in memory. Drains that have started are read from the marks of the nodes and from the pods.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ from .steps import Step
 logger = logging.getLogger(__name__)
 
 LONGEST_SLEEP = 5.0
-"""Seconds after which the cluster is looked at even if nothing has happened: pods become available by waiting."""
+"""Seconds after which a round starts even if nothing has happened, because pods become available with time."""
 SHORTEST_SLEEP = 0.25
-"""Seconds between two looks: what comes in quick succession is looked at together."""
+"""Seconds between two rounds. Changes in quick succession are handled in one round."""
 REST = 4.0
-"""How many times as long as a look has taken none is taken after it: those of a large cluster leave room for others."""
+"""After a round, the pause as a multiple of the time it took. It leaves CPU for other work in a large cluster."""
 
 Resimulate = Callable[[Sequence[str]], Awaitable[Collection[str]]]
-"""Which of some nodes could still go, as the cluster is now."""
+"""Returns which of some nodes could still be emptied, in the current state of the cluster."""
 
 
 class Drained(NamedTuple):
-    """What has become of a cycle.
+    """The result of a cycle.
 
     Attributes:
-        nodes: of each node, by name; nodes that were not chosen and had a mark of ours are among them.
+        nodes: the result for each node, by name. This includes nodes that were not chosen and had our mark.
         stopped: why the cycle was stopped; None when it was not.
     """
 
@@ -54,19 +54,19 @@ class Drained(NamedTuple):
 
 
 class Drainer:
-    """One term's.
+    """Drains nodes during one term.
 
     Args:
-        client: the API server; one that does not wait itself when flow control pushes back (``patience`` 0).
-        cached: the cluster.
-        fence: lets requests through, a few at a time, and writes only while we lead.
-        clock: the API server's.
-        by: which installation we are.
-        policy: what the service decides.
+        client: the API server. It must not wait when flow control rejects a request (``patience`` 0).
+        cached: the state of the cluster.
+        fence: limits requests, and lets only the leader write.
+        clock: the API server's clock.
+        by: the id of our installation.
+        policy: the decisions that the service makes.
         settings: how nodes are drained.
-        monotonic: seconds on a clock that never goes back.
-        unseen: kinds that cannot be seen now, each with the reason.
-        tell: told of what people may want to know.
+        monotonic: seconds on a monotonic clock.
+        unseen: returns the kinds that cannot be watched now, each with the reason.
+        tell: is called with each step, for Events and reports.
     """
 
     def __init__(
@@ -100,33 +100,33 @@ class Drainer:
 
     @property
     def batch(self) -> Batch | None:
-        """The cycle that runs, for reports; None when none does."""
+        """The current cycle, for reports; None when none runs."""
         return self._batch
 
     def stir(self) -> None:
-        """Something has happened in the cluster: look at it soon."""
+        """The cluster has changed: start a round soon."""
         self._stirred.set()
 
     def use(self, settings: Settings) -> None:
-        """How nodes are drained from the next cycle on."""
+        """Change how nodes are drained, from the next cycle on."""
         self._settings = settings
         self._evictions.use(settings)
         self._parallelism.use(settings.parallel)
 
     def stop(self, detail: str = "") -> None:
-        """Empty nothing more in the cycle that runs; what is not emptied is rolled back."""
+        """Stop the current cycle. Nodes that are not emptied yet are rolled back."""
         if self._batch is not None:
             self._batch.stop(Finding(Reason.STOPPED, detail))
             self.stir()
 
     async def tidy(self) -> Mapping[str, Ended]:
-        """Finish or roll back what is under way with no cycle running, and hand back what nobody has deleted.
+        """Clean up: finish or roll back drains without a cycle, and hand back emptied nodes that nobody has deleted.
 
         Returns:
-            What has become of each node with a mark of ours.
+            The result for each node with our mark.
 
         Raises:
-            NotLeading: we lead no more.
+            NotLeading: this replica is not the leader any more.
         """
         return await self._run("", (), _all)
 
@@ -134,15 +134,16 @@ class Drainer:
         """Empty nodes.
 
         Args:
-            chosen: their names, in the order in which they are to go.
-            resimulate: asked before the first node and after each that was emptied which of the others could still go.
+            chosen: the names of the nodes, in order.
+            resimulate: returns which of the remaining nodes could still be emptied. Called before the first node, and
+                after each emptied one.
             cycle: the id of the cycle; a new one by default.
 
         Returns:
-            What has become of each.
+            The result for each node.
 
         Raises:
-            NotLeading: we lead no more.
+            NotLeading: this replica is not the leader any more.
         """
         ended = await self._run(cycle or str(uuid.uuid4()), chosen, resimulate)
         return Drained(ended, self._stopped)
@@ -151,7 +152,7 @@ class Drainer:
 
     async def _run(self, cycle: str, chosen: Sequence[str], resimulate: Resimulate) -> Mapping[str, Ended]:
         if self._batch is not None:
-            raise RuntimeError("a cycle runs already")  # never two at a time
+            raise RuntimeError("a cycle runs already")  # one cycle at a time
         self._see_predecessors()
         batch = self._batch = Batch(
             cycle,
@@ -173,7 +174,7 @@ class Drainer:
         return batch.ended
 
     def _see_predecessors(self) -> None:
-        """Whoever led before may have evictions under way, if a drain of ours is: nothing is evicted for a moment."""
+        """If a drain of ours has started, an earlier leader may have evictions in flight: wait before evicting."""
         if self._looked:
             return
         self._looked = True
@@ -190,7 +191,7 @@ class Drainer:
 
 
 class _Cycle:
-    """Runs one batch until it is finished."""
+    """Run one batch until it is finished."""
 
     def __init__(
         self,
@@ -222,7 +223,7 @@ class _Cycle:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _look(self) -> bool:
-        """Look once, and begin what is to be done; returns whether there is more to come."""
+        """Run one round: decide, and start the steps. Returns whether the batch is unfinished."""
         await self._executor.ready()
         self._stirred.clear()
         if self._lost:
@@ -265,11 +266,11 @@ class _Cycle:
             await self._executor.run(step, self._batch.cycle)
         except NotLeading:
             self._lost = True
-        except Exception as error:  # a defect: the other steps go on
+        except Exception as error:  # a bug in one step must not stop the others
             self._executor.broke(step, error)
 
     async def _ask(self) -> None:
-        """Ask the simulation; a failure of it stops the cycle."""
+        """Run the simulation. If it fails, the cycle stops."""
         try:
             wanted = await self._resimulate(self._batch.remaining)
         except Exception as error:

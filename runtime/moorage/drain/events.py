@@ -1,4 +1,4 @@
-"""What people are told on a node that is drained: Events in the same words, whoever drains it."""
+"""The Events on a drained node. All programs that drain use the same texts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .steps import Begin, HandBack, MarkEmptied, NodeStep, RollBack
 
 
 class Told(NamedTuple):
-    """One Event: its type, its reason in one word, and the sentence."""
+    """An Event: its type, its reason (one word), and its text."""
 
     type: EventType
     reason: str
@@ -18,11 +18,11 @@ class Told(NamedTuple):
 
 
 def told_of(step: NodeStep, why: str) -> Told | None:
-    """What is told of a step that was done; None for one that changes nothing for people.
+    """The Event for a step that was made; None for a step that changes nothing for people.
 
     Args:
-        step: what was done.
-        why: why the pods may go, as part of a sentence.
+        step: the step.
+        why: why the pods may be evicted, as part of a sentence.
     """
     match step:
         case Begin():
@@ -30,19 +30,19 @@ def told_of(step: NodeStep, why: str) -> Told | None:
         case MarkEmptied():
             return Told("Normal", "Emptied", "All of its pods that move have left: it may be deleted")
         case RollBack(_, finding):
-            return Told("Warning", "RolledBack", f"It is not emptied, and given back: {finding}")
+            return Told("Warning", "RolledBack", f"It is rolled back: {finding}")
         case HandBack(_, finding):
-            return Told("Warning", "HandedBack", f"It was emptied, and is given back: {finding}")
+            return Told("Warning", "HandedBack", f"It was emptied, and is handed back: {finding}")
     return None
 
 
 def tell_node(recorder: EventRecorder, name: str, told: Told) -> None:
-    """Write it on a node.
+    """Record an Event on a node.
 
     Args:
-        recorder: writes the Event.
-        name: the node's.
-        told: what.
+        recorder: writes Events.
+        name: the name of the node.
+        told: the Event.
     """
-    about = ObjectRef("v1", "Node", name, uid=name)  # as the kubelet has it: kubectl looks for both
+    about = ObjectRef("v1", "Node", name, uid=name)  # as in Events of the kubelet: kubectl looks for both
     recorder.record(about, type=told.type, reason=told.reason, action="Drain", note=told.note)

@@ -1,7 +1,7 @@
-"""The evictions of a term: those under way, those that no watch has shown yet, and when others may be tried again.
+"""The evictions of a term: those in flight, those that no watch has shown yet, and when refused ones may be repeated.
 
-A pod that was evicted, or may have been, counts as gone until it is seen: nobody asks for it twice because a watch is
-late or an answer was lost. Nothing of this is stored: whoever leads next sees it in the pods.
+A pod that was or may have been evicted counts as gone until a watch shows its state. So a late watch or a lost response
+never causes a second request. This state is not stored: the next leader sees it in the pods.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from .settings import Settings
 
 
 class State(Enum):
-    """How it stands with one eviction."""
+    """The state of one eviction."""
 
     ASKED = "asked"
-    """No answer has come."""
+    """No response has arrived."""
     UNSEEN = "unseen"
-    """The pod is, or may be, evicted, and not seen to be."""
+    """The pod was or may have been evicted, and no watch shows it."""
     REFUSED = "refused"
-    """It was certainly not evicted, and may be tried again later."""
+    """The pod was certainly not evicted. The request may be repeated later."""
 
 
 @dataclass(slots=True)
 class Eviction:
-    """One pod's; moments are monotonic seconds.
+    """The eviction of one pod. Moments are monotonic seconds.
 
     Attributes:
-        pod: as it was when it was asked for.
-        node: where it was.
-        state: how it stands.
-        at: since when.
-        due: when it may be tried again, or looked at.
+        pod: the pod when the eviction was requested.
+        node: the node of the pod.
+        state: the state of the eviction.
+        at: since when it has this state.
+        due: when the request may be repeated, or the pod is read.
         tries: how often it was refused.
-        answer: the last one.
+        answer: the last response.
     """
 
     pod: Pod
@@ -53,11 +53,11 @@ class Eviction:
 
 
 class Evictions:
-    """Remembers them.
+    """Records evictions.
 
     Args:
-        settings: how long to wait.
-        monotonic: seconds on a clock that never goes back.
+        settings: back-off and time limits.
+        monotonic: seconds on a monotonic clock.
     """
 
     def __init__(self, settings: Settings, monotonic: Callable[[], float]) -> None:
@@ -66,39 +66,39 @@ class Evictions:
         self._known: dict[str, Eviction] = {}
 
     def use(self, settings: Settings) -> None:
-        """How long to wait from now on."""
+        """Change back-off and time limits."""
         self._settings = settings
 
     @property
     def known(self) -> Mapping[str, Eviction]:
-        """All, by the pod's uid."""
+        """All evictions, by the pod's uid."""
         return self._known
 
     @property
     def flying(self) -> frozenset[str]:
-        """Uids of the pods that count as gone although they are not seen to be."""
+        """Uids of the pods that count as gone although no watch shows that."""
         return frozenset(uid for uid, each in self._known.items() if each.state is not State.REFUSED)
 
     @property
     def under_way(self) -> int:
-        """How many have not been answered."""
+        """The number of evictions without a response."""
         return sum(1 for each in self._known.values() if each.state is State.ASKED)
 
-    # --- what happened ---
+    # --- events ---
 
     def asked(self, pod: Pod) -> None:
-        """A pod's eviction is asked for, from now on."""
+        """The eviction of a pod is requested now."""
         uid, node = pod.metadata.uid, pod.spec.node_name
         known = self._known.get(uid)
         tries = known.tries if known is not None else 0
         self._known[uid] = Eviction(pod, node, State.ASKED, self._monotonic(), tries=tries)
 
     def withdrawn(self, pod: Pod) -> None:
-        """It was not asked for after all."""
+        """The eviction was not requested after all."""
         self._known.pop(pod.metadata.uid, None)
 
     def answered(self, pod: Pod, answer: Answer) -> None:
-        """An answer has come."""
+        """A response has arrived."""
         known = self._known.get(pod.metadata.uid)
         if known is None:
             return
@@ -110,23 +110,23 @@ class Evictions:
             self._refused(known, answer.patience)
 
     def found(self, pod: Pod) -> None:
-        """The pod was looked at, long after the answer, and nothing has happened to it."""
+        """The pod was read long after the response, and it is unchanged."""
         known = self._known.get(pod.metadata.uid)
         if known is not None and known.state is State.UNSEEN:
             self._refused(known, 0.0)
 
     def observe(self, cluster: ClusterState) -> None:
-        """Forget what the watch has shown."""
+        """Drop evictions that a watch has shown."""
         for uid, each in list(self._known.items()):
             pod = cluster.pod(each.pod.key, uid)
             gone = pod is None or pod.metadata.deletion_timestamp is not None
             if gone and each.state is not State.ASKED:
                 del self._known[uid]
 
-    # --- what is to be done ---
+    # --- decisions ---
 
     def against(self, pod: Pod) -> tuple[Finding, float] | None:
-        """Why a pod is not evicted now whatever else is so, and the seconds until it may be; None when it may."""
+        """Why a pod must not be evicted now, and the seconds until it may; None when it may be evicted."""
         known = self._known.get(pod.metadata.uid)
         if known is None:
             return None
@@ -138,18 +138,18 @@ class Evictions:
         return trouble(known), wait
 
     def trouble(self, pod: Pod) -> Finding | None:
-        """Why a pod's eviction did not come about, as far as that is known."""
+        """Why a pod's eviction has failed, as far as that is known."""
         known = self._known.get(pod.metadata.uid)
         return trouble(known) if known is not None else None
 
     def to_look_at(self, node: str) -> list[Pod]:
-        """The pods of a node of which nothing was seen for too long."""
+        """The pods on a node that no watch has shown for too long."""
         now = self._monotonic()
         waiting = (each for each in self._known.values() if each.node == node and each.state is State.UNSEEN)
         return [each.pod for each in waiting if each.due <= now]
 
     def looking(self, pod: Pod) -> None:
-        """A pod is looked at from now on: not again at once."""
+        """A pod is read now, and not again at once."""
         known = self._known.get(pod.metadata.uid)
         if known is not None:
             known.due = self._monotonic() + self._settings.look_after.total_seconds()
@@ -175,6 +175,6 @@ _TROUBLES = {
 
 
 def trouble(eviction: Eviction) -> Finding:
-    """Why an eviction did not come about."""
+    """Why an eviction has failed."""
     answer = eviction.answer
     return Finding(_TROUBLES.get(answer.meaning, Reason.EVICTION_REFUSED), answer.text, eviction.pod.key)

@@ -1,7 +1,7 @@
-"""Does one step, only while we lead, and only to what was meant; what it did is in the cached, or remembered, at once.
+"""Makes one step, only as the leader and only to the intended object, and records the result at once.
 
-No step is made twice for nothing: a write to a node is among the attempts, an eviction in its ledger, from the moment
-it is begun. What became of a request whose answer was lost is looked up before anything else is done to the object.
+No step is made twice. A write to a node is in ``Attempts``, and an eviction is in ``Evictions``, from the moment it
+starts. If a response is lost, the object is read before anything else is done to it.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """Something that was done, or was refused, for people.
+    """A step that was made or refused, for people.
 
     Attributes:
-        step: what.
-        refused: why it was not done; None when it was.
+        step: the step.
+        refused: why it was refused; None when it was made.
     """
 
     step: Step
@@ -43,21 +43,21 @@ class News:
 
 
 class Executor:
-    """Does steps.
+    """Makes steps.
 
     Args:
-        client: the API server; one that does not wait itself when flow control pushes back (``patience`` 0).
-        fence: lets requests through, a few at a time, and writes only while we lead.
-        cached: told of everything that was done.
-        evictions: those of the term.
-        attempts: writes to nodes of the term.
-        by: which installation we are.
-        now: the API server's time.
-        tell: told of what people may want to know.
+        client: the API server. It must not wait when flow control rejects a request (``patience`` 0).
+        fence: limits requests, and lets only the leader write.
+        cached: records all writes.
+        evictions: the evictions of the term.
+        attempts: the writes to nodes of the term.
+        by: the id of our installation.
+        now: returns the API server's time.
+        tell: is called with each step, for Events and reports.
 
     Attributes:
-        errors: how often in a row the API server has failed; only a write that it answers ends the row.
-        doubtful: nodes of which the last write is not known to have been made.
+        errors: failures of the API server in a row. Only a write that it answers resets this.
+        doubtful: nodes for which the result of our last write is unknown.
     """
 
     def __init__(
@@ -82,11 +82,11 @@ class Executor:
         self._tell = tell
 
     async def ready(self) -> None:
-        """Return as soon as a step could be done at once; what is decided before that only ages."""
+        """Wait until a step could be made at once, because a decision becomes outdated while it waits."""
         await self._fence.turn()
 
     def begin(self, step: Step) -> None:
-        """A step is done from now on: ``run`` must follow."""
+        """A step starts. ``run`` must follow."""
         match step:
             case Evict(pod):
                 self._evictions.asked(pod)
@@ -96,14 +96,14 @@ class Executor:
                 self._attempts.begun(step)
 
     async def run(self, step: Step, cycle: str) -> None:
-        """Do a step that was begun; what became of it is in the cached, among the attempts or among the evictions.
+        """Make a step that has started, and record its result.
 
         Args:
-            step: what a batch has ordered.
+            step: a step of a batch.
             cycle: the id of its cycle.
 
         Raises:
-            NotLeading: we lead no more; nothing was written.
+            NotLeading: this replica is not the leader any more; nothing was written.
         """
         match step:
             case Evict(pod):
@@ -116,7 +116,7 @@ class Executor:
                 await self._careful(step, lambda: self._write(step, cycle))
 
     def broke(self, step: Step, error: Exception) -> None:
-        """A step ended by an error of our own: whether it was done is not known."""
+        """A step ended with an exception of our own code. Whether it was made is unknown."""
         logger.error("step broke", extra={"step": type(step).__name__}, exc_info=error)
         text = f"{type(error).__name__}: {error}"
         match step:
@@ -168,7 +168,7 @@ class Executor:
         self._tell(News(step))
 
     def _changes(self, step: NodeStep, cycle: str) -> dict[str, Any] | None:
-        """What a step writes; None when the node is not as the step thinks."""
+        """The patch for a step; None when the node is not in the state that the step expects."""
         if isinstance(step, LookAtNode):
             return None
         node, now = step.node, self._now()
@@ -220,7 +220,7 @@ class Executor:
             self._tell(News(step, self._evictions.trouble(pod)))
 
     async def _look_at_pod(self, pod: Pod) -> None:
-        """Read a pod of which nothing was heard for long after it was to be evicted."""
+        """Read a pod that no watch has shown for long after its eviction."""
         meta = pod.metadata
         try:
             async with self._fence.read():

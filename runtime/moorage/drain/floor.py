@@ -1,8 +1,8 @@
-"""How many pods a workload must keep when it has no PodDisruptionBudget, and which pods count; pure.
+"""The floor of a workload without a PodDisruptionBudget: how many available pods it keeps, and which pods count. Pure.
 
-A rolling update says how many pods may be missing. Percentages round as the Deployment controller rounds them
-(pkg/controller/deployment/util/deployment_util.go, ``ResolveFenceposts`` and ``MaxUnavailable``), and as the
-StatefulSet controller does (pkg/controller/statefulset/stateful_set_utils.go, ``getStatefulSetMaxUnavailable``): down.
+A rolling update limits how many pods may be unavailable. Percentages are rounded down, as in the Deployment controller
+(pkg/controller/deployment/util/deployment_util.go, ``ResolveFenceposts`` and ``MaxUnavailable``) and the StatefulSet
+controller (pkg/controller/statefulset/stateful_set_utils.go, ``getStatefulSetMaxUnavailable``).
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ _PERCENTAGE = re.compile(r"([0-9]{1,9})%")
 
 
 def least(kind: str, workload: Workload) -> int:
-    """How many available pods a workload keeps: replicas − max(1, maxUnavailable), and one at the least.
+    """The available pods that a workload keeps: replicas − max(1, maxUnavailable), at least one.
 
     Args:
         kind: ``Deployment``, ``ReplicaSet``, ``ReplicationController`` or ``StatefulSet``.
-        workload: the controller at the top.
+        workload: the top-level controller.
     """
     replicas = wanted(workload)
     return max(1, replicas - max(1, max_unavailable(kind, workload)))
 
 
 def wanted(workload: Workload) -> int:
-    """How many pods a workload is to have; where nothing is said, one."""
+    """The desired replicas of a workload; one when the field is missing."""
     return 1 if workload.spec.replicas is None else workload.spec.replicas
 
 
 def max_unavailable(kind: str, workload: Workload) -> int:
-    """How many pods a rolling update of a workload may take away at a time; 0 when it says nothing of that."""
+    """How many pods a rolling update may make unavailable; 0 when the workload does not say."""
     if kind == "Deployment":
         return _scaled(workload.spec.strategy, wanted(workload))
     if kind == "StatefulSet":
@@ -43,7 +43,7 @@ def max_unavailable(kind: str, workload: Workload) -> int:
 
 
 def _scaled(strategy: UpdateStrategy, replicas: int) -> int:
-    """``GetScaledValueFromIntOrPercent``, rounded down; what cannot be read takes nothing away."""
+    """``GetScaledValueFromIntOrPercent``, rounded down; 0 for an unreadable value."""
     if strategy.type not in ("", "RollingUpdate") or strategy.rolling_update is None:
         return 0
     value = strategy.rolling_update.max_unavailable
@@ -54,24 +54,24 @@ def _scaled(strategy: UpdateStrategy, replicas: int) -> int:
 
 
 def ready_condition(pod: Pod) -> Condition | None:
-    """What a pod says of its readiness."""
+    """The Ready condition of a pod."""
     return next((each for each in pod.status.conditions if each.type == "Ready"), None)
 
 
 def ready(pod: Pod) -> bool:
-    """Whether a pod says that it is ready."""
+    """Whether the Ready condition of a pod is true."""
     condition = ready_condition(pod)
     return condition is not None and condition.status == "True"
 
 
 def available(pod: Pod, min_ready_seconds: int, now: datetime) -> bool:
-    """Whether a pod serves, and has done so for long enough (pkg/api/v1/pod/util.go, ``IsPodAvailable``).
+    """Whether a pod is available: Ready for long enough (pkg/api/v1/pod/util.go, ``IsPodAvailable``).
 
-    One that is being deleted does not, whatever it says.
+    A terminating pod never is.
 
     Args:
         pod: any pod.
-        min_ready_seconds: of its controller.
+        min_ready_seconds: the field of its controller.
         now: the API server's time.
     """
     condition = ready_condition(pod)

@@ -1,7 +1,7 @@
-"""Whether one more pod may be evicted now: its budget, and the floor of its workload, counted over the whole cluster.
+"""Decides whether one more pod may be evicted now, by its budget and the floor of its workload in the whole cluster.
 
-Counted is what the watch shows, less what we have evicted and it has not shown yet. So no eviction of ours takes a
-workload under its floor, however late the watch is; and the next one waits until a replacement is available.
+The count is what the watch shows, minus our evictions that it does not show yet. So no eviction takes a workload below
+its floor, even if the watch is late. The next eviction waits until a replacement is available.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class _Budget(NamedTuple):
 
 
 class Floors:
-    """What may still go.
+    """What may still be evicted.
 
     Args:
-        cluster: the cluster.
-        flying: uids of pods that we have evicted, or may have, and that the cluster does not show as gone.
+        cluster: the state of the cluster.
+        flying: uids of pods that we have or may have evicted, and that the state still shows.
     """
 
     def __init__(self, cluster: ClusterState, flying: Collection[str]) -> None:
@@ -41,26 +41,26 @@ class Floors:
         self._selected: dict[str, list[Pod]] = {}
 
     def against(self, pod: Pod, *, exempt: bool = False) -> Finding | None:
-        """Why a pod may not be evicted now; None when it may.
+        """Why a pod must not be evicted now; None when it may be.
 
         Args:
-            pod: on a node that is drained.
-            exempt: whether its workload may lose it whatever is left: a single replica in aggressive mode, or a pod
-                that somebody has called disposable. Its budget counts all the same.
+            pod: a pod on a node that is drained.
+            exempt: whether the floor does not apply: a single replica in aggressive mode, or a disposable pod. The
+                budget applies in any case.
         """
         found = self._budget_of(pod)
         if isinstance(found, Finding):
             return found
         if found is not None:
             if not floor.ready(pod) and found.budget.spec.unhealthy_pod_eviction_policy == "AlwaysAllow":
-                return None  # nobody is worse off
+                return None  # the pod is not available, so its workload loses nothing
             if why := self._against_budget(found, pod):
                 return why
         if exempt:
             return None
         group = self._cluster.group(pod)
         if group is None:
-            return Finding(Reason.FLOOR_UNKNOWN, "its controller is not known to keep a number of pods", pod.key)
+            return Finding(Reason.FLOOR_UNKNOWN, "the number of pods that its controller keeps is unknown", pod.key)
         return self._against_floor(group, pod, 1 if found is not None else floor.least(group.kind, group.workload))
 
     def take(self, pod: Pod) -> None:
@@ -68,10 +68,10 @@ class Floors:
         self._flying.add(pod.metadata.uid)
 
     def available(self, uid: str) -> int:
-        """How many available pods a workload has, by the uid of its controller at the top."""
+        """Available pods of a workload, by the uid of its top-level controller."""
         return sum(1 for pod in self._cluster.pods_of(uid) if self._counts(pod))
 
-    # --- pieces ---
+    # --- budgets ---
 
     def _counts(self, pod: Pod) -> bool:
         return pod.metadata.uid not in self._flying and self._cluster.available(pod)
@@ -92,7 +92,7 @@ class Floors:
         if left < status.desired_healthy:
             detail = f"{found.key}: {left} pods would be healthy, {status.desired_healthy} are wanted"
             return Finding(Reason.BUDGET_SPENT, detail, pod.key)
-        # The server takes one off when it evicts, and the budget's status may be older than that.
+        # The server subtracts one when it evicts, and the budget's status may be older than that.
         unseen = sum(1 for each in selected if self._unseen(each, status.disrupted_pods))
         if floor.ready(pod) and status.disruptions_allowed - unseen <= 0:
             return Finding(Reason.BUDGET_SPENT, f"{found.key} allows {status.disruptions_allowed}", pod.key)
@@ -108,7 +108,7 @@ class Floors:
         return pods
 
     def _budget_of(self, pod: Pod) -> _Budget | Finding | None:
-        """The budget of a pod, or why its eviction is not possible, or not known to be."""
+        """The budget of a pod, or why its eviction is impossible or that is unknown."""
         if _BUDGET in self._cluster.unseen:
             return Finding(Reason.FLOOR_UNKNOWN, self._cluster.unseen[_BUDGET], pod.key)
         budgets = self._in_namespace(pod.metadata.namespace)

@@ -1,4 +1,4 @@
-"""Nodes that a drain has left behind, and how they are given back by a person, with whoever drained them stopped."""
+"""Rolls back the drain of a node by hand, while the program that drained it is stopped."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WHY = str(Finding(Reason.STOPPED, "given back by hand"))
 
 
 def left(node: Node) -> str:
-    """What of a drain is left on a node, for people; empty when nothing is, or nobody knows what.
+    """What a drain has left on a node, for people; empty when there is nothing, or when that is unknown.
 
     Args:
         node: any node.
@@ -28,14 +28,14 @@ def left(node: Node) -> str:
 
 
 async def give_back(client: Client, found: Node) -> None:
-    """Take what is left off a node as it is at this moment, and leave the reason.
+    """Remove what a drain has set on a node, and keep the reason.
 
     Args:
-        client: of somebody who may read and change nodes.
-        found: the node; one that was made anew or given back meanwhile stays as it is.
+        client: an account that may read and change nodes.
+        found: the node. A node that was created again or changed since stays as it is.
 
     Raises:
-        KubeError: it was not given back; a Conflict means that it has just changed: look again.
+        KubeError: nothing was removed. A Conflict means that the node has just changed: read it again.
     """
     now = await client.get(resources.NODES, found.metadata.name)
     meta, mark = now.metadata, _mark(now)
@@ -48,7 +48,7 @@ async def give_back(client: Client, found: Node) -> None:
 
 
 def _mark(node: Node) -> Mark | None:
-    """The mark of a drain of which something is still set; None also when it cannot be read."""
+    """The mark of a drain that has left something on a node; None also when it cannot be read."""
     try:
         mark = names.read(node)
     except names.UnreadableMark:

@@ -1,7 +1,8 @@
-"""The taint and the annotation of a node that is drained: who does it, in which cycle, and what was set for it.
+"""The soft taint and the annotation of a drained node.
 
-The annotation says what is ours on the node, and never what is to be done: that is decided anew from the cluster,
-whoever leads. So a mark that somebody has forged can lead to nothing but our taint and our cordon being taken off.
+The annotation says which installation drains the node, in which cycle, and what is ours on it. It does not say what is
+to be done. Each leader decides that again from the state of the cluster. So a forged annotation can only make us remove
+our own taint and cordon.
 """
 
 from __future__ import annotations
@@ -17,49 +18,49 @@ from moorage.reservations import moment
 from moorage.scheduling import removal_marks
 
 SOFT_TAINT = Taint(key=removal_marks.EVICTED, value="true", effect="PreferNoSchedule")
-"""The scheduler goes elsewhere as long as there is room elsewhere."""
+"""The scheduler prefers other nodes while they have room."""
 
 DRAIN_ANNOTATION = "moorage.dev/drain"
 
 _BEYOND = 9999
-"""A year to which nothing can be added: nobody has drained a node then."""
+"""The last year to which time can be added. No node was drained then."""
 
 MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
-"""On the API server's copy of a static pod."""
+"""The annotation of a static pod's mirror pod."""
 
 
 class Phase(Enum):
-    """How far a node has come."""
+    """The phases of a drain."""
 
     CHOSEN = "chosen"
-    """It has the soft taint, and its turn is to come."""
+    """The node has the soft taint and waits for its turn."""
     DRAINING = "draining"
-    """Its pods are evicted."""
+    """Its pods are being evicted."""
     EMPTIED = "emptied"
-    """Its pods are gone; it has the soft taint, and somebody is to delete it."""
+    """Its pods are gone. It has the soft taint, and another program is expected to delete it."""
     ROLLED_BACK = "rolled-back"
-    """Nothing of ours is left on it but the reason."""
+    """The drain has failed. Only the reason is left on the node."""
     HANDED_BACK = "handed-back"
-    """It was emptied, and nobody has deleted it: nothing of ours is left on it but the reason."""
+    """The node was emptied and not deleted. Only the reason is left on it."""
 
     @property
     def over(self) -> bool:
-        """Whether nothing is set for it any more."""
+        """Whether nothing of ours is set on the node any more."""
         return self in (Phase.ROLLED_BACK, Phase.HANDED_BACK)
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What the annotation says.
+    """The content of the annotation.
 
     Attributes:
-        by: the installation that drains the node.
-        cycle: id of the cycle in which it was chosen.
-        phase: how far it has come.
-        since: when that phase began, in the API server's time.
+        by: the id of the installation that drains the node.
+        cycle: the id of the cycle in which the node was chosen.
+        phase: the phase of the drain.
+        since: start of the phase, by the API server's time.
         tainted: whether the soft taint is ours.
         cordoned: whether the cordon is ours.
-        reason: the sentence about why it came to nothing; empty otherwise.
+        reason: why the drain has failed; else empty.
     """
 
     by: str
@@ -72,7 +73,7 @@ class Mark:
 
 
 class UnreadableMark(Exception):
-    """The annotation is there and cannot be read; the text says what is wrong with it."""
+    """The annotation exists and cannot be read. The text gives the reason."""
 
 
 class _Written(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -92,7 +93,7 @@ def read(node: Node) -> Mark | None:
     """The mark of a node; None when it has none.
 
     Raises:
-        UnreadableMark: nobody knows what was set for it.
+        UnreadableMark: the annotation cannot be read.
     """
     text = node.metadata.annotations.get(DRAIN_ANNOTATION)
     if text is None:
@@ -103,14 +104,14 @@ def read(node: Node) -> Mark | None:
         raise UnreadableMark(f"{DRAIN_ANNOTATION}: {error}") from error
     since = moment(found.since)
     if since is None or since.year >= _BEYOND:
-        raise UnreadableMark(f"{DRAIN_ANNOTATION}: since: {found.since[:40]!r} is no time")
+        raise UnreadableMark(f"{DRAIN_ANNOTATION}: since: {found.since[:40]!r} is not a time")
     if unknown := set(found.set) - {_TAINT, _CORDON}:
-        raise UnreadableMark(f"{DRAIN_ANNOTATION}: set: {', '.join(sorted(unknown))} is not known")
+        raise UnreadableMark(f"{DRAIN_ANNOTATION}: set: {', '.join(sorted(unknown))} is unknown")
     return Mark(found.by, found.cycle, found.phase, since, _TAINT in found.set, _CORDON in found.set, found.reason)
 
 
 def written(mark: Mark) -> str:
-    """The annotation's text."""
+    """The text of the annotation."""
     what = ((_TAINT, mark.tainted), (_CORDON, mark.cordoned))
     since = mark.since.isoformat(timespec="seconds")
     found = _Written(
@@ -120,5 +121,5 @@ def written(mark: Mark) -> str:
 
 
 def soft_tainted(node: Node) -> bool:
-    """Whether a node has the soft taint, whoever set it."""
+    """Whether a node has the soft taint, no matter who set it."""
     return any(taint.key == SOFT_TAINT.key and taint.effect == SOFT_TAINT.effect for taint in node.spec.taints)

@@ -1,4 +1,4 @@
-"""What is known of one node that is drained, or may be: the input of ``decide``."""
+"""The state of one node that is or may be drained: the input of ``decide``."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .settings import Settings
 
 
 class Stance(Enum):
-    """What a pod means for a drain; whoever has nodes drained says so, anew at each look."""
+    """What a pod means for a drain. The service decides this again in each round."""
 
     MOVES = "moves"
-    """It is evicted."""
+    """The pod is evicted."""
     STAYS = "stays"
-    """It is left alone, and its node is empty all the same."""
+    """The pod stays, and its node counts as empty."""
     HOLDS = "holds"
-    """It may not be moved, so its node may not be drained. A budget that is spent for the moment is no such reason."""
+    """The pod must not be moved, so its node must not be drained. A used-up budget does not count here."""
 
 
 class OnNode(NamedTuple):
@@ -30,10 +30,9 @@ class OnNode(NamedTuple):
 
     Attributes:
         pod: the pod.
-        stance: what it means.
-        exempt: whether its workload may lose it whatever is left: a single replica in aggressive mode, or a pod that
-            somebody has called disposable.
-        why: the sentence for its stance, if it holds the node.
+        stance: what it means for the drain.
+        exempt: whether the floor does not apply: a single replica in aggressive mode, or a disposable pod.
+        why: the reason for its stance, if it prevents the drain.
     """
 
     pod: Pod
@@ -43,35 +42,35 @@ class OnNode(NamedTuple):
 
     @property
     def lives(self) -> bool:
-        """Whether it has neither ended nor been told to."""
+        """Whether the pod has neither finished nor is terminating."""
         return not self.pod.finished and self.pod.metadata.deletion_timestamp is None
 
     @property
     def leaves(self) -> bool:
-        """Whether it is on its way, and its room is not free yet."""
+        """Whether the pod is terminating and still uses its room."""
         pod = self.pod
         return pod.metadata.deletion_timestamp is not None and not pod.finished and not belongs_to_node(pod)
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One node at one moment.
+    """The state of one node at one moment.
 
     Attributes:
         name: the node's name.
         now: the API server's time.
         node: the Node, or None.
-        pods: what is on it.
-        by: which installation we are.
+        pods: the pods on the node.
+        by: the id of our installation.
         settings: how nodes are drained.
-        wanted: whether it is to be emptied.
-        stop: why it is not to be, although it was begun with; None while it is.
-        turn: why its turn has not come; None when it has.
-        hold: why nothing is evicted yet; None when that may be.
-        claimed: what another program is doing with the node, for people; empty when none is.
-        unread: what is said of a pod on it that cannot be read; empty when there is none.
-        doubtful: whether what became of our last write to it is not known.
-        room: how many more evictions may be begun.
+        wanted: whether the node is to be emptied.
+        stop: why a drain that has started must not continue; None when it may.
+        turn: why the node must wait for its turn; None when it need not.
+        hold: why no eviction may be made yet; None when it may.
+        claimed: what another program does with the node, for people; empty when none does.
+        unread: the reason for an unreadable pod on the node; empty when there is none.
+        doubtful: whether the result of our last write to the node is unknown.
+        room: how many more evictions may start.
     """
 
     name: str

@@ -1,13 +1,13 @@
-"""How many nodes may be emptied at a time: parallelism is earned, and lost at once."""
+"""How many nodes may be emptied at a time."""
 
 from __future__ import annotations
 
 
 class Parallelism:
-    """Of one term: it begins with one node, each success doubles it, and a rollback begins anew.
+    """The limit starts with one node. Each success doubles it, and a rollback resets it.
 
     Args:
-        most: the most nodes at a time.
+        most: the upper limit.
     """
 
     def __init__(self, most: int) -> None:
@@ -15,7 +15,7 @@ class Parallelism:
         self._earned = 1
 
     def use(self, most: int) -> None:
-        """How many nodes may be emptied at a time at most, from now on."""
+        """Change the upper limit."""
         self._most = max(most, 1)
 
     @property
@@ -24,7 +24,7 @@ class Parallelism:
         return min(self._earned, self._most)
 
     def succeeded(self) -> None:
-        """A node was emptied, and its pods are available elsewhere."""
+        """A node was emptied, and its replacements are available."""
         self._earned = min(self._earned * 2, self._most)
 
     def failed(self) -> None:

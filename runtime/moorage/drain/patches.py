@@ -1,4 +1,4 @@
-"""The merge patches of a node that is drained: each is one write that says what it sets, so none is ever half known."""
+"""The merge patches of a drained node. Each is one write that includes the mark, so the state is never half known."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from .names import DRAIN_ANNOTATION, SOFT_TAINT, Mark, Phase, soft_tainted, writ
 
 
 def chosen(node: Node, by: str, cycle: str, now: datetime) -> dict[str, Any]:
-    """Set the soft taint, if nobody has, and the mark."""
+    """Set the mark, and the soft taint if nobody has set it."""
     ours = not soft_tainted(node)
     mark = Mark(by, cycle, Phase.CHOSEN, now, tainted=ours)
     return _patch(node, mark, taint=True if ours else None)
 
 
 def begun(node: Node, mark: Mark, now: datetime, *, cordon: bool) -> dict[str, Any]:
-    """Cordon the node, and note since when it is drained."""
+    """Cordon the node, and record the start of the drain."""
     changed = replace(mark, phase=Phase.DRAINING, since=now, cordoned=cordon)
     return _patch(node, changed, cordon=True if cordon else None)
 
 
 def emptied(node: Node, mark: Mark, now: datetime) -> dict[str, Any]:
-    """Take our cordon off, and keep the soft taint."""
+    """Remove our cordon, and keep the soft taint."""
     ours = mark.tainted or not soft_tainted(node)
     changed = replace(mark, phase=Phase.EMPTIED, since=now, tainted=ours, cordoned=False)
     taint = True if ours and not soft_tainted(node) else None
@@ -35,16 +35,16 @@ def emptied(node: Node, mark: Mark, now: datetime) -> dict[str, Any]:
 
 
 def given_back(node: Node, mark: Mark, phase: Phase, now: datetime, reason: str) -> dict[str, Any]:
-    """Take our taint and our cordon off, and leave the reason."""
+    """Remove our taint and our cordon, and keep the reason."""
     changed = replace(mark, phase=phase, since=now, tainted=False, cordoned=False, reason=reason)
     return _patch(node, changed, taint=False if mark.tainted else None, cordon=False if mark.cordoned else None)
 
 
 def kept(node: Node, changes: dict[str, Any]) -> bool:
-    """Whether the API server's answer to a patch shows what was wanted.
+    """Whether the API server's response to a patch shows the wanted state.
 
     Args:
-        node: the answer.
+        node: the response.
         changes: the patch.
     """
     spec = changes.get("spec", {})
@@ -60,7 +60,7 @@ def kept(node: Node, changes: dict[str, Any]) -> bool:
 
 
 def _patch(node: Node, mark: Mark, *, taint: bool | None = None, cordon: bool | None = None) -> dict[str, Any]:
-    """A merge patch; taints are one list, so the resourceVersion of the node must be a precondition."""
+    """A merge patch. It replaces the list of taints, so the node's resourceVersion is a precondition."""
     spec: dict[str, Any] = {}
     if taint is not None:
         others = [msgspec.to_builtins(each) for each in node.spec.taints if not _is_soft(each)]

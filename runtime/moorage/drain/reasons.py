@@ -1,6 +1,6 @@
-"""Why a drain waits, why it comes to nothing, and why a whole cycle stops: one enumeration, with sentences for people.
+"""Why a drain waits or fails, and why a whole cycle stops: one enumeration, with sentences for people.
 
-The names are constants: reports, metrics and Events have them, so they never change.
+The names are constants. Reports, metrics and Events contain them, so they must not change.
 """
 
 from __future__ import annotations
@@ -10,24 +10,24 @@ from typing import NamedTuple
 
 
 class Effect(Enum):
-    """What a reason means."""
+    """The effect of a reason."""
 
     WAITS = "waits"
-    """Not now."""
+    """The drain waits."""
     REFUSES = "refuses"
-    """The node is not begun with, and nothing was set on it."""
+    """The drain does not start, and nothing was set on the node."""
     ROLLS_BACK = "rolls back"
-    """The node gets back what was taken from it."""
+    """The node is rolled back."""
     STOPS = "stops"
-    """So do all nodes of the cycle that are not emptied."""
+    """All nodes of the cycle that are not emptied are rolled back."""
     HANDS_BACK = "hands back"
-    """An emptied node is left to the scheduler again."""
+    """An emptied node is handed back to the scheduler."""
     ENDS = "ends"
-    """Nothing is left to be done, or nothing can be."""
+    """Nothing is left to do, or nothing can be done."""
 
 
 class Reason(Enum):
-    """Every reason."""
+    """All reasons."""
 
     effect: Effect
     sentence: str
@@ -51,7 +51,7 @@ class Reason(Enum):
     NOT_EVICTED = (Effect.WAITS, "the API server took its eviction, and it is still there")
     API_UNAVAILABLE = (Effect.WAITS, "the API server is not able to")
     REPLACEMENTS = (Effect.WAITS, "the replacements of its pods are not available yet")
-    # A node that was chosen is not begun with.
+    # A chosen node does not start.
     FOREIGN_MARK = (Effect.REFUSES, "another installation drains the node")
     RESTING = (Effect.REFUSES, "the node was rolled back or handed back not long ago")
     MARK_UNREADABLE = (Effect.REFUSES, "what was set for an earlier drain of the node cannot be read")
@@ -88,18 +88,18 @@ class Reason(Enum):
     NOT_DELETED = (Effect.HANDS_BACK, "nobody has deleted the node since it was emptied")
     USED_AGAIN = (Effect.HANDS_BACK, "the scheduler needs the node")
     TAKEN_BACK = (Effect.HANDS_BACK, "somebody has taken our taint off the emptied node")
-    # There is nothing left to be done, or nothing can be.
+    # There is nothing left to do, or nothing can be done.
     NODE_GONE = (Effect.ENDS, "the node is gone")
     NODE_DELETED = (Effect.ENDS, "the node is being deleted")
 
 
 class Finding(NamedTuple):
-    """A reason with its particulars.
+    """A reason with its details.
 
     Attributes:
-        reason: why.
+        reason: the reason.
         detail: for example how many pods there are, and how many there must be.
-        pod: the pod it is about, ``namespace/name``; empty when it is about none.
+        pod: the pod that it is about, ``namespace/name``; empty when there is none.
     """
 
     reason: Reason
@@ -107,6 +107,6 @@ class Finding(NamedTuple):
     pod: str = ""
 
     def __str__(self) -> str:
-        """The sentence a person reads."""
+        """The sentence for people."""
         particulars = ": ".join(each for each in (self.pod, self.detail) if each)
         return f"{self.reason.sentence} ({particulars})" if particulars else self.reason.sentence

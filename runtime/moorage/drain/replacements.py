@@ -1,4 +1,4 @@
-"""What becomes of the workloads that we have taken pods from: are the replacements there, and if not, why not."""
+"""Tracks the workloads from which pods were evicted: whether the replacements are available, and if not, why."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ from .reasons import Finding, Reason
 from .settings import Settings
 
 _CLOCK = timedelta(seconds=2)
-"""How far the time of a creation may be behind ours: it has whole seconds, and so have answers, which set our clock."""
+"""How far the time of a creation may be behind ours: it has whole seconds, and so have the responses that set our
+clock."""
 
 
 @dataclass(slots=True)
 class _Disturbed:
-    """A workload from which pods were taken.
+    """A workload from which pods were evicted.
 
     Attributes:
-        group: the workload, as it was.
-        before: how many available pods it had before the first.
-        nodes: where they were.
-        since: the API server's time of the first.
-        last: monotonic seconds of the last.
+        group: the workload at that time.
+        before: its available pods before the first eviction.
+        nodes: the nodes of the evicted pods.
+        since: the API server's time of the first eviction.
+        last: monotonic seconds of the last eviction.
     """
 
     group: Group
@@ -39,11 +40,11 @@ class _Disturbed:
 
 
 class Replacements:
-    """Watches over them, for one cycle.
+    """Tracks these workloads during one cycle.
 
     Args:
-        settings: how long each may take.
-        monotonic: seconds on a clock that never goes back.
+        settings: the time limits.
+        monotonic: seconds on a monotonic clock.
     """
 
     def __init__(self, settings: Settings, monotonic: Callable[[], float]) -> None:
@@ -64,14 +65,14 @@ class Replacements:
         known.last = self._monotonic()
 
     def missing(self, node: str, cluster: ClusterState, floors: Floors) -> Finding | None:
-        """What is still waited for after a node was emptied; None when nothing is."""
+        """Which replacement is still missing after a node was emptied; None when all are there."""
         for uid, each in self._disturbed.items():
             if node in each.nodes and (why := self._short(uid, each, cluster, floors)):
                 return why
         return None
 
     def pending(self, cluster: ClusterState) -> Finding | None:
-        """The replacement that has had no node for so long that nothing more is evicted until it has."""
+        """The replacement that has had no node for too long, so that no more evictions are made; or None."""
         for uid, each in self._disturbed.items():
             for pod in self._new(uid, each, cluster):
                 late = _age(pod, cluster.now) > self._settings.unscheduled_hold
@@ -80,7 +81,7 @@ class Replacements:
         return None
 
     def trouble(self, cluster: ClusterState, floors: Floors) -> Finding | None:
-        """Why nothing more should be evicted: a replacement that does not come, or does not start."""
+        """Why no more pods should be evicted (a replacement is not created, or does not start), or None."""
         found = (self._trouble(uid, each, cluster, floors) for uid, each in self._disturbed.items())
         return next((why for why in found if why is not None), None)
 
@@ -89,7 +90,7 @@ class Replacements:
     def _short(self, uid: str, known: _Disturbed, cluster: ClusterState, floors: Floors) -> Finding | None:
         group = cluster.again(known.group)
         if group is None:
-            return None  # it is deleted, and wants no replacements
+            return None  # the workload was deleted and needs no replacements
         wanted = min(floor.wanted(group.workload), known.before)
         there = floors.available(uid)
         if there >= wanted:
@@ -113,7 +114,7 @@ class Replacements:
         return None
 
     def _new(self, uid: str, known: _Disturbed, cluster: ClusterState) -> Iterator[Pod]:
-        """The pods that have come since, and are not available."""
+        """The pods that were created since and are not available."""
         for pod in cluster.pods_of(uid):
             created = moment(pod.metadata.creation_timestamp or "")
             gone = pod.finished or pod.metadata.deletion_timestamp is not None

@@ -1,4 +1,4 @@
-"""How nodes are drained."""
+"""The settings of a drain."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from datetime import timedelta
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What may be chosen; all but the first five are our own.
+    """Settings. The first five are those of the chart; the others are internal.
 
     Attributes:
-        drain_timeout: how long emptying a node may take (drainTimeout).
-        rollback_timeout: how long rolling a node back may take (drainRollbackTimeout).
-        eviction_back_off: time before a refused eviction is tried again (podEvictionFailureBackOff); doubled each time.
-        eviction_back_off_most: what doubling ends at.
-        soft_only: whether nodes are only tainted, and not cordoned (softTainting).
-        parallel: how many nodes are emptied at a time, once that has gone well.
-        evictions_at_once: how many evictions may be under way at a time.
-        unscheduled_hold: how long a replacement may have no node until nothing more is evicted.
-        unscheduled_patience: how long it may have none until the cycle stops.
-        starting_patience: how long a replacement may take until it is available, its minReadySeconds apart.
-        missing_patience: how long a workload may have too few pods, replacements that do not start included.
-        pending_rise: how many more pods than at the beginning may have no node.
-        not_ready_share: which part of all nodes may be not ready, as a part of 1; three of them may be always.
-        errors_in_a_row: after how many failures in a row the API server is left alone.
-        look_after: how long after an answer was lost the pod is looked at: a server tries for that long.
-        settle: how long nothing is evicted after another leader may have.
+        drain_timeout: time limit for emptying a node (drainTimeout).
+        rollback_timeout: time limit for rolling a node back (drainRollbackTimeout).
+        eviction_back_off: time before a refused eviction is repeated (podEvictionFailureBackOff), doubled each time.
+        eviction_back_off_most: upper limit of that time.
+        soft_only: whether nodes are only tainted and not cordoned (softTainting).
+        parallel: how many nodes are emptied at a time, once that has succeeded.
+        evictions_at_once: how many evictions may be in flight.
+        unscheduled_hold: no more evictions when a replacement has no node for this time.
+        unscheduled_patience: the cycle stops when a replacement has no node for this time.
+        starting_patience: how long a replacement may take to become available, not counting its minReadySeconds.
+        missing_patience: how long a workload may have too few pods, including replacements that do not start.
+        pending_rise: how many more pods than at the start of the cycle may have no node.
+        not_ready_share: the share of nodes, from 0 to 1, that may be not ready. Three nodes always may be.
+        errors_in_a_row: failures in a row after which no more requests are made.
+        look_after: how long after a lost response the pod is read. A server may work on the request for that long.
+        settle: how long no eviction is made after another leader may have made one.
         hand_back_after: how long an emptied node may stay.
-        rest_after_rollback: how long a node is left alone after it was rolled back.
-        rest_after_hand_back: how long it is left alone when nobody deleted it.
+        rest_after_rollback: the cool-down of a node that was rolled back.
+        rest_after_hand_back: the cool-down of a node that was handed back.
     """
 
     drain_timeout: timedelta = timedelta(minutes=10)

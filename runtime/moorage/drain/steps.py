@@ -1,4 +1,4 @@
-"""What can be done about one node that is drained, and what is decided about it."""
+"""The steps that can be made for a drained node, and the decision about it."""
 
 from __future__ import annotations
 
@@ -19,51 +19,51 @@ class _OfNode:
 
     @property
     def name(self) -> str:
-        """The node's."""
+        """The name of the node."""
         return self.node.metadata.name
 
 
 @dataclass(frozen=True, slots=True)
 class SoftTaint(_OfNode):
-    """Mark a node as chosen, and keep the scheduler from it as far as there is room elsewhere."""
+    """Mark a node as chosen, and set the soft taint."""
 
 
 @dataclass(frozen=True, slots=True)
 class Begin(_OfNode):
-    """Note that the drain begins, and cordon the node, unless the soft taint is to do."""
+    """Record the start of the drain, and cordon the node, unless only the soft taint is used."""
 
     cordon: bool
 
 
 @dataclass(frozen=True, slots=True)
 class MarkEmptied(_OfNode):
-    """Exchange our cordon for the soft taint: autoscalers still count the room of an emptied node."""
+    """Replace our cordon with the soft taint, so that autoscalers count the room of the emptied node."""
 
 
 @dataclass(frozen=True, slots=True)
 class RollBack(_OfNode):
-    """Take what is ours off a node, and leave the reason."""
+    """Remove what is ours from a node, and keep the reason."""
 
     why: Finding
 
 
 @dataclass(frozen=True, slots=True)
 class HandBack(_OfNode):
-    """Take the soft taint off a node that was emptied, and leave the reason."""
+    """Remove the soft taint from an emptied node, and keep the reason."""
 
     why: Finding
 
 
 @dataclass(frozen=True, slots=True)
 class LookAtNode:
-    """Read a node: what became of a write to it is not known."""
+    """Read a node, because the result of a write to it is unknown."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class LookAtPod:
-    """Read a pod: what became of its eviction is not known."""
+    """Read a pod, because the result of its eviction is unknown."""
 
     pod: Pod
 
@@ -80,17 +80,17 @@ Step: TypeAlias = NodeStep | LookAtPod | Evict
 
 
 def key(step: NodeStep) -> tuple[str, ...]:
-    """What makes two steps the same: the verb, and the object as it was meant."""
+    """The identity of a step: the verb, and the object that it is for."""
     uid = "" if isinstance(step, LookAtNode) else step.node.metadata.uid
     return (type(step).__name__, uid)
 
 
 class Wait(NamedTuple):
-    """What a node waits for.
+    """A reason for which a node waits.
 
     Attributes:
         why: the reason.
-        until: when to look again even if nothing happens; None: never.
+        until: when to decide again even if nothing happens; None means no such time.
     """
 
     why: Finding
@@ -98,31 +98,31 @@ class Wait(NamedTuple):
 
 
 class Outcome(Enum):
-    """What has become of a node."""
+    """The result of a drain."""
 
     EMPTIED = "emptied"
     ROLLED_BACK = "rolled back"
     HANDED_BACK = "handed back"
     REFUSED = "refused"
-    """Nothing was set on it."""
+    """Nothing was set on the node."""
     GONE = "gone"
-    """It is gone, or soon will be."""
+    """The node is deleted, or soon will be."""
     STUCK = "stuck"
-    """Something of ours is still on it, and could not be taken off: that is tried again with the next cycle."""
+    """Something of ours could not be removed from the node. The next cycle tries again."""
     UNTOUCHED = "untouched"
-    """Nothing is wanted of it, and nothing of ours is on it."""
+    """The drain has ended, and nothing of ours is on the node."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to do about a node now.
+    """The decision about a node.
 
     Attributes:
-        steps: may be done in any order, or together; then the node is looked at again.
-        waits: what keeps it from being emptied.
-        outcome: what has become of it, once nothing is left to be done.
-        why: why it comes, or has come, to nothing.
-        phase: how far it is.
+        steps: the steps, in any order or in parallel. Decide again after them.
+        waits: what the drain waits for.
+        outcome: the result, when nothing is left to do.
+        why: why the drain fails or has failed.
+        phase: the phase of the drain.
     """
 
     steps: tuple[Step, ...] = ()

@@ -1,4 +1,4 @@
-"""When a whole cycle is to stop: what happens in the cluster while nodes are emptied, wherever it comes from."""
+"""Decides when a whole cycle stops, by what happens in the cluster while nodes are emptied, whatever the cause."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from .reasons import Finding, Reason
 from .settings import Settings
 
 _FRESH = timedelta(seconds=15)
-"""A pod that has looked for a node for less long is nothing to worry about."""
+"""A pod that has had no node for less than this does not count."""
 _ALWAYS_ALLOWED = 3
-"""So many nodes may be not ready in any cluster."""
+"""This many nodes may be not ready in any cluster."""
 
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """How it was at the beginning.
+    """The state at the start of a cycle.
 
     Attributes:
         since: the API server's time.
-        pending: how many pods looked for a node.
-        nodes: uids of the nodes that there were.
+        pending: how many pods had no node.
+        nodes: the uids of the nodes.
     """
 
     since: datetime
@@ -34,19 +34,19 @@ class Baseline:
 
     @classmethod
     def of(cls, cluster: ClusterState) -> Baseline:
-        """How it is now."""
+        """Record the state at the start of a cycle."""
         nodes = frozenset(node.metadata.uid for node in cluster.nodes.values())
         return cls(cluster.now, _pending(cluster), nodes)
 
 
 def why_stop(cluster: ClusterState, baseline: Baseline, errors: int, settings: Settings) -> Finding | None:
-    """Why nothing more should be emptied; None when nothing speaks against it.
+    """Why no more nodes should be emptied; None when they may be.
 
     Args:
-        cluster: how it is now.
-        baseline: how it was.
-        errors: how often in a row the API server has failed.
-        settings: what is too much.
+        cluster: the current state.
+        baseline: the state at the start.
+        errors: failures of the API server in a row.
+        settings: the limits.
     """
     return next(_against(cluster, baseline, errors, settings), None)
 
@@ -66,7 +66,7 @@ def _against(cluster: ClusterState, baseline: Baseline, errors: int, settings: S
 
 
 def _pending(cluster: ClusterState) -> int:
-    """How many pods look for a node, and not only since a moment ago."""
+    """How many pods have had no node for some time."""
     found = 0
     for pod in cluster.pods:
         if unscheduled(pod) and pod.metadata.deletion_timestamp is None:

@@ -279,7 +279,7 @@ async def test_somebody_who_writes_all_the_time_does_not_hold_us_for_ever(store:
             store.put(TLS)
 
     store.before = meddle
-    with pytest.raises(Unusable, match="others write it again and again"):
+    with pytest.raises(Unusable, match="another program changes it again and again"):
         await make(store).ensure()
 
 
