@@ -22,7 +22,7 @@ from moorage.cli import check as command
 from moorage.controller.pki import KeyPair
 from moorage.ops.parsing import Address
 from moorage.ops.secret import Secret
-from moorage.planner.board import Board
+from moorage.planner.instruction_store import Board
 from moorage.planner.server import PlannerServer, ServerSettings
 from tests.charts.paths import collection
 from tests.charts.rendering import PINNER, Object, Rendered, annotations_of, render

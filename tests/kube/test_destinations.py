@@ -16,7 +16,7 @@ from moorage.kube.client import Client
 from moorage.kube.http.transport import Transport
 from moorage.objects import Pod
 from moorage.pinner.names import PIN_ANNOTATION, STEERED_BY
-from moorage.planner.board import Board
+from moorage.planner.instruction_store import Board
 from moorage.reservations import SlotReservation, destinations
 from tests.kube import pinning
 from tests.kube.pinning import POOL

@@ -13,7 +13,7 @@ from moorage.kube import resources
 from moorage.kube.client import Client
 from moorage.objects import Pod
 from moorage.pinner.names import PIN_ANNOTATION
-from moorage.planner.board import Board
+from moorage.planner.instruction_store import Board
 from moorage.reservations import destinations
 from tests.e2e.rights import audit
 from tests.kube import pinning

@@ -24,7 +24,7 @@ from moorage.kube import resources
 from moorage.kube.client import Client
 from moorage.ops.settings import PINNER_LEASE
 from moorage.pinner.commands import cleanup
-from moorage.planner.board import Board
+from moorage.planner.instruction_store import Board
 from moorage.protocol import PinPods
 from tests.kube import identity, pinning
 from tests.kube.accounts import account

@@ -17,7 +17,7 @@ from moorage.kube.client import Client
 from moorage.ops.parsing import Address
 from moorage.ops.settings import PinnerSettings
 from moorage.pinner import service
-from moorage.planner.board import Board
+from moorage.planner.instruction_store import Board
 from moorage.planner.server import PlannerServer, ServerSettings
 from moorage.protocol import Ack, Instruction, Outcome, PinPods, PodRef, ReasonCode
 from tests.kube import identity, pinning

@@ -19,7 +19,7 @@ from moorage.ops.parsing import Address
 from moorage.ops.settings import PinnerSettings
 from moorage.pinner import service
 from moorage.pinner.names import PIN_ANNOTATION
-from moorage.planner.board import Board
+from moorage.planner.instruction_store import Board
 from moorage.planner.server import PlannerServer, ServerSettings
 from moorage.protocol import PinPods
 from tests.kube import pinning

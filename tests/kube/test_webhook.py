@@ -12,7 +12,7 @@ from moorage.kube import resources
 from moorage.kube.client import Client
 from moorage.objects import Pod
 from moorage.pinner.names import NOT_PINNED_ANNOTATION, PIN_ANNOTATION
-from moorage.planner.board import Board
+from moorage.planner.instruction_store import Board
 from moorage.protocol import ExpectPods, Owner, Slot
 from tests.kube import pinning
 from tests.kube.support import eventually

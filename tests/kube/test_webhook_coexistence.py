@@ -20,7 +20,7 @@ from moorage.kube.client import Client
 from moorage.objects import Pod
 from moorage.pinner.names import NOT_PINNED_ANNOTATION, PIN_ANNOTATION, WEBHOOK
 from moorage.pinner.promised import expected
-from moorage.planner.board import Board
+from moorage.planner.instruction_store import Board
 from moorage.protocol import ExpectPods, Owner, Slot
 from tests.kube import meddling, pinning
 from tests.kube.meddling import SPOT, ZONE, Meddler

@@ -21,7 +21,7 @@ from moorage.kube.client import Client
 from moorage.ops import compat
 from moorage.pinner.names import WEBHOOK
 from moorage.pinner.webhook import configuration, service
-from moorage.planner.board import Board
+from moorage.planner.instruction_store import Board
 from moorage.protocol import ExpectPods, Owner, Slot
 from tests.kube import pinning, webhooks
 from tests.kube.support import eventually, pod

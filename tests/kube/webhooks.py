@@ -22,7 +22,7 @@ from moorage.ops import compat
 from moorage.ops.parsing import Address
 from moorage.ops.settings import PinnerSettings
 from moorage.pinner import service
-from moorage.planner.board import Board
+from moorage.planner.instruction_store import Board
 from moorage.planner.server import PlannerServer, ServerSettings
 from tests.kube import pinning
 from tests.kube.support import eventually

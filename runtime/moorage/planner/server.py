@@ -27,7 +27,7 @@ from moorage.protocol import (
 from moorage.protocol.rpc import grpc
 
 from . import metrics
-from .board import Board
+from .instruction_store import Board
 from .session import Session, StalePlanner
 
 if TYPE_CHECKING:  # cryptography takes a moment to load, and plaintext on loopback does without

@@ -11,13 +11,13 @@ from typing import Any
 
 from moorage.kube import credentials
 
-from . import tally
-from .board import Board
+from . import outcomes
 from .cluster import Cluster
-from .engine import Engine
 from .file_source import PlanFile
+from .instruction_store import Board
 from .operation import Operation, operation
 from .plan import Plan
+from .plan_issuer import Engine
 from .rebalancing import Rebalancer
 from .server import PlannerServer, ServerSettings
 from .settings import PlannerSettings
@@ -97,7 +97,7 @@ class Planner:
                     task.result()
             self._rebalancer.check()
             lacking = [str(each) for each in self._engine.lacking]
-            summary = tally.troubles(self._board) + lacking + self._rebalancer.troubles
+            summary = outcomes.troubles(self._board) + lacking + self._rebalancer.troubles
             return 1 if summary else 0
         finally:
             await self._rebalancer.end()
@@ -213,7 +213,7 @@ class Planner:
     async def _finished(self) -> None:
         """Return when everything is finally answered, or cannot be any more."""
         while True:
-            if self._engine.complete and tally.counts(self._board).open == 0 and not self._rebalancer.open:
+            if self._engine.complete and outcomes.counts(self._board).open == 0 and not self._rebalancer.open:
                 return
             plan = self._engine.plan
             if plan is not None and time.monotonic() - self._began > plan.expecting.total_seconds() + PATIENCE:

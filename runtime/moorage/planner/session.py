@@ -19,7 +19,7 @@ from moorage.protocol import (
     Welcome,
 )
 
-from .board import Board
+from .instruction_store import Board
 
 logger = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from rich.text import Text
 
 from moorage.protocol import Ack, Instruction
 
-from . import tally
-from .board import Board
+from . import outcomes
+from .instruction_store import Board
 from .plan import Plan
 from .stage import Stage
 
@@ -31,7 +31,7 @@ def render(board: Board, pinners: list[str], note: str, height: int, *, stage: s
         height: lines of the terminal.
         stage: how far a rebalancing is; empty when there is none.
     """
-    rows = sorted(tally.rows(board), key=lambda row: _ORDER[row.state])
+    rows = sorted(outcomes.rows(board), key=lambda row: _ORDER[row.state])
     several = len(board.clusters) > 1
     table = Table(box=None, pad_edge=False)
     for title in ("NODE", *(["CLUSTER"] if several else []), "STATE", "PLACEHOLDER", "PINNED", "WHY"):
@@ -42,7 +42,7 @@ def render(board: Board, pinners: list[str], note: str, height: int, *, stage: s
         cells = [row.node, *([row.cluster] if several else [])]
         state = Text(row.state, style=_STYLES[row.state])
         table.add_row(*cells, state, row.placeholder or "–", pinned, row.trouble[0] if row.trouble else "")
-    found = tally.counts(board)
+    found = outcomes.counts(board)
     who = ", ".join(pinners) or "nobody yet"
     head = Text.assemble((f"plan {board.plan}", "bold"), f"   served to {who}")
     foot = Text(

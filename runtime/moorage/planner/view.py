@@ -11,8 +11,8 @@ from typing import Protocol, TextIO
 
 from moorage.protocol import Ack, Instruction
 
-from . import tally
-from .board import Board
+from . import outcomes
+from .instruction_store import Board
 from .plan import Plan
 from .stage import Stage
 
@@ -79,7 +79,7 @@ class LinesView:
                 "pod": str(each.pod),
                 "outcome": each.outcome.value,
                 "reason": each.reason.name,
-                "sentence": tally.text(each),
+                "sentence": outcomes.text(each),
                 "node": each.node,
             }
             for each in ack.pods
@@ -89,7 +89,7 @@ class LinesView:
             plan=instruction.plan,
             cluster=cluster,
             instruction=instruction.id,
-            action=tally.NAMES[type(instruction.action)],
+            action=outcomes.NAMES[type(instruction.action)],
             node=instruction.node,
             outcome=ack.outcome.value,
             reason=ack.reason.name,
@@ -104,7 +104,7 @@ class LinesView:
         """``{"event": "summary", "instructions", "applied", "rejected", "failed", "open", "trouble"}``."""
         if summary is None:
             return
-        found = tally.counts(self._board)
+        found = outcomes.counts(self._board)
         self._line(
             "summary",
             instructions=found.instructions,

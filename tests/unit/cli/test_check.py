@@ -17,7 +17,7 @@ from aiohttp import web
 from moorage.cli import check as command
 from moorage.ops.parsing import Address
 from moorage.pinner.commands.check import run as running
-from moorage.planner.board import Board
+from moorage.planner.instruction_store import Board
 from moorage.planner.server import PlannerServer, ServerSettings
 from tests.unit.pinner.checks.api import (
     LEASE,

@@ -27,7 +27,7 @@ from moorage.planner import file_source, service
 from moorage.planner.operation import Operation, OperationError, operation
 from moorage.planner.service import Planner
 from moorage.planner.settings import PlannerSettings
-from tests.unit.planner.test_keeper import CLIENT, NAMES, TLS, Store, make
+from tests.unit.planner.test_secrets import CLIENT, NAMES, TLS, Store, make
 from tests.unit.protocol.support import LOOPBACK, Pinner, authority, eventually, settings
 
 PLAN = "nodes: [{name: n-1, allocatable: {cpu: 2, memory: 4Gi, pods: 10}}]\n"

@@ -15,10 +15,10 @@ import pytest
 from moorage.drain import Settings, Stance
 from moorage.kube.http.transport import Transport
 from moorage.objects import Node, Pod
-from moorage.planner.board import Board
-from moorage.planner.engine import Engine
+from moorage.planner.instruction_store import Board
 from moorage.planner.plan import Plan, PlannedNode, Rebalance
-from moorage.planner.rebalancing import standing
+from moorage.planner.plan_issuer import Engine
+from moorage.planner.rebalancing import guards
 from moorage.planner.rebalancing.rebalancing import Rebalancing
 from moorage.planner.rebalancing.targets import Targets
 from moorage.planner.stage import Stage
@@ -191,7 +191,7 @@ HOLDERS = {
 @pytest.mark.parametrize("which", HOLDERS)
 def test_what_holds_a_pod(which: str) -> None:
     found, why = HOLDERS[which]
-    assert standing.holds(found) == why
+    assert guards.holds(found) == why
 
 
 class _Sight:
@@ -211,10 +211,10 @@ def test_what_others_say_of_a_node_holds_it_until_nothing_is_left_to_be_moved() 
     daemon = pod("d", owner("DaemonSet", "d"))
     ended = pod("e", owner("ReplicaSet", "e"), phase="Succeeded")
     with_pod, without = cast("Any", _Sight(WEB, daemon)), cast("Any", _Sight(daemon, ended))
-    assert standing.claimed(node, with_pod) == "taint ToBeDeletedByClusterAutoscaler"
-    assert standing.claimed(kept, with_pod) == 'autoscaling.cast.ai/removal-disabled: "true"'
-    assert standing.claimed(node, without) == standing.claimed(kept, without) == ""
-    stances = {each.pod.metadata.name: each.stance for each in standing.classify(node, [WEB, daemon], with_pod)}
+    assert guards.claimed(node, with_pod) == "taint ToBeDeletedByClusterAutoscaler"
+    assert guards.claimed(kept, with_pod) == 'autoscaling.cast.ai/removal-disabled: "true"'
+    assert guards.claimed(node, without) == guards.claimed(kept, without) == ""
+    stances = {each.pod.metadata.name: each.stance for each in guards.classify(node, [WEB, daemon], with_pod)}
     assert stances == {"web-1": Stance.MOVES, "d": Stance.STAYS}
 
 

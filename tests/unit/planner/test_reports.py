@@ -8,7 +8,7 @@ from typing import Any
 from moorage.ops.parsing import Address
 from moorage.pinner.stream.client import InstructionStream
 from moorage.pinner.stream.state import TOGETHER, Bulletin
-from moorage.planner.board import Board
+from moorage.planner.instruction_store import Board
 from moorage.planner.reports import Reports
 from moorage.planner.server import PlannerServer, ServerSettings
 from moorage.protocol import NodeReport, NodeReports, NodeState, Owner, SlotReport, Webhook, codec

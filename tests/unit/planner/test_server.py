@@ -21,8 +21,8 @@ from moorage.ops.parsing import Address
 from moorage.ops.secret import Secret
 from moorage.pinner.stream.client import RESET, InstructionStream
 from moorage.pinner.stream.connection import Endpoint
-from moorage.planner import tally
-from moorage.planner.board import Board, instruction_id
+from moorage.planner import outcomes
+from moorage.planner.instruction_store import Board, instruction_id
 from moorage.planner.server import PlannerServer, ServerError, ServerSettings
 from moorage.planner.tlsfiles import authority_beside, pair_reader
 from moorage.protocol import (
@@ -250,7 +250,7 @@ async def test_a_snapshot_then_what_is_issued_later_and_answers_arrive() -> None
         await eventually(lambda: set(_outcomes(board).values()) == {Outcome.APPLIED})
         await eventually(lambda: pinner.stream.unconfirmed == 0)
         assert list(server.pinners.values()) == [f"{CLUSTER}/pinner-1"]
-        assert tally.counts(board).open == 0
+        assert outcomes.counts(board).open == 0
     assert server.pinners == {}
 
 
@@ -289,7 +289,7 @@ async def test_another_plan_replaces_the_one_before_within_the_stream() -> None:
         board.start("second", timedelta(minutes=1))
         board.issue(Release("node-0"))
         await pinner.until(lambda p: len(p.received) >= 6)
-        await eventually(lambda: tally.counts(board).applied == 1)
+        await eventually(lambda: outcomes.counts(board).applied == 1)
         assert pinner.stream.position.epoch == board.epoch
 
 
@@ -298,9 +298,9 @@ async def test_two_clusters_answer_for_themselves() -> None:
     async with _serving(board) as server:
         refuse = lambda each: Ack(each.id, each.position, Outcome.REJECTED, ReasonCode.NODE_IS_REAL)  # noqa: E731
         async with Pinner(_client(server)), Pinner(_client(server, cluster_id="two"), answer=refuse):
-            await eventually(lambda: tally.counts(board).open == 0 and len(board.clusters) == 2)
-    assert (tally.counts(board).applied, tally.counts(board).rejected) == (2, 2)
-    assert tally.troubles(board) == [
+            await eventually(lambda: outcomes.counts(board).open == 0 and len(board.clusters) == 2)
+    assert (outcomes.counts(board).applied, outcomes.counts(board).rejected) == (2, 2)
+    assert outcomes.troubles(board) == [
         f"create placeholder on node-{number} (two): NODE_IS_REAL: a real node has this name" for number in (0, 1)
     ]
 
@@ -410,7 +410,7 @@ async def test_killing_either_side_at_random_moments_ends_in_the_same_answers(se
                 server = PlannerServer(board, ServerSettings(address=Address(LOOPBACK, port), heartbeat=0.05))
                 await server.start()
         async with asyncio.timeout(HANG):
-            await eventually(lambda: bool(board.clusters) and tally.counts(board).open == 0)
+            await eventually(lambda: bool(board.clusters) and outcomes.counts(board).open == 0)
     finally:
         await pinner.kill()
         await server.stop()
@@ -432,7 +432,7 @@ async def test_connections_cut_at_random_moments_lose_nothing_and_repeat_nothing
             for number in range(100):
                 board.issue(Release(f"node-{number + 100}"))
                 await asyncio.sleep(rng.random() * 0.004)
-            await eventually(lambda: tally.counts(board).open == 0)
+            await eventually(lambda: outcomes.counts(board).open == 0)
             later = [each.id for each in pinner.received if isinstance(each, Instruction) and "release" in each.id]
             assert len(later) == len(set(later)) == 100
     assert set(_outcomes(board).values()) == {Outcome.APPLIED}

@@ -21,7 +21,7 @@ from moorage.cli import main
 from moorage.ops.configuration import SettingsError, load
 from moorage.pinner.stream.client import InstructionStream
 from moorage.planner import file_source, planfile, service
-from moorage.planner.board import Board
+from moorage.planner.instruction_store import Board
 from moorage.planner.service import Planner
 from moorage.planner.settings import PlannerSettings
 from moorage.planner.table import TableView, render

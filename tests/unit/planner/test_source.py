@@ -16,10 +16,10 @@ from moorage.objects import ObjectMeta, OwnerReference, Pod
 from moorage.ops.configuration import load
 from moorage.pinner.stream.client import InstructionStream
 from moorage.planner import file_source
-from moorage.planner.board import Board
-from moorage.planner.engine import Engine
 from moorage.planner.file_source import PlanFile
+from moorage.planner.instruction_store import Board
 from moorage.planner.plan import PlannedNode, Wanted
+from moorage.planner.plan_issuer import Engine
 from moorage.planner.rebalancing.targets import Targets
 from moorage.planner.service import Planner
 from moorage.planner.settings import PlannerSettings

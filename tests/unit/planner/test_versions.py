@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 
 from moorage.ops.parsing import Address
 from moorage.pinner.stream.client import InstructionStream
-from moorage.planner.board import Board
+from moorage.planner.instruction_store import Board
 from moorage.planner.server import PlannerServer, ServerSettings
 from moorage.protocol import (
     Acks,

@@ -18,7 +18,7 @@ from moorage.kube.client import Client
 from moorage.objects import Pod
 from moorage.ops.parsing import Address
 from moorage.pinner.names import LEADER, PIN_ANNOTATION, ROLE_LABEL
-from moorage.planner.board import Board
+from moorage.planner.instruction_store import Board
 from moorage.planner.server import PlannerServer, ServerSettings
 from moorage.protocol import CreatePlaceholder, ExpectPods, Owner, Promise, Slot
 from tools.bench.common.errors import BenchError

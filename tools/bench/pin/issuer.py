@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from moorage.ops.parsing import Address
-from moorage.planner.board import Board
+from moorage.planner.instruction_store import Board
 from moorage.planner.server import PlannerServer, ServerSettings
 from moorage.protocol import Ack, Action, CreatePlaceholder, Instruction, Outcome, PinPods, PodRef, Promise
 from tools.bench.common.errors import BenchError

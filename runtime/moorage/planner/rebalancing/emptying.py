@@ -22,8 +22,8 @@ from moorage.kube.http.transport import Transport
 from moorage.ops import compat
 
 from .. import metrics
-from . import standing
-from .followed import Followed
+from . import guards
+from .caches import Followed
 
 logger = logging.getLogger("moorage.planner.rebalancing")
 
@@ -150,7 +150,7 @@ class Emptying:
         """
         for name in names:
             node = self._followed.nodes.get(name)
-            if node is not None and (pod := standing.moving(self._followed.on(name))) is not None:
+            if node is not None and (pod := guards.moving(self._followed.on(name))) is not None:
                 self.open[name] = f"pod {pod.key} has come to it since it was emptied"
                 logger.info("emptied node is used again", extra={"node": name, "pod": pod.key})
         return bool(self.open)
@@ -204,7 +204,7 @@ class Emptying:
             Fence(self._leads, AT_ONCE),
             self._transport.clock,
             self._installation,
-            Policy(standing.classify, standing.claimed, self._paused),
+            Policy(guards.classify, guards.claimed, self._paused),
             self._settings,
             monotonic=asyncio.get_running_loop().time,
             unseen=self._followed.unseen,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from moorage.ops.settings import PLANNER
 
-from ..board import Board
+from ..instruction_store import Board
 from ..plan import Plan
 from ..settings import PlannerSettings
 from ..stage import Stage

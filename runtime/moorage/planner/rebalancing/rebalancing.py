@@ -20,7 +20,7 @@ from moorage.kube.events import EventRecorder
 from moorage.kube.http.transport import Transport
 from moorage.kube.lease import LeaderElection
 
-from ..board import Board
+from ..instruction_store import Board
 from ..plan import Plan
 from ..stage import Stage
 from .emptying import SETTINGS, Emptying

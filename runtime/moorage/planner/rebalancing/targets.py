@@ -17,8 +17,8 @@ from moorage.protocol import (
     Webhook,
 )
 
-from .. import tally
-from ..board import Board
+from .. import outcomes
+from ..instruction_store import Board
 from ..plan import Plan
 
 _WITHOUT_MACHINE = (NodeState.PENDING, NodeState.PLACEHOLDER)
@@ -82,7 +82,7 @@ class Targets:
             ack = self._board.ack(self._cluster, instruction)
             bad = ack is not None and ack.outcome in (Outcome.REJECTED, Outcome.FAILED)
             if ack is not None and bad and isinstance(instruction.action, CreatePlaceholder | ExpectPods):
-                yield f"node {instruction.node}: {next(tally.sentences(ack))}"
+                yield f"node {instruction.node}: {next(outcomes.sentences(ack))}"
 
     def _failed(self) -> Iterator[str]:
         for name, report in self._reports():

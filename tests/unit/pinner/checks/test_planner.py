@@ -23,7 +23,7 @@ from moorage.pinner.commands.check.planner import Way, planner_welcomes
 from moorage.pinner.stream.client import InstructionStream
 from moorage.pinner.stream.connection import Cause, Endpoint, StreamBroken
 from moorage.pinner.stream.credentials import Credentials
-from moorage.planner.board import Board
+from moorage.planner.instruction_store import Board
 from moorage.planner.server import PlannerServer, ServerSettings
 from moorage.protocol import CreatePlaceholder, codec
 from moorage.protocol.rpc import grpc

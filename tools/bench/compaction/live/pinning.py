@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from moorage.ops.parsing import Address
-from moorage.planner.board import Board
+from moorage.planner.instruction_store import Board
 from moorage.planner.server import PlannerServer, ServerSettings
 from tools.bench.common.errors import BenchError
 from tools.localcluster import LocalCluster

@@ -9,7 +9,7 @@ from moorage.objects import Pod
 from moorage.protocol import CreatePlaceholder, DeletePlaceholder, ExpectPods, PinPods, Release
 
 from .assign import Assigner, Lacking
-from .board import Board
+from .instruction_store import Board
 from .plan import Plan, PlannedNode
 from .source import NodeChange, Planned, Withdrawn
 

@@ -17,7 +17,7 @@ from moorage.protocol import (
     Release,
 )
 
-from .board import Board
+from .instruction_store import Board
 
 NAMES = {
     CreatePlaceholder: "create placeholder",
