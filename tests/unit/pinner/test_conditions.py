@@ -20,7 +20,7 @@ def conditions(bed: Bed, name: str = "n1") -> dict[str, Json]:
 
 
 def status(bed: Bed, condition: str) -> str:
-    return conditions(bed).get(condition, {}).get("status", "")
+    return str(conditions(bed).get(condition, {}).get("status", ""))
 
 
 async def a_life(bed: Bed) -> None:
