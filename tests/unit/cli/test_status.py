@@ -16,8 +16,9 @@ from moorage.cli.installed.judging import Part, State, judge, reserved
 from moorage.cli.installed.programs import Program
 from moorage.controller.leader import Leader, leader_of
 from moorage.evictor.kinds import EvictorConfig
+from moorage.evictor.status import Said, merged
 from moorage.objects import Lease
-from moorage.objects.conditions import Condition, Said, merged
+from moorage.objects.conditions import Condition
 from moorage.pinner.commands.overview import overview
 from tests.unit.cli.test_pictures import NOW, pod, reservation
 
