@@ -21,7 +21,7 @@ from moorage.kube.http.transport import Transport
 from moorage.objects import KubeObject, Node, Pod, Taint
 from moorage.pinner.options import Options
 from moorage.pinner.state.caches import Caches
-from moorage.pinner.term import Pinner
+from moorage.pinner.term import Term
 from moorage.protocol import (
     Ack,
     Action,
@@ -144,13 +144,13 @@ class Driver:
         self.lines = Lines()
         self.leading = True
         self._sequence = 0
-        self._pinner: Pinner | None = None
+        self._pinner: Term | None = None
         self._caches: Caches | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.sent: dict[str, Instruction] = {}
 
     @property
-    def pinner(self) -> Pinner:
+    def pinner(self) -> Term:
         assert self._pinner is not None
         return self._pinner
 
@@ -165,7 +165,7 @@ class Driver:
         if self._caches is None:  # they outlive a writer that is to die
             watcher = writer if client is None else await self.client.pinner()
             self._caches = Caches.over(watcher.transport)
-        self._pinner = Pinner(
+        self._pinner = Term(
             writer,
             self.caches,
             self.records,

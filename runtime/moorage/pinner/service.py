@@ -36,7 +36,7 @@ from .state.caches import Caches
 from .stream.client import InstructionStream
 from .stream.connection import Cause
 from .stream.settings import StreamSettings
-from .term import Pinner
+from .term import Term
 from .webhook import reached
 from .webhook.admission import Admission
 from .withdrawal import withdraw
@@ -168,7 +168,7 @@ class _Service:
         options = Options(profile=self._settings.profile, destinations=self._settings.destinations)
         if self._settings.dry_run:
             return DryRun(client, self._caches, clock, options, acks=stream.ack)
-        return Pinner(
+        return Term(
             client,
             self._caches,
             self._recorder,

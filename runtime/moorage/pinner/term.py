@@ -16,13 +16,13 @@ from moorage.protocol import Ack, Instruction, NodeReport, Webhook
 
 from . import metrics
 from .destinations import scope
-from .destinations.controller import Steering
+from .destinations.controller import SlotReservationController
 from .instructions.accept import Acceptance
 from .instructions.answers import Answers
 from .instructions.inbox import Inbox
-from .intents.stored import Ledger
+from .intents.stored import IntentStore
 from .node.attempts import Attempts
-from .node.controller import Loop
+from .node.controller import NodeController
 from .node.executor import Executor
 from .node.leases import LeaseKeeper
 from .node.reports import Reports
@@ -30,12 +30,12 @@ from .node.sweeps import Sweeps
 from .options import Options
 from .reporting import Recorder, Reporter
 from .state.caches import Caches
-from .state.cluster import World
+from .state.cluster import ClusterState
 from .webhook.admission import Admission
 from .webhook.mutate import Mutator
 
 
-class Pinner:
+class Term:
     """One term of one leader: whatever earlier ones began is found in the cluster and finished.
 
     Args:
@@ -88,17 +88,17 @@ class Pinner:
         await self._caches.wait_synced()
         options, sweeps = self._options, Sweeps(self._options.sweeps_per_hour, self._monotonic)
         steers = self._admission is not None and options.destinations != scope.OFF
-        world = World(
+        cluster = ClusterState(
             self._caches,
             default_profile=options.profile,
-            stir=self._queue.add,
-            settle=lambda name: self._queue.add_after(name, options.settle_delay),
-            steer=self._slots.add if steers else lambda _: None,
+            enqueue=self._queue.add,
+            enqueue_later=lambda name: self._queue.add_after(name, options.settle_delay),
+            enqueue_slots=self._slots.add if steers else lambda _: None,
         )
         fence = Fence(self._is_leader, options.writes_in_flight)
-        ledger = Ledger(
+        intent_store = IntentStore(
             self._client,
-            world,
+            cluster,
             fence,
             partial(Backoff, options.repeat_base, options.repeat_cap, least=0.5),
             self._monotonic,
@@ -106,18 +106,20 @@ class Pinner:
         attempts = Attempts(options.repeat_base, options.repeat_cap, self._monotonic)
         executor = Executor(
             self._client,
-            world,
+            cluster,
             self._reporter,
             sweeps,
-            ledger,
+            intent_store,
             fence,
             attempts,
             received=self._inbox.received,
             monotonic=self._monotonic,
         )
-        acceptance = Acceptance(world, executor, ledger, self._inbox, self._answers, sweeps, self._clock, options)
-        loop = Loop(
-            world,
+        acceptance = Acceptance(
+            cluster, executor, intent_store, self._inbox, self._answers, sweeps, self._clock, options
+        )
+        loop = NodeController(
+            cluster,
             executor,
             attempts,
             acceptance,
@@ -131,7 +133,7 @@ class Pinner:
         )
         leases = LeaseKeeper(
             self._client.transport,
-            world,
+            cluster,
             self._reporter,
             self._clock,
             is_leader=self._is_leader,
@@ -140,38 +142,43 @@ class Pinner:
             monotonic=self._monotonic,
         )
         hard = options.destinations == scope.HARD
-        mutator = Mutator(world, sweeps, self._clock, self._is_leader, hard=hard)
-        works = {"snapshot": world.sound(), "pinner loop": loop.run(), "lease keeper": leases.run()}
+        mutator = Mutator(cluster, sweeps, self._clock, self._is_leader, hard=hard)
+        works = {"snapshot": cluster.wait_unusable(), "pinner loop": loop.run(), "lease keeper": leases.run()}
         if self._admission is not None:
-            self._asked(asked=False)
-            steering = Steering(
+            self._report_serving(serving=False)
+            slot_reservations = SlotReservationController(
                 self._client,
-                world,
+                cluster,
                 fence,
                 self._slots,
                 self._reporter,
                 self._clock,
                 self._name,
-                expects=self._admission.stir,
+                expects=self._admission.recheck,
                 monotonic=self._monotonic,
             )
             works["webhook"] = self._admission.term(
-                self._client, fence, world.expected, mutator, self._clock, lambda asked: self._told(steering, asked)
+                self._client,
+                fence,
+                cluster.expected,
+                mutator,
+                self._clock,
+                lambda serving: self._serving_changed(slot_reservations, serving),
             )
-            works["slot reservations"] = steering.run()
+            works["slot reservations"] = slot_reservations.run()
         try:
             async with asyncio.TaskGroup() as group:
                 for name, work in works.items():
                     group.create_task(work, name=name)
         finally:
-            world.close()
+            cluster.close()
             self._queue.close()
             self._slots.close()
 
-    def _told(self, steering: Steering, asked: bool) -> None:
-        self._asked(asked=asked)
-        steering.asked(asked=asked)
+    def _serving_changed(self, slot_reservations: SlotReservationController, serving: bool) -> None:
+        self._report_serving(serving=serving)
+        slot_reservations.set_serving(serving=serving)
 
-    def _asked(self, *, asked: bool) -> None:
+    def _report_serving(self, *, serving: bool) -> None:
         """API servers ask about pods that are created, or do not."""
-        self._serves(Webhook.SERVING if asked else Webhook.IDLE)
+        self._serves(Webhook.SERVING if serving else Webhook.IDLE)

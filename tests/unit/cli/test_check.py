@@ -19,7 +19,7 @@ from moorage.ops.parsing import Address
 from moorage.pinner.commands.check import run as running
 from moorage.planner.instruction_store import Board
 from moorage.planner.server import PlannerServer, ServerSettings
-from tests.unit.pinner.checks.api import (
+from tests.unit.pinner.commands.check.api import (
     LEASE,
     NODES,
     PODS,

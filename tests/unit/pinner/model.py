@@ -270,7 +270,7 @@ class Corner:
             confirmed=self.confirmed,
             signs=self.signs if self.confirmed else UNKNOWN,
         )
-        if seen.ours:
+        if seen.is_ours:
             self.made = True
             seen = dataclasses.replace(seen, made=True)
         return seen

@@ -59,14 +59,14 @@ async def test_pins_are_answered_though_another_pod_of_their_node_cannot_be_dele
 async def test_an_instruction_that_meets_a_defect_is_answered_and_holds_nobody_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    whole: Callable[..., judge.Admission] = judge.take
+    whole: Callable[..., judge.Judgement] = judge.judge
 
-    def take(instruction: Instruction, *args: Any, **more: Any) -> judge.Admission:
+    def take(instruction: Instruction, *args: Any, **more: Any) -> judge.Judgement:
         if instruction.id == bad:
             raise ZeroDivisionError
         return whole(instruction, *args, **more)
 
-    monkeypatch.setattr(judge, "take", take)
+    monkeypatch.setattr(judge, "judge", take)
     async with Bed() as bed:
         bad = ""
         await placeholder(bed)

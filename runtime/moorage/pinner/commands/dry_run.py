@@ -44,7 +44,7 @@ from ..promised.manifest import placeholder_manifest
 from ..providers import Profile, choose
 from ..refusal import Nominable, Refusal, Wait, refusal_of
 from ..state.caches import Caches
-from ..state.cluster import World
+from ..state.cluster import ClusterState
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ TRIES = 5
 
 
 class DryRun:
-    """One term of one leader that changes nothing; takes the place of ``Pinner``.
+    """One term of one leader that changes nothing; takes the place of ``Term``.
 
     Args:
         client: only read with.
@@ -85,30 +85,30 @@ class DryRun:
     async def run(self) -> None:
         """Judge until cancelled; begins once the caches are complete."""
         await self._caches.wait_synced()
-        world = World(self._caches, default_profile=self._options.profile, stir=lambda _: None)
-        unsubscribe = self._caches.nodes.subscribe(lambda change: self._arrived(world, change))
-        left = [name for name in world.reserved if (node := world.node(name)) is not None and not node.has_kubelet]
+        cluster = ClusterState(self._caches, default_profile=self._options.profile, enqueue=lambda _: None)
+        unsubscribe = self._caches.nodes.subscribe(lambda change: self._arrived(cluster, change))
+        left = [name for name in cluster.reserved if (node := cluster.node(name)) is not None and not node.has_kubelet]
         if left:
             logger.warning("placeholders of an earlier run are left alone by a dry run", extra={"nodes": left[:20]})
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(world.sound(), name="snapshot")
-                group.create_task(self._judge_all(world), name="dry run")
+                group.create_task(cluster.wait_unusable(), name="snapshot")
+                group.create_task(self._judge_all(cluster), name="dry run")
         finally:
             unsubscribe()
-            world.close()
+            cluster.close()
 
     # --- judging ---
 
-    async def _judge_all(self, world: World) -> None:
+    async def _judge_all(self, cluster: ClusterState) -> None:
         while True:
-            await self._take(world, await self._inbox.get())
+            await self._take(cluster, await self._inbox.get())
 
-    async def _take(self, world: World, instruction: Instruction) -> None:
+    async def _take(self, cluster: ClusterState, instruction: Instruction) -> None:
         """Answer an instruction, or see to it again later, when what hinders it may be over; the others go on."""
         try:
-            await self._fetch_unknown(world, instruction)
-            ack = self._judge(world, instruction)
+            await self._fetch_unknown(cluster, instruction)
+            ack = self._judge(cluster, instruction)
         except Exception as error:
             why = refusal_of(error)
             tries = self._tries[instruction.id] = self._tries.get(instruction.id, 0) + 1
@@ -123,13 +123,13 @@ class DryRun:
         self._tries.pop(instruction.id, None)
         self._answer(instruction, ack)
 
-    def _judge(self, world: World, instruction: Instruction) -> Ack:
+    def _judge(self, cluster: ClusterState, instruction: Instruction) -> Ack:
         name, action = instruction.node, instruction.action
-        self._forget_what_is_over(world, instruction)
-        observation = world.observe(name, self._clock.now(), confirmed=False, sweeps=self._sweeps)
+        self._forget_what_is_over(cluster, instruction)
+        observation = cluster.observe(name, self._clock.now(), confirmed=False, sweeps=self._sweeps)
         spec = self._spec(observation)
-        around = judge.Surroundings(self._epoch, self._options.profile, world.pod, self._sweeps.capped)
-        match judge.take(instruction, observation, spec, around):
+        context = judge.Context(self._epoch, self._options.profile, cluster.pod, self._sweeps.capped)
+        match judge.judge(instruction, observation, spec, context):
             case judge.Refused() as refused:
                 pods = action.pods if isinstance(action, PinPods) else ()
                 reason, sentence = refused.refusal
@@ -142,10 +142,10 @@ class DryRun:
                     instruction, f"node {name} would first be cleared of what is there, then this would be done"
                 )
             case judge.Accepted() as accepted:
-                self._imagine(world, name, accepted.spec)
+                self._imagine(cluster, name, accepted.spec)
                 if isinstance(action, PinPods):
-                    return self._pin(world, instruction, action, accepted)
-                return _dry(instruction, self._would(world, instruction))
+                    return self._pin(cluster, instruction, action, accepted)
+                return _dry(instruction, self._would(cluster, instruction))
 
     def _settled(self, instruction: Instruction, known: Mapping[str, PodResult]) -> Ack:
         """All is as the instruction says, or pods are refused one by one: the answer is the true one."""
@@ -155,28 +155,28 @@ class DryRun:
         sentence = f"pod {bad[0].pod}: {bad[0].sentence or bad[0].reason.sentence}"
         return Ack(instruction.id, instruction.position, bad[0].outcome, bad[0].reason, sentence, tuple(known.values()))
 
-    def _pin(self, world: World, instruction: Instruction, action: PinPods, accepted: judge.Accepted) -> Ack:
+    def _pin(self, cluster: ClusterState, instruction: Instruction, action: PinPods, accepted: judge.Accepted) -> Ack:
         name = action.node
-        results = [accepted.pods.get(ref.uid) or self._fit(world, name, ref) for ref in action.pods]
+        results = [accepted.pods.get(ref.uid) or self._fit(cluster, name, ref) for ref in action.pods]
         unfit = {each.pod.uid for each in results if each.reason not in (ReasonCode.OK, ReasonCode.DRY_RUN)}
         if unfit:
-            self._imagine(world, name, merging.without_pins(accepted.spec, unfit))
+            self._imagine(cluster, name, merging.without_pins(accepted.spec, unfit))
         sentence = f"{len(results) - len(unfit)} of {len(results)} pods would be on node {name}"
         first = next((each for each in results if each.pod.uid in unfit), None)
         if first is not None:
             sentence += f"; pod {first.pod}: {first.sentence or first.reason.sentence}"
         return _dry(instruction, sentence, tuple(results))
 
-    def _fit(self, world: World, name: str, ref: PodRef) -> PodResult:
+    def _fit(self, cluster: ClusterState, name: str, ref: PodRef) -> PodResult:
         """Count a pod in where it fits."""
-        pod = world.pod(str(ref))
+        pod = cluster.pod(str(ref))
         if pod is None:
             return PodResult(ref, Outcome.REJECTED, ReasonCode.POD_NOT_FOUND)
-        claim = world.claims.get(pod.key)
+        claim = cluster.claims.get(pod.key)
         counted = claim is not None and claim.uid == ref.uid and claim.node == name
-        refusal = None if counted else world.room(name).admit((pod,))[ref.uid]
+        refusal = None if counted else cluster.room(name).admit((pod,))[ref.uid]
         if refusal is None and not counted:
-            world.admit(pod, name)
+            cluster.admit(pod, name)
         if isinstance(refusal, Nominable):
             text = f"it would be nominated to node {name} once the node has joined: {refusal.why.text}"
             return PodResult(ref, Outcome.REJECTED, ReasonCode.DRY_RUN, text)
@@ -186,24 +186,24 @@ class DryRun:
             return PodResult(ref, Outcome.REJECTED, refusal.reason, refusal.text)
         return PodResult(ref, Outcome.REJECTED, ReasonCode.DRY_RUN, f"it fits, and would be bound to node {name}")
 
-    def _would(self, world: World, instruction: Instruction) -> str:
+    def _would(self, cluster: ClusterState, instruction: Instruction) -> str:
         """What would have been done, and the end of what was imagined when that is what it means."""
         name = instruction.node
         match instruction.action:
             case CreatePlaceholder(promise):
                 offers = ", ".join(f"{resource} {amount}" for resource, amount in promise.allocatable.items())
-                intended = world.reading(name).spec.promise
+                intended = cluster.reading(name).spec.promise
                 if intended is not None and intended.late:
                     return f"a Node with {late.described(intended)} would be waited for, and be {name} ({offers})"
                 return f"placeholder {name} would be created and held ({offers})"
             case ExpectPods(_, slots):
                 return f"node {name} would be held for {sum(slot.count for slot in slots)} pods to come"
             case DeletePlaceholder():
-                self._forget(world, name)
+                self._forget(cluster, name)
                 return f"placeholder {name} would be deleted, and the pods that are pinned to it"
             case Release():
-                if not any(claim.node == name for claim in world.claims.values()):
-                    self._forget(world, name)
+                if not any(claim.node == name for claim in cluster.claims.values()):
+                    self._forget(cluster, name)
                 return f"nothing more would be held on node {name}; a placeholder without pods would be deleted"
             case _:
                 raise AssertionError("pins have an answer of their own")
@@ -218,9 +218,9 @@ class DryRun:
         uid, spec = self._specs.get(observation.name, ("", observation.spec))
         return spec if uid == reservation.metadata.uid else observation.spec
 
-    def _imagine(self, world: World, name: str, spec: Spec) -> None:
+    def _imagine(self, cluster: ClusterState, name: str, spec: Spec) -> None:
         """Go on as if this intent were stored and its placeholder made."""
-        known = world.reservation(name)
+        known = cluster.reservation(name)
         if known is not None and name not in self._imagined:
             self._specs[name] = (known.metadata.uid, spec)
             return
@@ -228,60 +228,60 @@ class DryRun:
         if spec.promise is not None and spec.promise.late:  # as if its machine had come, and were called like that
             spec = msgspec.structs.replace(spec, node_name=name, node_uid=uid)
         meta = ObjectMeta(name=name, uid=uid, resource_version=NEVER, finalizers=(FINALIZER,))
-        world.wrote_reservation(NodeReservation(metadata=meta, spec=msgspec.to_builtins(spec)))
+        cluster.wrote_reservation(NodeReservation(metadata=meta, spec=msgspec.to_builtins(spec)))
         self._imagined.setdefault(name, None)
         promise = spec.promise
         profile = choose(promise.profile, self._options.profile) if promise is not None else None
-        if promise is None or not isinstance(profile, Profile) or world.node(name) is not None:
+        if promise is None or not isinstance(profile, Profile) or cluster.node(name) is not None:
             return
         manifest = placeholder_manifest(name, uid, promise, profile)
         manifest["metadata"] |= {"uid": uid, "resourceVersion": NEVER}
         node = msgspec.convert(manifest, Node)
         self._imagined[name] = node
-        world.wrote_node(node)
+        cluster.wrote_node(node)
 
-    def _arrived(self, world: World, change: Change[Node]) -> None:
+    def _arrived(self, cluster: ClusterState, change: Change[Node]) -> None:
         """A real Node takes the place of an imagined one."""
         name = change.object.metadata.name
         imagined = self._imagined.get(name)
         if imagined is not None and change.new is not None:
             self._imagined[name] = None
-            world.forget_node(name)
+            cluster.forget_node(name)
 
-    def _forget_what_is_over(self, world: World, instruction: Instruction) -> None:
+    def _forget_what_is_over(self, cluster: ClusterState, instruction: Instruction) -> None:
         """A new plan begins from the cluster as it is; so does a node whose deadline has passed."""
         name = instruction.node
         if instruction.position.epoch > self._epoch:
             self._epoch = instruction.position.epoch
             self._specs.clear()
             for each in tuple(self._imagined):
-                self._forget(world, each)
-        elif name in self._imagined and rules.expired(world.reading(name).spec, self._clock.now()):
-            self._forget(world, name)
+                self._forget(cluster, each)
+        elif name in self._imagined and rules.expired(cluster.reading(name).spec, self._clock.now()):
+            self._forget(cluster, name)
 
-    def _forget(self, world: World, name: str) -> None:
+    def _forget(self, cluster: ClusterState, name: str) -> None:
         """Let go of what was imagined about a node, if anything was."""
         if name not in self._imagined:
             return
-        node, reservation = self._imagined.pop(name), world.reservation(name)
-        for key, claim in tuple(world.claims.items()):
-            if claim.node == name and (pod := world.pods.get(key)) is not None:
-                world.release(pod)
+        node, reservation = self._imagined.pop(name), cluster.reservation(name)
+        for key, claim in tuple(cluster.claims.items()):
+            if claim.node == name and (pod := cluster.pods.get(key)) is not None:
+                cluster.release(pod)
         if node is not None:
-            world.forget_node(name)
+            cluster.forget_node(name)
         if reservation is not None:
-            world.forget_reservation(name)
+            cluster.forget_reservation(name)
 
     # --- the way in and out ---
 
-    async def _fetch_unknown(self, world: World, instruction: Instruction) -> None:
+    async def _fetch_unknown(self, cluster: ClusterState, instruction: Instruction) -> None:
         """Read the pods that the planner knows and the cache does not: a watch may lag behind another's."""
         action = instruction.action
         for ref in action.pods if isinstance(action, PinPods) else ():
-            known = world.pod(str(ref))
+            known = cluster.pod(str(ref))
             if known is None or known.metadata.uid != ref.uid:
                 with contextlib.suppress(errors.NotFound):
-                    world.pods.wrote(await self._client.get(resources.PODS, ref.name, ref.namespace))
+                    cluster.pods.wrote(await self._client.get(resources.PODS, ref.name, ref.namespace))
 
     def _answer(self, instruction: Instruction, ack: Ack) -> None:
         fields = {

@@ -23,7 +23,7 @@ from moorage.reservations import SlotReservation, destinations
 from moorage.reservations.conditions import of_slots
 
 from ..reporting import Reporter
-from ..state.cluster import World
+from ..state.cluster import ClusterState
 from .scope import Standing, judge
 
 logger = logging.getLogger("moorage.pinner")
@@ -36,12 +36,12 @@ _LONGEST = 4096
 _MOST_PROBLEMS = 32
 
 
-class Steering:
+class SlotReservationController:
     """One term's.
 
     Args:
         client: writes the status.
-        world: what is known; told what is expected.
+        cluster: what is known; told what is expected.
         fence: lets writes through while we lead.
         queue: the names of the nodes whose SlotReservation is to be looked at.
         reporter: tells people.
@@ -54,7 +54,7 @@ class Steering:
     def __init__(
         self,
         client: Client,
-        world: World,
+        cluster: ClusterState,
         fence: Fence,
         queue: KeyQueue,
         reporter: Reporter,
@@ -64,18 +64,18 @@ class Steering:
         expects: Callable[[], None] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._client, self._world, self._fence, self._queue = client, world, fence, queue
+        self._client, self._cluster, self._fence, self._queue = client, cluster, fence, queue
         self._reporter, self._clock, self._name = reporter, clock, name
         self._expects, self._monotonic = expects, monotonic
-        self._asked: bool | None = None
+        self._serving: bool | None = None
         self._written: dict[str, tuple[str, object, object, float]] = {}  # uid, what we wrote, what came of it, when
         self._said: dict[str, tuple[str, str]] = {}  # node to the uid of its reservation, and what was said of it
 
-    def asked(self, *, asked: bool) -> None:
+    def set_serving(self, *, serving: bool) -> None:
         """API servers ask about pods that are created, or do not."""
-        if asked is not self._asked:
-            self._asked = asked
-            for name in self._world.slot_reserved:
+        if serving is not self._serving:
+            self._serving = serving
+            for name in self._cluster.slot_reserved:
                 self._queue.add(name)
 
     async def run(self) -> None:
@@ -88,7 +88,7 @@ class Steering:
         while True:
             name, _ = await self._queue.get()
             try:
-                await self.look(name)
+                await self.reconcile(name)
             except NotLeading:
                 self._queue.retry(name)  # the next term, or nobody, goes on
             except errors.KubeError as error:
@@ -103,7 +103,7 @@ class Steering:
             finally:
                 self._queue.done(name)
 
-    async def look(self, name: str) -> None:
+    async def reconcile(self, name: str) -> None:
         """Look at the SlotReservation of a node once.
 
         Args:
@@ -113,20 +113,20 @@ class Steering:
             KubeError: the status was not written.
             NotLeading: we lead no more.
         """
-        reservation, now = self._world.slot_reservation(name), self._clock.now()
+        reservation, now = self._cluster.slot_reservation(name), self._clock.now()
         standing = Standing()
         if reservation is not None:
-            promised = self._world.promised(name, now)
-            standing = judge(reservation, self._world.nodes.get(name), now, promised=promised)
-        expected = self._world.expected.any
-        self._world.expect_on_running(name, standing.expectation)
-        if self._world.expected.any is not expected:
+            promised = self._cluster.promised(name, now)
+            standing = judge(reservation, self._cluster.nodes.get(name), now, promised=promised)
+        expected = self._cluster.expected.any
+        self._cluster.expect_on_running(name, standing.expectation)
+        if self._cluster.expected.any is not expected:
             self._expects()
         if reservation is None:
             self._written.pop(name, None)
             self._said.pop(name, None)
             return
-        self._tell(reservation, standing)
+        self._report(reservation, standing)
         if standing.wake is not None:
             self._queue.add_after(name, (standing.wake - now).total_seconds() + 0.05)
         if reservation.metadata.deletion_timestamp is None:
@@ -134,7 +134,7 @@ class Steering:
 
     # --- telling ---
 
-    def _tell(self, reservation: SlotReservation, standing: Standing) -> None:
+    def _report(self, reservation: SlotReservation, standing: Standing) -> None:
         """Say once what becomes of a reservation."""
         name, uid = reservation.metadata.name, reservation.metadata.uid
         news = (uid, standing.message)
@@ -153,7 +153,7 @@ class Steering:
 
     def _also_expected(self, name: str) -> list[str]:
         """The placeholders on which pods of the same owners are expected: two plans for one owner."""
-        expected = self._world.expected
+        expected = self._cluster.expected
         return sorted(each for each in expected.beside(name) if expected.running(each) is None)
 
     async def _show(self, reservation: SlotReservation, standing: Standing) -> None:
@@ -182,7 +182,7 @@ class Steering:
             )
         except (errors.NotFound, errors.Conflict):
             return  # it is gone, or another has its name: the watch tells
-        self._world.slot_reservations.wrote(answer)
+        self._cluster.slot_reservations.wrote(answer)
         self._written[meta.name] = (meta.uid, words, answer.status, self._monotonic())
 
     def _status(self, reservation: SlotReservation, standing: Standing, shown: Mapping[str, Any]) -> dict[str, Any]:
@@ -202,7 +202,7 @@ class Steering:
 
     def _filled(self, reservation: SlotReservation) -> str:
         spec = destinations.read(reservation).spec
-        found = destinations.slots_filled(spec, self._world.pods_on(reservation.metadata.name))
+        found = destinations.slots_filled(spec, self._cluster.pods_on(reservation.metadata.name))
         return f"{sum(len(pods) for _, pods in found)}/{sum(slot.count for slot, _ in found)}"
 
     def _served(self, reservation: SlotReservation, standing: Standing, shown: Any) -> Any:
@@ -210,8 +210,8 @@ class Steering:
         name, generation = reservation.metadata.name, reservation.metadata.generation
         if standing.expectation is None:
             return None
-        if not self._asked:  # when all have come nobody need ask; and who leads newly does not know yet
-            return None if self._asked is False and self._world.expected.free(name) else shown
+        if not self._serving:  # when all have come nobody need ask; and who leads newly does not know yet
+            return None if self._serving is False and self._cluster.expected.free(name) else shown
         if destinations.is_served(reservation):
             return shown
         return {"generation": generation, "at": f"{self._clock.now():%Y-%m-%dT%H:%M:%SZ}", "by": self._name}

@@ -17,13 +17,13 @@ from moorage.protocol import Outcome, PinPods, ReasonCode
 from moorage.reservations import NodeReservation, Spec
 
 from .. import metrics
-from ..intents.stored import Ledger, Stored
+from ..intents.stored import IntentStore, Stored
 from ..node.executor import Executor
 from ..node.observation import Observation
 from ..node.sweeps import Sweeps
 from ..options import Options
 from ..refusal import Refusal, is_final, refusal_of
-from ..state.cluster import World
+from ..state.cluster import ClusterState
 from . import judge
 from .answers import Answers
 from .inbox import Inbox, Open
@@ -45,9 +45,9 @@ class Acceptance:
     """Takes instructions from the inbox.
 
     Args:
-        world: what is known.
+        cluster: what is known.
         executor: reads pods that nobody knows.
-        ledger: stores intents.
+        intent_store: stores intents.
         inbox: the instructions.
         answers: gives those that are known by now.
         sweeps: how often pods were swept.
@@ -57,18 +57,18 @@ class Acceptance:
 
     def __init__(
         self,
-        world: World,
+        cluster: ClusterState,
         executor: Executor,
-        ledger: Ledger,
+        intent_store: IntentStore,
         inbox: Inbox,
         answers: Answers,
         sweeps: Sweeps,
         clock: ServerClock,
         options: Options,
     ) -> None:
-        self._world = world
+        self._cluster = cluster
         self._executor = executor
-        self._ledger = ledger
+        self._intent_store = intent_store
         self._inbox, self._answers = inbox, answers
         self._sweeps = sweeps
         self._clock = clock
@@ -81,7 +81,7 @@ class Acceptance:
         Raises:
             NotLeading: we lead no more.
         """
-        waiting = self._inbox.take(name)
+        waiting = self._inbox.dequeue(name)
         if not waiting:
             return True
         left = waiting
@@ -89,17 +89,17 @@ class Acceptance:
             await self._look_up(waiting)
             left = await self._judge(name, waiting)
         finally:
-            self._inbox.put_back(name, left)
+            self._inbox.requeue(name, left)
         return not any(each.trouble is not None for each in left)
 
     async def _judge(self, name: str, waiting: list[Open]) -> list[Open]:
         """Judge instructions in their order, see to what they come to, all at once; returns those to judge again."""
-        observation = self._world.observe(name, self._clock.now(), confirmed=False, sweeps=self._sweeps)
-        judged, spec = self._admissions(observation, waiting)
-        accepted = [each for each, admission in judged if isinstance(admission, judge.Accepted)]
+        observation = self._cluster.observe(name, self._clock.now(), confirmed=False, sweeps=self._sweeps)
+        judged, spec = self._judge_in_order(observation, waiting)
+        accepted = [each for each, judgement in judged if isinstance(judgement, judge.Accepted)]
         at_once = bool(accepted) and judge.can_be_bound(observation, (each.instruction for each in accepted))
         if at_once:
-            self._world.intents.take_on(name, spec)
+            self._cluster.intents.take_on(name, spec)
         elif accepted:
             hindrance = await self._store(name, spec)
             if hindrance is not None and not hindrance.final:
@@ -109,17 +109,17 @@ class Acceptance:
             if hindrance is not None:
                 refused = judge.Refused(Outcome.FAILED, hindrance.why)
                 judged = [(each, refused if isinstance(said, judge.Accepted) else said) for each, said in judged]
-        return [each for each, admission in judged if not self._said(each, admission, stored=not at_once)]
+        return [each for each, judgement in judged if not self._answer(each, judgement, stored=not at_once)]
 
-    def _wait(self, judged: list[tuple[Open, judge.Admission]], now: datetime, why: Refusal) -> list[Open]:
+    def _wait(self, judged: list[tuple[Open, judge.Judgement]], now: datetime, why: Refusal) -> list[Open]:
         """Nothing could be stored: everything waits, but for what has waited as long as it may."""
         left = []
-        for each, admission in judged:
+        for each, judgement in judged:
             if now < each.instruction.deadline:
                 each.trouble = why
                 left.append(each)
             else:
-                self._said(each, admission, stored=False)
+                self._answer(each, judgement, stored=False)
         return left
 
     async def _judge_one_by_one(self, name: str, waiting: list[Open]) -> list[Open]:
@@ -132,32 +132,32 @@ class Acceptance:
                 left += await self._judge(name, [each])
         return left
 
-    def _admissions(self, o: Observation, waiting: list[Open]) -> tuple[list[tuple[Open, judge.Admission]], Spec]:
+    def _judge_in_order(self, o: Observation, waiting: list[Open]) -> tuple[list[tuple[Open, judge.Judgement]], Spec]:
         """What each instruction comes to, and all of the intent with those that are accepted."""
         spec = o.spec if o.reservation is not None else Spec()
-        judged: list[tuple[Open, judge.Admission]] = []
+        judged: list[tuple[Open, judge.Judgement]] = []
         behind = False
         for each in waiting:
             self._epoch = max(self._epoch, each.instruction.position.epoch)
             each.reservation = _uid(o.reservation)
-            admission = self._admission(each, o, spec, behind=behind)
-            if isinstance(admission, judge.Accepted):
-                spec = admission.spec
-            behind |= isinstance(admission, judge.Deferred) and not isinstance(each.instruction.action, PinPods)
-            judged.append((each, admission))
+            judgement = self._judge_one(each, o, spec, behind=behind)
+            if isinstance(judgement, judge.Accepted):
+                spec = judgement.spec
+            behind |= isinstance(judgement, judge.Deferred) and not isinstance(each.instruction.action, PinPods)
+            judged.append((each, judgement))
         return judged, spec
 
-    def _admission(self, each: Open, o: Observation, spec: Spec, *, behind: bool) -> judge.Admission:
+    def _judge_one(self, each: Open, o: Observation, spec: Spec, *, behind: bool) -> judge.Judgement:
         """What an instruction comes to; one that meets a defect is tried again, a few times."""
-        around = judge.Surroundings(
+        context = judge.Context(
             self._epoch,
             self._options.profile,
-            self._world.pod,
+            self._cluster.pod,
             self._sweeps.capped,
             behind=behind or not _known(each),
         )
         try:
-            admission = judge.take(each.instruction, o, spec, around)
+            judgement = judge.judge(each.instruction, o, spec, context)
         except Exception as error:
             each.tries, each.trouble = each.tries + 1, refusal_of(error)
             fields = {"instruction": each.instruction.id, "node": o.name, "tries": each.tries}
@@ -165,15 +165,15 @@ class Acceptance:
             if each.tries < TRIES:
                 return judge.Deferred()
             return judge.Refused(Outcome.FAILED, each.trouble)
-        late = isinstance(admission, judge.Refused) and admission.refusal.reason is ReasonCode.DEADLINE_PASSED
+        late = isinstance(judgement, judge.Refused) and judgement.refusal.reason is ReasonCode.DEADLINE_PASSED
         if late and each.trouble is not None:
             return judge.Refused(Outcome.FAILED, each.trouble)
-        return admission
+        return judgement
 
     async def _store(self, name: str, spec: Spec) -> _NotStored | None:
         """Store an intent; returns what hinders it."""
         try:
-            stored = await self._ledger.store(name, spec)
+            stored = await self._intent_store.store(name, spec)
         except errors.KubeError as error:
             if isinstance(error, errors.ApiError) and is_final(error):
                 text = f"the API server did not take the reservation: {error.status.message or error}"
@@ -189,24 +189,24 @@ class Acceptance:
             return _NotStored(Refusal(ReasonCode.API_REFUSED, text), final=False)
         return None
 
-    def _said(self, each: Open, admission: judge.Admission, *, stored: bool) -> bool:
+    def _answer(self, each: Open, judgement: judge.Judgement, *, stored: bool) -> bool:
         """Answer as far as is known by now; returns False when the instruction is to be judged again."""
-        match admission:
+        match judgement:
             case judge.Refused(outcome, refusal):
                 self._answers.refuse(each, outcome, refusal)
             case judge.Accepted(pods=pods) | judge.Settled(pods):
-                if isinstance(admission, judge.Accepted):
+                if isinstance(judgement, judge.Accepted):
                     self._taken_on(each)
-                self._answers.accept(each, pods, stored=stored and isinstance(admission, judge.Accepted))
+                self._answers.accept(each, pods, stored=stored and isinstance(judgement, judge.Accepted))
             case judge.Deferred():
                 return False
         return True
 
     def _taken_on(self, each: Open) -> None:
         action = each.instruction.action
-        each.trouble, each.reservation = None, _uid(self._world.reservation(action.node))
+        each.trouble, each.reservation = None, _uid(self._cluster.reservation(action.node))
         if isinstance(action, PinPods):
-            self._world.pins_anew(action.node, (ref.uid for ref in action.pods))
+            self._cluster.pins_anew(action.node, (ref.uid for ref in action.pods))
 
     async def _look_up(self, waiting: list[Open]) -> None:
         """Read the pods that the planner knows and the cache does not: a watch may lag behind another's."""
@@ -216,7 +216,7 @@ class Acceptance:
         action = each.instruction.action
         try:
             for ref in action.pods if isinstance(action, PinPods) else ():
-                pod = self._world.pod(str(ref))
+                pod = self._cluster.pod(str(ref))
                 if pod is None or pod.metadata.uid != ref.uid:
                     await self._executor.read_pod(ref.namespace, ref.name)
         except errors.KubeError as error:

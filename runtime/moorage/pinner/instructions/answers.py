@@ -71,7 +71,7 @@ class Answers:
         if any(o.now >= each.instruction.deadline for each in accepted):
             self._give_final(accepted, o, decision)
 
-    def settle(self, o: Observation, decision: Decision, trouble: Refusal | None) -> Left:
+    def complete(self, o: Observation, decision: Decision, trouble: Refusal | None) -> Left:
         """Give every answer that is final now that nothing more can be done for the node at the moment.
 
         Args:
@@ -95,11 +95,11 @@ class Answers:
             why: what hinders it.
             late: only to what had to be done by this time; None means everything.
         """
-        unjudged = self._inbox.take(node)
+        unjudged = self._inbox.dequeue(node)
         for each in (*unjudged, *self._inbox.accepted(node)):
             if late is None or late >= each.instruction.deadline:
                 self._finish(each, Outcome.FAILED, why)
-        self._inbox.put_back(node, [each for each in unjudged if late is not None and late < each.instruction.deadline])
+        self._inbox.requeue(node, [each for each in unjudged if late is not None and late < each.instruction.deadline])
 
     # --- pieces ---
 
@@ -170,7 +170,7 @@ def _answer_of(each: Open, o: Observation, decision: Decision) -> tuple[Outcome,
     if isinstance(action, PinPods):
         return None
     if isinstance(action, CreatePlaceholder):
-        there = o.node is not None and (o.ours or o.made)
+        there = o.node is not None and (o.is_ours or o.made)
         return (Outcome.APPLIED, None) if there else None
     return Outcome.APPLIED, None
 

@@ -67,12 +67,12 @@ class Inbox:
         received = self._received.setdefault(instruction.id, self._monotonic())
         unjudged[instruction.id] = Open(instruction, received)
 
-    def take(self, node: str) -> list[Open]:
+    def dequeue(self, node: str) -> list[Open]:
         """The instructions for a node that were not judged yet, in the order of their positions."""
         found = self._unjudged.pop(node, {})
         return sorted(found.values(), key=lambda each: each.instruction.position)
 
-    def put_back(self, node: str, found: list[Open]) -> None:
+    def requeue(self, node: str, found: list[Open]) -> None:
         """Judge these again later."""
         for each in found:
             self._unjudged.setdefault(node, {}).setdefault(each.instruction.id, each)

@@ -71,11 +71,11 @@ class Settled:
     pods: Mapping[str, PodResult] = field(default_factory=dict)
 
 
-Admission: TypeAlias = Refused | Deferred | Accepted | Settled
+Judgement: TypeAlias = Refused | Deferred | Accepted | Settled
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class Context:
     """What an instruction is judged by, beside its node.
 
     Attributes:
@@ -93,34 +93,34 @@ class Surroundings:
     behind: bool = False
 
 
-def take(instruction: Instruction, o: Observation, spec: Spec, around: Surroundings) -> Admission:
+def judge(instruction: Instruction, o: Observation, spec: Spec, context: Context) -> Judgement:
     """Judge an instruction.
 
     Args:
         instruction: as received.
         o: its node.
         spec: what is intended for the node so far, instructions of the same moment included.
-        around: everything else.
+        context: everything else.
     """
-    general = _refuse(instruction, o, spec, around)
+    general = _refuse(instruction, o, spec, context)
     if general is not None:
         return general
-    if around.behind:
+    if context.behind:
         return Deferred()
     match instruction.action:
         case CreatePlaceholder():
-            admission = _create(instruction, instruction.action.promise, o, spec, around)
+            judgement = _create(instruction, instruction.action.promise, o, spec, context)
         case PinPods():
-            admission = _pin(instruction, instruction.action, o, spec, around)
+            judgement = _pin(instruction, instruction.action, o, spec, context)
         case ExpectPods():
-            admission = _expect(instruction, instruction.action, o, spec)
+            judgement = _expect(instruction, instruction.action, o, spec)
         case DeletePlaceholder() | Release():
-            admission = _give_up(instruction, o, spec)
-    if isinstance(admission, Accepted):
-        problem = merging.size_problem(admission.spec)
+            judgement = _give_up(instruction, o, spec)
+    if isinstance(judgement, Accepted):
+        problem = merging.size_problem(judgement.spec)
         if problem is not None:
             return _refused(ReasonCode.TOO_LARGE, f"the reservation would be too large: {problem}")
-    return admission
+    return judgement
 
 
 def can_be_bound(o: Observation, accepted: Iterable[Instruction]) -> bool:
@@ -137,15 +137,15 @@ def can_be_bound(o: Observation, accepted: Iterable[Instruction]) -> bool:
     return bindable and all(isinstance(each.action, PinPods) for each in accepted)
 
 
-def _refuse(instruction: Instruction, o: Observation, spec: Spec, around: Surroundings) -> Refused | None:
+def _refuse(instruction: Instruction, o: Observation, spec: Spec, context: Context) -> Refused | None:
     """What is wrong with an instruction whatever it says."""
     if not 0 < len(instruction.id) <= MAX_ID:
         return _refused(ReasonCode.MALFORMED, f"an instruction's id has 1 to {MAX_ID} characters")
     if problem := validate.subdomain_problem(instruction.node):
         return _refused(ReasonCode.INVALID_NODE_NAME, f"the node's name {problem}")
     position = instruction.position
-    if position.epoch < around.epoch:
-        text = f"epoch {position.epoch} has been replaced by epoch {around.epoch}"
+    if position.epoch < context.epoch:
+        text = f"epoch {position.epoch} has been replaced by epoch {context.epoch}"
         return _refused(ReasonCode.STALE_EPOCH, text)
     known = merging.record_of(spec, instruction.id)
     if known is not None and known.digest.startswith(DIGEST) and known.digest != digest(instruction):
@@ -164,9 +164,9 @@ def _refuse(instruction: Instruction, o: Observation, spec: Spec, around: Surrou
 
 
 def _create(
-    instruction: Instruction, promised: PromisedNode, o: Observation, spec: Spec, around: Surroundings
-) -> Admission:
-    profile = providers.choose(promised.profile, around.default_profile)
+    instruction: Instruction, promised: PromisedNode, o: Observation, spec: Spec, context: Context
+) -> Judgement:
+    profile = providers.choose(promised.profile, context.default_profile)
     if isinstance(profile, Refusal):
         return Refused(Outcome.REJECTED, profile)
     problem = next(validate.promise_problems(promised), None)
@@ -189,7 +189,7 @@ def _create(
     return _accepted(instruction, new)
 
 
-def _pin(instruction: Instruction, action: PinPods, o: Observation, spec: Spec, around: Surroundings) -> Admission:
+def _pin(instruction: Instruction, action: PinPods, o: Observation, spec: Spec, context: Context) -> Judgement:
     missing = o.node is None and spec.promise is None
     if missing:
         return _refused(ReasonCode.PLACEHOLDER_MISSING, f"node placeholder not found: {o.name}")
@@ -203,7 +203,7 @@ def _pin(instruction: Instruction, action: PinPods, o: Observation, spec: Spec, 
     results: dict[str, PodResult] = {}
     wanted = []
     for ref in action.pods:
-        found = _judge(ref, o, spec, around, pinnable=open_)
+        found = _judge(ref, o, spec, context, pinnable=open_)
         if isinstance(found, PodResult):
             results[ref.uid] = found
         else:
@@ -216,14 +216,14 @@ def _pin(instruction: Instruction, action: PinPods, o: Observation, spec: Spec, 
     return Accepted(accepted.spec, results)
 
 
-def _judge(ref: PodRef, o: Observation, spec: Spec, around: Surroundings, *, pinnable: bool) -> Pod | PodResult:
+def _judge(ref: PodRef, o: Observation, spec: Spec, context: Context, *, pinnable: bool) -> Pod | PodResult:
     """The pod to be pinned, or what is to be said of it at once."""
-    pod = around.pod(str(ref))
+    pod = context.pod(str(ref))
     state = pins.standing(str(ref), ref.uid, pod, spec, spec.named(o.name))
     if pod is None or state is not pins.PENDING:
         return state.result(ref)
     refusal = eligibility.refuse_eviction(pod, spec.promise.taints) if spec.promise is not None else None
-    if refusal is None and around.capped(pod):
+    if refusal is None and context.capped(pod):
         refusal = Refusal(ReasonCode.OWNER_CAPPED)
     if refusal is None and not pinnable:
         text = f"node {o.name} runs and is open to the scheduler: only a soft pin would do, and those are not made yet"
@@ -231,7 +231,7 @@ def _judge(ref: PodRef, o: Observation, spec: Spec, around: Surroundings, *, pin
     return PinState(Outcome.REJECTED, refusal).result(ref) if refusal is not None else pod
 
 
-def _expect(instruction: Instruction, action: ExpectPods, o: Observation, spec: Spec) -> Admission:
+def _expect(instruction: Instruction, action: ExpectPods, o: Observation, spec: Spec) -> Judgement:
     problem = next(validate.problems(action), None)
     if problem is not None:
         return _refused(problem.reason, str(problem))
@@ -243,7 +243,7 @@ def _expect(instruction: Instruction, action: ExpectPods, o: Observation, spec: 
     return _accepted(instruction, merging.with_slots(spec, slots, until=micro_time(instruction.deadline)))
 
 
-def _give_up(instruction: Instruction, o: Observation, spec: Spec) -> Admission:
+def _give_up(instruction: Instruction, o: Observation, spec: Spec) -> Judgement:
     deleting = isinstance(instruction.action, DeletePlaceholder)
     if o.node is not None and o.node.has_kubelet and deleting:
         return _refused(ReasonCode.NODE_IS_REAL, f"a kubelet has reported for node {o.name}: it is left alone")

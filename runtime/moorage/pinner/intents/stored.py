@@ -24,7 +24,7 @@ from moorage.reservations import NodeReservation, Spec, merging, read, unknown_f
 from ..names import FINALIZER, NO_MANAGERS
 from ..node.steps import EditReservation
 from ..refusal import is_final
-from ..state.cluster import World
+from ..state.cluster import ClusterState
 
 _encode = msgspec.json.Encoder().encode
 _QUERY = {"fieldManager": FIELD_MANAGER}
@@ -47,7 +47,7 @@ class _PutOff:
     error: errors.KubeError
 
 
-class Ledger:
+class IntentStore:
     """Stores intents.
 
     Several want to write one reservation, and each tries again by itself. While no write of it gets through they wait
@@ -55,7 +55,7 @@ class Ledger:
 
     Args:
         client: the API server.
-        world: told of every change.
+        cluster: told of every change.
         fence: lets requests through.
         backoff: how writes of one reservation wait.
         monotonic: seconds on a clock that never goes back.
@@ -64,13 +64,13 @@ class Ledger:
     def __init__(
         self,
         client: Client,
-        world: World,
+        cluster: ClusterState,
         fence: Fence,
         backoff: Callable[[], Backoff],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
-        self._world = world
+        self._cluster = cluster
         self._fence = fence
         self._backoff = backoff
         self._monotonic = monotonic
@@ -86,7 +86,7 @@ class Ledger:
         Raises:
             KubeError: it was not stored.
         """
-        reservation = self._world.reservation(name)
+        reservation = self._cluster.reservation(name)
         if reservation is None:
             body = {"metadata": {"name": name, "finalizers": [FINALIZER]}, "spec": merging.changes(None, spec)}
             try:
@@ -94,9 +94,9 @@ class Ledger:
             except errors.Conflict:
                 await self.read(name)
                 return Stored.CHANGED
-            self._world.wrote_reservation(written)
+            self._cluster.wrote_reservation(written)
         else:
-            old = self._world.reading(name).spec
+            old = self._cluster.reading(name).spec
             if old == spec:
                 return Stored.YES
             changes, finalizers = merging.changes(old, spec), reservation.metadata.finalizers
@@ -147,7 +147,7 @@ class Ledger:
         if current.metadata.finalizers:
             await self.read(meta.name)
         else:
-            self._world.ended_reservation(reservation)
+            self._cluster.ended_reservation(reservation)
         return True
 
     async def read(self, name: str) -> None:
@@ -156,15 +156,15 @@ class Ledger:
             async with self._fence.read():
                 found = await self._client.get(resources.NODE_RESERVATIONS, name)
         except errors.NotFound:
-            known = self._world.reservation(name)
+            known = self._cluster.reservation(name)
             if known is not None:
-                self._world.ended_reservation(known)
+                self._cluster.ended_reservation(known)
         else:
-            self._world.found_reservation(found)
+            self._cluster.found_reservation(found)
 
     async def write_status(self, reservation: NodeReservation, status: Mapping[str, Any]) -> Stored:
         """Show people how it stands."""
-        current = self._world.reservation(reservation.metadata.name)
+        current = self._cluster.reservation(reservation.metadata.name)
         if current is None or current.metadata.uid != reservation.metadata.uid:
             return Stored.CHANGED
         meta = current.metadata
@@ -176,7 +176,7 @@ class Ledger:
         except (errors.NotFound, errors.Conflict, errors.Invalid):
             await self.read(meta.name)  # it has changed, or another object has the name by now, or none
             return Stored.CHANGED
-        self._world.wrote_reservation(written)
+        self._cluster.wrote_reservation(written)
         shown = written.status if isinstance(written.status, dict) else {}
         # An older definition does not have conditions: what it keeps says the same.
         kept = {key: value for key, value in status.items() if key != "conditions" or key in shown}
@@ -193,7 +193,7 @@ class Ledger:
         except (errors.Conflict, errors.NotFound):
             await self.read(meta.name)
             return None
-        self._world.wrote_reservation(written)
+        self._cluster.wrote_reservation(written)
         return written
 
     async def _write(self, name: str, request: Callable[[], Awaitable[NodeReservation]]) -> NodeReservation:

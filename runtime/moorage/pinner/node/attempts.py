@@ -34,7 +34,7 @@ class _Attempt:
     made: float = 0.0
     due: float = 0.0
     why: Refusal | None = None
-    told: Refusal | None = None
+    reported: Refusal | None = None
 
 
 class Attempts:
@@ -131,8 +131,8 @@ class Attempts:
         known, found = self._nodes.get(node, {}), []
         for step in _plain(steps):
             attempt = known.get(key(step))
-            if attempt is not None and attempt.why is not None and attempt.told != attempt.why:
-                attempt.told = attempt.why
+            if attempt is not None and attempt.why is not None and attempt.reported != attempt.why:
+                attempt.reported = attempt.why
                 found.append((step, attempt.why))
         return tuple(found)
 

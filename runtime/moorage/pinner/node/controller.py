@@ -19,7 +19,7 @@ from ..options import Options
 from ..promised import slots
 from ..refusal import Refusal, refusal_of
 from ..reporting import Reporter
-from ..state.cluster import World
+from ..state.cluster import ClusterState
 from . import late, pins
 from .attempts import Attempts
 from .decide import decide
@@ -36,11 +36,11 @@ ROUNDS = 12
 """Looks at a node in a row before others get their turn."""
 
 
-class Loop:
+class NodeController:
     """Works the queue.
 
     Args:
-        world: what is known.
+        cluster: what is known.
         executor: does the steps.
         attempts: the steps that were tried.
         acceptance: judges instructions.
@@ -55,7 +55,7 @@ class Loop:
 
     def __init__(
         self,
-        world: World,
+        cluster: ClusterState,
         executor: Executor,
         attempts: Attempts,
         acceptance: Acceptance,
@@ -67,7 +67,7 @@ class Loop:
         clock: ServerClock,
         options: Options,
     ) -> None:
-        self._world = world
+        self._cluster = cluster
         self._executor = executor
         self._attempts = attempts
         self._acceptance = acceptance
@@ -96,11 +96,11 @@ class Loop:
             name, quietly = await self._queue.get()
             try:
                 await self._executor.ready()
-                well = await self._look(name, quietly=quietly)
+                well = await self._reconcile(name, quietly=quietly)
             except NotLeading:
                 self._queue.retry(name)  # the next term, or nobody, goes on
             except Exception as error:  # a defect: the other nodes go on
-                self._could_not_look(name, error)
+                self._retry_defect(name, error)
             else:
                 self._defects.pop(name, None)
                 if well:
@@ -110,7 +110,7 @@ class Loop:
             finally:
                 self._queue.done(name)
 
-    def _could_not_look(self, name: str, error: Exception) -> None:
+    def _retry_defect(self, name: str, error: Exception) -> None:
         """Answer what cannot wait, or what would wait for ever, and try again later."""
         defects = self._defects[name] = self._defects.get(name, 0) + 1
         delay = self._queue.retry(name)
@@ -120,13 +120,13 @@ class Loop:
         late = None if defects >= TRIES else self._clock.now()
         self._answers.give_up(name, refusal_of(error), late)
 
-    async def _look(self, name: str, *, quietly: bool) -> bool:
+    async def _reconcile(self, name: str, *, quietly: bool) -> bool:
         """Look at a node once; returns False when it should be looked at again for what it did not see."""
         well = await self._acceptance.accept(name)
         confirmed = False
         for _ in range(ROUNDS):
-            slots.take_on_waiting(self._world, self._sweeps, name, self._clock.now())
-            observation = self._world.observe(
+            slots.take_on_waiting(self._cluster, self._sweeps, name, self._clock.now())
+            observation = self._cluster.observe(
                 name,
                 self._clock.now(),
                 confirmed=confirmed,
@@ -134,10 +134,10 @@ class Loop:
                 hindered=self._attempts.pins(name),
                 trouble=self._trouble.get(name),
             )
-            decision = decide(observation, self._world.room(name))
-            self._world.note_waits(name, decision.pins)
+            decision = decide(observation, self._cluster.room(name))
+            self._cluster.note_waits(name, decision.pins)
             if lost := pins.lost(decision.pins):
-                self._world.intents.give_up(name, lost - {pod.metadata.uid for pod in observation.pods})
+                self._cluster.intents.give_up(name, lost - {pod.metadata.uid for pod in observation.pods})
             due = self._attempts.due(name, decision.steps)
             if not due:
                 break
@@ -151,10 +151,10 @@ class Loop:
             return well
         trouble = self._note_trouble(name, decision)
         decision = self._with_end(observation, decision)
-        left = self._answers.settle(observation, decision, trouble)
-        self._reports.tell(observation, decision)
+        left = self._answers.complete(observation, decision, trouble)
+        self._reports.report(observation, decision)
         self._schedule(observation, decision, left, cleared=well)
-        await self._tell(observation, decision, quietly=quietly)
+        await self._report(observation, decision, quietly=quietly)
         return well
 
     def _note_trouble(self, name: str, decision: Decision) -> Refusal | None:
@@ -190,13 +190,13 @@ class Loop:
         if wait is not None:
             self._queue.add_after(o.name, wait + 0.05)
 
-    async def _tell(self, o: Observation, decision: Decision, *, quietly: bool) -> None:
+    async def _report(self, o: Observation, decision: Decision, *, quietly: bool) -> None:
         """Write what is for people or for later leaders only, when there is nothing better to do."""
         self._count(o.name, decision.state)
         if o.reservation is None:
             self._unreadable.pop(o.name, None)
             self._reporter.catch_up(o.node_name)
-            self._tell_unclaimed(o)
+            self._report_unclaimed(o)
             return
         if o.problems and self._unreadable.get(o.name) != decision.message:
             self._unreadable[o.name] = decision.message
@@ -219,7 +219,7 @@ class Loop:
         if wait is not None:
             self._queue.add_quietly(o.name, wait + 0.05)  # the queue hands out a little early
 
-    def _tell_unclaimed(self, o: Observation) -> None:
+    def _report_unclaimed(self, o: Observation) -> None:
         """Say once of a Node that it waits for nobody."""
         if o.unclaimed is None:
             self._unclaimed.discard(o.name)

@@ -39,8 +39,8 @@ def decide(o: Observation, room: Room) -> Decision:
     if o.node.has_kubelet and o.made and not marked(o.node):
         return joining.left_alone(o, o.node, room)
     # A Node that a machine brought is no placeholder, even when its status names no kubelet any more.
-    if (not o.ours or o.late) and not (o.node.has_kubelet and o.made):
-        if o.late and o.ours:
+    if (not o.is_ours or o.late) and not (o.node.has_kubelet and o.made):
+        if o.late and o.is_ours:
             return ending.end(o, Refusal(ReasonCode.NODE_FAILED, f"node {o.node_name} names no kubelet any more"))
         return ending.end(o, Refusal(ReasonCode.NODE_IS_REAL if o.node.has_kubelet else ReasonCode.NODE_FOREIGN))
     if o.node.has_kubelet:

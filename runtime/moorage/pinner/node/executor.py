@@ -16,17 +16,17 @@ from moorage.protocol import Outcome, ReasonCode
 from moorage.reservations import Spec
 
 from .. import metrics
-from ..intents.stored import Ledger, Stored
+from ..intents.stored import IntentStore, Stored
 from ..names import PIN_ANNOTATION, preparing
 from ..refusal import Refusal, is_final, refusal_of
 from ..reporting import Reporter
-from ..state.cluster import World
+from ..state.cluster import ClusterState
 from ..together import together
 from . import adoption
 from .attempts import Attempts
 from .nominating import Nominator
 from .observation import PinState
-from .sign_reader import Lookout
+from .sign_reader import SignReader
 from .signs import NONE
 from .steps import (
     Bind,
@@ -52,10 +52,10 @@ class Executor:
 
     Args:
         client: the API server.
-        world: told of everything that was done.
+        cluster: told of everything that was done.
         reporter: tells people.
         sweeps: counts swept pods per controller.
-        ledger: stores intents.
+        intent_store: stores intents.
         fence: lets requests through, a few at a time, and writes only while we lead.
         attempts: told of every step that was tried.
         received: when the instruction of an id was received (monotonic seconds), or None.
@@ -65,10 +65,10 @@ class Executor:
     def __init__(
         self,
         client: Client,
-        world: World,
+        cluster: ClusterState,
         reporter: Reporter,
         sweeps: Sweeps,
-        ledger: Ledger,
+        intent_store: IntentStore,
         fence: Fence,
         attempts: Attempts,
         *,
@@ -76,17 +76,17 @@ class Executor:
         monotonic: Callable[[], float],
     ) -> None:
         self._client = client
-        self._world = world
+        self._cluster = cluster
         self._reporter = reporter
         self._sweeps = sweeps
-        self._ledger = ledger
+        self._intent_store = intent_store
         self._fence = fence
         self._attempts = attempts
         self._received = received
         self._monotonic = monotonic
         self._held: dict[str, Refusal] = {}  # placeholders that finalizers of others hold, and why each is to go
-        self._nominator = Nominator(client, world, reporter, fence, attempts, self.read_pod)
-        self._lookout = Lookout(client, client.transport.clock, monotonic)
+        self._nominator = Nominator(client, cluster, reporter, fence, attempts, self.read_pod)
+        self._sign_reader = SignReader(client, client.transport.clock, monotonic)
 
     async def ready(self) -> None:
         """Return as soon as a step could be done at once; what is decided before that only ages."""
@@ -116,18 +116,18 @@ class Executor:
     def _take_room(self, name: str, steps: Sequence[Step]) -> None:
         for step in steps:
             if isinstance(step, Bind):
-                self._world.admit(step.pod, name)
+                self._cluster.admit(step.pod, name)
             elif isinstance(step, Nominate) and step.turn is not None:
-                self._world.take_turn(name, step.turn)
+                self._cluster.take_turn(name, step.turn)
 
     def _give_room_back(self, steps: Sequence[Step]) -> None:
         """Give back the room of pods that were not bound."""
         for step in steps:
             if not isinstance(step, Bind):
                 continue
-            claim = self._world.claims.get(step.pod.key)
+            claim = self._cluster.claims.get(step.pod.key)
             if claim is not None and not claim.bound:
-                self._world.release(step.pod)
+                self._cluster.release(step.pod)
 
     async def _try(self, name: str, step: Step) -> None:
         try:
@@ -147,7 +147,7 @@ class Executor:
             case CreateNode():
                 await self._create_node(name, step)
             case Nominate(reservation, old, new, chosen):
-                stored = await self._ledger.edit(EditReservation(reservation, old, new))
+                stored = await self._intent_store.edit(EditReservation(reservation, old, new))
                 self._wrote(name, step, stored)
                 await self._nominator.nominate(name, chosen, stored)
             case ClearNomination():
@@ -163,17 +163,17 @@ class Executor:
             case EndReservation():
                 await self._end_reservation(name, step)
             case ShowStatus(reservation, status):
-                self._wrote(name, step, await self._ledger.write_status(reservation, status))
+                self._wrote(name, step, await self._intent_store.write_status(reservation, status))
 
     async def _edit_reservation(self, name: str, step: EditReservation) -> None:
-        stored = await self._ledger.edit(step)
+        stored = await self._intent_store.edit(step)
         self._wrote(name, step, stored)
         if step.new.node_name != step.old.node_name and stored is Stored.YES:
             self._reporter.learned(name, step.new.node_name)
         if step.adopted and stored is Stored.YES:
-            self._reporter.adopted(self._world.node_name(name), step.shortfalls)
+            self._reporter.adopted(self._cluster.node_name(name), step.shortfalls)
         if step.news and stored is Stored.YES:
-            self._reporter.left_alone(self._world.node_name(name), step.news)
+            self._reporter.left_alone(self._cluster.node_name(name), step.news)
 
     def _wrote(self, name: str, step: Step, stored: Stored) -> None:
         """Remember what became of a write to the reservation."""
@@ -187,28 +187,28 @@ class Executor:
 
     async def confirm(self, name: str) -> None:
         """Read the Node itself, and what tells of a kubelet."""
-        node_name = self._world.node_name(name)
+        node_name = self._cluster.node_name(name)
         if not node_name:  # no machine has brought its Node: there is nothing that could be destroyed
-            self._world.signs[name] = NONE
+            self._cluster.signs[name] = NONE
             return
         try:
             async with self._fence.read():
-                self._world.signs[name] = await self._lookout.look(node_name)
+                self._cluster.signs[name] = await self._sign_reader.read(node_name)
                 node = await self._client.get(resources.NODES, node_name)
         except errors.NotFound:
-            known = self._world.nodes.get(node_name)
+            known = self._cluster.nodes.get(node_name)
             if known is not None:
-                self._world.deleted_node(known)
+                self._cluster.deleted_node(known)
         else:
-            self._world.wrote_node(node)
+            self._cluster.wrote_node(node)
 
     # --- nodes ---
 
     async def _create_node(self, name: str, step: CreateNode) -> None:
-        reservation = self._world.reservation(name)
+        reservation = self._cluster.reservation(name)
         if reservation is None:
             return
-        uid, instruction = reservation.metadata.uid, _promised_by(self._world.reading(name).spec)
+        uid, instruction = reservation.metadata.uid, _promised_by(self._cluster.reading(name).spec)
         try:
             node = await self._fence.write(lambda: self._client.create(resources.NODES, step.manifest))
         except errors.Conflict:
@@ -221,7 +221,7 @@ class Executor:
             self._refuse_node(name, uid, instruction, f"the API server did not take the placeholder: {_said(error)}")
             return
         self._attempts.made(name, step, f"placeholder {name}")
-        self._world.made(uid, node)
+        self._cluster.made(uid, node)
         self._reporter.created(node, instruction)
         if preparing(node) != adoption.NO_SCHEDULE:
             text = "a policy or webhook took the preparing taint off the placeholder, which keeps the scheduler away"
@@ -232,7 +232,7 @@ class Executor:
 
     def _refuse_node(self, name: str, uid: str, instruction: str, text: str) -> None:
         refusal = Refusal(ReasonCode.API_REFUSED, text)
-        self._world.refused[uid] = refusal
+        self._cluster.refused[uid] = refusal
         self._reporter.create_refused(name, instruction, refusal)
 
     async def _delete_node(self, name: str, step: DeleteNode) -> None:
@@ -244,7 +244,7 @@ class Executor:
                 )
             )
         except errors.NotFound:
-            self._world.deleted_node(step.node)
+            self._cluster.deleted_node(step.node)
             return
         except errors.Conflict:
             self._attempts.changed(name, step)
@@ -257,7 +257,7 @@ class Executor:
             await self.confirm(name)
             return
         self._held.pop(name, None)
-        self._world.deleted_node(step.node)
+        self._cluster.deleted_node(step.node)
         self._reporter.node_deleted(meta.name, step.why)
 
     async def _patch_node(self, name: str, step: PatchNode) -> None:
@@ -270,13 +270,13 @@ class Executor:
         self._attempts.made(name, step, f"change of node {name}")
         if lost := adoption.undone(node, step.changes):
             uid = step.node.metadata.uid
-            self._world.not_kept[uid] = self._world.not_kept.get(uid, frozenset()) | lost
-        self._world.wrote_node(node)
-        if self._world.reservation(name) is None:
+            self._cluster.not_kept[uid] = self._cluster.not_kept.get(uid, frozenset()) | lost
+        self._cluster.wrote_node(node)
+        if self._cluster.reservation(name) is None:
             self._reporter.opened(name)
 
     async def _end_reservation(self, name: str, step: EndReservation) -> None:
-        if not await self._ledger.end(step.reservation):
+        if not await self._intent_store.end(step.reservation):
             self._attempts.changed(name, step)
             return
         self._attempts.made(name, step, "deletion of the reservation")
@@ -294,7 +294,7 @@ class Executor:
             if not await self._fence.write(lambda: self._bind_if_room(name, step)):
                 return  # somebody else came to the node meanwhile: count again
         except errors.Conflict as error:
-            if not _bound_to(error, self._world.node_name(name)):
+            if not _bound_to(error, self._cluster.node_name(name)):
                 self._attempts.changed(name, step)
                 await self.read_pod(meta.namespace, meta.name)
                 return
@@ -307,33 +307,33 @@ class Executor:
                 raise
             text = f"the API server did not take the binding: {_said(error)}"
             refusal = Refusal(ReasonCode.API_REFUSED, text)
-            self._world.pin_failed(name, step.pin.uid, PinState(Outcome.FAILED, refusal))
+            self._cluster.pin_failed(name, step.pin.uid, PinState(Outcome.FAILED, refusal))
             return
         self._attempts.succeeded(name, step)
-        self._world.landed(pod)
-        received, node = self._received(instruction), self._world.node_name(name)
+        self._cluster.landed(pod)
+        received, node = self._received(instruction), self._cluster.node_name(name)
         self._reporter.pinned(pod, node, instruction, None if received is None else self._monotonic() - received)
 
     async def _bind_if_room(self, name: str, step: Bind) -> bool:
         """Bind a pod unless the node has changed since it was admitted: asked at the last moment."""
         meta = step.pod.metadata
-        if not self._world.still_room(step.pod):
+        if not self._cluster.still_room(step.pod):
             return False
         marks = {PIN_ANNOTATION: step.pin.instruction}
-        node = self._world.node_name(name)
+        node = self._cluster.node_name(name)
         await self._client.bind(meta.name, meta.namespace, uid=meta.uid, node=node, annotations=marks)
         return True
 
     async def read_pod(self, namespace: str, name: str) -> None:
         """Read a pod that is not as it was thought to be, or that the cache does not know."""
         key = f"{namespace}/{name}"
-        known = self._world.pods.get(key)
+        known = self._cluster.pods.get(key)
         try:
             async with self._fence.read():
-                self._world.pods.wrote(await self._client.get(resources.PODS, name, namespace))
+                self._cluster.pods.wrote(await self._client.get(resources.PODS, name, namespace))
         except errors.NotFound:
             if known is not None:
-                self._world.pods.deleted(key, known.metadata.uid)
+                self._cluster.pods.deleted(key, known.metadata.uid)
 
     async def _delete_pod(self, name: str, step: DeletePod) -> None:
         pod = step.pod
@@ -350,11 +350,11 @@ class Executor:
                 )
             )
         except errors.NotFound:
-            self._world.deleted_pod(pod)
+            self._cluster.deleted_pod(pod)
             return
         except errors.Conflict as error:
             if error.cause is errors.ConflictCause.UID:
-                self._world.deleted_pod(pod)
+                self._cluster.deleted_pod(pod)
                 return
             if error.cause is not errors.ConflictCause.RESOURCE_VERSION:
                 raise
@@ -363,7 +363,7 @@ class Executor:
             return
         self._attempts.made(name, step, f"deletion of pod {pod.key}")
         if step.grace == 0 or pod.finished:
-            self._world.deleted_pod(pod)
+            self._cluster.deleted_pod(pod)
         else:
             await self.read_pod(meta.namespace, meta.name)
         if step.sweep:

@@ -34,7 +34,7 @@ from moorage.reservations import moment, rules
 from .. import metrics
 from ..names import NO_MANAGERS, RENEWED_ANNOTATION
 from ..reporting import Reporter
-from ..state.cluster import World
+from ..state.cluster import ClusterState
 from .signs import QUIET, is_ours
 
 logger = logging.getLogger(__name__)
@@ -157,7 +157,7 @@ class LeaseKeeper:
 
     Args:
         transport: how to reach the API server.
-        world: which placeholders there are.
+        cluster: which placeholders there are.
         reporter: tells people about a Lease that cannot be kept.
         clock: the API server's time.
         is_leader: asked before each write.
@@ -170,7 +170,7 @@ class LeaseKeeper:
     def __init__(
         self,
         transport: Requester,
-        world: World,
+        cluster: ClusterState,
         reporter: Reporter,
         clock: ServerClock,
         *,
@@ -181,7 +181,7 @@ class LeaseKeeper:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._transport = transport
-        self._world = world
+        self._cluster = cluster
         self._reporter = reporter
         self._clock = clock
         self._is_leader = is_leader
@@ -202,7 +202,7 @@ class LeaseKeeper:
 
     def _due(self) -> Iterator[tuple[str, _Held]]:
         """The Leases to renew now; all others are passed over quickly, because there are many and this is often."""
-        reserved = tuple(self._world.reserved)
+        reserved = tuple(self._cluster.reserved)
         for name in self._held.keys() - reserved:
             del self._held[name]
         now = self._clock.now()
@@ -232,13 +232,13 @@ class LeaseKeeper:
 
     def _holdable(self, name: str, now: datetime) -> Node | None:
         """The placeholder of a node that is to be held, or None."""
-        node = self._world.node(name)
-        reservation = self._world.reservation(name)
-        if node is None or node.has_kubelet or reservation is None or not self._world.is_ours(name):
+        node = self._cluster.node(name)
+        reservation = self._cluster.reservation(name)
+        if node is None or node.has_kubelet or reservation is None or not self._cluster.is_ours(name):
             return None
         if reservation.metadata.deletion_timestamp is not None:
             return None
-        return None if rules.expired(self._world.reading(name).spec, now) else node
+        return None if rules.expired(self._cluster.reading(name).spec, now) else node
 
     def _first(self, node: Node, now: datetime) -> _Held:
         """A new Node has a minute; an older one was held by an earlier leader, nobody knows how long ago."""

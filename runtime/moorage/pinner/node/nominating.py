@@ -15,7 +15,7 @@ from .. import eligibility, metrics
 from ..intents.stored import Stored
 from ..refusal import Refusal, refusal_of
 from ..reporting import Reporter
-from ..state.cluster import World
+from ..state.cluster import ClusterState
 from ..together import together
 from .attempts import Attempts
 from .observation import PinState
@@ -30,7 +30,7 @@ class Nominator:
 
     Args:
         client: the API server.
-        world: told of everything that was done.
+        cluster: told of everything that was done.
         reporter: tells people.
         fence: lets requests through.
         attempts: told of what was tried.
@@ -40,13 +40,13 @@ class Nominator:
     def __init__(
         self,
         client: Client,
-        world: World,
+        cluster: ClusterState,
         reporter: Reporter,
         fence: Fence,
         attempts: Attempts,
         read_pod: Callable[[str, str], Awaitable[None]],
     ) -> None:
-        self._client, self._world, self._reporter = client, world, reporter
+        self._client, self._cluster, self._reporter = client, cluster, reporter
         self._fence, self._attempts, self._read_pod = fence, attempts, read_pod
 
     async def nominate(self, name: str, pods: tuple[tuple[Pin, Pod], ...], stored: Stored) -> None:
@@ -82,7 +82,7 @@ class Nominator:
 
     async def _nominate(self, name: str, pin: Pin, pod: Pod) -> None:
         """Nominate a pod; what goes wrong counts as a try that was lost."""
-        node = self._world.node_name(name)
+        node = self._cluster.node_name(name)
         try:
             if await self._nominate_as_it_is(node, pin, pod):
                 self._reporter.nominated(pod, node, pin.instruction)
@@ -105,7 +105,7 @@ class Nominator:
                 await self._write(current, node)
             except (errors.Conflict, errors.NotFound):
                 await self._read_pod(pin.namespace, pin.name)
-                current = self._world.pods.get(pin.key)
+                current = self._cluster.pods.get(pin.key)
             else:
                 return True
         return False
@@ -114,7 +114,7 @@ class Nominator:
         """Nominate a pod to a node, or (None) to none any more; only as it was seen."""
         changes = {"status": {"nominatedNodeName": node}}
         written = await self._fence.patch(self._client, resources.PODS, pod, changes, subresource="status")
-        self._world.pods.wrote(written)
+        self._cluster.pods.wrote(written)
 
     def _failed(self, name: str, pin: Pin, why: Refusal) -> None:
-        self._world.pin_failed(name, pin.uid, PinState(Outcome.FAILED, why))
+        self._cluster.pin_failed(name, pin.uid, PinState(Outcome.FAILED, why))

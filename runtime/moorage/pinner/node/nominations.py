@@ -145,17 +145,17 @@ def stands(o: Observation, uid: str) -> bool:
     if pod is None or pod.metadata.uid != uid or pod.spec.node_name or pod.finished:
         return False
     node = o.node_name
-    return bool(node) and pod.status.nominated_node_name == node == ours(o.spec, uid, node)
+    return bool(node) and pod.status.nominated_node_name == node == recorded_node(o.spec, uid, node)
 
 
-def ours(spec: Spec, uid: str, node: str) -> str:
+def recorded_node(spec: Spec, uid: str, node: str) -> str:
     """The node if its reservation says that we have nominated the pod of this uid to it, else empty."""
     return node if merging.nomination_of(spec, uid) is not None else ""
 
 
 def landed(spec: Spec, uid: str, node: str) -> Refusal | None:
     """What is said of a pod that is on its node because the scheduler has followed our nomination; None of others."""
-    if not ours(spec, uid, node):
+    if not recorded_node(spec, uid, node):
         return None
     return Refusal(ReasonCode.POD_NOMINATED, f"the scheduler has placed the pod on node {node}, as it was nominated")
 

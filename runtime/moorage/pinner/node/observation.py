@@ -133,7 +133,7 @@ class Observation:
     steered: frozenset[str] = frozenset()
 
     @property
-    def ours(self) -> bool:
+    def is_ours(self) -> bool:
         """Whether the Node was made for this reservation; says nothing about what may be done to it."""
         if self.node is None or self.reservation is None:
             return False

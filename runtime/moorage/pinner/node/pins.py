@@ -55,7 +55,7 @@ def standing(key: str, uid: str, pod: Pod | None, spec: Spec, node: str, failed:
         return PinState(Outcome.REJECTED, Refusal(ReasonCode.POD_BOUND_ELSEWHERE, text), node=pod.spec.node_name)
     if failed is not None:
         return failed
-    refusal = eligibility.refuse(pod, nominated=nominations.ours(spec, uid, node))
+    refusal = eligibility.refuse(pod, nominated=nominations.recorded_node(spec, uid, node))
     return _rejected(refusal) if refusal is not None else PENDING
 
 

@@ -31,7 +31,7 @@ class Reports:
         self._send = send
         self._said: dict[str, NodeReport] = {}
 
-    def tell(self, o: Observation, decision: Decision) -> None:
+    def report(self, o: Observation, decision: Decision) -> None:
         """Take note of how it stands with a node.
 
         Args:

@@ -15,7 +15,7 @@ from .leases import NAMESPACE
 from .signs import NONE, QUIET, Signs, is_ours
 
 
-class Lookout:
+class SignReader:
     """Looks, and remembers since when a Lease has not changed.
 
     Args:
@@ -30,7 +30,7 @@ class Lookout:
         self._monotonic = monotonic
         self._seen: dict[str, tuple[str, float]] = {}  # node to the version of somebody's Lease, and since when
 
-    async def look(self, name: str) -> Signs:
+    async def read(self, name: str) -> Signs:
         """What tells of a kubelet of this node now.
 
         Raises:

@@ -17,7 +17,7 @@ from ..node import published
 from ..refusal import Nominable, Refusal, Wait
 
 if TYPE_CHECKING:
-    from ..state.cluster import World
+    from ..state.cluster import ClusterState
 
 _NEVER_STARTS = frozenset((Reason.NODE_SELECTOR, Reason.NODE_AFFINITY))
 """What a kubelet refuses a bound pod for, however much room there is (pkg/kubelet/lifecycle/predicate.go)."""
@@ -27,14 +27,14 @@ class NodeRoom:
     """One node's room.
 
     Args:
-        world: what is known.
+        cluster: what is known.
         name: of the reservation.
     """
 
-    def __init__(self, world: World, name: str) -> None:
-        self._world = world
+    def __init__(self, cluster: ClusterState, name: str) -> None:
+        self._cluster = cluster
         self._name = name
-        self._node = world.node_name(name)
+        self._node = cluster.node_name(name)
 
     def admit(self, pods: Sequence[Pod]) -> Mapping[str, Refusal | Wait | Nominable | None]:
         """Ask whether pods fit, each beside those before it that do.
@@ -44,7 +44,7 @@ class NodeRoom:
         if len(pods) == 1:  # as is usual: nothing is to be tried out
             return {pods[0].metadata.uid: self._admit(pods[0])}
         answers: dict[str, Refusal | Wait | Nominable | None] = {}
-        with self._world.trial(self._node) as count:
+        with self._cluster.trial(self._node) as count:
             for left, pod in enumerate(pods, 1 - len(pods)):
                 answer = answers[pod.metadata.uid] = self._admit(pod)
                 if answer is None and left:
@@ -52,16 +52,16 @@ class NodeRoom:
         return answers
 
     def _admit(self, pod: Pod) -> Refusal | Wait | Nominable | None:
-        world, name = self._world, self._name
-        claim = world.claims.get(pod.key)
+        cluster, name = self._cluster, self._name
+        claim = cluster.claims.get(pod.key)
         if claim is not None and claim.uid == pod.metadata.uid:
             return Refusal(ReasonCode.POD_BOUND_ELSEWHERE, f"the pod is being bound to node {claim.node}")
-        promise = world.reading(name).spec.promise
+        promise = cluster.reading(name).spec.promise
         refusal: Refusal | Wait | Nominable | None = eligibility.refuse_eviction(
             pod, promise.taints if promise is not None else ()
         ) or eligibility.refuse_binding(pod)
         if refusal is None:
-            refusal = eligibility.refuse_fit(world.expected.verdict(pod, name), self._node)
+            refusal = eligibility.refuse_fit(cluster.expected.verdict(pod, name), self._node)
         if isinstance(refusal, Nominable):
             return eligibility.refuse_nomination(pod) or refusal
         return refusal
@@ -71,29 +71,29 @@ class NodeRoom:
 
         Pods to come of DaemonSets count, and pods that anybody has nominated to the node and that these must yield to.
         """
-        world = self._world
+        cluster = self._cluster
         answers: dict[str, Refusal | Wait | None] = {}
-        with world.snapshot.trial():
+        with cluster.snapshot.trial():
             for pod in pods:
                 answer = answers[pod.metadata.uid] = self._beside(pod)
                 if answer is None:
-                    world.snapshot.place(pod, self._node)
+                    cluster.snapshot.place(pod, self._node)
         return answers
 
     def turn(self, now: datetime) -> datetime | None:
         """Whose turn it is to be opened to the scheduler: None when it is this node's, else when to ask again."""
-        return self._world.turn(self._name, now)
+        return self._cluster.turn(self._name, now)
 
     def _beside(self, pod: Pod) -> Refusal | Wait | None:
-        world, name = self._world, self._name
-        node = world.node(name)
-        missing = published.missing(pod, node, world.snapshot.storage) if node is not None else name
+        cluster, name = self._cluster, self._name
+        node = cluster.node(name)
+        missing = published.missing(pod, node, cluster.snapshot.storage) if node is not None else name
         if missing:
             text = (
                 f"node {self._node} does not offer {missing} yet: whoever brings it must tolerate the taint {PREPARING}"
             )
             return Wait(Refusal(ReasonCode.DEADLINE_PASSED, text))
-        verdict = world.expected.verdict(pod, name)
+        verdict = cluster.expected.verdict(pod, name)
         found = eligibility.refuse_fit(verdict, self._node)
         if not isinstance(found, Nominable):
             return found
@@ -102,16 +102,16 @@ class NodeRoom:
 
     def misplaced(self, pod: Pod) -> Refusal | None:
         """Why a pod that is bound here can never start here, or None."""
-        world = self._world
-        if world.known_in_place(pod, self._node):
+        cluster = self._cluster
+        if cluster.known_in_place(pod, self._node):
             return None
-        findings = world.snapshot.verdict(pod, self._node).findings
+        findings = cluster.snapshot.verdict(pod, self._node).findings
         found = [str(finding) for finding in findings if finding.reason in _NEVER_STARTS]
         if not found and any(finding.reason is Reason.RESOURCE for finding in findings):
             found = self._beyond(pod)
         if not found:
             if not any(finding.reason is Reason.UNREADABLE for finding in findings):
-                world.found_in_place(pod, self._node)
+                cluster.found_in_place(pod, self._node)
             return None
         return Refusal(ReasonCode.POD_CHANGED, f"node {self._node}: " + "; ".join(found))
 
@@ -120,7 +120,7 @@ class NodeRoom:
 
         Until then the pod would keep everybody else off the node.
         """
-        node, promise = self._world.node(self._name), self._world.reading(self._name).spec.promise
+        node, promise = self._cluster.node(self._name), self._cluster.reading(self._name).spec.promise
         if promise is None or node is None or node.has_kubelet:
             return []
         left = rules.room_left(promise, (pod,))

@@ -20,7 +20,7 @@ from ..names import preparing
 from ..node import adoption
 from ..node.sweeps import Sweeps
 from ..refusal import Nominable, Refusal, Wait
-from ..state.cluster import World
+from ..state.cluster import ClusterState
 
 
 class Place(NamedTuple):
@@ -37,11 +37,11 @@ class Place(NamedTuple):
     why: Refusal | None = None
 
 
-def choose(world: World, sweeps: Sweeps, pod: Pod, nodes: Sequence[str], now: datetime) -> Place | Refusal:
+def choose(cluster: ClusterState, sweeps: Sweeps, pod: Pod, nodes: Sequence[str], now: datetime) -> Place | Refusal:
     """The first node that an expected pod fits, or why it fits the first one not.
 
     Args:
-        world: what is known.
+        cluster: what is known.
         sweeps: how often pods were swept.
         pod: the pod; it need not have been stored.
         nodes: names of reservations with a slot for it.
@@ -55,71 +55,71 @@ def choose(world: World, sweeps: Sweeps, pod: Pod, nodes: Sequence[str], now: da
         return Refusal(ReasonCode.OWNER_CAPPED)
     first: Refusal | None = None
     for name in nodes:
-        found = _refuse(world, pod, name, now)
+        found = _refuse(cluster, pod, name, now)
         if found is None or found.reason is ReasonCode.SOFT_PIN_UNSUPPORTED:
-            return Place(name, world.node_name(name), found or refusal)
+            return Place(name, cluster.node_name(name), found or refusal)
         first = first or found
     return first or Refusal(ReasonCode.PLACEHOLDER_MISSING)
 
 
-def _refuse(world: World, pod: Pod, name: str, now: datetime) -> Refusal | None:
+def _refuse(cluster: ClusterState, pod: Pod, name: str, now: datetime) -> Refusal | None:
     """Why a pod cannot run on a node where it is expected; None when it can."""
-    running = world.expected.running(name)
-    node = world.node(name) if running is None else world.nodes.get(name)
+    running = cluster.expected.running(name)
+    node = cluster.node(name) if running is None else cluster.nodes.get(name)
     if running is None:
-        refusal = _refuse_promised(world, pod, name, node, now)
+        refusal = _refuse_promised(cluster, pod, name, node, now)
     else:
         refusal = scope.refuse(running, name, node, now)
     if refusal is not None or node is None:
         return refusal
-    found = eligibility.refuse_fit(world.expected.verdict(pod, name), node.metadata.name)
+    found = eligibility.refuse_fit(cluster.expected.verdict(pod, name), node.metadata.name)
     return found.why if isinstance(found, Wait | Nominable) else found
 
 
-def _refuse_promised(world: World, pod: Pod, name: str, node: Node | None, now: datetime) -> Refusal | None:
+def _refuse_promised(cluster: ClusterState, pod: Pod, name: str, node: Node | None, now: datetime) -> Refusal | None:
     """Why a pod is not put on a promised node, whatever fits there; None when it may be."""
-    spec = world.reading(name).spec
-    if node is None or spec.promise is None or not world.is_ours(name):
+    spec = cluster.reading(name).spec
+    if node is None or spec.promise is None or not cluster.is_ours(name):
         return Refusal(ReasonCode.PLACEHOLDER_MISSING, f"node placeholder not found: {name}")
     if not node.has_kubelet and rules.expired(spec, now):
         return Refusal(ReasonCode.DEADLINE_PASSED, f"node {name} has not joined by its deadline")
     return eligibility.refuse_eviction(pod, spec.promise.taints)
 
 
-def is_guarded(world: World, name: str) -> bool:
+def is_guarded(cluster: ClusterState, name: str) -> bool:
     """Whether the scheduler is kept away from a node, so that nobody else takes the room meanwhile."""
-    node = world.node(name)
+    node = cluster.node(name)
     return node is not None and preparing(node) == adoption.NO_SCHEDULE
 
 
-def take_on_waiting(world: World, sweeps: Sweeps, name: str, now: datetime) -> None:
+def take_on_waiting(cluster: ClusterState, sweeps: Sweeps, name: str, now: datetime) -> None:
     """Intend pods that wait without a node for the slots of their owners on a node, as far as they fit there.
 
     Args:
-        world: what is known.
+        cluster: what is known.
         sweeps: how often pods were swept.
         name: the node's name.
         now: the API server's time, UTC.
     """
-    free = world.expected.free(name)
-    if not free or not is_guarded(world, name):
+    free = cluster.expected.free(name)
+    if not free or not is_guarded(cluster, name):
         return
-    by = world.expected.by(name)
+    by = cluster.expected.by(name)
     pins = [
         Pin(namespace=pod.metadata.namespace, name=pod.metadata.name, uid=pod.metadata.uid, instruction=by)
         for slot in free
-        for pod in _of_slot(world, sweeps, slot, name, now)
+        for pod in _of_slot(cluster, sweeps, slot, name, now)
     ]
     if pins:
-        world.intents.take_on(name, merging.with_pins(world.intents.of(name), pins))
+        cluster.intents.take_on(name, merging.with_pins(cluster.intents.of(name), pins))
 
 
-def _of_slot(world: World, sweeps: Sweeps, slot: Slot, name: str, now: datetime) -> Iterator[Pod]:
+def _of_slot(cluster: ClusterState, sweeps: Sweeps, slot: Slot, name: str, now: datetime) -> Iterator[Pod]:
     left = slot.count
-    for pod in world.waiting_for(slot.owner, name):
+    for pod in cluster.waiting_for(slot.owner, name):
         if left == 0:
             return
-        found = choose(world, sweeps, pod, (name,), now)
+        found = choose(cluster, sweeps, pod, (name,), now)
         if isinstance(found, Place) and found.why is None:
             left -= 1
             yield pod

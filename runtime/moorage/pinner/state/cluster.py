@@ -38,15 +38,15 @@ ASK_AGAIN = timedelta(seconds=0.25)
 NOTHING_HINDERS: Mapping[str, Refusal] = {}
 
 
-class World(Following):
+class ClusterState(Following):
     """What the pinner knows.
 
     Args:
         caches: the watch caches; followed from now on.
         default_profile: the profile of promises that name none.
-        stir: called with the name of a node about which something has changed.
-        settle: the same where nothing is urgent; as ``stir`` unless it is given.
-        steer: called with the name of a node of whose SlotReservation something may be different now.
+        enqueue: called with the name of a node about which something has changed.
+        enqueue_later: the same where nothing is urgent; as ``enqueue`` unless it is given.
+        enqueue_slots: called with the name of a node of whose SlotReservation something may be different now.
     """
 
     def __init__(
@@ -54,9 +54,9 @@ class World(Following):
         caches: Caches,
         *,
         default_profile: str,
-        stir: Callable[[str], None],
-        settle: Callable[[str], None] | None = None,
-        steer: Callable[[str], None] = lambda _: None,
+        enqueue: Callable[[str], None],
+        enqueue_later: Callable[[str], None] | None = None,
+        enqueue_slots: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.refused: dict[str, Refusal] = {}  # by reservation uid: why the API server did not take the Node
         self.failed: dict[str, dict[str, PinState]] = {}  # by reservation uid, then pin uid: refused for good
@@ -66,7 +66,7 @@ class World(Following):
         self._shown: dict[str, dict[tuple[str, int], datetime]] = {}  # node to its nominations, and since when seen
         self._turn = ("", datetime.min.replace(tzinfo=UTC))  # whose it is to be opened, and for how long
         self._default_profile = default_profile
-        super().__init__(caches, stir, settle, steer)
+        super().__init__(caches, enqueue, enqueue_later, enqueue_slots)
 
     # --- reading ---
 
@@ -151,7 +151,7 @@ class World(Following):
             not_kept=self.not_kept.get(node.metadata.uid, frozenset()) if node is not None else frozenset(),
             **swept,
         )
-        if not observation.made and observation.ours:
+        if not observation.made and observation.is_ours:
             self._made[uid] = ""
             return dataclasses.replace(observation, made=True)
         return observation
@@ -287,7 +287,7 @@ class World(Following):
     def found_reservation(self, reservation: NodeReservation) -> None:
         """Take over what was read, because it is not as it was thought to be."""
         self.wrote_reservation(reservation)
-        self._stir(reservation.metadata.name)
+        self._enqueue(reservation.metadata.name)
 
     def ended_reservation(self, reservation: NodeReservation) -> None:
         """A reservation is gone."""

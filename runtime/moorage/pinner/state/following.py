@@ -1,4 +1,4 @@
-"""What the caches say, and pods that are being bound before the caches say so; ``World`` adds what is decided by."""
+"""What the caches say, and pods that are being bound before the caches say so; ``ClusterState`` adds the rest."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Claim:
     bound: bool = False
 
 
-class Spoilt(Exception):
+class SnapshotUnusable(Exception):
     """The snapshot for the fit check is wrong, and cannot be built anew: the next term begins from the caches."""
 
 
@@ -56,17 +56,18 @@ class Following:
 
     Args:
         caches: the watch caches; followed from now on.
-        stir: called with the name of a node about which something has changed.
-        settle: the same where nothing is urgent: a pod has come that we have admitted ourselves. More come after it.
-        steer: called with the name of a node of whose SlotReservation something may be different now.
+        enqueue: called with the name of a node about which something has changed.
+        enqueue_later: the same where nothing is urgent: a pod has come that we have admitted ourselves, and more
+            come after it.
+        enqueue_slots: called with the name of a node of whose SlotReservation something may be different now.
     """
 
     def __init__(
         self,
         caches: Caches,
-        stir: Callable[[str], None],
-        settle: Callable[[str], None] | None = None,
-        steer: Callable[[str], None] = lambda _: None,
+        enqueue: Callable[[str], None],
+        enqueue_later: Callable[[str], None] | None = None,
+        enqueue_slots: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.reservations = Latest(caches.reservations)
         self.slot_reservations = Latest(caches.slot_reservations)
@@ -75,7 +76,7 @@ class Following:
         self.intents = Intents()
         self.claims: dict[str, Claim] = {}
         self._caches = caches
-        self._stir, self._settle, self._steer = stir, settle or stir, steer
+        self._enqueue, self._enqueue_later, self._enqueue_slots = enqueue, enqueue_later or enqueue, enqueue_slots
         self._readings: dict[str, tuple[NodeReservation, Reading]] = {}
         self._machines = Machines()
         self._on_running: dict[str, Expectation] = {}  # node that runs to what is expected there
@@ -83,7 +84,7 @@ class Following:
         self._arrivals: defaultdict[str, int] = defaultdict(int)  # how often a node's room was changed by others
         self._in_place: dict[str, tuple[object, object, object]] = {}  # pod uid to what it was found in place by
         self._waits: dict[str, dict[str, Refusal]] = {}  # node to the pods that wait for what cannot be read, by uid
-        self._spoilt: Exception | None = None
+        self._unusable: Exception | None = None
         self._ended = asyncio.Event()
         self._layout = Layout(caches, self.nodes, self._as_promised, self._claimed)
         self.expected = Expected(lambda: self.snapshot, self._coming_to, self.node_name)
@@ -94,14 +95,14 @@ class Following:
         for unsubscribe in self._subscriptions:
             unsubscribe()
 
-    async def sound(self) -> NoReturn:
+    async def wait_unusable(self) -> NoReturn:
         """Wait for as long as the snapshot can be relied upon.
 
         Raises:
             Spoilt: it cannot any more.
         """
         await self._ended.wait()
-        raise Spoilt(str(self._spoilt)) from self._spoilt
+        raise SnapshotUnusable(str(self._unusable)) from self._unusable
 
     # --- reading ---
 
@@ -240,7 +241,7 @@ class Following:
         for cache in caches.plain:
             yield self._follow(cache, self._layout.changed)
         yield self._follow(caches.reservations, self._on_reservation)
-        yield caches.slot_reservations.subscribe(lambda change: self._steer(change.object.metadata.name))
+        yield caches.slot_reservations.subscribe(lambda change: self._enqueue_slots(change.object.metadata.name))
         yield self._follow(caches.nodes, lambda change: self._on_node(change.object.metadata.name))
         yield self._follow(caches.pods, self._on_pod)
         yield self._follow(caches.daemon_sets, lambda change: self._layout.coming.changed(change.object.key))
@@ -264,14 +265,14 @@ class Following:
         except Exception as error:
             fields = {"kind": cache.resource.kind, "object": key}
             logger.critical("fit snapshot cannot be built anew, the term ends", extra=fields, exc_info=error)
-            self._spoilt = error
+            self._unusable = error
             self._ended.set()
 
     def _trust(self, kind: type[KubeObject], key: str) -> None:
         """An object can be read: who waits for it is looked at again."""
         if self._layout.trust(kind, key):
             for name in self._waits:
-                self._stir(name)
+                self._enqueue(name)
 
     def _claimed(self) -> Iterator[tuple[Pod, str]]:
         """The pods that are being bound or created, room that is held for others, and where."""
@@ -284,7 +285,7 @@ class Following:
     def _on_reservation(self, change: Change[NodeReservation]) -> None:
         name = change.object.metadata.name
         if self._read(name) or change.new is None:  # no news are our own writes, and all of status
-            self._stir(name)
+            self._enqueue(name)
 
     def _read(self, name: str) -> bool:
         """Take note of a reservation; returns whether it means something else than before."""
@@ -309,7 +310,7 @@ class Following:
             self.intents.stored(name, reading.spec, anew=anew)
         self._learn(name, node)
         self._reserve(name)
-        self._steer(self.node_name(name) or name)
+        self._enqueue_slots(self.node_name(name) or name)
         before = known[1].spec.promise if known is not None else None
         if self.reading(name).spec.promise != before or (known is None) != (reservation is None):
             self._place_node(self.node_name(name) or node)
@@ -384,14 +385,14 @@ class Following:
         self._place_node(name)
         self._offer(name)
         if self.slot_reservation(name) is not None:
-            self._steer(name)
+            self._enqueue_slots(name)
 
     def _offer(self, name: str) -> None:
         """See that a Node is looked at: by the reservation that has it, by one that wants it, or for itself."""
         node = self.nodes.get(name)
         wanted = self.reserved_as(name) or self._machines.sought_by(name, node)
         if wanted or (node is not None and late.brought(node)):
-            self._stir(wanted or name)
+            self._enqueue(wanted or name)
 
     def _place_node(self, name: str) -> None:
         if self._layout.place_node(name):
@@ -429,7 +430,7 @@ class Following:
             if not bound and not expected and (change.old is None or not change.old.spec.node_name):
                 self._arrivals[node] += 1
             if not bound and self._matters(reserved, change):
-                (self._settle if expected else self._stir)(reserved)
+                (self._enqueue_later if expected else self._enqueue)(reserved)
         if node:
             self._count_on(node, reserved, change)
         if created is not None and created.node != node:
@@ -437,7 +438,7 @@ class Following:
         waits = self.expected.expecting(pod) if change.new is not None and not node else ()
         for name in {*self.intents.nodes_of(pod.metadata.uid), *(each for each in waits if each in self._readings)}:
             if name != reserved:
-                self._stir(name)
+                self._enqueue(name)
 
     def _count_on(self, node: str, reserved: str, change: Change[Pod]) -> None:
         """A pod has come to a Node, has changed there or is gone.
@@ -452,9 +453,9 @@ class Following:
             self._layout.coming.pod(node, pod, gone=change.new is None or pod.finished)
             self._recount(node)
         if runs:
-            self._steer(node)
+            self._enqueue_slots(node)
         if change.new is not None and scope.may_be_stuck(pod):
-            self._stir(reserved or node)
+            self._enqueue(reserved or node)
 
     def _matters(self, name: str, change: Change[Pod]) -> bool:
         """Whether a change of a pod can make a difference to its node's reservation: most heartbeats cannot."""

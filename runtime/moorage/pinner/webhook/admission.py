@@ -42,7 +42,7 @@ class Admission:
         expected: Expected,
         mutator: Mutator,
         clock: ServerClock,
-        told: Callable[[bool], None],
+        serving: Callable[[bool], None],
     ) -> None:
         """Work until cancelled.
 
@@ -52,19 +52,19 @@ class Admission:
             expected: which pods are expected.
             mutator: gives the answers.
             clock: the API server's time.
-            told: called with whether API servers ask, as far as is known, again and again.
+            serving: called with whether API servers ask, as far as is known, again and again.
         """
-        registration = Registration(client, fence, self._target, self._service.bundle, lambda: expected.any, told)
-        self._service.changed = registration.stir
+        registration = Registration(client, fence, self._target, self._service.bundle, lambda: expected.any, serving)
+        self._service.changed = registration.recheck
         try:
             with self._service.answering(mutator):
                 async with asyncio.TaskGroup() as group:
                     group.create_task(registration.run(), name="webhook configuration")
                     group.create_task(_glance(registration, expected, clock), name="expected pods")
         finally:
-            self._service.bundle.told(None)  # whoever leads next sees to the configuration
+            self._service.bundle.published(None)  # whoever leads next sees to the configuration
 
-    def stir(self) -> None:
+    def recheck(self) -> None:
         """Pods are expected that were not, or the other way round: the API server may have to be told."""
         self._service.changed()
 
@@ -88,5 +88,5 @@ async def _glance(registration: Registration, expected: Expected, clock: ServerC
         for claim in expected.pass_time(clock.now()):
             fields = {"node": claim.node, "claim": claim.id, "owner": claim.pod.metadata.generate_name}
             logger.info("pinned pod never came, its slot is free again", extra=fields)
-        registration.glance()
-        registration.tell()
+        registration.recheck_if_changed()
+        registration.report_serving()

@@ -94,7 +94,7 @@ class Bundle:
         self._until: dict[bytes, float] = {}
         self._current = b""
         self._asked = False
-        self._told_at = math.inf
+        self._published_at = math.inf
 
     def use(self, authority: bytes) -> None:
         """An authority is in use from now on."""
@@ -104,17 +104,17 @@ class Bundle:
             self._until[self._current] = self._monotonic() + OVERLAP
         self._until.pop(authority, None)
         self._current = authority
-        self._told_at = math.inf
+        self._published_at = math.inf
 
-    def told(self, pem: bytes | None) -> None:
+    def published(self, pem: bytes | None) -> None:
         """What the API servers are told to believe from now on, or (None) that they are told to ask nobody."""
         self._asked = pem is not None
         there = bool(self._current) and self._current in (pem or b"")
-        self._told_at = min(self._told_at, self._monotonic()) if there else math.inf
+        self._published_at = min(self._published_at, self._monotonic()) if there else math.inf
 
-    def told_for(self) -> float:
+    def published_for(self) -> float:
         """For how many seconds API servers that ask have been told to believe the authority in use."""
-        return self._monotonic() - self._told_at if self._asked else math.inf
+        return self._monotonic() - self._published_at if self._asked else math.inf
 
     def pem(self) -> bytes:
         """All of them, the one in use first; empty while there is none."""
@@ -134,7 +134,7 @@ class Registration:
         target: where the webhook is.
         bundle: the authorities.
         wanted: whether pods are expected.
-        told: called with whether API servers ask, as far as is known, again and again.
+        serving: called with whether API servers ask, as far as is known, again and again.
         monotonic: seconds on a clock that never goes back.
     """
 
@@ -145,26 +145,26 @@ class Registration:
         target: Target,
         bundle: Bundle,
         wanted: Callable[[], bool],
-        told: Callable[[bool], None] = lambda _: None,
+        serving: Callable[[bool], None] = lambda _: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._told, self._monotonic = told, monotonic
+        self._serving, self._monotonic = serving, monotonic
         self._asked_since = math.inf
         self._client, self._fence, self._target = client, fence, target
         self._bundle, self._wanted = bundle, wanted
-        self._stirred = asyncio.Event()
+        self._recheck = asyncio.Event()
         self._heeded: bool | None = None  # whether pods were expected at the last look
         self._written: tuple[object, object] | None = None  # what we wrote last, and what the API server made of it
         self._complaint = ""
 
-    def stir(self) -> None:
+    def recheck(self) -> None:
         """Something may be wanted that was not, or the other way round."""
-        self._stirred.set()
+        self._recheck.set()
 
-    def glance(self) -> None:
+    def recheck_if_changed(self) -> None:
         """Look again if pods are expected that were not at the last look, or the other way round."""
         if self._wanted() is not self._heeded:
-            self.stir()
+            self.recheck()
 
     async def run(self) -> None:
         """Keep it until cancelled.
@@ -174,7 +174,7 @@ class Registration:
         """
         backoff = Backoff()
         while True:
-            self._stirred.clear()
+            self._recheck.clear()
             try:
                 await self.ensure()
             except errors.KubeError as error:
@@ -186,7 +186,7 @@ class Registration:
             self._complaint = ""
             try:
                 async with asyncio.timeout(REFRESH):
-                    await self._stirred.wait()
+                    await self._recheck.wait()
             except TimeoutError:
                 pass
 
@@ -204,13 +204,13 @@ class Registration:
             found = await self._client.get(resources.MUTATING_WEBHOOKS, self._target.configuration)
         if found.webhooks != ((entry,) if entry is not None else ()) and (entry, found.webhooks) != self._written:
             await self._write(found, entry)
-        self._bundle.told(pem if entry is not None else None)
+        self._bundle.published(pem if entry is not None else None)
         self._asked_since = min(self._asked_since, self._monotonic()) if entry is not None else math.inf
-        self.tell()
+        self.report_serving()
 
-    def tell(self) -> None:
+    def report_serving(self) -> None:
         """Say whether API servers ask us."""
-        self._told(self._monotonic() - self._asked_since >= SETTLES)
+        self._serving(self._monotonic() - self._asked_since >= SETTLES)
 
     async def _write(self, found: MutatingWebhookConfiguration, entry: dict[str, Any] | None) -> None:
         changes = {"webhooks": [entry] if entry is not None else []}

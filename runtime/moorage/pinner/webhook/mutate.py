@@ -24,7 +24,7 @@ from ..promised import slots
 from ..promised.expected import Claim
 from ..promised.slots import Place
 from ..refusal import Refusal
-from ..state.cluster import World
+from ..state.cluster import ClusterState
 from . import patches
 from .review import Malformed, Operation, Request, answer, read
 
@@ -37,7 +37,7 @@ class Mutator:
     """Answers for one term.
 
     Args:
-        world: what is known.
+        cluster: what is known.
         sweeps: how often pods were swept.
         clock: the API server's time.
         is_leader: asked as an answer is given: whoever does not lead admits unchanged.
@@ -45,9 +45,15 @@ class Mutator:
     """
 
     def __init__(
-        self, world: World, sweeps: Sweeps, clock: ServerClock, is_leader: Callable[[], bool], *, hard: bool = True
+        self,
+        cluster: ClusterState,
+        sweeps: Sweeps,
+        clock: ServerClock,
+        is_leader: Callable[[], bool],
+        *,
+        hard: bool = True,
     ) -> None:
-        self._world, self._sweeps, self._clock, self._is_leader = world, sweeps, clock, is_leader
+        self._cluster, self._sweeps, self._clock, self._is_leader = cluster, sweeps, clock, is_leader
         self._hard = hard
         # The labels of nodes that this API server gives pinned pods. That changes a pod after us, so that we are asked
         # again; whether it does is seen on the first pod.
@@ -81,7 +87,7 @@ class Mutator:
         Args:
             request: the question.
         """
-        pod, expected = request.pod, self._world.expected
+        pod, expected = request.pod, self._cluster.expected
         claim = expected.claim(pod.metadata.annotations.get(CLAIM_ANNOTATION, ""))
         if claim is not None and _is_of(claim, pod):
             return self._again(pod, claim)
@@ -93,13 +99,13 @@ class Mutator:
             return self._left(pod, nodes[0], found)
         id, pinned = secrets.token_hex(8), self._names(found)
         if not request.dry_run:
-            self._world.expect(id, pod, found.name)
+            self._cluster.expect(id, pod, found.name)
         return self._placed(pod, found, id, pinned=pinned)
 
     # --- deciding ---
 
     def _place(self, pod: Pod, nodes: Sequence[str]) -> Place | Refusal:
-        return slots.choose(self._world, self._sweeps, pod, nodes, self._clock.now())
+        return slots.choose(self._cluster, self._sweeps, pod, nodes, self._clock.now())
 
     def _names(self, place: Place) -> bool:
         """Whether the pod is given its node's name, and not only told to prefer it."""
@@ -107,9 +113,9 @@ class Mutator:
 
     def _may_name(self, node: str) -> bool:
         """Whether a plain pod is given a node's name."""
-        if self._world.expected.running(node) is not None:
+        if self._cluster.expected.running(node) is not None:
             return self._hard
-        return slots.is_guarded(self._world, node)
+        return slots.is_guarded(self._cluster, node)
 
     def _again(self, pod: Pod, claim: Claim) -> Sequence[Operation]:
         """A pod of ours comes once more, because something has changed it after us."""
@@ -117,12 +123,12 @@ class Mutator:
         if pod.spec.node_name == claim.node and _alike(pod, claim.pod):
             self._copied.update(given)
             return ()
-        expected = self._world.expected
+        expected = self._cluster.expected
         expected.release(claim)
         found = self._place(pod, [claim.reserved])
         pinned = bool(pod.spec.node_name)
         if isinstance(found, Place) and self._names(found) == pinned:
-            self._world.expect(claim.id, pod, claim.reserved)
+            self._cluster.expect(claim.id, pod, claim.reserved)
             return ()
         why = found if isinstance(found, Refusal) else Refusal(ReasonCode.SOFT_PIN_UNSUPPORTED)
         metrics.ADMITTED.labels("taken back").inc()
@@ -133,7 +139,7 @@ class Mutator:
     # --- answering ---
 
     def _placed(self, pod: Pod, place: Place, id: str, *, pinned: bool) -> Sequence[Operation]:
-        instruction = self._world.expected.by(place.name)
+        instruction = self._cluster.expected.by(place.name)
         self._count(place.name, "hard" if pinned else "soft", place.why)
         fields = {"node": place.node, "pod": _named(pod), "instruction": instruction, "claim": id}
         if pinned:
@@ -147,14 +153,14 @@ class Mutator:
 
     def _labels_of(self, node: str, pod: Pod) -> dict[str, str]:
         """The labels that the API server will give the pod: with them it need not ask about the change once more."""
-        have = self._world.nodes.get(node) if self._copied else None
+        have = self._cluster.nodes.get(node) if self._copied else None
         labels = have.metadata.labels if have is not None else {}
         wanted = [key for key in COPIED_LABELS if key in self._copied]
         return {key: labels[key] for key in wanted if key in labels and key not in pod.metadata.labels}
 
     def _given(self, pod: Pod, claim: Claim) -> list[str]:
         """The labels of its node that a pod has got since it was pinned."""
-        node = self._world.nodes.get(claim.node)
+        node = self._cluster.nodes.get(claim.node)
         labels, before, now = node.metadata.labels if node else {}, claim.pod.metadata.labels, pod.metadata.labels
         return [key for key in COPIED_LABELS if key in labels and now.get(key) == labels[key] and key not in before]
 
@@ -167,7 +173,7 @@ class Mutator:
 
     def _count(self, node: str, way: str, why: Refusal | None) -> None:
         """Count a pod that was expected on a node that runs."""
-        if self._world.expected.running(node) is not None:
+        if self._cluster.expected.running(node) is not None:
             metrics.REPLACEMENTS.labels(way, (why.reason if why is not None else ReasonCode.OK).name).inc()
 
 

@@ -134,7 +134,7 @@ class WebhookService:
             self._authority = authority
             self.bundle.use(authority)
             self.changed()
-        believed = now >= self._believed_at and self.bundle.told_for() >= PROPAGATION
+        believed = now >= self._believed_at and self.bundle.published_for() >= PROPAGATION
         if pair != self._shown and (believed or not self.ready):
             _load(self._context, pair)
             self._shown = pair

@@ -10,7 +10,7 @@ from aiohttp import web
 from moorage.evictor import kinds
 from tests.unit.evictor.build import Json
 from tests.unit.evictor.sources.dumps import NAMESPACES, TWO
-from tests.unit.pinner.checks.api import Api, status
+from tests.unit.pinner.commands.check.api import Api, status
 
 PATHS = {each.kind: each.path() for each in kinds.KINDS}
 RULES = kinds.CONFIG_MAPS.path("castai-agent", "castai-evictor-config")

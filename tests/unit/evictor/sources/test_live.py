@@ -21,7 +21,7 @@ from tests.unit.evictor.compaction.build import replica
 from tests.unit.evictor.sources.api import CONFIG, PATHS, PRICES, RULES, Cluster
 from tests.unit.evictor.sources.dumps import NAMESPACES, TWO, WHERE, config_map
 from tests.unit.evictor.test_configuration import ENTRY, resource
-from tests.unit.pinner.checks.api import connected, denied, kubeconfig, no_right, serving, status
+from tests.unit.pinner.commands.check.api import connected, denied, kubeconfig, no_right, serving, status
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,7 @@ from moorage.kube.http.transport import Transport
 from moorage.pinner.node import attempts
 from moorage.pinner.options import Options
 from moorage.pinner.state.caches import Caches
-from moorage.pinner.term import Pinner
+from moorage.pinner.term import Term
 from moorage.protocol import Ack, Instruction, NodeReport
 
 from .api import Api, Entry, Request
@@ -115,7 +115,7 @@ class Bed:
     def lead(self) -> None:
         """Begin a term: whoever leads now knows only what the cluster, and the planner, say."""
         acks: Callable[[Ack], None] = self.planner.heard
-        pinner = Pinner(
+        pinner = Term(
             Client(self._transport, patience=0.0),
             self._caches,
             self,
@@ -129,7 +129,7 @@ class Bed:
         self.planner.submit = lambda instruction: self._submit(pinner, instruction)
         self._term = asyncio.create_task(pinner.run(), name="term")
 
-    def _submit(self, pinner: Pinner, instruction: Instruction) -> None:
+    def _submit(self, pinner: Term, instruction: Instruction) -> None:
         """Give the pinner an instruction: for its node that is news, like a change by somebody else."""
         request = Request("instruct", "", name=instruction.node)
         self.api.log(request, 200, ours=False)

@@ -14,7 +14,7 @@ from moorage.pinner.destinations.scope import Standing, judge
 from moorage.pinner.names import FINALIZER, PREPARING_TAINT, RESERVATION_ANNOTATION
 from moorage.pinner.node.sweeps import Sweeps
 from moorage.pinner.state.caches import Caches
-from moorage.pinner.state.cluster import World
+from moorage.pinner.state.cluster import ClusterState
 from moorage.pinner.webhook.mutate import Mutator
 from moorage.reservations import (
     LATE,
@@ -93,19 +93,19 @@ class Scene:
         self.settled: list[str] = []
         self.now = NOW
         self.slots, self.daemon_sets = caches["slot_reservations"], caches["daemon_sets"]
-        self.world = World(
+        self.cluster = ClusterState(
             Caches(**caches),
             default_profile="generic",
-            stir=self.stirred.append,
-            settle=self.settled.append,
-            steer=self.steer,
+            enqueue=self.stirred.append,
+            enqueue_later=self.settled.append,
+            enqueue_slots=self.steer,
         )
         self.reservations, self.nodes, self.pods = caches["reservations"], caches["nodes"], caches["pods"]
         self.leads = True
         self.sweeps = Sweeps(1, lambda: 0.0)
         clock = cast("ServerClock", type("Clock", (), {"now": staticmethod(lambda: self.now)}))
-        self.mutator = Mutator(self.world, self.sweeps, clock, lambda: self.leads)
-        self.softly = Mutator(self.world, self.sweeps, clock, lambda: self.leads, hard=False)
+        self.mutator = Mutator(self.cluster, self.sweeps, clock, lambda: self.leads)
+        self.softly = Mutator(self.cluster, self.sweeps, clock, lambda: self.leads, hard=False)
         self.standing: dict[str, Standing] = {}
         self._version = 0
 
@@ -160,13 +160,13 @@ class Scene:
 
     def steer(self, name: str) -> None:
         """What the pinner does as soon as a SlotReservation or its node is something else."""
-        found = self.world.slot_reservation(name)
+        found = self.cluster.slot_reservation(name)
         standing = Standing()
         if found is not None:
-            promised = self.world.promised(name, self.now)
-            standing = judge(found, self.world.nodes.get(name), self.now, promised=promised)
+            promised = self.cluster.promised(name, self.now)
+            standing = judge(found, self.cluster.nodes.get(name), self.now, promised=promised)
         self.standing[name] = standing
-        self.world.expect_on_running(name, standing.expectation)
+        self.cluster.expect_on_running(name, standing.expectation)
 
     def ask(self, obj: Any, **more: Any) -> list[Json]:
         """What the webhook changes of a pod that is created."""
@@ -178,7 +178,7 @@ class Scene:
 
     def fits(self, pod: Pod) -> bool:
         """Whether a pod has room on node-1."""
-        return self.world.room("node-1").admit((pod,))[pod.metadata.uid] is None
+        return self.cluster.room("node-1").admit((pod,))[pod.metadata.uid] is None
 
     def store(self, obj: Any, name: str) -> Pod:
         """The watch shows a pod."""

@@ -84,14 +84,14 @@ async def test_it_is_filled_while_pods_are_expected_and_emptied_after(setting: S
 
 async def test_that_we_are_asked_is_said_once_api_servers_have_learnt_it(setting: Setting) -> None:
     setting.bundle.use(b"first")
-    setting.registration.tell()
+    setting.registration.report_serving()
     await setting.registration.ensure()
     setting.now = configuration.SETTLES - 0.1
-    setting.registration.tell()
+    setting.registration.report_serving()
     await setting.registration.ensure()
     assert not any(setting.told)
     setting.now = configuration.SETTLES
-    setting.registration.tell()
+    setting.registration.report_serving()
     assert setting.told[-1]
     setting.bundle.use(b"second")
     await setting.registration.ensure()
@@ -116,12 +116,12 @@ async def test_who_glances_compares_with_what_was_written_and_not_with_the_last_
         raise AssertionError(f"{setting.api.writes}, and not {counts}")
 
     try:
-        setting.registration.glance()
+        setting.registration.recheck_if_changed()
         setting.wanted = True
-        setting.registration.stir()  # somebody knows at once, and nobody glances meanwhile
+        setting.registration.recheck()  # somebody knows at once, and nobody glances meanwhile
         await written(1)
         setting.wanted = False
-        setting.registration.glance()
+        setting.registration.recheck_if_changed()
         await written(1, 0)
     finally:
         running.cancel()
@@ -150,24 +150,24 @@ async def test_authorities_overlap_and_the_old_one_goes_in_the_end(setting: Sett
 
 async def test_the_bundle_knows_since_when_its_authority_is_told(setting: Setting) -> None:
     bundle = setting.bundle
-    assert bundle.told_for() == math.inf
+    assert bundle.published_for() == math.inf
     bundle.use(b"first")
     await setting.registration.ensure()
     setting.now = 5.0
     await setting.registration.ensure()
-    assert bundle.told_for() == 5
+    assert bundle.published_for() == 5
     bundle.use(b"second")
-    assert bundle.told_for() < 0
+    assert bundle.published_for() < 0
     setting.api.trouble = errors.ConnectionLost("away")
     with pytest.raises(errors.ConnectionLost):
         await setting.registration.ensure()
-    assert bundle.told_for() < 0
+    assert bundle.published_for() < 0
     setting.api.trouble = None
     await setting.registration.ensure()
-    assert bundle.told_for() == 0
+    assert bundle.published_for() == 0
     setting.wanted = False
     await setting.registration.ensure()
-    assert bundle.told_for() == math.inf
+    assert bundle.published_for() == math.inf
 
 
 def test_an_authority_that_comes_back_is_in_the_bundle_once() -> None:

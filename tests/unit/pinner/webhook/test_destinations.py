@@ -49,7 +49,7 @@ def test_pods_that_were_there_before_fill_no_slot_and_those_that_came_since_do(s
         there["metadata"]["creationTimestamp"] = created
         scene.store(there, name)
     assert [node_of(scene.create(pod())) for _ in range(2)] == ["a", ""]
-    assert scene.world.expected.any is False
+    assert scene.cluster.expected.any is False
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_what_comes_later_and_is_bound_there_takes_its_room(scene: Scene) -> Non
 def test_what_does_not_count_holds_nothing_and_says_why(scene: Scene, spec: Json, message: str) -> None:
     scene.running("a", slot(1), says=spec)
     assert message in scene.standing["a"].message
-    assert scene.world.expected.any is False
+    assert scene.cluster.expected.any is False
     assert scene.ask(pod()) == []
 
 
@@ -170,7 +170,7 @@ def test_it_ends_at_the_second_whoever_looks(scene: Scene) -> None:
     scene.now = NOW + timedelta(minutes=10)
     created = scene.create(pod())
     assert (node_of(created), "any more" in reason(created)) == ("", True)
-    scene.world.expected.pass_time(scene.now)
+    scene.cluster.expected.pass_time(scene.now)
     assert scene.ask(pod()) == []
 
 
@@ -178,7 +178,7 @@ def test_a_reservation_that_is_taken_away_is_forgotten(scene: Scene) -> None:
     scene.running("a", slot(1))
     scene.slots.drop("a", scene.next())
     assert scene.ask(pod()) == []
-    assert scene.world.expected.any is False
+    assert scene.cluster.expected.any is False
 
 
 def test_a_placeholder_of_ours_is_no_running_node(scene: Scene) -> None:
@@ -191,7 +191,7 @@ def test_a_placeholder_of_ours_is_no_running_node(scene: Scene) -> None:
 def test_two_plans_for_one_owner_are_both_kept(scene: Scene) -> None:
     scene.node("promised", slot(1))
     scene.running("running", slot(2))
-    assert scene.world.expected.beside("running") == {"promised"}
+    assert scene.cluster.expected.beside("running") == {"promised"}
     assert sorted(node_of(scene.create(pod())) for _ in range(4)) == ["", "promised", "running", "running"]
 
 
@@ -215,8 +215,8 @@ def test_another_webhook_takes_the_pin_back(scene: Scene) -> None:
 
 def swept(scene: Scene, name: str) -> list[str]:
     """The pods that are to be deleted on a node."""
-    o = scene.world.observe(name, scene.now, confirmed=False, sweeps=scene.sweeps)
-    steps = decide(o, scene.world.room(name)).steps
+    o = scene.cluster.observe(name, scene.now, confirmed=False, sweeps=scene.sweeps)
+    steps = decide(o, scene.cluster.room(name)).steps
     assert all(isinstance(step, DeletePod) and step.sweep and step.grace is None for step in steps)
     return [step.pod.metadata.name for step in steps if isinstance(step, DeletePod)]
 

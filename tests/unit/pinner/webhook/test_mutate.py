@@ -68,17 +68,17 @@ def test_on_a_late_node_pods_are_pinned_once_its_machine_has_brought_the_node(sc
     assert node_of(scene.create(pod())) == "machine", "its slot is free again"
     scene.store(created[0], "web-1")
     assert scene.settled == ["late-1"]
-    assert [each.key for each in scene.world.pods_on("late-1")] == ["ns/web-1"]
+    assert [each.key for each in scene.cluster.pods_on("late-1")] == ["ns/web-1"]
     assert node_of(scene.create(pod())) == ""
 
 
 def test_slots_of_a_late_node_hold_room_on_the_node_that_came(scene: Scene) -> None:
     scene.late("late-1", slot(3), machine="machine")
     other = scene.store({"metadata": {}, "spec": {"containers": [{"resources": {"requests": {"cpu": "2"}}}]}}, "other")
-    assert [each.reason for each in scene.world.snapshot.verdict(other, "machine").findings] == [Reason.RESOURCE]
+    assert [each.reason for each in scene.cluster.snapshot.verdict(other, "machine").findings] == [Reason.RESOURCE]
     scene.reservations.drop("late-1", scene.next())
-    assert [each.reason for each in scene.world.snapshot.verdict(other, "machine").findings] == [Reason.TAINT]
-    assert scene.world.reserved_as("machine") == ""
+    assert [each.reason for each in scene.cluster.snapshot.verdict(other, "machine").findings] == [Reason.TAINT]
+    assert scene.cluster.reserved_as("machine") == ""
     assert scene.stirred[-2:] == ["machine", "late-1"], "nobody has it any more"
 
 
@@ -189,7 +189,7 @@ def test_what_was_held_on_a_node_that_went_is_not_held_on_its_successor(scene: S
 
 def test_a_node_that_comes_back_holds_again_what_is_expected(scene: Scene) -> None:
     scene.node("node-1", slot(1, cpu="3", owner=OTHER))
-    node = scene.world.nodes.get("node-1")
+    node = scene.cluster.nodes.get("node-1")
     scene.nodes.drop("node-1", scene.next())
     assert node is not None
     scene.nodes.put(node, scene.next())
@@ -201,7 +201,7 @@ def test_a_pod_of_the_owner_that_is_pinned_by_name_fills_a_slot(scene: Scene) ->
     scene.node("node-1", slot(1, cpu="4"))
     named = scene.store(pod(cpu="4"), "named")
     assert scene.fits(named)
-    scene.world.admit(named, "node-1")
+    scene.cluster.admit(named, "node-1")
     assert scene.ask(pod()) == []
 
 
@@ -210,8 +210,8 @@ def test_a_claim_ends_when_the_watch_shows_its_pod(scene: Scene) -> None:
     created = scene.create(pod(cpu="2"))
     claim = created["metadata"]["annotations"][CLAIM_ANNOTATION]
     scene.store(created, "web-1")
-    assert scene.world.expected.claim(claim) is None
-    assert [each.metadata.name for each in scene.world.pods_on("node-1")] == ["web-1"]
+    assert scene.cluster.expected.claim(claim) is None
+    assert [each.metadata.name for each in scene.cluster.pods_on("node-1")] == ["web-1"]
     scene.store(created, "web-1")  # shown again
     assert node_of(scene.create(pod(cpu="2"))) == "node-1"
     assert scene.ask(pod()) == []
@@ -234,15 +234,15 @@ def test_a_slot_is_free_again_when_the_pod_never_appears(scene: Scene, monkeypat
     scene.node("node-1", slot(1))
     assert node_of(scene.create(pod())) == "node-1"
     assert scene.ask(pod()) == []
-    scene.world.expected.pass_time(NOW)
+    scene.cluster.expected.pass_time(NOW)
     assert node_of(scene.create(pod())) == "node-1"
 
 
 def test_nothing_is_expected_any_more_after_its_time(scene: Scene) -> None:
     scene.node("node-1", slot(4), until="2026-01-31T11:59:00Z")
-    scene.world.expected.pass_time(NOW)
+    scene.cluster.expected.pass_time(NOW)
     assert scene.ask(pod()) == []
-    assert not scene.world.expected.any
+    assert not scene.cluster.expected.any
     whole = msgspec.convert({"metadata": {"name": "x", "namespace": "ns"}, "spec": pod(cpu="4")["spec"]}, Pod)
     assert scene.fits(whole), "no room is held any more"
 
@@ -256,7 +256,7 @@ def test_a_pin_stays_when_the_changed_pod_still_fits(scene: Scene) -> None:
     created["spec"]["containers"].append({"name": "sidecar", "resources": {"requests": {"cpu": "3"}}})
     assert scene.ask(created) == []
     scene.store(created, "web-1")
-    assert scene.world.expected.any is False
+    assert scene.cluster.expected.any is False
 
 
 def test_a_pod_that_only_got_the_labels_of_its_node_is_not_judged_again(
@@ -267,11 +267,11 @@ def test_a_pod_that_only_got_the_labels_of_its_node_is_not_judged_again(
     created["metadata"]["labels"]["topology.kubernetes.io/zone"] = "a"
     created["metadata"]["annotations"]["other"] = "new"
     with monkeypatch.context() as patch:
-        patch.setattr(scene.world.expected, "release", lambda _claim: pytest.fail("judged again"))
+        patch.setattr(scene.cluster.expected, "release", lambda _claim: pytest.fail("judged again"))
         assert scene.ask(created) == []
     created["metadata"]["labels"]["app"] = "other"
     judged: list[Any] = []
-    monkeypatch.setattr(scene.world.expected, "release", judged.append)
+    monkeypatch.setattr(scene.cluster.expected, "release", judged.append)
     scene.ask(created)
     assert judged
 
@@ -330,7 +330,7 @@ def test_a_pod_that_grew_too_big_after_our_last_look_is_misplaced_until_a_kubele
     plain, made = scene.store(scene.create(pod()), "web-1"), scene.create(pod())
     made["spec"]["containers"].append({"name": "sidecar", "resources": {"requests": {"cpu": "64"}}})
     grown = scene.store(made, "web-2")
-    room = scene.world.room("node-1")
+    room = scene.cluster.room("node-1")
     refusal = room.misplaced(grown)
     assert refusal is not None
     assert refusal.text == "node node-1: the pod wants more cpu than is promised"

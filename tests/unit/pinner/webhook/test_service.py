@@ -103,14 +103,14 @@ async def test_a_new_authority_is_believed_before_its_certificate_is_shown(repli
 async def test_a_new_certificate_waits_for_a_configuration_that_cannot_be_written(replica: Replica) -> None:
     bundle = replica.webhook.bundle
     await replica.look()
-    bundle.told(bundle.pem())
+    bundle.published(bundle.pem())
     first = dict(replica.data)
     replica.data = certificates.fill(NOW, ["127.0.0.1"], "test")
     await replica.look()
     for replica.now in (service.PROPAGATION, 10 * service.PROPAGATION):
         await replica.look()
         assert replica.shown == first[CERTIFICATE]
-    bundle.told(bundle.pem())
+    bundle.published(bundle.pem())
     replica.now += service.PROPAGATION - 1
     await replica.look()
     assert replica.shown == first[CERTIFICATE]
@@ -122,10 +122,10 @@ async def test_a_new_certificate_waits_for_a_configuration_that_cannot_be_writte
 async def test_a_new_certificate_does_not_wait_for_a_configuration_that_asks_nobody(replica: Replica) -> None:
     bundle = replica.webhook.bundle
     await replica.look()
-    bundle.told(bundle.pem())
+    bundle.published(bundle.pem())
     replica.data = certificates.fill(NOW, ["127.0.0.1"], "test")
     await replica.look()
-    bundle.told(None)
+    bundle.published(None)
     replica.now = service.PROPAGATION
     await replica.look()
     assert replica.shown == replica.data[CERTIFICATE]

@@ -20,7 +20,7 @@ from moorage.pinner.node import leases
 from moorage.pinner.node.leases import NAMESPACE, LeaseKeeper, renewal
 from moorage.pinner.node.signs import QUIET
 from moorage.pinner.reporting import Reporter
-from moorage.pinner.state.cluster import World
+from moorage.pinner.state.cluster import ClusterState
 from moorage.reservations import NodeReservation, Reading
 from tests.unit.kube.simulated import EPOCH, Link, Server, Time, settle
 from tests.unit.pinner import model
@@ -92,15 +92,15 @@ class Keeping:
         self.server = Leases(self.time)
         self.link = Link(self.server)
         self.link.clock.observe(self.server.date(), self.time.now, self.time.now)
-        self.world = Placeholders()
+        self.cluster = Placeholders()
         for name in names:
-            self.world.add(name, created=self.time.now - age)
+            self.cluster.add(name, created=self.time.now - age)
         self.busy = False
         self.leads = True
         self.keeper = LeaseKeeper(
             self.link,
-            cast("World", self.world),
-            cast("Reporter", self.world),
+            cast("ClusterState", self.cluster),
+            cast("Reporter", self.cluster),
             self.link.clock,
             is_leader=lambda: self.leads,
             interval=INTERVAL,
@@ -202,9 +202,9 @@ async def test_a_node_that_is_made_anew_under_its_name_gets_its_lease_before_its
     async with keeping("n0", age=100) as it:
         await it.time.advance(1)
         del it.server.objects[f"{FOLDER}/n0"]  # it goes with its Node
-        it.world.add("n0", created=it.time.now)
-        node = it.world.nodes["n0"]
-        it.world.nodes["n0"] = msgspec.structs.replace(
+        it.cluster.add("n0", created=it.time.now)
+        node = it.cluster.nodes["n0"]
+        it.cluster.nodes["n0"] = msgspec.structs.replace(
             node, metadata=msgspec.structs.replace(node.metadata, uid="another")
         )
         it.busy = True
@@ -215,10 +215,10 @@ async def test_a_node_that_is_made_anew_under_its_name_gets_its_lease_before_its
 async def test_leases_that_are_not_due_cost_nothing_and_are_forgotten_with_their_nodes() -> None:
     async with keeping(*NAMES) as it:
         await it.time.advance(INTERVAL + 1)
-        it.world.looks = 0
+        it.cluster.looks = 0
         await it.time.advance(4 * INTERVAL)
-        assert it.world.looks <= 3 * sum(len(it.gaps(name)) for name in NAMES), "not with each tick"
-        it.world.nodes.clear()
+        assert it.cluster.looks <= 3 * sum(len(it.gaps(name)) for name in NAMES), "not with each tick"
+        it.cluster.nodes.clear()
         await it.time.advance(leases.TICK)
         assert not it.keeper._held
 
@@ -228,8 +228,8 @@ async def test_a_new_leader_renews_at_once_what_an_earlier_one_may_have_left_lon
         it.busy = True
         for name in NAMES:
             it.held(name, ago=28, by_us=True)
-            it.world.add(name, created=it.time.now - 300)
-        it.world.add("new", created=it.time.now)
+            it.cluster.add(name, created=it.time.now - 300)
+        it.cluster.add("new", created=it.time.now)
         await it.time.advance(leases.TICK)
         await settle()
         assert all(len(it.server.renewals[name]) == 2 for name in NAMES)
@@ -240,10 +240,10 @@ async def test_a_kubelets_lease_is_left_alone_and_told_of_once_when_it_is_silent
     async with keeping("n0", age=100) as it:
         it.held("n0", ago=3)
         await it.time.advance(QUIET.total_seconds() - 4)
-        assert not it.world.told, "it may be renewed at any moment"
+        assert not it.cluster.told, "it may be renewed at any moment"
         await it.time.advance(4 * INTERVAL)
         assert {method for method, _ in it.server.requests} == {"GET"}
-        assert [name for name, _ in it.world.told] == ["n0"]
+        assert [name for name, _ in it.cluster.told] == ["n0"]
 
 
 async def test_a_lease_that_a_kubelet_took_over_is_ours_no_more_and_one_that_went_with_its_node_is_made_again() -> None:
@@ -264,7 +264,7 @@ async def test_a_lease_from_the_future_is_never_written_and_told_of_once() -> No
         it.held("n0", ago=-3600)
         await it.time.advance(4 * INTERVAL)
         assert {method for method, _ in it.server.requests} == {"GET"}
-        assert [name for name, _ in it.world.told] == ["n0"]
+        assert [name for name, _ in it.cluster.told] == ["n0"]
 
 
 async def test_nothing_is_written_by_whoever_does_not_lead_or_about_a_node_with_a_kubelet() -> None:
@@ -273,8 +273,8 @@ async def test_nothing_is_written_by_whoever_does_not_lead_or_about_a_node_with_
         await it.time.advance(2 * INTERVAL)
         assert not it.server.requests
         info = NodeStatus(node_info=NodeSystemInfo(kubelet_version="v1.36.3"))
-        for name, node in it.world.nodes.items():
-            it.world.nodes[name] = msgspec.structs.replace(node, status=info)
+        for name, node in it.cluster.nodes.items():
+            it.cluster.nodes[name] = msgspec.structs.replace(node, status=info)
         it.leads = True
         await it.time.advance(2 * INTERVAL)
         assert not it.server.requests

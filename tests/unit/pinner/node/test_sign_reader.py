@@ -17,7 +17,7 @@ from moorage.objects.coordination import LeaseSpec
 from moorage.pinner.names import RENEWED_ANNOTATION
 from moorage.pinner.node.attempts import Attempts
 from moorage.pinner.node.executor import Executor
-from moorage.pinner.node.sign_reader import Lookout
+from moorage.pinner.node.sign_reader import SignReader
 from moorage.pinner.node.signs import NONE, QUIET
 from moorage.pinner.node.steps import DeletePod
 from moorage.pinner.refusal import Refusal
@@ -61,9 +61,9 @@ class Cluster:
         return self.csi_node
 
 
-def looking() -> tuple[Cluster, Lookout]:
+def looking() -> tuple[Cluster, SignReader]:
     cluster = Cluster()
-    return cluster, Lookout(cast("Any", cluster), cast("Any", cluster), cluster.time.monotonic)
+    return cluster, SignReader(cast("Any", cluster), cast("Any", cluster), cluster.time.monotonic)
 
 
 @pytest.mark.parametrize(
@@ -82,21 +82,21 @@ async def test_a_lease_tells_of_a_kubelet_when_it_is_not_ours(ago: float | None,
     cluster, lookout = looking()
     if ago is not None:
         cluster.renewed(ago=ago, by_us=by_us)
-    assert await lookout.look(model.NAME) == signs
+    assert await lookout.read(model.NAME) == signs
 
 
 @pytest.mark.parametrize("ago", [1, -3600])
 async def test_a_lease_that_nobody_renews_tells_of_no_living_kubelet_for_long(ago: float) -> None:
     cluster, lookout = looking()
     cluster.renewed(ago=ago, by_us=False)
-    assert (await lookout.look(model.NAME)).alive
+    assert (await lookout.read(model.NAME)).alive
     cluster.time.now += QUIET.total_seconds() - 10
     cluster.renewed(ago=ago, by_us=False)
-    assert (await lookout.look(model.NAME)).alive
+    assert (await lookout.read(model.NAME)).alive
     cluster.time.now += QUIET.total_seconds() - 5
-    assert (await lookout.look(model.NAME)).alive, "it was renewed in between"
+    assert (await lookout.read(model.NAME)).alive, "it was renewed in between"
     cluster.time.now += 5
-    assert await lookout.look(model.NAME) == (LEASE, False)
+    assert await lookout.read(model.NAME) == (LEASE, False)
 
 
 @pytest.mark.parametrize(
@@ -110,16 +110,16 @@ async def test_a_lease_that_nobody_renews_tells_of_no_living_kubelet_for_long(ag
 async def test_a_csi_node_tells_of_a_kubelet_whatever_it_says(answer: Any, text: str) -> None:
     cluster, lookout = looking()
     cluster.csi_node = answer
-    assert await lookout.look(model.NAME) == (text, False)
+    assert await lookout.read(model.NAME) == (text, False)
     cluster.renewed(ago=1, by_us=False)
-    assert await lookout.look(model.NAME) == (LEASE, True)
+    assert await lookout.read(model.NAME) == (LEASE, True)
 
 
 async def test_what_cannot_be_known_now_is_no_answer() -> None:
     cluster, lookout = looking()
     cluster.csi_node = refusal(500, "InternalError", "later")
     with pytest.raises(errors.KubeError):
-        await lookout.look(model.NAME)
+        await lookout.read(model.NAME)
 
 
 # --- the pod itself ---

@@ -203,7 +203,7 @@ def test_no_step_ever_hurts_a_real_node_or_a_pod_that_is_none_of_ours(one: Corne
         if isinstance(step, DeleteNode):
             assert not step.node.has_kubelet
             assert not seen.signs.alive
-            assert seen.ours
+            assert seen.is_ours
         if isinstance(step, DeleteNode | EndReservation) or (isinstance(step, DeletePod) and step.grace == 0):
             assert confirmed
         if isinstance(step, DeleteNode | EndReservation | DeletePod):

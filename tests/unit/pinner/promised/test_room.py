@@ -16,7 +16,7 @@ from moorage.reservations import Slot
 from moorage.reservations.model import Owner
 from tests.unit.pinner import model
 from tests.unit.pinner.model import DEVICE, NAME, OWNER, reservation_of, spec_of
-from tests.unit.pinner.test_knowledge import Setting, daemon_set, pod
+from tests.unit.pinner.state.test_cluster import Setting, daemon_set, pod
 
 
 def wanting(number: int, *, cpu: str = "1", devices: str = "1", priority: int | None = None) -> Pod:
@@ -51,7 +51,7 @@ def setting() -> Setting:
 
 
 def answers(setting: Setting, *pods: Pod) -> list[str]:
-    found = setting.world.room(NAME).nominate(pods)
+    found = setting.cluster.room(NAME).nominate(pods)
     said = (found[each.metadata.uid] for each in pods)
     return ["wait" if isinstance(each, Wait) else each.reason.name if each is not None else "" for each in said]
 
@@ -61,7 +61,7 @@ def test_what_wants_a_device_is_not_bound(setting: Setting) -> None:
     never = msgspec.structs.replace(wanting(1).spec, preemption_policy="Never")
     setting.pods.put(msgspec.structs.replace(wanting(1), spec=never), 20)
     assert setting.admit(1) == "SOFT_PIN_UNSUPPORTED"
-    assert setting.world.claims == {}
+    assert setting.cluster.claims == {}
 
 
 def test_pods_fit_together_or_not_at_all_and_asking_takes_no_room(setting: Setting) -> None:
@@ -125,7 +125,7 @@ def _claiming(setting: Setting, mode: str | None) -> Pod:
 
 def test_an_unbound_volume_of_the_first_consumer_is_left_to_the_scheduler_on_that_node(setting: Setting) -> None:
     one = _claiming(setting, "WaitForFirstConsumer")
-    assert isinstance(setting.world.room(NAME).admit((one,))[one.metadata.uid], Nominable)
+    assert isinstance(setting.cluster.room(NAME).admit((one,))[one.metadata.uid], Nominable)
     assert answers(setting, one) == [""]
 
 

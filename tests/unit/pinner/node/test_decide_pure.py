@@ -11,30 +11,30 @@ from hypothesis import strategies as st
 from moorage.pinner.node.decide import decide
 from moorage.pinner.node.steps import Bind
 from moorage.pinner.node.sweeps import Sweeps
-from moorage.pinner.state.cluster import World
+from moorage.pinner.state.cluster import ClusterState
 from moorage.reservations import Owner, Slot
 from tests.examples import examples
 from tests.unit.pinner import model
 from tests.unit.pinner.model import NAME, NOW, reservation_of, spec_of
-from tests.unit.pinner.test_knowledge import Setting, on_node, pod
-from tests.unit.pinner.test_nominating_room import machine, wanting
+from tests.unit.pinner.promised.test_room import machine, wanting
+from tests.unit.pinner.state.test_cluster import Setting, on_node, pod
 
 OWNERS = (Owner(kind="ReplicaSet", namespace="ns", name="web"), Owner(kind="ReplicaSet", namespace="ns", name="other"))
 
 
-def everything(world: World) -> Any:
+def everything(cluster: ClusterState) -> Any:
     """All that is known and could be changed by a decision."""
-    snapshot, expected = world.snapshot, world.expected
+    snapshot, expected = cluster.snapshot, cluster.expected
     return repr(
         (
-            world.claims,
-            dict(world._admitted),
-            dict(world._arrivals),
-            world._waits,
-            world._turn,
-            world._made,
-            world.failed,
-            world.intents.of(NAME),
+            cluster.claims,
+            dict(cluster._admitted),
+            dict(cluster._arrivals),
+            cluster._waits,
+            cluster._turn,
+            cluster._made,
+            cluster.failed,
+            cluster.intents.of(NAME),
             sorted(expected._free.items()),
             sorted(expected._held.items()),
             expected._claims,
@@ -69,7 +69,7 @@ def test_deciding_changes_nothing_that_is_known(
     turn: bool,
 ) -> None:
     setting = Setting()
-    world = setting.world
+    cluster = setting.cluster
     expected = tuple(Slot(owner=owner, requests={"cpu": cpu}, count=count) for owner, cpu, count in slots)
     setting.caches["reservations"].put(reservation_of(spec_of(*range(1, len(cpus) + 1), slots=expected)), 20)
     if ready is not None:
@@ -78,18 +78,18 @@ def test_deciding_changes_nothing_that_is_known(
         made = wanting(number, cpu=cpu) if number in devices else pod(number, cpu=cpu)
         setting.pods.put(on_node(made) if number in bound else made, 30 + number)
     if turn:
-        world.take_turn("another", NOW)
-    seen = world.observe(NAME, NOW, confirmed=False, sweeps=Sweeps(10, lambda: 0.0))
-    before = everything(world)
-    first, second = decide(seen, world.room(NAME)), decide(seen, world.room(NAME))
+        cluster.take_turn("another", NOW)
+    seen = cluster.observe(NAME, NOW, confirmed=False, sweeps=Sweeps(10, lambda: 0.0))
+    before = everything(cluster)
+    first, second = decide(seen, cluster.room(NAME)), decide(seen, cluster.room(NAME))
     assert first == second
-    assert everything(world) == before
+    assert everything(cluster) == before
     binds = [step.pod for step in first.steps if isinstance(step, Bind)]
     for each in binds:  # whoever does the steps takes the room, and finds it as it was said to be
         assert setting.admit(int(each.metadata.name[1:])) == ""
-    again = decide(world.observe(NAME, NOW, confirmed=False, sweeps=Sweeps(10, lambda: 0.0)), world.room(NAME))
+    again = decide(cluster.observe(NAME, NOW, confirmed=False, sweeps=Sweeps(10, lambda: 0.0)), cluster.room(NAME))
     assert not binds or not any(isinstance(step, Bind) for step in again.steps)
-    world.close()
+    cluster.close()
 
 
 def test_a_pod_that_fills_a_slot_leaves_the_next_one_the_rest() -> None:
@@ -99,7 +99,7 @@ def test_a_pod_that_fills_a_slot_leaves_the_next_one_the_rest() -> None:
     pods = tuple(pod(number, cpu="1500m") for number in (1, 2, 3))
     for number, each in enumerate(pods, 30):
         setting.pods.put(each, number)
-    found = setting.world.room(NAME).admit(pods)
+    found = setting.cluster.room(NAME).admit(pods)
     assert [answer and answer.reason.name for answer in found.values()] == [None, None, "NODE_FULL"]  # type: ignore[union-attr]
     small = msgspec.structs.replace(pods[0], spec=pod(4, cpu="1").spec)
-    assert setting.world.room(NAME).admit((small,)) == {"u1": None}
+    assert setting.cluster.room(NAME).admit((small,)) == {"u1": None}

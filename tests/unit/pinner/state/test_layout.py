@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from moorage.objects import CsiNode, KubeObject, Namespace, Node, ObjectMeta, PersistentVolumeClaim, Pod
 from moorage.pinner.state.caches import Caches
-from moorage.pinner.state.cluster import World
+from moorage.pinner.state.cluster import ClusterState
 from moorage.scheduling import Fit, Snapshot
 from moorage.scheduling.state import State
 from tests.examples import examples
 from tests.unit.pinner.model import NAME
-from tests.unit.pinner.test_knowledge import Setting, daemon_set, pod
+from tests.unit.pinner.state.test_cluster import Setting, daemon_set, pod
 
 HALF, DEEP = "half", "deep"
 KINDS: dict[str, Callable[[ObjectMeta], KubeObject]] = {
@@ -57,10 +57,10 @@ def poison(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(State, "place", half_placed)
 
 
-def answers(world: World) -> dict[str, tuple[Fit, list[str]]]:
+def answers(cluster: ClusterState) -> dict[str, tuple[Fit, list[str]]]:
     """The verdicts, whatever order their findings came in."""
     asked = [pod(90, cpu="1"), pod(91, cpu="2"), pod(92, cpu="4")]
-    verdicts = {f"{one.key} {name}": world.snapshot.verdict(one, name) for one in asked for name in (NAME, "o-0-1")}
+    verdicts = {f"{one.key} {name}": cluster.snapshot.verdict(one, name) for one in asked for name in (NAME, "o-0-1")}
     return {which: (verdict.fit, sorted(map(str, verdict.findings))) for which, verdict in verdicts.items()}
 
 
@@ -70,7 +70,7 @@ def test_a_spoilt_snapshot_is_built_anew_as_if_nothing_had_been(steps: list[Step
     setting = Setting()
     for number in (1, 2):
         assert setting.admit(number) == ""
-    setting.world.landed(pod(2))
+    setting.cluster.landed(pod(2))
     version = 100
     for kind, number, poisonous in steps:
         name = f"{'deep' if deep and number == 2 else 'o'}-{sorted(KINDS).index(kind)}-{number}"
@@ -83,24 +83,24 @@ def test_a_spoilt_snapshot_is_built_anew_as_if_nothing_had_been(steps: list[Step
                 cache.put(msgspec.structs.replace(made, metadata=msgspec.structs.replace(made.metadata)), version)
         if poisonous is None and made.key in cache._objects:
             cache.drop(made.key, version)
-    assert not setting.world._ended.is_set()
-    found = answers(setting.world)
-    fresh = World(Caches(**setting.caches), default_profile="generic", stir=lambda _: None)
+    assert not setting.cluster._ended.is_set()
+    found = answers(setting.cluster)
+    fresh = ClusterState(Caches(**setting.caches), default_profile="generic", enqueue=lambda _: None)
     for number in (1, 2):
         fresh.claim(pod(number), NAME)
     assert found == answers(fresh)
-    setting.world.close()
+    setting.cluster.close()
     fresh.close()
 
 
 def test_who_was_admitted_is_judged_again_when_a_doubt_arises_on_the_node() -> None:
     setting = Setting()
     assert setting.admit(1) == ""
-    assert setting.world.still_room(pod(1))
+    assert setting.cluster.still_room(pod(1))
     meta = ObjectMeta(name="o", uid="o", labels={HALF: "yes"})
     setting.caches["pods"].put(KINDS["pods"](meta), 200)
-    assert not setting.world.still_room(pod(1))
-    setting.world.release(pod(1))
+    assert not setting.cluster.still_room(pod(1))
+    setting.cluster.release(pod(1))
     assert setting.admit(1) == "wait"
     setting.stirred.clear()
     setting.caches["pods"].drop("ns/o", 201)
@@ -112,7 +112,7 @@ def test_a_daemon_set_that_cannot_be_read_is_in_doubt_where_its_pod_will_come_un
     setting = Setting()
     meta = ObjectMeta(name="deep-agent", namespace="kube-system", uid="d")
     setting.caches["daemon_sets"].put(msgspec.structs.replace(daemon_set("1"), metadata=meta), 200)
-    verdict = setting.world.snapshot.verdict(pod(1), NAME)
+    verdict = setting.cluster.snapshot.verdict(pod(1), NAME)
     assert "DaemonSet kube-system/deep-agent" in str(verdict)
     setting.caches["daemon_sets"].drop("kube-system/deep-agent", 201)
     assert setting.admit(1) == ""

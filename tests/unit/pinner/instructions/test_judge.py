@@ -14,7 +14,7 @@ from moorage.objects.base import OwnerReference
 from moorage.objects.pod import NamedItem
 from moorage.pinner import eligibility
 from moorage.pinner.instructions import judge
-from moorage.pinner.instructions.judge import Accepted, Deferred, Refused, Settled, Surroundings, digest
+from moorage.pinner.instructions.judge import Accepted, Context, Deferred, Refused, Settled, digest
 from moorage.pinner.node.observation import Observation
 from moorage.protocol import (
     Action,
@@ -57,8 +57,8 @@ def take(
 ) -> Any:
     seen = corner.observe()
     pods = {f"ns/{name}": each for name, each in corner.pods.items()}
-    around = Surroundings(epoch, "generic", pods.get, lambda _: capped, behind)
-    return judge.take(instruction(action, **how), seen, spec if spec is not None else seen.spec, around)
+    around = Context(epoch, "generic", pods.get, lambda _: capped, behind)
+    return judge.judge(instruction(action, **how), seen, spec if spec is not None else seen.spec, around)
 
 
 def why(admission: Any) -> tuple[str, str]:
@@ -356,7 +356,7 @@ def test_only_a_toleration_for_ever_keeps_a_pod_under_no_execute(toleration: Tol
 
 def test_the_observation_of_nothing_is_harmless() -> None:
     empty = Observation(NAME, NOW)
-    assert not empty.ours
+    assert not empty.is_ours
     assert not empty.open
     assert not empty.given_up
-    assert dataclasses.replace(empty, node=placeholder()).ours is False
+    assert dataclasses.replace(empty, node=placeholder()).is_ours is False

@@ -10,7 +10,7 @@ import yaml
 from moorage.pinner import rights as table
 from moorage.pinner.commands.check.outcome import Failed, Finding, NotLookedAt, Warned
 from moorage.pinner.commands.check.rights import rights_are_granted
-from tests.unit.pinner.checks.api import NAMESPACE, OWN_REVIEW, PINNER, REVIEW, Api, connected, no_right, status
+from tests.unit.pinner.commands.check.api import NAMESPACE, OWN_REVIEW, PINNER, REVIEW, Api, connected, no_right, status
 
 NEEDED = (*table.needed(NAMESPACE, "leader", "us"), *table.of_webhook(NAMESPACE, "ours", "ours"))
 EVERY = [each for right in NEEDED for each in right.each()]

@@ -186,7 +186,7 @@ async def test_a_term_ends_only_when_nothing_helps(monkeypatch: pytest.MonkeyPat
         assert term is not None
         with pytest.raises(ExceptionGroup) as ended:
             await bed.until(term.done, within=10)
-        assert isinstance(ended.value.exceptions[0], following.Spoilt)
+        assert isinstance(ended.value.exceptions[0], following.SnapshotUnusable)
         (said,) = [record for record in bed.logs if "the term ends" in record.getMessage()]
         assert (vars(said)["kind"], vars(said)["object"]) == ("Namespace", "poison")
         bed._term = None

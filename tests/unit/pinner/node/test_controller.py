@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from moorage.controller.fence import NotLeading
 from moorage.controller.queue import KeyQueue
-from moorage.pinner.node.controller import Loop
+from moorage.pinner.node.controller import NodeController
 from moorage.pinner.options import Options
 
 
@@ -28,7 +28,7 @@ async def test_nodes_are_not_looked_at_before_something_could_be_done_about_them
     others: Any = SimpleNamespace()
     executor: Any = SimpleNamespace(ready=free.wait)
     accepting = cast("Any", acceptance)
-    loop = Loop(others, executor, others, accepting, others, queue, others, others, others, others, Options())
+    loop = NodeController(others, executor, others, accepting, others, queue, others, others, others, others, Options())
     task = asyncio.create_task(loop.run())
     for name in "abc":
         queue.add(name)

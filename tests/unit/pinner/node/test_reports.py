@@ -94,7 +94,7 @@ def test_what_has_not_changed_is_not_said_and_an_end_is_said_once() -> None:
     reports = Reports(said.append)
     waiting, gone = Corner(reservation_of(spec_of()), node=placeholder()), Corner(None)
     for corner in (gone, waiting, waiting, gone, gone, waiting):
-        reports.tell(corner.observe(), corner.decide())
+        reports.report(corner.observe(), corner.decide())
     assert [each.state for each in said] == [NodeState.PLACEHOLDER, NodeState.GONE, NodeState.PLACEHOLDER]
 
 

@@ -23,7 +23,7 @@ from moorage.objects import (
 from moorage.pinner.node.sweeps import Sweeps
 from moorage.pinner.refusal import Nominable, Wait
 from moorage.pinner.state.caches import Caches
-from moorage.pinner.state.cluster import World
+from moorage.pinner.state.cluster import ClusterState
 from moorage.reservations import Promise
 from tests.unit.cluster.told import told
 from tests.unit.pinner import model
@@ -46,7 +46,7 @@ class Setting:
     def __init__(self) -> None:
         self.caches = told(Caches.over(cast("Any", None)))
         self.stirred: list[str] = []
-        self.world = World(Caches(**self.caches), default_profile="generic", stir=self.stirred.append)
+        self.cluster = ClusterState(Caches(**self.caches), default_profile="generic", enqueue=self.stirred.append)
         self.nodes, self.pods = self.caches["nodes"], self.caches["pods"]
         self.caches["reservations"].put(reservation_of(spec_of(1, 2, 3, 4, 5)), 1)
         self.nodes.put(placeholder(), 2)
@@ -55,16 +55,16 @@ class Setting:
 
     def admit(self, number: int) -> str:
         """Ask for room for a pod, and take it; the reason why there is none, or nothing."""
-        asked = self.world.pods.get(f"ns/p{number}") or pod(number)
-        refusal = self.world.room(NAME).admit((asked,))[asked.metadata.uid]
+        asked = self.cluster.pods.get(f"ns/p{number}") or pod(number)
+        refusal = self.cluster.room(NAME).admit((asked,))[asked.metadata.uid]
         if refusal is None:
-            self.world.admit(asked, NAME)
+            self.cluster.admit(asked, NAME)
         if isinstance(refusal, Wait | Nominable):
             return "wait" if isinstance(refusal, Wait) else "nominate"
         return refusal.reason.name if refusal is not None else ""
 
     def pods_here(self) -> set[str]:
-        return {each.metadata.name for each in self.world.pods_on(NAME)}
+        return {each.metadata.name for each in self.cluster.pods_on(NAME)}
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def setting() -> Setting:
 
 def test_room_is_counted_from_admission_on_and_given_back(setting: Setting) -> None:
     assert [setting.admit(number) for number in range(1, 6)] == ["", "", "", "", "NODE_FULL"]
-    setting.world.release(pod(1))
+    setting.cluster.release(pod(1))
     assert setting.admit(5) == ""
 
 
@@ -86,14 +86,14 @@ def test_an_older_state_of_a_pod_being_bound_does_not_take_it_off_its_node(setti
         assert setting.admit(number) == ""
     setting.pods.put(pod(1), 20)  # the scheduler has written a condition, and we have bound it meanwhile
     assert setting.admit(5) == "NODE_FULL"
-    setting.world.landed(pod(1))
+    setting.cluster.landed(pod(1))
     assert setting.pods_here() == {"p1"}
-    bound = setting.world.pod("ns/p1")
+    bound = setting.cluster.pod("ns/p1")
     assert bound is not None
     assert bound.spec.node_name == NAME
     setting.pods.put(on_node(pod(1)), 21)
     assert setting.pods_here() == {"p1"}
-    assert setting.world.claims.keys() == {"ns/p2", "ns/p3", "ns/p4"}
+    assert setting.cluster.claims.keys() == {"ns/p2", "ns/p3", "ns/p4"}
     assert setting.admit(5) == "NODE_FULL"
 
 
@@ -103,27 +103,27 @@ def test_a_pod_that_is_gone_frees_its_room_and_a_successor_of_its_name_keeps_its
     setting.pods.drop("ns/p1", 20)
     assert setting.admit(5) == ""
     successor = pod(2, uid="new")
-    setting.world.release(pod(2))
-    setting.world.claim(successor, NAME)
+    setting.cluster.release(pod(2))
+    setting.cluster.claim(successor, NAME)
     setting.pods.drop("ns/p2", 21)  # the old one
-    assert setting.world.claims["ns/p2"].uid == "new"
+    assert setting.cluster.claims["ns/p2"].uid == "new"
 
 
 def test_a_stranger_on_the_node_makes_all_admitted_pods_be_counted_again(setting: Setting) -> None:
     setting.admit(1)
-    assert setting.world.still_room(pod(1))
+    assert setting.cluster.still_room(pod(1))
     setting.pods.put(pod(9, node=NAME), 20)
-    assert not setting.world.still_room(pod(1))
-    setting.world.release(pod(1))
+    assert not setting.cluster.still_room(pod(1))
+    setting.cluster.release(pod(1))
     assert setting.admit(1) == ""
-    setting.world.landed(pod(1))
+    setting.cluster.landed(pod(1))
     setting.pods.put(on_node(pod(1)), 21)
     setting.admit(2)
-    assert setting.world.still_room(pod(2))  # our own pod is no stranger
+    assert setting.cluster.still_room(pod(2))  # our own pod is no stranger
     real = model.joined(placeholder(), ready=False)
     less = msgspec.structs.replace(real.status, allocatable={"cpu": "1", "memory": "1Gi", "pods": "9"})
     setting.nodes.put(msgspec.structs.replace(real, status=less), 22)
-    assert not setting.world.still_room(pod(2))
+    assert not setting.cluster.still_room(pod(2))
 
 
 def test_a_pod_is_admitted_to_one_node_at_a_time(setting: Setting) -> None:
@@ -208,7 +208,7 @@ def test_a_daemon_set_that_does_not_tolerate_the_promise_stays_away(setting: Set
     setting.pods.put(tolerant, 31)
     setting.caches["daemon_sets"].put(daemon_set("4"), 40)
     assert setting.admit(1) == ""
-    setting.world.release(tolerant)
+    setting.cluster.release(tolerant)
     setting.caches["daemon_sets"].put(daemon_set("4", tolerations=(Toleration(key="a", operator="Exists"),)), 41)
     assert setting.admit(1) == "NODE_FULL"
 
@@ -236,19 +236,19 @@ def test_only_what_matters_to_a_reservation_stirs_its_node(setting: Setting) -> 
 
 def test_an_observation_says_whether_a_placeholder_was_made_even_after_it_is_gone(setting: Setting) -> None:
     sweeps = Sweeps(3, lambda: 0.0)
-    seen = setting.world.observe(NAME, model.NOW, confirmed=False, sweeps=sweeps)
-    assert (seen.ours, seen.made) == (True, True)
+    seen = setting.cluster.observe(NAME, model.NOW, confirmed=False, sweeps=sweeps)
+    assert (seen.is_ours, seen.made) == (True, True)
     assert set(seen.pinned) == {"u1", "u2", "u3", "u4", "u5"}
     assert seen.capped_since == {}
     for number in range(3):
         sweeps.swept(pod(number))
-    seen = setting.world.observe(NAME, model.NOW, confirmed=False, sweeps=sweeps)
+    seen = setting.cluster.observe(NAME, model.NOW, confirmed=False, sweeps=sweeps)
     assert (seen.sweeps_left, seen.capped_since) == ({"uid-web": 0}, {"uid-web": model.NOW})
     setting.nodes.drop(NAME, 60)
-    gone = setting.world.observe(NAME, model.NOW, confirmed=False, sweeps=sweeps)
+    gone = setting.cluster.observe(NAME, model.NOW, confirmed=False, sweeps=sweeps)
     assert (gone.node, gone.made) == (None, True)
     setting.caches["reservations"].drop(NAME, 61)
-    assert setting.world.observe(NAME, model.NOW, confirmed=False, sweeps=sweeps).reservation is None
+    assert setting.cluster.observe(NAME, model.NOW, confirmed=False, sweeps=sweeps).reservation is None
 
 
 def test_sweeps_are_counted_per_controller_and_forgotten_after_an_hour() -> None:

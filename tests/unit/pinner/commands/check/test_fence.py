@@ -14,7 +14,7 @@ from moorage.kube.client import Client
 from moorage.kube.http.transport import Transport
 from moorage.pinner.commands.check import fence
 from moorage.pinner.commands.check.outcome import Failed, Finding, NotLookedAt, Warned
-from tests.unit.pinner.checks.api import (
+from tests.unit.pinner.commands.check.api import (
     BINDING,
     NAMESPACE,
     NODES,

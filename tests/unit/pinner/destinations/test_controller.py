@@ -18,7 +18,7 @@ from moorage.kube import errors
 from moorage.kube.client import Client
 from moorage.kube.clock import ServerClock
 from moorage.kube.errors import Status
-from moorage.pinner.destinations.controller import SETTLE, Steering
+from moorage.pinner.destinations.controller import SETTLE, SlotReservationController
 from moorage.pinner.reporting import Reporter
 from moorage.reservations import SlotReservation, destinations
 from tests.kube.pinning import Lines, Records
@@ -60,9 +60,9 @@ class Setting:
         self.seconds, self.expects = 100.0, 0
         clock = cast("ServerClock", type("Clock", (), {"now": staticmethod(lambda: self.scene.now)}))
         self.queue = KeyQueue(base=0.1, cap=1.0)
-        self.steering = Steering(
+        self.steering = SlotReservationController(
             cast("Client", self.api),
-            self.scene.world,
+            self.scene.cluster,
             Fence(lambda: True, 4),
             self.queue,
             Reporter(self.records),
@@ -75,17 +75,17 @@ class Setting:
     def _expected(self) -> None:
         self.expects += 1
 
-    async def look(self, name: str = "a", *, later: float = SETTLE) -> SlotReservation:
+    async def reconcile(self, name: str = "a", *, later: float = SETTLE) -> SlotReservation:
         """Some time later."""
         self.seconds += later
-        await self.steering.look(name)
+        await self.steering.reconcile(name)
         found = self.scene.slots.get(name)
         assert isinstance(found, SlotReservation)
         return found
 
     def asked(self, *, asked: bool = True) -> None:
         """API servers ask, or do not."""
-        self.steering.asked(asked=asked)
+        self.steering.set_serving(serving=asked)
 
 
 @pytest.fixture
@@ -109,13 +109,13 @@ def said() -> Iterator[Lines]:
 
 async def test_it_is_served_once_the_api_server_asks_and_not_before(setting: Setting) -> None:
     setting.scene.running("a", slot(2))
-    setting.scene.world.expect_on_running("a", None)
-    found = await setting.look()
+    setting.scene.cluster.expect_on_running("a", None)
+    found = await setting.reconcile()
     assert setting.expects == 1, "the API server is to be told to ask"
     assert (found.status["filled"], "served" in found.status) == ("0/2", False)
     setting.asked()
-    assert destinations.is_served(await setting.look())
-    found = await setting.look()
+    assert destinations.is_served(await setting.reconcile())
+    found = await setting.reconcile()
     assert found.status["served"] == {"generation": 1, "at": "2026-01-31T12:00:00Z", "by": "pinner-0"}
     assert len(setting.api.written) == 2, "nothing is written for nothing"
 
@@ -153,12 +153,12 @@ async def test_a_definition_without_conditions_gets_the_same_writes(setting: Set
 async def test_another_generation_is_served_anew(setting: Setting) -> None:
     setting.scene.running("a", slot(2))
     setting.asked()
-    first = await setting.look()
+    first = await setting.reconcile()
     meta = msgspec.structs.replace(first.metadata, generation=2)
     changed = msgspec.structs.replace(first, metadata=meta)
     setting.scene.slots.put(changed, setting.scene.next())
     assert not destinations.is_served(changed)
-    assert destinations.is_served(await setting.look(later=0.0)), "who waits for it does not wait for longer"
+    assert destinations.is_served(await setting.reconcile(later=0.0)), "who waits for it does not wait for longer"
 
 
 async def test_a_new_leader_takes_nothing_back_until_it_knows(setting: Setting) -> None:
@@ -166,21 +166,21 @@ async def test_a_new_leader_takes_nothing_back_until_it_knows(setting: Setting) 
     status = {"served": {"generation": 1, "by": "earlier"}, "filled": "0/2", "message": "", "problems": []}
     found = msgspec.structs.replace(cast("Any", setting.scene.slots.get("a")), status=status)
     setting.scene.slots.put(found, setting.scene.next())
-    await setting.look()
+    await setting.reconcile()
     setting.asked()
-    assert (await setting.look()).status["served"]["by"] == "earlier"
+    assert (await setting.reconcile()).status["served"]["by"] == "earlier"
     assert setting.api.written == []
     setting.asked(asked=False)
-    assert "served" not in (await setting.look()).status
+    assert "served" not in (await setting.reconcile()).status
 
 
 async def test_when_all_have_come_nobody_need_ask_and_it_stays_served(setting: Setting) -> None:
     setting.scene.running("a", slot(1))
     setting.asked()
-    assert destinations.is_served(await setting.look())
+    assert destinations.is_served(await setting.reconcile())
     setting.scene.store(setting.scene.create(pod()), "web-1")
     setting.asked(asked=False)
-    found = await setting.look()
+    found = await setting.reconcile()
     assert destinations.is_served(found)
     assert found.status["filled"] == "1/1"
 
@@ -188,20 +188,20 @@ async def test_when_all_have_come_nobody_need_ask_and_it_stays_served(setting: S
 async def test_what_does_not_count_is_not_served_and_says_why_once(setting: Setting) -> None:
     setting.scene.running("a", slot(1))
     setting.asked()
-    await setting.look()
+    await setting.reconcile()
     setting.scene.now += timedelta(minutes=10)
     with said() as lines:
-        found = await setting.look()
-        await setting.look()
+        found = await setting.reconcile()
+        await setting.reconcile()
     assert (found.status["message"], "served" in found.status) == ("it is over", False)
     assert len(lines.with_message("no pods are steered to a running node", node="a")) == 1
-    assert setting.scene.world.expected.any is False
+    assert setting.scene.cluster.expected.any is False
 
 
 async def test_nonsense_is_an_event_on_the_reservation(setting: Setting) -> None:
     setting.scene.running("a", slot(1), says={"slots": "many"})
     for _ in range(2):
-        found = await setting.look()
+        found = await setting.reconcile()
     assert "not a list" in found.status["problems"][0]
     assert [(kind, name, reason) for kind, name, reason, _ in setting.records.seen] == [
         ("SlotReservation", "a", "Unreadable")
@@ -213,7 +213,7 @@ async def test_two_plans_for_one_owner_are_said(setting: Setting) -> None:
     setting.scene.running("a", slot(1))
     with said() as lines:
         for _ in range(2):
-            await setting.look()
+            await setting.reconcile()
     (line,) = lines.with_message("pods of one owner are expected by two plans, each counts its own")
     assert line["promised"] == ["promised"]
 
@@ -222,19 +222,19 @@ async def test_a_status_that_is_not_kept_is_not_written_again(setting: Setting) 
     setting.api.keeps = False
     setting.scene.running("a", slot(1))
     for _ in range(4):
-        await setting.look()
+        await setting.reconcile()
     assert len(setting.api.written) == 1
 
 
 async def test_many_arrivals_are_one_write(setting: Setting) -> None:
     setting.scene.running("a", slot(5, cpu="100m"))
     setting.asked()
-    await setting.look()
+    await setting.reconcile()
     for number in range(4):
         setting.scene.store(setting.scene.create(pod(cpu="100m")), f"web-{number}")
-        await setting.look(later=0.01)
+        await setting.reconcile(later=0.01)
     assert [each["filled"] for each in setting.api.written] == ["0/5"]
-    await setting.look()
+    await setting.reconcile()
     assert [each["filled"] for each in setting.api.written] == ["0/5", "4/5"]
 
 
@@ -242,20 +242,20 @@ async def test_a_failure_is_tried_again_and_what_is_gone_is_not(setting: Setting
     setting.scene.running("a", slot(1))
     setting.api.fails = [errors.ServerError(500, Status(message="etcd"), request="PATCH")]
     with pytest.raises(errors.ServerError):
-        await setting.look()
+        await setting.reconcile()
     setting.api.fails = [errors.NotFound(404, Status(), request="PATCH")]
-    await setting.look()
-    assert (await setting.look()).status["filled"] == "0/1"
+    await setting.reconcile()
+    assert (await setting.reconcile()).status["filled"] == "0/1"
 
 
 async def test_it_is_looked_at_again_when_it_ends(setting: Setting) -> None:
     setting.scene.running("a", slot(1), says={"until": "2026-01-31T12:00:00.050Z"})
-    await setting.look()
-    assert setting.scene.world.expected.any
+    await setting.reconcile()
+    assert setting.scene.cluster.expected.any
     setting.scene.now += timedelta(seconds=1)
     async with asyncio.timeout(10):
         name, _ = await setting.queue.get()
-    await setting.look(name)
+    await setting.reconcile(name)
     setting.queue.done(name)
-    assert not setting.scene.world.expected.any
+    assert not setting.scene.cluster.expected.any
     setting.queue.close()

@@ -37,7 +37,7 @@ from moorage.protocol import (
 from tests.unit.cluster.told import told
 from tests.unit.pinner import model
 from tests.unit.pinner.model import NOW, PROMISE, joined, placeholder, reservation_of, spec_of, wanting_device
-from tests.unit.pinner.test_knowledge import pod
+from tests.unit.pinner.state.test_cluster import pod
 from tests.unit.protocol.support import HANG
 
 NAME = "node-1"
@@ -256,14 +256,14 @@ async def test_pods_that_the_scheduler_has_bound_elsewhere_leave_the_imagined_no
 async def test_an_instruction_that_meets_a_defect_is_answered_and_holds_nobody_up(
     dry: Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = judge.take
+    whole = judge.judge
 
-    def take(instruction: Instruction, *args: Any) -> judge.Admission:
+    def take(instruction: Instruction, *args: Any) -> judge.Judgement:
         if isinstance(instruction.action, Release):
             raise ZeroDivisionError
         return whole(instruction, *args)
 
-    monkeypatch.setattr(judge, "take", take)
+    monkeypatch.setattr(judge, "judge", take)
     assert await dry.said(Release(NAME)) == ("failed", "INTERNAL")
     assert await dry.said(CREATE) == ("rejected", "DRY_RUN")
 
