@@ -238,7 +238,7 @@ class Corner:
     """Pods whose pins are not written: an instruction says so, again after each crash, until it has its answer."""
 
     def observe(self) -> Observation:
-        """What the world would say."""
+        """What the cluster's state would say."""
         if self.reservation is None:
             return Observation(NAME, self.now, node=self.node)
         stored, problems = read(self.reservation)

@@ -1,6 +1,6 @@
-"""Does one step, only while we lead, and only to what was meant; what it did is in the world at once.
+"""Does one step, only while we lead, and only to what was meant; the cluster's state shows at once what it did.
 
-A refusal that says "it is no longer as you thought" is no error: the world is told, and the node is decided about
+A refusal that says "it is no longer as you thought" is no error: the state is corrected, and the node decided about
 again. Everything else that does not work out is remembered with the step, which waits; the others go on.
 """
 
@@ -93,7 +93,7 @@ class Executor:
         await self._fence.turn()
 
     async def run(self, name: str, steps: Sequence[Step]) -> None:
-        """Do some steps of one node, together; what became of each is in the world or among the attempts.
+        """Do some steps of one node, together; what became of each is in the state or among the attempts.
 
         The room that they need is taken at once, before anything is waited for: nobody else decides in between.
 

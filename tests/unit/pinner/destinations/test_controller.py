@@ -127,26 +127,26 @@ def condition(found: SlotReservation) -> tuple[str, str, Any, str]:
 
 async def test_the_condition_says_whether_the_slots_count_and_of_which_generation(setting: Setting) -> None:
     setting.scene.running("a", slot(2))
-    assert condition(await setting.look()) == ("False", "NotServed", None, "2026-01-31T12:00:00Z")
+    assert condition(await setting.reconcile()) == ("False", "NotServed", None, "2026-01-31T12:00:00Z")
     setting.scene.now += timedelta(seconds=5)
     setting.asked()
-    assert condition(await setting.look()) == ("True", "Served", 1, "2026-01-31T12:00:05Z")
+    assert condition(await setting.reconcile()) == ("True", "Served", 1, "2026-01-31T12:00:05Z")
     setting.scene.now += timedelta(seconds=5)
     setting.scene.store(setting.scene.create(pod()), "web-1")
-    assert condition(await setting.look()) == ("True", "Served", 1, "2026-01-31T12:00:05Z"), "it has not turned"
+    assert condition(await setting.reconcile()) == ("True", "Served", 1, "2026-01-31T12:00:05Z"), "it has not turned"
     setting.scene.now += timedelta(minutes=10)
-    assert condition(await setting.look())[:3] == ("False", "NotServed", None)
+    assert condition(await setting.reconcile())[:3] == ("False", "NotServed", None)
     assert len(setting.api.written) == 4, "each with news of other kinds"
 
 
 async def test_a_definition_without_conditions_gets_the_same_writes(setting: Setting) -> None:
     setting.scene.running("a", slot(2))
     setting.asked()
-    found = await setting.look()
+    found = await setting.reconcile()
     older = {name: value for name, value in found.status.items() if name != "conditions"}
     setting.scene.slots.put(msgspec.structs.replace(found, status=older), setting.scene.next())
     for _ in range(3):
-        await setting.look()
+        await setting.reconcile()
     assert len(setting.api.written) == 1
 
 

@@ -50,7 +50,7 @@ class Leases(Server):
 
 
 class Placeholders:
-    """What the keeper asks of the world, and of the reporter."""
+    """What the keeper asks of the cluster's state, and of the reporter."""
 
     def __init__(self) -> None:
         self.nodes: dict[str, Node] = {}

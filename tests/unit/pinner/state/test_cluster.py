@@ -41,7 +41,7 @@ def on_node(one: Pod) -> Pod:
 
 
 class Setting:
-    """A world over caches that are told what to hold: one placeholder of four cores, pods 1 to 5 pinned."""
+    """A cluster's state over caches that are told what to hold: one placeholder of four cores, pods 1 to 5 pinned."""
 
     def __init__(self) -> None:
         self.caches = told(Caches.over(cast("Any", None)))
