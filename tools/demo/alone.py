@@ -57,7 +57,8 @@ class Alone:
         outcome = await self._count(pods)
         caption = "Moorage fills nodes as they were bought; kube-scheduler, as they came."
         await self._stage.phase(5, _PARTS, caption)
-        self._stage.good(f"kube-scheduler alone: {outcome.pending} of {pods} pods are pending, the others run")
+        said = f"{outcome.pending} of {pods} pods have no node" if outcome.pending else f"all {pods} pods have a node"
+        self._stage.good(f"kube-scheduler alone: {said}")
         return outcome
 
     async def _make_pods_anew(self, pods: int) -> None:

@@ -106,7 +106,8 @@ def _score(state: State, pinned: Mapping[str, PodSeen]) -> Iterator[Text]:
     for app in APPS:
         text.append(f" {AS_BOUGHT} {app.name} ", _colours().of(app.name))
     yield text
-    yield Text(f"{'':10}{'Moorage':{_SIDE}}kube-scheduler alone", "bold")
+    blanks = " " * (_SIDE - len("Moorage"))
+    yield Text.assemble(" " * 10, ("Moorage", "bold"), blanks, ("kube-scheduler alone", "bold"))
 
 
 def _compared(state: State, pinned: Mapping[str, PodSeen]) -> Table:
