@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 
+from moorage.cli.installed.programs import PART_OF, Program
 from tests.charts.rendering import (
     CHARTS,
     EVICTOR,
@@ -270,3 +272,22 @@ def test_without_any_value_the_defaults_hold(chart: str) -> None:
     assert nothing.env == usual.env
     assert nothing.container["image"] == usual.container["image"]
     assert nothing.pod["spec"]["affinity"] == usual.pod["spec"]["affinity"]
+
+
+@EACH
+def test_status_recognises_the_program_whatever_it_is_called(chart: str) -> None:
+    values = {"global": {"fullnameOverride": "other"}} if chart == PINNER else {"fullnameOverride": "other"}
+    deployment = render(chart, values).one("Deployment")
+    assert deployment["metadata"]["name"] == "other"
+    key, _, value = PART_OF.partition("=")
+    assert deployment["metadata"]["labels"][key] == value
+    program = msgspec.convert(deployment, Program)
+    assert program.command == {PINNER: "pod-pinner", PLANNER: "planner", EVICTOR: "evictor"}[chart]
+    ports = {each["name"]: each["containerPort"] for each in render(chart).container["ports"]}
+    assert program.health_port == ports[render(chart).container["livenessProbe"]["httpGet"]["port"]]
+    if chart != PLANNER:
+        assert program.setting("MOORAGE_LEASE_NAME")
+        assert program.setting("MOORAGE_DRY_RUN") in ("true", "false")
+    if chart == PINNER:
+        name = program.setting("MOORAGE_WEBHOOK_CONFIGURATION")
+        assert name == render(chart, values).one("MutatingWebhookConfiguration")["metadata"]["name"]

@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from moorage.cli.parser import PLUGIN
 from moorage.kube import resources
 from moorage.kube.client import Client
 from moorage.ops.settings import PINNER_LEASE
@@ -31,6 +32,7 @@ from tests.kube.accounts import account
 from tests.kube.support import eventually
 from tests.kube.test_pinner_service import running
 from tools.localcluster import ClusterHandle
+from tools.localcluster.binaries import binaries
 
 ROOT = Path(__file__).parents[2]
 NodeName = Callable[..., str]
@@ -104,8 +106,13 @@ async def a_placeholder(client: Client, cluster: ClusterHandle, namespace: str, 
             found = await client.list(resources.PODS, namespace)
             return sum(each.spec.node_name == name for each in found) == 3
 
+        async def state_is_told() -> bool:
+            status = (await client.get(resources.NODE_RESERVATIONS, name)).status
+            return isinstance(status, dict) and status.get("state") == "Placeholder"
+
         try:
             await eventually(all_are_bound, "three pinned pods")
+            await eventually(state_is_told, "the state of the reservation")
             yield Pinned(name, namespace, f"{namespace}/web")
         finally:
             for left in await cleanup.find(client):
@@ -225,6 +232,32 @@ async def test_the_picture_follows_the_cluster_and_q_gives_the_terminal_back(
         assert await asyncio.wait_for(terminal.process.wait(), 30) == 0
         await eventually(lambda: shown("\x1b[?1049l"), "the screen that was there before")
         assert terminal.settings() == terminal.before
+
+
+async def test_kubectl_finds_the_plug_in(cluster: ClusterHandle, tmp_path: Path) -> None:
+    plugin = tmp_path / "bin" / PLUGIN
+    plugin.parent.mkdir()
+    plugin.write_text(f"#!{sys.executable}\nimport sys\nfrom moorage.cli import main\nsys.exit(main())\n")
+    plugin.chmod(0o755)
+    _, environment = command(cluster.kubeconfig)
+    environment |= {"PATH": f"{plugin.parent}:{environment['PATH']}", "KUBECONFIG": str(cluster.kubeconfig)}
+    pipe = asyncio.subprocess.PIPE
+    kubectl = str(binaries(["kubectl"])["kubectl"])
+
+    async def ours(*words: str) -> Done:
+        started = await asyncio.create_subprocess_exec(
+            kubectl, "moorage", *words, env=environment, stdout=pipe, stderr=pipe
+        )
+        out, err = await started.communicate()
+        return Done(started.returncode, out.decode(), err.decode())
+
+    done = await ours("top", "--once")
+    assert done.code == 0, done.err
+    assert cluster.server in done.out
+    assert (await ours("pins", "--help")).out.startswith("usage: kubectl moorage pins ")
+    done = await ours("pins", "--nonsense")
+    assert done.code == 2
+    assert done.err.startswith("kubectl moorage pins: unrecognized arguments")
 
 
 async def test_there_is_an_object_for_each_change(

@@ -6,6 +6,8 @@ One story, told in order on one cluster: each test is a step of it, and says whi
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -291,6 +293,21 @@ def test_the_webhook_has_a_certificate_and_its_service_leads_to_the_leader(site:
 def test_helm_test_passes(site: Site) -> None:
     said = site.shell()(f"helm test {RELEASE} -n {NAMESPACE}").out
     assert "Succeeded" in said
+
+
+def test_status_shows_all_of_it_from_a_shell(site: Site) -> None:
+    flags = ["status", "-o", "json", "--kubeconfig", str(site.cluster.kubeconfig), "--namespace", NAMESPACE]
+    done = subprocess.run([sys.executable, "-m", "moorage.cli", *flags], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    parts = json.loads(done.stdout)["parts"]
+    pinner, planner = parts["pod pinner"], parts["planner"]
+    assert pinner["summary"] == f"{RELEASE}: 2 of 2 replicas Ready"
+    leader = str(site.cluster.api.get(LEASE)["spec"]["holderIdentity"]).partition("_")[0]
+    assert pinner["facts"]["leader"].startswith(f"{leader}, renewed ")
+    assert pinner["facts"]["planner"] == "connected", "as the leader's metrics say"
+    assert pinner["facts"]["webhook"].startswith("idle")
+    assert planner["facts"]["pod pinners"] == "1 connected"
+    assert parts["evictor"]["state"] == "not installed"
 
 
 def test_values_are_overridden_and_self_managed_is_a_label_on_deployment_and_pods(site: Site) -> None:

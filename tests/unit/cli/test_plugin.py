@@ -1,4 +1,4 @@
-"""``kubectl moorage``: the real kubectl finds the plug-in by its name, and all help says what was typed."""
+"""``kubectl moorage``: started under the plug-in's name, help and errors say what was typed."""
 
 from __future__ import annotations
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 import termios
 import tty
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TextIO
 
 from rich.console import Console
@@ -28,17 +29,25 @@ def console(stream: TextIO | None = None) -> Console:
 
 @contextmanager
 def quit_key(pressed: asyncio.Event, stream: TextIO | None = None) -> Iterator[None]:
-    """Have a key that ends it set an event; the terminal is as it was after the context.
+    """Have a key that ends it, and SIGTERM, set an event; the terminal is as it was after the context.
 
     Args:
         pressed: set when such a key was pressed, or nobody can press any more.
         stream: standard input by default; one that is no terminal has no keys.
     """
-    keys = stream or sys.stdin
-    if not keys.isatty():
-        yield
-        return
-    descriptor, loop = keys.fileno(), asyncio.get_running_loop()
+    keys, loop = stream or sys.stdin, asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, pressed.set)  # the terminal is given back then, too
+    try:
+        with _keys(keys, pressed) if keys.isatty() else nullcontext():
+            yield
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
+
+
+@contextmanager
+def _keys(stream: TextIO, pressed: asyncio.Event) -> Iterator[None]:
+    """Take each key as it is pressed, and show none."""
+    descriptor, loop = stream.fileno(), asyncio.get_running_loop()
     before = termios.tcgetattr(descriptor)
 
     def read() -> None:
