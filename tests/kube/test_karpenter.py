@@ -12,7 +12,7 @@ import pytest
 from moorage.evictor.candidates import Policy
 from moorage.evictor.compaction import History, Settings
 from moorage.evictor.configuration import Configuration
-from moorage.evictor.evaluation import Look, look
+from moorage.evictor.evaluation import Evaluation, evaluate
 from moorage.evictor.sources import live
 from moorage.evictor.sources.result import ConfigMaps
 from moorage.kube import credentials, resources
@@ -86,11 +86,11 @@ async def claimed(cluster: LocalCluster, names: set[str]) -> None:
     await eventually(probe, f"NodeClaims of {', '.join(sorted(names))} alone")
 
 
-async def seen(client: Client) -> Look:
+async def seen(client: Client) -> Evaluation:
     """The evictor's look at the cluster, however young its nodes are."""
     gathered = await live.gather(client.transport, ConfigMaps(NAMESPACE, "", ""))
     assert gathered.inventory.unseen == {}
-    return look(gathered.inventory, ANY_AGE, History())
+    return evaluate(gathered.inventory, ANY_AGE, History())
 
 
 async def emptied(cluster: LocalCluster, client: Client, name: str, pods: list[Pod]) -> list[Pod]:
@@ -109,7 +109,7 @@ async def gone(client: Client, name: str) -> None:
     await eventually(probe, f"Karpenter to delete {name}")
 
 
-def refused(found: Look) -> dict[str, list[str]]:
+def refused(found: Evaluation) -> dict[str, list[str]]:
     """Why nodes may not go, by their names."""
     return {name: [str(each) for each in verdict.findings] for name, verdict in found.cluster.verdicts.items()}
 

@@ -17,8 +17,8 @@ from .terminal import plain
 
 if TYPE_CHECKING:  # loaded when there is something to do: --help and wrong usage need none of it
     from moorage.evictor.configuration import Configuration
-    from moorage.evictor.evaluation import Look
-    from moorage.evictor.sources.result import ConfigMaps, Gathered
+    from moorage.evictor.evaluation import Evaluation
+    from moorage.evictor.sources.result import ConfigMaps, SourceResult
 
 NOT_ALL_SEEN = 3
 _CLEAR = "\r\x1b[K"
@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prices", metavar="FILE", help="a price list instead of that in the cluster")
 
 
-def look_once(arguments: argparse.Namespace, settings: EvictorSettings, prog: str) -> tuple[Look, str]:
+def look_once(arguments: argparse.Namespace, settings: EvictorSettings, prog: str) -> tuple[Evaluation, str]:
     """Look, and say on standard error what else is to be known.
 
     Args:
@@ -85,7 +85,7 @@ def look_once(arguments: argparse.Namespace, settings: EvictorSettings, prog: st
     # numpy's linear algebra is never called: its threads, one per core, only cost memory.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from moorage.evictor.compaction import History
-    from moorage.evictor.evaluation import look
+    from moorage.evictor.evaluation import evaluate
     from moorage.evictor.sources.result import ConfigMaps
 
     where = ConfigMaps(settings.namespace, settings.rules_config_map, settings.prices_config_map)
@@ -93,14 +93,14 @@ def look_once(arguments: argparse.Namespace, settings: EvictorSettings, prog: st
         gathered = _gathered(arguments, settings, where, meanwhile, prog)
         in_force, notes = _in_force(arguments, settings, where, gathered, prog)
         meanwhile.say("looking where every pod fits")
-        seen = look(gathered.inventory, in_force, History())
+        seen = evaluate(gathered.inventory, in_force, History())
     for note in (*gathered.notes, *notes):
         _say("note", note)
     return seen, gathered.source
 
 
 def _in_force(
-    arguments: argparse.Namespace, settings: EvictorSettings, where: ConfigMaps, gathered: Gathered, prog: str
+    arguments: argparse.Namespace, settings: EvictorSettings, where: ConfigMaps, gathered: SourceResult, prog: str
 ) -> tuple[Configuration, tuple[str, ...]]:
     """What is in force, and what it says in vain."""
     from moorage.evictor.effective_configuration import configure, names_in
@@ -117,7 +117,7 @@ def _in_force(
     return configured.configuration, configured.notes
 
 
-def code_of(look: Look) -> int:
+def code_of(look: Evaluation) -> int:
     """0 when all was seen, else ``NOT_ALL_SEEN``."""
     unread = any(look.inventory.unread.values())
     return NOT_ALL_SEEN if look.inventory.unseen or unread else 0
@@ -125,7 +125,7 @@ def code_of(look: Look) -> int:
 
 def _gathered(
     arguments: argparse.Namespace, settings: EvictorSettings, where: ConfigMaps, meanwhile: _Meanwhile, prog: str
-) -> Gathered:
+) -> SourceResult:
     from moorage.evictor.sources import dump
 
     if arguments.dumps:
@@ -142,7 +142,7 @@ def _gathered(
         raise _ended(prog, str(error), FAILED) from error
 
 
-async def _live(settings: EvictorSettings, where: ConfigMaps, meanwhile: _Meanwhile) -> Gathered:
+async def _live(settings: EvictorSettings, where: ConfigMaps, meanwhile: _Meanwhile) -> SourceResult:
     from moorage.evictor.sources import live
 
     async with connected(settings) as client:

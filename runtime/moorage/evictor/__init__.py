@@ -1,1 +1,1 @@
-"""Empties nodes whose pods fit elsewhere; what is here by now says which nodes may go, and what holds the others."""
+"""The evictor: it empties nodes whose pods fit on other nodes."""

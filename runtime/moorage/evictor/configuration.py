@@ -1,4 +1,4 @@
-"""Settings and rules as the ConfigMap and the resource EvictorConfig have them, once their schemas find them right.
+"""Settings and rules of the ConfigMap and of the EvictorConfig, after their schemas were checked.
 
 What the resource says wins, field by field. Its rules replace those of the ConfigMap as soon as it has the key for
 them, be it empty: rules of both are never mixed, because their order decides.
@@ -39,7 +39,7 @@ _OF_PRICES = {"baseCPUCost": "cpu", "baseMemCost": "memory", "spotDiscount": "sp
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """What is in force.
+    """The effective configuration.
 
     Attributes:
         enabled: whether the evictor does anything.
@@ -61,7 +61,7 @@ class Configuration:
 
 
 def of_settings(settings: CompactionSettings) -> Configuration:
-    """The configuration as the values say it, or the flags."""
+    """Return the configuration of the chart's values, or of the flags."""
     return Configuration(
         settings.evictor_enabled,
         Policy(
@@ -99,7 +99,7 @@ def of_settings(settings: CompactionSettings) -> Configuration:
 
 
 def with_file(configuration: Configuration, content: Any) -> Configuration:
-    """The configuration with the rules of the published file.
+    """Return the configuration with the rules of a rules file.
 
     Args:
         configuration: what the values say.
@@ -112,7 +112,7 @@ def with_file(configuration: Configuration, content: Any) -> Configuration:
 
 
 def with_prices(configuration: Configuration, content: Any) -> Configuration:
-    """The configuration with the prices of a price list.
+    """Return the configuration with the prices of a price list.
 
     Args:
         configuration: what the values say.
@@ -128,7 +128,7 @@ def with_prices(configuration: Configuration, content: Any) -> Configuration:
 
 
 def with_resource(configuration: Configuration, content: Mapping[str, Any]) -> Configuration:
-    """The configuration with what the resource says.
+    """Return the configuration with the content of the EvictorConfig.
 
     Args:
         configuration: what values and file say.

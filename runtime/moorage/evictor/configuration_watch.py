@@ -1,4 +1,4 @@
-"""Rules, prices and the resource EvictorConfig, followed while the evictor runs: they count from the next cycle on.
+"""Watches rules, prices and the resource EvictorConfig; a change counts from the next cycle on.
 
 What is wrong never counts: the last good configuration stays in force, and without one nothing is chosen.
 """
@@ -18,14 +18,22 @@ from moorage.ops.settings import EvictorSettings
 
 from . import kinds, metrics
 from .configuration import Configuration
-from .effective_configuration import Configured, Found, Names, Wrong, configure, names_in, text_of
+from .effective_configuration import (
+    ConfigurationMistake,
+    ConfigurationSources,
+    Configured,
+    Names,
+    configure,
+    names_in,
+    text_of,
+)
 from .kinds import ConfigMap, EvictorConfig
 from .sources.watched import cache, refusal
 
 
 @dataclass(frozen=True, slots=True)
-class InForce:
-    """What counts now.
+class CurrentConfiguration:
+    """The configuration that counts now.
 
     Attributes:
         configuration: the last good one; None when there was none yet.
@@ -37,15 +45,15 @@ class InForce:
     """
 
     configuration: Configuration | None
-    wrong: tuple[Wrong, ...]
+    wrong: tuple[ConfigurationMistake, ...]
     notes: tuple[str, ...]
     about: Mapping[str, ObjectRef]
     generation: int
     number: int
 
 
-class Following:
-    """Follows the evictor's configuration.
+class ConfigurationWatch:
+    """Watches the evictor's configuration.
 
     Args:
         transport: the connections to the API server.
@@ -64,16 +72,16 @@ class Following:
             if each is not None:
                 each.subscribe(lambda _change: changed(), unread=lambda _key, _item: changed())
         self.resources.subscribe(_unless_status(changed), unread=lambda _key, _item: changed())
-        self._judged: tuple[Found, tuple[str, int]] | None = None
-        self._in_force = InForce(None, (), (), {}, 0, 0)
+        self._judged: tuple[ConfigurationSources, tuple[str, int]] | None = None
+        self._in_force = CurrentConfiguration(None, (), (), {}, 0, 0)
 
     @property
     def caches(self) -> Sequence[WatchCache[Any]]:
-        """What is to be followed."""
+        """The watch caches to run."""
         return [each for each in (self._rules, self._prices, self.resources) if each is not None]
 
-    def look(self) -> InForce:
-        """What counts from now on; judged anew only when something has changed."""
+    def current(self) -> CurrentConfiguration:
+        """Return the configuration that counts now; it is read again only after a change."""
         found, resource = self._look(), self.resources.get(rules.NAME)
         which = (resource.metadata.uid, resource.metadata.generation) if resource is not None else ("", 0)
         if (found, which) != self._judged:
@@ -88,18 +96,20 @@ class Following:
         metrics.VALID.set(not configured.wrong)
         about = {each.source: ref for each in configured.wrong if (ref := self._about(each.source)) is not None}
         wrong, notes = configured.wrong, configured.notes
-        self._in_force = InForce(good, wrong, notes, about, generation, before.number + 1)
+        self._in_force = CurrentConfiguration(good, wrong, notes, about, generation, before.number + 1)
 
-    def _look(self) -> Found:
-        wrong: list[Wrong] = []
-        found = Found(
+    def _look(self) -> ConfigurationSources:
+        wrong: list[ConfigurationMistake] = []
+        found = ConfigurationSources(
             self._text(self._rules, rules.KEY, self._names.rules, wrong),
             self._text(self._prices, prices.KEY, self._names.prices, wrong),
             self._resource(wrong),
         )
-        return Found(found.rules, found.prices, found.resource, tuple(wrong))
+        return ConfigurationSources(found.rules, found.prices, found.resource, tuple(wrong))
 
-    def _text(self, of: WatchCache[ConfigMap] | None, key: str, source: str, wrong: list[Wrong]) -> str | None:
+    def _text(
+        self, of: WatchCache[ConfigMap] | None, key: str, source: str, wrong: list[ConfigurationMistake]
+    ) -> str | None:
         held = _only(of, source, wrong)
         if held is None:
             return None
@@ -109,12 +119,12 @@ class Following:
         wrong.append(text)
         return None
 
-    def _resource(self, wrong: list[Wrong]) -> Mapping[str, Any] | None:
+    def _resource(self, wrong: list[ConfigurationMistake]) -> Mapping[str, Any] | None:
         held = _only(self.resources, self._names.resource, wrong)
         return held.content() if held is not None else None
 
     def _about(self, source: str) -> ObjectRef | None:
-        """The object that a message calls so, as far as it is known."""
+        """The object that a message names so, as far as it is known."""
         by_source: dict[str, WatchCache[Any] | None] = {
             self._names.rules: self._rules,
             self._names.prices: self._prices,
@@ -131,27 +141,29 @@ def _config_map(transport: Transport, namespace: str, name: str) -> WatchCache[C
     return cache(transport, kinds.CONFIG_MAPS, selection=Selection(namespace, fields=f"metadata.name={name}"))
 
 
-def _only(of: WatchCache[Any] | None, source: str, wrong: list[Wrong]) -> Any:
-    """The one object of a cache, if there is one and it can be seen; nobody may guess that there is none."""
+def _only(of: WatchCache[Any] | None, source: str, wrong: list[ConfigurationMistake]) -> Any:
+    """The one object of a cache; None when it does not exist, or when it cannot be read, which is a mistake."""
     if of is None:
         return None
     if reason := refusal(of):
-        wrong.append(Wrong(source, "", reason))
+        wrong.append(ConfigurationMistake(source, "", reason))
         return None
     for each in of.copy_unread().values():
-        wrong.append(Wrong(source, each.fields[0] if each.fields else "", f"cannot be read: {each.reason}"))
+        wrong.append(
+            ConfigurationMistake(source, each.fields[0] if each.fields else "", f"cannot be read: {each.reason}")
+        )
         return None
     return next(iter(of), None)
 
 
 def _unless_status(changed: Callable[[], None]) -> Callable[[Change[EvictorConfig]], None]:
-    """What we write ourselves is no reason to look again."""
+    """Ignore changes of the status, which the evictor writes itself."""
 
-    def told(change: Change[EvictorConfig]) -> None:
+    def react(change: Change[EvictorConfig]) -> None:
         if change.old is None or change.new is None or _said(change.old) != _said(change.new):
             changed()
 
-    return told
+    return react
 
 
 def _said(resource: EvictorConfig) -> tuple[Any, int]:

@@ -1,4 +1,4 @@
-"""The cycles: one look after the other, never two at once, and none for nothing.
+"""The cycles: one after the other, never two at once, and none when nothing has changed.
 
 What is chosen is acted on within the cycle (``Acts``), so the next look begins after the drains have ended.
 
@@ -19,17 +19,17 @@ from typing import Any, NoReturn, Protocol
 from moorage.kube.backoff import Backoff
 from moorage.objects.conditions import Condition
 
-from . import evaluation, status
+from . import status
 from .compaction import History
 from .configuration import Configuration
-from .configuration_watch import InForce
-from .destinations import Come
-from .evaluation import Look
+from .configuration_watch import CurrentConfiguration
+from .destinations import Arrivals
+from .evaluation import Evaluation, evaluate
 from .inventory import Inventory
 from .next_change import due
-from .verdict_counts import Tally, tally
+from .verdict_counts import VerdictCounts, count_verdicts
 
-Seen = tuple[Look, Tally, datetime | None]
+Seen = tuple[Evaluation, VerdictCounts, datetime | None]
 """What was found, its counts, and when time alone changes it."""
 
 LONGEST_PAUSE = 600.0
@@ -39,87 +39,87 @@ SOONEST = 1.0
 
 
 class Cluster(Protocol):
-    """What is looked at."""
+    """The cluster that is evaluated."""
 
     def unseen(self) -> Mapping[str, str]:
-        """Kinds that cannot be seen, with the reasons."""
+        """Return the kinds that cannot be listed, with the reasons."""
 
     def inventory(self, now: datetime) -> Inventory:
-        """All objects as they are now."""
+        """Return all objects as they are now."""
 
 
 class Configurations(Protocol):
-    """What is in force."""
+    """The configuration."""
 
-    def look(self) -> InForce:
-        """What counts from now on."""
+    def current(self) -> CurrentConfiguration:
+        """Return the configuration that counts now."""
 
 
 class Told(Protocol):
-    """Who tells people."""
+    """Reports cycles to people."""
 
-    def configured(self, found: InForce) -> None:
-        """Tell of a configuration, once."""
+    def configured(self, found: CurrentConfiguration) -> None:
+        """Report a configuration, once."""
 
-    def looked(self, look: Look, counts: Tally, seconds: float) -> None:
-        """Tell of a cycle."""
+    def looked(self, evaluation: Evaluation, counts: VerdictCounts, seconds: float) -> None:
+        """Report a cycle."""
 
     def idle(self, result: str) -> None:
-        """Tell of a cycle in which nothing was looked at."""
+        """Report a cycle without evaluation."""
 
     def failed(self, error: Exception, seconds: float) -> None:
-        """Tell of a cycle that has ended by an error."""
+        """Report a cycle that ended with an error."""
 
 
 class Memory(Protocol):
-    """What outlives us."""
+    """What outlives the process: the status of the EvictorConfig."""
 
     def remember(self, configuration: Configuration) -> History | None:
-        """The evictions of late; None while what was written down cannot be seen."""
+        """Return the recent evictions; None while the status cannot be read."""
 
-    def say(self, said: status.Said) -> None:
-        """Have something written down."""
+    def say(self, said: status.StatusUpdate) -> None:
+        """Have a status written."""
 
 
 class Acts(Protocol):
-    """Who empties nodes."""
+    """Drains the chosen nodes."""
 
     @property
     def drained(self) -> Mapping[str, int]:
-        """How many nodes have become what in this cycle."""
+        """How many nodes of this cycle ended in which way."""
 
     @property
-    def come(self) -> Come:
-        """Where the replacements of this cycle have come to."""
+    def arrivals(self) -> Arrivals:
+        """Where the replacements of this cycle run."""
 
     def condition(self, configuration: Configuration | None) -> Condition:
-        """How it stands."""
+        """Return the condition Acting."""
 
     def steering(self) -> Condition:
-        """How it stands with steering replacements."""
+        """Return the condition Steering."""
 
     def due(self) -> datetime | None:
-        """When something of ours is to be given back although nothing happens; None when there is nothing of ours."""
+        """Return when a mark has to be removed although nothing happens; None without such a mark."""
 
     async def tidy(self, configuration: Configuration | None) -> None:
-        """Finish or give back what is under way with no cycle running."""
+        """Finish or roll back drains of earlier cycles."""
 
-    async def drain(self, look: Look, say: Callable[[History], None]) -> None:
-        """Empty the nodes that were chosen."""
+    async def drain(self, evaluation: Evaluation, say: Callable[[History], None]) -> None:
+        """Empty the chosen nodes."""
 
 
 Looks = Callable[[Inventory, Configuration, History], Awaitable[Seen]]
 
 
 def seen(inventory: Inventory, configuration: Configuration, history: History, *, stopped: Callable[[], bool]) -> Seen:
-    """All that a cycle computes, for a thread of its own."""
+    """Compute a cycle, in a thread of its own."""
     gc.collect()  # a snapshot refers to itself: that of the last cycle goes before another one comes
-    look = evaluation.look(inventory, configuration, history, stopped)
-    return look, tally(look), due(look, history)
+    evaluation = evaluate(inventory, configuration, history, stopped)
+    return evaluation, count_verdicts(evaluation), due(evaluation, history)
 
 
-class Cycles:
-    """Looks again and again.
+class CycleLoop:
+    """Evaluates the cluster again and again.
 
     Args:
         cluster: what is looked at.
@@ -137,7 +137,7 @@ class Cycles:
         cluster: Cluster,
         configurations: Configurations,
         looks: Looks,
-        told: Told,
+        reporter: Told,
         memory: Memory,
         *,
         acts: Acts | None = None,
@@ -145,15 +145,15 @@ class Cycles:
         interval: float,
     ) -> None:
         self._cluster, self._configurations, self._looks = cluster, configurations, looks
-        self._told, self._memory, self._acts, self._now = told, memory, acts, now
+        self._reporter, self._memory, self._acts, self._now = reporter, memory, acts, now
         self._interval = interval
         self.changed, self.configured = asyncio.Event(), asyncio.Event()
         self._unseen: Mapping[str, str] = {}
-        self._found: InForce | None = None
+        self._found: CurrentConfiguration | None = None
         self._due: datetime | None = None
 
     async def run(self) -> NoReturn:
-        """Work until cancelled; a look under way has ended by then."""
+        """Work until cancelled; an evaluation under way has ended by then."""
         clock, backoff = asyncio.get_running_loop().time, Backoff(cap=LONGEST_PAUSE, least=0.5)
         while True:
             began = clock()
@@ -163,14 +163,14 @@ class Cycles:
                 await self._pause(began, began + self._interval)
                 await self._until_changed()
             except Exception as error:  # whatever it is: the next one may be about another cluster
-                self._told.failed(error, clock() - began)
+                self._reporter.failed(error, clock() - began)
                 if self._found is not None:
                     self._say(self._found, status.failed(error))
                 backoff.base = self._interval
                 await self._pause(began, max(began + self._interval, clock() + backoff.next()))
 
     async def _pause(self, began: float, until: float) -> None:
-        """Wait until a moment of the loop's time, or until the configuration changes."""
+        """Wait until a time of the event loop, or until the configuration changes."""
         clock = asyncio.get_running_loop().time
         try:
             await asyncio.wait_for(self.configured.wait(), max(until - clock(), 0.0))
@@ -182,8 +182,8 @@ class Cycles:
         self.changed.clear()
         self.configured.clear()
         self._due, self._unseen = None, self._cluster.unseen()
-        self._found = found = self._configurations.look()
-        self._told.configured(found)
+        self._found = found = self._configurations.current()
+        self._reporter.configured(found)
         configuration = found.configuration
         if configuration is not None:
             self._interval = configuration.interval.total_seconds()
@@ -192,20 +192,20 @@ class Cycles:
         history = self._memory.remember(configuration) if configuration is not None else None
         if configuration is None or history is None or not configuration.enabled:
             self._due = self._acts.due() if self._acts is not None else None
-            self._told.idle("unconfigured" if configuration is None or history is None else "disabled")
+            self._reporter.idle("unconfigured" if configuration is None or history is None else "disabled")
             self._say(found, Condition("Computed", None, "Idle", "Nothing is looked at"))
             return
-        look, counts, self._due = await self._looks(self._cluster.inventory(self._now()), configuration, history)
-        self._told.looked(look, counts, asyncio.get_running_loop().time() - began)
-        cycle = status.cycle(look.plan, counts, look.inventory.now)
-        say = partial(self._say, found, status.computed(look.inventory.unseen), cycle)
+        evaluation, counts, self._due = await self._looks(self._cluster.inventory(self._now()), configuration, history)
+        self._reporter.looked(evaluation, counts, asyncio.get_running_loop().time() - began)
+        cycle = status.cycle(evaluation.plan, counts, evaluation.inventory.now)
+        say = partial(self._say, found, status.computed(evaluation.inventory.unseen), cycle)
         say(history)
         if self._acts is not None and not configuration.dry_run:
-            await self._acts.drain(look, say)
+            await self._acts.drain(evaluation, say)
 
     def _say(
         self,
-        found: InForce,
+        found: CurrentConfiguration,
         condition: Condition,
         cycle: Mapping[str, Any] | None = None,
         history: History | None = None,
@@ -216,11 +216,11 @@ class Cycles:
             conditions += (self._acts.condition(found.configuration), self._acts.steering())
             if cycle is not None:
                 drained = {key: self._acts.drained.get(key, 0) for key in status.DRAINED}
-                cycle = {**cycle, "drained": drained, "replacements": status.replacements(self._acts.come)}
-        self._memory.say(status.Said(found.generation, conditions, cycle, history))
+                cycle = {**cycle, "drained": drained, "replacements": status.replacements(self._acts.arrivals)}
+        self._memory.say(status.StatusUpdate(found.generation, conditions, cycle, history))
 
     async def _until_changed(self) -> None:
-        """Wait until another look may find something else."""
+        """Wait until the next evaluation may have another result."""
         while not self.changed.is_set() and not self._differs():
             wait = timedelta(seconds=self._interval)
             if self._due is not None:
@@ -232,5 +232,5 @@ class Cycles:
                     return
 
     def _differs(self) -> bool:
-        """Whether something has changed that nobody tells of: what may be seen."""
-        return self._cluster.unseen() != self._unseen or self._configurations.look() is not self._found
+        """Whether something has changed that sends no event: the right to list a kind."""
+        return self._cluster.unseen() != self._unseen or self._configurations.current() is not self._found

@@ -1,4 +1,4 @@
-"""Acts on what was chosen: empties the nodes of one cycle, for as long as nothing speaks against it.
+"""Empties the nodes that one cycle has chosen, as long as no reason against it comes up.
 
 A cycle ends once its drains have; the next one looks after that. What it is about to evict is written down first. With
 ``dryRun: true``, without a right configuration and beside another evictor nothing new is begun; what an earlier term
@@ -27,16 +27,16 @@ from moorage.objects.conditions import Condition
 
 from .compaction import History
 from .configuration import Configuration
-from .configuration_watch import InForce
-from .destinations import Come, Destined, Steering
+from .configuration_watch import CurrentConfiguration
+from .destinations import Arrivals, ReplacementMove, Steering
 from .destinations.steering import Reason as Steered
-from .drain_policy import Standing
-from .drain_reporting import Telling
-from .evaluation import Look
-from .intended_evictions import Intended
+from .drain_policy import DrainPolicy
+from .drain_reporting import DrainReporter
+from .evaluation import Evaluation
+from .intended_evictions import IntendedEvictions
 from .inventory import Inventory
-from .other_evictors import Rivals
-from .recheck import Still, leaving
+from .other_evictors import OtherEvictors
+from .recheck import Remaining, draining_nodes
 
 logger = logging.getLogger("moorage.evictor")
 
@@ -58,43 +58,44 @@ Say = Callable[[History], None]
 
 
 class Cluster(Followed, Protocol):
-    """What is looked at, and drained."""
+    """The cluster whose nodes are drained."""
 
     def unseen(self) -> Mapping[str, str]:
-        """Kinds that cannot be seen, with the reasons."""
+        """Return the kinds that cannot be listed, with the reasons."""
 
     def inventory(self, now: datetime) -> Inventory:
-        """All objects as they are now."""
+        """Return all objects as they are now."""
 
 
 class Configurations(Protocol):
-    """What is in force."""
+    """The configuration."""
 
-    def look(self) -> InForce:
-        """What counts from now on."""
+    def current(self) -> CurrentConfiguration:
+        """Return the configuration that counts now."""
 
 
 class Memory(Protocol):
-    """What outlives us."""
+    """What outlives the process: the status of the EvictorConfig."""
 
     def remember(self, configuration: Configuration) -> History | None:
-        """The evictions of late; None while what was written down cannot be seen."""
+        """Return the recent evictions; None while the status cannot be read."""
 
     def evicted(self, owner: str) -> None:
         """Remember an eviction of now."""
 
     async def settled(self, seconds: float) -> bool:
-        """Whether what was said last is written within some time, if there is anything to write it to."""
+        """Whether the latest status is written within some seconds, if there is a resource to write to."""
 
 
 Asks = Callable[
-    [Inventory, Configuration, History, Collection[str], Sequence[Destined], Mapping[str, str]], Awaitable[Still]
+    [Inventory, Configuration, History, Collection[str], Sequence[ReplacementMove], Mapping[str, str]],
+    Awaitable[Remaining],
 ]
 """Which of some nodes could still go, while these replacements are still to come, and where pods were to go before."""
 
 
-class Acting:
-    """One term's.
+class CycleDrain:
+    """Drains nodes, for one term of leadership.
 
     Args:
         client: the API server; one that does not wait itself when flow control pushes back (``patience`` 0).
@@ -120,8 +121,8 @@ class Acting:
         memory: Memory,
         asks: Asks,
         steering: Steering,
-        rivals: Rivals,
-        told: Telling,
+        other_evictors: OtherEvictors,
+        reporter: DrainReporter,
         *,
         clock: ServerClock,
         leads: Callable[[], bool],
@@ -130,24 +131,24 @@ class Acting:
         changed: Callable[[], None],
     ) -> None:
         self._cluster, self._configurations, self._memory = cluster, configurations, memory
-        self._asks, self._steering, self._rivals, self._told = asks, steering, rivals, told
+        self._asks, self._steering, self._other_evictors, self._reporter = asks, steering, other_evictors, reporter
         self._now, self._installation, self._changed = clock.now, installation, changed
         self._configuration = Configuration()
         self._cached = CachedCluster(cluster)
-        self._standing = Standing(cluster.inventory, lambda: self._configuration.policy)
+        self._drain_policy = DrainPolicy(cluster.inventory, lambda: self._configuration.policy)
         self._drainer = Drainer(
             client,
             self._cached,
             Fence(leads, AT_ONCE),
             clock,
             installation,
-            Policy(self._standing.classify, self._standing.claimed, self._why_pause),
+            Policy(self._drain_policy.classify, self._drain_policy.claimed, self._why_pause),
             self._configuration.drains,
             monotonic=monotonic,
             unseen=cluster.unseen,
             tell=self._on_news,
         )
-        self._intended = Intended()
+        self._intended = IntendedEvictions()
         self._places: Mapping[str, str] = {}
         self._counted: set[str] = set()
         self._say: Say = lambda _: None
@@ -159,15 +160,15 @@ class Acting:
         self.drained: Counter[str] = Counter()
 
     def close(self) -> None:
-        """Follow the cluster no more."""
+        """Stop watching the cluster."""
         self._cached.close()
 
     def stir(self) -> None:
-        """Something has happened in the cluster."""
+        """Continue the drains: an object in the cluster has changed."""
         self._drainer.stir()
 
     async def end(self, seconds: float) -> None:
-        """Begin nothing more, and wait until what is under way has been given back and what happened is written down.
+        """Begin nothing more; wait until drains under way are rolled back and the status is written.
 
         What is not given back in time keeps its mark, for whoever leads next.
 
@@ -186,7 +187,7 @@ class Acting:
             logger.warning("not everything was given back in time", extra={"nodes": self._unfinished()})
 
     def condition(self, configuration: Configuration | None) -> Condition:
-        """How it stands.
+        """Return the condition Acting.
 
         Args:
             configuration: what is in force.
@@ -200,24 +201,24 @@ class Acting:
         return found._replace(message="; ".join(each for each in (found.message, self._stuck) if each))
 
     @property
-    def come(self) -> Come:
-        """Where the replacements of this cycle have come to."""
-        return self._steering.come
+    def arrivals(self) -> Arrivals:
+        """Where the replacements of this cycle run."""
+        return self._steering.arrivals
 
     def steering(self) -> Condition:
-        """How it stands with steering replacements."""
+        """Return the condition Steering."""
         reason = self._steering.reason
         holds = None if reason is Steered.NOT_TRIED else reason is Steered.SERVED
         said = ": ".join(each for each in (reason.value, self._steering.detail) if each)
         return Condition("Steering", holds, "".join(each.title() for each in reason.name.split("_")), said)
 
     def due(self) -> datetime | None:
-        """When something of ours is to be given back although nothing happens; None when there is nothing of ours."""
+        """Return when a mark has to be removed although nothing happens; None without such a mark."""
         after = self._configuration.drains.hand_back_after
         return min((mark.since + after for mark in self._marks()), default=None)
 
     async def tidy(self, configuration: Configuration | None) -> None:
-        """Finish or give back what is under way with no cycle running, and give back what nobody has deleted.
+        """Finish or roll back drains of earlier cycles, and hand back emptied nodes that are not deleted.
 
         Args:
             configuration: what is in force; None: how nodes are drained by default.
@@ -233,43 +234,43 @@ class Acting:
         self._drainer.use(self._configuration.drains)
         with suppress(NotLeading), self._busy():
             self._note(await self._drainer.tidy())
-        self._told.ended(None)
+        self._reporter.ended(None)
 
-    async def drain(self, look: Look, say: Say) -> None:
-        """Empty the nodes that were chosen, if nothing forbids it.
+    async def drain(self, evaluation: Evaluation, say: Say) -> None:
+        """Empty the chosen nodes, if no reason forbids it.
 
         Args:
-            look: what was found.
+            evaluation: what was found.
             say: has the status written.
         """
-        self._take(look.configuration)
+        self._take(evaluation.configuration)
         self._say = say
         with self._busy():
-            await self._act(look)
+            await self._act(evaluation)
 
-    async def _act(self, look: Look) -> None:
-        why = self._rivals.found(self._cluster.inventory(self._now()))
+    async def _act(self, evaluation: Evaluation) -> None:
+        why = self._other_evictors.found(self._cluster.inventory(self._now()))
         if why:
             self._stand_down("AnotherEvictor", why)
-        elif not look.plan.chosen or self._ends:
-            self._told.aside("")
+        elif not evaluation.plan.chosen or self._ends:
+            self._reporter.aside("")
             self._settle(Condition("Acting", True, "Idle", ""))
-        elif not await self._written_down(look):
+        elif not await self._written_down(evaluation):
             self._stand_down("NotWritten", "what is about to be evicted could not be written down")
         elif self._ends:
             self._settle(Condition("Acting", False, "Stopped", ENDS))
         else:
-            self._told.aside("")
-            self._places = {move.pod: move.node for node in look.plan.chosen for move in node.moves}
-            await self._drain([node.name for node in look.plan.chosen])
+            self._reporter.aside("")
+            self._places = {move.pod: move.node for node in evaluation.plan.chosen for move in node.moves}
+            await self._drain([node.name for node in evaluation.plan.chosen])
 
     # --- one cycle ---
 
-    async def _written_down(self, look: Look) -> bool:
-        """Write down what is about to be evicted."""
+    async def _written_down(self, evaluation: Evaluation) -> bool:
+        """Write the intended evictions to the status."""
         self._counted.clear()
-        self._intended.begin((move.owner for node in look.plan.chosen for move in node.moves), self._now())
-        self._state = Condition("Acting", True, "Draining", f"Nodes of this cycle: {len(look.plan.chosen)}")
+        self._intended.begin((move.owner for node in evaluation.plan.chosen for move in node.moves), self._now())
+        self._state = Condition("Acting", True, "Draining", f"Nodes of this cycle: {len(evaluation.plan.chosen)}")
         self._say(self._history())
         return await self._memory.settled(WRITING)
 
@@ -287,7 +288,7 @@ class Acting:
             for each in beside:
                 each.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
-        self._told.came(await self._steering.end(self._pods(self._cluster.inventory(self._now())), self._counted))
+        self._reporter.came(await self._steering.end(self._pods(self._cluster.inventory(self._now())), self._counted))
         self._ended(chosen, drained)
 
     def _ended(self, chosen: Collection[str], drained: Drained) -> None:
@@ -297,10 +298,10 @@ class Acting:
             if name not in chosen or each.why is None or each.why == stopped:
                 continue  # nothing new, or what is said of the whole cycle
             if each.outcome is Outcome.REFUSED:
-                self._told.left_alone(name, str(each.why))
+                self._reporter.left_alone(name, str(each.why))
             elif each.outcome is Outcome.GONE:
-                self._told.gone(name, str(each.why))
-        self._told.ended(stopped)
+                self._reporter.gone(name, str(each.why))
+        self._reporter.ended(stopped)
         if stopped is not None:
             self._settle(Condition("Acting", False, "Stopped", str(stopped)))
             if stopped.reason in _INVISIBLE:
@@ -309,11 +310,11 @@ class Acting:
             self._settle(Condition("Acting", True, "Idle", ""))
 
     def _stand_down(self, reason: str, why: str) -> None:
-        self._told.aside(why)
+        self._reporter.aside(why)
         self._settle(Condition("Acting", False, reason, f"Nothing is emptied: {why}"))
 
     def _settle(self, state: Condition) -> None:
-        """Nothing is emptied any more for now."""
+        """End the cycle: no node is drained at the moment."""
         self._intended.end()
         self._state = state
         self._say(self._history())
@@ -322,7 +323,7 @@ class Acting:
         history = self._memory.remember(self._configuration) or History()
         inventory = self._cluster.inventory(self._now())
         pods, nodes = self._pods(inventory), inventory.of("Node", Node)
-        coming = self._steering.coming(pods, remaining, leaving(inventory, self._configuration.policy))
+        coming = self._steering.coming(pods, remaining, draining_nodes(inventory, self._configuration.policy))
         self._asking = True
         try:
             still = await self._asks(inventory, self._configuration, history, remaining, coming, self._places)
@@ -333,11 +334,11 @@ class Acting:
         return still.nodes
 
     def _why_pause(self) -> str:
-        """Room is promised anew: what came meanwhile would take what it was promised to nobody, or to another."""
+        """While the simulation runs, a new reservation could promise room that an eviction of now needs."""
         return "it is being found out where replacements go" if self._asking and self._steering.serves else ""
 
     async def _glance(self) -> None:
-        """Stop the cycle when something outside of it asks for that."""
+        """Stop the cycle when the configuration or another evictor requires it."""
         why = ""
         while not why:
             await asyncio.sleep(GLANCE)
@@ -349,18 +350,18 @@ class Acting:
         self._drainer.stop(why)
 
     def _why_stop(self) -> str:
-        configuration = self._configurations.look().configuration
+        configuration = self._configurations.current().configuration
         if configuration is None or not configuration.enabled:
             return "the evictor is switched off"
         if configuration.dry_run:
             return "dryRun is true"
         self._take(configuration)
-        return self._rivals.found(self._cluster.inventory(self._now()))
+        return self._other_evictors.found(self._cluster.inventory(self._now()))
 
     # --- what happens ---
 
     def _on_news(self, news: News) -> None:
-        self._told.done(news, pod_events=self._configuration.pod_events)
+        self._reporter.done(news, pod_events=self._configuration.pod_events)
         if isinstance(news.step, Evict):
             if news.refused is None or news.refused.reason in _PERHAPS:
                 self._evicted(news.step.pod)
@@ -371,25 +372,25 @@ class Acting:
         if pod.metadata.uid in self._counted:
             return
         self._counted.add(pod.metadata.uid)
-        owner = self._standing.owner(pod)
+        owner = self._drain_policy.owner(pod)
         self._memory.evicted(owner)
         if not self._intended.happened(owner):
             self._say(self._history())
 
     def _note(self, ended: Mapping[str, Ended]) -> None:
-        """Remember nodes that still have something of ours, and have them looked at again."""
+        """Remember nodes that still have a mark of ours, and have them looked at again."""
         for name, each in ended.items():
             if each.outcome is Outcome.STUCK:
                 what = f"node {name} still has our mark, and could not be given back: {each.why}"
                 self._stuck = f"{what}; moorage cleanup does it with your rights"
-                self._told.stuck(name, str(each.why))
+                self._reporter.stuck(name, str(each.why))
                 self._changed()
 
     # --- pieces ---
 
     @contextmanager
     def _busy(self) -> Iterator[None]:
-        """As long as this lasts, something of ours may be under way."""
+        """In this block, marks of ours may be under way."""
         self._at_rest.clear()
         try:
             yield
@@ -397,7 +398,7 @@ class Acting:
             self._at_rest.set()
 
     def _unfinished(self) -> list[str]:
-        """The nodes that are not emptied and not given back."""
+        """The nodes that are neither emptied nor handed back."""
         return sorted(name for name, mark in self._marked() if mark.phase is not Phase.EMPTIED)
 
     @staticmethod
@@ -411,7 +412,7 @@ class Acting:
         return self._intended.with_these(self._memory.remember(self._configuration) or History())
 
     def _marks(self) -> Iterator[Mark]:
-        """Our marks of which something is still to come."""
+        """Our marks that still need a step."""
         return (mark for _, mark in self._marked())
 
     def _marked(self) -> Iterator[tuple[str, Mark]]:

@@ -1,4 +1,4 @@
-"""What people are told of a cycle: one log line, metrics, and Events on nodes that newly could go."""
+"""Reports a cycle: one log line, metrics, and Events on nodes that could newly be emptied."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from moorage.kube.events import EventRecorder, ObjectRef
 
 from . import metrics
 from .compaction import Emptied, Plan, Unit
-from .configuration_watch import InForce
-from .evaluation import Look
-from .verdict_counts import Tally
+from .configuration_watch import CurrentConfiguration
+from .evaluation import Evaluation
+from .verdict_counts import VerdictCounts
 
 logger = logging.getLogger("moorage.evictor")
 
@@ -24,8 +24,8 @@ DRY_RUN = "this is a dry run, nothing is evicted"
 ACTS = "nodes that could go are emptied"
 
 
-class Telling:
-    """Tells people.
+class CycleReporter:
+    """Reports cycles to people.
 
     Args:
         recorder: writes the Events.
@@ -40,8 +40,8 @@ class Telling:
         self._dry_run: bool | None = None
         self._failure = ""
 
-    def configured(self, found: InForce) -> None:
-        """Tell of a configuration, once."""
+    def configured(self, found: CurrentConfiguration) -> None:
+        """Report a configuration, once."""
         if found.number == self._configured:
             return
         self._configured = found.number
@@ -72,12 +72,12 @@ class Telling:
             self._us.tell("Normal", "Acting", "Start", "Nodes that could go are found and emptied")
         logger.info(DRY_RUN if dry_run else ACTS)
 
-    def _tell_wrong(self, found: InForce, consequence: str) -> None:
-        told = set()
+    def _tell_wrong(self, found: CurrentConfiguration, consequence: str) -> None:
+        reported = set()
         for each in found.wrong:
-            if each.source in told:
+            if each.source in reported:
                 continue
-            told.add(each.source)
+            reported.add(each.source)
             note = f"{consequence}: {each}"
             about = found.about.get(each.source)
             if about is None:
@@ -85,27 +85,27 @@ class Telling:
                 continue
             self._recorder.record(about, type="Warning", reason="ConfigurationInvalid", action="Configure", note=note)
 
-    def looked(self, look: Look, counts: Tally, seconds: float) -> None:
-        """Tell of a cycle."""
-        plan = look.plan
+    def looked(self, evaluation: Evaluation, counts: VerdictCounts, seconds: float) -> None:
+        """Report a cycle."""
+        plan = evaluation.plan
         self._failure = ""
         metrics.CYCLES.labels("computed").inc()
         metrics.SECONDS.observe(seconds)
         metrics.show(plan, counts.kept, counts.holding)
-        logger.info("cluster looked at", extra=_fields(look, counts, seconds))
+        logger.info("cluster looked at", extra=_fields(evaluation, counts, seconds))
         for node in plan.chosen:
-            if node.name not in self._chosen and look.configuration.dry_run:
+            if node.name not in self._chosen and evaluation.configuration.dry_run:
                 self._tell_node(node, plan)
         self._chosen = frozenset(node.name for node in plan.chosen)
 
     def idle(self, result: str) -> None:
-        """Tell of a cycle in which nothing was looked at: ``disabled`` or ``unconfigured``."""
+        """Report a cycle without evaluation: ``disabled`` or ``unconfigured``."""
         metrics.CYCLES.labels(result).inc()
         metrics.clear()
         self._chosen = frozenset()
 
     def failed(self, error: Exception, seconds: float) -> None:
-        """Tell of a cycle that has ended by an error; its traceback is logged once as long as the error is the same."""
+        """Report a cycle that ended with an error; the same traceback is logged once."""
         said = f"{type(error).__name__}: {error}"
         metrics.CYCLES.labels("failed").inc()
         fields = {"error": said, "seconds": round(seconds, 3)}
@@ -128,8 +128,8 @@ class Telling:
         )
 
 
-def _fields(look: Look, counts: Tally, seconds: float) -> Mapping[str, object]:
-    plan = look.plan
+def _fields(evaluation: Evaluation, counts: VerdictCounts, seconds: float) -> Mapping[str, object]:
+    plan = evaluation.plan
     fields: dict[str, object] = {
         "nodes": counts.nodes,
         "candidates": counts.candidates,
@@ -142,6 +142,6 @@ def _fields(look: Look, counts: Tally, seconds: float) -> Mapping[str, object]:
         "seconds": round(seconds, 3),
         "held": dict(counts.kept.most_common(_TOP)),
     }
-    if look.inventory.unseen:
-        fields["unseen"] = sorted(look.inventory.unseen)
+    if evaluation.inventory.unseen:
+        fields["unseen"] = sorted(evaluation.inventory.unseen)
     return fields

@@ -1,4 +1,4 @@
-"""What pods and other programs mean for a node that is emptied: the rules by which it was chosen, asked at each look.
+"""What pods and marks of other programs mean for a node under a drain: the rules that chose it, read at each step.
 
 What a budget allows for the moment is waited for, and holds nothing: whoever drains counts it anew.
 """
@@ -42,8 +42,8 @@ _SEEN_BY_DRAIN = frozenset(
 """What whoever drains looks at itself."""
 
 
-class Standing:
-    """Answers whoever drains.
+class DrainPolicy:
+    """Answers the drain's questions.
 
     Args:
         inventory: all objects at a moment.
@@ -55,14 +55,14 @@ class Standing:
         self._known: tuple[ClusterState, _Moment] | None = None
 
     def classify(self, node: Node, pods: Sequence[Pod], cluster: ClusterState) -> Iterator[OnNode]:
-        """What the pods on a node mean for its drain."""
+        """Yield what the pods on a node mean for its drain."""
         moment = self._at(cluster)
         rules = node_rules(moment.policy.rules, node.metadata.labels)
         for pod in pods:
             yield _on_node(pod, moment.pods.judge(pod, rules))
 
     def claimed(self, node: Node, cluster: ClusterState) -> str:
-        """What forbids to empty a node that is not one of its pods, for people; empty when nothing does."""
+        """Return what else forbids to empty a node, for people; empty when nothing does."""
         moment = self._at(cluster)
         seen = _without_agreement(node, moment.policy)
         found = [each for each in nodes.against(seen, moment.view, moment.policy) if each.reason not in _SEEN_BY_DRAIN]
@@ -71,7 +71,7 @@ class Standing:
         return str(found[0]) if found else ""
 
     def owner(self, pod: Pod) -> str:
-        """Whom a pod's eviction counts for, as choosing has it."""
+        """Return the owner that a pod's eviction counts for."""
         found = Lookup(self._known[1].view).of(pod) if self._known is not None else Controllers(Made.UNKNOWN)
         return owner_of(pod, found)
 
@@ -82,7 +82,7 @@ class Standing:
 
 
 class _Moment:
-    """What is known at one look."""
+    """What is known at one step."""
 
     def __init__(self, view: View, policy: Policy) -> None:
         self.view, self.policy = view, policy
@@ -96,7 +96,7 @@ def _on_node(pod: Pod, verdict: PodVerdict) -> OnNode:
 
 
 def _without_agreement(node: Node, policy: Policy) -> Node:
-    """A node of which we have moved pods already, without the taint that only says that it could go: so we say, too."""
+    """A node under a drain without cluster-autoscaler's taint for candidates, which only agrees with the drain."""
     mark = drain_marks.ours(node, policy)
     if mark is None or mark.phase is not drain.Phase.DRAINING:
         return node
@@ -105,13 +105,13 @@ def _without_agreement(node: Node, policy: Policy) -> Node:
 
 
 def _is_drained(node: Node, cluster: ClusterState, policy: Policy) -> bool:
-    """Whether we have moved everything off a node that can be; what is leaving counts as gone, as Karpenter has it."""
+    """Whether all pods that can move have left a node; terminating pods count as gone, as for Karpenter."""
     mark = drain_marks.ours(node, policy)
     begun = mark is not None and mark.phase is drain.Phase.DRAINING
     return begun and not any(_remains(pod) for pod in cluster.on(node.metadata.name))
 
 
 def _remains(pod: Pod) -> bool:
-    """Whether a pod would have to be moved yet."""
+    """Whether a pod has to be moved."""
     leaves = pod.finished or pod.metadata.deletion_timestamp is not None
     return not leaves and not belongs_to_node(pod)

@@ -1,4 +1,4 @@
-"""What people are told while nodes are emptied: log lines, metrics, Events on the nodes and, if wanted, on the pods."""
+"""Reports drains: log lines, metrics, Events on the nodes and, if enabled, on the pods."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from moorage.drain.steps import Begin, Evict, HandBack, MarkEmptied, NodeStep, R
 from moorage.kube.events import EventRecorder, ObjectRef
 
 from . import metrics
-from .destinations import Come
+from .destinations import Arrivals
 
 logger = logging.getLogger("moorage.evictor")
 
@@ -21,8 +21,8 @@ _ENDED: Mapping[type[NodeStep], str] = {MarkEmptied: "emptied", RollBack: "rolle
 """What ends a drain, as the metric calls it."""
 
 
-class Telling:
-    """Tells people of drains, for one term.
+class DrainReporter:
+    """Reports drains to people, for one term of leadership.
 
     Args:
         recorder: writes the Events.
@@ -37,7 +37,7 @@ class Telling:
         self._stuck: dict[str, str] = {}
 
     def done(self, news: News, *, pod_events: bool) -> None:
-        """Tell of a step.
+        """Report a step.
 
         Args:
             news: what was done, or refused.
@@ -52,7 +52,7 @@ class Telling:
             self._changed(step)
 
     def ended(self, stopped: Finding | None) -> None:
-        """Tell that a cycle is over, and why it was stopped if it was: once, until a node was emptied meanwhile.
+        """Report the end of a cycle. The same reason for a stop is reported once, until a node was emptied meanwhile.
 
         Args:
             stopped: why; None when it was not.
@@ -66,15 +66,15 @@ class Telling:
             logger.warning("cycle stopped", extra={"reason": stopped.reason.name, "why": str(stopped)})
             self._us.tell("Warning", "CycleStopped", "Drain", f"No more nodes are emptied in this cycle: {stopped}")
 
-    def came(self, come: Come) -> None:
-        """Tell where the replacements of a cycle have come to."""
+    def came(self, come: Arrivals) -> None:
+        """Report where the replacements of a cycle run."""
         metrics.REPLACEMENTS.labels("as_simulated").inc(come.as_simulated)
         metrics.REPLACEMENTS.labels("elsewhere").inc(come.elsewhere)
         if any(come):
             logger.info("replacements have come", extra=come._asdict())
 
     def aside(self, why: str) -> None:
-        """Tell, once, that nothing is emptied, and why; empty: no more."""
+        """Report, once, that no node is emptied, and why; empty: nodes are emptied again."""
         if why == self._aside:
             return
         self._aside = why
@@ -85,14 +85,14 @@ class Telling:
             logger.info("nodes are emptied again")
 
     def stuck(self, name: str, why: str) -> None:
-        """Tell, once, of a node that could not be given back."""
+        """Report, once, a node that could not be handed back."""
         if self._stuck.get(name) == why:
             return
         self._stuck[name] = why
         logger.warning("node could not be given back, trying again", extra={"node": name, "why": why})
 
     def left_alone(self, name: str, why: str) -> None:
-        """Tell of a node of the cycle on which we do nothing more, and of which nothing was written.
+        """Report a node of the cycle that the evictor leaves as it is, without a write.
 
         Args:
             name: the node's.
@@ -101,7 +101,7 @@ class Telling:
         self._tell_node(name, Told("Warning", "LeftAlone", f"It is not emptied, and what is set on it stays: {why}"))
 
     def gone(self, name: str, why: str) -> None:
-        """Tell of a node that is gone before it was emptied: there is nothing that an Event could be about."""
+        """Report a node that was deleted before it was emptied; there is no object left for an Event."""
         logger.info("node drained", extra={"node": name, "state": "Gone", "note": why})
 
     def _changed(self, step: NodeStep) -> None:
@@ -113,13 +113,13 @@ class Telling:
             self._draining.discard(step.name)
         if isinstance(step, MarkEmptied):
             self._stopped = ""
-        if (told := told_of(step, _WHY)) is not None:
-            self._tell_node(step.name, told)
+        if (notice := told_of(step, _WHY)) is not None:
+            self._tell_node(step.name, notice)
         metrics.DRAINING.set(len(self._draining))
 
-    def _tell_node(self, name: str, told: Told) -> None:
-        logger.info("node drained", extra={"node": name, "state": told.reason, "note": told.note})
-        tell_node(self._recorder, name, told)
+    def _tell_node(self, name: str, notice: Told) -> None:
+        logger.info("node drained", extra={"node": name, "state": notice.reason, "note": notice.note})
+        tell_node(self._recorder, name, notice)
 
     def _tell_pod(self, step: Evict) -> None:
         meta = step.pod.metadata
@@ -129,7 +129,7 @@ class Telling:
 
 
 def _essence(stopped: Finding) -> str:
-    """What makes two reasons the same: of a right that is missing, which one, and not for which object it was."""
+    """What makes two reasons the same: for a missing right, the right, and not the object's name."""
     if stopped.reason is Reason.RIGHTS:
         return f"{stopped.reason.name} {stopped.detail.partition(' is forbidden')[2] or stopped.detail}"
     return str(stopped)

@@ -12,7 +12,7 @@ _LONGEST = 1e9
 
 
 def duration(text: str) -> timedelta | None:
-    """The time that a text means, at most some thirty years; None when it means none."""
+    """Read a duration, at most some thirty years; None when the text is none."""
     if _WHOLE.fullmatch(text) is None:
         return None
     seconds = sum(float(amount) * _SECONDS[unit] for amount, unit in _PART.findall(text))

@@ -1,4 +1,4 @@
-"""What is in force: the settings with what was found beside them, or everything that is wrong with it; no I/O.
+"""The effective configuration: settings, rules, prices and resource together, or every mistake in them. No I/O.
 
 Nothing is half in force: one mistake anywhere, and there is no configuration. Whoever runs on keeps the last good one.
 """
@@ -26,8 +26,8 @@ VERSION = "autoscaling.cast.ai/v1alpha1"
 """Of the resource; the items of a list may be without it."""
 
 
-class Wrong(NamedTuple):
-    """One mistake.
+class ConfigurationMistake(NamedTuple):
+    """One mistake in the configuration.
 
     Attributes:
         source: where it is: ``ConfigMap castai-agent/castai-evictor-config``.
@@ -51,7 +51,7 @@ _RESOURCE = f"EvictorConfig {rules.NAME}"
 
 
 class Names(NamedTuple):
-    """How messages call what is found."""
+    """The names of the sources in messages."""
 
     rules: str = "the rules"
     prices: str = "the prices"
@@ -59,8 +59,8 @@ class Names(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What there is beside the settings; None where there is nothing.
+class ConfigurationSources:
+    """The sources beside the settings; None for a source that does not exist.
 
     Attributes:
         rules: text of the ConfigMap's key ``config.yaml``, or of a file.
@@ -72,12 +72,12 @@ class Found:
     rules: str | None = None
     prices: str | None = None
     resource: Mapping[str, Any] | None = None
-    wrong: tuple[Wrong, ...] = ()
+    wrong: tuple[ConfigurationMistake, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Configured:
-    """What has come of it.
+    """The result.
 
     Attributes:
         configuration: what is in force; None when something is wrong.
@@ -86,12 +86,12 @@ class Configured:
     """
 
     configuration: Configuration | None
-    wrong: tuple[Wrong, ...] = ()
+    wrong: tuple[ConfigurationMistake, ...] = ()
     notes: tuple[str, ...] = field(default=())
 
 
 def names_in(namespace: str, rules_config_map: str, prices_config_map: str) -> Names:
-    """How messages call what is found in the cluster.
+    """Return the names of the sources in the cluster.
 
     Args:
         namespace: of the ConfigMaps.
@@ -101,8 +101,8 @@ def names_in(namespace: str, rules_config_map: str, prices_config_map: str) -> N
     return Names(f"ConfigMap {namespace}/{rules_config_map}", f"ConfigMap {namespace}/{prices_config_map}")
 
 
-def text_of(data: Mapping[str, Any] | None, key: str, source: str) -> str | Wrong:
-    """The text in a ConfigMap that there is; one without it protects nobody, whatever it was meant to say.
+def text_of(data: Mapping[str, Any] | None, key: str, source: str) -> str | ConfigurationMistake:
+    """Return the text of a ConfigMap's key. A missing key is a mistake: rules that are not read protect no pod.
 
     Args:
         data: the ConfigMap's.
@@ -113,13 +113,13 @@ def text_of(data: Mapping[str, Any] | None, key: str, source: str) -> str | Wron
     if isinstance(text, str):
         return text
     others = ", ".join(sorted(map(str, data or {})))[:200]
-    return Wrong(source, "data", f"{key} is missing; there is {others or 'nothing'}")
+    return ConfigurationMistake(source, "data", f"{key} is missing; there is {others or 'nothing'}")
 
 
 def configure(
-    settings: CompactionSettings, found: Found, names: Names | None = None, *, installation: str = ""
+    settings: CompactionSettings, found: ConfigurationSources, names: Names | None = None, *, installation: str = ""
 ) -> Configured:
-    """Put together what is in force.
+    """Put the configuration together.
 
     Args:
         settings: of the program.
@@ -150,14 +150,14 @@ def configure(
 
 class _Source(NamedTuple):
     document: Document
-    wrong: tuple[Wrong, ...] = ()
+    wrong: tuple[ConfigurationMistake, ...] = ()
 
 
 _NOTHING = Document(None, {})
 
 
 def _read(name: str, text: str | None, mistakes: Callable[[Document], list[Mistake]]) -> _Source:
-    """A text, and what is wrong with it."""
+    """Read a text, and find its mistakes."""
     if text is None:
         return _Source(_NOTHING)
     try:
@@ -169,24 +169,26 @@ def _read(name: str, text: str | None, mistakes: Callable[[Document], list[Mista
 
 
 def _resource(name: str, value: Mapping[str, Any] | None) -> _Source:
-    """The resource, judged anew: an older definition may have let it through."""
+    """The resource; its schema is checked again, because an older CRD may have admitted it."""
     if value is None:
         return _Source(_NOTHING)
     document = Document({"apiVersion": VERSION, "kind": "EvictorConfig", **value}, {})
     try:
         found = rules.mistakes(document)
     except RecursionError:
-        return _Source(_NOTHING, (Wrong(name, "", "is nested too deeply to be read"),))
+        return _Source(_NOTHING, (ConfigurationMistake(name, "", "is nested too deeply to be read"),))
     return _Source(document, tuple(_wrong(name, each) for each in found))
 
 
-def _wrong(source: str, mistake: Mistake) -> Wrong:
+def _wrong(source: str, mistake: Mistake) -> ConfigurationMistake:
     path = dotted(mistake.path)
-    return Wrong(source, path, mistake.full_sentence.removeprefix(f"{path}: "), mistake.line)
+    return ConfigurationMistake(source, path, mistake.full_sentence.removeprefix(f"{path}: "), mistake.line)
 
 
-def _contradictions(configuration: Configuration, said: Mapping[str, Any], resource: str) -> Iterator[Wrong]:
-    """What is wrong only once all is put together, blamed on whoever says it."""
+def _contradictions(
+    configuration: Configuration, said: Mapping[str, Any], resource: str
+) -> Iterator[ConfigurationMistake]:
+    """Mistakes that only the whole configuration shows, each with its source."""
     if configuration.interval < LEAST_INTERVAL:
         yield _blame("cycleInterval", "cycle_interval", said, resource, "is too short, at least 1s")
     drains = configuration.drains
@@ -203,7 +205,7 @@ def _contradictions(configuration: Configuration, said: Mapping[str, Any], resou
         yield _blame("minTargetNodesPerCycle", "min_target_nodes_per_cycle", said, resource, sentence)
 
 
-def _blame(key: str, setting: str, said: Mapping[str, Any], resource: str, sentence: str) -> Wrong:
+def _blame(key: str, setting: str, said: Mapping[str, Any], resource: str, sentence: str) -> ConfigurationMistake:
     if said.get(key) is not None:
-        return Wrong(resource, f"spec.config.{key}", sentence)
-    return Wrong("settings", settings_of(CompactionSettings)[setting].title, sentence)
+        return ConfigurationMistake(resource, f"spec.config.{key}", sentence)
+    return ConfigurationMistake("settings", settings_of(CompactionSettings)[setting].title, sentence)

@@ -1,4 +1,4 @@
-"""One look at a cluster: who may go, and which of them go; the same whether the objects come from an API or a file."""
+"""Evaluates a cluster: which nodes may be emptied, and which are chosen. The source of the objects does not matter."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from .inventory import Inventory
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What was found.
+class Evaluation:
+    """The result.
 
     Attributes:
         inventory: what was looked at.
@@ -28,10 +28,10 @@ class Look:
     plan: Plan
 
 
-def look(
+def evaluate(
     inventory: Inventory, configuration: Configuration, history: History, stopped: Callable[[], bool] = never
-) -> Look:
-    """Look at a cluster; takes seconds for a thousand nodes, and changes nothing that it is given.
+) -> Evaluation:
+    """Evaluate a cluster. It takes seconds for a thousand nodes, and changes no argument.
 
     Args:
         inventory: all objects.
@@ -51,4 +51,4 @@ def look(
     view = inventory.view()
     verdicts = judge(view, configuration.policy)
     cluster = Cluster(snapshot, view, verdicts, inventory.templates())
-    return Look(inventory, configuration, cluster, choose(cluster, configuration.choice, history, stopped))
+    return Evaluation(inventory, configuration, cluster, choose(cluster, configuration.choice, history, stopped))

@@ -1,4 +1,4 @@
-"""What is about to be evicted, written down before it is: a restart in between must not forget it."""
+"""Intended evictions: they are written to the status before they happen, so that a restart does not forget them."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from datetime import datetime
 from .compaction import History
 
 
-class Intended:
-    """The evictions of a cycle, by the owners they count for, until they have happened or the cycle is over."""
+class IntendedEvictions:
+    """The evictions of a cycle, by owner, until they have happened or the cycle is over."""
 
     def __init__(self) -> None:
         self._owners: Counter[str] = Counter()
         self._at: datetime | None = None
 
     def begin(self, owners: Iterable[str], now: datetime) -> None:
-        """A cycle begins that is to evict a pod of each of these owners."""
+        """Begin a cycle that evicts a pod of each of these owners."""
         self._owners, self._at = Counter(owners), now
 
     def happened(self, owner: str) -> bool:
-        """One has happened; returns whether it was intended, so that it is written down already."""
+        """Take over an eviction; return whether it was intended, so that the status has it already."""
         known = self._owners[owner] > 0
         self._owners[owner] -= known
         return known
 
     def end(self) -> None:
-        """The cycle is over: what has not happened will not."""
+        """End the cycle: the other intended evictions do not happen."""
         self._owners.clear()
 
     def with_these(self, history: History) -> History:
-        """What is written down: the evictions of late, and these as if they had happened."""
+        """Return the recent evictions with the intended ones, as if these had happened."""
         return history.with_evictions(self._owners.elements(), self._at) if self._at is not None else history

@@ -1,4 +1,4 @@
-"""All objects of a cluster at one moment, wherever they come from: candidates and choice are asked of what it makes.
+"""All objects of a cluster at one moment, from any source, and what candidates and compaction read of them.
 
 An object over which counting fails becomes one that cannot be read: it costs the answers that it decides, and no more.
 """
@@ -51,13 +51,13 @@ class Inventory:
     unread: Mapping[str, Mapping[str, Unreadable[Any]]] = field(default_factory=dict)
 
     def of(self, kind: str, of: type[T]) -> dict[str, T]:
-        """All objects of a kind, with what can be read of the others."""
+        """Return all objects of a kind, with what can be read of unreadable ones."""
         found = {key: thing for key, thing in self.objects.get(kind, {}).items() if isinstance(thing, of)}
         found |= {key: each.rest for key, each in self.unread.get(kind, {}).items() if isinstance(each.rest, of)}
         return found
 
     def view(self) -> View:
-        """What candidates are judged by."""
+        """Return what candidates are judged by."""
         return View(
             now=self.now,
             nodes=self.of("Node", resources.NODES.type),
@@ -74,7 +74,7 @@ class Inventory:
         )
 
     def counted(self) -> tuple[Snapshot, Inventory]:
-        """What the fit check is asked of, with the room of pods that are nominated to a node; and what it counts.
+        """Return the snapshot for fit checks, nominated pods included, and the inventory that it was built from.
 
         Whoever fails over an object may have counted it by halves: then all is counted anew, without it.
         """
@@ -89,7 +89,7 @@ class Inventory:
             inventory = inventory._without(in_the_way)
 
     def templates(self) -> dict[str, Pod]:
-        """What ReplicaSets and ReplicationControllers make pods from, by their uid."""
+        """Return the pod templates of ReplicaSets and ReplicationControllers, by uid."""
         found = {}
         for each in (kinds.REPLICA_SETS, kinds.REPLICATION_CONTROLLERS):
             for maker in self.of(each.kind, Maker).values():
@@ -111,7 +111,7 @@ class Inventory:
         return {each.spec.extended_resource_name for each in classes if each.spec.extended_resource_name}
 
     def _count(self, snapshot: Snapshot, only_named: Collection[_Id]) -> dict[_Id, Exception]:
-        """Count everything; returns what could not be."""
+        """Build the snapshot; return the objects that could not be added."""
         in_the_way: dict[_Id, Exception] = {}
         for which, count in self._counts(snapshot, only_named):
             try:
@@ -125,7 +125,7 @@ class Inventory:
         return in_the_way
 
     def _counts(self, snapshot: Snapshot, only_named: Collection[_Id]) -> Iterator[tuple[_Id, Callable[[], None]]]:
-        """All there is, with how each is counted."""
+        """Yield each object, with the call that adds it to a snapshot."""
         for resource in _COUNTED:
             for key, thing in self.objects.get(resource.kind, {}).items():
                 yield (resource.kind, key), partial(snapshot.apply, thing)
@@ -134,7 +134,7 @@ class Inventory:
                 yield (resource.kind, key), partial(snapshot.unread.put if named else snapshot.doubt, key, unread)
 
     def _without(self, in_the_way: Mapping[_Id, Exception]) -> Inventory:
-        """The same with what is in the way among what cannot be read: only its name and its node are known of it."""
+        """The inventory with some objects made unreadable: only their names and nodes are known."""
         objects = {kind: dict(things) for kind, things in self.objects.items()}
         unread = {kind: dict(things) for kind, things in self.unread.items()}
         for (kind, key), error in in_the_way.items():
@@ -147,7 +147,7 @@ class Inventory:
         return replace(self, objects=objects, unread=unread)
 
     def _unseen_limits(self) -> Iterator[tuple[str, Unread]]:
-        """When limits of volumes cannot be seen nobody knows of any node how many more it takes."""
+        """Without the right to list CSINodes, the volume limits of all nodes are unknown."""
         reason = next((self.unseen[each.kind] for each in _LIMITS if each.kind in self.unseen), None)
         if reason is not None:
             for name in self.objects.get("Node", {}):
@@ -155,7 +155,7 @@ class Inventory:
                 yield name, Unread(thing, f"CSINode {name}", ("metadata.annotations", "spec"), reason)
 
     def _unseen_namespaces(self) -> Iterator[tuple[str, Unread]]:
-        """When namespaces cannot be seen nobody knows which of them a namespaceSelector means."""
+        """Without the right to list Namespaces, it is unknown which a namespaceSelector selects."""
         reason = self.unseen.get("Namespace")
         if reason is not None:
             for name in sorted({pod.metadata.namespace for pod in self.objects.get("Pod", {}).values()}):
@@ -164,7 +164,7 @@ class Inventory:
 
 
 def _pod(maker: Maker, version: str, kind: str) -> Pod:
-    """The pod that is made next, but for what admission adds."""
+    """The pod that a template makes, without the changes of admission."""
     template = maker.spec.template or PodTemplate()
     meta = maker.metadata
     owner = OwnerReference(version, kind, meta.name, meta.uid, controller=True)

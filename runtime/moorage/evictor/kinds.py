@@ -1,4 +1,4 @@
-"""The kinds that the evictor reads, in the order in which others are understood by them."""
+"""The kinds that the evictor reads, in an order in which each is understood by the ones before it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from moorage.objects.workloads import WorkloadSpec
 
 
 class MakerSpec(WorkloadSpec, frozen=True):
-    """``spec`` with what pods are made from."""
+    """``spec`` with the pod template."""
 
     template: PodTemplate | None = None
 
 
 class Maker(Workload, frozen=True):
-    """A ReplicaSet or ReplicationController with what it makes pods from; without it when it makes none."""
+    """A ReplicaSet or ReplicationController with its pod template; without it when it wants no pods."""
 
     spec: MakerSpec = MakerSpec()
 
@@ -32,7 +32,7 @@ class DeviceClassSpec(Object, frozen=True):
 
 
 class DeviceClass(KubeObject, frozen=True):
-    """A class of devices."""
+    """A DeviceClass."""
 
     spec: DeviceClassSpec = DeviceClassSpec()
 
@@ -44,18 +44,18 @@ class ConfigMap(KubeObject, frozen=True):
 
 
 class EvictorConfig(KubeObject, frozen=True):
-    """Settings and rules as a resource; whatever is in it is judged by its schema, and not while it is read."""
+    """Settings and rules as a resource; its schema is checked later, not while it is read."""
 
     spec: Any = None
     status: Any = None
 
     def content(self) -> dict[str, Any]:
-        """What the schema judges."""
+        """Return what the schema is checked against."""
         return {"metadata": {"name": self.metadata.name}, **({} if self.spec is None else {"spec": self.spec})}
 
 
 def _compact(maker: Maker) -> Maker:
-    """Keep the template once for all revisions that are alike, and not at all where nothing is made from it."""
+    """Keep equal templates once, and drop templates that make no pods."""
     template = maker.spec.template
     kept = compact_template(template) if template is not None and maker.spec.replicas != 0 else None
     return msgspec.structs.replace(maker, spec=msgspec.structs.replace(maker.spec, template=kept))

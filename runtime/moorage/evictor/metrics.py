@@ -1,4 +1,4 @@
-"""What the evictor counts; labelled by reason and unit, never by the name of an object.
+"""The metrics of the evictor; they are labelled by reason and unit, never by the name of an object.
 
 The first two have the names that the closed product uses. A term that ends takes its figures back: two replicas must
 not both say what could go.
@@ -43,7 +43,7 @@ _OF_A_TERM = (KEPT, HOLDING, FREED, TOTAL)
 
 
 def show(plan: Plan, kept: Mapping[str, int], holding: Mapping[str, int]) -> None:
-    """Show what a cycle has found, and nothing of the one before.
+    """Set the metrics of a cycle, and reset those of the cycle before.
 
     Args:
         plan: what could go.
@@ -61,7 +61,7 @@ def show(plan: Plan, kept: Mapping[str, int], holding: Mapping[str, int]) -> Non
 
 
 def clear() -> None:
-    """Show that nothing is known."""
+    """Reset the metrics."""
     TARGET_NODES.set(0)
     TARGET_PODS.set(0)
     DRAINING.set(0)

@@ -1,4 +1,4 @@
-"""When the same objects lead to another answer, because time has passed."""
+"""When the same objects lead to another result because time has passed."""
 
 from __future__ import annotations
 
@@ -11,34 +11,39 @@ from moorage.reservations import moment
 from .candidates import drain_marks, names
 from .compaction import History
 from .durations import duration
-from .evaluation import Look
+from .evaluation import Evaluation
 
 _MARKS = (names.DO_NOT_DISRUPT, names.SCALE_DOWN_DISABLED)
 """Marks whose value may be a time, counted from when the object was made."""
 
 
-def due(look: Look, history: History) -> datetime | None:
-    """The first moment after a look at which another look at the same may find something else; None when none does.
+def due(evaluation: Evaluation, history: History) -> datetime | None:
+    """Return the first time at which an evaluation of the same objects may differ; None when there is none.
 
     Args:
-        look: what was found.
+        evaluation: what was found.
         history: what was remembered then.
     """
-    moments = (*_of_nodes(look), *_of_marks(look), *_of_drains(look), *_of_history(look, history))
-    return min((each for each in moments if each > look.inventory.now), default=None)
+    moments = (
+        *_of_nodes(evaluation),
+        *_of_marks(evaluation),
+        *_of_drains(evaluation),
+        *_of_history(evaluation, history),
+    )
+    return min((each for each in moments if each > evaluation.inventory.now), default=None)
 
 
-def _of_nodes(look: Look) -> Iterator[datetime]:
-    policy, choice = look.configuration.policy, look.configuration.choice
-    for node in look.cluster.view.nodes.values():
+def _of_nodes(evaluation: Evaluation) -> Iterator[datetime]:
+    policy, choice = evaluation.configuration.policy, evaluation.configuration.choice
+    for node in evaluation.cluster.view.nodes.values():
         created = moment(node.metadata.creation_timestamp or "")
         if created is not None:
             yield from _later(created, policy.node_grace_period)
             yield from _later(created, choice.quiet_period)
 
 
-def _of_marks(look: Look) -> Iterator[datetime]:
-    view = look.cluster.view
+def _of_marks(evaluation: Evaluation) -> Iterator[datetime]:
+    view = evaluation.cluster.view
     for thing in (*view.nodes.values(), *view.pods):
         meta = thing.metadata
         for key in _MARKS:
@@ -48,22 +53,22 @@ def _of_marks(look: Look) -> Iterator[datetime]:
                 yield from _later(created, lasting)
 
 
-def _of_drains(look: Look) -> Iterator[datetime]:
-    for node in look.cluster.view.nodes.values():
-        yield from drain_marks.moments(node, look.configuration.drains.hand_back_after)
-    pause = drain_marks.pause(look.cluster.view)
+def _of_drains(evaluation: Evaluation) -> Iterator[datetime]:
+    for node in evaluation.cluster.view.nodes.values():
+        yield from drain_marks.moments(node, evaluation.configuration.drains.hand_back_after)
+    pause = drain_marks.pause(evaluation.cluster.view)
     if pause is not None:
         yield pause.until
 
 
-def _of_history(look: Look, history: History) -> Iterator[datetime]:
-    window = look.configuration.choice.owner_window
+def _of_history(evaluation: Evaluation, history: History) -> Iterator[datetime]:
+    window = evaluation.configuration.choice.owner_window
     for times in history.times.values():
         for time in times:
             yield from _later(time, window)
 
 
 def _later(moment: datetime, lasting: timedelta) -> Iterator[datetime]:
-    """When a time is over, unless that is beyond all calendars."""
+    """The end of a time span; None when no calendar has it."""
     with suppress(OverflowError):
         yield moment + lasting

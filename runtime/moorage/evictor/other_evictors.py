@@ -1,4 +1,4 @@
-"""Another evictor in the cluster: two of them would each take what the plan and the floors of the other leave.
+"""Other evictors in the cluster: each of two evictors would use up what the plan and the floors of the other leave.
 
 Judged by what is certain: a Deployment of the chart, by its name label or by the label of Helm that no value changes,
 that wants replicas and is not ours, be it the closed product's or a second installation's, or a node that another
@@ -24,8 +24,8 @@ _CHART_LABEL = "helm.sh/chart"
 _DEPLOYMENT = resources.DEPLOYMENTS.kind
 
 
-class Rivals:
-    """Tells ourselves from others.
+class OtherEvictors:
+    """Finds other evictors.
 
     Args:
         namespace: of our pod.
@@ -37,7 +37,7 @@ class Rivals:
         self._namespace, self._pod_name, self._installation = namespace, pod_name, installation
 
     def found(self, inventory: Inventory) -> str:
-        """Who else may be emptying nodes, for people; empty when nobody is.
+        """Return which other evictor may be emptying nodes, for people; empty when there is none.
 
         Args:
             inventory: all objects as they are now.
@@ -68,13 +68,13 @@ class Rivals:
         return max(named, key=lambda each: len(each.metadata.name)).key if named else ""
 
     def _owner(self, inventory: Inventory, kind: str, name: str, uid: str = "") -> OwnerReference | None:
-        """The controller of an object in our namespace, if that can be read and is the one that is meant."""
+        """The controller of an object in our namespace, if it can be read and has the uid."""
         found = inventory.objects.get(kind, {}).get(f"{self._namespace}/{name}")
         same = found is not None and uid in ("", found.metadata.uid)
         return found.metadata.controller() if found is not None and same else None
 
     def _drained_by(self, node: Node) -> str:
-        """The other installation whose drain of a node is not over."""
+        """The other installation that drains a node; empty when there is none."""
         try:
             mark = marks.read(node)
         except marks.UnreadableMark:
@@ -84,5 +84,5 @@ class Rivals:
 
 
 def _is_evictor(meta: ObjectMeta) -> bool:
-    """Whether a Deployment is of a chart of that name, ours or the closed one."""
+    """Whether a Deployment is that of an evictor chart, ours or the closed product's."""
     return meta.labels.get(_LABEL) == NAME or meta.labels.get(_CHART_LABEL, "").startswith(f"{NAME}-")

@@ -1,4 +1,4 @@
-"""The simulation, asked again in the middle of a cycle: which of its nodes could still go, as the cluster is now.
+"""Checks in the middle of a cycle which of its nodes can still be emptied, as the cluster is now.
 
 Marks of ours on those nodes are left aside, and so is what the cycle has used up for the moment. Pods that are still on
 nodes that are being emptied count as gone, and their replacements as there, where they still fit; for those that do not
@@ -23,12 +23,12 @@ from moorage.scheduling import Snapshot
 from .candidates import NodeFinding, NodeReason, NodeVerdict, Policy, drain_marks, judge
 from .compaction import Cluster, History, choose, never
 from .configuration import Configuration
-from .destinations import Destined, destined
+from .destinations import ReplacementMove, replacement_moves
 from .inventory import Inventory
 
 
-class Still(NamedTuple):
-    """What could still go.
+class Remaining(NamedTuple):
+    """The nodes that can still be emptied.
 
     Attributes:
         nodes: these nodes, together.
@@ -38,13 +38,13 @@ class Still(NamedTuple):
     """
 
     nodes: frozenset[str]
-    moves: tuple[Destined, ...] = ()
-    coming: tuple[Destined, ...] = ()
+    moves: tuple[ReplacementMove, ...] = ()
+    coming: tuple[ReplacementMove, ...] = ()
     places: Mapping[str, str] = MappingProxyType({})
 
 
-def leaving(inventory: Inventory, policy: Policy) -> frozenset[str]:
-    """The nodes that we are emptying.
+def draining_nodes(inventory: Inventory, policy: Policy) -> frozenset[str]:
+    """Return the nodes that this installation drains.
 
     Args:
         inventory: all objects as they are now.
@@ -53,16 +53,16 @@ def leaving(inventory: Inventory, policy: Policy) -> frozenset[str]:
     return frozenset(name for name, node in inventory.of("Node", Node).items() if _is_draining(node, policy))
 
 
-def still(
+def recheck(
     inventory: Inventory,
     configuration: Configuration,
     history: History,
     wanted: Collection[str],
-    coming: Sequence[Destined] = (),
+    coming: Sequence[ReplacementMove] = (),
     proposed: Mapping[str, str] = MappingProxyType({}),
     stopped: Callable[[], bool] = never,
-) -> Still:
-    """Which of some nodes could still be emptied together.
+) -> Remaining:
+    """Return which of some nodes can still be emptied together.
 
     Args:
         inventory: all objects as they are now.
@@ -92,13 +92,13 @@ def still(
     fitting = tuple(_placed(snapshot, coming))
     there = replace(view, pods=[*view.pods, *(_come(each) for each in fitting)])
     plan = choose(Cluster(snapshot, there, verdicts, templates, proposed), choice, history, stopped)
-    moves = tuple(destined(plan, view, templates))
+    moves = tuple(replacement_moves(plan, view, templates))
     places = {move.pod: move.node for node in plan.chosen for move in node.moves}
-    return Still(frozenset(node.name for node in plan.chosen), moves, fitting, places)
+    return Remaining(frozenset(node.name for node in plan.chosen), moves, fitting, places)
 
 
-def _placed(snapshot: Snapshot, coming: Sequence[Destined]) -> Iterator[Destined]:
-    """The replacements that fit where they are to go; their room is taken from now on."""
+def _placed(snapshot: Snapshot, coming: Sequence[ReplacementMove]) -> Iterator[ReplacementMove]:
+    """The replacements that fit their destination; they use its room from now on."""
     for number, each in enumerate(coming):
         slot = snapshot.nodes.slots.get(each.node)
         if slot is not None and snapshot.fits_at(each.replacement, slot, elsewhere=True):
@@ -106,21 +106,21 @@ def _placed(snapshot: Snapshot, coming: Sequence[Destined]) -> Iterator[Destined
             yield each
 
 
-def _come(each: Destined) -> Pod:
-    """A replacement that counts as made, and never as the youngest of its owner."""
+def _come(each: ReplacementMove) -> Pod:
+    """A replacement as a running pod that is never the youngest of its owner."""
     pod = each.replacement
     meta = msgspec.structs.replace(pod.metadata, creation_timestamp=None)
     return msgspec.structs.replace(pod, metadata=meta, spec=msgspec.structs.replace(pod.spec, node_name=each.node))
 
 
 def _aside(verdict: NodeVerdict) -> NodeVerdict:
-    """A node that nobody asks about: it stays, and may receive pods as before."""
+    """The verdict on a node outside of the question: it stays, and receives pods as before."""
     not_asked = NodeFinding(NodeReason.NODE_RESTING, "it is not part of the cycle")
     return verdict._replace(findings=(*verdict.findings, not_asked))
 
 
 def _as_if(inventory: Inventory, policy: Policy, wanted: Collection[str]) -> Inventory:
-    """The cluster without what we did to the nodes in question, and without what is about to leave the others."""
+    """The cluster without our marks on the nodes in question, and without the pods that leave other nodes."""
     nodes, pods = inventory.of("Node", Node), inventory.objects.get("Pod", {})
     draining = {name for name, node in nodes.items() if name not in wanted and _is_draining(node, policy)}
     changed: Mapping[str, Mapping[str, KubeObject]] = {
@@ -144,7 +144,7 @@ def _leaves(pod: Pod, draining: Collection[str]) -> bool:
 
 
 def _plain(node: Node, policy: Policy) -> Node:
-    """A node as it was before we chose it."""
+    """A node without our mark, cordon and taint."""
     mark = drain_marks.ours(node, policy)
     if mark is None or mark.phase.over:
         return node

@@ -1,4 +1,4 @@
-"""The advanced rules: which pods and nodes are treated differently.
+"""Advanced rules: pods and nodes that are treated differently.
 
 A rule is about pods, or about nodes and then also about the pods on them. The first rule that matches and says
 something about a setting decides it, so a rule with ``false`` makes an exception from those below it.
@@ -19,7 +19,7 @@ from moorage.scheduling.selectors import EVERYTHING, Selector, label_selector
 
 
 class Setting(Enum):
-    """What a rule may say."""
+    """What a rule can set."""
 
     REMOVAL_DISABLED = "removalDisabled"
     DISPOSABLE = "disposable"
@@ -31,7 +31,7 @@ FORCE = "forceDisposable"
 
 
 class PodSelector(NamedTuple):
-    """Pods; None and 0 leave out what they stand for.
+    """A selector of pods; None and 0 leave a part out.
 
     Attributes:
         labels: of the pod.
@@ -64,7 +64,7 @@ class Rule:
 
 
 class Subject(NamedTuple):
-    """What of a pod rules look at.
+    """What rules read of a pod.
 
     Attributes:
         namespace: its namespace.
@@ -82,7 +82,7 @@ class Subject(NamedTuple):
 
 
 def read(entries: Sequence[Mapping[str, Any]], key: str) -> tuple[Rule, ...]:
-    """The rules of a file or resource that its schema finds right.
+    """Read the rules of a file or resource whose schema was checked.
 
     Args:
         entries: the rules as they are written, in either spelling of the settings.
@@ -92,7 +92,7 @@ def read(entries: Sequence[Mapping[str, Any]], key: str) -> tuple[Rule, ...]:
 
 
 def decide(rules: Sequence[Rule], setting: Setting, pod: Subject) -> Rule | None:
-    """The rule that decides a setting for a pod; None when none does."""
+    """Return the rule that decides a setting for a pod, or None."""
     for rule in rules:
         if setting in rule.says and _matches(rule, setting, pod):
             return rule
@@ -100,12 +100,12 @@ def decide(rules: Sequence[Rule], setting: Setting, pod: Subject) -> Rule | None
 
 
 def node_rules(rules: Sequence[Rule], labels: Labels) -> frozenset[str]:
-    """The places of the rules that match a node with these labels."""
+    """Return the indices of the rules that match a node with these labels."""
     return frozenset(rule.place for rule in rules if rule.nodes is not None and rule.nodes.matches(labels))
 
 
 def decide_node(rules: Sequence[Rule], labels: Labels) -> Rule | None:
-    """The rule that decides for a node whether it may be removed; None when none does."""
+    """Return the rule that decides whether a node may be removed, or None."""
     for rule in rules:
         if Setting.REMOVAL_DISABLED in rule.says and rule.nodes is not None and rule.nodes.matches(labels):
             return rule
@@ -127,7 +127,7 @@ def _matches(rule: Rule, setting: Setting, pod: Subject) -> bool:
 
 
 def _enough(least: int, replicas: int | None, said: bool, setting: Setting) -> bool:
-    """Whether there are enough replicas; where nobody knows, only what protects the pod counts."""
+    """Whether there are enough replicas; when the number is unknown, the answer protects the pod."""
     if replicas is None:
         return said == (setting is Setting.REMOVAL_DISABLED)
     return replicas >= least
@@ -160,7 +160,7 @@ def _labels(selector: Mapping[str, Any], field: str) -> Selector:
 
 
 def _settings(given: Mapping[str, Any]) -> dict[Setting, bool]:
-    """Either spelling; ``forceDisposable`` counts as ``disposable``, unless that says no."""
+    """The settings of a rule in either spelling; ``forceDisposable`` counts as ``disposable``, unless that is false."""
     said = {key: value["enabled"] if isinstance(value, Mapping) else value for key, value in given.items()}
     if said.get(FORCE):
         said.setdefault(Setting.DISPOSABLE.value, True)

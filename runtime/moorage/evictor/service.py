@@ -1,4 +1,4 @@
-"""The evictor as a program: caches of everything it looks at, its configuration, one leader, one cycle after the other.
+"""The evictor as a program: watch caches, configuration, leader election, and one cycle after the other.
 
 In a dry run it changes nothing in the cluster but the status of its own resource, its Lease and Events. Otherwise it
 empties nodes, too; it never deletes one.
@@ -22,14 +22,14 @@ from moorage.ops import health
 from moorage.ops.settings import EvictorSettings
 
 from . import drain_reporting, metrics
-from .configuration_watch import Following
-from .cycle import Cycles, seen
-from .cycle_drain import AT_ONCE, Acting
-from .cycle_reporting import ACTS, DRY_RUN, Telling
+from .configuration_watch import ConfigurationWatch
+from .cycle import CycleLoop, seen
+from .cycle_drain import AT_ONCE, CycleDrain
+from .cycle_reporting import ACTS, DRY_RUN, CycleReporter
 from .destinations import Reserving, Steering
-from .other_evictors import Rivals
-from .recheck import still
-from .sources.watched import Watched
+from .other_evictors import OtherEvictors
+from .recheck import recheck
+from .sources.watched import WatchedCluster
 from .status import Status
 from .worker import Worker
 
@@ -62,13 +62,13 @@ class _Service:
     def __init__(self, settings: EvictorSettings, transport: Transport, checks: health.Health) -> None:
         self._settings = settings
         self._transport = transport
-        self._following = Following(transport, settings, self._configure)
-        self._watched = Watched(transport, beside=self._following.caches, changed=self._change)
+        self._configuration_watch = ConfigurationWatch(transport, settings, self._configure)
+        self._watched = WatchedCluster(transport, beside=self._configuration_watch.caches, changed=self._change)
         self._recorder = EventRecorder(transport, instance=settings.pod_name, component=COMPONENT)
         self._us = Ourselves(self._recorder, settings.namespace, settings.pod_name, self._our_uid)
         self._worker = Worker()
-        self._cycles: Cycles | None = None
-        self._acting: Acting | None = None
+        self._cycles: CycleLoop | None = None
+        self._acting: CycleDrain | None = None
         self._program = self._make_program(checks)
 
     def _make_program(self, checks: health.Health) -> Program:
@@ -86,15 +86,15 @@ class _Service:
             self._worker.close()
 
     async def _lead(self) -> None:
-        """One term: nothing is kept of the one before but what is written down."""
+        """One term of leadership; from the term before it knows only what is written in the cluster."""
         now = self._transport.clock.now
-        status = Status(Client(self._transport), self._following.resources, now, self._program.leads)
-        telling = Telling(self._recorder, self._us, status.chosen())
+        status = Status(Client(self._transport), self._configuration_watch.resources, now, self._program.leads)
+        telling = CycleReporter(self._recorder, self._us, status.chosen())
         looks = partial(self._worker.run, seen)
         interval = self._settings.cycle_interval
         self._acting = acting = self._acts(status)
-        self._cycles = Cycles(
-            self._watched, self._following, looks, telling, status, acts=acting, now=now, interval=interval
+        self._cycles = CycleLoop(
+            self._watched, self._configuration_watch, looks, telling, status, acts=acting, now=now, interval=interval
         )
         try:
             async with asyncio.TaskGroup() as group:
@@ -109,20 +109,20 @@ class _Service:
             acting.close()
             metrics.clear()
 
-    def _acts(self, status: Status) -> Acting:
-        """Who empties nodes in this term."""
+    def _acts(self, status: Status) -> CycleDrain:
+        """What drains nodes in this term."""
         settings, clock = self._settings, self._transport.clock
         client, monotonic = Client(self._transport, patience=0.0), asyncio.get_running_loop().time
         reserving = Reserving(client, Fence(self._program.leads, AT_ONCE), settings.installation, clock.now)
-        return Acting(
+        return CycleDrain(
             client,
             self._watched,
-            self._following,
+            self._configuration_watch,
             status,
-            partial(self._worker.run, still),
+            partial(self._worker.run, recheck),
             Steering(reserving, clock.now, monotonic, enabled=settings.destinations),
-            Rivals(settings.namespace, settings.pod_name, settings.installation),
-            drain_reporting.Telling(self._recorder, self._us),
+            OtherEvictors(settings.namespace, settings.pod_name, settings.installation),
+            drain_reporting.DrainReporter(self._recorder, self._us),
             clock=clock,
             leads=self._program.leads,
             installation=settings.installation,

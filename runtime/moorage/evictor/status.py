@@ -1,4 +1,4 @@
-"""The status of the resource EvictorConfig: what is in force, what the last cycle came to, who was evicted of late.
+"""The status of the EvictorConfig: configuration, result of the last cycle, recent evictions.
 
 It is written when it differs in more than times: the time of the last cycle is that of the first that found the same.
 """
@@ -23,10 +23,10 @@ from moorage.objects.conditions import Condition
 
 from .compaction import History, Plan
 from .configuration import Configuration
-from .configuration_watch import InForce
-from .destinations import Come
+from .configuration_watch import CurrentConfiguration
+from .destinations import Arrivals
 from .kinds import EVICTOR_CONFIGS, EvictorConfig
-from .verdict_counts import Tally
+from .verdict_counts import VerdictCounts
 
 logger = logging.getLogger("moorage.evictor")
 
@@ -41,8 +41,8 @@ _TIMES = ("time", "seconds")
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What a status is to say.
+class StatusUpdate:
+    """The content that a status is to have.
 
     Attributes:
         generation: of the resource, as it was judged; 0 when there was none.
@@ -57,8 +57,8 @@ class Said:
     history: History | None = None
 
 
-def about(found: InForce, enabled: bool) -> Iterator[Condition]:
-    """The conditions about a configuration.
+def about(found: CurrentConfiguration, enabled: bool) -> Iterator[Condition]:
+    """Yield the conditions about a configuration.
 
     Args:
         found: what is in force.
@@ -83,7 +83,7 @@ def about(found: InForce, enabled: bool) -> Iterator[Condition]:
 
 
 def computed(unseen: Mapping[str, str]) -> Condition:
-    """The condition after a cycle that has come to an end.
+    """Return the condition after a cycle that succeeded.
 
     Args:
         unseen: kinds that could not be seen, with the reasons.
@@ -95,12 +95,12 @@ def computed(unseen: Mapping[str, str]) -> Condition:
 
 
 def failed(error: Exception) -> Condition:
-    """The condition after a cycle that has ended by an error."""
+    """Return the condition after a cycle that ended with an error."""
     return Condition("Computed", False, "Failed", f"{type(error).__name__}: {error}"[:_LONGEST])
 
 
-def cycle(plan: Plan, counts: Tally, now: datetime) -> dict[str, Any]:
-    """``lastCycle``."""
+def cycle(plan: Plan, counts: VerdictCounts, now: datetime) -> dict[str, Any]:
+    """Return ``lastCycle``."""
     return {
         "time": _time(now),
         "nodes": counts.nodes,
@@ -117,20 +117,20 @@ def cycle(plan: Plan, counts: Tally, now: datetime) -> dict[str, Any]:
     }
 
 
-def replacements(come: Come) -> dict[str, int]:
-    """Of ``lastCycle``: where the replacements have come to."""
+def replacements(come: Arrivals) -> dict[str, int]:
+    """Return the part of ``lastCycle`` about replacements."""
     return {"asSimulated": come.as_simulated, "elsewhere": come.elsewhere}
 
 
 def chosen_before(status: Any) -> list[str]:
-    """The nodes that a status names as chosen, whatever has become of it."""
+    """Return the nodes that a status names as chosen, even if the status is malformed."""
     listed = _map(_map(status).get("lastCycle")).get("chosen")
     found = [_map(each).get("node") for each in listed] if isinstance(listed, list) else []
     return [name for name in found if isinstance(name, str)]
 
 
-def merged(before: Any, said: Said, now: datetime) -> dict[str, Any]:
-    """The status that says all that it is to say; what is not ours in it stays.
+def merged(before: Any, said: StatusUpdate, now: datetime) -> dict[str, Any]:
+    """Return a status with the new content; fields of other writers stay.
 
     Args:
         before: the status as it is, whatever has become of it.
@@ -148,7 +148,7 @@ def merged(before: Any, said: Said, now: datetime) -> dict[str, Any]:
 
 
 def differs(before: Any, after: Mapping[str, Any]) -> bool:
-    """Whether a status says something else than another, times left aside."""
+    """Whether two statuses differ in more than times."""
     return _timeless(_map(before)) != _timeless(after)
 
 
@@ -166,7 +166,7 @@ def _time(moment: datetime) -> str:
 
 
 class Status:
-    """Reads back what was written down, and writes in the background; nothing waits for it.
+    """Reads the status back, and writes it in the background; no caller waits for it.
 
     Args:
         client: writes.
@@ -185,17 +185,17 @@ class Status:
         self._client, self._resources, self._now, self._leads = client, resources, now, leads
         self._latest = Latest(resources)
         self._history: History | None = None
-        self._said: Said | None = None
+        self._said: StatusUpdate | None = None
         self._news, self._settled = asyncio.Event(), asyncio.Event()
         self._complaint = ""
 
     def chosen(self) -> list[str]:
-        """The nodes that were chosen when it was last written."""
+        """Return the nodes that the stored status names as chosen."""
         resource = self._latest.get(NAME)
         return chosen_before(resource.status) if resource is not None else []
 
     def remember(self, configuration: Configuration) -> History | None:
-        """The evictions of late, as they were written down; None while that cannot be seen.
+        """Return the recent evictions of the stored status; None while it cannot be read.
 
         Args:
             configuration: what is in force.
@@ -207,8 +207,8 @@ class Status:
             self._history = History.from_status(written, now, window)
         return self._history.since(now - window) if self._history is not None else None
 
-    def say(self, said: Said) -> None:
-        """Have something written, unless it is there already."""
+    def say(self, said: StatusUpdate) -> None:
+        """Have a status written, unless it is stored already."""
         self._said = said
         self._settled.clear()
         self._news.set()
@@ -222,7 +222,7 @@ class Status:
         self._history = (self._history or History()).with_evictions((owner,), self._now())
 
     async def settled(self, seconds: float) -> bool:
-        """Whether what was said last is written within some time, if there is a resource to write it to.
+        """Whether the latest status is written within some seconds, if there is a resource to write to.
 
         Args:
             seconds: how long to wait.
@@ -270,12 +270,12 @@ class Status:
         self._latest.wrote(written)
 
     async def _read(self) -> None:
-        """Read the resource anew, as the watch may come later; as a list, which is what the chart grants."""
+        """Read the resource again, because the watch may be late; as a list, because the chart grants that right."""
         for found in await self._client.list(EVICTOR_CONFIGS, fields=f"metadata.name={NAME}"):
             self._latest.wrote(found)
 
     def _complain(self, error: errors.KubeError) -> None:
-        """Say once what is wrong, and again only when it is something else; that somebody was faster is no news."""
+        """Log an error once, and again only when it changes; a conflict is no error."""
         kind = f"{type(error).__name__} {error.code if isinstance(error, errors.ApiError) else ''}"
         quiet = kind == self._complaint or isinstance(error, errors.Conflict)
         self._complaint = kind

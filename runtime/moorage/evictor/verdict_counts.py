@@ -1,4 +1,4 @@
-"""How many nodes stay, and why: counted by reason, for people who look from afar."""
+"""Counts how many nodes stay, by reason, for metrics and status."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from .candidates import NodeVerdict
 from .compaction import KeptReason
-from .evaluation import Look
+from .evaluation import Evaluation
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
-    """Counts of one look.
+class VerdictCounts:
+    """The counts of one evaluation.
 
     Attributes:
         nodes: how many nodes there are.
@@ -28,23 +28,23 @@ class Tally:
     holding: Counter[str]
 
 
-def tally(look: Look) -> Tally:
-    """Count.
+def count_verdicts(evaluation: Evaluation) -> VerdictCounts:
+    """Count the verdicts and findings of an evaluation.
 
     Args:
-        look: what was found.
+        evaluation: what was found.
     """
-    verdicts, kept, holding = look.cluster.verdicts, Counter[str](), Counter[str]()
-    for name, findings in look.plan.kept.items():
+    verdicts, kept, holding = evaluation.cluster.verdicts, Counter[str](), Counter[str]()
+    for name, findings in evaluation.plan.kept.items():
         chosen_by = {each.reason.name for each in findings if each.reason is not KeptReason.HELD}
         kept.update(chosen_by.union(_reasons(verdicts[name])))
     for verdict in verdicts.values():
         holding.update(pod.findings[0].reason.name for pod in verdict.holders)
-    return Tally(len(verdicts), sum(verdict.may_go for verdict in verdicts.values()), kept, holding)
+    return VerdictCounts(len(verdicts), sum(verdict.may_go for verdict in verdicts.values()), kept, holding)
 
 
 def _reasons(verdict: NodeVerdict) -> Iterator[str]:
-    """Every reason for which a node may not go."""
+    """Every reason against emptying a node."""
     for finding in verdict.findings:
         yield finding.reason.name
     for pod in verdict.holders:

@@ -1,4 +1,4 @@
-"""One look at a time in a thread of its own, so that caches, Lease and probes go on meanwhile."""
+"""Runs one evaluation at a time in a thread, so that caches, Lease and probes go on meanwhile."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Worker:
         self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="look")
 
     def close(self) -> None:
-        """Take no more work."""
+        """Accept no more work."""
         self._threads.shutdown(wait=False)
 
     async def run(self, work: Callable[..., T], *args: Any) -> T:

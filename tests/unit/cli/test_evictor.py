@@ -322,7 +322,7 @@ def test_ctrl_c(dump: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("moorage.evictor.evaluation.look", interrupted)
+    monkeypatch.setattr("moorage.evictor.evaluation.evaluate", interrupted)
     assert run(capsys, "evictor", "--from", dump) == (130, "", "interrupted\n")
 
 

@@ -16,7 +16,7 @@ from moorage.cli.installed.judging import Part, State, judge, reserved
 from moorage.cli.installed.programs import Program
 from moorage.controller.leader import Leader, leader_of
 from moorage.evictor.kinds import EvictorConfig
-from moorage.evictor.status import Said, merged
+from moorage.evictor.status import StatusUpdate, merged
 from moorage.objects import Lease
 from moorage.objects.conditions import Condition
 from moorage.pinner.commands.overview import overview
@@ -41,7 +41,7 @@ def program(command: str, *, replicas: int = 2, ready: int = 2, **env: str) -> P
 def config(dry_run: bool | None = None, **said: Any) -> EvictorConfig:
     last = {"time": (NOW - timedelta(seconds=20)).isoformat(), "nodes": 40, "candidates": 12, "going": 5}
     conditions = said.get("conditions", [Condition("Ready", True, "InForce", "")])
-    made = merged(None, Said(1, conditions, last_cycle=last), NOW)
+    made = merged(None, StatusUpdate(1, conditions, last_cycle=last), NOW)
     spec = {"config": {} if dry_run is None else {"dryRun": dry_run}}
     return msgspec.convert({"metadata": {"name": "default"}, "spec": spec, "status": made}, EvictorConfig)
 

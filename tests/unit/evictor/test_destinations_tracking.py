@@ -10,7 +10,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moorage.evictor.destinations import Book, Come, Destined
+from moorage.evictor.destinations import Arrivals, MoveTracking, ReplacementMove
 from moorage.objects import Pod
 from moorage.reservations import Owner, destinations
 from moorage.reservations.destinations import SlotsSpec
@@ -30,9 +30,9 @@ def pod(name: str, node: str = "", *, app: str = "web", created: Any = NEW, **me
     return msgspec.convert({"metadata": metadata | {"creationTimestamp": stamp} | meta, "spec": spec}, Pod)
 
 
-def move(name: str, source: str, node: str, app: str = "web") -> Destined:
+def move(name: str, source: str, node: str, app: str = "web") -> ReplacementMove:
     owner = Owner(kind="ReplicaSet", name=app, namespace="shop", uid=f"uid-{app}")
-    return Destined(name, source, node, REPLACEMENTS[app], owner)
+    return ReplacementMove(name, source, node, REPLACEMENTS[app], owner)
 
 
 REPLACEMENTS = {app: pod(f"{app} (replacement)", app=app) for app in ("web", "api")}
@@ -40,13 +40,13 @@ THERE = [pod("a", "n1", created=OLD), pod("b", "n1", created=OLD), pod("c", "n2"
 MOVES = [move("a", "n1", "t1"), move("b", "n1", "t2"), move("c", "n2", "t2")]
 
 
-def book(*moves: Destined) -> Book:
-    made = Book(SINCE)
+def book(*moves: ReplacementMove) -> MoveTracking:
+    made = MoveTracking(SINCE)
     made.foresee({each.source for each in moves}, moves)
     return made
 
 
-def places(moves: list[Destined]) -> list[tuple[str, str]]:
+def places(moves: list[ReplacementMove]) -> list[tuple[str, str]]:
     return sorted((each.uid, each.node) for each in moves)
 
 
@@ -85,7 +85,7 @@ def test_two_that_have_changed_places_are_both_where_they_were_simulated() -> No
     come = [pod("x", "t2")]
     assert found.coming([*THERE[2:], *come], ["n2"], ["n1"]) == []
     found.foresee(["n2"], [move("c", "n2", "t1")])
-    assert found.come([*come, pod("y", "t1")], ["a", "c"]) == Come(2, 0)
+    assert found.arrivals([*come, pod("y", "t1")], ["a", "c"]) == Arrivals(2, 0)
 
 
 def test_nodes_whose_turn_has_not_come_are_foreseen_anew_and_others_not() -> None:
@@ -124,10 +124,10 @@ def test_pods_of_different_sizes_have_slots_of_their_own_and_those_of_one_size_s
 
 def test_where_they_came_to_is_counted_once_for_each_that_was_evicted() -> None:
     found, evicted = book(*MOVES), ["a", "b"]
-    assert found.come([], evicted) == Come(0, 0), "none has come"
-    assert found.come([pod("x", "t1"), pod("y", "t9"), pod("z", "t9")], evicted) == Come(1, 1)
-    assert found.come([pod("x", "t1"), pod("y", "")], evicted) == Come(1, 0), "one has no node yet"
-    assert found.come([pod("x", "t2"), pod("y", "t2")], evicted) == Come(2, 0)
+    assert found.arrivals([], evicted) == Arrivals(0, 0), "none has come"
+    assert found.arrivals([pod("x", "t1"), pod("y", "t9"), pod("z", "t9")], evicted) == Arrivals(1, 1)
+    assert found.arrivals([pod("x", "t1"), pod("y", "")], evicted) == Arrivals(1, 0), "one has no node yet"
+    assert found.arrivals([pod("x", "t2"), pod("y", "t2")], evicted) == Arrivals(2, 0)
 
 
 NODES = st.sampled_from(["t1", "t2", "t3"])
@@ -160,4 +160,4 @@ def test_slots_that_are_free_are_as_many_as_are_to_come(
         free[node] = sum(slot.count - len(filled) for slot, filled in destinations.slots_filled(spec, here))
     assert free == wanted
     evicted = [each.uid for each in made if each.uid not in {pod.metadata.uid for pod in there}]
-    assert sum(found.come(pods, evicted)) <= min(len(evicted), len(come))
+    assert sum(found.arrivals(pods, evicted)) <= min(len(evicted), len(come))

@@ -11,7 +11,7 @@ import pytest
 
 from moorage.drain import ClusterState, OnNode, Stance
 from moorage.evictor.candidates import Policy
-from moorage.evictor.drain_policy import Standing
+from moorage.evictor.drain_policy import DrainPolicy
 from moorage.evictor.inventory import Inventory
 from moorage.objects import Node, Pod
 from tests.unit.evictor.build import NOW, Json, budget, controller, merged, node, owner, pod, policy
@@ -32,7 +32,7 @@ class Asked:
         self.times = 0
         nodes = self.there.of("Node", Node) or {"n1": msgspec.convert(node(), Node)}
         self.cluster = ClusterState(NOW, nodes, list(self.there.of("Pod", Pod).values()))
-        self.standing = Standing(self._inventory, lambda: self.policy)
+        self.standing = DrainPolicy(self._inventory, lambda: self.policy)
 
     def _inventory(self, now: datetime) -> Inventory:
         assert now == NOW
@@ -78,7 +78,7 @@ CANDIDATE: Json = {"spec": {"taints": [{"key": "DeletionCandidateOfClusterAutosc
 DELETED: Json = {"spec": {"taints": [{"key": "ToBeDeletedByClusterAutoscaler", "effect": "NoSchedule"}]}}
 
 
-def leaving() -> Json:
+def draining_nodes() -> Json:
     """A pod that was evicted, and has not ended yet."""
     return pod(of=RS, metadata={"deletionTimestamp": "2026-01-01T12:00:00Z"})
 
@@ -99,8 +99,8 @@ DISRUPTED: Json = {"spec": {"taints": [{"key": "karpenter.sh/disrupted", "effect
         ([marked("chosen", **CANDIDATE), pod(of=RS), THREE], "taint DeletionCandidateOfClusterAutoscaler"),
         ([marked("draining", **CANDIDATE), pod(of=RS), THREE], ""),
         ([marked("draining", **DELETED), pod(of=RS), THREE], "taint ToBeDeletedByClusterAutoscaler"),
-        ([marked("draining", **DISRUPTED), leaving(), THREE], ""),
-        ([node(**DISRUPTED), leaving(), THREE], "taint karpenter.sh/disrupted"),
+        ([marked("draining", **DISRUPTED), draining_nodes(), THREE], ""),
+        ([node(**DISRUPTED), draining_nodes(), THREE], "taint karpenter.sh/disrupted"),
         ([marked("draining", metadata={"annotations": {"karpenter.sh/do-not-disrupt": "true"}})], "for another"),
         ([marked("draining", metadata={"labels": {"karpenter.sh/nodepool": "x"}})], "NodePool x does not exist"),
     ],

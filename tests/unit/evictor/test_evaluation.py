@@ -11,7 +11,7 @@ import pytest
 from moorage.evictor import kinds
 from moorage.evictor.compaction import History, Settings
 from moorage.evictor.configuration import Configuration
-from moorage.evictor.evaluation import Look, look
+from moorage.evictor.evaluation import Evaluation, evaluate
 from moorage.evictor.inventory import Inventory
 from moorage.kube.unreadable import Unreadable, outline
 from moorage.objects import KubeObject, Node, Pod
@@ -33,9 +33,9 @@ def inventory(*manifests: Json, without: tuple[str, ...] = (), now: datetime = N
     return Inventory(now, found, {kind: f"may not list {kind}" for kind in without})
 
 
-def seen(*manifests: Json, **more: Any) -> Look:
+def seen(*manifests: Json, **more: Any) -> Evaluation:
     """What is found there."""
-    return look(inventory(*manifests, **more), ALL, History())
+    return evaluate(inventory(*manifests, **more), ALL, History())
 
 
 TWO = (room("n1"), room("n2"), replica("a", "n1"), replica("b", "n2"), replica("c", "n2"), replica_set())
@@ -139,12 +139,14 @@ def test_a_node_that_cannot_be_read_neither_goes_nor_receives() -> None:
     rest, fields = outline(node)
     odd = Unreadable("n2", "", "1", "status.allocatable: no map", rest, fields)
     nodes = {key: thing for key, thing in there.objects["Node"].items() if key != "n2"}
-    found = look(Inventory(there.now, {**there.objects, "Node": nodes}, unread={"Node": {"n2": odd}}), ALL, History())
+    found = evaluate(
+        Inventory(there.now, {**there.objects, "Node": nodes}, unread={"Node": {"n2": odd}}), ALL, History()
+    )
     assert found.plan.chosen == ()
     assert [each.reason.name for each in found.cluster.verdicts["n2"].findings][:1] == ["NODE_UNREADABLE"]
 
 
 def test_looking_changes_nothing() -> None:
     there = inventory(*TWO)
-    assert look(there, ALL, History()).plan == look(there, ALL, History()).plan
+    assert evaluate(there, ALL, History()).plan == evaluate(there, ALL, History()).plan
     assert there.now == NOW.astimezone(UTC)

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from moorage.evictor.other_evictors import Rivals
+from moorage.evictor.other_evictors import OtherEvictors
 from tests.unit.evictor.build import Json, controller, merged, node, owner, pod
 from tests.unit.evictor.test_evaluation import inventory
 
@@ -33,7 +33,7 @@ def marked(phase: str, by: str = "other/evictor") -> Json:
 
 
 def found(*manifests: Json, pod_name: str = "castai-evictor-1-x", without: tuple[str, ...] = ()) -> str:
-    return Rivals("castai-agent", pod_name, US).found(inventory(*manifests, without=without))
+    return OtherEvictors("castai-agent", pod_name, US).found(inventory(*manifests, without=without))
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from typing import Any
 from moorage.evictor.candidates import Policy
 from moorage.evictor.compaction import History, Settings
 from moorage.evictor.configuration import Configuration
-from moorage.evictor.destinations import Destined
-from moorage.evictor.recheck import Still, still
+from moorage.evictor.destinations import ReplacementMove
+from moorage.evictor.recheck import Remaining, recheck
 from tests.unit.evictor.build import NOW, Json, budget, controller, merged, owner
 from tests.unit.evictor.compaction.build import replica, replica_set, room
 from tests.unit.evictor.test_evaluation import inventory
@@ -35,7 +35,7 @@ def chosen(name: str, phase: str = "chosen", by: str = US, **change: Any) -> Jso
 
 
 def asked(names: Collection[str], *manifests: Json, history: History | None = None) -> set[str]:
-    return set(still(inventory(*manifests), CONFIGURATION, history or History(), names).nodes)
+    return set(recheck(inventory(*manifests), CONFIGURATION, history or History(), names).nodes)
 
 
 def test_nodes_that_we_have_chosen_still_count_and_more_than_the_percentage_of_them() -> None:
@@ -86,8 +86,8 @@ def test_owners_are_not_disturbed_more_often_than_they_may_be() -> None:
     assert asked(["n1"], chosen("n1"), room("n3"), *pods, history=often) == set()
 
 
-def moves(names: Collection[str], *manifests: Json, coming: Sequence[Destined] = ()) -> Still:
-    return still(inventory(*manifests), CONFIGURATION, History(), names, coming)
+def moves(names: Collection[str], *manifests: Json, coming: Sequence[ReplacementMove] = ()) -> Remaining:
+    return recheck(inventory(*manifests), CONFIGURATION, History(), names, coming)
 
 
 def test_where_replacements_go_is_told_with_their_owner_as_a_webhook_recognises_it() -> None:
@@ -97,19 +97,19 @@ def test_where_replacements_go_is_told_with_their_owner_as_a_webhook_recognises_
     labels = {"app": "web", "pod-template-hash": "1"}
     maker = replica_set(metadata={"ownerReferences": [owner("Deployment", "web")]})
     hashed = [replica(name, node, metadata={"labels": labels}) for name, node in (("a", "n1"), ("b", "n3"))]
-    (told,) = moves(["n1"], chosen("n1"), room("n3"), *hashed, top, maker).moves
-    assert (told.uid, told.source, told.node) == ("uid-a", "n1", "n3")
-    assert (told.owner.kind, told.owner.name, told.owner.namespace) == ("Deployment", "web", "shop")
+    (move,) = moves(["n1"], chosen("n1"), room("n3"), *hashed, top, maker).moves
+    assert (move.uid, move.source, move.node) == ("uid-a", "n1", "n3")
+    assert (move.owner.kind, move.owner.name, move.owner.namespace) == ("Deployment", "web", "shop")
     plain = [replica("a", "n1"), replica("b", "n3")]
-    (told,) = moves(["n1"], chosen("n1"), room("n3"), *plain, top, maker).moves
-    assert (told.owner.kind, told.owner.name) == ("ReplicaSet", "web-1"), "nothing on the pod tells of the Deployment"
+    (move,) = moves(["n1"], chosen("n1"), room("n3"), *plain, top, maker).moves
+    assert (move.owner.kind, move.owner.name) == ("ReplicaSet", "web-1"), "nothing on the pod tells of the Deployment"
 
 
 BESIDE = [room("n5"), replica("c", "n5", cpu="3")]
 """A node that has no room for another pod of that size."""
 
 
-def to_come() -> Destined:
+def to_come() -> ReplacementMove:
     """The replacement of a pod on n2, which is to go to n4."""
     (found,) = moves(
         ["n2"], chosen("n2"), room("n4"), *BESIDE, replica("b", "n2", cpu="3"), replica_set(replicas=2)

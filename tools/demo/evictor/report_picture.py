@@ -12,7 +12,7 @@ from rich.text import Text
 from moorage.evictor import report
 from moorage.evictor.compaction import History
 from moorage.evictor.configuration import Configuration
-from moorage.evictor.evaluation import look
+from moorage.evictor.evaluation import evaluate
 from moorage.evictor.inventory import Inventory
 from moorage.evictor.kinds import KINDS
 from moorage.objects import KubeObject
@@ -54,7 +54,7 @@ WORKLOADS = (
 
 def svg() -> str:
     """Draw what ``moorage evictor --once`` shows of the cluster."""
-    found = look(cluster(), Configuration(), History())
+    found = evaluate(cluster(), Configuration(), History())
     shown = report.as_table(report.build(found, "a small cluster"), colour=True, width=WIDTH)
     return drawn(Text.from_ansi(f"\x1b[32m$\x1b[0m {_COMMAND}\n\n{shown}"), _COMMAND, "moorage-evictor")
 

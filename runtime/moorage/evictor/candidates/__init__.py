@@ -1,4 +1,4 @@
-"""Who may go: for each node whether it may be emptied, for each pod whether it holds its node, and why; no I/O."""
+"""Candidates: may a node be emptied, does a pod hold its node, and why. No I/O."""
 
 from .judge import judge
 from .policy import Policy

@@ -1,4 +1,4 @@
-"""What aggressive mode never reaches, whether the whole cluster is in it or a rule says so."""
+"""Pods that aggressive mode never evicts, whether the cluster or a rule turns it on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .reasons import PodFinding, PodReason
 
 
 def spared(pod: Pod, controllers: Controllers) -> PodFinding | None:
-    """Why aggressive mode leaves a pod alone, or None."""
+    """Return why aggressive mode does not evict a pod, or None."""
     who = _names(pod, controllers)
     if who & names.OURS or pod.metadata.labels.get(names.PART_OF[0]) == names.PART_OF[1]:
         return PodFinding(PodReason.OURSELVES)

@@ -1,4 +1,4 @@
-"""What PodDisruptionBudgets say of one pod: whether the API server would let it be evicted.
+"""PodDisruptionBudgets: would the API server evict this pod?
 
 Follows ``pkg/registry/core/pod/storage/eviction.go``: a pod that does not run yet needs no budget, more than one is
 always refused, pods that are not ready may go when the others are enough, and a status older than its spec is waited
@@ -49,7 +49,7 @@ class Budgets:
                 self._index.add(found, frozenset((namespace,)), found.selector)
 
     def against(self, pod: Pod) -> Iterator[PodFinding]:
-        """Why the pod could not be evicted now."""
+        """Return why the pod cannot be evicted now."""
         if pod.status.phase == "Pending":
             return
         if self._unseen:
@@ -64,7 +64,7 @@ class Budgets:
             yield from _against(selecting[0], pod)
 
     def spent_by(self, pod: Pod) -> PodDisruptionBudget | None:
-        """The budget from which the pod's eviction would take one, or None.
+        """Return the budget that the pod's eviction uses up by one, or None.
 
         Args:
             pod: one with nothing against it.
@@ -76,7 +76,7 @@ class Budgets:
         return None
 
     def _selecting(self, pod: Pod) -> Iterator[_Budget]:
-        """The budgets that select a pod; of many in a namespace only those are looked at that may."""
+        """The budgets that select a pod. Of many in a namespace, the index finds the few that may."""
         labels = pod.metadata.labels
         return (each for each in self._index.candidates(pod.metadata) if each.selector.matches(labels))
 
@@ -107,7 +107,7 @@ def _against(found: _Budget, pod: Pod) -> Iterator[PodFinding]:
 
 
 def _impossible(budget: PodDisruptionBudget, *, current: bool) -> str:
-    """Why it can never allow anything as long as its spec and the number of its pods stay; empty when it can."""
+    """Why a budget allows no eviction while its spec and the number of its pods stay; empty when it may."""
     spec, status = budget.spec, budget.status
     if spec.max_unavailable is not None and _NOTHING_AWAY.fullmatch(str(spec.max_unavailable)):
         return f"maxUnavailable: {spec.max_unavailable}"
@@ -119,14 +119,14 @@ def _impossible(budget: PodDisruptionBudget, *, current: bool) -> str:
 
 
 def _lets_go_unready(budget: PodDisruptionBudget) -> bool:
-    """Whether a pod that is not ready may go: always, or (which is the default) when the others are enough."""
+    """Whether an unready pod may be evicted: always, or (the default) when enough other pods are ready."""
     status = budget.status
     always = budget.spec.unhealthy_pod_eviction_policy == "AlwaysAllow"
     return always or status.current_healthy >= status.desired_healthy > 0
 
 
 def ready(pod: Pod) -> bool:
-    """Whether a pod says that it is ready; as upstream, by the first condition of that type."""
+    """Whether a pod is ready; as upstream, the first condition of that type decides."""
     for condition in pod.status.conditions:
         if condition.type == "Ready":
             return condition.status == "True"

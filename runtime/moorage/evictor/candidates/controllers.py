@@ -1,4 +1,4 @@
-"""A pod's controllers, from the one that made it to the top, as far as they are known: kinds, objects, replicas."""
+"""The controllers of a pod, from its direct owner to the topmost one, as far as they are known."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DEEPEST = 5
 
 
 class Made(Enum):
-    """By what a pod was made: its direct owner decides, whoever owns that one."""
+    """What made a pod; the direct owner decides."""
 
     BARE = "nothing"
     REPLICATED = "a ReplicaSet or ReplicationController"
@@ -66,7 +66,7 @@ class Controllers(NamedTuple):
 
     @property
     def replicas(self) -> int | None:
-        """How many replicas are wanted: a Deployment's when there is one, a Job's parallelism; None: nobody says."""
+        """The wanted replicas: of the Deployment if there is one, a Job's parallelism; None when unknown."""
         if not self.found or self.made is Made.DAEMON_SET:
             return None
         if self.made is Made.JOB:
@@ -77,7 +77,7 @@ class Controllers(NamedTuple):
 
 
 class Lookup:
-    """Finds the controllers of pods; siblings have theirs in common.
+    """Finds the controllers of pods; pods with the same owner share the result.
 
     Args:
         view: where controllers are looked for.
@@ -127,7 +127,7 @@ class Lookup:
 
 
 def owner_of(pod: Pod, controllers: Controllers) -> str:
-    """Whom an eviction counts for: a Deployment is disturbed by that of a pod of any of its ReplicaSets."""
+    """Return the owner that an eviction counts for: the Deployment, for pods of any of its ReplicaSets."""
     if controllers.found:
         return controllers.found[-1].metadata.uid
     owner = pod.metadata.controller()

@@ -1,4 +1,4 @@
-"""What the mark of a drain means for a node: ours is no stranger's cordon, and has reasons of its own."""
+"""What a drain's mark on a node means: a cordon with our mark is ours, and has reasons of its own."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ Groups = dict[tuple[str, str], str]
 
 
 def ours(node: Node, policy: Policy) -> Mark | None:
-    """The mark of this installation; None when there is none, or none that can be read."""
+    """Return the mark of this installation; None when there is none, or when it cannot be read."""
     mark = _read(node)
     return mark if mark is not None and policy.installation in ("", mark.by) else None
 
 
 def against(node: Node, policy: Policy, now: datetime) -> Iterator[NodeFinding]:
-    """What a mark, whoever has set it, says against emptying a node.
+    """Return the reasons that a mark of any installation gives against emptying a node.
 
     Args:
         node: any node.
@@ -66,7 +66,7 @@ def against(node: Node, policy: Policy, now: datetime) -> Iterator[NodeFinding]:
 
 
 def resting_groups(view: View) -> Groups:
-    """The groups of which a node was emptied lately for nothing: nobody has deleted it.
+    """Return the groups of which a node was emptied lately and not deleted.
 
     Args:
         view: what is known of the cluster.
@@ -81,7 +81,7 @@ def resting_groups(view: View) -> Groups:
 
 
 def against_group(node: Node, groups: Groups) -> Iterator[NodeFinding]:
-    """What became of another node of the same group.
+    """Return the reason that another node of the same group gives.
 
     Args:
         node: any node.
@@ -95,7 +95,7 @@ def against_group(node: Node, groups: Groups) -> Iterator[NodeFinding]:
 
 
 class Pause(NamedTuple):
-    """For how long nothing is emptied, because what was emptied was needed.
+    """A time in which no node is emptied, because emptied nodes were needed again.
 
     Attributes:
         until: the end.
@@ -109,7 +109,7 @@ class Pause(NamedTuple):
 
 
 def pause(view: View) -> Pause | None:
-    """How long nothing is emptied, because the scheduler has put pods on emptied nodes; None when nothing says so.
+    """Return the pause after the scheduler has put pods on emptied nodes, or None.
 
     The cluster is then as full as the scheduler packs it, whatever would fit: each further try moves pods for nothing.
 
@@ -135,7 +135,7 @@ def _group(node: Node) -> tuple[str, str] | None:
 
 
 def _read(node: Node) -> Mark | None:
-    """The mark of a node, whoever has set it; None also when it cannot be read."""
+    """The mark of any installation; None also when it cannot be read."""
     try:
         return marks.read(node)
     except marks.UnreadableMark:
@@ -143,7 +143,7 @@ def _read(node: Node) -> Mark | None:
 
 
 def moments(node: Node, hand_back_after: timedelta) -> Iterator[datetime]:
-    """When a mark means something else although nothing happens.
+    """Yield the times at which a mark changes its meaning without any event.
 
     Args:
         node: any node.

@@ -1,4 +1,4 @@
-"""What holds a pod unless somebody has said that it is disposable, and what lets it go."""
+"""The default guards: what holds a pod that is not disposable, and what lets it move."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _GRACE_SECONDS = 30
 
 
 def against(pod: Pod, view: View, drain_timeout: timedelta) -> Iterator[PodFinding]:
-    """What holds a pod whoever its controller is, and however many replicas that has."""
+    """Return what holds a pod regardless of its controller and of the number of replicas."""
     spec, phase = pod.spec, pod.status.phase
     if phase not in _PHASES:
         yield PodFinding(PodReason.PHASE_UNKNOWN, f"phase {phase}" if phase else "it has no phase")
@@ -43,7 +43,7 @@ def against(pod: Pod, view: View, drain_timeout: timedelta) -> Iterator[PodFindi
 
 
 def of_controller(pod: Pod, controllers: Controllers, *, aggressive: bool) -> Iterator[PodFinding]:
-    """What the pod's controller means for it: reasons that hold it, or one that lets it go."""
+    """Return what the pod's controller means for it: reasons that hold it, or one that lets it move."""
     if controllers.missing:
         yield PodFinding(PodReason.OWNER_ABSENT, controllers.missing)
         return
@@ -90,7 +90,7 @@ def _replicated(pod: Pod, controllers: Controllers, *, aggressive: bool) -> Iter
 
 
 def _left_alone(pod: Pod, controllers: Controllers) -> Iterator[PodFinding]:
-    """What aggressive mode leaves where it is: some pods, those with claims, and those of a gang."""
+    """What aggressive mode does not move: spared pods, pods with claims, and pods of a gang."""
     found = spared(pod, controllers)
     if found is not None:
         yield found

@@ -1,4 +1,4 @@
-"""Whether a Job survives that a pod of it is evicted, and which pods are part of a gang.
+"""Jobs: does a Job survive the eviction of a pod, and is a pod part of a gang?
 
 Follows ``pkg/controller/job``: a pod that is deleted before it has succeeded counts as failed, the failure policy's
 first rule that matches decides, and the Job fails when more pods have failed than backoffLimit.
@@ -18,7 +18,7 @@ _BACKOFF_LIMIT = 6
 
 
 def against(job: Workload, pod: Pod) -> Iterator[PodFinding]:
-    """Why aggressive mode leaves a Job's pod where it is."""
+    """Return why aggressive mode does not evict a Job's pod."""
     if gang := gangs.mark(pod):
         yield PodFinding(PodReason.GANG, gang)
     elif _all_at_once(job):
@@ -28,13 +28,13 @@ def against(job: Workload, pod: Pod) -> Iterator[PodFinding]:
 
 
 def _all_at_once(job: Workload) -> bool:
-    """Whether its pods can count on each other: what Kubernetes itself takes for a gang (KEP-5547)."""
+    """Whether its pods can rely on each other: what Kubernetes treats as a gang (KEP-5547)."""
     spec = job.spec
     return spec.completion_mode == "Indexed" and (spec.parallelism or 1) > 1 and spec.parallelism == spec.completions
 
 
 def _could_fail(job: Workload) -> str:
-    """Why evictions could make it fail; empty when not even those of all its pods at once could."""
+    """Why evictions could make the Job fail; empty when even the eviction of all its pods could not."""
     if _ignores_evictions(job):
         return ""
     if job.spec.backoff_limit_per_index is not None:

@@ -1,4 +1,4 @@
-"""Judges all nodes of a cluster, and the pods on them."""
+"""Judges all nodes of a cluster and the pods on them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .view import View
 
 
 def judge(view: View, policy: Policy, *, patient: bool = False) -> dict[str, NodeVerdict]:
-    """Which nodes may be emptied, and what holds each of the others.
+    """Return the verdict on every node: may it be emptied, and what holds it.
 
     Args:
         view: what is known of the cluster.

@@ -1,4 +1,4 @@
-"""The labels, annotations and taints by which people and other programs say something about pods and nodes."""
+"""The labels, annotations and taints of pods and nodes that the evictor reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What keeps a node from being emptied that is not one of its pods."""
+"""Reasons against emptying a node other than its pods."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NO_NODES = ("0", "0%")
 
 
 def against(node: Node, view: View, policy: Policy) -> Iterator[NodeFinding]:
-    """Every reason against emptying a node, those of people first."""
+    """Return every reason against emptying a node, those that people have written first."""
     yield from _protected(node, view, policy)
     if doubt := view.doubt("Node", node.key):
         # All that follows would be said of what is missing, too.
@@ -52,7 +52,7 @@ def _protected(node: Node, view: View, policy: Policy) -> Iterator[NodeFinding]:
 
 
 def _excluded(node: Node, policy: Policy) -> Iterator[NodeFinding]:
-    """Kinds of nodes that are not for the evictor."""
+    """Kinds of nodes that the evictor never empties."""
     labels, taints = node.metadata.labels, {taint.key for taint in node.spec.taints}
     key, value = names.MANAGED_BY
     if policy.scoped and labels.get(key) != value:
@@ -100,7 +100,7 @@ def _state(node: Node, policy: Policy) -> Iterator[NodeFinding]:
 
 
 def _marked(node: Node, view: View) -> Iterator[NodeFinding]:
-    """What other programs have begun to do with a node."""
+    """Marks of other programs that work on the node."""
     if node.metadata.deletion_timestamp is not None:
         yield NodeFinding(NodeReason.NODE_DELETED)
     for mark in removal_marks.marks(node):
@@ -120,7 +120,7 @@ def _claimed(name: str, view: View) -> Iterator[NodeFinding]:
 
 
 def _pooled(node: Node, view: View) -> Iterator[NodeFinding]:
-    """What Karpenter does with nodes of the pool: it must leave full ones alone and remove empty ones."""
+    """Settings of a Karpenter NodePool: it must leave full nodes alone and delete empty ones."""
     name = node.metadata.labels.get(names.NODE_POOL, "")
     if not name:
         return
@@ -137,7 +137,7 @@ def _pooled(node: Node, view: View) -> Iterator[NodeFinding]:
 
 
 def _kept(disruption: Disruption, replicas: int | None) -> str:
-    """What in a pool keeps its empty nodes for ever; empty when nothing does."""
+    """The setting of a NodePool that keeps empty nodes for ever; empty when there is none."""
     if replicas is not None:
         return f"replicas: {replicas}"
     if disruption.consolidate_after == _NEVER:

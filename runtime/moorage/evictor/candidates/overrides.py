@@ -1,4 +1,4 @@
-"""What people say about a pod or node themselves, in annotations and labels.
+"""Annotations and labels by which people protect pods and nodes, or make pods disposable.
 
 Only a clear "no" leaves something unprotected that somebody has marked: ``removal-disabled: "yes"`` protects, and the
 finding says that it cannot be read. Only a clear ``"true"`` makes a pod disposable.
@@ -21,23 +21,23 @@ _NO = frozenset(("false", "False", "FALSE", "0", "f", "F"))
 
 
 class Mark(NamedTuple):
-    """A mark as somebody has written it."""
+    """A label or annotation as it is written."""
 
     key: str
     value: str
 
     @property
     def clear(self) -> bool:
-        """Whether it says yes, in so many words."""
+        """Whether its value clearly means yes."""
         return self.value == "true"
 
     def __str__(self) -> str:
-        """As it stands in a manifest."""
+        """Return it as a manifest has it."""
         return f'{self.key}: "{self.value[:60]}"'
 
 
 def removal_disabled(meta: ObjectMeta) -> Mark | None:
-    """What marks something as never to be removed, or None.
+    """Return the mark that forbids removal, or None.
 
     Args:
         meta: of a pod, a controller or a node; annotations and labels count alike.
@@ -50,12 +50,12 @@ def removal_disabled(meta: ObjectMeta) -> Mark | None:
 
 
 def disposable(meta: ObjectMeta) -> str:
-    """The annotation that makes a pod or Job disposable; empty when none does."""
+    """Return the annotation that makes a pod or Job disposable; empty when there is none."""
     return next((key for key in names.DISPOSABLE if meta.annotations.get(key) == "true"), "")
 
 
 def pod_marks(meta: ObjectMeta, now: datetime) -> Iterator[PodFinding]:
-    """What the annotations of other autoscalers hold a pod for."""
+    """Yield the annotations of other autoscalers that hold a pod."""
     safe = meta.annotations.get(names.SAFE_TO_EVICT)
     if safe in _NO:
         yield PodFinding(PodReason.SAFE_TO_EVICT)
@@ -65,13 +65,13 @@ def pod_marks(meta: ObjectMeta, now: datetime) -> Iterator[PodFinding]:
 
 
 def node_marks(meta: ObjectMeta, now: datetime) -> Iterator[NodeFinding]:
-    """What the annotations of other autoscalers keep a node for."""
+    """Yield the annotations of other autoscalers that keep a node."""
     for key in (names.DO_NOT_DISRUPT, names.SCALE_DOWN_DISABLED):
         yield from _kept(meta, key, now, NodeReason.NODE_KEPT_FOR_OTHERS, NodeReason.NODE_MARK_UNREADABLE)
 
 
 def _kept(meta: ObjectMeta, key: str, now: datetime, yes: R, odd: R) -> Iterator[Finding[R]]:
-    """What an annotation means that is ``"true"`` or, as Karpenter has it, a time since the object was made."""
+    """Read an annotation that is ``"true"`` or, for Karpenter, a time since the object was created."""
     value = meta.annotations.get(key)
     if value is None or value in _NO:
         return

@@ -21,7 +21,7 @@ _PASSING = frozenset((PodReason.BUDGET_SPENT, PodReason.BUDGET_STALE))
 
 
 class Pods:
-    """Judges pods.
+    """Judges what pods mean for their nodes.
 
     Args:
         view: what is known of the cluster.
@@ -38,7 +38,7 @@ class Pods:
         self._known: dict[Hashable, tuple[Stance, tuple[PodFinding, ...]]] = {}
 
     def judge(self, pod: Pod, node_rules: frozenset[str]) -> PodVerdict:
-        """What a pod means for the node it is on.
+        """Return the verdict on a pod.
 
         Args:
             pod: bound to a node, and one of the view's.
@@ -71,7 +71,7 @@ class Pods:
         return Stance.MOVES, (disposable,) if disposable else tuple(guarded)
 
     def _protected(self, pod: Pod, controllers: Controllers, subject: Subject) -> Iterator[PodFinding]:
-        """What holds a pod even if it is disposable: people's own words, and what could hide some."""
+        """What holds even a disposable pod: marks that people have set, and objects that may hide such a mark."""
         yield from _own_marks(pod, controllers)
         rule = decide(self._policy.rules, Setting.REMOVAL_DISABLED, subject)
         if rule is not None and rule.says[Setting.REMOVAL_DISABLED]:
@@ -81,7 +81,7 @@ class Pods:
             yield PodFinding(PodReason.OWNER_UNSEEN, controllers.unseen)
 
     def _budgeted(self, pod: Pod) -> Iterator[PodFinding]:
-        """What the API server would refuse its eviction for."""
+        """Why the API server would refuse the eviction."""
         return (found for found in self._budgets.against(pod) if found.reason not in self._waited_for)
 
     def _disposable(self, pod: Pod, controllers: Controllers, subject: Subject) -> PodFinding | None:
@@ -103,7 +103,7 @@ class Pods:
 
 
 def _aside(pod: Pod, controllers: Controllers) -> tuple[PodFinding, ...]:
-    """What is said of a pod that is never evicted; it is in the way only when people say so themselves."""
+    """The verdict on a pod that is never evicted; it holds its node only when people have marked it so."""
     if pod.finished:
         return (PodFinding(PodReason.FINISHED),)
     if pod.metadata.deletion_timestamp is not None:
@@ -116,7 +116,7 @@ def _aside(pod: Pod, controllers: Controllers) -> tuple[PodFinding, ...]:
 
 
 def _own_marks(pod: Pod, controllers: Controllers) -> Iterator[PodFinding]:
-    """What people have written on the pod or on one of its controllers."""
+    """Marks on the pod or on one of its controllers."""
     for what, meta in (("", pod.metadata), *((each.metadata.name, each.metadata) for each in controllers.found)):
         mark = overrides.removal_disabled(meta)
         if mark is not None:

@@ -1,4 +1,4 @@
-"""The settings that decide who may go."""
+"""The settings that decide which nodes may be emptied."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from moorage.evictor.rules import Rule
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the values or the EvictorConfig say; the defaults are theirs.
+    """Settings of the chart's values or of the EvictorConfig; the defaults are those of the values.
 
     Attributes:
         aggressive: aggressiveMode.

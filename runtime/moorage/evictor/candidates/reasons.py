@@ -1,4 +1,4 @@
-"""Why a node may go or not, and why a pod holds it or not: one enumeration each, with a sentence for people.
+"""Reasons about nodes and pods: two enumerations, each reason with a sentence for people.
 
 The names are constants: reports, metrics and ``docs/guides/evictor-rules.md`` have them, so they never change.
 """
@@ -21,7 +21,7 @@ class Stance(Enum):
 
 
 class PodReason(Enum):
-    """Every reason about a pod."""
+    """Reasons about a pod."""
 
     stance: Stance
     sentence: str
@@ -81,7 +81,7 @@ class PodReason(Enum):
 
 
 class NodeReason(Enum):
-    """Every reason why a node is not emptied that is not a pod's; ``receives``: whether pods may be moved to it."""
+    """Reasons against emptying a node other than its pods; ``receives``: whether pods may be moved to it."""
 
     receives: bool
     sentence: str
@@ -127,7 +127,7 @@ class Finding(NamedTuple, Generic[R]):
     detail: str = ""
 
     def __str__(self) -> str:
-        """The sentence a person reads."""
+        """Return the sentence for people."""
         return f"{self.reason.sentence} ({self.detail})" if self.detail else self.reason.sentence
 
 

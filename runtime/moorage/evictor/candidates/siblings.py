@@ -1,4 +1,4 @@
-"""Which pods are judged alike: siblings differ in nothing that is read here, so one verdict stands for all of them.
+"""Pods that are judged alike: they do not differ in any field that is read, so they share one verdict.
 
 Labels, annotations, owners and tolerations are compared by identity: caches keep equal ones once (``kube/compact.py``).
 Where nobody does, each pod is judged by itself.
@@ -15,7 +15,7 @@ from .budgets import ready
 
 
 def alike(pod: Pod, node_rules: frozenset[str]) -> Hashable:
-    """What pods that are judged alike have in common.
+    """Return a key that pods which are judged alike have in common.
 
     Args:
         pod: in memory as long as the result is in use.

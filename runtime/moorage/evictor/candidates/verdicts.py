@@ -1,4 +1,4 @@
-"""The answers: what a pod means for its node, and whether a node may go."""
+"""The verdicts on pods and nodes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class NodeVerdict(NamedTuple):
 
     @property
     def may_go(self) -> bool:
-        """Whether it may be emptied, and then marked for removal; an empty one, whether it may be marked."""
+        """Whether it may be emptied and marked for removal; an empty node: whether it may be marked."""
         return not self.findings and not self.holders
 
     @property
@@ -46,10 +46,10 @@ class NodeVerdict(NamedTuple):
 
     @property
     def empty(self) -> bool:
-        """Whether nothing would have to be moved."""
+        """Whether no pod would have to be moved."""
         return all(pod.stance is Stance.STAYS for pod in self.pods)
 
     @property
     def receives(self) -> bool:
-        """Whether pods of other nodes may be moved to it, as far as its own state says."""
+        """Whether pods of other nodes may be moved to it, as far as its own state decides."""
         return all(found.reason.receives for found in self.findings)

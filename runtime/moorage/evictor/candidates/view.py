@@ -1,4 +1,4 @@
-"""What is known of a cluster at one moment, and what cannot be seen of it."""
+"""What is known of a cluster at one moment, and which kinds and objects cannot be read."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class View:
     unread: Mapping[str, Mapping[str, Unread]] = field(default_factory=dict)
 
     def doubt(self, kind: str, key: str) -> str:
-        """Why it is not known what an object says, for people; empty when it is known, or known not to exist.
+        """Return why the content of an object is not known; empty when it is known, or known not to exist.
 
         Args:
             kind: ``Job``.

@@ -1,4 +1,4 @@
-"""Volumes whose data are on one node only."""
+"""Volumes whose data are on one node."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _OF_ONE_NODE = frozenset(("hostname", "node", "nodename", "node-name"))
 
 
 def claims(pod: Pod) -> list[str]:
-    """The PersistentVolumeClaims that a pod uses and that outlive it."""
+    """Return the PersistentVolumeClaims of a pod that outlive it."""
     return [each.persistent_volume_claim.claim_name for each in pod.spec.volumes if each.persistent_volume_claim]
 
 
 def local(pod: Pod, view: View) -> Iterator[PodFinding]:
-    """The volumes that hold a pod where it is.
+    """Return the volumes that hold a pod on its node.
 
     An emptyDir does not, unless the pod's author has listed the volumes that are safe to lose, and left it out. Nor
     does a generic ephemeral volume: it goes with its pod.
@@ -60,7 +60,7 @@ def _of_claim(pod: Pod, name: str, view: View) -> Iterator[PodFinding]:
 
 
 def _on_one_node(volume: PersistentVolume) -> bool:
-    """Whether it says so itself, or can be reached from one node only, as those of local drivers can."""
+    """Whether a volume is local, or only one node can reach it, as with drivers for local volumes."""
     spec = volume.spec
     if spec.local is not None or spec.host_path is not None:
         return True

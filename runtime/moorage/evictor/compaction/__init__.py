@@ -1,4 +1,4 @@
-"""Choosing: the nodes that could go at the same time, where their pods would fit, and why not the others; no I/O."""
+"""Compaction: which nodes can be emptied at the same time, where their pods fit, and why other nodes stay. No I/O."""
 
 from .choose import Cluster, choose
 from .history import History

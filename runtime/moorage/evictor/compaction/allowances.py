@@ -1,4 +1,4 @@
-"""What may be evicted in one go: what PodDisruptionBudgets allow, and how often an owner may be disturbed."""
+"""What one cycle may evict: what PodDisruptionBudgets allow, and how often an owner may be disturbed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .reasons import KeptFinding, KeptReason
 
 
 class Allowance(NamedTuple):
-    """One of them.
+    """One limit on evictions.
 
     Attributes:
         reason: why a node is kept when it is used up.
@@ -24,7 +24,7 @@ class Allowance(NamedTuple):
 
 
 class Allowances:
-    """All of them, used up as nodes are chosen.
+    """All limits; they are used up as nodes are chosen.
 
     Args:
         known: by the keys that loads have.
@@ -35,7 +35,7 @@ class Allowances:
         self._used: Counter[str] = Counter()
 
     def against(self, load: Load) -> list[KeptFinding]:
-        """Why a node cannot be emptied as well."""
+        """Return why a node cannot be emptied in addition."""
         found = []
         for key, count in load.spends.items():
             known = self._known[key]
@@ -46,13 +46,13 @@ class Allowances:
         return found
 
     def allow(self, load: Load) -> bool:
-        """Whether a node can be emptied as well."""
+        """Whether a node can be emptied in addition."""
         return all(self._used[key] + count <= self._known[key].left for key, count in load.spends.items())
 
     def take(self, load: Load) -> None:
-        """Use up what emptying a node needs."""
+        """Use up the evictions of a node."""
         self._used.update(load.spends)
 
     def give_back(self, load: Load) -> None:
-        """Take that back."""
+        """Undo ``take``."""
         self._used.subtract(load.spends)

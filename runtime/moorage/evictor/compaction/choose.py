@@ -1,4 +1,4 @@
-"""Chooses the nodes to empty: those that are worth most and whose pods all fit elsewhere at the same time."""
+"""Chooses the nodes to empty: those of the highest price whose pods all fit elsewhere at the same time."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from .replacements import Replacements
 from .result import Emptied, Plan
 from .search import Search
 from .settings import Settings
-from .simulation import Replay, confirms
+from .simulation import Simulation, confirms
 from .step_budget import Budget, never
-from .targets import Places
+from .targets import Targets
 
 _SEARCHED = 0.5
 """The part of the steps that looking at all nodes at once may take; the rest is for moving pods one by one."""
@@ -34,7 +34,7 @@ _SEARCHED = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """What is chosen from.
+    """The input of the choice.
 
     Attributes:
         snapshot: the nodes and pods, as fit has them. Nothing of it is changed in the end.
@@ -53,7 +53,7 @@ class Cluster:
 
 
 def choose(cluster: Cluster, settings: Settings, history: History, stopped: Callable[[], bool] = never) -> Plan:
-    """The nodes to empty in one cycle.
+    """Return the plan of one cycle.
 
     Args:
         cluster: what is chosen from.
@@ -72,7 +72,7 @@ def choose(cluster: Cluster, settings: Settings, history: History, stopped: Call
 
 
 class _Choice:
-    """One run."""
+    """One run of the choice."""
 
     def __init__(self, cluster: Cluster, settings: Settings, history: History, stopped: Callable[[], bool]) -> None:
         self._cluster = cluster
@@ -83,7 +83,7 @@ class _Choice:
         self._kept: Findings = {}
         self._chosen: list[Emptied] = []
         self._unplaced: tuple[str, ...] = ()
-        self._places = Places(cluster.snapshot, cluster.view.nodes, cluster.verdicts, settings)
+        self._places = Targets(cluster.snapshot, cluster.view.nodes, cluster.verdicts, settings)
 
     def plan(self) -> Plan:
         verdicts = self._cluster.verdicts
@@ -104,7 +104,7 @@ class _Choice:
         )
 
     def _why_nothing(self) -> KeptFinding | None:
-        """What speaks against every node for the moment."""
+        """Why no node is emptied at the moment."""
         verdicts, view = self._cluster.verdicts, self._cluster.view
         newest = _arrived_since(view.now - self._settings.quiet_period, view, verdicts)
         if newest:
@@ -123,7 +123,7 @@ class _Choice:
         going = (name for name, verdict in self._cluster.verdicts.items() if verdict.may_go and name not in may_go)
         self._kept |= {name: (KeptFinding(KeptReason.UNSEEN),) for name in going}
         mark = snapshot.mark()
-        room = pending_pods.keep_room(snapshot, view, replacements, mask, self._places.receiving)
+        room = pending_pods.reserve_room(snapshot, view, replacements, mask, self._places.receiving)
         self._unplaced = room.unplaced
         snapshot.withhold(self._places.withheld())
         gathering = Gathering(view, self._history, replacements, midway=self._settings.midway)
@@ -145,8 +145,8 @@ class _Choice:
         if room.placed:
             self._confirm(loads, room)
 
-    def _confirm(self, loads: list[Load], room: pending_pods.Kept) -> None:
-        """Leave out what fits only as long as pods that wait are where room is kept for them, or are not."""
+    def _confirm(self, loads: list[Load], room: pending_pods.ReservedRoom) -> None:
+        """Leave out nodes whose plan is wrong with, or without, the pending pods."""
         snapshot, pods = self._cluster.snapshot, {one.key: one.pod for load in loads for one in load.moving}
         while True:
             for there in ((), room.placed):
@@ -179,19 +179,19 @@ class _Choice:
         return not against
 
     def _leave_empty(self, loads: list[Load]) -> None:
-        """Choose the nodes that are empty already, and let nothing come to them."""
+        """Choose the nodes that are empty already, and move no pods to them."""
         empty = [load for load in loads if not load.moving]
         self._chosen = [Emptied(load.name, load.price, ()) for load in sorted(empty, key=lambda load: load.name)]
         self._places.close(load.slot for load in empty)
 
     def _repeat(self, problem: Problem, loads: list[Load], allowances: Allowances, limit: int) -> bool:
-        """Empty all nodes as it was proposed; returns whether that can be."""
+        """Empty all nodes as proposed; return whether that is possible."""
         slots, proposed = self._cluster.snapshot.nodes.slots, self._cluster.proposed
         places = {key: slots[node] for key, node in proposed.items() if node in slots}
         if not all(one.key in places for load in loads for one in load.moving):
             return False
         mark = self._cluster.snapshot.mark()
-        replay = Replay(self._cluster.snapshot, self._places, self._budget)
+        replay = Simulation(self._cluster.snapshot, self._places, self._budget)
         emptying = Emptying(loads, problem, replay, allowances, limit)
         if emptying.repeat(places):
             self._cluster.snapshot.release(mark)
@@ -206,7 +206,7 @@ class _Choice:
         found = search.run(part)
         self._budget.spend(part.used)
         self._budget.cut_off |= part.cut_off
-        replay = Replay(self._cluster.snapshot, self._places, self._budget)
+        replay = Simulation(self._cluster.snapshot, self._places, self._budget)
         emptying = Emptying(loads, problem, replay, allowances, limit)
         emptying.take_over(found)
         emptying.extend(search.order())
@@ -215,7 +215,7 @@ class _Choice:
 
 
 def _arrived_since(since: datetime, view: View, verdicts: Mapping[str, NodeVerdict]) -> str:
-    """The newest of the nodes that have come since, for people; empty when none has.
+    """The newest node since a time, for people; empty when there is none.
 
     Virtual nodes come with each pod, and say nothing about the cluster's size.
     """

@@ -1,4 +1,4 @@
-"""Turns a proposal into what is true: nodes that are emptied in a simulation, and why the others are not."""
+"""Checks a proposal in the simulation: which nodes can be emptied, and why the others cannot."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from .loads import Load
 from .problem import Problem
 from .reasons import KeptFinding, KeptReason
 from .result import Emptied
-from .search import Found
-from .simulation import Replay
+from .search import Proposal
+from .simulation import Simulation
 
 Findings = dict[str, tuple[KeptFinding, ...]]
 
 
 class Emptying:
-    """Empties nodes in the simulation: those that were found together, then whichever others still can be.
+    """Empties nodes in the simulation: first those that the search proposes, then any other that still can be.
 
     Args:
         loads: the nodes that could go.
@@ -30,7 +30,9 @@ class Emptying:
         kept: why the others are not.
     """
 
-    def __init__(self, loads: list[Load], problem: Problem, replay: Replay, allowances: Allowances, limit: int) -> None:
+    def __init__(
+        self, loads: list[Load], problem: Problem, replay: Simulation, allowances: Allowances, limit: int
+    ) -> None:
         self._loads = loads
         self._problem = problem
         self._replay = replay
@@ -40,8 +42,8 @@ class Emptying:
         self.chosen: list[Emptied] = []
         self.kept: Findings = {}
 
-    def take_over(self, found: Found) -> None:
-        """Empty what was found, as far as it is true.
+    def take_over(self, found: Proposal) -> None:
+        """Empty the proposed nodes as far as the simulation allows it.
 
         Args:
             found: a set of nodes, and about where their pods would go.
@@ -53,7 +55,7 @@ class Emptying:
             self._try(number, [targets[group].pop() if targets.get(group) else None for group in groups])
 
     def repeat(self, places: Mapping[str, int]) -> bool:
-        """Empty all of them as before, up to the first that cannot be.
+        """Empty the nodes as before, up to the first that cannot be emptied.
 
         Args:
             places: the slots where pods are to go, by their keys; where one does not fit it may go elsewhere.
@@ -69,7 +71,7 @@ class Emptying:
         return True
 
     def extend(self, order: list[int]) -> None:
-        """Empty whichever of the others still can be.
+        """Empty any of the other nodes that still can be.
 
         Args:
             order: the loads, in the order in which they are tried.

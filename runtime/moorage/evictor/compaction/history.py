@@ -1,4 +1,4 @@
-"""How many evictions each owner has seen of late: remembered across cycles and restarts."""
+"""The recent evictions of each owner. They are remembered across cycles and restarts."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ class History:
     times: Mapping[str, tuple[datetime, ...]] = field(default_factory=dict)
 
     def since(self, moment: datetime) -> History:
-        """What is not older than a moment."""
+        """Return the evictions that are not older than a time."""
         kept = {owner: tuple(time for time in times if time > moment) for owner, times in self.times.items()}
         return History({owner: times for owner, times in kept.items() if times})
 
     def count(self, owner: str) -> int:
-        """How many evictions of an owner are remembered."""
+        """Return the number of evictions of an owner."""
         return len(self.times.get(owner, ()))
 
     def with_evictions(self, owners: Iterable[str], now: datetime) -> History:
-        """The same with evictions of now.
+        """Return the history with evictions of now.
 
         Args:
             owners: the owner of each pod.
@@ -42,7 +42,7 @@ class History:
         return History(times)
 
     def left(self, owner: str, replicas: int) -> int:
-        """How many more evictions an owner may see.
+        """Return how many more evictions an owner may have.
 
         Args:
             owner: its uid.
@@ -51,12 +51,12 @@ class History:
         return max(0, max(1, replicas) - self.count(owner))
 
     def as_status(self) -> dict[str, list[str]]:
-        """What is written down, in an order that does not change by itself."""
+        """Return the form that the status has, in a stable order."""
         return {owner: [time.isoformat() for time in times] for owner, times in sorted(self.times.items())}
 
     @classmethod
     def from_status(cls, written: Any, now: datetime, window: timedelta) -> History:
-        """Read what was written down.
+        """Read the form that the status has.
 
         What cannot be read counts as an eviction of now: a restart must not make anybody evictable.
 

@@ -1,4 +1,4 @@
-"""Gathers what would have to be moved, from the verdicts on who may go."""
+"""Collects the pods that would have to be moved, from the verdicts."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Gathering:
         self.allowances: dict[str, Allowance] = {}
 
     def load(self, verdict: NodeVerdict, slot: int, price: float, move_price: float) -> Load | list[KeptFinding]:
-        """What would have to be moved from a node, or why that cannot be.
+        """Return the load of a node, or why it cannot be moved.
 
         Args:
             verdict: on a node that may go.
@@ -96,6 +96,6 @@ class Gathering:
 
 
 def slots(snapshot: Snapshot, verdicts: Mapping[str, NodeVerdict]) -> dict[str, int]:
-    """The slots of the nodes that may be emptied and that the snapshot knows."""
+    """Return the slots of the nodes that may be emptied and that the snapshot has."""
     known = snapshot.nodes.slots
     return {name: known[name] for name, verdict in verdicts.items() if verdict.may_go and name in known}

@@ -1,4 +1,4 @@
-"""What would have to be moved from each node, and what that uses up."""
+"""The pods that would have to be moved from each node, and the evictions that this uses up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fills nodes with pods of many kinds at once, in several ways: no way of packing is best for all clusters.
+"""Fills nodes with pods of many kinds at once, in several ways: no single way is best for all clusters.
 
 *By node*: node by node, always the kind of pod that comes closest to what is left of the node, over all resources,
 weighed by how scarce each is: a node that has much memory and little CPU left gets pods that want it so. That is the
@@ -32,7 +32,7 @@ _LOOKED_AT = 12
 
 
 class Way(Enum):
-    """How nodes are filled."""
+    """A way to fill nodes."""
 
     BY_NODE = "by node, those with least room first"
     BY_POD = "by pod"
@@ -40,7 +40,7 @@ class Way(Enum):
 
 
 class Packing:
-    """Pods of nodes that are to be emptied, on other nodes.
+    """Places the pods of nodes that are to be emptied on other nodes.
 
     Args:
         problem: the numbers.
@@ -77,7 +77,7 @@ class Packing:
         self._push: Floats = (self._weight @ share**2) * self._favour
 
     def run(self, way: Way, budget: Budget) -> None:
-        """Place as many as can be.
+        """Place as many pods as possible.
 
         Args:
             way: how.
@@ -94,7 +94,7 @@ class Packing:
             self._make_room(budget)
 
     def take_out(self, groups: Counts, counts: Counts, slot: int) -> None:
-        """Leave the pods of a node where they are; others may go to it again."""
+        """Leave the pods of a node where they are; the node receives pods again."""
         self._open[slot] = True
         for group, count in zip(groups.tolist(), counts.tolist(), strict=True):
             spare = min(count, int(self.left[group]))
@@ -107,7 +107,7 @@ class Packing:
                 surplus -= back
 
     def fill_up(self, budget: Budget) -> None:
-        """Place what is left over where there is room by now.
+        """Place pods that are left over where there is room by now.
 
         Args:
             budget: of steps.
@@ -116,13 +116,13 @@ class Packing:
             self._place(group, budget)
 
     def has_room_for(self, demand: Amounts, slot: int) -> bool:
-        """Whether the room of all nodes together would be enough if one more were emptied."""
+        """Whether all nodes together have enough room for the pods of one more node."""
         there = self._problem.room[:, slot] - self._room[:, slot]
         rest = self._room[:, self._open].sum(axis=1) - self._room[:, slot]
         return bool((demand + there <= rest).all())
 
     def add(self, groups: Counts, counts: Counts, slot: int, budget: Budget) -> bool:
-        """Place the pods of one more node, and those that were to go to it; returns whether all of them fit."""
+        """Place the pods of one more node, and the pods placed on it; return whether all of them fit."""
         self._journal = []
         self._open[slot] = False
         self.left[groups] += counts
@@ -141,7 +141,7 @@ class Packing:
     # --- by node ---
 
     def _fill(self, slot: int, budget: Budget) -> bool:
-        """Fill a node, and say whether the steps were enough."""
+        """Fill a node; return whether the steps were enough."""
         asked = self._problem.asked
         groups = np.flatnonzero(self._problem.takes[slot] & (self.left > 0))
         while True:
@@ -155,7 +155,7 @@ class Packing:
             groups = groups[~closest]
 
     def _fill_with(self, groups: Counts, slot: int, budget: Budget) -> bool:
-        """Fill a node with some kinds until none of them fits; those that no longer do are left out as it fills.
+        """Fill a node with pods of some groups until none of them fits.
 
         Next comes the kind that is closest to what is left of the node.
         """
@@ -200,7 +200,7 @@ class Packing:
             self._put(group, slot, 1)
 
     def _tightest(self, group: int, but: int = -1) -> int | None:
-        """The node that a pod fits and that it leaves with least."""
+        """The node that a pod fits with the least left over."""
         able = self._able(group)
         if but >= 0:
             able[but] = False
@@ -211,7 +211,7 @@ class Packing:
         return int(slots[int((self._weight @ rest**2).argmin())])
 
     def _able(self, group: int) -> Bools:
-        """Where one more pod of a group fits."""
+        """The nodes where one more pod of a group fits."""
         able: Bools = self._problem.fits[group] & self._open
         for row, asked in enumerate(self._problem.asked[:, group]):
             if asked:
@@ -224,7 +224,7 @@ class Packing:
     # --- what is left over ---
 
     def _make_room(self, budget: Budget) -> None:
-        """Place what is left over where a pod that is placed can go elsewhere for it."""
+        """Place pods that are left over where a placed pod can move elsewhere."""
         lacking = np.flatnonzero(self.left)
         for group in lacking[np.argsort(-self._size[lacking], kind="stable")]:
             while self.left[group] and budget.spend():
@@ -236,7 +236,7 @@ class Packing:
                 self._put(int(group), slot, 1)
 
     def _swap(self, group: int, budget: Budget) -> int | None:
-        """Move a smaller pod from a node to another, so that one of a group fits there: where least is missing."""
+        """Move a smaller pod to another node so that one of a group fits, where the least is missing."""
         asked = self._problem.asked
         missing = np.maximum(asked[:, group, None] - self._room, 0)
         slots = np.flatnonzero(self._problem.fits[group] & self._open)
@@ -275,6 +275,6 @@ class Packing:
 
 
 def _within(asked: Amounts, room: Amounts) -> Bools:
-    """Which columns are no larger than what there is."""
+    """Which columns are no larger than what is left."""
     found: Bools = np.logical_and.reduce(asked <= room[:, None])
     return found

@@ -1,4 +1,4 @@
-"""Keeps room for pods that have no node yet: those that wait for one, and those that their controllers are to make."""
+"""Reserves room for pending pods, and for pods that controllers are still to create."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from .replacements import Replacements
 _MAKERS = (("ReplicaSet", "apps/v1"), ("ReplicationController", "v1"))
 
 
-class Waiting(NamedTuple):
-    """A pod that waits, and where it would fit."""
+class PendingPod(NamedTuple):
+    """A pending pod, and the node that it fits."""
 
     key: str
     pod: Pod
     node: str
 
 
-class Kept(NamedTuple):
-    """Room that is kept.
+class ReservedRoom(NamedTuple):
+    """The room that pending pods take.
 
     Attributes:
         placed: for whom, in the order in which they get it.
@@ -35,13 +35,15 @@ class Kept(NamedTuple):
         unplaced: the pods that fit nowhere, for which none is kept.
     """
 
-    placed: tuple[Waiting, ...]
+    placed: tuple[PendingPod, ...]
     on: dict[str, str]
     unplaced: tuple[str, ...]
 
 
-def keep_room(snapshot: Snapshot, view: View, replacements: Replacements, may_go: Bools, open_to: Bools) -> Kept:
-    """Put the pods that wait where they would fit, on nodes that stay if there are any.
+def reserve_room(
+    snapshot: Snapshot, view: View, replacements: Replacements, may_go: Bools, open_to: Bools
+) -> ReservedRoom:
+    """Place pending pods where they fit, on nodes that stay if possible.
 
     Args:
         snapshot: the cluster, in a simulation.
@@ -50,7 +52,7 @@ def keep_room(snapshot: Snapshot, view: View, replacements: Replacements, may_go
         may_go: the slots of the nodes that may be emptied.
         open_to: the slots of the nodes that receive pods.
     """
-    placed: list[Waiting] = []
+    placed: list[PendingPod] = []
     on: dict[str, str] = {}
     unplaced: list[str] = []
     hopeless: set[int] = set()  # room gets less only, so what a pod does not find its like will not find
@@ -67,15 +69,15 @@ def keep_room(snapshot: Snapshot, view: View, replacements: Replacements, may_go
                 unplaced.append(key)
                 continue
         snapshot.place(pod, node, key=key)
-        placed.append(Waiting(key, pod, node))
+        placed.append(PendingPod(key, pod, node))
         owner = pod.metadata.controller()
         if owner is None or owner.kind != "DaemonSet":
             on.setdefault(node, key)
-    return Kept(tuple(placed), on, tuple(unplaced))
+    return ReservedRoom(tuple(placed), on, tuple(unplaced))
 
 
 def _pending(view: View) -> Iterator[tuple[str, Pod]]:
-    """The pods that wait for a node, the most important first. Those with gates do not wait for one yet."""
+    """The pending pods, by priority; pods with scheduling gates are not pending yet."""
     waiting = [
         pod
         for pod in view.pods
@@ -89,7 +91,7 @@ def _pending(view: View) -> Iterator[tuple[str, Pod]]:
 
 
 def _missing(view: View, replacements: Replacements) -> Iterator[tuple[str, Pod]]:
-    """The pods that controllers are still to make, evicted ones among them."""
+    """The pods that controllers are still to create, replacements of evicted pods among them."""
     there: Counter[str] = Counter()
     for pod in view.pods:
         owner = pod.metadata.controller()

@@ -1,4 +1,4 @@
-"""What nodes cost: money where it is known for all of them, else units of a model; never money that nobody stated."""
+"""Prices of nodes: money when it is known for all of them, else units of a model."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _GIB = 2**30
 
 
 class Unit(Enum):
-    """In what prices are."""
+    """The unit of prices."""
 
     MONEY = "money"
     MODEL = "units"
@@ -52,7 +52,7 @@ class Priced(NamedTuple):
 
     @property
     def average(self) -> float:
-        """What a node costs on average."""
+        """Return the average price of a node."""
         return self.total / max(len(self.of), 1)
 
 
@@ -73,7 +73,7 @@ class Prices:
     spot_discount: float = 0.5
 
     def of(self, nodes: Iterable[Node]) -> Priced:
-        """What nodes cost: money only when it is known for each of them, so that sums mean something."""
+        """Return the prices of nodes: money only when it is known for each of them, so that sums mean something."""
         nodes = list(nodes)
         stated = {node.metadata.name: self._stated(node) for node in nodes}
         unknown = tuple(sorted(name for name, price in stated.items() if price is None))
@@ -96,7 +96,7 @@ class Prices:
 
 
 def amount(text: str) -> float | None:
-    """The price that a text states; None when it states none."""
+    """Read a price; None when the text is none."""
     try:
         found = float(text)
     except ValueError:
@@ -105,11 +105,11 @@ def amount(text: str) -> float | None:
 
 
 def instance_type(node: Node) -> str:
-    """The instance type of a node by its label; empty when it has none."""
+    """Return the instance type label of a node; empty without it."""
     labels = node.metadata.labels
     return next((labels[key] for key in _TYPE_LABELS if key in labels), "")
 
 
 def is_spot(node: Node) -> bool:
-    """Whether a node can be taken away at any time."""
+    """Whether the provider may take the node away at any time."""
     return any(node.metadata.labels.get(key) == value for key, value in SPOT_LABELS)

@@ -1,4 +1,4 @@
-"""The choice in numbers: what nodes have left, what would have to be moved, and where each kind of it may go.
+"""The choice in numbers: what nodes have left, what has to be moved, and where each group of pods may go.
 
 Pods that ask for the same, and may go to the same nodes, are one group. What is decided here is checked pod by pod
 afterwards (``simulation``): these numbers know resources exactly, and of the rest as much as can be said of a node by
@@ -21,7 +21,7 @@ from moorage.scheduling.pod_class import PodClass
 
 from . import relations
 from .loads import Load
-from .targets import Places
+from .targets import Targets
 
 Counts = npt.NDArray[np.int64]
 
@@ -49,7 +49,7 @@ class Problem:
         group_of: for each load, the group of each of its pods.
     """
 
-    def __init__(self, snapshot: Snapshot, places: Places, loads: Sequence[Load]) -> None:
+    def __init__(self, snapshot: Snapshot, places: Targets, loads: Sequence[Load]) -> None:
         self._snapshot = snapshot
         self._places = places
         self.unbounded = relations.UNBOUNDED
@@ -76,13 +76,13 @@ class Problem:
         self.of = [_counted(groups) for groups in self.group_of]
 
     def demand(self, load: int) -> Amounts:
-        """What all pods of a load ask for, by resource."""
+        """Return the sum of the requests of a load's pods, by resource."""
         groups, counts = self.of[load]
         found: Amounts = self.asked[:, groups] @ counts
         return found
 
     def hopeless(self) -> set[int]:
-        """The groups of which a pod fits nowhere, not even as things are."""
+        """Return the groups whose pods fit no node, not even as the cluster is now."""
         found = np.arange(len(self.fits))
         scale = np.maximum(self.room.max(axis=1), 1)
         roomiest = np.argsort(-(self.room / scale[:, None]).min(axis=0), kind="stable")
@@ -94,14 +94,14 @@ class Problem:
         return set(found.tolist())
 
     def largest_first(self, load: int) -> list[int]:
-        """The places of a load's pods, those first that ask for most of what there is."""
+        """Return the indices of a load's pods, those with the largest share of all resources first."""
         whole = np.maximum(self.room.sum(axis=1), 1)
         size = (self.asked / whole[:, None]).sum(axis=0)
         groups = self.group_of[load]
         return sorted(range(len(groups)), key=lambda place: (-size[groups[place]], place))
 
     def _merge(self) -> None:
-        """Make one group of those that differ in nothing that is known here: workloads often ask for the same."""
+        """Merge groups that do not differ in any number: workloads often request the same."""
         numbers: dict[Hashable, int] = {}
         first: list[int] = []
         new: list[int] = []
@@ -127,7 +127,7 @@ class Problem:
         return groups
 
     def _know(self, pod: Pod) -> tuple[PodClass, tuple[str, ...]]:
-        """The class of a replacement, which siblings have in common, and the domains that it should stay in."""
+        """The pod class of a replacement, and the topology keys whose domain it should stay in."""
         pod_class = self._snapshot.class_of(pod)
         found = self._known[id(pod)] = (pod_class, relations.kept_domains(pod_class, self._snapshot.nodes))
         return found

@@ -1,4 +1,4 @@
-"""Why a node is not emptied that may be, as far as the set of all nodes decides it. The names never change."""
+"""Reasons why a node that may be emptied is not: the choice among all nodes decides them. Names never change."""
 
 from __future__ import annotations
 
@@ -43,5 +43,5 @@ class KeptFinding(NamedTuple):
     pod: str = ""
 
     def __str__(self) -> str:
-        """The sentence a person reads."""
+        """Return the sentence for people."""
         return f"{self.reason.sentence} ({self.detail})" if self.detail else self.reason.sentence

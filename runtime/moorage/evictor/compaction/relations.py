@@ -1,4 +1,4 @@
-"""What can be said of pods that mind other pods before all of them have moved.
+"""What affinity and topology spread allow before the pods have moved.
 
 A pod that stays in its zone changes nothing for those that count zones; a pod that minds only its own node is asked
 about each node by itself. What is left is found out pod by pod.
@@ -14,14 +14,14 @@ UNBOUNDED = 2**31
 
 
 def kept_domains(pod_class: PodClass, nodes: NodeTable) -> tuple[str, ...]:
-    """The topology keys whose value a pod of this class should keep: those that stand for more than one node."""
+    """Return the topology keys whose value a pod should keep: those whose domains have more than one node."""
     keys = {constraint.topology_key for constraint in pod_class.constraints}
     keys |= {term.topology_key for term in pod_class.affinity}
     return tuple(sorted(key for key in keys if not _single(key, nodes)))
 
 
 def by_node(pod_class: PodClass, nodes: NodeTable) -> bool:
-    """Whether all that the class minds is what is on the node itself."""
+    """Whether the terms and constraints of the class concern single nodes only."""
     keys = {constraint.topology_key for constraint in pod_class.constraints}
     keys |= {term.topology_key for term in (*pod_class.affinity, *pod_class.anti_affinity)}
     keys |= {carriers.term.topology_key for carriers in pod_class.repelled_by}
@@ -29,7 +29,7 @@ def by_node(pod_class: PodClass, nodes: NodeTable) -> bool:
 
 
 def most(pod_class: PodClass, nodes: NodeTable) -> int:
-    """How many pods of the class a node may take."""
+    """Return how many pods of the class one node may take."""
     if pod_class.ports or any(_against_itself(pod_class, term.topology_key, nodes) for term in pod_class.anti_affinity):
         return 1
     skews = [c.max_skew for c in pod_class.constraints if c.own and _single(c.topology_key, nodes)]
@@ -43,5 +43,5 @@ def _against_itself(pod_class: PodClass, key: str, nodes: NodeTable) -> bool:
 
 
 def _single(key: str, nodes: NodeTable) -> bool:
-    """Whether each value of a label stands for about one node."""
+    """Whether each value of a label is that of about one node."""
     return 2 * len(nodes.label(key).index) > len(nodes.slots)

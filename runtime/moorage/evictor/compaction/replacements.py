@@ -1,4 +1,4 @@
-"""The pod that comes when another one is evicted: made from its owner's template as it is now, by who makes pods.
+"""Replacements: the pod that a controller creates when a pod is evicted, from the owner's template as it is now.
 
 Pods of a ReplicaSet are made alike, so one replacement stands for all of them: the youngest that nobody has changed
 since it was made, because admission has added to it what it will add to the next. An in-place resize does not come
@@ -39,7 +39,7 @@ class Replacements:
                     self._fresh[owner.uid] = pod
 
     def of(self, pod: Pod, made: Made) -> Pod:
-        """The pod that replaces one; it is on no node, and its key is nobody's.
+        """Return the replacement of a pod; it is on no node, and its key is not that of any pod.
 
         Args:
             pod: the one that goes.
@@ -52,7 +52,7 @@ class Replacements:
         return found
 
     def of_owner(self, owner: OwnerReference) -> Pod | None:
-        """The next pod of an owner; None when neither a template nor a pod of it is known."""
+        """Return the next pod of an owner; None when neither a template nor a pod of it is known."""
         found = self._known.get(owner.uid)
         if found is None:
             fresh, template = self._fresh.get(owner.uid), self._templates.get(owner.uid)
@@ -67,13 +67,13 @@ class Replacements:
         return found
 
     def _known_well(self, owner: str) -> bool:
-        """Whether anything but pods that have been changed since says what an owner makes."""
+        """Whether a template or an unchanged pod shows what an owner creates."""
         fresh = self._fresh.get(owner)
         return owner in self._templates or (fresh is not None and _untouched(fresh))
 
 
 def _untouched(pod: Pod) -> bool:
-    """Whether nobody has changed a pod since it was made."""
+    """Whether a pod is as it was created."""
     return pod.metadata.generation <= 1
 
 
@@ -93,7 +93,7 @@ def _anew(pod: Pod, name: str) -> Pod:
 
 
 def _merged(template: Pod, fresh: Pod) -> Pod:
-    """The template with what a pod has that was made from it, or from the one before."""
+    """The template with what admission has added to a pod of this template or of the one before."""
     spec, more, as_made = template.spec, fresh.spec, _untouched(fresh)
     changes = {
         "containers": _containers(spec.containers, more.containers, as_made=as_made),
@@ -113,14 +113,14 @@ def _merged(template: Pod, fresh: Pod) -> Pod:
 
 
 def _containers(wanted: tuple[Container, ...], have: tuple[Container, ...], *, as_made: bool) -> tuple[Container, ...]:
-    """Those of the template, each at its largest, and those that somebody else has added."""
+    """The containers of the template, each at its largest, and those that admission has added."""
     known = {container.name: container for container in have}
     merged = [_larger(container, known.pop(container.name, None), as_made=as_made) for container in wanted]
     return (*merged, *(container for container in have if container.name in known))
 
 
 def _larger(container: Container, other: Container | None, *, as_made: bool) -> Container:
-    """What a container will ask for; requests that were changed later count only where the template has none."""
+    """The container with the larger requests; requests that were resized count only where the template has none."""
     if other is None:
         return container
     requests: Quantities = dict(container.resources.requests)

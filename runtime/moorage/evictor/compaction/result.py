@@ -1,4 +1,4 @@
-"""What was chosen, and why the rest was not."""
+"""The plan: which nodes are chosen, and why the others are not."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .reasons import KeptFinding
 
 
 class Move(NamedTuple):
-    """Where a pod's replacement would go.
+    """The node that the replacement of a pod fits.
 
     Attributes:
         pod: the pod that is evicted, ``namespace/name``.
@@ -64,10 +64,10 @@ class Plan:
 
     @property
     def freed(self) -> float:
-        """What the chosen nodes cost."""
+        """The price of the chosen nodes."""
         return sum(node.price for node in self.chosen)
 
     @property
     def moved(self) -> int:
-        """How many pods are moved for it."""
+        """The number of pods that move."""
         return sum(len(node.moves) for node in self.chosen)

@@ -1,4 +1,4 @@
-"""Which workloads are being rolled out: their pods come and go by themselves, so they are left where they are."""
+"""Workloads in a rollout: their pods come and go by themselves, so the evictor leaves them alone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _ROLLED_OUT = frozenset(("Deployment", "StatefulSet"))
 
 
 def under_way(controllers: Controllers, *, midway: bool = False) -> str:
-    """What of a pod's controllers is in the middle of a rollout, for people; empty when nothing is.
+    """Return the controller that is in a rollout, for people; empty when none is.
 
     Args:
         controllers: the pod's.

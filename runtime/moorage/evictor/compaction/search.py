@@ -1,4 +1,4 @@
-"""Which nodes could go together, and about where their pods would: the part of choosing that looks at all at once.
+"""Searches for the set of nodes to empty, for all nodes at once and in numbers.
 
 Nodes are ordered by what they are worth for the room that would go with them, and a first part of that order is
 emptied in one attempt: its pods are packed into the room of all others. The room in all is a bound on how large that
@@ -40,7 +40,7 @@ That belongs to the method, as do the sizes of parts: more steps would change no
 """
 
 
-class Found(NamedTuple):
+class Proposal(NamedTuple):
     """A set of nodes.
 
     Attributes:
@@ -54,11 +54,11 @@ class Found(NamedTuple):
     gain: float
 
 
-_NOTHING = Found((), MappingProxyType({}), 0.0)
+_NOTHING = Proposal((), MappingProxyType({}), 0.0)
 
 
 class Search:
-    """Looks for the set worth most.
+    """Searches for the set of the highest price.
 
     Args:
         problem: the numbers.
@@ -80,8 +80,8 @@ class Search:
             for group in counts:
                 self._with.setdefault(group, []).append(number)
 
-    def run(self, budget: Budget) -> Found:
-        """The best set that was found within a budget."""
+    def run(self, budget: Budget) -> Proposal:
+        """Return the best set that the search finds within a budget."""
         order, bound = self._part_of(self.order())
         best = _NOTHING
         for way in Way if bound else ():
@@ -92,7 +92,7 @@ class Search:
                 break
         return best
 
-    def _in_one_way(self, order: list[int], bound: int, way: Way, budget: Budget) -> Found:
+    def _in_one_way(self, order: list[int], bound: int, way: Way, budget: Budget) -> Proposal:
         best: tuple[list[int], Packing] | None = None
         best_gain = 0.0
         for part in _PARTS:
@@ -109,12 +109,12 @@ class Search:
             return _NOTHING
         kept, packing = best
         self._add(order, kept, packing, budget)
-        return Found(tuple(kept), _by_group(packing.placed), self._gain(kept))
+        return Proposal(tuple(kept), _by_group(packing.placed), self._gain(kept))
 
     def _without_the_stuck(
         self, order: list[int], chosen: list[int], way: Way, budget: Budget
     ) -> tuple[list[int], Packing, float]:
-        """Empty some nodes; where many stay for pods that few nodes have room for, others instead of those."""
+        """Empty some nodes; replace those that stay for pods which few nodes have room for."""
         most: dict[int, int] = {}
         kept, packing, stuck = self._attempt(chosen, way, budget)
         gain = self._gain(kept)
@@ -130,7 +130,7 @@ class Search:
         return kept, packing, gain
 
     def _with_at_most(self, order: list[int], most: Mapping[int, int]) -> list[int]:
-        """The first loads that together have no more pods of some groups, as many as there is room for."""
+        """The first loads that together have no more pods of some groups than there is room for."""
         used: Counter[int] = Counter()
         found = []
         for number in order:
@@ -144,7 +144,7 @@ class Search:
         return sum(self._loads[number].gain for number in loads)
 
     def order(self) -> list[int]:
-        """The loads by what they are worth for the room that goes with them."""
+        """Return the loads by price per room that is lost with the node."""
         if not self._loads:
             return []
         gain = np.array([load.gain for load in self._loads])
@@ -158,7 +158,7 @@ class Search:
         return sorted(range(len(self._loads)), key=lambda n: (-round(worth[n], 6), pods[n], self._loads[n].name))
 
     def _part_of(self, order: list[int]) -> tuple[list[int], int]:
-        """The loads that allowances let go together, and how many of them there is room for at most.
+        """The loads that allowances permit together, and how many of them there is room for at most.
 
         Those with a pod that fits nowhere are left out.
         """
@@ -176,19 +176,19 @@ class Search:
         return (allowed, bound) if bound <= self._limit else self._dearest(allowed, bound)
 
     def _room_for(self, loads: list[int]) -> int:
-        """How many of some loads, the first ones, there is room for in all."""
+        """How many of some loads, from the first, there is room for."""
         demand = self._demand[loads].cumsum(axis=0)
         room = self._problem.room.sum(axis=1) - self._own[loads].cumsum(axis=0)
         enough = np.flatnonzero((demand <= room).all(axis=1))
         return int(enough.max()) + 1 if enough.size else 0
 
     def _dearest(self, allowed: list[int], bound: int) -> tuple[list[int], int]:
-        """Where more could go than may, those that are worth most."""
+        """The loads of the highest price, where allowances permit fewer than fit."""
         first = sorted(allowed[:bound], key=lambda n: (-self._loads[n].gain, self._loads[n].name))
         return first, self._limit
 
     def _attempt(self, chosen: list[int], way: Way, budget: Budget) -> tuple[list[int], Packing, dict[int, int]]:
-        """Empty as many of some nodes as can be; of the groups of which pods were left over, how many were placed."""
+        """Empty as many of some nodes as possible; count how many pods of the left-over groups were placed."""
         wanted: Counts = np.zeros(self._problem.asked.shape[1], dtype=np.int64)
         for number in chosen:
             groups, counts = self._problem.of[number]
@@ -199,7 +199,7 @@ class Search:
         return self._take_out(chosen, packing, budget), packing, stuck
 
     def _add(self, order: list[int], kept: list[int], packing: Packing, budget: Budget) -> None:
-        """Add nodes that can still be emptied, until that has not gone well for some time."""
+        """Add nodes that can still be emptied, until that has failed for some time."""
         there, failed = set(kept), 0
         for number in order:
             if len(kept) >= self._limit or failed >= _IN_VAIN or budget.cut_off:
@@ -213,7 +213,7 @@ class Search:
                 failed += 1
 
     def _take_out(self, chosen: list[int], packing: Packing, budget: Budget) -> list[int]:
-        """Leave out nodes until nothing is left over, those first that have most of it for what they are worth."""
+        """Leave out nodes until no pod is left over, those with most left-over pods for their price first."""
         there = dict.fromkeys(chosen)
         while packing.left.any():
             covers: Counter[int] = Counter()

@@ -1,4 +1,4 @@
-"""What decides how much is emptied, and at which price."""
+"""Settings of the choice: how much is emptied, and at which price."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .prices import Prices
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The settings that choosing reads; defaults are those of the values where those have them.
+    """The settings that the choice reads; the defaults are those of the chart's values.
 
     Attributes:
         most: at most so many nodes in a cycle (maxTargetNodesPerCycle); None: no bound.
@@ -44,7 +44,7 @@ class Settings:
     prices: Prices = field(default_factory=Prices)
 
     def limit(self, candidates: int) -> int:
-        """How many of the nodes that may be emptied are emptied in one cycle.
+        """Return how many of the candidates one cycle empties.
 
         Args:
             candidates: how many there are.

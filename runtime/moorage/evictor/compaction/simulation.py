@@ -1,4 +1,4 @@
-"""Moves the pods of nodes in a simulation, one by one, with all that the scheduler minds.
+"""Moves the pods of nodes in a simulation, one by one, with all of ``scheduling``.
 
 What comes out of here is true; what went in is a proposal: a pod that does not fit where it was to go is tried
 everywhere, and a node whose pods do not all find a place stays.
@@ -20,11 +20,11 @@ from .loads import Load, Moving
 from .reasons import KeptFinding, KeptReason
 from .result import Emptied, Move
 from .step_budget import Budget
-from .targets import Places
+from .targets import Targets
 
 
 class Outcome(NamedTuple):
-    """What became of an attempt to empty a node.
+    """The result of an attempt to empty a node.
 
     Attributes:
         moves: where its pods went.
@@ -39,7 +39,7 @@ class Outcome(NamedTuple):
     cut_off: bool = False
 
 
-class Replay:
+class Simulation:
     """The simulation.
 
     Args:
@@ -48,7 +48,7 @@ class Replay:
         budget: of steps.
     """
 
-    def __init__(self, snapshot: Snapshot, places: Places, budget: Budget) -> None:
+    def __init__(self, snapshot: Snapshot, places: Targets, budget: Budget) -> None:
         self._snapshot = snapshot
         self._places = places
         self._budget = budget
@@ -56,15 +56,15 @@ class Replay:
         self._rank: Floats = places.tightness()
 
     def bar(self, slots: Iterable[int]) -> None:
-        """Let nothing go to nodes that are to be emptied themselves."""
+        """Move no pods to these nodes: they are to be emptied."""
         self._going[list(slots)] = True
 
     def unbar(self, slot: int) -> None:
-        """Let pods go to a node that stays."""
+        """Move pods to a node again."""
         self._going[slot] = False
 
     def lacking(self, load: Load, rows: Sequence[int], demand: Amounts) -> str:
-        """What all other nodes together have too little of for a node's pods, for people; empty: nothing.
+        """Return the resource of which the other nodes together have too little for a node's pods; empty when none.
 
         Args:
             load: the node.
@@ -136,7 +136,7 @@ class Replay:
 def confirms(
     snapshot: Snapshot, chosen: Sequence[Emptied], pods: Mapping[str, Pod], budget: Budget
 ) -> tuple[int, KeptFinding] | None:
-    """Whether all moves of a plan are right in another state of the cluster.
+    """Check all moves of a plan in another state of the cluster.
 
     Args:
         snapshot: that state; its changes are the caller's to take back.

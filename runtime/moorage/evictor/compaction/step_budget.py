@@ -1,4 +1,4 @@
-"""How many steps choosing may take: unlike a time limit, it cuts off at the same place every time."""
+"""A limit on the steps of the choice: unlike a time limit, it stops at the same step every time."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Callable
 
 
 class Stopped(Exception):
-    """Nobody wants the answer any more."""
+    """The caller does not need the answer any more."""
 
 
 def never() -> bool:
-    """Somebody waits for the answer."""
+    """Return False: the caller still needs the answer."""
     return False
 
 
 class Budget:
-    """Steps that are used up.
+    """A number of steps that is used up.
 
     Args:
         steps: how many there are.
@@ -30,18 +30,18 @@ class Budget:
 
     @property
     def left(self) -> int:
-        """How many are left."""
+        """The steps that are left."""
         return self.steps - self.used
 
     def spend(self, steps: int = 1) -> bool:
-        """Use some; returns whether there were as many, and remembers when there were not."""
+        """Use steps; return whether there were enough, and remember when there were not."""
         if not self.allows(steps):
             return False
         self.used += steps
         return True
 
     def allows(self, steps: int) -> bool:
-        """Whether there are as many left; when there are not, something is left undone, and that is remembered.
+        """Whether so many steps are left; remember when they are not, because work is left undone.
 
         Raises:
             Stopped: nobody wants to know.
@@ -53,5 +53,5 @@ class Budget:
         return enough
 
     def part(self, share: float) -> Budget:
-        """A budget of its own with a share of what is left; what is used of it is to be spent here, too."""
+        """Return a budget with a share of what is left; the caller spends here what that one uses."""
         return Budget(int(self.left * share), self._stopped)

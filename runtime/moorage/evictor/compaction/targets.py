@@ -1,4 +1,4 @@
-"""Where pods may be moved to at all: which nodes receive, of which kind, and how full they may get."""
+"""The nodes that receive pods: which, of which kind, and how full they may get."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CAPPED = ("cpu", "memory")
 _ARM = "arm64"
 
 
-class Places:
+class Targets:
     """The nodes that receive.
 
     Args:
@@ -42,7 +42,7 @@ class Places:
         self.receiving: Bools = snapshot.slots_of(receiving)
 
     def open_to(self, name: str) -> Bools:
-        """The slots of the nodes to which pods of a node may be moved as far as its kind decides that."""
+        """Return the slots that pods of a node may be moved to, by the kinds of the nodes."""
         kind = self._kinds[name]
         found = self._open.get(kind)
         if found is None:
@@ -51,16 +51,16 @@ class Places:
         return found
 
     def close(self, slots: Iterable[int]) -> None:
-        """Let nothing go to some nodes any more."""
+        """Move no pods to some nodes any more."""
         self.receiving[list(slots)] = False
         self._open.clear()
 
     def kind(self, name: str) -> Hashable:
-        """What decides ``open_to``."""
+        """Return the kind of a node, which decides ``open_to``."""
         return self._kinds[name]
 
     def withheld(self) -> dict[str, Amounts]:
-        """What nodes keep free so that they do not get too full, by resource and slot."""
+        """Return what nodes keep free so that they do not get too full, by resource and slot."""
         table, spare = self._snapshot.nodes, 1 - self._settings.utilisation
         found = {name: np.zeros(table.capacity, dtype=np.int64) for name in _CAPPED}
         for slot in table.slots.values():
@@ -70,14 +70,14 @@ class Places:
         return found
 
     def tightness(self) -> Floats:
-        """How little is left on each node, as a rank for choosing one: the fullest first."""
+        """Return a rank of the nodes: the fullest first."""
         found = np.zeros(self._snapshot.nodes.capacity)
         for slot in self._snapshot.nodes.slots.values():
             found[slot] = self.tightness_of(slot)
         return found
 
     def tightness_of(self, slot: int) -> float:
-        """The same for one node."""
+        """Return the rank of one node."""
         resources, offered = self._snapshot.resources, self._snapshot.nodes.record(slot).offered
         parts = [resources.free[resources.rows[name]].item(slot) / max(offered.get(name, 0), 1) for name in _CAPPED]
         return -sum(parts)

@@ -1,4 +1,4 @@
-"""The moves of a plan as somebody else can follow them: whose pods are to come to which node, and how large; no I/O."""
+"""The moves of a plan in a form that the pod pinner can serve: owner, node and requests. No I/O."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _RECREATED = frozenset((Made.REPLICATED, Made.STATEFUL_SET))
 """Whose next pod a webhook recognises by its owner, and may put on a node: it is made again whatever becomes of it."""
 
 
-class Destined(NamedTuple):
-    """Where the replacement of a pod is to go.
+class ReplacementMove(NamedTuple):
+    """The destination of a pod's replacement.
 
     Attributes:
         uid: of the pod that is evicted.
@@ -36,12 +36,12 @@ class Destined(NamedTuple):
 
     @property
     def maker(self) -> str:
-        """The uid of its direct owner, who makes the next one."""
+        """The uid of its direct owner, which creates the replacement."""
         owner = self.replacement.metadata.controller()
         return owner.uid if owner is not None else ""
 
     def requests(self) -> Quantities:
-        """What the next one asks for."""
+        """What the replacement requests."""
         try:
             asked = requests.pending(self.replacement)
         except requests.RequestError:
@@ -49,8 +49,8 @@ class Destined(NamedTuple):
         return {name: f"{units}m" if name == "cpu" else str(units) for name, units in asked.items()}
 
 
-def destined(plan: Plan, view: View, templates: Mapping[str, Pod]) -> Iterator[Destined]:
-    """The moves of a plan whose replacements a webhook can recognise.
+def replacement_moves(plan: Plan, view: View, templates: Mapping[str, Pod]) -> Iterator[ReplacementMove]:
+    """Yield the moves whose replacements a webhook can recognise.
 
     Args:
         plan: what was chosen.
@@ -66,11 +66,11 @@ def destined(plan: Plan, view: View, templates: Mapping[str, Pod]) -> Iterator[D
             replacement = replacements.of(pod, controllers.made)
             owner = _recognised(replacement, controllers)
             if owner is not None:
-                yield Destined(pod.metadata.uid, emptied.name, move.node, replacement, owner)
+                yield ReplacementMove(pod.metadata.uid, emptied.name, move.node, replacement, owner)
 
 
 def _recognised(replacement: Pod, controllers: Controllers) -> Owner | None:
-    """The Deployment where the pod tells of it, so that any revision counts; else who makes the pod."""
+    """The Deployment if the pod shows it, so that any revision counts; else the direct owner."""
     meta = replacement.metadata
     direct = meta.controller()
     if direct is None or controllers.made not in _RECREATED:

@@ -1,4 +1,4 @@
-"""Writes SlotReservations, one for each node to which replacements are to go, and takes them away again.
+"""Writes a SlotReservation for each node that replacements are to go to, and removes it again.
 
 What is somebody else's is never touched: ``by`` says whose it is. Every change carries the uid and the resourceVersion
 of what was read. What is left behind ends by itself.
@@ -32,7 +32,7 @@ _TRIES = 3
 
 
 class Wanted(NamedTuple):
-    """What is to be reserved on a node.
+    """The reservation that a node is to have.
 
     Attributes:
         node_uid: uid of the Node.
@@ -44,7 +44,7 @@ class Wanted(NamedTuple):
 
 
 class Reserving:
-    """One term's.
+    """Writes reservations, for one term of leadership.
 
     Args:
         client: the API server.
@@ -57,20 +57,20 @@ class Reserving:
         self._client, self._fence, self._by, self._now = client, fence, by, now
         self._held: dict[str, SlotReservation | None] = {}  # by node; None: whether there is one of ours is not known
         self._foreign: dict[str, str] = {}  # whose they are, by node
-        self._told: dict[str, str] = {}
+        self._reporter: dict[str, str] = {}
         self._turn = asyncio.Lock()
 
     @property
     def any(self) -> bool:
-        """Whether there is, or may be, something of ours."""
+        """Whether there is, or may be, a reservation of ours."""
         return bool(self._held)
 
     def begin(self) -> None:
-        """A cycle begins: what is somebody else's is looked at anew."""
+        """Begin a cycle: reservations of other owners are read again."""
         self._foreign.clear()
 
     async def hold(self, wanted: Mapping[str, Wanted], since: datetime) -> None:
-        """Have these reservations, and no others.
+        """Make these reservations, and remove all others of ours.
 
         Args:
             wanted: what is to be reserved, by node.
@@ -86,7 +86,7 @@ class Reserving:
             await _all([*gone, *(self._put(name, spec) for name, spec in specs.items() if name not in self._foreign)])
 
     async def renew(self) -> None:
-        """Have what is reserved last for some time more.
+        """Extend all reservations.
 
         Raises:
             KubeError: not all was written.
@@ -98,7 +98,7 @@ class Reserving:
             await _all([self._put(name, _lasting(spec, until), renews=True) for name, spec in known])
 
     async def release(self) -> None:
-        """Take all of ours away.
+        """Remove all reservations of ours.
 
         Raises:
             KubeError: something could not be taken away.
@@ -108,7 +108,7 @@ class Reserving:
             await _all([self._delete(name) for name in self._held])
 
     async def find(self) -> None:
-        """Count what an earlier term has left as ours, too.
+        """Take over the reservations of earlier terms.
 
         Raises:
             KubeError: it cannot be seen.
@@ -118,7 +118,7 @@ class Reserving:
                 self._held.setdefault(each.metadata.name, each)
 
     async def served(self, seconds: float) -> bool:
-        """Whether a pod pinner serves what is reserved; returns once it serves all of it.
+        """Wait until a pod pinner serves all reservations; return whether it does.
 
         Args:
             seconds: how long to wait for that; then serving some is enough.
@@ -141,7 +141,7 @@ class Reserving:
     # --- one reservation ---
 
     async def _put(self, name: str, spec: SlotsSpec, *, renews: bool = False) -> None:
-        """Create or change one; none is created to renew it."""
+        """Create or change a reservation; a renewal creates none."""
         known = self._held.get(name)
         if known is None and name in self._held:
             known = await self._look(name)
@@ -194,7 +194,7 @@ class Reserving:
         await self._client.delete(SLOT_RESERVATIONS, name, uid=meta.uid, resource_version=meta.resource_version)
 
     async def _look(self, name: str) -> SlotReservation | None:
-        """One of ours as it is; None when there is none, or it is somebody else's."""
+        """Return a reservation of ours; None when there is none, or when it is of another owner."""
         try:
             async with self._fence.read():
                 found = await self._client.get(SLOT_RESERVATIONS, name)
@@ -206,9 +206,9 @@ class Reserving:
             return found
         self._held.pop(name, None)
         by = self._foreign[name] = read(found).spec.by
-        if self._told.get(name) != by:
+        if self._reporter.get(name) != by:
             logger.info("slot reservation belongs to somebody else", extra={"node": name, "by": by})
-            self._told[name] = by
+            self._reporter[name] = by
         return None
 
     # --- pieces ---
@@ -233,13 +233,13 @@ def _lasting(spec: SlotsSpec, until: datetime) -> SlotsSpec:
 
 
 def _says(known: SlotReservation, spec: SlotsSpec, renews: bool) -> bool:
-    """Whether a reservation says what it is to say; until when matters only to whoever renews it."""
+    """Whether a reservation has the wanted content; its end matters only for renewals."""
     before = read(known).spec
     return before == (spec if renews else msgspec.structs.replace(spec, until=before.until))
 
 
 async def _all(work: Iterable[Awaitable[None]]) -> None:
-    """Do all of it, then raise the first error."""
+    """Await all of it, then raise the first error."""
     for each in await asyncio.gather(*work, return_exceptions=True):
         if isinstance(each, BaseException):
             raise each

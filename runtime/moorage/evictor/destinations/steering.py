@@ -1,4 +1,4 @@
-"""Has replacements steered to where the simulation has put them, while a pod pinner serves; else nothing changes.
+"""Steers replacements to where the simulation has placed them, while a pod pinner serves; else changes nothing.
 
 What is reserved is intent of a moment: it is written anew with each answer of the simulation, taken away when the cycle
 is over, and ends by itself if nobody does.
@@ -17,9 +17,9 @@ from moorage.kube import errors
 from moorage.kube.backoff import Backoff
 from moorage.objects import Node, Pod
 
-from .moves import Destined
+from .moves import ReplacementMove
 from .reserving import Reserving, Wanted
-from .tracking import Book, Come
+from .tracking import Arrivals, MoveTracking
 
 logger = logging.getLogger("moorage.evictor")
 
@@ -40,7 +40,7 @@ _RARELY = 600.0
 
 
 class Reason(Enum):
-    """How it stands; the value is for people."""
+    """Whether and why replacements are steered; the value is for people."""
 
     NOT_TRIED = "nothing was to be reserved yet"
     SERVED = "replacements are steered to the nodes where the simulation has put them"
@@ -52,7 +52,7 @@ class Reason(Enum):
 
 
 class Steering:
-    """One term's.
+    """Steers replacements, for one term of leadership.
 
     Args:
         reserving: writes.
@@ -76,7 +76,7 @@ class Steering:
     ) -> None:
         self.reason = Reason.NOT_TRIED if enabled else Reason.OFF
         self.detail = ""
-        self.come = Come()
+        self.arrivals = Arrivals()
         self._reserving, self._now, self._monotonic, self._enabled = reserving, now, monotonic, enabled
         self._found = not enabled
         self._not_before = 0.0
@@ -91,14 +91,16 @@ class Steering:
     # --- a cycle ---
 
     def begin(self) -> None:
-        """A cycle begins."""
-        self.come = Come()
-        self._book: Book | None = None
+        """Begin a cycle."""
+        self.arrivals = Arrivals()
+        self._book: MoveTracking | None = None
         self._tries = False
         self._reserving.begin()
 
-    def coming(self, pods: Collection[Pod], remaining: Sequence[str], leaving: Collection[str]) -> Sequence[Destined]:
-        """The replacements that are still to be made for pods of nodes whose turn has come; of a new cycle none are.
+    def coming(
+        self, pods: Collection[Pod], remaining: Sequence[str], leaving: Collection[str]
+    ) -> Sequence[ReplacementMove]:
+        """Return the replacements that are still to come for pods of nodes whose drain has begun.
 
         Args:
             pods: all pods.
@@ -107,7 +109,7 @@ class Steering:
         """
         if self._book is None:
             self._since = self._now()
-            self._book = Book(self._since)
+            self._book = MoveTracking(self._since)
             self._tries = self._enabled and self._monotonic() >= self._not_before
         return self._book.coming(pods, remaining, leaving)
 
@@ -116,10 +118,10 @@ class Steering:
         pods: Collection[Pod],
         nodes: Mapping[str, Node],
         remaining: Sequence[str],
-        moves: Sequence[Destined],
-        coming: Sequence[Destined],
+        moves: Sequence[ReplacementMove],
+        coming: Sequence[ReplacementMove],
     ) -> None:
-        """The simulation has answered: have its moves served before the next node is begun.
+        """Reserve the moves of a new simulation, and wait until they are served.
 
         Args:
             pods: all pods, when it was asked.
@@ -142,7 +144,7 @@ class Steering:
             await self._reserve(wanted)
 
     async def keep(self) -> None:
-        """Renew what is reserved, again and again, until cancelled."""
+        """Renew the reservations until cancelled."""
         while True:
             await asyncio.sleep(RENEWED_EVERY)
             try:
@@ -150,8 +152,8 @@ class Steering:
             except (errors.KubeError, NotLeading) as error:
                 logger.debug("slot reservations not renewed", extra={"error": str(error)})
 
-    async def end(self, pods: Collection[Pod], evicted: Collection[str]) -> Come:
-        """The cycle is over: take away what is reserved.
+    async def end(self, pods: Collection[Pod], evicted: Collection[str]) -> Arrivals:
+        """End the cycle: remove the reservations.
 
         Args:
             pods: all pods.
@@ -161,12 +163,12 @@ class Steering:
             Where their replacements have come to.
         """
         if self._book is not None:
-            self.come = self._book.come(pods, evicted)
+            self.arrivals = self._book.arrivals(pods, evicted)
         await self._release()
-        return self.come
+        return self.arrivals
 
     async def tidy(self) -> None:
-        """Take away what an earlier term has left; looked for once, and with no cycle running."""
+        """Remove the reservations of earlier terms, once, while no cycle runs."""
         if self._monotonic() < self._not_before or (self._found and not self._reserving.any):
             return
         try:
@@ -208,7 +210,7 @@ class Steering:
             await self._release()
 
     async def _release(self) -> bool:
-        """Take away what is reserved, as far as that can be done now; returns whether all of it is gone."""
+        """Remove the reservations as far as possible; return whether all are gone."""
         if self._reserving.any:
             try:
                 async with asyncio.timeout(WRITTEN_WITHIN):
@@ -218,7 +220,7 @@ class Steering:
         return not self._reserving.any
 
     def _without(self, error: Exception) -> None:
-        """Go on without for some time."""
+        """Continue without steering for some time."""
         match error:
             case errors.NotFound():
                 self._pause(_RARELY)
@@ -235,9 +237,9 @@ class Steering:
         self._not_before = self._monotonic() + seconds
 
     def _say(self, reason: Reason, detail: str = "") -> None:
-        """Say how it stands, once."""
-        told, self.reason, self.detail = self.reason, reason, detail[:500]
-        if reason is told:
+        """Log a change of the reason, once."""
+        reporter, self.reason, self.detail = self.reason, reason, detail[:500]
+        if reason is reporter:
             return
         if reason is Reason.SERVED:
             logger.info("replacements are steered to where they were simulated")

@@ -1,4 +1,4 @@
-"""What a cycle knows of its replacements: where each is to go, which are still to come, and where they came to; no I/O.
+"""Tracks the replacements of a cycle: where each is to go, which are still to come, and where they run. No I/O.
 
 A new pod is taken for the replacement of any evicted pod of the same maker: which one it replaces nobody can tell. So
 where one comes to a node that was meant for another one, the two have changed places.
@@ -16,7 +16,7 @@ from moorage.objects import Pod, Quantities
 from moorage.reservations import Slot, moment
 from moorage.reservations.destinations import MAX_SLOTS
 
-from .moves import Destined
+from .moves import ReplacementMove
 
 _NOWHERE = ""
 """Where a pod is that has no node yet."""
@@ -24,8 +24,8 @@ _ByMaker = defaultdict[str, Counter[str]]
 """Numbers of pods by node, by the uid of who made them."""
 
 
-class Come(NamedTuple):
-    """Replacements that have come.
+class Arrivals(NamedTuple):
+    """How many replacements run, and where.
 
     Attributes:
         as_simulated: to the node where the simulation had put one.
@@ -36,8 +36,8 @@ class Come(NamedTuple):
     elsewhere: int = 0
 
 
-class Book:
-    """One cycle's.
+class MoveTracking:
+    """Tracks the moves of one cycle.
 
     Args:
         since: when it began, the API server's time; pods that are younger are replacements.
@@ -45,10 +45,10 @@ class Book:
 
     def __init__(self, since: datetime) -> None:
         self._since = since.replace(microsecond=0)  # pods tell their time in whole seconds
-        self._of: dict[str, tuple[Destined, ...]] = {}
+        self._of: dict[str, tuple[ReplacementMove, ...]] = {}
 
-    def foresee(self, remaining: Iterable[str], moves: Iterable[Destined]) -> None:
-        """The simulation was asked: of nodes whose turn has not come these are the moves, and no others.
+    def foresee(self, remaining: Iterable[str], moves: Iterable[ReplacementMove]) -> None:
+        """Replace the moves of nodes whose drain has not begun.
 
         Args:
             remaining: the nodes that it was asked about.
@@ -56,13 +56,15 @@ class Book:
         """
         for name in remaining:
             self._of.pop(name, None)
-        by_source: defaultdict[str, list[Destined]] = defaultdict(list)
+        by_source: defaultdict[str, list[ReplacementMove]] = defaultdict(list)
         for each in moves:
             by_source[each.source].append(each)
         self._of |= {name: tuple(found) for name, found in by_source.items()}
 
-    def coming(self, pods: Collection[Pod], remaining: Collection[str], leaving: Collection[str]) -> list[Destined]:
-        """The replacements that are still to be made for pods of nodes whose turn has come.
+    def coming(
+        self, pods: Collection[Pod], remaining: Collection[str], leaving: Collection[str]
+    ) -> list[ReplacementMove]:
+        """Return the replacements that are still to come for pods of nodes whose drain has begun.
 
         Args:
             pods: all pods.
@@ -70,8 +72,8 @@ class Book:
             leaving: those that are being emptied.
         """
         there = _there(pods)
-        found: list[Destined] = []
-        gone: list[Destined] = []
+        found: list[ReplacementMove] = []
+        gone: list[ReplacementMove] = []
         for name, moves in self._of.items():
             if name not in remaining:
                 for each in moves:
@@ -90,9 +92,9 @@ class Book:
         return found
 
     def slots(
-        self, pods: Collection[Pod], remaining: Iterable[str], coming: Iterable[Destined], since: datetime
+        self, pods: Collection[Pod], remaining: Iterable[str], coming: Iterable[ReplacementMove], since: datetime
     ) -> dict[str, tuple[Slot, ...]]:
-        """What is to be reserved, by node, where something is still to come: that, and what has come since some time.
+        """Return the slots to reserve, by node: pods that are still to come, and pods that have come since a time.
 
         Args:
             pods: all pods.
@@ -103,8 +105,8 @@ class Book:
         wanted = [*coming, *(each for name in remaining for each in self._of.get(name, ()))]
         return _slots(wanted, _by_maker(pods, since))
 
-    def come(self, pods: Collection[Pod], evicted: Collection[str]) -> Come:
-        """Where the replacements of evicted pods came to.
+    def arrivals(self, pods: Collection[Pod], evicted: Collection[str]) -> Arrivals:
+        """Count where the replacements of evicted pods run.
 
         Args:
             pods: all pods.
@@ -116,17 +118,17 @@ class Book:
         places = _Places(gone, others, _by_maker(pods, self._since))
         missed = Counter(each.maker for each in places.open)
         elsewhere = sum(min(count, places.strays[maker] - places.pending[maker]) for maker, count in missed.items())
-        return Come(len(gone) - len(places.open), elsewhere)
+        return Arrivals(len(gone) - len(places.open), elsewhere)
 
     def _change(self, instead: Mapping[str, str]) -> None:
-        """Note where replacements have come to instead, by the uid of the pod that each replaces."""
+        """Note other destinations of replacements, by the uid of the pod that each replaces."""
         if instead:
             for name, moves in self._of.items():
                 self._of[name] = tuple(each._replace(node=instead.get(each.uid, each.node)) for each in moves)
 
 
 class _Places:
-    """Where replacements have come to.
+    """Where replacements run.
 
     Args:
         gone: the moves whose pods are gone.
@@ -140,9 +142,9 @@ class _Places:
         pending: those of them that have no node yet.
     """
 
-    def __init__(self, gone: Iterable[Destined], others: Iterable[Destined], come: _ByMaker) -> None:
+    def __init__(self, gone: Iterable[ReplacementMove], others: Iterable[ReplacementMove], come: _ByMaker) -> None:
         self.instead: dict[str, str] = {}
-        self.open: list[Destined] = []
+        self.open: list[ReplacementMove] = []
         meant = _ByMaker(Counter)
         for each in others:
             meant[each.maker][each.node] += 1
@@ -165,8 +167,8 @@ class _Places:
         self.pending = Counter({maker: nodes[_NOWHERE] for maker, nodes in come.items()})
 
 
-def _slots(moves: Iterable[Destined], come: _ByMaker) -> dict[str, tuple[Slot, ...]]:
-    """The slots by node. Pods that came before count in them, because whoever reads them counts these, too."""
+def _slots(moves: Iterable[ReplacementMove], come: _ByMaker) -> dict[str, tuple[Slot, ...]]:
+    """The slots by node. They include pods that have come already, because the pod pinner counts those, too."""
     asked: dict[int, Quantities] = {}  # one replacement stands for all that are alike
     found: defaultdict[str, dict[tuple[str, str], Slot]] = defaultdict(dict)
     for each in moves:
@@ -181,7 +183,7 @@ def _slots(moves: Iterable[Destined], come: _ByMaker) -> dict[str, tuple[Slot, .
 
 
 def _by_maker(pods: Iterable[Pod], since: datetime) -> _ByMaker:
-    """How many pods that were created since, and have not ended, each maker has on each node."""
+    """How many unfinished pods that were created since a time each owner has on each node."""
     begun, found = since.replace(microsecond=0), _ByMaker(Counter)
     for pod in pods:
         owner = pod.metadata.controller()
@@ -192,5 +194,5 @@ def _by_maker(pods: Iterable[Pod], since: datetime) -> _ByMaker:
 
 
 def _there(pods: Iterable[Pod]) -> set[str]:
-    """The uids of the pods that have neither ended nor been told to."""
+    """The uids of the pods that are neither finished nor being deleted."""
     return {pod.metadata.uid for pod in pods if pod.metadata.deletion_timestamp is None and not pod.finished}

@@ -1,4 +1,4 @@
-"""Makes the report of a look: who goes where, what holds the rest, and how full everything is before and after."""
+"""Builds the report of an evaluation: which nodes go, what holds the others, and how full nodes are."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from moorage.evictor.compaction.prices import instance_type, is_spot
 from moorage.objects import Node
 
 from . import holding, model
-from .input import Seen
+from .input import ReportInput
 from .model import Held, Movement, NodeReport, Report, Usage, Why
 from .simulated import Simulated
 from .unlisted_kinds import HIDES
@@ -22,31 +22,31 @@ ZONES = ("topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone"
 _OPAQUE = "what this hides is not known"
 
 
-def build(look: Seen, source: str) -> Report:
-    """What a look has shown.
+def build(evaluation: ReportInput, source: str) -> Report:
+    """Build the report of an evaluation.
 
     Args:
-        look: what was found; nothing of it is changed in the end.
+        evaluation: what was found; nothing of it is changed in the end.
         source: where the objects come from, for people.
 
     Returns:
         The report; the same for the same input.
     """
-    view, plan = look.cluster.view, look.plan
-    facts = _Facts(look)
+    view, plan = evaluation.cluster.view, evaluation.plan
+    facts = _Facts(evaluation)
     chosen = tuple(facts.chosen(each) for each in plan.chosen)
-    others = tuple(facts.other(name) for name in sorted(look.cluster.verdicts.keys() - facts.emptied))
+    others = tuple(facts.other(name) for name in sorted(evaluation.cluster.verdicts.keys() - facts.emptied))
     return Report(
         version=model.VERSION,
         when=view.now,
         source=source,
-        configuration=_configured(look),
+        configuration=_configured(evaluation),
         unit=plan.unit.value,
         total=plan.total,
         freed=plan.freed,
         part=plan.freed / plan.total if plan.total else 0.0,
         nodes=len(view.nodes),
-        may_go=sum(verdict.may_go for verdict in look.cluster.verdicts.values()),
+        may_go=sum(verdict.may_go for verdict in evaluation.cluster.verdicts.values()),
         pods=len(view.pods),
         moved=plan.moved,
         steps=plan.steps,
@@ -66,20 +66,20 @@ def build(look: Seen, source: str) -> Report:
     )
 
 
-def node_report(look: Seen, name: str) -> NodeReport:
-    """The same of one node.
+def node_report(evaluation: ReportInput, name: str) -> NodeReport:
+    """Build the part about one node.
 
     Args:
-        look: what was found.
+        evaluation: what was found.
         name: one of its nodes.
     """
-    facts = _Facts(look)
+    facts = _Facts(evaluation)
     emptied = facts.emptied.get(name)
     return facts.other(name) if emptied is None else facts.chosen(emptied)
 
 
 class _About(NamedTuple):
-    """What is said of every node."""
+    """What the report has about every node."""
 
     name: str
     instance_type: str
@@ -91,22 +91,22 @@ class _About(NamedTuple):
 
 
 class _Facts:
-    """What a look says of single nodes."""
+    """What the evaluation has about single nodes."""
 
-    def __init__(self, look: Seen) -> None:
-        self._look = look
-        self._simulated = Simulated(look)
-        self._usages: Mapping[str, Usage] = usages(look.cluster.snapshot, look.plan.chosen, self._simulated)
-        self._prices = look.configuration.choice.prices.of(look.cluster.view.nodes.values()).of
-        self.emptied = {each.name: each for each in look.plan.chosen}
+    def __init__(self, evaluation: ReportInput) -> None:
+        self._look = evaluation
+        self._simulated = Simulated(evaluation)
+        self._usages: Mapping[str, Usage] = usages(evaluation.cluster.snapshot, evaluation.plan.chosen, self._simulated)
+        self._prices = evaluation.configuration.choice.prices.of(evaluation.cluster.view.nodes.values()).of
+        self.emptied = {each.name: each for each in evaluation.plan.chosen}
 
     def chosen(self, emptied: Emptied) -> NodeReport:
-        """A node that could go."""
+        """Report a node that could go."""
         moves = tuple(Movement(move.pod, move.node) for move in emptied.moves)
         return NodeReport(*self._about(emptied.name), chosen=True, moves=moves)
 
     def other(self, name: str) -> NodeReport:
-        """A node that stays."""
+        """Report a node that stays."""
         verdict = self._look.cluster.verdicts[name]
         kept = tuple(kept_why(each) for each in self._look.plan.kept[name] if each.reason is not KeptReason.HELD)
         return NodeReport(
@@ -136,21 +136,21 @@ class _Facts:
 
 
 def why(found: Finding[R]) -> Why:
-    """A finding about a node or pod, as it is reported."""
+    """Return a finding about a node or pod as the report has it."""
     return Why(found.reason.name, found.reason.sentence, found.detail)
 
 
 def kept_why(found: KeptFinding) -> Why:
-    """A finding of choosing, as it is reported."""
+    """Return a finding of the choice as the report has it."""
     return Why(found.reason.name, found.reason.sentence, found.detail, found.pod)
 
 
-def _configured(look: Seen) -> model.Configured:
-    policy, choice = look.configuration.policy, look.configuration.choice
-    known = look.cluster.snapshot.nodes.slots
-    candidates = sum(verdict.may_go and name in known for name, verdict in look.cluster.verdicts.items())
+def _configured(evaluation: ReportInput) -> model.Configured:
+    policy, choice = evaluation.configuration.policy, evaluation.configuration.choice
+    known = evaluation.cluster.snapshot.nodes.slots
+    candidates = sum(verdict.may_go and name in known for name, verdict in evaluation.cluster.verdicts.items())
     return model.Configured(
-        enabled=look.configuration.enabled,
+        enabled=evaluation.configuration.enabled,
         aggressive_mode=policy.aggressive,
         scoped_mode=policy.scoped,
         node_grace_period_minutes=policy.node_grace_period.total_seconds() / 60,

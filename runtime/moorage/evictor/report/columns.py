@@ -13,7 +13,7 @@ _LEAST = 12
 
 
 class Paint:
-    """Puts colours around texts, or leaves them as they are.
+    """Colours texts, or leaves them as they are.
 
     Args:
         colour: whether there are any.
@@ -23,7 +23,7 @@ class Paint:
         self._colour = colour
 
     def __call__(self, text: str, code: str) -> str:
-        """The text in a colour."""
+        """Return the text in a colour."""
         return f"\x1b[{code}m{text}\x1b[0m" if self._colour and text else text
 
 
@@ -36,7 +36,7 @@ def table(
     most: int = 0,
     colours: Sequence[str] = (),
 ) -> list[str]:
-    """Lines of a table.
+    """Return the lines of a table.
 
     Args:
         header: one word per column.
@@ -63,7 +63,7 @@ def table(
 
 
 def _narrow(widths: list[int], most: int) -> None:
-    """Make the widest columns narrower until all of them together are."""
+    """Make the widest columns narrower until the table fits."""
     while most and sum(widths) > most:
         place = max(range(len(widths)), key=lambda each: widths[each])
         if widths[place] <= _LEAST:

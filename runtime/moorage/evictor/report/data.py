@@ -1,4 +1,4 @@
-"""The report for programs."""
+"""The report as JSON."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .model import Data, Report
 
 
 def as_json(report: Report) -> str:
-    """The report as JSON, indented; ``docs/reference/evictor-report.md`` says what is in it.
+    """Return the report as indented JSON; ``docs/reference/evictor-report.md`` describes it.
 
     Args:
         report: what is written.
@@ -17,12 +17,12 @@ def as_json(report: Report) -> str:
 
 
 def indented(data: Data) -> str:
-    """Plain data as JSON, indented by two blanks."""
+    """Return plain data as JSON, indented by two blanks."""
     return msgspec.json.format(msgspec.json.encode(data), indent=2).decode() + "\n"
 
 
 def from_json(text: str | bytes) -> Report:
-    """A report as it was written.
+    """Read a report.
 
     Args:
         text: what ``as_json`` made.

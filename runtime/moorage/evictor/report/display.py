@@ -1,4 +1,4 @@
-"""Numbers and names as people read them; whatever names a cluster has, they are shown as one line of visible text."""
+"""Numbers and names for people; every name is shown as one line of visible text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NONE = "-"
 
 
 def plain(text: str) -> str:
-    """A text in which nothing can move the cursor, change its direction or start a line."""
+    """Return a text in which no character moves the cursor, changes its direction or starts a line."""
     return text if text.isprintable() else "".join(char if char.isprintable() else _escaped(char) for char in text)
 
 
@@ -26,7 +26,7 @@ def _escaped(char: str) -> str:
 
 
 def width(text: str) -> int:
-    """How many columns a text takes in a terminal."""
+    """Return how many columns a text takes in a terminal."""
     return len(text) if text.isascii() else sum(_columns(char) for char in text)
 
 
@@ -37,7 +37,7 @@ def _columns(char: str) -> int:
 
 
 def shortened(text: str, most: int) -> str:
-    """A text of at most so many columns; one that is longer ends with an ellipsis."""
+    """Return a text of at most so many columns; a longer one ends with an ellipsis."""
     if width(text) <= most:
         return text
     kept = ""
@@ -51,7 +51,7 @@ def shortened(text: str, most: int) -> str:
 
 
 def padded(text: str, columns: int, *, right: bool = False) -> str:
-    """A text with blanks to so many columns, in front of it when it is a number."""
+    """Return a text with blanks to so many columns, in front of it when it is a number."""
     blanks = " " * (columns - width(text))
     return blanks + text if right else text + blanks
 
@@ -62,7 +62,7 @@ def count(number: int, one: str, many: str = "") -> str:
 
 
 def percent(part: float) -> str:
-    """``20 %``: whole ones, but never nothing of something, nor all of what is not all."""
+    """Return ``20 %``, rounded; 0 and 100 stand only for exactly none and all."""
     if 0 < part < 0.005:
         return "< 1 %"
     if 0.995 <= part < 1:
@@ -71,17 +71,17 @@ def percent(part: float) -> str:
 
 
 def share(used: int, of: int) -> str:
-    """How full something is; of what is not known nobody can say."""
+    """Return how full something is; empty when that is not known."""
     return percent(used / of) if of > 0 else _UNKNOWN
 
 
 def price(amount: float, report_unit: str) -> str:
-    """``352``, ``14.2`` units, and money to a thousandth, which is as exact as prices per hour are."""
+    """Return ``352`` or ``14.2`` units, and money to a thousandth, which is as exact as prices per hour are."""
     return f"{amount:,.3f}" if report_unit == _MONEY else f"{amount:,.1f}".removesuffix(".0")
 
 
 def unit(report_unit: str) -> str:
-    """In what prices are; a currency is never named, because nobody has said one."""
+    """Return the unit of prices; no currency, because none is configured."""
     return "per hour" if report_unit == _MONEY else "units"
 
 
@@ -100,7 +100,7 @@ def amount(resource: str, units: int) -> str:
 
 
 def kind(node: NodeReport) -> str:
-    """``m5.large, spot``: what people pay for."""
+    """Return ``m5.large, spot``: what decides the price."""
     name = plain(node.instance_type)
     if node.capacity_type == "spot":
         return f"{name}, spot" if name else "spot"
@@ -108,7 +108,7 @@ def kind(node: NodeReport) -> str:
 
 
 def cells(usage: Usage | None) -> tuple[str, str, str]:
-    """CPU, memory and pods as they are now."""
+    """Return CPU, memory and pods as they are now."""
     if usage is None:
         return _UNKNOWN, _UNKNOWN, _UNKNOWN
     of, now = usage.allocatable, usage.before
@@ -116,12 +116,12 @@ def cells(usage: Usage | None) -> tuple[str, str, str]:
 
 
 def arrow(old: str, new: str) -> str:
-    """``41 % → 78 %``, or what stays as it is."""
+    """Return ``41 % → 78 %``, or one value when both are equal."""
     return f"{old} → {new}" if old != new else old
 
 
 def settings(configured: Configured) -> Iterator[tuple[str, str]]:
-    """The settings by the names of the values, as people write them."""
+    """Return the settings by the names of the chart's values."""
     for name, value in msgspec.to_builtins(configured).items():
         if isinstance(value, bool):
             yield name, "true" if value else "false"
@@ -132,7 +132,7 @@ def settings(configured: Configured) -> Iterator[tuple[str, str]]:
 
 
 def headline(report: Report) -> str:
-    """What people want to know first."""
+    """Return the result in one line."""
     if not report.nodes:
         return "There are no nodes to look at."
     if not report.chosen:
@@ -144,7 +144,7 @@ def headline(report: Report) -> str:
 
 
 def held(report: Report) -> Iterator[tuple[str, list[Holding]]]:
-    """The reasons in two parts, each under its title: of nodes that may not go, and of those that may and stay."""
+    """Yield the reasons in two parts, with titles: of nodes that may not go, and of nodes that may and stay."""
     may_not = report.nodes - report.may_go
     stay = report.nodes - may_not - len(report.chosen)
     for title, choice in (
@@ -156,7 +156,7 @@ def held(report: Report) -> Iterator[tuple[str, list[Holding]]]:
 
 
 def notes(report: Report) -> list[str]:
-    """What else must be known to understand the answer, one sentence each."""
+    """Yield what else a reader must know, one sentence each."""
     found = []
     if not report.configuration.enabled:
         found.append("The evictor is switched off (enabled: false): in the cluster it does nothing of this.")

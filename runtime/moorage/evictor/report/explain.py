@@ -1,4 +1,4 @@
-"""Everything about one node or pod: may it go, does it, what speaks against it, and where would pods go."""
+"""Explains one node or pod: may it go, does it, what speaks against it, and where would pods go."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from . import display, guide_links
 from .build import node_report, why
 from .columns import BOLD, GREEN, YELLOW, Paint
 from .data import indented
-from .input import Seen
+from .input import ReportInput
 from .model import Data, NodeReport, Why
-from .room import Place, opened
+from .room import PodDestination, opened
 from .simulated import Simulated
 
 _NEAREST = 3
@@ -24,7 +24,7 @@ _SAMPLE = 200_000
 
 
 class UnknownName(Exception):
-    """Nothing of that name was seen.
+    """There is no object of that name.
 
     Args:
         kind: ``node`` or ``pod``.
@@ -53,7 +53,7 @@ class NodeExplanation(Data, frozen=True):
 
     node: NodeReport
     unit: str
-    places: tuple[Place, ...]
+    places: tuple[PodDestination, ...]
     stays: int
 
     def json(self) -> str:
@@ -106,7 +106,7 @@ class PodExplanation(Data, frozen=True):
     stance: str
     reasons: tuple[Cause, ...]
     moves_to: str
-    place: Place | None
+    place: PodDestination | None
 
     def json(self) -> str:
         """The same as JSON."""
@@ -121,50 +121,50 @@ class PodExplanation(Data, frozen=True):
         return "\n".join(_of_pod(self, Paint(colour))) + "\n"
 
 
-def explain_node(look: Seen, name: str) -> NodeExplanation:
+def explain_node(evaluation: ReportInput, name: str) -> NodeExplanation:
     """Everything about one node.
 
     Args:
-        look: what was found; nothing of it is changed in the end.
+        evaluation: what was found; nothing of it is changed in the end.
         name: the node's.
 
     Raises:
         UnknownName: there is no such node.
     """
-    verdict = look.cluster.verdicts.get(name)
+    verdict = evaluation.cluster.verdicts.get(name)
     if verdict is None:
-        raise UnknownName("node", name, _nearest(name, look.cluster.verdicts))
-    node = node_report(look, name)
+        raise UnknownName("node", name, _nearest(name, evaluation.cluster.verdicts))
+    node = node_report(evaluation, name)
     going = [pod.key for pod in verdict.pods if pod.stance is Stance.MOVES]
     if node.chosen:
-        places = tuple(Place(move.pod, move.node) for move in node.moves)
-    elif going and name in look.cluster.snapshot.nodes.slots:
-        with opened(look, simulated := Simulated(look)) as room:
-            places = tuple(room.move(key, name) for key in _largest_first(look, simulated, going))
+        places = tuple(PodDestination(move.pod, move.node) for move in node.moves)
+    elif going and name in evaluation.cluster.snapshot.nodes.slots:
+        with opened(evaluation, simulated := Simulated(evaluation)) as room:
+            places = tuple(room.move(key, name) for key in _largest_first(evaluation, simulated, going))
     else:
         places = ()
     stays = sum(pod.stance is Stance.STAYS for pod in verdict.pods)
-    return NodeExplanation(node, look.plan.unit.value, places, stays)
+    return NodeExplanation(node, evaluation.plan.unit.value, places, stays)
 
 
-def explain_pod(look: Seen, key: str) -> PodExplanation:
+def explain_pod(evaluation: ReportInput, key: str) -> PodExplanation:
     """Everything about one pod.
 
     Args:
-        look: what was found; nothing of it is changed in the end.
+        evaluation: what was found; nothing of it is changed in the end.
         key: ``namespace/name``.
 
     Raises:
         UnknownName: there is no such pod.
     """
-    simulated = Simulated(look)
+    simulated = Simulated(evaluation)
     pod = simulated.pod(key)
     if pod is None:
-        raise UnknownName("pod", key, _nearest_pods(key, [each.key for each in look.cluster.view.pods]))
+        raise UnknownName("pod", key, _nearest_pods(key, [each.key for each in evaluation.cluster.view.pods]))
     node = pod.spec.node_name
-    found = look.cluster.verdicts.get(node)
+    found = evaluation.cluster.verdicts.get(node)
     verdict = next((each for each in found.pods if each.key == key), None) if found is not None else None
-    moves_to = next((move.node for each in look.plan.chosen for move in each.moves if move.pod == key), "")
+    moves_to = next((move.node for each in evaluation.plan.chosen for move in each.moves if move.pod == key), "")
     controllers = simulated.controllers(key)
     chain = [f"{kind} {each.key}" for kind, each in zip(controllers.kinds, controllers.found, strict=False)]
     return PodExplanation(
@@ -174,17 +174,19 @@ def explain_pod(look: Seen, key: str) -> PodExplanation:
         stance=verdict.stance.value if verdict is not None else "",
         reasons=tuple(_causes(verdict)),
         moves_to=moves_to,
-        place=None if moves_to else _place(look, simulated, pod, verdict),
+        place=None if moves_to else _place(evaluation, simulated, pod, verdict),
     )
 
 
-def _place(look: Seen, simulated: Simulated, pod: Pod, verdict: PodVerdict | None) -> Place | None:
+def _place(
+    evaluation: ReportInput, simulated: Simulated, pod: Pod, verdict: PodVerdict | None
+) -> PodDestination | None:
     waits = not pod.spec.node_name and not pod.finished and pod.metadata.deletion_timestamp is None
     if waits and not pod.spec.scheduling_gates:
-        with opened(look, simulated, planned=False) as room:
+        with opened(evaluation, simulated, planned=False) as room:
             return room.wait(pod.key, pod)
     if verdict is not None and verdict.stance is not Stance.STAYS:
-        with opened(look, simulated) as room:
+        with opened(evaluation, simulated) as room:
             return room.move(pod.key, pod.spec.node_name)
     return None
 
@@ -197,9 +199,9 @@ def _causes(verdict: PodVerdict | None) -> Iterator[Cause]:
         )
 
 
-def _largest_first(look: Seen, simulated: Simulated, keys: list[str]) -> list[str]:
-    """Pods in the order in which choosing moves them: by what they ask for, in parts of what all nodes have."""
-    snapshot = look.cluster.snapshot
+def _largest_first(evaluation: ReportInput, simulated: Simulated, keys: list[str]) -> list[str]:
+    """Pods in the order in which the choice moves them: by their share of all resources."""
+    snapshot = evaluation.cluster.snapshot
     has: Counter[int] = Counter()
     for slot in snapshot.nodes.slots.values():
         offered = snapshot.nodes.record(slot).offered
@@ -221,7 +223,7 @@ def _nearest(name: str, names: Collection[str]) -> tuple[str, ...]:
 
 
 def _nearest_pods(key: str, keys: list[str]) -> tuple[str, ...]:
-    """A pod of that name in another namespace first, then those that are spelled alike."""
+    """Pods of that name in other namespaces first, then similar names."""
     name = key.rpartition("/")[2]
     same = sorted(each for each in keys if each.rpartition("/")[2] == name)
     if same:
@@ -296,7 +298,7 @@ def _places(explained: NodeExplanation, paint: Paint) -> Iterator[str]:
         yield f"  and {display.some(more, 'more pod')}"
 
 
-def _nowhere(place: Place) -> Iterator[str]:
+def _nowhere(place: PodDestination) -> Iterator[str]:
     counted = ", ".join(f"{each.nodes:,} {display.plain(each.reason)}" for each in place.against)
     yield f"{display.plain(place.pod)}: 0/{place.of:,} nodes take it: {counted or 'there is none'}."
     for near in place.closest:
@@ -326,7 +328,7 @@ def _of_pod(explained: PodExplanation, paint: Paint) -> Iterator[str]:
 
 
 def _where(explained: PodExplanation, paint: Paint) -> Iterator[str]:
-    """Of a pod that may not be evicted it is said where one like it would fit: nobody may make it anew."""
+    """Where the pod would fit; for a pod that is never evicted, where a pod like it would."""
     place = explained.place
     if place is None and not explained.moves_to:
         return

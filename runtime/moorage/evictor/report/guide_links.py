@@ -1,4 +1,4 @@
-"""Where the guide says more about a reason."""
+"""Links to the section of the guides that explains a reason."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FIRST_GUARD = list(PodReason).index(PodReason.PHASE_UNKNOWN)
 
 
 def section(reason: PodReason | NodeReason | KeptReason) -> str:
-    """The heading under which the reason has its row."""
+    """Return the heading under which the guide has the reason."""
     if isinstance(reason, KeptReason):
         return KEPT
     if isinstance(reason, NodeReason):
@@ -28,12 +28,12 @@ def section(reason: PodReason | NodeReason | KeptReason) -> str:
 
 
 def is_guard(reason: PodReason) -> bool:
-    """Whether a pod that is disposable does not hold its node for this reason."""
+    """Whether the reason does not hold disposable pods."""
     return reason.stance is Stance.HOLDS and list(PodReason).index(reason) >= _FIRST_GUARD
 
 
 def link(reason: PodReason | NodeReason | KeptReason) -> str:
-    """The page and the section, as in ``docs/guides/evictor-rules.md#nodes``."""
+    """Return page and section, as in ``docs/guides/evictor-rules.md#nodes``."""
     heading = section(reason)
     anchor = "".join(char for char in heading.lower().replace(" ", "-") if char.isalnum() or char == "-")
     return f"{CHOOSING if isinstance(reason, KeptReason) else RULES}#{anchor}"

@@ -20,7 +20,7 @@ class _Count:
 
 
 def reasons(others: Sequence[NodeReport]) -> tuple[Holding, ...]:
-    """How much each reason holds.
+    """Return how many nodes each reason holds.
 
     Args:
         others: the nodes that stay.
@@ -44,7 +44,7 @@ def reasons(others: Sequence[NodeReport]) -> tuple[Holding, ...]:
 
 
 def controllers(others: Sequence[NodeReport]) -> tuple[Holder, ...]:
-    """How much the pods of each controller hold.
+    """Return how many nodes the pods of each controller hold.
 
     Args:
         others: the nodes that stay.
@@ -65,7 +65,7 @@ def controllers(others: Sequence[NodeReport]) -> tuple[Holder, ...]:
 
 
 def first(node: NodeReport) -> Why:
-    """The reason that a node is listed under: its own before its pods', and those before what choosing says."""
+    """Return the reason that a node is listed under: its own, else its pods', else that of the choice."""
     return next(each for _, each in _all(node))
 
 

@@ -1,4 +1,4 @@
-"""The report as one page: without foreign parts, without scripts, in light and dark, and with everything escaped."""
+"""The report as one HTML page, in light and dark; it loads no file, has no script, and escapes all names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LEGEND = {"now": "asked for now", "comes": "comes with the plan", "goes": "goes
 
 
 def as_html(report: Report) -> str:
-    """The report as one file that loads nothing, and can be read without scripts.
+    """Return the report as one page.
 
     Args:
         report: what is shown.
@@ -174,7 +174,7 @@ def _usage(node: NodeReport) -> str:
 
 
 def _level(old: int, new: int, of: int, *, chosen: bool) -> str:
-    """A bar with the same in words."""
+    """A bar, with the same as text."""
     text = display.arrow(display.share(old, of), display.share(new, of))
     ends = [min(_BAR, max(0, round(_BAR * amount / of))) if of > 0 else 0 for amount in (old, new)]
     parts = [("track", 0, _BAR), ("goes" if chosen else "now", 0, ends[0])]
@@ -184,7 +184,7 @@ def _level(old: int, new: int, of: int, *, chosen: bool) -> str:
 
 
 def _svg(parts: Iterable[tuple[str, int, int]], wide: int) -> str:
-    """Rectangles; what they show stands beside them, so nobody reads them aloud."""
+    """Rectangles; screen readers skip them, because the text beside them says the same."""
     shown = (f'<rect class="{kind}" x="{x}" width="{size}" height="{_HIGH}"/>' for kind, x, size in parts)
     return f'<svg width="{wide}" height="{_HIGH}" aria-hidden="true">{"".join(shown)}</svg>'
 
@@ -255,7 +255,7 @@ def _holder(each: Holder) -> list[str]:
 
 
 def _table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """A table; its cells are HTML."""
+    """A table; its cells are HTML already."""
     yield f'<div class="scroll" tabindex="0" role="region" aria-label="{_e(caption)}"><table><thead><tr>'
     yield from (f'<th scope="col"{_class(head)}>{_e(head)}</th>' for head in heads)
     yield "</tr></thead><tbody>"

@@ -1,4 +1,4 @@
-"""What a report reads of a look; said here so that reports stay apart from where objects come from."""
+"""What a report reads of an evaluation. The protocols keep reports apart from the sources of objects."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from moorage.evictor.compaction import Cluster, Plan, Settings
 
 
 class InForce(Protocol):
-    """``configuration.Configuration``."""
+    """``configuration.Configuration``, as far as reports read it."""
 
     @property
     def enabled(self) -> bool:
-        """Whether the evictor does anything."""
+        """Whether the evictor is enabled."""
 
     @property
     def policy(self) -> Policy:
-        """Who may go."""
+        """The settings for candidates."""
 
     @property
     def choice(self) -> Settings:
-        """Which of those go."""
+        """The settings for the choice."""
 
 
-class Seen(Protocol):
-    """``evaluation.Look``."""
+class ReportInput(Protocol):
+    """``evaluation.Evaluation``, as far as reports read it."""
 
     @property
     def configuration(self) -> InForce:
-        """What was in force."""
+        """The configuration."""
 
     @property
     def cluster(self) -> Cluster:
-        """What was chosen from."""
+        """The input of the choice."""
 
     @property
     def plan(self) -> Plan:
-        """What was chosen."""
+        """The plan."""

@@ -1,4 +1,4 @@
-"""Where single pods would find room once the plan is carried out, and what each node has against those that find none.
+"""Where single pods fit once the plan is carried out, and what each node has against those that fit nowhere.
 
 The answers are those of the same simulation that choosing works with: room is kept for who waits, and nodes are not
 filled to the brim.
@@ -13,13 +13,13 @@ from typing import NamedTuple
 
 from moorage.evictor.compaction import pending_pods
 from moorage.evictor.compaction.load_collection import slots
-from moorage.evictor.compaction.targets import Places
+from moorage.evictor.compaction.targets import Targets
 from moorage.objects import Pod
 from moorage.scheduling.nodes import Bools
 from moorage.scheduling.reasons import Finding, Reason
 
 from . import display
-from .input import Seen
+from .input import ReportInput
 from .model import Data
 from .simulated import Simulated
 
@@ -55,7 +55,7 @@ class Near(Data, frozen=True):
     against: tuple[str, ...]
 
 
-class Place(Data, frozen=True):
+class PodDestination(Data, frozen=True):
     """Where a pod's replacement would go.
 
     Attributes:
@@ -75,7 +75,7 @@ class Place(Data, frozen=True):
 
 
 class _Judged(NamedTuple):
-    """What a node has against a pod, and how much of a node it would have to be more; None: it takes none anyway."""
+    """What a node has against a pod, and which share of the request is missing; None when more room does not help."""
 
     node: str
     against: tuple[str, ...]
@@ -83,10 +83,10 @@ class _Judged(NamedTuple):
 
 
 class Room:
-    """What nodes have left once the plan is carried out; see ``opened``.
+    """The room that nodes have once the plan is carried out; see ``opened``.
 
     Args:
-        look: what was found.
+        evaluation: what was found.
         simulated: carries the plan out.
         planned: whether it is carried out.
 
@@ -94,16 +94,16 @@ class Room:
         waiting: the nodes on which room is kept for pods that wait for one, by pod.
     """
 
-    def __init__(self, look: Seen, simulated: Simulated, *, planned: bool) -> None:
-        self._look = look
+    def __init__(self, evaluation: ReportInput, simulated: Simulated, *, planned: bool) -> None:
+        self._look = evaluation
         self._simulated = simulated
-        cluster = look.cluster
+        cluster = evaluation.cluster
         self._snapshot = snapshot = cluster.snapshot
-        self._places = Places(snapshot, cluster.view.nodes, cluster.verdicts, look.configuration.choice)
+        self._places = Targets(snapshot, cluster.view.nodes, cluster.verdicts, evaluation.configuration.choice)
         may_go = snapshot.slots_of(slots(snapshot, cluster.verdicts))
-        kept = pending_pods.keep_room(snapshot, cluster.view, simulated.replacements, may_go, self._places.receiving)
+        kept = pending_pods.reserve_room(snapshot, cluster.view, simulated.replacements, may_go, self._places.receiving)
         self.waiting = {each.key: each.node for each in kept.placed}
-        self._emptied = {each.name for each in look.plan.chosen} if planned else set()
+        self._emptied = {each.name for each in evaluation.plan.chosen} if planned else set()
         if planned:
             snapshot.withhold(self._places.withheld())
             simulated.carry_out()
@@ -111,8 +111,8 @@ class Room:
         self._rank = self._places.tightness()
         self._asked = 0
 
-    def move(self, key: str, home: str) -> Place:
-        """Move a pod to where its replacement would go.
+    def move(self, key: str, home: str) -> PodDestination:
+        """Find where the replacement of a pod goes, and move it there.
 
         Args:
             key: the pod.
@@ -127,27 +127,27 @@ class Room:
         snapshot.place(pod, node, key=key)
         slot = snapshot.nodes.slots[node]
         self._rank[slot] = self._places.tightness_of(slot)
-        return Place(key, node)
+        return PodDestination(key, node)
 
-    def wait(self, key: str, pod: Pod) -> Place:
-        """Where room is kept for a pod that has no node yet, or why nowhere.
+    def wait(self, key: str, pod: Pod) -> PodDestination:
+        """Find where room is reserved for a pending pod, or why nowhere.
 
         Args:
             key: the pod.
             pod: the same.
         """
         node = self.waiting.get(key)
-        return Place(key, node) if node is not None else self._nowhere(key, pod, "")
+        return PodDestination(key, node) if node is not None else self._nowhere(key, pod, "")
 
-    def _nowhere(self, key: str, pod: Pod, home: str) -> Place:
+    def _nowhere(self, key: str, pod: Pod, home: str) -> PodDestination:
         others = [(name, slot) for name, slot in self._snapshot.nodes.slots.items() if name != home]
         self._asked += 1
         if self._asked > _DETAILED:
-            return Place(key, of=len(others))
+            return PodDestination(key, of=len(others))
         judged = [self._judge(pod, name, slot, home) for name, slot in others]
         counts = Counter(text for each in judged for text in dict.fromkeys(map(_general, each.against)))
         near = sorted((each.lacks, each.node, each.against) for each in judged if each.lacks is not None)[:_CLOSEST]
-        return Place(
+        return PodDestination(
             key,
             of=len(judged),
             against=tuple(Against(*each) for each in sorted(counts.items(), key=lambda each: (-each[1], each[0]))),
@@ -184,18 +184,18 @@ class Room:
 
 
 @contextmanager
-def opened(look: Seen, simulated: Simulated, *, planned: bool = True) -> Iterator[Room]:
-    """The room that there would be; at its end nothing has changed.
+def opened(evaluation: ReportInput, simulated: Simulated, *, planned: bool = True) -> Iterator[Room]:
+    """Simulate the plan in a block; at its end the snapshot is as before.
 
     Args:
-        look: what was found.
+        evaluation: what was found.
         simulated: carries the plan out.
         planned: whether it is carried out; pods that wait are asked about before that.
     """
-    with look.cluster.snapshot.trial():
-        yield Room(look, simulated, planned=planned)
+    with evaluation.cluster.snapshot.trial():
+        yield Room(evaluation, simulated, planned=planned)
 
 
 def _general(text: str) -> str:
-    """The same without what is different on each node, so that it can be counted."""
+    """A reason without what differs from node to node, so that it can be counted."""
     return text.partition(":")[0] if text.startswith(_TOO_LITTLE) else text.partition(" (")[0]

@@ -1,4 +1,4 @@
-"""How the page looks, in light and dark; nothing is loaded from anywhere."""
+"""The style sheet of the page, in light and dark; it loads no file."""
 
 from __future__ import annotations
 

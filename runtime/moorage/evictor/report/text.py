@@ -1,4 +1,4 @@
-"""The report for terminals: a table with what matters most, and a wide one with every node, move and pod that holds."""
+"""The report for terminals: a short table, and a wide one with every node, move and pod that holds its node."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MOST_CHOSEN, _MOST_HOLDERS = 30, 5
 
 
 def as_table(report: Report, colour: bool = False, width: int = 100) -> str:
-    """What could go, and what holds the rest, for a terminal.
+    """Return what could go, and what holds the rest.
 
     Args:
         report: what is shown.
@@ -36,7 +36,7 @@ def as_table(report: Report, colour: bool = False, width: int = 100) -> str:
 
 
 def as_wide(report: Report, colour: bool = False) -> str:
-    """Every node, every move and every pod that holds, for a terminal as wide as it has to be.
+    """Return every node, every move and every pod that holds its node, in as many columns as it takes.
 
     Args:
         report: what is shown.
@@ -72,13 +72,13 @@ def _more(left: int) -> list[str]:
 
 
 def _held(report: Report, paint: Paint, width: int) -> Iterator[list[str]]:
-    """What holds nodes that may not go, then why those stay that may."""
+    """What holds nodes that may not go, then why the others stay."""
     for title, holdings in display.held(report):
         yield [paint(f"{title} (ONLY: with no other reason)", BOLD), *_reasons_of(holdings, paint, width)]
 
 
 def _reasons_of(holdings: Sequence[Holding], paint: Paint, width: int) -> Iterator[str]:
-    """Two lines for each reason: what it says, and an example."""
+    """Two lines for each reason: its sentence, and an example."""
     columns = [("NODES", [each.nodes for each in holdings]), ("ONLY", [each.only for each in holdings])]
     wide = [max(len(head), *(len(f"{number:,}") for number in column)) for head, column in columns]
     yield paint("   ".join(head.rjust(size) for (head, _), size in zip(columns, wide, strict=True)), BOLD)
@@ -96,7 +96,7 @@ def _left(width: int, taken: int) -> int:
 
 
 def example(holding: Holding) -> str:
-    """A node with a reason, and what there is about it."""
+    """Return a node with the reason, and the particulars."""
     why = holding.example
     about = f": {why.pod}" if why.pod else ""
     return f"{holding.example_node}{about}" + (f" ({why.detail})" if why.detail else "")
@@ -130,7 +130,7 @@ def _all(nodes: Sequence[NodeReport], unit: str, paint: Paint) -> list[str]:
 
 
 def _changes(node: NodeReport) -> tuple[str, str, str]:
-    """How full before and after; a chosen node is gone then."""
+    """How full a node is before and after."""
     usage = node.usage
     if usage is None or node.chosen:
         return display.cells(usage)
@@ -145,7 +145,7 @@ def _changes(node: NodeReport) -> tuple[str, str, str]:
 
 
 def _reasons(node: NodeReport) -> str:
-    """Every reason of a node, but its pods' by name only."""
+    """Every reason of a node; those of its pods by name only."""
     found = [_said(each) for each in (*node.reasons, *node.kept)]
     held = dict.fromkeys(each.reason for pod in node.holders for each in pod.reasons)
     if held:
@@ -172,7 +172,7 @@ def _pods(report: Report, paint: Paint) -> list[str]:
 
 
 def _wrapped(sentences: Sequence[str], width: int) -> Iterator[str]:
-    """Sentences as lines of at most so many columns; those that go on are indented."""
+    """Sentences as lines of at most so many columns; continued lines are indented."""
     import textwrap
 
     for sentence in sentences:

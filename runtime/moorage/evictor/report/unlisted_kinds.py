@@ -1,4 +1,4 @@
-"""What could not be told because a kind could not be listed."""
+"""What is unknown when a kind cannot be listed."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Where all objects of a cluster come from: caches, an API server asked once, or what kubectl has written to files."""
+"""Sources of a cluster's objects: watch caches, lists of an API server, or files that kubectl has written."""

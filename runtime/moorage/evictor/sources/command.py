@@ -1,4 +1,4 @@
-"""How people make a dump; apart from what reads it, so that ``--help`` can say it at once."""
+"""The kubectl command that writes a dump; a module of its own, so that ``--help`` need not load the reader."""
 
 from __future__ import annotations
 

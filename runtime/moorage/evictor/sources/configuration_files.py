@@ -1,4 +1,4 @@
-"""Rules and prices out of files that a person names, instead of what the cluster has."""
+"""Rules and prices from files that a person names, instead of those in the cluster."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from moorage.evictor.effective_configuration import Found, Names, Wrong, text_of
+from moorage.evictor.effective_configuration import ConfigurationMistake, ConfigurationSources, Names, text_of
 from moorage.files import prices, rules
 from moorage.files.mistakes import FileMistakes
 from moorage.files.yamlfile import parse
 
 
-def with_rules(found: Found, names: Names, file: str) -> tuple[Found, Names]:
-    """What was found with the rules of a file: published file or list, ConfigMap, or EvictorConfig.
+def with_rules(found: ConfigurationSources, names: Names, file: str) -> tuple[ConfigurationSources, Names]:
+    """Return the sources with the rules of a file: rules file or list, ConfigMap, or EvictorConfig.
 
     Rules that the cluster's own EvictorConfig has do not count then: whoever names a file wants to see what it does.
 
@@ -30,13 +30,13 @@ def with_rules(found: Found, names: Names, file: str) -> tuple[Found, Names]:
     kept = replace(_without(found, names.rules), resource=_without_rules(found.resource))
     if content.get("kind") == "ConfigMap":
         text = _text(content, rules.KEY, file)
-    if isinstance(text, Wrong):
+    if isinstance(text, ConfigurationMistake):
         return replace(kept, rules=None, wrong=(*kept.wrong, text)), names._replace(rules=file)
     return replace(kept, rules=text), names._replace(rules=file)
 
 
-def with_prices(found: Found, names: Names, file: str) -> tuple[Found, Names]:
-    """What was found with the prices of a file: a price list, or a ConfigMap with one.
+def with_prices(found: ConfigurationSources, names: Names, file: str) -> tuple[ConfigurationSources, Names]:
+    """Return the sources with the prices of a file: a price list, or a ConfigMap with one.
 
     Args:
         found: what the cluster has.
@@ -48,26 +48,26 @@ def with_prices(found: Found, names: Names, file: str) -> tuple[Found, Names]:
     if content.get("kind") == "ConfigMap":
         text = _text(content, prices.KEY, file)
     kept = _without(found, names.prices)
-    if isinstance(text, Wrong):
+    if isinstance(text, ConfigurationMistake):
         return replace(kept, prices=None, wrong=(*kept.wrong, text)), names._replace(prices=file)
     return replace(kept, prices=text), names._replace(prices=file)
 
 
-def _read(file: str) -> str | Wrong:
+def _read(file: str) -> str | ConfigurationMistake:
     try:
         with open(file, "rb") as opened:
             data = opened.read(rules.MAX_BYTES + 1)
     except OSError as error:
-        return Wrong(file, "", f"cannot be read: {error.strerror or error}")
+        return ConfigurationMistake(file, "", f"cannot be read: {error.strerror or error}")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        return Wrong(file, "", "is not UTF-8", data.count(b"\n", 0, error.start) + 1)
+        return ConfigurationMistake(file, "", "is not UTF-8", data.count(b"\n", 0, error.start) + 1)
 
 
-def _map(file: str, text: str | Wrong) -> Mapping[str, Any]:
-    """What is in a file, as far as it is a map; mistakes are found later."""
-    if isinstance(text, Wrong):
+def _map(file: str, text: str | ConfigurationMistake) -> Mapping[str, Any]:
+    """The map in a file; mistakes in it are found later."""
+    if isinstance(text, ConfigurationMistake):
         return {}
     try:
         value = parse(file, text.encode(), max_bytes=rules.MAX_BYTES, merge=True).value
@@ -76,13 +76,13 @@ def _map(file: str, text: str | Wrong) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _text(content: Mapping[str, Any], key: str, file: str) -> str | Wrong:
+def _text(content: Mapping[str, Any], key: str, file: str) -> str | ConfigurationMistake:
     data = content.get("data")
     return text_of(data if isinstance(data, Mapping) else None, key, file)
 
 
-def _without(found: Found, source: str) -> Found:
-    """Without what is wrong with something that does not count any more."""
+def _without(found: ConfigurationSources, source: str) -> ConfigurationSources:
+    """Without the mistakes of a source that does not count any more."""
     return replace(found, wrong=tuple(each for each in found.wrong if each.source != source))
 
 

@@ -1,4 +1,4 @@
-"""All objects of a cluster out of what ``kubectl get -o json`` has written: a cluster can be looked at without access.
+"""All objects of a cluster from the output of ``kubectl get -o json``, without access to the cluster.
 
 Objects are read as answers of an API server are: what is odd in one costs the answers that it decides. What the file as
 a whole is matters more: half a dump would show nodes that look empty.
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from moorage.evictor import kinds
-from moorage.evictor.effective_configuration import Found, Wrong, text_of
+from moorage.evictor.effective_configuration import ConfigurationMistake, ConfigurationSources, text_of
 from moorage.evictor.inventory import Inventory
 from moorage.files import prices, rules
 from moorage.kube.errors import UNREADABLE
@@ -28,7 +28,7 @@ from moorage.objects import KubeObject
 from . import dump_time, missing_kinds
 from .command import COMMAND
 from .dumpfile import DumpError, Item, content, items, shown
-from .result import ConfigMaps, Gathered
+from .result import ConfigMaps, SourceResult
 
 __all__ = ["DumpError", "read"]
 
@@ -43,7 +43,7 @@ _KIND = re.compile("[A-Za-z0-9]{1,63}")
 
 
 class _Resource(NamedTuple):
-    """How one kind is read."""
+    """How a kind is read."""
 
     resource: Resource[Any]
     decoder: msgspec.json.Decoder[Any]
@@ -54,7 +54,7 @@ _config_map = msgspec.json.Decoder(kinds.ConfigMap)
 _object = msgspec.json.Decoder(KubeObject)
 
 
-def read(names: Sequence[str], where: ConfigMaps, progress: Callable[[str], None] = lambda _: None) -> Gathered:
+def read(names: Sequence[str], where: ConfigMaps, progress: Callable[[str], None] = lambda _: None) -> SourceResult:
     """Read dumps of one cluster.
 
     Args:
@@ -82,7 +82,7 @@ def read(names: Sequence[str], where: ConfigMaps, progress: Callable[[str], None
 
 @dataclass
 class _There:
-    """What has been read so far."""
+    """The objects that were read so far."""
 
     where: ConfigMaps
     objects: dict[str, dict[str, KubeObject]] = field(default_factory=dict)
@@ -90,13 +90,13 @@ class _There:
     versions: dict[str, str] = field(default_factory=dict)
     unknown: Counter[str] = field(default_factory=Counter)
     namespaces: set[str] = field(default_factory=set)
-    texts: dict[str, str | Wrong] = field(default_factory=dict)
+    texts: dict[str, str | ConfigurationMistake] = field(default_factory=dict)
     resource: Any = None
-    wrong: list[Wrong] = field(default_factory=list)
+    wrong: list[ConfigurationMistake] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def add(self, name: str, item: Item) -> None:
-        """Take in one object."""
+        """Add an object."""
         if not item.kind or not item.api_version:
             missing = "kind" if not item.kind else "apiVersion"
             raise DumpError(name, f"{item.place} has no {missing}, so that nobody can tell what it is")
@@ -129,7 +129,7 @@ class _There:
         kept[item.kind][thing.key] = found
 
     def _refuse_another(self, name: str, item: Item, thing: KubeObject) -> None:
-        """The same object may be in two files; two objects of one name are of two clusters, or of two times."""
+        """Two files may have the same object; different objects of one name are of two clusters, or of two times."""
         before = self.objects.get(item.kind, {}).get(thing.key)
         if before is not None and before.metadata.uid != thing.metadata.uid:
             sentence = (
@@ -138,7 +138,7 @@ class _There:
             raise DumpError(name, f"{sentence} and of one time can be looked at together")
 
     def _add_other(self, item: Item) -> None:
-        """What is not looked at; but it may say how to look, and of which namespaces the dump is."""
+        """An object of another kind: it may be configuration, or show which namespaces the dump has."""
         try:
             meta = lenient.decode(item.data, _object).metadata
         except UNREADABLE:
@@ -157,7 +157,7 @@ class _There:
         try:
             self.resource = msgspec.json.decode(item.data)
         except UNREADABLE as error:
-            self.wrong.append(Wrong(f"{_CONFIG} {rules.NAME}", "", f"cannot be read: {error}"))
+            self.wrong.append(ConfigurationMistake(f"{_CONFIG} {rules.NAME}", "", f"cannot be read: {error}"))
 
     def _add_config_map(self, item: Item, namespace: str, name: str) -> None:
         keys = {self.where.rules: rules.KEY, self.where.prices: prices.KEY}
@@ -170,10 +170,10 @@ class _There:
         try:
             self.texts[name] = text_of(lenient.decode(item.data, _config_map).data, keys[name], source)
         except UNREADABLE:
-            self.texts[name] = Wrong(source, "data", "is no map of texts")
+            self.texts[name] = ConfigurationMistake(source, "data", "is no map of texts")
 
-    def gathered(self, names: Sequence[str], now: datetime | None, written: datetime) -> Gathered:
-        """All together.
+    def gathered(self, names: Sequence[str], now: datetime | None, written: datetime) -> SourceResult:
+        """Return the result.
 
         Args:
             names: of the files.
@@ -195,19 +195,19 @@ class _There:
         moment = now or written
         inventory = Inventory(moment, self.objects, unseen, {kind: odd for kind, odd in self.unread.items() if odd})
         said = f"{source}, by {'the newest time in it' if now is not None else 'when it was written'}"
-        return Gathered(inventory, self._found(), said, (*self._notes(things, unseen), *self.notes))
+        return SourceResult(inventory, self._found(), said, (*self._notes(things, unseen), *self.notes))
 
     def _one_namespace(self) -> Iterator[tuple[str, str]]:
-        """Every cluster has Leases in kube-system and kube-node-lease, where these were asked for."""
+        """Every cluster has Leases in kube-system and kube-node-lease, if the dump has all namespaces."""
         if len(self.namespaces) == 1:
             (only,) = self.namespaces
             yield "Pod", f"all of the dump is of namespace {only}: was -A left out?"
 
-    def _found(self) -> Found:
+    def _found(self) -> ConfigurationSources:
         read = {key: self.texts.get(key) for key in (self.where.rules, self.where.prices)}
         texts = {key: text for key, text in read.items() if isinstance(text, str)}
-        wrong = (*self.wrong, *(text for text in read.values() if isinstance(text, Wrong)))
-        return Found(texts.get(self.where.rules), texts.get(self.where.prices), self.resource, wrong)
+        wrong = (*self.wrong, *(text for text in read.values() if isinstance(text, ConfigurationMistake)))
+        return ConfigurationSources(texts.get(self.where.rules), texts.get(self.where.prices), self.resource, wrong)
 
     def _notes(self, things: missing_kinds.Objects, unseen: dict[str, str]) -> Iterator[str]:
         if nothing := missing_kinds.none(things, unseen):

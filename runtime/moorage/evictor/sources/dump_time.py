@@ -1,4 +1,4 @@
-"""Of when a dump is: the newest time that something in it was written down."""
+"""The time of a dump: the newest time in it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SLACK = timedelta(days=1)
 
 
 def newest(data: bytes, now: datetime) -> datetime | None:
-    """The newest of the times in a text; None when there are none.
+    """Return the newest of the times in a text; None when it has none.
 
     Args:
         data: JSON, or YAML.

@@ -1,4 +1,4 @@
-"""What kubectl has written to a file, taken apart into objects; and what people hand over instead, named."""
+"""Splits a file that kubectl has written into objects, and recognises files that are none."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _AT_BYTE = re.compile(r"\(byte (\d+)\)")
 
 
 class DumpError(Exception):
-    """A dump cannot be looked at; the message names the file, what is wrong with it, and the way out."""
+    """A dump that cannot be read; the message names the file, the problem, and the way out."""
 
     def __init__(self, name: str, sentence: str) -> None:
         super().__init__(f"{shown(name)}: {sentence}")
@@ -84,12 +84,12 @@ _meta = msgspec.json.Decoder(_ListMeta)
 
 
 def shown(name: str) -> str:
-    """How messages call a file."""
+    """Return the name of a file in messages."""
     return "standard input" if name == STDIN else name
 
 
 def content(name: str) -> tuple[bytes, datetime]:
-    """The UTF-8 text of a file, and when it was written; standard input is written now.
+    """Return the text of a file, and when it was written; standard input is written now.
 
     Args:
         name: its path, or ``-``.
@@ -125,7 +125,7 @@ def _utf8(name: str, data: bytes) -> bytes:
 
 
 def items(name: str, data: bytes) -> Iterator[Item]:
-    """The objects in the text of a file.
+    """Yield the objects in the text of a file.
 
     Args:
         name: the file, for messages.
@@ -175,7 +175,7 @@ def _of_json(name: str, data: bytes) -> Iterator[Item]:
 
 
 def _item(name: str, place: str, raw: msgspec.Raw, kind: str = "", version: str = "") -> Item:
-    """One of a list; those in a list of one kind do not say which."""
+    """One object of a list; objects in a list of one kind do not name their kind."""
     try:
         head = lenient.decode(raw, _head)
     except UNREADABLE as error:

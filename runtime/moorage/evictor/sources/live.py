@@ -1,4 +1,4 @@
-"""All objects of a cluster out of its API: one list per kind, with read rights only. Nothing is written or watched."""
+"""All objects of a cluster from its API server: one list per kind, with read rights only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from moorage.evictor import kinds
-from moorage.evictor.effective_configuration import Found, Wrong, text_of
+from moorage.evictor.effective_configuration import ConfigurationMistake, ConfigurationSources, text_of
 from moorage.evictor.inventory import Inventory
 from moorage.files import prices, rules
 from moorage.kube import errors
@@ -22,7 +22,7 @@ from moorage.kube.unreadable import Unreadable
 from moorage.kube.watch import ListWatch, Selection
 from moorage.objects import KubeObject
 
-from .result import ConfigMaps, Gathered
+from .result import ConfigMaps, SourceResult
 
 AT_ONCE = 4
 """Kinds that are listed at the same time: whoever looks must not be felt by others."""
@@ -35,11 +35,11 @@ Progress = Callable[[str, int], None]
 
 
 class NothingSeen(Exception):
-    """What there is no report without cannot be seen."""
+    """Nodes or pods cannot be listed, and without them there is no report."""
 
 
-async def gather(transport: Transport, where: ConfigMaps, progress: Progress = lambda *_: None) -> Gathered:
-    """Ask an API server for everything.
+async def gather(transport: Transport, where: ConfigMaps, progress: Progress = lambda *_: None) -> SourceResult:
+    """List all kinds.
 
     Args:
         transport: the connections to it.
@@ -74,12 +74,12 @@ async def gather(transport: Transport, where: ConfigMaps, progress: Progress = l
     except ClockNotSynchronised:
         now, notes = datetime.now(UTC), [*there.notes, "the API server does not tell its time: this machine's counts"]
     inventory = Inventory(now, there.objects, dict(sorted(there.unseen.items())), there.unread)
-    return Gathered(inventory, found.result(), transport.access.server, tuple(notes))
+    return SourceResult(inventory, found.result(), transport.access.server, tuple(notes))
 
 
 @dataclass
 class _There:
-    """What has come so far."""
+    """The objects that were listed so far."""
 
     transport: Transport
     progress: Progress
@@ -89,7 +89,7 @@ class _There:
     notes: list[str] = field(default_factory=list)
 
     async def list(self, resource: Resource[Any]) -> None:
-        """List a kind, or note why it cannot be seen."""
+        """List a kind, or note why it cannot be listed."""
         backoff = Backoff(base=0.5, cap=5.0)
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -124,19 +124,21 @@ class _There:
         if unread:
             self.unread[resource.kind] = unread
 
-    async def found(self, where: ConfigMaps) -> Found:
-        """What there is beside the settings."""
+    async def found(self, where: ConfigMaps) -> ConfigurationSources:
+        """Return the configuration sources."""
         client = Client(self.transport)
         texts = [
             await self._text(client, where.namespace, name, key)
             for name, key in ((where.rules, rules.KEY), (where.prices, prices.KEY))
         ]
         resource = await self._resource(client)
-        wrong = tuple(each for each in (*texts, resource) if isinstance(each, Wrong))
+        wrong = tuple(each for each in (*texts, resource) if isinstance(each, ConfigurationMistake))
         of_rules, of_prices = (text if isinstance(text, str) else None for text in texts)
-        return Found(of_rules, of_prices, None if isinstance(resource, Wrong) else resource, wrong)
+        return ConfigurationSources(
+            of_rules, of_prices, None if isinstance(resource, ConfigurationMistake) else resource, wrong
+        )
 
-    async def _text(self, client: Client, namespace: str, name: str, key: str) -> str | Wrong | None:
+    async def _text(self, client: Client, namespace: str, name: str, key: str) -> str | ConfigurationMistake | None:
         source = f"ConfigMap {namespace}/{name}"
         if not name:
             return None
@@ -148,10 +150,10 @@ class _There:
             self._missing(kinds.CONFIG_MAPS, name, error)
             return None
         except errors.Undecodable as error:
-            return Wrong(source, "", str(error))
+            return ConfigurationMistake(source, "", str(error))
         return text_of(found.data, key, source)
 
-    async def _resource(self, client: Client) -> Mapping[str, Any] | Wrong | None:
+    async def _resource(self, client: Client) -> Mapping[str, Any] | ConfigurationMistake | None:
         source = f"EvictorConfig {rules.NAME}"
         try:
             found = await client.get(kinds.EVICTOR_CONFIGS, rules.NAME)
@@ -161,7 +163,7 @@ class _There:
             self._missing(kinds.EVICTOR_CONFIGS, rules.NAME, error)
             return None
         except errors.Undecodable as error:
-            return Wrong(source, "", str(error))
+            return ConfigurationMistake(source, "", str(error))
         return found.content()
 
     def _missing(self, resource: Resource[Any], name: str, error: errors.Forbidden) -> None:

@@ -1,4 +1,4 @@
-"""What it means that a dump has no object of a kind: there is none, or nobody asked for them.
+"""Kinds that a dump has no objects of: either the cluster has none, or the kind was not dumped.
 
 kubectl leaves no trace of a kind that has no objects. Where other objects lead to it, or every cluster has it, it was
 not asked for, and cannot be seen; else there is none of it.
@@ -20,7 +20,7 @@ Objects = Mapping[str, Collection[KubeObject]]
 
 
 def unseen(objects: Objects, listed: Collection[str]) -> dict[str, str]:
-    """The kinds of which there must be some, each with the reason.
+    """Return the kinds that the cluster must have objects of, each with the reason.
 
     Args:
         objects: what there is.
@@ -35,7 +35,7 @@ def unseen(objects: Objects, listed: Collection[str]) -> dict[str, str]:
 
 
 def none(objects: Objects, unseen_kinds: Collection[str]) -> list[str]:
-    """The kinds that the dump has none of without anything to speak against that.
+    """Return the kinds that the dump has no objects of, and that the cluster may have none of.
 
     Args:
         objects: what there is.

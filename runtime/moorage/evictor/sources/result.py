@@ -1,16 +1,16 @@
-"""What every source brings: the objects, what stands beside the settings, and what is to be known about both."""
+"""What every source returns: the objects, the configuration sources, and notes about both."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from moorage.evictor.effective_configuration import Found
+from moorage.evictor.effective_configuration import ConfigurationSources
 from moorage.evictor.inventory import Inventory
 
 
 class ConfigMaps(NamedTuple):
-    """Where rules and prices are; an empty name: nowhere.
+    """The ConfigMaps with rules and prices; an empty name: none.
 
     Attributes:
         namespace: of both.
@@ -24,8 +24,8 @@ class ConfigMaps(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Gathered:
-    """What was found.
+class SourceResult:
+    """The result of a source.
 
     Attributes:
         inventory: all objects.
@@ -35,6 +35,6 @@ class Gathered:
     """
 
     inventory: Inventory
-    found: Found
+    found: ConfigurationSources
     source: str
     notes: tuple[str, ...] = ()

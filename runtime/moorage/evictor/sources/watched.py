@@ -1,4 +1,4 @@
-"""All objects of a cluster as watch caches have them, for who looks again and again.
+"""All objects of a cluster from watch caches, for one evaluation after the other.
 
 What may not be listed is left out and said to be unseen; it is asked for again, and counts as soon as it may be seen.
 """
@@ -28,8 +28,8 @@ _MISSING_PAUSE = 120.0
 """Seconds between two questions for a kind that is not served, at most."""
 
 
-class Watched:
-    """Caches of all kinds.
+class WatchedCluster:
+    """The watch caches of all kinds.
 
     Args:
         transport: the connections to the API server.
@@ -52,7 +52,7 @@ class Watched:
 
     @property
     def all(self) -> Sequence[WatchCache[Any]]:
-        """Those without which nothing can be said."""
+        """The caches without which there is no evaluation."""
         return tuple(self._caches[each.kind] for each in _NEEDED)
 
     @property
@@ -67,7 +67,7 @@ class Watched:
 
     @property
     def workloads(self) -> Mapping[str, WatchCache[Any]]:
-        """Those that keep a number of pods, and Deployments, by kind."""
+        """The workloads that keep a number of pods, and Deployments, by kind."""
         return {each.kind: self._caches[each.kind] for each in _KEEPING}
 
     @property
@@ -76,7 +76,7 @@ class Watched:
         return self._caches[resources.DISRUPTION_BUDGETS.kind]
 
     async def wait_synced(self) -> None:
-        """Return once these have been complete, and each of the others has been or may not be seen."""
+        """Wait until the needed caches are complete, and each other one is complete or refused."""
         for each in self.all:
             await each.wait_synced()
         for each in (*self._caches.values(), *self._beside):
@@ -89,16 +89,16 @@ class Watched:
                 group.create_task(each.run(), name=f"watch {each.resource.plural}")
 
     def unseen(self) -> dict[str, str]:
-        """Kinds that may not be followed now, each with the reason: what is known of them may be old."""
+        """Return the kinds that cannot be watched now, with the reasons: their objects may be out of date."""
         return {kind: refusal(each) for kind, each in self._caches.items() if refusal(each)}
 
     def uid_of_pod(self, key: str) -> str:
-        """The uid of a pod; empty while it is not known."""
+        """Return the uid of a pod; empty while it is not known."""
         found = self._caches[resources.PODS.kind].get(key)
         return found.metadata.uid if found is not None else ""
 
     def inventory(self, now: datetime) -> Inventory:
-        """All objects as they are now; nothing of it changes later.
+        """Return all objects as they are now; later changes do not reach it.
 
         Args:
             now: the API server's time.
@@ -118,7 +118,7 @@ class Watched:
 
 
 def cache(transport: Transport, resource: Resource[Any], **how: Any) -> WatchCache[Any]:
-    """The cache of a kind.
+    """Return the watch cache of a kind.
 
     Args:
         transport: the connections to the API server.
@@ -131,7 +131,7 @@ def cache(transport: Transport, resource: Resource[Any], **how: Any) -> WatchCac
 
 
 def refusal(of: WatchCache[Any]) -> str:
-    """Why a kind may not be followed now; empty when it may."""
+    """Return why a kind cannot be watched now; empty when it can."""
     refused = of.refusal
     if refused is None:
         return ""
@@ -143,7 +143,7 @@ def refusal(of: WatchCache[Any]) -> str:
 
 
 def _alike(old: Any, new: Any) -> bool:
-    """Whether nothing has changed that is read: a kubelet or a controller reports, and mostly that all is as it was."""
+    """Whether no field that is read has changed: most updates of kubelets and controllers change none."""
     meta = msgspec.structs.replace(old.metadata, resource_version=new.metadata.resource_version)
     same: bool = msgspec.structs.replace(old, metadata=meta) == new
     return same

@@ -1,4 +1,4 @@
-"""YAML as ``kubectl get -o yaml`` writes it: maps, lists and plain values, however many of them.
+"""YAML as ``kubectl get -o yaml`` writes it: maps, lists and plain values, of any number.
 
 Not PyYAML's own loaders: the one in C crashes the process over deep nesting, the other one needs minutes for what
 kubectl writes of a large cluster.
@@ -20,11 +20,11 @@ _Events: Any = getattr(yaml, "CLoader", yaml.Loader)
 
 
 class NotYaml(Exception):
-    """It is no YAML that kubectl writes; the message says where and why, and quotes nothing."""
+    """The text is no YAML of kubectl's; the message names the reason and the line, and quotes nothing."""
 
 
 def documents(data: bytes) -> Iterator[Any]:
-    """The values of all documents.
+    """Yield the values of all documents.
 
     Args:
         data: UTF-8.
@@ -47,7 +47,7 @@ def documents(data: bytes) -> Iterator[Any]:
 
 
 class _Builder:
-    """Makes values out of events, without recursion."""
+    """Builds values from events, without recursion."""
 
     def __init__(self) -> None:
         self._root: Any = None
@@ -92,7 +92,7 @@ class _Builder:
 
 
 def _plain(text: str) -> Any:
-    """What a value without quotes means."""
+    """The value of a scalar without quotes."""
     if text in _WORDS:
         return _WORDS[text]
     if _WHOLE.fullmatch(text):

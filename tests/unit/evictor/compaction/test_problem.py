@@ -8,7 +8,7 @@ from moorage.evictor.candidates.controllers import Made
 from moorage.evictor.compaction.loads import Load, Moving
 from moorage.evictor.compaction.problem import Problem
 from moorage.evictor.compaction.replacements import Replacements
-from moorage.evictor.compaction.targets import Places
+from moorage.evictor.compaction.targets import Targets
 from tests.unit.evictor.build import Json, merged
 
 from .build import ALL, cluster, replica, replica_set, room
@@ -21,7 +21,7 @@ def problem(*pods: Json) -> Problem:
     """What all pods on n0 and n1 come to."""
     sets = {pod["metadata"]["ownerReferences"][0]["name"] for pod in pods}
     found = cluster(*NODES, *pods, *(replica_set(name, 2) for name in sorted(sets)))
-    places = Places(found.snapshot, found.view.nodes, found.verdicts, ALL)
+    places = Targets(found.snapshot, found.view.nodes, found.verdicts, ALL)
     replacements = Replacements(found.view.pods, {})
     loads = []
     for name in ("n0", "n1"):

@@ -10,7 +10,7 @@ import msgspec
 from moorage.evictor import kinds
 from moorage.evictor.compaction import History, Settings
 from moorage.evictor.configuration import Configuration
-from moorage.evictor.evaluation import Look, look
+from moorage.evictor.evaluation import Evaluation, evaluate
 from moorage.evictor.inventory import Inventory
 from moorage.kube.unreadable import Unreadable
 from moorage.objects import KubeObject, Workload
@@ -32,9 +32,9 @@ def inventory(*manifests: Json, without: tuple[str, ...] = (), now: datetime = N
     return Inventory(now, found, {kind: f"may not list {kind}" for kind in without})
 
 
-def seen(*manifests: Json, configuration: Configuration = ALL, **more: Any) -> Look:
+def seen(*manifests: Json, configuration: Configuration = ALL, **more: Any) -> Evaluation:
     """What is found there."""
-    return look(inventory(*manifests, **more), configuration, History())
+    return evaluate(inventory(*manifests, **more), configuration, History())
 
 
 def typed(name: str, zone: str, spot: bool = False, **change: Any) -> Json:
@@ -82,9 +82,9 @@ SMALL: tuple[Json, ...] = (
 """One node is empty, one can be emptied, and four stay, each for a reason of its own."""
 
 
-def small() -> Look:
+def small() -> Evaluation:
     """The small cluster, of which one kind could not be listed and one object not be read."""
     found = inventory(*SMALL, without=("CronJob",), now=NOW.astimezone(UTC))
     odd = Workload()
     unread = Unreadable("shop/odd", "uid-odd", "1", "spec.replicas: no number", odd, ("spec",))
-    return look(Inventory(found.now, found.objects, found.unseen, {"Job": {"shop/odd": unread}}), ALL, History())
+    return evaluate(Inventory(found.now, found.objects, found.unseen, {"Job": {"shop/odd": unread}}), ALL, History())

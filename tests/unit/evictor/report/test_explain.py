@@ -25,20 +25,20 @@ FULL: tuple[Json, ...] = (
 )
 
 
-def places(look: Any, node: str) -> dict[str, str]:
-    return {each.pod: each.node for each in explain_node(look, node).places}
+def places(evaluation: Any, node: str) -> dict[str, str]:
+    return {each.pod: each.node for each in explain_node(evaluation, node).places}
 
 
 def test_a_chosen_node_tells_the_plan() -> None:
-    look = small()
-    for each in look.plan.chosen:
-        assert places(look, each.name) == {move.pod: move.node for move in each.moves}
+    evaluation = small()
+    for each in evaluation.plan.chosen:
+        assert places(evaluation, each.name) == {move.pod: move.node for move in each.moves}
 
 
 def test_pods_that_fit_nowhere_and_why_node_by_node() -> None:
-    look = seen(*FULL)
-    assert [each.name for each in look.plan.chosen] == ["n3"]
-    (stuck,) = explain_node(look, "n1").places
+    evaluation = seen(*FULL)
+    assert [each.name for each in evaluation.plan.chosen] == ["n3"]
+    (stuck,) = explain_node(evaluation, "n1").places
     assert (stuck.pod, stuck.node, stuck.of) == ("shop/a", "", 3)
     assert {each.reason: each.nodes for each in stuck.against} == {
         "too little cpu": 1,
@@ -49,10 +49,10 @@ def test_pods_that_fit_nowhere_and_why_node_by_node() -> None:
 
 
 def test_a_node_that_stays_says_where_its_pods_would_go() -> None:
-    look = seen(*FULL, pod("db", of=owner("StatefulSet", "db"), on="n3"))
-    assert look.plan.chosen == ()
-    assert places(look, "n3") == {"shop/c": "n1"}
-    (held,) = explain_node(look, "n3").node.holders
+    evaluation = seen(*FULL, pod("db", of=owner("StatefulSet", "db"), on="n3"))
+    assert evaluation.plan.chosen == ()
+    assert places(evaluation, "n3") == {"shop/c": "n1"}
+    (held,) = explain_node(evaluation, "n3").node.holders
     assert held.pod == "shop/db"
 
 
@@ -70,19 +70,19 @@ def test_room_is_asked_for_with_headroom() -> None:
 
 
 def test_nothing_changes() -> None:
-    look = small()
-    snapshot, names = look.cluster.snapshot, list(look.cluster.view.nodes)
+    evaluation = small()
+    snapshot, names = evaluation.cluster.snapshot, list(evaluation.cluster.view.nodes)
     before = [sorted(snapshot.pods_on(name)) for name in names]
-    assert explain_node(look, "n3") == explain_node(look, "n3")
-    for one in look.cluster.view.pods:
-        explain_pod(look, one.key)
+    assert explain_node(evaluation, "n3") == explain_node(evaluation, "n3")
+    for one in evaluation.cluster.view.pods:
+        explain_pod(evaluation, one.key)
     assert [sorted(snapshot.pods_on(name)) for name in names] == before
 
 
 def test_nobody_waits_where_pods_have_no_node_to_go_to() -> None:
     waiting = replica("waits", "", status={"phase": "Pending"})
-    look = seen(*FULL, waiting)
-    found = explain_pod(look, "shop/waits")
+    evaluation = seen(*FULL, waiting)
+    found = explain_pod(evaluation, "shop/waits")
     assert (found.node, found.stance) == ("", "")
     assert found.place is not None
     assert found.place.node in ("n1", "n2")

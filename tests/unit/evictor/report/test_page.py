@@ -11,7 +11,7 @@ import pytest
 
 from moorage.evictor import report
 from moorage.evictor.compaction import History
-from moorage.evictor.evaluation import look
+from moorage.evictor.evaluation import evaluate
 from tests.unit.evictor.build import Json, merged, pod
 from tests.unit.evictor.compaction.build import replica, replica_set
 
@@ -64,7 +64,7 @@ class Page(HTMLParser):
 
 
 def page(*manifests: Json) -> str:
-    return report.as_html(report.build(look(inventory(*manifests), ALL, History()), WHERE))
+    return report.as_html(report.build(evaluate(inventory(*manifests), ALL, History()), WHERE))
 
 
 def harmless(text: str) -> Page:
@@ -110,7 +110,7 @@ def test_hostile_names(name: str) -> None:
         replica(f"{name}-2", "n2"),
         replica_set(),
     )
-    found = look(inventory(*things), ALL, History())
+    found = evaluate(inventory(*things), ALL, History())
     told = report.build(found, name)
     text = report.as_html(told)
     shown = "".join(harmless(text).text)

@@ -14,7 +14,7 @@ from moorage.evictor import kinds, report
 from moorage.evictor.candidates import NodeReason, PodReason
 from moorage.evictor.compaction import KeptReason
 from moorage.evictor.compaction.prices import PRICE
-from moorage.evictor.evaluation import Look
+from moorage.evictor.evaluation import Evaluation
 from moorage.evictor.report import display, guide_links, unlisted_kinds
 from moorage.evictor.report.model import Configured, NodeReport, Report
 from moorage.evictor.report.simulated import Simulated
@@ -204,11 +204,11 @@ def test_links_lead_to_the_row_of_the_reason(reason: PodReason | NodeReason | Ke
     assert " " not in guide_links.link(reason)
 
 
-def carried_out(look: Look) -> dict[str, tuple[int, int]]:
+def carried_out(evaluation: Evaluation) -> dict[str, tuple[int, int]]:
     """What the snapshot itself says is asked for once all pods have moved: cores and pods."""
-    snapshot, found = look.cluster.snapshot, {}
+    snapshot, found = evaluation.cluster.snapshot, {}
     with snapshot.trial():
-        Simulated(look).carry_out()
+        Simulated(evaluation).carry_out()
         for name, slot in snapshot.nodes.slots.items():
             used = snapshot.nodes.record(slot).offered["cpu"] - int(snapshot.resources.free[1][slot])
             found[name] = (used, len(snapshot.pods_on(name)))
@@ -245,9 +245,9 @@ def _anything(draw: st.DrawFn) -> list[Json]:
 @settings(max_examples=examples(100), deadline=None)
 @given(st.composite(_anything)())
 def test_the_sums_agree(things: list[Json]) -> None:
-    look = seen(*things)
-    before = {name: sorted(look.cluster.snapshot.pods_on(name)) for name in look.cluster.view.nodes}
-    found = report.build(look, WHERE)
+    evaluation = seen(*things)
+    before = {name: sorted(evaluation.cluster.snapshot.pods_on(name)) for name in evaluation.cluster.view.nodes}
+    found = report.build(evaluation, WHERE)
     nodes = by_name(found)
     assert len(nodes) == len(found.chosen) + len(found.others) == found.nodes
     for node in found.chosen:
@@ -269,13 +269,13 @@ def test_the_sums_agree(things: list[Json]) -> None:
         assert node.usage is not None
         assert node.usage.after.pods == node.usage.before.pods + comes[name] - len(node.moves)
         assert all(not nodes[move.node].chosen for move in node.moves)
-    assert carried_out(look) == {
+    assert carried_out(evaluation) == {
         name: (node.usage.after.cpu_millis, node.usage.after.pods) for name, node in nodes.items() if node.usage
     }
     for each in found.holding:
         assert 0 <= each.only <= each.nodes <= len(found.others)
     assert sum(each.only for each in found.holding) <= len(found.others)
-    assert {name: sorted(look.cluster.snapshot.pods_on(name)) for name in before} == before, "nothing has changed"
+    assert {name: sorted(evaluation.cluster.snapshot.pods_on(name)) for name in before} == before, "nothing has changed"
     assert report.from_json(report.as_json(found)) == found
     report.as_table(found)
     report.as_wide(found)

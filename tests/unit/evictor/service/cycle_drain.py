@@ -16,17 +16,17 @@ from moorage.evictor import drain_reporting, kinds
 from moorage.evictor.candidates import Policy
 from moorage.evictor.compaction import History, Settings, never
 from moorage.evictor.configuration import Configuration
-from moorage.evictor.configuration_watch import InForce
-from moorage.evictor.cycle import Cycles, Seen, seen
-from moorage.evictor.cycle_drain import Acting
-from moorage.evictor.destinations import Destined, Reserving, Steering
-from moorage.evictor.evaluation import Look
+from moorage.evictor.configuration_watch import CurrentConfiguration
+from moorage.evictor.cycle import CycleLoop, Seen, seen
+from moorage.evictor.cycle_drain import CycleDrain
+from moorage.evictor.destinations import ReplacementMove, Reserving, Steering
+from moorage.evictor.evaluation import Evaluation
 from moorage.evictor.inventory import Inventory
-from moorage.evictor.other_evictors import Rivals
-from moorage.evictor.recheck import Still, still
-from moorage.evictor.sources.watched import Watched
-from moorage.evictor.status import Said
-from moorage.evictor.verdict_counts import Tally
+from moorage.evictor.other_evictors import OtherEvictors
+from moorage.evictor.recheck import Remaining, recheck
+from moorage.evictor.sources.watched import WatchedCluster
+from moorage.evictor.status import StatusUpdate
+from moorage.evictor.verdict_counts import VerdictCounts
 from moorage.kube.client import Client
 from moorage.kube.http.transport import Transport
 from tests.unit.drain.bed.bed import US, Bed
@@ -65,19 +65,19 @@ class Evictor(Bed):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self.found: InForce = in_force(ACTS)
+        self.found: CurrentConfiguration = in_force(ACTS)
         self.history = History()
-        self.said: list[Said] = []
+        self.said: list[StatusUpdate] = []
         self.writes_down = True
-        self.looks: list[Look] = []
+        self.looks: list[Evaluation] = []
         self.thinks = 0.2
         self.thought: list[tuple[float, float]] = []
         self.failures: list[str] = []
         self.recorder = Recorder()
         self.pinner = Pinner(self.api)
-        self._watched = Watched(cast("Transport", self.wire), changed=self._change)
-        self._acting: Acting | None = None
-        self._cycles: Cycles | None = None
+        self._watched = WatchedCluster(cast("Transport", self.wire), changed=self._change)
+        self._acting: CycleDrain | None = None
+        self._cycles: CycleLoop | None = None
         self._term: asyncio.Task[None] | None = None
         self._number = 1
 
@@ -123,22 +123,22 @@ class Evictor(Bed):
         us = Ourselves(self.recorder.as_recorder(), "castai-agent", "castai-evictor-1-x", lambda: "")
         client, clock = Client(cast("Transport", self.wire), patience=0.0), self.wire.clock
         reserving = Reserving(client, Fence(lambda: self.leads, 8), US, clock.now)
-        self._acting = acting = Acting(
+        self._acting = acting = CycleDrain(
             client,
             self._watched,
             self,
             self,
             self._ask,
             Steering(reserving, clock.now, self.now),
-            Rivals("castai-agent", "castai-evictor-1-x", US),
-            drain_reporting.Telling(self.recorder.as_recorder(), us),
+            OtherEvictors("castai-agent", "castai-evictor-1-x", US),
+            drain_reporting.DrainReporter(self.recorder.as_recorder(), us),
             clock=clock,
             leads=lambda: self.leads,
             installation=US,
             monotonic=self.now,
             changed=self._change,
         )
-        self._cycles = Cycles(
+        self._cycles = CycleLoop(
             self._watched, self, self._look, self, self, acts=acting, now=self.wire.clock.now, interval=30.0
         )
         self._term = asyncio.create_task(self._cycles.run(), name="term")
@@ -184,16 +184,16 @@ class Evictor(Bed):
         configuration: Configuration,
         history: History,
         names: Collection[str],
-        coming: Sequence[Destined],
+        coming: Sequence[ReplacementMove],
         proposed: Mapping[str, str],
-    ) -> Still:
+    ) -> Remaining:
         self.asked.append(tuple(names))
         began = self.now()
         await asyncio.sleep(self.thinks)
         self.thought.append((began, self.now()))
-        return still(inventory, configuration, history, names, coming, proposed)
+        return recheck(inventory, configuration, history, names, coming, proposed)
 
-    def look(self) -> InForce:
+    def current(self) -> CurrentConfiguration:
         return self.found
 
     def remember(self, configuration: Configuration) -> History:
@@ -206,14 +206,14 @@ class Evictor(Bed):
         await asyncio.sleep(0.1 if self.writes_down else seconds)
         return self.writes_down
 
-    def say(self, said: Said) -> None:
+    def say(self, said: StatusUpdate) -> None:
         self.said.append(said)
 
-    def configured(self, found: InForce) -> None:
+    def configured(self, found: CurrentConfiguration) -> None:
         pass
 
-    def looked(self, look: Look, counts: Tally, seconds: float) -> None:  # noqa: ARG002
-        self.looks.append(look)
+    def looked(self, evaluation: Evaluation, counts: VerdictCounts, seconds: float) -> None:  # noqa: ARG002
+        self.looks.append(evaluation)
 
     def idle(self, result: str) -> None:
         pass
@@ -236,7 +236,7 @@ class Evictor(Bed):
         return found.holds, found.reason
 
     @property
-    def come(self) -> Mapping[str, int]:
+    def arrivals(self) -> Mapping[str, int]:
         """Where the replacements of all cycles have come to."""
         cycles: dict[str, Mapping[str, int]] = {}
         for said in self.said:

@@ -10,7 +10,7 @@ import msgspec
 
 from moorage.evictor.compaction import History
 from moorage.evictor.configuration import Configuration
-from moorage.evictor.configuration_watch import InForce
+from moorage.evictor.configuration_watch import CurrentConfiguration
 from moorage.kube import errors
 from moorage.kube.cache import WatchCache
 from moorage.kube.events import EventRecorder, ObjectRef
@@ -61,10 +61,10 @@ def refuse(cache: WatchCache[Any]) -> None:
     cache._refusal = refusal(403, f'{resource} is forbidden: User "us" cannot watch resource "{resource}"')
 
 
-def in_force(configuration: Configuration | None = None, number: int = 1, **more: Any) -> InForce:
+def in_force(configuration: Configuration | None = None, number: int = 1, **more: Any) -> CurrentConfiguration:
     """What counts."""
     base: dict[str, Any] = {"wrong": (), "notes": (), "about": {}, "generation": 1}
-    return InForce(configuration=configuration, number=number, **{**base, **more})
+    return CurrentConfiguration(configuration=configuration, number=number, **{**base, **more})
 
 
 class Recorder:

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from moorage.controller.ourselves import Ourselves
 from moorage.evictor.configuration import Configuration
-from moorage.evictor.configuration_watch import Following
-from moorage.evictor.cycle_reporting import Telling
-from moorage.evictor.effective_configuration import Found, configure
+from moorage.evictor.configuration_watch import ConfigurationWatch
+from moorage.evictor.cycle_reporting import CycleReporter
+from moorage.evictor.effective_configuration import ConfigurationSources, configure
 from moorage.evictor.kinds import ConfigMap, EvictorConfig
 from moorage.kube.cache import WatchCache
 from moorage.objects import ObjectMeta
@@ -53,7 +53,7 @@ class Bed:
 
     def __init__(self) -> None:
         self.changes = 0
-        self.following = Following(cast("Any", None), SETTINGS, self._changed)
+        self.following = ConfigurationWatch(cast("Any", None), SETTINGS, self._changed)
         self.caches: dict[str, WatchCache[Any]] = dict(
             zip(("rules", "prices", "resource"), self.following.caches, strict=True)
         )
@@ -62,7 +62,7 @@ class Bed:
         self.generation = 0
         self.recorder = Recorder()
         us = Ourselves(self.recorder.as_recorder(), NAMESPACE, "us", lambda: "")
-        self.telling = Telling(self.recorder.as_recorder(), us)
+        self.telling = CycleReporter(self.recorder.as_recorder(), us)
 
     def _changed(self) -> None:
         self.changes += 1
@@ -83,7 +83,7 @@ class Bed:
 
     def told(self) -> list[tuple[str, str, str]]:
         """The Events about what is in force now."""
-        self.telling.configured(self.following.look())
+        self.telling.configured(self.following.current())
         return self.recorder.take()
 
 
@@ -96,9 +96,9 @@ def test_the_last_good_one_is_in_force_whatever_happens(days: list[tuple[str, st
     bed = Bed()
     there: dict[str, str] = {}
     unseen: set[str] = set()
-    last = bed.following.look().configuration
+    last = bed.following.current().configuration
     us = SETTINGS.installation
-    assert last == configure(SETTINGS, Found(), installation=us).configuration
+    assert last == configure(SETTINGS, ConfigurationSources(), installation=us).configuration
     for which, what in days:
         if what == "unseen":
             refuse(bed.caches[which])
@@ -115,43 +115,43 @@ def test_the_last_good_one_is_in_force_whatever_happens(days: list[tuple[str, st
         known = configure(SETTINGS, _found(there), bed.following._names, installation=us)
         right = known.configuration is not None and not unseen
         last = known.configuration if right else last
-        found = bed.following.look()
+        found = bed.following.current()
         assert found.configuration == last
         assert bool(found.wrong) == (not right)
         for source in {each.source for each in found.wrong}:
             which_one = "resource" if "EvictorConfig" in source else "rules" if RULES in source else "prices"
             assert (source in found.about) == (which_one in there)
         number = found.number
-        assert bed.following.look().number == number
+        assert bed.following.current().number == number
 
 
-def _found(there: dict[str, str]) -> Found:
+def _found(there: dict[str, str]) -> ConfigurationSources:
     texts = [TEXTS[there[which]][place] if which in there else None for place, which in enumerate(("rules", "prices"))]
     resource = None
     if "resource" in there:
         resource = EvictorConfig(ObjectMeta(RESOURCE), SPECS[there["resource"]]).content()
-    return Found(texts[0], texts[1], resource)
+    return ConfigurationSources(texts[0], texts[1], resource)
 
 
 def test_nothing_is_in_force_until_it_is_right() -> None:
     bed = Bed()
     bed.put("rules", "bad")
-    assert bed.following.look().configuration is None
+    assert bed.following.current().configuration is None
     (event,) = bed.told()
     assert event[2].startswith("Nothing is chosen until it is right: ")
     bed.put("rules", "good")
-    assert bed.following.look().configuration is not None
+    assert bed.following.current().configuration is not None
 
 
 def test_whether_nodes_are_emptied_is_told_whenever_it_changes() -> None:
     bed = Bed()
-    told = [bed.told()]
+    reporter = [bed.told()]
     for dry_run in (False, False, True):
         bed.generation += 1
         meta = ObjectMeta(name=RESOURCE, uid="u", generation=bed.generation)
         show(bed.caches["resource"], EvictorConfig(meta, {"config": {"dryRun": dry_run}}))
-        told.append(bed.told())
-    assert [[reason for _, reason, _ in each] for each in told] == [["DryRun"], ["Acting"], [], ["DryRun"]]
+        reporter.append(bed.told())
+    assert [[reason for _, reason, _ in each] for each in reporter] == [["DryRun"], ["Acting"], [], ["DryRun"]]
 
 
 def test_a_mistake_is_told_once_on_its_object_with_its_path(caplog: pytest.LogCaptureFixture) -> None:
@@ -180,19 +180,19 @@ def test_a_mistake_is_told_once_on_its_object_with_its_path(caplog: pytest.LogCa
 def test_what_cannot_be_seen_is_not_taken_for_nothing() -> None:
     bed = Bed()
     bed.put("resource", "good")
-    before = bed.following.look().configuration
+    before = bed.following.current().configuration
     refuse(bed.caches["resource"])
-    found = bed.following.look()
+    found = bed.following.current()
     assert found.configuration is before
     assert str(found.wrong[0]) == "EvictorConfig evictor-config: may not watch evictorconfigs"
     spoil(bed.caches["rules"], ConfigMap(ObjectMeta(RULES, NAMESPACE, "u")), "data: no map")
-    assert any("cannot be read: data: no map" in str(each) for each in bed.following.look().wrong)
+    assert any("cannot be read: data: no map" in str(each) for each in bed.following.current().wrong)
 
 
 def test_a_config_map_without_its_key_is_wrong() -> None:
     bed = Bed()
     show(bed.caches["rules"], ConfigMap(ObjectMeta(RULES, NAMESPACE, "u"), {"config.yml": "{}"}))
-    assert "config.yaml is missing" in str(bed.following.look().wrong[0])
+    assert "config.yaml is missing" in str(bed.following.current().wrong[0])
 
 
 def test_what_we_write_into_the_status_is_no_change() -> None:
@@ -204,15 +204,15 @@ def test_what_we_write_into_the_status_is_no_change() -> None:
     assert bed.changes == before
     bed.put("resource", "other")
     assert bed.changes == before + 1
-    assert bed.following.look().generation == 2
+    assert bed.following.current().generation == 2
 
 
 def test_a_new_generation_is_judged_although_it_says_the_same() -> None:
     bed = Bed()
     bed.put("resource", "good")
-    assert bed.following.look().generation == 1
+    assert bed.following.current().generation == 1
     bed.put("resource", "good")
-    assert bed.following.look().generation == 2
+    assert bed.following.current().generation == 2
 
 
 def test_what_has_no_effect_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -227,7 +227,7 @@ def test_what_has_no_effect_is_said_once(caplog: pytest.LogCaptureFixture) -> No
 
 def test_without_names_nothing_is_followed_but_the_resource() -> None:
     plain = EvictorSettings(pod_name="us", rules_config_map="", prices_config_map="")
-    following = Following(cast("Any", None), plain, lambda: None)
+    following = ConfigurationWatch(cast("Any", None), plain, lambda: None)
     assert [each.resource.kind for each in following.caches] == ["EvictorConfig"]
     complete(following.resources)
-    assert isinstance(following.look().configuration, Configuration)
+    assert isinstance(following.current().configuration, Configuration)

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from moorage.evictor.compaction import History, Settings, never
 from moorage.evictor.configuration import Configuration
-from moorage.evictor.configuration_watch import InForce
-from moorage.evictor.cycle import Cycles, Seen, seen
-from moorage.evictor.evaluation import Look
+from moorage.evictor.configuration_watch import CurrentConfiguration
+from moorage.evictor.cycle import CycleLoop, Seen, seen
+from moorage.evictor.evaluation import Evaluation
 from moorage.evictor.inventory import Inventory
-from moorage.evictor.status import Said
-from moorage.evictor.verdict_counts import Tally
+from moorage.evictor.status import StatusUpdate
+from moorage.evictor.verdict_counts import VerdictCounts
 from tests.examples import examples
 from tests.unit.evictor.build import NOW, Json
 from tests.unit.evictor.compaction.build import room
@@ -43,10 +43,10 @@ class World:
         self.error: Exception | None = None
         self.takes = 0.0
         self.starts: list[float] = []
-        self.looked: list[tuple[Look, Tally]] = []
+        self.looked: list[tuple[Evaluation, VerdictCounts]] = []
         self.failures: list[str] = []
         self.results: list[str] = []
-        self.said: list[Said] = []
+        self.said: list[StatusUpdate] = []
         self.answer: Seen | None = None
         self._busy = False
 
@@ -63,7 +63,7 @@ class World:
     def inventory(self, now: datetime) -> Inventory:
         return inventory(*self.manifests, now=now, without=tuple(self.hidden))
 
-    def look(self) -> InForce:
+    def current(self) -> CurrentConfiguration:
         return self.found
 
     async def looks(self, there: Inventory, configuration: Configuration, history: History) -> Seen:
@@ -78,12 +78,12 @@ class World:
         finally:
             self._busy = False
 
-    def configured(self, found: InForce) -> None:
+    def configured(self, found: CurrentConfiguration) -> None:
         pass
 
-    def looked_at(self, look: Look, counts: Tally, seconds: float) -> None:
+    def looked_at(self, evaluation: Evaluation, counts: VerdictCounts, seconds: float) -> None:
         assert seconds == self.takes
-        self.looked.append((look, counts))
+        self.looked.append((evaluation, counts))
 
     def idle(self, result: str) -> None:
         self.results.append(result)
@@ -94,7 +94,7 @@ class World:
     def remember(self, _configuration: Configuration) -> History | None:
         return self.history
 
-    def say(self, said: Said) -> None:
+    def say(self, said: StatusUpdate) -> None:
         self.said.append(said)
 
     def condition(self, kind: str) -> tuple[bool | None, str]:
@@ -117,8 +117,8 @@ async def cycling(world: World) -> AsyncIterator[Callable[[], None]]:
 
 
 @asynccontextmanager
-async def running(world: World) -> AsyncIterator[Cycles]:
-    cycles = Cycles(world, world, world.looks, _Told(world), world, now=world.now, interval=MINUTE)
+async def running(world: World) -> AsyncIterator[CycleLoop]:
+    cycles = CycleLoop(world, world, world.looks, _Told(world), world, now=world.now, interval=MINUTE)
     task = asyncio.create_task(cycles.run())
     try:
         yield cycles
@@ -192,7 +192,7 @@ async def test_time_alone_is_a_reason_when_it_makes_another_answer() -> None:
     async with cycling(world):
         await asyncio.sleep(HOUR)
     assert world.starts == [0.0, 150.0, 450.0]  # five minutes old, then ten
-    assert [len(look.plan.chosen) for look, _ in world.looked] == [0, 0, 2]
+    assert [len(evaluation.plan.chosen) for evaluation, _ in world.looked] == [0, 0, 2]
 
 
 @virtual
@@ -238,16 +238,16 @@ async def test_a_cycle_that_fails_is_not_the_last_one() -> None:
 @virtual
 async def test_a_configuration_that_cannot_even_be_judged_does_not_end_it() -> None:
     world = World()
-    world.look = _raise  # type: ignore[method-assign]
+    world.current = _raise  # type: ignore[method-assign]
     async with cycling(world):
         await asyncio.sleep(HOUR)
         assert len(world.failures) > 2
-        world.look = lambda: world.found  # type: ignore[method-assign]
+        world.current = lambda: world.found  # type: ignore[method-assign]
         await asyncio.sleep(HOUR)
     assert len(world.starts) == 1
 
 
-def _raise() -> InForce:
+def _raise() -> CurrentConfiguration:
     raise RecursionError("too deep")
 
 

@@ -427,9 +427,9 @@ async def test_a_missing_right_is_said_once_and_once_it_is_there_everything_goes
             bed.wire.faults.set(faults.lack_right, "patch", "nodes")
             await bed.until(lambda: bed.acting == (False, "Stopped"), 300.0, 1.0)
             await asyncio.sleep(200.0)
-            told = [each.message for each in caplog.records if each.name == "moorage.evictor"]
-            assert told.count("cycle stopped") == 2, "it had come back meanwhile"
-            assert told.count("node could not be given back, trying again") <= 1
+            reporter = [each.message for each in caplog.records if each.name == "moorage.evictor"]
+            assert reporter.count("cycle stopped") == 2, "it had come back meanwhile"
+            assert reporter.count("node could not be given back, trying again") <= 1
         bed.wire.faults.lift()
         await bed.until(lambda: bed.drained.get("emptied", 0) >= 2, 300.0, 1.0)
         assert under_way(bed) == []

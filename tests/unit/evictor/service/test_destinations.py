@@ -70,7 +70,7 @@ async def test_destinations_are_served_before_the_first_eviction_and_gone_after_
         assert bed.reserved == {}
         assert len(served) == 6
         assert all(served)
-        assert bed.come == {"asSimulated": 6, "elsewhere": 0}
+        assert bed.arrivals == {"asSimulated": 6, "elsewhere": 0}
         assert bed.steering == (True, "Served")
         assert (bed.wrong(), bed.failures) == ([], [])
 
@@ -86,7 +86,7 @@ async def test_without_a_pinner_the_scheduler_decides_and_that_is_counted() -> N
         assert bed.reserved == {}, "nobody serves it"
         await bed.until(lambda: bed.acting == (True, "Idle") and bed.drained, 1800.0)
         assert bed.steering == (False, "NotServed")
-        assert bed.come["elsewhere"] > 0
+        assert bed.arrivals["elsewhere"] > 0
         assert (bed.wrong(), bed.failures) == ([], [])
 
 
@@ -127,8 +127,8 @@ async def test_whatever_is_in_the_way_of_them_nodes_are_emptied_all_the_same_and
             await bed.start()
             await bed.until(lambda: bed.drained.get("emptied", 0) == 2, 1800.0)
         assert bed.steering == (False, reason)
-        told = [each.message for each in caplog.records]
-        assert told.count("replacements are left to the scheduler") == 1
+        reporter = [each.message for each in caplog.records]
+        assert reporter.count("replacements are left to the scheduler") == 1
         assert len(wrote(bed)) <= tries
         assert (bed.wrong(), bed.failures) == ([], [])
 
@@ -176,15 +176,15 @@ async def test_what_was_somebody_elses_is_tried_again_in_the_next_cycle_and_told
         with caplog.at_level(logging.INFO, "moorage.evictor"):
             await bed.start()
             await bed.until(lambda: bed.drained.get("emptied", 0) == 2, 1800.0)
-            told = [each.node for each in caplog.records if "somebody else" in each.message]  # type: ignore[attr-defined]
-            assert len(told) == len(set(told)) > 0
+            reporter = [each.node for each in caplog.records if "somebody else" in each.message]  # type: ignore[attr-defined]
+            assert len(reporter) == len(set(reporter)) > 0
         for name in bed.cluster.nodes:
             bed.api.delete(PLURAL, name)
-        before = bed.come["elsewhere"]
+        before = bed.arrivals["elsewhere"]
         await bed.until(lambda: bed.reserved, 600.0)
         assert {each["spec"]["by"] for each in bed.reserved.values()} == {US}
         await bed.until(lambda: bed.drained.get("emptied", 0) == 3, 1800.0)
-        assert bed.come["elsewhere"] == before
+        assert bed.arrivals["elsewhere"] == before
 
 
 @virtual

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from moorage.evictor.candidates import Policy
 from moorage.evictor.compaction import History, Settings
 from moorage.evictor.configuration import Configuration
-from moorage.evictor.evaluation import Look, look
+from moorage.evictor.evaluation import Evaluation, evaluate
 from moorage.evictor.next_change import due
 from tests.examples import examples
 from tests.unit.evictor.build import NOW, Json
@@ -35,11 +35,11 @@ def handed_back(name: str, age: int, why: str) -> Json:
     return room(name, metadata={"creationTimestamp": at(600), "annotations": {"moorage.dev/drain": json.dumps(mark)}})
 
 
-def seen(manifests: list[Json], history: History, now: datetime) -> Look:
-    return look(inventory(*manifests, now=now), CONFIGURATION, history)
+def seen(manifests: list[Json], history: History, now: datetime) -> Evaluation:
+    return evaluate(inventory(*manifests, now=now), CONFIGURATION, history)
 
 
-def answer(found: Look) -> object:
+def answer(found: Evaluation) -> object:
     return found.plan, {name: verdict.findings for name, verdict in found.cluster.verdicts.items()}
 
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from moorage.evictor.compaction import History
 from moorage.evictor.configuration import Configuration
-from moorage.evictor.effective_configuration import Wrong
+from moorage.evictor.effective_configuration import ConfigurationMistake
 from moorage.evictor.kinds import EVICTOR_CONFIGS, EvictorConfig
-from moorage.evictor.status import Said, Status, about, chosen_before, cycle, differs, failed, merged
-from moorage.evictor.verdict_counts import tally
+from moorage.evictor.status import Status, StatusUpdate, about, chosen_before, cycle, differs, failed, merged
+from moorage.evictor.verdict_counts import count_verdicts
 from moorage.kube import errors
 from moorage.kube.cache import WatchCache
 from moorage.objects import ObjectMeta
@@ -92,13 +92,13 @@ async def writing(server: Server) -> AsyncIterator[Status]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-def said(nodes: int = 1, *conditions: Condition, at: datetime = NOW, **more: Any) -> Said:
-    return Said(1, conditions or (GOOD,), {"time": at.isoformat(), "nodes": nodes}, **more)
+def said(nodes: int = 1, *conditions: Condition, at: datetime = NOW, **more: Any) -> StatusUpdate:
+    return StatusUpdate(1, conditions or (GOOD,), {"time": at.isoformat(), "nodes": nodes}, **more)
 
 
 def test_a_cycle_in_a_status() -> None:
     found = seen(*TWO)
-    assert cycle(found.plan, tally(found), NOW) == {
+    assert cycle(found.plan, count_verdicts(found), NOW) == {
         "time": "2026-01-01T12:00:00Z",
         "nodes": 2,
         "candidates": 2,
@@ -125,7 +125,7 @@ def test_conditions_keep_their_time_until_they_change() -> None:
 
 def test_what_is_not_ours_stays() -> None:
     before = {"other": 1, "conditions": [{"type": "Theirs", "status": "True"}], "evictions": {"u": ["x"]}}
-    found = merged(before, Said(3, (GOOD,)), NOW)
+    found = merged(before, StatusUpdate(3, (GOOD,)), NOW)
     assert (found["other"], found["evictions"], found["observedGeneration"]) == (1, {"u": ["x"]}, 3)
     assert [each["type"] for each in found["conditions"]] == ["Theirs", "Ready"]
 
@@ -147,7 +147,7 @@ def test_whatever_has_become_of_a_status_it_can_be_read_and_written(odd: Any) ->
 
 
 def test_what_is_said_of_a_configuration() -> None:
-    wrong = tuple(Wrong("ConfigMap a/b", f"evictionConfig[{number}]", "is odd") for number in range(7))
+    wrong = tuple(ConfigurationMistake("ConfigMap a/b", f"evictionConfig[{number}]", "is odd") for number in range(7))
     first = {each.type: each for each in about(in_force(None, wrong=wrong), enabled=False)}
     assert (first["Ready"].holds, first["Ready"].reason) == (False, "NoConfiguration")
     assert first["ConfigurationValid"].holds is False
@@ -192,7 +192,7 @@ async def test_what_was_judged_before_the_resource_came_is_not_its_status() -> N
     server = Server()
     server.put()
     async with writing(server) as status:
-        status.say(Said(0, (GOOD,)))
+        status.say(StatusUpdate(0, (GOOD,)))
         await asyncio.sleep(HOUR)
     assert server.tries == 0
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from moorage.evictor import kinds
-from moorage.evictor.sources.watched import Watched
+from moorage.evictor.sources.watched import WatchedCluster
 from moorage.kube import resources
 from moorage.objects import Condition, Node, NodeStatus, ObjectMeta, Pod
 from tests.unit.evictor.build import NOW
@@ -22,7 +22,7 @@ NODE = Node(ObjectMeta("n1", uid="u"), status=NodeStatus(conditions=(Condition("
 class Bed:
     def __init__(self) -> None:
         self.changes = 0
-        self.watched = Watched(cast("Any", None), changed=self._changed)
+        self.watched = WatchedCluster(cast("Any", None), changed=self._changed)
         self.caches = self.watched._caches
         for each in self.caches.values():
             complete(each)
@@ -95,7 +95,7 @@ def test_our_own_pod_is_known_by_its_uid(bed: Bed) -> None:
 
 
 async def test_only_nodes_and_pods_are_needed() -> None:
-    watched = Watched(cast("Any", None))
+    watched = WatchedCluster(cast("Any", None))
     assert [each.resource for each in watched.all] == [resources.NODES, resources.PODS]
     waiting = asyncio.create_task(watched.wait_synced())
     for kind, each in watched._caches.items():

@@ -23,8 +23,8 @@ def worker() -> Iterator[Worker]:
 
 
 async def test_the_answer_is_that_of_a_look(worker: Worker) -> None:
-    look, counts, due = await worker.run(seen, inventory(*TWO), ALL, History())
-    assert [node.name for node in look.plan.chosen] == ["n1"]
+    evaluation, counts, due = await worker.run(seen, inventory(*TWO), ALL, History())
+    assert [node.name for node in evaluation.plan.chosen] == ["n1"]
     assert (counts.nodes, due) == (2, None)
 
 

@@ -18,7 +18,7 @@ from moorage.evictor import kinds
 from moorage.evictor.sources import dump
 from moorage.evictor.sources.command import COMMAND, KINDS
 from moorage.evictor.sources.dump import DumpError
-from moorage.evictor.sources.result import Gathered
+from moorage.evictor.sources.result import SourceResult
 from moorage.objects import Pod
 from tests.unit.evictor.build import NOW, Json, merged, node, pod
 from tests.unit.evictor.compaction.build import replica, replica_set, room
@@ -45,7 +45,7 @@ CLAIM: Json = {
 }
 
 
-def read(file: Path, content: str | bytes | Json | list[Any]) -> Gathered:
+def read(file: Path, content: str | bytes | Json | list[Any]) -> SourceResult:
     if isinstance(content, dict | list):
         content = json.dumps(content)
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -64,7 +64,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "cluster.json"
 
 
-def keys(found: Gathered) -> dict[str, list[str]]:
+def keys(found: SourceResult) -> dict[str, list[str]]:
     return {kind: list(things) for kind, things in found.inventory.objects.items()}
 
 

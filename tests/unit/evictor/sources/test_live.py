@@ -14,7 +14,7 @@ from aiohttp import web
 from moorage.cli import evictor, explain, looking
 from moorage.evictor import kinds
 from moorage.evictor.sources import live
-from moorage.evictor.sources.result import Gathered
+from moorage.evictor.sources.result import SourceResult
 from moorage.kube import errors
 from tests.unit.evictor.build import merged
 from tests.unit.evictor.compaction.build import replica
@@ -33,7 +33,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
 
 
-async def gathered(api: Cluster, folder: Path, **more: Any) -> Gathered:
+async def gathered(api: Cluster, folder: Path, **more: Any) -> SourceResult:
     async with connected(api, folder) as client:
         return await live.gather(client.transport, WHERE, **more)
 
