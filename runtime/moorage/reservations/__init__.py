@@ -1,4 +1,4 @@
-"""Reservations: what is promised to whom on which node. Pure functions over one object per node; no I/O."""
+"""Reservations: what a node is promised to have, and which pods it is reserved for. Pure functions, no I/O."""
 
 from . import destinations, merging, unknown_fields
 from .destinations import SlotReservation

@@ -1,4 +1,4 @@
-"""What a SlotReservation says: which replacements are expected on a node that runs, and until when.
+"""SlotReservations: which replacements are expected on a running node, and until when.
 
 The evictor writes one for each node on which its simulation puts replacements, before it evicts; the pod pinner steers
 them there. Named after the node. It never touches the Node, nothing cleans up after it, and it ends by itself: whoever
@@ -17,7 +17,7 @@ from moorage.objects import KubeObject, Object, Pod
 
 from . import rules
 from .model import Slot
-from .reading import Problem, Reader, moment
+from .reading import Problem, SpecReader, moment
 
 MAX_SLOTS = 256
 MAX_PODS = 1000
@@ -29,7 +29,7 @@ EARLY = timedelta(seconds=5)
 
 
 class SlotsSpec(Object, frozen=True):
-    """The intent for one running node.
+    """The slots of one running node.
 
     Attributes:
         node_uid: uid of the Node: another one of the same name is not meant.
@@ -47,7 +47,7 @@ class SlotsSpec(Object, frozen=True):
 
 
 class Served(Object, frozen=True):
-    """That a leader counts the slots, and that the API server asks it about pods that are created.
+    """A leader counts the slots, and the API server calls its webhook for new pods.
 
     Attributes:
         generation: the ``metadata.generation`` that it counts.
@@ -61,7 +61,7 @@ class Served(Object, frozen=True):
 
 
 class SlotsStatus(Object, frozen=True):
-    """What a person sees. Only ``served`` is read by a program: see ``is_served``."""
+    """The status, for people; programs read only ``served``: see ``is_served``."""
 
     served: Served | None = None
     filled: str = ""
@@ -71,14 +71,14 @@ class SlotsStatus(Object, frozen=True):
 
 
 class SlotReservation(KubeObject, frozen=True):
-    """A reservation as stored. Spec and status stay as they came: a person may have written anything there."""
+    """A reservation as stored; spec and status are not checked, because people can edit them."""
 
     spec: Any = None
     status: Any = None
 
 
 class Reading(NamedTuple):
-    """What could be read, and what could not; with any problem nothing of it counts."""
+    """What can be read, and the problems; with any problem the reservation does not count."""
 
     spec: SlotsSpec
     problems: tuple[Problem, ...]
@@ -95,7 +95,7 @@ def read(reservation: SlotReservation) -> Reading:
         know are no problem: a newer one may have written them.
     """
     problems: list[Problem] = []
-    reader = Reader.of(reservation.spec, problems)
+    reader = SpecReader.of(reservation.spec, problems)
     if reader is None:
         return Reading(SlotsSpec(), tuple(problems))
     spec = SlotsSpec(
@@ -122,7 +122,7 @@ def in_force(spec: SlotsSpec, now: datetime) -> bool:
 
 
 def slots_filled(spec: SlotsSpec, pods: Iterable[Pod]) -> tuple[tuple[Slot, tuple[Pod, ...]], ...]:
-    """The slots, each with the pods that have come to it.
+    """Return the slots, each with the pods that fill it.
 
     Args:
         spec: a reservation that could be read.
@@ -132,7 +132,7 @@ def slots_filled(spec: SlotsSpec, pods: Iterable[Pod]) -> tuple[tuple[Slot, tupl
 
 
 def is_served(reservation: SlotReservation) -> bool:
-    """Whether a pod pinner has said that it counts the slots as they are now, and is asked about pods.
+    """Whether a pod pinner serves the slots of the current generation.
 
     It says so once for a generation, and takes it back while it lives. A pinner that has died since steers nothing:
     replacements go where the scheduler puts them.
@@ -147,7 +147,7 @@ def is_served(reservation: SlotReservation) -> bool:
 
 
 def _nonsense(spec: SlotsSpec) -> Iterator[tuple[str, str]]:
-    """What can be read of a spec, and makes no sense."""
+    """Fields that can be read, and that contradict each other."""
     since, until = moment(spec.since), moment(spec.until)
     if not spec.node_uid:
         yield "nodeUID", "there is none: it says which Node is meant"

@@ -1,4 +1,4 @@
-"""Putting an intent into a spec. Every function is pure, and doing it twice is doing it once."""
+"""Changes of a reservation's spec. Every function is pure and idempotent."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _KEPT_RECORDS = 32
 
 
 def with_promise(spec: Spec, promise: Promise, *, deadline: str, plan: str) -> Spec:
-    """Promise the node; the deadline and plan are those of the newest promise, and earlier ends are forgotten."""
+    """Set the promise, with its deadline and plan; an earlier release or deletion is undone."""
     return _replace(spec, intent=HOLD, released=False, promise=promise, deadline=deadline, plan=plan)
 
 
 def with_pins(spec: Spec, pins: Iterable[Pin]) -> Spec:
-    """Add pods; one that is there already, from another instruction, belongs to the newer one from now on."""
+    """Add pins; a pin that another instruction has set already belongs to the newer instruction."""
     merged = {pin.uid: pin for pin in spec.pins}
     for pin in pins:
         known = merged.get(pin.uid)
@@ -46,7 +46,7 @@ def with_pins(spec: Spec, pins: Iterable[Pin]) -> Spec:
 
 
 def without_pins(spec: Spec, uids: Collection[str]) -> Spec:
-    """Take pods out, and with them that they were nominated."""
+    """Remove pins with their nominations."""
     kept = tuple(pin for pin in spec.pins if pin.uid not in uids)
     if len(kept) == len(spec.pins):
         return spec
@@ -54,7 +54,7 @@ def without_pins(spec: Spec, uids: Collection[str]) -> Spec:
 
 
 def with_nominations(spec: Spec, uids: Iterable[str], *, at: str) -> Spec:
-    """Count one more try to nominate each of these pods, at a time (RFC 3339)."""
+    """Count one more nomination of each of these pods, at a time (RFC 3339)."""
     known = {nomination.uid: nomination for nomination in spec.nominations}
     for uid in uids:
         tries = known[uid].tries + 1 if uid in known else 1
@@ -63,27 +63,27 @@ def with_nominations(spec: Spec, uids: Iterable[str], *, at: str) -> Spec:
 
 
 def nomination_of(spec: Spec, uid: str) -> Nomination | None:
-    """What is recorded of a pod's nomination, or None."""
+    """Return the nomination of a pod, or None."""
     return next((nomination for nomination in spec.nominations if nomination.uid == uid), None)
 
 
 def with_slots(spec: Spec, slots: Iterable[Slot], *, until: str) -> Spec:
-    """Expect these pods, and no others, until a time (RFC 3339)."""
+    """Replace the slots; they are expected until a time (RFC 3339)."""
     return _replace(spec, slots=tuple(slots), expected_until=until, released=False)
 
 
 def with_release(spec: Spec) -> Spec:
-    """Expect nothing more."""
+    """Remove the slots, and expect no more pods."""
     return _replace(spec, slots=(), expected_until="", released=True)
 
 
 def with_deletion(spec: Spec) -> Spec:
-    """The node will not come."""
+    """Record that the node will not come."""
     return _replace(spec, intent=DELETE, slots=(), expected_until="")
 
 
 def with_record(spec: Spec, record: Record) -> Spec:
-    """Remember an instruction; the oldest that no pin came with are forgotten beyond ``_KEPT_RECORDS``."""
+    """Add an instruction; beyond ``_KEPT_RECORDS`` the oldest without pins are dropped."""
     if any(known.id == record.id and known.position == record.position for known in spec.instructions):
         return spec
     records = [known for known in spec.instructions if known.id != record.id] + [record]
@@ -99,12 +99,12 @@ def with_record(spec: Spec, record: Record) -> Spec:
 
 
 def record_of(spec: Spec, instruction: str) -> Record | None:
-    """The record of an instruction's id, or None."""
+    """Return the record of an instruction, or None."""
     return next((record for record in spec.instructions if record.id == instruction), None)
 
 
 def changes(old: Spec | None, new: Spec) -> dict[str, object]:
-    """The fields of ``spec`` that differ, as a merge patch wants them: None removes.
+    """Return the fields of ``spec`` that differ, as a merge patch: None removes.
 
     Args:
         old: as stored; None gives all of ``new``.
@@ -120,14 +120,14 @@ def changes(old: Spec | None, new: Spec) -> dict[str, object]:
 
 
 def _merge_patch(old: object, new: object) -> object:
-    """What turns one value into the other: a map must name the keys that go."""
+    """The patch from one value to another; a map has to name the keys that go."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         return {key: _merge_patch(old.get(key), new.get(key)) for key in {**old, **new} if old.get(key) != new.get(key)}
     return new
 
 
 def merge_patch(target: object, patch: object) -> object:
-    """Apply a merge patch as the API server does (RFC 7386); what it does not name stays."""
+    """Apply a merge patch as the API server does (RFC 7386)."""
     if not isinstance(patch, Mapping):
         return patch
     result = dict(target) if isinstance(target, Mapping) else {}
@@ -140,7 +140,7 @@ def merge_patch(target: object, patch: object) -> object:
 
 
 def size_problem(spec: Spec) -> Problem | None:
-    """Why a spec is more than the API server is asked to keep, or None."""
+    """Return why a spec is too large to be stored, or None."""
     for field, count, limit in (
         ("spec.pins", len(spec.pins), MAX_PINS),
         ("spec.nominations", len(spec.nominations), MAX_PINS),
@@ -156,7 +156,7 @@ def size_problem(spec: Spec) -> Problem | None:
 
 
 def same_promise(one: Promise, other: Promise) -> bool:
-    """Whether two promises mean the same node: ``4`` and ``4000m`` do."""
+    """Whether two promises describe the same node; ``4`` and ``4000m`` are equal."""
     return (
         _values(one.allocatable) == _values(other.allocatable)
         and one.labels == other.labels
@@ -170,12 +170,12 @@ def same_promise(one: Promise, other: Promise) -> bool:
 
 
 def latest_position(spec: Spec) -> tuple[int, int]:
-    """The greatest position of an instruction that changed what the node is to be (pins only add up)."""
+    """Return the greatest position of an instruction other than PinPods, whose pins only add up."""
     return max((r.position for r in spec.instructions if r.action != "PinPods"), default=(0, 0))
 
 
 def pin_deadlines(spec: Spec) -> Mapping[str, str]:
-    """By when a pin is to be bound (RFC 3339), by instruction id."""
+    """Return the deadlines of pins (RFC 3339), by instruction id."""
     return {record.id: record.deadline for record in spec.instructions if moment(record.deadline) is not None}
 
 

@@ -1,4 +1,4 @@
-"""What a NodeReservation says: the promise for one node, who is pinned to it, and who is expected there.
+"""NodeReservations: the promise for one node, its pins, and the pods that are expected there.
 
 ``NodeReservation`` is the object as the API server stores it, whatever a person did to it; ``Spec`` is what ``read``
 could make of it. The shapes are those of ``schemas/crds/nodereservations.moorage.dev.yaml``, and so are the limits.
@@ -33,7 +33,7 @@ INTENTS = (HOLD, DELETE)
 
 
 class Owner(Object, frozen=True):
-    """A controller of pods; an empty uid means any of that name."""
+    """A controller of pods; an empty uid means any controller of that name."""
 
     kind: str = ""
     name: str = ""
@@ -42,7 +42,7 @@ class Owner(Object, frozen=True):
 
 
 class Pin(Object, frozen=True):
-    """One pod that is to run on the node; the uid says which. ``instruction`` is the id of the record it came with."""
+    """One pod that is to run on the node. ``instruction`` is the id of the instruction that pinned it."""
 
     namespace: str
     name: str
@@ -57,7 +57,7 @@ class Pin(Object, frozen=True):
 
 
 class Nomination(Object, frozen=True):
-    """That we have nominated a pinned pod to the node: without it a nomination is somebody else's.
+    """The pinner has nominated a pinned pod to the node; a nomination without a record is another program's.
 
     Attributes:
         uid: of the pod.
@@ -71,7 +71,7 @@ class Nomination(Object, frozen=True):
 
 
 class Slot(Object, frozen=True):
-    """Room for pods that do not exist yet: of whom, how much each requests, and how many."""
+    """Room for pods that do not exist yet: their owner, the requests of each, and their number."""
 
     owner: Owner
     requests: Quantities = msgspec.field(default_factory=dict)
@@ -79,7 +79,7 @@ class Slot(Object, frozen=True):
 
 
 class Promise(Object, frozen=True):
-    """The node as it will be: everything that the real one must have.
+    """The node as it will be: everything that the real node must have.
 
     Of profile ``late``, ``provider_id``, ``node_claim`` (Karpenter's) and ``match_labels`` say which Node it is, all
     that are given together.
@@ -96,12 +96,12 @@ class Promise(Object, frozen=True):
 
     @property
     def late(self) -> bool:
-        """Whether the machine brings its Node along, and no placeholder is made."""
+        """Whether the kubelet creates the Node itself, without a placeholder."""
         return self.profile == LATE
 
 
 class Record(Object, frozen=True):
-    """An instruction whose intent is in the spec: what an answer to it, or to its repetition, needs.
+    """An instruction that the spec contains: what the answer to it, or to a repetition, needs.
 
     Attributes:
         id: the instruction's idempotency key.
@@ -157,7 +157,7 @@ class Spec(Object, frozen=True):
     instructions: tuple[Record, ...] = ()
 
     def named(self, name: str) -> str:
-        """The name of the Node; empty while a late one has not registered.
+        """Return the name of the Node; empty until a late node has registered.
 
         Args:
             name: of the reservation.
@@ -166,7 +166,7 @@ class Spec(Object, frozen=True):
 
 
 class NodeReservation(KubeObject, frozen=True):
-    """A reservation as stored. Spec and status stay as they came: a person may have written anything there."""
+    """A reservation as stored; spec and status are not checked, because people can edit them."""
 
     spec: Any = None
     status: Any = None

@@ -1,4 +1,4 @@
-"""Reading a reservation that a person may have edited: what is unreadable is named, never guessed, never fatal.
+"""Reads a stored reservation. A field that cannot be read becomes a problem; reading never fails.
 
 The API server's schema keeps most nonsense out, but a person may have replaced the schema, too. Every problem carries
 the field it is in. Whoever acts on a reservation with problems takes no destructive step.
@@ -36,18 +36,18 @@ EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 
 
 class Problem(NamedTuple):
-    """A field that cannot be used, and why."""
+    """A field that cannot be used, and the reason."""
 
     field: str
     sentence: str
 
     def __str__(self) -> str:
-        """``spec.deadline: …``."""
+        """Return ``spec.deadline: …``."""
         return f"{self.field}: {self.sentence}"
 
 
 class Reading(NamedTuple):
-    """What could be read, and what could not; what could not stands in ``spec`` as if it had not been given.
+    """What can be read, and the problems; a field with a problem has its default.
 
     ``usable`` is False when problems exist: then nothing may be destroyed on its word.
     """
@@ -57,7 +57,7 @@ class Reading(NamedTuple):
 
     @property
     def usable(self) -> bool:
-        """Whether everything was understood."""
+        """Whether there are no problems."""
         return not self.problems
 
 
@@ -72,7 +72,7 @@ def read(reservation: NodeReservation) -> Reading:
         know are no problem: a newer one may have written them.
     """
     problems: list[Problem] = []
-    reader = Reader.of(reservation.spec, problems)
+    reader = SpecReader.of(reservation.spec, problems)
     if reader is None:
         return Reading(Spec(), tuple(problems))
     spec = Spec(
@@ -94,7 +94,7 @@ def read(reservation: NodeReservation) -> Reading:
 
 @lru_cache(maxsize=4096)  # the few deadlines of a reservation are read for each of its pods, again and again
 def moment(text: str) -> datetime | None:
-    """The time an RFC 3339 text means, UTC; None when it is empty or means none."""
+    """Read an RFC 3339 time as UTC; None when the text is empty or no time."""
     try:
         found = datetime.fromisoformat(text)
         return found.astimezone(UTC) if found.tzinfo is not None else None
@@ -102,8 +102,8 @@ def moment(text: str) -> datetime | None:
         return None
 
 
-class Reader:
-    """Takes one field after the other out of a spec and writes down what is wrong.
+class SpecReader:
+    """Reads one field after the other, and collects problems.
 
     Args:
         raw: the spec.
@@ -115,15 +115,15 @@ class Reader:
         self._problems = problems
 
     @classmethod
-    def of(cls, spec: object, problems: list[Problem]) -> Reader | None:
-        """A reader of a spec as it is stored; None, and a problem, when it is no object."""
+    def of(cls, spec: object, problems: list[Problem]) -> SpecReader | None:
+        """Return a reader of a stored spec; None, and a problem, when the spec is no object."""
         if isinstance(spec, Mapping):
             return cls(spec, problems)
         problems.append(Problem("spec", "there is none" if spec is None else "it is not an object"))
         return None
 
     def value(self, name: str, kind: type[T], default: T) -> T:
-        """A field of a plain kind; the default when it is not there or of another."""
+        """Read a field of a plain type; the default when it is missing or of another type."""
         given = self._raw.get(name)
         if given is None:
             return default
@@ -133,18 +133,18 @@ class Reader:
         return given
 
     def text(self, name: str) -> str:
-        """A text; empty when there is none."""
+        """Read a text; empty when it is missing."""
         return self.value(name, str, "")
 
     def one_of(self, name: str, choices: tuple[str, ...]) -> str:
-        """One of some words; the first when it is none of them."""
+        """Read one of some words; the first when it is missing or another word."""
         given = self.text(name)
         if given and given not in choices:
             self.complain(name, f"{_short(given)} is none of {', '.join(choices)}")
         return given if given in choices else choices[0]
 
     def time(self, name: str) -> str:
-        """A time, as it is written; empty when it is none."""
+        """Read a time, and return it as written; empty when it is missing or no time."""
         given = self.text(name)
         if given and moment(given) is None:
             self.complain(name, f"{_short(given)} is not a time (example: 2026-01-31T12:00:00Z)")
@@ -152,7 +152,7 @@ class Reader:
         return given
 
     def items(self, name: str, kind: type[T], limit: int) -> Iterator[T]:
-        """The entries of a list that can be read, up to a limit."""
+        """Yield the entries of a list that can be read, up to a limit."""
         given = self.value(name, list, [])
         if len(given) > limit:
             self.complain(name, f"has {len(given)} entries, more than {limit}")
@@ -162,7 +162,7 @@ class Reader:
                 yield found
 
     def promise(self) -> Promise | None:
-        """The promise; None when any of it cannot be read."""
+        """Read the promise; None when any part of it cannot be read."""
         given = self._raw.get("promise")
         if given is None:
             return None
@@ -176,14 +176,14 @@ class Reader:
         return found
 
     def good_pin(self, pin: Pin) -> bool:
-        """Whether a pin says which pod it means."""
+        """Whether a pin identifies a pod."""
         if pin.namespace and pin.name and pin.uid:
             return True
         self.complain("pins", f"{pin.key}: a pin has a namespace, a name and a uid")
         return False
 
     def good_nomination(self, nomination: Nomination) -> bool:
-        """Whether a nomination says whom it means, and when it was made."""
+        """Whether a nomination names its pod and its time."""
         if nomination.uid and nomination.tries > 0 and moment(nomination.at) is not None:
             return True
         text = (
@@ -193,7 +193,7 @@ class Reader:
         return False
 
     def good_slot(self, slot: Slot) -> bool:
-        """Whether there can be such a slot."""
+        """Whether the quantities of a slot are valid."""
         bad = _bad_quantity("slots.requests", slot.requests)
         if bad is None and slot.count < 0:
             bad = Problem("slots.count", f"{slot.count} is negative")
@@ -210,7 +210,7 @@ class Reader:
             return None
 
     def complain(self, name: str, sentence: str) -> None:
-        """Write down what is wrong with a field."""
+        """Add a problem of a field."""
         self._problems.append(Problem(f"spec.{name}", sentence))
 
 

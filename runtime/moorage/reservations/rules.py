@@ -1,4 +1,4 @@
-"""What a reservation comes to: is it over, which slots are still free, how much room is left."""
+"""The progress of a reservation: is it over, which slots are free, and how much room is left."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .reading import moment
 
 
 def expired(spec: Spec, now: datetime) -> bool:
-    """Whether the node should have been there by now; without a readable deadline never.
+    """Whether the deadline is over; False without a readable deadline.
 
     Args:
         spec: the reservation.
@@ -25,7 +25,7 @@ def expired(spec: Spec, now: datetime) -> bool:
 
 
 def expecting(spec: Spec, now: datetime, pods: Iterable[Pod]) -> bool:
-    """Whether pods are still expected: a slot is free, and neither its time nor a release has ended the wait.
+    """Whether pods are still expected: a slot is free, and neither its deadline nor a release has ended the wait.
 
     Args:
         spec: the reservation.
@@ -41,7 +41,7 @@ def expecting(spec: Spec, now: datetime, pods: Iterable[Pod]) -> bool:
 
 
 def slots_left(slots: Iterable[Slot], pods: Iterable[Pod]) -> tuple[Slot, ...]:
-    """The slots with the number of pods that are still to come; several slots of one owner fill up in order.
+    """Return the slots with the number of pods that are still to come; slots of one owner fill up in order.
 
     Args:
         slots: what was expected.
@@ -62,7 +62,7 @@ def slots_left(slots: Iterable[Slot], pods: Iterable[Pod]) -> tuple[Slot, ...]:
 
 
 def slots_filled(slots: Iterable[Slot], pods: Iterable[Pod]) -> tuple[tuple[Slot, tuple[Pod, ...]], ...]:
-    """The slots, each with the pods that have come to it; several slots of one owner fill up in order.
+    """Return the slots, each with the pods that fill it; slots of one owner fill up in order.
 
     Args:
         slots: what was expected.
@@ -82,7 +82,7 @@ def slots_filled(slots: Iterable[Slot], pods: Iterable[Pod]) -> tuple[tuple[Slot
 
 
 def created_since(since: str, pods: Iterable[Pod]) -> Iterator[Pod]:
-    """The pods that were created by then or later; one that is not stored yet has no time, and is one of them.
+    """Yield the pods that were created since a time; a pod that is not stored yet has no time, and is one of them.
 
     Args:
         since: RFC 3339; empty: there is no such time, so all are.
@@ -112,7 +112,7 @@ def belongs_to(pod: Pod, owner: Owner) -> bool:
 
 
 def room_left(promise: Promise, pods: Iterable[Pod], slots: Iterable[Slot] = ()) -> dict[str, int]:
-    """What is left of a promise, by resource; negative when more is on the node than was promised.
+    """Return what is left of a promise, by resource; negative when pods use more than was promised.
 
     Args:
         promise: what the node offers.

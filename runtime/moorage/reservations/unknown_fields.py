@@ -1,4 +1,4 @@
-"""What a newer version has written into a reservation stays when an older one changes it.
+"""Fields that a newer version has written: they stay when this version changes a reservation.
 
 Fields of the spec that are not known are not named in a merge patch, and stay by that. An entry of a list goes as a
 whole: what is not known of it is put back, by what the entry is about.
@@ -32,7 +32,7 @@ _KNOWN = {
 
 
 def keeping(stored: object, changes: Mapping[str, object]) -> dict[str, object]:
-    """Changes of a spec that leave alone what is not known of the entries that stay.
+    """Return changes of a spec with the unknown fields of list entries put back.
 
     Args:
         stored: the spec as the API server has it.
@@ -51,7 +51,7 @@ def keeping(stored: object, changes: Mapping[str, object]) -> dict[str, object]:
 
 
 def _unknown(name: str, entries: object) -> dict[Hashable, dict[str, object]]:
-    """By what they are about: the fields of entries that are not known here."""
+    """The unknown fields of entries, by what identifies the entry."""
     found: dict[Hashable, dict[str, object]] = {}
     for entry in entries if isinstance(entries, list) else ():
         if isinstance(entry, Mapping) and (more := entry.keys() - _KNOWN[name]):

@@ -1,4 +1,4 @@
-"""A pod as it will be stored: a webhook sees it before the API server has merged ``matchLabelKeys`` into its selectors.
+"""A pod as it will be stored: webhooks run before the API server merges ``matchLabelKeys`` into its selectors.
 
 Follows ``pkg/registry/core/pod/strategy.go`` (applyMatchLabelKeysAndMismatchLabelKeys, applyMatchLabelKeys), with the
 gates MatchLabelKeysInPodAffinity and MatchLabelKeysInPodTopologySpreadSelectorMerge on, as in 1.36. What comes from a
@@ -16,7 +16,7 @@ from moorage.objects.selectors import LabelSelector, Requirement
 
 
 def stored(pod: Pod) -> Pod:
-    """The pod after the API server's own changes on creation that matter for placement.
+    """Return the pod with the changes of the API server on creation that scheduling reads.
 
     Args:
         pod: as a mutating webhook gets it.

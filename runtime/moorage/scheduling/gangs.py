@@ -1,4 +1,4 @@
-"""Pods that are placed all at once or not at all, by the marks of the programs that do so."""
+"""Gangs: pods that are placed together or not at all, by the labels of the programs that place them."""
 
 from __future__ import annotations
 
@@ -22,6 +22,6 @@ LABELS = (
 
 
 def mark(pod: Pod) -> str:
-    """The label that makes a pod part of a gang, ``key=value``; empty when none does."""
+    """Return the label that makes a pod part of a gang, ``key=value``; empty when there is none."""
     labels = pod.metadata.labels
     return next((f"{key}={labels[key]}" for key in LABELS if key in labels), "")

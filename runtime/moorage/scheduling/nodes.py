@@ -42,7 +42,7 @@ class Column(Generic[Value]):
         return len(self.values)
 
     def set(self, slot: int, value: Value | None) -> None:
-        """Give a slot a value, or none."""
+        """Set or remove the value of a slot."""
         old = int(self.ids[slot])
         new = 0 if value is None else self._number(value)
         self.ids[slot] = new
@@ -64,7 +64,7 @@ class Column(Generic[Value]):
         self.ids = ids
 
     def table(self, holds: Callable[[Value | None], bool]) -> Bools:
-        """Decide once per distinct value, the absent one at index 0.
+        """Decide once per distinct value; index 0 stands for the absent value.
 
         Args:
             holds: the predicate on a value.
@@ -153,7 +153,7 @@ class NodeTable:
         self._free = list(range(capacity - 1, -1, -1))
 
     def label(self, key: str) -> Column[str]:
-        """The column of a label key, made on first use."""
+        """Return the column of a label key, made on first use."""
         column = self._labels.get(key)
         if column is None:
             column = self._labels[key] = Column(self.capacity)
@@ -163,7 +163,7 @@ class NodeTable:
         return column
 
     def record(self, slot: int) -> NodeRecord:
-        """The node in a slot that is in use."""
+        """Return the node in a slot that is in use."""
         record = self.records[slot]
         if record is None:
             raise LookupError(f"no node in slot {slot}")
@@ -193,7 +193,7 @@ class NodeTable:
         return slot, grown
 
     def fill(self, slot: int, record: NodeRecord) -> None:
-        """Put a node's properties into its slot."""
+        """Write a node's fields into its slot."""
         old = self.records[slot]
         self.records[slot] = record
         self.alive[slot] = True
@@ -206,7 +206,7 @@ class NodeTable:
         self._touch(slot)
 
     def clear(self, slot: int) -> None:
-        """Free the slot of a node that went away."""
+        """Free the slot of a node that is gone."""
         record = self.record(slot)
         self.records[slot] = None
         self.alive[slot] = False

@@ -32,7 +32,7 @@ class FieldRequirement(NamedTuple):
 
 
 class Term(NamedTuple):
-    """One alternative."""
+    """One term of node affinity; one term that matches is enough."""
 
     labels: tuple[Requirement, ...] = ()
     fields: tuple[FieldRequirement, ...] = ()
@@ -44,7 +44,7 @@ class Term(NamedTuple):
         return name is None or all(expression.holds(name) for expression in self.fields)
 
     def rows(self, nodes: NodeTable, rows: Rows, *, named: bool) -> Bools:
-        """The same for all nodes of ``rows``."""
+        """Return which nodes of ``rows`` match."""
         result = nodes.alive[rows].copy()
         for expression in self.labels:
             column = nodes.label(expression.key)
@@ -59,7 +59,7 @@ class Term(NamedTuple):
 
 
 class Placement(NamedTuple):
-    """What a pod or a volume asks of a node's labels and name; ``terms`` None means no required affinity."""
+    """Requirements on a node's labels and name; ``terms`` None means no required affinity."""
 
     selector: tuple[Requirement, ...] = ()
     terms: tuple[Term, ...] | None = None
@@ -68,7 +68,7 @@ class Placement(NamedTuple):
 
     @property
     def anywhere(self) -> bool:
-        """Whether nothing is asked."""
+        """Whether every node matches."""
         return not self.selector and self.terms is None
 
     def matches(self, name: str, labels: Mapping[str, str]) -> bool:
@@ -84,7 +84,7 @@ class Placement(NamedTuple):
         return self.terms is None or any(term.matches(name if self.named else None, labels) for term in self.terms)
 
     def rows(self, nodes: NodeTable, rows: Rows) -> Bools:
-        """The same for all nodes of ``rows``."""
+        """Return which nodes of ``rows`` match."""
         result = nodes.alive[rows].copy()
         for expression in self.selector:
             column = nodes.label(expression.key)
@@ -97,7 +97,7 @@ class Placement(NamedTuple):
         return result
 
     def keys(self) -> set[str]:
-        """The label keys it reads."""
+        """Return the label keys that it reads."""
         terms = (expression for term in self.terms or () for expression in term.labels)
         return {expression.key for expression in (*self.selector, *terms)}
 

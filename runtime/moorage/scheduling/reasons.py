@@ -1,4 +1,4 @@
-"""Why a pod does not fit: one enumeration, each with a sentence a person understands.
+"""Reasons why a pod does not fit: one enumeration, each reason with a sentence for people.
 
 A verdict is "no" when at least one reason is definite, "unknown" when the only reasons are things that cannot be
 decided from the snapshot, and "yes" when there is no reason at all. Nothing else can make a "yes".
@@ -19,7 +19,7 @@ class Fit(Enum):
 
 
 class Reason(Enum):
-    """Every reason; ``plugin`` is the scheduler plugin that says the same, ``definite`` tells "no" from "unknown"."""
+    """Every reason; ``plugin`` is the scheduler plugin that has it, ``definite`` separates "no" from "unknown"."""
 
     code: str
     plugin: str
@@ -123,14 +123,14 @@ class Reason(Enum):
 
 
 class Finding(NamedTuple):
-    """A reason with the field that causes it and the particulars, for example ``cpu: 500m needed, 200m free``."""
+    """A reason with the field that causes it and particulars, for example ``cpu: 500 needed, 200 free``."""
 
     reason: Reason
     field: str
     detail: str = ""
 
     def __str__(self) -> str:
-        """The sentence a person reads."""
+        """Return the sentence for people."""
         detail = f": {self.detail}" if self.detail else ""
         return f"{self.reason.sentence} ({self.field}{detail})"
 
@@ -143,14 +143,14 @@ class Verdict(NamedTuple):
 
     @classmethod
     def of(cls, findings: list[Finding]) -> Verdict:
-        """Derive the answer from the reasons: none is yes, a definite one is no, anything else is unknown."""
+        """Derive the answer: without reasons yes, with a definite reason no, else unknown."""
         if not findings:
             return YES
         definite = any(finding.reason.definite for finding in findings)
         return cls(Fit.NO if definite else Fit.UNKNOWN, tuple(dict.fromkeys(findings)))
 
     def __str__(self) -> str:
-        """The sentences a person reads, in one line."""
+        """Return the sentences for people, in one line."""
         return self.fit.value + "".join(f"; {finding}" for finding in self.findings)
 
 

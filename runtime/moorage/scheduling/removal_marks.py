@@ -1,4 +1,4 @@
-"""The labels and taints by which programs say that they remove a node, or that they still set it up."""
+"""Labels and taints by which programs mark a node that they remove, or that they still set up."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DRAINING_LABEL = "autoscaling.cast.ai/draining"
 
 
 def marks(node: Node) -> Iterator[str]:
-    """By what others say that a node is not to be counted on: ``label …``, ``taint …``.
+    """Yield the marks of a node that programs remove: ``label …``, ``taint …``.
 
     Args:
         node: the node.

@@ -1,4 +1,4 @@
-"""What a pod effectively requests, and what it uses once it is on a node.
+"""What a pod requests, and what it uses once it is on a node.
 
 Follows ``k8s.io/component-helpers/resource/helpers.go`` (PodRequests, AggregateContainerRequests) and the resources
 that count for scheduling in ``pkg/scheduler/util`` and ``pkg/apis/core/v1/helper``, with the gates that are on by
@@ -32,7 +32,7 @@ class RequestError(ValueError):
 
 
 def counted(name: str) -> bool:
-    """Whether kube-scheduler counts this resource at all (``IsScalarResourceName`` and the three of its own)."""
+    """Whether kube-scheduler counts this resource (``IsScalarResourceName``, and its three own resources)."""
     if name in ("cpu", "memory", "ephemeral-storage"):
         return True
     if name.startswith(("hugepages-", "attachable-volumes-")) or "kubernetes.io/" in name:
@@ -41,7 +41,7 @@ def counted(name: str) -> bool:
 
 
 def units(name: str, amount: Fraction) -> int:
-    """Whole units, rounded up: thousandths of a CPU, bytes or pieces of anything else."""
+    """Return whole units, rounded up: thousandths of a CPU, bytes, or pieces of anything else."""
     scaled = amount * 1000 if name == "cpu" else amount
     return min(-(-scaled.numerator // scaled.denominator), _LIMIT)
 
@@ -68,7 +68,7 @@ def allocatable(quantities: Quantities) -> tuple[dict[str, int], dict[str, str]]
 
 
 def pending(pod: Pod) -> dict[str, int]:
-    """Units per resource that a pod needs before it has a node.
+    """Return the units per resource that a pod requests before it has a node.
 
     Raises:
         RequestError: a quantity does not parse or is negative.
@@ -77,7 +77,7 @@ def pending(pod: Pod) -> dict[str, int]:
 
 
 def placed(pod: Pod) -> dict[str, int]:
-    """Units per resource that a pod takes on its node, a resize under way counted at its largest.
+    """Return the units per resource that a pod uses on its node; a resize under way counts at its largest.
 
     Raises:
         RequestError: a quantity does not parse or is negative.
@@ -86,14 +86,14 @@ def placed(pod: Pod) -> dict[str, int]:
 
 
 def has_status_resources(pod: Pod) -> bool:
-    """Whether the pod's status could make a difference to what it uses."""
+    """Whether the pod's status may change what it uses."""
     status = pod.status
     containers = status.container_statuses + status.init_container_statuses
     return status.resources is not None or any(container.resources is not None for container in containers)
 
 
 def resize_infeasible(pod: Pod) -> bool:
-    """Whether the kubelet said that a requested resize can never be done (IsPodResizeInfeasible)."""
+    """Whether the kubelet reports that a resize is infeasible (IsPodResizeInfeasible)."""
     for condition in pod.status.conditions:
         if condition.type == "PodResizePending":
             return condition.reason == "Infeasible"
@@ -129,13 +129,13 @@ def _pod_level(name: str) -> bool:
 
 def _containers(pod: Pod, *, use_status: bool) -> Amounts:
     total: Amounts = {}
-    for place, container in enumerate(pod.spec.containers):
-        _add(total, _container(pod, container, f"spec.containers[{place}]", use_status=use_status))
+    for index, container in enumerate(pod.spec.containers):
+        _add(total, _container(pod, container, f"spec.containers[{index}]", use_status=use_status))
     sidecars: Amounts = {}
     largest: Amounts = {}
-    for place, container in enumerate(pod.spec.init_containers):
+    for index, container in enumerate(pod.spec.init_containers):
         sidecar = container.restart_policy == "Always"
-        own = _container(pod, container, f"spec.initContainers[{place}]", use_status=use_status and sidecar)
+        own = _container(pod, container, f"spec.initContainers[{index}]", use_status=use_status and sidecar)
         if sidecar:
             _add(total, own)
             _add(sidecars, own)

@@ -1,4 +1,4 @@
-"""Label selectors, read and validated exactly as upstream does it, with an identity that can be shared.
+"""Label selectors, read and validated as upstream does it; equal selectors are equal objects.
 
 Follows ``k8s.io/apimachinery/pkg/labels/selector.go`` (NewRequirement, Requirement.Matches),
 ``pkg/apis/meta/v1/helpers.go`` (LabelSelectorAsSelector) and ``pkg/api/validate/content/kube.go`` (label keys and
@@ -129,7 +129,7 @@ def requirement(api: ApiRequirement, field: str, *, node: bool) -> Requirement:
 
 
 def label_selector(api: LabelSelector | None, field: str) -> Selector:
-    """Read a label selector; an absent one selects nothing, an empty one everything.
+    """Read a label selector; an absent one selects nothing, an empty one selects everything.
 
     Raises:
         SelectorError: where upstream's LabelSelectorAsSelector would fail.
@@ -140,11 +140,11 @@ def label_selector(api: LabelSelector | None, field: str) -> Selector:
     for key, value in api.match_labels.items():
         equals = ApiRequirement(key=key, operator="In", values=(value,))
         found.append(requirement(equals, f"{field}.matchLabels[{key}]", node=False))
-    for place, expression in enumerate(api.match_expressions):
-        found.append(requirement(expression, f"{field}.matchExpressions[{place}]", node=False))
+    for index, expression in enumerate(api.match_expressions):
+        found.append(requirement(expression, f"{field}.matchExpressions[{index}]", node=False))
     return Selector(tuple(found))
 
 
 def equalities(labels: Mapping[str, str]) -> tuple[Requirement, ...]:
-    """Requirements for exactly these labels, not validated (``labels.SelectorFromSet``)."""
+    """Return requirements for exactly these labels, not validated (``labels.SelectorFromSet``)."""
     return tuple(Requirement(key, "In", (value,)) for key, value in labels.items())

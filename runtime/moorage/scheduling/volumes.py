@@ -1,4 +1,4 @@
-"""The volumes of pods, and what the storage objects say about them. Four plugins read it.
+"""The volumes of pods, and the storage objects behind them. Four plugins read them.
 
 The scheduler itself chooses the volume of an unbound WaitForFirstConsumer claim, so such a claim is "not decidable
 here". So is an in-tree volume where a node's CSINode says that its plugin is migrated: it is translated first.
@@ -55,7 +55,7 @@ Attachment = tuple[str, str, bool]
 
 
 class ClaimUse(NamedTuple):
-    """One volume of a pod that goes through a claim; ``owner`` is the pod's uid when the volume is ephemeral."""
+    """A volume of a pod with a claim; ``owner`` is the pod's uid when the volume is ephemeral."""
 
     field: str
     name: str
@@ -273,7 +273,7 @@ def _unbound(
 
 
 def in_tree_plugin(volume: PersistentVolume) -> str | None:
-    """The in-tree plugin of a volume, or None for CSI, local and the rest."""
+    """Return the in-tree plugin of a volume; None for CSI, local and other volumes."""
     for kind, (plugin, _) in IN_TREE.items():
         if getattr(volume.spec, kind) is not None:
             return plugin

@@ -1,4 +1,4 @@
-"""What a look at a cluster has shown, as plain data: what people and programs are told.
+"""The report of an evaluation as plain data, for people and programs.
 
 The JSON form has the same fields, in lowerCamelCase. ``VERSION`` grows when a field changes its meaning or goes away;
 new ones may come at any time. ``docs/reference/evictor-report.md`` is made from the descriptions here.
@@ -21,7 +21,7 @@ class Data(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Configured(Data, frozen=True):
-    """What was in force, by the names of the values.
+    """The effective settings, by the names of the chart's values.
 
     Attributes:
         enabled: whether the evictor does anything.
@@ -61,7 +61,7 @@ class Configured(Data, frozen=True):
 
 
 class Amounts(Data, frozen=True):
-    """Amounts of what pods ask for.
+    """Amounts of requests.
 
     Attributes:
         cpu_millis: thousandths of a core.
@@ -75,7 +75,7 @@ class Amounts(Data, frozen=True):
 
 
 class Usage(Data, frozen=True):
-    """What a node has, and how much of it its pods ask for.
+    """The allocatable resources of a node, and the requests of its pods.
 
     Attributes:
         allocatable: what it has for pods; 0 of what cannot be read.
@@ -104,7 +104,7 @@ class Why(Data, frozen=True):
     pod: str = ""
 
     def __str__(self) -> str:
-        """The sentence with its particulars."""
+        """Return the sentence with its particulars."""
         return f"{self.sentence} ({self.detail})" if self.detail else self.sentence
 
 
@@ -240,7 +240,7 @@ class Unread(Data, frozen=True):
 
 
 class Report(Data, frozen=True):
-    """What a look at a cluster has shown.
+    """The report of an evaluation.
 
     Attributes:
         version: of this form.
