@@ -172,7 +172,7 @@ class _Playing:
         """Whether nothing more is to be done, and the evictor that runs now says so."""
         if not self._evictor.process.running:
             raise Gone(f"the evictor ended with exit code {self._evictor.process.exit_code}")
-        looks = [each for each in list(self._evictor.said())[self._lives :] if each["message"] == "cluster looked at"]
+        looks = [each for each in list(self._evictor.said())[self._lives :] if each["message"] == "cluster evaluated"]
         under_way = any(each.phase in UNDER_WAY for each in seen.marks().values())
         if not looks or looks[-1]["chosen"] or under_way or not self._shop.complete():
             return False

@@ -82,12 +82,12 @@ class ConfigurationWatch:
 
     def current(self) -> CurrentConfiguration:
         """Return the configuration that counts now; it is read again only after a change."""
-        found, resource = self._look(), self.resources.get(rules.NAME)
+        sources, resource = self._look(), self.resources.get(rules.NAME)
         which = (resource.metadata.uid, resource.metadata.generation) if resource is not None else ("", 0)
-        if (found, which) != self._judged:
-            configured = configure(self._settings, found, self._names, installation=self._settings.installation)
+        if (sources, which) != self._judged:
+            configured = configure(self._settings, sources, self._names, installation=self._settings.installation)
             self._take(configured, which[1])
-            self._judged = (found, which)
+            self._judged = (sources, which)
         return self._in_force
 
     def _take(self, configured: Configured, generation: int) -> None:
@@ -100,12 +100,12 @@ class ConfigurationWatch:
 
     def _look(self) -> ConfigurationSources:
         wrong: list[ConfigurationMistake] = []
-        found = ConfigurationSources(
+        sources = ConfigurationSources(
             self._text(self._rules, rules.KEY, self._names.rules, wrong),
             self._text(self._prices, prices.KEY, self._names.prices, wrong),
             self._resource(wrong),
         )
-        return ConfigurationSources(found.rules, found.prices, found.resource, tuple(wrong))
+        return ConfigurationSources(sources.rules, sources.prices, sources.resource, tuple(wrong))
 
     def _text(
         self, of: WatchCache[ConfigMap] | None, key: str, source: str, wrong: list[ConfigurationMistake]

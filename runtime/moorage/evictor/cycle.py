@@ -58,7 +58,7 @@ class Configurations(Protocol):
 class Told(Protocol):
     """Reports cycles to people."""
 
-    def configured(self, found: CurrentConfiguration) -> None:
+    def configured(self, current: CurrentConfiguration) -> None:
         """Report a configuration, once."""
 
     def looked(self, evaluation: Evaluation, counts: VerdictCounts, seconds: float) -> None:
@@ -182,9 +182,9 @@ class CycleLoop:
         self.changed.clear()
         self.configured.clear()
         self._due, self._unseen = None, self._cluster.unseen()
-        self._found = found = self._configurations.current()
-        self._reporter.configured(found)
-        configuration = found.configuration
+        self._found = current = self._configurations.current()
+        self._reporter.configured(current)
+        configuration = current.configuration
         if configuration is not None:
             self._interval = configuration.interval.total_seconds()
         if self._acts is not None:
@@ -193,31 +193,31 @@ class CycleLoop:
         if configuration is None or history is None or not configuration.enabled:
             self._due = self._acts.due() if self._acts is not None else None
             self._reporter.idle("unconfigured" if configuration is None or history is None else "disabled")
-            self._say(found, Condition("Computed", None, "Idle", "Nothing is looked at"))
+            self._say(current, Condition("Computed", None, "Idle", "Nothing is looked at"))
             return
         evaluation, counts, self._due = await self._looks(self._cluster.inventory(self._now()), configuration, history)
         self._reporter.looked(evaluation, counts, asyncio.get_running_loop().time() - began)
         cycle = status.cycle(evaluation.plan, counts, evaluation.inventory.now)
-        say = partial(self._say, found, status.computed(evaluation.inventory.unseen), cycle)
+        say = partial(self._say, current, status.computed(evaluation.inventory.unseen), cycle)
         say(history)
         if self._acts is not None and not configuration.dry_run:
             await self._acts.drain(evaluation, say)
 
     def _say(
         self,
-        found: CurrentConfiguration,
+        current: CurrentConfiguration,
         condition: Condition,
         cycle: Mapping[str, Any] | None = None,
         history: History | None = None,
     ) -> None:
-        enabled = found.configuration is not None and found.configuration.enabled
-        conditions = (*status.about(found, enabled), condition)
+        enabled = current.configuration is not None and current.configuration.enabled
+        conditions = (*status.about(current, enabled), condition)
         if self._acts is not None:
-            conditions += (self._acts.condition(found.configuration), self._acts.steering())
+            conditions += (self._acts.condition(current.configuration), self._acts.steering())
             if cycle is not None:
                 drained = {key: self._acts.drained.get(key, 0) for key in status.DRAINED}
                 cycle = {**cycle, "drained": drained, "replacements": status.replacements(self._acts.arrivals)}
-        self._memory.say(status.StatusUpdate(found.generation, conditions, cycle, history))
+        self._memory.say(status.StatusUpdate(current.generation, conditions, cycle, history))
 
     async def _until_changed(self) -> None:
         """Wait until the next evaluation may have another result."""

@@ -193,12 +193,12 @@ class CycleDrain:
             configuration: what is in force.
         """
         if configuration is None or not configuration.enabled:
-            found = Condition("Acting", False, "Off", "Nothing is emptied: see Ready")
+            condition = Condition("Acting", False, "Off", "Nothing is emptied: see Ready")
         elif configuration.dry_run:
-            found = Condition("Acting", False, "DryRun", "Nothing is emptied: dryRun is true")
+            condition = Condition("Acting", False, "DryRun", "Nothing is emptied: dryRun is true")
         else:
-            found = self._state
-        return found._replace(message="; ".join(each for each in (found.message, self._stuck) if each))
+            condition = self._state
+        return condition._replace(message="; ".join(each for each in (condition.message, self._stuck) if each))
 
     @property
     def arrivals(self) -> Arrivals:
@@ -209,8 +209,8 @@ class CycleDrain:
         """Return the condition Steering."""
         reason = self._steering.reason
         holds = None if reason is Steered.NOT_TRIED else reason is Steered.SERVED
-        said = ": ".join(each for each in (reason.value, self._steering.detail) if each)
-        return Condition("Steering", holds, "".join(each.title() for each in reason.name.split("_")), said)
+        message = ": ".join(each for each in (reason.value, self._steering.detail) if each)
+        return Condition("Steering", holds, "".join(each.title() for each in reason.name.split("_")), message)
 
     def due(self) -> datetime | None:
         """Return when a mark has to be removed although nothing happens; None without such a mark."""
@@ -345,7 +345,7 @@ class CycleDrain:
             try:
                 why = self._why_stop()
             except Exception as error:  # nobody knows what is wanted: nothing more is begun
-                logger.exception("configuration cannot be looked at")
+                logger.exception("configuration cannot be read")
                 why = f"{type(error).__name__}: {error}"
         self._drainer.stop(why)
 

@@ -40,29 +40,29 @@ class CycleReporter:
         self._dry_run: bool | None = None
         self._failure = ""
 
-    def configured(self, found: CurrentConfiguration) -> None:
+    def configured(self, current: CurrentConfiguration) -> None:
         """Report a configuration, once."""
-        if found.number == self._configured:
+        if current.number == self._configured:
             return
-        self._configured = found.number
-        if found.configuration is not None and found.configuration.dry_run != self._dry_run:
-            self._dry_run = found.configuration.dry_run
+        self._configured = current.number
+        if current.configuration is not None and current.configuration.dry_run != self._dry_run:
+            self._dry_run = current.configuration.dry_run
             self._tell_whether_we_act(dry_run=self._dry_run)
-        if not found.wrong:
+        if not current.wrong:
             logger.info("configuration is in force")
-            for note in found.notes:
-                logger.warning("configuration says something that has no effect", extra={"note": note})
+            for note in current.notes:
+                logger.warning("configuration has a setting without effect", extra={"note": note})
             return
-        kept = found.configuration is not None
+        kept = current.configuration is not None
         sentence = "configuration is wrong, " + (
             "the last good one stays in force" if kept else "nothing is chosen until it is right"
         )
-        for each in found.wrong[:_MISTAKES]:
+        for each in current.wrong[:_MISTAKES]:
             fields = {"source": each.source, "path": each.path, "line": each.line, "error": each.sentence}
             logger.warning(sentence, extra=fields)
-        if len(found.wrong) > _MISTAKES:
-            logger.warning("configuration has more mistakes", extra={"more": len(found.wrong) - _MISTAKES})
-        self._tell_wrong(found, "The last good one stays in force" if kept else "Nothing is chosen until it is right")
+        if len(current.wrong) > _MISTAKES:
+            logger.warning("configuration has more mistakes", extra={"more": len(current.wrong) - _MISTAKES})
+        self._tell_wrong(current, "The last good one stays in force" if kept else "Nothing is chosen until it is right")
 
     def _tell_whether_we_act(self, *, dry_run: bool) -> None:
         if dry_run:
@@ -72,14 +72,14 @@ class CycleReporter:
             self._us.tell("Normal", "Acting", "Start", "Nodes that could go are found and emptied")
         logger.info(DRY_RUN if dry_run else ACTS)
 
-    def _tell_wrong(self, found: CurrentConfiguration, consequence: str) -> None:
+    def _tell_wrong(self, current: CurrentConfiguration, consequence: str) -> None:
         reported = set()
-        for each in found.wrong:
+        for each in current.wrong:
             if each.source in reported:
                 continue
             reported.add(each.source)
             note = f"{consequence}: {each}"
-            about = found.about.get(each.source)
+            about = current.about.get(each.source)
             if about is None:
                 self._us.tell("Warning", "ConfigurationInvalid", "Configure", note)
                 continue
@@ -92,7 +92,7 @@ class CycleReporter:
         metrics.CYCLES.labels("computed").inc()
         metrics.SECONDS.observe(seconds)
         metrics.show(plan, counts.kept, counts.holding)
-        logger.info("cluster looked at", extra=_fields(evaluation, counts, seconds))
+        logger.info("cluster evaluated", extra=_fields(evaluation, counts, seconds))
         for node in plan.chosen:
             if node.name not in self._chosen and evaluation.configuration.dry_run:
                 self._tell_node(node, plan)
@@ -106,12 +106,12 @@ class CycleReporter:
 
     def failed(self, error: Exception, seconds: float) -> None:
         """Report a cycle that ended with an error; the same traceback is logged once."""
-        said = f"{type(error).__name__}: {error}"
+        message = f"{type(error).__name__}: {error}"
         metrics.CYCLES.labels("failed").inc()
-        fields = {"error": said, "seconds": round(seconds, 3)}
-        logger.error("cycle failed, trying again", extra=fields, exc_info=None if said == self._failure else error)
-        self._failure = said
-        self._us.tell("Warning", "CycleFailed", "Look", f"What is said about nodes is old: {said}")
+        fields = {"error": message, "seconds": round(seconds, 3)}
+        logger.error("cycle failed, trying again", extra=fields, exc_info=None if message == self._failure else error)
+        self._failure = message
+        self._us.tell("Warning", "CycleFailed", "Look", f"What is said about nodes is old: {message}")
 
     def _tell_node(self, node: Emptied, plan: Plan) -> None:
         worth = f"{node.price:.4g} per hour" if plan.unit is Unit.MONEY else f"{node.price:.4g} units"

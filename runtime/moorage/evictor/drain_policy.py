@@ -64,16 +64,17 @@ class DrainPolicy:
     def claimed(self, node: Node, cluster: ClusterState) -> str:
         """Return what else forbids to empty a node, for people; empty when nothing does."""
         moment = self._at(cluster)
-        seen = _without_agreement(node, moment.policy)
-        found = [each for each in nodes.against(seen, moment.view, moment.policy) if each.reason not in _SEEN_BY_DRAIN]
-        if all(each.reason is NodeReason.NODE_MARKED for each in found) and _is_drained(node, cluster, moment.policy):
-            return ""  # who removes empty nodes was faster than our mark
-        return str(found[0]) if found else ""
+        against = nodes.against(_without_agreement(node, moment.policy), moment.view, moment.policy)
+        findings = [each for each in against if each.reason not in _SEEN_BY_DRAIN]
+        marked_only = all(each.reason is NodeReason.NODE_MARKED for each in findings)
+        if marked_only and _is_drained(node, cluster, moment.policy):
+            return ""  # the program that removes empty nodes was faster than our mark
+        return str(findings[0]) if findings else ""
 
     def owner(self, pod: Pod) -> str:
         """Return the owner that a pod's eviction counts for."""
-        found = Lookup(self._known[1].view).of(pod) if self._known is not None else Controllers(Made.UNKNOWN)
-        return owner_of(pod, found)
+        controllers = Lookup(self._known[1].view).of(pod) if self._known is not None else Controllers(Made.UNKNOWN)
+        return owner_of(pod, controllers)
 
     def _at(self, cluster: ClusterState) -> _Moment:
         if self._known is None or self._known[0] is not cluster:
@@ -90,7 +91,7 @@ class _Moment:
 
 
 def _on_node(pod: Pod, verdict: PodVerdict) -> OnNode:
-    exempt = any(found.reason in _EXEMPT for found in verdict.findings)
+    exempt = any(finding.reason in _EXEMPT for finding in verdict.findings)
     why = str(verdict.findings[0]) if verdict.stance is Stance.HOLDS else ""
     return OnNode(pod, _STANCES[verdict.stance], exempt, why)
 

@@ -89,7 +89,7 @@ class DrainReporter:
         if self._stuck.get(name) == why:
             return
         self._stuck[name] = why
-        logger.warning("node could not be given back, trying again", extra={"node": name, "why": why})
+        logger.warning("node not handed back, trying again", extra={"node": name, "why": why})
 
     def left_alone(self, name: str, why: str) -> None:
         """Report a node of the cycle that the evictor leaves as it is, without a write.

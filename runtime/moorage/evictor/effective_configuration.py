@@ -117,13 +117,13 @@ def text_of(data: Mapping[str, Any] | None, key: str, source: str) -> str | Conf
 
 
 def configure(
-    settings: CompactionSettings, found: ConfigurationSources, names: Names | None = None, *, installation: str = ""
+    settings: CompactionSettings, sources: ConfigurationSources, names: Names | None = None, *, installation: str = ""
 ) -> Configured:
     """Put the configuration together.
 
     Args:
         settings: of the program.
-        found: what there is beside them.
+        sources: what there is beside them.
         names: how messages call it.
         installation: which installation we are, in the marks of nodes; empty: every mark counts as ours.
 
@@ -131,10 +131,10 @@ def configure(
         A configuration, or what is wrong; with all mistakes of all sources.
     """
     names = names or Names()
-    filed = _read(names.rules, found.rules, rules.mistakes_of_rules)
-    priced = _read(names.prices, found.prices, prices.mistakes)
-    resource = _resource(names.resource, found.resource)
-    wrong = [*found.wrong, *filed.wrong, *priced.wrong, *resource.wrong]
+    filed = _read(names.rules, sources.rules, rules.mistakes_of_rules)
+    priced = _read(names.prices, sources.prices, prices.mistakes)
+    resource = _resource(names.resource, sources.resource)
+    wrong = [*sources.wrong, *filed.wrong, *priced.wrong, *resource.wrong]
     if wrong:
         return Configured(None, tuple(wrong))
     configuration = with_prices(with_file(of_settings(settings), filed.document.value), priced.document.value)

@@ -52,9 +52,9 @@ class Inventory:
 
     def of(self, kind: str, of: type[T]) -> dict[str, T]:
         """Return all objects of a kind, with what can be read of unreadable ones."""
-        found = {key: thing for key, thing in self.objects.get(kind, {}).items() if isinstance(thing, of)}
-        found |= {key: each.rest for key, each in self.unread.get(kind, {}).items() if isinstance(each.rest, of)}
-        return found
+        things = {key: thing for key, thing in self.objects.get(kind, {}).items() if isinstance(thing, of)}
+        things |= {key: each.rest for key, each in self.unread.get(kind, {}).items() if isinstance(each.rest, of)}
+        return things
 
     def view(self) -> View:
         """Return what candidates are judged by."""
@@ -90,12 +90,12 @@ class Inventory:
 
     def templates(self) -> dict[str, Pod]:
         """Return the pod templates of ReplicaSets and ReplicationControllers, by uid."""
-        found = {}
+        templates = {}
         for each in (kinds.REPLICA_SETS, kinds.REPLICATION_CONTROLLERS):
             for maker in self.of(each.kind, Maker).values():
                 if maker.spec.template is not None and not self._lacks_template(each.kind, maker):
-                    found[maker.metadata.uid] = _pod(maker, each.group_version, each.kind)
-        return found
+                    templates[maker.metadata.uid] = _pod(maker, each.group_version, each.kind)
+        return templates
 
     def _lacks_template(self, kind: str, maker: Maker) -> bool:
         unread = self.unread.get(kind, {}).get(maker.key)

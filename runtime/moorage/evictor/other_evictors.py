@@ -69,9 +69,9 @@ class OtherEvictors:
 
     def _owner(self, inventory: Inventory, kind: str, name: str, uid: str = "") -> OwnerReference | None:
         """The controller of an object in our namespace, if it can be read and has the uid."""
-        found = inventory.objects.get(kind, {}).get(f"{self._namespace}/{name}")
-        same = found is not None and uid in ("", found.metadata.uid)
-        return found.metadata.controller() if found is not None and same else None
+        thing = inventory.objects.get(kind, {}).get(f"{self._namespace}/{name}")
+        same = thing is not None and uid in ("", thing.metadata.uid)
+        return thing.metadata.controller() if thing is not None and same else None
 
     def _drained_by(self, node: Node) -> str:
         """The other installation that drains a node; empty when there is none."""

@@ -57,29 +57,29 @@ class StatusUpdate:
     history: History | None = None
 
 
-def about(found: CurrentConfiguration, enabled: bool) -> Iterator[Condition]:
+def about(current: CurrentConfiguration, enabled: bool) -> Iterator[Condition]:
     """Yield the conditions about a configuration.
 
     Args:
-        found: what is in force.
+        current: what is in force.
         enabled: whether the evictor is to do anything.
     """
-    if found.configuration is None:
+    if current.configuration is None:
         yield Condition("Ready", False, "NoConfiguration", "Nothing is chosen until the configuration is right")
     elif not enabled:
         yield Condition("Ready", False, "Disabled", "The evictor is switched off: enabled is false")
-    elif found.wrong:
+    elif current.wrong:
         yield Condition("Ready", True, "LastGood", "The last good configuration is in force")
-    elif found.configuration.dry_run:
+    elif current.configuration.dry_run:
         yield Condition("Ready", True, "InForce", "The configuration is in force, as a dry run: nothing is evicted")
     else:
         yield Condition("Ready", True, "InForce", "The configuration is in force, and nodes are emptied")
-    if found.wrong:
-        said = "; ".join(str(each) for each in found.wrong[:_MISTAKES])
-        more = f"; and {len(found.wrong) - _MISTAKES} more" if len(found.wrong) > _MISTAKES else ""
-        yield Condition("ConfigurationValid", False, "Invalid", f"{said}{more}"[:_LONGEST])
+    if current.wrong:
+        problems = "; ".join(str(each) for each in current.wrong[:_MISTAKES])
+        more = f"; and {len(current.wrong) - _MISTAKES} more" if len(current.wrong) > _MISTAKES else ""
+        yield Condition("ConfigurationValid", False, "Invalid", f"{problems}{more}"[:_LONGEST])
     else:
-        yield Condition("ConfigurationValid", True, "Valid", "; ".join(found.notes)[:_LONGEST])
+        yield Condition("ConfigurationValid", True, "Valid", "; ".join(current.notes)[:_LONGEST])
 
 
 def computed(unseen: Mapping[str, str]) -> Condition:
@@ -89,8 +89,8 @@ def computed(unseen: Mapping[str, str]) -> Condition:
         unseen: kinds that could not be seen, with the reasons.
     """
     if unseen:
-        said = "; ".join(f"{kind}: {reason}" for kind, reason in sorted(unseen.items()))
-        return Condition("Computed", True, "PartlySeen", f"What cannot be seen holds nodes: {said}"[:_LONGEST])
+        unlisted = "; ".join(f"{kind}: {reason}" for kind, reason in sorted(unseen.items()))
+        return Condition("Computed", True, "PartlySeen", f"What cannot be seen holds nodes: {unlisted}"[:_LONGEST])
     return Condition("Computed", True, "Computed", "")
 
 
@@ -125,25 +125,25 @@ def replacements(come: Arrivals) -> dict[str, int]:
 def chosen_before(status: Any) -> list[str]:
     """Return the nodes that a status names as chosen, even if the status is malformed."""
     listed = _map(_map(status).get("lastCycle")).get("chosen")
-    found = [_map(each).get("node") for each in listed] if isinstance(listed, list) else []
-    return [name for name in found if isinstance(name, str)]
+    names = [_map(each).get("node") for each in listed] if isinstance(listed, list) else []
+    return [name for name in names if isinstance(name, str)]
 
 
-def merged(before: Any, said: StatusUpdate, now: datetime) -> dict[str, Any]:
+def merged(before: Any, update: StatusUpdate, now: datetime) -> dict[str, Any]:
     """Return a status with the new content; fields of other writers stay.
 
     Args:
         before: the status as it is, whatever has become of it.
-        said: what it is to say.
+        update: what it is to say.
         now: the API server's time.
     """
     known = _map(before)
-    listed = conditions.merged(known.get("conditions"), said.conditions, now, generation=said.generation)
-    made = {**known, "observedGeneration": said.generation, "conditions": listed}
-    if said.last_cycle is not None:
-        made["lastCycle"] = dict(said.last_cycle)
-    if said.history is not None:
-        made["evictions"] = said.history.as_status()
+    listed = conditions.merged(known.get("conditions"), update.conditions, now, generation=update.generation)
+    made = {**known, "observedGeneration": update.generation, "conditions": listed}
+    if update.last_cycle is not None:
+        made["lastCycle"] = dict(update.last_cycle)
+    if update.history is not None:
+        made["evictions"] = update.history.as_status()
     return made
 
 
@@ -207,9 +207,9 @@ class Status:
             self._history = History.from_status(written, now, window)
         return self._history.since(now - window) if self._history is not None else None
 
-    def say(self, said: StatusUpdate) -> None:
+    def say(self, update: StatusUpdate) -> None:
         """Have a status written, unless it is stored already."""
-        self._said = said
+        self._said = update
         self._settled.clear()
         self._news.set()
 
@@ -252,11 +252,11 @@ class Status:
                     self._settled.set()
 
     async def _write(self) -> None:
-        before, said = self._latest.get(NAME), self._said
-        if before is None or said is None or not said.generation or not self._leads():
+        before, update = self._latest.get(NAME), self._said
+        if before is None or update is None or not update.generation or not self._leads():
             return
         meta = before.metadata
-        wanted = merged(before.status, said, self._now())
+        wanted = merged(before.status, update, self._now())
         if not differs(before.status, wanted):
             return
         precondition = {"uid": meta.uid, "resource_version": meta.resource_version}
@@ -271,8 +271,8 @@ class Status:
 
     async def _read(self) -> None:
         """Read the resource again, because the watch may be late; as a list, because the chart grants that right."""
-        for found in await self._client.list(EVICTOR_CONFIGS, fields=f"metadata.name={NAME}"):
-            self._latest.wrote(found)
+        for resource in await self._client.list(EVICTOR_CONFIGS, fields=f"metadata.name={NAME}"):
+            self._latest.wrote(resource)
 
     def _complain(self, error: errors.KubeError) -> None:
         """Log an error once, and again only when it changes; a conflict is no error."""

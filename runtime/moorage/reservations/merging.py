@@ -112,11 +112,11 @@ def changes(old: Spec | None, new: Spec) -> dict[str, object]:
     """
     before = msgspec.to_builtins(old) if old is not None else {}
     after = msgspec.to_builtins(new)
-    found: dict[str, object] = {}
+    patch: dict[str, object] = {}
     for name in {**before, **after}:
         if before.get(name) != after.get(name):
-            found[name] = _merge_patch(before.get(name), after.get(name))
-    return found
+            patch[name] = _merge_patch(before.get(name), after.get(name))
+    return patch
 
 
 def _merge_patch(old: object, new: object) -> object:
@@ -155,17 +155,17 @@ def size_problem(spec: Spec) -> Problem | None:
     return None
 
 
-def same_promise(one: Promise, other: Promise) -> bool:
+def same_promise(promise: Promise, other: Promise) -> bool:
     """Whether two promises describe the same node; ``4`` and ``4000m`` are equal."""
     return (
-        _values(one.allocatable) == _values(other.allocatable)
-        and one.labels == other.labels
-        and _taints(one.taints) == _taints(other.taints)
-        and _taints(one.startup_taints) == _taints(other.startup_taints)
-        and one.provider_id == other.provider_id
-        and one.profile == other.profile
-        and one.node_claim == other.node_claim
-        and one.match_labels == other.match_labels
+        _values(promise.allocatable) == _values(other.allocatable)
+        and promise.labels == other.labels
+        and _taints(promise.taints) == _taints(other.taints)
+        and _taints(promise.startup_taints) == _taints(other.startup_taints)
+        and promise.provider_id == other.provider_id
+        and promise.profile == other.profile
+        and promise.node_claim == other.node_claim
+        and promise.match_labels == other.match_labels
     )
 
 

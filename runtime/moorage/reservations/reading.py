@@ -96,8 +96,8 @@ def read(reservation: NodeReservation) -> Reading:
 def moment(text: str) -> datetime | None:
     """Read an RFC 3339 time as UTC; None when the text is empty or no time."""
     try:
-        found = datetime.fromisoformat(text)
-        return found.astimezone(UTC) if found.tzinfo is not None else None
+        time = datetime.fromisoformat(text)
+        return time.astimezone(UTC) if time.tzinfo is not None else None
     except (ValueError, OverflowError):
         return None
 
@@ -157,23 +157,23 @@ class SpecReader:
         if len(given) > limit:
             self.complain(name, f"has {len(given)} entries, more than {limit}")
         for index, item in enumerate(given[:limit]):
-            found = self._convert(f"{name}[{index}]", item, kind)
-            if found is not None:
-                yield found
+            entry = self._convert(f"{name}[{index}]", item, kind)
+            if entry is not None:
+                yield entry
 
     def promise(self) -> Promise | None:
         """Read the promise; None when any part of it cannot be read."""
         given = self._raw.get("promise")
         if given is None:
             return None
-        found = self._convert("promise", given, Promise)
-        if found is None:
+        promise = self._convert("promise", given, Promise)
+        if promise is None:
             return None
-        bad = _bad_quantity("promise.allocatable", found.allocatable) or _bad_taint(found)
+        bad = _bad_quantity("promise.allocatable", promise.allocatable) or _bad_taint(promise)
         if bad is not None:
             self._problems.append(Problem(f"spec.{bad.field}", bad.sentence))
             return None
-        return found
+        return promise
 
     def good_pin(self, pin: Pin) -> bool:
         """Whether a pin identifies a pod."""

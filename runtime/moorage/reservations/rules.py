@@ -69,16 +69,16 @@ def slots_filled(slots: Iterable[Slot], pods: Iterable[Pod]) -> tuple[tuple[Slot
         pods: the pods that are on the node; any revision of the owner counts, ended pods do not.
     """
     there = [pod for pod in pods if not pod.finished]
-    taken: set[str] = set()
-    found = []
+    counted: set[str] = set()
+    slots_with_pods = []
     for slot in slots:
         filled: list[Pod] = []
         for pod in there:
-            if len(filled) < slot.count and pod.metadata.uid not in taken and belongs_to(pod, slot.owner):
-                taken.add(pod.metadata.uid)
+            if len(filled) < slot.count and pod.metadata.uid not in counted and belongs_to(pod, slot.owner):
+                counted.add(pod.metadata.uid)
                 filled.append(pod)
-        found.append((slot, tuple(filled)))
-    return tuple(found)
+        slots_with_pods.append((slot, tuple(filled)))
+    return tuple(slots_with_pods)
 
 
 def created_since(since: str, pods: Iterable[Pod]) -> Iterator[Pod]:

@@ -41,22 +41,22 @@ def keeping(stored: object, changes: Mapping[str, object]) -> dict[str, object]:
     Returns:
         The same merge patch, with that.
     """
-    found = dict(changes)
+    patch = dict(changes)
     for name in _LISTS.keys() & changes.keys():
         after = changes[name]
         unknown = _unknown(name, stored.get(name) if isinstance(stored, Mapping) else None)
         if unknown and isinstance(after, (list, tuple)):
-            found[name] = [{**unknown.get(_about(name, entry), {}), **entry} for entry in after]
-    return found
+            patch[name] = [{**unknown.get(_about(name, entry), {}), **entry} for entry in after]
+    return patch
 
 
 def _unknown(name: str, entries: object) -> dict[Hashable, dict[str, object]]:
     """The unknown fields of entries, by what identifies the entry."""
-    found: dict[Hashable, dict[str, object]] = {}
+    fields: dict[Hashable, dict[str, object]] = {}
     for entry in entries if isinstance(entries, list) else ():
         if isinstance(entry, Mapping) and (more := entry.keys() - _KNOWN[name]):
-            found[_about(name, entry)] = {key: entry[key] for key in more}
-    return found
+            fields[_about(name, entry)] = {key: entry[key] for key in more}
+    return fields
 
 
 def _about(name: str, entry: object) -> Hashable:

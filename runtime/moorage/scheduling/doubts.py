@@ -83,24 +83,24 @@ def doubts_about(state: State, unread: UnreadObjects, key: str, pod_class: PodCl
         pod_class: the pod's class, with the counts that it needs.
         node: the node's name.
     """
-    found = []
+    doubts = []
     if pod := unread.of(Pod, key):
-        found.append(Doubt(pod.finding, _EVERY))
+        doubts.append(Doubt(pod.finding, _EVERY))
     if its_node := unread.of(Node, node):
-        found.append(Doubt(its_node.finding, _OF_NODE))
-    found += [Doubt(pod.finding) for name, pod in unread.pods_on(node) if name != key]
+        doubts.append(Doubt(its_node.finding, _OF_NODE))
+    doubts += [Doubt(pod.finding) for name, pod in unread.pods_on(node) if name != key]
     slot = state.nodes.slots.get(node)
     if slot is None:
-        return found
+        return doubts
     judged = _Judged(state, unread, key, pod_class, slot, state.nodes.record(slot))
     if pod_class.volumes is not None:
-        found += _of_claims(state, unread, pod_class.volumes, _OF_VOLUMES)
-        found += _of_attaching(judged)
-        found += _of_single_users(judged)
-    found += _of_pods_without_labels(judged)
-    found += _of_nodes_without_labels(judged)
-    found += _of_namespaces_without_labels(judged)
-    return found
+        doubts += _of_claims(state, unread, pod_class.volumes, _OF_VOLUMES)
+        doubts += _of_attaching(judged)
+        doubts += _of_single_users(judged)
+    doubts += _of_pods_without_labels(judged)
+    doubts += _of_nodes_without_labels(judged)
+    doubts += _of_namespaces_without_labels(judged)
+    return doubts
 
 
 class _Judged(NamedTuple):
@@ -121,13 +121,13 @@ def _of_claims(state: State, unread: UnreadObjects, volumes: PodVolumes, lifts: 
     """The claims of a pod, their volumes and storage classes."""
     for use in volumes.claims:
         key = f"{volumes.namespace}/{use.name}"
-        found = [unread.of(PersistentVolumeClaim, key)]
+        doubts = [unread.of(PersistentVolumeClaim, key)]
         claim = state.storage.claims.get(key)
         if claim is not None and claim.spec.volume_name:
-            found.append(unread.of(PersistentVolume, claim.spec.volume_name))
+            doubts.append(unread.of(PersistentVolume, claim.spec.volume_name))
         elif claim is not None:
-            found.append(unread.of(StorageClass, class_name(claim)))
-        yield from (Doubt(each.finding, lifts) for each in found if each is not None)
+            doubts.append(unread.of(StorageClass, class_name(claim)))
+        yield from (Doubt(each.finding, lifts) for each in doubts if each is not None)
 
 
 def _of_attaching(judged: _Judged) -> Iterator[Doubt]:

@@ -136,13 +136,13 @@ def label_selector(api: LabelSelector | None, field: str) -> Selector:
     """
     if api is None:
         return NOTHING
-    found = []
+    requirements = []
     for key, value in api.match_labels.items():
         equals = ApiRequirement(key=key, operator="In", values=(value,))
-        found.append(requirement(equals, f"{field}.matchLabels[{key}]", node=False))
+        requirements.append(requirement(equals, f"{field}.matchLabels[{key}]", node=False))
     for index, expression in enumerate(api.match_expressions):
-        found.append(requirement(expression, f"{field}.matchExpressions[{index}]", node=False))
-    return Selector(tuple(found))
+        requirements.append(requirement(expression, f"{field}.matchExpressions[{index}]", node=False))
+    return Selector(tuple(requirements))
 
 
 def equalities(labels: Mapping[str, str]) -> tuple[Requirement, ...]:

@@ -42,11 +42,11 @@ class Budgets:
         self._doubts: dict[str, list[str]] = {}
         self._index: SelectorIndex[_Budget] = SelectorIndex()
         for key, budget in view.budgets.items():
-            namespace, found = budget.metadata.namespace, _read(view, key, budget)
-            if found.doubt:
-                self._doubts.setdefault(namespace, []).append(found.doubt)
+            namespace, entry = budget.metadata.namespace, _read(view, key, budget)
+            if entry.doubt:
+                self._doubts.setdefault(namespace, []).append(entry.doubt)
             else:
-                self._index.add(found, frozenset((namespace,)), found.selector)
+                self._index.add(entry, frozenset((namespace,)), entry.selector)
 
     def against(self, pod: Pod) -> Iterator[PodFinding]:
         """Return why the pod cannot be evicted now."""
@@ -91,18 +91,18 @@ def _read(view: View, key: str, budget: PodDisruptionBudget) -> _Budget:
         return _Budget(name, NOTHING, budget, f"{_KIND} {key}: {error}")
 
 
-def _against(found: _Budget, pod: Pod) -> Iterator[PodFinding]:
-    status = found.budget.status
-    if not ready(pod) and _lets_go_unready(found.budget):
+def _against(entry: _Budget, pod: Pod) -> Iterator[PodFinding]:
+    status = entry.budget.status
+    if not ready(pod) and _lets_go_unready(entry.budget):
         return
-    current = status.observed_generation >= found.budget.metadata.generation
-    why = _impossible(found.budget, current=current)
+    current = status.observed_generation >= entry.budget.metadata.generation
+    why = _impossible(entry.budget, current=current)
     if why:
-        yield PodFinding(PodReason.BUDGET_IMPOSSIBLE, f"{found.name}: {why}")
+        yield PodFinding(PodReason.BUDGET_IMPOSSIBLE, f"{entry.name}: {why}")
     elif not current:
-        yield PodFinding(PodReason.BUDGET_STALE, f"{found.name}: its status is of an older version")
+        yield PodFinding(PodReason.BUDGET_STALE, f"{entry.name}: its status is of an older version")
     elif status.disruptions_allowed <= 0:
-        detail = f"{found.name}: {status.current_healthy} healthy, {status.desired_healthy} wanted"
+        detail = f"{entry.name}: {status.current_healthy} healthy, {status.desired_healthy} wanted"
         yield PodFinding(PodReason.BUDGET_SPENT, detail)
 
 

@@ -95,16 +95,16 @@ class Lookup:
         if owner is None:
             return Controllers(Made.BARE)
         key = (pod.metadata.namespace, owner)
-        found = self._known.get(key)
-        if found is None:
-            found = self._known[key] = self._follow(pod.metadata.namespace, owner)
-        return found
+        controllers = self._known.get(key)
+        if controllers is None:
+            controllers = self._known[key] = self._follow(pod.metadata.namespace, owner)
+        return controllers
 
     def _follow(self, namespace: str, direct: OwnerReference) -> Controllers:
         made = _MADE.get(_group_kind(direct), Made.UNKNOWN)
         who = f"{direct.kind} {direct.name}" if made is not Made.UNKNOWN else _foreign(direct)
         kinds: list[str] = []
-        found: list[Workload] = []
+        objects: list[Workload] = []
         owner: OwnerReference | None = direct
         while owner is not None and len(kinds) < _DEEPEST:
             kinds.append(owner.kind)
@@ -112,18 +112,18 @@ class Lookup:
                 break
             key = f"{namespace}/{owner.name}"
             if doubt := self._view.doubt(owner.kind, key):
-                return Controllers(made, who, tuple(kinds), tuple(found), unseen=doubt)
+                return Controllers(made, who, tuple(kinds), tuple(objects), unseen=doubt)
             there = self._view.workloads.get(owner.kind, {}).get(key)
             if there is None or there.metadata.uid != owner.uid:
                 break
-            found.append(there)
+            objects.append(there)
             owner = there.metadata.controller()
         missing = ""
-        if not found and made not in (Made.UNKNOWN, Made.STATIC):
+        if not objects and made not in (Made.UNKNOWN, Made.STATIC):
             missing = f"there is no {who} with uid {direct.uid}"
-        elif found and found[0].metadata.deletion_timestamp is not None:
+        elif objects and objects[0].metadata.deletion_timestamp is not None:
             missing = f"{who} is being deleted"
-        return Controllers(made, who, tuple(kinds), tuple(found), missing)
+        return Controllers(made, who, tuple(kinds), tuple(objects), missing)
 
 
 def owner_of(pod: Pod, controllers: Controllers) -> str:

@@ -71,13 +71,13 @@ def resting_groups(view: View) -> Groups:
     Args:
         view: what is known of the cluster.
     """
-    found: Groups = {}
+    groups: Groups = {}
     for name, node in sorted(view.nodes.items()):
         group, mark = _group(node), _read(node)
         in_vain = mark is not None and mark.phase is Phase.HANDED_BACK and mark.reason.startswith(_IN_VAIN)
         if group is not None and in_vain and resting(node, _SETTINGS, view.now) is not None:
-            found[group] = name
-    return found
+            groups[group] = name
+    return groups
 
 
 def against_group(node: Node, groups: Groups) -> Iterator[NodeFinding]:
@@ -116,17 +116,17 @@ def pause(view: View) -> Pause | None:
     Args:
         view: what is known of the cluster.
     """
-    found = []
+    handed_back = []
     for name, node in view.nodes.items():
         mark = _read(node)
         needed = mark is not None and mark.phase is Phase.HANDED_BACK and mark.reason.startswith(_NEEDED)
         if mark is not None and needed and mark.since <= view.now < until(mark, _SETTINGS):
-            found.append((mark.since, name))
-    if not found:
+            handed_back.append((mark.since, name))
+    if not handed_back:
         return None
-    last, name = max(found)
-    lasting = min(FIRST_PAUSE * 2 ** min(len(found) - 1, 10), _SETTINGS.rest_after_hand_back)
-    return Pause(last + lasting, name, len(found)) if view.now < last + lasting else None
+    last, name = max(handed_back)
+    lasting = min(FIRST_PAUSE * 2 ** min(len(handed_back) - 1, 10), _SETTINGS.rest_after_hand_back)
+    return Pause(last + lasting, name, len(handed_back)) if view.now < last + lasting else None
 
 
 def _group(node: Node) -> tuple[str, str] | None:

@@ -47,10 +47,10 @@ class Pods:
         if self._view.doubt("Pod", pod.key):
             return PodVerdict(pod.key, *self._judge(pod, node_rules))
         group = alike(pod, node_rules)
-        found = self._known.get(group)
-        if found is None:
-            found = self._known[group] = self._judge(pod, node_rules)
-        return PodVerdict(pod.key, *found)
+        verdict = self._known.get(group)
+        if verdict is None:
+            verdict = self._known[group] = self._judge(pod, node_rules)
+        return PodVerdict(pod.key, *verdict)
 
     def _judge(self, pod: Pod, node_rules: frozenset[str]) -> tuple[Stance, tuple[PodFinding, ...]]:
         controllers = self._lookup.of(pod)
@@ -65,7 +65,7 @@ class Pods:
         held = [*self._protected(pod, controllers, subject), *self._budgeted(pod)]
         disposable = self._disposable(pod, controllers, subject)
         guarded = [] if disposable else list(self._guarded(pod, controllers, subject))
-        held += [found for found in guarded if found.reason.stance is Stance.HOLDS]
+        held += [finding for finding in guarded if finding.reason.stance is Stance.HOLDS]
         if held:
             return Stance.HOLDS, tuple(held)
         return Stance.MOVES, (disposable,) if disposable else tuple(guarded)
@@ -82,7 +82,7 @@ class Pods:
 
     def _budgeted(self, pod: Pod) -> Iterator[PodFinding]:
         """Why the API server would refuse the eviction."""
-        return (found for found in self._budgets.against(pod) if found.reason not in self._waited_for)
+        return (finding for finding in self._budgets.against(pod) if finding.reason not in self._waited_for)
 
     def _disposable(self, pod: Pod, controllers: Controllers, subject: Subject) -> PodFinding | None:
         job = controllers.found[0] if controllers.made is Made.JOB and controllers.found else None

@@ -52,4 +52,4 @@ class NodeVerdict(NamedTuple):
     @property
     def receives(self) -> bool:
         """Whether pods of other nodes may be moved to it, as far as its own state decides."""
-        return all(found.reason.receives for found in self.findings)
+        return all(finding.reason.receives for finding in self.findings)

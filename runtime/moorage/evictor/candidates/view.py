@@ -87,7 +87,7 @@ class View:
         """
         if kind in self.unseen:
             return f"{kind} {key}: {self.unseen[kind]}"
-        found = self.unread.get(kind, {}).get(key)
-        if found is None or not found.lacks(*READ.get(kind, _READ_OF_WORKLOADS)):
+        unread = self.unread.get(kind, {}).get(key)
+        if unread is None or not unread.lacks(*READ.get(kind, _READ_OF_WORKLOADS)):
             return ""
-        return f"{found.what}: {found.reason}"
+        return f"{unread.what}: {unread.reason}"

@@ -36,14 +36,14 @@ class Allowances:
 
     def against(self, load: Load) -> list[KeptFinding]:
         """Return why a node cannot be emptied in addition."""
-        found = []
+        findings = []
         for key, count in load.spends.items():
             known = self._known[key]
             used = self._used[key]
             if used + count > known.left:
                 detail = f"{known.who} allows {known.left}, {used} are used up, {count} are needed"
-                found.append(KeptFinding(known.reason, detail))
-        return found
+                findings.append(KeptFinding(known.reason, detail))
+        return findings
 
     def allow(self, load: Load) -> bool:
         """Whether a node can be emptied in addition."""

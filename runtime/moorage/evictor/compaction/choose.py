@@ -159,8 +159,8 @@ class _Choice:
                     break
             else:
                 return
-            number, found = against
-            self._kept[self._chosen.pop(number).name] = (found,)
+            number, finding = against
+            self._kept[self._chosen.pop(number).name] = (finding,)
 
     def _load(self, gathering: Gathering, name: str, slot: int) -> Load | None:
         price, move_price = self._priced.of[name], self._settings.move_price * self._priced.average
@@ -219,11 +219,11 @@ def _arrived_since(since: datetime, view: View, verdicts: Mapping[str, NodeVerdi
 
     Virtual nodes come with each pod, and say nothing about the cluster's size.
     """
-    found = []
+    arrived = []
     for name, verdict in verdicts.items():
         created = moment(view.nodes[name].metadata.creation_timestamp or "")
         virtual = any(each.reason is NodeReason.NODE_VIRTUAL for each in verdict.findings)
         if created is not None and created > since and not virtual:
-            found.append((created, name))
-    created, name = max(found, default=(None, ""))
+            arrived.append((created, name))
+    created, name = max(arrived, default=(None, ""))
     return f"{name}, at {created:%H:%M:%S}" if created is not None else ""

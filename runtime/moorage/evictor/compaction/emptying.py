@@ -42,15 +42,15 @@ class Emptying:
         self.chosen: list[Emptied] = []
         self.kept: Findings = {}
 
-    def take_over(self, found: Proposal) -> None:
+    def take_over(self, proposal: Proposal) -> None:
         """Empty the proposed nodes as far as the simulation allows it.
 
         Args:
-            found: a set of nodes, and about where their pods would go.
+            proposal: a set of nodes, and about where their pods would go.
         """
-        targets = {group: list(reversed(slots)) for group, slots in found.targets.items()}
-        self._replay.bar(self._loads[number].slot for number in found.loads)
-        for number in found.loads:
+        targets = {group: list(reversed(slots)) for group, slots in proposal.targets.items()}
+        self._replay.bar(self._loads[number].slot for number in proposal.loads)
+        for number in proposal.loads:
             groups = self._problem.group_of[number]
             self._try(number, [targets[group].pop() if targets.get(group) else None for group in groups])
 

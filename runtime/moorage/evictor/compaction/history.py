@@ -68,8 +68,8 @@ class History:
         if not isinstance(written, Mapping):
             return cls()
         times = {
-            str(owner): tuple(min(moment(each) or now, now) if isinstance(each, str) else now for each in found)
-            for owner, found in written.items()
-            if isinstance(found, list)
+            str(owner): tuple(min(moment(each) or now, now) if isinstance(each, str) else now for each in times)
+            for owner, times in written.items()
+            if isinstance(times, list)
         }
         return cls(times).since(now - window)

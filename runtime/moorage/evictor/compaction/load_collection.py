@@ -56,19 +56,19 @@ class Gathering:
             move_price: what moving one pod counts.
         """
         load = Load(verdict.name, slot, price, price)
-        found: list[KeptFinding] = []
+        findings: list[KeptFinding] = []
         for each in verdict.pods:
             if each.stance is not Stance.MOVES:
                 continue
             known = self._alike.get(id(each.findings)) or self._look(each)
             if known.rollout:
-                found.append(KeptFinding(KeptReason.ROLLOUT, known.rollout, each.key))
+                findings.append(KeptFinding(KeptReason.ROLLOUT, known.rollout, each.key))
                 continue
             load.moving.append(Moving(each.key, known.pod, known.owner))
             for key in known.spends:
                 load.spends[key] += 1
         load.gain -= move_price * len(load.moving)
-        return found or load
+        return findings or load
 
     def _look(self, verdict: PodVerdict) -> _Known:
         pod = self._pods[verdict.key]

@@ -64,9 +64,9 @@ class Packing:
         self._open[closed] = False
         room = np.where(self._open, self._room, 0)
         self._scale: Floats = np.maximum(room.max(axis=1, initial=1), 1).astype(np.float64)
-        weight = problem.asked @ wanted / np.maximum(room.sum(axis=1), 1)
+        weight = problem.requested @ wanted / np.maximum(room.sum(axis=1), 1)
         self._weight: Floats = weight / max(weight.max(initial=0.0), 1e-9)
-        share: Floats = problem.asked / self._scale[:, None]
+        share: Floats = problem.requested / self._scale[:, None]
         self._size: Floats = self._weight @ share
         self._roomy: Floats = (room / self._scale[:, None]).sum(axis=0)
         # One by one: all at once would make a float of each of these bools.
@@ -142,10 +142,10 @@ class Packing:
 
     def _fill(self, slot: int, budget: Budget) -> bool:
         """Fill a node; return whether the steps were enough."""
-        asked = self._problem.asked
+        requested = self._problem.requested
         groups = np.flatnonzero(self._problem.takes[slot] & (self.left > 0))
         while True:
-            groups = groups[_within(asked.take(groups, axis=1), self._room[:, slot])]
+            groups = groups[_within(requested.take(groups, axis=1), self._room[:, slot])]
             if groups.size <= _SHORT:
                 return self._fill_with(groups, slot, budget)
             close = self._room[:, slot] @ self._pull.take(groups, axis=1) - self._push[groups]
@@ -160,9 +160,13 @@ class Packing:
         Next comes the kind that is closest to what is left of the node.
         """
         problem, room = self._problem, self._room[:, slot]
-        asked, pull, push = problem.asked.take(groups, axis=1), self._pull.take(groups, axis=1), self._push[groups]
+        requested, pull, push = (
+            problem.requested.take(groups, axis=1),
+            self._pull.take(groups, axis=1),
+            self._push[groups],
+        )
         while groups.size:
-            keep = _within(asked, room)
+            keep = _within(requested, room)
             if np.count_nonzero(keep) == groups.size:
                 if not budget.spend():
                     return False
@@ -174,15 +178,15 @@ class Packing:
                 keep[best] = False
             still = np.flatnonzero(keep)  # picking by numbers is many times as quick as by bools
             groups, push = groups.take(still), push.take(still)
-            asked, pull = asked.take(still, axis=1), pull.take(still, axis=1)
+            requested, pull = requested.take(still, axis=1), pull.take(still, axis=1)
         return True
 
     def _how_many(self, group: int, slot: int) -> int:
         left = int(self.left[group])
         if left == 1:
             return 1
-        pairs = zip(self._room[:, slot].tolist(), self._problem.asked[:, group].tolist(), strict=True)
-        able: int = min(room // asked for room, asked in pairs if asked)
+        pairs = zip(self._room[:, slot].tolist(), self._problem.requested[:, group].tolist(), strict=True)
+        able: int = min(room // requested for room, requested in pairs if requested)
         more = int(self._problem.most[group]) - self._count(group, slot)
         return min(max(1, able // _AT_ONCE), left, more)
 
@@ -207,15 +211,15 @@ class Packing:
         slots = np.flatnonzero(able)
         if not slots.size:
             return None
-        rest = (self._room[:, slots] - self._problem.asked[:, group, None]) / self._scale[:, None]
+        rest = (self._room[:, slots] - self._problem.requested[:, group, None]) / self._scale[:, None]
         return int(slots[int((self._weight @ rest**2).argmin())])
 
     def _able(self, group: int) -> Bools:
         """The nodes where one more pod of a group fits."""
         able: Bools = self._problem.fits[group] & self._open
-        for row, asked in enumerate(self._problem.asked[:, group]):
-            if asked:
-                able &= self._room[row] >= asked
+        for row, requested in enumerate(self._problem.requested[:, group]):
+            if requested:
+                able &= self._room[row] >= requested
         if self._problem.most[group] < self._problem.unbounded:
             for slot in np.flatnonzero(able):
                 able[slot] = self._count(group, int(slot)) < self._problem.most[group]
@@ -237,15 +241,17 @@ class Packing:
 
     def _swap(self, group: int, budget: Budget) -> int | None:
         """Move a smaller pod to another node so that one of a group fits, where the least is missing."""
-        asked = self._problem.asked
-        missing = np.maximum(asked[:, group, None] - self._room, 0)
+        requested = self._problem.requested
+        missing = np.maximum(requested[:, group, None] - self._room, 0)
         slots = np.flatnonzero(self._problem.fits[group] & self._open)
         lacks = (self._weight / self._scale) @ missing[:, slots]
         for slot in slots[np.argsort(lacks, kind="stable")[:_LOOKED_AT]].tolist():
             if self._count(group, slot) >= self._problem.most[group]:
                 continue
             others = np.array(sorted(self._on.get(slot, ())), dtype=np.int64)
-            able = (asked[:, others] >= missing[:, slot, None]).all(axis=0) & (self._size[others] < self._size[group])
+            able = (requested[:, others] >= missing[:, slot, None]).all(axis=0) & (
+                self._size[others] < self._size[group]
+            )
             others = others[able]
             for other in others[np.argsort(self._size[others], kind="stable")].tolist():
                 if not budget.spend():
@@ -261,7 +267,7 @@ class Packing:
         return self.placed.get(group, {}).get(slot, 0)
 
     def _put(self, group: int, slot: int, count: int) -> None:
-        self._room[:, slot] -= count * self._problem.asked[:, group]
+        self._room[:, slot] -= count * self._problem.requested[:, group]
         self.left[group] -= count
         there = self.placed.setdefault(group, {})
         there[slot] = there.get(slot, 0) + count
@@ -274,7 +280,7 @@ class Packing:
             self._journal.append((group, slot, count))
 
 
-def _within(asked: Amounts, room: Amounts) -> Bools:
+def _within(requested: Amounts, room: Amounts) -> Bools:
     """Which columns are no larger than what is left."""
-    found: Bools = np.logical_and.reduce(asked <= room[:, None])
-    return found
+    within: Bools = np.logical_and.reduce(requested <= room[:, None])
+    return within

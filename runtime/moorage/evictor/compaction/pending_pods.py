@@ -62,10 +62,10 @@ def reserve_room(
     for key, pod in (*_pending(view), *_missing(view, replacements)):
         node: str | None = pod.status.nominated_node_name
         if node not in snapshot.nodes.slots:
-            one = id(snapshot.classes.of(pod))
-            node = None if one in hopeless else snapshot.best_fit(pod, rank, barred=barred)
+            pod_class = id(snapshot.classes.of(pod))
+            node = None if pod_class in hopeless else snapshot.best_fit(pod, rank, barred=barred)
             if node is None:
-                hopeless.add(one)
+                hopeless.add(pod_class)
                 unplaced.append(key)
                 continue
         snapshot.place(pod, node, key=key)

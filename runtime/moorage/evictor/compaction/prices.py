@@ -78,10 +78,10 @@ class Prices:
         stated = {node.metadata.name: self._stated(node) for node in nodes}
         unknown = tuple(sorted(name for name, price in stated.items() if price is None))
         if unknown:
-            found = {node.metadata.name: self._units(node) for node in nodes}
+            prices = {node.metadata.name: self._units(node) for node in nodes}
         else:
-            found = {name: price or 0.0 for name, price in stated.items()}
-        return Priced(Unit.MODEL if unknown else Unit.MONEY, found, unknown, sum(found.values()))
+            prices = {name: price or 0.0 for name, price in stated.items()}
+        return Priced(Unit.MODEL if unknown else Unit.MONEY, prices, unknown, sum(prices.values()))
 
     def _stated(self, node: Node) -> float | None:
         said = amount(node.metadata.annotations.get(PRICE, ""))
@@ -98,10 +98,10 @@ class Prices:
 def amount(text: str) -> float | None:
     """Read a price; None when the text is none."""
     try:
-        found = float(text)
+        price = float(text)
     except ValueError:
         return None
-    return found if math.isfinite(found) and found >= 0 else None
+    return price if math.isfinite(price) and price >= 0 else None
 
 
 def instance_type(node: Node) -> str:

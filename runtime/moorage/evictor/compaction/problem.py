@@ -40,7 +40,7 @@ class Problem:
     Attributes:
         rows: the resources, by their rows in the snapshot.
         room: what is left, by resource and slot.
-        asked: what a pod asks for, by resource and group.
+        requested: what a pod requests, by resource and group.
         fits: where a pod may go, by group and slot.
         takes: the same by slot and group.
         most: how many of a group a node may take.
@@ -62,13 +62,13 @@ class Problem:
         width = max(snapshot.nodes.slots.values(), default=0) + 1  # the table has room for up to twice as many
         self.room: Amounts = np.maximum(np.array([snapshot.resources.free[row][:width] for row in rows]), 0)
         self.room[:, ~places.receiving[:width]] = 0
-        self.asked: Amounts = np.zeros((len(rows), len(self._samples)), dtype=np.int64)
+        self.requested: Amounts = np.zeros((len(rows), len(self._samples)), dtype=np.int64)
         self.most: Counts = np.zeros(len(self._samples), dtype=np.int64)
         self.fits: Bools = np.zeros((len(self._samples), width), dtype=np.bool_)
         for number, (pod, pod_class, load, keys) in enumerate(self._samples):
-            self.asked[0, number] = 1
+            self.requested[0, number] = 1
             for row, units in pod_class.requests:
-                self.asked[rows.index(row), number] = units
+                self.requested[rows.index(row), number] = units
             self.most[number], able = self._describe(pod, pod_class, load, keys)
             self.fits[number] = able[:width]
         self._merge()
@@ -78,25 +78,25 @@ class Problem:
     def demand(self, load: int) -> Amounts:
         """Return the sum of the requests of a load's pods, by resource."""
         groups, counts = self.of[load]
-        found: Amounts = self.asked[:, groups] @ counts
-        return found
+        demand: Amounts = self.requested[:, groups] @ counts
+        return demand
 
     def hopeless(self) -> set[int]:
         """Return the groups whose pods fit no node, not even as the cluster is now."""
-        found = np.arange(len(self.fits))
+        groups = np.arange(len(self.fits))
         scale = np.maximum(self.room.max(axis=1), 1)
         roomiest = np.argsort(-(self.room / scale[:, None]).min(axis=0), kind="stable")
         for slots in (roomiest[:_ROOMIEST], roomiest[_ROOMIEST:]):  # nearly all fit one of the first
-            able = self.fits[np.ix_(found, slots)]
-            for row, asked in zip(self.room, self.asked, strict=True):
-                able &= row[None, slots] >= asked[found, None]
-            found = found[~able.any(axis=1)]
-        return set(found.tolist())
+            able = self.fits[np.ix_(groups, slots)]
+            for row, requested in zip(self.room, self.requested, strict=True):
+                able &= row[None, slots] >= requested[groups, None]
+            groups = groups[~able.any(axis=1)]
+        return set(groups.tolist())
 
     def largest_first(self, load: int) -> list[int]:
         """Return the indices of a load's pods, those with the largest share of all resources first."""
         whole = np.maximum(self.room.sum(axis=1), 1)
-        size = (self.asked / whole[:, None]).sum(axis=0)
+        size = (self.requested / whole[:, None]).sum(axis=0)
         groups = self.group_of[load]
         return sorted(range(len(groups)), key=lambda place: (-size[groups[place]], place))
 
@@ -107,12 +107,12 @@ class Problem:
         new: list[int] = []
         for number, most in enumerate(self.most.tolist()):
             bounded = number if most < self.unbounded else None
-            key = (self.asked[:, number].tobytes(), np.packbits(self.fits[number]).tobytes(), bounded)
+            key = (self.requested[:, number].tobytes(), np.packbits(self.fits[number]).tobytes(), bounded)
             if key not in numbers:
                 numbers[key] = len(numbers)
                 first.append(number)
             new.append(numbers[key])
-        self.asked, self.most, self.fits = self.asked[:, first], self.most[first], self.fits[first]
+        self.requested, self.most, self.fits = self.requested[:, first], self.most[first], self.fits[first]
         self.group_of = [[new[group] for group in groups] for groups in self.group_of]
 
     def _groups(self, load: Load) -> list[int]:
@@ -129,8 +129,8 @@ class Problem:
     def _know(self, pod: Pod) -> tuple[PodClass, tuple[str, ...]]:
         """The pod class of a replacement, and the topology keys whose domain it should stay in."""
         pod_class = self._snapshot.class_of(pod)
-        found = self._known[id(pod)] = (pod_class, relations.kept_domains(pod_class, self._snapshot.nodes))
-        return found
+        known = self._known[id(pod)] = (pod_class, relations.kept_domains(pod_class, self._snapshot.nodes))
+        return known
 
     def _describe(self, pod: Pod, pod_class: PodClass, load: Load, keys: tuple[str, ...]) -> tuple[int, Bools]:
         open_to = self._places.open_to(load.name)

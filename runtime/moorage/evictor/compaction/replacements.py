@@ -46,25 +46,25 @@ class Replacements:
             made: by what.
         """
         owner = pod.metadata.controller()
-        found = self.of_owner(owner) if owner is not None and made is Made.REPLICATED else None
-        if owner is None or found is None or not self._known_well(owner.uid):
+        replacement = self.of_owner(owner) if owner is not None and made is Made.REPLICATED else None
+        if owner is None or replacement is None or not self._known_well(owner.uid):
             return _anew(pod, f"{pod.metadata.name} (replacement)")
-        return found
+        return replacement
 
     def of_owner(self, owner: OwnerReference) -> Pod | None:
         """Return the next pod of an owner; None when neither a template nor a pod of it is known."""
-        found = self._known.get(owner.uid)
-        if found is None:
+        replacement = self._known.get(owner.uid)
+        if replacement is None:
             fresh, template = self._fresh.get(owner.uid), self._templates.get(owner.uid)
             if fresh is None and template is None:
                 return None
             name = f"{owner.name} (replacement)"
             if template is None or fresh is None:
-                found = _anew(fresh or template or Pod(), name)
+                replacement = _anew(fresh or template or Pod(), name)
             else:
-                found = _anew(_merged(template, fresh), name)
-            self._known[owner.uid] = found
-        return found
+                replacement = _anew(_merged(template, fresh), name)
+            self._known[owner.uid] = replacement
+        return replacement
 
     def _known_well(self, owner: str) -> bool:
         """Whether a template or an unchanged pod shows what an owner creates."""

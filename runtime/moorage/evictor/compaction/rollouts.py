@@ -15,16 +15,16 @@ def under_way(controllers: Controllers, *, midway: bool = False) -> str:
         controllers: the pod's.
         midway: whether pods are being evicted: then one that is missing says nothing of a rollout.
     """
-    for kind, found in zip(controllers.kinds, controllers.found, strict=False):
-        if kind in _ROLLED_OUT and (why := _unfinished(kind, found, midway=midway)):
-            return f"{kind} {found.metadata.name}: {why}"
+    for kind, controller in zip(controllers.kinds, controllers.found, strict=False):
+        if kind in _ROLLED_OUT and (why := _unfinished(kind, controller, midway=midway)):
+            return f"{kind} {controller.metadata.name}: {why}"
     return ""
 
 
-def _unfinished(kind: str, found: Workload, *, midway: bool) -> str:
-    status = found.status
-    wanted = 1 if found.spec.replicas is None else found.spec.replicas
-    if status.observed_generation < found.metadata.generation:
+def _unfinished(kind: str, controller: Workload, *, midway: bool) -> str:
+    status = controller.status
+    wanted = 1 if controller.spec.replicas is None else controller.spec.replicas
+    if status.observed_generation < controller.metadata.generation:
         return "its last change has not been seen yet"
     if status.updated_replicas < wanted and not (midway and status.replicas == status.updated_replicas):
         return f"{status.updated_replicas} of {wanted} replicas are updated"

@@ -86,8 +86,8 @@ class Search:
         best = _NOTHING
         for way in Way if bound else ():
             before = budget.used
-            found = self._in_one_way(order, bound, way, budget)
-            best = found if found.gain > best.gain else best
+            proposal = self._in_one_way(order, bound, way, budget)
+            best = proposal if proposal.gain > best.gain else best
             if len(best.loads) >= _NEAR * bound or budget.used > _CHEAP or not budget.allows(budget.used - before):
                 break
         return best
@@ -189,7 +189,7 @@ class Search:
 
     def _attempt(self, chosen: list[int], way: Way, budget: Budget) -> tuple[list[int], Packing, dict[int, int]]:
         """Empty as many of some nodes as possible; count how many pods of the left-over groups were placed."""
-        wanted: Counts = np.zeros(self._problem.asked.shape[1], dtype=np.int64)
+        wanted: Counts = np.zeros(self._problem.requested.shape[1], dtype=np.int64)
         for number in chosen:
             groups, counts = self._problem.of[number]
             wanted[groups] += counts

@@ -95,17 +95,17 @@ class Simulation:
         mark = self._snapshot.mark()
         self._going[load.slot] = True
         moves: list[Move] = []
-        for one, slot in moving:
+        for each, target in moving:
             able = self._budget.spend()
-            node = self._move(one, load, slot) if able else None
+            node = self._move(each, load, target) if able else None
             if node is None:
-                why = self._why(one, load) if able else ""
+                why = self._why(each, load) if able else ""
                 self._snapshot.rollback(mark)
                 self.unbar(load.slot)
                 for move in moves:
                     self._weigh(self._snapshot.nodes.slots[move.node])
-                return Outcome(stuck=one.key if able else "", why=why, cut_off=not able)
-            moves.append(Move(one.key, node, one.owner))
+                return Outcome(stuck=each.key if able else "", why=why, cut_off=not able)
+            moves.append(Move(each.key, node, each.owner))
         self._snapshot.release(mark)
         return Outcome(tuple(moves))
 

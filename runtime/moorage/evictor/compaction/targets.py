@@ -44,11 +44,11 @@ class Targets:
     def open_to(self, name: str) -> Bools:
         """Return the slots that pods of a node may be moved to, by the kinds of the nodes."""
         kind = self._kinds[name]
-        found = self._open.get(kind)
-        if found is None:
+        slots = self._open.get(kind)
+        if slots is None:
             names = [other for other, of in self._kinds.items() if self._may_move(kind, of)]
-            found = self._open[kind] = self._snapshot.slots_of(names) & self.receiving
-        return found
+            slots = self._open[kind] = self._snapshot.slots_of(names) & self.receiving
+        return slots
 
     def close(self, slots: Iterable[int]) -> None:
         """Move no pods to some nodes any more."""
@@ -62,19 +62,19 @@ class Targets:
     def withheld(self) -> dict[str, Amounts]:
         """Return what nodes keep free so that they do not get too full, by resource and slot."""
         table, spare = self._snapshot.nodes, 1 - self._settings.utilisation
-        found = {name: np.zeros(table.capacity, dtype=np.int64) for name in _CAPPED}
+        withheld = {name: np.zeros(table.capacity, dtype=np.int64) for name in _CAPPED}
         for slot in table.slots.values():
             offered = table.record(slot).offered
             for name in _CAPPED:
-                found[name][slot] = round(offered.get(name, 0) * spare)
-        return found
+                withheld[name][slot] = round(offered.get(name, 0) * spare)
+        return withheld
 
     def tightness(self) -> Floats:
         """Return a rank of the nodes: the fullest first."""
-        found = np.zeros(self._snapshot.nodes.capacity)
+        rank = np.zeros(self._snapshot.nodes.capacity)
         for slot in self._snapshot.nodes.slots.values():
-            found[slot] = self.tightness_of(slot)
-        return found
+            rank[slot] = self.tightness_of(slot)
+        return rank
 
     def tightness_of(self, slot: int) -> float:
         """Return the rank of one node."""

@@ -129,10 +129,10 @@ class Reserving:
         clock = asyncio.get_running_loop().time
         end = clock() + seconds
         while True:
-            found = [each for each in await self._list() if each.metadata.name in self._held and self._is_ours(each)]
-            self._held |= {each.metadata.name: each for each in found}
-            serving = [is_served(each) for each in found]
-            if len(found) >= len(self._held) and all(serving):
+            ours = [each for each in await self._list() if each.metadata.name in self._held and self._is_ours(each)]
+            self._held |= {each.metadata.name: each for each in ours}
+            serving = [is_served(each) for each in ours]
+            if len(ours) >= len(self._held) and all(serving):
                 return True
             if clock() >= end:
                 return any(serving)
@@ -197,17 +197,17 @@ class Reserving:
         """Return a reservation of ours; None when there is none, or when it is of another owner."""
         try:
             async with self._fence.read():
-                found = await self._client.get(SLOT_RESERVATIONS, name)
+                reservation = await self._client.get(SLOT_RESERVATIONS, name)
         except errors.NotFound:
             self._held.pop(name, None)
             return None
-        if self._is_ours(found):
-            self._held[name] = found
-            return found
+        if self._is_ours(reservation):
+            self._held[name] = reservation
+            return reservation
         self._held.pop(name, None)
-        by = self._foreign[name] = read(found).spec.by
+        by = self._foreign[name] = read(reservation).spec.by
         if self._reporter.get(name) != by:
-            logger.info("slot reservation belongs to somebody else", extra={"node": name, "by": by})
+            logger.info("slot reservation has another owner", extra={"node": name, "by": by})
             self._reporter[name] = by
         return None
 
@@ -217,8 +217,8 @@ class Reserving:
         async with self._fence.read():
             return await self._client.list(SLOT_RESERVATIONS)
 
-    def _is_ours(self, found: SlotReservation) -> bool:
-        return read(found).spec.by == self._by
+    def _is_ours(self, reservation: SlotReservation) -> bool:
+        return read(reservation).spec.by == self._by
 
     def _spec(self, wanted: Wanted, since: datetime) -> SlotsSpec:
         began = f"{since:%Y-%m-%dT%H:%M:%SZ}"

@@ -197,7 +197,7 @@ class Steering:
         except (errors.KubeError, TimeoutError) as error:
             self._without(error)
         except Exception as error:  # a defect: the cycle goes on without
-            logger.exception("destinations cannot be kept")
+            logger.exception("steering of replacements failed")
             self._without(error)
         else:
             if served:
@@ -216,7 +216,7 @@ class Steering:
                 async with asyncio.timeout(WRITTEN_WITHIN):
                     await self._reserving.release()
             except (errors.KubeError, TimeoutError, NotLeading) as error:
-                logger.info("slot reservations are left to end by themselves", extra={"error": str(error)})
+                logger.info("slot reservations not removed, they expire", extra={"error": str(error)})
         return not self._reserving.any
 
     def _without(self, error: Exception) -> None:

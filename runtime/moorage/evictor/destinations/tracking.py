@@ -72,7 +72,7 @@ class MoveTracking:
             leaving: those that are being emptied.
         """
         there = _there(pods)
-        found: list[ReplacementMove] = []
+        coming: list[ReplacementMove] = []
         gone: list[ReplacementMove] = []
         for name, moves in self._of.items():
             if name not in remaining:
@@ -80,7 +80,7 @@ class MoveTracking:
                     if each.uid not in there:
                         gone.append(each)
                     elif name in leaving:
-                        found.append(each)
+                        coming.append(each)
         others = [each for name in remaining for each in self._of.get(name, ())]
         places = _Places(gone, others, _by_maker(pods, self._since))
         self._change(places.instead)
@@ -88,8 +88,8 @@ class MoveTracking:
             if places.strays[each.maker]:
                 places.strays[each.maker] -= 1  # it has come, and to a node that was meant for none
             else:
-                found.append(each)
-        return found
+                coming.append(each)
+        return coming
 
     def slots(
         self, pods: Collection[Pod], remaining: Iterable[str], coming: Iterable[ReplacementMove], since: datetime
@@ -170,27 +170,27 @@ class _Places:
 def _slots(moves: Iterable[ReplacementMove], come: _ByMaker) -> dict[str, tuple[Slot, ...]]:
     """The slots by node. They include pods that have come already, because the pod pinner counts those, too."""
     asked: dict[int, Quantities] = {}  # one replacement stands for all that are alike
-    found: defaultdict[str, dict[tuple[str, str], Slot]] = defaultdict(dict)
+    slots_on: defaultdict[str, dict[tuple[str, str], Slot]] = defaultdict(dict)
     for each in moves:
         requests = asked.get(id(each.replacement))
         if requests is None:
             requests = asked[id(each.replacement)] = each.requests()
-        on_node, key = found[each.node], (each.maker, str(requests))
+        on_node, key = slots_on[each.node], (each.maker, str(requests))
         known = on_node.get(key)
         before = known.count if known is not None else come[each.maker].pop(each.node, 0)
         on_node[key] = Slot(owner=each.owner, requests=requests, count=before + 1)
-    return {node: tuple(islice(slots.values(), MAX_SLOTS)) for node, slots in sorted(found.items())}
+    return {node: tuple(islice(slots.values(), MAX_SLOTS)) for node, slots in sorted(slots_on.items())}
 
 
 def _by_maker(pods: Iterable[Pod], since: datetime) -> _ByMaker:
     """How many unfinished pods that were created since a time each owner has on each node."""
-    begun, found = since.replace(microsecond=0), _ByMaker(Counter)
+    begun, counts = since.replace(microsecond=0), _ByMaker(Counter)
     for pod in pods:
         owner = pod.metadata.controller()
         created = moment(pod.metadata.creation_timestamp or "") if owner is not None and not pod.finished else None
         if owner is not None and created is not None and created >= begun:
-            found[owner.uid][pod.spec.node_name or _NOWHERE] += 1
-    return found
+            counts[owner.uid][pod.spec.node_name or _NOWHERE] += 1
+    return counts
 
 
 def _there(pods: Iterable[Pod]) -> set[str]:

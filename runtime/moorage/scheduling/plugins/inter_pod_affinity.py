@@ -210,22 +210,22 @@ class InterPodAffinity(Plugin[_PodClass]):
         if needed is NO_TERMS and not repelled_by:
             return []
         labels = self._nodes.record(slot).labels
-        found = []
+        reasons = []
         if needed.near is not None:
             field = f"spec.affinity.podAffinity.{_REQUIRED}"
             first = needed.first
             for key, count in needed.near.counts.items():
                 if key not in labels:
-                    found.append(Finding(Reason.POD_AFFINITY, field, f"the node has no label {key}"))
+                    reasons.append(Finding(Reason.POD_AFFINITY, field, f"the node has no label {key}"))
                 elif not first and not count.at(slot):
-                    found.append(Finding(Reason.POD_AFFINITY, field, f"{key}={labels[key]}"))
+                    reasons.append(Finding(Reason.POD_AFFINITY, field, f"{key}={labels[key]}"))
         for index, matching in enumerate(needed.away):
             for key, count in matching.counts.items():
                 if count.at(slot):
                     field = f"spec.affinity.podAntiAffinity.{_REQUIRED}[{index}]"
-                    found.append(Finding(Reason.POD_ANTI_AFFINITY, field, f"{key}={labels.get(key)}"))
+                    reasons.append(Finding(Reason.POD_ANTI_AFFINITY, field, f"{key}={labels.get(key)}"))
         for carriers in repelled_by:
             if carriers.count.at(slot):
                 key = carriers.term.topology_key
-                found.append(Finding(Reason.OTHERS_ANTI_AFFINITY, "metadata.labels", f"{key}={labels.get(key)}"))
-        return found
+                reasons.append(Finding(Reason.OTHERS_ANTI_AFFINITY, "metadata.labels", f"{key}={labels.get(key)}"))
+        return reasons

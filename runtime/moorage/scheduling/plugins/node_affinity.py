@@ -48,11 +48,11 @@ class NodeAffinity(Plugin[_PodClass]):
     def findings(self, slot: int, pod_class: _PodClass) -> list[Finding]:
         """Name the labels of the selector that the node lacks, and node affinity without a matching term."""
         placement, record = pod_class.node_affinity.placement, self._nodes.record(slot)
-        found = []
+        reasons = []
         for expression in placement.selector:
             if not expression.holds(record.labels.get(expression.key)):
                 detail = f"{expression.key}={expression.values[0]} wanted"
-                found.append(Finding(Reason.NODE_SELECTOR, f"spec.nodeSelector[{expression.key}]", detail))
+                reasons.append(Finding(Reason.NODE_SELECTOR, f"spec.nodeSelector[{expression.key}]", detail))
         if not placement.affinity_matches(record.name, record.labels):
-            found.append(Finding(Reason.NODE_AFFINITY, FIELD, "; ".join(placement.errors)))
-        return found
+            reasons.append(Finding(Reason.NODE_AFFINITY, FIELD, "; ".join(placement.errors)))
+        return reasons

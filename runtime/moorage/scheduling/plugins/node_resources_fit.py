@@ -116,13 +116,13 @@ class NodeResourcesFit(Plugin[_PodClass]):
 
     def findings(self, slot: int, pod_class: _PodClass) -> list[Finding]:
         """Name the resources of which too little is left."""
-        found = []
+        reasons = []
         for row, units in ((PODS, _ONE), *pod_class.requests):
             if self.free[row][slot] < units:
-                found.append(self._lacking(self._nodes.record(slot), row, int(self.free[row][slot]), int(units)))
+                reasons.append(self._lacking(self._nodes.record(slot), row, int(self.free[row][slot]), int(units)))
         if self._unknown[slot]:
-            found.append(Finding(Reason.NEIGHBOUR_QUANTITY, "resources of a pod on the node"))
-        return found
+            reasons.append(Finding(Reason.NEIGHBOUR_QUANTITY, "resources of a pod on the node"))
+        return reasons
 
     def _lacking(self, record: NodeRecord, row: int, left: int, units: int) -> Finding:
         name = self.names[row]

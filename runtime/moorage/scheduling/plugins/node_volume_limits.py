@@ -117,7 +117,7 @@ class NodeVolumeLimits(Plugin[_PodClass]):
         """Name the drivers whose limit would be exceeded; an in-tree volume under a limit is not decidable here."""
         if pod_class.volumes is None:
             return []
-        found = []
+        reasons = []
         new: Counter[str] = Counter()
         undecidable = set()
         for driver, name, in_tree in set(self._volumes.of(pod_class).attachments):
@@ -133,10 +133,10 @@ class NodeVolumeLimits(Plugin[_PodClass]):
             have = int(self._counts[driver][slot]) if driver in self._counts else 0
             detail = f"{driver}: {have} attached, {more} more, limit {limit}"
             if driver in undecidable:
-                found.append(Finding(Reason.IN_TREE_LIMIT, "spec.volumes", detail))
+                reasons.append(Finding(Reason.IN_TREE_LIMIT, "spec.volumes", detail))
             elif have + more > limit:
-                found.append(Finding(Reason.VOLUME_LIMIT, "spec.volumes", detail))
-        return found
+                reasons.append(Finding(Reason.VOLUME_LIMIT, "spec.volumes", detail))
+        return reasons
 
     def limited(self, slot: int, pod_class: WithVolumes) -> bool:
         """Whether a node has a limit for any driver that a pod of the class uses."""

@@ -173,14 +173,14 @@ class PodTopologySpread(Plugin[_PodClass]):
     def findings(self, slot: int, pod_class: _PodClass) -> list[Finding]:
         """Name the constraints whose key the node lacks, or whose skew would be exceeded."""
         labels = self._nodes.record(slot).labels
-        found = []
+        reasons = []
         for constraint, count in pod_class.spread_counts:
             key = constraint.topology_key
             if key not in labels:
-                found.append(Finding(Reason.SPREAD_KEY, f"{constraint.field}.topologyKey", key))
+                reasons.append(Finding(Reason.SPREAD_KEY, f"{constraint.field}.topologyKey", key))
                 continue
             least, here = count.least(constraint.min_domains), count.pods.at(slot)
             if here + constraint.own - least > constraint.max_skew:
                 detail = f"{key}={labels[key]} has {here}, the emptiest {least}, maxSkew {constraint.max_skew}"
-                found.append(Finding(Reason.SPREAD_SKEW, constraint.field, detail))
-        return found
+                reasons.append(Finding(Reason.SPREAD_SKEW, constraint.field, detail))
+        return reasons

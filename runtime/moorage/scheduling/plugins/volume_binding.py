@@ -46,9 +46,9 @@ class VolumeBinding(Plugin[WithVolumes]):
             return []
         resolved = self._volumes.of(pod_class)
         name = self._nodes.record(slot).name
-        found = list(resolved.problems)
-        found += [Finding(Reason.SELECTED_NODE, field, node) for field, node in resolved.selected if node != name]
-        return found + self._unreachable(slot, resolved.node_affinities)
+        reasons = list(resolved.problems)
+        reasons += [Finding(Reason.SELECTED_NODE, field, node) for field, node in resolved.selected if node != name]
+        return reasons + self._unreachable(slot, resolved.node_affinities)
 
     def sweep(self) -> None:
         """Drop the masks of volumes."""
@@ -57,10 +57,10 @@ class VolumeBinding(Plugin[WithVolumes]):
     def _unreachable(self, slot: int, affinities: tuple[NodeAffinityOf, ...]) -> list[Finding]:
         record = self._nodes.record(slot)
         migrated = self._volumes.storage.migrated(record.name)
-        found = []
+        reasons = []
         for field, placement, plugin in affinities:
             if plugin in migrated:
-                found.append(Finding(Reason.IN_TREE_VOLUME, field, plugin or ""))
+                reasons.append(Finding(Reason.IN_TREE_VOLUME, field, plugin or ""))
             elif not placement.matches("", record.labels):
-                found.append(Finding(Reason.VOLUME_NODE, field, "; ".join(placement.errors)))
-        return found
+                reasons.append(Finding(Reason.VOLUME_NODE, field, "; ".join(placement.errors)))
+        return reasons

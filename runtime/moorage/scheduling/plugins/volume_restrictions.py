@@ -55,13 +55,13 @@ class VolumeRestrictions(Plugin[WithVolumes]):
         """Name the disks and claims in use."""
         if pod_class.volumes is None:
             return []
-        found = []
+        reasons = []
         for disk, read_only in pod_class.volumes.disks:
             users = self._disk_users.get(disk, {}).get(slot)
             if users and _conflict(read_only, users):
-                found.append(Finding(Reason.DISK_IN_USE, "spec.volumes", " ".join(disk)))
+                reasons.append(Finding(Reason.DISK_IN_USE, "spec.volumes", " ".join(disk)))
         used = [key for key in self._volumes.of(pod_class).single_pod_claims if self._claim_users[key]]
-        return found + [Finding(Reason.READ_WRITE_ONCE_POD, "spec.volumes", key) for key in used]
+        return reasons + [Finding(Reason.READ_WRITE_ONCE_POD, "spec.volumes", key) for key in used]
 
 
 def _conflict(read_only: bool, users: list[int]) -> bool:

@@ -31,9 +31,11 @@ class VolumeZone(Plugin[WithVolumes]):
         labels = self._nodes.record(slot).labels
         if not any(label in labels for label in TOPOLOGY_LABELS):
             return []
-        found = []
+        reasons = []
         for field, label, zones in self._volumes.of(pod_class).zones:
             value = labels.get(label, labels.get(GENERAL_LABEL.get(label, label)))
             if value not in zones:
-                found.append(Finding(Reason.VOLUME_ZONE, field, f"{label} is {value}, not {', '.join(sorted(zones))}"))
-        return found
+                reasons.append(
+                    Finding(Reason.VOLUME_ZONE, field, f"{label} is {value}, not {', '.join(sorted(zones))}")
+                )
+        return reasons

@@ -38,7 +38,7 @@ def where(numbers: Problem, group: int) -> list[int]:
 def test_pods_that_ask_for_the_same_are_one_group() -> None:
     numbers = problem(replica("a", "n0", of="one"), replica("b", "n1", of="two"), replica("c", "n1", "2", of="three"))
     assert numbers.group_of == [[0], [0, 1]]
-    assert numbers.asked.tolist() == [[1, 1], [1000, 2000]]
+    assert numbers.requested.tolist() == [[1, 1], [1000, 2000]]
     assert [(groups.tolist(), counts.tolist()) for groups, counts in numbers.of] == [([0], [1]), ([0, 1], [1, 1])]
     assert numbers.demand(1).tolist() == [2, 3000]
     assert numbers.room[:, :4].tolist() == [[9, 8, 10, 10], [3000, 1000, 4000, 4000]]

@@ -429,7 +429,7 @@ async def test_a_missing_right_is_said_once_and_once_it_is_there_everything_goes
             await asyncio.sleep(200.0)
             reporter = [each.message for each in caplog.records if each.name == "moorage.evictor"]
             assert reporter.count("cycle stopped") == 2, "it had come back meanwhile"
-            assert reporter.count("node could not be given back, trying again") <= 1
+            assert reporter.count("node not handed back, trying again") <= 1
         bed.wire.faults.lift()
         await bed.until(lambda: bed.drained.get("emptied", 0) >= 2, 300.0, 1.0)
         assert under_way(bed) == []

@@ -49,7 +49,7 @@ def test_one_line_says_what_a_cycle_came_to(recorder: Recorder, caplog: pytest.L
     found = mixed()
     telling(recorder).looked(found, count_verdicts(found), 1.5)
     (record,) = caplog.records
-    assert record.message == "cluster looked at"
+    assert record.message == "cluster evaluated"
     fields = vars(record)
     shown = ("nodes", "candidates", "chosen", "freed", "part", "unit", "moved", "cut_off", "seconds", "held")
     assert {name: fields[name] for name in shown} == {
