@@ -7,13 +7,11 @@ from moorage.objects.pod import Pod
 from . import requests
 from .counters import Counters
 from .node_masks import KeptMask
-from .placement import of_pod
-from .plugins.node_affinity import PlacementMask
+from .placement import Placement, of_pod
 from .plugins.node_declared_features import required_features
 from .plugins.node_resources_fit import NodeResourcesFit, Requests, Usage
-from .plugins.plugin import Plugin
 from .plugins.taint_toleration import TolerationMask
-from .pod_class import PodClass, class_key, encode, resize_source
+from .pod_class import Plugins, PodClass, class_key, encode, resize_source
 from .reasons import Finding, Reason
 from .requests import RequestError
 
@@ -24,12 +22,12 @@ _Resources = tuple[Requests, Usage, bool, tuple[Finding, ...]]
 class Classes:
     """Finds the class of a pod."""
 
-    def __init__(self, resources: NodeResourcesFit, counters: Counters, plugins: tuple[Plugin[PodClass], ...]) -> None:
+    def __init__(self, resources: NodeResourcesFit, counters: Counters, plugins: Plugins) -> None:
         self._resources = resources
         self._counters = counters
         self._plugins = plugins
         self._node_masks: dict[tuple[object, ...], KeptMask] = {}
-        self._node_affinities: dict[bytes, PlacementMask] = {}
+        self._node_affinities: dict[bytes, Placement] = {}
         self._tolerations: dict[bytes, TolerationMask] = {}
         self._known_resources: dict[bytes, _Resources] = {}
         # A pod is often placed right after a question about it: its class need not be looked up again.
@@ -38,7 +36,7 @@ class Classes:
     @property
     def node_masks(self) -> int:
         """How many masks over nodes are kept."""
-        return len(self._node_affinities) + len(self._tolerations)
+        return len(self._node_masks) + len(self._tolerations)
 
     def of(self, pod: Pod) -> PodClass:
         """Return the class of a pod, made on first sight."""
@@ -62,12 +60,15 @@ class Classes:
         """
         self._counters.sweep(in_use)
         kept = self._counters.classes.values()
-        masks = {id(mask) for pod_class in kept for mask in (pod_class.node_affinity, pod_class.tolerations)}
-        self._node_affinities = {key: mask for key, mask in self._node_affinities.items() if id(mask) in masks}
-        self._tolerations = {key: mask for key, mask in self._tolerations.items() if id(mask) in masks}
-        for mask in (*self._node_affinities.values(), *self._tolerations.values()):
+        shared = {id(part) for pod_class in kept for part in (pod_class.node_affinity, pod_class.tolerations)}
+        self._node_affinities = {key: part for key, part in self._node_affinities.items() if id(part) in shared}
+        self._tolerations = {key: part for key, part in self._tolerations.items() if id(part) in shared}
+        for tolerations in self._tolerations.values():
+            tolerations.forget()
+        masks = {id(pod_class.node_mask) for pod_class in kept}
+        self._node_masks = {key: mask for key, mask in self._node_masks.items() if id(mask) in masks}
+        for mask in self._node_masks.values():
             mask.forget()
-        self._node_masks.clear()
         self._known_resources.clear()
         self._latest = (None, None)
 
@@ -77,15 +78,15 @@ class Classes:
         node_mask = self._node_masks.setdefault(read_of_nodes, KeptMask())
         return PodClass(key, pod, affinity, tolerations, node_mask, self._plugins)
 
-    def _node_affinity(self, pod: Pod) -> PlacementMask:
+    def _node_affinity(self, pod: Pod) -> Placement:
         spec = pod.spec
         affinity = spec.affinity.node_affinity if spec.affinity else None
         required = affinity.required_during_scheduling_ignored_during_execution if affinity else None
         key = encode((spec.node_selector, required))
-        mask = self._node_affinities.get(key)
-        if mask is None:
-            mask = self._node_affinities[key] = PlacementMask(of_pod(spec.node_selector, spec.affinity))
-        return mask
+        placement = self._node_affinities.get(key)
+        if placement is None:
+            placement = self._node_affinities[key] = of_pod(spec.node_selector, spec.affinity)
+        return placement
 
     def _toleration_mask(self, pod: Pod) -> TolerationMask:
         key = encode(pod.spec.tolerations)

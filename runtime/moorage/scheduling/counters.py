@@ -157,7 +157,7 @@ class Counters:
         return carriers
 
     def _spread_of(self, pod_class: PodClass, constraint: Constraint, keys: tuple[str, ...]) -> SpreadCount:
-        placement = pod_class.node_affinity.placement
+        placement = pod_class.node_affinity
         key = SpreadKey(
             pod_class.namespace,
             constraint.selector,

@@ -16,6 +16,10 @@ class KeptMask:
         self.mask: Bools | None = None
         self.clock = -1
 
+    def forget(self) -> None:
+        """Free the memory; the next question decides again."""
+        self.mask = None
+
 
 class NodeMask(ABC):
     """One bool per slot for one question about nodes; it is decided again for nodes that change."""

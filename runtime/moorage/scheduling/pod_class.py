@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from copy import copy
+from typing import NamedTuple
 
 import msgspec
 
@@ -12,9 +13,9 @@ from moorage.objects.pod import Pod
 from . import requests
 from .domains import Counter
 from .node_masks import KeptMask
+from .placement import Placement
 from .plugins import inter_pod_affinity, pod_topology_spread
 from .plugins.inter_pod_affinity import Carriers, Terms
-from .plugins.node_affinity import PlacementMask
 from .plugins.node_declared_features import required_features
 from .plugins.node_ports import host_ports
 from .plugins.node_resources_fit import Requests, Usage
@@ -141,10 +142,10 @@ class PodClass:
         self,
         key: bytes,
         pod: Pod,
-        node_affinity: PlacementMask,
+        node_affinity: Placement,
         tolerations: TolerationMask,
         node_mask: KeptMask,
-        plugins: Iterable[Plugin[PodClass]],
+        plugins: Plugins,
     ) -> None:
         self.key = key
         self.node_affinity = node_affinity
@@ -173,15 +174,9 @@ class PodClass:
         self.spread_counts: SpreadCounts = ()
         self.repelled_by: list[Carriers] = []
         self.node_mask = node_mask
-        self.use(plugins)
+        self.plugins, self.pod_plugins, self.count_hooks = plugins.of(self)
 
-    def use(self, plugins: Iterable[Plugin[PodClass]]) -> None:
-        """Choose the plugins that do not skip the class."""
-        self.plugins = tuple(plugin for plugin in plugins if not plugin.skips(self))
-        self.pod_plugins = tuple(plugin for plugin in self.plugins if not plugin.node_only)
-        self.count_hooks = tuple(plugin.count for plugin in self.plugins if type(plugin).count is not Plugin.count)
-
-    def bound_to(self, node: str, plugins: Iterable[Plugin[PodClass]]) -> PodClass:
+    def bound_to(self, node: str, plugins: Plugins) -> PodClass:
         """Return the class of a pod whose ``spec.nodeName`` is this node.
 
         Args:
@@ -190,7 +185,7 @@ class PodClass:
         """
         bound = copy(self)
         bound.node_name = node
-        bound.use(plugins)
+        bound.plugins, bound.pod_plugins, bound.count_hooks = plugins.of(bound)
         return bound
 
     def replacement(self) -> PodClass:
@@ -219,3 +214,29 @@ class PodClass:
                 self.constraints = pod_topology_spread.constraints(constraints, self.labels)
             except SelectorError as error:
                 self.problems.append(Finding(Reason.SPREAD_INVALID, error.field, error.problem))
+
+
+class Choice(NamedTuple):
+    """The plugins that do not skip a class, those of them that nodes alone do not decide, and what counts pods."""
+
+    plugins: tuple[Plugin[PodClass], ...]
+    pod_plugins: tuple[Plugin[PodClass], ...]
+    count_hooks: tuple[Callable[[PodClass, int, int], None], ...]
+
+
+class Plugins:
+    """All plugins of a snapshot. Classes that the same plugins skip share their choice."""
+
+    def __init__(self, plugins: tuple[Plugin[PodClass], ...]) -> None:
+        self._all = plugins
+        self._choices: dict[tuple[Plugin[PodClass], ...], Choice] = {}
+
+    def of(self, pod_class: PodClass) -> Choice:
+        """Return the plugins that do not skip a class."""
+        plugins = tuple([plugin for plugin in self._all if not plugin.skips(pod_class)])
+        choice = self._choices.get(plugins)
+        if choice is None:
+            by_pods = tuple(plugin for plugin in plugins if not plugin.node_only)
+            counting = tuple(plugin.count for plugin in plugins if type(plugin).count is not Plugin.count)
+            choice = self._choices[plugins] = Choice(plugins, by_pods, counting)
+        return choice

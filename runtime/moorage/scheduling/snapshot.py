@@ -166,7 +166,7 @@ class Snapshot(State):
             return pod_class.replacement()
         if not pod.spec.node_name:
             return pod_class
-        return pod_class.bound_to(pod.spec.node_name, self.plugins)
+        return pod_class.bound_to(pod.spec.node_name, self.plugin_choice)
 
     def _fits(self, pod: Pod, *, elsewhere: bool, barred: Bools | None) -> Bools:
         pod_class = self._judged(pod, elsewhere=elsewhere)

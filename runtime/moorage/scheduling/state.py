@@ -26,7 +26,7 @@ from .nominations import Nominated, Nominations, nominated_node
 from .plugins.node_resources_fit import Amounts, NodeResourcesFit
 from .plugins.node_volume_limits import NodeVolumeLimits
 from .plugins.plugin import Plugin
-from .pod_class import PodClass
+from .pod_class import Plugins, PodClass
 from .registry import PLUGINS
 from .storage import Storage
 from .volumes import Volumes
@@ -61,10 +61,11 @@ class State:
         self.storage = Storage()
         self.volumes = Volumes(self.storage)
         self.plugins = tuple(plugin(self.nodes, self.volumes) for plugin in PLUGINS)
+        self.plugin_choice = Plugins(self.plugins)
         self.resources = self._plugin(NodeResourcesFit)
         self.volume_limits = self._plugin(NodeVolumeLimits)
         self.counters = Counters(self.nodes)
-        self.classes = Classes(self.resources, self.counters, self.plugins)
+        self.classes = Classes(self.resources, self.counters, self.plugin_choice)
         self.nominations: Nominations | None = Nominations() if nominated else None
         self._node_of: dict[str, str] = {}  # pod key to node name, also for nodes that do not exist (yet)
         self._without_node: dict[str, dict[str, PodClass]] = {}  # by node name: the pods of such nodes

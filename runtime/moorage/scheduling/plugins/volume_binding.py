@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 
-from moorage.scheduling.nodes import Bools, NodeTable
+from moorage.scheduling.node_masks import NodeMask
+from moorage.scheduling.nodes import Bools, NodeTable, Rows
+from moorage.scheduling.placement import Placement
 from moorage.scheduling.reasons import Finding, Reason
 from moorage.scheduling.volumes import NodeAffinityOf, Volumes, WithVolumes
 
-from .node_affinity import PlacementMask
 from .plugin import Plugin
+
+
+class _Reach(NodeMask):
+    """The nodes that match the node affinity of a volume."""
+
+    def __init__(self, placement: Placement) -> None:
+        super().__init__()
+        self._placement = placement
+
+    def rows(self, nodes: NodeTable, rows: Rows) -> Bools:
+        return self._placement.rows(nodes, rows)
 
 
 class VolumeBinding(Plugin[WithVolumes]):
@@ -17,7 +29,7 @@ class VolumeBinding(Plugin[WithVolumes]):
 
     def __init__(self, nodes: NodeTable, volumes: Volumes) -> None:
         super().__init__(nodes, volumes)
-        self._masks: dict[object, PlacementMask] = {}
+        self._masks: dict[Placement, _Reach] = {}
 
     def skips(self, pod_class: WithVolumes) -> bool:
         """Skip a pod without volumes that decide anything."""
@@ -34,7 +46,7 @@ class VolumeBinding(Plugin[WithVolumes]):
         for affinity in resolved.node_affinities:
             reach = self._masks.get(affinity.placement)
             if reach is None:
-                reach = self._masks[affinity.placement] = PlacementMask(affinity.placement)
+                reach = self._masks[affinity.placement] = _Reach(affinity.placement)
             mask &= reach.mask(self._nodes)
         if any(affinity.in_tree_plugin for affinity in resolved.node_affinities):
             for slot in np.flatnonzero(mask):
