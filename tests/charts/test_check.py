@@ -22,7 +22,7 @@ from moorage.cli import check as command
 from moorage.controller.pki import KeyPair
 from moorage.ops.parsing import Address
 from moorage.ops.secret import Secret
-from moorage.planner.instruction_store import Board
+from moorage.planner.instruction_store import InstructionStore
 from moorage.planner.server import PlannerServer, ServerSettings
 from tests.charts.paths import collection
 from tests.charts.rendering import PINNER, Object, Rendered, annotations_of, render
@@ -89,7 +89,7 @@ def installed(cluster: ClusterHandle, namespace: str, folder: Path, change: Chan
 @asynccontextmanager
 async def planning(pair: Authority) -> AsyncIterator[int]:
     """A planner with TLS and a key; its port."""
-    board = Board()
+    board = InstructionStore()
     board.start("first-pods", timedelta(minutes=10))
     settings = ServerSettings(
         address=Address("127.0.0.1", 0),

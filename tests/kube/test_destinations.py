@@ -16,7 +16,7 @@ from moorage.kube.client import Client
 from moorage.kube.http.transport import Transport
 from moorage.objects import Pod
 from moorage.pinner.names import PIN_ANNOTATION, STEERED_BY
-from moorage.planner.instruction_store import Board
+from moorage.planner.instruction_store import InstructionStore
 from moorage.reservations import SlotReservation, destinations
 from tests.kube import pinning
 from tests.kube.pinning import POOL
@@ -186,7 +186,7 @@ async def served(client: Client, node: str) -> None:
 async def test_a_replacement_goes_where_it_is_expected_and_not_where_the_scheduler_would_put_it(
     client: Client, cluster: ClusterHandle, namespace: str, node_name: NodeName
 ) -> None:
-    old, busy, empty, board = node_name("o"), node_name("b"), node_name("e"), Board()
+    old, busy, empty, board = node_name("o"), node_name("b"), node_name("e"), InstructionStore()
     shop = Shop(client, cluster, namespace, old)
     async with pinner(client, cluster, namespace, board) as configuration:
         await shop.join(old)
@@ -214,7 +214,7 @@ async def test_a_replacement_goes_where_it_is_expected_and_not_where_the_schedul
 async def test_without_a_pinner_the_scheduler_places_and_the_next_one_goes_on(
     client: Client, cluster: ClusterHandle, namespace: str, node_name: NodeName
 ) -> None:
-    busy, empty, board = node_name("b"), node_name("e"), Board()
+    busy, empty, board = node_name("b"), node_name("e"), InstructionStore()
     shop = Shop(client, cluster, namespace, busy)
     uid = await shop.join(busy, used="500m")
     await shop.join(empty)
@@ -253,7 +253,7 @@ async def takes(client: Client, namespace: str, node: str, *, pool: str = "") ->
 async def test_what_does_not_count_changes_nothing(
     client: Client, cluster: ClusterHandle, namespace: str, node_name: NodeName, change: Json, message: str
 ) -> None:
-    busy, empty, board = node_name("b"), node_name("e"), Board()
+    busy, empty, board = node_name("b"), node_name("e"), InstructionStore()
     shop = Shop(client, cluster, namespace, busy)
     async with pinner(client, cluster, namespace, board) as configuration:
         uid = await shop.join(busy, used="500m")
@@ -269,7 +269,7 @@ async def test_what_does_not_count_changes_nothing(
 async def test_softly_it_is_a_preference_and_devices_are_always_only_preferred(
     client: Client, cluster: ClusterHandle, namespace: str, node_name: NodeName
 ) -> None:
-    busy, board = node_name("b"), Board()
+    busy, board = node_name("b"), InstructionStore()
     shop = Shop(client, cluster, namespace, busy)
     async with pinner(client, cluster, namespace, board, destinations="soft"):
         uid = await shop.join(busy)
@@ -291,7 +291,7 @@ async def test_what_a_kubelet_refuses_is_deleted_and_made_again(
     client: Client, cluster: ClusterHandle, namespace: str, node_name: NodeName
 ) -> None:
     """Somebody was faster than our watch: the node has no room left when the pod that we have put there comes."""
-    node, board = node_name("n"), Board()
+    node, board = node_name("n"), InstructionStore()
     shop = Shop(client, cluster, namespace, node)
     async with pinner(client, cluster, namespace, board):
         await shop.join(node, used="950m")
@@ -323,7 +323,7 @@ def swept() -> float:
 async def test_without_the_definition_all_is_as_before_and_later_whatever_is_in_it(
     own_cluster: LocalCluster, node_name: NodeName
 ) -> None:
-    namespace, busy, empty, board = node_name("slots"), node_name("b"), node_name("e"), Board()
+    namespace, busy, empty, board = node_name("slots"), node_name("b"), node_name("e"), InstructionStore()
     own_cluster.api.request("POST", "/api/v1/namespaces", {"metadata": {"name": namespace}})
     pinning.define(own_cluster, "nodereservations")
     async with Transport(credentials.load(own_cluster.kubeconfig)) as transport:

@@ -13,7 +13,7 @@ from moorage.kube import resources
 from moorage.kube.client import Client
 from moorage.objects import Pod
 from moorage.pinner.names import PIN_ANNOTATION
-from moorage.planner.instruction_store import Board
+from moorage.planner.instruction_store import InstructionStore
 from moorage.reservations import destinations
 from tests.e2e.rights import audit
 from tests.kube import pinning
@@ -94,7 +94,7 @@ def come() -> tuple[float, float]:
 @asynccontextmanager
 async def serving(cluster: LocalCluster, client: Client) -> AsyncIterator[None]:
     """A pod pinner beside."""
-    board = Board()
+    board = InstructionStore()
     board.start("nothing", timedelta(hours=1))
     async with pinner(client, cluster, NAMESPACE, board):
         yield

@@ -25,7 +25,7 @@ from moorage.kube import resources
 from moorage.kube.client import Client
 from moorage.ops.settings import PINNER_LEASE
 from moorage.pinner.commands import cleanup
-from moorage.planner.instruction_store import Board
+from moorage.planner.instruction_store import InstructionStore
 from moorage.protocol import PinPods
 from tests.kube import identity, pinning
 from tests.kube.accounts import account
@@ -95,7 +95,7 @@ class Pinned:
 async def a_placeholder(client: Client, cluster: ClusterHandle, namespace: str, name: str) -> AsyncIterator[Pinned]:
     """A planner and a pinner run, and three pods are pinned to a node that has no machine."""
     pods = await pinning.replicas(client, "web", namespace, 3, name, cpu="250m")
-    board = Board()
+    board = InstructionStore()
     board.start("plan", timedelta(minutes=10))
     board.issue(pinning.promise(name))
     board.issue(PinPods(name, tuple(pinning.refs(pods))))

@@ -17,7 +17,7 @@ from moorage.kube.client import Client
 from moorage.ops.parsing import Address
 from moorage.ops.settings import PinnerSettings
 from moorage.pinner import service
-from moorage.planner.instruction_store import Board
+from moorage.planner.instruction_store import InstructionStore
 from moorage.planner.server import PlannerServer, ServerSettings
 from moorage.protocol import Ack, Instruction, Outcome, PinPods, PodRef, ReasonCode
 from tests.kube import identity, pinning
@@ -51,7 +51,7 @@ async def client(cluster: ClusterHandle) -> AsyncIterator[Client]:
 
 
 @asynccontextmanager
-async def running(board: Board, kubeconfig: Path, namespace: str, **changes: Any) -> AsyncIterator[None]:
+async def running(board: InstructionStore, kubeconfig: Path, namespace: str, **changes: Any) -> AsyncIterator[None]:
     """A planner, and a pinner that follows it."""
     server = PlannerServer(board, ServerSettings(address=Address("127.0.0.1", 0)))
     await server.start()
@@ -97,7 +97,7 @@ async def test_a_whole_plan_is_judged_and_nothing_is_written(
 ) -> None:
     name = node_name()
     pods = await pinning.replicas(client, "web", namespace, 3, name, cpu="400m")
-    board, acks = Board(), dict[str, Ack]()
+    board, acks = InstructionStore(), dict[str, Ack]()
 
     def record(_cluster: str, instruction: Instruction, ack: Ack) -> None:
         if ack.outcome.final:
@@ -156,7 +156,7 @@ async def test_a_cluster_controller_beside_a_managed_installation_is_warned_of_b
         },
     }
     ours = await client.create(resources.PODS, pod("our-pod", schedulerName="nobody"), namespace)
-    board = Board()
+    board = InstructionStore()
     board.start("plan", timedelta(minutes=10))
     await client.create(resources.DEPLOYMENTS, controller, namespace)
     async with running(board, identity.pinner(cluster, namespace=namespace, lease=LEASE), namespace, managed=True):
@@ -171,7 +171,7 @@ async def test_a_cluster_controller_beside_a_managed_installation_is_warned_of_b
 async def test_nobody_is_warned_where_there_is_none_or_nobody_may_look(
     may_look: bool, client: Client, cluster: ClusterHandle, namespace: str, tmp_path: Path
 ) -> None:
-    board = Board()
+    board = InstructionStore()
     board.start("plan", timedelta(minutes=10))
     kubeconfig, refused = (
         account(cluster, namespace, f"pod-pinner-{namespace}", tmp_path, everywhere=READ, here=WRITE),
@@ -190,7 +190,7 @@ async def test_nobody_leads_who_cannot_follow_the_cluster(
     client: Client, cluster: ClusterHandle, namespace: str, tmp_path: Path
 ) -> None:
     """A replica that may not list one kind would hold the Lease and do nothing; another one could."""
-    board = Board()
+    board = InstructionStore()
     board.start("plan", timedelta(minutes=10))
     user = f"blind-{namespace}"
     rules = [{**rule, "resources": [kind for kind in rule["resources"] if kind != "csinodes"]} for rule in READ]

@@ -14,7 +14,7 @@ from moorage.controller.certificates import State, Unusable
 from moorage.kube import credentials, errors, resources
 from moorage.kube.client import Client
 from moorage.kube.http.transport import Transport
-from moorage.planner.secrets import API_KEY, Keeper
+from moorage.planner.secrets import API_KEY, SecretController
 from tests.kube import identity, pinning
 from tools.localcluster import ClusterHandle
 
@@ -42,8 +42,8 @@ async def empty(client: Client, namespace: str, **more: Any) -> None:
         await client.create(resources.SECRETS, {"metadata": {"name": name}, "type": "Opaque", **more}, namespace)
 
 
-def keeper(planner: Client, namespace: str) -> Keeper:
-    return Keeper(planner, namespace, tls_secret=TLS, client_secret=CLIENT, names=NAMES)
+def keeper(planner: Client, namespace: str) -> SecretController:
+    return SecretController(planner, namespace, tls_secret=TLS, client_secret=CLIENT, names=NAMES)
 
 
 async def test_three_planners_at_once_agree_and_later_ones_change_nothing(

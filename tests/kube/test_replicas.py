@@ -19,7 +19,7 @@ from moorage.ops.parsing import Address
 from moorage.ops.settings import PinnerSettings
 from moorage.pinner import service
 from moorage.pinner.names import PIN_ANNOTATION
-from moorage.planner.instruction_store import Board
+from moorage.planner.instruction_store import InstructionStore
 from moorage.planner.server import PlannerServer, ServerSettings
 from moorage.protocol import PinPods
 from tests.kube import pinning
@@ -69,7 +69,9 @@ class Replicas:
 
 
 @asynccontextmanager
-async def replicas(client: Client, cluster: ClusterHandle, namespace: str, board: Board) -> AsyncIterator[Replicas]:
+async def replicas(
+    client: Client, cluster: ClusterHandle, namespace: str, board: InstructionStore
+) -> AsyncIterator[Replicas]:
     async with AsyncExitStack() as stack:
         server = PlannerServer(board, ServerSettings(address=Address("127.0.0.1", 0)))
         await server.start()
@@ -126,7 +128,7 @@ async def exists(client: Client, node: str) -> bool:
 async def test_another_replica_goes_on_where_the_leader_ended(
     client: Client, cluster: ClusterHandle, namespace: str, node_name: NodeName
 ) -> None:
-    node, board = node_name(), Board()
+    node, board = node_name(), InstructionStore()
     board.start("plan", timedelta(minutes=10))
     await deployed(client, namespace, 2)
     first = await pinning.replicas(client, "first", namespace, 2, node)
@@ -157,7 +159,7 @@ async def test_only_where_none_is_wanted_nothing_is_left_behind(
     namespace: str,
     node_name: NodeName,
 ) -> None:
-    node, board = node_name(), Board()
+    node, board = node_name(), InstructionStore()
     board.start("plan", timedelta(minutes=10))
     if wanted is not None:
         await deployed(client, namespace, wanted)

@@ -12,7 +12,7 @@ from moorage.kube import resources
 from moorage.kube.client import Client
 from moorage.objects import Pod
 from moorage.pinner.names import NOT_PINNED_ANNOTATION, PIN_ANNOTATION
-from moorage.planner.instruction_store import Board
+from moorage.planner.instruction_store import InstructionStore
 from moorage.protocol import ExpectPods, Owner, Slot
 from tests.kube import pinning
 from tests.kube.support import eventually
@@ -31,7 +31,7 @@ async def client(cluster: ClusterHandle) -> AsyncIterator[Client]:
 async def test_expected_pods_are_pinned_as_they_are_created(
     client: Client, cluster: ClusterHandle, namespace: str, node_name: Any
 ) -> None:
-    node, board = node_name(), Board()
+    node, board = node_name(), InstructionStore()
     board.start("plan", timedelta(minutes=10))
     async with pinner(client, cluster, namespace, board) as configuration:
         board.issue(pinning.promise(node))
@@ -57,7 +57,7 @@ async def test_expected_pods_are_pinned_as_they_are_created(
 async def test_a_pod_that_does_not_fit_is_left_with_the_reason(
     client: Client, cluster: ClusterHandle, namespace: str, node_name: Any
 ) -> None:
-    node, board = node_name(), Board()
+    node, board = node_name(), InstructionStore()
     board.start("plan", timedelta(minutes=10))
     async with pinner(client, cluster, namespace, board) as configuration:
         board.issue(pinning.promise(node))

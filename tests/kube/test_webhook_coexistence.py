@@ -20,7 +20,7 @@ from moorage.kube.client import Client
 from moorage.objects import Pod
 from moorage.pinner.names import NOT_PINNED_ANNOTATION, PIN_ANNOTATION, WEBHOOK
 from moorage.pinner.promised import expected
-from moorage.planner.instruction_store import Board
+from moorage.planner.instruction_store import InstructionStore
 from moorage.protocol import ExpectPods, Owner, Slot
 from tests.kube import meddling, pinning
 from tests.kube.meddling import SPOT, ZONE, Meddler
@@ -128,7 +128,7 @@ def reasons(pods: Sequence[Pod], app: str) -> list[str]:
 async def test_no_pod_is_lost_whatever_other_webhooks_make_of_it(
     client: Client, cluster: ClusterHandle, namespace: str, node_name: NodeName, tmp_path: Path
 ) -> None:
-    names, board = [node_name(str(index)) for index in range(NODES)], Board()
+    names, board = [node_name(str(index)) for index in range(NODES)], InstructionStore()
     pool, each = names[0], PODS // len(APPS)
     labels = {
         name: {pinning.POOL: pool, SPOT: "yes" if index % 2 else "no", ZONE: "ab"[index // 2 % 2]}
@@ -225,7 +225,7 @@ async def test_slots_are_free_again_when_pods_are_refused_after_us(
     setting: Callable[..., None],
 ) -> None:
     monkeypatch.setattr(expected, "CLAIM_LASTS", LASTS)
-    node, board = node_name(), Board()
+    node, board = node_name(), InstructionStore()
     board.start("plan", timedelta(minutes=10))
     async with pinner(client, cluster, namespace, board) as configuration:
         board.issue(pinning.promise(node))

@@ -21,7 +21,7 @@ from moorage.kube.client import Client
 from moorage.ops import compat
 from moorage.pinner.names import WEBHOOK
 from moorage.pinner.webhook import configuration, service
-from moorage.planner.instruction_store import Board
+from moorage.planner.instruction_store import InstructionStore
 from moorage.protocol import ExpectPods, Owner, Slot
 from tests.kube import pinning, webhooks
 from tests.kube.support import eventually, pod
@@ -53,9 +53,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(configuration, "REFRESH", REFRESH)
 
 
-def board(namespace: str, node: str) -> Board:
+def board(namespace: str, node: str) -> InstructionStore:
     """A planner that expects pods on a placeholder."""
-    made = Board()
+    made = InstructionStore()
     made.start("plan", timedelta(minutes=10))
     made.issue(pinning.promise(node))
     made.issue(ExpectPods(node, (Slot(Owner("Deployment", namespace, "web"), {"cpu": "100m"}, 2),)))

@@ -22,7 +22,7 @@ from moorage.ops import compat
 from moorage.ops.parsing import Address
 from moorage.ops.settings import PinnerSettings
 from moorage.pinner import service
-from moorage.planner.instruction_store import Board
+from moorage.planner.instruction_store import InstructionStore
 from moorage.planner.server import PlannerServer, ServerSettings
 from tests.kube import pinning
 from tests.kube.support import eventually
@@ -39,7 +39,7 @@ POD = "our-pod"
 
 @asynccontextmanager
 async def pinner(
-    client: Client, cluster: ClusterHandle, namespace: str, board: Board, *, destinations: str = "hard"
+    client: Client, cluster: ClusterHandle, namespace: str, board: InstructionStore, *, destinations: str = "hard"
 ) -> AsyncIterator[str]:
     """A pod pinner with its webhook, beside a planner; yields the name of the webhook configuration."""
     async with pinners(client, cluster, namespace, board, free_ports(1), destinations=destinations) as name:
@@ -51,7 +51,7 @@ async def pinners(
     client: Client,
     cluster: ClusterHandle,
     namespace: str,
-    board: Board,
+    board: InstructionStore,
     ports: Sequence[int],
     secret: Mapping[str, bytes] | None = None,
     *,

@@ -1,1 +1,1 @@
-"""The planner: serves pinning instructions, from a plan file first, to any number of pod pinners."""
+"""The planner: serves pinning instructions, for example those of a plan file, to any number of pod pinners."""

@@ -1,7 +1,7 @@
-"""Which pods go to which node: a function of the plan, the pods there are, and what was decided before.
+"""Assigns pods to nodes, from the plan, the current pods, and earlier assignments.
 
-The same pods give the same answer, whenever it is asked: entries are served in the plan's order, pods oldest first, and
-whoever is on a planned node already (bound, or pinned by an earlier life of the planner) keeps its place.
+The result does not depend on when it is computed. Entries are served in the plan's order, and pods oldest first. A pod
+that is already on a planned node (bound, or pinned before a restart of the planner) stays there.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Lacking:
-    """An entry of the plan for which there are too few pods."""
+    """An entry of the plan that has too few pods."""
 
     node: str
     wanted: Wanted
@@ -35,11 +35,11 @@ class Lacking:
 
 
 class Assigner:
-    """Decides for one plan; keeps what it has decided.
+    """Assigns pods for one plan, and keeps its assignments.
 
     Args:
-        plan: what is wanted.
-        before: pods that were pinned before by this plan, by uid: the node's name.
+        plan: the plan.
+        before: the pods that this plan has pinned earlier: uid to node name.
     """
 
     def __init__(self, plan: Plan, before: Mapping[str, str] | None = None) -> None:
@@ -50,11 +50,11 @@ class Assigner:
 
     @property
     def decided(self) -> dict[str, str]:
-        """Node of every pod that was decided on, by the pod's uid."""
+        """The node of every assigned pod, by the pod's uid."""
         return dict(self._node_of)
 
     def follow(self, plan: Plan) -> None:
-        """Decide for a changed plan from now on; pods of nodes that are not in it any more are free again."""
+        """Use a changed plan from now on. Pods of nodes that it does not contain any more are free again."""
         names = {node.name for node in plan.nodes}
         for uid in [uid for uid, node in self._node_of.items() if node not in names]:
             del self._node_of[uid]
@@ -62,14 +62,14 @@ class Assigner:
         self._plan = plan
 
     def update(self, pods: Iterable[Pod]) -> list[tuple[str, tuple[PodRef, ...]]]:
-        """Look at all pods there are and decide what can be decided.
+        """Assign the current pods.
 
         Args:
-            pods: of the whole cluster, in any order; none when the cluster is not looked at.
+            pods: all pods of the cluster, in any order; empty when the cluster is not watched.
 
         Returns:
-            For each node the pods that are to be pinned there and were not returned before, at most 1000 at a time;
-            pods that are bound there already are among them: pinning them succeeds at once.
+            For each node, the pods to pin there that were not returned before, at most 1000 per item. Pods that are
+            bound there already are included: pinning them succeeds at once.
         """
         late = {node.name for node in self._plan.nodes if node.late}
         world = _World(pods, self._node_of, {node.name for node in self._plan.nodes}, late)
@@ -94,7 +94,7 @@ class Assigner:
         return [pins for node, refs in chosen.items() for pins in self._news(node, refs)]
 
     def _fill(self, wanted: Wanted, world: _World, chosen: dict[str, list[PodRef]]) -> None:
-        """Give each node, in order, as many of these pods as its room allows."""
+        """Assign these pods to the nodes, in order, as far as there is room."""
         for node in self._plan.nodes:
             if node.promise is None:
                 continue
@@ -108,7 +108,7 @@ class Assigner:
 
 
 class _World:
-    """The pods of one moment: who is where, who is free, and who has been given away."""
+    """The pods of one moment: assigned to a node, free, or used by an entry."""
 
     def __init__(self, pods: Iterable[Pod], node_of: Mapping[str, str], nodes: set[str], late: set[str]) -> None:
         living = (pod for pod in pods if not pod.finished and pod.metadata.deletion_timestamp is None)
@@ -119,7 +119,7 @@ class _World:
         for pod in self._pods:
             uid = pod.metadata.uid
             decided = node_of.get(uid, "")
-            # What the Node of a late node is called is not known here: who was decided for it counts as there.
+            # The Node name of a late node is unknown here. A pod assigned to it counts as being there.
             bound = pod.spec.node_name
             place = decided if decided in late and bound not in nodes else bound or decided
             if place and not pod.spec.node_name and place not in nodes:
@@ -130,17 +130,17 @@ class _World:
         self._matching: dict[tuple[object, ...], list[Pod]] = {}
 
     def use(self, pods: Iterable[PodRef]) -> None:
-        """These pods are given away."""
+        """Mark pods as used."""
         self._used.update(pod.uid for pod in pods)
 
     def take(self, wanted: Wanted, node: str, count: int, room: dict[str, int] | None = None) -> list[PodRef]:
-        """Up to so many pods for a node: first those that are there, then free ones, oldest first.
+        """Select pods for a node: first those that are there, then free ones, oldest first.
 
         Args:
-            wanted: which pods.
-            node: for which node.
-            count: how many at most.
-            room: units that are left on the node; free pods that need more are passed over.
+            wanted: the entry of the plan.
+            node: the node.
+            count: the largest number of pods.
+            room: the units that are left on the node. Free pods that need more are skipped.
         """
         there = [pod for pod in self._on[node] if pod.metadata.uid not in self._used and _matches(wanted, pod)]
         taken = there[:count]
@@ -155,7 +155,7 @@ class _World:
         return [PodRef(pod.metadata.namespace, pod.metadata.name, pod.metadata.uid) for pod in taken]
 
     def room(self, node: PlannedNode, chosen: list[PodRef]) -> dict[str, int]:
-        """Units left of what is promised, after the pods on the node, those chosen for it, and what is expected."""
+        """The units of a promise that are left: without pods on the node, pods chosen for it, and expected pods."""
         assert node.promise is not None  # noqa: S101 - the caller has looked
         room, _ = requests.allocatable(dict(node.promise.allocatable))
         pods = {pod.metadata.uid: pod for pod in self._on[node.name]}
@@ -168,7 +168,7 @@ class _World:
         return room
 
     def _candidates(self, wanted: Wanted) -> list[Pod]:
-        """The free pods that match; computed once for all nodes that want the same, and only ever shrinking."""
+        """The free pods that match. Computed once for all nodes with the same entry; the list only shrinks."""
         key = (wanted.namespace, wanted.name, wanted.uid, wanted.owner, wanted.labels)
         found = self._matching.get(key)
         if found is None:
@@ -178,7 +178,7 @@ class _World:
 
 
 def top_owner(pod: Pod) -> Owner | None:
-    """The controller that a person knows: of a ReplicaSet's pod the Deployment, told by the names it is made of."""
+    """The controller that a user knows. For a pod of a ReplicaSet that is the Deployment, found by the name's parts."""
     controller = pod.metadata.controller()
     if controller is None:
         return None
@@ -205,7 +205,7 @@ def _age(pod: Pod) -> tuple[str, str, str]:
 
 
 def _needs(pod: Pod) -> dict[str, int] | None:
-    """Units that a pod takes, itself included as one of ``pods``; None when they cannot be read."""
+    """The units that a pod uses, including one of ``pods``; None when its requests cannot be read."""
     try:
         return requests.pending(pod) | {"pods": 1}
     except requests.RequestError as error:
@@ -214,7 +214,7 @@ def _needs(pod: Pod) -> dict[str, int] | None:
 
 
 def _fits(pod: Pod, room: dict[str, int]) -> bool:
-    """Whether a pod fits the room that is left; if so, it is less afterwards."""
+    """Whether a pod fits into the room. If it does, its units are subtracted from the room."""
     needs = _needs(pod)
     if needs is None or any(amount > room.get(resource, 0) for resource, amount in needs.items()):
         return False

@@ -1,4 +1,4 @@
-"""The pods of the cluster, for plans that name them by owner or labels."""
+"""The pods of the cluster, for plans that select pods by owner or labels."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ logger = logging.getLogger(__name__)
 
 
 class Cluster:
-    """Follows the pods of one cluster.
+    """Watches the pods of one cluster.
 
     Args:
-        access: the way to its API server.
+        access: the cluster's API server and our credentials.
     """
 
     def __init__(self, access: Access) -> None:
         self._transport = Transport(access)
         self._pods: WatchCache[Pod] = WatchCache(self._transport, PODS)
         self.changed = asyncio.Event()
-        """Set whenever a pod has changed; whoever looks clears it."""
+        """Set when a pod has changed. The reader clears it."""
 
     async def run(self) -> None:
-        """Follow until cancelled."""
+        """Watch until cancelled."""
         unsubscribe = self._pods.subscribe(self._note)
         try:
             await self._pods.run()
@@ -45,17 +45,18 @@ class Cluster:
         self.changed.set()
 
     def __iter__(self) -> Iterator[Pod]:
-        """The pods as they are now."""
+        """The current pods."""
         return iter(self._pods)
 
     async def wait_synced(self) -> None:
-        """Return once all pods are known."""
+        """Wait until all pods are known."""
         await self._pods.wait_synced()
 
     async def pinned_by(self, plan: str) -> dict[str, str]:
-        """What the pinner holds of a plan from an earlier life of the planner: the node of each pod, by uid.
+        """The pins of this plan from before a restart, by the reservations of the pinner: pod uid to node name.
 
-        Waits until the API server answers; a cluster without reservations, or without the right to read them, has none.
+        Waits until the API server answers. Without reservations, or without the right to read them, the result is
+        empty.
         """
         backoff = Backoff(base=0.5, cap=10.0)
         while True:

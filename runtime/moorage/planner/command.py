@@ -1,4 +1,4 @@
-"""``moorage planner``: its arguments, and how it ends."""
+"""``moorage planner``: arguments and exit codes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WRONG_USAGE = 2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Give a parser the flags of the planner: one per setting."""
+    """Add the flags of the planner to a parser: one per setting."""
     from .settings import PlannerSettings
 
     configuration.add_flags(parser, PlannerSettings)
@@ -36,7 +36,9 @@ def main(arguments: argparse.Namespace) -> int:
     logs.configure(settings.log_level, settings.log_format, cast("TextIO", _StandardError()))
 
     from moorage.files.mistakes import FileMistakes
-    from moorage.kube.credentials import CredentialsError  # after the settings, so that a wrong one is told at once
+
+    # After the settings, so that a wrong setting is reported at once.
+    from moorage.kube.credentials import CredentialsError
     from moorage.kube.errors import KubeError
     from moorage.ops import aio
 
@@ -45,7 +47,7 @@ def main(arguments: argparse.Namespace) -> int:
     from .operation import OperationError
     from .server import ServerError
 
-    if not settings.in_cluster:  # there the plan may still come, or be put right
+    if not settings.in_cluster:  # in a cluster, the plan may appear or be corrected later
         try:
             PlanFile(settings.plan, rebalancing=settings.rebalancing).load()
         except FileMistakes as error:
@@ -56,7 +58,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 class _StandardError:
-    """Standard error as it is at the moment: while a table is on the terminal, lines go above it."""
+    """The current standard error. While a table is on the terminal, lines are printed above it."""
 
     def write(self, text: str) -> int:
         return sys.stderr.write(text)

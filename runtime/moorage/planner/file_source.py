@@ -1,4 +1,4 @@
-"""The plan file as it changes: a good new version replaces the plan, a broken one says why and changes nothing."""
+"""A plan file as a source: a valid new version replaces the plan, and an invalid one is only reported."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from .plan import Plan
 from .source import Served, Unusable
 
 POLL_SECONDS = 1.0
-"""How often the file is looked at; a mounted ConfigMap follows only after a minute anyway."""
+"""Seconds between two checks of the file. A mounted ConfigMap is updated only after a minute anyway."""
 OFF = (
     "a plan of kind rebalance has pods evicted, and that is switched off: set rebalancing.enabled of the chart, or "
     "MOORAGE_REBALANCING"
 )
-"""What is said of such a plan where it is not taken."""
+"""The error for a plan of kind rebalance where such plans are switched off."""
 
 
 class PlanFile:
-    """Follows one file; a ``Source`` of whole plans.
+    """Watches one plan file; a ``Source`` of whole plans.
 
     Args:
         path: the file.
-        rebalancing: whether plans that have pods evicted are taken.
+        rebalancing: whether plans of kind rebalance are accepted.
     """
 
     def __init__(self, path: Path, *, rebalancing: bool = True) -> None:
@@ -38,17 +38,17 @@ class PlanFile:
         self._digest = ""
 
     def load(self) -> Plan:
-        """Read it now.
+        """Read the file now.
 
         Raises:
-            FileMistakes: it is not a plan; every mistake has its line.
+            FileMistakes: the file is not a valid plan; every mistake has its line.
         """
         plan = self.changed()
         assert plan is not None  # noqa: S101 - nothing was seen before
         return plan
 
     async def changes(self) -> AsyncGenerator[Served | Unusable, None]:
-        """The plan, and again whenever the file has changed."""
+        """Yield the plan, and again after each change of the file."""
         while True:
             try:
                 plan = self.changed()
@@ -60,10 +60,10 @@ class PlanFile:
             await asyncio.sleep(POLL_SECONDS)
 
     def changed(self) -> Plan | None:
-        """The plan, if the file's content has changed since it was looked at last.
+        """The plan, if the file has changed since the last check; else None.
 
         Raises:
-            FileMistakes: it has changed and is not a plan; raised once for each such version.
+            FileMistakes: the file has changed and is not a valid plan. Raised once for each such version.
         """
         try:
             status = os.stat(self._path)

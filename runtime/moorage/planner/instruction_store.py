@@ -1,7 +1,7 @@
-"""What is to be done and what has been answered: instructions of the current epoch, acknowledgements per cluster.
+"""The instructions of the current epoch, and their acknowledgements per cluster.
 
-Nothing of it is kept on disk. Ids follow from what an instruction says, so a planner that starts again issues the same
-ones, and whatever was done already is answered at once.
+Nothing is stored on disk. The id of an instruction depends only on its content, so after a restart the planner issues
+the same ids, and pinners acknowledge at once what was done before.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _KINDS = {
 
 
 def now_ms() -> int:
-    """This machine's time in milliseconds since 1970: the unit of epochs."""
+    """This machine's time in milliseconds since 1970, the unit of epochs."""
     return time.time_ns() // 10**6
 
 
-class Board:
-    """Instructions and answers; sessions follow it.
+class InstructionStore:
+    """Stores instructions and acknowledgements. Sessions read them.
 
     Args:
         clock: milliseconds since 1970.
@@ -45,26 +45,26 @@ class Board:
     def __init__(self, clock: Callable[[], int] = now_ms) -> None:
         self._clock = clock
         self.reports = Reports()
-        """How it stands with nodes, whatever the epoch."""
+        """The reports of nodes, across epochs."""
         self.epoch = 0
         self.plan = ""
         self._lasting = timedelta()
         self._instructions: list[Instruction] = []
         self._by_id: dict[str, Instruction] = {}
-        self._newest: dict[str, Instruction] = {}  # by the id that follows from the action alone
-        self._changed_at: dict[str, int] = {}  # node to the sequence of the last instruction for it, pins apart
+        self._newest: dict[str, Instruction] = {}  # by the id that depends on the action alone
+        self._changed_at: dict[str, int] = {}  # node to the sequence of its last instruction, pins not counted
         self._acks: dict[str, dict[str, Ack]] = {}
         self._listeners: list[Listener] = []
         self._ack_listeners: list[AckListener] = []
 
-    # --- what is to be done ---
+    # --- instructions ---
 
     def start(self, plan: str, lasting: timedelta) -> None:
-        """Begin an epoch: what was issued before is replaced, and everything is answered anew.
+        """Start an epoch. It replaces all issued instructions, and pinners acknowledge everything again.
 
         Args:
-            plan: its name.
-            lasting: how long after its issue an instruction may be carried out.
+            plan: the name of the plan.
+            lasting: the validity of an instruction, counted from its issue.
         """
         self.epoch = max(self._clock(), self.epoch + 1)
         self.plan = plan
@@ -75,12 +75,13 @@ class Board:
         self._changed()
 
     def outrun(self, epoch: int) -> bool:
-        """Move past an epoch that a pinner has seen, if it cannot come from a planner that was started after this one.
+        """Move past an epoch that a pinner has seen, if that epoch cannot be of a planner that was started later.
 
-        Everything is answered anew: a report of a node names the position at which an instruction was accepted.
+        Pinners acknowledge everything again, because the report of a node names the position of the accepted
+        instruction.
 
         Returns:
-            False when it can: then that planner is to be obeyed, and this one is not.
+            False when the epoch can be of such a planner: then that planner is in charge.
         """
         if epoch <= self._clock():
             return False
@@ -94,14 +95,15 @@ class Board:
         return True
 
     def issue(self, action: Action, lasting: timedelta | None = None) -> Instruction | None:
-        """Add an instruction; None when the same was issued in this epoch already, and still stands.
+        """Add an instruction. Returns None when the same one was issued in this epoch and still applies.
 
-        It does not stand any more when something else was issued for its node since, pins apart: a node may be
-        released and then promised again. It has another id then, which follows from how often the same was issued.
+        An instruction does not apply any more when another one was issued for its node, pins not counted: a node may be
+        released and then promised again. The new instruction has another id, which depends on how often the same one
+        was issued.
 
         Args:
             action: what to do.
-            lasting: how long it may be carried out; None: as long as all others.
+            lasting: the validity; None means that of all others.
         """
         action_id = instruction_id(self.plan, action)
         newest = self._newest.get(action_id)
@@ -124,38 +126,38 @@ class Board:
 
     @property
     def high(self) -> int:
-        """Sequence of the last instruction issued; 0 before the first."""
+        """The sequence of the last instruction; 0 before the first one."""
         return len(self._instructions)
 
     def at(self, sequence: int) -> Instruction:
-        """The instruction of a sequence, from 1 to ``high``."""
+        """The instruction with a sequence from 1 to ``high``."""
         return self._instructions[sequence - 1]
 
     def __iter__(self) -> Iterator[Instruction]:
         return iter(tuple(self._instructions))
 
-    # --- what was answered ---
+    # --- acknowledgements ---
 
     def join(self, cluster: str) -> None:
-        """A pinner of this cluster has come."""
+        """A pinner of this cluster has connected."""
         self._acks.setdefault(cluster, {})
 
     @property
     def clusters(self) -> tuple[str, ...]:
-        """The clusters whose pinners have ever come."""
+        """The clusters whose pinners have connected at least once."""
         return tuple(self._acks)
 
     def record(self, cluster: str, ack: Ack) -> Instruction | None:
-        """Take note of an answer; the first final one stays.
+        """Store an acknowledgement. The first final one is kept.
 
         Returns:
-            The instruction, or None when the answer is of another epoch or of nothing that was issued.
+            The instruction, or None when the acknowledgement is of another epoch or of an unknown instruction.
         """
         if ack.position.epoch != self.epoch:
             return None
         instruction = self._by_id.get(ack.instruction_id)
         if instruction is None and 1 <= ack.position.sequence <= self.high:
-            instruction = self.at(ack.position.sequence)  # it could not be read so far as to its id
+            instruction = self.at(ack.position.sequence)  # the message could not be read far enough to know the id
         if instruction is None:
             return None
         acks = self._acks.setdefault(cluster, {})
@@ -168,7 +170,7 @@ class Board:
         return instruction
 
     def ack(self, cluster: str, instruction: Instruction) -> Ack | None:
-        """What a cluster's pinner has said of an instruction so far."""
+        """The last acknowledgement of an instruction by a cluster's pinner; None when there is none."""
         return self._acks.get(cluster, {}).get(instruction.id)
 
     def unfinished(self, cluster: str) -> list[Instruction]:
@@ -176,15 +178,18 @@ class Board:
         acks = self._acks.get(cluster, {})
         return [each for each in self._instructions if (ack := acks.get(each.id)) is None or not ack.outcome.final]
 
-    # --- telling others ---
+    # --- listeners ---
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """Be called after every change; returns what ends that. Listeners are quick and do not raise."""
+        """Call a listener after every change. Returns a function that ends this.
+
+        Listeners must be quick and must not raise.
+        """
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
     def on_ack(self, listener: AckListener) -> None:
-        """Be called with cluster, instruction and answer, once for each answer that is news."""
+        """Call a listener with cluster, instruction and acknowledgement, once for each new acknowledgement."""
         self._ack_listeners.append(listener)
 
     def _changed(self) -> None:
@@ -193,7 +198,7 @@ class Board:
 
 
 def instruction_id(plan: str, action: Action) -> str:
-    """The idempotency key of an action: the same text for the same plan name and action, on every machine."""
+    """The idempotency key of an action. It is the same for the same plan name and action, on every machine."""
     kind = _KINDS[type(action).__name__]
     said = json.dumps([plan, kind, asdict(action)], sort_keys=True, separators=(",", ":"), default=_plain)
     digest = hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:20]

@@ -1,7 +1,7 @@
-"""What a planner does besides serving its plan when it runs in a cluster: Secrets, probes, Events about itself.
+"""The parts of a planner that runs in a cluster: Secrets, probes, and Events on its own pod.
 
-A planner on a person's machine has none of it; there an error ends the program at once. In a cluster it stays up, is
-not ready, and says why: restarting would mend neither a plan nor a missing Secret.
+A planner on a user's machine has none of them; there an error ends the program at once. In a cluster the planner keeps
+running, is not ready, and reports why, because a restart repairs neither a plan nor a Secret.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from .plan import Plan
 from .settings import PlannerSettings
 from .stage import Stage
 
-if TYPE_CHECKING:  # each of these takes a moment to load, and a planner on a person's machine does without
+if TYPE_CHECKING:  # these modules take a moment to load, and a planner on a user's machine does not need them
     from moorage.controller.pki import KeyPair
     from moorage.kube.events import EventRecorder, EventType
     from moorage.ops.health import Health
 
-    from .secrets import Keeper
+    from .secrets import SecretController
 
 logger = logging.getLogger(__name__)
 
 
 class OperationError(Exception):
-    """The planner cannot be operated as its settings say; the text says why and what to do."""
+    """The planner cannot be operated with its settings. The text gives the reason and the way out."""
 
 
 class Operation:
     """How one planner is operated.
 
     Args:
-        settings: of the planner.
-        recorder: writes Events about our own pod; None where there is none.
-        keeper: keeps the Secrets; None when files and variables hold everything.
-        checks: of the probes; None when nobody asks.
+        settings: the planner's settings.
+        recorder: writes Events on our own pod; None outside a cluster.
+        secret_controller: maintains the Secrets; None when files and variables hold everything.
+        checks: the checks of the probes; None when no probes are served.
     """
 
     def __init__(
@@ -48,29 +48,34 @@ class Operation:
         settings: PlannerSettings,
         *,
         recorder: EventRecorder | None = None,
-        keeper: Keeper | None = None,
+        secret_controller: SecretController | None = None,
         checks: Health | None = None,
     ) -> None:
-        self._settings, self._recorder, self._keeper, self._checks = settings, recorder, keeper, checks
+        self._settings, self._recorder, self._secret_controller, self._checks = (
+            settings,
+            recorder,
+            secret_controller,
+            checks,
+        )
         self.address: Address | None = None
-        """Where the probes are served."""
+        """The address of the probes."""
         self._pair = None if settings.tls_cert_file is None else _pair_of_files(settings)
         self._key = settings.key_reader()
 
     @property
     def stays_up(self) -> bool:
-        """Whether a plan that cannot be used is waited out instead of ending the program."""
+        """Whether the program keeps running with an invalid plan."""
         return self._settings.in_cluster and not self._settings.once
 
     @property
     def pair(self) -> Callable[[], KeyPair] | None:
-        """Gives the certificate to serve with; None for plaintext. Ask once ``wait_complete`` has returned."""
-        if self._keeper is None or not self._settings.tls_secret:
+        """Returns the serving certificate; None for plaintext. Use it after ``wait_complete``."""
+        if self._secret_controller is None or not self._settings.tls_secret:
             return self._pair
-        keeper = self._keeper
+        secret_controller = self._secret_controller
 
         def stored() -> KeyPair:
-            found = keeper.pair()
+            found = secret_controller.pair()
             assert found is not None  # noqa: S101 - complete, and what was there stays
             return found
 
@@ -78,55 +83,59 @@ class Operation:
 
     @property
     def api_key(self) -> Callable[[], Secret | None]:
-        """Gives the key that pinners must show."""
-        return self._keeper.api_key if self._keeper is not None and self._settings.client_secret else self._key
+        """Returns the key that pinners must send."""
+        return (
+            self._secret_controller.api_key
+            if self._secret_controller is not None and self._settings.client_secret
+            else self._key
+        )
 
     async def wait_complete(self) -> None:
-        """Return once certificate and key are there."""
-        if self._keeper is not None:
-            await self._keeper.complete.wait()
+        """Wait until certificate and key exist."""
+        if self._secret_controller is not None:
+            await self._secret_controller.complete.wait()
 
     def needs(self, name: str, fulfilled: Callable[[], bool]) -> None:
-        """Say what /readyz depends on."""
+        """Add the checks of /readyz."""
         if self._checks is not None:
             self._checks.needs(name, fulfilled)
 
     def works(self) -> dict[str, Coroutine[Any, Any, None]]:
-        """What is to run beside the planner, by name; none of it ends by itself."""
+        """The tasks to run beside the planner, by name. None of them ends by itself."""
         found: dict[str, Coroutine[Any, Any, None]] = {}
         if self._recorder is not None:
             found["events"] = self._recorder.run()
-        if self._keeper is not None:
-            found["secrets"] = self._keeper.run()
-            self.needs("certificate and key", self._keeper.complete.is_set)
+        if self._secret_controller is not None:
+            found["secrets"] = self._secret_controller.run()
+            self.needs("certificate and key", self._secret_controller.complete.is_set)
         if self._checks is not None:
             found["beat"] = self._checks.beat()
         return found
 
-    # --- what people are told ---
+    # --- Events ---
 
     def served(self, plan: Plan) -> None:
-        """A plan is served from now on."""
+        """A plan is served."""
         metrics.PLAN_VALID.set(1)
         metrics.PLAN_LOADS.labels("served").inc()
         self._tell("Normal", "PlanServed", "Serve", f"Plan {plan.name} is served: {len(plan.nodes)} nodes")
 
     def rebalancing(self, stage: Stage, why: str) -> None:
-        """A rebalancing has come to another stage."""
+        """A rebalancing has reached another stage."""
         metrics.REBALANCINGS.labels(stage.value).inc()
         kind: EventType = "Warning" if stage in (Stage.INCOMPLETE, Stage.WITHDRAWN) else "Normal"
         self._tell(kind, f"Rebalancing{stage.name.capitalize()}", "Rebalance", why)
 
     def broken(self, error: str, *, before: Plan | None) -> None:
-        """The plan file cannot be used."""
+        """The plan file is invalid."""
         metrics.PLAN_VALID.set(0)
         metrics.PLAN_LOADS.labels("refused").inc()
-        instead = f"plan {before.name} is served on" if before is not None else "nothing is served until it can"
+        instead = f"plan {before.name} is still served" if before is not None else "nothing is served until it is valid"
         logger.error("plan file cannot be used", extra={"error": error, "instead": instead})
         self._tell("Warning", "PlanInvalid", "Load", f"The plan cannot be used, {instead}: {error}")
 
     def trouble(self, sentence: str) -> None:
-        """A Secret is not as it should be."""
+        """A Secret has a problem."""
         self._tell("Warning", "SecretsInvalid", "Keep", sentence)
 
     def _tell(self, kind: EventType, reason: str, action: str, note: str) -> None:
@@ -141,11 +150,11 @@ class Operation:
 
 @asynccontextmanager
 async def operation(settings: PlannerSettings) -> AsyncIterator[Operation]:
-    """Connections and servers as the settings ask for them, while the context lasts.
+    """Open the connections and servers that the settings require. They are closed at the end of the context.
 
     Raises:
         OperationError: the health server cannot be started, or the certificate in files cannot be used.
-        CredentialsError: there is no way to the API server, and it is needed.
+        CredentialsError: the cluster is needed, and there are no credentials.
     """
     async with AsyncExitStack() as stack:
         checks, address = await _probes(settings, stack)
@@ -165,15 +174,15 @@ async def operation(settings: PlannerSettings) -> AsyncIterator[Operation]:
             recorder = EventRecorder(transport, instance=settings.pod_name, component="moorage-planner")
             stack.push_async_callback(recorder.close)
         made: list[Operation] = []
-        keeper = None
+        secret_controller = None
         if settings.keeps_secrets:
             from moorage.kube.client import Client
 
-            from .secrets import Keeper
+            from .secrets import SecretController
             from .tlsfiles import authority_beside
 
             file = settings.tls_cert_file
-            keeper = Keeper(
+            secret_controller = SecretController(
                 Client(transport),
                 settings.namespace,
                 tls_secret=settings.tls_secret,
@@ -183,13 +192,13 @@ async def operation(settings: PlannerSettings) -> AsyncIterator[Operation]:
                 own_authority=lambda: None if file is None else authority_beside(file),
                 on_problem=lambda sentence: made[0].trouble(sentence),
             )
-        made.append(Operation(settings, recorder=recorder, keeper=keeper, checks=checks))
+        made.append(Operation(settings, recorder=recorder, secret_controller=secret_controller, checks=checks))
         made[0].address = address
         yield made[0]
 
 
 async def _probes(settings: PlannerSettings, stack: AsyncExitStack) -> tuple[Health | None, Address | None]:
-    """The probes' checks, and where they are served; None when nobody asks."""
+    """The checks of the probes, and the address of the probes; None when no probes are served."""
     if settings.health_address is None:
         return None, None
     from moorage.ops import health

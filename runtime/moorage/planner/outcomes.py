@@ -1,4 +1,4 @@
-"""What has become of a plan so far, for whoever shows it or decides how the program ends. No I/O."""
+"""The results of a plan so far, for views and for the exit code. No I/O."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from moorage.protocol import (
     Release,
 )
 
-from .instruction_store import Board
+from .instruction_store import InstructionStore
 
 NAMES = {
     CreatePlaceholder: "create placeholder",
@@ -30,16 +30,16 @@ NAMES = {
 
 @dataclass(slots=True)
 class Row:
-    """One node of one cluster.
+    """The results of one node in one cluster.
 
     Attributes:
         node: its name.
-        cluster: whose answers these are; empty before anybody has answered.
-        placeholder: how far the placeholder is; None when none is planned.
-        pinned: pods whose pin was applied.
-        pods: pods that are to be pinned.
-        outcomes: of everything for this node.
-        trouble: sentences of what was rejected or failed.
+        cluster: the cluster of the acknowledgements; empty before the first one.
+        placeholder: the result of the placeholder; None when none is planned.
+        pinned: the number of pods whose pin was applied.
+        pods: the number of pods to pin.
+        outcomes: the results of all instructions for this node.
+        trouble: what was rejected or has failed, as sentences.
     """
 
     node: str
@@ -62,7 +62,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many instructions there are, and how many have which answer."""
+    """The number of instructions by result."""
 
     instructions: int
     applied: int
@@ -71,22 +71,22 @@ class Counts:
 
     @property
     def open(self) -> int:
-        """Without a final answer."""
+        """Instructions without a final acknowledgement."""
         return self.instructions - self.applied - self.rejected - self.failed
 
 
-def rows(board: Board) -> list[Row]:
+def rows(store: InstructionStore) -> list[Row]:
     """One row per cluster and node, in the plan's order."""
     found: dict[tuple[str, str], Row] = {}
-    for cluster, instruction, ack in _answers(board):
+    for cluster, instruction, ack in _answers(store):
         row = found.setdefault((cluster, instruction.node), Row(instruction.node, cluster))
         _add(row, instruction, ack)
     return list(found.values())
 
 
-def counts(board: Board) -> Counts:
-    """Over all clusters."""
-    outcomes = [ack.outcome if ack is not None else None for _, _, ack in _answers(board)]
+def counts(store: InstructionStore) -> Counts:
+    """The counts over all clusters."""
+    outcomes = [ack.outcome if ack is not None else None for _, _, ack in _answers(store)]
     return Counts(
         len(outcomes),
         outcomes.count(Outcome.APPLIED),
@@ -95,14 +95,14 @@ def counts(board: Board) -> Counts:
     )
 
 
-def troubles(board: Board) -> list[str]:
-    """A sentence for everything that was rejected or failed, or has no final answer."""
+def troubles(store: InstructionStore) -> list[str]:
+    """A sentence for each instruction that was rejected, has failed, or has no final acknowledgement."""
     found = []
-    for cluster, instruction, ack in _answers(board):
+    for cluster, instruction, ack in _answers(store):
         what = f"{NAMES[type(instruction.action)]} on {instruction.node}"
-        where = f" ({cluster})" if len(board.clusters) > 1 else ""
+        where = f" ({cluster})" if len(store.clusters) > 1 else ""
         if ack is None:
-            found.append(f"{what}{where}: nobody has answered")
+            found.append(f"{what}{where}: not acknowledged")
         elif not ack.outcome.final:
             found.append(f"{what}{where}: accepted, and not finished")
         elif ack.outcome is not Outcome.APPLIED:
@@ -111,7 +111,7 @@ def troubles(board: Board) -> list[str]:
 
 
 def sentences(ack: Ack) -> Iterator[str]:
-    """What is wrong, as people read it: per pod where pods have answers of their own."""
+    """The problems of an acknowledgement, per pod if pods have results of their own."""
     bad = [pod for pod in ack.pods if pod.outcome.final and pod.outcome is not Outcome.APPLIED]
     if not bad:
         yield f"{ack.reason.name}: {ack.text}"
@@ -120,14 +120,14 @@ def sentences(ack: Ack) -> Iterator[str]:
 
 
 def text(result: PodResult) -> str:
-    """The sentence, or the reason's own."""
+    """The sentence of the acknowledgement, or that of its reason."""
     return result.sentence or result.reason.sentence
 
 
-def _answers(board: Board) -> Iterator[tuple[str, Instruction, Ack | None]]:
-    for cluster in board.clusters or ("",):
-        for instruction in board:
-            yield cluster, instruction, board.ack(cluster, instruction)
+def _answers(store: InstructionStore) -> Iterator[tuple[str, Instruction, Ack | None]]:
+    for cluster in store.clusters or ("",):
+        for instruction in store:
+            yield cluster, instruction, store.ack(cluster, instruction)
 
 
 def _add(row: Row, instruction: Instruction, ack: Ack | None) -> None:

@@ -1,4 +1,4 @@
-"""A plan: which nodes are to come, and which pods run on which of them."""
+"""A plan: which nodes are to come, and which pods run on them."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from moorage.protocol.validate import LATE
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Some pods of one namespace: exactly one of name, owner and labels says which.
+    """Pods of one namespace, selected by exactly one of name, owner and labels.
 
     Attributes:
         namespace: their namespace.
-        name: of one pod.
-        uid: of that pod; empty means whichever has the name.
-        owner: top controller.
-        labels: labels they all have.
-        count: how many of them on the node; None means as many as fit (fill only).
-        line: in the file, for people.
+        name: the name of one pod.
+        uid: the uid of that pod; empty means any pod of this name.
+        owner: the top-level controller.
+        labels: labels that the pods have.
+        count: how many of them one node gets; None means as many as fit (fill only).
+        line: the line in the file, for messages.
     """
 
     namespace: str
@@ -33,7 +33,7 @@ class Wanted:
 
     @property
     def exact(self) -> PodRef | None:
-        """The pod, when it is named so that nobody needs to look it up."""
+        """The pod, if it is named with its uid, so that no lookup is needed."""
         return PodRef(self.namespace, self.name, self.uid) if self.name and self.uid else None
 
     def __str__(self) -> str:
@@ -47,7 +47,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class PlannedNode:
-    """One node; ``promise`` is None when the node runs already."""
+    """One node. ``promise`` is None for a node that runs already."""
 
     name: str
     promise: Promise | None
@@ -56,18 +56,18 @@ class PlannedNode:
 
     @property
     def late(self) -> bool:
-        """Whether its Node may have another name than the plan's."""
+        """Whether the Node may have another name than the plan's."""
         promise = self.promise
         return promise is not None and bool(promise.profile == LATE or promise.node_claim or promise.match_labels)
 
 
 @dataclass(frozen=True, slots=True)
 class Rebalance:
-    """What becomes of the nodes that a plan's own take the place of.
+    """The nodes that a plan replaces.
 
     Attributes:
-        drain: the nodes that are emptied, in this order.
-        within: how long that may take once the plan's nodes are Ready.
+        drain: the nodes to drain, in this order.
+        within: the time limit, counted from the moment when all nodes of the plan are Ready.
     """
 
     drain: tuple[str, ...]
@@ -76,17 +76,17 @@ class Rebalance:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a plan file says.
+    """The content of a plan file.
 
     Attributes:
-        name: of the plan.
-        digest: of the file's content; another digest is another plan.
-        lasting: how long after its issue an instruction may be carried out.
-        nodes: in the order in which they are filled.
-        fill: pods for whichever node has room; ``count`` is how many of them one node takes.
+        name: the name of the plan.
+        digest: of the file's content. Another digest is another plan.
+        lasting: the validity of an instruction, counted from its issue.
+        nodes: the nodes, in the order in which they are filled.
+        fill: pods for any node with room. ``count`` limits how many of them one node gets.
         delete: nodes that will not come.
-        release: nodes on which nothing more is expected.
-        rebalance: of a rebalancing, what is emptied; None when nothing is.
+        release: nodes on which no more pods are expected.
+        rebalance: the nodes that are drained; None when the plan is not a rebalancing.
     """
 
     name: str
@@ -100,12 +100,12 @@ class Plan:
 
     @property
     def expecting(self) -> timedelta:
-        """How long pods are expected: while nodes are emptied, too."""
+        """How long pods are expected. This includes the time for draining nodes."""
         return self.lasting + (self.rebalance.within if self.rebalance is not None else timedelta())
 
     @property
     def needs_cluster(self) -> Wanted | None:
-        """An entry whose pods must be looked up in the cluster, or None when there is no such entry."""
+        """An entry whose pods must be looked up in the cluster; None when there is none."""
         if self.fill:
             return self.fill[0]
         return next((wanted for node in self.nodes for wanted in node.pods if wanted.exact is None), None)

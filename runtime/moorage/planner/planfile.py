@@ -1,4 +1,4 @@
-"""Plan files: YAML in, a plan out, or every mistake with its line. The shape is ``schemas/plan/plan.schema.json``."""
+"""Parses plan files (YAML). Every mistake has its line. The shape is ``schemas/plan/plan.schema.json``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from moorage.protocol import Owner, PodRef, Promise, Slot, validate
 from .plan import Plan, PlannedNode, Rebalance, Wanted
 
 REBALANCE = "rebalance"
-"""The kind of plan that empties nodes."""
+"""The kind of a plan that drains nodes."""
 DEADLINE = timedelta(minutes=10)
 DRAIN_DEADLINE = timedelta(hours=1)
 MAX_DEADLINE = timedelta(hours=24)
@@ -37,19 +37,19 @@ _MACHINE_KEYS = (
     "matchLabels",
 )
 _ONE_MACHINE = ("providerID", "nodeClaim")
-"""What only one machine has."""
+"""Fields that belong to one machine only."""
 _MACHINE_MAPS = ("allocatable", "labels", "matchLabels")
 
 
 def read(name: str, data: bytes) -> Plan:
-    """Make a plan of a file's content.
+    """Parse the content of a file into a plan.
 
     Args:
         name: the file's name, for messages and as the default name of the plan.
-        data: its content.
+        data: the content.
 
     Raises:
-        FileMistakes: it is not a plan.
+        FileMistakes: the content is not a valid plan.
     """
     document = parse(name, data)
     if document.value is None:
@@ -58,15 +58,15 @@ def read(name: str, data: bytes) -> Plan:
 
 
 def of_document(name: str, document: Document, *, digest: str) -> Plan:
-    """Make a plan of what was read, for example of one key of another file.
+    """Build a plan from a parsed document, for example from one key of another file.
 
     Args:
         name: as for ``read``.
-        document: a mapping, and where everything in it stands.
+        document: a mapping with the location of each value.
         digest: identifies the content.
 
     Raises:
-        FileMistakes: it is not a plan.
+        FileMistakes: the document is not a valid plan.
     """
     if mistakes := list(schemas.mistakes("plan.schema.json", document, document.value)):
         raise FileMistakes(name, mistakes)
@@ -82,7 +82,7 @@ def _plan_name(file: str) -> str:
 
 
 class _Reader:
-    """Turns a document that has the right shape into a plan; what only a closer look shows becomes a mistake."""
+    """Converts a document of the right shape into a plan, and collects the mistakes that a schema cannot find."""
 
     def __init__(self, document: Document) -> None:
         self.mistakes: list[Mistake] = []
@@ -131,7 +131,7 @@ class _Reader:
         return tuple(names)
 
     def _rebalance(self, nodes: tuple[PlannedNode, ...]) -> Rebalance | None:
-        """What is emptied; of a plan of another kind nothing, and it must not say that anything is."""
+        """The nodes to drain; None for a plan of another kind, which must not name any."""
         if self._root.get("kind") != REBALANCE:
             for key in ("drain", "drainDeadline"):
                 if key in self._root:
@@ -142,7 +142,7 @@ class _Reader:
                 self._wrong((key,), f"{key}: not in a plan of kind {REBALANCE}; serve it with a plan of its own")
         for index, entry in enumerate(self._root.get("nodes", ())):
             if entry.get("existing"):
-                self._wrong(("nodes", index, "existing"), f"existing: a plan of kind {REBALANCE} makes its nodes")
+                self._wrong(("nodes", index, "existing"), f"existing: a plan of kind {REBALANCE} creates its nodes")
         if "drain" not in self._root:
             self._wrong(("kind",), f"drain is missing: a plan of kind {REBALANCE} says which nodes are emptied")
         if not nodes and not self.mistakes:
@@ -284,7 +284,7 @@ def _owner(namespace: str, text: str) -> Owner:
 
 
 def _quantity(value: object) -> str:
-    """As a person wrote it, or as YAML understood it: 4 and 1.5 are numbers there, 16Gi is text."""
+    """The quantity as the user wrote it, or as YAML parsed it: 4 and 1.5 are numbers, 16Gi is a text."""
     return str(value)
 
 

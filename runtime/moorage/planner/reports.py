@@ -1,7 +1,7 @@
-"""How it stands with the nodes of each cluster, as its pinner says; and whether a pinner that leads is there at all.
+"""The state of each node, as the pinner reports it, and whether a leading pinner is connected.
 
-Only a leader connects, and it says everything again after it has connected: what an earlier connection has said is
-forgotten then, so that nobody acts on what was true before the leader changed.
+Only a leader connects, and it reports all nodes after it has connected. Reports of an earlier connection are dropped
+then, so that no decision uses the state from before a change of leader.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Listener = Callable[[], None]
 
 
 class Reports:
-    """The newest report of each node, by cluster."""
+    """The last report of each node, by cluster."""
 
     def __init__(self) -> None:
         self._known: dict[str, dict[str, NodeReport]] = {}
@@ -29,19 +29,19 @@ class Reports:
         return self._known.get(cluster, {})
 
     def is_led(self, cluster: str) -> bool:
-        """Whether a pinner of the cluster that leads is connected."""
+        """Whether a leading pinner of the cluster is connected."""
         return self._present[cluster] > 0
 
     def webhook(self, cluster: str) -> Webhook:
-        """Whether pods of a cluster are pinned while they are created."""
+        """Whether the pinner's webhook assigns pods of this cluster to nodes."""
         return self._webhooks.get(cluster, Webhook.UNSPECIFIED)
 
     def take(self, cluster: str, said: NodeReports) -> None:
-        """Take note of reports.
+        """Store reports.
 
         Args:
-            cluster: whose pinner has sent them.
-            said: each report replaces what was known of its node.
+            cluster: the cluster of the pinner.
+            said: the reports. Each replaces the earlier one of its node.
         """
         self._webhooks[cluster] = said.webhook
         self._known.setdefault(cluster, {}).update({report.node: report for report in said.reports})
@@ -49,7 +49,7 @@ class Reports:
 
     @contextmanager
     def connected(self, cluster: str) -> Iterator[None]:
-        """A block in which a pinner of the cluster is connected; it begins with nothing known."""
+        """A context during which a pinner of the cluster is connected. It starts without reports."""
         self._present[cluster] += 1
         for known in (self._known, self._webhooks):
             known.pop(cluster, None)
@@ -61,7 +61,10 @@ class Reports:
             self._changed()
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """Be called after every change; returns what ends that. Listeners are quick and do not raise."""
+        """Call a listener after every change. Returns a function that ends this.
+
+        Listeners must be quick and must not raise.
+        """
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 

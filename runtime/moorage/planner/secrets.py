@@ -1,9 +1,9 @@
-"""The planner's two Secrets: filled when they are empty, kept valid, and read again now and then.
+"""The planner's two Secrets: filled if they are empty, kept valid, and read again regularly.
 
-One holds the certificate with its authority, for planners alone; the other the API key and the authority's certificate,
-for pod pinners. Charts render both without data. What is served is what is stored: a key or certificate is used only
-once it was read back, every write carries the resourceVersion it was decided on, and each is whole by itself, so that
-planners that start at the same time, or are killed between two writes, end with the same data.
+One Secret holds the certificate and its authority, for planners only. The other one holds the API key and the
+authority's certificate, for pod pinners. The charts create both without data. Only stored data is served: a key or
+certificate is used after it was read back. Every write carries the resourceVersion that it is based on, and each write
+is complete by itself. So planners that start at the same time, or end between two writes, end with the same data.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ from . import metrics
 logger = logging.getLogger(__name__)
 
 API_KEY = "API_KEY"
-"""In the pinners' Secret."""
+"""The key in the pinners' Secret."""
 PROGRAM = "moorage-planner"
 REFRESH = 30.0
-"""Seconds between looks at the Secrets."""
+"""Seconds between two checks of the Secrets."""
 FIRST_RETRY, LAST_RETRY = 1.0, 15.0
 
 
-class Keeper:
-    """Keeps the Secrets that are named, and gives out what they hold.
+class SecretController:
+    """Maintains the Secrets and provides their content.
 
     Args:
         client: the API server.
-        namespace: of the Secrets.
-        tls_secret: name of the one with the certificate; empty when files hold it.
-        client_secret: name of the one for pinners; empty when nothing is published.
-        names: what the certificate is to be valid for.
-        own_key: the key that is configured, or None: then the one in the pinners' Secret counts.
-        own_authority: the authority of a certificate in files, to be published; None when there is none.
-        on_problem: told about each problem once, for an Event.
+        namespace: the namespace of the Secrets.
+        tls_secret: the Secret with the certificate; empty when files hold it.
+        client_secret: the Secret for pinners; empty when none is published.
+        names: DNS names and IP addresses of the certificate.
+        own_key: returns the configured key, or None. Without one, the key in the pinners' Secret applies.
+        own_authority: returns the authority of a certificate in files, which is published; None when there is none.
+        on_problem: is called once for each problem, for an Event.
         now: UTC.
     """
 
@@ -74,18 +74,18 @@ class Keeper:
         self._key: Secret | None = None
         self._complaint = ""
         self.complete = asyncio.Event()
-        """Set once everything was there; what was there stays in use when it is not any more."""
+        """Set once all data was there. The data stays in use if a Secret is emptied later."""
 
     def pair(self) -> KeyPair | None:
-        """The certificate to serve with, as it was read last."""
+        """The serving certificate that was read last."""
         return self._pair
 
     def api_key(self) -> Secret | None:
-        """The key that pinners must show, as it was read last."""
+        """The API key that was read last."""
         return self._key
 
     async def run(self) -> None:
-        """Keep them until cancelled."""
+        """Maintain the Secrets until cancelled."""
         delay = FIRST_RETRY
         while True:
             try:
@@ -97,16 +97,16 @@ class Keeper:
                 continue
             if self._complaint:
                 self._complaint = ""
-                logger.info("secrets are as they should be again")
+                logger.info("secrets are complete again")
             self.complete.set()
             await asyncio.sleep(REFRESH)
 
     async def ensure(self) -> None:
-        """Look at both once, and put right what is missing.
+        """Check both Secrets once, and write the missing parts.
 
         Raises:
-            KubeError: one cannot be read or written.
-            Unusable: one holds what is not ours to replace.
+            KubeError: a Secret cannot be read or written.
+            Unusable: a Secret holds data that is not ours to replace.
             SettingsError: the configured key cannot be read.
         """
         authority = await self._keep_certificate() if self._tls_secret else self._own_authority()
@@ -118,7 +118,7 @@ class Keeper:
     # --- the certificate ---
 
     async def _keep_certificate(self) -> bytes:
-        """Returns the authority's certificate."""
+        """Returns the certificate of the authority."""
         pair, authority = await self._certificate.ensure()
         if pair != self._pair:
             self._pair = pair
@@ -128,7 +128,7 @@ class Keeper:
             logger.info("certificate is served from now on", extra=fields)
         return authority
 
-    # --- what pinners need ---
+    # --- the Secret for pinners ---
 
     async def _keep_client(self, authority: bytes | None) -> None:
         for _ in range(TRIES):
@@ -140,13 +140,13 @@ class Keeper:
                 new[AUTHORITY] = authority
             if not new:
                 if self._key is not None and self._key != wanted:
-                    logger.info("another API key counts from now on", extra={"object": self._client_secret})
+                    logger.info("another API key is used from now on", extra={"object": self._client_secret})
                 self._key = keys.check(wanted, self._secrets.named(self._client_secret))
                 return
             keys.check(wanted, self._secrets.named(self._client_secret))
             if await self._secrets.write(secret, new):
                 fields = {"object": self._client_secret, "keys": sorted(new)}
-                logger.info("what pod pinners need is published", extra=fields)
+                logger.info("API key and authority are published for pod pinners", extra=fields)
         raise self._secrets.fight(self._client_secret)
 
     def _stored_key(self, secret: SecretObject) -> Secret | None:
@@ -160,7 +160,7 @@ class Keeper:
     def _complain(self, sentence: str) -> None:
         """Log a problem once, and again only when it changes."""
         level = logging.DEBUG if sentence == self._complaint else logging.ERROR
-        logger.log(level, "secrets are not as they should be, trying again", extra={"error": sentence})
+        logger.log(level, "secrets are incomplete, trying again", extra={"error": sentence})
         if sentence != self._complaint:
             self._complaint = sentence
             self._on_problem(sentence)

@@ -1,4 +1,4 @@
-"""The gRPC side of the planner: who may connect, TLS, and one session per stream."""
+"""The gRPC server of the planner: authentication, TLS, and one session per stream."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from moorage.protocol import (
 from moorage.protocol.rpc import grpc
 
 from . import metrics
-from .instruction_store import Board
+from .instruction_store import InstructionStore
 from .session import Session, StalePlanner
 
-if TYPE_CHECKING:  # cryptography takes a moment to load, and plaintext on loopback does without
+if TYPE_CHECKING:  # cryptography takes a moment to load, and plaintext on loopback does not need it
     from moorage.controller.pki import KeyPair
 
 logger = logging.getLogger(__name__)
@@ -41,18 +41,18 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class ServerError(Exception):
-    """The planner cannot serve; the text says why and what to do."""
+    """The planner cannot serve. The text gives the reason and the way out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:
-    """How the planner is reached.
+    """Address and authentication of the server.
 
     Attributes:
-        address: where it listens; port 0 means any free one.
-        pair: gives the certificate to serve with, asked at each new connection; None means plaintext, on loopback only.
-        api_key: gives the key that pinners must show; None lets everybody in, on loopback only.
-        heartbeat: seconds between two signs of life, at most 15.
+        address: the address to listen on; port 0 means any free one.
+        pair: returns the serving certificate, called for each new connection; None means plaintext, on loopback only.
+        api_key: returns the key that pinners must send; None accepts every client, on loopback only.
+        heartbeat: seconds between two heartbeats, at most 15.
     """
 
     address: Address
@@ -62,28 +62,28 @@ class ServerSettings:
 
 
 class PlannerServer:
-    """Serves a board to any number of pinners.
+    """Serves the instructions of a store to any number of pinners.
 
     Args:
-        board: what is to be done.
-        settings: where and to whom.
+        store: the instructions.
+        settings: address and authentication.
     """
 
-    def __init__(self, board: Board, settings: ServerSettings) -> None:
-        self._board = board
+    def __init__(self, store: InstructionStore, settings: ServerSettings) -> None:
+        self._store = store
         self._settings = settings
         self._server: grpc.aio.Server | None = None
         self._stopping = asyncio.Event()
         self._streams: set[asyncio.Task[Any]] = set()
         self.port = 0
         self.pinners: dict[str, str] = {}
-        """Who is connected: peer address to ``cluster/replica``."""
+        """The connected pinners: peer address to ``cluster/replica``."""
 
     async def start(self) -> None:
         """Listen.
 
         Raises:
-            ServerError: the address is taken.
+            ServerError: the address is in use.
         """
         settings = self._settings
         server = grpc.aio.server(options=rpc.server_options())
@@ -102,7 +102,7 @@ class PlannerServer:
         logger.info("planner listens", extra={"address": settings.address.host, "port": self.port})
 
     async def stop(self, grace: float = 1.0) -> None:
-        """End all streams; pinners come back to whoever is there then."""
+        """End all streams. Pinners connect again to another server."""
         self._stopping.set()
         if self._streams:
             await asyncio.wait(self._streams, timeout=grace)
@@ -123,18 +123,18 @@ class PlannerServer:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "the API key is missing or wrong")
         code, details = await self._end_of(peer, context)
         if code is not grpc.StatusCode.OK:
-            with contextlib.suppress(grpc.aio.InternalError):  # nobody is there any more to be told
+            with contextlib.suppress(grpc.aio.InternalError):  # the client has gone
                 await context.abort(code, details)
 
     async def _end_of(self, peer: str, context: Context) -> tuple[grpc.StatusCode, str]:
-        """Serve one pinner; what is returned is how it ended."""
+        """Serve one pinner. The result is the final status of the stream."""
         fields = {"peer": peer}
         try:
             hello = await self._hello(context)
             fields |= {"cluster": hello.cluster_id, "replica": hello.replica, "version": hello.version}
             if hello.probe:
                 return await self._show(context, fields)
-            session = Session(self._board, hello, _sender(context), heartbeat=self._settings.heartbeat)
+            session = Session(self._store, hello, _sender(context), heartbeat=self._settings.heartbeat)
             logger.info("pinner connected", extra=fields)
             self.pinners[peer] = f"{hello.cluster_id}/{hello.replica}"
             metrics.PINNERS.set(len(self.pinners))
@@ -146,9 +146,9 @@ class PlannerServer:
             logger.warning("pinner refused, a newer planner has served it", extra={**fields, "error": str(error)})
             return grpc.StatusCode.FAILED_PRECONDITION, str(error)
         except (grpc.aio.UsageError, asyncio.InvalidStateError, grpc.aio.InternalError):
-            pass  # written to a stream that has just ended
+            pass  # a write to a stream that has just ended
         except Exception:
-            logger.exception("stream ended by a fault of the planner, please report it", extra=fields)
+            logger.exception("stream ended by a defect of the planner, please report it", extra=fields)
             return grpc.StatusCode.INTERNAL, "the planner met an error of its own"
         finally:
             if self.pinners.pop(peer, None) is not None:
@@ -159,17 +159,17 @@ class PlannerServer:
         return grpc.StatusCode.OK, ""
 
     async def _show(self, context: Context, fields: dict[str, str]) -> tuple[grpc.StatusCode, str]:
-        """Answer somebody who only looks whether a pinner would be served."""
-        board = self._board
-        if not board.epoch:
+        """Respond to a client that only checks whether a pinner would be served."""
+        store = self._store
+        if not store.epoch:
             return grpc.StatusCode.UNAVAILABLE, "no plan is served yet"
-        welcome = Welcome(Position(board.epoch, 0), False, board.plan, self._settings.heartbeat)
+        welcome = Welcome(Position(store.epoch, 0), False, store.plan, self._settings.heartbeat)
         await context.write(codec.encode_response(welcome))
-        logger.info("planner was looked at, by nobody that it serves", extra=fields)
+        logger.info("client checked whether pinners are served", extra=fields)
         return grpc.StatusCode.OK, ""
 
     async def _serve(self, session: Session, context: Context) -> None:
-        """Read and write at the same time; the end of either, or of the planner, is the end of both."""
+        """Read and write in parallel, until one of them ends or the planner stops."""
         tasks = {
             asyncio.create_task(self._read(session, context), name="planner stream reader"),
             asyncio.create_task(session.run(), name="planner stream writer"),
@@ -222,7 +222,7 @@ def _sender(context: Context) -> Callable[[ServerMessage], Any]:
 
 
 def _credentials(pair: Callable[[], KeyPair]) -> grpc.ServerCredentials:
-    """The certificate is asked for again at each new connection, so that a renewed one needs no restart."""
+    """The certificate is fetched for each new connection, so that a renewed one needs no restart."""
 
     def fetch() -> grpc.ServerCertificateConfiguration:
         found = pair()

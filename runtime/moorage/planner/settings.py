@@ -23,11 +23,11 @@ class PlannerSettings(ClusterSettings, LogSettings):
     """Settings of ``moorage planner``."""
 
     plan: Path = setting(
-        "MOORAGE_PLAN", "The plan file; it is read again whenever it changes", parsing.readable_file, later=True
+        "MOORAGE_PLAN", "The plan file. It is read again when it changes", parsing.readable_file, later=True
     )
     listen: Address = setting(
         "MOORAGE_LISTEN",
-        "Where pinners connect, as host:port; an empty host means all addresses",
+        "Where pinners connect, as host:port. An empty host means all addresses",
         parsing.listen_address,
         Address("127.0.0.1", 9443),
     )
@@ -39,20 +39,20 @@ class PlannerSettings(ClusterSettings, LogSettings):
     )
     tls_secret: str = setting(
         "MOORAGE_TLS_SECRET",
-        "A Secret for authority and certificate instead of files: it is filled when it is empty, and kept valid",
+        "A Secret for authority and certificate instead of files. The planner fills it if it is empty, and renews it",
         parsing.subdomain,
         "",
     )
     tls_names: tuple[str, ...] = setting(
         "MOORAGE_TLS_NAMES",
-        "Names and addresses the certificate is to be valid for, separated by commas; unset: those of the Service "
+        "DNS names and IP addresses of the certificate, separated by commas. Default: those of the Service "
         "moorage-planner",
         parsing.host_names,
         (),
     )
     client_secret: str = setting(
         "MOORAGE_CLIENT_SECRET",
-        "A Secret in which API key and authority are published for pod pinners; a key is made when there is none",
+        "A Secret in which API key and authority are published for pod pinners. A missing key is created",
         parsing.subdomain,
         "",
     )
@@ -63,44 +63,44 @@ class PlannerSettings(ClusterSettings, LogSettings):
     pod_uid: str = setting("MOORAGE_POD_UID", "Our own pod's uid, for Events about it", parsing.text, "")
     health_address: Address | None = setting(
         "MOORAGE_HEALTH_ADDRESS",
-        "Where /livez, /readyz, /healthz and /metrics are served; unset: nowhere",
+        "Address of /livez, /readyz, /healthz and /metrics. Default: they are not served",
         parsing.listen_address,
         None,
     )
     api_key: Secret | None = setting(
-        "MOORAGE_API_KEY", "The key that pinners must show, when it is not in a file", Secret, None
+        "MOORAGE_API_KEY", "The key that pinners must send, if it is not in a file", Secret, None
     )
     api_key_file: Path | None = setting(
-        "MOORAGE_API_KEY_FILE", "A file with the key that pinners must show", parsing.readable_file, None
+        "MOORAGE_API_KEY_FILE", "A file with the key that pinners must send", parsing.readable_file, None
     )
     rebalancing: bool = setting(
         "MOORAGE_REBALANCING",
-        "Whether plans of kind rebalance are taken, which have pods evicted",
+        "Whether plans of kind rebalance, which evict pods, are accepted",
         parsing.boolean,
         True,
     )
     cluster_id: str = setting(
         "MOORAGE_CLUSTER_ID",
-        "How the pod pinners of the cluster that is rebalanced call it; unset: the uid of its namespace kube-system",
+        "The cluster id of the pod pinners in the rebalanced cluster. Default: the uid of its namespace kube-system",
         parsing.text,
         "",
     )
     leader_election: bool = setting(
         "MOORAGE_LEADER_ELECTION",
-        "Whether nodes are emptied only by whoever holds the Lease; needed where two planners may serve one plan",
+        "Whether only the holder of the Lease drains nodes. Required when two planners may serve one plan",
         parsing.boolean,
         False,
     )
     lease_name: str = setting(
         "MOORAGE_LEASE_NAME",
-        "That Lease; with the namespace, the name under which we mark nodes",
+        "The Lease. With the namespace, it also names this installation in the marks of nodes",
         parsing.subdomain,
         PLANNER,
     )
     once: bool = setting("MOORAGE_ONCE", "End when every instruction is finally acknowledged", parsing.boolean, False)
     output: str = setting(
         "MOORAGE_OUTPUT",
-        "How answers are shown: a table on a terminal, or a line of JSON each",
+        "How progress is shown: a table on a terminal, or a line of JSON per event",
         parsing.one_of("auto", "table", "json"),
         "auto",
     )
@@ -139,16 +139,19 @@ class PlannerSettings(ClusterSettings, LogSettings):
 
     @property
     def installation(self) -> str:
-        """Which installation we are, in the marks of nodes: whoever shares our Lease does."""
+        """The id of our installation, in the marks of nodes. Planners that share the Lease share it."""
         return f"{self.namespace}/{self.lease_name}"
 
     @property
     def keeps_secrets(self) -> bool:
-        """Whether Secrets of the cluster are filled and followed."""
+        """Whether Secrets of the cluster are maintained."""
         return bool(self.tls_secret or self.client_secret)
 
     def key_reader(self) -> Callable[[], Secret | None]:
-        """Gives the key as it is now; while its file cannot be read, the last one: nobody is ever let in without."""
+        """Returns the current key.
+
+        If its file cannot be read, the last key stays in use, so that a key is always required.
+        """
         last = keys.read(self.api_key_file, self.api_key)
 
         def read() -> Secret | None:
@@ -156,13 +159,13 @@ class PlannerSettings(ClusterSettings, LogSettings):
             try:
                 last = keys.read(self.api_key_file, self.api_key)
             except SettingsError as error:
-                logger.warning("API key cannot be read, going on with the last", extra={"error": str(error)})
+                logger.warning("API key cannot be read, using the last one", extra={"error": str(error)})
             return last
 
         return read
 
 
 def _service_names(namespace: str) -> tuple[str, ...]:
-    """Every name of the Service in a cluster."""
+    """All DNS names of the Service."""
     inside = f"{PLANNER}.{namespace}"
     return (PLANNER, inside, f"{inside}.svc", f"{inside}.svc.cluster.local")

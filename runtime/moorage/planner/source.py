@@ -1,7 +1,8 @@
-"""Where a planner's decisions come from: a whole plan, then changes of it, node by node.
+"""The source of a planner's decisions: a whole plan, then changes of single nodes.
 
-A plan file only ever replaces the plan. A program that decides by itself (an autoscaler) says which node is to come,
-which is not and which needs nothing more. Nothing else is touched: pinners stay connected and hear of that node alone.
+A plan file always replaces the whole plan. A program with decisions of its own, such as an autoscaler, reports which
+node is to come, which one is not, and which one needs nothing more. Other nodes are not affected: pinners stay
+connected and receive only the change.
 """
 
 from __future__ import annotations
@@ -17,17 +18,17 @@ from .plan import Plan, PlannedNode
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A plan is to be served; what was served before is replaced, and an epoch begins."""
+    """A plan that replaces the current one. It starts an epoch."""
 
     plan: Plan
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A node joins the plan, or its pods and slots are others than before.
+    """A node joins the plan, or its pods and slots have changed.
 
-    The promise of a node stays as it is: a pinner refuses another one under the same name. Slots replace the slots
-    before. A node without slots keeps what is expected there until its time is over, or until it is ``Released``.
+    The promise of a node must not change: a pinner refuses another one under the same name. New slots replace the
+    earlier ones. Without slots, the expectations on the node stay until they expire or the node is ``Released``.
     """
 
     node: PlannedNode
@@ -35,21 +36,24 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Withdrawn:
-    """A node leaves the plan because its machine does not come: its placeholder is deleted, its pods are free again."""
+    """A node leaves the plan because its machine does not come.
+
+    Its placeholder is deleted, and its pods are free again.
+    """
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """A node leaves the plan because it needs nothing more: pods that are bound there stay."""
+    """A node leaves the plan because it needs nothing more. Pods that are bound there stay."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Unusable:
-    """What the source has to say cannot be read; what is served stays."""
+    """The source is invalid at the moment. The current plan stays."""
 
     error: FileMistakes
 
@@ -59,11 +63,11 @@ Change: TypeAlias = Served | NodeChange | Unusable
 
 
 class Source(Protocol):
-    """What decides which nodes are to come, and which pods run on them."""
+    """Decides which nodes are to come, and which pods run on them."""
 
     def changes(self) -> AsyncGenerator[Change, None]:
-        """The changes, in their order, for as long as somebody reads them; closed by whoever reads.
+        """Yield the changes in order. The caller closes the generator.
 
-        The first one that can be used is a ``Served``: what stands when the planner starts, perhaps without any node.
-        It says again what an earlier life of the planner was told. Ids follow from what is said: nothing is done twice.
+        The first valid item is a ``Served``: the plan when the planner starts, possibly without nodes. After a restart,
+        a source repeats what it has decided before. Ids depend only on the content, so nothing is done twice.
         """

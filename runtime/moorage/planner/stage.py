@@ -1,4 +1,4 @@
-"""How far a rebalancing is."""
+"""The stages of a rebalancing."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from enum import Enum
 
 
 class Stage(Enum):
-    """How far a rebalancing is."""
+    """The stage of a rebalancing."""
 
     ARRIVING = "arriving"
-    """Nodes of the plan are not Ready yet."""
+    """Not all nodes of the plan are Ready."""
     EMPTYING = "emptying"
-    """They are, and the others are emptied."""
+    """All nodes of the plan are Ready, and the replaced ones are drained."""
     DONE = "done"
-    """All is as the plan says."""
+    """The plan is fulfilled."""
     INCOMPLETE = "incomplete"
-    """The time is over, and not all nodes are empty."""
+    """The time limit has passed, and not all nodes are empty."""
     WITHDRAWN = "withdrawn"
-    """A node of the plan never came, and all was taken back."""
+    """A node of the plan did not come, and everything was taken back."""
 
     @property
     def final(self) -> bool:
-        """Whether nothing more is done."""
+        """Whether the rebalancing has ended."""
         return self in (Stage.DONE, Stage.INCOMPLETE, Stage.WITHDRAWN)

@@ -1,4 +1,4 @@
-"""The plan as a table on a terminal: what needs attention first."""
+"""The plan as a table on a terminal. Rows with problems come first."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.text import Text
 from moorage.protocol import Ack, Instruction
 
 from . import outcomes
-from .instruction_store import Board
+from .instruction_store import InstructionStore
 from .plan import Plan
 from .stage import Stage
 
@@ -21,18 +21,18 @@ _STYLES = {"trouble": "bold red", "working": "yellow", "waiting": "dim", "done":
 _FRAME = 8  # lines that are not rows
 
 
-def render(board: Board, pinners: list[str], note: str, height: int, *, stage: str = "") -> RenderableType:
-    """The whole picture; a pure function of what is known.
+def render(store: InstructionStore, pinners: list[str], note: str, height: int, *, stage: str = "") -> RenderableType:
+    """The whole picture. Pure.
 
     Args:
-        board: the plan and its answers.
-        pinners: who is connected, as ``cluster/replica``.
-        note: what else a person should know; may be empty.
+        store: the instructions and acknowledgements.
+        pinners: the connected pinners, as ``cluster/replica``.
+        note: a note for the user; may be empty.
         height: lines of the terminal.
-        stage: how far a rebalancing is; empty when there is none.
+        stage: the stage of a rebalancing; empty when there is none.
     """
-    rows = sorted(outcomes.rows(board), key=lambda row: _ORDER[row.state])
-    several = len(board.clusters) > 1
+    rows = sorted(outcomes.rows(store), key=lambda row: _ORDER[row.state])
+    several = len(store.clusters) > 1
     table = Table(box=None, pad_edge=False)
     for title in ("NODE", *(["CLUSTER"] if several else []), "STATE", "PLACEHOLDER", "PINNED", "WHY"):
         table.add_column(title, overflow="ellipsis", no_wrap=title != "WHY")
@@ -42,9 +42,9 @@ def render(board: Board, pinners: list[str], note: str, height: int, *, stage: s
         cells = [row.node, *([row.cluster] if several else [])]
         state = Text(row.state, style=_STYLES[row.state])
         table.add_row(*cells, state, row.placeholder or "–", pinned, row.trouble[0] if row.trouble else "")
-    found = outcomes.counts(board)
+    found = outcomes.counts(store)
     who = ", ".join(pinners) or "nobody yet"
-    head = Text.assemble((f"plan {board.plan}", "bold"), f"   served to {who}")
+    head = Text.assemble((f"plan {store.plan}", "bold"), f"   served to {who}")
     foot = Text(
         f"{found.instructions} instructions: {found.applied} applied, {found.open} open, "
         f"{found.rejected} rejected, {found.failed} failed"
@@ -59,24 +59,26 @@ def render(board: Board, pinners: list[str], note: str, height: int, *, stage: s
 
 
 class TableView:
-    """Keeps the picture on the terminal.
+    """Keeps the picture on the terminal up to date.
 
     Args:
-        board: what is shown.
-        pinners: who is connected now.
+        store: the instructions and acknowledgements.
+        pinners: returns the connected pinners.
         console: the terminal; for tests.
     """
 
-    def __init__(self, board: Board, pinners: Callable[[], list[str]], console: Console | None = None) -> None:
-        self._board = board
+    def __init__(
+        self, store: InstructionStore, pinners: Callable[[], list[str]], console: Console | None = None
+    ) -> None:
+        self._store = store
         self._pinners = pinners
         self._console = console or Console()
         self._note = self._stage = ""
         self._live = Live(console=self._console, auto_refresh=False, transient=False)
         self._started = False
 
-    def serving(self, plan: Plan) -> None:  # noqa: ARG002 - the board knows it
-        """A plan is served; an earlier complaint about the file is over."""
+    def serving(self, plan: Plan) -> None:  # noqa: ARG002 - the store knows it
+        """A plan is served. An earlier note about the file is removed."""
         self._note = self._stage = ""
         if not self._started:
             self._live.start()
@@ -89,21 +91,21 @@ class TableView:
         self.refresh()
 
     def broken(self, error: str) -> None:
-        """Shown until the file is right again."""
-        self._note = f"{error}\nThe plan before this change is served on."
+        """Shown until the file is valid again."""
+        self._note = f"{error}\nThe plan before this change is still served."
         self.refresh()
 
     def acknowledged(self, cluster: str, instruction: Instruction, ack: Ack) -> None:
-        """Seen at the next refresh."""
+        """Shown at the next refresh."""
 
     def refresh(self) -> None:
-        """Draw it as it is now."""
+        """Draw the current state."""
         height = self._console.size.height
-        picture = render(self._board, self._pinners(), self._note, height, stage=self._stage)
+        picture = render(self._store, self._pinners(), self._note, height, stage=self._stage)
         self._live.update(picture, refresh=True)
 
     def close(self, summary: list[str] | None) -> None:
-        """Leave the last picture, then what went wrong."""
+        """Draw the final state, then list the problems."""
         if self._started:
             self.refresh()
             self._live.stop()

@@ -1,4 +1,4 @@
-"""A certificate and its key in files, read again when they change."""
+"""A certificate and its key in files. They are read again when they change."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ logger = logging.getLogger(__name__)
 
 
 def pair_reader(certificate: Path, key: Path) -> Callable[[], KeyPair]:
-    """Gives the pair as it is now; while the files cannot be read, or do not belong together, the last one.
+    """Returns a function for the current pair. If the files are unreadable or do not match, it returns the last pair.
 
     Raises:
-        ValueError: they cannot be read now; the text names the file.
+        ValueError: the files cannot be used now; the text names the file.
     """
     last = _read(certificate, key)
     if not certificates.belong_together(last):
@@ -35,7 +35,7 @@ def pair_reader(certificate: Path, key: Path) -> Callable[[], KeyPair]:
                 raise ValueError(f"{key}: it is not the private key of {certificate}")
         except ValueError as error:
             if not complained:
-                logger.warning("certificate cannot be used, going on with the last", extra={"error": str(error)})
+                logger.warning("certificate cannot be used, using the last one", extra={"error": str(error)})
             complained = True
         else:
             if found != last:
@@ -51,7 +51,7 @@ def _note(pair: KeyPair) -> None:
 
 
 def authority_beside(certificate: Path) -> bytes | None:
-    """The authority's certificate, where one lies beside the certificate as in Secrets of cert-manager."""
+    """The authority's certificate, if it is in the same folder, as in Secrets of cert-manager."""
     try:
         return certificate.with_name(AUTHORITY).read_bytes() or None
     except OSError:

@@ -1,4 +1,4 @@
-"""What a person, or a program, sees of a plan: a table that follows it on a terminal, a line of JSON per event else."""
+"""What a user or a program sees of a plan: a table on a terminal, or a line of JSON per event."""
 
 from __future__ import annotations
 
@@ -12,57 +12,57 @@ from typing import Protocol, TextIO
 from moorage.protocol import Ack, Instruction
 
 from . import outcomes
-from .instruction_store import Board
+from .instruction_store import InstructionStore
 from .plan import Plan
 from .stage import Stage
 
 
 class View(Protocol):
-    """What happens, told in the order in which it happens."""
+    """Receives the events, in order."""
 
     def serving(self, plan: Plan) -> None:
-        """A plan is served from now on."""
+        """A plan is served."""
 
     def rebalancing(self, stage: Stage, why: str) -> None:
-        """A rebalancing has come to another stage."""
+        """A rebalancing has reached another stage."""
 
     def broken(self, error: str) -> None:
-        """The file has changed and is not a plan; the plan before it is served on."""
+        """The file has changed and is invalid. The plan before it is still served."""
 
     def acknowledged(self, cluster: str, instruction: Instruction, ack: Ack) -> None:
-        """A pinner has answered."""
+        """A pinner has sent an acknowledgement."""
 
     def refresh(self) -> None:
-        """Called now and then."""
+        """Called at intervals."""
 
     def close(self, summary: list[str] | None) -> None:
-        """The end; with what went wrong, empty for nothing, None when nobody asks for a summary."""
+        """The end, with the problems: empty when there are none, None when no summary is wanted."""
 
 
-def choose(board: Board, output: str, pinners: Callable[[], list[str]]) -> View:
-    """The view that was asked for; ``auto``: a table on a terminal."""
+def choose(store: InstructionStore, output: str, pinners: Callable[[], list[str]]) -> View:
+    """The view for a setting; ``auto`` is a table on a terminal."""
     if output == "table" or (output == "auto" and sys.stdout.isatty()):
         from .table import TableView  # rich takes a moment to load
 
-        return TableView(board, pinners)
-    return LinesView(board, sys.stdout)
+        return TableView(store, pinners)
+    return LinesView(store, sys.stdout)
 
 
 class LinesView:
-    """One JSON object a line.
+    """One JSON object per line.
 
     Args:
-        board: for the counts at the end.
-        out: where to.
+        store: the instructions, for the counts at the end.
+        out: the stream to write to.
     """
 
-    def __init__(self, board: Board, out: TextIO) -> None:
-        self._board = board
+    def __init__(self, store: InstructionStore, out: TextIO) -> None:
+        self._store = store
         self._out = out
 
     def serving(self, plan: Plan) -> None:
         """``{"event": "serving", "plan", "epoch", "digest", "nodes"}``."""
-        self._line("serving", plan=plan.name, epoch=self._board.epoch, digest=plan.digest, nodes=len(plan.nodes))
+        self._line("serving", plan=plan.name, epoch=self._store.epoch, digest=plan.digest, nodes=len(plan.nodes))
 
     def rebalancing(self, stage: Stage, why: str) -> None:
         """``{"event": "rebalancing", "stage", "why"}``."""
@@ -98,13 +98,13 @@ class LinesView:
         )
 
     def refresh(self) -> None:
-        """Lines are written as things happen."""
+        """Nothing to do: lines are written with the events."""
 
     def close(self, summary: list[str] | None) -> None:
         """``{"event": "summary", "instructions", "applied", "rejected", "failed", "open", "trouble"}``."""
         if summary is None:
             return
-        found = outcomes.counts(self._board)
+        found = outcomes.counts(self._store)
         self._line(
             "summary",
             instructions=found.instructions,

@@ -17,7 +17,7 @@ from aiohttp import web
 from moorage.cli import check as command
 from moorage.ops.parsing import Address
 from moorage.pinner.commands.check import run as running
-from moorage.planner.instruction_store import Board
+from moorage.planner.instruction_store import InstructionStore
 from moorage.planner.server import PlannerServer, ServerSettings
 from tests.unit.pinner.commands.check.api import (
     LEASE,
@@ -46,7 +46,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 @asynccontextmanager
 async def planning() -> AsyncIterator[list[str]]:
     """Flags that lead to a planner."""
-    board = Board()
+    board = InstructionStore()
     board.start("first-pods", timedelta(minutes=10))
     server = PlannerServer(board, ServerSettings(address=Address("127.0.0.1", 0)))
     await server.start()

@@ -92,7 +92,7 @@ async def test_a_plan_that_cannot_be_used_is_waited_out_and_a_later_one_keeps_th
         await eventually(lambda: len(recorder.events) == 1)
         kind, reason, note = recorder.events[0]
         assert (kind, reason) == ("Warning", "PlanInvalid")
-        assert "nothing is served until it can" in note
+        assert "nothing is served until it is valid" in note
         assert "line 1: unknown field 'nodez'" in note
         assert recorder.regarding[0] == ObjectRef("v1", "Pod", "planner-1", "castai-agent", "uid-1")
         assert unmet(checks) == {"plan", "server"}
@@ -107,7 +107,7 @@ async def test_a_plan_that_cannot_be_used_is_waited_out_and_a_later_one_keeps_th
             await pinner.until(lambda p: len(p.ids) == 1)
             path.write_text("nodes: 7")
             await eventually(lambda: recorder.reasons()[2:] == ["PlanInvalid"])
-            assert "plan plan is served on" in recorder.events[2][2]
+            assert "plan plan is still served" in recorder.events[2][2]
             assert unmet(checks) == set()
             assert sample("moorage_planner_plan_valid") == 0
             assert sample("moorage_planner_plan_loads_total", result="refused") == refused + 2
@@ -141,7 +141,7 @@ async def test_it_serves_with_the_secrets_it_keeps_and_a_renewed_certificate_is_
     chosen = made(path, tls_secret=TLS, client_secret=CLIENT)
     keeper = make(store, names=(*NAMES, LOOPBACK), now=lambda: datetime.now(UTC))
     any_recorder: Any = recorder
-    planner = Planner(chosen, Operation(chosen, recorder=any_recorder, keeper=keeper, checks=checks))
+    planner = Planner(chosen, Operation(chosen, recorder=any_recorder, secret_controller=keeper, checks=checks))
     async with running(planner):
         await eventually(lambda: planner.server.port != 0 and unmet(checks) == set())
         async with _connected(planner, store, tmp_path) as before:
@@ -185,7 +185,7 @@ async def test_while_a_secret_is_missing_it_is_up_and_not_ready(tmp_path: Path) 
     operated: list[Operation] = []
     keeper = make(store, on_problem=lambda sentence: operated[0].trouble(sentence))
     any_recorder: Any = recorder
-    operated.append(Operation(chosen, recorder=any_recorder, keeper=keeper, checks=checks))
+    operated.append(Operation(chosen, recorder=any_recorder, secret_controller=keeper, checks=checks))
     async with running(Planner(chosen, operated[0])) as task:
         await eventually(lambda: recorder.reasons() == ["SecretsInvalid"])
         assert CLIENT in recorder.events[0][2]

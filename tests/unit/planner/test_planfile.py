@@ -130,7 +130,7 @@ def test_a_rebalancing_says_what_is_emptied_and_in_which_time() -> None:
         ),
         (
             "kind: rebalance\ndrain: [a]\nnodes:\n- name: n\n  existing: true",
-            ["line 5: existing: a plan of kind rebalance makes its nodes"],
+            ["line 5: existing: a plan of kind rebalance creates its nodes"],
         ),
         ("kind: rebalance\ndrain: []", ["line 2: drain: is empty, at least 1 entry"]),
     ],

@@ -15,9 +15,9 @@ import pytest
 from moorage.drain import Settings, Stance
 from moorage.kube.http.transport import Transport
 from moorage.objects import Node, Pod
-from moorage.planner.instruction_store import Board
+from moorage.planner.instruction_store import InstructionStore
 from moorage.planner.plan import Plan, PlannedNode, Rebalance
-from moorage.planner.plan_issuer import Engine
+from moorage.planner.plan_issuer import PlanIssuer
 from moorage.planner.rebalancing import guards
 from moorage.planner.rebalancing.rebalancing import Rebalancing
 from moorage.planner.rebalancing.targets import Targets
@@ -54,13 +54,13 @@ def plan(*drain: str, made: tuple[str, ...] = ("new-1", "new-2"), within: float 
     return Plan("p", "d", timedelta(minutes=10), nodes, rebalance=Rebalance(drain, timedelta(seconds=within)))
 
 
-def served(of: Plan) -> Board:
-    board = Board()
-    Engine(board).begin(of)
+def served(of: Plan) -> InstructionStore:
+    board = InstructionStore()
+    PlanIssuer(board).begin(of)
     return board
 
 
-def report(board: Board, **states: NodeState) -> None:
+def report(board: InstructionStore, **states: NodeState) -> None:
     now = Position(board.epoch, board.high)
     found = [NodeReport(name.replace("_", "-"), state, sentence="so", position=now) for name, state in states.items()]
     board.reports.take(CLUSTER, NodeReports(tuple(found)))
@@ -81,7 +81,7 @@ def test_all_must_be_ready_and_the_pinner_there() -> None:
     targets = Targets(of, board, CLUSTER)
     assert targets.paused == "no pod pinner that leads is connected"
     with board.reports.connected(CLUSTER):
-        assert list(targets.waiting) == [f"node new-{n}: nothing is known of it yet" for n in (1, 2)]
+        assert list(targets.waiting) == [f"node new-{n}: there is no report yet" for n in (1, 2)]
         report(board, new_1=NodeState.READY, new_2=NodeState.JOINING)
         assert list(targets.waiting) == ["node new-2: so"]
         assert targets.paused == "node new-2: so"
@@ -100,7 +100,7 @@ def test_a_webhook_that_is_not_asked_yet_is_waited_for_as_long_as_pods_are_expec
     targets, now = Targets(of, board, CLUSTER), Position(board.epoch, board.high)
     with board.reports.connected(CLUSTER):
         for webhook, filled, why in (
-            (Webhook.IDLE, 0, "2 pods are expected, and the pod pinner's webhook is not asked about them yet"),
+            (Webhook.IDLE, 0, "2 pods are expected, and the pod pinner's webhook does not assign them yet"),
             (Webhook.SERVING, 0, ""),
             (Webhook.IDLE, 2, ""),
             (Webhook.UNSPECIFIED, 0, ""),  # there is none
@@ -119,7 +119,7 @@ def test_what_was_said_before_the_pinner_had_taken_the_plan_on_counts_for_nothin
         for state in (NodeState.READY, NodeState.GONE):  # of an earlier plan, or before room is held
             for position in (Position(board.epoch - 1, 9), Position(board.epoch, 1)):
                 board.reports.take(CLUSTER, NodeReports((NodeReport("new-1", state, position=position),)))
-                assert (list(targets.waiting), targets.lost) == (["node new-1: nothing is known of it yet"], "")
+                assert (list(targets.waiting), targets.lost) == (["node new-1: there is no report yet"], "")
         report(board, new_1=NodeState.READY)
         assert (targets.paused, targets.lost) == ("", "")
 
@@ -165,7 +165,7 @@ HOLDERS = {
     "bare": (pod("p"), "nobody would create the pod again"),
     "of a Job": (
         pod("j", owner("Job", "j", "batch/v1")),
-        "it is not known whether its Job would create the pod again, and elsewhere",
+        "it is unknown whether its Job would create the pod again, and elsewhere",
     ),
     "never to be disrupted": (
         noted(WEB, **{"karpenter.sh/do-not-disrupt": "true"}),
@@ -477,8 +477,8 @@ async def test_what_may_not_be_seen_is_not_taken_for_gone(kind: str) -> None:
 
 
 def test_a_plan_of_another_kind_issues_what_it_did() -> None:
-    board = Board()
+    board = InstructionStore()
     node = PlannedNode("n", promise("n"), slots=SLOTS)
-    Engine(board).begin(Plan("p", "d", timedelta(minutes=10), (node,)))
+    PlanIssuer(board).begin(Plan("p", "d", timedelta(minutes=10), (node,)))
     assert [type(each.action) for each in board][1] is ExpectPods
     assert {each.deadline - each.issued for each in board} == {timedelta(minutes=10)}

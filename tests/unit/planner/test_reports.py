@@ -8,7 +8,7 @@ from typing import Any
 from moorage.ops.parsing import Address
 from moorage.pinner.stream.client import InstructionStream
 from moorage.pinner.stream.state import TOGETHER, Bulletin
-from moorage.planner.instruction_store import Board
+from moorage.planner.instruction_store import InstructionStore
 from moorage.planner.reports import Reports
 from moorage.planner.server import PlannerServer, ServerSettings
 from moorage.protocol import NodeReport, NodeReports, NodeState, Owner, SlotReport, Webhook, codec
@@ -34,7 +34,7 @@ def report(node: str, state: NodeState = NodeState.READY, **more: Any) -> NodeRe
 
 
 async def test_reports_arrive_again_on_each_connection_and_only_the_newest() -> None:
-    board = Board()
+    board = InstructionStore()
     board.start("plan", timedelta(minutes=10))
     stream_port = 0
     stream: InstructionStream | None = None

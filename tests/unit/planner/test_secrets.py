@@ -20,7 +20,7 @@ from moorage.objects import Secret as SecretObject
 from moorage.ops.configuration import SettingsError
 from moorage.ops.secret import Secret
 from moorage.planner import secrets
-from moorage.planner.secrets import API_KEY, Keeper
+from moorage.planner.secrets import API_KEY, SecretController
 from tests.unit.protocol.support import eventually
 
 NAMES = ("moorage-planner.castai-agent.svc",)
@@ -98,13 +98,13 @@ def store() -> Store:
     return Store(TLS, CLIENT)
 
 
-def make(store: Store, time: Time | None = None, **how: Any) -> Keeper:
+def make(store: Store, time: Time | None = None, **how: Any) -> SecretController:
     client: Any = store
     values: dict[str, Any] = {"tls_secret": TLS, "client_secret": CLIENT, "names": NAMES, "now": time or Time()}
-    return Keeper(client, "ns", **{**values, **how})
+    return SecretController(client, "ns", **{**values, **how})
 
 
-def served(kept: Keeper) -> tuple[bytes, str]:
+def served(kept: SecretController) -> tuple[bytes, str]:
     pair, key = kept.pair(), kept.api_key()
     assert pair is not None
     assert key is not None

@@ -22,7 +22,7 @@ from moorage.ops.secret import Secret
 from moorage.pinner.stream.client import RESET, InstructionStream
 from moorage.pinner.stream.connection import Endpoint
 from moorage.planner import outcomes
-from moorage.planner.instruction_store import Board, instruction_id
+from moorage.planner.instruction_store import InstructionStore, instruction_id
 from moorage.planner.server import PlannerServer, ServerError, ServerSettings
 from moorage.planner.tlsfiles import authority_beside, pair_reader
 from moorage.protocol import (
@@ -44,8 +44,8 @@ from tests.unit.protocol.support import HANG, LOOPBACK, Pinner, applied, authori
 CLUSTER = "cluster-1"
 
 
-def _board(nodes: int = 3, clock: Any = None) -> Board:
-    board = Board(clock) if clock is not None else Board()
+def _board(nodes: int = 3, clock: Any = None) -> InstructionStore:
+    board = InstructionStore(clock) if clock is not None else InstructionStore()
     board.start("plan", timedelta(minutes=10))
     for number in range(nodes):
         board.issue(CreatePlaceholder(promise(f"node-{number}")))
@@ -53,7 +53,7 @@ def _board(nodes: int = 3, clock: Any = None) -> Board:
 
 
 @asynccontextmanager
-async def _serving(board: Board, **changes: Any) -> AsyncIterator[PlannerServer]:
+async def _serving(board: InstructionStore, **changes: Any) -> AsyncIterator[PlannerServer]:
     values: dict[str, Any] = {"address": Address(LOOPBACK, 0), "heartbeat": 0.05, **changes}
     server = PlannerServer(board, ServerSettings(**values))
     await server.start()
@@ -67,7 +67,7 @@ def _client(server: PlannerServer, **changes: Any) -> InstructionStream:
     return InstructionStream(settings(server.port, **changes))
 
 
-def _outcomes(board: Board) -> dict[str, Outcome | None]:
+def _outcomes(board: InstructionStore) -> dict[str, Outcome | None]:
     acks = {each.id: board.ack(CLUSTER, each) for each in board}
     return {key: ack.outcome if ack is not None else None for key, ack in acks.items()}
 
@@ -227,7 +227,7 @@ def test_files_that_are_missing_or_do_not_belong_together(tmp_path: Path, caplog
     read = pair_reader(certificate, key)
     certificate.write_bytes(other.certificate)  # the moment between the two writes of a rotation
     assert read() == read() == (one.certificate, one.key)
-    assert caplog.text.count("going on with the last") == 1
+    assert caplog.text.count("using the last one") == 1
     key.write_bytes(other.key)
     assert read() == (other.certificate, other.key)
     ends = REGISTRY.get_sample_value("moorage_planner_certificate_expiry_timestamp_seconds")
@@ -375,7 +375,7 @@ class _KillablePinner:
             await asyncio.wait(self._work)
 
 
-def _plan_on(board: Board, nodes: int) -> None:
+def _plan_on(board: InstructionStore, nodes: int) -> None:
     board.start("plan", timedelta(minutes=10))
     for number in range(nodes):
         board.issue(CreatePlaceholder(promise(f"node-{number}")))
@@ -386,10 +386,10 @@ def _plan_on(board: Board, nodes: int) -> None:
 async def test_killing_either_side_at_random_moments_ends_in_the_same_answers(seed: int) -> None:
     rng = random.Random(seed)
     nodes = 20
-    wanted = Board()
+    wanted = InstructionStore()
     _plan_on(wanted, nodes)
     cluster = _Cluster(rng)
-    board = Board()
+    board = InstructionStore()
     _plan_on(board, nodes)
     server = PlannerServer(board, ServerSettings(address=Address(LOOPBACK, 0), heartbeat=0.05))
     await server.start()
@@ -405,7 +405,7 @@ async def test_killing_either_side_at_random_moments_ends_in_the_same_answers(se
                 await pinner.start()
             else:
                 await server.stop(0)
-                board = Board()
+                board = InstructionStore()
                 _plan_on(board, nodes)
                 server = PlannerServer(board, ServerSettings(address=Address(LOOPBACK, port), heartbeat=0.05))
                 await server.start()
@@ -423,7 +423,7 @@ async def test_killing_either_side_at_random_moments_ends_in_the_same_answers(se
 async def test_connections_cut_at_random_moments_lose_nothing_and_repeat_nothing(seed: int) -> None:
     """Both live on, only the way between them breaks: then every instruction is passed on exactly once."""
     rng = random.Random(seed)
-    board = Board()
+    board = InstructionStore()
     _plan_on(board, 30)
     async with _serving(board) as server, _cut_proxy(server.port, rng) as port:
         pinner = Pinner(InstructionStream(settings(port, window=7)))

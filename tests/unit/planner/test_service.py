@@ -21,7 +21,7 @@ from moorage.cli import main
 from moorage.ops.configuration import SettingsError, load
 from moorage.pinner.stream.client import InstructionStream
 from moorage.planner import file_source, planfile, service
-from moorage.planner.instruction_store import Board
+from moorage.planner.instruction_store import InstructionStore
 from moorage.planner.service import Planner
 from moorage.planner.settings import PlannerSettings
 from moorage.planner.table import TableView, render
@@ -150,8 +150,8 @@ async def test_once_gives_up_after_the_deadline_and_says_what_is_missing(
         async with asyncio.timeout(HANG):
             assert await task == 1
     assert _events(capsys.readouterr().out, "summary")[0]["trouble"] == [
-        "create placeholder on n-1: nobody has answered",
-        "create placeholder on n-2: nobody has answered",
+        "create placeholder on n-1: not acknowledged",
+        "create placeholder on n-2: not acknowledged",
         "pin pods on r: accepted, and not finished",
     ]
 
@@ -297,8 +297,8 @@ def test_the_command_tells_a_broken_plan_by_its_lines(tmp_path: Path, capsys: py
 # --- what people see ---
 
 
-def _answered() -> Board:
-    board = Board()
+def _answered() -> InstructionStore:
+    board = InstructionStore()
     board.start("friday", timedelta(minutes=10))
     for number in range(3):
         board.issue(CreatePlaceholder(promise(f"n-{number}")))
@@ -330,7 +330,7 @@ def test_the_table_shows_trouble_first_and_fits_the_terminal() -> None:
     console, out = _terminal()
     console.print(render(_answered(), [], "", 24, stage="emptying: all 2 nodes are Ready"))
     assert "rebalancing emptying: all 2 nodes are Ready" in out.getvalue()
-    many = Board()
+    many = InstructionStore()
     many.start("many", timedelta(minutes=1))
     for number in range(500):
         many.issue(CreatePlaceholder(promise(f"n-{number}")))
@@ -346,7 +346,7 @@ def test_the_table_stays_on_the_terminal_with_what_was_not_done() -> None:
     view.serving(planfile.read("plan.yaml", NAMED.encode()))
     view.broken("plan.yaml: line 3: wrong")
     view.close(["something"])
-    assert "The plan before this change is served on." in out.getvalue()
+    assert "The plan before this change is still served." in out.getvalue()
     assert "not done: something" in out.getvalue()
 
 

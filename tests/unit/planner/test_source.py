@@ -17,9 +17,9 @@ from moorage.ops.configuration import load
 from moorage.pinner.stream.client import InstructionStream
 from moorage.planner import file_source
 from moorage.planner.file_source import PlanFile
-from moorage.planner.instruction_store import Board
+from moorage.planner.instruction_store import InstructionStore
 from moorage.planner.plan import PlannedNode, Wanted
-from moorage.planner.plan_issuer import Engine
+from moorage.planner.plan_issuer import PlanIssuer
 from moorage.planner.rebalancing.targets import Targets
 from moorage.planner.service import Planner
 from moorage.planner.settings import PlannerSettings
@@ -140,8 +140,8 @@ def owned(number: int) -> Pod:
 
 
 def test_pods_by_owner_go_to_nodes_that_join_the_plan_and_are_free_again_when_one_leaves() -> None:
-    board = Board()
-    engine, pods = Engine(board), [owned(number) for number in range(4)]
+    board = InstructionStore()
+    engine, pods = PlanIssuer(board), [owned(number) for number in range(4)]
     two = Wanted("ns", owner=WEB, count=2)
 
     def pinned() -> list[tuple[str, list[str]]]:
@@ -165,15 +165,15 @@ def test_pods_by_owner_go_to_nodes_that_join_the_plan_and_are_free_again_when_on
 
 
 def test_a_rebalancing_waits_for_a_node_that_joins_its_plan() -> None:
-    board = Board()
-    engine = Engine(board)
+    board = InstructionStore()
+    engine = PlanIssuer(board)
     engine.begin(replace(EMPTY, nodes=(node("a", room=1),)))
     assert engine.plan is not None
     targets = Targets(engine.plan, board, "cluster")
     targets.follow(engine.change(Planned(node("b", room=1))))
-    assert list(targets.waiting) == [f"node {name}: nothing is known of it yet" for name in "ab"]
+    assert list(targets.waiting) == [f"node {name}: there is no report yet" for name in "ab"]
     targets.follow(engine.change(Withdrawn("a")))
-    assert list(targets.waiting) == ["node b: nothing is known of it yet"]
+    assert list(targets.waiting) == ["node b: there is no report yet"]
     assert list(targets.release()) == [Release("b")]
 
 

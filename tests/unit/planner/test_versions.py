@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 
 from moorage.ops.parsing import Address
 from moorage.pinner.stream.client import InstructionStream
-from moorage.planner.instruction_store import Board
+from moorage.planner.instruction_store import InstructionStore
 from moorage.planner.server import PlannerServer, ServerSettings
 from moorage.protocol import (
     Acks,
@@ -78,7 +78,7 @@ def said(data: bytes) -> pb.StreamRequest:
 
 
 @asynccontextmanager
-async def serving(board: Board) -> AsyncIterator[PlannerServer]:
+async def serving(board: InstructionStore) -> AsyncIterator[PlannerServer]:
     server = PlannerServer(board, ServerSettings(address=Address(LOOPBACK, 0), heartbeat=0.05))
     await server.start()
     try:
@@ -87,8 +87,8 @@ async def serving(board: Board) -> AsyncIterator[PlannerServer]:
         await server.stop()
 
 
-def planned(nodes: int) -> Board:
-    board = Board()
+def planned(nodes: int) -> InstructionStore:
+    board = InstructionStore()
     board.start("plan", timedelta(minutes=10))
     for number in range(nodes):
         board.issue(CreatePlaceholder(promise(f"node-{number}")))

@@ -18,7 +18,7 @@ from moorage.kube.client import Client
 from moorage.objects import Pod
 from moorage.ops.parsing import Address
 from moorage.pinner.names import LEADER, PIN_ANNOTATION, ROLE_LABEL
-from moorage.planner.instruction_store import Board
+from moorage.planner.instruction_store import InstructionStore
 from moorage.planner.server import PlannerServer, ServerSettings
 from moorage.protocol import CreatePlaceholder, ExpectPods, Owner, Promise, Slot
 from tools.bench.common.errors import BenchError
@@ -65,7 +65,7 @@ class Scene:
 
     def __init__(self, cluster: LocalCluster, client: Client, logs: Path) -> None:
         self._cluster, self.client, self._logs = cluster, client, logs
-        self.board = Board()
+        self.board = InstructionStore()
         self._server = PlannerServer(self.board, ServerSettings(address=Address("127.0.0.1", 0)))
         self._replicas: dict[str, ManagedProcess] = {}
         self._probes: dict[str, int] = {}  # by replica, the port of its /readyz

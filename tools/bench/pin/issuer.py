@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from moorage.ops.parsing import Address
-from moorage.planner.instruction_store import Board
+from moorage.planner.instruction_store import InstructionStore
 from moorage.planner.server import PlannerServer, ServerSettings
 from moorage.protocol import Ack, Action, CreatePlaceholder, Instruction, Outcome, PinPods, PodRef, Promise
 from tools.bench.common.errors import BenchError
@@ -26,7 +26,7 @@ class Issuer:
         board: what the server serves.
     """
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: InstructionStore) -> None:
         self._board = board
         self._issued: dict[str, float] = {}
         self._applied: dict[str, float] = {}
@@ -89,7 +89,7 @@ class Issuer:
 async def issuer(address: str) -> AsyncIterator[Issuer]:
     """Serve on this address, host:port, while the context lasts."""
     host, _, port = address.rpartition(":")
-    board = Board()
+    board = InstructionStore()
     made = Issuer(board)
     server = PlannerServer(board, ServerSettings(address=Address(host, int(port))))
     await server.start()

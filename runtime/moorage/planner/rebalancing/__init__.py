@@ -1,8 +1,8 @@
-"""Plans of kind rebalance: once all their nodes are Ready, those that they take the place of are emptied.
+"""Plans of kind rebalance: when all their nodes are Ready, the nodes that they replace are drained.
 
-``targets`` says how it stands with the nodes that are made, ``standing`` what holds a pod or node that is to go (both
-pure); ``emptying`` empties nodes in the cluster, ``rebalancing`` does one after the other, and ``rebalancer`` does it
-for the plan that is served.
+``targets`` tells the state of the new nodes, and ``guards`` what prevents the eviction of a pod or the drain of a node
+(both pure). ``emptying`` drains nodes, ``rebalancing`` runs the stages, and ``rebalancer`` does this for the current
+plan.
 """
 
 from .rebalancer import Rebalancer

@@ -1,4 +1,4 @@
-"""What is followed of the cluster while nodes are emptied: what floors and drains are reckoned from."""
+"""The watch caches of a rebalancing: the objects from which floors and drains are computed."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _WORKLOADS = (
 )
 
 
-class Followed:
+class RebalanceCaches:
     """The caches.
 
     Args:
         transport: the connections to the API server.
-        changed: called when something has changed; must be quick.
+        changed: is called after each change; must be quick.
     """
 
     def __init__(self, transport: Transport, changed: Callable[[], None]) -> None:
@@ -40,24 +40,24 @@ class Followed:
         return (*self.workloads.values(), self.budgets, self.nodes, self.pods)
 
     async def run(self) -> None:
-        """Follow the API server until cancelled."""
+        """Watch until cancelled."""
         await asyncio.gather(*(each.run() for each in self._all))
 
     def missing(self) -> str:
-        """What must be seen before anything is said of a node, for people; empty once all was complete or is refused.
+        """Which kinds are still unknown, for people; empty when each cache was complete or was refused.
 
-        Without nodes and pods nothing is known: a node that cannot be seen is not gone.
+        Without nodes and pods nothing can be decided: a node that cannot be seen is not a deleted node.
         """
         needed = next((each for each in (self.nodes, self.pods) if not each.synced), None)
         if needed is not None:
-            return f"{needed.resource.plural} of the cluster are not known: {needed.refusal or 'no answer yet'}"
+            return f"{needed.resource.plural} of the cluster are unknown: {needed.refusal or 'no answer yet'}"
         others = (each for each in self._all if not each.synced and each.refusal is None)
-        return next((f"{each.resource.plural} of the cluster are not known yet" for each in others), "")
+        return next((f"{each.resource.plural} of the cluster are unknown yet" for each in others), "")
 
     def on(self, node: str) -> list[Pod]:
         """The pods on a node."""
         return [pod for pod in self.pods if pod.spec.node_name == node]
 
     def unseen(self) -> dict[str, str]:
-        """Kinds that may not be followed now, each with the reason: what is known of them may be old."""
+        """Kinds that may not be watched now, each with the reason. Their cached objects may be outdated."""
         return {each.resource.kind: str(each.refusal)[:200] for each in self._all if each.refusal is not None}

@@ -1,7 +1,7 @@
-"""Empties nodes in the cluster, through ``moorage.drain`` and under a mark of our own, for as long as we lead.
+"""Drains nodes through ``moorage.drain``, with a mark of our own, while this planner is the leader.
 
-What comes to nothing is tried again once the node may be: a budget that is spent, a replacement that finds no place and
-a leader that is missing are over some time. At the end whatever is under way is given back.
+A failed drain is repeated when the node may be drained again: a used-up budget, a replacement without a node and a
+missing leader are temporary. At the end, drains that have started are rolled back.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ from moorage.ops import compat
 
 from .. import metrics
 from . import guards
-from .caches import Followed
+from .caches import RebalanceCaches
 
 logger = logging.getLogger("moorage.planner.rebalancing")
 
 WHY = "a plan replaces the node, and room is held on others"
 AT_ONCE = 8
-"""Requests under way at a time."""
+"""Requests in flight."""
 PAUSE = 15.0
-"""Seconds until what has come to nothing is tried again."""
+"""Seconds until failed drains are repeated."""
 TIDY = 60.0
-"""Seconds between two looks at emptied nodes, which are given back when nobody deletes them."""
+"""Seconds between two checks of emptied nodes, which are handed back when nobody deletes them."""
 SETTINGS = Settings(rest_after_rollback=timedelta(minutes=1), rest_after_hand_back=timedelta(minutes=1))
-"""A node was named by a person: it is not left alone for as long as one that a program has chosen."""
+"""A user has named the node, so its cool-down is shorter than that of a node that a program has chosen."""
 _DONE = frozenset((Outcome.EMPTIED, Outcome.GONE))
 
 
 class Emptying:
-    """For one plan.
+    """Drains the nodes of one plan.
 
     Args:
         transport: the connections to the API server.
-        installation: which one we are, in marks.
-        leads: whether we may write now.
-        paused: why nothing is evicted for the moment; empty when nothing speaks against it.
+        installation: the id of our installation, in marks.
+        leads: returns whether this planner is the leader now.
+        paused: returns why no eviction is made for now; empty when nothing prevents that.
         recorder: writes Events on the nodes.
         settings: how nodes are drained.
     """
@@ -62,27 +62,27 @@ class Emptying:
     ) -> None:
         self._transport, self._installation, self._settings = transport, installation, settings
         self._leads, self._paused, self._recorder = leads, paused, recorder
-        self._followed = Followed(transport, self._stir)
+        self._caches = RebalanceCaches(transport, self._stir)
         self._drainer: Drainer | None = None
         self._cached: CachedCluster | None = None
         self._ends = ""
         self.ended = False
-        """Whether we were told to end before all was done: somebody else is to go on."""
+        """Whether the work was stopped before its end, for another planner to continue."""
         self._at_rest = asyncio.Event()
         self._at_rest.set()
         self.open: dict[str, str] = {}
-        """The nodes that are to be emptied and are not, each with the reason as far as there is one."""
+        """The nodes that are not empty yet, with the reason if there is one."""
 
     async def follow(self) -> None:
-        """Follow the cluster until cancelled."""
-        await self._followed.run()
+        """Watch the cluster until cancelled."""
+        await self._caches.run()
 
     async def empty(self, names: Sequence[str], seconds: float) -> None:
-        """Empty nodes; returns when all are empty or gone, or when the time is over. ``open`` says what is not.
+        """Drain nodes, until all are empty or gone or the time limit has passed. ``open`` has the rest.
 
         Args:
-            names: in this order.
-            seconds: how long it may take.
+            names: the nodes, in order.
+            seconds: the time limit.
         """
         self.open = dict.fromkeys(names, "")
         over = asyncio.get_running_loop().call_later(seconds, self.stop, "its time is over")
@@ -93,44 +93,44 @@ class Emptying:
             over.cancel()
 
     async def tidy(self) -> None:
-        """Give back, until cancelled, what was emptied and is used again or deleted by nobody."""
+        """Hand back, until cancelled, emptied nodes that are in use again or that nobody deletes."""
         while True:
-            if self._leads() and not self._followed.missing():
+            if self._leads() and not self._caches.missing():
                 with suppress(NotLeading):
                     await self._with_drainer(lambda drainer: drainer.tidy())
             await asyncio.sleep(TIDY)
 
     def stop(self, why: str) -> None:
-        """Begin nothing more; what is under way is given back."""
+        """Start no more drains, and roll back those that have started."""
         self._ends = self._ends or why
         if self._drainer is not None:
             self._drainer.stop(self._ends)
 
     async def end(self, seconds: float) -> None:
-        """Stop, and wait until what is under way has been given back.
+        """Stop, and wait until the drains that have started are rolled back.
 
         Args:
-            seconds: how long at most; what is not given back by then keeps its mark, for whoever leads next.
+            seconds: the time limit. A node that is not rolled back by then keeps its mark, for the next leader.
         """
         self.ended = True
         self.stop("the planner is being stopped, or serves another plan")
         try:
-            async with compat.timeout(seconds):  # whoever calls may be being cancelled
+            async with compat.timeout(seconds):  # the caller may be cancelled already
                 await self._at_rest.wait()
         except TimeoutError:
             logger.warning("not everything was given back in time", extra={"nodes": sorted(self.open)})
 
     def close(self) -> None:
-        """Forget what belongs to one term."""
+        """Drop the state of one term."""
         if self._cached is not None:
             self._cached.close()
         self._drainer = self._cached = None
 
-    # --- pieces ---
+    # --- cycles ---
 
     async def _try(self) -> None:
-        """One cycle of all nodes that are not empty and may be tried."""
-        missing = self._followed.missing()
+        """Run one cycle over all nodes that are not empty and may be drained."""
+        missing = self._caches.missing()
         if missing:
             self.open = dict.fromkeys(self.open, missing)
         due = self._due() if not missing and self._leads() and not self._paused() else []
@@ -144,22 +144,22 @@ class Emptying:
                 await asyncio.sleep(PAUSE)
 
     def _used_again(self, names: Sequence[str]) -> bool:
-        """Whether pods have come to nodes since these were emptied; such nodes are open again.
+        """Find emptied nodes that have pods again. They are open again.
 
-        Who is created while no pinner leads may be put there: the taint of an emptied node is but a preference.
+        Without a leading pinner, new pods may get there: the soft taint of an emptied node is only a preference.
         """
         for name in names:
-            node = self._followed.nodes.get(name)
-            if node is not None and (pod := guards.moving(self._followed.on(name))) is not None:
-                self.open[name] = f"pod {pod.key} has come to it since it was emptied"
+            node = self._caches.nodes.get(name)
+            if node is not None and (pod := guards.moving(self._caches.on(name))) is not None:
+                self.open[name] = f"pod {pod.key} was bound to it since it was emptied"
                 logger.info("emptied node is used again", extra={"node": name, "pod": pod.key})
         return bool(self.open)
 
     def _due(self) -> list[str]:
-        """The nodes that are not left alone because of what has come to nothing."""
+        """The nodes without a cool-down."""
         now, due = self._transport.clock.now(), []
         for name in self.open:
-            node = self._followed.nodes.get(name)
+            node = self._caches.nodes.get(name)
             why = resting(node, self._settings, now) if node is not None else None
             if why is None:
                 due.append(name)
@@ -180,13 +180,14 @@ class Emptying:
                 logger.warning("node was not emptied", extra=fields)
 
     async def _with_drainer(self, work: Callable[[Drainer], Awaitable[Mapping[str, Ended]]]) -> Mapping[str, Ended]:
-        """Have a drainer do something; it lasts for as long as we lead.
+        """Run a drainer's work while this planner is the leader.
 
         Raises:
-            NotLeading: we lead no more. What is known of evictions under way is forgotten: somebody else goes on.
+            NotLeading: this planner is not the leader any more. Evictions in flight are forgotten: the next leader
+                continues.
         """
         if self._drainer is None:
-            self._cached = CachedCluster(self._followed)
+            self._cached = CachedCluster(self._caches)
             self._drainer = self._new_drainer(self._cached)
         self._at_rest.clear()
         try:
@@ -207,7 +208,7 @@ class Emptying:
             Policy(guards.classify, guards.claimed, self._paused),
             self._settings,
             monotonic=asyncio.get_running_loop().time,
-            unseen=self._followed.unseen,
+            unseen=self._caches.unseen,
             tell=self._tell,
         )
 
@@ -220,7 +221,7 @@ class Emptying:
         if isinstance(step, Evict):
             metrics.EVICTIONS.labels("evicted" if news.refused is None else news.refused.reason.name).inc()
         if news.refused is not None:
-            return  # the node says so when it comes to nothing
+            return  # the node's own Event tells a failure
         if isinstance(step, Evict):
             logger.info("pod evicted", extra={"node": step.pod.spec.node_name, "pod": step.pod.key})
         elif isinstance(step, Begin):
@@ -240,5 +241,5 @@ async def _drained(drainer: Drainer, names: Sequence[str]) -> Mapping[str, Ended
 
 
 async def _still(remaining: Sequence[str]) -> Collection[str]:
-    """All that a person has named are to go; where their pods find no place, the drain stops by itself."""
+    """A user has named all nodes. If their pods have no room elsewhere, the drain stops by itself."""
     return remaining

@@ -1,7 +1,7 @@
-"""What holds a pod, or a node, that a rebalancing is to move: what its owners and other programs have said. No I/O.
+"""What prevents the eviction of a pod or the drain of a node in a rebalancing: owners and marks. No I/O.
 
-A person has named the nodes, so less is asked than where a program chooses them; but what nobody would create again,
-what has its data on the node and what somebody has marked is never evicted.
+A user has named the nodes, so there are fewer conditions than for a program's choice. A pod that nobody would create
+again, a pod with data on the node, and a marked pod are never evicted.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from moorage.objects import Node, ObjectMeta, Pod
 from moorage.scheduling.plugins.taint_toleration import tolerates_cordon
 
 _REPLACED = frozenset(("ReplicaSet", "ReplicationController", "StatefulSet"))
-"""Kinds that make a pod again, one at a time, wherever it fits."""
+"""Controllers that create a pod again, one at a time, on any node."""
 _KEPT = (
     "autoscaling.cast.ai/removal-disabled",
     "beta.evictor.cast.ai/eviction-disabled",
@@ -31,7 +31,7 @@ _TAKEN = (
     "node.cloudprovider.kubernetes.io/shutdown",
     "cloud.google.com/impending-node-termination",
 )
-"""Taints by which another program says that it removes the node."""
+"""Taints of other programs that remove the node."""
 
 
 def classify(node: Node, pods: Sequence[Pod], cluster: ClusterState) -> Iterator[OnNode]:  # noqa: ARG001
@@ -39,8 +39,8 @@ def classify(node: Node, pods: Sequence[Pod], cluster: ClusterState) -> Iterator
 
     Args:
         node: the node.
-        pods: those on it.
-        cluster: the cluster.
+        pods: the pods on it.
+        cluster: the state of the cluster.
     """
     return map(_stance, pods)
 
@@ -53,19 +53,19 @@ def _stance(pod: Pod) -> OnNode:
 
 
 def moving(pods: Iterable[Pod]) -> Pod | None:
-    """One of some pods that lives and is to be moved; None when there is none."""
+    """The first of these pods that runs and is to be moved; None when there is none."""
     return next((each.pod for each in map(_stance, pods) if each.stance is Stance.MOVES and each.lives), None)
 
 
 def holds(pod: Pod) -> str:
-    """Why a pod may not be moved, for people; empty when it may."""
+    """Why a pod must not be moved, for people; empty when it may be."""
     controller = pod.metadata.controller()
     if mark := _kept(pod.metadata):
         return mark
     if controller is None:
         return "nobody would create the pod again"
     if controller.kind not in _REPLACED:
-        return f"it is not known whether its {controller.kind} would create the pod again, and elsewhere"
+        return f"it is unknown whether its {controller.kind} would create the pod again, and elsewhere"
     if pod.spec.resource_claims:
         return f"it has a claim on devices of the node: {pod.spec.resource_claims[0].name}"
     local = next((volume.name for volume in pod.spec.volumes if volume.host_path is not None), "")
@@ -75,21 +75,21 @@ def holds(pod: Pod) -> str:
 
 
 def claimed(node: Node, cluster: ClusterState) -> str:
-    """What else forbids to empty a node, for people; empty when nothing does, or when nothing is left to be moved.
+    """What else prevents the drain of a node, for people; empty when nothing does, or when no pod is left to move.
 
     Args:
         node: the node.
-        cluster: the cluster.
+        cluster: the state of the cluster.
     """
     pods = cluster.on(node.metadata.name)
     if not any(each.stance is not Stance.STAYS and each.lives for each in classify(node, pods, cluster)):
-        return ""  # whoever removes empty nodes was faster than our mark
+        return ""  # another program removed the empty node before our mark was written
     taint = next((taint.key for taint in node.spec.taints if taint.key in _TAKEN), "")
     return f"taint {taint}" if taint else _kept(node.metadata)
 
 
 def _kept(meta: ObjectMeta) -> str:
-    """The mark by which somebody says that something is to stay, as it stands in a manifest; empty when none does."""
+    """The mark by which a user excludes a pod or node, as in a manifest; empty when there is none."""
     if meta.annotations.get(_SAFE_TO_EVICT) in _NO:
         return f'{_SAFE_TO_EVICT}: "{meta.annotations[_SAFE_TO_EVICT]}"'
     for key in _KEPT:

@@ -1,4 +1,4 @@
-"""Carries out the plans of kind rebalance among those that are served, one after the other."""
+"""Carries out served plans of kind rebalance, one after another."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from moorage.ops.settings import PLANNER
 
-from ..instruction_store import Board
+from ..instruction_store import InstructionStore
 from ..plan import Plan
 from ..settings import PlannerSettings
 from ..stage import Stage
 
-if TYPE_CHECKING:  # whoever serves no such plan need not load it
+if TYPE_CHECKING:  # loaded only for such a plan
     from moorage.kube.events import EventRecorder
     from moorage.kube.http.transport import Transport
     from moorage.kube.lease import LeaderElection
@@ -22,23 +22,28 @@ if TYPE_CHECKING:  # whoever serves no such plan need not load it
     from .rebalancing import Rebalancing
 
 GIVING_BACK = 10.0
-"""Seconds that giving nodes back may take when a plan is replaced, or the planner stopped; no pod is waited for."""
+"""Time limit, in seconds, for rolling back nodes when a plan is replaced or the planner stops. Pods are not waited for.
+"""
 
 
 class Rebalancer:
-    """Those of one planner.
+    """Carries out the rebalancings of one planner.
 
     Args:
-        settings: where the cluster is, and who we are.
-        board: what was answered and reported.
-        tell: tells people of each stage.
-        ended: called when it has ended by an error, which ``check`` raises.
+        settings: the planner's settings.
+        store: acknowledgements and reports.
+        tell: is called at each stage.
+        ended: is called when a rebalancing has ended with an error, which ``check`` raises.
     """
 
     def __init__(
-        self, settings: PlannerSettings, board: Board, tell: Callable[[Stage, str], None], ended: Callable[[], None]
+        self,
+        settings: PlannerSettings,
+        store: InstructionStore,
+        tell: Callable[[Stage, str], None],
+        ended: Callable[[], None],
     ) -> None:
-        self._settings, self._board, self._tell, self._ended = settings, board, tell, ended
+        self._settings, self._store, self._tell, self._ended = settings, store, tell, ended
         self._current: Rebalancing | None = None
         self._transport: Transport | None = None
         self._recorder: EventRecorder | None = None
@@ -47,21 +52,21 @@ class Rebalancer:
 
     @property
     def open(self) -> bool:
-        """Whether something is still to be done."""
+        """Whether something is left to do."""
         return self._current is not None and not self._current.stage.final
 
     @property
     def troubles(self) -> list[str]:
-        """A sentence for everything that did not come to be."""
+        """A sentence for everything that was not done."""
         return self._current.troubles if self._current is not None else []
 
     def begin(self, plan: Plan) -> None:
-        """Carry a plan out, if it is of that kind; the one before has been ended.
+        """Start to carry out a plan, if it is of this kind. The one before must have been ended.
 
-        Nothing is done before the caller waits for something: by then the plan's instructions are on the board.
+        Nothing happens before the caller's next await. By then the plan's instructions are in the store.
 
         Raises:
-            CredentialsError: there is no way to the cluster.
+            CredentialsError: there are no credentials for the cluster.
         """
         if plan.rebalance is None:
             return
@@ -76,7 +81,7 @@ class Rebalancer:
         self._recorder = EventRecorder(self._transport, instance=self._us, component=PLANNER)
         self._current = Rebalancing(
             plan,
-            self._board,
+            self._store,
             self._transport,
             cluster=settings.cluster_id,
             installation=settings.installation,
@@ -89,12 +94,12 @@ class Rebalancer:
         self._task.add_done_callback(lambda task: self._ended() if task is self._task else None)
 
     def follow(self, plan: Plan) -> None:
-        """Take the nodes of the plan as they are now."""
+        """Use the nodes of the changed plan."""
         if self._current is not None:
             self._current.follow(plan)
 
     async def end(self) -> None:
-        """Give back what is under way, and forget the plan."""
+        """Roll back drains that have started, and drop the plan."""
         current, task, transport = self._current, self._task, self._transport
         self._current = self._task = self._transport = None
         if current is None or task is None or transport is None:
@@ -108,7 +113,7 @@ class Rebalancer:
             await transport.close()
 
     async def _end_events(self) -> None:
-        """Write what is left to be told."""
+        """Write the queued Events."""
         recorder, writing = self._recorder, self._writing
         self._recorder = self._writing = None
         if recorder is not None and writing is not None:
@@ -117,7 +122,7 @@ class Rebalancer:
             await asyncio.gather(writing, return_exceptions=True)
 
     def check(self) -> None:
-        """Raise what it has ended by, if it has."""
+        """Raise the error of a rebalancing, if there is one."""
         if self._task is not None and self._task.done():
             self._task.result()
 
@@ -129,5 +134,5 @@ class Rebalancer:
 
     @property
     def _us(self) -> str:
-        """This planner among others, for people."""
+        """The name of this planner among others, for people."""
         return self._settings.pod_name or socket.gethostname().lower()

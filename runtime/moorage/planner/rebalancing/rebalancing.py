@@ -1,7 +1,7 @@
-"""One rebalancing: wait until every node of the plan is Ready, empty those that go, and expect nothing more.
+"""One rebalancing: wait until every node of the plan is Ready, drain the replaced nodes, then end all expectations.
 
-When a node of the plan never comes, all is taken back: pods are expected nowhere any more, and no node is emptied.
-Nothing is kept: whoever serves the plan again finds what is done already in the cluster, and adds what is missing.
+If a node of the plan does not come, everything is taken back: no pods are expected any more, and no node is drained. No
+state is stored. After a restart, the planner finds in the cluster what was done already, and does the rest.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from moorage.kube.events import EventRecorder
 from moorage.kube.http.transport import Transport
 from moorage.kube.lease import LeaderElection
 
-from ..instruction_store import Board
+from ..instruction_store import InstructionStore
 from ..plan import Plan
 from ..stage import Stage
 from .emptying import SETTINGS, Emptying
@@ -29,35 +29,34 @@ from .targets import Targets
 logger = logging.getLogger("moorage.planner.rebalancing")
 
 SLACK = 30.0
-"""Seconds after the plan's deadline in which the pinner says itself what has become of nodes: it knows the API server's
-time."""
+"""Seconds after the plan's deadline during which the pinner reports the results: it knows the API server's time."""
 GLANCE = 1.0
-"""Seconds between two looks at how it stands, at most."""
+"""The most seconds between two checks."""
 
 
 Tell = Callable[[Stage, str], None]
-"""Told of each stage as it begins, with a sentence for people."""
+"""Called at the beginning of each stage, with a sentence for people."""
 
 
 class Rebalancing:
-    """Of one plan that is served.
+    """The rebalancing of one served plan.
 
     Args:
-        plan: of kind rebalance; its instructions are on the board.
-        board: what was answered and reported.
-        transport: the connections to the API server of the cluster that is rebalanced.
-        cluster: how its pod pinners call it; empty: by the uid of its namespace kube-system.
-        installation: which planner we are, in marks of nodes.
-        election: for the Lease; None where there is but one planner.
-        tell: tells people.
-        recorder: writes Events on the nodes; somebody runs it.
+        plan: a plan of kind rebalance, whose instructions are in the store.
+        store: acknowledgements and reports.
+        transport: the connections to the API server of the rebalanced cluster.
+        cluster: the cluster id of its pod pinners; empty means the uid of its namespace kube-system.
+        installation: the id of our installation, in the marks of nodes.
+        election: the election; None when there is one planner only.
+        tell: is called at each stage.
+        recorder: writes Events on the nodes; the caller runs it.
         settings: how nodes are drained.
     """
 
     def __init__(
         self,
         plan: Plan,
-        board: Board,
+        store: InstructionStore,
         transport: Transport,
         *,
         cluster: str,
@@ -68,7 +67,7 @@ class Rebalancing:
         settings: Settings = SETTINGS,
     ) -> None:
         assert plan.rebalance is not None  # noqa: S101 - of that kind
-        self._plan, self._what, self._board = plan, plan.rebalance, board
+        self._plan, self._what, self._store = plan, plan.rebalance, store
         self._transport, self._known_cluster = transport, cluster
         self._election, self._tell = election, tell
         self._targets: Targets | None = None
@@ -77,24 +76,24 @@ class Rebalancing:
         self.why = ""
 
     def follow(self, plan: Plan) -> None:
-        """Wait for, and take back, the nodes of the plan as they are now; what is emptied stays the same."""
+        """Use the changed nodes of the plan. The nodes to drain stay the same."""
         self._plan = plan
         if self._targets is not None:
             self._targets.follow(plan)
 
     @property
     def troubles(self) -> list[str]:
-        """A sentence for everything that did not come to be; none while it may yet."""
+        """A sentence for everything that was not done; none while it may still be."""
         if self.stage is Stage.WITHDRAWN:
             return [f"the rebalancing was taken back: {self.why}"]
         left = self._emptying.open if self.stage is Stage.INCOMPLETE else {}
         return [f"node {name} was not emptied: {why or 'its turn did not come'}" for name, why in left.items()]
 
     async def run(self) -> None:
-        """Rebalance, then look after emptied nodes until cancelled.
+        """Run the rebalancing, then check emptied nodes until cancelled.
 
         Raises:
-            ExceptionGroup: a part of it has ended by an error.
+            ExceptionGroup: a part of it has ended with an error.
         """
         try:
             async with asyncio.TaskGroup() as group:
@@ -106,21 +105,21 @@ class Rebalancing:
             self._emptying.close()
 
     async def end(self, seconds: float) -> None:
-        """Stop, and give back what is under way; then ``run`` may be cancelled.
+        """Stop, and roll back drains that have started. After this, ``run`` may be cancelled.
 
         Args:
-            seconds: how long that may take.
+            seconds: the time limit.
         """
         await self._emptying.end(seconds)
 
     # --- stages ---
 
     async def _stages(self) -> None:
-        self._targets = Targets(self._plan, self._board, await self._cluster())
+        self._targets = Targets(self._plan, self._store, await self._cluster())
         lost = await self._arrive(self._targets)
         if lost:
             for action in self._targets.withdrawal():
-                self._board.issue(action)
+                self._store.issue(action)
             self._enter(Stage.WITHDRAWN, lost)
         else:
             self._enter(Stage.EMPTYING, f"all {len(self._plan.nodes)} nodes are Ready")
@@ -129,10 +128,10 @@ class Rebalancing:
             await self._emptying.tidy()
 
     async def _arrive(self, targets: Targets) -> str:
-        """Wait for the plan's nodes; returns why one of them never comes, or nothing when all are Ready."""
+        """Wait for the plan's nodes. Returns why one of them never comes, or an empty text when all are Ready."""
         end = asyncio.get_running_loop().time() + self._plan.lasting.total_seconds() + SLACK
         changed = asyncio.Event()
-        unsubscribe = self._board.reports.subscribe(changed.set)
+        unsubscribe = self._store.reports.subscribe(changed.set)
         try:
             while True:
                 changed.clear()
@@ -150,7 +149,7 @@ class Rebalancing:
             unsubscribe()
 
     def _wait_for(self, why: str) -> None:
-        """Say, each time it is something else, what is waited for."""
+        """Log what is waited for, each time it changes."""
         if why != self.why:
             self.why = why
             logger.info("nodes of the plan are waited for", extra={"plan": self._plan.name, "why": why})
@@ -160,7 +159,7 @@ class Rebalancing:
         if self._emptying.ended:
             return
         for action in targets.release():
-            self._board.issue(action)
+            self._store.issue(action)
         left = self._emptying.open
         if left:
             self._enter(Stage.INCOMPLETE, f"{len(left)} of {len(self._what.drain)} nodes were not emptied")
@@ -173,7 +172,7 @@ class Rebalancing:
         logger.log(level, "rebalancing", extra={"plan": self._plan.name, "stage": stage.value, "why": why})
         self._tell(stage, why)
 
-    # --- pieces ---
+    # --- identity of the cluster ---
 
     def _leads(self) -> bool:
         return self._election is None or self._election.is_leader()
@@ -182,7 +181,7 @@ class Rebalancing:
         return self._targets.paused if self._targets is not None else "the cluster is not known yet"
 
     async def _cluster(self) -> str:
-        """How pinners of the cluster call it."""
+        """The cluster id that the pinners use."""
         backoff = Backoff()
         while not self._known_cluster:
             try:
@@ -190,7 +189,7 @@ class Rebalancing:
                 self._known_cluster = found.metadata.uid
             except KubeError as error:
                 delay = backoff.next()
-                self.why = f"the cluster cannot be told from others: {error}"
+                self.why = f"the cluster's id is unknown: {error}"
                 fields = {"error": str(error), "delay_s": round(delay, 2)}
                 logger.warning("the cluster's identity is not known yet, trying again", extra=fields)
                 await asyncio.sleep(delay)

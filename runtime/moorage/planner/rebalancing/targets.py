@@ -1,4 +1,4 @@
-"""How it stands with the nodes that a rebalancing makes: are they all Ready, or will one of them never be? No I/O."""
+"""The new nodes of a rebalancing: whether all are Ready, or one of them never will be. No I/O."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from moorage.protocol import (
 )
 
 from .. import outcomes
-from ..instruction_store import Board
+from ..instruction_store import InstructionStore
 from ..plan import Plan
 
 _WITHOUT_MACHINE = (NodeState.PENDING, NodeState.PLACEHOLDER)
@@ -29,57 +29,57 @@ class Targets:
 
     Args:
         plan: the plan.
-        board: what was answered and reported.
+        store: acknowledgements and reports.
         cluster: the cluster.
     """
 
-    def __init__(self, plan: Plan, board: Board, cluster: str) -> None:
-        self._board, self._cluster = board, cluster
+    def __init__(self, plan: Plan, store: InstructionStore, cluster: str) -> None:
+        self._store, self._cluster = store, cluster
         self.follow(plan)
 
     def follow(self, plan: Plan) -> None:
-        """Take the nodes of the plan as they are now."""
+        """Use the changed nodes of the plan."""
         self._names = tuple(node.name for node in plan.nodes)
 
     @property
     def paused(self) -> str:
-        """Why nothing may be evicted now although all were Ready once, for people; empty when something may.
+        """Why no eviction may be made now although all nodes were Ready, for people; empty when it may.
 
-        A pod that is created while no pinner leads goes wherever the scheduler puts it.
+        Without a leading pinner, a new pod goes wherever the scheduler puts it.
         """
-        if not self._board.reports.is_led(self._cluster):
+        if not self._store.reports.is_led(self._cluster):
             return "no pod pinner that leads is connected"
         left = sum(slot.left for _, report in self._reports() if report is not None for slot in report.slots)
-        if left and self._board.reports.webhook(self._cluster) is Webhook.IDLE:
-            return f"{left} pods are expected, and the pod pinner's webhook is not asked about them yet"
+        if left and self._store.reports.webhook(self._cluster) is Webhook.IDLE:
+            return f"{left} pods are expected, and the pod pinner's webhook does not assign them yet"
         return next(self.waiting, "")
 
     @property
     def waiting(self) -> Iterator[str]:
-        """What is waited for, a sentence for each node that is not Ready; none when all are."""
+        """A sentence for each node that is not Ready; none when all are."""
         for name, report in self._reports():
             if report is None:
-                yield f"node {name}: nothing is known of it yet"
+                yield f"node {name}: there is no report yet"
             elif not report.state.usable:
                 yield f"node {name}: {report.sentence or report.state.value}"
 
     @property
     def lost(self) -> str:
-        """Which node will never be what was promised, and why; empty while each still may."""
+        """The node that will never be as promised, with the reason; empty while all may be."""
         return next(self._refused(), "") or next(self._failed(), "")
 
     def withdrawal(self) -> Iterator[Action]:
-        """What takes back that pods are expected: placeholders go, and machines that have come are left as they are."""
+        """The instructions that take the expectations back: placeholders are deleted, and existing machines stay."""
         for name, report in self._reports():
             yield DeletePlaceholder(name) if _may_be_deleted(report) else Release(name)
 
     def release(self) -> Iterator[Action]:
-        """What ends all expectations, once nothing more is to come."""
+        """The instructions that end all expectations when no more pods are expected."""
         return map(Release, self._names)
 
     def _refused(self) -> Iterator[str]:
-        for instruction in self._board:
-            ack = self._board.ack(self._cluster, instruction)
+        for instruction in self._store:
+            ack = self._store.ack(self._cluster, instruction)
             bad = ack is not None and ack.outcome in (Outcome.REJECTED, Outcome.FAILED)
             if ack is not None and bad and isinstance(instruction.action, CreatePlaceholder | ExpectPods):
                 yield f"node {instruction.node}: {next(outcomes.sentences(ack))}"
@@ -90,10 +90,10 @@ class Targets:
                 yield f"node {name}: {report.sentence or report.state.value}"
 
     def _reports(self) -> Iterator[tuple[str, NodeReport | None]]:
-        """The nodes, each with how it stands since the plan was taken on; None while that is not known."""
-        known = self._board.reports.of(self._cluster)
+        """The nodes, each with its report since the plan was issued; None when there is none."""
+        known = self._store.reports.of(self._cluster)
         asked: dict[str, Position] = {}
-        for instruction in self._board:
+        for instruction in self._store:
             if isinstance(instruction.action, CreatePlaceholder | ExpectPods):
                 asked[instruction.node] = instruction.position
         for name in self._names:
@@ -102,5 +102,5 @@ class Targets:
 
 
 def _may_be_deleted(report: NodeReport | None) -> bool:
-    """Whether no machine is known to have a node; of one that has, the pinner would refuse to delete it."""
+    """Whether no machine for a node is known. The pinner refuses to delete a node that has one."""
     return report is None or report.state in _WITHOUT_MACHINE

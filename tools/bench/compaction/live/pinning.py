@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from moorage.ops.parsing import Address
-from moorage.planner.instruction_store import Board
+from moorage.planner.instruction_store import InstructionStore
 from moorage.planner.server import PlannerServer, ServerSettings
 from tools.bench.common.errors import BenchError
 from tools.localcluster import LocalCluster
@@ -45,7 +45,7 @@ async def pinner(cluster: LocalCluster, folder: Path, how: str) -> AsyncIterator
     Raises:
         BenchError: it does not come to lead.
     """
-    board = Board()
+    board = InstructionStore()
     board.start(_NAME, timedelta(hours=1))
     server = PlannerServer(board, ServerSettings(address=Address("127.0.0.1", 0)))
     await server.start()

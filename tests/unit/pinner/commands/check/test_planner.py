@@ -23,7 +23,7 @@ from moorage.pinner.commands.check.planner import Way, planner_welcomes
 from moorage.pinner.stream.client import InstructionStream
 from moorage.pinner.stream.connection import Cause, Endpoint, StreamBroken
 from moorage.pinner.stream.credentials import Credentials
-from moorage.planner.instruction_store import Board
+from moorage.planner.instruction_store import InstructionStore
 from moorage.planner.server import PlannerServer, ServerSettings
 from moorage.protocol import CreatePlaceholder, codec
 from moorage.protocol.rpc import grpc
@@ -53,8 +53,8 @@ def plaintext(port: int, **changes: Any) -> Endpoint:
     return Endpoint(address=Address(LOOPBACK, port), plaintext=True, **changes)
 
 
-def planned() -> Board:
-    board = Board()
+def planned() -> InstructionStore:
+    board = InstructionStore()
     board.start("first-pods", timedelta(minutes=10))
     for number in range(3):
         board.issue(CreatePlaceholder(promise(f"node-{number}")))
@@ -62,7 +62,7 @@ def planned() -> Board:
 
 
 @asynccontextmanager
-async def serving(board: Board, **changes: Any) -> AsyncIterator[PlannerServer]:
+async def serving(board: InstructionStore, **changes: Any) -> AsyncIterator[PlannerServer]:
     server = PlannerServer(board, ServerSettings(address=Address(LOOPBACK, 0), **changes))
     await server.start()
     try:
@@ -110,7 +110,7 @@ async def test_what_a_planner_says_besides_its_welcome_does_not_matter() -> None
 
 
 async def test_a_planner_without_a_plan_yet_is_looked_at_again() -> None:
-    async with serving(Board()) as server:
+    async with serving(InstructionStore()) as server:
         assert "no plan is served yet" in await problem(way(plaintext(server.port)))
 
 
