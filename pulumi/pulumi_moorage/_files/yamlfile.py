@@ -13,7 +13,7 @@ from .mistakes import FileMistakes, Mistake, Path
 MAX_BYTES = 8 << 20
 _MAX_NODES = 300_000
 _MAX_DEPTH = 32
-_MAX_NESTING = 3 * _MAX_DEPTH  # deeper than any file within _MAX_DEPTH: ``<<`` nests without a path of its own
+_MAX_NESTING = 3 * _MAX_DEPTH  # more than any file within _MAX_DEPTH has: ``<<`` nests without adding to the path
 _TOO_DEEP = f"nested too deeply, at most {_MAX_DEPTH} levels are read"
 _TOO_LARGE = f"too large with its aliases, at most {_MAX_NODES} values are read"
 _MERGE = "tag:yaml.org,2002:merge"
@@ -59,16 +59,16 @@ class Document(NamedTuple):
 
 
 def parse(name: str, data: bytes, *, max_bytes: int = MAX_BYTES, merge: bool = False) -> Document:
-    """Read a YAML file of one document.
+    """Parse a YAML file with one document.
 
     Args:
         name: the file's name, for messages.
         data: its content, UTF-8.
-        max_bytes: more is refused before it is looked at.
-        merge: whether ``<<`` is understood, as it is in Helm's files.
+        max_bytes: a larger file is refused without parsing.
+        merge: whether ``<<`` is supported, as in Helm's files.
 
     Raises:
-        FileMistakes: it is no such file.
+        FileMistakes: the file cannot be parsed.
     """
     if len(data) > max_bytes:
         raise FileMistakes(name, [Mistake(0, f"too large, at most {max_bytes} bytes are read")])
@@ -111,7 +111,7 @@ def _compose(name: str, data: bytes) -> tuple[yaml.Node | None, yaml.Node | None
 
 
 class _TooMuchError(Exception):
-    """A document is refused before time or memory is spent on it."""
+    """The document is refused before it takes much time or memory."""
 
     def __init__(self, sentence: str, mark: yaml.Mark) -> None:
         super().__init__(sentence)
@@ -120,12 +120,12 @@ class _TooMuchError(Exception):
 
 
 class _Loader(yaml.SafeLoader):
-    """Counts while it reads: aliases multiply, without a limit a few lines become gigabytes."""
+    """Counts the values while it builds them: aliases multiply, and a few lines can become gigabytes."""
 
     def __init__(self, stream: str) -> None:
         super().__init__(stream)
         self._nesting = 0
-        self._values: dict[yaml.Node, float] = {}  # that each node stands for
+        self._values: dict[yaml.Node, float] = {}  # the number of values of each node
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
@@ -141,7 +141,7 @@ class _Loader(yaml.SafeLoader):
     def _count(self, node: yaml.Node) -> float:
         if node not in self._values:
             if node.end_mark is None:
-                return math.inf  # an alias of a node that is still open: it contains itself
+                return math.inf  # an alias of a node that is not finished: it contains itself
             below = node.value if isinstance(node, yaml.SequenceNode) else ()
             if isinstance(node, yaml.MappingNode):
                 below = [value for _, value in node.value]
@@ -195,7 +195,7 @@ class _Builder:
         return found
 
     def _fill_in(self, node: yaml.Node, found: dict[str, Any], path: Path) -> None:
-        """What ``<<`` brings: keys that are not there, the first of several maps wins."""
+        """The keys that ``<<`` adds: those that are missing. The first of several maps wins."""
         for each in node.value if isinstance(node, yaml.SequenceNode) else [node]:
             if not isinstance(each, yaml.MappingNode):
                 self._wrong(each, "'<<' takes a map, or a list of maps", path)
@@ -211,7 +211,7 @@ class _Builder:
     def _scalar(self, node: yaml.Node, path: Path) -> Any:
         kind = node.tag.rpartition(":")[2]
         if kind in ("int", "float") and ":" in node.value:
-            return node.value  # 1:30 is ninety in YAML 1.1 and a text for everybody else
+            return node.value  # 1:30 is the number 90 in YAML 1.1, and a text for everybody else
         if kind in ("int", "float", "bool", "null"):
             try:
                 value = self._loader.construct_object(node)

@@ -1,4 +1,4 @@
-"""Files that people write: YAML with the place of every value, and what is wrong with it in a person's words."""
+"""Files that users write: YAML with the location of every value, and mistakes in plain words."""
 
 CHARTS = ("castai-pod-pinner", "moorage-planner", "castai-evictor")
 """The charts whose values have a schema."""

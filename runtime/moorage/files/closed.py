@@ -1,4 +1,4 @@
-"""What values of the closed product lead to here, where the same words do not have the same consequences."""
+"""Checks values files of the closed product, whose keys have other consequences in our charts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ KEYS: tuple[Path, ...] = (
     ("castai", "apiKeySecretRef"),
     ("global", "castai", "apiKeySecretRef"),
 )
-"""Where a key may come from, as the chart looks for it; but for the first these are the closed chart's values."""
+"""The keys for an API key, in the order in which the chart uses them. All but the first are values of the closed chart.
+"""
 ADDRESSES: tuple[Path, ...] = (("planner", "address"), ("castai", "grpcURL"), ("global", "castai", "grpcURL"))
 THEIR_SECRETS = re.compile(
     r"castai-(agent|cluster-controller|evictor|kvisor|pod-pinner|spot-handler|workload-autoscaler)"
@@ -32,7 +33,7 @@ IN_SOME_NAMESPACE = re.compile(
 
 
 def zero_replicas(schema: Schema, document: Document) -> Iterator[Mistake]:
-    """Keys because of which nothing runs: onboarding scripts have them for a service that scales up later."""
+    """Keys that scale a service to zero. Onboarding scripts set them for a service that is scaled up later."""
     said = nothing_runs(schema["properties"].get("replicas", {}).get("x-default"))
     for key, sentence in said.items():
         value = _get(document.value, (key,))
@@ -41,10 +42,10 @@ def zero_replicas(schema: Schema, document: Document) -> Iterator[Mistake]:
 
 
 def nothing_runs(default: int) -> dict[str, str]:
-    """The keys that stop everything, by 0 or by false, and what is said of each then.
+    """The keys that scale to zero, by 0 or by false, each with its warning.
 
     Args:
-        default: how many replicas would run without it.
+        default: the number of replicas without the key.
     """
     why = f"means that NOTHING RUNS, and nobody scales it up later; without it {default} would run"
     refused = f"{why}. Where replicas run now, the chart refuses it until replicas is 0 too"
@@ -52,7 +53,7 @@ def nothing_runs(default: int) -> dict[str, str]:
 
 
 def keys_that_leave(document: Document) -> Iterator[Mistake]:
-    """A key that was made for the closed product, and a planner that is in no namespace of this cluster."""
+    """An API key of the closed product together with a planner outside this cluster's namespaces."""
     key, address = _closed_key(document.value), _address(document.value)
     if key is None or address is None or _get(document.value, ("planner", "allowClosedKey")) is True:
         return
@@ -62,10 +63,10 @@ def keys_that_leave(document: Document) -> Iterator[Mistake]:
 
 
 def not_shown(host: str) -> str:
-    """What is said of a key that leaves the cluster.
+    """The text about an API key that would leave the cluster.
 
     Args:
-        host: the planner's.
+        host: the planner's host.
     """
     return (
         f"a key that was made for the closed product is not shown to {host}, which is outside the release's namespace; "
@@ -75,7 +76,7 @@ def not_shown(host: str) -> str:
 
 
 def shown_keys(document: Document) -> Iterator[Mistake]:
-    """A key that was made for the closed product and that a planner is shown."""
+    """An API key of the closed product that is sent to planners."""
     key = _closed_key(document.value)
     if key is not None:
         yield document.mistake(
@@ -86,7 +87,7 @@ def shown_keys(document: Document) -> Iterator[Mistake]:
 
 
 def _closed_key(value: Any) -> Path | None:
-    """Where the key that counts comes from, when it was made for the closed product."""
+    """The key from which the API key comes, if that is one of the closed product; else None."""
     for path in KEYS:
         if found := _get(value, path):
             ours = path == KEYS[0] and not THEIR_SECRETS.fullmatch(str(found))
@@ -95,7 +96,7 @@ def _closed_key(value: Any) -> Path | None:
 
 
 def _address(value: Any) -> Path | None:
-    """Which address counts, if any does."""
+    """The planner's address in effect; None when there is none."""
     for path in ADDRESSES:
         found = _get(value, path)
         if found and (path == ADDRESSES[0] or not THEIR_ADDRESSES.search(str(found))):

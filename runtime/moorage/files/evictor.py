@@ -1,4 +1,4 @@
-"""Values of the evictor's chart that are right each for itself, and contradict each other."""
+"""Checks values of the evictor's chart that are valid one by one and contradict each other."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ OVERLAPPING = (
     f"is false and updateStrategy.type is {ROLLING}: while a pod is replaced, it and the new one would each take "
     "themselves for the leader; set updateStrategy.type to Recreate, or leave leader election on"
 )
-"""What is said of replicas that elect no leader and are replaced while they still run."""
+"""The text about replicas without leader election that are replaced while they still run."""
 
 
 def mistakes(document: Document) -> Iterator[Mistake]:
-    """What the chart's templates refuse in values that satisfy its schema.
+    """What the chart's templates refuse in values that match its schema.
 
     Args:
         document: the values, a map.
@@ -33,10 +33,10 @@ def mistakes(document: Document) -> Iterator[Mistake]:
 
 
 def without_election(replicas: str) -> str:
-    """What is said of several replicas that elect no leader.
+    """The text about several replicas without leader election.
 
     Args:
-        replicas: how many.
+        replicas: their number.
     """
     return (
         f"is false and there are {replicas} replicas: each of them would take itself for the leader; set replicas to "

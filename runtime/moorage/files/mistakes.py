@@ -1,4 +1,4 @@
-"""What is wrong in a file, and where."""
+"""A mistake in a file and its location."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ _LONGEST_NAME = 80
 
 
 class Mistake(NamedTuple):
-    """One mistake.
+    """A mistake.
 
     Attributes:
-        line: counted from 1; 0 means the file as a whole.
-        sentence: what is wrong, beginning with the key where that helps.
+        line: counted from 1; 0 means the whole file.
+        sentence: the problem, beginning with the key where that helps.
         column: counted from 1; 0 when there is no line.
         path: keys and indexes from the top of the file.
     """
@@ -29,19 +29,19 @@ class Mistake(NamedTuple):
 
     @property
     def full_sentence(self) -> str:
-        """The sentence, after the whole path of its key: ``nodes[0].count: 0 is too small, at least 1``."""
+        """The sentence after the complete path of its key: ``nodes[0].count: 0 is too small, at least 1``."""
         if not self.path:
             return self.sentence
         key = next((part for part in reversed(self.path) if isinstance(part, str)), "")
         return f"{dotted(self.path)}: {self.sentence.removeprefix(f'{key}: ')}"
 
     def located(self, name: str) -> str:
-        """The mistake as compilers write theirs: ``values.yaml:7:3: castai.grpcURL: …``."""
+        """The mistake in the form of compilers: ``values.yaml:7:3: castai.grpcURL: …``."""
         return f"{name}:{self.line or 1}:{self.column or 1}: {self.full_sentence}"
 
 
 class FileMistakes(Exception):
-    """A file cannot be used; ``mistakes`` says why, line by line."""
+    """A file cannot be used. ``mistakes`` gives the reasons, line by line."""
 
     def __init__(self, name: str, mistakes: list[Mistake]) -> None:
         self.name = name
@@ -50,7 +50,7 @@ class FileMistakes(Exception):
 
 
 def dotted(path: Path) -> str:
-    """A path as people write it: ``nodes[3].labels["example.com/zone"]``."""
+    """A path as users write it: ``nodes[3].labels["example.com/zone"]``."""
     text = ""
     for part in path:
         if isinstance(part, int):

@@ -1,4 +1,4 @@
-"""Keys that are null, which count as left out, as in every answer of an API server."""
+"""Removes keys that are null, because null means a missing key in the API."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def without_nulls(value: Any) -> Any:
-    """A value without the keys of its maps that are null."""
+    """A value without the null keys of its maps."""
     if isinstance(value, Mapping):
         return {key: without_nulls(inner) for key, inner in value.items() if inner is not None}
     if isinstance(value, list):

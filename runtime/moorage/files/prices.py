@@ -1,4 +1,4 @@
-"""Prices of nodes in the file that people have them in: what is wrong with it."""
+"""Checks files with prices of nodes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .nulls import without_nulls
 from .yamlfile import Document
 
 KEY = "prices.yaml"
-"""Under which a ConfigMap holds them."""
+"""The key of a ConfigMap with prices."""
 LIST = "prices"
 """The key in the file."""
 ON_DEMAND, SPOT = "on-demand", "spot"
@@ -21,7 +21,7 @@ _SCHEMA = "prices.schema.json"
 
 
 def mistakes(document: Document) -> list[Mistake]:
-    """What is wrong with a file of prices; one without any content has none, and is right."""
+    """The mistakes in a file of prices. An empty file has no prices and is valid."""
     value = without_nulls(document.value)
     if value is None:
         return []
@@ -29,12 +29,12 @@ def mistakes(document: Document) -> list[Mistake]:
 
 
 def capacity(entry: Mapping[str, Any]) -> str:
-    """The capacity type that an entry is about."""
+    """The capacity type of an entry."""
     return str(entry.get("capacityType", ON_DEMAND))
 
 
 def _contradictions(document: Document, value: Mapping[str, Any]) -> Iterator[Mistake]:
-    """Two prices of one thing, which is beyond a schema."""
+    """Two entries with different prices for the same thing, which a schema cannot find."""
     first: dict[tuple[str, str], tuple[int, Decimal]] = {}
     for index, entry in enumerate(value[LIST]):
         price = Decimal(str(entry["pricePerHour"]))

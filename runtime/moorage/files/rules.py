@@ -1,8 +1,7 @@
-"""Rules of the evictor in the files that people have them in: what is wrong with one, and what it says.
+"""Checks files with rules of the evictor.
 
-They come alone, as the published file or list, inside a ConfigMap, and inside the resource EvictorConfig; prices of
-nodes, which they stand beside in the cluster, are known by their key. A key that is null counts as left out, as in
-every answer of an API server.
+A file is the published file or list, a ConfigMap with it, or the resource EvictorConfig. Prices of nodes in the same
+ConfigMap are known by their key. A null key counts as missing, as in the API.
 """
 
 from __future__ import annotations
@@ -16,18 +15,18 @@ from .nulls import without_nulls
 from .yamlfile import Document, parse
 
 MAX_BYTES = 1 << 20
-"""A ConfigMap holds no more."""
+"""The size limit of a ConfigMap."""
 KEY = "config.yaml"
-"""Under which a ConfigMap holds the rules."""
+"""The key of a ConfigMap with rules."""
 RESOURCE = "evictorconfig.schema.json"
 NAME = "evictor-config"
-"""Of the one resource that counts."""
+"""The name of the only resource that is read."""
 
 _RULES = "rules.schema.json"
 
 
 def mistakes(document: Document) -> list[Mistake]:
-    """What is wrong with a file of rules; one without any content has no rules, and is right."""
+    """The mistakes in a file of rules. An empty file has no rules and is valid."""
     value = without_nulls(document.value)
     if value is None:
         return []
@@ -41,7 +40,7 @@ def mistakes(document: Document) -> list[Mistake]:
 
 
 def mistakes_of_rules(document: Document) -> list[Mistake]:
-    """What is wrong with the published file or list, which a ConfigMap holds, too."""
+    """The mistakes in the published file or list, which a ConfigMap contains too."""
     value = without_nulls(document.value)
     return list(schemas.mistakes(_RULES, document, value)) if value is not None else []
 
@@ -49,12 +48,12 @@ def mistakes_of_rules(document: Document) -> list[Mistake]:
 def mistakes_in_text(
     document: Document, key: str, of: Callable[[Document], list[Mistake]] = mistakes_of_rules
 ) -> list[Mistake]:
-    """What is wrong with a file that is one text in another file.
+    """The mistakes in a file that is a text inside another file.
 
     Args:
         document: the other file.
-        key: the top-level key with the text.
-        of: says what is wrong with such a file; unless told otherwise it holds rules.
+        key: the top-level key of the text.
+        of: returns the mistakes in such a text; by default it contains rules.
     """
     try:
         found = of(parse(key, document.value[key].encode(), max_bytes=MAX_BYTES, merge=True))
@@ -64,7 +63,7 @@ def mistakes_in_text(
 
 
 def notes(document: Document) -> Iterator[Mistake]:
-    """What a right file says in vain."""
+    """Parts of a valid file that have no effect."""
     value = without_nulls(document.value)
     if _kind(value) != "EvictorConfig":
         return
@@ -98,4 +97,4 @@ def _of_config_map(document: Document, value: Mapping[str, Any]) -> list[Mistake
 
 
 _TEXTS = {KEY: mistakes_of_rules, prices.KEY: prices.mistakes}
-"""What a ConfigMap may hold."""
+"""The keys that a ConfigMap may have."""

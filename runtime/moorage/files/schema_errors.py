@@ -1,4 +1,4 @@
-"""What a JSON Schema finds wrong, in a person's words: the key, what is expected, and what may have been meant."""
+"""Explains errors of a JSON Schema in plain words: the key, what is expected, and what was probably meant."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ UNSHOWN = "the value"
 
 
 def sentences(error: ValidationError, elsewhere: Mapping[str, str] | None = None) -> Iterator[tuple[Path, str]]:
-    """Each mistake that one schema error stands for, with its place in the document.
+    """The mistakes that one schema error stands for, with their locations in the document.
 
     Args:
         error: the error.
-        elsewhere: for keys that are often misplaced: a key in small letters to the whole path of where it belongs.
+        elsewhere: for keys that are often misplaced: the key in small letters to its correct path.
     """
     path: Path = tuple(error.absolute_path)
     if "propertyNames" in error.absolute_schema_path and isinstance(error.instance, str):
@@ -67,7 +67,7 @@ def sentences(error: ValidationError, elsewhere: Mapping[str, str] | None = None
 
 
 def shown(value: object) -> str:
-    """A value as messages quote it: texts in single quotes with JSON's escapes, everything else as JSON."""
+    """A value as messages quote it: a text in single quotes with JSON's escapes, all else as JSON."""
     if value is None:
         return "nothing"
     text = _one_line(json.dumps(_written(value), ensure_ascii=False, separators=(",", ":"), sort_keys=True))
@@ -77,34 +77,34 @@ def shown(value: object) -> str:
 
 
 def expected(kinds: str | Sequence[str]) -> str:
-    """What a value must be, by the schema's ``type``."""
+    """The expected kind of a value, by the schema's ``type``."""
     listed = [kinds] if isinstance(kinds, str) else kinds
     return " or ".join(_TYPES[kind] for kind in listed if kind != "null")
 
 
 def choices(enum: Sequence[Any]) -> str:
-    """What a value may be, by the schema's ``enum``."""
+    """The allowed values, by the schema's ``enum``."""
     return ", ".join(dict.fromkeys(_plain(each) for each in enum if each is not None))
 
 
 def exactly_one(schema: Mapping[str, Any]) -> str:
-    """What a ``oneOf`` of required keys asks for."""
+    """The text for a ``oneOf`` of required keys."""
     keys = [key for each in schema["oneOf"] for key in each.get("required", ())]
     return f"exactly one of {', '.join(dict.fromkeys(keys))} {schema.get('x-says', 'is needed')}"
 
 
 def contradicts(schema: Mapping[str, Any]) -> str:
-    """What a schema with ``x-contradicts`` stands for."""
+    """The text for a schema with ``x-contradicts``."""
     return f"contradicts {schema['x-contradicts']}: {schema.get('x-why', 'keep one of them')}"
 
 
 def looks(schema: Mapping[str, Any]) -> str:
-    """What a value must look like: the schema's examples, else its pattern."""
+    """The expected form of a value: the schema's examples, else its pattern."""
     return _examples(schema) or str(schema["pattern"])
 
 
 def like(schema: Mapping[str, Any]) -> str:
-    """What to write instead, when the schema has examples."""
+    """What to write instead, if the schema has examples."""
     return f"; write {found}" if (found := _examples(schema)) else ""
 
 
@@ -120,7 +120,7 @@ def counted(limit: str, number: float) -> str:
 
 
 def known_here(names: Sequence[str]) -> str:
-    """Which keys there are, unless they are too many to be read."""
+    """The known keys, unless there are too many."""
     if len(names) > _LISTED:
         return "nothing here has a name like that"
     return f"known here: {', '.join(sorted(names))}"
@@ -144,7 +144,7 @@ def _meant(key: str, known: list[str], elsewhere: Mapping[str, str]) -> str:
         return f"did you mean {folded[key.lower()]}?"
     if key.lower() in elsewhere:
         return f"did you mean {elsewhere[key.lower()]}?"
-    # What nobody typed by mistake is not compared: that takes time with the square of its length.
+    # A long key is not compared, because the time grows with the square of its length.
     alike = [each for each in known if len(each) < 2 * len(key)]
     if len(key) <= 100 and (close := get_close_matches(key, alike, 1, cutoff=0.6)):
         return f"did you mean {close[0]}?"
@@ -173,7 +173,7 @@ def _singular(what: str) -> str:
 
 
 def _name(path: Path) -> str:
-    """The innermost key, as a prefix; the line says where it is."""
+    """The innermost key, as a prefix. The line tells where it is."""
     key = next((part for part in reversed(path) if isinstance(part, str)), "")
     return f"{key}: " if key else ""
 
@@ -183,17 +183,17 @@ def _plain(value: object) -> str:
 
 
 def _written(value: object) -> object:
-    """Numbers without a fraction as whole ones, and none with an exponent, as Terraform has them."""
+    """Numbers without a fraction as whole numbers, and none with an exponent, as in Terraform."""
     if isinstance(value, float) and (exact := Decimal(repr(value))) == exact.to_integral_value():
         return int(exact)
     return value
 
 
 def _one_line(text: str) -> str:
-    """The two line breaks that JSON leaves as they are."""
+    """The two line breaks that JSON does not escape."""
     return text.replace("\u2028", r"\u2028").replace("\u2029", r"\u2029")
 
 
 def _unescaped(text: str) -> str:
-    """Double quotes need no escape between single ones."""
+    """Double quotes need no escape inside single quotes."""
     return text.replace("\\\\", "\0").replace('\\"', '"').replace("\0", "\\\\")

@@ -1,4 +1,4 @@
-"""The JSON Schemas that come with the package, and checking against them."""
+"""The JSON Schemas of the package, and the check of documents against them."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def load(path: str) -> Schema:
 def mistakes(
     path: str, document: Document, value: Any, elsewhere: Mapping[str, str] | None = None
 ) -> Iterator[Mistake]:
-    """What a schema finds wrong in a document; at most ``MAX_MISTAKES``, and then a word about the rest.
+    """The mistakes that a schema finds in a document: at most ``MAX_MISTAKES``, then a note about the rest.
 
     Args:
         path: the schema, below ``moorage/schemas``.
-        document: where everything stands.
-        value: what is checked, as a rule the document's value.
+        document: the document, for locations.
+        value: the value to check, normally the document's.
         elsewhere: see ``schema_errors.sentences``.
     """
     found = _without_repetition(
@@ -70,7 +70,7 @@ def _validator(path: str) -> Draft7Validator:
 
 
 def _pattern(_validator: Any, pattern: str, instance: Any, _schema: Any) -> Iterator[ValidationError]:
-    """As Helm's validator has it: in Go's expressions ``$`` is the end of the text, not also before a last newline."""
+    """As in Helm's validator: ``$`` in Go's expressions is the end of the text, not before a last newline."""
     if isinstance(instance, str) and not _expression(pattern).search(instance):
         yield ValidationError(f"{instance!r} does not match {pattern!r}")
 

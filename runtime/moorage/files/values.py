@@ -1,4 +1,4 @@
-"""Values files of our charts: the chart they are for, what is wrong with them, and what they set in vain."""
+"""Checks values files of our charts: which chart a file is for, its mistakes, and keys without an effect."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .schemas import Schema
 from .yamlfile import Document
 
 MAX_BYTES = 1 << 20
-"""A release with its values must fit into one Secret; Helm refuses larger ones."""
+"""A release with its values must fit into one Secret. Helm refuses larger ones."""
 
 SAME = (("replicas", "replicaCount"), ("planner.address", "castai.grpcURL"))
 
@@ -24,9 +24,9 @@ def schema_of(chart: str) -> Schema:
 
 
 def guess(document: Document) -> str | None:
-    """The chart a values file is for, if keys say so that only one chart knows; None when they do not.
+    """The chart of a values file, if it has keys that only one chart has; else None.
 
-    Keys that have an effect come first: a key without one may have been left in the file of another chart.
+    Keys with an effect come first: a key without one may be a leftover in the file of another chart.
     """
     names = set(document.value) if isinstance(document.value, dict) else set()
     for known in ({chart: of(schema_of(chart)) for chart in CHARTS} for of in (_used, _declared)):
@@ -37,7 +37,7 @@ def guess(document: Document) -> str | None:
 
 
 def parts(document: Document) -> dict[Path, str]:
-    """Where the values of another chart, which has ours as dependencies, hold values of ours: place to chart."""
+    """Where the values of a chart that depends on ours contain values of ours: location to chart."""
     found: dict[Path, str] = {}
     for name, inner in document.value.items() if isinstance(document.value, dict) else ():
         if name in CHARTS and isinstance(inner, dict):
@@ -48,11 +48,11 @@ def parts(document: Document) -> dict[Path, str]:
 
 
 def mistakes(chart: str, document: Document) -> list[Mistake]:
-    """What Helm would refuse in a values file, and what the chart's templates would.
+    """What Helm or the chart's templates would refuse in a values file.
 
     Args:
         chart: one of ``CHARTS``.
-        document: the file; one without any content changes no value, and is right.
+        document: the file. An empty file changes no value and is valid.
     """
     if document.value is None:
         return []
@@ -71,7 +71,7 @@ def mistakes(chart: str, document: Document) -> list[Mistake]:
 
 
 def notes(chart: str, document: Document) -> Iterator[Mistake]:
-    """What is no mistake and ought to be known: keys set in vain, nothing that runs, a key of the closed product."""
+    """Warnings: keys without an effect, values with which nothing runs, and an API key of the closed product."""
     schema = schema_of(chart)
     yield from closed.zero_replicas(schema, document)
     yield from _in_vain(schema, document, document.value, ())
@@ -80,7 +80,7 @@ def notes(chart: str, document: Document) -> Iterator[Mistake]:
 
 
 def default_values(schema: Schema) -> dict[str, Any]:
-    """What the chart's values.yaml says, which is what Helm starts from."""
+    """The chart's values.yaml, from which Helm starts."""
     found = {}
     for name, inner in schema["properties"].items():
         if _is_group(inner):
@@ -92,7 +92,7 @@ def default_values(schema: Schema) -> dict[str, Any]:
 
 
 def without_nulls(value: Any, defaults: Mapping[str, Any]) -> Any:
-    """The values without those that are nothing: Helm takes the chart's own value away then, and looks no further."""
+    """The values without null keys: Helm removes the chart's own value then."""
     if not isinstance(value, dict):
         return value
     found = {}
@@ -121,7 +121,7 @@ def _is_group(schema: Schema) -> bool:
 
 
 def _differing(schema: Schema, document: Document, value: Mapping[str, Any]) -> Iterator[Mistake]:
-    """Two names of one thing, with different values: that is beyond a schema."""
+    """Two names of the same value with different values, which a schema cannot find."""
     for first, second in SAME:
         one, other = _get(value, first), _get(value, second)
         if one in (None, "") or other in (None, "") or one == other or _counts_as_unset(schema, second, other):
@@ -165,7 +165,7 @@ def _in_vain(schema: Schema, document: Document, value: Any, path: Path) -> Iter
 
 
 def _in_vain_with(schema: Schema, document: Document, value: Mapping[str, Any], where: Path) -> Iterator[Mistake]:
-    """A value that belongs to another one: with that it counts as not set, and alone it may be the closed product's."""
+    """A value that needs another one to have an effect. Alone it may be a value of the closed product."""
     name = str(where[-1])
     declared, other = schema["properties"][name], schema["properties"][name]["x-unset-with"]
     beside, inner = value.get(other), value[name]
@@ -179,7 +179,7 @@ def _in_vain_with(schema: Schema, document: Document, value: Mapping[str, Any], 
 
 
 def _places_of_keys(schema: Schema, path: Sequence[str] = ()) -> dict[str, str]:
-    """Keys, in small letters, with their place, the outermost if there is one: for those that were put elsewhere."""
+    """Keys in small letters with their path, the outermost if there are several: for misplaced keys."""
     found: dict[str, list[str]] = {}
     for name, where in _all_keys(schema, path):
         found.setdefault(name.lower(), []).append(where)

@@ -1,4 +1,4 @@
-"""Questions about rights: created like objects, answered at once, and never stored."""
+"""Access reviews: they are created like objects, answered at once, and not stored."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from .base import KubeObject, Object
 
 
 class AccessReviewStatus(Object, frozen=True):
-    """Whether somebody may do something; ``evaluation_error`` says what an authorizer could not look at."""
+    """Whether an action is allowed. ``evaluation_error`` names what an authorizer could not evaluate."""
 
     allowed: bool = False
     reason: str = ""
@@ -14,13 +14,13 @@ class AccessReviewStatus(Object, frozen=True):
 
 
 class AccessReview(KubeObject, frozen=True):
-    """A SubjectAccessReview or a SelfSubjectAccessReview, answered."""
+    """A SubjectAccessReview or a SelfSubjectAccessReview with its answer."""
 
     status: AccessReviewStatus = AccessReviewStatus()
 
 
 class UserInfo(Object, frozen=True):
-    """Whom the API server takes somebody for."""
+    """The user as the API server authenticates it."""
 
     username: str = ""
 
@@ -32,6 +32,6 @@ class SelfReviewStatus(Object, frozen=True):
 
 
 class SelfReview(KubeObject, frozen=True):
-    """A SelfSubjectReview, answered: who asks."""
+    """A SelfSubjectReview with its answer."""
 
     status: SelfReviewStatus = SelfReviewStatus()

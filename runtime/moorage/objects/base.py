@@ -1,7 +1,7 @@
-"""What every API object shares: the struct base, metadata, owners, and quantities as they are written.
+"""The base of all API objects: the struct, metadata, owners, and quantities as texts.
 
-Structs are narrow on purpose: they declare the fields that Moorage reads, unknown fields are skipped while decoding,
-and what is not declared costs neither time nor memory. All are immutable; nothing in a cache is ever changed in place.
+Structs are narrow on purpose: they declare only the fields that Moorage reads. Unknown fields are skipped while
+decoding and cost neither time nor memory. All structs are immutable. A cached object is never changed in place.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ class Object(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc
 
 
 Labels = dict[str, str]
-"""Label or annotation map. Shared between objects, therefore never to be changed in place."""
+"""Labels or annotations. Objects share them, so they must never be changed in place."""
 
 Quantities = dict[str, str | int]
-"""Resource name to quantity as written in the API (``"500m"``, ``"2Gi"``); parsed by ``moorage.objects.quantity``."""
+"""Resource name to quantity as in the API (``"500m"``, ``"2Gi"``); parsed by ``moorage.objects.quantity``."""
 
 
 class Present(Object, frozen=True):
-    """Something is set, and that is all that is read of it."""
+    """A field of which only the presence is read."""
 
 
 class OwnerReference(Object, frozen=True):
@@ -35,7 +35,7 @@ class OwnerReference(Object, frozen=True):
 
 
 class ObjectMeta(Object, frozen=True):
-    """The part of ``metadata`` that is read; times stay RFC 3339 text until somebody needs them as times."""
+    """The part of ``metadata`` that is read. Times are RFC 3339 texts until they are needed as times."""
 
     name: str = ""
     namespace: str = ""
@@ -52,7 +52,7 @@ class ObjectMeta(Object, frozen=True):
     finalizers: tuple[str, ...] = ()
 
     def controller(self) -> OwnerReference | None:
-        """The owner that manages this object, or None."""
+        """The controller that owns this object, or None."""
         for owner in self.owner_references:
             if owner.controller:
                 return owner
@@ -70,7 +70,7 @@ class Condition(Object, frozen=True):
 
 
 class KubeObject(Object, frozen=True):
-    """An object with metadata; every kind below derives from it."""
+    """An object with metadata; the base of every kind."""
 
     metadata: ObjectMeta = ObjectMeta()
 

@@ -6,7 +6,7 @@ from .base import KubeObject, Object
 
 
 class PoolBudget(Object, frozen=True):
-    """How many nodes Karpenter removes at a time (``"10%"``, ``"0"``): always, or for a time from ``schedule`` on."""
+    """How many nodes Karpenter may remove at a time (``"10%"``, ``"0"``): always, or for a time after ``schedule``."""
 
     nodes: str = ""
     schedule: str = ""
@@ -14,7 +14,7 @@ class PoolBudget(Object, frozen=True):
 
 
 class Disruption(Object, frozen=True):
-    """When Karpenter removes nodes by itself; ``consolidate_after`` is ``"30s"`` or ``"Never"``."""
+    """When Karpenter removes nodes; ``consolidate_after`` is ``"30s"`` or ``"Never"``."""
 
     consolidation_policy: str = ""
     consolidate_after: str = ""
@@ -22,13 +22,13 @@ class Disruption(Object, frozen=True):
 
 
 class NodePoolSpec(Object, frozen=True):
-    """The part of ``spec`` that says which nodes go; ``replicas``: that many are kept, whatever runs on them."""
+    """The part of ``spec`` about the removal of nodes. ``replicas`` nodes are kept, whatever runs on them."""
 
     disruption: Disruption = Disruption()
     replicas: int | None = None
 
 
 class NodePool(KubeObject, frozen=True):
-    """What Karpenter buys nodes by; each of them is labelled with its name."""
+    """A NodePool. Its nodes carry its name as a label."""
 
     spec: NodePoolSpec = NodePoolSpec()

@@ -1,4 +1,4 @@
-"""Nodes: what is promised, what is there, and whether a kubelet has reported."""
+"""Nodes: promised properties, real properties, and whether a kubelet has reported."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class NodeSpec(Object, frozen=True):
 
 
 class NodeSystemInfo(Object, frozen=True):
-    """``status.nodeInfo``: a kubelet version here is what tells a real node from a placeholder."""
+    """``status.nodeInfo``. A kubelet version tells a real node from a placeholder."""
 
     kubelet_version: str = ""
     machine_id: str = msgspec.field(default="", name="machineID")
@@ -56,7 +56,7 @@ class Node(KubeObject, frozen=True):
 
     @property
     def has_kubelet(self) -> bool:
-        """Whether a kubelet has ever reported for this node (design 5: then it is never ours to delete)."""
+        """Whether a kubelet has ever reported for this node. Such a node is never ours to delete."""
         return bool(self.status.node_info.kubelet_version)
 
     @property

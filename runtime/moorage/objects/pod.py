@@ -1,4 +1,4 @@
-"""Pods: what placement, pinning and eviction read of them."""
+"""Pods: the fields that placement, pinning and eviction read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class ResourceRequirements(Object, frozen=True):
 
 
 class ContainerPort(Object, frozen=True):
-    """A port; only ``host_port`` decides placement."""
+    """A port. Only ``host_port`` affects placement."""
 
     container_port: int = 0
     host_port: int = 0
@@ -25,7 +25,7 @@ class ContainerPort(Object, frozen=True):
 
 
 class ContainerRestartRule(Object, frozen=True):
-    """What happens when the container exits; RestartAllContainers needs a kubelet that declares the feature."""
+    """What happens when the container exits. RestartAllContainers needs a kubelet that declares the feature."""
 
     action: str = ""
 
@@ -124,14 +124,14 @@ class InlineCsi(Object, frozen=True):
 
 
 class GcePersistentDisk(Object, frozen=True):
-    """An in-tree disk that two pods may share only read-only."""
+    """An in-tree disk that two pods can share only read-only."""
 
     pd_name: str = ""
     read_only: bool = False
 
 
 class AwsElasticBlockStore(Object, frozen=True):
-    """An in-tree disk that two pods of one node may not share."""
+    """An in-tree disk that two pods of one node cannot share."""
 
     volume_id: str = msgspec.field(default="", name="volumeID")
 
@@ -153,7 +153,7 @@ class Rbd(Object, frozen=True):
 
 
 class Volume(Object, frozen=True):
-    """A volume; sources that decide neither placement nor eviction are not declared and stay None throughout."""
+    """A volume. Sources that affect neither placement nor eviction are not declared."""
 
     name: str = ""
     host_path: Present | None = None
@@ -173,7 +173,7 @@ class Volume(Object, frozen=True):
 
 
 class NamedItem(Object, frozen=True):
-    """An entry of a list of which only the name is read (scheduling gates, resource claims)."""
+    """An entry of a list, of which only the name is read (scheduling gates, resource claims)."""
 
     name: str = ""
 
@@ -210,7 +210,7 @@ class StateDetail(Object, frozen=True):
 
 
 class ContainerState(Object, frozen=True):
-    """Which of the three states a container is in: exactly one is set."""
+    """The state of a container: exactly one of the three is set."""
 
     waiting: StateDetail | None = None
     running: StateDetail | None = None
@@ -218,7 +218,7 @@ class ContainerState(Object, frozen=True):
 
 
 class ContainerStatus(Object, frozen=True):
-    """What the kubelet says of one container; ``allocated_resources`` differ from the spec during a resize."""
+    """The kubelet's status of one container; ``allocated_resources`` differ from the spec during a resize."""
 
     name: str = ""
     ready: bool = False
@@ -245,7 +245,7 @@ class PodStatus(Object, frozen=True):
 
 
 class PodTemplate(KubeObject, frozen=True):
-    """``spec.template`` of what makes pods."""
+    """``spec.template`` of a controller."""
 
     spec: PodSpec = PodSpec()
 
@@ -258,7 +258,7 @@ class Pod(KubeObject, frozen=True):
 
     @property
     def finished(self) -> bool:
-        """Whether the pod has ended and no longer uses its node."""
+        """Whether the pod has finished and no longer uses its node."""
         return self.status.phase in ("Succeeded", "Failed")
 
     @property

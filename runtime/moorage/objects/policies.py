@@ -1,4 +1,4 @@
-"""ValidatingAdmissionPolicies and what binds them."""
+"""Admission policies and webhooks: ValidatingAdmissionPolicies, their bindings, MutatingWebhookConfigurations."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from .base import KubeObject, Object
 
 
 class ExpressionWarning(Object, frozen=True):
-    """What the API server's type check found in one expression."""
+    """The result of the API server's type check for one expression."""
 
     field_ref: str = ""
     warning: str = ""
 
 
 class TypeChecking(Object, frozen=True):
-    """What it found in all of them."""
+    """The results for all expressions."""
 
     expression_warnings: tuple[ExpressionWarning, ...] = ()
 
@@ -28,7 +28,7 @@ class AdmissionPolicyStatus(Object, frozen=True):
 
 
 class AdmissionPolicy(KubeObject, frozen=True):
-    """A ValidatingAdmissionPolicy; its spec as it stands, for a look at the whole."""
+    """A ValidatingAdmissionPolicy with its raw spec."""
 
     spec: dict[str, Any] = {}
     status: AdmissionPolicyStatus = AdmissionPolicyStatus()
@@ -49,6 +49,6 @@ class AdmissionPolicyBinding(KubeObject, frozen=True):
 
 
 class MutatingWebhookConfiguration(KubeObject, frozen=True):
-    """Whom the API server asks about objects that are created; ``webhooks`` as they stand, every field of them."""
+    """A MutatingWebhookConfiguration with its raw ``webhooks``."""
 
     webhooks: tuple[dict[str, Any], ...] = ()

@@ -1,7 +1,7 @@
-"""Kubernetes quantities, exactly: no float touches a number that decides placement.
+"""Kubernetes quantities as exact numbers, without floats.
 
-Follows ``k8s.io/apimachinery/pkg/api/resource`` (quantity.go, suffix.go): decimal, binary and exponent notation,
-fractions finer than a billionth rounded up, and values beyond 2^63-1 capped there.
+Follows ``k8s.io/apimachinery/pkg/api/resource`` (quantity.go, suffix.go): decimal, binary and exponent notation.
+Fractions finer than a billionth are rounded up, and values beyond 2^63-1 are capped.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SUFFIXES: dict[str, Fraction] = {
     **{unit + "i": Fraction(2 ** (10 * (power + 1))) for power, unit in enumerate("KMGTPE")},
 }
 
-# No {n,m} backtracking: input may come from a person's file. 64 digits are far beyond what a quantity can mean.
+# No {n,m} backtracking: input may come from a user's file. 64 digits are far beyond any quantity.
 _QUANTITY = re.compile(r"([+-]?)([0-9]{0,64})(?:\.([0-9]{0,64}))?([eE][+-]?[0-9]{1,3}|[numkMGTPE]|[KMGTPE]i|)")
 
 
@@ -38,19 +38,19 @@ class QuantityError(ValueError):
         super().__init__(f"{text!r} is not a quantity (examples: 2, 500m, 1.5, 2Gi, 1e3)")
 
 
-@lru_cache(maxsize=65536, typed=True)  # typed: True == 1, and only one of them is a quantity
+@lru_cache(maxsize=65536, typed=True)  # typed cache: True == 1, and only one of them is a quantity
 def parse(text: str | int) -> Fraction:
-    """Read a quantity exactly.
+    """Parse a quantity exactly.
 
     Args:
-        text: as written in the API, for example ``"500m"``, ``"2Gi"``, ``"1e3"`` or an integer.
+        text: as in the API, for example ``"500m"``, ``"2Gi"``, ``"1e3"`` or an integer.
 
     Returns:
-        The value in its base unit (cores, bytes, pieces), rounded up to a billionth and capped
-        to int64 as upstream does.
+        The value in its base unit (cores, bytes, pieces), rounded up to a billionth and capped to int64 as upstream
+        does.
 
     Raises:
-        QuantityError: when the text is not a quantity.
+        QuantityError: the text is not a quantity.
     """
     match = _QUANTITY.fullmatch(str(text)) if not isinstance(text, bool) else None
     if match is None:

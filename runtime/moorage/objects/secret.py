@@ -1,4 +1,4 @@
-"""Secrets: their data, which is never shown."""
+"""Secrets. Their data is never shown."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ class Secret(KubeObject, frozen=True):
     type: str = ""
 
     def __repr__(self) -> str:
-        """Its name and keys alone."""
+        """The name and the keys only."""
         return f"Secret({self.key}: {', '.join(sorted(self.data))})"

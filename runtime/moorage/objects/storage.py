@@ -1,4 +1,4 @@
-"""Volumes, claims, classes and CSI objects: what decides where a pod with storage may run."""
+"""Volumes, claims, classes and CSI objects: the fields that decide where a pod with storage can run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .selectors import LabelSelector, NodeSelector
 
 
 class VolumeNodeAffinity(Object, frozen=True):
-    """Where a volume can be reached from."""
+    """The nodes from which a volume can be used."""
 
     required: NodeSelector | None = None
 
@@ -136,7 +136,7 @@ class CsiNode(KubeObject, frozen=True):
 
     @property
     def drivers(self) -> tuple[CsiNodeDriver, ...]:
-        """The drivers registered on the node, possibly none."""
+        """The drivers on the node; may be empty."""
         return self.spec.drivers or ()
 
 
@@ -168,6 +168,6 @@ class VolumeAttachmentSpec(Object, frozen=True):
 
 
 class VolumeAttachment(KubeObject, frozen=True):
-    """A volume that is attached to a node, or is to be: it counts against the driver's limit there."""
+    """A volume that is attached to a node, or will be. It counts against the driver's limit on the node."""
 
     spec: VolumeAttachmentSpec = VolumeAttachmentSpec()

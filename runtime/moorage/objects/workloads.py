@@ -1,4 +1,4 @@
-"""Controllers of pods, disruption budgets and namespaces: enough to find a pod's top controller and its replicas."""
+"""Controllers of pods, disruption budgets and namespaces: enough to find a pod's top-level controller."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from .selectors import LabelSelector
 
 
 class ConditionPattern(Object, frozen=True):
-    """A pod condition that a rule of a Job's failure policy looks for; an absent ``status`` means True."""
+    """A pod condition in a rule of a Job's failure policy. A missing ``status`` means True."""
 
     type: str = ""
     status: str = "True"
 
 
 class FailureRule(Object, frozen=True):
-    """One rule of a Job's failure policy: the first that matches a failed pod decides."""
+    """A rule of a Job's failure policy. The first matching rule decides about a failed pod."""
 
     action: str = ""
     on_pod_conditions: tuple[ConditionPattern, ...] = ()
@@ -27,7 +27,7 @@ class FailurePolicy(Object, frozen=True):
 
 
 class RollingUpdate(Object, frozen=True):
-    """How many pods an update may take away at a time, and add: numbers, or parts of all (``25%``)."""
+    """How many pods an update may make unavailable or add: numbers, or percentages (``25%``)."""
 
     max_unavailable: int | str | None = None
     max_surge: int | str | None = None
@@ -41,11 +41,11 @@ class UpdateStrategy(Object, frozen=True):
 
 
 class WorkloadSpec(Object, frozen=True):
-    """The part of a controller's ``spec`` that says how many pods it wants; ``replicas`` None means the default, 1.
+    """The part of a controller's ``spec`` about the number of pods. ``replicas`` None means the default, 1.
 
-    ``strategy`` is a Deployment's, ``update_strategy`` that of a StatefulSet or DaemonSet.
+    ``strategy`` is a field of Deployments, ``update_strategy`` of StatefulSets and DaemonSets.
 
-    What follows ``paused`` is of Jobs alone.
+    The fields after ``paused`` are of Jobs.
     """
 
     replicas: int | None = None
@@ -62,7 +62,7 @@ class WorkloadSpec(Object, frozen=True):
 
 
 class WorkloadStatus(Object, frozen=True):
-    """The part of a controller's ``status`` that says how many pods it has; the last two are of Jobs."""
+    """The part of a controller's ``status`` about the number of pods. The last two fields are of Jobs."""
 
     replicas: int = 0
     ready_replicas: int = 0
@@ -91,7 +91,7 @@ class DisruptionBudgetSpec(Object, frozen=True):
 
 
 class DisruptionBudgetStatus(Object, frozen=True):
-    """``status`` of a PodDisruptionBudget; stale while ``observed_generation`` lags behind the metadata."""
+    """``status`` of a PodDisruptionBudget. It is outdated while ``observed_generation`` is behind the metadata."""
 
     observed_generation: int = 0
     disruptions_allowed: int = 0
@@ -109,4 +109,4 @@ class PodDisruptionBudget(KubeObject, frozen=True):
 
 
 class Namespace(KubeObject, frozen=True):
-    """A namespace; its labels decide namespace selectors of inter-pod affinity."""
+    """A namespace. Namespace selectors of inter-pod affinity match its labels."""

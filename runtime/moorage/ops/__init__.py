@@ -1,1 +1,1 @@
-"""What every long-running program needs besides its work: settings, logs, health, an orderly end."""
+"""What every long-running program needs: settings, logs, health, an orderly shutdown."""

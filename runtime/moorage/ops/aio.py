@@ -1,4 +1,4 @@
-"""Runs a program's coroutine until it ends or a signal asks it to, and turns how it ended into an exit code."""
+"""Runs the coroutine of a program until it ends or a signal stops it, and returns the exit code."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ INTERRUPTED = 130
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _YOUNG = 20_000
-"""Objects that are made between two looks for garbage. Requests under way are thousands of small ones that end with
-them: to walk all of them again after every 700 (Python's own choice) took half of what the collector took."""
+"""Objects that are created between two garbage collections. Requests create thousands of small objects that end with
+them. Python's default of 700 made the collector walk them again and again, which took half of its CPU."""
 
 
 def run(
@@ -34,17 +34,17 @@ def run(
     known: tuple[type[Exception], ...],
     grace: float = 20.0,
 ) -> int:
-    """Run a coroutine on uvloop; SIGTERM and SIGINT cancel it, and it may clean up.
+    """Run a coroutine on uvloop. SIGTERM and SIGINT cancel it, and it may clean up.
 
     Args:
-        program: makes the coroutine; what it returns becomes the exit code (None: 0).
-        known: errors whose text says all a person needs.
-        grace: seconds the clean-up may take; after them, or on a second signal, the process ends as it is.
+        program: returns the coroutine. Its result is the exit code (None: 0).
+        known: errors whose text is all that a user needs.
+        grace: seconds for the clean-up. After them, or on a second signal, the process exits at once.
 
     Returns:
         The exit code: the program's own; 0 after SIGTERM, 130 after SIGINT, 1 after an error, which is logged.
     """
-    import uvloop  # here, so that `moorage --help` need not load it
+    import uvloop  # imported here, so that `moorage --help` need not load it
 
     gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
     with _runner(uvloop.new_event_loop) as runner:
@@ -59,16 +59,16 @@ def run(
 
 
 def run_command(command: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """``asyncio.run`` for what a person may interrupt at any moment: no half-made event loop is left to complain.
+    """``asyncio.run`` for a command that a user may interrupt at any moment, without warnings of asyncio.
 
     Args:
-        command: makes the coroutine.
+        command: returns the coroutine.
 
     Returns:
-        What the coroutine returns.
+        The result of the coroutine.
 
     Raises:
-        KeyboardInterrupt: a signal came whose handler raises it; the loop is closed and tasks have cleaned up.
+        KeyboardInterrupt: a signal arrived whose handler raises it. The loop is closed, and the tasks have cleaned up.
     """
     with _runner() as runner:
         return runner.run(command())
@@ -84,17 +84,20 @@ def _runner(loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None)
 
 @contextmanager
 def _signals_after() -> Iterator[None]:
-    """Have signals that stop a process handled after this; to block them would only move them to another thread."""
+    """Defer signals that stop a process to the end of the block.
+
+    Blocking them would only move them to another thread.
+    """
     came: list[int] = []
 
     def note(number: int, _frame: FrameType | None) -> None:
         came.append(number)
 
-    # Only the main thread handles signals, so nothing interrupts another one.
+    # Only the main thread handles signals, so other threads are never interrupted.
     numbers = _STOPPING if threading.current_thread() is threading.main_thread() else ()
-    with ExitStack() as handlers:  # each is set back, also when another one's signal is handled meanwhile
+    with ExitStack() as handlers:  # each handler is restored, even if another signal is handled in between
         for number in numbers:
-            if (handler := signal.getsignal(number)) is not None:  # None: somebody's in C, not ours to take
+            if (handler := signal.getsignal(number)) is not None:  # None: a handler in C, which is not ours to replace
                 signal.signal(number, note)
                 handlers.callback(signal.signal, number, handler)
         yield
@@ -103,13 +106,13 @@ def _signals_after() -> Iterator[None]:
 
 
 def _report(error: Exception, known: tuple[type[Exception], ...]) -> int:
-    """Log how it ended: known errors by their text alone, everything else as the fault that it is."""
+    """Log the error: a known one by its text only, any other one as a defect."""
     for each in _leaves(error):
         if isinstance(each, known):
             logger.error("program ended by an error", extra={"error": str(each)})
         else:
             logger.critical(
-                "program ended by a fault of its own, please report it",
+                "program ended by a defect, please report it",
                 extra={"error": f"{type(each).__name__}: {each}"},
                 exc_info=each,
             )
@@ -117,7 +120,7 @@ def _report(error: Exception, known: tuple[type[Exception], ...]) -> int:
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:
-    """The errors in a task group's group, however nested."""
+    """All errors in an exception group, at any depth."""
     if isinstance(error, BaseExceptionGroup):
         for each in error.exceptions:
             yield from _leaves(each)
@@ -151,7 +154,7 @@ class _Supervisor:
         self.stopped_by = number
         logger.info("stopping", extra={"signal": number.name})
         self._task.cancel()
-        # A thread, because what hangs may be the loop itself.
+        # A thread, because the event loop itself may hang.
         timer = threading.Timer(self._grace, self._give_up)
         timer.daemon = True
         timer.start()

@@ -1,6 +1,6 @@
-"""What asyncio gets wrong in Python versions that are supported: mended here, and nowhere else.
+"""Workarounds for defects of asyncio in supported Python versions. All of them are here.
 
-Each function says which versions it is for; it goes when these do.
+Each function names its versions. It is removed with them.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _REFUSES_REASONS = _VERSION < (3, 11, 8) or (3, 12) <= _VERSION < (3, 12, 2)
 
 
 def abort(transport: asyncio.WriteTransport | None) -> None:
-    """End a connection at once, in whatever state it is.
+    """Close a connection at once, in any state.
 
-    Up to Python 3.11.2 a TLS transport that was closed twice raises AttributeError here: it has forgotten its
-    connection, which is ending by itself.
+    Up to Python 3.11.2 a TLS transport that was closed twice raises AttributeError here. It has dropped its connection,
+    which ends by itself.
 
     Args:
         transport: the connection; None when it has ended already.
@@ -36,16 +36,16 @@ def abort(transport: asyncio.WriteTransport | None) -> None:
 
 
 def ready_for_tls(transport: asyncio.Transport) -> asyncio.Transport:
-    """Prepare a connection that has TLS to carry TLS once more, as through a proxy that is itself reached by TLS.
+    """Prepare a TLS connection to carry TLS inside, as through an HTTPS proxy.
 
-    Up to Python 3.11.7 and 3.12.1 such a connection cannot be told why it is ended (CPython issue 113214): a handshake
-    that fails inside raises TypeError in a callback, and whoever waits for it learns nothing.
+    Up to Python 3.11.7 and 3.12.1 such a connection cannot receive an error (CPython issue 113214). If the inner
+    handshake fails, a callback raises TypeError, and the caller never learns of it.
 
     Args:
         transport: the connection.
 
     Returns:
-        The same.
+        The same transport.
     """
     if _REFUSES_REASONS and isinstance(transport, _SSLProtocolTransport):
         transport._force_close = lambda _reason: abort(transport)  # type: ignore[attr-defined]
@@ -53,10 +53,10 @@ def ready_for_tls(transport: asyncio.Transport) -> asyncio.Transport:
 
 
 async def stop_accepting(listening: Iterable[socket.socket | TransportSocket]) -> None:
-    """Accept no more connections, and have those that were accepted known to whoever serves them, before he closes.
+    """Accept no more connections, and wait until accepted ones are known to their server, before the server closes.
 
-    All versions so far: a server that is closed two turns of the loop after it has accepted a connection forgets it;
-    from Python 3.12 on an assertion fails for it in a callback. It would stay open until this process ends.
+    In all versions so far, a server that is closed within two iterations of the loop after accepting a connection loses
+    it. From Python 3.12 on, an assertion fails in a callback then. The connection stays open until the process ends.
 
     Args:
         listening: the sockets of the server that will be closed.
@@ -64,23 +64,23 @@ async def stop_accepting(listening: Iterable[socket.socket | TransportSocket]) -
     loop = asyncio.get_running_loop()
     for each in listening:
         loop.remove_reader(each.fileno())
-    # Accepted, transport made, protocol told, its task begun: a turn each, and two more.
+    # Accept, create the transport, notify the protocol, start its task: one iteration each, and two more.
     for _ in range(6):
         await asyncio.sleep(0)
 
 
 @asynccontextmanager
 async def timeout(seconds: float) -> AsyncIterator[None]:
-    """``asyncio.timeout`` for what may be part of a clean-up.
+    """``asyncio.timeout`` for code that may be part of a clean-up.
 
-    Up to Python 3.11.2 the end of the time is taken for another cancellation in a task that is being cancelled already
-    (CPython issue 102780), and the rest of its clean-up is left out.
+    Up to Python 3.11.2, in a task that is being cancelled, the timeout is mistaken for another cancellation (CPython
+    issue 102780), and the rest of the clean-up is skipped.
 
     Args:
-        seconds: how long the block may take.
+        seconds: time limit of the block.
 
     Raises:
-        TimeoutError: it took longer.
+        TimeoutError: the block took longer.
     """
     task = asyncio.current_task()
     before = task.cancelling() if task is not None else 0

@@ -1,8 +1,8 @@
-"""How settings are declared, and read from flags and environment variables; a flag wins over a variable.
+"""Declares settings, and reads them from flags and environment variables. A flag overrides a variable.
 
-A settings class is a frozen dataclass whose fields are made by ``setting()``: that is at once the documentation, the
-flag in ``--help``, the environment variable and the check. Credentials have variables only: a flag would show them to
-everybody who can list processes.
+A settings class is a frozen dataclass whose fields are created by ``setting()``. The declaration is the documentation,
+the flag in ``--help``, the environment variable and the check. Credentials have variables only, because everybody who
+can list processes sees flags.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ S = TypeVar("S")
 
 _KEY = "moorage.setting"
 IN_CLUSTER = "in_cluster"
-"""A field of this name is told whether the process is a pod."""
+"""A field of this name is set to whether the process runs in a pod."""
 REQUIRED = dataclasses.MISSING
 
 
 class SettingsError(Exception):
-    """A setting is missing or wrong; the message names variable and flag, the problem, and the way out."""
+    """A setting is missing or invalid. The message names variable and flag, the problem, and the way out."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting's declaration.
+    """The declaration of one setting.
 
     Attributes:
         variable: environment variable.
         meaning: one sentence for ``--help`` and the reference.
-        parse: text to value; raises ValueError with a sentence.
-        also: the closed product's names for it, used when ``variable`` is not set.
-        later: whether it is a file that a kubelet may bring after the start: in a pod it is not looked at here.
+        parse: converts a text to a value; raises ValueError with a sentence.
+        also: names of the closed product, used when ``variable`` is not set.
+        later: whether it is a file that a kubelet may create after the start. In a pod the file is not checked here.
         flag: ``--name-of-field``, or empty when there is none.
-        secret: whether the value is a credential, which no message may repeat.
+        secret: whether the value is a credential. Messages never contain it.
     """
 
     variable: str
@@ -53,17 +53,20 @@ class Setting:
 
     @property
     def title(self) -> str:
-        """How messages call it."""
+        """The name in messages."""
         return f"{self.variable} ({self.flag})" if self.flag else self.variable
 
     def written(self, value: object) -> str:
-        """A value of it as people would write it."""
+        """A value as a user would write it."""
         if isinstance(value, bool):
             return str(value).lower()
         return f"{value:g}{getattr(self.parse, 'unit', 's')}" if isinstance(value, float) else str(value)
 
     def find(self, environ: Mapping[str, str]) -> tuple[str, str] | None:
-        """What the environment says, and how messages call the variable that says it; an empty one is not set."""
+        """The value in the environment, and the name of its variable for messages.
+
+        An empty variable counts as not set.
+        """
         if environ.get(self.variable):
             return environ[self.variable], self.title
         return next(((environ[name], name) for name in self.also if environ.get(name)), None)
@@ -78,13 +81,13 @@ def setting(
     also: tuple[str, ...] = (),
     later: bool = False,
 ) -> Any:
-    """Declare a field; without a default it must be set.
+    """Declare a field. Without a default, it is required.
 
     Args:
         variable: environment variable; the flag is named after the field.
         meaning: one sentence.
-        parse: text to value; ``Secret`` makes it a credential without a flag.
-        default: value when neither flag nor variable is set.
+        parse: converts a text to a value. ``Secret`` makes it a credential without a flag.
+        default: the value when neither flag nor variable is set.
         also: see ``Setting``.
         later: see ``Setting``.
     """
@@ -105,15 +108,15 @@ def settings_of(kind: type[Any]) -> dict[str, Setting]:
 def add_flags(
     parser: argparse.ArgumentParser, kind: type[Any], *, title: str = "settings", without: Collection[str] = ()
 ) -> None:
-    """Give a parser a flag for each setting; values stay text, ``load`` checks them.
+    """Add a flag for each setting to a parser. The values stay text; ``load`` checks them.
 
     Args:
-        parser: takes the flags, in a group of their own.
+        parser: the parser; the flags are in a group of their own.
         kind: a settings class.
-        title: of the group.
-        without: fields that get no flag here.
+        title: the title of the group.
+        without: fields without a flag.
     """
-    group = parser.add_argument_group(title, "each also as an environment variable; a flag wins")
+    group = parser.add_argument_group(title, "each also as an environment variable; a flag overrides it")
     defaults = {each.name: each.default for each in dataclasses.fields(kind)}
     declarations = {field: each for field, each in settings_of(kind).items() if field not in without}
     for field, declared in declarations.items():
@@ -133,12 +136,12 @@ def load(kind: type[S], environ: Mapping[str, str], flags: Mapping[str, str | No
     """Read a settings class.
 
     Args:
-        kind: the class; its ``__post_init__`` may raise SettingsError for what only the whole shows.
-        environ: environment variables; an empty one counts as not set.
-        flags: text by field, None where the flag was not given.
+        kind: the class. Its ``__post_init__`` may raise SettingsError for checks over several fields.
+        environ: environment variables. An empty one counts as not set.
+        flags: text by field; None where the flag was not given.
 
     Raises:
-        SettingsError: something is missing or wrong.
+        SettingsError: a setting is missing or invalid.
     """
     defaults = {each.name: each.default for each in dataclasses.fields(kind)}  # type: ignore[arg-type]
     is_pod = pod.in_cluster(environ)

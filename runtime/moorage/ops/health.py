@@ -1,10 +1,10 @@
-"""What a kubelet asks: /livez (do all loops turn?), /readyz (is everything known that is needed?), and /metrics.
+"""The probes of a kubelet, /livez (all loops run) and /readyz (all needed caches are complete), and /metrics.
 
-/healthz is /livez under the name that probes of the closed product use.
+/healthz is /livez under the name that the closed product's probes use.
 
-A loop is alive while it beats. Readiness is about our own knowledge only: a lost stream to the planner does not make a
-pod unready, because taking it out of service would help nobody. Both answer 200 ``ok`` or 503 with a line per check,
-and always a line per check with ``?verbose``, as Kubernetes' own components do.
+A loop is alive while it calls ``beat()``. Readiness depends on our own knowledge only: without its stream to the
+planner, a pod stays ready, because removing it from a Service would help nobody. Both respond with 200 ``ok``, or 503
+with a line per check. With ``?verbose`` there is always a line per check, as in components of Kubernetes.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class HealthError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The outcome of one check."""
+    """The result of one check."""
 
     name: str
     passed: bool
@@ -40,7 +40,7 @@ class Check:
 
 
 class Loop:
-    """One registered loop: it must call ``beat()`` more often than every ``max_age`` seconds, also while it waits."""
+    """A registered loop. It must call ``beat()`` at least every ``max_age`` seconds, even while it waits."""
 
     def __init__(
         self, name: str, max_age: float, monotonic: Callable[[], float], forget: Callable[[Loop], None]
@@ -52,11 +52,11 @@ class Loop:
         self._last = monotonic()
 
     def beat(self) -> None:
-        """Say that the loop has come round."""
+        """Report that the loop runs."""
         self._last = self._monotonic()
 
     def close(self) -> None:
-        """Say that the loop has ended because it should."""
+        """Report that the loop has ended as intended."""
         self._forget(self)
 
     def check(self) -> Check:
@@ -71,7 +71,7 @@ class Health:
     """The checks of one program.
 
     Args:
-        monotonic: seconds on a clock that never goes back (for tests).
+        monotonic: seconds on a monotonic clock (for tests).
     """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -81,10 +81,10 @@ class Health:
         self._needs: dict[str, Callable[[], bool]] = {}
 
     def loop(self, name: str, *, max_age: float) -> Loop:
-        """Register a loop for /livez; it counts as having beaten now.
+        """Register a loop for /livez. Registration counts as a beat.
 
         Args:
-            name: what the answer calls it.
+            name: its name in the response.
             max_age: seconds without a beat after which the process should be restarted.
         """
         made = Loop(name, max_age, self._monotonic, self._loops.remove)
@@ -92,7 +92,7 @@ class Health:
         return made
 
     async def beat(self) -> NoReturn:
-        """Show on /livez that the event loop turns, until cancelled."""
+        """Beat for the event loop on /livez until cancelled."""
         loop = self.loop("event loop", max_age=STUCK)
         while True:
             loop.beat()
@@ -106,8 +106,8 @@ class Health:
         """Register a condition for /readyz.
 
         Args:
-            name: what the answer calls it, as in ``cache of pods``.
-            fulfilled: cheap, and true once the program can do its work.
+            name: its name in the response, such as ``cache of pods``.
+            fulfilled: returns quickly whether the program can do its work.
         """
         self._needs[name] = fulfilled
 
@@ -130,15 +130,15 @@ class Health:
 
 @asynccontextmanager
 async def serve(health: Health, address: Address, *, registry: CollectorRegistry = REGISTRY) -> AsyncIterator[Address]:
-    """Serve these paths while the context lasts.
+    """Serve these paths until the end of the context.
 
     Args:
         health: the checks.
-        address: where to listen; port 0 means any free one.
+        address: the address to listen on; port 0 means any free one.
         registry: the metrics.
 
     Yields:
-        The address with the port that is listened on.
+        The address with the real port.
 
     Raises:
         HealthError: the address cannot be used.
@@ -154,7 +154,7 @@ async def serve(health: Health, address: Address, *, registry: CollectorRegistry
             serving = await stack.enter_async_context(http.serve(pages, address))
         except OSError as error:
             raise HealthError(
-                f"health address {address} cannot be listened on: {error.strerror or error}. "
+                f"health address {address} cannot be used: {error.strerror or error}. "
                 "Choose another with MOORAGE_HEALTH_ADDRESS (--health-address)"
             ) from error
         yield serving

@@ -1,4 +1,4 @@
-"""A very small HTTP server, for probes and scrapes: GET and HEAD, and one request for each connection."""
+"""A minimal HTTP server for probes and scrapes: GET and HEAD, one request per connection."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from . import compat
 from .parsing import Address
 
 MAX_HEAD = 16 << 10
-"""Bytes of a request."""
+"""Largest request in bytes."""
 PATIENCE = 10.0
-"""Seconds for a request to come, and for its answer to be taken."""
+"""Time limit, in seconds, for receiving a request and for sending its response."""
 
 _LINE = re.compile(rb"([A-Z]{1,20}) (/[!-~]*) HTTP/1\.[01]\r\n")
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What is answered.
+    """A response.
 
     Attributes:
-        body: all of it.
-        status: its code.
+        body: the whole body.
+        status: the status code.
         content_type: of the body.
     """
 
@@ -37,19 +37,19 @@ class Page:
 
 
 Pages = Mapping[str, Callable[[Mapping[str, list[str]]], Page]]
-"""By path: makes the page of a query; called for each request, in the event loop."""
+"""Path to a function that creates the page for a query. It is called for each request, in the event loop."""
 
 
 @asynccontextmanager
 async def serve(pages: Pages, address: Address) -> AsyncIterator[Address]:
-    """Serve pages while the context lasts.
+    """Serve pages until the end of the context.
 
     Args:
-        pages: what there is.
-        address: where to listen; port 0 means any free one.
+        pages: the pages.
+        address: the address to listen on; port 0 means any free one.
 
     Yields:
-        The address with the port that is listened on.
+        The address with the real port.
 
     Raises:
         OSError: the address cannot be used.
@@ -61,13 +61,13 @@ async def serve(pages: Pages, address: Address) -> AsyncIterator[Address]:
         try:
             async with asyncio.timeout(PATIENCE):
                 answer = _answer(await _head(reader), pages)
-                if not writer.is_closing():  # uvloop takes a write on a closed connection for a fault of ours
+                if not writer.is_closing():  # uvloop treats a write on a closed connection as a defect of the caller
                     writer.write(answer)
                 await writer.drain()
                 writer.close()
                 await writer.wait_closed()
         except (OSError, EOFError, TimeoutError):
-            pass  # whoever asked has gone, or does not get to the point
+            pass  # the client has gone, or is too slow
         finally:
             compat.abort(writer.transport)
             del meetings[asyncio.current_task()]

@@ -1,4 +1,4 @@
-"""API keys: read anew whenever one is needed, because a mounted Secret changes in place, and never shown."""
+"""API keys. A key is read each time it is needed, because a mounted Secret changes in place. It is never shown."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ FILE_VARIABLE = "MOORAGE_API_KEY_FILE"
 
 
 def check(key: Secret, source: str) -> Secret:
-    """The key, if it can be sent; it is kept out of all logs from now on.
+    """Return the key if it can be sent. All logs hide it from now on.
 
     Args:
-        key: as it was found.
-        source: where, for the message.
+        key: the key as it was read.
+        source: its origin, for the message.
 
     Raises:
-        SettingsError: it is no key; the message does not repeat it.
+        SettingsError: the text is not a key; the message does not contain it.
     """
     value = key.reveal()
     if not value or not (value.isascii() and value.isprintable()):
@@ -30,18 +30,18 @@ def check(key: Secret, source: str) -> Secret:
 
 
 def read(file: Path | None, key: Secret | None, otherwise: Secret | None = None) -> Secret | None:
-    """The key as it is at this moment.
+    """The current key.
 
     Args:
-        file: holds the key; wins when there is such a file.
-        key: the key itself, of ``MOORAGE_API_KEY``.
-        otherwise: the key that counts when neither gives one, of ``API_KEY``.
+        file: holds the key; overrides the others.
+        key: the key of ``MOORAGE_API_KEY``.
+        otherwise: the key of ``API_KEY``, used when neither of the others is set.
 
     Returns:
-        The key, or None when none is configured.
+        The key; None when none is configured.
 
     Raises:
-        SettingsError: the file cannot be read, or what was found is no key.
+        SettingsError: the file cannot be read, or its content is not a key.
     """
     if file is None:
         source, found = (VARIABLE, key) if key is not None else ("API_KEY", otherwise)

@@ -1,8 +1,8 @@
-"""Structured logs: one JSON object a line for programs, aligned lines for a person at a terminal.
+"""Structured logs: one JSON object per line for programs, aligned lines for a terminal.
 
-Messages are constant sentences, what varies is in fields (``logger.info("pod pinned", extra={"pod": key})``), so that
-a log can be searched by sentence. Credentials cannot get in: a ``Secret`` prints as ``***``, fields with a
-credential's name are masked, and the text of every key that was announced with ``hide`` is replaced wherever it occurs.
+Messages are constant sentences, and variable parts are fields (``logger.info("pod pinned", extra={"pod": key})``), so
+that logs can be searched by sentence. Credentials are hidden: a ``Secret`` prints as ``***``, fields with a
+credential's name are masked, and the text of every key that was passed to ``hide`` is replaced everywhere.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _careful = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def hide(secret: Secret) -> None:
-    """Replace this key by ``***`` in everything that is logged from now on, libraries' messages included."""
-    if len(secret.reveal()) >= 4:  # a shorter one would blot out ordinary words
+    """Replace this key by ``***`` in all later log lines, including those of libraries."""
+    if len(secret.reveal()) >= 4:  # a shorter key would hide ordinary words
         _hidden.add(secret.reveal())
 
 
@@ -40,7 +40,7 @@ def configure(level: str, style: str, stream: TextIO | None = None) -> None:
     Args:
         level: ``debug``, ``info``, ``warning`` or ``error``.
         style: ``json``, ``text``, or ``auto``: text on a terminal.
-        stream: where to; standard error by default.
+        stream: the stream; standard error by default.
     """
     out = stream or sys.stderr
     terminal = out.isatty()
@@ -57,7 +57,7 @@ def configure(level: str, style: str, stream: TextIO | None = None) -> None:
 
 
 def _gather_only_what_is_shown() -> None:
-    """Keep the library from looking up callers, threads, processes and tasks, which no line names (logging HOWTO)."""
+    """Keep logging from looking up callers, threads, processes and tasks, which no line shows (logging HOWTO)."""
     logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.logAsyncioTasks = False  # type: ignore[attr-defined]  # since Python 3.12
@@ -68,7 +68,7 @@ class JsonFormatter(logging.Formatter):
 
     def __init__(self) -> None:
         super().__init__()
-        import msgspec  # here, so that `moorage --help` need not load it
+        import msgspec  # imported here, so that `moorage --help` need not load it
 
         self._quick = msgspec.json.Encoder().encode
 
@@ -87,7 +87,7 @@ class JsonFormatter(logging.Formatter):
         return self._encode(entry)
 
     def _encode(self, entry: dict[str, Any]) -> str:
-        """In ASCII only: no line separator of Unicode splits the line, no lone surrogate breaks the stream."""
+        """ASCII only: no line separator of Unicode splits the line, and no lone surrogate breaks the stream."""
         try:
             line = self._quick(entry)  # a sixth of the time; each pinned pod has a line
         except (UnicodeEncodeError, OverflowError):
@@ -103,7 +103,7 @@ class TextFormatter(logging.Formatter):
         self._colours = colours
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line, followed by the stack when the root logs at debug."""
+        """One line, followed by the stack when the root logger logs at debug."""
         level = f"{record.levelname.lower():<8}"
         if self._colours:
             level = f"\x1b[{_COLOURS.get(record.levelname, 0)}m{level}\x1b[0m"
@@ -128,7 +128,7 @@ def _second(since_1970: int) -> str:
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
-    """What was given as ``extra``; a field may not pose as the time, level, logger or message of the line."""
+    """The fields of ``extra``. A field cannot replace the time, level, logger or message of the line."""
     return {
         f"field_{name}" if name in _OWN else name: MASK if name.lower() in _CREDENTIALS else _clean(value)
         for name, value in vars(record).items()
@@ -144,7 +144,7 @@ def _clean(value: Any) -> Any:
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float):
-        return value if value - value == 0 else str(value)  # JSON knows no infinity
+        return value if value - value == 0 else str(value)  # JSON has no infinity
     if isinstance(value, Mapping):
         return {str(k): MASK if str(k).lower() in _CREDENTIALS else _clean(v) for k, v in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

@@ -1,4 +1,4 @@
-"""Text of settings to values; each function raises ValueError with what is wrong and how it should look."""
+"""Converts texts of settings into values. Each function raises ValueError with the problem and the expected form."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Address:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether this address cannot be anything but this machine itself."""
+        """Whether this address can only be this machine."""
         if _is_address(self.host):
             return ipaddress.ip_address(self.host).is_loopback
         return self.host == "localhost"
@@ -62,7 +62,10 @@ def subdomain(value: str) -> str:
 
 
 def host_names(value: str) -> tuple[str, ...]:
-    """DNS names and IP addresses, separated by commas; addresses in the one form that certificates are read in."""
+    """DNS names and IP addresses, separated by commas.
+
+    An address has the one form that certificates are compared by.
+    """
     found = tuple(_host_name(part.strip().lower()) for part in value.split(",") if part.strip())
     if not found:
         raise ValueError("it names nothing")
@@ -70,7 +73,7 @@ def host_names(value: str) -> tuple[str, ...]:
 
 
 def webhook_url(value: str) -> str:
-    """Where an API server reaches a webhook: HTTPS, a host, and the path that is served."""
+    """The URL of a webhook for the API server: HTTPS, a host, and the served path."""
     found = urlsplit(value)
     if found.scheme != "https" or not found.hostname or found.path != "/mutate" or found.query or found.fragment:
         raise ValueError("write https://HOST:PORT/mutate, like https://10.0.0.7:9444/mutate")
@@ -112,12 +115,12 @@ def seconds(value: str) -> float:
 
 
 def duration(value: str) -> float:
-    """Like ``seconds``, and none at all may be chosen: ``0s``."""
+    """Like ``seconds``, but zero is allowed: ``0s``."""
     return 0.0 if re.fullmatch(r"0(ms|s|m|h)?", value) else seconds(value)
 
 
 def whole(least: int, most: int) -> Callable[[str], int]:
-    """A whole number between two others, both included."""
+    """A whole number in a range, both ends included."""
 
     def parse(value: str) -> int:
         if not re.fullmatch(r"-?[0-9]{1,9}", value.strip()) or not least <= int(value) <= most:
@@ -128,7 +131,7 @@ def whole(least: int, most: int) -> Callable[[str], int]:
 
 
 def amount(value: str) -> float:
-    """A number from zero on, like ``7.0``."""
+    """A number from zero on, such as ``7.0``."""
     if not re.fullmatch(r"[0-9]{1,9}([.][0-9]{1,9})?", value.strip()):
         raise ValueError("write a number from 0 on, like 7.0")
     return float(value)
@@ -161,7 +164,7 @@ def _address(value: str) -> Address:
         try:
             ipaddress.IPv6Address(host.partition("%")[0])
         except ValueError as error:
-            raise ValueError("what stands in brackets is no IPv6 address; write it like [::1]:9443") from error
+            raise ValueError("the text in brackets is not an IPv6 address; write it like [::1]:9443") from error
     elif ":" in host:
         raise ValueError("put the IPv6 address in brackets, like [::1]:9443")
     elif not re.fullmatch(r"[A-Za-z0-9._-]*", host):
@@ -189,7 +192,7 @@ def pem_file(value: str) -> Path:
 
 
 def one_of(*choices: str) -> Callable[[str], str]:
-    """One of some words."""
+    """One of a set of words."""
 
     def parse(value: str) -> str:
         if value not in choices:

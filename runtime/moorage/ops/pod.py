@@ -1,4 +1,4 @@
-"""Whether this process runs in a cluster, where a kubelet brings its files: some of them later than the process."""
+"""Whether this process runs in a pod, where a kubelet may create some files after the process has started."""
 
 from __future__ import annotations
 

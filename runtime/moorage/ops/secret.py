@@ -1,4 +1,4 @@
-"""A value that may be used but never shown."""
+"""A value that is used and never shown."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import NoReturn
 
 
 class Secret:
-    """Holds a credential; whatever prints, formats, logs or pickles it gets ``***`` or an error.
+    """Holds a credential. Printing, formatting, logging or pickling it gives ``***`` or an error.
 
     Args:
-        value: the credential itself; surrounding white space (a file's last newline) is dropped.
+        value: the credential. Surrounding white space, such as a file's last newline, is dropped.
     """
 
     __slots__ = ("_value",)
@@ -18,7 +18,7 @@ class Secret:
         self._value = value.strip()
 
     def reveal(self) -> str:
-        """The credential, for the one place that sends it."""
+        """The credential, for the code that sends it."""
         return self._value
 
     def __bool__(self) -> bool:
@@ -28,7 +28,7 @@ class Secret:
         return isinstance(other, Secret) and self._value == other._value
 
     def __hash__(self) -> int:
-        return hash(Secret)  # equal secrets hash alike, and nothing of the value gets out
+        return hash(Secret)  # equal secrets have equal hashes, and the hash does not reveal the value
 
     def __repr__(self) -> str:
         return "***"
@@ -39,4 +39,4 @@ class Secret:
         return format("***", spec)
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a secret is not pickled: it would be readable in what is written")
+        raise TypeError("a secret is not pickled: the result would contain it")

@@ -1,4 +1,4 @@
-"""The version of this software, as it is installed."""
+"""The installed version of this software."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import cache
 
 @cache
 def version() -> str:
-    """For people, and for the planner's log of who is connected."""
-    from importlib import metadata  # takes a moment to load
+    """Shown to people, and logged by the planner for each connected pinner."""
+    from importlib import metadata  # importlib.metadata takes a moment to load
 
     return metadata.version("moorage")

@@ -1,4 +1,4 @@
-"""The pinning protocol as typed messages; the generated code stays inside."""
+"""The pinning protocol as typed messages. The generated code is internal."""
 
 from .messages import (
     Ack,

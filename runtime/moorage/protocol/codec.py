@@ -1,6 +1,6 @@
-"""Wire format to typed messages and back: the only module that sees generated code.
+"""Encodes and decodes the messages of the protocol. No other module uses the generated code.
 
-Reading is strict where leaving something out could do harm (an instruction) and lenient where it could not.
+Decoding is strict where a skipped field could do harm (instructions), and lenient elsewhere.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ from .reasons import ReasonCode
 from .wire import ProtocolError, from_timestamp, need, parse, refuse_unknown, text, to_duration, to_timestamp
 
 MAX_INSTRUCTION = 1 << 20
-"""Bytes of one instruction: what it asks for must fit into one NodeReservation, and etcd takes 1.5 MiB."""
+"""Largest instruction in bytes. Its content must fit into one NodeReservation, and etcd accepts 1.5 MiB."""
 MAX_ID = 128
 MAX_TEXT = 253
 MAX_SENTENCE = 4096
 MAX_SHORTFALLS = 32
 MAX_SLOTS = 1000
-_MAX_POD_SENTENCE = 512  # times 1000 pods stays well below the 4 MiB that a gRPC server takes
+_MAX_POD_SENTENCE = 512  # times 1000 pods, this is well below the 4 MiB that a gRPC server accepts
 
 _REASONS = {code.number: code for code in ReasonCode}
 _OUTCOMES = {getattr(pb, f"OUTCOME_{outcome.name}"): outcome for outcome in Outcome}
@@ -58,11 +58,11 @@ _WEBHOOKS = {getattr(pb, f"WEBHOOK_{webhook.name}"): webhook for webhook in Webh
 _STATES = {getattr(pb, f"NODE_STATE_{state.name}"): state for state in NodeState}
 
 
-# --- what a client says ---
+# --- messages of a client ---
 
 
 def encode_request(message: ClientMessage) -> bytes:
-    """Bytes of a Hello, of Acks or of NodeReports; sentences that are too long are cut."""
+    """Encode a Hello, Acks or NodeReports. Sentences that are too long are cut."""
     match message:
         case Hello():
             hello = pb.Hello(
@@ -95,10 +95,10 @@ def _ack_pb(ack: Ack) -> pb.Ack:
 
 
 def decode_request(data: bytes) -> ClientMessage | None:
-    """Read what a client says; None for a kind of message that is not known here.
+    """Decode a client's message; None for an unknown kind of message.
 
     Raises:
-        ProtocolError: it cannot be read.
+        ProtocolError: the message cannot be decoded.
     """
     message = parse(pb.StreamRequest, data)
     match message.WhichOneof("message"):
@@ -164,7 +164,7 @@ def _slot_report_pb(slot: SlotReport) -> pb.SlotReport:
 
 def _report(report: pb.NodeReport, path: str) -> NodeReport:
     need(1 <= len(report.node) <= MAX_TEXT, f"{path}.node", f"must have 1 to {MAX_TEXT} characters")
-    need(len(report.slots) <= MAX_SLOTS, f"{path}.slots", f"{len(report.slots)}, at most {MAX_SLOTS} are taken")
+    need(len(report.slots) <= MAX_SLOTS, f"{path}.slots", f"{len(report.slots)}, at most {MAX_SLOTS} are accepted")
     return NodeReport(
         node=report.node,
         state=_STATES.get(report.state, NodeState.UNSPECIFIED),
@@ -181,11 +181,11 @@ def _slot_report(slot: pb.SlotReport) -> SlotReport:
     return SlotReport(_owner(slot.owner), slot.count, *filled, slot.reason[:_MAX_POD_SENTENCE])
 
 
-# --- what a server says ---
+# --- messages of a server ---
 
 
 def encode_response(message: ServerMessage) -> bytes:
-    """Bytes of a Welcome, an Instruction, a SnapshotEnd or a Heartbeat."""
+    """Encode a Welcome, an Instruction, a SnapshotEnd or a Heartbeat."""
     match message:
         case Welcome():
             welcome = pb.Welcome(
@@ -206,9 +206,9 @@ def encode_response(message: ServerMessage) -> bytes:
 
 
 def encode_action(action: Action) -> bytes:
-    """The bytes of an action alone, the same for the same action on every machine and in every later version.
+    """Encode an action. The bytes of an action are the same on every machine and in every later version.
 
-    Fields at their defaults are not written (proto3), so a field that a later version adds changes nothing.
+    Fields with default values are not written (proto3), so a field of a later version changes nothing.
     """
     message = pb.Instruction()
     _set_action(message, action)
@@ -216,13 +216,13 @@ def encode_action(action: Action) -> bytes:
 
 
 def decode_response(data: bytes) -> ServerMessage | None:
-    """Read what a server says; None for a kind of message that is not known here.
+    """Decode a server's message; None for an unknown kind of message.
 
-    The action of an instruction is read, not judged: see ``validate``.
+    The action of an instruction is decoded, not checked: see ``validate``.
 
     Raises:
-        ProtocolError: it cannot be read; of an instruction the error carries id and position as far as possible, so
-            that it can be refused by name.
+        ProtocolError: the message cannot be decoded. For an instruction the error carries id and position as far as
+            possible, so that it can be refused by name.
     """
     message = parse(pb.StreamResponse, data)
     match message.WhichOneof("message"):
@@ -245,11 +245,11 @@ def decode_response(data: bytes) -> ServerMessage | None:
 
 def _instruction(instruction: pb.Instruction, size: int) -> Instruction:
     position = _position(instruction.position, "instruction.position")
-    # As much of the id as an acknowledgement may carry: enough to find the culprit.
+    # The part of the id that fits into an acknowledgement, to identify the instruction.
     known = instruction.id[:MAX_ID]
     try:
         if size > MAX_INSTRUCTION:
-            sentence = f"{size} bytes, at most {MAX_INSTRUCTION} are taken"
+            sentence = f"{size} bytes, at most {MAX_INSTRUCTION} are accepted"
             raise ProtocolError(ReasonCode.TOO_LARGE, "instruction", sentence)
         refuse_unknown(instruction, "instruction")
         need(1 <= len(instruction.id) <= MAX_ID, "instruction.id", f"must have 1 to {MAX_ID} characters")
@@ -395,13 +395,16 @@ def _position_pb(position: Position) -> pb.Position:
 
 
 def _outcome(number: int, field: str) -> Outcome:
-    """A newer pinner may know more outcomes; which of them are final is not known here, so another is waited for."""
+    """A newer pinner may send other outcomes.
+
+    Whether one is final is unknown, so the next acknowledgement is awaited.
+    """
     need(number > 0, field, f"{number} is not an outcome")
     return _OUTCOMES.get(number, Outcome.ACCEPTED)
 
 
 def _reason(number: int) -> ReasonCode:
-    """A newer pinner may have reasons that are not known here; its sentence says what it means."""
+    """A newer pinner may send unknown reasons. Its sentence explains them."""
     return _REASONS.get(number, ReasonCode.INTERNAL)
 
 

@@ -1,9 +1,9 @@
-"""What planner and pinner say to each other, as plain immutable types: the wire format stays in ``codec``.
+"""The messages between planner and pinner as immutable types. ``codec`` has the wire format.
 
-Client to server: ``Hello``, then one ``Ack`` or more per instruction, several at a time in ``Acks``, and how it stands
-with nodes in ``NodeReports``. Server to client: ``Welcome``, ``Instruction``, ``SnapshotEnd``, ``Heartbeat``. Delivery
-is at least once and effects are idempotent: the same instruction id always means the same intent, so whoever receives
-one again answers with what is the case now.
+Client to server: ``Hello``, then at least one ``Ack`` per instruction, batched in ``Acks``, and the state of nodes in
+``NodeReports``. Server to client: ``Welcome``, ``Instruction``, ``SnapshotEnd``, ``Heartbeat``. Delivery is at least
+once, and effects are idempotent: the same instruction id always means the same intent. A receiver acknowledges a
+repeated instruction with the current state.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ Quantities: TypeAlias = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True, order=True)
 class Position:
-    """A place in the stream; positions are ordered, and the next instruction of an epoch has the next sequence.
+    """A position in the stream. Positions are ordered. The next instruction of an epoch has the next sequence.
 
     Attributes:
-        epoch: the planner's start or reload, in milliseconds since 1970; a smaller one is stale, 0 precedes all.
-        sequence: number of the instruction within its epoch, from 1 without gaps; 0 is before the first.
+        epoch: the planner's start or reload, in milliseconds since 1970. A smaller one is outdated; 0 precedes all.
+        sequence: the number of the instruction within its epoch, from 1 without gaps; 0 is before the first.
     """
 
     epoch: int = 0
@@ -37,18 +37,18 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """A node as it will be: everything the real node must have.
+    """The properties that a node will have.
 
     Attributes:
         name: the Node's name, an RFC 1123 subdomain.
-        allocatable: what pods may use in total; ``pods`` (pieces) belongs to it.
-        labels: all labels the node will have, custom ones included.
-        taints: taints that every pinned pod is checked against.
-        startup_taints: taints that go away while the node starts; never checked.
-        provider_id: the instance (``aws:///zone/i-0123``); empty when it is not known yet.
+        allocatable: the allocatable resources of the node, including ``pods`` (pieces).
+        labels: all labels of the node, including custom ones.
+        taints: taints that every pinned pod must tolerate.
+        startup_taints: taints that are removed while the node starts; never checked.
+        provider_id: the instance (``aws:///zone/i-0123``); empty while it is unknown.
         profile: provider profile (``generic``, ``aws``, ``gcp``, ``azure``, ``late``); empty: the pinner's default.
         node_claim: of profile ``late``: Karpenter's NodeClaim that owns the Node.
-        match_labels: of profile ``late``: labels by which the Node is known when it registers.
+        match_labels: of profile ``late``: labels that identify the Node when it registers.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Promise:
 
 @dataclass(frozen=True, slots=True, order=True)
 class PodRef:
-    """One pod; the uid says which of all pods that ever bore the name."""
+    """One pod. The uid tells it from earlier pods of the same name."""
 
     namespace: str
     name: str
@@ -77,7 +77,10 @@ class PodRef:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Owner:
-    """The top controller of pods (the Deployment, not its ReplicaSet); an empty uid means any of that name."""
+    """The top-level controller of pods (the Deployment, not its ReplicaSet).
+
+    An empty uid means any controller of that name.
+    """
 
     kind: str
     namespace: str
@@ -90,9 +93,9 @@ class Slot:
     """Room for pods that do not exist yet.
 
     Attributes:
-        owner: the top controller whose pods may fill it; any revision of it that fits.
-        requests: what one such pod requests.
-        count: how many pods are expected.
+        owner: the top-level controller of the pods. Any revision that fits is accepted.
+        requests: the requests of one such pod.
+        count: the number of expected pods.
     """
 
     owner: Owner
@@ -102,19 +105,19 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class CreatePlaceholder:
-    """Promise a node: create its placeholder and keep it until the real node joins or the deadline passes."""
+    """Promise a node: create its placeholder, and keep it until the real node joins or the deadline passes."""
 
     promise: Promise
 
     @property
     def node(self) -> str:
-        """The node concerned."""
+        """The name of the node."""
         return self.promise.name
 
 
 @dataclass(frozen=True, slots=True)
 class DeletePlaceholder:
-    """The node will not come: delete its pinned pods and its placeholder; a node that has a kubelet is left alone."""
+    """The node does not come: delete its pinned pods and its placeholder. A node with a kubelet is not deleted."""
 
     node: str
 
@@ -129,7 +132,7 @@ class PinPods:
 
 @dataclass(frozen=True, slots=True)
 class ExpectPods:
-    """Hold these slots on the node for pods to come, until the deadline. A later instruction replaces all slots."""
+    """Hold these slots on the node for later pods, until the deadline. A later instruction replaces all slots."""
 
     node: str
     slots: tuple[Slot, ...]
@@ -137,7 +140,7 @@ class ExpectPods:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Expect and hold nothing more on the node; pods already bound stay, a placeholder without pods goes."""
+    """Expect no more pods on the node. Bound pods stay. A placeholder without pods is deleted."""
 
     node: str
 
@@ -147,15 +150,15 @@ Action: TypeAlias = CreatePlaceholder | DeletePlaceholder | PinPods | ExpectPods
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """One thing to do for one node.
+    """One action for one node.
 
     Attributes:
         id: idempotency key; the same id always means the same action.
-        position: where it stands in the stream.
-        issued: when the planner decided it, UTC.
-        deadline: after this moment of the API server's time it is not begun or continued any more, UTC.
-        action: what to do.
-        plan: name of the plan it belongs to, for people.
+        position: its position in the stream.
+        issued: when the planner issued it, UTC.
+        deadline: the pinner does not start or continue it after this moment of the API server's time, UTC.
+        action: the action.
+        plan: the name of its plan, for people.
     """
 
     id: str
@@ -167,38 +170,38 @@ class Instruction:
 
     @property
     def node(self) -> str:
-        """The node concerned."""
+        """The name of the node."""
         return self.action.node
 
 
 class Outcome(enum.Enum):
-    """How far an instruction, or one pod of it, has come; only ACCEPTED is followed by another acknowledgement."""
+    """The progress of an instruction, or of one of its pods. Only ACCEPTED is followed by another acknowledgement."""
 
     ACCEPTED = "accepted"
-    """The intent is stored in a NodeReservation: it survives everything."""
+    """The intent is stored in a NodeReservation, and survives a restart."""
     APPLIED = "applied"
-    """The cluster is as the instruction says, for every part of it."""
+    """The cluster is in the state that the instruction asks for, in every part."""
     REJECTED = "rejected"
-    """It must not be done as it stands (see the reason): sending it again gives the same answer."""
+    """The instruction must not be carried out as it is (see the reason). Sending it again gives the same result."""
     FAILED = "failed"
-    """It was right and could not be done in time; parts may have been done (see the pods)."""
+    """The instruction was valid and could not be carried out in time. Parts of it may be done (see the pods)."""
 
     @property
     def final(self) -> bool:
-        """Whether nothing more is said about it."""
+        """Whether no more acknowledgements follow."""
         return self is not Outcome.ACCEPTED
 
 
 @dataclass(frozen=True, slots=True)
 class PodResult:
-    """What became of one pod of a PinPods.
+    """The result of one pod of a PinPods.
 
     Attributes:
-        pod: as the instruction named it.
-        outcome: of this pod alone.
+        pod: the pod as in the instruction.
+        outcome: the result of this pod.
         reason: OK when applied.
-        sentence: for people, with the particulars; empty stands for the reason's own sentence.
-        node: where the pod is bound, empty when it is not or when that is unknown.
+        sentence: details for people. Empty stands for the reason's own sentence.
+        node: the node that the pod is bound to; empty when it is not bound or that is unknown.
     """
 
     pod: PodRef
@@ -210,17 +213,17 @@ class PodResult:
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """What became of an instruction.
+    """The result of an instruction.
 
-    A PinPods is APPLIED when every pod is, else REJECTED when a pod was, else FAILED; ``pods`` tells which.
+    A PinPods is APPLIED when every pod is, else REJECTED when a pod was, else FAILED. ``pods`` has the details.
 
     Attributes:
         instruction_id: the instruction.
-        position: its place in the stream.
-        outcome: how far it has come.
+        position: its position in the stream.
+        outcome: its progress.
         reason: OK when accepted or applied.
-        sentence: for people, with the particulars; empty stands for the reason's own sentence.
-        pods: of a PinPods, one result per pod that has one.
+        sentence: details for people. Empty stands for the reason's own sentence.
+        pods: of a PinPods, the results of its pods.
     """
 
     instruction_id: str
@@ -232,44 +235,44 @@ class Ack:
 
     @property
     def text(self) -> str:
-        """The sentence, or the reason's own when there is none."""
+        """The sentence, or the reason's own when it is empty."""
         return self.sentence or self.reason.sentence
 
 
 @dataclass(frozen=True, slots=True)
 class Acks:
-    """Acknowledgements that have come up together, in the order in which they were given."""
+    """Acknowledgements that are sent together, in order."""
 
     acks: tuple[Ack, ...]
 
 
 class NodeState(enum.Enum):
-    """How far a node has come."""
+    """The state of a node."""
 
     UNSPECIFIED = "unspecified"
-    """The other side knows more states than we do."""
+    """A state that this version does not know."""
     PENDING = "pending"
     """The placeholder is to be created."""
     PLACEHOLDER = "placeholder"
-    """The placeholder is there, the machine is waited for."""
+    """The placeholder exists, and the machine is awaited."""
     JOINING = "joining"
-    """A kubelet has joined, and the node is not Ready, or its last pods are being bound."""
+    """A kubelet has joined. The node is not Ready, or its last pods are being bound."""
     PREPARING = "preparing"
-    """Ready, and more pods are expected."""
+    """The node is Ready, and more pods are expected."""
     READY = "ready"
-    """Ready, and no more pods are expected."""
+    """The node is Ready, and no more pods are expected."""
     FOREIGN = "foreign"
-    """The Node is a machine's without a mark of ours, and is left alone."""
+    """The Node has a kubelet and no mark of ours. It is not changed."""
     FAILING = "failing"
-    """It comes to nothing, and is being cleaned up."""
+    """The promise has failed, and is being cleaned up."""
     STOPPED = "stopped"
-    """Nothing is done for it; the sentence says what must be repaired."""
+    """The pinner does nothing for the node. The sentence says what must be repaired."""
     GONE = "gone"
-    """There is no intent for it any more."""
+    """There is no intent for the node any more."""
 
     @property
     def usable(self) -> bool:
-        """Whether the node is Ready and takes pods."""
+        """Whether the node is Ready and accepts pods."""
         return self in (NodeState.PREPARING, NodeState.READY)
 
     @property
@@ -280,15 +283,15 @@ class NodeState(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class SlotReport:
-    """Pods of one controller that are expected on a node, and what has come of it.
+    """Pods of one controller that are expected on a node, and their results.
 
     Attributes:
-        owner: whose.
-        count: how many are expected in all.
-        webhook: how many of them were pinned as they were created.
-        binding: how many were bound by the pinner.
-        scheduler: how many the scheduler has put there.
-        reason: why one of these was left to the scheduler; may be empty.
+        owner: the controller.
+        count: the number of expected pods.
+        webhook: how many of them the webhook has pinned.
+        binding: how many of them the pinner has bound.
+        scheduler: how many of them the scheduler has placed there.
+        reason: why one of them was left to the scheduler; may be empty.
     """
 
     owner: Owner
@@ -300,22 +303,22 @@ class SlotReport:
 
     @property
     def left(self) -> int:
-        """How many are still to come."""
+        """The number of pods that have not come yet."""
         return self.count - self.webhook - self.binding - self.scheduler
 
 
 @dataclass(frozen=True, slots=True)
 class NodeReport:
-    """How it stands with one node.
+    """The state of one node.
 
     Attributes:
-        node: its name.
-        state: how far it has come.
-        node_uid: uid of the Node; empty while there is none.
+        node: the name of the node.
+        state: the state.
+        node_uid: the uid of the Node; empty while there is none.
         sentence: for people.
-        shortfalls: what the machine offers less or other than promised.
-        slots: what is expected on it.
-        position: of the newest instruction, pins apart, that had changed the intent when this was said.
+        shortfalls: where the machine differs from the promise.
+        slots: the pods that are expected on it.
+        position: the newest instruction, pins not counted, that had changed the intent at the time of the report.
     """
 
     node: str
@@ -328,23 +331,23 @@ class NodeReport:
 
 
 class Webhook(enum.Enum):
-    """Whether the API server asks the pinner about pods that are created."""
+    """Whether the API server calls the pinner's webhook for new pods."""
 
     UNSPECIFIED = "unspecified"
-    """The pinner has no webhook, or says more than we know."""
+    """The pinner has no webhook, or sends a state that this version does not know."""
     IDLE = "idle"
-    """It has one, and the API server is not told to ask: nothing is expected, or that could not be done yet."""
+    """There is a webhook, and the API server does not call it: no pods are expected, or it is not configured yet."""
     SERVING = "serving"
-    """The API server is told to ask."""
+    """The API server calls the webhook."""
 
 
 @dataclass(frozen=True, slots=True)
 class NodeReports:
-    """How it stands with some nodes.
+    """The states of some nodes.
 
     Attributes:
-        reports: each replaces what was said of the same node before.
-        webhook: whether pods are pinned while they are created, now.
+        reports: each replaces the earlier report of the same node.
+        webhook: whether the webhook pins pods now.
     """
 
     reports: tuple[NodeReport, ...] = ()
@@ -357,11 +360,11 @@ class Hello:
 
     Attributes:
         cluster_id: the cluster (uid of its ``kube-system`` namespace).
-        replica: who speaks, for logs (the pod's name).
-        version: of the software.
-        position: up to where everything was received; ``Position()`` asks for a snapshot.
-        window: how many instructions may be without any acknowledgement at a time; 0 leaves it to the server.
-        probe: whether nothing but a Welcome is wanted, and nobody is to be counted as a pinner.
+        replica: the name of the pinner's pod, for logs.
+        version: the version of the pinner.
+        position: the position up to which everything was received. ``Position()`` requests a snapshot.
+        window: how many instructions may be unacknowledged at a time; 0 leaves it to the server.
+        probe: whether the client only wants a Welcome and does not count as a pinner.
     """
 
     cluster_id: str
@@ -377,10 +380,10 @@ class Welcome:
     """The first message of a server.
 
     Attributes:
-        position: the stream goes on after this position; sequence 0 means from the start of the epoch.
-        snapshot: True when all instructions that are not finally acknowledged follow, then a SnapshotEnd.
-        plan: name of what is served, for people.
-        heartbeat: seconds after which at the latest the server says something.
+        position: the stream continues after this position. Sequence 0 means the start of the epoch.
+        snapshot: True when all instructions without a final acknowledgement follow, then a SnapshotEnd.
+        plan: the name of the plan, for people.
+        heartbeat: the server sends a message at least once in this many seconds.
     """
 
     position: Position
@@ -391,11 +394,11 @@ class Welcome:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotEnd:
-    """The snapshot is complete up to here. What it did not mention is *not* to be deleted.
+    """The snapshot is complete. Anything that it did not contain is *not* to be deleted.
 
     Attributes:
-        position: from here on sequences have no gaps.
-        instructions: how many the snapshot had.
+        position: after this position, sequences have no gaps.
+        instructions: the number of instructions in the snapshot.
     """
 
     position: Position
@@ -407,8 +410,9 @@ class Heartbeat:
     """The server is alive.
 
     Attributes:
-        position: that of the last instruction sent on this stream.
-        acknowledged: how many acknowledgements the server has received on this stream; they need not be kept.
+        position: the position of the last instruction that was sent on this stream.
+        acknowledged: the number of acknowledgements that the server has received on this stream. They may be lost in a
+            restart.
     """
 
     position: Position

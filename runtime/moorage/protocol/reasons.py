@@ -1,4 +1,4 @@
-"""Why an instruction, or one pod of it, was not carried out: one enumeration for protocol, logs, Events and docs."""
+"""Why an instruction, or one of its pods, was not carried out: one enumeration for protocol, logs, Events and docs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class _Meaning(NamedTuple):
-    """What one code stands for; the number is its number on the wire and never changes."""
+    """The meaning of one code. Its number on the wire never changes."""
 
     number: int
     sentence: str
@@ -16,7 +16,7 @@ class _Meaning(NamedTuple):
 
 
 class ReasonCode(enum.Enum):
-    """A reason. ``number`` is the wire's, ``sentence`` for people, ``when`` and ``advice`` for the reference page."""
+    """A reason: ``number`` on the wire, ``sentence`` for people, ``when`` and ``advice`` for the reference page."""
 
     OK = _Meaning(1, "done", "The instruction was accepted or applied.", "Nothing.")
     # The instruction itself
@@ -237,7 +237,7 @@ class ReasonCode(enum.Enum):
         "It tried and failed each time; what is asked of the node may have been taken by others.",
         "Leave the pod to the scheduler, or plan it anew.",
     )
-    # The way there
+    # The API server and the pinner
     API_UNAVAILABLE = _Meaning(
         80,
         "the API server could not be reached in time",
@@ -276,15 +276,15 @@ class ReasonCode(enum.Enum):
 
     @property
     def sentence(self) -> str:
-        """What it says to people."""
+        """The sentence for people."""
         return self.value.sentence
 
     @property
     def when(self) -> str:
-        """When it is given."""
+        """When the reason is given."""
         return self.value.when
 
     @property
     def advice(self) -> str:
-        """What a planner, or the person behind it, does about it."""
+        """What the planner or its user can do."""
         return self.value.advice

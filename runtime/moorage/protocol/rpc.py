@@ -1,6 +1,6 @@
-"""How the protocol travels over gRPC: method, limits and keepalive, the same on both sides.
+"""The protocol over gRPC: method, limits and keepalive, the same on both sides.
 
-Messages cross as bytes, so that one that is too large or cannot be read is refused by name instead of ending the call.
+Messages are passed as bytes, so that an invalid or too large one is refused by name and does not end the call.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 
-# gRPC writes lines and stacks of its own, also for streams that just end; every failure reaches us as a status anyway.
+# gRPC logs lines and stacks of its own, even for streams that just end. Every failure reaches us as a status anyway.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 logging.getLogger("grpc").setLevel(logging.CRITICAL)
 
@@ -21,24 +21,24 @@ PATH = f"/{SERVICE}/{METHOD}"
 API_KEY = "authorization"
 """Metadata key; the value is ``Bearer <key>``."""
 API_KEY_PLAIN = "x-api-key"
-"""Metadata key that a server takes as well; the value is the key."""
+"""Metadata key that a server accepts too; the value is the key."""
 
 HEARTBEAT = 10.0
-"""Seconds between two signs of life of a server; the protocol allows 15."""
+"""Seconds between two heartbeats of a server. The protocol allows 15."""
 
 MAX_RESPONSE = 32 << 20
-"""Bytes at which a client ends the call; instructions above ``codec.MAX_INSTRUCTION`` are refused by name before."""
+"""Bytes at which a client ends the call. Instructions above ``codec.MAX_INSTRUCTION`` are refused by name before."""
 MAX_REQUEST = 4 << 20
 
 _PING_SECONDS = 30
 _PING_TIMEOUT_SECONDS = 10
-_LEAST_PING_SECONDS = 10  # a server that is pinged more often says GOAWAY; well below the clients' interval
+_LEAST_PING_SECONDS = 10  # well below the clients' interval: a server that is pinged more often sends GOAWAY
 
 Options = list[tuple[str, int]]
 
 
 def client_options(*, loopback: bool) -> Options:
-    """Channel options: a dead connection is noticed within 40 s, and reconnecting is ours alone."""
+    """Channel options: a dead connection is noticed within 40 s, and reconnecting is done by our own code."""
     return [
         ("grpc.keepalive_time_ms", _PING_SECONDS * 1000),
         ("grpc.keepalive_timeout_ms", _PING_TIMEOUT_SECONDS * 1000),
@@ -47,14 +47,14 @@ def client_options(*, loopback: bool) -> Options:
         ("grpc.max_receive_message_length", MAX_RESPONSE),
         ("grpc.max_send_message_length", MAX_REQUEST),
         ("grpc.enable_retries", 0),
-        # Each attempt stands alone: a shared subchannel would add its own back-off to ours, and old credentials.
+        # Each attempt has its own subchannel: a shared one would add its back-off to ours, and keep old credentials.
         ("grpc.use_local_subchannel_pool", 1),
         ("grpc.enable_http_proxy", 0 if loopback else 1),
     ]
 
 
 def server_options() -> Options:
-    """Server options that go with the clients' pings."""
+    """Server options that match the clients' pings."""
     return [
         ("grpc.keepalive_time_ms", _PING_SECONDS * 1000),
         ("grpc.keepalive_timeout_ms", _PING_TIMEOUT_SECONDS * 1000),
@@ -62,7 +62,7 @@ def server_options() -> Options:
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.max_receive_message_length", MAX_REQUEST),
         ("grpc.max_send_message_length", MAX_RESPONSE),
-        ("grpc.so_reuseport", 0),  # a second planner on the same port is an error, not a lottery
+        ("grpc.so_reuseport", 0),  # a second planner on the same port must be an error
     ]
 
 

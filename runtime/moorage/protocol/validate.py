@@ -1,8 +1,8 @@
-"""Whether an action can be carried out at all, whatever the cluster looks like: names, quantities, labels, sizes.
+"""Validates an action without the cluster: names, quantities, labels, sizes.
 
-Shared by the pinner, which refuses such an instruction before it touches anything, and by plan files, which name the
-line. The rules are those of kube-apiserver (apimachinery/pkg/util/validation, core/validation), so that nothing passes
-here that the API server refuses; limits on sizes and absurd values are ours.
+The pinner refuses an invalid instruction before it changes anything, and plan files name the line. The rules are those
+of kube-apiserver (apimachinery/pkg/util/validation, core/validation), so that the API server accepts everything that is
+valid here. Limits on sizes and absurd values are our own.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from .messages import Action, CreatePlaceholder, ExpectPods, PinPods, PodRef, Pr
 from .reasons import ReasonCode
 
 MAX_PODS = 1000
-"""Pods of one PinPods, slots of one ExpectPods."""
+"""The largest number of pods in a PinPods, and of slots in an ExpectPods."""
 MAX_COUNT = 10_000
-"""Pods that one slot may expect."""
+"""The largest number of pods of one slot."""
 MAX_RESOURCES = 64
 MAX_LABELS = 256
 MAX_TAINTS = 64
 MAX_MATCHED = 64
 LATE = "late"
-"""The profile of nodes whose machines bring their own Node."""
+"""The profile of nodes whose machines create their own Node."""
 MAX_PROVIDER_ID = 1024
 MAX_UID = 128
 
@@ -45,7 +45,7 @@ Path = tuple[str | int, ...]
 
 
 class Problem(NamedTuple):
-    """What is wrong, and where: keys and indexes from the action down, in the words of plan files."""
+    """A problem and its path: keys and indexes below the action, in the words of plan files."""
 
     reason: ReasonCode
     path: Path
@@ -57,7 +57,7 @@ class Problem(NamedTuple):
 
 
 def dotted(path: Path) -> str:
-    """A path as people write it: ``pods[3].uid``; keys with dots or slashes in brackets."""
+    """A path as users write it: ``pods[3].uid``. Keys with dots or slashes are in brackets."""
     text = ""
     for part in path:
         plain = isinstance(part, str) and part.replace("_", "").isalnum()
@@ -66,7 +66,7 @@ def dotted(path: Path) -> str:
 
 
 def problems(action: Action) -> Iterator[Problem]:
-    """Everything that is wrong with an action, most telling first; none when it can be carried out."""
+    """All problems of an action, the most important one first; none when it is valid."""
     match action:
         case CreatePlaceholder(promise):
             yield from _below(promise_problems(promise), "promise")
@@ -81,7 +81,7 @@ def problems(action: Action) -> Iterator[Problem]:
 
 
 def promise_problems(promise: Promise) -> Iterator[Problem]:
-    """Everything that is wrong with a promised node; paths are those of a node in a plan file."""
+    """All problems of a promised node. Paths are those of a node in a plan file."""
     yield from _node(promise.name, "name")
     yield from quantity_problems(promise.allocatable, "allocatable", needed=_NEEDED)
     yield from _labels(promise.labels)
@@ -94,7 +94,7 @@ def promise_problems(promise: Promise) -> Iterator[Problem]:
 
 
 def subdomain_problem(text: str) -> str:
-    """Why a text is no RFC 1123 subdomain (names of Nodes and pods); empty when it is one."""
+    """Why a text is not an RFC 1123 subdomain (names of Nodes and pods); empty when it is one."""
     if not text:
         return "is empty"
     if len(text) > 253:
@@ -106,14 +106,14 @@ def subdomain_problem(text: str) -> str:
 
 
 def namespace_problem(text: str) -> str:
-    """Why a text is no name of a namespace; empty when it is one."""
+    """Why a text is not the name of a namespace; empty when it is one."""
     if not _LABEL.fullmatch(text) or len(text) > 63:
         return f"{_shown(text)} is not a namespace (at most 63 lower-case letters, digits and '-')"
     return ""
 
 
 def label_key_problem(text: str) -> str:
-    """Why a text is no key of a label or taint; empty when it is one."""
+    """Why a text is not the key of a label or taint; empty when it is one."""
     prefix, slash, name = text.rpartition("/")
     if slash and subdomain_problem(prefix):
         return f"the part of {_shown(text)} before '/' is not a DNS subdomain"
@@ -123,27 +123,27 @@ def label_key_problem(text: str) -> str:
 
 
 def role_label_problem(key: str) -> str:
-    """Why nobody may promise a label of this key for a node; empty when one may.
+    """Why a label of this key must not be promised for a node; empty when it may be.
 
-    Such labels say what a machine is allowed to be; no kubelet may set them itself (NodeRestriction), and the admission
+    Such labels restrict what a machine may be. A kubelet may not set them itself (NodeRestriction), and the admission
     policy of the chart refuses them.
     """
     prefix = key.rpartition("/")[0]
     restricted = f".{prefix}".endswith(".node-restriction.kubernetes.io")
     if not (restricted or prefix == "node-role.kubernetes.io" or key == "kubernetes.io/role"):
         return ""
-    return f"{_shown(key)} says what a machine is allowed to be: leave it to whoever gives such labels to machines"
+    return f"{_shown(key)} restricts what a machine may be: only the cluster's administrator sets such labels"
 
 
 def label_value_problem(text: str) -> str:
-    """Why a text is no value of a label or taint; empty when it is one."""
+    """Why a text is not the value of a label or taint; empty when it is one."""
     if text and (not _NAME_PART.fullmatch(text) or len(text) > 63):
         return f"{_shown(text)} is not a value (at most 63 letters, digits, '-', '_' and '.')"
     return ""
 
 
 def quantity_problems(quantities: Mapping[str, str], where: str, *, needed: Sequence[str] = ()) -> Iterator[Problem]:
-    """What is wrong with resource names and quantities; ``needed`` ones must be there and more than 0."""
+    """The problems of resource names and quantities. The ``needed`` ones must exist and be more than 0."""
     if len(quantities) > MAX_RESOURCES:
         sentence = f"{len(quantities)} resources, at most {MAX_RESOURCES} are allowed"
         yield Problem(ReasonCode.TOO_LARGE, (where,), sentence)
@@ -198,7 +198,7 @@ def _labels(labels: Mapping[str, str]) -> Iterator[Problem]:
 
 
 def _selection(promise: Promise) -> Iterator[Problem]:
-    """What is wrong with how a late Node is known when it registers."""
+    """The problems of how a late Node is identified when it registers."""
     if promise.node_claim and (sentence := subdomain_problem(promise.node_claim)):
         yield Problem(ReasonCode.INVALID_METADATA, ("nodeClaim",), sentence)
     if len(promise.match_labels) > MAX_MATCHED:
@@ -213,15 +213,15 @@ def _selection(promise: Promise) -> Iterator[Problem]:
 
 
 def selection_problem(promise: Promise, profile: str) -> str:
-    """Why a promise does not say how its Node is known, or says so in vain; empty when all is well.
+    """Why the identification of a Node is missing or has no effect; empty when it is valid.
 
     Args:
-        promise: of the node.
-        profile: that is in force; empty while nobody knows which.
+        promise: the promise.
+        profile: the profile in effect; empty while it is unknown.
     """
     chosen = bool(promise.node_claim or promise.match_labels)
     if profile == LATE and not (chosen or promise.provider_id):
-        return f"{LATE} wants to know the Node when it registers: give providerID, nodeClaim or matchLabels"
+        return f"{LATE} must identify the Node when it registers: give providerID, nodeClaim or matchLabels"
     if profile not in ("", LATE) and chosen:
         return f"nodeClaim and matchLabels are for profile {LATE}, not for {profile}"
     return ""
@@ -294,5 +294,5 @@ def _below(found: Iterator[Problem], *prefix: str | int) -> Iterator[Problem]:
 
 
 def _shown(text: str) -> str:
-    """A foreign text in quotes, shortened, control characters escaped."""
+    """A text from outside: quoted, shortened, control characters escaped."""
     return repr(text if len(text) <= 80 else text[:77] + "...")

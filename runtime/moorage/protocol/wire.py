@@ -1,4 +1,4 @@
-"""Parts of the wire format that know no message of ours: times, texts, and fields that nobody knows."""
+"""Helpers of the wire format that are independent of the messages: times, texts, unknown fields."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class ProtocolError(Exception):
-    """A message that is not what the protocol promises.
+    """A message violates the protocol.
 
     Attributes:
         reason: MALFORMED, UNKNOWN_FIELD or TOO_LARGE.
-        field: where, as in ``instruction.pin_pods.pods[3].uid``; empty for the message as a whole.
-        instruction_id: of an instruction, as far as it could be read.
-        position: of an instruction, as far as it could be read.
+        field: the path, as in ``instruction.pin_pods.pods[3].uid``; empty for the whole message.
+        instruction_id: the id of the instruction, as far as it was decoded.
+        position: the position of the instruction, as far as it was decoded.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class ProtocolError(Exception):
 
 
 def parse(kind: type[M], data: bytes) -> M:
-    """Read a message, or raise a ProtocolError that says it is none."""
+    """Parse a message. Raises ProtocolError when the bytes are not one."""
     message = kind()
     try:
         message.ParseFromString(data)
@@ -82,12 +82,12 @@ def to_duration(seconds: float) -> Duration:
 
 
 def text(value: str, limit: int) -> str:
-    """What protobuf takes as a string: valid UTF-8, not longer than the limit."""
+    """A valid string of protobuf: UTF-8, not longer than the limit."""
     return value[:limit].encode("utf-8", "replace").decode("utf-8")
 
 
 def refuse_unknown(message: Message, path: str) -> None:
-    """Raise UNKNOWN_FIELD when a message, or one inside it, holds a field that its type does not have."""
+    """Raise UNKNOWN_FIELD when a message, or one inside it, has a field that its type lacks."""
     bare = type(message)()
     bare.CopyFrom(message)
     bare.DiscardUnknownFields()
@@ -97,7 +97,7 @@ def refuse_unknown(message: Message, path: str) -> None:
 
 
 def _unknown(message: Message, path: str) -> Iterator[str]:
-    """Where the unknown fields are: ``instruction.pin_pods.#7``."""
+    """The paths of the unknown fields: ``instruction.pin_pods.#7``."""
     fields = UnknownFieldSet(message)
     yield from (f"{path}.#{fields[index].field_number}" for index in range(len(fields)))
     for descriptor, value in message.ListFields():

@@ -99,7 +99,7 @@ async def test_metrics_are_what_prometheus_reads() -> None:
 async def test_a_taken_port_is_one_sentence_with_the_way_out() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = Address("127.0.0.1", taken.getsockname()[1])
-        with pytest.raises(HealthError, match=f"{address.port} cannot be listened on: .*MOORAGE_HEALTH_ADDRESS"):
+        with pytest.raises(HealthError, match=f"{address.port} cannot be used: .*MOORAGE_HEALTH_ADDRESS"):
             async with serve(Health(), address):
                 pass
 

@@ -282,7 +282,7 @@ def test_a_late_node_is_known_by_what_its_template_and_it_say() -> None:
         ("nodes:\n- {name: 'n-{}', count: 5001, existing: true}", "line 2: count: is too large, at most 5000"),
         (
             "nodes:\n- name: n\n  allocatable: {cpu: 1, memory: 1, pods: 1}\n  profile: late",
-            "line 4: profile: late wants to know the Node when it registers: give providerID, nodeClaim or matchLabels",
+            "line 4: profile: late must identify the Node when it registers: give providerID, nodeClaim or matchLabels",
         ),
         (
             "nodes:\n- name: n\n  allocatable: {cpu: 1, memory: 1, pods: 1}\n  profile: aws\n  nodeClaim: c",

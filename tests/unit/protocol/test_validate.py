@@ -147,7 +147,7 @@ def test_metadata_that_the_api_server_would_refuse(change: dict[str, Any]) -> No
 def test_labels_that_say_what_a_machine_is_allowed_to_be_are_not_promised(key: str, refused: bool) -> None:
     """What the chart's admission policy refuses in a Node is refused with the plan, where the line can be named."""
     found = [str(problem) for problem in validate.problems(_promised(labels={key: ""}))]
-    said = f"'{key}' says what a machine is allowed to be: leave it to whoever gives such labels to machines"
+    said = f"'{key}' restricts what a machine may be: only the cluster's administrator sets such labels"
     assert found == ([f"promise.labels[{key}]: {said}"] if refused else [])
 
 
