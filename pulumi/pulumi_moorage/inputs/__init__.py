@@ -19,21 +19,19 @@ class MoorageArgs(TypedDict, total=False):
     """Arguments of Moorage. What is said for all components, each may say otherwise."""
 
     namespace: pulumi.Input[str]
-    """The namespace of the release. It is not changed in place: another one makes a new release. Default:
-    "castai-agent". Unit: namespace.
-    """
+    """The namespace of the release. A change makes a new release. Default: "castai-agent". Unit: namespace."""
     create_namespace: pulumi.Input[bool]
-    """Whether a namespace that does not exist is made. It stays when the release is destroyed. Default: true. Unit:
-    true or false.
+    """Whether to create the namespace if it does not exist. It stays when the release is destroyed. Default: true.
+    Unit: true or false.
     """
     repository: pulumi.Input[str]
-    """The chart repository. Not needed where chart is a path or an oci:// address. Unit: URL."""
+    """The chart repository. Not needed if chart is a path or an oci:// address. Unit: URL."""
     chart_version: pulumi.Input[str]
     """The version of the chart. Default: the newest. Unit: chart version."""
     timeout: pulumi.Input[int]
     """How long Helm waits for the release to become ready. Default: 300. Unit: seconds."""
     skip_await: pulumi.Input[bool]
-    """Whether to go on before the release is ready. Default: false. Unit: true or false."""
+    """Whether to continue before the release is ready. Default: false. Unit: true or false."""
     pod_pinner: PodPinnerArgs | None
     """Arguments of PodPinner, which is installed when they are given, if only as an empty map."""
     planner: PlannerArgs | None

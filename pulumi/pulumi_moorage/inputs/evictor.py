@@ -11,51 +11,53 @@ import pulumi
 
 
 class EvictorSoftTainting(TypedDict, total=False):
-    """How a node that is being emptied is kept free."""
+    """How new pods are kept off a node that is being emptied."""
 
     enabled: pulumi.Input[bool]
-    """With the taint evictor.cast.ai/evicted:PreferNoSchedule alone, without a cordon. Default: false. Unit: true or
+    """Use only the taint evictor.cast.ai/evicted:PreferNoSchedule, without a cordon. Default: false. Unit: true or
     false.
     """
 
 
 class EvictorDestinations(TypedDict, total=False):
-    """Where replacements of evicted pods go, while a pod pinner runs beside the evictor."""
+    """Where replacements of evicted pods run, while a pod pinner runs beside the evictor."""
 
     enabled: pulumi.Input[bool]
-    """Have the pod pinner steer them to the nodes where the simulation has put them. Without a pod pinner nothing
-    changes. Default: true. Unit: true or false.
+    """Have the pod pinner bring them to the nodes that the simulation has chosen. Without a pod pinner it has no
+    effect. Default: true. Unit: true or false.
     """
 
 
 class EvictorPricingModel(TypedDict, total=False):
-    """What a node costs where nothing better is known, in units: those that are worth most go first."""
+    """The price of a node without a known price, in units without a currency. The most expensive nodes are emptied
+    first.
+    """
 
     enabled: pulumi.Input[bool]
-    """Whether prices count. They always do. Accepted, without effect. Unit: true or false."""
+    """Prices always count. Accepted, without effect. Unit: true or false."""
     baseCPUCost: pulumi.Input[str]
     """Price of a core. Default: "7.0". Unit: price per core."""
     baseMemCost: pulumi.Input[str]
     """Price of a GiB of memory. Default: "1.0". Unit: price per GiB."""
     spotDiscount: pulumi.Input[str]
-    """What part of the price a spot node costs less. Default: "0.5". Unit: part of 1."""
+    """The part of the price that a spot node costs less. Default: "0.5". Unit: part of 1."""
 
 
 class EvictorImage(TypedDict, total=False):
     """The image of the container."""
 
     repository: pulumi.Input[str]
-    """Where the image is. Empty: the default. A repository of the closed product (castai-hub, or a mirror of its image
-    pod-pinner or evictor) counts as empty, so that an existing values file works. Default:
+    """The image's repository. Empty: the default. A repository of the closed product (castai-hub, or a mirror of its
+    image pod-pinner or evictor) counts as empty, so that an existing values file works. Default:
     "ghcr.io/moorage/moorage". Unit: image without tag.
     """
     tag: pulumi.Input[str]
-    """The image's tag. Empty: the chart's appVersion. While repository is empty, a tag of the closed product (v1.4.2:
-    ours have no v) counts as empty too. Unit: image tag.
+    """The image's tag. Empty: the chart's appVersion. While repository is empty, a tag of the closed product counts as
+    empty, too (v1.4.2: Moorage's tags have no v). Unit: image tag.
     """
     digest: pulumi.Input[str]
-    """The image's digest; it decides, whatever the tag says. With a repository of the closed product it counts as
-    empty. Unit: sha256:….
+    """The image's digest. It wins over the tag. With a repository of the closed product it counts as empty. Unit:
+    sha256:….
     """
     pullPolicy: pulumi.Input[str]
     """When the image is pulled. Default: "IfNotPresent". One of "Always", "IfNotPresent", "Never"."""
@@ -65,7 +67,7 @@ class EvictorServiceAccount(TypedDict, total=False):
     """The service account of the pods."""
 
     create: pulumi.Input[bool]
-    """Whether the chart makes the service account; false: it exists already. Default: true. Unit: true or false."""
+    """Whether the chart makes the service account. false: it exists already. Default: true. Unit: true or false."""
     name: pulumi.Input[str]
     """Its name. Empty: the full name of the release when the chart makes it, else default. Unit: ServiceAccount
     name.
@@ -78,76 +80,76 @@ class EvictorRbac(TypedDict, total=False):
     """Rights in the cluster."""
 
     enabled: pulumi.Input[bool]
-    """Whether the chart makes roles and bindings for exactly what the program calls; false: somebody else grants them.
-    Default: true. Unit: true or false.
+    """Whether the chart makes roles and bindings for exactly the requests that the program makes. false: you grant
+    them. Default: true. Unit: true or false.
     """
     volumes: pulumi.Input[Mapping[str, Any]]
-    """An old published name; volumes are always looked at, because they decide where a pod fits. Accepted, without
+    """An old published name. Volumes are always checked, because they decide where a pod fits. Accepted, without
     effect. Unit: settings.
     """
 
 
 class EvictorAdmissionPolicy(TypedDict, total=False):
-    """ValidatingAdmissionPolicies for the evictor's service account: what it may do to nodes and pods, beyond what RBAC
-    can say (SECURITY.md).
+    """ValidatingAdmissionPolicies for the evictor's service account. They limit changes of nodes and pods more than
+    RBAC can (SECURITY.md).
     """
 
     enabled: pulumi.Input[bool]
-    """Whether there are any. Default: true. Unit: true or false."""
+    """Whether the chart installs them. Default: true. Unit: true or false."""
 
 
 class EvictorCrds(TypedDict, total=False):
     """The definition of EvictorConfig."""
 
     enabled: pulumi.Input[bool]
-    """Whether the chart brings it. One that somebody else has made stays as it is; ours is kept when the release is
-    uninstalled. Default: true. Unit: true or false.
+    """Whether the chart installs it. A definition that another installer has made stays unchanged. The chart's own
+    stays when the release is uninstalled. Default: true. Unit: true or false.
     """
 
 
 class EvictorLeaderElection(TypedDict, total=False):
-    """How one of several replicas is chosen."""
+    """How one of several replicas becomes the leader."""
 
     enabled: pulumi.Input[bool]
-    """Whether replicas elect a leader. Only a single replica can do without. Default: true. Unit: true or false."""
+    """Whether replicas elect a leader. Set false only for a single replica. Default: true. Unit: true or false."""
 
 
 class EvictorKubernetesClientRateLimiter(TypedDict, total=False):
-    """The most requests. The evictor watches instead of asking again, and the API server has limits of its own."""
+    """The evictor watches instead of polling, and the API server has limits of its own."""
 
     qps: pulumi.Input[int]
-    """Requests per second, in the long run. The evictor watches, and asks too seldom for a limit. Accepted, without
-    effect. Unit: requests per second.
+    """Requests per second, on average. The evictor watches, and sends too few requests to need a limit. Accepted,
+    without effect. Unit: requests per second.
     """
     burst: pulumi.Input[int]
-    """Requests at once. The evictor watches, and asks too seldom for a limit. Accepted, without effect. Unit:
-    requests.
+    """Requests at once. The evictor watches, and sends too few requests to need a limit. Accepted, without effect.
+    Unit: requests.
     """
 
 
 class EvictorKubernetesClient(TypedDict, total=False):
-    """How the API server is asked."""
+    """Limits of requests to the API server."""
 
     rateLimiter: pulumi.Input[EvictorKubernetesClientRateLimiter]
-    """The most requests. The evictor watches instead of asking again, and the API server has limits of its own."""
+    """The evictor watches instead of polling, and the API server has limits of its own."""
 
 
 class EvictorLog(TypedDict, total=False):
     """How the process logs."""
 
     level: pulumi.Input[str]
-    """The least level that is logged. Default: "info". One of "debug", "info", "warning", "error"."""
+    """The lowest level that is logged. Default: "info". One of "debug", "info", "warning", "error"."""
     format: pulumi.Input[str]
-    """Lines of JSON for programs, or text for people. Default: "json". One of "json", "text"."""
+    """json for programs, one object a line; text for people. Default: "json". One of "json", "text"."""
 
 
 class EvictorPodDisruptionBudget(TypedDict, total=False):
-    """How many replicas a drain may take away at once."""
+    """How many replicas a drain may evict at once."""
 
     enabled: pulumi.Input[bool]
     """Whether there is a PodDisruptionBudget. Default: true. Unit: true or false."""
     maxUnavailable: pulumi.Input[Any]
-    """So many replicas may be away. Default: 1. Unit: pods, or percent."""
+    """The number of replicas that may be unavailable. Default: 1. Unit: pods, or percent."""
 
 
 class EvictorNetworkPolicy(TypedDict, total=False):
@@ -156,15 +158,15 @@ class EvictorNetworkPolicy(TypedDict, total=False):
     enabled: pulumi.Input[bool]
     """Whether there is a NetworkPolicy for the pods. Default: true. Unit: true or false."""
     apiServerPorts: pulumi.Input[Sequence[pulumi.Input[int]]]
-    """Ports at which the pods may reach the API server, at any address: a policy sees its own port, not that of Service
-    kubernetes. Empty: any port. Default: [443, 6443, 8443, 16443]. Unit: TCP ports.
+    """Ports at which the pods may reach the API server, at any address. A policy sees the API server's own port, not
+    the port of Service kubernetes. Empty: any port. Default: [443, 6443, 8443, 16443]. Unit: TCP ports.
     """
     metricsFrom: pulumi.Input[Sequence[Mapping[str, Any]]]
-    """Who may scrape the metrics. Empty: everybody who reaches the pod. Unit: Kubernetes NetworkPolicyPeers."""
+    """Who may scrape the metrics. Empty: every client that reaches the pod. Unit: Kubernetes NetworkPolicyPeers."""
     extraIngress: pulumi.Input[Sequence[Mapping[str, Any]]]
-    """Further connections that the pods accept. Unit: Kubernetes NetworkPolicyIngressRules."""
+    """Additional connections that the pods accept. Unit: Kubernetes NetworkPolicyIngressRules."""
     extraEgress: pulumi.Input[Sequence[Mapping[str, Any]]]
-    """Further connections that the pods open. Unit: Kubernetes NetworkPolicyEgressRules."""
+    """Additional connections that the pods open. Unit: Kubernetes NetworkPolicyEgressRules."""
 
 
 class EvictorService(TypedDict, total=False):
@@ -180,104 +182,102 @@ class EvictorLivenessProbe(TypedDict, total=False):
     """When a pod that hangs is restarted."""
 
     initialDelaySeconds: pulumi.Input[int]
-    """When the first probe is sent, counted from when the container has started up. Default: 0. Unit: seconds."""
+    """Time between the start of the container and the first probe. Default: 0. Unit: seconds."""
     periodSeconds: pulumi.Input[int]
     """Time between two probes. Default: 10. Unit: seconds."""
     timeoutSeconds: pulumi.Input[int]
     """How long an answer may take. Default: 5. Unit: seconds."""
     failureThreshold: pulumi.Input[int]
-    """After how many failures in a row it counts. Default: 3. Unit: failures."""
+    """The number of failures in a row after which the probe counts as failed. Default: 3. Unit: failures."""
 
 
 class EvictorReadinessProbe(TypedDict, total=False):
     """When a pod counts as ready."""
 
     initialDelaySeconds: pulumi.Input[int]
-    """When the first probe is sent, counted from when the container has started up. Default: 0. Unit: seconds."""
+    """Time between the start of the container and the first probe. Default: 0. Unit: seconds."""
     periodSeconds: pulumi.Input[int]
     """Time between two probes. Default: 10. Unit: seconds."""
     timeoutSeconds: pulumi.Input[int]
     """How long an answer may take. Default: 5. Unit: seconds."""
     failureThreshold: pulumi.Input[int]
-    """After how many failures in a row it counts. Default: 3. Unit: failures."""
+    """The number of failures in a row after which the probe counts as failed. Default: 3. Unit: failures."""
 
 
 class EvictorServiceMonitor(TypedDict, total=False):
     """A ServiceMonitor for the Prometheus operator."""
 
     enabled: pulumi.Input[bool]
-    """Whether there is one. Default: false. Unit: true or false."""
+    """Whether the chart makes it. Default: false. Unit: true or false."""
     renderMode: pulumi.Input[str]
-    """What happens where the cluster does not know this kind: leave it out, fail, or render it all the same. Default:
+    """What happens if the cluster does not have this kind: leave it out, fail, or render it anyway. Default:
     "skipIfMissing". One of "skipIfMissing", "failIfMissing", "alwaysRender".
     """
     interval: pulumi.Input[str]
     """Time between two scrapes. Default: "30s". Unit: duration (ms, s, m, h)."""
     labels: pulumi.Input[Mapping[str, pulumi.Input[str]]]
-    """Its labels; the Prometheus operator may select by them. Unit: labels."""
+    """Its labels. The Prometheus operator may select by them. Unit: labels."""
 
 
 class EvictorPrometheusRule(TypedDict, total=False):
     """Alerts for the Prometheus operator."""
 
     enabled: pulumi.Input[bool]
-    """Whether there are any. Default: false. Unit: true or false."""
+    """Whether the chart makes them. Default: false. Unit: true or false."""
     renderMode: pulumi.Input[str]
-    """What happens where the cluster does not know this kind: leave it out, fail, or render it all the same. Default:
+    """What happens if the cluster does not have this kind: leave it out, fail, or render it anyway. Default:
     "skipIfMissing". One of "skipIfMissing", "failIfMissing", "alwaysRender".
     """
     labels: pulumi.Input[Mapping[str, pulumi.Input[str]]]
-    """Labels of the PrometheusRule; the Prometheus operator may select by them. Unit: labels."""
+    """Labels of the PrometheusRule. The Prometheus operator may select by them. Unit: labels."""
 
 
 class EvictorGrafanaDashboard(TypedDict, total=False):
     """A dashboard in a ConfigMap, for Grafana's sidecar."""
 
     enabled: pulumi.Input[bool]
-    """Whether there is one. Default: false. Unit: true or false."""
+    """Whether the chart makes it. Default: false. Unit: true or false."""
     labels: pulumi.Input[Mapping[str, pulumi.Input[str]]]
-    """Its labels; the sidecar selects by them. Default: {"grafana_dashboard": "1"}. Unit: labels."""
+    """Its labels. The sidecar selects by them. Default: {"grafana_dashboard": "1"}. Unit: labels."""
     annotations: pulumi.Input[Mapping[str, pulumi.Input[str]]]
-    """Its annotations; some set-ups name the folder by them. Unit: annotations."""
+    """Its annotations. Some sidecars take the folder's name from them. Unit: annotations."""
 
 
 class EvictorClusterIdConfigMapKeyRef(TypedDict, total=False):
-    """A ConfigMap with the cluster's name, for the closed product's API; nothing is asked there."""
+    """A ConfigMap with the cluster's name, for the closed product's API. The evictor does not use it."""
 
     name: pulumi.Input[str]
-    """The ConfigMap's name. It is for the closed product's API; nothing is asked there. Accepted, without effect. Unit:
-    ConfigMap name.
-    """
+    """The ConfigMap's name. The evictor does not use it. Accepted, without effect. Unit: ConfigMap name."""
     key: pulumi.Input[str]
-    """The key in its data. It is for the closed product's API; nothing is asked there. Accepted, without effect. Unit:
-    key of a Secret or ConfigMap.
+    """The key in its data. The evictor does not use it. Accepted, without effect. Unit: key of a Secret or
+    ConfigMap.
     """
 
 
 class EvictorClusterIdSecretKeyRef(TypedDict, total=False):
-    """A Secret with the cluster's name, for the closed product's API; nothing is asked there."""
+    """A Secret with the cluster's name, for the closed product's API. The evictor does not use it."""
 
     name: pulumi.Input[str]
-    """The Secret's name. It is for the closed product's API; nothing is asked there. Accepted, without effect. Unit:
-    Secret name.
-    """
+    """The Secret's name. The evictor does not use it. Accepted, without effect. Unit: Secret name."""
     key: pulumi.Input[str]
-    """The key in its data. It is for the closed product's API; nothing is asked there. Accepted, without effect. Unit:
-    key of a Secret or ConfigMap.
+    """The key in its data. The evictor does not use it. Accepted, without effect. Unit: key of a Secret or
+    ConfigMap.
     """
 
 
 class EvictorGlobal(TypedDict, total=False):
-    """What Helm hands to every chart of an umbrella; names that are not listed here belong to other charts."""
+    """Global values, which Helm passes to every chart of an umbrella chart. Names that are not listed here belong to
+    other charts.
+    """
 
     registry: pulumi.Input[str]
-    """Replaces the host part of the image's repository. The closed product's own (castai-hub) counts as empty. Unit:
+    """Replaces the host part of the image's repository. The closed product's host (castai-hub) counts as empty. Unit:
     registry host.
     """
     imagePullSecrets: pulumi.Input[Sequence[Mapping[str, Any]]]
-    """Secrets for pulling images, besides imagePullSecrets. Unit: Secret names."""
+    """Secrets for pulling images, in addition to imagePullSecrets. Unit: Secret names."""
     tolerations: pulumi.Input[Sequence[Mapping[str, Any]]]
-    """Taints that the pods tolerate, besides tolerations. Unit: Kubernetes Tolerations."""
+    """Taints that the pods tolerate, in addition to tolerations. Unit: Kubernetes Tolerations."""
     commonLabels: pulumi.Input[Mapping[str, pulumi.Input[str]]]
     """Labels of all resources. Unit: labels."""
     commonAnnotations: pulumi.Input[Mapping[str, pulumi.Input[str]]]
@@ -290,17 +290,15 @@ class EvictorArgs(TypedDict, total=False):
     """
 
     namespace: pulumi.Input[str]
-    """The namespace of the release. It is not changed in place: another one makes a new release. Default:
-    "castai-agent". Unit: namespace.
-    """
+    """The namespace of the release. A change makes a new release. Default: "castai-agent". Unit: namespace."""
     create_namespace: pulumi.Input[bool]
-    """Whether a namespace that does not exist is made. It stays when the release is destroyed. Default: true. Unit:
-    true or false.
+    """Whether to create the namespace if it does not exist. It stays when the release is destroyed. Default: true.
+    Unit: true or false.
     """
     release_name: pulumi.Input[str]
     """The name of the release. Default: the chart's name. Unit: Helm release name."""
     repository: pulumi.Input[str]
-    """The chart repository. Not needed where chart is a path or an oci:// address. Unit: URL."""
+    """The chart repository. Not needed if chart is a path or an oci:// address. Unit: URL."""
     chart: pulumi.Input[str]
     """The chart: its name in the repository, a path to a folder or an archive, or an oci:// address. Default: the
     component's chart, from repository. Unit: chart.
@@ -310,100 +308,104 @@ class EvictorArgs(TypedDict, total=False):
     timeout: pulumi.Input[int]
     """How long Helm waits for the release to become ready. Default: 300. Unit: seconds."""
     skip_await: pulumi.Input[bool]
-    """Whether to go on before the release is ready. Default: false. Unit: true or false."""
+    """Whether to continue before the release is ready. Default: false. Unit: true or false."""
     values: pulumi.Input[Mapping[str, Any]]
-    """More values of the chart, spelled and nested as in a values file. Where an argument sets the same key, these win.
-    Unit: values.
+    """More values of the chart, with the names and nesting of a values file. If an argument sets the same key, the
+    argument wins. Unit: values.
     """
     replicas: pulumi.Input[int]
-    """How many replicas run; one leads, the others wait. 0 stops the evictor and leaves everything else installed.
+    """The number of replicas. One leads, the others wait. 0 stops the evictor and leaves everything else installed.
     Default: 1. Unit: replicas.
     """
     replica_count: pulumi.Input[int]
-    """The published name of replicas. Both set and different is an error. 0, as onboarding scripts have it, runs
-    nothing: here nobody scales up later. Where replicas run now the chart refuses it, until replicas says 0 too.
-    Unit: replicas.
+    """The published name of replicas. It is an error to set both to different values. Onboarding scripts set 0, and
+    nothing scales it up later: then nothing runs. If replicas run now, the chart refuses 0 here until replicas is 0,
+    too. Unit: replicas.
     """
     managed_by_castai: pulumi.Input[Any]
-    """Becomes the label charts.cast.ai/managed; only the exact value false makes it "false". It is a label only, until
-    a manager exists. Not set: true, but false where a Deployment castai-cluster-controller is in the namespace,
-    because that would put the closed product back. One of true, false, "true", "false".
+    """The value of the label charts.cast.ai/managed. Only the exact value false makes it "false". It is a label only,
+    until a manager exists. Not set: true, but false if the namespace has a Deployment castai-cluster-controller,
+    because that would install the closed product again. One of true, false, "true", "false".
     """
     evictor_enabled: pulumi.Input[bool]
-    """Whether the evictor does anything; false: no node is emptied, whatever else is set. Default: true. Unit: true or
-    false.
+    """Whether the evictor runs its cycles. false: no node is emptied, whatever else is set. Default: true. Unit: true
+    or false.
     """
     dry_run: pulumi.Input[bool]
-    """Only say what would be done; no evictions, cordons or taints. false: the evictor acts, and the chart grants it
-    the rights to. Default: true. Unit: true or false.
+    """Only log what would be done: no evictions, cordons or taints. false: the evictor acts, and the chart grants the
+    rights that it needs. Default: true. Unit: true or false.
     """
     aggressive_mode: pulumi.Input[bool]
-    """Also evict pods that are the only replica, when they can run elsewhere, and pods of Jobs. Default: false. Unit:
-    true or false.
+    """Also evict pods of Jobs, and pods that are the only replica if they can run elsewhere. Default: false. Unit: true
+    or false.
     """
     scoped_mode: pulumi.Input[bool]
-    """Only touch nodes with the label provisioner.cast.ai/managed-by=cast.ai. Default: false. Unit: true or false."""
+    """Only empty nodes with the label provisioner.cast.ai/managed-by=cast.ai. Default: false. Unit: true or false."""
     node_grace_period_minutes: pulumi.Input[int]
     """How long a node must exist before it may be emptied. Default: 5. Unit: minutes."""
     cycle_interval: pulumi.Input[str]
     """Time between two cycles. Default: "1m". Unit: duration (ms, s, m, h)."""
     max_nodes_to_evict_per_cycle: pulumi.Input[int]
-    """At most so many nodes are emptied in a cycle. Default: 20. Unit: nodes."""
+    """The largest number of nodes that are emptied in a cycle. Default: 20. Unit: nodes."""
     min_nodes_to_evict_per_cycle: pulumi.Input[int]
-    """At least so many nodes are considered in a cycle. Default: 5. Unit: nodes."""
+    """The smallest number of nodes that are considered in a cycle. Default: 5. Unit: nodes."""
     target_node_percentage: pulumi.Input[int]
-    """At most this part of the nodes that may be emptied is emptied in a cycle. Default: 10. Unit: percent."""
+    """The largest part of the candidate nodes that is emptied in a cycle. Default: 10. Unit: percent."""
     drain_timeout: pulumi.Input[str]
-    """How long emptying a node may take; a pod that may take longer to end holds its node. Default: "10m". Unit:
-    duration (ms, s, m, h).
+    """How long emptying a node may take. If a pod may take longer to end, its node is not emptied. Default: "10m".
+    Unit: duration (ms, s, m, h).
     """
     drain_rollback_timeout: pulumi.Input[str]
-    """How long rolling a node back may take: taking off the cordon and the taint when emptying it has come to nothing.
-    Default: "1m". Unit: duration (ms, s, m, h).
+    """How long rolling a node back may take. If a node cannot be emptied, its cordon and taint are removed. Default:
+    "1m". Unit: duration (ms, s, m, h).
     """
     pod_eviction_failure_back_off: pulumi.Input[str]
-    """Time before a refused eviction is tried again; longer each time. Default: "5s". Unit: duration (ms, s, m, h)."""
+    """Time before a refused eviction is tried again. It grows with each try. Default: "5s". Unit: duration (ms, s, m,
+    h).
+    """
     parallel_drains: pulumi.Input[int]
-    """At most so many nodes are emptied at the same time. The first is emptied alone; each that goes well doubles the
-    number. Default: 5. Unit: nodes.
+    """The largest number of nodes that are emptied at the same time. The first is emptied alone. Each success doubles
+    the number. Default: 5. Unit: nodes.
     """
     empty_node_timeout: pulumi.Input[str]
-    """How long an emptied node may stay. Nobody has deleted it by then: it is handed back, and takes pods as before.
-    Default: "15m". Unit: duration (ms, s, m, h).
+    """How long an emptied node may stay. If it is not deleted by then, the evictor removes its cordon and taint, and it
+    takes pods again. Default: "15m". Unit: duration (ms, s, m, h).
     """
     ignore_pod_disruption_budgets: pulumi.Input[bool]
-    """Not obeyed: pods are only ever evicted, and the API server refuses evictions that a PodDisruptionBudget does not
-    allow. Accepted, without effect. Unit: true or false.
+    """Pods are always evicted, and the API server refuses evictions that a PodDisruptionBudget does not allow.
+    Accepted, without effect. Unit: true or false.
     """
     soft_tainting: pulumi.Input[EvictorSoftTainting]
-    """How a node that is being emptied is kept free."""
+    """How new pods are kept off a node that is being emptied."""
     destinations: pulumi.Input[EvictorDestinations]
-    """Where replacements of evicted pods go, while a pod pinner runs beside the evictor."""
+    """Where replacements of evicted pods run, while a pod pinner runs beside the evictor."""
     emit_node_related_pod_events: pulumi.Input[bool]
-    """Write an Event on each pod that is evicted. Default: false. Unit: true or false."""
+    """Write an Event for each pod that is evicted. Default: false. Unit: true or false."""
     arm64_supported: pulumi.Input[bool]
     """Whether pods may be moved to arm64 nodes. Default: true. Unit: true or false."""
     windows: pulumi.Input[bool]
     """Whether Windows nodes are emptied, too. Default: false. Unit: true or false."""
     pricing_model: pulumi.Input[EvictorPricingModel]
-    """What a node costs where nothing better is known, in units: those that are worth most go first."""
+    """The price of a node without a known price, in units without a currency. The most expensive nodes are emptied
+    first.
+    """
     prices: pulumi.Input[Sequence[Mapping[str, Any]]]
-    """What nodes cost by the hour, by instance type and capacity type. A node's annotation moorage.dev/price-per-hour
-    wins over it; where one node has no price, all are weighed by pricingModel. Unit: prices.
+    """Prices of nodes per hour, by instance type and capacity type. A node's annotation moorage.dev/price-per-hour wins
+    over them. If one node has no price, pricingModel is used for all nodes. Unit: prices.
     """
     target_utilization: pulumi.Input[int]
-    """How full CPU and memory of a node may get by what is moved to it. Default: 95. Unit: percent."""
+    """How much of a node's CPU and memory pods that are moved to it may fill. Default: 95. Unit: percent."""
     quiet_period: pulumi.Input[str]
-    """How long nothing is emptied after a node has come. Default: "10m". Unit: duration (ms, s, m, h)."""
+    """How long no node is emptied after a new node has joined. Default: "10m". Unit: duration (ms, s, m, h)."""
     allow_spot: pulumi.Input[bool]
     """Whether pods of on-demand nodes may be moved to spot nodes. Default: false. Unit: true or false."""
     owner_window: pulumi.Input[str]
-    """Within which time an owner sees at most as many evictions as it has replicas, and at least one. Default: "1h".
-    Unit: duration (ms, s, m, h).
+    """The time within which at most as many pods of an owner are evicted as it has replicas, and at least one. Default:
+    "1h". Unit: duration (ms, s, m, h).
     """
     custom_config: pulumi.Input[Any]
-    """Rules: which pods and nodes are treated differently. As a map with evictionRules, as a list, or as the text of a
-    file. `moorage validate rules FILE` says what is wrong with them. Unit: rules.
+    """Rules for pods and nodes that are treated differently: a map with evictionRules, a list, or the text of a file.
+    `moorage validate rules FILE` shows mistakes in them. Unit: rules.
     """
     config_map_labels: pulumi.Input[Mapping[str, pulumi.Input[str]]]
     """Labels of the ConfigMap with the rules. Unit: labels."""
@@ -412,9 +414,9 @@ class EvictorArgs(TypedDict, total=False):
     image_pull_secrets: pulumi.Input[Sequence[Mapping[str, Any]]]
     """Secrets for pulling the image. Unit: Secret names."""
     name_override: pulumi.Input[str]
-    """Instead of the chart's name, in the names of resources. Unit: RFC 1123 name."""
+    """Used in the names of resources instead of the chart's name. Unit: RFC 1123 name."""
     fullname_override: pulumi.Input[str]
-    """The name of resources, as it is. Empty: made of the release's and the chart's names. Default: "castai-evictor".
+    """The exact name of resources. Empty: the release's and the chart's names together. Default: "castai-evictor".
     Unit: RFC 1123 name.
     """
     common_labels: pulumi.Input[Mapping[str, pulumi.Input[str]]]
@@ -426,19 +428,19 @@ class EvictorArgs(TypedDict, total=False):
     rbac: pulumi.Input[EvictorRbac]
     """Rights in the cluster."""
     admission_policy: pulumi.Input[EvictorAdmissionPolicy]
-    """ValidatingAdmissionPolicies for the evictor's service account: what it may do to nodes and pods, beyond what RBAC
-    can say (SECURITY.md).
+    """ValidatingAdmissionPolicies for the evictor's service account. They limit changes of nodes and pods more than
+    RBAC can (SECURITY.md).
     """
     crds: pulumi.Input[EvictorCrds]
     """The definition of EvictorConfig."""
     leader_election: pulumi.Input[EvictorLeaderElection]
-    """How one of several replicas is chosen."""
+    """How one of several replicas becomes the leader."""
     kubernetes_client: pulumi.Input[EvictorKubernetesClient]
-    """How the API server is asked."""
+    """Limits of requests to the API server."""
     log: pulumi.Input[EvictorLog]
     """How the process logs."""
     pod_disruption_budget: pulumi.Input[EvictorPodDisruptionBudget]
-    """How many replicas a drain may take away at once."""
+    """How many replicas a drain may evict at once."""
     network_policy: pulumi.Input[EvictorNetworkPolicy]
     """Which connections the pods may open and accept."""
     update_strategy: pulumi.Input[Mapping[str, Any]]
@@ -446,13 +448,13 @@ class EvictorArgs(TypedDict, total=False):
     service: pulumi.Input[EvictorService]
     """The Service of the pods."""
     pod_labels: pulumi.Input[Mapping[str, pulumi.Input[str]]]
-    """Labels of the pods, besides the chart's own. Unit: labels."""
+    """Labels of the pods, in addition to the chart's own. Unit: labels."""
     pod_annotations: pulumi.Input[Mapping[str, pulumi.Input[str]]]
-    """Annotations of the pods, besides the chart's own. Unit: annotations."""
+    """Annotations of the pods, in addition to the chart's own. Unit: annotations."""
     security_context: pulumi.Input[Mapping[str, Any]]
-    """Security context of the pods (the published name of what others call podSecurityContext). Default:
-    {"runAsNonRoot": true, "runAsUser": 65532, "runAsGroup": 65532, "fsGroup": 65532, "seccompProfile": {"type":
-    "RuntimeDefault"}}. Unit: Kubernetes PodSecurityContext.
+    """Security context of the pods (the published name of podSecurityContext). Default: {"runAsNonRoot": true,
+    "runAsUser": 65532, "runAsGroup": 65532, "fsGroup": 65532, "seccompProfile": {"type": "RuntimeDefault"}}. Unit:
+    Kubernetes PodSecurityContext.
     """
     container_security_context: pulumi.Input[Mapping[str, Any]]
     """Security context of the container. The default satisfies Pod Security restricted, with a read-only root file
@@ -460,8 +462,8 @@ class EvictorArgs(TypedDict, total=False):
     true, "runAsNonRoot": true}. Unit: Kubernetes SecurityContext.
     """
     pod_security_context: pulumi.Input[Mapping[str, Any]]
-    """An old published name; securityContext is the pods', containerSecurityContext the container's. Accepted, without
-    effect. Unit: settings.
+    """An old published name. Set securityContext for the pods and containerSecurityContext for the container. Accepted,
+    without effect. Unit: settings.
     """
     resources: pulumi.Input[Mapping[str, Any]]
     """Requests and limits of the container. Default: {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits":
@@ -476,20 +478,20 @@ class EvictorArgs(TypedDict, total=False):
     tolerations: pulumi.Input[Sequence[Mapping[str, Any]]]
     """Taints that the pods tolerate. Unit: Kubernetes Tolerations."""
     affinity: pulumi.Input[Mapping[str, Any]]
-    """Affinity of the pods. The chart adds that they keep off placeholders, nodes being emptied, and Windows. Unit:
-    Kubernetes Affinity.
+    """Affinity of the pods. The chart adds rules that keep them off placeholders, nodes being emptied, and Windows
+    nodes. Unit: Kubernetes Affinity.
     """
     topology_spread_constraints: pulumi.Input[Sequence[Mapping[str, Any]]]
-    """How the pods spread. Empty: over nodes and zones where that is possible; all of them also start on one node.
-    Unit: Kubernetes TopologySpreadConstraints.
+    """How the pods spread. Empty: over nodes and zones if possible. If not, all of them still start on one node. Unit:
+    Kubernetes TopologySpreadConstraints.
     """
     priority_class_name: pulumi.Input[str]
-    """Priority class of the pods; empty: the cluster's default. Default: "system-cluster-critical". Unit: PriorityClass
+    """Priority class of the pods. Empty: the cluster's default. Default: "system-cluster-critical". Unit: PriorityClass
     name.
     """
     termination_grace_period_seconds: pulumi.Input[int]
-    """How long the pods may take to end. The process may take two thirds of it, to give back what is being emptied and
-    is not yet; what it does not manage the next one does. Default: 30. Unit: seconds.
+    """How long the pods may take to end. The process uses at most two thirds of it to roll back the nodes that are not
+    empty yet. The next leader finishes the rest. Default: 30. Unit: seconds.
     """
     service_monitor: pulumi.Input[EvictorServiceMonitor]
     """A ServiceMonitor for the Prometheus operator."""
@@ -498,76 +500,84 @@ class EvictorArgs(TypedDict, total=False):
     grafana_dashboard: pulumi.Input[EvictorGrafanaDashboard]
     """A dashboard in a ConfigMap, for Grafana's sidecar."""
     additional_env: pulumi.Input[Mapping[str, Any]]
-    """Further environment variables, by name. Unit: environment variables."""
+    """Additional environment variables, by name. Unit: environment variables."""
     env_from: pulumi.Input[Sequence[Mapping[str, Any]]]
     """Environment variables from Secrets and ConfigMaps. Unit: Kubernetes EnvFromSources."""
     extra_env: pulumi.Input[Sequence[Mapping[str, Any]]]
-    """Further environment variables, as Kubernetes writes them. Unit: Kubernetes EnvVars."""
+    """Additional environment variables, as a list of Kubernetes' EnvVar. Unit: Kubernetes EnvVars."""
     extra_volumes: pulumi.Input[Sequence[Mapping[str, Any]]]
-    """Further volumes of the pods. Unit: Kubernetes Volumes."""
+    """Additional volumes of the pods. Unit: Kubernetes Volumes."""
     extra_volume_mounts: pulumi.Input[Sequence[Mapping[str, Any]]]
-    """Where the further volumes are mounted in the container. Unit: Kubernetes VolumeMounts."""
+    """Mounts of the additional volumes in the container. Unit: Kubernetes VolumeMounts."""
     extra_objects: pulumi.Input[Sequence[Any]]
-    """Further objects of the release, as maps or as texts; templates in them are rendered. Unit: Kubernetes objects."""
+    """Additional objects of the release, as maps or as texts. Templates in them are rendered. Unit: Kubernetes
+    objects.
+    """
     api_key_secret_ref: pulumi.Input[str]
-    """Name of a Secret with the closed product's key; nothing asks for it. Accepted, without effect. Unit: RFC 1123
-    name.
+    """Name of a Secret with the closed product's key. The evictor does not use it. Accepted, without effect. Unit: RFC
+    1123 name.
     """
     cluster_id_config_map_key_ref: pulumi.Input[EvictorClusterIdConfigMapKeyRef]
-    """A ConfigMap with the cluster's name, for the closed product's API; nothing is asked there."""
+    """A ConfigMap with the cluster's name, for the closed product's API. The evictor does not use it."""
     cluster_id_secret_key_ref: pulumi.Input[EvictorClusterIdSecretKeyRef]
-    """A Secret with the cluster's name, for the closed product's API; nothing is asked there."""
+    """A Secret with the cluster's name, for the closed product's API. The evictor does not use it."""
     global_: pulumi.Input[EvictorGlobal]
-    """What Helm hands to every chart of an umbrella; names that are not listed here belong to other charts."""
+    """Global values, which Helm passes to every chart of an umbrella chart. Names that are not listed here belong to
+    other charts.
+    """
     override_env_from: pulumi.Input[bool]
-    """The chart adds no environment sources of its own, so there is nothing to override. Accepted, without effect.
-    Unit: true or false.
+    """The chart adds no environment sources of its own that it could override. Accepted, without effect. Unit: true or
+    false.
     """
     live_migration: pulumi.Input[Mapping[str, Any]]
-    """Belongs to a part of the closed product that is not there. Accepted, without effect. Unit: settings."""
+    """Belongs to a part of the closed product that does not exist here. Accepted, without effect. Unit: settings."""
     woop: pulumi.Input[Mapping[str, Any]]
-    """Belongs to a part of the closed product that is not there. Accepted, without effect. Unit: settings."""
+    """Belongs to a part of the closed product that does not exist here. Accepted, without effect. Unit: settings."""
     pod_mutations: pulumi.Input[Mapping[str, Any]]
-    """Belongs to a part of the closed product that is not there. Accepted, without effect. Unit: settings."""
+    """Belongs to a part of the closed product that does not exist here. Accepted, without effect. Unit: settings."""
     karpenter_node_cleanup: pulumi.Input[Mapping[str, Any]]
-    """Belongs to a part of the closed product that is not there. Accepted, without effect. Unit: settings."""
+    """Belongs to a part of the closed product that does not exist here. Accepted, without effect. Unit: settings."""
     karpenter_mode: pulumi.Input[Mapping[str, Any]]
-    """Belongs to a part of the closed product that is not there. Accepted, without effect. Unit: settings."""
+    """Belongs to a part of the closed product that does not exist here. Accepted, without effect. Unit: settings."""
     force_disable_karpenter_mode: pulumi.Input[bool]
-    """There is no mode of its own for Karpenter. Accepted, without effect. Unit: true or false."""
+    """There is no separate mode for Karpenter. Accepted, without effect. Unit: true or false."""
     cluster_vpa: pulumi.Input[Mapping[str, Any]]
-    """A second program that sized the closed evictor; ours needs none. Accepted, without effect. Unit: settings."""
-    crd_upgrade: pulumi.Input[Mapping[str, Any]]
-    """A Job that brought the closed chart's definitions; there is none. Accepted, without effect. Unit: settings."""
-    install_cr_ds: pulumi.Input[bool]
-    """An old published name; crds.enabled says it. Accepted, without effect. Unit: true or false."""
-    openshift: pulumi.Input[Mapping[str, Any]]
-    """Security context constraints; the pods satisfy restricted-v2 as they are. Accepted, without effect. Unit:
+    """A second program that resized the closed evictor. Moorage does not need it. Accepted, without effect. Unit:
     settings.
     """
+    crd_upgrade: pulumi.Input[Mapping[str, Any]]
+    """A Job that installed the closed chart's definitions. This chart has none. Accepted, without effect. Unit:
+    settings.
+    """
+    install_cr_ds: pulumi.Input[bool]
+    """An old published name. Use crds.enabled. Accepted, without effect. Unit: true or false."""
+    openshift: pulumi.Input[Mapping[str, Any]]
+    """Security context constraints. They are not needed: the pods satisfy restricted-v2. Accepted, without effect.
+    Unit: settings.
+    """
     host_network: pulumi.Input[Mapping[str, Any]]
-    """The evictor needs no network of the node. Accepted, without effect. Unit: settings."""
+    """The evictor does not need the node's network. Accepted, without effect. Unit: settings."""
     dns_policy: pulumi.Input[str]
-    """An old published name; the cluster's DNS is used. Accepted, without effect. Unit: Kubernetes dnsPolicy."""
+    """An old published name. The cluster's DNS is used. Accepted, without effect. Unit: Kubernetes dnsPolicy."""
     trusted_ca_cert: pulumi.Input[str]
-    """A certificate of the closed product's API; nothing is asked there. Accepted, without effect. Unit: PEM."""
+    """A certificate of the closed product's API. The evictor does not use it. Accepted, without effect. Unit: PEM."""
     trusted_ca_cert_secret_ref: pulumi.Input[str]
-    """A Secret with a certificate of the closed product's API; nothing is asked there. Accepted, without effect. Unit:
-    RFC 1123 name.
+    """A Secret with a certificate of the closed product's API. The evictor does not use it. Accepted, without effect.
+    Unit: RFC 1123 name.
     """
     startup_probe: pulumi.Input[Mapping[str, Any]]
-    """An old published name; the chart's own probe is used. Accepted, without effect. Unit: settings."""
+    """An old published name. The chart's own probe is used. Accepted, without effect. Unit: settings."""
     castai: pulumi.Input[Mapping[str, Any]]
-    """Access to the closed product's API; nothing is asked there. Accepted, without effect. Unit: settings."""
+    """Access to the closed product's API. The evictor does not use it. Accepted, without effect. Unit: settings."""
     kent: pulumi.Input[Mapping[str, Any]]
-    """Belongs to a part of the closed product that is not there. Accepted, without effect. Unit: settings."""
+    """Belongs to a part of the closed product that does not exist here. Accepted, without effect. Unit: settings."""
     test: pulumi.Input[Mapping[str, Any]]
-    """Of the closed chart's own tests. Accepted, without effect. Unit: settings."""
+    """For tests of the closed chart. Accepted, without effect. Unit: settings."""
     castai_evictor_ext: pulumi.Input[Mapping[str, Any]]
-    """The closed chart's own child chart; its rights are part of this chart. Accepted, without effect. Unit:
+    """The child chart of the closed chart. Its rights are part of this chart. Accepted, without effect. Unit:
     settings.
     """
     enabled: pulumi.Input[bool]
-    """For charts that have this one as a dependency with a condition; nothing here depends on it. Accepted, without
-    effect. Unit: true or false.
+    """For umbrella charts that have this chart as a dependency with a condition. Nothing in this chart depends on it.
+    Accepted, without effect. Unit: true or false.
     """

@@ -11,34 +11,35 @@ import pulumi
 
 
 class PlannerRebalancing(TypedDict, total=False):
-    """Plans of kind rebalance: the nodes that a plan names are emptied once its own are Ready."""
+    """Plans of kind rebalance. Once a plan's new nodes are Ready, the planner empties the nodes that it names."""
 
     enabled: pulumi.Input[bool]
-    """Whether such plans are taken. The planner gets the rights to mark, taint and cordon nodes and to evict pods; it
-    never deletes either. false: such a plan is refused. Default: false. Unit: true or false.
+    """Whether such plans are accepted. true: the planner gets the rights to mark, taint and cordon nodes and to evict
+    pods. It never deletes nodes or pods. false: the planner refuses such a plan. Default: false. Unit: true or
+    false.
     """
 
 
 class PlannerAdmissionPolicy(TypedDict, total=False):
-    """ValidatingAdmissionPolicies for the planner's service account where rebalancing.enabled is true: what it may do
-    to nodes and pods, beyond what RBAC can say (SECURITY.md).
+    """ValidatingAdmissionPolicies for the planner's service account if rebalancing.enabled is true. They limit changes
+    of nodes and pods more than RBAC can (SECURITY.md).
     """
 
     enabled: pulumi.Input[bool]
-    """Whether there are any. Default: true. Unit: true or false."""
+    """Whether the chart installs them. Default: true. Unit: true or false."""
 
 
 class PlannerTls(TypedDict, total=False):
     """The planner's certificate."""
 
     existingSecret: pulumi.Input[str]
-    """A Secret with tls.crt and tls.key. Empty: the planner makes its own authority and certificate, and renews it.
-    Unit: Secret name.
+    """A Secret with tls.crt and tls.key. Empty: the planner makes its own CA and certificate, and renews the
+    certificate. Unit: Secret name.
     """
 
 
 class PlannerApiKey(TypedDict, total=False):
-    """The key that pod pinners must show."""
+    """The key that pod pinners must send."""
 
     existingSecret: pulumi.Input[str]
     """A Secret with API_KEY. Empty: the planner makes a random key. Unit: Secret name."""
@@ -57,17 +58,17 @@ class PlannerImage(TypedDict, total=False):
     """The image of the container."""
 
     repository: pulumi.Input[str]
-    """Where the image is. Empty: the default. A repository of the closed product (castai-hub, or a mirror of its image
-    pod-pinner or evictor) counts as empty, so that an existing values file works. Default:
+    """The image's repository. Empty: the default. A repository of the closed product (castai-hub, or a mirror of its
+    image pod-pinner or evictor) counts as empty, so that an existing values file works. Default:
     "ghcr.io/moorage/moorage". Unit: image without tag.
     """
     tag: pulumi.Input[str]
-    """The image's tag. Empty: the chart's appVersion. While repository is empty, a tag of the closed product (v1.4.2:
-    ours have no v) counts as empty too. Unit: image tag.
+    """The image's tag. Empty: the chart's appVersion. While repository is empty, a tag of the closed product counts as
+    empty, too (v1.4.2: Moorage's tags have no v). Unit: image tag.
     """
     digest: pulumi.Input[str]
-    """The image's digest; it decides, whatever the tag says. With a repository of the closed product it counts as
-    empty. Unit: sha256:….
+    """The image's digest. It wins over the tag. With a repository of the closed product it counts as empty. Unit:
+    sha256:….
     """
     pullPolicy: pulumi.Input[str]
     """When the image is pulled. Default: "IfNotPresent". One of "Always", "IfNotPresent", "Never"."""
@@ -77,7 +78,7 @@ class PlannerServiceAccount(TypedDict, total=False):
     """The service account of the pods."""
 
     create: pulumi.Input[bool]
-    """Whether the chart makes the service account; false: it exists already. Default: true. Unit: true or false."""
+    """Whether the chart makes the service account. false: it exists already. Default: true. Unit: true or false."""
     name: pulumi.Input[str]
     """Its name. Empty: the full name of the release when the chart makes it, else default. Unit: RFC 1123 name."""
     annotations: pulumi.Input[Mapping[str, pulumi.Input[str]]]
@@ -88,27 +89,27 @@ class PlannerLog(TypedDict, total=False):
     """How the process logs."""
 
     level: pulumi.Input[str]
-    """The least level that is logged. Default: "info". One of "debug", "info", "warning", "error"."""
+    """The lowest level that is logged. Default: "info". One of "debug", "info", "warning", "error"."""
     format: pulumi.Input[str]
-    """Lines of JSON for programs, or text for people. Default: "json". One of "json", "text"."""
+    """json for programs, one object a line; text for people. Default: "json". One of "json", "text"."""
 
 
 class PlannerRbac(TypedDict, total=False):
     """Rights in the cluster."""
 
     create: pulumi.Input[bool]
-    """Whether the chart makes roles and bindings for exactly what the program calls; false: somebody else grants them.
-    Default: true. Unit: true or false.
+    """Whether the chart makes roles and bindings for exactly the requests that the program makes. false: you grant
+    them. Default: true. Unit: true or false.
     """
 
 
 class PlannerPodDisruptionBudget(TypedDict, total=False):
-    """How many replicas a drain may take away at once."""
+    """How many replicas a drain may evict at once."""
 
     enabled: pulumi.Input[bool]
     """Whether there is a PodDisruptionBudget. Default: true. Unit: true or false."""
     maxUnavailable: pulumi.Input[Any]
-    """So many replicas may be away. Default: 1. Unit: pods, or percent."""
+    """The number of replicas that may be unavailable. Default: 1. Unit: pods, or percent."""
 
 
 class PlannerNetworkPolicy(TypedDict, total=False):
@@ -117,93 +118,95 @@ class PlannerNetworkPolicy(TypedDict, total=False):
     enabled: pulumi.Input[bool]
     """Whether there is a NetworkPolicy for the pods. Default: true. Unit: true or false."""
     apiServerPorts: pulumi.Input[Sequence[pulumi.Input[int]]]
-    """Ports at which the pods may reach the API server, at any address: a policy sees its own port, not that of Service
-    kubernetes. Empty: any port. Default: [443, 6443, 8443, 16443]. Unit: TCP ports.
+    """Ports at which the pods may reach the API server, at any address. A policy sees the API server's own port, not
+    the port of Service kubernetes. Empty: any port. Default: [443, 6443, 8443, 16443]. Unit: TCP ports.
     """
     metricsFrom: pulumi.Input[Sequence[Mapping[str, Any]]]
-    """Who may scrape the metrics. Empty: everybody who reaches the pod. Unit: Kubernetes NetworkPolicyPeers."""
+    """Who may scrape the metrics. Empty: every client that reaches the pod. Unit: Kubernetes NetworkPolicyPeers."""
     extraIngress: pulumi.Input[Sequence[Mapping[str, Any]]]
-    """Further connections that the pods accept. Unit: Kubernetes NetworkPolicyIngressRules."""
+    """Additional connections that the pods accept. Unit: Kubernetes NetworkPolicyIngressRules."""
     extraEgress: pulumi.Input[Sequence[Mapping[str, Any]]]
-    """Further connections that the pods open. Unit: Kubernetes NetworkPolicyEgressRules."""
+    """Additional connections that the pods open. Unit: Kubernetes NetworkPolicyEgressRules."""
 
 
 class PlannerLivenessProbe(TypedDict, total=False):
     """When a pod that hangs is restarted."""
 
     initialDelaySeconds: pulumi.Input[int]
-    """When the first probe is sent, counted from when the container has started up. Default: 0. Unit: seconds."""
+    """Time between the start of the container and the first probe. Default: 0. Unit: seconds."""
     periodSeconds: pulumi.Input[int]
     """Time between two probes. Default: 10. Unit: seconds."""
     timeoutSeconds: pulumi.Input[int]
     """How long an answer may take. Default: 5. Unit: seconds."""
     failureThreshold: pulumi.Input[int]
-    """After how many failures in a row it counts. Default: 3. Unit: failures."""
+    """The number of failures in a row after which the probe counts as failed. Default: 3. Unit: failures."""
 
 
 class PlannerReadinessProbe(TypedDict, total=False):
     """When a pod counts as ready."""
 
     initialDelaySeconds: pulumi.Input[int]
-    """When the first probe is sent, counted from when the container has started up. Default: 0. Unit: seconds."""
+    """Time between the start of the container and the first probe. Default: 0. Unit: seconds."""
     periodSeconds: pulumi.Input[int]
     """Time between two probes. Default: 10. Unit: seconds."""
     timeoutSeconds: pulumi.Input[int]
     """How long an answer may take. Default: 5. Unit: seconds."""
     failureThreshold: pulumi.Input[int]
-    """After how many failures in a row it counts. Default: 3. Unit: failures."""
+    """The number of failures in a row after which the probe counts as failed. Default: 3. Unit: failures."""
 
 
 class PlannerServiceMonitor(TypedDict, total=False):
     """A ServiceMonitor for the Prometheus operator."""
 
     enabled: pulumi.Input[bool]
-    """Whether there is one. Default: false. Unit: true or false."""
+    """Whether the chart makes it. Default: false. Unit: true or false."""
     renderMode: pulumi.Input[str]
-    """What happens where the cluster does not know this kind: leave it out, fail, or render it all the same. Default:
+    """What happens if the cluster does not have this kind: leave it out, fail, or render it anyway. Default:
     "skipIfMissing". One of "skipIfMissing", "failIfMissing", "alwaysRender".
     """
     interval: pulumi.Input[str]
     """Time between two scrapes. Default: "30s". Unit: duration (ms, s, m, h)."""
     labels: pulumi.Input[Mapping[str, pulumi.Input[str]]]
-    """Its labels; the Prometheus operator may select by them. Unit: labels."""
+    """Its labels. The Prometheus operator may select by them. Unit: labels."""
 
 
 class PlannerPrometheusRule(TypedDict, total=False):
     """Alerts for the Prometheus operator."""
 
     enabled: pulumi.Input[bool]
-    """Whether there are any. Default: false. Unit: true or false."""
+    """Whether the chart makes them. Default: false. Unit: true or false."""
     renderMode: pulumi.Input[str]
-    """What happens where the cluster does not know this kind: leave it out, fail, or render it all the same. Default:
+    """What happens if the cluster does not have this kind: leave it out, fail, or render it anyway. Default:
     "skipIfMissing". One of "skipIfMissing", "failIfMissing", "alwaysRender".
     """
     labels: pulumi.Input[Mapping[str, pulumi.Input[str]]]
-    """Labels of the PrometheusRule; the Prometheus operator may select by them. Unit: labels."""
+    """Labels of the PrometheusRule. The Prometheus operator may select by them. Unit: labels."""
 
 
 class PlannerGrafanaDashboard(TypedDict, total=False):
     """A dashboard in a ConfigMap, for Grafana's sidecar."""
 
     enabled: pulumi.Input[bool]
-    """Whether there is one. Default: false. Unit: true or false."""
+    """Whether the chart makes it. Default: false. Unit: true or false."""
     labels: pulumi.Input[Mapping[str, pulumi.Input[str]]]
-    """Its labels; the sidecar selects by them. Default: {"grafana_dashboard": "1"}. Unit: labels."""
+    """Its labels. The sidecar selects by them. Default: {"grafana_dashboard": "1"}. Unit: labels."""
     annotations: pulumi.Input[Mapping[str, pulumi.Input[str]]]
-    """Its annotations; some set-ups name the folder by them. Unit: annotations."""
+    """Its annotations. Some sidecars take the folder's name from them. Unit: annotations."""
 
 
 class PlannerGlobal(TypedDict, total=False):
-    """What Helm hands to every chart of an umbrella; names that are not listed here belong to other charts."""
+    """Global values, which Helm passes to every chart of an umbrella chart. Names that are not listed here belong to
+    other charts.
+    """
 
     registry: pulumi.Input[str]
-    """Replaces the host part of the image's repository. The closed product's own (castai-hub) counts as empty. Unit:
+    """Replaces the host part of the image's repository. The closed product's host (castai-hub) counts as empty. Unit:
     registry host.
     """
     imagePullSecrets: pulumi.Input[Sequence[Mapping[str, Any]]]
-    """Secrets for pulling images, besides imagePullSecrets. Unit: Secret names."""
+    """Secrets for pulling images, in addition to imagePullSecrets. Unit: Secret names."""
     tolerations: pulumi.Input[Sequence[Mapping[str, Any]]]
-    """Taints that the pods tolerate, besides tolerations. Unit: Kubernetes Tolerations."""
+    """Taints that the pods tolerate, in addition to tolerations. Unit: Kubernetes Tolerations."""
     commonLabels: pulumi.Input[Mapping[str, pulumi.Input[str]]]
     """Labels of all resources. Unit: labels."""
     commonAnnotations: pulumi.Input[Mapping[str, pulumi.Input[str]]]
@@ -214,17 +217,15 @@ class PlannerArgs(TypedDict, total=False):
     """Arguments of Planner: Serves pinning instructions from a plan to the pod pinners of a cluster."""
 
     namespace: pulumi.Input[str]
-    """The namespace of the release. It is not changed in place: another one makes a new release. Default:
-    "castai-agent". Unit: namespace.
-    """
+    """The namespace of the release. A change makes a new release. Default: "castai-agent". Unit: namespace."""
     create_namespace: pulumi.Input[bool]
-    """Whether a namespace that does not exist is made. It stays when the release is destroyed. Default: true. Unit:
-    true or false.
+    """Whether to create the namespace if it does not exist. It stays when the release is destroyed. Default: true.
+    Unit: true or false.
     """
     release_name: pulumi.Input[str]
     """The name of the release. Default: the chart's name. Unit: Helm release name."""
     repository: pulumi.Input[str]
-    """The chart repository. Not needed where chart is a path or an oci:// address. Unit: URL."""
+    """The chart repository. Not needed if chart is a path or an oci:// address. Unit: URL."""
     chart: pulumi.Input[str]
     """The chart: its name in the repository, a path to a folder or an archive, or an oci:// address. Default: the
     component's chart, from repository. Unit: chart.
@@ -234,27 +235,27 @@ class PlannerArgs(TypedDict, total=False):
     timeout: pulumi.Input[int]
     """How long Helm waits for the release to become ready. Default: 300. Unit: seconds."""
     skip_await: pulumi.Input[bool]
-    """Whether to go on before the release is ready. Default: false. Unit: true or false."""
+    """Whether to continue before the release is ready. Default: false. Unit: true or false."""
     values: pulumi.Input[Mapping[str, Any]]
-    """More values of the chart, spelled and nested as in a values file. Where an argument sets the same key, these win.
-    Unit: values.
+    """More values of the chart, with the names and nesting of a values file. If an argument sets the same key, the
+    argument wins. Unit: values.
     """
     replicas: pulumi.Input[int]
-    """How many replicas run; 0 stops the work and leaves everything else installed. Default: 1. Unit: replicas."""
+    """The number of replicas. 0 stops the work and leaves everything else installed. Default: 1. Unit: replicas."""
     plan: pulumi.Input[Mapping[str, Any]]
-    """The plan: which nodes are to come, and which pods run on which of them. Empty: nothing to do. Unit: plan."""
+    """The plan: the nodes that are to join, and the pods that run on each. Empty: no instructions. Unit: plan."""
     existing_config_map: pulumi.Input[str]
     """A ConfigMap with the plan in plan.yaml, instead of plan. Unit: ConfigMap name."""
     rebalancing: pulumi.Input[PlannerRebalancing]
-    """Plans of kind rebalance: the nodes that a plan names are emptied once its own are Ready."""
+    """Plans of kind rebalance. Once a plan's new nodes are Ready, the planner empties the nodes that it names."""
     admission_policy: pulumi.Input[PlannerAdmissionPolicy]
-    """ValidatingAdmissionPolicies for the planner's service account where rebalancing.enabled is true: what it may do
-    to nodes and pods, beyond what RBAC can say (SECURITY.md).
+    """ValidatingAdmissionPolicies for the planner's service account if rebalancing.enabled is true. They limit changes
+    of nodes and pods more than RBAC can (SECURITY.md).
     """
     tls: pulumi.Input[PlannerTls]
     """The planner's certificate."""
     api_key: pulumi.Input[PlannerApiKey]
-    """The key that pod pinners must show."""
+    """The key that pod pinners must send."""
     service: pulumi.Input[PlannerService]
     """The Service that pod pinners connect to."""
     image: pulumi.Input[PlannerImage]
@@ -262,9 +263,9 @@ class PlannerArgs(TypedDict, total=False):
     image_pull_secrets: pulumi.Input[Sequence[Mapping[str, Any]]]
     """Secrets for pulling the image. Unit: Secret names."""
     name_override: pulumi.Input[str]
-    """Instead of the chart's name, in the names of resources. Unit: RFC 1123 name."""
+    """Used in the names of resources instead of the chart's name. Unit: RFC 1123 name."""
     fullname_override: pulumi.Input[str]
-    """The name of resources, as it is. Pod pinners look for moorage-planner unless they are told otherwise. Default:
+    """The exact name of resources. Pod pinners look for moorage-planner unless planner.address says otherwise. Default:
     "moorage-planner". Unit: RFC 1123 name.
     """
     common_labels: pulumi.Input[Mapping[str, pulumi.Input[str]]]
@@ -278,13 +279,13 @@ class PlannerArgs(TypedDict, total=False):
     rbac: pulumi.Input[PlannerRbac]
     """Rights in the cluster."""
     pod_disruption_budget: pulumi.Input[PlannerPodDisruptionBudget]
-    """How many replicas a drain may take away at once."""
+    """How many replicas a drain may evict at once."""
     network_policy: pulumi.Input[PlannerNetworkPolicy]
     """Which connections the pods may open and accept."""
     pod_labels: pulumi.Input[Mapping[str, pulumi.Input[str]]]
-    """Labels of the pods, besides the chart's own. Unit: labels."""
+    """Labels of the pods, in addition to the chart's own. Unit: labels."""
     pod_annotations: pulumi.Input[Mapping[str, pulumi.Input[str]]]
-    """Annotations of the pods, besides the chart's own. Unit: annotations."""
+    """Annotations of the pods, in addition to the chart's own. Unit: annotations."""
     pod_security_context: pulumi.Input[Mapping[str, Any]]
     """Security context of the pods. The default satisfies Pod Security restricted. Default: {"runAsNonRoot": true,
     "runAsUser": 65532, "runAsGroup": 65532, "fsGroup": 65532, "seccompProfile": {"type": "RuntimeDefault"}}. Unit:
@@ -308,15 +309,15 @@ class PlannerArgs(TypedDict, total=False):
     tolerations: pulumi.Input[Sequence[Mapping[str, Any]]]
     """Taints that the pods tolerate. Unit: Kubernetes Tolerations."""
     affinity: pulumi.Input[Mapping[str, Any]]
-    """Affinity of the pods. The chart adds that they keep off placeholders, nodes being emptied, and Windows. Unit:
-    Kubernetes Affinity.
+    """Affinity of the pods. The chart adds rules that keep them off placeholders, nodes being emptied, and Windows
+    nodes. Unit: Kubernetes Affinity.
     """
     topology_spread_constraints: pulumi.Input[Sequence[Mapping[str, Any]]]
-    """How the pods spread. Empty: over nodes and zones where that is possible; all of them also start on one node.
-    Unit: Kubernetes TopologySpreadConstraints.
+    """How the pods spread. Empty: over nodes and zones if possible. If not, all of them still start on one node. Unit:
+    Kubernetes TopologySpreadConstraints.
     """
     priority_class_name: pulumi.Input[str]
-    """Priority class of the pods; empty: the cluster's default. Default: "system-cluster-critical". Unit: PriorityClass
+    """Priority class of the pods. Empty: the cluster's default. Default: "system-cluster-critical". Unit: PriorityClass
     name.
     """
     termination_grace_period_seconds: pulumi.Input[int]
@@ -332,20 +333,24 @@ class PlannerArgs(TypedDict, total=False):
     grafana_dashboard: pulumi.Input[PlannerGrafanaDashboard]
     """A dashboard in a ConfigMap, for Grafana's sidecar."""
     additional_env: pulumi.Input[Mapping[str, Any]]
-    """Further environment variables, by name. Unit: environment variables."""
+    """Additional environment variables, by name. Unit: environment variables."""
     extra_env: pulumi.Input[Sequence[Mapping[str, Any]]]
-    """Further environment variables, as Kubernetes writes them. Unit: Kubernetes EnvVars."""
+    """Additional environment variables, as a list of Kubernetes' EnvVar. Unit: Kubernetes EnvVars."""
     env_from: pulumi.Input[Sequence[Mapping[str, Any]]]
     """Environment variables from Secrets and ConfigMaps. Unit: Kubernetes EnvFromSources."""
     extra_volumes: pulumi.Input[Sequence[Mapping[str, Any]]]
-    """Further volumes of the pods. Unit: Kubernetes Volumes."""
+    """Additional volumes of the pods. Unit: Kubernetes Volumes."""
     extra_volume_mounts: pulumi.Input[Sequence[Mapping[str, Any]]]
-    """Where the further volumes are mounted in the container. Unit: Kubernetes VolumeMounts."""
+    """Mounts of the additional volumes in the container. Unit: Kubernetes VolumeMounts."""
     extra_objects: pulumi.Input[Sequence[Any]]
-    """Further objects of the release, as maps or as texts; templates in them are rendered. Unit: Kubernetes objects."""
+    """Additional objects of the release, as maps or as texts. Templates in them are rendered. Unit: Kubernetes
+    objects.
+    """
     global_: pulumi.Input[PlannerGlobal]
-    """What Helm hands to every chart of an umbrella; names that are not listed here belong to other charts."""
+    """Global values, which Helm passes to every chart of an umbrella chart. Names that are not listed here belong to
+    other charts.
+    """
     enabled: pulumi.Input[bool]
-    """For charts that have this one as a dependency with a condition; nothing here depends on it. Accepted, without
-    effect. Unit: true or false.
+    """For umbrella charts that have this chart as a dependency with a condition. Nothing in this chart depends on it.
+    Accepted, without effect. Unit: true or false.
     """

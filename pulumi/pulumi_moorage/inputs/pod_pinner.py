@@ -14,25 +14,25 @@ class PodPinnerImage(TypedDict, total=False):
     """The image of the container."""
 
     repository: pulumi.Input[str]
-    """Where the image is. Empty: the default. A repository of the closed product (castai-hub, or a mirror of its image
-    pod-pinner or evictor) counts as empty, so that an existing values file works. Default:
+    """The image's repository. Empty: the default. A repository of the closed product (castai-hub, or a mirror of its
+    image pod-pinner or evictor) counts as empty, so that an existing values file works. Default:
     "ghcr.io/moorage/moorage". Unit: image without tag.
     """
     tag: pulumi.Input[str]
-    """The image's tag. Empty: the chart's appVersion. While repository is empty, a tag of the closed product (v1.4.2:
-    ours have no v) counts as empty too. Unit: image tag.
+    """The image's tag. Empty: the chart's appVersion. While repository is empty, a tag of the closed product counts as
+    empty, too (v1.4.2: Moorage's tags have no v). Unit: image tag.
     """
     digest: pulumi.Input[str]
-    """The image's digest; it decides, whatever the tag says. With a repository of the closed product it counts as
-    empty. Unit: sha256:….
+    """The image's digest. It wins over the tag. With a repository of the closed product it counts as empty. Unit:
+    sha256:….
     """
     pullPolicy: pulumi.Input[str]
     """When the image is pulled. Default: "IfNotPresent". One of "Always", "IfNotPresent", "Never"."""
 
 
 class PodPinnerPlannerApiKeySecretRef(TypedDict, total=False):
-    """The Secret with the key that is shown to the planner. Empty name: moorage-planner-client, which the planner
-    fills.
+    """The Secret with the key that the pod pinner sends to the planner. Empty name: moorage-planner-client, which the
+    planner fills.
     """
 
     name: pulumi.Input[str]
@@ -42,7 +42,7 @@ class PodPinnerPlannerApiKeySecretRef(TypedDict, total=False):
 
 
 class PodPinnerPlannerCaSecretRef(TypedDict, total=False):
-    """The Secret with the authority of the planner's certificate. Empty name: moorage-planner-client, which the planner
+    """The Secret with the CA certificate of the planner. Empty name: moorage-planner-client, which the planner
     fills.
     """
 
@@ -53,27 +53,27 @@ class PodPinnerPlannerCaSecretRef(TypedDict, total=False):
 
 
 class PodPinnerPlanner(TypedDict, total=False):
-    """Whose instructions are followed. Without any setting: the chart moorage-planner in the same namespace."""
+    """The planner whose instructions are followed. Not set: the chart moorage-planner in the same namespace."""
 
     address: pulumi.Input[str]
-    """Where the planner serves, as host:port. Empty: moorage-planner.<namespace>.svc:9443. Unit: host:port."""
+    """The planner's address, as host:port. Empty: moorage-planner.<namespace>.svc:9443. Unit: host:port."""
     apiKeySecretRef: pulumi.Input[PodPinnerPlannerApiKeySecretRef]
-    """The Secret with the key that is shown to the planner. Empty name: moorage-planner-client, which the planner
-    fills.
+    """The Secret with the key that the pod pinner sends to the planner. Empty name: moorage-planner-client, which the
+    planner fills.
     """
     caSecretRef: pulumi.Input[PodPinnerPlannerCaSecretRef]
-    """The Secret with the authority of the planner's certificate. Empty name: moorage-planner-client, which the planner
+    """The Secret with the CA certificate of the planner. Empty name: moorage-planner-client, which the planner
     fills.
     """
     allowClosedKey: pulumi.Input[bool]
-    """Whether a planner outside the release's namespace may be shown a key that was made for the closed product: of
-    castai.apiKey, castai.apiKeySecretRef, global.castai.apiKeySecretRef, a Secret of that product, or API_KEY of
-    envFrom. Default: false. Unit: true or false.
+    """Whether the pod pinner may send a key of the closed product to a planner outside the release's namespace. Such
+    keys are castai.apiKey, castai.apiKeySecretRef, global.castai.apiKeySecretRef, a Secret of that product, and
+    API_KEY of envFrom. Default: false. Unit: true or false.
     """
 
 
 class PodPinnerCastaiClusterIdSecretKeyRef(TypedDict, total=False):
-    """A Secret that holds the cluster's name instead."""
+    """A Secret that holds the cluster's name, instead of clusterID."""
 
     name: pulumi.Input[str]
     """The Secret's name. Unit: Secret name."""
@@ -82,7 +82,7 @@ class PodPinnerCastaiClusterIdSecretKeyRef(TypedDict, total=False):
 
 
 class PodPinnerCastaiClusterIdConfigMapKeyRef(TypedDict, total=False):
-    """A ConfigMap that holds the cluster's name instead."""
+    """A ConfigMap that holds the cluster's name, instead of clusterID."""
 
     name: pulumi.Input[str]
     """The ConfigMap's name. Unit: ConfigMap name."""
@@ -91,37 +91,35 @@ class PodPinnerCastaiClusterIdConfigMapKeyRef(TypedDict, total=False):
 
 
 class PodPinnerCastai(TypedDict, total=False):
-    """The same under the published names."""
+    """The settings of planner under the published names."""
 
     apiURL: pulumi.Input[str]
-    """Address of the closed product's API; nothing is asked there. Accepted, without effect. Unit: URL."""
+    """Address of the closed product's API. Nothing is sent there. Accepted, without effect. Unit: URL."""
     grpcURL: pulumi.Input[str]
     """The published name of planner.address. An address under cast.ai counts as empty: no key is sent there. Unit:
     host:port.
     """
     apiKey: pulumi.Input[str]
-    """The key that is shown to the planner; the chart makes a Secret of it. Better name a Secret: Helm keeps values
-    readable. Unit: printable ASCII.
+    """The key that the pod pinner sends to the planner. The chart makes a Secret of it. Prefer a Secret of your own:
+    Helm keeps values readable. Unit: printable ASCII.
     """
     apiKeySecretRef: pulumi.Input[str]
-    """Name of a Secret with API_KEY, the key that is shown to the planner. Unit: Secret name."""
+    """Name of a Secret with API_KEY, the key that the pod pinner sends to the planner. Unit: Secret name."""
     clusterID: pulumi.Input[str]
-    """The name under which the planner knows this cluster. Empty: the uid of namespace kube-system. Unit: cluster
-    name.
-    """
+    """The name by which the planner knows this cluster. Empty: the uid of namespace kube-system. Unit: cluster name."""
     clusterIdSecretKeyRef: pulumi.Input[PodPinnerCastaiClusterIdSecretKeyRef]
-    """A Secret that holds the cluster's name instead."""
+    """A Secret that holds the cluster's name, instead of clusterID."""
     clusterIdConfigMapKeyRef: pulumi.Input[PodPinnerCastaiClusterIdConfigMapKeyRef]
-    """A ConfigMap that holds the cluster's name instead."""
+    """A ConfigMap that holds the cluster's name, instead of clusterID."""
 
 
 class PodPinnerProvider(TypedDict, total=False):
     """The cloud."""
 
     profile: pulumi.Input[str]
-    """Whose cloud controller watches over the nodes: when a placeholder may exist, and what it must carry. late: no
-    placeholders, machines bring their own Nodes. Default: "generic". One of "generic", "aws", "gcp", "azure",
-    "late".
+    """The provider whose cloud controller manages the nodes. It decides when a placeholder may exist, and what the
+    placeholder must carry. late: no placeholders are made, machines register their own Nodes. Default: "generic".
+    One of "generic", "aws", "gcp", "azure", "late".
     """
 
 
@@ -129,16 +127,16 @@ class PodPinnerLog(TypedDict, total=False):
     """How the process logs."""
 
     level: pulumi.Input[str]
-    """The least level that is logged. Default: "info". One of "debug", "info", "warning", "error"."""
+    """The lowest level that is logged. Default: "info". One of "debug", "info", "warning", "error"."""
     format: pulumi.Input[str]
-    """Lines of JSON for programs, or text for people. Default: "json". One of "json", "text"."""
+    """json for programs, one object a line; text for people. Default: "json". One of "json", "text"."""
 
 
 class PodPinnerCrds(TypedDict, total=False):
     """The definitions of NodeReservation and SlotReservation."""
 
     enabled: pulumi.Input[bool]
-    """Whether the chart brings them. They are kept when the release is uninstalled. Default: true. Unit: true or
+    """Whether the chart installs them. They stay when the release is uninstalled. Default: true. Unit: true or
     false.
     """
 
@@ -147,27 +145,27 @@ class PodPinnerRbac(TypedDict, total=False):
     """Rights in the cluster."""
 
     create: pulumi.Input[bool]
-    """Whether the chart makes roles and bindings for exactly what the program calls; false: somebody else grants them.
-    Default: true. Unit: true or false.
+    """Whether the chart makes roles and bindings for exactly the requests that the program makes. false: you grant
+    them. Default: true. Unit: true or false.
     """
 
 
 class PodPinnerAdmissionPolicy(TypedDict, total=False):
-    """ValidatingAdmissionPolicies for our own service accounts: what they may do to Nodes, pods, Bindings and Leases of
-    nodes, beyond what RBAC can say (SECURITY.md).
+    """ValidatingAdmissionPolicies for Moorage's service accounts. They limit changes of Nodes, pods, Bindings and
+    Leases of nodes more than RBAC can (SECURITY.md).
     """
 
     enabled: pulumi.Input[bool]
-    """Whether there are any. Default: true. Unit: true or false."""
+    """Whether the chart installs them. Default: true. Unit: true or false."""
 
 
 class PodPinnerPodDisruptionBudget(TypedDict, total=False):
-    """How many replicas a drain may take away at once."""
+    """How many replicas a drain may evict at once."""
 
     enabled: pulumi.Input[bool]
     """Whether there is a PodDisruptionBudget. Default: true. Unit: true or false."""
     maxUnavailable: pulumi.Input[Any]
-    """So many replicas may be away. Default: 1. Unit: pods, or percent."""
+    """The number of replicas that may be unavailable. Default: 1. Unit: pods, or percent."""
 
 
 class PodPinnerNetworkPolicy(TypedDict, total=False):
@@ -176,71 +174,75 @@ class PodPinnerNetworkPolicy(TypedDict, total=False):
     enabled: pulumi.Input[bool]
     """Whether there is a NetworkPolicy for the pods. Default: true. Unit: true or false."""
     apiServerPorts: pulumi.Input[Sequence[pulumi.Input[int]]]
-    """Ports at which the pods may reach the API server, at any address: a policy sees its own port, not that of Service
-    kubernetes. Empty: any port. Default: [443, 6443, 8443, 16443]. Unit: TCP ports.
+    """Ports at which the pods may reach the API server, at any address. A policy sees the API server's own port, not
+    the port of Service kubernetes. Empty: any port. Default: [443, 6443, 8443, 16443]. Unit: TCP ports.
     """
     metricsFrom: pulumi.Input[Sequence[Mapping[str, Any]]]
-    """Who may scrape the metrics. Empty: everybody who reaches the pod. Unit: Kubernetes NetworkPolicyPeers."""
+    """Who may scrape the metrics. Empty: every client that reaches the pod. Unit: Kubernetes NetworkPolicyPeers."""
     extraIngress: pulumi.Input[Sequence[Mapping[str, Any]]]
-    """Further connections that the pods accept. Unit: Kubernetes NetworkPolicyIngressRules."""
+    """Additional connections that the pods accept. Unit: Kubernetes NetworkPolicyIngressRules."""
     extraEgress: pulumi.Input[Sequence[Mapping[str, Any]]]
-    """Further connections that the pods open. Unit: Kubernetes NetworkPolicyEgressRules."""
+    """Additional connections that the pods open. Unit: Kubernetes NetworkPolicyEgressRules."""
 
 
 class PodPinnerService(TypedDict, total=False):
-    """The Service of the webhook. Metrics have one of their own, which is not seen outside the cluster."""
+    """The Service of the webhook. Metrics have a Service of their own, which is not reachable from outside the
+    cluster.
+    """
 
     type: pulumi.Input[str]
-    """Its type. Others than ClusterIP are for a webhook.url that leads to it. Default: "ClusterIP". One of "ClusterIP",
-    "NodePort", "LoadBalancer".
+    """Its type. A type other than ClusterIP is for a webhook.url that leads to it. Default: "ClusterIP". One of
+    "ClusterIP", "NodePort", "LoadBalancer".
     """
     port: pulumi.Input[int]
     """Its port. Default: 8443. Unit: TCP port."""
 
 
 class PodPinnerWebhook(TypedDict, total=False):
-    """The webhook that pins pods while they are created. The API server is told of it only while pods are expected."""
+    """The webhook that pins pods while they are created. It is registered with the API server only while pods are
+    expected.
+    """
 
     enabled: pulumi.Input[bool]
-    """Whether there is one. Without it no pod is pinned while it is created, and the chart grants no right on the
-    webhook's configuration. In a dry run there is none. Default: true. Unit: true or false.
+    """Whether the webhook exists. Without it no pod is pinned while it is created, and the chart grants no right on the
+    webhook's configuration. A dry run has no webhook. Default: true. Unit: true or false.
     """
     failurePolicy: pulumi.Input[str]
-    """What happens to pods while the webhook does not answer: they are created as if there were none. It is Ignore in
-    any case: Fail, which the closed chart knows, counts as Ignore. Default: "Ignore". One of "Ignore", "Fail".
+    """What happens to pods while the webhook does not answer. It is always Ignore: pods are created as if there were no
+    webhook. Fail, which the closed chart accepts, counts as Ignore. Default: "Ignore". One of "Ignore", "Fail".
     """
     timeoutSeconds: pulumi.Input[int]
-    """How long the API server waits for an answer before it creates a pod as if there were no webhook. Default: 2.
-    Unit: seconds.
+    """How long the API server waits for an answer. After that it creates the pod as if there were no webhook. Default:
+    2. Unit: seconds.
     """
     url: pulumi.Input[str]
-    """Where API servers that have no route to Services reach the webhook; it must lead to the Service's pod. Empty:
+    """The URL of the webhook for API servers that have no route to Services. It must lead to the Service's pod. Empty:
     through the Service. Unit: URL.
     """
     port: pulumi.Input[int]
-    """Where the pods listen for it. Not set: 10250, to which private GKE clusters let their API server through, and
-    10260 with webhook.hostNetwork, where the kubelet has the other. Unit: TCP port.
+    """The port of the webhook in the pods. Not set: 10250, because private GKE clusters let their API server through to
+    it. With webhook.hostNetwork: 10260, because the kubelet uses 10250. Unit: TCP port.
     """
     hostNetwork: pulumi.Input[bool]
-    """Whether the pods are in their node's network, for API servers that have a route to nodes and none to pods. Each
-    replica needs a node then, and the namespace must admit such pods: Pod Security restricted and baseline do not.
-    Default: false. Unit: true or false.
+    """Whether the pods use their node's network, for API servers that have a route to nodes and none to pods. Then each
+    replica needs a node of its own, and the namespace must admit such pods: Pod Security restricted and baseline do
+    not. Default: false. Unit: true or false.
     """
     existingSecret: pulumi.Input[str]
-    """A Secret of yours for the webhook's authority and certificate; it is filled when it is empty, and renewed in
-    time. One of type kubernetes.io/tls, as cert-manager keeps it, is only read. Empty: the chart makes one, without
-    data. Unit: Secret name.
+    """A Secret for the webhook's CA and certificate. If it is empty, the pod pinner fills it and renews the certificate
+    in time. A Secret of type kubernetes.io/tls, as cert-manager maintains it, is only read. Empty name: the chart
+    makes a Secret without data. Unit: Secret name.
     """
 
 
 class PodPinnerDestinations(TypedDict, total=False):
-    """Running nodes on which replacements are expected: the evictor reserves slots there before it evicts
+    """Running nodes on which replacements are expected. The evictor reserves slots there before it evicts
     (SlotReservation).
     """
 
     mode: pulumi.Input[str]
-    """How replacements are put there: hard gives those that fit the node's name, soft only has the scheduler prefer it,
-    off leaves all to the scheduler. Without the webhook it is off. Default: "hard". One of "hard", "soft", "off".
+    """How replacements get to these nodes. hard: pods that fit get the node's name. soft: the scheduler prefers the
+    node. off: the scheduler decides. Without the webhook it is off. Default: "hard". One of "hard", "soft", "off".
     """
 
 
@@ -248,72 +250,72 @@ class PodPinnerLivenessProbe(TypedDict, total=False):
     """When a pod that hangs is restarted."""
 
     initialDelaySeconds: pulumi.Input[int]
-    """When the first probe is sent, counted from when the container has started up. Default: 0. Unit: seconds."""
+    """Time between the start of the container and the first probe. Default: 0. Unit: seconds."""
     periodSeconds: pulumi.Input[int]
     """Time between two probes. Default: 10. Unit: seconds."""
     timeoutSeconds: pulumi.Input[int]
     """How long an answer may take. Default: 5. Unit: seconds."""
     failureThreshold: pulumi.Input[int]
-    """After how many failures in a row it counts. Default: 3. Unit: failures."""
+    """The number of failures in a row after which the probe counts as failed. Default: 3. Unit: failures."""
 
 
 class PodPinnerReadinessProbe(TypedDict, total=False):
     """When a pod counts as ready."""
 
     initialDelaySeconds: pulumi.Input[int]
-    """When the first probe is sent, counted from when the container has started up. Default: 0. Unit: seconds."""
+    """Time between the start of the container and the first probe. Default: 0. Unit: seconds."""
     periodSeconds: pulumi.Input[int]
     """Time between two probes. Default: 10. Unit: seconds."""
     timeoutSeconds: pulumi.Input[int]
     """How long an answer may take. Default: 5. Unit: seconds."""
     failureThreshold: pulumi.Input[int]
-    """After how many failures in a row it counts. Default: 3. Unit: failures."""
+    """The number of failures in a row after which the probe counts as failed. Default: 3. Unit: failures."""
 
 
 class PodPinnerServiceMonitor(TypedDict, total=False):
     """A ServiceMonitor for the Prometheus operator."""
 
     enabled: pulumi.Input[bool]
-    """Whether there is one. Default: false. Unit: true or false."""
+    """Whether the chart makes it. Default: false. Unit: true or false."""
     renderMode: pulumi.Input[str]
-    """What happens where the cluster does not know this kind: leave it out, fail, or render it all the same. Default:
+    """What happens if the cluster does not have this kind: leave it out, fail, or render it anyway. Default:
     "skipIfMissing". One of "skipIfMissing", "failIfMissing", "alwaysRender".
     """
     interval: pulumi.Input[str]
     """Time between two scrapes. Default: "30s". Unit: duration (ms, s, m, h)."""
     labels: pulumi.Input[Mapping[str, pulumi.Input[str]]]
-    """Its labels; the Prometheus operator may select by them. Unit: labels."""
+    """Its labels. The Prometheus operator may select by them. Unit: labels."""
 
 
 class PodPinnerPrometheusRule(TypedDict, total=False):
     """Alerts for the Prometheus operator."""
 
     enabled: pulumi.Input[bool]
-    """Whether there are any. Default: false. Unit: true or false."""
+    """Whether the chart makes them. Default: false. Unit: true or false."""
     renderMode: pulumi.Input[str]
-    """What happens where the cluster does not know this kind: leave it out, fail, or render it all the same. Default:
+    """What happens if the cluster does not have this kind: leave it out, fail, or render it anyway. Default:
     "skipIfMissing". One of "skipIfMissing", "failIfMissing", "alwaysRender".
     """
     labels: pulumi.Input[Mapping[str, pulumi.Input[str]]]
-    """Labels of the PrometheusRule; the Prometheus operator may select by them. Unit: labels."""
+    """Labels of the PrometheusRule. The Prometheus operator may select by them. Unit: labels."""
 
 
 class PodPinnerGrafanaDashboard(TypedDict, total=False):
     """A dashboard in a ConfigMap, for Grafana's sidecar."""
 
     enabled: pulumi.Input[bool]
-    """Whether there is one. Default: false. Unit: true or false."""
+    """Whether the chart makes it. Default: false. Unit: true or false."""
     labels: pulumi.Input[Mapping[str, pulumi.Input[str]]]
-    """Its labels; the sidecar selects by them. Default: {"grafana_dashboard": "1"}. Unit: labels."""
+    """Its labels. The sidecar selects by them. Default: {"grafana_dashboard": "1"}. Unit: labels."""
     annotations: pulumi.Input[Mapping[str, pulumi.Input[str]]]
-    """Its annotations; some set-ups name the folder by them. Unit: annotations."""
+    """Its annotations. Some sidecars take the folder's name from them. Unit: annotations."""
 
 
 class PodPinnerGlobalServiceAccount(TypedDict, total=False):
     """The service account of the pods."""
 
     create: pulumi.Input[bool]
-    """Whether the chart makes the service account; false: it exists already. Default: true. Unit: true or false."""
+    """Whether the chart makes the service account. false: it exists already. Default: true. Unit: true or false."""
     name: pulumi.Input[str]
     """Its name. Empty: the full name of the release when the chart makes it, else default. Unit: ServiceAccount
     name.
@@ -323,45 +325,47 @@ class PodPinnerGlobalServiceAccount(TypedDict, total=False):
 
 
 class PodPinnerGlobalCastai(TypedDict, total=False):
-    """Used where castai has nothing."""
+    """Used for what castai does not set."""
 
     apiURL: pulumi.Input[str]
-    """Address of the closed product's API; nothing is asked there. Accepted, without effect. Unit: URL."""
+    """Address of the closed product's API. Nothing is sent there. Accepted, without effect. Unit: URL."""
     grpcURL: pulumi.Input[str]
-    """Used when castai.grpcURL is empty. Unit: host:port."""
+    """Used if castai.grpcURL is empty. Unit: host:port."""
     apiKeySecretRef: pulumi.Input[str]
-    """Used when castai.apiKey and castai.apiKeySecretRef are empty. Unit: Secret name."""
+    """Used if castai.apiKey and castai.apiKeySecretRef are empty. Unit: Secret name."""
 
 
 class PodPinnerGlobal(TypedDict, total=False):
-    """What Helm hands to every chart of an umbrella; names that are not listed here belong to other charts."""
+    """Global values, which Helm passes to every chart of an umbrella chart. Names that are not listed here belong to
+    other charts.
+    """
 
     registry: pulumi.Input[str]
-    """Replaces the host part of the image's repository. The closed product's own (castai-hub) counts as empty. Unit:
+    """Replaces the host part of the image's repository. The closed product's host (castai-hub) counts as empty. Unit:
     registry host.
     """
     imagePullSecrets: pulumi.Input[Sequence[Mapping[str, Any]]]
-    """Secrets for pulling images, besides imagePullSecrets. Unit: Secret names."""
+    """Secrets for pulling images, in addition to imagePullSecrets. Unit: Secret names."""
     tolerations: pulumi.Input[Sequence[Mapping[str, Any]]]
-    """Taints that the pods tolerate, besides tolerations. Unit: Kubernetes Tolerations."""
+    """Taints that the pods tolerate, in addition to tolerations. Unit: Kubernetes Tolerations."""
     commonLabels: pulumi.Input[Mapping[str, pulumi.Input[str]]]
     """Labels of all resources. Unit: labels."""
     commonAnnotations: pulumi.Input[Mapping[str, pulumi.Input[str]]]
     """Annotations of all resources. Unit: annotations."""
     nameOverride: pulumi.Input[str]
-    """Instead of the chart's name, in the names of resources. Unit: RFC 1123 name."""
+    """Used in the names of resources instead of the chart's name. Unit: RFC 1123 name."""
     fullnameOverride: pulumi.Input[str]
-    """The name of resources, as it is. Empty: made of the release's and the chart's names. Default:
-    "castai-pod-pinner". Unit: RFC 1123 name.
+    """The exact name of resources. Empty: the release's and the chart's names together. Default: "castai-pod-pinner".
+    Unit: RFC 1123 name.
     """
     serviceAccount: pulumi.Input[PodPinnerGlobalServiceAccount]
     """The service account of the pods."""
     castai: pulumi.Input[PodPinnerGlobalCastai]
-    """Used where castai has nothing."""
+    """Used for what castai does not set."""
 
 
 class PodPinnerServiceAccount(TypedDict, total=False):
-    """An old published name of global.serviceAccount; what is set here wins."""
+    """An old published name of global.serviceAccount. What is set here wins."""
 
     create: pulumi.Input[bool]
     """See global.serviceAccount.create. Unit: true or false."""
@@ -377,17 +381,15 @@ class PodPinnerArgs(TypedDict, total=False):
     """
 
     namespace: pulumi.Input[str]
-    """The namespace of the release. It is not changed in place: another one makes a new release. Default:
-    "castai-agent". Unit: namespace.
-    """
+    """The namespace of the release. A change makes a new release. Default: "castai-agent". Unit: namespace."""
     create_namespace: pulumi.Input[bool]
-    """Whether a namespace that does not exist is made. It stays when the release is destroyed. Default: true. Unit:
-    true or false.
+    """Whether to create the namespace if it does not exist. It stays when the release is destroyed. Default: true.
+    Unit: true or false.
     """
     release_name: pulumi.Input[str]
     """The name of the release. Default: the chart's name. Unit: Helm release name."""
     repository: pulumi.Input[str]
-    """The chart repository. Not needed where chart is a path or an oci:// address. Unit: URL."""
+    """The chart repository. Not needed if chart is a path or an oci:// address. Unit: URL."""
     chart: pulumi.Input[str]
     """The chart: its name in the repository, a path to a folder or an archive, or an oci:// address. Default: the
     component's chart, from repository. Unit: chart.
@@ -397,10 +399,10 @@ class PodPinnerArgs(TypedDict, total=False):
     timeout: pulumi.Input[int]
     """How long Helm waits for the release to become ready. Default: 300. Unit: seconds."""
     skip_await: pulumi.Input[bool]
-    """Whether to go on before the release is ready. Default: false. Unit: true or false."""
+    """Whether to continue before the release is ready. Default: false. Unit: true or false."""
     values: pulumi.Input[Mapping[str, Any]]
-    """More values of the chart, spelled and nested as in a values file. Where an argument sets the same key, these win.
-    Unit: values.
+    """More values of the chart, with the names and nesting of a values file. If an argument sets the same key, the
+    argument wins. Unit: values.
     """
     api_key: pulumi.Input[str]
     """The key that is shown to the planner: castai.apiKey, kept as a secret. It is in the state, encrypted, and in the
@@ -409,18 +411,18 @@ class PodPinnerArgs(TypedDict, total=False):
     api_key_secret_ref: pulumi.Input[PodPinnerPlannerApiKeySecretRef]
     """The Secret with the key that is shown to the planner: planner.apiKeySecretRef."""
     replicas: pulumi.Input[int]
-    """How many replicas run; one leads, the others wait. 0 stops pinning and leaves everything else installed, also
-    where replicas run now. Default: 2. Unit: replicas.
+    """The number of replicas. One leads, the others wait. 0 stops pinning and leaves everything else installed, also if
+    replicas run now. Default: 2. Unit: replicas.
     """
     replica_count: pulumi.Input[int]
-    """The published name of replicas. Both set and different is an error. 0, as onboarding scripts have it, runs
-    nothing: here nobody scales up later. Where replicas run now the chart refuses it, until replicas says 0 too.
-    Unit: replicas.
+    """The published name of replicas. It is an error to set both to different values. Onboarding scripts set 0, and
+    nothing scales it up later: then nothing runs. If replicas run now, the chart refuses 0 here until replicas is 0,
+    too. Unit: replicas.
     """
     managed_by_castai: pulumi.Input[Any]
-    """Becomes the label charts.cast.ai/managed; only the exact value false makes it "false". It is a label only, until
-    a manager exists. Not set: true, but false where a Deployment castai-cluster-controller is in the namespace,
-    because that would put the closed product back. One of true, false, "true", "false".
+    """The value of the label charts.cast.ai/managed. Only the exact value false makes it "false". It is a label only,
+    until a manager exists. Not set: true, but false if the namespace has a Deployment castai-cluster-controller,
+    because that would install the closed product again. One of true, false, "true", "false".
     """
     dry_run: pulumi.Input[bool]
     """Validate and answer instructions, and change nothing in the cluster. Default: false. Unit: true or false."""
@@ -429,17 +431,17 @@ class PodPinnerArgs(TypedDict, total=False):
     image_pull_secrets: pulumi.Input[Sequence[Mapping[str, Any]]]
     """Secrets for pulling the image. Unit: Secret names."""
     planner: pulumi.Input[PodPinnerPlanner]
-    """Whose instructions are followed. Without any setting: the chart moorage-planner in the same namespace."""
+    """The planner whose instructions are followed. Not set: the chart moorage-planner in the same namespace."""
     castai: pulumi.Input[PodPinnerCastai]
-    """The same under the published names."""
+    """The settings of planner under the published names."""
     env_from: pulumi.Input[Sequence[Mapping[str, Any]]]
-    """Environment variables from Secrets and ConfigMaps. API_KEY, API_GRPC_URL and CLUSTER_ID in them are used where
+    """Environment variables from Secrets and ConfigMaps. API_KEY, API_GRPC_URL and CLUSTER_ID in them are used if
     nothing else is set. Unit: Kubernetes EnvFromSources.
     """
     additional_env: pulumi.Input[Mapping[str, Any]]
-    """Further environment variables, by name. Unit: environment variables."""
+    """Additional environment variables, by name. Unit: environment variables."""
     extra_env: pulumi.Input[Sequence[Mapping[str, Any]]]
-    """Further environment variables, as Kubernetes writes them. Unit: Kubernetes EnvVars."""
+    """Additional environment variables, as a list of Kubernetes' EnvVar. Unit: Kubernetes EnvVars."""
     provider: pulumi.Input[PodPinnerProvider]
     """The cloud."""
     log: pulumi.Input[PodPinnerLog]
@@ -449,25 +451,29 @@ class PodPinnerArgs(TypedDict, total=False):
     rbac: pulumi.Input[PodPinnerRbac]
     """Rights in the cluster."""
     admission_policy: pulumi.Input[PodPinnerAdmissionPolicy]
-    """ValidatingAdmissionPolicies for our own service accounts: what they may do to Nodes, pods, Bindings and Leases of
-    nodes, beyond what RBAC can say (SECURITY.md).
+    """ValidatingAdmissionPolicies for Moorage's service accounts. They limit changes of Nodes, pods, Bindings and
+    Leases of nodes more than RBAC can (SECURITY.md).
     """
     pod_disruption_budget: pulumi.Input[PodPinnerPodDisruptionBudget]
-    """How many replicas a drain may take away at once."""
+    """How many replicas a drain may evict at once."""
     network_policy: pulumi.Input[PodPinnerNetworkPolicy]
     """Which connections the pods may open and accept."""
     service: pulumi.Input[PodPinnerService]
-    """The Service of the webhook. Metrics have one of their own, which is not seen outside the cluster."""
+    """The Service of the webhook. Metrics have a Service of their own, which is not reachable from outside the
+    cluster.
+    """
     webhook: pulumi.Input[PodPinnerWebhook]
-    """The webhook that pins pods while they are created. The API server is told of it only while pods are expected."""
+    """The webhook that pins pods while they are created. It is registered with the API server only while pods are
+    expected.
+    """
     destinations: pulumi.Input[PodPinnerDestinations]
-    """Running nodes on which replacements are expected: the evictor reserves slots there before it evicts
+    """Running nodes on which replacements are expected. The evictor reserves slots there before it evicts
     (SlotReservation).
     """
     pod_labels: pulumi.Input[Mapping[str, pulumi.Input[str]]]
-    """Labels of the pods, besides the chart's own. Unit: labels."""
+    """Labels of the pods, in addition to the chart's own. Unit: labels."""
     pod_annotations: pulumi.Input[Mapping[str, pulumi.Input[str]]]
-    """Annotations of the pods, besides the chart's own. Unit: annotations."""
+    """Annotations of the pods, in addition to the chart's own. Unit: annotations."""
     pod_security_context: pulumi.Input[Mapping[str, Any]]
     """Security context of the pods. The default satisfies Pod Security restricted. Default: {"runAsNonRoot": true,
     "runAsUser": 65532, "runAsGroup": 65532, "fsGroup": 65532, "seccompProfile": {"type": "RuntimeDefault"}}. Unit:
@@ -491,15 +497,15 @@ class PodPinnerArgs(TypedDict, total=False):
     tolerations: pulumi.Input[Sequence[Mapping[str, Any]]]
     """Taints that the pods tolerate. Unit: Kubernetes Tolerations."""
     affinity: pulumi.Input[Mapping[str, Any]]
-    """Affinity of the pods. The chart adds that they keep off placeholders, nodes being emptied, and Windows. Unit:
-    Kubernetes Affinity.
+    """Affinity of the pods. The chart adds rules that keep them off placeholders, nodes being emptied, and Windows
+    nodes. Unit: Kubernetes Affinity.
     """
     topology_spread_constraints: pulumi.Input[Sequence[Mapping[str, Any]]]
-    """How the pods spread. Empty: over nodes and zones where that is possible; all of them also start on one node.
-    Unit: Kubernetes TopologySpreadConstraints.
+    """How the pods spread. Empty: over nodes and zones if possible. If not, all of them still start on one node. Unit:
+    Kubernetes TopologySpreadConstraints.
     """
     priority_class_name: pulumi.Input[str]
-    """Priority class of the pods; empty: the cluster's default. Default: "system-cluster-critical". Unit: PriorityClass
+    """Priority class of the pods. Empty: the cluster's default. Default: "system-cluster-critical". Unit: PriorityClass
     name.
     """
     termination_grace_period_seconds: pulumi.Input[int]
@@ -515,46 +521,50 @@ class PodPinnerArgs(TypedDict, total=False):
     grafana_dashboard: pulumi.Input[PodPinnerGrafanaDashboard]
     """A dashboard in a ConfigMap, for Grafana's sidecar."""
     extra_volumes: pulumi.Input[Sequence[Mapping[str, Any]]]
-    """Further volumes of the pods. Unit: Kubernetes Volumes."""
+    """Additional volumes of the pods. Unit: Kubernetes Volumes."""
     extra_volume_mounts: pulumi.Input[Sequence[Mapping[str, Any]]]
-    """Where the further volumes are mounted in the container. Unit: Kubernetes VolumeMounts."""
+    """Mounts of the additional volumes in the container. Unit: Kubernetes VolumeMounts."""
     extra_objects: pulumi.Input[Sequence[Any]]
-    """Further objects of the release, as maps or as texts; templates in them are rendered. Unit: Kubernetes objects."""
+    """Additional objects of the release, as maps or as texts. Templates in them are rendered. Unit: Kubernetes
+    objects.
+    """
     global_: pulumi.Input[PodPinnerGlobal]
-    """What Helm hands to every chart of an umbrella; names that are not listed here belong to other charts."""
+    """Global values, which Helm passes to every chart of an umbrella chart. Names that are not listed here belong to
+    other charts.
+    """
     deploy: pulumi.Input[bool]
-    """An old published name: false means 0 replicas. Where replicas run now the chart refuses it, until replicas says 0
+    """An old published name: false means 0 replicas. If replicas run now, the chart refuses it until replicas is 0,
     too. Unit: true or false.
     """
     common_labels: pulumi.Input[Mapping[str, pulumi.Input[str]]]
-    """An old published name of global.commonLabels; both are used. Unit: labels."""
+    """An old published name of global.commonLabels. Both are used. Unit: labels."""
     common_annotations: pulumi.Input[Mapping[str, pulumi.Input[str]]]
-    """An old published name of global.commonAnnotations; both are used. Unit: annotations."""
+    """An old published name of global.commonAnnotations. Both are used. Unit: annotations."""
     name_override: pulumi.Input[str]
-    """An old published name of global.nameOverride, and wins over it. Unit: RFC 1123 name."""
+    """An old published name of global.nameOverride. It wins over that. Unit: RFC 1123 name."""
     fullname_override: pulumi.Input[str]
-    """An old published name of global.fullnameOverride, and wins over it. Unit: RFC 1123 name."""
+    """An old published name of global.fullnameOverride. It wins over that. Unit: RFC 1123 name."""
     service_account: pulumi.Input[PodPinnerServiceAccount]
-    """An old published name of global.serviceAccount; what is set here wins."""
+    """An old published name of global.serviceAccount. What is set here wins."""
     ingress: pulumi.Input[Mapping[str, Any]]
-    """An old published name; there is no Ingress. Accepted, without effect. Unit: settings."""
+    """An old published name. There is no Ingress. Accepted, without effect. Unit: settings."""
     autoscaling: pulumi.Input[Mapping[str, Any]]
-    """An old published name; there is no HorizontalPodAutoscaler, because one replica does the work. Accepted, without
+    """An old published name. There is no HorizontalPodAutoscaler, because one replica does the work. Accepted, without
     effect. Unit: settings.
     """
     api: pulumi.Input[Mapping[str, Any]]
     """An old published name of castai. Accepted, without effect. Unit: settings."""
     additional_secret_env: pulumi.Input[Mapping[str, Any]]
-    """An old published name; name a Secret in envFrom instead. Accepted, without effect. Unit: environment
+    """An old published name. Name a Secret in envFrom instead. Accepted, without effect. Unit: environment
     variables.
     """
     is_test: pulumi.Input[bool]
-    """An old published name of the closed chart's own tests. Accepted, without effect. Unit: true or false."""
+    """An old published name, for tests of the closed chart. Accepted, without effect. Unit: true or false."""
     castai_pod_pinner_ext: pulumi.Input[Mapping[str, Any]]
-    """The closed chart's own child chart; its rights are part of this chart. Accepted, without effect. Unit:
+    """The child chart of the closed chart. Its rights are part of this chart. Accepted, without effect. Unit:
     settings.
     """
     enabled: pulumi.Input[bool]
-    """For charts that have this one as a dependency with a condition; nothing here depends on it. Accepted, without
-    effect. Unit: true or false.
+    """For umbrella charts that have this chart as a dependency with a condition. Nothing in this chart depends on it.
+    Accepted, without effect. Unit: true or false.
     """

@@ -71,43 +71,43 @@ variable "extra_values" {
 }
 
 variable "replicas" {
-  description = "Key replicas of the chart, default 1.\nHow many replicas run; one leads, the others wait. 0 stops the evictor and leaves everything else installed."
+  description = "Key replicas of the chart, default 1.\nThe number of replicas. One leads, the others wait. 0 stops the evictor and leaves everything else installed."
   type        = number
   default     = null
 }
 
 variable "replica_count" {
-  description = "Key replicaCount of the chart.\nThe published name of replicas. Both set and different is an error. 0, as onboarding scripts have it, runs nothing: here nobody scales up later. Where replicas run now the chart refuses it, until replicas says 0 too."
+  description = "Key replicaCount of the chart.\nThe published name of replicas. It is an error to set both to different values. Onboarding scripts set 0, and nothing scales it up later: then nothing runs. If replicas run now, the chart refuses 0 here until replicas is 0, too."
   type        = number
   default     = null
 }
 
 variable "managed_by_castai" {
-  description = "Key managedByCASTAI of the chart.\nBecomes the label charts.cast.ai/managed; only the exact value false makes it \"false\". It is a label only, until a manager exists. Not set: true, but false where a Deployment castai-cluster-controller is in the namespace, because that would put the closed product back."
+  description = "Key managedByCASTAI of the chart.\nThe value of the label charts.cast.ai/managed. Only the exact value false makes it \"false\". It is a label only, until a manager exists. Not set: true, but false if the namespace has a Deployment castai-cluster-controller, because that would install the closed product again."
   type        = bool
   default     = null
 }
 
 variable "evictor_enabled" {
-  description = "Key evictorEnabled of the chart, default true.\nWhether the evictor does anything; false: no node is emptied, whatever else is set."
+  description = "Key evictorEnabled of the chart, default true.\nWhether the evictor runs its cycles. false: no node is emptied, whatever else is set."
   type        = bool
   default     = null
 }
 
 variable "dry_run" {
-  description = "Key dryRun of the chart, default true.\nOnly say what would be done; no evictions, cordons or taints. false: the evictor acts, and the chart grants it the rights to."
+  description = "Key dryRun of the chart, default true.\nOnly log what would be done: no evictions, cordons or taints. false: the evictor acts, and the chart grants the rights that it needs."
   type        = bool
   default     = null
 }
 
 variable "aggressive_mode" {
-  description = "Key aggressiveMode of the chart, default false.\nAlso evict pods that are the only replica, when they can run elsewhere, and pods of Jobs."
+  description = "Key aggressiveMode of the chart, default false.\nAlso evict pods of Jobs, and pods that are the only replica if they can run elsewhere."
   type        = bool
   default     = null
 }
 
 variable "scoped_mode" {
-  description = "Key scopedMode of the chart, default false.\nOnly touch nodes with the label provisioner.cast.ai/managed-by=cast.ai."
+  description = "Key scopedMode of the chart, default false.\nOnly empty nodes with the label provisioner.cast.ai/managed-by=cast.ai."
   type        = bool
   default     = null
 }
@@ -125,73 +125,73 @@ variable "cycle_interval" {
 }
 
 variable "max_nodes_to_evict_per_cycle" {
-  description = "Key maxNodesToEvictPerCycle of the chart, default 20.\nAt most so many nodes are emptied in a cycle."
+  description = "Key maxNodesToEvictPerCycle of the chart, default 20.\nThe largest number of nodes that are emptied in a cycle."
   type        = number
   default     = null
 }
 
 variable "min_nodes_to_evict_per_cycle" {
-  description = "Key minNodesToEvictPerCycle of the chart, default 5.\nAt least so many nodes are considered in a cycle."
+  description = "Key minNodesToEvictPerCycle of the chart, default 5.\nThe smallest number of nodes that are considered in a cycle."
   type        = number
   default     = null
 }
 
 variable "target_node_percentage" {
-  description = "Key targetNodePercentage of the chart, default 10.\nAt most this part of the nodes that may be emptied is emptied in a cycle."
+  description = "Key targetNodePercentage of the chart, default 10.\nThe largest part of the candidate nodes that is emptied in a cycle."
   type        = number
   default     = null
 }
 
 variable "drain_timeout" {
-  description = "Key drainTimeout of the chart, default \"10m\".\nHow long emptying a node may take; a pod that may take longer to end holds its node."
+  description = "Key drainTimeout of the chart, default \"10m\".\nHow long emptying a node may take. If a pod may take longer to end, its node is not emptied."
   type        = string
   default     = null
 }
 
 variable "drain_rollback_timeout" {
-  description = "Key drainRollbackTimeout of the chart, default \"1m\".\nHow long rolling a node back may take: taking off the cordon and the taint when emptying it has come to nothing."
+  description = "Key drainRollbackTimeout of the chart, default \"1m\".\nHow long rolling a node back may take. If a node cannot be emptied, its cordon and taint are removed."
   type        = string
   default     = null
 }
 
 variable "pod_eviction_failure_back_off" {
-  description = "Key podEvictionFailureBackOff of the chart, default \"5s\".\nTime before a refused eviction is tried again; longer each time."
+  description = "Key podEvictionFailureBackOff of the chart, default \"5s\".\nTime before a refused eviction is tried again. It grows with each try."
   type        = string
   default     = null
 }
 
 variable "parallel_drains" {
-  description = "Key parallelDrains of the chart, default 5.\nAt most so many nodes are emptied at the same time. The first is emptied alone; each that goes well doubles the number."
+  description = "Key parallelDrains of the chart, default 5.\nThe largest number of nodes that are emptied at the same time. The first is emptied alone. Each success doubles the number."
   type        = number
   default     = null
 }
 
 variable "empty_node_timeout" {
-  description = "Key emptyNodeTimeout of the chart, default \"15m\".\nHow long an emptied node may stay. Nobody has deleted it by then: it is handed back, and takes pods as before."
+  description = "Key emptyNodeTimeout of the chart, default \"15m\".\nHow long an emptied node may stay. If it is not deleted by then, the evictor removes its cordon and taint, and it takes pods again."
   type        = string
   default     = null
 }
 
 variable "ignore_pod_disruption_budgets" {
-  description = "Key ignorePodDisruptionBudgets of the chart.\nNot obeyed: pods are only ever evicted, and the API server refuses evictions that a PodDisruptionBudget does not allow.\nAccepted, without effect."
+  description = "Key ignorePodDisruptionBudgets of the chart.\nPods are always evicted, and the API server refuses evictions that a PodDisruptionBudget does not allow.\nAccepted, without effect."
   type        = bool
   default     = null
 }
 
 variable "soft_tainting" {
-  description = "Key softTainting of the chart.\nHow a node that is being emptied is kept free.\nKeys: enabled."
+  description = "Key softTainting of the chart.\nHow new pods are kept off a node that is being emptied.\nKeys: enabled."
   type        = any
   default     = null
 }
 
 variable "destinations" {
-  description = "Key destinations of the chart.\nWhere replacements of evicted pods go, while a pod pinner runs beside the evictor.\nKeys: enabled."
+  description = "Key destinations of the chart.\nWhere replacements of evicted pods run, while a pod pinner runs beside the evictor.\nKeys: enabled."
   type        = any
   default     = null
 }
 
 variable "emit_node_related_pod_events" {
-  description = "Key emitNodeRelatedPodEvents of the chart, default false.\nWrite an Event on each pod that is evicted."
+  description = "Key emitNodeRelatedPodEvents of the chart, default false.\nWrite an Event for each pod that is evicted."
   type        = bool
   default     = null
 }
@@ -209,25 +209,25 @@ variable "windows" {
 }
 
 variable "pricing_model" {
-  description = "Key pricingModel of the chart.\nWhat a node costs where nothing better is known, in units: those that are worth most go first.\nKeys: enabled, baseCPUCost, baseMemCost, spotDiscount."
+  description = "Key pricingModel of the chart.\nThe price of a node without a known price, in units without a currency. The most expensive nodes are emptied first.\nKeys: enabled, baseCPUCost, baseMemCost, spotDiscount."
   type        = any
   default     = null
 }
 
 variable "prices" {
-  description = "Key prices of the chart, default [].\nWhat nodes cost by the hour, by instance type and capacity type. A node's annotation moorage.dev/price-per-hour wins over it; where one node has no price, all are weighed by pricingModel."
+  description = "Key prices of the chart, default [].\nPrices of nodes per hour, by instance type and capacity type. A node's annotation moorage.dev/price-per-hour wins over them. If one node has no price, pricingModel is used for all nodes."
   type        = any
   default     = null
 }
 
 variable "target_utilization" {
-  description = "Key targetUtilization of the chart, default 95.\nHow full CPU and memory of a node may get by what is moved to it."
+  description = "Key targetUtilization of the chart, default 95.\nHow much of a node's CPU and memory pods that are moved to it may fill."
   type        = number
   default     = null
 }
 
 variable "quiet_period" {
-  description = "Key quietPeriod of the chart, default \"10m\".\nHow long nothing is emptied after a node has come."
+  description = "Key quietPeriod of the chart, default \"10m\".\nHow long no node is emptied after a new node has joined."
   type        = string
   default     = null
 }
@@ -239,13 +239,13 @@ variable "allow_spot" {
 }
 
 variable "owner_window" {
-  description = "Key ownerWindow of the chart, default \"1h\".\nWithin which time an owner sees at most as many evictions as it has replicas, and at least one."
+  description = "Key ownerWindow of the chart, default \"1h\".\nThe time within which at most as many pods of an owner are evicted as it has replicas, and at least one."
   type        = string
   default     = null
 }
 
 variable "custom_config" {
-  description = "Key customConfig of the chart, default {}.\nRules: which pods and nodes are treated differently. As a map with evictionRules, as a list, or as the text of a file. `moorage validate rules FILE` says what is wrong with them."
+  description = "Key customConfig of the chart, default {}.\nRules for pods and nodes that are treated differently: a map with evictionRules, a list, or the text of a file. `moorage validate rules FILE` shows mistakes in them."
   type        = any
   default     = null
 }
@@ -269,13 +269,13 @@ variable "image_pull_secrets" {
 }
 
 variable "name_override" {
-  description = "Key nameOverride of the chart, default \"\".\nInstead of the chart's name, in the names of resources."
+  description = "Key nameOverride of the chart, default \"\".\nUsed in the names of resources instead of the chart's name."
   type        = string
   default     = null
 }
 
 variable "fullname_override" {
-  description = "Key fullnameOverride of the chart, default \"castai-evictor\".\nThe name of resources, as it is. Empty: made of the release's and the chart's names."
+  description = "Key fullnameOverride of the chart, default \"castai-evictor\".\nThe exact name of resources. Empty: the release's and the chart's names together."
   type        = string
   default     = null
 }
@@ -305,7 +305,7 @@ variable "rbac" {
 }
 
 variable "admission_policy" {
-  description = "Key admissionPolicy of the chart.\nValidatingAdmissionPolicies for the evictor's service account: what it may do to nodes and pods, beyond what RBAC can say (SECURITY.md).\nKeys: enabled."
+  description = "Key admissionPolicy of the chart.\nValidatingAdmissionPolicies for the evictor's service account. They limit changes of nodes and pods more than RBAC can (SECURITY.md).\nKeys: enabled."
   type        = any
   default     = null
 }
@@ -317,13 +317,13 @@ variable "crds" {
 }
 
 variable "leader_election" {
-  description = "Key leaderElection of the chart.\nHow one of several replicas is chosen.\nKeys: enabled."
+  description = "Key leaderElection of the chart.\nHow one of several replicas becomes the leader.\nKeys: enabled."
   type        = any
   default     = null
 }
 
 variable "kubernetes_client" {
-  description = "Key kubernetesClient of the chart.\nHow the API server is asked.\nKeys: rateLimiter."
+  description = "Key kubernetesClient of the chart.\nLimits of requests to the API server.\nKeys: rateLimiter."
   type        = any
   default     = null
 }
@@ -335,7 +335,7 @@ variable "log" {
 }
 
 variable "pod_disruption_budget" {
-  description = "Key podDisruptionBudget of the chart.\nHow many replicas a drain may take away at once.\nKeys: enabled, maxUnavailable."
+  description = "Key podDisruptionBudget of the chart.\nHow many replicas a drain may evict at once.\nKeys: enabled, maxUnavailable."
   type        = any
   default     = null
 }
@@ -359,19 +359,19 @@ variable "service" {
 }
 
 variable "pod_labels" {
-  description = "Key podLabels of the chart, default {}.\nLabels of the pods, besides the chart's own."
+  description = "Key podLabels of the chart, default {}.\nLabels of the pods, in addition to the chart's own."
   type        = any
   default     = null
 }
 
 variable "pod_annotations" {
-  description = "Key podAnnotations of the chart, default {}.\nAnnotations of the pods, besides the chart's own."
+  description = "Key podAnnotations of the chart, default {}.\nAnnotations of the pods, in addition to the chart's own."
   type        = any
   default     = null
 }
 
 variable "security_context" {
-  description = "Key securityContext of the chart, default {\"runAsNonRoot\": true, \"runAsUser\": 65532, \"runAsGroup\": 65532, \"fsGroup\": 65532, \"seccompProfile\": {\"type\": \"RuntimeDefault\"}}.\nSecurity context of the pods (the published name of what others call podSecurityContext)."
+  description = "Key securityContext of the chart, default {\"runAsNonRoot\": true, \"runAsUser\": 65532, \"runAsGroup\": 65532, \"fsGroup\": 65532, \"seccompProfile\": {\"type\": \"RuntimeDefault\"}}.\nSecurity context of the pods (the published name of podSecurityContext)."
   type        = any
   default     = null
 }
@@ -383,7 +383,7 @@ variable "container_security_context" {
 }
 
 variable "pod_security_context" {
-  description = "Key podSecurityContext of the chart.\nAn old published name; securityContext is the pods', containerSecurityContext the container's.\nAccepted, without effect."
+  description = "Key podSecurityContext of the chart.\nAn old published name. Set securityContext for the pods and containerSecurityContext for the container.\nAccepted, without effect."
   type        = any
   default     = null
 }
@@ -419,25 +419,25 @@ variable "tolerations" {
 }
 
 variable "affinity" {
-  description = "Key affinity of the chart, default {}.\nAffinity of the pods. The chart adds that they keep off placeholders, nodes being emptied, and Windows."
+  description = "Key affinity of the chart, default {}.\nAffinity of the pods. The chart adds rules that keep them off placeholders, nodes being emptied, and Windows nodes."
   type        = any
   default     = null
 }
 
 variable "topology_spread_constraints" {
-  description = "Key topologySpreadConstraints of the chart, default [].\nHow the pods spread. Empty: over nodes and zones where that is possible; all of them also start on one node."
+  description = "Key topologySpreadConstraints of the chart, default [].\nHow the pods spread. Empty: over nodes and zones if possible. If not, all of them still start on one node."
   type        = any
   default     = null
 }
 
 variable "priority_class_name" {
-  description = "Key priorityClassName of the chart, default \"system-cluster-critical\".\nPriority class of the pods; empty: the cluster's default."
+  description = "Key priorityClassName of the chart, default \"system-cluster-critical\".\nPriority class of the pods. Empty: the cluster's default."
   type        = string
   default     = null
 }
 
 variable "termination_grace_period_seconds" {
-  description = "Key terminationGracePeriodSeconds of the chart, default 30.\nHow long the pods may take to end. The process may take two thirds of it, to give back what is being emptied and is not yet; what it does not manage the next one does."
+  description = "Key terminationGracePeriodSeconds of the chart, default 30.\nHow long the pods may take to end. The process uses at most two thirds of it to roll back the nodes that are not empty yet. The next leader finishes the rest."
   type        = number
   default     = null
 }
@@ -461,7 +461,7 @@ variable "grafana_dashboard" {
 }
 
 variable "additional_env" {
-  description = "Key additionalEnv of the chart, default {}.\nFurther environment variables, by name."
+  description = "Key additionalEnv of the chart, default {}.\nAdditional environment variables, by name."
   type        = any
   default     = null
 }
@@ -473,175 +473,175 @@ variable "env_from" {
 }
 
 variable "extra_env" {
-  description = "Key extraEnv of the chart, default [].\nFurther environment variables, as Kubernetes writes them."
+  description = "Key extraEnv of the chart, default [].\nAdditional environment variables, as a list of Kubernetes' EnvVar."
   type        = any
   default     = null
 }
 
 variable "extra_volumes" {
-  description = "Key extraVolumes of the chart, default [].\nFurther volumes of the pods."
+  description = "Key extraVolumes of the chart, default [].\nAdditional volumes of the pods."
   type        = any
   default     = null
 }
 
 variable "extra_volume_mounts" {
-  description = "Key extraVolumeMounts of the chart, default [].\nWhere the further volumes are mounted in the container."
+  description = "Key extraVolumeMounts of the chart, default [].\nMounts of the additional volumes in the container."
   type        = any
   default     = null
 }
 
 variable "extra_objects" {
-  description = "Key extraObjects of the chart, default [].\nFurther objects of the release, as maps or as texts; templates in them are rendered."
+  description = "Key extraObjects of the chart, default [].\nAdditional objects of the release, as maps or as texts. Templates in them are rendered."
   type        = any
   default     = null
 }
 
 variable "api_key_secret_ref" {
-  description = "Key apiKeySecretRef of the chart.\nName of a Secret with the closed product's key; nothing asks for it.\nAccepted, without effect."
+  description = "Key apiKeySecretRef of the chart.\nName of a Secret with the closed product's key. The evictor does not use it.\nAccepted, without effect."
   type        = string
   default     = null
 }
 
 variable "cluster_id_config_map_key_ref" {
-  description = "Key clusterIdConfigMapKeyRef of the chart.\nA ConfigMap with the cluster's name, for the closed product's API; nothing is asked there.\nKeys: name, key."
+  description = "Key clusterIdConfigMapKeyRef of the chart.\nA ConfigMap with the cluster's name, for the closed product's API. The evictor does not use it.\nKeys: name, key."
   type        = any
   default     = null
 }
 
 variable "cluster_id_secret_key_ref" {
-  description = "Key clusterIdSecretKeyRef of the chart.\nA Secret with the cluster's name, for the closed product's API; nothing is asked there.\nKeys: name, key."
+  description = "Key clusterIdSecretKeyRef of the chart.\nA Secret with the cluster's name, for the closed product's API. The evictor does not use it.\nKeys: name, key."
   type        = any
   default     = null
 }
 
 variable "global" {
-  description = "Key global of the chart.\nWhat Helm hands to every chart of an umbrella; names that are not listed here belong to other charts.\nKeys: registry, imagePullSecrets, tolerations, commonLabels, commonAnnotations."
+  description = "Key global of the chart.\nGlobal values, which Helm passes to every chart of an umbrella chart. Names that are not listed here belong to other charts.\nKeys: registry, imagePullSecrets, tolerations, commonLabels, commonAnnotations."
   type        = any
   default     = null
 }
 
 variable "override_env_from" {
-  description = "Key overrideEnvFrom of the chart.\nThe chart adds no environment sources of its own, so there is nothing to override.\nAccepted, without effect."
+  description = "Key overrideEnvFrom of the chart.\nThe chart adds no environment sources of its own that it could override.\nAccepted, without effect."
   type        = bool
   default     = null
 }
 
 variable "live_migration" {
-  description = "Key liveMigration of the chart.\nBelongs to a part of the closed product that is not there.\nAccepted, without effect."
+  description = "Key liveMigration of the chart.\nBelongs to a part of the closed product that does not exist here.\nAccepted, without effect."
   type        = any
   default     = null
 }
 
 variable "woop" {
-  description = "Key woop of the chart.\nBelongs to a part of the closed product that is not there.\nAccepted, without effect."
+  description = "Key woop of the chart.\nBelongs to a part of the closed product that does not exist here.\nAccepted, without effect."
   type        = any
   default     = null
 }
 
 variable "pod_mutations" {
-  description = "Key podMutations of the chart.\nBelongs to a part of the closed product that is not there.\nAccepted, without effect."
+  description = "Key podMutations of the chart.\nBelongs to a part of the closed product that does not exist here.\nAccepted, without effect."
   type        = any
   default     = null
 }
 
 variable "karpenter_node_cleanup" {
-  description = "Key karpenterNodeCleanup of the chart.\nBelongs to a part of the closed product that is not there.\nAccepted, without effect."
+  description = "Key karpenterNodeCleanup of the chart.\nBelongs to a part of the closed product that does not exist here.\nAccepted, without effect."
   type        = any
   default     = null
 }
 
 variable "karpenter_mode" {
-  description = "Key karpenterMode of the chart.\nBelongs to a part of the closed product that is not there.\nAccepted, without effect."
+  description = "Key karpenterMode of the chart.\nBelongs to a part of the closed product that does not exist here.\nAccepted, without effect."
   type        = any
   default     = null
 }
 
 variable "force_disable_karpenter_mode" {
-  description = "Key forceDisableKarpenterMode of the chart.\nThere is no mode of its own for Karpenter.\nAccepted, without effect."
+  description = "Key forceDisableKarpenterMode of the chart.\nThere is no separate mode for Karpenter.\nAccepted, without effect."
   type        = bool
   default     = null
 }
 
 variable "cluster_vpa" {
-  description = "Key clusterVPA of the chart.\nA second program that sized the closed evictor; ours needs none.\nAccepted, without effect."
+  description = "Key clusterVPA of the chart.\nA second program that resized the closed evictor. Moorage does not need it.\nAccepted, without effect."
   type        = any
   default     = null
 }
 
 variable "crd_upgrade" {
-  description = "Key crdUpgrade of the chart.\nA Job that brought the closed chart's definitions; there is none.\nAccepted, without effect."
+  description = "Key crdUpgrade of the chart.\nA Job that installed the closed chart's definitions. This chart has none.\nAccepted, without effect."
   type        = any
   default     = null
 }
 
 variable "install_cr_ds" {
-  description = "Key installCRDs of the chart.\nAn old published name; crds.enabled says it.\nAccepted, without effect."
+  description = "Key installCRDs of the chart.\nAn old published name. Use crds.enabled.\nAccepted, without effect."
   type        = bool
   default     = null
 }
 
 variable "openshift" {
-  description = "Key openshift of the chart.\nSecurity context constraints; the pods satisfy restricted-v2 as they are.\nAccepted, without effect."
+  description = "Key openshift of the chart.\nSecurity context constraints. They are not needed: the pods satisfy restricted-v2.\nAccepted, without effect."
   type        = any
   default     = null
 }
 
 variable "host_network" {
-  description = "Key hostNetwork of the chart.\nThe evictor needs no network of the node.\nAccepted, without effect."
+  description = "Key hostNetwork of the chart.\nThe evictor does not need the node's network.\nAccepted, without effect."
   type        = any
   default     = null
 }
 
 variable "dns_policy" {
-  description = "Key dnsPolicy of the chart.\nAn old published name; the cluster's DNS is used.\nAccepted, without effect."
+  description = "Key dnsPolicy of the chart.\nAn old published name. The cluster's DNS is used.\nAccepted, without effect."
   type        = string
   default     = null
 }
 
 variable "trusted_ca_cert" {
-  description = "Key trustedCACert of the chart.\nA certificate of the closed product's API; nothing is asked there.\nAccepted, without effect."
+  description = "Key trustedCACert of the chart.\nA certificate of the closed product's API. The evictor does not use it.\nAccepted, without effect."
   type        = string
   default     = null
 }
 
 variable "trusted_ca_cert_secret_ref" {
-  description = "Key trustedCACertSecretRef of the chart.\nA Secret with a certificate of the closed product's API; nothing is asked there.\nAccepted, without effect."
+  description = "Key trustedCACertSecretRef of the chart.\nA Secret with a certificate of the closed product's API. The evictor does not use it.\nAccepted, without effect."
   type        = string
   default     = null
 }
 
 variable "startup_probe" {
-  description = "Key startupProbe of the chart.\nAn old published name; the chart's own probe is used.\nAccepted, without effect."
+  description = "Key startupProbe of the chart.\nAn old published name. The chart's own probe is used.\nAccepted, without effect."
   type        = any
   default     = null
 }
 
 variable "castai" {
-  description = "Key castai of the chart.\nAccess to the closed product's API; nothing is asked there.\nAccepted, without effect."
+  description = "Key castai of the chart.\nAccess to the closed product's API. The evictor does not use it.\nAccepted, without effect."
   type        = any
   default     = null
 }
 
 variable "kent" {
-  description = "Key kent of the chart.\nBelongs to a part of the closed product that is not there.\nAccepted, without effect."
+  description = "Key kent of the chart.\nBelongs to a part of the closed product that does not exist here.\nAccepted, without effect."
   type        = any
   default     = null
 }
 
 variable "test" {
-  description = "Key test of the chart.\nOf the closed chart's own tests.\nAccepted, without effect."
+  description = "Key test of the chart.\nFor tests of the closed chart.\nAccepted, without effect."
   type        = any
   default     = null
 }
 
 variable "castai_evictor_ext" {
-  description = "Key castai-evictor-ext of the chart.\nThe closed chart's own child chart; its rights are part of this chart.\nAccepted, without effect."
+  description = "Key castai-evictor-ext of the chart.\nThe child chart of the closed chart. Its rights are part of this chart.\nAccepted, without effect."
   type        = any
   default     = null
 }
 
 variable "enabled" {
-  description = "Key enabled of the chart.\nFor charts that have this one as a dependency with a condition; nothing here depends on it.\nAccepted, without effect."
+  description = "Key enabled of the chart.\nFor umbrella charts that have this chart as a dependency with a condition. Nothing in this chart depends on it.\nAccepted, without effect."
   type        = bool
   default     = null
 }

@@ -64,6 +64,6 @@ locals {
   # What is no mistake and ought to be known.
   notes = concat(
     [for said in ["replicas: 0 means that NOTHING RUNS, and nobody scales it up later; without it 1 would run"] : said if try(jsonencode(local.given["replicas"]) == "0", false)],
-    [for said in ["enabled: accepted, without effect. For charts that have this one as a dependency with a condition; nothing here depends on it."] : said if try(local.given["enabled"] != null, false)],
+    [for said in ["enabled: accepted, without effect. For umbrella charts that have this chart as a dependency with a condition. Nothing in this chart depends on it."] : said if try(local.given["enabled"] != null, false)],
   )
 }

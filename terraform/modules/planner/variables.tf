@@ -71,13 +71,13 @@ variable "extra_values" {
 }
 
 variable "replicas" {
-  description = "Key replicas of the chart, default 1.\nHow many replicas run; 0 stops the work and leaves everything else installed."
+  description = "Key replicas of the chart, default 1.\nThe number of replicas. 0 stops the work and leaves everything else installed."
   type        = number
   default     = null
 }
 
 variable "plan" {
-  description = "Key plan of the chart, default {}.\nThe plan: which nodes are to come, and which pods run on which of them. Empty: nothing to do."
+  description = "Key plan of the chart, default {}.\nThe plan: the nodes that are to join, and the pods that run on each. Empty: no instructions."
   type        = any
   default     = null
 }
@@ -89,13 +89,13 @@ variable "existing_config_map" {
 }
 
 variable "rebalancing" {
-  description = "Key rebalancing of the chart.\nPlans of kind rebalance: the nodes that a plan names are emptied once its own are Ready.\nKeys: enabled."
+  description = "Key rebalancing of the chart.\nPlans of kind rebalance. Once a plan's new nodes are Ready, the planner empties the nodes that it names.\nKeys: enabled."
   type        = any
   default     = null
 }
 
 variable "admission_policy" {
-  description = "Key admissionPolicy of the chart.\nValidatingAdmissionPolicies for the planner's service account where rebalancing.enabled is true: what it may do to nodes and pods, beyond what RBAC can say (SECURITY.md).\nKeys: enabled."
+  description = "Key admissionPolicy of the chart.\nValidatingAdmissionPolicies for the planner's service account if rebalancing.enabled is true. They limit changes of nodes and pods more than RBAC can (SECURITY.md).\nKeys: enabled."
   type        = any
   default     = null
 }
@@ -107,7 +107,7 @@ variable "tls" {
 }
 
 variable "api_key" {
-  description = "Key apiKey of the chart.\nThe key that pod pinners must show.\nKeys: existingSecret."
+  description = "Key apiKey of the chart.\nThe key that pod pinners must send.\nKeys: existingSecret."
   type        = any
   default     = null
 }
@@ -131,13 +131,13 @@ variable "image_pull_secrets" {
 }
 
 variable "name_override" {
-  description = "Key nameOverride of the chart, default \"\".\nInstead of the chart's name, in the names of resources."
+  description = "Key nameOverride of the chart, default \"\".\nUsed in the names of resources instead of the chart's name."
   type        = string
   default     = null
 }
 
 variable "fullname_override" {
-  description = "Key fullnameOverride of the chart, default \"moorage-planner\".\nThe name of resources, as it is. Pod pinners look for moorage-planner unless they are told otherwise."
+  description = "Key fullnameOverride of the chart, default \"moorage-planner\".\nThe exact name of resources. Pod pinners look for moorage-planner unless planner.address says otherwise."
   type        = string
   default     = null
 }
@@ -173,7 +173,7 @@ variable "rbac" {
 }
 
 variable "pod_disruption_budget" {
-  description = "Key podDisruptionBudget of the chart.\nHow many replicas a drain may take away at once.\nKeys: enabled, maxUnavailable."
+  description = "Key podDisruptionBudget of the chart.\nHow many replicas a drain may evict at once.\nKeys: enabled, maxUnavailable."
   type        = any
   default     = null
 }
@@ -185,13 +185,13 @@ variable "network_policy" {
 }
 
 variable "pod_labels" {
-  description = "Key podLabels of the chart, default {}.\nLabels of the pods, besides the chart's own."
+  description = "Key podLabels of the chart, default {}.\nLabels of the pods, in addition to the chart's own."
   type        = any
   default     = null
 }
 
 variable "pod_annotations" {
-  description = "Key podAnnotations of the chart, default {}.\nAnnotations of the pods, besides the chart's own."
+  description = "Key podAnnotations of the chart, default {}.\nAnnotations of the pods, in addition to the chart's own."
   type        = any
   default     = null
 }
@@ -239,19 +239,19 @@ variable "tolerations" {
 }
 
 variable "affinity" {
-  description = "Key affinity of the chart, default {}.\nAffinity of the pods. The chart adds that they keep off placeholders, nodes being emptied, and Windows."
+  description = "Key affinity of the chart, default {}.\nAffinity of the pods. The chart adds rules that keep them off placeholders, nodes being emptied, and Windows nodes."
   type        = any
   default     = null
 }
 
 variable "topology_spread_constraints" {
-  description = "Key topologySpreadConstraints of the chart, default [].\nHow the pods spread. Empty: over nodes and zones where that is possible; all of them also start on one node."
+  description = "Key topologySpreadConstraints of the chart, default [].\nHow the pods spread. Empty: over nodes and zones if possible. If not, all of them still start on one node."
   type        = any
   default     = null
 }
 
 variable "priority_class_name" {
-  description = "Key priorityClassName of the chart, default \"system-cluster-critical\".\nPriority class of the pods; empty: the cluster's default."
+  description = "Key priorityClassName of the chart, default \"system-cluster-critical\".\nPriority class of the pods. Empty: the cluster's default."
   type        = string
   default     = null
 }
@@ -287,13 +287,13 @@ variable "grafana_dashboard" {
 }
 
 variable "additional_env" {
-  description = "Key additionalEnv of the chart, default {}.\nFurther environment variables, by name."
+  description = "Key additionalEnv of the chart, default {}.\nAdditional environment variables, by name."
   type        = any
   default     = null
 }
 
 variable "extra_env" {
-  description = "Key extraEnv of the chart, default [].\nFurther environment variables, as Kubernetes writes them."
+  description = "Key extraEnv of the chart, default [].\nAdditional environment variables, as a list of Kubernetes' EnvVar."
   type        = any
   default     = null
 }
@@ -305,31 +305,31 @@ variable "env_from" {
 }
 
 variable "extra_volumes" {
-  description = "Key extraVolumes of the chart, default [].\nFurther volumes of the pods."
+  description = "Key extraVolumes of the chart, default [].\nAdditional volumes of the pods."
   type        = any
   default     = null
 }
 
 variable "extra_volume_mounts" {
-  description = "Key extraVolumeMounts of the chart, default [].\nWhere the further volumes are mounted in the container."
+  description = "Key extraVolumeMounts of the chart, default [].\nMounts of the additional volumes in the container."
   type        = any
   default     = null
 }
 
 variable "extra_objects" {
-  description = "Key extraObjects of the chart, default [].\nFurther objects of the release, as maps or as texts; templates in them are rendered."
+  description = "Key extraObjects of the chart, default [].\nAdditional objects of the release, as maps or as texts. Templates in them are rendered."
   type        = any
   default     = null
 }
 
 variable "global" {
-  description = "Key global of the chart.\nWhat Helm hands to every chart of an umbrella; names that are not listed here belong to other charts.\nKeys: registry, imagePullSecrets, tolerations, commonLabels, commonAnnotations."
+  description = "Key global of the chart.\nGlobal values, which Helm passes to every chart of an umbrella chart. Names that are not listed here belong to other charts.\nKeys: registry, imagePullSecrets, tolerations, commonLabels, commonAnnotations."
   type        = any
   default     = null
 }
 
 variable "enabled" {
-  description = "Key enabled of the chart.\nFor charts that have this one as a dependency with a condition; nothing here depends on it.\nAccepted, without effect."
+  description = "Key enabled of the chart.\nFor umbrella charts that have this chart as a dependency with a condition. Nothing in this chart depends on it.\nAccepted, without effect."
   type        = bool
   default     = null
 }

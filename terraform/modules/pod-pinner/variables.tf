@@ -104,19 +104,19 @@ variable "api_key_secret_ref" {
 }
 
 variable "replicas" {
-  description = "Key replicas of the chart, default 2.\nHow many replicas run; one leads, the others wait. 0 stops pinning and leaves everything else installed, also where replicas run now."
+  description = "Key replicas of the chart, default 2.\nThe number of replicas. One leads, the others wait. 0 stops pinning and leaves everything else installed, also if replicas run now."
   type        = number
   default     = null
 }
 
 variable "replica_count" {
-  description = "Key replicaCount of the chart.\nThe published name of replicas. Both set and different is an error. 0, as onboarding scripts have it, runs nothing: here nobody scales up later. Where replicas run now the chart refuses it, until replicas says 0 too."
+  description = "Key replicaCount of the chart.\nThe published name of replicas. It is an error to set both to different values. Onboarding scripts set 0, and nothing scales it up later: then nothing runs. If replicas run now, the chart refuses 0 here until replicas is 0, too."
   type        = number
   default     = null
 }
 
 variable "managed_by_castai" {
-  description = "Key managedByCASTAI of the chart.\nBecomes the label charts.cast.ai/managed; only the exact value false makes it \"false\". It is a label only, until a manager exists. Not set: true, but false where a Deployment castai-cluster-controller is in the namespace, because that would put the closed product back."
+  description = "Key managedByCASTAI of the chart.\nThe value of the label charts.cast.ai/managed. Only the exact value false makes it \"false\". It is a label only, until a manager exists. Not set: true, but false if the namespace has a Deployment castai-cluster-controller, because that would install the closed product again."
   type        = bool
   default     = null
 }
@@ -140,31 +140,31 @@ variable "image_pull_secrets" {
 }
 
 variable "planner" {
-  description = "Key planner of the chart.\nWhose instructions are followed. Without any setting: the chart moorage-planner in the same namespace.\nKeys: address, apiKeySecretRef, caSecretRef, allowClosedKey."
+  description = "Key planner of the chart.\nThe planner whose instructions are followed. Not set: the chart moorage-planner in the same namespace.\nKeys: address, apiKeySecretRef, caSecretRef, allowClosedKey."
   type        = any
   default     = null
 }
 
 variable "castai" {
-  description = "Key castai of the chart.\nThe same under the published names.\nKeys: apiURL, grpcURL, apiKey, apiKeySecretRef, clusterID, clusterIdSecretKeyRef, clusterIdConfigMapKeyRef."
+  description = "Key castai of the chart.\nThe settings of planner under the published names.\nKeys: apiURL, grpcURL, apiKey, apiKeySecretRef, clusterID, clusterIdSecretKeyRef, clusterIdConfigMapKeyRef."
   type        = any
   default     = null
 }
 
 variable "env_from" {
-  description = "Key envFrom of the chart, default [].\nEnvironment variables from Secrets and ConfigMaps. API_KEY, API_GRPC_URL and CLUSTER_ID in them are used where nothing else is set."
+  description = "Key envFrom of the chart, default [].\nEnvironment variables from Secrets and ConfigMaps. API_KEY, API_GRPC_URL and CLUSTER_ID in them are used if nothing else is set."
   type        = any
   default     = null
 }
 
 variable "additional_env" {
-  description = "Key additionalEnv of the chart, default {}.\nFurther environment variables, by name."
+  description = "Key additionalEnv of the chart, default {}.\nAdditional environment variables, by name."
   type        = any
   default     = null
 }
 
 variable "extra_env" {
-  description = "Key extraEnv of the chart, default [].\nFurther environment variables, as Kubernetes writes them."
+  description = "Key extraEnv of the chart, default [].\nAdditional environment variables, as a list of Kubernetes' EnvVar."
   type        = any
   default     = null
 }
@@ -194,13 +194,13 @@ variable "rbac" {
 }
 
 variable "admission_policy" {
-  description = "Key admissionPolicy of the chart.\nValidatingAdmissionPolicies for our own service accounts: what they may do to Nodes, pods, Bindings and Leases of nodes, beyond what RBAC can say (SECURITY.md).\nKeys: enabled."
+  description = "Key admissionPolicy of the chart.\nValidatingAdmissionPolicies for Moorage's service accounts. They limit changes of Nodes, pods, Bindings and Leases of nodes more than RBAC can (SECURITY.md).\nKeys: enabled."
   type        = any
   default     = null
 }
 
 variable "pod_disruption_budget" {
-  description = "Key podDisruptionBudget of the chart.\nHow many replicas a drain may take away at once.\nKeys: enabled, maxUnavailable."
+  description = "Key podDisruptionBudget of the chart.\nHow many replicas a drain may evict at once.\nKeys: enabled, maxUnavailable."
   type        = any
   default     = null
 }
@@ -212,31 +212,31 @@ variable "network_policy" {
 }
 
 variable "service" {
-  description = "Key service of the chart.\nThe Service of the webhook. Metrics have one of their own, which is not seen outside the cluster.\nKeys: type, port."
+  description = "Key service of the chart.\nThe Service of the webhook. Metrics have a Service of their own, which is not reachable from outside the cluster.\nKeys: type, port."
   type        = any
   default     = null
 }
 
 variable "webhook" {
-  description = "Key webhook of the chart.\nThe webhook that pins pods while they are created. The API server is told of it only while pods are expected.\nKeys: enabled, failurePolicy, timeoutSeconds, url, port, hostNetwork, existingSecret."
+  description = "Key webhook of the chart.\nThe webhook that pins pods while they are created. It is registered with the API server only while pods are expected.\nKeys: enabled, failurePolicy, timeoutSeconds, url, port, hostNetwork, existingSecret."
   type        = any
   default     = null
 }
 
 variable "destinations" {
-  description = "Key destinations of the chart.\nRunning nodes on which replacements are expected: the evictor reserves slots there before it evicts (SlotReservation).\nKeys: mode."
+  description = "Key destinations of the chart.\nRunning nodes on which replacements are expected. The evictor reserves slots there before it evicts (SlotReservation).\nKeys: mode."
   type        = any
   default     = null
 }
 
 variable "pod_labels" {
-  description = "Key podLabels of the chart, default {}.\nLabels of the pods, besides the chart's own."
+  description = "Key podLabels of the chart, default {}.\nLabels of the pods, in addition to the chart's own."
   type        = any
   default     = null
 }
 
 variable "pod_annotations" {
-  description = "Key podAnnotations of the chart, default {}.\nAnnotations of the pods, besides the chart's own."
+  description = "Key podAnnotations of the chart, default {}.\nAnnotations of the pods, in addition to the chart's own."
   type        = any
   default     = null
 }
@@ -284,19 +284,19 @@ variable "tolerations" {
 }
 
 variable "affinity" {
-  description = "Key affinity of the chart, default {}.\nAffinity of the pods. The chart adds that they keep off placeholders, nodes being emptied, and Windows."
+  description = "Key affinity of the chart, default {}.\nAffinity of the pods. The chart adds rules that keep them off placeholders, nodes being emptied, and Windows nodes."
   type        = any
   default     = null
 }
 
 variable "topology_spread_constraints" {
-  description = "Key topologySpreadConstraints of the chart, default [].\nHow the pods spread. Empty: over nodes and zones where that is possible; all of them also start on one node."
+  description = "Key topologySpreadConstraints of the chart, default [].\nHow the pods spread. Empty: over nodes and zones if possible. If not, all of them still start on one node."
   type        = any
   default     = null
 }
 
 variable "priority_class_name" {
-  description = "Key priorityClassName of the chart, default \"system-cluster-critical\".\nPriority class of the pods; empty: the cluster's default."
+  description = "Key priorityClassName of the chart, default \"system-cluster-critical\".\nPriority class of the pods. Empty: the cluster's default."
   type        = string
   default     = null
 }
@@ -332,73 +332,73 @@ variable "grafana_dashboard" {
 }
 
 variable "extra_volumes" {
-  description = "Key extraVolumes of the chart, default [].\nFurther volumes of the pods."
+  description = "Key extraVolumes of the chart, default [].\nAdditional volumes of the pods."
   type        = any
   default     = null
 }
 
 variable "extra_volume_mounts" {
-  description = "Key extraVolumeMounts of the chart, default [].\nWhere the further volumes are mounted in the container."
+  description = "Key extraVolumeMounts of the chart, default [].\nMounts of the additional volumes in the container."
   type        = any
   default     = null
 }
 
 variable "extra_objects" {
-  description = "Key extraObjects of the chart, default [].\nFurther objects of the release, as maps or as texts; templates in them are rendered."
+  description = "Key extraObjects of the chart, default [].\nAdditional objects of the release, as maps or as texts. Templates in them are rendered."
   type        = any
   default     = null
 }
 
 variable "global" {
-  description = "Key global of the chart.\nWhat Helm hands to every chart of an umbrella; names that are not listed here belong to other charts.\nKeys: registry, imagePullSecrets, tolerations, commonLabels, commonAnnotations, nameOverride, fullnameOverride, serviceAccount, castai."
+  description = "Key global of the chart.\nGlobal values, which Helm passes to every chart of an umbrella chart. Names that are not listed here belong to other charts.\nKeys: registry, imagePullSecrets, tolerations, commonLabels, commonAnnotations, nameOverride, fullnameOverride, serviceAccount, castai."
   type        = any
   default     = null
 }
 
 variable "deploy" {
-  description = "Key deploy of the chart.\nAn old published name: false means 0 replicas. Where replicas run now the chart refuses it, until replicas says 0 too."
+  description = "Key deploy of the chart.\nAn old published name: false means 0 replicas. If replicas run now, the chart refuses it until replicas is 0, too."
   type        = bool
   default     = null
 }
 
 variable "common_labels" {
-  description = "Key commonLabels of the chart.\nAn old published name of global.commonLabels; both are used."
+  description = "Key commonLabels of the chart.\nAn old published name of global.commonLabels. Both are used."
   type        = any
   default     = null
 }
 
 variable "common_annotations" {
-  description = "Key commonAnnotations of the chart.\nAn old published name of global.commonAnnotations; both are used."
+  description = "Key commonAnnotations of the chart.\nAn old published name of global.commonAnnotations. Both are used."
   type        = any
   default     = null
 }
 
 variable "name_override" {
-  description = "Key nameOverride of the chart.\nAn old published name of global.nameOverride, and wins over it."
+  description = "Key nameOverride of the chart.\nAn old published name of global.nameOverride. It wins over that."
   type        = string
   default     = null
 }
 
 variable "fullname_override" {
-  description = "Key fullnameOverride of the chart.\nAn old published name of global.fullnameOverride, and wins over it."
+  description = "Key fullnameOverride of the chart.\nAn old published name of global.fullnameOverride. It wins over that."
   type        = string
   default     = null
 }
 
 variable "service_account" {
-  description = "Key serviceAccount of the chart.\nAn old published name of global.serviceAccount; what is set here wins.\nKeys: create, name, annotations."
+  description = "Key serviceAccount of the chart.\nAn old published name of global.serviceAccount. What is set here wins.\nKeys: create, name, annotations."
   type        = any
   default     = null
 }
 
 variable "ingress" {
-  description = "Key ingress of the chart.\nAn old published name; there is no Ingress.\nAccepted, without effect."
+  description = "Key ingress of the chart.\nAn old published name. There is no Ingress.\nAccepted, without effect."
   type        = any
   default     = null
 }
 
 variable "autoscaling" {
-  description = "Key autoscaling of the chart.\nAn old published name; there is no HorizontalPodAutoscaler, because one replica does the work.\nAccepted, without effect."
+  description = "Key autoscaling of the chart.\nAn old published name. There is no HorizontalPodAutoscaler, because one replica does the work.\nAccepted, without effect."
   type        = any
   default     = null
 }
@@ -410,25 +410,25 @@ variable "api" {
 }
 
 variable "additional_secret_env" {
-  description = "Key additionalSecretEnv of the chart.\nAn old published name; name a Secret in envFrom instead.\nAccepted, without effect."
+  description = "Key additionalSecretEnv of the chart.\nAn old published name. Name a Secret in envFrom instead.\nAccepted, without effect."
   type        = any
   default     = null
 }
 
 variable "is_test" {
-  description = "Key isTest of the chart.\nAn old published name of the closed chart's own tests.\nAccepted, without effect."
+  description = "Key isTest of the chart.\nAn old published name, for tests of the closed chart.\nAccepted, without effect."
   type        = bool
   default     = null
 }
 
 variable "castai_pod_pinner_ext" {
-  description = "Key castai-pod-pinner-ext of the chart.\nThe closed chart's own child chart; its rights are part of this chart.\nAccepted, without effect."
+  description = "Key castai-pod-pinner-ext of the chart.\nThe child chart of the closed chart. Its rights are part of this chart.\nAccepted, without effect."
   type        = any
   default     = null
 }
 
 variable "enabled" {
-  description = "Key enabled of the chart.\nFor charts that have this one as a dependency with a condition; nothing here depends on it.\nAccepted, without effect."
+  description = "Key enabled of the chart.\nFor umbrella charts that have this chart as a dependency with a condition. Nothing in this chart depends on it.\nAccepted, without effect."
   type        = bool
   default     = null
 }

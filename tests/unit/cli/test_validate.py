@@ -121,7 +121,7 @@ def test_a_right_file(capsys: pytest.CaptureFixture[str], file: Path) -> None:
         f"{file}:1:10: castai.grpcURL: 'grpc.cast.ai:443' is the closed product's, and counts as not set "
         "(not a mistake)",
         f"{file}:1:39: castai.apiURL: accepted, without effect. "
-        "Address of the closed product's API; nothing is asked there. (not a mistake)",
+        "Address of the closed product's API. Nothing is sent there. (not a mistake)",
     ]
 
 
@@ -334,8 +334,8 @@ spec:
     code, said, error = run(capsys, "rules", file)
     assert (code, error, said[0]) == (0, "", f"{file}: right, as rules")
     assert said[1:] == [
-        f"{file}:5:12: spec.config.ignorePodDisruptionBudgets: accepted, without effect. Not obeyed: pods are only "
-        "ever evicted, and the API server refuses evictions that a PodDisruptionBudget does not allow. (not a mistake)"
+        f"{file}:5:12: spec.config.ignorePodDisruptionBudgets: accepted, without effect. Pods are always "
+        "evicted, and the API server refuses evictions that a PodDisruptionBudget does not allow. (not a mistake)"
     ]
     assert lines(capsys, file, text.replace("1m", "1 m"), "rules") == [
         "5:46: spec.config.cycleInterval: '1 m' does not look like 30s, 10m"

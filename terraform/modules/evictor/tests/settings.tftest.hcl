@@ -654,7 +654,7 @@ run "noted_ignorePodDisruptionBudgets" {
   expect_failures = [check.notes]
 
   assert {
-    condition     = contains(local.notes, "ignorePodDisruptionBudgets: accepted, without effect. Not obeyed: pods are only ever evicted, and the API server refuses evictions that a PodDisruptionBudget does not allow.")
+    condition     = contains(local.notes, "ignorePodDisruptionBudgets: accepted, without effect. Pods are always evicted, and the API server refuses evictions that a PodDisruptionBudget does not allow.")
     error_message = "not said"
   }
 }
@@ -669,7 +669,7 @@ run "noted_pricingModel_enabled" {
   expect_failures = [check.notes]
 
   assert {
-    condition     = contains(local.notes, "pricingModel.enabled: accepted, without effect. Whether prices count. They always do.")
+    condition     = contains(local.notes, "pricingModel.enabled: accepted, without effect. Prices always count.")
     error_message = "not said"
   }
 }
@@ -684,7 +684,7 @@ run "noted_rbac_volumes" {
   expect_failures = [check.notes]
 
   assert {
-    condition     = contains(local.notes, "rbac.volumes: accepted, without effect. An old published name; volumes are always looked at, because they decide where a pod fits.")
+    condition     = contains(local.notes, "rbac.volumes: accepted, without effect. An old published name. Volumes are always checked, because they decide where a pod fits.")
     error_message = "not said"
   }
 }
@@ -699,7 +699,7 @@ run "noted_kubernetesClient_rateLimiter_qps" {
   expect_failures = [check.notes]
 
   assert {
-    condition     = contains(local.notes, "kubernetesClient.rateLimiter.qps: accepted, without effect. Requests per second, in the long run. The evictor watches, and asks too seldom for a limit.")
+    condition     = contains(local.notes, "kubernetesClient.rateLimiter.qps: accepted, without effect. Requests per second, on average. The evictor watches, and sends too few requests to need a limit.")
     error_message = "not said"
   }
 }
@@ -714,7 +714,7 @@ run "noted_kubernetesClient_rateLimiter_burst" {
   expect_failures = [check.notes]
 
   assert {
-    condition     = contains(local.notes, "kubernetesClient.rateLimiter.burst: accepted, without effect. Requests at once. The evictor watches, and asks too seldom for a limit.")
+    condition     = contains(local.notes, "kubernetesClient.rateLimiter.burst: accepted, without effect. Requests at once. The evictor watches, and sends too few requests to need a limit.")
     error_message = "not said"
   }
 }
@@ -729,7 +729,7 @@ run "noted_podSecurityContext" {
   expect_failures = [check.notes]
 
   assert {
-    condition     = contains(local.notes, "podSecurityContext: accepted, without effect. An old published name; securityContext is the pods', containerSecurityContext the container's.")
+    condition     = contains(local.notes, "podSecurityContext: accepted, without effect. An old published name. Set securityContext for the pods and containerSecurityContext for the container.")
     error_message = "not said"
   }
 }
@@ -744,7 +744,7 @@ run "noted_apiKeySecretRef" {
   expect_failures = [check.notes]
 
   assert {
-    condition     = contains(local.notes, "apiKeySecretRef: accepted, without effect. Name of a Secret with the closed product's key; nothing asks for it.")
+    condition     = contains(local.notes, "apiKeySecretRef: accepted, without effect. Name of a Secret with the closed product's key. The evictor does not use it.")
     error_message = "not said"
   }
 }
@@ -759,7 +759,7 @@ run "noted_clusterIdConfigMapKeyRef_name" {
   expect_failures = [check.notes]
 
   assert {
-    condition     = contains(local.notes, "clusterIdConfigMapKeyRef.name: accepted, without effect. The ConfigMap's name. It is for the closed product's API; nothing is asked there.")
+    condition     = contains(local.notes, "clusterIdConfigMapKeyRef.name: accepted, without effect. The ConfigMap's name. The evictor does not use it.")
     error_message = "not said"
   }
 }
@@ -774,7 +774,7 @@ run "noted_clusterIdConfigMapKeyRef_key" {
   expect_failures = [check.notes]
 
   assert {
-    condition     = contains(local.notes, "clusterIdConfigMapKeyRef.key: accepted, without effect. The key in its data. It is for the closed product's API; nothing is asked there.")
+    condition     = contains(local.notes, "clusterIdConfigMapKeyRef.key: accepted, without effect. The key in its data. The evictor does not use it.")
     error_message = "not said"
   }
 }
@@ -789,7 +789,7 @@ run "noted_clusterIdSecretKeyRef_name" {
   expect_failures = [check.notes]
 
   assert {
-    condition     = contains(local.notes, "clusterIdSecretKeyRef.name: accepted, without effect. The Secret's name. It is for the closed product's API; nothing is asked there.")
+    condition     = contains(local.notes, "clusterIdSecretKeyRef.name: accepted, without effect. The Secret's name. The evictor does not use it.")
     error_message = "not said"
   }
 }
@@ -804,7 +804,7 @@ run "noted_clusterIdSecretKeyRef_key" {
   expect_failures = [check.notes]
 
   assert {
-    condition     = contains(local.notes, "clusterIdSecretKeyRef.key: accepted, without effect. The key in its data. It is for the closed product's API; nothing is asked there.")
+    condition     = contains(local.notes, "clusterIdSecretKeyRef.key: accepted, without effect. The key in its data. The evictor does not use it.")
     error_message = "not said"
   }
 }
@@ -819,7 +819,7 @@ run "noted_overrideEnvFrom" {
   expect_failures = [check.notes]
 
   assert {
-    condition     = contains(local.notes, "overrideEnvFrom: accepted, without effect. The chart adds no environment sources of its own, so there is nothing to override.")
+    condition     = contains(local.notes, "overrideEnvFrom: accepted, without effect. The chart adds no environment sources of its own that it could override.")
     error_message = "not said"
   }
 }
@@ -834,7 +834,7 @@ run "noted_liveMigration" {
   expect_failures = [check.notes]
 
   assert {
-    condition     = contains(local.notes, "liveMigration: accepted, without effect. Belongs to a part of the closed product that is not there.")
+    condition     = contains(local.notes, "liveMigration: accepted, without effect. Belongs to a part of the closed product that does not exist here.")
     error_message = "not said"
   }
 }
@@ -849,7 +849,7 @@ run "noted_woop" {
   expect_failures = [check.notes]
 
   assert {
-    condition     = contains(local.notes, "woop: accepted, without effect. Belongs to a part of the closed product that is not there.")
+    condition     = contains(local.notes, "woop: accepted, without effect. Belongs to a part of the closed product that does not exist here.")
     error_message = "not said"
   }
 }
@@ -864,7 +864,7 @@ run "noted_podMutations" {
   expect_failures = [check.notes]
 
   assert {
-    condition     = contains(local.notes, "podMutations: accepted, without effect. Belongs to a part of the closed product that is not there.")
+    condition     = contains(local.notes, "podMutations: accepted, without effect. Belongs to a part of the closed product that does not exist here.")
     error_message = "not said"
   }
 }
@@ -879,7 +879,7 @@ run "noted_karpenterNodeCleanup" {
   expect_failures = [check.notes]
 
   assert {
-    condition     = contains(local.notes, "karpenterNodeCleanup: accepted, without effect. Belongs to a part of the closed product that is not there.")
+    condition     = contains(local.notes, "karpenterNodeCleanup: accepted, without effect. Belongs to a part of the closed product that does not exist here.")
     error_message = "not said"
   }
 }
@@ -894,7 +894,7 @@ run "noted_karpenterMode" {
   expect_failures = [check.notes]
 
   assert {
-    condition     = contains(local.notes, "karpenterMode: accepted, without effect. Belongs to a part of the closed product that is not there.")
+    condition     = contains(local.notes, "karpenterMode: accepted, without effect. Belongs to a part of the closed product that does not exist here.")
     error_message = "not said"
   }
 }
@@ -909,7 +909,7 @@ run "noted_forceDisableKarpenterMode" {
   expect_failures = [check.notes]
 
   assert {
-    condition     = contains(local.notes, "forceDisableKarpenterMode: accepted, without effect. There is no mode of its own for Karpenter.")
+    condition     = contains(local.notes, "forceDisableKarpenterMode: accepted, without effect. There is no separate mode for Karpenter.")
     error_message = "not said"
   }
 }
@@ -924,7 +924,7 @@ run "noted_clusterVPA" {
   expect_failures = [check.notes]
 
   assert {
-    condition     = contains(local.notes, "clusterVPA: accepted, without effect. A second program that sized the closed evictor; ours needs none.")
+    condition     = contains(local.notes, "clusterVPA: accepted, without effect. A second program that resized the closed evictor. Moorage does not need it.")
     error_message = "not said"
   }
 }
@@ -939,7 +939,7 @@ run "noted_crdUpgrade" {
   expect_failures = [check.notes]
 
   assert {
-    condition     = contains(local.notes, "crdUpgrade: accepted, without effect. A Job that brought the closed chart's definitions; there is none.")
+    condition     = contains(local.notes, "crdUpgrade: accepted, without effect. A Job that installed the closed chart's definitions. This chart has none.")
     error_message = "not said"
   }
 }
@@ -954,7 +954,7 @@ run "noted_installCRDs" {
   expect_failures = [check.notes]
 
   assert {
-    condition     = contains(local.notes, "installCRDs: accepted, without effect. An old published name; crds.enabled says it.")
+    condition     = contains(local.notes, "installCRDs: accepted, without effect. An old published name. Use crds.enabled.")
     error_message = "not said"
   }
 }
@@ -969,7 +969,7 @@ run "noted_openshift" {
   expect_failures = [check.notes]
 
   assert {
-    condition     = contains(local.notes, "openshift: accepted, without effect. Security context constraints; the pods satisfy restricted-v2 as they are.")
+    condition     = contains(local.notes, "openshift: accepted, without effect. Security context constraints. They are not needed: the pods satisfy restricted-v2.")
     error_message = "not said"
   }
 }
@@ -984,7 +984,7 @@ run "noted_hostNetwork" {
   expect_failures = [check.notes]
 
   assert {
-    condition     = contains(local.notes, "hostNetwork: accepted, without effect. The evictor needs no network of the node.")
+    condition     = contains(local.notes, "hostNetwork: accepted, without effect. The evictor does not need the node's network.")
     error_message = "not said"
   }
 }
@@ -999,7 +999,7 @@ run "noted_dnsPolicy" {
   expect_failures = [check.notes]
 
   assert {
-    condition     = contains(local.notes, "dnsPolicy: accepted, without effect. An old published name; the cluster's DNS is used.")
+    condition     = contains(local.notes, "dnsPolicy: accepted, without effect. An old published name. The cluster's DNS is used.")
     error_message = "not said"
   }
 }
@@ -1014,7 +1014,7 @@ run "noted_trustedCACert" {
   expect_failures = [check.notes]
 
   assert {
-    condition     = contains(local.notes, "trustedCACert: accepted, without effect. A certificate of the closed product's API; nothing is asked there.")
+    condition     = contains(local.notes, "trustedCACert: accepted, without effect. A certificate of the closed product's API. The evictor does not use it.")
     error_message = "not said"
   }
 }
@@ -1029,7 +1029,7 @@ run "noted_trustedCACertSecretRef" {
   expect_failures = [check.notes]
 
   assert {
-    condition     = contains(local.notes, "trustedCACertSecretRef: accepted, without effect. A Secret with a certificate of the closed product's API; nothing is asked there.")
+    condition     = contains(local.notes, "trustedCACertSecretRef: accepted, without effect. A Secret with a certificate of the closed product's API. The evictor does not use it.")
     error_message = "not said"
   }
 }
@@ -1044,7 +1044,7 @@ run "noted_startupProbe" {
   expect_failures = [check.notes]
 
   assert {
-    condition     = contains(local.notes, "startupProbe: accepted, without effect. An old published name; the chart's own probe is used.")
+    condition     = contains(local.notes, "startupProbe: accepted, without effect. An old published name. The chart's own probe is used.")
     error_message = "not said"
   }
 }
@@ -1059,7 +1059,7 @@ run "noted_castai" {
   expect_failures = [check.notes]
 
   assert {
-    condition     = contains(local.notes, "castai: accepted, without effect. Access to the closed product's API; nothing is asked there.")
+    condition     = contains(local.notes, "castai: accepted, without effect. Access to the closed product's API. The evictor does not use it.")
     error_message = "not said"
   }
 }
@@ -1074,7 +1074,7 @@ run "noted_kent" {
   expect_failures = [check.notes]
 
   assert {
-    condition     = contains(local.notes, "kent: accepted, without effect. Belongs to a part of the closed product that is not there.")
+    condition     = contains(local.notes, "kent: accepted, without effect. Belongs to a part of the closed product that does not exist here.")
     error_message = "not said"
   }
 }
@@ -1089,7 +1089,7 @@ run "noted_test" {
   expect_failures = [check.notes]
 
   assert {
-    condition     = contains(local.notes, "test: accepted, without effect. Of the closed chart's own tests.")
+    condition     = contains(local.notes, "test: accepted, without effect. For tests of the closed chart.")
     error_message = "not said"
   }
 }
@@ -1104,7 +1104,7 @@ run "noted_castai_evictor_ext" {
   expect_failures = [check.notes]
 
   assert {
-    condition     = contains(local.notes, "castai-evictor-ext: accepted, without effect. The closed chart's own child chart; its rights are part of this chart.")
+    condition     = contains(local.notes, "castai-evictor-ext: accepted, without effect. The child chart of the closed chart. Its rights are part of this chart.")
     error_message = "not said"
   }
 }
@@ -1119,7 +1119,7 @@ run "noted_enabled" {
   expect_failures = [check.notes]
 
   assert {
-    condition     = contains(local.notes, "enabled: accepted, without effect. For charts that have this one as a dependency with a condition; nothing here depends on it.")
+    condition     = contains(local.notes, "enabled: accepted, without effect. For umbrella charts that have this chart as a dependency with a condition. Nothing in this chart depends on it.")
     error_message = "not said"
   }
 }

@@ -333,7 +333,7 @@ run "noted_enabled" {
   expect_failures = [check.notes]
 
   assert {
-    condition     = contains(local.notes, "enabled: accepted, without effect. For charts that have this one as a dependency with a condition; nothing here depends on it.")
+    condition     = contains(local.notes, "enabled: accepted, without effect. For umbrella charts that have this chart as a dependency with a condition. Nothing in this chart depends on it.")
     error_message = "not said"
   }
 }

@@ -458,7 +458,7 @@ run "noted_castai_apiURL" {
   expect_failures = [check.notes]
 
   assert {
-    condition     = contains(local.notes, "castai.apiURL: accepted, without effect. Address of the closed product's API; nothing is asked there.")
+    condition     = contains(local.notes, "castai.apiURL: accepted, without effect. Address of the closed product's API. Nothing is sent there.")
     error_message = "not said"
   }
 }
@@ -473,7 +473,7 @@ run "noted_global_castai_apiURL" {
   expect_failures = [check.notes]
 
   assert {
-    condition     = contains(local.notes, "global.castai.apiURL: accepted, without effect. Address of the closed product's API; nothing is asked there.")
+    condition     = contains(local.notes, "global.castai.apiURL: accepted, without effect. Address of the closed product's API. Nothing is sent there.")
     error_message = "not said"
   }
 }
@@ -488,7 +488,7 @@ run "noted_ingress" {
   expect_failures = [check.notes]
 
   assert {
-    condition     = contains(local.notes, "ingress: accepted, without effect. An old published name; there is no Ingress.")
+    condition     = contains(local.notes, "ingress: accepted, without effect. An old published name. There is no Ingress.")
     error_message = "not said"
   }
 }
@@ -503,7 +503,7 @@ run "noted_autoscaling" {
   expect_failures = [check.notes]
 
   assert {
-    condition     = contains(local.notes, "autoscaling: accepted, without effect. An old published name; there is no HorizontalPodAutoscaler, because one replica does the work.")
+    condition     = contains(local.notes, "autoscaling: accepted, without effect. An old published name. There is no HorizontalPodAutoscaler, because one replica does the work.")
     error_message = "not said"
   }
 }
@@ -533,7 +533,7 @@ run "noted_additionalSecretEnv" {
   expect_failures = [check.notes]
 
   assert {
-    condition     = contains(local.notes, "additionalSecretEnv: accepted, without effect. An old published name; name a Secret in envFrom instead.")
+    condition     = contains(local.notes, "additionalSecretEnv: accepted, without effect. An old published name. Name a Secret in envFrom instead.")
     error_message = "not said"
   }
 }
@@ -548,7 +548,7 @@ run "noted_isTest" {
   expect_failures = [check.notes]
 
   assert {
-    condition     = contains(local.notes, "isTest: accepted, without effect. An old published name of the closed chart's own tests.")
+    condition     = contains(local.notes, "isTest: accepted, without effect. An old published name, for tests of the closed chart.")
     error_message = "not said"
   }
 }
@@ -563,7 +563,7 @@ run "noted_castai_pod_pinner_ext" {
   expect_failures = [check.notes]
 
   assert {
-    condition     = contains(local.notes, "castai-pod-pinner-ext: accepted, without effect. The closed chart's own child chart; its rights are part of this chart.")
+    condition     = contains(local.notes, "castai-pod-pinner-ext: accepted, without effect. The child chart of the closed chart. Its rights are part of this chart.")
     error_message = "not said"
   }
 }
@@ -578,7 +578,7 @@ run "noted_enabled" {
   expect_failures = [check.notes]
 
   assert {
-    condition     = contains(local.notes, "enabled: accepted, without effect. For charts that have this one as a dependency with a condition; nothing here depends on it.")
+    condition     = contains(local.notes, "enabled: accepted, without effect. For umbrella charts that have this chart as a dependency with a condition. Nothing in this chart depends on it.")
     error_message = "not said"
   }
 }
