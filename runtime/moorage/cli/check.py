@@ -13,8 +13,8 @@ from moorage.ops import configuration, parsing
 from moorage.ops.configuration import setting
 from moorage.ops.settings import PINNER_LEASE, STEERING, PlannerAccess
 
-from .frame import FAILED, add_output, ask
-from .parser import Parser, called, make
+from .frame import FAILED, add_output, on_cluster
+from .parser import Parser, make, typed_as
 from .terminal import GREEN, RED, YELLOW, colours, painted
 
 if TYPE_CHECKING:  # loaded when there is something to do: --help and wrong usage need none of it
@@ -123,10 +123,10 @@ def parser(prog: str) -> Parser:
 
 def main(arguments: argparse.Namespace) -> int:
     """Check, and print a line for each."""
-    return ask(
+    return on_cluster(
         CheckSettings,
         arguments,
-        called("check"),
+        typed_as("check"),
         lambda settings, client: _check(settings, client, arguments.output),
     )
 

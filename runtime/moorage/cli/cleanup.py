@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from moorage.ops import configuration
 from moorage.ops.settings import ClusterSettings
 
-from .frame import FAILED, add_output, ask
-from .parser import Parser, called, make
+from .frame import FAILED, add_output, on_cluster
+from .parser import Parser, make, typed_as
 from .table import table
 
 if TYPE_CHECKING:  # loaded when there is something to do: --help and wrong usage need none of it
@@ -53,7 +53,7 @@ def parser(prog: str) -> Parser:
 
 def main(arguments: argparse.Namespace) -> int:
     """Show, ask, remove."""
-    return ask(ClusterSettings, arguments, called("cleanup"), lambda _, client: _clean_up(client, arguments))
+    return on_cluster(ClusterSettings, arguments, typed_as("cleanup"), lambda _, client: _clean_up(client, arguments))
 
 
 async def _clean_up(client: Client, arguments: argparse.Namespace) -> int:

@@ -16,7 +16,7 @@ from moorage.ops.settings import EvictorSettings
 from . import looking
 from .frame import FAILED, Ended, settings_of
 from .looking import SERVICE
-from .parser import WRONG_USAGE, Parser, called, make
+from .parser import WRONG_USAGE, Parser, make, typed_as
 from .terminal import colours
 
 if TYPE_CHECKING:  # loaded when there is something to do: --help and wrong usage need none of it
@@ -75,10 +75,10 @@ def main(arguments: argparse.Namespace) -> int:
 def _once(arguments: argparse.Namespace) -> int:
     wrong = _wrong_output(arguments)
     if wrong:
-        print(f"{called('evictor')}: {wrong}", file=sys.stderr)
+        print(f"{typed_as('evictor')}: {wrong}", file=sys.stderr)
         return WRONG_USAGE
-    settings = settings_of(EvictorSettings, arguments, called("evictor"))
-    seen, source = looking.look_once(arguments, settings, called("evictor"))
+    settings = settings_of(EvictorSettings, arguments, typed_as("evictor"))
+    seen, source = looking.look_once(arguments, settings, typed_as("evictor"))
     from moorage.evictor.report import build
 
     text = _written(build(seen, source), arguments)
@@ -89,7 +89,7 @@ def _once(arguments: argparse.Namespace) -> int:
         Path(arguments.output_file).write_text(text, "utf-8")
     except OSError as error:
         print(
-            f"{called('evictor')}: {arguments.output_file} cannot be written: {error.strerror or error}",
+            f"{typed_as('evictor')}: {arguments.output_file} cannot be written: {error.strerror or error}",
             file=sys.stderr,
         )
         return FAILED
@@ -129,10 +129,11 @@ def _serve(arguments: argparse.Namespace) -> int:
     given = [flag for field, flag in _ONCE.items() if getattr(arguments, field) is not None]
     if given:
         print(
-            f"{called('evictor')}: {', '.join(given)} is for a single look: add --once, or --from FILE", file=sys.stderr
+            f"{typed_as('evictor')}: {', '.join(given)} is for a single look: add --once, or --from FILE",
+            file=sys.stderr,
         )
         return WRONG_USAGE
-    settings = settings_of(EvictorSettings, arguments, called("evictor"))
+    settings = settings_of(EvictorSettings, arguments, typed_as("evictor"))
     logs.configure(settings.log_level, settings.log_format)
 
     # numpy's linear algebra is never called: its threads, one per core of the node, only cost memory.

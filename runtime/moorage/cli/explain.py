@@ -19,7 +19,7 @@ from moorage.ops.settings import EvictorSettings
 from . import looking
 from .frame import FAILED, Ended, add_output, connected, settings_of
 from .looking import SERVICE
-from .parser import WRONG_USAGE, Parser, called, make
+from .parser import WRONG_USAGE, Parser, make, typed_as
 from .terminal import colours, plain
 
 if TYPE_CHECKING:  # loaded when there is something to do
@@ -57,7 +57,9 @@ def parser(prog: str) -> Parser:
 def main(arguments: argparse.Namespace) -> int:
     """Look, and explain."""
     if arguments.kind == "pod" and "/" not in arguments.name:
-        print(f"{called('explain')}: pods are named with their namespace, like shop/{arguments.name}", file=sys.stderr)
+        print(
+            f"{typed_as('explain')}: pods are named with their namespace, like shop/{arguments.name}", file=sys.stderr
+        )
         return WRONG_USAGE
     try:
         return _explain(arguments)
@@ -66,15 +68,15 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _explain(arguments: argparse.Namespace) -> int:
-    settings = settings_of(EvictorSettings, arguments, called("explain"))
-    seen, _ = looking.look_once(arguments, settings, called("explain"))
+    settings = settings_of(EvictorSettings, arguments, typed_as("explain"))
+    seen, _ = looking.look_once(arguments, settings, typed_as("explain"))
     from moorage.evictor.report import UnknownName, explain_node, explain_pod
 
     explain = explain_node if arguments.kind == "node" else explain_pod
     try:
         found = explain(seen, arguments.name)
     except UnknownName as error:
-        print(f"{called('explain')}: {error}", file=sys.stderr)
+        print(f"{typed_as('explain')}: {error}", file=sys.stderr)
         return FAILED
     promised = None if arguments.dumps else _promised(arguments, settings)
     if arguments.output == "json":

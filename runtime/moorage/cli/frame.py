@@ -86,7 +86,7 @@ def quiet() -> Iterator[None]:
         logger.setLevel(before)
 
 
-def ask(
+def on_cluster(
     kind: type[S],
     arguments: argparse.Namespace,
     prog: str,

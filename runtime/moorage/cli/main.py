@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from .parser import EXIT_CODES, WRONG_USAGE, Parser, called, make, program
+from .parser import EXIT_CODES, WRONG_USAGE, Parser, make, program, typed_as
 
 FAILED = 1
 INTERRUPTED = 130
@@ -96,7 +96,7 @@ def _dispatch(arguments: list[str]) -> int:
     if command is None:
         return _without_command(arguments)
     module: CommandModule = importlib.import_module(f"moorage.cli.{command.module}")
-    return module.main(module.parser(called(name)).parse_args(rest))
+    return module.main(module.parser(typed_as(name)).parse_args(rest))
 
 
 def _without_command(arguments: list[str]) -> int:

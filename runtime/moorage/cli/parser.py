@@ -35,7 +35,7 @@ def program() -> str:
     return "kubectl moorage" if Path(sys.argv[0]).stem == PLUGIN else "moorage"
 
 
-def called(command: str) -> str:
+def typed_as(command: str) -> str:
     """What a person has typed for a subcommand; messages begin with it."""
     return f"{program()} {command}"
 

@@ -14,8 +14,8 @@ from moorage.ops import configuration
 from moorage.ops.settings import ClusterSettings
 
 from .durations import until
-from .frame import FAILED, add_output, ask
-from .parser import Parser, called, make
+from .frame import FAILED, add_output, on_cluster
+from .parser import Parser, make, typed_as
 from .table import table
 from .terminal import GREEN, RED, YELLOW, colours, painted, plain
 
@@ -55,8 +55,10 @@ def parser(prog: str) -> Parser:
 
 def main(arguments: argparse.Namespace) -> int:
     """Look, and show."""
-    prog = called("pins")
-    return ask(ClusterSettings, arguments, prog, lambda _, client: _pins(client, arguments, prog), undefined=UNDEFINED)
+    prog = typed_as("pins")
+    return on_cluster(
+        ClusterSettings, arguments, prog, lambda _, client: _pins(client, arguments, prog), undefined=UNDEFINED
+    )
 
 
 async def _pins(client: Client, arguments: argparse.Namespace, prog: str) -> int:

@@ -14,8 +14,8 @@ from moorage.ops import configuration, parsing
 from moorage.ops.configuration import setting
 from moorage.ops.settings import ClusterSettings
 
-from .frame import add_output, ask, quiet
-from .parser import Parser, called, make
+from .frame import add_output, on_cluster, quiet
+from .parser import Parser, make, typed_as
 from .terminal import GREEN, GREY, RED, YELLOW, colours, painted, plain
 
 if TYPE_CHECKING:  # loaded when there is something to do: --help and wrong usage need none of it
@@ -67,10 +67,10 @@ def parser(prog: str) -> Parser:
 def main(arguments: argparse.Namespace) -> int:
     """Look, and show."""
     with quiet():
-        return ask(
+        return on_cluster(
             StatusSettings,
             arguments,
-            called("status"),
+            typed_as("status"),
             lambda settings, client: _status(settings, client, arguments.output),
             failed=CANNOT_LOOK,
         )

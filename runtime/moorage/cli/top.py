@@ -14,8 +14,8 @@ from moorage.ops import configuration, parsing
 from moorage.ops.configuration import setting
 from moorage.ops.settings import ClusterSettings
 
-from .frame import add_output, ask, quiet
-from .parser import Parser, called, make
+from .frame import add_output, on_cluster, quiet
+from .parser import Parser, make, typed_as
 
 if TYPE_CHECKING:  # loaded when there is something to do: --help and wrong usage need none of it
     from moorage.kube.client import Client
@@ -69,7 +69,9 @@ def parser(prog: str) -> Parser:
 def main(arguments: argparse.Namespace) -> int:
     """Follow the cluster, and show it."""
     with quiet():
-        return ask(TopSettings, arguments, called("top"), lambda settings, client: _top(settings, client, arguments))
+        return on_cluster(
+            TopSettings, arguments, typed_as("top"), lambda settings, client: _top(settings, client, arguments)
+        )
 
 
 async def _top(settings: TopSettings, client: Client, arguments: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ from moorage.pinner.commands.overview import Held, Overview
 
 from ..attention import BAD, GOOD, why
 from ..durations import span
-from ..parser import called
+from ..parser import typed_as
 from . import evicting
 from .gathering import EVICTOR, PINNER, PLANNER, Gathered, Hidden
 from .programs import Program
@@ -128,7 +128,7 @@ def _pinner(found: Gathered) -> Part:
     if not there:  # somebody has promised nodes
         part.problems.append(
             f"there are reservations, and no pod pinner in namespace {found.namespace}. Is it elsewhere? Name it with "
-            f"--namespace. Was it removed? See {called('cleanup')} --dry-run"
+            f"--namespace. Was it removed? See {typed_as('cleanup')} --dry-run"
         )
         _reservations(found, part)
         return part
@@ -195,7 +195,7 @@ def _connection(found: Gathered, part: Part) -> None:
             part.facts["planner"] = "connected"
         else:
             part.facts["planner"] = "not connected"
-            part.problems.append(f"no planner is connected: no new instructions come. {called('check')} says why")
+            part.problems.append(f"no planner is connected: no new instructions come. {typed_as('check')} says why")
     elif isinstance(planner, Mapping) and planner.get("moorage_planner_pinners"):
         part.facts["planner"] = "connected, as the planner says"
     else:
@@ -240,7 +240,7 @@ def _reservations(found: Gathered, part: Part) -> None:
     if numbers.expected:
         part.facts["expected"] = f"{numbers.come} of {numbers.expected} pods have come"
     wanting = numbers.attention.items()
-    part.problems += [f"reservation {node}: {reason}. See {called('pins')} {node}" for node, reason in wanting]
+    part.problems += [f"reservation {node}: {reason}. See {typed_as('pins')} {node}" for node, reason in wanting]
 
 
 def _evictor(found: Gathered) -> Part:
@@ -266,7 +266,9 @@ def _planner(found: Gathered) -> Part:
     if isinstance(metrics, Mapping):
         if metrics.get("moorage_planner_plan_valid") == 0:
             part.facts["plan"] = "not valid; the one before it is served"
-            part.problems.append(f"the plan file is not a plan as it stands. {called('validate')} plan FILE says where")
+            part.problems.append(
+                f"the plan file is not a plan as it stands. {typed_as('validate')} plan FILE says where"
+            )
         part.facts["pod pinners"] = f"{metrics.get('moorage_planner_pinners', 0):.0f} connected"
     elif isinstance(metrics, Hidden):
         part.facts["pod pinners"] = f"cannot be seen: {metrics.reason}"
