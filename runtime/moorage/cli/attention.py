@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # loaded when there is something to do: --help and wrong usag
 GOOD = ("Ready", "Preparing", "Served")
 """States of reservations that have what they were made for."""
 BAD = ("Failing", "Stopped", "Foreign", "NotServed")
-"""States of reservations that somebody has to look at."""
+"""States of reservations that need a person."""
 
 
 def why(held: Held, now: datetime) -> str:

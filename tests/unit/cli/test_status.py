@@ -164,6 +164,24 @@ def test_an_evictor_acts_only_where_release_and_resource_say_so(released: str, c
     assert parts_of(found)["evictor"].facts["mode"].startswith(words)
 
 
+def test_programs_that_change_nothing_say_so() -> None:
+    programs = {
+        PINNER: program(PINNER, MOORAGE_DRY_RUN="true"),
+        EVICTOR: program(EVICTOR, MOORAGE_EVICTOR_ENABLED="false"),
+    }
+    parts = parts_of(gathered(programs=programs))
+    assert parts["pod pinner"].facts["mode"].startswith("dry run")
+    assert parts["evictor"].facts["mode"].startswith("switched off")
+
+
+def test_without_an_evictorconfig_the_metrics_say_what_the_last_look_came_to() -> None:
+    metrics = {"castai_evictor_node_target_count": 3.0, "moorage_evictor_cycles_total": 7.0}
+    found = gathered(config=None, metrics={EVICTOR: metrics})
+    assert parts_of(found)["evictor"].facts["last look"] == "3 nodes could go together, after 7 cycles"
+    nothing = gathered(config=None, metrics={})
+    assert parts_of(nothing)["evictor"].facts["last look"].startswith("cannot be seen")
+
+
 def test_what_may_not_be_read_is_said_and_is_exit_code_2() -> None:
     found = gathered(promised=Hidden('User "eve" cannot list resource "nodereservations"'))
     assert status.code(judge(found)) == status.CANNOT_LOOK

@@ -1,4 +1,4 @@
-"""What an evictor's Deployment and its EvictorConfig say: does it act, what did it see last, when does it look next."""
+"""An evictor's mode, its last look and its next one, by its Deployment, its EvictorConfig and its metrics; pure."""
 
 from __future__ import annotations
 
@@ -43,6 +43,15 @@ def facts(program: Program | None, config: EvictorConfig | None, now: datetime) 
     yield "next", f"in {span(left)}, then every {span(interval)}" if left > 0 else f"within {span(interval)}"
 
 
+def by_metrics(metrics: Mapping[str, float]) -> str:
+    """What the evictor's own metrics say of its last look; an evictor without an EvictorConfig writes no status."""
+    going, cycles = (
+        metrics.get("castai_evictor_node_target_count", 0.0),
+        metrics.get("moorage_evictor_cycles_total", 0.0),
+    )
+    return f"{going:.0f} nodes could go together, after {cycles:.0f} cycles"
+
+
 def problems(config: EvictorConfig | None) -> Iterator[str]:
     """Conditions of an EvictorConfig that say that something is wrong."""
     conditions = _map(config.status).get("conditions") if config is not None else None
@@ -57,7 +66,8 @@ def _mode(program: Program | None, config: EvictorConfig | None) -> str:
     """Whether it acts: it does only where release and EvictorConfig both say so."""
     conditions = _map(config.status).get("conditions") if config is not None else None
     reasons = {_map(each).get("reason") for each in conditions} if isinstance(conditions, list) else set()
-    if "Disabled" in reasons:
+    disabled = program is not None and program.setting("MOORAGE_EVICTOR_ENABLED") == "false"
+    if "Disabled" in reasons or disabled:
         return "switched off: enabled is false"
     chosen = _map(_map(config.spec).get("config")).get("dryRun") if config is not None else None
     released = program.setting("MOORAGE_DRY_RUN") if program is not None else ""

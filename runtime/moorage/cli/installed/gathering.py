@@ -1,4 +1,4 @@
-"""Reads what is installed in a cluster; what may not be read is left out with the reason."""
+"""Reads what is installed in a cluster. Where a right is missing, the reason takes the place of the answer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .programs import PART_OF, PROGRAMS, Program
 T = TypeVar("T")
 PINNER, EVICTOR, PLANNER = "pod-pinner", "evictor", "planner"
 PATIENCE = 5.0
-"""Seconds for a pod's metrics: what is asked goes through the API server to the pod."""
+"""Seconds for a pod's metrics. The request goes through the API server to the pod."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +191,7 @@ def parsed(text: str) -> dict[str, float]:
 
 
 async def _seen(question: Awaitable[T]) -> Seen[T]:
-    """What is read; a refusal is an answer, too."""
+    """The object, None when there is none, or why it may not be read."""
     try:
         return await question
     except errors.NotFound:

@@ -1,4 +1,4 @@
-"""What was read, as what a person wants to know: what stands how, what needs attention, what could not be seen."""
+"""The state of each part of an installation, what needs attention, and what could not be read; pure."""
 
 from __future__ import annotations
 
@@ -132,11 +132,18 @@ def _pinner(found: Gathered) -> Part:
         )
         _reservations(found, part)
         return part
+    _mode(found, part)
     _leads(found, PINNER, part)
     _connection(found, part)
     _webhook(found, part)
     _reservations(found, part)
     return part
+
+
+def _mode(found: Gathered, part: Part) -> None:
+    program = None if isinstance(found.programs, Hidden) else found.programs.get(PINNER)
+    if program is not None and program.setting("MOORAGE_DRY_RUN") == "true":
+        part.facts["mode"] = "dry run: it answers instructions and changes nothing"
 
 
 def _is_there(found: Gathered, command: str, part: Part) -> bool:
@@ -187,7 +194,7 @@ def _leads(found: Gathered, command: str, part: Part) -> None:
 
 
 def _connection(found: Gathered, part: Part) -> None:
-    """Whether a planner has welcomed the leader, as the leader itself or the planner says it."""
+    """Whether a planner has welcomed the leader: by the leader's metrics, else by the planner's."""
     metrics = found.metrics.get(PINNER)
     planner = found.metrics.get(PLANNER)
     if isinstance(metrics, Mapping) and "moorage_stream_connected" in metrics:
@@ -254,6 +261,9 @@ def _evictor(found: Gathered) -> Part:
         part.unseen.append(f"EvictorConfig: {found.config.reason}")
     config = None if isinstance(found.config, Hidden) else found.config
     part.facts.update(evicting.facts(program, config, found.now))
+    metrics = found.metrics.get(EVICTOR)
+    if config is None and isinstance(metrics, Mapping):
+        part.facts["last look"] = evicting.by_metrics(metrics)
     part.problems += evicting.problems(config)
     return part
 

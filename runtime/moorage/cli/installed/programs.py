@@ -8,7 +8,7 @@ from moorage.kube.resource import Resource
 from moorage.objects import KubeObject, Object
 
 PART_OF = "app.kubernetes.io/part-of=moorage"
-"""The charts give this label to everything; its name is whoever installs it's choice."""
+"""A label that the charts give to every object. Names can be chosen at installation."""
 
 
 class EnvVar(Object, frozen=True):
@@ -83,7 +83,7 @@ class Program(KubeObject, frozen=True):
         return next((port.container_port for port in ports), 0)
 
     def setting(self, variable: str) -> str:
-        """The value of an environment variable; empty when it is not set, or set elsewhere."""
+        """The value of an environment variable; empty when it is not set, or comes from a Secret or ConfigMap."""
         found = (env.value for each in self.spec.template.spec.containers for env in each.env if env.name == variable)
         return next(found, "")
 
