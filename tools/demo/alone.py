@@ -1,4 +1,4 @@
-"""The same pods once more, on the same machines, given to kube-scheduler alone: what the pins were for.
+"""The same pods once more, on the same machines, given to kube-scheduler alone.
 
 The machines are closed (cordoned), the pods are made anew, and the machines are opened one by one, in the order and at
 the pace in which they became ready before: to the scheduler a node that is opened is a node that has come.
@@ -76,7 +76,7 @@ class Alone:
         )
 
     async def _open_machines(self) -> None:
-        """Open one after the other, as they came before."""
+        """Open one after the other, in the order and at the pace in which they became ready."""
         ready = [self._stage.state.nodes[machine.name].ready_at for machine in self._machines]
         came = [at for at in ready if at is not None]
         if len(came) < len(ready):
@@ -98,7 +98,7 @@ class Alone:
             await self._stage.until(lambda s: s.pods_in(PodState.RUNNING) == replicas(), "every pod to run", SETTLE)
 
     async def _count(self, pods: int) -> Outcome:
-        """What is the case, asked from the API server."""
+        """Count pods on their nodes, as the API server has them."""
         found = await self._client.list(resources.PODS, manifests.NAMESPACE, labels=manifests.SELECTOR)
         placed: dict[str, Counter[str]] = {}
         for pod in found:

@@ -47,7 +47,7 @@ def render(state: State, *, heading: str = "Moorage", now: float | None = None) 
 
 
 def scene(state: State) -> Scene:
-    """The state as any cluster's is drawn: the nodes of the plan, in its order."""
+    """The state as a scene: the nodes of the plan, in its order."""
     pending = tuple(_block(pod) for pod in state.pods.values() if not pod.node)
     return Scene(tuple(_row(node, state) for node in state.nodes.values()), pending)
 
@@ -68,7 +68,7 @@ def _colours() -> Colours:
 
 
 def _caption(state: State) -> Text:
-    """What is to be seen now."""
+    """The caption of the present part of the story."""
     phase = state.phase
     if phase is None:
         return Text()

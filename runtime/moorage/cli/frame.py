@@ -1,4 +1,4 @@
-"""The frame of a command that asks a cluster: settings, the way there, and each error as one sentence."""
+"""The frame of a command that needs a cluster: settings, connection, and each error as one sentence."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FAILED = 1
 
 
 class Ended(Exception):
-    """There is nothing to show; the reason was printed.
+    """A command ends here; the reason was printed.
 
     Args:
         code: the exit code.

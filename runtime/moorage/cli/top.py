@@ -88,7 +88,7 @@ async def _top(settings: TopSettings, client: Client, arguments: argparse.Namesp
 
 
 def _print(followed: Followed) -> None:
-    """One picture, which is as long as it must be."""
+    """Print one picture. Into a file it has a line for every node."""
     from .pictures.drawing import Colours, Frame
     from .pictures.live import console
 
@@ -109,7 +109,7 @@ async def _live(followed: Followed, interval: float) -> None:
     with Live(console=console(), screen=True, auto_refresh=False) as shown, quit_key(pressed):
         while not pressed.is_set():
             scene = followed.scene()
-            colours.meet(scene.owners())
+            colours.add(scene.owners())
             heading = f"{_heading(followed)}   q ends"
             shown.update(Frame(scene, colours, heading, followed.notes()), refresh=True)
             await _either(interval, pressed, after=PAUSE, changed=followed.changed)

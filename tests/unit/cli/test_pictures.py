@@ -191,7 +191,7 @@ def test_one_block_a_pod_and_those_without_room_are_counted() -> None:
 def test_an_owner_keeps_its_colour_and_those_who_come_late_share_one() -> None:
     colours = Colours(["a"])
     mine = colours.of("a")
-    colours.meet([*"zyxwvutsrq", "a"])
+    colours.add([*"zyxwvutsrq", "a"])
     assert colours.of("a") == mine
     assert len({colours.of(owner) for owner in "azyxwvut"}) == 8
     assert colours.of("q") == colours.of("never seen")

@@ -43,20 +43,20 @@ _FIRST = (NodeState.NOT_READY, NodeState.PLANNED, NodeState.PLACEHOLDER, NodeSta
 
 
 class Colours:
-    """The colour of each owner: it keeps it for as long as the picture is shown."""
+    """The colour of each owner. An owner keeps its colour while the picture is shown."""
 
     def __init__(self, owners: Iterable[str] = ()) -> None:
         self._known: dict[str, str] = {}
-        self.meet(owners)
+        self.add(owners)
 
-    def meet(self, owners: Iterable[str]) -> None:
+    def add(self, owners: Iterable[str]) -> None:
         """Give a colour to each owner who has none, while there are any."""
         for owner in owners:
             if owner not in self._known and len(self._known) < len(_PALETTE):
                 self._known[owner] = _PALETTE[len(self._known)]
 
     def of(self, owner: str) -> str:
-        """The colour of an owner; the same for all who came too late for one of their own."""
+        """The colour of an owner. Owners beyond the palette share one."""
         return self._known.get(owner, "white")
 
     def __iter__(self) -> Iterator[str]:
@@ -149,7 +149,7 @@ def node_state(state: NodeState) -> Text:
 
 
 def node_table(rows: Sequence[Row], colours: Colours, width: int) -> Table:
-    """A line for each node, and one below it for what needs attention.
+    """A line for each node.
 
     Args:
         rows: the nodes, in the order in which they are shown.
@@ -178,7 +178,7 @@ def node_table(rows: Sequence[Row], colours: Colours, width: int) -> Table:
 
 
 class Frame:
-    """A whole cluster on one screen: what needs attention first, what has no room summed up.
+    """A whole cluster on one screen: nodes that need attention come first, nodes without room are summed up.
 
     Args:
         scene: what is shown.
@@ -231,7 +231,7 @@ def chosen(rows: Sequence[Row], lines: int) -> tuple[list[Row], list[Row]]:
 
 
 def summed(rows: Sequence[Row]) -> Text:
-    """What nodes come to that are not shown one by one."""
+    """States, pods and CPU of the nodes that have no line of their own."""
     states = Counter(row.state for row in rows)
     said = ", ".join(f"{states[state]:,} {state.value}" for state in NodeState if states[state])
     pods, used, whole = (
@@ -246,7 +246,7 @@ def summed(rows: Sequence[Row]) -> Text:
 
 
 def _with_reasons(rows: Sequence[Row], colours: Colours, width: int) -> RenderableType:
-    """The table, with a line below each node that needs attention."""
+    """A line for each node that needs attention, with the reason, and below them the table."""
     parts: list[RenderableType] = []
     wanting = [row for row in rows if row.why]
     parts += [Text(f"! {row.name}: {row.why}", "red", no_wrap=True, overflow="ellipsis") for row in wanting]

@@ -1,4 +1,4 @@
-"""Follows what a scene is made of, by watches."""
+"""Follows nodes, pods and reservations by watches."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from .reading import Reader
 from .scene import Scene
 
 SILENCE = 90.0
-"""Seconds after which a watch that brings nothing is told of: the API server sends a bookmark every minute."""
+"""Seconds without an event or bookmark after which a note says so. The API server sends a bookmark every minute."""
 
 
 class Followed:
-    """The caches, and the scene that they make.
+    """Caches of nodes, pods and reservations, and the scene that they make.
 
     Args:
         client: of somebody who may list and watch nodes, pods and reservations.

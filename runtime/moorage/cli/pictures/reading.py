@@ -50,7 +50,7 @@ def owner(pod: Pod) -> str:
 
 
 class Reader:
-    """Makes scenes, one after the other; a pod that has not changed is not read again."""
+    """Makes scenes. A pod whose resourceVersion is the same is not read again."""
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[str, Block]] = {}
