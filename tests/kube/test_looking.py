@@ -234,6 +234,19 @@ async def test_the_picture_follows_the_cluster_and_q_gives_the_terminal_back(
         assert terminal.settings() == terminal.before
 
 
+async def test_a_command_that_is_ended_gives_the_terminal_back(cluster: ClusterHandle) -> None:
+    async with Terminal(cluster.kubeconfig, "top") as terminal:
+
+        async def shown(words: str) -> bool:
+            return words in terminal.shown
+
+        await eventually(lambda: shown("q ends"), "the first picture")
+        terminal.process.terminate()
+        assert await asyncio.wait_for(terminal.process.wait(), 30) == 0
+        await eventually(lambda: shown("\x1b[?1049l"), "the screen that was there before")
+        assert terminal.settings() == terminal.before
+
+
 async def test_kubectl_finds_the_plug_in(cluster: ClusterHandle, tmp_path: Path) -> None:
     plugin = tmp_path / "bin" / PLUGIN
     plugin.parent.mkdir()

@@ -168,7 +168,7 @@ def node_table(rows: Sequence[Row], colours: Colours, width: int) -> Table:
     for row in rows:
         whole = len(row.blocks) + row.to_come
         table.add_row(
-            row.name,
+            Text(row.name),
             node_state(row.state),
             blocks(row, colours, cells),
             f"{len(row.blocks)}/{whole}" if row.to_come else f"{whole}",

@@ -13,6 +13,7 @@ from moorage.kube.cache import WatchCache
 from moorage.kube.client import Client
 from moorage.pinner.commands.overview import overview
 
+from ..terminal import plain
 from .reading import Reader
 from .scene import Scene
 
@@ -64,7 +65,7 @@ class Followed:
         for cache in self.caches:
             plural, age = cache.resource.plural, cache.last_contact_age
             if cache.refusal is not None:
-                found.append(f"{plural} cannot be seen: {cache.refusal}")
+                found.append(f"{plural} cannot be seen: {plain(str(cache.refusal))}")
             elif age > SILENCE:
                 found.append(f"{plural}: nothing was heard for {age:.0f} s; what is shown may be old")
         return found
