@@ -41,6 +41,21 @@ class _NotStored(NamedTuple):
     final: bool = True
 
 
+class Accepted(NamedTuple):
+    """What came of a node's instructions.
+
+    Attributes:
+        well: False when some must be tried again.
+        seen: the node as it was judged by, when pins were only taken on and nothing was waited for since.
+    """
+
+    well: bool = True
+    seen: Observation | None = None
+
+
+NOTHING = Accepted()
+
+
 class Acceptance:
     """Takes instructions from the inbox.
 
@@ -75,25 +90,29 @@ class Acceptance:
         self._options = options
         self._epoch = 0
 
-    async def accept(self, name: str) -> bool:
-        """Judge what came for a node; returns False when some of it must be tried again.
+    async def accept(self, name: str) -> Accepted:
+        """Judge what came for a node.
 
         Raises:
             NotLeading: we lead no more.
         """
         waiting = self._inbox.dequeue(name)
         if not waiting:
-            return True
-        left = waiting
+            return NOTHING
+        left, seen = waiting, None
         try:
             await self._look_up(waiting)
-            left = await self._judge(name, waiting)
+            left, seen = await self._judge(name, waiting)
         finally:
             self._inbox.requeue(name, left)
-        return not any(each.trouble is not None for each in left)
+        return Accepted(not any(each.trouble is not None for each in left), seen)
 
-    async def _judge(self, name: str, waiting: list[Open]) -> list[Open]:
-        """Judge instructions in their order, see to what they come to, all at once; returns those to judge again."""
+    async def _judge(self, name: str, waiting: list[Open]) -> tuple[list[Open], Observation | None]:
+        """Judge instructions in their order, and see to what they come to, all at once.
+
+        Returns:
+            Those to judge again; and the node as it was seen, if nothing was waited for since.
+        """
         observation = self._cluster.observe(name, self._clock.now(), confirmed=False, sweeps=self._sweeps)
         judged, spec = self._judge_in_order(observation, waiting)
         accepted = [each for each, judgement in judged if isinstance(judgement, judge.Accepted)]
@@ -103,13 +122,14 @@ class Acceptance:
         elif accepted:
             hindrance = await self._store(name, spec)
             if hindrance is not None and not hindrance.final:
-                return self._wait(judged, observation.now, hindrance.why)
+                return self._wait(judged, observation.now, hindrance.why), None
             if hindrance is not None and len(waiting) > 1:
-                return await self._judge_one_by_one(name, waiting)
+                return await self._judge_one_by_one(name, waiting), None
             if hindrance is not None:
                 refused = judge.Refused(Outcome.FAILED, hindrance.why)
                 judged = [(each, refused if isinstance(said, judge.Accepted) else said) for each, said in judged]
-        return [each for each, judgement in judged if not self._answer(each, judgement, stored=not at_once)]
+        left = [each for each, judgement in judged if not self._answer(each, judgement, stored=not at_once)]
+        return left, observation if at_once else None
 
     def _wait(self, judged: list[tuple[Open, judge.Judgement]], now: datetime, why: Refusal) -> list[Open]:
         """Nothing could be stored: everything waits, but for what has waited as long as it may."""
@@ -129,7 +149,7 @@ class Acceptance:
             if left and not all(isinstance(other.instruction.action, PinPods) for other in left):
                 left.append(each)
             else:
-                left += await self._judge(name, [each])
+                left += (await self._judge(name, [each]))[0]
         return left
 
     def _judge_in_order(self, o: Observation, waiting: list[Open]) -> tuple[list[tuple[Open, judge.Judgement]], Spec]:

@@ -122,18 +122,12 @@ class NodeController:
 
     async def _reconcile(self, name: str, *, quietly: bool) -> bool:
         """Look at a node once; returns False when it should be looked at again for what it did not see."""
-        well = await self._acceptance.accept(name)
+        well, seen = await self._acceptance.accept(name)
         confirmed = False
         for _ in range(ROUNDS):
             slots.take_on_waiting(self._cluster, self._sweeps, name, self._clock.now())
-            observation = self._cluster.observe(
-                name,
-                self._clock.now(),
-                confirmed=confirmed,
-                sweeps=self._sweeps,
-                hindered=self._attempts.pins(name),
-                trouble=self._trouble.get(name),
-            )
+            observation = self._observe(name, seen, confirmed=confirmed)
+            seen = None
             decision = decide(observation, self._cluster.room(name))
             self._cluster.note_waits(name, decision.pins)
             if lost := pins.lost(decision.pins):
@@ -156,6 +150,16 @@ class NodeController:
         self._schedule(observation, decision, left, cleared=well)
         await self._report(observation, decision, quietly=quietly)
         return well
+
+    def _observe(self, name: str, seen: Observation | None, *, confirmed: bool) -> Observation:
+        """What is known of a node now, if it was not seen just now."""
+        hindered, trouble = self._attempts.pins(name), self._trouble.get(name)
+        if seen is not None:
+            return self._cluster.with_intent(seen, hindered, trouble)
+        now = self._clock.now()
+        return self._cluster.observe(
+            name, now, confirmed=confirmed, sweeps=self._sweeps, hindered=hindered, trouble=trouble
+        )
 
     def _note_trouble(self, name: str, decision: Decision) -> Refusal | None:
         """Take note of what keeps a node from being as intended: said once, and the answer at the deadline."""

@@ -124,6 +124,11 @@ class Expected:
         """Whether a pod is still to come to any node."""
         return any(self._free.values())
 
+    @property
+    def nothing(self) -> bool:
+        """Whether no node holds room for any pod, or ever did since pods were expected there."""
+        return not self._expectations and not self._held
+
     def free(self, name: str) -> tuple[Slot, ...]:
         """The slots of a node, with the number of pods that are still to come; none when all have come."""
         return self._free.get(name, ())

@@ -119,42 +119,70 @@ class ClusterState(Following):
         if reservation is None:
             unclaimed = self._unclaimed(name, node, now)
             return Observation(name, now, node=node, unclaimed=unclaimed, **(swept if steered else {}))
-        if (other := self.reserved_as(stored.named(name))) not in ("", name):
+        uid, promise = reservation.metadata.uid, stored.promise
+        is_late = promise is not None and promise.late
+        other = self.reserved_as(stored.named(name)) if is_late else self._machines.owner(name)
+        if other not in ("", name):
             problems += (Problem("spec.nodeName", f"node {stored.named(name)} is that of reservation {other}"),)
-        uid = reservation.metadata.uid
-        spec, promise = self.intents.of(name), stored.promise
-        if FINALIZER in reservation.metadata.finalizers:
-            spec = merging.with_pins(spec, done(pods, spec))
-        pinned = {pin.uid: pod for pin in spec.pins if (pod := self.pod(pin.key)) is not None}
-        waits = self._waits.get(name)
         observation = Observation(
             name,
             now,
             reservation=reservation,
             stored=stored,
-            spec=spec,
             problems=problems,
             profile=choose(promise.profile, self._default_profile) if promise is not None else None,
             node=node,
-            pinned=pinned,
-            unread={pin.uid: why for pin in spec.pins if pin.uid not in pinned and (why := self._unread_pod(pin))},
-            unseen=self._unseen(name, spec, pinned, now),
-            made=bool(spec.node_uid) or uid in self._made,
+            made=bool(stored.node_uid) or uid in self._made,
             made_uid=self._made.get(uid, ""),
             confirmed=confirmed,
             signs=self.signs.get(name, UNKNOWN),
-            candidate=self._candidate(name, reservation) if promise is not None and promise.late else None,
+            candidate=self._candidate(name, reservation) if is_late else None,
             refused=self.refused.get(uid),
             failed=self.failed.get(uid, {}),
-            hindered={**waits, **hindered} if waits else hindered,
             trouble=trouble,
             not_kept=self.not_kept.get(node.metadata.uid, frozenset()) if node is not None else frozenset(),
+            **self._pins(name, reservation, pods, hindered, now),
             **swept,
         )
         if not observation.made and observation.is_ours:
             self._made[uid] = ""
             return dataclasses.replace(observation, made=True)
         return observation
+
+    def with_intent(self, o: Observation, hindered: Mapping[str, Refusal], trouble: Refusal | None) -> Observation:
+        """The same observation after pins were taken on; nothing must have been waited for since it was made.
+
+        Args:
+            o: of a node that has a reservation.
+            hindered: as for ``observe``.
+            trouble: as for ``observe``.
+        """
+        if o.reservation is None:
+            return o
+        changed = self._pins(o.name, o.reservation, o.pods, hindered, o.now)
+        return dataclasses.replace(o, trouble=trouble, **changed)
+
+    def _pins(
+        self,
+        name: str,
+        reservation: NodeReservation,
+        pods: tuple[Pod, ...],
+        hindered: Mapping[str, Refusal],
+        now: datetime,
+    ) -> dict[str, Any]:
+        """What is intended for a node and what is known of the pins' pods, as fields of an observation."""
+        spec = self.intents.of(name)
+        if FINALIZER in reservation.metadata.finalizers:
+            spec = merging.with_pins(spec, done(pods, spec))
+        pinned = {pin.uid: pod for pin in spec.pins if (pod := self.pod(pin.key)) is not None}
+        waits = self._waits.get(name)
+        return {
+            "spec": spec,
+            "pinned": pinned,
+            "unread": {pin.uid: why for pin in spec.pins if pin.uid not in pinned and (why := self._unread_pod(pin))},
+            "unseen": self._unseen(name, spec, pinned, now),
+            "hindered": {**waits, **hindered} if waits else hindered,
+        }
 
     def _unclaimed(self, name: str, node: Node | None, now: datetime) -> Unclaimed | None:
         """That no reservation has a Node which a machine brought along with our taint, if so."""

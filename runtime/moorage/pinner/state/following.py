@@ -401,6 +401,8 @@ class Following:
 
     def _recount(self, node: str) -> None:
         """Hold what is held on a Node, by its reservation or because it runs."""
+        if self.expected.nothing:
+            return
         for each in dict.fromkeys((self.reserved_as(node), node)):
             self.expected.refresh(each)
 
