@@ -77,7 +77,7 @@ def test_a_missing_setting_is_named_with_variable_flag_and_meaning() -> None:
         ("MOORAGE_PLANNER_ADDRESS", "planner:0", "write host and port"),
         ("MOORAGE_PLANNER_ADDRESS", ":9443", "write host and port"),
         ("MOORAGE_PLANNER_ADDRESS", "::1:9443", "brackets"),
-        ("MOORAGE_PLANNER_ADDRESS", "[nonsense]:9443", "no IPv6 address"),
+        ("MOORAGE_PLANNER_ADDRESS", "[nonsense]:9443", "not an IPv6 address"),
         ("MOORAGE_PLANNER_ADDRESS", "a b:9443", "no host name"),
         ("MOORAGE_PLANNER_ADDRESS", "planner:٣", "write host and port"),
         ("MOORAGE_NAMESPACE", "Castai", "small letters"),

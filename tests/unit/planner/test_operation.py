@@ -198,7 +198,7 @@ async def test_probes_are_served_where_they_are_asked_for(tmp_path: Path) -> Non
     path = tmp_path / "plan.yaml"
     path.write_text("nodez: []")
     chosen = dataclasses.replace(made(path), in_cluster=False, health_address=Address(LOOPBACK, 0))
-    with pytest.raises(OperationError, match="cannot be listened on"):
+    with pytest.raises(OperationError, match="cannot be used: "):
         async with operation(dataclasses.replace(chosen, health_address=Address("203.0.113.1", 1))):
             pass
     lines: list[str] = []
