@@ -35,8 +35,8 @@ IN_SOME_NAMESPACE = re.compile(
 
 def zero_replicas(schema: Schema, document: Document) -> Iterator[Mistake]:
     """Keys that scale a service to zero. Onboarding scripts set them for a service that is scaled up later."""
-    said = nothing_runs(schema["properties"].get("replicas", {}).get("x-default"))
-    for key, sentence in said.items():
+    warnings = nothing_runs(schema["properties"].get("replicas", {}).get("x-default"))
+    for key, sentence in warnings.items():
         value = _get(document.value, (key,))
         if key in schema["properties"] and value in (0, False) and isinstance(value, bool) == (key == "deploy"):
             yield document.mistake((key,), f"{key}: {sentence}")

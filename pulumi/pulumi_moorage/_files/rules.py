@@ -72,11 +72,11 @@ def notes(document: Document) -> Iterator[Mistake]:
     spec, name = value["spec"], value.get("metadata", {}).get("name")
     if name != NAME:
         yield document.mistake(("metadata",), f"metadata: only the resource of the name {NAME} is read")
-    for where, said, known in (
+    for where, given, known in (
         (("spec",), spec, declared),
         (("spec", "config"), spec.get("config", {}), declared["config"]["properties"]),
     ):
-        for name, inner in said.items():
+        for name, inner in given.items():
             if known[name].get("x-effect") == "none" and inner != known[name]["default"]:
                 sentence = f"{name}: accepted, without effect. {known[name]['description']}"
                 yield document.mistake((*where, name), sentence)
@@ -93,8 +93,8 @@ def _of_config_map(document: Document, value: Mapping[str, Any]) -> list[Mistake
     if not known or (KEY in texts and KEY not in known):
         return [document.mistake(("data",), f"data: {KEY} is missing, the text with the rules")]
     below = document.below("data")
-    found = [each for key, of in known.items() for each in mistakes_in_text(below, key, of)]
-    return [each._replace(path=("data", *each.path)) for each in found]
+    result = [each for key, of in known.items() for each in mistakes_in_text(below, key, of)]
+    return [each._replace(path=("data", *each.path)) for each in result]
 
 
 _TEXTS = {KEY: mistakes_of_rules, prices.KEY: prices.mistakes}

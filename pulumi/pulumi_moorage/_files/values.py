@@ -39,13 +39,13 @@ def guess(document: Document) -> str | None:
 
 def parts(document: Document) -> dict[Path, str]:
     """Where the values of a chart that depends on ours contain values of ours: location to chart."""
-    found: dict[Path, str] = {}
+    result: dict[Path, str] = {}
     for name, inner in document.value.items() if isinstance(document.value, dict) else ():
         if name in CHARTS and isinstance(inner, dict):
-            found[(name,)] = name
+            result[(name,)] = name
         elif isinstance(inner, dict):
-            found |= {(name, each): each for each in inner if each in CHARTS and isinstance(inner[each], dict)}
-    return found
+            result |= {(name, each): each for each in inner if each in CHARTS and isinstance(inner[each], dict)}
+    return result
 
 
 def mistakes(chart: str, document: Document) -> list[Mistake]:
@@ -59,16 +59,16 @@ def mistakes(chart: str, document: Document) -> list[Mistake]:
         return []
     schema = schema_of(chart)
     value = without_nulls(document.value, default_values(schema))
-    found = list(schemas.mistakes(_path(chart), document, value, _places_of_keys(schema)))
-    if isinstance(value, dict) and not found:
-        found += _differing(schema, document, value)
+    result = list(schemas.mistakes(_path(chart), document, value, _places_of_keys(schema)))
+    if isinstance(value, dict) and not result:
+        result += _differing(schema, document, value)
         if chart == closed.PINNER:
-            found += closed.keys_that_leave(document)
+            result += closed.keys_that_leave(document)
         if chart == evictor.CHART:
-            found += evictor.mistakes(document)
+            result += evictor.mistakes(document)
         if isinstance(value.get("customConfig"), str):
-            found += rules.mistakes_in_text(document, "customConfig")
-    return found
+            result += rules.mistakes_in_text(document, "customConfig")
+    return result
 
 
 def notes(chart: str, document: Document) -> Iterator[Mistake]:
@@ -82,27 +82,27 @@ def notes(chart: str, document: Document) -> Iterator[Mistake]:
 
 def default_values(schema: Schema) -> dict[str, Any]:
     """The chart's values.yaml, from which Helm starts."""
-    found = {}
+    result = {}
     for name, inner in schema["properties"].items():
         if _is_group(inner):
             if inside := default_values(inner):
-                found[name] = inside
+                result[name] = inside
         elif "default" in inner and not inner.get("x-no-value"):
-            found[name] = inner["default"]
-    return found
+            result[name] = inner["default"]
+    return result
 
 
 def without_nulls(value: Any, defaults: Mapping[str, Any]) -> Any:
     """The values without null keys: Helm removes the chart's own value then."""
     if not isinstance(value, dict):
         return value
-    found = {}
+    result = {}
     for name, inner in value.items():
         if inner is None and name in defaults:
             continue
         inside = defaults.get(name)
-        found[name] = without_nulls(inner, inside) if isinstance(inside, dict) else inner
-    return found
+        result[name] = without_nulls(inner, inside) if isinstance(inside, dict) else inner
+    return result
 
 
 def _used(schema: Schema) -> set[str]:
@@ -181,10 +181,10 @@ def _in_vain_with(schema: Schema, document: Document, value: Mapping[str, Any], 
 
 def _places_of_keys(schema: Schema, path: Sequence[str] = ()) -> dict[str, str]:
     """Keys in small letters with their path, the outermost if there are several: for misplaced keys."""
-    found: dict[str, list[str]] = {}
+    result: dict[str, list[str]] = {}
     for name, where in _all_keys(schema, path):
-        found.setdefault(name.lower(), []).append(where)
-    outermost = {name: _outermost(places) for name, places in found.items()}
+        result.setdefault(name.lower(), []).append(where)
+    outermost = {name: _outermost(places) for name, places in result.items()}
     return {name: " or ".join(places) for name, places in outermost.items() if len(places) <= 2}
 
 

@@ -174,7 +174,7 @@ class _Builder:
         self.mistakes.append(Mistake(location.line, sentence, location.column, path))
 
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        result: dict[str, Any] = {}
         merged: list[yaml.Node] = []
         for key_node, value_node in node.value:
             key = key_node.value
@@ -184,15 +184,15 @@ class _Builder:
                 merged.append(value_node)
                 if not self._merge:
                     self._wrong(key_node, "'<<' is not supported; use templates", path)
-            elif key in found:
+            elif key in result:
                 first = self.locations[(*path, key)].line
                 self._wrong(key_node, f"{key!r} is there twice, first in line {first}", (*path, key))
             else:
                 self.locations[(*path, key)] = _location(key_node)
-                found[key] = self.build(value_node, (*path, key))
+                result[key] = self.build(value_node, (*path, key))
         for each in merged if self._merge else ():
-            self._fill_in(each, found, path)
-        return found
+            self._fill_in(each, result, path)
+        return result
 
     def _fill_in(self, node: yaml.Node, found: dict[str, Any], path: Path) -> None:
         """The keys that ``<<`` adds: those that are missing. The first of several maps wins."""

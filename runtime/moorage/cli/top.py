@@ -120,8 +120,8 @@ async def _objects(followed: Followed, interval: float | None, *, once: bool) ->
     while True:
         followed.changed.clear()
         now = followed.now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        found = {"time": now, "server": followed.server, "notes": followed.notes(), **followed.scene().as_json()}
-        print(json.dumps(found, ensure_ascii=False), flush=True)
+        result = {"time": now, "server": followed.server, "notes": followed.notes(), **followed.scene().as_json()}
+        print(json.dumps(result, ensure_ascii=False), flush=True)
         if once:
             return
         if interval is not None:

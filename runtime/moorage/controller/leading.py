@@ -78,7 +78,7 @@ class Program:
         self._lease = lease
         self._able = asyncio.Event()
         if election is not None and lease is not None:
-            lease.subscribe(lambda change: election.told(change.new))
+            lease.subscribe(lambda change: election.observe(change.new))
 
     def leads(self) -> bool:
         """Whether this replica is the leader now. Check it before each write."""

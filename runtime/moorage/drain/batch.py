@@ -322,7 +322,7 @@ class Batch:
             if isinstance(step, Begin):
                 progress.begun = True
             elif isinstance(step, Evict):
-                self._replacements.asked(step.pod, cluster)
+                self._replacements.evicting(step.pod, cluster)
                 evicting += 1
         return evicting
 
@@ -379,11 +379,11 @@ class Batch:
             self._ask = True
 
     def _wake(self, decisions: dict[str, Decision], cluster: ClusterState) -> datetime | None:
-        found = [wait.until for each in decisions.values() for wait in each.waits if wait.until is not None]
+        result = [wait.until for each in decisions.values() for wait in each.waits if wait.until is not None]
         for each in decisions.values():
             waits = (self._attempts.wait(step) for step in each.steps if isinstance(step, NodeStep))
-            found += [cluster.now + timedelta(seconds=wait) for wait in waits if wait is not None and wait > 0]
-        return min(found, default=None)
+            result += [cluster.now + timedelta(seconds=wait) for wait in waits if wait is not None and wait > 0]
+        return min(result, default=None)
 
 
 def _was_emptied(progress: _Progress) -> bool:

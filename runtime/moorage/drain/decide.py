@@ -222,7 +222,7 @@ def _evict(
     """
     steps: list[Step] = [LookAtPod(pod) for pod in evictions.to_look_at(o.name)]
     waits: list[Wait] = []
-    asked = 0
+    started = 0
     for each in sorted(moving, key=lambda each: each.pod.key):
         known = evictions.against(each.pod)
         if known is not None:
@@ -232,8 +232,8 @@ def _evict(
             waits.append(Wait(o.hold))
         elif (against := floors.against(each.pod, exempt=each.exempt)) is not None:
             waits.append(Wait(against))
-        elif asked < o.room:
+        elif started < o.room:
             floors.take(each.pod)
-            asked += 1
+            started += 1
             steps.append(Evict(each.pod))
     return tuple(steps), tuple(waits)

@@ -9,7 +9,7 @@ from moorage.kube.events import EventRecorder, EventType, ObjectRef
 from .steps import Begin, HandBack, MarkEmptied, NodeStep, RollBack
 
 
-class Told(NamedTuple):
+class NodeEvent(NamedTuple):
     """An Event: its type, its reason (one word), and its text."""
 
     type: EventType
@@ -17,7 +17,7 @@ class Told(NamedTuple):
     note: str
 
 
-def told_of(step: NodeStep, why: str) -> Told | None:
+def event_for(step: NodeStep, why: str) -> NodeEvent | None:
     """The Event for a step that was made; None for a step that changes nothing for people.
 
     Args:
@@ -26,23 +26,23 @@ def told_of(step: NodeStep, why: str) -> Told | None:
     """
     match step:
         case Begin():
-            return Told("Normal", "Draining", f"Its pods are evicted: {why}")
+            return NodeEvent("Normal", "Draining", f"Its pods are evicted: {why}")
         case MarkEmptied():
-            return Told("Normal", "Emptied", "All of its pods that move have left: it may be deleted")
+            return NodeEvent("Normal", "Emptied", "All of its pods that move have left: it may be deleted")
         case RollBack(_, finding):
-            return Told("Warning", "RolledBack", f"It is rolled back: {finding}")
+            return NodeEvent("Warning", "RolledBack", f"It is rolled back: {finding}")
         case HandBack(_, finding):
-            return Told("Warning", "HandedBack", f"It was emptied, and is handed back: {finding}")
+            return NodeEvent("Warning", "HandedBack", f"It was emptied, and is handed back: {finding}")
     return None
 
 
-def tell_node(recorder: EventRecorder, name: str, told: Told) -> None:
+def record_on_node(recorder: EventRecorder, name: str, event: NodeEvent) -> None:
     """Record an Event on a node.
 
     Args:
         recorder: writes Events.
         name: the name of the node.
-        told: the Event.
+        event: the Event.
     """
     about = ObjectRef("v1", "Node", name, uid=name)  # as in Events of the kubelet: kubectl looks for both
-    recorder.record(about, type=told.type, reason=told.reason, action="Drain", note=told.note)
+    recorder.record(about, type=event.type, reason=event.reason, action="Drain", note=event.note)

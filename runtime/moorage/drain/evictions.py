@@ -21,7 +21,7 @@ from .settings import Settings
 class State(Enum):
     """The state of one eviction."""
 
-    ASKED = "asked"
+    REQUESTED = "requested"
     """No response has arrived."""
     UNSEEN = "unseen"
     """The pod was or may have been evicted, and no watch shows it."""
@@ -82,16 +82,16 @@ class Evictions:
     @property
     def under_way(self) -> int:
         """The number of evictions without a response."""
-        return sum(1 for each in self._known.values() if each.state is State.ASKED)
+        return sum(1 for each in self._known.values() if each.state is State.REQUESTED)
 
     # --- events ---
 
-    def asked(self, pod: Pod) -> None:
+    def requested(self, pod: Pod) -> None:
         """The eviction of a pod is requested now."""
         uid, node = pod.metadata.uid, pod.spec.node_name
         known = self._known.get(uid)
         tries = known.tries if known is not None else 0
-        self._known[uid] = Eviction(pod, node, State.ASKED, self._monotonic(), tries=tries)
+        self._known[uid] = Eviction(pod, node, State.REQUESTED, self._monotonic(), tries=tries)
 
     def withdrawn(self, pod: Pod) -> None:
         """The eviction was not requested after all."""
@@ -120,7 +120,7 @@ class Evictions:
         for uid, each in list(self._known.items()):
             pod = cluster.pod(each.pod.key, uid)
             gone = pod is None or pod.metadata.deletion_timestamp is not None
-            if gone and each.state is not State.ASKED:
+            if gone and each.state is not State.REQUESTED:
                 del self._known[uid]
 
     # --- decisions ---

@@ -89,7 +89,7 @@ class Executor:
         """A step starts. ``run`` must follow."""
         match step:
             case Evict(pod):
-                self._evictions.asked(pod)
+                self._evictions.requested(pod)
             case LookAtPod(pod):
                 self._evictions.looking(pod)
             case _:

@@ -115,10 +115,10 @@ class Floors:
         wrong = next((each.wrong for each in budgets if each.wrong), "")
         if wrong:
             return Finding(Reason.FLOOR_UNKNOWN, wrong, pod.key)
-        found = [each for each in budgets if each.selector.matches(pod.metadata.labels)]
-        if len(found) > 1:
-            return Finding(Reason.SEVERAL_BUDGETS, ", ".join(sorted(each.key for each in found)), pod.key)
-        return found[0] if found else None
+        result = [each for each in budgets if each.selector.matches(pod.metadata.labels)]
+        if len(result) > 1:
+            return Finding(Reason.SEVERAL_BUDGETS, ", ".join(sorted(each.key for each in result)), pod.key)
+        return result[0] if result else None
 
     def _unread(self, namespace: str) -> list[str]:
         keys = self._cluster.unread.get(_BUDGET, {})

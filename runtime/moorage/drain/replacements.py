@@ -52,7 +52,7 @@ class Replacements:
         self._monotonic = monotonic
         self._disturbed: dict[str, _Disturbed] = {}
 
-    def asked(self, pod: Pod, cluster: ClusterState) -> None:
+    def evicting(self, pod: Pod, cluster: ClusterState) -> None:
         """A pod is about to be evicted."""
         group = cluster.group(pod)
         if group is None:

@@ -1,4 +1,4 @@
-"""Reports drains: log lines, metrics, Events on the nodes and, if enabled, on the pods."""
+"""Reports a drain to people: log lines, metrics, Events on the nodes and, if wanted, on the pods."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from moorage.controller.ourselves import Ourselves
 from moorage.drain import Finding, News, Reason
-from moorage.drain.events import Told, tell_node, told_of
+from moorage.drain.events import NodeEvent, event_for, record_on_node
 from moorage.drain.steps import Begin, Evict, HandBack, MarkEmptied, NodeStep, RollBack
 from moorage.kube.events import EventRecorder, ObjectRef
 
@@ -98,7 +98,9 @@ class DrainReporter:
             name: the node's.
             why: the reason, for people.
         """
-        self._tell_node(name, Told("Warning", "LeftAlone", f"It is not emptied, and what is set on it stays: {why}"))
+        self._record_on_node(
+            name, NodeEvent("Warning", "LeftAlone", f"It is not emptied, and what is set on it stays: {why}")
+        )
 
     def gone(self, name: str, why: str) -> None:
         """Report a node that was deleted before it was emptied; there is no object left for an Event."""
@@ -113,13 +115,13 @@ class DrainReporter:
             self._draining.discard(step.name)
         if isinstance(step, MarkEmptied):
             self._stopped = ""
-        if (notice := told_of(step, _WHY)) is not None:
-            self._tell_node(step.name, notice)
+        if (event := event_for(step, _WHY)) is not None:
+            self._record_on_node(step.name, event)
         metrics.DRAINING.set(len(self._draining))
 
-    def _tell_node(self, name: str, notice: Told) -> None:
-        logger.info("node drained", extra={"node": name, "state": notice.reason, "note": notice.note})
-        tell_node(self._recorder, name, notice)
+    def _record_on_node(self, name: str, event: NodeEvent) -> None:
+        logger.info("node drained", extra={"node": name, "state": event.reason, "note": event.note})
+        record_on_node(self._recorder, name, event)
 
     def _tell_pod(self, step: Evict) -> None:
         meta = step.pod.metadata

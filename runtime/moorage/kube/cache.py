@@ -163,10 +163,10 @@ class WatchCache(Generic[T]):
 
         The cache keeps the last readable state of such an object.
         """
-        found = {key: item.reason for key, item in self._unread.items()}
+        result = {key: item.reason for key, item in self._unread.items()}
         for subscriber in self._subscribers:
-            found |= subscriber.failures
-        return found
+            result |= subscriber.failures
+        return result
 
     def subscribe(self, callback: Changed[T], *, unread: Unread[T] | None = None) -> Callable[[], None]:
         """Call ``callback`` for each later change. The objects of now are reported first, as ADDED.
@@ -234,20 +234,20 @@ class WatchCache(Generic[T]):
 
     async def _interrupted(self, error: errors.KubeError) -> None:
         """Back off after a failure. A repeated refusal is logged at debug level only."""
-        told = None
+        level = None
         if isinstance(error, errors.Forbidden | errors.NotFound):
             again = self._refusal is not None and self._refusal.code == error.code
-            told = logging.DEBUG if again else logging.WARNING
+            level = logging.DEBUG if again else logging.WARNING
             self._refusal = error
             self._answered.set()
-        await self._pause("watch interrupted, trying again", type(error).__name__, error, level=told)
+        await self._pause("watch interrupted, trying again", type(error).__name__, error, level=level)
 
     async def _absent(self, error: errors.NotFound) -> None:
         """The server does not serve the kind, so the cache becomes empty."""
-        told = logging.DEBUG if self._absent_now else logging.INFO
+        level = logging.DEBUG if self._absent_now else logging.INFO
         self._absent_now = True
         self._complete((), "")
-        await self._pause("kind is not served, trying again later", "absent", error, level=told)
+        await self._pause("kind is not served, trying again later", "absent", error, level=level)
 
     async def _pause(
         self, sentence: str, cause: str, error: errors.KubeError | None, *, level: int | None = None

@@ -77,7 +77,7 @@ class Client:
             Gone: the list expired between two pages; start again.
             Undecodable: a response is not a list, or an object in it does not match the kind's struct.
         """
-        found: list[T] = []
+        result: list[T] = []
         query = {"limit": str(_PAGE), "labelSelector": labels, "fieldSelector": fields}
         query = {k: v for k, v in query.items() if v}
         while True:
@@ -87,9 +87,9 @@ class Client:
                 raise errors.Undecodable(f"the answer is not a list of {resource.plural}")
             if page.metadata.continue_ and page.metadata.continue_ == query.get("continue"):
                 raise errors.Undecodable(f"list of {resource.plural}: the same page again and again")
-            found.extend(_decode(item, resource.type) for item in page.items or ())
+            result.extend(_decode(item, resource.type) for item in page.items or ())
             if not page.metadata.continue_:
-                return tuple(found)
+                return tuple(result)
             query["continue"] = page.metadata.continue_
 
     async def create(

@@ -262,8 +262,8 @@ class EventRecorder:
         self._give_up(event, last)
 
     async def _before_next_try(self, error: KubeError) -> None:
-        asked = (error.retry_after if isinstance(error, ApiError) else None) or 0.0
-        delay = max(asked, RETRY_DELAY * random.uniform(1.0, 1.25))  # noqa: S311 - spreads load only
+        retry_after = (error.retry_after if isinstance(error, ApiError) else None) or 0.0
+        delay = max(retry_after, RETRY_DELAY * random.uniform(1.0, 1.25))  # noqa: S311 - spreads load only
         await self._first_of(self._sleep(delay), self._closing.wait())
 
     async def _write(self, event: _Event) -> None:

@@ -117,7 +117,7 @@ class LeaderElection:
         self._lease: dict[str, Any] | None = (
             None  # the last state, complete: a PUT must not drop fields that others wrote
         )
-        self._told: tuple[str, float] = ("", -math.inf)  # the last version that a watch has shown, and when
+        self._observed: tuple[str, float] = ("", -math.inf)  # the last version that a watch has shown, and when
         self._released = asyncio.Event()
         self._changed_at = -math.inf  # when we first saw the current spec
         self._may_hold = False  # a write of ours may have succeeded although its response was lost
@@ -135,7 +135,7 @@ class LeaderElection:
         """
         return self._leading and self._monotonic() < self._valid_until
 
-    def told(self, lease: Lease | None) -> None:
+    def observe(self, lease: Lease | None) -> None:
         """Report a state that a watch has shown, so that a candidate knows renewals and sees a release at once.
 
         Without a watch the candidate learns this from its own requests, up to ``retry_period`` times 2.2 later.
@@ -143,7 +143,7 @@ class LeaderElection:
         Args:
             lease: the current state; None when the Lease was deleted.
         """
-        self._told = (lease.metadata.resource_version if lease is not None else "", self._monotonic())
+        self._observed = (lease.metadata.resource_version if lease is not None else "", self._monotonic())
         if lease is None or not lease.spec.holder_identity:
             self._released.set()
 
@@ -164,8 +164,8 @@ class LeaderElection:
             await self._within(limit, self._attempt())
         except KubeError as error:
             self._complain(error)
-            asked = error.retry_after if isinstance(error, ApiError) else None
-            return max(self._pause(), asked or 0.0)
+            retry_after = error.retry_after if isinstance(error, ApiError) else None
+            return max(self._pause(), retry_after or 0.0)
         if self._complaint:
             self._complaint = ""
             logger.info("lease requests work again", extra=self._log_fields)
@@ -181,7 +181,7 @@ class LeaderElection:
     def _free_at(self) -> float:
         """The moment at which the Lease expires if its holder does not renew it."""
         seconds = float(_spec(self._lease).get("leaseDurationSeconds") or self._duration)
-        version, at = self._told
+        version, at = self._observed
         return (at if version and version != _version(self._lease) else self._changed_at) + seconds
 
     async def _rest(self, delay: float) -> None:
@@ -239,7 +239,7 @@ class LeaderElection:
 
     def _observe(self, lease: dict[str, Any] | None) -> None:
         if _spec(lease) != _spec(self._lease):
-            version, at = self._told
+            version, at = self._observed
             self._changed_at = at if version and version == _version(lease) else self._monotonic()
         if _holder(lease) != self.holder:
             logger.info("lease holder changed", extra={**self._log_fields, "holder": _holder(lease)})

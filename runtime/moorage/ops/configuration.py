@@ -97,12 +97,12 @@ def setting(
 
 def settings_of(kind: type[Any]) -> dict[str, Setting]:
     """The declared settings of a settings class, by field."""
-    found = {}
+    result = {}
     for each in dataclasses.fields(kind):
         if (declared := each.metadata.get(_KEY)) is not None:
             flag = "" if declared.secret else f"--{each.name.replace('_', '-')}"
-            found[each.name] = dataclasses.replace(declared, flag=flag)
-    return found
+            result[each.name] = dataclasses.replace(declared, flag=flag)
+    return result
 
 
 def add_flags(
@@ -121,15 +121,15 @@ def add_flags(
     declarations = {field: each for field, each in settings_of(kind).items() if field not in without}
     for field, declared in declarations.items():
         names = " or ".join((declared.variable, *declared.also))
-        said = f"{declared.meaning} [{names}{_default_text(declared, defaults[field])}]".replace("%", "%%")
+        text = f"{declared.meaning} [{names}{_default_text(declared, defaults[field])}]".replace("%", "%%")
         if declared.secret:
             continue
         if defaults[field] is False:
-            group.add_argument(declared.flag, dest=field, nargs="?", const="true", metavar="BOOL", help=said)
+            group.add_argument(declared.flag, dest=field, nargs="?", const="true", metavar="BOOL", help=text)
         else:
             choices = getattr(declared.parse, "choices", None)
             metavar = "|".join(choices) if choices else field.rpartition("_")[2].upper()
-            group.add_argument(declared.flag, dest=field, metavar=metavar, help=said)
+            group.add_argument(declared.flag, dest=field, metavar=metavar, help=text)
 
 
 def load(kind: type[S], environ: Mapping[str, str], flags: Mapping[str, str | None] | None = None) -> S:

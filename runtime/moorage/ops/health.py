@@ -121,11 +121,11 @@ class Health:
 
     def ready(self) -> list[Check]:
         """All checks of /readyz."""
-        found = []
+        result = []
         for name, fulfilled in self._needs.items():
             passed = fulfilled()
-            found.append(Check(name, passed, "ok" if passed else "not yet"))
-        return found
+            result.append(Check(name, passed, "ok" if passed else "not yet"))
+        return result
 
 
 @asynccontextmanager

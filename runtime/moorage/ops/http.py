@@ -93,10 +93,10 @@ async def _head(reader: asyncio.StreamReader) -> bytes:
 
 
 def _answer(head: bytes, pages: Pages) -> bytes:
-    asked = _LINE.match(head)
-    if asked is None:
+    match = _LINE.match(head)
+    if match is None:
         return _bytes(Page(b"not a request\n", 400))
-    return _bytes(_page(asked[1], asked[2].decode("ascii"), pages), bare=asked[1] == b"HEAD")
+    return _bytes(_page(match[1], match[2].decode("ascii"), pages), bare=match[1] == b"HEAD")
 
 
 def _page(method: bytes, target: str, pages: Pages) -> Page:

@@ -66,10 +66,10 @@ def host_names(value: str) -> tuple[str, ...]:
 
     An address has the one form that certificates are compared by.
     """
-    found = tuple(_host_name(part.strip().lower()) for part in value.split(",") if part.strip())
-    if not found:
+    result = tuple(_host_name(part.strip().lower()) for part in value.split(",") if part.strip())
+    if not result:
         raise ValueError("it names nothing")
-    return found
+    return result
 
 
 def webhook_url(value: str) -> str:

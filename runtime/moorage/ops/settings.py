@@ -16,27 +16,27 @@ from .secret import Secret
 PROFILES = ("generic", "aws", "gcp", "azure", "late")
 STEERING = ("hard", "soft", "off")
 PLANNER = "moorage-planner"
-"""Name of the planner's Service, as its chart has it unless told otherwise."""
+"""Name of the planner's Service: the default of its chart."""
 PLANNER_PORT = 9443
 PINNER_LEASE = "castai-pod-pinner-leader-election"
-"""As the chart names it, so that a pod pinner started by hand does not lead beside an installed one."""
+"""The default of the chart, so that a pod pinner that a user starts does not lead beside an installed one."""
 EVICTOR_LEASE = "castai-evictor"
 """Likewise."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LogSettings:
-    """How a program logs."""
+    """Settings of the log."""
 
     log_level: str = setting(
         "MOORAGE_LOG_LEVEL",
-        "The least level that is logged",
+        "The lowest level that is logged",
         parsing.one_of("debug", "info", "warning", "error"),
         "info",
     )
     log_format: str = setting(
         "MOORAGE_LOG_FORMAT",
-        "Lines for programs or for people; auto: for people on a terminal",
+        "json for programs, text for people, auto: text on a terminal",
         parsing.one_of("auto", "json", "text"),
         "auto",
     )
@@ -44,17 +44,17 @@ class LogSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterSettings:
-    """Which API server a program talks to; unset means the pod's service account, else kubectl's own choice."""
+    """The API server to use. Default: the pod's service account, else the choice of kubectl."""
 
     in_cluster: bool = False
-    """Whether this process is a pod; found out, not set."""
+    """Whether this process runs in a pod; detected, not set."""
     kubeconfig: Path | None = setting("MOORAGE_KUBECONFIG", "A kubeconfig file", parsing.readable_file, None)
     context: str | None = setting("MOORAGE_CONTEXT", "A context of the kubeconfig", parsing.text, None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlannerAccess(ClusterSettings):
-    """How a program finds a planner, and what is shown and believed there."""
+    """The connection to a planner, and its credentials."""
 
     planner_address: Address | None = setting(
         "MOORAGE_PLANNER_ADDRESS",
@@ -66,51 +66,51 @@ class PlannerAccess(ClusterSettings):
     )
     cluster_id: str = setting(
         "MOORAGE_CLUSTER_ID",
-        "The name under which the planner knows this cluster; unset: the uid of namespace kube-system",
+        "The cluster id that the planner uses. Default: the uid of namespace kube-system",
         parsing.text,
         "",
         also=("CLUSTER_ID",),
     )
     api_key: Secret | None = setting(
-        "MOORAGE_API_KEY", "The key shown to the planner, when it is not in a file", Secret, None
+        "MOORAGE_API_KEY", "The key to send to the planner, if it is not in a file", Secret, None
     )
     api_key_file: Path | None = setting(
         "MOORAGE_API_KEY_FILE",
-        "A file with the key shown to the planner; in a pod it may come later than the process",
+        "A file with the key to send to the planner; in a pod it may be created after the process has started",
         parsing.readable_file,
         None,
         later=True,
     )
     other_api_key: Secret | None = setting(
-        "API_KEY", "The closed product's name for the key, used while neither of ours gives one", Secret, None
+        "API_KEY", "The closed product's name for the key, used while neither of ours is set", Secret, None
     )
     closed_api_key: bool = setting(
         "MOORAGE_CLOSED_API_KEY",
-        "Whether the key in the file was made for the closed product, as that in API_KEY was",
+        "Whether the key in the file is one of the closed product, as that in API_KEY is",
         parsing.boolean,
         False,
     )
     allow_closed_key: bool = setting(
         "MOORAGE_ALLOW_CLOSED_KEY",
-        "Show a key that was made for the closed product also to a planner outside our namespace",
+        "Send a key of the closed product also to a planner outside our namespace",
         parsing.boolean,
         False,
     )
     planner_ca_file: Path | None = setting(
         "MOORAGE_PLANNER_CA_FILE",
-        "A PEM file with the authorities the planner's certificate may come from, instead of the system's; "
-        "in a pod it may come later than the process",
+        "A PEM file with the authorities that may issue the planner's certificate, instead of the system's; "
+        "in a pod it may be created after the process has started",
         parsing.pem_file,
         None,
         later=True,
     )
     planner_plaintext: bool = setting(
-        "MOORAGE_PLANNER_PLAINTEXT", "Talk to a planner on this very machine without TLS", parsing.boolean, False
+        "MOORAGE_PLANNER_PLAINTEXT", "Connect to a planner on this machine without TLS", parsing.boolean, False
     )
     namespace: str = setting("MOORAGE_NAMESPACE", "The namespace of our Lease and pod", parsing.name, "castai-agent")
     connect_timeout: float = setting(
         "MOORAGE_CONNECT_TIMEOUT",
-        "How long the planner may take to answer a new stream with its welcome",
+        "How long the planner may take to send its Welcome on a new stream",
         parsing.seconds,
         10.0,
     )
@@ -129,15 +129,15 @@ class PlannerAccess(ClusterSettings):
                 "MOORAGE_PLANNER_PLAINTEXT (--planner-plaintext) contradicts MOORAGE_PLANNER_CA_FILE "
                 "(--planner-ca-file). Remove one"
             )
-        # What holds no key is an error now, not at the first connection; but in a pod the file may still come.
+        # An invalid file is an error now, not at the first connection. In a pod the file may still be created.
         keys.read(None if self.in_cluster else self.api_key_file, self.api_key, self.other_api_key)
 
     @property
     def planner(self) -> Address:
-        """Where the planner is: as set, or beside us where the chart moorage-planner installs it.
+        """The planner's address: as set, or the Service of the chart moorage-planner in our namespace.
 
         Raises:
-            SettingsError: it is not set, and this is no pod.
+            SettingsError: it is not set, and this is not a pod.
         """
         if self.planner_address is not None:
             return self.planner_address
@@ -149,18 +149,18 @@ class PlannerAccess(ClusterSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class ReplicaSettings(LogSettings):
-    """What each replica of a program in the cluster is told; durations in seconds."""
+    """Settings of each replica of a program in the cluster. Durations are in seconds."""
 
     pod_name: str = setting("MOORAGE_POD_NAME", "Our own pod's name, in the Lease and in Events", parsing.subdomain, "")
     stop_grace: float = setting(
         "MOORAGE_STOP_GRACE",
-        "How long work under way may take to end after SIGTERM; keep it below the pod's grace period",
+        "How long work in progress may take to end after SIGTERM; keep it below the pod's grace period",
         parsing.seconds,
         20.0,
     )
     health_address: Address = setting(
         "MOORAGE_HEALTH_ADDRESS",
-        "Where /livez, /readyz and /metrics are served; port 0: any free port",
+        "Address of /livez, /readyz and /metrics; port 0: any free port",
         parsing.listen_address,
         Address("", 8080),
     )
@@ -172,23 +172,23 @@ class ReplicaSettings(LogSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class WebhookSettings:
-    """The webhook by which pods are pinned while they are created."""
+    """Settings of the webhook that pins pods while they are created."""
 
     webhook: bool = setting(
         "MOORAGE_WEBHOOK",
-        "Whether pods that are expected on a promised node are pinned while they are created",
+        "Whether the webhook pins pods that are expected on a promised node while they are created",
         parsing.boolean,
         False,
     )
     webhook_address: Address = setting(
         "MOORAGE_WEBHOOK_ADDRESS",
-        "Where the API server's questions are answered; port 0: any free port",
+        "Where the webhook listens; port 0: any free port",
         parsing.listen_address,
         Address("127.0.0.1", 9444),
     )
     webhook_url: str = setting(
         "MOORAGE_WEBHOOK_URL",
-        "Where the API server reaches us, as https://host:port/mutate, if not through the Service",
+        "The URL of the webhook for the API server, as https://host:port/mutate, if not through the Service",
         parsing.webhook_url,
         "",
     )
@@ -201,19 +201,19 @@ class WebhookSettings:
     webhook_port: int = setting("MOORAGE_WEBHOOK_PORT", "Its port", parsing.whole(1, 65535), 443)
     webhook_configuration: str = setting(
         "MOORAGE_WEBHOOK_CONFIGURATION",
-        "The MutatingWebhookConfiguration that the leader fills while pods are expected",
+        "The MutatingWebhookConfiguration that the leader completes while pods are expected",
         parsing.subdomain,
         "castai-pod-pinner",
     )
     webhook_secret: str = setting(
         "MOORAGE_WEBHOOK_SECRET",
-        "The Secret with the webhook's certificate; it is filled when it is empty, and renewed in time",
+        "The Secret with the webhook's certificate. It is filled if it is empty, and renewed in time",
         parsing.subdomain,
         "castai-pod-pinner-webhook",
     )
     webhook_timeout: int = setting(
         "MOORAGE_WEBHOOK_TIMEOUT",
-        "Seconds that the API server waits for us before it creates a pod unchanged",
+        "Seconds that the API server waits for the webhook before it creates a pod unchanged",
         parsing.whole(1, 30),
         2,
     )
@@ -228,7 +228,7 @@ class WebhookSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class PinnerSettings(PlannerAccess, WebhookSettings, ReplicaSettings):
-    """Settings of ``moorage pod-pinner``; durations in seconds."""
+    """Settings of ``moorage pod-pinner``. Durations are in seconds."""
 
     managed: bool = setting(
         "MOORAGE_MANAGED",
@@ -248,7 +248,7 @@ class PinnerSettings(PlannerAccess, WebhookSettings, ReplicaSettings):
     )
     profile: str = setting(
         "MOORAGE_PROVIDER_PROFILE",
-        "Whose cloud controller watches over the nodes: when a placeholder may exist and what it must carry",
+        "The provider whose cloud controller watches the nodes: when a placeholder may exist, and what it must have",
         parsing.one_of(*PROFILES),
         "generic",
     )
@@ -257,7 +257,7 @@ class PinnerSettings(PlannerAccess, WebhookSettings, ReplicaSettings):
     )
     stream_silence: float = setting(
         "MOORAGE_STREAM_SILENCE",
-        "After how long without a message the stream counts as dead; the planner's heartbeat comes every 15s or less",
+        "Time without a message after which the stream is treated as dead; heartbeats come every 15s or less",
         parsing.seconds,
         45.0,
     )
@@ -270,14 +270,14 @@ class PinnerSettings(PlannerAccess, WebhookSettings, ReplicaSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class CompactionSettings:
-    """What decides which nodes the evictor empties, and when; the resource EvictorConfig wins over each that it has."""
+    """Settings of the evictor's choice of nodes. The resource EvictorConfig overrides them."""
 
     evictor_enabled: bool = setting(
         "MOORAGE_EVICTOR_ENABLED", "Whether the evictor does anything; false: no node is emptied", parsing.boolean, True
     )
     dry_run: bool = setting(
         "MOORAGE_DRY_RUN",
-        "Only say what would be done; false: nodes that could go are emptied",
+        "Only report what would be done; false: nodes are emptied",
         parsing.boolean,
         True,
     )
@@ -314,7 +314,7 @@ class CompactionSettings:
     )
     drain_timeout: float = setting("MOORAGE_DRAIN_TIMEOUT", "How long emptying a node may take", parsing.seconds, 600.0)
     drain_rollback_timeout: float = setting(
-        "MOORAGE_DRAIN_ROLLBACK_TIMEOUT", "How long giving a node back may take", parsing.seconds, 60.0
+        "MOORAGE_DRAIN_ROLLBACK_TIMEOUT", "How long rolling a node back may take", parsing.seconds, 60.0
     )
     pod_eviction_failure_back_off: float = setting(
         "MOORAGE_POD_EVICTION_FAILURE_BACK_OFF",
@@ -339,7 +339,7 @@ class CompactionSettings:
     )
     empty_node_timeout: float = setting(
         "MOORAGE_EMPTY_NODE_TIMEOUT",
-        "After how long an emptied node that nobody has deleted is given back",
+        "After how long an emptied node that nobody has deleted is handed back",
         parsing.seconds,
         900.0,
     )
@@ -366,7 +366,7 @@ class CompactionSettings:
         95,
     )
     quiet_period: float = setting(
-        "MOORAGE_QUIET_PERIOD", "How long nothing is emptied after a node has come", parsing.duration, 600.0
+        "MOORAGE_QUIET_PERIOD", "How long nothing is emptied after a node was created", parsing.duration, 600.0
     )
     allow_spot: bool = setting(
         "MOORAGE_ALLOW_SPOT", "Whether pods of on-demand nodes may be moved to spot nodes", parsing.boolean, False
@@ -381,7 +381,7 @@ class CompactionSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class EvictorSettings(CompactionSettings, ClusterSettings, ReplicaSettings):
-    """Settings of ``moorage evictor``; durations in seconds."""
+    """Settings of ``moorage evictor``. Durations are in seconds."""
 
     managed: bool = setting(
         "MOORAGE_MANAGED",
@@ -412,12 +412,12 @@ class EvictorSettings(CompactionSettings, ClusterSettings, ReplicaSettings):
     )
     destinations: bool = setting(
         "MOORAGE_DESTINATIONS",
-        "Whether a pod pinner beside us is asked to steer replacements to where the simulation has put them",
+        "Whether the pod pinner steers replacements to the nodes that the simulation has chosen",
         parsing.boolean,
         True,
     )
 
     @property
     def installation(self) -> str:
-        """Which installation we are, in the marks of nodes: whoever shares our Lease does."""
+        """The id of our installation, in the marks of nodes. Replicas that share the Lease share it."""
         return f"{self.namespace}/{self.lease_name}"

@@ -200,8 +200,8 @@ class InstructionStore:
 def instruction_id(plan: str, action: Action) -> str:
     """The idempotency key of an action. It is the same for the same plan name and action, on every machine."""
     kind = _KINDS[type(action).__name__]
-    said = json.dumps([plan, kind, asdict(action)], sort_keys=True, separators=(",", ":"), default=_plain)
-    digest = hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:20]
+    text = json.dumps([plan, kind, asdict(action)], sort_keys=True, separators=(",", ":"), default=_plain)
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:20]
     return f"{kind}-{action.node[:80]}-{digest}"
 
 

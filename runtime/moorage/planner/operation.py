@@ -102,15 +102,15 @@ class Operation:
 
     def works(self) -> dict[str, Coroutine[Any, Any, None]]:
         """The tasks to run beside the planner, by name. None of them ends by itself."""
-        found: dict[str, Coroutine[Any, Any, None]] = {}
+        result: dict[str, Coroutine[Any, Any, None]] = {}
         if self._recorder is not None:
-            found["events"] = self._recorder.run()
+            result["events"] = self._recorder.run()
         if self._secret_controller is not None:
-            found["secrets"] = self._secret_controller.run()
+            result["secrets"] = self._secret_controller.run()
             self.needs("certificate and key", self._secret_controller.complete.is_set)
         if self._checks is not None:
-            found["beat"] = self._checks.beat()
-        return found
+            result["beat"] = self._checks.beat()
+        return result
 
     # --- Events ---
 

@@ -77,11 +77,11 @@ class Counts:
 
 def rows(store: InstructionStore) -> list[Row]:
     """One row per cluster and node, in the plan's order."""
-    found: dict[tuple[str, str], Row] = {}
+    result: dict[tuple[str, str], Row] = {}
     for cluster, instruction, ack in _answers(store):
-        row = found.setdefault((cluster, instruction.node), Row(instruction.node, cluster))
+        row = result.setdefault((cluster, instruction.node), Row(instruction.node, cluster))
         _add(row, instruction, ack)
-    return list(found.values())
+    return list(result.values())
 
 
 def counts(store: InstructionStore) -> Counts:
@@ -97,17 +97,17 @@ def counts(store: InstructionStore) -> Counts:
 
 def troubles(store: InstructionStore) -> list[str]:
     """A sentence for each instruction that was rejected, has failed, or has no final acknowledgement."""
-    found = []
+    result = []
     for cluster, instruction, ack in _answers(store):
         what = f"{NAMES[type(instruction.action)]} on {instruction.node}"
         where = f" ({cluster})" if len(store.clusters) > 1 else ""
         if ack is None:
-            found.append(f"{what}{where}: not acknowledged")
+            result.append(f"{what}{where}: not acknowledged")
         elif not ack.outcome.final:
-            found.append(f"{what}{where}: accepted, and not finished")
+            result.append(f"{what}{where}: accepted, and not finished")
         elif ack.outcome is not Outcome.APPLIED:
-            found += [f"{what}{where}: {sentence}" for sentence in sentences(ack)]
-    return found
+            result += [f"{what}{where}: {sentence}" for sentence in sentences(ack)]
+    return result
 
 
 def sentences(ack: Ack) -> Iterator[str]:

@@ -36,15 +36,15 @@ class Reports:
         """Whether the pinner's webhook assigns pods of this cluster to nodes."""
         return self._webhooks.get(cluster, Webhook.UNSPECIFIED)
 
-    def take(self, cluster: str, said: NodeReports) -> None:
+    def update(self, cluster: str, reports: NodeReports) -> None:
         """Store reports.
 
         Args:
             cluster: the cluster of the pinner.
-            said: the reports. Each replaces the earlier one of its node.
+            reports: the reports. Each replaces the earlier one of its node.
         """
-        self._webhooks[cluster] = said.webhook
-        self._known.setdefault(cluster, {}).update({report.node: report for report in said.reports})
+        self._webhooks[cluster] = reports.webhook
+        self._known.setdefault(cluster, {}).update({report.node: report for report in reports.reports})
         self._changed()
 
     @contextmanager

@@ -82,7 +82,7 @@ class Session:
 
     def reported(self, reports: NodeReports) -> None:
         """Handle reports of nodes."""
-        self._store.reports.take(self._hello.cluster_id, reports)
+        self._store.reports.update(self._hello.cluster_id, reports)
 
     async def run(self) -> None:
         """Send messages until cancelled."""

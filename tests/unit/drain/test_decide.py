@@ -85,7 +85,7 @@ def test_no_more_evictions_are_begun_than_there_is_room_for() -> None:
 
 def test_an_eviction_that_was_asked_for_is_not_asked_for_again_until_it_is_seen() -> None:
     evictions, clock = ledger()
-    evictions.asked(web())
+    evictions.requested(web())
     for _ in range(2):
         found = decided(observed(node(DRAINING), moves(web())), *others(), evictions=evictions)
         assert found.steps == ()
@@ -103,7 +103,7 @@ def test_a_refused_eviction_waits_each_time_longer() -> None:
     evictions, clock = ledger()
     waits = []
     for _ in range(6):
-        evictions.asked(web())
+        evictions.requested(web())
         evictions.answered(web(), answered(Meaning.REFUSED))
         found = decided(observed(node(DRAINING), moves(web())), *others(), evictions=evictions)
         assert found.steps == ()
@@ -117,7 +117,7 @@ def test_a_refused_eviction_waits_each_time_longer() -> None:
 def test_the_back_off_that_a_person_wants_is_never_cut_short() -> None:
     clock = Clock()
     evictions = Evictions(Settings(eviction_back_off=timedelta(minutes=3)), clock)
-    evictions.asked(web())
+    evictions.requested(web())
     evictions.answered(web(), answered(Meaning.REFUSED))
     known = evictions.against(web())
     assert known is not None
@@ -172,7 +172,7 @@ def test_what_comes_between_rolls_a_node_back_and_says_why(what: str) -> None:
 
 def test_what_is_refused_to_the_last_is_the_reason_also_when_it_may_be_asked_again_just_now() -> None:
     evictions, clock = ledger()
-    evictions.asked(web())
+    evictions.requested(web())
     evictions.answered(web(), answered(Meaning.REFUSED, "not today"))
     clock.now += 5.0
     late = observed(node(mark(Phase.DRAINING, seconds=600)), moves(web()))

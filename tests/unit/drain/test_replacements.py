@@ -18,7 +18,7 @@ def test_a_replacement_that_was_made_within_the_same_second_is_waited_for_like_a
     evicted, other = pod("web-0", WEB, app="web"), pod("web-1", WEB, app="web")
     workloads = deployed("web", 2)
     replacements = Replacements(Settings(), Clock())
-    replacements.asked(evicted, ClusterState(NOW + timedelta(seconds=0.7), {}, [evicted, other], workloads))
+    replacements.evicting(evicted, ClusterState(NOW + timedelta(seconds=0.7), {}, [evicted, other], workloads))
     waiting = pod("web-2", WEB, on="", ready=None, created=0.0, phase="Pending", app="web")
     later = ClusterState(NOW + timedelta(seconds=70), {}, [other, waiting], workloads)
     held, stopped = replacements.pending(later), replacements.trouble(later, Floors(later, ()))
@@ -32,6 +32,6 @@ def test_a_pod_that_was_there_long_before_is_no_replacement() -> None:
     evicted, stuck = pod("web-0", WEB, app="web"), pod("web-1", WEB, on="", ready=None, phase="Pending", app="web")
     workloads = deployed("web", 3)
     replacements = Replacements(Settings(), Clock())
-    replacements.asked(evicted, ClusterState(NOW, {}, [evicted, stuck], workloads))
+    replacements.evicting(evicted, ClusterState(NOW, {}, [evicted, stuck], workloads))
     later = ClusterState(NOW + timedelta(seconds=70), {}, [stuck], workloads)
     assert replacements.pending(later) is None

@@ -137,7 +137,7 @@ async def test_clean_stop_ends_the_term_first_and_releases_at_once() -> None:
 
 def tell(server: Server, replica: Replica) -> None:
     """The watch of a replica shows the Lease."""
-    replica.election.told(msgspec.convert(server.objects[PATH], Lease))
+    replica.election.observe(msgspec.convert(server.objects[PATH], Lease))
 
 
 async def test_a_candidate_that_watches_takes_a_released_lease_at_once() -> None:

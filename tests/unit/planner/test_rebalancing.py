@@ -63,7 +63,7 @@ def served(of: Plan) -> InstructionStore:
 def report(board: InstructionStore, **states: NodeState) -> None:
     now = Position(board.epoch, board.high)
     found = [NodeReport(name.replace("_", "-"), state, sentence="so", position=now) for name, state in states.items()]
-    board.reports.take(CLUSTER, NodeReports(tuple(found)))
+    board.reports.update(CLUSTER, NodeReports(tuple(found)))
 
 
 # --- the nodes that are made ---
@@ -90,7 +90,7 @@ def test_all_must_be_ready_and_the_pinner_there() -> None:
         assert (targets.paused, targets.lost) == ("", "")
     assert targets.paused == "no pod pinner that leads is connected"
     with board.reports.connected("another"):
-        board.reports.take("another", NodeReports((NodeReport("new-1", NodeState.READY),)))
+        board.reports.update("another", NodeReports((NodeReport("new-1", NodeState.READY),)))
         assert targets.paused == "no pod pinner that leads is connected", "of this cluster"
 
 
@@ -107,7 +107,7 @@ def test_a_webhook_that_is_not_asked_yet_is_waited_for_as_long_as_pods_are_expec
         ):
             slot = SlotReport(SLOTS[0].owner, 2, scheduler=filled)
             said = NodeReport("new-1", NodeState.PREPARING, slots=(slot,), position=now)
-            board.reports.take(CLUSTER, NodeReports((said,), webhook))
+            board.reports.update(CLUSTER, NodeReports((said,), webhook))
             assert targets.paused == why
 
 
@@ -118,7 +118,7 @@ def test_what_was_said_before_the_pinner_had_taken_the_plan_on_counts_for_nothin
     with board.reports.connected(CLUSTER):
         for state in (NodeState.READY, NodeState.GONE):  # of an earlier plan, or before room is held
             for position in (Position(board.epoch - 1, 9), Position(board.epoch, 1)):
-                board.reports.take(CLUSTER, NodeReports((NodeReport("new-1", state, position=position),)))
+                board.reports.update(CLUSTER, NodeReports((NodeReport("new-1", state, position=position),)))
                 assert (list(targets.waiting), targets.lost) == (["node new-1: there is no report yet"], "")
         report(board, new_1=NodeState.READY)
         assert (targets.paused, targets.lost) == ("", "")

@@ -138,17 +138,17 @@ def test_who_comes_begins_with_nothing_known_and_clusters_are_apart() -> None:
     reports, heard = Reports(), []
     unsubscribe = reports.subscribe(lambda: heard.append(reports.is_led("a")))
     with reports.connected("a"):
-        reports.take("a", NodeReports((report("n1"), report("n2")), Webhook.SERVING))
+        reports.update("a", NodeReports((report("n1"), report("n2")), Webhook.SERVING))
         assert (reports.webhook("a"), reports.webhook("b")) == (Webhook.SERVING, Webhook.UNSPECIFIED)
         with reports.connected("a"):  # the one that follows, while the first one's end is not known yet
             assert reports.of("a") == {}
             assert reports.webhook("a") is Webhook.UNSPECIFIED
-            reports.take("a", NodeReports((report("n2", NodeState.PREPARING),)))
+            reports.update("a", NodeReports((report("n2", NodeState.PREPARING),)))
         assert reports.is_led("a")
         assert reports.of("a") == {"n2": report("n2", NodeState.PREPARING)}
         assert not reports.is_led("b")
         assert reports.of("b") == {}
     assert heard == [True] * 5 + [False]
     unsubscribe()
-    reports.take("a", NodeReports())
+    reports.update("a", NodeReports())
     assert len(heard) == 6

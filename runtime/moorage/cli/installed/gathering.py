@@ -147,13 +147,13 @@ async def _metrics(
 ) -> dict[str, Seen[Metrics]]:
     if isinstance(programs, Hidden):
         return {}
-    found: dict[str, Seen[Metrics]] = {}
+    result: dict[str, Seen[Metrics]] = {}
     for command, program in programs.items():
         leader = leaders.get(command)
         pod = leader.pod if isinstance(leader, Leader) and leader.valid else await _a_pod(client, namespace, program)
         if pod and program.health_port:
-            found[command] = await _pod_metrics(client, namespace, pod, program.health_port)
-    return found
+            result[command] = await _pod_metrics(client, namespace, pod, program.health_port)
+    return result
 
 
 async def _a_pod(client: Client, namespace: str, program: Program) -> str:
@@ -178,16 +178,16 @@ async def _pod_metrics(client: Client, namespace: str, pod: str, port: int) -> S
 
 def parsed(text: str) -> dict[str, float]:
     """Metrics in the text format of Prometheus, each summed up over its labels; what is no number is left out."""
-    found: dict[str, float] = {}
+    result: dict[str, float] = {}
     for line in text.splitlines():
         if line.startswith("#"):
             continue
         name, _, value = line.rpartition(" ")
         try:
-            found[name.partition("{")[0]] = found.get(name.partition("{")[0], 0.0) + float(value)
+            result[name.partition("{")[0]] = result.get(name.partition("{")[0], 0.0) + float(value)
         except ValueError:
             continue
-    return found
+    return result
 
 
 async def _seen(question: Awaitable[T]) -> Seen[T]:

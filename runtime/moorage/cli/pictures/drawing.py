@@ -120,8 +120,8 @@ def blocks(row: Row, colours: Colours, cells: int) -> Text:
         cells: how many signs there is room for.
     """
     order = {owner: number for number, owner in enumerate(colours)}
-    found = sorted(row.blocks, key=lambda block: (order.get(block.owner, len(order)), block.owner))
-    signs = [_sign(block, colours) for block in found]
+    result = sorted(row.blocks, key=lambda block: (order.get(block.owner, len(order)), block.owner))
+    signs = [_sign(block, colours) for block in result]
     signs += [(PROMISED, colours.of(owner)) for owner, count in row.promised for _ in range(count)]
     text = Text()
     room = cells if len(signs) <= cells else cells - len(f"+{len(signs):,}")

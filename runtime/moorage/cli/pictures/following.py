@@ -61,14 +61,14 @@ class Followed:
 
     def notes(self) -> list[str]:
         """What cannot be seen, a sentence each."""
-        found = []
+        result = []
         for cache in self.caches:
             plural, age = cache.resource.plural, cache.last_contact_age
             if cache.refusal is not None:
-                found.append(f"{plural} cannot be seen: {plain(str(cache.refusal))}")
+                result.append(f"{plural} cannot be seen: {plain(str(cache.refusal))}")
             elif age > SILENCE:
-                found.append(f"{plural}: nothing was heard for {age:.0f} s; what is shown may be old")
-        return found
+                result.append(f"{plural}: nothing was heard for {age:.0f} s; what is shown may be old")
+        return result
 
 
 @asynccontextmanager

@@ -145,7 +145,7 @@ class Scene:
 
 
 def _by_owner(blocks: tuple[Block, ...]) -> Mapping[str, Mapping[str, int]]:
-    found: dict[str, Counter[str]] = {}
+    result: dict[str, Counter[str]] = {}
     for block in blocks:
-        found.setdefault(block.owner, Counter())[block.state.value] += 1
-    return found
+        result.setdefault(block.owner, Counter())[block.state.value] += 1
+    return result

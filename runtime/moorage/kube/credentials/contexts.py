@@ -162,10 +162,10 @@ def _impersonation(user: User, source: str) -> dict[str, str]:
     headers = {"Impersonate-User": user.impersonate, "Impersonate-Uid": user.impersonate_uid}
     headers["Impersonate-Group"] = groups[0] if groups else None
     headers |= {f"Impersonate-Extra-{quote(key, safe='')}": value for key, values in extra.items() for value in values}
-    found = {name: value for name, value in headers.items() if value}
-    if not all(value.isprintable() for value in found.values()):
+    result = {name: value for name, value in headers.items() if value}
+    if not all(value.isprintable() for value in result.values()):
         raise CredentialsError(f"{source}: user.as and its fields: with characters that no header takes. Remove them")
-    return found
+    return result
 
 
 def _plugin(user: Entry[User], config: ExecConfig, cluster: dict[str, Any], source: str) -> Plugin:

@@ -200,12 +200,12 @@ def _parse(path: Path, text: bytes) -> _File:
 
 
 def _unique(file: Path, section: str, entries: Iterable[tuple[str, T]]) -> list[tuple[str, T]]:
-    found: dict[str, T] = {}
+    result: dict[str, T] = {}
     for name, value in entries:
-        if name in found:
+        if name in result:
             raise CredentialsError(f"kubeconfig {file}: {section}: the name {name!r} occurs twice. Remove one of them")
-        found[name] = value
-    return list(found.items())
+        result[name] = value
+    return list(result.items())
 
 
 def inline(data: str, field: str) -> bytes:

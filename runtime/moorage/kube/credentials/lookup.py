@@ -61,13 +61,13 @@ def find(command: str, path: str) -> str:
         raise NoProgram(what, way_out, absent=look is _Look.ABSENT)
     folders = [folder for folder in path.split(os.pathsep) if os.path.isabs(folder)]
     looks = {folder: _look(os.path.join(folder, command)) for folder in folders}
-    found = {
+    result = {
         look: os.path.join(folder, command) for folder, look in reversed(looks.items())
     }  # the first one of each kind
-    if _Look.RUNS in found:
-        return found[_Look.RUNS]
-    if _Look.REFUSED in found:
-        raise NoProgram(f"was found as {found[_Look.REFUSED]}, which may not be run by us", ALLOW)
+    if _Look.RUNS in result:
+        return result[_Look.RUNS]
+    if _Look.REFUSED in result:
+        raise NoProgram(f"was found as {result[_Look.REFUSED]}, which may not be run by us", ALLOW)
     hidden = ", ".join(folder for folder, look in looks.items() if look is _Look.HIDDEN)
     but = f" that we may search; we may not search {hidden}" if hidden else ""
     where = f"in any folder of PATH{but}" if folders else "because PATH names no folder"

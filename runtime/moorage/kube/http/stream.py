@@ -88,11 +88,11 @@ class Stream(asyncio.Protocol):
 
     async def read(self) -> bytes:
         """The rest of the body. Raises what `readany` raises, and ConnectionError when the body is too large."""
-        found = bytearray()
+        result = bytearray()
         while piece := await self.readany():
-            found += piece
-            check_body_size(len(found))
-        return bytes(found)
+            result += piece
+            check_body_size(len(result))
+        return bytes(result)
 
     def close(self) -> None:
         """Close the connection at once. A caller that reads gets a ConnectionAbortedError."""

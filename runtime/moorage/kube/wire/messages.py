@@ -75,19 +75,19 @@ class Converter(Generic[S]):
         return self._struct(**self._values(message))
 
     def _values(self, message: Message) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        result: dict[str, Any] = {}
         for field, value in message.ListFields():
             number = field.number
             if number in self._texts:
                 name, keep_empty = self._texts[number]
                 if value or keep_empty:
-                    found[name] = text(value)
+                    result[name] = text(value)
             elif number in self._others:
                 name, convert = self._others[number]
-                found[name] = convert(value)
+                result[name] = convert(value)
             elif number in self._inline:
-                found |= self._inline[number]._values(value)
-        return found
+                result |= self._inline[number]._values(value)
+        return result
 
 
 def _is_apart(field: FieldDescriptor) -> bool:

@@ -14,7 +14,7 @@ from datetime import timedelta
 
 from moorage.controller.fence import Fence, NotLeading
 from moorage.drain import CachedCluster, Drainer, Ended, News, Outcome, Policy, Settings, resting
-from moorage.drain.events import tell_node, told_of
+from moorage.drain.events import event_for, record_on_node
 from moorage.drain.steps import Begin, Evict, HandBack, LookAtPod, RollBack
 from moorage.kube.client import Client
 from moorage.kube.events import EventRecorder
@@ -228,8 +228,8 @@ class Emptying:
             logger.info("node is being emptied", extra={"node": step.name})
         elif isinstance(step, RollBack | HandBack):
             logger.warning("node is given back", extra={"node": step.name, "why": str(step.why)})
-        if not isinstance(step, Evict | LookAtPod) and (told := told_of(step, WHY)) is not None:
-            tell_node(self._recorder, step.name, told)
+        if not isinstance(step, Evict | LookAtPod) and (event := event_for(step, WHY)) is not None:
+            record_on_node(self._recorder, step.name, event)
 
 
 async def _drained(drainer: Drainer, names: Sequence[str]) -> Mapping[str, Ended]:

@@ -92,13 +92,13 @@ class Targets:
     def _reports(self) -> Iterator[tuple[str, NodeReport | None]]:
         """The nodes, each with its report since the plan was issued; None when there is none."""
         known = self._store.reports.of(self._cluster)
-        asked: dict[str, Position] = {}
+        positions: dict[str, Position] = {}
         for instruction in self._store:
             if isinstance(instruction.action, CreatePlaceholder | ExpectPods):
-                asked[instruction.node] = instruction.position
+                positions[instruction.node] = instruction.position
         for name in self._names:
             report = known.get(name)
-            yield name, report if report is not None and report.position >= asked[name] else None
+            yield name, report if report is not None and report.position >= positions[name] else None
 
 
 def _may_be_deleted(report: NodeReport | None) -> bool:
