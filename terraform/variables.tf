@@ -12,7 +12,7 @@ variable "pod_pinner" {
 
   validation {
     condition     = var.pod_pinner == null || alltrue([for key in try(keys(var.pod_pinner), []) : can(local.types.pod_pinner[key])])
-    error_message = join("\n", [for key in try(keys(var.pod_pinner), []) : "pod_pinner.${key}: unknown field '${key}'; modules/pod-pinner/README.md lists what there is" if !can(local.types.pod_pinner[key])])
+    error_message = join("\n", [for key in try(keys(var.pod_pinner), []) : "pod_pinner.${key}: unknown field '${key}'; modules/pod-pinner/README.md lists all fields" if !can(local.types.pod_pinner[key])])
   }
 
   validation {
@@ -53,7 +53,7 @@ variable "planner" {
 
   validation {
     condition     = var.planner == null || alltrue([for key in try(keys(var.planner), []) : can(local.types.planner[key])])
-    error_message = join("\n", [for key in try(keys(var.planner), []) : "planner.${key}: unknown field '${key}'; modules/planner/README.md lists what there is" if !can(local.types.planner[key])])
+    error_message = join("\n", [for key in try(keys(var.planner), []) : "planner.${key}: unknown field '${key}'; modules/planner/README.md lists all fields" if !can(local.types.planner[key])])
   }
 
   validation {
@@ -94,7 +94,7 @@ variable "evictor" {
 
   validation {
     condition     = var.evictor == null || alltrue([for key in try(keys(var.evictor), []) : can(local.types.evictor[key])])
-    error_message = join("\n", [for key in try(keys(var.evictor), []) : "evictor.${key}: unknown field '${key}'; modules/evictor/README.md lists what there is" if !can(local.types.evictor[key])])
+    error_message = join("\n", [for key in try(keys(var.evictor), []) : "evictor.${key}: unknown field '${key}'; modules/evictor/README.md lists all fields" if !can(local.types.evictor[key])])
   }
 
   validation {

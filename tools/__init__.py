@@ -1,1 +1,1 @@
-"""Development tools: the Go toolchain, the local cluster, the demo and the benchmarks. Never part of a release."""
+"""Development tools: the Go toolchain, the local cluster, the demos and the benchmarks. Not part of a release."""

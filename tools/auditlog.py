@@ -1,4 +1,4 @@
-"""The files of an API server's audit log: where to go on reading, and how they outlive their cluster."""
+"""Reads an API server's audit log from a position, and keeps the log when its cluster is removed."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ KEEP = "MOORAGE_KEEP_AUDIT"
 
 
 class AuditLost(Exception):
-    """The log was rotated so often that the place to go on from is gone."""
+    """The log was rotated so often that the file with the position no longer exists."""
 
 
 def files(log: Path) -> list[Path]:
-    """All files of a log, the oldest first; what was rotated away has its time in its name."""
+    """All files of a log, the oldest first. A rotated file has its time in its name."""
     rotated = sorted(log.parent.glob(f"{log.stem}-*{log.suffix}"))
     return [*rotated, *([log] if log.exists() else [])]
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A place in a log, found again after it was rotated."""
+    """A position in a log. It stays valid when the log is rotated."""
 
     log: Path
     inode: int
@@ -34,21 +34,21 @@ class Mark:
 
     @classmethod
     def now(cls, log: Path) -> Self:
-        """Where the last complete line ends."""
+        """The position after the last complete line."""
         with log.open("rb") as file:
             offset = sum(len(line) for line in file if line.endswith(b"\n"))
             return cls(log, os.fstat(file.fileno()).st_ino, offset)
 
     def lines(self) -> Iterator[bytes]:
-        """Everything since then.
+        """The complete lines since the position.
 
         Raises:
-            AuditLost: not everything is there any more.
+            AuditLost: a file with a part of them no longer exists.
         """
         found = files(self.log)
         inodes = [path.stat().st_ino for path in found]
         if self.inode not in inodes:
-            raise AuditLost(f"{self.log} was rotated too often to be read from where it was")
+            raise AuditLost(f"{self.log} was rotated too often: its file with this position no longer exists")
         offset = self.offset
         for path in found[inodes.index(self.inode) :]:
             with path.open("rb") as file:
@@ -58,7 +58,7 @@ class Mark:
 
 
 def hand_over(log: Path, name: str) -> None:
-    """Leave the log of a stopped cluster in a new folder below the one that `KEEP` names, if it names one."""
+    """Move the log of a stopped cluster to a new folder below the one that `KEEP` names, if it names one."""
     folder = os.environ.get(KEEP)
     found = files(log)
     if not folder or not found or not Path(folder).is_dir():

@@ -95,13 +95,13 @@ class PodPinner(Chart):
         """Install the chart.
 
         Args:
-            resource_name: the name of the component and of the release in this program.
+            resource_name: name of the component and of the release in this program.
             opts: options of the component.
-            release_opts: options of the release in it: `aliases` and `import_` take over one that exists.
+            release_opts: options of the release in it: `aliases` and `import_` adopt an existing release.
             **settings: see `PodPinnerArgs`.
 
         Raises:
-            pulumi.RunError: settings are not right; the text has a sentence for each mistake.
+            pulumi.RunError: the settings have mistakes; the text has one sentence for each.
         """
         super().__init__(resource_name, settings, opts, release_opts)
 
@@ -172,13 +172,13 @@ class Planner(Chart):
         """Install the chart.
 
         Args:
-            resource_name: the name of the component and of the release in this program.
+            resource_name: name of the component and of the release in this program.
             opts: options of the component.
-            release_opts: options of the release in it: `aliases` and `import_` take over one that exists.
+            release_opts: options of the release in it: `aliases` and `import_` adopt an existing release.
             **settings: see `PlannerArgs`.
 
         Raises:
-            pulumi.RunError: settings are not right; the text has a sentence for each mistake.
+            pulumi.RunError: the settings have mistakes; the text has one sentence for each.
         """
         super().__init__(resource_name, settings, opts, release_opts)
 
@@ -302,19 +302,19 @@ class Evictor(Chart):
         """Install the chart.
 
         Args:
-            resource_name: the name of the component and of the release in this program.
+            resource_name: name of the component and of the release in this program.
             opts: options of the component.
-            release_opts: options of the release in it: `aliases` and `import_` take over one that exists.
+            release_opts: options of the release in it: `aliases` and `import_` adopt an existing release.
             **settings: see `EvictorArgs`.
 
         Raises:
-            pulumi.RunError: settings are not right; the text has a sentence for each mistake.
+            pulumi.RunError: the settings have mistakes; the text has one sentence for each.
         """
         super().__init__(resource_name, settings, opts, release_opts)
 
 
 class Moorage(Together):
-    """The components whose arguments are given, in one namespace; attributes of the others are None."""
+    """The components whose arguments are given, in one namespace; the attributes of the others are None."""
 
     _components: ClassVar[Mapping[str, type[Chart]]] = {
         "pod_pinner": PodPinner,
@@ -331,12 +331,12 @@ class Moorage(Together):
         """Install the charts.
 
         Args:
-            resource_name: the name of the component in this program; what is in it has names that begin with it.
+            resource_name: name of the component in this program, and prefix of the names of what it contains.
             opts: options of the component.
             **settings: see `MoorageArgs`.
 
         Raises:
-            pulumi.RunError: settings are not right; the text has a sentence for each mistake.
+            pulumi.RunError: the settings have mistakes; the text has one sentence for each.
         """
         super().__init__(resource_name, settings, opts)
         self.pod_pinner = self._made("pod_pinner", PodPinner)

@@ -1,1 +1,1 @@
-"""Charts as they are released: linted and packaged."""
+"""Lints and packages the charts."""

@@ -1,4 +1,4 @@
-"""``./taskw charts:lint`` and ``charts:package``: what Helm says about the charts, and their archives."""
+"""``./taskw charts:lint`` and ``charts:package``: lint the charts as Helm does, and write their archives."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ IMAGE_VARIABLE = "MOORAGE_IMAGE_REPOSITORY"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Do what is asked for every chart; returns the exit code."""
+    """Run a command for every chart. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tools.charts", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("lint", help="helm lint --strict")
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--image-repository",
         metavar="REPOSITORY",
         default=os.environ.get(IMAGE_VARIABLE, ""),
-        help=f"where you have pushed the image; the packages' default, without a tag ({IMAGE_VARIABLE})",
+        help=f"the repository that has the image, without a tag; the packages use it by default ({IMAGE_VARIABLE})",
     )
     arguments = parser.parse_args(argv)
     try:
@@ -40,24 +40,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def lint() -> int:
-    """Lint every chart; returns helm's exit code.
+    """Lint every chart. Returns helm's exit code.
 
     Raises:
-        ToolError: there is no helm, and it cannot be built.
+        ToolError: helm does not exist and cannot be built.
     """
     command = [str(ensure(["helm"])["helm"]), "lint", "--strict", "--quiet", *(str(chart) for chart in charts())]
     return subprocess.run(command).returncode
 
 
 def write(folder: Path, image: str) -> int:
-    """Package every chart into the folder, and name the archives.
+    """Package every chart into the folder, and print the archives.
 
     Args:
-        folder: made when it is missing.
-        image: the repository that the packages name unless a user names another.
+        folder: created if it does not exist.
+        image: the repository of the image that the packages use by default.
 
     Raises:
-        ReleaseError: the image is not named, or is not one of ours.
+        ReleaseError: no image is named, or the name is not usable.
         RepositoryError: helm refuses a chart.
     """
     image = named_image(image)

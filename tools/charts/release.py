@@ -1,4 +1,4 @@
-"""What makes a chart of this checkout one that can be released: the image it names is there."""
+"""A chart of this checkout, with the image repository that a release needs."""
 
 from __future__ import annotations
 
@@ -11,42 +11,41 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class ReleaseError(Exception):
-    """A chart cannot be released like this; the message has the way out."""
+    """The chart cannot be released with this image repository. The message says what to do."""
 
 
 def default_image() -> str:
-    """The repository that the charts of a checkout name; nobody has promised that there is anything."""
+    """The repository that the charts of a checkout name. It may not exist."""
     default: str = _declared()["x-default"]
     return default
 
 
 def named_image(repository: str) -> str:
-    """The image repository that the releaser has named.
+    """The image repository for a release.
 
     Raises:
-        ReleaseError: none is named, or it cannot be one of ours.
+        ReleaseError: none is named, or the name is not usable.
     """
     declared = _declared()
     if not repository:
         raise ReleaseError(
-            f"the charts would name the image {default_image()}, and nobody has said that it is there. Push the image "
-            "(docs/guides/image.md) and say where it is: --image-repository REPOSITORY, or MOORAGE_IMAGE_REPOSITORY"
+            f"the charts would name the image {default_image()}, which may not exist. Push the image "
+            "(docs/guides/image.md) and name its repository: --image-repository REPOSITORY, or MOORAGE_IMAGE_REPOSITORY"
         )
     if not re.fullmatch(declared["pattern"], repository) or re.search(r":[^/]*$", repository):
-        raise ReleaseError(f"{repository!r} is no image repository; write it without a tag, like {default_image()}")
+        raise ReleaseError(f"{repository!r} is not an image repository; write it without a tag, like {default_image()}")
     if re.search(declared["x-unset"], repository):
         raise ReleaseError(
-            f"{repository} is the name of an image of the closed product, which the charts take for unset; name ours "
-            "otherwise"
+            f"{repository} names an image of the closed product, which counts as not set; name another image otherwise"
         )
     return repository
 
 
 def release_copy(chart: Path, folder: Path, image: str) -> Path:
-    """A copy of a chart that names the image wherever the checkout's chart names its own.
+    """A copy of a chart with another image repository.
 
     Returns:
-        The copy, below the folder.
+        The copy's folder.
     """
     copy = folder / chart.name
     shutil.copytree(chart, copy)

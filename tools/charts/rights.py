@@ -15,15 +15,15 @@ _INCLUDE = re.compile(r"{{-? include \"([^\"]+)\" \.[^{}]*}}")
 
 
 def rules(chart: str, part: str, names: Mapping[str, object] | None = None) -> list[dict[str, Any]]:
-    """Rules of a role, as ``templates/rbac.yaml`` defines them; a test compares them with what Helm makes of it.
+    """The rules of a role in ``templates/rbac.yaml``. A test compares them with the output of Helm.
 
     Args:
         chart: name of the chart.
-        part: name of the definition, without the chart's.
-        names: what the named templates that it includes would say, without the chart's name before theirs.
+        part: name of the definition, without the chart's name before it.
+        names: values of the named templates that it includes, by name without the chart's name before it.
 
     Raises:
-        KeyError: there is no such definition, or a name is missing.
+        KeyError: the definition does not exist, or a name is missing.
     """
     text = (CHARTS / chart / "templates" / "rbac.yaml").read_text()
     defined = dict(re.findall(rf'{{{{- define "{chart}\.(\w+)" -}}}}\n(.*?)\n{{{{- end -}}}}', text, re.DOTALL))

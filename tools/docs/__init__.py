@@ -1,4 +1,4 @@
-"""The site of docs/: pages are staged, Zensical builds them in an environment of its own, and every link is checked.
+"""Builds the site of docs/: stages the pages, builds them with Zensical in its own environment, and checks every link.
 
-Nothing but the staging knows the repository, and nothing but the command line in `__main__` knows the generator.
+Only `staging` knows the repository, and only `__main__` knows the generator.
 """

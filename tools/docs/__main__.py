@@ -24,13 +24,13 @@ REQUIREMENTS = "requirements/docs.txt"
 
 
 def main(arguments: list[str]) -> int:
-    """Do what the command line says.
+    """Run the command.
 
     Args:
         arguments: of the command line.
 
     Returns:
-        The exit code: 1 when the site does not hold together.
+        The exit code: 1 if the site has a mistake.
     """
     parser = argparse.ArgumentParser(prog="python -m tools.docs", description=__doc__)
     parser.add_argument("command", choices=["build", "serve"])
@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> int:
 
 
 def build() -> list[str]:
-    """Build the site; returns what is wrong with it.
+    """Build the site. Returns its mistakes.
 
     Raises:
         LinkError: a link leads to no file of the repository, or a page is in no menu.
@@ -60,7 +60,7 @@ def build() -> list[str]:
     command = [str(generator), "build", "--strict", "--clean", "-f", str(STAGED / staging.CONFIGURATION)]
     done = subprocess.run(command, cwd=STAGED, check=False, capture_output=True, text=True)
     if done.returncode:
-        return [f"the generator has failed:\n{done.stdout}{done.stderr}".rstrip()]
+        return [f"the generator failed:\n{done.stdout}{done.stderr}".rstrip()]
     return checking.problems(SITE)
 
 
@@ -81,7 +81,7 @@ def serve(port: int) -> int:
 
 
 def _environment() -> Path:
-    """The generator's environment, made anew when its requirements have changed; the stamp is written last."""
+    """The generator's environment, created again when its requirements have changed. The stamp is written last."""
     text = (ROOT / REQUIREMENTS).read_bytes()
     stamp, wanted = ENVIRONMENT / bootstrap.STAMP, hashlib.sha256(text + sys.version.encode()).hexdigest()
     if stamp.is_file() and stamp.read_text() == wanted:

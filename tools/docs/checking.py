@@ -1,4 +1,4 @@
-"""Whether a built site holds together: every link and anchor leads somewhere, and nothing is fetched from elsewhere."""
+"""Checks a built site: every link and anchor leads to a target, and no page loads anything from another host."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _URL = re.compile(r"(?:url\(|@import)\s*[\"']?((?:https?:)?//[^\"')\s]+)")
 
 @dataclass
 class _Page(HTMLParser):
-    """One page.
+    """A page.
 
     Attributes:
-        anchors: places in it that links can name.
-        links: what it leads to.
-        fetched: what a browser loads with it.
+        anchors: the anchors in it.
+        links: the targets of its links.
+        fetched: the URLs that a browser loads with it.
     """
 
     anchors: set[str] = field(default_factory=set)
@@ -32,7 +32,7 @@ class _Page(HTMLParser):
         super().__init__()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note what an element names, leads to and loads."""
+        """Record an element's anchors, links and loaded URLs."""
         given = {name: value or "" for name, value in attrs}
         self.anchors |= {given[name] for name in ("id", "name") if name in given}
         if tag == "a" and "href" in given:
@@ -43,14 +43,14 @@ class _Page(HTMLParser):
 
 
 def problems(site: Path) -> list[str]:
-    """Everything that is wrong with a site, a sentence each.
+    """All mistakes of a site, one sentence each.
 
     Args:
         site: its folder.
     """
     pages = {path: _read(path) for path in sorted(site.rglob("*.html")) if path.name != "404.html"}
     if not pages:
-        return [f"{site} holds no page"]
+        return [f"{site} has no page"]
     found = [problem for path, page in pages.items() for problem in _of(path, page, pages, site)]
     for style in sorted(site.rglob("*.css")):
         found += [f"{style.relative_to(site)} loads {url}" for url in _URL.findall(style.read_text())]
@@ -76,9 +76,9 @@ def _of(path: Path, page: _Page, pages: dict[Path, _Page], site: Path) -> Iterat
         if target.is_dir():
             target /= "index.html"
         if not target.is_file():
-            yield f"{here} leads to {url}, which is not there"
+            yield f"{here} leads to {url}, which does not exist"
         elif parts.fragment and target in pages and unquote(parts.fragment) not in pages[target].anchors:
-            yield f"{here} leads to {url}, and that page has no such place"
+            yield f"{here} leads to {url}, and that page has no such anchor"
 
 
 def _is_elsewhere(url: str) -> bool:

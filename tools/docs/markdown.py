@@ -1,7 +1,7 @@
-"""Pages of the repository made into pages of the site: where links lead, and what Python-Markdown wants. Pure.
+"""Converts pages of the repository to pages of the site: targets of links, and blank lines for Python-Markdown. No I/O.
 
-The pages are written for whoever reads them in the repository, where links lead to files. On the site a link to another
-page stays one, and a link to any other file leads to the repository.
+In the repository, links lead to files. On the site, a link to another page leads to that page, and a link to any other
+file leads to the repository.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _ITEM = re.compile(r"^([-*]|\d+\.) ")
 
 
 class LinkError(Exception):
-    """A link leads to no file of the repository; the text says where it stands."""
+    """A link leads to no file of the repository. The text names its page."""
 
 
 def page(
@@ -31,15 +31,15 @@ def page(
     """A page of the site.
 
     Args:
-        text: as it stands in the repository.
+        text: the page in the repository.
         source: its path in the repository.
-        target: its path on the site, with the suffix of a source.
-        pages: paths of all pages and images in the repository, and of folders of pages, each with its path on the site.
+        target: its path on the site, with the suffix of the source.
+        pages: paths in the repository of all pages, images and folders of pages, each with its path on the site.
         kept: paths of all files of the repository.
-        places: what anchors may name in each page, by its path in the repository.
+        places: the anchors of each page, by its path in the repository.
 
     Raises:
-        LinkError: a link leads nowhere.
+        LinkError: a link has no target.
     """
 
     def moved(link: str) -> str:
@@ -63,10 +63,10 @@ def page(
 
 
 def headings(text: str) -> frozenset[str]:
-    """What anchors may name in a page: its headings, as the repository and the site call them.
+    """The anchors of a page: its headings, as GitHub and the site name them.
 
     Args:
-        text: of the page.
+        text: the page.
     """
     found: list[str] = []
     fence = ""
@@ -80,7 +80,7 @@ def headings(text: str) -> frozenset[str]:
 
 
 def _separated(lines: list[str], moved: Callable[[str], str]) -> list[str]:
-    """Lines with an empty one wherever Python-Markdown needs one to see a list, a table or code."""
+    """The lines, with a blank line wherever Python-Markdown needs one to recognize a list, a table or code."""
     out: list[str] = []
     fence, shift, in_list, closed = "", 0, False, False
     for line in lines:
@@ -111,7 +111,7 @@ def _separated(lines: list[str], moved: Callable[[str], str]) -> list[str]:
 
 
 def _begins(line: str, before: str, *, in_list: bool) -> bool:
-    """Whether a list or a table begins with a line, right below a paragraph."""
+    """Whether a list or a table begins with this line, directly after a paragraph."""
     if not before.strip() or before.startswith(("#", "|", ">")):
         return False
     return line.startswith("|") or (_ITEM.match(line) is not None and not in_list)

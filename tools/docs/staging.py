@@ -1,4 +1,4 @@
-"""Pages of the repository, put where the generator finds them: docs/, and the pages that stand outside it."""
+"""Copies pages of the repository to the folder that the generator reads: docs/, and the pages outside it."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ BESIDE = {
     "pulumi/README.md": "pulumi.md",
     "examples/planner/README.md": "example-planner.md",
 }
-"""Pages that stand outside docs/, with their paths on the site."""
+"""Pages outside docs/, with their paths on the site."""
 FOLDERS = {
     "docs": "index.md",
     "docs/guides": "guides/install.md",
     "docs/reference": "reference/settings.md",
     "docs/adr": "adr/0001-intent-is-one-object.md",
 }
-"""Folders that pages link to, with the page that stands for each."""
+"""Folders that pages link to, with the page to which such a link leads."""
 CONFIGURATION = "mkdocs.yml"
 STYLE = "site.css"
 _FOLDER = re.compile(r"^( *)- (.+): (\w+)/$", re.MULTILINE)
@@ -38,7 +38,7 @@ def stage(root: Path, target: Path) -> None:
 
     Args:
         root: the checkout.
-        target: a folder of our own; what is in it goes.
+        target: a folder that is replaced.
 
     Raises:
         markdown.LinkError: a link leads to no file of the repository, or a page is in no menu.
@@ -59,17 +59,17 @@ def stage(root: Path, target: Path) -> None:
     menus = expanded((root / CONFIGURATION).read_text(), sorted(pages.values()))
     (target / CONFIGURATION).write_text(menus)
     if lost := [place for place in unlisted(menus, pages) if place.endswith(".md")]:
-        raise markdown.LinkError(f"{CONFIGURATION}: no menu leads to {', '.join(lost)}; add them to nav")
+        raise markdown.LinkError(f"{CONFIGURATION}: no menu has {', '.join(lost)}; add them to nav")
     if absent := sorted(_listed(menus) - set(pages.values())):
-        raise markdown.LinkError(f"{CONFIGURATION}: there is no {', '.join(absent)}; take them out of nav")
+        raise markdown.LinkError(f"{CONFIGURATION}: {', '.join(absent)} does not exist; remove it from nav")
 
 
 def expanded(configuration: str, places: Sequence[str]) -> str:
     """The configuration, with every folder in its menus replaced by the folder's pages.
 
     Args:
-        configuration: of the generator.
-        places: of all pages on the site.
+        configuration: text of the generator's configuration.
+        places: paths of all pages on the site.
     """
 
     def entries(match: re.Match[str]) -> str:
@@ -81,7 +81,7 @@ def expanded(configuration: str, places: Sequence[str]) -> str:
 
 
 def unlisted(configuration: str, pages: Mapping[str, str]) -> list[str]:
-    """Pages that no menu has.
+    """Pages that are in no menu.
 
     Args:
         configuration: with its folders expanded.
@@ -103,7 +103,7 @@ def _is_shown(path: str) -> bool:
 
 
 def _kept(root: Path) -> frozenset[str]:
-    """The files of the repository; one that is only on this machine is nowhere else."""
+    """The files of the repository, without those that are not in Git."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     listed = subprocess.run(command, cwd=root, check=True, capture_output=True, text=True)
     return frozenset(path for path in listed.stdout.split("\0") if path and (root / path).is_file())

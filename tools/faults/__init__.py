@@ -1,1 +1,1 @@
-"""kill -9 at random moments: what is common to them, and that of drains; the demo's are in ``tools.demo.moments``."""
+"""kill -9 at random moments of drains, and the parts that all fault tests share (``tools.demo.moments``: the demo)."""

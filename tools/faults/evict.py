@@ -1,8 +1,9 @@
-"""Kills the evictor, the API server or a kubelet at random moments of a drain: no downtime, and nothing left behind.
+"""Kills the evictor, the API server or a kubelet at random moments of a drain. No workload may lose its floor.
 
-``python -m tools.faults.evict [MOMENTS [SEED]] [--victim NAME]``: each moment is a cluster at low use that is emptied.
-At its end a node is either emptied or given back with its reason, whoever was killed. Two more victims are not killed:
-the evictor is asked to end and starts again (``stop``), and its rights are taken away for a while (``rights``).
+``python -m tools.faults.evict [MOMENTS [SEED]] [--victim NAME]``: each moment is a cluster at low use that the evictor
+empties. At its end each node is either empty or rolled back with a reason, whatever was killed. Two faults kill
+nothing:
+``stop`` ends the evictor and starts it again, and ``rights`` removes its rights for a while.
 """
 
 from __future__ import annotations
@@ -36,25 +37,25 @@ EVICTOR, API, KUBELET = "evictor", "apiserver", "kubelet"
 STOP, RIGHTS = "stop", "rights"
 VICTIMS = (EVICTOR, API, KUBELET, STOP, RIGHTS)
 LATEST = 20.0
-"""Seconds: what an undisturbed drain takes, from its first mark."""
+"""Seconds that an undisturbed drain takes, from its first mark."""
 STEADY = 3.0
-"""Seconds for which nothing more must happen at the end."""
+"""Seconds for which the state must not change at the end."""
 WITHOUT = 20.0
 """Seconds without rights."""
 LONGEST = 300.0
-"""Seconds that all drains together may take."""
+"""Longest time for all drains together, in seconds."""
 _OF_KUBELETS = "node.kubernetes.io/"
 _ROLLED_BACK = "RolledBack"
 _QUIET = ("moorage.kube.cache",)
-"""Who says much that is of no interest at the end."""
+"""Loggers whose lines are not shown at the end."""
 
 
 def play(shop: Shop, moment: Moment) -> Played:
-    """Play one story.
+    """Run one story.
 
     Args:
-        shop: where; with hollow kubelets if the victim is one.
-        moment: whom to kill, and when, after the first node was marked.
+        shop: the cluster; it has hollow kubelets if the victim is a kubelet.
+        moment: the victim, and the time of the fault after the first mark on a node.
     """
     shop.open()
     try:
@@ -70,7 +71,7 @@ class _Playing:
         self._story: list[str] = []
         self._problems: list[str] = []
         self._lives = 0
-        """Lines of the evictor's log when its last life began."""
+        """Number of lines of the evictor's log when its newest process started."""
 
     async def play(self) -> Played:
         access = credentials.load(self._shop.cluster.kubeconfig)
@@ -94,19 +95,19 @@ class _Playing:
     async def _drained(self, seen: Seen) -> None:
         self._evictor.process.start()
         if not await seen.begun(PATIENCE):
-            raise Gone("no drain has begun")
+            raise Gone("no drain began")
         await asyncio.sleep(self._moment.at)
         await asyncio.to_thread(self._strike, seen)
-        await asyncio.to_thread(until, lambda: self._at_rest(seen), "an end of the drains", LONGEST)
+        await asyncio.to_thread(until, lambda: self._at_rest(seen), "the drains to end", LONGEST)
         await asyncio.sleep(STEADY)
-        await asyncio.to_thread(until, lambda: self._at_rest(seen), "an end of the drains", LONGEST)
+        await asyncio.to_thread(until, lambda: self._at_rest(seen), "the drains to end", LONGEST)
         self._ended(await asyncio.to_thread(self._evictor.stop))
         self._problems += self._judge(seen)
 
     # --- the fault ---
 
     def _strike(self, seen: Seen) -> None:
-        """Kill, and start again what comes back by itself."""
+        """Inject the fault, and start again what nothing else starts."""
         cluster, victim = self._shop.cluster, self._moment.victim
         what = victim if victim in (STOP, RIGHTS) else f"kill -9 of {victim}"
         self._story.append(f"{what} at {self._moment.at:.2f} s; marks then: {_phases(seen)}")
@@ -115,7 +116,7 @@ class _Playing:
             self._start_evictor()
         elif victim == STOP:
             self._ended(self._evictor.stop())
-            self._problems += [f"{name} is left to nobody: {each}" for name, each in self._left()]
+            self._problems += [f"{name} is not being drained: {each}" for name, each in self._left()]
             self._start_evictor()
         elif victim == RIGHTS:
             self._shop.revoke()
@@ -137,10 +138,10 @@ class _Playing:
 
     def _ended(self, code: int | None) -> None:
         if code:
-            self._problems.append(f"the evictor ended with exit code {code}")
+            self._problems.append(f"the evictor exited with code {code}")
 
     def _left(self) -> Iterator[tuple[str, str]]:
-        """Nodes that are cordoned, or have a mark that has no end and is not for whoever deletes nodes."""
+        """Nodes that are cordoned or have an unfinished mark, and that no drain is responsible for."""
         for name in self._shop.nodes:
             node = self._shop.node(name)
             found = node["metadata"].get("annotations", {}).get(DRAIN_ANNOTATION, "")
@@ -148,19 +149,19 @@ class _Playing:
                 yield name, found
 
     def _start_api_server(self) -> None:
-        """As often as it takes: on a busy machine it ends by itself when its first requests take too long."""
+        """Start the evictor until it stays. On a busy machine it may exit when its first requests time out."""
         for last in (False, False, True):
             try:
                 self._shop.cluster.restart(API_SERVER)
             except ClusterError as error:
                 if last:
                     raise
-                self._story.append(f"it is started again: {error}")
+                self._story.append(f"the evictor is started again: {error}")
             else:
                 return
 
     def _kubelet(self, seen: Seen) -> str:
-        """Whose kubelet is killed: by turns one of a node that is drained, if there is one, and any."""
+        """The node whose kubelet is killed: by turns a node in drain, if there is one, and any node."""
         number = round(self._moment.at * 100)
         drained = sorted(name for name, each in seen.marks().items() if each.phase is Phase.DRAINING)
         among = drained if drained and number % 2 else self._shop.nodes
@@ -169,9 +170,9 @@ class _Playing:
     # --- the end ---
 
     def _at_rest(self, seen: Seen) -> bool:
-        """Whether nothing more is to be done, and the evictor that runs now says so."""
+        """Whether no work is left, and the running evictor reports so."""
         if not self._evictor.process.running:
-            raise Gone(f"the evictor ended with exit code {self._evictor.process.exit_code}")
+            raise Gone(f"the evictor exited with code {self._evictor.process.exit_code}")
         looks = [each for each in list(self._evictor.said())[self._lives :] if each["message"] == "cluster evaluated"]
         under_way = any(each.phase in UNDER_WAY for each in seen.marks().values())
         if not looks or looks[-1]["chosen"] or under_way or not self._shop.complete():
@@ -194,34 +195,34 @@ class _Playing:
             if found is not None and found.by != US:
                 yield f"{name} was drained by {found.by}"
             if name in seen.drained and phase not in (Phase.EMPTIED, Phase.ROLLED_BACK, Phase.HANDED_BACK):
-                yield f"the drain of {name} has no end: {found}"
+                yield f"the drain of {name} has not ended: {found}"
             if found is not None and found.phase.over and not found.reason:
-                yield f"{name} was given back without a reason"
+                yield f"{name} was rolled back without a reason"
             if phase is Phase.ROLLED_BACK and name not in told and self._moment.victim != EVICTOR:
-                yield f"nobody was told that {name} was given back"
+                yield f"no log line reports that {name} was rolled back"
         missing = [each for each in self._evictor.said() if each.get("reason") == "RIGHTS"]
         if len(missing) > 2 or (missing and self._moment.victim != RIGHTS):  # of nodes, and of evictions
-            yield f"a missing right was said {len(missing)} times"
+            yield f"a missing right was logged {len(missing)} times"
         for each in self._evictor.said():
             if each["level"] in ("error", "critical"):
-                yield f"the evictor said: {_line(each)}"
+                yield f"the evictor logged: {_line(each)}"
 
 
 def _twice(audit: Place) -> Iterator[str]:
-    """Pods that were asked to go again after they had been evicted; their names are never given again."""
+    """Pods with another eviction or deletion after they were evicted. Pod names are never reused."""
     gone, again = set[str](), Counter[str]()
     for line in audit.lines():
         try:
             event = msgspec.json.decode(line, type=_Event)
         except msgspec.DecodeError:
-            continue  # the line that the API server was killed over
+            continue  # the last line, cut off when the API server was killed
         if (event.stage, event.user.username, event.object.subresource) == ("ResponseComplete", ACCOUNT, "eviction"):
             again[event.object.name] += event.object.name in gone
             if event.response.code < 300:
                 gone.add(event.object.name)
     for name, count in again.items():
         if count:
-            yield f"pod {name} was evicted, and asked to go {count} times more"
+            yield f"pod {name} was evicted, and evicted or deleted {count} times more"
 
 
 class _User(msgspec.Struct, frozen=True):
@@ -238,7 +239,7 @@ class _Response(msgspec.Struct, frozen=True):
 
 
 class _Event(msgspec.Struct, frozen=True):
-    """What is needed of an audit event."""
+    """The fields that are read from an audit event."""
 
     stage: str = ""
     user: _User = _User()
@@ -272,7 +273,7 @@ def _leaves(pod: dict[str, object]) -> bool:
 
 
 class Shops:
-    """Both kinds of shop, opened when they are first needed; a context manager."""
+    """Both kinds of cluster, created on first use; a context manager."""
 
     def __init__(self) -> None:
         self._open: dict[bool, Shop] = {}
@@ -285,7 +286,7 @@ class Shops:
         self._stack.__exit__(*error)
 
     def play(self, moment: Moment) -> Played:
-        """Play one story where its victim is at home."""
+        """Run one story on the cluster that has its victim."""
         hollow = moment.victim == KUBELET
         if hollow not in self._open:
             self._open[hollow] = self._stack.enter_context(Shop(hollow=hollow))
@@ -293,9 +294,9 @@ class Shops:
 
 
 def run(argv: Sequence[str] | None = None) -> int:
-    """Play all moments; 0 when no workload fell under its floor and nothing was left behind."""
+    """Run all moments. Returns 0 if every workload kept its floor and no drain is unfinished."""
     ensure(["demo"])
-    logging.getLogger("moorage").addHandler(logging.NullHandler())  # what our own watch meets is no news here
+    logging.getLogger("moorage").addHandler(logging.NullHandler())  # errors of our own watch are expected here
     about = (__doc__ or "").partition("\n")[0]
     with Shops() as shops:
         return main(Story("faults:evict", about, VICTIMS, LATEST, shops.play, "peace", "WRONG"), argv)

@@ -1,4 +1,4 @@
-"""Plays a story again and again; each time somebody is killed at another random moment, and the end must be right."""
+"""Repeats a story with a fault at a random moment each time, and checks its end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOMENTS = 20
 
 @dataclass(frozen=True)
 class Moment:
-    """One run: whom to kill, and when (seconds after the story has begun)."""
+    """One run: the victim, and the time of the fault in seconds after the start of the story."""
 
     victim: str
     at: float
@@ -25,11 +25,11 @@ class Moment:
 
 @dataclass(frozen=True)
 class Played:
-    """What came of a run.
+    """The result of a run.
 
     Attributes:
-        good: whether the end was right.
-        said: what was told on the way, and what is wrong; shown when something is.
+        good: whether the end is right.
+        said: log of the run and its mistakes; shown if there are any.
     """
 
     good: bool
@@ -38,16 +38,16 @@ class Played:
 
 @dataclass(frozen=True)
 class Story:
-    """What is played.
+    """A story.
 
     Attributes:
         task: the task's name.
-        about: what it does, for people.
-        victims: whom to kill.
-        latest: seconds within which somebody is killed.
-        play: plays it once.
-        good: what a right end is called.
-        bad: what another one is called.
+        about: what it does, for the help text.
+        victims: the possible victims.
+        latest: the latest time of a fault, in seconds.
+        play: runs it once.
+        good: text for a right end.
+        bad: text for a wrong end.
     """
 
     task: str
@@ -60,30 +60,30 @@ class Story:
 
 
 def choose(count: int, seed: int, victims: Sequence[str], latest: float) -> list[Moment]:
-    """Random moments, the victims in turn.
+    """Random moments. The victims take turns.
 
     Args:
-        count: how many.
-        seed: the same seed chooses the same moments.
-        victims: whom to kill.
-        latest: seconds.
+        count: number of moments.
+        seed: the same seed gives the same moments.
+        victims: the possible victims.
+        latest: the latest time, in seconds.
     """
     chance = random.Random(seed)
     return [Moment(victims[index % len(victims)], round(chance.uniform(0, latest), 2)) for index in range(count)]
 
 
 def main(story: Story, argv: Sequence[str] | None = None) -> int:
-    """Play all moments; 0 when every end was right.
+    """Run all moments. Returns 0 if every end is right.
 
     Args:
-        story: what is played.
+        story: the story.
         argv: the command line, by default this process's.
     """
     parser = argparse.ArgumentParser(prog=f"./taskw {story.task} --", description=story.about)
     parser.add_argument("moments", nargs="?", type=int, default=MOMENTS, help="how many (%(default)s)")
-    parser.add_argument("seed", nargs="?", type=int, help="of the random moments; a new one by default")
-    parser.add_argument("--victim", choices=story.victims, help="only this one; all in turn by default")
-    parser.add_argument("-v", "--verbose", action="store_true", help="show what happened also when the end is right")
+    parser.add_argument("seed", nargs="?", type=int, help="seed of the random moments; a new one by default")
+    parser.add_argument("--victim", choices=story.victims, help="use only this victim; by default all take turns")
+    parser.add_argument("-v", "--verbose", action="store_true", help="show the log of a run also if its end is right")
     arguments = parser.parse_args(argv)
     if arguments.moments < 1:
         parser.error("at least one moment")

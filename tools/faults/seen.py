@@ -1,4 +1,4 @@
-"""What a watch sees of a drain: every revision of pods and nodes, and what must not be in any of them."""
+"""Watches a drain: every revision of pods and nodes, and every state that must not occur."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class Seen:
     """Follows pods and nodes.
 
     Args:
-        transport: of somebody who may see them.
-        floors: how many pods of an app are always Ready, by its label ``app``.
+        transport: requests of an account that may read them.
+        floors: the number of pods of an app that must always be Ready, by its label ``app``.
 
     Attributes:
-        wrong: what was seen and must not be, a sentence each.
-        dead: the node that was killed, which takes its own pods along; empty when none was.
-        drained: nodes that were being drained at some time.
+        wrong: states that must not occur and did, one sentence each.
+        dead: the node that was killed together with its pods. Empty if none was.
+        drained: nodes that have been in drain.
     """
 
     def __init__(self, transport: Transport, floors: Mapping[str, int]) -> None:
@@ -40,7 +40,7 @@ class Seen:
 
     @asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
-        """As long as this lasts."""
+        """Follow while the context is open."""
         tasks = [asyncio.create_task(each.run()) for each in (self._pods, self._nodes)]
         try:
             await self._pods.wait_synced()
@@ -54,7 +54,7 @@ class Seen:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def begun(self, seconds: float) -> bool:
-        """Whether a drain has begun, at the latest after some seconds."""
+        """Whether a drain begins within some seconds."""
         try:
             await asyncio.wait_for(self._begun.wait(), seconds)
         except TimeoutError:
@@ -62,23 +62,23 @@ class Seen:
         return True
 
     def marks(self) -> dict[str, Mark]:
-        """The marks there are now, by node."""
+        """The current marks by node."""
         found = {each.metadata.name: mark(each) for each in self._nodes}
         return {name: each for name, each in found.items() if each is not None}
 
     def nodes(self) -> list[Node]:
-        """The nodes as they are now."""
+        """The current nodes."""
         return list(self._nodes)
 
     def _on_pod(self, change: Change[Pod]) -> None:
-        """Whoever takes an app under its floor is to blame, unless it was the node that was killed."""
+        """Record an app below its floor, unless the killed node is the reason."""
         before, after = change.old, change.new
         if before is None or not _serves(before) or (after is not None and _serves(after)):
             return
         app = before.metadata.labels.get("app", "")
         ready = sum(1 for each in self._pods if each.metadata.labels.get("app") == app and _serves(each))
         if ready < self._floors.get(app, 0) and before.spec.node_name != self.dead:
-            self.wrong.append(f"{app} had {ready} Ready pods once {before.key} was gone, and keeps {self._floors[app]}")
+            self.wrong.append(f"{app} had {ready} Ready pods without {before.key}, fewer than {self._floors[app]}")
 
     def _on_node(self, change: Change[Node]) -> None:
         node = change.new
@@ -90,11 +90,11 @@ class Seen:
         if found is not None and found.phase is Phase.DRAINING:
             self.drained.add(name)
         if node.spec.unschedulable and not (found is not None and found.cordoned):
-            self.wrong.append(f"{name} was cordoned, and its mark did not say so: {found}")
+            self.wrong.append(f"{name} was cordoned, but its mark does not record it: {found}")
 
 
 def mark(node: Node) -> Mark | None:
-    """The mark of a node; one that cannot be read counts as none."""
+    """The mark of a node. A mark that cannot be read counts as none."""
     try:
         return marks.read(node)
     except marks.UnreadableMark:

@@ -1,4 +1,4 @@
-"""A cluster at low use, and the evictor that empties it: Deployments with and without budgets on simulated nodes."""
+"""A cluster at low use and an evictor that empties it: Deployments with and without budgets on simulated nodes."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _NAMES = {"leaseName": CHART, "rulesConfigMap": f"{CHART}-config", "pricesConfig
 _GRACE = {"node-monitor-grace-period": "20s", "node-monitor-period": "1s"}
 """Kubelets renew their Leases every 10 s."""
 _PATIENT = {"node-monitor-grace-period": "10m"}
-"""kwok's nodes do not die, and its pods are not Ready again once they were not: however long an API server takes."""
+"""kwok's nodes do not fail, and its pods do not become Ready again, so an unavailable API server must not matter."""
 _TOLERATE = {f"default-{taint}-toleration-seconds": "5" for taint in ("not-ready", "unreachable")}
 Json = dict[str, Any]
 
 
 class Gone(Exception):
-    """What was waited for did not come about; the text says what that was."""
+    """A condition did not become true in time. The text names it."""
 
 
 class App(NamedTuple):
@@ -43,9 +43,9 @@ class App(NamedTuple):
 
     Attributes:
         name: its name, and its pods' label ``app``.
-        replicas: how many pods it wants.
-        floor: how many are always Ready.
-        part: the part of a node that a pod takes, in percent.
+        replicas: the number of its pods.
+        floor: the number of pods that are always Ready.
+        part: requests of a pod, in percent of a node.
         budget: whether it has a PodDisruptionBudget.
     """
 
@@ -65,10 +65,10 @@ APPS = (
 
 
 class Shop:
-    """The cluster, as a context manager; on it one story is played after the other.
+    """The cluster, as a context manager. Stories run on it one after the other.
 
     Args:
-        hollow: whether its nodes are kubelets, which can be killed; kwok plays them otherwise.
+        hollow: whether its nodes are kubelets, which can be killed; otherwise kwok simulates them.
     """
 
     def __init__(self, *, hollow: bool) -> None:
@@ -106,7 +106,7 @@ class Shop:
             cluster.start_kwok()
 
     def grant(self) -> None:
-        """The evictor has the rights of a chart with ``dryRun: false``."""
+        """Give the evictor the rights of a chart with ``dryRun: false``."""
         everywhere = [
             rule for part in ("clusterRules", "actingRules", "destinationRules") for rule in rules(CHART, part)
         ]
@@ -114,13 +114,13 @@ class Shop:
         accounts.grant(self.cluster, ACCOUNT, CHART, rules(CHART, "ownRules", _NAMES), within=NAMESPACE)
 
     def revoke(self) -> None:
-        """The evictor may no longer do or see anything in the cluster, but for its own namespace."""
+        """Remove all cluster-wide rights of the evictor. It keeps those in its own namespace."""
         self._delete(f"/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/{CHART}")
 
     # --- one story ---
 
     def open(self) -> None:
-        """Nodes, and on them the Deployments' pods as the scheduler spreads them."""
+        """Create the nodes and the Deployments, and wait until the scheduler has spread the pods."""
         self._stories += 1
         prefix = f"{'hollow' if self.hollow else 'kwok'}-{self._stories}"
         if self.hollow:
@@ -139,7 +139,7 @@ class Shop:
         until(self.complete, "all pods to be Ready")
 
     def close(self) -> None:
-        """Nothing of the story is left."""
+        """Delete everything that the story has created."""
         for group, kind in (("apps", "deployments"), ("policy", "poddisruptionbudgets")):
             for each in self.cluster.api.get(_path(group, kind))["items"]:
                 self._delete(f"{_path(group, kind)}/{each['metadata']['name']}")
@@ -150,7 +150,7 @@ class Shop:
             self._delete(f"/api/v1/nodes/{name}")
 
     def _swept(self) -> bool:
-        """Whether all pods are gone; those of dead nodes do not go by themselves."""
+        """Whether all pods are gone. Pods of dead nodes do not go by themselves, so they are deleted."""
         pods = self.pods()
         for each in pods:
             if each["metadata"].get("deletionTimestamp"):
@@ -165,15 +165,15 @@ class Shop:
                 raise
 
     def evictor(self) -> Evictor:
-        """The evictor as a process, which is not started yet."""
+        """The evictor as a process that has not been started."""
         folder = self.cluster.directory / f"evictor-{self._stories}"
         config = accounts.service_account(self.cluster, NAMESPACE, CHART, folder)
         return Evictor(config, self.cluster.logs / f"evictor-{self._stories}.log")
 
-    # --- what there is ---
+    # --- what exists ---
 
     def node(self, name: str) -> Json:
-        """A node."""
+        """The Node as JSON."""
         found: Json = self.cluster.api.get(f"/api/v1/nodes/{name}")
         return found
 
@@ -183,23 +183,23 @@ class Shop:
         return found
 
     def complete(self) -> bool:
-        """Whether every Deployment has all of its pods Ready."""
+        """Whether all pods of every Deployment are Ready."""
         found = self.cluster.api.get(_path("apps", "deployments"))["items"]
         ready = {each["metadata"]["name"]: each["status"].get("readyReplicas", 0) for each in found}
         return ready == {app.name: app.replicas for app in APPS}
 
     def status(self) -> Json:
-        """What the evictor has written down."""
+        """The evictor's stored state."""
         found: Json = self.cluster.api.get(f"{CONFIGS}/evictor-config").get("status", {})
         return found
 
 
 class Evictor:
-    """``moorage evictor`` that acts, as a chart starts it, but for how long it waits.
+    """``moorage evictor`` in acting mode, as a chart starts it, but with shorter waits.
 
     Args:
-        kubeconfig: of its account.
-        log: gets what it says, of all its lives.
+        kubeconfig: kubeconfig of its account.
+        log: file for the output of all its processes.
     """
 
     def __init__(self, kubeconfig: Path, log: Path) -> None:
@@ -222,31 +222,31 @@ class Evictor:
         self._log = log
 
     def stop(self) -> int | None:
-        """End it in order; returns the exit code."""
+        """End it with SIGTERM. Returns the exit code."""
         self.process.terminate()
         until(lambda: not self.process.running, "the evictor to end")
         return self.process.exit_code
 
     def said(self) -> Iterator[Json]:
-        """Every line of its log, of all its lives."""
+        """Every line of the log of all its processes."""
         text = self._log.read_text(errors="replace") if self._log.exists() else ""
         for line in text.splitlines():
             try:
                 yield json.loads(line)
             except ValueError:
-                yield {"message": line, "level": "error"}  # a traceback, or half a line of one that was killed
+                yield {"message": line, "level": "error"}  # a traceback, or a part of a line of a killed process
 
 
 def until(holds: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
-    """Wait.
+    """Wait for a condition.
 
     Args:
-        holds: asked again and again; an API server that does not answer is asked again.
-        what: is waited for.
-        seconds: how long at most.
+        holds: the condition. It is checked again after errors of the API server.
+        what: the condition in words.
+        seconds: the longest wait.
 
     Raises:
-        Gone: it did not come about.
+        Gone: it did not become true.
     """
     end, last = time.monotonic() + seconds, ""
     while True:

@@ -1,4 +1,4 @@
-"""The scheduler's own verdicts, for comparison: a Go program (README.md) and its client in Python."""
+"""The scheduler's own verdicts, for comparison: a Go program (README.md) and its Python client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Talking to a running fitoracle: JSON lines in, JSON lines out, in the same order."""
+"""Client of a running fitoracle: JSON lines in and out, in the same order."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from tools.toolchain import tool_path
 
 
 class OracleError(Exception):
-    """The oracle has ended, or answered something that is not a reply; its stderr says more."""
+    """The oracle has exited, or its answer is not a reply. Its stderr says more."""
 
 
 def program() -> Path:
-    """Say where the oracle is, without building it.
+    """The oracle's path. This does not build it.
 
     Returns:
         Path of the executable: `MOORAGE_FITORACLE` when set, else the one of the toolchain.
 
     Raises:
-        ToolError: it has not been built; the text says how to.
+        ToolError: it has not been built. The text has the command.
     """
     if path := os.environ.get("MOORAGE_FITORACLE"):
         return Path(path)
@@ -36,10 +36,10 @@ def program() -> Path:
 
 
 class Oracle:
-    """One oracle process; not for use from several threads at once."""
+    """An oracle process. It must not be used from several threads at once."""
 
     def __init__(self, executable: Path, *arguments: str) -> None:
-        """Start it.
+        """Start the process.
 
         Args:
             executable: the program.
@@ -54,32 +54,32 @@ class Oracle:
             raise OracleError(f"{executable} cannot be run: {error.strerror}") from error
 
     def ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Ask one question.
+        """Send a request.
 
         Args:
-            request: as README.md describes it.
+            request: see README.md.
 
         Returns:
-            The reply; it has either `error` or `verdicts` (or the timings of a packing).
+            The reply, with `error` or `verdicts` (or the timings of a packing).
 
         Raises:
-            OracleError: the process has ended.
+            OracleError: the process has exited.
         """
         return self.ask_many([request])[0]
 
     def ask_many(self, requests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Ask many questions, which the oracle answers on all processors.
+        """Send many requests, which the oracle answers on all processors.
 
         Args:
-            requests: as README.md describes them.
+            requests: see README.md.
 
         Returns:
             One reply per request, in their order.
 
         Raises:
-            OracleError: the process has ended.
+            OracleError: the process has exited.
         """
-        # Written from a thread of its own: with both pipes full each side would wait for the other.
+        # A separate thread writes: with both pipes full each side would wait for the other.
         writer = threading.Thread(target=self._write, args=(requests,))
         writer.start()
         try:
@@ -88,9 +88,9 @@ class Oracle:
             writer.join()
 
     def close(self) -> None:
-        """End the process; it ends by itself when its input ends."""
+        """End the process by closing its input."""
         if self._process.stdin:
-            with contextlib.suppress(BrokenPipeError):  # it has ended before
+            with contextlib.suppress(BrokenPipeError):  # the process has exited
                 self._process.stdin.close()
         if self._process.stdout:
             self._process.stdout.close()
@@ -106,7 +106,7 @@ class Oracle:
 
     def _write(self, requests: Iterable[Mapping[str, Any]]) -> None:
         assert self._process.stdin
-        with contextlib.suppress(BrokenPipeError):  # the process has ended; the reader finds out and says so
+        with contextlib.suppress(BrokenPipeError):  # the process has exited; the reader reports it
             for request in requests:
                 self._process.stdin.write(msgspec.json.encode(request) + b"\n")
             self._process.stdin.flush()
@@ -115,7 +115,7 @@ class Oracle:
         assert self._process.stdout
         line = self._process.stdout.readline()
         if not line:
-            raise OracleError(f"fitoracle has ended with status {self._process.wait()}; its stderr says why")
+            raise OracleError(f"fitoracle exited with status {self._process.wait()}; its stderr says why")
         reply = json.loads(line)
         if not isinstance(reply, dict):
             raise OracleError(f"fitoracle answered {line[:80]!r}, which is not a reply")

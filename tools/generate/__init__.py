@@ -1,1 +1,1 @@
-"""Writes every file that has another file as its one source, and finds drift."""
+"""Writes every generated file from its source, and finds files that differ from it."""

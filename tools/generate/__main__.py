@@ -1,4 +1,4 @@
-"""``python -m tools.generate [--check]``: tables of generators, each a function from nothing to text."""
+"""``python -m tools.generate [--check]``: tables of generators. Each is a function that returns text."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "runtime/moorage/schemas/rules.schema.json": lambda: bundle.text(bundle.bundled("rules/rules.schema.json")),
 }
 
-# Generators of several files at once: from nothing to a path and a text for each.
+# Generators of several files each: functions that return texts by path.
 GENERATED_SETS: tuple[Callable[[], dict[str, str]], ...] = (
     protocol.modules,
     values.files,
@@ -61,7 +61,7 @@ GENERATED_SETS: tuple[Callable[[], dict[str, str]], ...] = (
 
 
 def texts() -> dict[str, str]:
-    """Every generated file as it should be: path below the root to text."""
+    """The text of every generated file, by path below the root."""
     found = {name: generator() for name, generator in GENERATED.items()}
     for generator in GENERATED_SETS:
         found |= generator()
@@ -69,7 +69,7 @@ def texts() -> dict[str, str]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write or compare; returns the exit code (1 when something has drifted)."""
+    """Write or compare. Returns the exit code: 1 if a file differs from its source."""
     parser = argparse.ArgumentParser(prog="./taskw generate", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing, fail when a file is not up to date")
     check = parser.parse_args(argv).check

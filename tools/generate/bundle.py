@@ -1,7 +1,7 @@
-"""JSON Schemas from ``schemas/``, each made whole: no ``$ref``, and our shorthands written out.
+"""Bundles JSON Schemas from ``schemas/``: without ``$ref``, and with Moorage's shorthands expanded.
 
-A ``$ref`` (to another file of ours, never to the network) is replaced by what it names, and what stands beside it wins;
-draft-07 would ignore that, 2020-12 not. Without any ``$ref`` every validator of either draft reads the result alike.
+A ``$ref`` names a file below ``schemas/``, never a URL. Its target replaces it, and keys beside it win. Draft-07 would
+ignore those keys, and 2020-12 would not. Without any ``$ref`` validators of both drafts read the result alike.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Schema = dict[str, Any]
 
 
 def bundled(path: str) -> Schema:
-    """A schema with everything it refers to in it.
+    """A schema with the targets of all its references.
 
     Args:
         path: below ``schemas/``.
@@ -34,18 +34,18 @@ def bundled(path: str) -> Schema:
 
 
 def text(schema: Schema) -> str:
-    """How a schema is written to a file."""
+    """The text of a schema's file."""
     return json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
 
 
 def exclusive(schema: Schema, group: list[str]) -> Iterator[Schema]:
-    """Rules that at most one of some keys is set, each pair a rule that blames the second.
+    """Rules that at most one of some keys is set. Each pair is a rule, and its error names the second key.
 
-    A validator then names that key, where ``oneOf`` or ``not`` would name the whole file.
+    With ``oneOf`` or ``not`` a validator would name the whole file instead.
 
     Args:
-        schema: declares the keys. Where a key's ``x-unset`` matches, it counts as not set.
-        group: the keys with dots.
+        schema: declares the keys. If a value matches its key's ``x-unset``, the key counts as not set.
+        group: the keys, with dots.
     """
     for first, second in combinations(group, 2):
         yield {

@@ -1,7 +1,7 @@
-"""The definition of EvictorConfig, from the schema that `moorage validate rules` goes by.
+"""The definition of EvictorConfig, from the schema that `moorage validate rules` uses.
 
-An API server knows less than draft-07: what it cannot say is left to the evictor, which judges every resource by the
-whole schema. There are no defaults in it: what a resource does not say is said by the values.
+An API server supports less than draft-07. The evictor checks the rest: it validates every resource with the whole
+schema. The definition has no defaults: if a resource does not set a field, the release's values apply.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _KEPT = {
 }
 _COLUMNS = (
     ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status', "Whether it is in force."),
-    ("Dry Run", "boolean", ".spec.config.dryRun", "Whether it says that nothing is evicted."),
-    ("Candidates", "integer", ".status.lastCycle.candidates", "Nodes that may go."),
-    ("Going", "integer", ".status.lastCycle.going", "Nodes that could go together."),
-    ("Freed", "number", ".status.lastCycle.freed", "What those that could go together are worth."),
-    ("Unit", "string", ".status.lastCycle.unit", "In what that is said: money by the hour, or units of a model."),
-    ("Cycle", "date", ".status.lastCycle.time", "When that was found out."),
+    ("Dry Run", "boolean", ".spec.config.dryRun", "Whether it forbids evictions."),
+    ("Candidates", "integer", ".status.lastCycle.candidates", "Nodes that may be emptied."),
+    ("Going", "integer", ".status.lastCycle.going", "Nodes that could be emptied together."),
+    ("Freed", "number", ".status.lastCycle.freed", "Price of the nodes that could be emptied together."),
+    ("Unit", "string", ".status.lastCycle.unit", "Unit of the price: money per hour, or units of a model."),
+    ("Cycle", "date", ".status.lastCycle.time", "When the last cycle was."),
     ("Age", "date", ".metadata.creationTimestamp", ""),
 )
 
@@ -42,7 +42,7 @@ def evictor_config() -> str:
     ]
     schema = {
         "type": "object",
-        "description": "Settings and rules of the evictor; of several the one named evictor-config is read.",
+        "description": "Settings and rules of the evictor. Only the resource named evictor-config is read.",
         "required": ["spec"],
         "properties": {
             **{name: {"type": kind} for name, kind in _OF_ALL.items()},
@@ -82,7 +82,7 @@ def evictor_config() -> str:
 
 
 class _Plain(yaml.SafeDumper):
-    """Writes what comes twice twice."""
+    """Writes repeated objects in full, without YAML aliases."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
         return True
@@ -92,73 +92,73 @@ _OF_ALL = {"apiVersion": "string", "kind": "string", "metadata": "object"}
 _TEXT = {"type": "string"}
 _COUNT = {"type": "integer", "format": "int64"}
 _TIME = {"type": "string", "format": "date-time"}
-# Of the last cycle more may be said one day; what is not listed here is kept all the same.
+# Fields may be added to the last cycle later. Fields that are not listed here are kept.
 _OPEN = {"x-kubernetes-preserve-unknown-fields": True}
 _STATUS: Schema = {
     "type": "object",
-    "description": "What the evictor has made of it; written by nobody else.",
+    "description": "What the evictor has read from it. Only the evictor writes it.",
     **_OPEN,
     "properties": {
-        "observedGeneration": {**_COUNT, "description": "The generation that was last looked at."},
+        "observedGeneration": {**_COUNT, "description": "The generation that was read last."},
         "conditions": {
             "type": "array",
-            "description": "Whether it is in force, and what is wrong with it.",
+            "description": "Whether it is in force, and its mistakes.",
             "x-kubernetes-list-type": "map",
             "x-kubernetes-list-map-keys": ["type"],
             "items": {
                 "type": "object",
                 "required": ["type", "status"],
                 "properties": {
-                    "type": {**_TEXT, "description": "What it is about."},
+                    "type": {**_TEXT, "description": "Type of the condition."},
                     "status": {
                         "type": "string",
                         "enum": ["True", "False", "Unknown"],
-                        "description": "Whether it holds.",
+                        "description": "Whether the condition holds.",
                     },
-                    "reason": {**_TEXT, "description": "Why, in one word."},
-                    "message": {**_TEXT, "description": "Why, for people."},
-                    "observedGeneration": {**_COUNT, "description": "The generation that this is about."},
-                    "lastTransitionTime": {**_TIME, "description": "Since when status is what it is."},
+                    "reason": {**_TEXT, "description": "The reason, in one word."},
+                    "message": {**_TEXT, "description": "The reason, as a sentence."},
+                    "observedGeneration": {**_COUNT, "description": "The generation that the condition is about."},
+                    "lastTransitionTime": {**_TIME, "description": "Time of the last change of status."},
                 },
             },
         },
         "lastCycle": {
             "type": "object",
-            "description": "What the last cycle came to.",
+            "description": "The result of the last cycle.",
             **_OPEN,
             "properties": {
-                "time": {**_TIME, "description": "When it was."},
-                "nodes": {**_COUNT, "description": "How many nodes there were."},
-                "candidates": {**_COUNT, "description": "How many of them may go."},
+                "time": {**_TIME, "description": "Time of the cycle."},
+                "nodes": {**_COUNT, "description": "Number of nodes."},
+                "candidates": {**_COUNT, "description": "Number of nodes that may be emptied."},
                 "going": {
                     **_COUNT,
-                    "description": "How many of those could go together; chosen names the first of them.",
+                    "description": "Number of nodes that could be emptied together. chosen names the first of them.",
                 },
                 "chosen": {
                     "type": "array",
-                    "description": "Those that could go together.",
+                    "description": "The nodes that could be emptied together.",
                     "items": {
                         "type": "object",
                         **_OPEN,
                         "properties": {
                             "node": {**_TEXT, "description": "The node's name."},
-                            "price": {"type": "number", "description": "What it is worth."},
+                            "price": {"type": "number", "description": "The node's price."},
                         },
                     },
                 },
-                "freed": {"type": "number", "description": "What they are worth together."},
-                "unit": {**_TEXT, "description": "In what that is said."},
-                "cutOff": {"type": "boolean", "description": "Whether not all was tried."},
+                "freed": {"type": "number", "description": "The price of these nodes together."},
+                "unit": {**_TEXT, "description": "Unit of the prices."},
+                "cutOff": {"type": "boolean", "description": "Whether the cycle ended before it had tried all nodes."},
                 "held": {
                     "type": "object",
-                    "description": "How many nodes stay, by reason.",
+                    "description": "Number of nodes that stay, by reason.",
                     "additionalProperties": _COUNT,
                 },
             },
         },
         "evictions": {
             "type": "object",
-            "description": "When pods of an owner were evicted of late, by the owner's uid.",
+            "description": "Times of recent evictions of an owner's pods, by the owner's uid.",
             "additionalProperties": {"type": "array", "items": _TEXT},
         },
     },
@@ -166,10 +166,10 @@ _STATUS: Schema = {
 
 
 def _structural(schema: Schema) -> Schema:
-    """What an API server can say of a value; it prunes unknown keys itself."""
+    """The parts of a value's schema that an API server supports. It removes unknown keys itself."""
     found: Schema = {key: each for key, each in schema.items() if key in _KEPT}
     if found.get("type") == ["boolean", "object"]:
-        # The resource was published with true and false; the map is for files.
+        # The resource was published with true and false. The map is only for files.
         return {"type": "boolean", "description": schema["description"]}
     if found.get("type") == ["string", "number"]:
         del found["type"]
@@ -188,7 +188,7 @@ def _structural(schema: Schema) -> Schema:
 
 
 def _validations(schema: Schema) -> Iterator[dict[str, str]]:
-    """Rules about several keys; those that have an `if` say themselves how they are written."""
+    """Rules about several keys. A rule with an `if` carries its own expression."""
     if "oneOf" in schema:
         (first,), (second,) = (each["required"] for each in schema["oneOf"])
         yield {"rule": f"has(self.{first}) != has(self.{second})", "message": schema_errors.exactly_one(schema)}

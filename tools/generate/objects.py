@@ -1,4 +1,4 @@
-"""Reference pages of objects and files, read off their schemas: every field with type, default and meaning."""
+"""Reference pages of objects and files from their schemas: every field with type, default and meaning."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _OF_ALL = ("apiVersion", "kind", "metadata")
 
 
 def pages() -> dict[str, str]:
-    """The pages: path below the root to text."""
+    """The text of each page, by path below the root."""
     return {
         "docs/reference/node-reservation.md": _of_definition("crds/nodereservations.moorage.dev.yaml", _RESERVATION),
         "docs/reference/slot-reservation.md": _of_definition("crds/slotreservations.moorage.dev.yaml", _SLOTS),
@@ -27,22 +27,22 @@ def pages() -> dict[str, str]:
 
 
 _RESERVATION = """\
-A NodeReservation holds everything that is intended for one node that is [to come](../concepts.md#reservation). The pod
-pinner writes it. It is named after the node, or, with profile `late`, after what the plan calls the node.
+A NodeReservation holds everything that is intended for one [node before it joins](../concepts.md#reservation). The pod
+pinner writes it. It is named after the node, or, with profile `late`, after the plan's name for the node.
 
-`kubectl get nodereservations` shows all of them, and `moorage pins` what has come of each. Deleting one gives the
-placeholder up: the pod pinner deletes the pods that are pinned there and have not started, and then the Node."""
+`kubectl get nodereservations` shows all of them, and `moorage pins` shows the state of each. If you delete one,
+the pod pinner deletes the pods that are pinned there and have not started, and then the placeholder."""
 _SLOTS = """\
-A SlotReservation says which replacements are expected on one [node that runs](../concepts.md#destination), and until
+A SlotReservation lists the replacements that are expected on one [running node](../concepts.md#destination), and until
 when. The evictor writes it before it evicts, and deletes it when the cycle is over; the pod pinner's
-[webhook](../guides/webhook.md#running-nodes) steers the replacements there. It is named after the node."""
+[webhook](../guides/webhook.md#running-nodes) brings the replacements there. It is named after the node."""
 _EVICTOR = """\
 An EvictorConfig holds [settings and rules](../guides/evictor-rules.md#the-resource) of the evictor. Only the one named
-`evictor-config` is read. What it does not say is said by the [values](values-castai-evictor.md) of the release, so the
-defaults below hold only where these say nothing else.
+`evictor-config` is read. For fields that it does not set, the [values](values-castai-evictor.md) of the release apply.
+The defaults below hold only for fields that the values do not set.
 
-`moorage validate rules FILE` says what is wrong with one before it is applied. Its
-[conditions](../guides/evictor-in-cluster.md#what-it-says) tell whether it is in force."""
+`moorage validate rules FILE` shows the mistakes of a resource before you apply it. Its
+[conditions](../guides/evictor-in-cluster.md#what-it-says) show whether it is in force."""
 
 
 def _of_definition(path: str, introduction: str) -> str:
@@ -51,7 +51,7 @@ def _of_definition(path: str, introduction: str) -> str:
 
 
 def _evictor_config() -> str:
-    """Its spec from the schema that files are judged by: the definition has no defaults."""
+    """The spec from the schema that validates files, because the definition has no defaults."""
     definition = yaml.safe_load(crds.evictor_config())
     spec = bundle.bundled("rules/evictorconfig.schema.json")["properties"]["spec"]
     parts = {"spec": spec, "status": _schema(definition)["properties"]["status"]}
@@ -91,11 +91,11 @@ def _printed(version: Schema) -> str:
 
 
 def table(schema: Schema, linked: Mapping[str, str] = {}) -> str:
-    """A table of all fields of an object, with those inside of them.
+    """A table of all fields of an object, nested fields included.
 
     Args:
-        schema: of the object, with everything it refers to in it.
-        linked: by description, link to the section with what is inside of such a field.
+        schema: of the object, bundled.
+        linked: link to the section with the nested fields, by description of the field.
 
     Raises:
         ValueError: a field has no description.
@@ -104,7 +104,7 @@ def table(schema: Schema, linked: Mapping[str, str] = {}) -> str:
 
 
 def _fields(schema: Schema, path: str, linked: Mapping[str, str]) -> Iterator[tuple[str, Schema, bool, str]]:
-    """Path, schema, whether it must be there, and where more is said; groups before what is in them."""
+    """Path, schema, whether it is required, and the link to its section. Groups come before their fields."""
     for name, inner in schema.get("properties", {}).items():
         place = f"{path}{name}"
         if "description" not in inner:

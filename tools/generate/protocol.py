@@ -16,28 +16,28 @@ TARGETS = {
     PROTO: "runtime/moorage/protocol/_generated",
     "moorage/kube/v1/kubernetes.proto": "runtime/moorage/kube/wire/_generated",
 }
-"""Each .proto file and the sub-package that its module goes to."""
+"""Each .proto file, and the sub-package of its module."""
 
 
 def modules() -> dict[str, str]:
-    """What protoc (of grpcio-tools) makes of the .proto files, moved into their packages: path to text.
+    """The output of protoc (of grpcio-tools), moved into the packages: text by path.
 
     Raises:
-        RuntimeError: protoc refuses a file; it has printed why.
+        RuntimeError: protoc refuses a file. It has printed the reason.
     """
     return {path: text for proto, target in TARGETS.items() for path, text in _module(proto, target).items()}
 
 
 def described(proto: str = PROTO, sources: Path = SOURCES, *, comments: bool = False) -> FileDescriptorSet:
-    """A .proto file and all that it imports, as protoc reads them; the file itself is the last one.
+    """The descriptors of a .proto file and of all its imports. The file itself is the last one.
 
     Args:
         proto: the file, below the folder of sources.
-        sources: where packages are looked for.
-        comments: whether comments are wanted, too.
+        sources: the folder with the packages.
+        comments: whether to include comments.
 
     Raises:
-        RuntimeError: protoc refuses it; it has printed why.
+        RuntimeError: protoc refuses the file. It has printed the reason.
     """
     with tempfile.TemporaryDirectory(prefix="moorage-protoc-") as folder:
         made = Path(folder, "set.binpb")
@@ -60,22 +60,22 @@ def _module(proto: str, target: str) -> dict[str, str]:
         _protoc(proto, SOURCES, [f"--python_out={folder}", f"--pyi_out={folder}"])
         made = Path(folder, proto).parent
         texts = {path.name: path.read_text() for path in made.iterdir() if path.suffix in (".py", ".pyi")}
-    # protoc names the module after the .proto file's folder; ours is a sub-package that shows nothing to others.
+    # protoc names the module after the .proto file's folder. Here it is a private sub-package.
     module = f"{Path(proto).stem}_pb2"
     named = f"{Path(proto).parent}/{module}".replace("/", ".")
     wanted = f"{target.removeprefix('runtime/')}/{module}".replace("/", ".")
     files = {name: text.replace(named, wanted) for name, text in texts.items()}
-    # What --strict wants of a stub, and protoc leaves out.
+    # mypy --strict needs these lines, and protoc omits them.
     files[f"{module}.pyi"] = files[f"{module}.pyi"].replace("_Mapping]", "_Mapping[str, object]]")
     files["__init__.py"] = '"""Generated from schemas/proto by `./taskw generate`; do not edit."""\n'
     return {f"{target}/{name}": text for name, text in files.items()}
 
 
 def reasons() -> str:
-    """The table of reason codes: what each says, when it is given, and what to do about it."""
+    """The table of reason codes: what each means, when it is sent, and what to do."""
     rows = [f"| {code.number} | `{code.name}` | {code.sentence} | {code.when} | {code.advice} |" for code in ReasonCode]
     table = "\n".join(["| number | code | sentence | when | what to do |", "|---|---|---|---|---|", *rows])
     return (
         "Every acknowledgement carries one of these codes; its name begins with `REASON_CODE_`. The sentence beside it "
-        f"adds the particulars (which pod, which quantity, how much is free).\n\n{table}\n"
+        f"adds the details (pod, quantity, free room).\n\n{table}\n"
     )

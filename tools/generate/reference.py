@@ -1,4 +1,4 @@
-"""Reference pages read off the code."""
+"""Reference pages from declarations in the code."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def settings() -> str:
     """Every environment variable and flag of the programs."""
     parts = [
         f"{_HEADER}# Settings of the programs",
-        "A flag wins over its variable; an empty variable counts as not set. Credentials have no flag. In a pod, files "
-        "marked with *later* may come after the process has started. The charts set what a cluster needs: see the "
+        "A flag wins over its variable. An empty variable counts as not set. Credentials have no flag. In a pod, files "
+        "marked with *later* may appear after the process has started. The charts set what a cluster needs: see the "
         "tables of their values.",
     ]
     for command, kind in _SETTINGS.items():

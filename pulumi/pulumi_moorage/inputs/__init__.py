@@ -16,7 +16,7 @@ __all__ = ["EvictorArgs", "MoorageArgs", "PlannerArgs", "PodPinnerArgs"]
 
 
 class MoorageArgs(TypedDict, total=False):
-    """Arguments of Moorage. What is said for all components, each may say otherwise."""
+    """Arguments of Moorage. A component's own argument wins over these."""
 
     namespace: pulumi.Input[str]
     """The namespace of the release. A change makes a new release. Default: "castai-agent". Unit: namespace."""
@@ -33,8 +33,8 @@ class MoorageArgs(TypedDict, total=False):
     skip_await: pulumi.Input[bool]
     """Whether to continue before the release is ready. Default: false. Unit: true or false."""
     pod_pinner: PodPinnerArgs | None
-    """Arguments of PodPinner, which is installed when they are given, if only as an empty map."""
+    """Arguments of PodPinner, which is installed if they are given, even as an empty map."""
     planner: PlannerArgs | None
-    """Arguments of Planner, which is installed when they are given, if only as an empty map."""
+    """Arguments of Planner, which is installed if they are given, even as an empty map."""
     evictor: EvictorArgs | None
-    """Arguments of Evictor, which is installed when they are given, if only as an empty map."""
+    """Arguments of Evictor, which is installed if they are given, even as an empty map."""

@@ -405,11 +405,11 @@ class PodPinnerArgs(TypedDict, total=False):
     argument wins. Unit: values.
     """
     api_key: pulumi.Input[str]
-    """The key that is shown to the planner: castai.apiKey, kept as a secret. It is in the state, encrypted, and in the
-    release; better name a Secret in api_key_secret_ref. Unit: printable ASCII.
+    """The key that the pod pinner sends to the planner: castai.apiKey, kept as a secret. It is stored encrypted in the
+    state, and in the release. Prefer a Secret in api_key_secret_ref. Unit: printable ASCII.
     """
     api_key_secret_ref: pulumi.Input[PodPinnerPlannerApiKeySecretRef]
-    """The Secret with the key that is shown to the planner: planner.apiKeySecretRef."""
+    """The Secret with the key that the pod pinner sends to the planner: planner.apiKeySecretRef."""
     replicas: pulumi.Input[int]
     """The number of replicas. One leads, the others wait. 0 stops pinning and leaves everything else installed, also if
     replicas run now. Default: 2. Unit: replicas.

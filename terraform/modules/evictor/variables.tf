@@ -20,14 +20,14 @@ variable "namespace" {
 }
 
 variable "create_namespace" {
-  description = "Whether the namespace is created where it is missing. It stays when the release is destroyed."
+  description = "Whether the namespace is created if it does not exist. It stays when the release is destroyed."
   type        = bool
   default     = true
   nullable    = false
 }
 
 variable "repository" {
-  description = "Address of the chart repository. Not given: the chart that lies beside this module, of the same version."
+  description = "Address of the chart repository. Not given: the chart beside this module, of the same version."
   type        = string
   default     = null
 }
@@ -39,32 +39,32 @@ variable "chart" {
 }
 
 variable "chart_version" {
-  description = "Version of the chart. Not given: the newest in the repository, and then the one that is installed."
+  description = "Version of the chart. Not given: the newest at the first installation, then the installed one."
   type        = string
   default     = null
 
   validation {
     condition     = var.chart_version == null || var.repository != null
-    error_message = "chart_version: needs repository; without one the chart beside this module is installed"
+    error_message = "chart_version: needs repository; without it the chart beside this module is installed"
   }
 }
 
 variable "timeout" {
-  description = "How many seconds Helm waits for anything."
+  description = "How long Helm waits for an operation, in seconds."
   type        = number
   default     = 300
   nullable    = false
 }
 
 variable "wait" {
-  description = "Whether the release counts as installed only when its pods are ready. A release that fails is marked, and the next apply upgrades or replaces it."
+  description = "Whether the release counts as installed only when its pods are ready. A failed release is marked, and the next apply upgrades or replaces it."
   type        = bool
   default     = true
   nullable    = false
 }
 
 variable "extra_values" {
-  description = "Further values as YAML, the last one wins. They are not checked at plan."
+  description = "Additional values as YAML. The last document wins. They are not checked at plan."
   type        = list(string)
   default     = []
   nullable    = false

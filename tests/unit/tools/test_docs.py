@@ -102,10 +102,10 @@ def test_a_site_that_holds_together(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "problem"),
     [
-        ('<a href="none.html">x</a>', "a.html leads to none.html, which is not there"),
-        ('<a href="b.html#none">x</a>', "a.html leads to b.html#none, and that page has no such place"),
-        ('<a href="#none">x</a>', "a.html leads to #none, and that page has no such place"),
-        ('<img src="none.svg">', "a.html leads to none.svg, which is not there"),
+        ('<a href="none.html">x</a>', "a.html leads to none.html, which does not exist"),
+        ('<a href="b.html#none">x</a>', "a.html leads to b.html#none, and that page has no such anchor"),
+        ('<a href="#none">x</a>', "a.html leads to #none, and that page has no such anchor"),
+        ('<img src="none.svg">', "a.html leads to none.svg, which does not exist"),
         ('<script src="https://example.com/x.js"></script>', "a.html loads https://example.com/x.js"),
         ('<link rel="stylesheet" href="//example.com/x.css">', "a.html loads //example.com/x.css"),
     ],

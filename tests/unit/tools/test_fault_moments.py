@@ -58,7 +58,7 @@ def test_whoever_takes_an_app_under_its_floor_is_named() -> None:
     show(watch._pods, pod("a", leaves=True))
     assert watch.wrong == []
     show(watch._pods, pod("b", ready=False))
-    assert watch.wrong == ["web had 1 Ready pods once shop/b was gone, and keeps 2"]
+    assert watch.wrong == ["web had 1 Ready pods without shop/b, fewer than 2"]
     hide(watch._pods, "shop/a")
     assert len(watch.wrong) == 1, "it had left already"
 
@@ -72,7 +72,7 @@ def test_a_node_that_was_killed_takes_its_own_pods_along_and_excuses_nobody_else
     show(watch._pods, pod("c", "n2", leaves=True))
     assert watch.wrong == []
     show(watch._pods, pod("a", leaves=True))
-    assert watch.wrong == ["web had 0 Ready pods once shop/a was gone, and keeps 2"]
+    assert watch.wrong == ["web had 0 Ready pods without shop/a, fewer than 2"]
 
 
 def test_a_cordon_that_no_mark_explains_is_seen_in_any_revision() -> None:
@@ -106,6 +106,6 @@ def test_a_pod_that_was_evicted_is_not_asked_to_go_again(tmp_path: Path) -> None
     assert list(evict._twice(place)) == []
     log.write_text("".join([*good, asked("a", 201), asked("b", 404)]))
     assert list(evict._twice(place)) == [
-        "pod a was evicted, and asked to go 1 times more",
-        "pod b was evicted, and asked to go 1 times more",
+        "pod a was evicted, and evicted or deleted 1 times more",
+        "pod b was evicted, and evicted or deleted 1 times more",
     ]

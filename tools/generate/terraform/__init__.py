@@ -1,4 +1,4 @@
-"""Terraform modules from the schemas of values: one per chart, and the root module over them."""
+"""Terraform modules from the schemas of values: one per chart, and the root module that contains them."""
 
 from tools.generate.terraform.files import files
 

@@ -1,4 +1,4 @@
-"""What a chart's schema says, in the form in which the modules' checks.tf reads it."""
+"""A chart's schema in the form that the modules' checks.tf reads."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from moorage.files import schema_errors
 from tools.generate.bundle import Schema
 from tools.generate.values import is_group
 
-# What is looked at here. Anything else in a schema must be understood by checks.tf before a chart may use it.
+# The keywords that checks.tf supports. A chart may use another one only after checks.tf supports it.
 _UNDERSTOOD = {
     *("type", "enum", "pattern", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems"),
     *("minProperties", "maxProperties", "required", "oneOf", "properties", "additionalProperties", "items"),
     *("propertyNames", "description", "default", "examples"),
 }
-# What keys deep in a value mean together; Helm says it before anything is changed.
+# Rules between keys deep in a value. Helm checks them before it changes anything.
 _LEFT_TO_HELM = {"allOf"}
 _BY_JSON = {
     "object": r"\{",
@@ -33,9 +33,9 @@ _NO_LIMIT = 1 << 40
 
 
 def schema_json(schema: Schema) -> str:
-    """A module's schema.json: what values may be, by place. What is the same at several places is there once.
+    """A module's schema.json: the checks of values, by path. Equal checks are stored once.
 
-    Terraform looks through a value whenever it hands it to a function, so that values carry the place alone.
+    Terraform copies a value whenever a function gets it. So values carry only their path.
     """
     found: dict[str, dict[str, Any]] = {}
     checks = {name: _checks(inner, default=_default(inner)) for name, inner in schema["properties"].items()}
@@ -44,7 +44,7 @@ def schema_json(schema: Schema) -> str:
 
 
 def _put(found: dict[str, dict[str, Any]], same: dict[str, str], place: str, checks: dict[str, Any]) -> str:
-    """Put the checks of a place, and those below it, among the others; returns where they are."""
+    """Store the checks of a path and of all paths below it. Returns their key."""
     flat = dict(checks)
     if "properties" in checks:
         inner = checks["properties"].items()
@@ -60,18 +60,18 @@ def _put(found: dict[str, dict[str, Any]], same: dict[str, str], place: str, che
 
 
 def depth(schema: Schema) -> int:
-    """How many levels of values the schema says something about."""
+    """The number of levels of values that the schema describes."""
     below = [*schema.get("properties", {}).values(), schema.get("additionalProperties"), schema.get("items")]
     return max((1 + depth(each) for each in below if isinstance(each, dict)), default=0)
 
 
 def _checks(schema: Schema, default: Any = None, *, nullable: bool = False) -> dict[str, Any]:
-    """What one value may be.
+    """The checks of one value.
 
     Args:
         schema: of the value.
-        default: the chart's own value here. Helm removes what a user sets to null in it, so that null is right there.
-        nullable: whether null is right for this value.
+        default: the chart's own value for this key. If there is one, Helm removes null from it, so null is valid.
+        nullable: whether null is valid for this value.
     """
     unknown = {key for key in schema if key not in _UNDERSTOOD | _LEFT_TO_HELM and not key.startswith("x-")}
     assert not unknown, f"checks.tf does not know {unknown}"
@@ -117,7 +117,7 @@ def _below(schema: Schema, defaults: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _default(schema: Schema) -> Any:
-    """What the chart's values.yaml has for a key, if it has it."""
+    """The value of a key in the chart's values.yaml, or None."""
     return None if schema.get("x-no-value") else schema.get("default")
 
 
@@ -125,7 +125,7 @@ def _type(schema: Schema, *, nullable: bool) -> dict[str, str]:
     kinds = [schema["type"]] if isinstance(schema["type"], str) else list(schema["type"])
     named = [kind for kind in kinds if kind != "null"]
     expressions = [_BY_JSON[kind] for kind in [*named, *(["null"] if nullable or "null" in kinds else [])]]
-    # As schema_errors has it: what a text or a plain value needs that looks like the other.
+    # The hints of schema_errors, for a text that looks like a plain value, or the other way round.
     when, hint = "^$", ""
     if named == ["string"]:
         when, hint = "^[-0-9tf]", '; write "{}" in quotes'

@@ -1,4 +1,4 @@
-"""A module's settings.tf: the values document made of its variables, and what is wrong between two of them."""
+"""A module's settings.tf: the values document from its variables, and contradictions between two of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tools.generate.values import is_group
 
 
 def settings_tf(component: str, schema: Schema) -> str:
-    """The file's text."""
+    """The text of settings.tf."""
     chosen = settings(component, schema)
     width = max(len(_name(each.key)) for each in chosen)
     has_key = find(schema, KEY) is not None
@@ -47,7 +47,7 @@ def settings_tf(component: str, schema: Schema) -> str:
 
 
 _SECRET_REF = """\
-  # With what api_key_secret_ref puts into it.
+  # Includes api_key_secret_ref.
   planner = var.planner == null && var.api_key_secret_ref == null ? null : try(
     merge(var.planner, { for ref in [var.api_key_secret_ref] : "apiKeySecretRef" => ref if ref != null }),
     var.planner,
@@ -55,7 +55,7 @@ _SECRET_REF = """\
 """.splitlines()
 
 _API_KEY = """\
-  # In a document of its own, so that a plan shows the rest. Whether there is a key is no secret.
+  # A separate document, so that a plan shows the rest. Whether there is a key is not secret.
   has_api_key    = nonsensitive(var.api_key != null && var.api_key != "")
   api_key_values = local.has_api_key ? [yamlencode({ castai = { apiKey = var.api_key } })] : []\
 """.splitlines()
@@ -67,7 +67,7 @@ def _given(setting: Setting, schema: Schema) -> str:
 
 
 def _without_nulls(schema: Schema, given: str) -> str:
-    """A group without the keys that are null, which means not given; what is no group stays as it is."""
+    """A group without keys that are null, because null means not given. Values that are not groups stay unchanged."""
     if not is_group(schema):
         return given
     found = f"{{ for key in keys({given}) : key => {given}[key] if {given}[key] != null }}"

@@ -18,7 +18,7 @@ _FROM_SCHEMA = _NOTE.format("schemas/values")
 
 
 def files() -> dict[str, str]:
-    """Every file: path below the root to text."""
+    """The text of every file, by path below the root."""
     schemas = {component: bundled(component) for component in CHARTS}
     found = {f"terraform/{name}": _FROM_SCHEMA + text for name, text in root.files(schemas).items()}
     found["terraform/versions.tf"] = _FROM_SHARED + _shared("versions.tf")
@@ -45,7 +45,7 @@ def _module(component: str, schema: Schema) -> dict[str, str]:
 
 
 def _suites(component: str, schema: Schema) -> dict[str, str]:
-    """What `terraform test` runs; a module may have suites of its own beside them."""
+    """The suites of `terraform test`. A module may have other suites beside them."""
     shared = ["tests/release.tftest.hcl", *(["tests/api_key.tftest.hcl"] if find(schema, KEY) is not None else [])]
     return {
         **{name: _FROM_SHARED + _shared(name).replace("CHART", component) for name in shared},
@@ -58,7 +58,7 @@ def _shared(name: str) -> str:
 
 
 def _main(component: str, schema: Schema) -> str:
-    """One precondition for each key: what is not known yet keeps none but its own from being checked at plan."""
+    """A precondition for each key: a value that is unknown at plan delays only its own check."""
     blocks = "\n".join(
         f"    precondition {{\n"
         f"      condition     = length(local.mistakes[{hcl.text(each.key)}]) == 0\n"
@@ -70,7 +70,7 @@ def _main(component: str, schema: Schema) -> str:
 
 
 def _checks(schema: Schema) -> str:
-    """The shared checks with as many levels as this schema has."""
+    """The shared checks, with as many levels as this schema has."""
     text = _shared("checks.tf")
     start, end = text.index("  level_2 ="), text.index("  values_found =")
     pattern = text[start:end]
@@ -84,7 +84,7 @@ def _checks(schema: Schema) -> str:
 
 
 def _segment(found: re.Match[str]) -> str:
-    """The place of what a map holds under a name, as moorage.files.mistakes.dotted writes it."""
+    """The path of a key of a map, as moorage.files.mistakes.dotted writes it."""
     above, name = found.groups()
     cut = f'replace({name}, "/(?s)^(.{{80}}).+$/", "$1...")'
     return (

@@ -1,4 +1,4 @@
-"""Terraform's language: texts, and variables."""
+"""Terraform's language: strings and variables."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 
 
 class Variable(NamedTuple):
-    """An input variable; without a default it is null, which means not given.
+    """An input variable. Without a default it is null, which means not given.
 
     Attributes:
-        name: as users write it.
-        type: Terraform's.
+        name: of the variable.
+        type: its Terraform type.
         description: one or more lines.
-        default: as JSON has it.
-        checks: pairs of a condition and what is said when it does not hold, both expressions.
+        default: as in JSON.
+        checks: pairs of a condition and its error message, both expressions.
     """
 
     name: str
@@ -27,12 +27,12 @@ class Variable(NamedTuple):
 
 
 def text(value: str) -> str:
-    """A text between quotes."""
+    """A string in quotes."""
     return json.dumps(value, ensure_ascii=False).replace("${", "$${").replace("%{", "%%{")
 
 
 def variables(found: list[Variable]) -> str:
-    """A file of variables, as `terraform fmt` writes it."""
+    """A file of variables, formatted as by `terraform fmt`."""
     return "\n".join("\n".join(_lines(each)) + "\n" for each in found)
 
 

@@ -1,4 +1,4 @@
-"""A module's README: everything it takes, in tables."""
+"""A module's README: tables of all its variables."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def text(component: str, schema: Schema) -> str:
             "",
             f"Installs the chart {component}. {schema['description']}",
             "",
-            "null means not given: the chart's default holds. What the chart would refuse is refused at plan, except",
-            "what is in `extra_values`, what is deep inside Kubernetes' own objects, and rules that are one text.",
+            "null means not given: the chart's default applies. Values that the chart refuses fail at plan, except in",
+            "`extra_values`, deep inside Kubernetes' own objects, and for rules in a single text.",
             "",
             "## The release",
             "| variable | type | default | description |",
@@ -36,7 +36,7 @@ def text(component: str, schema: Schema) -> str:
             *own,
             "",
             "## The chart's keys",
-            "Top-level keys are variables, with names as Terraform has them; what is in them is as in a values file.",
+            "Top-level keys are variables, spelled as in Terraform. Keys inside them are spelled as in a values file.",
             "",
             "| variable | type | default | description |",
             "|---|---|---|---|",

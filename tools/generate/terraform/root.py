@@ -1,4 +1,4 @@
-"""The root module: one object per component, whose keys are the variables of that component's module."""
+"""The root module: one object per component. Its keys are the variables of the component's module."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WORDS = {
 
 
 def files(schemas: dict[str, Schema]) -> dict[str, str]:
-    """Its generated files: name to text.
+    """Its generated files: text by name.
 
     Args:
         schemas: of the charts.
@@ -43,7 +43,7 @@ def _module(module: str, variables: list[Variable]) -> str:
 
 
 def _types(modules: dict[str, list[Variable]]) -> str:
-    """What variables.tf checks the objects against."""
+    """The types that variables.tf checks the objects with."""
     lines = ["locals {", "  # The type of each key; what is any is checked by its module.", "  types = {"]
     for module, variables in modules.items():
         lines.append(f"    {_snake(module)} = {{")
@@ -64,7 +64,7 @@ def _object(module: str, schema: Schema) -> Variable:
             (
                 f"var.{name} == null || alltrue([for key in try(keys(var.{name}), []) : can(local.types.{name}[key])])",
                 f'join("\\n", [for key in try(keys(var.{name}), []) : '
-                f"\"{name}.${{key}}: unknown field '${{key}}'; modules/{module}/README.md lists what there is\" "
+                f"\"{name}.${{key}}: unknown field '${{key}}'; modules/{module}/README.md lists all fields\" "
                 f"if !can(local.types.{name}[key])])",
             ),
             *_typed(name),
@@ -78,9 +78,9 @@ def _object(module: str, schema: Schema) -> Variable:
 
 
 def _typed(name: str) -> Iterator[tuple[str, str]]:
-    """What a module would say of a wrong type without naming the component."""
+    """An error for each value of a wrong type. A module's own error would not name the component."""
     for kind, (words, convert) in _WORDS.items():
-        # A text is not quoted: it may be the key.
+        # A string is not quoted, because it may be the API key.
         said = f'"{name}.${{key}}: is not {words}"'
         wrong = f'type == "{kind}" && !can({convert}(var.{name}[key]))'
         keys = f"for key, type in local.types.{name} : "

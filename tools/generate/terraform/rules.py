@@ -1,4 +1,4 @@
-"""What keys mean together: contradictions, and what ought to be known, as expressions over `local.given`."""
+"""Rules between keys, as expressions over `local.given`: contradictions and notes."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _BEGINS = {"string": '"', "object": "{"}
 
 
 class Rule(NamedTuple):
-    """Something that is said when a condition holds.
+    """A sentence that is shown if a condition holds.
 
     Attributes:
-        key: the key it is said of, with dots.
+        key: the key that the sentence is about, with dots.
         sentence: an expression.
         condition: an expression.
     """
@@ -31,16 +31,16 @@ class Rule(NamedTuple):
 
     @property
     def expression(self) -> str:
-        """A list: the sentence, or nothing."""
+        """An expression: a list with the sentence if the condition holds, else an empty list."""
         return f"[for said in [{self.sentence}] : said if {self.condition}]"
 
 
 def contradictions(schema: Schema, elsewhere: dict[str, str]) -> Iterator[Rule]:
-    """Pairs of keys that cannot both be what they are.
+    """Pairs of keys that contradict each other.
 
     Args:
         schema: of the chart.
-        elsewhere: keys that may be given by a variable of their own too, with a condition that holds when they are.
+        elsewhere: keys that a variable of their own may also set, with the condition that it does.
     """
     for rule in schema.get("allOf", ()):
         (first, one), (second, other) = leaf(rule["if"]), leaf(rule["then"])
@@ -55,13 +55,13 @@ def contradictions(schema: Schema, elsewhere: dict[str, str]) -> Iterator[Rule]:
 
 
 def keys_that_leave(elsewhere: dict[str, str]) -> tuple[str, list[Rule]]:
-    """What the chart of the pinner refuses besides: a closed product's key that a planner elsewhere would be shown.
+    """Another rule of the pod pinner's chart: a closed product's key must not be sent to another planner.
 
     Args:
-        elsewhere: as for contradictions.
+        elsewhere: see `contradictions`.
 
     Returns:
-        Expressions with names, and the rules, which need them.
+        Named expressions, and the rules that use them.
     """
     keys = [dotted(path) for path in closed.KEYS]
     given = ", ".join(f'{hcl.text(key)} = {elsewhere.get(key, "false")} || try({place(key)}, "") != ""' for key in keys)
@@ -71,7 +71,7 @@ def keys_that_leave(elsewhere: dict[str, str]) -> tuple[str, list[Rule]]:
     ours = f"!can(regex({hcl.text(f'^({closed.THEIR_SECRETS.pattern})$')}, {place(keys[0])}))"
     inside = hcl.text(f"(?i)^({closed.IN_SOME_NAMESPACE.pattern})$")
     names = f"""
-  # The key that counts when it was made for the closed product, and the host that is shown it.
+  # The effective key if it was made for the closed product, and the host that would receive it.
   closed_key = try([for key in [{", ".join(map(hcl.text, keys))}] : key if {{ {given} }}[key]][0], "")
   shown_to   = try(regex("^(.*):[^:]*$", coalesce(try({first}, ""), {addresses}))[0], "")
   leaves = (
@@ -86,7 +86,7 @@ def keys_that_leave(elsewhere: dict[str, str]) -> tuple[str, list[Rule]]:
 
 
 def several_leaders() -> Iterator[Rule]:
-    """What the chart of the evictor refuses besides."""
+    """Other rules of the evictor's chart."""
     count = f"try([for each in [{place('replicas')}, {place('replicaCount')}] : each if each != null][0], 1)"
     said = hcl.text(f"leaderElection.enabled: {evictor.without_election('COUNT')}").replace("COUNT", f"${{{count}}}")
     election = f'try(jsonencode({place("leaderElection.enabled")}) == "false", false)'
@@ -97,7 +97,7 @@ def several_leaders() -> Iterator[Rule]:
 
 
 def notes(schema: Schema) -> Iterator[Rule]:
-    """What is no mistake: nothing runs, or a key has no effect."""
+    """Notes: nothing runs, or a key has no effect."""
     default = schema["properties"].get("replicas", {}).get("x-default")
     for key, sentence in closed.nothing_runs(default).items():
         if key in schema["properties"]:
@@ -107,7 +107,7 @@ def notes(schema: Schema) -> Iterator[Rule]:
 
 
 def find(schema: Schema, key: str) -> Schema | None:
-    """The schema of a key with dots, when there is such a key."""
+    """The schema of a key with dots, or None."""
     for part in key.split("."):
         schema = schema.get("properties", {}).get(part)
         if schema is None:
@@ -121,7 +121,7 @@ def place(key: str) -> str:
 
 
 def leaf(schema: Schema) -> tuple[str, Schema]:
-    """The only key that one side of a rule is about, and what is said about it."""
+    """The only key of one side of a rule, and its condition."""
     path = []
     while "properties" in schema:
         ((name, schema),) = schema["properties"].items()
@@ -139,7 +139,7 @@ def _same(first: str, second: str, declared: Schema) -> Rule:
 
 
 def _holds(schema: Schema, value: str) -> str:
-    """An expression: whether a value, which is there, is what the schema says."""
+    """An expression: whether a value, which is set, matches the schema."""
     found = []
     for keyword, wanted in schema.items():
         match keyword:

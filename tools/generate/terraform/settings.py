@@ -14,26 +14,26 @@ from tools.generate.terraform.rules import find
 from tools.generate.values import is_group
 
 KEY, SECRET_REF = "castai.apiKey", "planner.apiKeySecretRef"
-"""Keys that have a variable of their own besides."""
+"""Keys that also have a variable of their own."""
 
 NAMESPACE = hcl.text("^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")
-"""What the name of a namespace is, for Terraform."""
+"""The pattern of a namespace's name, for Terraform."""
 
 _TYPES = {"boolean": "bool", "integer": "number", "number": "number", "string": "string"}
 
-# `provider` means something else in a module block.
+# `provider` is a meta-argument of module blocks.
 _RENAMED = {"provider": "cloud_provider"}
 
 
 class Setting(NamedTuple):
-    """A top-level key of the chart, and the variable for it."""
+    """A top-level key of the chart, and its variable."""
 
     key: str
     schema: Schema
 
     @property
     def variable(self) -> str:
-        """The key as Terraform writes names: managedByCASTAI is managed_by_castai."""
+        """The key in Terraform's spelling: managed_by_castai for managedByCASTAI."""
         if self.key in _RENAMED:
             return _RENAMED[self.key]
         apart = re.sub(r"([a-z0-9])([A-Z])|([A-Z])(?=[A-Z][a-z])", r"\1\3_\2", self.key)
@@ -41,7 +41,7 @@ class Setting(NamedTuple):
 
     @property
     def type(self) -> str:
-        """Terraform's type; maps and lists are any, because a typed object silently drops what it does not declare."""
+        """The Terraform type. Maps and lists are any, because an object type silently drops undeclared keys."""
         enum = [each for each in self.schema.get("enum", ()) if each is not None]
         if enum:
             return "bool" if True in enum else "string"
@@ -56,7 +56,7 @@ def short_name(component: str) -> str:
 
 
 def settings(component: str, schema: Schema) -> list[Setting]:
-    """The keys that have a variable: all but those whose name is one of the module's own, or another key's."""
+    """The keys that have a variable: all except those with the name of a module's own variable, or of another key."""
     taken = {each.name for each in own_variables(component, schema)}
     found = {}
     for each in (Setting(key, inner) for key, inner in schema["properties"].items()):
@@ -64,13 +64,13 @@ def settings(component: str, schema: Schema) -> list[Setting]:
             found[each.variable] = each
             taken.add(each.variable)
         else:
-            # Nothing is lost with it: the module has something better of that name, and the old key has no effect.
+            # The module has a better variable of that name, and the old key has no effect.
             assert each.schema.get("x-effect") == "none", each
     return list(found.values())
 
 
 def own_variables(component: str, schema: Schema) -> list[Variable]:
-    """The module's variables that are no keys of the chart."""
+    """The module's variables that are not keys of the chart."""
     found = [
         Variable("release_name", "string", "Name of the release.", component),
         Variable(
@@ -83,38 +83,38 @@ def own_variables(component: str, schema: Schema) -> list[Variable]:
         Variable(
             "create_namespace",
             "bool",
-            "Whether the namespace is created where it is missing. It stays when the release is destroyed.",
+            "Whether the namespace is created if it does not exist. It stays when the release is destroyed.",
             True,
         ),
         Variable(
             "repository",
             "string",
-            "Address of the chart repository. Not given: the chart that lies beside this module, of the same version.",
+            "Address of the chart repository. Not given: the chart beside this module, of the same version.",
         ),
         Variable("chart", "string", "The chart's name in the repository, or a folder or archive with a chart."),
         Variable(
             "chart_version",
             "string",
-            "Version of the chart. Not given: the newest in the repository, and then the one that is installed.",
+            "Version of the chart. Not given: the newest at the first installation, then the installed one.",
             checks=(
                 (
                     "var.chart_version == null || var.repository != null",
-                    hcl.text("chart_version: needs repository; without one the chart beside this module is installed"),
+                    hcl.text("chart_version: needs repository; without it the chart beside this module is installed"),
                 ),
             ),
         ),
-        Variable("timeout", "number", "How many seconds Helm waits for anything.", 300),
+        Variable("timeout", "number", "How long Helm waits for an operation, in seconds.", 300),
         Variable(
             "wait",
             "bool",
-            "Whether the release counts as installed only when its pods are ready. A release that fails is marked, "
+            "Whether the release counts as installed only when its pods are ready. A failed release is marked, "
             "and the next apply upgrades or replaces it.",
             True,
         ),
         Variable(
             "extra_values",
             "list(string)",
-            "Further values as YAML, the last one wins. They are not checked at plan.",
+            "Additional values as YAML. The last document wins. They are not checked at plan.",
             [],
         ),
     ]
@@ -125,8 +125,8 @@ def own_variables(component: str, schema: Schema) -> list[Variable]:
             Variable(
                 "api_key_secret_ref",
                 "any",
-                'The Secret with the key that is shown to the planner: { name = "…", key = "APIKEY" }. '
-                "The same as planner.apiKeySecretRef, and better than api_key.",
+                'The Secret with the key that the pod pinner sends to the planner: { name = "…", key = "APIKEY" }. '
+                "The same as planner.apiKeySecretRef, and preferred over api_key.",
                 checks=(
                     (
                         "var.api_key_secret_ref == null || try(var.planner.apiKeySecretRef, null) == null",
@@ -145,7 +145,7 @@ def variables(component: str, schema: Schema) -> list[Variable]:
 
 
 def describe(setting: Setting) -> str:
-    """The key and its default, and then what it is for."""
+    """The key and its default, then its description."""
     schema = setting.schema
     lines = [f"Key {setting.key} of the chart{_default(schema)}.", schema["description"]]
     if is_group(schema):
@@ -159,8 +159,8 @@ def _api_key(schema: Schema) -> Variable:
     return Variable(
         "api_key",
         "string",
-        "The key that is shown to the planner; the chart makes a Secret of it. Better use api_key_secret_ref: this one "
-        "lands in Terraform's state and in the release, and `terraform show` may print it.",
+        "The key that the pod pinner sends to the planner. The chart makes a Secret of it. Prefer api_key_secret_ref: "
+        "this key is stored in Terraform's state and in the release. `terraform show` may print it.",
         sensitive=True,
         checks=(
             (

@@ -1,4 +1,4 @@
-"""A module's suites for `terraform test`: what is the same for every key of a chart, and what every module promises."""
+"""A module's suites for `terraform test`: the cases of every key of a chart, and what every module guarantees."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tools.generate.terraform.settings import Setting, settings
 from tools.generate.values import Key, keys
 
 _RELEASE, _NOTES = "helm_release.this", "check.notes"
-# Among them is something wrong for every key whose type does not already leave right values only.
+# Wrong values for every type. Each key whose type does not exclude wrong values has one of them.
 _WRONG: dict[str, tuple[Any, ...]] = {
     "string": ("no such choice!", "", "x" * 5000),
     "number": (-1, 1.5, 1 << 40),
@@ -41,7 +41,7 @@ def settings_suite(component: str, schema: Schema) -> str:
 
 
 def _handed_over(component: str, schema: Schema, found: list[Key], variables: Mapping[str, str]) -> Iterator[str]:
-    """Every key once, in as few values documents as there can be without a contradiction."""
+    """Every key once, in as few values documents as possible without contradictions."""
     for number, document in enumerate(_documents(component, found), 1):
         given = f"yamldecode({_RELEASE}.values[0])"
         asserts = [
@@ -70,7 +70,7 @@ def _documents(component: str, left: list[Key]) -> Iterator[dict[str, Any]]:
 
 
 def _noted(schema: Schema, known: Mapping[str, Key], variables: Mapping[str, str]) -> Iterator[str]:
-    """Every note, each for a key of its own."""
+    """Every note, each with a key of its own."""
     for rule in rules.notes(schema):
         if (key := known.get(rule.key)) is None:
             continue
@@ -82,10 +82,10 @@ def _noted(schema: Schema, known: Mapping[str, Key], variables: Mapping[str, str
 
 
 def _refused(component: str, schema: Schema, chosen: list[Setting], variables: Mapping[str, str]) -> Iterator[str]:
-    """Something wrong in every key at once: each is refused for itself."""
+    """A wrong value in every key at once. Each is refused separately."""
     document = {}
     for each in chosen:
-        # Rules as one text are not read here.
+        # Rules in a single text are not read here.
         are_rules = each.schema.get("x-kubernetes") == "rules"
         wrong = [value for value in _WRONG[each.type] if not (are_rules and isinstance(value, str))]
         refused = [value for value in wrong if files.mistakes(component, Document({each.key: value}, {}))]
@@ -97,7 +97,7 @@ def _refused(component: str, schema: Schema, chosen: list[Setting], variables: M
 
 
 def _contradicted(schema: Schema, known: Mapping[str, Key], variables: Mapping[str, str]) -> Iterator[str]:
-    """Every pair of keys of which the schema says that they contradict each other."""
+    """Every pair of keys that contradict each other by the schema."""
     for rule in schema.get("allOf", ()):
         (first, _), (second, then) = rules.leaf(rule["if"]), rules.leaf(rule["then"])
         document = _with(_with({}, known[first]), known[second])
@@ -123,7 +123,7 @@ def _with(document: Mapping[str, Any], key: Key) -> dict[str, Any]:
 
 
 def _fires(rule: rules.Rule, document: Any) -> bool:
-    """Whether a note is said of a document."""
+    """Whether a document gets a note."""
     for part in rule.key.split("."):
         document = document.get(part) if isinstance(document, dict) else None
     return document is not None and ("NOTHING RUNS" not in rule.sentence or document in (0, False))
@@ -134,7 +134,7 @@ def _named(document: Mapping[str, Any], variables: Mapping[str, str]) -> dict[st
 
 
 def _run(name: str, given: Mapping[str, Any], asserts: Iterable[tuple[str, str]], failures: list[str]) -> str:
-    """A run block, as `terraform fmt` writes it."""
+    """A run block, formatted as by `terraform fmt`."""
     width = max(map(len, given))
     lines = [f'run "{name}" {{', "  command = plan", "", "  variables {"]
     lines += [f"    {variable:<{width}} = {_literal(value)}" for variable, value in given.items()]
@@ -148,7 +148,7 @@ def _run(name: str, given: Mapping[str, Any], asserts: Iterable[tuple[str, str]]
 
 
 def _literal(value: Any) -> str:
-    """A value as HCL has it, on one line."""
+    """A value in HCL, on one line."""
     if isinstance(value, dict):
         inner = ", ".join(f"{hcl.text(name)} = {_literal(each)}" for name, each in value.items())
         return f"{{ {inner} }}" if inner else "{}"
