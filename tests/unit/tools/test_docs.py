@@ -115,6 +115,6 @@ def test_what_does_not_hold_together(tmp_path: Path, body: str, problem: str) ->
 
 
 def test_a_style_that_fetches_and_a_site_without_pages(tmp_path: Path) -> None:
-    assert checking.problems(tmp_path) == [f"{tmp_path} holds no page"]
+    assert checking.problems(tmp_path) == [f"{tmp_path} has no page"]
     (tmp_path / "x.css").write_text("@font-face { src: url('https://example.com/f.woff2') }")
     assert site(tmp_path, a="") == ["x.css loads https://example.com/f.woff2"]

@@ -1,1 +1,1 @@
-"""The evictor's demo: a report on a cluster at 40 % use; then nodes really go, and no workload notices."""
+"""The evictor's demo: a report on a cluster at 40 % use, then real drains in which every workload keeps its floor."""

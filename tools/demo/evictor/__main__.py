@@ -18,7 +18,7 @@ from .scenario import LEAST_NODES, NODES
 from .story import Story
 
 MOST_NODES = 99
-"""Two digits, and what one processor plays."""
+"""Node names have two digits, and one processor can simulate this many nodes."""
 TOOLS = ("demo", "kwok", "karpenter")
 DESCRIPTION = "A cluster at 40 % use: the evictor says which nodes could go, empties them, and Karpenter deletes them."
 EXAMPLES = """\
@@ -33,7 +33,7 @@ exit codes: 0 what was promised is deleted and nobody noticed, 1 it is not or so
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Parse the command line, run, and turn every end into an exit code."""
+    """Parse the command line and run. Returns the exit code."""
     options = parser(EVICTOR.command, DESCRIPTION, EXAMPLES, NODES, "how many nodes")
     arguments = options.parse_args(argv)
     if not LEAST_NODES <= arguments.nodes <= MOST_NODES:
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(arguments: argparse.Namespace, stream: TextIO) -> int:
-    """Play; returns the exit code."""
+    """Run the demo. Returns the exit code."""
     ensure(TOOLS)
     with played(
         EVICTOR,
@@ -56,13 +56,13 @@ def run(arguments: argparse.Namespace, stream: TextIO) -> int:
 
 
 def next_step(outcome: Outcome, stream: TextIO) -> int:
-    """Say what to do now; returns the exit code."""
+    """Print the outcome and the next step. Returns the exit code."""
     hint = "what could go in a cluster of yours, with read rights only: moorage evictor --once"
     return advise(outcome, EVICTOR.command, hint, stream)
 
 
 def show_outcome(outcome: Outcome, output: str, stream: TextIO) -> None:
-    """Print the floors of all Deployments, and all of the outcome as JSON when that is wanted."""
+    """Print the floors of all Deployments, and the whole outcome as JSON if requested."""
     print_outcome(outcome, {**dataclasses.asdict(outcome), "share": round(outcome.share, 3)}, output, stream)
 
 

@@ -1,4 +1,4 @@
-"""Whom the evictor is to the demo's API server: an account with the rights that the chart grants to one that acts."""
+"""The evictor's account on the demo's API server, with the rights that the chart grants to an acting evictor."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .manifests import EVICTOR, NAMESPACE
 
 
 def evictor(cluster: ClusterHandle) -> Path:
-    """Make the account; returns a kubeconfig that is good for an hour."""
+    """Create the account. Returns a kubeconfig that is valid for an hour."""
     config = accounts.service_account(cluster, NAMESPACE, EVICTOR, cluster.directory / "accounts")
     who = accounts.user(NAMESPACE, EVICTOR)
     names = {"leaseName": EVICTOR, "rulesConfigMap": manifests.RULES, "pricesConfigMap": manifests.PRICES}

@@ -1,4 +1,4 @@
-"""What came of the promise, asked from the API server itself and from every revision that was seen: the verdict."""
+"""The verdict: compares the report with the API server's final state and with every revision on the way."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from .report import Report
 from .state import State
 
 LEAST_SHARE = 0.95
-"""Of the promised nodes so many must be deleted, as in the benchmark."""
+"""The smallest part of the promised nodes that must be deleted, as in the benchmark."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The checked end of the evictor's demo; only nodes whose Node object is gone count as deleted.
+    """The checked end of the evictor's demo. A node counts as deleted only if its Node object is gone.
 
     Attributes:
-        nodes: how many there were.
-        promised: how many the report promised.
+        nodes: number of nodes at the beginning.
+        promised: number of nodes that the report promised.
         kept_promise: how many of these are deleted.
-        deleted: how many are deleted, promised or not.
-        bought: how many came meanwhile.
-        cost_before: of all nodes an hour.
-        cost_promised: of what the report left of them.
-        cost_after: of the nodes that are there now.
-        evicted: how many pods left their nodes.
-        workloads: by name.
-        problems: what is not as promised, a sentence each; empty when all is well.
-        seconds: what the story took, without starting the control plane.
+        deleted: number of deleted nodes, promised or not.
+        bought: number of nodes that joined meanwhile.
+        cost_before: price of all nodes per hour.
+        cost_promised: price of the nodes that stay by the report.
+        cost_after: price of the nodes that exist now.
+        evicted: number of pods that left their nodes.
+        workloads: results by name.
+        problems: differences from the report, one sentence each; empty if there are none.
+        seconds: duration of the story without the start of the control plane.
     """
 
     nodes: int
@@ -54,12 +54,12 @@ class Outcome:
 
     @property
     def share(self) -> float:
-        """Which part of the promised nodes is deleted."""
+        """The part of the promised nodes that is deleted."""
         return self.kept_promise / self.promised if self.promised else 0.0
 
     @property
     def sentence(self) -> str:
-        """What was checked, when all is well."""
+        """The checked facts, if there are no problems."""
         saved = 100 * (self.cost_before - self.cost_after) / self.cost_before if self.cost_before else 0
         return (
             f"checked: {self.deleted} of {self.nodes} nodes are deleted, {self.kept_promise} of {self.promised} that "
@@ -70,14 +70,14 @@ class Outcome:
 
 
 async def verify(client: Client, state: State, report: Report, uids: Mapping[str, str], late: str) -> Outcome:
-    """Compare the cluster with the promise.
+    """Compare the cluster with the report.
 
     Args:
-        client: reads.
-        state: what was seen on the way.
-        report: the promise.
-        uids: of the nodes that there were at the time of the report, by name.
-        late: what has not come in time; empty if all has.
+        client: for reading.
+        state: the events of the story.
+        report: the report of ``moorage evictor --once``.
+        uids: uid by name of the nodes at the time of the report.
+        late: what did not happen in time; empty if all did.
 
     Raises:
         KubeError: the API server refused.
@@ -86,7 +86,7 @@ async def verify(client: Client, state: State, report: Report, uids: Mapping[str
 
 
 def judged(state: State, report: Report, uids: Mapping[str, str], nodes: Sequence[Node], late: str = "") -> Outcome:
-    """The verdict about the nodes that there are in the end."""
+    """The verdict about the nodes at the end."""
     there = {node.metadata.uid for node in nodes}
     gone = {name for name, uid in uids.items() if uid not in there}
     bought = [node for node in nodes if node.metadata.uid not in uids.values()]

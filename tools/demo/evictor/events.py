@@ -1,4 +1,4 @@
-"""What happens in the evictor's demo, as recorded."""
+"""The events of the evictor's demo, as recorded."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from tools.demo.common.workloads import BudgetSeen, PodSeen, Watched
 
 
 class NodeState(enum.Enum):
-    """How far a node is on its way out."""
+    """State of a node on the way to its deletion."""
 
     RUNNING = "running"
     CHOSEN = "chosen"
-    """It has the soft taint, and its turn is to come."""
+    """The node has the soft taint and waits for its drain."""
     DRAINING = "draining"
     """Cordoned; its pods are evicted."""
     EMPTY = "empty"
-    """Its pods are gone; Karpenter is to delete it."""
+    """Its pods are gone. Karpenter has to delete it."""
     DELETED = "deleted"
-    """There is no Node object any more: nothing else counts as saved."""
+    """The Node object no longer exists. Only such nodes count as saved."""
 
 
 class NodeSeen(Event, frozen=True):
-    """A node is in this state now; it has so much CPU (milli-cores) for pods, and costs so much an hour."""
+    """The current state of a node, its CPU for pods (milli-cores) and its price per hour."""
 
     node: str
     state: NodeState
@@ -33,7 +33,7 @@ class NodeSeen(Event, frozen=True):
 
 
 class Judged(Event, frozen=True):
-    """What the report says of a node: it could go, or what keeps it."""
+    """The report's result for a node: it could be emptied, or the reason why not."""
 
     node: str
     goes: bool

@@ -1,4 +1,4 @@
-"""What the evictor's demo creates, as plain manifests."""
+"""The objects that the evictor's demo creates, as plain manifests."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ GRACE_SECONDS = 2
 
 
 def job(name: str, cpu: int) -> Json:
-    """A Job whose only pod goes on for as long as the demo does; it holds its node."""
+    """A Job whose only pod runs as long as the demo. It holds its node."""
     template = pod_template(name, cpu, grace=GRACE_SECONDS)
     template["spec"]["restartPolicy"] = "Never"
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": {"template": template}}
 
 
 def node_claim(number: int) -> Json:
-    """An order for one node of the NodePool, as Karpenter makes them itself for pods that wait."""
+    """A NodeClaim for one node of the NodePool, as Karpenter creates for pending pods."""
     wanted = {"node.kubernetes.io/instance-type": INSTANCE_TYPE, "karpenter.sh/capacity-type": "on-demand"}
     return {
         "apiVersion": "karpenter.sh/v1",
@@ -41,7 +41,7 @@ def node_claim(number: int) -> Json:
 
 
 def disruption(consolidate_after: str) -> Json:
-    """When Karpenter deletes nodes of the pool: empty ones only, all at once; after so long, or Never."""
+    """When Karpenter deletes nodes of the pool: only empty ones, all at once, after this time, or Never."""
     return {
         "consolidationPolicy": "WhenEmpty",
         "consolidateAfter": consolidate_after,
@@ -50,13 +50,13 @@ def disruption(consolidate_after: str) -> Json:
 
 
 def config() -> Json:
-    """The evictor's own resource, without any rule: there it writes what it is about to do."""
+    """The EvictorConfig, without any rule. The evictor stores its evictions in its status."""
     kind = {"apiVersion": "autoscaling.cast.ai/v1alpha1", "kind": "EvictorConfig"}
     return {**kind, "metadata": {"name": CONFIG}, "spec": {}}
 
 
 def prices(types: Sequence[tuple[str, float]]) -> Json:
-    """What nodes cost, for the evictor: instance types and their prices an hour."""
+    """The price list for the evictor: instance types and their prices per hour."""
     listed = [{"instanceType": name, "pricePerHour": price} for name, price in types]
     data = {"prices.yaml": yaml.safe_dump({"prices": listed})}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": PRICES}, "data": data}

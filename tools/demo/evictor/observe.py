@@ -1,4 +1,4 @@
-"""Reads every revision of nodes, pods and budgets, and says what changed, as events."""
+"""Reads every revision of nodes, pods and budgets, and turns changes into events."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ _PHASES = {Phase.CHOSEN: NodeState.CHOSEN, Phase.DRAINING: NodeState.DRAINING, P
 
 
 def node_state(node: Node) -> NodeState:
-    """How far a node is on its way out."""
+    """The state of a node on the way to its deletion."""
     mark = names.read(node)
     return NodeState.RUNNING if mark is None else _PHASES.get(mark.phase, NodeState.RUNNING)
 
 
 class Observer:
-    """Caches of the demo's nodes, pods and budgets, and the events they cause.
+    """Caches of the demo's nodes, pods and budgets, and the events from their changes.
 
     Args:
         transport: connections to the API server.
-        stage: takes the events.
+        stage: receives the events.
     """
 
     def __init__(self, transport: Transport, stage: Stage[State]) -> None:
@@ -46,7 +46,7 @@ class Observer:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Follow the server while the context lasts."""
+        """Follow the API server while the context is open."""
         async with following(Followed(self.nodes, self._node), *self._pods.followed):
             yield
 

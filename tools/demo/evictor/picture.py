@@ -15,12 +15,12 @@ from .state import State
 
 
 def svg(recording: Path) -> str:
-    """Draw the moment of a recording that shows most."""
+    """Draw the moment of a recording that shows the most."""
     return moment(EVICTOR, recording, telling, "moorage-evictor-demo")
 
 
 def telling(events: Sequence[Event]) -> State:
-    """The state when a quarter of what was promised is deleted, and others are on their way: all can be seen in it."""
+    """The state when a quarter of the promised nodes is deleted and others are being drained: it shows all states."""
     state = State()
     for event in events:
         state.apply(event)

@@ -1,4 +1,4 @@
-"""The evictor's demo, as the parts that all demos share know it."""
+"""The evictor's demo as a `Demo`, for the parts that all demos share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sentences about how far the evictor has come: one when something happens first, and one for each quarter."""
+"""Sentences about the evictor's progress: one when something happens for the first time, and one for each quarter."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ QUARTERS = 4
 
 
 class Progress:
-    """What was told so far.
+    """The sentences so far.
 
     Args:
-        stage: has the state, and takes the sentences.
+        stage: has the state and receives the sentences.
     """
 
     def __init__(self, stage: Stage[State]) -> None:
@@ -23,7 +23,7 @@ class Progress:
         self._quarters = 0
 
     def tell(self) -> None:
-        """Tell what has happened since."""
+        """Add sentences for what has happened since the last call."""
         state = self._stage.state
         self._first(NodeState.DRAINING, "the first node is cordoned, its pods are evicted, one after the other")
         self._first(NodeState.EMPTY, "the first node is empty: its cordon is off, the scheduler avoids it")

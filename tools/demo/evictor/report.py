@@ -1,4 +1,4 @@
-"""The first half of the demo: what ``moorage evictor --once`` says, asked by an administrator as from a shell."""
+"""The first half of the demo: the output of ``moorage evictor --once``, run as an administrator."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from tools.demo.errors import DemoError
 from . import settings
 
 _REASONS = 5
-"""So many reasons are told: those that hold nodes before those of the choice, and each by how many nodes it keeps."""
+"""Number of reasons shown. Reasons that hold nodes come first, and then those that keep the most nodes."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What is promised.
+    """The content of the report.
 
     Attributes:
-        nodes: how many nodes there are.
-        going: the nodes that could go, all at the same time.
-        kept: why others may not go at all, by node.
-        total: what all nodes cost an hour.
-        freed: what those cost that could go.
-        moved: how many pods would move.
-        reasons: sentences about what keeps the others.
+        nodes: number of nodes.
+        going: the nodes that could be emptied together.
+        kept: the reason why a node may not be emptied, by node.
+        total: price of all nodes per hour.
+        freed: price per hour of the nodes that could be emptied.
+        moved: number of pods that would move.
+        reasons: sentences about why the other nodes stay.
     """
 
     nodes: int
@@ -43,7 +43,7 @@ class Report:
 
     @property
     def sentence(self) -> str:
-        """The same as one sentence."""
+        """The report as one sentence."""
         part = 100 * self.freed / self.total if self.total else 0
         return (
             f"moorage evictor --once: {len(self.going)} of {self.nodes} nodes could go, which saves {self.freed:.2f} "
@@ -55,11 +55,11 @@ def ask(kubeconfig: Path, environment: Mapping[str, str]) -> Report:
     """Run the command.
 
     Args:
-        kubeconfig: an administrator's.
+        kubeconfig: of an administrator.
         environment: the command's whole environment.
 
     Raises:
-        DemoError: it failed, or did not see everything.
+        DemoError: the command failed, or could not read everything.
     """
     command = ["evictor", "--once", "-o", "json", f"--kubeconfig={kubeconfig}", *settings.report_flags()]
     done = subprocess.run(

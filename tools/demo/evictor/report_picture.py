@@ -1,4 +1,4 @@
-"""README's picture of the evictor: a small cluster, looked at by the real code; the same each time it is drawn."""
+"""README's picture of the evictor: the report of the real code on a small cluster. It is the same each time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _OLD = "2025-12-31T12:00:00Z"
 _TYPES = {each.kind: each.type for each in KINDS}
 _NODES, _CORES, _MEMORY = 14, 8, 32
 _LARGE = 10
-"""Nodes from here on are twice as large."""
+"""Nodes from this index on are twice as large."""
 
 
 class Kind(NamedTuple):

@@ -1,4 +1,4 @@
-"""What the evictor's demo is about: seven Deployments on nodes that were bought for more than is left. Pure."""
+"""The workloads of the evictor's demo: seven Deployments on more nodes than they still need. No I/O."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import replace
 from tools.demo.common.apps import App
 
 NODES = 40
-"""So many nodes the replicas are meant for."""
+"""The number of nodes for which the replicas are chosen."""
 LEAST_NODES = 8
-"""On fewer the replicas would not be spread, and nothing could go."""
+"""On fewer nodes the replicas would not be spread, and no node could be emptied."""
 INSTANCE_TYPE = "c-4x-amd64-linux"
 PRICE_LABEL = "eks-node-viewer/instance-price"
-"""What Karpenter's provider says a node costs in an hour."""
+"""Price of a node per hour, from Karpenter's provider."""
 KEPT = "autoscaling.cast.ai/removal-disabled"
 
 APPS = (
@@ -27,7 +27,7 @@ APPS = (
 
 
 def scaled(nodes: int) -> tuple[App, ...]:
-    """The Deployments of a cluster of so many nodes: about as full as that of 40."""
+    """The Deployments for a cluster of this many nodes, with about the use of 40 nodes."""
 
     def part(count: int, least: int) -> int:
         return max(least, round(count * nodes / NODES))

@@ -1,4 +1,4 @@
-"""How the demo sets the evictor: as its chart does, but for what a short run needs; both the report and the program."""
+"""The evictor's settings in the demo, for the report and the program: the chart's, with shorter times."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ _OURS: dict[str, tuple[str, str]] = {
     "node-grace-period-minutes": ("nodeGracePeriodMinutes", "0"),
     "quiet-period": ("quietPeriod", "0s"),
 }
-"""Flags that a look has as well: their names as values of the chart, and what they are."""
+"""Flags that a report also has: values by their names in the chart."""
 _ACTING: dict[str, tuple[str, str]] = {
     "dry-run": ("dryRun", "false"),
     "cycle-interval": ("cycleInterval", "5s"),
 }
 CONSOLIDATE_AFTER = "2s"
-"""Of the NodePool, while the evictor runs."""
+"""The NodePool's setting while the evictor runs."""
 
 
 def report_flags() -> list[str]:
@@ -25,13 +25,13 @@ def report_flags() -> list[str]:
 
 
 def service_flags() -> list[str]:
-    """Flags of ``moorage evictor`` in the cluster; there is one replica, which needs no leader."""
+    """Flags of ``moorage evictor`` in the cluster. There is one replica, so it needs no leader election."""
     acting = [f"--{flag}={value}" for flag, (_, value) in _ACTING.items()]
     others = ["--leader-election=false", "--pod-name=castai-evictor-demo", "--health-address=127.0.0.1:0"]
     return [*report_flags(), *acting, *others, "--log-format=json"]
 
 
 def told() -> str:
-    """What is not as the chart has it, for people."""
+    """The settings that differ from the chart, as a sentence."""
     values = ", ".join(f"{name} {value}" for name, value in (_OURS | _ACTING).values())
     return f"{values}; NodePool consolidateAfter {CONSOLIDATE_AFTER}, budgets 100 %"

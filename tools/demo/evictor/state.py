@@ -1,4 +1,4 @@
-"""Events added up to what a person wants to see, and to what is checked in the end; pure."""
+"""Adds up events to the state that is shown and checked. No I/O."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .events import Judged, NodeSeen, NodeState
 
 @dataclass
 class NodeView:
-    """One node: its CPU for pods (milli-cores), its price an hour, and what the report says of it."""
+    """A node: its CPU for pods (milli-cores), its price per hour, and its result in the report."""
 
     name: str
     cpu: int = 0
@@ -22,22 +22,22 @@ class NodeView:
     goes: bool = False
     why: str = ""
     bought: bool = False
-    """Whether it came after the report."""
+    """Whether it joined after the report."""
 
 
 @dataclass
 class State(Workloads):
-    """The demo after some events.
+    """The demo's state after some events.
 
     Attributes:
-        nodes: by name, in the order in which they were seen first; those that are deleted stay.
+        nodes: by name, in the order of their first event. Deleted nodes stay.
     """
 
     nodes: dict[str, NodeView] = field(default_factory=dict)
     _reported: bool = False
 
     def apply(self, event: Event) -> None:
-        """Take one event in."""
+        """Apply an event."""
         super().apply(event)
         match event:
             case NodeSeen():
@@ -52,49 +52,49 @@ class State(Workloads):
             node = self.nodes[event.node] = NodeView(event.node, bought=self._reported)
         node.state, node.cpu, node.price = event.state, event.cpu, event.price
 
-    # --- what it comes to ---
+    # --- results ---
 
     def in_state(self, *states: NodeState) -> list[NodeView]:
-        """The nodes that are in one of these states."""
+        """The nodes in one of these states."""
         return [node for node in self.nodes.values() if node.state in states]
 
     @property
     def standing(self) -> list[NodeView]:
-        """The nodes that there are."""
+        """The nodes that exist."""
         return [node for node in self.nodes.values() if node.state is not NodeState.DELETED]
 
     @property
     def promised(self) -> list[NodeView]:
-        """The nodes that could go by the report."""
+        """The nodes that could be emptied by the report."""
         return [node for node in self.nodes.values() if node.goes]
 
     @property
     def deleted(self) -> list[NodeView]:
-        """The nodes of the report that are gone."""
+        """The deleted nodes of the report."""
         return [node for node in self.in_state(NodeState.DELETED) if not node.bought]
 
     @property
     def bought(self) -> list[NodeView]:
-        """The nodes that came after the report."""
+        """The nodes that joined after the report."""
         return [node for node in self.nodes.values() if node.bought]
 
     @property
     def cost(self) -> float:
-        """What the nodes that there are cost an hour."""
+        """Price per hour of the nodes that exist."""
         return sum(node.price for node in self.standing)
 
     @property
     def cost_before(self) -> float:
-        """What all nodes of the report cost an hour."""
+        """Price per hour of all nodes of the report."""
         return sum(node.price for node in self.nodes.values() if not node.bought)
 
     @property
     def use(self) -> float:
-        """Which part of the CPU of the nodes that there are is requested by pods."""
+        """The part of the existing nodes' CPU that pods request."""
         names = {node.name for node in self.standing}
         requested = sum(pod.cpu for pod in self.pods.values() if pod.node in names)
         return requested / max(1, sum(node.cpu for node in self.standing))
 
     def cpu(self) -> dict[str, Counter[PodState]]:
-        """Milli-cores requested on each node, by the state of the pods."""
+        """Requested milli-cores on each node, by the state of the pods."""
         return self.cpu_on(self.nodes)

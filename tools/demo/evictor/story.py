@@ -1,4 +1,4 @@
-"""The evictor's story: a cluster that is too large, what could go, and then it goes."""
+"""The evictor's story: a cluster with too many nodes, the report, and the drains."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ from .state import State
 STEP_SECONDS = 240.0
 ACT_SECONDS = 300.0
 READING_SECONDS = 3.0
-"""The report stays alone on the screen for so long."""
+"""Seconds for which only the report is on the screen."""
 _PERIOD = 0.2
 _UNDER_WAY = (NodeState.CHOSEN, NodeState.DRAINING, NodeState.EMPTY)
 Json = dict[str, Any]
 
 
 class Story:
-    """Plays once.
+    """Runs the story once.
 
     Args:
-        cluster: a control plane without anything on it.
-        stage: takes what happens.
-        nodes: how many nodes.
+        cluster: a control plane without objects.
+        stage: receives the events.
+        nodes: number of nodes.
     """
 
     def __init__(self, cluster: LocalCluster, stage: Stage[State], nodes: int) -> None:
@@ -55,11 +55,11 @@ class Story:
         self._programs = Processes(cluster.logs, kept_environment())
 
     async def tell(self) -> Outcome:
-        """Play to the end and check it.
+        """Run the story to its end, and check it.
 
         Raises:
-            DemoError: a step did not end within its time, or the evictor has ended.
-            KubeError: the API server refused something.
+            DemoError: a step did not end in time, or the evictor exited.
+            KubeError: the API server refused a request.
         """
         began = self._stage.elapsed
         async with Transport(credentials.load(self._cluster.kubeconfig)) as transport:
@@ -117,7 +117,7 @@ class Story:
         await asyncio.to_thread(world.set_pool, self._cluster, settings.CONSOLIDATE_AFTER)
 
     async def _reported(self) -> Report:
-        """Ask what could go, and tell it."""
+        """Run the report, and show it."""
         self._stage.say(f"set for a short run: {settings.told()}")
         found = await asyncio.to_thread(report.ask, self._cluster.kubeconfig, kept_environment())
         for name in sorted(self._stage.state.nodes):
@@ -130,7 +130,7 @@ class Story:
         return found
 
     async def _acted(self) -> str:
-        """Let the evictor act until nothing more goes; returns what did not come in time, empty if all did."""
+        """Let the evictor act until no node is left to empty. Returns what did not happen in time, or an empty text."""
         config = await asyncio.to_thread(account.evictor, self._cluster)
         flags = [f"--kubeconfig={config}", *settings.service_flags()]
         await asyncio.to_thread(self._programs.start, "evictor", flags)
@@ -146,7 +146,7 @@ class Story:
         return ""
 
     async def _is_over(self) -> bool:
-        """Whether nothing is under way, and the evictor says that nothing more is to come."""
+        """Whether no drain is under way, and the evictor reports that none will follow."""
         state = self._stage.state
         if state.in_state(*_UNDER_WAY) or state.pods_in(PodState.READY) != len(state.pods):
             return False
@@ -158,16 +158,16 @@ class Story:
 
 
 def at_rest(status: Json) -> bool:
-    """Whether the evictor's status says that it has looked, and that nothing is to go."""
+    """Whether the evictor's status says that its last cycle chose no node."""
     acting = {each["type"]: each.get("reason") for each in status.get("conditions", ())}.get("Acting")
     return acting == "Idle" and status.get("lastCycle", {}).get("going") == 0
 
 
 async def _until(holds: Callable[[], bool], what: str, seconds: float) -> None:
-    """Wait for what is no event.
+    """Wait for a condition that no event reports.
 
     Raises:
-        DemoError: it did not come to hold in time.
+        DemoError: it did not become true in time.
     """
     end = time.monotonic() + seconds
     while not await asyncio.to_thread(holds):

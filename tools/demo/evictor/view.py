@@ -1,4 +1,4 @@
-"""The evictor's state as a picture for a terminal of 80 columns and 24 lines: a pure function of recorded events."""
+"""Draws the evictor's state for a terminal of 80 columns and 24 lines: a pure function of recorded events."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .events import NodeState
 from .state import NodeView, State
 
 COLUMNS = 4
-"""Nodes side by side."""
+"""Number of nodes side by side."""
 
 ICONS = {
     NodeState.RUNNING: (" ", ""),
@@ -34,7 +34,7 @@ ICONS = {
     NodeState.DELETED: ("✘", "bright_black"),
 }
 _KEPT = ("■", "magenta")
-"""What the report says may not go."""
+"""How a node looks that the report keeps."""
 
 
 def render(state: State, heading: str, now: float) -> RenderableType:
@@ -42,7 +42,7 @@ def render(state: State, heading: str, now: float) -> RenderableType:
 
     Args:
         state: the events so far.
-        heading: what stands at the top.
+        heading: the first line.
         now: seconds since the start.
     """
     parts: list[RenderableType] = [Text.assemble((heading, "bold"), f"   {max(now, state.at):5.1f} s", *_cost(state))]
@@ -57,7 +57,7 @@ def render(state: State, heading: str, now: float) -> RenderableType:
 
 
 def _counts(state: State) -> Iterator[tuple[str, str]]:
-    """How many nodes are how far, and how full those are that there are."""
+    """Number of nodes in each state, and the use of the existing nodes."""
     yield "nodes ", "bold"
     yield f"{len(state.standing)}  ", "green"
     styles = {NodeState.CHOSEN: "yellow", NodeState.DRAINING: "yellow", NodeState.EMPTY: "cyan"}
@@ -71,7 +71,7 @@ def _counts(state: State) -> Iterator[tuple[str, str]]:
 
 
 def _cost(state: State) -> Iterator[tuple[str, str]]:
-    """What the nodes cost that there are, and what those are worth that are gone."""
+    """The price of the existing nodes and of the deleted ones."""
     before, now = state.cost_before, state.cost
     if before:
         yield "   cost ", "bold"
@@ -81,7 +81,7 @@ def _cost(state: State) -> Iterator[tuple[str, str]]:
 
 
 def _nodes(state: State) -> Table:
-    """All nodes, from top to bottom, several side by side; their numbers are their places by name."""
+    """All nodes from top to bottom, several side by side, numbered by name."""
     named = [state.nodes[name] for name in sorted(state.nodes)]
     used = state.cpu()
     return columns([_node(number, node, used[node.name]) for number, node in enumerate(named, 1)], COLUMNS)

@@ -1,4 +1,4 @@
-"""Makes the cluster of the evictor's demo: nodes that Karpenter buys, and Deployments that need two fifths of them."""
+"""Creates the cluster of the evictor's demo: nodes that Karpenter buys, and Deployments that need 40 % of them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ JOB, _JOB_CPU = "report", 500
 
 
 def start(cluster: LocalCluster) -> None:
-    """Start kwok and Karpenter, with a NodePool that keeps its nodes for now."""
+    """Start kwok and Karpenter, with a NodePool that keeps its nodes at first."""
     cluster.start_kwok(PACE)
     cluster.start_karpenter()
     set_pool(cluster, "Never")
@@ -42,12 +42,12 @@ def start(cluster: LocalCluster) -> None:
 
 
 def set_pool(cluster: LocalCluster, consolidate_after: str) -> None:
-    """Say after how long Karpenter deletes empty nodes."""
+    """Set the time after which Karpenter deletes empty nodes."""
     karpenter.create_pool(cluster.api, manifests.POOL, manifests.disruption(consolidate_after), [INSTANCE_TYPE])
 
 
 async def order(client: Client, nodes: int) -> None:
-    """Have Karpenter buy so many nodes."""
+    """Have Karpenter buy this many nodes."""
     await _create(client, *((karpenter.NODE_CLAIMS, manifests.node_claim(number + 1)) for number in range(nodes)))
 
 
@@ -59,18 +59,18 @@ async def populate(client: Client, apps: Sequence[App]) -> None:
 
 
 async def _create(client: Client, *wanted: tuple[str, Mapping[str, Any]]) -> None:
-    """Create objects, each below a path, all at the same time."""
+    """Create objects at their paths, all at the same time."""
     requests = (client.transport.request("POST", path, body=json.dumps(body).encode()) for path, body in wanted)
     await asyncio.gather(*requests)
 
 
 def prepare(cluster: LocalCluster, prices: Mapping[str, float], kept: str) -> None:
-    """Create what the evictor reads and writes, and forbid to remove one node.
+    """Create the objects that the evictor reads and writes, and protect one node from removal.
 
     Args:
-        cluster: where.
-        prices: an hour, by instance type.
-        kept: the node that somebody wants to keep.
+        cluster: the control plane.
+        prices: per hour, by instance type.
+        kept: the node with the annotation that forbids its removal.
     """
     definition: dict[str, Any] = yaml.safe_load(CRD.read_text())
     cluster.api.request("POST", _DEFINITIONS, definition)
@@ -80,16 +80,16 @@ def prepare(cluster: LocalCluster, prices: Mapping[str, float], kept: str) -> No
 
 
 def configure(cluster: LocalCluster) -> None:
-    """Create the evictor's resource, once its definition is served."""
+    """Create the EvictorConfig, once its definition is served."""
     cluster.api.request("POST", CONFIGS, manifests.config())
 
 
 def is_served(cluster: LocalCluster) -> bool:
-    """Whether the evictor's resource can be created."""
+    """Whether the EvictorConfig can be created."""
     return cluster.api.answers_ok(CONFIGS)
 
 
 def status(cluster: LocalCluster) -> dict[str, Any]:
-    """What the evictor says of itself in its resource."""
+    """The status of the EvictorConfig."""
     found: dict[str, Any] = cluster.api.get(f"{CONFIGS}/{manifests.CONFIG}").get("status") or {}
     return found

@@ -1,1 +1,1 @@
-"""The rebalancing's demo: twelve nodes are replaced by five, a leader is killed on the way, and no workload notices."""
+"""The rebalancing demo: five nodes replace twelve, a leader is killed meanwhile, and every workload keeps its floor."""

@@ -33,7 +33,7 @@ exit codes: 0 the plan is carried out and nobody noticed, 1 it is not or somethi
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Parse the command line, run, and turn every end into an exit code."""
+    """Parse the command line and run. Returns the exit code."""
     options = parser(REBALANCE.command, DESCRIPTION, EXAMPLES, NODES, "how many nodes are replaced")
     arguments = options.parse_args(argv)
     if not LEAST_NODES <= arguments.nodes <= MOST_NODES:
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(arguments: argparse.Namespace, stream: TextIO) -> int:
-    """Play; returns the exit code."""
+    """Run the demo. Returns the exit code."""
     ensure(["demo"])
     with played(
         REBALANCE,
@@ -56,13 +56,13 @@ def run(arguments: argparse.Namespace, stream: TextIO) -> int:
 
 
 def next_step(outcome: Outcome, stream: TextIO) -> int:
-    """Say what to do now; returns the exit code."""
+    """Print the outcome and the next step. Returns the exit code."""
     hint = "a plan of your own: docs/guides/rebalancing.md; how it stands with one: moorage pins"
     return advise(outcome, REBALANCE.command, hint, stream)
 
 
 def show_outcome(outcome: Outcome, output: str, stream: TextIO) -> None:
-    """Print the floors of all Deployments, and all of the outcome as JSON when that is wanted."""
+    """Print the floors of all Deployments, and the whole outcome as JSON if requested."""
     print_outcome(outcome, {**dataclasses.asdict(outcome), "left": outcome.left}, output, stream)
 
 

@@ -1,4 +1,4 @@
-"""Who planner and pinner are to the demo's API server: accounts with the rights that their charts grant."""
+"""Accounts of planner and pinner on the demo's API server, with the rights that their charts grant."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _PARTS = ("clusterRules", "rebalancingRules")
 
 
 def pinner(cluster: ClusterHandle) -> Path:
-    """Make the pinner's account, and the demo's namespace for it; returns a kubeconfig that is good for an hour."""
+    """Create the pinner's namespace and account. Returns a kubeconfig that is valid for an hour."""
     return account.pinner(cluster, webhook=WEBHOOK)
 
 
 def planner(cluster: ClusterHandle) -> Path:
-    """Make the account of a planner that rebalances; returns a kubeconfig that is good for an hour."""
+    """Create the account of a planner that rebalances. Returns a kubeconfig that is valid for an hour."""
     config = accounts.service_account(cluster, manifests.NAMESPACE, PLANNER, cluster.directory / "accounts")
     who = accounts.user(manifests.NAMESPACE, PLANNER)
     accounts.grant(cluster, who, PLANNER, [rule for part in _PARTS for rule in rules(PLANNER, part)])

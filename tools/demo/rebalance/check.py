@@ -1,4 +1,4 @@
-"""What came of the plan, asked from the API server itself and from every revision that was seen: the verdict."""
+"""The verdict: compares the plan with the API server's final state and with every revision on the way."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _BY = {
 
 @dataclass(frozen=True)
 class Planner:
-    """How ``moorage planner --once`` has ended.
+    """The end of ``moorage planner --once``.
 
     Attributes:
         code: its exit code.
-        trouble: what it says did not come to be.
-        late: what had not come in time afterwards; empty if all had.
+        trouble: the failures that it reports.
+        late: what did not happen in time after it; empty if all did.
     """
 
     code: int
@@ -47,7 +47,7 @@ class Planner:
 
     @classmethod
     def read(cls, code: int, log: str) -> Planner:
-        """From its exit code and what it has written."""
+        """From its exit code and its output."""
         for line in reversed(log.splitlines()):
             with suppress(ValueError):
                 found = json.loads(line)
@@ -57,7 +57,7 @@ class Planner:
 
     @property
     def problems(self) -> Iterator[str]:
-        """What is not as it should be."""
+        """The problems, one sentence each."""
         if self.code or self.trouble:
             yield f"moorage planner ended with {self.code}: {'; '.join(self.trouble) or 'no reason is given'}"
         if self.late:
@@ -66,25 +66,25 @@ class Planner:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The checked end of the rebalancing's demo.
+    """The checked end of the rebalancing demo.
 
     Attributes:
-        old_nodes: how many were to be emptied.
-        empty: how many of them are.
-        new_nodes: how many were to come.
+        old_nodes: number of nodes to be emptied.
+        empty: how many of them are empty.
+        new_nodes: number of nodes in the plan.
         filled: how many of them are Ready, open, and have pods.
-        slots: how many pods were expected.
-        by: how many of the slots are filled, by whom.
-        unasked: how many pods were created while no webhook was asked; so many slots may be left.
-        devices: how many pods wanted a device.
-        nominated: how many of them run on the node that the pinner has nominated.
-        evicted: how many pods left their nodes.
-        workloads: by name.
-        takeover: seconds from the leader's end until another replica held the Lease.
-        silence: seconds until the API server was told to ask that one.
-        placement: node by pod, as the API server has it.
-        problems: what is not as planned, a sentence each; empty when all is well.
-        seconds: what the story took, without starting the control plane.
+        slots: number of expected pods.
+        by: number of filled slots, by what filled them.
+        unasked: number of pods that were created while no webhook was registered. As many slots may be left.
+        devices: number of pods that request a device.
+        nominated: how many of them run on the node to which the pinner nominated them.
+        evicted: number of pods that left their nodes.
+        workloads: results by name.
+        takeover: seconds from the kill of the leader until another replica holds the Lease.
+        silence: seconds until the webhook of that replica is registered.
+        placement: node by pod, from the API server.
+        problems: differences from the plan, one sentence each; empty if there are none.
+        seconds: duration of the story without the start of the control plane.
     """
 
     old_nodes: int
@@ -106,12 +106,12 @@ class Outcome:
 
     @property
     def left(self) -> int:
-        """How many slots nobody has filled."""
+        """The number of slots that are not filled."""
         return self.slots - sum(self.by.values())
 
     @property
     def sentences(self) -> Sequence[str]:
-        """What was checked, when all is well."""
+        """The checked facts, if there are no problems."""
         by = ", ".join(f"{count} {_BY[name]}" for name, count in self.by.items() if count)
         left = f", {self.left} not: {self.unasked} pods came while no replica was asked" if self.left else ""
         return (
@@ -131,11 +131,11 @@ async def verify(
     """Compare the cluster with the plan.
 
     Args:
-        client: reads.
-        state: what was seen on the way.
+        client: for reading.
+        state: the events of the story.
         scenario: the plan.
-        placeholders: uid of each placeholder Node, by name.
-        planner: how it has ended.
+        placeholders: uid by name of each placeholder Node.
+        planner: the end of the planner.
 
     Raises:
         KubeError: the API server refused.
@@ -152,7 +152,7 @@ def judged(
     placeholders: Mapping[str, str],
     planner: Planner,
 ) -> Outcome:
-    """The verdict about the pods and nodes that there are in the end; see ``verify``."""
+    """The verdict about the pods and nodes at the end; see ``verify``."""
     by_name = {node.metadata.name: node for node in nodes}
     used = {pod.spec.node_name for pod in pods}
     old = {name: _old_problem(by_name.get(name), name, used) for name in scenario.old}
@@ -200,7 +200,7 @@ def _app(pod: Pod) -> str:
 
 
 def _old_problem(node: Node | None, name: str, used: set[str]) -> str:
-    """What is not as it should be with a node that was to be emptied; empty when all is."""
+    """The problem of a node that was to be emptied, or an empty text."""
     if node is None:
         return f"node {name} does not exist: nobody was to delete it"
     if name in used:
@@ -213,7 +213,7 @@ def _old_problem(node: Node | None, name: str, used: set[str]) -> str:
 
 
 def _new_problem(node: Node | None, name: str, placeholders: Mapping[str, str], used: set[str]) -> str:
-    """The same of a node of the plan."""
+    """The problem of a node of the plan, or an empty text."""
     problem = open_problem(node, name, placeholders)
     return problem or ("" if name in used else f"node {name} has no pods")
 
@@ -235,7 +235,7 @@ def _pod_problems(pods: Sequence[Pod], state: State, scenario: Scenario) -> Iter
 
 
 def _slot_problems(taken: int, pods: Sequence[Pod], state: State, scenario: Scenario) -> Iterator[str]:
-    """Each slot is filled, by whomever, unless a pod came while nobody could steer it; none by two pods of ours."""
+    """Each slot is filled by at most one pod. It may be free if a pod came while no webhook was registered."""
     left, unasked = scenario.slots - taken, len(state.unasked)
     if left > unasked:
         yield f"{left} of {scenario.slots} slots are left, and only {unasked} pods came while nobody was asked"
@@ -247,7 +247,7 @@ def _slot_problems(taken: int, pods: Sequence[Pod], state: State, scenario: Scen
 
 
 def _meant_for(pod: Pod) -> str:
-    """The node that the pinner has given a pod, or has had the scheduler prefer for it; empty if there is none."""
+    """The node that the pinner has bound the pod to, or made the scheduler prefer. Empty if there is none."""
     if PIN_ANNOTATION in pod.metadata.annotations:
         return pod.spec.node_name
     affinity = pod.spec.affinity.node_affinity if pod.spec.affinity is not None else None
@@ -256,7 +256,7 @@ def _meant_for(pod: Pod) -> str:
 
 
 def _device_problems(pods: Sequence[Pod], state: State, scenario: Scenario) -> Iterator[str]:
-    """Each pod that wants a device is where it was nominated to, and no node has more of them than devices."""
+    """Each pod that requests a device is on its nominated node, and no node has more of them than devices."""
     for pod in pods:
         wanted, node = state.nominated.get(pod.metadata.name, ""), pod.spec.node_name
         if wanted != node or not node:

@@ -1,4 +1,4 @@
-"""What happens in the rebalancing's demo, as recorded."""
+"""The events of the rebalancing demo, as recorded."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Coming = pinner.NodeState
 
 
 class OldSeen(Event, frozen=True):
-    """A node that is to be emptied is in this state now; it has so much CPU (milli-cores) for pods."""
+    """The current state of a node to be emptied, and its CPU for pods (milli-cores)."""
 
     node: str
     state: Going
@@ -23,7 +23,7 @@ class OldSeen(Event, frozen=True):
 
 
 class Planned(Event, frozen=True):
-    """The plan promises a node of so much CPU (milli-cores) and so many devices, with so many slots."""
+    """The plan promises a node with this CPU (milli-cores), these devices and these slots."""
 
     node: str
     cpu: int
@@ -32,14 +32,14 @@ class Planned(Event, frozen=True):
 
 
 class NewSeen(Event, frozen=True):
-    """A node of the plan is in this state now."""
+    """The current state of a node of the plan."""
 
     node: str
     state: Coming
 
 
 class SlotsSeen(Event, frozen=True):
-    """So many slots of a node are filled: pinned or steered by the webhook, bound, or by the scheduler alone."""
+    """The number of filled slots of a node: pinned or steered by the webhook, bound, or by the scheduler alone."""
 
     node: str
     webhook: int = 0
@@ -49,32 +49,32 @@ class SlotsSeen(Event, frozen=True):
 
 
 class Nominated(Event, frozen=True):
-    """A reservation says that the pinner has nominated a pod to its node."""
+    """A reservation records that the pinner has nominated a pod to its node."""
 
     pod: str
     node: str
 
 
 class Failed(Event, frozen=True):
-    """A pod is Failed, and nobody has deleted it."""
+    """A pod is Failed, and still exists."""
 
     pod: str
 
 
 class LeaderSeen(Event, frozen=True):
-    """This replica of the pinner holds the Lease now; empty: none does."""
+    """The replica of the pinner that holds the Lease. Empty: none."""
 
     replica: str
 
 
 class WebhookSeen(Event, frozen=True):
-    """The API server is told to ask this replica about pods that are created; empty: it is to ask nobody."""
+    """The replica whose webhook is registered with the API server. Empty: none."""
 
     replica: str
 
 
 class Killed(Event, frozen=True):
-    """This replica was ended by SIGKILL."""
+    """This replica was killed by SIGKILL."""
 
     replica: str
 

@@ -1,4 +1,4 @@
-"""Reads every revision of what the demo is about, and says what changed, as events."""
+"""Reads every revision of the demo's objects, and turns changes into events."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from .state import State
 
 
 class Observer:
-    """Caches of all that, and the events they cause; only changes are events.
+    """The caches, and the events from their changes.
 
     Args:
         transport: connections to the API server.
-        stage: takes the events.
-        scenario: which nodes go and come.
+        stage: receives the events.
+        scenario: the old and the new nodes.
         replicas: names of the pinner's replicas, by the URL of their webhook.
     """
 
@@ -59,7 +59,7 @@ class Observer:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Follow the server while the context lasts."""
+        """Follow the API server while the context is open."""
         async with following(
             Followed(self.nodes, self._node),
             *self._pods.followed,
@@ -75,7 +75,7 @@ class Observer:
         if (node := self.nodes.get(name)) is not None:
             self._new(name, coming(node, switched_on=True))
 
-    # --- what is told of each ---
+    # --- the events of each kind ---
 
     def _node(self, change: Change[Node]) -> None:
         node, name = change.object, change.object.metadata.name
@@ -123,14 +123,14 @@ class Observer:
         self._tell("webhook", replica, lambda at: WebhookSeen(at=at, replica=replica))
 
     def _tell(self, key: object, what: object, event: Callable[[float], Event]) -> None:
-        """Only changes are events."""
+        """Emit an event only if it differs from the last one."""
         if self._said.get(key) != what:
             self._said[key] = what
             self._stage.take(event(self._stage.elapsed))
 
 
 def expected(target: Target, scenario: Scenario) -> Spec:
-    """What a reservation says of the pods that are expected on a node of the plan."""
+    """The events from a reservation: pods that are expected on a node of the plan."""
     cpu = {app.name: app.cpu for app in scenario.apps}
     return Spec(
         slots=tuple(
@@ -141,10 +141,10 @@ def expected(target: Target, scenario: Scenario) -> Spec:
 
 
 class Filled(NamedTuple):
-    """How many slots of a node are filled, by whom.
+    """The number of filled slots of a node, by what filled them.
 
-    A pod that the webhook has steered was placed by the scheduler, as the webhook wanted it; ``moorage pins`` counts it
-    as the scheduler's.
+    The scheduler placed a steered pod, because the webhook made it prefer the node. ``moorage pins`` counts it as the
+    scheduler's.
     """
 
     webhook: int
@@ -154,7 +154,7 @@ class Filled(NamedTuple):
 
 
 def filled(spec: Spec, pods: Iterable[Pod]) -> Filled:
-    """Who has filled the slots of a node, with these pods on it."""
+    """What filled the slots of a node that has these pods."""
     by = Counter(_by(pod.metadata) for _, there in rules.slots_filled(spec.slots, pods) for pod in there)
     return Filled(*(by[name] for name in Filled._fields))
 

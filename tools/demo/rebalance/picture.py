@@ -1,4 +1,4 @@
-"""The guide's picture of the rebalancing's demo."""
+"""The guide's picture of the rebalancing demo."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from .state import State
 
 
 def svg(recording: Path) -> str:
-    """Draw the moment of a recording that shows most."""
+    """Draw the moment of a recording that shows the most."""
     return moment(REBALANCE, recording, telling, "moorage-rebalance-demo")
 
 
 def telling(events: Sequence[Event]) -> State:
-    """The state once another leader is there and pods are on their way again: all can be seen in it."""
+    """The state when another replica leads and pods move again: it shows all states."""
     state = State()
     for event in events:
         state.apply(event)

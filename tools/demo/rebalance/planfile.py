@@ -16,7 +16,7 @@ _MACHINE = {"allocatable": {"cpu": f"{CAPACITY}m", "memory": MEMORY, "pods": "11
 
 
 def document(scenario: Scenario) -> dict[str, Any]:
-    """The plan: which nodes go, which come, and what is expected on each of these."""
+    """The plan: the nodes to be emptied, the new nodes, and the pods that are expected on each new node."""
     return {
         "plan": PLAN,
         "kind": "rebalance",
@@ -29,7 +29,7 @@ def document(scenario: Scenario) -> dict[str, Any]:
 
 
 def _node(target: Target, scenario: Scenario) -> dict[str, Any]:
-    """One node: room for pods that do not exist yet, and the pods that wait for its devices."""
+    """A node: room for pods that do not exist yet, and the pending pods that request its devices."""
     cpu = {app.name: app.cpu for app in scenario.apps}
     node: dict[str, Any] = {
         "name": target.name,

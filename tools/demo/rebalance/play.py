@@ -1,4 +1,4 @@
-"""The rebalancing's demo, as the parts that all demos share know it."""
+"""The rebalancing demo as a `Demo`, for the parts that all demos share."""
 
 from __future__ import annotations
 

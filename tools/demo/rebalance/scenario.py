@@ -1,7 +1,8 @@
-"""What the rebalancing's demo is about: nodes that are half empty, and the fewer ones that are to replace them. Pure.
+"""The rebalancing demo's workloads: half-empty nodes, and fewer nodes that replace them. No I/O.
 
-What is expected where is packed as evenly as can be. Pods that want devices wait from the beginning: no old node has
-any, and the plan names them for those of the new nodes that bring some.
+The expected pods are packed as evenly as possible. Pods that request devices are pending from the beginning: no old
+node
+has any device, and the plan names these pods for the new nodes that do.
 """
 
 from __future__ import annotations
@@ -14,16 +15,16 @@ from tools.demo.common.apps import App
 from tools.demo.scenario import CAPACITY, ZONES
 
 NODES = 12
-"""So many nodes the replicas are meant for."""
+"""The number of nodes for which the replicas are chosen."""
 LEAST_NODES = 4
-"""On fewer there would be no middle in which a leader could be killed."""
+"""With fewer nodes the drains have no middle in which a leader can be killed."""
 MOST_NODES = 16
-"""Each is a process of 85 MB, and so are those that replace them."""
+"""Each node is a process of 85 MB, and so are the nodes that replace them."""
 DEVICE = "nvidia.com/gpu"
 WITH_DEVICES = 2
-"""So many of the new nodes bring devices."""
+"""The number of new nodes with devices."""
 FILL = 900
-"""Milli-cores of a new node that are promised, on average; what the scheduler places in between must fit, too."""
+"""Promised milli-cores of a new node, on average. Pods that the scheduler places meanwhile must fit, too."""
 APPS = (
     App("web", 12, 100),
     App("api", 9, 150, budget=2),
@@ -32,12 +33,12 @@ APPS = (
     App("mail", 2, 100),
 )
 TRAINER = App("trainer", 4, 100)
-"""Each of its pods wants a device, which no old node has."""
+"""Each of its pods requests a device, which no old node has."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """One node of the plan: how many pods of each Deployment are expected there, and how many devices it brings."""
+    """A node of the plan: the number of expected pods of each Deployment, and the number of its devices."""
 
     name: str
     zone: str
@@ -47,13 +48,13 @@ class Target:
 
 @dataclass(frozen=True)
 class Scenario:
-    """All of it.
+    """The whole scenario.
 
     Attributes:
-        old: names of the nodes that are to be emptied.
+        old: names of the nodes to be emptied.
         apps: the Deployments whose pods are moved.
-        trainer: the one whose pods wait for devices.
-        targets: the nodes that are to come.
+        trainer: the Deployment whose pods request devices.
+        targets: the new nodes.
     """
 
     old: Sequence[str]
@@ -63,24 +64,24 @@ class Scenario:
 
     @property
     def slots(self) -> int:
-        """How many pods are expected on all new nodes together."""
+        """The number of expected pods on all new nodes together."""
         return sum(sum(target.slots.values()) for target in self.targets)
 
     @property
     def pods(self) -> int:
-        """How many pods there are to be."""
+        """The number of pods at the end."""
         return self.trainer.replicas + sum(app.replicas for app in self.apps)
 
 
 def scenario(nodes: int) -> Scenario:
-    """The demo with so many nodes to be emptied."""
+    """The scenario for this many nodes to be emptied."""
     apps = tuple(_scaled(app, nodes) for app in APPS)
     trainer = replace(TRAINER, replicas=WITH_DEVICES * max(1, round(TRAINER.replicas * nodes / NODES / WITH_DEVICES)))
     return Scenario([f"old-{number:02}" for number in range(1, nodes + 1)], apps, trainer, _targets(apps, trainer))
 
 
 def _scaled(app: App, nodes: int) -> App:
-    """A Deployment of a cluster of so many nodes: about as much of each as of twelve."""
+    """A Deployment for a cluster of this many nodes, with about the use of twelve nodes."""
 
     def part(count: int, least: int) -> int:
         return max(least, round(count * nodes / NODES))
@@ -90,7 +91,7 @@ def _scaled(app: App, nodes: int) -> App:
 
 
 def _targets(apps: Sequence[App], trainer: App) -> tuple[Target, ...]:
-    """As many nodes as are needed, each pod on the emptiest of them; those with devices are the last ones."""
+    """As many nodes as needed. Each pod goes to the emptiest of them. Nodes with devices come last."""
     wanted = sum(app.replicas * app.cpu for app in (*apps, trainer))
     count = max(WITH_DEVICES, -(-wanted // FILL))
     devices = [0] * (count - WITH_DEVICES) + [trainer.replicas // WITH_DEVICES] * WITH_DEVICES

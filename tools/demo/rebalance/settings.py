@@ -1,4 +1,4 @@
-"""How the demo starts planner and pinner: as their charts do, but on loopback."""
+"""The flags of planner and pinner in the demo: those of their charts, but on loopback."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from tools.localcluster.ports import free_ports
 WEBHOOK = "moorage-demo"
 """Name of the webhook configuration and of the Secret with its certificate."""
 _PATIENCE = 10
-"""Seconds that the API server waits for the webhook: the chart's 2 are short where two processors play 17 nodes."""
+"""Seconds that the API server waits for the webhook. The chart's 2 are too short if two processors run 17 nodes."""
 
 
 @dataclass(frozen=True)
 class Replica:
-    """One of the pod pinners: its name, which is also its pod's, and where its webhook listens."""
+    """A replica of the pod pinner: its name, which is also its pod's, and the port of its webhook."""
 
     name: str
     port: int
 
     @property
     def url(self) -> str:
-        """Where the API server asks it."""
+        """The URL of its webhook."""
         return f"https://127.0.0.1:{self.port}/mutate"
 
     def flags(self, kubeconfig: Path, planner: str) -> list[str]:
@@ -48,12 +48,12 @@ class Replica:
 
 
 def replicas() -> Sequence[Replica]:
-    """Both."""
+    """Both replicas."""
     return [Replica(name, port) for name, port in zip(("pinner-a", "pinner-b"), free_ports(2), strict=True)]
 
 
 def planner_flags(kubeconfig: Path, plan: Path, address: str) -> list[str]:
-    """Flags of ``moorage planner``, which ends once all is done."""
+    """Flags of ``moorage planner --once``."""
     return [
         f"--kubeconfig={kubeconfig}",
         f"--plan={plan}",

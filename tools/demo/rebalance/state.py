@@ -1,4 +1,4 @@
-"""Events added up to what a person wants to see, and to what is checked in the end; pure."""
+"""Adds up events to the state that is shown and checked. No I/O."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .events import (
 
 @dataclass
 class OldNode:
-    """One node that is to be emptied, and its CPU for pods (milli-cores)."""
+    """A node to be emptied, and its CPU for pods (milli-cores)."""
 
     name: str
     cpu: int = 0
@@ -34,7 +34,7 @@ class OldNode:
 
 @dataclass
 class NewNode:
-    """One node of the plan: what was promised, how far it is, and who has filled its slots."""
+    """A node of the plan: its promise, its state, and what has filled its slots."""
 
     name: str
     cpu: int = 0
@@ -45,26 +45,26 @@ class NewNode:
 
     @property
     def taken(self) -> int:
-        """How many of its slots are filled."""
+        """The number of its filled slots."""
         return self.filled.webhook + self.filled.steered + self.filled.binding + self.filled.scheduler
 
 
 @dataclass
 class State(Workloads):
-    """The demo after some events.
+    """The demo's state after some events.
 
     Attributes:
-        old: the nodes that are to be emptied, by name.
-        new: the nodes of the plan, by name, in its order.
+        old: the nodes to be emptied, by name.
+        new: the nodes of the plan, by name, in the plan's order.
         nominated: the node to which the pinner has nominated a pod, by the pod's name.
-        failed: names of pods that were Failed at any time.
-        leader: the replica that holds the Lease, as far as is known; empty: none.
-        webhook: the replica that the API server asks; empty: none.
-        killed: the event, once a leader was killed.
-        evicted_before: how many pods had begun to leave by then.
-        took_over: when another one held the Lease afterwards (seconds since the start).
-        served_again: when the API server was told to ask that one.
-        unasked: names of pods that were created in between, when nobody could steer them.
+        failed: names of pods that have been Failed at any time.
+        leader: the replica that holds the Lease. Empty: none or unknown.
+        webhook: the replica whose webhook is registered. Empty: none.
+        killed: the event of the kill, or None.
+        evicted_before: number of pods that had begun to leave by then.
+        took_over: when another replica held the Lease after it (seconds since the start).
+        served_again: when the webhook of that replica was registered.
+        unasked: names of pods that were created in between, while no webhook was registered.
     """
 
     old: dict[str, OldNode] = field(default_factory=dict)
@@ -80,7 +80,7 @@ class State(Workloads):
     unasked: set[str] = field(default_factory=set)
 
     def apply(self, event: Event) -> None:
-        """Take one event in."""
+        """Apply an event."""
         if isinstance(event, PodSeen) and self.killed and self.served_again is None and event.pod not in self.pods:
             self.unasked.add(event.pod)
         super().apply(event)
@@ -112,11 +112,11 @@ class State(Workloads):
         self._succession(event.at)
 
     def _succession(self, at: float) -> None:
-        """The Lease and the webhook are watched apart: either may be seen first."""
+        """The Lease and the webhook have separate watches, so either event may come first."""
         if self.took_over is not None and self.served_again is None and self.webhook == self.leader:
             self.served_again = at
 
-    # --- what it comes to ---
+    # --- results ---
 
     def old_in(self, *states: Going) -> list[OldNode]:
         """The nodes to be emptied that are in one of these states."""
@@ -133,5 +133,5 @@ class State(Workloads):
 
     @property
     def silence(self) -> float | None:
-        """Seconds from the kill until the API server was told to ask another replica."""
+        """Seconds from the kill until the webhook of another replica was registered."""
         return None if self.killed is None or self.served_again is None else self.served_again - self.killed.at

@@ -1,4 +1,4 @@
-"""The rebalancing's story: nodes that are half empty, fewer new ones, and drains that outlive the pinner's leader."""
+"""The rebalancing story: half-empty nodes, fewer new ones, and drains that survive the kill of the pinner's leader."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ DRAIN_SECONDS = 300.0
 
 
 class Story:
-    """Plays once.
+    """Runs the story once.
 
     Args:
-        cluster: a control plane without anything on it.
-        stage: takes what happens.
-        scenario: which nodes, and what runs on them.
+        cluster: a control plane without objects.
+        stage: receives the events.
+        scenario: the nodes and workloads.
     """
 
     def __init__(self, cluster: LocalCluster, stage: Stage[State], scenario: Scenario) -> None:
@@ -49,11 +49,11 @@ class Story:
         self._programs = Processes(cluster.logs, kept_environment())
 
     async def tell(self) -> Outcome:
-        """Play to the end and check it.
+        """Run the story to its end, and check it.
 
         Raises:
-            DemoError: a step did not end within its time, or a program has ended.
-            KubeError: the API server refused something.
+            DemoError: a step did not end in time, or a program exited.
+            KubeError: the API server refused a request.
         """
         began = self._stage.elapsed
         async with Transport(credentials.load(self._cluster.kubeconfig)) as transport:
@@ -70,7 +70,7 @@ class Story:
         return dataclasses.replace(outcome, seconds=round(self._stage.elapsed - began, 1))
 
     async def _rebalanced(self, client: Client, observer: Observer) -> Outcome:
-        """Everything from the plan on."""
+        """The steps from the plan on."""
         await self._start_programs()
         async with self._programs.looked_after():
             placeholders = await self._promised(observer)
@@ -82,7 +82,7 @@ class Story:
     # --- the steps ---
 
     async def _settled(self, client: Client) -> None:
-        """Start the old nodes, and fill them."""
+        """Start the old nodes, and create their pods."""
         scenario, count = self._scenario, len(self._scenario.old)
         self._stage.say(f"{count} hollow nodes join: real kubelets whose containers do nothing")
         for name in scenario.old:
@@ -107,7 +107,7 @@ class Story:
         )
 
     async def _start_programs(self) -> None:
-        """A planner with the plan, and two replicas of the pinner."""
+        """Start a planner with the plan, and two replicas of the pinner."""
         path, address = self._cluster.directory / "plan.yaml", f"127.0.0.1:{free_ports(1)[0]}"
         files.write(path, planfile.document(self._scenario))
         for target in self._scenario.targets:
@@ -126,7 +126,7 @@ class Story:
         return account.pinner(self._cluster), account.planner(self._cluster)
 
     async def _promised(self, observer: Observer) -> Mapping[str, str]:
-        """Wait until all new nodes are promised; returns uids of the placeholders by name."""
+        """Wait until all new nodes are promised. Returns uids of the placeholders by name."""
         names = [target.name for target in self._scenario.targets]
 
         def held(state: State) -> bool:
@@ -140,7 +140,7 @@ class Story:
         return {name: node.metadata.uid for name in names if (node := observer.nodes.get(name)) is not None}
 
     async def _joined(self, observer: Observer) -> None:
-        """Switch the new machines on, and see the pods start that have waited for devices."""
+        """Start the new machines, and wait until the pods that request devices run."""
         for target in self._scenario.targets:
             await asyncio.to_thread(world.switch_on, self._cluster, target)
             observer.switched_on(target.name)
@@ -155,7 +155,7 @@ class Story:
         self._stage.good(f"{trainer.replicas} pods with GPUs run: nominated by the pinner, placed by the scheduler")
 
     async def _killed(self) -> None:
-        """End the leader in the middle of the drains, and start it again once another one leads."""
+        """Kill the leader in the middle of the drains, and start it again once another replica leads."""
         quarter = len(self._scenario.old) // 4
 
         def in_the_middle(state: State) -> bool:
@@ -178,7 +178,7 @@ class Story:
         await asyncio.to_thread(self._programs.start_again, leader)
 
     async def _done(self) -> Planner:
-        """Wait until the planner has ended and everything runs; what has not come is for the verdict."""
+        """Wait until the planner has exited and everything runs. The verdict names what did not happen."""
         code = await self._programs.ended(PLANNER, DRAIN_SECONDS)
         planner = Planner.read(code, self._programs.log(PLANNER).read_text())
         total = self._scenario.pods

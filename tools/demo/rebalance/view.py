@@ -1,4 +1,4 @@
-"""The rebalancing as a picture for a terminal of 80 columns and 24 lines: a pure function of recorded events."""
+"""Draws the rebalancing for a terminal of 80 columns and 24 lines: a pure function of recorded events."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .events import Coming, Going
 from .state import NewNode, OldNode, State
 
 COLUMNS = 4
-"""Old nodes side by side."""
+"""Number of old nodes side by side."""
 _WIDE = 32
 
 
@@ -27,7 +27,7 @@ def render(state: State, heading: str, now: float) -> RenderableType:
 
     Args:
         state: the events so far.
-        heading: what stands at the top.
+        heading: the first line.
         now: seconds since the start.
     """
     parts: list[RenderableType] = [Text.assemble((heading, "bold"), f"  {max(now, state.at):.1f} s")]
@@ -52,7 +52,7 @@ def render(state: State, heading: str, now: float) -> RenderableType:
 
 
 def _leader(state: State) -> Iterator[tuple[str, str]]:
-    """Who leads, and whom the API server asks."""
+    """The leader, and the replica whose webhook is registered."""
     dead = state.killed is not None and state.took_over is None
     yield "leader ", "bold"
     yield (f"{state.leader} is dead", "bold red") if dead else (state.leader, "green")
@@ -61,7 +61,7 @@ def _leader(state: State) -> Iterator[tuple[str, str]]:
 
 
 def _counts(state: State) -> Iterator[tuple[str, str]]:
-    """How far the old nodes are, and how many slots of the new ones are filled."""
+    """The states of the old nodes, and the number of filled slots of the new ones."""
     yield "old nodes ", "bold"
     for going in (Going.RUNNING, Going.CHOSEN, Going.DRAINING, Going.EMPTY):
         count = len(state.old_in(going))
@@ -95,7 +95,7 @@ def _new(state: State, used: Mapping[str, Counter[PodState]]) -> Table:
 
 
 def _slots(node: NewNode, state: State) -> Text:
-    """Slots that are filled, and devices that are used."""
+    """The filled slots, and the used devices."""
     text = Text(f"slots {node.taken}/{node.slots}", "green" if node.taken >= node.slots else "")
     if node.devices:
         named = sum(to == node.name for to in state.nominated.values())

@@ -1,4 +1,4 @@
-"""Makes the cluster of the rebalancing's demo: hollow nodes, Deployments on them, and one that waits for devices."""
+"""Creates the cluster of the rebalancing demo: hollow nodes, Deployments on them, and one that waits for devices."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .scenario import DEVICE, Scenario, Target
 from .settings import WEBHOOK
 
 _GRACE, _MIN_READY = 1, 2
-"""Seconds until a pod is gone, and until another one counts: so that a person sees drains, and there is a middle."""
+"""Seconds until a pod is gone, and until a new pod counts as ready: long enough to show the drains."""
 
 
 async def prepare(client: Client) -> None:
@@ -35,6 +35,6 @@ async def populate(client: Client, scenario: Scenario) -> None:
 
 
 def switch_on(cluster: LocalCluster, target: Target) -> None:
-    """Start the machine of a node of the plan; blocks until its kubelet serves."""
+    """Start the machine of a node of the plan. Blocks until its kubelet serves."""
     devices = {DEVICE: target.devices} if target.devices else None
     cluster.start_hollow_kubelet(target.name, extended_resources=devices)
