@@ -11,9 +11,9 @@ if TYPE_CHECKING:  # loaded when there is something to do: --help and wrong usag
     from moorage.pinner.commands.overview import Held
 
 GOOD = ("Ready", "Preparing", "Served")
-"""States of reservations that have what they were made for."""
+"""States of reservations that are served."""
 BAD = ("Failing", "Stopped", "Foreign", "NotServed")
-"""States of reservations that need a person."""
+"""States of reservations that need attention."""
 
 
 def why(held: Held, now: datetime) -> str:

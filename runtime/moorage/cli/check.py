@@ -34,17 +34,17 @@ FENCE = tuple(
 """Its admission policies, that about Nodes first."""
 EXAMPLES = """\
   helm test castai-pod-pinner -n castai-agent
-                                runs it in the cluster, with what the release was installed with
+                                runs it in the cluster, with the values of the release
   kubectl exec -n castai-agent deployment/castai-pod-pinner -- /usr/local/bin/moorage check
-                                as the pinner itself: its way to the planner, its rights, its fence
+                                as the pinner itself: its connection to the planner, its rights, its policies
   moorage check --context staging -o json
-                                from a shell, for scripts; without the planner's address it is not looked at"""
+                                from a shell, for scripts; checks no planner unless its address is set"""
 EXIT_CODES = """\
 exit codes:
   0    every check has passed; there may be warnings
-  1    one has failed, or the cluster cannot be reached
+  1    a check has failed, or the cluster cannot be reached
   2    wrong usage or settings
-  3    none has failed, and something could not be looked at
+  3    no check has failed, and something could not be checked
   130  interrupted by Ctrl-C"""
 _COLOURS = {"ok": GREEN, "warning": YELLOW, "failed": RED, "unknown": YELLOW}
 
@@ -62,7 +62,7 @@ class CheckSettings(PlannerAccess):
     )
     deployment: str = setting("MOORAGE_DEPLOYMENT", "The Deployment of its pods", parsing.subdomain, PINNER)
     webhook: bool = setting(
-        "MOORAGE_WEBHOOK", "Whether it pins pods while they are created, as the chart has it", parsing.boolean, True
+        "MOORAGE_WEBHOOK", "Whether it pins pods while they are created, as the chart sets it", parsing.boolean, True
     )
     webhook_configuration: str = setting(
         "MOORAGE_WEBHOOK_CONFIGURATION",
@@ -75,45 +75,45 @@ class CheckSettings(PlannerAccess):
     )
     destinations: str = setting(
         "MOORAGE_DESTINATIONS",
-        "How it puts pods on running nodes where they are expected, as the chart has it",
+        "How it puts pods on running nodes where they are expected, as the chart sets it",
         parsing.one_of(*STEERING),
         STEERING[0],
     )
     service_account: str = setting(
         "MOORAGE_CHECK_ACCOUNT",
-        "Its service account, whose rights are asked about; unset: in a pod whoever asks, else castai-pod-pinner",
+        "Its service account, whose rights are checked; unset: in a pod the pod's own, else castai-pod-pinner",
         parsing.subdomain,
         "",
     )
     policies: tuple[str, ...] = setting(
         "MOORAGE_CHECK_POLICIES",
-        "Its admission policies, the fence, separated by commas, the one about Nodes first; unset: the chart's",
+        "Its admission policies, separated by commas, the one about Nodes first; unset: the chart's",
         parsing.host_names,
         (),
     )
     without_fence: bool = setting(
         "MOORAGE_CHECK_WITHOUT_FENCE",
-        "It was installed with admissionPolicy.enabled=false: that is a warning, and no failure",
+        "It was installed with admissionPolicy.enabled=false: a warning instead of a failure",
         parsing.boolean,
         False,
     )
     check_image: str = setting(
         "MOORAGE_CHECK_IMAGE",
-        "The image named in the pod that is tried, where admission is particular about images; it is not pulled",
+        "The image of the pod that is tried, if admission accepts only some images; it is not pulled",
         parsing.text,
         "moorage.invalid/check:1",
     )
     timeout: float = setting(
-        "MOORAGE_CHECK_TIMEOUT", "How long to try again what has not passed", parsing.seconds, 30.0
+        "MOORAGE_CHECK_TIMEOUT", "How long to repeat checks that have not passed", parsing.seconds, 30.0
     )
 
 
 def parser(prog: str) -> Parser:
     """The command's arguments."""
     description = (
-        "Checks an installation: its definition is served, one replica leads, the planner welcomes it, its account\n"
-        "has its rights, the admission policies that fence it hold, and pods pass admission (dry runs).\n"
-        "Nothing is changed in the cluster, and the planner counts no pinner."
+        "Checks an installation: its definition is served, one replica leads, the planner accepts it, its account\n"
+        "has its rights, the admission policies are in force, and pods pass admission (dry runs).\n"
+        "It changes nothing in the cluster, and the planner does not count it as a pinner."
     )
     made = make(prog, description, EXAMPLES, EXIT_CODES)
     add_output(made)
@@ -146,7 +146,7 @@ async def _check(settings: CheckSettings, client: Client, output: str) -> int:
 
 
 def _checks(settings: CheckSettings, client: Client) -> Mapping[str, Check]:
-    """What is looked at, in the order in which it is shown."""
+    """The checks, in the order in which they are shown."""
     from moorage.pinner.commands.check import fence, installation, rights
     from moorage.pinner.commands.check.account import service_account
 
@@ -165,7 +165,7 @@ def _checks(settings: CheckSettings, client: Client) -> Mapping[str, Check]:
 
 
 def needed(settings: CheckSettings) -> tuple[Right, ...]:
-    """The rights of the installation that is meant.
+    """The rights that the installation needs.
 
     Args:
         settings: of the command.
@@ -188,7 +188,7 @@ async def _planner(settings: CheckSettings, client: Client) -> str:
 
     if settings.planner_address is None and not settings.in_cluster:
         raise NotLookedAt(
-            "its address is not set, and inside the cluster alone it is found without. Run helm test, or name it "
+            "its address is not set, and only inside the cluster it is found without one. Run helm test, or set it "
             "(--planner-address)",
             patience=0.0,
         )
@@ -212,7 +212,7 @@ def _line(result: Result) -> str:
 def _waiting(result: Result) -> None:
     """Tell a person at a terminal why nothing is shown yet."""
     if sys.stderr.isatty():
-        print(f"…       {result.name}: not yet, looking again: {result.detail.splitlines()[0]}", file=sys.stderr)
+        print(f"…       {result.name}: not yet, trying again: {result.detail.splitlines()[0]}", file=sys.stderr)
 
 
 def _report(results: list[Result]) -> dict[str, object]:

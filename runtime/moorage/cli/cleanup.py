@@ -1,7 +1,7 @@
 """``moorage cleanup``: shows what pod pinning and eviction have left behind, asks, and removes it.
 
-What counts as left behind, and how each thing is removed without hurting anybody, is the pinner's knowledge
-(``moorage.pinner.commands.cleanup``); here is only the conversation with the person.
+``moorage.pinner.commands.cleanup`` decides what is left behind, and removes each object safely; this module only asks
+the user.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ EXAMPLES = """\
   moorage cleanup --yes -o json          without asking, for scripts"""
 EXIT_CODES = """\
 exit codes:
-  0    nothing is left behind (any more), or --dry-run
+  0    nothing is left, or --dry-run
   1    something could not be removed, or you said no
   2    wrong usage
   130  interrupted by Ctrl-C"""
@@ -38,10 +38,10 @@ exit codes:
 def parser(prog: str) -> Parser:
     """The command's arguments."""
     description = (
-        "Removes what pod pinning has left behind: placeholders no machine will take, our taints, reservations.\n"
-        "Gives back nodes that an evictor has begun to empty, or has emptied: its cordon and its taint are taken off.\n"
+        "Removes what the pod pinner has left: placeholders that no machine will take, its taints, its reservations.\n"
+        "Gives back nodes that an evictor has begun to empty, or has emptied: removes its cordon and its taint.\n"
         "Deletes the slots that it has reserved.\n"
-        "Real nodes and pods that run are never deleted. Stop pod pinner and evictor first: they would begin anew."
+        "Never deletes real nodes or running pods. Stop pod pinner and evictor first, or they begin again."
     )
     made = make(prog, description, EXAMPLES, EXIT_CODES)
     made.add_argument("--dry-run", action="store_true", help="only show what would be removed")
@@ -74,7 +74,7 @@ async def _clean_up(client: Client, arguments: argparse.Namespace) -> int:
 
 
 async def _remove(client: Client, found: Sequence[Leftover], output: str) -> dict[Leftover, str]:
-    """Remove one after the other; what fails does not keep the rest from being removed."""
+    """Remove one object after the other; a failure does not stop the rest."""
     from moorage.kube.errors import KubeError
     from moorage.pinner.commands import cleanup
 
@@ -101,7 +101,10 @@ def _show(found: Sequence[Leftover], server: str) -> str:
 def _ask(count: int) -> bool:
     """Whether a person says yes; anything but a person at a terminal says no."""
     if not sys.stdin.isatty():
-        print("not asked, because nobody is at a terminal: use --yes to go ahead", file=sys.stderr)
+        print(
+            "nothing was removed: it cannot ask without a terminal; use --yes to go ahead",
+            file=sys.stderr,
+        )
         return False
     print(f"\ndo all {count} of this? [y/N] ", end="", flush=True, file=sys.stderr)
     return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # loaded when there is something to do: --help and wrong usag
 
 FORMATS = ("table", "wide", "json", "html")
 _ONCE = {"output": "-o", "output_file": "--output-file", "rules": "--rules", "prices": "--prices"}
-"""What is for a single look, and how it is written."""
+"""Flags of a single report."""
 EXAMPLES = f"""\
   moorage evictor --once                      which nodes could go, and what holds the others: reads, changes nothing
   moorage evictor --once -o wide              every node, every move, every pod that holds
@@ -38,24 +38,24 @@ EXAMPLES = f"""\
 {looking.DUMP}"""
 EXIT_CODES = """\
 exit codes:
-  0    looked at everything
-  1    there is nothing to look at: the cluster cannot be reached, or the dump cannot be used
+  0    everything was read
+  1    nothing could be read: the cluster cannot be reached, or the dump cannot be used
   2    wrong usage, settings, rules or prices
-  3    looked, but something could not be seen; the report says what that hides
+  3    something could not be read; the report says what that hides
   130  interrupted by Ctrl-C"""
 
 
 def parser(prog: str) -> Parser:
     """The command's arguments."""
     description = (
-        "Says which nodes could go, where their pods would go, what that is worth, and what holds every other node.\n"
-        "Nothing is changed; to look once takes the right to read, and nothing has to be installed."
+        "Reports which nodes could be removed, where their pods would go, what that saves, and what holds the other\n"
+        "nodes. With --once it changes nothing, needs only the right to read, and no installation."
     )
     made = make(prog, description, EXAMPLES, EXIT_CODES)
-    made.add_argument("--once", action="store_true", help="look once, and end; --from does so in any case")
+    made.add_argument("--once", action="store_true", help="report once and end; --from implies it")
     looking.add_arguments(made)
-    made.add_argument("-o", "--output", choices=FORMATS, help="how the report is written (default: table)")
-    made.add_argument("--output-file", metavar="FILE", help="where it is written instead of standard output")
+    made.add_argument("-o", "--output", choices=FORMATS, help="format of the report (default: table)")
+    made.add_argument("--output-file", metavar="FILE", help="write the report to this file instead of standard output")
     configuration.add_flags(made, EvictorSettings, without=SERVICE)
     others = configuration.settings_of(EvictorSettings).keys() - set(SERVICE)
     configuration.add_flags(made, EvictorSettings, title="settings of the program in the cluster", without=others)
@@ -97,11 +97,11 @@ def _once(arguments: argparse.Namespace) -> int:
 
 
 def _wrong_output(arguments: argparse.Namespace) -> str:
-    """What speaks against the place for the report, said before anything takes its time."""
+    """Why the report cannot be written to its place; checked before the cluster is read."""
     file = arguments.output_file
     if file is None:
         if arguments.output == "html" and sys.stdout.isatty():
-            return "a page is nothing for a terminal: add --output-file report.html, and open that in a browser"
+            return "HTML cannot be shown in a terminal: add --output-file report.html, and open that file in a browser"
         return ""
     if Path(file).is_dir():
         return f"--output-file: {file} is a folder; name a file"
@@ -129,7 +129,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     given = [flag for field, flag in _ONCE.items() if getattr(arguments, field) is not None]
     if given:
         print(
-            f"{typed_as('evictor')}: {', '.join(given)} is for a single look: add --once, or --from FILE",
+            f"{typed_as('evictor')}: {', '.join(given)}: only for a single report: add --once, or --from FILE",
             file=sys.stderr,
         )
         return WRONG_USAGE

@@ -29,25 +29,25 @@ EXAMPLES = """\
   moorage explain node ip-10-0-3-7.ec2.internal      may it be emptied, what holds it, where would its pods go
   moorage explain pod shop/web-7d9c5b8f6-x2x7p       may it be evicted, and where would the next one run
   moorage explain pod shop/web-0 --from cluster.json -o json
-                                                     out of a dump, for scripts"""
+                                                     from a dump, for scripts"""
 EXIT_CODES = """\
 exit codes:
   0    explained
-  1    there is none of that name, or nothing to look at
+  1    no object has that name, or nothing could be read
   2    wrong usage, settings, rules or prices
-  3    explained, but something could not be seen
+  3    explained, but something could not be read
   130  interrupted by Ctrl-C"""
 
 
 def parser(prog: str) -> Parser:
     """The command's arguments."""
     description = (
-        "Says of one node or pod whether it may go, everything that holds it, and where pods would go;\n"
-        "of a cluster also what pod pinning has promised there (key pinning of the JSON)."
+        "Explains one node or pod: whether it may go, everything that holds it, and where pods would go.\n"
+        "For a cluster it also shows the pod pinner's reservations there (key pinning of the JSON)."
     )
     made = make(prog, description, EXAMPLES, EXIT_CODES)
-    made.add_argument("kind", choices=["node", "pod"], help="what it is")
-    made.add_argument("name", metavar="NAME", help="of a node; of a pod NAMESPACE/NAME")
+    made.add_argument("kind", choices=["node", "pod"], help="kind of the object")
+    made.add_argument("name", metavar="NAME", help="name of the node, or NAMESPACE/NAME of the pod")
     looking.add_arguments(made)
     add_output(made)
     configuration.add_flags(made, EvictorSettings, without=SERVICE)
@@ -87,10 +87,10 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 
 class Promised(NamedTuple):
-    """What pod pinning has to do with it.
+    """What the pod pinner has promised for the object.
 
     Attributes:
-        nodes: reservations that are about it.
+        nodes: its reservations.
         left: why a pod was left to the scheduler; empty when it was not.
         now: the API server's time.
     """
@@ -109,9 +109,9 @@ def _promised(arguments: argparse.Namespace, settings: EvictorSettings) -> Promi
     except NotFound:
         return None
     except Forbidden:
-        print("note: what is pinned cannot be seen: may not list nodereservations and pods", file=sys.stderr)
+        print("note: reservations cannot be read: may not list nodereservations and pods", file=sys.stderr)
     except KubeError as error:
-        print(f"note: what is pinned cannot be seen: {error}", file=sys.stderr)
+        print(f"note: reservations cannot be read: {error}", file=sys.stderr)
     return None
 
 

@@ -1,4 +1,4 @@
-"""The frame of a command that needs a cluster: settings, connection, and each error as one sentence."""
+"""What every command on a cluster shares: settings, the connection, and each error as one sentence."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ async def connected(settings: ClusterSettings) -> AsyncIterator[Client]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep logs out of what is shown: a command says itself what it could not see."""
+    """Suppress logs: a command itself reports what it could not read."""
     logger = logging.getLogger("moorage")
     before = logger.level
     if os.environ.get("MOORAGE_LOG_LEVEL") != "debug":
@@ -102,8 +102,8 @@ def on_cluster(
         arguments: of its command line.
         prog: how messages begin.
         work: does it, and returns the exit code.
-        undefined: what is said when something is not there (404); the server's own words by default.
-        failed: the exit code when the cluster cannot be asked.
+        undefined: the error if something does not exist (404); the server's own words by default.
+        failed: the exit code if the cluster cannot be reached.
 
     Returns:
         The exit code.

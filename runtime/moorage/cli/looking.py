@@ -1,4 +1,4 @@
-"""What commands have in common that look at a cluster once: where from, by which rules, and what is said meanwhile."""
+"""What commands share that read a cluster once: the source, the rules, and the progress line."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # loaded when there is something to do: --help and wrong usag
 
 NOT_ALL_SEEN = 3
 _CLEAR = "\r\x1b[K"
-"""Takes a line away."""
+"""Clears the line."""
 SERVICE = (
     "evictor_enabled",
     "dry_run",
@@ -42,22 +42,22 @@ SERVICE = (
     "log_level",
     "log_format",
 )
-"""Settings that a single look does not need."""
+"""Settings that a single report does not need."""
 DUMP = f"""\
-a whole dump:
+a complete dump:
   {COMMAND}
-  With Karpenter add nodeclaims,nodepools. Rules and prices of the cluster count when their ConfigMaps or its
-  evictorconfigs are in a file beside it: --from cluster.json --from rules.json"""
+  With Karpenter add nodeclaims,nodepools. Rules and prices of the cluster count if their ConfigMaps or its
+  evictorconfigs are in another file: --from cluster.json --from rules.json"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Give a parser what says where to look, and by which rules."""
+    """Give a parser the flags for source, rules and prices."""
     parser.add_argument(
         "--from",
         dest="dumps",
         action="append",
         metavar="FILE",
-        help="look at what kubectl has written instead of a cluster; several times for several files, - is standard "
+        help="read a dump that kubectl has written instead of a cluster; repeat it for several files, - is standard "
         "input",
     )
     parser.add_argument(
@@ -65,11 +65,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="rules instead of those in the cluster: a file of rules, a ConfigMap or an EvictorConfig",
     )
-    parser.add_argument("--prices", metavar="FILE", help="a price list instead of that in the cluster")
+    parser.add_argument("--prices", metavar="FILE", help="a price list instead of the one in the cluster")
 
 
 def look_once(arguments: argparse.Namespace, settings: EvictorSettings, prog: str) -> tuple[Evaluation, str]:
-    """Look, and say on standard error what else is to be known.
+    """Evaluate a cluster or a dump once; notes go to standard error.
 
     Args:
         arguments: as ``add_arguments`` made them.
@@ -77,10 +77,10 @@ def look_once(arguments: argparse.Namespace, settings: EvictorSettings, prog: st
         prog: how messages begin.
 
     Returns:
-        What was found, and where, for people.
+        The result, and the source in words.
 
     Raises:
-        Ended: nothing could be looked at, or rules are wrong.
+        Ended: nothing could be read, or rules are wrong.
     """
     # numpy's linear algebra is never called: its threads, one per core, only cost memory.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -92,7 +92,7 @@ def look_once(arguments: argparse.Namespace, settings: EvictorSettings, prog: st
     with quiet(), _Meanwhile() as meanwhile:
         gathered = _gathered(arguments, settings, where, meanwhile, prog)
         in_force, notes = _in_force(arguments, settings, where, gathered, prog)
-        meanwhile.say("looking where every pod fits")
+        meanwhile.say("checking where every pod fits")
         seen = evaluate(gathered.inventory, in_force, History())
     for note in (*gathered.notes, *notes):
         _say("note", note)
@@ -102,7 +102,7 @@ def look_once(arguments: argparse.Namespace, settings: EvictorSettings, prog: st
 def _in_force(
     arguments: argparse.Namespace, settings: EvictorSettings, where: ConfigMaps, gathered: SourceResult, prog: str
 ) -> tuple[Configuration, tuple[str, ...]]:
-    """What is in force, and what it says in vain."""
+    """The configuration in force, and notes about what has no effect."""
     from moorage.evictor.effective_configuration import configure, names_in
     from moorage.evictor.sources import configuration_files
 
@@ -118,7 +118,7 @@ def _in_force(
 
 
 def code_of(look: Evaluation) -> int:
-    """0 when all was seen, else ``NOT_ALL_SEEN``."""
+    """0 if everything was read, else ``NOT_ALL_SEEN``."""
     unread = any(look.inventory.unread.values())
     return NOT_ALL_SEEN if look.inventory.unseen or unread else 0
 
@@ -150,7 +150,7 @@ async def _live(settings: EvictorSettings, where: ConfigMaps, meanwhile: _Meanwh
 
 
 class _Meanwhile:
-    """One line that changes, for a person at a terminal; it is gone in the end."""
+    """A progress line on a terminal; it is cleared at the end."""
 
     def __init__(self) -> None:
         self._shown = False

@@ -36,13 +36,13 @@ class CommandModule(Protocol):
 COMMANDS = {
     "pod-pinner": Command("pod_pinner", "pin pods to nodes before these exist (runs in the cluster)"),
     "planner": Command("planner", "serve pinning instructions from a plan file"),
-    "evictor": Command("evictor", "see which nodes could go; without --once it runs in the cluster"),
+    "evictor": Command("evictor", "report which nodes could be removed; without --once it runs in the cluster"),
     "status": Command("status", "show on one screen what is installed, how it stands, and what needs attention"),
     "top": Command("top", "show nodes, the pods on them and what is promised, as it changes"),
-    "explain": Command("explain", "say everything about one node or pod: may it go, and what holds it"),
-    "pins": Command("pins", "show what is promised to which pods on which nodes, and how much of it has come"),
-    "validate": Command("validate", "say what is wrong in values, rules and plans before they are used"),
-    "cleanup": Command("cleanup", "remove what pod pinning has left behind in a cluster"),
+    "explain": Command("explain", "explain one node or pod: whether it may go, and what holds it"),
+    "pins": Command("pins", "show which pods are pinned to or expected on which nodes, and how many have come"),
+    "validate": Command("validate", "list mistakes in values, rules and plans before they are used"),
+    "cleanup": Command("cleanup", "remove what Moorage has left in a cluster; asks first"),
     "check": Command("check", "check an installation, as helm test does"),
     "version": Command("version", "print the version"),
 }
@@ -50,9 +50,9 @@ COMMANDS = {
 EXAMPLES = """\
   moorage planner --plan plan.yaml                   serve a plan on loopback
   moorage pod-pinner --planner-address 127.0.0.1:9443 --planner-plaintext
-                                                     follow it with kubectl's current context
-  moorage evictor --once                             see which nodes of a cluster could go, and what holds the others
-  moorage cleanup --dry-run                          see what a cluster still holds of ours
+                                                     follow that plan with kubectl's current context
+  moorage evictor --once                             report which nodes could be removed, and what holds the others
+  moorage cleanup --dry-run                          list what Moorage has left in a cluster
   moorage COMMAND --help                             everything about one command"""
 
 
@@ -102,7 +102,7 @@ def _dispatch(arguments: list[str]) -> int:
 def _without_command(arguments: list[str]) -> int:
     parser = make(
         program(),
-        "Decides where pods run: pins them to nodes that do not exist yet, and sees which nodes could go.",
+        "Decides where pods run: pins pods to nodes that do not exist yet, and reports which nodes could be removed.",
         EXAMPLES,
     )
     parser.add_argument("--version", action="store_true", help="print the version")

@@ -25,15 +25,15 @@ if TYPE_CHECKING:  # loaded when there is something to do: --help and wrong usag
 
 EXAMPLES = """\
   moorage pins                           every node with a reservation: pods, slots left, until when
-  moorage pins new-1                     one of them in full: each pod, each slot and who has filled it
+  moorage pins new-1                     one of them in full: each pod, each slot and what has filled it
   moorage pins -o json                   everything, for scripts"""
 EXIT_CODES = """\
 exit codes:
   0    shown; there may be nothing to show
-  1    there is no reservation of that name, or the cluster could not be looked at
+  1    there is no reservation of that name, or the cluster could not be read
   2    wrong usage
   130  interrupted by Ctrl-C"""
-UNDEFINED = "NodeReservations are not defined: no pod pinner is installed there"
+UNDEFINED = "NodeReservations are not defined: no pod pinner is installed in the cluster"
 _COLOURS = dict.fromkeys(("Ready", "Preparing", "Served"), GREEN) | dict.fromkeys(
     ("Failing", "Stopped", "Foreign"), RED
 )
@@ -42,9 +42,9 @@ _COLOURS = dict.fromkeys(("Ready", "Preparing", "Served"), GREEN) | dict.fromkey
 def parser(prog: str) -> Parser:
     """The command's arguments."""
     description = (
-        "Shows reservations: which nodes are promised, which pods are pinned to them, which are still expected there\n"
-        "and on running nodes, who has filled the slots (webhook, binding or scheduler), and until when room is held.\n"
-        "Changes nothing."
+        "Shows reservations: which nodes are promised, which pods are pinned to them, and which pods are still\n"
+        "expected there and on running nodes. Also shows what has filled the slots (webhook, binding or scheduler),\n"
+        "and until when room is held. Changes nothing."
     )
     made = make(prog, description, EXAMPLES, EXIT_CODES)
     made.add_argument("nodes", metavar="NODE", nargs="*", help="only these, in full")
@@ -109,7 +109,7 @@ def _all(found: Sequence[Held], server: str, now: datetime, *, colours: bool) ->
 
 
 def in_full(held: Held, now: datetime, *, colours: bool) -> str:
-    """All of one reservation.
+    """Everything about one reservation.
 
     Args:
         held: the reservation.
@@ -117,7 +117,7 @@ def in_full(held: Held, now: datetime, *, colours: bool) -> str:
         colours: whether the state has a colour.
     """
     runs = " (it runs already)" if held.kind == "SlotReservation" else ""
-    lines = [f"node {held.node}{runs}: {held.state or 'nothing said yet'}"]
+    lines = [f"node {held.node}{runs}: {held.state or 'no state yet'}"]
     if colours:
         lines = [_painted(lines[0], held.state)]
     lines += [f"  {name}: {value}" for name, value in _facts(held, now)]

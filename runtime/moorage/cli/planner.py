@@ -10,7 +10,7 @@ from .parser import Parser, make
 
 EXAMPLES = """\
   moorage planner --plan plan.yaml          serve a plan, and again whenever the file changes
-  moorage planner --plan plan.yaml --once   end when all is answered; 1 when something was rejected"""
+  moorage planner --plan plan.yaml --once   end once all is answered; exit code 1 if something was rejected"""
 
 
 def parser(prog: str) -> Parser:

@@ -15,7 +15,7 @@ EXAMPLES = """\
   moorage validate values --chart castai-pod-pinner values.yaml
                                                      before `helm upgrade --install -f values.yaml`
   helm get values castai-pod-pinner -o yaml | moorage validate values --chart castai-pod-pinner -
-                                                     what a release was installed with
+                                                     the values of a release
   moorage validate rules evictor-rules.yaml          advanced rules of the evictor
   moorage validate plan -o json plans/*.yaml         for scripts"""
 EXIT_CODES = """\
@@ -28,8 +28,8 @@ exit codes:
 def parser(prog: str) -> Parser:
     """The command's arguments."""
     description = (
-        "Says what is wrong in files: each mistake with line and column, what is allowed, what may have been meant.\n"
-        "Values are judged as Helm and the charts judge them; nothing is installed and no cluster is asked."
+        "Lists mistakes in files, each with line and column, what is allowed, and what may have been meant.\n"
+        "Checks values as Helm and the charts check them. Installs nothing and contacts no cluster."
     )
     made = make(prog, description, EXAMPLES, EXIT_CODES)
     made.add_argument("kind", choices=KINDS, help="what the files are: values, rules or plan")

@@ -30,7 +30,7 @@ class Report:
 
 
 class _Unusable(Exception):
-    """A file that was not looked at; the message says why."""
+    """A file that was not checked; the message says why."""
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -88,14 +88,14 @@ def _values(report: Report, data: bytes, *, chart: str | None) -> None:
         return
     parts = values.parts(document)
     if not parts:
-        raise _Unusable(f"its keys do not say whose values they are; add --chart {'|'.join(CHARTS)}")
+        raise _Unusable(f"its keys do not show which chart they are for; add --chart {'|'.join(CHARTS)}")
     report.chart = ", ".join(f"{each} (below {dotted(path)})" for path, each in parts.items())
     for path, each in parts.items():
         _values_of(report, each, document.below(*path), path)
 
 
 def _values_of(report: Report, chart: str, document: Document, at: Path) -> None:
-    """Look at the values of one chart, which stand there in the file."""
+    """Check the values of one chart, which are at this path of the file."""
 
     def placed(found: Iterable[Mistake]) -> list[Mistake]:
         return [each._replace(path=(*at, *each.path)) for each in found]
@@ -115,13 +115,13 @@ def _values_of(report: Report, chart: str, document: Document, at: Path) -> None
 
 
 def _say_where_dependencies_are(report: Report, parts: Mapping[Path, str]) -> None:
-    """For those who said whose values they are: what stands below a chart's name belongs to a chart around it."""
+    """With --chart: values below a chart's name belong to a chart that depends on it."""
     for path, chart in parts.items():
         for index, each in enumerate(report.mistakes):
             if each.path == path[:1]:
                 sentence = (
-                    f"belongs to a chart that has {chart} as a dependency. Without --chart, what is below "
-                    f"{dotted(path)} is looked at; for this chart alone, write it without that"
+                    f"belongs to a chart that has {chart} as a dependency. Without --chart, the values below "
+                    f"{dotted(path)} are checked. For this chart alone, write them without {dotted(path)}"
                 )
                 report.mistakes[index] = each._replace(sentence=f"{path[0]}: {sentence}")
 

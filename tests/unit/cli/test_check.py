@@ -221,7 +221,7 @@ async def test_somebody_at_a_terminal_sees_colours_and_what_is_waited_for(
     said = capsys.readouterr()
     assert "\x1b[32mok      \x1b[0mreservations: " in said.out
     assert "\x1b[31mFAILED  \x1b[0mleader: " in said.out
-    assert said.err.count("leader: not yet, looking again: ") == 1
+    assert said.err.count("leader: not yet, trying again: ") == 1
     monkeypatch.setenv("NO_COLOR", "1")
     assert await run(api, tmp_path) == 1
     assert "\x1b" not in capsys.readouterr().out
@@ -242,5 +242,5 @@ def test_help_has_examples_and_exit_codes(capsys: pytest.CaptureFixture[str]) ->
     with pytest.raises(SystemExit):
         command.parser("moorage check").parse_args(["--help"])
     said = capsys.readouterr().out
-    for words in ("helm test", "kubectl exec", "  3    none has failed, and something could not be looked at"):
+    for words in ("helm test", "kubectl exec", "  3    no check has failed, and something could not be checked"):
         assert words in said

@@ -258,7 +258,7 @@ def test_wrong_configuration_in_the_dump_is_named_with_its_path(
 def test_what_is_for_a_single_look_needs_one(capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = run(capsys, "evictor", "-o", "json", "--rules", "x")
     assert code == 2
-    assert err == "moorage evictor: -o, --rules is for a single look: add --once, or --from FILE\n"
+    assert err == "moorage evictor: -o, --rules: only for a single report: add --once, or --from FILE\n"
 
 
 def test_a_page_is_nothing_for_a_terminal(

@@ -100,7 +100,7 @@ def test_a_late_node_goes_by_two_names(
     assert [slot.left for slot in first.slots] == [2]
     assert LATE.of("new-1") == LATE.of("late-1") == (first,)
     assert run(monkeypatch, tmp_path, LATE, "new-1") == 0
-    assert "node late-1: nothing said yet\n  joined as: new-1\n" in capsys.readouterr().out
+    assert "node late-1: no state yet\n  joined as: new-1\n" in capsys.readouterr().out
     assert run(monkeypatch, tmp_path, LATE) == 0
     assert "late-1 (new-1)" in capsys.readouterr().out
 
@@ -238,7 +238,7 @@ def test_explaining_a_pod_tells_where_it_is_pinned_and_why_not(
     [
         (NotFound(404, Status(), request="GET"), ""),
         (Forbidden(403, Status(), request="GET"), "may not list nodereservations and pods"),
-        (ConnectionLost("no answer"), "what is pinned cannot be seen: no answer"),
+        (ConnectionLost("no answer"), "reservations cannot be read: no answer"),
     ],
 )
 def test_explaining_goes_on_without_reservations(

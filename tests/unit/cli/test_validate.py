@@ -245,7 +245,7 @@ def test_whoever_names_the_chart_is_told_what_such_a_file_is(
     capsys: pytest.CaptureFixture[str], file: Path, text: str, key: str
 ) -> None:
     (said,) = [line for line in lines(capsys, file, text) if f": {key}: " in line]
-    assert "as a dependency. Without --chart, what is below" in said
+    assert "as a dependency. Without --chart, the values below" in said
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,6 @@ KINDS = (
     "nodes,pods,namespaces,replicasets,replicationcontrollers,deployments,statefulsets,daemonsets,jobs,cronjobs,"
     "poddisruptionbudgets,persistentvolumes,persistentvolumeclaims,storageclasses,csinodes,volumeattachments,leases"
 )
-"""Of a whole dump. Leases are small, and say of when it is and that all namespaces are in it."""
+"""Of a complete dump. Leases are small, and say of when it is and that all namespaces are in it."""
 COMMAND = f"kubectl get {KINDS} -A -o json > cluster.json"
-"""Writes a whole dump."""
+"""Writes a complete dump."""
