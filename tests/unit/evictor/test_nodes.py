@@ -229,10 +229,10 @@ def test_all_reasons_are_told_with_their_particulars() -> None:
         controller("ReplicaSet", "web-1", spec={"replicas": 2}),
     )
     assert [str(each) for each in found.findings] == [
-        "somebody has said that the node is never removed, not even when it is empty "
+        "the node is marked as never to be removed, not even when it is empty "
         '(autoscaling.cast.ai/removal-disabled: "true")',
         "the node has not existed for long enough (since 2026-01-01T11:58:00Z, nodeGracePeriodMinutes: 5)",
-        "somebody has cordoned the node",
+        "the node is cordoned",
     ]
     assert [str(each) for pod in found.pods for each in pod.findings] == [
         "its controller has more than one replica (ReplicaSet web-1: 2)"

@@ -36,11 +36,11 @@ class PodReason(Enum):
     STATIC_POD = (Stance.STAYS, "a static pod belongs to its node")
     DAEMON_SET = (Stance.STAYS, "a pod of a DaemonSet belongs to its node")
     # Somebody protects it: nothing outweighs that.
-    REMOVAL_DISABLED = (Stance.HOLDS, "somebody has said that it is never evicted")
+    REMOVAL_DISABLED = (Stance.HOLDS, "it is marked as never to be evicted")
     RULE_REMOVAL_DISABLED = (Stance.HOLDS, "a rule says that it is never evicted")
     SAFE_TO_EVICT = (Stance.HOLDS, "it is marked as not safe to evict, for cluster-autoscaler")
     DO_NOT_DISRUPT = (Stance.HOLDS, "it is marked as not to be disrupted, for Karpenter")
-    MARK_UNREADABLE = (Stance.HOLDS, "a mark that could protect it says neither true nor false")
+    MARK_UNREADABLE = (Stance.HOLDS, "a mark that could protect it is neither true nor false")
     POD_UNREADABLE = (Stance.HOLDS, "not all of the pod can be read")
     OWNER_UNSEEN = (Stance.HOLDS, "a controller of the pod, which could protect it, cannot be seen")
     # The API server would refuse to evict it.
@@ -58,10 +58,13 @@ class PodReason(Enum):
     VOLUME_UNSEEN = (Stance.HOLDS, "whether a volume of it is on this node only cannot be seen")
     GRACE_PERIOD = (Stance.HOLDS, "it may take longer to end than emptying a node may take")
     OTHER_SCHEDULER = (Stance.HOLDS, "it names another scheduler, whose rules are not known here")
-    TOLERATES_CORDON = (Stance.HOLDS, "it tolerates a cordon, so the next one may be put on the same node again")
+    TOLERATES_CORDON = (
+        Stance.HOLDS,
+        "it tolerates a cordon, so its replacement may come to the same node again",
+    )
     BARE_POD = (Stance.HOLDS, "it has no controller that would create it again")
     OWNER_UNKNOWN = (Stance.HOLDS, "its controller is of a kind that is not known to create it again")
-    OWNER_ABSENT = (Stance.HOLDS, "its controller is gone or going, so it would not be created again")
+    OWNER_ABSENT = (Stance.HOLDS, "its controller is gone or terminating, so it would not be created again")
     STATEFUL_SET = (Stance.HOLDS, "it is part of a StatefulSet")
     JOB = (Stance.HOLDS, "it belongs to a Job, which only aggressive mode interrupts")
     JOB_RETRIES = (Stance.HOLDS, "its Job could fail because of the eviction")
@@ -75,7 +78,7 @@ class PodReason(Enum):
     KARPENTER = (Stance.HOLDS, "it is Karpenter, which aggressive mode leaves alone")
     # It may be evicted.
     REPLICATED = (Stance.MOVES, "its controller has more than one replica")
-    DISPOSABLE = (Stance.MOVES, "somebody has said that it may always be evicted")
+    DISPOSABLE = (Stance.MOVES, "it is marked as disposable")
     AGGRESSIVE_REPLICA = (Stance.MOVES, "it is the only replica, and aggressive mode moves those")
     AGGRESSIVE_JOB = (Stance.MOVES, "its Job survives the eviction, and aggressive mode moves such pods")
 
@@ -90,24 +93,24 @@ class NodeReason(Enum):
         self.receives = receives
         self.sentence = sentence
 
-    NODE_REMOVAL_DISABLED = (True, "somebody has said that the node is never removed, not even when it is empty")
+    NODE_REMOVAL_DISABLED = (True, "the node is marked as never to be removed, not even when it is empty")
     NODE_RULE_REMOVAL_DISABLED = (True, "a rule says that the node is never removed")
     NODE_KEPT_FOR_OTHERS = (True, "the node is marked as not to be removed, for another autoscaler")
-    NODE_MARK_UNREADABLE = (True, "a mark that could protect the node says neither true nor false")
+    NODE_MARK_UNREADABLE = (True, "a mark that could protect the node is neither true nor false")
     NODE_UNREADABLE = (False, "not all of the node can be read")
-    NODE_PODS_UNSEEN = (False, "what runs on the node cannot be seen")
+    NODE_PODS_UNSEEN = (False, "the pods on the node cannot be listed")
     NODE_OUT_OF_SCOPE = (True, "scopedMode is on, and the node is not one of those it covers")
     NODE_YOUNG = (True, "the node has not existed for long enough")
-    NODE_AGE_UNKNOWN = (True, "since when the node exists is not known")
+    NODE_AGE_UNKNOWN = (True, "the age of the node is not known")
     NODE_CONTROL_PLANE = (True, "the node runs the control plane")
     NODE_WINDOWS = (True, "it is a Windows node, and windows is off")
     NODE_PLACEHOLDER = (False, "the node is a placeholder: it has not joined yet")
     NODE_PREPARING = (False, "pods are being pinned to the node")
     NODE_NOT_READY = (False, "the node is not ready")
-    NODE_CORDONED = (False, "somebody has cordoned the node")
-    NODE_DRAINING = (False, "we are emptying the node")
-    NODE_EMPTIED = (False, "we have emptied the node, and it is left for deletion")
-    NODE_RESTING = (True, "the node was given back lately: what came to nothing is not tried again at once")
+    NODE_CORDONED = (False, "the node is cordoned")
+    NODE_DRAINING = (False, "the evictor is emptying the node")
+    NODE_EMPTIED = (False, "the evictor has emptied the node and left it for deletion")
+    NODE_RESTING = (True, "the node was handed back lately, and is not tried again at once")
     NODE_DELETED = (False, "the node is being deleted")
     NODE_MARKED = (False, "another program has marked the node for removal, or is at work on it")
     NODE_CLAIM_UNSEEN = (False, "whether Karpenter is removing the node cannot be seen")

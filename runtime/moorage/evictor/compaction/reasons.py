@@ -16,15 +16,15 @@ class KeptReason(Enum):
 
     HELD = "it may not be emptied"
     UNSEEN = "the fit check does not know it yet"
-    QUIET = "a node has come lately, and nothing is emptied until it has been quiet for some time"
+    QUIET = "a node was created lately, and nothing is emptied until the quiet period is over"
     NEEDED = "an emptied node was needed again lately, and nothing is emptied for some time"
     ROLLOUT = "the controller of a pod is in the middle of a rollout"
     WAITING = "a pod that has no node yet may need it"
     BUDGET = "a PodDisruptionBudget allows fewer evictions than this node and the chosen ones would need"
-    OWNER = "the owner of a pod would see too many evictions within the hour"
+    OWNER = "the owner of a pod would have too many evictions within the hour"
     NOT_WORTH = "moving its pods counts more than the node costs"
     NO_ROOM = "its pods do not all fit elsewhere, once those of the chosen nodes have moved"
-    TARGET = "pods of chosen nodes would come to it"
+    TARGET = "pods of chosen nodes would move to it"
     LIMIT = "enough nodes are emptied in this cycle"
     CUT_OFF = "it was not tried: the steps were used up"
 

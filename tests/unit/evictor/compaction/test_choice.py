@@ -172,7 +172,7 @@ def test_nothing_goes_after_a_scale_up() -> None:
     plan = chosen(*HALF, new)
     assert not plan.chosen
     assert [str(found) for found in plan.kept["n1"]] == [
-        "a node has come lately, and nothing is emptied until it has been quiet for some time (n3, at 11:53:00)"
+        "a node was created lately, and nothing is emptied until the quiet period is over (n3, at 11:53:00)"
     ]
     assert moves(chosen(*HALF, new, settings=replace(ALL, quiet_period=timedelta(minutes=7))))
     virtual = merged(new, {"metadata": {"labels": {"eks.amazonaws.com/compute-type": "fargate"}}})
@@ -254,8 +254,8 @@ def test_an_owner_is_not_disturbed_all_the_time() -> None:
     twice = once.with_evictions(["uid-web"], NOW - timedelta(minutes=59))
     plan = chosen(*there, history=twice)
     assert [str(found) for found in plan.kept["n1"]] == [
-        "the owner of a pod would see too many evictions within the hour (the owner web allows 0, 0 are used up, 1 are "
-        "needed)"
+        "the owner of a pod would have too many evictions within the hour (the owner web allows 0, 0 are used up, 1 "
+        "are needed)"
     ]
     assert moves(chosen(*there, history=twice, settings=replace(ALL, owner_window=timedelta(minutes=59))))
 

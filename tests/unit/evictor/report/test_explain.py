@@ -43,7 +43,7 @@ def test_pods_that_fit_nowhere_and_why_node_by_node() -> None:
     assert {each.reason: each.nodes for each in stuck.against} == {
         "too little cpu": 1,
         "it could go itself": 1,
-        "somebody has cordoned the node": 1,
+        "the node is cordoned": 1,
     }
     assert [(each.node, each.against) for each in stuck.closest] == [("n2", ("too little cpu: 3 needed, 1 left",))]
 

@@ -331,7 +331,7 @@ async def test_rules_that_change_in_the_middle_count_at_once() -> None:
         bed.api.edit("nodes", "n3", _protect)
         await bed.until(lambda: bed.events_of("RolledBack"))
         (note,) = [note for _, reason, note in bed.recorder.events if reason == "RolledBack"]
-        assert "somebody has said that the node is never removed" in note
+        assert "the node is marked as never to be removed" in note
 
 
 def _protect(node: dict[str, dict[str, object]]) -> None:
