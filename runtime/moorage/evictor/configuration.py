@@ -1,7 +1,7 @@
 """Settings and rules of the ConfigMap and of the EvictorConfig, after their schemas were checked.
 
-What the resource says wins, field by field. Its rules replace those of the ConfigMap as soon as it has the key for
-them, be it empty: rules of both are never mixed, because their order decides.
+The fields of the resource take precedence, one by one. Its rules replace those of the ConfigMap as soon as it has the
+key for them, be it empty: rules of both are never mixed, because their order decides.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ class Configuration:
 
     Attributes:
         enabled: whether the evictor does anything.
-        policy: who may go.
+        policy: settings of candidates.
         choice: which of those go.
         interval: time between two cycles.
-        dry_run: whether it is only said what could go.
+        dry_run: whether nodes are only reported, and not emptied.
         drains: how nodes are emptied.
         pod_events: whether pods get an Event when their node is emptied (emitNodeRelatedPodEvents).
     """

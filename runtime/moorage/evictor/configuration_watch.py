@@ -1,6 +1,6 @@
 """Watches rules, prices and the resource EvictorConfig; a change counts from the next cycle on.
 
-What is wrong never counts: the last good configuration stays in force, and without one nothing is chosen.
+A configuration with mistakes never counts: the last valid one stays, and without one no node is chosen.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ class CurrentConfiguration:
 
     Attributes:
         configuration: the last good one; None when there was none yet.
-        wrong: what is wrong with what there is now.
+        wrong: the mistakes of the latest configuration.
         notes: what was accepted and has no effect.
-        about: the objects that are wrong, by how ``wrong`` calls them.
-        generation: of the resource that was judged; 0 when there was none.
-        number: grows with each judgement, so that each is told once.
+        about: the objects with mistakes, by their name in ``wrong``.
+        generation: of the resource; 0 without one.
+        number: grows with each change, so that each is reported once.
     """
 
     configuration: Configuration | None

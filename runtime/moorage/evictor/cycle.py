@@ -1,6 +1,6 @@
 """The cycles: one after the other, never two at once, and none when nothing has changed.
 
-What is chosen is acted on within the cycle (``Acts``), so the next look begins after the drains have ended.
+The chosen nodes are drained within the cycle (``Drains``), so the next evaluation begins after the drains.
 
 A cycle begins when something has changed that the last answer may depend on, when the configuration has, when a kind
 has come into sight or gone out of it, when time alone makes another answer (``due``), or after one that has failed; at
@@ -29,7 +29,7 @@ from .inventory import Inventory
 from .next_change import due
 from .verdict_counts import VerdictCounts, count_verdicts
 
-Seen = tuple[Evaluation, VerdictCounts, datetime | None]
+Computed = tuple[Evaluation, VerdictCounts, datetime | None]
 """What was found, its counts, and when time alone changes it."""
 
 LONGEST_PAUSE = 600.0
@@ -55,7 +55,7 @@ class Configurations(Protocol):
         """Return the configuration that counts now."""
 
 
-class Told(Protocol):
+class Reports(Protocol):
     """Reports cycles to people."""
 
     def configured(self, current: CurrentConfiguration) -> None:
@@ -81,7 +81,7 @@ class Memory(Protocol):
         """Have a status written."""
 
 
-class Acts(Protocol):
+class Drains(Protocol):
     """Drains the chosen nodes."""
 
     @property
@@ -108,10 +108,12 @@ class Acts(Protocol):
         """Empty the chosen nodes."""
 
 
-Looks = Callable[[Inventory, Configuration, History], Awaitable[Seen]]
+Evaluates = Callable[[Inventory, Configuration, History], Awaitable[Computed]]
 
 
-def seen(inventory: Inventory, configuration: Configuration, history: History, *, stopped: Callable[[], bool]) -> Seen:
+def compute(
+    inventory: Inventory, configuration: Configuration, history: History, *, stopped: Callable[[], bool]
+) -> Computed:
     """Compute a cycle, in a thread of its own."""
     gc.collect()  # a snapshot refers to itself: that of the last cycle goes before another one comes
     evaluation = evaluate(inventory, configuration, history, stopped)
@@ -122,30 +124,30 @@ class CycleLoop:
     """Evaluates the cluster again and again.
 
     Args:
-        cluster: what is looked at.
+        cluster: the cluster.
         configurations: what is in force.
-        looks: computes.
-        told: tells people.
+        looks: evaluates the cluster.
+        reporter: reports to people.
         memory: writes down.
-        acts: empties nodes; None: nobody does.
+        drains: empties nodes; None: nodes are not emptied.
         now: the API server's time.
-        interval: seconds between two cycles while no configuration says so.
+        interval: seconds between two cycles without a configuration.
     """
 
     def __init__(
         self,
         cluster: Cluster,
         configurations: Configurations,
-        looks: Looks,
-        reporter: Told,
+        looks: Evaluates,
+        reporter: Reports,
         memory: Memory,
         *,
-        acts: Acts | None = None,
+        drains: Drains | None = None,
         now: Callable[[], datetime],
         interval: float,
     ) -> None:
-        self._cluster, self._configurations, self._looks = cluster, configurations, looks
-        self._reporter, self._memory, self._acts, self._now = reporter, memory, acts, now
+        self._cluster, self._configurations, self._evaluates = cluster, configurations, looks
+        self._reporter, self._memory, self._drains, self._now = reporter, memory, drains, now
         self._interval = interval
         self.changed, self.configured = asyncio.Event(), asyncio.Event()
         self._unseen: Mapping[str, str] = {}
@@ -187,21 +189,23 @@ class CycleLoop:
         configuration = current.configuration
         if configuration is not None:
             self._interval = configuration.interval.total_seconds()
-        if self._acts is not None:
-            await self._acts.tidy(configuration)
+        if self._drains is not None:
+            await self._drains.tidy(configuration)
         history = self._memory.remember(configuration) if configuration is not None else None
         if configuration is None or history is None or not configuration.enabled:
-            self._due = self._acts.due() if self._acts is not None else None
+            self._due = self._drains.due() if self._drains is not None else None
             self._reporter.idle("unconfigured" if configuration is None or history is None else "disabled")
             self._say(current, Condition("Computed", None, "Idle", "Nothing is looked at"))
             return
-        evaluation, counts, self._due = await self._looks(self._cluster.inventory(self._now()), configuration, history)
+        evaluation, counts, self._due = await self._evaluates(
+            self._cluster.inventory(self._now()), configuration, history
+        )
         self._reporter.looked(evaluation, counts, asyncio.get_running_loop().time() - began)
         cycle = status.cycle(evaluation.plan, counts, evaluation.inventory.now)
         say = partial(self._say, current, status.computed(evaluation.inventory.unseen), cycle)
         say(history)
-        if self._acts is not None and not configuration.dry_run:
-            await self._acts.drain(evaluation, say)
+        if self._drains is not None and not configuration.dry_run:
+            await self._drains.drain(evaluation, say)
 
     def _say(
         self,
@@ -212,11 +216,11 @@ class CycleLoop:
     ) -> None:
         enabled = current.configuration is not None and current.configuration.enabled
         conditions = (*status.about(current, enabled), condition)
-        if self._acts is not None:
-            conditions += (self._acts.condition(current.configuration), self._acts.steering())
+        if self._drains is not None:
+            conditions += (self._drains.condition(current.configuration), self._drains.steering())
             if cycle is not None:
-                drained = {key: self._acts.drained.get(key, 0) for key in status.DRAINED}
-                cycle = {**cycle, "drained": drained, "replacements": status.replacements(self._acts.arrivals)}
+                drained = {key: self._drains.drained.get(key, 0) for key in status.DRAINED}
+                cycle = {**cycle, "drained": drained, "replacements": status.replacements(self._drains.arrivals)}
         self._memory.say(status.StatusUpdate(current.generation, conditions, cycle, history))
 
     async def _until_changed(self) -> None:

@@ -41,7 +41,7 @@ from .recheck import Remaining, draining_nodes
 logger = logging.getLogger("moorage.evictor")
 
 GLANCE = 1.0
-"""Seconds between two looks at what could stop a cycle from outside: the configuration, another evictor."""
+"""Seconds between two checks of what may stop a cycle: the configuration, another evictor."""
 WRITING = 30.0
 """Seconds within which it must have been written down what is about to be evicted."""
 AT_ONCE = 8
@@ -51,7 +51,7 @@ _DRAINED = {"emptied": MarkEmptied, "rolledBack": RollBack, "handedBack": HandBa
 _PERHAPS = frozenset((Reason.API_UNAVAILABLE, Reason.NOT_EVICTED))
 """Refusals after which a pod may have been evicted all the same."""
 _INVISIBLE = frozenset((Reason.RIGHTS, Reason.API_ERRORS, Reason.DEFECT))
-"""What stops a cycle and may be over although nothing changes that is looked at."""
+"""Reasons for a stop that may be over without an event in the cluster."""
 
 Say = Callable[[History], None]
 """Has a status written, with what is to be remembered."""
@@ -91,7 +91,7 @@ Asks = Callable[
     [Inventory, Configuration, History, Collection[str], Sequence[ReplacementMove], Mapping[str, str]],
     Awaitable[Remaining],
 ]
-"""Which of some nodes could still go, while these replacements are still to come, and where pods were to go before."""
+"""The simulation: which nodes can still be emptied, given replacements to come and earlier destinations."""
 
 
 class CycleDrain:
@@ -99,18 +99,18 @@ class CycleDrain:
 
     Args:
         client: the API server; one that does not wait itself when flow control pushes back (``patience`` 0).
-        cluster: what is looked at, and drained.
+        cluster: the cluster.
         configurations: what is in force.
         memory: what outlives us.
         asks: the simulation.
         steering: has replacements steered to where the simulation has put them.
         rivals: knows other evictors.
-        told: tells people.
+        reporter: reports to people.
         clock: the API server's.
         leads: whether we may write now.
         installation: which one we are, in marks.
         monotonic: seconds on a clock that never goes back.
-        changed: asks for another cycle.
+        changed: requests another cycle.
     """
 
     def __init__(
@@ -170,7 +170,7 @@ class CycleDrain:
     async def end(self, seconds: float) -> None:
         """Begin nothing more; wait until drains under way are rolled back and the status is written.
 
-        What is not given back in time keeps its mark, for whoever leads next.
+        A node that is not handed back in time keeps its mark, for the next leader.
 
         Args:
             seconds: how long at most.
@@ -249,7 +249,7 @@ class CycleDrain:
             await self._act(evaluation)
 
     async def _act(self, evaluation: Evaluation) -> None:
-        why = self._other_evictors.found(self._cluster.inventory(self._now()))
+        why = self._other_evictors.conflict(self._cluster.inventory(self._now()))
         if why:
             self._stand_down("AnotherEvictor", why)
         elif not evaluation.plan.chosen or self._ends:
@@ -296,7 +296,7 @@ class CycleDrain:
         self._note(drained.nodes)
         for name, each in drained.nodes.items():
             if name not in chosen or each.why is None or each.why == stopped:
-                continue  # nothing new, or what is said of the whole cycle
+                continue  # nothing new, or the reason of the whole cycle
             if each.outcome is Outcome.REFUSED:
                 self._reporter.left_alone(name, str(each.why))
             elif each.outcome is Outcome.GONE:
@@ -344,7 +344,7 @@ class CycleDrain:
             await asyncio.sleep(GLANCE)
             try:
                 why = self._why_stop()
-            except Exception as error:  # nobody knows what is wanted: nothing more is begun
+            except Exception as error:  # the configuration is unknown: nothing more is begun
                 logger.exception("configuration cannot be read")
                 why = f"{type(error).__name__}: {error}"
         self._drainer.stop(why)
@@ -356,7 +356,7 @@ class CycleDrain:
         if configuration.dry_run:
             return "dryRun is true"
         self._take(configuration)
-        return self._other_evictors.found(self._cluster.inventory(self._now()))
+        return self._other_evictors.conflict(self._cluster.inventory(self._now()))
 
     # --- what happens ---
 

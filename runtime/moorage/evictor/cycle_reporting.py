@@ -30,7 +30,7 @@ class CycleReporter:
     Args:
         recorder: writes the Events.
         us: our own pod.
-        chosen: nodes of which people have been told that they could go.
+        chosen: nodes that were reported already.
     """
 
     def __init__(self, recorder: EventRecorder, us: Ourselves, chosen: Collection[str] = ()) -> None:
@@ -120,7 +120,9 @@ class CycleReporter:
         else:
             note = f"Nothing runs on it that would have to move. It is worth {worth}"
         self._recorder.record(
-            ObjectRef("v1", "Node", node.name, uid=node.name),  # as the kubelet has it: kubectl looks for both
+            ObjectRef(
+                "v1", "Node", node.name, uid=node.name
+            ),  # as the kubelet does: kubectl selects by both
             type="Normal",
             reason="CouldBeEmptied",
             action="Look",

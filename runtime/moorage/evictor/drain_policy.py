@@ -1,6 +1,6 @@
 """What pods and marks of other programs mean for a node under a drain: the rules that chose it, read at each step.
 
-What a budget allows for the moment is waited for, and holds nothing: whoever drains counts it anew.
+A budget that allows no eviction at the moment holds no pod: the drain waits, and reads the budget again.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _SEEN_BY_DRAIN = frozenset(
         NodeReason.NODE_RESTING,
     )
 )
-"""What whoever drains looks at itself."""
+"""Reasons that the drain checks itself."""
 
 
 class DrainPolicy:
@@ -47,7 +47,7 @@ class DrainPolicy:
 
     Args:
         inventory: all objects at a moment.
-        policy: who may go, as it is in force when it is asked for.
+        policy: returns the settings that count now.
     """
 
     def __init__(self, inventory: Callable[[datetime], Inventory], policy: Callable[[], Policy]) -> None:

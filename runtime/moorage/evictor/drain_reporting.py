@@ -40,7 +40,7 @@ class DrainReporter:
         """Report a step.
 
         Args:
-            news: what was done, or refused.
+            news: the step, or its refusal.
             pod_events: whether pods get Events.
         """
         step = news.step

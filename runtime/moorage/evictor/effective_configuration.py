@@ -32,7 +32,7 @@ class ConfigurationMistake(NamedTuple):
     Attributes:
         source: where it is: ``ConfigMap castai-agent/castai-evictor-config``.
         path: from the top of that: ``evictionConfig[0].podSelector.kind``; empty for all of it.
-        sentence: what is wrong there.
+        sentence: the mistake.
         line: in the text, counted from 1; 0 where there are no lines.
     """
 
@@ -66,7 +66,7 @@ class ConfigurationSources:
         rules: text of the ConfigMap's key ``config.yaml``, or of a file.
         prices: text of the ConfigMap's key ``prices.yaml``, or of a file.
         resource: the EvictorConfig named evictor-config.
-        wrong: what is there and cannot be read at all, as whoever looked says it.
+        wrong: sources that cannot be read at all.
     """
 
     rules: str | None = None
@@ -80,8 +80,8 @@ class Configured:
     """The result.
 
     Attributes:
-        configuration: what is in force; None when something is wrong.
-        wrong: everything that is wrong.
+        configuration: the configuration; None with any mistake.
+        wrong: all mistakes.
         notes: what was accepted and has no effect, each a sentence with its place.
     """
 
@@ -125,10 +125,10 @@ def configure(
         settings: of the program.
         sources: what there is beside them.
         names: how messages call it.
-        installation: which installation we are, in the marks of nodes; empty: every mark counts as ours.
+        installation: name of this installation in marks of nodes; empty: every mark counts as its own.
 
     Returns:
-        A configuration, or what is wrong; with all mistakes of all sources.
+        The configuration, or all mistakes of all sources.
     """
     names = names or Names()
     filed = _read(names.rules, sources.rules, rules.mistakes_of_rules)

@@ -16,8 +16,8 @@ class Evaluation:
     """The result.
 
     Attributes:
-        inventory: what was looked at.
-        configuration: what was in force.
+        inventory: the input.
+        configuration: the configuration.
         cluster: the same as what is chosen from: snapshot, view, verdicts.
         plan: what was chosen, and for each other node why not.
     """
@@ -36,14 +36,14 @@ def evaluate(
     Args:
         inventory: all objects.
         configuration: settings and rules.
-        history: the evictions of late.
-        stopped: asked now and then whether nobody wants the answer any more.
+        history: the recent evictions.
+        stopped: returns True when the caller does not need the answer any more.
 
     Returns:
         The verdicts and the plan; the same for the same input.
 
     Raises:
-        Stopped: nobody does.
+        Stopped: the caller does not need the answer any more.
     """
     snapshot, inventory = inventory.counted()
     if stopped():

@@ -31,7 +31,7 @@ _Id = tuple[str, str]
 _COUNTED = tuple(each for each in kinds.KINDS if each.type in DECIDES)
 """What the fit check reads."""
 _LIMITS = (resources.CSI_NODES, resources.VOLUME_ATTACHMENTS)
-"""What says how many volumes a node still takes."""
+"""Kinds that decide how many more volumes a node can attach."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Inventory:
     def counted(self) -> tuple[Snapshot, Inventory]:
         """Return the snapshot for fit checks, nominated pods included, and the inventory that it was built from.
 
-        Whoever fails over an object may have counted it by halves: then all is counted anew, without it.
+        After a failure the object may be counted in part, so the snapshot is built again without it.
         """
         inventory, only_named = self, set[_Id]()
         while True:  # each time there is less that could be in the way

@@ -92,7 +92,7 @@ KINDS: tuple[Resource[Any], ...] = (
     resources.NODES,
     resources.PODS,
 )
-"""Every kind that is looked at; beside them only the evictor's own configuration is read."""
+"""All kinds that an evaluation reads; the configuration of the evictor comes on top."""
 OPTIONAL = frozenset({DEVICE_CLASSES.kind, NODE_CLAIMS.kind, NODE_POOLS.kind})
 """The kinds that not every API server serves: there are none of them then."""
 WORKLOADS = (

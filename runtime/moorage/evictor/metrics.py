@@ -28,7 +28,7 @@ VALID = Gauge(
     "moorage_evictor_configuration_valid",
     "Whether settings, rules and prices can be used as they stand (1); 0: the last good ones stay in force.",
 )
-VALID.set(1)  # until somebody has found something wrong
+VALID.set(1)  # until a mistake is found
 EVICTIONS = Counter(
     "moorage_evictor_evictions_total", "Evictions that were asked for, by what became of them.", ["result"]
 )

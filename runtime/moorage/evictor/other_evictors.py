@@ -36,7 +36,7 @@ class OtherEvictors:
     def __init__(self, namespace: str, pod_name: str, installation: str) -> None:
         self._namespace, self._pod_name, self._installation = namespace, pod_name, installation
 
-    def found(self, inventory: Inventory) -> str:
+    def conflict(self, inventory: Inventory) -> str:
         """Return which other evictor may be emptying nodes, for people; empty when there is none.
 
         Args:

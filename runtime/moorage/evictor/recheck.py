@@ -34,7 +34,7 @@ class Remaining(NamedTuple):
         nodes: these nodes, together.
         moves: where the replacements of their pods would go, as far as these can be steered.
         coming: the replacements of other nodes' pods that still fit where they are to go.
-        places: where all of their pods would go, by key: what is proposed when it is asked again.
+        places: destinations of all of their pods, by key: the proposal for the next check.
     """
 
     nodes: frozenset[str]
@@ -48,7 +48,7 @@ def draining_nodes(inventory: Inventory, policy: Policy) -> frozenset[str]:
 
     Args:
         inventory: all objects as they are now.
-        policy: says which installation we are.
+        policy: has the name of this installation.
     """
     return frozenset(name for name, node in inventory.of("Node", Node).items() if _is_draining(node, policy))
 
@@ -67,15 +67,15 @@ def recheck(
     Args:
         inventory: all objects as they are now.
         configuration: settings and rules.
-        history: the evictions of late, those of this cycle among them.
-        wanted: the nodes that are asked about.
+        history: the recent evictions, those of this cycle among them.
+        wanted: the nodes in question.
         coming: replacements that are still to be made for pods of other nodes.
         proposed: where pods were to go when it was asked before, by key: as long as that can be, nothing else is
             looked for, so that nodes are not given up because another search finds another way.
-        stopped: asked now and then whether nobody wants the answer any more.
+        stopped: returns True when the caller does not need the answer any more.
 
     Raises:
-        Stopped: nobody does.
+        Stopped: the caller does not need the answer any more.
     """
     snapshot, inventory = _as_if(inventory, configuration.policy, wanted).counted()
     view, templates = inventory.view(), inventory.templates()
@@ -86,7 +86,7 @@ def recheck(
         most=None,
         least=len(wanted),
         percentage=100,
-        quiet_period=timedelta(0),  # whoever drains stops by itself when a node comes
+        quiet_period=timedelta(0),  # the drain itself stops when a node is created
         midway=True,
     )
     fitting = tuple(_placed(snapshot, coming))

@@ -54,7 +54,7 @@ class Rule:
         place: where it stands, for people: ``evictionConfig[3]``.
         pods: the pods it is about.
         nodes: the nodes it is about.
-        says: each setting that it decides.
+        says: its settings.
     """
 
     place: str
@@ -70,7 +70,7 @@ class Subject(NamedTuple):
         namespace: its namespace.
         labels: its own.
         kinds: of its controllers.
-        replicas: how many its controller wants; None when nobody says.
+        replicas: how many its controller wants; None when unknown.
         node_rules: places of the rules that match its node.
     """
 

@@ -23,7 +23,7 @@ from moorage.ops.settings import EvictorSettings
 
 from . import drain_reporting, metrics
 from .configuration_watch import ConfigurationWatch
-from .cycle import CycleLoop, seen
+from .cycle import CycleLoop, compute
 from .cycle_drain import AT_ONCE, CycleDrain
 from .cycle_reporting import ACTS, DRY_RUN, CycleReporter
 from .destinations import Reserving, Steering
@@ -89,12 +89,12 @@ class _Service:
         """One term of leadership; from the term before it knows only what is written in the cluster."""
         now = self._transport.clock.now
         status = Status(Client(self._transport), self._configuration_watch.resources, now, self._program.leads)
-        telling = CycleReporter(self._recorder, self._us, status.chosen())
-        looks = partial(self._worker.run, seen)
+        reporter = CycleReporter(self._recorder, self._us, status.chosen())
+        looks = partial(self._worker.run, compute)
         interval = self._settings.cycle_interval
-        self._acting = acting = self._acts(status)
+        self._acting = acting = self._drains(status)
         self._cycles = CycleLoop(
-            self._watched, self._configuration_watch, looks, telling, status, acts=acting, now=now, interval=interval
+            self._watched, self._configuration_watch, looks, reporter, status, drains=acting, now=now, interval=interval
         )
         try:
             async with asyncio.TaskGroup() as group:
@@ -109,7 +109,7 @@ class _Service:
             acting.close()
             metrics.clear()
 
-    def _acts(self, status: Status) -> CycleDrain:
+    def _drains(self, status: Status) -> CycleDrain:
         """What drains nodes in this term."""
         settings, clock = self._settings, self._transport.clock
         client, monotonic = Client(self._transport, patience=0.0), asyncio.get_running_loop().time

@@ -1,6 +1,6 @@
 """The status of the EvictorConfig: configuration, result of the last cycle, recent evictions.
 
-It is written when it differs in more than times: the time of the last cycle is that of the first that found the same.
+It is written when more than times differ: a cycle with the same result does not change its time.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ class StatusUpdate:
     """The content that a status is to have.
 
     Attributes:
-        generation: of the resource, as it was judged; 0 when there was none.
-        conditions: of the types that are ours.
-        last_cycle: what the last cycle came to; None: what is there stays.
-        history: the evictions of late; None: what is there stays.
+        generation: of the resource; 0 without one.
+        conditions: of the evictor's types.
+        last_cycle: result of the last cycle; None: it stays as it is.
+        history: the recent evictions; None: they stay as they are.
     """
 
     generation: int
@@ -133,7 +133,7 @@ def merged(before: Any, update: StatusUpdate, now: datetime) -> dict[str, Any]:
     """Return a status with the new content; fields of other writers stay.
 
     Args:
-        before: the status as it is, whatever has become of it.
+        before: the stored status, which may be malformed.
         update: what it is to say.
         now: the API server's time.
     """
@@ -217,7 +217,7 @@ class Status:
         """Remember an eviction of now.
 
         Args:
-            owner: whom it counts for.
+            owner: the owner that it counts for.
         """
         self._history = (self._history or History()).with_evictions((owner,), self._now())
 
@@ -266,7 +266,7 @@ class Status:
             await self._read()
             raise
         except errors.NotFound:
-            return  # it is gone, and the watch will say so
+            return  # it is gone; the watch reports that, too
         self._latest.wrote(written)
 
     async def _read(self) -> None:

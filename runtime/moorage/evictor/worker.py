@@ -47,7 +47,7 @@ class Worker:
                 asked.set()
                 await asyncio.wait([running])
                 if not running.cancelled():
-                    running.exception()  # it is nobody's any more
+                    running.exception()  # the caller is gone
                 raise
 
 

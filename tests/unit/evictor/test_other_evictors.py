@@ -33,7 +33,7 @@ def marked(phase: str, by: str = "other/evictor") -> Json:
 
 
 def found(*manifests: Json, pod_name: str = "castai-evictor-1-x", without: tuple[str, ...] = ()) -> str:
-    return OtherEvictors("castai-agent", pod_name, US).found(inventory(*manifests, without=without))
+    return OtherEvictors("castai-agent", pod_name, US).conflict(inventory(*manifests, without=without))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import uvloop
 from moorage.evictor import kinds
 from moorage.evictor.compaction import History
 from moorage.evictor.configuration import Configuration
-from moorage.evictor.cycle import seen
+from moorage.evictor.cycle import compute
 from moorage.evictor.inventory import Inventory
 from moorage.evictor.worker import Worker
 from moorage.objects import KubeObject, Namespace, ObjectMeta
@@ -65,7 +65,7 @@ async def measure(there: Inventory) -> None:
     for _ in range(_RUNS):
         late.clear()
         began = time.perf_counter()
-        look, _, _ = await worker.run(seen, there, Configuration(), History())
+        look, _, _ = await worker.run(compute, there, Configuration(), History())
         seconds, lags = time.perf_counter() - began, sorted(late)
         median, most = lags[len(lags) // 2], lags[int(len(lags) * 0.99)]
         print(

@@ -29,4 +29,4 @@ def _names(pod: Pod, controllers: Controllers) -> set[str]:
     """What the pod runs, by its labels and its controllers' names."""
     labels = pod.metadata.labels
     said = {labels[key] for key in names.NAME_LABELS if key in labels}
-    return said | {each.metadata.name for each in controllers.found}
+    return said | {each.metadata.name for each in controllers.objects}

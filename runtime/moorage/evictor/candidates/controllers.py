@@ -19,7 +19,7 @@ KINDS = {
     ("batch", "Job"),
     ("batch", "CronJob"),
 }
-"""Group and kind of the controllers that are looked up; of any other the kind alone is known."""
+"""Group and kind of the controllers that are looked up; of other controllers only the kind is known."""
 _DEEPEST = 5
 
 
@@ -52,27 +52,27 @@ class Controllers(NamedTuple):
         made: by what it was made.
         who: its direct owner, for people; empty when it has none.
         kinds: of all its controllers.
-        found: those that were looked up, from the direct owner to the top.
-        missing: what is said of a direct owner that does not exist, or soon will not.
-        unseen: what is said of one that cannot be seen.
+        objects: the known controllers, from the direct owner to the topmost one.
+        missing: a direct owner that does not exist or is being deleted, for people.
+        unseen: why a controller cannot be read, for people.
     """
 
     made: Made
     who: str = ""
     kinds: tuple[str, ...] = ()
-    found: tuple[Workload, ...] = ()
+    objects: tuple[Workload, ...] = ()
     missing: str = ""
     unseen: str = ""
 
     @property
     def replicas(self) -> int | None:
         """The wanted replicas: of the Deployment if there is one, a Job's parallelism; None when unknown."""
-        if not self.found or self.made is Made.DAEMON_SET:
+        if not self.objects or self.made is Made.DAEMON_SET:
             return None
         if self.made is Made.JOB:
-            wanted = self.found[0].spec.parallelism
+            wanted = self.objects[0].spec.parallelism
             return 1 if wanted is None else wanted
-        top = self.found[-1] if self.kinds[len(self.found) - 1] == "Deployment" else self.found[0]
+        top = self.objects[-1] if self.kinds[len(self.objects) - 1] == "Deployment" else self.objects[0]
         return 1 if top.spec.replicas is None else top.spec.replicas
 
 
@@ -80,7 +80,7 @@ class Lookup:
     """Finds the controllers of pods; pods with the same owner share the result.
 
     Args:
-        view: where controllers are looked for.
+        view: the objects.
     """
 
     def __init__(self, view: View) -> None:
@@ -128,8 +128,8 @@ class Lookup:
 
 def owner_of(pod: Pod, controllers: Controllers) -> str:
     """Return the owner that an eviction counts for: the Deployment, for pods of any of its ReplicaSets."""
-    if controllers.found:
-        return controllers.found[-1].metadata.uid
+    if controllers.objects:
+        return controllers.objects[-1].metadata.uid
     owner = pod.metadata.controller()
     return owner.uid if owner is not None else pod.metadata.uid
 

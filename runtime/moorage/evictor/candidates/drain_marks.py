@@ -19,7 +19,7 @@ from .reasons import NodeFinding, NodeReason
 from .view import View
 
 _SETTINGS = Settings()
-"""Of these only how long a node is left alone is read, which nobody may choose."""
+"""Defaults; only the time that a node is left alone is read, and no setting changes it."""
 _IN_VAIN = Reason.NOT_DELETED.sentence
 _NEEDED = Reason.USED_AGAIN.sentence
 FIRST_PAUSE = timedelta(minutes=1)
@@ -31,7 +31,7 @@ _REASONS = {
 }
 
 Groups = dict[tuple[str, str], str]
-"""Groups of nodes, by a label and its value, each with the node that tells of it."""
+"""Groups of nodes, by a label and its value, each with a node that shows it."""
 
 
 def ours(node: Node, policy: Policy) -> Mark | None:
@@ -45,7 +45,7 @@ def against(node: Node, policy: Policy, now: datetime) -> Iterator[NodeFinding]:
 
     Args:
         node: any node.
-        policy: says which installation we are.
+        policy: has the name of this installation.
         now: the API server's time.
     """
     try:
@@ -155,5 +155,5 @@ def moments(node: Node, hand_back_after: timedelta) -> Iterator[datetime]:
     if mark.phase is Phase.EMPTIED:
         yield mark.since + hand_back_after
     elif mark.phase.over:
-        yield mark.since  # later than now only when somebody has written it
+        yield mark.since  # only a person writes a time later than now
         yield until(mark, _SETTINGS)

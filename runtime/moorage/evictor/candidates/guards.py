@@ -17,7 +17,7 @@ from .view import View
 _DEFAULT_SCHEDULER = "default-scheduler"
 _PHASES = frozenset(("Pending", "Running"))
 _GRACE_SECONDS = 30
-"""What the API server writes where nothing is said."""
+"""The default of the API server."""
 
 
 def against(pod: Pod, view: View, drain_timeout: timedelta) -> Iterator[PodFinding]:
@@ -74,7 +74,7 @@ def _of_job(pod: Pod, controllers: Controllers, *, aggressive: bool) -> Iterator
     if not aggressive:
         yield PodFinding(PodReason.JOB, controllers.who)
         return
-    held = [*jobs.against(controllers.found[0], pod), *_left_alone(pod, controllers)]
+    held = [*jobs.against(controllers.objects[0], pod), *_left_alone(pod, controllers)]
     yield from held or [PodFinding(PodReason.AGGRESSIVE_JOB, controllers.who)]
 
 

@@ -14,7 +14,7 @@ from moorage.scheduling import gangs
 from .reasons import PodFinding, PodReason
 
 _BACKOFF_LIMIT = 6
-"""What the API server writes where nothing is said."""
+"""The default of the API server."""
 
 
 def against(job: Workload, pod: Pod) -> Iterator[PodFinding]:

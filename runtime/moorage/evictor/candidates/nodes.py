@@ -27,7 +27,7 @@ def against(node: Node, view: View, policy: Policy) -> Iterator[NodeFinding]:
     """Return every reason against emptying a node, those that people have written first."""
     yield from _protected(node, view, policy)
     if doubt := view.doubt("Node", node.key):
-        # All that follows would be said of what is missing, too.
+        # The other reasons could come from the missing fields.
         yield NodeFinding(NodeReason.NODE_UNREADABLE, doubt)
         return
     if "Pod" in view.unseen:

@@ -57,7 +57,7 @@ class Pods:
         if aside := _aside(pod, controllers):
             return aside[0].reason.stance, aside
         if doubt := self._view.doubt("Pod", pod.key):
-            # All that follows would be said of what is missing, too.
+            # The other reasons could come from the missing fields.
             return Stance.HOLDS, (*_own_marks(pod, controllers), PodFinding(PodReason.POD_UNREADABLE, doubt))
         subject = Subject(
             pod.metadata.namespace, pod.metadata.labels, controllers.kinds, controllers.replicas, node_rules
@@ -85,7 +85,7 @@ class Pods:
         return (finding for finding in self._budgets.against(pod) if finding.reason not in self._waited_for)
 
     def _disposable(self, pod: Pod, controllers: Controllers, subject: Subject) -> PodFinding | None:
-        job = controllers.found[0] if controllers.made is Made.JOB and controllers.found else None
+        job = controllers.objects[0] if controllers.made is Made.JOB and controllers.objects else None
         for meta in (pod.metadata, job.metadata if job is not None else None):
             if meta is not None and (key := overrides.disposable(meta)):
                 return PodFinding(PodReason.DISPOSABLE, key)
@@ -117,7 +117,7 @@ def _aside(pod: Pod, controllers: Controllers) -> tuple[PodFinding, ...]:
 
 def _own_marks(pod: Pod, controllers: Controllers) -> Iterator[PodFinding]:
     """Marks on the pod or on one of its controllers."""
-    for what, meta in (("", pod.metadata), *((each.metadata.name, each.metadata) for each in controllers.found)):
+    for what, meta in (("", pod.metadata), *((each.metadata.name, each.metadata) for each in controllers.objects)):
         mark = overrides.removal_disabled(meta)
         if mark is not None:
             reason = PodReason.REMOVAL_DISABLED if mark.clear else PodReason.MARK_UNREADABLE

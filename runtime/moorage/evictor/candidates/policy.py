@@ -19,7 +19,7 @@ class Policy:
         drain_timeout: how long emptying a node may take (drainTimeout).
         windows: whether Windows nodes are emptied, too.
         rules: the advanced rules, in their order.
-        installation: which installation we are, in the marks of drains; empty: every mark counts as ours.
+        installation: name of this installation in marks of drains; empty: every mark counts as its own.
     """
 
     aggressive: bool = False

@@ -1,7 +1,7 @@
 """Pods that are judged alike: they do not differ in any field that is read, so they share one verdict.
 
 Labels, annotations, owners and tolerations are compared by identity: caches keep equal ones once (``kube/compact.py``).
-Where nobody does, each pod is judged by itself.
+Otherwise each pod is judged by itself.
 """
 
 from __future__ import annotations

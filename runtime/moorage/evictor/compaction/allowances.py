@@ -14,7 +14,7 @@ class Allowance(NamedTuple):
 
     Attributes:
         reason: why a node is kept when it is used up.
-        who: the budget or owner, for people.
+        who: name of the budget or owner.
         left: how many evictions it allows.
     """
 

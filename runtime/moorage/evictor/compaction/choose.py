@@ -39,8 +39,8 @@ class Cluster:
     Attributes:
         snapshot: the nodes and pods, as fit has them. Nothing of it is changed in the end.
         view: the same, and what else is known.
-        verdicts: who may go.
-        templates: what owners make pods from now, by the owner's uid, as far as it is known.
+        verdicts: on every node, by name.
+        templates: pod templates as they are now, by the owner's uid, as far as they are known.
         proposed: where pods were to go when it was asked before, by their keys. If all nodes that may go can still go
             that way, they do; else this is as good as nothing.
     """
@@ -58,14 +58,14 @@ def choose(cluster: Cluster, settings: Settings, history: History, stopped: Call
     Args:
         cluster: what is chosen from.
         settings: how.
-        history: the evictions of late; those that the plan leads to are for whoever evicts to remember.
-        stopped: asked again and again whether nobody wants the answer any more.
+        history: the recent evictions; the caller adds those of this plan.
+        stopped: returns True when the caller does not need the answer any more.
 
     Returns:
         The plan; the same for the same input.
 
     Raises:
-        Stopped: nobody does.
+        Stopped: the caller does not need the answer any more.
     """
     with cluster.snapshot.trial():
         return _Choice(cluster, settings, history, stopped).plan()

@@ -31,7 +31,7 @@ class Gathering:
 
     Args:
         view: what is known of the cluster.
-        history: the evictions of late.
+        history: the recent evictions.
         replacements: makes them.
         midway: whether what a cycle under way has used up for the moment is waited for.
     """
@@ -43,7 +43,7 @@ class Gathering:
         self._replacements = replacements
         self._midway = midway
         self._pods = {pod.key: pod for pod in view.pods}
-        self._alike: dict[int, _Known] = {}  # pods that were judged alike have their findings in common
+        self._alike: dict[int, _Known] = {}  # pods that are judged alike share their findings
         self.allowances: dict[str, Allowance] = {}
 
     def load(self, verdict: NodeVerdict, slot: int, price: float, move_price: float) -> Load | list[KeptFinding]:
@@ -89,7 +89,7 @@ class Gathering:
             self.allowances[key] = Allowance(KeptReason.BUDGET, who, budget.status.disruptions_allowed)
             yield key
         uid, replicas = owner_of(pod, controllers), controllers.replicas or 1
-        top = controllers.found[-1].metadata.name if controllers.found else controllers.who or pod.key
+        top = controllers.objects[-1].metadata.name if controllers.objects else controllers.who or pod.key
         key = f"owner {uid}"
         self.allowances[key] = Allowance(KeptReason.OWNER, f"the owner {top}", self._history.left(uid, replicas))
         yield key

@@ -45,7 +45,7 @@ class Packing:
     Args:
         problem: the numbers.
         wanted: how many pods of each group are to be placed.
-        closed: the slots of the nodes that they come from, which take none.
+        closed: the slots of their own nodes, which receive no pods.
 
     Attributes:
         left: how many of each group are not placed.

@@ -30,8 +30,8 @@ class ReservedRoom(NamedTuple):
     """The room that pending pods take.
 
     Attributes:
-        placed: for whom, in the order in which they get it.
-        on: the nodes that waiting pods would come to, each with one of the pods.
+        placed: the pods with room, in the order in which they get it.
+        on: the nodes with reserved room, each with one of the pods.
         unplaced: the pods that fit nowhere, for which none is kept.
     """
 

@@ -12,7 +12,7 @@ from moorage.objects import Node
 from moorage.scheduling.requests import allocatable
 
 PRICE = "moorage.dev/price-per-hour"
-"""The annotation that says what a node costs."""
+"""The annotation with the price of a node."""
 SPOT_LABELS = (
     ("karpenter.sh/capacity-type", "spot"),
     ("eks.amazonaws.com/capacityType", "SPOT"),

@@ -1,6 +1,6 @@
 """The choice in numbers: what nodes have left, what has to be moved, and where each group of pods may go.
 
-Pods that ask for the same, and may go to the same nodes, are one group. What is decided here is checked pod by pod
+Pods with equal requests that may go to the same nodes are one group. The decisions are checked pod by pod
 afterwards (``simulation``): these numbers know resources exactly, and of the rest as much as can be said of a node by
 itself.
 """
@@ -26,14 +26,14 @@ from .targets import Targets
 Counts = npt.NDArray[np.int64]
 
 _ROOMIEST = 64
-"""So many nodes with most room are looked at before all others are."""
+"""So many nodes with the most room are tried before the others."""
 
 
 class Problem:
     """All loads in numbers.
 
     Args:
-        snapshot: the cluster, with room kept for whom it is kept.
+        snapshot: the cluster, with room reserved for pending pods.
         places: where pods may go.
         loads: what would have to be moved.
 
@@ -44,7 +44,7 @@ class Problem:
         fits: where a pod may go, by group and slot.
         takes: the same by slot and group.
         most: how many of a group a node may take.
-        unbounded: what ``most`` says where there is no bound.
+        unbounded: the value of ``most`` without a bound.
         of: for each load, its groups and how many pods of each.
         group_of: for each load, the group of each of its pods.
     """

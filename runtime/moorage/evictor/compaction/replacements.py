@@ -24,7 +24,7 @@ class Replacements:
 
     Args:
         pods: all pods.
-        templates: what owners make pods from now, by their uid, as far as it is known.
+        templates: pod templates as they are now, by the owner's uid, as far as they are known.
     """
 
     def __init__(self, pods: Iterable[Pod], templates: Mapping[str, Pod]) -> None:

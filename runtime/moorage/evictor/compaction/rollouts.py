@@ -13,9 +13,9 @@ def under_way(controllers: Controllers, *, midway: bool = False) -> str:
 
     Args:
         controllers: the pod's.
-        midway: whether pods are being evicted: then one that is missing says nothing of a rollout.
+        midway: whether pods are being evicted: then a missing pod is no sign of a rollout.
     """
-    for kind, controller in zip(controllers.kinds, controllers.found, strict=False):
+    for kind, controller in zip(controllers.kinds, controllers.objects, strict=False):
         if kind in _ROLLED_OUT and (why := _unfinished(kind, controller, midway=midway)):
             return f"{kind} {controller.metadata.name}: {why}"
     return ""

@@ -18,7 +18,7 @@ class Settings:
         least: at least so many are considered, whatever the percentage comes to (minTargetNodesPerCycle).
         percentage: of the nodes that may be emptied (targetNodePercentage).
         utilisation: how full the CPU and memory of a node may get by what is moved to it, as a part of 1.
-        quiet_period: how long nothing is emptied after a node has come.
+        quiet_period: how long no node is emptied after a node was created.
         spot: whether pods of on-demand nodes may be moved to spot nodes.
         arm64: whether pods may be moved to arm64 nodes (arm64Supported).
         move_price: what moving one pod counts, in parts of the price of an average node.

@@ -69,7 +69,7 @@ class Simulation:
         Args:
             load: the node.
             rows: of resources.
-            demand: how much of each its pods ask for.
+            demand: the sum of its pods' requests, by resource.
         """
         able = self._places.open_to(load.name) & ~self._going
         able[load.slot] = False

@@ -19,7 +19,7 @@ class Budget:
 
     Args:
         steps: how many there are.
-        stopped: asked now and then whether nobody wants the answer any more.
+        stopped: returns True when the caller does not need the answer any more.
     """
 
     def __init__(self, steps: int, stopped: Callable[[], bool] = never) -> None:
@@ -44,7 +44,7 @@ class Budget:
         """Whether so many steps are left; remember when they are not, because work is left undone.
 
         Raises:
-            Stopped: nobody wants to know.
+            Stopped: the caller does not need the answer any more.
         """
         if self._stopped():
             raise Stopped

@@ -55,7 +55,7 @@ def replacement_moves(plan: Plan, view: View, templates: Mapping[str, Pod]) -> I
     Args:
         plan: what was chosen.
         view: from what.
-        templates: what owners make pods from now, by their uid, as far as it is known.
+        templates: pod templates as they are now, by the owner's uid, as far as they are known.
     """
     pods = {pod.key: pod for pod in view.pods}
     lookup, replacements = Lookup(view), Replacements(view.pods, templates)
@@ -75,8 +75,8 @@ def _recognised(replacement: Pod, controllers: Controllers) -> Owner | None:
     direct = meta.controller()
     if direct is None or controllers.made not in _RECREATED:
         return None
-    if len(controllers.found) > 1 and controllers.kinds[1] == "Deployment":
-        top = controllers.found[1].metadata
+    if len(controllers.objects) > 1 and controllers.kinds[1] == "Deployment":
+        top = controllers.objects[1].metadata
         owner = Owner(kind="Deployment", name=top.name, namespace=meta.namespace, uid=top.uid)
         if rules.belongs_to(replacement, owner):
             return owner

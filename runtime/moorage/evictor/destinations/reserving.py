@@ -28,7 +28,7 @@ LASTS = timedelta(minutes=3)
 ASK_AGAIN = 0.25
 """Seconds between two questions whether reservations are served."""
 _TRIES = 3
-"""How often one is written that somebody has written meanwhile; its status is written now and then."""
+"""How often a write is tried again after a conflict; the pinner writes the status meanwhile."""
 
 
 class Wanted(NamedTuple):
@@ -36,7 +36,7 @@ class Wanted(NamedTuple):
 
     Attributes:
         node_uid: uid of the Node.
-        slots: for whom.
+        slots: the expected pods.
     """
 
     node_uid: str
@@ -55,7 +55,7 @@ class Reserving:
 
     def __init__(self, client: Client, fence: Fence, by: str, now: Callable[[], datetime]) -> None:
         self._client, self._fence, self._by, self._now = client, fence, by, now
-        self._held: dict[str, SlotReservation | None] = {}  # by node; None: whether there is one of ours is not known
+        self._held: dict[str, SlotReservation | None] = {}  # by node; None: it is not known whether ours exists
         self._foreign: dict[str, str] = {}  # whose they are, by node
         self._reporter: dict[str, str] = {}
         self._turn = asyncio.Lock()

@@ -34,7 +34,7 @@ RENEWED_EVERY = 60.0
 _ANEW_AFTER = timedelta(minutes=30)
 """After how long ``since`` moves on: no reservation may last for more than an hour after it."""
 _NOTHING_TO_SEE = (errors.NotFound, errors.Forbidden, errors.Unauthorized)
-"""Answers after which nobody need look again for what an earlier term has left: it ends by itself."""
+"""Answers after which no later check for reservations of earlier terms is needed: they expire."""
 _RARELY = 600.0
 """Seconds until what was not there, or not allowed, is tried again."""
 
@@ -104,7 +104,7 @@ class Steering:
 
         Args:
             pods: all pods.
-            remaining: the nodes whose turn has not come.
+            remaining: the nodes whose drain has not begun.
             leaving: those that are being emptied.
         """
         if self._book is None:
@@ -124,9 +124,9 @@ class Steering:
         """Reserve the moves of a new simulation, and wait until they are served.
 
         Args:
-            pods: all pods, when it was asked.
+            pods: all pods at the time of the simulation.
             nodes: all nodes by name.
-            remaining: the nodes that it was asked about.
+            remaining: the nodes that the simulation was about.
             moves: theirs, as far as they could still go.
             coming: the replacements that are still to be made for pods of others, as far as they still fit.
         """
@@ -160,7 +160,7 @@ class Steering:
             evicted: the uids of the pods that were evicted.
 
         Returns:
-            Where their replacements have come to.
+            Where their replacements run.
         """
         if self._book is not None:
             self.arrivals = self._book.arrivals(pods, evicted)

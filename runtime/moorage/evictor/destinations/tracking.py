@@ -21,7 +21,7 @@ from .moves import ReplacementMove
 _NOWHERE = ""
 """Where a pod is that has no node yet."""
 _ByMaker = defaultdict[str, Counter[str]]
-"""Numbers of pods by node, by the uid of who made them."""
+"""Numbers of pods by node, by the uid of their direct owner."""
 
 
 class Arrivals(NamedTuple):
@@ -44,14 +44,14 @@ class MoveTracking:
     """
 
     def __init__(self, since: datetime) -> None:
-        self._since = since.replace(microsecond=0)  # pods tell their time in whole seconds
+        self._since = since.replace(microsecond=0)  # creationTimestamp has whole seconds
         self._of: dict[str, tuple[ReplacementMove, ...]] = {}
 
     def foresee(self, remaining: Iterable[str], moves: Iterable[ReplacementMove]) -> None:
         """Replace the moves of nodes whose drain has not begun.
 
         Args:
-            remaining: the nodes that it was asked about.
+            remaining: the nodes that the simulation was about.
             moves: theirs, as far as they could still go.
         """
         for name in remaining:
@@ -68,7 +68,7 @@ class MoveTracking:
 
         Args:
             pods: all pods.
-            remaining: the nodes whose turn has not come.
+            remaining: the nodes whose drain has not begun.
             leaving: those that are being emptied.
         """
         there = _there(pods)
@@ -86,7 +86,7 @@ class MoveTracking:
         self._change(places.instead)
         for each in places.open:
             if places.strays[each.maker]:
-                places.strays[each.maker] -= 1  # it has come, and to a node that was meant for none
+                places.strays[each.maker] -= 1  # it has come, to a node that is no destination
             else:
                 coming.append(each)
         return coming
@@ -98,7 +98,7 @@ class MoveTracking:
 
         Args:
             pods: all pods.
-            remaining: the nodes whose turn has not come.
+            remaining: the nodes whose drain has not begun.
             coming: the replacements that are still to be made for pods of the others.
             since: pods that are younger fill slots.
         """

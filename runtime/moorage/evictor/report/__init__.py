@@ -1,6 +1,6 @@
-"""What a look has shown, for people and programs: a report as data, as text and as a page, and single things explained.
+"""The report of an evaluation as data, text and page, and explanations of single nodes and pods.
 
-Pure: nothing is read, written or asked.
+Pure: no I/O.
 """
 
 from .build import build

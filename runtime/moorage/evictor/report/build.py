@@ -27,7 +27,7 @@ def build(evaluation: ReportInput, source: str) -> Report:
 
     Args:
         evaluation: what was found; nothing of it is changed in the end.
-        source: where the objects come from, for people.
+        source: the source of the objects, for people.
 
     Returns:
         The report; the same for the same input.

@@ -20,7 +20,7 @@ from .simulated import Simulated
 
 _NEAREST = 3
 _SAMPLE = 200_000
-"""Among more names nobody looks for those that are spelled alike."""
+"""With more names, similar ones are not searched."""
 
 
 class UnknownName(Exception):
@@ -28,8 +28,8 @@ class UnknownName(Exception):
 
     Args:
         kind: ``node`` or ``pod``.
-        name: what was asked for.
-        nearest: the names that come nearest.
+        name: the unknown name.
+        nearest: the most similar names.
     """
 
     def __init__(self, kind: str, name: str, nearest: tuple[str, ...]) -> None:
@@ -166,7 +166,7 @@ def explain_pod(evaluation: ReportInput, key: str) -> PodExplanation:
     verdict = next((each for each in found.pods if each.key == key), None) if found is not None else None
     moves_to = next((move.node for each in evaluation.plan.chosen for move in each.moves if move.pod == key), "")
     controllers = simulated.controllers(key)
-    chain = [f"{kind} {each.key}" for kind, each in zip(controllers.kinds, controllers.found, strict=False)]
+    chain = [f"{kind} {each.key}" for kind, each in zip(controllers.kinds, controllers.objects, strict=False)]
     return PodExplanation(
         pod=key,
         node=node,

@@ -34,9 +34,9 @@ class Configured(Data, frozen=True):
         max_target_nodes_per_cycle: at most so many nodes go in a cycle; null: no bound.
         min_target_nodes_per_cycle: at least so many are considered.
         target_node_percentage: of the nodes that may be emptied, so many in a hundred go in a cycle.
-        limit: what these three come to here.
+        limit: the number of nodes that these three settings allow.
         target_utilization: how full CPU and memory of a node may get by what is moved to it, in percent.
-        quiet_period_seconds: how long nothing is emptied after a node has come.
+        quiet_period_seconds: how long no node is emptied after a node was created.
         owner_window_seconds: within which time an owner sees at most max(1, replicas) evictions.
         allow_spot: whether pods of on-demand nodes may be moved to spot nodes.
         arm64_supported: whether pods may be moved to arm64 nodes.
@@ -79,7 +79,7 @@ class Usage(Data, frozen=True):
 
     Attributes:
         allocatable: what it has for pods; 0 of what cannot be read.
-        before: what is asked for now.
+        before: the requests now.
         after: what would be once the plan is carried out; of a chosen node what goes with it.
     """
 
@@ -217,7 +217,7 @@ class Unseen(Data, frozen=True):
     Attributes:
         kind: for example ``Job``.
         reason: why not.
-        hides: what could not be told because of it.
+        hides: what is unknown because of it.
     """
 
     kind: str
@@ -231,7 +231,7 @@ class Unread(Data, frozen=True):
     Attributes:
         kind: for example ``Pod``.
         key: ``namespace/name``, or the name alone.
-        reason: the field, and what is wrong with it.
+        reason: the field, and the problem.
     """
 
     kind: str
@@ -245,7 +245,7 @@ class Report(Data, frozen=True):
     Attributes:
         version: of this form.
         when: the time at which the cluster was so.
-        source: where its objects come from.
+        source: the source of the objects.
         configuration: what was in force.
         unit: ``units`` of the pricing model, or ``money`` per hour, in whatever currency prices were stated.
         total: what all nodes cost.

@@ -24,7 +24,7 @@ from .model import Data
 from .simulated import Simulated
 
 _CLOSEST, _DETAILED = 3, 5
-"""For more pods that fit nowhere it is not found out why: each of them is asked about on every node."""
+"""For more pods that fit nowhere no reasons are given: each needs a verdict on every node."""
 _TOO_LITTLE = "too little"
 GOES = "it could go itself"
 OTHER_KIND = "it is a spot node, of another architecture or of another operating system, and takes no such pods"

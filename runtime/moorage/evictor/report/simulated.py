@@ -49,10 +49,10 @@ class Simulated:
     def owner(self, key: str) -> str:
         """Return the topmost controller of a pod, for people; empty when it has none."""
         controllers = self.controllers(key)
-        if not controllers.found:
+        if not controllers.objects:
             return _named(self._pods[key].metadata.namespace, controllers.who)
-        kind = controllers.kinds[len(controllers.found) - 1]
-        return f"{kind} {controllers.found[-1].key}"
+        kind = controllers.kinds[len(controllers.objects) - 1]
+        return f"{kind} {controllers.objects[-1].key}"
 
 
 def _named(namespace: str, who: str) -> str:

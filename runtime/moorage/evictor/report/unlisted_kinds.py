@@ -25,4 +25,4 @@ HIDES = {
     "ConfigMap": "rules that may protect pods and nodes, and prices: none of them counts",
     "EvictorConfig": "settings and rules of the cluster: none of them counts",
 }
-"""By kind, one for each that is read; the last two say how to look."""
+"""By kind; the last two hold configuration."""

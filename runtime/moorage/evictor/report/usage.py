@@ -23,7 +23,7 @@ def usages(snapshot: Snapshot, chosen: Sequence[Emptied], simulated: Simulated) 
     Args:
         snapshot: the cluster.
         chosen: the nodes that go, with the moves of their pods.
-        simulated: knows the pods that come for those that go.
+        simulated: knows the replacements.
     """
     records = {name: snapshot.nodes.record(slot) for name, slot in snapshot.nodes.slots.items()}
     before = {name: _used(snapshot, record) for name, record in records.items()}
@@ -41,7 +41,7 @@ def _offered(record: NodeRecord) -> Amounts:
 
 def _used(snapshot: Snapshot, record: NodeRecord) -> _Used:
     slot = snapshot.nodes.slots[record.name]
-    if record.broken:  # nobody knows what is left, so what is used is added up
+    if record.broken:  # what is left is unknown, so the usage is added up
         used = [0, 0, 0]
         for pod_class in snapshot.pods[slot].values():
             _count(snapshot, pod_class, used, 1)

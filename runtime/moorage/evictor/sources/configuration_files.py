@@ -15,7 +15,7 @@ from moorage.files.yamlfile import parse
 def with_rules(found: ConfigurationSources, names: Names, file: str) -> tuple[ConfigurationSources, Names]:
     """Return the sources with the rules of a file: rules file or list, ConfigMap, or EvictorConfig.
 
-    Rules that the cluster's own EvictorConfig has do not count then: whoever names a file wants to see what it does.
+    The rules of the cluster's EvictorConfig do not count then: the report shows what the file does.
 
     Args:
         found: what the cluster has.

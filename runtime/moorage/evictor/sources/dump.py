@@ -60,10 +60,10 @@ def read(names: Sequence[str], where: ConfigMaps, progress: Callable[[str], None
     Args:
         names: files, ``-`` is standard input; together they are one dump.
         where: where rules and prices are.
-        progress: told what is read.
+        progress: called with the name of each file.
 
     Raises:
-        DumpError: it cannot be looked at.
+        DumpError: a dump cannot be read.
     """
     there = _There(where)
     now: list[datetime] = []

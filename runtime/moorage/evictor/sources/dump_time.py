@@ -21,7 +21,7 @@ _PAST = (
 )
 """Keys of times at which something has happened; others, a deletionTimestamp for one, may lie ahead."""
 SLACK = timedelta(days=1)
-"""How far the cluster's clock may be ahead of ours."""
+"""How far the cluster's clock may be ahead of the local one."""
 
 
 def newest(data: bytes, now: datetime) -> datetime | None:

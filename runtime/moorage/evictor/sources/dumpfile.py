@@ -47,7 +47,7 @@ class Item(NamedTuple):
 
     Attributes:
         place: where it is, for people: ``items[3]``.
-        kind: as it says, or the list that it is in.
+        kind: of the object, or of the list that it is in.
         api_version: likewise.
         data: its JSON.
     """

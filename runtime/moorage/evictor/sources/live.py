@@ -25,13 +25,13 @@ from moorage.objects import KubeObject
 from .result import ConfigMaps, SourceResult
 
 AT_ONCE = 4
-"""Kinds that are listed at the same time: whoever looks must not be felt by others."""
+"""Kinds that are listed at the same time: few, to spare the API server."""
 ATTEMPTS = 4
 _PASSING = (errors.Gone, errors.TooManyRequests, errors.ServerError)
 """What may be otherwise a moment later."""
 _pause = asyncio.sleep
 Progress = Callable[[str, int], None]
-"""Told the plural of a kind, and how many have come of it so far."""
+"""Called with the plural of a kind, and the number of objects so far."""
 
 
 class NothingSeen(Exception):
@@ -44,10 +44,10 @@ async def gather(transport: Transport, where: ConfigMaps, progress: Progress = l
     Args:
         transport: the connections to it.
         where: where rules and prices are.
-        progress: told of each page.
+        progress: called for each page.
 
     Raises:
-        KubeError: it cannot be asked, or does not know whoever asks.
+        KubeError: the API server cannot be reached, or rejects the credentials.
         NothingSeen: nodes cannot be listed.
     """
     there = _There(transport, progress)

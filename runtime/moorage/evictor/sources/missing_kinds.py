@@ -24,7 +24,7 @@ def unseen(objects: Objects, listed: Collection[str]) -> dict[str, str]:
 
     Args:
         objects: what there is.
-        listed: kinds that were asked for in any case.
+        listed: kinds that the dump certainly has.
     """
     absent = {each.kind for each in kinds.KINDS} - {kind for kind, found in objects.items() if found} - {*listed}
     found: dict[str, str] = {}
@@ -71,7 +71,7 @@ def _storage(objects: Objects) -> Iterator[tuple[str, str]]:
         if isinstance(pod, Pod) and any(_claims(each) for each in pod.spec.volumes):
             yield resources.CLAIMS.kind, f"Pod {pod.key} uses one"
             yield resources.CSI_NODES.kind, "every node has one"
-            if not objects.get(resources.CSI_NODES.kind):  # those who list these list those, too
+            if not objects.get(resources.CSI_NODES.kind):  # a dump with these kinds has those, too
                 yield resources.VOLUME_ATTACHMENTS.kind, f"Pod {pod.key} uses volumes"
     for claim in objects.get(resources.CLAIMS.kind, ()):
         if isinstance(claim, PersistentVolumeClaim) and claim.spec.volume_name:

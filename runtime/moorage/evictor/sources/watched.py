@@ -1,6 +1,6 @@
 """All objects of a cluster from watch caches, for one evaluation after the other.
 
-What may not be listed is left out and said to be unseen; it is asked for again, and counts as soon as it may be seen.
+A kind that cannot be listed is left out and reported; it is tried again, and counts as soon as it can be listed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from moorage.kube.resource import Resource
 from moorage.objects import Node, Pod, PodDisruptionBudget
 
 _NEEDED = (resources.NODES, resources.PODS)
-"""Without these there is nothing to look at."""
+"""Without these kinds there is no evaluation."""
 _KEEPING = (kinds.REPLICA_SETS, kinds.REPLICATION_CONTROLLERS, resources.STATEFUL_SETS, resources.DEPLOYMENTS)
 _MISSING_PAUSE = 120.0
 """Seconds between two questions for a kind that is not served, at most."""
@@ -33,7 +33,7 @@ class WatchedCluster:
 
     Args:
         transport: the connections to the API server.
-        beside: caches of somebody else that are followed with them.
+        beside: further caches to run.
         changed: called when something has changed that an answer may depend on; must be quick.
     """
 

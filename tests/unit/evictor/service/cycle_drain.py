@@ -17,7 +17,7 @@ from moorage.evictor.candidates import Policy
 from moorage.evictor.compaction import History, Settings, never
 from moorage.evictor.configuration import Configuration
 from moorage.evictor.configuration_watch import CurrentConfiguration
-from moorage.evictor.cycle import CycleLoop, Seen, seen
+from moorage.evictor.cycle import Computed, CycleLoop, compute
 from moorage.evictor.cycle_drain import CycleDrain
 from moorage.evictor.destinations import ReplacementMove, Reserving, Steering
 from moorage.evictor.evaluation import Evaluation
@@ -139,7 +139,7 @@ class Evictor(Bed):
             changed=self._change,
         )
         self._cycles = CycleLoop(
-            self._watched, self, self._look, self, self, acts=acting, now=self.wire.clock.now, interval=30.0
+            self._watched, self, self._look, self, self, drains=acting, now=self.wire.clock.now, interval=30.0
         )
         self._term = asyncio.create_task(self._cycles.run(), name="term")
 
@@ -174,9 +174,9 @@ class Evictor(Bed):
 
     # --- what the cycles need ---
 
-    async def _look(self, inventory: Inventory, configuration: Configuration, history: History) -> Seen:
+    async def _look(self, inventory: Inventory, configuration: Configuration, history: History) -> Computed:
         await asyncio.sleep(0.2)
-        return seen(inventory, configuration, history, stopped=never)
+        return compute(inventory, configuration, history, stopped=never)
 
     async def _ask(
         self,

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from moorage.evictor.compaction import History, Settings, never
 from moorage.evictor.configuration import Configuration
 from moorage.evictor.configuration_watch import CurrentConfiguration
-from moorage.evictor.cycle import CycleLoop, Seen, seen
+from moorage.evictor.cycle import Computed, CycleLoop, compute
 from moorage.evictor.evaluation import Evaluation
 from moorage.evictor.inventory import Inventory
 from moorage.evictor.status import StatusUpdate
@@ -47,7 +47,7 @@ class World:
         self.failures: list[str] = []
         self.results: list[str] = []
         self.said: list[StatusUpdate] = []
-        self.answer: Seen | None = None
+        self.answer: Computed | None = None
         self._busy = False
 
     @staticmethod
@@ -66,7 +66,7 @@ class World:
     def current(self) -> CurrentConfiguration:
         return self.found
 
-    async def looks(self, there: Inventory, configuration: Configuration, history: History) -> Seen:
+    async def looks(self, there: Inventory, configuration: Configuration, history: History) -> Computed:
         assert not self._busy, "two at once"
         self._busy = True
         self.starts.append(self.time())
@@ -74,7 +74,7 @@ class World:
             await asyncio.sleep(self.takes)
             if self.error is not None:
                 raise self.error
-            return self.answer or seen(there, configuration, history, stopped=never)
+            return self.answer or compute(there, configuration, history, stopped=never)
         finally:
             self._busy = False
 
@@ -294,7 +294,7 @@ async def test_the_interval_is_that_of_the_configuration() -> None:
     assert world.starts == [0.0, 600.0, 1200.0]
 
 
-ANSWER = seen(inventory(room("n1")), QUICK, History(), stopped=never)
+ANSWER = compute(inventory(room("n1")), QUICK, History(), stopped=never)
 
 
 @settings(max_examples=examples(60))

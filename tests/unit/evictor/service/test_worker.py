@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from moorage.evictor.compaction import History, Stopped
-from moorage.evictor.cycle import seen
+from moorage.evictor.cycle import compute
 from moorage.evictor.worker import Worker
 from tests.unit.evictor.test_evaluation import ALL, TWO, inventory
 
@@ -23,7 +23,7 @@ def worker() -> Iterator[Worker]:
 
 
 async def test_the_answer_is_that_of_a_look(worker: Worker) -> None:
-    evaluation, counts, due = await worker.run(seen, inventory(*TWO), ALL, History())
+    evaluation, counts, due = await worker.run(compute, inventory(*TWO), ALL, History())
     assert [node.name for node in evaluation.plan.chosen] == ["n1"]
     assert (counts.nodes, due) == (2, None)
 
@@ -74,7 +74,7 @@ def test_a_look_ends_when_nobody_waits() -> None:
         return len(asked) > 3
 
     with pytest.raises(Stopped):
-        seen(inventory(*TWO), ALL, History(), stopped=stopped)
+        compute(inventory(*TWO), ALL, History(), stopped=stopped)
     assert len(asked) == 4
     with pytest.raises(Stopped):
-        seen(inventory(*TWO), ALL, History(), stopped=lambda: True)
+        compute(inventory(*TWO), ALL, History(), stopped=lambda: True)
