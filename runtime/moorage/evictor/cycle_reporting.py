@@ -120,9 +120,7 @@ class CycleReporter:
         else:
             note = f"Nothing runs on it that would have to move. It is worth {worth}"
         self._recorder.record(
-            ObjectRef(
-                "v1", "Node", node.name, uid=node.name
-            ),  # as the kubelet does: kubectl selects by both
+            ObjectRef("v1", "Node", node.name, uid=node.name),  # as the kubelet does: kubectl selects by both
             type="Normal",
             reason="CouldBeEmptied",
             action="Look",
