@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
+from typing import Any
 
 from moorage.controller.fence import Fence
 from moorage.controller.queue import KeyQueue
@@ -33,6 +34,9 @@ from .state.caches import Caches
 from .state.cluster import ClusterState
 from .webhook.admission import Admission
 from .webhook.mutate import Mutator
+
+Works = dict[str, Coroutine[Any, Any, None]]
+"""What is done side by side, by name."""
 
 
 class Term:
@@ -86,7 +90,7 @@ class Term:
     async def run(self) -> None:
         """Work until cancelled; begins once the caches are complete."""
         await self._caches.wait_synced()
-        options, sweeps = self._options, Sweeps(self._options.sweeps_per_hour, self._monotonic)
+        options = self._options
         steers = self._admission is not None and options.destinations != scope.OFF
         cluster = ClusterState(
             self._caches,
@@ -96,13 +100,28 @@ class Term:
             enqueue_slots=self._slots.add if steers else lambda _: None,
         )
         fence = Fence(self._is_leader, options.writes_in_flight)
-        intent_store = IntentStore(
-            self._client,
-            cluster,
-            fence,
-            partial(Backoff, options.repeat_base, options.repeat_cap, least=0.5),
-            self._monotonic,
-        )
+        sweeps = Sweeps(options.sweeps_per_hour, self._monotonic)
+        works = {
+            "snapshot": cluster.wait_unusable(),
+            "pinner loop": self._nodes(cluster, fence, sweeps).run(),
+            "lease keeper": self._leases(cluster).run(),
+        }
+        if self._admission is not None:
+            works |= self._webhook(self._admission, cluster, fence, sweeps)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for name, work in works.items():
+                    group.create_task(work, name=name)
+        finally:
+            cluster.close()
+            self._queue.close()
+            self._slots.close()
+
+    def _nodes(self, cluster: ClusterState, fence: Fence, sweeps: Sweeps) -> NodeController:
+        """What does all that instructions and reservations say."""
+        options = self._options
+        backoff = partial(Backoff, options.repeat_base, options.repeat_cap, least=0.5)
+        intent_store = IntentStore(self._client, cluster, fence, backoff, self._monotonic)
         attempts = Attempts(options.repeat_base, options.repeat_cap, self._monotonic)
         executor = Executor(
             self._client,
@@ -118,7 +137,7 @@ class Term:
         acceptance = Acceptance(
             cluster, executor, intent_store, self._inbox, self._answers, sweeps, self._clock, options
         )
-        loop = NodeController(
+        return NodeController(
             cluster,
             executor,
             attempts,
@@ -131,53 +150,45 @@ class Term:
             self._clock,
             options,
         )
-        leases = LeaseKeeper(
+
+    def _leases(self, cluster: ClusterState) -> LeaseKeeper:
+        """What holds the Leases of placeholders."""
+        return LeaseKeeper(
             self._client.transport,
             cluster,
             self._reporter,
             self._clock,
             is_leader=self._is_leader,
-            interval=options.lease_interval,
+            interval=self._options.lease_interval,
             busy=lambda: self._queue.busy,
             monotonic=self._monotonic,
         )
-        hard = options.destinations == scope.HARD
-        mutator = Mutator(cluster, sweeps, self._clock, self._is_leader, hard=hard)
-        works = {"snapshot": cluster.wait_unusable(), "pinner loop": loop.run(), "lease keeper": leases.run()}
-        if self._admission is not None:
-            self._report_serving(serving=False)
-            slot_reservations = SlotReservationController(
-                self._client,
-                cluster,
-                fence,
-                self._slots,
-                self._reporter,
-                self._clock,
-                self._name,
-                expects=self._admission.recheck,
-                monotonic=self._monotonic,
-            )
-            works["webhook"] = self._admission.term(
-                self._client,
-                fence,
-                cluster.expected,
-                mutator,
-                self._clock,
-                lambda serving: self._serving_changed(slot_reservations, serving),
-            )
-            works["slot reservations"] = slot_reservations.run()
-        try:
-            async with asyncio.TaskGroup() as group:
-                for name, work in works.items():
-                    group.create_task(work, name=name)
-        finally:
-            cluster.close()
-            self._queue.close()
-            self._slots.close()
 
-    def _serving_changed(self, slot_reservations: SlotReservationController, serving: bool) -> None:
-        self._report_serving(serving=serving)
-        slot_reservations.set_serving(serving=serving)
+    def _webhook(self, admission: Admission, cluster: ClusterState, fence: Fence, sweeps: Sweeps) -> Works:
+        """What pins pods while they are created, and sees to what is expected on nodes that run."""
+        hard = self._options.destinations == scope.HARD
+        mutator = Mutator(cluster, sweeps, self._clock, self._is_leader, hard=hard)
+        slot_reservations = SlotReservationController(
+            self._client,
+            cluster,
+            fence,
+            self._slots,
+            self._reporter,
+            self._clock,
+            self._name,
+            expects=admission.recheck,
+            monotonic=self._monotonic,
+        )
+
+        def report(serving: bool) -> None:
+            self._report_serving(serving=serving)
+            slot_reservations.set_serving(serving=serving)
+
+        self._report_serving(serving=False)
+        return {
+            "webhook": admission.term(self._client, fence, cluster.expected, mutator, self._clock, report),
+            "slot reservations": slot_reservations.run(),
+        }
 
     def _report_serving(self, *, serving: bool) -> None:
         """API servers ask about pods that are created, or do not."""
