@@ -280,3 +280,16 @@ async def test_a_pin_that_the_server_finds_invalid_is_refused_for_good_and_holds
         stored = (bed.reservation("n1") or {})["spec"]
         assert {pin["uid"] for pin in stored["pins"]} == {pod["metadata"]["uid"] for pod in pods[1:]}
         assert bed.repeated() == {}
+
+
+@pytest.mark.parametrize("pruned", ["deadline", "instructions"])
+@virtual
+async def test_instructions_that_cannot_be_kept_together_are_not_stored_without_end(pruned: str) -> None:
+    async with Bed() as bed:
+        bed.api.policies.append(POLICIES[pruned])
+        pods = bed.people.pods(2)
+        said = [bed.planner.create("n1"), bed.planner.pin("n1", *pods), bed.planner.delete("n1", within=15)]
+        await bed.answered(*said, within=20)
+        await bed.run(60)
+        assert bed.repeated() == {}
+        assert bed.reservation("n1") is None

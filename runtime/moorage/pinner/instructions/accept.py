@@ -123,7 +123,7 @@ class Acceptance:
             hindrance = await self._store(name, spec)
             if hindrance is not None and not hindrance.final:
                 return self._wait(judged, observation.now, hindrance.why), None
-            if hindrance is not None and len(waiting) > 1:
+            if hindrance is not None and len(waiting) > 1 and _tried_again(accepted):
                 return await self._judge_one_by_one(name, waiting), None
             if hindrance is not None:
                 refused = judge.Refused(Outcome.FAILED, hindrance.why)
@@ -246,6 +246,17 @@ class Acceptance:
             each.trouble = refusal_of(error)
         else:
             each.looked_up = True
+
+
+def _tried_again(accepted: list[Open]) -> bool:
+    """Whether instructions that could not be stored together may be judged again, each for itself: a few times.
+
+    What the API server has kept of them may end the node, so that those before it wait until it is cleared, and are
+    then stored together once more.
+    """
+    for each in accepted:
+        each.tries += 1
+    return all(each.tries < TRIES for each in accepted)
 
 
 def _uid(reservation: NodeReservation | None) -> str:
