@@ -293,3 +293,14 @@ async def test_instructions_that_cannot_be_kept_together_are_not_stored_without_
         await bed.run(60)
         assert bed.repeated() == {}
         assert bed.reservation("n1") is None
+
+
+@virtual
+async def test_a_pod_that_several_instructions_name_is_read_once() -> None:
+    async with Bed() as bed:
+        await bed.answered(bed.planner.create("n1"))
+        bed.wire.hold("pods")
+        (pod,) = bed.people.pods(1)
+        said = [bed.planner.pin("n1", pod) for _ in range(3)]
+        await bed.answered(*said)
+        assert len(bed.asked("get", "pods", "ns/web-1")) == 1

@@ -229,16 +229,19 @@ class Acceptance:
             self._cluster.pins_anew(action.node, (ref.uid for ref in action.pods))
 
     async def _look_up(self, waiting: list[Open]) -> None:
-        """Read the pods that the planner knows and the cache does not: a watch may lag behind another's."""
-        await asyncio.gather(*(self._look_up_pods(each) for each in waiting if not each.looked_up))
+        """Read the pods that the planner knows and the cache does not, each once: a watch may lag behind another's."""
+        reads: dict[str, asyncio.Task[None]] = {}
+        await asyncio.gather(*(self._look_up_pods(each, reads) for each in waiting if not each.looked_up))
 
-    async def _look_up_pods(self, each: Open) -> None:
+    async def _look_up_pods(self, each: Open, reads: dict[str, asyncio.Task[None]]) -> None:
         action = each.instruction.action
         try:
             for ref in action.pods if isinstance(action, PinPods) else ():
                 pod = self._cluster.pod(str(ref))
                 if pod is None or pod.metadata.uid != ref.uid:
-                    await self._executor.read_pod(ref.namespace, ref.name)
+                    if str(ref) not in reads:
+                        reads[str(ref)] = asyncio.create_task(self._executor.read_pod(ref.namespace, ref.name))
+                    await reads[str(ref)]
         except errors.KubeError as error:
             metrics.FAILURES.labels(type(error).__name__).inc()
             fields = {"instruction": each.instruction.id, "node": each.instruction.node, "error": str(error)}
