@@ -2,8 +2,7 @@
 
 ``python -m tools.faults.evict [MOMENTS [SEED]] [--victim NAME]``: each moment is a cluster at low use that the evictor
 empties. At its end each node is either empty or rolled back with a reason, whatever was killed. Two faults kill
-nothing:
-``stop`` ends the evictor and starts it again, and ``rights`` removes its rights for a while.
+nothing: ``stop`` ends the evictor and starts it again, and ``rights`` removes its rights for a while.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from tools.localcluster import ClusterError, ClusterOptions, LocalCluster
 
 IN_FLIGHT = 32
 WARM_UP = 500
-"""Pods that are created before the first round: an API server is slow at first."""
+"""Pods that are created before the first round, because an API server is slow at first."""
 ORDER = (
     ("none", contenders.nobody),
     ("idle", contenders.idle),
@@ -43,7 +43,7 @@ _began = time.monotonic()
 
 
 def main() -> int:
-    """Run it; 0 when figures were got (with --check: and all targets met), 1 when not."""
+    """Run the benchmark. Returns 0 if it has figures (with --check: and all targets are met), else 1."""
     arguments = _arguments()
     load = os.getloadavg()[0]
     _OUTPUT.parent.mkdir(parents=True, exist_ok=True)
@@ -70,7 +70,7 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="task bench:admission --", description="Measures what the webhook costs whoever creates pods."
+        prog="task bench:admission --", description="Measures the cost of the webhook for clients that create pods."
     )
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="rounds; medians count (3)")
     parser.add_argument("--pods", type=int, default=2000, metavar="N", help="pods of each contender in a round (2000)")
@@ -90,7 +90,7 @@ def _run(arguments: argparse.Namespace) -> Figures:
     """Measure on a control plane that only serves.
 
     Returns:
-        The medians of the rounds, and what must not happen at all.
+        The medians of the rounds, and counts of what must not happen.
     """
     options = ClusterOptions(
         flow_control=False,
@@ -100,7 +100,7 @@ def _run(arguments: argparse.Namespace) -> Figures:
     )
     _progress("starting the control plane")
     with LocalCluster(options=options) as cluster:
-        folder = cluster.directory / "bench"  # goes with the cluster, also after kill -9
+        folder = cluster.directory / "bench"  # removed with the cluster, also after kill -9
         folder.mkdir()
         try:
             return run_command(lambda: _measure(arguments, cluster, folder))
@@ -132,7 +132,7 @@ async def _measure(arguments: argparse.Namespace, cluster: LocalCluster, folder:
 
 
 async def _round(arguments: argparse.Namespace, stage: Stage, number: int) -> tuple[Figures, int]:
-    """The figures of a round, and how many expected pods were not pinned in it."""
+    """The figures of a round, and the number of expected pods that were not pinned in it."""
     rates, steady, not_pinned = defaultdict[str, list[float]](list), Steady(), 0
     for name, contender in ORDER:
         async with contender(stage):

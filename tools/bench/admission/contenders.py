@@ -1,4 +1,4 @@
-"""What stands between whoever creates pods and the API server, one at a time."""
+"""The contenders: each puts another webhook, or none, between clients and the API server."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ _REST = 2.0
 
 @dataclass(frozen=True)
 class Stage:
-    """What all measurements share.
+    """The objects that all measurements share.
 
     Attributes:
         cluster: the control plane.
-        scene: clears and fills it.
-        transport: to it.
+        scene: creates and removes the objects.
+        transport: connections to the control plane.
         load: creates pods.
-        kubeconfig: whom the pinner is to the API server.
-        folder: for logs and certificates; goes with the cluster.
+        kubeconfig: the pinner's account on the API server.
+        folder: for logs and certificates; removed with the cluster.
     """
 
     cluster: LocalCluster
@@ -61,7 +61,7 @@ class Stage:
     folder: Path
 
     async def prepare(self) -> None:
-        """Create what the pinner's chart would: a Secret and a configuration, both empty."""
+        """Create the empty Secret and webhook configuration, as the pinner's chart does."""
         self.cluster.api.request("POST", f"/api/v1/namespaces/{HOME}/secrets", {"metadata": {"name": _OURS}})
         self._configure(_OURS, [])
         self._configure(_TRIVIAL, [])
@@ -70,12 +70,12 @@ class Stage:
         self.cluster.api.request("POST", CONFIGURATIONS, {"metadata": {"name": name}, "webhooks": webhooks})
 
     def configure(self, name: str, webhooks: list[dict[str, Any]]) -> None:
-        """Say whom the API server asks."""
+        """Register a webhook with the API server."""
         path, patch = f"{CONFIGURATIONS}/{name}", {"webhooks": webhooks}
         self.cluster.api.request("PATCH", path, patch, "application/merge-patch+json")
 
     async def failed(self) -> float:
-        """How many calls of webhooks have failed so far."""
+        """The number of failed webhook calls so far."""
         text = (await self.transport.request("GET", "/metrics", accept="text/plain")).decode()
         metric = "apiserver_admission_webhook_fail_open_count{"
         return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(metric))
@@ -91,7 +91,7 @@ async def nobody(stage: Stage) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def idle(stage: Stage) -> AsyncIterator[None]:
-    """Our pinner, which expects no pods."""
+    """The pinner without expected pods."""
     async with _leading(stage):
         await asyncio.sleep(_REST)
         yield
@@ -99,7 +99,7 @@ async def idle(stage: Stage) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def pinning(stage: Stage) -> AsyncIterator[None]:
-    """Our pinner, which expects all of them."""
+    """The pinner with every pod expected."""
     async with _leading(stage) as planner:
         planner.issue(_expectation(index) for index in range(NODES))
         await ready(stage)
@@ -109,7 +109,7 @@ async def pinning(stage: Stage) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def trivially(stage: Stage) -> AsyncIterator[None]:
-    """A webhook that decides nothing, on nodes that are there."""
+    """A webhook that decides nothing, on existing nodes."""
     await stage.scene.fill(waiting=0, over=1, nodes=NODES)
     (port,) = free_ports(1)
     data = certificates.fill(datetime.now(UTC), ["127.0.0.1"], "bench")
@@ -132,10 +132,10 @@ async def trivially(stage: Stage) -> AsyncIterator[None]:
 
 
 async def ready(stage: Stage) -> None:
-    """Wait until a pod of each Deployment would be pinned, and things have settled.
+    """Wait until a pod of each Deployment would be pinned, and the API server is idle.
 
     Raises:
-        BenchError: they are not.
+        BenchError: that did not happen in time.
     """
     await _until(stage.load.all_pinned, "pods to be pinned")
     await asyncio.sleep(_REST)

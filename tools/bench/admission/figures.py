@@ -1,4 +1,4 @@
-"""From what was measured to the figures, the table and the verdict: pure functions."""
+"""Computes the figures, the table and the verdict from the measurements. No I/O."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def of_round(rates: Mapping[str, Sequence[float]], steady: Steady) -> Figures:
     """The figures of a round.
 
     Args:
-        rates: pods a second of each contender, as often as it was measured.
+        rates: pods a second of each contender, one for each measurement.
         steady: latencies.
     """
     each = {name: mean(found) for name, found in rates.items()}
@@ -55,7 +55,7 @@ def of_round(rates: Mapping[str, Sequence[float]], steady: Steady) -> Figures:
 
 
 def missed(figures: Figures) -> list[str]:
-    """What is missed, in words."""
+    """The missed targets, as sentences."""
     return [
         f"{target.title}: {number(figures[target.key])} instead of {target.text}"
         for target in TARGETS
@@ -64,7 +64,7 @@ def missed(figures: Figures) -> list[str]:
 
 
 def table(figures: Figures) -> list[tuple[str, str, str, str]]:
-    """The final table, one tuple per line: title, figure, target, met."""
+    """The final table, one tuple per line: title, figure, target, whether it is met."""
     targets = {target.key: target for target in TARGETS}
     return [_line(title, figures[key], targets.get(key)) for title, key in _LINES]
 

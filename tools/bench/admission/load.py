@@ -1,4 +1,4 @@
-"""Creates pods: as many as possible, or at a steady rate."""
+"""Creates pods, at full speed or at a steady rate."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Steady:
     """Latencies at a steady rate, in seconds.
 
     Attributes:
-        asked: of pods about which the webhook is asked.
-        others: of the others.
+        asked: of pods for which the webhook is called.
+        others: of the other pods.
         not_pinned: how many of the first were not pinned.
     """
 
@@ -38,7 +38,7 @@ class Steady:
 
 
 class Load:
-    """Somebody who creates pods.
+    """A client that creates pods.
 
     Args:
         transport: to the API server.
@@ -50,7 +50,7 @@ class Load:
         self._others = [_encode(_passed_over(_pod(index))) for index in range(APPS)]
 
     async def burst(self, count: int, in_flight: int) -> tuple[float, int]:
-        """Create pods as fast as it goes; returns how many a second, and how many of them have a node."""
+        """Create pods at full speed. Returns the rate per second, and how many pods have a node."""
         numbers, pinned = iter(range(count)), 0
 
         async def create() -> None:
@@ -66,7 +66,7 @@ class Load:
         return count / (time.monotonic() - began), pinned
 
     async def steady(self, seconds: float, rate: float) -> Steady:
-        """Create so many pods a second, those about which the webhook is asked and others in turns."""
+        """Create pods at a rate per second: pods for which the webhook is called and others take turns."""
         not_pinned = 0
 
         async def create(number: int, asked: bool) -> None:
@@ -78,7 +78,7 @@ class Load:
         return Steady(asked, others, not_pinned)
 
     async def all_pinned(self) -> bool:
-        """Whether a pod of each Deployment would be pinned now; nothing is stored."""
+        """Whether a pod of each Deployment would be pinned now (dry run: nothing is stored)."""
         answers = [await self._create(body, dry_run=True) for body in self._asked]
         return all(_PINNED in answer for answer in answers)
 
@@ -88,20 +88,20 @@ class Load:
 
 
 def deployment(index: int) -> str:
-    """The name of a Deployment: that of its ReplicaSet without the revision."""
+    """The name of a Deployment, from its ReplicaSet's name without the revision."""
     name: str = _pod(index)["metadata"]["ownerReferences"][0]["name"]
     return name.rpartition("-")[0]
 
 
 def _pod(index: int) -> dict[str, Any]:
-    """A pod as a ReplicaSet's controller creates it: the API server makes up its name."""
+    """A pod as a ReplicaSet's controller creates it. The API server generates its name."""
     pod = scene.plain_pod(index)
     del pod["metadata"]["name"]
     return pod
 
 
 def _passed_over(pod: dict[str, Any]) -> dict[str, Any]:
-    """The same with the label of the pinner's own pods, and another owner: else the leader binds them to the slots."""
+    """The same pod with the label of the pinner's own pods and another owner: else the leader binds it to a slot."""
     pod["metadata"]["labels"] = {**pod["metadata"]["labels"], COMPONENT_LABEL: COMPONENT_NAME}
     owner = pod["metadata"]["ownerReferences"][0]
     pod["metadata"]["ownerReferences"] = [owner | {"name": f"other-{owner['name']}"}]

@@ -18,7 +18,7 @@ LISTENS = "trivial webhook listens"
 
 
 def main() -> int:
-    """Serve until killed, with the certificate in the folder."""
+    """Serve until killed. The folder has the certificate."""
     folder, port, nodes = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     names = itertools.cycle([node_name(index) for index in range(nodes)])
 
@@ -26,7 +26,7 @@ def main() -> int:
         review = json.loads(await request.read())
         response: dict[str, Any] = {"uid": review["request"]["uid"], "allowed": True}
         pod = review["request"]["object"]
-        if not pod["spec"].get("nodeName"):  # it is asked once more when something else has changed the pod
+        if not pod["spec"].get("nodeName"):  # the API server calls it again if another webhook has changed the pod
             annotations = {**pod["metadata"].get("annotations", {}), "moorage.dev/bench": "trivial"}
             patch = [
                 {"op": "add", "path": "/spec/nodeName", "value": next(names)},

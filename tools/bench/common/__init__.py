@@ -1,1 +1,1 @@
-"""What the benchmarks against a real API server share: what it holds, and how that gets into it."""
+"""The parts that benchmarks on a real API server share: its objects, and how they are created."""

@@ -1,7 +1,7 @@
-"""How a benchmark fails."""
+"""The error of a benchmark."""
 
 from __future__ import annotations
 
 
 class BenchError(Exception):
-    """The benchmark could not be run; the message names what failed and where its output is."""
+    """The benchmark cannot run. The message names the cause and the place of its output."""

@@ -1,4 +1,4 @@
-"""What is measured, and what counts of several rounds."""
+"""Figures of several rounds."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ Figures = dict[str, float]
 
 
 def medians(rounds: Sequence[Figures]) -> Figures:
-    """The median of every figure over some rounds of the same keys."""
+    """The median of every figure over rounds with the same keys."""
     return {key: round(median(figures[key] for figures in rounds), 3) for key in rounds[0]}

@@ -1,4 +1,4 @@
-"""Something done at a steady rate in two ways that take turns: what is compared has met the same moments."""
+"""Runs an operation at a steady rate in two ways that take turns, so that both meet the same conditions."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 SLICE = 2.0
-"""Seconds of one way before the other one's turn."""
+"""Length of a turn, in seconds."""
 
 
 async def in_turns(
     seconds: float, rate: float, do: Callable[[int, bool], Awaitable[None]]
 ) -> tuple[list[float], list[float]]:
-    """Do something again and again, however long each takes.
+    """Start an operation at a rate, however long each takes.
 
     Args:
-        seconds: how long.
-        rate: how often a second.
-        do: does it; gets a number and whether it is the first way's turn.
+        seconds: duration.
+        rate: operations per second.
+        do: the operation; gets a number and whether it is the first way's turn.
 
     Returns:
-        Seconds from the moment that each was due to its end: of the first way, and of the other.
+        Seconds from the time at which each was due to its end: of the first way, and of the other.
     """
     now = asyncio.get_running_loop().time
     first: list[float] = []

@@ -1,7 +1,7 @@
 """Writes straight into the API server's etcd: thousands of objects in seconds.
 
-Through the API server an object costs some milliseconds of CPU. Whoever watches the API server sees no difference,
-provided that the objects are such as it would have stored; every put has a revision of its own.
+Through the API server an object costs some milliseconds of CPU. A client that watches the API server sees no
+difference, if the objects are such as the API server stores. Every put has a revision of its own.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Store:
-    """An etcd, through its JSON gateway; all keys are below the API server's prefix.
+    """An etcd, through its JSON gateway. All keys are below the API server's prefix.
 
     Args:
-        session: trusted by etcd, with etcd as base address.
+        session: with credentials for etcd, and etcd as base address.
     """
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
@@ -41,14 +41,14 @@ class Store:
         await self._ask("put", {"key": _base64((PREFIX + key).encode()), "value": _base64(value)})
 
     async def delete_all(self, prefix: str) -> int:
-        """Delete every key that begins like this, in one revision; returns how many there were."""
+        """Delete every key with a prefix, in one revision. Returns their number."""
         first = (PREFIX + prefix).encode()
         end = first[:-1] + bytes([first[-1] + 1])
         answer = await self._ask("deleterange", {"key": _base64(first), "range_end": _base64(end)})
         return int(answer.get("deleted", 0))
 
     async def compact(self) -> None:
-        """Forget every version but the present ones, and return once their room is free."""
+        """Compact all old revisions, and return once their space is free."""
         present = await self._ask("range", {"key": _base64(PREFIX.encode()), "count_only": True})
         await self._ask("compaction", {"revision": present["header"]["revision"], "physical": True})
 
@@ -83,7 +83,7 @@ def address(cluster: ClusterHandle) -> str:
 
 
 async def in_parallel(numbers: Iterable[int], work: Callable[[int], Awaitable[None]]) -> None:
-    """Work through numbers with a fixed count of requests in flight."""
+    """Process numbers with a fixed number of requests in flight."""
     queue = iter(numbers)
 
     async def worker() -> None:

@@ -11,16 +11,16 @@ from rich.table import Table
 
 MISSED = "MISSED"
 _WIDTH = 100
-"""Columns where no terminal says how many there are: a file must have all of each line."""
+"""Width when standard output is not a terminal: a file needs whole lines."""
 
 
 def show(title: str, columns: Sequence[str], lines: Iterable[Sequence[str]]) -> None:
-    """Print a table, with missed targets in red.
+    """Print a table. Missed targets are red.
 
     Args:
         title: of the table.
-        columns: their titles; figures stand to the right, targets and what has no title to the left.
-        lines: the cells of each; the last one may be MISSED.
+        columns: their titles. Figures are aligned to the right, targets and columns without a title to the left.
+        lines: the cells of each line. The last cell may be MISSED.
     """
     table = Table(title=title, box=box.SIMPLE)
     for column in columns:

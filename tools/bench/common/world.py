@@ -1,8 +1,8 @@
-"""What the API server holds during the benchmark: nodes and pods as production clusters have them.
+"""The objects of the API server during a benchmark: nodes and pods as in production clusters.
 
-Sizes matter more than meaning here: a pod carries what a chart-made pod of a service carries (two containers with
-probes, environment and mounts, tolerations, affinity on a third, a checksum annotation of 1 kB: 3 to 4 kB as it is
-posted), and the API server adds defaults and managedFields as it does everywhere: 10 kB as it is read.
+Sizes matter here. A pod has what a chart's pod of a service has (two containers with probes, environment and mounts,
+tolerations, affinity on a third, a checksum annotation of 1 kB): 3 to 4 kB as it is posted. The API server adds
+defaults and managedFields as always: 10 kB as it is read.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def node(index: int) -> Json:
     """A node as a cloud's kubelet registers it.
 
     Args:
-        index: which one; its name is `node_name(index)`.
+        index: number of the node; its name is `node_name(index)`.
 
     Returns:
         A Node with status, as `POST /api/v1/nodes` takes it.
@@ -92,8 +92,8 @@ def pod(index: int, nodes: int) -> Json:
     """A bound pod of one of 120 services.
 
     Args:
-        index: which one; its name is `pod_name(index)`.
-        nodes: how many nodes there are to be bound to.
+        index: number of the pod; its name is `pod_name(index)`.
+        nodes: number of nodes.
 
     Returns:
         A Pod without status, as `POST .../pods` takes it.
@@ -156,13 +156,13 @@ def pod(index: int, nodes: int) -> Json:
 
 
 def stored_pod(index: int, turn: int, nodes: int, template: Json) -> Json:
-    """A pod as the API server would have stored it, with status: a sibling with this pod's own names and times.
+    """A pod with status as the API server stores it: a copy of another pod with its own names and times.
 
     Args:
-        index: which one.
-        turn: how often its status has been reported.
-        nodes: how many nodes there are to be bound to.
-        template: a pod of the same service as the API server answered it.
+        index: number of the pod.
+        turn: number of status reports so far.
+        nodes: number of nodes.
+        template: a pod of the same service from the API server.
 
     Returns:
         The whole object without resourceVersion, as etcd holds it.
@@ -176,11 +176,11 @@ def stored_pod(index: int, turn: int, nodes: int, template: Json) -> Json:
 
 
 def pod_status(index: int, turn: int) -> Json:
-    """What a kubelet reports of a pod.
+    """A kubelet's status report of a pod.
 
     Args:
-        index: which pod.
-        turn: how often it has been reported; times, readiness and restarts follow from it.
+        index: number of the pod.
+        turn: number of the report; times, readiness and restarts follow from it.
 
     Returns:
         A merge patch for `.../pods/NAME/status`.
@@ -225,7 +225,7 @@ def _service(index: int) -> str:
 
 
 def _time(offset: int) -> str:
-    """A time of an earlier day, so that replays can move it on by exchanging the day."""
+    """A time of an earlier day, so that replays can shift it by replacing the day."""
     return f"2026-01-01T{offset // 3600 % 24:02}:{offset // 60 % 60:02}:{offset % 60:02}Z"
 
 

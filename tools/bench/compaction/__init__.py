@@ -1,1 +1,1 @@
-"""Seeded clusters to compact, with what is known about how far that can go."""
+"""Compacts seeded clusters for which a bound of the best compaction is known."""

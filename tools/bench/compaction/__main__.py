@@ -22,16 +22,16 @@ from .case import BOUNDED, MIXED, PLAIN, PLANTED, Case
 _OUTPUT = Path("build/bench/compaction.json")
 _SIZES = (60, 200, 1000, 5000)
 _LEAST = 30
-"""Nodes; a smaller cluster is no benchmark."""
+"""The smallest number of nodes."""
 _TRIES = 8
-"""So many seeds are tried for each that is to count."""
+"""Number of seeds that are tried for each case that counts."""
 _PATIENCE = 1800.0
 _console = Console(stderr=True)
 _began = time.monotonic()
 
 
 def main() -> int:
-    """Run it; 0 when figures were got (with --check: and all targets met), 1 when not, 130 when interrupted."""
+    """Run it. Returns 0 if it has figures (with --check: and all targets are met), else 1, or 130 if interrupted."""
     arguments = _arguments()
     cases: list[Case] = []
     failure = ""
@@ -64,7 +64,7 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="./taskw bench:compaction --",
-        description="How much of what can go the evictor finds, in which time and memory, beside first-fit-decreasing.",
+        description="How many removable nodes the evictor finds, with time and memory, beside first-fit-decreasing.",
     )
     sizes = ",".join(map(str, _SIZES))
     parser.add_argument("--sizes", type=_sizes, default=list(_SIZES), metavar="N,N", help=f"numbers of nodes ({sizes})")
@@ -90,7 +90,7 @@ def _sizes(text: str) -> list[int]:
 
 
 def _measure(cases: list[Case], sizes: list[int], wanted: int) -> None:
-    """Add, for each size, profile and kind, the first seeds whose clusters count."""
+    """Add the first seeds whose clusters count, for each size, profile and kind."""
     for nodes in sizes:
         for profile in (PLAIN, MIXED):
             for kind in (PLANTED, BOUNDED):
@@ -110,7 +110,7 @@ def _measure(cases: list[Case], sizes: list[int], wanted: int) -> None:
 
 
 def _in_a_process(nodes: int, profile: str, kind: str, seed: int) -> tuple[Case, float]:
-    """Measure a case in a process of its own, so that its memory is nobody else's."""
+    """Measure a case in a process of its own, so that its memory is measured alone."""
     command = [sys.executable, "-m", "tools.bench.compaction.case", str(nodes), profile, kind, str(seed)]
     path = os.pathsep.join(["runtime", ".", os.environ.get("PYTHONPATH", "")])
     name = f"{nodes} nodes, {profile}, {kind}, seed {seed}"

@@ -1,7 +1,7 @@
-"""How much could be freed at most: a linear program that every real compaction satisfies (docs/benchmarks-notes.md).
+"""An upper bound of what can be freed: a linear program that any real compaction satisfies (docs/benchmarks-notes.md).
 
-Nodes may be emptied in part, pods are a fluid that knows resources and the classes of nodes that its selectors allow,
-and nothing else holds it. What may not go stays, with all that is on it.
+In the linear program nodes may be emptied in part. Pods are divisible. Only resources and the classes of nodes that
+their selectors allow constrain them. Nodes that may not be emptied keep all their pods.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tools.bench.common.errors import BenchError
 
 _RESOURCES = ("cpu", "memory", "pods")
 _SLACK = 1e-6
-"""What is added for the solver's tolerance, as a part."""
+"""Tolerance of the solver, as a part."""
 
 Amounts = npt.NDArray[np.float64]
 Demand = tuple[tuple[str, str], ...]
@@ -30,7 +30,7 @@ Demand = tuple[tuple[str, str], ...]
 
 @dataclass(slots=True)
 class _Place:
-    """A node: what is free on it, and what would have to be moved from it, by what that demands of nodes."""
+    """A node: its free resources, and the requests that would have to move from it, by node selector."""
 
     kind: Demand
     free: Amounts
@@ -40,16 +40,16 @@ class _Place:
 def freeable(
     nodes: Iterable[Node], pods: Iterable[Pod], verdicts: Mapping[str, NodeVerdict], prices: Mapping[str, float]
 ) -> float:
-    """An upper bound of what all nodes together cost that can go at the same time.
+    """An upper bound of the cost of all nodes that can be emptied at the same time.
 
     Args:
-        nodes: all nodes; each is taken to receive pods.
-        pods: all pods; those without a node are left out, which can only make the bound larger.
-        verdicts: who may go.
-        prices: of nodes.
+        nodes: all nodes; each may receive pods.
+        pods: all pods. Pods without a node are ignored, which can only increase the bound.
+        verdicts: the nodes that may be emptied.
+        prices: prices of nodes.
 
     Raises:
-        BenchError: the solver found no optimum.
+        BenchError: the solver did not find an optimum.
     """
     places = _places(nodes, pods, verdicts)
     candidates = sorted(name for name, verdict in verdicts.items() if verdict.may_go)
@@ -77,7 +77,7 @@ def _places(nodes: Iterable[Node], pods: Iterable[Pod], verdicts: Mapping[str, N
 
 
 def _kind(node: Node, keys: Sequence[str]) -> Demand:
-    """What selectors can tell nodes apart by."""
+    """The labels by which selectors can distinguish nodes."""
     labels = node.metadata.labels
     return tuple((key, labels[key]) for key in keys if key in labels)
 
@@ -87,10 +87,10 @@ def _amounts(amounts: Mapping[str, int]) -> Amounts:
 
 
 class _Program:
-    """The linear program: a column per node that may go, and per demand, kind of nodes and resource.
+    """The linear program: a column per candidate node, and per selector, class of nodes and resource.
 
-    For each demand and resource, what is moved from nodes goes to kinds that allow it; for each kind and resource, what
-    comes is no more than what is free on those of its nodes that stay.
+    For each selector and resource, what moves from nodes goes to classes that allow it. For each class and resource,
+    what arrives is at most what is free on those of its nodes that stay.
 
     Args:
         places: all nodes.
@@ -102,7 +102,7 @@ class _Program:
             free[place.kind] = free.get(place.kind, 0) + np.maximum(place.free, 0)
         demands = sorted({demand for place in places.values() for demand in place.moving})
         whole = np.maximum(sum(free.values(), np.zeros(len(_RESOURCES))), 1)
-        self._scale = 1 / whole  # so that all figures are near one
+        self._scale = 1 / whole  # so that all figures are near 1
         self._moved = {demand: 3 * number for number, demand in enumerate(demands)}
         self._fits = {kind: 3 * (len(demands) + number) for number, kind in enumerate(free)}
         self._solver = highspy.Highs()  # type: ignore[no-untyped-call]
@@ -120,7 +120,7 @@ class _Program:
                     self._column(0.0, highspy.kHighsInf, rows)
 
     def may_go(self, place: _Place, price: float) -> None:
-        """Let a node go, for what it costs."""
+        """Add a node that may be emptied, with its cost."""
         rows: Counter[int] = Counter()
         for demand, amounts in place.moving.items():
             for number, amount in enumerate(amounts * self._scale):
@@ -130,7 +130,7 @@ class _Program:
         self._column(price, 1.0, rows)
 
     def solve(self) -> float:
-        """The most that can be freed."""
+        """The maximum cost that can be freed."""
         self._solver.run()
         status = self._solver.getModelStatus()
         if status != highspy.HighsModelStatus.kOptimal:

@@ -1,4 +1,4 @@
-"""One cluster in a process of its own: everything a cycle does is measured, then what it found is judged."""
+"""A cluster in a process of its own: a whole cycle is measured, then its result is judged."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from . import bound, clusters, first_fit
 PLAIN, MIXED = "plain", "mixed"
 PLANTED, BOUNDED = "planted", "bounded"
 _PODS = 30
-"""About how many pods a node has, a DaemonSet's among them."""
+"""Average number of pods on a node, including a DaemonSet's."""
 _SMALL = 100
 LARGER = 9 / 7
-"""How large a node of a mixed cluster is on average."""
+"""Average size of a node of a mixed cluster."""
 _YOUNG = 20_000
-"""As the services have it (``moorage.ops.aio``)."""
+"""The same as in the services (``moorage.ops.aio``)."""
 _SETTINGS = Settings(most=None, percentage=100, utilisation=1.0)
-"""Everything that can go at once, on nodes that may be filled up."""
+"""All nodes may be emptied at once, and nodes may be filled up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +32,18 @@ class Case:
     """The figures of one cluster.
 
     Attributes:
-        nodes: how many it has.
-        pods: how many.
+        nodes: number of nodes.
+        pods: number of pods.
         profile: ``plain`` or ``mixed``.
         kind: ``planted`` or ``bounded``.
-        seed: what made it this one.
-        freed: how many nodes the plan empties.
-        freed_cost: what those cost.
-        bound_cost: what could be freed: of planted ones what is known to be possible, of others at most.
-        ratio: of the two.
+        seed: seed of the cluster.
+        freed: number of nodes that the plan empties.
+        freed_cost: their cost.
+        bound_cost: the cost that could be freed: for planted clusters the known value, for others an upper bound.
+        ratio: freed_cost / bound_cost.
         ffd_ratio: the same for first-fit-decreasing.
-        seconds: of a cycle, by the clock.
-        rss_mib: the most memory that the process had until then, with the cluster's objects.
+        seconds: wall-clock time of a cycle.
+        rss_mib: the process's peak memory until then, with the cluster's objects.
     """
 
     nodes: int
@@ -61,7 +61,7 @@ class Case:
 
 
 def main() -> int:
-    """Measure one; the arguments are nodes, profile, kind and seed, the answer is a line of JSON."""
+    """Measure a case. The arguments are nodes, profile, kind and seed. The output is a line of JSON."""
     nodes, profile, kind, seed = int(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
     gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
     found, cpu = measured(nodes, profile, kind, seed)
@@ -70,7 +70,7 @@ def main() -> int:
 
 
 def measured(nodes: int, profile: str, kind: str, seed: int) -> tuple[Case, float]:
-    """The figures of a cluster, and the seconds of CPU of the cycle."""
+    """The figures of a cluster, and the CPU seconds of the cycle."""
     cluster = made(nodes, profile, kind, seed)
     gc.collect()
     began, worked = time.perf_counter(), time.process_time()
@@ -93,21 +93,21 @@ def made(nodes: int, profile: str, kind: str, seed: int) -> clusters.Cluster:
     mixed = profile == MIXED
     if kind == BOUNDED:
         return clusters.randomly(nodes, seed, mixed=mixed, pods=_PODS - 1)
-    # One node is a large part of what can go of a small cluster, so that more of it goes.
+    # In a small cluster one node is a large part of what can be emptied, so a larger part is made removable.
     free = 0.4 if nodes < _SMALL else 0.3
     full = (_PODS - 1) / (1 - free) / (LARGER if mixed else 1)
     return clusters.planted(nodes, seed, mixed=mixed, free=free, pods=round(full))
 
 
 def cycle(cluster: clusters.Cluster) -> tuple[dict[str, NodeVerdict], Plan]:
-    """All that a cycle does with the objects that caches have."""
+    """A whole cycle with the objects of the caches."""
     view, snapshot = cluster.view(), cluster.snapshot()
     verdicts = judge(view, Policy())
     return verdicts, choose(Cluster(snapshot, view, verdicts), _SETTINGS, History())
 
 
 def peak_mib() -> float:
-    """The most memory that this process has had, MiB."""
+    """The peak memory of this process, MiB."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 1024

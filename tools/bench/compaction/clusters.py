@@ -1,14 +1,14 @@
-"""Seeded clusters to compact: of some the best compaction is known, because it was there first; others are random.
+"""Seeded clusters: planted ones, whose best compaction is known because they are made from it, and random ones.
 
-*Planted*: a node's worth of pods is a recipe: as many kinds of pods as add up to exactly what a node has. Every node
-that stays is filled with one, then a part of its pods is taken off and put on nodes that were empty. So all nodes are
-about equally full, and the nodes that were empty can be emptied again, whatever a program makes of it.
+*Planted*: a recipe is a set of kinds of pods that fill a node exactly. Every node that stays is filled with a recipe,
+then a part of its pods moves to empty nodes. So all nodes are about equally full, and the nodes that were empty can be
+emptied again.
 
-*Random*: workloads that want much CPU or much memory, their replicas wherever there was room, as on a cluster whose
-scheduler spreads. What can go at most is said by a bound (``bound``).
+*Random*: workloads with much CPU or much memory, with replicas wherever there is room, as on a cluster whose scheduler
+spreads. ``bound`` gives an upper bound of what can be emptied.
 
-*Mixed* ones have pods that keep even over zones, apart from each other, in a pool or a zone, PodDisruptionBudgets,
-single replicas, which hold their nodes, and nodes that nobody may remove.
+*Mixed* clusters also have pods that spread over zones, keep apart, or stay in a pool or a zone, PodDisruptionBudgets,
+single replicas, which hold their nodes, and nodes whose removal is forbidden.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from .sites import APART, SINGLE, SPREAD, ZONAL, ZONES, Item, Site, room, sites
 __all__ = ["Cluster", "planted", "randomly"]
 
 _RECIPES = 30
-"""For each pool and size at most."""
+"""The largest number for each pool and size."""
 _CPU_STEP, _MEMORY_STEP = 10, 16
 _TRIES = 30
 _LEAN = 0.8
-"""How differently much CPU workloads want for their memory: powers of two."""
-"""How many nodes are tried for a pod."""
+"""Range of the ratio of CPU and memory of workloads, as powers of two."""
+"""Number of nodes that are tried for a pod."""
 _HELD, _KEPT = 0.05, 0.03
-"""The parts of nodes that have a single replica, and that nobody may remove."""
+"""The parts of nodes with a single replica, and of nodes whose removal is forbidden."""
 _MORE = 1.2
-"""So many more pods would fill a node, because the last ones fit nowhere."""
+"""Additional pods per node, because the last ones do not fit."""
 _REPLICAS = (2, 3, 3, 5, 8, 12, 20, 40)
 
 
 def planted(nodes: int, seed: int, *, mixed: bool = False, free: float = 0.4, pods: int = 30) -> Cluster:
-    """A cluster of which a part can go.
+    """A cluster of which a known part can be emptied.
 
     Args:
-        nodes: how many nodes; zones are even with a multiple of three.
-        seed: what makes it this one.
-        mixed: whether pods mind zones, nodes and each other, and some may not move.
-        free: what part of the nodes was empty.
-        pods: about how many pods fill a node.
+        nodes: number of nodes. Zones are equal if it is a multiple of three.
+        seed: seed of the cluster.
+        mixed: whether pods have constraints, and some may not move.
+        free: the part of the nodes that was empty.
+        pods: average number of pods that fill a node.
     """
     chance = random.Random(f"{nodes} {seed} {mixed}")
     triples = nodes // 3
@@ -68,20 +68,20 @@ def planted(nodes: int, seed: int, *, mixed: bool = False, free: float = 0.4, po
 
 
 def randomly(nodes: int, seed: int, *, mixed: bool = False, load: float = 0.78, pods: int = 30) -> Cluster:
-    """A cluster of which nobody knows how much can go.
+    """A cluster for which the number of removable nodes is unknown.
 
     Args:
-        nodes: how many nodes.
-        seed: what makes it this one.
-        mixed: whether pods mind zones, nodes and each other, and some may not move.
-        load: how full it is at most.
-        pods: how many pods are on a node at most.
+        nodes: number of nodes.
+        seed: seed of the cluster.
+        mixed: whether pods have constraints, and some may not move.
+        load: the largest use of a node.
+        pods: the largest number of pods on a node.
     """
     chance = random.Random(f"{nodes} {seed} {mixed} random")
     places = sites(nodes, mixed=mixed)
     pools: dict[tuple[str, str], list[Site]] = {}
     for site in places:
-        # How full it gets: of some the CPU is used up, of others the memory. Nobody gets the rest.
+        # Some nodes are full in CPU, others in memory. The other resource stays partly free.
         site.cpu, site.memory = (int(part * load * chance.uniform(0.75, 1.25)) for part in (site.cpu, site.memory))
         for zone in ("", site.zone):
             pools.setdefault((site.pool, zone), []).append(site)
@@ -99,7 +99,7 @@ def randomly(nodes: int, seed: int, *, mixed: bool = False, load: float = 0.78, 
 
 
 def _recipe(chance: random.Random, name: str, size: int, pods: int, *, mixed: bool) -> list[Item]:
-    """Kinds of pods that fill a node to the last core and byte."""
+    """Kinds of pods that together fill a node exactly."""
     count = chance.randint(pods * 2 // 3, pods * 4 // 3)
     cpu, memory = room(size)
     cpus, memories = _parts(chance, cpu // _CPU_STEP, count), _parts(chance, memory // _MEMORY_STEP, count)
@@ -111,7 +111,7 @@ def _recipe(chance: random.Random, name: str, size: int, pods: int, *, mixed: bo
 
 
 def _parts(chance: random.Random, whole: int, count: int) -> list[int]:
-    """A number in parts of very different sizes, none of them nothing."""
+    """Split a number into parts of very different sizes, none of them 0."""
     weights = [chance.lognormvariate(0, 0.9) for _ in range(count)]
     found = [1 + int((whole - count) * weight / sum(weights)) for weight in weights]
     found[chance.randrange(count)] += whole - sum(found)
@@ -119,7 +119,7 @@ def _parts(chance: random.Random, whole: int, count: int) -> list[int]:
 
 
 def _workload(chance: random.Random, name: str, full: float, *, mixed: bool) -> tuple[Item, int]:
-    """A kind of pod of which about so many fill a node, and how many replicas there are to be."""
+    """A kind of pod of which about this many fill a node, and the number of its replicas."""
     cpu, memory = room(1)
     size, lean = chance.lognormvariate(-0.3, 0.8) / full, 2 ** chance.gauss(0, _LEAN)
     steps = [max(1, int(cpu * size * lean / _CPU_STEP)), max(1, int(memory * size / lean / _MEMORY_STEP))]
@@ -128,7 +128,7 @@ def _workload(chance: random.Random, name: str, full: float, *, mixed: bool) -> 
 
 
 def _place(chance: random.Random, item: Item, where: list[Site], replicas: int) -> int:
-    """Put the replicas of a workload on nodes; returns for how many there was room."""
+    """Put the replicas of a workload on nodes. Returns how many had room."""
     order = list(ZONES)
     chance.shuffle(order)
     placed: list[Site] = []
@@ -142,12 +142,12 @@ def _place(chance: random.Random, item: Item, where: list[Site], replicas: int) 
         else:
             break
     if len(placed) == 1:
-        placed.pop().take_off(item)  # a single replica would hold its node
+        placed.pop().take_off(item)  # a single replica holds its node
     return len(placed)
 
 
 def _hold(chance: random.Random, places: list[Site]) -> None:
-    """Make single replicas of some pods, and let nobody remove some nodes."""
+    """Make some pods single replicas, and forbid the removal of some nodes."""
     for site in chance.sample(places, math.ceil(_HELD * len(places))):
         movable = [item for item in site.items if not item.wish]
         if movable:
@@ -159,7 +159,7 @@ def _hold(chance: random.Random, places: list[Site]) -> None:
 
 
 def _scatter(chance: random.Random, full: list[Site], empty: list[Site], part: float) -> None:
-    """Take a part of the pods off nodes, and put them on empty ones of the same zone and pool."""
+    """Move a part of the pods to empty nodes of the same zone and pool."""
     for site in full:
         others = [other for other in empty if (other.zone, other.pool) == (site.zone, site.pool)]
         for item in list(site.items) if others else ():
@@ -173,7 +173,7 @@ def _scatter(chance: random.Random, full: list[Site], empty: list[Site], part: f
 
 
 def _shuffled(chance: random.Random, places: list[Site], *, mixed: bool) -> Cluster:
-    """The objects, with nodes in random order, as they come and go."""
+    """The objects, with nodes in random order, as in a real cluster."""
     order = list(places)
     chance.shuffle(order)
     return made(chance, order, mixed=mixed)

@@ -1,4 +1,4 @@
-"""What the cases come to: which count, medians per size and profile, targets, and how time grows."""
+"""The results of the cases: which count, medians per size and profile, targets, and the growth of time."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from tools.bench.common import tables
 from .case import BOUNDED, MIXED, PLAIN, PLANTED, Case
 
 EASY = 0.9
-"""Clusters of which first-fit-decreasing frees so much say nothing."""
+"""If first-fit-decreasing frees at least this part, the cluster does not count."""
 RATIOS = {(PLANTED, PLAIN): 0.95, (PLANTED, MIXED): 0.90, (BOUNDED, PLAIN): 0.90, (BOUNDED, MIXED): 0.80}
 SECONDS = {1000: 2.0, 5000: 15.0}
 MEMORY = {1000: 150.0, 5000: 700.0}
 GROWTH = 1.3
-"""Seconds grow with the number of nodes to this power at most."""
+"""The largest power of the number of nodes with which seconds may grow."""
 COLUMNS = ("nodes", "pods", "profile", "kind", "ratio", "ffd", "seconds", "MiB", "")
 
 
 def counts(case: Case) -> bool:
-    """Whether a cluster is hard enough to say something."""
+    """Whether a cluster is hard enough to count."""
     return case.ffd_ratio < EASY
 
 
 def missed(cases: Sequence[Case], sizes: Iterable[int], wanted: int) -> list[str]:
-    """The targets that were missed, for people.
+    """The missed targets, as sentences.
 
     Args:
-        cases: those that count.
-        sizes: the numbers of nodes that were measured.
-        wanted: how many cases of a size, profile and kind there should be.
+        cases: the cases that count.
+        sizes: the measured numbers of nodes.
+        wanted: the number of cases for each size, profile and kind.
     """
     found = []
     for nodes in sizes:
@@ -47,7 +47,7 @@ def missed(cases: Sequence[Case], sizes: Iterable[int], wanted: int) -> list[str
 
 
 def growth(cases: Iterable[Case], profile: str) -> float | None:
-    """With which power of the number of nodes the seconds grow from 1,000 to 5,000; None where one was not measured."""
+    """The power of the number of nodes with which the seconds grow from 1,000 to 5,000. None if one is not measured."""
     cases = [case for case in cases if case.profile == profile]
     seconds = [[case.seconds for case in cases if case.nodes == nodes] for nodes in SECONDS]
     if not all(seconds):
@@ -57,7 +57,7 @@ def growth(cases: Iterable[Case], profile: str) -> float | None:
 
 
 def lines(cases: Sequence[Case], wanted: int) -> list[Sequence[str]]:
-    """The table: medians, but of memory the most."""
+    """The table: medians, and for memory the maximum."""
     groups: dict[tuple[int, str, str], list[Case]] = {}
     for case in cases:
         groups.setdefault((case.nodes, case.profile, case.kind), []).append(case)

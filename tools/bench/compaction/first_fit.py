@@ -1,4 +1,4 @@
-"""First-fit-decreasing, as most programs do it: the emptiest node first, its largest pods, the first node that fits."""
+"""First-fit-decreasing as most programs do it: the emptiest node first, its largest pods, the first node that fits."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from moorage.scheduling.requests import placed
 
 
 def compact(snapshot: Snapshot, pods: Iterable[Pod], verdicts: Mapping[str, NodeVerdict]) -> list[str]:
-    """The nodes that it empties; the snapshot is as before afterwards.
+    """The nodes that it empties. The snapshot is unchanged afterwards.
 
     Args:
         snapshot: the cluster.
         pods: all of its pods.
-        verdicts: who may go.
+        verdicts: the nodes that may be emptied.
     """
     size = {pod.key: placed(pod) for pod in pods}
     known = {pod.key: pod for pod in pods}

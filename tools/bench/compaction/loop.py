@@ -1,4 +1,4 @@
-"""How late an event loop gets while a seeded cluster is looked at beside it (docs/adr/0015).
+"""Measures the lag of an event loop while another thread evaluates a seeded cluster (docs/adr/0015).
 
 ``python -m tools.bench.compaction.loop 1000``
 """
@@ -28,7 +28,7 @@ _RUNS = 3
 
 
 def inventory(nodes: int, *, mixed: bool) -> Inventory:
-    """A cluster as caches have it."""
+    """The cluster as the caches have it."""
     made = clusters.planted(nodes - nodes % 3, 1, mixed=mixed)
     sets = {
         key: kinds.Maker(each.metadata, kinds.MakerSpec(replicas=each.spec.replicas), each.status)
@@ -46,13 +46,13 @@ def inventory(nodes: int, *, mixed: bool) -> Inventory:
 
 
 def memory(field: str) -> int:
-    """MiB of this process: VmRSS, or VmHWM, the most it has had."""
+    """MiB of this process: VmRSS, or VmHWM, its peak."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) // 1024 for line in lines if line.startswith(field))
 
 
 async def measure(there: Inventory) -> None:
-    """Look some times, and say for each how late the loop was."""
+    """Evaluate the cluster several times, and print the lag of the loop for each."""
     worker, late = Worker(), list[float]()
 
     async def tick() -> None:
@@ -78,14 +78,14 @@ async def measure(there: Inventory) -> None:
 
 
 def main() -> None:
-    """Measure."""
+    """Run the measurement."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("nodes", type=int, nargs="?", default=1000)
-    parser.add_argument("--plain", action="store_true", help="pods that mind nothing but resources")
+    parser.add_argument("--plain", action="store_true", help="pods without constraints other than resources")
     arguments = parser.parse_args()
     there = inventory(arguments.nodes, mixed=not arguments.plain)
     gc.collect()
-    gc.freeze()  # as the evictor does once its caches are complete
+    gc.freeze()  # as in the evictor once its caches are complete
     print(f"{arguments.nodes} nodes, {len(there.objects['Pod'])} pods; {memory('VmRSS')} MiB before the first look")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(measure(there))

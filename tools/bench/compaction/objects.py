@@ -1,4 +1,4 @@
-"""A cluster's objects, as the evictor's caches have them, from what is to be on its nodes."""
+"""The objects of a cluster as the evictor's caches have them, from the pods on its nodes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _OLD = "2025-12-31T12:00:00Z"
 _NAMESPACE = "shop"
 _PODS = 110
 _BUDGETED = 0.3
-"""The part of a mixed cluster's workloads that have a PodDisruptionBudget."""
+"""The part of a mixed cluster's workloads with a PodDisruptionBudget."""
 
 
 @dataclass(slots=True)
@@ -49,7 +49,7 @@ class Cluster:
     """All objects of a cluster.
 
     Attributes:
-        planted: the nodes that can go together, as far as is known.
+        planted: the nodes that can be emptied together, as far as known.
     """
 
     nodes: list[Node] = field(default_factory=list)
@@ -59,13 +59,13 @@ class Cluster:
     planted: tuple[str, ...] = ()
 
     def view(self) -> View:
-        """What the evictor knows of it."""
+        """The evictor's view of it."""
         namespace = Namespace(ObjectMeta(_NAMESPACE))
         nodes = {node.key: node for node in self.nodes}
         return View(NOW, nodes, self.pods, self.workloads, self.budgets, {_NAMESPACE: namespace})
 
     def snapshot(self) -> Snapshot:
-        """What fit knows of it."""
+        """The snapshot of it."""
         snapshot = Snapshot()
         things: list[KubeObject] = [Namespace(ObjectMeta(_NAMESPACE)), *self.nodes, *self.pods]
         for thing in things:
@@ -77,8 +77,8 @@ def made(chance: random.Random, sites: Sequence[Site], *, mixed: bool) -> Cluste
     """The objects of a cluster.
 
     Args:
-        chance: decides who has a budget.
-        sites: the nodes with what is on them, in the order in which they came.
+        chance: decides which workloads have a budget.
+        sites: the nodes with their pods, in the order in which they joined.
         mixed: whether there are PodDisruptionBudgets.
     """
     found = Cluster()
@@ -136,7 +136,7 @@ def _pod(name: str, site: Site, item: Item, kind: str) -> Pod:
     )
     status = PodStatus(phase="Running", conditions=(Condition("Ready", "True"),))
     meta = _meta(name, "Pod", _owner(kind, item.name), {"app": item.name})
-    return compact_pod(Pod(meta, spec, status))  # as caches keep it: equal parts once
+    return compact_pod(Pod(meta, spec, status))  # as in the caches: equal parts are shared
 
 
 def _meta(

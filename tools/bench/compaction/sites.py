@@ -1,4 +1,4 @@
-"""Nodes and kinds of pods while a cluster is made: how large they are, and what is still free."""
+"""Nodes and kinds of pods while a cluster is created: sizes, and free resources."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import NamedTuple
 
 ZONES = ("a", "b", "c")
 CPU, MEMORY = 16_000, 64 * 1024
-"""Thousandths of a core and MiB of a node; some are twice as large."""
+"""CPU (thousandths of a core) and memory (MiB) of a node. Some nodes are twice as large."""
 AGENT = (100, 256)
-"""What a DaemonSet's pod takes of each."""
+"""Requests of a DaemonSet's pod for each."""
 SPREAD, APART, ZONAL, SINGLE = "spread", "apart", "zonal", "single"
-"""What pods may wish for: to be even over zones, on nodes without their like, in one zone, to be the only replica."""
+"""Constraints of pods: spread over zones, one per node, in one zone, a single replica."""
 
 
 class Item(NamedTuple):
-    """A kind of pod: a workload, of which a node has at most one."""
+    """A kind of pod: a workload with at most one pod on a node."""
 
     name: str
     cpu: int
@@ -25,10 +25,10 @@ class Item(NamedTuple):
 
 @dataclass(slots=True)
 class Site:
-    """A node while the cluster is made.
+    """A node while the cluster is created.
 
     Attributes:
-        kept: whether somebody has forbidden to remove it.
+        kept: whether its removal is forbidden.
     """
 
     name: str
@@ -50,26 +50,26 @@ class Site:
         self.memory -= item.memory
 
     def take_off(self, item: Item) -> None:
-        """Take a pod away again."""
+        """Remove a pod."""
         self.items.remove(item)
         self.cpu += item.cpu
         self.memory += item.memory
 
     def takes(self, item: Item) -> bool:
-        """Whether there is room for a pod, and none like it there already."""
+        """Whether a pod has room, and the node has no pod of its kind."""
         return item.cpu <= self.cpu and item.memory <= self.memory and item not in self.items
 
 
 def room(size: int) -> tuple[int, int]:
-    """What a node has for pods."""
+    """The node's allocatable resources."""
     return size * CPU - AGENT[0], size * MEMORY - AGENT[1]
 
 
 def sites(nodes: int, *, mixed: bool) -> list[Site]:
-    """The nodes of a cluster, empty: three in a row are alike, one in each zone.
+    """The empty nodes of a cluster: three in a row are equal, one in each zone.
 
     Args:
-        nodes: how many.
+        nodes: number of nodes.
         mixed: whether there are two pools and two sizes.
     """
     found = []

@@ -27,7 +27,7 @@ from tools.localcluster import ClusterError, LocalCluster
 
 _OUTPUT = Path("build/bench/failover.json")
 _LATEST = 1.0
-"""Seconds after a Deployment's creation within which a leader is killed: it takes that long to create its pods."""
+"""Seconds after a Deployment's creation within which a leader is killed: the creation of its pods takes as long."""
 _console = Console(stderr=True)
 _began = time.monotonic()
 
@@ -40,7 +40,7 @@ class _Found:
 
 
 def main() -> int:
-    """Run it; 0 when all targets are met, 1 when one is missed or it failed, 130 when interrupted."""
+    """Run the benchmark. Returns 0 if all targets are met, 1 if one is missed or it failed, 130 if interrupted."""
     arguments = _arguments()
     load = os.getloadavg()[0]
     try:

@@ -1,4 +1,4 @@
-"""What the kills came to."""
+"""The results of the kills."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from tools.bench.common.tables import MISSED
 from tools.bench.pin.contenders import percentile
 
 TAKEOVER_S = 17.0
-"""The Lease's time, 15 seconds, and 2 more."""
+"""The Lease's duration, 15 seconds, plus 2."""
 FILLED = 0.95
 HANDOVER_S = 2.0
 GONE_MS = 50.0
-"""By how much creating a pod may take longer where no replica is left than without a webhook, 99th percentile."""
+"""The longest additional time for the creation of a pod while no replica runs, 99th percentile."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """One kill.
+    """A kill.
 
     Attributes:
-        at_s: seconds after the Deployment had been created.
-        takeover_s: from the kill until another replica held the Lease.
-        slots: how many pods were expected.
-        filled: how many of them run, or will, where they were expected.
-        doubled: pods of ours beyond the slots of their node.
-        lost: pods of the Deployment that are missing, failed, or on no node although there was a slot.
+        at_s: seconds after the creation of the Deployment.
+        takeover_s: seconds from the kill until another replica held the Lease.
+        slots: number of expected pods.
+        filled: how many of them run, or will run, where they were expected.
+        doubled: number of pinned pods beyond the slots of their node.
+        lost: number of the Deployment's pods that are missing, failed, or without a node although there was a slot.
     """
 
     at_s: float
@@ -40,14 +40,14 @@ class Kill:
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """One leader that ended by SIGTERM.
+    """A leader that ended by SIGTERM.
 
     Attributes:
-        lease_s: until the other replica held the Lease.
-        label_s: until its pod had the leader's label, too.
-        served_s: until it pinned a pod as it was created, too.
-        removed: placeholders, reservations and pinned pods that are gone after it.
-        failed: calls of the webhook that failed meanwhile.
+        lease_s: seconds until the other replica held the Lease.
+        label_s: seconds until its pod also had the leader's label.
+        served_s: seconds until it also pinned a pod while it was created.
+        removed: number of placeholders, reservations and pinned pods that are gone after it.
+        failed: number of failed webhook calls meanwhile.
     """
 
     lease_s: float
@@ -59,12 +59,12 @@ class Handover:
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """Seconds that creations took while no replica was left and the API server went on asking.
+    """Seconds for the creation of pods while no replica ran and the webhook was still registered.
 
     Attributes:
         first: in the first 5 seconds.
-        asked: after them.
-        without: of pods about which the webhook is not asked, in turns with those.
+        asked: after the first 5 seconds.
+        without: of pods that the webhook's configuration excludes, in turns with the others.
     """
 
     first: Sequence[float]
@@ -73,7 +73,7 @@ class Gone:
 
 
 def result(kills: Sequence[Kill], handovers: Sequence[Handover], gone: Gone) -> dict[str, float]:
-    """All of it together."""
+    """All results."""
     takeovers, served = [kill.takeover_s for kill in kills], [handover.served_s for handover in handovers]
     return {
         "kills": len(kills),
@@ -98,7 +98,7 @@ def _p99(seconds: Sequence[float]) -> float:
 
 
 def table(found: dict[str, float]) -> Iterator[tuple[str, str, str, str]]:
-    """Figure, value, target, and whether that was missed."""
+    """Figure, value, target, and whether it is missed."""
     first, above = (found[key] - found["without_p99_ms"] for key in ("gone_first_p99_ms", "gone_p99_ms"))
     for name, value, target, good in (
         ("takeover, median", f"{found['median_s']:.1f} s", "", True),

@@ -9,15 +9,15 @@ from moorage.pinner.names import COMPONENT_LABEL, COMPONENT_NAME
 Json = dict[str, Any]
 
 POOL = "moorage.bench/pool"
-"""Label of nodes: whose pods they take."""
+"""Label of nodes: the pool whose pods they accept."""
 
 
 def deployment(app: str, count: int) -> Json:
-    """A Deployment whose pods only the nodes of its pool take.
+    """A Deployment whose pods fit only the nodes of its pool.
 
     Args:
-        app: its name, and that of the pool.
-        count: of pods.
+        app: name of the Deployment and of the pool.
+        count: number of pods.
     """
     labels = {"app": app}
     template = {"metadata": {"labels": labels}, "spec": _spec(nodeSelector={POOL: app})}
@@ -39,11 +39,11 @@ def expected(app: str, namespace: str) -> Json:
 
 
 def plain(*, name: str = "", asked: bool = True) -> Json:
-    """A pod that nobody owns or schedules.
+    """A pod without an owner and a scheduler.
 
     Args:
-        name: of the pod; without one the API server makes it up.
-        asked: whether the webhook is asked about it, which it is not about the pinner's own pods.
+        name: of the pod; if empty, the API server generates it.
+        asked: whether the webhook is called for it. It is not called for the pinner's own pods.
     """
     labels = {} if asked else {COMPONENT_LABEL: COMPONENT_NAME}
     named = {"name": name} if name else {"generateName": "plain-"}

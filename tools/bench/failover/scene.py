@@ -32,7 +32,7 @@ from tools.localcluster.process import ManagedProcess, stop_all
 NAMESPACE = "moorage-bench"
 REPLICAS = ("a", "b")
 NAME = "failover"
-"""Of the Lease, the Secret and the webhook configuration."""
+"""Name of the Lease, the Secret and the webhook configuration."""
 _CRD = ROOT / "schemas" / "crds" / "nodereservations.moorage.dev.yaml"
 _PATIENCE = 90.0
 _LOOK = 0.05
@@ -41,10 +41,10 @@ T = TypeVar("T")
 
 
 async def until(probe: Callable[[], Awaitable[T | None]], what: str, seconds: float = _PATIENCE) -> T:
-    """Ask again and again until there is an answer.
+    """Call a probe until it returns an answer.
 
     Raises:
-        BenchError: there is none in time.
+        BenchError: it did not in time.
     """
     end = time.monotonic() + seconds
     while (answer := await probe()) is None:
@@ -55,10 +55,10 @@ async def until(probe: Callable[[], Awaitable[T | None]], what: str, seconds: fl
 
 
 class Scene:
-    """What is measured.
+    """The measured programs.
 
     Args:
-        cluster: where.
+        cluster: the control plane.
         client: of an administrator.
         logs: folder of the replicas' logs.
     """
@@ -68,10 +68,10 @@ class Scene:
         self.board = InstructionStore()
         self._server = PlannerServer(self.board, ServerSettings(address=Address("127.0.0.1", 0)))
         self._replicas: dict[str, ManagedProcess] = {}
-        self._probes: dict[str, int] = {}  # by replica, the port of its /readyz
+        self._probes: dict[str, int] = {}  # port of /readyz, by replica
 
     async def start(self) -> None:
-        """Begin."""
+        """Start everything."""
         definition = yaml.safe_load(_CRD.read_text())
         self._cluster.api.request("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition)
         await self.client.create(resources.NAMESPACES, {"metadata": {"name": NAMESPACE}})
@@ -106,17 +106,17 @@ class Scene:
         return ManagedProcess(name, program, log=self._logs / f"{name}.log", env=environment, cwd=ROOT)
 
     async def stop(self) -> None:
-        """End everything."""
+        """Stop everything."""
         stop_all(list(self._replicas.values()), 5.0)
         await self._server.stop()
 
     async def holder(self) -> str:
-        """The replica that holds the Lease; empty while none does."""
+        """The replica that holds the Lease. Empty if none does."""
         found = await self.client.list(resources.LEASES, NAMESPACE)
         return next((each.spec.holder_identity or "" for each in found), "")
 
     async def leader(self) -> str:
-        """The replica that leads, as soon as one does."""
+        """The leading replica, once there is one."""
 
         async def leads() -> str | None:
             return (await self.holder()).partition("_")[0] or None
@@ -124,7 +124,7 @@ class Scene:
         return await until(leads, "a leader")
 
     async def all_ready(self) -> None:
-        """Wait until each replica could lead, as whoever stops one of several waits for the others."""
+        """Wait until each replica is ready to lead, as a rolling update waits for the other replicas."""
 
         async def ready(port: int) -> bool | None:
             url = f"http://127.0.0.1:{port}/readyz"
@@ -138,7 +138,7 @@ class Scene:
             await until(lambda port=self._probes[name]: ready(port), f"replica {name} to be ready")  # type: ignore[misc]
 
     async def kill(self, name: str) -> float:
-        """End a replica by SIGKILL; seconds until another one holds the Lease. Then it comes back."""
+        """Kill a replica by SIGKILL. Returns the seconds until another one holds the Lease. Then it starts again."""
         before = await self.holder()
         self._replicas[name].kill()
         killed = time.monotonic()
@@ -151,15 +151,16 @@ class Scene:
         return took
 
     async def hand_over(self, name: str, app: str) -> tuple[float, float, float]:
-        """End the leader by SIGTERM, and wait for the other replica. Then it comes back.
+        """End the leader by SIGTERM, and wait for the other replica. Then the first is started again.
 
         Args:
             name: of the leader.
-            app: a Deployment of which more pods are expected.
+            app: a Deployment with more expected pods.
 
         Returns:
-            Seconds until the other one holds the Lease, until its pod has the leader's label as well, and until it
-            pins a pod as it is created as well.
+            Seconds until the other replica holds the Lease, until its pod also has the leader's label, and until it
+            also
+            pins a pod while it is created.
         """
         (other,) = {*REPLICAS} - {name}
         self._replicas[name].terminate()
@@ -187,12 +188,12 @@ class Scene:
         return held, shown, served
 
     def kill_all(self) -> None:
-        """End both replicas by SIGKILL; they do not come back."""
+        """Kill both replicas by SIGKILL. They are not started again."""
         for replica in self._replicas.values():
             replica.kill()
 
     async def expect(self, app: str, nodes: Sequence[str], each: int) -> None:
-        """Promise nodes, expect pods of a Deployment on them, and wait until the API server is told to ask."""
+        """Promise nodes, expect pods of a Deployment on them, and wait until the webhook is registered."""
         for node in nodes:
             room = {"cpu": "8", "memory": "16Gi", "pods": "110"}
             labels = {"kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64", pods.POOL: app}
@@ -207,21 +208,21 @@ class Scene:
         await until(filled, "the webhook to be configured")
 
     async def create_expected(self, app: str) -> Pod:
-        """A pod of a Deployment as it would be created now; nothing is stored."""
+        """A pod of a Deployment as its creation would return it (dry run: nothing is stored)."""
         return await self.client.create(resources.PODS, pods.expected(app, NAMESPACE), NAMESPACE, dry_run=True)
 
     async def create(self, *, asked: bool) -> None:
-        """Create a pod that nobody schedules; the API server asks the webhook, or passes it over."""
+        """Create a pod without a scheduler. The webhook is called for it or not."""
         await self.client.create(resources.PODS, pods.plain(asked=asked), NAMESPACE)
 
     async def failed_calls(self) -> float:
-        """How many calls of webhooks have failed so far, as the API server counts them."""
+        """The number of failed webhook calls so far, from the API server's metrics."""
         text = (await self.client.transport.request("GET", "/metrics", accept="text/plain")).decode()
         metric = "apiserver_admission_webhook_fail_open_count{"
         return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(metric))
 
     async def ours(self) -> set[str]:
-        """The uids of what the leader has made: placeholders, reservations, and pods that it has pinned."""
+        """The uids of the leader's objects: placeholders, reservations, and pinned pods."""
         made = [*await self.client.list(resources.NODES), *await self.client.list(resources.NODE_RESERVATIONS)]
         made += [each for each in await self.client.list(resources.PODS, NAMESPACE) if each.spec.node_name]
         return {each.metadata.uid for each in made}
@@ -231,7 +232,7 @@ class Scene:
         return {each.metadata.name for each in found if each.spec.get("slots")}
 
     async def deploy(self, app: str, count: int) -> None:
-        """Create a Deployment whose pods only the expected nodes take."""
+        """Create a Deployment whose pods fit only the expected nodes."""
         await self.client.create(resources.DEPLOYMENTS, pods.deployment(app, count), NAMESPACE)
 
     async def pods(self, app: str) -> list[Pod]:
@@ -241,5 +242,5 @@ class Scene:
 
 
 def pinned(pod: Pod, nodes: Sequence[str]) -> bool:
-    """Whether a pod is on one of some nodes, by us."""
+    """Whether the pinner has put a pod on one of some nodes."""
     return pod.spec.node_name in nodes and PIN_ANNOTATION in pod.metadata.annotations

@@ -1,4 +1,4 @@
-"""What is done to the replicas, once."""
+"""The single trials of the benchmark."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from tools.bench.failover.figures import Gone, Handover, Kill
 from tools.bench.failover.scene import Scene, pinned, until
 
 FIRST, LATER = 5.0, 20.0
-"""Seconds after all replicas were killed: those that may cost something, and those that may not."""
+"""Seconds after the kill of all replicas: those that may be slow, and those that may not."""
 RATE = 50.0
-"""Pods a second meanwhile."""
+"""Pods per second meanwhile."""
 _SETTLED = 60.0
 
 
@@ -24,10 +24,10 @@ async def kill(scene: Scene, app: str, at: float, count: int, each: int) -> Kill
 
     Args:
         scene: the replicas.
-        app: the Deployment's name.
+        app: name of the Deployment.
         at: seconds after its creation.
-        count: nodes on which its pods are expected.
-        each: pods on each.
+        count: number of nodes on which its pods are expected.
+        each: number of pods on each.
     """
     nodes = _names(app, count)
     await scene.expect(app, nodes, each)
@@ -50,13 +50,13 @@ async def kill(scene: Scene, app: str, at: float, count: int, each: int) -> Kill
 
 
 async def hand_over(scene: Scene, app: str, count: int, each: int) -> Handover:
-    """End the leader by SIGTERM while half of the expected pods of a Deployment have come.
+    """End the leader by SIGTERM when half of the expected pods of a Deployment exist.
 
     Args:
         scene: the replicas.
-        app: the Deployment's name.
-        count: nodes on which its pods are expected.
-        each: pods on each.
+        app: name of the Deployment.
+        count: number of nodes on which its pods are expected.
+        each: number of pods on each.
     """
     nodes = _names(app, count)
     await scene.expect(app, nodes, each)
@@ -76,31 +76,31 @@ async def hand_over(scene: Scene, app: str, count: int, each: int) -> Handover:
 
 
 async def all_gone(scene: Scene, app: str, count: int, each: int) -> Gone:
-    """Kill all replicas, and create pods while the API server goes on asking them.
+    """Kill all replicas, and create pods while the webhook is still registered.
 
     Args:
-        scene: the replicas, which do not come back.
-        app: a Deployment whose pods are expected.
-        count: nodes on which they are.
-        each: pods on each.
+        scene: the replicas, which are not started again.
+        app: a Deployment with expected pods.
+        count: number of nodes on which they are expected.
+        each: number of pods on each.
 
     Raises:
-        BenchError: the API server did not ask.
+        BenchError: the API server did not call the webhook.
     """
     await scene.expect(app, _names(app, count), each)
-    await asyncio.sleep(FIRST)  # an API server learns of the configuration by a watch
+    await asyncio.sleep(FIRST)  # an API server sees the configuration through a watch
     scene.kill_all()
     first, _ = await in_turns(FIRST, RATE, lambda _, asked: scene.create(asked=asked))
     before = await scene.failed_calls()
     asked, without = await in_turns(LATER, RATE, lambda _, asked: scene.create(asked=asked))
     if (failed := await scene.failed_calls() - before) < len(asked):
-        raise BenchError(f"the API server has asked about {failed:g} of {len(asked)} pods only")
+        raise BenchError(f"the API server called the webhook for only {failed:g} of {len(asked)} pods")
     return Gone(first, asked, without)
 
 
 @asynccontextmanager
 async def _creating(scene: Scene, app: str) -> AsyncIterator[None]:
-    """Somebody creates expected pods all the while; nothing is stored."""
+    """Create expected pods all the time (dry run: nothing is stored)."""
 
     async def create() -> None:
         while True:
@@ -122,7 +122,7 @@ def _names(app: str, count: int) -> list[str]:
 
 
 async def _settled(scene: Scene, app: str, nodes: list[str], count: int) -> None:
-    """Wait until so many pods are where they were expected, but not for ever."""
+    """Wait, with a limit, until this many pods are where they were expected."""
 
     async def there() -> bool | None:
         return True if sum(pinned(pod, nodes) for pod in await scene.pods(app)) >= count else None

@@ -40,7 +40,7 @@ _console = Console(stderr=True)
 
 
 def main() -> int:
-    """Run it; 0 when figures were got, 1 when not."""
+    """Run the benchmark. Returns 0 if it has figures, else 1."""
     arguments = _arguments()
     try:
         with LocalCluster(options=ClusterOptions(scheduler=False)) as cluster:
@@ -66,7 +66,7 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="./taskw bench:fence --", description="What the admission policies cost others."
+        prog="./taskw bench:fence --", description="Measures the cost of the admission policies for others."
     )
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="rounds (3)")
     parser.add_argument("--requests", type=int, default=1000, metavar="N", help="requests of each kind and half (1000)")
@@ -88,11 +88,11 @@ def _lines(middle: Figures) -> Sequence[Sequence[str]]:
 
 
 class Bench:
-    """Writes as a kubelet does.
+    """Writes like a kubelet.
 
     Args:
-        cluster: a control plane that nobody else uses.
-        requests: of each kind in each half of a round.
+        cluster: a control plane without other clients.
+        requests: number of requests of each kind in each half of a round.
     """
 
     def __init__(self, cluster: LocalCluster, requests: int) -> None:
@@ -114,7 +114,7 @@ class Bench:
         ):
             lease = {"metadata": {"name": NODE}, "spec": {"holderIdentity": NODE, "leaseDurationSeconds": 40}}
             self._lease = await self._kubelet.request("POST", LEASE.rpartition("/")[0], body=json.dumps(lease).encode())
-            await self._half()  # warms up
+            await self._half()  # warm-up
             return [await self._round(number) for number in range(rounds)]
 
     def _kubeconfig(self, user: str, group: str) -> Path:
@@ -140,7 +140,7 @@ class Bench:
         return {f"{half}_{what}": figure for half, figures in halves.items() for what, figure in figures.items()}
 
     async def _until(self, *, refused: bool) -> None:
-        """Wait until both policies that matter are in force, or out of it."""
+        """Wait until the API server enforces the two policies, or no longer does."""
         leases = LEASE.rpartition("/")[0]
         for path in ("/api/v1/nodes", leases):
             end = time.monotonic() + PATIENCE
@@ -174,7 +174,7 @@ class Bench:
         return usage(state.components["kube-apiserver"].pid).cpu_s
 
     async def _plugin(self) -> tuple[float, float]:
-        """Seconds that updates have spent in the admission plugin of policies so far, and how many there were."""
+        """The seconds of updates in the admission plugin of policies so far, and their number."""
         text = (await self._pinner.request("GET", "/metrics")).decode()
         found = {}
         for part in ("sum", "count"):
@@ -208,11 +208,11 @@ def _labels(line: str) -> list[str]:
 
 
 def _policies() -> list[dict[str, Any]]:
-    """What the chart renders.
+    """The objects of the chart.
 
     Raises:
-        BenchError: Helm does not render it.
-        ToolError: there is no Helm.
+        BenchError: Helm cannot render it.
+        ToolError: Helm is not available.
     """
     helm = str(ensure(["helm"])["helm"])
     command = [
@@ -240,7 +240,7 @@ def _conditions() -> list[Mapping[str, str]]:
 
 
 def _status() -> dict[str, Any]:
-    """What a kubelet has said of its machine."""
+    """The conditions that a kubelet reports."""
     room = {"cpu": "4", "memory": "16Gi", "pods": "110"}
     texts = ("machineID", "systemUUID", "bootID", "kernelVersion", "osImage", "containerRuntimeVersion")
     more = ("kubeletVersion", "kubeProxyVersion", "operatingSystem", "architecture")

@@ -29,11 +29,11 @@ Figures = dict[str, Any]
 
 
 class BenchError(Exception):
-    """The benchmark could not be run, or its two sides decided differently."""
+    """The benchmark cannot run, or the two programs decided differently."""
 
 
 def main() -> int:
-    """Run it; 0 when figures were got and all decisions were equal (with --check: and all targets met), else 1."""
+    """Run it. Returns 0 if it has figures and all decisions are equal (--check: and all targets are met), else 1."""
     arguments = _arguments()
     try:
         results = _run(arguments.rounds, oracle=not arguments.no_oracle)
@@ -147,7 +147,7 @@ def _ask_oracle(executable: Path, folder: Path, assignments: list[str]) -> Figur
             )
         results[f"plugins_us_per_pod_1000_{name}"] = round(reply["us_per_pod"], 2)
         results[f"plugins_rss_mib_1000_{name}"] = round(reply["rss_mib"], 1)
-    # The faster of the two is what we are measured against.
+    # The target compares with the faster of the two.
     results["plugins_us_per_pod_1000"] = min(results[f"plugins_us_per_pod_1000_{name}"] for name in ("first", "all"))
     results["equal_decisions_1000"] = len(assignments)
     return results

@@ -26,7 +26,7 @@ _CHUNK = 2000
 
 
 def main() -> int:
-    """Pack, then build the resulting cluster anew; the folder is the only argument."""
+    """Pack, then build the resulting snapshot again. The folder is the only argument."""
     folder = Path(sys.argv[1])
     snapshot = Snapshot()
     load(snapshot, folder)
@@ -41,7 +41,7 @@ def main() -> int:
 
 
 def load(snapshot: Snapshot, folder: Path) -> float:
-    """Feed everything but pods; returns the seconds that took without decoding."""
+    """Load all objects except pods. Returns the seconds without decoding."""
     spent = 0.0
     for plural, kind in KINDS.items():
         for things in chunks(folder / f"{plural}.jsonl", kind):
@@ -53,10 +53,10 @@ def load(snapshot: Snapshot, folder: Path) -> float:
 
 
 def pack(snapshot: Snapshot, folder: Path) -> tuple[list[str], float]:
-    """Decide and place one pod after the other; decoding is not part of the time.
+    """Decide and place one pod after the other. The time excludes decoding.
 
     Returns:
-        The node of each pod ("" where none fits), and microseconds per pod.
+        The node of each pod ("" if none fits), and microseconds per pod.
     """
     assignments: list[str] = []
     spent = 0.0
@@ -72,7 +72,7 @@ def pack(snapshot: Snapshot, folder: Path) -> tuple[list[str], float]:
 
 
 def one_pod(snapshot: Snapshot, folder: Path) -> dict[str, float]:
-    """Ask about one pod against every node: all at once, and node by node with every reason."""
+    """Evaluate one pod against every node: all at once, and node by node with every reason."""
     pods = next(chunks(folder / "pods.jsonl", Pod))[:40]
     names = list(snapshot.nodes.slots)
     with snapshot.trial():
@@ -94,7 +94,7 @@ def one_pod(snapshot: Snapshot, folder: Path) -> dict[str, float]:
 
 
 def excluding(snapshot: Snapshot, folder: Path) -> dict[str, float]:
-    """Leave nodes out: as a mask in the question, and by cordoning each, which everybody's spread counts hear of."""
+    """Exclude nodes: by a mask in the query, and by cordoning each, which changes all spread counts."""
     pods = next(chunks(folder / "pods.jsonl", Pod))[:40]
     names = list(snapshot.nodes.slots)[:40]
     with snapshot.trial():
@@ -121,7 +121,7 @@ def excluding(snapshot: Snapshot, folder: Path) -> dict[str, float]:
 
 
 def rebuild(folder: Path, assignments: list[str]) -> float:
-    """Build a snapshot of the packed cluster, as after a restart; returns seconds without decoding."""
+    """Build a snapshot of the packed cluster, as after a restart. Returns seconds without decoding."""
     snapshot = Snapshot()
     spent = load(snapshot, folder)
     nodes = iter(assignments)
@@ -138,7 +138,7 @@ def rebuild(folder: Path, assignments: list[str]) -> float:
 
 
 def chunks(path: Path, kind: type[KubeObject]) -> Iterator[list[Any]]:
-    """Decode a file of JSON lines in pieces that do not weigh on the memory figure."""
+    """Decode a file of JSON lines in chunks, so that it does not affect the memory figure."""
     decoder = msgspec.json.Decoder(kind)
     piece = []
     with path.open("rb") as lines:

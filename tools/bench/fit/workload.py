@@ -1,8 +1,8 @@
-"""A cluster and its pods in the shapes that clusters have, made from a seed: as JSON objects of the API.
+"""A cluster and its pods from a seed, with shapes as in real clusters: JSON objects of the API.
 
-Nodes come in three zones and four pools (general, spot, arm, gpu); pods belong to workloads of very different sizes,
-of which some are spread, some keep apart, some want to be near others, some have volumes, host ports, sidecars or
-GPUs. Pods come in random order, as they do after a node is drained.
+Nodes come in three zones and four pools (general, spot, arm, gpu). Pods belong to workloads of very different sizes.
+Some spread, some keep apart, some have affinity to others, and some have volumes, host ports, sidecars or GPUs. Pods
+come in random order, as after a drain.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def nodes(count: int, seed: int = 1) -> list[Object]:
     """The nodes of a cluster.
 
     Args:
-        count: how many.
+        count: number of nodes.
         seed: equal seeds give equal nodes.
 
     Returns:
@@ -77,8 +77,8 @@ def pods(count: int, node_count: int, seed: int = 2) -> Iterator[Object]:
     """Pods of many workloads, in random order.
 
     Args:
-        count: how many, but at least those of the DaemonSets.
-        node_count: how many nodes they are for; workloads that keep apart stay smaller.
+        count: number of pods, but at least those of the DaemonSets.
+        node_count: number of nodes. Workloads that keep apart stay smaller.
         seed: equal seeds give equal pods.
 
     Yields:
@@ -105,7 +105,7 @@ def pods(count: int, node_count: int, seed: int = 2) -> Iterator[Object]:
 
 
 def pod(workload: int, replica: int, kind: str, chance: random.Random) -> Object:
-    """One replica of a workload; the same ``chance`` makes the same template."""
+    """A replica of a workload. The same ``chance`` makes the same template."""
     name = f"w{workload:05}"
     labels = {
         "app.kubernetes.io/name": name,
@@ -187,7 +187,7 @@ def _shape(kind: str, spec: Object, labels: Object, workload: int, replica: int,
 
 
 def storage(pod: Object) -> list[tuple[str, Object]]:
-    """The bound claims of a pod and their volumes, each in one zone, by plural."""
+    """The bound claims of a pod and their volumes, each in one zone, by resource."""
     found: list[tuple[str, Object]] = []
     for volume in pod["spec"]["volumes"]:
         if "persistentVolumeClaim" not in volume:
@@ -213,6 +213,6 @@ def storage(pod: Object) -> list[tuple[str, Object]]:
 
 
 def csi_node(node: Object) -> Object:
-    """A CSINode that lets its node attach 25 volumes."""
+    """A CSINode with which a node can attach 25 volumes."""
     driver = {"name": "disk.example.com", "nodeID": node["metadata"]["name"], "allocatable": {"count": 25}}
     return {"metadata": {"name": node["metadata"]["name"]}, "spec": {"drivers": [driver]}}

@@ -1,29 +1,30 @@
-"""What binding pods to nodes costs and how fast it goes, beside the ceiling and kube-scheduler: `task bench:pin`.
+"""The cost and speed of binding pods, beside the API server's limit and kube-scheduler: `task bench:pin`.
 
-All contenders bind the same pods (managed by real ReplicaSets, 10 kB each, as many on each node) through the same API
-server, one after the other; medians count. A round goes there and back (ceiling, Moorage, kube-scheduler, Moorage,
-ceiling), and a ratio is of what was measured side by side, because the speed of a virtual machine drifts in minutes:
+All contenders bind the same pods (managed by real ReplicaSets, 10 kB each, equally many on each node) through the same
+API server, one after the other. Medians count. A round runs forward and back (ceiling, Moorage, kube-scheduler,
+Moorage, ceiling). A ratio compares neighbours, because the speed of a virtual machine drifts within minutes:
 
-* **The ceiling**: `tools/bench/binder`, client-go that only binds, as many in flight as Moorage (once also 32).
-* **kube-scheduler**, its client limits lifted, on empty nodes that are Ready. The pods have neither affinity nor spread
-  constraints of their own, which would slow it down.
-* **Moorage**: `moorage planner` serves a plan, `moorage pod-pinner` makes the placeholders; then the plan is replaced
-  by one that names the pods. Both are run from the image, as users run them, where it can be built (root, Debian);
-  else, and with `--checkout`, from this checkout on whatever Python there is (`installation`). The table says which.
+* **The ceiling**: `tools/bench/binder`, client-go that only binds, with as many requests in flight as Moorage (once
+  also 32).
+* **kube-scheduler**, without client limits, on empty nodes that are Ready. The pods have neither affinity nor spread
+  constraints, which would slow it down.
+* **Moorage**: `moorage planner` serves a plan, and `moorage pod-pinner` creates the placeholders. Then a plan that
+  names the pods replaces it. Both run from the image, as for users, if it can be built (root, Debian). Otherwise, and
+  with `--checkout`, they run from this checkout on its Python (`installation`). The table names which.
 
-All of them are the same ServiceAccount, with a token as pods have it (`account`): a client certificate, which no
-program in a pod uses, is verified by the API server on every request, and costs it most when OpenSSL sent it.
+All contenders use the same ServiceAccount, with a token as in pods (`account`). The API server verifies a client
+certificate on every request, and a certificate from OpenSSL costs it most. No program in a pod uses one.
 
-How fast: **the API server's audit log** tells for each binding when it was asked for and answered, the same way for all
-and at no cost to any. The ceiling and kube-scheduler count from the first request to the last answer, so that starting
-up is not held against them; Moorage counts from the moment the planner began to serve the instructions, so that stream,
-checks and the writes of its own are. What Moorage still writes after the last binding (status, Events) is in its CPU.
+Speed: **the API server's audit log** has the times of request and answer for each binding, the same way for all and
+without cost for any. The ceiling and kube-scheduler count from the first request to the last answer, without their
+start. Moorage counts from the time at which the planner begins to serve the instructions, so the stream, checks and its
+own writes are included. Its writes after the last binding (status, Events) are part of its CPU.
 
-**Latency at a steady rate** is taken where the instructions come from: one pod per instruction, from the moment it is
-handed to the stream to the moment its APPLIED has come back. It contains the stream twice and the whole
-acknowledgement, so it is more than "received to bound" inside the pinner, whose own histogram has too coarse buckets
-for a percentile; the share of its 250 ms bucket is reported to compare.
+**Latency at a steady rate** is measured at the planner: one pod per instruction, from the time at which the instruction
+enters the stream to its APPLIED. It includes the stream twice and the whole acknowledgement, so it is more than the
+time from receipt to binding inside the pinner. The pinner's own histogram has too coarse buckets for a percentile; the
+share of its 250 ms bucket is reported for comparison.
 
-**Memory** is the most that was resident (VmHWM). Between measurements everything is removed from etcd and put there
-anew, and each contender is a new process.
+**Memory** is the peak resident size (VmHWM). Between measurements all objects are removed from etcd and created again,
+and each contender is a new process.
 """

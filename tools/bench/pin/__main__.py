@@ -1,7 +1,7 @@
 """`python -m tools.bench.pin`: run the benchmark, show the table, write its figures.
 
-`build/bench/pin.json` has all of them, `build/bench/bench-pin.json` what docs/images/bench-pin.svg is drawn from: to
-have that drawn anew, copy it to docs/images and run `task generate`.
+`build/bench/pin.json` has all figures, and `build/bench/bench-pin.json` is the source of docs/images/bench-pin.svg. To
+draw the picture again, copy it to docs/images and run `task generate`.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ _BINDER = "moorage-bench-binder"
 _OUTPUT = Path("build/bench/pin.json")
 _RATES = _OUTPUT.with_name(picture.RECORDED.name)
 _SHARED = 0.1
-"""Cores that others may keep busy before the figures are called preliminary."""
-_AUDIT_MEGABYTES = 8192  # never rotated: it is what tells when a pod was bound
+"""Cores that other processes may use before the figures count as preliminary."""
+_AUDIT_MEGABYTES = 8192  # never rotated: it shows when a pod was bound
 
 _console = Console(stderr=True)
 _began = time.monotonic()
@@ -46,7 +46,7 @@ Grown = dict[int, Figures]
 
 
 def main() -> int:
-    """Run it; 0 when figures were got (with --check: and all targets met), 1 when not."""
+    """Run the benchmark. Returns 0 if it has figures (with --check: and all targets are met), else 1."""
     arguments = _arguments()
     load = os.getloadavg()[0]
     try:
@@ -110,23 +110,23 @@ def _arguments() -> argparse.Namespace:
 
 
 def _run(arguments: argparse.Namespace) -> tuple[Rounds, Grown, str]:
-    """Measure on a control plane that only serves: nobody schedules, collects or taints what is made up here.
+    """Measure on a control plane without scheduler, garbage collection and node taints.
 
     Returns:
-        The rounds, what was measured with full caches, and what Moorage was run from.
+        The rounds, the measurements with full caches, and the installation of Moorage.
     """
     binder = binaries([_BINDER])[_BINDER]
     _OUTPUT.parent.mkdir(parents=True, exist_ok=True)
     options = ClusterOptions(
         flow_control=False,
-        # Nor does the API server tidy its etcd up in the middle of something: the scene does, before.
+        # The API server does not compact etcd during a measurement: the scene does so before it.
         apiserver_flags={"audit-log-maxsize": str(_AUDIT_MEGABYTES), "etcd-compaction-interval": "0"},
         controller_manager_flags={"controllers": "serviceaccount"},
     )
     _progress("starting the control plane")
     with LocalCluster(options=options) as cluster:
         cluster.kill(SCHEDULER)
-        folder = cluster.directory / "bench"  # goes with the cluster, also after kill -9
+        folder = cluster.directory / "bench"  # removed with the cluster, also after kill -9
         folder.mkdir()
         try:
             return run_command(lambda: _measure(arguments, cluster, folder, binder))
@@ -165,7 +165,7 @@ async def _measure(
 
 
 def _installation(arguments: argparse.Namespace, folder: Path, shared: Path) -> Installation:
-    """The image where it can be built, unless something else is wished."""
+    """The image if it can be built, unless the checkout is requested."""
     wished = arguments.checkout or arguments.profile
     lacking = None if wished else image.missing()
     if wished or lacking:
@@ -186,7 +186,7 @@ async def _rounds(arguments: argparse.Namespace, stage: Stage) -> Rounds:
     }
     rounds: Rounds = {name: [] for name in measure}
     for number in range(arguments.rounds):
-        # What fewer in flight cost is shown once; not first, where an API server is at its fastest.
+        # The effect of fewer requests in flight is shown once, and not first, when an API server is fastest.
         for name in figures.ORDER if number else (*figures.ORDER, figures.CEILING_32):
             rounds[name].append(found := await measure[name]())
             _progress(f"round {number + 1} of {arguments.rounds}, {name}: {_sentence(found)}")

@@ -1,8 +1,8 @@
-"""Whom all contenders are to the API server: a ServiceAccount with a token, as a pod in a cluster has it.
+"""The account of all contenders on the API server: a ServiceAccount with a token, as a pod has it.
 
-Not the administrator's client certificate. The API server verifies a certificate on every request, where a token is
-looked up among those it has verified in the last seconds; and OpenSSL sends the CA along, which makes the certificate
-dearer for a Python program than for a Go one. Neither happens to a program that runs in a pod.
+The administrator's client certificate would distort the figures. The API server verifies a certificate on every
+request, but caches verified tokens for some seconds. OpenSSL also sends the CA, so a certificate costs more for a
+Python program than for a Go program. A program in a pod uses a token.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from tools.localcluster.kubeconfig import write_kubeconfig
 
 NAME = "bench-contender"
 LASTS = 6 * 3600
-"""Seconds for which the token is good: longer than any benchmark."""
+"""Lifetime of the token in seconds: longer than any benchmark."""
 _BINDINGS = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
 
 
 def kubeconfig(cluster: ClusterHandle, folder: Path) -> Path:
-    """Make the ServiceAccount, in the namespace `scene.HOME` that is there, and a kubeconfig with its token.
+    """Create the ServiceAccount in the existing namespace `scene.HOME`, and a kubeconfig with its token.
 
     Args:
         cluster: the control plane.
-        folder: where the file goes; readable for the image's user, so it must lie in a folder that is not for all.
+        folder: for the kubeconfig, which the image's user can read. So it must be in a folder that is not public.
 
     Returns:
-        The kubeconfig; it holds the token as its only credential.
+        The kubeconfig. Its token is the only credential.
     """
     accounts = f"/api/v1/namespaces/{HOME}/serviceaccounts"
     cluster.api.request("POST", accounts, {"metadata": {"name": NAME}})

@@ -1,4 +1,4 @@
-"""When pods were bound, from the API server's audit log."""
+"""The times at which pods were bound, from the API server's audit log."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ import msgspec
 from tools.bench.common.errors import BenchError
 
 _AT_REST = 2.5
-"""Seconds without a write; what the pinner puts off, it puts off by one."""
+"""Seconds without a write after which the API server is at rest: the pinner delays writes by at most one second."""
 _COMPLETE = "ResponseComplete"
 _LONGEST = 1 << 20
-"""Bytes of a line at most."""
+"""Largest line, in bytes."""
 
 
 class _Reference(msgspec.Struct, frozen=True):
@@ -45,7 +45,7 @@ _decode = msgspec.json.Decoder(_Entry).decode
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One answered request; moments in seconds since 1970."""
+    """An answered request. Times are seconds since 1970."""
 
     kind: str
     asked: float
@@ -60,13 +60,13 @@ class Request:
 
 @dataclass(frozen=True)
 class Bindings:
-    """All successful bindings of a stretch of the log; moments in seconds since 1970.
+    """All successful bindings of a part of the log. Times are seconds since 1970.
 
     Attributes:
-        count: how many.
-        first: when the first was asked for.
-        last: when the last was answered.
-        writes: requests that were answered between, by what they did.
+        count: number of bindings.
+        first: time of the first request.
+        last: time of the last answer.
+        writes: number of requests answered in between, by kind.
     """
 
     count: int
@@ -76,10 +76,10 @@ class Bindings:
 
 
 class AuditLog:
-    """The log from here on.
+    """Reads the log from this point on.
 
     Args:
-        path: of a log that is not rotated.
+        path: a log that is not rotated.
     """
 
     def __init__(self, path: Path) -> None:
@@ -88,14 +88,14 @@ class AuditLog:
         self.skip()
 
     def skip(self) -> None:
-        """Forget everything up to now."""
+        """Skip everything up to now."""
         self._offset = self._end()
 
     async def rest(self, patience: float = 120.0) -> None:
-        """Return once nobody writes any more, but for Leases, which are renewed for ever.
+        """Return once there are no writes except Leases, which are renewed for ever.
 
         Raises:
-            BenchError: somebody still does after so many seconds.
+            BenchError: there still are after so many seconds.
         """
         deadline = time.monotonic() + patience
         while True:
@@ -111,7 +111,7 @@ class AuditLog:
                 raise BenchError(f"the API server was not at rest after {patience:g} s: {', '.join(busy)}")
 
     def _end(self) -> int:
-        """Where the last complete line ends: the server may be in the middle of writing one."""
+        """The end of the last complete line: the server may be writing another one."""
         with self._path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - _LONGEST))
@@ -119,14 +119,14 @@ class AuditLog:
         return size - len(tail) + tail.rfind(b"\n") + 1
 
     def bindings(self) -> Bindings:
-        """All since the last `skip`."""
+        """All bindings since the last `skip`."""
         with self._path.open("rb") as file:
             file.seek(self._offset)
             return summary(requests(file))
 
 
 def requests(lines: Iterable[bytes]) -> Iterator[Request]:
-    """The writes among some lines of an audit log; the last line may be incomplete."""
+    """The writes in some lines of an audit log. The last line may be incomplete."""
     for line in lines:
         if not line.endswith(b"\n"):
             return
@@ -139,7 +139,7 @@ def requests(lines: Iterable[bytes]) -> Iterator[Request]:
 
 
 def summary(found: Iterable[Request]) -> Bindings:
-    """What the requests come to."""
+    """The bindings and other writes among the requests."""
     every = list(found)
     bound = [request for request in every if request.bound]
     if not bound:

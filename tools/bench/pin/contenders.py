@@ -1,4 +1,4 @@
-"""One measurement each: the scene is set, the contender works, what it did is checked."""
+"""The measurements: each prepares the scene, runs a contender, and checks the result."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ from tools.toolchain import guard
 _PATIENCE = 180.0
 _REST = 2.0
 _EDGE = 0.25
-"""Seconds of the largest latency that the pinner's histogram and the target have in common."""
+"""The bucket boundary, in seconds, that the pinner's histogram and the target share."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """What all measurements share.
+    """The objects that all measurements share.
 
     Attributes:
-        cluster: the control plane; its kube-scheduler does not run.
-        scene: fills it.
-        audit: its log.
-        folder: for logs; goes with the cluster.
-        shared: what Moorage's programs read; a folder in it.
-        kubeconfig: whom all contenders are to the API server; in the shared folder.
-        installation: what Moorage is run from.
-        nodes: how many are bound to.
-        pods: how many are bound in one go.
+        cluster: the control plane, without kube-scheduler.
+        scene: creates and removes its objects.
+        audit: its audit log.
+        folder: for logs; removed with the cluster.
+        shared: a folder in it that Moorage's programs can read.
+        kubeconfig: of all contenders' account, in the shared folder.
+        installation: how Moorage is run.
+        nodes: number of nodes to bind to.
+        pods: number of pods to bind at once.
         binder: path of the client-go program.
     """
 
@@ -59,7 +59,7 @@ class Stage:
     binder: Path
 
     def window(self, **pids: int) -> Window:
-        """Counts CPU from now on: the API server's, etcd's and that of these processes."""
+        """Measure CPU from now on: of the API server, etcd and these processes."""
         server, etcd = (self.cluster.component_pid(name) for name in (API_SERVER, ETCD))
         return Window({"server": server, "etcd": etcd, **pids})
 
@@ -90,14 +90,14 @@ async def ceiling(stage: Stage, *, in_flight: int) -> Figures:
     with stage.binding([*argv, f"--in-flight={in_flight}"]) as binder:
         await binder.until(said, "all pods to be bound", _PATIENCE)
     spent = window.cpu()
-    spent["others"] -= answer["cpu_s"] / answer["elapsed_s"]  # it has ended, so it was counted among them
+    spent["others"] -= answer["cpu_s"] / answer["elapsed_s"]  # it has exited, so its CPU is included
     bound = _all_bound(stage, len(targets))
     _check_placed(stage, targets)
     return _figures(bound, bound.first, spent, cpu=answer["cpu_s"], peak=answer["peak_kib"] / 1024)
 
 
 async def scheduler(stage: Stage) -> Figures:
-    """kube-scheduler, started when all pods wait."""
+    """kube-scheduler, started when all pods are pending."""
     targets = await stage.scene.fill(waiting=stage.pods, over=stage.nodes, nodes=stage.nodes)
     _same_account(stage)
     await asyncio.sleep(_REST)
@@ -107,7 +107,7 @@ async def scheduler(stage: Stage) -> Figures:
         pid = stage.cluster.component_pid(SCHEDULER)
         window = stage.window(scheduler=pid)
         deadline = time.monotonic() + _PATIENCE
-        while (bound := stage.audit.bindings()).count < len(targets):  # asking the API server would slow it down
+        while (bound := stage.audit.bindings()).count < len(targets):  # requests to the API server would slow it down
             if time.monotonic() > deadline:
                 raise BenchError(f"kube-scheduler bound {bound.count} of {len(targets)} pods in {_PATIENCE:g} s")
             await asyncio.sleep(1)
@@ -120,19 +120,19 @@ async def scheduler(stage: Stage) -> Figures:
 
 
 def _same_account(stage: Stage) -> None:
-    """Give kube-scheduler, while it does not run, the kubeconfig of all others: the cluster made it a certificate.
+    """Set the kubeconfig of all contenders for kube-scheduler, which does not run yet and has a certificate by default.
 
     Raises:
         BenchError: the cluster starts it with another file.
     """
     own = stage.cluster.directory / "scheduler.kubeconfig"
     if not own.exists():
-        raise BenchError(f"kube-scheduler is not started with {own} any more: say in contenders.py with what it is")
+        raise BenchError(f"kube-scheduler is no longer started with {own}: change the path in contenders.py")
     shutil.copy(stage.kubeconfig, own)
 
 
 async def moorage(stage: Stage, *, steady: int, rate: float) -> Figures:
-    """Planner and pod pinner: all pods at once from a plan file, then some more one by one at a steady rate."""
+    """Planner and pod pinner: all pods at once from a plan file, then more pods singly at a steady rate."""
     targets = await stage.scene.fill(waiting=stage.pods, over=stage.nodes)
     address = f"127.0.0.1:{free_ports(1)[0]}"
     with stage.pinner(address) as pinner:
@@ -173,7 +173,7 @@ async def _burst(stage: Stage, pinner: Pinner, targets: Sequence[Target], addres
 
 
 async def _steady(stage: Stage, pinner: Pinner, targets: Sequence[Target], address: str, rate: float) -> Figures:
-    """The first pod only shows that the pinner has found its new planner: it tries every few seconds."""
+    """The first pod only shows that the pinner has connected to its new planner: it retries every few seconds."""
     first, *measured = issuer.single_pins(targets)
     async with issuer.issuer(address) as planner:
         await planner.applied(planner.issue([first]), _PATIENCE)
@@ -197,7 +197,7 @@ async def _steady(stage: Stage, pinner: Pinner, targets: Sequence[Target], addre
 
 
 async def grown(stage: Stage, *, running: int, pins: int, per_node: int = 10) -> Figures:
-    """A pod pinner that knows so many running pods: its memory, and what a pin costs it."""
+    """A pod pinner with this many running pods in its cache: its memory, and the cost of a pin."""
     over = -(-pins // per_node)
     targets = await stage.scene.fill(waiting=pins, over=over, running=running)
     address = f"127.0.0.1:{free_ports(1)[0]}"
@@ -219,12 +219,12 @@ async def grown(stage: Stage, *, running: int, pins: int, per_node: int = 10) ->
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float:
-    """The nearest-rank percentile of some ordered values."""
+    """The nearest-rank percentile of ordered values."""
     return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
 
 
 class _Began:
-    """Notices when the planner began to serve the plan of pins."""
+    """Records the time at which the planner begins to serve the plan of pins."""
 
     def __init__(self) -> None:
         self.moment = 0.0
@@ -239,7 +239,7 @@ class _Began:
 
 
 def _all_applied(count: int) -> Callable[[Line], bool]:
-    """Counts instructions that were applied; one that was not ends the benchmark."""
+    """Counts applied instructions. Another outcome ends the benchmark."""
     left = count
 
     def seen(line: Line) -> bool:
@@ -261,26 +261,26 @@ def _all_bound(stage: Stage, count: int) -> Bindings:
 
 
 def _check_placed(stage: Stage, targets: Sequence[Target]) -> None:
-    """See that every pod is where it was meant to be.
+    """Check that every pod is on its planned node.
 
     Raises:
-        BenchError: one is not.
+        BenchError: a pod is not.
     """
     placed = stage.scene.placed()
     wrong = [each.name for each in targets if placed.get(each.name) != each.node]
     if wrong:
-        raise BenchError(f"{len(wrong)} pods are not where they were meant to be, the first is {wrong[0]}")
+        raise BenchError(f"{len(wrong)} pods are not on their planned nodes, the first is {wrong[0]}")
 
 
 def _figures(bound: Bindings, began: float, spent: Mapping[str, float], *, cpu: float, peak: float) -> Figures:
-    """What every contender is measured by.
+    """The figures of every contender.
 
     Args:
-        bound: what the audit log says.
-        began: when its time began, seconds since 1970.
-        spent: CPU seconds while it bound, by process; cores that others used.
-        cpu: its own CPU seconds, what it did afterwards included.
-        peak: the MiB it had at most.
+        bound: the bindings in the audit log.
+        began: start of its time, seconds since 1970.
+        spent: CPU seconds during the bindings, by process; and cores that other processes used.
+        cpu: its own CPU seconds, work after the last binding included.
+        peak: its peak memory, MiB.
     """
     return {
         "per_s": bound.count / (bound.last - began),

@@ -1,4 +1,4 @@
-"""From the rounds to the figures, the table and the verdict: pure functions."""
+"""Computes the figures, the table and the verdict from the rounds. No I/O."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from tools.bench.common.tables import MISSED
 
 CEILING, CEILING_32, SCHEDULER, MOORAGE = "ceiling", "ceiling_32", "kube_scheduler", "moorage"
 IN_FLIGHT = Options().writes_in_flight
-"""Requests that the ceiling has under way: as many as Moorage."""
+"""Requests that the ceiling has in flight: as many as Moorage."""
 ORDER = (CEILING, MOORAGE, SCHEDULER, MOORAGE, CEILING)
-"""One round, there and back: a machine's speed drifts within minutes, so what is compared is measured side by side."""
+"""A round runs forward and back, because a machine's speed drifts within minutes: neighbours are compared."""
 _NAMES = {"peak_mib": "rss_mib"}
 LARGE = 30_000
-"""Pods in the cache of the figure `rss_mib_30k`."""
+"""Number of pods in the cache for the figure `rss_mib_30k`."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """What a figure must be at least, or at most.
+    """The smallest or largest value of a figure.
 
     Attributes:
         key: of the figure.
-        title: for people.
-        least: or None.
-        most: or None.
+        title: title of the figure.
+        least: smallest value, or None.
+        most: largest value, or None.
     """
 
     key: str
@@ -37,12 +37,12 @@ class Target:
     most: float | None = None
 
     def met(self, value: float) -> bool:
-        """Whether the figure is good enough."""
+        """Whether the figure meets the target."""
         return (self.least is None or value >= self.least) and (self.most is None or value <= self.most)
 
     @property
     def text(self) -> str:
-        """In words."""
+        """The target as text."""
         return f"≥ {self.least:g}" if self.least is not None else f"≤ {self.most:g}"
 
 
@@ -60,12 +60,12 @@ def result(rounds: Mapping[str, Sequence[Figures]], grown: Mapping[int, Figures]
     """The figures of build/bench/pin.json.
 
     Args:
-        rounds: of each contender what was measured, in the order in which it was.
-        grown: what was measured with so many running pods in the pinner's cache.
+        rounds: measurements of each contender, in their order.
+        grown: measurements by number of running pods in the pinner's cache.
 
     Returns:
-        Medians; a ratio is the median of the ratios of what was measured side by side, so that what slows both down
-        does not count.
+        Medians. A ratio is the median of the ratios of neighbours, so a slowdown of both
+        has no effect.
     """
     middle = {name: medians(found) for name, found in rounds.items()}
     ours = middle[MOORAGE]
@@ -91,7 +91,7 @@ def result(rounds: Mapping[str, Sequence[Figures]], grown: Mapping[int, Figures]
 
 
 def _ratio(ours: Sequence[Figures], theirs: Sequence[Figures]) -> float:
-    """The median of the ratios; ours before and after theirs count half each."""
+    """The median of the ratios. Moorage's figures before and after the other contender count half each."""
     each = len(ours) // len(theirs)
     rates = [found["per_s"] for found in ours]
     beside = [mean(rates[first : first + each]) for first in range(0, len(rates), each)]
@@ -99,7 +99,7 @@ def _ratio(ours: Sequence[Figures], theirs: Sequence[Figures]) -> float:
 
 
 def missed(figures: Figures) -> list[str]:
-    """What is missed, in words; targets whose figure was not taken are not."""
+    """The missed targets, as sentences, without targets whose figure was not measured."""
     return [
         f"{target.title}: {number(figures[target.key])} instead of {target.text}"
         for target in TARGETS
@@ -108,7 +108,7 @@ def missed(figures: Figures) -> list[str]:
 
 
 def table(figures: Figures) -> list[tuple[str, str, str, str]]:
-    """The final table, one tuple per line: title, figure, target, met."""
+    """The final table, one tuple per line: title, figure, target, whether it is met."""
     lines = [
         (f"ceiling (client-go, {IN_FLIGHT} in flight), pods/s", f"{CEILING}_per_s"),
         ("ceiling, 32 in flight, pods/s", f"{CEILING_32}_per_s"),
@@ -148,7 +148,7 @@ def _line(title: str, value: float, target: Target | None) -> tuple[str, str, st
 
 
 def number(value: float) -> str:
-    """Three digits or so."""
+    """Format with about three digits."""
     if value >= 10:
         return f"{value:,.0f}" if value >= 1000 else f"{value:.1f}".removesuffix(".0")
     return f"{value:.3g}"

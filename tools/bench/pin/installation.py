@@ -1,7 +1,7 @@
-"""Where the measured `moorage` comes from: the image, as users run it, or this checkout.
+"""How the measured `moorage` is run: from the image, as for users, or from this checkout.
 
-The interpreter makes the difference: the image has its distribution's, the checkout whatever a developer has. One of
-pyenv, configured without optimisations, took a tenth more CPU for a pod (docs/benchmarks-notes.md).
+The interpreter matters. The image has its distribution's Python, and the checkout has the developer's. A Python of
+pyenv, built without optimisations, used a tenth more CPU per pod (docs/benchmarks-notes.md).
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from tools.toolchain import guard
 
 
 class Installation(Protocol):
-    """Something that `moorage` can be run from."""
+    """A way to run `moorage`."""
 
     @property
     def title(self) -> str:
-        """What it is, for people: in the middle of a sentence."""
+        """Its name, for the middle of a sentence."""
 
     def path(self, file: Path) -> str:
-        """How its programs see a file of the shared folder."""
+        """The path of a file of the shared folder inside it."""
 
     def spawn(self, arguments: Sequence[str], log: int) -> subprocess.Popen[bytes]:
-        """Start `moorage` with these arguments, its output to a file descriptor; returns the process of its guard."""
+        """Start `moorage` with these arguments and its output to a file descriptor. Returns its guard's process."""
 
 
 class Checkout:
-    """This checkout, on the Python that runs the benchmark.
+    """This checkout, on the benchmark's Python.
 
     Args:
-        profile: where cProfile's figures of the pinner are written to, None for none.
+        profile: file for cProfile's figures of the pinner, or None.
     """
 
     def __init__(self, profile: Path | None = None) -> None:
@@ -48,14 +48,14 @@ class Checkout:
         self._profile = profile
 
     def path(self, file: Path) -> str:
-        """As it is."""
+        """The path itself."""
         return str(file)
 
     def spawn(self, arguments: Sequence[str], log: int) -> subprocess.Popen[bytes]:
         """See `Installation`."""
         environment = {
             "PATH": os.environ.get("PATH", os.defpath),
-            "HOME": "/",  # nothing of the user's, as in the image
+            "HOME": "/",  # no settings of the user, as in the image
             "PYTHONPATH": os.pathsep.join([str(ROOT / "runtime"), str(ROOT)]),
         }
         profiled = self._profile is not None and arguments[0] == "pod-pinner"
@@ -64,14 +64,14 @@ class Checkout:
 
 
 class Image:
-    """The image, built from this checkout when it is not current.
+    """The image, built from this checkout if it is not current.
 
     Args:
-        folder: where it is unpacked; must not outlive the benchmark.
-        shared: the shared folder, which the programs only read.
+        folder: where it is unpacked. It must not outlive the benchmark.
+        shared: the shared folder, read-only for the programs.
 
     Raises:
-        BenchError: it could not be built, or does not run.
+        BenchError: it cannot be built or does not run.
     """
 
     def __init__(self, folder: Path, shared: Path) -> None:
@@ -86,7 +86,7 @@ class Image:
         self.title = f"the image with Python {json.loads(said.stdout)['python']}"
 
     def path(self, file: Path) -> str:
-        """Where the shared folder is inside."""
+        """The path of the shared folder inside."""
         return f"{sandbox.SHARED}/{file.name}"
 
     def spawn(self, arguments: Sequence[str], log: int) -> subprocess.Popen[bytes]:

@@ -1,4 +1,4 @@
-"""A planner without a plan file: the same server and board, with instructions issued when the benchmark says so."""
+"""A planner without a plan file: the planner's own server, with instructions that the benchmark issues."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LASTING = timedelta(minutes=30)
 
 
 class Issuer:
-    """Issues instructions and takes down when each was applied; moments are monotonic seconds.
+    """Issues instructions and records when each was applied. Times are monotonic seconds.
 
     Args:
         board: what the server serves.
@@ -36,7 +36,7 @@ class Issuer:
         board.start("bench", _LASTING)
 
     def issue(self, actions: Iterable[Action]) -> list[str]:
-        """Send instructions; returns their ids."""
+        """Send instructions. Returns their ids."""
         ids = []
         for action in actions:
             now = time.monotonic()
@@ -48,7 +48,7 @@ class Issuer:
         return ids
 
     async def paced(self, actions: Sequence[Action], rate: float) -> list[str]:
-        """Send so many instructions a second."""
+        """Send this many instructions per second."""
         start = time.monotonic()
         ids = []
         for number, action in enumerate(actions):
@@ -57,10 +57,10 @@ class Issuer:
         return ids
 
     async def applied(self, ids: Sequence[str], patience: float) -> list[float]:
-        """Wait until all are applied; returns how many seconds each took.
+        """Wait until all are applied. Returns the seconds that each took.
 
         Raises:
-            BenchError: one was not.
+            BenchError: an instruction was not applied.
         """
         try:
             async with asyncio.timeout(patience):
@@ -87,7 +87,7 @@ class Issuer:
 
 @asynccontextmanager
 async def issuer(address: str) -> AsyncIterator[Issuer]:
-    """Serve on this address, host:port, while the context lasts."""
+    """Serve on this address (host:port) while the context is open."""
     host, _, port = address.rpartition(":")
     board = InstructionStore()
     made = Issuer(board)
@@ -105,7 +105,7 @@ def placeholders(nodes: int) -> list[Action]:
 
 
 def pins(targets: Sequence[Target]) -> list[Action]:
-    """One instruction per node, for all its pods."""
+    """One instruction per node, with all its pods."""
     by_node: dict[str, list[PodRef]] = {}
     for each in targets:
         by_node.setdefault(each.node, []).append(_pod(each))

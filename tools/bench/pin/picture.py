@@ -1,4 +1,4 @@
-"""The figure of the documentation: a bar for each contender and a dot for each round, as SVG."""
+"""The picture of the documentation as SVG: a bar for each contender and a dot for each round."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tools.bench.common.figures import Figures
 from tools.bench.pin.figures import CEILING, MOORAGE, SCHEDULER
 
 RECORDED = Path(__file__).resolve().parents[3] / "docs" / "images" / "bench-pin.json"
-"""What the committed picture is drawn from."""
+"""The source of the committed picture."""
 TITLE = "Pods bound per second"
 _SHOWN = {
     MOORAGE: ("Moorage", "binds pods where a plan says"),
     SCHEDULER: ("kube-scheduler", "chooses a node and binds, the same pods"),
     CEILING: ("API server's limit", "a Go program that only binds"),
 }
-"""What is drawn, in this order: a title, and what it does."""
+"""The contenders in the picture, in this order: a title, and a description."""
 _WIDTH, _LEFT, _RIGHT = 760, 300, 30
 _BAR, _STEP, _TOP = 26, 48, 66
 _INK, _QUIET = "#0f172a", "#475569"
@@ -28,18 +28,18 @@ _OURS, _THEIRS = "#0f766e", "#cbd5e1"
 
 
 def recorded(rounds: Mapping[str, Sequence[Figures]], measured: str) -> str:
-    """What a picture is drawn from, as JSON.
+    """The source of the picture, as JSON.
 
     Args:
-        rounds: of each contender; ``per_s`` of each round is kept.
-        measured: what was measured on, one line.
+        rounds: measurements of each contender; ``per_s`` of each is kept.
+        measured: the measured system, one line.
     """
     rates = {name: [round(found["per_s"], 1) for found in each] for name, each in rounds.items() if name in _SHOWN}
     return json.dumps({"measured": measured, "per_s": rates}, indent=2) + "\n"
 
 
 def drawn(text: str) -> str:
-    """The picture of what ``recorded`` has kept."""
+    """The picture from the text of ``recorded``."""
     found: dict[str, Any] = json.loads(text)
     return svg(found["per_s"], found["measured"])
 
@@ -49,7 +49,7 @@ def svg(rates: Mapping[str, Sequence[float]], subtitle: str) -> str:
 
     Args:
         rates: of each contender, one for each round.
-        subtitle: what was measured on, one line.
+        subtitle: the measured system, one line.
     """
     shown = [name for name in _SHOWN if rates.get(name)]
     most = max(max(rates[name]) for name in shown)
@@ -72,7 +72,7 @@ def _sentence(rates: Mapping[str, Sequence[float]], shown: Sequence[str]) -> str
 
 
 def _row(top: int, name: str, rates: Sequence[float], scale: float) -> list[str]:
-    """Who it is and what it does, a bar with its value, and a dot below it for each round."""
+    """A contender's title and description, a bar with its value, and below it a dot for each round."""
     title, about = _SHOWN[name]
     middle, ours = median(rates), name == MOORAGE
     return [

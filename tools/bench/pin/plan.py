@@ -1,4 +1,4 @@
-"""Plan files of the benchmark, as `moorage planner` reads them: as JSON, which is YAML, too, and faster to write."""
+"""Plan files of the benchmark for `moorage planner`: JSON, which is also YAML and faster to write."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tools.bench.pin.scene import NAMESPACE, Target
 
 
 def nodes(count: int) -> dict[str, Any]:
-    """The nodes to be promised."""
+    """The plan of promised nodes."""
     return {
         "plan": "bench",
         "deadline": "1h",
@@ -21,7 +21,7 @@ def nodes(count: int) -> dict[str, Any]:
 
 
 def pins(targets: Sequence[Target]) -> dict[str, Any]:
-    """The pods to be pinned, by uid, to nodes that are there: so nothing but pins is served."""
+    """The plan of pods to pin, by uid, to existing nodes: only pins are served."""
     by_node: dict[str, list[dict[str, str]]] = {}
     for each in targets:
         by_node.setdefault(each.node, []).append({"namespace": NAMESPACE, "name": each.name, "uid": each.uid})
@@ -33,7 +33,7 @@ def pins(targets: Sequence[Target]) -> dict[str, Any]:
 
 
 def write(path: Path, document: dict[str, Any]) -> None:
-    """Write a plan so that a reader sees all of it or nothing."""
+    """Write a plan in one step, so that a reader sees all of it or the old one."""
     draft = path.with_suffix(".draft")
     draft.write_text(json.dumps(document, indent=1))
     draft.replace(path)

@@ -1,6 +1,6 @@
 """Runs the command `moorage` under cProfile: `python -m tools.bench.pin.profiled FILE ARGUMENTS…`.
 
-It counts the CPU time of the event loop's thread: on a busy machine wall time would mostly tell who else was running.
+It counts the CPU time of the event loop's thread. On a busy machine wall time would mostly show other processes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 
 
 def main() -> None:
-    """Run it, and write the figures to the file when it ends."""
+    """Run the command, and write the figures when it exits."""
     _, file, *arguments = sys.argv
     sys.argv = ["moorage", *arguments]
     profile = cProfile.Profile(time.thread_time)

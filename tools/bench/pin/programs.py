@@ -1,4 +1,4 @@
-"""The programs that are measured, as processes that end with this one."""
+"""The measured programs, as processes that end with this one."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ Line = dict[str, Any]
 
 
 class Program:
-    """One process with its log; to be used as a context.
+    """A process with its log, as a context manager.
 
     Args:
-        name: what messages call it.
-        spawn: starts it with its output to a file descriptor; returns the process of its guard.
-        folder: where its log is.
+        name: its name in messages.
+        spawn: starts it with its output to a file descriptor, and returns the process of its guard.
+        folder: for its log.
     """
 
     def __init__(self, name: str, spawn: Callable[[int], subprocess.Popen[bytes]], folder: Path) -> None:
@@ -49,7 +49,7 @@ class Program:
 
     @property
     def pid(self) -> int:
-        """Its process id; once it has said something."""
+        """Its process id, once it has written a line."""
         return guard.program(self._process)
 
     @property
@@ -58,7 +58,7 @@ class Program:
         return self._guard
 
     def check(self) -> None:
-        """See that it runs, or has ended well.
+        """Check that it runs or has exited with 0.
 
         Raises:
             BenchError: it has failed.
@@ -69,7 +69,7 @@ class Program:
             raise BenchError(f"{self.name} ended with exit code {code}: {last}")
 
     def lines(self) -> Iterator[Line]:
-        """The lines of JSON that it has written and that were not taken yet."""
+        """The lines of JSON that it has written since the last call."""
         with self.log.open("rb") as file:
             file.seek(self._offset)
             for line in file:
@@ -80,15 +80,15 @@ class Program:
                     yield json.loads(line)
 
     async def until(self, enough: Callable[[Line], bool], what: str, patience: float) -> None:
-        """Read lines until one is enough.
+        """Read lines until one of them is sufficient.
 
         Args:
-            enough: told each line, in order.
-            what: what is waited for, for the error.
+            enough: the condition; called with each line in order.
+            what: the condition in words, for the error.
             patience: seconds.
 
         Raises:
-            BenchError: it has failed, or the patience is over.
+            BenchError: it has failed, or the time is over.
         """
         deadline = time.monotonic() + patience
         while True:
@@ -104,11 +104,11 @@ class Pinner(Program):
     """`moorage pod-pinner`, the only replica.
 
     Args:
-        installation: what it is run from.
+        installation: how it is run.
         kubeconfig: of the API server, in the shared folder.
         planner: address of the planner.
         folder: see `Program`.
-        more: further flags.
+        more: additional flags.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class Pinner(Program):
         await self.until(listening, "its health server", 60)
 
     def metrics(self) -> dict[str, float]:
-        """Its metrics now, by name with labels."""
+        """Its current metrics, by name with labels."""
         with urllib.request.urlopen(f"http://{self._health}/metrics", timeout=10) as answer:
             text = answer.read().decode()
         lines = (line.rpartition(" ") for line in text.splitlines() if line and not line.startswith("#"))
@@ -148,12 +148,12 @@ class Pinner(Program):
 
 
 class Planner(Program):
-    """`moorage planner`, serving a plan file without asking the cluster.
+    """`moorage planner` with a plan file that needs no access to the cluster.
 
     Args:
-        installation: what it is run from.
+        installation: how it is run.
         plan: the file, in the shared folder.
-        address: where it listens.
+        address: the address on which it listens.
         folder: see `Program`.
     """
 

@@ -1,4 +1,4 @@
-"""What the API server holds for one measurement: nodes or none, pods that wait, pods that run."""
+"""The objects of the API server for a measurement: nodes or none, pending pods, running pods."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _encode = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A pod that waits, and the node it is meant for."""
+    """A pending pod, and its planned node."""
 
     name: str
     uid: str
@@ -43,7 +43,7 @@ class Target:
 
 
 class Scene:
-    """Clears and fills the API server.
+    """Creates and removes the objects of the API server.
 
     Args:
         cluster: the control plane.
@@ -57,7 +57,7 @@ class Scene:
         self._templates: list[Json] = []
 
     async def prepare(self) -> None:
-        """Create, once, what stays: custom resources, namespaces, ReplicaSets; and a pod of each to copy from."""
+        """Create what stays: custom resource definitions, namespaces, ReplicaSets, and a pod of each as a template."""
         for path in sorted(_CRDS.glob("*.yaml")):
             await self._define(yaml.safe_load(path.read_text()))
         for namespace in (NAMESPACE, HOME):
@@ -73,16 +73,16 @@ class Scene:
             self._templates.append(self._api.get(f"{_PODS}/{manifest['metadata']['name']}"))
 
     async def fill(self, *, waiting: int, over: int, nodes: int = 0, running: int = 0) -> list[Target]:
-        """Remove everything of the measurement before, and put there what this one needs.
+        """Remove the objects of the measurement before, and create those of this one.
 
         Args:
-            waiting: pods without a node.
-            over: how many nodes they are meant for, in turn; their names are `node_name`.
-            nodes: Ready nodes, of the same names; none when placeholders will take them.
-            running: pods that run on further Ready nodes, 30 on each.
+            waiting: number of pods without a node.
+            over: number of planned nodes, in turn; their names are `node_name`.
+            nodes: number of Ready nodes with the same names; 0 if there will be placeholders.
+            running: number of pods that run on additional Ready nodes, 30 on each.
 
         Returns:
-            The pods that wait.
+            The pending pods.
         """
         for prefix in _CLEARED:
             await self._store.delete_all(prefix)
@@ -93,26 +93,26 @@ class Scene:
         await in_parallel(range(running), lambda index: self._put_running(index, others))
         targets = await self.add(waiting=waiting, over=over)
         await self._counted((_PODS,), waiting + running)
-        await self._store.compact()  # what was removed is not to be dealt with while somebody is measured
+        await self._store.compact()  # clients must not process the removal during a measurement
         return targets
 
     async def add(self, *, waiting: int, over: int, first: int = 0) -> list[Target]:
-        """Put pods there that wait, beside what is there; ``first`` is how many did before."""
+        """Create additional pending pods. ``first`` is the number of pods before."""
         targets = [target(index, over) for index in range(first, first + waiting)]
         await in_parallel(range(waiting), lambda index: self._put_waiting(first + index, targets[index]))
         return targets
 
     async def clear_pods(self) -> None:
-        """Remove all pods, and nothing else."""
+        """Remove all pods, and only these."""
         await self._store.delete_all(f"pods/{NAMESPACE}/")
         await self._counted((_PODS,), 0)
 
     async def leases(self, count: int) -> None:
-        """Wait until so many nodes have their Lease: the first ones come in the background."""
+        """Wait until this many nodes have their Lease: the pinner creates the first ones in the background."""
         await self._counted((_LEASES,), count)
 
     def placed(self) -> dict[str, str]:
-        """Node of each pod that was waiting, empty for those that still do."""
+        """Node of each pod that was pending, empty for those that still are."""
         pods = self._api.get(f"{_PODS}?labelSelector=moorage.dev/bench=waiting")["items"]
         return {pod["metadata"]["name"]: pod["spec"].get("nodeName", "") for pod in pods}
 
@@ -132,7 +132,7 @@ class Scene:
         await self._store.put(f"pods/{NAMESPACE}/{world.pod_name(index)}", _encode(pod))
 
     async def _counted(self, paths: tuple[str, ...], count: int) -> None:
-        """Wait until the API server shows so many objects: it follows etcd by watching."""
+        """Wait until the API server shows this many objects: it reads etcd through a watch."""
         deadline = time.monotonic() + _PATIENCE
         for path in paths:
             while (found := self._count(path)) != count:
@@ -141,7 +141,7 @@ class Scene:
                 await asyncio.sleep(0.1)
 
     def _count(self, path: str) -> int:
-        """How many there are; a list of one tells how many more there would be."""
+        """The number of objects: a list with one item also has the number of the remaining ones."""
         answer = self._api.get(f"{path}?limit=1")
         return len(answer["items"]) + int(answer["metadata"].get("remainingItemCount", 0))
 
@@ -160,18 +160,18 @@ class Scene:
 
 
 def node_name(index: int) -> str:
-    """The name of a node that pods are bound to."""
+    """The name of a node for bindings."""
     return f"pin-{index:04}.eu-west-1.compute.internal"
 
 
 def target(index: int, over: int) -> Target:
-    """Where the pod of an index is meant to go, of so many nodes."""
+    """The planned node of a pod, of this many nodes."""
     name = f"w-{world.pod_name(index)}"
     return Target(name, str(uuid.uuid5(_ROOT, name)), node_name(index % over))
 
 
 def promise(index: int) -> Json:
-    """What is promised of a node, as a plan file says it: what `ready_node` will be."""
+    """The promise of a node as in a plan file. It equals `ready_node`."""
     node = ready_node(node_name(index), index)
     return {
         "allocatable": {key: str(value) for key, value in node["status"]["allocatable"].items()},
@@ -181,7 +181,7 @@ def promise(index: int) -> Json:
 
 
 def ready_node(name: str, index: int) -> Json:
-    """A Ready node as etcd holds it, untainted."""
+    """A Ready node without taints, as etcd stores it."""
     node = world.node(index)
     metadata = node["metadata"] | {
         "name": name,
@@ -193,7 +193,7 @@ def ready_node(name: str, index: int) -> Json:
 
 
 def plain_pod(index: int) -> Json:
-    """A pod that waits for any node: without a name for one, and without wishes that slow a scheduler down."""
+    """A pending pod without a node's name, and without affinity or spread constraints, which slow a scheduler down."""
     manifest = world.pod(index, 1)
     for key in ("nodeName", "affinity", "topologySpreadConstraints"):
         manifest["spec"].pop(key, None)
@@ -201,7 +201,7 @@ def plain_pod(index: int) -> Json:
 
 
 def replica_set(pod: Json) -> Json:
-    """The ReplicaSet that a pod names as its owner."""
+    """The ReplicaSet that owns a pod."""
     name = pod["metadata"]["ownerReferences"][0]["name"]
     labels = pod["metadata"]["labels"]
     chosen = {key: labels[key] for key in ("app.kubernetes.io/name", "pod-template-hash")}

@@ -15,7 +15,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a process has used so far: CPU seconds of all its threads, resident MiB now and at most."""
+    """The use of a process so far: CPU seconds of all its threads, current and peak resident MiB."""
 
     cpu_s: float
     rss_mib: float
@@ -23,10 +23,10 @@ class Usage:
 
 
 def usage(pid: int) -> Usage:
-    """Read it.
+    """Read the use of a process.
 
     Raises:
-        BenchError: the process has ended.
+        BenchError: the process has exited.
     """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -42,10 +42,10 @@ def usage(pid: int) -> Usage:
 
 
 class Window:
-    """The CPU that some processes use from now on, and all others together.
+    """The CPU that some processes use from now on, and that all others use together.
 
     Args:
-        pids: the processes that belong to the measurement, by name; this one belongs to it anyway.
+        pids: the processes of the measurement, by name. This process is always one of them.
     """
 
     def __init__(self, pids: Mapping[str, int]) -> None:
@@ -54,7 +54,7 @@ class Window:
         self._began = time.monotonic()
 
     def cpu(self) -> dict[str, float]:
-        """CPU seconds so far by name; under "others" how many cores others kept busy or took away."""
+        """CPU seconds so far by name. "others" is the number of cores that other processes or the hypervisor used."""
         elapsed = time.monotonic() - self._began
         spent = {name: now - self._before[name] for name, now in self._now().items()}
         machine = spent.pop("machine")

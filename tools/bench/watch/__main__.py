@@ -31,7 +31,7 @@ _began = time.monotonic()
 
 
 def main() -> int:
-    """Run it; 0 when figures were got (with --check: and all targets met), 1 when not."""
+    """Run the benchmark. Returns 0 if it has figures (with --check: and all targets are met), else 1."""
     arguments = _arguments()
     try:
         results = _run(arguments)
@@ -68,7 +68,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rate", type=int, default=250, help="paced events per second")
     parser.add_argument("--replay", type=int, default=30_000, help="recorded events per round")
     parser.add_argument("--json", action="store_true", help="also measure both with JSON")
-    parser.add_argument("--profile", action="store_true", help="cProfile ours into build/bench; figures do not count")
+    parser.add_argument(
+        "--profile", action="store_true", help="profile Moorage's reader into build/bench; figures do not count"
+    )
     parser.add_argument("--check", action="store_true", help="a missed target is an error")
     parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
     arguments = parser.parse_args()
@@ -79,14 +81,14 @@ def _arguments() -> argparse.Namespace:
 
 
 def _run(arguments: argparse.Namespace) -> dict[str, Figures]:
-    """Measure on a control plane that only serves: nobody schedules, collects or taints what is made up here."""
+    """Measure on a control plane without scheduler, garbage collection and node taints."""
     readers = _readers(arguments)
     options = ClusterOptions(
         scheduler=False, flow_control=False, controller_manager_flags={"controllers": "serviceaccount"}
     )
     _progress("starting etcd and API server")
     with LocalCluster(options=options) as cluster:
-        folder = cluster.directory / "bench"  # goes with the cluster, also after kill -9
+        folder = cluster.directory / "bench"  # removed with the cluster, also after kill -9
         folder.mkdir()
         try:
             return _measure(arguments, cluster, folder, readers)
@@ -134,7 +136,7 @@ def _measure(
 
 
 def _fill(arguments: argparse.Namespace, loader: Child, replay: Child) -> Figures:
-    """Make the world and take down the first events of it; the mean sizes of one in bytes."""
+    """Create the objects and record their first events. Returns the mean sizes of an event in bytes."""
     _progress(f"creating {arguments.nodes:,} nodes and {arguments.pods:,} pods")
     seconds = loader.ask(f"fill {arguments.nodes} {arguments.pods}", 600)["seconds"]
     events = min(arguments.pods, arguments.replay, _RECORDED)

@@ -1,4 +1,4 @@
-"""Child processes of the benchmark: commands go in as lines, answers come out as JSON lines."""
+"""Child processes of the benchmark: commands are lines of input, answers are lines of JSON."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from tools.bench.common.errors import BenchError
 
 Answer = dict[str, Any]
 
-_CHILD = Path(tools.localcluster.__file__).with_name("child.py")  # becomes the program, which ends when we do
+_CHILD = Path(tools.localcluster.__file__).with_name("child.py")  # becomes the program, which ends with this process
 
 TOKEN_VARIABLE = "MOORAGE_BENCH_TOKEN"  # noqa: S105 - the name of the environment variable that holds it
 
 
 class Child:
-    """One process that obeys line by line; it ends when it is closed, because its input ends, or with us.
+    """A process that runs commands. It ends when it is closed, because its input ends, or with this process.
 
     Args:
-        name: what messages call it.
+        name: its name in messages.
         argv: program and arguments.
-        log: file that takes its standard error.
+        log: file for its standard error.
     """
 
     def __init__(self, name: str, argv: Sequence[str], log: Path) -> None:
@@ -66,7 +66,7 @@ class Child:
         """Send one command.
 
         Raises:
-            BenchError: the process has ended.
+            BenchError: the process has exited.
         """
         assert self._process.stdin
         try:
@@ -81,7 +81,7 @@ class Child:
             timeout: seconds.
 
         Raises:
-            BenchError: none came, or the process has ended.
+            BenchError: no answer came in time, or the process has exited.
         """
         deadline = time.monotonic() + timeout
         while b"\n" not in self._pending:

@@ -1,4 +1,4 @@
-"""From the rounds of both readers to the figures, the table and the verdict: pure functions."""
+"""Computes the figures, the table and the verdict from the rounds of both readers. No I/O."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from tools.bench.common.tables import MISSED
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the final table.
+    """A line of the final table.
 
     Attributes:
         title: what was measured.
         key: of the figure in a reader's figures.
-        most: the target for ours, in the figure's unit; or None.
-        ratio: the target for ours / the informer's; or None.
+        most: the largest value for Moorage's reader, in the figure's unit, or None.
+        ratio: the largest ratio of Moorage's reader to the informer, or None.
     """
 
     title: str
@@ -26,7 +26,7 @@ class Row:
     ratio: float | None = None
 
     def met(self, ours: Figures, informer: Figures) -> bool | None:
-        """Whether all targets of the line are met; None when it has none."""
+        """Whether all targets of the line are met. None if it has none."""
         if self.most is None and self.ratio is None:
             return None
         value = ours[self.key]
@@ -36,7 +36,7 @@ class Row:
 
     @property
     def target(self) -> str:
-        """The targets in words."""
+        """The targets as text."""
         words = [f"≤ {self.most:g}"] if self.most is not None else []
         words += [f"≤ {self.ratio:g} ×"] if self.ratio is not None else []
         return ", ".join(words)
@@ -58,7 +58,7 @@ ROWS = (
 
 
 def result(results: Mapping[str, Figures]) -> Figures:
-    """All figures under the names of build/bench/watch.json: ours bare, the others' with their name before."""
+    """All figures by their names in build/bench/watch.json: Moorage's without a prefix, others with the reader's."""
     return {
         (key if reader == "ours" else f"{reader}_{key}"): value
         for reader, figures in results.items()
@@ -77,7 +77,7 @@ def table(ours: Figures, informer: Figures) -> list[tuple[str, str, str, str, st
 
 
 def missed(ours: Figures, informer: Figures) -> list[str]:
-    """Titles of the lines whose targets are missed."""
+    """Titles of the lines with missed targets."""
     return [row.title for row in ROWS if row.met(ours, informer) is False]
 
 

@@ -1,12 +1,12 @@
-"""The process that fills the API server and makes events; apart from the readers, so that its CPU is not theirs.
+"""The process that fills the API server and makes events. It is separate, so that the readers' CPU is measured alone.
 
-Commands: `fill NODES PODS`; `paced N RATE`, N status patches through the API server; `burst N`, N pods with a new
-status as fast as the API server passes them on. Each is answered with the seconds it took.
+Commands: `fill NODES PODS`; `paced N RATE`, N status patches through the API server; `burst N`, a new status for N pods
+as fast as the API server sends them. Each answer is the duration in seconds.
 
 A status patch of a pod with managedFields costs the API server some 4 ms of CPU: 30,000 pods and tens of thousands of
-events would take longer than all measuring. So one pod per service is made through the API server, and its siblings,
-copied from what the server made of it, are put into etcd, as are the events of a burst. To whoever watches the API
-server there is no difference; every put has a revision of its own.
+events would take longer than the measurement. So one pod per service is created through the API server. Copies of it
+are written into etcd, and so are the events of a burst. A client that watches the API server sees no difference: every
+put has a revision of its own.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Loader:
         self._next = 0
 
     async def fill(self, nodes: int, pods: int) -> None:
-        """Make namespace, nodes, and pods with their first status."""
+        """Create the namespace, nodes, and pods with their first status."""
         self._nodes, self._pods = nodes, pods
         await self._write("POST", "/api/v1/namespaces", {"metadata": {"name": world.NAMESPACE}})
         await self._await_service_account()
@@ -64,7 +64,7 @@ class Loader:
         await in_parallel(range(events), lambda _: self._put_pod(*self._take_next()))
 
     async def paced(self, events: int, rate: float) -> None:
-        """Patch the status of pod after pod, so many a second."""
+        """Patch the status of pod after pod, at a rate per second."""
         start = time.monotonic()
         async with asyncio.TaskGroup() as tasks:
             for number in range(events):
@@ -89,7 +89,7 @@ class Loader:
         await self._store.put(f"pods/{world.NAMESPACE}/{world.pod_name(index)}", _encode(pod))
 
     def _take_next(self) -> tuple[int, int]:
-        """The pod whose turn it is, and how often its turn has come."""
+        """The next pod, and the number of its turn."""
         if self._next % self._pods == 0:
             self._turn += 1
         index, self._next = self._next % self._pods, self._next + 1
@@ -113,7 +113,7 @@ class Loader:
 
 
 async def serve(server: str, etcd: str, pki: Path) -> None:
-    """Obey until standard input ends."""
+    """Run commands until standard input ends."""
     tls = ssl.create_default_context(cafile=str(pki / "ca.crt"))
     headers = {"Authorization": f"Bearer {os.environ[TOKEN_VARIABLE]}"}
     connector = aiohttp.TCPConnector(limit=IN_FLIGHT, ssl=tls)

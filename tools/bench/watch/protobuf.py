@@ -1,7 +1,7 @@
-"""Cuts and makes what an API server says in protobuf, so that it can be told again with later versions.
+"""Splits and builds an API server's protobuf messages, so that events can be replayed with later versions.
 
-Deliberately not what ``moorage.kube`` reads it with: a benchmark does not rest on what it measures. Only the wire
-format is known here, and the numbers of the few fields on the way to an object's resourceVersion.
+It does not use the decoder of ``moorage.kube``, because the benchmark measures that. It knows only the wire format and
+the numbers of the few fields on the path to an object's resourceVersion.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _LIST_ITEMS, _LIST_VERSION, _LIST_CONTINUE = 2, 2, 3
 
 
 def fields(data: bytes) -> Iterator[tuple[int, int, int, int]]:
-    """The fields of a message: number, where its tag begins, where its value begins, and where it ends.
+    """The fields of a message: number, start of the tag, start of the value, and end.
 
     Raises:
-        ValueError: a field that no message of the API server has.
+        ValueError: a field of a type that API servers do not send.
     """
     at = 0
     while at < len(data):
@@ -50,13 +50,13 @@ def items(body: bytes) -> list[bytes]:
 
 
 def next_page(body: bytes) -> str:
-    """The continue token of a page, empty when it is the last."""
+    """The continue token of a page. Empty on the last page."""
     meta = _cut(unwrap(body), _METADATA)[1]
     return "".join(meta[value:end].decode() for number, _, value, end in fields(meta) if number == _LIST_CONTINUE)
 
 
 def page(kind: str, version: str, token: str, objects: list[bytes]) -> bytes:
-    """A page of a list as the API server would say it."""
+    """A page of a list as the API server sends it."""
     meta = _field(_LIST_VERSION, version.encode()) + _field(_LIST_CONTINUE, token.encode())
     body = _field(_METADATA, meta) + b"".join(_field(_LIST_ITEMS, each) for each in objects)
     name = _field(1, b"v1") + _field(2, f"{kind}List".encode())
@@ -65,12 +65,12 @@ def page(kind: str, version: str, token: str, objects: list[bytes]) -> bytes:
 
 @dataclass(frozen=True)
 class Frame:
-    """One event of a watch, cut at the object's resourceVersion.
+    """An event of a watch, split at the object's resourceVersion.
 
     Attributes:
         version: as recorded.
-        around: what stands before and after on each level, from the event to the metadata.
-        flat: what stands before and after in the whole frame, right for versions of as many digits.
+        around: the bytes before and after it on each level, from the event to the metadata.
+        flat: the bytes before and after it in the whole frame, for versions with the same number of digits.
     """
 
     version: int
@@ -79,7 +79,7 @@ class Frame:
 
     @classmethod
     def parse(cls, frame: bytes) -> Frame:
-        """Cut a frame, its length included."""
+        """Split a frame, including its length."""
         data, around, at = frame[4:], [], 4
         for number in (_EVENT_OBJECT, _EXTENSION_RAW, _UNKNOWN_RAW, _METADATA, _VERSION):
             magic = MAGIC if data.startswith(MAGIC) else b""
@@ -101,7 +101,7 @@ class Frame:
 
 
 def _cut(data: bytes, number: int) -> tuple[bytes, bytes, bytes]:
-    """What stands before the first field of this number, its value, and what stands after it."""
+    """The bytes before the first field of this number, its value, and the bytes after it."""
     for found, begin, value, end in fields(data):
         if found == number:
             return data[:begin], data[value:end], data[end:]
@@ -122,7 +122,7 @@ def _varint(value: int) -> bytes:
 
 
 def _read(data: bytes, at: int) -> tuple[int, int]:
-    """A varint and where it ends."""
+    """A varint and its end."""
     value = shift = 0
     while True:
         byte = data[at]

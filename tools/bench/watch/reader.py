@@ -1,7 +1,7 @@
-"""Our side of the benchmark: a process with the caches of pods and nodes, and one subscriber that counts.
+"""Moorage's reader: a process with the caches of pods and nodes, and a subscriber that counts events.
 
-Speaks the line protocol of tools/bench/informer/main.go: one JSON object per line on standard output, first "synced",
-then one answer per command on standard input (`report`, `count N`). Ends when standard input does.
+It uses the line protocol of tools/bench/informer/main.go: one JSON object per line on standard output, first "synced",
+then one answer per command on standard input (`report`, `count N`). It exits when standard input ends.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from moorage.objects import Pod
 
 
 class Counter:
-    """Answers once a number of pod events has been seen."""
+    """Answers after a number of pod events."""
 
     def __init__(self) -> None:
         self._left = self._target = 0
         self._cpu = self._began = 0.0
 
     def expect(self, events: int) -> None:
-        """Count this many from now on."""
+        """Count this many events from now on."""
         self._left = self._target = events
         self._cpu = _cpu_seconds()
 
     def add(self, _change: Change[Pod]) -> None:
-        """One event: a subscriber of the cache."""
+        """An event: called by the cache."""
         if not self._left:
             return
         if self._left == self._target:
@@ -51,7 +51,7 @@ class Counter:
 
 
 async def follow(kubeconfig: Path, pods_resource: Resource[Pod]) -> None:
-    """Sync both caches, then obey until standard input ends."""
+    """Sync both caches, then run commands until standard input ends."""
     idle = _memory()
     access = await asyncio.to_thread(credentials.load, kubeconfig)
     async with Transport(access) as transport, asyncio.TaskGroup() as tasks:

@@ -1,4 +1,4 @@
-"""Takes down what a real API server says: lists and watches of pods and nodes, in JSON and in protobuf."""
+"""Records what a real API server sends: lists and watches of pods and nodes, in JSON and in protobuf."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _List(msgspec.Struct):
 
 @dataclass(frozen=True)
 class RecordedList:
-    """One kind as the server listed it.
+    """A kind as the server listed it.
 
     Attributes:
         version: of the list.
@@ -46,7 +46,7 @@ class RecordedList:
 
 @dataclass(frozen=True)
 class Event:
-    """One line of a watch, cut at the object's resourceVersion so that it can be told again with a later one."""
+    """A line of a watch, split at the object's resourceVersion so that it can be replayed with a later one."""
 
     version: int
     before: bytes
@@ -54,7 +54,7 @@ class Event:
 
     @classmethod
     def parse(cls, line: bytes) -> Event:
-        """Cut a line."""
+        """Split a line."""
         before, mark, rest = line.partition(_VERSION)
         if not mark:
             raise SystemExit(f"the watch that is recorded said {line[:300]!r}")
@@ -63,7 +63,7 @@ class Event:
 
 
 def initial_frames(events: Iterator[bytes]) -> list[bytes]:
-    """All objects at the beginning of a watch, with the bookmark that ends them."""
+    """All objects at the beginning of a watch, up to the bookmark after them."""
     taken = []
     for frame in events:
         taken.append(frame)
@@ -109,7 +109,7 @@ class Server:
             query["continue"] = token
 
     def lines(self, plural: str, since: int) -> Iterator[bytes]:
-        """The events of a JSON watch as they are on the wire, one a line."""
+        """The events of a JSON watch as they are on the wire, one per line."""
         watch = self._get(plural, {"watch": "true", "resourceVersion": str(since)})
         yield from iter(watch.readline, b"")
 
@@ -118,7 +118,7 @@ class Server:
 
         Args:
             plural: the kind.
-            since: the version they follow, or None for all objects first, as client-go begins (KEP-3157).
+            since: the version that they follow, or None for all objects first, as client-go begins (KEP-3157).
         """
         query = {"watch": "true", "resourceVersion": str(since)}
         if since is None:

@@ -1,13 +1,13 @@
-"""A server that tells every reader the same story at full speed: recorded lists, then recorded watch events.
+"""A server that sends every reader the same data at full speed: recorded lists, then recorded watch events.
 
-A real API server cannot make events faster than it can write, which is slower than any reader; what a reader can digest
-shows only when the events are there already. So the events are recorded once from the real server and sent from memory
-over TLS, one HTTP chunk and one TLS record per event as kube-apiserver flushes them. Each reader gets the encoding it
-asks for, JSON or protobuf. After the last recorded event the story goes on from the first, with later resourceVersions
-(in JSON also another day in every time), because our cache, unlike client-go's, passes over what it knows.
+A real API server makes events only as fast as it can write, which is slower than any reader. So the events are recorded
+from the real server once and sent from memory over TLS, with one HTTP chunk and one TLS record per event as
+kube-apiserver flushes them. Each reader gets the encoding that it requests, JSON or protobuf. After the last event the
+recording starts again, with later resourceVersions (and in JSON another day in every time), because Moorage's cache,
+unlike client-go's, skips versions that it has.
 
-Commands: `lists` and `events N` (take down what there is, and the next N pod events once they have happened), `go N`
-(send N events to the next pod watch, answered when the last is sent).
+Commands: `lists` and `events N` (record the lists, and the next N pod events once they have happened), `go N` (send N
+events to the next pod watch; answered when the last is sent).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _RECORDED_DAY = b"2026-01-01T"
 
 
 class Story:
-    """What has been recorded, and the orders to tell it."""
+    """The recorded data, and the orders to send it."""
 
     def __init__(self) -> None:
         self.lists: dict[str, RecordedList] = {}
@@ -45,12 +45,12 @@ class Story:
         self.watchers: queue.Queue[queue.Queue[int]] = queue.Queue()
 
     def tell(self, count: int, *, binary: bool, initial: bool) -> Iterator[bytes]:
-        """The first `count` events of the endless story.
+        """The first `count` events of the endless recording.
 
         Args:
-            count: how many.
+            count: number of events.
             binary: in protobuf.
-            initial: to client-go, which takes the same versions again.
+            initial: whether they are for client-go, which accepts the same versions again.
         """
         if binary and initial:
             return islice(cycle(self.event_frames), count)
@@ -112,7 +112,7 @@ class Handler(BaseHTTPRequestHandler):
 
     @property
     def _binary(self) -> bool:
-        """Whether protobuf is what the reader would rather have."""
+        """Whether the reader prefers protobuf."""
         return self.headers.get("Accept", "").startswith(PROTOBUF)
 
     def _watch(self, path: str, query: dict[str, str]) -> None:
@@ -130,14 +130,14 @@ class Handler(BaseHTTPRequestHandler):
         orders: queue.Queue[int] = queue.Queue()
         if path.endswith("/pods"):
             self.story.watchers.put(orders)
-        count = orders.get()  # for ever when this is no watch of pods, or when its reader has gone
+        count = orders.get()  # for ever if this is not a watch of pods, or if its reader has disconnected
         for event in self.story.tell(count, binary=binary, initial=initial):
             self._chunk(event)
         _answer(sent=count)
         orders.get()
 
     def _send_initial_events(self, path: str) -> None:
-        """What client-go asks for instead of a list (KEP-3157)."""
+        """The parameters that client-go sends instead of a list (KEP-3157)."""
         kind, recorded = _KINDS[path], self.story.lists[path]
         bare = b'{"kind":"%s","apiVersion":"v1",' % kind.encode()
         for item in recorded.items:
@@ -159,7 +159,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class QuietServer(ThreadingHTTPServer):
-    """A reader that is done just closes its connection."""
+    """A reader closes its connection when it has finished."""
 
     daemon_threads = True
 
@@ -169,7 +169,7 @@ class QuietServer(ThreadingHTTPServer):
 
 
 def take_lists(story: Story, server: Server) -> None:
-    """Take down what there is, in both encodings."""
+    """Record the lists, in both encodings."""
     plurals = {path: path.rsplit("/", 1)[1] for path in _KINDS}
     story.lists = {path: server.take(plural) for path, plural in plurals.items()}
     story.initial_frames = {path: initial_frames(server.frames(plural, None)) for path, plural in plurals.items()}
@@ -177,7 +177,7 @@ def take_lists(story: Story, server: Server) -> None:
 
 
 def take_events(story: Story, server: Server, count: int) -> None:
-    """Take down what happened to pods since the lists, in both encodings.
+    """Record the pod events since the lists, in both encodings.
 
     The API server ends a watch that does not keep up with a burst, so each is opened again where it ended.
     """
@@ -219,7 +219,7 @@ def main() -> None:
             case ["events", count]:
                 take_events(story, real, int(count))
             case ["go", count]:
-                story.watchers.get(timeout=30).put(int(count))  # one watch, one order: each reader is told once
+                story.watchers.get(timeout=30).put(int(count))  # one watch at a time: each reader gets each event once
             case _:
                 raise SystemExit(f"unknown command {line!r}")
 

@@ -1,4 +1,4 @@
-"""One reader at a time: what is measured, in which order."""
+"""The measurements of one reader, in their order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _EVENTS_TIMEOUT = 180.0
 
 @dataclass(frozen=True)
 class Load:
-    """How many events each phase has, and how many a second the paced one."""
+    """The number of events in each phase, and the rate of the paced phase."""
 
     burst: int
     paced: int
@@ -28,14 +28,14 @@ class Load:
 
 @dataclass(frozen=True)
 class Stage:
-    """What the readers read: the real API server with its loader, and the replay server.
+    """The sources: the real API server with its loader, and the replay server.
 
     Attributes:
         real: kubeconfig of the API server.
         replayed: kubeconfig of the replay server.
         loader: makes real events.
-        replay: makes recorded ones.
-        load: how many.
+        replay: sends recorded events.
+        load: numbers of events.
         logs: folder for the readers' standard error.
     """
 
@@ -48,7 +48,7 @@ class Stage:
 
 
 def module(name: str, *arguments: str) -> list[str]:
-    """The command line of one of our own processes."""
+    """The command line of one of the benchmark's own processes."""
     return [sys.executable, "-m", f"tools.bench.watch.{name}", *arguments]
 
 
@@ -58,18 +58,18 @@ def child(name: str, argv: Sequence[str], logs: Path) -> Child:
 
 
 def measure(name: str, argv: Sequence[str], stage: Stage) -> Figures:
-    """Run one reader through all phases, first against the real server, then against the replay.
+    """Run a reader through all phases, first with the real server, then with the replay.
 
     Args:
-        name: what messages call it.
+        name: its name in messages.
         argv: its command line without the kubeconfig.
-        stage: what there is to read.
+        stage: the sources.
 
     Returns:
         Its figures; memory in MiB, times in seconds, CPU in microseconds per event.
 
     Raises:
-        BenchError: it ended or fell silent.
+        BenchError: it exited or did not answer.
     """
     return _against_server(name, argv, stage) | _against_replay(name, argv, stage)
 
@@ -111,7 +111,7 @@ def _against_replay(name: str, argv: Sequence[str], stage: Stage) -> Figures:
 
 
 def _count(reader: Child, source: Child, events: int, command: str) -> Figures:
-    """Let a source make events and the reader count them."""
+    """Let a source make events, and the reader count them."""
     reader.ask(f"count {events}", 10)
     source.tell(command)
     counted = reader.hear(_EVENTS_TIMEOUT)

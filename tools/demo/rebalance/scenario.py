@@ -1,8 +1,7 @@
 """The rebalancing demo's workloads: half-empty nodes, and fewer nodes that replace them. No I/O.
 
 The expected pods are packed as evenly as possible. Pods that request devices are pending from the beginning: no old
-node
-has any device, and the plan names these pods for the new nodes that do.
+node has any device, and the plan names these pods for the new nodes that do.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""The seeded clusters on a real control plane, beside Karpenter: what contenders really free, and at which price."""
+"""Runs contenders on seeded clusters on a real control plane with Karpenter: what they free, and at which cost."""

@@ -29,16 +29,16 @@ from .run import Task, run
 _OUTPUT = Path("build/bench/compaction-live.json")
 _LOGS = Path("build/bench/compaction-live")
 _FREE = 0.6
-"""So many of the nodes can go: the others are full once, and then share their pods with all."""
+"""The part of the nodes that can be emptied. The others are full at first, and then share their pods with all."""
 _PODS = 22
-"""Pods of a full node; with 60 nodes there are about 588, those of the DaemonSet among them."""
+"""Pods of a full node. With 60 nodes there are about 588, those of the DaemonSet included."""
 _PROFILES = (PLAIN, MIXED)
 _console = Console(stderr=True)
 _began = time.monotonic()
 
 
 def main() -> int:
-    """Run it; 0 when all targets are met, 1 when one is missed or it failed, 130 when interrupted."""
+    """Run the benchmark. Returns 0 if all targets are met, 1 if one is missed or it failed, 130 if interrupted."""
     arguments = _arguments()
     load = os.getloadavg()[0]
     runs: list[Run] = []
@@ -88,17 +88,17 @@ def _arguments() -> argparse.Namespace:
 
 
 class _among:  # noqa: N801 - used as a function
-    """Parses names with commas between them.
+    """Parses names separated by commas.
 
     Args:
-        known: all of them.
+        known: all names.
     """
 
     def __init__(self, known: Sequence[str]) -> None:
         self._known = known
 
     def __call__(self, text: str) -> tuple[str, ...]:
-        """The names, in the order of all."""
+        """The names, in the order of `known`."""
         names = text.split(",")
         for name in names:
             if name not in self._known:
@@ -137,7 +137,7 @@ def seeded(nodes: int, seed: int, profile: str) -> clusters.Cluster:
 
 
 def _show(arguments: argparse.Namespace, found: dict[str, dict[str, Run]], load: float) -> list[str]:
-    """Write the figures, show the tables; returns the targets that were missed."""
+    """Write the figures and show the tables. Returns the missed targets."""
     text = json.dumps(
         {
             "nodes": arguments.nodes,

@@ -1,8 +1,7 @@
-"""Puts a seeded cluster on a control plane: real controllers and scheduler, nodes that kwok plays and Karpenter owns.
+"""Creates a seeded cluster on a control plane: real controllers and scheduler, kwok nodes that Karpenter owns.
 
-Controllers would put pods where they like, and Karpenter would buy nodes of its own. So nodes and pods come first, and
-are adopted: pods by ReplicaSets, those by Deployments, and nodes by Karpenter, which finds a NodeClaim for each that
-says that it has been launched.
+Controllers would place pods themselves, and Karpenter would buy nodes. So nodes and pods are created first and adopted:
+pods by ReplicaSets, ReplicaSets by Deployments, and nodes by Karpenter, because each has a launched NodeClaim.
 """
 
 from __future__ import annotations
@@ -33,21 +32,21 @@ _BUDGETS = f"/apis/policy/v1/namespaces/{NAMESPACE}/poddisruptionbudgets"
 _IN_FLIGHT = 16
 _PATIENCE = 600.0
 _EMPTY_ONLY = [{"nodes": "100%", "reasons": ["Empty"]}, {"nodes": "0", "reasons": ["Drifted", "Underutilized"]}]
-"""Karpenter may delete all empty nodes at once, and no others."""
+"""Karpenter may delete all empty nodes at once, and only these."""
 
 Say = Callable[[str], None]
 T = TypeVar("T")
 
 
 async def build(scene: Scene, say: Say) -> None:
-    """Put everything on the cluster, and return once all pods are ready and all controllers content.
+    """Create everything, and return once all pods are ready and all controllers have adopted them.
 
     Args:
-        scene: the cluster, watched.
-        say: told of progress.
+        scene: the cluster, with its watches.
+        say: receives the progress.
 
     Raises:
-        BenchError: it did not come to be, or something was replaced that was to be adopted.
+        BenchError: that did not happen in time, or a controller replaced an object that it should adopt.
     """
     builder = _Builder(scene)
     wanted = len(scene.seeded.pods) - len(scene.seeded.nodes)
@@ -67,7 +66,7 @@ async def build(scene: Scene, say: Say) -> None:
 
 
 class _Builder:
-    """The steps.
+    """The steps of the creation.
 
     Args:
         scene: the cluster.
@@ -77,7 +76,7 @@ class _Builder:
         self._scene, self._seeded = scene, scene.seeded
 
     async def nodes(self) -> None:
-        """Nodes that are ready, each with a NodeClaim."""
+        """Create nodes that are ready, each with a NodeClaim."""
         cluster = self._scene.cluster
         await asyncio.to_thread(cluster.start_kwok, manifests.PACE)
         await asyncio.to_thread(cluster.define_karpenter)
@@ -95,14 +94,14 @@ class _Builder:
         return not any(each["spec"].get("taints") for each in await self._items(_NODES))
 
     async def pods(self) -> None:
-        """Pods on their nodes, and a DaemonSet."""
+        """Create pods on their nodes, and a DaemonSet."""
         await self._create(_NAMESPACES, {"metadata": {"name": NAMESPACE}})
         await asyncio.to_thread(self._scene.cluster.wait_service_account, NAMESPACE)
         await self._create(f"{_APPS}/daemonsets", manifests.daemon_set(self._seeded))
         await _in_parallel(partial(self._create, _PODS), manifests.pods(self._seeded))
 
     async def controllers(self) -> None:
-        """ReplicaSets that have adopted the pods, Deployments that have adopted those, and budgets that know of it."""
+        """Create ReplicaSets that adopt the pods, Deployments that adopt the ReplicaSets, and budgets."""
         made = list(manifests.controllers(self._seeded))
         for kind in ("replicasets", "deployments"):
             path = f"{_APPS}/{kind}"
@@ -113,14 +112,14 @@ class _Builder:
         await self.until(partial(self._all, f"{_APPS}/daemonsets", _is_everywhere), "a DaemonSet that is everywhere")
 
     async def until(self, holds: Callable[[], Coroutine[Any, Any, bool]], what: str) -> None:
-        """Wait.
+        """Wait for a condition.
 
         Args:
-            holds: asked again and again.
-            what: what is waited for, for the error.
+            holds: the condition.
+            what: the condition in words, for the error.
 
         Raises:
-            BenchError: it took too long.
+            BenchError: it did not become true in time.
         """
         deadline = time.monotonic() + _PATIENCE
         while not await holds():
@@ -145,7 +144,7 @@ class _Builder:
 
 
 def _is_full(thing: Json) -> bool:
-    """Whether a ReplicaSet or Deployment has as many available pods as it wants, all of the newest template."""
+    """Whether a ReplicaSet or Deployment has all its pods available, all of the newest template."""
     status, wanted = thing.get("status", {}), thing["spec"]["replicas"]
     newest = status.get("updatedReplicas", status.get("fullyLabeledReplicas"))
     return bool(status.get("availableReplicas") == wanted == newest == status.get("replicas"))
@@ -165,7 +164,7 @@ async def _at_once(answer: bool) -> bool:
 
 
 async def _in_parallel(work: Callable[[T], Coroutine[Any, Any, object]], things: Iterable[T]) -> None:
-    """Do something with everything, not all at once."""
+    """Run a coroutine for each item, with a limit of concurrent ones."""
     turn = asyncio.Semaphore(_IN_FLIGHT)
 
     async def one(thing: T) -> None:

@@ -1,4 +1,4 @@
-"""The programs that are compared, as processes on a cluster of their own."""
+"""The compared programs, as processes on a cluster of their own."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tools.localcluster.process import ManagedProcess
 MOORAGE, HARD, SOFT = "moorage", "moorage-destinations", "moorage-destinations-soft"
 DEFAULT, MOST = "descheduler", "descheduler-most"
 OURS = {MOORAGE: "", HARD: "hard", SOFT: "soft"}
-"""Our contenders, each with how a pod pinner beside puts replacements on the nodes where they were simulated."""
+"""Moorage's contenders, each with how a pod pinner beside it brings replacements to their simulated nodes."""
 NAMES = (*OURS, DEFAULT, MOST)
 SETTINGS = {
     "cycle-interval": "1s",
@@ -37,9 +37,9 @@ SETTINGS = {
     "max-target-nodes-per-cycle": "5000",
     "parallel-drains": "10",
 }
-"""What Moorage is told: everything that can go at once, of nodes that came a minute ago, on nodes that may be full."""
+"""Moorage's settings: all nodes at once, also nodes that are one minute old, and nodes may be filled up."""
 INTERVAL = "20s"
-"""How often descheduler looks; pods take as long until they are ready."""
+"""Interval of descheduler's runs. Pods take as long to become ready."""
 _HIGHEST, _STEP = 50, 5
 _ABOVE = 0.1
 _CRD = Path("schemas/crds/evictorconfigs.autoscaling.cast.ai.yaml")
@@ -53,7 +53,7 @@ Json = dict[str, Any]
 
 
 def scheduler_configuration(kubeconfig: Path) -> str:
-    """A kube-scheduler that fills nodes, for descheduler: as its own documentation asks for."""
+    """A kube-scheduler that fills nodes, as descheduler's documentation recommends."""
     resources = [{"name": name, "weight": 1} for name in ("cpu", "memory")]
     scoring = {"scoringStrategy": {"type": "MostAllocated", "resources": resources}}
     profile = {
@@ -75,7 +75,7 @@ def policy(threshold: int) -> str:
     """Descheduler's policy.
 
     Args:
-        threshold: how much of its CPU and memory an underutilised node has requested at most, in percent.
+        threshold: the largest requested part of CPU and memory of an underutilised node, in percent.
     """
     high = {"thresholds": {"cpu": threshold, "memory": threshold}}
     profile = {
@@ -91,12 +91,12 @@ def policy(threshold: int) -> str:
 
 
 def threshold(cluster: Cluster) -> int:
-    """The highest threshold with which descheduler does something: a tenth of the nodes is not underutilised.
+    """The highest threshold with which descheduler acts: a tenth of the nodes is not underutilised.
 
-    If all nodes are, it does nothing.
+    If all nodes are underutilised, it does nothing.
 
     Args:
-        cluster: as it is at the beginning.
+        cluster: the cluster at the beginning.
     """
     used = _used(cluster.nodes, cluster.pods)
     for percent in range(_HIGHEST, 0, -_STEP):
@@ -106,12 +106,12 @@ def threshold(cluster: Cluster) -> int:
 
 
 def utilisation(nodes: Sequence[Node], pods: Sequence[Pod], gone: Collection[str]) -> float:
-    """Which part of what the nodes that are left offer is requested, of CPU or memory, whichever is more.
+    """The requested part of the remaining nodes' CPU or memory, whichever is larger.
 
     Args:
-        nodes: all that there were.
-        pods: all that there were; those of DaemonSets on nodes that are gone are gone, too, and all others elsewhere.
-        gone: names of nodes.
+        nodes: all nodes at the beginning.
+        pods: all pods at the beginning. Pods of DaemonSets on deleted nodes are gone, and all others run elsewhere.
+        gone: names of deleted nodes.
     """
     asked, offered = Counter[str](), Counter[str]()
     for node in nodes:
@@ -125,7 +125,7 @@ def utilisation(nodes: Sequence[Node], pods: Sequence[Pod], gone: Collection[str
 
 
 def _used(nodes: Sequence[Node], pods: Sequence[Pod]) -> dict[str, tuple[float, float]]:
-    """Which parts of CPU and memory are requested on each node."""
+    """The requested parts of CPU and memory on each node."""
     used = {node.metadata.name: [0, 0] for node in nodes}
     for pod in pods:
         asked = placed(pod)
@@ -136,7 +136,7 @@ def _used(nodes: Sequence[Node], pods: Sequence[Pod]) -> dict[str, tuple[float, 
 
 
 def prepare(cluster: LocalCluster) -> None:
-    """Define EvictorConfig and make one: Moorage writes down there what it evicts."""
+    """Create the definition of EvictorConfig and the resource. Moorage stores its evictions in its status."""
     cluster.api.request("POST", DEFINITIONS, yaml.safe_load(_CRD.read_text()))
     manifest = {"apiVersion": "autoscaling.cast.ai/v1alpha1", "kind": "EvictorConfig", "spec": {}}
     deadline = time.monotonic() + _PATIENCE
@@ -148,14 +148,14 @@ def prepare(cluster: LocalCluster) -> None:
 
 
 def promised(cluster: LocalCluster, folder: Path) -> Json:
-    """The report of `moorage evictor --once` on the cluster as it is now.
+    """The report of `moorage evictor --once` on the current cluster.
 
     Args:
-        cluster: with Karpenter running.
+        cluster: Karpenter runs on it.
         folder: for its log.
 
     Raises:
-        BenchError: it failed some times: an API server that has just been filled may be slow once.
+        BenchError: it failed several times. A new API server may be slow at first.
     """
     report = folder / "report.json"
     once = _moorage(cluster, folder, ["--once", "-o", "json", f"--output-file={report}"], "moorage-once")
@@ -170,12 +170,12 @@ def promised(cluster: LocalCluster, folder: Path) -> Json:
 
 
 def moorage(cluster: LocalCluster, folder: Path, port: int) -> ManagedProcess:
-    """`moorage evictor` that acts.
+    """`moorage evictor` in acting mode.
 
     Args:
         cluster: the cluster.
         folder: for its log.
-        port: where it shows its metrics.
+        port: the port of its metrics.
     """
     flags = [
         "--dry-run=false",
@@ -220,7 +220,7 @@ def descheduler(cluster: LocalCluster, folder: Path, percent: int) -> ManagedPro
 
 
 def come(metrics: str) -> tuple[int, int]:
-    """How many replacements have come to the node where they were simulated, and how many to another.
+    """The number of replacements that came to their simulated node, and of those that came to another.
 
     Args:
         metrics: of the evictor.
@@ -230,12 +230,12 @@ def come(metrics: str) -> tuple[int, int]:
 
 
 def process(name: str, command: Sequence[str], folder: Path) -> ManagedProcess:
-    """A program of the checkout, with nothing of our environment but where programs are.
+    """A program of the checkout, with only PATH from our environment.
 
     Args:
         name: of its log.
         command: the program with its arguments.
-        folder: for its log and its files.
+        folder: for its log and files.
     """
     here = Path.cwd()
     environment = {"PATH": os.environ.get("PATH", ""), "HOME": str(folder), "PYTHONPATH": str(here / "runtime")}

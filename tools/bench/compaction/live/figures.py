@@ -1,4 +1,4 @@
-"""What the runs come to: medians per contender and profile, targets, and the table; pure."""
+"""The results of the runs: medians per contender and profile, targets, and the table. No I/O."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tools.bench.compaction.case import MIXED, PLAIN
 from .contenders import DEFAULT, HARD, MOORAGE, MOST
 
 PROMISED = {PLAIN: 0.95, MIXED: 0.85}
-"""Of the bound, Moorage promises so much at least."""
+"""The smallest part of the bound that Moorage promises."""
 KEPT = 0.95
-"""Of what it promises, it frees so much at least."""
+"""The smallest part of its promise that it frees."""
 CHURN = 1.1
-"""Evictions for each pod that was on a freed node, at most."""
+"""The largest number of evictions for each pod that was on a freed node."""
 WAIT = 5.0
-"""Seconds that 99 of 100 evicted pods' replacements wait for a node, at most."""
+"""The longest time that 99 of 100 evicted pods' replacements may be pending, in seconds."""
 COLUMNS = (
     "contender",
     "profile",
@@ -38,26 +38,26 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What one contender did to one cluster.
+    """The result of a contender on a cluster.
 
     Attributes:
         contender: its name.
         profile: ``plain`` or ``mixed``.
-        nodes: how many there were.
-        pods: how many, those of DaemonSets apart.
-        freed: nodes that are gone.
-        freed_cost: what those cost, less what was bought.
-        promised_cost: what the first report promised; of Moorage only.
-        bound_cost: what can be freed at most.
-        evictions: pods that the Eviction API took away.
-        pods_on_freed: pods that were on the freed nodes at the beginning.
-        pending_p99_s: how long a replacement had no node: of a hundred, the second longest.
-        pdb_violations: how often a workload fell below what its PodDisruptionBudget keeps.
-        floor_violations: how often one without a budget fell below its floor.
-        seconds: until the last of the freed nodes was gone.
-        utilisation: which part of what the other nodes offer is requested then, of CPU or memory, whichever is more.
-        as_simulated: replacements that came to the node where the simulation had put them; of Moorage only.
-        elsewhere: those that came to another.
+        nodes: number of nodes.
+        pods: number of pods, except those of DaemonSets.
+        freed: number of deleted nodes.
+        freed_cost: their cost, minus the cost of bought nodes.
+        promised_cost: the cost that the first report promised; only for Moorage.
+        bound_cost: upper bound of the cost that can be freed.
+        evictions: number of pods that the Eviction API deleted.
+        pods_on_freed: number of pods on the freed nodes at the beginning.
+        pending_p99_s: time for which a replacement had no node, 99th percentile.
+        pdb_violations: how often a workload had fewer pods than its PodDisruptionBudget requires.
+        floor_violations: how often a workload without a budget had fewer pods than its floor.
+        seconds: time until the last freed node was deleted.
+        utilisation: the requested part of the remaining nodes' CPU or memory, whichever is larger.
+        as_simulated: number of replacements that came to their simulated node; only for Moorage.
+        elsewhere: number of those that came to another node.
     """
 
     contender: str
@@ -80,13 +80,13 @@ class Run:
 
     @property
     def share(self) -> float | None:
-        """Which part of the replacements came where the simulation had put them; None where nobody says."""
+        """The part of the replacements that came to their simulated node. None if unknown."""
         known = (self.as_simulated or 0) + (self.elsewhere or 0)
         return (self.as_simulated or 0) / known if known else None
 
 
 def medians(runs: Sequence[Run]) -> Run:
-    """The medians of some runs of one contender and profile; of violations all are counted."""
+    """The medians of the runs of one contender and profile. Violations are added up."""
     one = runs[0]
     middle: dict[str, Any] = {
         name: round(median(getattr(run, name) for run in runs), 3)
@@ -146,7 +146,7 @@ def lines(found: Mapping[str, Mapping[str, Run]]) -> Iterator[Sequence[str]]:
 
 
 def targets(found: Mapping[str, Mapping[str, Run]]) -> Iterator[tuple[str, str, str, str, str]]:
-    """Each target of Moorage's: profile, contender, figure, what it is to be, and MISSED where it is not that."""
+    """The targets of Moorage: profile, contender, figure, target, and MISSED if it is not met."""
     for profile, contenders in found.items():
         for name in (MOORAGE, HARD):
             if name in contenders:
@@ -154,7 +154,7 @@ def targets(found: Mapping[str, Mapping[str, Run]]) -> Iterator[tuple[str, str, 
 
 
 def _targets(profile: str, run: Run, contenders: Mapping[str, Run]) -> Iterator[tuple[str, str, str]]:
-    """Those of one contender of ours."""
+    """The targets of one of Moorage's contenders."""
     promised = run.promised_cost or 0.0
     others = [contenders[name] for name in (DEFAULT, MOST) if name in contenders]
     best = max((each.freed_cost for each in others), default=0.0)
@@ -184,12 +184,12 @@ def _targets(profile: str, run: Run, contenders: Mapping[str, Run]) -> Iterator[
 
 
 def _least(value: float, wanted: float) -> bool:
-    """Whether a part is as large as wanted, when both are read as they are written."""
+    """Whether a part reaches a target, with both rounded as in the output."""
     return round(value, 3) >= wanted
 
 
 def sentence(run: Run) -> str:
-    """What a run has shown, for people who wait."""
+    """The result of a run, as a progress line."""
     promised = "" if run.promised_cost is None else f" (promised {run.promised_cost:,.0f})"
     return (
         f"{run.freed} of {run.nodes} nodes freed, {run.freed_cost:,.0f} of at most {run.bound_cost:,.0f}{promised}; "
@@ -200,7 +200,7 @@ def sentence(run: Run) -> str:
 
 
 def _come(run: Run) -> str:
-    """Where replacements have come to, for people."""
+    """Where replacements run, as a part of a sentence."""
     if run.share is None:
         return ""
     return f"; {run.as_simulated} replacements came where they were simulated, {run.elsewhere} elsewhere"

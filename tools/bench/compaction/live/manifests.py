@@ -1,4 +1,4 @@
-"""The objects of a seeded cluster as the API server takes them; pure."""
+"""The objects of a seeded cluster as the API server accepts them. No I/O."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ Json = dict[str, Any]
 POOL = "default"
 FINALIZER = "karpenter.sh/termination"
 GRACE = 10
-"""Seconds that a pod takes to end."""
+"""Grace period of a pod, in seconds."""
 PACE = Pace(ready=(5, 20), gone=GRACE)
-"""As everywhere here, but pods take their time."""
+"""As in all benchmarks, but with slower pods."""
 _IMAGE = "registry.example/app:1"
 
 
 def instance_type(node: Node) -> str:
-    """The type of Karpenter's kwok provider that is as large as a node: others it would replace."""
+    """The instance type of Karpenter's kwok provider with a node's size. Karpenter replaces a node of another size."""
     return f"m-{16 * size(node)}x-amd64-linux"
 
 
 def size(node: Node) -> int:
-    """How many times as large as the smallest a node is."""
+    """A node's size as a multiple of the smallest."""
     return int(str(node.status.allocatable["cpu"]).removesuffix("m")) // CPU
 
 
@@ -50,7 +50,7 @@ def claim(node: Node) -> Json:
 
 
 def claim_status(node: Node, now: str) -> Json:
-    """What Karpenter says of a NodeClaim whose node has joined.
+    """The status of a NodeClaim whose node has joined, as Karpenter writes it.
 
     Args:
         node: the node.
@@ -72,7 +72,7 @@ def claim_status(node: Node, now: str) -> Json:
 
 
 def node(seeded: Node, uid: str) -> Json:
-    """A node that kwok plays and Karpenter owns.
+    """A kwok node that Karpenter owns.
 
     Args:
         seeded: the node.
@@ -98,7 +98,7 @@ def node(seeded: Node, uid: str) -> Json:
 
 
 def _bought(seeded: Node) -> dict[str, str]:
-    """What Karpenter knows a node by."""
+    """The provider ID by which Karpenter finds a node."""
     return {
         "karpenter.sh/nodepool": POOL,
         "karpenter.sh/capacity-type": "on-demand",
@@ -109,7 +109,7 @@ def _bought(seeded: Node) -> dict[str, str]:
 
 
 def pods(cluster: Cluster) -> Iterator[Json]:
-    """All pods but those of the DaemonSet, each on its node, without an owner: the controllers adopt them."""
+    """All pods except the DaemonSet's, each on its node, without an owner. Controllers adopt them."""
     for each in cluster.pods:
         owner = each.metadata.owner_references[0]
         if owner.kind != "DaemonSet":
@@ -120,7 +120,7 @@ def pods(cluster: Cluster) -> Iterator[Json]:
 def controllers(cluster: Cluster) -> Iterator[tuple[str, Json]]:
     """ReplicaSets, then their Deployments: resource and manifest.
 
-    Deployments adopt the ReplicaSets, because these are made from the same template.
+    Deployments adopt the ReplicaSets, because both have the same template.
     """
     sibling = {each.metadata.owner_references[0].name: each for each in cluster.pods}
     for kind in ("replicasets", "deployments"):
@@ -155,11 +155,11 @@ def _pods_of(name: str, sibling: Pod) -> Json:
 
 
 def _spec(seeded: Pod) -> Json:
-    """What a pod is made from, without the node that it is on."""
+    """The template of a pod, without its node."""
     spec: Json = copy.deepcopy(msgspec.to_builtins(seeded.spec))
     spec.pop("nodeName", None)
     for container in spec["containers"]:
         container["image"] = _IMAGE
     for constraint in spec.get("topologySpreadConstraints", ()):
-        constraint.setdefault("maxSkew", 1)  # the API server has no default for it
+        constraint.setdefault("maxSkew", 1)  # the API server sets no default here
     return spec | {"terminationGracePeriodSeconds": GRACE, "automountServiceAccountToken": False}

@@ -1,4 +1,4 @@
-"""A pod pinner with its webhook, beside an evictor that has replacements steered."""
+"""A pod pinner with its webhook, for an evictor whose replacements are steered."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .contenders import DEFINITIONS, NAMESPACE, process
 _KINDS = ("nodereservations", "slotreservations")
 _CRDS = Path("schemas/crds")
 _NAME = "bench-pinner"
-"""Of the Lease, the Secret and the webhook configuration."""
+"""Name of the Lease, the Secret and the webhook configuration."""
 _WEBHOOKS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
 _LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/{_NAME}"
 _PATIENCE = 60.0
@@ -35,15 +35,15 @@ _GRACE = 10.0
 
 @asynccontextmanager
 async def pinner(cluster: LocalCluster, folder: Path, how: str) -> AsyncIterator[None]:
-    """A pod pinner that leads, for as long as the block lasts.
+    """A leading pod pinner, while the context is open.
 
     Args:
         cluster: the cluster.
         folder: for its log.
-        how: ``hard`` or ``soft``: how it puts pods on nodes on which they are expected.
+        how: ``hard`` or ``soft``: how it brings pods to nodes on which they are expected.
 
     Raises:
-        BenchError: it does not come to lead.
+        BenchError: it does not become the leader.
     """
     board = InstructionStore()
     board.start(_NAME, timedelta(hours=1))
@@ -63,7 +63,7 @@ async def pinner(cluster: LocalCluster, folder: Path, how: str) -> AsyncIterator
 
 
 def _prepare(cluster: LocalCluster) -> None:
-    """What its chart brings."""
+    """Create the objects of its chart."""
     for kind in _KINDS:
         cluster.api.request("POST", DEFINITIONS, yaml.safe_load((_CRDS / f"{kind}.moorage.dev.yaml").read_text()))
     made: dict[str, Any] = {"metadata": {"name": _NAME}}

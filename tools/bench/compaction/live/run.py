@@ -32,26 +32,26 @@ from .scene import Scene, watched
 from .tally import percentile
 
 _STILL = 90.0
-"""A contender that has done nothing for so many seconds has ended: twice what Karpenter takes to delete a node."""
+"""A contender that has done nothing for this many seconds has finished: twice what Karpenter needs to delete a node."""
 _REPORT = 15.0
 _GRACE = 25.0
 _PATIENT = "10m"
-"""After how long without a Lease a node counts as broken: on a busy machine kwok renews them late, and then the node
-controller takes the readiness of pods away, which is no contender's doing."""
+"""Time without a Lease after which a node counts as failed. On a busy machine kwok renews Leases late, and the node
+controller would then mark pods as not ready, which the contender does not cause."""
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is to be run.
+    """The parameters of a run.
 
     Attributes:
         contender: its name.
         profile: ``plain`` or ``mixed``.
         seeded: the cluster.
-        minutes: how long it has at most.
-        logs: where logs are kept; emptied before.
+        minutes: the longest duration.
+        logs: folder for logs; emptied first.
     """
 
     contender: str
@@ -62,14 +62,14 @@ class Task:
 
 
 async def run(task: Task, say: Say) -> Run:
-    """Build the cluster, let the contender work on it, and count.
+    """Create the cluster, let the contender work on it, and compute its figures.
 
     Args:
-        task: what is to be run.
-        say: told of progress.
+        task: the parameters.
+        say: receives the progress.
 
     Raises:
-        BenchError: the cluster did not come to be, or the contender ended.
+        BenchError: the cluster was not created, or the contender exited.
         ClusterError: the control plane was not started.
     """
     name = f"live-{os.getpid()}-{task.profile}"
@@ -94,7 +94,7 @@ def _scheduler(contender: str, cluster: str, folder: Path) -> dict[str, str]:
 
 
 async def _measured(task: Task, scene: Scene, say: Say) -> Run:
-    """The figures of a contender that is started now."""
+    """The figures of a contender that is started here."""
     if task.contender in OURS:
         return await _ours(task, scene, say)
     percent = contenders.threshold(task.seeded)
@@ -132,13 +132,13 @@ def _metrics(port: int) -> str:
 async def _at_work(
     task: Task, scene: Scene, process: ManagedProcess, say: Say, done: Callable[[], None] = lambda: None
 ) -> float:
-    """Let a contender work until it has done all it can, or the time is over; returns when it began.
+    """Let a contender work until it has finished or the time is over. Returns its start time.
 
     Args:
-        task: what is run.
+        task: the parameters.
         scene: the cluster.
-        process: the contender, not started.
-        say: told of progress.
+        process: the contender, not started yet.
+        say: receives the progress.
         done: called before it is ended.
     """
     scene.begin()
@@ -171,7 +171,7 @@ async def _until_still(task: Task, scene: Scene, process: ManagedProcess, began:
 
 
 def _figures(task: Task, scene: Scene, began: float) -> Run:
-    """What has become of the cluster."""
+    """The final state of the cluster."""
     nodes, now = task.seeded.nodes, time.monotonic()
     prices = Settings().prices
     price = prices.of(nodes).of
@@ -200,7 +200,7 @@ def _figures(task: Task, scene: Scene, began: float) -> Run:
 
 @contextmanager
 def _nothing_written() -> Iterator[None]:
-    """Keeps standard output for our own: the solver greets there, whatever it is told."""
+    """Keeps standard output for our own lines: the solver always prints a banner there."""
     sys.stdout.flush()
     kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)

@@ -1,4 +1,4 @@
-"""A seeded cluster on a control plane, watched from before a contender begins until it has ended."""
+"""A seeded cluster on a control plane, watched from the contender's start to its end."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from .tally import Tally, floors
 
 
 class Scene:
-    """What is seen of the cluster.
+    """The observed state of the cluster.
 
     Args:
-        cluster: the control plane, with nothing on it.
-        seeded: what is to be on it.
+        cluster: the control plane, empty at first.
+        seeded: the objects to create.
         transport: connections to the API server.
 
     Attributes:
-        tally: what is counted of pods.
-        gone: when nodes went.
-        bought: nodes that were not there at the beginning.
-        pods_on: how many pods each node had at the beginning.
-        changed: when something was last done to the cluster.
+        tally: counts of pods.
+        gone: times at which nodes were deleted.
+        bought: nodes that joined later.
+        pods_on: number of pods on each node at the beginning.
+        changed: time of the last change of the cluster.
     """
 
     def __init__(self, cluster: LocalCluster, seeded: Cluster, transport: Transport) -> None:
@@ -43,7 +43,7 @@ class Scene:
         self._first = {node.metadata.name for node in seeded.nodes}
 
     def begin(self) -> None:
-        """What is seen from now on is the contender's doing."""
+        """Count changes from now on as the contender's."""
         self.pods_on = {name: self.tally.on([name]) for name in self._first}
         self.tally.begin()
         self.changed = time.monotonic()
@@ -71,8 +71,8 @@ async def watched(cluster: LocalCluster, seeded: Cluster) -> AsyncIterator[Scene
     """Follow every revision of all pods and nodes.
 
     Args:
-        cluster: the control plane, with nothing on it.
-        seeded: what is to be on it.
+        cluster: the control plane, empty at first.
+        seeded: the objects to create.
     """
     async with Transport(credentials.load(cluster.kubeconfig)) as transport:
         scene = Scene(cluster, seeded, transport)

@@ -1,4 +1,4 @@
-"""What a watch of every revision shows: floors that were broken, evictions, how long pods had no node; pure."""
+"""Counts from a watch of every revision: violated floors, evictions, and pending times of pods. No I/O."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from moorage.objects import Pod
 from tools.bench.compaction.clusters import Cluster
 
 _SURGE = 4
-"""A Deployment that says nothing of it may miss a quarter of its pods in an update, rounded down."""
+"""The default maxUnavailable of a Deployment: a quarter of its pods, rounded down."""
 
 
 class Floor(NamedTuple):
-    """How many ready pods a workload keeps, and whether a PodDisruptionBudget says so."""
+    """The smallest number of ready pods of a workload, and whether a PodDisruptionBudget requires it."""
 
     least: int
     budget: bool = False
 
 
 class _Seen(NamedTuple):
-    """What was last seen of a pod."""
+    """The last observed state of a pod."""
 
     app: str
     ready: bool
@@ -29,10 +29,10 @@ class _Seen(NamedTuple):
 
 
 def floor(replicas: int, max_unavailable: int | None = None) -> Floor:
-    """The floor of a Deployment: its budget, else what an update may take away, or one; and one pod at the least.
+    """The floor of a Deployment: its budget, else what an update may leave, but at least one pod.
 
     Args:
-        replicas: how many pods it is to have.
+        replicas: number of its pods.
         max_unavailable: of its PodDisruptionBudget, if it has one.
     """
     if max_unavailable is not None:
@@ -51,10 +51,10 @@ def floors(cluster: Cluster) -> dict[str, Floor]:
 
 
 class Tally:
-    """Counts; to be told of every revision of every pod, in order.
+    """Counts. It needs every revision of every pod, in order.
 
     Args:
-        floors: of the workloads, by the label ``app`` of their pods; other pods do not count.
+        floors: of the workloads, by the label ``app`` of their pods. Other pods do not count.
     """
 
     def __init__(self, floors: Mapping[str, Floor]) -> None:
@@ -69,16 +69,16 @@ class Tally:
         self._waits: list[float] = []
 
     def begin(self) -> None:
-        """From now on pods that come are replacements; all that there are have a node."""
+        """Count new pods as replacements from now on. All existing pods have a node."""
         self._measuring = True
 
     def see(self, pod: Pod, when: float, *, gone: bool = False) -> None:
-        """Take note of a revision.
+        """Record a revision.
 
         Args:
-            pod: as it is, or as it last was.
-            when: the time, seconds.
-            gone: whether it exists no more.
+            pod: the pod, or its last state.
+            when: the time, in seconds.
+            gone: whether it was deleted.
         """
         app, uid = pod.metadata.labels.get("app", ""), pod.metadata.uid
         if app not in self._floors:
@@ -97,13 +97,13 @@ class Tally:
         self._judge(app, when)
 
     def _bound(self, uid: str, when: float) -> None:
-        """A pod waits for a node no more, if it did."""
+        """End the pending time of a pod, if it is pending."""
         began = self._began.pop(uid, None)
         if began is not None and self._measuring:
             self._waits.append(when - began)
 
     def _judge(self, app: str, when: float) -> None:
-        """A workload that had what it keeps, and now has less, has been taken below its floor: once a fall."""
+        """Count a workload that falls below its floor, once per fall."""
         ready, least = self._ready[app], self._floors[app].least
         if ready >= least:
             self._kept.add(app)
@@ -113,30 +113,30 @@ class Tally:
 
     @property
     def ready(self) -> int:
-        """How many pods are ready now."""
+        """The number of ready pods."""
         return sum(self._ready.values())
 
     @property
     def evictions(self) -> int:
-        """How many pods were evicted."""
+        """The number of evicted pods."""
         return len(self._evicted)
 
     @property
     def unbound(self) -> int:
-        """How many pods have no node now."""
+        """The number of pods without a node."""
         return len(self._began)
 
     def on(self, nodes: Iterable[str]) -> int:
-        """How many pods are on some nodes now."""
+        """The number of pods on some nodes."""
         known = set(nodes)
         return sum(each.node in known for each in self._seen.values())
 
     def violations(self, *, budget: bool) -> int:
-        """How often a floor was broken that a budget says, or that none says."""
+        """The number of violated floors, with a budget or without."""
         return sum(self._floors[app].budget is budget for app, _, _ in self.broken)
 
     def waits(self, now: float) -> list[float]:
-        """How long each replacement had no node, in order; those that still have none count up to now.
+        """The pending time of each replacement, in order. For those without a node it counts up to now.
 
         Args:
             now: the time, seconds.
@@ -145,7 +145,7 @@ class Tally:
 
 
 def is_evicted(pod: Pod) -> bool:
-    """Whether the Eviction API has taken a pod away."""
+    """Whether the Eviction API has deleted a pod."""
     why = {each.reason for each in pod.status.conditions if each.type == "DisruptionTarget"}
     return "EvictionByEvictionAPI" in why
 
@@ -156,5 +156,5 @@ def _serves(pod: Pod) -> bool:
 
 
 def percentile(values: Sequence[float], part: float) -> float:
-    """The least of sorted values that so large a part of them does not exceed; 0 when there are none."""
+    """The smallest sorted value that this part of the values does not exceed. 0 if there are none."""
     return values[max(0, math.ceil(len(values) * part) - 1)] if values else 0.0
