@@ -1,8 +1,8 @@
-"""The way of one PinPods through ``moorage.pinner``: ``./taskw way [-- --calls -o json --check]``.
+"""Measures the way of one PinPods through ``moorage.pinner``: ``./taskw way [-- --calls -o json --check]``.
 
 A pod is pinned to a placeholder in the virtual-time bed of the unit tests. Every call of a function of the pinner is
 recorded from ``Term.submit`` until the POST of the binding reaches the API server. The figures are the same on every
-run: they show how much somebody has to read who follows one instruction, not how long it takes.
+run: they show how much code a reader has to follow for one instruction, not how long it takes.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ from tests.unit.pinner.bed import Bed, run
 
 PACKAGE = "moorage.pinner"
 MOST_MODULES, MOST_CHANGES, MOST_CALLS = 27, 97, 173
-"""``--check`` and the unit test fail above these."""
+"""``--check`` and the unit test fail above these figures."""
 
 
 class Way(NamedTuple):
-    """What was called.
+    """The recorded calls.
 
     Attributes:
-        calls: the functions in their order, as ``module:name``; a coroutine that goes on is not called again.
+        calls: the functions in their order, as ``module:name``. A coroutine that resumes is not called again.
     """
 
     calls: tuple[str, ...]
 
     @property
     def modules(self) -> list[str]:
-        """The modules, each once, in the order in which they are entered first."""
+        """The modules, each once, in the order of their first call."""
         return list(dict.fromkeys(each.partition(":")[0] for each in self.calls))
 
     @property
     def changes(self) -> int:
-        """How often a call is of another module than the call before it."""
+        """The number of calls into another module than that of the call before."""
         modules = [each.partition(":")[0] for each in self.calls]
         return sum(one != other for one, other in itertools.pairwise(modules))
 
     @property
     def entered(self) -> Counter[str]:
-        """How often each module is entered from another one."""
+        """The number of calls into each module from another one."""
         modules = [each.partition(":")[0] for each in self.calls]
         return Counter(new for old, new in zip(["", *modules], modules, strict=False) if old != new)
 
@@ -67,7 +67,7 @@ class _Recorder:
     def _note(self, frame: FrameType, event: str, _: Any) -> None:
         code, module = frame.f_code, str(frame.f_globals.get("__name__", ""))
         if event != "call" or not module.startswith(f"{PACKAGE}.") or code.co_name.startswith("<"):
-            return  # comprehensions are calls in some versions of Python only
+            return  # comprehensions are calls only in some versions of Python
         if frame not in self._frames:
             self._frames.add(frame)
             self.calls.append(f"{module.removeprefix(f'{PACKAGE}.')}:{code.co_qualname}")
@@ -98,10 +98,10 @@ def measure() -> Way:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure and show."""
+    """Measure, and print the figures."""
     parser = argparse.ArgumentParser(prog="way", description=__doc__)
     parser.add_argument("--calls", action="store_true", help="show every call")
-    parser.add_argument("--check", action="store_true", help="fail when the way is longer than agreed")
+    parser.add_argument("--check", action="store_true", help="fail if a figure is above its limit")
     parser.add_argument("-o", dest="output", choices=("text", "json"), default="text")
     options = parser.parse_args(arguments)
     way = measure()

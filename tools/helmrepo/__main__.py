@@ -14,12 +14,12 @@ from tools.toolchain.guard import interrupt_with_parent
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Package, serve, and say what to type; returns the exit code."""
+    """Package and serve the charts, and print the commands that use them. Returns the exit code."""
     parser = argparse.ArgumentParser(
         prog="./taskw charts:serve --",
         description="A chart repository of this checkout's charts on loopback, until Ctrl-C.",
     )
-    parser.add_argument("--port", type=int, default=8879, help="of 127.0.0.1; 0 takes a free one (%(default)s)")
+    parser.add_argument("--port", type=int, default=8879, help="port of 127.0.0.1; 0 chooses a free one (%(default)s)")
     arguments = parser.parse_args(argv)
     interrupt_with_parent()
     try:

@@ -17,15 +17,15 @@ CHARTS = Path(__file__).resolve().parents[2] / "charts"
 
 
 class RepositoryError(Exception):
-    """A chart cannot be packaged, or the port is taken; the message has helm's own words."""
+    """A chart cannot be packaged, or the port is in use. The message has helm's own text."""
 
 
 class Repository:
-    """A chart repository that lives as long as the context manager.
+    """A chart repository that is served while the context is open.
 
     Args:
-        folder: gets the packages and the index; made when it is missing.
-        port: of 127.0.0.1; 0 takes a free one.
+        folder: for the packages and the index; created if it does not exist.
+        port: of 127.0.0.1; 0 chooses a free one.
     """
 
     def __init__(self, folder: Path, port: int = 0) -> None:
@@ -34,10 +34,10 @@ class Repository:
         self._server: ThreadingHTTPServer | None = None
 
     def __enter__(self) -> Self:
-        """Serve what is in the folder.
+        """Serve the folder.
 
         Raises:
-            RepositoryError: the port is taken.
+            RepositoryError: the port is in use.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         handler = partial(_Quiet, directory=str(self._folder))
@@ -58,7 +58,7 @@ class Repository:
 
     @property
     def url(self) -> str:
-        """What ``helm repo add`` is given."""
+        """The URL for ``helm repo add``."""
         if self._server is None:
             raise RepositoryError("the repository is not served: use it as a context manager")
         return f"http://127.0.0.1:{self._server.server_address[1]}"
@@ -67,13 +67,13 @@ class Repository:
         """Package charts and index everything in the folder anew.
 
         Args:
-            charts: chart folders; versions that are there already are replaced.
+            charts: chart folders. Existing versions are replaced.
 
         Returns:
             The packages, in the order of the charts.
 
         Raises:
-            RepositoryError: helm cannot be had, or refuses a chart.
+            RepositoryError: helm is not available, or refuses a chart.
         """
         packages = [package(chart, self._folder) for chart in charts]
         _helm("repo", "index", str(self._folder), "--url", self.url)
@@ -84,7 +84,7 @@ def package(chart: Path, folder: Path) -> Path:
     """Make the archive of one chart.
 
     Raises:
-        RepositoryError: helm cannot be had, or refuses the chart.
+        RepositoryError: helm is not available, or refuses the chart.
     """
     words = _helm("package", str(chart), "--destination", str(folder))
     # "Successfully packaged chart and saved it to: FILE"
@@ -115,4 +115,4 @@ class _Quiet(SimpleHTTPRequestHandler):
     """Serves files and writes no access log."""
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nobody reads it."""
+        """Write no access log."""

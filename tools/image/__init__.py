@@ -1,4 +1,4 @@
-"""The container image, built here without a registry: `ensure()` gives its archive, `./taskw image:build` the same."""
+"""The container image, built without a registry: `ensure()` returns its archive, as `./taskw image:build` does."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ __all__ = ["ImageError", "ensure", "missing", "name", "sbom"]
 
 
 def ensure() -> Path:
-    """Build the image unless it is current (then this takes well below a second).
+    """Build the image unless it is current. The check takes well below a second.
 
     Returns:
-        The OCI archive below build/image/, whose annotations carry the name of `name()`. It is replaced in one step,
-        so an open file stays what it was.
+        The OCI archive below build/image/. Its annotations have the name of `name()`. It is replaced in one step,
+        so an open file keeps its content.
 
     Raises:
-        ImageError: this machine lacks something, or a step failed; the text says which and what to do.
+        ImageError: this machine lacks something, or a step failed. The text names it and the way out.
     """
     from tools.image.build import Builder
     from tools.toolchain.console import Console
@@ -30,7 +30,7 @@ def ensure() -> Path:
 
 
 def missing() -> str | None:
-    """Say what this machine lacks to build the image: a sentence, or None."""
+    """What this machine lacks to build the image, as a sentence, or None."""
     import tools.image.build as build
 
     return build.missing()
@@ -44,7 +44,7 @@ def name() -> str:
 
 
 def sbom() -> Path:
-    """Where `ensure()` puts the bill of materials (CycloneDX JSON)."""
+    """The path of the bill of materials of `ensure()` (CycloneDX JSON)."""
     from tools.image.build import Builder
 
     return Builder(lambda _text: None, lambda _text: None).sbom

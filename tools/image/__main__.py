@@ -15,7 +15,7 @@ from tools.toolchain.guard import interrupt_with_parent
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; errors are sentences. Returns the exit code."""
+    """Run one command. Returns the exit code. Errors are sentences."""
     parser = argparse.ArgumentParser(prog="./taskw image:", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("build", help="build the image unless it is current; prints name, digest and archive")
@@ -38,18 +38,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except OSError as error:
         print(
-            f"image: {error.filename or ''}: {error.strerror}; make room or rights there and run it again",
+            f"image: {error.filename or ''}: {error.strerror}; free space or grant rights there, and run it again",
             file=sys.stderr,
         )
         return 1
     except KeyboardInterrupt:
-        print("image: interrupted; run it again to go on", file=sys.stderr)
+        print("image: interrupted; run it again to continue", file=sys.stderr)
         return 130
     return 0
 
 
 def _ready() -> None:
-    """Before tests that run side by side: alone a build is quick, and none of them waits for it."""
+    """Build before tests that run in parallel: alone it is quick, and no test waits for it."""
     if (reason := image.missing()) is not None:
         print(f"tests with the image will be skipped: {reason}")
     else:

@@ -1,4 +1,4 @@
-"""Reading and writing an image as one file: an OCI layout in a tar archive."""
+"""Reads and writes an image as one file: an OCI layout in a tar archive."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Archive:
         raise ImageError(f"{self.path} has no {name}")
 
     def unpacked_size(self, layers: slice) -> int:
-        """Bytes of the files that some layers hold."""
+        """Size in bytes of the files in some layers."""
         total = 0
         for layer in list(self.layers())[layers]:
             with tarfile.open(fileobj=io.BytesIO(layer)) as files:
@@ -74,7 +74,7 @@ class Archive:
         return total
 
     def compressed_size(self) -> int:
-        """Bytes of all layers as a registry would hold them (gzip)."""
+        """Size in bytes of all layers in a registry (gzip)."""
         return sum(len(gzip.compress(layer, 6)) for layer in self.layers())
 
     def unpack(self, folder: Path, layers: slice = slice(None)) -> None:
@@ -82,13 +82,13 @@ class Archive:
 
         Args:
             folder: empty or missing; needs root, because owners are kept.
-            layers: which of them, for a look at what only some contribute.
+            layers: only these layers, to inspect what they contribute.
         """
         folder.mkdir(parents=True, exist_ok=True)
         for layer in list(self.layers())[layers]:
             with tarfile.open(fileobj=io.BytesIO(layer)) as files:
                 kept = [member for member in files if not _whiteout(folder, member.name)]
-                files.extraction_filter = lambda member, _folder: member  # owners and modes stay as they are
+                files.extraction_filter = lambda member, _folder: member  # keeps owners and modes
                 files.extractall(folder, members=kept, numeric_owner=True)  # noqa: S202 - our own image
 
 
@@ -99,7 +99,7 @@ def read(path: Path) -> Archive:
         path: the tar archive.
 
     Raises:
-        ImageError: it is no such archive.
+        ImageError: it is not such an archive.
     """
     try:
         index = json.loads(_member(path, "index.json"))
@@ -107,12 +107,12 @@ def read(path: Path) -> Archive:
         manifest = json.loads(_blob(path, entry["digest"]))
         config = json.loads(_blob(path, manifest["config"]["digest"]))
     except (OSError, tarfile.TarError, KeyError, ValueError) as error:
-        raise ImageError(f"{path} is no OCI archive of one image ({error}); run ./taskw image:build") from error
+        raise ImageError(f"{path} is not an OCI archive of one image ({error}); run ./taskw image:build") from error
     return Archive(path, config, manifest, entry["digest"], entry.get("annotations", {}))
 
 
 def write(layout: Path, target: Path, name: str) -> None:
-    """Pack an OCI layout, in one step: the target is whole or what it was before.
+    """Pack an OCI layout in one step: the target is complete, or unchanged.
 
     Args:
         layout: folder with index.json and blobs; its index is amended.

@@ -1,7 +1,7 @@
-"""Puts the image's files together. Runs inside the build (runtime/Dockerfile): Python and pip are all there is.
+"""Assembles the image's files. It runs inside the build (runtime/Dockerfile) with only Python and pip.
 
-Two trees come out, each copied onto the final base as one layer: what changes with the requirements (the packages, and
-bytecode for the base's own standard library), and what changes with our code.
+It makes two trees. Each is copied onto the final base as one layer. One changes with the requirements (the packages,
+and bytecode for the base's own standard library), the other with the code.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from tools.image.bill import bill
 LIBRARY = "usr/local/lib/moorage"
 LAUNCHER = "usr/local/bin/moorage"
 SHARE = "usr/share/moorage"
-BACKEND = "backend"  # what makes a wheel of runtime/; stays in the builder
+BACKEND = "backend"  # builds the wheel of runtime/; stays in the builder
 MINOR = f"python{sys.version_info[0]}.{sys.version_info[1]}"
-EPOCH = 1_577_836_800  # a file time that does not depend on the build: equal inputs make equal layers
+EPOCH = 1_577_836_800  # a file time that is the same in all builds: equal inputs make equal layers
 
-# Needed by compilers, type checkers and test runners only.
+# Only compilers, type checkers and test runners need these.
 PRUNED_SUFFIXES = {".pyi", ".pyx", ".pxd", ".pxi", ".h", ".hpp", ".c", ".cpp", ".a", ".f", ".f90"}
 PRUNED_FOLDERS = {"tests", "test", "benchmarks", "_examples", "__pycache__"}
 TEST_MODULE = re.compile(r"_\w+_tests\.|_simd\.")  # numpy's own tests, compiled
 PRUNED = ("bin", "numpy/f2py", "numpy/testing", "numpy/_pyinstaller", "numpy/conftest.py")
 
-# Isolated: neither the caller's PYTHON* variables nor a working folder decide what is imported; and nothing is written.
+# Isolated: the caller's PYTHON* variables and working folder do not affect imports, and nothing is written.
 LAUNCHER_TEXT = """\
 #!{python} -IB
 import sys
@@ -48,18 +48,18 @@ sys.exit(main())
 
 
 class AssemblyError(Exception):
-    """The image cannot be made; the text names the thing, the reason and the way out."""
+    """The image cannot be built. The text names the thing, the reason and the way out."""
 
 
 def dependencies(base: Path, out: Path) -> None:
-    """Install the locked packages, leave out what a running program never reads, and compile.
+    """Install the locked packages, remove what a running program never reads, and compile.
 
     Args:
         base: root of the final base.
-        out: tree to make.
+        out: the tree to make.
 
     Raises:
-        AssemblyError: the base does not fit, or a package cannot be had.
+        AssemblyError: the base does not fit, or a package is not available.
     """
     stdlib(base)  # the quickest check first
     library = out / LIBRARY
@@ -74,12 +74,12 @@ def dependencies(base: Path, out: Path) -> None:
 
 
 def application(base: Path, packages: Path, out: Path) -> None:
-    """Build and install our own wheel, with the launcher, the licence and the bill of materials.
+    """Build and install the wheel of this checkout, with the launcher, the licence and the bill of materials.
 
     Args:
         base: root of the final base.
-        packages: the tree `dependencies` made.
-        out: tree to make.
+        packages: the tree of `dependencies`.
+        out: the tree to make.
 
     Raises:
         AssemblyError: the wheel cannot be built.
@@ -98,23 +98,23 @@ def application(base: Path, packages: Path, out: Path) -> None:
 
 
 def pip(verb: str, *arguments: str) -> None:
-    """Run pip; it reads its settings from /etc/pip.conf, which is a secret of the build.
+    """Run pip. It reads its settings from /etc/pip.conf, which is a secret of the build.
 
     Raises:
-        AssemblyError: it failed; its own lines above say why.
+        AssemblyError: it failed. Its own lines above name the reason.
     """
     options = ["--no-cache-dir", "--disable-pip-version-check", "--no-input", "--quiet"]
     if verb == "install":
         options += ["--only-binary", ":all:", "--no-compile", "--root-user-action=ignore"]
     if subprocess.run([sys.executable, "-m", "pip", verb, *options, *arguments], check=False).returncode:
         raise AssemblyError(
-            f"pip {verb} failed; its lines above say why. A package index of your own is named by the secret pip.conf, "
-            "its authority by the secret ca.crt"
+            f"pip {verb} failed; its lines above name the reason. The secret pip.conf names another package index, "
+            "and the secret ca.crt its CA"
         )
 
 
 def prune(library: Path) -> None:
-    """Remove what only compilers, type checkers and test runners read, and forget it in the packages' own lists.
+    """Remove what only compilers, type checkers and test runners read, and its entries in the packages' own lists.
 
     Args:
         library: a folder of installed packages.
@@ -130,7 +130,7 @@ def prune(library: Path) -> None:
             names.remove(name)
         for name in files:
             useless = Path(name).suffix in PRUNED_SUFFIXES or TEST_MODULE.match(name)
-            if useless or name == "direct_url.json":  # which names a path of the builder
+            if useless or name == "direct_url.json":  # it names a path of the builder
                 Path(folder, name).unlink()
     for record in library.glob("*.dist-info/RECORD"):
         rows = [row for row in csv.reader(io.StringIO(record.read_text())) if (library / row[0]).exists()]
@@ -152,13 +152,13 @@ def strip(library: Path) -> None:
 
 
 def compile_tree(library: Path, out: Path) -> None:
-    """Compile every module, so that a read-only root costs nothing at start.
+    """Compile every module, so that a read-only root costs no time at the start.
 
-    The bytecode is never compared with its source again: files in an image do not change.
+    The bytecode is not checked against its source: files in an image do not change.
 
     Args:
         library: a folder of packages below `out`.
-        out: what becomes the image's root.
+        out: the image's root.
 
     Raises:
         AssemblyError: a module does not compile with this Python.
@@ -171,11 +171,11 @@ def compile_tree(library: Path, out: Path) -> None:
 
 
 def compile_stdlib(base: Path, out: Path) -> None:
-    """Compile the base's standard library: bases come without bytecode and would compile it at every start.
+    """Compile the base's standard library. Bases have no bytecode and would compile it at every start.
 
     Args:
         base: root of the final base.
-        out: what becomes the image's root.
+        out: the image's root.
     """
     source = stdlib(base)
     for module in sorted(source.rglob("*.py")):
@@ -194,14 +194,14 @@ def compile_stdlib(base: Path, out: Path) -> None:
 
 
 def within(base: Path, path: Path) -> Path:
-    """Follow a link as the image will: Debian's sitecustomize.py is one to the base's /etc, not to the builder's.
+    """Resolve a link as in the image: Debian's sitecustomize.py links to the base's /etc, not to the builder's.
 
     Args:
         base: root of the final base.
         path: a file below it.
 
     Returns:
-        What it links to, below the base; the path itself where it is no link.
+        The link's target below the base, or the path itself if it is not a link.
     """
     if not path.is_symlink():
         return path
@@ -210,7 +210,7 @@ def within(base: Path, path: Path) -> Path:
 
 
 def stdlib(base: Path) -> Path:
-    """Find the base's standard library, which must be of this Python's minor.
+    """Find the base's standard library. It must have this Python's minor version.
 
     Args:
         base: root of the final base.
@@ -219,7 +219,7 @@ def stdlib(base: Path) -> Path:
         Its folder.
 
     Raises:
-        AssemblyError: there is none, or that of another minor.
+        AssemblyError: there is none, or its minor version differs.
     """
     for prefix in ("usr/lib", "usr/local/lib"):
         if (base / prefix / MINOR / "os.py").exists():
@@ -232,7 +232,7 @@ def stdlib(base: Path) -> Path:
 
 
 def interpreter(base: Path) -> str:
-    """Say where the base's Python is.
+    """Find the base's Python.
 
     Args:
         base: root of the final base.
@@ -245,9 +245,9 @@ def interpreter(base: Path) -> str:
 
 
 def check_shared_objects(library: Path, base: Path) -> None:
-    """Make sure that every shared library that a package needs is in the base or in the packages.
+    """Check that every shared library that a package needs is in the base or in the packages.
 
-    A base without, say, libstdc++ builds fine and fails at the first import in somebody's cluster.
+    A base without, for example, libstdc++ builds and then fails at the first import in a cluster.
 
     Args:
         library: a folder of packages.
@@ -277,7 +277,7 @@ def write(path: Path, text: str, mode: int = 0o644) -> None:
 
 
 def settle(out: Path) -> None:
-    """Give everything the same time, and nobody but root a right to write.
+    """Set the same time on all files, and remove write permissions for all users but root.
 
     Args:
         out: the finished tree.
@@ -291,7 +291,7 @@ def settle(out: Path) -> None:
 
 
 def main() -> int:
-    """Run one step; a failure is one sentence."""
+    """Run one step. A failure is one sentence."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("step", choices=["dependencies", "application"])
     parser.add_argument("--base", type=Path, required=True)

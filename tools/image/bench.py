@@ -1,8 +1,8 @@
-"""`python -m tools.image.bench`: what the image costs: size, time until it serves, memory when idle.
+"""`python -m tools.image.bench`: measures the image: size, time until it serves, memory when idle.
 
-The pinner of the image runs as a pod runs it (read-only root, uid 65532) against a real API server on loopback. It has
-no planner, so it holds its caches, its Lease and the health server: what every installation pays. Start-up is the time
-from the start of its sandbox (mounts, some hundredths of a second) to the first 200 of /livez, and of /readyz.
+The pinner of the image runs as in a pod (read-only root, uid 65532) against a real API server on loopback. It has no
+planner, so it has only its caches, its Lease and the health server. Start-up is the time from the start of its sandbox
+(mounts, some hundredths of a second) to the first 200 of /livez, and of /readyz.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _console = Console(stderr=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run it; 0 when figures were got (with --check: and all targets met), 1 when not."""
+    """Run it. Returns 0 if it has figures (with --check: and all targets are met), else 1."""
     parser = argparse.ArgumentParser(prog="./taskw bench:image --", description="Measures the image.")
     parser.add_argument("--rounds", type=int, default=5, help="starts; medians count")
     parser.add_argument("--idle", type=int, default=20, help="seconds before memory is read")
@@ -111,7 +111,7 @@ def _prepare(cluster: ClusterHandle, shared: Path) -> None:
 
 
 def _round(box_: sandbox.Sandbox, shared: Path, idle: int) -> Figures:
-    """One start, and what it holds after some seconds."""
+    """Start it once. Returns its figures after some seconds."""
     began = time.perf_counter()
     helped = box_.run("--help")
     help_s = time.perf_counter() - began
@@ -122,7 +122,7 @@ def _round(box_: sandbox.Sandbox, shared: Path, idle: int) -> Figures:
         "MOORAGE_KUBECONFIG": f"{sandbox.SHARED}/kubeconfig",
         "MOORAGE_NAMESPACE": _NAMESPACE,
         "MOORAGE_POD_NAME": "bench-image-0",
-        "MOORAGE_PLANNER_ADDRESS": f"127.0.0.1:{planner}",  # nobody listens: it tries again, slower and slower
+        "MOORAGE_PLANNER_ADDRESS": f"127.0.0.1:{planner}",  # nothing listens there: it retries, slower and slower
         "MOORAGE_PLANNER_PLAINTEXT": "true",
         "MOORAGE_HEALTH_ADDRESS": f"127.0.0.1:{health}",
         "MOORAGE_LOG_FORMAT": "json",
@@ -146,7 +146,7 @@ def _round(box_: sandbox.Sandbox, shared: Path, idle: int) -> Figures:
 def _until_ok(process: subprocess.Popen[bytes], url: str, began: float) -> float:
     while time.perf_counter() - began < 60:
         if process.poll() is not None:
-            raise BenchError(f"the pinner ended with exit code {process.returncode}; its last lines:")
+            raise BenchError(f"the pinner exited with code {process.returncode}; its last lines:")
         try:
             with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - http on loopback
                 if answer.status == 200:

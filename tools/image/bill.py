@@ -19,7 +19,7 @@ def bill(libraries: list[Path], base: Path) -> str:
         base: root of the final base.
 
     Returns:
-        JSON. Equal contents give equal text: no time, and a serial number made from the components.
+        JSON. Equal contents give equal text: it has no time, and a serial number from the components.
     """
     found = sorted(importlib.metadata.distributions(path=[str(path) for path in libraries]), key=canonical)
     names = {canonical(each): each for each in found}
@@ -63,7 +63,7 @@ def python_component(distribution: importlib.metadata.Distribution) -> dict[str,
 
 
 def debian_components(base: Path) -> Iterator[dict[str, object]]:
-    """Describe the base's Debian packages, where it says what they are."""
+    """Describe the base's Debian packages, if the base lists them."""
     release = (base / "etc/os-release").read_text() if (base / "etc/os-release").exists() else ""
     distribution = re.search(r"^ID=\"?([a-z0-9]+)", release, re.MULTILINE)
     vendor = distribution.group(1) if distribution else "debian"
@@ -86,7 +86,7 @@ def debian_components(base: Path) -> Iterator[dict[str, object]]:
 
 
 def requirements(distribution: importlib.metadata.Distribution) -> set[str]:
-    """Name what a distribution requires, extras left out."""
+    """The names of a distribution's requirements, without extras."""
     wanted = (line for line in distribution.requires or [] if "extra ==" not in line)
     return {normal(re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0]) for line in wanted}
 

@@ -1,7 +1,7 @@
-"""Builds the image with buildah: as root, without a daemon, without a registry, and away from the machine's own images.
+"""Builds the image with buildah: as root, without a daemon or registry, and apart from the machine's own images.
 
-Everything lies in the user's cache (`image/`), and one lock guards it. A build that is killed leaves only what the next
-one removes: the archive appears in one step, and its key is written after it.
+All files are in the user's cache (`image/`), under one lock. The next build removes what a killed build has left: the
+archive appears in one step, and its key is written after it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tools.toolchain import guard, host
 from tools.toolchain.locks import locked
 
 NEEDED_MIB = 3000
-LARGEST_STORE_MIB = 12_000  # layers of former builds stay: above this, start over
+LARGEST_STORE_MIB = 12_000  # layers of earlier builds stay; above this size the cache is emptied
 _ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "LANG": "C.UTF-8",
@@ -31,12 +31,12 @@ _SBOM = "usr/share/moorage/sbom.cdx.json"
 
 
 class Builder:
-    """Builds the image of one checkout.
+    """Builds the image of a checkout.
 
     Args:
         say: prints a line.
-        progress: shows the present step.
-        environ: HOME or XDG_CACHE_HOME, and where Python packages come from.
+        progress: shows the current step.
+        environ: HOME or XDG_CACHE_HOME, and the source of Python packages.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Builder:
         self._stamp = self.output / f"moorage-{inputs.version()}.key"
 
     def current(self) -> bool:
-        """Whether the archive is there and made of the sources as they are."""
+        """Whether the archive exists and matches the current sources."""
         return self.archive.exists() and self.sbom.exists() and _read(self._stamp) == inputs.key()
 
     def build(self) -> Path:
@@ -63,7 +63,7 @@ class Builder:
             The archive.
 
         Raises:
-            ImageError: something is missing on this machine, or a step failed.
+            ImageError: this machine lacks something, or a step failed.
         """
         if self.current():
             return self.archive
@@ -80,7 +80,7 @@ class Builder:
         """Remove the archives and everything in the cache.
 
         Raises:
-            ImageError: this is not root, to whom the cache belongs.
+            ImageError: the process is not root, who owns the cache.
         """
         if not self.cache.exists():
             return
@@ -128,7 +128,7 @@ class Builder:
         self._stamp.write_text(key)
 
     def _base(self, kind: str, packages: Sequence[str]) -> str:
-        """Make one of the local bases unless it is there; its tag is the key of what it is made of."""
+        """Build one of the local bases if it does not exist. Its tag is the key of its inputs."""
         name = f"localhost/moorage-{kind}:{inputs.base_key()[:12]}"
         if self._call("inspect", "--type", "image", name) == 0:
             return name
@@ -142,9 +142,9 @@ class Builder:
         return name
 
     def _tidy(self) -> None:
-        """Remove what killed builds have left, and the whole store when it has grown too large.
+        """Remove the remains of killed builds, and the whole store if it is too large.
 
-        What buildah notes about mounts is true for one build only, as after a restart of the machine.
+        buildah's records of mounts are valid for one build only, as after a restart of the machine.
         """
         for pattern in ("secrets-*", "export-*", "base-*", "probe-*", "run-*", "debian-*"):
             for left in self.cache.glob(pattern):
@@ -158,7 +158,7 @@ class Builder:
 
     @cached_property
     def _driver(self) -> str:
-        """Overlay where the kernel allows it; else vfs, which works everywhere and copies whole trees."""
+        """Overlay if the kernel allows it, else vfs, which works everywhere and copies whole trees."""
         with tempfile.TemporaryDirectory(prefix="probe-", dir=self.cache) as folder:
             parts = {name: Path(folder, name) for name in ("lowerdir", "upperdir", "workdir")}
             for path in (*parts.values(), Path(folder, "merged")):
@@ -178,7 +178,7 @@ class Builder:
             return self._run(arguments, log.fileno(), None)
 
     def _buildah(self, *arguments: str) -> None:
-        """Run buildah; its output goes to the log, its steps are shown."""
+        """Run buildah. Its output goes to the log, and its steps are shown."""
         begin = self.log.stat().st_size
         with self.log.open("ab") as log:
             code = self._run(arguments, subprocess.PIPE, log.write)
@@ -188,13 +188,13 @@ class Builder:
                 "\n".join(
                     [
                         *tail,
-                        f"buildah {arguments[0]} failed (exit code {code}); the lines above say why, {self.log} all",
+                        f"buildah {arguments[0]} failed (exit code {code}); reason above, all output: {self.log}",
                     ]
                 )
             )
 
     def _run(self, arguments: Sequence[str], stdout: int, sink: Callable[[bytes], object] | None) -> int:
-        # Mounts in a namespace of their own end with the processes in it, also after kill -9.
+        # Mounts in a namespace of their own end with its processes, also after kill -9.
         command = ["unshare", "--mount", "buildah", *self._store, *arguments]
         environment = {**self._environ, "BUILDAH_ISOLATION": "chroot", "LC_ALL": "C"}
         process = guard.spawn(command, cwd=inputs.ROOT, env=environment, stdout=stdout)
@@ -212,7 +212,7 @@ class Builder:
 
 
 def missing() -> str | None:
-    """Say what this machine lacks to build the image.
+    """What this machine lacks to build the image.
 
     Returns:
         A sentence, or None when nothing is missing.

@@ -1,11 +1,11 @@
-"""Base images made of Debian packages, for machines that reach a mirror but no registry.
+"""Base images from Debian packages, for machines that reach a mirror but no registry.
 
-They stand in for the public bases of runtime/Dockerfile: the final one holds Python, its libraries, certificates and
-time zones, and neither shell nor package manager, as distroless images do. Packages are unpacked, never installed: no
-maintainer script runs, nothing of this machine changes.
+They replace the public bases of runtime/Dockerfile. The final base has Python, its libraries, certificates and time
+zones, and no shell or package manager, as distroless images. Packages are unpacked, never installed: no maintainer
+script runs, and this machine does not change.
 
-On any Debian they are of the release that the public ones have, so that what is tested and measured here is what users
-run; on relatives, say Ubuntu, of the running one.
+On any Debian they use the release of the public bases, so tests and measurements run what users run. On derivatives,
+for example Ubuntu, they use the running release.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _APT = Path("/etc/apt")
 FINAL = ("base-files", "netbase", "tzdata", "ca-certificates", "libstdc++6", "python3-minimal", "libpython3-stdlib")
 BUILDER = (*FINAL, "python3-pip", "python3-wheel", "python3-setuptools")
 
-# What maintainer scripts need. Declared as present, so that nothing depends on having it fetched.
+# Needed only by maintainer scripts. They are declared as installed, so that apt does not fetch them.
 _ABSENT = (
     *("bash", "coreutils", "dash", "debconf", "debianutils", "dpkg", "findutils", "gawk", "grep", "install-info"),
     *("libc-bin", "mawk", "openssl", "perl-base", "readline-common", "sed", "sensible-utils", "tar", "build-essential"),
@@ -57,7 +57,7 @@ _EPOCH = 1_577_836_800
 
 
 def fetch(packages: Iterable[str], folder: Path, say: Callable[[str], None]) -> list[Path]:
-    """Download packages and all they depend on, with apt's own settings and signatures, into a folder of ours.
+    """Download packages and all their dependencies, with apt's own settings and signatures, into a separate folder.
 
     Args:
         packages: names.
@@ -72,7 +72,7 @@ def fetch(packages: Iterable[str], folder: Path, say: Callable[[str], None]) -> 
     """
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         raise ImageError(
-            "the local bases are made from Debian packages, and apt-get or dpkg-deb is missing; build on Debian "
+            "the local bases are built from Debian packages, and apt-get or dpkg-deb is missing; build on Debian "
             "or Ubuntu, or build runtime/Dockerfile on its public bases (docs/guides/image.md)"
         )
     archives = folder / "cache/archives"
@@ -85,7 +85,7 @@ def fetch(packages: Iterable[str], folder: Path, say: Callable[[str], None]) -> 
         "Dir::Cache": folder / "cache",
         "Dir::Etc::sourcelist": "/dev/null",
         "Dir::Etc::sourceparts": _sources(folder / "sources"),
-        "APT::Sandbox::User": "root",  # else apt's own user would have to read our folders
+        "APT::Sandbox::User": "root",  # else apt's own user would have to read these folders
         "APT::Install-Recommends": "0",
         "APT::Update::Post-Invoke": "",
     }
@@ -93,7 +93,7 @@ def fetch(packages: Iterable[str], folder: Path, say: Callable[[str], None]) -> 
     say("fetching Debian packages for the local bases")
     _run(["apt-get", "-qq", *options, "update"], folder)
     for old in archives.glob("*.deb"):
-        old.unlink()  # a fetch that did not end may have left packages of another list
+        old.unlink()  # an unfinished download may have left packages of another list
     _run(["apt-get", "-qq", "-y", *options, "install", "--download-only", *packages], folder)
     found = sorted(archives.glob("*.deb"))
     if not found:
@@ -102,7 +102,7 @@ def fetch(packages: Iterable[str], folder: Path, say: Callable[[str], None]) -> 
 
 
 def _sources(folder: Path) -> Path:
-    """This machine's mirrors, with their keys and options, for our release."""
+    """This machine's mirrors, with their keys and options, for the release of the bases."""
     folder.mkdir(mode=0o700, exist_ok=True)  # sources may hold passwords
     running = codename(platform.freedesktop_os_release())
     for source in (_APT / "sources.list", *_APT.glob("sources.list.d/*.list"), *_APT.glob("sources.list.d/*.sources")):
@@ -114,26 +114,26 @@ def _sources(folder: Path) -> Path:
 
 
 def codename(release: Mapping[str, str]) -> str:
-    """Name the running release of Debian.
+    """The running release of Debian.
 
     Args:
         release: os-release(5).
 
     Returns:
-        Its code name; empty where this is no Debian, or its sources name none (testing, unstable).
+        Its code name. Empty if this is not Debian, or its sources name no release (testing, unstable).
     """
     return release.get("VERSION_CODENAME", "") if release.get("ID") == "debian" else ""
 
 
 def released(text: str, running: str) -> str:
-    """Name our release where a file of apt's sources names the running one: itself, its updates, its security fixes.
+    """Replace the running release in a file of apt's sources: the release itself, its updates and its security fixes.
 
     Args:
         text: sources.list(5), of either format.
         running: code name.
 
     Returns:
-        The text; suites of other names (backports, those of third parties) are left as they are.
+        The text. Other suites (backports, third parties) stay unchanged.
     """
     return re.sub(rf"(?<=\s){re.escape(running)}(?=(-updates|-security)?(\s|$))", RELEASE, text)
 
@@ -162,7 +162,7 @@ def _run(command: list[str], folder: Path) -> None:
 
 
 def write_root(debs: Iterable[Path], target: Path) -> None:
-    """Unpack packages into one tar archive that is a whole root file system.
+    """Unpack packages into one tar archive with a complete root file system.
 
     Args:
         debs: package files.
@@ -244,18 +244,18 @@ def _add(root: tarfile.TarFile, seen: set[str], entry: tarfile.TarInfo, content:
         return
     seen.add(entry.name)
     entry.mtime = _EPOCH
-    entry.mode &= ~0o6000  # nobody needs another's rights here
+    entry.mode &= ~0o6000  # no file here needs set-uid or set-gid
     root.addfile(entry, io.BytesIO(content))
 
 
 def containerfile(environ: Mapping[str, str]) -> str:
-    """Say how the archive becomes an image.
+    """The Containerfile that makes the archive an image.
 
     Args:
         environ: variables of the image.
 
     Returns:
-        A Containerfile that adds `root.tar`.
+        Its text. It adds `root.tar`.
     """
     variables = "\n".join(f"ENV {name}={value}" for name, value in environ.items())
     return f"FROM scratch\nADD root.tar /\n{variables}\nUSER 65532:65532\n"

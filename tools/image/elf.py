@@ -1,4 +1,4 @@
-"""Shared objects: what they need, and what of them nobody loads. Runs inside the build; 64-bit little-endian ELF only.
+"""Shared objects: their dependencies and debugging information. Runs inside the build; 64-bit little-endian ELF only.
 
 Layout: System V ABI, chapter 4 and 5 (object files, program loading).
 """
@@ -14,7 +14,7 @@ _LOAD, _DYNAMIC = 1, 2  # program headers
 _NEEDED, _STRTAB = 1, 5  # dynamic entries
 _NOBITS, _ALLOC = 8, 2  # section headers
 _SECTION = struct.Struct("<IIQQQQIIQQ")
-_SECTIONS_AT = 40  # where the file's header says where section headers are
+_SECTIONS_AT = 40  # offset of the section headers' offset in the file's header
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,10 @@ class _Section:
 
 
 def needed_libraries(elf: bytes) -> Iterator[str]:
-    """List the libraries a shared object asks the loader for.
+    """The libraries that a shared object needs from the loader.
 
     Args:
-        elf: the file; anything but a 64-bit little-endian ELF file needs nothing.
+        elf: the file; any file but a 64-bit little-endian ELF file needs none.
 
     Yields:
         Names such as `libc.so.6`.
@@ -64,13 +64,13 @@ def needed_libraries(elf: bytes) -> Iterator[str]:
 
 
 def without_debug(elf: bytes) -> bytes:
-    """Leave out the debugging information that some wheels carry: no loader reads it, and it is most of their size.
+    """Remove the debugging information of some wheels: no loader reads it, and it is most of their size.
 
     Args:
         elf: the file.
 
     Returns:
-        The same program with the same symbols and sections, the `.debug_*` ones empty; other files as they are.
+        The same program with the same symbols and sections, but empty `.debug_*` sections. Other files unchanged.
     """
     if not elf.startswith(_MAGIC):
         return elf
@@ -106,7 +106,7 @@ def _segments(elf: bytes) -> list[_Segment]:
 
 
 def _sections(elf: bytes) -> tuple[list[_Section], int]:
-    """All section headers, and where their names begin."""
+    """All section headers, and the start of their names."""
     (at,) = struct.unpack_from("<Q", elf, _SECTIONS_AT)
     size, count, names = struct.unpack_from("<HHH", elf, 58)
     found = [_Section(*_SECTION.unpack_from(elf, at + index * size)) for index in range(count)]

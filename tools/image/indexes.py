@@ -1,4 +1,4 @@
-"""Where this machine gets Python packages from, handed to the build as secrets: files that no layer keeps."""
+"""This machine's source of Python packages, passed to the build as secrets: files that no layer keeps."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def secrets(environ: Mapping[str, str], folder: Path) -> dict[str, Path]:
 
     Args:
         environ: PIP_*, UV_*, NETRC, SSL_CERT_FILE and HOME are read.
-        folder: readable by nobody else.
+        folder: readable only by this user.
 
     Returns:
-        File by secret name: `pip.conf` always, `ca.crt` and `netrc` where this machine has them.
+        File by secret name: `pip.conf` always, `ca.crt` and `netrc` if this machine has them.
     """
     settings = pip_settings(environ)
     found = {"pip.conf": folder / "pip.conf"}
@@ -49,15 +49,15 @@ def secrets(environ: Mapping[str, str], folder: Path) -> dict[str, Path]:
 
 
 def pip_settings(environ: Mapping[str, str]) -> dict[str, str]:
-    """Collect pip's settings as pip does: files from the general to the particular, then variables.
+    """Collect pip's settings as pip does: files from general to specific, then variables.
 
-    uv's variables count where pip's own say nothing, because this project installs itself with uv.
+    uv's variables count if pip's own are not set, because this project installs itself with uv.
 
     Args:
         environ: variables.
 
     Returns:
-        Values by pip's names, of those that say where packages come from.
+        Settings about the source of packages, by pip's names.
     """
     found = {key: value for name, key in _FROM_UV.items() if (value := environ.get(name))}
     if "extra-index-url" in found:  # uv allows NAME=URL
@@ -68,7 +68,7 @@ def pip_settings(environ: Mapping[str, str]) -> dict[str, str]:
         try:
             parser.read(path)
         except (configparser.Error, UnicodeDecodeError):
-            continue  # pip itself will say what is wrong with it
+            continue  # pip itself will report the mistake
         for section in _SECTIONS:
             if parser.has_section(section):
                 given = {key.replace("_", "-"): value for key, value in parser.items(section)}
@@ -80,7 +80,7 @@ def pip_settings(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _files(environ: Mapping[str, str]) -> list[Path]:
-    """Pip's configuration files; later ones win (pip: user guide, "Configuration Files")."""
+    """The configuration files of pip. Later ones win (pip: user guide, "Configuration Files")."""
     home = Path(environ.get("HOME", "/nonexistent"))
     config = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
     if (named := environ.get("PIP_CONFIG_FILE")) == os.devnull:

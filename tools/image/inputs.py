@@ -1,4 +1,4 @@
-"""What the image is made of, and the key that changes when any of it does."""
+"""The inputs of the image, and a key that changes with any of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 REPOSITORY = "ghcr.io/moorage/moorage"
 
-# What the image's files come from, and how it is built here. Their last commit is the image's revision.
+# Sources of the image's files and of its build. Their last commit is the image's revision.
 SOURCES = (
     "runtime",
     "requirements/image.txt",
@@ -42,7 +42,7 @@ def name() -> str:
 
 
 def revision() -> str:
-    """The last commit that changed a source, with `-dirty` where the checkout differs from it.
+    """The last commit that changed a source, with `-dirty` if the checkout differs from it.
 
     Returns:
         A commit, or `unknown` outside a git checkout.
@@ -54,7 +54,7 @@ def revision() -> str:
 
 
 def key() -> str:
-    """Digest of everything the built image depends on.
+    """Digest of all inputs of the built image.
 
     Returns:
         Hexadecimal.
@@ -63,7 +63,7 @@ def key() -> str:
 
 
 def base_key() -> str:
-    """Digest of everything the local bases depend on: how they are made, and this machine's release and processor.
+    """Digest of all inputs of the local bases: their build, and this machine's release and processor.
 
     Returns:
         Hexadecimal.

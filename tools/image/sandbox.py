@@ -1,6 +1,6 @@
-"""Runs the image's programs as a pod does, without a container runtime: read-only root, uid 65532, /tmp in memory.
+"""Runs the image's programs as in a pod, without a container runtime: read-only root, uid 65532, /tmp in memory.
 
-The network is this machine's. Needs root (mounts in a namespace of their own, chroot).
+It uses this machine's network. It needs root (mounts in a namespace of their own, chroot).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tools.image.archive import Archive
 from tools.toolchain import guard
 
 USER = 65532
-SHARED = "/run/shared"  # where the folder given to a sandbox appears inside
+SHARED = "/run/shared"  # the path of a sandbox's shared folder inside
 
 # Arguments: root, shared folder, user, command.
 _ENTER = f"""\
@@ -36,11 +36,11 @@ exec chroot --userspec="$user:$user" --groups= "$root" "$@"
 
 
 class Sandbox:
-    """One unpacked image.
+    """An unpacked image.
 
     Args:
         archive: the image.
-        folder: where it is unpacked, unless it is there already.
+        folder: for the unpacked files, unless it has them already.
     """
 
     def __init__(self, archive: Archive, folder: Path) -> None:
@@ -54,7 +54,7 @@ class Sandbox:
     def spawn(
         self, arguments: Sequence[str], environ: Mapping[str, str], shared: Path, output: int
     ) -> subprocess.Popen[bytes]:
-        """Start a program that ends when this process ends, however it ends.
+        """Start a program that ends when this process ends, also after kill -9.
 
         Args:
             arguments: what follows the image's entry point, or a command that begins with a slash.
@@ -63,7 +63,7 @@ class Sandbox:
             output: a file descriptor for standard output and error.
 
         Returns:
-            The process of its guard: end it with `guard.end`; `guard.program` is the pid of the program itself.
+            The process of its guard: end it with `guard.end`. `guard.program` is the pid of the program itself.
         """
         return guard.spawn(self._command(arguments, shared), cwd=Path("/"), env=self._environ(environ), stdout=output)
 

@@ -1,4 +1,4 @@
-"""Keeps the pinning protocol compatible: what v1 has, v1 keeps.
+"""Keeps the pinning protocol compatible: nothing in v1 is removed or changed.
 
-``breaking`` compares two versions (pure), ``baseline`` is the version that was declared, and ``__main__`` the commands.
+``breaking`` compares two versions (no I/O), ``baseline`` is the declared version, and ``__main__`` has the commands.
 """

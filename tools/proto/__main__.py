@@ -1,4 +1,4 @@
-"""``python -m tools.proto check|freeze``: whether the pinning protocol keeps what v1 declares, and how v1 grows."""
+"""``python -m tools.proto check|freeze``: check the .proto file against the declared v1, and declare additions."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from .baseline import Baseline, Refused
 
 
 def main(argv: Sequence[str] | None = None, baseline: Baseline | None = None) -> int:
-    """Check or freeze; returns the exit code (1: something is broken, and nothing was written)."""
+    """Check or freeze. Returns the exit code: 1 if something is broken, and then nothing is written."""
     parser = argparse.ArgumentParser(prog="python -m tools.proto", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("check", help="fail when the .proto file breaks what is declared; additions pass")
-    freeze = commands.add_parser("freeze", help="declare what the .proto file says now")
-    freeze.add_argument("--force", metavar="REASON", default="", help="break what is declared, and keep the reason")
+    commands.add_parser("check", help="fail if the .proto file breaks the declared version; additions pass")
+    freeze = commands.add_parser("freeze", help="declare the current .proto file")
+    freeze.add_argument("--force", metavar="REASON", default="", help="break the declared version, and keep the reason")
     asked = parser.parse_args(argv)
     kept = baseline or Baseline()
     try:

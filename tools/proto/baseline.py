@@ -1,4 +1,4 @@
-"""The version of the protocol that was declared: one file beside the .proto file, which ``buf`` can read, too."""
+"""The declared version of the protocol: one file beside the .proto file. ``buf`` can read it, too."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ PACKAGE = str(Path(PROTO).parent).replace("/", ".")
 
 
 class Refused(Exception):
-    """The baseline stays as it is; the text says why."""
+    """The baseline is not changed. The text names the reason."""
 
 
 class Baseline:
-    """What was declared, beside what the .proto file says now.
+    """The declared version, and the current .proto file.
 
     Args:
         sources: the folder with all packages.
@@ -31,7 +31,7 @@ class Baseline:
         self._sources = sources
 
     def compare(self) -> tuple[list[Break], list[str]]:
-        """What is broken, and the names of what is new.
+        """The breaks, and the names of additions.
 
         Raises:
             RuntimeError: protoc refuses the .proto file.
@@ -43,17 +43,17 @@ class Baseline:
         return breaks(before, after, PACKAGE), additions(before, after, PACKAGE)
 
     def freeze(self, reason: str = "") -> list[str]:
-        """Declare what the .proto file says now.
+        """Declare the current .proto file.
 
         Args:
-            reason: why something may be broken; empty when nothing may. It is kept beside the baseline.
+            reason: why a break is allowed; empty if none is. It is stored beside the baseline.
 
         Returns:
-            The names of what is new.
+            The names of additions.
 
         Raises:
             RuntimeError: protoc refuses the .proto file.
-            Refused: something would be broken, and no reason is given.
+            Refused: something would break, and no reason is given.
         """
         broken, new = self.compare() if self.path.exists() else ([], [])
         if broken and not reason:

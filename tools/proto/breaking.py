@@ -1,4 +1,4 @@
-"""What a changed .proto file breaks for whoever speaks the version before, on the wire or in JSON. No I/O.
+"""The breaking changes of a .proto file for clients of the earlier version, on the wire or in JSON. No I/O.
 
 The rules are those of ``buf breaking`` in its category WIRE_JSON (https://buf.build/docs/breaking/rules). Two of them
 are stricter. Nothing may be removed, reserved or not: a pinner refuses an instruction with a field that it does not
@@ -22,32 +22,32 @@ from google.protobuf.descriptor_pb2 import (
 
 T = TypeVar("T")
 
-_ENUM_RANGE_END = 1  # a reserved range of an enumeration names its last number, one of a message the one after it
+_ENUM_RANGE_END = 1  # an enumeration's reserved range ends with its last number, a message's with the number after it
 
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """One thing that is not what it was.
+    """A breaking change.
 
     Attributes:
         where: full name of the message, field, value or method.
-        what: what has become of it.
+        what: the change.
     """
 
     where: str
     what: str
 
     def __str__(self) -> str:
-        """For people: ``pkg.Message.field: removed``."""
+        """As text: ``pkg.Message.field: removed``."""
         return f"{self.where}: {self.what}"
 
 
 def breaks(before: FileDescriptorSet, after: FileDescriptorSet, package: str) -> list[Break]:
-    """What a package has lost or changed.
+    """The breaking changes of a package.
 
     Args:
-        before: with the package as it was.
-        after: with the package as it is.
+        before: the earlier version of the package.
+        after: the current version of the package.
         package: its full name, for example ``moorage.pinning.v1``.
     """
     old, new = _Index(before, package), _Index(after, package)
@@ -59,7 +59,7 @@ def breaks(before: FileDescriptorSet, after: FileDescriptorSet, package: str) ->
 
 
 def additions(before: FileDescriptorSet, after: FileDescriptorSet, package: str) -> list[str]:
-    """The full names that a package has gained."""
+    """The full names of a package's additions."""
     known = set(_Index(before, package).names())
     return [name for name in _Index(after, package).names() if name not in known]
 
@@ -179,12 +179,12 @@ def _enum(name: str, old: EnumDescriptorProto, new: EnumDescriptorProto) -> Iter
     yield from _reserved(name, _Reserved.of_enum(old), _Reserved.of_enum(new), used)
 
 
-# --- what must never be used again ---
+# --- reserved names and numbers ---
 
 
 @dataclass(frozen=True, slots=True)
 class _Reserved:
-    """What is reserved: names, and ranges of numbers without their ends."""
+    """The reserved names, and the reserved ranges of numbers without their ends."""
 
     names: frozenset[str]
     ranges: tuple[range, ...]
@@ -203,7 +203,7 @@ class _Reserved:
         return any(number in each for each in self.ranges)
 
     def covers(self, wanted: range) -> bool:
-        """Whether every number of a range is reserved; ranges of one declaration never overlap."""
+        """Whether every number of a range is reserved. Ranges of one declaration never overlap."""
         inside = (range(max(each.start, wanted.start), min(each.stop, wanted.stop)) for each in self.ranges)
         return sum(max(each.stop - each.start, 0) for each in inside) == wanted.stop - wanted.start
 

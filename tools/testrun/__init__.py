@@ -1,1 +1,1 @@
-"""How the tests are run: suites side by side, what they may take, and on which Pythons."""
+"""Runs the tests: in several processes, within a time budget, and on several Pythons."""

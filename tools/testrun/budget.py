@@ -1,9 +1,9 @@
-"""What all tests may take, and what they took when that was last measured: `python -m tools.testrun.budget`.
+"""The time budget of all tests, and their last measured times: `python -m tools.testrun.budget`.
 
-A check that runs in no time cannot measure, and a busy machine proves nothing. So a person measures on an idle one
-(`task test`, then `task test:record`), the figures are kept in tests/durations.toml, and `task lint` reckons from them
-what today's tests take: a suite that has twice the tests counts twice. One that has grown by more than half, or is not
-there, is to be measured.
+Lint cannot measure, and a busy machine gives wrong figures. So a developer measures on an idle machine (`task test`,
+then `task test:record`), and tests/durations.toml keeps the figures. `task lint` estimates the time of the current
+tests from them: a suite with twice the tests counts twice. A suite that has grown by more than half, or is new, must be
+measured.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ RECORDED = ROOT / "tests/durations.toml"
 LATEST = ROOT / "build/test-durations.toml"
 
 WARM, COLD = 25.0, 75.0
-"""Minutes on 2 cores, with the tools built and on a machine that has never seen this repository."""
+"""Minutes on 2 cores: with built tools, and on a machine that has never used this repository."""
 GROWTH = 1.5
 _CORES = 2
 _ONCE = 5.0
-"""Minutes for what else is made once: the Python environment, the image and its bases, downloads."""
+"""Minutes for everything else on a new machine: the Python environment, the image and its bases, downloads."""
 
 _TEST = re.compile(r"^\s*(?:async )?def test_", re.MULTILINE)
 
 
 class OverBudget(Exception):
-    """The tests take too long, or nobody knows how long; the text says what to do."""
+    """The tests take too long, or their time is unknown. The text says what to do."""
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """What was measured.
+    """Measured times.
 
     Attributes:
         whole: minutes of the whole run.
         minutes: by suite, over all processes.
-        tests: by suite, test functions that there were.
+        tests: by suite, number of test functions.
     """
 
     whole: float
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
     """Check the recorded figures against the budget.
 
     Args:
-        arguments: ``--record`` to record those of the last whole run first.
+        arguments: ``--record`` to record the figures of the last whole run first.
 
     Returns:
         The exit code.
@@ -71,26 +71,26 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def check(recorded: Recorded, now: Mapping[str, int], built: float) -> tuple[float, float]:
-    """Reckon what today's tests take.
+    """Estimate the time of the current tests.
 
     Args:
-        recorded: the figures.
-        now: by suite, test functions that there are.
+        recorded: the recorded figures.
+        now: by suite, number of test functions.
         built: minutes for building the tools.
 
     Returns:
         Minutes, warm and cold.
 
     Raises:
-        OverBudget: too many, or figures that say nothing about today's tests.
+        OverBudget: too long, or the figures are too old for the current tests.
     """
     again = "measure on an idle machine: ./taskw test && ./taskw test:record"
     for name, count in now.items():
         if name not in recorded.tests:
-            raise OverBudget(f"nobody has measured tests/{name}; {again}")
+            raise OverBudget(f"tests/{name} has no measured time; {again}")
         had = recorded.tests[name]
         if count > GROWTH * had:
-            raise OverBudget(f"tests/{name} had {had} tests when it was measured and has {count} now; {again}")
+            raise OverBudget(f"tests/{name} had {had} tests at the last measurement and has {count} now; {again}")
     then = sum(recorded.minutes.values())
     today = sum(recorded.minutes[name] * count / recorded.tests[name] for name, count in now.items())
     warm = recorded.whole * today / then
@@ -105,7 +105,7 @@ def check(recorded: Recorded, now: Mapping[str, int], built: float) -> tuple[flo
 
 
 def suites() -> dict[str, int]:
-    """Test functions by folder of tests/."""
+    """Number of test functions by folder of tests/."""
     found: dict[str, int] = {}
     for path in sorted((ROOT / "tests").glob("*/**/test_*.py")):
         name = suite(str(path.relative_to(ROOT)))
@@ -119,20 +119,20 @@ def suite(nodeid: str) -> str:
 
 
 def building() -> float:
-    """Minutes for building every tool that tests run, as tools.yaml has it."""
+    """Minutes for building every tool that tests run, from tools.yaml."""
     tools = manifest.load(ROOT / "tools/tools.yaml").tools.values()
     folders = {tool.folder.name: tool.folder.cost.cpu_seconds for tool in tools if tool.group != "bench"}
     return sum(folders.values()) / _CORES / 60
 
 
 def read(path: Path) -> Recorded:
-    """What a file has.
+    """Read recorded figures.
 
     Args:
         path: written by ``write``.
 
     Raises:
-        OverBudget: there is no such file.
+        OverBudget: the file does not exist.
     """
     content = tomllib.loads(_text(path))
     minutes, tests = ({name: each[key] for name, each in content["suites"].items()} for key in ("minutes", "tests"))
@@ -147,7 +147,7 @@ def _text(path: Path) -> str:
 
 
 def write(path: Path, whole: float, minutes: Mapping[str, float], tests: Mapping[str, int]) -> None:
-    """Keep what was measured.
+    """Write figures.
 
     Args:
         path: the file.

@@ -1,4 +1,4 @@
-"""What runs in one process: a process has clusters of its own, and one that only waits costs a tenth of a core."""
+"""Groups of tests for one process: each process starts its own clusters, and an idle cluster uses a tenth of a core."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _CLUSTERS = ("e2e", "faults", "kube", "pulumi", "terraform")
 
 
 def group(path: PurePath) -> str:
-    """The tests that run in one process, one after the other: a folder of those that need clusters, else a file.
+    """The group of a test, which runs in one process: a folder for tests that need clusters, else a file.
 
     Args:
         path: of the file, below the folder of all tests.
@@ -19,11 +19,11 @@ def group(path: PurePath) -> str:
 
 
 def shares(paths: Iterable[PurePath], minutes: Mapping[str, float]) -> dict[str, float]:
-    """Minutes that each group is expected to take: all groups of a suite are taken to be alike.
+    """The expected minutes of each group. All groups of a suite count as equal.
 
     Args:
         paths: of the files, below the folder of all tests.
-        minutes: by suite, what it took when it was last measured; one that nobody has measured counts as none.
+        minutes: by suite, the last measured time. A suite without one counts as 0.
     """
     suites = {group(path): path.parts[0] for path in paths}
     count = Counter(suites.values())

@@ -1,7 +1,7 @@
 """Runs the unit tests on the newest Python of this machine: `python -m tools.testrun.newest [PYTEST ARGUMENTS]`.
 
-The whole test command runs on the Python that `taskw` has found, normally the system's. Together they show both ends of
-the range that is supported.
+The whole test run uses the Python that `taskw` finds, normally the system's. Both together cover the ends of the
+supported range.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import NamedTuple, NoReturn
 
 ROOT = Path(__file__).parents[2]
 LAST = 14
-"""The last minor of Python 3 that all our dependencies have wheels for (`task image:check`)."""
+"""The last minor version of Python 3 for which all dependencies have wheels (`task image:check`)."""
 
 _NAME = re.compile(r"python3\.(\d+)")
 _PATIENCE = 20.0
-# One line only from a finished release that has its lock; shims of pyenv exist for Pythons that are not switched on.
+# Prints a line only for a finished release with the GIL. Shims of pyenv exist also for Pythons that are not enabled.
 _PROBE = """
 import sys, sysconfig
 v = sys.version_info
@@ -30,7 +30,7 @@ if v.releaselevel == "final" and not sysconfig.get_config_var("Py_GIL_DISABLED")
 
 
 class Python(NamedTuple):
-    """One that works.
+    """A Python that works.
 
     Attributes:
         version: major, minor, patch.
@@ -45,13 +45,13 @@ class Python(NamedTuple):
 
 
 def main(arguments: list[str]) -> int:
-    """Run them, or say why there is nothing to run.
+    """Run the tests, or say why there is nothing to run.
 
     Args:
         arguments: for pytest.
 
     Returns:
-        The exit code, unless this process has become the tests' own.
+        The exit code, unless this process becomes pytest.
     """
     here = sys.version_info[:3]
     found = newest(candidates(os.environ), above=here[1])
@@ -74,7 +74,7 @@ def _become(program: Path, arguments: list[str], environ: Mapping[str, str]) -> 
 
 
 def candidates(environ: Mapping[str, str]) -> Iterator[Path]:
-    """Programs named like a Python, wherever Pythons are kept; not all work.
+    """Programs with the name of a Python in the usual folders. Not all of them work.
 
     Args:
         environ: PATH, HOME and PYENV_ROOT.
@@ -96,16 +96,16 @@ def candidates(environ: Mapping[str, str]) -> Iterator[Path]:
 def _listed(folder: Path, pattern: str) -> list[Path]:
     try:
         return sorted(folder.glob(pattern))
-    except OSError:  # one that we may not read
+    except OSError:  # not readable
         return []
 
 
 def newest(paths: Iterable[Path], *, above: int) -> Python | None:
-    """The newest one that works.
+    """The newest Python that works.
 
     Args:
         paths: programs named `python3.<minor>`.
-        above: the minor that it must be newer than.
+        above: the minor version that it must exceed.
     """
     minors: dict[int, list[Path]] = {}
     for path in paths:

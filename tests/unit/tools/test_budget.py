@@ -33,12 +33,12 @@ def test_a_suite_counts_as_much_as_it_has_tests(now: dict[str, int], warm: float
 @pytest.mark.parametrize(
     ("whole", "now", "built", "words"),
     [
-        (10.0, {"unit": 100, "kube": 10, "new": 1}, 12.0, "nobody has measured tests/new; measure on an idle machine"),
+        (10.0, {"unit": 100, "kube": 10, "new": 1}, 12.0, "tests/new has no measured time; measure on an idle machine"),
         (
             10.0,
             {"unit": 151, "kube": 10},
             12.0,
-            "tests/unit had 100 tests when it was measured and has 151",
+            "tests/unit had 100 tests at the last measurement and has 151",
         ),
         (25.1, {"unit": 100, "kube": 10}, 12.0, "about 25 minutes warm and may take 25"),
         (20.0, {"unit": 100, "kube": 14}, 12.0, "about 26 minutes warm and may take 25"),
