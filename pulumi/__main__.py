@@ -1,4 +1,4 @@
-"""Serves the components to programs in YAML and other languages; the engine starts it."""
+"""Serves the components to programs in YAML and other languages. The engine starts it."""
 
 from pulumi_moorage.host import main
 

@@ -1,4 +1,4 @@
-"""What the components have in common: a release of a chart, made of arguments that were looked at first."""
+"""What all components have in common: a release of a chart, from validated arguments."""
 
 import asyncio
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from pulumi_moorage._settings import Settings
 
 
 class Chart(pulumi.ComponentResource):
-    """One release of one chart.
+    """A release of a chart.
 
     Attributes:
         release: the ``kubernetes:helm.sh/v3:Release``.
@@ -24,7 +24,7 @@ class Chart(pulumi.ComponentResource):
     chart_version: pulumi.Output[str | None]
     """The version of the chart that is installed."""
     status: pulumi.Output[str | None]
-    """The release's state, as ``helm list`` has it."""
+    """The release's status, as in ``helm list``."""
 
     _chart: ClassVar[str]
     _keys: ClassVar[Mapping[str, str]]
@@ -37,8 +37,8 @@ class Chart(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None,
         release_opts: pulumi.ResourceOptions | None,
     ) -> None:
-        """Look at the settings, and register the component and its release."""
-        # Here, because the namespace of the SDK's resources takes its time and a wrong setting needs none of it.
+        """Validate the settings, and register the component and its release."""
+        # Imported here, because the SDK's resources take a while to import, and a wrong setting does not need them.
         from pulumi_kubernetes.helm.v3 import Release, RepositoryOptsArgs
 
         parts = self._parts(settings)
@@ -49,7 +49,7 @@ class Chart(pulumi.ComponentResource):
         repository = given.get("repository")
         self.release = Release(
             resource_name,
-            # Awaited before the release is registered: what of the values is known only later is looked at then.
+            # Awaited before the release is registered: values that become known later are validated then.
             chart=self._looked_at(resource_name, parts),
             name=given.get("release_name", self._chart),
             namespace=given["namespace"],
@@ -58,8 +58,8 @@ class Chart(pulumi.ComponentResource):
             version=given.get("chart_version"),
             timeout=given.get("timeout"),
             skip_await=given.get("skip_await"),
-            allow_null_values=True,  # nothing takes a chart's own value away, as it does in a values file
-            reset_values=True,  # else helm keeps the last values when all are taken out
+            allow_null_values=True,  # null does not remove a chart's own value, as in a values file
+            reset_values=True,  # else helm keeps the last values if all are removed
             values=_settings.kept_secret(parts.values),
             opts=pulumi.ResourceOptions.merge(pulumi.ResourceOptions(parent=self), release_opts),
         )
@@ -75,7 +75,7 @@ class Chart(pulumi.ComponentResource):
         return _settings.parts(cls._chart, cls._keys, cls._short, settings)
 
     def _looked_at(self, resource_name: str, parts: _settings.Parts) -> pulumi.Output[str]:
-        """The chart, once everything that is known has been looked at; it is no secret, whatever the values are."""
+        """The chart, after all known values are validated. It is no secret, whatever the values are."""
 
         async def look() -> None:
             known = await _settings.awaited(parts)

@@ -15,12 +15,12 @@ C = TypeVar("C", bound=Chart)
 
 
 class Together(pulumi.ComponentResource):
-    """Components that share a namespace and where their charts come from."""
+    """Components that share a namespace and the source of their charts."""
 
     _components: ClassVar[Mapping[str, type[Chart]]]
 
     def __init__(self, resource_name: str, settings: Settings, opts: pulumi.ResourceOptions | None) -> None:
-        """Look at the settings of all components before the first of them is registered."""
+        """Validate the settings of all components before the first is registered."""
         shared = {name: value for name, value in settings.items() if name not in self._components}
         self._prefix = resource_name
         self._settings: dict[str, Any] = {}
@@ -30,14 +30,14 @@ class Together(pulumi.ComponentResource):
             if own is None:
                 continue
             if not isinstance(own, Mapping):
-                found = [f"{name}: must be known, and no secret as a whole; give {kind.__name__} its own component"]
+                found = [f"{name}: must be known, and not secret as a whole; use a component {kind.__name__} instead"]
             else:
                 self._settings[name] = {**shared, **own}
                 found = _settings.mistakes(kind._parts(self._settings[name]))
             if found:
                 refused.append((kind.__name__, self._name_of(name), found))
         if not refused and not self._settings:
-            refused.append(("Moorage", resource_name, [f"{', '.join(self._components)}: at least one is needed"]))
+            refused.append(("Moorage", resource_name, [f"{', '.join(self._components)}: at least one is required"]))
         if refused:
             raise pulumi.RunError(_settings.refusal(refused))
         super().__init__("moorage:index:Moorage", resource_name, {}, opts)

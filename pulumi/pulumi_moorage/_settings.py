@@ -1,7 +1,7 @@
-"""From a component's arguments to a release and a values document, and what is wrong with them.
+"""Converts a component's arguments to a release and a values document, and finds their mistakes.
 
-Values are judged by the code of ``moorage validate``, in its words. What is not known yet counts as not given, and
-nothing that is said of it, or of what is in it, is passed on. Secrets are looked at, and never quoted.
+The code of ``moorage validate`` validates the values, with the same messages. An unknown value counts as not given, and
+no message about it or its content is passed on. Secrets are validated and never quoted.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from ._files.yamlfile import Document, Location
 
 Settings = Mapping[str, Any]
 _RELEASE = "release.schema.json"
-_ALWAYS = ("namespace", "create_namespace")  # the provider's own defaults are others
+_ALWAYS = ("namespace", "create_namespace")  # the provider's own defaults differ
 _SECRET: tuple[str, str] = ("castai", "apiKey")
 _HIDDEN = "(a secret)"
 
 
 class Parts(NamedTuple):
-    """What a component is made of.
+    """The content of a component.
 
     Attributes:
-        chart: whose values they are.
+        chart: name of the chart.
         release: arguments of the release, by their names in Python.
-        values: the values document, or an Output of it where parts cannot be told from each other yet.
+        values: the values document, or an Output of it if its parts cannot be separated yet.
         unknown: arguments that do not exist.
     """
 
@@ -43,13 +43,13 @@ class Parts(NamedTuple):
 
 
 def parts(chart: str, keys: Mapping[str, str], short: Mapping[str, Sequence[str]], settings: Settings) -> Parts:
-    """Sort the arguments.
+    """Sort the arguments into release and values.
 
     Args:
         chart: the component's chart.
         keys: argument to top-level key of the values.
-        short: arguments that stand for a nested key, which is secret if its path is castai.apiKey.
-        settings: the arguments; a top-level key may have its name in the values file. None counts as not given.
+        short: arguments for a nested key. It is secret if its path is castai.apiKey.
+        settings: the arguments. A top-level key may have its name in the values file. None counts as not given.
     """
     release_keys = schemas.load(_RELEASE)["properties"]
     top_level = set(schemas.load(f"values/{chart}.schema.json")["properties"])
@@ -76,12 +76,12 @@ def parts(chart: str, keys: Mapping[str, str], short: Mapping[str, Sequence[str]
 
 
 async def awaited(given: Parts) -> Parts:
-    """The same with the values of all Outputs that are known, secrets masked."""
+    """A copy with the values of all known Outputs. Secrets are masked."""
     return given._replace(release=await _awaited(given.release), values=await _awaited(given.values))
 
 
 def mistakes(given: Parts) -> list[str]:
-    """What is wrong, a sentence each."""
+    """The mistakes, one sentence each."""
     release = _View({**given.release, **given.unknown})
     found = [each.full_sentence for each in release.of(schemas.mistakes(_RELEASE, release.document, release.value))]
     found += _without_source(given)
@@ -91,7 +91,7 @@ def mistakes(given: Parts) -> list[str]:
 
 
 def kept_secret(document: Any) -> Any:
-    """The values document for the release: a key in it is a secret, however it was given."""
+    """The values document for the release. The API key is always a secret in it."""
     if isinstance(document, pulumi.Output):
         return document.apply(lambda known: pulumi.Output.from_input(kept_secret(known)))
     outer, inner = _SECRET
@@ -102,21 +102,21 @@ def kept_secret(document: Any) -> Any:
 
 
 def notes(given: Parts) -> Iterator[str]:
-    """What is no mistake and ought to be known."""
+    """The notes: settings that are valid and have a surprising effect, or none."""
     view = _View(given.values)
     for each in view.of(values.notes(given.chart, view.document)):
         yield each.full_sentence
 
 
 def refusal(components: Iterable[tuple[str, str, list[str]]]) -> str:
-    """The text for a person.
+    """The error text.
 
     Args:
         components: kind, name and mistakes of each.
     """
     lines = []
     for kind, name, found in components:
-        lines.append(f"{kind} {name} is not installed, because its arguments are not right:")
+        lines.append(f"{kind} {name} is not installed, because its arguments have mistakes:")
         lines += [f"  {sentence}" for sentence in found]
     return "\n".join(lines)
 
@@ -125,26 +125,26 @@ def _without_source(given: Parts) -> Iterator[str]:
     chart = given.release.get("chart", given.chart)
     if given.release.get("repository") is None and isinstance(chart, str) and "/" not in chart and chart[:1] != ".":
         yield (
-            f"repository: is missing, and {chart} is a chart's name; give the URL of the repository that has it, or a "
+            f"repository: is missing, and {chart} is a chart's name; set the URL of its repository, or a "
             "path or an oci:// address in chart"
         )
 
 
-# --- what is known ---
+# --- known values ---
 
 
 class _View:
-    """A document as far as it is known, and what may be said of it."""
+    """The known part of a document, and what messages may quote."""
 
     def __init__(self, given: Any) -> None:
         self._unknown: list[Path] = []
         self._secrets: dict[Path, str] = {}
-        self._locations: dict[Path, Location] = {}  # in the order in which things are written
+        self._locations: dict[Path, Location] = {}  # in the order of writing
         self.value = self._known(given, ())
         self.document = Document(self.value, self._locations)
 
     def of(self, found: Iterable[Mistake]) -> Iterator[Mistake]:
-        """The mistakes that are about what is known, without secrets, in the order of the document."""
+        """The mistakes about known values, without secrets, in the order of the document."""
         for each in sorted(found, key=lambda mistake: mistake.line):
             if any(each.path[: len(path)] == path for path in self._unknown):
                 continue
@@ -154,9 +154,9 @@ class _View:
         sentence = mistake.sentence
         if any(path[: len(mistake.path)] == mistake.path for path in self._secrets):
             sentence = sentence.replace(shown(_at(self.value, mistake.path)), _HIDDEN)
-        # What is quoted of elsewhere; a shorter text is in many a sentence.
+        # A secret in another place must not be quoted. A shorter text occurs in many sentences.
         if any(len(text) > 2 and text in sentence for text in self._secrets.values()):
-            return "is not right; it depends on a secret, which is not shown"
+            return "is not valid; it depends on a secret, which is not shown"
         return sentence
 
     def _known(self, value: Any, path: Path, *, secret: bool = False) -> Any:
@@ -206,7 +206,7 @@ class _Number(float):
 
 
 def _masked(value: Any) -> Any:
-    """The same value, which messages quote as a secret."""
+    """The same value, but messages quote it as a secret."""
     for kind, masked in ((str, _Text), (int, _Whole), (float, _Number)):
         if type(value) is kind:
             return masked(value)
@@ -226,11 +226,11 @@ async def _awaited(value: Any, *, secret: bool = False) -> Any:
     return _masked(value) if secret else value
 
 
-# --- putting together ---
+# --- merging ---
 
 
 def _inputs(value: Any) -> Any:
-    """Maps, lists, Outputs and plain values only."""
+    """Convert to maps, lists, Outputs and plain values."""
     if isinstance(value, Mapping):
         return {str(key): _inputs(each) for key, each in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
@@ -246,7 +246,7 @@ def _nested(path: Sequence[str], value: Any) -> dict[str, Any]:
 
 
 def _merged(first: Any, second: Any) -> Any:
-    """Both, where maps meet; else the second."""
+    """Merge maps; otherwise the second value wins."""
     if isinstance(first, pulumi.Output) or isinstance(second, pulumi.Output):
         if first == {}:
             return second

@@ -1,4 +1,4 @@
-"""The components for programs in YAML and other languages: a provider whose schema is read off the types."""
+"""The components for programs in YAML and other languages: a provider with a schema from the argument types."""
 
 import sys
 from collections.abc import Mapping
@@ -19,16 +19,16 @@ NAME = "moorage"
 
 
 class Provider(ComponentProvider):
-    """As `component_provider_host` serves it, but that nothing of what a program says is dropped or changed.
+    """Like `component_provider_host`, but it neither drops nor changes settings of a program.
 
-    The SDK's own mapping leaves out keys that are not in the schema, and groups that hold something secret or unknown.
+    The SDK's own mapping drops keys that are not in the schema, and groups that contain secret or unknown values.
     """
 
     def __init__(self) -> None:
         super().__init__([_hosted(name) for name in components.__all__], NAME, version=_version())
 
     def map_inputs(self, inputs: Any, component_def: ComponentDefinition) -> Any:
-        """The arguments by their names in Python; unknown ones are refused by the component, in its words."""
+        """The arguments by their names in Python. The component refuses unknown ones with its own message."""
         found = {}
         for name, value in inputs.items():
             declared = component_def.inputs.get(name)
@@ -41,27 +41,27 @@ class Provider(ComponentProvider):
     def construct(
         self, name: str, resource_type: str, inputs: Any, options: pulumi.ResourceOptions | None = None
     ) -> ConstructResult:
-        """A component; one that refuses its arguments says so without a traceback.
+        """Create a component. If it refuses its arguments, the error has no traceback.
 
         Raises:
-            InputPropertiesError: arguments are not right.
+            InputPropertiesError: the arguments have mistakes.
         """
         try:
             return super().construct(name, resource_type, inputs, options)
         except ComponentInitError as error:
             if isinstance(error.inner, pulumi.RunError):
-                # Without errors of its own: of each of these the engine would show the value, also of a secret.
+                # Without single errors: the engine would show the value of each, also of a secret.
                 raise InputPropertiesError(str(error.inner), []) from None
             raise
 
 
 def main() -> None:
-    """Serve until the engine ends us."""
+    """Serve until the engine ends this process."""
     serve(Provider(), sys.argv[1:])
 
 
 def _hosted(name: str) -> type[pulumi.ComponentResource]:
-    """The component as the SDK wants it: its arguments as one, named ``args``, whose type is the schema."""
+    """The component in the form that the SDK needs: one argument ``args``, whose type is the schema."""
     component = getattr(components, name)
 
     def init(self: Any, resource_name: str, args: Any, opts: pulumi.ResourceOptions | None) -> None:
@@ -75,4 +75,4 @@ def _version() -> str:
     try:
         return metadata.version("pulumi_moorage")
     except metadata.PackageNotFoundError:
-        return "0.0.0"  # run from a checkout
+        return "0.0.0"  # when run from a checkout

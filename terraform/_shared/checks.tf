@@ -1,10 +1,10 @@
-# What Helm would refuse at apply is refused at plan. Every value gets its place, and its place in schema.json, level by
-# level, because nothing in this language calls itself. A key with a value that is not known yet is checked at apply.
+# These checks find at plan what Helm refuses at apply. Every value gets its path, and its key in schema.json, level by
+# level, because Terraform has no recursion. A key with an unknown value is checked at apply.
 locals {
   schema = jsondecode(file("${path.module}/schema.json"))
 
-  # A value, its place, how JSON writes it (the first character tells the type), how it is shown, and where
-  # schema.json says what it may be.
+  # A value: its path, its JSON text (the first character shows the type), its text in messages, and its checks'
+  # key in schema.json.
   level_1 = {
     for key, value in local.given : key => [
       for each in [value] : {
@@ -38,7 +38,7 @@ locals {
   }
   values_found = { for key in keys(local.given) : key => concat(LEVELS) }
 
-  # A mistake: its place, and what is said before and after the value.
+  # A mistake: its path, and the text before and after the value.
   mistakes_found = {
     for key, values in local.values_found : key => flatten([
       for each in values : [
@@ -106,8 +106,8 @@ locals {
     ])
   }
 
-  # Values are quoted as `moorage validate` does: texts in single quotes, everything else as JSON, at most 60 characters.
-  # \u0001 stands for an escaped backslash meanwhile: JSON always escapes it, so that it is never there itself.
+  # Values are quoted as in `moorage validate`: texts in single quotes, everything else as JSON, at most 60 characters.
+  # \u0001 replaces an escaped backslash temporarily: JSON always escapes it, so it never occurs itself.
   sentences = {
     for key, mistakes in local.mistakes_found : key => distinct(flatten([
       for each in mistakes : [

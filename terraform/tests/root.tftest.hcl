@@ -1,4 +1,4 @@
-# The root module: what is given is installed, by the module of that name, with the settings that were given.
+# The root module: it installs the given components, each by its module, with the given settings.
 
 mock_provider "helm" {}
 
@@ -7,7 +7,7 @@ run "nothing_given" {
 
   assert {
     condition     = output.pod_pinner == null && output.planner == null && output.evictor == null
-    error_message = "something is installed"
+    error_message = "a component is installed"
   }
 }
 
@@ -20,12 +20,12 @@ run "one_component" {
 
   assert {
     condition     = output.pod_pinner.release_name == "castai-pod-pinner" && output.planner == null && output.evictor == null
-    error_message = "not the pod pinner alone"
+    error_message = "not only the pod pinner is installed"
   }
 
   assert {
     condition     = length(output.pod_pinner.values) == 0 && length(output.pod_pinner.notes) == 0
-    error_message = "values that were not given"
+    error_message = "a value is set that was not given"
   }
 }
 
@@ -57,17 +57,17 @@ run "all_components" {
     condition = jsonencode(output.pod_pinner.values) == jsonencode(
       { replicas = 3, managedByCASTAI = false, provider = { profile = "aws" } }
     )
-    error_message = "other values"
+    error_message = "the values differ"
   }
 
   assert {
     condition     = output.planner.release_name == "plans" && output.planner.namespace == "elsewhere"
-    error_message = "another release"
+    error_message = "the release differs"
   }
 
   assert {
     condition     = output.planner.chart_version == "9.9.9"
-    error_message = "another version"
+    error_message = "the version differs"
   }
 
   assert {
@@ -75,7 +75,7 @@ run "all_components" {
       plan   = { nodes = [{ name = "pinned-1", allocatable = { cpu = "4", memory = "15Gi", pods = 58 } }] }
       apiKey = { existingSecret = "key" }
     })
-    error_message = "other values"
+    error_message = "the values differ"
   }
 
   assert {
@@ -84,7 +84,7 @@ run "all_components" {
       customConfig   = [{ podSelector = { kind = "Job" }, settings = { removalDisabled = true } }]
       prices         = [{ instanceType = "m5.large", pricePerHour = 0.096 }]
     })
-    error_message = "other values"
+    error_message = "the values differ"
   }
 }
 
@@ -98,12 +98,12 @@ run "null_is_not_given" {
 
   assert {
     condition     = length(output.pod_pinner.values) == 0 && output.pod_pinner.namespace == "castai-agent"
-    error_message = "values that were not given"
+    error_message = "a value is set that was not given"
   }
 
   assert {
     condition     = output.planner == null
-    error_message = "a planner that was not given"
+    error_message = "a planner is installed that was not given"
   }
 }
 
@@ -116,7 +116,7 @@ run "the_key_is_no_output" {
 
   assert {
     condition     = length(output.pod_pinner.values) == 0
-    error_message = "the output has it"
+    error_message = "the output contains it"
   }
 }
 

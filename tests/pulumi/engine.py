@@ -60,7 +60,7 @@ class Ran:
         """The lines of the refusal, without the first."""
         assert isinstance(self.error, pulumi.RunError), self.error
         first, *rest = str(self.error).splitlines()
-        assert first.endswith("is not installed, because its arguments are not right:")
+        assert first.endswith("is not installed, because its arguments have mistakes:")
         return [line.strip() for line in rest]
 
 

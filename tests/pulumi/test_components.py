@@ -136,7 +136,7 @@ def test_a_component_without_arguments_is_left_out() -> None:
 
 
 def test_moorage_of_nothing_is_a_mistake() -> None:
-    assert run(lambda: moorage.Moorage("m", **HERE)).refusal == ["pod_pinner, planner, evictor: at least one is needed"]
+    assert run(lambda: moorage.Moorage("m", **HERE)).refusal == ["pod_pinner, planner, evictor: at least one is required"]
 
 
 def test_moorage_refuses_before_the_first_component() -> None:
@@ -144,9 +144,9 @@ def test_moorage_refuses_before_the_first_component() -> None:
     ran = run(lambda: moorage.Moorage("m", **HERE, pod_pinner={"replicas": -1}, planner=wrong))
     assert ran.resources == []
     assert str(ran.error).splitlines() == [
-        "PodPinner m-pod-pinner is not installed, because its arguments are not right:",
+        "PodPinner m-pod-pinner is not installed, because its arguments have mistakes:",
         "  replicas: -1 is too small, at least 0",
-        "Planner m-planner is not installed, because its arguments are not right:",
+        "Planner m-planner is not installed, because its arguments have mistakes:",
         "  apiKey.x: unknown field 'x'; known here: existingSecret",
     ]
 
@@ -373,4 +373,4 @@ def test_a_wrong_secret_elsewhere_is_not_quoted_either(wrong: str) -> None:
 def test_what_is_quoted_of_a_secret_elsewhere_is_not_said() -> None:
     both = {"planner": {"address": "aaaa:1"}, "castai": {"grpcURL": "bbbb:2"}}
     ran = run(pinner(values=lambda: pulumi.Output.secret(both)))
-    assert ran.refusal == ["castai.grpcURL: is not right; it depends on a secret, which is not shown"]
+    assert ran.refusal == ["castai.grpcURL: is not valid; it depends on a secret, which is not shown"]

@@ -84,7 +84,7 @@ def test_a_wrong_value_is_a_sentence_and_nothing_is_created(
 ) -> None:
     it = project(pinner(repository, replicas="two", log={"levle": "info"}))
     said = it.fails("up", "--yes")  # in the preview already
-    assert "error: PodPinner pinner is not installed, because its arguments are not right:" in said
+    assert "error: PodPinner pinner is not installed, because its arguments have mistakes:" in said
     assert "replicas: 'two' is not a whole number" in said
     assert "log.levle: unknown field 'levle'; did you mean level?" in said
     assert "Traceback" not in said

@@ -7,7 +7,7 @@ import yaml
 
 import pulumi_moorage as moorage
 
-# Which nodes are to come, and which pods run on them.
+# The nodes that are to join, and the pods that run on each.
 plan = yaml.safe_load(Path("plan.yaml").read_text())
 
 everything = moorage.Moorage(

@@ -1,4 +1,4 @@
-"""A pod pinner that follows a planner elsewhere. The key is in a Secret that exists, so it is in no state."""
+"""A pod pinner that follows a planner elsewhere. The key is in an existing Secret, so no state contains it."""
 
 import pulumi
 

@@ -1,4 +1,4 @@
-# The key that is shown to a planner: where it goes, and where it does not.
+# The key that the pod pinner sends to a planner: the documents that contain it, and those that do not.
 
 mock_provider "helm" {}
 
@@ -15,7 +15,7 @@ run "a_key_is_in_a_document_of_its_own" {
     condition = jsonencode(nonsensitive(helm_release.this.values)) == jsonencode(
       ["\"replicas\": 3\n", "\"castai\":\n  \"apiKey\": \"tell-nobody\"\n", "replicas: 4"]
     )
-    error_message = "other documents, or another order"
+    error_message = "documents differ, or their order"
   }
 
   assert {
@@ -25,12 +25,12 @@ run "a_key_is_in_a_document_of_its_own" {
 
   assert {
     condition     = !issensitive(helm_release.this.values[0]) && !issensitive(helm_release.this.values[2])
-    error_message = "a plan would hide what is no secret"
+    error_message = "a plan would hide values that are not secret"
   }
 
   assert {
     condition     = !issensitive(output.values) && jsonencode(output.values) == jsonencode({ replicas = 3 })
-    error_message = "the output is a secret, or has one"
+    error_message = "the output is a secret, or contains one"
   }
 }
 
@@ -43,7 +43,7 @@ run "an_empty_key_is_not_given" {
 
   assert {
     condition     = jsonencode(nonsensitive(helm_release.this.values)) == jsonencode(["{}\n"])
-    error_message = "values that were not given"
+    error_message = "a value is set that was not given"
   }
 }
 
@@ -58,7 +58,7 @@ run "a_secret_of_the_cluster" {
     condition = jsonencode(yamldecode(helm_release.this.values[0])) == jsonencode(
       { planner = { apiKeySecretRef = { name = "planner-key", key = "APIKEY" } } }
     )
-    error_message = "another Secret"
+    error_message = "a different Secret"
   }
 }
 
@@ -74,7 +74,7 @@ run "a_secret_of_the_cluster_beside_other_settings_of_the_planner" {
     condition = jsonencode(yamldecode(helm_release.this.values[0])) == jsonencode(
       { planner = { address = "planner.example.com:9443", apiKeySecretRef = { name = "planner-key" } } }
     )
-    error_message = "something is lost"
+    error_message = "a value is missing"
   }
 }
 
@@ -134,7 +134,7 @@ run "a_key_and_a_secret_of_the_cluster" {
     condition = contains(
       local.mistakes["planner"], "planner.apiKeySecretRef.name: contradicts castai.apiKey: keep one of them"
     )
-    error_message = "not said"
+    error_message = "the message is missing"
   }
 }
 
@@ -150,6 +150,6 @@ run "a_key_and_a_secret_of_the_cluster_by_its_published_name" {
 
   assert {
     condition     = contains(local.mistakes["castai"], "castai.apiKeySecretRef: contradicts castai.apiKey: keep one of them")
-    error_message = "not said"
+    error_message = "the message is missing"
   }
 }

@@ -1,4 +1,4 @@
-# What every module promises of its release.
+# What every module guarantees for its release.
 
 mock_provider "helm" {}
 
@@ -7,42 +7,42 @@ run "nothing_given" {
 
   assert {
     condition     = helm_release.this.name == "CHART" && helm_release.this.namespace == "castai-agent"
-    error_message = "not the chart's usual release"
+    error_message = "the release is not the default one"
   }
 
   assert {
     condition     = helm_release.this.create_namespace && helm_release.this.wait && helm_release.this.timeout == 300
-    error_message = "not the usual way to install"
+    error_message = "the options are not the default ones"
   }
 
   assert {
     condition     = helm_release.this.reset_values
-    error_message = "Helm would keep what is not given any more"
+    error_message = "Helm would keep removed settings"
   }
 
   assert {
     condition     = helm_release.this.repository == null
-    error_message = "a repository is asked"
+    error_message = "a repository is used"
   }
 
   assert {
     condition     = yamldecode(file("${helm_release.this.chart}/Chart.yaml")).name == "CHART"
-    error_message = "not the chart beside the module"
+    error_message = "the chart is not the one beside the module"
   }
 
   assert {
     condition     = jsonencode(helm_release.this.values) == jsonencode(["{}\n"])
-    error_message = "values that were not given"
+    error_message = "a value is set that was not given"
   }
 
   assert {
     condition     = length(output.notes) == 0 && length(output.values) == 0
-    error_message = "something to say of nothing"
+    error_message = "there is a note without a setting"
   }
 
   assert {
     condition     = output.release_name == "CHART" && output.namespace == "castai-agent"
-    error_message = "outputs of another release"
+    error_message = "the outputs are of another release"
   }
 }
 
@@ -63,26 +63,26 @@ run "null_means_not_given" {
 
   assert {
     condition     = helm_release.this.name == "CHART" && helm_release.this.namespace == "castai-agent"
-    error_message = "not the chart's usual release"
+    error_message = "the release is not the default one"
   }
 
   assert {
     condition     = helm_release.this.create_namespace && helm_release.this.wait && helm_release.this.timeout == 300
-    error_message = "not the usual way to install"
+    error_message = "the options are not the default ones"
   }
 
   assert {
     condition     = length(helm_release.this.values) == 1
-    error_message = "more documents than one"
+    error_message = "there is more than one document"
   }
 
-  # Only in Kubernetes' own objects it takes the chart's entry away.
+  # null removes the chart's entry only in Kubernetes' own objects.
   assert {
     condition = (
       jsonencode(yamldecode(helm_release.this.values[0])) ==
       jsonencode({ log = { format = "text" }, resources = { limits = null } })
     )
-    error_message = "nulls have become something"
+    error_message = "nulls have become another value"
   }
 }
 
@@ -101,27 +101,27 @@ run "another_release" {
 
   assert {
     condition     = helm_release.this.name == "mine" && helm_release.this.namespace == "elsewhere"
-    error_message = "another name"
+    error_message = "the name differs"
   }
 
   assert {
     condition     = !helm_release.this.create_namespace && !helm_release.this.wait && helm_release.this.timeout == 60
-    error_message = "installed in another way"
+    error_message = "the options differ"
   }
 
   assert {
     condition     = helm_release.this.repository == "https://charts.example.com"
-    error_message = "another repository"
+    error_message = "the repository differs"
   }
 
   assert {
     condition     = helm_release.this.chart == "CHART" && helm_release.this.version == "9.9.9"
-    error_message = "another chart"
+    error_message = "the chart differs"
   }
 
   assert {
     condition     = output.release_name == "mine" && output.namespace == "elsewhere"
-    error_message = "outputs of another release"
+    error_message = "the outputs are of another release"
   }
 }
 
@@ -134,7 +134,7 @@ run "a_chart_of_ones_own" {
 
   assert {
     condition     = helm_release.this.chart == "./mirrored/CHART.tgz" && helm_release.this.repository == null
-    error_message = "another chart"
+    error_message = "the chart differs"
   }
 }
 
@@ -148,7 +148,7 @@ run "extra_values_come_last" {
 
   assert {
     condition     = jsonencode(helm_release.this.values) == jsonencode(["\"replicas\": 3\n", "replicas: 4", "replicas: 5"])
-    error_message = "other documents, or another order"
+    error_message = "documents differ, or their order"
   }
 
   assert {
@@ -168,12 +168,12 @@ run "no_replicas" {
 
   assert {
     condition     = helm_release.this.values[0] == "\"replicas\": 0\n"
-    error_message = "0 has become something else"
+    error_message = "0 has become another value"
   }
 
   assert {
     condition     = startswith(output.notes[0], "replicas: 0 means that NOTHING RUNS")
-    error_message = "not said"
+    error_message = "the note is missing"
   }
 }
 
@@ -198,7 +198,7 @@ run "an_unknown_key" {
 
   assert {
     condition     = startswith(local.mistakes["log"][0], "log.levl: unknown field 'levl'; ")
-    error_message = "not said"
+    error_message = "the note is missing"
   }
 }
 

@@ -1,4 +1,4 @@
-# A planner with a plan, and the pod pinner that follows it, in one cluster.
+# A planner with a plan, and a pod pinner that follows it, in one cluster.
 terraform {
   required_version = ">= 1.9"
 
@@ -20,7 +20,7 @@ module "moorage" {
     plan = {
       plan = "first-pods"
       nodes = [{
-        name        = "pinned-1" # the name its kubelet will register
+        name        = "pinned-1" # the name that its kubelet registers
         allocatable = { cpu = "4", memory = "15Gi", pods = 58 }
         labels      = { "kubernetes.io/os" = "linux", "kubernetes.io/arch" = "amd64", pool = "web" }
       }]
@@ -28,6 +28,6 @@ module "moorage" {
     }
   }
 
-  # Without any setting it follows the planner above.
+  # By default it follows the planner above.
   pod_pinner = {}
 }

@@ -1,5 +1,6 @@
-# A pod pinner whose planner runs elsewhere. Its key and its authority are in Secrets of the namespace, so that neither
-# lands in Terraform's state.
+# A pod pinner whose planner runs elsewhere. Its key and CA are in Secrets of the namespace, so that Terraform's state
+# has
+# neither.
 terraform {
   required_version = ">= 1.9"
 
@@ -15,7 +16,7 @@ terraform {
 provider "helm" {}
 
 variable "planner_address" {
-  description = "Where the planner serves, as host:port."
+  description = "The planner's address, as host:port."
   type        = string
   default     = "planner.example.com:9443"
 }

@@ -11,16 +11,16 @@ output "namespace" {
 }
 
 output "chart_version" {
-  description = "Version of the chart that is installed."
+  description = "Version of the installed chart."
   value       = helm_release.this.version
 }
 
 output "values" {
-  description = "The values that the chart is given, without api_key and extra_values."
+  description = "The values that the chart gets, without api_key and extra_values."
   value       = local.values
 }
 
 output "notes" {
-  description = "What is no mistake and ought to be known, as `moorage validate` says it."
+  description = "Notes of `moorage validate`: settings that are valid and have a surprising effect, or none."
   value       = local.notes
 }

@@ -9,7 +9,7 @@ resource "helm_release" "this" {
   version          = var.chart_version
   timeout          = var.timeout
   wait             = var.wait
-  reset_values     = true # else Helm keeps the last settings when all are taken out
+  reset_values     = true # else Helm keeps the last settings if all are removed
   values           = concat([yamlencode(local.values)], local.api_key_values, var.extra_values)
 
   lifecycle {
@@ -237,14 +237,14 @@ resource "helm_release" "this" {
 }
 
 locals {
-  # Without a repository the chart that lies beside this module is installed: both are of one version then.
+  # Without a repository the chart beside this module is installed: then both have one version.
   chart = coalesce(var.chart, var.repository != null ? "castai-pod-pinner" : "${path.module}/../../../charts/castai-pod-pinner")
 
-  # What is not given is left to the chart.
+  # Keys that are not given keep the chart's defaults.
   values = { for key, value in local.given : key => value if value != null }
 }
 
-# A warning, in plan and apply.
+# Shows a warning in plan and apply.
 check "notes" {
   assert {
     condition     = length(local.notes) == 0

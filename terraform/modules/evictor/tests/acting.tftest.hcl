@@ -1,4 +1,4 @@
-# What makes it act, and what is refused at plan.
+# Settings with which the evictor acts, and settings that plan refuses.
 
 mock_provider "helm" {}
 
@@ -13,12 +13,12 @@ run "evicting" {
 
   assert {
     condition     = yamldecode(helm_release.this.values[0]) == { dryRun = false, aggressiveMode = true, parallelDrains = 1 }
-    error_message = "something else is handed over"
+    error_message = "the values differ"
   }
 
   assert {
     condition     = length(output.notes) == 0
-    error_message = "something to say"
+    error_message = "there is a note"
   }
 }
 
@@ -34,7 +34,7 @@ run "several_without_a_leader" {
 
   assert {
     condition     = startswith(local.mistakes["leaderElection"][0], "leaderElection.enabled: is false and there are 3 replicas: ")
-    error_message = "not said"
+    error_message = "the message is missing"
   }
 }
 
@@ -48,6 +48,6 @@ run "one_without_a_leader" {
 
   assert {
     condition     = length(output.notes) == 0
-    error_message = "something to say"
+    error_message = "there is a note"
   }
 }

@@ -1,4 +1,4 @@
-# Keys of this chart that are wrong only together.
+# Keys of this chart that are valid one by one and contradict each other.
 
 mock_provider "helm" {}
 
@@ -16,7 +16,7 @@ run "replicas_by_both_names" {
     condition = contains(
       local.mistakes["replicaCount"], "replicaCount: is 2 and replicas is 1: they mean the same; keep one of them"
     )
-    error_message = "not said"
+    error_message = "the message is missing"
   }
 }
 
@@ -43,7 +43,7 @@ run "two_addresses" {
     condition = strcontains(
       local.mistakes["castai"][0], "is other.castai-agent:9443 and planner.address is planner.castai-agent:9443"
     )
-    error_message = "not said"
+    error_message = "the message is missing"
   }
 }
 
@@ -68,7 +68,7 @@ run "the_key_of_the_closed_product_elsewhere" {
 
   assert {
     condition     = strcontains(local.mistakes["castai"][0], "castai.apiKey: a key that was made for the closed product")
-    error_message = "not said"
+    error_message = "the message is missing"
   }
 
   assert {
@@ -89,7 +89,7 @@ run "the_key_of_the_closed_product_by_the_variable_elsewhere" {
 
   assert {
     condition     = strcontains(local.mistakes["castai"][0], "castai.apiKey: a key that was made for the closed product")
-    error_message = "not said"
+    error_message = "the message is missing"
   }
 }
 
@@ -105,7 +105,7 @@ run "the_secret_of_the_closed_product_elsewhere" {
 
   assert {
     condition     = startswith(local.mistakes["castai"][0], "castai.apiKeySecretRef: a key that was made for the closed")
-    error_message = "not said"
+    error_message = "the message is missing"
   }
 }
 
@@ -121,7 +121,7 @@ run "the_secret_of_the_umbrella_elsewhere" {
 
   assert {
     condition     = startswith(local.mistakes["global"][0], "global.castai.apiKeySecretRef: a key that was made for the")
-    error_message = "not said"
+    error_message = "the message is missing"
   }
 }
 
@@ -137,7 +137,7 @@ run "a_secret_that_the_closed_product_made_elsewhere" {
 
   assert {
     condition     = startswith(local.mistakes["planner"][0], "planner.apiKeySecretRef.name: a key that was made for the")
-    error_message = "not said"
+    error_message = "the message is missing"
   }
 }
 
