@@ -37,7 +37,7 @@ class Together(pulumi.ComponentResource):
             if found:
                 refused.append((kind.__name__, self._name_of(name), found))
         if not refused and not self._settings:
-            refused.append(("Moorage", resource_name, [f"{', '.join(self._components)}: at least one is required"]))
+            refused.append(("Moorage", resource_name, [f"{', '.join(self._components)}: one is required"]))
         if refused:
             raise pulumi.RunError(_settings.refusal(refused))
         super().__init__("moorage:index:Moorage", resource_name, {}, opts)

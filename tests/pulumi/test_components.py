@@ -136,7 +136,7 @@ def test_a_component_without_arguments_is_left_out() -> None:
 
 
 def test_moorage_of_nothing_is_a_mistake() -> None:
-    assert run(lambda: moorage.Moorage("m", **HERE)).refusal == ["pod_pinner, planner, evictor: at least one is required"]
+    assert run(lambda: moorage.Moorage("m", **HERE)).refusal == ["pod_pinner, planner, evictor: one is required"]
 
 
 def test_moorage_refuses_before_the_first_component() -> None:

@@ -15,8 +15,8 @@ from tools.localcluster.errors import ClusterError
 DEFAULT_NAME = "dev"
 DEFAULT_REAL_NAME = "real"
 _EXIT_CODES = """\
-exit codes: 0 done (up: it runs; down: it does not; status: it runs and is healthy), 1 failed,
-2 wrong usage, 3 status: it does not run, 4 status: a component has ended or it is not ready yet,
+exit codes: 0 done (up: it runs; down: it does not run; status: it runs and is healthy), 1 failed,
+2 wrong usage, 3 status: it does not run, 4 status: a component has exited or it is not ready yet,
 130 interrupted"""
 
 
@@ -42,9 +42,9 @@ def main() -> int:
         if name == "up":
             command.add_argument("--nodes", type=int, metavar="N", help="real nodes (1); implies --real")
             command.add_argument("--hollow", type=int, default=0, metavar="N", help="hollow nodes beside them (0)")
-    commands.add_parser("tools", help="build what `up --real` runs, unless real nodes cannot run on this machine")
+    commands.add_parser("tools", help="build the tools of `up --real`, unless real nodes cannot run on this machine")
     commands.add_parser("install", help="install the Debian packages that real nodes and images need, as root")
-    supervise = commands.add_parser("supervise")  # what `up` runs in the background
+    supervise = commands.add_parser("supervise")  # the background process of `up`
     supervise.add_argument("name")
     supervise.add_argument("--parent", type=int, required=True)
     supervise.add_argument("--nodes", type=int, required=True)
@@ -54,7 +54,7 @@ def main() -> int:
         code = _run(arguments)
         sys.stdout.flush()
         return code
-    except BrokenPipeError:  # the reader, say `head`, has seen enough
+    except BrokenPipeError:  # the reader, for example `head`, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
     except (ClusterError, OSError) as error:
@@ -100,7 +100,7 @@ def _up(name: str, running: bool, nodes: int, hollow: int) -> int:
         supervisor.up(name, lambda line: print(line, flush=True), nodes, hollow)
     description = status.describe(name)
     while description["running"] and not description["ready"]:
-        time.sleep(0.2)  # another `up` is at it, and its own time limit ends this
+        time.sleep(0.2)  # another `up` is starting it, and its own time limit applies
         description = status.describe(name)
     if not description.get("healthy"):
         print(status.render(description), file=sys.stderr)

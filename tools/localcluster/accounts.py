@@ -1,4 +1,4 @@
-"""Accounts with few rights: what a program is to the API server when it runs in a pod."""
+"""Accounts with few rights, as programs in pods have them."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ _PATIENCE = 60.0
 
 
 def apply(cluster: ClusterHandle, path: str, manifest: Mapping[str, Any]) -> None:
-    """Make an object as it is said, whether or not it is there."""
+    """Create or replace an object."""
     name, query = manifest["metadata"]["name"], "fieldManager=moorage-localcluster&force=true"
     cluster.api.request("PATCH", f"{path}/{name}?{query}", manifest, "application/apply-patch+yaml")
 
 
 def namespace(cluster: ClusterHandle, name: str) -> None:
-    """Make a namespace, unless it is there."""
+    """Create a namespace if it does not exist."""
     apply(cluster, "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
 
 
 def service_account(cluster: ClusterHandle, namespace: str, name: str, folder: Path) -> Path:
-    """Make a service account, unless it is there.
+    """Create a service account if it does not exist.
 
     Args:
-        cluster: where.
-        namespace: which is there.
+        cluster: the cluster.
+        namespace: an existing namespace.
         name: of the account.
-        folder: gets the file.
+        folder: for the kubeconfig.
 
     Returns:
-        A kubeconfig with a token of it that is good for an hour.
+        A kubeconfig with a token that is valid for an hour.
     """
     path = f"/api/v1/namespaces/{namespace}/serviceaccounts"
     apply(cluster, path, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}})
@@ -47,7 +47,7 @@ def service_account(cluster: ClusterHandle, namespace: str, name: str, folder: P
 
 
 def token(cluster: ClusterHandle, namespace: str, name: str, folder: Path) -> Path:
-    """A kubeconfig with a token of a service account that is good for an hour."""
+    """A kubeconfig with a service account's token that is valid for an hour."""
     path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
     made = cluster.api.request("POST", path, {"spec": {"expirationSeconds": TOKEN_SECONDS}})["status"]["token"]
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -61,27 +61,27 @@ def token(cluster: ClusterHandle, namespace: str, name: str, folder: Path) -> Pa
 
 
 def user(namespace: str, name: str) -> str:
-    """What the API server calls a service account."""
+    """The API server's user name for a service account."""
     return f"system:serviceaccount:{namespace}:{name}"
 
 
 def group(namespace: str) -> str:
-    """What the API server calls all service accounts of a namespace."""
+    """The API server's group for all service accounts of a namespace."""
     return f"system:serviceaccounts:{namespace}"
 
 
 def grant(cluster: ClusterHandle, who: str, name: str, rules: Rules, *, within: str = "") -> None:
-    """Give some rights; returns when the API server knows of them.
+    """Grant rights. Returns once the API server enforces them.
 
     Args:
-        cluster: where.
+        cluster: the cluster.
         who: a `user` or `group`.
-        name: of role and binding.
+        name: name of the role and its binding.
         rules: the rights.
-        within: namespace that they are good in; all by default.
+        within: the namespace of the rights; empty for the whole cluster.
 
     Raises:
-        ClusterError: the API server does not come to know of them.
+        ClusterError: the API server does not enforce them in time.
     """
     kind, place = ("Role", f"/apis/{_RBAC}/v1/namespaces/{within}") if within else ("ClusterRole", f"/apis/{_RBAC}/v1")
     meta = {"apiVersion": f"{_RBAC}/v1", "metadata": {"name": name}}
@@ -96,7 +96,7 @@ def grant(cluster: ClusterHandle, who: str, name: str, rules: Rules, *, within: 
     end = time.monotonic() + _PATIENCE
     while not all(_allowed(cluster, who, rule, within) for rule in rules):
         if time.monotonic() > end:
-            raise ClusterError(f"the API server took no notice of {kind} {name} in {_PATIENCE:g} s", cluster.logs)
+            raise ClusterError(f"the API server has not read {kind} {name} within {_PATIENCE:g} s", cluster.logs)
         time.sleep(0.05)
 
 

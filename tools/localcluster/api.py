@@ -1,4 +1,4 @@
-"""The few requests the local cluster itself makes to its API server."""
+"""The requests of the local cluster itself to its API server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TIMEOUT_SECONDS = 15
 
 
 class ApiError(Exception):
-    """The API server refused: `status` is the HTTP status, `reason` the reason of its Status object."""
+    """The API server refused a request: `status` is the HTTP status, `reason` the reason of its Status object."""
 
     def __init__(self, status: int, reason: str, message: str) -> None:
         super().__init__(f"{status} {reason}: {message}")
@@ -29,9 +29,9 @@ class ApiClient:
 
     Args:
         server: https URL of the server.
-        ca: PEM file of the authority its certificate must come from.
-        token: bearer token, None for anonymous requests.
-        agent: User-Agent, none if empty.
+        ca: PEM file of the CA of its certificate.
+        token: bearer token; None for anonymous requests.
+        agent: User-Agent; none if empty.
     """
 
     def __init__(self, server: str, ca: Path, token: str | None, agent: str = "") -> None:
@@ -48,11 +48,11 @@ class ApiClient:
         weakref.finalize(self, _close, self._idle)
 
     def is_for(self, server: str, token: str | None) -> bool:
-        """Whether it speaks to that server with that token."""
+        """Whether this object uses that server and token."""
         return self._is_for == (server, token)
 
     def close(self) -> None:
-        """Closes the connections that are kept for further requests."""
+        """Closes the connections that are kept for later requests."""
         _close(self._idle)
 
     def get(self, path: str) -> Any:
@@ -60,11 +60,11 @@ class ApiClient:
         return self.request("GET", path)
 
     def request(self, method: str, path: str, body: object = None, content_type: str = "application/json") -> Any:
-        """Makes one request and returns the decoded JSON answer (text that is not JSON as it is).
+        """Sends a request and returns the decoded JSON answer, or the text if it is not JSON.
 
         Raises:
             ApiError: the server answered with an error.
-            OSError: no answer; http.client.HTTPException: half an answer.
+            OSError: no answer; http.client.HTTPException: an incomplete answer.
         """
         payload = None if body is None else json.dumps(body).encode()
         headers = self._headers | ({"Content-Type": content_type} if payload else {})
@@ -81,7 +81,7 @@ class ApiClient:
         return content
 
     def answers_ok(self, path: str) -> bool:
-        """Whether a health path answers 200; False when nothing answers at all."""
+        """Whether a health path answers 200. False also if there is no answer."""
         try:
             self.request("GET", path)
         except (OSError, ApiError, http.client.HTTPException):
@@ -106,14 +106,14 @@ class ApiClient:
         return answer, data
 
     def _connection(self) -> http.client.HTTPSConnection:
-        """One that no other thread uses and the server has not ended, else a new one.
+        """An idle connection that the server has not closed, else a new one.
 
-        Waits here are made of many requests, and a handshake costs both sides more than a request.
+        Waiting takes many requests, and a TLS handshake costs both sides more than a request.
         """
         while self._idle:
             try:
                 connection = self._idle.pop()
-            except IndexError:  # another thread has taken it
+            except IndexError:  # another thread uses it
                 break
             if not _has_ended(connection):
                 return connection
@@ -122,7 +122,7 @@ class ApiClient:
 
 
 def _has_ended(connection: http.client.HTTPSConnection) -> bool:
-    """Whether the server has closed it, as when it was killed: between two answers it has nothing else to say."""
+    """Whether the server has closed it, for example when it was killed: between two answers it sends nothing else."""
     if connection.sock is None:
         return True
     news = select.poll()

@@ -1,4 +1,4 @@
-"""Where the programs of a cluster come from."""
+"""Finds and builds the programs of a cluster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The control groups of a cluster's containers: the one thing that does not vanish with their processes."""
+"""The control groups of a cluster's containers: only they remain when the processes end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _BUSY_SECONDS = 5.0
 
 
 def digest(directory: Path) -> str:
-    """A short name for the cluster of a folder, the same for each process that looks at it."""
+    """A short name for a cluster's folder. It is the same in every process."""
     return hashlib.sha256(str(directory).encode()).hexdigest()[:10]
 
 
@@ -22,7 +22,7 @@ def parent(directory: Path) -> str:
 
 
 def create(group: str) -> None:
-    """Makes a group in every hierarchy: a kubelet refuses to start below one that is not there."""
+    """Creates a group in every hierarchy: a kubelet refuses to start below a group that does not exist."""
     for hierarchy in _hierarchies():
         folder = hierarchy / group.lstrip("/")
         folder.mkdir(parents=True, exist_ok=True)
@@ -31,7 +31,7 @@ def create(group: str) -> None:
 
 
 def _inherit_cpuset(hierarchy: Path, folder: Path) -> None:
-    # A new group of cgroup v1 has no processors and no memory, and takes no process until it has.
+    # A new group of cgroup v1 accepts no process until its processors and memory nodes are set.
     inner = hierarchy
     for name in folder.relative_to(hierarchy).parts:
         outer, inner = inner, inner / name
@@ -41,7 +41,7 @@ def _inherit_cpuset(hierarchy: Path, folder: Path) -> None:
 
 
 def remove(group: str) -> None:
-    """Removes a group and those in it, from every hierarchy; their processes are gone, or about to be.
+    """Removes a group and its children from every hierarchy. Their processes have ended or are about to.
 
     Raises:
         OSError: a process is still in one after some seconds.
@@ -54,7 +54,7 @@ def remove(group: str) -> None:
                 for folder in [*sorted(top.rglob("*/"), reverse=True), top]:
                     folder.rmdir()
             except FileNotFoundError:
-                continue  # somebody else removes it, too
+                continue  # another process removes it, too
             except OSError:
                 if time.monotonic() > deadline:
                     raise

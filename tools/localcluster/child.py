@@ -1,7 +1,7 @@
-"""Becomes another program that the kernel kills as soon as its owner is gone.
+"""Becomes another program that the kernel kills when its owner ends.
 
-Run as `python -I -S child.py OWNER_PID PROGRAM ARGUMENTS…`. A separate program rather than code between
-fork and exec, because that code is not safe in an owner with threads.
+Run as `python -I -S child.py OWNER_PID PROGRAM ARGUMENTS…`. It is a separate program, because code between fork and
+exec is not safe in an owner with threads.
 """
 
 import ctypes
@@ -17,12 +17,12 @@ def die_with_parent(parent: int, death_signal: int) -> None:
 
     Raises:
         OSError: the kernel refused.
-        ProcessLookupError: the parent was gone already.
+        ProcessLookupError: the parent has already ended.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_PDEATHSIG, death_signal, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
-    # The parent may have ended before the call above; then no signal will ever come.
+    # If the parent has ended before the call above, no signal will ever come.
     if death_signal and os.getppid() != parent:
         raise ProcessLookupError(f"the owner {parent} is gone")
 
@@ -32,7 +32,7 @@ def main() -> None:
     owner, *command = sys.argv[1:]
     try:
         die_with_parent(int(owner), signal.SIGKILL)
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and that would be inherited
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores SIGPIPE, and the program would inherit that
         os.execv(command[0], command)  # noqa: S606 - a shell is what must not be here
     except OSError as error:
         sys.exit(f"{command[0]} not started: {error}")

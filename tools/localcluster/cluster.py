@@ -21,7 +21,7 @@ _STOP_GRACE = 0.5
 
 
 class ClusterHandle:
-    """A running cluster that somebody may share; nodes started through the handle end with this process."""
+    """A running cluster that several processes may share. Nodes started through this handle end with this process."""
 
     def __init__(self, directory: Path, state: ClusterState) -> None:
         self.directory = directory
@@ -48,12 +48,12 @@ class ClusterHandle:
 
     @property
     def kubeconfig(self) -> Path:
-        """Kubeconfig of an administrator, by client certificate."""
+        """Kubeconfig of an administrator, with a client certificate."""
         return self.directory / "kubeconfig"
 
     @property
     def ca_file(self) -> Path:
-        """Certificate of the authority of the API server and of all its clients."""
+        """CA certificate of the API server and of all its clients."""
         return self.directory / "pki" / "ca.crt"
 
     @property
@@ -68,17 +68,17 @@ class ClusterHandle:
 
     @property
     def tools(self) -> dict[str, str]:
-        """Paths of the programs it was started from."""
+        """Paths of the programs that the cluster was started with."""
         return self._state.tools
 
     @property
     def has_default_options(self) -> bool:
-        """Whether it was started with the default `ClusterOptions`, not counting real nodes."""
+        """Whether it was started with the default `ClusterOptions`, except for real nodes."""
         return self._state.default_options
 
     @property
     def real_at_start(self) -> int:
-        """How many real nodes it was started with (`ClusterOptions.real`)."""
+        """Number of real nodes that it was started with (`ClusterOptions.real`)."""
         return self._state.real
 
     @property
@@ -89,7 +89,7 @@ class ClusterHandle:
 
     @property
     def api(self) -> ApiClient:
-        """Administrator's requests, for the harness itself."""
+        """Administrator's requests for the harness itself."""
         if self._api is None or not self._api.is_for(self.server, self.admin_token):  # a start may try other ports
             self._api = ApiClient(self.server, self.ca_file, self.admin_token)
         return self._api
@@ -98,7 +98,7 @@ class ClusterHandle:
         """Process id of a control-plane component.
 
         Raises:
-            ClusterError: there is no such component or it does not run.
+            ClusterError: the component does not exist or does not run.
         """
         state = self._component(component)
         if start_time(state.pid) != state.start_time:
@@ -106,7 +106,7 @@ class ClusterHandle:
         return state.pid
 
     def kill(self, component: str) -> None:
-        """Ends a component by SIGKILL and waits until it is gone."""
+        """Kills a component by SIGKILL and waits for its end."""
         state = self._component(component)
         while signal_exactly(state.pid, state.start_time, signal.SIGKILL):
             time.sleep(0.01)
@@ -122,7 +122,7 @@ class ClusterHandle:
         """Waits until API server, controllers and scheduler are ready and pods can be created.
 
         Raises:
-            ClusterError: a component ended, or `timeout` seconds have passed.
+            ClusterError: a component exited, or `timeout` seconds have passed.
         """
         deadline = time.monotonic() + timeout
         for component in (components.API_SERVER, components.CONTROLLER_MANAGER, components.SCHEDULER):
@@ -147,7 +147,7 @@ class ClusterHandle:
             self.component_pid(component)
 
     def wait_service_account(self, namespace: str, timeout: float = 60) -> None:
-        """Waits until a namespace has its service account: before that no pod can be created in it."""
+        """Waits until a namespace has its service account. Without it no pod can be created."""
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts/default"
         api, deadline = self.api, time.monotonic() + timeout
         while not api.answers_ok(path):
@@ -169,18 +169,18 @@ class ClusterHandle:
     ) -> int:
         """Starts a real kubelet over a fake runtime as `system:node:NAME`, and returns its process id.
 
-        It reports 1 core, 3840Mi of memory, `max_pods` pods and the extended resources. It returns once the
-        kubelet serves; `wait_node_ready` waits for the Node. The kubelet ends with this process.
+        It reports 1 core, 3840Mi of memory, `max_pods` pods and the extended resources. It returns once the kubelet
+        serves; `wait_node_ready` waits for the Node. The kubelet ends with this process.
 
         Args:
             name: name of the Node it registers or adopts.
             extended_resources: quantity by resource name.
             node_labels: labels the kubelet sets on a Node it registers (not on one it adopts).
             register_with_taints: taints "key=value:effect" of a Node it registers (not of one it adopts).
-            max_pods: pods it takes.
+            max_pods: the largest number of pods.
 
         Raises:
-            ClusterError: it ended at once; the message has the end of its log.
+            ClusterError: it exited at once; the message has the end of its log.
         """
         kubelet = self._node_processes.start_hollow_kubelet(
             name, extended_resources or {}, node_labels or {}, register_with_taints, max_pods
@@ -190,15 +190,15 @@ class ClusterHandle:
         return kubelet.pid
 
     def stop_hollow_kubelet(self, name: str) -> None:
-        """Ends a hollow kubelet in order; its Node object stays."""
+        """Ends a hollow kubelet by SIGTERM. Its Node object stays."""
         self._node_processes.stop_kubelet(name)
 
     def kill_hollow_kubelet(self, name: str) -> None:
-        """Ends a hollow kubelet by SIGKILL, like a machine that loses power; its Node object stays."""
+        """Kills a hollow kubelet by SIGKILL, as if the machine lost power. Its Node object stays."""
         self._node_processes.stop_kubelet(name, grace=0)
 
     def hollow_kubeconfig(self, name: str) -> Path:
-        """Kubeconfig of a hollow kubelet's own identity `system:node:NAME`, there once it was started."""
+        """Kubeconfig with the identity `system:node:NAME` of a hollow kubelet that was started before."""
         return self._node_processes.home(name) / "kubeconfig"
 
     @property
@@ -207,12 +207,12 @@ class ClusterHandle:
         return self._node_processes.kubelet_names
 
     def start_kwok(self, pace: Pace = AT_ONCE) -> None:
-        """Starts kwok, which plays every Node annotated kwok.x-k8s.io/node=fake; it ends with this process.
+        """Starts kwok, which simulates every Node annotated kwok.x-k8s.io/node=fake. It ends with this process.
 
         Does nothing while it runs.
 
         Args:
-            pace: how long pods take to become ready and to be gone.
+            pace: how long pods take to become ready and to be deleted.
         """
         self._node_processes.start_kwok(pace)
 
@@ -228,7 +228,7 @@ class ClusterHandle:
         taints: Sequence[Mapping[str, str]] = (),
         extended_resources: Mapping[str, str] | None = None,
     ) -> list[str]:
-        """Creates `count` Nodes PREFIX-0, PREFIX-1, … that kwok plays, and returns their names.
+        """Creates `count` Nodes PREFIX-0, PREFIX-1, … for kwok, and returns their names.
 
         Raises:
             ClusterError: kwok does not run, or the API server refused a Node.
@@ -239,13 +239,13 @@ class ClusterHandle:
         return names
 
     def start_karpenter(self) -> None:
-        """Starts Karpenter, with its definitions and with kwok for its nodes; it ends with this process.
+        """Starts Karpenter with its definitions, with kwok for its nodes. It ends with this process.
 
-        Its nodes are those of its kwok provider. It buys some once there is a NodePool (`apply_node_pool`). Does
+        Its nodes are those of its kwok provider. It buys nodes once there is a NodePool (`apply_node_pool`). Does
         nothing while it runs.
 
         Raises:
-            ClusterError: it ended or did not become ready; the message has the end of its log.
+            ClusterError: it exited or did not become ready; the message has the end of its log.
         """
         if self._karpenter is None or not self._karpenter.running:
             self.start_kwok()
@@ -268,12 +268,12 @@ class ClusterHandle:
         Args:
             name: name of both.
             consolidation_policy: WhenEmpty, WhenEmptyOrUnderutilized or Balanced.
-            consolidate_after: how long a node is left alone after pods have come or gone, or Never.
-            instance_types: what may be bought, for example c-4x-amd64-linux (4 cores, 8Gi); anything when empty.
-            budgets: how many nodes may be deleted at a time, and for which reasons; Karpenter's default when empty.
-            most_cpu: cores of all its nodes, beyond which none is bought.
-            labels: of its nodes.
-            startup_taints: with which its nodes begin, and which somebody else takes off.
+            consolidate_after: how long a node stays unchanged after the last change of its pods, or Never.
+            instance_types: instance types that may be bought, for example c-4x-amd64-linux (4 cores, 8Gi); empty: any.
+            budgets: how many nodes may be deleted at a time, by reason; empty: Karpenter's default.
+            most_cpu: limit of the cores of all its nodes.
+            labels: labels of its nodes.
+            startup_taints: taints that its nodes have at first, and that another program removes.
         """
         disruption: dict[str, Any] = {
             "consolidationPolicy": consolidation_policy,
@@ -286,7 +286,7 @@ class ClusterHandle:
         )
 
     def define_karpenter(self) -> None:
-        """Applies Karpenter's definitions without starting it, for NodePools and NodeClaims that it is to find."""
+        """Applies Karpenter's definitions without starting it, for NodePools and NodeClaims that exist earlier."""
         karpenter.define(self.api)
 
     # Real nodes -----------------------------------------------------------------------------------------
@@ -301,53 +301,53 @@ class ClusterHandle:
     ) -> None:
         """Starts a node whose containers really run, on a machine (namespaces) of its own.
 
-        It returns once the kubelet serves; `wait_node_ready` waits for the Node. Everything on the machine ends
-        with this process. A name that ran before boots the same machine again, images and volumes included.
+        It returns once the kubelet serves; `wait_node_ready` waits for the Node. Everything on the machine ends with
+        this process. A name that ran before starts the same machine again, images and volumes included.
 
         Args:
             name: name of the Node it registers or adopts.
             node_labels: labels the kubelet sets on a Node it registers (not on one it adopts).
             register_with_taints: taints "key=value:effect" of a Node it registers (not of one it adopts).
-            max_pods: pods it takes.
+            max_pods: the largest number of pods.
 
         Raises:
             ClusterError: the cluster has no network for real nodes, this machine lacks something, or a
-                program ended; the message has the end of its log.
+                program exited; the message has the end of its log.
         """
         self._real_nodes.start(name, node_labels or {}, register_with_taints, max_pods)
 
     def stop_real_node(self, name: str) -> None:
-        """Switches a real node off, kubelet first; its Node object stays."""
+        """Stops a real node, kubelet first. Its Node object stays."""
         self._real_nodes.stop(name)
 
     def kill_real_node(self, name: str) -> None:
-        """Ends a real node and its containers at once, like a machine that loses power; its Node object stays."""
+        """Kills a real node and its containers, as if the machine lost power. Its Node object stays."""
         self._real_nodes.stop(name, grace=0)
 
     def restart_on_node(self, name: str, program: str = real.KUBELET) -> None:
-        """Ends `kubelet`, `containerd` or `kube-proxy` of a real node by SIGKILL and starts it again."""
+        """Kills `kubelet`, `containerd` or `kube-proxy` of a real node by SIGKILL and starts it again."""
         self._real_nodes.restart(name, program)
 
     def run_on_node(self, name: str, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-        """Runs a program of this machine inside a real node, as its root, and returns what it wrote."""
+        """Runs a program of this machine inside a real node as root, and returns its output."""
         return real.run_on(self.directory, name, command)
 
     def load_image(self, archive: Path) -> list[str]:
         """Makes the images of an OCI or Docker archive usable on all real nodes, later ones included.
 
-        It costs next to nothing when the same file was loaded before.
+        If the same file is already loaded, it costs almost nothing.
 
         Returns:
             Full names of the images, for a pod's `image`.
 
         Raises:
-            ClusterError: it is no image archive, names no image in full, or containerd refused it.
+            ClusterError: it is not an image archive, names no image in full, or containerd refuses it.
         """
         return real.load_everywhere(self.directory, archive)
 
     @property
     def real_nodes(self) -> list[str]:
-        """Names of the real nodes that run, whoever started them."""
+        """Names of the running real nodes, from all processes."""
         return list(real.machines(self.directory))
 
     @property
@@ -396,7 +396,7 @@ class ClusterHandle:
     def _new_process(
         self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None
     ) -> ManagedProcess:
-        """A process of this cluster with an environment of its own: no proxies, no credentials of the user."""
+        """A process of this cluster with a minimal environment: no proxies, no credentials of the user."""
         own = {
             "PATH": host.search_path(),
             "HOME": str(self.directory),
@@ -417,7 +417,7 @@ class ClusterHandle:
         return ()
 
     def stop_nodes(self) -> None:
-        """Ends the kubelets, kwok and Karpenter that this process started, real nodes included; Node objects stay."""
+        """Ends the kubelets, kwok and Karpenter of this process, real nodes included. Node objects stay."""
         if self._karpenter is not None:
             stop_all([self._karpenter], _STOP_GRACE)
             self._karpenter = None
@@ -428,7 +428,7 @@ class ClusterHandle:
 
 
 def attach(name: str) -> ClusterHandle:
-    """Gives a handle to a cluster that another process owns.
+    """Returns a handle to a cluster that another process owns.
 
     Raises:
         ClusterError: it does not run, or is not ready yet.

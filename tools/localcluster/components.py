@@ -40,13 +40,13 @@ class Ports:
 
     @classmethod
     def choose(cls) -> Ports:
-        """Picks ports that are free now."""
+        """Chooses ports that are free now."""
         return cls(*free_ports(5))
 
 
 @dataclass(frozen=True)
 class ControlPlane:
-    """Files and ports of one control plane, and the commands that follow from them."""
+    """Files and ports of a control plane, and the commands of its components."""
 
     directory: Path
     options: ClusterOptions
@@ -76,7 +76,7 @@ class ControlPlane:
         write(issue(authority, "kube-apiserver", names=self.options.server_sans), pki, "apiserver")
         write(issue(authority, "kube-apiserver-kubelet-client", ["system:masters"]), pki, "kubelet-client")
         write(signing_pair(), pki, "service-account")
-        # etcd trusts another authority: else any client certificate of the cluster would open its store.
+        # etcd trusts another CA: otherwise any client certificate of the cluster could open its store.
         store = create_authority("moorage-local-etcd")
         write(store.pair, pki, "etcd-ca")
         write(issue(store, "etcd", names=["127.0.0.1"]), pki, "etcd")
@@ -127,7 +127,7 @@ class ControlPlane:
             "listen-peer-urls": peer,
             "initial-advertise-peer-urls": peer,
             "initial-cluster": f"default={peer}",
-            "unsafe-no-fsync": "true",  # the data is thrown away with the cluster
+            "unsafe-no-fsync": "true",  # the data is deleted with the cluster
         }
         for prefix in ("", "peer-"):
             flags |= {
@@ -175,14 +175,14 @@ class ControlPlane:
             "profiling": "false",
         }
         if options.real:
-            # Hollow kubelets let everybody in, so this is for real ones: logs, exec and port-forward.
+            # Hollow kubelets accept all clients. This is for real kubelets: logs, exec and port-forward.
             flags |= {
                 "kubelet-client-certificate": self._pki("kubelet-client.crt"),
                 "kubelet-client-key": self._pki("kubelet-client.key"),
                 "kubelet-preferred-address-types": "InternalIP",
             }
         if options.advertise_address is None:
-            # A loopback address is not allowed in an Endpoints object; trying anyway fills the log.
+            # An Endpoints object cannot contain a loopback address, and each attempt would log an error.
             flags["endpoint-reconciler-type"] = "none"
         if not options.flow_control:
             flags |= {

@@ -47,7 +47,7 @@ def write_files(directory: Path, server: str, network: Network) -> None:
 
 
 def grant(api: ApiClient) -> None:
-    """Lets it read what it answers from; does nothing when it may already."""
+    """Grants the rights to read what it answers from. Does nothing if they exist."""
     group = "/apis/rbac.authorization.k8s.io/v1"
     role = {"metadata": {"name": _USER}, "rules": _RULES}
     binding = {
@@ -70,7 +70,7 @@ def command(program: Path, directory: Path, switch: int) -> list[str]:
 
 
 def is_ready(network: Network) -> bool:
-    """Whether it answers from what it has read of the API server."""
+    """Whether it answers from the API server's objects."""
     connection = http.client.HTTPConnection(network.dns, READY_PORT, timeout=2)
     with contextlib.closing(connection):
         try:

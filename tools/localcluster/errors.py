@@ -1,4 +1,4 @@
-"""The one error a user of the local cluster meets."""
+"""The error that users of the local cluster see."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pathlib import Path
 
 
 class ClusterError(Exception):
-    """Something about the local cluster failed; the message names the thing, the reason and the way out.
+    """An operation of the local cluster failed. The message names the thing, the reason and the way out.
 
-    `logs` is the folder that holds the log files of the failed cluster, when there is one.
+    `logs` is the folder with the log files of the failed cluster, if there is one.
     """
 
     def __init__(self, message: str, logs: Path | None = None) -> None:
@@ -16,10 +16,10 @@ class ClusterError(Exception):
         self.logs = logs
 
     def logs_moved(self, old: Path, new: Path) -> None:
-        """Makes the message name the place where the logs are now."""
+        """Replaces the folder of the logs in the message after a move."""
         self.args = (str(self).replace(str(old), str(new)),)
         self.logs = new
 
 
 class PortTaken(ClusterError):
-    """A component ended because another process took its port between our choice and its bind."""
+    """A component exited because another process took its port between the choice and the bind."""

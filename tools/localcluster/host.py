@@ -1,4 +1,4 @@
-"""What this machine must have for real nodes: root's rights and a few Debian packages."""
+"""The requirements of real nodes on this machine: root, and a few Debian packages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from tools.localcluster.errors import ClusterError
 
 _LIST = Path(__file__).parents[2] / "requirements" / "debian.txt"
-_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"  # users' PATHs often lack the last
+_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"  # users' PATHs often lack the last one
 _INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
 WATCHERS = 1024
 
@@ -26,7 +26,7 @@ _INSTALL = "`./taskw cluster:install` as root installs them"
 
 @dataclass(frozen=True)
 class Package:
-    """A Debian package, what it is for (cluster or image) and the program or file that shows it is installed."""
+    """A Debian package, its purpose (cluster or image), and a program or file that shows that it is installed."""
 
     name: str
     purpose: str
@@ -34,7 +34,7 @@ class Package:
 
     @property
     def installed(self) -> bool:
-        """Whether its program or file is there, from wherever it came."""
+        """Whether its program or file exists, whatever installed it."""
         return (
             Path(self.proof).exists()
             if self.proof.startswith("/")
@@ -49,7 +49,7 @@ def packages() -> list[Package]:
 
 
 def missing(purpose: str) -> str | None:
-    """Why something cannot run on this machine, in one sentence with the way out; None when it can.
+    """The reason why this machine cannot run something, as a sentence with the way out. None if it can.
 
     Args:
         purpose: "cluster" (real nodes) or "image" (building images).
@@ -69,14 +69,16 @@ def _refused_namespaces() -> str | None:
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     if answer.returncode == 0:
         return None
-    return f"root may not make namespaces here: {answer.stderr.strip()}; a container needs CAP_SYS_ADMIN (--privileged)"
+    return (
+        f"root must not create namespaces here: {answer.stderr.strip()}; a container needs CAP_SYS_ADMIN (--privileged)"
+    )
 
 
 def check(purpose: str) -> None:
-    """Refuses to go on without what `missing` names.
+    """Raises an error if `missing` returns a reason.
 
     Raises:
-        ClusterError: something is missing.
+        ClusterError: a requirement is missing.
     """
     if reason := missing(purpose):
         raise ClusterError(f"real nodes cannot run on this machine: {reason}")
@@ -95,12 +97,12 @@ def program(name: str) -> str:
 
 
 def search_path() -> str:
-    """PATH for programs on real nodes, which call others of the system."""
+    """PATH for programs on real nodes, which run other programs of the system."""
     return _PATH
 
 
 def install(say: Callable[[str], None]) -> None:
-    """Installs what is missing of the list, and lets enough files be watched, until the machine starts again.
+    """Installs the missing packages of the list, and raises the inotify limit until the next start of the machine.
 
     Raises:
         ClusterError: not root, no apt-get, or apt-get failed.
@@ -108,25 +110,25 @@ def install(say: Callable[[str], None]) -> None:
     _allow_watching(say)
     absent = [package.name for package in packages() if not package.installed]
     if not absent:
-        say("every Debian package is installed")
+        say("all Debian packages are installed")
         return
     if os.geteuid() != 0 or shutil.which("apt-get", path=_PATH) is None:
-        raise ClusterError(f"missing: {', '.join(absent)}; run this as root on Debian, or install their like yourself")
+        raise ClusterError(f"missing: {', '.join(absent)}; run this as root on Debian, or install equivalents yourself")
     say(f"installing {' '.join(absent)}")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "PATH": _PATH}
-    options = ["-qq", "-o", "DPkg::Lock::Timeout=300"]  # another apt may be at it
+    options = ["-qq", "-o", "DPkg::Lock::Timeout=300"]  # another apt may be running
     for arguments in (["update"], ["install", "--yes", "--no-install-recommends", *absent]):
         answer = subprocess.run(
             [program("apt-get"), *options, *arguments], env=environment, capture_output=True, text=True, check=False
         )
         if answer.returncode != 0:
             said = f"{answer.stdout}{answer.stderr}".strip()
-            raise ClusterError(f"apt-get {arguments[0]} ended with exit code {answer.returncode}:\n{said[-2000:]}")
+            raise ClusterError(f"apt-get {arguments[0]} failed with exit code {answer.returncode}:\n{said[-2000:]}")
     say("installed")
 
 
 def _allow_watching(say: Callable[[str], None]) -> None:
-    """Raise the number of inotify instances: kubelets and containerds of several clusters need more than the 128."""
+    """Raise the limit of inotify instances: kubelets and containerds of several clusters need more than 128."""
     try:
         if int(_INOTIFY.read_text()) < WATCHERS:
             _INOTIFY.write_text(str(WATCHERS))
@@ -137,8 +139,8 @@ def _allow_watching(say: Callable[[str], None]) -> None:
 
 @contextmanager
 def exclusive(what: str) -> Iterator[None]:
-    """Lets one process of this machine at a time do something, whatever cluster folder it uses."""
-    # A name that only the kernel knows: nothing is left when its holder is killed.
+    """A lock for all processes of this machine, whatever cluster folder they use."""
+    # A name that only the kernel has: it disappears with its holder.
     with socket.socket(socket.AF_UNIX) as claim:
         while True:
             try:

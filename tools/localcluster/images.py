@@ -1,4 +1,4 @@
-"""Image archives: written from files alone, without a registry, and read for the names in them."""
+"""Image archives: written from files without a registry, and read for their image names."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _MEDIA = "application/vnd.oci.image"
 def write_archive(
     target: Path, name: str, files: Mapping[str, Path], entrypoint: Sequence[str], user: str = "65532:65532"
 ) -> Path:
-    """Writes an OCI archive of one layer; the same files give the same bytes.
+    """Writes an OCI archive with one layer. Equal files give equal bytes.
 
     Args:
-        target: where.
+        target: the path of the archive.
         name: full name with tag, for example "localhost/probe:1".
         files: executables by path in the image, without a leading slash.
-        entrypoint: what runs.
-        user: uid and gid it runs as.
+        entrypoint: the command.
+        user: its uid and gid.
     """
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w", format=tarfile.GNU_FORMAT) as tar:
@@ -71,7 +71,7 @@ def names(archive: Path) -> list[str]:
             members = set(tar.getnames())
             found = _docker_names(tar) if "manifest.json" in members else _oci_names(tar)
     except (OSError, tarfile.TarError, KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ClusterError(f"{archive} is no image archive: {error}") from error
+        raise ClusterError(f"{archive} is not an image archive: {error}") from error
     full = [name for name in found if "/" in name and ":" in name.rpartition("/")[2]]
     if not full:
         said = f"only {', '.join(found)}" if found else "none"
@@ -108,6 +108,6 @@ def _json(value: object) -> bytes:
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes, mode: int = 0o644) -> None:
-    member = tarfile.TarInfo(name)  # owner 0, time 0: nothing of this machine
+    member = tarfile.TarInfo(name)  # owner 0, time 0: nothing depends on this machine
     member.size, member.mode = len(content), mode
     tar.addfile(member, io.BytesIO(content))

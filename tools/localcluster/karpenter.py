@@ -1,4 +1,4 @@
-"""Karpenter, the real one, with its provider whose machines are Node objects that kwok plays."""
+"""The real Karpenter, with its kwok provider, whose machines are only Node objects."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _READY_SECONDS = 60
 _PORT_ATTEMPTS = 3
 
 Spawn = Callable[[str, Sequence[str], Mapping[str, str]], ManagedProcess]
-"""Makes a process (not started yet) from its name, command and what its environment has besides."""
+"""Makes a process (not started yet) from its name, its command and additional environment variables."""
 
 
 def start(api: ApiClient, kubeconfig: Path, spawn: Spawn) -> ManagedProcess:
@@ -51,7 +51,7 @@ def start(api: ApiClient, kubeconfig: Path, spawn: Spawn) -> ManagedProcess:
 
 
 MOST_CPU = 1000
-"""Cores of all nodes of a NodePool, unless another limit is asked for."""
+"""Default limit of the cores of all nodes of a NodePool."""
 
 
 def create_pool(
@@ -84,12 +84,12 @@ def create_pool(
 
 
 def create_class(api: ApiClient, name: str) -> None:
-    """Creates a KWOKNodeClass, of which NodeClaims can be made without a NodePool."""
+    """Creates a KWOKNodeClass. NodeClaims can use it without a NodePool."""
     _apply(api, NODE_CLASSES, {"apiVersion": "karpenter.kwok.sh/v1alpha1", "kind": "KWOKNodeClass"}, name)
 
 
 def define(api: ApiClient) -> None:
-    """Applies the definitions that lie beside the program, and waits until they are served."""
+    """Applies the definitions beside the program, and waits until they are served."""
     for path in sorted(binaries([NAME])[NAME].parent.glob("karpenter*.yaml")):
         definition = yaml.safe_load(path.read_text())
         _apply(api, _DEFINITIONS, definition, definition["metadata"]["name"])
@@ -106,7 +106,7 @@ def _apply(api: ApiClient, collection: str, thing: dict[str, Any], name: str) ->
 
 
 def _is_ready(process: ManagedProcess, port: int) -> bool:
-    """Whether it becomes ready; False when it ends before."""
+    """Whether it becomes ready. False if it exits before."""
     deadline = time.monotonic() + _READY_SECONDS
     while process.running:
         if _answers(port):

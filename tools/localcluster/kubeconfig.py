@@ -21,7 +21,7 @@ def write_kubeconfig(
     token: str | None = None,
     cluster: str = "moorage",
 ) -> Path:
-    """Writes a kubeconfig (0600) whose credentials are inside it, so that it can be copied anywhere."""
+    """Writes a kubeconfig (0600) that contains its credentials, so it can be copied."""
     credentials: dict[str, str] = {}
     if token is not None:
         credentials["token"] = token

@@ -1,4 +1,4 @@
-"""What the processes of a cluster leave behind outside its folder, when they are killed."""
+"""Files and control groups that killed processes of a cluster leave outside its folder."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathlib import Path
 
 from tools.localcluster import cgroups
 
-# kubemark puts its files here, whatever its environment says.
+# kubemark always uses this folder.
 _TMP = Path("/tmp")  # noqa: S108 - fixed in kubemark
 _ROOT_FOLDER = re.compile(r"Using (/tmp/hollow-kubelet\.\d+) as root dir")
 
 
 def remove_leftovers(directory: Path) -> None:
-    """Removes everything that an ended cluster left outside its folder.
+    """Removes everything that an ended cluster has left outside its folder.
 
     Raises:
         OSError: a control group cannot be removed, because a process is still in it.
@@ -27,13 +27,13 @@ def remove_leftovers(directory: Path) -> None:
 
 
 def remove_kubelet_leftovers(*logs: Path) -> None:
-    """Removes the root folders that the logs of ended hollow kubelets name, and sockets nobody serves."""
+    """Removes the root folders that the logs of ended hollow kubelets name, and unused sockets."""
     for log in logs:
         with contextlib.suppress(FileNotFoundError), log.open(errors="replace") as lines:
             for line in lines:
                 if match := _ROOT_FOLDER.search(line):
                     shutil.rmtree(match[1], ignore_errors=True)
-    # The name of a socket appears nowhere, but a socket that refuses connections is nobody's: kubemark
+    # The name of a socket is in no log. A socket that refuses connections is unused, because kubemark
     # listens before it gives the socket this name.
     for path in _TMP.glob("kubelet_remote_*.sock"):
         with contextlib.suppress(OSError):

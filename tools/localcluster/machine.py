@@ -1,10 +1,10 @@
 """A machine of its own for one real node: namespaces of mounts, processes, network, host name and IPC.
 
-Run as `python -I -S machine.py init FOLDER HOSTNAME` (the machine) or
-`python -I -S machine.py enter PID PROGRAM ARGUMENTS…` (a program on the machine whose `init` has that pid).
+Run as `python -I -S machine.py init FOLDER HOSTNAME` (the machine) or `python -I -S machine.py enter PID PROGRAM
+ARGUMENTS…` (a program on the machine whose `init` has that pid).
 
-Whatever a kubelet, a container runtime and their containers start or mount is inside. When `init` ends, however
-it ends, the kernel ends all of it and takes mounts, interfaces and iptables rules away with the namespaces.
+All processes and mounts of a kubelet, a container runtime and their containers are inside. When `init` ends, also by
+SIGKILL, the kernel ends all of them and removes mounts, interfaces and iptables rules with the namespaces.
 """
 
 import ctypes
@@ -18,11 +18,11 @@ from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _NEW_MOUNTS, _NEW_UTS, _NEW_IPC, _NEW_PID, _NEW_NET = 0x20000, 0x4000000, 0x8000000, 0x20000000, 0x40000000
-_NAMESPACES = ("ipc", "uts", "net", "pid_for_children", "mnt")  # mnt last: it takes our /proc away
+_NAMESPACES = ("ipc", "uts", "net", "pid_for_children", "mnt")  # mnt last: /proc changes with it
 _NOSUID, _NODEV, _NOEXEC, _BIND, _RECURSIVE, _PRIVATE, _SHARED = 2, 4, 8, 0x1000, 0x4000, 1 << 18, 1 << 20
 
-# What a kubelet writes below /proc/sys when it differs (setupKernelTunables in pkg/kubelet/cm). These are
-# settings of the whole host, so the machine sees files of its own that have the values already.
+# A kubelet sets these below /proc/sys if they differ (setupKernelTunables in pkg/kubelet/cm). They are
+# settings of the whole host, so the machine sees files of its own with the right values.
 _TUNABLES = {
     "vm/overcommit_memory": "1",
     "vm/panic_on_oom": "0",
@@ -51,7 +51,7 @@ def _init(folder: Path, hostname: str) -> None:
     _check(_libc.unshare(_NEW_MOUNTS | _NEW_UTS | _NEW_IPC | _NEW_PID | _NEW_NET), "unshare")
     child = _fork()
     if child:
-        # SIGKILL, because the first process of a PID namespace ignores every other signal from outside too.
+        # SIGKILL, because the first process of a PID namespace ignores every other signal, also from outside.
         sys.exit(_wait(child, signal.SIGKILL))
     _mount_own_file_system(folder)
     socket.sethostname(hostname)
@@ -63,7 +63,7 @@ def _init(folder: Path, hostname: str) -> None:
 
 
 def _mount_own_file_system(folder: Path) -> None:
-    # Private first, so that nothing we mount is seen outside; then shared among our own containers.
+    # Private first, so that mounts are not visible outside; then shared among the machine's containers.
     _mount("none", "/", None, _RECURSIVE | _PRIVATE)
     _mount("none", "/", None, _RECURSIVE | _SHARED)
     _mount("proc", "/proc", "proc", _NOSUID | _NODEV | _NOEXEC)
@@ -95,11 +95,11 @@ def _fork() -> int:
     read, write = os.pipe()
     child = os.fork()
     if child:
-        os.close(read)  # `write` stays open as long as we live
+        os.close(read)  # `write` stays open as long as this process lives
         return child
     os.close(write)
     _check(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "prctl")
-    # The parent may have ended before the call above; its pid tells nothing in a namespace of our own.
+    # The parent may have ended before the call above. Its pid is unknown in a namespace of our own.
     if select.select([read], [], [], 0)[0]:
         os._exit(128 + signal.SIGKILL)
     os.close(read)
@@ -107,7 +107,7 @@ def _fork() -> int:
 
 
 def _wait(child: int, on_terminate: int) -> int:
-    """Waits for a child, passing SIGTERM on as another signal, and returns the exit code a shell would give."""
+    """Waits for a child, forwards SIGTERM as another signal, and returns the exit code as a shell does."""
     signal.signal(signal.SIGTERM, lambda _number, _frame: os.kill(child, on_terminate))
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     return code if code >= 0 else 128 - code

@@ -1,10 +1,10 @@
-"""The network of real nodes: a switch in a network namespace of its own, joined by a cable to this machine.
+"""The network of real nodes: a switch in a network namespace of its own, connected to this machine.
 
     this machine ──veth── switch (bridge, cluster DNS) ──veth── real node 1 ── pods
       API server                                       ──veth── real node 2 ── pods
 
-Nothing is forwarded or filtered by this machine itself, and nothing outside is reachable from the nodes. The
-interface and routes on this machine vanish with the switch, however it ends.
+This machine neither forwards nor filters anything, and the nodes cannot reach anything outside. The interface and
+routes on this machine disappear with the switch, also after kill -9.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tools.localcluster.errors import ClusterError
 MAX_NODES = 15
 _BRIDGE = "switch"
 _FIRST_NODE = 10
-# The second one is set aside for benchmarks of networks: hardly any machine uses it.
+# The second range is reserved for benchmarks of networks, so hardly any machine uses it.
 _RANGES = ("10.192.0.0/10", "198.18.0.0/15")
 _CLUSTER_PREFIX = 20
 _POD_PREFIX = 24
@@ -35,9 +35,9 @@ class Network:
     """Addresses of one cluster: the first /24 is for nodes, node number n (from 1) has the n-th /24 after it for pods.
 
     Attributes:
-        subnet: all of it.
-        service_cidr: range of Service addresses, which nodes must have a route for.
-        interface: this machine's end of the cable.
+        subnet: the whole range.
+        service_cidr: range of Service addresses, for which nodes need a route.
+        interface: this machine's end of the veth pair.
     """
 
     subnet: ipaddress.IPv4Network
@@ -55,12 +55,12 @@ class Network:
         return str(self.subnet[2])
 
     def as_state(self) -> dict[str, str]:
-        """The form in which other processes read it."""
+        """As plain values, for other processes."""
         return {"subnet": str(self.subnet), "service_cidr": self.service_cidr, "interface": self.interface}
 
     @classmethod
     def from_state(cls, state: Mapping[str, str]) -> Network:
-        """Reads back what `as_state` gave."""
+        """From the values of `as_state`."""
         return cls(ipaddress.IPv4Network(state["subnet"]), state["service_cidr"], state["interface"])
 
     def node(self, number: int) -> str:
@@ -72,7 +72,7 @@ class Network:
         return str(list(self.subnet.subnets(new_prefix=_POD_PREFIX))[number])
 
     def connect_host(self, switch: int) -> None:
-        """Joins this machine and the switch, whose process has the pid `switch`."""
+        """Connects this machine to the switch, whose process has the pid `switch`."""
         self.disconnect_host()
         _ip(
             [
@@ -94,13 +94,13 @@ class Network:
         )
 
     def disconnect_host(self) -> None:
-        """Pulls the cable at once: the kernel takes a moment to do so when a switch has ended."""
+        """Removes the interface: when a switch has ended, the kernel needs a moment to do so."""
         if os.path.exists(f"/sys/class/net/{self.interface}"):
             command = [host.program("ip"), "link", "delete", self.interface]
-            subprocess.run(command, capture_output=True, check=False)  # it may be vanishing right now
+            subprocess.run(command, capture_output=True, check=False)  # the kernel may be removing it
 
     def connect_node(self, number: int, node: int, switch: int, others: Iterable[tuple[int, int]]) -> None:
-        """Joins a node and the switch, and tells all the others the way to its pods.
+        """Connects a node to the switch, and adds routes to its pods on all other nodes.
 
         Args:
             number: number of the node.
@@ -122,7 +122,7 @@ class Network:
                 "link set lo up",
                 f"addr add {self.node(number)}/{_POD_PREFIX} dev eth0",
                 "link set eth0 up",
-                # kube-proxy rewrites Service addresses after the kernel has looked for a route to them.
+                # kube-proxy rewrites Service addresses after the kernel has searched a route for them.
                 f"route add {self.service_cidr} via {self.host}",
                 *(self._route(other) for other, _ in others),
             ],
@@ -132,7 +132,7 @@ class Network:
             _ip([self._route(number)], pid)
 
     def _hardware(self, number: int) -> str:
-        # The same after each boot: others remember for half a minute which one an address belongs to.
+        # The same after each start: neighbours cache the address for half a minute.
         return "02:00:" + ":".join(f"{byte:02x}" for byte in ipaddress.IPv4Address(self.node(number)).packed)
 
     def _route(self, number: int) -> str:
@@ -140,14 +140,14 @@ class Network:
 
 
 def switch_command() -> list[str]:
-    """Command that holds the switch's network namespace."""
+    """Command that keeps the switch's network namespace."""
     return [host.program("unshare"), "--net", "--", host.program("sleep"), "infinity"]
 
 
 def choose(interface: str, service_cidr: str) -> Network:
-    """Picks a range that no route of this machine touches.
+    """Chooses a range that does not overlap any route of this machine.
 
-    Two clusters that choose at the same moment are kept apart by `host.exclusive`.
+    `host.exclusive` separates two clusters that choose at the same time.
 
     Raises:
         ClusterError: every range is in use.
@@ -163,10 +163,10 @@ def choose(interface: str, service_cidr: str) -> Network:
 
 
 def wait_own_network(pid: int, timeout: float = 10) -> None:
-    """Waits until a process that was just started has left our network namespace.
+    """Waits until a new process has left this network namespace.
 
     Raises:
-        ClusterError: it ended, or `timeout` seconds have passed.
+        ClusterError: it exited, or `timeout` seconds have passed.
     """
     ours, deadline = os.readlink("/proc/self/ns/net"), time.monotonic() + timeout
     while True:
@@ -188,7 +188,7 @@ def _routes() -> list[ipaddress.IPv4Network]:
 
 
 def _ip(commands: Sequence[str], namespace_of: int | None = None) -> None:
-    """Runs `ip` commands, in the network namespace of a process if one is named."""
+    """Runs `ip` commands, in the network namespace of a process if one is given."""
     prefix = [] if namespace_of is None else [host.program("nsenter"), f"--net=/proc/{namespace_of}/ns/net", "--"]
     command = [*prefix, host.program("ip"), "-batch", "-"]
     answer = subprocess.run(command, input="\n".join(commands), capture_output=True, text=True, check=False)

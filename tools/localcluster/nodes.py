@@ -31,7 +31,7 @@ _STOP_GRACE = 0.5
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a node's process needs to know of its cluster.
+    """What a node's process needs from its cluster.
 
     `spawn` makes a process (not started yet) from its name and command.
     """
@@ -44,7 +44,7 @@ class Surroundings:
 
 
 class Pace(NamedTuple):
-    """How long pods of kwok's nodes take, in seconds: to become ready, at least and at most, and to be gone."""
+    """Times of kwok's pods in seconds: least and most until they are ready, and until they are deleted."""
 
     ready: tuple[float, float] = (0, 0)
     gone: float = 0
@@ -54,7 +54,7 @@ AT_ONCE = Pace()
 
 
 class NodeProcesses:
-    """The node processes that this process started for one cluster."""
+    """The node processes that this process has started for a cluster."""
 
     def __init__(self, surroundings: Surroundings) -> None:
         self._in = surroundings
@@ -101,7 +101,7 @@ class NodeProcesses:
     def _start_on_free_port(self, name: str, flags: Mapping[str, str]) -> ManagedProcess:
         program = str(binaries(["kubemark"])["kubemark"])
         for _ in range(_PORT_ATTEMPTS):
-            # kubemark listens on all addresses, whatever we ask for.
+            # kubemark always listens on all addresses.
             port = free_ports(1, "0.0.0.0")[0]  # noqa: S104
             command = [program, *(f"--{flag}={value}" for flag, value in flags.items())]
             kubelet = self._in.spawn(f"node-{name}", [*command, f"--kubelet-port={port}"])
@@ -131,7 +131,7 @@ class NodeProcesses:
         return self._in.directory / "nodes" / name
 
     def kubelet(self, name: str) -> ManagedProcess:
-        """The hollow kubelet of that name that this process started."""
+        """The hollow kubelet of that name, if this process has started it."""
         try:
             return self._kubelets[name]
         except KeyError:
@@ -139,18 +139,18 @@ class NodeProcesses:
 
     @property
     def kubelet_names(self) -> list[str]:
-        """Names of the hollow kubelets that this process started and did not stop."""
+        """Names of the hollow kubelets that this process has started and not stopped."""
         return list(self._kubelets)
 
     def stop_kubelet(self, name: str, grace: float = _STOP_GRACE) -> None:
-        """Ends a hollow kubelet; its Node object stays, as it would for a machine that is switched off."""
+        """Ends a hollow kubelet. Its Node object stays, as for a machine that is switched off."""
         kubelet = self.kubelet(name)
         stop_all([kubelet], grace)
         remove_kubelet_leftovers(kubelet.log)
         self._kubelets.pop(name, None)
 
     def start_kwok(self, pace: Pace) -> ManagedProcess:
-        """Starts kwok's controller; does nothing while it runs."""
+        """Starts kwok's controller. Does nothing while it runs."""
         if self._kwok is not None and self._kwok.running:
             return self._kwok
         stages = KWOK_STAGES
@@ -163,7 +163,7 @@ class NodeProcesses:
             f"--config={stages}",
             "--manage-all-nodes=false",
             f"--manage-nodes-with-annotation-selector={KWOK_ANNOTATION}=fake",
-            "--node-lease-duration-seconds=40",  # without Leases every pod stops being Ready after a minute
+            "--node-lease-duration-seconds=40",  # without Leases no pod stays Ready longer than a minute
             "--node-port=0",
             f"--node-ip={_KWOK_NODE_ADDRESS}",
         ]
@@ -193,7 +193,7 @@ class NodeProcesses:
 def kwok_node(
     name: str, capacity: Mapping[str, str], labels: Mapping[str, str], taints: Sequence[Mapping[str, str]]
 ) -> dict[str, Any]:
-    """A Node object that kwok takes charge of."""
+    """A Node object that kwok simulates."""
     return {
         "apiVersion": "v1",
         "kind": "Node",
@@ -214,18 +214,18 @@ def kwok_node(
 
 
 def paced(stages: str, pace: Pace) -> str:
-    """What kwok plays (YAML), what it does with pods after so long."""
+    """Stages for kwok (YAML), with delays for pods."""
     delays = {"pod-running": pace.ready, "pod-deleted": (pace.gone, pace.gone)}
     found = list(yaml.safe_load_all(stages))
     for stage in found:
         least, most = (round(1000 * each) for each in delays.get(stage["metadata"]["name"], (0, 0)))
-        if most:  # what kwok calls jitter is the longest it takes
+        if most:  # kwok's jitter is the upper limit
             stage["spec"]["delay"] = {"durationMilliseconds": least, "jitterDurationMilliseconds": most}
     return yaml.safe_dump_all(found, sort_keys=False)
 
 
 def _owns_listener(pid: int | None, port: int) -> bool:
-    """Whether a process itself listens on a TCP port (another process on that port does not count)."""
+    """Whether the process itself listens on a TCP port."""
     inodes = _socket_inodes(pid)
     for table in ("tcp", "tcp6"):
         for line in _proc_lines(f"/proc/{pid}/net/{table}"):
@@ -238,9 +238,9 @@ def _owns_listener(pid: int | None, port: int) -> bool:
 
 def _socket_inodes(pid: int | None) -> set[str]:
     inodes = set()
-    with contextlib.suppress(FileNotFoundError):  # the process ended
+    with contextlib.suppress(FileNotFoundError):  # the process has ended
         for entry in os.scandir(f"/proc/{pid}/fd"):
-            with contextlib.suppress(FileNotFoundError):  # it closed this one meanwhile
+            with contextlib.suppress(FileNotFoundError):  # it has been closed meanwhile
                 target = os.readlink(entry.path)
                 if target.startswith("socket:["):
                     inodes.add(target[8:-1])

@@ -1,4 +1,4 @@
-"""What a caller may choose about a cluster."""
+"""The options of a cluster."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterOptions:
-    """Choices for one control plane; the defaults serve tests and the demo.
+    """Options of a control plane. The defaults are for tests and demos.
 
     Attributes:
         bind_address: address the API server listens on; "0.0.0.0" lets pods of real kubelets reach it.
         advertise_address: address published as endpoint of the Service `kubernetes`. A loopback address
             cannot be an endpoint, so the default publishes none.
-        extra_sans: further names or addresses in the API server's certificate.
+        extra_sans: additional names or addresses in the API server's certificate.
         service_cidr: range of Service addresses; its first address is in the certificate too.
         flow_control: API Priority and Fairness and in-flight limits, on as in real clusters. Benchmarks
-            that measure something else than the API server's queues turn it off.
+            that measure something other than the API server's queues turn it off.
         scheduler: whether to run kube-scheduler.
         real: how many real nodes to start, named real-1, real-2, …: kubelets whose containers really run. Then the
-            API server listens on an address of the nodes' network instead of `bind_address`, pods reach it at its
-            Service address and find names in the cluster's DNS. Needs root and what `host.missing` names.
-        apiserver_flags: flags (without dashes) that override or extend those of kube-apiserver.
+            API server listens on an address of the nodes' network instead of `bind_address`. Pods reach it at its
+            Service address and find names in the cluster's DNS. Needs root and the packages that `host.missing` checks.
+        apiserver_flags: flags (without dashes) that override or add to those of kube-apiserver.
         controller_manager_flags: the same for kube-controller-manager.
         scheduler_flags: the same for kube-scheduler.
     """
@@ -41,12 +41,12 @@ class ClusterOptions:
 
     @property
     def client_address(self) -> str:
-        """Address that clients on this machine use: loopback unless one other address is bound."""
+        """Address for clients on this machine: loopback unless one other address is bound."""
         return "127.0.0.1" if ipaddress.ip_address(self.bind_address).is_unspecified else self.bind_address
 
     @property
     def server_sans(self) -> tuple[str, ...]:
-        """Every name and address the API server's certificate is valid for."""
+        """The names and addresses in the API server's certificate."""
         service_address = str(next(ipaddress.ip_network(self.service_cidr).hosts()))
         names = ["127.0.0.1", "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"]
         names += [service_address, self.client_address, *self.extra_sans]

@@ -44,12 +44,12 @@ _STOP_ORDER = (
 class LocalCluster(ClusterHandle):
     """A control plane on free loopback ports, owned by this process.
 
-    `start`, or entering it as a context manager, returns when pods can be created. However this process
-    ends, the kernel ends every child with it; `stop` also removes the folder, else the next start does.
+    `start`, or the context manager, returns when pods can be created. However this process ends, the kernel ends every
+    child with it. `stop` also removes the folder; otherwise the next start does.
 
     Args:
-        name: names the folder; a unique one is made up by default.
-        options: choices for the control plane.
+        name: name of the folder; by default a unique one.
+        options: options of the control plane.
         progress: receives one line per step of the start.
         kind: "supervisor" in the process behind `task cluster:up`.
     """
@@ -90,11 +90,11 @@ class LocalCluster(ClusterHandle):
             error.add_note(f"logs of cluster {self.name} are kept in {kept}")
 
     def start(self, timeout: float = 120) -> Self:
-        """Starts the control plane and waits until it is ready, at most `timeout` seconds once tools exist.
+        """Starts the control plane and waits until it is ready, at most `timeout` seconds after the tools exist.
 
         Raises:
-            ClusterError: tools are missing, a cluster of this name runs, or a component failed; the logs
-                of a failed start are kept and named.
+            ClusterError: tools are missing, a cluster of this name runs, or a component failed. The logs
+                of a failed start are kept, and the message names their folder.
         """
         tools = binaries(["demo"])
         if self._options.real:
@@ -138,7 +138,7 @@ class LocalCluster(ClusterHandle):
         self._progress(f"logs in {self.logs}; starting etcd and kube-apiserver on {plane.server}")
         for component, port in plane.components.items():
             if component == components.CONTROLLER_MANAGER:
-                # The others end at once when the API server has not made their roles yet.
+                # The other components exit if the API server has not created their roles yet.
                 self._wait_component(components.API_SERVER, timeout)
                 self._progress("kube-apiserver is ready; starting the other components")
             self._spawn(component, plane.command(component), port)
@@ -150,7 +150,7 @@ class LocalCluster(ClusterHandle):
         state.write(self.directory)
 
     def _with_network(self) -> ClusterOptions:
-        """Makes the network of real nodes and returns the options with the API server on it."""
+        """Creates the network of real nodes, and returns the options with the API server on it."""
         self.logs.mkdir(exist_ok=True)
         switch = self._spawn(components.SWITCH, network.switch_command(), 0)
         network.wait_own_network(switch)
@@ -214,7 +214,7 @@ class LocalCluster(ClusterHandle):
                 )
 
     def note_exits(self) -> list[str]:
-        """Records components that ended on their own, so that `status` shows them, and returns their names."""
+        """Records components that exited by themselves, so that `status` shows them, and returns their names."""
         ended = []
         for component, process in self._processes.items():
             state = self._state.components[component]
@@ -226,12 +226,12 @@ class LocalCluster(ClusterHandle):
         return ended
 
     def restart(self, component: str, timeout: float = 120) -> None:
-        """Starts a component again with the same ports and data, ending it first when it runs.
+        """Starts a component again with the same ports and data. If it runs, it is ended first.
 
         Returns when the whole control plane is ready.
 
         Raises:
-            ClusterError: no such component, or it does not come back.
+            ClusterError: the component does not exist, or it does not start.
         """
         port = self._component(component).port
         if component == components.SWITCH:
@@ -243,12 +243,12 @@ class LocalCluster(ClusterHandle):
         self.wait_ready(timeout)
 
     def kill(self, component: str) -> None:
-        """Ends a component by SIGKILL and waits until it is gone."""
+        """Kills a component by SIGKILL and waits for its end."""
         self._component(component)
         self._processes[component].kill()
 
     def stop(self, *, keep_logs: bool = False) -> Path | None:
-        """Ends everything and removes the folder; does nothing when it does not run.
+        """Ends everything and removes the folder. Does nothing if the cluster does not run.
 
         Args:
             keep_logs: move the logs away first, as after a failure.
@@ -260,7 +260,7 @@ class LocalCluster(ClusterHandle):
             return None
         self._state.ready = False
         self.stop_nodes()
-        real.switch_off(self.directory)  # those of other processes, too
+        real.switch_off(self.directory)  # also those of other processes
         self._stop_components()
         if self._api is not None:
             self._api.close()

@@ -6,28 +6,27 @@ import random
 import socket
 from collections import deque
 
-# Below the kernel's range for outgoing connections and below the NodePort range: a client that retries
-# a port of that first range while its server restarts can connect to itself and so keep the server out.
+# Below the kernel's range for outgoing connections, and below the NodePort range. A client that retries
+# a port of the first range while its server restarts can connect to itself, and then the server cannot bind it.
 _FIRST, _LAST = 15000, 29999
 _EACH = 100
 
 
 class PortBlock:
-    """Ports that only this process hands out.
+    """Ports that only this process uses.
 
-    A server binds its port seconds after somebody has chosen it, and meanwhile the port looks free to everybody else.
-    So each process draws from a block of its own: it binds the block's first port and keeps it, which the kernel
-    undoes when the process ends, however it ends.
+    A server binds its port seconds after it was chosen, and meanwhile the port looks free to all other processes. So
+    each process takes ports from a block of its own. It binds the block's first port until it ends, also by SIGKILL.
     """
 
     def __init__(self) -> None:
         self._ports: deque[int] = deque()
 
     def free(self, count: int, address: str) -> list[int]:
-        """Picks different ports that nothing listens on, those first that were handed out longest ago.
+        """Chooses different ports that nothing listens on. Those that were used longest ago come first.
 
         Raises:
-            OSError: there are not so many, although all blocks that were left are ours now.
+            OSError: there are not enough free ports in all remaining blocks.
         """
         while True:
             found: list[int] = []
@@ -41,7 +40,7 @@ class PortBlock:
 
     def _take(self) -> None:
         firsts = list(range(_FIRST, _LAST, _EACH))
-        random.shuffle(firsts)  # two processes that start together seldom ask for the same one
+        random.shuffle(firsts)  # two processes that start together seldom try the same block
         for first in firsts:
             holder = socket.socket(socket.AF_INET)
             try:
@@ -49,7 +48,7 @@ class PortBlock:
             except OSError:
                 holder.close()
                 continue
-            holder.detach()  # stays bound until this process ends
+            holder.detach()  # bound until this process ends
             self._ports.extend(range(first + 1, first + _EACH))
             return
         raise OSError(f"all blocks of TCP ports among {_FIRST}-{_LAST} are held: end processes that use local clusters")
@@ -59,10 +58,9 @@ _block = PortBlock()
 
 
 def free_ports(count: int, address: str = "127.0.0.1") -> list[int]:
-    """Picks `count` different TCP ports that nothing listens on now, and that no other process picks.
+    """Chooses `count` different TCP ports that nothing listens on now, and that no other process chooses.
 
-    A program that chooses ports in another way may take one before the caller does: the caller has to cope with
-    "address already in use".
+    A program that chooses ports in another way may bind one first. The caller must handle "address already in use".
 
     Raises:
         OSError: no free port was found.
@@ -72,7 +70,7 @@ def free_ports(count: int, address: str = "127.0.0.1") -> list[int]:
 
 def _is_free(port: int, address: str) -> bool:
     with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
-        # As Go does, so that connections of an earlier server in TIME_WAIT do not count.
+        # As in Go, so that connections of an earlier server in TIME_WAIT do not count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((address, port))

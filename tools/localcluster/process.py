@@ -19,11 +19,11 @@ _GO = ("GOGC", "GOMAXPROCS")
 
 
 class _Spawner:
-    """A thread that lives as long as this process and does what it is given, one after the other.
+    """A thread that lives as long as this process and runs functions one after the other.
 
-    The death signal fires when the *thread* that started a child ends, so this one starts them all. It is no executor:
-    of a thread that Ctrl-C interrupts while it is being started an executor takes no note, and Python waits for its end
-    for ever. After such a moment there are two threads here, which take turns.
+    The death signal fires when the *thread* that started a child ends, so this thread starts all children. It is not an
+    executor: if Ctrl-C interrupts the start of an executor's thread, the executor has no record of it, and Python waits
+    for its end for ever. After such an interruption there are two threads here, which take turns.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class _Spawner:
         self._thread: threading.Thread | None = None
 
     def do(self, task: Callable[[], None]) -> None:
-        """Have something done, after all that was given before."""
+        """Run a function after all earlier ones."""
         done: Future[None] = Future()
         self._tasks.put((task, done))
         if self._thread is None:
@@ -57,12 +57,12 @@ _spawner = _Spawner()
 
 
 class ManagedProcess:
-    """One child: its command, its log file, and its current process, if any.
+    """A child: its command, its log file, and its current process, if any.
 
     Args:
-        name: what messages call it.
+        name: its name in messages.
         argv: program (absolute path) and arguments.
-        log: file its output is appended to.
+        log: file to which its output is appended.
         env: its whole environment.
         cwd: its working directory.
         keep_open: file descriptors it inherits.
@@ -88,7 +88,7 @@ class ManagedProcess:
 
     def start(self) -> None:
         """Starts the process; does nothing while one is running."""
-        # A Ctrl-C that interrupts this wait cannot lose the child: the other thread records it.
+        # A Ctrl-C during this wait cannot lose the child, because the other thread records it.
         _spawner.do(self._spawn)
 
     def _spawn(self) -> None:
@@ -114,12 +114,12 @@ class ManagedProcess:
 
     @property
     def running(self) -> bool:
-        """Whether the process is alive now."""
+        """Whether the process is running."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def exit_code(self) -> int | None:
-        """Exit code (minus the signal number when killed) of a process that ended, else None."""
+        """Exit code of an ended process (minus the signal number if killed), else None."""
         return self._process.poll() if self._process else None
 
     def terminate(self) -> None:
@@ -143,18 +143,18 @@ class ManagedProcess:
 
     @property
     def lost_its_port(self) -> bool:
-        """Whether the process ended because its port was taken."""
+        """Whether the process exited because its port was in use."""
         return not self.running and "address already in use" in tail(self.log, 200)
 
 
 def go_settings() -> dict[str, str]:
-    """What our own environment tells Go's runtime, for the environments of Go programs; tests save work by it."""
+    """The variables of our environment for Go's runtime, to pass on to Go programs. Tests use them to save work."""
     return {name: os.environ[name] for name in _GO if name in os.environ}
 
 
 def stop_all(processes: Sequence[ManagedProcess], grace: float) -> None:
-    """Ends processes: SIGTERM to all, SIGKILL to those still there after `grace` seconds."""
-    _spawner.do(lambda: None)  # a start that Ctrl-C interrupted has ended after this
+    """Ends processes: SIGTERM to all, SIGKILL to those that still run after `grace` seconds."""
+    _spawner.do(lambda: None)  # after this, a start that Ctrl-C interrupted has finished
     for process in processes:
         process.terminate()
     deadline = time.monotonic() + grace
@@ -165,7 +165,7 @@ def stop_all(processes: Sequence[ManagedProcess], grace: float) -> None:
 
 
 def tail(path: Path, lines: int) -> str:
-    """The last lines of a text file, empty when it cannot be read."""
+    """The last lines of a text file. Empty if it cannot be read."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - 64 * 1024))
@@ -175,12 +175,12 @@ def tail(path: Path, lines: int) -> str:
 
 
 def start_time(pid: int) -> int | None:
-    """When a live process started, in clock ticks since boot; None when there is none or it is a zombie.
+    """The start time of a live process, in clock ticks since boot. None if there is none or it is a zombie.
 
-    Together with the pid it names a process for good: a recycled pid has another start time.
+    Together with the pid it identifies a process: a reused pid has another start time.
     """
     try:
-        # The command name in parentheses may itself hold blanks and parentheses.
+        # The command name in parentheses may itself contain blanks and parentheses.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return None
@@ -195,7 +195,7 @@ def uptime(started: int) -> float:
 
 
 def signal_exactly(pid: int, started: int, number: int) -> bool:
-    """Signals a process only while it is still the one that started then; tells whether it was."""
+    """Signals a process only if its start time still matches. Returns whether it did."""
     if start_time(pid) != started:
         return False
     try:

@@ -1,4 +1,4 @@
-"""Real nodes of one cluster: kubelets whose containers really run, each on a machine of its own."""
+"""Real nodes of a cluster: kubelets whose containers really run, each on a machine of its own."""
 
 from __future__ import annotations
 
@@ -24,33 +24,33 @@ from tools.localcluster.realnode import CONTAINERD_SOCKET, KUBELET_PORT, PAUSE_I
 TOOLS = ("kubelet", "kube-proxy", "pause", "coredns")
 KUBELET, CONTAINERD, KUBE_PROXY = "kubelet", "containerd", "kube-proxy"
 _MACHINE = Path(__file__).with_name("machine.py")
-_HIDDEN = ("/run", "/var/run", "/var/lib", "/var/log")  # a machine has its own of these
+_HIDDEN = ("/run", "/var/run", "/var/lib", "/var/log")  # each machine has its own
 _START_SECONDS = 60.0
 _STOP_GRACE = 5.0
 
 
 class RealNodes:
-    """The real nodes of a cluster that this process started, and the way to those that others started.
+    """The real nodes that this process has started for a cluster, and access to those of other processes.
 
     Args:
         surroundings: the cluster.
         network: its addresses.
-        switch: pid of the process that holds its switch.
+        switch: pid of the process that keeps its switch.
     """
 
     def __init__(self, surroundings: Surroundings, network: Network, switch: int) -> None:
         self._in = surroundings
         self._network = network
         self._switch = switch
-        self._programs: dict[str, dict[str, ManagedProcess]] = {}  # by node, the machine among them
+        self._programs: dict[str, dict[str, ManagedProcess]] = {}  # the programs by node, the machine included
 
     @property
     def names(self) -> list[str]:
-        """Names of the real nodes that this process started and did not stop."""
+        """Names of the real nodes that this process has started and not stopped."""
         return list(self._programs)
 
     def start(self, name: str, labels: Mapping[str, str], taints: Sequence[str], max_pods: int) -> None:
-        """Starts a machine and on it containerd, kubelet and kube-proxy; see `ClusterHandle.start_real_node`."""
+        """Starts a machine with containerd, kubelet and kube-proxy; see `ClusterHandle.start_real_node`."""
         host.check("cluster")
         if name in machines(self._in.directory):
             raise ClusterError(f"real node {name} runs already")
@@ -99,14 +99,14 @@ class RealNodes:
         self._wait(programs[KUBELET], lambda: _serves_tcp(address))
 
     def _number(self, name: str) -> int:
-        """The number a node of this name had before, else the first free one."""
+        """The earlier number of a node of this name, else the first free one."""
         entries = {folder.parent.name: _read_entry(folder) for folder in _entry_files(self._in.directory)}
         if known := entries.get(name):
             return int(known["number"])
         taken = {entry["number"] for entry in entries.values() if entry}
         free = [number for number in range(1, MAX_NODES + 1) if number not in taken]
         if not free:
-            raise ClusterError(f"a cluster has room for {MAX_NODES} real nodes")
+            raise ClusterError(f"a cluster can have {MAX_NODES} real nodes")
         return free[0]
 
     def _machine(self, node: RealNode) -> ManagedProcess:
@@ -117,7 +117,7 @@ class RealNodes:
             (node.home / "var-log").symlink_to(logs)
         up = node.home / "up"
         up.unlink(missing_ok=True)
-        cgroups.remove(node.cgroup)  # a kubelet would wait for the dead containers of an earlier boot
+        cgroups.remove(node.cgroup)  # a kubelet would wait for the dead containers of an earlier start
         cgroups.create(node.cgroup)
         command = [sys.executable, "-I", "-S", str(_MACHINE), "init", str(node.home), node.name]
         machine = self._in.spawn(f"{node.name}-machine", command)
@@ -143,13 +143,13 @@ class RealNodes:
             time.sleep(0.02)
 
     def restart(self, name: str, program: str) -> None:
-        """Ends a program of a node by SIGKILL and starts it again; containers live on."""
+        """Kills a program of a node by SIGKILL and starts it again. Containers keep running."""
         process = self._program(name, program)
         process.kill()
         process.start()
 
     def kill(self, name: str, program: str) -> None:
-        """Ends a program of a node by SIGKILL; containers live on."""
+        """Kills a program of a node by SIGKILL. Containers keep running."""
         self._program(name, program).kill()
 
     def _program(self, name: str, program: str) -> ManagedProcess:
@@ -159,19 +159,19 @@ class RealNodes:
             raise ClusterError(f"no real node {name} with a program {program} was started by this process") from None
 
     def stop(self, name: str, grace: float = _STOP_GRACE) -> None:
-        """Switches a machine off; its Node object and its disk stay, and `start` boots it again."""
+        """Stops a machine. Its Node object and its disk stay, and `start` starts it again."""
         if name not in self._programs:
             raise ClusterError(f"no real node {name} was started by this process")
         programs = self._programs.pop(name)
         machine = programs.pop("machine", None)
         if grace:
             stop_all([programs[each] for each in (KUBELET,) if each in programs], grace)
-        # The machine's end ends everything on it; `grace` is what the kernel may take for that.
+        # The machine's end ends everything on it. `grace` is the kernel's time for that.
         stop_all([machine] if machine else [], _STOP_GRACE)
         stop_all(list(programs.values()), 0)
 
     def stop_all(self) -> None:
-        """Switches every machine off that this process started."""
+        """Stops all machines that this process has started."""
         for name in self.names:
             self.stop(name, grace=0)
 
@@ -180,7 +180,7 @@ class RealNodes:
 
 
 def machines(directory: Path) -> dict[str, dict[str, Any]]:
-    """The machines of a cluster that run: `number`, `pid` and `start_time` by node name."""
+    """The running machines of a cluster: `number`, `pid` and `start_time` by node name."""
     found = {}
     for file in _entry_files(directory):
         entry = _read_entry(file)
@@ -190,7 +190,7 @@ def machines(directory: Path) -> dict[str, dict[str, Any]]:
 
 
 def switch_off(directory: Path) -> None:
-    """Ends every machine of a cluster, whoever started it."""
+    """Ends every machine of a cluster, from all processes."""
     for entry in machines(directory).values():
         while signal_exactly(entry["pid"], entry["start_time"], signal.SIGTERM):
             time.sleep(0.01)
@@ -213,13 +213,13 @@ def run_on(directory: Path, name: str, command: Sequence[str]) -> subprocess.Com
 
 
 def load_image(directory: Path, name: str, archive: Path) -> list[str]:
-    """Makes the images of an archive usable on a node; does nothing when that was done with the same file.
+    """Makes the images of an archive usable on a node. Does nothing if the same file is already loaded.
 
     Returns:
         Full names of the images.
 
     Raises:
-        ClusterError: it is no image archive, the node does not run, or containerd refused it.
+        ClusterError: it is not an image archive, the node does not run, or containerd refuses it.
     """
     found = images.names(archive)
     status = archive.stat()
@@ -232,7 +232,7 @@ def load_image(directory: Path, name: str, archive: Path) -> list[str]:
     answer = run_on(directory, name, [*ctr, "import", "--snapshotter", snapshotter(directory), str(archive)])
     if answer.returncode != 0:
         raise ClusterError(f"{archive} was not loaded on node {name}: {answer.stderr.strip()}")
-    # containerd's kubelet side learns of an image after `import` has returned, and marks it then.
+    # containerd's CRI plugin marks an image some time after `import` has returned.
     deadline, managed = time.monotonic() + _START_SECONDS, 'labels."io.cri-containerd.image"==managed'
     while not set(found) <= set(run_on(directory, name, [*ctr, "list", "-q", managed]).stdout.split()):
         if time.monotonic() > deadline:
@@ -245,21 +245,21 @@ def load_image(directory: Path, name: str, archive: Path) -> list[str]:
 
 
 def known_images(directory: Path) -> list[Path]:
-    """Archives that were loaded on every node, and so will be on new ones; those that are gone are left out."""
+    """Archives that are loaded on every node, and will be on new nodes. Deleted files are left out."""
     file = directory / "images.json"
     listed = [Path(line) for line in json.loads(file.read_text())] if file.exists() else []
     return [path for path in listed if path.exists()]
 
 
 def load_everywhere(directory: Path, archive: Path) -> list[str]:
-    """Makes the images of an archive usable on all real nodes, later ones included; returns their names."""
+    """Makes the images of an archive usable on all real nodes, later ones included. Returns their names."""
     archive = archive.absolute()
     found = images.names(archive)
     with host.exclusive(f"images-{cgroups.digest(directory)}"):
         listed = dict.fromkeys([*(str(path) for path in known_images(directory)), str(archive)])
         new = directory / "images.json.new"
         new.write_text(json.dumps(list(listed)))
-        new.replace(directory / "images.json")  # whole or not at all, also when we are killed
+        new.replace(directory / "images.json")  # in one step, also if this process is killed
         for name in machines(directory):
             load_image(directory, name, archive)
     return found

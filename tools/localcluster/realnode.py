@@ -19,13 +19,13 @@ PAUSE_IMAGE = "localhost/moorage-pause:1"
 CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
 CLUSTER_DOMAIN = "cluster.local"
 KUBELET_PORT = 10250
-# Overlayfs cannot lie on these.
+# Overlayfs does not work on these.
 _NO_OVERLAY = ("overlay", "nfs", "nfs4", "fuse", "ecryptfs", "vfat", "zfs", "9p", "virtiofs")
 
 
 @dataclass(frozen=True)
 class RealNode:
-    """One real node as its files and commands need to know it.
+    """A real node, for its files and commands.
 
     Attributes:
         name: name of the Node, and the machine's host name.
@@ -48,7 +48,7 @@ class RealNode:
     tools: Mapping[str, Path]
 
     def write_files(self) -> None:
-        """Writes configurations and identities of all three programs."""
+        """Writes the configurations and identities of all three programs."""
         for folder in ("var-lib", "cni"):
             (self.home / folder).mkdir(parents=True, exist_ok=True)
         authority = load_authority(self.pki, "ca")
@@ -67,7 +67,7 @@ class RealNode:
         write(
             issue(authority, f"system:node:{self.name}", ["system:nodes"], [self.name, address]), self.home, "serving"
         )
-        (self.home / "resolv.conf").write_text("")  # nothing of this machine's name servers reaches a pod
+        (self.home / "resolv.conf").write_text("")  # no name server of this machine reaches a pod
         (self.home / "containerd.toml").write_text(self._containerd())
         (self.home / "cni" / "10-moorage.conflist").write_text(json.dumps(self._cni(), indent=1))
         (self.home / "kubelet.yaml").write_text(yaml.safe_dump(self._kubelet(), sort_keys=False))
@@ -117,7 +117,7 @@ state = "/run/containerd"
 """
 
     def _cni(self) -> dict[str, Any]:
-        # Not the bridge plugin: packets between two pods of a bridge pass no iptables rule, and so no Service
+        # Not the bridge plugin: packets between two pods of a bridge pass no iptables rule, and so reach no Service
         # address, unless the kernel module br_netfilter is loaded.
         addresses = {
             "type": "host-local",
@@ -158,9 +158,9 @@ state = "/run/containerd"
             "enforceNodeAllocatable": ["pods"],
             "failCgroupV1": False,
             "failSwapOn": False,
-            "volumePluginDir": "/var/lib/kubelet/volume-plugins",  # the default one is outside our folders
+            "volumePluginDir": "/var/lib/kubelet/volume-plugins",  # the default is outside our folders
             "evictionHard": {"memory.available": "50Mi"},
-            "imageGCHighThresholdPercent": 100,  # never: there is no registry to pull an image from again
+            "imageGCHighThresholdPercent": 100,  # never: there is no registry from which to pull an image again
             "syncFrequency": "10s",
             "shutdownGracePeriod": "0s",
         }
@@ -174,7 +174,7 @@ state = "/run/containerd"
             "mode": "iptables",
             "healthzBindAddress": "127.0.0.1:10256",
             "metricsBindAddress": "127.0.0.1:10249",
-            # These are settings of the whole machine, and not ours to change.
+            # These are settings of the whole machine, which must not change.
             "conntrack": {
                 "maxPerCore": 0,
                 "min": 0,
@@ -185,12 +185,12 @@ state = "/run/containerd"
 
 
 def snapshotter(folder: Path) -> str:
-    """How containerd keeps images below a folder: overlayfs, or native (copies) where that cannot be."""
+    """The snapshotter of containerd for a folder: overlayfs, or native (copies) if overlayfs does not work there."""
     return "native" if file_system(folder) in _NO_OVERLAY else "overlayfs"
 
 
 def file_system(folder: Path) -> str:
-    """Kind of the file system that holds a folder, from the longest mount point above it."""
+    """Type of a folder's file system, from the longest mount point above it."""
     best, kind = "", ""
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         before, _, after = line.partition(" - ")

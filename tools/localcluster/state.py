@@ -1,7 +1,7 @@
-"""The folder of one cluster, its lock, and the description other processes read.
+"""The folder of a cluster, its lock, and the description for other processes.
 
-The lock is held by the owner and, through an inherited descriptor, by every child. So whoever can take
-it knows that nothing of that cluster runs any more and that the folder is stale.
+The owner holds the lock, and so does every child, through an inherited descriptor. A process that can take it knows
+that nothing of that cluster runs and that the folder is stale.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def cluster_dir(name: str) -> Path:
     """Folder of one cluster.
 
     Raises:
-        ClusterError: the name cannot name a cluster.
+        ClusterError: the name is not valid for a cluster.
     """
     if not _NAME.fullmatch(name) or name == _FAILED:
         raise ClusterError(
@@ -52,7 +52,7 @@ def cluster_dir(name: str) -> Path:
 
 @dataclass
 class ComponentState:
-    """One component as other processes see it; `exit_code` is None while its owner sees it alive."""
+    """A component as other processes see it. `exit_code` is None while its owner sees it running."""
 
     pid: int
     start_time: int
@@ -63,30 +63,30 @@ class ComponentState:
 
 @dataclass
 class ClusterState:
-    """What cluster.json says; times are clock ticks since boot."""
+    """The content of cluster.json. Times are clock ticks since boot."""
 
     name: str
-    kind: str  # "supervisor" (runs until `down`) or "library" (lives as long as a process that uses it)
+    kind: str  # "supervisor" (runs until `down`) or "library" (lives as long as the process that uses it)
     owner_pid: int
     owner_start_time: int
     server: str = ""
     admin_token: str = ""
     ready: bool = False
     default_options: bool = True
-    real: int = 0  # real nodes it was started with
+    real: int = 0  # number of real nodes at the start
     network: dict[str, str] = field(default_factory=dict)  # of real nodes; empty without them
     tools: dict[str, str] = field(default_factory=dict)
     components: dict[str, ComponentState] = field(default_factory=dict)
 
     def write(self, directory: Path) -> None:
-        """Writes cluster.json (0600) so that a reader sees the old or the new one, never half."""
+        """Writes cluster.json (0600) in one step, so that a reader sees the old or the new one."""
         draft = directory / ".cluster.json"
         write_private(draft, json.dumps(asdict(self), indent=1).encode())
         draft.replace(directory / "cluster.json")
 
     @classmethod
     def read(cls, directory: Path) -> ClusterState | None:
-        """Reads cluster.json; None when there is none or another version of this code wrote it."""
+        """Reads cluster.json. None if it does not exist or another version of this code wrote it."""
         try:
             data: dict[str, Any] = json.loads((directory / "cluster.json").read_bytes())
             components = {name: ComponentState(**state) for name, state in data.pop("components").items()}
@@ -104,27 +104,27 @@ class Lock:
 
     @classmethod
     def take(cls, directory: Path) -> Lock | None:
-        """Takes the lock, making the folder when it is missing; None while something of it still runs."""
+        """Takes the lock, and creates the folder if needed. None while a process of the cluster still runs."""
         attempts = 5
         while attempts:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             try:
                 descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             except FileNotFoundError:
-                continue  # its owner is just removing the folder
+                continue  # its owner is removing the folder
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if _same_file(descriptor, directory / "lock"):
                     return cls(directory, descriptor)
             except BlockingIOError:
-                attempts -= 1  # somebody who only looks (`is_running`) holds it for a moment
+                attempts -= 1  # another process that only checks (`is_running`) holds it for a moment
                 time.sleep(0.02)
-            os.close(descriptor)  # of a folder that was removed meanwhile, or held by its owner
+            os.close(descriptor)  # of a folder that has been removed, or its owner holds it
         return None
 
     @classmethod
     def take_empty(cls, directory: Path) -> Lock | None:
-        """Takes the lock of a folder with nothing else in it, removing what a dead owner left there."""
+        """Takes the lock of an empty folder. The remains of a dead owner are removed first."""
         while (lock := cls.take(directory)) is not None:
             if [path.name for path in directory.iterdir()] == ["lock"]:
                 return lock
@@ -133,8 +133,8 @@ class Lock:
         return None
 
     def remove_directory(self) -> None:
-        """Removes the folder, then gives up the lock."""
-        # Renaming first: somebody who makes a new folder of this name never meets a half-removed one.
+        """Removes the folder, then releases the lock."""
+        # Rename first, so that a process that creates a folder of this name never sees a half-removed one.
         trash = self.directory.with_name(f"{_TRASH}{secrets.token_hex(6)}")
         with contextlib.suppress(FileNotFoundError):
             self.directory.rename(trash)
@@ -142,14 +142,14 @@ class Lock:
         self.release()
 
     def release(self) -> None:
-        """Gives up the lock; children that inherited it keep it."""
+        """Releases the lock. Children that inherited it keep it."""
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
 
 
 def is_running(directory: Path) -> bool:
-    """Whether anything of the cluster of this folder still runs."""
+    """Whether any process of the cluster of this folder still runs."""
     try:
         descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
@@ -164,7 +164,7 @@ def is_running(directory: Path) -> bool:
 
 
 def remove_stale() -> list[str]:
-    """Removes the folders of clusters whose owners are gone and returns their names."""
+    """Removes the folders of clusters whose owners have ended, and returns their names."""
     removed = []
     root = clusters_root()
     for directory in sorted(root.iterdir()) if root.is_dir() else ():
@@ -180,10 +180,10 @@ def remove_stale() -> list[str]:
 
 
 def keep_failed_logs(directory: Path) -> Path:
-    """Moves the logs of a failed cluster to failed/NAME-TIME and forgets all but the last five.
+    """Moves the logs of a failed cluster to failed/NAME-TIME, and deletes all but the last five.
 
     Returns:
-        Folder the logs are in now.
+        New folder of the logs.
     """
     failed = clusters_root() / _FAILED
     failed.mkdir(mode=0o700, parents=True, exist_ok=True)

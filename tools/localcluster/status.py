@@ -1,4 +1,4 @@
-"""What `task cluster:status` shows."""
+"""The output of `task cluster:status`."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def describe(name: str) -> dict[str, Any]:
     """Describes a cluster.
 
     Returns:
-        `running` and, when it runs, `healthy`, `ready`, `real` (nodes), `owner_pid`, `server`, `kubeconfig`, `logs`,
-        `components` (name, pid, running, uptime_seconds, exit_code, log, and log_tail of an ended one) and
-        `nodes` (name, ready), which is None while the API server does not answer.
+        `running` and, if it runs, `healthy`, `ready`, `real` (nodes), `owner_pid`, `server`, `kubeconfig`, `logs`,
+        `components` (name, pid, running, uptime_seconds, exit_code, log, and log_tail of an exited one) and
+        `nodes` (name, ready). `nodes` is None while the API server does not answer.
     """
     directory = cluster_dir(name)
     state = ClusterState.read(directory)

@@ -27,24 +27,24 @@ _STOP_TIMEOUT = 10.0
 
 
 class _Ended(BaseException):
-    """A signal asks the supervisor to end."""
+    """A signal tells the supervisor to end."""
 
 
 def up(name: str, say: Callable[[str], None], real_nodes: int = 0, hollow_nodes: int = 0) -> ClusterHandle:
-    """Starts a cluster that outlives this process; until it is ready it ends with this process.
+    """Starts a cluster that outlives this process. Until it is ready, it ends with this process.
 
     Args:
         name: name of the cluster.
         say: receives one line per step.
-        real_nodes: how many real nodes it has; they need root.
-        hollow_nodes: how many hollow nodes run beside them.
+        real_nodes: number of its real nodes, which need root.
+        hollow_nodes: number of its hollow nodes.
 
     Raises:
-        ClusterError: it could not be started; logs are kept and named.
+        ClusterError: it could not be started. The logs are kept, and the message names their folder.
     """
     if real_nodes:
         host.check("cluster")
-    binaries(["demo", *(real.TOOLS if real_nodes else ())])  # here, so that the progress of a build is seen
+    binaries(["demo", *(real.TOOLS if real_nodes else ())])  # here, so that the progress of a build is visible
     command = [sys.executable, "-m", "tools.localcluster", "supervise", name, "--parent", str(os.getpid())]
     command += ["--nodes", str(real_nodes), "--hollow", str(hollow_nodes)]
     supervisor = subprocess.Popen(
@@ -56,7 +56,7 @@ def up(name: str, say: Callable[[str], None], real_nodes: int = 0, hollow_nodes:
         start_new_session=True,
     )
     try:
-        for line in supervisor.stdout or ():  # ends when the supervisor lets go of its output
+        for line in supervisor.stdout or ():  # ends when the supervisor closes its output
             say(line.rstrip())
     except BaseException:
         supervisor.terminate()
@@ -65,13 +65,13 @@ def up(name: str, say: Callable[[str], None], real_nodes: int = 0, hollow_nodes:
     state = ClusterState.read(cluster_dir(name))
     if state is None or state.owner_pid != supervisor.pid:
         code = supervisor.wait()
-        # The supervisor itself has said why, unless it was killed.
+        # The supervisor itself has printed the reason, unless it was killed.
         raise ClusterError(f"cluster {name} was not started (exit code of its supervisor {code})")
     return attach(name)
 
 
 def supervise(name: str, parent: int, real_nodes: int, hollow_nodes: int) -> int:
-    """Owns a cluster until a signal ends it; the exit code says whether it ever became ready."""
+    """Owns a cluster until a signal ends it. The exit code shows whether it ever became ready."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, _end)
     cluster = LocalCluster(
@@ -103,7 +103,7 @@ def supervise(name: str, parent: int, real_nodes: int, hollow_nodes: int) -> int
 
 def _end(_number: int, _frame: FrameType | None) -> None:
     for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(each, signal.SIG_IGN)  # a second one must not interrupt the stop
+        signal.signal(each, signal.SIG_IGN)  # a second signal must not interrupt the stop
     raise _Ended
 
 
@@ -115,10 +115,10 @@ def _detach(log: Path) -> None:
 
 
 def down(name: str) -> bool:
-    """Ends a cluster that `up` started and waits until nothing of it is left; tells whether one ran.
+    """Ends a cluster that `up` started, and waits until nothing of it is left. Returns whether it ran.
 
     Raises:
-        ClusterError: it belongs to a process that is no supervisor, or it cannot be ended.
+        ClusterError: it belongs to a process that is not a supervisor, or it cannot be ended.
     """
     directory = cluster_dir(name)
     if not is_running(directory):
@@ -126,11 +126,11 @@ def down(name: str) -> bool:
         return False
     state = ClusterState.read(directory)
     if state is None:
-        raise ClusterError(f"cluster {name} is just being started or stopped: try again in a moment")
+        raise ClusterError(f"cluster {name} is being started or stopped: try again in a moment")
     if state.kind != "supervisor":
         raise ClusterError(f"cluster {name} belongs to process {state.owner_pid}: it ends with that process")
     for number in (signal.SIGTERM, signal.SIGKILL):
-        # Owner and start time, so that a process that got its pid later is never hit.
+        # Owner and start time, so that a process with the same pid later is not signalled.
         signal_exactly(state.owner_pid, state.owner_start_time, number)
         deadline = time.monotonic() + _STOP_TIMEOUT
         while is_running(directory) and time.monotonic() < deadline:

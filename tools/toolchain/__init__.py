@@ -1,7 +1,7 @@
-"""Kubernetes, etcd and friends, built from Go modules on first use into the user's cache.
+"""Builds Kubernetes, etcd and other programs from Go modules on first use, into the user's cache.
 
-Everything here but `manifest` needs the standard library only, because `bootstrap` runs before the Python
-environment exists. That is why the two functions import late.
+Everything except `manifest` uses only the standard library, because `bootstrap` runs before the Python environment
+exists. So the two functions import late.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["ToolError", "ensure", "tool_path"]
 
 
 def ensure(names_or_groups: Iterable[str]) -> dict[str, Path]:
-    """Make sure that tools exist, building what is missing, and say where they are.
+    """Make sure that tools exist: build the missing ones. Returns their paths.
 
     Args:
         names_or_groups: tool names (`kubectl`) and group names (`demo`) of `tools/tools.yaml`.
@@ -24,7 +24,7 @@ def ensure(names_or_groups: Iterable[str]) -> dict[str, Path]:
         Absolute path of the executable by tool name.
 
     Raises:
-        ToolError: an unknown name, or a tool that cannot be had; the text says why and what to do.
+        ToolError: a name is unknown, or a tool is not available. The text has the reason and the way out.
     """
     import tools.toolchain.provide as provide
 
@@ -32,16 +32,16 @@ def ensure(names_or_groups: Iterable[str]) -> dict[str, Path]:
 
 
 def tool_path(name: str) -> Path:
-    """Say where one tool is, without building anything.
+    """The path of a tool. This does not build it.
 
     Args:
         name: a tool of `tools/tools.yaml`.
 
     Returns:
-        Absolute path of the executable: the cache's, else one of the right version on PATH.
+        Absolute path of the executable: in the cache, else one of the right version on PATH.
 
     Raises:
-        ToolError: an unknown name, or a tool that has not been built yet.
+        ToolError: the name is unknown, or the tool has not been built yet.
     """
     import tools.toolchain.provide as provide
 

@@ -26,10 +26,10 @@ environment:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one subcommand; every failure is a sentence on standard error.
+    """Run one subcommand. Every failure is a sentence on standard error.
 
     Args:
-        arguments: without the program's name; the process's when None.
+        arguments: without the program's name; None: those of the process.
 
     Returns:
         The exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ToolError as error:
         console.say(f"tools: {error}")
     except OSError as error:
-        console.say(f"tools: {error.filename}: {error.strerror}; make room or rights there, and run it again")
+        console.say(f"tools: {error.filename}: {error.strerror}; free space or grant rights there, and run it again")
     except KeyboardInterrupt:
         console.say("tools: interrupted; run again to resume")
         return 130
@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         return child
 
     add("build", _build, "build tools that are missing").add_argument("names", nargs="*", metavar="GROUP|TOOL")
-    add("path", _path, "print where a tool is").add_argument("name", metavar="TOOL")
+    add("path", _path, "print the path of a tool").add_argument("name", metavar="TOOL")
     add("doctor", _doctor, "show the state of every tool").add_argument(
         "-o", "--output", choices=["text", "json"], default="text"
     )

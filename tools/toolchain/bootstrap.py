@@ -1,8 +1,8 @@
-"""The Python environment of the checkout, made by `taskw` with whatever Python the machine has.
+"""Creates the Python environment of the checkout. `taskw` runs it with any Python of the machine.
 
 Standard library only. Run as `python -m tools.toolchain.bootstrap ROOT VENV STAMP`. The stamp is written last: an
-environment without it is made again from the start, so kill -9 at any moment costs only time. A file lock makes
-a second `taskw` wait for the first.
+environment without it is created again from the start, so kill -9 costs only time. A file lock makes a second `taskw`
+wait for the first.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ HEARTBEAT_SECONDS = 15.0
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Make the environment; every failure is one line on standard error.
+    """Create the environment. Every failure is one line on standard error.
 
     Args:
-        arguments: checkout, environment folder, stamp to write when it is complete.
+        arguments: checkout, environment folder, and the stamp to write at the end.
 
     Returns:
         The exit code: 0 done, 1 failed, 130 interrupted.
@@ -56,21 +56,21 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def make(root: Path, venv: Path, stamp: str) -> None:
-    """Bring the environment to what requirements/dev.txt says, under the lock.
+    """Install the requirements of requirements/dev.txt, under the lock.
 
     Args:
         root: the checkout.
         venv: folder of the environment.
-        stamp: text that says what it was made from.
+        stamp: text that identifies the requirements.
 
     Raises:
-        ToolError: the folder cannot be written or belongs to somebody else, something is missing, or an
+        ToolError: the folder is not writable or belongs to another user, something is missing, or an
             installation failed.
     """
     prepare_folder(root, venv)
     with locked(venv / ".moorage-lock", say, f"making {venv}"):
         if _read(venv / STAMP) == stamp and (venv / "bin/task").exists() and (venv / "bin/python").exists():
-            return  # another taskw made it while we waited
+            return  # another taskw has created it meanwhile
         if (free := host.free_mib(venv)) < NEEDED_MIB:
             raise ToolError(
                 f"the Python environment needs {NEEDED_MIB} MiB of disk and {venv} has {free}; "
@@ -88,14 +88,14 @@ def make(root: Path, venv: Path, stamp: str) -> None:
 
 
 def prepare_folder(root: Path, venv: Path) -> None:
-    """Make sure that the environment's folder exists and can be written.
+    """Check that the environment's folder exists and is writable.
 
     Args:
         root: the checkout, for the message.
         venv: folder of the environment.
 
     Raises:
-        ToolError: it cannot be written.
+        ToolError: it is not writable.
     """
     try:
         venv.mkdir(parents=True, exist_ok=True)
@@ -109,17 +109,17 @@ def prepare_folder(root: Path, venv: Path) -> None:
 
 
 def start_over(venv: Path, default: Path) -> None:
-    """Note that work has begun, and drop the packages of an attempt that did not end.
+    """Record that work has begun, and remove the packages of an unfinished attempt.
 
-    A package that was half installed when its installer was killed looks complete to the next one, so the
-    libraries of an unfinished environment go.
+    A package that was partly installed when its installer was killed looks complete to the next installer. So the
+    libraries of an unfinished environment are removed.
 
     Args:
         venv: folder of the environment.
-        default: the checkout's own `.venv`, which is always ours.
+        default: the checkout's own `.venv`, which taskw always owns.
 
     Raises:
-        ToolError: MOORAGE_VENV names an environment that `taskw` did not make.
+        ToolError: MOORAGE_VENV names an environment that `taskw` did not create.
     """
     stamp = venv / STAMP
     if (venv / "pyvenv.cfg").exists() and _read(stamp) in ("", UNFINISHED):
@@ -160,14 +160,14 @@ def find_uv(root: Path) -> str:
 
 
 def find_pip(scratch: Path, root: Path) -> list[str]:
-    """Find a pip: this Python's own, else one in a throw-away environment.
+    """Find a pip: this Python's own, else one in a temporary environment.
 
     Args:
         scratch: folder for that environment.
         root: working folder for the commands.
 
     Returns:
-        The command up to the verb.
+        The command without the verb.
 
     Raises:
         ToolError: this Python has neither pip nor ensurepip.
@@ -185,11 +185,11 @@ def find_pip(scratch: Path, root: Path) -> list[str]:
 
 
 def publish(new: Path, target: Path) -> None:
-    """Put a finished folder in its place in one step; one that is there already (another run was faster) wins.
+    """Move a finished folder to its place in one step. If another run was faster, its folder stays.
 
     Args:
         new: the finished folder.
-        target: where it belongs.
+        target: its place.
     """
     try:
         new.rename(target)
@@ -199,14 +199,14 @@ def publish(new: Path, target: Path) -> None:
 
 
 def run(command: Sequence[str], cwd: Path) -> None:
-    """Run one installer: on a terminal its own progress shows, elsewhere a line every 15 s and its output on failure.
+    """Run an installer. A terminal shows its progress; other outputs get a line every 15 s, and its output on failure.
 
     Args:
         command: program and arguments.
         cwd: its working folder.
 
     Raises:
-        ToolError: it failed; the text holds the last lines of its output.
+        ToolError: it failed. The text has the last lines of its output.
     """
     terminal = sys.stderr.isatty()
     with tempfile.TemporaryFile() as log:
@@ -220,7 +220,7 @@ def run(command: Sequence[str], cwd: Path) -> None:
                 except subprocess.TimeoutExpired:
                     waited += HEARTBEAT_SECONDS
                     if not terminal:
-                        say(f"still at it after {waited:.0f} s: {' '.join(command[:3])}")
+                        say(f"still running after {waited:.0f} s: {' '.join(command[:3])}")
         finally:
             guard.end(process)
         if code:
@@ -234,7 +234,7 @@ def run(command: Sequence[str], cwd: Path) -> None:
 
 
 def say(text: str) -> None:
-    """Print one line for the person at the terminal.
+    """Print a line for the user.
 
     Args:
         text: the sentence.

@@ -1,4 +1,4 @@
-"""One `go build` for the missing tools of one folder, with progress; nothing half-built is ever visible."""
+"""One `go build` for the missing tools of a folder, with progress. No unfinished build is ever visible."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tools.toolchain.places import Place, place
 
 TAIL_LINES = 20
 _TICK_SECONDS = 0.5
-# A package whose program is linked elsewhere counts as compiled: Go itself says so in the reason.
+# A package whose program is linked elsewhere counts as compiled: Go's reason says so.
 _STALE = '{{if and .Stale (ne .StaleReason "not installed but available in build cache")}}{{.ImportPath}}{{end}}'
 
 
@@ -31,10 +31,10 @@ class Builder:
     """Builds tools with one Go.
 
     Args:
-        cache: where they go.
+        cache: the cache for the tools.
         go: the toolchain.
         jobs: compilations at a time.
-        console: for lines and progress.
+        console: for output.
     """
 
     def __init__(self, cache: Cache, go: Go, jobs: int, console: Console) -> None:
@@ -45,33 +45,33 @@ class Builder:
         self._env = golang.environment(go, cache)
 
     def stale(self, folder: Folder, tools: Sequence[Tool]) -> int | None:
-        """Count what is still to be compiled, without using the network.
+        """Count the packages that are not compiled yet, without using the network.
 
         Args:
             folder: the module graph.
             tools: tools of it.
 
         Returns:
-            Packages, or None when modules have to be downloaded before it can be known.
+            Packages, or None if modules must be downloaded first.
         """
         env = {**self._env, "GOPROXY": "off"}
         try:
             at = place(self._go, self._cache.source(folder), folder, env)
-        except ToolError:  # the module itself is not there yet
+        except ToolError:  # the module itself is not downloaded yet
             return None
         command = [str(self._go.path), "list", "-deps", *at.flags, "-f", _STALE, *(tool.package for tool in tools)]
         answer = subprocess.run(command, cwd=at.folder, env=env, capture_output=True, text=True, check=False)
         return len(answer.stdout.split()) if answer.returncode == 0 else None
 
     def build(self, folder: Folder, tools: Sequence[Tool]) -> None:
-        """Build tools of one folder into the cache; a second builder waits and finds them there.
+        """Build tools of one folder into the cache. A second process waits and finds them there.
 
         Args:
             folder: the module graph.
-            tools: those wanted.
+            tools: the tools to build.
 
         Raises:
-            ToolError: downloading, compiling or linking failed; the text holds the last lines and the log's name.
+            ToolError: downloading, compiling or linking failed. The text has the last lines and the log's name.
         """
         home = self._cache.folder(folder)
         (home / "bin").mkdir(parents=True, exist_ok=True)
@@ -79,7 +79,7 @@ class Builder:
             missing = [tool for tool in tools if not self._cache.has(tool)]
             if not missing:
                 return
-            for remains in home.glob("tmp-*"):  # of a killed run: we hold the lock, so nobody uses them
+            for remains in home.glob("tmp-*"):  # of a killed run: this process holds the lock, so no other uses them
                 shutil.rmtree(remains, ignore_errors=True)
             with tempfile.TemporaryDirectory(prefix="tmp-", dir=home) as scratch:
                 self._build(folder, missing, Path(scratch))
@@ -89,20 +89,20 @@ class Builder:
         out = scratch / "out"
         out.mkdir()
         (scratch / "go").mkdir()
-        env = {**self._env, "GOTMPDIR": str(scratch / "go")}  # goes with the rest when we are killed
+        env = {**self._env, "GOTMPDIR": str(scratch / "go")}  # removed with the rest, also after a kill
         started = time.monotonic()
         with log.open("wb") as output:
             at = place(self._go, self._cache.source(folder), folder, env)
             todo = self._list(folder, at, tools, env, scratch, output)
             self._compile(folder, at, tools, env, out, output, todo)
         for tool in tools:
-            self._publish_beside(tool, at, env, scratch)  # first: a program that is there is whole
+            self._publish_beside(tool, at, env, scratch)  # first, so that an existing program is complete
             publish(out / (tool.name if len(tools) == 1 else keys.built_as(tool)), self._cache.path(tool))
         names = ", ".join(tool.name for tool in tools)
         self._console.say(f"{folder.name}: built {names} in {time.monotonic() - started:.0f} s")
 
     def _publish_beside(self, tool: Tool, at: Place, env: dict[str, str], scratch: Path) -> None:
-        """Copy the files that are wanted in a program's own folder out of its module."""
+        """Copy the files that a program needs beside it out of its module."""
         if not tool.beside:
             return
         command = [str(self._go.path), "list", *at.flags, "-f", "{{.Dir}}", tool.package]
@@ -115,7 +115,7 @@ class Builder:
     def _list(
         self, folder: Folder, at: Place, tools: Sequence[Tool], env: dict[str, str], scratch: Path, log: BinaryIO
     ) -> set[str]:
-        """Download what is missing and list the packages that are to be compiled."""
+        """Download missing modules, and list the packages that must be compiled."""
         sums = self._cache.source(folder) / "go.sum"
         modules = sum("/go.mod " not in line for line in sums.read_text().splitlines()) if sums.exists() else 0
         command = [str(self._go.path), "list", "-deps", *at.flags, "-f", _STALE, *(tool.package for tool in tools)]
@@ -179,7 +179,7 @@ class Builder:
 
 
 class _Tail:
-    """The lines that are not progress: all into the log, the last ones kept for the message."""
+    """The lines that are not progress: all go to the log, and the last ones to the message."""
 
     def __init__(self, log: BinaryIO) -> None:
         self._log = log
@@ -192,7 +192,7 @@ class _Tail:
 
 
 def publish(built: Path, target: Path) -> None:
-    """Move a finished program to its place in one step, after its content is on the disk.
+    """Move a finished program to its place in one step, after its content is on disk.
 
     Args:
         built: the program, on the same file system.
@@ -205,7 +205,7 @@ def publish(built: Path, target: Path) -> None:
 
 
 def _lines(process: subprocess.Popen[bytes]) -> Iterator[str]:
-    """Yield the lines of the process's pipe, and an empty one on each tick; end it when the reader stops early."""
+    """Yield the lines of the process's pipe, and an empty line on each tick. Ends the process if the reader stops."""
     pipe = process.stdout or process.stderr
     assert pipe is not None
     rest = b""

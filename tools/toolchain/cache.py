@@ -1,4 +1,4 @@
-"""Where built tools lie: `<base>/<folder>-<key>/bin/<tool>`, and how an older or half-written one is told apart."""
+"""The folders of built tools: `<base>/<folder>-<key>/bin/<tool>`. An old or incomplete folder has another name."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Cache:
 
     Args:
         root: the checkout.
-        environ: MOORAGE_TOOLS_DIR, else XDG_CACHE_HOME, else HOME decide where it is.
+        environ: MOORAGE_TOOLS_DIR, else XDG_CACHE_HOME, else HOME define its place.
     """
 
     def __init__(self, root: Path = ROOT, environ: Mapping[str, str] = os.environ) -> None:
@@ -35,7 +35,7 @@ class Cache:
         return manifest.load(self.root / "tools" / "tools.yaml")
 
     def source(self, folder: Folder) -> Path:
-        """Say where a folder's go.mod lies.
+        """The path of a folder's go.mod.
 
         Args:
             folder: one of the manifest.
@@ -46,13 +46,13 @@ class Cache:
         return self.root / "tools" / folder.name
 
     def folder(self, folder: Folder) -> Path:
-        """Say where a folder's builds go.
+        """The cache folder of a folder's builds.
 
         Args:
             folder: one of the manifest.
 
         Returns:
-            The cache folder for the current key; it may not exist.
+            The cache folder for the current key. It may not exist.
 
         Raises:
             OSError: its go.mod or go.sum cannot be read.
@@ -64,7 +64,7 @@ class Cache:
         return self.base / keys.cache_name(folder.name, self._keys[folder.name])
 
     def path(self, tool: Tool) -> Path:
-        """Say where a tool's executable is or will be.
+        """The path of a tool's executable, built or not.
 
         Args:
             tool: one of the manifest.
@@ -75,18 +75,18 @@ class Cache:
         return self.folder(tool.folder) / "bin" / tool.name
 
     def has(self, tool: Tool) -> bool:
-        """Say whether a tool has been built. A file in `bin` is whole: it is moved there in one step.
+        """Whether a tool has been built. A file in `bin` is complete, because it is moved there in one step.
 
         Args:
             tool: one of the manifest.
 
         Returns:
-            True when it can be run.
+            True if it can be run.
         """
         return os.access(self.path(tool), os.X_OK)
 
     def outdated(self) -> list[Path]:
-        """List what no current key names: builds of other versions, and remains of killed runs.
+        """List the folders that no current key names: builds of other versions, and remains of killed runs.
 
         Returns:
             Folders directly below the base.
@@ -112,7 +112,7 @@ class Cache:
 
 
 def remove(folder: Path) -> int:
-    """Delete a folder of the cache. Go's read-only module folders are made writable first.
+    """Delete a folder of the cache. Go's read-only module folders become writable first.
 
     Args:
         folder: below the cache's base.

@@ -1,4 +1,4 @@
-"""Lines and progress on standard error: rewritten in place on a terminal, a plain line now and then elsewhere."""
+"""Output on standard error: a terminal shows progress in place, and other outputs get a line now and then."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TERMINAL_SECONDS = 0.2
 
 
 class Console:
-    """Tells a person what happens. Standard output stays free for answers."""
+    """Prints messages and progress. Standard output stays free for results."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
@@ -31,10 +31,10 @@ class Console:
         self._stream.flush()
 
     def progress(self, text: str) -> None:
-        """Show how far it is, not more often than is useful on this kind of output.
+        """Show the progress, at most as often as is useful for this kind of output.
 
         Args:
-            text: the whole state; it replaces what was shown before.
+            text: the whole state. It replaces the last one.
         """
         now = time.monotonic()
         if now - self._last < (TERMINAL_SECONDS if self._terminal else PLAIN_SECONDS):
@@ -49,7 +49,7 @@ class Console:
         self._stream.flush()
 
     def clear(self) -> None:
-        """Remove what `progress` left on the terminal's line."""
+        """Remove the text of `progress` from the terminal's line."""
         if self._open:
             self._stream.write("\r\x1b[K")
             self._stream.flush()

@@ -1,4 +1,4 @@
-"""What is there and what is missing, for people and as JSON."""
+"""The state of all tools, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tools.toolchain.cache import Cache
 
 @dataclass(frozen=True)
 class ToolState:
-    """One tool: `found` is cache, PATH or missing; `build_seconds` is 0 unless it is missing."""
+    """A tool. `found` is cache, PATH or missing; `build_seconds` is 0 unless it is missing."""
 
     name: str
     group: str
@@ -28,7 +28,7 @@ class ToolState:
 
 @dataclass(frozen=True)
 class Report:
-    """The state of everything the toolchain needs; `problems` is empty when all tools can be had."""
+    """The state of the whole toolchain. `problems` is empty if all tools are available."""
 
     tools: Sequence[ToolState]
     python: Mapping[str, str]
@@ -40,10 +40,10 @@ class Report:
 
 
 def examine(cache: Cache) -> Report:
-    """Look at every tool and at what building the missing ones takes. Changes nothing, uses no network.
+    """Check every tool, and estimate the build of the missing ones. Changes nothing, and uses no network.
 
     Args:
-        cache: the user's.
+        cache: the user's cache.
 
     Returns:
         The report.
@@ -86,7 +86,7 @@ def examine(cache: Cache) -> Report:
 
 
 def as_json(report: Report) -> dict[str, object]:
-    """Turn a report into plain values.
+    """Convert a report to plain values.
 
     Args:
         report: from `examine`.
@@ -98,7 +98,7 @@ def as_json(report: Report) -> dict[str, object]:
 
 
 def as_text(report: Report) -> str:
-    """Lay a report out for people.
+    """Format a report as text.
 
     Args:
         report: from `examine`.

@@ -1,7 +1,7 @@
-"""The one error that people meet: a sentence that names the thing, the reason and the way out."""
+"""The error that users see: a sentence that names the thing, the reason and the way out."""
 
 from __future__ import annotations
 
 
 class ToolError(Exception):
-    """A tool cannot be had; the text names the thing, the reason and the way out."""
+    """A tool is not available. The text names the thing, the reason and the way out."""

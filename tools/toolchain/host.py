@@ -1,4 +1,4 @@
-"""What this machine has: processors, memory, disk, and where the user's cache is."""
+"""This machine: processors, memory, disk, and the user's cache folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MIB = 1024 * 1024
 
 
 def go_platform() -> tuple[str, str]:
-    """Name this machine the way Go does.
+    """This machine's platform, as Go names it.
 
     Returns:
         GOOS and GOARCH, for example `("linux", "amd64")`.
@@ -25,10 +25,10 @@ def go_platform() -> tuple[str, str]:
 
 
 def cores() -> int:
-    """Count the processors this process may use.
+    """The number of processors that this process may use.
 
     Returns:
-        At least 1; respects the affinity mask, and a cgroup's CPU quota (rounded up) where one is set.
+        At least 1. It respects the affinity mask, and a cgroup's CPU quota (rounded up).
     """
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = cgroup_cpus(_read(Path("/sys/fs/cgroup/cpu.max")))
@@ -42,7 +42,7 @@ def cgroup_cpus(cpu_max: str) -> int | None:
         cpu_max: its text, `"200000 100000"` or `"max 100000"`; may be empty.
 
     Returns:
-        Processors, rounded up, or None where there is no limit.
+        Processors, rounded up. None if there is no limit.
     """
     parts = cpu_max.split()
     if len(parts) != 2 or not (parts[0].isdigit() and parts[1].isdigit()) or int(parts[1]) == 0:
@@ -51,13 +51,13 @@ def cgroup_cpus(cpu_max: str) -> int | None:
 
 
 def memory_mib(meminfo: str | None = None) -> int | None:
-    """Say how much memory can be taken without swapping.
+    """The memory that is available without swapping.
 
     Args:
-        meminfo: text of `/proc/meminfo`; read from there when None.
+        meminfo: text of `/proc/meminfo`; None: read it.
 
     Returns:
-        MemAvailable in MiB, or None where the system does not tell.
+        MemAvailable in MiB. None if the system does not show it.
     """
     for line in (_read(Path("/proc/meminfo")) if meminfo is None else meminfo).splitlines():
         if line.startswith("MemAvailable:"):
@@ -66,10 +66,10 @@ def memory_mib(meminfo: str | None = None) -> int | None:
 
 
 def free_mib(path: Path) -> int:
-    """Say how much disk is free for this user where `path` is or will be.
+    """The disk space that is free for this user at a path.
 
     Args:
-        path: any path; its nearest existing parent is asked.
+        path: any path. Its nearest existing parent counts.
 
     Returns:
         MiB.
@@ -80,13 +80,13 @@ def free_mib(path: Path) -> int:
 
 
 def cache_dir(environ: Mapping[str, str] = os.environ) -> Path:
-    """Find the folder for everything that can be made again.
+    """The folder for files that can be created again.
 
     Args:
         environ: the environment: XDG_CACHE_HOME, else HOME.
 
     Returns:
-        `<user cache>/moorage`; not created here.
+        `<user cache>/moorage`. This does not create it.
 
     Raises:
         ToolError: neither variable is set.

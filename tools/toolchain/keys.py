@@ -1,4 +1,4 @@
-"""Names of cache folders: a digest of everything that decides what a build gives. Pure."""
+"""Names of cache folders: a digest of all inputs of a build. No I/O."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MAJOR = re.compile(r"v\d+\Z")
 
 
 def ldflags(stamp: Mapping[str, str]) -> str:
-    """Give the linker's flags: no symbol tables, and the version stamp.
+    """The linker's flags: no symbol tables, and the version stamp.
 
     Args:
         stamp: Go variable (`package.name`) to text.
@@ -49,7 +49,7 @@ def folder_key(
 
 
 def cache_name(folder: str, key: str) -> str:
-    """Name the cache folder of a build.
+    """The name of a build's cache folder.
 
     Args:
         folder: folder name, may hold slashes.
@@ -62,7 +62,7 @@ def cache_name(folder: str, key: str) -> str:
 
 
 def is_source(path: str) -> bool:
-    """Decide whether a file of a program of our own belongs to its key.
+    """Whether a file of a program of this repository belongs to its key.
 
     Args:
         path: path relative to the folder, with slashes.
@@ -76,7 +76,7 @@ def is_source(path: str) -> bool:
 
 
 def built_as(tool: Tool) -> str:
-    """Name the file `go build -o DIR/` writes for a package (last path element, major-version suffix skipped).
+    """The name of the file that `go build -o DIR/` writes for a package (last path element without major version).
 
     Args:
         tool: one with an import path as package.

@@ -1,4 +1,4 @@
-"""File locks that the kernel frees when their holder dies, however it dies."""
+"""File locks that the kernel releases when their holder dies."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 
 @contextmanager
 def locked(path: Path, say: Callable[[str], None], what: str) -> Iterator[None]:
-    """Hold a lock file; another holder is waited for, after one line that says so.
+    """Hold a lock file. If another process holds it, print a line and wait.
 
     Args:
-        path: the lock file, created when missing and never removed (removing it would let two holders in).
+        path: the lock file. It is created if needed and never removed (removing it would allow two holders).
         say: prints a line.
-        what: what the holder is doing, for the line.
+        what: what the holder does, for the line.
 
     Raises:
         OSError: the file cannot be created.

@@ -1,4 +1,4 @@
-"""tools.yaml: what can be built, from which module graph, with which stamp. Parsing and validation only."""
+"""tools.yaml: the tools that can be built, with module graph and stamp. Parsing and validation only."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tools.toolchain.errors import ToolError
 
 _NAME = re.compile(r"[a-z][a-z0-9-]*\Z")
 _FOLDER = re.compile(r"[a-z][a-z0-9-]*(/[a-z][a-z0-9-]*)*\Z")
-_MODULE = re.compile(r"[a-z0-9.-]+(/[a-z0-9._-]+)+\Z")  # capitals would have another name on the disk
+_MODULE = re.compile(r"[a-z0-9.-]+(/[a-z0-9._-]+)+\Z")  # a capital letter would have another name on disk
 _VERSION = re.compile(r"v\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?\Z")
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What building everything of a folder from cold takes."""
+    """The cost of building everything of a folder without any cache."""
 
     cpu_seconds: int
     packages: int
@@ -33,7 +33,7 @@ class Folder:
     """One Go module graph: `tools/<name>`.
 
     Attributes:
-        inside: module whose own graph it is: its tools are built in the folder into which Go unpacks it.
+        inside: module with a graph of its own. Its tools are built in the folder into which Go unpacks it.
     """
 
     name: str
@@ -45,10 +45,10 @@ class Folder:
 
 @dataclass(frozen=True)
 class Tool:
-    """One program; its executable is called like the tool.
+    """A program. Its executable has the tool's name.
 
     Attributes:
-        beside: files that are wanted in its own folder: paths from its package.
+        beside: files that the program needs beside it: paths from its package.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Tool:
 
     @property
     def local(self) -> bool:
-        """True for a program of our own, whose sources lie in the folder."""
+        """True for a program of this repository, whose sources are in the folder."""
         return self.package.startswith(".")
 
 
@@ -87,10 +87,10 @@ class Manifest:
         return tuple(tool for tool in self.tools.values() if tool.folder.name == folder.name)
 
     def select(self, names: Iterable[str]) -> tuple[Tool, ...]:
-        """Turn names of tools and groups into tools.
+        """Resolve names of tools and groups.
 
         Args:
-            names: tools and groups; none means every tool.
+            names: tools and groups. Empty means every tool.
 
         Returns:
             Each tool once, in the order of the file.
@@ -111,7 +111,7 @@ class Manifest:
 
 
 def load(path: Path) -> Manifest:
-    """Read and check the manifest file.
+    """Read and validate the manifest file.
 
     Args:
         path: `tools/tools.yaml`.
@@ -120,7 +120,7 @@ def load(path: Path) -> Manifest:
         The manifest.
 
     Raises:
-        ToolError: it cannot be read or is not valid; the text names the place in it.
+        ToolError: it cannot be read or is not valid. The text has the key.
     """
     try:
         document = yaml.safe_load(path.read_text())
@@ -133,16 +133,16 @@ def load(path: Path) -> Manifest:
 
 
 def parse(document: object) -> Manifest:
-    """Check a manifest that has been read.
+    """Validate a parsed manifest.
 
     Args:
-        document: what YAML gave: mappings `folders` and `tools`, described at the head of tools.yaml.
+        document: the parsed YAML: mappings `folders` and `tools`, described at the top of tools.yaml.
 
     Returns:
         The manifest.
 
     Raises:
-        ToolError: a key is missing or unknown, or a value has the wrong form; the text names its place.
+        ToolError: a key is missing or unknown, or a value has the wrong form. The text has the key.
     """
     top = _mapping(document, "the file", required={"folders", "tools"})
     folders = {name: _folder(name, value) for name, value in _mapping(top["folders"], "folders", None).items()}
@@ -205,7 +205,7 @@ def _texts(value: object, place: str) -> tuple[str, ...]:
 def _mapping(
     value: object, place: str, required: set[str] | None = None, optional: set[str] | None = None
 ) -> dict[str, Any]:
-    """Check that `value` is a mapping with these keys; any keys when `required` is None."""
+    """Check that `value` is a mapping with these keys; any keys if `required` is None."""
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
         raise ToolError(f"{place}: a mapping with text keys is needed, not {value!r}")
     if required is not None:

@@ -1,6 +1,6 @@
-"""One archive of built tools, so that a release can spare its users the compiling.
+"""An archive of built tools, so that users of a release need not compile them.
 
-An archive is trusted for one reason: its SHA-256 is recorded in this checkout's tools/digests.txt.
+An archive is trusted only if its SHA-256 is recorded in this checkout's tools/digests.txt.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _TIMEOUT_SECONDS = 30
 
 
 def write(cache: Cache, tools: Sequence[Tool], folder: Path) -> Path:
-    """Write an archive of tools that have been built. The same tools give the same bytes.
+    """Write an archive of built tools. Equal tools give equal bytes.
 
     Args:
         cache: holds the tools.
-        tools: which; those taken from PATH are refused, those with files beside them are left out.
-        folder: where the archive goes.
+        tools: the tools. Tools from PATH are refused, and tools with files beside them are left out.
+        folder: for the archive.
 
     Returns:
         Its path: `moorage-tools-<os>-<arch>-<key>.tar.gz`.
@@ -51,7 +51,7 @@ def write(cache: Cache, tools: Sequence[Tool], folder: Path) -> Path:
     files = {}
     for tool in tools:
         if tool.beside:
-            continue  # a program that is there must be whole, and members are unpacked one by one
+            continue  # a program in the cache must be complete, and members are unpacked one by one
         if not cache.has(tool):
             raise ToolError(f"{tool.name} is taken from PATH, and an archive holds built tools only; take it off PATH")
         path = cache.path(tool)
@@ -79,7 +79,7 @@ def write(cache: Cache, tools: Sequence[Tool], folder: Path) -> Path:
 
 
 def record(root: Path) -> list[str]:
-    """Write the digests of all archives in `build` into tools/digests.txt, keeping the lines of others.
+    """Write the digests of all archives in `build` into tools/digests.txt. Lines of other archives stay.
 
     Args:
         root: the checkout.
@@ -101,22 +101,22 @@ def record(root: Path) -> list[str]:
 
 
 def install(cache: Cache, url: str, console: Console) -> bool:
-    """Install an archive whose digest this checkout knows. What goes wrong is said in one line, and is no error.
+    """Install an archive whose digest this checkout has. A failure prints one line and is not an error.
 
     Args:
-        cache: where its tools go.
+        cache: the cache for its tools.
         url: https, file, or http on a loopback address.
-        console: for the lines.
+        console: for output.
 
     Returns:
-        True when it was installed; otherwise the caller builds.
+        True if it was installed. Otherwise the caller builds.
     """
     try:
         _install(cache, url, console)
     except (ToolError, OSError, tarfile.TarError, EOFError, ValueError) as error:
         reason: object = error
         if isinstance(error, urllib.error.HTTPError):
-            error.close()  # it holds the connection
+            error.close()  # it has the connection
         elif isinstance(error, urllib.error.URLError):
             reason = error.reason
         console.say(f"MOORAGE_TOOLS_URL={url} was not installed ({reason}); building instead")
@@ -138,7 +138,7 @@ def _install(cache: Cache, url: str, console: Console) -> None:
 
 
 def check_url(url: str) -> None:
-    """Refuse addresses on which somebody in between could watch or stall the download.
+    """Refuse URLs where a third party could watch or delay the download.
 
     Args:
         url: any text.
@@ -153,7 +153,7 @@ def check_url(url: str) -> None:
 
 
 class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects only to addresses that would be allowed in the first place."""
+    """Follows redirects only to URLs that are allowed."""
 
     def redirect_request(
         self,
@@ -189,13 +189,13 @@ def _download(url: str, target: Path, console: Console) -> None:
 
 
 def _unpack(cache: Cache, archive: Path, scratch: Path) -> list[str]:
-    """Move the archive's current tools into the cache; members of other names or digests are refused."""
+    """Move the archive's current tools into the cache. Members with other names or digests are refused."""
     wanted = {cache.path(tool).relative_to(cache.base).as_posix(): tool for tool in cache.manifest.tools.values()}
     installed = []
     with tarfile.open(archive, mode="r:gz") as opened:
         sums = opened.extractfile(MEMBER) if MEMBER in opened.getnames() else None
         if sums is None:
-            raise ToolError(f"it holds no {MEMBER}")
+            raise ToolError(f"it has no {MEMBER}")
         expected = {name: digest for digest, name in _parse(sums.read().decode())}
         for member in opened:
             tool = wanted.get(member.name)
@@ -206,17 +206,17 @@ def _unpack(cache: Cache, archive: Path, scratch: Path) -> list[str]:
             with new.open("wb") as output:
                 shutil.copyfileobj(content, output, 1 << 20)
             if _sha256(new) != expected.get(member.name):
-                raise ToolError(f"{member.name} in it does not have the digest its {MEMBER} says")
+                raise ToolError(f"{member.name} in it does not have the digest in its {MEMBER}")
             cache.path(tool).parent.mkdir(parents=True, exist_ok=True)
             publish(new, cache.path(tool))
             installed.append(tool.name)
     if not installed:
-        raise ToolError("it holds no tool of this checkout's versions for this machine")
+        raise ToolError("it has no tool of this checkout's versions for this machine")
     return installed
 
 
 def _add(archive: tarfile.TarFile, name: str, size: int, content: IO[bytes]) -> None:
-    member = tarfile.TarInfo(name)  # owner 0, time 0: nothing of this machine
+    member = tarfile.TarInfo(name)  # owner 0, time 0: nothing depends on this machine
     member.size = size
     member.mode = 0o644 if name == MEMBER else 0o755
     archive.addfile(member, content)
@@ -232,7 +232,7 @@ def _recorded(path: Path) -> list[tuple[str, str]]:
 
 
 def _parse(text: str) -> list[tuple[str, str]]:
-    """Read `sha256sum` lines; anything else is an error."""
+    """Read the lines of `sha256sum`. Any other line is an error."""
     result = []
     for line in text.splitlines():
         match = _LINE.match(line)

@@ -1,7 +1,7 @@
-"""Where `go` is run for a folder: in it, or in the module whose own graph it is.
+"""The folder in which `go` runs for a tool: its own, or that of a module with a graph of its own.
 
-A module that asks for a newer Go than ours, or has replacements, cannot be required by another one. It is built in the
-folder into which Go unpacks it, with our copy of its go.mod and go.sum.
+A module that needs a newer Go, or has replacements, cannot be a requirement of another one. It is built in the folder
+into which Go unpacks it, with this repository's copy of its go.mod and go.sum.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ from tools.toolchain.manifest import Folder
 
 
 class Place(NamedTuple):
-    """A working folder, and the flags that `go list` and `go build` need in it."""
+    """A working folder, and its flags for `go list` and `go build`."""
 
     folder: Path
     flags: tuple[str, ...] = FLAGS
 
 
 def place(go: Go, source: Path, folder: Folder, env: Mapping[str, str]) -> Place:
-    """Find the place of a folder; its module is downloaded first when it has one.
+    """Find the working folder of a folder of the manifest. If it names a module, that is downloaded first.
 
     Args:
         go: the command.
-        source: where our go.mod and go.sum lie.
+        source: folder with our go.mod and go.sum.
         folder: one of the manifest.
         env: from `golang.environment`.
 
     Returns:
-        Where to run `go`, and how.
+        The working folder and flags.
 
     Raises:
-        ToolError: the module cannot be downloaded, or is not what our go.sum says.
+        ToolError: the module cannot be downloaded, or does not match our go.sum.
     """
     if not folder.inside:
         return Place(source)
@@ -48,13 +48,13 @@ def place(go: Go, source: Path, folder: Folder, env: Mapping[str, str]) -> Place
     if f"{folder.inside} {folder.version} {answer.get('Sum')}\n" not in (source / "go.sum").read_text():
         why = answer.get("Error") or f"its sum {answer.get('Sum')} is not in {source / 'go.sum'}"
         raise ToolError(f"{module} cannot be used: {why} (behind a proxy set HTTPS_PROXY or GOPROXY first)")
-    # A Go that is older than the module asks for unpacks it all the same, and says an error instead of where.
+    # A Go that is older than the module requires unpacks it anyway, and prints an error instead of the folder.
     unpacked = golang.caches(go, env)[1] / module
     return Place(unpacked, (*FLAGS, f"-modfile={source / 'go.mod'}"))
 
 
 def _download(go: Go, source: Path, module: str, env: Mapping[str, str]) -> dict[str, str]:
-    """What `go mod download` says of a module; empty when it says nothing."""
+    """The output of `go mod download` for a module. Empty if there is none."""
     command = [str(go.path), "mod", "download", "-json", module]
     answer = subprocess.run(command, cwd=source, env=dict(env), capture_output=True, text=True, check=False)
     said: dict[str, str] = json.loads(answer.stdout) if answer.stdout.startswith("{") else {"Error": answer.stderr}

@@ -1,4 +1,4 @@
-"""How far a build is, how long it will take, and what it needs. Pure."""
+"""Progress, duration and requirements of a build. No I/O."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MEMORY_PER_JOB_MIB = 2048
 
 @dataclass(frozen=True)
 class Needs:
-    """What a build is going to take."""
+    """The requirements of a build."""
 
     seconds: float
     disk_mib: int
@@ -24,11 +24,11 @@ def needs(costs: Iterable[tuple[Cost, int | None, int]], jobs: int) -> Needs:
     """Estimate the builds of several folders, one after the other.
 
     Args:
-        costs: per folder: its cost from cold, packages still to be compiled (None: not known, so all), programs.
+        costs: per folder: its cost without cache, packages still to be compiled (None: unknown, so all), programs.
         jobs: compilations at a time.
 
     Returns:
-        Wall-clock seconds and disk added up, memory of the hungriest.
+        Sums of wall-clock seconds and disk, and the largest memory.
     """
     seconds, disk, memory = 0.0, 0, 0
     for cost, packages, programs in costs:
@@ -40,29 +40,29 @@ def needs(costs: Iterable[tuple[Cost, int | None, int]], jobs: int) -> Needs:
 
 
 def parallel(cores: int, memory_mib: int | None) -> int:
-    """Choose how many compilations run at a time.
+    """Choose the number of concurrent compilations.
 
     Args:
         cores: processors.
-        memory_mib: memory that is free, None when not known.
+        memory_mib: free memory; None if unknown.
 
     Returns:
-        At least 1; fewer than `cores` where there is less than 2 GiB for each.
+        At least 1, and fewer than `cores` if there is less than 2 GiB for each.
     """
     return cores if memory_mib is None else max(1, min(cores, memory_mib // MEMORY_PER_JOB_MIB))
 
 
 def eta(elapsed: float, done: int, todo: int, expected: float) -> float:
-    """Estimate the seconds left of a compilation.
+    """Estimate the remaining seconds of a compilation.
 
-    The first packages are small and many, so the beginning says little: the measured speed replaces the expected
-    duration gradually, in proportion to what is done.
+    The first packages are small and many, so they say little. The measured speed replaces the expected duration
+    gradually, in proportion to the progress.
 
     Args:
-        elapsed: seconds since it began.
+        elapsed: seconds since the start.
         done: packages compiled since then.
-        todo: packages that were to be compiled when it began.
-        expected: estimate of the whole duration, made before.
+        todo: packages to be compiled at the start.
+        expected: earlier estimate of the whole duration.
 
     Returns:
         Seconds, never negative.
@@ -78,7 +78,7 @@ def eta(elapsed: float, done: int, todo: int, expected: float) -> float:
 
 
 def duration(seconds: float) -> str:
-    """Say a duration the way people do.
+    """Format a duration.
 
     Args:
         seconds: not negative.
@@ -93,7 +93,7 @@ def duration(seconds: float) -> str:
 
 
 def size(mib: int) -> str:
-    """Say an amount of memory or disk.
+    """Format an amount of memory or disk.
 
     Args:
         mib: MiB.

@@ -1,4 +1,4 @@
-"""Finding tools and making the missing ones: the library behind the command."""
+"""Finds tools and builds missing ones: the library of the command."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from tools.toolchain.manifest import Folder, Tool
 
 
 def tool_path(name: str, cache: Cache | None = None) -> Path:
-    """Say where one tool is, without building anything.
+    """The path of a tool. This does not build it.
 
     Args:
         name: a tool of tools.yaml.
-        cache: the user's cache when None.
+        cache: None: the user's cache.
 
     Returns:
-        Absolute path of the executable: the cache's, else one of the right version on PATH.
+        Absolute path of the executable: in the cache, else one of the right version on PATH.
 
     Raises:
-        ToolError: an unknown name, or a tool that has not been built yet.
+        ToolError: the name is unknown, or the tool has not been built yet.
     """
     cache = cache or Cache()
     if name not in cache.manifest.tools:
@@ -42,18 +42,18 @@ def tool_path(name: str, cache: Cache | None = None) -> Path:
 def ensure(
     names_or_groups: Iterable[str], cache: Cache | None = None, console: Console | None = None
 ) -> dict[str, Path]:
-    """Make sure that tools exist, building what is missing, and say where they are.
+    """Make sure that tools exist: build the missing ones. Returns their paths.
 
     Args:
         names_or_groups: tools and groups of tools.yaml; none means all.
-        cache: the user's cache when None.
-        console: where lines and progress go; standard error when None.
+        cache: None: the user's cache.
+        console: for output; None: standard error.
 
     Returns:
         Absolute path of the executable by tool name.
 
     Raises:
-        ToolError: an unknown name, or a tool that cannot be had; the text says why and what to do.
+        ToolError: a name is unknown, or a tool is not available. The text has the reason and the way out.
     """
     cache, console = cache or Cache(), console or Console()
     tools = cache.manifest.select(names_or_groups)
@@ -65,30 +65,30 @@ def ensure(
             _make(cache, missing, console)
         except OSError as error:
             raise ToolError(
-                f"{error.filename or cache.base}: {error.strerror}; make room or rights there, "
+                f"{error.filename or cache.base}: {error.strerror}; free space or grant rights there, "
                 "or set MOORAGE_TOOLS_DIR to another folder"
             ) from error
     return {tool.name: found.get(tool) or cache.path(tool) for tool in tools}
 
 
 def locate(cache: Cache, tool: Tool) -> Path | None:
-    """Find a tool that is there.
+    """Find an existing tool.
 
     Args:
-        cache: looked at first.
+        cache: searched first.
         tool: one of the manifest.
 
     Returns:
-        The cache's executable, else one on PATH that says it has the right version, else None.
+        The executable in the cache, else one on PATH that reports the right version, else None.
     """
     return cache.path(tool) if cache.has(tool) else on_path(tool)
 
 
 def on_path(tool: Tool) -> Path | None:
-    """Find a tool of exactly the right version on PATH, by asking it.
+    """Find a tool of exactly the right version on PATH. It is run to get its version.
 
     Args:
-        tool: one of the manifest; without `ask` nothing is looked for.
+        tool: one of the manifest. Without `ask` there is no search.
 
     Returns:
         Its absolute path, or None.
@@ -101,13 +101,13 @@ def on_path(tool: Tool) -> Path | None:
             [found, *tool.ask], capture_output=True, text=True, check=False, timeout=20, stdin=subprocess.DEVNULL
         )
     except (OSError, subprocess.TimeoutExpired):
-        return None  # one that does not run is not there
+        return None  # a program that does not run does not count
     good = answer.returncode == 0 and versions.same(tool.folder.version, answer.stdout or answer.stderr)
     return Path(found).absolute() if good else None
 
 
 def by_folder(tools: Iterable[Tool]) -> dict[Folder, list[Tool]]:
-    """Group tools by module graph, so that each is compiled once.
+    """Group tools by module graph, so that each graph is compiled once.
 
     Args:
         tools: any tools.
@@ -122,12 +122,12 @@ def by_folder(tools: Iterable[Tool]) -> dict[Folder, list[Tool]]:
 
 
 def estimate(cache: Cache, go: Go | None, missing: Sequence[Tool], jobs: int) -> progress.Needs:
-    """Estimate what building takes, counting what Go has compiled before.
+    """Estimate a build. Packages that Go has compiled before do not count.
 
     Args:
-        cache: the user's.
-        go: the toolchain, None when it has to be fetched.
-        missing: the tools.
+        cache: the user's cache.
+        go: the toolchain; None if it must be fetched.
+        missing: the tools to build.
         jobs: compilations at a time.
 
     Returns:
@@ -145,14 +145,14 @@ def estimate(cache: Cache, go: Go | None, missing: Sequence[Tool], jobs: int) ->
 
 
 def free_mib(cache: Cache, go: Go | None) -> int:
-    """Say how much disk is free where a build writes: our cache and Go's own.
+    """The free disk space where a build writes: this cache and Go's own.
 
     Args:
-        cache: the user's.
-        go: the toolchain, None when it has to be fetched.
+        cache: the user's cache.
+        go: the toolchain; None if it must be fetched.
 
     Returns:
-        MiB on the fullest of these disks.
+        MiB on the disk with the least.
     """
     places = [cache.base, *(golang.caches(go, golang.environment(go, cache)) if go else [])]
     return min(host.free_mib(place) for place in places)
@@ -184,14 +184,14 @@ def _make(cache: Cache, missing: Sequence[Tool], console: Console) -> None:
 
 
 def announcement(tools: Sequence[Tool], needs: progress.Needs, jobs: int, free_mib: int, memory_mib: int | None) -> str:
-    """Say in one line what is going to be built and what it takes.
+    """One line about what will be built, and what it needs.
 
     Args:
-        tools: what.
+        tools: the tools to build.
         needs: the estimate.
         jobs: compilations at a time.
-        free_mib: disk that is free.
-        memory_mib: memory that is free, None when not known.
+        free_mib: free disk space.
+        memory_mib: free memory; None if unknown.
 
     Returns:
         The line.

@@ -153,5 +153,5 @@ def test_loading_an_image_again_changes_nothing(real_cluster: ClusterHandle, pro
 def test_what_is_no_image_is_refused(real_cluster: ClusterHandle, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no archive")
     for path in (tmp_path / "text", tmp_path / "missing"):
-        with pytest.raises(ClusterError, match=f"{path} is no image archive"):
+        with pytest.raises(ClusterError, match=f"{path} is not an image archive"):
             real_cluster.load_image(path)

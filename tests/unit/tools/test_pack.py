@@ -170,12 +170,12 @@ def test_member_with_another_digest_is_refused(empty: Cache, checkout: Path) -> 
 
 def test_members_of_other_names_are_left_alone(empty: Cache, checkout: Path, tmp_path: Path) -> None:
     path = write_archive(checkout, {pack.MEMBER: b"", "../escaped": b"x", f"{tmp_path}/escaped": b"x"})
-    assert "holds no tool of this checkout" in refused(empty, path.as_uri())
+    assert "has no tool of this checkout" in refused(empty, path.as_uri())
     assert not (tmp_path / "escaped").exists()
 
 
 def test_archive_without_digests_is_refused(empty: Cache, checkout: Path) -> None:
-    assert f"holds no {pack.MEMBER}" in refused(empty, write_archive(checkout, {"x": b""}).as_uri())
+    assert f"has no {pack.MEMBER}" in refused(empty, write_archive(checkout, {"x": b""}).as_uri())
 
 
 def test_recorded_digests_of_other_machines_stay(archive: Path, checkout: Path) -> None:

@@ -104,9 +104,9 @@ def test_names_in_archives(tmp_path: Path, members: dict[str, object], names: li
         ({"index": {"manifests": [{"annotations": {_REF: "latest"}}]}}, "names no image in full .only latest."),
         ({"index": {"manifests": [{"annotations": {_REF: "localhost:5000/untagged"}}]}}, "names no image in full"),
         ({"manifest": [{"RepoTags": None}]}, "names no image in full .none."),
-        ({"index": {}}, "is no image archive"),
-        ({"other": {}}, "is no image archive"),
-        ({"index": 1}, "is no image archive"),
+        ({"index": {}}, "is not an image archive"),
+        ({"other": {}}, "is not an image archive"),
+        ({"index": 1}, "is not an image archive"),
     ],
 )
 def test_archives_without_a_full_name_are_refused(tmp_path: Path, members: dict[str, object], reason: str) -> None:
@@ -135,7 +135,7 @@ def test_what_is_missing_is_named_with_the_way_out(monkeypatch: pytest.MonkeyPat
         host.install(lambda _line: None)
 
 
-@pytest.mark.parametrize(("code", "said"), [(0, None), (100, "apt-get update ended with exit code 100:\nno network")])
+@pytest.mark.parametrize(("code", "said"), [(0, None), (100, "apt-get update failed with exit code 100:\nno network")])
 def test_only_what_is_missing_is_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, said: str | None
 ) -> None:
@@ -162,7 +162,7 @@ def test_nothing_is_installed_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess, "run", lambda *_a, **_k: pytest.fail("something was run"))
     lines: list[str] = []
     host.install(lines.append)
-    assert lines == ["every Debian package is installed"]
+    assert lines == ["all Debian packages are installed"]
 
 
 def test_one_process_at_a_time() -> None:
