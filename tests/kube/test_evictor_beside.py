@@ -244,14 +244,14 @@ ROLLED_BACK = {
     "failed": "the node is not ready",
     "finalizer": "the node was not emptied in time (15 s; the pod is being deleted (default/finalizer-",
     "namespace": "its namespace is being deleted, so it would not be created again (namespace)",
-    "person": "somebody else has cordoned the node",
+    "person": "another party has cordoned the node",
     "scaled": "it is the only replica of its controller (ReplicaSet scaled-",
-    "uncordoned": "somebody has taken our cordon off the node",
-    "untainted": "somebody has taken our taint off the node",
+    "uncordoned": "the cordon was removed from the node",
+    "untainted": "the taint was removed from the node",
 }
 LEFT_ALONE = {
     "garbled": "what was set for an earlier drain of the node cannot be read (moorage.dev/drain: JSON is malformed",
-    "unmarked": "somebody else has cordoned the node",
+    "unmarked": "another party has cordoned the node",
 }
 EMPTIED = {"evicted", "rolled", "stateful"}
 CORDON = {"key": "node.kubernetes.io/unschedulable", "operator": "Exists"}

@@ -278,7 +278,7 @@ def test_an_emptied_node_waits_to_be_deleted_and_is_handed_back_when_nobody_does
     late = node(mark(Phase.EMPTIED, seconds=900))
     found = decided(observed(late, DAEMON))
     assert isinstance(found.steps[0], HandBack)
-    assert str(found.why) == "nobody has deleted the node since it was emptied (15 minutes)"
+    assert str(found.why) == "the node has not been deleted since it was emptied (15 minutes)"
 
 
 def test_an_emptied_node_that_is_needed_again_is_handed_back_at_once() -> None:

@@ -442,7 +442,7 @@ async def test_a_simulation_that_fails_stops_the_cycle() -> None:
         drainer = await bed.begin()
         bed.wanted = fails
         drained = await bed.drain(drainer, "n0")
-        assert str(drained.stopped) == "there was an error of our own (the simulation failed: no)"
+        assert str(drained.stopped) == "there was an internal error (the simulation failed: no)"
         assert outcomes(drained) == {"n0": "rolled back"}
         assert bed.witness.evicted == 0
         assert bed.wrong() == []

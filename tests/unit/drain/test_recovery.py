@@ -167,7 +167,7 @@ async def test_an_emptied_node_that_nobody_deletes_is_handed_back() -> None:
         assert why is not None
         assert (ended["n0"].outcome, why.reason) == (Outcome.HANDED_BACK, Reason.NOT_DELETED)
         assert not bed.node("n0")["spec"].get("taints")
-        assert "nobody has deleted the node" in bed.node("n0")["metadata"]["annotations"]["moorage.dev/drain"]
+        assert "the node has not been deleted" in bed.node("n0")["metadata"]["annotations"]["moorage.dev/drain"]
         assert bed.wrong() == []
 
 

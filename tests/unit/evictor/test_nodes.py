@@ -313,7 +313,7 @@ def in_pool(name: str, pool: str = "a", key: str = POOL) -> Json:
     ],
 )
 def test_a_group_whose_emptied_node_nobody_has_deleted_is_left_alone(other: Json, reasons: list[str]) -> None:
-    why = "nobody has deleted the node since it was emptied (15 minutes)"
+    why = "the node has not been deleted since it was emptied (15 minutes)"
     given_back = merged(marked("handed-back", set=[], reason=why), in_pool("n2"))
     assert names(judged(other, given_back)) == reasons
     used_again = merged(marked("handed-back", set=[], reason="the scheduler needs the node (a/b)"), in_pool("n2"))

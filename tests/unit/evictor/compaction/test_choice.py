@@ -217,7 +217,9 @@ def test_the_more_emptied_nodes_were_needed_again_the_longer_nothing_is_emptied(
 
 
 def test_what_nobody_has_deleted_says_nothing_of_the_room() -> None:
-    assert moves(chosen(*HALF, handed_back("h", 0.5, "nobody has deleted the node since it was emptied (15 minutes)")))
+    assert moves(
+        chosen(*HALF, handed_back("h", 0.5, "the node has not been deleted since it was emptied (15 minutes)"))
+    )
 
 
 def test_budgets_are_used_up_by_the_chosen_nodes() -> None:

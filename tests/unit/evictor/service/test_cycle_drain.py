@@ -287,7 +287,7 @@ async def test_an_emptied_node_that_nobody_deletes_is_given_back_although_nothin
         (at,) = [at for at, resource, _, _ in bed.writes() if resource == "nodes"][-1:]
         assert at > 900.0
         ((_, _, note),) = [each for each in bed.recorder.events if each[1] == "HandedBack"]
-        assert "nobody has deleted the node" in note
+        assert "the node has not been deleted" in note
         assert bed.wrong() == []
 
 
@@ -370,7 +370,7 @@ async def test_rights_that_are_taken_away_are_said_and_the_mark_is_taken_off_onc
 
 @pytest.mark.parametrize(
     ("text", "why", "cordoned"),
-    [(None, "somebody else has cordoned the node", True), ("{}", "drain of the node cannot be read", True)],
+    [(None, "another party has cordoned the node", True), ("{}", "drain of the node cannot be read", True)],
 )
 @virtual
 async def test_a_mark_that_somebody_takes_off_or_overwrites_is_told_and_the_node_left_to_them(
