@@ -228,7 +228,7 @@ def test_how_nodes_are_emptied() -> None:
 def test_what_has_no_effect_is_said() -> None:
     found = configure(SETTINGS, ConfigurationSources(resource=resource(WITHOUT_EFFECT)), NAMES)
     assert found.configuration is not None
-    start = "EvictorConfig evictor-config: spec.config.ignorePodDisruptionBudgets: accepted, without effect. Not obeyed"
+    start = "EvictorConfig evictor-config: spec.config.ignorePodDisruptionBudgets: accepted, without effect. Pods"
     assert any(note.startswith(start) for note in found.notes)
     assert len(found.notes) == len(WITHOUT_EFFECT)
 

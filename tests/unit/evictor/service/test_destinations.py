@@ -176,8 +176,9 @@ async def test_what_was_somebody_elses_is_tried_again_in_the_next_cycle_and_told
         with caplog.at_level(logging.INFO, "moorage.evictor"):
             await bed.start()
             await bed.until(lambda: bed.drained.get("emptied", 0) == 2, 1800.0)
-            reporter = [each.node for each in caplog.records if "somebody else" in each.message]  # type: ignore[attr-defined]
-            assert len(reporter) == len(set(reporter)) > 0
+            sentence = "slot reservation has another owner"
+            nodes = [each.node for each in caplog.records if each.message == sentence]  # type: ignore[attr-defined]
+            assert len(nodes) == len(set(nodes)) > 0
         for name in bed.cluster.nodes:
             bed.api.delete(PLURAL, name)
         before = bed.arrivals["elsewhere"]
