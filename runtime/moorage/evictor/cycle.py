@@ -2,9 +2,9 @@
 
 The chosen nodes are drained within the cycle (``Drains``), so the next evaluation begins after the drains.
 
-A cycle begins when something has changed that the last answer may depend on, when the configuration has, when a kind
-has come into sight or gone out of it, when time alone makes another answer (``due``), or after one that has failed; at
-the earliest an interval after the one before it has begun, but for what people configure: that counts at once.
+A cycle begins after a change that the result may depend on: an object, the configuration, or the right to list a kind.
+It begins also when time alone changes the result (``due``), and after a failure. Between two cycles lies at least an
+interval, except after a change of the configuration.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Empties the nodes that one cycle has chosen, as long as no reason against it comes up.
 
-A cycle ends once its drains have; the next one looks after that. What it is about to evict is written down first. With
-``dryRun: true``, without a right configuration and beside another evictor nothing new is begun; what an earlier term
-has left is finished or given back all the same. At the end of a term everything that is under way is given back.
+A cycle ends with its drains; the next evaluation comes after that. Intended evictions are written to the status first.
+
+With ``dryRun: true``, without a valid configuration and beside another evictor no drain begins, but drains of earlier
+terms are finished or rolled back. At the end of a term all drains under way are rolled back.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The effective configuration: settings, rules, prices and resource together, or every mistake in them. No I/O.
 
-Nothing is half in force: one mistake anywhere, and there is no configuration. Whoever runs on keeps the last good one.
+With one mistake anywhere there is no configuration, and the caller keeps the last valid one.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """All objects of a cluster at one moment, from any source, and what candidates and compaction read of them.
 
-An object over which counting fails becomes one that cannot be read: it costs the answers that it decides, and no more.
+An object that cannot be added to the snapshot counts as unreadable: only verdicts that it could change are unknown.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The metrics of the evictor; they are labelled by reason and unit, never by the name of an object.
 
-The first two have the names that the closed product uses. A term that ends takes its figures back: two replicas must
-not both say what could go.
+The first two have the names of the closed product. At the end of a term the figures are reset, so that two replicas
+do not both report nodes.
 """
 
 from __future__ import annotations

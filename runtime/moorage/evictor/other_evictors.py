@@ -1,8 +1,7 @@
 """Other evictors in the cluster: each of two evictors would use up what the plan and the floors of the other leave.
 
-Judged by what is certain: a Deployment of the chart, by its name label or by the label of Helm that no value changes,
-that wants replicas and is not ours, be it the closed product's or a second installation's, or a node that another
-installation is draining.
+Two facts count: a Deployment with the name label or the Helm label of an evictor chart that wants replicas and is not
+ours, or a node that another installation is draining.
 """
 
 from __future__ import annotations

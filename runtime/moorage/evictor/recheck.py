@@ -1,8 +1,8 @@
 """Checks in the middle of a cycle which of its nodes can still be emptied, as the cluster is now.
 
-Marks of ours on those nodes are left aside, and so is what the cycle has used up for the moment. Pods that are still on
-nodes that are being emptied count as gone, and their replacements as there, where they still fit; for those that do not
-room is kept wherever there is some.
+The check ignores our marks on those nodes, and what the cycle itself has used up for the moment. Pods on nodes under a
+drain count as gone. Their replacements count as running on their destination if they still fit there; for the others
+room is reserved on any node that has some.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Advanced rules: pods and nodes that are treated differently.
 
-A rule is about pods, or about nodes and then also about the pods on them. The first rule that matches and says
-something about a setting decides it, so a rule with ``false`` makes an exception from those below it.
+A rule is about pods, or about nodes and the pods on them. The first matching rule with a setting decides that setting,
+so a rule with ``false`` is an exception from the rules below it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The evictor as a program: watch caches, configuration, leader election, and one cycle after the other.
 
-In a dry run it changes nothing in the cluster but the status of its own resource, its Lease and Events. Otherwise it
-empties nodes, too; it never deletes one.
+In a dry run it writes only the status of its own resource, its Lease, and Events. Otherwise it also empties nodes; it
+never deletes a node.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ def of_slots(message: str, *, served: bool, readable: bool) -> Condition:
 
     Args:
         message: the sentence of its status.
-        served: whether a pod pinner counts the slots and is asked about pods.
+        served: whether a pod pinner counts the slots, and its webhook is called for pods.
         readable: whether all of its spec can be used.
     """
     if served:

@@ -1,8 +1,8 @@
 """SlotReservations: which replacements are expected on a running node, and until when.
 
-The evictor writes one for each node on which its simulation puts replacements, before it evicts; the pod pinner steers
-them there. Named after the node. It never touches the Node, nothing cleans up after it, and it ends by itself: whoever
-reads it asks ``in_force``. The shapes are those of ``schemas/crds/slotreservations.moorage.dev.yaml``.
+The evictor writes one for each node on which its simulation places replacements, before it evicts. The pod pinner
+steers the replacements there. A SlotReservation has the name of the node, changes nothing on the Node, and expires by
+itself: see ``in_force``. The shapes are those of ``schemas/crds/slotreservations.moorage.dev.yaml``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MAX_SLOTS = 256
 MAX_PODS = 1000
 """Pods of all slots of a node together: no node holds more."""
 LONGEST = timedelta(hours=1)
-"""From ``since`` to ``until``: whoever wrote it may be gone, and its room is held until then."""
+"""From ``since`` to ``until``: after a crash of the evictor, the room is held until then."""
 EARLY = timedelta(seconds=5)
 """How far two processes that learn the API server's time may be apart: a ``since`` that is later counts as wrong."""
 
@@ -33,7 +33,7 @@ class SlotsSpec(Object, frozen=True):
 
     Attributes:
         node_uid: uid of the Node: another one of the same name is not meant.
-        by: who reserves: ``namespace/name`` of its installation.
+        by: the installation that reserves, ``namespace/name``.
         since: RFC 3339; pods that were created before are not among those that are expected.
         until: RFC 3339; nothing is expected from then on.
         slots: the pods that are expected.
@@ -134,7 +134,7 @@ def slots_filled(spec: SlotsSpec, pods: Iterable[Pod]) -> tuple[tuple[Slot, tupl
 def is_served(reservation: SlotReservation) -> bool:
     """Whether a pod pinner serves the slots of the current generation.
 
-    It says so once for a generation, and takes it back while it lives. A pinner that has died since steers nothing:
+    The pinner writes it once for a generation, and removes it while it runs. A pinner that has crashed steers nothing:
     replacements go where the scheduler puts them.
 
     Args:
@@ -150,7 +150,7 @@ def _nonsense(spec: SlotsSpec) -> Iterator[tuple[str, str]]:
     """Fields that can be read, and that contradict each other."""
     since, until = moment(spec.since), moment(spec.until)
     if not spec.node_uid:
-        yield "nodeUID", "there is none: it says which Node is meant"
+        yield "nodeUID", "is missing: nothing else shows which Node is meant"
     if since is None or until is None:
         yield "since" if since is None else "until", "there is none"
     elif not since < until or until - since > LONGEST:  # sums of what a person wrote may be beyond all time

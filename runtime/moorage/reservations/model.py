@@ -140,7 +140,7 @@ class Spec(Object, frozen=True):
         released: whether nothing more is expected or held.
         plan: name of the plan, for people.
         deadline: RFC 3339; by then the node must have joined and be Ready.
-        instructions: the instructions this came from, oldest first.
+        instructions: the instructions that the spec contains, oldest first.
     """
 
     intent: str = HOLD

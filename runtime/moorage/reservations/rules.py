@@ -92,7 +92,7 @@ def created_since(since: str, pods: Iterable[Pod]) -> Iterator[Pod]:
     if begun is None:
         yield from pods
         return
-    begun = begun.replace(microsecond=0)  # pods tell their time in whole seconds
+    begun = begun.replace(microsecond=0)  # creationTimestamp has whole seconds
     for pod in pods:
         created = moment(pod.metadata.creation_timestamp or "")
         if created is None or created >= begun:

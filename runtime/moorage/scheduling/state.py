@@ -400,4 +400,4 @@ class State:
 
     def _no_simulation(self) -> None:
         if self._marks:
-            raise SnapshotError("news from the API server must wait until the simulation is rolled back or released")
+            raise SnapshotError("objects of the API server must wait until the simulation is rolled back or released")

@@ -1,6 +1,6 @@
 """Objects of which not all can be read. What can be read of them is in the snapshot as of any object.
 
-Which verdicts they could change says ``doubts``.
+``doubts`` decides which verdicts they could change.
 """
 
 from __future__ import annotations

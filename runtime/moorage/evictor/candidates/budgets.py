@@ -1,8 +1,8 @@
 """PodDisruptionBudgets: would the API server evict this pod?
 
-Follows ``pkg/registry/core/pod/storage/eviction.go``: a pod that does not run yet needs no budget, more than one is
-always refused, pods that are not ready may go when the others are enough, and a status older than its spec is waited
-for.
+Follows ``pkg/registry/core/pod/storage/eviction.go``. A pod that does not run yet needs no budget. More than one budget
+is always refused. An unready pod may be evicted when enough other pods are ready. A status older than its spec is
+waited for.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Jobs: does a Job survive the eviction of a pod, and is a pod part of a gang?
 
-Follows ``pkg/controller/job``: a pod that is deleted before it has succeeded counts as failed, the failure policy's
-first rule that matches decides, and the Job fails when more pods have failed than backoffLimit.
+Follows ``pkg/controller/job``. A pod that is deleted before it succeeds counts as failed. The first matching rule of
+the failure policy decides. The Job fails when more pods fail than backoffLimit.
 """
 
 from __future__ import annotations

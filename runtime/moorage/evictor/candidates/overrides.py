@@ -1,7 +1,7 @@
 """Annotations and labels by which people protect pods and nodes, or make pods disposable.
 
-Only a clear "no" leaves something unprotected that somebody has marked: ``removal-disabled: "yes"`` protects, and the
-finding says that it cannot be read. Only a clear ``"true"`` makes a pod disposable.
+Only a clear "no" takes the protection away: ``removal-disabled: "yes"`` protects, and the finding reports that it
+cannot be read. Only a clear ``"true"`` makes a pod disposable.
 """
 
 from __future__ import annotations

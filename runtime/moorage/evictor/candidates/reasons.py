@@ -1,6 +1,6 @@
 """Reasons about nodes and pods: two enumerations, each reason with a sentence for people.
 
-The names are constants: reports, metrics and ``docs/guides/evictor-rules.md`` have them, so they never change.
+The names are constants of reports, metrics and ``docs/guides/evictor-rules.md``: they never change.
 """
 
 from __future__ import annotations

@@ -1,10 +1,13 @@
 """Fills nodes with pods of many kinds at once, in several ways: no single way is best for all clusters.
 
-*By node*: node by node, always the kind of pod that comes closest to what is left of the node, over all resources,
-weighed by how scarce each is: a node that has much memory and little CPU left gets pods that want it so. That is the
-greedy by norm of Panigrahy et al. ("Heuristics for Vector Bin Packing"), on nodes that are partly full. *By pod*: the
-largest pods first, each where it leaves least. Both favour kinds that few nodes may take. What is left over at the end
-is put where another pod makes room that fits elsewhere, and so are the pods of nodes that are added one by one.
+*By node*: node by node, always the group of pods that comes closest to what is left of the node over all resources,
+weighted by their scarcity. A node with much memory and little CPU left gets pods that need it so. This is the greedy
+algorithm by norm of Panigrahy et al. ("Heuristics for Vector Bin Packing"), on nodes that are partly full.
+
+*By pod*: the largest pods first, each on the node where it leaves the least.
+
+Both prefer groups that few nodes may receive. Pods that are left over go where another pod can make room for them;
+pods of nodes that are added one by one do, too.
 """
 
 from __future__ import annotations

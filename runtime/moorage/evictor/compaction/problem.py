@@ -1,8 +1,7 @@
 """The choice in numbers: what nodes have left, what has to be moved, and where each group of pods may go.
 
-Pods with equal requests that may go to the same nodes are one group. The decisions are checked pod by pod
-afterwards (``simulation``): these numbers know resources exactly, and of the rest as much as can be said of a node by
-itself.
+Pods with equal requests that may go to the same nodes are one group. The simulation checks every decision pod by pod:
+the numbers are exact for resources, and cover of other rules what a node alone decides.
 """
 
 from __future__ import annotations

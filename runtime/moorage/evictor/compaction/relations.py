@@ -1,7 +1,7 @@
 """What affinity and topology spread allow before the pods have moved.
 
-A pod that stays in its zone changes nothing for those that count zones; a pod that minds only its own node is asked
-about each node by itself. What is left is found out pod by pod.
+A pod that stays in its zone changes no count per zone. A pod whose terms concern single nodes gets a verdict for each
+node. The simulation decides the rest pod by pod.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Replacements: the pod that a controller creates when a pod is evicted, from the owner's template as it is now.
 
-Pods of a ReplicaSet are made alike, so one replacement stands for all of them: the youngest that nobody has changed
-since it was made, because admission has added to it what it will add to the next. An in-place resize does not come
-along. Where the template is known and has changed since, the larger of both is asked for.
+The pods of a ReplicaSet are equal, so one replacement stands for all of them. It is made from the youngest unchanged
+pod, because admission adds to the next pod what it has added to that one. An in-place resize is not inherited. If the
+template has changed since, the larger of both requests counts.
 """
 
 from __future__ import annotations

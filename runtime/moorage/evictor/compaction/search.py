@@ -1,11 +1,12 @@
 """Searches for the set of nodes to empty, for all nodes at once and in numbers.
 
-Nodes are ordered by what they are worth for the room that would go with them, and a first part of that order is
-emptied in one attempt: its pods are packed into the room of all others. The room in all is a bound on how large that
-part can be. Where some pods are left over, nodes are taken out of it, those first that have most of what is left over,
-until the rest fits; then others are added one by one as long as that goes well. Where many would stay for pods that
-few nodes have room for, others without such pods are tried in their places. Parts of several sizes are tried, in each
-way of packing, and the set worth most counts.
+Nodes are ordered by price per room that is lost with them. A first part of that order is emptied in one attempt: its
+pods are packed onto all other nodes. The total room limits the size of that part.
+
+If pods are left over, nodes are taken out until the rest fits, those with the most left-over pods first. Then other
+nodes are added one by one as long as that succeeds. If many nodes would stay for pods that few nodes may receive, nodes
+without such pods are tried instead. Parts of several sizes are tried, in each way of packing; the set of the highest
+price wins.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Moves the pods of nodes in a simulation, one by one, with all of ``scheduling``.
 
-What comes out of here is true; what went in is a proposal: a pod that does not fit where it was to go is tried
-everywhere, and a node whose pods do not all find a place stays.
+The result is true, the input is a proposal: a pod that does not fit its proposed node is tried on every node, and a
+node whose pods do not all fit stays.
 """
 
 from __future__ import annotations

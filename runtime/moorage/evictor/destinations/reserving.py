@@ -1,7 +1,7 @@
 """Writes a SlotReservation for each node that replacements are to go to, and removes it again.
 
-What is somebody else's is never touched: ``by`` says whose it is. Every change carries the uid and the resourceVersion
-of what was read. What is left behind ends by itself.
+Reservations of other owners are never changed; ``by`` names the owner. Every write has the uid and the resourceVersion
+that were read. A reservation that is left behind expires.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Steers replacements to where the simulation has placed them, while a pod pinner serves; else changes nothing.
 
-What is reserved is intent of a moment: it is written anew with each answer of the simulation, taken away when the cycle
-is over, and ends by itself if nobody does.
+Reservations are written for each result of the simulation, and removed at the end of the cycle. If that fails, they
+expire.
 """
 
 from __future__ import annotations

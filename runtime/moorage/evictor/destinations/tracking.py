@@ -1,7 +1,7 @@
 """Tracks the replacements of a cycle: where each is to go, which are still to come, and where they run. No I/O.
 
-A new pod is taken for the replacement of any evicted pod of the same maker: which one it replaces nobody can tell. So
-where one comes to a node that was meant for another one, the two have changed places.
+A new pod counts as the replacement of any evicted pod of the same owner, because nothing shows which one it replaces.
+If it comes to the destination of another replacement, the two exchange their destinations.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Where single pods fit once the plan is carried out, and what each node has against those that fit nowhere.
 
-The answers are those of the same simulation that choosing works with: room is kept for who waits, and nodes are not
-filled to the brim.
+The simulation is that of the choice: room is reserved for pending pods, and nodes keep some room free.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """All objects of a cluster from the output of ``kubectl get -o json``, without access to the cluster.
 
-Objects are read as answers of an API server are: what is odd in one costs the answers that it decides. What the file as
-a whole is matters more: half a dump would show nodes that look empty.
+Objects are read like answers of an API server: a malformed field makes only the verdicts unknown that it could change.
+A malformed file is an error, because half a dump would show nodes without pods.
 """
 
 from __future__ import annotations

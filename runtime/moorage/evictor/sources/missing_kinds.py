@@ -1,7 +1,7 @@
 """Kinds that a dump has no objects of: either the cluster has none, or the kind was not dumped.
 
-kubectl leaves no trace of a kind that has no objects. Where other objects lead to it, or every cluster has it, it was
-not asked for, and cannot be seen; else there is none of it.
+kubectl writes nothing for a kind without objects. If other objects lead to the kind, or if every cluster has it, it was
+not dumped; otherwise the cluster has none of it.
 """
 
 from __future__ import annotations

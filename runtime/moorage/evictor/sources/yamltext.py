@@ -1,7 +1,7 @@
 """YAML as ``kubectl get -o yaml`` writes it: maps, lists and plain values, of any number.
 
-Not PyYAML's own loaders: the one in C crashes the process over deep nesting, the other one needs minutes for what
-kubectl writes of a large cluster.
+PyYAML's own loaders do not work here: the C loader crashes on deep nesting, and the Python loader takes minutes for a
+large cluster.
 """
 
 from __future__ import annotations

@@ -180,7 +180,7 @@ class NodeVolumeLimits(Plugin[_PodClass]):
         self._recount(slot)
 
     def _recount(self, slot: int) -> None:
-        """Count anew what is attached to a node, for pods and by VolumeAttachments together."""
+        """Count again what is attached to a node, for pods and by VolumeAttachments together."""
         for counts in self._counts.values():
             counts[slot] = 0
         record = self._nodes.records[slot]

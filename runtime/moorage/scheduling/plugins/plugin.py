@@ -1,4 +1,4 @@
-"""What every plugin is: one of kube-scheduler's Filter plugins, asked about all nodes at once or about one node."""
+"""The base of all plugins. Each is one of kube-scheduler's Filter plugins, for all nodes at once or for one node."""
 
 from __future__ import annotations
 

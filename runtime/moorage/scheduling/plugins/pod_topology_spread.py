@@ -127,7 +127,7 @@ class SpreadCount:
         """Return the pods in the emptiest domain; 0 while there are fewer domains than wanted."""
         domains = self._domains
         if domains is None:
-            # Not np.unique, which loads a part of NumPy that nobody else needs.
+            # Not np.unique, which loads a part of NumPy that is not needed otherwise.
             domains = self._domains = np.flatnonzero(np.bincount(self.pods.column.ids[self._eligible]))
         if len(domains) < min_domains:
             return 0
