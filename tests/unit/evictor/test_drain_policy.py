@@ -32,7 +32,7 @@ class Asked:
         self.times = 0
         nodes = self.there.of("Node", Node) or {"n1": msgspec.convert(node(), Node)}
         self.cluster = ClusterState(NOW, nodes, list(self.there.of("Pod", Pod).values()))
-        self.standing = DrainPolicy(self._inventory, lambda: self.policy)
+        self.drain_policy = DrainPolicy(self._inventory, lambda: self.policy)
 
     def _inventory(self, now: datetime) -> Inventory:
         assert now == NOW
@@ -40,10 +40,10 @@ class Asked:
         return self.there
 
     def pods(self) -> list[OnNode]:
-        return list(self.standing.classify(self.cluster.nodes["n1"], self.cluster.on("n1"), self.cluster))
+        return list(self.drain_policy.classify(self.cluster.nodes["n1"], self.cluster.on("n1"), self.cluster))
 
     def claimed(self) -> str:
-        return self.standing.claimed(self.cluster.nodes["n1"], self.cluster)
+        return self.drain_policy.claimed(self.cluster.nodes["n1"], self.cluster)
 
 
 @pytest.mark.parametrize(
@@ -126,4 +126,4 @@ def test_an_eviction_counts_for_whom_choosing_counts_it() -> None:
     maker = merged(THREE, {"metadata": {"ownerReferences": [owner("Deployment", "web")]}})
     asked = Asked(node(), pod(of=RS), maker, controller("Deployment", "web"))
     asked.pods()
-    assert asked.standing.owner(asked.cluster.on("n1")[0]) == "uid-web"
+    assert asked.drain_policy.owner(asked.cluster.on("n1")[0]) == "uid-web"

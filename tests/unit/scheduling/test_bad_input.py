@@ -16,9 +16,9 @@ NEAR = {"key": "app", "operator": "Near", "values": ["web"]}
 UNREADABLE = {"matchExpressions": [NEAR]}
 
 
-def ask(snapshot: Snapshot, asked: Pod, name: str = "n0") -> tuple[Fit, str]:
-    verdict = snapshot.verdict(asked, name)
-    assert (name in snapshot.fitting(asked)) == (verdict.fit is Fit.YES)
+def ask(snapshot: Snapshot, pending: Pod, name: str = "n0") -> tuple[Fit, str]:
+    verdict = snapshot.verdict(pending, name)
+    assert (name in snapshot.fitting(pending)) == (verdict.fit is Fit.YES)
     return verdict.fit, str(verdict)
 
 
@@ -167,7 +167,7 @@ def test_a_thousand_labels() -> None:
     many = {f"example.com/l{i}": f"v{i}" for i in range(1000)}
     snapshot = cluster(node(labels=many | {HOST: "n0"}), pod("p", on="n0", meta={"labels": many}))
     terms = [{"matchExpressions": [{"key": key, "operator": "In", "values": [value]}]} for key, value in many.items()]
-    asked = pod(
+    pending = pod(
         "q",
         nodeSelector=many,
         affinity={
@@ -175,9 +175,11 @@ def test_a_thousand_labels() -> None:
             "podAffinity": {REQUIRED: [{"topologyKey": HOST, "labelSelector": {"matchLabels": many}}]},
         },
     )
-    assert ask(snapshot, asked)[0] is Fit.YES
-    asked = msgspec.structs.replace(asked, spec=msgspec.structs.replace(asked.spec, node_selector=many | {"more": "x"}))
-    assert ask(snapshot, asked)[0] is Fit.NO
+    assert ask(snapshot, pending)[0] is Fit.YES
+    pending = msgspec.structs.replace(
+        pending, spec=msgspec.structs.replace(pending.spec, node_selector=many | {"more": "x"})
+    )
+    assert ask(snapshot, pending)[0] is Fit.NO
 
 
 def test_empty_objects() -> None:

@@ -81,10 +81,10 @@ def doubt(snapshot: Snapshot, rest: KubeObject, *fields: str) -> None:
     snapshot.doubt(rest.key, Unread(rest, f"{type(rest).__name__} {rest.key}", fields, "it is odd"))
 
 
-def answers(snapshot: Snapshot, asked: Pod) -> str:
+def answers(snapshot: Snapshot, pending: Pod) -> str:
     """One letter per node: y, n or u; the quick answer for all nodes agrees."""
-    verdicts = {name: snapshot.verdict(asked, name) for name in ("n0", "n1", "n2")}
-    assert {name for name, verdict in verdicts.items() if verdict.fit is Fit.YES} == set(snapshot.fitting(asked))
+    verdicts = {name: snapshot.verdict(pending, name) for name in ("n0", "n1", "n2")}
+    assert {name for name, verdict in verdicts.items() if verdict.fit is Fit.YES} == set(snapshot.fitting(pending))
     for verdict in verdicts.values():
         unread = [finding for finding in verdict.findings if finding.reason is Reason.UNREADABLE]
         assert bool(unread) >= (verdict.fit is Fit.UNKNOWN)
@@ -226,19 +226,19 @@ CASES: list[tuple[str, KubeObject, tuple[str, ...], dict[str, tuple[Pod, str]]]]
 ]
 
 
-@pytest.mark.parametrize(("rest", "fields", "asked"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+@pytest.mark.parametrize(("rest", "fields", "pending"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
 def test_doubt_reaches_as_far_as_the_object_and_no_further(
-    rest: KubeObject, fields: tuple[str, ...], asked: dict[str, tuple[Pod, str]]
+    rest: KubeObject, fields: tuple[str, ...], pending: dict[str, tuple[Pod, str]]
 ) -> None:
     snapshot = cluster()
     snapshot.apply(claim("unbound"))
-    calm = {name: answers(snapshot, one) for name, (one, _) in asked.items()}
+    calm = {name: answers(snapshot, judged) for name, (judged, _) in pending.items()}
     before = None
     if isinstance(rest, CsiNode):
         before = csi_node("n0", 2)
     doubt(snapshot, rest, *fields)
-    assert {name: answers(snapshot, one) for name, (one, _) in asked.items()} == {
-        name: expected for name, (_, expected) in asked.items()
+    assert {name: answers(snapshot, judged) for name, (judged, _) in pending.items()} == {
+        name: expected for name, (_, expected) in pending.items()
     }
     known = {Node: node("n0"), PersistentVolume: volume("v1"), PersistentVolumeClaim: claim("v1", "v1")}
     readable = before or known.get(type(rest))
@@ -250,14 +250,14 @@ def test_doubt_reaches_as_far_as_the_object_and_no_further(
         snapshot.delete(type(rest), rest.key)
     snapshot.trust(type(rest), rest.key)
     assert not snapshot.unread
-    assert {name: answers(snapshot, one) for name, (one, _) in asked.items()} == calm
+    assert {name: answers(snapshot, judged) for name, (judged, _) in pending.items()} == calm
 
 
 def test_a_no_that_what_cannot_be_read_might_lift_is_no_no() -> None:
     snapshot = cluster()
     full = [mounting("m1", "v1", on="n0"), mounting("m2", "v2", on="n0")]
-    for one in full:
-        snapshot.apply(one)
+    for judged in full:
+        snapshot.apply(judged)
     third = mounting("m3", "v3")
     assert answers(snapshot, third) == "nyy"
     doubt(snapshot, csi_node("n0", 2), "spec.drivers")
@@ -317,8 +317,8 @@ def test_a_claim_for_one_pod_may_be_in_use_by_a_pod_whose_volumes_are_not_known(
         spec={"volumeName": "v1", "accessModes": ["ReadWriteOncePod"]},
     )
     snapshot.apply(single)
-    asked = mounting("asked", "one")
-    assert answers(snapshot, asked) == "yyy"
+    pending = mounting("asked", "one")
+    assert answers(snapshot, pending) == "yyy"
     doubt(snapshot, pod("odd", on="n2"), "spec.volumes")
-    assert answers(snapshot, asked) == "uuu"
+    assert answers(snapshot, pending) == "uuu"
     assert answers(snapshot, MOUNTS) == "yyu"

@@ -35,7 +35,7 @@ def test_all_reasons_against_a_node_at_once() -> None:
         "containers": [{"name": "main", "ports": ports, "resources": {"requests": {"cpu": "1500m"}}}]
     }
     snapshot.apply(pod("web", on="n0", affinity=apart(ZONE), **there))
-    asked = pod(
+    pending = pod(
         "q",
         **there,
         nodeSelector={"disk": "ssd"},
@@ -43,7 +43,7 @@ def test_all_reasons_against_a_node_at_once() -> None:
         topologySpreadConstraints=spread(nodeAffinityPolicy="Ignore"),
         meta={"labels": {"app": "web"}},
     )
-    verdict = snapshot.verdict(asked, "n0")
+    verdict = snapshot.verdict(pending, "n0")
     assert verdict.fit is Fit.NO
     assert {finding.reason for finding in verdict.findings} == {
         Reason.NODE_UNSCHEDULABLE,

@@ -48,9 +48,9 @@ def test_one_line_more_and_both_questions_ask_the_plugin(monkeypatch: pytest.Mon
         snapshot.apply(node(f"n{number}"))
     for number in range(2):
         snapshot.place(pod(f"there-{number}"), "n2")
-    asked = pod("new")
-    assert snapshot.fitting(asked) == ["n0"]
-    verdicts = {name: snapshot.verdict(asked, name) for name in ("n0", "n1", "n2", "n3")}
+    pending = pod("new")
+    assert snapshot.fitting(pending) == ["n0"]
+    verdicts = {name: snapshot.verdict(pending, name) for name in ("n0", "n1", "n2", "n3")}
     assert [verdict.fit for verdict in verdicts.values()] == [Fit.YES, Fit.NO, Fit.NO, Fit.NO]
     assert {finding.field for finding in verdicts["n1"].findings} == {"slot"}
-    assert [snapshot.fits_at(asked, slot) for slot in range(4)] == [True, False, False, False]
+    assert [snapshot.fits_at(pending, slot) for slot in range(4)] == [True, False, False, False]

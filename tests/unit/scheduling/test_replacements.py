@@ -17,19 +17,19 @@ from .build import WEB, ZONE, apart, node, pod, spread
 def three(**options: Any) -> Snapshot:
     """Nodes n0 and n1 in zone a, n2 in zone b."""
     snapshot = Snapshot(**options)
-    for one in (node("n0"), node("n1"), node("n2", zone="b")):
-        snapshot.apply(one)
+    for judged in (node("n0"), node("n1"), node("n2", zone="b")):
+        snapshot.apply(judged)
     return snapshot
 
 
 def test_barred_nodes_take_nothing_and_count_all_the_same() -> None:
     snapshot = three()
-    for one in (pod("w0", on="n0"), pod("w1", on="n1")):
-        snapshot.apply(one)
-    asked = pod("w2", topologySpreadConstraints=spread())
-    assert snapshot.fitting(asked) == ["n2"]
+    for judged in (pod("w0", on="n0"), pod("w1", on="n1")):
+        snapshot.apply(judged)
+    pending = pod("w2", topologySpreadConstraints=spread())
+    assert snapshot.fitting(pending) == ["n2"]
     barred = snapshot.slots_of(["n2", "unknown"])
-    assert not snapshot.fits(asked, barred=barred).any(), "zone b is empty whether or not pods may go there"
+    assert not snapshot.fits(pending, barred=barred).any(), "zone b is empty whether or not pods may go there"
     assert snapshot.first_fit(pod("x"), barred=barred) == "n0"
     assert snapshot.first_fit(pod("x"), barred=snapshot.slots_of(["n0"])) == "n1"
     assert barred.sum() == 1, "the caller's mask is its own"
@@ -68,10 +68,10 @@ def test_room_is_kept_for_nominated_pods(own: dict[str, Any], fits: list[str]) -
     waiting = pod("first", {"cpu": "3"}, priority=1000, status={"nominatedNodeName": "n0"})
     snapshot = three(nominated=True)
     snapshot.apply(waiting)
-    asked = pod("second", {"cpu": "2"}, **own)
-    assert snapshot.fitting(asked) == fits
-    assert [snapshot.fits_at(asked, snapshot.nodes.slots[name]) for name in fits] == [True] * len(fits)
-    verdict = snapshot.verdict(asked, "n0")
+    pending = pod("second", {"cpu": "2"}, **own)
+    assert snapshot.fitting(pending) == fits
+    assert [snapshot.fits_at(pending, snapshot.nodes.slots[name]) for name in fits] == [True] * len(fits)
+    verdict = snapshot.verdict(pending, "n0")
     assert (verdict.fit is Fit.YES) == ("n0" in fits)
     assert [found.reason for found in verdict.findings] == ([] if "n0" in fits else [Reason.RESOURCE])
     assert snapshot.fitting(waiting) == ["n0", "n1", "n2"], "its own room is not in its way"
@@ -80,7 +80,7 @@ def test_room_is_kept_for_nominated_pods(own: dict[str, Any], fits: list[str]) -
 def test_a_nomination_ends_with_the_pods_wait() -> None:
     snapshot = three(nominated=True)
     waiting = pod("first", {"cpu": "3"}, status={"nominatedNodeName": "n0"})
-    asked = pod("second", {"cpu": "2"})
+    pending = pod("second", {"cpu": "2"})
     for news in (
         pod("first", {"cpu": "3"}, on="n1"),
         pod("first", {"cpu": "3"}, status={"nominatedNodeName": "n0", "phase": "Failed"}),
@@ -89,19 +89,19 @@ def test_a_nomination_ends_with_the_pods_wait() -> None:
         None,
     ):
         snapshot.apply(waiting)
-        assert "n0" not in snapshot.fitting(asked)
+        assert "n0" not in snapshot.fitting(pending)
         snapshot.sweep()
-        assert "n0" not in snapshot.fitting(asked)
+        assert "n0" not in snapshot.fitting(pending)
         if news is None:
             snapshot.delete(type(waiting), waiting.key)
         else:
             snapshot.apply(news)
-        assert "n0" in snapshot.fitting(asked)
+        assert "n0" in snapshot.fitting(pending)
     snapshot.apply(waiting)
     with snapshot.trial():
         snapshot.place(waiting, "n2")
-        assert snapshot.fitting(asked) == ["n0", "n1"], "placed, it waits no more"
-    assert snapshot.fitting(asked) == ["n1", "n2"]
+        assert snapshot.fitting(pending) == ["n0", "n1"], "placed, it waits no more"
+    assert snapshot.fitting(pending) == ["n1", "n2"]
 
 
 def test_nominated_pods_count_only_for_who_asks_for_it_and_on_their_node() -> None:
@@ -131,23 +131,23 @@ def ephemeral(snapshot: Snapshot) -> None:
 def test_the_volume_of_a_replacement_is_not_that_of_the_pod_that_goes() -> None:
     snapshot = three()
     ephemeral(snapshot)
-    one = pod("p", on="n0", volumes=[{"name": "scratch", "ephemeral": {}}])
-    snapshot.apply(one)
-    assert snapshot.verdict(one, "n0").fit is Fit.YES
+    judged = pod("p", on="n0", volumes=[{"name": "scratch", "ephemeral": {}}])
+    snapshot.apply(judged)
+    assert snapshot.verdict(judged, "n0").fit is Fit.YES
     for name in ("n0", "n1", "n2"):
-        verdict = snapshot.verdict(one, name, elsewhere=True)
+        verdict = snapshot.verdict(judged, name, elsewhere=True)
         assert (verdict.fit, [found.reason for found in verdict.findings]) == (Fit.UNKNOWN, [Reason.EPHEMERAL_CLAIM])
-        assert not snapshot.fits_at(one, snapshot.nodes.slots[name], elsewhere=True)
-    assert not snapshot.fits(one, elsewhere=True).any()
-    assert snapshot.fitting(one) == ["n0"], "the pod itself is judged as before"
+        assert not snapshot.fits_at(judged, snapshot.nodes.slots[name], elsewhere=True)
+    assert not snapshot.fits(judged, elsewhere=True).any()
+    assert snapshot.fitting(judged) == ["n0"], "the pod itself is judged as before"
 
 
 def test_a_claim_that_outlives_its_pod_stays_in_its_zone() -> None:
     snapshot = three()
     ephemeral(snapshot)
-    one = pod("p", on="n0", volumes=[{"name": "data", "persistentVolumeClaim": {"claimName": "p-scratch"}}])
-    snapshot.apply(one)
-    assert snapshot.fitting(one, elsewhere=True) == ["n0", "n1"]
+    judged = pod("p", on="n0", volumes=[{"name": "data", "persistentVolumeClaim": {"claimName": "p-scratch"}}])
+    snapshot.apply(judged)
+    assert snapshot.fitting(judged, elsewhere=True) == ["n0", "n1"]
 
 
 def test_room_is_kept_back_in_simulations_only() -> None:

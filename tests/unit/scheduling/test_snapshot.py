@@ -21,14 +21,14 @@ Answers = dict[tuple[str, str], str]
 _CASES = (Path(__file__).parent / "recorded.jsonl").read_text().splitlines()
 
 
-def answers(snapshot: Snapshot, asked: list[Pod]) -> Answers:
+def answers(snapshot: Snapshot, pending: list[Pod]) -> Answers:
     found = {}
-    for one in asked:
-        fitting = set(snapshot.fitting(one))
+    for judged in pending:
+        fitting = set(snapshot.fitting(judged))
         for name in snapshot.nodes.slots:
-            verdict = snapshot.verdict(one, name)
+            verdict = snapshot.verdict(judged, name)
             assert (verdict.fit is Fit.YES) == (name in fitting)
-            found[one.key, name] = str(verdict)
+            found[judged.key, name] = str(verdict)
     return found
 
 
@@ -37,7 +37,7 @@ class Model:
 
     def __init__(self, case: dict[str, Any], chance: random.Random) -> None:
         self.snapshot = compare.build(case)
-        self.asked = compare.pending(case)
+        self.pending = compare.pending(case)
         self.chance = chance
         self.things = [thing for thing in compare.things(case) if not isinstance(thing, Node | Pod)]
         self.nodes = {thing.key: thing for thing in compare.things(case) if isinstance(thing, Node)}
@@ -50,21 +50,23 @@ class Model:
 
     def fresh(self) -> Snapshot:
         snapshot = Snapshot(nominated=True)
-        for one in self.asked:
-            if not one.spec.node_name:
-                snapshot.apply(one)
+        for judged in self.pending:
+            if not judged.spec.node_name:
+                snapshot.apply(judged)
         for thing in (*self.things, *self.nodes.values()):
             snapshot.apply(thing)
-        for one, where in self.pods.values():
-            snapshot.apply(msgspec.structs.replace(one, spec=msgspec.structs.replace(one.spec, node_name=where)))
+        for judged, where in self.pods.values():
+            snapshot.apply(msgspec.structs.replace(judged, spec=msgspec.structs.replace(judged.spec, node_name=where)))
         return snapshot
 
     def change(self) -> None:
         kind = self.chance.choice(("place", "place", "move", "remove", "node", "drop"))
         names, keys = sorted(self.nodes), sorted(self.pods)
         if kind == "place" and names:
-            one, where = self.chance.choice(self.asked), self.chance.choice(names)
-            named = msgspec.structs.replace(one, metadata=msgspec.structs.replace(one.metadata, name=f"x{len(keys)}"))
+            judged, where = self.chance.choice(self.pending), self.chance.choice(names)
+            named = msgspec.structs.replace(
+                judged, metadata=msgspec.structs.replace(judged.metadata, name=f"x{len(keys)}")
+            )
             self.snapshot.place(named, where)
             self.pods[named.key] = (named, where)
         elif kind == "move" and names and keys:
@@ -93,30 +95,30 @@ class Model:
 def test_any_changes_and_their_undoing(number: int) -> None:
     chance = random.Random(number)
     model = Model(json.loads(_CASES[number]), chance)
-    before = answers(model.snapshot, model.asked)
+    before = answers(model.snapshot, model.pending)
     outer = model.snapshot.mark()
     for _ in range(chance.randrange(1, 8)):
         model.change()
     saved = dict(model.nodes), dict(model.pods)
-    middle = answers(model.snapshot, model.asked)
-    assert middle == answers(model.fresh(), model.asked)
+    middle = answers(model.snapshot, model.pending)
+    assert middle == answers(model.fresh(), model.pending)
     inner = model.snapshot.mark()
     for _ in range(chance.randrange(1, 8)):
         model.change()
-    assert answers(model.snapshot, model.asked) == answers(model.fresh(), model.asked)
+    assert answers(model.snapshot, model.pending) == answers(model.fresh(), model.pending)
     model.snapshot.rollback(inner)
     model.nodes, model.pods = saved
-    assert answers(model.snapshot, model.asked) == middle == answers(model.fresh(), model.asked)
+    assert answers(model.snapshot, model.pending) == middle == answers(model.fresh(), model.pending)
     model.snapshot.sweep()
-    assert answers(model.snapshot, model.asked) == middle
+    assert answers(model.snapshot, model.pending) == middle
     if number % 4:
         model.snapshot.release(outer)
         model.snapshot.sweep()
         model.snapshot.sweep()
-        assert answers(model.snapshot, model.asked) == middle
+        assert answers(model.snapshot, model.pending) == middle
     else:
         model.snapshot.rollback(outer)
-        assert answers(model.snapshot, model.asked) == before
+        assert answers(model.snapshot, model.pending) == before
 
 
 def test_news_must_wait_for_the_end_of_a_simulation() -> None:
@@ -186,29 +188,29 @@ def test_a_pod_does_not_stand_in_its_own_way() -> None:
 
 def test_more_nodes_than_the_first_capacity_holds() -> None:
     snapshot = Snapshot()
-    asked = pod("q", {"cpu": "1"}, app="web", affinity=apart(), topologySpreadConstraints=spread(HOST))
+    pending = pod("q", {"cpu": "1"}, app="web", affinity=apart(), topologySpreadConstraints=spread(HOST))
     for number in range(200):
         snapshot.apply(node(f"n{number}", zone="abc"[number % 3]))
         snapshot.apply(pod(f"p{number}", on=f"n{number}", app="web" if number % 2 else "db"))
         if number % 7 == 0:
-            snapshot.fits(asked)
-    assert snapshot.fitting(asked) == [f"n{number}" for number in range(0, 200, 2)]
+            snapshot.fits(pending)
+    assert snapshot.fitting(pending) == [f"n{number}" for number in range(0, 200, 2)]
     for number in range(0, 200, 4):
         snapshot.delete(Node, f"n{number}")
-    assert snapshot.fitting(asked) == [f"n{number}" for number in range(2, 200, 4)]
+    assert snapshot.fitting(pending) == [f"n{number}" for number in range(2, 200, 4)]
     for number in range(200, 240):
         snapshot.apply(node(f"n{number}"))
-    assert len(snapshot.fitting(asked)) == 50 + 40
+    assert len(snapshot.fitting(pending)) == 50 + 40
 
 
 def test_pods_that_share_their_parts_are_told_apart_by_the_others() -> None:
-    one = pod(requests={"cpu": "1"})
-    zonal = msgspec.structs.replace(one.spec, node_selector={ZONE: "a"})
-    lonely = msgspec.structs.replace(one.spec, affinity=pod(affinity=apart()).spec.affinity)
+    judged = pod(requests={"cpu": "1"})
+    zonal = msgspec.structs.replace(judged.spec, node_selector={ZONE: "a"})
+    lonely = msgspec.structs.replace(judged.spec, affinity=pod(affinity=apart()).spec.affinity)
     kinds = {
-        "any": one,
-        "zonal": msgspec.structs.replace(one, spec=zonal),
-        "lonely": msgspec.structs.replace(one, spec=lonely),
+        "any": judged,
+        "zonal": msgspec.structs.replace(judged, spec=zonal),
+        "lonely": msgspec.structs.replace(judged, spec=lonely),
     }
     snapshot = Snapshot()
     snapshot.apply(node("n0", zone="a"))
@@ -216,19 +218,19 @@ def test_pods_that_share_their_parts_are_told_apart_by_the_others() -> None:
     snapshot.apply(pod("there", on="n0"))
     expected = {"any": ["n0", "n1"], "zonal": ["n0"], "lonely": ["n1"]}
     for _ in range(2):
-        for name, asked in kinds.items():
-            assert asked.spec.containers is one.spec.containers
-            assert snapshot.fitting(asked) == expected[name]
+        for name, pending in kinds.items():
+            assert pending.spec.containers is judged.spec.containers
+            assert snapshot.fitting(pending) == expected[name]
         snapshot.sweep()
 
 
 def test_a_snapshot_does_not_grow_with_what_went_away() -> None:
     snapshot = Snapshot()
-    asked = pod("q", topologySpreadConstraints=spread(HOST), affinity=apart())
+    pending = pod("q", topologySpreadConstraints=spread(HOST), affinity=apart())
     for number in range(500):
         snapshot.apply(node(f"n{number}"))
         snapshot.apply(pod(f"p{number}", on=f"n{number}", meta={"labels": {"app": "web", "n": str(number)}}))
-        snapshot.fits(asked)
+        snapshot.fits(pending)
         snapshot.delete(Pod, f"shop/p{number}")
         snapshot.delete(Node, f"n{number}")
     assert snapshot.nodes.capacity == 64
@@ -236,32 +238,32 @@ def test_a_snapshot_does_not_grow_with_what_went_away() -> None:
     snapshot.sweep()
     snapshot.sweep()
     assert snapshot.sizes() == {"nodes": 0, "pods": 0, "classes": 0, "node_masks": 0, "spreads": 0}
-    assert snapshot.fitting(asked) == []
+    assert snapshot.fitting(pending) == []
 
 
 def test_namespace_labels_that_change_later() -> None:
     term = {"topologyKey": HOST, "labelSelector": WEB, "namespaceSelector": {"matchLabels": {"team": "red"}}}
-    asked = pod("q", meta={"namespace": "data"}, affinity={"podAntiAffinity": {REQUIRED: [term]}})
+    pending = pod("q", meta={"namespace": "data"}, affinity={"podAntiAffinity": {REQUIRED: [term]}})
     snapshot = Snapshot()
     snapshot.apply(node())
     snapshot.apply(pod(on="n0"))
-    assert snapshot.fitting(asked) == ["n0"]
+    assert snapshot.fitting(pending) == ["n0"]
     for labels, fits in (({"team": "red"}, []), ({"team": "blue"}, ["n0"]), ({"team": "red"}, [])):
         snapshot.apply(msgspec.convert({"metadata": {"name": "shop", "labels": labels}}, Namespace))
-        assert snapshot.fitting(asked) == fits
+        assert snapshot.fitting(pending) == fits
     snapshot.delete(Namespace, "shop")
-    assert snapshot.fitting(asked) == ["n0"]
+    assert snapshot.fitting(pending) == ["n0"]
 
 
 def test_replacements_of_one_pod_under_keys_of_their_own() -> None:
     snapshot = Snapshot()
     for name in ("n0", "n1", "n2"):
         snapshot.apply(node(name))
-    asked = pod("q", affinity=apart())
+    pending = pod("q", affinity=apart())
     with snapshot.trial():
         for number in range(3):
-            where = snapshot.first_fit(asked)
+            where = snapshot.first_fit(pending)
             assert where == f"n{number}"
-            snapshot.place(asked, where, key=f"slot-{number}")
-        assert snapshot.first_fit(asked) is None
-    assert snapshot.first_fit(asked) == "n0"
+            snapshot.place(pending, where, key=f"slot-{number}")
+        assert snapshot.first_fit(pending) is None
+    assert snapshot.first_fit(pending) == "n0"

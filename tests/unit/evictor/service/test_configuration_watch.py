@@ -53,16 +53,16 @@ class Bed:
 
     def __init__(self) -> None:
         self.changes = 0
-        self.following = ConfigurationWatch(cast("Any", None), SETTINGS, self._changed)
+        self.watch = ConfigurationWatch(cast("Any", None), SETTINGS, self._changed)
         self.caches: dict[str, WatchCache[Any]] = dict(
-            zip(("rules", "prices", "resource"), self.following.caches, strict=True)
+            zip(("rules", "prices", "resource"), self.watch.caches, strict=True)
         )
         for each in self.caches.values():
             complete(each)
         self.generation = 0
         self.recorder = Recorder()
         us = Ourselves(self.recorder.as_recorder(), NAMESPACE, "us", lambda: "")
-        self.telling = CycleReporter(self.recorder.as_recorder(), us)
+        self.reporter = CycleReporter(self.recorder.as_recorder(), us)
 
     def _changed(self) -> None:
         self.changes += 1
@@ -81,9 +81,9 @@ class Bed:
         for key in self.caches[which].copy():
             hide(self.caches[which], key)
 
-    def told(self) -> list[tuple[str, str, str]]:
+    def reported(self) -> list[tuple[str, str, str]]:
         """The Events about what is in force now."""
-        self.telling.configured(self.following.current())
+        self.reporter.configured(self.watch.current())
         return self.recorder.take()
 
 
@@ -96,7 +96,7 @@ def test_the_last_good_one_is_in_force_whatever_happens(days: list[tuple[str, st
     bed = Bed()
     there: dict[str, str] = {}
     unseen: set[str] = set()
-    last = bed.following.current().configuration
+    last = bed.watch.current().configuration
     us = SETTINGS.installation
     assert last == configure(SETTINGS, ConfigurationSources(), installation=us).configuration
     for which, what in days:
@@ -112,17 +112,17 @@ def test_the_last_good_one_is_in_force_whatever_happens(days: list[tuple[str, st
         else:
             bed.put(which, what)
             there[which] = what
-        known = configure(SETTINGS, _found(there), bed.following._names, installation=us)
+        known = configure(SETTINGS, _found(there), bed.watch._names, installation=us)
         right = known.configuration is not None and not unseen
         last = known.configuration if right else last
-        found = bed.following.current()
+        found = bed.watch.current()
         assert found.configuration == last
         assert bool(found.wrong) == (not right)
         for source in {each.source for each in found.wrong}:
             which_one = "resource" if "EvictorConfig" in source else "rules" if RULES in source else "prices"
             assert (source in found.about) == (which_one in there)
         number = found.number
-        assert bed.following.current().number == number
+        assert bed.watch.current().number == number
 
 
 def _found(there: dict[str, str]) -> ConfigurationSources:
@@ -136,21 +136,21 @@ def _found(there: dict[str, str]) -> ConfigurationSources:
 def test_nothing_is_in_force_until_it_is_right() -> None:
     bed = Bed()
     bed.put("rules", "bad")
-    assert bed.following.current().configuration is None
-    (event,) = bed.told()
+    assert bed.watch.current().configuration is None
+    (event,) = bed.reported()
     assert event[2].startswith("Nothing is chosen until it is right: ")
     bed.put("rules", "good")
-    assert bed.following.current().configuration is not None
+    assert bed.watch.current().configuration is not None
 
 
 def test_whether_nodes_are_emptied_is_told_whenever_it_changes() -> None:
     bed = Bed()
-    reporter = [bed.told()]
+    reporter = [bed.reported()]
     for dry_run in (False, False, True):
         bed.generation += 1
         meta = ObjectMeta(name=RESOURCE, uid="u", generation=bed.generation)
         show(bed.caches["resource"], EvictorConfig(meta, {"config": {"dryRun": dry_run}}))
-        reporter.append(bed.told())
+        reporter.append(bed.reported())
     assert [[reason for _, reason, _ in each] for each in reporter] == [["DryRun"], ["Acting"], [], ["DryRun"]]
 
 
@@ -158,41 +158,41 @@ def test_a_mistake_is_told_once_on_its_object_with_its_path(caplog: pytest.LogCa
     caplog.set_level(logging.INFO, "moorage.evictor")
     bed = Bed()
     bed.put("rules", "good")
-    assert [event[:2] for event in bed.told()] == [("Pod us", "DryRun")]
+    assert [event[:2] for event in bed.reported()] == [("Pod us", "DryRun")]
     bed.put("rules", "bad")
-    (event,) = bed.told()
+    (event,) = bed.reported()
     assert event[:2] == (f"ConfigMap {RULES}", "ConfigurationInvalid")
     assert event[2].startswith(
         f"The last good one stays in force: ConfigMap {NAMESPACE}/{RULES}, line 1: evictionConfig[0]"
     )
-    assert bed.told() == []
+    assert bed.reported() == []
     bed.put("resource", "bad")
-    assert {about for about, _, _ in bed.told()} == {f"ConfigMap {RULES}", "EvictorConfig evictor-config"}
+    assert {about for about, _, _ in bed.reported()} == {f"ConfigMap {RULES}", "EvictorConfig evictor-config"}
     lines = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert {record.message for record in lines} == {"configuration is wrong, the last good one stays in force"}
     assert {vars(record)["path"] for record in lines} >= {"evictionConfig[0]", "spec.config.cycleInterval"}
     bed.put("rules", "good")
     bed.delete("resource")
-    assert bed.told() == []
+    assert bed.reported() == []
     assert caplog.records[-1].message == "configuration is in force"
 
 
 def test_what_cannot_be_seen_is_not_taken_for_nothing() -> None:
     bed = Bed()
     bed.put("resource", "good")
-    before = bed.following.current().configuration
+    before = bed.watch.current().configuration
     refuse(bed.caches["resource"])
-    found = bed.following.current()
+    found = bed.watch.current()
     assert found.configuration is before
     assert str(found.wrong[0]) == "EvictorConfig evictor-config: may not watch evictorconfigs"
     spoil(bed.caches["rules"], ConfigMap(ObjectMeta(RULES, NAMESPACE, "u")), "data: no map")
-    assert any("cannot be read: data: no map" in str(each) for each in bed.following.current().wrong)
+    assert any("cannot be read: data: no map" in str(each) for each in bed.watch.current().wrong)
 
 
 def test_a_config_map_without_its_key_is_wrong() -> None:
     bed = Bed()
     show(bed.caches["rules"], ConfigMap(ObjectMeta(RULES, NAMESPACE, "u"), {"config.yml": "{}"}))
-    assert "config.yaml is missing" in str(bed.following.current().wrong[0])
+    assert "config.yaml is missing" in str(bed.watch.current().wrong[0])
 
 
 def test_what_we_write_into_the_status_is_no_change() -> None:
@@ -204,15 +204,15 @@ def test_what_we_write_into_the_status_is_no_change() -> None:
     assert bed.changes == before
     bed.put("resource", "other")
     assert bed.changes == before + 1
-    assert bed.following.current().generation == 2
+    assert bed.watch.current().generation == 2
 
 
 def test_a_new_generation_is_judged_although_it_says_the_same() -> None:
     bed = Bed()
     bed.put("resource", "good")
-    assert bed.following.current().generation == 1
+    assert bed.watch.current().generation == 1
     bed.put("resource", "good")
-    assert bed.following.current().generation == 2
+    assert bed.watch.current().generation == 2
 
 
 def test_what_has_no_effect_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -220,14 +220,14 @@ def test_what_has_no_effect_is_said_once(caplog: pytest.LogCaptureFixture) -> No
     spec = {"config": {"ignorePodDisruptionBudgets": True}}
     show(bed.caches["resource"], EvictorConfig(ObjectMeta(RESOURCE, uid="u", generation=1), spec))
     for _ in range(2):
-        bed.told()
+        bed.reported()
     (line,) = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert "ignorePodDisruptionBudgets" in vars(line)["note"]
 
 
 def test_without_names_nothing_is_followed_but_the_resource() -> None:
     plain = EvictorSettings(pod_name="us", rules_config_map="", prices_config_map="")
-    following = ConfigurationWatch(cast("Any", None), plain, lambda: None)
-    assert [each.resource.kind for each in following.caches] == ["EvictorConfig"]
-    complete(following.resources)
-    assert isinstance(following.current().configuration, Configuration)
+    watch = ConfigurationWatch(cast("Any", None), plain, lambda: None)
+    assert [each.resource.kind for each in watch.caches] == ["EvictorConfig"]
+    complete(watch.resources)
+    assert isinstance(watch.current().configuration, Configuration)
