@@ -101,7 +101,7 @@ def _placed(snapshot: Snapshot, coming: Sequence[ReplacementMove]) -> Iterator[R
     """The replacements that fit their destination; they use its room from now on."""
     for number, each in enumerate(coming):
         slot = snapshot.nodes.slots.get(each.node)
-        if slot is not None and snapshot.fits_at(each.replacement, slot, elsewhere=True):
+        if slot is not None and snapshot.fits_at(each.replacement, slot, as_replacement=True):
             snapshot.place(each.replacement, each.node, key=f"{each.replacement.key} {number}")
             yield each
 

@@ -53,7 +53,7 @@ class Snapshot(State):
         """Take over that an object can be read again, or is gone; ``apply`` and ``delete`` take over the object."""
         self.unread.drop(kind, key)
 
-    def verdict(self, pod: Pod, node: str, *, elsewhere: bool = False, doubts: bool = True) -> Verdict:
+    def verdict(self, pod: Pod, node: str, *, as_replacement: bool = False, doubts: bool = True) -> Verdict:
         """Judge whether a pod fits a node.
 
         A pod that is in the snapshot is judged as if it were not: its own use does not stand in its way.
@@ -61,8 +61,8 @@ class Snapshot(State):
         Args:
             pod: the pod.
             node: the node's name.
-            elsewhere: whether to judge the pod that replaces this one: ``spec.nodeName`` does not count, and claims of
-                generic ephemeral volumes do not exist yet.
+            as_replacement: whether to judge the pod that replaces this one: ``spec.nodeName`` does not count, and
+                claims of generic ephemeral volumes do not exist yet.
             doubts: whether objects that cannot be read make verdicts unknown that they could change.
 
         Returns:
@@ -72,15 +72,15 @@ class Snapshot(State):
         if pod.key in self._node_of:
             with self.trial():
                 self.remove(pod.key)
-                return self._verdict(pod, node, elsewhere=elsewhere, doubts=doubts)
-        return self._verdict(pod, node, elsewhere=elsewhere, doubts=doubts)
+                return self._verdict(pod, node, as_replacement=as_replacement, doubts=doubts)
+        return self._verdict(pod, node, as_replacement=as_replacement, doubts=doubts)
 
-    def fits(self, pod: Pod, *, elsewhere: bool = False, barred: Bools | None = None) -> Bools:
+    def fits(self, pod: Pod, *, as_replacement: bool = False, barred: Bools | None = None) -> Bools:
         """Judge where a pod fits.
 
         Args:
             pod: the pod; one that is in the snapshot is judged as if it were not.
-            elsewhere: as for ``verdict``.
+            as_replacement: as for ``verdict``.
             barred: slots that it must not go to. Their nodes and pods still count for everything else, as those of a
                 cordoned node do (but for spread constraints that honour its taint).
 
@@ -90,39 +90,41 @@ class Snapshot(State):
         if pod.key in self._node_of:
             with self.trial():
                 self.remove(pod.key)
-                return self._fits(pod, elsewhere=elsewhere, barred=barred)
-        return self._fits(pod, elsewhere=elsewhere, barred=barred)
+                return self._fits(pod, as_replacement=as_replacement, barred=barred)
+        return self._fits(pod, as_replacement=as_replacement, barred=barred)
 
-    def fits_at(self, pod: Pod, slot: int, *, elsewhere: bool = False) -> bool:
+    def fits_at(self, pod: Pod, slot: int, *, as_replacement: bool = False) -> bool:
         """Judge whether a pod fits the node in a slot: as ``fits``, for one node."""
         if pod.key in self._node_of:
             with self.trial():
                 self.remove(pod.key)
-                return self._fits_at(pod, slot, elsewhere=elsewhere)
-        return self._fits_at(pod, slot, elsewhere=elsewhere)
+                return self._fits_at(pod, slot, as_replacement=as_replacement)
+        return self._fits_at(pod, slot, as_replacement=as_replacement)
 
-    def first_fit(self, pod: Pod, *, elsewhere: bool = False, barred: Bools | None = None) -> str | None:
+    def first_fit(self, pod: Pod, *, as_replacement: bool = False, barred: Bools | None = None) -> str | None:
         """Return the node of the lowest slot that a pod fits, or None. Nodes get slots in the order they came."""
-        mask = self.fits(pod, elsewhere=elsewhere, barred=barred)
+        mask = self.fits(pod, as_replacement=as_replacement, barred=barred)
         slot = int(mask.argmax())
         return self.node_at(slot) if mask[slot] else None
 
-    def best_fit(self, pod: Pod, rank: Floats, *, elsewhere: bool = False, barred: Bools | None = None) -> str | None:
+    def best_fit(
+        self, pod: Pod, rank: Floats, *, as_replacement: bool = False, barred: Bools | None = None
+    ) -> str | None:
         """Return the node of the highest rank that a pod fits, the lowest slot of equal ones; None when it fits none.
 
         Args:
             pod: the pod.
             rank: one number per slot, none of them NaN or minus infinity.
-            elsewhere: as for ``verdict``.
+            as_replacement: as for ``verdict``.
             barred: as for ``fits``.
         """
-        mask = self.fits(pod, elsewhere=elsewhere, barred=barred)
+        mask = self.fits(pod, as_replacement=as_replacement, barred=barred)
         slot = int(np.where(mask, rank, -np.inf).argmax())
         return self.node_at(slot) if mask[slot] else None
 
-    def fitting(self, pod: Pod, *, elsewhere: bool = False) -> list[str]:
+    def fitting(self, pod: Pod, *, as_replacement: bool = False) -> list[str]:
         """Return the names of all nodes that a pod fits, in slot order."""
-        return [self.node_at(int(slot)) for slot in np.flatnonzero(self.fits(pod, elsewhere=elsewhere))]
+        return [self.node_at(int(slot)) for slot in np.flatnonzero(self.fits(pod, as_replacement=as_replacement))]
 
     def class_of(self, pod: Pod) -> PodClass:
         """Return the class of a pod, with the counts that plugins need to judge it."""
@@ -159,17 +161,17 @@ class Snapshot(State):
         """Return the name of the node in a slot."""
         return self.nodes.record(slot).name
 
-    def _judged(self, pod: Pod, *, elsewhere: bool) -> PodClass:
+    def _judged(self, pod: Pod, *, as_replacement: bool) -> PodClass:
         """Return what the plugins judge: the class of a pod, or of its replacement."""
         pod_class = self.class_of(pod)
-        if elsewhere:
+        if as_replacement:
             return pod_class.replacement()
         if not pod.spec.node_name:
             return pod_class
         return pod_class.bound_to(pod.spec.node_name, self.plugin_choice)
 
-    def _fits(self, pod: Pod, *, elsewhere: bool, barred: Bools | None) -> Bools:
-        pod_class = self._judged(pod, elsewhere=elsewhere)
+    def _fits(self, pod: Pod, *, as_replacement: bool, barred: Bools | None) -> Bools:
+        pod_class = self._judged(pod, as_replacement=as_replacement)
         if pod_class.problems:
             return np.zeros(self.nodes.capacity, dtype=np.bool_)
         mask = self.nodes_for(pod_class).copy()
@@ -186,8 +188,8 @@ class Snapshot(State):
                 mask[each] = not doubts_about(self, self.unread, pod.key, pod_class, self.node_at(int(each)))
         return mask
 
-    def _fits_at(self, pod: Pod, slot: int, *, elsewhere: bool) -> bool:
-        pod_class = self._judged(pod, elsewhere=elsewhere)
+    def _fits_at(self, pod: Pod, slot: int, *, as_replacement: bool) -> bool:
+        pod_class = self._judged(pod, as_replacement=as_replacement)
         if pod_class.problems or not self.nodes_for(pod_class)[slot]:
             return False
         if any(plugin.findings(slot, pod_class) for plugin in pod_class.pod_plugins):
@@ -196,8 +198,8 @@ class Snapshot(State):
             return False
         return not self.unread or not doubts_about(self, self.unread, pod.key, pod_class, self.node_at(slot))
 
-    def _verdict(self, pod: Pod, node: str, *, elsewhere: bool, doubts: bool) -> Verdict:
-        pod_class = self._judged(pod, elsewhere=elsewhere)
+    def _verdict(self, pod: Pod, node: str, *, as_replacement: bool, doubts: bool) -> Verdict:
+        pod_class = self._judged(pod, as_replacement=as_replacement)
         slot = self.nodes.slots.get(node)
         findings = [Finding(Reason.NODE_ABSENT, node)] if slot is None else self._findings(pod_class, slot)
         if slot is not None and not findings:

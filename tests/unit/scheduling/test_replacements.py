@@ -135,10 +135,10 @@ def test_the_volume_of_a_replacement_is_not_that_of_the_pod_that_goes() -> None:
     snapshot.apply(judged)
     assert snapshot.verdict(judged, "n0").fit is Fit.YES
     for name in ("n0", "n1", "n2"):
-        verdict = snapshot.verdict(judged, name, elsewhere=True)
+        verdict = snapshot.verdict(judged, name, as_replacement=True)
         assert (verdict.fit, [found.reason for found in verdict.findings]) == (Fit.UNKNOWN, [Reason.EPHEMERAL_CLAIM])
-        assert not snapshot.fits_at(judged, snapshot.nodes.slots[name], elsewhere=True)
-    assert not snapshot.fits(judged, elsewhere=True).any()
+        assert not snapshot.fits_at(judged, snapshot.nodes.slots[name], as_replacement=True)
+    assert not snapshot.fits(judged, as_replacement=True).any()
     assert snapshot.fitting(judged) == ["n0"], "the pod itself is judged as before"
 
 
@@ -147,7 +147,7 @@ def test_a_claim_that_outlives_its_pod_stays_in_its_zone() -> None:
     ephemeral(snapshot)
     judged = pod("p", on="n0", volumes=[{"name": "data", "persistentVolumeClaim": {"claimName": "p-scratch"}}])
     snapshot.apply(judged)
-    assert snapshot.fitting(judged, elsewhere=True) == ["n0", "n1"]
+    assert snapshot.fitting(judged, as_replacement=True) == ["n0", "n1"]
 
 
 def test_room_is_kept_back_in_simulations_only() -> None:

@@ -181,8 +181,8 @@ def test_a_pod_does_not_stand_in_its_own_way() -> None:
     assert snapshot.verdict(there, "n0").fit is Fit.YES
     assert [finding.reason for finding in snapshot.verdict(there, "n1").findings] == [Reason.NODE_NAME]
     assert snapshot.fitting(there) == ["n0"]
-    assert snapshot.fitting(there, elsewhere=True) == ["n0", "n1"]
-    assert snapshot.verdict(there, "n1", elsewhere=True).fit is Fit.YES
+    assert snapshot.fitting(there, as_replacement=True) == ["n0", "n1"]
+    assert snapshot.verdict(there, "n1", as_replacement=True).fit is Fit.YES
     assert snapshot.node_of(there.key) == "n0"
 
 

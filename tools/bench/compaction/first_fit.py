@@ -38,7 +38,7 @@ def compact(snapshot: Snapshot, pods: Iterable[Pod], verdicts: Mapping[str, Node
             mark = snapshot.mark()
             taken = []
             for pod in moving:
-                node = snapshot.first_fit(pod, elsewhere=True, barred=barred)
+                node = snapshot.first_fit(pod, as_replacement=True, barred=barred)
                 if node is None:
                     snapshot.rollback(mark)
                     break

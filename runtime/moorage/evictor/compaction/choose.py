@@ -15,7 +15,7 @@ from . import pending_pods
 from .allowances import Allowances
 from .emptying import Emptying, Findings
 from .history import History
-from .load_collection import Gathering, slots
+from .load_collection import LoadCollector, slots
 from .loads import Load
 from .prices import Priced
 from .problem import Problem
@@ -126,7 +126,7 @@ class _Choice:
         room = pending_pods.reserve_room(snapshot, view, replacements, mask, self._places.receiving)
         self._unplaced = room.unplaced
         snapshot.withhold(self._places.withheld())
-        gathering = Gathering(view, self._history, replacements, midway=self._settings.midway)
+        gathering = LoadCollector(view, self._history, replacements, midway=self._settings.midway)
         loads = []
         for name, slot in sorted(may_go.items()):
             if name in room.on:
@@ -162,7 +162,7 @@ class _Choice:
             number, finding = against
             self._kept[self._chosen.pop(number).name] = (finding,)
 
-    def _load(self, gathering: Gathering, name: str, slot: int) -> Load | None:
+    def _load(self, gathering: LoadCollector, name: str, slot: int) -> Load | None:
         price, move_price = self._priced.of[name], self._settings.move_price * self._priced.average
         found = gathering.load(self._cluster.verdicts[name], slot, price, move_price)
         if isinstance(found, Load):

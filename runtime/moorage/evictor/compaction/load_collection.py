@@ -13,7 +13,7 @@ from moorage.scheduling import Snapshot
 
 from .allowances import Allowance
 from .history import History
-from .loads import Load, Moving
+from .loads import Load, MovingPod
 from .reasons import KeptFinding, KeptReason
 from .replacements import Replacements
 from .rollouts import under_way
@@ -26,7 +26,7 @@ class _Known(NamedTuple):
     spends: tuple[str, ...]
 
 
-class Gathering:
+class LoadCollector:
     """The loads of the nodes that may be emptied.
 
     Args:
@@ -64,7 +64,7 @@ class Gathering:
             if known.rollout:
                 findings.append(KeptFinding(KeptReason.ROLLOUT, known.rollout, each.key))
                 continue
-            load.moving.append(Moving(each.key, known.pod, known.owner))
+            load.moving.append(MovingPod(each.key, known.pod, known.owner))
             for key in known.spends:
                 load.spends[key] += 1
         load.gain -= move_price * len(load.moving)

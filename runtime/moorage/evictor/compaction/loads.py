@@ -9,7 +9,7 @@ from typing import NamedTuple
 from moorage.objects import Pod
 
 
-class Moving(NamedTuple):
+class MovingPod(NamedTuple):
     """A pod that would have to be moved.
 
     Attributes:
@@ -40,5 +40,5 @@ class Load:
     slot: int
     price: float
     gain: float
-    moving: list[Moving] = field(default_factory=list)
+    moving: list[MovingPod] = field(default_factory=list)
     spends: Counter[str] = field(default_factory=Counter)

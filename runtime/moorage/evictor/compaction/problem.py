@@ -134,7 +134,7 @@ class Problem:
     def _describe(self, pod: Pod, pod_class: PodClass, load: Load, keys: tuple[str, ...]) -> tuple[int, Bools]:
         open_to = self._places.open_to(load.name)
         if relations.by_node(pod_class, self._snapshot.nodes):
-            mask = self._snapshot.fits(pod, elsewhere=True, barred=~open_to)
+            mask = self._snapshot.fits(pod, as_replacement=True, barred=~open_to)
         else:
             mask = self._snapshot.nodes_for(pod_class) & open_to
         for key in keys:

@@ -16,7 +16,7 @@ from moorage.scheduling import Snapshot
 from moorage.scheduling.nodes import Bools, Floats
 from moorage.scheduling.plugins.node_resources_fit import PODS, Amounts
 
-from .loads import Load, Moving
+from .loads import Load, MovingPod
 from .reasons import KeptFinding, KeptReason
 from .result import Emptied, Move
 from .step_budget import Budget
@@ -82,7 +82,7 @@ class Simulation:
                 return f"all others together have too little {what} left"
         return ""
 
-    def empty(self, load: Load, moving: Sequence[tuple[Moving, int | None]]) -> Outcome:
+    def empty(self, load: Load, moving: Sequence[tuple[MovingPod, int | None]]) -> Outcome:
         """Move all pods of a node, or none.
 
         Args:
@@ -109,24 +109,24 @@ class Simulation:
         self._snapshot.release(mark)
         return Outcome(tuple(moves))
 
-    def _move(self, moving: Moving, load: Load, slot: int | None) -> str | None:
+    def _move(self, moving: MovingPod, load: Load, slot: int | None) -> str | None:
         snapshot = self._snapshot
         snapshot.remove(moving.key)
         open_to = self._places.open_to(load.name)
         able = slot is not None and open_to[slot] and not self._going[slot]
-        if able and slot is not None and snapshot.fits_at(moving.pod, slot, elsewhere=True):
+        if able and slot is not None and snapshot.fits_at(moving.pod, slot, as_replacement=True):
             node: str | None = snapshot.node_at(slot)
         else:
-            node = snapshot.best_fit(moving.pod, self._rank, elsewhere=True, barred=~open_to | self._going)
+            node = snapshot.best_fit(moving.pod, self._rank, as_replacement=True, barred=~open_to | self._going)
         if node is not None:
             snapshot.place(moving.pod, node, key=moving.key)
             self._weigh(snapshot.nodes.slots[node])
         return node
 
-    def _why(self, moving: Moving, load: Load) -> str:
+    def _why(self, moving: MovingPod, load: Load) -> str:
         able = self._places.open_to(load.name) & ~self._going
         node = self._snapshot.node_at(int(np.where(able, self._rank, np.inf).argmin()))
-        findings = self._snapshot.verdict(moving.pod, node, elsewhere=True).findings
+        findings = self._snapshot.verdict(moving.pod, node, as_replacement=True).findings
         return f"{node}, which has most room: {findings[0]}" if findings else ""
 
     def _weigh(self, slot: int) -> None:
@@ -152,7 +152,7 @@ def confirms(
             if not budget.spend():
                 return number, KeptFinding(KeptReason.CUT_OFF)
             snapshot.remove(move.pod)
-            if not snapshot.fits_at(pods[move.pod], snapshot.nodes.slots[move.node], elsewhere=True):
+            if not snapshot.fits_at(pods[move.pod], snapshot.nodes.slots[move.node], as_replacement=True):
                 return number, KeptFinding(KeptReason.NO_ROOM, "it depends on where pods go that wait", move.pod)
             snapshot.place(pods[move.pod], move.node, key=move.pod)
     return None

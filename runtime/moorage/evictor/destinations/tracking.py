@@ -82,7 +82,7 @@ class MoveTracking:
                     elif name in leaving:
                         coming.append(each)
         others = [each for name in remaining for each in self._of.get(name, ())]
-        places = _Places(gone, others, _by_maker(pods, self._since))
+        places = _Destinations(gone, others, _by_maker(pods, self._since))
         self._change(places.instead)
         for each in places.open:
             if places.strays[each.maker]:
@@ -115,7 +115,7 @@ class MoveTracking:
         moves = [each for found in self._of.values() for each in found]
         gone = [each for each in moves if each.uid in evicted]
         others = [each for each in moves if each.uid not in evicted]
-        places = _Places(gone, others, _by_maker(pods, self._since))
+        places = _Destinations(gone, others, _by_maker(pods, self._since))
         missed = Counter(each.maker for each in places.open)
         elsewhere = sum(min(count, places.strays[maker] - places.pending[maker]) for maker, count in missed.items())
         return Arrivals(len(gone) - len(places.open), elsewhere)
@@ -127,7 +127,7 @@ class MoveTracking:
                 self._of[name] = tuple(each._replace(node=instead.get(each.uid, each.node)) for each in moves)
 
 
-class _Places:
+class _Destinations:
     """Where replacements run.
 
     Args:

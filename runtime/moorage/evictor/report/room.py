@@ -120,7 +120,7 @@ class Room:
         snapshot, pod = self._snapshot, self._simulated.replacement(key)
         snapshot.remove(key)
         barred = ~self._places.open_to(home) | self._going | snapshot.slots_of([home])
-        node = snapshot.best_fit(pod, self._rank, elsewhere=True, barred=barred)
+        node = snapshot.best_fit(pod, self._rank, as_replacement=True, barred=barred)
         if node is None:
             return self._nowhere(key, pod, home)
         snapshot.place(pod, node, key=key)
@@ -164,7 +164,7 @@ class Room:
             closed = [OTHER_KIND]
         if closed:
             return _Judged(name, tuple(closed))
-        findings = self._snapshot.verdict(pod, name, elsewhere=bool(home)).findings
+        findings = self._snapshot.verdict(pod, name, as_replacement=bool(home)).findings
         said = [self._said(pod, slot, each) for each in findings]
         return _Judged(name, tuple(dict.fromkeys(text for text, _ in said)), sum(lacks for _, lacks in said))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from moorage.evictor.candidates.controllers import Made
-from moorage.evictor.compaction.loads import Load, Moving
+from moorage.evictor.compaction.loads import Load, MovingPod
 from moorage.evictor.compaction.problem import Problem
 from moorage.evictor.compaction.replacements import Replacements
 from moorage.evictor.compaction.targets import Targets
@@ -26,7 +26,7 @@ def problem(*pods: Json) -> Problem:
     loads = []
     for name in ("n0", "n1"):
         there = [pod for pod in found.view.pods if pod.spec.node_name == name]
-        moving = [Moving(pod.key, replacements.of(pod, Made.REPLICATED), "") for pod in there]
+        moving = [MovingPod(pod.key, replacements.of(pod, Made.REPLICATED), "") for pod in there]
         loads.append(Load(name, found.snapshot.nodes.slots[name], 1, 1, moving))
     return Problem(found.snapshot, places, loads)
 
