@@ -40,13 +40,13 @@ def sentences(error: ValidationError, elsewhere: Mapping[str, str] | None = None
         return
     name = _name(path)
     wanted: Any = error.validator_value
-    found: Any = error.instance
-    what = UNSHOWN if _schema(error).get("x-secret") else shown(found)
+    value: Any = error.instance
+    what = UNSHOWN if _schema(error).get("x-secret") else shown(value)
     match error.validator:
         case "additionalProperties":
             yield from _unknown(error, path, elsewhere or {})
         case "required":
-            missing = [key for key in wanted if key not in found]
+            missing = [key for key in wanted if key not in value]
             yield path, f"{name}{', '.join(missing)} is missing"
         case "oneOf":
             yield path, f"{name}{exactly_one(_schema(error))}"
@@ -59,7 +59,7 @@ def sentences(error: ValidationError, elsewhere: Mapping[str, str] | None = None
         case "pattern":
             yield path, f"{name}{what} does not look like {looks(_schema(error))}"
         case "minimum" | "minLength" | "minItems" | "minProperties" as limit:
-            small = "is empty" if found in ("", [], {}) else f"{what} is too small"
+            small = "is empty" if value in ("", [], {}) else f"{what} is too small"
             yield path, f"{name}{small}, at least {counted(limit, wanted)}"
         case "maximum" | "maxLength" | "maxItems" | "maxProperties" as limit:
             yield path, f"{name}is too large, at most {counted(limit, wanted)}"
@@ -132,9 +132,9 @@ def _schema(error: ValidationError) -> dict[str, Any]:
 
 
 def _unknown(error: ValidationError, path: Path, elsewhere: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
-    found: Any = error.instance
+    keys: Any = error.instance
     known = sorted(_schema(error).get("properties", {}))
-    for key in found:
+    for key in keys:
         if key not in known:
             yield (*path, key), f"unknown field {shown(key)}; {_meant(key, known, elsewhere)}"
 

@@ -194,7 +194,7 @@ class _Builder:
             self._fill_in(each, result, path)
         return result
 
-    def _fill_in(self, node: yaml.Node, found: dict[str, Any], path: Path) -> None:
+    def _fill_in(self, node: yaml.Node, result: dict[str, Any], path: Path) -> None:
         """The keys that ``<<`` adds: those that are missing. The first of several maps wins."""
         for each in node.value if isinstance(node, yaml.SequenceNode) else [node]:
             if not isinstance(each, yaml.MappingNode):
@@ -204,8 +204,8 @@ class _Builder:
             else:
                 inner = _Builder(merge=True, merging=self._merging + 1)
                 brought = inner._mapping(each, path)
-                self.locations |= {below: at for below, at in inner.locations.items() if below[len(path)] not in found}
-                found.update({key: value for key, value in brought.items() if key not in found})
+                self.locations |= {below: at for below, at in inner.locations.items() if below[len(path)] not in result}
+                result.update({key: value for key, value in brought.items() if key not in result})
                 self.mistakes += inner.mistakes
 
     def _scalar(self, node: yaml.Node, path: Path) -> Any:

@@ -170,8 +170,8 @@ class Layout:
     def _known(self, which: _Id) -> KubeObject | None:
         """The last readable state of an object."""
         kind, key = which
-        found = (cache.get(key) for cache in self._caches.all if cache.resource.type is kind)
-        return next((each for each in found if each is not None), None)
+        states = (cache.get(key) for cache in self._caches.all if cache.resource.type is kind)
+        return next((each for each in states if each is not None), None)
 
     def _is_claimed(self, key: str) -> bool:
         return any(pod.key == key for pod, _ in self._claimed())

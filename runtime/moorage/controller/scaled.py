@@ -28,9 +28,9 @@ async def to_zero(client: Client, namespace: str, deployment: str) -> bool:
     """
     try:
         async with compat.timeout(ANSWER):
-            found = await client.get(resources.DEPLOYMENTS, deployment, namespace)
+            scaled = await client.get(resources.DEPLOYMENTS, deployment, namespace)
     except (errors.KubeError, TimeoutError) as error:
         fields = {"deployment": f"{namespace}/{deployment}", "error": str(error) or "no answer in time"}
         logger.info("whether our Deployment is scaled to 0 is not known", extra=fields)
         return False
-    return found.spec.replicas == 0
+    return scaled.spec.replicas == 0

@@ -152,12 +152,12 @@ class ClusterState:
 
     @cached_property
     def _by_group(self) -> dict[str, list[Pod]]:
-        found: defaultdict[str, list[Pod]] = defaultdict(list)
+        grouped: defaultdict[str, list[Pod]] = defaultdict(list)
         for pod in self.pods:
             group = self.group(pod)
             if group is not None:
-                found[group.uid].append(pod)
-        return found
+                grouped[group.uid].append(pod)
+        return grouped
 
     @cached_property
     def _known(self) -> dict[tuple[str, OwnerReference], Group | None]:
@@ -196,11 +196,11 @@ class ClusterState:
     @cached_property
     def _revisions(self) -> dict[str, list[Workload]]:
         """ReplicaSets by the uid of their controller."""
-        found: defaultdict[str, list[Workload]] = defaultdict(list)
+        by_owner: defaultdict[str, list[Workload]] = defaultdict(list)
         for each in self.workloads.get("ReplicaSet", {}).values():
             if (above := each.metadata.controller()) is not None:
-                found[above.uid].append(each)
-        return found
+                by_owner[above.uid].append(each)
+        return by_owner
 
     def _maker(self, namespace: str, owner: OwnerReference) -> Workload | None:
         """The controller of a pod, if its kind keeps a number of pods."""
@@ -213,10 +213,10 @@ class ClusterState:
 
 
 def _grouped(pairs: Iterable[tuple[str, Pod]]) -> dict[str, list[Pod]]:
-    found: defaultdict[str, list[Pod]] = defaultdict(list)
+    grouped: defaultdict[str, list[Pod]] = defaultdict(list)
     for key, pod in pairs:
-        found[key].append(pod)
-    return found
+        grouped[key].append(pod)
+    return grouped
 
 
 def _is(owner: OwnerReference, kind: str, group: str) -> bool:

@@ -224,14 +224,14 @@ class Executor:
         meta = pod.metadata
         try:
             async with self._fence.read():
-                found = await self._client.get(resources.PODS, meta.name, meta.namespace)
+                current = await self._client.get(resources.PODS, meta.name, meta.namespace)
         except errors.NotFound:
             self._cached.pods.deleted(pod.key, meta.uid)
         except errors.KubeError as error:
             self._count(answers.read(error))
         else:
-            self._cached.pods.wrote(found)
-            if found.metadata.uid == meta.uid and found.metadata.deletion_timestamp is None:
+            self._cached.pods.wrote(current)
+            if current.metadata.uid == meta.uid and current.metadata.deletion_timestamp is None:
                 self._evictions.found(pod)
 
     def _count(self, answer: Answer) -> None:

@@ -48,20 +48,20 @@ class Floors:
             exempt: whether the floor does not apply: a single replica in aggressive mode, or a disposable pod. The
                 budget applies in any case.
         """
-        found = self._budget_of(pod)
-        if isinstance(found, Finding):
-            return found
-        if found is not None:
-            if not floor.ready(pod) and found.budget.spec.unhealthy_pod_eviction_policy == "AlwaysAllow":
+        entry = self._budget_of(pod)
+        if isinstance(entry, Finding):
+            return entry
+        if entry is not None:
+            if not floor.ready(pod) and entry.budget.spec.unhealthy_pod_eviction_policy == "AlwaysAllow":
                 return None  # the pod is not available, so its workload loses nothing
-            if why := self._against_budget(found, pod):
+            if why := self._against_budget(entry, pod):
                 return why
         if exempt:
             return None
         group = self._cluster.group(pod)
         if group is None:
             return Finding(Reason.FLOOR_UNKNOWN, "the number of pods that its controller keeps is unknown", pod.key)
-        return self._against_floor(group, pod, 1 if found is not None else floor.least(group.kind, group.workload))
+        return self._against_floor(group, pod, 1 if entry is not None else floor.least(group.kind, group.workload))
 
     def take(self, pod: Pod) -> None:
         """Count a pod as gone from now on."""
@@ -83,28 +83,28 @@ class Floors:
         detail = f"{group.who} would have {left} available pods, and keeps {least}"
         return Finding(Reason.FLOOR, detail, pod.key)
 
-    def _against_budget(self, found: _Budget, pod: Pod) -> Finding | None:
-        status = found.budget.status
-        if status.observed_generation < found.budget.metadata.generation:
-            return Finding(Reason.BUDGET_STALE, f"{found.key}: its status is of an older version", pod.key)
-        selected = [each for each in self._selected_by(found) if each.metadata.uid != pod.metadata.uid]
+    def _against_budget(self, entry: _Budget, pod: Pod) -> Finding | None:
+        status = entry.budget.status
+        if status.observed_generation < entry.budget.metadata.generation:
+            return Finding(Reason.BUDGET_STALE, f"{entry.key}: its status is of an older version", pod.key)
+        selected = [each for each in self._selected_by(entry) if each.metadata.uid != pod.metadata.uid]
         left = sum(1 for each in selected if self._counts(each))
         if left < status.desired_healthy:
-            detail = f"{found.key}: {left} pods would be healthy, {status.desired_healthy} are wanted"
+            detail = f"{entry.key}: {left} pods would be healthy, {status.desired_healthy} are wanted"
             return Finding(Reason.BUDGET_SPENT, detail, pod.key)
         # The server subtracts one when it evicts, and the budget's status may be older than that.
         unseen = sum(1 for each in selected if self._unseen(each, status.disrupted_pods))
         if floor.ready(pod) and status.disruptions_allowed - unseen <= 0:
-            return Finding(Reason.BUDGET_SPENT, f"{found.key} allows {status.disruptions_allowed}", pod.key)
+            return Finding(Reason.BUDGET_SPENT, f"{entry.key} allows {status.disruptions_allowed}", pod.key)
         return None
 
     def _unseen(self, pod: Pod, disrupted: Collection[str]) -> bool:
         return pod.metadata.uid in self._flying and floor.ready(pod) and pod.metadata.name not in disrupted
 
-    def _selected_by(self, found: _Budget) -> list[Pod]:
-        pods = self._selected.get(found.key)
+    def _selected_by(self, entry: _Budget) -> list[Pod]:
+        pods = self._selected.get(entry.key)
         if pods is None:
-            pods = self._selected[found.key] = self._cluster.selected(found.budget.metadata.namespace, found.selector)
+            pods = self._selected[entry.key] = self._cluster.selected(entry.budget.metadata.namespace, entry.selector)
         return pods
 
     def _budget_of(self, pod: Pod) -> _Budget | Finding | None:
@@ -125,13 +125,13 @@ class Floors:
         return [key for key in keys if key.startswith(f"{namespace}/")]
 
     def _in_namespace(self, namespace: str) -> list[_Budget]:
-        found = self._budgets.get(namespace)
-        if found is None:
+        entries = self._budgets.get(namespace)
+        if entries is None:
             budgets = self._cluster.budgets.items()
-            found = [_read(key, each) for key, each in budgets if each.metadata.namespace == namespace]
-            found += [_doubtful(self._cluster.doubt(_BUDGET, key)) for key in self._unread(namespace)]
-            self._budgets[namespace] = found
-        return found
+            entries = [_read(key, each) for key, each in budgets if each.metadata.namespace == namespace]
+            entries += [_doubtful(self._cluster.doubt(_BUDGET, key)) for key in self._unread(namespace)]
+            self._budgets[namespace] = entries
+        return entries
 
 
 def _doubtful(wrong: str) -> _Budget:

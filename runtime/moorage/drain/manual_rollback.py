@@ -27,19 +27,19 @@ def left(node: Node) -> str:
     return f"{' and '.join(what) or 'mark'} of evictor {who}, {mark.phase.value} at {mark.since:%Y-%m-%d %H:%M} UTC"
 
 
-async def give_back(client: Client, found: Node) -> None:
+async def give_back(client: Client, node: Node) -> None:
     """Remove what a drain has set on a node, and keep the reason.
 
     Args:
         client: an account that may read and change nodes.
-        found: the node. A node that was created again or changed since stays as it is.
+        node: the node. A node that was created again or changed since stays as it is.
 
     Raises:
         KubeError: nothing was removed. A Conflict means that the node has just changed: read it again.
     """
-    now = await client.get(resources.NODES, found.metadata.name)
+    now = await client.get(resources.NODES, node.metadata.name)
     meta, mark = now.metadata, _mark(now)
-    if meta.uid != found.metadata.uid or mark is None:
+    if meta.uid != node.metadata.uid or mark is None:
         return
     phase = Phase.HANDED_BACK if mark.phase is Phase.EMPTIED else Phase.ROLLED_BACK
     changes = patches.given_back(now, mark, phase, client.transport.clock.now(), _WHY)

@@ -99,25 +99,27 @@ def read(node: Node) -> Mark | None:
     if text is None:
         return None
     try:
-        found = _decode(text.encode())
+        written = _decode(text.encode())
     except (msgspec.DecodeError, UnicodeEncodeError) as error:
         raise UnreadableMark(f"{DRAIN_ANNOTATION}: {error}") from error
-    since = moment(found.since)
+    since = moment(written.since)
     if since is None or since.year >= _BEYOND:
-        raise UnreadableMark(f"{DRAIN_ANNOTATION}: since: {found.since[:40]!r} is not a time")
-    if unknown := set(found.set) - {_TAINT, _CORDON}:
+        raise UnreadableMark(f"{DRAIN_ANNOTATION}: since: {written.since[:40]!r} is not a time")
+    if unknown := set(written.set) - {_TAINT, _CORDON}:
         raise UnreadableMark(f"{DRAIN_ANNOTATION}: set: {', '.join(sorted(unknown))} is unknown")
-    return Mark(found.by, found.cycle, found.phase, since, _TAINT in found.set, _CORDON in found.set, found.reason)
+    return Mark(
+        written.by, written.cycle, written.phase, since, _TAINT in written.set, _CORDON in written.set, written.reason
+    )
 
 
 def written(mark: Mark) -> str:
     """The text of the annotation."""
     what = ((_TAINT, mark.tainted), (_CORDON, mark.cordoned))
     since = mark.since.isoformat(timespec="seconds")
-    found = _Written(
+    written = _Written(
         mark.by, mark.cycle, mark.phase, since, tuple(name for name, is_set in what if is_set), mark.reason
     )
-    return msgspec.json.encode(found).decode()
+    return msgspec.json.encode(written).decode()
 
 
 def soft_tainted(node: Node) -> bool:

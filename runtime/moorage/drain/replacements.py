@@ -82,8 +82,8 @@ class Replacements:
 
     def trouble(self, cluster: ClusterState, floors: Floors) -> Finding | None:
         """Why no more pods should be evicted (a replacement is not created, or does not start), or None."""
-        found = (self._trouble(uid, each, cluster, floors) for uid, each in self._disturbed.items())
-        return next((why for why in found if why is not None), None)
+        reasons = (self._trouble(uid, each, cluster, floors) for uid, each in self._disturbed.items())
+        return next((why for why in reasons if why is not None), None)
 
     # --- one workload ---
 

@@ -67,12 +67,12 @@ def _against(cluster: ClusterState, baseline: Baseline, errors: int, settings: S
 
 def _pending(cluster: ClusterState) -> int:
     """How many pods have had no node for some time."""
-    found = 0
+    count = 0
     for pod in cluster.pods:
         if unscheduled(pod) and pod.metadata.deletion_timestamp is None:
             created = moment(pod.metadata.creation_timestamp or "")
-            found += created is not None and created + _FRESH <= cluster.now
-    return found
+            count += created is not None and created + _FRESH <= cluster.now
+    return count
 
 
 def _not_ready(cluster: ClusterState) -> int:

@@ -56,10 +56,12 @@ def mistakes_in_text(
         of: returns the mistakes in such a text; by default it contains rules.
     """
     try:
-        found = of(parse(key, document.value[key].encode(), max_bytes=MAX_BYTES, merge=True))
+        mistakes = of(parse(key, document.value[key].encode(), max_bytes=MAX_BYTES, merge=True))
     except FileMistakes as error:
-        found = error.mistakes
-    return [document.mistake((key,), f"{key}: in line {each.line} of the text: {each.full_sentence}") for each in found]
+        mistakes = error.mistakes
+    return [
+        document.mistake((key,), f"{key}: in line {each.line} of the text: {each.full_sentence}") for each in mistakes
+    ]
 
 
 def notes(document: Document) -> Iterator[Mistake]:

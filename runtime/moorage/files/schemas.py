@@ -45,19 +45,19 @@ def mistakes(
         value: the value to check, normally the document's.
         elsewhere: see ``schema_errors.sentences``.
     """
-    found = _without_repetition(
+    mistakes = _without_repetition(
         document.mistake(where, sentence)
         for error in _validator(path).iter_errors(value)
         for where, sentence in sentences(error, elsewhere)
     )
-    yield from islice(found, MAX_MISTAKES)
-    if next(found, None) is not None:
+    yield from islice(mistakes, MAX_MISTAKES)
+    if next(mistakes, None) is not None:
         yield Mistake(0, f"there is more wrong than these {MAX_MISTAKES} mistakes")
 
 
-def _without_repetition(found: Iterator[Mistake]) -> Iterator[Mistake]:
+def _without_repetition(mistakes: Iterator[Mistake]) -> Iterator[Mistake]:
     seen = set()
-    for each in found:
+    for each in mistakes:
         if each not in seen:
             seen.add(each)
             yield each

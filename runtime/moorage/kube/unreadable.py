@@ -62,11 +62,11 @@ def outline(obj: T) -> tuple[T, tuple[str, ...]]:
     """
     meta = obj.metadata
     kept = ObjectMeta(name=meta.name, namespace=meta.namespace, uid=meta.uid, resource_version=meta.resource_version)
-    found = type(obj)(metadata=kept)
+    outline = type(obj)(metadata=kept)
     missing = ("metadata.labels", *MISSING_META, *paths(type(obj), but="metadata"))
     node = getattr(getattr(obj, "spec", None), "node_name", "")
     if not node:
-        return found, missing
-    spec = msgspec.structs.replace(found.spec, node_name=node)  # type: ignore[attr-defined]
+        return outline, missing
+    spec = msgspec.structs.replace(outline.spec, node_name=node)  # type: ignore[attr-defined]
     others = (field for field in missing if field != "spec")
-    return msgspec.structs.replace(found, spec=spec), (*others, *paths(type(spec), "spec", but="nodeName"))
+    return msgspec.structs.replace(outline, spec=spec), (*others, *paths(type(spec), "spec", but="nodeName"))

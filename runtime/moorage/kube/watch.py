@@ -79,9 +79,9 @@ class ListWatch(Generic[T]):
         query = {**self._query, "limit": str(PAGE_SIZE)}
         accept = _ACCEPT if self._protobuf else JSON
         while True:
-            found = await self._transport.read(self._path, query=query, accept=accept, timeout=LIST_TIMEOUT)
-            meta, items = self._decoder(found.content_type).page(found.body)
-            del found  # frees the response while its objects are used
+            response = await self._transport.read(self._path, query=query, accept=accept, timeout=LIST_TIMEOUT)
+            meta, items = self._decoder(response.content_type).page(response.body)
+            del response  # frees the response while its objects are used
             yield meta.resource_version, items
             if not meta.continue_:
                 return
@@ -115,9 +115,9 @@ class ListWatch(Generic[T]):
             "timeoutSeconds": str(seconds),
         }
         accept = _ACCEPT_WATCH if self._protobuf else JSON
-        async with self._transport.stream(self._path, query=query, accept=accept, silence=silence) as found:
-            decoder = self._decoder(found.content_type)
-            async with aclosing(decoder.split(found.body)) as batches:
+        async with self._transport.stream(self._path, query=query, accept=accept, silence=silence) as response:
+            decoder = self._decoder(response.content_type)
+            async with aclosing(decoder.split(response.body)) as batches:
                 async for batch in batches:
                     for event in batch:
                         yield decoder.event(event)

@@ -44,8 +44,8 @@ def read(file: Path | None, key: Secret | None, otherwise: Secret | None = None)
         SettingsError: the file cannot be read, or its content is not a key.
     """
     if file is None:
-        source, found = (VARIABLE, key) if key is not None else ("API_KEY", otherwise)
-        return None if found is None else check(found, source)
+        source, secret = (VARIABLE, key) if key is not None else ("API_KEY", otherwise)
+        return None if secret is None else check(secret, source)
     source = f"{FILE_VARIABLE} (--api-key-file): '{file}'"
     try:
         text = file.read_text(encoding="ascii")

@@ -74,8 +74,8 @@ def host_names(value: str) -> tuple[str, ...]:
 
 def webhook_url(value: str) -> str:
     """The URL of a webhook for the API server: HTTPS, a host, and the served path."""
-    found = urlsplit(value)
-    if found.scheme != "https" or not found.hostname or found.path != "/mutate" or found.query or found.fragment:
+    url = urlsplit(value)
+    if url.scheme != "https" or not url.hostname or url.path != "/mutate" or url.query or url.fragment:
         raise ValueError("write https://HOST:PORT/mutate, like https://10.0.0.7:9444/mutate")
     return value
 
@@ -142,10 +142,10 @@ amount.unit = ""  # type: ignore[attr-defined]  # other numbers with a fraction 
 
 def remote_address(value: str) -> Address:
     """``host:port`` to connect to."""
-    found = _address(value)
-    if not found.host or not found.port:
+    address = _address(value)
+    if not address.host or not address.port:
         raise ValueError("write host and port, like moorage-planner.castai-agent:9443")
-    return found
+    return address
 
 
 def listen_address(value: str) -> Address:

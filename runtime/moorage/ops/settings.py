@@ -36,7 +36,7 @@ class LogSettings:
     )
     log_format: str = setting(
         "MOORAGE_LOG_FORMAT",
-        "json for programs, text for people, auto: text on a terminal",
+        "Format: json for programs, text for people, auto: text on a terminal",
         parsing.one_of("auto", "json", "text"),
         "auto",
     )

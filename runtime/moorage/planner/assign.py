@@ -72,34 +72,34 @@ class Assigner:
             bound there already are included: pinning them succeeds at once.
         """
         late = {node.name for node in self._plan.nodes if node.late}
-        world = _World(pods, self._node_of, {node.name for node in self._plan.nodes}, late)
+        pods_now = _Pods(pods, self._node_of, {node.name for node in self._plan.nodes}, late)
         chosen: dict[str, list[PodRef]] = {node.name: [] for node in self._plan.nodes}
         for node in self._plan.nodes:
             exact = [wanted.exact for wanted in node.pods if wanted.exact is not None]
             chosen[node.name] += exact
-            world.use(exact)
+            pods_now.use(exact)
         lacking = []
         for node in self._plan.nodes:
             for wanted in node.pods:
                 if wanted.exact is not None:
                     continue
-                taken = world.take(wanted, node.name, wanted.count or 1)
-                chosen[node.name] += taken
-                if len(taken) < (wanted.count or 1):
-                    lacking.append(Lacking(node.name, wanted, len(taken)))
+                picked = pods_now.take(wanted, node.name, wanted.count or 1)
+                chosen[node.name] += picked
+                if len(picked) < (wanted.count or 1):
+                    lacking.append(Lacking(node.name, wanted, len(picked)))
         for wanted in self._plan.fill:
-            self._fill(wanted, world, chosen)
+            self._fill(wanted, pods_now, chosen)
         self.lacking = tuple(lacking)
         self._node_of = {pod.uid: node for node, refs in chosen.items() for pod in refs}
         return [pins for node, refs in chosen.items() for pins in self._news(node, refs)]
 
-    def _fill(self, wanted: Wanted, world: _World, chosen: dict[str, list[PodRef]]) -> None:
+    def _fill(self, wanted: Wanted, pods_now: _Pods, chosen: dict[str, list[PodRef]]) -> None:
         """Assign these pods to the nodes, in order, as far as there is room."""
         for node in self._plan.nodes:
             if node.promise is None:
                 continue
-            room = world.room(node, chosen[node.name])
-            chosen[node.name] += world.take(wanted, node.name, wanted.count or MAX_PODS, room)
+            room = pods_now.room(node, chosen[node.name])
+            chosen[node.name] += pods_now.take(wanted, node.name, wanted.count or MAX_PODS, room)
 
     def _news(self, node: str, pods: list[PodRef]) -> list[tuple[str, tuple[PodRef, ...]]]:
         fresh = [pod for pod in pods if pod.uid not in self._told]
@@ -107,7 +107,7 @@ class Assigner:
         return [(node, tuple(fresh[start : start + MAX_PODS])) for start in range(0, len(fresh), MAX_PODS)]
 
 
-class _World:
+class _Pods:
     """The pods of one moment: assigned to a node, free, or used by an entry."""
 
     def __init__(self, pods: Iterable[Pod], node_of: Mapping[str, str], nodes: set[str], late: set[str]) -> None:
@@ -143,16 +143,16 @@ class _World:
             room: the units that are left on the node. Free pods that need more are skipped.
         """
         there = [pod for pod in self._on[node] if pod.metadata.uid not in self._used and _matches(wanted, pod)]
-        taken = there[:count]
-        self._used.update(pod.metadata.uid for pod in taken)
+        picked = there[:count]
+        self._used.update(pod.metadata.uid for pod in picked)
         for pod in self._candidates(wanted):
-            if len(taken) >= count:
+            if len(picked) >= count:
                 break
             uid = pod.metadata.uid
             if uid not in self._used and (room is None or _fits(pod, room)):
                 self._used.add(uid)
-                taken.append(pod)
-        return [PodRef(pod.metadata.namespace, pod.metadata.name, pod.metadata.uid) for pod in taken]
+                picked.append(pod)
+        return [PodRef(pod.metadata.namespace, pod.metadata.name, pod.metadata.uid) for pod in picked]
 
     def room(self, node: PlannedNode, chosen: list[PodRef]) -> dict[str, int]:
         """The units of a promise that are left: without pods on the node, pods chosen for it, and expected pods."""
@@ -170,11 +170,11 @@ class _World:
     def _candidates(self, wanted: Wanted) -> list[Pod]:
         """The free pods that match. Computed once for all nodes with the same entry; the list only shrinks."""
         key = (wanted.namespace, wanted.name, wanted.uid, wanted.owner, wanted.labels)
-        found = self._matching.get(key)
-        if found is None:
-            found = [pod for pod in self._on[""] if _matches(wanted, pod)]
-        found = self._matching[key] = [pod for pod in found if pod.metadata.uid not in self._used]
-        return found
+        matching = self._matching.get(key)
+        if matching is None:
+            matching = [pod for pod in self._on[""] if _matches(wanted, pod)]
+        matching = self._matching[key] = [pod for pod in matching if pod.metadata.uid not in self._used]
+        return matching
 
 
 def top_owner(pod: Pod) -> Owner | None:

@@ -61,7 +61,7 @@ class Cluster:
         backoff = Backoff(base=0.5, cap=10.0)
         while True:
             try:
-                found = await Client(self._transport).list(NODE_RESERVATIONS)
+                reservations = await Client(self._transport).list(NODE_RESERVATIONS)
             except NotFound:
                 return {}
             except Forbidden as error:
@@ -71,5 +71,5 @@ class Cluster:
                 logger.info("reservations cannot be read yet", extra={"error": str(error)})
                 await asyncio.sleep(backoff.next())
                 continue
-            specs = ((each.metadata.name, read(each).spec) for each in found)
+            specs = ((each.metadata.name, read(each).spec) for each in reservations)
             return {pin.uid: name for name, spec in specs if spec.plan == plan for pin in spec.pins}

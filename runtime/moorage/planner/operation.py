@@ -75,9 +75,9 @@ class Operation:
         secret_controller = self._secret_controller
 
         def stored() -> KeyPair:
-            found = secret_controller.pair()
-            assert found is not None  # noqa: S101 - complete, and what was there stays
-            return found
+            current = secret_controller.pair()
+            assert current is not None  # noqa: S101 - complete, and what was there stays
+            return current
 
         return stored
 

@@ -151,11 +151,11 @@ class SecretController:
 
     def _stored_key(self, secret: SecretObject) -> Secret | None:
         try:
-            found = Secret(secret.data.get(API_KEY, b"").decode("ascii"))
+            key = Secret(secret.data.get(API_KEY, b"").decode("ascii"))
         except UnicodeDecodeError:
             where = self._secrets.named(self._client_secret)
             raise Unusable(f"{where}: {API_KEY} is not printable ASCII. Empty it to have it filled again") from None
-        return found or None
+        return key or None
 
     def _complain(self, sentence: str) -> None:
         """Log a problem once, and again only when it changes."""

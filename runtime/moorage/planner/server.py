@@ -225,7 +225,7 @@ def _credentials(pair: Callable[[], KeyPair]) -> grpc.ServerCredentials:
     """The certificate is fetched for each new connection, so that a renewed one needs no restart."""
 
     def fetch() -> grpc.ServerCertificateConfiguration:
-        found = pair()
-        return grpc.ssl_server_certificate_configuration([(found.key, found.certificate)])
+        current = pair()
+        return grpc.ssl_server_certificate_configuration([(current.key, current.certificate)])
 
     return grpc.dynamic_ssl_server_credentials(fetch(), fetch, require_client_authentication=False)

@@ -42,12 +42,12 @@ def render(store: InstructionStore, pinners: list[str], note: str, height: int, 
         cells = [row.node, *([row.cluster] if several else [])]
         state = Text(row.state, style=_STYLES[row.state])
         table.add_row(*cells, state, row.placeholder or "–", pinned, row.trouble[0] if row.trouble else "")
-    found = outcomes.counts(store)
+    counts = outcomes.counts(store)
     who = ", ".join(pinners) or "nobody yet"
     head = Text.assemble((f"plan {store.plan}", "bold"), f"   served to {who}")
     foot = Text(
-        f"{found.instructions} instructions: {found.applied} applied, {found.open} open, "
-        f"{found.rejected} rejected, {found.failed} failed"
+        f"{counts.instructions} instructions: {counts.applied} applied, {counts.open} open, "
+        f"{counts.rejected} rejected, {counts.failed} failed"
     )
     parts: list[RenderableType] = [head, *([Text(f"rebalancing {stage}")] if stage else []), table]
     if len(rows) > len(shown):

@@ -30,17 +30,17 @@ def pair_reader(certificate: Path, key: Path) -> Callable[[], KeyPair]:
     def read() -> KeyPair:
         nonlocal last, complained
         try:
-            found = _read(certificate, key)
-            if found != last and not certificates.belong_together(found):
+            pair = _read(certificate, key)
+            if pair != last and not certificates.belong_together(pair):
                 raise ValueError(f"{key}: it is not the private key of {certificate}")
         except ValueError as error:
             if not complained:
                 logger.warning("certificate cannot be used, using the last one", extra={"error": str(error)})
             complained = True
         else:
-            if found != last:
-                _note(found)
-            last, complained = found, False
+            if pair != last:
+                _note(pair)
+            last, complained = pair, False
         return last
 
     return read

@@ -104,14 +104,14 @@ class LinesView:
         """``{"event": "summary", "instructions", "applied", "rejected", "failed", "open", "trouble"}``."""
         if summary is None:
             return
-        found = outcomes.counts(self._store)
+        counts = outcomes.counts(self._store)
         self._line(
             "summary",
-            instructions=found.instructions,
-            applied=found.applied,
-            rejected=found.rejected,
-            failed=found.failed,
-            open=found.open,
+            instructions=counts.instructions,
+            applied=counts.applied,
+            rejected=counts.rejected,
+            failed=counts.failed,
+            open=counts.open,
             trouble=summary,
         )
 

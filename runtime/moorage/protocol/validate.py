@@ -288,8 +288,8 @@ def _slot(slot: Slot) -> Iterator[Problem]:
         yield Problem(ReasonCode.INVALID_QUANTITY, ("count",), f"{slot.count} is not between 1 and {MAX_COUNT}")
 
 
-def _below(found: Iterator[Problem], *prefix: str | int) -> Iterator[Problem]:
-    for problem in found:
+def _below(problems: Iterator[Problem], *prefix: str | int) -> Iterator[Problem]:
+    for problem in problems:
         yield problem._replace(path=(*prefix, *problem.path))
 
 

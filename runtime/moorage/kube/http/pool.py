@@ -56,7 +56,7 @@ class _Connection(asyncio.Protocol):
         limit = loop.call_later(seconds, self.abort, TimeoutError())  # asyncio.timeout needs three times the CPU
         try:
             self._transport.write(request)
-            found = await waiting
+            response = await waiting
         except BaseException:
             self.abort(None)
             raise
@@ -64,9 +64,9 @@ class _Connection(asyncio.Protocol):
             limit.cancel()
             self._parser = self._answer = None
         self.fresh = False
-        if not found.keep_alive:
+        if not response.keep_alive:
             self.abort(None)
-        return found
+        return response
 
     def abort(self, reason: OSError | None) -> None:
         """Close the connection at once. A caller that waits for a response gets ``reason`` as an exception."""

@@ -79,12 +79,12 @@ class Stream(asyncio.Protocol):
             if self._parser.complete:
                 return b""
             await self._wait()
-        found = self._parser.take_body()
+        data = self._parser.take_body()
         if self._paused:
             self._paused = False
             self._last_byte_at = asyncio.get_running_loop().time()
             self._resume()
-        return found
+        return data
 
     async def read(self) -> bytes:
         """The rest of the body. Raises what `readany` raises, and ConnectionError when the body is too large."""

@@ -122,13 +122,13 @@ class JsonDecoder(Decoder[T]):
                 return self._odd_event(data, error)
         except errors.UNREADABLE as error:
             raise self._no_event(error) from error
-        kind, found = event.type, event.object
+        kind, obj = event.type, event.object
         if kind == "ERROR":
             raise self._error(data)
-        meta = found.metadata
+        meta = obj.metadata
         if kind not in EVENT_TYPES or not meta.resource_version or not (meta.name or kind == "BOOKMARK"):
             raise self._no_event(repr(data[:200]))
-        return kind, self._compact(found)
+        return kind, self._compact(obj)
 
     def _error(self, data: bytes) -> errors.KubeError:
         try:
@@ -145,11 +145,11 @@ class JsonDecoder(Decoder[T]):
             raise self._no_event(repr(data[:200]))
         if event.type == "BOOKMARK":
             return event.type, self._bookmark(event.object)
-        found = self._item(event.object, reason)
-        version = found.resource_version if isinstance(found, Unreadable) else found.metadata.resource_version
-        if not version or not found.key:
+        obj = self._item(event.object, reason)
+        version = obj.resource_version if isinstance(obj, Unreadable) else obj.metadata.resource_version
+        if not version or not obj.key:
             raise self._no_event(repr(data[:200]))
-        return event.type, found
+        return event.type, obj
 
     def _bookmark(self, data: msgspec.Raw) -> T:
         """A bookmark. Only its resourceVersion is read, because its other fields are empty."""

@@ -185,8 +185,8 @@ class Rebalancing:
         backoff = Backoff()
         while not self._known_cluster:
             try:
-                found = await Client(self._transport).get(resources.NAMESPACES, "kube-system")
-                self._known_cluster = found.metadata.uid
+                namespace = await Client(self._transport).get(resources.NAMESPACES, "kube-system")
+                self._known_cluster = namespace.metadata.uid
             except KubeError as error:
                 delay = backoff.next()
                 self.why = f"the cluster's id is unknown: {error}"
