@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Mapping
 
-from moorage.controller.ourselves import Ourselves
+from moorage.controller.own_pod import Ourselves
 from moorage.kube.events import EventRecorder, ObjectRef
 
 from . import metrics

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-from moorage.controller.ourselves import Ourselves
+from moorage.controller.own_pod import Ourselves
 from moorage.drain import Finding, News, Reason
 from moorage.drain.events import NodeEvent, event_for, record_on_node
 from moorage.drain.steps import Begin, Evict, HandBack, MarkEmptied, NodeStep, RollBack

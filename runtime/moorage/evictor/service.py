@@ -13,7 +13,7 @@ from functools import partial
 from moorage.controller import process
 from moorage.controller.fence import Fence
 from moorage.controller.leading import Program, lease_watch
-from moorage.controller.ourselves import Ourselves
+from moorage.controller.own_pod import Ourselves
 from moorage.kube.client import Client
 from moorage.kube.events import EventRecorder
 from moorage.kube.http.transport import Transport

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 from moorage.controller import process, scaled
 from moorage.controller.fence import Fence, NotLeading
 from moorage.controller.leading import Program, lease_watch
-from moorage.controller.ourselves import Ourselves
+from moorage.controller.own_pod import Ourselves
 from moorage.controller.role import Role
 from moorage.kube import errors, resources
 from moorage.kube.backoff import Backoff

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from moorage.cluster import layout
+from moorage.cluster import fit_snapshot
 from moorage.pinner import eligibility
 from moorage.pinner.refusal import Nominable, Refusal, Wait
 from moorage.pinner.state import following
@@ -180,7 +180,7 @@ async def test_a_term_ends_only_when_nothing_helps(monkeypatch: pytest.MonkeyPat
             raise RuntimeError("nothing can be built")
 
         _poison(monkeypatch, by="poison")
-        monkeypatch.setattr(layout, "Snapshot", never)
+        monkeypatch.setattr(fit_snapshot, "Snapshot", never)
         bed.api.create("namespaces", {"metadata": {"name": "poison"}})
         term = bed._term
         assert term is not None

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from moorage.cluster.caches import BY_NODE, Latest
-from moorage.cluster.layout import Layout
+from moorage.cluster.fit_snapshot import Layout
 from moorage.kube.cache import Change, WatchCache
 from moorage.kube.unreadable import Unreadable
 from moorage.objects import KubeObject, Node, Pod

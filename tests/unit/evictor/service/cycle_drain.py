@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any, cast
 
 from moorage.controller.fence import Fence
-from moorage.controller.ourselves import Ourselves
+from moorage.controller.own_pod import Ourselves
 from moorage.drain import Settings as Drains
 from moorage.evictor import drain_reporting, kinds
 from moorage.evictor.candidates import Policy

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from moorage.controller.ourselves import Ourselves
+from moorage.controller.own_pod import Ourselves
 from moorage.evictor.configuration import Configuration
 from moorage.evictor.configuration_watch import ConfigurationWatch
 from moorage.evictor.cycle_reporting import CycleReporter

@@ -7,7 +7,7 @@ import logging
 import pytest
 from prometheus_client import REGISTRY
 
-from moorage.controller.ourselves import Ourselves
+from moorage.controller.own_pod import Ourselves
 from moorage.evictor import metrics
 from moorage.evictor.candidates import NodeReason, PodReason
 from moorage.evictor.compaction import KeptReason

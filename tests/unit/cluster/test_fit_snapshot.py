@@ -9,7 +9,7 @@ import pytest
 
 from moorage.cluster.caches import FitCaches, Latest
 from moorage.cluster.daemons import DaemonSet, DaemonSetSpec
-from moorage.cluster.layout import Layout
+from moorage.cluster.fit_snapshot import Layout
 from moorage.objects import (
     Container,
     KubeObject,

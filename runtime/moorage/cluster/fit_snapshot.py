@@ -19,7 +19,7 @@ from moorage.objects import KubeObject, Node, Pod
 from moorage.scheduling import Snapshot, Unread
 
 from .caches import BY_NODE, FitCaches, Latest
-from .coming import Coming
+from .daemon_pods import Coming
 from .daemons import DaemonSet
 
 logger = logging.getLogger(__name__)
