@@ -21,7 +21,7 @@ _PLACES = ("spec.nodeSelector", "spec.affinity", "spec.tolerations")
 """The fields of a pod that decide on which nodes its DaemonSet creates it."""
 
 
-class Coming:
+class DaemonPods:
     """Keeps one simulated pod per DaemonSet and promised node, from the promise until the real pod exists.
 
     Args:

@@ -19,7 +19,7 @@ from moorage.objects import KubeObject, Node, Pod
 from moorage.scheduling import Snapshot, Unread
 
 from .caches import BY_NODE, FitCaches, Latest
-from .daemon_pods import Coming
+from .daemon_pods import DaemonPods
 from .daemons import DaemonSet
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ TRIES = 4
 _Id = tuple[type[KubeObject], str]
 
 
-class Layout:
+class FitSnapshot:
     """Maintains the snapshot.
 
     Args:
@@ -59,8 +59,8 @@ class Layout:
         self.snapshot = Snapshot(nominated=True)
         self.coming = self._fresh_coming()
 
-    def _fresh_coming(self) -> Coming:
-        return Coming(self.snapshot, self._caches.daemon_sets, self._unread_daemons, self._uncounted_daemons)
+    def _fresh_coming(self) -> DaemonPods:
+        return DaemonPods(self.snapshot, self._caches.daemon_sets, self._unread_daemons, self._uncounted_daemons)
 
     @property
     def in_doubt(self) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from moorage.kube.events import EventRecorder, EventType, ObjectRef
 
 
-class Ourselves:
+class OwnPod:
     """Records Events on our pod.
 
     Args:

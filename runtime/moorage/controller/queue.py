@@ -13,14 +13,14 @@ from collections.abc import Callable
 
 from moorage.kube.backoff import Backoff
 
-QUIET_PATIENCE = 20.0
+LOW_PRIORITY_PATIENCE = 20.0
 """Seconds after which a low-priority key is handed out first."""
-QUIET_REST = 4.0
+PAUSE_FACTOR = 4.0
 """After a low-priority key, the pause before the next one, as a multiple of the time it took. There is no pause when no
 other key was worked on lately."""
-LONGEST_REST = 0.5
+LONGEST_PAUSE = 0.5
 LATELY = 1.0
-"""Both in seconds."""
+"""Longest pause, and what counts as lately, in seconds."""
 _EARLY = 0.01
 """Seconds by which a timer may fire early, because event loops round."""
 
@@ -39,10 +39,12 @@ class KeyQueue:
         self._ready: deque[str] = deque()
         self._waiting: set[str] = set()  # keys in _ready, or to be added to it when their worker is done
         self._busy: set[str] = set()
-        self._quietly_busy: tuple[str, float] | None = None  # the same, with the moment they became due
-        self._rest_until = 0.0
+        self._low_priority_busy: tuple[str, float] | None = (
+            None  # the low-priority key that a worker has, and since when
+        )
+        self._paused_until = 0.0
         self._worked_at = float("-inf")  # when the last work on a key of normal priority ended
-        self._quiet: dict[str, float] = {}  # key to the loop time at which it is due, ordered by it
+        self._low_priority: dict[str, float] = {}  # key to the loop time at which it is due, ordered by it
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._backoffs: dict[str, Backoff] = {}
         self._idle: deque[asyncio.Future[None]] = deque()  # workers that wait for a key; one at a time is woken
@@ -50,7 +52,7 @@ class KeyQueue:
     @property
     def busy(self) -> bool:
         """Whether a key of normal priority waits or is worked on."""
-        return bool(self._ready) or len(self._busy) > (self._quietly_busy is not None)
+        return bool(self._ready) or len(self._busy) > (self._low_priority_busy is not None)
 
     def add(self, key: str) -> None:
         """Add a key. If a worker has it now, it is handed out once more afterwards."""
@@ -71,13 +73,13 @@ class KeyQueue:
             if timer.when() <= when:
                 return
             timer.cancel()
-        self._timers[key] = loop.call_at(when, self._ring, key)
+        self._timers[key] = loop.call_at(when, self._timer_fired, key)
 
-    def add_quietly(self, key: str, seconds: float) -> None:
+    def add_low_priority(self, key: str, seconds: float) -> None:
         """Add a key with low priority, after a delay in seconds."""
-        if key not in self._quiet:
+        if key not in self._low_priority:
             loop = asyncio.get_running_loop()
-            due = self._quiet[key] = loop.time() + seconds
+            due = self._low_priority[key] = loop.time() + seconds
             loop.call_at(due, self._wake)
 
     def retry(self, key: str) -> float:
@@ -86,7 +88,7 @@ class KeyQueue:
         self.add_after(key, delay)
         return delay
 
-    def forgive(self, key: str) -> None:
+    def forget_failures(self, key: str) -> None:
         """Reset the back-off of a key."""
         self._backoffs.pop(key, None)
 
@@ -104,15 +106,15 @@ class KeyQueue:
                 raise
         self._busy.add(found[0])
         if found[1]:
-            self._quietly_busy = (found[0], loop.time())
+            self._low_priority_busy = (found[0], loop.time())
         return found
 
     def done(self, key: str) -> None:
         """A worker is done with a key."""
         self._busy.discard(key)
         now = asyncio.get_running_loop().time()
-        if self._quietly_busy is not None and self._quietly_busy[0] == key:
-            self._rest(now, now - self._quietly_busy[1])
+        if self._low_priority_busy is not None and self._low_priority_busy[0] == key:
+            self._record_pause(now, now - self._low_priority_busy[1])
         else:
             self._worked_at = now
         if key in self._waiting:
@@ -120,26 +122,26 @@ class KeyQueue:
         self._wake()
 
     def close(self) -> None:
-        """Cancel the timer."""
+        """Cancel all timers."""
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
 
-    def _rest(self, now: float, spent: float) -> None:
+    def _record_pause(self, now: float, spent: float) -> None:
         """A worker was busy with a low-priority key for this many seconds."""
-        self._quietly_busy = None
+        self._low_priority_busy = None
         if now - self._worked_at < LATELY:
-            self._rest_until = now + min(spent * QUIET_REST, LONGEST_REST)
-            asyncio.get_running_loop().call_at(self._rest_until, self._wake)
+            self._paused_until = now + min(spent * PAUSE_FACTOR, LONGEST_PAUSE)
+            asyncio.get_running_loop().call_at(self._paused_until, self._wake)
 
     def _next(self, now: float) -> tuple[str, bool] | None:
-        quiet = None
-        if self._quiet and self._quietly_busy is None:
-            calm = not self._ready and not self._busy and now + _EARLY >= self._rest_until
-            quiet = self._quiet_since(now + _EARLY if calm else now - QUIET_PATIENCE)
-        if quiet is not None:
-            del self._quiet[quiet]
-            return quiet, True
+        chosen = None
+        if self._low_priority and self._low_priority_busy is None:
+            calm = not self._ready and not self._busy and now + _EARLY >= self._paused_until
+            chosen = self._first_low_priority(now + _EARLY if calm else now - LOW_PRIORITY_PATIENCE)
+        if chosen is not None:
+            del self._low_priority[chosen]
+            return chosen, True
         if not self._ready:
             return None
         key = self._ready.popleft()
@@ -147,9 +149,9 @@ class KeyQueue:
         self._on_waiting(len(self._waiting))
         return key, False
 
-    def _quiet_since(self, moment: float) -> str | None:
+    def _first_low_priority(self, moment: float) -> str | None:
         """The first low-priority key that was due by then. Keys that a worker has, or will get anyway, are skipped."""
-        for key, due in self._quiet.items():
+        for key, due in self._low_priority.items():
             if due > moment:
                 return None
             if key not in self._busy and key not in self._waiting:
@@ -164,6 +166,6 @@ class KeyQueue:
                 woken.set_result(None)
                 return
 
-    def _ring(self, key: str) -> None:
+    def _timer_fired(self, key: str) -> None:
         self._timers.pop(key, None)
         self.add(key)

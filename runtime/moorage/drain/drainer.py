@@ -103,7 +103,7 @@ class Drainer:
         """The current cycle, for reports; None when none runs."""
         return self._batch
 
-    def stir(self) -> None:
+    def wake(self) -> None:
         """The cluster has changed: start a round soon."""
         self._stirred.set()
 
@@ -117,9 +117,9 @@ class Drainer:
         """Stop the current cycle. Nodes that are not emptied yet are rolled back."""
         if self._batch is not None:
             self._batch.stop(Finding(Reason.STOPPED, detail))
-            self.stir()
+            self.wake()
 
-    async def tidy(self) -> Mapping[str, Ended]:
+    async def clean_up(self) -> Mapping[str, Ended]:
         """Clean up: finish or roll back drains without a cycle, and hand back emptied nodes that nobody has deleted.
 
         Returns:

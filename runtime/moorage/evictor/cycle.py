@@ -101,7 +101,7 @@ class Drains(Protocol):
     def due(self) -> datetime | None:
         """Return when a mark has to be removed although nothing happens; None without such a mark."""
 
-    async def tidy(self, configuration: Configuration | None) -> None:
+    async def clean_up(self, configuration: Configuration | None) -> None:
         """Finish or roll back drains of earlier cycles."""
 
     async def drain(self, evaluation: Evaluation, say: Callable[[History], None]) -> None:
@@ -190,7 +190,7 @@ class CycleLoop:
         if configuration is not None:
             self._interval = configuration.interval.total_seconds()
         if self._drains is not None:
-            await self._drains.tidy(configuration)
+            await self._drains.clean_up(configuration)
         history = self._memory.remember(configuration) if configuration is not None else None
         if configuration is None or history is None or not configuration.enabled:
             self._due = self._drains.due() if self._drains is not None else None

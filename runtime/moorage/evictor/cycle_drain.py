@@ -164,9 +164,9 @@ class CycleDrain:
         """Stop watching the cluster."""
         self._cached.close()
 
-    def stir(self) -> None:
+    def wake(self) -> None:
         """Continue the drains: an object in the cluster has changed."""
-        self._drainer.stir()
+        self._drainer.wake()
 
     async def end(self, seconds: float) -> None:
         """Begin nothing more; wait until drains under way are rolled back and the status is written.
@@ -218,7 +218,7 @@ class CycleDrain:
         after = self._configuration.drains.hand_back_after
         return min((mark.since + after for mark in self._marks()), default=None)
 
-    async def tidy(self, configuration: Configuration | None) -> None:
+    async def clean_up(self, configuration: Configuration | None) -> None:
         """Finish or roll back drains of earlier cycles, and hand back emptied nodes that are not deleted.
 
         Args:
@@ -229,12 +229,12 @@ class CycleDrain:
         self._stuck = ""
         self._take(configuration)
         if configuration is not None and not configuration.dry_run:
-            await self._steering.tidy()
+            await self._steering.clean_up()
         if next(self._marks(), None) is None:
             return
         self._drainer.use(self._configuration.drains)
         with suppress(NotLeading), self._busy():
-            self._note(await self._drainer.tidy())
+            self._note(await self._drainer.clean_up())
         self._reporter.ended(None)
 
     async def drain(self, evaluation: Evaluation, say: Say) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Mapping
 
-from moorage.controller.own_pod import Ourselves
+from moorage.controller.own_pod import OwnPod
 from moorage.kube.events import EventRecorder, ObjectRef
 
 from . import metrics
@@ -33,7 +33,7 @@ class CycleReporter:
         chosen: nodes that were reported already.
     """
 
-    def __init__(self, recorder: EventRecorder, us: Ourselves, chosen: Collection[str] = ()) -> None:
+    def __init__(self, recorder: EventRecorder, us: OwnPod, chosen: Collection[str] = ()) -> None:
         self._recorder, self._us = recorder, us
         self._chosen = frozenset(chosen)
         self._configured = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-from moorage.controller.own_pod import Ourselves
+from moorage.controller.own_pod import OwnPod
 from moorage.drain import Finding, News, Reason
 from moorage.drain.events import NodeEvent, event_for, record_on_node
 from moorage.drain.steps import Begin, Evict, HandBack, MarkEmptied, NodeStep, RollBack
@@ -29,7 +29,7 @@ class DrainReporter:
         us: our own pod.
     """
 
-    def __init__(self, recorder: EventRecorder, us: Ourselves) -> None:
+    def __init__(self, recorder: EventRecorder, us: OwnPod) -> None:
         self._recorder, self._us = recorder, us
         self._draining: set[str] = set()
         self._aside = ""

@@ -13,7 +13,7 @@ from functools import partial
 from moorage.controller import process
 from moorage.controller.fence import Fence
 from moorage.controller.leading import Program, lease_watch
-from moorage.controller.own_pod import Ourselves
+from moorage.controller.own_pod import OwnPod
 from moorage.kube.client import Client
 from moorage.kube.events import EventRecorder
 from moorage.kube.http.transport import Transport
@@ -65,7 +65,7 @@ class _Service:
         self._configuration_watch = ConfigurationWatch(transport, settings, self._configure)
         self._watched = WatchedCluster(transport, beside=self._configuration_watch.caches, changed=self._change)
         self._recorder = EventRecorder(transport, instance=settings.pod_name, component=COMPONENT)
-        self._us = Ourselves(self._recorder, settings.namespace, settings.pod_name, self._our_uid)
+        self._us = OwnPod(self._recorder, settings.namespace, settings.pod_name, self._our_uid)
         self._worker = Worker()
         self._cycles: CycleLoop | None = None
         self._acting: CycleDrain | None = None
@@ -132,7 +132,7 @@ class _Service:
 
     def _change(self) -> None:
         if self._acting is not None:
-            self._acting.stir()
+            self._acting.wake()
         if self._cycles is not None:
             self._cycles.changed.set()
 

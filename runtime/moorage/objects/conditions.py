@@ -1,7 +1,7 @@
-"""Conditions of a status as the API conventions have them, put together without I/O.
+"""Conditions of a status, following the API conventions. No I/O.
 
-Source: ``metav1.Condition`` (meta/v1/types.go) and ``SetStatusCondition`` (api/meta/conditions.go) of apimachinery: the
-time of the last transition moves when the status does, and not when reason or message do.
+Source: ``metav1.Condition`` (meta/v1/types.go) and ``SetStatusCondition`` (api/meta/conditions.go) of apimachinery. The
+time of the last transition changes with the status, not with reason or message.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 
 class Condition(NamedTuple):
-    """What one condition is to say; ``holds`` is None for Unknown."""
+    """The wanted content of one condition; ``holds`` is None for Unknown."""
 
     type: str
     holds: bool | None
@@ -21,20 +21,20 @@ class Condition(NamedTuple):
 
     @property
     def status(self) -> str:
-        """True, False or Unknown, as the API has it."""
+        """True, False or Unknown, as in the API."""
         return "Unknown" if self.holds is None else str(self.holds)
 
 
 def merged(
     listed: Any, wanted: Iterable[Condition], now: datetime, *, generation: int | None = None
 ) -> list[dict[str, Any]]:
-    """The list that says all that is wanted; conditions of other types stay.
+    """Return the list with all wanted conditions. Conditions of other types stay.
 
     Args:
-        listed: the list as it is, whatever has become of it.
-        wanted: what is to be said.
+        listed: the current list, which may be malformed.
+        wanted: the wanted conditions.
         now: the API server's time, UTC.
-        generation: the ``metadata.generation`` that this is about; None where it says nothing.
+        generation: the ``metadata.generation`` that was observed; None where it does not apply.
     """
     known = _by_type(listed)
     for each in wanted:
@@ -52,11 +52,11 @@ def merged(
 
 
 def turned(listed: Any, wanted: Iterable[Condition]) -> bool:
-    """Whether a condition that is in the list has another status than it is to have; one that is not there has none.
+    """Whether the status of a condition in the list differs from the wanted one. Missing conditions do not count.
 
     Args:
-        listed: the list as it is, whatever has become of it.
-        wanted: what is to be said.
+        listed: the current list, which may be malformed.
+        wanted: the wanted conditions.
     """
     known = _by_type(listed)
     return any(each.type in known and known[each.type].get("status") != each.status for each in wanted)
@@ -66,17 +66,17 @@ def holds(listed: Any, condition: str) -> bool:
     """Whether a condition of a type is in the list and True.
 
     Args:
-        listed: the list as it is, whatever has become of it.
+        listed: the current list, which may be malformed.
         condition: the type.
     """
     return _by_type(listed).get(condition, {}).get("status") == "True"
 
 
 def timeless(listed: Any) -> list[tuple[Any, Any]]:
-    """Type and status of each condition in a list: what two lists that say the same have in common.
+    """Type and status of each condition in a list, for comparing two lists.
 
     Args:
-        listed: the list as it is, whatever has become of it.
+        listed: the current list, which may be malformed.
     """
     return [(name, each.get("status")) for name, each in _by_type(listed).items()]
 

@@ -265,8 +265,8 @@ class Pod(KubeObject, frozen=True):
     def deployment(self) -> str:
         """The name of the Deployment that the pod's ReplicaSet is of; empty when there is none.
 
-        It is told by the name of the ReplicaSet, ``<deployment>-<pod-template-hash>`` (deployment/sync.go), so that
-        nobody needs to watch ReplicaSets for it.
+        It is derived from the name of the ReplicaSet, ``<deployment>-<pod-template-hash>`` (deployment/sync.go), so
+        that no ReplicaSet needs to be watched.
         """
         controller, revision = self.metadata.controller(), self.metadata.labels.get("pod-template-hash", "")
         if controller is None or controller.kind != "ReplicaSet" or not revision:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 from moorage.controller import process, scaled
 from moorage.controller.fence import Fence, NotLeading
 from moorage.controller.leading import Program, lease_watch
-from moorage.controller.own_pod import Ourselves
+from moorage.controller.own_pod import OwnPod
 from moorage.controller.role import Role
 from moorage.kube import errors, resources
 from moorage.kube.backoff import Backoff
@@ -88,7 +88,7 @@ class _Service:
         election = LeaderElection(transport, settings.namespace, settings.lease_name, settings.pod_name)
         lease = lease_watch(transport, settings.namespace, settings.lease_name)
         self._program = Program(self._caches, self._recorder, checks, election, lease=lease)
-        self._us = Ourselves(self._recorder, settings.namespace, settings.pod_name, self._our_uid)
+        self._us = OwnPod(self._recorder, settings.namespace, settings.pod_name, self._our_uid)
         self._role = Role(Client(transport), settings.namespace, settings.pod_name, ROLE_LABEL, LEADER)
         serves = settings.webhook and not settings.dry_run  # which fills no Secret and labels no pod
         self._webhook = self._make_webhook(checks) if serves else None

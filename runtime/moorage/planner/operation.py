@@ -141,10 +141,10 @@ class Operation:
     def _tell(self, kind: EventType, reason: str, action: str, note: str) -> None:
         if self._recorder is None:
             return
-        from moorage.controller.own_pod import Ourselves
+        from moorage.controller.own_pod import OwnPod
 
         settings = self._settings
-        us = Ourselves(self._recorder, settings.namespace, settings.pod_name, lambda: settings.pod_uid)
+        us = OwnPod(self._recorder, settings.namespace, settings.pod_name, lambda: settings.pod_uid)
         us.tell(kind, reason, action, note)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from moorage.cluster.caches import FitCaches, Latest
 from moorage.cluster.daemons import DaemonSet, DaemonSetSpec
-from moorage.cluster.fit_snapshot import Layout
+from moorage.cluster.fit_snapshot import FitSnapshot
 from moorage.objects import (
     Container,
     KubeObject,
@@ -65,7 +65,7 @@ def caches() -> FitCaches:
 def test_daemon_sets_pods_to_come_take_room_where_something_is_promised(
     caches: FitCaches, promise: Any, room: str
 ) -> None:
-    layout = Layout(caches, Latest(caches.nodes), promise, lambda: ())
+    layout = FitSnapshot(caches, Latest(caches.nodes), promise, lambda: ())
     for each in caches.pods:
         layout.snapshot.apply(each)
     layout.place_node("n")
@@ -77,7 +77,7 @@ def test_a_node_offers_something_else_when_its_promise_changes_and_nothing_when_
     caches: FitCaches,
 ) -> None:
     promised = [True]
-    layout = Layout(
+    layout = FitSnapshot(
         caches, Latest(caches.nodes), lambda name, node: as_promised(name, node) if promised[0] else None, lambda: ()
     )
     assert layout.place_node("n")

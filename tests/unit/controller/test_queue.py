@@ -43,8 +43,8 @@ async def test_a_key_that_is_being_looked_at_comes_again_afterwards_and_once(que
 
 
 async def test_a_quiet_key_comes_when_nobody_works_on_anything_else(queue: KeyQueue) -> None:
-    queue.add_quietly("a", 0)
-    queue.add_quietly("c", 0)
+    queue.add_low_priority("a", 0)
+    queue.add_low_priority("c", 0)
     queue.add("b")
     assert await get(queue) == ("b", False)
     assert await nothing(queue)
@@ -57,7 +57,7 @@ async def test_a_quiet_key_comes_when_nobody_works_on_anything_else(queue: KeyQu
 
 async def test_quiet_keys_come_one_by_one_and_without_rests_when_there_is_nothing_else(queue: KeyQueue) -> None:
     for key in "abc":
-        queue.add_quietly(key, 0)
+        queue.add_low_priority(key, 0)
     for key in "abc":
         assert await get(queue) == (key, True)
         await asyncio.sleep(0.02)
@@ -69,10 +69,10 @@ async def test_quiet_keys_come_one_by_one_and_without_rests_when_there_is_nothin
 async def test_after_a_quiet_key_there_is_rest_while_there_is_other_work(
     queue: KeyQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "QUIET_REST", 1e6)
-    monkeypatch.setattr(module, "LONGEST_REST", 1e6)
-    queue.add_quietly("a", 0)
-    queue.add_quietly("c", 0)
+    monkeypatch.setattr(module, "PAUSE_FACTOR", 1e6)
+    monkeypatch.setattr(module, "LONGEST_PAUSE", 1e6)
+    queue.add_low_priority("a", 0)
+    queue.add_low_priority("c", 0)
     queue.add("b")
     assert await get(queue) == ("b", False)
     queue.done("b")
@@ -89,23 +89,23 @@ async def test_after_a_quiet_key_there_is_rest_while_there_is_other_work(
 async def test_a_quiet_key_that_has_waited_too_long_ends_the_rest(
     queue: KeyQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "QUIET_REST", 1e6)
-    monkeypatch.setattr(module, "LONGEST_REST", 1e6)
+    monkeypatch.setattr(module, "PAUSE_FACTOR", 1e6)
+    monkeypatch.setattr(module, "LONGEST_PAUSE", 1e6)
     for key in "ac":
-        queue.add_quietly(key, 0)
+        queue.add_low_priority(key, 0)
     queue.add("b")
     queue.done((await get(queue))[0])
     assert await get(queue) == ("a", True)
     await asyncio.sleep(0.02)
     queue.done("a")
     assert await nothing(queue)
-    monkeypatch.setattr(module, "QUIET_PATIENCE", 0.0)
+    monkeypatch.setattr(module, "LOW_PRIORITY_PATIENCE", 0.0)
     assert await get(queue) == ("c", True)
 
 
 async def test_a_rest_ends_by_itself(queue: KeyQueue) -> None:
     for key in "ac":
-        queue.add_quietly(key, 0)
+        queue.add_low_priority(key, 0)
     queue.add("b")
     queue.done((await get(queue))[0])
     assert await get(queue) == ("a", True)
@@ -117,8 +117,8 @@ async def test_a_rest_ends_by_itself(queue: KeyQueue) -> None:
 async def test_a_quiet_key_that_has_waited_too_long_goes_first(
     queue: KeyQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "QUIET_PATIENCE", 0.0)
-    queue.add_quietly("a", 0)
+    monkeypatch.setattr(module, "LOW_PRIORITY_PATIENCE", 0.0)
+    queue.add_low_priority("a", 0)
     queue.add("b")
     assert await get(queue) == ("a", True)
 
@@ -126,8 +126,8 @@ async def test_a_quiet_key_that_has_waited_too_long_goes_first(
 async def test_a_key_that_came_in_both_ways_is_never_given_to_two_workers(
     queue: KeyQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "QUIET_PATIENCE", 0.0)  # the quiet way would go first
-    queue.add_quietly("a", 0)
+    monkeypatch.setattr(module, "LOW_PRIORITY_PATIENCE", 0.0)  # a low-priority key would go first
+    queue.add_low_priority("a", 0)
     queue.add("a")
     assert await get(queue) == ("a", False)
     assert await nothing(queue)
@@ -141,7 +141,7 @@ async def test_idle_workers_wake_for_keys_that_come_at_once_later_and_quietly(qu
     await asyncio.sleep(0)
     queue.add("at once")
     queue.add_after("later", 0.01)
-    queue.add_quietly("quietly", 0.02)
+    queue.add_low_priority("quietly", 0.02)
     found = set()
     async with asyncio.timeout(5):
         for worker in asyncio.as_completed(workers):
@@ -162,7 +162,7 @@ async def test_a_key_for_which_a_cancelled_worker_was_woken_goes_to_another(queu
 
 async def test_the_queue_is_busy_with_what_did_not_come_quietly(queue: KeyQueue) -> None:
     assert not queue.busy
-    queue.add_quietly("a", 0)
+    queue.add_low_priority("a", 0)
     assert await get(queue) == ("a", True)
     assert not queue.busy
     queue.add("b")

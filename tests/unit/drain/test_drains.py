@@ -400,7 +400,7 @@ async def test_an_emptied_node_takes_pods_again_when_there_is_no_other_room_and_
         bed.cluster.scale("web", 8)
         await asyncio.sleep(10)
         assert bed.pods_on("n0")
-        ended = await drainer.tidy()
+        ended = await drainer.clean_up()
         found = ended["n0"].why
         assert found is not None
         assert (ended["n0"].outcome, found.reason) == (Outcome.HANDED_BACK, Reason.USED_AGAIN)
@@ -428,7 +428,7 @@ async def test_two_cycles_never_run_at_a_time() -> None:
         drainer = await bed.begin()
         task = await started(bed, drainer, "n0")
         with pytest.raises(RuntimeError, match="runs already"):
-            await drainer.tidy()
+            await drainer.clean_up()
         await task
 
 

@@ -128,7 +128,7 @@ async def test_a_new_leader_finishes_what_is_empty_and_rolls_back_the_rest() -> 
         await bed.until(lambda: bed.witness.evicted >= 4)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        ended = await bed.lead().tidy()
+        ended = await bed.lead().clean_up()
         assert ended["n0"].outcome is Outcome.EMPTIED
         assert ended["n1"].outcome is Outcome.ROLLED_BACK
         why = ended["n1"].why
@@ -160,9 +160,9 @@ async def test_an_emptied_node_that_nobody_deletes_is_handed_back() -> None:
         shop(bed)
         drainer = await bed.begin()
         await bed.drain(drainer, "n0")
-        assert (await drainer.tidy())["n0"].outcome is Outcome.EMPTIED
+        assert (await drainer.clean_up())["n0"].outcome is Outcome.EMPTIED
         await asyncio.sleep(121)
-        ended = await drainer.tidy()
+        ended = await drainer.clean_up()
         why = ended["n0"].why
         assert why is not None
         assert (ended["n0"].outcome, why.reason) == (Outcome.HANDED_BACK, Reason.NOT_DELETED)
@@ -199,7 +199,7 @@ async def test_evictions_of_whoever_led_before_are_waited_for_although_no_watch_
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         drainer = bed.lead()
-        await drainer.tidy()
+        await drainer.clean_up()
         began = bed.now()
         drained = await bed.drain(drainer, "n1")
         assert drained.nodes["n1"].outcome is Outcome.EMPTIED

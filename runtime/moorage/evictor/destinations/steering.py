@@ -167,7 +167,7 @@ class Steering:
         await self._release()
         return self.arrivals
 
-    async def tidy(self) -> None:
+    async def clean_up(self) -> None:
         """Remove the reservations of earlier terms, once, while no cycle runs."""
         if self._monotonic() < self._not_before or (self._found and not self._reserving.any):
             return

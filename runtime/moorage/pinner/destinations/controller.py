@@ -99,7 +99,7 @@ class SlotReservationController:
                 self._queue.retry(name)
                 logger.exception("slot reservation could not be looked at", extra={"node": name})
             else:
-                self._queue.forgive(name)
+                self._queue.forget_failures(name)
             finally:
                 self._queue.done(name)
 

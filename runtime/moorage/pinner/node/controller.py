@@ -104,7 +104,7 @@ class NodeController:
             else:
                 self._defects.pop(name, None)
                 if well:
-                    self._queue.forgive(name)
+                    self._queue.forget_failures(name)
                 else:
                     self._queue.retry(name)
             finally:
@@ -209,7 +209,7 @@ class NodeController:
         if decision.later is None and status is None and not self._reporter.behind(o.node_name):
             return
         if not quietly:
-            self._queue.add_quietly(o.name, self._options.settle_delay)
+            self._queue.add_low_priority(o.name, self._options.settle_delay)
             return
         self._reporter.catch_up(o.node_name)
         notes: list[Step] = [decision.later] if decision.later is not None else []
@@ -221,7 +221,7 @@ class NodeController:
             await self._executor.run(o.name, [note])
         wait = self._attempts.wait(o.name, notes, accepted=False)
         if wait is not None:
-            self._queue.add_quietly(o.name, wait + 0.05)  # the queue hands out a little early
+            self._queue.add_low_priority(o.name, wait + 0.05)  # the queue hands out a little early
 
     def _report_unclaimed(self, o: Observation) -> None:
         """Say once of a Node that it waits for nobody."""

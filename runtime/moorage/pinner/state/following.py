@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from moorage.cluster.caches import BY_NODE, Latest
-from moorage.cluster.fit_snapshot import Layout
+from moorage.cluster.fit_snapshot import FitSnapshot
 from moorage.kube.cache import Change, WatchCache
 from moorage.kube.unreadable import Unreadable
 from moorage.objects import KubeObject, Node, Pod
@@ -86,7 +86,7 @@ class Following:
         self._waits: dict[str, dict[str, Refusal]] = {}  # node to the pods that wait for what cannot be read, by uid
         self._unusable: Exception | None = None
         self._ended = asyncio.Event()
-        self._layout = Layout(caches, self.nodes, self._as_promised, self._claimed)
+        self._layout = FitSnapshot(caches, self.nodes, self._as_promised, self._claimed)
         self.expected = Expected(lambda: self.snapshot, self._coming_to, self.node_name)
         self._subscriptions = tuple(self._subscribe())
 

@@ -62,7 +62,7 @@ class Emptying:
     ) -> None:
         self._transport, self._installation, self._settings = transport, installation, settings
         self._leads, self._paused, self._recorder = leads, paused, recorder
-        self._caches = RebalanceCaches(transport, self._stir)
+        self._caches = RebalanceCaches(transport, self._wake)
         self._drainer: Drainer | None = None
         self._cached: CachedCluster | None = None
         self._ends = ""
@@ -92,12 +92,12 @@ class Emptying:
         finally:
             over.cancel()
 
-    async def tidy(self) -> None:
+    async def clean_up(self) -> None:
         """Hand back, until cancelled, emptied nodes that are in use again or that nobody deletes."""
         while True:
             if self._leads() and not self._caches.missing():
                 with suppress(NotLeading):
-                    await self._with_drainer(lambda drainer: drainer.tidy())
+                    await self._with_drainer(lambda drainer: drainer.clean_up())
             await asyncio.sleep(TIDY)
 
     def stop(self, why: str) -> None:
@@ -212,9 +212,9 @@ class Emptying:
             tell=self._tell,
         )
 
-    def _stir(self) -> None:
+    def _wake(self) -> None:
         if self._drainer is not None:
-            self._drainer.stir()
+            self._drainer.wake()
 
     def _tell(self, news: News) -> None:
         step = news.step

@@ -125,7 +125,7 @@ class Rebalancing:
             self._enter(Stage.EMPTYING, f"all {len(self._plan.nodes)} nodes are Ready")
             await self._empty(self._targets)
         if not self._emptying.ended:
-            await self._emptying.tidy()
+            await self._emptying.clean_up()
 
     async def _arrive(self, targets: Targets) -> str:
         """Wait for the plan's nodes. Returns why one of them never comes, or an empty text when all are Ready."""

@@ -169,7 +169,7 @@ class Bed:
         self.wire.lag.clear()
         self.wire.let_go()
         await asyncio.sleep(3.0)
-        ended = await self.lead().tidy()
+        ended = await self.lead().clean_up()
         await asyncio.sleep(seconds)
         return ended
 

@@ -61,10 +61,10 @@ class Day:
         self.ended: list[Drained] = []
 
     async def _drain(self, drainer: Drainer) -> None:
-        """What a service does in a term: tidy up, then one cycle after the other."""
+        """What a service does in a term: clean up, then one cycle after the other."""
         try:
             while True:
-                await drainer.tidy()
+                await drainer.clean_up()
                 self.ended.append(await self._bed.drain(drainer, *self._nodes))
                 await asyncio.sleep(60.0)
         except NotLeading:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any, cast
 
 from moorage.controller.fence import Fence
-from moorage.controller.own_pod import Ourselves
+from moorage.controller.own_pod import OwnPod
 from moorage.drain import Settings as Drains
 from moorage.evictor import drain_reporting, kinds
 from moorage.evictor.candidates import Policy
@@ -120,7 +120,7 @@ class Evictor(Bed):
 
     def begin_term(self) -> None:
         """Somebody leads who knows nothing."""
-        us = Ourselves(self.recorder.as_recorder(), "castai-agent", "castai-evictor-1-x", lambda: "")
+        us = OwnPod(self.recorder.as_recorder(), "castai-agent", "castai-evictor-1-x", lambda: "")
         client, clock = Client(cast("Transport", self.wire), patience=0.0), self.wire.clock
         reserving = Reserving(client, Fence(lambda: self.leads, 8), US, clock.now)
         self._acting = acting = CycleDrain(
@@ -169,7 +169,7 @@ class Evictor(Bed):
 
     def _change(self) -> None:
         if self._acting is not None and self._cycles is not None:
-            self._acting.stir()
+            self._acting.wake()
             self._cycles.changed.set()
 
     # --- what the cycles need ---

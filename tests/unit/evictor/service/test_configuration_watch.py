@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from moorage.controller.own_pod import Ourselves
+from moorage.controller.own_pod import OwnPod
 from moorage.evictor.configuration import Configuration
 from moorage.evictor.configuration_watch import ConfigurationWatch
 from moorage.evictor.cycle_reporting import CycleReporter
@@ -61,7 +61,7 @@ class Bed:
             complete(each)
         self.generation = 0
         self.recorder = Recorder()
-        us = Ourselves(self.recorder.as_recorder(), NAMESPACE, "us", lambda: "")
+        us = OwnPod(self.recorder.as_recorder(), NAMESPACE, "us", lambda: "")
         self.reporter = CycleReporter(self.recorder.as_recorder(), us)
 
     def _changed(self) -> None:

@@ -7,7 +7,7 @@ import logging
 import pytest
 from prometheus_client import REGISTRY
 
-from moorage.controller.own_pod import Ourselves
+from moorage.controller.own_pod import OwnPod
 from moorage.evictor import metrics
 from moorage.evictor.candidates import NodeReason, PodReason
 from moorage.evictor.compaction import KeptReason
@@ -32,7 +32,7 @@ def recorder() -> Recorder:
 
 
 def telling(recorder: Recorder, *chosen: str) -> CycleReporter:
-    us = Ourselves(recorder.as_recorder(), "castai-agent", "us", lambda: "")
+    us = OwnPod(recorder.as_recorder(), "castai-agent", "us", lambda: "")
     return CycleReporter(recorder.as_recorder(), us, chosen)
 
 
