@@ -105,7 +105,13 @@ async def test_replacements_that_do_not_come_stop_the_cycle_with_the_reason(
     quick: Json = {"min_ready": 1}
     kinds: tuple[tuple[str, Json, Deed, Callable[[Site], None] | None, str], ...] = (
         ("quota", {"namespace": "quota"}, no_more_pods, None, "no replacement of an evicted pod was created"),
-        ("unplaced", {}, no_more_bindings, None, "the replacement of an evicted pod finds no place (default/unplaced-"),
+        (
+            "unplaced",
+            {},
+            no_more_bindings,
+            None,
+            "the replacement of an evicted pod is unschedulable (default/unplaced-",
+        ),
         ("unstarted", {}, no_more_starts, starts_again, "the replacement of an evicted pod does not become available"),
     )
     for name, special, before, after, why in kinds:

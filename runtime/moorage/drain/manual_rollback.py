@@ -10,7 +10,7 @@ from . import names, patches
 from .names import Mark, Phase
 from .reasons import Finding, Reason
 
-_WHY = str(Finding(Reason.STOPPED, "given back by hand"))
+_WHY = str(Finding(Reason.STOPPED, "rolled back by a user"))
 
 
 def left(node: Node) -> str:

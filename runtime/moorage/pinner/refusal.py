@@ -48,7 +48,7 @@ def refusal_of(error: Exception) -> Refusal:
         case errors.KubeError():
             return Refusal(ReasonCode.API_UNAVAILABLE, f"the API server was not reached: {error}")
         case _:
-            text = f"the pinner met an error of its own: {type(error).__name__}: {error}"
+            text = f"internal error of the pinner: {type(error).__name__}: {error}"
             return Refusal(ReasonCode.INTERNAL, text)
 
 

@@ -149,7 +149,7 @@ class PlannerServer:
             pass  # a write to a stream that has just ended
         except Exception:
             logger.exception("stream ended by a defect of the planner, please report it", extra=fields)
-            return grpc.StatusCode.INTERNAL, "the planner met an error of its own"
+            return grpc.StatusCode.INTERNAL, "internal error of the planner"
         finally:
             if self.pinners.pop(peer, None) is not None:
                 metrics.PINNERS.set(len(self.pinners))

@@ -107,13 +107,13 @@ class ReasonCode(enum.Enum):
     )
     PROVIDER_ID_NEEDED = _Meaning(
         34,
-        "the provider deletes nodes whose instance is not known",
+        "the provider deletes nodes without a known instance",
         "The profile wants a provider id before a placeholder may exist.",
         "Send the instruction once the instance exists, with its provider id.",
     )
     UNKNOWN_PROFILE = _Meaning(
         35,
-        "the provider profile is not known",
+        "the provider profile is unknown",
         "The promise names a profile that this pinner does not have.",
         "Use one of the profiles that the sentence lists.",
     )
@@ -150,7 +150,7 @@ class ReasonCode(enum.Enum):
     # The pod
     POD_NOT_FOUND = _Meaning(50, "there is no such pod", "The pod is gone, or was never there.", "Plan anew.")
     POD_UID_CHANGED = _Meaning(
-        51, "another pod bears the name now", "The pod was replaced after it was planned.", "Plan the new pod."
+        51, "another pod has the name now", "The pod was replaced after it was planned.", "Plan the new pod."
     )
     POD_BOUND_ELSEWHERE = _Meaning(
         52,
@@ -258,13 +258,13 @@ class ReasonCode(enum.Enum):
     )
     DRY_RUN = _Meaning(
         83,
-        "nothing was changed, because the pinner runs dry",
+        "nothing was changed, because the pinner is in dry run",
         "The pinner judges instructions and writes nothing; the sentence says what would have been done.",
         "Start the pinner without dry run to have it done.",
     )
     INTERNAL = _Meaning(
         99,
-        "the pinner met an error of its own",
+        "internal error of the pinner",
         "A defect; the pinner's log has the particulars under the instruction's id.",
         "Report it.",
     )

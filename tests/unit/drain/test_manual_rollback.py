@@ -51,9 +51,9 @@ async def test_nodes_of_an_evictor_that_was_removed_are_given_back_by_hand() -> 
         assert not any(each.spec.unschedulable or each.spec.taints for each in written.values())
         marks = {name: names.read(written[name]) for name in ("n0", "n1", "n2")}
         assert [(each.phase, each.reason) for each in marks.values() if each is not None] == [
-            (Phase.HANDED_BACK, "it was stopped (given back by hand)"),
-            (Phase.ROLLED_BACK, "it was stopped (given back by hand)"),
-            (Phase.ROLLED_BACK, "it was stopped (given back by hand)"),
+            (Phase.HANDED_BACK, "it was stopped (rolled back by a user)"),
+            (Phase.ROLLED_BACK, "it was stopped (rolled back by a user)"),
+            (Phase.ROLLED_BACK, "it was stopped (rolled back by a user)"),
         ]
         bed.api.delete("nodes", "n2")
         with pytest.raises(errors.NotFound):

@@ -30,8 +30,8 @@ def _odd_deployment(bed: Bed) -> None:
     ("deed", "text"),
     [
         (_odd_pod, "a pod on the node may not be moved (Pod shop/"),
-        (_odd_budget, "how many pods its workload must keep is not known"),
-        (_odd_deployment, "how many pods its workload must keep is not known"),
+        (_odd_budget, "the number of pods that its workload must keep is unknown"),
+        (_odd_deployment, "the number of pods that its workload must keep is unknown"),
     ],
 )
 @virtual
