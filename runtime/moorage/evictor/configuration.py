@@ -135,34 +135,34 @@ def with_resource(configuration: Configuration, content: Mapping[str, Any]) -> C
         content: the resource.
     """
     spec = without_nulls(content)["spec"]
-    said = spec.get("config", {})
-    changes = {name: said[key] for key, name in _OF_POLICY.items() if key in said}
-    if "nodeGracePeriodMinutes" in said:
-        changes["node_grace_period"] = timedelta(minutes=said["nodeGracePeriodMinutes"])
-    if "drainTimeout" in said:
-        changes["drain_timeout"] = duration(said["drainTimeout"])
+    config = spec.get("config", {})
+    changes = {name: config[key] for key, name in _OF_POLICY.items() if key in config}
+    if "nodeGracePeriodMinutes" in config:
+        changes["node_grace_period"] = timedelta(minutes=config["nodeGracePeriodMinutes"])
+    if "drainTimeout" in config:
+        changes["drain_timeout"] = duration(config["drainTimeout"])
     if "evictionRules" in spec:
         changes["rules"] = rules.read(spec["evictionRules"], "spec.evictionRules")
-    interval = duration(said["cycleInterval"]) if "cycleInterval" in said else None
+    interval = duration(config["cycleInterval"]) if "cycleInterval" in config else None
     return Configuration(
         spec.get("enabled", configuration.enabled),
         replace(configuration.policy, **changes),
-        _chosen_by(configuration.choice, said),
+        _chosen_by(configuration.choice, config),
         configuration.interval if interval is None else interval,
-        said.get("dryRun", configuration.dry_run),
-        _drained_by(configuration.drains, said),
-        said.get("emitNodeRelatedPodEvents", configuration.pod_events),
+        config.get("dryRun", configuration.dry_run),
+        _drained_by(configuration.drains, config),
+        config.get("emitNodeRelatedPodEvents", configuration.pod_events),
     )
 
 
-def _drained_by(drains: Drains, said: Mapping[str, Any]) -> Drains:
-    changes: dict[str, Any] = {name: duration(said[key]) for key, name in _OF_DRAINS.items() if key in said}
-    return replace(drains, soft_only=said.get("softTainting", drains.soft_only), **changes)
+def _drained_by(drains: Drains, config: Mapping[str, Any]) -> Drains:
+    changes: dict[str, Any] = {name: duration(config[key]) for key, name in _OF_DRAINS.items() if key in config}
+    return replace(drains, soft_only=config.get("softTainting", drains.soft_only), **changes)
 
 
-def _chosen_by(choice: Settings, said: Mapping[str, Any]) -> Settings:
-    changes: dict[str, Any] = {name: said[key] for key, name in _OF_CHOICE.items() if key in said}
-    model = said.get("pricingModel", {})
+def _chosen_by(choice: Settings, config: Mapping[str, Any]) -> Settings:
+    changes: dict[str, Any] = {name: config[key] for key, name in _OF_CHOICE.items() if key in config}
+    model = config.get("pricingModel", {})
     prices: dict[str, Any] = {
         name: float(quantity.parse(model[key])) for key, name in _OF_PRICES.items() if key in model
     }

@@ -43,8 +43,8 @@ class ConfigurationMistake(NamedTuple):
 
     def __str__(self) -> str:
         """``ConfigMap a/b, line 7: evictionConfig[0]: …``."""
-        place = f"{self.source}, line {self.line}" if self.line else self.source
-        return ": ".join(part for part in (place, self.path, self.sentence) if part)
+        source = f"{self.source}, line {self.line}" if self.line else self.source
+        return ": ".join(part for part in (source, self.path, self.sentence) if part)
 
 
 _RESOURCE = f"EvictorConfig {rules.NAME}"
@@ -139,11 +139,11 @@ def configure(
         return Configured(None, tuple(wrong))
     configuration = with_prices(with_file(of_settings(settings), filed.document.value), priced.document.value)
     configuration = replace(configuration, policy=replace(configuration.policy, installation=installation))
-    said: Mapping[str, Any] = {}
+    config: Mapping[str, Any] = {}
     if resource.document.value is not None:
         configuration = with_resource(configuration, resource.document.value)
-        said = resource.document.value["spec"].get("config") or {}
-    wrong += _contradictions(configuration, said, names.resource)
+        config = resource.document.value["spec"].get("config") or {}
+    wrong += _contradictions(configuration, config, names.resource)
     notes = tuple(f"{names.resource}: {each.full_sentence}" for each in rules.notes(resource.document))
     return Configured(None if wrong else configuration, tuple(wrong), notes)
 
@@ -186,11 +186,11 @@ def _wrong(source: str, mistake: Mistake) -> ConfigurationMistake:
 
 
 def _contradictions(
-    configuration: Configuration, said: Mapping[str, Any], resource: str
+    configuration: Configuration, config: Mapping[str, Any], resource: str
 ) -> Iterator[ConfigurationMistake]:
     """Mistakes that only the whole configuration shows, each with its source."""
     if configuration.interval < LEAST_INTERVAL:
-        yield _blame("cycleInterval", "cycle_interval", said, resource, "is too short, at least 1s")
+        yield _blame("cycleInterval", "cycle_interval", config, resource, "is too short, at least 1s")
     drains = configuration.drains
     for key, setting, found in (
         ("drainTimeout", "drain_timeout", drains.drain_timeout),
@@ -198,14 +198,14 @@ def _contradictions(
         ("podEvictionFailureBackOff", "pod_eviction_failure_back_off", drains.eviction_back_off),
     ):
         if found > LONGEST:
-            yield _blame(key, setting, said, resource, "is too long, at most 24h")
+            yield _blame(key, setting, config, resource, "is too long, at most 24h")
     most, least = configuration.choice.most, configuration.choice.least
     if most is not None and most < least != CompactionSettings().min_target_nodes_per_cycle:
         sentence = f"is {least}, and maxTargetNodesPerCycle allows {most}: make one of them fit the other"
-        yield _blame("minTargetNodesPerCycle", "min_target_nodes_per_cycle", said, resource, sentence)
+        yield _blame("minTargetNodesPerCycle", "min_target_nodes_per_cycle", config, resource, sentence)
 
 
-def _blame(key: str, setting: str, said: Mapping[str, Any], resource: str, sentence: str) -> ConfigurationMistake:
-    if said.get(key) is not None:
+def _blame(key: str, setting: str, config: Mapping[str, Any], resource: str, sentence: str) -> ConfigurationMistake:
+    if config.get(key) is not None:
         return ConfigurationMistake(resource, f"spec.config.{key}", sentence)
     return ConfigurationMistake("settings", settings_of(CompactionSettings)[setting].title, sentence)

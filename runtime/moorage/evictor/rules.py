@@ -51,14 +51,14 @@ class Rule:
     """One rule; exactly one of ``pods`` and ``nodes`` is set.
 
     Attributes:
-        place: where it stands, for people: ``evictionConfig[3]``.
+        path: where it stands, for people: ``evictionConfig[3]``.
         pods: the pods it is about.
         nodes: the nodes it is about.
-        says: its settings.
+        settings: its settings.
     """
 
-    place: str
-    says: Mapping[Setting, bool]
+    path: str
+    settings: Mapping[Setting, bool]
     pods: PodSelector | None = None
     nodes: Selector | None = None
 
@@ -94,20 +94,20 @@ def read(entries: Sequence[Mapping[str, Any]], key: str) -> tuple[Rule, ...]:
 def decide(rules: Sequence[Rule], setting: Setting, pod: Subject) -> Rule | None:
     """Return the rule that decides a setting for a pod, or None."""
     for rule in rules:
-        if setting in rule.says and _matches(rule, setting, pod):
+        if setting in rule.settings and _matches(rule, setting, pod):
             return rule
     return None
 
 
 def node_rules(rules: Sequence[Rule], labels: Labels) -> frozenset[str]:
     """Return the indices of the rules that match a node with these labels."""
-    return frozenset(rule.place for rule in rules if rule.nodes is not None and rule.nodes.matches(labels))
+    return frozenset(rule.path for rule in rules if rule.nodes is not None and rule.nodes.matches(labels))
 
 
 def decide_node(rules: Sequence[Rule], labels: Labels) -> Rule | None:
     """Return the rule that decides whether a node may be removed, or None."""
     for rule in rules:
-        if Setting.REMOVAL_DISABLED in rule.says and rule.nodes is not None and rule.nodes.matches(labels):
+        if Setting.REMOVAL_DISABLED in rule.settings and rule.nodes is not None and rule.nodes.matches(labels):
             return rule
     return None
 
@@ -116,30 +116,30 @@ def _matches(rule: Rule, setting: Setting, pod: Subject) -> bool:
     wanted = rule.pods
     if wanted is None:
         # That a node is not removed is no matter of its pods: ``decide_node`` has the word.
-        return setting is not Setting.REMOVAL_DISABLED and rule.place in pod.node_rules
+        return setting is not Setting.REMOVAL_DISABLED and rule.path in pod.node_rules
     if wanted.namespace not in (None, pod.namespace):
         return False
     if wanted.kind is not None and wanted.kind not in (pod.kinds or ("Pod",)):
         return False
-    if wanted.replicas_min and not _enough(wanted.replicas_min, pod.replicas, rule.says[setting], setting):
+    if wanted.replicas_min and not _enough(wanted.replicas_min, pod.replicas, rule.settings[setting], setting):
         return False
     return wanted.labels.matches(pod.labels)
 
 
-def _enough(least: int, replicas: int | None, said: bool, setting: Setting) -> bool:
+def _enough(least: int, replicas: int | None, value: bool, setting: Setting) -> bool:
     """Whether there are enough replicas; when the number is unknown, the answer protects the pod."""
     if replicas is None:
-        return said == (setting is Setting.REMOVAL_DISABLED)
+        return value == (setting is Setting.REMOVAL_DISABLED)
     return replicas >= least
 
 
-def _read(entry: Mapping[str, Any], place: str) -> Rule:
+def _read(entry: Mapping[str, Any], path: str) -> Rule:
     pods, nodes = entry.get("podSelector"), entry.get("nodeSelector")
     return Rule(
-        place,
+        path,
         _settings(entry["settings"]),
         _pods(pods) if pods is not None else None,
-        _labels(nodes, f"{place}.nodeSelector") if nodes is not None else None,
+        _labels(nodes, f"{path}.nodeSelector") if nodes is not None else None,
     )
 
 
@@ -161,7 +161,7 @@ def _labels(selector: Mapping[str, Any], field: str) -> Selector:
 
 def _settings(given: Mapping[str, Any]) -> dict[Setting, bool]:
     """The settings of a rule in either spelling; ``forceDisposable`` counts as ``disposable``, unless that is false."""
-    said = {key: value["enabled"] if isinstance(value, Mapping) else value for key, value in given.items()}
-    if said.get(FORCE):
-        said.setdefault(Setting.DISPOSABLE.value, True)
-    return {setting: said[setting.value] for setting in Setting if setting.value in said}
+    values = {key: value["enabled"] if isinstance(value, Mapping) else value for key, value in given.items()}
+    if values.get(FORCE):
+        values.setdefault(Setting.DISPOSABLE.value, True)
+    return {setting: values[setting.value] for setting in Setting if setting.value in values}

@@ -82,7 +82,7 @@ PUBLISHED = {
 )
 def test_every_form_of_the_file(content: Any, places: list[str]) -> None:
     assert rules.mistakes(document(content)) == []
-    assert [rule.place for rule in with_file(Configuration(), content).policy.rules] == places
+    assert [rule.path for rule in with_file(Configuration(), content).policy.rules] == places
 
 
 def test_nulls_are_what_was_left_out() -> None:
@@ -95,7 +95,7 @@ def test_nulls_are_what_was_left_out() -> None:
     assert rules.mistakes(document({"evictionConfig": [entry]})) == []
     (rule,) = with_file(Configuration(), {"evictionConfig": [entry]}).policy.rules
     assert rule == with_file(Configuration(), {"evictionConfig": [ENTRY]}).policy.rules[0]
-    assert rule.says == {Setting.AGGRESSIVE: True}
+    assert rule.settings == {Setting.AGGRESSIVE: True}
 
 
 def test_a_whole_config_map() -> None:
@@ -168,7 +168,7 @@ def test_what_the_resource_says_of_choosing() -> None:
 def test_rules_of_the_resource_replace_those_of_the_file(entries: list[Json], places: list[str]) -> None:
     filed = with_file(Configuration(), {"evictionConfig": [ENTRY]})
     found: tuple[Rule, ...] = with_resource(filed, resource(evictionRules=entries)).policy.rules
-    assert [rule.place for rule in found] == places
+    assert [rule.path for rule in found] == places
 
 
 @pytest.mark.parametrize("metadata", [{"name": "other"}, {}, None])

@@ -59,7 +59,7 @@ def test_all_of_them_together() -> None:
     assert found.configuration is not None
     policy, choice = found.configuration.policy, found.configuration.choice
     assert (policy.aggressive, policy.scoped, found.configuration.interval) == (True, True, timedelta(minutes=2))
-    assert [rule.place for rule in policy.rules] == ["evictionConfig[0]"]
+    assert [rule.path for rule in policy.rules] == ["evictionConfig[0]"]
     assert choice.prices == Prices(per_hour={("m5.large", False): 0.096, ("m5.large", True): 0.035})
 
 

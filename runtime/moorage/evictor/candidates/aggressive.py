@@ -11,12 +11,12 @@ from .reasons import PodFinding, PodReason
 
 def spared(pod: Pod, controllers: Controllers) -> PodFinding | None:
     """Return why aggressive mode does not evict a pod, or None."""
-    who = _names(pod, controllers)
-    if who & names.OURS or pod.metadata.labels.get(names.PART_OF[0]) == names.PART_OF[1]:
+    runs = _names(pod, controllers)
+    if runs & names.OURS or pod.metadata.labels.get(names.PART_OF[0]) == names.PART_OF[1]:
         return PodFinding(PodReason.OURSELVES)
-    if any(name.endswith(names.CLUSTER_AUTOSCALER) for name in who):
+    if any(name.endswith(names.CLUSTER_AUTOSCALER) for name in runs):
         return PodFinding(PodReason.CLUSTER_AUTOSCALER)
-    if names.KARPENTER in who:
+    if names.KARPENTER in runs:
         return PodFinding(PodReason.KARPENTER)
     if (pod.spec.priority or 0) >= names.CRITICAL_PRIORITY or pod.spec.priority_class_name in names.CRITICAL_CLASSES:
         return PodFinding(PodReason.SYSTEM_CRITICAL, pod.spec.priority_class_name or f"priority {pod.spec.priority}")
@@ -28,5 +28,5 @@ def spared(pod: Pod, controllers: Controllers) -> PodFinding | None:
 def _names(pod: Pod, controllers: Controllers) -> set[str]:
     """What the pod runs, by its labels and its controllers' names."""
     labels = pod.metadata.labels
-    said = {labels[key] for key in names.NAME_LABELS if key in labels}
-    return said | {each.metadata.name for each in controllers.objects}
+    names_of_labels = {labels[key] for key in names.NAME_LABELS if key in labels}
+    return names_of_labels | {each.metadata.name for each in controllers.objects}

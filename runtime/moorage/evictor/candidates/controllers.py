@@ -50,7 +50,7 @@ class Controllers(NamedTuple):
 
     Attributes:
         made: by what it was made.
-        who: its direct owner, for people; empty when it has none.
+        direct_owner: kind and name, for people; empty when it has none.
         kinds: of all its controllers.
         objects: the known controllers, from the direct owner to the topmost one.
         missing: a direct owner that does not exist or is being deleted, for people.
@@ -58,7 +58,7 @@ class Controllers(NamedTuple):
     """
 
     made: Made
-    who: str = ""
+    direct_owner: str = ""
     kinds: tuple[str, ...] = ()
     objects: tuple[Workload, ...] = ()
     missing: str = ""
@@ -102,7 +102,7 @@ class Lookup:
 
     def _follow(self, namespace: str, direct: OwnerReference) -> Controllers:
         made = _MADE.get(_group_kind(direct), Made.UNKNOWN)
-        who = f"{direct.kind} {direct.name}" if made is not Made.UNKNOWN else _foreign(direct)
+        direct_owner = f"{direct.kind} {direct.name}" if made is not Made.UNKNOWN else _foreign(direct)
         kinds: list[str] = []
         objects: list[Workload] = []
         owner: OwnerReference | None = direct
@@ -112,7 +112,7 @@ class Lookup:
                 break
             key = f"{namespace}/{owner.name}"
             if doubt := self._view.doubt(owner.kind, key):
-                return Controllers(made, who, tuple(kinds), tuple(objects), unseen=doubt)
+                return Controllers(made, direct_owner, tuple(kinds), tuple(objects), unseen=doubt)
             there = self._view.workloads.get(owner.kind, {}).get(key)
             if there is None or there.metadata.uid != owner.uid:
                 break
@@ -120,10 +120,10 @@ class Lookup:
             owner = there.metadata.controller()
         missing = ""
         if not objects and made not in (Made.UNKNOWN, Made.STATIC):
-            missing = f"there is no {who} with uid {direct.uid}"
+            missing = f"there is no {direct_owner} with uid {direct.uid}"
         elif objects and objects[0].metadata.deletion_timestamp is not None:
-            missing = f"{who} is being deleted"
-        return Controllers(made, who, tuple(kinds), tuple(objects), missing)
+            missing = f"{direct_owner} is being deleted"
+        return Controllers(made, direct_owner, tuple(kinds), tuple(objects), missing)
 
 
 def owner_of(pod: Pod, controllers: Controllers) -> str:

@@ -51,13 +51,13 @@ def of_controller(pod: Pod, controllers: Controllers, *, aggressive: bool) -> It
         case Made.BARE:
             yield PodFinding(PodReason.BARE_POD)
         case Made.STATEFUL_SET:
-            yield PodFinding(PodReason.STATEFUL_SET, controllers.who)
+            yield PodFinding(PodReason.STATEFUL_SET, controllers.direct_owner)
         case Made.JOB:
             yield from _of_job(pod, controllers, aggressive=aggressive)
         case Made.REPLICATED:
             yield from _replicated(pod, controllers, aggressive=aggressive)
         case _:
-            yield PodFinding(PodReason.OWNER_UNKNOWN, controllers.who)
+            yield PodFinding(PodReason.OWNER_UNKNOWN, controllers.direct_owner)
 
 
 def _namespace(name: str, view: View) -> Iterator[PodFinding]:
@@ -72,21 +72,21 @@ def _namespace(name: str, view: View) -> Iterator[PodFinding]:
 
 def _of_job(pod: Pod, controllers: Controllers, *, aggressive: bool) -> Iterator[PodFinding]:
     if not aggressive:
-        yield PodFinding(PodReason.JOB, controllers.who)
+        yield PodFinding(PodReason.JOB, controllers.direct_owner)
         return
     held = [*jobs.against(controllers.objects[0], pod), *_left_alone(pod, controllers)]
-    yield from held or [PodFinding(PodReason.AGGRESSIVE_JOB, controllers.who)]
+    yield from held or [PodFinding(PodReason.AGGRESSIVE_JOB, controllers.direct_owner)]
 
 
 def _replicated(pod: Pod, controllers: Controllers, *, aggressive: bool) -> Iterator[PodFinding]:
     replicas = controllers.replicas or 0
     if replicas > 1:
-        yield PodFinding(PodReason.REPLICATED, f"{controllers.who}: {replicas}")
+        yield PodFinding(PodReason.REPLICATED, f"{controllers.direct_owner}: {replicas}")
     elif not aggressive:
-        yield PodFinding(PodReason.SINGLE_REPLICA, f"{controllers.who}: {replicas}")
+        yield PodFinding(PodReason.SINGLE_REPLICA, f"{controllers.direct_owner}: {replicas}")
     else:
         held = list(_left_alone(pod, controllers))
-        yield from held or [PodFinding(PodReason.AGGRESSIVE_REPLICA, controllers.who)]
+        yield from held or [PodFinding(PodReason.AGGRESSIVE_REPLICA, controllers.direct_owner)]
 
 
 def _left_alone(pod: Pod, controllers: Controllers) -> Iterator[PodFinding]:

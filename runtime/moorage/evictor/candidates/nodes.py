@@ -46,8 +46,8 @@ def _protected(node: Node, view: View, policy: Policy) -> Iterator[NodeFinding]:
         reason = NodeReason.NODE_REMOVAL_DISABLED if mark.clear else NodeReason.NODE_MARK_UNREADABLE
         yield NodeFinding(reason, str(mark))
     rule = decide_node(policy.rules, node.metadata.labels)
-    if rule is not None and rule.says[Setting.REMOVAL_DISABLED]:
-        yield NodeFinding(NodeReason.NODE_RULE_REMOVAL_DISABLED, rule.place)
+    if rule is not None and rule.settings[Setting.REMOVAL_DISABLED]:
+        yield NodeFinding(NodeReason.NODE_RULE_REMOVAL_DISABLED, rule.path)
     yield from overrides.node_marks(node.metadata, view.now)
 
 
@@ -75,8 +75,8 @@ def _age(node: Node, view: View, policy: Policy) -> Iterator[NodeFinding]:
     text = node.metadata.creation_timestamp
     created = moment(text or "")
     if created is None:
-        said = f'creationTimestamp: "{text[:40]}"' if text else "it has no creationTimestamp"
-        yield NodeFinding(NodeReason.NODE_AGE_UNKNOWN, said)
+        detail = f'creationTimestamp: "{text[:40]}"' if text else "it has no creationTimestamp"
+        yield NodeFinding(NodeReason.NODE_AGE_UNKNOWN, detail)
     elif view.now - created < policy.node_grace_period:
         minutes = f"{policy.node_grace_period.total_seconds() / 60:g}"
         yield NodeFinding(NodeReason.NODE_YOUNG, f"since {text}, nodeGracePeriodMinutes: {minutes}")
@@ -90,8 +90,8 @@ def _state(node: Node, policy: Policy) -> Iterator[NodeFinding]:
     elif names.PLACEHOLDER in node.metadata.labels:
         yield NodeFinding(NodeReason.NODE_PLACEHOLDER, f"label {names.PLACEHOLDER}")
     elif not node.ready:
-        said = next((f"Ready: {c.status or 'nothing'}" for c in node.status.conditions if c.type == "Ready"), "")
-        yield NodeFinding(NodeReason.NODE_NOT_READY, said or "it has no Ready condition")
+        detail = next((f"Ready: {c.status or 'nothing'}" for c in node.status.conditions if c.type == "Ready"), "")
+        yield NodeFinding(NodeReason.NODE_NOT_READY, detail or "it has no Ready condition")
     if names.PREPARING in taints:
         yield NodeFinding(NodeReason.NODE_PREPARING)
     cordoned = node.spec.unschedulable or names.UNSCHEDULABLE in taints
@@ -124,16 +124,16 @@ def _pooled(node: Node, view: View) -> Iterator[NodeFinding]:
     name = node.metadata.labels.get(names.NODE_POOL, "")
     if not name:
         return
-    pool, who = view.node_pools.get(name), f"NodePool {name}"
+    pool, name_of_pool = view.node_pools.get(name), f"NodePool {name}"
     if doubt := view.doubt("NodePool", name):
         yield NodeFinding(NodeReason.NODE_POOL_UNKNOWN, doubt)
     elif pool is None or pool.metadata.deletion_timestamp is not None:
         state = "does not exist" if pool is None else "is being deleted"
-        yield NodeFinding(NodeReason.NODE_POOL_UNKNOWN, f"{who} {state}")
+        yield NodeFinding(NodeReason.NODE_POOL_UNKNOWN, f"{name_of_pool} {state}")
     elif kept := _kept(pool.spec.disruption, pool.spec.replicas):
-        yield NodeFinding(NodeReason.NODE_POOL_KEEPS, f"{who}: {kept}")
+        yield NodeFinding(NodeReason.NODE_POOL_KEEPS, f"{name_of_pool}: {kept}")
     elif (policy := pool.spec.disruption.consolidation_policy) != _WHEN_EMPTY:
-        yield NodeFinding(NodeReason.NODE_POOL_CONSOLIDATES, f"{who}: consolidationPolicy: {policy or 'none'}")
+        yield NodeFinding(NodeReason.NODE_POOL_CONSOLIDATES, f"{name_of_pool}: consolidationPolicy: {policy or 'none'}")
 
 
 def _kept(disruption: Disruption, replicas: int | None) -> str:

@@ -43,9 +43,9 @@ def removal_disabled(meta: ObjectMeta) -> Mark | None:
         meta: of a pod, a controller or a node; annotations and labels count alike.
     """
     for key in names.REMOVAL_DISABLED:
-        for place in (meta.annotations, meta.labels):
-            if key in place and place[key] not in _NO:
-                return Mark(key, place[key])
+        for marks in (meta.annotations, meta.labels):
+            if key in marks and marks[key] not in _NO:
+                return Mark(key, marks[key])
     return None
 
 

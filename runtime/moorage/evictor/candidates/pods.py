@@ -74,8 +74,8 @@ class Pods:
         """What holds even a disposable pod: marks that people have set, and objects that may hide such a mark."""
         yield from _own_marks(pod, controllers)
         rule = decide(self._policy.rules, Setting.REMOVAL_DISABLED, subject)
-        if rule is not None and rule.says[Setting.REMOVAL_DISABLED]:
-            yield PodFinding(PodReason.RULE_REMOVAL_DISABLED, rule.place)
+        if rule is not None and rule.settings[Setting.REMOVAL_DISABLED]:
+            yield PodFinding(PodReason.RULE_REMOVAL_DISABLED, rule.path)
         yield from overrides.pod_marks(pod.metadata, self._view.now)
         if controllers.unseen:
             yield PodFinding(PodReason.OWNER_UNSEEN, controllers.unseen)
@@ -90,15 +90,15 @@ class Pods:
             if meta is not None and (key := overrides.disposable(meta)):
                 return PodFinding(PodReason.DISPOSABLE, key)
         rule = decide(self._policy.rules, Setting.DISPOSABLE, subject)
-        said = rule is not None and rule.says[Setting.DISPOSABLE]
-        return PodFinding(PodReason.DISPOSABLE, rule.place) if rule is not None and said else None
+        disposable = rule is not None and rule.settings[Setting.DISPOSABLE]
+        return PodFinding(PodReason.DISPOSABLE, rule.path) if rule is not None and disposable else None
 
     def _guarded(self, pod: Pod, controllers: Controllers, subject: Subject) -> Iterator[PodFinding]:
         yield from guards.against(pod, self._view, self._policy.drain_timeout)
         if controllers.unseen:
             return
         rule = decide(self._policy.rules, Setting.AGGRESSIVE, subject)
-        aggressive = self._policy.aggressive if rule is None else rule.says[Setting.AGGRESSIVE]
+        aggressive = self._policy.aggressive if rule is None else rule.settings[Setting.AGGRESSIVE]
         yield from guards.of_controller(pod, controllers, aggressive=aggressive)
 
 
@@ -111,7 +111,7 @@ def _aside(pod: Pod, controllers: Controllers) -> tuple[PodFinding, ...]:
     if controllers.made is Made.STATIC:
         return tuple(_own_marks(pod, controllers)) or (PodFinding(PodReason.STATIC_POD),)
     if controllers.made is Made.DAEMON_SET:
-        return tuple(_own_marks(pod, controllers)) or (PodFinding(PodReason.DAEMON_SET, controllers.who),)
+        return tuple(_own_marks(pod, controllers)) or (PodFinding(PodReason.DAEMON_SET, controllers.direct_owner),)
     return ()
 
 

@@ -14,12 +14,12 @@ class Allowance(NamedTuple):
 
     Attributes:
         reason: why a node is kept when it is used up.
-        who: name of the budget or owner.
+        name: name of the budget or owner.
         left: how many evictions it allows.
     """
 
     reason: KeptReason
-    who: str
+    name: str
     left: int
 
 
@@ -41,7 +41,7 @@ class Allowances:
             known = self._known[key]
             used = self._used[key]
             if used + count > known.left:
-                detail = f"{known.who} allows {known.left}, {used} are used up, {count} are needed"
+                detail = f"{known.name} allows {known.left}, {used} are used up, {count} are needed"
                 findings.append(KeptFinding(known.reason, detail))
         return findings
 

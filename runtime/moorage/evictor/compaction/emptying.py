@@ -90,7 +90,7 @@ class Emptying:
             self.kept[load.name] = tuple(against)
             return
         order = self._problem.largest_first(number)
-        outcome = self._replay.empty(load, [(load.moving[place], wanted[place]) for place in order])
+        outcome = self._replay.empty(load, [(load.moving[index], wanted[index]) for index in order])
         if outcome.cut_off:
             self.kept[load.name] = (KeptFinding(KeptReason.CUT_OFF),)
         elif outcome.stuck:

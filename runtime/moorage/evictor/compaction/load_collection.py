@@ -89,7 +89,7 @@ class LoadCollector:
             self.allowances[key] = Allowance(KeptReason.BUDGET, who, budget.status.disruptions_allowed)
             yield key
         uid, replicas = owner_of(pod, controllers), controllers.replicas or 1
-        top = controllers.objects[-1].metadata.name if controllers.objects else controllers.who or pod.key
+        top = controllers.objects[-1].metadata.name if controllers.objects else controllers.direct_owner or pod.key
         key = f"owner {uid}"
         self.allowances[key] = Allowance(KeptReason.OWNER, f"the owner {top}", self._history.left(uid, replicas))
         yield key

@@ -84,9 +84,9 @@ class Prices:
         return Priced(Unit.MODEL if unknown else Unit.MONEY, prices, unknown, sum(prices.values()))
 
     def _stated(self, node: Node) -> float | None:
-        said = amount(node.metadata.annotations.get(PRICE, ""))
-        if said is not None:
-            return said
+        stated_price = amount(node.metadata.annotations.get(PRICE, ""))
+        if stated_price is not None:
+            return stated_price
         return self.per_hour.get((instance_type(node), is_spot(node)))
 
     def _units(self, node: Node) -> float:

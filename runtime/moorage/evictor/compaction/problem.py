@@ -97,7 +97,7 @@ class Problem:
         whole = np.maximum(self.room.sum(axis=1), 1)
         size = (self.requested / whole[:, None]).sum(axis=0)
         groups = self.group_of[load]
-        return sorted(range(len(groups)), key=lambda place: (-size[groups[place]], place))
+        return sorted(range(len(groups)), key=lambda index: (-size[groups[index]], index))
 
     def _merge(self) -> None:
         """Merge groups that do not differ in any number: workloads often request the same."""

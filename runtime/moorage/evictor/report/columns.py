@@ -47,13 +47,13 @@ def table(
         colours: a colour code for each column, empty for none.
     """
     shown = [header, *([display.plain(cell) for cell in row] for row in rows)]
-    widths = [max(display.width(row[place]) for row in shown) for place in range(len(header))]
+    widths = [max(display.width(row[column]) for row in shown) for column in range(len(header))]
     _narrow(widths, most - len(_GAP) * (len(header) - 1) if most else 0)
     lines = []
     for number, row in enumerate(shown):
         cells = [
-            display.padded(display.shortened(cell, widths[place]), widths[place], right=place in numbers)
-            for place, cell in enumerate(row)
+            display.padded(display.shortened(cell, widths[column]), widths[column], right=column in numbers)
+            for column, cell in enumerate(row)
         ]
         cells[-1] = cells[-1].rstrip()
         codes = [BOLD] * len(cells) if number == 0 else list(colours) or [""] * len(cells)
@@ -65,10 +65,10 @@ def table(
 def _narrow(widths: list[int], most: int) -> None:
     """Make the widest columns narrower until the table fits."""
     while most and sum(widths) > most:
-        place = max(range(len(widths)), key=lambda each: widths[each])
-        if widths[place] <= _LEAST:
+        column = max(range(len(widths)), key=lambda each: widths[each])
+        if widths[column] <= _LEAST:
             return
-        second = max((each for each in widths if each < widths[place]), default=_LEAST)
-        widths[place] = max(second, _LEAST, widths[place] - (sum(widths) - most))
-        if widths[place] == second and sum(widths) > most:
-            widths[place] -= 1
+        second = max((each for each in widths if each < widths[column]), default=_LEAST)
+        widths[column] = max(second, _LEAST, widths[column] - (sum(widths) - most))
+        if widths[column] == second and sum(widths) > most:
+            widths[column] -= 1

@@ -170,7 +170,7 @@ def explain_pod(evaluation: ReportInput, key: str) -> PodExplanation:
     return PodExplanation(
         pod=key,
         node=node,
-        controllers=tuple(chain or ([controllers.who] if controllers.who else [])),
+        controllers=tuple(chain or ([controllers.direct_owner] if controllers.direct_owner else [])),
         stance=verdict.stance.value if verdict is not None else "",
         reasons=tuple(_causes(verdict)),
         moves_to=moves_to,
@@ -298,10 +298,10 @@ def _places(explained: NodeExplanation, paint: Paint) -> Iterator[str]:
         yield f"  and {display.some(more, 'more pod')}"
 
 
-def _nowhere(place: PodDestination) -> Iterator[str]:
-    counted = ", ".join(f"{each.nodes:,} {display.plain(each.reason)}" for each in place.against)
-    yield f"{display.plain(place.pod)}: 0/{place.of:,} nodes take it: {counted or 'there is none'}."
-    for near in place.closest:
+def _nowhere(destination: PodDestination) -> Iterator[str]:
+    counted = ", ".join(f"{each.nodes:,} {display.plain(each.reason)}" for each in destination.against)
+    yield f"{display.plain(destination.pod)}: 0/{destination.of:,} nodes take it: {counted or 'there is none'}."
+    for near in destination.closest:
         yield f"  {display.plain(near.node)}: {display.plain('; '.join(near.against))}"
 
 
@@ -329,21 +329,21 @@ def _of_pod(explained: PodExplanation, paint: Paint) -> Iterator[str]:
 
 def _where(explained: PodExplanation, paint: Paint) -> Iterator[str]:
     """Where the pod would fit; for a pod that is never evicted, where a pod like it would."""
-    place = explained.place
-    if place is None and not explained.moves_to:
+    destination = explained.place
+    if destination is None and not explained.moves_to:
         return
     yield ""
     if explained.moves_to:
         yield f"By the plan its replacement goes to {paint(display.plain(explained.moves_to), GREEN)}."
         return
     it = "It" if not explained.node else "Its replacement" if explained.stance == "moves" else "Another pod like it"
-    if place is not None and place.node:
-        node = paint(display.plain(place.node), GREEN)
+    if destination is not None and destination.node:
+        node = paint(display.plain(destination.node), GREEN)
         yield (
             f"{it} would find room on {node} once the plan is carried out."
             if explained.node
             else (f"Room is kept for it on {node}.")
         )
-    elif place is not None:
+    elif destination is not None:
         yield f"{it} would fit nowhere once the plan is carried out:" if explained.node else f"{it} fits nowhere now:"
-        yield from (f"  {line}" for line in _nowhere(place))
+        yield from (f"  {line}" for line in _nowhere(destination))

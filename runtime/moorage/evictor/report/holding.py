@@ -53,14 +53,16 @@ def controllers(others: Sequence[NodeReport]) -> tuple[Holder, ...]:
     for node in others:
         by: dict[str, list[str]] = {}
         for held in node.holders:
-            who = held.controller or f"Pod {held.pod}"
-            by.setdefault(who, []).append(held.pod)
-            counts.setdefault(who, _Count()).reasons.update(dict.fromkeys(each.reason for each in held.reasons))
-        for who, pods in by.items():
-            counts[who].nodes += 1
-            counts[who].only += len(by) == 1 and not node.reasons
-            counts[who].pods += len(pods)
-    made = [Holder(who, each.nodes, each.only, each.pods, tuple(each.reasons)) for who, each in counts.items()]
+            controller = held.controller or f"Pod {held.pod}"
+            by.setdefault(controller, []).append(held.pod)
+            counts.setdefault(controller, _Count()).reasons.update(dict.fromkeys(each.reason for each in held.reasons))
+        for controller, pods in by.items():
+            counts[controller].nodes += 1
+            counts[controller].only += len(by) == 1 and not node.reasons
+            counts[controller].pods += len(pods)
+    made = [
+        Holder(controller, each.nodes, each.only, each.pods, tuple(each.reasons)) for controller, each in counts.items()
+    ]
     return tuple(sorted(made, key=lambda each: (-each.nodes, -each.only, each.controller)))
 
 

@@ -192,16 +192,16 @@ def _svg(parts: Iterable[tuple[str, int, int]], wide: int) -> str:
 def _moves(node: NodeReport) -> str:
     if not node.moves:
         return "it is empty already"
-    said = _e(display.count(len(node.moves), "pod moves", "pods move"))
+    summary = _e(display.count(len(node.moves), "pod moves", "pods move"))
     items = [f"<li><code>{_e(move.pod)}</code> → {_e(move.node)}</li>" for move in node.moves]
-    return _folded(said, items)
+    return _folded(summary, items)
 
 
 def _why(node: NodeReport) -> str:
     parts = [_said(each) for each in (*node.reasons, *node.kept)]
     if node.holders:
-        said = _e(display.count(len(node.holders), "pod holds it", "pods hold it"))
-        parts.append(_folded(said, [_held_by(held) for held in node.holders]))
+        summary = _e(display.count(len(node.holders), "pod holds it", "pods hold it"))
+        parts.append(_folded(summary, [_held_by(held) for held in node.holders]))
     return "".join(f"<div>{part}</div>" for part in parts)
 
 
@@ -245,8 +245,8 @@ def _held(report: Report) -> Iterator[str]:
 
 def _holding(each: Holding, unit: str) -> list[str]:
     pods = f"{each.pods:,}" if each.pods else ""
-    says = f"{_e(each.sentence)} <code>{_e(each.reason)}</code>"
-    return [f"{each.nodes:,}", f"{each.only:,}", display.price(each.price, unit), pods, says, _e(example(each))]
+    sentence = f"{_e(each.sentence)} <code>{_e(each.reason)}</code>"
+    return [f"{each.nodes:,}", f"{each.only:,}", display.price(each.price, unit), pods, sentence, _e(example(each))]
 
 
 def _holder(each: Holder) -> list[str]:

@@ -165,8 +165,8 @@ class Room:
         if closed:
             return _Judged(name, tuple(closed))
         findings = self._snapshot.verdict(pod, name, as_replacement=bool(home)).findings
-        said = [self._said(pod, slot, each) for each in findings]
-        return _Judged(name, tuple(dict.fromkeys(text for text, _ in said)), sum(lacks for _, lacks in said))
+        reasons = [self._said(pod, slot, each) for each in findings]
+        return _Judged(name, tuple(dict.fromkeys(text for text, _ in reasons)), sum(lacks for _, lacks in reasons))
 
     def _said(self, pod: Pod, slot: int, found: Finding) -> tuple[str, float]:
         """A reason with its particulars, amounts as people write them; and what part of what is needed is lacking."""

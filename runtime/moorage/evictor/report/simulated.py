@@ -50,11 +50,11 @@ class Simulated:
         """Return the topmost controller of a pod, for people; empty when it has none."""
         controllers = self.controllers(key)
         if not controllers.objects:
-            return _named(self._pods[key].metadata.namespace, controllers.who)
+            return _named(self._pods[key].metadata.namespace, controllers.direct_owner)
         kind = controllers.kinds[len(controllers.objects) - 1]
         return f"{kind} {controllers.objects[-1].key}"
 
 
-def _named(namespace: str, who: str) -> str:
-    kind, blank, name = who.partition(" ")
-    return f"{kind} {namespace}/{name}" if blank else who
+def _named(namespace: str, controller: str) -> str:
+    kind, blank, name = controller.partition(" ")
+    return f"{kind} {namespace}/{name}" if blank else controller

@@ -85,8 +85,8 @@ def _reasons_of(holdings: Sequence[Holding], paint: Paint, width: int) -> Iterat
     blanks = " " * (sum(wide) + 6)
     for each in holdings:
         numbers = [f"{number:,}".rjust(size) for number, size in zip((each.nodes, each.only), wide, strict=True)]
-        says = display.shortened(f": {each.sentence}", _left(width, len(blanks) + len(each.reason)))
-        yield f"{'   '.join(numbers)}   {paint(each.reason, YELLOW)}{says}"
+        sentence = display.shortened(f": {each.sentence}", _left(width, len(blanks) + len(each.reason)))
+        yield f"{'   '.join(numbers)}   {paint(each.reason, YELLOW)}{sentence}"
         one = display.shortened(f"for example {plain(example(each))}", _left(width, len(blanks)))
         yield blanks + paint(one, DIM)
 

@@ -194,8 +194,8 @@ class _There:
         unseen |= dict(self._one_namespace())
         moment = now or written
         inventory = Inventory(moment, self.objects, unseen, {kind: odd for kind, odd in self.unread.items() if odd})
-        said = f"{source}, by {'the newest time in it' if now is not None else 'when it was written'}"
-        return SourceResult(inventory, self._found(), said, (*self._notes(things, unseen), *self.notes))
+        origin = f"{source}, by {'the newest time in it' if now is not None else 'when it was written'}"
+        return SourceResult(inventory, self._found(), origin, (*self._notes(things, unseen), *self.notes))
 
     def _one_namespace(self) -> Iterator[tuple[str, str]]:
         """Every cluster has Leases in kube-system and kube-node-lease, if the dump has all namespaces."""

@@ -169,8 +169,8 @@ class _There:
     def _missing(self, resource: Resource[Any], name: str, error: errors.Forbidden) -> None:
         """Nobody knows what it says; perhaps there is none."""
         before = self.unseen.get(resource.kind)
-        said = f"may not get {name}" if error.lacks_right else f"{name} is refused: {error.status.message}"
-        self.unseen[resource.kind] = f"{before}, {said}" if before else said
+        reason = f"may not get {name}" if error.lacks_right else f"{name} is refused: {error.status.message}"
+        self.unseen[resource.kind] = f"{before}, {reason}" if before else reason
 
 
 def _refused(resource: Resource[Any], error: errors.Forbidden) -> str:
