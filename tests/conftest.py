@@ -1,6 +1,6 @@
 """Fixtures of all suites, and the figures at the end of a run.
 
-Nothing starts unless a selected test asks for the `cluster` fixture.
+No cluster starts unless a selected test uses the `cluster` fixture.
 """
 
 from __future__ import annotations
@@ -153,8 +153,8 @@ def namespace(request: pytest.FixtureRequest, cluster: ClusterHandle) -> Iterato
 def node_name(request: pytest.FixtureRequest, cluster: ClusterHandle) -> Iterator[Callable[..., str]]:
     """Makes up node names no other test has: `node_name()` or `node_name("b")`.
 
-    Afterwards the hollow kubelets of these names are stopped and their Nodes deleted, and so are Nodes whose
-    names begin with one of these (those of `create_kwok_nodes(prefix=…)`).
+    Afterwards the hollow kubelets of these names are stopped and their Nodes deleted, and so are Nodes whose names
+    begin with one of these (those of `create_kwok_nodes(prefix=…)`).
     """
     names: list[str] = []
 
@@ -192,12 +192,12 @@ def pytest_runtest_makereport(
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Adds up what each test took."""
+    """Adds up the time of each test."""
     _seconds[report.nodeid] += report.duration
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """A process that runs a share of the tests (pytest-xdist) tells the one that started it what it has kept."""
+    """A worker process (pytest-xdist) sends its figures to the main process."""
     told = getattr(session.config, "workeroutput", None)
     if told is not None:
         told["kept_logs"] = [str(path) for path in _kept_logs]
@@ -205,7 +205,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Take what such a process tells."""
+    """Receive the figures of a worker."""
     _kept_logs.extend(Path(path) for path in getattr(node, "workeroutput", {}).get("kept_logs", ()))
 
 

@@ -1,4 +1,4 @@
-"""What tests need of the machine they run on beyond Python: root, containers, Debian packages."""
+"""Requirements of tests other than Python: root, containers, Debian packages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 
 def require(purpose: str) -> None:
-    """Skips the test, with the reason, where real containers cannot run; in CI that is a failure.
+    """Skips the test, with the reason, if real containers cannot run. In CI that is a failure.
 
     Args:
         purpose: "cluster" for real nodes, "image" for building images.

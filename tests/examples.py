@@ -1,4 +1,4 @@
-"""How many generated cases a property gets: all of them, except in the quick loop of who develops."""
+"""The number of generated cases of a property: all, or fewer in a developer's quick run."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ _QUICK = os.environ.get("MOORAGE_EXAMPLES") == "quick" and not os.environ.get("C
 
 
 def examples(full: int) -> int:
-    """For ``settings(max_examples=…)``: that many, in the quick loop a fifth, at least 10."""
+    """For ``settings(max_examples=…)``: this number, or a fifth of it in a quick run, at least 10."""
     return min(full, max(10, full // 5)) if _QUICK else full

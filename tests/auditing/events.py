@@ -1,4 +1,4 @@
-"""What an audit log says of each request that was answered."""
+"""The fields of an audit log that the guard reads, for each answered request."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Event:
 
     Attributes:
         at: when it was answered, in seconds since 1970.
-        account: whom the API server took the client for.
+        account: the user name on the API server.
         agent: the client's User-Agent.
         verb: as RBAC calls it.
         group: API group.

@@ -1,4 +1,4 @@
-"""At the end of a run the audit logs of its clusters are read; a request repeated for nothing fails the run.
+"""Reads the audit logs of a run's clusters at its end. A request that was repeated for nothing fails the run.
 
 A plugin of pytest. Clusters that end while the run goes on, in other processes too, leave their logs in a folder; the
 log of one that goes on is read from where the run met it. Workers of pytest-xdist only collect, their starter judges.
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 NAME = "audit-guard"
 THIEF = "moorage-tests-thief"
-"""User-Agent of a test that plays somebody who has our token."""
+"""User-Agent of a test that uses one of our tokens as an attacker."""
 _OURS = re.compile(r"pod-pinner|moorage-planner|castai-evictor")
 _SHOWN = 20
 
 
 def is_ours(event: Event) -> bool:
-    """Whether a pinner, planner or evictor has asked: one of the charts' under any release, or one of the tests'."""
+    """Whether the account is a pinner's, planner's or evictor's: a chart's under any release, or a test's."""
     return _OURS.search(event.account) is not None and event.agent != THIEF
 
 
@@ -80,7 +80,7 @@ class Guard:
             self._report.append(f"cluster {name}: nobody can say what was asked of it: {error}")
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Say what was found."""
+        """Report the findings."""
         if self._report:
             terminalreporter.section("requests repeated for nothing", red=True)
             for line in self._report:
@@ -88,7 +88,7 @@ class Guard:
             terminalreporter.write_line(f"the run has failed for this; audit logs are kept in {self._folder}")
 
     def pytest_unconfigure(self) -> None:
-        """Tidy up, unless there is something to look at."""
+        """Remove the logs, unless there are findings."""
         if not self._judges:
             return
         if self._before is None:
@@ -121,7 +121,7 @@ def judged(cluster: str, lines: Iterable[bytes]) -> list[str]:
 
 
 def told(repeat: Repeat) -> list[str]:
-    """One request that was repeated: what and how often, then who, when and with which answers."""
+    """A repeated request: what and how often, then who, when and with which answers."""
     asked = repeat.request
     kind = ".".join(filter(None, (asked.resource, asked.group)))
     kind = "/".join(filter(None, (kind, asked.subresource)))

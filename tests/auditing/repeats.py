@@ -1,7 +1,7 @@
-"""Which requests were made again and again about an object that nobody else had changed.
+"""Finds requests that were repeated for an object that no other client had changed.
 
-A program that watches knows what an object is. If it asks the same of one object many times within seconds, and nobody
-else has changed that object meanwhile, then it does not wait for what it should wait for.
+A program that watches knows the state of an object. If it repeats a request for an object many times within seconds,
+and no other client changes that object meanwhile, then it does not wait for what it should wait for.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _READS = ("get", "list", "watch")
 
 
 class Request(NamedTuple):
-    """What was asked, by whom, of which object."""
+    """The request: verb, account and object."""
 
     account: str
     verb: str
@@ -41,7 +41,7 @@ class Repeat:
     Attributes:
         request: which.
         most: how often at most within the time that was given.
-        total: how often altogether, until somebody else changed the object.
+        total: the number of requests until another client changed the object.
         since: when the first was answered, in seconds since 1970.
         until: when the last was answered.
         agents: how often each User-Agent sent it.
@@ -68,7 +68,7 @@ def repeated(
 
     Args:
         events: of one API server, in any order.
-        ours: whether a request is one of ours.
+        ours: whether a request is one of Moorage's.
         limit: how often a request may come.
         within: in so many seconds.
     """
@@ -97,7 +97,7 @@ def repeated(
 
 
 class _Run:
-    """The same request again and again, since somebody else last changed the object."""
+    """The same request, repeated since another client last changed the object."""
 
     def __init__(self, request: Request, limit: int, within: float) -> None:
         self._request, self._limit, self._within = request, limit, within
@@ -137,7 +137,7 @@ def _is_about_one_object(event: Event) -> bool:
 
 
 def _changed(event: Event, known: Iterable[tuple[str, str, str, str]]) -> list[tuple[str, str, str, str]]:
-    """The objects that somebody else's request has changed."""
+    """The objects that another client's request has changed."""
     if event.verb in _READS or not event.stored or not 200 <= event.code < 300:
         return []
     if event.verb != "deletecollection":

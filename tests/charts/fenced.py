@@ -54,7 +54,7 @@ class Installation:
 
     Attributes:
         api: requests as the program.
-        admin: requests as somebody who may do everything.
+        admin: requests as an administrator.
         namespace: its own; names of Nodes begin with it.
         policies: names of the policies.
         token: of the program.
@@ -80,7 +80,7 @@ class Fenced(Installation):
 
 @contextmanager
 def fenced(cluster: ClusterHandle) -> Iterator[Fenced]:
-    """Install accounts, rights and policies, and wait until the API server has taken notice of the policies."""
+    """Install accounts, rights and policies, and wait until the API server enforces the policies."""
     with installed(cluster, PINNER) as own:
         check = _as(cluster, _token(cluster, own.namespace, f"{PINNER}-check"))
         found = Fenced(own.api, own.admin, own.namespace, own.policies, own.token, check)
@@ -90,7 +90,7 @@ def fenced(cluster: ClusterHandle) -> Iterator[Fenced]:
 
 @contextmanager
 def installed(cluster: ClusterHandle, chart: str, values: Values | None = None) -> Iterator[Installation]:
-    """Install a chart's accounts, rights and policies; the API server may not have taken notice of the policies yet."""
+    """Install a chart's accounts, rights and policies. The API server may not enforce the policies yet."""
     namespace = f"fence-{secrets.token_hex(3)}"
     api = cluster.api
     api.request("POST", "/api/v1/namespaces", {"metadata": {"name": namespace}})
@@ -120,7 +120,7 @@ def _as(cluster: ClusterHandle, token: str) -> ApiClient:
 
 
 def _wait_for_policies(found: Fenced) -> None:
-    """Each refuses what it must, once it is there; they come to the API server one by one."""
+    """Wait until each policy refuses what it must: the API server reads them one by one."""
     name, here = f"{found.namespace}-probe", f"/api/v1/namespaces/{found.namespace}/pods"
     bare = {"metadata": {"name": "probe"}, "target": {"kind": "Node", "name": name}}
     found.admin.request("POST", here, pod("probe"))
@@ -202,7 +202,7 @@ def type_errors(it: Installation) -> dict[str, Any]:
 
 
 def standing(found: Fenced) -> dict[str, dict[str, Any]]:
-    """Nodes that are there: machines, placeholders, and what is in between."""
+    """Existing nodes: machines, placeholders, and states in between."""
     owner = {"apiVersion": "v1", "kind": "Namespace", "name": "kube-system"}
     owner["uid"] = found.admin.get("/api/v1/namespaces/kube-system")["metadata"]["uid"]
     cordoned = node("", taints=[PREPARING], version="v1.36.3", **{**MARKS, "labels": {**MARKS["labels"], **ROLE}})
@@ -220,7 +220,7 @@ def standing(found: Fenced) -> dict[str, dict[str, Any]]:
 
 
 def placeholder(profile: str, **parts: Any) -> dict[str, Any]:
-    """A placeholder as the program makes it, with parts of it replaced or added."""
+    """A placeholder as the program creates it, with some parts replaced or added."""
     ids = {"aws": "aws:///a/i-0123456789abcdef0", "gcp": "gce://p/z/n", "azure": "azure:///subscriptions/s"}
     promise = msgspec.structs.replace(PROMISE, provider_id=ids.get(profile, ""))
     made = copy.deepcopy(placeholder_manifest("n", "reservation-uid", promise, PROFILES[profile]))

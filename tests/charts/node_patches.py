@@ -1,4 +1,4 @@
-"""What a thief of the evictor's token might write to a Node, and what a drain writes; beside each, what refuses it."""
+"""Patches of a Node: those of an attacker with the evictor's token, with what refuses them, and those of a drain."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def write(
 
 
 def others(found: dict[str, Any]) -> list[dict[str, Any]]:
-    """The taints of a Node that are not ours, those of controllers among them."""
+    """The taints of a Node that are not Moorage's, those of controllers included."""
     return [each for each in found["spec"].get("taints", ()) if each["key"] != SOFT["key"]]
 
 

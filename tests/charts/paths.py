@@ -1,4 +1,4 @@
-"""Where the API server keeps what charts render."""
+"""API paths of the objects that charts render."""
 
 from __future__ import annotations
 

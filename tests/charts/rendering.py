@@ -1,4 +1,4 @@
-"""Charts as Helm renders them: one process per set of values, however many tests look at the result."""
+"""Charts as Helm renders them: one process per set of values, shared by all tests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Values = Mapping[str, Any]
 
 
 class Refused(Exception):
-    """Helm does not render this; the text is what it says."""
+    """Helm does not render the chart. The text is Helm's error."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def render(
     """What `helm template` makes of the values.
 
     Raises:
-        Refused: the values are not taken.
+        Refused: the values are refused.
     """
     path = CHARTS / chart
     text = _template(
@@ -90,7 +90,7 @@ def render(
 
 
 def notes(chart: str, values: Values | None = None, *, options: Sequence[str] = ("--dry-run=client",)) -> str:
-    """What `helm install` tells the user, in one line: how it is wrapped is not what tests are about."""
+    """The output of `helm install` in one line, without its line breaks."""
     text = _helm(
         "install",
         chart,
@@ -104,7 +104,7 @@ def notes(chart: str, values: Values | None = None, *, options: Sequence[str] = 
 
 
 def refusal(chart: str | Path, values: Values, *, options: Sequence[str] = ()) -> str:
-    """Why the values are not taken."""
+    """The reason why the values are refused."""
     try:
         render(chart, values, options=options)
     except Refused as refused:

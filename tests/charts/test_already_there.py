@@ -1,4 +1,4 @@
-"""What is in the cluster already: the charts look, say what they see, and refuse before anything is written."""
+"""Objects that already exist in the cluster: the charts report them, and refuse before anything is written."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def on_the_server(cluster: ClusterHandle, namespace: str) -> tuple[str, ...]:
 
 
 def owned_by(found: Object, release: str, namespace: str) -> Object:
-    """The object as a release of Helm's has it."""
+    """The object as a part of a Helm release."""
     notes = {"meta.helm.sh/release-name": release, "meta.helm.sh/release-namespace": namespace}
     meta = {**found["metadata"], "annotations": {**annotations_of(found), **notes}}
     return {**found, "metadata": meta}

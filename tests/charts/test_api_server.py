@@ -1,4 +1,4 @@
-"""A real API server judges what the charts render: every object, and Pod Security; the fence is in test_fence_*."""
+"""A real API server validates every rendered object, and Pod Security. Admission policies are in test_fence_*."""
 
 from __future__ import annotations
 

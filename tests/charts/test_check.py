@@ -1,4 +1,4 @@
-"""What ``helm test`` and ``moorage check`` find of what the chart installs: a real API server, a real planner."""
+"""``helm test`` and ``moorage check`` on an installed chart, with a real API server and a real planner."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Installed:
 
 @contextmanager
 def installed(cluster: ClusterHandle, namespace: str, folder: Path, change: Change) -> Iterator[Installed]:
-    """Make what the chart makes, changed or left out, and the Lease of a leader."""
+    """Create the chart's objects, changed or left out, and the Lease of a leader."""
     rendered = render(PINNER, namespace=namespace)
     changed = (change(json.loads(json.dumps(each))) for each in rendered.objects if each["kind"] in ACCESS | FENCE)
     wanted: list[Object] = [each for each in changed if each]
@@ -143,9 +143,9 @@ async def check(
     """The exit code and the checks, once those not in order are as expected: roles take a moment to count.
 
     Args:
-        release: what is looked at.
+        release: the release to check.
         planner: where it is.
-        capsys: has what is printed.
+        capsys: has the output.
         expected: states by name.
         flags: more of the command.
         account: of the release; an administrator unless named.

@@ -1,4 +1,4 @@
-"""What the chart says to ``moorage check``: whose rights, which policies, which way to the planner."""
+"""The chart's flags for ``moorage check``: rights, policies and the planner's address."""
 
 from __future__ import annotations
 

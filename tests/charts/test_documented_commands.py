@@ -1,4 +1,4 @@
-"""What the pages have helm and kubectl do is read by the real ones, and is about objects that the charts make."""
+"""The real helm and kubectl parse the commands on the pages, and their objects are those that the charts create."""
 
 from __future__ import annotations
 

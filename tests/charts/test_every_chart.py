@@ -1,4 +1,4 @@
-"""What holds for every object of every chart, whatever is turned on."""
+"""Rules for every object of every chart, with any setting."""
 
 from __future__ import annotations
 
@@ -262,7 +262,7 @@ def test_the_pinners_metrics_are_not_shown_outside_the_cluster(kind: str) -> Non
 
 @EACH
 def test_without_any_value_the_defaults_hold(chart: str) -> None:
-    """`--set KEY=null` takes a default away: a template must not stumble over what is not there."""
+    """`--set KEY=null` removes a default. Templates must not fail on missing values."""
     defaults = yaml.safe_load((CHARTS / chart / "values.yaml").read_text())
     nothing = render(chart, dict.fromkeys(defaults))
     usual = render(chart)

@@ -1,4 +1,4 @@
-"""The evictor's chart: the closed one's names, exactly the rights to look, and with dryRun=false those to act."""
+"""The evictor's chart: the closed chart's names, only read rights, and with dryRun=false also the rights to act."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""EvictorConfig as the chart defines it: kept, without defaults, and what the schema of the rules says."""
+"""EvictorConfig in the chart: it is kept, has no defaults, and matches the schema of the rules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The evictor's chart on a cluster where the closed one was, and its definition as a real API server takes it."""
+"""The evictor's chart after the closed one, and its definition on a real API server."""
 
 from __future__ import annotations
 

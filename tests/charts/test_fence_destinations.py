@@ -1,4 +1,4 @@
-"""The fence around the evictor's account, where it reserves slots: only in its own name, and nobody else's."""
+"""The policies for the evictor's account and slot reservations: it can only write its own."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["careless"]  # a fixture
 
 @pytest.fixture(scope="module")
 def it(cluster: ClusterHandle) -> Iterator[Installation]:
-    """The chart without its program, a reservation of its own, and one of somebody else."""
+    """The chart without its program, a reservation of its own, and one of another installation."""
     define(cluster, "slotreservations")
     with installed(cluster, EVICTOR, ACTS) as found:
         found.admin.request("POST", SLOTS, reservation(found, "ours", by=ours(found)))

@@ -1,7 +1,7 @@
-"""The fence around the evictor's account on a real API server: what its token cannot do, and what a drain writes.
+"""The policies for the evictor's account on a real API server: attacks that are refused, and a drain's writes.
 
-Each line of the tables is a request. Those that are refused were thought up as attacks: somebody has the token. Those
-that are allowed are what the library of drains sends.
+Each line of the tables is a request. Refused ones are attacks with the account's token. Allowed ones are those that the
+drain library sends.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def it(cluster: ClusterHandle) -> Iterator[Installation]:
 
 @pytest.fixture(scope="module")
 def careless(cluster: ClusterHandle) -> Iterator[Installation]:
-    """The same where somebody has given the account everything: nothing holds it but the fence."""
+    """The same with all rights for the account: only the policies limit it."""
     with installed(cluster, EVICTOR, ACTS) as found:
         subject = {"kind": "ServiceAccount", "name": EVICTOR, "namespace": found.namespace}
         role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}
@@ -83,7 +83,7 @@ def careless(cluster: ClusterHandle) -> Iterator[Installation]:
 
 
 def stand(found: Installation) -> None:
-    """Make Nodes, and wait until the API server has taken notice of the policies."""
+    """Create Nodes, and wait until the API server enforces the policies."""
     owner = {"apiVersion": "v1", "kind": "Namespace", "name": "kube-system"}
     owner["uid"] = found.admin.get("/api/v1/namespaces/kube-system")["metadata"]["uid"]
     kept = {"annotations": {"a": "b"}, "labels": {"pool": "x"}}
@@ -115,7 +115,7 @@ def wait_until_fenced(
 
 
 def said(client: ApiClient, method: str, path: str, body: object = None, kind: str = "application/json") -> str:
-    """What is said of a request that is refused; nothing of one that is allowed."""
+    """The error of a refused request; empty for an allowed one."""
     try:
         client.request(method, path, body, kind)
     except ApiError as error:
@@ -129,7 +129,7 @@ def said(client: ApiClient, method: str, path: str, body: object = None, kind: s
 
 
 def patched(it: Installation, suffix: str, change: Change, kind: str = MERGE, query: str = "dryRun=All") -> str:
-    """What is said of a patch that goes by how the Node is; again when a controller has changed that."""
+    """The error of a patch with the Node's resourceVersion; repeated if a controller has changed the Node."""
     path = f"{NODES}/{at(it, suffix)}"
     while True:
         found = it.admin.get(path)

@@ -1,7 +1,7 @@
-"""The fence around Nodes on a real API server: what the pod pinner's token cannot do, and what the program can.
+"""The policies for Nodes on a real API server: attacks with the pod pinner's token, and the program's writes.
 
-Each line of the tables is a request. Those that are refused were thought up as attacks: somebody has the token. Those
-that are allowed are what the program sends.
+Each line of the tables is a request. Refused ones are attacks with the account's token. Allowed ones are those that the
+program sends.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The fence around pods, Bindings and Leases on a real API server, and around the account of ``helm test``.
+"""The policies for pods, Bindings and Leases on a real API server, and for the account of ``helm test``.
 
-As with Nodes, each line of the tables is a request: an attack that is refused, or what the program sends.
+Each line of the tables is a request: an attack that is refused, or one that the program sends.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""ServiceMonitor, alerts and dashboard: rendered when wanted and possible, and about metrics that exist."""
+"""ServiceMonitor, alerts and dashboard: rendered if enabled and possible, with metrics that exist."""
 
 from __future__ import annotations
 

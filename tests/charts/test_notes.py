@@ -1,4 +1,4 @@
-"""What Helm tells the user after an installation."""
+"""The notes that Helm shows after an installation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A release of the closed chart upgrades in place: names, labels and selectors are facts of that chart."""
+"""A release of the closed chart upgrades in place, because names, labels and selectors are the closed chart's."""
 
 from __future__ import annotations
 

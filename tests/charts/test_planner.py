@@ -102,7 +102,7 @@ def test_a_planner_that_rebalances_is_fenced_and_one_at_a_time() -> None:
 
 
 def test_its_fence_is_the_evictors_word_for_word() -> None:
-    """What that holds is tried as attacks on a real API server (test_fence_evictor.py)."""
+    """Attacks on these rights are tried on a real API server (test_fence_evictor.py)."""
     mine = render(PLANNER, {"rebalancing": {"enabled": True}}).all("ValidatingAdmissionPolicy")
     policies = render(EVICTOR).all("ValidatingAdmissionPolicy")
     theirs = json.dumps([each["spec"] for each in policies if "destinations" not in each["metadata"]["name"]])

@@ -1,4 +1,4 @@
-"""Archives of a release: they name the image that the releaser has named, and without one there are none."""
+"""Archives of a release name the given image repository. Without one none are written."""
 
 from __future__ import annotations
 

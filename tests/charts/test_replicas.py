@@ -1,4 +1,4 @@
-"""How many pods: `replicas` is ours, `replicaCount` the closed chart's, and 0 means 0."""
+"""The number of pods: `replicas` is Moorage's, `replicaCount` the closed chart's, and 0 means 0."""
 
 from __future__ import annotations
 

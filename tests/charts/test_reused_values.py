@@ -1,4 +1,4 @@
-"""`helm upgrade --reuse-values` from the closed chart: its values take the place of our values.yaml, whole."""
+"""`helm upgrade --reuse-values` from the closed chart: its values replace values.yaml completely."""
 
 from __future__ import annotations
 

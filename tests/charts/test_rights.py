@@ -1,4 +1,4 @@
-"""Rights that are read from the charts' templates without Helm, for programs that run outside pods, are the charts'."""
+"""Rights that are read from the charts' templates without Helm equal those that Helm renders."""
 
 from __future__ import annotations
 

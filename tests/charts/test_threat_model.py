@@ -1,4 +1,4 @@
-"""The threat model says of each account what it may write, as the charts grant it."""
+"""The write rights of each account in the threat model are those that the charts grant."""
 
 from __future__ import annotations
 

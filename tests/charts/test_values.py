@@ -1,4 +1,4 @@
-"""Helm judges values files as our validators do: bad ones are refused before anything is rendered, the key named."""
+"""Helm refuses the same values files as Moorage's validators, before anything is rendered, and names the key."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_all_examples_together_are_taken(chart: str, number: int) -> None:
 
 @charts
 def test_nothing_for_every_key_is_as_helm_has_it(chart: str) -> None:
-    """`key:` without a value takes ours away; the templates must do without any of them."""
+    """`key:` without a value removes the default. The templates must work without each of them."""
     content = dict.fromkeys(values.bundled(chart)["properties"])
     assert files.mistakes(chart, parse("values.yaml", yaml.safe_dump(content).encode())) == []
     default = values.fallbacks(values.bundled(chart))["replicas"]

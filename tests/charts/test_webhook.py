@@ -1,4 +1,4 @@
-"""The pinner's webhook as the chart brings it: what the leader fills is there, empty, and the Service leads to it."""
+"""The pinner's webhook in the chart: the objects that the leader fills are empty, and the Service leads to it."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_the_process_finds_what_the_chart_brings(values: Values) -> None:
 
 
 def test_what_the_leader_fills_is_not_rendered_at_all() -> None:
-    """Helm takes nothing away that it has never said: a key without a value would be empty again at each upgrade."""
+    """Helm does not remove fields that it has never set: with an empty value each upgrade would clear the key."""
     rendered = render(PINNER)
     assert set(rendered.one("MutatingWebhookConfiguration")) == {"apiVersion", "kind", "metadata"}
     assert set(rendered.one("Secret")) == {"apiVersion", "kind", "metadata", "type"}

@@ -1,4 +1,4 @@
-"""README's first command, as a user meets it: green, interrupted, killed; and on a cluster of the user's."""
+"""README's first command as users run it: to its end, interrupted, killed, and on a user's cluster."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def clusters(tmp_path: Path) -> Path:
 
 @dataclass(frozen=True)
 class Told:
-    """A demo that has ended, and what was left of it at that moment."""
+    """A demo that has exited, and what was left of it at that time."""
 
     code: int
     output: str
@@ -198,7 +198,7 @@ def test_a_wrong_option_is_answered_with_the_right_ones(clusters: Path, argument
 
 @pytest.fixture(scope="module")
 def users() -> Iterator[LocalCluster]:
-    """A cluster of somebody's, with something in it."""
+    """A user's cluster with some objects."""
     with LocalCluster() as cluster:
         cluster.start_hollow_kubelet("somebodys")
         cluster.wait_node_ready("somebodys")
@@ -228,7 +228,7 @@ class Removal:
 
 @pytest.fixture(scope="module")
 def removal(users: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Removal:
-    """A demo is killed, the next one is not allowed to remove what it has left behind, the one after that is."""
+    """A demo is killed. The next one must not remove what it has left. The one after that must."""
     clusters = tmp_path_factory.mktemp("removal") / "clusters"
     # The demo itself: when only the task runner is killed, the demo notices and removes everything.
     itself = (sys.executable, "-m", "tools.demo")

@@ -1,4 +1,4 @@
-"""The rebalancing's demo, as a user meets it: green to the end, and interrupted while nodes are drained."""
+"""The rebalancing demo as users run it: to its end, and interrupted during drains."""
 
 from __future__ import annotations
 

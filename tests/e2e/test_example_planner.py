@@ -1,4 +1,4 @@
-"""``examples/planner`` as its README says: generated, started, and followed by a real pod pinner."""
+"""``examples/planner`` by its README: generated, started, and used by a real pod pinner."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def commands() -> list[str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The example in a checkout, with what README's command generates."""
+    """The example in a checkout, with the generated files of README's command."""
     checkout = tmp_path_factory.mktemp("checkout")
     shutil.copytree(SOURCE, checkout / "examples" / "planner", ignore=shutil.ignore_patterns("pinning_pb2*"))
     (checkout / "schemas").symlink_to(ROOT / "schemas")
@@ -64,7 +64,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Example:
-    """The running planner, and what it has printed."""
+    """The running planner, and its output."""
 
     def __init__(self, folder: Path, out: Path, *arguments: str, **environment: str) -> None:
         (port,) = free_ports(1)
@@ -80,7 +80,7 @@ class Example:
             )
 
     async def until_it_listens(self) -> None:
-        """Or fail with what it has printed, if it has ended."""
+        """Fail with its output if it has exited."""
         host, _, port = self.address.rpartition(":")
 
         async def listens() -> bool:

@@ -1,8 +1,8 @@
 """Fit against the real scheduler: the unchanged pod, one node left open, and kube-scheduler's own decision.
 
-The snapshot is fed by watch caches, as in the product. For each pod the nodes that we say it fits are closed but for
-one (cordoned: a change of nodes, never of the pod), then the scheduler must choose that one; where we say that it fits
-nowhere, the scheduler must say so too. Every pod stays where it went, so later cases stand on a fuller cluster.
+Watch caches feed the snapshot, as in the product. For each pod, all nodes that it fits by our verdict are cordoned
+except one (a change of nodes, never of the pod). Then the scheduler must choose that node. If our verdict is that it
+fits nowhere, the scheduler must agree. Every pod stays on its node, so later cases run on a fuller cluster.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ KINDS: tuple[Resource[Any], ...] = (
 
 @pytest.fixture(scope="module")
 def quiet_kubeconfig() -> Iterator[Path]:
-    """A cluster whose Nodes nobody judges: no kubelets run here, only the scheduler decides."""
+    """A cluster whose Nodes have no kubelets and no node controller: only the scheduler decides."""
     flags = {"controllers": "serviceaccount-token-controller,serviceaccount-controller"}
     with LocalCluster(options=ClusterOptions(controller_manager_flags=flags)) as own:
         yield own.kubeconfig
@@ -98,7 +98,7 @@ class World:
         return await eventually(rehearse, "the namespace to take pods")
 
     async def decision(self, pod: Pod) -> str | None:
-        """Where kube-scheduler put the pod, or None once it has said that it fits nowhere."""
+        """The node that kube-scheduler chose for the pod. None if it reported that it fits nowhere."""
 
         async def decided() -> tuple[str | None] | None:
             seen = await self.client.get(resources.PODS, pod.metadata.name, pod.metadata.namespace)

@@ -1,4 +1,4 @@
-"""``moorage pod-pinner`` as a process: what a kubelet asks it, how it ends, what it logs."""
+"""``moorage pod-pinner`` as a process: its probes, its end, and its logs."""
 
 from __future__ import annotations
 

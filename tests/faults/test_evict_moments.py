@@ -1,6 +1,6 @@
-"""kill -9 of evictor, API server and a kubelet while nodes are emptied: no downtime, and nothing is left behind.
+"""kill -9 of evictor, API server and a kubelet while nodes are emptied: no downtime, and nothing stays behind.
 
-One random moment of each here; ``./taskw faults:evict`` plays twenty.
+One random moment of each. ``./taskw faults:evict`` runs twenty.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""kill -9 of pinner, planner and API server while the demo's plan is carried out: the same placement all the same.
+"""kill -9 of pinner, planner and API server while the demo's plan is carried out: the placement is the same.
 
-Three random moments here; ``./taskw faults:pin`` plays twenty.
+Three random moments. ``./taskw faults:pin`` runs twenty.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Settings that every front end must refuse: a key of a chart that is wrong, or one place deep in its value."""
+"""Settings that every front end must refuse: a wrong key of a chart, or a wrong value deep inside it."""
 
 from __future__ import annotations
 

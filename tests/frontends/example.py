@@ -1,4 +1,4 @@
-"""What a front end's example is for: a shop whose pod waits for a machine that the example's plan names."""
+"""The workload of a front end's example: a pod that waits for a machine of the example's plan."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def real_site(cluster: ClusterHandle, repository: Repository, folder: Path) -> S
 
 @contextmanager
 def shop(site: Site, machine: str, labels: dict[str, str]) -> Iterator[None]:
-    """The shop, in which one pod waits; afterwards neither it nor the machine is left, and nothing of ours.
+    """The pending pod. At the end the pod, the machine and all of Moorage's objects are removed.
 
     Args:
         site: where.

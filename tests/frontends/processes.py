@@ -1,6 +1,6 @@
-"""Where no container runs: the programs of installed Deployments as processes of this machine.
+"""Runs the programs of installed Deployments as local processes, for clusters without containers.
 
-They have the arguments, environment, files and account that the Deployment gives them, and so what was installed.
+They have the arguments, environment, files and account of the Deployment.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Processes:
 
     Args:
         cluster: where the Deployments are.
-        folder: empty or missing; gets what they mount, and their logs.
+        folder: empty or missing; for their mounted files and logs.
     """
 
     def __init__(self, cluster: ClusterHandle, folder: Path) -> None:
@@ -51,7 +51,7 @@ class Processes:
 
         Args:
             deployment: its name.
-            environment: what is another here.
+            environment: variables that differ here.
         """
         pod = self._cluster.api.get(f"{APPS}/deployments/{deployment}")["spec"]["template"]["spec"]
         (container,) = pod["containers"]
@@ -77,7 +77,7 @@ class Processes:
         self._running.callback(process.terminate)
 
     def _files(self, volume: Mapping[str, Any]) -> dict[str, bytes]:
-        """What a volume holds: file name to content."""
+        """The content of a volume, by file name."""
         sources = volume.get("projected", {}).get("sources", [volume])
         return {name: content for source in sources for name, content in self._entries(source).items()}
 

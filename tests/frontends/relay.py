@@ -1,4 +1,4 @@
-"""A way to a cluster that can be cut, and mended at the same address."""
+"""A connection to a cluster that can be cut and restored at the same address."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Right settings: every key of a chart with each example of its schema, as a values file has it."""
+"""Valid settings: every key of a chart with each example of its schema, as in a values file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The image, built once for all tests here; skipped with the reason where it cannot be built, failed in CI."""
+"""The image, built once for all tests here. If it cannot be built, the tests are skipped, or fail in CI."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def sandbox(image: archive.Archive, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture(scope="session")
 def ours(image: archive.Archive, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Only what the image adds to its base."""
+    """Only the files that the image adds to its base."""
     folder = tmp_path_factory.mktemp("image") / "ours"
     image.unpack(folder, slice(1, None))
     return folder

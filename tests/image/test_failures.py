@@ -1,4 +1,4 @@
-"""What people see when the image cannot be built."""
+"""Messages when the image cannot be built."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is promised of the image, looked up in the very archive that is loaded into clusters."""
+"""The properties of the image, checked in the archive that clusters load."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_variables_and_folders_of_the_caller_do_not_decide_what_is_imported(sand
 
 
 def test_every_module_is_compiled_and_never_compared_with_its_source_again(sandbox: Sandbox) -> None:
-    """A read-only root cannot keep what the first start compiles, so every start would pay for it."""
+    """A read-only root cannot store the bytecode of the first start, so every start would compile again."""
     seen = 0
     for source in sandbox.root.rglob("*.py"):
         if not source.relative_to(sandbox.root).as_posix().startswith((f"usr/lib/{minor(sandbox)}/", LIBRARY)):
@@ -191,7 +191,7 @@ def test_the_bill_of_materials_lists_every_distribution(image: Archive, sandbox:
 
 
 def test_installed_lists_name_only_files_that_are_there(ours: Path) -> None:
-    """Scanners follow RECORD; what was left out of the image is out of it too."""
+    """Scanners read RECORD, so files that are left out must not be in it."""
     for distribution in importlib.metadata.distributions(path=[str(ours / LIBRARY)]):
         assert distribution.files, distribution.metadata["Name"]
         for file in distribution.files:
@@ -237,7 +237,7 @@ def minor(sandbox: Sandbox) -> str:
 
 
 def everything(sandbox: Sandbox) -> str:
-    """Imports of every module of ours, and of what these import from elsewhere."""
+    """Imports of every module of Moorage, and of their dependencies."""
     package = sandbox.root / LIBRARY / "moorage"
     modules, foreign = set(), set()
     for path in package.rglob("*.py"):

@@ -1,4 +1,4 @@
-"""How the image is made, without making it: what is left out, what is refused, what may not leak."""
+"""The steps of the image's build, without the build: what is left out, what is refused, what must not leak."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def test_every_requirement_is_hashed_and_names_no_index(name: str) -> None:
 
 
 def test_the_context_holds_what_the_dockerfile_copies_and_no_more() -> None:
-    """A key of somebody's, or a cache, in the checkout must not get into an image by accident."""
+    """A user's key or a cache in the checkout must not get into an image."""
     allowed = (inputs.ROOT / ".dockerignore").read_text().splitlines()
     assert allowed[1] == "*"
     names = {line[1:] for line in allowed if line.startswith("!")}

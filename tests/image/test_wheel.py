@@ -1,4 +1,4 @@
-"""The wheel: one command from nothing but an index, outside of the repository, with every file that it reads."""
+"""The wheel: installed by one command from an index, outside of the repository, with every file that it reads."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NO_INDEX = ("Failed to fetch", "dns error", "Could not connect", "client error (
 
 
 def uv(*arguments: str, cwd: Path, program: str = "uv") -> subprocess.CompletedProcess[str]:
-    """Run uv as somebody who has nothing of this repository; skip where it reaches no index."""
+    """Run uv without anything of this repository. Skip if it reaches no index."""
     found = shutil.which(program) or str(Path(sys.executable).parent / program)
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("MOORAGE_", "KUBE", "PYTHON", "VIRTUAL_ENV"))}
     done = subprocess.run(

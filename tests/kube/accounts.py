@@ -1,4 +1,4 @@
-"""People who may do only some things in the cluster."""
+"""Users with limited rights in the cluster."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def account(cluster: ClusterHandle, namespace: str, user: str, folder: Path, *, 
 
     Args:
         cluster: where.
-        namespace: where `here` holds.
-        user: a name that nobody else has.
+        namespace: the namespace of `here`.
+        user: a unique name.
         folder: gets the kubeconfig.
         everywhere: rules of a ClusterRole.
         here: rules of a Role.

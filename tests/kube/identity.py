@@ -1,6 +1,6 @@
-"""Whom the tests' pinners and planners are to the API server: accounts with the charts' rights, not the administrator.
+"""Accounts of the tests' pinners and planners on the API server, with the charts' rights.
 
-A test, or a process that it starts, has an account of its own: the audit log says which test asked for what.
+Each test, and each process that it starts, has an account of its own, so the audit log shows which test sent a request.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _granted: set[tuple[str, str]] = set()
 
 
 def pinner(cluster: ClusterHandle, *, namespace: str = "", lease: str = "") -> Path:
-    """A kubeconfig of a pod pinner that nobody else has.
+    """A kubeconfig of a pod pinner, with a unique account.
 
     Args:
         cluster: where.
@@ -39,7 +39,7 @@ def pinner(cluster: ClusterHandle, *, namespace: str = "", lease: str = "") -> P
 
 
 def planner(cluster: ClusterHandle, *, namespace: str, filled: list[str]) -> Path:
-    """A kubeconfig of a planner that nobody else has.
+    """A kubeconfig of a planner, with a unique account.
 
     Args:
         cluster: where.

@@ -1,4 +1,4 @@
-"""What other people's webhooks do to pods, by chance, and what must hold of the pods afterwards."""
+"""Random changes of pods by other webhooks, and the rules that must hold afterwards."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Json = dict[str, Any]
 
 SPOT, ZONE = "moorage.test/spot", "moorage.test/zone"
 AGAIN = 0.3
-"""How often a pod is changed once more when a webhook is called for it once more: nobody is asked after that."""
+"""The number of additional changes of a pod by a webhook with reinvocation."""
 
 TOO_MUCH = "64"
 """CPU that no node has."""
@@ -95,13 +95,13 @@ _CHANGES = (
 def wrong(
     pods: Sequence[Pod], wanted: Mapping[str, int], labels: Mapping[str, Mapping[str, str]], slots: Sequence[Slot]
 ) -> list[str]:
-    """What is not as it must be in the end; empty when all is well.
+    """The mistakes at the end; empty if there are none.
 
     Args:
-        pods: those that nobody has deleted.
+        pods: the pods that are not deleted.
         wanted: how many there are to be, by application.
         labels: of the nodes on which they are expected, by node.
-        slots: what is expected on each of these nodes.
+        slots: the expected pods on each of these nodes.
     """
     there = Counter(pod.metadata.labels["app"] for pod in pods)
     counts = [f"{app}: {there[app]} pods instead of {count}" for app, count in wanted.items() if there[app] != count]

@@ -1,4 +1,4 @@
-"""Processes that own clusters, for tests that kill them, and what is left of them."""
+"""Processes that own clusters, for tests that kill them, and their remains."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def wait_gone(directory: Path) -> None:
 
 
 def kill(process: subprocess.Popen[str], number: int = signal.SIGKILL) -> int:
-    """Sends a signal and returns the exit code; what the process still wrote is read and dropped."""
+    """Sends a signal and returns the exit code. Remaining output is read and dropped."""
     process.send_signal(number)
     process.communicate(timeout=HANG)
     return process.returncode
@@ -131,7 +131,7 @@ def unprivileged(home: Path, tools: Mapping[str, str]) -> tuple[str, int | None,
 
 
 def _python_for(user: int, environment: Mapping[str, str]) -> str:
-    """A Python this user can run with our packages: ours may lie in root's home."""
+    """A Python with our packages that this user can run: the test's own may be in root's home."""
     system = shutil.which("python3", path="/usr/local/bin:/usr/bin:/bin")
     for python in filter(None, (sys.executable, system)):
         with contextlib.suppress(PermissionError):

@@ -1,4 +1,4 @@
-"""A pinner without a stream on a real cluster: instructions are handed in, answers are kept."""
+"""A pinner without a stream on a real cluster: it gets instructions directly, and its answers are recorded."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class Lines(logging.Handler):
 
 
 class Administrator(Client):
-    """Everything is allowed; pinners beside it may do what the chart lets them.
+    """Policies that allow everything. Pinners beside it have the chart's rights.
 
     Args:
         cluster: where.
@@ -118,7 +118,7 @@ class Administrator(Client):
         self._lives = lives
 
     async def pinner(self) -> Client:
-        """The access of another pinner, with an account of its own: what it asks again is no repetition."""
+        """The access of another pinner, with an account of its own: its requests do not count as repetitions."""
         account = credentials.load(await asyncio.to_thread(identity.pinner, self._cluster))
         transport = await self._lives.enter_async_context(Transport(account))
         transport.clock = self.transport.clock
@@ -130,7 +130,7 @@ class Driver:
 
     Args:
         client: the API server.
-        is_leader: what the pinner is told of its leadership.
+        is_leader: whether the pinner leads.
     """
 
     epoch = 1
@@ -238,7 +238,7 @@ class Driver:
     async def sees(self, cache: WatchCache[Any], obj: KubeObject) -> None:
         """Wait for the pinner's watch to bring an object in this version or a later one.
 
-        A pinner decides by what it has seen: without this, an answer that depends on the object may come first.
+        A pinner decides by its caches: without this, an answer that depends on the object may come first.
         """
 
         async def seen() -> bool | None:
@@ -270,7 +270,7 @@ def install(cluster: ClusterHandle) -> None:
 
 
 def define(cluster: ClusterHandle, plural: str, change: Callable[[dict[str, Any]], None] = lambda _: None) -> None:
-    """Define one of our kinds in the cluster, unless it is, changed by somebody if need be."""
+    """Define a kind of Moorage in the cluster if it is not defined, with changes if given."""
     definition = yaml.safe_load((CRDS / f"{plural}.moorage.dev.yaml").read_text())
     path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
     change(definition)

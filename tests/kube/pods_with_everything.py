@@ -1,4 +1,4 @@
-"""Pods that between them use every field that Moorage reads, on a real API server."""
+"""Pods that together use every field that Moorage reads, on a real API server."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ _STATUS = {
 
 
 def _rich(runtime_class: str, priority_class: str) -> Json:
-    """A pod that waits behind a gate, with all that can be asked of a scheduler."""
+    """A pod with a scheduling gate and all scheduling constraints."""
     return {
         "metadata": {
             "generateName": "rich-",
@@ -180,11 +180,11 @@ def _rich(runtime_class: str, priority_class: str) -> Json:
 
 @asynccontextmanager
 async def created(client: Client, namespace: str, node: str) -> AsyncIterator[None]:
-    """Make them; at the end nothing stays but what goes with the namespace.
+    """Create the pods. At the end all cluster-scoped objects are removed.
 
     Args:
         client: an administrator's.
-        namespace: gets the pods; what has no namespace is named after it.
+        namespace: for the pods; cluster-scoped objects are named after it.
         node: name of a node to make and to bind to.
     """
     for path, body in (

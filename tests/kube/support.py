@@ -1,4 +1,4 @@
-"""Small pieces the cluster tests share: waiting for a state, and manifests."""
+"""Helpers of the cluster tests: waiting for a state, and manifests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PREPARING = {"key": "scheduling.cast.ai/pod-pinning-preparing", "value": "true",
 
 
 async def eventually(probe: Callable[[], Awaitable[T | None]], what: str) -> T:
-    """Ask until the answer is neither None nor False; fail with what was waited for."""
+    """Call the probe until it returns neither None nor False. Fails with the text of what was waited for."""
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         answer = await probe()

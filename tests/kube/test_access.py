@@ -1,4 +1,4 @@
-"""The access layer against the real API server: every error cause is provoked, not imagined."""
+"""The access layer against the real API server, which causes every kind of error."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ async def test_a_spent_disruption_budget_is_told_from_flow_control(
 
 
 class Stranger:
-    """Presents a token that nobody has issued, and no client certificate."""
+    """Sends a token that does not exist, and no client certificate."""
 
     def __init__(self, ca: Path) -> None:
         self._tls = ssl.create_default_context(cafile=str(ca))

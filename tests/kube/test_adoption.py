@@ -1,4 +1,4 @@
-"""Facts about kubelets that adopt placeholders (design 5 and 11): the real kubelet code, over a fake runtime."""
+"""Facts about kubelets that adopt placeholders (design 5 and 11): the real kubelet code with a fake runtime."""
 
 from __future__ import annotations
 

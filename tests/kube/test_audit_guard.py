@@ -1,4 +1,4 @@
-"""The guard of audit logs on a real API server: a run of green tests fails for what its pinner asked too often."""
+"""The guard of audit logs on a real API server: a run of green tests fails if its pinner repeats requests."""
 
 from __future__ import annotations
 

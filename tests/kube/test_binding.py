@@ -1,4 +1,4 @@
-"""Facts about ``pods/binding`` that pinning stands on (design 11)."""
+"""Facts about ``pods/binding`` that pinning relies on (design 11)."""
 
 from __future__ import annotations
 

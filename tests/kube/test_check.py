@@ -1,6 +1,6 @@
-"""``moorage check`` on a real control plane: what it says of a cluster to somebody with few rights.
+"""``moorage check`` on a real control plane, with few rights.
 
-What it says of what the chart installs is in tests/charts.
+Its checks of the chart's objects are in tests/charts.
 """
 
 from __future__ import annotations

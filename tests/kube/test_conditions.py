@@ -1,4 +1,4 @@
-"""Conditions of reservations on a real API server: what it takes, what `kubectl wait` sees, and an older definition."""
+"""Conditions of reservations on a real API server: valid ones, `kubectl wait`, and an older definition."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.cluster
 
 
 def without_conditions(definition: dict[str, Any]) -> None:
-    """The definition as an earlier version has it."""
+    """The definition of an earlier version."""
     (version,) = definition["spec"]["versions"]
     del version["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]["conditions"]
 
@@ -65,12 +65,12 @@ async def kubectl(cluster: LocalCluster, *words: str) -> str:
 
 
 async def wait_for(cluster: LocalCluster, condition: str, name: str) -> str:
-    """What `kubectl wait` says once a condition is as it is to be."""
+    """The output of `kubectl wait` once a condition holds."""
     return await kubectl(cluster, "wait", f"--for=condition={condition}", f"{PLURAL}/{name}", "--timeout=50s")
 
 
 async def refuses(client: Client, name: str, **odd: str) -> bool:
-    """Whether the API server takes no such condition, of a type that is nobody's; nothing is written."""
+    """Whether the API server refuses a condition (dry run: nothing is written)."""
     time = f"{client.transport.clock.now():%Y-%m-%dT%H:%M:%SZ}"
     one = {"type": "Odd", "status": "True", "reason": "Odd", "message": "", "lastTransitionTime": time, **odd}
     uid = (await client.get(resources.NODE_RESERVATIONS, name)).metadata.uid

@@ -1,4 +1,4 @@
-"""descheduler beside a pod pinner: its chart's policy has pinned pods evicted, that of our page has not."""
+"""descheduler beside a pod pinner: its chart's policy evicts pinned pods, and the policy of our page does not."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def descheduler(cluster: LocalCluster, policy: dict[str, Any], folder: Path) -> 
 
 
 async def node(client: Client, name: str, taint: dict[str, str], *, joined: bool) -> None:
-    """A Node with one taint, once nothing else keeps pods away; a placeholder, or one whose machine has joined."""
+    """A Node with one taint and no other obstacle for pods: a placeholder, or one whose machine has joined."""
     body = placeholder(name, labels={} if joined else {PLACEHOLDER_LABEL: "true"}, taints=[taint])
     if joined:
         body["status"]["conditions"] = [{"type": "Ready", "status": "True", "reason": "KubeletReady"}]

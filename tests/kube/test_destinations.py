@@ -1,4 +1,4 @@
-"""Replacements that are steered to nodes that run, by SlotReservations, on a real API server."""
+"""Replacements that SlotReservations bring to running nodes, on a real API server."""
 
 from __future__ import annotations
 

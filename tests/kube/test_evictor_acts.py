@@ -1,4 +1,4 @@
-"""The evictor that acts, on a real control plane: real controllers and scheduler, nodes and pods that kwok plays."""
+"""The acting evictor on a real control plane: real controllers and scheduler, nodes and pods of kwok."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def kubeconfig(own_cluster: LocalCluster, tmp_path_factory: pytest.TempPathFacto
 
 @asynccontextmanager
 async def acting(kubeconfig: Path, **changes: Any) -> AsyncIterator[None]:
-    """The evictor, as its chart starts it with ``dryRun: false`` but for how long it waits."""
+    """The evictor as its chart starts it with ``dryRun: false``, but with shorter waits."""
     given: dict[str, Any] = {
         "leader_election": False,
         "dry_run": False,
@@ -191,7 +191,7 @@ async def status_where(cluster: LocalCluster, holds: Callable[[Json], object], w
 
 
 async def events(client: Client, reason: str) -> dict[str, str]:
-    """The notes of our Events of a reason, by the names of what they are about."""
+    """The notes of our Events with a reason, by the names of their objects."""
     found = await client.transport.request("GET", "/apis/events.k8s.io/v1/events")
     items = msgspec.json.decode(found)["items"]
     return {each["regarding"]["name"]: each["note"] for each in items if each["reason"] == reason}
@@ -271,11 +271,11 @@ async def test_evictions_that_are_refused_for_ever_end_with_the_reason_and_witho
 
 
 class Troubled(Transport):
-    """A way to the API server on which, once each, somebody is faster and something gets lost.
+    """A connection to the API server with faults, once each: another client is faster, or an answer is lost.
 
     Attributes:
-        admin: that somebody's access.
-        to_come: what has not happened yet.
+        admin: the other client's access.
+        to_come: the faults that have not happened yet.
     """
 
     admin: Client

@@ -1,4 +1,4 @@
-"""What nobody could foresee of replacements, and what comes in the middle of a cycle: it stops, and says why."""
+"""Unforeseeable facts about replacements, and changes in the middle of a cycle: it stops with a reason."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def site(own_cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> As
 
 
 def no_more_pods(site: Site) -> None:
-    """A quota that was made smaller than what there is."""
+    """A quota below the current use."""
     quota = {"metadata": {"name": "less"}, "spec": {"hard": {"pods": "1"}}}
     site.api.request("POST", "/api/v1/namespaces/quota/resourcequotas", quota)
 
@@ -76,7 +76,7 @@ def another_evictor(site: Site) -> None:
 
 
 async def stopped(site: Site, kubeconfig: Path, name: str, caplog: pytest.LogCaptureFixture) -> tuple[Node, str]:
-    """The node of a cycle that is stopped, and what the log says."""
+    """The node of a stopped cycle, and its log lines."""
 
     async def said() -> str | None:
         return next((str(vars(each)["why"]) for each in caplog.records if each.message == "cycle stopped"), None)

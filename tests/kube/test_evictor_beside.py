@@ -1,4 +1,4 @@
-"""What others do while the evictor acts: people, controllers, programs. Each has a node of its own, in one cycle."""
+"""Other clients while the evictor acts: people, controllers, programs. Each has a node of its own, in one cycle."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Site:
         """A node of each name, with a taint that only the pods of its workload tolerate; then one with much room.
 
         Args:
-            kinds: what is special about the workload on each.
+            kinds: the special property of the workload on each.
         """
         self._cluster.start_kwok()
         there = {each.metadata.name for each in await self.client.list(resources.NODES)}

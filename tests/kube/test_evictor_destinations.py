@@ -1,4 +1,4 @@
-"""Evictor and pod pinner together, on a real control plane: replacements go where the simulation has put them."""
+"""Evictor and pod pinner together on a real control plane: replacements run on their simulated nodes."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ async def reserved(client: Client) -> dict[str, destinations.SlotReservation]:
 
 
 def come() -> tuple[float, float]:
-    """How many replacements have come to the node where they were simulated, and how many to another."""
+    """The number of replacements on their simulated node, and on other nodes."""
     as_simulated, elsewhere = (
         REGISTRY.get_sample_value("moorage_evictor_replacements_total", {"place": place}) or 0.0
         for place in ("as_simulated", "elsewhere")

@@ -1,4 +1,4 @@
-"""``moorage evictor --once`` on a real API server, with the rights that the guide names and with one fewer."""
+"""``moorage evictor --once`` on a real API server, with the rights of the guide and with one right less."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ async def client(cluster: ClusterHandle) -> AsyncIterator[Client]:
 
 
 def asked_by(mark: Mark, user: str) -> set[str]:
-    """The verbs of somebody's requests."""
+    """The verbs of an account's requests."""
     return {each.verb for each in events.read(mark.lines()) if each.account == user}
 
 
 def written(cluster: ClusterHandle, folder: Path) -> Path:
-    """A dump, made with the command that people are told."""
+    """A dump from the command in the guide."""
     command, _, name = COMMAND.partition(" > ")
     words = [str(binaries(["kubectl"])["kubectl"]), *command.split()[1:]]
     with (folder / name).open("wb") as file:

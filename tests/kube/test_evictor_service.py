@@ -1,4 +1,4 @@
-"""The evictor as a program on a real control plane: what it says, where, and that it writes nothing else."""
+"""The evictor as a program on a real control plane: its outputs, and that it writes nothing else."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Json = dict[str, Any]
 
 
 class Bed:
-    """Six nodes with the pods of one ReplicaSet on three of them, and an account that may do what the chart says.
+    """Six nodes, pods of one ReplicaSet on three of them, and an account with the chart's rights.
 
     Args:
         cluster: where.
@@ -123,7 +123,7 @@ class Bed:
         self.api.request("PATCH", path, manifest, "application/apply-patch+yaml")
 
     def remove(self) -> None:
-        """Take away what does not go with the namespace."""
+        """Remove the cluster-scoped objects."""
         for path in (CONFIG, *(f"/api/v1/nodes/{name}" for name in self.nodes)):
             with suppress(ApiError):
                 self.api.request("DELETE", path)
@@ -198,7 +198,7 @@ async def bed(cluster: ClusterHandle, client: Client, namespace: str) -> AsyncIt
 
 @asynccontextmanager
 async def running(kubeconfig: Path, namespace: str, pod_name: str = "our-pod") -> AsyncIterator[None]:
-    """The evictor, as its chart starts it but for how long it waits."""
+    """The evictor as its chart starts it, but with shorter waits."""
     settings = EvictorSettings(
         kubeconfig=kubeconfig,
         namespace=namespace,

@@ -1,4 +1,4 @@
-"""The pinner with the account of its chart: what it needs is allowed, and what it must not touch it does not try to."""
+"""The pinner with the account of its chart: the policies allow what it does, and it tries nothing else."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def writer(account: Path) -> AsyncIterator[Client]:
 
 @pytest.fixture
 async def driver(client: Client, writer: Client) -> AsyncIterator[Driver]:
-    """A pinner that watches as somebody else and acts as its account; nothing that it tries may be refused."""
+    """A pinner that watches as the administrator and acts as its account. No request may be refused."""
     made = Driver(client)
     await made.start(writer)
     try:

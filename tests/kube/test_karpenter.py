@@ -1,4 +1,4 @@
-"""Beside Karpenter, the real one: which of its nodes are refused, and that one that was emptied is really deleted."""
+"""Beside the real Karpenter: the nodes that the pinner refuses, and the deletion of an emptied node."""
 
 from __future__ import annotations
 

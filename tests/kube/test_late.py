@@ -1,4 +1,4 @@
-"""Nodes that real kubelets register themselves with our taint (profile late): taken for what the plan means by them."""
+"""Nodes that real kubelets register with our taint (profile late), and their match with the plan."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pods on nodes that Karpenter makes, the real one: pinned as the Node comes, to the NodeClaim that the plan means."""
+"""Pods on nodes of the real Karpenter: pinned when the Node registers, to the plan's NodeClaim."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Leader election and Events against the real API server; a leader that is killed is a process that gets SIGKILL."""
+"""Leader election and Events with the real API server. A leader is a process that SIGKILL ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The local cluster itself: it is real, it can be had twice, and nothing of it is ever left running."""
+"""The local cluster itself: it is real, two can run, and nothing of it is left running."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``moorage status`` and ``moorage top`` on a real control plane, beside a pinner at work, as a person starts them."""
+"""``moorage status`` and ``moorage top`` on a real control plane with a working pinner, as users run them."""
 
 from __future__ import annotations
 

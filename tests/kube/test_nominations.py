@@ -1,4 +1,4 @@
-"""Pods that only the scheduler can place, with the real one: nominated to a machine that has just joined."""
+"""Pods that only the real scheduler can place: nominated to a machine that has just joined."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def guarded(node: Node) -> bool:
 
 
 async def publish(client: Client, name: str, devices: int) -> None:
-    """Say that a machine has devices, as its device plugin does some time after the kubelet has joined."""
+    """Report a machine's devices, as its device plugin does after the kubelet has joined."""
     node = await client.get(resources.NODES, name)
     amount = {DEVICE: str(devices)}
     status = {"status": {"capacity": amount, "allocatable": amount}}
@@ -53,7 +53,7 @@ async def publish(client: Client, name: str, devices: int) -> None:
 
 
 async def nominate(client: Client, pod: Pod, node: str) -> None:
-    """Write a nomination as somebody else."""
+    """Write a nomination of another program."""
     changes = {"status": {"nominatedNodeName": node}}
     meta = pod.metadata
     await client.patch(resources.PODS, meta.name, meta.namespace, changes=changes, uid=meta.uid, subresource="status")
@@ -128,7 +128,7 @@ def claiming(claim: str) -> dict[str, Any]:
 
 @pytest.fixture
 async def claims(client: Client, namespace: str) -> AsyncIterator[list[str]]:
-    """Unbound claims of a class that waits for its first consumer, and whose volumes nobody makes."""
+    """Unbound claims of a class with WaitForFirstConsumer whose volumes are never created."""
     name = f"{namespace}-nobody"
     waits = {"metadata": {"name": name}, "provisioner": NOBODY, "volumeBindingMode": "WaitForFirstConsumer"}
     made = await client.create(resources.STORAGE_CLASSES, waits)

@@ -1,4 +1,4 @@
-"""The official client as an independent witness: same kubeconfig, same server, same answers in its typed models."""
+"""The official client as an independent check: same kubeconfig, same server, same answers in its typed models."""
 
 from __future__ import annotations
 

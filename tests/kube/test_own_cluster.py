@@ -1,6 +1,6 @@
-"""An API server that goes away and comes back, and what else wants a control plane of its own: one for all of them.
+"""An API server that stops and comes back, and other tests that need a control plane of their own: they share one.
 
-A control plane costs as much as several of these tests; each of them takes names that no other has.
+A control plane costs as much as several of these tests. Each test uses unique names.
 """
 
 from __future__ import annotations

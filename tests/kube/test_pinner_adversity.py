@@ -1,4 +1,4 @@
-"""What the world does to placeholders, and how it ends (design 5): on a real control plane, with real kubelets."""
+"""Faults that hit placeholders, and their outcome (design 5), on a real control plane with real kubelets."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def driver(client: Client) -> AsyncIterator[Driver]:
 async def pinned_node(
     driver: Driver, client: Client, namespace: str, name: str, count: int = 2, seconds: float = 120.0
 ) -> list[Pod]:
-    """A placeholder with so many pods on it."""
+    """A placeholder with this many pods."""
     pods = await pinning.replicas(client, "web", namespace, count, name)
     created = driver.send(pinning.promise(name), seconds=seconds)
     pinned = driver.send(pinning.pin(name, pods), seconds=seconds)

@@ -1,4 +1,4 @@
-"""Bad input that concerns nodes and pods: each has its reason, and the rest of the plan goes on."""
+"""Invalid input about nodes and pods: each gets its reason, and the rest of the plan continues."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ MADE_BY_HAND: dict[str, Any] = {
     "spec.nominations[0].tries": {"nominations": [{"uid": "a", "tries": 0}]},
     "spec.promise": {"promise": "a large node"},
 }
-"""By the field that is named: what the definition refuses."""
+"""What the definition refuses, by field."""
 
 
 async def test_what_somebody_makes_of_a_reservation_is_refused_by_its_definition_and_changes_nothing(

@@ -1,4 +1,4 @@
-"""What a pinner that is gone has left behind is found and removed; what runs stays."""
+"""The cleanup finds and removes what a removed pinner has left, and nothing that runs."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ async def test_slots_that_a_killed_evictor_has_reserved_go(client: Client, node_
 
 
 async def test_nobody_is_asked_any_more(client: Client, namespace: str) -> None:
-    """The chart's object stays, and so does what others have put into it."""
+    """The chart's object stays, and so do other clients' parts of it."""
     target = configuration.Target(namespace, {"url": "https://127.0.0.1:1/mutate"}, 1)
     ours = {**configuration.webhook(target, AUTHORITY), "namespaceSelector": NOBODY}
     theirs = {**ours, "name": "theirs.example.com"}

@@ -1,4 +1,4 @@
-"""Killed between any two writes, and an API server that goes away: the end is the same."""
+"""Kills between any two writes, and an API server that stops: the end is the same."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NodeName = Callable[..., str]
 
 
 class Mortal(Transport):
-    """Dies at one write, before or after the server has it: nothing returns from then on, as after kill -9.
+    """Fails at one write, before or after the server has it. No call returns from then on, as after kill -9.
 
     Attributes:
         writes: how many writes were begun.
@@ -109,7 +109,7 @@ async def all_pinned(client: Client, app: str, namespace: str, node: str, pods: 
 
 
 async def answered(driver: Driver) -> None:
-    """Wait until every instruction that was sent has its final answer, and nothing is left for later."""
+    """Wait until every instruction has its final answer, and no work is left."""
     for name in tuple(driver.sent):
         await driver.answer(name)
 

@@ -1,4 +1,4 @@
-"""The whole way on a real cluster: instruction, placeholder, pins, machines that join, adoption."""
+"""The whole path on a real cluster: instruction, placeholder, pins, machines that join, adoption."""
 
 from __future__ import annotations
 

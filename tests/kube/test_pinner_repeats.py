@@ -1,4 +1,4 @@
-"""No write is repeated for nothing: what others hold is waited for, and what a policy takes away is a shortfall."""
+"""No write is repeated for nothing: the pinner waits for finalizers, and a policy's change is a shortfall."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def driver(client: Client) -> AsyncIterator[Driver]:
 
 @dataclass(frozen=True)
 class Asked:
-    """What pinners have asked of the API server about some objects since a moment."""
+    """The pinners' requests about some objects since a time."""
 
     mark: Mark
     names: tuple[str, ...]
@@ -72,7 +72,7 @@ class Asked:
 async def held(
     client: Client, driver: Driver, resource: Resource[Any], name: str, namespace: str
 ) -> AsyncIterator[None]:
-    """Somebody else's finalizer holds an object, and the pinner knows it."""
+    """Another program's finalizer keeps an object, and the pinner knows it."""
     found = await client.get(resource, name, namespace)
     change = {"metadata": {"finalizers": [*found.metadata.finalizers, HOLD]}}
     changed = await client.patch(resource, name, namespace, changes=change, uid=found.metadata.uid)

@@ -1,4 +1,4 @@
-"""The pinner as a program on a real control plane: what a dry run writes (nothing), and what people are told."""
+"""The pinner as a program on a real control plane: a dry run writes nothing, and its messages."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ async def test_nobody_is_warned_where_there_is_none_or_nobody_may_look(
 async def test_nobody_leads_who_cannot_follow_the_cluster(
     client: Client, cluster: ClusterHandle, namespace: str, tmp_path: Path
 ) -> None:
-    """A replica that may not list one kind would hold the Lease and do nothing; another one could."""
+    """A replica that may not list one kind would hold the Lease and do nothing. Another one could lead."""
     board = InstructionStore()
     board.start("plan", timedelta(minutes=10))
     user = f"blind-{namespace}"

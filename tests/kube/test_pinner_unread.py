@@ -1,4 +1,4 @@
-"""What real API servers store and serve as null is read; the limit in the same object counts."""
+"""Real API servers store and serve null: it is read, and the limit in the same object counts."""
 
 from __future__ import annotations
 

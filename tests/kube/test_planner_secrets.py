@@ -1,4 +1,4 @@
-"""The planner's Secrets on a real API server: filled once whoever is first, and by nobody who is late."""
+"""The planner's Secrets on a real API server: the first one fills them, and a later one does not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pods in protobuf beside pods in JSON, from the real API server: the same structs, the same refusals."""
+"""Pods in protobuf and in JSON from the real API server: the same structs, the same refusals."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A rebalancing on a real control plane: controllers, scheduler, webhook and the drain's rights are the real ones.
+"""A rebalancing on a real control plane, with real controllers, scheduler, webhook and rights.
 
-The old nodes and their pods are kwok's; the new ones are placeholders that real kubelets take over.
+kwok runs the old nodes and their pods. The new nodes are placeholders that real kubelets adopt.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def kubeconfig(own_cluster: LocalCluster, tmp_path_factory: pytest.TempPathFacto
 
 @asynccontextmanager
 async def planning(kubeconfig: Path, plan: Path, port: int, **changes: Any) -> AsyncIterator[asyncio.Task[int]]:
-    """The planner, as its chart starts it, but on loopback."""
+    """The planner as its chart starts it, but on loopback."""
     settings = PlannerSettings(
         plan=plan,
         listen=Address("127.0.0.1", port),

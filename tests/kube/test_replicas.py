@@ -1,4 +1,4 @@
-"""Two replicas of the pod pinner: one leads, another takes over, and only the last one of all leaves nothing behind."""
+"""Two replicas of the pod pinner: one leads, the other takes over, and the last one leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ async def replicas(
 
 
 async def deployed(client: Client, namespace: str, wanted: int) -> None:
-    """Our Deployment, as somebody has scaled it; no pod of it ever comes, because nobody runs its image."""
+    """Our Deployment, scaled. Its pods never run, because no node runs its image."""
     labels = {"app": OURS}
     template = {**pinning.template(OURS, "nowhere"), "metadata": {"labels": labels}}
     spec = {"replicas": wanted, "selector": {"matchLabels": labels}, "template": template}
@@ -112,7 +112,7 @@ async def pinned(client: Client, app: str, namespace: str, node: str, count: int
 
 
 async def exists(client: Client, node: str) -> bool:
-    """Whether there is a placeholder, and a promise of it."""
+    """Whether a placeholder and its reservation exist."""
     kinds: tuple[Resource[Any], ...] = (resources.NODES, resources.NODE_RESERVATIONS)
     there = []
     for kind in kinds:

@@ -1,4 +1,4 @@
-"""Other mutating webhooks before and after ours, and whatever else acts while pods are pinned: nothing is lost."""
+"""Other mutating webhooks before and after ours, and other programs while pods are pinned: nothing is lost."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Fleet:
         return [each for each in found if each.metadata.deletion_timestamp is None]
 
     async def well(self, slots: Sequence[Slot] = ()) -> list[Pod]:
-        """The pods, once all is as it must be; slots are those of each node that are filled, or somebody says why."""
+        """The pods at the end. Slots are the filled slots of each node, or the reason is recorded."""
         trouble: list[str] = []
 
         async def probe() -> list[Pod] | None:
@@ -115,7 +115,7 @@ class Fleet:
 
 
 def admitted(outcome: str) -> float:
-    """About how many pods the webhook was asked with this outcome, so far and in all tests."""
+    """The number of webhook calls with this outcome so far, in all tests."""
     return REGISTRY.get_sample_value("moorage_pinner_admitted_pods_total", {"outcome": outcome}) or 0.0
 
 

@@ -1,4 +1,4 @@
-"""Certificates that are replaced while pods are created: not one call fails; what is not ours is refused, and told."""
+"""Certificates are replaced while pods are created: no call fails. Foreign certificates are refused with a log line."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def board(namespace: str, node: str) -> InstructionStore:
-    """A planner that expects pods on a placeholder."""
+    """A planner with expected pods on a placeholder."""
     made = InstructionStore()
     made.start("plan", timedelta(minutes=10))
     made.issue(pinning.promise(node))
@@ -75,7 +75,7 @@ async def shown(ports: list[int]) -> set[bytes]:
 
 
 async def replaced(client: Client, namespace: str, name: str, ports: list[int], before: set[bytes]) -> set[bytes]:
-    """Wait until all replicas show what the Secret holds, and that is another certificate than before."""
+    """Wait until all replicas serve the Secret's certificate, and it is a new one."""
 
     async def probe() -> set[bytes] | None:
         data = (await client.get(resources.SECRETS, name, namespace)).data
@@ -100,7 +100,7 @@ async def going_on(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 
 class Creations:
-    """Pods that are created at a steady rate, without being stored: the webhook is asked about them as about others."""
+    """Create pods at a steady rate as a dry run: the webhook is called for them as for others."""
 
     def __init__(self, client: Client, namespace: str, node: str) -> None:
         self._client, self._namespace, self._node = client, namespace, node
@@ -131,7 +131,7 @@ def _counting() -> Iterator[int]:
 
 
 async def newcomers(client: Client, name: str) -> None:
-    """Be an API server that has just read the configuration, again and again: it must find whom it is to believe."""
+    """Connect repeatedly as an API server that has just read the configuration: its CA bundle must match."""
     while True:
         (entry,) = (await client.get(resources.MUTATING_WEBHOOKS, name)).webhooks
         told = entry["clientConfig"]
@@ -169,7 +169,7 @@ async def test_not_one_call_fails_while_certificates_are_replaced(
 
 
 def foreign() -> dict[str, bytes]:
-    """A certificate of somebody else, without the key of its authority."""
+    """A certificate of another CA, without the key of that CA."""
     data = certificates.fill(datetime.now(UTC), ["127.0.0.1"], "somebody else")
     return {key: data[key] for key in (AUTHORITY, CERTIFICATE, CERTIFICATE_KEY)}
 

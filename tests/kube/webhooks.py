@@ -1,4 +1,4 @@
-"""A pod pinner with its webhook in the test's process, and mutating webhooks of others beside it."""
+"""A pod pinner with its webhook in the test's process, and other mutating webhooks."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ async def pinning_works(client: Client, namespace: str, app: str, pool: str) -> 
 
 
 async def asked(client: Client, name: str, *, wanted: bool) -> None:
-    """Wait until the API server is told to ask, or not to."""
+    """Wait until the webhook is registered, or removed."""
 
     async def found() -> bool:
         made = await client.get(resources.MUTATING_WEBHOOKS, name)
@@ -172,9 +172,9 @@ async def other(client: Client, name: str, namespace: str, folder: Path, change:
     Args:
         client: the API server.
         name: of its configuration: API servers ask in the order of these names.
-        namespace: whose pods it is asked about.
+        namespace: the namespace of its pods.
         folder: of the test, for its certificate.
-        change: what it does.
+        change: its change of a pod.
     """
     data = certificates.fill(datetime.now(UTC), ["127.0.0.1"], "test")
     runner = web.AppRunner(_application(change), access_log=None)

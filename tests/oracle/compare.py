@@ -1,4 +1,4 @@
-"""One case, judged by us and by kube-scheduler's own plugins."""
+"""One case, with the verdicts of Moorage and of kube-scheduler's own plugins."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def build(case: Case, shuffle: int | None = None) -> Snapshot:
 
 
 def earlier(thing: KubeObject) -> KubeObject:
-    """The same object as it may have been before: without labels, elsewhere, not bound yet."""
+    """An earlier state of the same object: without labels, elsewhere, or not bound."""
     bare = msgspec.structs.replace(thing, metadata=msgspec.structs.replace(thing.metadata, labels={"app": "db"}))
     if isinstance(bare, Pod):
         return msgspec.structs.replace(bare, spec=msgspec.structs.replace(bare.spec, node_name="n1"))
@@ -135,7 +135,7 @@ def ours(case: Case, shuffle: int | None = None, *, created: bool = False) -> di
 
 
 def theirs(reply: dict[str, Any]) -> Judged:
-    """The oracle's reply, reduced to what is compared."""
+    """The oracle's reply, reduced to the compared parts."""
     assert "error" not in reply, reply["error"]
     judged: Judged = {}
     for verdict in reply["verdicts"]:
@@ -183,7 +183,7 @@ def merged(plugins: set[str]) -> set[str]:
 
 
 def save(case: Case, their: Judged, name: str, story: str, folder: Path) -> Path:
-    """Write a regression file: the case, what kube-scheduler says, and why it is there."""
+    """Write a regression file: the case, kube-scheduler's verdict, and the reason for the file."""
     path = folder / f"{name}.json"
     path.write_text(json.dumps({"story": story, **case, "expected": their}, indent=1, sort_keys=True) + "\n")
     return path

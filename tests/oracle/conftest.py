@@ -1,4 +1,4 @@
-"""The oracle's process, built on first use, for the tests that compare with it."""
+"""The oracle's process for the comparing tests, built on first use."""
 
 from __future__ import annotations
 

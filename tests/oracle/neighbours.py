@@ -1,4 +1,4 @@
-"""Features of placement that are about other pods: affinity, anti-affinity, namespaces and topology spread."""
+"""Placement features about other pods: affinity, anti-affinity, namespaces and topology spread."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""`python -m tests.oracle.record`: ask the oracle about a few snapshots of every feature and keep what it says.
+"""`python -m tests.oracle.record`: record the oracle's verdicts on a few snapshots of every feature.
 
-The recording is what ``tests/unit`` compares with where there is no Go: the same snapshots and the plugins' own
-verdicts. Run it again after a change of the strategies or of the Kubernetes version.
+``tests/unit`` compares with the recording, without Go: the same snapshots and the plugins' own verdicts. Run it again
+after a change of the strategies or of the Kubernetes version.
 """
 
 from __future__ import annotations

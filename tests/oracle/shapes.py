@@ -1,4 +1,4 @@
-"""What all strategies draw from: small pools of names, selectors over them, and a choice of pods or nodes."""
+"""The parts that all strategies draw from: small pools of names, selectors over them, and a choice of pods or nodes."""
 
 from __future__ import annotations
 

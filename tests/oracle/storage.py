@@ -1,4 +1,4 @@
-"""Features of placement that are about volumes: claims, volumes, classes, drivers and their limits."""
+"""Placement features about volumes: claims, volumes, classes, drivers and their limits."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def unbound(draw: Draw, case: Case) -> None:
 
 
 def single_writer(draw: Draw, case: Case) -> None:
-    """ReadWriteOncePod claims that another pod may hold already."""
+    """ReadWriteOncePod claims that another pod may use already."""
     claims, known, _ = _storage(case)
     for pod in everyone(case):
         if not draw(half):

@@ -1,4 +1,4 @@
-"""The oracle itself: for every Filter plugin a case made by hand, whose answer is known from the documentation."""
+"""The oracle itself: a hand-made case for every Filter plugin, with a result known from the documentation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fixtures of Pulumi projects: a cluster where kwok plays nodes and pods, and a chart repository."""
+"""Fixtures of Pulumi projects: a cluster with kwok's nodes and pods, and a chart repository."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def attach(place: ClusterHandle, tmp_path_factory: pytest.TempPathFactory) -> It
 
 @pytest.fixture
 def project(place: ClusterHandle, attach: int | None, tmp_path: Path) -> Iterator[Callable[[str], Project]]:
-    """Makes a project of a program; afterwards what it has installed is gone."""
+    """Makes a project of a program. At the end it is destroyed."""
     made: list[Project] = []
 
     def make(program: str) -> Project:

@@ -1,7 +1,7 @@
 """A TEST DOUBLE of Pulumi's Kubernetes provider: only ``kubernetes:helm.sh/v3:Release``, with the real helm.
 
-The provider itself cannot be built from a registry. What this one does is what tests need of it: a chart that cannot
-be had fails the preview, a release that was made and failed is kept in the state, so that the next run upgrades it, and
+The provider itself cannot be built from a registry. What this one does is what tests need of it: a chart that cannot be
+had fails the preview, a release that was made and failed is kept in the state, so that the next run upgrades it, and
 names and namespaces are not changed in place. `MOORAGE_PULUMI_KUBERNETES=real` runs the same tests with the real one.
 
 Run by the engine as ``pulumi-resource-kubernetes ADDRESS``, or once for many engines that attach to it
@@ -47,7 +47,7 @@ Properties = dict[str, PropertyValue]
 
 
 class ReleaseFailed(Exception):
-    """Helm has made or changed the release, which is not as it should be."""
+    """Helm has created or changed the release, and it has failed."""
 
     def __init__(self, identity: str, state: Properties, inputs: Properties, reason: str) -> None:
         super().__init__(reason)
@@ -132,14 +132,14 @@ class Kubernetes(provider.Provider):
             helm.terminate()
 
     def kill(self) -> None:
-        """End every helm where it stands, as it would with us if it were a part of this program."""
+        """Kill every helm at once, as the end of this program does in the real provider."""
         for helm in self._helms:
             helm.kill()
 
     async def _apply(
         self, verb: str, options: list[str], identity: str, given: Properties, wanted: dict[str, Any]
     ) -> Properties:
-        """Install or upgrade; what is left of one that fails is told apart from one that never began."""
+        """Install or upgrade. The state of a failed release differs from one that never began."""
         wait = [] if wanted.get("skipAwait") else ["--wait", f"--timeout={int(wanted.get('timeout', 300))}s"]
         place = ["--namespace", wanted["namespace"]]
         command = [verb, wanted["name"], *_source(wanted), *place, *options, *wait, "--values", "-"]
@@ -196,7 +196,7 @@ class HelmError(Exception):
 
 
 class Servicer(server.ProviderServicer):
-    """Answers with helm's words, and says what the SDK's servicer cannot: that a resource was made and failed."""
+    """Answers with helm's messages. The SDK's servicer cannot report a resource that was created and failed."""
 
     async def Attach(self, _request: Any, _context: Any) -> Any:  # noqa: N802 (gRPC's names)
         return empty_pb2.Empty()  # nothing is asked of the engine

@@ -1,4 +1,4 @@
-"""Pulumi programs without an engine: what they register, as they would tell the engine."""
+"""Pulumi programs without an engine: the resources that they register."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Ran:
 
     Attributes:
         resources: in the order in which they were registered, without the stack.
-        warnings: what was said.
+        warnings: the warnings.
         error: why it failed, if it did.
     """
 

@@ -1,4 +1,4 @@
-"""Pulumi projects as a person has them, run by the real engine with a state in a file and a home of its own."""
+"""Pulumi projects as users have them, run by the real engine with a state file and a home of their own."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Done:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many resources were created, updated and so on, as the last summary has it."""
+        """The number of created, updated and other resources in the last summary."""
         summary = self.text.rpartition("Resources:")[2]
         words = "created|updated|deleted|replaced|unchanged|imported"
         return {name: int(count) for count, name in re.findall(rf"(\d+) ({words})", summary)}
@@ -51,7 +51,7 @@ class Project:
     """A folder with a program, and its stack.
 
     Args:
-        folder: empty, or made to hold the program.
+        folder: empty, or created for the program.
         kubeconfig: of the cluster.
         program: the text of `__main__.py`; None when the folder has one.
         attach: the port of a Kubernetes provider that runs; None when the engine is to start one.
@@ -112,7 +112,7 @@ class Project:
         self.environment.pop("PULUMI_DEBUG_PROVIDERS", None)
 
     def _python_that_knows_its_packages(self) -> Path:
-        """Python, but that what the language host asks before each program, for plugins, is answered at once."""
+        """Python, but the language host's queries for plugins before each program are answered at once."""
         answer, python = self._home / "packages.json", self._home / "bin" / "python-with-packages"
         answer.write_text(_packages())
         asked = f'if [ "$*" = "{" ".join(_LIST)}" ]; then exec cat {answer}; fi'
@@ -138,7 +138,7 @@ class Project:
         return self.end(self.start(*arguments), *arguments)
 
     def end(self, started: subprocess.Popen[str], *arguments: str) -> Done:
-        """Wait for what has been begun."""
+        """Wait for the started operations."""
         try:
             text, _ = started.communicate(timeout=PATIENCE)
         except subprocess.TimeoutExpired:
@@ -153,7 +153,7 @@ class Project:
         return done
 
     def fails(self, *arguments: str) -> str:
-        """Run a command, expect it to fail, and return what it said."""
+        """Run a command that must fail, and return its output."""
         done = self.run(*arguments)
         assert done.code != 0, f"should have failed:\n{done}"
         return done.text
@@ -198,7 +198,7 @@ class Project:
 
 @cache
 def _packages() -> str:
-    """What pip says, asked once: it takes more time than a program does, and says the same each time."""
+    """pip's answer, queried once: it takes longer than a program and is always the same."""
     return subprocess.run([sys.executable, *_LIST], capture_output=True, text=True, check=True).stdout
 
 
@@ -241,6 +241,6 @@ def until(probe: Callable[[], object], what: str) -> None:
 
 
 def config(project: Project, values: Mapping[str, str]) -> None:
-    """Set what a program asks its configuration for."""
+    """Set a key of the program's configuration."""
     for name, value in values.items():
         project("config", "set", name, value)

@@ -1,4 +1,4 @@
-"""What the components register, and what they refuse, without an engine."""
+"""The resources that the components register, and the settings that they refuse, without an engine."""
 
 from __future__ import annotations
 
@@ -311,7 +311,7 @@ def test_bad_settings_are_refused_in_the_words_of_moorage_validate(chart: str) -
 
 
 def quoting_no_key(sentence: str) -> str:
-    """Here a key is not quoted, where `moorage validate` shows what stands in the file."""
+    """A key is not quoted here; `moorage validate` shows the file's text."""
     return re.sub(r"^(castai.apiKey: ).* (is|does) ", r"\1… \2 ", sentence)
 
 

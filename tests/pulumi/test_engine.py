@@ -1,4 +1,4 @@
-"""Programs as people run them: the real engine and language host, helm, and a cluster where kwok plays pods.
+"""Programs as users run them: the real engine and language host, helm, and a cluster with kwok's pods.
 
 The Kubernetes provider is the test double of tests/pulumi/double.py, unless MOORAGE_PULUMI_KUBERNETES=real.
 """
@@ -145,7 +145,7 @@ NEVER_READY: dict[str, Any] = {"node_selector": {"no": "such-node"}, "timeout": 
 
 
 def begun(it: Project, place: ClusterHandle) -> subprocess.Popen[str]:
-    """An `up` that has installed the release and waits for its pods; what becomes of it happens to the provider too."""
+    """An `up` that has installed the release and waits for its pods. A signal to it also reaches the provider."""
     it.with_a_provider_of_its_own()
     started = it.start("up", "--yes", "--skip-preview")
     until(lambda: installed(place) or started.poll() is not None, "the Deployment")

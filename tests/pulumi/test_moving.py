@@ -1,4 +1,4 @@
-"""The way over from the closed chart, and back: the programs and commands of docs/guides/moving-over.md, as they stand.
+"""The migration from the closed chart, and back: the unchanged programs and commands of docs/guides/moving-over.md.
 
 The closed chart is the stand-in of tests/e2e/helm/closed.
 """
@@ -38,7 +38,7 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def site(place: ClusterHandle, repository: Repository, tmp_path: Path) -> Site:
-    """The cluster as somebody with Helm and kubectl sees it, without our definition."""
+    """The cluster with Helm and kubectl, without our definition."""
     made = Site(place, repository, tmp_path / "shells")
     made.shell().run(f"kubectl create namespace {commands.NAMESPACE}")  # it may be there
     undefine = "kubectl delete crd nodereservations.moorage.dev slotreservations.moorage.dev --ignore-not-found"
@@ -58,7 +58,7 @@ def ours(site: Site) -> str:
 
 
 def taken_over(it: Project, site: Site, uid: str) -> None:
-    """The release is ours, in place, and nothing is left to be done."""
+    """The release is Moorage's, in place, and the next run changes nothing."""
     release = it.resources()[RELEASE]
     assert release["parent"] == it.resources()["moorage:index:PodPinner"]["urn"]
     assert release["outputs"]["status"]["version"] == OUR_VERSION

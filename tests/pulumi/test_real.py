@@ -1,4 +1,4 @@
-"""The example as it stands, on a node whose containers run: it ends in a pinner that pins a pod."""
+"""The unchanged example on a node with real containers: its pinner pins a pod."""
 
 from __future__ import annotations
 

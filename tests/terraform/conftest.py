@@ -1,4 +1,4 @@
-"""Fixtures of what is installed with Terraform."""
+"""Fixtures of installations with Terraform."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repository]
 
 @pytest.fixture(scope="package")
 def place(repository: Repository, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """A cluster where kwok plays nodes and pods, so that what is installed becomes ready."""
+    """A cluster with kwok's nodes and pods, so that installed programs become ready."""
     if (reason := unavailable()) is not None:
         unable(reason)
     own = LocalCluster()

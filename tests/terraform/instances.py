@@ -1,6 +1,6 @@
-"""Settings that one instance of a module takes together: an instance takes Terraform a quarter of a second.
+"""Combines settings into one module instance, because an instance costs Terraform a quarter of a second.
 
-What is asserted of each is the same as if it were alone, so only those that cannot be told apart are kept apart.
+Each assertion is the same as for a single setting. Only settings with equal results are kept apart.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A cluster, a chart repository, and people who install there with Terraform and with Helm."""
+"""A cluster, a chart repository, and users who install with Terraform and with Helm."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Person:
         return done.out
 
     def plan(self) -> Done:
-        """Plan: exit code 0 means that there is nothing to do, 2 that there is."""
+        """Plan. Exit code 0: no changes; 2: changes."""
         return self.terraform.run(self.folder, "plan", "-detailed-exitcode", "-input=false", "-no-color")
 
     def destroy(self) -> Done:
@@ -78,7 +78,7 @@ class Person:
 
 
 class Place:
-    """Where somebody installs Moorage.
+    """The place of an installation.
 
     Args:
         cluster: running, with nodes.

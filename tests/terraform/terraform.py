@@ -1,4 +1,4 @@
-"""Terraform as a person runs it, on a copy of this checkout's modules, with the provider from tools."""
+"""Terraform as users run it, on a copy of this checkout's modules, with the provider from tools."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Terraform:
 
     Args:
         home: an empty folder; gets the copies, the mirror with the provider, and the root modules of tests.
-        kubeconfig: of the cluster, if there is one.
+        kubeconfig: of the cluster, or None.
     """
 
     def __init__(self, home: Path, kubeconfig: Path | None = None) -> None:

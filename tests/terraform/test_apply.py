@@ -1,4 +1,4 @@
-"""Installing for real: what apply does, and what a second run mends after everything that can go wrong."""
+"""Real installations: apply, and a second apply that repairs failures."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def test_ctrl_c_twice_leaves_what_one_command_mends(site: Place) -> None:
 
 
 def test_killed_in_an_upgrade_and_mended_by_a_rollback(site: Place) -> None:
-    """What the killed upgrade has written stays: Helm knows no revision that is deployed and has it."""
+    """The failed upgrade's objects stay: no deployed revision of Helm has them."""
     someone = site.person("killed-in-upgrade")
     someone.write(planner={})
     someone.applied()

@@ -1,4 +1,4 @@
-"""What `moorage validate` refuses, Terraform refuses at plan: for the same key, in the same words."""
+"""Terraform refuses at plan what `moorage validate` refuses: for the same key, with the same message."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def component(chart: str) -> str:
 
 
 def as_variables(bad: BadSetting) -> dict[str, Any]:
-    """The values as the root module takes them; a key without a variable stays as it is."""
+    """The values for the root module. A key without a variable stays unchanged."""
     known = by_key(bad.chart)
     return {known[key].variable if key in known else key: value for key, value in bad.values.items()}
 
@@ -51,13 +51,13 @@ def variable_of(bad: BadSetting) -> Setting | None:
 
 
 def is_of_another_type(bad: BadSetting) -> bool:
-    """Whether the whole value is not what the variable's type is."""
+    """Whether the whole value has another type than the variable."""
     found = variable_of(bad)
     return found is not None and found.type != "any" and not isinstance(bad.values[found.key], _PYTHON[found.type])
 
 
 def is_converted(bad: BadSetting) -> bool:
-    """Whether Terraform makes of the value what it ought to be: 7 is "7" where a text is wanted, and "3" is 3."""
+    """Whether Terraform converts the value: 7 becomes "7" for a string, and "3" becomes 3 for a number."""
     found = variable_of(bad)
     if found is None or not is_of_another_type(bad):
         return False

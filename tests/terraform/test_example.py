@@ -1,4 +1,4 @@
-"""The example as it stands ends in a pinner that pins a pod: in real containers, and without them as any user."""
+"""The unchanged example: its pinner pins a pod, in real containers, and without them as any user."""
 
 from __future__ import annotations
 

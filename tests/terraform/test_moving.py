@@ -1,4 +1,4 @@
-"""The way over from the closed chart, and back: the blocks and commands of docs/guides/moving-over.md, as they stand.
+"""The migration from the closed chart, and back: the unchanged blocks and commands of docs/guides/moving-over.md.
 
 The closed chart is the stand-in of tests/e2e/helm/closed. Only where things are to be had is another place here.
 """
@@ -56,7 +56,7 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def shells(site: Place, tmp_path: Path) -> Iterator[Site]:
-    """The same place as somebody with Helm and kubectl sees it; nobody has our definition before, nor afterwards."""
+    """The same place with Helm and kubectl. Our definition exists neither before nor afterwards."""
     made = Site(site.cluster, site.repository, tmp_path / "shells")
     undefine = "kubectl delete crd nodereservations.moorage.dev slotreservations.moorage.dev --ignore-not-found"
     made.shell()(undefine)
@@ -65,7 +65,7 @@ def shells(site: Place, tmp_path: Path) -> Iterator[Site]:
 
 
 class Mover(Person):
-    """Somebody whose root module is what the page says, with modules and charts from a Git repository of our own."""
+    """A user whose root module is the page's, with modules and charts from a local Git repository."""
 
     def publish(self) -> None:
         """Make that repository."""
@@ -83,7 +83,7 @@ class Mover(Person):
         self.type(INIT)
 
     def type(self, line: str, *more: str) -> Done:
-        """Run a line of the page, with what a person would type when asked."""
+        """Run a line of the page, with the user's input at the prompt."""
         _terraform, *arguments = shlex.split(line, comments=True)
         return self.terraform(self.folder, *arguments, *more)
 
@@ -101,7 +101,7 @@ def closed(theirs: str) -> str:
 
 
 def taken_over(someone: Mover, site: Place, shells: Site, uid: str) -> None:
-    """The release is ours, in place, and nothing is left to be done."""
+    """The release is Moorage's, in place, and the next run changes nothing."""
     shells.until_ready()
     assert site.deployment(PINNER)["metadata"]["uid"] == uid
     assert "moorage" in shells.container()["image"]

@@ -1,4 +1,4 @@
-"""The modules' own suites for `terraform test`; files are in Terraform's style, modules and examples valid."""
+"""The modules' own suites for `terraform test`. Files have Terraform's format, and modules and examples are valid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same settings make the same values: what Terraform hands to Helm is what Helm reads from a values file."""
+"""Equal settings give equal values: Terraform's document for Helm equals the one from a values file."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SHORT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 
 class Quoted(yaml.SafeDumper):
-    """Leaves no doubt what is a text: Helm's YAML and Python's do not agree on 1e3."""
+    """Marks strings: the YAML of Helm and of Python differ on 1e3."""
 
 
 Quoted.add_representer(str, lambda self, text: self.represent_scalar("tag:yaml.org,2002:str", text, style='"'))
@@ -135,7 +135,7 @@ def planned(terraform: Terraform, tmp_path_factory: pytest.TempPathFactory) -> d
 
 
 def without(document: Mapping[str, Any], cases: Sequence[Case], case: Case) -> dict[str, Any]:
-    """What of an instance's document is not one of the other cases': what a case has added by mistake stays."""
+    """The part of an instance's document that no other case explains."""
     others = {key for each in cases for key in each.file if key not in case.file}
     return {key: value for key, value in document.items() if key not in others}
 

@@ -1,4 +1,4 @@
-"""The commands of the closed product's public documentation, as they stand there, and those of our own guide."""
+"""The commands of the closed product's public documentation, unchanged, and those of Moorage's guide."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fixtures of what is installed with Helm."""
+"""Fixtures of installations with Helm."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def site(place: Site) -> Iterator[Site]:
 
 
 def remove(site: Site) -> None:
-    """Uninstall the release, and delete what it leaves."""
+    """Uninstall the release, and delete what stays."""
     shell = site.shell()
     shell.run(f"helm uninstall {RELEASE} -n {NAMESPACE}")
     shell("kubectl delete nodereservations --all --ignore-not-found") if site.get(CRD) else None

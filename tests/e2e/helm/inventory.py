@@ -1,4 +1,4 @@
-"""Everything there is in a cluster, to compare before and after."""
+"""All objects of a cluster, to compare before and after."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tools.localcluster.api import ApiError
 _PATIENCE = 30.0
 
 Key = tuple[str, str, str]
-"""Kind, namespace (empty for what has none) and name."""
+"""Kind, namespace (empty for cluster-scoped objects) and name."""
 
 _SELF_CHANGING = {"events", "componentstatuses"}
 """Events go after an hour by themselves."""

@@ -1,4 +1,4 @@
-"""Runs command lines as a person types them, with Helm, kubectl and home folder of our own."""
+"""Runs command lines as a user types them, with separate Helm, kubectl and home folder."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Shell:
         return done
 
     def fails(self, command: str) -> str:
-        """Run it, expect it to fail, and return what it said."""
+        """Run a command that must fail, and return its output."""
         done = self.run(command)
         assert done.code != 0, f"should have failed:\n{done}"
         assert "panic" not in done.err, str(done)

@@ -1,4 +1,4 @@
-"""A cluster, a chart repository and a user's shell: what an installation needs."""
+"""A cluster, a chart repository and a user's shell for an installation."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SELECTOR = f"app.kubernetes.io/name%3Dcastai-pod-pinner,app.kubernetes.io/instan
 
 
 class Site:
-    """Where somebody installs Moorage.
+    """The place of an installation.
 
     Args:
         cluster: running.
@@ -145,7 +145,7 @@ class Site:
 
 
 def cleanup(cluster: ClusterHandle) -> str:
-    """What a person does before uninstalling; returns what it said."""
+    """The steps before uninstalling. Returns the output."""
     command = [sys.executable, "-m", "moorage.cli", "cleanup", "--yes", f"--kubeconfig={cluster.kubeconfig}"]
     done = subprocess.run(command, cwd=RUNTIME, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -153,6 +153,6 @@ def cleanup(cluster: ClusterHandle) -> str:
 
 
 def _end(text: str) -> str:
-    """The command, and the last lines of what it said."""
+    """The command, and the last lines of its output."""
     first, *rest = text.splitlines()
     return "\n".join([first, *rest[-20:]])

@@ -1,4 +1,4 @@
-"""Releases of the closed chart, and what is there once they have become ours."""
+"""Releases of the closed chart, and the objects after the upgrade to Moorage's charts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def secret_key(site: Site) -> bytes:
 
 
 def take_over(site: Site, installed_by: str, upgrade: str) -> str:
-    """Upgrade a release of the closed chart; returns what Helm said."""
+    """Upgrade a release of the closed chart. Returns Helm's output."""
     site.shell(installed_by)(CLOSED)
     site.until_ready()
     before = site.deployment()

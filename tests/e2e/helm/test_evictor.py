@@ -1,4 +1,4 @@
-"""A release of the closed evictor becomes ours, and theirs again; the seed's commands, word for word.
+"""A release of the closed evictor is upgraded to Moorage's, and back, with the seed's unchanged commands.
 
 No container runs here (see conftest.py). The closed chart is a stand-in: its names, labels, selectors and values.
 """
@@ -23,7 +23,7 @@ SEED = {
     "--set dryRun=false,nodeGracePeriodMinutes=8": {"MOORAGE_NODE_GRACE_PERIOD_MINUTES": "8"},
     "--set dryRun=false --set image.repository=us-docker.pkg.dev/castai-hub/library/castai-evictor": {},
 }
-"""What the published text adds to the command that installs, and what the process is told by it besides dryRun."""
+"""The published text's additions to the install command, and the resulting flags besides dryRun."""
 PODS = f"app.kubernetes.io/name%3D{RELEASE},app.kubernetes.io/instance%3D{RELEASE}"
 CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/evictorconfigs.autoscaling.cast.ai"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
@@ -69,7 +69,7 @@ def may_write(site: Site) -> set[str]:
 
 
 def acts(site: Site) -> bool:
-    """Whether the process is told to act; it has the rights to then, and only then."""
+    """Whether the process gets the flag to act. It has the rights if and only if it does."""
     told = environment(site)["MOORAGE_DRY_RUN"]
     writes = ABOUT_ITSELF | ({"nodes", "pods/eviction", "slotreservations"} if told == "false" else set())
     assert may_write(site) == writes
@@ -134,7 +134,7 @@ def test_a_definition_that_the_closed_chart_made_without_helm_is_no_hindrance(ev
 
 @pytest.fixture(scope="module")
 def seeded(place: Site) -> Iterator[Site]:
-    """One release for all commands of the seed: Helm takes the values of each alone, whatever was said before."""
+    """One release for all commands of the seed: Helm uses only the values of each command."""
     yield place
     remove(place)
 

@@ -1,6 +1,6 @@
-"""The evictor installed for real: the published commands end in our image in a real container that empties a real node.
+"""The installed evictor: after the published commands our image runs in a real container and empties a real node.
 
-One story, told in order on one cluster with two real nodes: each test is a step of it.
+The tests are the steps of one story, on one cluster with two real nodes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ DEFINITION = "evictorconfigs.autoscaling.cast.ai"
 TAINT, MARK = "evictor.cast.ai/evicted", "moorage.dev/drain"
 PUBLISHED = f"helm upgrade --install castai-evictor castai-helm/castai-evictor -n {NAMESPACE}"
 AT_ONCE = {"quietPeriod": "0s", "cycleInterval": "1s", "nodeGracePeriodMinutes": 0}
-"""What a test cannot wait for; what a command says wins over it."""
+"""Settings that shorten waits. Values of a command win over them."""
 CONFIG = {
     "apiVersion": "autoscaling.cast.ai/v1alpha1",
     "kind": "EvictorConfig",
@@ -142,7 +142,7 @@ def ready(site: Site, name: str, replicas: int) -> None:
 
 
 def upgrade(site: Site, words: str) -> str:
-    """Run the published command with something more; what the notes say once it runs."""
+    """Run the published command with more values. Returns the notes once the evictor runs."""
     said = site.shell()(f"{PUBLISHED} {words} -f {site.file('at-once.json', AT_ONCE)}").out
     site.until_ready(1, EVICTOR)
     site.shell()(f"kubectl apply -f {site.file('config.json', CONFIG)}")
@@ -216,7 +216,7 @@ def watching(site: Site) -> Iterator[Callable[[str], Watcher]]:
 
 
 def intent(item: Mapping[str, Any]) -> object:
-    """What somebody wants of an object, without what Kubernetes notes about it."""
+    """The desired state of an object, without status and metadata of Kubernetes."""
     meta = item["metadata"]
     return meta["uid"], meta.get("labels"), item.get("spec"), item.get("data")
 

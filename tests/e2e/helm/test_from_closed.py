@@ -1,4 +1,4 @@
-"""Releases of the closed chart become ours; what would go wrong half way is refused before.
+"""Releases of the closed chart are upgraded to Moorage's. Upgrades that would fail half way are refused before.
 
 No container runs here (see conftest.py). The closed chart is a stand-in: its names, labels, selectors and values. The
 whole way over and back of one release is in test_over_and_back.py.
@@ -27,7 +27,7 @@ HELMS = pytest.mark.parametrize("helm", ["helm", "helm3"])
 
 
 def agent_of(deployment: Mapping[str, Any]) -> dict[str, Any]:
-    """The umbrella's agent, as far as it matters here: another Deployment of the same release."""
+    """The umbrella chart's agent: another Deployment of the same release."""
     kept = {key: deployment["metadata"][key] for key in ("namespace", "labels", "annotations")}
     return {
         "apiVersion": "apps/v1",

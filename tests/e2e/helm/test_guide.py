@@ -1,4 +1,4 @@
-"""What the guides tell people to write is what the charts take."""
+"""The values in the guides are valid for the charts."""
 
 from __future__ import annotations
 

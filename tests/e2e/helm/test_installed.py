@@ -1,6 +1,6 @@
-"""Installed for real: the published commands as they stand, ending in our image in real containers that pin a pod.
+"""A real installation: after the published commands our image runs in real containers and pins a pod.
 
-One story, told in order on one cluster: each test is a step of it, and says which earlier one is missing.
+The tests are the steps of one story on one cluster. Each names the earlier step that it needs.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def existing_credentials(site: Site, *, cluster: str) -> None:
 
 
 def intent(item: Mapping[str, Any]) -> object:
-    """What somebody wants of an object, without what Kubernetes notes about it."""
+    """The desired state of an object, without status and metadata of Kubernetes."""
     meta = item["metadata"]
     return meta["uid"], meta.get("labels"), item.get("spec"), item.get("data")
 
@@ -190,7 +190,7 @@ def pinned(site: Site, count: int) -> dict[str, str]:
 
 
 def join(site: Site, machine: str, switch_on: Callable[[str], object]) -> None:
-    """Switch a machine on, and see its pod run and its placeholder adopted."""
+    """Start a machine, and wait until its pod runs and its placeholder is adopted."""
     before = site.cluster.api.get(f"/api/v1/nodes/{machine}")
     assert not before["status"].get("nodeInfo", {}).get("kubeletVersion"), "no machine has this name yet"
     switch_on(machine)
@@ -417,7 +417,7 @@ def test_the_evictor_beside_it_reports_and_touches_nothing(site: Site) -> None:
 
 
 def test_a_pod_that_is_expected_is_pinned_as_it_is_created(site: Site) -> None:
-    """On a placeholder whose machine never comes."""
+    """A pod on a placeholder whose machine never joins."""
     shell, pods = site.shell(), f"/api/v1/namespaces/{SHOP}/pods"
     shell(commands.PLANNER.format(values=expecting(site, MACHINES[2])))
     site.until(lambda: site.cluster.api.get(CONFIGURATION).get("webhooks"), "the API server to be told of the webhook")

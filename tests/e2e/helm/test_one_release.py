@@ -1,6 +1,6 @@
-"""What one release of ours goes through with Helm 4, from the first command to the last.
+"""The life of one release with Helm 4, from the first command to the last.
 
-A story, told in order. No container runs here (see conftest.py).
+The tests are the steps of one story. No container runs here (see conftest.py).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.e2e.helm.site import Site
 
 @dataclass(frozen=True)
 class Installed:
-    """The release, and what had been in the cluster before it."""
+    """The release, and the cluster's objects before it."""
 
     site: Site
     before: set[Key]

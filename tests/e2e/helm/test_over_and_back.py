@@ -1,6 +1,6 @@
-"""One release of the closed chart becomes ours, gets a fresh key, and becomes theirs again.
+"""One release of the closed chart is upgraded to Moorage's, gets a new key, and is reverted.
 
-A story, told in order with each Helm. No container runs here (see conftest.py).
+The tests are the steps of one story with each Helm. No container runs here (see conftest.py).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ RESERVATIONS = "/apis/moorage.dev/v1alpha1/nodereservations"
 
 @dataclass(frozen=True)
 class Taken:
-    """A release that was theirs, which Helm had installed it, and what Helm 4 said when it became ours."""
+    """A release of the closed chart, the Helm that installed it, and Helm 4's output of the upgrade."""
 
     site: Site
     helm: str

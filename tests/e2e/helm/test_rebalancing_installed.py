@@ -1,6 +1,6 @@
-"""A small rebalancing, installed for real: our image in real containers replaces nodes by one, and is disturbed.
+"""A small installed rebalancing: our image in real containers replaces nodes by one, with faults.
 
-One story, told in order on one cluster: each test is a step of it. All but the last of the nodes are hollow.
+The tests are the steps of one story on one cluster. All nodes except the last are hollow.
 """
 
 from __future__ import annotations
@@ -135,13 +135,13 @@ def phases(site: Site) -> dict[str, str]:
 
 
 def asked(site: Site) -> bool:
-    """Whether the API server is told to ask our webhook, whoever's configuration says so."""
+    """Whether our webhook is registered, in any configuration."""
     found = site.cluster.api.get(CONFIGURATION.rpartition("/")[0])["items"]
     return any(each["name"] == WEBHOOK for one in found for each in one.get("webhooks", ()))
 
 
 def promised(site: Site, node: str) -> None:
-    """Wait until there is a placeholder with slots, and the API server asks about those who may fill them."""
+    """Wait until there is a placeholder with slots, and the webhook is registered for its pods."""
 
     def there() -> bool:
         slots = (site.get(f"{RESERVATIONS}/{node}") or {}).get("spec", {}).get("slots")
@@ -151,7 +151,7 @@ def promised(site: Site, node: str) -> None:
 
 
 def nothing_is_left(site: Site) -> None:
-    """Of what was done to nodes, pods and configuration."""
+    """Audit events of writes to nodes, pods and configuration."""
     assert not site.cluster.api.get(RESERVATIONS)["items"]
     assert not asked(site)
     for name, node in nodes(site).items():
@@ -163,7 +163,7 @@ def nothing_is_left(site: Site) -> None:
 
 
 def pods_gone(site: Site) -> bool:
-    """Whether none of ours runs any more."""
+    """Whether no pod of Moorage runs any more."""
     return all(site.gone(f"app.kubernetes.io/name%3D{name}") for name in (RELEASE, PLANNER))
 
 

@@ -1,4 +1,4 @@
-"""What Helm does with releases of ours: by hand and by Helm, from Helm 3, over a definition Helm does not own.
+"""Helm and releases of Moorage: installed by hand, from Helm 3, and over a definition that Helm does not own.
 
 No container runs here (see conftest.py). What runs in containers is in test_installed.py, what comes from the closed
 chart in test_from_closed.py, what one release of Helm 4 goes through in test_one_release.py.
@@ -62,7 +62,7 @@ def test_helm_3_installs_and_upgrades_and_helm_4_goes_on_from_there(site: Site) 
 
 
 def fill(site: Site) -> tuple[object, object]:
-    """Write what the leader writes, as it does."""
+    """Write the leader's objects as it does."""
     made = certificates.fill(datetime.now(UTC), ["pinner"], "pinner")
     where = {"service": {"name": "none", "namespace": NAMESPACE, "path": "/mutate", "port": 443}}
     entry = webhook(Target("", where, 2), made[certificates.AUTHORITY])
@@ -74,7 +74,7 @@ def fill(site: Site) -> tuple[object, object]:
 
 
 def filled(site: Site) -> tuple[object, object]:
-    """What there is of it."""
+    """The existing objects of the release."""
     return site.cluster.api.get(CONFIGURATION).get("webhooks"), site.cluster.api.get(SECRET).get("data")
 
 

@@ -1,4 +1,4 @@
-"""Fixtures of tests whose containers really run."""
+"""Fixtures of tests with real containers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pods of a small program of ours (tools/podimages), to see a cluster from inside."""
+"""Pods of a small program (tools/podimages) that show a cluster from inside."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _RESTRICTED = {
 
 
 def probe_image(folder: Path) -> Path:
-    """Writes the archive of an image that holds the probe and nothing else."""
+    """Writes the archive of an image with only the probe."""
     return images.write_archive(folder / "probe.tar", IMAGE, {"probe": binaries(["probe"])["probe"]}, ["/probe"])
 
 
@@ -60,7 +60,7 @@ class Space:
         return subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
 
     def kubectl(self, *arguments: str) -> str:
-        """Runs kubectl in the namespace and returns what it printed."""
+        """Runs kubectl in the namespace and returns its output."""
         answer = self.run(*arguments)
         assert answer.returncode == 0, f"kubectl {' '.join(arguments)}: {answer.stderr}{self.events()}"
         return answer.stdout

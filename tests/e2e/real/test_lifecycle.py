@@ -1,4 +1,4 @@
-"""Real clusters come, go and are killed, and nothing of them stays on this machine."""
+"""Real clusters start, stop and are killed, and nothing of them stays on this machine."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def clusters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _processes_in(namespaces: set[str]) -> dict[str, str]:
-    """Command lines, by pid, of the processes in some PID namespaces: containers name no folder of ours."""
+    """Command lines, by pid, of the processes in some PID namespaces."""
     found = {}
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
@@ -73,7 +73,7 @@ def _pid_namespaces(directory: Path) -> set[str]:
 
 
 def _wait_nothing_left(directory: Path, namespaces: set[str]) -> None:
-    """Waits until the kernel has taken everything of a cluster away; its folder and control groups may stay."""
+    """Waits until the kernel has removed everything of a cluster. Its folder and control groups may stay."""
     owners.wait_gone(directory)
     interface = Path("/sys/class/net") / f"moor{cgroups.digest(directory)}"
     deadline = time.monotonic() + owners.HANG

@@ -1,4 +1,4 @@
-"""What a pod of a real node can do."""
+"""Functions of a pod on a real node."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Moorage's programs as processes of ours, with the accounts and the environment that the charts give them."""
+"""Moorage's programs as local processes, with the accounts and the environment of the charts."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ EVICTOR = "castai-evictor"
 CLIENT_SECRET = "moorage-planner-client"
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 MACHINE = "rights-ours"
-"""Where the replicas' pods are said to be: without a Node they are behind no Service."""
+"""The node in the replicas' pods: without a Node no Service includes them."""
 STOP_GRACE = 10.0
 PATIENCE = 60.0
 
 
 def user(account: str) -> str:
-    """How the audit log calls a service account of ours."""
+    """The user name of a service account in the audit log."""
     return accounts.user(NAMESPACE, account)
 
 
 def kubeconfig(cluster: ClusterHandle, account: str, folder: Path) -> Path:
-    """A kubeconfig with a token of a service account, as its pods have one."""
+    """A kubeconfig with a service account's token, as its pods have it."""
     return accounts.token(cluster, NAMESPACE, account, folder)
 
 
@@ -93,7 +93,7 @@ class Installed(Programs):
 
     Args:
         cluster: with all charts installed.
-        folder: for logs, tokens and what a kubelet would mount.
+        folder: for logs, tokens and mounted files.
     """
 
     def __init__(self, cluster: ClusterHandle, folder: Path) -> None:
@@ -164,7 +164,7 @@ class Installed(Programs):
         self._replicas.append(name)
 
     def put_behind_the_service(self) -> None:
-        """Say of the replicas' pods what a kubelet would; their Node is alive for less than a minute without one."""
+        """Report the status of the replicas' pods, as a kubelet does. Without a Lease their Node lives under a minute."""
         api, ready = self._handle.api, [{"type": "Ready", "status": "True"}]
         api.request("POST", "/api/v1/nodes", {"metadata": {"name": MACHINE}, "spec": {"unschedulable": True}})
         status = {"phase": "Running", "podIP": self.address, "podIPs": [{"ip": self.address}], "conditions": ready}
@@ -179,7 +179,7 @@ class Installed(Programs):
 
     @property
     def mounted(self) -> dict[str, str]:
-        """The pinner's way to the planner, with what a kubelet would mount where it is here."""
+        """The pinner's access to the planner, with the files that a kubelet would mount."""
         return {
             "MOORAGE_PLANNER_ADDRESS": self._address,
             "MOORAGE_API_KEY_FILE": str(self.folder / "api-key"),
@@ -196,7 +196,7 @@ class Installed(Programs):
         stop_all([self._running.pop(name)], STOP_GRACE)
 
     def stop(self) -> None:
-        """The demo is over; here more is asked of the programs."""
+        """After the demo, more functions of the programs are used."""
 
     def end(self) -> None:
         """End all in order."""

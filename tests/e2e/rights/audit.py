@@ -1,4 +1,4 @@
-"""What an account was granted, and what the API server's audit log says it did."""
+"""The rights of an account, and its requests in the API server's audit log."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RBAC = "/apis/rbac.authorization.k8s.io/v1"
 
 @dataclass(frozen=True)
 class Request:
-    """One request of an account; `resource` has its subresource after a slash."""
+    """A request of an account. `resource` has its subresource after a slash."""
 
     verb: str
     group: str
@@ -46,7 +46,7 @@ class Grant:
         return f"{self.role}: {self.verb} {_plural(self.group, self.resource)}{name}"
 
     def covers(self, request: Request) -> bool:
-        """Whether it is what allows the request."""
+        """Whether the rule allows the request."""
         same = (self.verb, self.group, self.resource) == (request.verb, request.group, request.resource)
         return same and self.name in ("", request.name) and self.namespace in ("", request.namespace)
 
@@ -56,7 +56,7 @@ def _plural(group: str, resource: str) -> str:
 
 
 def requests(log: Path, user: str) -> list[Request]:
-    """Everything a user asked of the API server, oldest first.
+    """All requests of a user, oldest first.
 
     Args:
         log: audit log of level Metadata.

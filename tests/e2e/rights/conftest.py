@@ -1,4 +1,4 @@
-"""Fixtures of the rights."""
+"""Fixtures of the tests of rights."""
 
 from tests.e2e.helm.conftest import repository
 

@@ -1,4 +1,4 @@
-"""The comparison itself: it would find a forbidden request and a right that nobody uses."""
+"""The comparison itself: it finds a forbidden request and an unused right."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The charts grant exactly what the code calls: nothing is forbidden, and nothing is granted that is never used.
+"""The charts grant exactly the rights that the code uses: no request is forbidden, and no right is unused.
 
-The real planner, two replicas of the pod pinner and the evictor run as processes, under the accounts and with the
-environment of the installed charts. They play the demo, and then all that it does not show; the API server's audit log
-says what they asked for.
+The real planner, two replicas of the pod pinner and the evictor run as processes, with the accounts and the environment
+of the installed charts. They run the demo, and then the functions that it does not use. The API server's audit log has
+their requests.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ KARPENTERS = [
     }
     for kind in ("NodeClaim", "NodePool")
 ]
-"""As much of Karpenter's kinds as it takes to follow them."""
+"""The parts of Karpenter's definitions that are needed to watch its kinds."""
 EVICTOR_RULES = f"/api/v1/namespaces/{NAMESPACE}/configmaps/{EVICTOR}-config"
 LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/{RELEASE}-leader-election"
 WEBHOOK = f"/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/{RELEASE}.{NAMESPACE}"
@@ -85,7 +85,7 @@ NOBODY = {"namespace": manifests.NAMESPACE, "name": "nobody", "uid": "00000000-0
 
 @dataclass(frozen=True)
 class Played:
-    """What every account was granted, and what it asked for."""
+    """The rights of every account, and its requests."""
 
     granted: Mapping[str, list[audit.Grant]]
     asked: Mapping[str, list[audit.Request]]
@@ -106,7 +106,7 @@ def own() -> Iterator[LocalCluster]:
 
 @pytest.fixture(scope="module")
 def shell(own: LocalCluster, repository: Repository, tmp_path_factory: pytest.TempPathFactory) -> Shell:
-    """All charts are installed; no node can take their pods, so that processes of ours stand in for them."""
+    """All charts are installed. No node accepts their pods, and local processes replace them."""
     made = Site(own, repository, tmp_path_factory.mktemp("home")).shell()
     made(f"kubectl create namespace {NAMESPACE}")
     made(INSTALL)
@@ -173,7 +173,7 @@ class Rest:
         self._programs = programs
 
     def play(self) -> None:
-        """In an order in which each step has what it needs."""
+        """The steps in an order in which each has what it needs."""
         self._create_late_pods()
         self._serve(self._plan([WAITS, FAILS]))  # pods by owner: the planner must look at the cluster
         self._until(lambda: self._bound() == {WAITS, FAILS}, "both late pods to be pinned")
@@ -203,7 +203,7 @@ class Rest:
         self._handle.api.request("POST", path, deployment)
 
     def _sweep_what_a_small_machine_refuses(self) -> None:
-        """A machine has half of what was promised: one of its two pods fails, is swept, and comes again elsewhere."""
+        """A machine has half of the promised resources: one of its two pods fails, is deleted, and runs elsewhere."""
         self._create(GREEDY, GREEDY_NODES)
         self._fill(SMALL, GREEDY, GREEDY_NODES, cpu="2")
         self._until(lambda: self._placed(GREEDY) == [SMALL, SMALL], "both greedy pods to be pinned")
@@ -280,7 +280,7 @@ class Rest:
         self._until(met, "a write to meet another one")
 
     def _expect_a_pod(self) -> None:
-        """The API server is told to ask us, asks the leader through the Service, and is told to ask no more."""
+        """The webhook is registered, called through the Service, and removed."""
         slot = {"namespace": manifests.NAMESPACE, "owner": "Deployment/expected", "requests": {"cpu": "100m"}}
         plan = {**self._plan([EXPECTS]), "plan": "rights-expects", "fill": []}
         plan["nodes"][0]["expect"] = [slot]
@@ -369,7 +369,7 @@ class Rest:
 
 
 def run_helm_test(shell: Shell, cluster: ClusterHandle, folder: Path, mounted: Mapping[str, str]) -> str:
-    """Run what the pod of `helm test` runs, under its own account, which is returned."""
+    """Run the command of the `helm test` pod under its own account, which is returned."""
     hooks = [each for each in yaml.safe_load_all(shell(f"helm get hooks {RELEASE} -n {NAMESPACE}").out) if each]
     (pod,) = [each["spec"] for each in hooks if each["kind"] == "Pod"]
     rights = folder / "hooks.yaml"
@@ -386,7 +386,7 @@ def run_helm_test(shell: Shell, cluster: ClusterHandle, folder: Path, mounted: M
 
 
 def clean_up(cluster: ClusterHandle) -> None:
-    """What is left is removed by a person, whom no policy of ours fences in."""
+    """The administrator removes the rest, because no policy limits that account."""
     command = [sys.executable, "-m", "moorage.cli", "cleanup", "--yes"]
     given = {**kept_environment(), "MOORAGE_KUBECONFIG": str(cluster.kubeconfig)}
     done = subprocess.run(command, env=given, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
