@@ -250,7 +250,7 @@ ROLLED_BACK = {
     "untainted": "the taint was removed from the node",
 }
 LEFT_ALONE = {
-    "garbled": "what was set for an earlier drain of the node cannot be read (moorage.dev/drain: JSON is malformed",
+    "garbled": "the mark of an earlier drain of the node cannot be read (moorage.dev/drain: JSON is malformed",
     "unmarked": "another party has cordoned the node",
 }
 EMPTIED = {"evicted", "rolled", "stateful"}

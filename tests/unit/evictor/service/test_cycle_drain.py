@@ -361,7 +361,7 @@ async def test_rights_that_are_taken_away_are_said_and_the_mark_is_taken_off_onc
         bed.wire.faults.set(faults.lack_right, "create", "pods/eviction")
         await bed.until(lambda: bed.acting == (False, "Stopped"))
         (said,) = [each.message for each in bed.said[-1].conditions if each.type == "Acting"]
-        assert "a right that is needed was not granted" in said
+        assert "a required permission is missing" in said
         assert "still has our mark" in said
         bed.wire.faults.lift()
         await bed.until(lambda: bed.drained.get("emptied", 0) >= 1, 3600.0, 1.0)
