@@ -164,7 +164,7 @@ class Installed(Programs):
         self._replicas.append(name)
 
     def put_behind_the_service(self) -> None:
-        """Report the status of the replicas' pods, as a kubelet does. Without a Lease their Node lives under a minute."""
+        """Report the pods as ready, as a kubelet does. Without a Lease their Node lives under a minute."""
         api, ready = self._handle.api, [{"type": "Ready", "status": "True"}]
         api.request("POST", "/api/v1/nodes", {"metadata": {"name": MACHINE}, "spec": {"unschedulable": True}})
         status = {"phase": "Running", "podIP": self.address, "podIPs": [{"ip": self.address}], "conditions": ready}
