@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from tools.bench.pin import picture as bench_picture
@@ -60,12 +60,15 @@ GENERATED_SETS: tuple[Callable[[], dict[str, str]], ...] = (
 )
 
 
-def texts() -> dict[str, str]:
-    """The text of every generated file, by path below the root."""
-    found = {name: generator() for name, generator in GENERATED.items()}
+def texts() -> Iterator[tuple[str, str]]:
+    """The path below the root, and the text, of every generated file.
+
+    Some generators read the package's schemas. These are yielded first, so that the caller has written them by then.
+    """
+    for name, of_one in GENERATED.items():
+        yield name, of_one()
     for generator in GENERATED_SETS:
-        found |= generator()
-    return found
+        yield from sorted(generator().items())
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -73,9 +76,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="./taskw generate", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing, fail when a file is not up to date")
     check = parser.parse_args(argv).check
-    drifted = 0
-    wanted_texts = texts()
-    for name, wanted in sorted(wanted_texts.items()):
+    count = drifted = 0
+    for name, wanted in texts():
+        count += 1
         path = ROOT / name
         found = path.read_text() if path.exists() else ""
         if found == wanted:
@@ -93,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if check and drifted:
         print(f"{drifted} generated file(s) differ from their source; run ./taskw generate and commit", file=sys.stderr)
         return 1
-    print(f"{len(wanted_texts)} generated files are up to date")
+    print(f"{count} generated files are up to date")
     return 0
 
 
