@@ -14,10 +14,12 @@ apiVersion: apps/v1
 kind: Deployment
 metadata:
   {{- include "CHART.metadata" (dict
-    "of" "apps/v1 Deployment" "root" . "name" (include "CHART.fullname" .) "namespace" .Release.Namespace "labels" $labels
+    "of" "apps/v1 Deployment" "root" . "name" (include "CHART.fullname" .) "namespace" .Release.Namespace
+    "labels" (merge (dict) $labels .Values.deploymentLabels) "annotations" .Values.deploymentAnnotations
   ) | nindent 2 }}
 spec:
   replicas: {{ include "CHART.replicas" . }}
+  revisionHistoryLimit: {{ int .Values.revisionHistoryLimit }}
   {{- with .Values.updateStrategy }}
   strategy:
     {{- toYaml . | nindent 4 }}
@@ -29,7 +31,7 @@ spec:
     metadata:
       {{- include "CHART.podMetadata" (dict "root" . "labels" $labels) | nindent 6 }}
     spec:
-      {{- include "CHART.podSpec" . | nindent 6 }}
+      {{- include "CHART.wholePodSpec" . | nindent 6 }}
 {{- end -}}
 
 {{/* Our pods are not to be moved to save money: they are what moves the others, with care. */}}
@@ -44,13 +46,38 @@ annotations:
   {{- include "CHART.texts" $annotations | nindent 2 }}
 {{- end -}}
 
+{{/* The pods' spec with what the value podSpec says besides. */}}
+{{- define "CHART.wholePodSpec" -}}
+{{- $ours := include "CHART.podSpec" . -}}
+{{- if .Values.podSpec -}}
+{{- $merged := fromYaml $ours -}}
+{{- include "CHART.mergePodSpec" (dict "onto" $merged "with" .Values.podSpec) -}}
+{{- $ours = toYaml $merged -}}
+{{- end -}}
+{{- $ours -}}
+{{- end -}}
+
 {{- define "CHART.podSpec" -}}
 serviceAccountName: {{ include "CHART.serviceAccountName" . }}
 automountServiceAccountToken: true
 enableServiceLinks: false
-{{- if eq (include "CHART.hostNetwork" .) "true" }}
+{{- $hostNetwork := eq (include "CHART.hostNetwork" .) "true" }}
+{{- if $hostNetwork }}
 hostNetwork: true
-dnsPolicy: ClusterFirstWithHostNet
+{{- end }}
+{{- with .Values.dnsPolicy | default (ternary "ClusterFirstWithHostNet" "" $hostNetwork) }}
+dnsPolicy: {{ . }}
+{{- end }}
+{{- with .Values.dnsConfig }}
+dnsConfig:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.hostAliases }}
+hostAliases:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.runtimeClassName }}
+runtimeClassName: {{ . }}
 {{- end }}
 {{- include "CHART.imagePullSecrets" . }}
 {{- with .Values.priorityClassName }}

@@ -24,7 +24,8 @@ apiVersion: monitoring.coreos.com/v1
 kind: ServiceMonitor
 metadata:
   {{- include "CHART.metadata" (dict
-    "root" . "name" (include "CHART.fullname" .) "namespace" .Release.Namespace "labels" .Values.serviceMonitor.labels
+    "root" . "name" (include "CHART.fullname" .) "namespace" (.Values.serviceMonitor.namespace | default .Release.Namespace)
+    "labels" .Values.serviceMonitor.labels
   ) | nindent 2 }}
 spec:
   endpoints:
@@ -32,6 +33,17 @@ spec:
       path: /metrics
       {{- with .Values.serviceMonitor.interval }}
       interval: {{ . }}
+      {{- end }}
+      {{- with .Values.serviceMonitor.scrapeTimeout }}
+      scrapeTimeout: {{ . }}
+      {{- end }}
+      {{- with .Values.serviceMonitor.relabelings }}
+      relabelings:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- with .Values.serviceMonitor.metricRelabelings }}
+      metricRelabelings:
+        {{- toYaml . | nindent 8 }}
       {{- end }}
   namespaceSelector:
     matchNames: [{{ .Release.Namespace }}]

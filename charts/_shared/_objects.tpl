@@ -43,6 +43,15 @@ subjects:
     namespace: {{ .root.Release.Namespace }}
 {{- end -}}
 
+{{/* A PodDisruptionBudget has one of the two. */}}
+{{- define "CHART.validateBudget" -}}
+{{- $budget := .Values.podDisruptionBudget -}}
+{{- if and (eq (include "CHART.given" (dict "values" $budget "key" "minAvailable")) "true")
+           (eq (include "CHART.given" (dict "values" $budget "key" "maxUnavailable")) "true") -}}
+{{- fail "podDisruptionBudget.maxUnavailable and podDisruptionBudget.minAvailable are both set: a budget has one of them; remove the other (--reset-then-reuse-values --set podDisruptionBudget.maxUnavailable=null removes one that an earlier release has set)" -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "CHART.podDisruptionBudget" -}}
 {{- if .Values.podDisruptionBudget.enabled -}}
 apiVersion: policy/v1
@@ -50,13 +59,60 @@ kind: PodDisruptionBudget
 metadata:
   {{- include "CHART.metadata" (dict "of" "policy/v1 PodDisruptionBudget" "root" . "name" (include "CHART.fullname" .) "namespace" .Release.Namespace) | nindent 2 }}
 spec:
-  maxUnavailable: {{ include "CHART.text" .Values.podDisruptionBudget.maxUnavailable }}
+  {{- $budget := .Values.podDisruptionBudget }}
+  {{- if eq (include "CHART.given" (dict "values" $budget "key" "minAvailable")) "true" }}
+  minAvailable: {{ include "CHART.text" $budget.minAvailable }}
+  {{- else if eq (include "CHART.given" (dict "values" $budget "key" "maxUnavailable")) "true" }}
+  maxUnavailable: {{ include "CHART.text" $budget.maxUnavailable }}
+  {{- else }}
+  maxUnavailable: 1
+  {{- end }}
   # A pod that is not ready guards nothing: it never stands in the way of a drain.
   unhealthyPodEvictionPolicy: AlwaysAllow
   selector:
     matchLabels:
       {{- include "CHART.selectorLabels" . | nindent 6 }}
 {{- end -}}
+{{- end -}}
+
+{{/*
+What a Service is, besides its ports and selector: its metadata, and the beginning of its spec.
+  root, name; type: of the Service
+*/}}
+{{- define "CHART.serviceHead" -}}
+{{- $service := .root.Values.service -}}
+apiVersion: v1
+kind: Service
+metadata:
+  {{- include "CHART.metadata" (dict
+    "of" "v1 Service" "root" .root "name" .name "namespace" .root.Release.Namespace
+    "labels" $service.labels "annotations" $service.annotations
+  ) | nindent 2 }}
+spec:
+  type: {{ .type }}
+  {{- with $service.ipFamilyPolicy }}
+  ipFamilyPolicy: {{ . }}
+  {{- end }}
+  {{- with $service.ipFamilies }}
+  ipFamilies: {{ toJson . }}
+  {{- end }}
+{{- end -}}
+
+{{/*
+A role that the cluster's own roles take in.
+  root, name, rules (YAML text); into: which of them, as a list
+*/}}
+{{- define "CHART.aggregated" -}}
+{{- $labels := dict -}}
+{{- range .into }}{{ $_ := set $labels (printf "rbac.authorization.k8s.io/aggregate-to-%s" .) "true" }}{{ end -}}
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata:
+  {{- include "CHART.metadata" (dict
+    "of" "rbac.authorization.k8s.io/v1 ClusterRole" "root" .root "name" .name "labels" $labels
+  ) | nindent 2 }}
+rules:
+  {{- .rules | trim | nindent 2 }}
 {{- end -}}
 
 {{/*

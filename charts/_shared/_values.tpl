@@ -21,17 +21,21 @@ fifth less. Where each had its own, each would find no mark and do it itself.
 {{- include "CHART.fill" (dict "values" .Values "defaults" (omit $defaults "replicas" "replicaCount")) -}}
 {{- include "CHART.fill" (dict "values" .Values "defaults" (dict
   "global" (dict "commonLabels" (dict) "commonAnnotations" (dict) "tolerations" (list) "imagePullSecrets" (list))
-  "serviceMonitor" (dict "labels" (dict)) "prometheusRule" (dict "labels" (dict))
+  "serviceMonitor" (dict "labels" (dict) "relabelings" (list) "metricRelabelings" (list))
+  "service" (dict "labels" (dict) "annotations" (dict) "ipFamilies" (list))
+  "prometheusRule" (dict "labels" (dict))
   "grafanaDashboard" (dict "labels" (dict) "annotations" (dict))
   "networkPolicy" (dict "apiServerPorts" (list) "metricsFrom" (list) "extraIngress" (list) "extraEgress" (list))
 )) -}}
-{{- range $key := list "commonLabels" "commonAnnotations" "podLabels" "podAnnotations" "additionalEnv" "resources" "affinity" -}}
+{{- range $key := list "commonLabels" "commonAnnotations" "podLabels" "podAnnotations" "additionalEnv" "resources" "affinity" "dnsConfig" "podSpec" "deploymentLabels" "deploymentAnnotations" -}}
 {{- include "CHART.fill" (dict "values" $.Values "defaults" (dict $key (dict))) -}}
 {{- end -}}
-{{- range $key := list "imagePullSecrets" "tolerations" "envFrom" "extraEnv" "extraVolumes" "extraVolumeMounts" "extraObjects" -}}
+{{- range $key := list "imagePullSecrets" "tolerations" "envFrom" "extraEnv" "extraVolumes" "extraVolumeMounts" "extraObjects" "hostAliases" -}}
 {{- include "CHART.fill" (dict "values" $.Values "defaults" (dict $key (list))) -}}
 {{- end -}}
 {{- include "CHART.validate" . -}}
+{{- include "CHART.validateBudget" . -}}
+{{- include "CHART.validatePodSpec" . -}}
 {{- $_ := set .Values "initialized" true -}}
 {{- end -}}
 {{- end -}}

@@ -192,7 +192,10 @@ def test_rights_and_policy_are_of_the_account_that_the_pods_use(values: Values, 
 
 
 def rules(rendered_objects: list[Object]) -> list[Object]:
-    return [rule for each in rendered_objects if each["kind"] in {"Role", "ClusterRole"} for rule in each["rules"]]
+    """Rules of the roles that are bound; the others add to the cluster's own."""
+    bound = {each["roleRef"]["name"] for each in rendered_objects if "roleRef" in each}
+    roles = [each for each in rendered_objects if each["kind"] in {"Role", "ClusterRole"}]
+    return [rule for each in roles if each["metadata"]["name"] in bound for rule in each["rules"]]
 
 
 @EACH

@@ -254,7 +254,7 @@ ACTING = {
 @pytest.mark.parametrize(("dry_run", "wanted"), [(True, IN_A_DRY_RUN), (False, ACTING)])
 def test_it_may_look_and_write_about_itself_and_act_only_without_dry_run(dry_run: bool, wanted: object) -> None:
     rendered = render(EVICTOR, {"dryRun": dry_run})
-    assert granted(rendered.one("ClusterRole")["rules"]) == wanted
+    assert granted(rendered.one("ClusterRole", f"{EVICTOR}.{NAMESPACE}")["rules"]) == wanted
     assert rendered.env["MOORAGE_DRY_RUN"] == str(dry_run).lower()
     assert granted(rendered.one("Role")["rules"]) == {
         ("coordination.k8s.io", "leases", ()): {"create"},
@@ -307,7 +307,7 @@ def test_it_reaches_names_and_the_api_server_and_nobody_else() -> None:
 )
 def test_the_published_commands_make_it_act(given: str) -> None:
     rendered = render(EVICTOR, options=("--set", given))
-    assert granted(rendered.one("ClusterRole")["rules"]) == ACTING
+    assert granted(rendered.one("ClusterRole", f"{EVICTOR}.{NAMESPACE}")["rules"]) == ACTING
     assert rendered.container["image"] == "ghcr.io/moorage/moorage:2.0.0"
     changed = {
         "MOORAGE_DRY_RUN": "false",
@@ -446,7 +446,7 @@ def test_the_closed_charts_values_in_place_of_ours(tmp_path: Path) -> None:
     chart = reused(tmp_path, {**CLOSED, "dryRun": False})
     rendered = render(chart)
     assert rendered.env == {**ENV, "MOORAGE_DRY_RUN": "false"}
-    assert granted(rendered.one("ClusterRole")["rules"]) == ACTING
+    assert granted(rendered.one("ClusterRole", f"{EVICTOR}.{NAMESPACE}")["rules"]) == ACTING
     assert len(rendered.all("ValidatingAdmissionPolicy")) == 3
     assert render(chart, {"dryRun": True}).env == ENV
     assert rendered.container["image"] == "ghcr.io/moorage/moorage:2.0.0"

@@ -32,7 +32,9 @@ PARTS = [
 def test_rights_are_read_as_helm_renders_them(
     chart: str, part: str, names: dict[str, object], kind: str, where: str | None
 ) -> None:
-    found = [each for each in render(chart).installed if each["kind"] == kind]
+    installed = render(chart).installed
+    bound = {each["roleRef"]["name"] for each in installed if "roleRef" in each}
+    found = [each for each in installed if each["kind"] == kind and each["metadata"]["name"] in bound]
     (role,) = [each for each in found if each["metadata"].get("namespace") == where]
     assert rules(chart, part, names) == role["rules"]
 
@@ -60,10 +62,11 @@ def test_rights_for_destinations_are_beside_the_webhooks(mode: str) -> None:
 
 
 def test_rights_to_act_are_beside_those_to_look() -> None:
-    (role,) = render(EVICTOR, {"dryRun": False, "destinations": {"enabled": False}}).all("ClusterRole")
+    name = f"{EVICTOR}.castai-agent"
+    role = render(EVICTOR, {"dryRun": False, "destinations": {"enabled": False}}).one("ClusterRole", name)
     to_act = [*rules(EVICTOR, "clusterRules"), *rules(EVICTOR, "actingRules")]
     assert to_act == role["rules"]
-    (role,) = render(EVICTOR, {"dryRun": False}).all("ClusterRole")
+    role = render(EVICTOR, {"dryRun": False}).one("ClusterRole", name)
     assert [*to_act, *rules(EVICTOR, "destinationRules")] == role["rules"]
 
 

@@ -58,6 +58,7 @@ def examples(chart: str, number: int) -> dict[str, Any]:
 
 CONTRADICTING: dict[str, tuple[tuple[str, ...], ...]] = {
     PINNER: (
+        ("podDisruptionBudget", "minAvailable"),
         ("replicaCount",),
         ("castai", "apiKey"),
         ("castai", "apiKeySecretRef"),
@@ -66,8 +67,8 @@ CONTRADICTING: dict[str, tuple[tuple[str, ...], ...]] = {
         ("castai", "grpcURL"),
         ("webhook", "port"),
     ),
-    PLANNER: (("existingConfigMap",),),
-    EVICTOR: (("replicaCount",), ("leaderElection", "enabled")),
+    PLANNER: (("existingConfigMap",), ("podDisruptionBudget", "minAvailable")),
+    EVICTOR: (("podDisruptionBudget", "minAvailable"), ("replicaCount",), ("leaderElection", "enabled")),
 }
 
 

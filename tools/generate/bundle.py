@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parents[2] / "schemas"
 
 Schema = dict[str, Any]
 
+_NOTHING: Schema = {"const": None}
+
 
 def bundled(path: str) -> Schema:
     """A schema with the targets of all its references.
@@ -63,6 +65,8 @@ def _find(schema: Schema, key: str) -> Schema:
 def _is_set(declared: Schema) -> Schema:
     if declared["type"] == "object":
         return {"type": "object", "minProperties": 1}
+    if declared["type"] != "string":
+        return {"not": _NOTHING}
     found: Schema = {"type": "string", "minLength": 1}
     return {**found, "not": {"pattern": declared["x-unset"]}} if "x-unset" in declared else found
 
@@ -70,6 +74,8 @@ def _is_set(declared: Schema) -> Schema:
 def _is_unset(declared: Schema) -> Schema:
     if declared["type"] == "object":
         return {"maxProperties": 0}
+    if declared["type"] != "string":
+        return _NOTHING
     return {"pattern": f"^$|{declared['x-unset']}"} if "x-unset" in declared else {"maxLength": 0}
 
 

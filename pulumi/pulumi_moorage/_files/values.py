@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from . import CHARTS, closed, evictor, rules, schemas
+from . import CHARTS, closed, evictor, podspec, rules, schemas
 from .mistakes import Mistake, Path
 from .schema_errors import shown
 from .schemas import Schema
@@ -62,6 +62,7 @@ def mistakes(chart: str, document: Document) -> list[Mistake]:
     result = list(schemas.mistakes(_path(chart), document, value, _places_of_keys(schema)))
     if isinstance(value, dict) and not result:
         result += _differing(schema, document, value)
+        result += podspec.mistakes(chart, document)
         if chart == closed.PINNER:
             result += closed.keys_that_leave(document)
         if chart == evictor.CHART:

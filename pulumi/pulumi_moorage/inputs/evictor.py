@@ -83,6 +83,10 @@ class EvictorRbac(TypedDict, total=False):
     """Whether the chart makes roles and bindings for exactly the requests that the program makes. false: you grant
     them. Default: true. Unit: true or false.
     """
+    aggregateClusterRoles: pulumi.Input[bool]
+    """Whether the cluster's own roles view, edit and admin may also look at EvictorConfigs, and edit and admin write
+    them. Default: true. Unit: true or false.
+    """
     volumes: pulumi.Input[Mapping[str, Any]]
     """An old published name. Volumes are always checked, because they decide where a pod fits. Accepted, without
     effect. Unit: settings.
@@ -149,7 +153,11 @@ class EvictorPodDisruptionBudget(TypedDict, total=False):
     enabled: pulumi.Input[bool]
     """Whether there is a PodDisruptionBudget. Default: true. Unit: true or false."""
     maxUnavailable: pulumi.Input[Any]
-    """The number of replicas that may be unavailable. Default: 1. Unit: pods, or percent."""
+    """The number of replicas that may be unavailable. Without it and minAvailable: 1. Unit: pods, or percent."""
+    minAvailable: pulumi.Input[Any]
+    """The number of replicas that must stay available, instead of maxUnavailable. If that is all of them, no drain of
+    their nodes ends. Unit: pods, or percent.
+    """
 
 
 class EvictorNetworkPolicy(TypedDict, total=False):
@@ -176,6 +184,16 @@ class EvictorService(TypedDict, total=False):
     """Its type. Default: "ClusterIP". One of "ClusterIP", "NodePort", "LoadBalancer"."""
     port: pulumi.Input[int]
     """Its port. Default: 8080. Unit: TCP port."""
+    labels: pulumi.Input[Mapping[str, pulumi.Input[str]]]
+    """Its labels, besides the chart's own. Unit: labels."""
+    annotations: pulumi.Input[Mapping[str, pulumi.Input[str]]]
+    """Its annotations. Unit: annotations."""
+    ipFamilies: pulumi.Input[Sequence[Any]]
+    """Its IP families, the first one first. Empty: the cluster decides. Unit: Kubernetes ipFamilies."""
+    ipFamilyPolicy: pulumi.Input[str]
+    """Whether it has one IP family or two. Empty: the cluster decides. One of "", "SingleStack", "PreferDualStack",
+    "RequireDualStack".
+    """
 
 
 class EvictorLivenessProbe(TypedDict, total=False):
@@ -213,8 +231,16 @@ class EvictorServiceMonitor(TypedDict, total=False):
     """What happens if the cluster does not have this kind: leave it out, fail, or render it anyway. Default:
     "skipIfMissing". One of "skipIfMissing", "failIfMissing", "alwaysRender".
     """
+    namespace: pulumi.Input[str]
+    """Where it is. Empty: in the release's namespace. Unit: namespace."""
     interval: pulumi.Input[str]
     """Time between two scrapes. Default: "30s". Unit: duration (ms, s, m, h)."""
+    scrapeTimeout: pulumi.Input[str]
+    """How long a scrape may take. Not set: as the Prometheus operator has it. Unit: duration (ms, s, m, h)."""
+    relabelings: pulumi.Input[Sequence[Mapping[str, Any]]]
+    """How labels of the target are changed before a scrape. Unit: RelabelConfigs of the Prometheus operator."""
+    metricRelabelings: pulumi.Input[Sequence[Mapping[str, Any]]]
+    """How labels of the samples are changed before they are kept. Unit: RelabelConfigs of the Prometheus operator."""
     labels: pulumi.Input[Mapping[str, pulumi.Input[str]]]
     """Its labels. The Prometheus operator may select by them. Unit: labels."""
 
@@ -443,10 +469,33 @@ class EvictorArgs(TypedDict, total=False):
     """How many replicas a drain may evict at once."""
     network_policy: pulumi.Input[EvictorNetworkPolicy]
     """Which connections the pods may open and accept."""
+    host_aliases: pulumi.Input[Sequence[Mapping[str, Any]]]
+    """Names with addresses that the pods find in /etc/hosts. Unit: Kubernetes HostAliases."""
+    dns_policy: pulumi.Input[str]
+    """How the pods find names. Empty: ClusterFirst, and ClusterFirstWithHostNet in the network of a node. One of "",
+    "ClusterFirst", "ClusterFirstWithHostNet", "Default", "None".
+    """
+    dns_config: pulumi.Input[Mapping[str, Any]]
+    """Nameservers, search domains and options of the pods' DNS, besides those of dnsPolicy. Unit: Kubernetes
+    PodDNSConfig.
+    """
+    runtime_class_name: pulumi.Input[str]
+    """The RuntimeClass of the pods; empty: the cluster's default. Unit: RuntimeClass name."""
+    pod_spec: pulumi.Input[Mapping[str, Any]]
+    """Fields of the pods that no other value sets, merged last: maps are merged, lists are added to, everything else is
+    replaced. A container of the program's name is merged into it, others run beside it. The account, the affinity,
+    and the program's image, args and env have values of their own and are refused here. Unit: Kubernetes PodSpec.
+    """
+    revision_history_limit: pulumi.Input[int]
+    """How many former ReplicaSets of the Deployment are kept for a rollback. Default: 10. Unit: ReplicaSets."""
     update_strategy: pulumi.Input[Mapping[str, Any]]
     """How the Deployment replaces its pods. Default: {"type": "Recreate"}. Unit: Kubernetes DeploymentStrategy."""
     service: pulumi.Input[EvictorService]
     """The Service of the pods."""
+    deployment_labels: pulumi.Input[Mapping[str, pulumi.Input[str]]]
+    """Labels of the Deployment, besides the chart's own. Unit: labels."""
+    deployment_annotations: pulumi.Input[Mapping[str, pulumi.Input[str]]]
+    """Annotations of the Deployment. Unit: annotations."""
     pod_labels: pulumi.Input[Mapping[str, pulumi.Input[str]]]
     """Labels of the pods, in addition to the chart's own. Unit: labels."""
     pod_annotations: pulumi.Input[Mapping[str, pulumi.Input[str]]]
@@ -557,8 +606,6 @@ class EvictorArgs(TypedDict, total=False):
     """
     host_network: pulumi.Input[Mapping[str, Any]]
     """The evictor does not need the node's network. Accepted, without effect. Unit: settings."""
-    dns_policy: pulumi.Input[str]
-    """An old published name. The cluster's DNS is used. Accepted, without effect. Unit: Kubernetes dnsPolicy."""
     trusted_ca_cert: pulumi.Input[str]
     """A certificate of the closed product's API. The evictor does not use it. Accepted, without effect. Unit: PEM."""
     trusted_ca_cert_secret_ref: pulumi.Input[str]

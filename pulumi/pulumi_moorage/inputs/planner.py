@@ -52,6 +52,16 @@ class PlannerService(TypedDict, total=False):
     """Its type. Default: "ClusterIP". One of "ClusterIP", "NodePort", "LoadBalancer"."""
     port: pulumi.Input[int]
     """Its port. Default: 9443. Unit: TCP port."""
+    labels: pulumi.Input[Mapping[str, pulumi.Input[str]]]
+    """Its labels, besides the chart's own. Unit: labels."""
+    annotations: pulumi.Input[Mapping[str, pulumi.Input[str]]]
+    """Its annotations. Unit: annotations."""
+    ipFamilies: pulumi.Input[Sequence[Any]]
+    """Its IP families, the first one first. Empty: the cluster decides. Unit: Kubernetes ipFamilies."""
+    ipFamilyPolicy: pulumi.Input[str]
+    """Whether it has one IP family or two. Empty: the cluster decides. One of "", "SingleStack", "PreferDualStack",
+    "RequireDualStack".
+    """
 
 
 class PlannerImage(TypedDict, total=False):
@@ -109,7 +119,11 @@ class PlannerPodDisruptionBudget(TypedDict, total=False):
     enabled: pulumi.Input[bool]
     """Whether there is a PodDisruptionBudget. Default: true. Unit: true or false."""
     maxUnavailable: pulumi.Input[Any]
-    """The number of replicas that may be unavailable. Default: 1. Unit: pods, or percent."""
+    """The number of replicas that may be unavailable. Without it and minAvailable: 1. Unit: pods, or percent."""
+    minAvailable: pulumi.Input[Any]
+    """The number of replicas that must stay available, instead of maxUnavailable. If that is all of them, no drain of
+    their nodes ends. Unit: pods, or percent.
+    """
 
 
 class PlannerNetworkPolicy(TypedDict, total=False):
@@ -164,8 +178,16 @@ class PlannerServiceMonitor(TypedDict, total=False):
     """What happens if the cluster does not have this kind: leave it out, fail, or render it anyway. Default:
     "skipIfMissing". One of "skipIfMissing", "failIfMissing", "alwaysRender".
     """
+    namespace: pulumi.Input[str]
+    """Where it is. Empty: in the release's namespace. Unit: namespace."""
     interval: pulumi.Input[str]
     """Time between two scrapes. Default: "30s". Unit: duration (ms, s, m, h)."""
+    scrapeTimeout: pulumi.Input[str]
+    """How long a scrape may take. Not set: as the Prometheus operator has it. Unit: duration (ms, s, m, h)."""
+    relabelings: pulumi.Input[Sequence[Mapping[str, Any]]]
+    """How labels of the target are changed before a scrape. Unit: RelabelConfigs of the Prometheus operator."""
+    metricRelabelings: pulumi.Input[Sequence[Mapping[str, Any]]]
+    """How labels of the samples are changed before they are kept. Unit: RelabelConfigs of the Prometheus operator."""
     labels: pulumi.Input[Mapping[str, pulumi.Input[str]]]
     """Its labels. The Prometheus operator may select by them. Unit: labels."""
 
@@ -282,6 +304,10 @@ class PlannerArgs(TypedDict, total=False):
     """How many replicas a drain may evict at once."""
     network_policy: pulumi.Input[PlannerNetworkPolicy]
     """Which connections the pods may open and accept."""
+    deployment_labels: pulumi.Input[Mapping[str, pulumi.Input[str]]]
+    """Labels of the Deployment, besides the chart's own. Unit: labels."""
+    deployment_annotations: pulumi.Input[Mapping[str, pulumi.Input[str]]]
+    """Annotations of the Deployment. Unit: annotations."""
     pod_labels: pulumi.Input[Mapping[str, pulumi.Input[str]]]
     """Labels of the pods, in addition to the chart's own. Unit: labels."""
     pod_annotations: pulumi.Input[Mapping[str, pulumi.Input[str]]]
@@ -322,6 +348,25 @@ class PlannerArgs(TypedDict, total=False):
     """
     termination_grace_period_seconds: pulumi.Input[int]
     """How long the pods may take to end. The process itself ends within 20 seconds. Default: 30. Unit: seconds."""
+    host_aliases: pulumi.Input[Sequence[Mapping[str, Any]]]
+    """Names with addresses that the pods find in /etc/hosts. Unit: Kubernetes HostAliases."""
+    dns_policy: pulumi.Input[str]
+    """How the pods find names. Empty: ClusterFirst, and ClusterFirstWithHostNet in the network of a node. One of "",
+    "ClusterFirst", "ClusterFirstWithHostNet", "Default", "None".
+    """
+    dns_config: pulumi.Input[Mapping[str, Any]]
+    """Nameservers, search domains and options of the pods' DNS, besides those of dnsPolicy. Unit: Kubernetes
+    PodDNSConfig.
+    """
+    runtime_class_name: pulumi.Input[str]
+    """The RuntimeClass of the pods; empty: the cluster's default. Unit: RuntimeClass name."""
+    pod_spec: pulumi.Input[Mapping[str, Any]]
+    """Fields of the pods that no other value sets, merged last: maps are merged, lists are added to, everything else is
+    replaced. A container of the program's name is merged into it, others run beside it. The account, the affinity,
+    and the program's image, args and env have values of their own and are refused here. Unit: Kubernetes PodSpec.
+    """
+    revision_history_limit: pulumi.Input[int]
+    """How many former ReplicaSets of the Deployment are kept for a rollback. Default: 10. Unit: ReplicaSets."""
     update_strategy: pulumi.Input[Mapping[str, Any]]
     """How the Deployment replaces its pods. Default: {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1,
     "maxUnavailable": 0}}. Unit: Kubernetes DeploymentStrategy.

@@ -145,8 +145,12 @@ class PodPinnerRbac(TypedDict, total=False):
     """Rights in the cluster."""
 
     create: pulumi.Input[bool]
-    """Whether the chart makes roles and bindings for exactly the requests that the program makes. false: you grant
-    them. Default: true. Unit: true or false.
+    """Whether the chart makes roles and bindings for exactly what the program calls; false: somebody else grants them.
+    Default: true. Unit: true or false.
+    """
+    aggregateClusterRoles: pulumi.Input[bool]
+    """Whether the cluster's own roles view, edit and admin may also look at NodeReservations and SlotReservations.
+    Default: true. Unit: true or false.
     """
 
 
@@ -165,7 +169,11 @@ class PodPinnerPodDisruptionBudget(TypedDict, total=False):
     enabled: pulumi.Input[bool]
     """Whether there is a PodDisruptionBudget. Default: true. Unit: true or false."""
     maxUnavailable: pulumi.Input[Any]
-    """The number of replicas that may be unavailable. Default: 1. Unit: pods, or percent."""
+    """The number of replicas that may be unavailable. Without it and minAvailable: 1. Unit: pods, or percent."""
+    minAvailable: pulumi.Input[Any]
+    """The number of replicas that must stay available, instead of maxUnavailable. If that is all of them, no drain of
+    their nodes ends. Unit: pods, or percent.
+    """
 
 
 class PodPinnerNetworkPolicy(TypedDict, total=False):
@@ -196,6 +204,16 @@ class PodPinnerService(TypedDict, total=False):
     """
     port: pulumi.Input[int]
     """Its port. Default: 8443. Unit: TCP port."""
+    labels: pulumi.Input[Mapping[str, pulumi.Input[str]]]
+    """Its labels, besides the chart's own. Unit: labels."""
+    annotations: pulumi.Input[Mapping[str, pulumi.Input[str]]]
+    """Its annotations. Unit: annotations."""
+    ipFamilies: pulumi.Input[Sequence[Any]]
+    """Its IP families, the first one first. Empty: the cluster decides. Unit: Kubernetes ipFamilies."""
+    ipFamilyPolicy: pulumi.Input[str]
+    """Whether it has one IP family or two. Empty: the cluster decides. One of "", "SingleStack", "PreferDualStack",
+    "RequireDualStack".
+    """
 
 
 class PodPinnerWebhook(TypedDict, total=False):
@@ -281,8 +299,16 @@ class PodPinnerServiceMonitor(TypedDict, total=False):
     """What happens if the cluster does not have this kind: leave it out, fail, or render it anyway. Default:
     "skipIfMissing". One of "skipIfMissing", "failIfMissing", "alwaysRender".
     """
+    namespace: pulumi.Input[str]
+    """Where it is. Empty: in the release's namespace. Unit: namespace."""
     interval: pulumi.Input[str]
     """Time between two scrapes. Default: "30s". Unit: duration (ms, s, m, h)."""
+    scrapeTimeout: pulumi.Input[str]
+    """How long a scrape may take. Not set: as the Prometheus operator has it. Unit: duration (ms, s, m, h)."""
+    relabelings: pulumi.Input[Sequence[Mapping[str, Any]]]
+    """How labels of the target are changed before a scrape. Unit: RelabelConfigs of the Prometheus operator."""
+    metricRelabelings: pulumi.Input[Sequence[Mapping[str, Any]]]
+    """How labels of the samples are changed before they are kept. Unit: RelabelConfigs of the Prometheus operator."""
     labels: pulumi.Input[Mapping[str, pulumi.Input[str]]]
     """Its labels. The Prometheus operator may select by them. Unit: labels."""
 
@@ -470,6 +496,10 @@ class PodPinnerArgs(TypedDict, total=False):
     """Running nodes on which replacements are expected. The evictor reserves slots there before it evicts
     (SlotReservation).
     """
+    deployment_labels: pulumi.Input[Mapping[str, pulumi.Input[str]]]
+    """Labels of the Deployment, besides the chart's own. Unit: labels."""
+    deployment_annotations: pulumi.Input[Mapping[str, pulumi.Input[str]]]
+    """Annotations of the Deployment. Unit: annotations."""
     pod_labels: pulumi.Input[Mapping[str, pulumi.Input[str]]]
     """Labels of the pods, in addition to the chart's own. Unit: labels."""
     pod_annotations: pulumi.Input[Mapping[str, pulumi.Input[str]]]
@@ -510,6 +540,25 @@ class PodPinnerArgs(TypedDict, total=False):
     """
     termination_grace_period_seconds: pulumi.Input[int]
     """How long the pods may take to end. The process itself ends within 20 seconds. Default: 30. Unit: seconds."""
+    host_aliases: pulumi.Input[Sequence[Mapping[str, Any]]]
+    """Names with addresses that the pods find in /etc/hosts. Unit: Kubernetes HostAliases."""
+    dns_policy: pulumi.Input[str]
+    """How the pods find names. Empty: ClusterFirst, and ClusterFirstWithHostNet in the network of a node. One of "",
+    "ClusterFirst", "ClusterFirstWithHostNet", "Default", "None".
+    """
+    dns_config: pulumi.Input[Mapping[str, Any]]
+    """Nameservers, search domains and options of the pods' DNS, besides those of dnsPolicy. Unit: Kubernetes
+    PodDNSConfig.
+    """
+    runtime_class_name: pulumi.Input[str]
+    """The RuntimeClass of the pods; empty: the cluster's default. Unit: RuntimeClass name."""
+    pod_spec: pulumi.Input[Mapping[str, Any]]
+    """Fields of the pods that no other value sets, merged last: maps are merged, lists are added to, everything else is
+    replaced. A container of the program's name is merged into it, others run beside it. The account, the affinity,
+    and the program's image, args and env have values of their own and are refused here. Unit: Kubernetes PodSpec.
+    """
+    revision_history_limit: pulumi.Input[int]
+    """How many former ReplicaSets of the Deployment are kept for a rollback. Default: 10. Unit: ReplicaSets."""
     update_strategy: pulumi.Input[Mapping[str, Any]]
     """How the Deployment replaces its pods. Default: {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1,
     "maxUnavailable": 0}}. Unit: Kubernetes DeploymentStrategy.

@@ -198,12 +198,44 @@ resource "helm_release" "this" {
       error_message = join("\n", local.mistakes["networkPolicy"])
     }
     precondition {
+      condition     = length(local.mistakes["hostAliases"]) == 0
+      error_message = join("\n", local.mistakes["hostAliases"])
+    }
+    precondition {
+      condition     = length(local.mistakes["dnsPolicy"]) == 0
+      error_message = join("\n", local.mistakes["dnsPolicy"])
+    }
+    precondition {
+      condition     = length(local.mistakes["dnsConfig"]) == 0
+      error_message = join("\n", local.mistakes["dnsConfig"])
+    }
+    precondition {
+      condition     = length(local.mistakes["runtimeClassName"]) == 0
+      error_message = join("\n", local.mistakes["runtimeClassName"])
+    }
+    precondition {
+      condition     = length(local.mistakes["podSpec"]) == 0
+      error_message = join("\n", local.mistakes["podSpec"])
+    }
+    precondition {
+      condition     = length(local.mistakes["revisionHistoryLimit"]) == 0
+      error_message = join("\n", local.mistakes["revisionHistoryLimit"])
+    }
+    precondition {
       condition     = length(local.mistakes["updateStrategy"]) == 0
       error_message = join("\n", local.mistakes["updateStrategy"])
     }
     precondition {
       condition     = length(local.mistakes["service"]) == 0
       error_message = join("\n", local.mistakes["service"])
+    }
+    precondition {
+      condition     = length(local.mistakes["deploymentLabels"]) == 0
+      error_message = join("\n", local.mistakes["deploymentLabels"])
+    }
+    precondition {
+      condition     = length(local.mistakes["deploymentAnnotations"]) == 0
+      error_message = join("\n", local.mistakes["deploymentAnnotations"])
     }
     precondition {
       condition     = length(local.mistakes["podLabels"]) == 0
@@ -360,10 +392,6 @@ resource "helm_release" "this" {
     precondition {
       condition     = length(local.mistakes["hostNetwork"]) == 0
       error_message = join("\n", local.mistakes["hostNetwork"])
-    }
-    precondition {
-      condition     = length(local.mistakes["dnsPolicy"]) == 0
-      error_message = join("\n", local.mistakes["dnsPolicy"])
     }
     precondition {
       condition     = length(local.mistakes["trustedCACert"]) == 0

@@ -49,8 +49,16 @@ locals {
     log                           = try({ for key in keys(var.log) : key => var.log[key] if var.log[key] != null }, var.log)
     podDisruptionBudget           = try({ for key in keys(var.pod_disruption_budget) : key => var.pod_disruption_budget[key] if var.pod_disruption_budget[key] != null }, var.pod_disruption_budget)
     networkPolicy                 = try({ for key in keys(var.network_policy) : key => var.network_policy[key] if var.network_policy[key] != null }, var.network_policy)
+    hostAliases                   = var.host_aliases
+    dnsPolicy                     = var.dns_policy
+    dnsConfig                     = var.dns_config
+    runtimeClassName              = var.runtime_class_name
+    podSpec                       = var.pod_spec
+    revisionHistoryLimit          = var.revision_history_limit
     updateStrategy                = var.update_strategy
     service                       = try({ for key in keys(var.service) : key => var.service[key] if var.service[key] != null }, var.service)
+    deploymentLabels              = var.deployment_labels
+    deploymentAnnotations         = var.deployment_annotations
     podLabels                     = var.pod_labels
     podAnnotations                = var.pod_annotations
     securityContext               = var.security_context
@@ -90,7 +98,6 @@ locals {
     installCRDs                   = var.install_cr_ds
     openshift                     = var.openshift
     hostNetwork                   = var.host_network
-    dnsPolicy                     = var.dns_policy
     trustedCACert                 = var.trusted_ca_cert
     trustedCACertSecretRef        = var.trusted_ca_cert_secret_ref
     startupProbe                  = var.startup_probe
@@ -105,6 +112,9 @@ locals {
 
   # What two keys say together is wrong; it is said of one of them.
   contradictions = {
+    podDisruptionBudget = concat(
+      [for said in ["podDisruptionBudget.minAvailable: contradicts podDisruptionBudget.maxUnavailable: keep one of them"] : said if try(!(jsonencode(local.given["podDisruptionBudget"]["maxUnavailable"]) == "null"), false) && !try(jsonencode(local.given["podDisruptionBudget"]["minAvailable"]) == "null", true)],
+    )
     replicaCount = concat(
       [for said in [try("replicaCount: is ${local.given["replicaCount"]} and replicas is ${local.given["replicas"]}: they mean the same; keep one of them", "")] : said if try(local.given["replicas"] != local.given["replicaCount"] && !contains([""], local.given["replicas"]) && !contains([""], local.given["replicaCount"]), false)],
     )
@@ -142,7 +152,6 @@ locals {
     [for said in ["installCRDs: accepted, without effect. An old published name. Use crds.enabled."] : said if try(local.given["installCRDs"] != null, false)],
     [for said in ["openshift: accepted, without effect. Security context constraints. They are not needed: the pods satisfy restricted-v2."] : said if try(local.given["openshift"] != null, false)],
     [for said in ["hostNetwork: accepted, without effect. The evictor does not need the node's network."] : said if try(local.given["hostNetwork"] != null, false)],
-    [for said in ["dnsPolicy: accepted, without effect. An old published name. The cluster's DNS is used."] : said if try(local.given["dnsPolicy"] != null, false)],
     [for said in ["trustedCACert: accepted, without effect. A certificate of the closed product's API. The evictor does not use it."] : said if try(local.given["trustedCACert"] != null, false)],
     [for said in ["trustedCACertSecretRef: accepted, without effect. A Secret with a certificate of the closed product's API. The evictor does not use it."] : said if try(local.given["trustedCACertSecretRef"] != null, false)],
     [for said in ["startupProbe: accepted, without effect. An old published name. The chart's own probe is used."] : said if try(local.given["startupProbe"] != null, false)],

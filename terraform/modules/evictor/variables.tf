@@ -299,7 +299,7 @@ variable "service_account" {
 }
 
 variable "rbac" {
-  description = "Key rbac of the chart.\nRights in the cluster.\nKeys: enabled, volumes."
+  description = "Key rbac of the chart.\nRights in the cluster.\nKeys: enabled, aggregateClusterRoles, volumes."
   type        = any
   default     = null
 }
@@ -335,7 +335,7 @@ variable "log" {
 }
 
 variable "pod_disruption_budget" {
-  description = "Key podDisruptionBudget of the chart.\nHow many replicas a drain may evict at once.\nKeys: enabled, maxUnavailable."
+  description = "Key podDisruptionBudget of the chart.\nHow many replicas a drain may evict at once.\nKeys: enabled, maxUnavailable, minAvailable."
   type        = any
   default     = null
 }
@@ -346,6 +346,42 @@ variable "network_policy" {
   default     = null
 }
 
+variable "host_aliases" {
+  description = "Key hostAliases of the chart, default [].\nNames with addresses that the pods find in /etc/hosts."
+  type        = any
+  default     = null
+}
+
+variable "dns_policy" {
+  description = "Key dnsPolicy of the chart, default \"\".\nHow the pods find names. Empty: ClusterFirst, and ClusterFirstWithHostNet in the network of a node."
+  type        = string
+  default     = null
+}
+
+variable "dns_config" {
+  description = "Key dnsConfig of the chart, default {}.\nNameservers, search domains and options of the pods' DNS, besides those of dnsPolicy."
+  type        = any
+  default     = null
+}
+
+variable "runtime_class_name" {
+  description = "Key runtimeClassName of the chart, default \"\".\nThe RuntimeClass of the pods; empty: the cluster's default."
+  type        = string
+  default     = null
+}
+
+variable "pod_spec" {
+  description = "Key podSpec of the chart, default {}.\nFields of the pods that no other value sets, merged last: maps are merged, lists are added to, everything else is replaced. A container of the program's name is merged into it, others run beside it. The account, the affinity, and the program's image, args and env have values of their own and are refused here."
+  type        = any
+  default     = null
+}
+
+variable "revision_history_limit" {
+  description = "Key revisionHistoryLimit of the chart, default 10.\nHow many former ReplicaSets of the Deployment are kept for a rollback."
+  type        = number
+  default     = null
+}
+
 variable "update_strategy" {
   description = "Key updateStrategy of the chart, default {\"type\": \"Recreate\"}.\nHow the Deployment replaces its pods."
   type        = any
@@ -353,7 +389,19 @@ variable "update_strategy" {
 }
 
 variable "service" {
-  description = "Key service of the chart.\nThe Service of the pods.\nKeys: type, port."
+  description = "Key service of the chart.\nThe Service of the pods.\nKeys: type, port, labels, annotations, ipFamilies, ipFamilyPolicy."
+  type        = any
+  default     = null
+}
+
+variable "deployment_labels" {
+  description = "Key deploymentLabels of the chart, default {}.\nLabels of the Deployment, besides the chart's own."
+  type        = any
+  default     = null
+}
+
+variable "deployment_annotations" {
+  description = "Key deploymentAnnotations of the chart, default {}.\nAnnotations of the Deployment."
   type        = any
   default     = null
 }
@@ -443,7 +491,7 @@ variable "termination_grace_period_seconds" {
 }
 
 variable "service_monitor" {
-  description = "Key serviceMonitor of the chart.\nA ServiceMonitor for the Prometheus operator.\nKeys: enabled, renderMode, interval, labels."
+  description = "Key serviceMonitor of the chart.\nA ServiceMonitor for the Prometheus operator.\nKeys: enabled, renderMode, namespace, interval, scrapeTimeout, relabelings, metricRelabelings, labels."
   type        = any
   default     = null
 }
@@ -589,12 +637,6 @@ variable "openshift" {
 variable "host_network" {
   description = "Key hostNetwork of the chart.\nThe evictor does not need the node's network.\nAccepted, without effect."
   type        = any
-  default     = null
-}
-
-variable "dns_policy" {
-  description = "Key dnsPolicy of the chart.\nAn old published name. The cluster's DNS is used.\nAccepted, without effect."
-  type        = string
   default     = null
 }
 

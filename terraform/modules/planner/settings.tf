@@ -22,6 +22,8 @@ locals {
     rbac                          = try({ for key in keys(var.rbac) : key => var.rbac[key] if var.rbac[key] != null }, var.rbac)
     podDisruptionBudget           = try({ for key in keys(var.pod_disruption_budget) : key => var.pod_disruption_budget[key] if var.pod_disruption_budget[key] != null }, var.pod_disruption_budget)
     networkPolicy                 = try({ for key in keys(var.network_policy) : key => var.network_policy[key] if var.network_policy[key] != null }, var.network_policy)
+    deploymentLabels              = var.deployment_labels
+    deploymentAnnotations         = var.deployment_annotations
     podLabels                     = var.pod_labels
     podAnnotations                = var.pod_annotations
     podSecurityContext            = var.pod_security_context
@@ -35,6 +37,12 @@ locals {
     topologySpreadConstraints     = var.topology_spread_constraints
     priorityClassName             = var.priority_class_name
     terminationGracePeriodSeconds = var.termination_grace_period_seconds
+    hostAliases                   = var.host_aliases
+    dnsPolicy                     = var.dns_policy
+    dnsConfig                     = var.dns_config
+    runtimeClassName              = var.runtime_class_name
+    podSpec                       = var.pod_spec
+    revisionHistoryLimit          = var.revision_history_limit
     updateStrategy                = var.update_strategy
     serviceMonitor                = try({ for key in keys(var.service_monitor) : key => var.service_monitor[key] if var.service_monitor[key] != null }, var.service_monitor)
     prometheusRule                = try({ for key in keys(var.prometheus_rule) : key => var.prometheus_rule[key] if var.prometheus_rule[key] != null }, var.prometheus_rule)
@@ -58,6 +66,9 @@ locals {
     )
     existingConfigMap = concat(
       [for said in ["existingConfigMap: contradicts plan: keep one of them"] : said if try(startswith(jsonencode(local.given["plan"]), "{") && length(local.given["plan"]) >= 1, false) && !try(length(local.given["existingConfigMap"]) <= 0, true)],
+    )
+    podDisruptionBudget = concat(
+      [for said in ["podDisruptionBudget.minAvailable: contradicts podDisruptionBudget.maxUnavailable: keep one of them"] : said if try(!(jsonencode(local.given["podDisruptionBudget"]["maxUnavailable"]) == "null"), false) && !try(jsonencode(local.given["podDisruptionBudget"]["minAvailable"]) == "null", true)],
     )
   }
 

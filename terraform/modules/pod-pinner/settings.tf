@@ -29,6 +29,8 @@ locals {
     service                       = try({ for key in keys(var.service) : key => var.service[key] if var.service[key] != null }, var.service)
     webhook                       = try({ for key in keys(var.webhook) : key => var.webhook[key] if var.webhook[key] != null }, var.webhook)
     destinations                  = try({ for key in keys(var.destinations) : key => var.destinations[key] if var.destinations[key] != null }, var.destinations)
+    deploymentLabels              = var.deployment_labels
+    deploymentAnnotations         = var.deployment_annotations
     podLabels                     = var.pod_labels
     podAnnotations                = var.pod_annotations
     podSecurityContext            = var.pod_security_context
@@ -42,6 +44,12 @@ locals {
     topologySpreadConstraints     = var.topology_spread_constraints
     priorityClassName             = var.priority_class_name
     terminationGracePeriodSeconds = var.termination_grace_period_seconds
+    hostAliases                   = var.host_aliases
+    dnsPolicy                     = var.dns_policy
+    dnsConfig                     = var.dns_config
+    runtimeClassName              = var.runtime_class_name
+    podSpec                       = var.pod_spec
+    revisionHistoryLimit          = var.revision_history_limit
     updateStrategy                = var.update_strategy
     serviceMonitor                = try({ for key in keys(var.service_monitor) : key => var.service_monitor[key] if var.service_monitor[key] != null }, var.service_monitor)
     prometheusRule                = try({ for key in keys(var.prometheus_rule) : key => var.prometheus_rule[key] if var.prometheus_rule[key] != null }, var.prometheus_rule)
@@ -97,6 +105,9 @@ locals {
       [for said in ["planner.apiKeySecretRef.name: contradicts castai.apiKey: keep one of them"] : said if local.has_api_key && !try(length(local.given["planner"]["apiKeySecretRef"]["name"]) <= 0, true)],
       [for said in ["planner.apiKeySecretRef.name: contradicts castai.apiKeySecretRef: keep one of them"] : said if try(startswith(jsonencode(local.given["castai"]["apiKeySecretRef"]), "\"") && length(local.given["castai"]["apiKeySecretRef"]) >= 1, false) && !try(length(local.given["planner"]["apiKeySecretRef"]["name"]) <= 0, true)],
       [for said in ["planner.apiKeySecretRef.name: a key that was made for the closed product is not shown to ${local.shown_to}, which is outside the release's namespace; name a Secret with a key of its own in planner.apiKeySecretRef.name instead, or set planner.allowClosedKey: true"] : said if local.leaves && local.closed_key == "planner.apiKeySecretRef.name"],
+    )
+    podDisruptionBudget = concat(
+      [for said in ["podDisruptionBudget.minAvailable: contradicts podDisruptionBudget.maxUnavailable: keep one of them"] : said if try(!(jsonencode(local.given["podDisruptionBudget"]["maxUnavailable"]) == "null"), false) && !try(jsonencode(local.given["podDisruptionBudget"]["minAvailable"]) == "null", true)],
     )
     replicaCount = concat(
       [for said in [try("replicaCount: is ${local.given["replicaCount"]} and replicas is ${local.given["replicas"]}: they mean the same; keep one of them", "")] : said if try(local.given["replicas"] != local.given["replicaCount"] && !contains([""], local.given["replicas"]) && !contains([""], local.given["replicaCount"]), false)],

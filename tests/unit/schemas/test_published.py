@@ -197,7 +197,7 @@ EVICTOR_IN_VAIN = {
     *("ignorePodDisruptionBudgets", "pricingModel.enabled", "kubernetesClient.rateLimiter.qps"),
     *("kubernetesClient.rateLimiter.burst", "clusterIdConfigMapKeyRef.name", "clusterIdConfigMapKeyRef.key"),
     *("clusterIdSecretKeyRef.name", "clusterIdSecretKeyRef.key", "liveMigration", "woop", "podMutations"),
-    *("karpenterNodeCleanup", "hostNetwork", "dnsPolicy", "apiKeySecretRef", "clusterVPA", "overrideEnvFrom"),
+    *("karpenterNodeCleanup", "hostNetwork", "apiKeySecretRef", "clusterVPA", "overrideEnvFrom"),
     *("openshift", "crdUpgrade", "forceDisableKarpenterMode", "image.repository"),
 }
 

@@ -15,10 +15,12 @@ apiVersion: apps/v1
 kind: Deployment
 metadata:
   {{- include "castai-evictor.metadata" (dict
-    "of" "apps/v1 Deployment" "root" . "name" (include "castai-evictor.fullname" .) "namespace" .Release.Namespace "labels" $labels
+    "of" "apps/v1 Deployment" "root" . "name" (include "castai-evictor.fullname" .) "namespace" .Release.Namespace
+    "labels" (merge (dict) $labels .Values.deploymentLabels) "annotations" .Values.deploymentAnnotations
   ) | nindent 2 }}
 spec:
   replicas: {{ include "castai-evictor.replicas" . }}
+  revisionHistoryLimit: {{ int .Values.revisionHistoryLimit }}
   {{- with .Values.updateStrategy }}
   strategy:
     {{- toYaml . | nindent 4 }}
@@ -30,7 +32,7 @@ spec:
     metadata:
       {{- include "castai-evictor.podMetadata" (dict "root" . "labels" $labels) | nindent 6 }}
     spec:
-      {{- include "castai-evictor.podSpec" . | nindent 6 }}
+      {{- include "castai-evictor.wholePodSpec" . | nindent 6 }}
 {{- end -}}
 
 {{/* Our pods are not to be moved to save money: they are what moves the others, with care. */}}
@@ -45,13 +47,38 @@ annotations:
   {{- include "castai-evictor.texts" $annotations | nindent 2 }}
 {{- end -}}
 
+{{/* The pods' spec with what the value podSpec says besides. */}}
+{{- define "castai-evictor.wholePodSpec" -}}
+{{- $ours := include "castai-evictor.podSpec" . -}}
+{{- if .Values.podSpec -}}
+{{- $merged := fromYaml $ours -}}
+{{- include "castai-evictor.mergePodSpec" (dict "onto" $merged "with" .Values.podSpec) -}}
+{{- $ours = toYaml $merged -}}
+{{- end -}}
+{{- $ours -}}
+{{- end -}}
+
 {{- define "castai-evictor.podSpec" -}}
 serviceAccountName: {{ include "castai-evictor.serviceAccountName" . }}
 automountServiceAccountToken: true
 enableServiceLinks: false
-{{- if eq (include "castai-evictor.hostNetwork" .) "true" }}
+{{- $hostNetwork := eq (include "castai-evictor.hostNetwork" .) "true" }}
+{{- if $hostNetwork }}
 hostNetwork: true
-dnsPolicy: ClusterFirstWithHostNet
+{{- end }}
+{{- with .Values.dnsPolicy | default (ternary "ClusterFirstWithHostNet" "" $hostNetwork) }}
+dnsPolicy: {{ . }}
+{{- end }}
+{{- with .Values.dnsConfig }}
+dnsConfig:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.hostAliases }}
+hostAliases:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.runtimeClassName }}
+runtimeClassName: {{ . }}
 {{- end }}
 {{- include "castai-evictor.imagePullSecrets" . }}
 {{- with .Values.priorityClassName }}

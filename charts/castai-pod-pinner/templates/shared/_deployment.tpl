@@ -15,10 +15,12 @@ apiVersion: apps/v1
 kind: Deployment
 metadata:
   {{- include "castai-pod-pinner.metadata" (dict
-    "of" "apps/v1 Deployment" "root" . "name" (include "castai-pod-pinner.fullname" .) "namespace" .Release.Namespace "labels" $labels
+    "of" "apps/v1 Deployment" "root" . "name" (include "castai-pod-pinner.fullname" .) "namespace" .Release.Namespace
+    "labels" (merge (dict) $labels .Values.deploymentLabels) "annotations" .Values.deploymentAnnotations
   ) | nindent 2 }}
 spec:
   replicas: {{ include "castai-pod-pinner.replicas" . }}
+  revisionHistoryLimit: {{ int .Values.revisionHistoryLimit }}
   {{- with .Values.updateStrategy }}
   strategy:
     {{- toYaml . | nindent 4 }}
@@ -30,7 +32,7 @@ spec:
     metadata:
       {{- include "castai-pod-pinner.podMetadata" (dict "root" . "labels" $labels) | nindent 6 }}
     spec:
-      {{- include "castai-pod-pinner.podSpec" . | nindent 6 }}
+      {{- include "castai-pod-pinner.wholePodSpec" . | nindent 6 }}
 {{- end -}}
 
 {{/* Our pods are not to be moved to save money: they are what moves the others, with care. */}}
@@ -45,13 +47,38 @@ annotations:
   {{- include "castai-pod-pinner.texts" $annotations | nindent 2 }}
 {{- end -}}
 
+{{/* The pods' spec with what the value podSpec says besides. */}}
+{{- define "castai-pod-pinner.wholePodSpec" -}}
+{{- $ours := include "castai-pod-pinner.podSpec" . -}}
+{{- if .Values.podSpec -}}
+{{- $merged := fromYaml $ours -}}
+{{- include "castai-pod-pinner.mergePodSpec" (dict "onto" $merged "with" .Values.podSpec) -}}
+{{- $ours = toYaml $merged -}}
+{{- end -}}
+{{- $ours -}}
+{{- end -}}
+
 {{- define "castai-pod-pinner.podSpec" -}}
 serviceAccountName: {{ include "castai-pod-pinner.serviceAccountName" . }}
 automountServiceAccountToken: true
 enableServiceLinks: false
-{{- if eq (include "castai-pod-pinner.hostNetwork" .) "true" }}
+{{- $hostNetwork := eq (include "castai-pod-pinner.hostNetwork" .) "true" }}
+{{- if $hostNetwork }}
 hostNetwork: true
-dnsPolicy: ClusterFirstWithHostNet
+{{- end }}
+{{- with .Values.dnsPolicy | default (ternary "ClusterFirstWithHostNet" "" $hostNetwork) }}
+dnsPolicy: {{ . }}
+{{- end }}
+{{- with .Values.dnsConfig }}
+dnsConfig:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.hostAliases }}
+hostAliases:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.runtimeClassName }}
+runtimeClassName: {{ . }}
 {{- end }}
 {{- include "castai-pod-pinner.imagePullSecrets" . }}
 {{- with .Values.priorityClassName }}

@@ -44,6 +44,15 @@ subjects:
     namespace: {{ .root.Release.Namespace }}
 {{- end -}}
 
+{{/* A PodDisruptionBudget has one of the two. */}}
+{{- define "castai-pod-pinner.validateBudget" -}}
+{{- $budget := .Values.podDisruptionBudget -}}
+{{- if and (eq (include "castai-pod-pinner.given" (dict "values" $budget "key" "minAvailable")) "true")
+           (eq (include "castai-pod-pinner.given" (dict "values" $budget "key" "maxUnavailable")) "true") -}}
+{{- fail "podDisruptionBudget.maxUnavailable and podDisruptionBudget.minAvailable are both set: a budget has one of them; remove the other (--reset-then-reuse-values --set podDisruptionBudget.maxUnavailable=null removes one that an earlier release has set)" -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "castai-pod-pinner.podDisruptionBudget" -}}
 {{- if .Values.podDisruptionBudget.enabled -}}
 apiVersion: policy/v1
@@ -51,13 +60,60 @@ kind: PodDisruptionBudget
 metadata:
   {{- include "castai-pod-pinner.metadata" (dict "of" "policy/v1 PodDisruptionBudget" "root" . "name" (include "castai-pod-pinner.fullname" .) "namespace" .Release.Namespace) | nindent 2 }}
 spec:
-  maxUnavailable: {{ include "castai-pod-pinner.text" .Values.podDisruptionBudget.maxUnavailable }}
+  {{- $budget := .Values.podDisruptionBudget }}
+  {{- if eq (include "castai-pod-pinner.given" (dict "values" $budget "key" "minAvailable")) "true" }}
+  minAvailable: {{ include "castai-pod-pinner.text" $budget.minAvailable }}
+  {{- else if eq (include "castai-pod-pinner.given" (dict "values" $budget "key" "maxUnavailable")) "true" }}
+  maxUnavailable: {{ include "castai-pod-pinner.text" $budget.maxUnavailable }}
+  {{- else }}
+  maxUnavailable: 1
+  {{- end }}
   # A pod that is not ready guards nothing: it never stands in the way of a drain.
   unhealthyPodEvictionPolicy: AlwaysAllow
   selector:
     matchLabels:
       {{- include "castai-pod-pinner.selectorLabels" . | nindent 6 }}
 {{- end -}}
+{{- end -}}
+
+{{/*
+What a Service is, besides its ports and selector: its metadata, and the beginning of its spec.
+  root, name; type: of the Service
+*/}}
+{{- define "castai-pod-pinner.serviceHead" -}}
+{{- $service := .root.Values.service -}}
+apiVersion: v1
+kind: Service
+metadata:
+  {{- include "castai-pod-pinner.metadata" (dict
+    "of" "v1 Service" "root" .root "name" .name "namespace" .root.Release.Namespace
+    "labels" $service.labels "annotations" $service.annotations
+  ) | nindent 2 }}
+spec:
+  type: {{ .type }}
+  {{- with $service.ipFamilyPolicy }}
+  ipFamilyPolicy: {{ . }}
+  {{- end }}
+  {{- with $service.ipFamilies }}
+  ipFamilies: {{ toJson . }}
+  {{- end }}
+{{- end -}}
+
+{{/*
+A role that the cluster's own roles take in.
+  root, name, rules (YAML text); into: which of them, as a list
+*/}}
+{{- define "castai-pod-pinner.aggregated" -}}
+{{- $labels := dict -}}
+{{- range .into }}{{ $_ := set $labels (printf "rbac.authorization.k8s.io/aggregate-to-%s" .) "true" }}{{ end -}}
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata:
+  {{- include "castai-pod-pinner.metadata" (dict
+    "of" "rbac.authorization.k8s.io/v1 ClusterRole" "root" .root "name" .name "labels" $labels
+  ) | nindent 2 }}
+rules:
+  {{- .rules | trim | nindent 2 }}
 {{- end -}}
 
 {{/*

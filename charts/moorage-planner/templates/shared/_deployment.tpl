@@ -15,10 +15,12 @@ apiVersion: apps/v1
 kind: Deployment
 metadata:
   {{- include "moorage-planner.metadata" (dict
-    "of" "apps/v1 Deployment" "root" . "name" (include "moorage-planner.fullname" .) "namespace" .Release.Namespace "labels" $labels
+    "of" "apps/v1 Deployment" "root" . "name" (include "moorage-planner.fullname" .) "namespace" .Release.Namespace
+    "labels" (merge (dict) $labels .Values.deploymentLabels) "annotations" .Values.deploymentAnnotations
   ) | nindent 2 }}
 spec:
   replicas: {{ include "moorage-planner.replicas" . }}
+  revisionHistoryLimit: {{ int .Values.revisionHistoryLimit }}
   {{- with .Values.updateStrategy }}
   strategy:
     {{- toYaml . | nindent 4 }}
@@ -30,7 +32,7 @@ spec:
     metadata:
       {{- include "moorage-planner.podMetadata" (dict "root" . "labels" $labels) | nindent 6 }}
     spec:
-      {{- include "moorage-planner.podSpec" . | nindent 6 }}
+      {{- include "moorage-planner.wholePodSpec" . | nindent 6 }}
 {{- end -}}
 
 {{/* Our pods are not to be moved to save money: they are what moves the others, with care. */}}
@@ -45,13 +47,38 @@ annotations:
   {{- include "moorage-planner.texts" $annotations | nindent 2 }}
 {{- end -}}
 
+{{/* The pods' spec with what the value podSpec says besides. */}}
+{{- define "moorage-planner.wholePodSpec" -}}
+{{- $ours := include "moorage-planner.podSpec" . -}}
+{{- if .Values.podSpec -}}
+{{- $merged := fromYaml $ours -}}
+{{- include "moorage-planner.mergePodSpec" (dict "onto" $merged "with" .Values.podSpec) -}}
+{{- $ours = toYaml $merged -}}
+{{- end -}}
+{{- $ours -}}
+{{- end -}}
+
 {{- define "moorage-planner.podSpec" -}}
 serviceAccountName: {{ include "moorage-planner.serviceAccountName" . }}
 automountServiceAccountToken: true
 enableServiceLinks: false
-{{- if eq (include "moorage-planner.hostNetwork" .) "true" }}
+{{- $hostNetwork := eq (include "moorage-planner.hostNetwork" .) "true" }}
+{{- if $hostNetwork }}
 hostNetwork: true
-dnsPolicy: ClusterFirstWithHostNet
+{{- end }}
+{{- with .Values.dnsPolicy | default (ternary "ClusterFirstWithHostNet" "" $hostNetwork) }}
+dnsPolicy: {{ . }}
+{{- end }}
+{{- with .Values.dnsConfig }}
+dnsConfig:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.hostAliases }}
+hostAliases:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.runtimeClassName }}
+runtimeClassName: {{ . }}
 {{- end }}
 {{- include "moorage-planner.imagePullSecrets" . }}
 {{- with .Values.priorityClassName }}

@@ -44,6 +44,15 @@ subjects:
     namespace: {{ .root.Release.Namespace }}
 {{- end -}}
 
+{{/* A PodDisruptionBudget has one of the two. */}}
+{{- define "moorage-planner.validateBudget" -}}
+{{- $budget := .Values.podDisruptionBudget -}}
+{{- if and (eq (include "moorage-planner.given" (dict "values" $budget "key" "minAvailable")) "true")
+           (eq (include "moorage-planner.given" (dict "values" $budget "key" "maxUnavailable")) "true") -}}
+{{- fail "podDisruptionBudget.maxUnavailable and podDisruptionBudget.minAvailable are both set: a budget has one of them; remove the other (--reset-then-reuse-values --set podDisruptionBudget.maxUnavailable=null removes one that an earlier release has set)" -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "moorage-planner.podDisruptionBudget" -}}
 {{- if .Values.podDisruptionBudget.enabled -}}
 apiVersion: policy/v1
@@ -51,13 +60,60 @@ kind: PodDisruptionBudget
 metadata:
   {{- include "moorage-planner.metadata" (dict "of" "policy/v1 PodDisruptionBudget" "root" . "name" (include "moorage-planner.fullname" .) "namespace" .Release.Namespace) | nindent 2 }}
 spec:
-  maxUnavailable: {{ include "moorage-planner.text" .Values.podDisruptionBudget.maxUnavailable }}
+  {{- $budget := .Values.podDisruptionBudget }}
+  {{- if eq (include "moorage-planner.given" (dict "values" $budget "key" "minAvailable")) "true" }}
+  minAvailable: {{ include "moorage-planner.text" $budget.minAvailable }}
+  {{- else if eq (include "moorage-planner.given" (dict "values" $budget "key" "maxUnavailable")) "true" }}
+  maxUnavailable: {{ include "moorage-planner.text" $budget.maxUnavailable }}
+  {{- else }}
+  maxUnavailable: 1
+  {{- end }}
   # A pod that is not ready guards nothing: it never stands in the way of a drain.
   unhealthyPodEvictionPolicy: AlwaysAllow
   selector:
     matchLabels:
       {{- include "moorage-planner.selectorLabels" . | nindent 6 }}
 {{- end -}}
+{{- end -}}
+
+{{/*
+What a Service is, besides its ports and selector: its metadata, and the beginning of its spec.
+  root, name; type: of the Service
+*/}}
+{{- define "moorage-planner.serviceHead" -}}
+{{- $service := .root.Values.service -}}
+apiVersion: v1
+kind: Service
+metadata:
+  {{- include "moorage-planner.metadata" (dict
+    "of" "v1 Service" "root" .root "name" .name "namespace" .root.Release.Namespace
+    "labels" $service.labels "annotations" $service.annotations
+  ) | nindent 2 }}
+spec:
+  type: {{ .type }}
+  {{- with $service.ipFamilyPolicy }}
+  ipFamilyPolicy: {{ . }}
+  {{- end }}
+  {{- with $service.ipFamilies }}
+  ipFamilies: {{ toJson . }}
+  {{- end }}
+{{- end -}}
+
+{{/*
+A role that the cluster's own roles take in.
+  root, name, rules (YAML text); into: which of them, as a list
+*/}}
+{{- define "moorage-planner.aggregated" -}}
+{{- $labels := dict -}}
+{{- range .into }}{{ $_ := set $labels (printf "rbac.authorization.k8s.io/aggregate-to-%s" .) "true" }}{{ end -}}
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata:
+  {{- include "moorage-planner.metadata" (dict
+    "of" "rbac.authorization.k8s.io/v1 ClusterRole" "root" .root "name" .name "labels" $labels
+  ) | nindent 2 }}
+rules:
+  {{- .rules | trim | nindent 2 }}
 {{- end -}}
 
 {{/*

@@ -44,15 +44,23 @@ run "handed_over_1" {
     common_labels                    = { "team" = "platform" }
     common_annotations               = { "example.com/owner" = "platform" }
     service_account                  = { "create" = false, "name" = "evictor", "annotations" = { "example.com/owner" = "platform" } }
-    rbac                             = { "enabled" = false, "volumes" = { "enabled" = true } }
+    rbac                             = { "enabled" = false, "aggregateClusterRoles" = false, "volumes" = { "enabled" = true } }
     admission_policy                 = { "enabled" = false }
     crds                             = { "enabled" = false }
     kubernetes_client                = { "rateLimiter" = { "qps" = 50, "burst" = 100 } }
     log                              = { "level" = "debug", "format" = "text" }
     pod_disruption_budget            = { "enabled" = false, "maxUnavailable" = 1 }
     network_policy                   = { "enabled" = false, "apiServerPorts" = [6443], "metricsFrom" = [{ "namespaceSelector" = { "matchLabels" = { "kubernetes.io/metadata.name" = "monitoring" } } }], "extraIngress" = [{ "from" = [{ "namespaceSelector" = {} }], "ports" = [{ "port" = 9091 }] }], "extraEgress" = [{ "to" = [{ "ipBlock" = { "cidr" = "10.0.0.0/8" } }], "ports" = [{ "port" = 9443 }] }] }
+    host_aliases                     = [{ "ip" = "10.0.0.10", "hostnames" = ["planner.example.com"] }]
+    dns_policy                       = "ClusterFirst"
+    dns_config                       = { "options" = [{ "name" = "ndots", "value" = "1" }] }
+    runtime_class_name               = "gvisor"
+    pod_spec                         = { "schedulerName" = "my-scheduler" }
+    revision_history_limit           = 3
     update_strategy                  = { "type" = "RollingUpdate" }
-    service                          = { "type" = "ClusterIP", "port" = 8080 }
+    service                          = { "type" = "ClusterIP", "port" = 8080, "labels" = { "team" = "platform" }, "annotations" = { "service.kubernetes.io/topology-mode" = "Auto" }, "ipFamilies" = ["IPv6", "IPv4"], "ipFamilyPolicy" = "PreferDualStack" }
+    deployment_labels                = { "team" = "platform" }
+    deployment_annotations           = { "example.com/owner" = "platform" }
     pod_labels                       = { "team" = "platform" }
     pod_annotations                  = { "example.com/owner" = "platform" }
     security_context                 = { "runAsNonRoot" = true, "runAsUser" = 10001 }
@@ -67,7 +75,7 @@ run "handed_over_1" {
     topology_spread_constraints      = [{ "maxSkew" = 1, "topologyKey" = "topology.kubernetes.io/zone", "whenUnsatisfiable" = "ScheduleAnyway", "labelSelector" = { "matchLabels" = { "app" = "x" } } }]
     priority_class_name              = "high"
     termination_grace_period_seconds = 60
-    service_monitor                  = { "enabled" = true, "renderMode" = "alwaysRender", "interval" = "15s", "labels" = { "release" = "prometheus" } }
+    service_monitor                  = { "enabled" = true, "renderMode" = "alwaysRender", "namespace" = "monitoring", "interval" = "15s", "scrapeTimeout" = "10s", "relabelings" = [{ "sourceLabels" = ["__meta_kubernetes_pod_node_name"], "targetLabel" = "node" }], "metricRelabelings" = [{ "action" = "labeldrop", "regex" = "pod" }], "labels" = { "release" = "prometheus" } }
     prometheus_rule                  = { "enabled" = true, "renderMode" = "alwaysRender", "labels" = { "release" = "prometheus" } }
     grafana_dashboard                = { "enabled" = true, "labels" = { "grafana_dashboard" = "1" }, "annotations" = { "grafana_folder" = "Moorage" } }
     additional_env                   = { "NO_PROXY" = "10.0.0.0/8" }
@@ -92,7 +100,6 @@ run "handed_over_1" {
     install_cr_ds                    = true
     openshift                        = { "scc" = { "enabled" = false } }
     host_network                     = { "enabled" = false }
-    dns_policy                       = "ClusterFirst"
     trusted_ca_cert                  = "-----BEGIN CERTIFICATE-----"
     trusted_ca_cert_secret_ref       = "ca"
     startup_probe                    = { "periodSeconds" = 10 }
@@ -296,7 +303,7 @@ run "handed_over_1" {
   }
 
   assert {
-    condition     = jsonencode(yamldecode(helm_release.this.values[0])["rbac"]) == jsonencode({ "enabled" = false, "volumes" = { "enabled" = true } })
+    condition     = jsonencode(yamldecode(helm_release.this.values[0])["rbac"]) == jsonencode({ "enabled" = false, "aggregateClusterRoles" = false, "volumes" = { "enabled" = true } })
     error_message = "rbac is another"
   }
 
@@ -331,13 +338,53 @@ run "handed_over_1" {
   }
 
   assert {
+    condition     = jsonencode(yamldecode(helm_release.this.values[0])["hostAliases"]) == jsonencode([{ "ip" = "10.0.0.10", "hostnames" = ["planner.example.com"] }])
+    error_message = "hostAliases is another"
+  }
+
+  assert {
+    condition     = jsonencode(yamldecode(helm_release.this.values[0])["dnsPolicy"]) == jsonencode("ClusterFirst")
+    error_message = "dnsPolicy is another"
+  }
+
+  assert {
+    condition     = jsonencode(yamldecode(helm_release.this.values[0])["dnsConfig"]) == jsonencode({ "options" = [{ "name" = "ndots", "value" = "1" }] })
+    error_message = "dnsConfig is another"
+  }
+
+  assert {
+    condition     = jsonencode(yamldecode(helm_release.this.values[0])["runtimeClassName"]) == jsonencode("gvisor")
+    error_message = "runtimeClassName is another"
+  }
+
+  assert {
+    condition     = jsonencode(yamldecode(helm_release.this.values[0])["podSpec"]) == jsonencode({ "schedulerName" = "my-scheduler" })
+    error_message = "podSpec is another"
+  }
+
+  assert {
+    condition     = jsonencode(yamldecode(helm_release.this.values[0])["revisionHistoryLimit"]) == jsonencode(3)
+    error_message = "revisionHistoryLimit is another"
+  }
+
+  assert {
     condition     = jsonencode(yamldecode(helm_release.this.values[0])["updateStrategy"]) == jsonencode({ "type" = "RollingUpdate" })
     error_message = "updateStrategy is another"
   }
 
   assert {
-    condition     = jsonencode(yamldecode(helm_release.this.values[0])["service"]) == jsonencode({ "type" = "ClusterIP", "port" = 8080 })
+    condition     = jsonencode(yamldecode(helm_release.this.values[0])["service"]) == jsonencode({ "type" = "ClusterIP", "port" = 8080, "labels" = { "team" = "platform" }, "annotations" = { "service.kubernetes.io/topology-mode" = "Auto" }, "ipFamilies" = ["IPv6", "IPv4"], "ipFamilyPolicy" = "PreferDualStack" })
     error_message = "service is another"
+  }
+
+  assert {
+    condition     = jsonencode(yamldecode(helm_release.this.values[0])["deploymentLabels"]) == jsonencode({ "team" = "platform" })
+    error_message = "deploymentLabels is another"
+  }
+
+  assert {
+    condition     = jsonencode(yamldecode(helm_release.this.values[0])["deploymentAnnotations"]) == jsonencode({ "example.com/owner" = "platform" })
+    error_message = "deploymentAnnotations is another"
   }
 
   assert {
@@ -411,7 +458,7 @@ run "handed_over_1" {
   }
 
   assert {
-    condition     = jsonencode(yamldecode(helm_release.this.values[0])["serviceMonitor"]) == jsonencode({ "enabled" = true, "renderMode" = "alwaysRender", "interval" = "15s", "labels" = { "release" = "prometheus" } })
+    condition     = jsonencode(yamldecode(helm_release.this.values[0])["serviceMonitor"]) == jsonencode({ "enabled" = true, "renderMode" = "alwaysRender", "namespace" = "monitoring", "interval" = "15s", "scrapeTimeout" = "10s", "relabelings" = [{ "sourceLabels" = ["__meta_kubernetes_pod_node_name"], "targetLabel" = "node" }], "metricRelabelings" = [{ "action" = "labeldrop", "regex" = "pod" }], "labels" = { "release" = "prometheus" } })
     error_message = "serviceMonitor is another"
   }
 
@@ -536,11 +583,6 @@ run "handed_over_1" {
   }
 
   assert {
-    condition     = jsonencode(yamldecode(helm_release.this.values[0])["dnsPolicy"]) == jsonencode("ClusterFirst")
-    error_message = "dnsPolicy is another"
-  }
-
-  assert {
     condition     = jsonencode(yamldecode(helm_release.this.values[0])["trustedCACert"]) == jsonencode("-----BEGIN CERTIFICATE-----")
     error_message = "trustedCACert is another"
   }
@@ -581,7 +623,7 @@ run "handed_over_1" {
   }
 
   assert {
-    condition     = jsonencode(keys(yamldecode(helm_release.this.values[0]))) == jsonencode(["additionalEnv", "admissionPolicy", "affinity", "aggressiveMode", "allowSpot", "apiKeySecretRef", "arm64Supported", "castai", "castai-evictor-ext", "clusterIdConfigMapKeyRef", "clusterIdSecretKeyRef", "clusterVPA", "commonAnnotations", "commonLabels", "configMapLabels", "containerSecurityContext", "crdUpgrade", "crds", "customConfig", "cycleInterval", "destinations", "dnsPolicy", "drainRollbackTimeout", "drainTimeout", "dryRun", "emitNodeRelatedPodEvents", "emptyNodeTimeout", "enabled", "envFrom", "evictorEnabled", "extraEnv", "extraObjects", "extraVolumeMounts", "extraVolumes", "forceDisableKarpenterMode", "fullnameOverride", "global", "grafanaDashboard", "hostNetwork", "ignorePodDisruptionBudgets", "image", "imagePullSecrets", "installCRDs", "karpenterMode", "karpenterNodeCleanup", "kent", "kubernetesClient", "liveMigration", "livenessProbe", "log", "managedByCASTAI", "maxNodesToEvictPerCycle", "minNodesToEvictPerCycle", "nameOverride", "networkPolicy", "nodeGracePeriodMinutes", "nodeSelector", "openshift", "overrideEnvFrom", "ownerWindow", "parallelDrains", "podAnnotations", "podDisruptionBudget", "podEvictionFailureBackOff", "podLabels", "podMutations", "podSecurityContext", "prices", "pricingModel", "priorityClassName", "prometheusRule", "quietPeriod", "rbac", "readinessProbe", "replicaCount", "replicas", "resources", "scopedMode", "securityContext", "service", "serviceAccount", "serviceMonitor", "softTainting", "startupProbe", "targetNodePercentage", "targetUtilization", "terminationGracePeriodSeconds", "test", "tolerations", "topologySpreadConstraints", "trustedCACert", "trustedCACertSecretRef", "updateStrategy", "windows", "woop"])
+    condition     = jsonencode(keys(yamldecode(helm_release.this.values[0]))) == jsonencode(["additionalEnv", "admissionPolicy", "affinity", "aggressiveMode", "allowSpot", "apiKeySecretRef", "arm64Supported", "castai", "castai-evictor-ext", "clusterIdConfigMapKeyRef", "clusterIdSecretKeyRef", "clusterVPA", "commonAnnotations", "commonLabels", "configMapLabels", "containerSecurityContext", "crdUpgrade", "crds", "customConfig", "cycleInterval", "deploymentAnnotations", "deploymentLabels", "destinations", "dnsConfig", "dnsPolicy", "drainRollbackTimeout", "drainTimeout", "dryRun", "emitNodeRelatedPodEvents", "emptyNodeTimeout", "enabled", "envFrom", "evictorEnabled", "extraEnv", "extraObjects", "extraVolumeMounts", "extraVolumes", "forceDisableKarpenterMode", "fullnameOverride", "global", "grafanaDashboard", "hostAliases", "hostNetwork", "ignorePodDisruptionBudgets", "image", "imagePullSecrets", "installCRDs", "karpenterMode", "karpenterNodeCleanup", "kent", "kubernetesClient", "liveMigration", "livenessProbe", "log", "managedByCASTAI", "maxNodesToEvictPerCycle", "minNodesToEvictPerCycle", "nameOverride", "networkPolicy", "nodeGracePeriodMinutes", "nodeSelector", "openshift", "overrideEnvFrom", "ownerWindow", "parallelDrains", "podAnnotations", "podDisruptionBudget", "podEvictionFailureBackOff", "podLabels", "podMutations", "podSecurityContext", "podSpec", "prices", "pricingModel", "priorityClassName", "prometheusRule", "quietPeriod", "rbac", "readinessProbe", "replicaCount", "replicas", "resources", "revisionHistoryLimit", "runtimeClassName", "scopedMode", "securityContext", "service", "serviceAccount", "serviceMonitor", "softTainting", "startupProbe", "targetNodePercentage", "targetUtilization", "terminationGracePeriodSeconds", "test", "tolerations", "topologySpreadConstraints", "trustedCACert", "trustedCACertSecretRef", "updateStrategy", "windows", "woop"])
     error_message = "keys that were not given"
   }
 
@@ -595,7 +637,8 @@ run "handed_over_2" {
   command = plan
 
   variables {
-    leader_election = { "enabled" = false }
+    leader_election       = { "enabled" = false }
+    pod_disruption_budget = { "minAvailable" = 1 }
   }
 
   assert {
@@ -604,7 +647,12 @@ run "handed_over_2" {
   }
 
   assert {
-    condition     = jsonencode(keys(yamldecode(helm_release.this.values[0]))) == jsonencode(["leaderElection"])
+    condition     = jsonencode(yamldecode(helm_release.this.values[0])["podDisruptionBudget"]) == jsonencode({ "minAvailable" = 1 })
+    error_message = "podDisruptionBudget is another"
+  }
+
+  assert {
+    condition     = jsonencode(keys(yamldecode(helm_release.this.values[0]))) == jsonencode(["leaderElection", "podDisruptionBudget"])
     error_message = "keys that were not given"
   }
 
@@ -989,21 +1037,6 @@ run "noted_hostNetwork" {
   }
 }
 
-run "noted_dnsPolicy" {
-  command = plan
-
-  variables {
-    dns_policy = "ClusterFirst"
-  }
-
-  expect_failures = [check.notes]
-
-  assert {
-    condition     = contains(local.notes, "dnsPolicy: accepted, without effect. An old published name. The cluster's DNS is used.")
-    error_message = "not said"
-  }
-}
-
 run "noted_trustedCACert" {
   command = plan
 
@@ -1164,8 +1197,16 @@ run "refused" {
     log                              = "no such choice!"
     pod_disruption_budget            = "no such choice!"
     network_policy                   = "no such choice!"
+    host_aliases                     = "no such choice!"
+    dns_policy                       = "no such choice!"
+    dns_config                       = "no such choice!"
+    runtime_class_name               = "no such choice!"
+    pod_spec                         = "no such choice!"
+    revision_history_limit           = -1
     update_strategy                  = "no such choice!"
     service                          = "no such choice!"
+    deployment_labels                = "no such choice!"
+    deployment_annotations           = "no such choice!"
     pod_labels                       = "no such choice!"
     pod_annotations                  = "no such choice!"
     security_context                 = "no such choice!"
@@ -1202,7 +1243,6 @@ run "refused" {
     crd_upgrade                      = "no such choice!"
     openshift                        = "no such choice!"
     host_network                     = "no such choice!"
-    dns_policy                       = "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
     trusted_ca_cert_secret_ref       = "no such choice!"
     startup_probe                    = "no such choice!"
     castai                           = "no such choice!"
@@ -1394,6 +1434,36 @@ run "refused" {
   }
 
   assert {
+    condition     = length(local.mistakes["hostAliases"]) > 0
+    error_message = "hostAliases is taken"
+  }
+
+  assert {
+    condition     = length(local.mistakes["dnsPolicy"]) > 0
+    error_message = "dnsPolicy is taken"
+  }
+
+  assert {
+    condition     = length(local.mistakes["dnsConfig"]) > 0
+    error_message = "dnsConfig is taken"
+  }
+
+  assert {
+    condition     = length(local.mistakes["runtimeClassName"]) > 0
+    error_message = "runtimeClassName is taken"
+  }
+
+  assert {
+    condition     = length(local.mistakes["podSpec"]) > 0
+    error_message = "podSpec is taken"
+  }
+
+  assert {
+    condition     = length(local.mistakes["revisionHistoryLimit"]) > 0
+    error_message = "revisionHistoryLimit is taken"
+  }
+
+  assert {
     condition     = length(local.mistakes["updateStrategy"]) > 0
     error_message = "updateStrategy is taken"
   }
@@ -1401,6 +1471,16 @@ run "refused" {
   assert {
     condition     = length(local.mistakes["service"]) > 0
     error_message = "service is taken"
+  }
+
+  assert {
+    condition     = length(local.mistakes["deploymentLabels"]) > 0
+    error_message = "deploymentLabels is taken"
+  }
+
+  assert {
+    condition     = length(local.mistakes["deploymentAnnotations"]) > 0
+    error_message = "deploymentAnnotations is taken"
   }
 
   assert {
@@ -1584,11 +1664,6 @@ run "refused" {
   }
 
   assert {
-    condition     = length(local.mistakes["dnsPolicy"]) > 0
-    error_message = "dnsPolicy is taken"
-  }
-
-  assert {
     condition     = length(local.mistakes["trustedCACertSecretRef"]) > 0
     error_message = "trustedCACertSecretRef is taken"
   }
@@ -1616,5 +1691,20 @@ run "refused" {
   assert {
     condition     = length(local.mistakes["castai-evictor-ext"]) > 0
     error_message = "castai-evictor-ext is taken"
+  }
+}
+
+run "contradicted_podDisruptionBudget_maxUnavailable_and_podDisruptionBudget_minAvailable" {
+  command = plan
+
+  variables {
+    pod_disruption_budget = { "maxUnavailable" = 1, "minAvailable" = 1 }
+  }
+
+  expect_failures = [helm_release.this]
+
+  assert {
+    condition     = contains(local.mistakes["podDisruptionBudget"], "podDisruptionBudget.minAvailable: contradicts podDisruptionBudget.maxUnavailable: keep one of them")
+    error_message = "not said"
   }
 }

@@ -12,7 +12,7 @@ run "handed_over_1" {
     admission_policy                 = { "enabled" = false }
     tls                              = { "existingSecret" = "planner-tls" }
     api_key                          = { "existingSecret" = "planner-key" }
-    service                          = { "type" = "LoadBalancer", "port" = 443 }
+    service                          = { "type" = "LoadBalancer", "port" = 443, "labels" = { "team" = "platform" }, "annotations" = { "service.kubernetes.io/topology-mode" = "Auto" }, "ipFamilies" = ["IPv6", "IPv4"], "ipFamilyPolicy" = "PreferDualStack" }
     image                            = { "repository" = "registry.example.com/moorage/moorage", "tag" = "2.0.0", "digest" = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", "pullPolicy" = "Always" }
     image_pull_secrets               = [{ "name" = "registry" }]
     name_override                    = "planner"
@@ -24,6 +24,8 @@ run "handed_over_1" {
     rbac                             = { "create" = false }
     pod_disruption_budget            = { "enabled" = false, "maxUnavailable" = 1 }
     network_policy                   = { "enabled" = false, "apiServerPorts" = [6443], "metricsFrom" = [{ "namespaceSelector" = { "matchLabels" = { "kubernetes.io/metadata.name" = "monitoring" } } }], "extraIngress" = [{ "from" = [{ "namespaceSelector" = {} }], "ports" = [{ "port" = 9091 }] }], "extraEgress" = [{ "to" = [{ "ipBlock" = { "cidr" = "10.0.0.0/8" } }], "ports" = [{ "port" = 9443 }] }] }
+    deployment_labels                = { "team" = "platform" }
+    deployment_annotations           = { "example.com/owner" = "platform" }
     pod_labels                       = { "team" = "platform" }
     pod_annotations                  = { "example.com/owner" = "platform" }
     pod_security_context             = { "runAsNonRoot" = true, "runAsUser" = 10001 }
@@ -37,8 +39,14 @@ run "handed_over_1" {
     topology_spread_constraints      = [{ "maxSkew" = 1, "topologyKey" = "topology.kubernetes.io/zone", "whenUnsatisfiable" = "ScheduleAnyway", "labelSelector" = { "matchLabels" = { "app" = "x" } } }]
     priority_class_name              = "high"
     termination_grace_period_seconds = 60
+    host_aliases                     = [{ "ip" = "10.0.0.10", "hostnames" = ["planner.example.com"] }]
+    dns_policy                       = "ClusterFirst"
+    dns_config                       = { "options" = [{ "name" = "ndots", "value" = "1" }] }
+    runtime_class_name               = "gvisor"
+    pod_spec                         = { "schedulerName" = "my-scheduler" }
+    revision_history_limit           = 3
     update_strategy                  = { "type" = "Recreate" }
-    service_monitor                  = { "renderMode" = "alwaysRender", "interval" = "15s", "labels" = { "release" = "prometheus" } }
+    service_monitor                  = { "renderMode" = "alwaysRender", "namespace" = "monitoring", "interval" = "15s", "scrapeTimeout" = "10s", "relabelings" = [{ "sourceLabels" = ["__meta_kubernetes_pod_node_name"], "targetLabel" = "node" }], "metricRelabelings" = [{ "action" = "labeldrop", "regex" = "pod" }], "labels" = { "release" = "prometheus" } }
     prometheus_rule                  = { "enabled" = true, "renderMode" = "alwaysRender", "labels" = { "release" = "prometheus" } }
     grafana_dashboard                = { "enabled" = true, "labels" = { "grafana_dashboard" = "1" }, "annotations" = { "grafana_folder" = "Moorage" } }
     additional_env                   = { "MOORAGE_STREAM_SILENCE" = "60s" }
@@ -84,7 +92,7 @@ run "handed_over_1" {
   }
 
   assert {
-    condition     = jsonencode(yamldecode(helm_release.this.values[0])["service"]) == jsonencode({ "type" = "LoadBalancer", "port" = 443 })
+    condition     = jsonencode(yamldecode(helm_release.this.values[0])["service"]) == jsonencode({ "type" = "LoadBalancer", "port" = 443, "labels" = { "team" = "platform" }, "annotations" = { "service.kubernetes.io/topology-mode" = "Auto" }, "ipFamilies" = ["IPv6", "IPv4"], "ipFamilyPolicy" = "PreferDualStack" })
     error_message = "service is another"
   }
 
@@ -141,6 +149,16 @@ run "handed_over_1" {
   assert {
     condition     = jsonencode(yamldecode(helm_release.this.values[0])["networkPolicy"]) == jsonencode({ "enabled" = false, "apiServerPorts" = [6443], "metricsFrom" = [{ "namespaceSelector" = { "matchLabels" = { "kubernetes.io/metadata.name" = "monitoring" } } }], "extraIngress" = [{ "from" = [{ "namespaceSelector" = {} }], "ports" = [{ "port" = 9091 }] }], "extraEgress" = [{ "to" = [{ "ipBlock" = { "cidr" = "10.0.0.0/8" } }], "ports" = [{ "port" = 9443 }] }] })
     error_message = "networkPolicy is another"
+  }
+
+  assert {
+    condition     = jsonencode(yamldecode(helm_release.this.values[0])["deploymentLabels"]) == jsonencode({ "team" = "platform" })
+    error_message = "deploymentLabels is another"
+  }
+
+  assert {
+    condition     = jsonencode(yamldecode(helm_release.this.values[0])["deploymentAnnotations"]) == jsonencode({ "example.com/owner" = "platform" })
+    error_message = "deploymentAnnotations is another"
   }
 
   assert {
@@ -209,12 +227,42 @@ run "handed_over_1" {
   }
 
   assert {
+    condition     = jsonencode(yamldecode(helm_release.this.values[0])["hostAliases"]) == jsonencode([{ "ip" = "10.0.0.10", "hostnames" = ["planner.example.com"] }])
+    error_message = "hostAliases is another"
+  }
+
+  assert {
+    condition     = jsonencode(yamldecode(helm_release.this.values[0])["dnsPolicy"]) == jsonencode("ClusterFirst")
+    error_message = "dnsPolicy is another"
+  }
+
+  assert {
+    condition     = jsonencode(yamldecode(helm_release.this.values[0])["dnsConfig"]) == jsonencode({ "options" = [{ "name" = "ndots", "value" = "1" }] })
+    error_message = "dnsConfig is another"
+  }
+
+  assert {
+    condition     = jsonencode(yamldecode(helm_release.this.values[0])["runtimeClassName"]) == jsonencode("gvisor")
+    error_message = "runtimeClassName is another"
+  }
+
+  assert {
+    condition     = jsonencode(yamldecode(helm_release.this.values[0])["podSpec"]) == jsonencode({ "schedulerName" = "my-scheduler" })
+    error_message = "podSpec is another"
+  }
+
+  assert {
+    condition     = jsonencode(yamldecode(helm_release.this.values[0])["revisionHistoryLimit"]) == jsonencode(3)
+    error_message = "revisionHistoryLimit is another"
+  }
+
+  assert {
     condition     = jsonencode(yamldecode(helm_release.this.values[0])["updateStrategy"]) == jsonencode({ "type" = "Recreate" })
     error_message = "updateStrategy is another"
   }
 
   assert {
-    condition     = jsonencode(yamldecode(helm_release.this.values[0])["serviceMonitor"]) == jsonencode({ "renderMode" = "alwaysRender", "interval" = "15s", "labels" = { "release" = "prometheus" } })
+    condition     = jsonencode(yamldecode(helm_release.this.values[0])["serviceMonitor"]) == jsonencode({ "renderMode" = "alwaysRender", "namespace" = "monitoring", "interval" = "15s", "scrapeTimeout" = "10s", "relabelings" = [{ "sourceLabels" = ["__meta_kubernetes_pod_node_name"], "targetLabel" = "node" }], "metricRelabelings" = [{ "action" = "labeldrop", "regex" = "pod" }], "labels" = { "release" = "prometheus" } })
     error_message = "serviceMonitor is another"
   }
 
@@ -269,7 +317,7 @@ run "handed_over_1" {
   }
 
   assert {
-    condition     = jsonencode(keys(yamldecode(helm_release.this.values[0]))) == jsonencode(["additionalEnv", "admissionPolicy", "affinity", "apiKey", "commonAnnotations", "commonLabels", "enabled", "envFrom", "extraEnv", "extraObjects", "extraVolumeMounts", "extraVolumes", "fullnameOverride", "global", "grafanaDashboard", "image", "imagePullSecrets", "livenessProbe", "log", "nameOverride", "networkPolicy", "nodeSelector", "plan", "podAnnotations", "podDisruptionBudget", "podLabels", "podSecurityContext", "priorityClassName", "prometheusRule", "rbac", "readinessProbe", "rebalancing", "replicas", "resources", "securityContext", "service", "serviceAccount", "serviceMonitor", "terminationGracePeriodSeconds", "tls", "tolerations", "topologySpreadConstraints", "updateStrategy"])
+    condition     = jsonencode(keys(yamldecode(helm_release.this.values[0]))) == jsonencode(["additionalEnv", "admissionPolicy", "affinity", "apiKey", "commonAnnotations", "commonLabels", "deploymentAnnotations", "deploymentLabels", "dnsConfig", "dnsPolicy", "enabled", "envFrom", "extraEnv", "extraObjects", "extraVolumeMounts", "extraVolumes", "fullnameOverride", "global", "grafanaDashboard", "hostAliases", "image", "imagePullSecrets", "livenessProbe", "log", "nameOverride", "networkPolicy", "nodeSelector", "plan", "podAnnotations", "podDisruptionBudget", "podLabels", "podSecurityContext", "podSpec", "priorityClassName", "prometheusRule", "rbac", "readinessProbe", "rebalancing", "replicas", "resources", "revisionHistoryLimit", "runtimeClassName", "securityContext", "service", "serviceAccount", "serviceMonitor", "terminationGracePeriodSeconds", "tls", "tolerations", "topologySpreadConstraints", "updateStrategy"])
     error_message = "keys that were not given"
   }
 
@@ -283,8 +331,9 @@ run "handed_over_2" {
   command = plan
 
   variables {
-    existing_config_map = "my-plan"
-    service_monitor     = { "enabled" = true }
+    existing_config_map   = "my-plan"
+    pod_disruption_budget = { "minAvailable" = 1 }
+    service_monitor       = { "enabled" = true }
   }
 
   assert {
@@ -293,12 +342,17 @@ run "handed_over_2" {
   }
 
   assert {
+    condition     = jsonencode(yamldecode(helm_release.this.values[0])["podDisruptionBudget"]) == jsonencode({ "minAvailable" = 1 })
+    error_message = "podDisruptionBudget is another"
+  }
+
+  assert {
     condition     = jsonencode(yamldecode(helm_release.this.values[0])["serviceMonitor"]) == jsonencode({ "enabled" = true })
     error_message = "serviceMonitor is another"
   }
 
   assert {
-    condition     = jsonencode(keys(yamldecode(helm_release.this.values[0]))) == jsonencode(["existingConfigMap", "serviceMonitor"])
+    condition     = jsonencode(keys(yamldecode(helm_release.this.values[0]))) == jsonencode(["existingConfigMap", "podDisruptionBudget", "serviceMonitor"])
     error_message = "keys that were not given"
   }
 
@@ -361,6 +415,8 @@ run "refused" {
     rbac                             = "no such choice!"
     pod_disruption_budget            = "no such choice!"
     network_policy                   = "no such choice!"
+    deployment_labels                = "no such choice!"
+    deployment_annotations           = "no such choice!"
     pod_labels                       = "no such choice!"
     pod_annotations                  = "no such choice!"
     pod_security_context             = "no such choice!"
@@ -374,6 +430,12 @@ run "refused" {
     topology_spread_constraints      = "no such choice!"
     priority_class_name              = "no such choice!"
     termination_grace_period_seconds = -1
+    host_aliases                     = "no such choice!"
+    dns_policy                       = "no such choice!"
+    dns_config                       = "no such choice!"
+    runtime_class_name               = "no such choice!"
+    pod_spec                         = "no such choice!"
+    revision_history_limit           = -1
     update_strategy                  = "no such choice!"
     service_monitor                  = "no such choice!"
     prometheus_rule                  = "no such choice!"
@@ -485,6 +547,16 @@ run "refused" {
   }
 
   assert {
+    condition     = length(local.mistakes["deploymentLabels"]) > 0
+    error_message = "deploymentLabels is taken"
+  }
+
+  assert {
+    condition     = length(local.mistakes["deploymentAnnotations"]) > 0
+    error_message = "deploymentAnnotations is taken"
+  }
+
+  assert {
     condition     = length(local.mistakes["podLabels"]) > 0
     error_message = "podLabels is taken"
   }
@@ -547,6 +619,36 @@ run "refused" {
   assert {
     condition     = length(local.mistakes["terminationGracePeriodSeconds"]) > 0
     error_message = "terminationGracePeriodSeconds is taken"
+  }
+
+  assert {
+    condition     = length(local.mistakes["hostAliases"]) > 0
+    error_message = "hostAliases is taken"
+  }
+
+  assert {
+    condition     = length(local.mistakes["dnsPolicy"]) > 0
+    error_message = "dnsPolicy is taken"
+  }
+
+  assert {
+    condition     = length(local.mistakes["dnsConfig"]) > 0
+    error_message = "dnsConfig is taken"
+  }
+
+  assert {
+    condition     = length(local.mistakes["runtimeClassName"]) > 0
+    error_message = "runtimeClassName is taken"
+  }
+
+  assert {
+    condition     = length(local.mistakes["podSpec"]) > 0
+    error_message = "podSpec is taken"
+  }
+
+  assert {
+    condition     = length(local.mistakes["revisionHistoryLimit"]) > 0
+    error_message = "revisionHistoryLimit is taken"
   }
 
   assert {
@@ -633,6 +735,21 @@ run "contradicted_plan_and_existingConfigMap" {
 
   assert {
     condition     = contains(local.mistakes["existingConfigMap"], "existingConfigMap: contradicts plan: keep one of them")
+    error_message = "not said"
+  }
+}
+
+run "contradicted_podDisruptionBudget_maxUnavailable_and_podDisruptionBudget_minAvailable" {
+  command = plan
+
+  variables {
+    pod_disruption_budget = { "maxUnavailable" = 1, "minAvailable" = 1 }
+  }
+
+  expect_failures = [helm_release.this]
+
+  assert {
+    condition     = contains(local.mistakes["podDisruptionBudget"], "podDisruptionBudget.minAvailable: contradicts podDisruptionBudget.maxUnavailable: keep one of them")
     error_message = "not said"
   }
 }

@@ -19,13 +19,15 @@ run "handed_over_1" {
     cloud_provider                   = { "profile" = "aws" }
     log                              = { "level" = "debug", "format" = "text" }
     crds                             = { "enabled" = false }
-    rbac                             = { "create" = false }
+    rbac                             = { "create" = false, "aggregateClusterRoles" = false }
     admission_policy                 = { "enabled" = false }
     pod_disruption_budget            = { "enabled" = false, "maxUnavailable" = 1 }
     network_policy                   = { "enabled" = false, "apiServerPorts" = [6443], "metricsFrom" = [{ "namespaceSelector" = { "matchLabels" = { "kubernetes.io/metadata.name" = "monitoring" } } }], "extraIngress" = [{ "from" = [{ "namespaceSelector" = {} }], "ports" = [{ "port" = 9091 }] }], "extraEgress" = [{ "to" = [{ "ipBlock" = { "cidr" = "10.0.0.0/8" } }], "ports" = [{ "port" = 9443 }] }] }
-    service                          = { "type" = "LoadBalancer", "port" = 8443 }
+    service                          = { "type" = "LoadBalancer", "port" = 8443, "labels" = { "team" = "platform" }, "annotations" = { "service.kubernetes.io/topology-mode" = "Auto" }, "ipFamilies" = ["IPv6", "IPv4"], "ipFamilyPolicy" = "PreferDualStack" }
     webhook                          = { "enabled" = false, "failurePolicy" = "Ignore", "timeoutSeconds" = 1, "url" = "https://pinner.example.com/mutate", "port" = 10250, "existingSecret" = "pinner-webhook" }
     destinations                     = { "mode" = "soft" }
+    deployment_labels                = { "team" = "platform" }
+    deployment_annotations           = { "example.com/owner" = "platform" }
     pod_labels                       = { "team" = "platform" }
     pod_annotations                  = { "example.com/owner" = "platform" }
     pod_security_context             = { "runAsNonRoot" = true, "runAsUser" = 10001 }
@@ -39,8 +41,14 @@ run "handed_over_1" {
     topology_spread_constraints      = [{ "maxSkew" = 1, "topologyKey" = "topology.kubernetes.io/zone", "whenUnsatisfiable" = "ScheduleAnyway", "labelSelector" = { "matchLabels" = { "app" = "x" } } }]
     priority_class_name              = "high"
     termination_grace_period_seconds = 60
+    host_aliases                     = [{ "ip" = "10.0.0.10", "hostnames" = ["planner.example.com"] }]
+    dns_policy                       = "ClusterFirst"
+    dns_config                       = { "options" = [{ "name" = "ndots", "value" = "1" }] }
+    runtime_class_name               = "gvisor"
+    pod_spec                         = { "schedulerName" = "my-scheduler" }
+    revision_history_limit           = 3
     update_strategy                  = { "type" = "Recreate" }
-    service_monitor                  = { "enabled" = true, "renderMode" = "alwaysRender", "interval" = "15s", "labels" = { "release" = "prometheus" } }
+    service_monitor                  = { "enabled" = true, "renderMode" = "alwaysRender", "namespace" = "monitoring", "interval" = "15s", "scrapeTimeout" = "10s", "relabelings" = [{ "sourceLabels" = ["__meta_kubernetes_pod_node_name"], "targetLabel" = "node" }], "metricRelabelings" = [{ "action" = "labeldrop", "regex" = "pod" }], "labels" = { "release" = "prometheus" } }
     prometheus_rule                  = { "enabled" = true, "renderMode" = "alwaysRender", "labels" = { "release" = "prometheus" } }
     grafana_dashboard                = { "enabled" = true, "labels" = { "grafana_dashboard" = "1" }, "annotations" = { "grafana_folder" = "Moorage" } }
     extra_volumes                    = [{ "name" = "ca", "configMap" = { "name" = "corporate-ca" } }]
@@ -130,7 +138,7 @@ run "handed_over_1" {
   }
 
   assert {
-    condition     = jsonencode(yamldecode(helm_release.this.values[0])["rbac"]) == jsonencode({ "create" = false })
+    condition     = jsonencode(yamldecode(helm_release.this.values[0])["rbac"]) == jsonencode({ "create" = false, "aggregateClusterRoles" = false })
     error_message = "rbac is another"
   }
 
@@ -150,7 +158,7 @@ run "handed_over_1" {
   }
 
   assert {
-    condition     = jsonencode(yamldecode(helm_release.this.values[0])["service"]) == jsonencode({ "type" = "LoadBalancer", "port" = 8443 })
+    condition     = jsonencode(yamldecode(helm_release.this.values[0])["service"]) == jsonencode({ "type" = "LoadBalancer", "port" = 8443, "labels" = { "team" = "platform" }, "annotations" = { "service.kubernetes.io/topology-mode" = "Auto" }, "ipFamilies" = ["IPv6", "IPv4"], "ipFamilyPolicy" = "PreferDualStack" })
     error_message = "service is another"
   }
 
@@ -162,6 +170,16 @@ run "handed_over_1" {
   assert {
     condition     = jsonencode(yamldecode(helm_release.this.values[0])["destinations"]) == jsonencode({ "mode" = "soft" })
     error_message = "destinations is another"
+  }
+
+  assert {
+    condition     = jsonencode(yamldecode(helm_release.this.values[0])["deploymentLabels"]) == jsonencode({ "team" = "platform" })
+    error_message = "deploymentLabels is another"
+  }
+
+  assert {
+    condition     = jsonencode(yamldecode(helm_release.this.values[0])["deploymentAnnotations"]) == jsonencode({ "example.com/owner" = "platform" })
+    error_message = "deploymentAnnotations is another"
   }
 
   assert {
@@ -230,12 +248,42 @@ run "handed_over_1" {
   }
 
   assert {
+    condition     = jsonencode(yamldecode(helm_release.this.values[0])["hostAliases"]) == jsonencode([{ "ip" = "10.0.0.10", "hostnames" = ["planner.example.com"] }])
+    error_message = "hostAliases is another"
+  }
+
+  assert {
+    condition     = jsonencode(yamldecode(helm_release.this.values[0])["dnsPolicy"]) == jsonencode("ClusterFirst")
+    error_message = "dnsPolicy is another"
+  }
+
+  assert {
+    condition     = jsonencode(yamldecode(helm_release.this.values[0])["dnsConfig"]) == jsonencode({ "options" = [{ "name" = "ndots", "value" = "1" }] })
+    error_message = "dnsConfig is another"
+  }
+
+  assert {
+    condition     = jsonencode(yamldecode(helm_release.this.values[0])["runtimeClassName"]) == jsonencode("gvisor")
+    error_message = "runtimeClassName is another"
+  }
+
+  assert {
+    condition     = jsonencode(yamldecode(helm_release.this.values[0])["podSpec"]) == jsonencode({ "schedulerName" = "my-scheduler" })
+    error_message = "podSpec is another"
+  }
+
+  assert {
+    condition     = jsonencode(yamldecode(helm_release.this.values[0])["revisionHistoryLimit"]) == jsonencode(3)
+    error_message = "revisionHistoryLimit is another"
+  }
+
+  assert {
     condition     = jsonencode(yamldecode(helm_release.this.values[0])["updateStrategy"]) == jsonencode({ "type" = "Recreate" })
     error_message = "updateStrategy is another"
   }
 
   assert {
-    condition     = jsonencode(yamldecode(helm_release.this.values[0])["serviceMonitor"]) == jsonencode({ "enabled" = true, "renderMode" = "alwaysRender", "interval" = "15s", "labels" = { "release" = "prometheus" } })
+    condition     = jsonencode(yamldecode(helm_release.this.values[0])["serviceMonitor"]) == jsonencode({ "enabled" = true, "renderMode" = "alwaysRender", "namespace" = "monitoring", "interval" = "15s", "scrapeTimeout" = "10s", "relabelings" = [{ "sourceLabels" = ["__meta_kubernetes_pod_node_name"], "targetLabel" = "node" }], "metricRelabelings" = [{ "action" = "labeldrop", "regex" = "pod" }], "labels" = { "release" = "prometheus" } })
     error_message = "serviceMonitor is another"
   }
 
@@ -335,7 +383,7 @@ run "handed_over_1" {
   }
 
   assert {
-    condition     = jsonencode(keys(yamldecode(helm_release.this.values[0]))) == jsonencode(["additionalEnv", "additionalSecretEnv", "admissionPolicy", "affinity", "api", "autoscaling", "castai", "castai-pod-pinner-ext", "commonAnnotations", "commonLabels", "crds", "deploy", "destinations", "dryRun", "enabled", "envFrom", "extraEnv", "extraObjects", "extraVolumeMounts", "extraVolumes", "fullnameOverride", "global", "grafanaDashboard", "image", "imagePullSecrets", "ingress", "isTest", "livenessProbe", "log", "managedByCASTAI", "nameOverride", "networkPolicy", "nodeSelector", "planner", "podAnnotations", "podDisruptionBudget", "podLabels", "podSecurityContext", "priorityClassName", "prometheusRule", "provider", "rbac", "readinessProbe", "replicas", "resources", "securityContext", "service", "serviceAccount", "serviceMonitor", "terminationGracePeriodSeconds", "tolerations", "topologySpreadConstraints", "updateStrategy", "webhook"])
+    condition     = jsonencode(keys(yamldecode(helm_release.this.values[0]))) == jsonencode(["additionalEnv", "additionalSecretEnv", "admissionPolicy", "affinity", "api", "autoscaling", "castai", "castai-pod-pinner-ext", "commonAnnotations", "commonLabels", "crds", "deploy", "deploymentAnnotations", "deploymentLabels", "destinations", "dnsConfig", "dnsPolicy", "dryRun", "enabled", "envFrom", "extraEnv", "extraObjects", "extraVolumeMounts", "extraVolumes", "fullnameOverride", "global", "grafanaDashboard", "hostAliases", "image", "imagePullSecrets", "ingress", "isTest", "livenessProbe", "log", "managedByCASTAI", "nameOverride", "networkPolicy", "nodeSelector", "planner", "podAnnotations", "podDisruptionBudget", "podLabels", "podSecurityContext", "podSpec", "priorityClassName", "prometheusRule", "provider", "rbac", "readinessProbe", "replicas", "resources", "revisionHistoryLimit", "runtimeClassName", "securityContext", "service", "serviceAccount", "serviceMonitor", "terminationGracePeriodSeconds", "tolerations", "topologySpreadConstraints", "updateStrategy", "webhook"])
     error_message = "keys that were not given"
   }
 
@@ -349,9 +397,10 @@ run "handed_over_2" {
   command = plan
 
   variables {
-    replica_count = 2
-    castai        = { "apiKey" = "0123456789abcdef", "clusterIdSecretKeyRef" = { "name" = "castai-cluster" } }
-    webhook       = { "hostNetwork" = true }
+    replica_count         = 2
+    castai                = { "apiKey" = "0123456789abcdef", "clusterIdSecretKeyRef" = { "name" = "castai-cluster" } }
+    pod_disruption_budget = { "minAvailable" = 1 }
+    webhook               = { "hostNetwork" = true }
   }
 
   assert {
@@ -365,12 +414,17 @@ run "handed_over_2" {
   }
 
   assert {
+    condition     = jsonencode(yamldecode(helm_release.this.values[0])["podDisruptionBudget"]) == jsonencode({ "minAvailable" = 1 })
+    error_message = "podDisruptionBudget is another"
+  }
+
+  assert {
     condition     = jsonencode(yamldecode(helm_release.this.values[0])["webhook"]) == jsonencode({ "hostNetwork" = true })
     error_message = "webhook is another"
   }
 
   assert {
-    condition     = jsonencode(keys(yamldecode(helm_release.this.values[0]))) == jsonencode(["castai", "replicaCount", "webhook"])
+    condition     = jsonencode(keys(yamldecode(helm_release.this.values[0]))) == jsonencode(["castai", "podDisruptionBudget", "replicaCount", "webhook"])
     error_message = "keys that were not given"
   }
 
@@ -606,6 +660,8 @@ run "refused" {
     service                          = "no such choice!"
     webhook                          = "no such choice!"
     destinations                     = "no such choice!"
+    deployment_labels                = "no such choice!"
+    deployment_annotations           = "no such choice!"
     pod_labels                       = "no such choice!"
     pod_annotations                  = "no such choice!"
     pod_security_context             = "no such choice!"
@@ -619,6 +675,12 @@ run "refused" {
     topology_spread_constraints      = "no such choice!"
     priority_class_name              = "no such choice!"
     termination_grace_period_seconds = -1
+    host_aliases                     = "no such choice!"
+    dns_policy                       = "no such choice!"
+    dns_config                       = "no such choice!"
+    runtime_class_name               = "no such choice!"
+    pod_spec                         = "no such choice!"
+    revision_history_limit           = -1
     update_strategy                  = "no such choice!"
     service_monitor                  = "no such choice!"
     prometheus_rule                  = "no such choice!"
@@ -737,6 +799,16 @@ run "refused" {
   }
 
   assert {
+    condition     = length(local.mistakes["deploymentLabels"]) > 0
+    error_message = "deploymentLabels is taken"
+  }
+
+  assert {
+    condition     = length(local.mistakes["deploymentAnnotations"]) > 0
+    error_message = "deploymentAnnotations is taken"
+  }
+
+  assert {
     condition     = length(local.mistakes["podLabels"]) > 0
     error_message = "podLabels is taken"
   }
@@ -799,6 +871,36 @@ run "refused" {
   assert {
     condition     = length(local.mistakes["terminationGracePeriodSeconds"]) > 0
     error_message = "terminationGracePeriodSeconds is taken"
+  }
+
+  assert {
+    condition     = length(local.mistakes["hostAliases"]) > 0
+    error_message = "hostAliases is taken"
+  }
+
+  assert {
+    condition     = length(local.mistakes["dnsPolicy"]) > 0
+    error_message = "dnsPolicy is taken"
+  }
+
+  assert {
+    condition     = length(local.mistakes["dnsConfig"]) > 0
+    error_message = "dnsConfig is taken"
+  }
+
+  assert {
+    condition     = length(local.mistakes["runtimeClassName"]) > 0
+    error_message = "runtimeClassName is taken"
+  }
+
+  assert {
+    condition     = length(local.mistakes["podSpec"]) > 0
+    error_message = "podSpec is taken"
+  }
+
+  assert {
+    condition     = length(local.mistakes["revisionHistoryLimit"]) > 0
+    error_message = "revisionHistoryLimit is taken"
   }
 
   assert {
@@ -995,6 +1097,21 @@ run "contradicted_castai_clusterIdSecretKeyRef_name_and_castai_clusterIdConfigMa
 
   assert {
     condition     = contains(local.mistakes["castai"], "castai.clusterIdConfigMapKeyRef.name: contradicts castai.clusterIdSecretKeyRef.name: keep one of them")
+    error_message = "not said"
+  }
+}
+
+run "contradicted_podDisruptionBudget_maxUnavailable_and_podDisruptionBudget_minAvailable" {
+  command = plan
+
+  variables {
+    pod_disruption_budget = { "maxUnavailable" = 1, "minAvailable" = 1 }
+  }
+
+  expect_failures = [helm_release.this]
+
+  assert {
+    condition     = contains(local.mistakes["podDisruptionBudget"], "podDisruptionBudget.minAvailable: contradicts podDisruptionBudget.maxUnavailable: keep one of them")
     error_message = "not said"
   }
 }
