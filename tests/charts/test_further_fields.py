@@ -111,6 +111,17 @@ def test_fields_of_the_deployment(chart: str) -> None:
 
 
 @EACH
+def test_recreate_takes_the_defaults_rolling_update_away(chart: str) -> None:
+    """Helm merges the type into the default; the API server refuses both together."""
+    rendered = render(chart, {"updateStrategy": {"type": "Recreate"}})
+    assert rendered.one("Deployment")["spec"]["strategy"] == {"type": "Recreate"}
+    rolling = {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
+    said = [each.full_sentence for each in files.notes(chart, Document({"updateStrategy": rolling}, {}))]
+    in_vain = "updateStrategy.rollingUpdate: without effect, because type is Recreate"
+    assert said == ([in_vain] if chart == EVICTOR else []), "its default is Recreate"
+
+
+@EACH
 def test_fields_of_every_service(chart: str) -> None:
     services = everything(chart).all("Service")
     assert len(services) == (2 if chart == PINNER else 1)

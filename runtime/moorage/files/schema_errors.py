@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from difflib import get_close_matches
@@ -24,6 +25,11 @@ _LISTED = 20
 _SHOWN = 60
 _THINGS = {"Length": "characters", "Items": "entries", "Properties": "keys"}
 UNSHOWN = "the value"
+UNQUOTED = "; in quotes it is a text: write it without"
+"""What is said of true, false and numbers in quotes."""
+NUMBER = r"\pN+([.]\pN+)?"
+"""A number, as expressions of Go have it."""
+_NUMBER = re.compile(r"\d+([.]\d+)?")
 
 
 def sentences(error: ValidationError, elsewhere: Mapping[str, str] | None = None) -> Iterator[tuple[Path, str]]:
@@ -84,7 +90,7 @@ def expected(kinds: str | Sequence[str]) -> str:
 
 def choices(enum: Sequence[Any]) -> str:
     """The allowed values, by the schema's ``enum``."""
-    return ", ".join(dict.fromkeys(_plain(each) for each in enum if each is not None))
+    return ", ".join(dict.fromkeys(_plain(each) for each in enum if each not in (None, "")))
 
 
 def exactly_one(schema: Mapping[str, Any]) -> str:
@@ -157,10 +163,14 @@ def _hint(error: ValidationError) -> str:
         return (
             "; write it in quotes" if _schema(error).get("x-secret") else f'; write "{shown(error.instance)}" in quotes'
         )
-    if "boolean" in kinds and str(error.instance).lower() in ("true", "false"):
-        return "; write it without quotes"
-    if "integer" in kinds and isinstance(error.instance, str) and error.instance.isdecimal():
-        return "; write it without quotes"
+    if not isinstance(error.instance, str):
+        return ""
+    if "boolean" in kinds and error.instance.lower() in ("true", "false"):
+        return UNQUOTED
+    if "integer" in kinds and error.instance.isdecimal():
+        return UNQUOTED
+    if "number" in kinds and _NUMBER.fullmatch(error.instance):
+        return UNQUOTED
     return ""
 
 

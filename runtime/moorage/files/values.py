@@ -15,6 +15,7 @@ from .yamlfile import Document
 MAX_BYTES = 1 << 20
 """A release with its values must fit into one Secret. Helm refuses larger ones."""
 
+KEY_OF_STRATEGY = "updateStrategy"
 SAME = (("replicas", "replicaCount"), ("planner.address", "castai.grpcURL"))
 
 
@@ -76,6 +77,7 @@ def notes(chart: str, document: Document) -> Iterator[Mistake]:
     schema = schema_of(chart)
     yield from closed.zero_replicas(schema, document)
     yield from _in_vain(schema, document, document.value, ())
+    yield from _rolling_in_vain(schema, document)
     if chart == closed.PINNER:
         yield from closed.shown_keys(document)
 
@@ -147,6 +149,15 @@ def _counts_as_unset(schema: Schema, key: str, value: Any) -> bool:
 def _is_unset(schema: Schema, value: Any) -> bool:
     pattern = schema.get("x-unset")
     return pattern is not None and isinstance(value, str) and re.search(pattern, value) is not None
+
+
+def _rolling_in_vain(schema: Schema, document: Document) -> Iterator[Mistake]:
+    """How pods are replaced one by one, where all end before the first new one begins."""
+    given = _get(document.value, KEY_OF_STRATEGY)
+    kind = (_get(given, "type") or schema["properties"][KEY_OF_STRATEGY]["default"]["type"]) if given else None
+    if kind == "Recreate" and given.get("rollingUpdate"):
+        sentence = "rollingUpdate: without effect, because type is Recreate"
+        yield document.mistake((KEY_OF_STRATEGY, "rollingUpdate"), sentence)
 
 
 def _in_vain(schema: Schema, document: Document, value: Any, path: Path) -> Iterator[Mistake]:

@@ -84,7 +84,145 @@ locals {
       ]
     ])
   }
-  values_found = { for key in keys(local.given) : key => concat(local.level_1[key], local.level_2[key], local.level_3[key], local.level_4[key]) }
+  level_5 = {
+    for key, values in local.level_4 : key => flatten([
+      for above in values : [
+        [
+          for map in [above] : [
+            for name, value in map.value : {
+              path  = can(regex("^[-_]*[\\pL\\pN][-_\\pL\\pN]*$", name)) ? "${map.path}.${replace(name, "/(?s)^(.{80}).+$/", "$1...")}" : "${map.path}[\"${replace(name, "/(?s)^(.{80}).+$/", "$1...")}\"]", value = value, json = jsonencode(value),
+              at    = try(local.schema[map.at].properties[name], local.schema[map.at].additionalProperties),
+              shown = try(local.schema[local.schema[map.at].properties[name]].secret, jsonencode(value))
+            } if can(try(local.schema[map.at].properties[name], local.schema[map.at].additionalProperties))
+          ] if startswith(map.json, "{")
+        ],
+        [
+          for list in [above] : [
+            for index, value in list.value : {
+              path = "${list.path}[${index}]", value = value, json = jsonencode(value),
+              at   = local.schema[list.at].items, shown = jsonencode(value)
+            } if can(local.schema[list.at].items)
+          ] if startswith(list.json, "[")
+        ],
+      ]
+    ])
+  }
+  level_6 = {
+    for key, values in local.level_5 : key => flatten([
+      for above in values : [
+        [
+          for map in [above] : [
+            for name, value in map.value : {
+              path  = can(regex("^[-_]*[\\pL\\pN][-_\\pL\\pN]*$", name)) ? "${map.path}.${replace(name, "/(?s)^(.{80}).+$/", "$1...")}" : "${map.path}[\"${replace(name, "/(?s)^(.{80}).+$/", "$1...")}\"]", value = value, json = jsonencode(value),
+              at    = try(local.schema[map.at].properties[name], local.schema[map.at].additionalProperties),
+              shown = try(local.schema[local.schema[map.at].properties[name]].secret, jsonencode(value))
+            } if can(try(local.schema[map.at].properties[name], local.schema[map.at].additionalProperties))
+          ] if startswith(map.json, "{")
+        ],
+        [
+          for list in [above] : [
+            for index, value in list.value : {
+              path = "${list.path}[${index}]", value = value, json = jsonencode(value),
+              at   = local.schema[list.at].items, shown = jsonencode(value)
+            } if can(local.schema[list.at].items)
+          ] if startswith(list.json, "[")
+        ],
+      ]
+    ])
+  }
+  level_7 = {
+    for key, values in local.level_6 : key => flatten([
+      for above in values : [
+        [
+          for map in [above] : [
+            for name, value in map.value : {
+              path  = can(regex("^[-_]*[\\pL\\pN][-_\\pL\\pN]*$", name)) ? "${map.path}.${replace(name, "/(?s)^(.{80}).+$/", "$1...")}" : "${map.path}[\"${replace(name, "/(?s)^(.{80}).+$/", "$1...")}\"]", value = value, json = jsonencode(value),
+              at    = try(local.schema[map.at].properties[name], local.schema[map.at].additionalProperties),
+              shown = try(local.schema[local.schema[map.at].properties[name]].secret, jsonencode(value))
+            } if can(try(local.schema[map.at].properties[name], local.schema[map.at].additionalProperties))
+          ] if startswith(map.json, "{")
+        ],
+        [
+          for list in [above] : [
+            for index, value in list.value : {
+              path = "${list.path}[${index}]", value = value, json = jsonencode(value),
+              at   = local.schema[list.at].items, shown = jsonencode(value)
+            } if can(local.schema[list.at].items)
+          ] if startswith(list.json, "[")
+        ],
+      ]
+    ])
+  }
+  level_8 = {
+    for key, values in local.level_7 : key => flatten([
+      for above in values : [
+        [
+          for map in [above] : [
+            for name, value in map.value : {
+              path  = can(regex("^[-_]*[\\pL\\pN][-_\\pL\\pN]*$", name)) ? "${map.path}.${replace(name, "/(?s)^(.{80}).+$/", "$1...")}" : "${map.path}[\"${replace(name, "/(?s)^(.{80}).+$/", "$1...")}\"]", value = value, json = jsonencode(value),
+              at    = try(local.schema[map.at].properties[name], local.schema[map.at].additionalProperties),
+              shown = try(local.schema[local.schema[map.at].properties[name]].secret, jsonencode(value))
+            } if can(try(local.schema[map.at].properties[name], local.schema[map.at].additionalProperties))
+          ] if startswith(map.json, "{")
+        ],
+        [
+          for list in [above] : [
+            for index, value in list.value : {
+              path = "${list.path}[${index}]", value = value, json = jsonencode(value),
+              at   = local.schema[list.at].items, shown = jsonencode(value)
+            } if can(local.schema[list.at].items)
+          ] if startswith(list.json, "[")
+        ],
+      ]
+    ])
+  }
+  level_9 = {
+    for key, values in local.level_8 : key => flatten([
+      for above in values : [
+        [
+          for map in [above] : [
+            for name, value in map.value : {
+              path  = can(regex("^[-_]*[\\pL\\pN][-_\\pL\\pN]*$", name)) ? "${map.path}.${replace(name, "/(?s)^(.{80}).+$/", "$1...")}" : "${map.path}[\"${replace(name, "/(?s)^(.{80}).+$/", "$1...")}\"]", value = value, json = jsonencode(value),
+              at    = try(local.schema[map.at].properties[name], local.schema[map.at].additionalProperties),
+              shown = try(local.schema[local.schema[map.at].properties[name]].secret, jsonencode(value))
+            } if can(try(local.schema[map.at].properties[name], local.schema[map.at].additionalProperties))
+          ] if startswith(map.json, "{")
+        ],
+        [
+          for list in [above] : [
+            for index, value in list.value : {
+              path = "${list.path}[${index}]", value = value, json = jsonencode(value),
+              at   = local.schema[list.at].items, shown = jsonencode(value)
+            } if can(local.schema[list.at].items)
+          ] if startswith(list.json, "[")
+        ],
+      ]
+    ])
+  }
+  level_10 = {
+    for key, values in local.level_9 : key => flatten([
+      for above in values : [
+        [
+          for map in [above] : [
+            for name, value in map.value : {
+              path  = can(regex("^[-_]*[\\pL\\pN][-_\\pL\\pN]*$", name)) ? "${map.path}.${replace(name, "/(?s)^(.{80}).+$/", "$1...")}" : "${map.path}[\"${replace(name, "/(?s)^(.{80}).+$/", "$1...")}\"]", value = value, json = jsonencode(value),
+              at    = try(local.schema[map.at].properties[name], local.schema[map.at].additionalProperties),
+              shown = try(local.schema[local.schema[map.at].properties[name]].secret, jsonencode(value))
+            } if can(try(local.schema[map.at].properties[name], local.schema[map.at].additionalProperties))
+          ] if startswith(map.json, "{")
+        ],
+        [
+          for list in [above] : [
+            for index, value in list.value : {
+              path = "${list.path}[${index}]", value = value, json = jsonencode(value),
+              at   = local.schema[list.at].items, shown = jsonencode(value)
+            } if can(local.schema[list.at].items)
+          ] if startswith(list.json, "[")
+        ],
+      ]
+    ])
+  }
+  values_found = { for key in keys(local.given) : key => concat(local.level_1[key], local.level_2[key], local.level_3[key], local.level_4[key], local.level_5[key], local.level_6[key], local.level_7[key], local.level_8[key], local.level_9[key], local.level_10[key]) }
 
   # A mistake: its path, and the text before and after the value.
   mistakes_found = {

@@ -43,7 +43,7 @@ def lines(capsys: pytest.CaptureFixture[str], file: Path, text: str | bytes, *ki
     ("text", "line"),
     [
         ("replicas: -1", "1:1: replicas: -1 is too small, at least 0"),
-        ("replicas: '2'", "1:1: replicas: '2' is not a whole number; write it without quotes"),
+        ("replicas: '2'", "1:1: replicas: '2' is not a whole number; in quotes it is a text: write it without"),
         ("replica: 2", "1:1: replica: unknown field 'replica'; did you mean replicas?"),
         ("castai:\n  grpcUrl: a:1", "2:3: castai.grpcUrl: unknown field 'grpcUrl'; did you mean grpcURL?"),
         ("grpcURL: a:1", "1:1: grpcURL: unknown field 'grpcURL'; did you mean castai.grpcURL?"),
@@ -55,7 +55,35 @@ def lines(capsys: pytest.CaptureFixture[str], file: Path, text: str | bytes, *ki
         ("zzz: a", "1:1: zzz: unknown field 'zzz'; nothing here has a name like that"),
         ("log: {color: red}", "1:7: log.color: unknown field 'color'; known here: format, level"),
         ("log: {level: inf}", "1:7: log.level: 'inf' is none of debug, info, warning, error"),
-        ("dryRun: 'true'", "1:1: dryRun: 'true' is not true or false; write it without quotes"),
+        ("dryRun: 'true'", "1:1: dryRun: 'true' is not true or false; in quotes it is a text: write it without"),
+        (
+            "tolerations:\n- {key: a, operator: Exist}",
+            "2:12: tolerations[0].operator: 'Exist' is none of Exists, Equal, Lt, Gt",
+        ),
+        (
+            "tolerations:\n- {key: a, operater: Exists}",
+            "2:12: tolerations[0].operater: unknown field 'operater'; did you mean operator?",
+        ),
+        (
+            "tolerations: [{key: a, operator: Exists, value: b}]",
+            "1:42: tolerations[0].value: contradicts operator: Exists takes no value",
+        ),
+        (
+            "tolerations: [{key: a, value: true}]",
+            '1:24: tolerations[0].value: true is not a text; write "true" in quotes',
+        ),
+        (
+            "securityContext: {runAsNonRoot: 'true'}",
+            "1:19: securityContext.runAsNonRoot: 'true' is not true or false; in quotes it is a text: write it without",
+        ),
+        (
+            "affinity:\n podAntiAffinity:\n  requiredDuringSchedulingIgnoredDuringExecution:\n  - labelSelector: {}",
+            "4:5: affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution[0]: topologyKey is missing",
+        ),
+        (
+            "affinity: {nodeAfinity: {}}",
+            "1:12: affinity.nodeAfinity: unknown field 'nodeAfinity'; did you mean nodeAffinity?",
+        ),
         ("managedByCASTAI: maybe", "1:1: managedByCASTAI: 'maybe' is none of true, false"),
         ("podLabels: {a: 1}", '1:13: podLabels.a: 1 is not a text; write "1" in quotes'),
         ("podLabels: {a b: c}", "1:13: podLabels[\"a b\"]: 'a b' cannot be a name here; write example.com/team"),

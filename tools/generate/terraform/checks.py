@@ -27,6 +27,8 @@ _BY_JSON = {
     "boolean": "[tf]",
     "null": "n",
 }
+# What looks like such a value, and is a text in quotes.
+_IN_QUOTES = {"boolean": "(?i:true|false)", "integer": r"\pN+", "number": schema_errors.NUMBER}
 _SIZES = {"Length": '"', "Items": "[", "Properties": "{"}
 _TOP = ""
 _NO_LIMIT = 1 << 40
@@ -131,9 +133,8 @@ def _type(schema: Schema, *, nullable: bool) -> dict[str, str]:
         when, hint = "^[-0-9tf]", '; write "{}" in quotes'
         if schema.get("x-secret"):
             hint = "; write it in quotes"
-    elif "boolean" in named or "integer" in named:
-        plain = [*(["(?i:true|false)"] if "boolean" in named else []), *([r"\pN+"] if "integer" in named else [])]
-        when, hint = f'^"({"|".join(plain)})"$', "; write it without quotes"
+    elif plain := [_IN_QUOTES[kind] for kind in named if kind in _IN_QUOTES]:
+        when, hint = f'^"({"|".join(plain)})"$', schema_errors.UNQUOTED
     return {
         "expression": f"^({'|'.join(expressions)})",
         "words": schema_errors.expected(kinds),

@@ -76,7 +76,8 @@ def _checks(schema: Schema) -> str:
     pattern = text[start:end]
     levels = range(2, checks.depth(schema) + 1)
     unrolled = "".join(
-        pattern.replace("level_2", f"level_{number}").replace("level_1", f"level_{number - 1}") for number in levels
+        re.sub(r"level_([12])\b", lambda found, above=number - 2: f"level_{int(found[1]) + above}", pattern)
+        for number in levels
     )
     listed = ", ".join(f"local.level_{number}[key]" for number in range(1, levels.stop))
     text = (text[:start] + unrolled + text[end:]).replace("LEVELS", listed)

@@ -22,8 +22,9 @@ spec:
   replicas: {{ include "castai-pod-pinner.replicas" . }}
   revisionHistoryLimit: {{ int .Values.revisionHistoryLimit }}
   {{- with .Values.updateStrategy }}
+  {{- /* Values are merged: the default's rollingUpdate is still there beside a type for which there is none. */}}
   strategy:
-    {{- toYaml . | nindent 4 }}
+    {{- ternary (omit . "rollingUpdate") . (eq (toString .type) "Recreate") | toYaml | nindent 4 }}
   {{- end }}
   selector:
     matchLabels:
