@@ -26,9 +26,12 @@ def test_the_archives_name_the_releasers_image(
         monkeypatch.setenv(tool.IMAGE_VARIABLE, IMAGE)
     assert tool.main(arguments) == 0
     archives = [Path(line) for line in capsys.readouterr().out.splitlines()]
-    assert [each.name for each in archives] == [f"{each}-2.0.0.tgz" for each in (EVICTOR, PINNER, PLANNER)]
+    assert [each.name for each in archives] == [f"{each}-2.0.0.tgz" for each in (EVICTOR, PINNER, "moorage", PLANNER)]
     for archive in archives:
-        assert render(archive).container["image"] == f"{IMAGE}:2.0.0"
+        deployments = render(archive).all("Deployment")
+        assert len(deployments) == (3 if archive.name.startswith("moorage-2") else 1), "an umbrella has its parts in it"
+        for each in deployments:
+            assert each["spec"]["template"]["spec"]["containers"][0]["image"] == f"{IMAGE}:2.0.0"
         with tarfile.open(archive) as opened:
             texts = {each.name: opened.extractfile(each) for each in opened.getmembers()}
             content = b"".join(file.read() for file in texts.values() if file is not None)

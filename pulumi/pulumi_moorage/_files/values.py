@@ -17,7 +17,11 @@ MAX_BYTES = 1 << 20
 """A release with its values must fit into one Secret. Helm refuses larger ones."""
 
 KEY_OF_STRATEGY = "updateStrategy"
-SAME = (("replicas", "replicaCount"), ("planner.address", "castai.grpcURL"))
+SAME = (
+    ("replicas", "replicaCount"),
+    ("planner.address", "castai.grpcURL"),
+    ("global.registry", "global.imageRegistry"),
+)
 
 
 def schema_of(chart: str) -> Schema:
@@ -128,7 +132,9 @@ def _differing(schema: Schema, document: Document, value: Mapping[str, Any]) -> 
     """Two names of the same value with different values, which a schema cannot find."""
     for first, second in SAME:
         one, other = _get(value, first), _get(value, second)
-        if one in (None, "") or other in (None, "") or one == other or _counts_as_unset(schema, second, other):
+        if one in (None, "") or other in (None, "") or one == other:
+            continue
+        if _counts_as_unset(schema, first, one) or _counts_as_unset(schema, second, other):
             continue
         path = tuple(second.split("."))
         sentence = f"{path[-1]}: is {other} and {first} is {one}: they mean the same; keep one of them"

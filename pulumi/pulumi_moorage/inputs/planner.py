@@ -225,6 +225,12 @@ class PlannerGlobal(TypedDict, total=False):
     """Replaces the host part of the image's repository. The closed product's host (castai-hub) counts as empty. Unit:
     registry host.
     """
+    imageRegistry: pulumi.Input[str]
+    """Another name of global.registry, as other charts have it. Unit: registry host."""
+    labels: pulumi.Input[Mapping[str, pulumi.Input[str]]]
+    """Another name of global.commonLabels, as other charts have it; both are used. Unit: labels."""
+    annotations: pulumi.Input[Mapping[str, pulumi.Input[str]]]
+    """Another name of global.commonAnnotations, as other charts have it; both are used. Unit: annotations."""
     imagePullSecrets: pulumi.Input[Sequence[Mapping[str, Any]]]
     """Secrets for pulling images, in addition to imagePullSecrets. Unit: Secret names."""
     tolerations: pulumi.Input[Sequence[Mapping[str, Any]]]

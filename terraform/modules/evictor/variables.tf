@@ -563,7 +563,7 @@ variable "cluster_id_secret_key_ref" {
 }
 
 variable "global" {
-  description = "Key global of the chart.\nGlobal values, which Helm passes to every chart of an umbrella chart. Names that are not listed here belong to other charts.\nKeys: registry, imagePullSecrets, tolerations, commonLabels, commonAnnotations."
+  description = "Key global of the chart.\nGlobal values, which Helm passes to every chart of an umbrella chart. Names that are not listed here belong to other charts.\nKeys: registry, imageRegistry, labels, annotations, imagePullSecrets, tolerations, commonLabels, commonAnnotations."
   type        = any
   default     = null
 }

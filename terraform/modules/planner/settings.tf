@@ -70,6 +70,9 @@ locals {
     podDisruptionBudget = concat(
       [for said in ["podDisruptionBudget.minAvailable: contradicts podDisruptionBudget.maxUnavailable: keep one of them"] : said if try(!(jsonencode(local.given["podDisruptionBudget"]["maxUnavailable"]) == "null"), false) && !try(jsonencode(local.given["podDisruptionBudget"]["minAvailable"]) == "null", true)],
     )
+    global = concat(
+      [for said in [try("global.imageRegistry: is ${local.given["global"]["imageRegistry"]} and global.registry is ${local.given["global"]["registry"]}: they mean the same; keep one of them", "")] : said if try(local.given["global"]["registry"] != local.given["global"]["imageRegistry"] && !contains([""], local.given["global"]["registry"]) && !contains([""], local.given["global"]["imageRegistry"]) && !can(regex("castai-hub(/|$)", local.given["global"]["registry"])) && !can(regex("castai-hub(/|$)", local.given["global"]["imageRegistry"])), false)],
+    )
   }
 
   # What is no mistake and ought to be known.

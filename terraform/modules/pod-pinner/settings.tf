@@ -113,6 +113,7 @@ locals {
       [for said in [try("replicaCount: is ${local.given["replicaCount"]} and replicas is ${local.given["replicas"]}: they mean the same; keep one of them", "")] : said if try(local.given["replicas"] != local.given["replicaCount"] && !contains([""], local.given["replicas"]) && !contains([""], local.given["replicaCount"]), false)],
     )
     global = concat(
+      [for said in [try("global.imageRegistry: is ${local.given["global"]["imageRegistry"]} and global.registry is ${local.given["global"]["registry"]}: they mean the same; keep one of them", "")] : said if try(local.given["global"]["registry"] != local.given["global"]["imageRegistry"] && !contains([""], local.given["global"]["registry"]) && !contains([""], local.given["global"]["imageRegistry"]) && !can(regex("castai-hub(/|$)", local.given["global"]["registry"])) && !can(regex("castai-hub(/|$)", local.given["global"]["imageRegistry"])), false)],
       [for said in ["global.castai.apiKeySecretRef: a key that was made for the closed product is not shown to ${local.shown_to}, which is outside the release's namespace; name a Secret with a key of its own in planner.apiKeySecretRef.name instead, or set planner.allowClosedKey: true"] : said if local.leaves && local.closed_key == "global.castai.apiKeySecretRef"],
     )
   }

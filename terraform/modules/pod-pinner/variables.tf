@@ -398,7 +398,7 @@ variable "extra_objects" {
 }
 
 variable "global" {
-  description = "Key global of the chart.\nGlobal values, which Helm passes to every chart of an umbrella chart. Names that are not listed here belong to other charts.\nKeys: registry, imagePullSecrets, tolerations, commonLabels, commonAnnotations, nameOverride, fullnameOverride, serviceAccount, castai."
+  description = "Key global of the chart.\nGlobal values, which Helm passes to every chart of an umbrella chart. Names that are not listed here belong to other charts.\nKeys: registry, imageRegistry, labels, annotations, imagePullSecrets, tolerations, commonLabels, commonAnnotations, nameOverride, fullnameOverride, serviceAccount, castai."
   type        = any
   default     = null
 }

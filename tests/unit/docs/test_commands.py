@@ -19,6 +19,9 @@ from moorage.files import values
 from moorage.files.yamlfile import parse
 from tests.unit.docs.commands import ROOT, Command, all_of_them, simple
 
+UMBRELLA = "moorage"
+"""Its values are those of the charts, below their names."""
+
 CHARTS = ("castai-pod-pinner", "moorage-planner", "castai-evictor")
 ALL = all_of_them()
 
@@ -106,7 +109,7 @@ def judge_helm(words: Sequence[str]) -> str | None:
     if not " ".join(rest).startswith(HELM[does]):
         return f"tests say helm {' '.join(does)} {HELM[does]}"
     charts = [each.partition("/")[2] for each in rest if each.startswith("moorage/")]
-    if does == ("upgrade",) and (len(charts) != 1 or charts[0] not in CHARTS):
+    if does == ("upgrade",) and (len(charts) != 1 or charts[0] not in (UMBRELLA, *CHARTS)):
         return "it names no chart of ours"
     given = [value for flag, value in itertools.pairwise(rest) if flag == "--set"]
     return next((said for each in given if (said := judge_value(charts[0], each)) is not None), None)
@@ -114,6 +117,10 @@ def judge_helm(words: Sequence[str]) -> str | None:
 
 def judge_value(chart: str, given: str) -> str | None:
     """Whether a chart takes a value; helm's own list of several is not used here."""
+    if chart == UMBRELLA:
+        chart, _, given = given.partition(".")
+        if chart not in CHARTS:
+            return f"{UMBRELLA} has no part {chart}"
     if given in WRONG_ON_PURPOSE:
         return None
     path, _, value = given.partition("=")

@@ -75,13 +75,15 @@ def _checks(schema: Schema) -> str:
     start, end = text.index("  level_2 ="), text.index("  values_found =")
     pattern = text[start:end]
     levels = range(2, checks.depth(schema) + 1)
-    unrolled = "".join(
-        re.sub(r"level_([12])\b", lambda found, above=number - 2: f"level_{int(found[1]) + above}", pattern)
-        for number in levels
-    )
+    unrolled = "".join(_level(pattern, number) for number in levels)
     listed = ", ".join(f"local.level_{number}[key]" for number in range(1, levels.stop))
     text = (text[:start] + unrolled + text[end:]).replace("LEVELS", listed)
     return re.sub(r"SEGMENT\(([a-z.]+), ([a-z]+)\)", _segment, text)
+
+
+def _level(pattern: str, number: int) -> str:
+    """What is written for the second level, for another one."""
+    return re.sub(r"level_([12])\b", lambda found: f"level_{number - 2 + int(found[1])}", pattern)
 
 
 def _segment(found: re.Match[str]) -> str:

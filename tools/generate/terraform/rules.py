@@ -50,7 +50,7 @@ def contradictions(schema: Schema, elsewhere: dict[str, str]) -> Iterator[Rule]:
         if first in elsewhere:
             yield Rule(second, sentence, f"{elsewhere[first]} && {wrong}")
     for first, second in SAME:
-        if find(schema, first) is not None and (declared := find(schema, second)) is not None:
+        if (declared := [found for key in (first, second) if (found := find(schema, key)) is not None])[1:]:
             yield _same(first, second, declared)
 
 
@@ -129,12 +129,13 @@ def leaf(schema: Schema) -> tuple[str, Schema]:
     return ".".join(path), schema
 
 
-def _same(first: str, second: str, declared: Schema) -> Rule:
+def _same(first: str, second: str, declared: list[Schema]) -> Rule:
     one, other = place(first), place(second)
     said = f'"{second}: is ${{{other}}} and {first} is ${{{one}}}: they mean the same; keep one of them"'
     given = [f"{one} != {other}", f'!contains([""], {one})', f'!contains([""], {other})']
-    if "x-unset" in declared:
-        given.append(f"!can(regex({hcl.text(declared['x-unset'])}, {other}))")
+    for value, schema in zip((one, other), declared, strict=True):
+        if "x-unset" in schema:
+            given.append(f"!can(regex({hcl.text(schema['x-unset'])}, {value}))")
     return Rule(second, f'try({said}, "")', f"try({' && '.join(given)}, false)")
 
 

@@ -21,7 +21,10 @@ fifth less. Where each had its own, each would find no mark and do it itself.
 {{- $defaults := .Files.Get "files/defaults.yaml" | fromYaml -}}
 {{- include "moorage-planner.fill" (dict "values" .Values "defaults" (omit $defaults "replicas" "replicaCount")) -}}
 {{- include "moorage-planner.fill" (dict "values" .Values "defaults" (dict
-  "global" (dict "commonLabels" (dict) "commonAnnotations" (dict) "tolerations" (list) "imagePullSecrets" (list))
+  "global" (dict
+    "commonLabels" (dict) "commonAnnotations" (dict) "labels" (dict) "annotations" (dict)
+    "tolerations" (list) "imagePullSecrets" (list)
+  )
   "serviceMonitor" (dict "labels" (dict) "relabelings" (list) "metricRelabelings" (list))
   "service" (dict "labels" (dict) "annotations" (dict) "ipFamilies" (list))
   "prometheusRule" (dict "labels" (dict))
@@ -34,11 +37,29 @@ fifth less. Where each had its own, each would find no mark and do it itself.
 {{- range $key := list "imagePullSecrets" "tolerations" "envFrom" "extraEnv" "extraVolumes" "extraVolumeMounts" "extraObjects" "hostAliases" -}}
 {{- include "moorage-planner.fill" (dict "values" $.Values "defaults" (dict $key (list))) -}}
 {{- end -}}
+{{- include "moorage-planner.globals" . -}}
 {{- include "moorage-planner.validate" . -}}
 {{- include "moorage-planner.validateBudget" . -}}
 {{- include "moorage-planner.validatePodSpec" . -}}
 {{- $_ := set .Values "initialized" true -}}
 {{- end -}}
+{{- end -}}
+
+{{/*
+Names below `global` that other charts have for the same, made part of ours. An umbrella hands one `global` to all of its
+charts: doing this again changes nothing.
+*/}}
+{{- define "moorage-planner.globals" -}}
+{{- $global := .Values.global -}}
+{{- with $global.imageRegistry -}}
+{{- if or (not $global.registry) (eq (include "moorage-planner.closedRegistry" $) "true") -}}
+{{- $_ := set $global "registry" . -}}
+{{- else if and (ne . $global.registry) (not (regexMatch "castai-hub(/|$)" .)) -}}
+{{- fail (printf "global.registry is %s and global.imageRegistry is %s: they mean the same; remove one" $global.registry .) -}}
+{{- end -}}
+{{- end -}}
+{{- $_ := set $global "commonLabels" (merge (dict) $global.commonLabels $global.labels) -}}
+{{- $_ := set $global "commonAnnotations" (merge (dict) $global.commonAnnotations $global.annotations) -}}
 {{- end -}}
 
 {{/* Adds to .values, in place, what it lacks of .defaults. */}}

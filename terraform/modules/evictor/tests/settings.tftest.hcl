@@ -87,7 +87,7 @@ run "handed_over_1" {
     api_key_secret_ref               = "castai-key"
     cluster_id_config_map_key_ref    = { "name" = "castai-cluster-controller", "key" = "CLUSTER_ID" }
     cluster_id_secret_key_ref        = { "name" = "castai-cluster", "key" = "CLUSTER_ID" }
-    global                           = { "registry" = "registry.example.com", "imagePullSecrets" = [{ "name" = "registry" }], "tolerations" = [{ "key" = "dedicated", "operator" = "Equal", "value" = "infra", "effect" = "NoSchedule" }], "commonLabels" = { "team" = "platform" }, "commonAnnotations" = { "example.com/owner" = "platform" } }
+    global                           = { "registry" = "registry.example.com", "imageRegistry" = "registry.example.com", "labels" = { "team" = "platform" }, "annotations" = { "example.com/owner" = "platform" }, "imagePullSecrets" = [{ "name" = "registry" }], "tolerations" = [{ "key" = "dedicated", "operator" = "Equal", "value" = "infra", "effect" = "NoSchedule" }], "commonLabels" = { "team" = "platform" }, "commonAnnotations" = { "example.com/owner" = "platform" } }
     override_env_from                = true
     live_migration                   = { "enabled" = false }
     woop                             = { "enabled" = false }
@@ -518,7 +518,7 @@ run "handed_over_1" {
   }
 
   assert {
-    condition     = jsonencode(yamldecode(helm_release.this.values[0])["global"]) == jsonencode({ "registry" = "registry.example.com", "imagePullSecrets" = [{ "name" = "registry" }], "tolerations" = [{ "key" = "dedicated", "operator" = "Equal", "value" = "infra", "effect" = "NoSchedule" }], "commonLabels" = { "team" = "platform" }, "commonAnnotations" = { "example.com/owner" = "platform" } })
+    condition     = jsonencode(yamldecode(helm_release.this.values[0])["global"]) == jsonencode({ "registry" = "registry.example.com", "imageRegistry" = "registry.example.com", "labels" = { "team" = "platform" }, "annotations" = { "example.com/owner" = "platform" }, "imagePullSecrets" = [{ "name" = "registry" }], "tolerations" = [{ "key" = "dedicated", "operator" = "Equal", "value" = "infra", "effect" = "NoSchedule" }], "commonLabels" = { "team" = "platform" }, "commonAnnotations" = { "example.com/owner" = "platform" } })
     error_message = "global is another"
   }
 

@@ -55,7 +55,7 @@ run "handed_over_1" {
     extra_volumes                    = [{ "name" = "ca", "configMap" = { "name" = "corporate-ca" } }]
     extra_volume_mounts              = [{ "name" = "ca", "mountPath" = "/etc/ssl/corporate", "readOnly" = true }]
     extra_objects                    = [{ "apiVersion" = "v1", "kind" = "ConfigMap", "metadata" = { "name" = "mine" } }]
-    global                           = { "registry" = "registry.example.com", "imagePullSecrets" = [{ "name" = "registry" }], "tolerations" = [{ "key" = "dedicated", "operator" = "Equal", "value" = "infra", "effect" = "NoSchedule" }], "commonLabels" = { "team" = "platform" }, "commonAnnotations" = { "example.com/owner" = "platform" } }
+    global                           = { "registry" = "registry.example.com", "imageRegistry" = "registry.example.com", "labels" = { "team" = "platform" }, "annotations" = { "example.com/owner" = "platform" }, "imagePullSecrets" = [{ "name" = "registry" }], "tolerations" = [{ "key" = "dedicated", "operator" = "Equal", "value" = "infra", "effect" = "NoSchedule" }], "commonLabels" = { "team" = "platform" }, "commonAnnotations" = { "example.com/owner" = "platform" } }
     enabled                          = true
   }
 
@@ -307,7 +307,7 @@ run "handed_over_1" {
   }
 
   assert {
-    condition     = jsonencode(yamldecode(helm_release.this.values[0])["global"]) == jsonencode({ "registry" = "registry.example.com", "imagePullSecrets" = [{ "name" = "registry" }], "tolerations" = [{ "key" = "dedicated", "operator" = "Equal", "value" = "infra", "effect" = "NoSchedule" }], "commonLabels" = { "team" = "platform" }, "commonAnnotations" = { "example.com/owner" = "platform" } })
+    condition     = jsonencode(yamldecode(helm_release.this.values[0])["global"]) == jsonencode({ "registry" = "registry.example.com", "imageRegistry" = "registry.example.com", "labels" = { "team" = "platform" }, "annotations" = { "example.com/owner" = "platform" }, "imagePullSecrets" = [{ "name" = "registry" }], "tolerations" = [{ "key" = "dedicated", "operator" = "Equal", "value" = "infra", "effect" = "NoSchedule" }], "commonLabels" = { "team" = "platform" }, "commonAnnotations" = { "example.com/owner" = "platform" } })
     error_message = "global is another"
   }
 

@@ -1,0 +1,76 @@
+"""The chart moorage: pod pinner, evictor and planner in one release, each as its own chart renders it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.charts.rendering import EVICTOR, PINNER, PLANNER, Values, annotations_of, refusal, render
+
+UMBRELLA = "moorage"
+RELEASE = "moorage"
+PARTS = (PINNER, EVICTOR, PLANNER)
+GLOBAL: Values = {
+    "imageRegistry": "registry.example.com",
+    "imagePullSecrets": [{"name": "registry"}],
+    "tolerations": [{"key": "dedicated", "operator": "Exists"}],
+    "labels": {"team": "platform"},
+    "annotations": {"example.com/owner": "platform"},
+}
+
+
+def test_each_part_is_what_its_own_chart_renders_under_that_release() -> None:
+    alone = [
+        *render(PINNER, release=RELEASE).objects,
+        *render(EVICTOR, release=RELEASE).objects,
+        *render(PLANNER, {"fullnameOverride": PLANNER}, release=RELEASE).objects,
+    ]
+    together = render(UMBRELLA).objects
+    assert sorted(map(repr, together)) == sorted(map(repr, alone))
+
+
+def test_one_command_is_enough_and_evicts_nothing() -> None:
+    rendered = render(UMBRELLA)
+    assert {each["metadata"]["name"] for each in rendered.all("Deployment")} == set(PARTS)
+    assert rendered.one("Service", PLANNER)["spec"]["ports"][0]["port"] == 9443, "where pod pinners look for it"
+    (container,) = rendered.one("Deployment", EVICTOR)["spec"]["template"]["spec"]["containers"]
+    assert {"name": "MOORAGE_DRY_RUN", "value": "true"} in container["env"]
+    assert {annotations_of(each).get("helm.sh/hook", "test") for each in rendered.objects} == {"test"}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_each_part_has_a_switch(part: str) -> None:
+    without = render(UMBRELLA, {part: {"enabled": False}})
+    assert {each["metadata"]["name"] for each in without.all("Deployment")} == set(PARTS) - {part}
+
+
+def test_what_is_global_is_understood_by_all() -> None:
+    rendered = render(UMBRELLA, {"global": GLOBAL})
+    for each in rendered.objects:
+        assert each["metadata"]["labels"]["team"] == "platform"
+        assert annotations_of(each)["example.com/owner"] == "platform"
+    for deployment in rendered.all("Deployment"):
+        spec = deployment["spec"]["template"]["spec"]
+        assert spec["containers"][0]["image"] == "registry.example.com/moorage/moorage:2.0.0"
+        assert spec["imagePullSecrets"] == GLOBAL["imagePullSecrets"]
+        assert GLOBAL["tolerations"][0] in spec["tolerations"]
+
+
+def test_two_names_of_one_registry_must_say_the_same() -> None:
+    two = {"global": {"registry": "a.example.com", "imageRegistry": "b.example.com"}}
+    assert "global.registry is a.example.com and global.imageRegistry is b.example.com" in refusal(EVICTOR, two)
+    closed = {"global": {"registry": "us-docker.pkg.dev/castai-hub", "imageRegistry": "b.example.com"}}
+    assert render(EVICTOR, closed).container["image"] == "b.example.com/moorage/moorage:2.0.0"
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"castai-evictr": {"enabled": False}}, "castai-evictr"),
+        ({EVICTOR: {"dryrun": False}}, "dryrun"),
+        ({PLANNER: {"enabled": "yes"}}, "enabled"),
+    ],
+)
+def test_every_key_is_judged(values: Values, named: str) -> None:
+    said = refusal(UMBRELLA, values)
+    assert "values don't meet the specifications of the schema" in said
+    assert named in said
