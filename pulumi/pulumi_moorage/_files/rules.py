@@ -23,6 +23,8 @@ RESOURCE = "evictorconfig.schema.json"
 NAME = "evictor-config"
 """The name of the only resource that is read."""
 
+_LISTS = ("List", "ConfigMapList", "EvictorConfigList")
+"""What `kubectl get` says of several resources."""
 _RULES = "rules.schema.json"
 
 
@@ -35,6 +37,8 @@ def mistakes(document: Document) -> list[Mistake]:
         return _of_config_map(document, value)
     if _kind(value) == "EvictorConfig":
         return list(schemas.mistakes(RESOURCE, document, value))
+    if _kind(value) in _LISTS and isinstance(value.get("items"), list):
+        return [each for index, _ in enumerate(value["items"]) for each in _of_item(document, index)]
     if isinstance(value, Mapping) and prices.LIST in value:
         return prices.mistakes(document)
     return mistakes_of_rules(document)
@@ -86,6 +90,11 @@ def notes(document: Document) -> Iterator[Mistake]:
 
 def _kind(value: Any) -> Any:
     return value.get("kind") if isinstance(value, Mapping) else None
+
+
+def _of_item(document: Document, index: int) -> list[Mistake]:
+    found = mistakes(document.below("items", index))
+    return [each._replace(path=("items", index, *each.path)) for each in found]
 
 
 def _of_config_map(document: Document, value: Mapping[str, Any]) -> list[Mistake]:

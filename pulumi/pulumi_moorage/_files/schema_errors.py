@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from typing import Any
 
 from jsonschema import ValidationError
@@ -24,7 +24,9 @@ _TYPES = {
 }
 _LISTED = 20
 _SHOWN = 60
+_COMPARED = 100
 _THINGS = {"Length": "characters", "Items": "entries", "Properties": "keys"}
+_NEGATION = re.compile(r"(?i)disabled?|ignored?|skip(ped)?|excluded?|without|prevent|deny")
 UNSHOWN = "the value"
 UNQUOTED = "; in quotes it is a text: write it without"
 """What is said of true, false and numbers in quotes."""
@@ -139,23 +141,44 @@ def _schema(error: ValidationError) -> dict[str, Any]:
 
 def _unknown(error: ValidationError, path: Path, elsewhere: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
     keys: Any = error.instance
-    known = sorted(_schema(error).get("properties", {}))
+    declared = _schema(error).get("properties", {})
+    known = sorted(name for name, inner in declared.items() if inner.get("x-effect") != "none")
     for key in keys:
-        if key not in known:
+        if key not in declared:
             yield (*path, key), f"unknown field {shown(key)}; {_meant(key, known, elsewhere)}"
 
 
 def _meant(key: str, known: list[str], elsewhere: Mapping[str, str]) -> str:
     folded = {each.lower(): each for each in known}
-    if key.lower() in folded:
-        return f"did you mean {folded[key.lower()]}?"
-    if key.lower() in elsewhere:
-        return f"did you mean {elsewhere[key.lower()]}?"
+    # Terraform and Python write max_nodes where a chart has maxNodes.
+    for written, remark in (
+        (key.lower(), ""),
+        (_folded(key), " Underscores are Terraform's spelling." if "_" in key else ""),
+    ):
+        if written in folded or written in elsewhere:
+            return f"did you mean {folded.get(written) or elsewhere[written]}?{remark}"
     # A long key is not compared, because the time grows with the square of its length.
-    alike = [each for each in known if len(each) < 2 * len(key)]
-    if len(key) <= 100 and (close := get_close_matches(key, alike, 1, cutoff=0.6)):
-        return f"did you mean {close[0]}?"
+    if len(key) <= _COMPARED:
+        alike = [each for each in known if len(each) < 2 * len(key) and not are_opposite(key, each)]
+        if close := get_close_matches(key, alike, 1, cutoff=0.6):
+            return f"did you mean {close[0]}?"
     return known_here(known)
+
+
+def _folded(key: str) -> str:
+    return key.replace("-", "").replace("_", "").lower()
+
+
+def are_opposite(one: str, other: str) -> bool:
+    """Whether two keys would be each other's opposite: alike but for a word that negates, which one of them has."""
+    without_one, without_other = _NEGATION.sub("", one), _NEGATION.sub("", other)
+    if (without_one == one) == (without_other == other):
+        return False
+    return _alike(without_one, without_other) > _alike(one, other)
+
+
+def _alike(one: str, other: str) -> float:
+    return SequenceMatcher(None, one.lower(), other.lower()).ratio()
 
 
 def _hint(error: ValidationError) -> str:
@@ -164,6 +187,8 @@ def _hint(error: ValidationError) -> str:
         return (
             "; write it in quotes" if _schema(error).get("x-secret") else f'; write "{shown(error.instance)}" in quotes'
         )
+    if isinstance(error.instance, bool) and "enabled" in _schema(error).get("properties", {}):
+        return f"; write enabled: {shown(error.instance)} below it"
     if not isinstance(error.instance, str):
         return ""
     if "boolean" in kinds and error.instance.lower() in ("true", "false"):

@@ -29,7 +29,9 @@ def parser(prog: str) -> Parser:
     """The command's arguments."""
     description = (
         "Lists mistakes in files, each with line and column, what is allowed, and what may have been meant.\n"
-        "Checks values as Helm and the charts check them. Installs nothing and contacts no cluster."
+        "Checks values as Helm and the charts check them. Installs nothing and contacts no cluster.\n"
+        "Values may stand below the name of a chart, in a HelmRelease of Flux, or in an Application of Argo CD.\n"
+        "Rules may stand in what kubectl gets."
     )
     made = make(prog, description, EXAMPLES, EXIT_CODES)
     made.add_argument("kind", choices=KINDS, help="what the files are: values, rules or plan")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from moorage.files import CHARTS, rules, values
+from moorage.files import CHARTS, holders, rules, values
 from moorage.files.mistakes import FileMistakes, Mistake, Path, dotted
 from moorage.files.yamlfile import MAX_BYTES, Document, parse
 
@@ -81,17 +81,50 @@ def _read(name: str) -> bytes:
 
 def _values(report: Report, data: bytes, *, chart: str | None) -> None:
     document = parse(report.file, data, max_bytes=values.MAX_BYTES, merge=True)
-    report.chart = chart or values.guess(document)
-    if report.chart is not None:
-        _values_of(report, report.chart, document, ())
-        _say_where_dependencies_are(report, values.parts(document))
+    found = holders.holder(document)
+    if found is None:
+        report.chart = _values_at(report, chart, document, ())
         return
+    if not found.held:
+        raise _Unusable(f"is {found.kind}, and has no values in it")
+    charts = [_values_held(report, chart, document, each) for each in found.held]
+    report.chart = f"{', '.join(charts)}, in {found.kind}"
+    report.notes += [document.mistake(path, f"{path[-1]}: is not checked") for path in found.unseen]
+
+
+def _values_held(report: Report, chart: str | None, document: Document, held: holders.Held) -> str:
+    """Check values in a file of another tool. Returns the chart that they are for."""
+    chart = chart or held.chart
+    below = document.below(*held.path)
+    if not held.is_text:
+        return _values_at(report, chart, below, held.path)
+    key = str(held.path[-1])
+    inner = Report(report.file)
+    said = chart or "a chart"
+    try:
+        said = _values_at(inner, chart, parse(key, below.value.encode(), max_bytes=values.MAX_BYTES, merge=True), ())
+    except FileMistakes as error:
+        inner.mistakes = error.mistakes
+    for found, listed in ((inner.mistakes, report.mistakes), (inner.notes, report.notes)):
+        listed += [
+            document.mistake(held.path, f"{key}: in line {each.line} of the text: {each.full_sentence}")
+            for each in found
+        ]
+    return said
+
+
+def _values_at(report: Report, chart: str | None, document: Document, at: Path) -> str:
+    """Check the values at a place of the file, of one chart or of one around it. Returns the chart."""
     parts = values.parts(document)
+    if (known := chart or values.guess(document)) is not None:
+        _values_of(report, known, document, at)
+        _say_where_dependencies_are(report, parts, at)
+        return known
     if not parts:
         raise _Unusable(f"its keys do not show which chart they are for; add --chart {'|'.join(CHARTS)}")
-    report.chart = ", ".join(f"{each} (below {dotted(path)})" for path, each in parts.items())
     for path, each in parts.items():
-        _values_of(report, each, document.below(*path), path)
+        _values_of(report, each, document.below(*path), (*at, *path))
+    return ", ".join(f"{each} (below {dotted((*at, *path))})" for path, each in parts.items())
 
 
 def _values_of(report: Report, chart: str, document: Document, at: Path) -> None:
@@ -114,14 +147,14 @@ def _values_of(report: Report, chart: str, document: Document, at: Path) -> None
             report.mistakes += [each._replace(path=(*at, "plan", *each.path)) for each in error.mistakes]
 
 
-def _say_where_dependencies_are(report: Report, parts: Mapping[Path, str]) -> None:
+def _say_where_dependencies_are(report: Report, parts: Mapping[Path, str], at: Path) -> None:
     """With --chart: values below a chart's name belong to a chart that depends on it."""
     for path, chart in parts.items():
         for index, each in enumerate(report.mistakes):
-            if each.path == path[:1]:
+            if each.path == (*at, path[0]):
                 sentence = (
                     f"belongs to a chart that has {chart} as a dependency. Without --chart, the values below "
-                    f"{dotted(path)} are checked. For this chart alone, write them without {dotted(path)}"
+                    f"{dotted((*at, *path))} are checked. For this chart alone, write them without {dotted(path)}"
                 )
                 report.mistakes[index] = each._replace(sentence=f"{path[0]}: {sentence}")
 

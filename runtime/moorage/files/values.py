@@ -16,6 +16,8 @@ MAX_BYTES = 1 << 20
 """A release with its values must fit into one Secret. Helm refuses larger ones."""
 
 KEY_OF_STRATEGY = "updateStrategy"
+TERRAFORM = {"evictor": "castai-evictor", "pod_pinner": "castai-pod-pinner"}
+"""What our Terraform module calls its parts, whose keys it spells in its own way."""
 SAME = (
     ("replicas", "replicaCount"),
     ("planner.address", "castai.grpcURL"),
@@ -33,8 +35,12 @@ def guess(document: Document) -> str | None:
 
     Keys with an effect come first: a key without one may be a leftover in the file of another chart.
     """
-    names = set(document.value) if isinstance(document.value, dict) else set()
-    for known in ({chart: of(schema_of(chart)) for chart in CHARTS} for of in (_used, _declared)):
+    names = {_folded(each) for each in _names(document.value)}
+    named = {TERRAFORM[each] for each in TERRAFORM if isinstance(_get(document.value, each), dict)}
+    if len(named) == 1:
+        return named.pop()
+    for of in (_used, _declared):
+        known = {chart: {_folded(each) for each in of(schema_of(chart))} for chart in CHARTS}
         charts = [each for each in CHARTS if names & known[each].difference(*(known[c] for c in CHARTS if c != each))]
         if charts:
             return charts[0] if len(charts) == 1 else None
@@ -63,7 +69,8 @@ def mistakes(chart: str, document: Document) -> list[Mistake]:
         return []
     schema = schema_of(chart)
     value = without_nulls(document.value, default_values(schema))
-    result = list(schemas.mistakes(_path(chart), document, value, _places_of_keys(schema)))
+    found = schemas.mistakes(_path(chart), document, value, _places_of_keys(schema))
+    result = [_of_terraform(chart, document, each) for each in found]
     if isinstance(value, dict) and not result:
         result += _differing(schema, document, value)
         result += podspec.mistakes(chart, document)
@@ -74,6 +81,21 @@ def mistakes(chart: str, document: Document) -> list[Mistake]:
         if isinstance(value.get("customConfig"), str):
             result += rules.mistakes_in_text(document, "customConfig")
     return result
+
+
+def _of_terraform(chart: str, document: Document, found: Mistake) -> Mistake:
+    """For those who have copied what Terraform is given: a chart's values have no level of that name."""
+    name = str(found.path[0]) if len(found.path) == 1 else ""
+    if TERRAFORM.get(name) != chart or not isinstance(document.value.get(name), dict):
+        return found
+    known = {_folded(each): each for each in _used(schema_of(chart))}
+    spelled = [known[_folded(key)] for key in document.value[name] if _folded(key) in known]
+    below = f": {', '.join(spelled)}" if spelled else ""
+    sentence = (
+        f"{name}: is what Terraform and charts around this one call it, and no key of its values; write what is below "
+        f"it at the top level{below}"
+    )
+    return found._replace(sentence=sentence)
 
 
 def notes(chart: str, document: Document) -> Iterator[Mistake]:
@@ -111,12 +133,32 @@ def without_nulls(value: Any, defaults: Mapping[str, Any]) -> Any:
     return result
 
 
+def _folded(key: str) -> str:
+    """A key as it is compared: Terraform writes dry_run where a chart has dryRun."""
+    return key.replace("_", "").lower()
+
+
+def _names(value: Any, above: str = "") -> Iterator[str]:
+    """The keys of a file, and those one level deeper after a dot; what is below global may be any chart's."""
+    for name, inner in value.items() if isinstance(value, dict) else ():
+        yield f"{above}{name}"
+        if not above and name != "global":
+            yield from _names(inner, f"{name}.")
+
+
 def _used(schema: Schema) -> set[str]:
-    return {name for name, inner in schema["properties"].items() if inner.get("x-effect") != "none"}
+    return {name for name, inner in _of_two_levels(schema) if inner.get("x-effect") != "none"}
 
 
 def _declared(schema: Schema) -> set[str]:
-    return set(schema["properties"])
+    return {name for name, _ in _of_two_levels(schema)}
+
+
+def _of_two_levels(schema: Schema, above: str = "") -> Iterator[tuple[str, Schema]]:
+    for name, inner in schema["properties"].items():
+        yield f"{above}{name}", inner
+        if not above and _is_group(inner):
+            yield from _of_two_levels(inner, f"{name}.")
 
 
 def _path(chart: str) -> str:
@@ -212,6 +254,7 @@ def _outermost(places: list[str]) -> list[str]:
 
 def _all_keys(schema: Schema, path: Sequence[str]) -> Iterator[tuple[str, str]]:
     for name, inner in schema["properties"].items():
-        yield name, ".".join((*path, name))
+        if inner.get("x-effect") != "none":
+            yield name, ".".join((*path, name))
         if _is_group(inner):
             yield from _all_keys(inner, (*path, name))

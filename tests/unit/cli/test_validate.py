@@ -56,34 +56,6 @@ def lines(capsys: pytest.CaptureFixture[str], file: Path, text: str | bytes, *ki
         ("log: {color: red}", "1:7: log.color: unknown field 'color'; known here: format, level"),
         ("log: {level: inf}", "1:7: log.level: 'inf' is none of debug, info, warning, error"),
         ("dryRun: 'true'", "1:1: dryRun: 'true' is not true or false; in quotes it is a text: write it without"),
-        (
-            "tolerations:\n- {key: a, operator: Exist}",
-            "2:12: tolerations[0].operator: 'Exist' is none of Exists, Equal, Lt, Gt",
-        ),
-        (
-            "tolerations:\n- {key: a, operater: Exists}",
-            "2:12: tolerations[0].operater: unknown field 'operater'; did you mean operator?",
-        ),
-        (
-            "tolerations: [{key: a, operator: Exists, value: b}]",
-            "1:42: tolerations[0].value: contradicts operator: Exists takes no value",
-        ),
-        (
-            "tolerations: [{key: a, value: true}]",
-            '1:24: tolerations[0].value: true is not a text; write "true" in quotes',
-        ),
-        (
-            "securityContext: {runAsNonRoot: 'true'}",
-            "1:19: securityContext.runAsNonRoot: 'true' is not true or false; in quotes it is a text: write it without",
-        ),
-        (
-            "affinity:\n podAntiAffinity:\n  requiredDuringSchedulingIgnoredDuringExecution:\n  - labelSelector: {}",
-            "4:5: affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution[0]: topologyKey is missing",
-        ),
-        (
-            "affinity: {nodeAfinity: {}}",
-            "1:12: affinity.nodeAfinity: unknown field 'nodeAfinity'; did you mean nodeAffinity?",
-        ),
         ("managedByCASTAI: maybe", "1:1: managedByCASTAI: 'maybe' is none of true, false"),
         ("podLabels: {a: 1}", '1:13: podLabels.a: 1 is not a text; write "1" in quotes'),
         ("podLabels: {a b: c}", "1:13: podLabels[\"a b\"]: 'a b' cannot be a name here; write example.com/team"),
