@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
+from moorage.files.converting import convert
+from moorage.files.yamlfile import parse
 from tests.charts.rendering import EVICTOR, PINNER, PLANNER, Values, annotations_of, refusal, render
 
 UMBRELLA = "moorage"
@@ -15,6 +18,14 @@ GLOBAL: Values = {
     "tolerations": [{"key": "dedicated", "operator": "Exists"}],
     "labels": {"team": "platform"},
     "annotations": {"example.com/owner": "platform"},
+}
+CLOSED: Values = {
+    "global": {"castai": {"apiKeySecretRef": "theirs"}, "registry": "us-docker.pkg.dev/castai-hub"},
+    "autoscaler": {
+        "castai-agent": {"replicaCount": 1},
+        EVICTOR: {"replicaCount": 0, "KarpenterMode": {"enabled": False}},
+        PINNER: {"replicaCount": 3, "castai": {"grpcURL": "grpc.cast.ai:443"}},
+    },
 }
 
 
@@ -60,6 +71,15 @@ def test_two_names_of_one_registry_must_say_the_same() -> None:
     assert "global.registry is a.example.com and global.imageRegistry is b.example.com" in refusal(EVICTOR, two)
     closed = {"global": {"registry": "us-docker.pkg.dev/castai-hub", "imageRegistry": "b.example.com"}}
     assert render(EVICTOR, closed).container["image"] == "b.example.com/moorage/moorage:2.0.0"
+
+
+def test_what_moorage_convert_makes_is_taken() -> None:
+    document = parse("values.yaml", yaml.safe_dump(CLOSED).encode())
+    made = convert("values.yaml", document)
+    assert made is not None
+    assert made.left_out
+    rendered = render(UMBRELLA, made.values)
+    assert rendered.one("Deployment", PINNER)["spec"]["replicas"] == 3
 
 
 @pytest.mark.parametrize(

@@ -192,10 +192,16 @@ def _get(value: Any, key: str) -> Any:
 def _counts_as_unset(schema: Schema, key: str, value: Any) -> bool:
     for part in key.split("."):
         schema = schema["properties"][part]
-    return _is_unset(schema, value)
+    return counts_as_unset(schema, value)
 
 
-def _is_unset(schema: Schema, value: Any) -> bool:
+def counts_as_unset(schema: Schema, value: Any) -> bool:
+    """Whether a value is the closed product's where it means nothing here.
+
+    Args:
+        schema: of its key.
+        value: what is given.
+    """
     pattern = schema.get("x-unset")
     return pattern is not None and isinstance(value, str) and re.search(pattern, value) is not None
 
@@ -221,7 +227,7 @@ def _in_vain(schema: Schema, document: Document, value: Any, path: Path) -> Iter
             yield from _in_vain(declared, document, inner, where)
         elif "x-unset-with" in declared:
             yield from _in_vain_with(schema, document, value, where)
-        elif _is_unset(declared, inner):
+        elif counts_as_unset(declared, inner):
             yield document.mistake(where, f"{name}: {shown(inner)} is the closed product's, and counts as not set")
 
 
@@ -230,9 +236,9 @@ def _in_vain_with(schema: Schema, document: Document, value: Mapping[str, Any], 
     name = str(where[-1])
     declared, other = schema["properties"][name], schema["properties"][name]["x-unset-with"]
     beside, inner = value.get(other), value[name]
-    if inner and _is_unset(schema["properties"][other], beside):
+    if inner and counts_as_unset(schema["properties"][other], beside):
         yield document.mistake(where, f"{name}: belongs to {other}, and counts as not set like that")
-    elif _is_unset(declared, inner) and beside in (None, "", schema["properties"][other].get("x-default")):
+    elif counts_as_unset(declared, inner) and beside in (None, "", schema["properties"][other].get("x-default")):
         sentence = (
             f"{name}: {shown(inner)} is the closed product's, and counts as not set; one of yours needs {other} too"
         )

@@ -12,7 +12,9 @@ from typing import Any
 
 from moorage.files import CHARTS, holders, rules, values
 from moorage.files.mistakes import FileMistakes, Mistake, Path, dotted
-from moorage.files.yamlfile import MAX_BYTES, Document, parse
+from moorage.files.yamlfile import Document, parse
+
+from .reading import Unreadable, read
 
 MISTAKES = 1
 UNREADABLE = 2
@@ -58,8 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _look(report: Report, name: str, check: Callable[[Report, bytes], None]) -> None:
     try:
-        check(report, _read(name))
-    except _Unusable as error:
+        check(report, read(name))
+    except (Unreadable, _Unusable) as error:
         report.code = UNREADABLE
         print(f"moorage validate: {report.file}: {error}", file=sys.stderr)
         return
@@ -67,16 +69,6 @@ def _look(report: Report, name: str, check: Callable[[Report, bytes], None]) -> 
         report.mistakes = error.mistakes
     report.mistakes.sort(key=lambda mistake: (mistake.line, mistake.column))
     report.code = MISTAKES if report.mistakes else 0
-
-
-def _read(name: str) -> bytes:
-    try:
-        if name == "-":
-            return sys.stdin.buffer.read(MAX_BYTES + 1)
-        with open(name, "rb") as file:
-            return file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise _Unusable(f"cannot be read: {error.strerror or error}") from error
 
 
 def _values(report: Report, data: bytes, *, chart: str | None) -> None:
@@ -124,6 +116,11 @@ def _values_at(report: Report, chart: str | None, document: Document, at: Path) 
         raise _Unusable(f"its keys do not show which chart they are for; add --chart {'|'.join(CHARTS)}")
     for path, each in parts.items():
         _values_of(report, each, document.below(*path), (*at, *path))
+    for name in {path[0] for path in parts if len(path) > 1 and not report.mistakes}:
+        sentence = (
+            f"{name}: nests as the closed umbrella does; moorage convert values makes values of the chart moorage of it"
+        )
+        report.notes.append(document.mistake((name,), sentence)._replace(path=(*at, name)))
     return ", ".join(f"{each} (below {dotted((*at, *path))})" for path, each in parts.items())
 
 

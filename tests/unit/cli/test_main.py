@@ -58,7 +58,8 @@ HEAVY = {
     "uvloop",
     "yaml",
 }
-NEEDED_ANYWAY = {"validate": {"jsonschema", "yaml"}}  # it reads files whatever it is asked, and nothing else
+# They read files whatever they are asked, and nothing else.
+NEEDED_ANYWAY = {"validate": {"jsonschema", "yaml"}, "convert": {"jsonschema", "yaml"}}
 
 
 def loaded(program: str) -> set[str]:

@@ -86,6 +86,12 @@ def test_a_helm_release_of_flux(capsys: pytest.CaptureFixture[str], tmp_path: Pa
     assert found[1].endswith("spec.valuesFrom: is not checked (not a mistake)")
 
 
+def test_the_closed_umbrellas_nesting(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    code, found = said(capsys, tmp_path, {"tags": {"full": True}, "autoscaler": {PINNER: {"replicas": 2}}})
+    assert (code, found[0]) == (0, f" right, as values of {PINNER} (below autoscaler.{PINNER})")
+    assert "autoscaler: nests as the closed umbrella does; moorage convert values" in found[1]
+
+
 def test_a_release_of_a_chart_around_ours(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     code, found = said(capsys, tmp_path, flux({PINNER: {"replicas": -1}}, chart="moorage"))
     assert code == 1
