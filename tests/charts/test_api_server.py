@@ -35,7 +35,20 @@ FULL: Values = {
     "grafanaDashboard": {"enabled": True},
     "networkPolicy": {"metricsFrom": [{"namespaceSelector": {}}], "extraEgress": [{"ports": [{"port": 9443}]}]},
     "image": {"digest": "sha256:" + "0123456789abcdef" * 4},
-    "podDisruptionBudget": {"maxUnavailable": "50%"},
+    "podDisruptionBudget": {"minAvailable": "50%"},
+    "hostAliases": [{"ip": "10.0.0.10", "hostnames": ["planner.example.com"]}],
+    "dnsPolicy": "None",
+    "dnsConfig": {"nameservers": ["10.0.0.53"], "options": [{"name": "ndots", "value": "1"}]},
+    "runtimeClassName": "gvisor",
+    "revisionHistoryLimit": 3,
+    "updateStrategy": {"type": "Recreate"},
+    "deploymentAnnotations": {"example.com/reload": "true"},
+    "service": {"annotations": {"a": "b"}, "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack"},
+    "podSpec": {
+        "schedulerName": "theirs",
+        "initContainers": [{"name": "first", "image": "example.com/first"}],
+        "containers": [{"name": "beside", "image": "example.com/beside"}],
+    },
     "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"}],
 }
 OWN: dict[str, Values] = {
