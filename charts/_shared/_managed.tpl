@@ -33,12 +33,7 @@ charts.cast.ai/managed: {{ include "CHART.managed" . | quote }}
 {{- if $controller }}
 - castai-cluster-controller is in this namespace and takes Deployments with that label for its own: it may replace this
   one by the closed product. Set managedByCASTAI=false:
-    {{ include "CHART.upgrade" . }} managedByCASTAI=false
+    {{ include "CHART.upgrade" . }}managedByCASTAI=false
 {{- end }}
 {{- end }}
-{{- end -}}
-
-{{/* The command that changes one value, up to its name. */}}
-{{- define "CHART.upgrade" -}}
-helm upgrade {{ .Release.Name }} moorage/CHART -n {{ .Release.Namespace }} --reset-then-reuse-values --set
 {{- end -}}

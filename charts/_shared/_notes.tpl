@@ -25,7 +25,7 @@ replicaCount or deploy does not contradict it.
 NOTHING RUNS: {{ include "CHART.zeroKeys" . }}. Nobody scales it up later: this release does nothing until you say how many
 replicas it has:
 
-  helm upgrade {{ .Release.Name }} moorage/CHART -n {{ .Release.Namespace }} --reset-then-reuse-values --set {{ include "CHART.setReplicas" . }}
+  {{ include "CHART.upgradeWith" . }} {{ include "CHART.setReplicas" . }}
 {{- end }}
 {{- end -}}
 
@@ -53,4 +53,23 @@ replicas it has:
   ({{ $key }}.renderMode {{ (get $.Values $key).renderMode }}).
 {{- end }}
 {{- end }}
+{{- end -}}
+
+{{/*
+The command that changes one value, up to its name. In a release of a chart around this one it names that chart, and the
+value below this one's name: the release upgraded to this chart alone would lose everything else.
+*/}}
+{{- define "CHART.upgrade" -}}
+{{- include "CHART.upgradeWith" . }} {{ include "CHART.below" . }}
+{{- end -}}
+
+{{- define "CHART.upgradeWith" -}}
+{{- $chart := first (splitList "/" .Template.BasePath) -}}
+{{- $known := has $chart (list "CHART" "moorage") -}}
+helm upgrade {{ .Release.Name }} {{ ternary "moorage" "REPOSITORY" $known }}/{{ $chart }} -n {{ .Release.Namespace }} --reset-then-reuse-values --set
+{{- end -}}
+
+{{/* What a value's name begins with in the values of the release: nothing, or this chart's name. */}}
+{{- define "CHART.below" -}}
+{{- if ne .Template.BasePath "CHART/templates" }}CHART.{{ end -}}
 {{- end -}}

@@ -116,9 +116,10 @@ sees to it that the two do not differ.
 
 {{/* What --set needs so that the default number of replicas runs, whatever an earlier release has set. */}}
 {{- define "CHART.setReplicas" -}}
-replicas={{ int (.Files.Get "files/defaults.yaml" | fromYaml).replicas }}
+{{- $below := include "CHART.below" . -}}
+{{ $below }}replicas={{ int (.Files.Get "files/defaults.yaml" | fromYaml).replicas }}
 {{- range $key := list "replicaCount" "deploy" -}}
-{{- if eq (include "CHART.given" (dict "values" $.Values "key" $key)) "true" }},{{ $key }}=null{{ end -}}
+{{- if eq (include "CHART.given" (dict "values" $.Values "key" $key)) "true" }},{{ $below }}{{ $key }}=null{{ end -}}
 {{- end -}}
 {{- end -}}
 

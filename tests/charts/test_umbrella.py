@@ -7,7 +7,7 @@ import yaml
 
 from moorage.files.converting import convert
 from moorage.files.yamlfile import parse
-from tests.charts.rendering import EVICTOR, PINNER, PLANNER, Values, annotations_of, refusal, render
+from tests.charts.rendering import EVICTOR, PINNER, PLANNER, Values, annotations_of, notes, refusal, render
 
 UMBRELLA = "moorage"
 RELEASE = "moorage"
@@ -71,6 +71,16 @@ def test_two_names_of_one_registry_must_say_the_same() -> None:
     assert "global.registry is a.example.com and global.imageRegistry is b.example.com" in refusal(EVICTOR, two)
     closed = {"global": {"registry": "us-docker.pkg.dev/castai-hub", "imageRegistry": "b.example.com"}}
     assert render(EVICTOR, closed).container["image"] == "b.example.com/moorage/moorage:2.0.0"
+
+
+def test_no_part_says_to_upgrade_the_release_to_itself_alone() -> None:
+    """That would remove the other parts."""
+    said = notes(UMBRELLA, {PINNER: {"replicaCount": 0}}, options=("--dry-run=client", "--render-subchart-notes"))
+    upgrades = [each.split(" ")[:7] for each in said.split("helm upgrade ")[1:] if not each.startswith("--install")]
+    assert len(upgrades) >= 3
+    for release, chart, *_, changed in upgrades:  # … -n NAMESPACE --reset-then-reuse-values --set KEY=VALUE
+        assert (release, chart) == (UMBRELLA, "moorage/moorage")
+        assert changed.partition(".")[0] in PARTS, changed
 
 
 def test_what_moorage_convert_makes_is_taken() -> None:

@@ -34,12 +34,7 @@ charts.cast.ai/managed: {{ include "castai-evictor.managed" . | quote }}
 {{- if $controller }}
 - castai-cluster-controller is in this namespace and takes Deployments with that label for its own: it may replace this
   one by the closed product. Set managedByCASTAI=false:
-    {{ include "castai-evictor.upgrade" . }} managedByCASTAI=false
+    {{ include "castai-evictor.upgrade" . }}managedByCASTAI=false
 {{- end }}
 {{- end }}
-{{- end -}}
-
-{{/* The command that changes one value, up to its name. */}}
-{{- define "castai-evictor.upgrade" -}}
-helm upgrade {{ .Release.Name }} moorage/castai-evictor -n {{ .Release.Namespace }} --reset-then-reuse-values --set
 {{- end -}}

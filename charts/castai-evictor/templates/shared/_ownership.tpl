@@ -55,18 +55,19 @@ replicas run, 0 must be meant, and `replicas` says so.
 {{- $run := max (int (.there.spec | default dict).replicas) (int (.there.status | default dict).readyReplicas) -}}
 {{- $meant := eq (include "castai-evictor.given" (dict "values" $values "key" "replicas")) "true" -}}
 {{- if and (eq (include "castai-evictor.replicas" .root) "0") (not $meant) (gt $run 0) -}}
+{{- $below := include "castai-evictor.below" .root -}}
 {{- $unset := include "castai-evictor.setReplicas" .root | regexFind ",.*" -}}
-{{- fail (printf "%s, and Deployment %s/%s runs %d replicas: this would stop them, and nobody scales it up later. Nothing has been changed. To keep them, add --reset-then-reuse-values --set replicas=%d%s; if they are to stop, say so with --set replicas=0" (include "castai-evictor.zeroKeys" .root) .root.Release.Namespace .there.metadata.name $run $run $unset) -}}
+{{- fail (printf "%s, and Deployment %s/%s runs %d replicas: this would stop them, and nobody scales it up later. Nothing has been changed. To keep them, add --reset-then-reuse-values --set %sreplicas=%d%s; if they are to stop, say so with --set %sreplicas=0" (include "castai-evictor.zeroKeys" .root) .root.Release.Namespace .there.metadata.name $run $below $run $unset $below) -}}
 {{- end -}}
 {{- end -}}
 
 {{/*
-An upgrade of the closed umbrella's release to this chart alone would remove everything else that it holds: the closed
-product's agent, controller and more. As a dependency of somebody's own chart this one removes nothing.
+An upgrade of an umbrella's release to this chart alone would remove everything else that it holds: the closed product's
+agent, controller and more, or the other parts of the chart moorage. As a dependency of somebody's own chart this one removes nothing.
 */}}
 {{- define "castai-evictor.refuseUmbrella" -}}
 {{- if and (eq .Template.BasePath "castai-evictor/templates") .Release.IsUpgrade -}}
-{{- range $name := without (list "castai-agent" "castai-cluster-controller" "castai-evictor" "castai-kvisor" "castai-pod-pinner" "castai-workload-autoscaler") "castai-evictor" -}}
+{{- range $name := without (list "castai-agent" "castai-cluster-controller" "castai-evictor" "castai-kvisor" "castai-pod-pinner" "castai-workload-autoscaler" "moorage-planner") "castai-evictor" -}}
 {{- $owner := lookup "apps/v1" "Deployment" $.Release.Namespace $name | include "castai-evictor.owner" | fromYaml -}}
 {{- if and (eq $owner.release $.Release.Name) (eq $owner.namespace $.Release.Namespace) -}}
 {{- fail (printf "release %s also holds Deployment %s: upgrading it to this chart would remove that. Nothing has been changed. Turn castai-evictor off in that release, and install this chart under a name of its own: helm upgrade --install castai-evictor moorage/castai-evictor -n %s" $.Release.Name $name $.Release.Namespace) -}}

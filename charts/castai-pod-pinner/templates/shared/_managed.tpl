@@ -34,12 +34,7 @@ charts.cast.ai/managed: {{ include "castai-pod-pinner.managed" . | quote }}
 {{- if $controller }}
 - castai-cluster-controller is in this namespace and takes Deployments with that label for its own: it may replace this
   one by the closed product. Set managedByCASTAI=false:
-    {{ include "castai-pod-pinner.upgrade" . }} managedByCASTAI=false
+    {{ include "castai-pod-pinner.upgrade" . }}managedByCASTAI=false
 {{- end }}
 {{- end }}
-{{- end -}}
-
-{{/* The command that changes one value, up to its name. */}}
-{{- define "castai-pod-pinner.upgrade" -}}
-helm upgrade {{ .Release.Name }} moorage/castai-pod-pinner -n {{ .Release.Namespace }} --reset-then-reuse-values --set
 {{- end -}}

@@ -26,7 +26,7 @@ replicaCount or deploy does not contradict it.
 NOTHING RUNS: {{ include "castai-pod-pinner.zeroKeys" . }}. Nobody scales it up later: this release does nothing until you say how many
 replicas it has:
 
-  helm upgrade {{ .Release.Name }} moorage/castai-pod-pinner -n {{ .Release.Namespace }} --reset-then-reuse-values --set {{ include "castai-pod-pinner.setReplicas" . }}
+  {{ include "castai-pod-pinner.upgradeWith" . }} {{ include "castai-pod-pinner.setReplicas" . }}
 {{- end }}
 {{- end -}}
 
@@ -54,4 +54,23 @@ replicas it has:
   ({{ $key }}.renderMode {{ (get $.Values $key).renderMode }}).
 {{- end }}
 {{- end }}
+{{- end -}}
+
+{{/*
+The command that changes one value, up to its name. In a release of a chart around this one it names that chart, and the
+value below this one's name: the release upgraded to this chart alone would lose everything else.
+*/}}
+{{- define "castai-pod-pinner.upgrade" -}}
+{{- include "castai-pod-pinner.upgradeWith" . }} {{ include "castai-pod-pinner.below" . }}
+{{- end -}}
+
+{{- define "castai-pod-pinner.upgradeWith" -}}
+{{- $chart := first (splitList "/" .Template.BasePath) -}}
+{{- $known := has $chart (list "castai-pod-pinner" "moorage") -}}
+helm upgrade {{ .Release.Name }} {{ ternary "moorage" "REPOSITORY" $known }}/{{ $chart }} -n {{ .Release.Namespace }} --reset-then-reuse-values --set
+{{- end -}}
+
+{{/* What a value's name begins with in the values of the release: nothing, or this chart's name. */}}
+{{- define "castai-pod-pinner.below" -}}
+{{- if ne .Template.BasePath "castai-pod-pinner/templates" }}castai-pod-pinner.{{ end -}}
 {{- end -}}

@@ -34,12 +34,7 @@ charts.cast.ai/managed: {{ include "moorage-planner.managed" . | quote }}
 {{- if $controller }}
 - castai-cluster-controller is in this namespace and takes Deployments with that label for its own: it may replace this
   one by the closed product. Set managedByCASTAI=false:
-    {{ include "moorage-planner.upgrade" . }} managedByCASTAI=false
+    {{ include "moorage-planner.upgrade" . }}managedByCASTAI=false
 {{- end }}
 {{- end }}
-{{- end -}}
-
-{{/* The command that changes one value, up to its name. */}}
-{{- define "moorage-planner.upgrade" -}}
-helm upgrade {{ .Release.Name }} moorage/moorage-planner -n {{ .Release.Namespace }} --reset-then-reuse-values --set
 {{- end -}}

@@ -26,7 +26,7 @@ replicaCount or deploy does not contradict it.
 NOTHING RUNS: {{ include "moorage-planner.zeroKeys" . }}. Nobody scales it up later: this release does nothing until you say how many
 replicas it has:
 
-  helm upgrade {{ .Release.Name }} moorage/moorage-planner -n {{ .Release.Namespace }} --reset-then-reuse-values --set {{ include "moorage-planner.setReplicas" . }}
+  {{ include "moorage-planner.upgradeWith" . }} {{ include "moorage-planner.setReplicas" . }}
 {{- end }}
 {{- end -}}
 
@@ -54,4 +54,23 @@ replicas it has:
   ({{ $key }}.renderMode {{ (get $.Values $key).renderMode }}).
 {{- end }}
 {{- end }}
+{{- end -}}
+
+{{/*
+The command that changes one value, up to its name. In a release of a chart around this one it names that chart, and the
+value below this one's name: the release upgraded to this chart alone would lose everything else.
+*/}}
+{{- define "moorage-planner.upgrade" -}}
+{{- include "moorage-planner.upgradeWith" . }} {{ include "moorage-planner.below" . }}
+{{- end -}}
+
+{{- define "moorage-planner.upgradeWith" -}}
+{{- $chart := first (splitList "/" .Template.BasePath) -}}
+{{- $known := has $chart (list "moorage-planner" "moorage") -}}
+helm upgrade {{ .Release.Name }} {{ ternary "moorage" "REPOSITORY" $known }}/{{ $chart }} -n {{ .Release.Namespace }} --reset-then-reuse-values --set
+{{- end -}}
+
+{{/* What a value's name begins with in the values of the release: nothing, or this chart's name. */}}
+{{- define "moorage-planner.below" -}}
+{{- if ne .Template.BasePath "moorage-planner/templates" }}moorage-planner.{{ end -}}
 {{- end -}}
