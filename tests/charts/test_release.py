@@ -44,9 +44,9 @@ def test_the_archives_name_the_releasers_image(
 @pytest.mark.parametrize(
     ("image", "sentence"),
     [
-        ("", "nobody has said that it is there. Push the image (docs/guides/image.md)"),
+        ("", "Push the image (docs/guides/image.md)"),
         ("registry.example.com/moorage:2.0.0", "write it without a tag"),
-        ("https://registry.example.com/moorage tag", "is no image repository"),
+        ("https://registry.example.com/moorage tag", "is not an image repository"),
         ("us-docker.pkg.dev/castai-hub/library/pod-pinner", "an image of the closed product"),
         ("mirror.example.com/castai/pod-pinner", "an image of the closed product"),
     ],
