@@ -1,4 +1,4 @@
-"""The files of a log: going on from a place, whatever was rotated meanwhile, and outliving the cluster."""
+"""The files of a log: reading from a position after rotations, and logs that outlive their cluster."""
 
 from __future__ import annotations
 

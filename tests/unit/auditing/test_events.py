@@ -1,4 +1,4 @@
-"""What is read of an audit log, in the API server's own words."""
+"""Parsing an audit log, with lines from a real API server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.auditing.events import Event, read
 
 
 def line(**changes: Any) -> bytes:
-    """A line as kube-apiserver v1.36 writes it."""
+    """A line of kube-apiserver v1.36."""
     event: dict[str, Any] = {
         "kind": "Event",
         "apiVersion": "audit.k8s.io/v1",

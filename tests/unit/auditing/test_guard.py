@@ -1,4 +1,4 @@
-"""A run of pytest fails when its clusters' audit logs show a request repeated for nothing, whatever else it did."""
+"""A run of pytest fails if its clusters' audit logs have a request repeated for nothing."""
 
 from __future__ import annotations
 
@@ -170,6 +170,6 @@ def test_who_plays_a_thief_of_our_token_may_ask_as_often_as_they_like(tmp_path: 
 
 
 def judged_of(log: Path, account: str, **more: str) -> list[str]:
-    """What is said of somebody who asked the same eleven times within ten seconds."""
+    """The finding for an account with the same request eleven times within ten seconds."""
     ask(log, 11, account=account, **more)
     return judged("dev", log.read_bytes().splitlines(keepends=True))

@@ -1,4 +1,4 @@
-"""Which requests count as repeated for nothing: rules one by one, and generated logs against a naive oracle."""
+"""Requests that count as repeated for nothing: the rules one by one, and generated logs against a naive oracle."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ EVENTS = st.lists(
 
 
 def naive(events: list[Event], limit: int, within: float) -> dict[Request, int]:
-    """The most of each request within any such time that nobody else has interrupted, where that is too often."""
+    """The largest number of each request within such a time without another client's change, if it is too large."""
     ordered = sorted(events, key=lambda event: event.at)
     worst: Counter[Request] = Counter()
     for begin, first in enumerate(ordered):

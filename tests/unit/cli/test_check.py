@@ -1,4 +1,4 @@
-"""``moorage check``: what is printed, what the exit code means, what is looked at; servers answer as told."""
+"""``moorage check``: its output, its exit codes, and what it checks. Servers answer from a script."""
 
 from __future__ import annotations
 

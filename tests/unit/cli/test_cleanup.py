@@ -1,4 +1,4 @@
-"""``moorage cleanup`` as a conversation: what is shown, what is asked, what the exit code says."""
+"""``moorage cleanup`` as a dialog: its output, its questions, and its exit codes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Terminal(io.StringIO):
 
 
 class Cluster:
-    """What is left behind, and what cannot be removed."""
+    """The remaining objects, and those that cannot be removed."""
 
     def __init__(self, *names: str, stuck: Sequence[str] = ()) -> None:
         self.left = [

@@ -1,4 +1,4 @@
-"""``moorage evictor --once`` and ``moorage explain``: what is printed, what exit codes mean, what bad input gets."""
+"""``moorage evictor --once`` and ``moorage explain``: output, exit codes, and errors for bad input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command as a person meets it: real processes."""
+"""The command as users run it: real processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``moorage pins``: what is shown of reservations, as text and for scripts, and what the exit code says."""
+"""``moorage pins``: its output of reservations, as text and for scripts, and its exit codes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``kubectl moorage``: started under the plug-in's name, help and errors say what was typed."""
+"""``kubectl moorage``: under the plug-in's name, help and errors show the typed command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``moorage status``: what is made of what was read, what is shown of it, and what the exit code says."""
+"""``moorage status``: the status from the objects, its output, and its exit codes."""
 
 from __future__ import annotations
 

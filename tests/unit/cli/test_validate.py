@@ -1,4 +1,4 @@
-"""`moorage validate`: every mistake with its place and the way out, and no file that it cannot answer."""
+"""`moorage validate`: every mistake with its location and the way out, and an answer for every file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int
 
 
 def lines(capsys: pytest.CaptureFixture[str], file: Path, text: str | bytes, *kind: str) -> list[str]:
-    """What is said of a wrong file, without its name."""
+    """The mistakes of a file, without its name."""
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
     code, said, error = run(capsys, *(kind or PINNER), file)
     assert code == 1, said
@@ -126,7 +126,7 @@ def test_a_right_file(capsys: pytest.CaptureFixture[str], file: Path) -> None:
 
 
 def notes(capsys: pytest.CaptureFixture[str], file: Path, text: str, *kind: str) -> list[str]:
-    """What is said of a right file beyond that, without its name."""
+    """The notes about a valid file, without its name."""
     file.write_text(text)
     code, (right, *said), error = run(capsys, *(kind or PINNER), file)
     assert (code, error) == (0, "")

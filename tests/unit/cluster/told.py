@@ -12,7 +12,7 @@ from moorage.objects import KubeObject
 
 
 class Told(WatchCache[Any]):
-    """A watch cache that is told what to hold, in place of a real one."""
+    """A watch cache with content from the test, in place of a real one."""
 
     def __init__(self, real: WatchCache[Any]) -> None:
         self.resource, self._indexes = real.resource, real._indexes

@@ -1,4 +1,4 @@
-"""An authority and its certificates: when they are renewed, and what is left alone."""
+"""A CA and its certificates: when they are renewed, and when they stay."""
 
 from __future__ import annotations
 

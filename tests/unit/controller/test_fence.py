@@ -1,4 +1,4 @@
-"""What every request passes: so many at a time, in order, and nothing of a replica that leads no more."""
+"""The limits of all requests: a number at a time, in order, and none from a replica that no longer leads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a program works: not before it could, for as long as it leads, and anew in each term."""
+"""When a program works: not before it is ready, as long as it leads, and from the start in each term."""
 
 from __future__ import annotations
 

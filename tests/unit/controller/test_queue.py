@@ -1,4 +1,4 @@
-"""The work queue: one worker per node at a time, whatever way the node came in, and nobody sleeps through a key."""
+"""The work queue: one worker per node at a time, and a worker wakes up for every key."""
 
 from __future__ import annotations
 

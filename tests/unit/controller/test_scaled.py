@@ -1,4 +1,4 @@
-"""Whether our Deployment wants none of us: only what is known for sure counts."""
+"""Whether our Deployment is scaled to zero: only certain knowledge counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A certificate in a Secret: ours is made and renewed, one that others keep is only read."""
+"""A certificate in a Secret: ours is created and renewed, and a foreign one is only read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The evictor's demo, its pure parts: floors, state, bars, the report that is read, the verdict."""
+"""The pure parts of the evictor's demo: floors, state, bars, the parsed report, the verdict."""
 
 from __future__ import annotations
 

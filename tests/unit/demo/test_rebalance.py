@@ -1,4 +1,4 @@
-"""The rebalancing's demo, its pure parts: what is seen of leaders and slots, the verdict, the picture."""
+"""The pure parts of the rebalancing demo: the events of leaders and slots, the verdict, the picture."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def pod_seen(name: str, state: PodState = PodState.READY, node: str = "old-01", 
 
 
 def a_kill(at: float = 10) -> list[Event]:
-    """Pinner a leads, and is killed; pinner b takes over 15 s later, and is asked another second later."""
+    """Pinner a leads and is killed. Pinner b leads 15 s later, and its webhook is registered another second later."""
     return [
         LeaderSeen(at=1, replica="a"),
         WebhookSeen(at=2, replica="a"),
@@ -169,7 +169,7 @@ def nodes() -> list[Node]:
 
 
 def an_end(*more: Event) -> State:
-    """What was seen of a run as it should be: every pod was replaced, half of them after the kill."""
+    """The events of a run without problems: every pod was replaced, half of them after the kill."""
     pods = where_they_belong()
     moved = [each for each in pods if each.metadata.labels["app"] != SMALL.trainer.name]
     events: list[Event] = [old_seen(name) for name in SMALL.old]
@@ -248,7 +248,7 @@ def pinned(each: Pod) -> Pod:
 
 
 def steered(node: str) -> Callable[[Pod], Pod]:
-    """The scheduler has found another place for it."""
+    """The scheduler has chosen another node for it."""
     field = Requirement(key="metadata.name", operator="In", values=(node,))
     term = PreferredSchedulingTerm(100, NodeSelectorTerm(match_fields=(field,)))
     affinity = Affinity(node_affinity=NodeAffinity(preferred_during_scheduling_ignored_during_execution=(term,)))

@@ -1,4 +1,4 @@
-"""The rebalancing's demo: what it is about, the plan that it makes of that, and how programs are started."""
+"""The rebalancing demo: its scenario, its plan, and the flags of its programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Events on their way: to the state, to who shows them, to who waits."""
+"""The way of events: to the state, to the display, and to waiting code."""
 
 from __future__ import annotations
 

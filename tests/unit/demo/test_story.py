@@ -58,7 +58,7 @@ def some_pods(seed: int = 0) -> list[Replica]:
 
 
 def a_run() -> list[Event]:
-    """The events of a run as it should be."""
+    """The events of a run without problems."""
     machines = plan(some_pods())
     at = itertools.count()
     events: list[Event] = [Said(at=next(at), sentence="starting")]

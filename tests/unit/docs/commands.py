@@ -1,4 +1,4 @@
-"""Every command that the pages tell people to type, taken apart."""
+"""Parses every command on the pages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Command(NamedTuple):
 
     Attributes:
         page: where it stands, from the root of the repository.
-        words: program and arguments, without what comes after ``>``.
+        words: program and arguments, without redirections.
     """
 
     page: str
@@ -47,7 +47,7 @@ def _lines(body: str) -> Iterator[str]:
 
 
 def _typed(body: str) -> Iterator[str]:
-    """What is typed at a prompt; the rest is what it answers."""
+    """The commands at a prompt. The other lines are output."""
     yield from (line[2:] for line in _lines(body) if line.startswith(("$ ", "# ")))
 
 
@@ -55,7 +55,7 @@ def simple(line: str) -> Iterator[tuple[str, ...]]:
     """The simple commands of a line.
 
     Args:
-        line: as somebody types it.
+        line: as a user types it.
     """
     lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;>")
     lexer.whitespace_split = True

@@ -1,4 +1,4 @@
-"""The log sentences of a package, read from its source: what an operator may find in a log."""
+"""The log messages of a package, read from its source."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 FAULTS = frozenset({"warning", "error", "exception", "critical", "log"})
-"""Calls that write lines people look up; ``log`` is called with a level that is known only at run time."""
+"""Calls that write log lines. ``log`` gets its level at run time."""
 ALL = FAULTS | {"info"}
 
 
 @dataclass
 class _Module:
-    """One module, with what its names stand for.
+    """A module, with the values of its names.
 
     Attributes:
         name: with dots.
@@ -66,7 +66,7 @@ class Package:
             calls: methods of a logger.
 
         Raises:
-            AssertionError: what is logged is no constant sentence.
+            AssertionError: a logged message is not a constant sentence.
         """
         found: dict[str, list[str]] = {}
         for module in self._modules.values():

@@ -1,4 +1,4 @@
-"""Every command of the pages is run by a test, or judged by whatever it starts; one that nobody knows fails here.
+"""A test runs every command of the pages, or its program parses it. An unknown command fails here.
 
 What helm and kubectl themselves make of theirs is tested in `tests/charts/test_documented_commands.py`.
 """
@@ -65,7 +65,7 @@ HELM: Mapping[tuple[str, ...], str] = {
     ("test",): "",
     ("get", "values"): "",
 }
-"""What helm is asked to do, with what must follow; `tests/e2e/helm` does each of them."""
+"""The subcommands of helm, with their required arguments. `tests/e2e/helm` runs each of them."""
 
 KUBECTL = {
     "annotate", "create", "delete", "describe", "exec", "get", "label", "logs", "patch", "scale", "taint", "wait",

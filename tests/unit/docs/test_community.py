@@ -1,4 +1,4 @@
-"""What others meet before they meet the code: CI that runs what we run, templates, and addresses that exist."""
+"""Files for contributors: CI that runs the same commands, templates, and addresses that exist."""
 
 from __future__ import annotations
 

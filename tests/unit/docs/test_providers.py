@@ -1,4 +1,4 @@
-"""The page about providers says of each profile what the code asks for."""
+"""The page about providers matches each profile in the code."""
 
 from __future__ import annotations
 

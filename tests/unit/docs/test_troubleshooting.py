@@ -1,4 +1,4 @@
-"""The troubleshooting guide answers every line that a log may hold, and none that no program writes."""
+"""The troubleshooting guide answers every possible log line, and no line that no program writes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ UNANSWERED = frozenset(
         "kind is not served, trying again later",  # never above level info
     }
 )
-"""Lines about which nobody can or need do anything."""
+"""Lines without any action for an operator."""
 
 
 @pytest.fixture(scope="module")

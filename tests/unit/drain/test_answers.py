@@ -1,4 +1,4 @@
-"""What the answers to an Eviction mean: the sentences are those of kube-apiserver v1.36.3."""
+"""The meaning of answers to an Eviction, with the messages of kube-apiserver v1.36.3."""
 
 from __future__ import annotations
 

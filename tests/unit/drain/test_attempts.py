@@ -1,4 +1,4 @@
-"""Writes to nodes: none is repeated for nothing, and parallelism in a cycle is earned."""
+"""Writes to nodes: none is repeated for nothing, and parallelism grows with success."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One node at one moment: what is done next, and why not more."""
+"""One node at one moment: the next step, and why there are not more."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole drains in a cluster in memory: what goes well, and what must not happen when something does not."""
+"""Whole drains in a cluster in memory: successful ones, and the rules for failed ones."""
 
 from __future__ import annotations
 
@@ -363,7 +363,7 @@ async def test_a_node_that_is_only_tainted_is_never_cordoned() -> None:
 
 @virtual
 async def test_a_node_that_the_scheduler_fills_again_is_given_up() -> None:
-    """Only tainted, and no room elsewhere: what was evicted comes back."""
+    """Only tainted, and no room elsewhere: replacements return to the node."""
     async with Bed(soft_only=True) as bed:
         shop(bed, 3)
         bed.cluster.room = 3

@@ -1,4 +1,4 @@
-"""What a workload must keep, and which pods count."""
+"""The floor of a workload, and the pods that count."""
 
 from __future__ import annotations
 

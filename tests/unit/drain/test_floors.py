@@ -1,4 +1,4 @@
-"""Whether one more pod may go now: budgets and floors over the whole cluster, and what no watch has shown yet."""
+"""Whether one more pod may be evicted now: budgets and floors of the whole cluster, and writes not yet in a watch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WEB = owner("ReplicaSet", "web-1")
 
 
 def web(count: int, **last: Any) -> list[Pod]:
-    """Pods of one Deployment; what is said is said of the last."""
+    """Pods of one Deployment; the result is that of the last pod."""
     pods = [pod(f"web-{number}", WEB, app="web") for number in range(count - 1)]
     return [*pods, pod(f"web-{count - 1}", WEB, app="web", **last)]
 

@@ -1,4 +1,4 @@
-"""What a drain has left on a node that nobody looks after any more is found, and given back by a person."""
+"""The remains of a drain on a node that no evictor manages are found, and a person removes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is written to a node, what is read off it again, and that nothing of others' is touched."""
+"""Writes to a node, reading them back, and that other programs' fields stay unchanged."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_life_leaves_the_node_as_it_was_but_for_the_reason() -> None:
 
 
 def test_what_others_have_set_stays() -> None:
-    """The same taint, set before us, and a cordon that our mark does not call ours."""
+    """The same taint, set before ours, and a cordon that our mark does not record."""
     theirs = node(taints=[SOFT], unschedulable=True)
     changes = patches.chosen(theirs, US, "c1", NOW)
     assert "spec" not in changes

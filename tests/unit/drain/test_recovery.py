@@ -1,4 +1,4 @@
-"""Kill -9 at every step of a drain: the next leader finds all that it needs on the nodes and pods."""
+"""Kill -9 at every step of a drain: the next leader reads everything from the nodes and pods."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_whoever_is_killed_at_any_write_leaves_nothing_behind(make: Callable[[Be
 
 @virtual
 async def test_a_lost_answer_is_looked_up_and_the_pod_counts_as_gone_until_then() -> None:
-    """Both pods of a workload on the node: the second waits although nobody said that the first has gone."""
+    """Both pods of a workload are on the node: the second waits, although no one reported that the first has gone."""
     async with Bed() as bed:
         crowded(bed)
         drainer = await bed.begin()

@@ -1,4 +1,4 @@
-"""Which pods count as the replacements of those that were evicted."""
+"""The pods that count as replacements of evicted pods."""
 
 from __future__ import annotations
 

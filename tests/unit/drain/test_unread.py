@@ -1,4 +1,4 @@
-"""Whole drains in a cluster in memory of which something cannot be read."""
+"""Whole drains in a cluster in memory with unreadable objects."""
 
 from __future__ import annotations
 

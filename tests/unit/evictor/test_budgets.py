@@ -1,4 +1,4 @@
-"""PodDisruptionBudgets: which evictions the API server would refuse for ever, and which only now."""
+"""PodDisruptionBudgets: evictions that the API server would always refuse, and those that it refuses only now."""
 
 from __future__ import annotations
 

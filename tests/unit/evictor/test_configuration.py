@@ -1,4 +1,4 @@
-"""Rules and settings as people write them, from the text to what is in force; and what is said of wrong ones."""
+"""Rules and settings from users, from the text to the effective configuration, and the errors of wrong ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a cycle knows of its replacements: which are still to come, what is reserved for them, where they came to."""
+"""The state of a cycle's replacements: those still expected, their reservations, and their nodes."""
 
 from __future__ import annotations
 

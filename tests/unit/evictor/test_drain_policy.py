@@ -1,4 +1,4 @@
-"""What a drain is told of pods and nodes: the rules by which they were chosen, as they are now."""
+"""The current rules for pods and nodes, as a drain gets them."""
 
 from __future__ import annotations
 

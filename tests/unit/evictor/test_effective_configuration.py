@@ -1,4 +1,4 @@
-"""What is in force once settings, ConfigMaps and resource are put together; and what is said of each mistake."""
+"""The effective configuration from settings, ConfigMaps and resource, and the message for each mistake."""
 
 from __future__ import annotations
 

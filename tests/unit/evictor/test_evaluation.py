@@ -1,4 +1,4 @@
-"""One look at a cluster, from its objects to the plan; odd objects cost what they decide, and no more."""
+"""An evaluation of a cluster, from its objects to the plan. Unreadable objects affect only what depends on them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def inventory(*manifests: Json, without: tuple[str, ...] = (), now: datetime = N
 
 
 def seen(*manifests: Json, **more: Any) -> Evaluation:
-    """What is found there."""
+    """The evaluation."""
     return evaluate(inventory(*manifests, **more), ALL, History())
 
 

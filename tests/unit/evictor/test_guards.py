@@ -1,4 +1,4 @@
-"""What holds a pod besides its controller, what disposable does to it, and what aggressive mode never reaches."""
+"""What holds a pod besides its controller, the effect of disposable, and the limits of aggressive mode."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The guide says what the code does: each reason with its sentence, each mark, each field."""
+"""The guide matches the code: each reason with its sentence, each mark, each field."""
 
 from __future__ import annotations
 

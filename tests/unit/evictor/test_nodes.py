@@ -1,4 +1,4 @@
-"""Which nodes are never emptied, whatever is on them, and which of them take no pods of others."""
+"""Nodes that are never emptied, and those of them that accept no pods of others."""
 
 from __future__ import annotations
 

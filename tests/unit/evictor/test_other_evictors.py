@@ -1,4 +1,4 @@
-"""Another evictor is told from ourselves by what is certain."""
+"""Another evictor is distinguished from this one only by certain facts."""
 
 from __future__ import annotations
 

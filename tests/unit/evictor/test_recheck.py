@@ -1,4 +1,4 @@
-"""Which nodes of a cycle could still go, asked in its middle: our own marks are no obstacle, what leaves has room."""
+"""The nodes of a running cycle that could still be emptied: our own marks do not count, and leaving pods free room."""
 
 from __future__ import annotations
 

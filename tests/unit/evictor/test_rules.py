@@ -1,4 +1,4 @@
-"""The advanced rules: which pods and nodes they match, what each setting does, and who wins."""
+"""The advanced rules: the matched pods and nodes, each setting's effect, and precedence."""
 
 from __future__ import annotations
 

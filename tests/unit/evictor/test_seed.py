@@ -1,4 +1,4 @@
-"""The published rules, line by line: which pods hold their node, which may be evicted, and which overrides count."""
+"""The published rules, line by line: pods that hold their node, pods that may be evicted, and overrides."""
 
 from __future__ import annotations
 

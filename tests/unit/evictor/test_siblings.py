@@ -1,4 +1,4 @@
-"""Pods that share a verdict would each get the same one alone: two that differ in anything that is read share none."""
+"""Pods that share a verdict each get the same one alone. Pods that differ in any field that is read share none."""
 
 from __future__ import annotations
 

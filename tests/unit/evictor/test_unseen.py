@@ -1,4 +1,4 @@
-"""What cannot be seen or read is doubt, and doubt holds: only what it could change, and the reason names it."""
+"""Unreadable or forbidden objects hold only the nodes that they could affect, and the reason names them."""
 
 from __future__ import annotations
 

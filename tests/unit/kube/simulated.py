@@ -1,4 +1,4 @@
-"""Time that moves only when a test says so, and an API server small enough to read."""
+"""A clock that moves only when a test says so, and a small API server."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def settle() -> None:
 
 
 class Server:
-    """Objects by path with resourceVersions, as kube-apiserver keeps them; logs what was asked."""
+    """Objects by path with resourceVersions, as in kube-apiserver. It records requests."""
 
     def __init__(self, time: Time) -> None:
         self.time = time

@@ -1,4 +1,4 @@
-"""The watch cache against a server that behaves: what is promised about content, order, indexes and subscribers."""
+"""The watch cache with a normal server: content, order, indexes and subscribers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The watch cache against answers that are not what the API promises: garbage, giants and wrong shapes."""
+"""The watch cache with invalid answers: garbage, huge ones and wrong types."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.unit.kube.hostile import (
 
 
 def resumed(server: HostileServer) -> list[str]:
-    """The resourceVersions from which watches were asked."""
+    """The resourceVersions of watch requests."""
     return [request.query["resourceVersion"] for request in server.asked("watch")]
 
 

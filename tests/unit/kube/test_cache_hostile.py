@@ -25,7 +25,7 @@ from tests.unit.kube.hostile import (
 
 
 def resumed(server: HostileServer) -> list[str]:
-    """The resourceVersions from which watches were asked."""
+    """The resourceVersions of watch requests."""
     return [request.query["resourceVersion"] for request in server.asked("watch")]
 
 

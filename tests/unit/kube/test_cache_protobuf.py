@@ -1,4 +1,4 @@
-"""The watch cache and a server that speaks protobuf, or does so sometimes."""
+"""The watch cache and a server with protobuf, always or sometimes."""
 
 from __future__ import annotations
 

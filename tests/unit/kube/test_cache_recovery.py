@@ -1,4 +1,4 @@
-"""The watch cache against a server that forgets, refuses, restarts, or goes back in time."""
+"""The watch cache with a server that loses history, refuses, restarts, or restores a backup."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.unit.kube.hostile import (
 
 
 def resumed(server: HostileServer) -> list[str]:
-    """The resourceVersions from which watches were asked."""
+    """The resourceVersions of watch requests."""
     return [request.query["resourceVersion"] for request in server.asked("watch")]
 
 
@@ -165,7 +165,7 @@ async def test_a_server_restored_from_a_backup_is_noticed_by_its_bookmark() -> N
 
 
 async def test_a_restored_server_that_says_nothing_is_noticed_by_its_silence() -> None:
-    """kube-apiserver sends nothing at or below the version asked for, so it is silent until it has caught up."""
+    """kube-apiserver sends nothing at or below the requested version, so it is silent until it has caught up."""
     async with hostile() as server:
         server.store.put("kept")
         backup = server.store.backup()

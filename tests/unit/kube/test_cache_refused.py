@@ -1,4 +1,4 @@
-"""Kinds that may not be followed, or that a server does without: said once, asked again, and told from emptiness."""
+"""Kinds that are forbidden or not served: reported once, retried, and different from empty ones."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # ruff: noqa: ARG002 - all actions take the same arguments
-"""Random histories of changes, cuts, expiries and restarts: in the end the cache is the store, lawfully reached."""
+"""Random histories of changes, cuts, expiries and restarts: at the end cache and store are equal, by valid changes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ NAMES = ("a", "b", "c", "d")
 
 @dataclass
 class Storm:
-    """A server, who follows it, and what may happen to them."""
+    """A server, its clients, and the possible events."""
 
     server: HostileServer
     f: Following

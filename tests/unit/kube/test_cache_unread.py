@@ -1,4 +1,4 @@
-"""Who follows a cache is told what cannot be read, and when it can again; and a subscriber that fails harms nobody."""
+"""Subscribers learn of unreadable objects, and when they are readable again. A failing subscriber affects no other."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ODD = {"nodeName": "n1", "tolerations": "none"}
 
 
 class Listener:
-    """Keeps what can be read of what is unreadable, and the order in which it was told."""
+    """Records unreadable objects, and the order of calls."""
 
     def __init__(self) -> None:
         self.unread: dict[str, Unreadable[Pod]] = {}
@@ -85,7 +85,7 @@ async def _change(server: HostileServer, f: Following, relisted: bool, *changes:
 
 
 async def test_what_is_as_it_was_before_it_could_not_be_read_is_no_change() -> None:
-    """A server that went back to a backup: whoever heard that it cannot be read must hear, and nobody of a change."""
+    """A server with a restored backup notifies only subscribers that learned of an unreadable object."""
     async with hostile() as server:
         before = server.store.put("a", node="n1")
         async with following(server) as f:

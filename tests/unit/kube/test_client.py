@@ -1,4 +1,4 @@
-"""Reads and writes: what goes over the wire, what is waited out, what is the caller's to judge."""
+"""Reads and writes: their wire format, retries, and errors for the caller."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def connected() -> AsyncIterator[tuple[HostileServer, Client]]:
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds the client asked to sleep; it does not really sleep."""
+    """The seconds of the client's sleeps. It does not really sleep."""
     asked: list[float] = []
 
     async def sleep(seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""Sharing what is equal: nothing that is read may change, nothing unequal may be shared."""
+"""Sharing of equal values: reads stay the same, and unequal values are never shared."""
 
 from __future__ import annotations
 

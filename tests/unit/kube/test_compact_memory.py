@@ -1,4 +1,4 @@
-"""What a cached pod keeps in memory: every field that is read, shared where equal, and not the answer it came from."""
+"""A cached pod in memory: every field that is read, shared if equal, without its original bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Refusals as kube-apiserver words them: each must become the error whose reaction is right."""
+"""kube-apiserver's refusals: each becomes the error with the right handling."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reader: no byte sequence gets past it as anything but events and typed errors, and it pushes back."""
+"""The reader: any byte sequence gives only events and typed errors, and it applies back-pressure."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ async def test_a_slow_reader_slows_the_server_down_and_loses_nothing() -> None:
 
 
 async def _stalled(exchange: Exchange) -> int:
-    """Wait until the server can send no more; bytes sent by then: what kernel and client have taken in."""
+    """Wait until the server cannot send any more. Returns the bytes that kernel and client have buffered."""
     still, last = 0, -1
     while still < 10:
         await asyncio.sleep(0.01)

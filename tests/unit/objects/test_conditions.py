@@ -1,4 +1,4 @@
-"""Conditions: what stays, what turns, and that nothing odd in a list hurts."""
+"""Conditions: unchanged ones, changed ones, and unexpected content in a list."""
 
 from __future__ import annotations
 

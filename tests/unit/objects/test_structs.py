@@ -1,4 +1,4 @@
-"""Structs decode what the API server really writes: nulls, absent fields, new fields, odd names."""
+"""Structs decode what API servers really write: nulls, absent fields, new fields, unusual names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How programs end: real processes, real signals."""
+"""The end of programs: real processes, real signals."""
 
 from __future__ import annotations
 

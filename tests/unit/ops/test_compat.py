@@ -1,4 +1,4 @@
-"""What asyncio of older Pythons gets wrong, on whichever Python this is."""
+"""Faults of asyncio in older Pythons, tested on the running Python."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Health over real HTTP: who is alive, who is ready, and what a scrape gets."""
+"""Health over real HTTP: liveness, readiness, and metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The small HTTP server, as a careless or hostile client meets it."""
+"""The small HTTP server with careless and hostile clients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Log lines: what programs and people read, and what must never be in them."""
+"""Log lines: their format for programs and people, and secrets that must not be in them."""
 
 from __future__ import annotations
 

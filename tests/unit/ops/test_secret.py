@@ -1,4 +1,4 @@
-"""A secret shows in no way that anybody prints, formats, compares or stores things."""
+"""A secret never shows when it is printed, formatted, compared or stored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings: where they come from, and the sentence a person gets when one is wrong."""
+"""Settings: their sources, and the error for a wrong one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A node's corner of a cluster in memory: what ``decide`` says is done to it, wholly or in part."""
+"""One node of a cluster in memory: it applies the steps of ``decide``, completely or in part."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def wanting_device(one: Pod) -> Pod:
 
 
 def marked(one: Pod) -> Pod:
-    """The same pod as a binding of ours leaves it."""
+    """The same pod after our binding."""
     meta = msgspec.structs.replace(one.metadata, annotations={PIN_ANNOTATION: "i"})
     return msgspec.structs.replace(one, metadata=meta)
 
@@ -137,7 +137,7 @@ def placeholder(*, ours: bool = True) -> Node:
 
 
 def brought(node: Node | None, created: datetime = NOW) -> Node | None:
-    """The Node as a machine brings it along, without a mark of ours but the taint that it may have."""
+    """The Node that a machine registers, without marks of ours except a taint."""
     if node is None:
         return None
     meta = msgspec.structs.replace(node.metadata, annotations={}, creation_timestamp=created.isoformat())
@@ -226,16 +226,16 @@ class Corner:
     first: bool = True
     """Whether it is this node's turn to be opened."""
     unseen: frozenset[str] = frozenset()
-    """Pods of which the watch has not shown what we wrote."""
+    """Pods for which the watch has not shown our write."""
     made: bool = False
     confirmed: bool = False
     signs: Signs = NONE
     """What a look at Lease and CSINode would find."""
     news: list[str] = field(default_factory=list)
-    """What people were told."""
+    """The messages to users."""
     now: datetime = NOW
     taken_on: tuple[int, ...] = ()
-    """Pods whose pins are not written: an instruction says so, again after each crash, until it has its answer."""
+    """Pods whose pins are not stored: the instruction repeats them after each crash, until it has its answer."""
 
     def observe(self) -> Observation:
         """What the cluster's state would say."""
@@ -285,7 +285,7 @@ class Corner:
         return Room(self.capacity - here, self.misplaced, self.devices, self.first)
 
     def crash(self) -> None:
-        """Forget what is only in memory; what has no answer is said again, and judged again."""
+        """Discard the memory. Instructions without an answer are sent and judged again."""
         self.made = self.confirmed = False
         if not can_be_bound(self.observe(), ()):
             self.taken_on = ()
@@ -398,7 +398,7 @@ class Corner:
         raise AssertionError(f"no end in sight: {self.decide()}")
 
     def _answer(self, decision: Decision) -> None:
-        """What has its answer is not said again."""
+        """Instructions with an answer are not sent again."""
         over = {uid for uid, state in decision.pins.items() if state.outcome is not None}
         self.taken_on = tuple(n for n in self.taken_on if f"u{n}" not in over)
 

@@ -1,4 +1,4 @@
-"""The bed itself: that a day without faults goes as it should, and that the server is as strict as a real one."""
+"""The bed itself: a day without faults succeeds, and the server is as strict as a real one."""
 
 from __future__ import annotations
 

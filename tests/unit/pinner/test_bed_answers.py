@@ -1,4 +1,4 @@
-"""Every instruction gets its final answer, once and in time, whatever else fails."""
+"""Every instruction gets its final answer, once and in time, whatever fails."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tests.unit.pinner.bed.faults import Effect
 
 DONE = "APPLIED OK"
 SLACK = 5.0
-"""Seconds after its deadline within which an instruction has its answer."""
+"""Seconds after its deadline within which an instruction must have its answer."""
 
 
 async def placeholder(bed: Bed, name: str = "n1", *, pods: int = 0, within: float = 300.0) -> list[Json]:
-    """A placeholder, and pods that are pinned to it."""
+    """A placeholder with pinned pods."""
     made = bed.people.pods(pods)
     ids = [bed.planner.create(name, within=within), *([bed.planner.pin(name, *made)] if made else [])]
     await bed.answered(*ids)
@@ -27,7 +27,7 @@ async def placeholder(bed: Bed, name: str = "n1", *, pods: int = 0, within: floa
 
 
 def assert_answered_once(bed: Bed) -> None:
-    """Nothing is open, and nothing was answered more often than it was asked."""
+    """No instruction is open, and none has more than one final answer."""
     assert bed.planner.open == []
     finals = {each: len(bed.planner.finals(each)) for each in bed.planner.issued}
     assert all(1 <= count <= bed.planner.times[each] for each, count in finals.items()), finals

@@ -1,4 +1,4 @@
-"""Nodes that machines bring along (profile late): none is made, and nothing is done before they are known."""
+"""Nodes that machines register themselves (profile late): none is created, and nothing happens before they match."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def is_open(bed: Bed, name: str = "n1") -> bool:
 
 
 def assert_nothing_was_made(bed: Bed) -> None:
-    """Neither a Node nor a Lease is ours, and none was deleted."""
+    """No Node or Lease is ours, and none was deleted."""
     for verb in ("create", "delete"):
         assert bed.asked(verb, "nodes") == bed.asked(verb, "leases") == []
     assert bed.asked("update", "leases") == []

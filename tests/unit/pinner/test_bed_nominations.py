@@ -1,4 +1,4 @@
-"""Pods that only the scheduler can place, between planner, server and scheduler: nominated, and left alone again."""
+"""Pods that only the scheduler can place, with planner, server and scheduler: nominated, and released again."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def results(bed: Bed, instruction: str) -> set[tuple[str, str]]:
 async def nominate(
     bed: Bed, count: int, *, within: float = 120.0, devices: int | None = None
 ) -> tuple[str, list[Json]]:
-    """Pods with a device each are pinned to a placeholder, a machine joins it, and publishes its devices later."""
+    """Pods with a device each are pinned to a placeholder. A machine joins and reports its devices later."""
     await placeholder(bed, pods=1)
     pods = bed.people.pods_with_devices(count)
     pinned = bed.planner.pin("n1", *pods, within=within)

@@ -1,6 +1,6 @@
-"""Days on which anything may happen, in any order: what must hold afterwards, and at every moment, holds.
+"""Days with any events in any order: the rules hold at every moment and at the end.
 
-Each day is a list of deeds, so that a day that goes wrong is shown with nothing in it that did not matter.
+Each day is a list of events, so a failing day shrinks to the events that matter.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ MORNINGS: tuple[tuple[Deed, ...], ...] = (
 
 
 def days(*deeds: st.SearchStrategy[Deed]) -> st.SearchStrategy[list[Deed]]:
-    """Days of many deeds, most of them about a node that is there: what goes wrong, needs several."""
+    """Days of many events, most of them about an existing node: faults need several."""
     rest = st.integers(0, 8).flatmap(lambda least: st.lists(st.one_of(*deeds), min_size=least, max_size=12))
     return st.tuples(st.sampled_from(MORNINGS), rest).map(lambda parts: [*parts[0], *parts[1]])
 
@@ -135,6 +135,6 @@ def test_days_on_which_anything_may_happen(deeds: list[Deed]) -> None:
 def test_whoever_wants_to_write_a_reservation_waits_with_the_others_while_nothing_gets_through(
     fault: str, seconds: float
 ) -> None:
-    """An intent that is to be stored, and what is to be written of the one before: each tries again by itself."""
+    """An intent to be stored, and writes of the one before: each retries by itself."""
     morning = [(0.0, "create", "n1", 15.0), (seconds, "fault", fault, EVERY, 1000)]
     run(live([*morning, (0.0, "create", "n1", 15.0), (0.5, "expect", "n1", 15.0), (10.0, "crash")]))

@@ -1,4 +1,4 @@
-"""What people and tenants write where only we should: said once, harming nobody, and the rest goes on."""
+"""Users' and tenants' writes where only we should write: reported once, without harm, and the rest continues."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ EDITS: dict[str, tuple[Json, str]] = {
     "a promise that is a text": ({"promise": "a large node"}, "spec.promise"),
     "a deletion that cannot be read": ({"intent": "Delete", "deadline": "soon"}, "spec.deadline: 'soon' is not a time"),
 }
-"""What is merged into the spec, and what is said of it."""
+"""The merged parts of the spec, and the messages about them."""
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ async def test_what_somebody_made_of_a_reservation_is_said_once_destroys_nothing
 
 
 def of_a_stranger(bed: Bed, **spec: Any) -> Json:
-    """A reservation that somebody has made by hand for a machine that runs and is not ours; returns a pod there."""
+    """A user's reservation for a running machine that is not ours. Returns a pod there."""
     bed.people.join("worker")
     pod = bed.people.bound_by_tenant("worker", {PIN_ANNOTATION: "i1"})
     meta = pod["metadata"]
@@ -114,7 +114,7 @@ async def test_a_reservation_that_names_the_uid_of_a_node_that_is_not_ours_says_
 
 
 def pretending(node: Json) -> None:
-    """All marks that a placeholder of ours has, and more, on a Node that a tenant may write to."""
+    """All marks of our placeholders, and more, on a Node that a tenant may write."""
     node["metadata"].setdefault("annotations", {}).update(
         {RESERVATION_ANNOTATION: "00000000-0000-4000-8000-000000000999", "moorage.dev/spec": '{"pins": []}'}
     )

@@ -1,4 +1,4 @@
-"""The whole pinner beside objects that cannot be read: pins that depend on them wait, all others are as ever."""
+"""The whole pinner with unreadable objects: pins that depend on them wait, and all others continue."""
 
 from __future__ import annotations
 

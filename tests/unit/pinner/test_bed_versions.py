@@ -1,4 +1,4 @@
-"""An upgrade in the middle: replicas of two versions lead in turn, and neither harms what the other has begun."""
+"""A half-done upgrade: replicas of two versions lead in turn, and neither harms the other's work."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def newer_definition(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def as_newer(reservation: Json) -> None:
-    """What a newer version adds to what it shares with ours."""
+    """A newer version's additions to shared objects."""
     spec = reservation["spec"]
     spec["later"] = spec["promise"]["later"] = "x"
     for name in ("pins", "slots", "instructions"):

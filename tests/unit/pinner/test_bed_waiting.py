@@ -1,4 +1,4 @@
-"""Expected pods that were created while nobody served the webhook: who leads next binds those that still wait."""
+"""Expected pods that were created while no webhook was served: the next leader binds those that are still pending."""
 
 from __future__ import annotations
 

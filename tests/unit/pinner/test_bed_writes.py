@@ -1,4 +1,4 @@
-"""No write is repeated for nothing: what was accepted and is not visible is waited for, said once, and answered."""
+"""No write is repeated for nothing: an accepted but invisible write is waited for, reported once, and answered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Conditions as a whole pinner writes them: with the status that it writes anyway, and not one write more."""
+"""Conditions from a whole pinner: part of the status that it writes anyway, without additional writes."""
 
 from __future__ import annotations
 

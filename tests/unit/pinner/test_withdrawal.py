@@ -1,4 +1,4 @@
-"""What the last leader takes away, and what is said of the rest."""
+"""The objects that the last leader removes, and the messages about the rest."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RESERVATIONS = (NodeReservation(ObjectMeta(name="placeholder")),)
 
 
 class Removals:
-    """Notes what is removed; some of it cannot be."""
+    """Records removals. Some fail."""
 
     def __init__(self, *, fails: str = "", hangs: str = "") -> None:
         self.done: list[str] = []
@@ -70,7 +70,7 @@ async def test_what_a_drain_has_set_stays_and_what_cannot_be_removed_is_said(
 
 
 class Busy:
-    """An API server with one placeholder that controllers write to, so that so many deletions meet another version."""
+    """An API server with a placeholder that controllers write, so that this many deletions conflict."""
 
     def __init__(self, changes: int) -> None:
         self.changes, self.reads, self.deleted = changes, 0, False

@@ -1,4 +1,4 @@
-"""A source that says what a test tells it to, one change after the other, as an autoscaler would."""
+"""A source with changes from the test, one after the other, as from an autoscaler."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Increments:
     """Begins with a plan that has no node.
 
     Args:
-        first: what it says at first.
+        first: its first plan.
     """
 
     def __init__(self, *first: Change) -> None:

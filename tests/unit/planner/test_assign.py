@@ -1,4 +1,4 @@
-"""Which pods go where: always the same answer, and nobody loses a place."""
+"""The assignment of pods to nodes: always the same, and no pod loses its node."""
 
 from __future__ import annotations
 

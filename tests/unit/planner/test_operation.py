@@ -1,4 +1,4 @@
-"""A planner in a cluster: it stays up, is ready only when it serves, and says what keeps it from that."""
+"""A planner in a cluster: it keeps running, is ready only when it serves, and reports what prevents that."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ async def test_it_serves_with_the_secrets_it_keeps_and_a_renewed_certificate_is_
 
 @asynccontextmanager
 async def _connected(planner: Planner, store: Store, tmp_path: Path) -> AsyncIterator[Pinner]:
-    """A pinner that shows and believes what the client Secret holds."""
+    """A pinner with the credentials of the client Secret."""
     ca, key = tmp_path / "ca.crt", tmp_path / "api-key"
     ca.write_bytes(store.data(CLIENT)["ca.crt"])
     key.write_bytes(store.data(CLIENT)["API_KEY"])

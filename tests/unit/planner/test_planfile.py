@@ -1,4 +1,4 @@
-"""Plan files: what they mean, and for everything that is wrong the line and the way out."""
+"""Plan files: their meaning, and the line and the way out for each mistake."""
 
 from __future__ import annotations
 
@@ -339,7 +339,7 @@ def test_any_damage_to_a_plan_is_a_plan_or_has_mistakes(data: st.DataObject) -> 
 
 
 def _tolerated(text: str) -> None:
-    """No other error than the one that says what is wrong."""
+    """No other error than the one that names the mistake."""
     mistakes = []
     try:
         _read(text)

@@ -1,4 +1,4 @@
-"""Rebalancings: how it stands with nodes that are made, what holds those that go, and whole ones in virtual time."""
+"""Rebalancings: the state of new nodes, what holds old nodes, and whole rebalancings in virtual time."""
 
 from __future__ import annotations
 
@@ -222,7 +222,7 @@ def test_what_others_say_of_a_node_holds_it_until_nothing_is_left_to_be_moved() 
 
 
 class Told:
-    """One rebalancing in a bed, as it tells of itself."""
+    """A rebalancing in a bed, with its own reports."""
 
     def __init__(self, bed: Bed, of: Plan, **settings: Any) -> None:
         self.board = served(of)
@@ -407,7 +407,7 @@ def test_planners_that_are_killed_or_stopped_and_pinners_that_come_and_go_break_
 
 
 async def lives(chance: random.Random) -> None:
-    """Some planners one after the other, the last of which may live for as long as it takes."""
+    """Planners one after the other. The last one may run as long as needed."""
     ready = {"new_1": NodeState.READY, "new_2": NodeState.READY}
     async with Bed(seed=chance.randrange(99)) as bed:
         shop(bed)

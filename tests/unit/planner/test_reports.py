@@ -1,4 +1,4 @@
-"""How it stands with nodes, from a real stream's one end to the other."""
+"""Reports of nodes, over a real stream."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The planner's Secrets: filled once, by whoever is first, and whole after any crash."""
+"""The planner's Secrets: the first planner fills them once, and they are complete after any crash."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def served(kept: SecretController) -> tuple[bytes, str]:
 
 
 def consistent(store: Store, time: Time) -> None:
-    """What pinners read is what the planner serves with."""
+    """The pinners' certificate and key match the planner's."""
     assert certificates.judge(store.data(TLS), NAMES, time.now) is State.GOOD
     assert store.data(CLIENT)["ca.crt"] == store.data(TLS)["ca.crt"]
     assert len(store.data(CLIENT)[API_KEY]) >= 32

@@ -1,4 +1,4 @@
-"""The planner's server with real clients: who gets in, what they are sent, and that nothing is lost."""
+"""The planner's server with real clients: authentication, the instructions they get, and that nothing is lost."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_an_epoch_of_the_future_is_outrun_and_one_of_the_past_is_not() -> None:
 
 
 def test_an_epoch_that_is_outrun_has_everything_answered_anew() -> None:
-    """What was answered in the epoch before has its old position in the reports of its node, for ever."""
+    """An instruction that was answered in the earlier epoch keeps its old position in its node's reports."""
     board = _board(2, iter(range(1000, 2000)).__next__)
     first = board.at(1)
     board.record(CLUSTER, Ack(first.id, first.position, Outcome.APPLIED))
@@ -331,7 +331,7 @@ async def test_a_planner_whose_clock_is_behind_is_obeyed_all_the_same() -> None:
 
 
 class _Cluster:
-    """What survives both: intents that were accepted, and what has been done, as a cluster would hold it."""
+    """Survives both: accepted intents, and completed work, as a cluster stores them."""
 
     def __init__(self, rng: random.Random) -> None:
         self.accepted: set[str] = set()

@@ -1,4 +1,4 @@
-"""The planner as a program: files that change, pods that are looked up, and how it ends."""
+"""The planner as a program: changing files, pod lookups, and its end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decisions that come bit by bit: each reaches the pinner as itself, and nothing that stands is touched."""
+"""Decisions that come one by one: each reaches the pinner separately, and accepted work stays unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A planner and a pinner one version apart, over real streams: what one does not know of the other is passed over.
+"""A planner and a pinner one version apart, over real streams: unknown fields are skipped.
 
 A peer of a newer version is one that sets, in every message, fields that are not known here, sends messages of unknown
 kind and uses numbers of enumerations that are not known. An instruction is the exception: it is refused by name.
@@ -97,7 +97,7 @@ def planned(nodes: int) -> InstructionStore:
 
 @asynccontextmanager
 async def calling(server: PlannerServer, hello: bytes) -> AsyncIterator[Any]:
-    """A pinner that is not ours."""
+    """A pinner of another implementation."""
     async with grpc.aio.insecure_channel(f"{LOOPBACK}:{server.port}") as channel:
         call: Any = channel.stream_stream(rpc.PATH)()
         await call.write(hello)

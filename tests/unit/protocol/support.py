@@ -1,4 +1,4 @@
-"""Both ends of the stream for tests: a server that follows a script, certificates, and an applying pinner."""
+"""Both ends of the stream for tests: a scripted server, certificates, and a pinner that applies everything."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is written can be read again; what cannot be read is refused by name."""
+"""Encoded messages can be decoded; invalid ones are refused with the field's name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is refused without a look at the cluster, and the sentence that says why."""
+"""Instructions that are refused without access to the cluster, and the reason's sentence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The conditions of reservations: what each state comes to, and what stays said of a node that was adopted once."""
+"""The conditions of reservations: those of each state, and the one that stays after an adoption."""
 
 from __future__ import annotations
 

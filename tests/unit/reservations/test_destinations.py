@@ -1,4 +1,4 @@
-"""Slots on running nodes: what counts, for how long, and what a person may have written instead."""
+"""Slots on running nodes: which count, for how long, and invalid ones from users."""
 
 from __future__ import annotations
 

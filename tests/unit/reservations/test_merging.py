@@ -1,4 +1,4 @@
-"""Intents add up in any order and any number of times, and a merge patch says exactly what differs."""
+"""Intents merge in any order and any number of times, and a merge patch has exactly the differences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a newer version has written into a reservation survives what an older one makes of it."""
+"""A newer version's fields in a reservation survive an older version's writes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ STORED: dict[str, Any] = {
     "slots": [{**SLOT, "shape": ["a", "b"]}],
     "instructions": [{**RECORD, "from": "east"}],
 }
-"""As a newer version writes it: on each level there is something that is not known here."""
+"""As a newer version writes it: each level has an unknown field."""
 
 
 def after(new: Spec, stored: Any = STORED) -> Any:

@@ -1,4 +1,4 @@
-"""What a person did to a reservation is named by its field, and what makes sense is kept."""
+"""Users' changes of a reservation: invalid fields are named, and valid ones are kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Objects for the tests of this folder, written as short as can be."""
+"""Objects for the tests of this folder, in a short form."""
 
 from __future__ import annotations
 

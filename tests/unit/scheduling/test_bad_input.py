@@ -1,4 +1,4 @@
-"""Input that no API server would have stored, or that is not there: no exception, no "yes", and the field is named."""
+"""Input that no API server stores, or that is missing: no exception, no "yes", and the field is named."""
 
 from __future__ import annotations
 

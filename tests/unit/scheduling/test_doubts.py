@@ -1,4 +1,4 @@
-"""What cannot be read makes those verdicts unknown that it could change, and no others."""
+"""Unreadable objects make only those verdicts unknown that they could change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every reason is a sentence, and a verdict names all of them with field and particulars."""
+"""Every reason is a sentence, and a verdict has all reasons with field and details."""
 
 from __future__ import annotations
 

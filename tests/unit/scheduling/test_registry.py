@@ -1,4 +1,4 @@
-"""The registry: every plugin is one module under upstream's name, and one line makes both questions ask it."""
+"""The registry: every plugin is one module with upstream's name, and one line adds it to both queries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What moving pods asks of a snapshot: nodes left out, a choice by rank, nominated pods, and volumes made anew."""
+"""Queries for moving pods: excluded nodes, a choice by rank, nominated pods, and new volumes."""
 
 from __future__ import annotations
 

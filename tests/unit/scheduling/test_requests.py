@@ -1,4 +1,4 @@
-"""Effective requests, by examples whose sums are done by hand."""
+"""Effective requests, with sums computed by hand."""
 
 from __future__ import annotations
 

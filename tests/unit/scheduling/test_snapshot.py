@@ -1,4 +1,4 @@
-"""A snapshot after any changes answers like one built anew, and after a rollback like one that never changed."""
+"""A snapshot after any changes equals a new one, and after a rollback equals the one before."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values files that are wrong in one place, made from the schemas: what each key must not be, and where it is said."""
+"""Values files with one mistake, from the schemas: a wrong value for each key, and the mistake's location."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Bad(NamedTuple):
 
 
 def some(chart: str, count: int) -> list[Bad]:
-    """So many bad files, always the same: every contradiction, and of the rest what chance brings."""
+    """A number of bad files, always the same: every contradiction, and a random choice of the rest."""
     contradictions = list(_contradictions(chart))
     others = [bad for key in values.keys(values.bundled(chart)) for bad in _of_key(key)]
     chosen = random.Random(chart).sample(others, count - len(contradictions))

@@ -1,4 +1,4 @@
-"""What we tell people to type: no command of ours discards their values, or installs the closed chart."""
+"""Commands in the documentation neither discard users' values nor install the closed chart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values of the closed charts work unchanged: their keys and defaults of all versions, and what people set."""
+"""Values of the closed charts work unchanged: the keys and defaults of all versions, and users' settings."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ def test_every_published_key_of_the_evictor_acts_or_is_said_to_be_in_vain() -> N
 
 
 def _paths(content: dict[str, Any], schema: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Keys of a file that the schema declares, and that hold a value."""
+    """Keys of a file that the schema declares and that have a value."""
     for name, value in content.items():
         declared = schema["properties"].get(name)
         if declared is not None and is_group(declared):

@@ -1,4 +1,4 @@
-"""What every schema of values must be, and that all validators read it alike."""
+"""Rules for every schema of values, and that all validators agree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small checkout with one folder of fake tools, and a `go` that behaves like the real one as far as we look."""
+"""A small checkout with one folder of fake tools, and a `go` that behaves like the real one where it matters."""
 
 from __future__ import annotations
 

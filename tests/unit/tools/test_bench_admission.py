@@ -1,4 +1,4 @@
-"""From what was measured to the verdict of `bench:admission`."""
+"""From the measurements to the verdict of `bench:admission`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parts of the compaction benchmark that decide what its figures mean: the bound, and what is missed."""
+"""The parts of the compaction benchmark that define its figures: the bound, and missed targets."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def tiny(seed: int) -> clusters.Cluster:
 
 
 def best(cluster: clusters.Cluster) -> float:
-    """What the dearest set of nodes costs whose pods fit elsewhere, by trying all sets and all places."""
+    """The cost of the most expensive set of nodes whose pods fit elsewhere, by trying all sets and placements."""
     verdicts = judge(cluster.view(), Policy())
     price = Prices().of(cluster.nodes).of
     moving = {each.key for verdict in verdicts.values() for each in verdict.pods if each.stance is Stance.MOVES}

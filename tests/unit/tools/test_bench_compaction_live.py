@@ -1,4 +1,4 @@
-"""The parts of the live compaction benchmark that decide what its figures mean: the tally, the figures, the objects."""
+"""The parts of the live compaction benchmark that define its figures: the tally, the figures, the objects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what was measured to the verdict of `bench:failover`."""
+"""From the measurements to the verdict of `bench:failover`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parts of the pin benchmark that decide what its figures mean."""
+"""The parts of the pin benchmark that define its figures."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def round_of(per_s: float, **more: float) -> Figures:
 
 
 def rounds(ours: float = 500, scheduler: float = 150, **more: float) -> dict[str, list[Figures]]:
-    """Three rounds on a machine that gets slower and slower, also within a round: ours are 10 % above and below."""
+    """Three rounds on a machine that slows down, also within a round: Moorage is 10 % above and below."""
     steady = {"p50_ms": 10.0, "p99_ms": 50.0, "rss_mib": 100.0} | more
     measured: dict[str, list[Figures]] = {CEILING: [], CEILING_32: [round_of(620)], SCHEDULER: [], MOORAGE: []}
     for slow in (1, 0.5, 0.25):
@@ -206,7 +206,7 @@ def test_nodes_for_the_scheduler_are_ready_and_as_promised() -> None:
 
 
 class FakeCluster:
-    """Takes down what is asked of it, and gives a token."""
+    """Records requests, and returns a token."""
 
     def __init__(self, folder: Path) -> None:
         self.server = "https://127.0.0.1:1"

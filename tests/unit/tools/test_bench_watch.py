@@ -1,4 +1,4 @@
-"""The parts of the watch benchmark that decide what its figures mean."""
+"""The parts of the watch benchmark that define its figures."""
 
 from __future__ import annotations
 

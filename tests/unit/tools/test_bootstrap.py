@@ -1,4 +1,4 @@
-"""The Python environment's making, with a fake uv; and taskw itself, with a made environment."""
+"""The creation of the Python environment with a fake uv, and taskw itself with an existing environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all tests may take: how it is reckoned, and when a person has to measure again."""
+"""The time budget of all tests: the estimate, and when a new measurement is needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The comparison with others has no figure of ours that the benchmarks do not have."""
+"""The comparison with other programs has only figures that the benchmarks have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The site of docs/: where links lead, what a menu must have, and what holds a built site together."""
+"""The site of docs/: targets of links, contents of menus, and checks of a built site."""
 
 from __future__ import annotations
 

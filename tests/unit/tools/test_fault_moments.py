@@ -1,4 +1,4 @@
-"""What ``task faults:evict`` calls wrong: each of its checks sees what it is there for, and nothing else."""
+"""The checks of ``task faults:evict``: each finds its fault, and nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real processes: nothing survives the one that wanted it."""
+"""Real processes: none survives its parent."""
 
 from __future__ import annotations
 

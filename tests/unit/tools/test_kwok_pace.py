@@ -1,4 +1,4 @@
-"""How long kwok's pods take."""
+"""The times of kwok's pods."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which Python the unit tests run on besides the one in use."""
+"""The choice of a second Python for the unit tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Archives of tools: the same bytes for the same tools, and nothing installed that the checkout does not know."""
+"""Archives of tools: equal bytes for equal tools, and only archives with known digests are installed."""
 
 from __future__ import annotations
 

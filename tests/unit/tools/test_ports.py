@@ -1,4 +1,4 @@
-"""Ports for servers: what one process has chosen, no other chooses, though nothing listens there yet."""
+"""Ports for servers: no other process chooses a port that one process has chosen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the protocol declares it keeps: every kind of break is found, additions pass, and a reason is kept."""
+"""The declared protocol is kept: every kind of break is found, additions pass, and a reason is stored."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ _LIFTED = {
     "a reserved name is used": ('  reserved "former";\n', "", "Ask.former: uses a name that is reserved"),
     "a reserved value is used": ("  reserved 7;\n", "", "Kind.KIND_X: uses number 7, which is reserved"),
 }
-"""protoc itself refuses what is reserved, so whoever uses it takes the reservation away, too."""
+"""protoc itself refuses reserved names and numbers, so a reuse also removes the reservation."""
 ADDITIONS = {
     "a field": ("string name = 1;", "string name = 1; string more = 40;", ["Ask.more"]),
     "a message": ("message Tell", "message More { string x = 1; }\nmessage Tell", ["More", "More.x"]),

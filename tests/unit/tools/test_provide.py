@@ -65,7 +65,7 @@ def test_a_script_of_the_module_lies_beside_the_program_that_wants_it(
 
 @pytest.fixture
 def inside(cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A tool of a module with its own graph, which asks for a newer Go; returns what Go says of its download."""
+    """A tool of a module with its own graph that needs a newer Go. Returns Go's output of its download."""
     with (cache.root / "tools/tools.yaml").open("a") as manifest:
         manifest.write("  delta: {group: iac, folder: there, package: x.org/delta/cmd}\n")
     text = (cache.root / "tools/tools.yaml").read_text()

@@ -1,4 +1,4 @@
-"""Keys, versions, estimates: everything that needs no machine."""
+"""Keys, versions, estimates: all pure functions."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_eta_is_never_negative_and_ends_at_zero(elapsed: float, todo: int, done:
 
 
 def test_eta_follows_the_measured_speed_towards_the_end() -> None:
-    """Expected 100 s, but it is twice as slow: near the end the estimate is what the speed says."""
+    """Expected 100 s, but it is twice as slow: near the end the estimate follows the measured speed."""
     assert progress.eta(0, 0, 1000, expected=100) == 100
     assert progress.eta(180, 900, 1000, expected=100) == pytest.approx(19, abs=0.1)
 

@@ -1,4 +1,4 @@
-"""Real nodes: what is decided about addresses, image archives and packages before anything runs."""
+"""Real nodes: addresses, image archives and packages, before anything runs."""
 
 from __future__ import annotations
 

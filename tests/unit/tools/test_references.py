@@ -1,4 +1,4 @@
-"""The generated reference pages: no field, message or value is missing, and none is without a meaning."""
+"""The generated reference pages: every field, message and value is present with a description."""
 
 from __future__ import annotations
 

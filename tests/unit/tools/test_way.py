@@ -1,4 +1,4 @@
-"""The way of one PinPods through the pinner does not grow unnoticed."""
+"""The way of one PinPods through the pinner stays within its limits."""
 
 from __future__ import annotations
 

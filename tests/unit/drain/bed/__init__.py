@@ -1,4 +1,4 @@
-"""A cluster in memory to drain nodes of: the pinner's API server, with what acts in a cluster by itself."""
+"""A cluster in memory whose nodes are drained: the pinner's API server, with the controllers of a cluster."""
 
 from .bed import Bed
 from .cluster import Cluster

@@ -21,7 +21,7 @@ class EvictionApi(Api):
     """The server.
 
     Attributes:
-        watchers: told of each pod that is evicted, just before it is.
+        watchers: called for each pod just before it is evicted.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:
@@ -29,7 +29,7 @@ class EvictionApi(Api):
         self.watchers: list[Callable[[Json], None]] = []
 
     def carry_out(self, request: Request) -> Json:
-        """Do what is asked."""
+        """Carry out a request."""
         return self._evict(request) if request.resource == "pods/eviction" else super().carry_out(request)
 
     def budgets_of(self, pod: Json) -> list[Json]:

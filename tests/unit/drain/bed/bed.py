@@ -1,4 +1,4 @@
-"""Everything together: a cluster in memory, and whoever drains its nodes, over the real client and the real caches."""
+"""The test bed: a cluster in memory, and a drain over the real client and the real caches."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ class Bed:
         settings: how nodes are drained.
 
     Attributes:
-        api: the server, for what somebody else does.
-        wire: the way there, for what goes wrong.
+        api: the server, for changes of other clients.
+        wire: the connection, for faults.
         cluster: what acts by itself.
         witness: sees what must not be.
         news: what was told.

@@ -1,4 +1,4 @@
-"""What acts in a cluster by itself: controllers of ReplicaSets and budgets, a scheduler, kubelets.
+"""The controllers of a cluster: ReplicaSets and budgets, a scheduler, kubelets.
 
 Each does what its original does, as far as a drain can tell, twice in a second of virtual time.
 """

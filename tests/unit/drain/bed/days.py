@@ -1,4 +1,4 @@
-"""Days on which nodes are drained: what others do, what goes wrong, and kill -9 at any moment, in any order."""
+"""Days on which nodes are drained: changes of other clients, faults, and kill -9 at any moment, in any order."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Day:
     Args:
         bed: where.
         drainer: who leads first.
-        nodes: what is to be drained.
+        nodes: the nodes to drain.
     """
 
     def __init__(self, bed: Bed, drainer: Drainer, nodes: tuple[str, ...]) -> None:
@@ -83,7 +83,7 @@ class Day:
         """Whoever leads is killed; the next one, with nothing in its way, tidies up.
 
         Args:
-            patient: whether the cycle is left to come to its end by itself before: it must.
+            patient: whether the test waits for the end of the cycle before.
         """
         if patient and self._bed.leads:
             await self._bed.until(lambda: self.ended or self._work.done(), 2400.0, 1.0)
@@ -113,7 +113,7 @@ class Day:
         self._bed.wire.lag[plural] = seconds
 
     def cordon(self, node: int) -> None:
-        """A person cordons a node; one that our mark calls ours stays ours, whoever has touched it meanwhile."""
+        """A person cordons a node. If our mark says that the cordon is ours, it stays ours."""
         name = NODES[node]
         found = self._bed.cluster.nodes.get(name)
         ours = '"cordon"' in (found or {}).get("metadata", {}).get("annotations", {}).get("moorage.dev/drain", "")
@@ -159,7 +159,7 @@ class Day:
             self._bed.cluster.node("n9")
 
     def leave(self) -> None:
-        """A node is deleted by somebody else: its pods go with it."""
+        """Another client deletes a node, and its pods with it."""
         for name in ("n0", "n4"):
             if name in self._bed.cluster.nodes and not self._bed.pods_on(name):
                 self._bed.api.delete("nodes", name)

@@ -1,4 +1,4 @@
-"""Days on which others are at work beside a drain: people at nodes and marks, controllers, other evictors."""
+"""Days with other clients beside a drain: people who change nodes and marks, controllers, other evictors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Beside(Day):
     """What they do, each a deed.
 
     Attributes:
-        taken: nodes whose mark somebody has removed or overwritten: what is set on them is theirs.
+        taken: nodes whose mark another client has removed or overwritten: their taints and cordons are no longer ours.
     """
 
     def __init__(self, bed: Bed, drainer: Drainer, nodes: tuple[str, ...]) -> None:
@@ -32,7 +32,7 @@ class Beside(Day):
         self.taken: set[str] = set()
 
     def evict(self, app: int) -> None:
-        """Somebody else evicts a pod, as its budget allows."""
+        """Another client evicts a pod, as its budget allows."""
         for pod in self._bed.cluster.of(APPS[app]):
             free = not self._bed.api.budgets_of(pod) and "deletionTimestamp" not in pod["metadata"]
             if free and pod["spec"].get("nodeName"):
@@ -46,7 +46,7 @@ class Beside(Day):
             self._bed.api.edit("nodes", NODES[node], lambda found: found["spec"].pop("taints", None))
 
     def unmark(self, node: int) -> None:
-        """A person takes the mark off a node, and with it all that it says is ours."""
+        """A person removes the mark of a node: nothing on the node counts as ours after that."""
         self._overwrite(node, None)
 
     def forge(self, node: int, text: int) -> None:

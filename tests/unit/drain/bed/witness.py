@@ -1,4 +1,4 @@
-"""What must hold at every moment of any drain, whatever happens during it."""
+"""Rules that must hold at every moment of any drain."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .cluster import SOFT, Cluster, available
 
 MARK = "moorage.dev/drain"
 LATE = 10.0
-"""Seconds that we may take until we see what somebody else has done: watches are late."""
+"""Seconds until we see another client's change: watches are late."""
 
 
 class Witness:
@@ -22,13 +22,13 @@ class Witness:
 
     Args:
         api: its API server.
-        cluster: what acts in it.
+        cluster: its controllers.
 
     Attributes:
-        wrong: what must not have been.
-        foreign: nodes that somebody else has cordoned.
+        wrong: violations of the rules.
+        foreign: nodes that another client has cordoned.
         evicted: how many pods were.
-        scaled: when a workload was scaled last; what we see of that is late.
+        scaled: time at which a workload was last scaled; our watch is late.
     """
 
     def __init__(self, api: EvictionApi, cluster: Cluster) -> None:
@@ -42,7 +42,7 @@ class Witness:
         api.store.listeners.append(self._on_change)
 
     def _on_eviction(self, pod: Json) -> None:
-        """A pod is evicted now: what is left of its workload?"""
+        """Check the workload of a pod that is evicted now."""
         self.evicted += 1
         app = pod["metadata"]["labels"]["app"]
         top = self._api.store.objects["deployments"][f"{pod['metadata']['namespace']}/{app}"]["spec"]
@@ -60,7 +60,7 @@ class Witness:
                 self.wrong.append(f"{pod['metadata']['name']}: {healthy} healthy pods left of {desired}")
 
     def _on_change(self, plural: str, change: Change) -> None:
-        """No node is ever cordoned without a mark that says that this is ours."""
+        """No node is ever cordoned without a mark that records it as ours."""
         if plural != "nodes" or change.kind == "DELETED":
             return
         name = change.object["metadata"]["name"]
@@ -79,7 +79,7 @@ class Witness:
         return found
 
     def left(self) -> Iterator[str]:
-        """What must not be left once everything has come to its end."""
+        """Check the end state: no work is left."""
         for name, node in self._api.store.objects["nodes"].items():
             mark = _mark(node)
             phase = mark["phase"] if mark is not None else ""
@@ -102,7 +102,7 @@ def floor(spec: Json) -> int:
 
 
 def _mark(node: Json) -> Json | None:
-    """The mark; None also when somebody has made it unreadable."""
+    """The mark. None also if it is unreadable."""
     text = node["metadata"].get("annotations", {}).get(MARK)
     try:
         found: Json | None = msgspec.json.decode(text) if text else None

@@ -1,4 +1,4 @@
-"""Which nodes are chosen, where their pods would go, and why not the others."""
+"""The chosen nodes, the new nodes of their pods, and the reasons for the other nodes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STAYS = [
     replica("stays", "n2", "0", of="one"),
     replica_set("one", 1),
 ]
-"""On n2, which may not go, the second replica of what else there is."""
+"""The second replica of every other workload, on n2, which may not be emptied."""
 
 
 def test_the_pods_of_one_node_go_to_the_other() -> None:

@@ -1,4 +1,4 @@
-"""What nodes cost, and how often an owner was disturbed."""
+"""The cost of nodes, and the number of recent evictions of an owner."""
 
 from __future__ import annotations
 

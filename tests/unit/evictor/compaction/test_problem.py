@@ -1,4 +1,4 @@
-"""The choice in numbers: which pods are one group, and where a group may go."""
+"""The choice in numbers: the pods of a group, and the nodes that accept it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NODES = [room(f"n{number}", metadata={"labels": {ZONE: "ab"[number // 2], HOST: 
 
 
 def problem(*pods: Json) -> Problem:
-    """What all pods on n0 and n1 come to."""
+    """The sum of all pods on n0 and n1."""
     sets = {pod["metadata"]["ownerReferences"][0]["name"] for pod in pods}
     found = cluster(*NODES, *pods, *(replica_set(name, 2) for name in sorted(sets)))
     places = Targets(found.snapshot, found.view.nodes, found.verdicts, ALL)

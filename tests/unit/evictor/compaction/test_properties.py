@@ -1,4 +1,4 @@
-"""Whatever is chosen really fits, pod by pod, and overdraws nothing; the same cluster gives the same plan."""
+"""Every choice really fits, pod by pod, without overcommitment. The same cluster gives the same plan."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def plan_of(cluster: clusters.Cluster, **settings: object) -> Plan:
 
 
 def really_fits(cluster: clusters.Cluster, plan: Plan) -> None:
-    """Each pod is taken away and made anew where the plan says, with the scheduler's own rules."""
+    """Each pod is removed and created again on the plan's node, with the scheduler's own rules."""
     snapshot, pods = cluster.snapshot(), {pod.key: pod for pod in cluster.pods}
     gone = {node.name for node in plan.chosen}
     for node in plan.chosen:
@@ -83,7 +83,7 @@ def test_a_planted_packing_is_found(seed: int, mixed: bool) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_nodes_with_pods_that_few_have_room_for_are_replaced_by_others(seed: int) -> None:
-    """Taking them out, and no more, would leave less than is found node by node (with seeds 1 and 2)."""
+    """Removing them alone would free less than a search node by node (with seeds 1 and 2)."""
     cluster = clusters.randomly(60, seed, pods=6)
     plan = plan_of(cluster)
     really_fits(cluster, plan)
@@ -124,7 +124,7 @@ def test_tight_budgets_and_few_steps(seed: int) -> None:
 
 
 def wild(seed: int) -> clusters.Cluster:
-    """A cluster in which much is going on: pods go and wait, nodes are cordoned, spot or dear, pods are not ready."""
+    """A busy cluster: pods end and are pending, nodes are cordoned, spot or expensive, pods are not ready."""
     chance = random.Random(seed)
     cluster = clusters.planted(30, seed, mixed=True, free=0.5, pods=12)
     for place, pod in enumerate(cluster.pods):

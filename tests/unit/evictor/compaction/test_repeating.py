@@ -1,4 +1,4 @@
-"""Asked again with what was found before: as long as that can be, it is the answer, and else as good as not asked."""
+"""A repeated search with the earlier result: as long as it is valid it is the answer; otherwise it has no effect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What comes after a pod is evicted: what its owner makes now, not what was evicted."""
+"""The replacement of an evicted pod: it has its owner's current template, not that of the evicted pod."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small cluster with a bit of everything, and how it is looked at."""
+"""A small cluster with every kind of object, and its evaluation."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def inventory(*manifests: Json, without: tuple[str, ...] = (), now: datetime = N
 
 
 def seen(*manifests: Json, configuration: Configuration = ALL, **more: Any) -> Evaluation:
-    """What is found there."""
+    """The evaluation of the cluster."""
     return evaluate(inventory(*manifests, **more), configuration, History())
 
 

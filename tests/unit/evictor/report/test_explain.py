@@ -1,4 +1,4 @@
-"""One node or pod: what is said is what the plan says, and what a simulation really finds."""
+"""One node or pod: the explanation matches the plan and the simulation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page loads nothing, can be read without scripts, and shows hostile names as what they are."""
+"""The page loads nothing, works without scripts, and shows hostile names as text."""
 
 from __future__ import annotations
 

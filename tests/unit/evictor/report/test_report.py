@@ -1,4 +1,4 @@
-"""The report says what the plan and the verdicts say, and its sums agree."""
+"""The report matches the plan and the verdicts, and its sums are right."""
 
 from __future__ import annotations
 
@@ -205,7 +205,7 @@ def test_links_lead_to_the_row_of_the_reason(reason: PodReason | NodeReason | Ke
 
 
 def carried_out(evaluation: Evaluation) -> dict[str, tuple[int, int]]:
-    """What the snapshot itself says is asked for once all pods have moved: cores and pods."""
+    """The requests after all pods have moved, from the snapshot: cores and pods."""
     snapshot, found = evaluation.cluster.snapshot, {}
     with snapshot.trial():
         Simulated(evaluation).carry_out()

@@ -1,4 +1,4 @@
-"""What people read of a small cluster, to the letter; ``MOORAGE_GOLDEN=write`` writes it down anew."""
+"""The exact texts for a small cluster. ``MOORAGE_GOLDEN=write`` writes them again."""
 
 from __future__ import annotations
 

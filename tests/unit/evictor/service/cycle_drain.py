@@ -1,4 +1,4 @@
-"""The evictor that acts, over a cluster in memory: the real caches, cycles and drains, in virtual time."""
+"""The acting evictor, over a cluster in memory: the real caches, cycles and drains, in virtual time."""
 
 from __future__ import annotations
 
@@ -45,22 +45,22 @@ ACTS = Configuration(
     drains=Drains(parallel=2),
 )
 SECONDS = 10.0
-"""What whoever is asked to end may take."""
+"""Seconds that a stopping evictor may take."""
 
 
 class Evictor(Bed):
     """A cluster with an evictor in it.
 
     Attributes:
-        found: what is in force.
+        found: the effective configuration.
         history: the evictions of late, as they are known.
-        said: what was to be written down.
+        said: the results to be stored.
         writes_down: whether that comes about.
-        looks: what the cycles have found.
-        thinks: seconds that the simulation takes when it is asked again.
+        looks: the results of the cycles.
+        thinks: seconds that a repeated simulation takes.
         thought: from and to, when it did.
         recorder: the Events.
-        pinner: a pod pinner; nobody serves until it does.
+        pinner: a pod pinner; it serves nothing at first.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -153,7 +153,7 @@ class Evictor(Bed):
         self._cycles = self._acting = None
 
     async def stop(self) -> None:
-        """Whoever leads is asked to end, and has a few seconds."""
+        """Stop the leader, with a few seconds of grace."""
         assert self._acting is not None
         await self._acting.end(SECONDS)
         await self.kill()
@@ -237,7 +237,7 @@ class Evictor(Bed):
 
     @property
     def arrivals(self) -> Mapping[str, int]:
-        """Where the replacements of all cycles have come to."""
+        """The nodes on which the replacements of all cycles run."""
         cycles: dict[str, Mapping[str, int]] = {}
         for said in self.said:
             if said.last_cycle is not None:
@@ -254,7 +254,7 @@ class Evictor(Bed):
 
     @property
     def states(self) -> list[str]:
-        """Every state that was told, each once in a row."""
+        """Every reported state, without repetitions."""
         found = [each.reason for said in self.said for each in said.conditions if each.type == "Acting"]
         return [each for number, each in enumerate(found) if number == 0 or found[number - 1] != each]
 

@@ -1,4 +1,4 @@
-"""Watch caches that tests fill, and what stands in for the rest of the evictor around the part under test."""
+"""Watch caches with content from the test, and doubles for the rest of the evictor."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _versions = itertools.count(100)
 
 
 def stored(thing: T) -> T:
-    """An object as a server has it that was written now."""
+    """An object as a server stores it, written now."""
     meta = msgspec.structs.replace(thing.metadata, resource_version=str(next(_versions)))
     return msgspec.structs.replace(thing, metadata=meta)
 
@@ -46,7 +46,7 @@ def hide(cache: WatchCache[Any], key: str) -> None:
 
 
 def complete(cache: WatchCache[Any]) -> None:
-    """A list has been applied: what is there is all."""
+    """Apply a list: the cache has only its objects."""
     cache._complete({*cache.copy(), *cache.copy_unread()}, str(next(_versions)))
 
 

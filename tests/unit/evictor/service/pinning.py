@@ -1,4 +1,4 @@
-"""A pod pinner as the evictor sees it: it serves slot reservations, and puts new pods where they are expected."""
+"""A pod pinner as the evictor sees it: it serves slot reservations, and creates pods on the reserved nodes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Pinner:
 
     Attributes:
         serves: whether it is there.
-        after: seconds until it serves what was written.
+        after: seconds until it serves a new reservation.
     """
 
     def __init__(self, api: Api) -> None:
@@ -77,7 +77,7 @@ class Pinner:
 
 
 def reservation(by: str, uid: str, **spec: Any) -> Json:
-    """The spec of a reservation that somebody has written."""
+    """The spec of a reservation by a user."""
     slot = {"owner": {"kind": "Deployment", "namespace": "shop", "name": "web"}, "count": 1}
     times = {"since": "2030-01-01T00:00:00Z", "until": "2030-01-01T00:30:00Z"}
     return {"nodeUID": uid, "by": by, **times, "slots": [slot], **spec}

@@ -1,4 +1,4 @@
-"""Hot reload: whatever people write, in whatever order, the last configuration that was right is in force."""
+"""Reload of the configuration: whatever users write, the last valid configuration is in force."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ SPECS: dict[str, Any] = {
 
 
 class Bed:
-    """A configuration, and somebody who follows it."""
+    """A configuration, and its watcher."""
 
     def __init__(self) -> None:
         self.changes = 0
@@ -82,7 +82,7 @@ class Bed:
             hide(self.caches[which], key)
 
     def reported(self) -> list[tuple[str, str, str]]:
-        """The Events about what is in force now."""
+        """The Events about the effective configuration."""
         self.reporter.configured(self.watch.current())
         return self.recorder.take()
 

@@ -33,7 +33,7 @@ MINUTE, HOUR = 60.0, 3600.0
 
 
 class World:
-    """A cluster, a configuration, and what becomes of looking at them."""
+    """A cluster, a configuration, and the results of cycles."""
 
     def __init__(self) -> None:
         self.manifests: tuple[Json, ...] = (room("n1"),)
@@ -111,7 +111,7 @@ class _Told:
 
 @asynccontextmanager
 async def cycling(world: World) -> AsyncIterator[Callable[[], None]]:
-    """Run, and give what tells of changes."""
+    """Run, and return the callback for changes."""
     async with running(world) as cycles:
         yield cycles.changed.set
 

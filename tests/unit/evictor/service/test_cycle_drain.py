@@ -1,4 +1,4 @@
-"""The evictor acts: what was chosen is emptied, no floor is broken, and everything else ends it with a reason."""
+"""The evictor acts: chosen nodes are emptied, no floor is violated, and other changes end the cycle with a reason."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ async def test_who_leads_next_finishes_or_gives_back_what_was_begun() -> None:
 
 
 def under_way(bed: Evictor) -> list[str]:
-    """The nodes with something of ours that nobody is to delete."""
+    """The nodes with our marks that are not ready for deletion."""
     nodes = bed.cluster.nodes.items()
     return [name for name, node in nodes if node["spec"].get("unschedulable") or bed.phase(name) in UNDER_WAY]
 

@@ -1,4 +1,4 @@
-"""What people are told of a cycle: one line, figures by reason, and Events only on nodes that newly could go."""
+"""The outputs of a cycle: one line, figures by reason, and Events only for nodes that newly could be emptied."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Destinations: reserved before the first eviction, kept up, taken away; without a pod pinner nothing changes."""
+"""Destinations: reserved before the first eviction, renewed, and removed. Without a pod pinner nothing changes."""
 
 from __future__ import annotations
 

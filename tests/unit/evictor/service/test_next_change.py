@@ -1,4 +1,4 @@
-"""Until the moment that is named, the same cluster leads to the same answer."""
+"""Until the returned time, the same cluster gives the same answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The status: what it says, that it is written only when that is something else, and that nothing odd in it hurts."""
+"""The status: its content, that it is written only if it changes, and that unexpected content does no harm."""
 
 from __future__ import annotations
 

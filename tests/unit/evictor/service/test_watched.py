@@ -1,4 +1,4 @@
-"""An inventory out of caches: what may be seen, as it is at that moment, and what counts as a change."""
+"""An inventory from caches: the visible objects at a moment, and the changes that count."""
 
 from __future__ import annotations
 

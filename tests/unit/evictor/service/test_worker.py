@@ -1,4 +1,4 @@
-"""The thread: one at a time, and asked to end when nobody waits any more."""
+"""The thread: one task at a time, and a stop request when no caller waits any more."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dumps as kubectl writes them, of a cluster in which one node can go."""
+"""Dumps in kubectl's format, of a cluster in which one node can be emptied."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def versioned(*manifests: Json) -> list[Json]:
 
 
 def listed(*manifests: Json, **more: Any) -> Json:
-    """As ``kubectl get a,b -o json`` has it."""
+    """The format of ``kubectl get a,b -o json``."""
     return {
         "apiVersion": "v1",
         "kind": "List",

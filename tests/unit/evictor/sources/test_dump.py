@@ -1,4 +1,4 @@
-"""Dumps that people hand over: what is read out of them, and what is said of those that are none."""
+"""Dumps from users: the objects in them, and the errors of invalid ones."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def read(file: Path, content: str | bytes | Json | list[Any]) -> SourceResult:
 
 
 def refused(file: Path, content: str | bytes | Json | list[Any]) -> str:
-    """What is said of it, without the file's name."""
+    """The error, without the file's name."""
     with pytest.raises(DumpError) as error:
         read(file, content)
     return str(error.value).removeprefix(f"{file}: ")

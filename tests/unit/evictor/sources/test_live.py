@@ -1,4 +1,4 @@
-"""One list per kind from an API server: what comes, and what is said of what does not."""
+"""One list per kind from an API server: the objects, and the messages about missing kinds."""
 
 from __future__ import annotations
 

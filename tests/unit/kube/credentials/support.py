@@ -1,4 +1,4 @@
-"""A small PKI, and what every test of credentials needs."""
+"""A small PKI, and other parts for the tests of credentials."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def authorization(access: Access) -> str | None:
 
 
 def script(path: Path, body: str) -> Path:
-    """A plugin written in Python: ``answer(**status)`` prints an ExecCredential, ``info`` is what it was told."""
+    """A plugin in Python: ``answer(**status)`` prints an ExecCredential, and ``info`` is its input."""
     prelude = """\
         import json, os, subprocess, sys, time
         info = json.loads(os.environ["KUBERNETES_EXEC_INFO"])

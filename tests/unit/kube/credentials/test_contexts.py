@@ -1,4 +1,4 @@
-"""Kubeconfigs: which one counts, what a context says, and what is said of unusable ones."""
+"""Kubeconfigs: precedence, contexts, and the errors of unusable ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Certificates, keys and tokens in files that others replace."""
+"""Certificates, keys and tokens in files that other programs replace."""
 
 from __future__ import annotations
 

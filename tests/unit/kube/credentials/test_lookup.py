@@ -1,4 +1,4 @@
-"""Which program is started for a plugin's command, and what is said when there is none.
+"""The program of a plugin's command, and the error if there is none.
 
 Root may search every folder, so what is about rights runs in a process that has given that up.
 """
@@ -101,7 +101,7 @@ def without_rights(body: str, given: object) -> Any:
 
 
 def expected(names: tuple[str, ...], folders: dict[str, str]) -> str:
-    """What is found in folders of these kinds, in this order."""
+    """The result with folders of these kinds, in this order."""
     for wanted, sentence in (("runs", "{}"), ("refused", "was found as {}, which may not be run by us")):
         for name in names:
             if KINDS[name][1] == wanted:

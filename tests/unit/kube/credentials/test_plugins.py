@@ -1,4 +1,4 @@
-"""Credential plugins: what they are told, what they may answer, and how often they run."""
+"""Credential plugins: their input, their valid answers, and how often they run."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 def ended(pid: str) -> bool:
-    """Whether a process has ended, even if nobody has reaped it yet."""
+    """Whether a process has exited, even if it is a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z"
     except OSError:
@@ -158,7 +158,7 @@ async def test_cancelled_plugin_ends_with_its_children(tmp_path: Path) -> None:
 
 
 class Counting:
-    """A credential source that numbers what it hands out."""
+    """A credential source that numbers its credentials."""
 
     source = "here"
 

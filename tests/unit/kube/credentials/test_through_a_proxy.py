@@ -1,4 +1,4 @@
-"""Requests and watches through an HTTP proxy, which is a real one."""
+"""Requests and watches through a real HTTP proxy."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ USER = f"Basic {base64.b64encode(b'me:p ss').decode()}"
 
 
 class Proxy:
-    """A proxy on loopback that connects (CONNECT) or passes requests on, and remembers what it was asked."""
+    """A proxy on loopback that connects (CONNECT) or forwards requests, and records them."""
 
     def __init__(self, refusal: bytes = b"") -> None:
         self.refusal = refusal

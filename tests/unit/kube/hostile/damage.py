@@ -1,4 +1,4 @@
-"""Damage to what a server says: bytes that are changed or missing anywhere."""
+"""Damage to a server's bytes: changed or missing anywhere."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 
 def damaged(data: st.DataObject, whole: bytes) -> bytes:
-    """The same bytes with one to six places overwritten or cut out; never nothing at all."""
+    """The same bytes with one to six places overwritten or removed, but never empty."""
     found = bytearray(whole)
     for _ in range(data.draw(st.integers(1, 6))):
         at = data.draw(st.integers(0, len(found) - 1))

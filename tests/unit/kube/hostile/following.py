@@ -1,4 +1,4 @@
-"""What follows the hostile server: a running cache, a subscriber that checks the law, and leak checks at the end."""
+"""Clients of the hostile server: a running cache, a subscriber that checks the rules, and leak checks at the end."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HANG_GUARD = 20.0
 
 
 class Tokens:
-    """An authenticator whose tokens are worth what the test says; ``fresh`` are handed out after a refusal."""
+    """An authenticator whose tokens the test controls. It returns ``fresh`` after a refusal."""
 
     def __init__(self, token: str = "t0", *fresh: str) -> None:  # noqa: S107
         self.token = token
@@ -58,7 +58,7 @@ class CountedBackoff(Backoff):
 
 
 class Recorder:
-    """A subscriber that remembers changes and what was wrong with them."""
+    """A subscriber that records changes and violations."""
 
     def __init__(self) -> None:
         self.changes: list[tuple[str, str]] = []
@@ -97,7 +97,7 @@ class Recorder:
 
 
 async def eventually(condition: Callable[[], object]) -> None:
-    """Return once the condition holds; hang (until the guard) while it does not."""
+    """Return once the condition holds, or hang until the guard stops the test."""
     async with asyncio.timeout(HANG_GUARD):
         while not condition():  # noqa: ASYNC110 - conditions span server, network and cache
             await asyncio.sleep(0.0005)
@@ -151,7 +151,7 @@ class Following:
         await self.watching()
 
     async def caught_up(self) -> None:
-        """Wait until cache and store agree, then check what subscribers and indexes say."""
+        """Wait until cache and store are equal, then check subscribers and indexes."""
         await eventually(self.agrees)
         self.check()
 
@@ -202,7 +202,7 @@ async def list_badly(answer: Fault, *, binary: bool = False) -> None:
     """See that a bad answer to a list, to the first one and to those after a compaction, takes nothing away.
 
     Args:
-        answer: what the server says instead of a list.
+        answer: the server's answer instead of a list.
         binary: whether it speaks protobuf otherwise.
     """
     async with hostile() as server:

@@ -1,4 +1,4 @@
-"""What an API server says in protobuf, made from the same documents as its JSON."""
+"""An API server's protobuf messages, from the same documents as its JSON."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BROKEN_SPEC = b"\x12\x02\x0a\xff"
 
 
 def fill(message: Any, document: Json) -> Any:
-    """Put a document as JSON has it into a message; fields that the message does not declare are left out."""
+    """Convert a JSON document to a message. Fields that the message does not declare are left out."""
     for field in message.DESCRIPTOR.fields:
         if field.name == "volume_source":  # inlined in JSON
             source = fill(pb.VolumeSource(), document)
@@ -52,7 +52,7 @@ def _put(message: Any, field: Any, value: Any) -> None:
 
 
 def instant(text: str) -> bytes:
-    """A time of JSON as protobuf has it."""
+    """A JSON time in protobuf."""
     return pb.Time(seconds=calendar.timegm(time.strptime(text, "%Y-%m-%dT%H:%M:%SZ"))).SerializeToString()
 
 
@@ -63,7 +63,7 @@ def pod(document: Json) -> bytes:
 
 
 def envelope(raw: bytes, kind: str = "Pod", api_version: str = "v1", **more: Any) -> bytes:
-    """An object as it goes over the wire."""
+    """An object in its wire format."""
     name = pb.TypeMeta(api_version=api_version, kind=kind)
     return b"k8s\0" + pb.Unknown(type_meta=name, raw=raw, **more).SerializeToString()
 
@@ -86,10 +86,10 @@ def event(kind: str, wrapped: bytes) -> bytes:
 
 
 def framed(data: bytes) -> bytes:
-    """An event with its length, as it goes over the wire."""
+    """An event with its length, in its wire format."""
     return len(data).to_bytes(4, "big") + data
 
 
 def frame(kind: str, document: Json) -> bytes:
-    """One event of a watch as it goes over the wire."""
+    """An event of a watch in its wire format."""
     return framed(event(kind, status(document) if kind == "ERROR" else envelope(pod(document))))

@@ -1,4 +1,4 @@
-"""A TCP server on loopback that speaks just enough HTTP/1.1 to be an API server, and to be a very bad one."""
+"""A TCP server on loopback with enough HTTP/1.1 to be an API server, and a very bad one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Fault = Callable[["Exchange"], Awaitable[None]]
 
 @dataclass
 class Request:
-    """One request as it arrived."""
+    """A request as it was received."""
 
     method: str
     target: str
@@ -81,7 +81,7 @@ class Exchange:
 
     @property
     def binary(self) -> bool:
-        """Whether the server speaks protobuf and was asked for it."""
+        """Whether the server supports protobuf and the request prefers it."""
         return self.server.protobuf and protobuf.CONTENT_TYPE in self.request.headers.get("accept", "")
 
     async def event(self, kind: str, obj: Json) -> None:
@@ -121,12 +121,12 @@ class HostileServer:
 
     Attributes:
         store: the objects.
-        requests: everything asked so far.
+        requests: all requests so far.
         watches: watch exchanges being answered from the store, oldest first.
         busy: exchanges not yet answered; ``connections``: TCP connections that are open.
         page_size: objects per page, whatever the client asks for.
         valid_token: the only token accepted; None accepts everybody.
-        protobuf: whether lists and watches of pods are answered in protobuf when that is asked for.
+        protobuf: whether lists and watches of pods are answered in protobuf on request.
         gone_as_status: 410 as HTTP status instead of as an ERROR event.
         cut_next_event: bytes of the next event to send before the connection is cut.
         clock_offset: seconds by which the server's Date is off.
@@ -266,7 +266,7 @@ class HostileServer:
             await exchange.answer(200, found)
 
     async def serve_list(self, exchange: Exchange) -> None:
-        """One page; the continue token holds the list's resourceVersion and the position, as the real one does."""
+        """A page. The continue token has the list's resourceVersion and the position, as the real one does."""
         token = exchange.request.query.get("continue")
         version, start = map(int, token.split("+")) if token else (self.store.version, 0)
         if version < self.store.oldest:
@@ -285,7 +285,7 @@ class HostileServer:
         await exchange.answer(200, {"kind": "PodList", "apiVersion": "v1", "metadata": meta, "items": page or None})
 
     async def serve_watch(self, exchange: Exchange) -> None:
-        """Everything after the resourceVersion asked for, until the client leaves or the test cuts."""
+        """All events after the requested resourceVersion, until the client disconnects or the test cuts."""
         position = int(exchange.request.query.get("resourceVersion") or 0)
         if position < self.store.oldest and self.gone_as_status:
             await exchange.answer(410, protobuf.status(EXPIRED) if exchange.binary else EXPIRED)

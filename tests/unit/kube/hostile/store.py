@@ -1,4 +1,4 @@
-"""What the fake API server holds: one kind's objects, their history, and ways to lose it."""
+"""The content of the fake API server: one kind's objects, their history, and ways to lose it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 Json = dict[str, Any]
 State = dict[str, tuple[str, str]]
-"""Key to uid and resourceVersion: enough to say whether a cache agrees."""
+"""Key to uid and resourceVersion: enough to compare with a cache."""
 
 FIRST_VERSION = 100
 
@@ -78,12 +78,12 @@ class Store:
         self._uids = uids
 
     def state(self) -> State:
-        """What a cache that follows this store must hold."""
+        """The expected content of a cache of this store."""
         return {key: (obj["metadata"]["uid"], obj["metadata"]["resourceVersion"]) for key, obj in self.objects.items()}
 
 
 def line(kind: str, obj: Json) -> bytes:
-    """One watch event as it goes over the wire."""
+    """A watch event in its wire format."""
     return json.dumps({"type": kind, "object": obj}, separators=(",", ":")).encode() + b"\n"
 
 

@@ -1,4 +1,4 @@
-"""Connections to a name that has several addresses."""
+"""Connections to a name with several addresses."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Greeted(asyncio.Protocol):
 
 @contextmanager
 def silent(address: str, port: int) -> Iterator[None]:
-    """A listener that answers nobody: its queue is full."""
+    """A listener that never answers: its queue is full."""
     with ExitStack() as stack:
         listener = stack.enter_context(socket.socket())
         listener.bind((address, port))

@@ -1,4 +1,4 @@
-"""Reading HTTP answers: the same whatever pieces they come in, and nothing that is none is taken for one."""
+"""Parsing HTTP answers: the same in any pieces, and invalid bytes are never an answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kept connections: used again, never after anything strange, and nothing is sent twice that must not be."""
+"""Idle connections: reused, but never after an anomaly, and no unsafe request is sent twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How fast an answer is read that comes for ever."""
+"""The read rate of an endless answer."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Network:
 
 
 async def opened(monkeypatch: pytest.MonkeyPatch, rest: float) -> tuple[Stream, Network]:
-    """A stream whose answer has begun, and nobody rests any more."""
+    """A stream whose answer has begun, without delays."""
     monkeypatch.setattr(streams, "READ_PAUSE", 0.0)
     network: Any = Network()
     stream = Stream(60.0)

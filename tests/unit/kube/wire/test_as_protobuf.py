@@ -1,4 +1,4 @@
-"""Lists and watches in protobuf: no byte sequence is anything but events, objects and typed errors."""
+"""Lists and watches in protobuf: any byte sequence gives only events, objects and typed errors."""
 
 from __future__ import annotations
 

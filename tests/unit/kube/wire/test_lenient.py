@@ -1,4 +1,4 @@
-"""``null`` is what was left out, in every field of every kind and however it is read."""
+"""``null`` equals a missing field, in every field of every kind and in every encoding."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pods from protobuf: what comes out is what JSON would have given, shared where it is equal."""
+"""Pods from protobuf equal those from JSON, with equal parts shared."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def documents(descriptor: Any) -> st.SearchStrategy[Json]:
 
 
 def values(field: Any) -> st.SearchStrategy[Any]:
-    """Values of one field as JSON has them; the API server leaves empty ones out, but for what is a pointer."""
+    """Values of a field as in JSON. The API server omits empty ones, except for pointers."""
     if field.message_type == pb.StringEntry.DESCRIPTOR:
         return st.dictionaries(_KEYS, _TEXTS, min_size=1, max_size=3)
     if field.message_type == pb.QuantityEntry.DESCRIPTOR:
@@ -160,7 +160,7 @@ _BAD_TEXTS = {
     ["metadata.name", "metadata.labels.app", "spec.nodeName", "spec.schedulerName", "status.message", "conditions"],
 )
 def test_what_is_not_utf8_is_replaced_byte_by_byte_as_go_does_it(path: str, bad: bytes, good: str) -> None:
-    """Kubelets report termination messages in protobuf, and nobody between them and us checks the encoding."""
+    """Kubelets report termination messages in protobuf, and no program before us checks the encoding."""
 
     def document(value: str) -> Json:
         if path == "conditions":

@@ -1,4 +1,4 @@
-"""A test bed for the whole pinner: an API server in memory that can be as unhelpful as real ones are."""
+"""A test bed for the whole pinner: an API server in memory with the faults of real ones."""
 
 from . import faults, refusals
 from .api import EPOCH, Api, Request

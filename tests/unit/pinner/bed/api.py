@@ -1,4 +1,4 @@
-"""An API server in memory: what kube-apiserver does with one request for one object, as far as the pinner can tell.
+"""An API server in memory that handles requests for single objects as kube-apiserver does.
 
 Semantics and sentences are those of apiserver/pkg/registry (rest/{create,update,delete}.go, generic/registry/store.go)
 and pkg/registry/core/pod/storage/storage.go; tests/kube shows each on a real server. Whoever is not under test calls
@@ -64,10 +64,10 @@ class Request:
     """One request for one object, or for the list of a kind.
 
     Attributes:
-        verb: as RBAC has it: create, get, list, watch, update, patch or delete.
+        verb: as in RBAC: create, get, list, watch, update, patch or delete.
         resource: the plural, with the subresource: ``pods/binding``.
         key: ``namespace/name``, or the name alone; of a list empty.
-        body: what was sent.
+        body: the request's body.
     """
 
     verb: str
@@ -106,8 +106,8 @@ class Entry(NamedTuple):
 
     Attributes:
         at: seconds.
-        ours: whether the pinner asked; else it is a change by somebody else.
-        code: what was answered, whether or not the answer arrived.
+        ours: whether the request is the pinner's; else it is another client's change.
+        code: the answer's status, even if the answer did not arrive.
         changed: whether anything was stored.
     """
 
@@ -128,8 +128,8 @@ class Api:
 
     Attributes:
         policies: mutating policies, in their order.
-        audit: who asked for what.
-        deleted: the deletions that the pinner was granted, each with the object as it was.
+        audit: all requests.
+        deleted: the pinner's successful deletions, each with the object before it.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:
@@ -146,7 +146,7 @@ class Api:
     # --- everybody else ---
 
     def read(self, plural: str, key: str) -> Json | None:
-        """An object as it is."""
+        """The current object."""
         return self.store.get(plural, key)
 
     def create(self, plural: str, body: Json, namespace: str = "") -> Json:
@@ -159,7 +159,7 @@ class Api:
         self._by_others(Request("delete", plural, namespace, name, options))
 
     def edit(self, plural: str, key: str, change: Callable[[Json], None]) -> None:
-        """Somebody else changes any part of an object; nothing happens when there is none."""
+        """Another client changes any part of an object. If it does not exist, nothing happens."""
         found = self.store.get(plural, key)
         if found is None:
             return
@@ -178,7 +178,7 @@ class Api:
     # --- the pinner ---
 
     def serve(self, request: Request) -> Json:
-        """Carry out what the pinner asks for, and write it down.
+        """Carry out a request of the pinner, and record it.
 
         Raises:
             ApiError: it is refused.
@@ -204,7 +204,7 @@ class Api:
     # --- one request ---
 
     def carry_out(self, request: Request) -> Json:
-        """Do what is asked.
+        """Carry out a request.
 
         Raises:
             ApiError: it is refused.
@@ -283,7 +283,7 @@ class Api:
         return self._store(request.plural, new)
 
     def _store(self, plural: str, new: Json) -> Json:
-        """Store an object, or remove it when nothing holds it any more."""
+        """Store an object, or remove it if no finalizer is left."""
         meta = new["metadata"]
         for empty in ("labels", "annotations", "finalizers", "ownerReferences"):
             if not meta.get(empty, True):
@@ -308,7 +308,7 @@ class Api:
         return self._store(request.plural, current)
 
     def _bind(self, request: Request) -> Json:
-        """Bind a pod (setPodNodeAndMetadata): whether the Node exists is nobody's question."""
+        """Bind a pod (setPodNodeAndMetadata). The Node need not exist."""
         pod = self.store.get("pods", request.key)
         if pod is None:
             raise refusals.not_found("pods", request.name)

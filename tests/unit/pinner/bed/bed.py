@@ -1,4 +1,4 @@
-"""The test bed: a whole pinner between a planner and an API server, in virtual time, with everything on the record."""
+"""The test bed: a whole pinner between a planner and an API server, in virtual time, with everything recorded."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from .refusals import Json
 from .wire import MOST, Wire
 
 LIMIT, WINDOW = 10, 10.0
-"""No verb on one object more often than this in so many seconds, unless somebody else has changed the object."""
+"""The limit of a verb on one object within some seconds, unless another client has changed the object."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,13 @@ class Bed:
         options: of the pinner.
 
     Attributes:
-        api: the server, for what somebody else does.
-        wire: the way there, for what goes wrong.
+        api: the server, for changes of other clients.
+        wire: the connection, for faults.
         people: whoever else works on the cluster.
         planner: who wants something.
         events: the Events that were recorded.
-        reports: what the planner was told of nodes.
-        logs: what was logged.
+        reports: the reports to the planner.
+        logs: the log lines.
         leads: whether the pinner may write.
     """
 
@@ -113,7 +113,7 @@ class Bed:
         random.setstate(cast("Any", self._random))
 
     def lead(self) -> None:
-        """Begin a term: whoever leads now knows only what the cluster, and the planner, say."""
+        """Begin a term: the new leader knows only what the cluster and the planner have."""
         acks: Callable[[Ack], None] = self.planner.heard
         pinner = Term(
             Client(self._transport, patience=0.0),
@@ -130,7 +130,7 @@ class Bed:
         self._term = asyncio.create_task(pinner.run(), name="term")
 
     def _submit(self, pinner: Term, instruction: Instruction) -> None:
-        """Give the pinner an instruction: for its node that is news, like a change by somebody else."""
+        """Give the pinner an instruction. It queues the node, as another client's change does."""
         request = Request("instruct", "", name=instruction.node)
         self.api.log(request, 200, ours=False)
         pinner.submit(instruction)
@@ -180,7 +180,7 @@ class Bed:
         await self.until(lambda: all(self.planner.final(each) for each in ids), within=within)
 
     def check(self) -> None:
-        """See that the pinner lives and has not asked without end."""
+        """Check that the pinner runs and has not sent endless requests."""
         for task in (*self._tasks, self._term):
             if task is not None and task.done() and not task.cancelled():
                 task.result()
@@ -194,7 +194,7 @@ class Bed:
         return f"answers: {answers}; said: {self._summary()}; repeated: {self.repeated()}"
 
     def _summary(self) -> dict[str, int]:
-        """What was said, by how often."""
+        """The messages, with their numbers."""
         return dict(Counter(record.getMessage() for record in self.logs if record.levelno >= logging.WARNING))
 
     def asked(self, verb: str, resource: str, key: str = "") -> list[Entry]:
@@ -214,7 +214,7 @@ class Bed:
         ]
 
     def repeated(self) -> dict[tuple[str, str, str], int]:
-        """What was asked too often of one object although nobody else had changed it."""
+        """Requests that were repeated too often for an object that no other client had changed."""
         found: dict[tuple[str, str, str], int] = {}
         times: defaultdict[tuple[str, str, str], list[float]] = defaultdict(list)
         for each in self.api.audit:
@@ -239,11 +239,11 @@ class Bed:
         return [event for event in self.events if event.reason == reason and about in ("", event.about)]
 
     def node(self, name: str) -> Json | None:
-        """A Node as it is stored."""
+        """The stored Node."""
         return self.api.read("nodes", name)
 
     def reservation(self, name: str) -> Json | None:
-        """A reservation as it is stored."""
+        """The stored reservation."""
         return self.api.read("nodereservations", name)
 
     def bound(self, name: str) -> set[str]:
@@ -253,14 +253,14 @@ class Bed:
 
 
 def _is_news(entry: Entry, key: tuple[str, str, str]) -> bool:
-    """Whether what somebody else did gives reason to ask again for an object."""
+    """Whether another client's change is a reason to repeat a request for an object."""
     if entry.verb == "instruct":
         return key[2].rpartition("/")[2] == entry.key
     return key[1].partition("/")[0] == entry.resource and key[2] == entry.key
 
 
 class _Logs(logging.Handler):
-    """Keeps what is logged while it is entered."""
+    """Records log lines while it is open."""
 
     def __init__(self, records: list[logging.LogRecord]) -> None:
         super().__init__(logging.DEBUG)

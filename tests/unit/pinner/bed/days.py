@@ -1,4 +1,4 @@
-"""Days in the life of a pinner: what planners, people and networks do, in any order, and then peace."""
+"""Days of a pinner: actions of planners, people and networks, in any order, and then an undisturbed end."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ REQUESTS = (
 EVERY = ("", "")
 PLURALS = ("nodes", "pods", "nodereservations")
 PEACE = 200.0
-"""Seconds after which all that was begun must have come to an end."""
+"""Seconds after which all work must have ended."""
 REST = 100.0
 """Seconds in which nothing may be written then."""
 
@@ -95,7 +95,7 @@ class Day:
             await found
 
     async def end(self) -> None:
-        """Nothing is in the way any more: see what has come of it all, and that nobody goes on writing."""
+        """No fault is left: check the outcome, and that writes have stopped."""
         bed = self._bed
         bed.wire.faults.lift()
         bed.api.policies.clear()
@@ -226,7 +226,7 @@ class Day:
             self._bed.wire.faults.set(meanwhile(lambda: self.is_touched(plural, node)), *request, times=2)
 
     def policy(self, name: str) -> None:
-        """From now on something is taken out of what is written."""
+        """From now on a policy removes a part of what is written."""
         self._bed.api.policies.append(POLICIES[name])
         self.witness.blind = True
 

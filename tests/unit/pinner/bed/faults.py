@@ -1,4 +1,4 @@
-"""What can go wrong between the pinner and its API server; each fault is set for some requests, and for how many.
+"""Faults between the pinner and its API server. Each is set for some requests, and for a number of them.
 
 A fault stands between the wire and the server: it gets the request and a function that carries it out, and may call
 that function never, once, or after somebody else has done something. Mutating policies are part of the server:

@@ -1,4 +1,4 @@
-"""Whoever else works on the cluster: controllers of pods, kubelets, the garbage collector."""
+"""Other clients of the cluster: controllers of pods, kubelets, the garbage collector."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class People:
         return self.pods(count, "gpu", containers=[{"name": "main", "resources": resources}])
 
     def publish(self, node: str, devices: int) -> None:
-        """A device plugin has told the kubelet of a node what there is."""
+        """A device plugin has reported its devices to the kubelet of a node."""
         offered = {DEVICE: str(devices)}
         self._api.edit("nodes", node, lambda found: found.get("status", {}).get("allocatable", {}).update(offered))
 
@@ -77,7 +77,7 @@ class People:
     # --- nodes ---
 
     def join(self, node: str, *, ready: bool = True, **status: Any) -> None:
-        """A kubelet reports for a node, registering it when there is none."""
+        """A kubelet reports for a node, and registers it if it does not exist."""
         if self._api.read("nodes", node) is None:
             self._api.create("nodes", {"metadata": {"name": node}, "spec": {}, "status": {}})
         offered = {"cpu": "4", "memory": "8Gi", "pods": "20"}
@@ -122,11 +122,11 @@ class People:
     # --- finalizers ---
 
     def hold(self, plural: str, key: str, finalizer: str = "example.com/hold") -> None:
-        """Somebody's controller wants to be asked before an object goes."""
+        """Another controller adds a finalizer to an object."""
         self._api.edit(plural, key, lambda found: found["metadata"].setdefault("finalizers", []).append(finalizer))
 
     def let_go(self, plural: str, key: str, finalizer: str = "example.com/hold") -> None:
-        """It has been asked."""
+        """The controller removes its finalizer."""
 
         def change(found: Json) -> None:
             kept = [each for each in found["metadata"].get("finalizers", ()) if each != finalizer]

@@ -1,4 +1,4 @@
-"""A planner: says what is to be done, says again what has no answer, and holds the pinner to its word."""
+"""A planner: it sends instructions, repeats those without an answer, and checks the pinner's answers."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Planner:
         return instruction_id
 
     def again(self, *, within: float | None = None) -> None:
-        """Begin a new epoch: what has no final answer is said again, perhaps with a later deadline."""
+        """Begin a new epoch: instructions without a final answer are sent again, perhaps with a later deadline."""
         self._epoch, self._sequence = self._epoch + 1, 0
         self._waiting.clear()
         self._unheard.clear()
@@ -133,7 +133,7 @@ class Planner:
         return [(at, ack) for at, ack in self.acks if ack.instruction_id == instruction_id and ack.outcome.final]
 
     def final(self, instruction_id: str) -> str:
-        """The final answer to an instruction, like ``FAILED DEADLINE_PASSED``; empty while there is none."""
+        """The final answer to an instruction, for example ``FAILED DEADLINE_PASSED``. Empty if there is none."""
         found = self.finals(instruction_id)
         return f"{found[0][1].outcome.name} {found[0][1].reason.name}" if found else ""
 

@@ -1,4 +1,4 @@
-"""Mutating policies that take something out of what we write, as a cluster's rules or an older schema may."""
+"""Mutating policies that remove parts of our writes, as a cluster's rules or an older schema may."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What kube-apiserver says when it says no: the Status with its reason, sentence, details and causes."""
+"""kube-apiserver's refusals: the Status with its reason, sentence, details and causes."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def other_uid(resource: str, name: str, wanted: str, found: str) -> errors.ApiEr
 
 
 def not_deleted(resource: str, name: str, what: str, wanted: str, found: str) -> errors.ApiError:
-    """A DELETE whose precondition does not hold (rest.BeforeDelete)."""
+    """A DELETE with a failed precondition (rest.BeforeDelete)."""
     happened = "deleted and then recreated" if what == "UID" else "modified"
     why = (
         f"the {what} in the precondition ({wanted}) does not match the {what} in record ({found}). "

@@ -1,4 +1,4 @@
-"""The schema of NodeReservations, enforced as the API server does: unknown fields go, limits hold, defaults come."""
+"""The schema of NodeReservations as the API server applies it: pruning, limits and defaults."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def conform(part: str, value: Any) -> list[Cause]:
 
     Args:
         part: which of the two.
-        value: what was sent.
+        value: the value in the request.
 
     Returns:
-        Why it is not taken; empty when it is.
+        The error, or an empty text.
     """
     return list(_conform(schema()["properties"][part], value, part))
 

@@ -1,4 +1,4 @@
-"""What the API server holds: objects with one resourceVersion counter, and each change for those who watch."""
+"""The API server's objects with one resourceVersion counter, and each change for watchers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Change(NamedTuple):
 class Store:
     """Objects by kind (plural) and key (``namespace/name``, or the name alone).
 
-    Objects are replaced, never changed in place: what was handed out stays what it was.
+    Objects are replaced, never changed in place, so returned objects stay unchanged.
 
     Args:
         now: seconds.
@@ -80,7 +80,7 @@ class Store:
 
 
 def copied(found: Any) -> Any:
-    """A copy of what JSON can say: ``copy.deepcopy`` takes eight times as long, and a day is made of copies."""
+    """A copy of JSON values. ``copy.deepcopy`` takes eight times as long, and a day makes many copies."""
     return msgspec.json.decode(msgspec.json.encode(found))
 
 

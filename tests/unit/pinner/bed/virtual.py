@@ -1,6 +1,6 @@
-"""An event loop whose clock jumps: whoever sleeps is woken as soon as nobody else has anything to do.
+"""An event loop with virtual time: when no task can run, the clock jumps to the next timer.
 
-Hours pass in milliseconds and always in the same order, because nothing in it comes from outside.
+Hours pass in milliseconds and always in the same order, because no event comes from outside.
 """
 
 from __future__ import annotations

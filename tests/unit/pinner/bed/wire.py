@@ -1,6 +1,6 @@
-"""The way to the API server: stands where ``Transport`` stands, in virtual time, with faults on the way.
+"""The connection to the API server: it replaces ``Transport``, in virtual time, with faults.
 
-Requests, lists and watches go through the real client, decoders and caches: what is exchanged here are bytes.
+Requests, lists and watches use the real client, decoders and caches, with real bytes.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from .faults import Faults
 from .refusals import Json
 
 LATENCY = 0.005
-"""Seconds from a request to its answer: so that whoever repeats one without end is overtaken by time."""
+"""Seconds from a request to its answer, so that an endless repetition takes time."""
 BOOKMARKS = 60.0
 MOST = 600
-"""Requests after which nobody is answered any more: a test that needs more has shown what it can show."""
+"""The number of requests after which no request is answered. A test never needs more."""
 
 
 class Wire:
     """Requests to one API server.
 
     Attributes:
-        faults: what goes wrong with them.
+        faults: the faults of requests.
         lag: seconds by which the watches of a kind (plural) are late.
-        asked: how many requests there were.
-        most: after how many nobody is answered any more.
+        asked: number of requests.
+        most: number of requests after which none is answered.
         arriving: called with each request as it is sent.
     """
 
@@ -58,7 +58,7 @@ class Wire:
         self._held.add(plural)
 
     def let_go(self, *plurals: str) -> None:
-        """Deliver what was held; of all kinds when none is named."""
+        """Deliver held events of a kind, or of all kinds."""
         self._held.difference_update(plurals or tuple(self._held))
         self._wake()
 
@@ -70,7 +70,7 @@ class Wire:
         self._wake()
 
     def compact(self) -> None:
-        """Break all watches and forget what happened before: whoever follows must list again."""
+        """Break all watches and discard the history: clients must list again."""
         self.api.store.version += 1
         self.api.store.oldest = self.api.store.version
         self.cut()
@@ -178,7 +178,7 @@ class Wire:
 
 
 class Watch:
-    """The body of one watch; what happened after a version, as it comes."""
+    """The body of a watch: the events after a version, as they come."""
 
     def __init__(self, wire: Wire, plural: str, since: int) -> None:
         self.plural = plural

@@ -1,4 +1,4 @@
-"""What must hold on any day, whatever happens on it."""
+"""Rules that must hold on any day."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .store import Change, key_of
 
 SLACK = 5.0
 THEIRS = "theirs"
-"""The node that somebody else nominates pods to."""
+"""The node to which another program nominates pods."""
 
 
 class Witness:
@@ -25,7 +25,7 @@ class Witness:
         bed: to be watched.
 
     Attributes:
-        blind: whether what tells our own from others' was taken off: then some of it may be left behind.
+        blind: whether our marks were removed. Then some objects may be left.
     """
 
     def __init__(self, bed: Bed) -> None:
@@ -51,7 +51,7 @@ class Witness:
             self._joined.add(found["metadata"]["name"])
 
     def _see_nomination(self, pod: Json) -> None:
-        """A nomination of somebody else's stays until the pod is bound."""
+        """Another program's nomination stays until the pod is bound."""
         uid, value = pod["metadata"]["uid"], pod["status"].get("nominatedNodeName", "")
         if uid in self._theirs and value != THEIRS and not pod["spec"].get("nodeName"):
             self._wrong.append(f"pod {key_of(pod)} was nominated by somebody else, and is nominated to {value!r}")
@@ -59,7 +59,7 @@ class Witness:
             self._theirs.add(uid)
 
     def _on_ack(self, ack: Ack) -> None:
-        """What is said to be done is done."""
+        """Acknowledged work is done."""
         instruction = self._bed.planner.issued[ack.instruction_id]
         names = {instruction.node, *self._names[instruction.node]}
         for result in ack.pods:

@@ -1,4 +1,4 @@
-"""A dry run: every instruction is judged against what earlier ones would have made, and nothing is written."""
+"""A dry run: every instruction is judged with the results of earlier ones, and nothing is written."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ CREATE = CreatePlaceholder(Promise(NAME, ROOM))
 
 
 class Reader:
-    """The API server for reads: whatever else is asked of it fails the test."""
+    """The API server for reads. Any other request fails the test."""
 
     def __init__(self) -> None:
         self.pods: dict[str, Pod] = {}
@@ -69,7 +69,7 @@ class Clock:
 
 
 class Setting:
-    """A dry run over caches that are told what to hold; pods 1 to 5 want a core each."""
+    """A dry run over caches with content from the test. Pods 1 to 5 request a core each."""
 
     def __init__(self) -> None:
         self.caches = told(Caches.over(cast("Any", None)))

@@ -1,4 +1,4 @@
-"""What the status of a SlotReservation says, when it is written, and when not."""
+"""The status of a SlotReservation: its content, and when it is written."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from tests.unit.pinner.webhook.scene import Json, Scene, pod, slot
 
 
 class Api:
-    """Takes writes of a status, as an API server does that stores what it is sent."""
+    """Accepts writes of a status, as an API server that stores what it gets."""
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
         self.written: list[Json] = []
         self.fails: list[errors.KubeError] = []
         self.keeps = True
-        """Whether what is written stays; a definition of another version may not know it."""
+        """Whether a write stays. A definition of another version may prune it."""
 
     async def patch(self, _: Any, name: str, *, changes: Mapping[str, Any], uid: str, subresource: str) -> Any:
         assert subresource == "status"
@@ -52,7 +52,7 @@ class Api:
 
 
 class Setting:
-    """A leader that looks at SlotReservations when it is told to."""
+    """A leader that handles SlotReservations when the test says so."""
 
     def __init__(self) -> None:
         self.scene = Scene()

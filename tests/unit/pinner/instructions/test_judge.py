@@ -1,4 +1,4 @@
-"""What an instruction means: refused with its reason before anything is stored, deferred, or a new intent."""
+"""The judgement of an instruction: refused with its reason before anything is stored, deferred, or a new intent."""
 
 from __future__ import annotations
 

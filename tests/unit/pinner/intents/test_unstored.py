@@ -1,4 +1,4 @@
-"""Pins that are taken on first and written down afterwards: nothing is forgotten, nothing stays for too long."""
+"""Pins that are accepted first and stored later: none is lost, and none stays unstored for long."""
 
 from __future__ import annotations
 

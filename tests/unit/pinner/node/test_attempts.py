@@ -1,4 +1,4 @@
-"""Steps that were tried and are still wanted: each waits alone, longer every time, and is said once."""
+"""Failed steps that are still needed: each waits separately, longer each time, and is reported once."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OTHER = Refusal(ReasonCode.API_REFUSED, "no")
 
 
 class Clock:
-    """Seconds that pass when they are told to."""
+    """A clock that the test moves."""
 
     def __init__(self) -> None:
         self.now = 100.0

@@ -1,4 +1,4 @@
-"""When the loop takes up a node."""
+"""When the controller processes a node."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is decided about one node, situation by situation."""
+"""The decision about one node, situation by situation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What holds of all that is decided about one node, whatever the situation."""
+"""Rules for all decisions about one node, in any situation."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def _corner(
 
 
 def _takeable(one: Pod | None) -> bool:
-    """Whether a pod may have been taken on: one that its controller creates again, and whose binding has our mark."""
+    """Whether a pod may have been accepted: its controller creates it again, and its binding has our mark."""
     return one is None or (
         eligibility.recreated(one) and (not one.spec.node_name or PIN_ANNOTATION in one.metadata.annotations)
     )
@@ -188,7 +188,7 @@ _LATE_WITHOUT_KUBELET = _corner(
     late="learned",
     node=_node(ours=False, kubelet=False, ready=False, effect="NoSchedule"),
 )
-"""A machine's own Node, of which somebody emptied the status: once it was deleted like a placeholder."""
+"""A machine's own Node with an emptied status: it was once deleted as a placeholder."""
 
 
 @example(_LATE_WITHOUT_KUBELET, True)

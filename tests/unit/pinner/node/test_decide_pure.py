@@ -1,4 +1,4 @@
-"""Deciding asks the real fit check, takes no room by that, and leaves all that is known as it was."""
+"""Deciding uses the real fit check, takes no room, and changes none of its inputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Leases of placeholders: when they are renewed and what is written, by a clock that moves when a test says so."""
+"""Leases of placeholders: when they are renewed, and their content, with a clock that the test moves."""
 
 from __future__ import annotations
 

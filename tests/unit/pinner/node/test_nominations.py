@@ -1,4 +1,4 @@
-"""When a pod is nominated, when again, when not any more; and what of the pod's wishes a node must offer first."""
+"""When a pod is nominated, again, and no longer; and the pod's needs that a node must offer first."""
 
 from __future__ import annotations
 

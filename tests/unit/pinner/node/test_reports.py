@@ -1,4 +1,4 @@
-"""What the planner is told of nodes, by hand and as a whole pinner says it."""
+"""Reports of nodes to the planner, from single functions and from a whole pinner."""
 
 from __future__ import annotations
 

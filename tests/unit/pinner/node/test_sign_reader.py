@@ -1,4 +1,4 @@
-"""What is taken for a sign of a kubelet, and that a pod which one has begun with is not deleted on old knowledge."""
+"""Signs of a kubelet, and that a pod with such a sign is not deleted by old knowledge."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ async def test_what_cannot_be_known_now_is_no_answer() -> None:
 
 
 class Api:
-    """Keeps what it was asked to delete, and says that the pod has changed meanwhile."""
+    """Records requested deletions, and answers that the pod has changed meanwhile."""
 
     def __init__(self, answer: errors.ApiError | None) -> None:
         self.asked: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""What is decided where a kubelet may have begun that has not reported, and where a Node is not (any more) ours."""
+"""Decisions when a kubelet may have started without a report, and when a Node is not ours or no longer."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ GRACE = [
 
 
 def held(**how: Any) -> Corner:
-    """A placeholder with one pod pinned and bound."""
+    """A placeholder with one pinned and bound pod."""
     pods = {"p1": pod(1, node=NAME)}
     return Corner(**{"reservation": reservation_of(spec_of(1)), "node": placeholder(), "pods": pods, **how})
 

@@ -1,4 +1,4 @@
-"""From a promise to a placeholder and from a machine back to its promise; and what no provider could keep."""
+"""From a promise to a placeholder, from a machine back to its promise, and promises that no provider can keep."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ def test_a_lease_is_renewed_only_forwards_and_only_when_nobody_else_does(renewed
 def test_a_lease_that_somebody_else_renewed_last_is_never_written(
     mark: dict[str, str], ago: int, verdict: Verdict
 ) -> None:
-    """A kubelet keeps what is on the Lease that it finds, our annotation too, and renews it in its own time."""
+    """A kubelet keeps the content of an existing Lease, our annotation too, and renews it at its own rate."""
     theirs = LeaseSpec(renew_time=micro_time(NOW - timedelta(seconds=ago)))
     lease = Lease(metadata=ObjectMeta(annotations=mark), spec=theirs)
     assert judge(lease, NOW, 20.0) is verdict

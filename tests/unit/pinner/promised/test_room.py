@@ -1,4 +1,4 @@
-"""Who fits a node together, asked of the real fit check: devices, DaemonSet pods to come, nominations of others."""
+"""The pods that fit a node together, by the real fit check: devices, future DaemonSet pods, nominations of others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the pinner knows: pods being bound, and DaemonSet pods to come."""
+"""The pinner's state: pods being bound, and future DaemonSet pods."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def on_node(one: Pod) -> Pod:
 
 
 class Setting:
-    """A cluster's state over caches that are told what to hold: one placeholder of four cores, pods 1 to 5 pinned."""
+    """A cluster's state over caches from the test: one placeholder of four cores, pods 1 to 5 pinned."""
 
     def __init__(self) -> None:
         self.caches = told(Caches.over(cast("Any", None)))
@@ -54,7 +54,7 @@ class Setting:
             self.pods.put(pod(number), number + 2)
 
     def admit(self, number: int) -> str:
-        """Ask for room for a pod, and take it; the reason why there is none, or nothing."""
+        """Request room for a pod, and take it. Returns the reason if there is none, else an empty text."""
         asked = self.cluster.pods.get(f"ns/p{number}") or pod(number)
         refusal = self.cluster.room(NAME).admit((asked,))[asked.metadata.uid]
         if refusal is None:

@@ -1,4 +1,4 @@
-"""After whatever a change has spoilt, the snapshot answers like one that was built from the same caches anew."""
+"""After any damaging change, the snapshot answers like a new one from the same caches."""
 
 from __future__ import annotations
 

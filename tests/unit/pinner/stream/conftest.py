@@ -1,4 +1,4 @@
-"""Every log line of the stream is looked at."""
+"""Every log line of the stream is checked."""
 
 from __future__ import annotations
 

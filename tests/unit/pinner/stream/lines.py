@@ -1,4 +1,4 @@
-"""What the stream has logged about its connections."""
+"""The stream's log lines about its connections."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys and authorities of the stream: what is shown to whom, and what is waited for."""
+"""Keys and CAs of the stream: which planner gets which key, and when the pinner waits."""
 
 from __future__ import annotations
 

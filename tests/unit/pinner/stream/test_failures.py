@@ -1,4 +1,4 @@
-"""The stream client against silence, rubbish and servers that are not there, and while it is stopped."""
+"""The stream client with silent, invalid and missing servers, and while it stops."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stream client against servers that do as they should, and against those that repeat, skip or reorder."""
+"""The stream client with correct servers, and with those that repeat, skip or reorder."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def test_a_snapshot_is_followed_acknowledged_and_resumed_where_it_stood() 
 async def test_what_is_said_while_something_is_written_does_not_wait_for_the_next_news(
     monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
-    """Each message that is written brings up the next one, of the other kind: nobody else wakes the writer."""
+    """Each written message causes the next one, of the other kind: nothing else wakes the writer."""
     write, heard = Connection.write, list[str]()
 
     async def serve(visit: Visit) -> None:

@@ -1,4 +1,4 @@
-"""Promised nodes on which pods of a Deployment are expected, and the API server's questions about such pods."""
+"""Promised nodes with expected pods of a Deployment, and the API server's reviews of such pods."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def patch_in(answer: bytes) -> list[Json]:
 
 
 def patched(obj: Any, patch: list[Json]) -> Any:
-    """The object after a JSON patch, as the API server applies it: what is not there cannot be gone into."""
+    """The object after a JSON patch, as the API server applies it. A missing parent is an error."""
     obj = msgspec.json.decode(msgspec.json.encode(obj))
     for operation in patch:
         *path, last = [part.replace("~1", "/").replace("~0", "~") for part in operation["path"].split("/")[1:]]
@@ -129,7 +129,7 @@ class Scene:
         self.reservations.put(NodeReservation(metadata=meta, spec=stored), self.next())
 
     def node(self, name: str, *slots: Slot, until: str = LATER, promise: Promise = PROMISE, **node: Any) -> None:
-        """A placeholder on which pods are expected."""
+        """A placeholder with expected pods."""
         self._reserve(name, *slots, promise=promise, until=until)
         made = {
             "metadata": {"name": name, "uid": "n-" + name, "annotations": {RESERVATION_ANNOTATION: "r-" + name}},
@@ -173,7 +173,7 @@ class Scene:
         return patch_in(self.mutator.respond(review(obj, **more)))
 
     def create(self, obj: Any) -> Any:
-        """A pod as it is stored after the webhook was asked."""
+        """A pod as it is stored after the webhook's answer."""
         return patched(obj, self.ask(obj))
 
     def fits(self, pod: Pod) -> bool:

@@ -1,4 +1,4 @@
-"""Whom the API server asks: only while pods are expected, with authorities that overlap, and no needless writes."""
+"""The webhook configuration: registered only while pods are expected, with overlapping CAs, and no needless writes."""
 
 from __future__ import annotations
 

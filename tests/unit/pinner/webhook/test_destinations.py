@@ -1,4 +1,4 @@
-"""Pods that are created and expected on a node that runs: put there when all is well, else left to the scheduler."""
+"""New pods that are expected on a running node: put there if possible, otherwise left to the scheduler."""
 
 from __future__ import annotations
 

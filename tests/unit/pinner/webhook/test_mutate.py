@@ -1,4 +1,4 @@
-"""What becomes of pods that are created: pinned where they are expected, or left to the scheduler with the reason."""
+"""New pods: pinned where they are expected, or left to the scheduler with the reason."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ OTHER = Owner(kind="Deployment", name="other", namespace="ns")
 
 
 def room_for(scene: Scene, cpu: str) -> bool:
-    """Whether a pod that nobody expects has room on the node."""
+    """Whether an unexpected pod has room on the node."""
     metadata = {"name": f"p-{cpu}", "namespace": "ns", "uid": f"u-{cpu}"}
     asked = msgspec.convert({"metadata": metadata, "spec": pod(cpu=cpu)["spec"]}, Pod)
     return scene.fits(asked)

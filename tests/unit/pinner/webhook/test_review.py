@@ -1,4 +1,4 @@
-"""Reviews: whatever comes in, a valid answer admits the pod."""
+"""Reviews: for any input, a valid answer admits the pod."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The webhook's server over real connections: what the API server, and whoever else finds the port, may send."""
+"""The webhook's server over real connections: requests of the API server and of other clients."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ async def client() -> AsyncIterator[aiohttp.ClientSession]:
 
 @asynccontextmanager
 async def connected(address: Address) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A connection over which nothing was said."""
+    """A connection without any data."""
     trust = ssl.create_default_context(cadata=DATA[certificates.AUTHORITY].decode())
     reader, writer = await asyncio.open_connection(address.host, address.port, ssl=trust)
     yield reader, writer
@@ -71,7 +71,7 @@ async def connected(address: Address) -> AsyncIterator[tuple[asyncio.StreamReade
 
 
 def refusals(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str]]:
-    """What was said of requests that are no reviews: status, and why."""
+    """The answer to requests that are not reviews: status and reason."""
     found = [vars(each) for each in caplog.records if "no admission review" in each.getMessage()]
     return [(each["status"], each["why"]) for each in found]
 
@@ -300,7 +300,7 @@ async def test_a_body_that_does_not_come_is_not_waited_for(
 
 
 class Going:
-    """A server that is told to stop when the test says so."""
+    """A server that stops when the test says so."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._context, self._stop = context, asyncio.Event()

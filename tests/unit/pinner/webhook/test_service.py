@@ -1,4 +1,4 @@
-"""The webhook in every replica: whose answer counts, and how a certificate follows another."""
+"""The webhook in every replica: the replica whose answer counts, and the change of certificates."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOW = datetime.now(UTC)
 
 
 class Replica:
-    """A webhook whose Secret and clock are ours."""
+    """A webhook whose Secret and clock the test controls."""
 
     def __init__(self) -> None:
         self.now, self.leads = 0.0, True

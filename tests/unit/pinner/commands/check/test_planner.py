@@ -1,4 +1,4 @@
-"""The check of the planner: a real one welcomes us and counts nobody; every way in which none does is told apart."""
+"""The check of the planner: a real one welcomes it and does not count it, and each failure has its own message."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def unknown(code: int) -> Any:
 
 
 async def explained(endpoint: Endpoint, cause: Cause = Cause.UNREACHABLE, **changes: Any) -> str:
-    """What is said of a connection that gRPC has given up."""
+    """The message about a connection that gRPC has given up."""
     return await diagnosis.broken(way(endpoint, **changes), Credentials(), StreamBroken(cause, "UNAVAILABLE: gRPC"))
 
 

@@ -1,4 +1,4 @@
-"""The check of rights: whom it asks about and how, what it says is missing, and that nobody is taken for granted."""
+"""The check of rights: the accounts that it checks, and the missing rights that it reports."""
 
 from __future__ import annotations
 
