@@ -36,7 +36,7 @@ def main(arguments: argparse.Namespace) -> int:
     # numpy's linear algebra is never called: its threads, one per core of the node, only cost memory.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-    from moorage.kube.errors import KubeError  # after the settings, so that a wrong one is told at once
+    from moorage.kube.errors import KubeError  # after the settings, so that a wrong one is reported at once
     from moorage.ops import aio, health
     from moorage.pinner import service
 

@@ -29,5 +29,5 @@ def painted(text: str, colour: int) -> str:
 
 
 def plain(text: str) -> str:
-    """A text in which nothing moves the cursor, whatever somebody has written."""
+    """The text without control characters, which could move the cursor."""
     return "".join(each if each.isprintable() else "?" for each in text)

@@ -267,7 +267,10 @@ PENDING = PodStatus(phase="Pending")
             changed(0, moved_to("old-01")),
             ["node old-01 still has pods", "which is none of the plan's", "1 of 13 slots"],
         ),
-        (changed(0, moved_to("new-2")), ["1 of 13 slots are left, and only 0 pods came while nobody was asked"]),
+        (
+            changed(0, moved_to("new-2")),
+            ["1 of 13 slots are free, but only 0 pods came while no webhook was registered"],
+        ),
         (changed(0, lambda each: msgspec.structs.replace(each, status=PENDING)), ["is Pending, not Running"]),
         (
             [*map(pinned, where_they_belong()[:-1]), pod("mail", 99, "new-1", {PIN_ANNOTATION: "x"})],
@@ -352,7 +355,7 @@ def test_a_leader_that_nobody_replaces_is_a_problem() -> None:
         return judged(state=state).problems
 
     assert without(Killed) == ("no leader was killed",)
-    assert without(LeaderSeen) == ("nobody has taken over from a",)
+    assert without(LeaderSeen) == ("no replica has taken over from a",)
     assert without(WebhookSeen) == ("the API server was not told to ask the replica that took over from a",)
 
 

@@ -28,7 +28,7 @@ examples:
   ./taskw demo:evictor -- -o json        the checked outcome as JSON on standard output, the story on standard error
   ./taskw demo:evictor -- --keep         leave the cluster running until Enter is pressed
 
-exit codes: 0 what was promised is deleted and nobody noticed, 1 it is not or something failed, 2 wrong usage,
+exit codes: 0 the promised nodes are deleted and no floor was broken, 1 they are not or something failed, 2 wrong usage,
             130 interrupted"""
 
 

@@ -28,7 +28,7 @@ examples:
   ./taskw demo:rebalance -- -o json        the checked outcome as JSON on standard output, the story on standard error
   ./taskw demo:rebalance -- --keep         leave the cluster running until Enter is pressed
 
-exit codes: 0 the plan is carried out and nobody noticed, 1 it is not or something failed, 2 wrong usage,
+exit codes: 0 the plan is carried out and no floor was broken, 1 it is not or something failed, 2 wrong usage,
             130 interrupted"""
 
 

@@ -202,7 +202,7 @@ def _app(pod: Pod) -> str:
 def _old_problem(node: Node | None, name: str, used: set[str]) -> str:
     """The problem of a node that was to be emptied, or an empty text."""
     if node is None:
-        return f"node {name} does not exist: nobody was to delete it"
+        return f"node {name} does not exist, but should have stayed"
     if name in used:
         return f"node {name} still has pods"
     if node.spec.unschedulable:
@@ -238,7 +238,7 @@ def _slot_problems(taken: int, pods: Sequence[Pod], state: State, scenario: Scen
     """Each slot is filled by at most one pod. It may be free if a pod came while no webhook was registered."""
     left, unasked = scenario.slots - taken, len(state.unasked)
     if left > unasked:
-        yield f"{left} of {scenario.slots} slots are left, and only {unasked} pods came while nobody was asked"
+        yield f"{left} of {scenario.slots} slots are free, but only {unasked} pods came while no webhook was registered"
     slots = {(target.name, app): count for target in scenario.targets for app, count in target.slots.items()}
     meant = Counter((_meant_for(pod), _app(pod)) for pod in pods if _app(pod) != scenario.trainer.name)
     for (node, app), count in meant.items():
@@ -271,7 +271,7 @@ def _leader_problems(state: State) -> Iterator[str]:
     if state.killed is None:
         yield "no leader was killed"
     elif state.took_over is None:
-        yield f"nobody has taken over from {state.killed.replica}"
+        yield f"no replica has taken over from {state.killed.replica}"
     elif state.served_again is None:
         yield f"the API server was not told to ask the replica that took over from {state.killed.replica}"
     elif len(state.evicted) == state.evicted_before:
