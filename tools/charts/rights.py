@@ -27,6 +27,8 @@ def rules(chart: str, part: str, names: Mapping[str, object] | None = None) -> l
     """
     text = (CHARTS / chart / "templates" / "rbac.yaml").read_text()
     defined = dict(re.findall(rf'{{{{- define "{chart}\.(\w+)" -}}}}\n(.*?)\n{{{{- end -}}}}', text, re.DOTALL))
-    said = {f"{chart}.{name}": value for name, value in (names or {}).items()}
-    found: list[dict[str, Any]] = yaml.safe_load(_INCLUDE.sub(lambda match: json.dumps(said[match[1]]), defined[part]))
+    included = {f"{chart}.{name}": value for name, value in (names or {}).items()}
+    found: list[dict[str, Any]] = yaml.safe_load(
+        _INCLUDE.sub(lambda match: json.dumps(included[match[1]]), defined[part])
+    )
     return found

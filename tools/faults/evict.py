@@ -88,8 +88,8 @@ class _Playing:
                 problems += seen.wrong
                 self._story += [f"{name}: {each}" for name, each in sorted(seen.marks().items())]
         problems += _twice(audit)
-        told = [_line(each) for each in self._evictor.said() if each.get("logger") not in _QUIET]
-        return Played(not problems, [*problems, *self._story, *told])
+        log = [_line(each) for each in self._evictor.said() if each.get("logger") not in _QUIET]
+        return Played(not problems, [*problems, *self._story, *log])
 
     async def _drained(self, seen: Seen) -> None:
         self._evictor.process.start()
@@ -181,8 +181,8 @@ class _Playing:
         return bool(acting) and acting[0]["reason"] == "Idle" and status["lastCycle"]["going"] == 0
 
     def _judge(self, seen: Seen) -> Iterator[str]:
-        said = [each for each in self._evictor.said() if each.get("state") == _ROLLED_BACK]
-        told = {each["node"]: each["note"] for each in said}
+        rolled_back = [each for each in self._evictor.said() if each.get("state") == _ROLLED_BACK]
+        notes = {each["node"]: each["note"] for each in rolled_back}
         for node in seen.nodes():
             name, found = node.metadata.name, mark(node)
             phase = found.phase if found is not None else None
@@ -197,7 +197,7 @@ class _Playing:
                 yield f"the drain of {name} has not ended: {found}"
             if found is not None and found.phase.over and not found.reason:
                 yield f"{name} was rolled back without a reason"
-            if phase is Phase.ROLLED_BACK and name not in told and self._moment.victim != EVICTOR:
+            if phase is Phase.ROLLED_BACK and name not in notes and self._moment.victim != EVICTOR:
                 yield f"no log line reports that {name} was rolled back"
         missing = [each for each in self._evictor.said() if each.get("reason") == "RIGHTS"]
         if len(missing) > 2 or (missing and self._moment.victim != RIGHTS):  # of nodes, and of evictions
@@ -250,9 +250,9 @@ def _phases(seen: Seen) -> str:
     return ", ".join(f"{name} {each.phase.value}" for name, each in sorted(seen.marks().items())) or "none"
 
 
-def _line(said: dict[str, object]) -> str:
-    fields = {key: each for key, each in said.items() if key not in ("time", "level", "logger", "message")}
-    return f"{said.get('time', '')} {said['level']} {said['message']} {fields or ''}"
+def _line(entry: dict[str, object]) -> str:
+    fields = {key: each for key, each in entry.items() if key not in ("time", "level", "logger", "message")}
+    return f"{entry.get('time', '')} {entry['level']} {entry['message']} {fields or ''}"
 
 
 def _ready(node: dict[str, object]) -> bool:

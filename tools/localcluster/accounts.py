@@ -106,7 +106,7 @@ def _kind(who: str) -> str:
 
 def _allowed(cluster: ClusterHandle, who: str, rule: Mapping[str, Any], within: str) -> bool:
     resource, _, subresource = rule["resources"][-1].partition("/")
-    asked = {
+    attributes = {
         "verb": rule["verbs"][-1],
         "group": rule["apiGroups"][-1],
         "resource": resource,
@@ -115,5 +115,5 @@ def _allowed(cluster: ClusterHandle, who: str, rule: Mapping[str, Any], within: 
         "namespace": within,
     }
     subject = {"user": "somebody", "groups": [who]} if _kind(who) == "Group" else {"user": who}
-    review = {"spec": {**subject, "resourceAttributes": asked}}
+    review = {"spec": {**subject, "resourceAttributes": attributes}}
     return bool(cluster.api.request("POST", _REVIEWS, review)["status"]["allowed"])

@@ -122,8 +122,8 @@ def install(say: Callable[[str], None]) -> None:
             [program("apt-get"), *options, *arguments], env=environment, capture_output=True, text=True, check=False
         )
         if answer.returncode != 0:
-            said = f"{answer.stdout}{answer.stderr}".strip()
-            raise ClusterError(f"apt-get {arguments[0]} failed with exit code {answer.returncode}:\n{said[-2000:]}")
+            output = f"{answer.stdout}{answer.stderr}".strip()
+            raise ClusterError(f"apt-get {arguments[0]} failed with exit code {answer.returncode}:\n{output[-2000:]}")
     say("installed")
 
 

@@ -74,8 +74,8 @@ def names(archive: Path) -> list[str]:
         raise ClusterError(f"{archive} is not an image archive: {error}") from error
     full = [name for name in found if "/" in name and ":" in name.rpartition("/")[2]]
     if not full:
-        said = f"only {', '.join(found)}" if found else "none"
-        raise ClusterError(f"{archive} names no image in full ({said}); write it as oci-archive:FILE:HOST/NAME:TAG")
+        names = f"only {', '.join(found)}" if found else "none"
+        raise ClusterError(f"{archive} names no image in full ({names}); write it as oci-archive:FILE:HOST/NAME:TAG")
     return full
 
 

@@ -16,12 +16,12 @@ def main(argv: Sequence[str] | None = None, baseline: Baseline | None = None) ->
     commands.add_parser("check", help="fail if the .proto file breaks the declared version; additions pass")
     freeze = commands.add_parser("freeze", help="declare the current .proto file")
     freeze.add_argument("--force", metavar="REASON", default="", help="break the declared version, and keep the reason")
-    asked = parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
     kept = baseline or Baseline()
     try:
-        if asked.command == "check":
+        if arguments.command == "check":
             return _check(kept)
-        for name in kept.freeze(asked.force):
+        for name in kept.freeze(arguments.force):
             print(f"new: {name}")
     except (Refused, RuntimeError) as error:
         print(error, file=sys.stderr)

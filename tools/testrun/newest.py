@@ -121,14 +121,14 @@ def newest(paths: Iterable[Path], *, above: int) -> Python | None:
 def _probed(path: Path) -> Python | None:
     command = [str(path), "-I", "-c", _PROBE]
     try:
-        said = subprocess.run(
+        answer = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_PATIENCE, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    if said.returncode or not said.stdout.strip():
+    if answer.returncode or not answer.stdout.strip():
         return None
-    return Python(tuple(int(part) for part in said.stdout.split()), path)
+    return Python(tuple(int(part) for part in answer.stdout.split()), path)
 
 
 if __name__ == "__main__":

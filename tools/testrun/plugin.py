@@ -44,8 +44,8 @@ def workers(cores: int, free_mib: int | None, environ: Mapping[str, str]) -> int
         free_mib: free memory, or None if unknown.
         environ: MOORAGE_TEST_WORKERS overrides.
     """
-    if asked := environ.get("MOORAGE_TEST_WORKERS"):
-        return int(asked)
+    if chosen := environ.get("MOORAGE_TEST_WORKERS"):
+        return int(chosen)
     room = MOST if free_mib is None else free_mib // MIB_EACH
     return max(1, min(cores + 1, MOST, room))
 

@@ -57,5 +57,5 @@ def _download(go: Go, source: Path, module: str, env: Mapping[str, str]) -> dict
     """The output of `go mod download` for a module. Empty if there is none."""
     command = [str(go.path), "mod", "download", "-json", module]
     answer = subprocess.run(command, cwd=source, env=dict(env), capture_output=True, text=True, check=False)
-    said: dict[str, str] = json.loads(answer.stdout) if answer.stdout.startswith("{") else {"Error": answer.stderr}
-    return said
+    reply: dict[str, str] = json.loads(answer.stdout) if answer.stdout.startswith("{") else {"Error": answer.stderr}
+    return reply

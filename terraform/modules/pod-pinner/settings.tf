@@ -6,7 +6,7 @@ locals {
     merge(var.planner, { for ref in [var.api_key_secret_ref] : "apiKeySecretRef" => ref if ref != null }),
     var.planner,
   )
-  # What is given, by the chart's keys.
+  # The given values, by the chart's keys.
   given = {
     replicas                      = var.replicas
     replicaCount                  = var.replica_count
@@ -85,7 +85,7 @@ locals {
     && !try(local.given["planner"]["allowClosedKey"], false) && !(local.closed_key == "planner.apiKeySecretRef.name" && !can(regex("^(castai-(agent|cluster-controller|evictor|kvisor|pod-pinner|spot-handler|workload-autoscaler))$", local.given["planner"]["apiKeySecretRef"]["name"])))
   )
 
-  # What two keys say together is wrong; it is said of one of them.
+  # Contradictions between two keys. Each is reported for one of them.
   contradictions = {
     webhook = concat(
       [for said in ["webhook.port: contradicts webhook.hostNetwork: in the network of a node 10250 is its kubelet's; take another port, or leave it out"] : said if try(jsonencode(local.given["webhook"]["hostNetwork"]) == "true", false) && !try(!(jsonencode(local.given["webhook"]["port"]) == "10250"), true)],
@@ -118,7 +118,7 @@ locals {
     )
   }
 
-  # What is no mistake and ought to be known.
+  # Notes: valid settings with a surprising effect, or none.
   notes = concat(
     [for said in ["replicas: 0 means that NOTHING RUNS, and nobody scales it up later; without it 2 would run"] : said if try(jsonencode(local.given["replicas"]) == "0", false)],
     [for said in ["replicaCount: 0 means that NOTHING RUNS, and nobody scales it up later; without it 2 would run. Where replicas run now, the chart refuses it until replicas is 0 too"] : said if try(jsonencode(local.given["replicaCount"]) == "0", false)],

@@ -81,13 +81,13 @@ def _typed(name: str) -> Iterator[tuple[str, str]]:
     """An error for each value of a wrong type. A module's own error would not name the component."""
     for kind, (words, convert) in _WORDS.items():
         # A string is not quoted, because it may be the API key.
-        said = f'"{name}.${{key}}: is not {words}"'
+        message = f'"{name}.${{key}}: is not {words}"'
         wrong = f'type == "{kind}" && !can({convert}(var.{name}[key]))'
         keys = f"for key, type in local.types.{name} : "
         there = f"can(var.{name}[key])"
         yield (
             f"var.{name} == null || length([{keys}key if {there} && {wrong}]) == 0",
-            f'join("\\n", [{keys}{said} if {there} && {wrong}])',
+            f'join("\\n", [{keys}{message} if {there} && {wrong}])',
         )
 
 

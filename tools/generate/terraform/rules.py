@@ -79,18 +79,20 @@ def keys_that_leave(elsewhere: dict[str, str]) -> tuple[str, list[Rule]]:
     && !try({place("planner.allowClosedKey")}, false) && !(local.closed_key == {hcl.text(keys[0])} && {ours})
   )
 """
-    said = hcl.text(closed.not_shown("HOST")).replace("HOST", "${local.shown_to}")
+    sentence = hcl.text(closed.not_shown("HOST")).replace("HOST", "${local.shown_to}")
     return names, [
-        Rule(key, f'"{key}: {said[1:]}', f"local.leaves && local.closed_key == {hcl.text(key)}") for key in keys
+        Rule(key, f'"{key}: {sentence[1:]}', f"local.leaves && local.closed_key == {hcl.text(key)}") for key in keys
     ]
 
 
 def several_leaders() -> Iterator[Rule]:
     """Other rules of the evictor's chart."""
     count = f"try([for each in [{place('replicas')}, {place('replicaCount')}] : each if each != null][0], 1)"
-    said = hcl.text(f"leaderElection.enabled: {evictor.without_election('COUNT')}").replace("COUNT", f"${{{count}}}")
+    sentence = hcl.text(f"leaderElection.enabled: {evictor.without_election('COUNT')}").replace(
+        "COUNT", f"${{{count}}}"
+    )
     election = f'try(jsonencode({place("leaderElection.enabled")}) == "false", false)'
-    yield Rule("leaderElection.enabled", said, f"{election} && try({count} > 1, false)")
+    yield Rule("leaderElection.enabled", sentence, f"{election} && try({count} > 1, false)")
     rolling = f"try({place('updateStrategy.type')} == {hcl.text(evictor.ROLLING)}, false)"
     overlapping = hcl.text(f"leaderElection.enabled: {evictor.OVERLAPPING}")
     yield Rule("leaderElection.enabled", overlapping, f"{election} && !try({count} > 1, false) && {rolling}")
@@ -131,12 +133,12 @@ def leaf(schema: Schema) -> tuple[str, Schema]:
 
 def _same(first: str, second: str, declared: list[Schema]) -> Rule:
     one, other = place(first), place(second)
-    said = f'"{second}: is ${{{other}}} and {first} is ${{{one}}}: they mean the same; keep one of them"'
+    sentence = f'"{second}: is ${{{other}}} and {first} is ${{{one}}}: they mean the same; keep one of them"'
     given = [f"{one} != {other}", f'!contains([""], {one})', f'!contains([""], {other})']
     for value, schema in zip((one, other), declared, strict=True):
         if "x-unset" in schema:
             given.append(f"!can(regex({hcl.text(schema['x-unset'])}, {value}))")
-    return Rule(second, f'try({said}, "")', f"try({' && '.join(given)}, false)")
+    return Rule(second, f'try({sentence}, "")', f"try({' && '.join(given)}, false)")
 
 
 def _holds(schema: Schema, value: str) -> str:

@@ -77,8 +77,10 @@ def _noted(schema: Schema, known: Mapping[str, Key], variables: Mapping[str, str
         document = _with({}, key)
         if not _fires(rule, document):
             document = {rule.key: 0}
-        said = f"contains(local.notes, {rule.sentence})"
-        yield _run(f"noted_{_identifier(rule.key)}", _named(document, variables), [(said, "not said")], [_NOTES])
+        noted = f"contains(local.notes, {rule.sentence})"
+        yield _run(
+            f"noted_{_identifier(rule.key)}", _named(document, variables), [(noted, "the note is missing")], [_NOTES]
+        )
 
 
 def _refused(component: str, schema: Schema, chosen: list[Setting], variables: Mapping[str, str]) -> Iterator[str]:
@@ -107,7 +109,7 @@ def _contradicted(schema: Schema, known: Mapping[str, Key], variables: Mapping[s
         yield _run(
             f"contradicted_{_identifier(first)}_and_{_identifier(second)}",
             _named(document, variables),
-            [(f"contains(local.mistakes[{hcl.text(top)}], {sentence})", "not said")],
+            [(f"contains(local.mistakes[{hcl.text(top)}], {sentence})", "the message is missing")],
             [_RELEASE, *([_NOTES] if noted else [])],
         )
 

@@ -673,7 +673,7 @@ run "noted_replicas" {
 
   assert {
     condition     = contains(local.notes, "replicas: 0 means that NOTHING RUNS, and nobody scales it up later; without it 1 would run")
-    error_message = "not said"
+    error_message = "the note is missing"
   }
 }
 
@@ -688,7 +688,7 @@ run "noted_replicaCount" {
 
   assert {
     condition     = contains(local.notes, "replicaCount: 0 means that NOTHING RUNS, and nobody scales it up later; without it 1 would run. Where replicas run now, the chart refuses it until replicas is 0 too")
-    error_message = "not said"
+    error_message = "the note is missing"
   }
 }
 
@@ -703,7 +703,7 @@ run "noted_ignorePodDisruptionBudgets" {
 
   assert {
     condition     = contains(local.notes, "ignorePodDisruptionBudgets: accepted, without effect. Pods are always evicted, and the API server refuses evictions that a PodDisruptionBudget does not allow.")
-    error_message = "not said"
+    error_message = "the note is missing"
   }
 }
 
@@ -718,7 +718,7 @@ run "noted_pricingModel_enabled" {
 
   assert {
     condition     = contains(local.notes, "pricingModel.enabled: accepted, without effect. Prices always count.")
-    error_message = "not said"
+    error_message = "the note is missing"
   }
 }
 
@@ -733,7 +733,7 @@ run "noted_rbac_volumes" {
 
   assert {
     condition     = contains(local.notes, "rbac.volumes: accepted, without effect. An old published name. Volumes are always checked, because they decide where a pod fits.")
-    error_message = "not said"
+    error_message = "the note is missing"
   }
 }
 
@@ -748,7 +748,7 @@ run "noted_kubernetesClient_rateLimiter_qps" {
 
   assert {
     condition     = contains(local.notes, "kubernetesClient.rateLimiter.qps: accepted, without effect. Requests per second, on average. The evictor watches, and sends too few requests to need a limit.")
-    error_message = "not said"
+    error_message = "the note is missing"
   }
 }
 
@@ -763,7 +763,7 @@ run "noted_kubernetesClient_rateLimiter_burst" {
 
   assert {
     condition     = contains(local.notes, "kubernetesClient.rateLimiter.burst: accepted, without effect. Requests at once. The evictor watches, and sends too few requests to need a limit.")
-    error_message = "not said"
+    error_message = "the note is missing"
   }
 }
 
@@ -778,7 +778,7 @@ run "noted_podSecurityContext" {
 
   assert {
     condition     = contains(local.notes, "podSecurityContext: accepted, without effect. An old published name. Set securityContext for the pods and containerSecurityContext for the container.")
-    error_message = "not said"
+    error_message = "the note is missing"
   }
 }
 
@@ -793,7 +793,7 @@ run "noted_apiKeySecretRef" {
 
   assert {
     condition     = contains(local.notes, "apiKeySecretRef: accepted, without effect. Name of a Secret with the closed product's key. The evictor does not use it.")
-    error_message = "not said"
+    error_message = "the note is missing"
   }
 }
 
@@ -808,7 +808,7 @@ run "noted_clusterIdConfigMapKeyRef_name" {
 
   assert {
     condition     = contains(local.notes, "clusterIdConfigMapKeyRef.name: accepted, without effect. The ConfigMap's name. The evictor does not use it.")
-    error_message = "not said"
+    error_message = "the note is missing"
   }
 }
 
@@ -823,7 +823,7 @@ run "noted_clusterIdConfigMapKeyRef_key" {
 
   assert {
     condition     = contains(local.notes, "clusterIdConfigMapKeyRef.key: accepted, without effect. The key in its data. The evictor does not use it.")
-    error_message = "not said"
+    error_message = "the note is missing"
   }
 }
 
@@ -838,7 +838,7 @@ run "noted_clusterIdSecretKeyRef_name" {
 
   assert {
     condition     = contains(local.notes, "clusterIdSecretKeyRef.name: accepted, without effect. The Secret's name. The evictor does not use it.")
-    error_message = "not said"
+    error_message = "the note is missing"
   }
 }
 
@@ -853,7 +853,7 @@ run "noted_clusterIdSecretKeyRef_key" {
 
   assert {
     condition     = contains(local.notes, "clusterIdSecretKeyRef.key: accepted, without effect. The key in its data. The evictor does not use it.")
-    error_message = "not said"
+    error_message = "the note is missing"
   }
 }
 
@@ -868,7 +868,7 @@ run "noted_overrideEnvFrom" {
 
   assert {
     condition     = contains(local.notes, "overrideEnvFrom: accepted, without effect. The chart adds no environment sources of its own that it could override.")
-    error_message = "not said"
+    error_message = "the note is missing"
   }
 }
 
@@ -883,7 +883,7 @@ run "noted_liveMigration" {
 
   assert {
     condition     = contains(local.notes, "liveMigration: accepted, without effect. Belongs to a part of the closed product that does not exist here.")
-    error_message = "not said"
+    error_message = "the note is missing"
   }
 }
 
@@ -898,7 +898,7 @@ run "noted_woop" {
 
   assert {
     condition     = contains(local.notes, "woop: accepted, without effect. Belongs to a part of the closed product that does not exist here.")
-    error_message = "not said"
+    error_message = "the note is missing"
   }
 }
 
@@ -913,7 +913,7 @@ run "noted_podMutations" {
 
   assert {
     condition     = contains(local.notes, "podMutations: accepted, without effect. Belongs to a part of the closed product that does not exist here.")
-    error_message = "not said"
+    error_message = "the note is missing"
   }
 }
 
@@ -928,7 +928,7 @@ run "noted_karpenterNodeCleanup" {
 
   assert {
     condition     = contains(local.notes, "karpenterNodeCleanup: accepted, without effect. Belongs to a part of the closed product that does not exist here.")
-    error_message = "not said"
+    error_message = "the note is missing"
   }
 }
 
@@ -943,7 +943,7 @@ run "noted_karpenterMode" {
 
   assert {
     condition     = contains(local.notes, "karpenterMode: accepted, without effect. Belongs to a part of the closed product that does not exist here.")
-    error_message = "not said"
+    error_message = "the note is missing"
   }
 }
 
@@ -958,7 +958,7 @@ run "noted_forceDisableKarpenterMode" {
 
   assert {
     condition     = contains(local.notes, "forceDisableKarpenterMode: accepted, without effect. There is no separate mode for Karpenter.")
-    error_message = "not said"
+    error_message = "the note is missing"
   }
 }
 
@@ -973,7 +973,7 @@ run "noted_clusterVPA" {
 
   assert {
     condition     = contains(local.notes, "clusterVPA: accepted, without effect. A second program that resized the closed evictor. Moorage does not need it.")
-    error_message = "not said"
+    error_message = "the note is missing"
   }
 }
 
@@ -988,7 +988,7 @@ run "noted_crdUpgrade" {
 
   assert {
     condition     = contains(local.notes, "crdUpgrade: accepted, without effect. A Job that installed the closed chart's definitions. This chart has none.")
-    error_message = "not said"
+    error_message = "the note is missing"
   }
 }
 
@@ -1003,7 +1003,7 @@ run "noted_installCRDs" {
 
   assert {
     condition     = contains(local.notes, "installCRDs: accepted, without effect. An old published name. Use crds.enabled.")
-    error_message = "not said"
+    error_message = "the note is missing"
   }
 }
 
@@ -1018,7 +1018,7 @@ run "noted_openshift" {
 
   assert {
     condition     = contains(local.notes, "openshift: accepted, without effect. Security context constraints. They are not needed: the pods satisfy restricted-v2.")
-    error_message = "not said"
+    error_message = "the note is missing"
   }
 }
 
@@ -1033,7 +1033,7 @@ run "noted_hostNetwork" {
 
   assert {
     condition     = contains(local.notes, "hostNetwork: accepted, without effect. The evictor does not need the node's network.")
-    error_message = "not said"
+    error_message = "the note is missing"
   }
 }
 
@@ -1048,7 +1048,7 @@ run "noted_trustedCACert" {
 
   assert {
     condition     = contains(local.notes, "trustedCACert: accepted, without effect. A certificate of the closed product's API. The evictor does not use it.")
-    error_message = "not said"
+    error_message = "the note is missing"
   }
 }
 
@@ -1063,7 +1063,7 @@ run "noted_trustedCACertSecretRef" {
 
   assert {
     condition     = contains(local.notes, "trustedCACertSecretRef: accepted, without effect. A Secret with a certificate of the closed product's API. The evictor does not use it.")
-    error_message = "not said"
+    error_message = "the note is missing"
   }
 }
 
@@ -1078,7 +1078,7 @@ run "noted_startupProbe" {
 
   assert {
     condition     = contains(local.notes, "startupProbe: accepted, without effect. An old published name. The chart's own probe is used.")
-    error_message = "not said"
+    error_message = "the note is missing"
   }
 }
 
@@ -1093,7 +1093,7 @@ run "noted_castai" {
 
   assert {
     condition     = contains(local.notes, "castai: accepted, without effect. Access to the closed product's API. The evictor does not use it.")
-    error_message = "not said"
+    error_message = "the note is missing"
   }
 }
 
@@ -1108,7 +1108,7 @@ run "noted_kent" {
 
   assert {
     condition     = contains(local.notes, "kent: accepted, without effect. Belongs to a part of the closed product that does not exist here.")
-    error_message = "not said"
+    error_message = "the note is missing"
   }
 }
 
@@ -1123,7 +1123,7 @@ run "noted_test" {
 
   assert {
     condition     = contains(local.notes, "test: accepted, without effect. For tests of the closed chart.")
-    error_message = "not said"
+    error_message = "the note is missing"
   }
 }
 
@@ -1138,7 +1138,7 @@ run "noted_castai_evictor_ext" {
 
   assert {
     condition     = contains(local.notes, "castai-evictor-ext: accepted, without effect. The child chart of the closed chart. Its rights are part of this chart.")
-    error_message = "not said"
+    error_message = "the note is missing"
   }
 }
 
@@ -1153,7 +1153,7 @@ run "noted_enabled" {
 
   assert {
     condition     = contains(local.notes, "enabled: accepted, without effect. For umbrella charts that have this chart as a dependency with a condition. Nothing in this chart depends on it.")
-    error_message = "not said"
+    error_message = "the note is missing"
   }
 }
 
@@ -1705,6 +1705,6 @@ run "contradicted_podDisruptionBudget_maxUnavailable_and_podDisruptionBudget_min
 
   assert {
     condition     = contains(local.mistakes["podDisruptionBudget"], "podDisruptionBudget.minAvailable: contradicts podDisruptionBudget.maxUnavailable: keep one of them")
-    error_message = "not said"
+    error_message = "the message is missing"
   }
 }

@@ -373,7 +373,7 @@ run "noted_replicas" {
 
   assert {
     condition     = contains(local.notes, "replicas: 0 means that NOTHING RUNS, and nobody scales it up later; without it 1 would run")
-    error_message = "not said"
+    error_message = "the note is missing"
   }
 }
 
@@ -388,7 +388,7 @@ run "noted_enabled" {
 
   assert {
     condition     = contains(local.notes, "enabled: accepted, without effect. For umbrella charts that have this chart as a dependency with a condition. Nothing in this chart depends on it.")
-    error_message = "not said"
+    error_message = "the note is missing"
   }
 }
 
@@ -719,7 +719,7 @@ run "contradicted_serviceMonitor_enabled_and_service_type" {
 
   assert {
     condition     = contains(local.mistakes["service"], "service.type: contradicts serviceMonitor.enabled: metrics are not shown outside the cluster")
-    error_message = "not said"
+    error_message = "the message is missing"
   }
 }
 
@@ -735,7 +735,7 @@ run "contradicted_plan_and_existingConfigMap" {
 
   assert {
     condition     = contains(local.mistakes["existingConfigMap"], "existingConfigMap: contradicts plan: keep one of them")
-    error_message = "not said"
+    error_message = "the message is missing"
   }
 }
 
@@ -750,6 +750,6 @@ run "contradicted_podDisruptionBudget_maxUnavailable_and_podDisruptionBudget_min
 
   assert {
     condition     = contains(local.mistakes["podDisruptionBudget"], "podDisruptionBudget.minAvailable: contradicts podDisruptionBudget.maxUnavailable: keep one of them")
-    error_message = "not said"
+    error_message = "the message is missing"
   }
 }

@@ -468,7 +468,7 @@ run "noted_replicas" {
 
   assert {
     condition     = contains(local.notes, "replicas: 0 means that NOTHING RUNS, and nobody scales it up later; without it 2 would run")
-    error_message = "not said"
+    error_message = "the note is missing"
   }
 }
 
@@ -483,7 +483,7 @@ run "noted_replicaCount" {
 
   assert {
     condition     = contains(local.notes, "replicaCount: 0 means that NOTHING RUNS, and nobody scales it up later; without it 2 would run. Where replicas run now, the chart refuses it until replicas is 0 too")
-    error_message = "not said"
+    error_message = "the note is missing"
   }
 }
 
@@ -498,7 +498,7 @@ run "noted_deploy" {
 
   assert {
     condition     = contains(local.notes, "deploy: false means that NOTHING RUNS, and nobody scales it up later; without it 2 would run. Where replicas run now, the chart refuses it until replicas is 0 too")
-    error_message = "not said"
+    error_message = "the note is missing"
   }
 }
 
@@ -513,7 +513,7 @@ run "noted_castai_apiURL" {
 
   assert {
     condition     = contains(local.notes, "castai.apiURL: accepted, without effect. Address of the closed product's API. Nothing is sent there.")
-    error_message = "not said"
+    error_message = "the note is missing"
   }
 }
 
@@ -528,7 +528,7 @@ run "noted_global_castai_apiURL" {
 
   assert {
     condition     = contains(local.notes, "global.castai.apiURL: accepted, without effect. Address of the closed product's API. Nothing is sent there.")
-    error_message = "not said"
+    error_message = "the note is missing"
   }
 }
 
@@ -543,7 +543,7 @@ run "noted_ingress" {
 
   assert {
     condition     = contains(local.notes, "ingress: accepted, without effect. An old published name. There is no Ingress.")
-    error_message = "not said"
+    error_message = "the note is missing"
   }
 }
 
@@ -558,7 +558,7 @@ run "noted_autoscaling" {
 
   assert {
     condition     = contains(local.notes, "autoscaling: accepted, without effect. An old published name. There is no HorizontalPodAutoscaler, because one replica does the work.")
-    error_message = "not said"
+    error_message = "the note is missing"
   }
 }
 
@@ -573,7 +573,7 @@ run "noted_api" {
 
   assert {
     condition     = contains(local.notes, "api: accepted, without effect. An old published name of castai.")
-    error_message = "not said"
+    error_message = "the note is missing"
   }
 }
 
@@ -588,7 +588,7 @@ run "noted_additionalSecretEnv" {
 
   assert {
     condition     = contains(local.notes, "additionalSecretEnv: accepted, without effect. An old published name. Name a Secret in envFrom instead.")
-    error_message = "not said"
+    error_message = "the note is missing"
   }
 }
 
@@ -603,7 +603,7 @@ run "noted_isTest" {
 
   assert {
     condition     = contains(local.notes, "isTest: accepted, without effect. An old published name, for tests of the closed chart.")
-    error_message = "not said"
+    error_message = "the note is missing"
   }
 }
 
@@ -618,7 +618,7 @@ run "noted_castai_pod_pinner_ext" {
 
   assert {
     condition     = contains(local.notes, "castai-pod-pinner-ext: accepted, without effect. The child chart of the closed chart. Its rights are part of this chart.")
-    error_message = "not said"
+    error_message = "the note is missing"
   }
 }
 
@@ -633,7 +633,7 @@ run "noted_enabled" {
 
   assert {
     condition     = contains(local.notes, "enabled: accepted, without effect. For umbrella charts that have this chart as a dependency with a condition. Nothing in this chart depends on it.")
-    error_message = "not said"
+    error_message = "the note is missing"
   }
 }
 
@@ -1005,7 +1005,7 @@ run "contradicted_webhook_hostNetwork_and_webhook_port" {
 
   assert {
     condition     = contains(local.mistakes["webhook"], "webhook.port: contradicts webhook.hostNetwork: in the network of a node 10250 is its kubelet's; take another port, or leave it out")
-    error_message = "not said"
+    error_message = "the message is missing"
   }
 }
 
@@ -1020,7 +1020,7 @@ run "contradicted_castai_apiKey_and_castai_apiKeySecretRef" {
 
   assert {
     condition     = contains(local.mistakes["castai"], "castai.apiKeySecretRef: contradicts castai.apiKey: keep one of them")
-    error_message = "not said"
+    error_message = "the message is missing"
   }
 }
 
@@ -1036,7 +1036,7 @@ run "contradicted_castai_apiKey_and_planner_apiKeySecretRef_name" {
 
   assert {
     condition     = contains(local.mistakes["planner"], "planner.apiKeySecretRef.name: contradicts castai.apiKey: keep one of them")
-    error_message = "not said"
+    error_message = "the message is missing"
   }
 }
 
@@ -1052,7 +1052,7 @@ run "contradicted_castai_apiKeySecretRef_and_planner_apiKeySecretRef_name" {
 
   assert {
     condition     = contains(local.mistakes["planner"], "planner.apiKeySecretRef.name: contradicts castai.apiKeySecretRef: keep one of them")
-    error_message = "not said"
+    error_message = "the message is missing"
   }
 }
 
@@ -1067,7 +1067,7 @@ run "contradicted_castai_clusterID_and_castai_clusterIdSecretKeyRef_name" {
 
   assert {
     condition     = contains(local.mistakes["castai"], "castai.clusterIdSecretKeyRef.name: contradicts castai.clusterID: keep one of them")
-    error_message = "not said"
+    error_message = "the message is missing"
   }
 }
 
@@ -1082,7 +1082,7 @@ run "contradicted_castai_clusterID_and_castai_clusterIdConfigMapKeyRef_name" {
 
   assert {
     condition     = contains(local.mistakes["castai"], "castai.clusterIdConfigMapKeyRef.name: contradicts castai.clusterID: keep one of them")
-    error_message = "not said"
+    error_message = "the message is missing"
   }
 }
 
@@ -1097,7 +1097,7 @@ run "contradicted_castai_clusterIdSecretKeyRef_name_and_castai_clusterIdConfigMa
 
   assert {
     condition     = contains(local.mistakes["castai"], "castai.clusterIdConfigMapKeyRef.name: contradicts castai.clusterIdSecretKeyRef.name: keep one of them")
-    error_message = "not said"
+    error_message = "the message is missing"
   }
 }
 
@@ -1112,6 +1112,6 @@ run "contradicted_podDisruptionBudget_maxUnavailable_and_podDisruptionBudget_min
 
   assert {
     condition     = contains(local.mistakes["podDisruptionBudget"], "podDisruptionBudget.minAvailable: contradicts podDisruptionBudget.maxUnavailable: keep one of them")
-    error_message = "not said"
+    error_message = "the message is missing"
   }
 }
