@@ -12,7 +12,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from .compaction import Plan
 
-TARGET_NODES = Gauge("castai_evictor_node_target_count", "Nodes that could go together.")
+TARGET_NODES = Gauge("castai_evictor_node_target_count", "Nodes that can be emptied together.")
 TARGET_PODS = Gauge("castai_evictor_pod_target_count", "Pods that would move for that.")
 KEPT = Gauge("moorage_evictor_nodes_kept", "Nodes that stay, under each reason that keeps them.", ["reason"])
 HOLDING = Gauge("moorage_evictor_pods_holding", "Pods that hold their nodes, under the weightiest reason.", ["reason"])
