@@ -9,7 +9,7 @@ import pytest
 from moorage.ops import configuration
 from moorage.ops.settings import PinnerSettings
 from moorage.pinner.names import LEADER, ROLE_LABEL
-from moorage.pinner.webhook import reached
+from moorage.pinner.webhook import endpoint
 from tests.charts.rendering import NAMESPACE, PINNER, Rendered, Values, refusal, render
 
 NAME = f"{PINNER}-webhook"
@@ -47,7 +47,7 @@ def container_port(rendered: Rendered) -> int:
 def test_the_process_finds_what_the_chart_brings(values: Values) -> None:
     rendered = render(PINNER, values)
     service = rendered.one("Service", settings(rendered).webhook_service)
-    target, chosen = reached.target(settings(rendered)), settings(rendered)
+    target, chosen = endpoint.target(settings(rendered)), settings(rendered)
     assert chosen.webhook
     assert rendered.one("MutatingWebhookConfiguration", target.configuration)
     assert target.timeout == values.get("webhook", {}).get("timeoutSeconds", 2)

@@ -182,7 +182,7 @@ def needed(settings: CheckSettings) -> tuple[Right, ...]:
 
 
 async def _planner(settings: CheckSettings, client: Client) -> str:
-    from moorage.pinner.commands.check import planner
+    from moorage.pinner.commands.check import diagnosis, planner
     from moorage.pinner.commands.check.outcome import NotLookedAt
     from moorage.pinner.stream.settings import endpoint_of
 
@@ -192,7 +192,7 @@ async def _planner(settings: CheckSettings, client: Client) -> str:
             "(--planner-address)",
             patience=0.0,
         )
-    way = planner.Way(endpoint=endpoint_of(settings), timeout=settings.connect_timeout, inside=settings.in_cluster)
+    way = diagnosis.Way(endpoint=endpoint_of(settings), timeout=settings.connect_timeout, inside=settings.in_cluster)
     return await planner.planner_welcomes(way, settings.cluster_id or await planner.cluster_id(client))
 
 

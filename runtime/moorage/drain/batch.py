@@ -16,8 +16,8 @@ from . import names
 from .attempts import Attempts
 from .cluster_state import ClusterState
 from .decide import decide
+from .eviction_check import EvictionCheck
 from .evictions import Evictions
-from .floors import Floors
 from .names import Mark, Phase
 from .observation import Observation, OnNode
 from .parallelism import Parallelism
@@ -194,9 +194,9 @@ class Batch:
             errors: failures of the API server in a row.
         """
         self._evictions.observe(cluster)
-        floors = Floors(cluster, self._evictions.flying)
+        check = EvictionCheck(cluster, self._evictions.flying)
         self._find(cluster)
-        self._stop_if_need_be(cluster, floors, errors)
+        self._stop_if_need_be(cluster, check, errors)
         self._hold = self._why_hold(cluster)
         decisions: dict[str, Decision] = {}
         steps: list[Step] = []
@@ -206,11 +206,11 @@ class Batch:
                 continue  # the result is unknown while a write is running
             room = self._settings.evictions_at_once - self._evictions.under_way - evicting
             o = self._observe(name, progress, cluster, doubtful=name in doubtful, room=room)
-            decision = decisions[name] = self._decide(o, progress, floors)
+            decision = decisions[name] = self._decide(o, progress, check)
             due = [step for step in decision.steps if not isinstance(step, NodeStep) or self._attempts.due(step)]
             evicting += self._note(progress, due, cluster)
             steps += due
-            self._conclude(name, progress, decision, cluster, floors)
+            self._conclude(name, progress, decision, cluster, check)
         finished = not any(True for _ in self._open()) and not self._evictions.under_way
         ask = self._ask and self.stopped is None and bool(self.remaining) and self._all_tainted()
         return Orders(tuple(steps), decisions, ask, self._wake(decisions, cluster), finished)
@@ -230,10 +230,10 @@ class Batch:
                 if name in self._nodes:
                     self._nodes[name].phase = mark.phase if mark is not None else None
 
-    def _stop_if_need_be(self, cluster: ClusterState, floors: Floors, errors: int) -> None:
+    def _stop_if_need_be(self, cluster: ClusterState, check: EvictionCheck, errors: int) -> None:
         if self.stopped is None and self._baseline is not None and any(each.chosen for _, each in self._open()):
             why = why_stop(cluster, self._baseline, errors, self._settings) or self._replacements.trouble(
-                cluster, floors
+                cluster, check
             )
             if why is not None:
                 self.stop(why)
@@ -270,15 +270,15 @@ class Batch:
             room=max(room, 0),
         )
 
-    def _decide(self, o: Observation, progress: _Progress, floors: Floors) -> Decision:
-        decision = decide(o, floors, self._evictions)
+    def _decide(self, o: Observation, progress: _Progress, check: EvictionCheck) -> Decision:
+        decision = decide(o, check, self._evictions)
         why = self._gives_up(decision)
         if why is None or progress.stop is not None:
             return decision
         if why.reason.effect is Effect.STOPS:
             self.stop(why)
         self._halt(progress, why)
-        return decide(replace(o, stop=why), floors, self._evictions)
+        return decide(replace(o, stop=why), check, self._evictions)
 
     def _gives_up(self, decision: Decision) -> Finding | None:
         """Why the drain of a node must not continue, as far as responses of the API server tell.
@@ -329,7 +329,7 @@ class Batch:
     # --- the end of one node ---
 
     def _conclude(
-        self, name: str, progress: _Progress, decision: Decision, cluster: ClusterState, floors: Floors
+        self, name: str, progress: _Progress, decision: Decision, cluster: ClusterState, check: EvictionCheck
     ) -> None:
         last = next((step for step in decision.steps if isinstance(step, RollBack | HandBack)), None)
         if last is not None:
@@ -338,18 +338,18 @@ class Batch:
             self._see_if_stuck(progress, decision)
         elif decision.outcome is Outcome.EMPTIED or (decision.outcome is Outcome.GONE and _was_emptied(progress)):
             progress.phase = Phase.EMPTIED  # also if the node was deleted before our mark was written
-            self._emptied(name, progress, cluster, floors)
+            self._emptied(name, progress, cluster, check)
         else:
             progress.ended = Ended(decision.outcome, decision.why)
             self._failed(progress)
             if decision.outcome is Outcome.HANDED_BACK and progress.begun and decision.why is not None:
                 self.stop(decision.why)  # the evicted pods have returned, because the scheduler has no room elsewhere
 
-    def _emptied(self, name: str, progress: _Progress, cluster: ClusterState, floors: Floors) -> None:
+    def _emptied(self, name: str, progress: _Progress, cluster: ClusterState, check: EvictionCheck) -> None:
         """A node is empty. It counts as emptied when the replacements are available."""
         if not progress.begun:
             progress.ended = Ended(Outcome.EMPTIED)
-        elif self._replacements.missing(name, cluster, floors) is None:
+        elif self._replacements.missing(name, cluster, check) is None:
             progress.ended = Ended(Outcome.EMPTIED)
             self._parallelism.succeeded()
             self._ask = True

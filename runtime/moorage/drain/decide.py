@@ -14,8 +14,8 @@ from moorage.objects import Node
 from moorage.reservations import moment
 
 from . import names
+from .eviction_check import EvictionCheck
 from .evictions import Evictions
-from .floors import Floors
 from .names import Mark, Phase
 from .observation import Observation, OnNode, Stance
 from .reasons import Finding, Reason
@@ -53,12 +53,12 @@ _SPOILS = frozenset(
 _OVER = {Phase.ROLLED_BACK: Outcome.ROLLED_BACK, Phase.HANDED_BACK: Outcome.HANDED_BACK}
 
 
-def decide(o: Observation, floors: Floors, evictions: Evictions) -> Decision:
+def decide(o: Observation, check: EvictionCheck, evictions: Evictions) -> Decision:
     """Decide what to do about a node now.
 
     Args:
         o: the state of the node.
-        floors: what workloads must keep; each eviction is subtracted from it.
+        check: what may still be evicted; each eviction is subtracted from it.
         evictions: the evictions of the term.
 
     Returns:
@@ -80,7 +80,7 @@ def decide(o: Observation, floors: Floors, evictions: Evictions) -> Decision:
         return _unmarked(o, o.node, mark)
     if mark.phase is Phase.EMPTIED:
         return _emptied(o, o.node, mark)
-    return _under_way(o, o.node, mark, floors, evictions)
+    return _under_way(o, o.node, mark, check, evictions)
 
 
 def _deleted(o: Observation, mark: Mark | None) -> Decision:
@@ -152,10 +152,10 @@ def _emptied(o: Observation, node: Node, mark: Mark) -> Decision:
 # --- chosen or draining ---
 
 
-def _under_way(o: Observation, node: Node, mark: Mark, floors: Floors, evictions: Evictions) -> Decision:
+def _under_way(o: Observation, node: Node, mark: Mark, check: EvictionCheck, evictions: Evictions) -> Decision:
     moving = [each for each in o.pods if each.stance is Stance.MOVES and each.lives]
     leaving = [each for each in o.pods if each.leaves]
-    steps, waits = _evict(o, moving, floors, evictions) if mark.phase is Phase.DRAINING else ((), ())
+    steps, waits = _evict(o, moving, check, evictions) if mark.phase is Phase.DRAINING else ((), ())
     waits += tuple(Wait(_leaving(each)) for each in leaving)
     spoilt = _spoilt(o, node, mark)
     if mark.phase is Phase.DRAINING and not moving and not leaving and spoilt is None and not _spoils(o.stop):
@@ -214,7 +214,7 @@ def _leaving(each: OnNode) -> Finding:
 
 
 def _evict(
-    o: Observation, moving: list[OnNode], floors: Floors, evictions: Evictions
+    o: Observation, moving: list[OnNode], check: EvictionCheck, evictions: Evictions
 ) -> tuple[tuple[Step, ...], tuple[Wait, ...]]:
     """The evictions that may be requested now, and why the others may not.
 
@@ -230,10 +230,10 @@ def _evict(
             waits.append(Wait(why, o.now + timedelta(seconds=seconds)))
         elif o.hold is not None:
             waits.append(Wait(o.hold))
-        elif (against := floors.against(each.pod, exempt=each.exempt)) is not None:
+        elif (against := check.against(each.pod, exempt=each.exempt)) is not None:
             waits.append(Wait(against))
         elif started < o.room:
-            floors.take(each.pod)
+            check.take(each.pod)
             started += 1
             steps.append(Evict(each.pod))
     return tuple(steps), tuple(waits)

@@ -11,7 +11,7 @@ from moorage.reservations import moment
 
 from . import floor
 from .cluster_state import ClusterState, Group, unscheduled
-from .floors import Floors
+from .eviction_check import EvictionCheck
 from .reasons import Finding, Reason
 from .settings import Settings
 
@@ -64,10 +64,10 @@ class Replacements:
         known.nodes.add(pod.spec.node_name)
         known.last = self._monotonic()
 
-    def missing(self, node: str, cluster: ClusterState, floors: Floors) -> Finding | None:
+    def missing(self, node: str, cluster: ClusterState, check: EvictionCheck) -> Finding | None:
         """Which replacement is still missing after a node was emptied; None when all are there."""
         for uid, each in self._disturbed.items():
-            if node in each.nodes and (why := self._short(uid, each, cluster, floors)):
+            if node in each.nodes and (why := self._short(uid, each, cluster, check)):
                 return why
         return None
 
@@ -80,25 +80,25 @@ class Replacements:
                     return Finding(Reason.REPLACEMENTS, _why_pending(pod), pod.key)
         return None
 
-    def trouble(self, cluster: ClusterState, floors: Floors) -> Finding | None:
+    def trouble(self, cluster: ClusterState, check: EvictionCheck) -> Finding | None:
         """Why no more pods should be evicted (a replacement is not created, or does not start), or None."""
-        reasons = (self._trouble(uid, each, cluster, floors) for uid, each in self._disturbed.items())
+        reasons = (self._trouble(uid, each, cluster, check) for uid, each in self._disturbed.items())
         return next((why for why in reasons if why is not None), None)
 
     # --- one workload ---
 
-    def _short(self, uid: str, known: _Disturbed, cluster: ClusterState, floors: Floors) -> Finding | None:
+    def _short(self, uid: str, known: _Disturbed, cluster: ClusterState, check: EvictionCheck) -> Finding | None:
         group = cluster.again(known.group)
         if group is None:
             return None  # the workload was deleted and needs no replacements
         wanted = min(floor.wanted(group.workload), known.before)
-        there = floors.available(uid)
+        there = check.available(uid)
         if there >= wanted:
             return None
         return Finding(Reason.REPLACEMENTS, f"{group.who}: {there} of {wanted}")
 
-    def _trouble(self, uid: str, known: _Disturbed, cluster: ClusterState, floors: Floors) -> Finding | None:
-        short, group = self._short(uid, known, cluster, floors), cluster.again(known.group)
+    def _trouble(self, uid: str, known: _Disturbed, cluster: ClusterState, check: EvictionCheck) -> Finding | None:
+        short, group = self._short(uid, known, cluster, check), cluster.again(known.group)
         if short is None or group is None:
             return None
         for pod in self._new(uid, known, cluster):

@@ -37,7 +37,7 @@ from .stream.client import InstructionStream
 from .stream.connection import Cause
 from .stream.settings import StreamSettings
 from .term import Term
-from .webhook import reached
+from .webhook import endpoint
 from .webhook.admission import Admission
 from .withdrawal import withdraw
 
@@ -95,9 +95,9 @@ class _Service:
         self._cluster_id = settings.cluster_id
 
     def _make_webhook(self, checks: health.Health) -> WebhookService:
-        from .webhook import making  # whoever serves none need not load it
+        from .webhook import from_settings  # whoever serves none need not load it
 
-        webhook = making.make(
+        webhook = from_settings.make(
             self._settings,
             self._transport,
             self._program.leads,
@@ -160,7 +160,7 @@ class _Service:
         await withdraw(client, fence, caches.nodes, caches.pods, caches.reservations, seconds=seconds)
 
     def _admission(self) -> Admission | None:
-        return Admission(self._webhook, reached.target(self._settings)) if self._webhook is not None else None
+        return Admission(self._webhook, endpoint.target(self._settings)) if self._webhook is not None else None
 
     def _work(self, stream: InstructionStream) -> Work:
         # Whoever waits with a request holds up what else is to be done for its node: the pinner waits without one.

@@ -12,8 +12,8 @@ import pytest
 from moorage.drain import Finding, OnNode, Outcome, Reason, Settings, Stance
 from moorage.drain.answers import ACCEPTED, Meaning
 from moorage.drain.decide import decide
+from moorage.drain.eviction_check import EvictionCheck
 from moorage.drain.evictions import Evictions
-from moorage.drain.floors import Floors
 from moorage.drain.names import Mark, Phase
 from moorage.drain.observation import Observation
 from moorage.drain.steps import (
@@ -45,7 +45,7 @@ def decided(o: Observation, *elsewhere: Pod, evictions: Evictions | None = None)
     """What is decided in a cluster where a Deployment of four has pods on this node and elsewhere."""
     pods = (*(each.pod for each in o.pods), *elsewhere)
     known = evictions or ledger()[0]
-    return decide(o, Floors(cluster(*pods, workloads=deployed("web", 4)), known.flying), known)
+    return decide(o, EvictionCheck(cluster(*pods, workloads=deployed("web", 4)), known.flying), known)
 
 
 def others(count: int = 3) -> list[Pod]:

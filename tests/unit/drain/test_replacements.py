@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from moorage.drain import ClusterState, Reason, Settings
-from moorage.drain.floors import Floors
+from moorage.drain.eviction_check import EvictionCheck
 from moorage.drain.replacements import Replacements
 
 from .build import NOW, Clock, deployed, owner, pod
@@ -21,7 +21,7 @@ def test_a_replacement_that_was_made_within_the_same_second_is_waited_for_like_a
     replacements.evicting(evicted, ClusterState(NOW + timedelta(seconds=0.7), {}, [evicted, other], workloads))
     waiting = pod("web-2", WEB, on="", ready=None, created=0.0, phase="Pending", app="web")
     later = ClusterState(NOW + timedelta(seconds=70), {}, [other, waiting], workloads)
-    held, stopped = replacements.pending(later), replacements.trouble(later, Floors(later, ()))
+    held, stopped = replacements.pending(later), replacements.trouble(later, EvictionCheck(later, ()))
     assert held is not None
     assert held.reason is Reason.REPLACEMENTS
     assert stopped is not None

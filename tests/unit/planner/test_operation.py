@@ -22,7 +22,7 @@ from moorage.ops.configuration import SettingsError, load
 from moorage.ops.parsing import Address
 from moorage.ops.secret import Secret
 from moorage.pinner.stream.client import InstructionStream
-from moorage.pinner.stream.connection import Endpoint
+from moorage.pinner.stream.endpoint import PlannerEndpoint
 from moorage.planner import file_source, service
 from moorage.planner.operation import Operation, OperationError, operation
 from moorage.planner.service import Planner
@@ -160,7 +160,7 @@ async def _connected(planner: Planner, store: Store, tmp_path: Path) -> AsyncIte
     ca, key = tmp_path / "ca.crt", tmp_path / "api-key"
     ca.write_bytes(store.data(CLIENT)["ca.crt"])
     key.write_bytes(store.data(CLIENT)["API_KEY"])
-    endpoint = Endpoint(address=Address(LOOPBACK, planner.server.port), ca_file=ca, key_file=key)
+    endpoint = PlannerEndpoint(address=Address(LOOPBACK, planner.server.port), ca_file=ca, key_file=key)
     async with Pinner(InstructionStream(settings(planner.server.port, endpoint=endpoint))) as pinner:
         await pinner.until(lambda p: len(p.received) >= 1)
         yield pinner

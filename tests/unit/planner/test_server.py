@@ -20,7 +20,7 @@ from moorage.ops import compat
 from moorage.ops.parsing import Address
 from moorage.ops.secret import Secret
 from moorage.pinner.stream.client import RESET, InstructionStream
-from moorage.pinner.stream.connection import Endpoint
+from moorage.pinner.stream.endpoint import PlannerEndpoint
 from moorage.planner import outcomes
 from moorage.planner.instruction_store import InstructionStore, instruction_id
 from moorage.planner.server import PlannerServer, ServerError, ServerSettings
@@ -201,7 +201,7 @@ async def test_tls_with_key_and_a_certificate_that_is_replaced_while_serving(tmp
     install(old)
     tls = {"pair": pair_reader(certificate, private_key), "api_key": lambda: Secret("right")}
     async with _serving(_board(1), **tls) as server:
-        endpoint = Endpoint(address=Address(LOOPBACK, server.port), ca_file=ca, key=Secret("right"))
+        endpoint = PlannerEndpoint(address=Address(LOOPBACK, server.port), ca_file=ca, key=Secret("right"))
         for pair in (old, new):
             install(pair)
             async with Pinner(_client(server, endpoint=endpoint)) as pinner:

@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 
 from moorage.ops.parsing import Address
 from moorage.pinner.stream.client import InstructionStream
-from moorage.pinner.stream.connection import Endpoint
+from moorage.pinner.stream.endpoint import PlannerEndpoint
 from moorage.pinner.stream.settings import StreamSettings
 from moorage.protocol import (
     Ack,
@@ -48,7 +48,7 @@ EPOCH = 1_700_000_000_000
 def settings(port: int, **changes: Any) -> StreamSettings:
     """A client of a plaintext server on loopback that reconnects at once."""
     values: dict[str, Any] = {
-        "endpoint": Endpoint(address=Address(LOOPBACK, port), plaintext=True),
+        "endpoint": PlannerEndpoint(address=Address(LOOPBACK, port), plaintext=True),
         "cluster_id": "cluster-1",
         "replica": "pinner-1",
         "backoff_base": 0.001,

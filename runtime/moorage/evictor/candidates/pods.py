@@ -1,4 +1,4 @@
-"""What a pod means for its node: removal-disabled > disposable > a rule's aggressive > aggressiveMode > guards."""
+"""What a pod means for its node: removal-disabled > disposable > rule's aggressive > aggressiveMode > default rules."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterator
 from moorage.evictor.rules import Setting, Subject, decide
 from moorage.objects import Pod
 
-from . import guards, overrides
+from . import default_rules, overrides
 from .budgets import Budgets
 from .controllers import Controllers, Lookup, Made
 from .policy import Policy
@@ -94,12 +94,12 @@ class Pods:
         return PodFinding(PodReason.DISPOSABLE, rule.path) if rule is not None and disposable else None
 
     def _guarded(self, pod: Pod, controllers: Controllers, subject: Subject) -> Iterator[PodFinding]:
-        yield from guards.against(pod, self._view, self._policy.drain_timeout)
+        yield from default_rules.against(pod, self._view, self._policy.drain_timeout)
         if controllers.unseen:
             return
         rule = decide(self._policy.rules, Setting.AGGRESSIVE, subject)
         aggressive = self._policy.aggressive if rule is None else rule.settings[Setting.AGGRESSIVE]
-        yield from guards.of_controller(pod, controllers, aggressive=aggressive)
+        yield from default_rules.of_controller(pod, controllers, aggressive=aggressive)
 
 
 def _aside(pod: Pod, controllers: Controllers) -> tuple[PodFinding, ...]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from moorage.controller.fence import Fence
 from moorage.kube import errors, resources
 from moorage.kube.client import Client
+from moorage.ops.concurrent import together
 from moorage.protocol import Outcome, ReasonCode
 from moorage.reservations import Spec
 
@@ -21,7 +22,6 @@ from ..names import PIN_ANNOTATION, preparing
 from ..refusal import Refusal, is_final, refusal_of
 from ..reporting import Reporter
 from ..state.cluster import ClusterState
-from ..together import together
 from . import adoption
 from .attempts import Attempts
 from .nominating import Nominator

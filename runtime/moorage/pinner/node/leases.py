@@ -56,8 +56,8 @@ AHEAD = timedelta(seconds=2)
 _QUERY = {"fieldManager": FIELD_MANAGER}
 
 
-class Verdict(enum.Enum):
-    """What to do about a Lease."""
+class Renewal(enum.Enum):
+    """What becomes of a Lease when its renewal is due; the value is the label of the metric."""
 
     RENEW = "renewed"
     WAIT = "fresh"
@@ -96,7 +96,7 @@ class _Held:
     complained: bool = False
 
 
-def judge(lease: Lease, now: datetime, interval: float) -> Verdict:
+def judge(lease: Lease, now: datetime, interval: float) -> Renewal:
     """What to do about a Lease as it stands.
 
     Args:
@@ -106,12 +106,12 @@ def judge(lease: Lease, now: datetime, interval: float) -> Verdict:
     """
     renewed = moment(lease.spec.renew_time or "")
     if renewed is None:
-        return Verdict.RENEW
+        return Renewal.RENEW
     if renewed > now + AHEAD:
-        return Verdict.AHEAD
+        return Renewal.AHEAD
     if not is_ours(lease):  # a kubelet's, which has not reported yet; when that is gone, it may be told so
-        return Verdict.FOREIGN
-    return Verdict.WAIT if now - renewed < timedelta(seconds=interval / 2) else Verdict.RENEW
+        return Renewal.FOREIGN
+    return Renewal.WAIT if now - renewed < timedelta(seconds=interval / 2) else Renewal.RENEW
 
 
 def renewal(lease: bytes, holder: str, now: datetime) -> bytes:
@@ -269,7 +269,7 @@ class LeaseKeeper:
             else:
                 metrics.LEASES.labels(outcome.value).inc()
 
-    async def _hold(self, node: Node, held: _Held) -> Verdict:
+    async def _hold(self, node: Node, held: _Held) -> Renewal:
         name = node.metadata.name
         path = resources.LEASES.path(NAMESPACE, name)
         if held.lease is None:
@@ -279,26 +279,26 @@ class LeaseKeeper:
                 sent = self._monotonic()
                 held.lease = await self._create(node)
                 self._rest(held, sent)
-                return Verdict.RENEW
+                return Renewal.RENEW
         lease, now, sent = _read(held.lease), self._clock.now(), self._monotonic()
-        verdict = judge(lease, now, self._interval)
-        if verdict is Verdict.RENEW:
+        found = judge(lease, now, self._interval)
+        if found is Renewal.RENEW:
             body = renewal(held.lease, name, now)
             held.lease = await self._transport.request("PUT", path, query=_QUERY, body=body)
             self._rest(held, sent)
-            return verdict
+            return found
         ahead = (moment(lease.spec.renew_time or "") or now) - now
-        self._complain(name, held, verdict, ahead)
+        self._complain(name, held, found, ahead)
         held.lease = None  # it is somebody else's word: read it again next time
         self._rest(held, sent + min(ahead.total_seconds(), 0.0))
-        return verdict
+        return found
 
-    def _complain(self, name: str, held: _Held, verdict: Verdict, ahead: timedelta) -> None:
+    def _complain(self, name: str, held: _Held, found: Renewal, ahead: timedelta) -> None:
         """Tell people once of a Lease that we cannot keep and nobody else keeps, as it seems."""
-        if held.complained or verdict is Verdict.WAIT or (verdict is Verdict.FOREIGN and -ahead < QUIET):
+        if held.complained or found is Renewal.WAIT or (found is Renewal.FOREIGN and -ahead < QUIET):
             return
         held.complained = True
-        if verdict is Verdict.AHEAD:
+        if found is Renewal.AHEAD:
             self._reporter.lease_ahead(name, ahead.total_seconds())
         else:
             self._reporter.lease_foreign(name, -ahead.total_seconds())

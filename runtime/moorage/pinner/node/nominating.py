@@ -8,6 +8,7 @@ from moorage.controller.fence import Fence
 from moorage.kube import errors, resources
 from moorage.kube.client import Client
 from moorage.objects import Pod
+from moorage.ops.concurrent import together
 from moorage.protocol import Outcome, ReasonCode
 from moorage.reservations import Pin
 
@@ -16,7 +17,6 @@ from ..intents.stored import Stored
 from ..refusal import Refusal, refusal_of
 from ..reporting import Reporter
 from ..state.cluster import ClusterState
-from ..together import together
 from .attempts import Attempts
 from .observation import PinState
 from .steps import ClearNomination

@@ -42,7 +42,7 @@ from .connection import Cause, Connection, StreamBroken
 from .credentials import Credentials, Lacking
 from .credentials import read as read_credentials
 from .settings import StreamSettings
-from .state import Bulletin, Outbox, Tracker, Verdict
+from .state import Arrival, Bulletin, Outbox, Tracker
 
 logger = logging.getLogger(__name__)
 
@@ -272,14 +272,14 @@ class InstructionStream:
         window = self._settings.window
         if len(self._unanswered) >= FLOOD * window:
             raise StreamBroken(Cause.FLOOD, f"{FLOOD * window} instructions wait for an answer, the window is {window}")
-        verdict = self._tracker.instruction(instruction.position)
-        if verdict is Verdict.STALE:
+        arrival = self._tracker.instruction(instruction.position)
+        if arrival is Arrival.STALE:
             sentence = f"epoch {instruction.position.epoch} was replaced by {self._tracker.epoch}"
             self._refuse(instruction, ReasonCode.STALE_EPOCH, sentence)
             return None
-        if verdict is Verdict.REPEATED:
+        if arrival is Arrival.REPEATED:
             return self._repeated(instruction)
-        self._follow(verdict, f"expected the instruction after {self._tracker.resume}, got {instruction.position}")
+        self._follow(arrival, f"expected the instruction after {self._tracker.resume}, got {instruction.position}")
         problem = next(validate.problems(instruction.action), None)
         if problem is not None:
             self._refuse(instruction, problem.reason, str(problem))
@@ -310,18 +310,18 @@ class InstructionStream:
         """An instruction that cannot be carried out because it cannot be read; those after it can."""
         if not self.connected:
             raise StreamBroken(Cause.MALFORMED, "the planner did not begin with a Welcome")
-        verdict = self._tracker.instruction(error.position)
-        if verdict is Verdict.GAP:
+        arrival = self._tracker.instruction(error.position)
+        if arrival is Arrival.GAP:
             raise StreamBroken(Cause.GAP, f"unreadable instruction at {error.position}: {error}")
-        reason = ReasonCode.STALE_EPOCH if verdict is Verdict.STALE else error.reason
+        reason = ReasonCode.STALE_EPOCH if arrival is Arrival.STALE else error.reason
         fields = {"instruction": error.instruction_id, "reason": reason.name, "error": str(error)}
         logger.warning("instruction refused", extra=fields)
         self.ack(Ack(error.instruction_id, error.position, Outcome.REJECTED, reason, str(error)))
 
-    def _follow(self, verdict: Verdict, text: str) -> None:
-        if verdict is Verdict.GAP:
+    def _follow(self, arrival: Arrival, text: str) -> None:
+        if arrival is Arrival.GAP:
             raise StreamBroken(Cause.GAP, text)
-        if verdict is Verdict.STALE:
+        if arrival is Arrival.STALE:
             raise StreamBroken(Cause.STALE, f"{text}, and epoch {self._tracker.epoch} was served before")
 
     # --- between connections ---

@@ -8,16 +8,14 @@ account there, so it leaves our namespace only when somebody says so.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 from moorage.ops import keys
 from moorage.ops.configuration import SettingsError
 from moorage.ops.secret import Secret
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from .connection import Endpoint
+from .endpoint import PlannerEndpoint
 
 _BEGIN = b"-----BEGIN CERTIFICATE-----"
 
@@ -38,7 +36,7 @@ class Credentials(NamedTuple):
     authorities: bytes | None = None
 
 
-def read(endpoint: Endpoint) -> Credentials:
+def read(endpoint: PlannerEndpoint) -> Credentials:
     """Read them as they are at this moment.
 
     Raises:
@@ -78,17 +76,17 @@ def is_inside(host: str, namespace: str) -> bool:
     return re.fullmatch(service, host.lower()) is not None
 
 
-def _is_closed(endpoint: Endpoint, key: Secret) -> bool:
+def _is_closed(endpoint: PlannerEndpoint, key: Secret) -> bool:
     """Whether a key that was read was made for the closed product."""
     return key is endpoint.other_key or (endpoint.key_file_is_closed and endpoint.key_file is not None)
 
 
-def _may_have_closed_key(endpoint: Endpoint) -> bool:
+def _may_have_closed_key(endpoint: PlannerEndpoint) -> bool:
     namespace, address = endpoint.closed_key_stays_in, endpoint.address
     return not namespace or address.is_loopback or is_inside(address.host, namespace)
 
 
-def _stays_in(endpoint: Endpoint) -> str:
+def _stays_in(endpoint: PlannerEndpoint) -> str:
     return (
         f"the API key was made for the closed product, and {endpoint.address} is outside namespace "
         f"{endpoint.closed_key_stays_in}: it is not shown there. Give the planner a key of its own "

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from moorage.ops.settings import PinnerSettings, PlannerAccess
 
-from .connection import Endpoint
+from .endpoint import PlannerEndpoint
 
 ADVICE = (
     "The chart moorage-planner brings both (Secret moorage-planner-client): install it in namespace {namespace}, or "
@@ -16,13 +16,13 @@ ADVICE = (
 """Where a pinner that was installed without settings gets what it lacks."""
 
 
-def endpoint_of(settings: PlannerAccess) -> Endpoint:
+def endpoint_of(settings: PlannerAccess) -> PlannerEndpoint:
     """The planner that the settings name.
 
     Raises:
         SettingsError: they name none.
     """
-    return Endpoint(
+    return PlannerEndpoint(
         address=settings.planner,
         plaintext=settings.planner_plaintext,
         ca_file=settings.planner_ca_file,
@@ -52,7 +52,7 @@ class StreamSettings:
         look_again: between looks for credentials that are missing.
     """
 
-    endpoint: Endpoint
+    endpoint: PlannerEndpoint
     cluster_id: str
     replica: str
     version: str = ""

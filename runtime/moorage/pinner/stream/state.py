@@ -15,8 +15,8 @@ TOGETHER = 64
 The same for reports and their slots."""
 
 
-class Verdict(enum.Enum):
-    """What an instruction is, by its position."""
+class Arrival(enum.Enum):
+    """How the position of a message follows what arrived before."""
 
     NEW = "new"
     REPEATED = "repeated"
@@ -42,49 +42,49 @@ class Tracker:
         """The newest epoch that was ever welcomed."""
         return self._epoch
 
-    def welcome(self, welcome: Welcome) -> Verdict:
+    def welcome(self, welcome: Welcome) -> Arrival:
         """Begin what the server announces; STALE or GAP when it cannot be followed."""
         epoch = welcome.position.epoch
         if epoch < self._epoch:
-            return Verdict.STALE
+            return Arrival.STALE
         if not welcome.snapshot and welcome.position != self.resume:
-            return Verdict.GAP
+            return Arrival.GAP
         self._epoch = epoch
         self._snapshot = 0 if welcome.snapshot else None
         self._last = Position(epoch, 0) if welcome.snapshot else self.resume
-        return Verdict.NEW
+        return Arrival.NEW
 
-    def instruction(self, position: Position) -> Verdict:
+    def instruction(self, position: Position) -> Arrival:
         """Judge an instruction and, when it is new, move on."""
         if position.epoch < self._epoch:
-            return Verdict.STALE
+            return Arrival.STALE
         if position.epoch > self._epoch:
-            return Verdict.GAP
+            return Arrival.GAP
         if position.sequence <= self._last.sequence:
-            return Verdict.REPEATED
+            return Arrival.REPEATED
         if self._snapshot is not None:
             self._snapshot += 1
             self._last = position
-            return Verdict.NEW
+            return Arrival.NEW
         if position.sequence != self._last.sequence + 1:
-            return Verdict.GAP
+            return Arrival.GAP
         self._last = self.resume = position
-        return Verdict.NEW
+        return Arrival.NEW
 
-    def snapshot_end(self, end: SnapshotEnd) -> Verdict:
+    def snapshot_end(self, end: SnapshotEnd) -> Arrival:
         """Finish a snapshot; GAP when it was not the one announced or instructions are missing."""
         complete = self._snapshot == end.instructions and end.position >= self._last
         if not complete or end.position.epoch != self._epoch:
-            return Verdict.GAP
+            return Arrival.GAP
         self._snapshot = None
         self._last = self.resume = end.position
-        return Verdict.NEW
+        return Arrival.NEW
 
-    def high_water(self, position: Position) -> Verdict:
+    def high_water(self, position: Position) -> Arrival:
         """Judge a heartbeat: outside a snapshot the server cannot have issued what has not arrived."""
         if position.epoch == self._epoch and self._snapshot is None and position > self._last:
-            return Verdict.GAP
-        return Verdict.NEW
+            return Arrival.GAP
+        return Arrival.NEW
 
 
 class Bulletin:

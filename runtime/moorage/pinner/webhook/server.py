@@ -22,7 +22,7 @@ from aiohttp.http import HttpProcessingError, RawRequestMessage
 from moorage.ops.parsing import Address
 
 from .configuration import PATH
-from .guests import KEPT, Guest, Guests, address_text
+from .connections import KEPT, Connection, Connections, address_text
 
 logger = logging.getLogger("moorage.pinner.webhook")
 
@@ -68,7 +68,7 @@ class Webhook:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
-        if isinstance(request.protocol, Guest):
+        if isinstance(request.protocol, Connection):
             request.protocol.asked()
         if request.path != PATH:
             return _refused(request, 404, f"no such page; there is {PATH}")
@@ -140,7 +140,7 @@ async def serve(webhook: Webhook, address: Address, context: ssl.SSLContext) -> 
     Raises:
         ServerError: it is taken, or is none of this machine.
     """
-    http = Guests(
+    http = Connections(
         webhook.handle, request_factory=_request, keepalive_timeout=KEPT, access_log=None, logger=_Terse(logger, {})
     )
     try:
@@ -203,7 +203,7 @@ class _Door:
         context: the certificate.
     """
 
-    def __init__(self, http: Guests, context: ssl.SSLContext) -> None:
+    def __init__(self, http: Connections, context: ssl.SSLContext) -> None:
         self._http, self._context = http, context
 
     async def open(self, listener: socket.socket) -> None:

@@ -21,7 +21,7 @@ from moorage.pinner.names import (
     RENEWED_ANNOTATION,
 )
 from moorage.pinner.node import adoption
-from moorage.pinner.node.leases import Verdict, judge
+from moorage.pinner.node.leases import Renewal, judge
 from moorage.pinner.node.signs import is_ours
 from moorage.pinner.promised.manifest import placeholder_manifest, placeholder_taints
 from moorage.pinner.providers import PROFILES, Profile
@@ -176,32 +176,32 @@ NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    ("renewed", "verdict"),
+    ("renewed", "expected"),
     [
-        (None, Verdict.RENEW),
-        ("garbage", Verdict.RENEW),
-        (NOW - timedelta(seconds=10), Verdict.RENEW),
-        (NOW - timedelta(seconds=9), Verdict.WAIT),
-        (NOW + timedelta(seconds=2), Verdict.WAIT),
-        (NOW + timedelta(seconds=3), Verdict.AHEAD),
-        (NOW + timedelta(days=400), Verdict.AHEAD),
+        (None, Renewal.RENEW),
+        ("garbage", Renewal.RENEW),
+        (NOW - timedelta(seconds=10), Renewal.RENEW),
+        (NOW - timedelta(seconds=9), Renewal.WAIT),
+        (NOW + timedelta(seconds=2), Renewal.WAIT),
+        (NOW + timedelta(seconds=3), Renewal.AHEAD),
+        (NOW + timedelta(days=400), Renewal.AHEAD),
     ],
 )
-def test_a_lease_is_renewed_only_forwards_and_only_when_nobody_else_does(renewed: Any, verdict: Verdict) -> None:
+def test_a_lease_is_renewed_only_forwards_and_only_when_nobody_else_does(renewed: Any, expected: Renewal) -> None:
     text = micro_time(renewed) if isinstance(renewed, datetime) else renewed
     ours = ObjectMeta(annotations={RENEWED_ANNOTATION: str(text)})
-    assert judge(Lease(metadata=ours, spec=LeaseSpec(renew_time=text)), NOW, 20.0) is verdict
+    assert judge(Lease(metadata=ours, spec=LeaseSpec(renew_time=text)), NOW, 20.0) is expected
 
 
 @pytest.mark.parametrize("mark", [{}, {RENEWED_ANNOTATION: ""}, {RENEWED_ANNOTATION: micro_time(NOW)}])
-@pytest.mark.parametrize(("ago", "verdict"), [(1, Verdict.FOREIGN), (3600, Verdict.FOREIGN), (-9, Verdict.AHEAD)])
+@pytest.mark.parametrize(("ago", "expected"), [(1, Renewal.FOREIGN), (3600, Renewal.FOREIGN), (-9, Renewal.AHEAD)])
 def test_a_lease_that_somebody_else_renewed_last_is_never_written(
-    mark: dict[str, str], ago: int, verdict: Verdict
+    mark: dict[str, str], ago: int, expected: Renewal
 ) -> None:
     """A kubelet keeps the content of an existing Lease, our annotation too, and renews it at its own rate."""
     theirs = LeaseSpec(renew_time=micro_time(NOW - timedelta(seconds=ago)))
     lease = Lease(metadata=ObjectMeta(annotations=mark), spec=theirs)
-    assert judge(lease, NOW, 20.0) is verdict
+    assert judge(lease, NOW, 20.0) is expected
     assert not is_ours(lease)
 
 

@@ -15,7 +15,8 @@ from moorage.ops.parsing import Address
 from moorage.ops.secret import Secret
 from moorage.pinner.stream import credentials
 from moorage.pinner.stream.client import InstructionStream
-from moorage.pinner.stream.connection import Cause, Endpoint
+from moorage.pinner.stream.connection import Cause
+from moorage.pinner.stream.endpoint import PlannerEndpoint
 from moorage.protocol.rpc import grpc
 from tests.unit.pinner.stream.lines import causes, resets
 from tests.unit.protocol.support import (
@@ -47,7 +48,7 @@ async def test_a_wrong_key_is_a_warning_once_and_a_new_one_in_the_file_is_used(
 
     problems: list[tuple[Cause, str]] = []
     async with scripted(script) as server:
-        endpoint = Endpoint(address=Address(LOOPBACK, server.port), plaintext=True, key_file=key_file)
+        endpoint = PlannerEndpoint(address=Address(LOOPBACK, server.port), plaintext=True, key_file=key_file)
         stream = InstructionStream(
             settings(server.port, endpoint=endpoint), on_problem=lambda *problem: problems.append(problem)
         )
@@ -81,7 +82,7 @@ async def test_without_a_key_nobody_is_connected_to_until_there_is_one(
         await visit.stay()
 
     async with scripted(script) as server:
-        endpoint = Endpoint(
+        endpoint = PlannerEndpoint(
             address=Address(LOOPBACK, server.port), plaintext=True, key_file=key_file, advice="Install it"
         )
         stream = InstructionStream(
@@ -111,7 +112,7 @@ async def test_the_other_name_of_the_key_counts_while_there_is_no_file(tmp_path:
         await visit.say(welcome(), snapshot_end(0, 0))
 
     async with scripted(script) as server:
-        endpoint = Endpoint(
+        endpoint = PlannerEndpoint(
             address=Address(LOOPBACK, server.port), plaintext=True, key_file=key_file, other_key=Secret("from-env")
         )
         async with Pinner(InstructionStream(settings(server.port, endpoint=endpoint))):
@@ -125,19 +126,19 @@ async def test_a_planner_elsewhere_is_not_asked_without_a_key(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(grpc.aio, "secure_channel", _no_channel)
-    endpoint = Endpoint(address=Address("planner.example", 9443))
+    endpoint = PlannerEndpoint(address=Address("planner.example", 9443))
     async with Pinner(InstructionStream(settings(1, endpoint=endpoint))):
         await eventually(lambda: len(_waits(caplog)) == 1)
     assert "planner.example:9443 is not asked without one" in _waits(caplog)[0]["error"]
 
 
-def _closed(host: str, tmp_path: Path, kind: str, *, allowed: bool) -> Endpoint:
+def _closed(host: str, tmp_path: Path, kind: str, *, allowed: bool) -> PlannerEndpoint:
     """A planner there, and a key that was made for the closed product: of API_KEY, or of a Secret that is a file."""
     key_file = tmp_path / "key"
     if kind == "file":
         key_file.write_text("closed-key")
     stays_in = "" if allowed else "moorings"
-    return Endpoint(
+    return PlannerEndpoint(
         address=Address(host, 9443),
         key_file=key_file,
         key_file_is_closed=kind == "file",
@@ -191,7 +192,7 @@ def test_a_key_made_for_the_closed_product_leaves_the_namespace_only_when_told_s
 def test_a_key_made_for_the_planner_goes_to_it_wherever_it_is(given: str, tmp_path: Path) -> None:
     key_file = tmp_path / "key"
     key_file.write_text("fresh-key")
-    endpoint = Endpoint(
+    endpoint = PlannerEndpoint(
         address=Address("planner.example.com", 443),
         key_file=key_file if given == "file" else None,
         key=None if given == "file" else Secret("fresh-key"),
@@ -230,7 +231,7 @@ async def test_tls_with_the_right_authority_with_a_wrong_one_and_with_a_repaired
         await visit.stay()
 
     async with scripted(script, credentials=right.credentials) as server:
-        endpoint = Endpoint(address=Address(LOOPBACK, server.port), ca_file=ca_file, key=Secret("secret-key"))
+        endpoint = PlannerEndpoint(address=Address(LOOPBACK, server.port), ca_file=ca_file, key=Secret("secret-key"))
         async with Pinner(InstructionStream(settings(server.port, endpoint=endpoint))) as pinner:
             await eventually(lambda: len(resets(caplog)) >= 3)
             assert server.metadata == []  # nobody was shown the key
@@ -246,7 +247,7 @@ async def test_an_authority_file_that_is_gone_or_empty_is_waited_for(
 ) -> None:
     monkeypatch.setattr(grpc.aio, "secure_channel", _no_channel)  # least of all with the system's authorities
     ca_file = tmp_path / "ca.pem"
-    endpoint = Endpoint(address=Address(LOOPBACK, 1), ca_file=ca_file, key=Secret("secret-key"))
+    endpoint = PlannerEndpoint(address=Address(LOOPBACK, 1), ca_file=ca_file, key=Secret("secret-key"))
     async with Pinner(InstructionStream(settings(1, endpoint=endpoint))):
         await eventually(lambda: len(_waits(caplog)) == 1)
         ca_file.write_bytes(b"nothing")
@@ -263,7 +264,7 @@ async def test_cast_ai_gets_neither_a_connection_nor_the_key(
 ) -> None:
     monkeypatch.setattr(grpc.aio, "secure_channel", _no_channel)
     problems: list[tuple[Cause, str]] = []
-    endpoint = Endpoint(address=Address(host, 443), key=Secret("secret-key"))
+    endpoint = PlannerEndpoint(address=Address(host, 443), key=Secret("secret-key"))
     stream = InstructionStream(settings(1, endpoint=endpoint), on_problem=lambda *each: problems.append(each))
     async with Pinner(stream):
         await eventually(lambda: len(problems) == 1)
@@ -275,10 +276,10 @@ async def test_cast_ai_gets_neither_a_connection_nor_the_key(
 
 @pytest.mark.parametrize("host", ["cast.ai.example.com", "notcast.ai", "moorage-planner.castai-agent"])
 def test_others_are_not_taken_for_cast_ai(host: str) -> None:
-    assert not Endpoint(address=Address(host, 443)).speaks_another_protocol
+    assert not PlannerEndpoint(address=Address(host, 443)).speaks_another_protocol
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "planner.castai-agent", "0.0.0.0", "127.0.0.1.example.com"])  # noqa: S104
 def test_plaintext_to_another_machine_is_refused(host: str) -> None:
     with pytest.raises(SettingsError, match=r"Plaintext is for planners on this machine"):
-        Endpoint(address=Address(host, 443), plaintext=True)
+        PlannerEndpoint(address=Address(host, 443), plaintext=True)

@@ -20,8 +20,8 @@ import uvloop
 
 from moorage.controller import certificates
 from moorage.ops.parsing import Address
-from moorage.pinner.webhook import guests, server
-from moorage.pinner.webhook.guests import Guest, Guests
+from moorage.pinner.webhook import connections, server
+from moorage.pinner.webhook.connections import Connection, Connections
 from moorage.pinner.webhook.server import Webhook, serve
 from tests.unit.pinner.webhook.scene import Scene, patch_in, pod, review, slot
 
@@ -177,14 +177,14 @@ async def test_a_handshake_that_ends_is_told_in_the_words_people_search_for(
 async def test_a_connection_that_cannot_be_let_in_keeps_nobody_else_out(
     context: ssl.SSLContext, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    let_in, tries = Guests.__call__, iter([RuntimeError("no more of it")])
+    let_in, tries = Connections.__call__, iter([RuntimeError("no more of it")])
 
-    def fails_once(guests: Guests) -> Guest:
+    def fails_once(connections: Connections) -> Connection:
         for error in tries:
             raise error
-        return let_in(guests)
+        return let_in(connections)
 
-    monkeypatch.setattr(Guests, "__call__", fails_once)
+    monkeypatch.setattr(Connections, "__call__", fails_once)
     async with running(context) as address, client() as session:
         with pytest.raises(aiohttp.ClientConnectionError):
             await session.post(f"https://{address}/mutate", json=1)
@@ -232,7 +232,7 @@ async def test_whoever_does_not_get_to_the_point_is_let_go(
     context: ssl.SSLContext, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(guests, "HEADERS", 0.2)
+    monkeypatch.setattr(connections, "HEADERS", 0.2)
     async with running(context) as address, connected(address) as (reader, writer):
         writer.write(b"POST /mutate HTTP/1.1\r\nHost: x\r\n")
         async with asyncio.timeout(30):
@@ -245,7 +245,7 @@ async def test_a_spare_connection_is_kept_as_long_as_any_idle_one(
 ) -> None:
     """Go opens more than it needs, and takes one later: a question into one that is being closed would be lost."""
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(guests, "HEADERS", 0.2)
+    monkeypatch.setattr(connections, "HEADERS", 0.2)
     async with running(context) as address, connected(address) as (reader, writer):
         await asyncio.sleep(0.5)
         writer.write(
@@ -260,7 +260,7 @@ async def test_in_the_end_nobody_keeps_a_connection_for_nothing(
     context: ssl.SSLContext, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(guests, "KEPT", 0.2)
+    monkeypatch.setattr(connections, "KEPT", 0.2)
     async with running(context) as address, connected(address) as (reader, _):
         async with asyncio.timeout(30):
             assert await reader.read() == b""
@@ -270,7 +270,7 @@ async def test_in_the_end_nobody_keeps_a_connection_for_nothing(
 async def test_whoever_sends_byte_after_byte_is_let_go_too(
     context: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(guests, "HEADERS", 0.2)
+    monkeypatch.setattr(connections, "HEADERS", 0.2)
     async with running(context) as address, connected(address) as (reader, writer):
 
         async def drip() -> None:

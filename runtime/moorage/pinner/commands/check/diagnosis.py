@@ -12,15 +12,13 @@ import os
 import re
 import socket
 import ssl
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 from moorage.ops import compat
 from moorage.ops.parsing import Address
-from moorage.pinner.stream.connection import Cause, Endpoint, StreamBroken
+from moorage.pinner.stream.connection import Cause, StreamBroken
 from moorage.pinner.stream.credentials import Credentials
-
-if TYPE_CHECKING:
-    from .planner import Way
+from moorage.pinner.stream.endpoint import PlannerEndpoint
 
 NO_WELCOME = Cause.MALFORMED
 _SERVICE = re.compile(r"([a-z0-9-]+)\.([a-z0-9-]+)\.svc(\..+)?")
@@ -28,6 +26,21 @@ _PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")  # as gRPC reads them (co
 # OpenSSL, include/openssl/x509_vfy.h
 _OTHER_NAME = {62, 64}
 _OUT_OF_TIME = {9, 10}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """How the pinner gets to its planner.
+
+    Attributes:
+        endpoint: as the pinner's settings say.
+        timeout: seconds for connecting and the welcome.
+        inside: whether we look from inside the cluster, where names of Services are known.
+    """
+
+    endpoint: PlannerEndpoint
+    timeout: float
+    inside: bool
 
 
 async def lacking(way: Way, said: str) -> str:
@@ -120,7 +133,7 @@ def _no_such_name(address: Address, inside: bool) -> str:
 # --- what is shown and believed ---
 
 
-def _key(endpoint: Endpoint, shown: Credentials) -> str:
+def _key(endpoint: PlannerEndpoint, shown: Credentials) -> str:
     if shown.key is None:
         return (
             f"the planner at {endpoint.address} asks for a key, and none is set. Name a file with it "

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
 
 from moorage.kube import errors, resources
 from moorage.kube.client import Client
 from moorage.ops.version import version
-from moorage.pinner.stream.connection import Connection, Endpoint, StreamBroken
+from moorage.pinner.stream.connection import Connection, StreamBroken
 from moorage.pinner.stream.credentials import Credentials, Lacking
 from moorage.pinner.stream.credentials import read as read_credentials
 from moorage.protocol import Hello, ProtocolError, Welcome
 
 from . import diagnosis
+from .diagnosis import Way
 from .outcome import Failed
 
 REPLICA = "moorage-check"
@@ -25,21 +25,6 @@ UNKNOWN_CLUSTER = "unknown"
 _GRPCS_OWN = "Internal error from Core"
 """What grpc.aio makes of a refusal that overtakes our Hello (``set_internal_error`` in aio/_call.py): it hides the
 server's own words, which are heard by whoever says nothing."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Way:
-    """How the pinner gets to its planner.
-
-    Attributes:
-        endpoint: as the pinner's settings say.
-        timeout: seconds for connecting and the welcome.
-        inside: whether we look from inside the cluster, where names of Services are known.
-    """
-
-    endpoint: Endpoint
-    timeout: float
-    inside: bool
 
 
 async def cluster_id(client: Client) -> str:

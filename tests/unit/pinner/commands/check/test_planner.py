@@ -18,11 +18,13 @@ from moorage.controller.pki import KeyPair
 from moorage.ops.parsing import Address
 from moorage.ops.secret import Secret
 from moorage.pinner.commands.check import diagnosis
+from moorage.pinner.commands.check.diagnosis import Way
 from moorage.pinner.commands.check.outcome import Failed
-from moorage.pinner.commands.check.planner import Way, planner_welcomes
+from moorage.pinner.commands.check.planner import planner_welcomes
 from moorage.pinner.stream.client import InstructionStream
-from moorage.pinner.stream.connection import Cause, Endpoint, StreamBroken
+from moorage.pinner.stream.connection import Cause, StreamBroken
 from moorage.pinner.stream.credentials import Credentials
+from moorage.pinner.stream.endpoint import PlannerEndpoint
 from moorage.planner.instruction_store import InstructionStore
 from moorage.planner.server import PlannerServer, ServerSettings
 from moorage.protocol import CreatePlaceholder, codec
@@ -45,12 +47,12 @@ from tests.unit.protocol.support import (
 SERVICE = "moorage-planner.castai-agent.svc"
 
 
-def way(endpoint: Endpoint, *, inside: bool = True, timeout: float = 10.0) -> Way:
+def way(endpoint: PlannerEndpoint, *, inside: bool = True, timeout: float = 10.0) -> Way:
     return Way(endpoint=endpoint, timeout=timeout, inside=inside)
 
 
-def plaintext(port: int, **changes: Any) -> Endpoint:
-    return Endpoint(address=Address(LOOPBACK, port), plaintext=True, **changes)
+def plaintext(port: int, **changes: Any) -> PlannerEndpoint:
+    return PlannerEndpoint(address=Address(LOOPBACK, port), plaintext=True, **changes)
 
 
 def planned() -> InstructionStore:
@@ -142,7 +144,7 @@ async def test_a_refusal_is_heard_however_fast_it_comes(given: dict[str, Any], w
 
 
 async def test_a_secret_that_is_not_there_yet(tmp_path: Path) -> None:
-    endpoint = Endpoint(
+    endpoint = PlannerEndpoint(
         address=Address(LOOPBACK, 1),
         key_file=tmp_path / "api-key",
         ca_file=tmp_path / "ca.crt",
@@ -158,20 +160,20 @@ async def test_without_a_planner_the_missing_secret_is_not_all_that_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", unknown(socket.EAI_NONAME))
-    endpoint = Endpoint(address=Address(SERVICE, 9443), key_file=tmp_path / "api-key")
+    endpoint = PlannerEndpoint(address=Address(SERVICE, 9443), key_file=tmp_path / "api-key")
     said = await problem(way(endpoint))
     assert said.startswith("no planner is installed: there is no Service moorage-planner in namespace castai-agent.")
     assert "there is no such file" in said
 
 
 async def test_no_key_for_a_planner_elsewhere() -> None:
-    assert "no API key is set" in await problem(way(Endpoint(address=Address("192.0.2.1", 9443))))
+    assert "no API key is set" in await problem(way(PlannerEndpoint(address=Address("192.0.2.1", 9443))))
 
 
 @pytest.mark.parametrize("host", ["grpc.cast.ai", "cast.ai", "API.Cast.AI."])
 async def test_the_closed_product_is_not_connected_to(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("moorage.pinner.commands.check.planner.Connection", None)
-    said = await problem(way(Endpoint(address=Address(host, 443), key=Secret("k"))))
+    said = await problem(way(PlannerEndpoint(address=Address(host, 443), key=Secret("k"))))
     assert "is an address of the closed product" in said
 
 
@@ -185,7 +187,7 @@ def unknown(code: int) -> Any:
     return getaddrinfo
 
 
-async def explained(endpoint: Endpoint, cause: Cause = Cause.UNREACHABLE, **changes: Any) -> str:
+async def explained(endpoint: PlannerEndpoint, cause: Cause = Cause.UNREACHABLE, **changes: Any) -> str:
     """The message about a connection that gRPC has given up."""
     return await diagnosis.broken(way(endpoint, **changes), Credentials(), StreamBroken(cause, "UNAVAILABLE: gRPC"))
 
@@ -204,7 +206,7 @@ async def test_a_name_that_leads_nowhere(
     host: str, inside: bool, code: int, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", unknown(code))
-    assert words in await explained(Endpoint(address=Address(host, 9443)), inside=inside)
+    assert words in await explained(PlannerEndpoint(address=Address(host, 9443)), inside=inside)
 
 
 def unused_port() -> int:
@@ -223,7 +225,7 @@ async def test_a_service_without_ready_pods(monkeypatch: pytest.MonkeyPatch) -> 
     port = unused_port()
     resolved = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (LOOPBACK, port))]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: resolved)
-    said = await explained(Endpoint(address=Address(SERVICE, port)))
+    said = await explained(PlannerEndpoint(address=Address(SERVICE, port)))
     assert "refuses connections: no pod of Service moorage-planner is ready" in said
 
 
@@ -249,7 +251,7 @@ async def test_a_proxy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     port = unused_port()
     resolved = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (LOOPBACK, port))]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: resolved)
-    said = await explained(Endpoint(address=Address("planner.example.com", port)))
+    said = await explained(PlannerEndpoint(address=Address("planner.example.com", port)))
     assert said.endswith("It is asked through the proxy in https_proxy; what needs none goes into no_proxy")
     assert "password" not in said
 
@@ -296,8 +298,8 @@ def ours() -> Authority:
     return authority("ours")
 
 
-def secured(port: int, file: Path | None, host: str = LOOPBACK) -> Endpoint:
-    return Endpoint(address=Address(host, port), ca_file=file)
+def secured(port: int, file: Path | None, host: str = LOOPBACK) -> PlannerEndpoint:
+    return PlannerEndpoint(address=Address(host, port), ca_file=file)
 
 
 @asynccontextmanager

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moorage.drain import ClusterState, Reason
+from moorage.drain.eviction_check import EvictionCheck
 from moorage.drain.floor import available
-from moorage.drain.floors import Floors
 from moorage.objects import Pod
 from moorage.objects.selectors import LabelSelector
 
@@ -26,18 +26,18 @@ def web(count: int, **last: Any) -> list[Pod]:
     return [*pods, pod(f"web-{count - 1}", WEB, app="web", **last)]
 
 
-def reason(floors: Floors, of: Pod, *, exempt: bool = False) -> Reason | None:
-    found = floors.against(of, exempt=exempt)
+def reason(check: EvictionCheck, of: Pod, *, exempt: bool = False) -> Reason | None:
+    found = check.against(of, exempt=exempt)
     return found.reason if found is not None else None
 
 
 def test_one_may_go_and_the_next_waits_for_its_replacement() -> None:
     pods = web(4)
-    floors = Floors(cluster(*pods, workloads=deployed("web", 4)), ())
-    assert reason(floors, pods[0]) is None
-    floors.take(pods[0])
-    assert reason(floors, pods[1]) is Reason.FLOOR
-    assert str(floors.against(pods[1])) == (
+    check = EvictionCheck(cluster(*pods, workloads=deployed("web", 4)), ())
+    assert reason(check, pods[0]) is None
+    check.take(pods[0])
+    assert reason(check, pods[1]) is Reason.FLOOR
+    assert str(check.against(pods[1])) == (
         "its workload would have too few available pods "
         "(shop/web-1: Deployment shop/web would have 2 available pods, and keeps 3)"
     )
@@ -50,20 +50,22 @@ def test_one_may_go_and_the_next_waits_for_its_replacement() -> None:
 )
 def test_a_replacement_counts_only_when_it_is_available(last: dict[str, Any]) -> None:
     pods = web(4, **last)
-    floors = Floors(cluster(*pods, workloads=deployed("web", 4, min_ready=10)), ())
-    assert reason(floors, pods[0]) is Reason.FLOOR
+    check = EvictionCheck(cluster(*pods, workloads=deployed("web", 4, min_ready=10)), ())
+    assert reason(check, pods[0]) is Reason.FLOOR
 
 
 def test_an_eviction_that_the_watch_has_not_shown_counts() -> None:
     pods = web(4)
-    floors = Floors(cluster(*pods, workloads=deployed("web", 4)), {"uid-web-3"})
-    assert reason(floors, pods[0]) is Reason.FLOOR
+    check = EvictionCheck(cluster(*pods, workloads=deployed("web", 4)), {"uid-web-3"})
+    assert reason(check, pods[0]) is Reason.FLOOR
 
 
 def test_a_pod_that_serves_nobody_goes_while_the_others_are_enough() -> None:
-    assert reason(Floors(cluster(*(pods := web(4, ready=None)), workloads=deployed("web", 4)), ()), pods[3]) is None
     assert (
-        reason(Floors(cluster(*(pods := web(3, ready=None)), workloads=deployed("web", 4)), ()), pods[2])
+        reason(EvictionCheck(cluster(*(pods := web(4, ready=None)), workloads=deployed("web", 4)), ()), pods[3]) is None
+    )
+    assert (
+        reason(EvictionCheck(cluster(*(pods := web(3, ready=None)), workloads=deployed("web", 4)), ()), pods[2])
         is Reason.FLOOR
     )
 
@@ -79,14 +81,14 @@ def rollout(old: int, new: int) -> tuple[ClusterState, list[Pod]]:
 
 def test_what_a_rollout_wants_is_what_its_revisions_want_together() -> None:
     seen, pods = rollout(3, 1)
-    assert reason(Floors(seen, ()), pods[0]) is Reason.FLOOR, "one of four is missing already"
+    assert reason(EvictionCheck(seen, ()), pods[0]) is Reason.FLOOR, "one of four is missing already"
     seen, pods = rollout(4, 1)
-    assert reason(Floors(seen, ()), pods[0]) is Reason.FLOOR
+    assert reason(EvictionCheck(seen, ()), pods[0]) is Reason.FLOOR
     seen, pods = rollout(4, 0)
-    floors = Floors(seen, ())
-    assert reason(floors, pods[0]) is None
-    floors.take(pods[0])
-    assert reason(floors, pods[1]) is Reason.FLOOR
+    check = EvictionCheck(seen, ())
+    assert reason(check, pods[0]) is None
+    check.take(pods[0])
+    assert reason(check, pods[1]) is Reason.FLOOR
 
 
 def test_a_rollout_is_known_by_any_of_its_revisions() -> None:
@@ -105,10 +107,10 @@ def test_pods_of_all_revisions_of_a_deployment_count_together() -> None:
     old = workload("web-0", 2, owner("Deployment", "web"))
     workloads["ReplicaSet"][old.key] = old
     pods = [*web(2), pod("old-0", owner("ReplicaSet", "web-0")), pod("old-1", owner("ReplicaSet", "web-0"))]
-    floors = Floors(cluster(*pods, workloads=workloads), ())
-    assert reason(floors, pods[3]) is None
-    floors.take(pods[3])
-    assert reason(floors, pods[0]) is Reason.FLOOR
+    check = EvictionCheck(cluster(*pods, workloads=workloads), ())
+    assert reason(check, pods[3]) is None
+    check.take(pods[3])
+    assert reason(check, pods[0]) is Reason.FLOOR
 
 
 @pytest.mark.parametrize(
@@ -117,12 +119,12 @@ def test_pods_of_all_revisions_of_a_deployment_count_together() -> None:
 def test_controllers_that_keep_a_number_of_pods(kind: str, version: str) -> None:
     made = workload("db", 3, updateStrategy=rolling(2))
     pods = [pod(f"db-{number}", owner(kind, "db", version)) for number in range(3)]
-    floors = Floors(cluster(*pods, workloads={kind: {made.key: made}}), ())
+    check = EvictionCheck(cluster(*pods, workloads={kind: {made.key: made}}), ())
     allowed = 2 if kind == "StatefulSet" else 1
     for each in pods[:allowed]:
-        assert reason(floors, each) is None
-        floors.take(each)
-    assert reason(floors, pods[allowed]) is Reason.FLOOR
+        assert reason(check, each) is None
+        check.take(each)
+    assert reason(check, pods[allowed]) is Reason.FLOOR
 
 
 @pytest.mark.parametrize(
@@ -132,23 +134,23 @@ def test_controllers_that_keep_a_number_of_pods(kind: str, version: str) -> None
 )
 def test_of_what_no_floor_is_known_nothing_goes_unless_somebody_has_said_so(of: dict[str, Any] | None) -> None:
     one = pod("a", of)
-    floors = Floors(cluster(one, workloads=deployed("web", 4)), ())
-    assert reason(floors, one) is Reason.FLOOR_UNKNOWN
-    assert reason(floors, one, exempt=True) is None
+    check = EvictionCheck(cluster(one, workloads=deployed("web", 4)), ())
+    assert reason(check, one) is Reason.FLOOR_UNKNOWN
+    assert reason(check, one, exempt=True) is None
 
 
 def test_a_replica_set_whose_deployment_is_not_seen_has_no_known_floor() -> None:
     workloads = deployed("web", 4)
     workloads["Deployment"] = {}
     pods = web(4)
-    assert reason(Floors(cluster(*pods, workloads=workloads), ()), pods[0]) is Reason.FLOOR_UNKNOWN
+    assert reason(EvictionCheck(cluster(*pods, workloads=workloads), ()), pods[0]) is Reason.FLOOR_UNKNOWN
 
 
 def test_a_single_replica_goes_only_when_it_is_exempt() -> None:
     pods = web(1)
-    floors = Floors(cluster(*pods, workloads=deployed("web", 1)), ())
-    assert reason(floors, pods[0]) is Reason.FLOOR
-    assert reason(floors, pods[0], exempt=True) is None
+    check = EvictionCheck(cluster(*pods, workloads=deployed("web", 1)), ())
+    assert reason(check, pods[0]) is Reason.FLOOR
+    assert reason(check, pods[0], exempt=True) is None
 
 
 # --- budgets ---
@@ -156,17 +158,17 @@ def test_a_single_replica_goes_only_when_it_is_exempt() -> None:
 
 def test_a_budget_takes_the_place_of_the_strategy_and_one_pod_stays() -> None:
     pods = web(4)
-    floors = Floors(cluster(*pods, workloads=deployed("web", 4), budgets=[budget("b", 0, 4)]), ())
+    check = EvictionCheck(cluster(*pods, workloads=deployed("web", 4), budgets=[budget("b", 0, 4)]), ())
     for each in pods[:3]:
-        assert reason(floors, each) is None
-        floors.take(each)
-    assert reason(floors, pods[3]) is Reason.FLOOR
+        assert reason(check, each) is None
+        check.take(each)
+    assert reason(check, pods[3]) is Reason.FLOOR
 
 
 def test_a_budget_counts_even_for_what_is_exempt() -> None:
     pods = web(4)
-    floors = Floors(cluster(*pods, workloads=deployed("web", 4), budgets=[budget("b", 4, 0)]), ())
-    assert reason(floors, pods[0], exempt=True) is Reason.BUDGET_SPENT
+    check = EvictionCheck(cluster(*pods, workloads=deployed("web", 4), budgets=[budget("b", 4, 0)]), ())
+    assert reason(check, pods[0], exempt=True) is Reason.BUDGET_SPENT
 
 
 @pytest.mark.parametrize(
@@ -183,28 +185,36 @@ def test_a_budget_counts_even_for_what_is_exempt() -> None:
 def test_what_a_budget_allows(said: dict[str, Any], flying: tuple[str, ...], expected: Reason | None) -> None:
     pods = web(4)
     budgets = [budget("b", 1, **said)]
-    assert reason(Floors(cluster(*pods, workloads=deployed("web", 4), budgets=budgets), flying), pods[0]) is expected
+    assert (
+        reason(EvictionCheck(cluster(*pods, workloads=deployed("web", 4), budgets=budgets), flying), pods[0])
+        is expected
+    )
 
 
 def test_unready_pods_go_always_where_their_budget_says_so() -> None:
     pods = web(2, ready=None)
     for policy, expected in (("AlwaysAllow", None), ("IfHealthyBudget", Reason.BUDGET_SPENT)):
         budgets = [budget("b", 2, 0, policy=policy)]
-        assert reason(Floors(cluster(*pods, workloads=deployed("web", 2), budgets=budgets), ()), pods[1]) is expected
+        assert (
+            reason(EvictionCheck(cluster(*pods, workloads=deployed("web", 2), budgets=budgets), ()), pods[1])
+            is expected
+        )
 
 
 def test_several_budgets_are_for_good_and_what_cannot_be_read_is_no_permission() -> None:
     pods = web(4)
     two = [budget("a", 1, 3), budget("b", 1, 3)]
     assert (
-        reason(Floors(cluster(*pods, workloads=deployed("web", 4), budgets=two), ()), pods[0]) is Reason.SEVERAL_BUDGETS
+        reason(EvictionCheck(cluster(*pods, workloads=deployed("web", 4), budgets=two), ()), pods[0])
+        is Reason.SEVERAL_BUDGETS
     )
     wrong = [budget("a", 1, 3, labels={"not a key!": "x"})]
     assert (
-        reason(Floors(cluster(*pods, workloads=deployed("web", 4), budgets=wrong), ()), pods[0]) is Reason.FLOOR_UNKNOWN
+        reason(EvictionCheck(cluster(*pods, workloads=deployed("web", 4), budgets=wrong), ()), pods[0])
+        is Reason.FLOOR_UNKNOWN
     )
     unseen = cluster(*pods, workloads=deployed("web", 4), unseen={"PodDisruptionBudget": "may not list them"})
-    assert reason(Floors(unseen, ()), pods[0]) is Reason.FLOOR_UNKNOWN
+    assert reason(EvictionCheck(unseen, ()), pods[0]) is Reason.FLOOR_UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -222,8 +232,8 @@ def test_all_that_a_budget_selects_counts(expressions: list[dict[str, Any]], sel
         found = budget("b", desired, 3)
         selector = msgspec.convert({"matchExpressions": expressions}, LabelSelector)
         found = msgspec.structs.replace(found, spec=msgspec.structs.replace(found.spec, selector=selector))
-        floors = Floors(cluster(*pods, workloads=deployed("web", 4), budgets=[found]), ())
-        assert reason(floors, pods[0]) is (None if desired < selected else Reason.BUDGET_SPENT)
+        check = EvictionCheck(cluster(*pods, workloads=deployed("web", 4), budgets=[found]), ())
+        assert reason(check, pods[0]) is (None if desired < selected else Reason.BUDGET_SPENT)
 
 
 _pods = st.lists(
@@ -250,12 +260,12 @@ def test_nothing_that_is_allowed_leaves_less_than_the_floor(
     flying = {each.metadata.uid for each, (_, _, flies) in zip(pods, made, strict=True) if flies}
     workloads = deployed("web", replicas, unavailable, min_ready)
     budgets = [] if desired is None else [budget("b", desired, 10)]
-    floors = Floors(cluster(*pods, workloads=workloads, budgets=budgets), flying)
+    check = EvictionCheck(cluster(*pods, workloads=workloads, budgets=budgets), flying)
     gone = set(flying)
     for each in pods:
-        if each.metadata.uid in gone or floors.against(each) is not None:
+        if each.metadata.uid in gone or check.against(each) is not None:
             continue
-        floors.take(each)
+        check.take(each)
         gone.add(each.metadata.uid)
         left = [one for one in pods if one.metadata.uid not in gone and available(one, min_ready, NOW)]
         top = workloads["Deployment"]["shop/web"].spec

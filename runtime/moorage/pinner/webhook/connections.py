@@ -18,8 +18,8 @@ question that it sends into a connection which is being closed is lost: Go repea
 used counts as idle, too: Go opens more of them than it needs (net/http/transport.go, queueForDial)."""
 
 
-class Guest(web.RequestHandler):
-    """One connection."""
+class Connection(web.RequestHandler):
+    """A connection from an API server."""
 
     __slots__ = ("_begun", "_timer")
 
@@ -61,12 +61,12 @@ class Guest(web.RequestHandler):
         self.force_close()
 
 
-class Guests(web.Server):
+class Connections(web.Server):
     """What all connections share."""
 
-    def __call__(self) -> Guest:
+    def __call__(self) -> Connection:
         """A connection that is about to be made."""
-        return Guest(self, loop=self._loop, **self._kwargs)
+        return Connection(self, loop=self._loop, **self._kwargs)
 
 
 def address_text(peer: Any) -> str:

@@ -10,7 +10,7 @@ from moorage.kube.http.transport import Transport
 from moorage.ops.settings import PinnerSettings
 
 from ..names import COMPONENT_NAME
-from . import reached
+from . import endpoint
 from .service import WebhookService
 
 
@@ -26,5 +26,5 @@ def make(
         on_problem: told about each problem with the certificate once.
     """
     secrets = SecretWriter(Client(transport), settings.namespace, COMPONENT_NAME)
-    certificate = ServingCertificate(secrets, settings.webhook_secret, reached.names(settings), COMPONENT_NAME)
+    certificate = ServingCertificate(secrets, settings.webhook_secret, endpoint.names(settings), COMPONENT_NAME)
     return WebhookService(settings.webhook_address, certificate.ensure, is_leader, on_problem=on_problem)

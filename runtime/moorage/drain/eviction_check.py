@@ -26,7 +26,7 @@ class _Budget(NamedTuple):
     wrong: str = ""
 
 
-class Floors:
+class EvictionCheck:
     """What may still be evicted.
 
     Args:

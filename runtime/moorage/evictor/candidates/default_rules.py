@@ -1,4 +1,4 @@
-"""The default guards: what holds a pod that is not disposable, and what lets it move."""
+"""The default rules: what holds a pod that is not disposable, and what lets it move."""
 
 from __future__ import annotations
 
